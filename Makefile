@@ -1,0 +1,53 @@
+# Every target makes .venv and installs by itself, and only when pyproject.toml or constraints.txt changed.
+# pip's own settings (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS) choose where packages come from.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+EXTRAS ?= cpu,demo,signals
+PYTEST_ARGS ?=
+FUZZ_FILES ?= 20000
+# Not compiled ahead: most modules are never imported, and it is a third of the time an installation takes.
+PIP := .venv/bin/pip --disable-pip-version-check install --quiet --progress-bar off --no-compile -c constraints.txt
+RUN := .venv/.installed
+DEV := .venv/.installed-dev
+
+.PHONY: demo test lint format bench fuzz install clean
+
+demo: $(RUN)
+	.venv/bin/tamis run jobs/presets/demo.yaml
+	.venv/bin/tamis audit runs/demo
+
+test: install
+	.venv/bin/pytest -q -m "not long" $(PYTEST_ARGS)
+
+lint: install
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+format: install
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+bench: install
+	set -e; for script in tests/benchmarks/[!_]*.py; do echo "== $$script"; .venv/bin/python "$$script"; done
+
+fuzz: install
+	.venv/bin/pytest -q -m "hypothesis and not long" --hypothesis-profile=fuzz $(PYTEST_ARGS)
+	.venv/bin/python -m tests.fuzz $(FUZZ_FILES)
+
+install: $(DEV)
+
+# torch goes first and alone: whichever build is there then stays, whatever the rest would have pulled in.
+$(RUN): pyproject.toml constraints.txt
+	@echo "installing tamis into .venv (one to three minutes the first time)"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) torch
+	@$(PIP) -e ".[$(EXTRAS)]"
+	@touch $@
+
+$(DEV): $(RUN)
+	@echo "installing the tools that check it"
+	@$(PIP) -e ".[s3,dev]"
+	@touch $@
+
+clean:
+	rm -rf .venv runs build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,279 @@
+"""The command line: what each command takes. What it does is in ``jobs/commands``, imported when it is called.
+
+Whatever a person can mend is one line on standard error and exit code 2.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Literal, NoReturn
+
+import typer
+
+from jobs import cluster_cli
+from schemas.errors import TamisError
+
+app = typer.Typer(
+    name="tamis",
+    help="Curate image-text pairs: filter, deduplicate, prune by density, and say why each sample went.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+JOB = Annotated[
+    str, typer.Argument(metavar="JOB", help="A job file, or the bare name of a preset.")
+]
+RUN = Annotated[str, typer.Argument(metavar="RUN", help="The directory of a finished run.")]
+SET = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="PATH=VALUE", help="Change one value of the job: density.keep=0.3"
+    ),
+]
+INPUT = Annotated[
+    list[str] | None,
+    typer.Option("--input", metavar="PATH", help="What to read, instead of the job's own paths."),
+]
+OUTPUT = Annotated[
+    str | None, typer.Option("--output", metavar="DIR", help="The run directory, instead of its.")
+]
+CPUS = Annotated[int | None, typer.Option("--cpus", min=1, help="Processors of this machine.")]
+ACCEPT = Annotated[
+    bool,
+    typer.Option("--accept-changed", help="Recompute what depends on inputs that have changed."),
+]
+PROGRESS = Annotated[
+    Literal["auto", "lines", "json", "none"],
+    typer.Option(
+        "--progress",
+        help="Bars on a terminal; a line a phase, or events as JSON lines, on standard error; or nothing.",
+    ),
+]
+JSON = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+
+
+@app.command()
+def run(  # noqa: PLR0913, PLR0917 - one argument an option
+    job: JOB,
+    settings: SET = None,
+    inputs: INPUT = None,
+    output: OUTPUT = None,
+    cpus: CPUS = None,
+    accept_changed: ACCEPT = False,
+    address: Annotated[
+        str | None, typer.Option("--address", help="A Ray cluster; this machine by default.")
+    ] = None,
+    centroids: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Take this finished run's concepts instead of training: the same as "
+            "--set STEP.centroids=RUN#STEP for every step that clusters.",
+        ),
+    ] = None,
+    progress: PROGRESS = "auto",
+    json: JSON = False,
+) -> None:
+    """Do a job, or what is left of it: the same command resumes."""
+    from jobs.commands.run import run_job
+    from jobs.loading import Request
+
+    request = Request(job, inputs or (), output, settings or (), cpus, centroids)
+    run_job(request, accept_changed=accept_changed, address=address, progress=progress, json=json)
+
+
+@app.command()
+def plan(
+    job: JOB,
+    settings: SET = None,
+    inputs: INPUT = None,
+    output: OUTPUT = None,
+    accept_changed: ACCEPT = False,
+    json: JSON = False,
+) -> None:
+    """Check a job and show what it would do. Computes nothing."""
+    from jobs.commands.plan import plan_job
+    from jobs.loading import Request
+
+    request = Request(job, inputs or (), output, settings or ())
+    plan_job(request, accept_changed=accept_changed, json=json)
+
+
+@app.command()
+def audit(
+    run: RUN,
+    by: Annotated[
+        Literal["source", "cluster"] | None,
+        typer.Option("--by", help="Count by input file, or by concept."),
+    ] = None,
+    sample: Annotated[
+        str | None,
+        typer.Option("--sample", metavar="REASON", help="Show samples dropped for it, or `kept`."),
+    ] = None,
+    n: Annotated[
+        int | None, typer.Option("-n", min=1, help="How many samples or rows to show.")
+    ] = None,
+    sql: Annotated[
+        str | None,
+        typer.Option(metavar="QUERY", help="Ask the tables of the run: --sql 'show all tables'."),
+    ] = None,
+    json: JSON = False,
+) -> None:
+    """Show what a run dropped: by step and reason, by input file, by concept; or ask its tables."""
+    from jobs.commands.audit import audit_run
+
+    audit_run(run, by=by, sample=sample, count=n, sql=sql, json=json)
+
+
+@app.command()
+def explain(
+    run: RUN,
+    sample: Annotated[str, typer.Argument(metavar="SAMPLE", help="A uid, a key, or a URL.")],
+    n: Annotated[
+        int, typer.Option("-n", min=1, help="How many to tell where it names several.")
+    ] = 5,
+    json: JSON = False,
+) -> None:
+    """Tell the whole story of a sample: what was read, what each step saw, why it stayed or went."""
+    from jobs.commands.explain import explain_sample
+
+    explain_sample(run, sample, count=n, json=json)
+
+
+@app.command()
+def whatif(
+    run: RUN,
+    settings: SET = None,
+    n: Annotated[int, typer.Option("-n", min=0, help="Samples that change sides to name.")] = 10,
+    json: JSON = False,
+) -> None:
+    """Decide again with other settings, from what is stored: what would come, what would go."""
+    from jobs.commands.whatif import ask
+
+    ask(run, settings or (), n, json)
+
+
+@app.command()
+def report(
+    run: RUN,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", metavar="FILE", help="Where to write it: report.html in the run."),
+    ] = None,
+) -> None:
+    """Write one HTML file that shows a run: funnel, thresholds, concepts, duplicates. Works offline."""
+    from jobs.commands.report import write_report
+
+    write_report(run, output)
+
+
+@app.command()
+def materialize(
+    run: RUN,
+    output: Annotated[
+        str, typer.Option("--as", metavar="NEW", help="The new set's own run directory.")
+    ],
+    settings: SET = None,
+    progress: PROGRESS = "auto",
+    json: JSON = False,
+) -> None:
+    """Write the set that other settings choose, from what a run has stored: what `whatif` tells, made so."""
+    from jobs.commands.materialize import materialize_run
+
+    materialize_run(run, output, settings or (), progress=progress, json=json)
+
+
+@app.command()
+def diff(
+    before: Annotated[str, typer.Argument(metavar="RUN1", help="A finished run.")],
+    after: Annotated[str, typer.Argument(metavar="RUN2", help="Another.")],
+    n: Annotated[int, typer.Option("-n", min=0, help="Samples that moved to name.")] = 10,
+    json: JSON = False,
+) -> None:
+    """Compare what two runs did to the same samples: what moved, from which fate to which, and what was set."""
+    from jobs.commands.diff import diff_runs
+
+    diff_runs(before, after, n, json=json)
+
+
+@app.command()
+def verify(
+    run: RUN,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read the tables between the steps whole, too.")
+    ] = False,
+    json: JSON = False,
+) -> None:
+    """Recount and rehash a run against its manifest and its inputs. Exits with 1 where anything differs."""
+    from jobs.commands.verify import verify_run
+
+    verify_run(run, deep=deep, json=json)
+
+
+@app.command()
+def browse(
+    run: RUN,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Where to listen; 0 takes a free one.")
+    ] = 8642,
+) -> None:
+    """Look at a run in a web browser: filter its samples, read their stories, move a threshold."""
+    from jobs.commands.browse import browse_run
+
+    browse_run(run, port)
+
+
+@app.command()
+def init(
+    path: Annotated[
+        str, typer.Argument(metavar="FILE", help="Where to write it; `-` shows it.")
+    ] = "job.yaml",
+) -> None:
+    """Write a job file in which every key is explained."""
+    from jobs.commands.init import write_template
+
+    write_template(path)
+
+
+app.add_typer(cluster_cli.commands)
+
+
+def spread(arguments: Sequence[str]) -> list[str]:
+    """``--set a=1 b=2`` as ``--set a=1 --set b=2``: several values may follow one ``--set``."""
+    spread: list[str] = []
+    several = ""
+    for argument in arguments:
+        follows = spread[-1] if spread else ""
+        if argument.startswith("-"):
+            several = argument if argument == "--set" else ""
+        elif several and follows != several:
+            if "=" in argument:
+                spread.append(several)
+            else:
+                several = ""
+        spread.append(argument)
+    return spread
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script. Exits with 0, with 2 after an error that a person can mend, with 130 where it was stopped."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
+    try:
+        app(args=spread(sys.argv[1:] if arguments is None else arguments), prog_name="tamis")
+    except TamisError as error:
+        _complain(str(error))
+    except OSError as error:
+        if error.filename is None or error.strerror is None:
+            raise
+        _complain(
+            f"{error.filename}: {error.strerror}: check the path, who may write there, and the disk"
+        )
+
+
+def _complain(message: str) -> NoReturn:
+    typer.echo(f"tamis: {message}", err=True)
+    sys.exit(2)

@@ -1,0 +1,119 @@
+"""What a job needs of a cluster, and whether a cluster has it. Pure: ``jobs/submit.py`` asks, this judges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline import storage
+from pipeline.plan import Plan
+from schemas.errors import ClusterError
+
+MODULES = (
+    "braceexpand",
+    "cv2",
+    "faiss",
+    "fsspec",
+    "numpy",
+    "PIL",
+    "pyarrow",
+    "pydantic",
+    "rich",
+    "scipy",
+    "typer",
+    "xxhash",
+    "yaml",
+)
+"""What every job imports."""
+
+ENCODERS = {"open_clip": ("torch", "open_clip"), "timm": ("torch", "timm"), "demo": ("torch",)}
+STORES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Of one worker: GPUs and memory (bytes). ``read`` and ``write`` are paths to be tried from the cluster."""
+
+    gpus: float = 0
+    memory: int = 0
+    modules: Sequence[str] = MODULES
+    read: Sequence[str] = ()
+    write: Sequence[str] = ()
+    grows: bool = False  # nodes that are missing now may be added by an autoscaler
+
+
+@dataclass(frozen=True)
+class Found:
+    """A cluster's answer; empty fields were not asked for yet."""
+
+    ray: str
+    python: str = ""
+    nodes: Sequence[Mapping[str, float]] = ()
+    missing: Sequence[str] = ()
+    unreadable: Mapping[str, str | None] = field(default_factory=dict)
+    unwritable: Mapping[str, str | None] = field(default_factory=dict)
+
+
+def needs_of(plan: Plan, *, installed: bool, grows: bool) -> Needs:
+    """What a plan will claim, import, read and write."""
+    job, claims = plan.job, plan.job.resources
+    first = {file.entry: file.path for file in reversed(plan.inputs)}
+    paths = [*first.values(), plan.root]
+    schemes = {path.partition("://")[0] for path in paths if "://" in path}
+    modules = [*MODULES, *(STORES[scheme] for scheme in sorted(schemes & STORES.keys()))]
+    for embed in job.embeds:
+        modules += ENCODERS.get(embed.encoder.partition(":")[0], ())
+    on_gpu = any(embed.device == "cuda" for embed in job.embeds)
+    return Needs(
+        gpus=claims.gpus or (1.0 if on_gpu else 0.0),
+        memory=claims.memory or 0,
+        modules=[*dict.fromkeys([*modules, *(("pipeline",) if installed else ())])],
+        read=list(first.values()),
+        write=[plan.root],
+        grows=grows,
+    )
+
+
+def _release(version: str) -> list[str]:
+    return version.split(".")[:2]
+
+
+def judge(found: Found, needs: Needs, ray: str, python: str) -> None:
+    """Compare, the cheapest first. ``ray`` and ``python`` are the versions here.
+
+    Raises:
+        ClusterError: the first thing that does not fit: what is there, what is needed, how to mend it.
+    """
+    for name, here, there in (("Ray", ray, found.ray), ("Python", python, found.python)):
+        if there and _release(here) != _release(there):
+            raise ClusterError(
+                f"the cluster has {name} {there}, and here it is {here}: install "
+                f"{name} {'.'.join(_release(there))} here, or use the image of deploy/ there"
+            )
+    if found.missing:
+        raise ClusterError(
+            f"the cluster's Python lacks {', '.join(found.missing)}: use the image of deploy/ there"
+        )
+    for what, tried in (("read", found.unreadable), ("write to", found.unwritable)):
+        for path, why in tried.items():
+            if why:
+                raise ClusterError(
+                    f"the cluster cannot {what} `{storage.redact(path)}`: {why}: give its nodes the "
+                    "right (a role, or --env), or name another place"
+                )
+    if found.nodes and not needs.grows:
+        _judge_nodes(found.nodes, needs)
+
+
+def _judge_nodes(nodes: Sequence[Mapping[str, float]], needs: Needs) -> None:
+    most = {name: max(node[name] for node in nodes) for name in ("GPU", "memory")}
+    if most["GPU"] < needs.gpus:
+        raise ClusterError(
+            f"an embedding worker holds {needs.gpus:g} GPU, and of the cluster's {len(nodes)} nodes the "
+            f"best has {most['GPU']:g}: add GPU nodes, lower resources.gpus, or say --grows"
+        )
+    if most["memory"] < needs.memory:
+        raise ClusterError(
+            f"a heavy task claims {needs.memory:,} bytes, and of the cluster's {len(nodes)} nodes the "
+            f"best has {most['memory']:,.0f}: lower resources.memory, or say --grows"
+        )

@@ -1,0 +1,155 @@
+"""``tamis audit``."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import typer
+from rich.table import Table
+
+from jobs import show
+from pipeline.audit import sql as asking
+from pipeline.audit.finished import FinishedRun, open_run
+from pipeline.audit.funnel import (
+    BY_REASON,
+    by_cluster_query,
+    by_source_query,
+    funnel,
+    meaning,
+    sample_query,
+)
+from schemas.errors import JobError
+from schemas.ledger import Reason
+
+CAPTION = 60
+"""Characters of a caption in a table."""
+
+
+def audit_run(
+    path: str,
+    *,
+    by: Literal["source", "cluster"] | None,
+    sample: str | None,
+    count: int | None,
+    sql: str | None,
+    json: bool,
+) -> None:
+    """Show the funnel, or the answer to one question about it.
+
+    Raises:
+        JobError: two questions at once.
+        TamisError: there is no such run, or the question makes no sense.
+    """
+    asked = [name for name, value in (("--by", by), ("--sample", sample), ("--sql", sql)) if value]
+    if len(asked) > 1:
+        raise JobError(f"{' and '.join(asked)} are two questions: ask one at a time")
+    run = open_run(path)
+    if not asked:
+        _show_funnel(run, json)
+        return
+    if sample:
+        query, values = sample_query(run, sample)
+        limit = count or 20
+    else:
+        query = sql or (by_source_query(run) if by == "source" else by_cluster_query(run))
+        values, limit = [], count or (0 if json else 50)
+    _show_answer(run, query, values, limit, json)
+
+
+def _show_funnel(run: FinishedRun, json: bool) -> None:
+    counted = funnel(run)
+    if json:
+        typer.echo(show.as_json({"run": run.root, **counted.to_json()}))
+        return
+    out = show.console()
+    show.put(out, funnel_table(run, reasons=False))
+    out.print(
+        f"{show.count(counted.rows_in)} in = {show.count(counted.kept)} kept "
+        f"+ {show.count(counted.dropped)} dropped"
+    )
+    if not counted.dropped:
+        return
+    with asking.connect(run, tables=False) as connection:
+        _, reasons = asking.ask(connection, BY_REASON)
+    columns = [("step", "left"), ("reason", "left"), ("samples", "right"), ("of input", "right")]
+    out.print()
+    show.put(
+        out,
+        show.table(
+            [*columns, ("meaning", "left")],
+            [_reason_row(counted.rows_in, *reason) for reason in reasons],
+        ),
+    )
+
+
+SIGNS = {Reason.BELOW_MINIMUM: "<", Reason.ABOVE_MAXIMUM: ">"}
+
+
+def _reason_row(
+    rows_in: int, step: str, reason: str, rule: str | None, bound: float | None, samples: int
+) -> list[str]:
+    sign = SIGNS.get(Reason(reason))
+    said = f"{rule} {sign} {show.number(bound)}" if sign else reason
+    if rule and not sign and reason in (Reason.NOT_ALLOWED, Reason.NO_VALUE):
+        said = f"{rule}: {reason}"
+    return [step, said, show.count(samples), show.share(samples, rows_in), meaning(reason)]
+
+
+def funnel_table(run: FinishedRun, reasons: bool = True) -> Table:
+    """A row a step that decides, and with ``reasons`` below it a row a reason."""
+    counted = funnel(run)
+    rows = []
+    for step in counted.steps:
+        dropped = sum(step.dropped.values())
+        rows.append(
+            (
+                step.step,
+                show.count(step.entered),
+                show.count(dropped),
+                show.share(dropped, step.entered),
+                show.count(step.kept),
+                show.share(step.kept, counted.rows_in),
+            )
+        )
+        # One reason says nothing that the step's own row does not.
+        if reasons and len(step.dropped) > 1:
+            for reason, n in sorted(step.dropped.items(), key=lambda item: (-item[1], item[0])):
+                rows.append((f"  {reason}", "", show.count(n), show.share(n, step.entered), "", ""))
+    columns = [("step", "left"), ("entered", "right"), ("dropped", "right"), ("share", "right")]
+    return show.table([*columns, ("kept", "right"), ("of input", "right")], rows)
+
+
+def _show_answer(run: FinishedRun, query: str, values: list[Any], limit: int, json: bool) -> None:
+    with asking.connect(run) as connection:
+        # One row more than is shown tells whether there are more.
+        names, rows = asking.ask(connection, query, values, limit + 1 if limit else None)
+    more = bool(limit) and len(rows) > limit
+    rows = rows[:limit] if limit else rows
+    if json:
+        answer = [dict(zip(names, row, strict=True)) for row in rows]
+        typer.echo(show.as_json({"run": run.root, "rows": answer, "more": more}))
+        return
+    filled = [i for i in range(len(names)) if not rows or any(row[i] is not None for row in rows)]
+    names = [names[i] for i in filled]
+    rows = [[row[i] for i in filled] for row in rows]
+    numeric = [
+        all(isinstance(row[i], (int, float)) or row[i] is None for row in rows)
+        for i in range(len(names))
+    ]
+    columns = [
+        (name, "right" if right else "left") for name, right in zip(names, numeric, strict=True)
+    ]
+    out = show.console()
+    show.put(out, show.table(columns, [[_cell(value) for value in row] for row in rows]))
+    if more:
+        out.print(f"the first {show.count(limit)}; -n {10 * limit} shows more")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return show.plain(value, CAPTION)
+    if isinstance(value, (bool, int, float)):
+        return show.number(value)
+    return show.plain(show.as_json(value), CAPTION)

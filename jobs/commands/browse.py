@@ -1,0 +1,48 @@
+"""``tamis browse``."""
+
+from __future__ import annotations
+
+import errno
+
+import typer
+
+from jobs import show
+from jobs.commands.explain import fate_of, step_lines
+from pipeline.audit.browse import Browser
+from pipeline.audit.explain import Story
+from pipeline.audit.finished import open_run
+from pipeline.audit.server import Server
+from schemas.errors import JobError
+
+
+def in_words(story: Story) -> Story:
+    """A story with what `tamis explain` prints of it: its fate, and the lines of each step."""
+    read = story["read"] or {}
+    steps = [
+        {**step, "lines": [show.plain(line) for line in step_lines(step, read)]}
+        for step in story["steps"]
+    ]
+    return {**story, "fate": fate_of(story), "steps": steps}
+
+
+def browse_run(path: str, port: int) -> None:
+    """Serve a finished run to this machine's web browser, until Ctrl-C.
+
+    Raises:
+        StateError: there is no finished run.
+        JobError: the port is taken.
+    """
+    browser = Browser(open_run(path), in_words)
+    try:
+        server = Server(browser, port)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise JobError(f"--port {port}: somebody listens there: choose another") from None
+    typer.echo(f"{server.address} shows {path} (Ctrl-C ends)")
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        typer.echo("ended")
+    finally:
+        server.server_close()

@@ -1,0 +1,181 @@
+"""``tamis submit``, ``status``, ``logs``, ``cancel``, ``resume`` and ``jobs``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from jobs import show, submit
+from jobs.cluster_needs import needs_of
+from jobs.loading import Request, load
+from pipeline import plan as planning
+from pipeline import storage
+from schemas.errors import ClusterError
+from schemas.job import Job
+from schemas.parse import parse_job
+
+if TYPE_CHECKING:
+    from jobs.submit import Client, Details
+
+
+def _at(address: str | None) -> Client:
+    given = address or os.environ.get("RAY_API_SERVER_ADDRESS")
+    if not given:
+        raise ClusterError("which cluster? Add --address http://HEAD:8265")
+    return submit.connect(given)
+
+
+@dataclass(frozen=True)
+class Sending:
+    """How a job is to be sent: see the options of ``tamis submit``."""
+
+    installed: bool = False
+    grows: bool = False
+    env: Sequence[str] = ()
+    detach: bool = False
+
+
+def submit_job(request: Request, address: str | None, sending: Sending) -> None:
+    """Check a job here and against the cluster, ship it, and show how it goes.
+
+    Raises:
+        TamisError: it cannot be done there; nothing was uploaded.
+    """
+    client = _at(address)
+    _ship(client, _with_absolute_paths(load(request)), sending)
+
+
+def resume_job(job_id: str, address: str | None, sending: Sending) -> None:
+    """Send an ended job again, as it was: it goes on where it stopped.
+
+    Raises:
+        ClusterError: no such job, or it has not ended.
+    """
+    client = _at(address)
+    known = submit.details(client, job_id)
+    if str(known.status) not in submit.ENDED:
+        raise ClusterError(f"{job_id}: is {_word(known)}: watch it with tamis logs -f {job_id}")
+    job = parse_job((known.metadata or {})["job"], job_id)
+    _ship(client, job, sending, job_id)
+
+
+def _ship(client: Client, job: Job, sending: Sending, resumes: str | None = None) -> None:
+    shipment = submit.Shipment(not sending.installed, submit.forwarded(sending.env))
+    needs = needs_of(planning.make(job), installed=sending.installed, grows=sending.grows)
+    submit.check(client, needs, shipment.environment)
+    job_id = submit.send(client, job, shipment, resumes)
+    typer.echo(job_id)
+    if not sending.detach:
+        _watch(client, job_id)
+
+
+def _with_absolute_paths(job: Job) -> Job:
+    """The job runs in another directory: what is relative is meant from here."""
+    entries = [
+        entry.model_copy(
+            update={
+                "path": tuple(storage.absolute(path) for path in entry.path),
+                **{
+                    name: storage.absolute(value)
+                    for name in ("image_embeddings", "text_embeddings")
+                    if (value := getattr(entry, name))
+                },
+            }
+        )
+        for entry in job.input
+    ]
+    return job.model_copy(update={"input": tuple(entries), "output": storage.absolute(job.output)})
+
+
+def _watch(client: Client, job_id: str) -> None:
+    """Show what it prints; end as it ends."""
+    try:
+        for piece in submit.follow(client, job_id):
+            sys.stderr.write(piece)
+            sys.stderr.flush()
+    except KeyboardInterrupt:
+        typer.echo(
+            f"tamis: the job goes on: tamis logs -f {job_id}, tamis cancel {job_id}", err=True
+        )
+        raise typer.Exit(130) from None
+    known = submit.details(client, job_id)
+    if str(known.status) != "SUCCEEDED":
+        typer.echo(f"tamis: {job_id}: {_word(known)}: tamis resume {job_id}", err=True)
+        raise typer.Exit(known.driver_exit_code if known.driver_exit_code in (1, 2, 130) else 1)
+
+
+def show_status(job_id: str, *, address: str | None, json: bool) -> None:
+    """One job: what it is and how it stands."""
+    client = _at(address)
+    about = _about(submit.details(client, job_id))
+    if json:
+        typer.echo(show.as_json(about))
+        return
+    printed = submit.logs(client, job_id).strip().splitlines()
+    for key, value in about.items():
+        if value is not None:
+            typer.echo(f"{key:9}{show.plain(str(value))}")
+    for line in printed[-3:]:
+        typer.echo(f"         {show.plain(line)}")
+
+
+def show_logs(job_id: str, *, address: str | None, following: bool) -> None:
+    """What a job has printed; with ``following``, until it ends."""
+    client = _at(address)
+    submit.details(client, job_id)
+    if not following:
+        typer.echo(submit.logs(client, job_id), nl=False)
+        return
+    for piece in submit.follow(client, job_id):
+        typer.echo(piece, nl=False)
+
+
+def cancel_job(job_id: str, *, address: str | None) -> None:
+    """Stop a job; what it has done stays."""
+    client = _at(address)
+    known = submit.details(client, job_id)
+    if str(known.status) in submit.ENDED:
+        raise ClusterError(f"{job_id}: is {_word(known)} already")
+    status = submit.cancel(client, job_id)
+    typer.echo(f"{job_id}: {status.lower()}; tamis resume {job_id} goes on with it")
+
+
+def list_jobs(*, address: str | None, json: bool) -> None:
+    """All jobs of tamis that the cluster remembers, newest first."""
+    found = [_about(job) for job in submit.ours(_at(address))]
+    if json:
+        typer.echo(show.as_json(found))
+        return
+    names = ("id", "status", "started", "output")
+    rows = [[str(about[name] or "") for name in names] for about in found]
+    show.console().print(show.table([(name, "left") for name in names], rows))
+
+
+def _word(known: Details) -> str:
+    status = str(known.status).lower()
+    return status if known.driver_exit_code in (0, None) else f"{status} ({known.driver_exit_code})"
+
+
+def _about(known: Details) -> dict[str, Any]:
+    metadata = known.metadata or {}
+    return {
+        "id": known.submission_id,
+        "status": _word(known),
+        "name": metadata.get("name"),
+        "output": metadata.get("output"),
+        "started": _time(known.start_time),
+        "ended": _time(known.end_time),
+        "resumes": metadata.get("resumes"),
+    }
+
+
+def _time(milliseconds: int | None) -> str | None:
+    if not milliseconds:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")

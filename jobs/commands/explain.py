@@ -1,0 +1,229 @@
+"""``tamis explain``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from jobs import show
+from pipeline.audit.explain import Story, stories
+from pipeline.audit.finished import open_run
+from schemas.errors import InputError
+from schemas.ledger import Reason
+
+CAPTION = 300
+"""Characters of a caption."""
+
+STYLES = {
+    "dropped": "bold red",
+    "passed": "green",
+    "written": "green",
+    "not reached": "dim",
+    "computed": "default",
+}
+
+
+def explain_sample(path: str, name: str, *, count: int, json: bool) -> None:
+    """Tell the story of the sample that ``name`` names; of several, list them.
+
+    Raises:
+        InputError: nobody has that uid, key or URL.
+        StateError: there is no finished run.
+    """
+    run = open_run(path)
+    found, told = stories(run, name, count)
+    if not found:
+        raise InputError(
+            f"{name}: no sample of this run has that uid, key or URL "
+            f"(tamis audit {path} --sql \"SELECT uid, key FROM ledger WHERE text ILIKE '%word%'\" looks further)"
+        )
+    if json:
+        typer.echo(show.as_json({"run": run.root, "name": name, "found": found, "samples": told}))
+    elif found == 1:
+        _print_story(told[0])
+    else:
+        _list(told, found, count)
+
+
+def _list(told: list[Story], found: int, count: int) -> None:
+    out = show.console()
+    out.print(f"{show.count(found)} samples have that name; explain one by its uid:")
+    show.put(
+        out,
+        show.table(
+            [("uid", "left"), ("source", "left"), ("key", "left"), ("fate", "left")],
+            [(story["uid"], story["source"], story["key"], fate_of(story)) for story in told],
+        ),
+    )
+    if found > len(told):
+        out.print(f"the first {show.count(count)}; -n {found} lists all")
+
+
+def fate_of(story: Story) -> str:
+    """In a few words."""
+    if story["kept"]:
+        return "kept"
+    (step,) = [step for step in story["steps"] if step["outcome"] == "dropped"]
+    failed = [rule for rule in step.get("rules", ()) if rule["rule"] == step.get("rule")]
+    why = _rule_line(failed[0]) if failed else step["reason"]
+    return f"dropped by {story['dropped_by']}: {why}"
+
+
+def _print_story(story: Story) -> None:
+    out = show.console()
+    out.print(Text(show.plain(f"{story['key']}: {fate_of(story)}"), style="bold"))
+    out.print()
+    facts = Table.grid(padding=(0, 2))
+    for name, text in _facts(story):
+        facts.add_row(Text(name, style="dim"), Text(show.plain(text)))
+    show.put(out, facts)
+    out.print()
+    steps = Table.grid(padding=(0, 2))
+    for step in story["steps"]:
+        outcome = step["outcome"]
+        lines = [show.plain(line) for line in step_lines(step, story["read"] or {})]
+        steps.add_row(
+            Text(step["step"]), Text(outcome, style=STYLES[outcome]), Text("\n".join(lines))
+        )
+    show.put(out, steps)
+    if story["shard_key"] is not None:
+        out.print()
+        out.print(f"written to shard {story['shard']} as {story['shard_key']}")
+
+
+def _facts(story: Story) -> list[tuple[str, str]]:
+    facts = [("uid", story["uid"]), ("from", _where(story))]
+    read = story["read"] or {}
+    if "width" in read:
+        sides = f"{read['width']} x {read['height']} pixels"
+        size = f", {show.size(read['image_size'])}" if "image_size" in read else ""
+        told = (
+            f"{read['image_format']}, {sides}{size}"
+            if "image_format" in read
+            else f"{sides} by the input"
+        )
+        facts.append(("picture", told))
+    if "sha256" in read:
+        facts.append(("sha256", read["sha256"]))
+    if story["url"] is not None:
+        facts.append(("url", story["url"]))
+    if story["text"] is not None:
+        facts.append(("caption", show.plain(story["text"], CAPTION)))
+    return facts
+
+
+def _where(story: Story) -> str:
+    read = story["read"] or {}
+    if "image_offset" in read:
+        return f"{story['source']}, byte {show.count(read['image_offset'])}"
+    if "file_row" in read:
+        return f"{story['source']}, row {show.count(read['file_row'])}"
+    return str(story["source"])
+
+
+def step_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:
+    """What a step saw and decided, a line each; ``read`` is what ingest noted of the sample."""
+    lines = []
+    if "meaning" in step:
+        lines.append(f"{step['reason']}: {step['meaning']}")
+    if "message" in step:
+        at = f" (at byte {show.count(step['error_offset'])})" if "error_offset" in step else ""
+        lines.append(f"{step['message']}{at}")
+    lines += [_rule_line(rule) for rule in step.get("rules", ())]
+    ruled = {rule["rule"] for rule in step.get("rules", ())}
+    values = {name: value for name, value in step.get("signals", {}).items() if name not in ruled}
+    if values:
+        lines.append(", ".join(f"{name} {show.number(value)}" for name, value in values.items()))
+    if "place" in step:
+        lines += _place_lines(step["place"])
+    if "partner" in step:
+        lines += _other_lines(step, read)
+    elif "value" in step and "rules" not in step and "place" not in step:
+        bound = f", bound {show.number(step['bound'])}" if "bound" in step else ""
+        lines.append(f"{step.get('rule', 'value')} {show.number(step['value'])}{bound}")
+    if "passes_with" in step:
+        lines.append(f"passes with {' and '.join(_mend(mend) for mend in step['passes_with'])}")
+    return lines
+
+
+def _mend(mend: dict[str, Any]) -> str:
+    samples = f" ({show.count(mend['samples'])} samples)" if "samples" in mend else ""
+    value = mend["value"]
+    exact = (
+        repr(value) if isinstance(value, float) and not value.is_integer() else show.number(value)
+    )
+    return f"{mend['setting']} {mend['relation']} {exact}{samples}"
+
+
+def _rule_line(rule: dict[str, Any]) -> str:
+    value = show.number(rule["value"])
+    if rule["value"] is None:
+        verdict = "kept without a value" if rule["passes"] else "a value is needed"
+        return f"{rule['rule']}: {verdict}"
+    if "in" in rule:
+        among = ", ".join(show.number(choice) for choice in rule["in"])
+        return f"{rule['rule']} {value} {'is' if rule['passes'] else 'is NOT'} in {among}"
+    told = []
+    if "min" in rule:
+        below = float(rule["value"]) < rule["min"]
+        told.append(
+            f"{'<' if below else '>='} {show.number(rule['min'])}{', too low' if below else ''}"
+        )
+    if "max" in rule:
+        above = float(rule["value"]) > rule["max"]
+        told.append(
+            f"{'>' if above else '<='} {show.number(rule['max'])}{', too high' if above else ''}"
+        )
+    return f"{rule['rule']} {value} {' and '.join(told)}"
+
+
+def _place_lines(place: dict[str, Any]) -> list[str]:
+    lines = [
+        f"cluster {place['cluster']}, distance to its centroid {show.number(place['distance'])}"
+    ]
+    if "complexity" in place:
+        lines.append(
+            f"complexity {show.number(place['complexity'])} = d_inter {show.number(place['d_inter'])} "
+            f"x d_intra {show.number(place['d_intra'])}"
+        )
+    if place["rank"] is not None:
+        of = f" of {show.count(place['size'])}" if "size" in place else ""
+        lines.append(
+            f"rank {show.count(place['rank'])}{of}; its concept keeps {show.count(place['quota'])}"
+        )
+    return lines
+
+
+LIKENESS = {
+    Reason.NEAR_CAPTION: "Jaccard",
+    Reason.NEAR_PICTURE: "bits apart",
+    Reason.SEMANTIC_DUPLICATE: "cosine",
+}
+"""What ``partner_value`` is; of exact duplicates it says nothing."""
+
+
+def _other_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:
+    partner, survivor = step["partner"], step.get("survivor")
+    likeness = LIKENESS.get(Reason(step["reason"]))
+    alike = ""
+    if likeness and "partner_value" in step:
+        bound = f", bound {show.number(step['bound'])}" if "bound" in step else ""
+        alike = f" ({likeness} {show.number(step['partner_value'])}{bound})"
+    lines = [f"partner {_named(partner)}{alike}"]
+    if likeness and "phash" in read and "phash" in partner:
+        apart = (int(read["phash"], 16) ^ int(partner["phash"], 16)).bit_count()
+        lines.append(f"their pictures' perceptual hashes are {apart} of 64 bits apart")
+    if survivor is not None and survivor["uid"] != partner["uid"]:
+        lines.append(f"survivor of its group {_named(survivor)}")
+    return lines
+
+
+def _named(other: dict[str, Any]) -> str:
+    if "key" not in other:
+        return str(other["uid"])
+    fate = "kept" if other["kept"] else f"dropped by {other['step']}: {other['reason']}"
+    caption = f' "{show.plain(other["text"], 80)}"' if other["text"] else ""
+    return f"{other['key']} in {other['source']}, {fate}{caption}; uid {other['uid']}"

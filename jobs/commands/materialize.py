@@ -1,0 +1,32 @@
+"""``tamis materialize``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from jobs.commands.run import carry_out
+from pipeline.audit.finished import open_run
+from pipeline.audit.materialize import planned
+from schemas.errors import JobError
+
+
+def materialize_run(
+    path: str,
+    output: str,
+    settings: Sequence[str],
+    *,
+    progress: Literal["auto", "lines", "json", "none"],
+    json: bool,
+) -> None:
+    """Write the set that ``settings`` choose, then show its funnel.
+
+    Raises:
+        JobError: nothing is to be different.
+        TamisError: the run or a setting does not fit, or something was never scored.
+    """
+    if not settings:
+        raise JobError("materialize: say what is to be different: --set density.keep=0.3")
+    run = open_run(path)
+    plan = planned(run, settings, output)
+    carry_out(plan, address=None, progress=progress, json=json, base=run.root)

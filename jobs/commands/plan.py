@@ -1,0 +1,90 @@
+"""``tamis plan``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from jobs import show
+from jobs.loading import Request, load
+from pipeline import plan as planning
+from pipeline.audit import preview
+
+
+def plan_job(request: Request, *, accept_changed: bool, json: bool) -> None:
+    """Check a job, and show what it reads, what each step makes of it, and where it goes.
+
+    Raises:
+        TamisError: the job cannot be done as it stands.
+    """
+    plan = planning.make(load(request), accept_changed)
+    seen = preview.preview(plan)
+    if json:
+        typer.echo(show.as_json(seen))
+        return
+    out = show.console()
+    out.print(f"{plan.job.name}: {plan.root}", soft_wrap=True)
+    out.print()
+    show.put(
+        out,
+        show.table(
+            [
+                ("input", "left"),
+                ("files", "right"),
+                ("bytes", "right"),
+                ("samples", "right"),
+                ("format", "left"),
+            ],
+            [_input_row(entry) for entry in seen["inputs"]],
+        ),
+    )
+    for entry in seen["inputs"]:
+        for wanted, taken in entry["columns"].items():
+            out.print(f"  {entry['name']}: {wanted} is the column {show.plain(taken)}")
+    out.print()
+    columns = [("step", "left"), ("settings", "left"), ("reads", "left"), ("makes", "left")]
+    show.put(out, show.table(columns, [_step_row(step) for step in seen["steps"]]))
+    for note in (*seen["notes"], *plan.notes):
+        out.print(show.plain(f"note: {note}"), soft_wrap=True)
+
+
+def _input_row(entry: dict[str, Any]) -> list[str]:
+    samples = entry["samples"]
+    return [
+        entry["name"],
+        show.count(entry["files"]),
+        show.size(entry["bytes"]),
+        "counted by ingest" if samples is None else show.count(samples),
+        entry["format"],
+    ]
+
+
+def _step_row(step: dict[str, Any]) -> list[str]:
+    known = step["kind"] in ("built in", step["step"])
+    return [
+        step["step"] if known else f"{step['step']} ({step['kind']})",
+        _settings(step["settings"]),
+        ", ".join(_bare(name) for name in step["reads"]),
+        ", ".join(_bare(name) for name in step["makes"]),
+    ]
+
+
+def _bare(name: str) -> str:
+    """``signal:words`` as ``words``; an embedding or place keeps its kind, for it may be called like a step."""
+    return name.removeprefix("signal:")
+
+
+def _settings(settings: dict[str, Any]) -> str:
+    """As a job would say it in short; signals stand under ``makes``."""
+    bounds = settings.get("bounds", {})
+    shown = {key: value for key, value in settings.items() if key not in ("names", "bounds")}
+    return "; ".join(f"{key} {_flow(value)}" for key, value in {**bounds, **shown}.items())
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key} {_flow(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(_flow(inner) for inner in value)
+    return show.number(value)

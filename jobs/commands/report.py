@@ -1,0 +1,23 @@
+"""``tamis report``."""
+
+from __future__ import annotations
+
+import typer
+
+from jobs import show
+from pipeline import storage
+from pipeline.audit.finished import open_run
+from pipeline.audit.report import report
+
+
+def write_report(path: str, output: str | None) -> None:
+    """Write a finished run's report, into the run's directory unless told otherwise.
+
+    Raises:
+        StateError: there is no finished run, or its account does not balance.
+    """
+    run = open_run(path)
+    page = report(run)
+    target = storage.absolute(output) if output else storage.join(run.root, "report.html")
+    storage.write_bytes(target, page)
+    typer.echo(f"{target} ({show.size(len(page))})")

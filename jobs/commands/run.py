@@ -1,0 +1,137 @@
+"""``tamis run``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Literal
+
+import typer
+
+from jobs import journal, progress, show
+from jobs.commands.audit import funnel_table
+from jobs.lines import Lines
+from jobs.loading import Request, load
+from pipeline import plan as planning
+from pipeline import run as running
+from pipeline.audit.finished import FinishedRun, open_run
+from pipeline.audit.funnel import funnel
+from schemas.errors import TamisError
+from schemas.events import Observer
+from schemas.manifest import Version
+
+STOPPED = 130
+"""The exit code of what was interrupted from the keyboard."""
+
+
+def run_job(
+    request: Request,
+    *,
+    accept_changed: bool,
+    address: str | None,
+    progress: Literal["auto", "lines", "json", "none"],
+    json: bool,
+) -> None:
+    """Do what is left of a job, then show the funnel.
+
+    Raises:
+        TamisError: whatever a person can mend.
+    """
+    plan = planning.make(load(request), accept_changed)
+    carry_out(plan, address=address, progress=progress, json=json)
+
+
+def carry_out(
+    plan: planning.Plan,
+    *,
+    address: str | None,
+    progress: Literal["auto", "lines", "json", "none"],
+    json: bool,
+    base: str | None = None,
+) -> None:
+    """Do what is left of a plan, with a journal; ``base``: a finished run to take tables from.
+
+    Raises:
+        TamisError: whatever a person can mend.
+    """
+    for note in plan.notes:
+        typer.echo(f"tamis: {note}", err=True)
+    kept_journal = journal.Journal(plan.root, _about(plan, address))
+    try:
+        result = _walk(plan, [kept_journal], progress, address, base)
+    except KeyboardInterrupt:
+        kept_journal.close(ended="stopped")
+        typer.echo("tamis: stopped; the same command resumes", err=True)
+        raise typer.Exit(STOPPED) from None
+    except TamisError as error:
+        kept_journal.close(ended="failed", why=str(error))
+        raise
+    kept_journal.close(ended="finished", tasks_run=result.tasks_run)
+    _tell(open_run(result.root), result.tasks_run, json)
+
+
+def _walk(
+    plan: planning.Plan,
+    observers: Sequence[Observer],
+    shown: Literal["auto", "lines", "json", "none"],
+    address: str | None,
+    base: str | None,
+) -> running.Result:
+    bars = progress.bars() if shown == "auto" else None
+    more: list[Observer] = [bars] if bars else []
+    if shown == "lines":
+        more.append(Lines(sys.stderr))
+    if shown == "json":
+        more.append(journal.lines(sys.stderr))
+    with bars or nullcontext():
+        return running.run(plan, [*observers, *more], address=address, base=base)
+
+
+def _about(plan: planning.Plan, address: str | None) -> dict[str, object]:
+    """What may differ between equal runs, for the journal."""
+    return {
+        "root": plan.root,
+        "directory": os.getcwd(),
+        "input_files": len(plan.inputs),
+        "input_bytes": sum(file.size for file in plan.inputs),
+        "address": address,
+        "resources": plan.job.resources.model_dump(),
+        "versions": {found.package: found.version for found in Version.installed()},
+    }
+
+
+def _tell(run: FinishedRun, tasks_run: int, json: bool) -> None:
+    counted = funnel(run)
+    result = [output for output in run.manifest.outputs if output.path.startswith("shards/")]
+    if json:
+        about = {"run": run.root, "computed": tasks_run, **counted.to_json()}
+        typer.echo(show.as_json({**about, "bytes": sum(file.bytes for file in result)}))
+        return
+    out = show.console()
+    show.put(out, funnel_table(run))
+    out.print(balance(counted.rows_in, counted.kept, counted.dropped))
+    if not tasks_run:
+        out.print("nothing was left to do: every table stood as it was")
+    for line in _places(run):
+        out.print(show.plain(line), soft_wrap=True)
+
+
+def balance(rows_in: int, kept: int, dropped: int) -> str:
+    """The sentence that has to be true of every run."""
+    return f"{show.count(rows_in)} in = {show.count(kept)} kept + {show.count(dropped)} dropped"
+
+
+def _places(run: FinishedRun) -> list[str]:
+    lines = []
+    for folder, what in (("shards", "the result"), ("ledger", "why each sample stayed or went")):
+        files = [output for output in run.manifest.outputs if output.path.startswith(f"{folder}/")]
+        if files:
+            total = show.size(sum(file.bytes for file in files))
+            plural = "" if len(files) == 1 else "s"
+            lines.append(
+                f"{run.root}/{folder}: {what}; {show.count(len(files))} file{plural}, {total}"
+            )
+    lines.append(f"next: tamis audit {run.root}, tamis explain {run.root} KEY")
+    return lines

@@ -1,0 +1,112 @@
+"""From what was asked on the command line to a checked job: a job file or preset, and changes to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import storage
+from pipeline.audit.finished import open_run
+from pipeline.audit.frozen import borrowing
+from schemas.errors import JobError
+from schemas.job import Job
+from schemas.nearest import nearest
+from schemas.parse import apply_setting, check, read
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A job as a person asks for it: a path or a preset's bare name, and what is to be different."""
+
+    job: str
+    inputs: Sequence[str] = ()
+    output: str | None = None
+    settings: Sequence[str] = ()
+    cpus: int | None = None
+    centroids: str | None = None
+
+
+def load(request: Request) -> Job:
+    """The job, checked.
+
+    Raises:
+        JobError: no such file or preset, or what is in it is no job.
+        StateError: the run whose centroids are asked for is not finished.
+    """
+    path, preset = locate(request.job)
+    raw = read(_text(path), request.job)
+    if preset:
+        _point_at_examples(raw)
+    if request.inputs:
+        _replace_input(raw, request.inputs)
+    if request.output is not None:
+        raw["output"] = request.output
+    if request.cpus is not None:
+        apply_setting(raw, f"resources.cpus={request.cpus}")
+    for setting in request.settings:
+        apply_setting(raw, setting)
+    if preset:
+        _ask_for_places(raw, request.job)
+    job = check(raw, request.job)
+    return borrowing(job, open_run(request.centroids).root) if request.centroids else job
+
+
+def presets() -> list[str]:
+    """Their names."""
+    return sorted(name.removesuffix(".yaml") for name in storage.listing(str(PRESETS)))
+
+
+def locate(job: str) -> tuple[str, bool]:
+    """The path of a job, and whether it is a preset: a bare name without an ending is one.
+
+    Raises:
+        JobError: no preset has that name.
+    """
+    if "/" in job or "\\" in job or job.lower().endswith((".yaml", ".yml")):
+        return job, False
+    names = presets()
+    if job not in names:
+        raise JobError(
+            f"{job}: no such preset{nearest(job, names)}; a job file's name ends in .yaml or has a /"
+        )
+    return str(PRESETS / f"{job}.yaml"), True
+
+
+def _text(path: str) -> str:
+    files, inner = storage.filesystem(path)
+    if files.isdir(inner):
+        raise JobError(f"{path}: is a directory: name a job file in it (a run's own is job.yaml)")
+    try:
+        return storage.read_bytes(storage.stat(path).path).decode()
+    except UnicodeDecodeError:
+        raise JobError(f"{path}: is no text in UTF-8: name a job file (YAML)") from None
+
+
+def _point_at_examples(raw: dict[str, Any]) -> None:
+    """A preset's own input lies beside it in the installation, wherever the command is called."""
+    for entry in raw.get("input") or ():
+        if isinstance(entry.get("path"), str):
+            entry["path"] = str(PRESETS.parent.parent / entry["path"])
+
+
+def _replace_input(raw: dict[str, Any], paths: Sequence[str]) -> None:
+    entries = raw.get("input") or [{}]
+    if not isinstance(entries, list) or len(entries) > 1 or not isinstance(entries[0], dict):
+        raise JobError(
+            f"--input {paths[0]}: the job has {len(entries)} inputs: say which, "
+            "with --set input.0.path=..."
+        )
+    raw["input"] = [{**entries[0], "path": list(paths)}]
+
+
+def _ask_for_places(raw: dict[str, Any], preset: str) -> None:
+    """A preset says what to do, not where: that is the command line's part."""
+    entries = raw.get("input") or [{}]
+    if not all("path" in entry for entry in entries if isinstance(entry, dict)):
+        raise JobError(f"{preset}: what is to be read? Add --input 'data/{{00000..00007}}.tar'")
+    if "output" not in raw:
+        raise JobError(f"{preset}: where is the result to go? Add --output runs/{preset}")

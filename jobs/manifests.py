@@ -1,0 +1,129 @@
+"""A job as manifests for KubeRay: a ConfigMap that holds the job file, and a RayJob that does it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from schemas.job import Job
+from schemas.parse import dump
+
+FOLDER = "/etc/tamis"
+SHARED_MEMORY = "4Gi"
+"""Of Ray's object store: only tasks and records of files go through it."""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The nodes. Memory as Kubernetes writes it: ``16Gi``."""
+
+    image: str
+    workers: int = 4
+    cpus: int = 8
+    memory: str = "32Gi"
+    gpu_workers: int = 0
+    gpus: int = 1
+    secret: str | None = None
+    account: str | None = None
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines as they are, to be read and edited in the manifest."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def manifests(job: Job, fleet: Fleet, ray_version: str) -> str:
+    """Both, as one YAML stream for ``kubectl apply -f -``."""
+    name = _name(job.name)
+    config = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name},
+        "data": {"job.yaml": dump(job)},
+    }
+    command = f"tamis run {FOLDER}/job.yaml --address auto --progress lines"
+    ray_job = {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayJob",
+        "metadata": {"name": name},
+        "spec": {
+            "entrypoint": command,
+            # A run that failed is resumed by the same command: another try goes on where it stopped.
+            "backoffLimit": 3,
+            "shutdownAfterJobFinishes": True,
+            "ttlSecondsAfterFinished": 600,
+            "rayClusterSpec": cluster(name, fleet, ray_version),
+        },
+    }
+    return yaml.dump_all([config, ray_job], Dumper=_Dumper, sort_keys=False, width=100)
+
+
+def cluster(name: str, fleet: Fleet, ray_version: str) -> dict[str, Any]:
+    """The spec of the cluster: a head that computes nothing, CPU nodes, and GPU nodes where there are any."""
+    groups = [_group(name, fleet, "cpu", fleet.workers, 0)]
+    if fleet.gpu_workers:
+        groups.append(_group(name, fleet, "gpu", fleet.gpu_workers, fleet.gpus))
+    head = _template(name, fleet, {"cpu": "2", "memory": "8Gi"})
+    return {
+        "rayVersion": ray_version,
+        "enableInTreeAutoscaling": True,
+        "autoscalerOptions": {"idleTimeoutSeconds": 120},
+        "headGroupSpec": {
+            "rayStartParams": {"num-cpus": "0", "dashboard-host": "0.0.0.0"},
+            "template": head,
+        },
+        "workerGroupSpecs": groups,
+    }
+
+
+def _group(name: str, fleet: Fleet, kind: str, nodes: int, gpus: int) -> dict[str, Any]:
+    claims: dict[str, str] = {"cpu": str(fleet.cpus), "memory": fleet.memory}
+    if gpus:
+        claims["nvidia.com/gpu"] = str(gpus)
+    return {
+        "groupName": kind,
+        "replicas": nodes,
+        "minReplicas": 0 if gpus else 1,
+        "maxReplicas": nodes,
+        "rayStartParams": {},
+        "template": _template(name, fleet, claims),
+    }
+
+
+def _template(name: str, fleet: Fleet, claims: dict[str, str]) -> dict[str, Any]:
+    container: dict[str, Any] = {
+        "name": "tamis",
+        "image": fleet.image,
+        "resources": {"requests": dict(claims), "limits": dict(claims)},
+        "volumeMounts": [
+            {"name": "job", "mountPath": FOLDER, "readOnly": True},
+            {"name": "shm", "mountPath": "/dev/shm"},
+        ],
+    }
+    if fleet.secret:
+        container["envFrom"] = [{"secretRef": {"name": fleet.secret}}]
+    spec: dict[str, Any] = {
+        "containers": [container],
+        "volumes": [
+            {"name": "job", "configMap": {"name": name}},
+            {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": SHARED_MEMORY}},
+        ],
+    }
+    if fleet.account:
+        spec["serviceAccountName"] = fleet.account
+    return {"spec": spec}
+
+
+def _name(job: str) -> str:
+    """A job's name as Kubernetes allows it: lower case, digits and hyphens, 47 characters at most."""
+    return re.sub(r"[^a-z0-9-]+", "-", job.lower())[:47].strip("-") or "job"

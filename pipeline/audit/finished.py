@@ -1,0 +1,141 @@
+"""A finished run, for reading: its manifest, its ledger, and where each sample's row lies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from pipeline import ledger_index, storage
+from pipeline.inputs import InputFile
+from schemas.errors import StateError
+from schemas.manifest import Manifest
+from schemas.steps import KINDS, StepModel
+
+Row = dict[str, Any]
+"""A row of the ledger, by column."""
+
+Places = Mapping[int, tuple[str, int]]
+"""Part number -> the file that holds the part's rows, below its phase's folder, and the row group."""
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What ``open_run`` gives."""
+
+    root: str
+    manifest: Manifest
+
+    @cached_property
+    def steps(self) -> tuple[StepModel, ...]:
+        """The steps of the job, in order, without the built-in ones."""
+        return tuple(
+            KINDS[kind].model_validate(settings)
+            for step in self.manifest.job["steps"]
+            for kind, settings in step.items()
+        )
+
+    @cached_property
+    def _plan(self) -> dict[str, Any]:
+        plan: dict[str, Any] = json.loads(storage.read_bytes(storage.join(self.root, "plan.json")))
+        return plan
+
+    @property
+    def parts(self) -> Sequence[Sequence[int]]:
+        """By part number: input file, row group of its ingest table, rows."""
+        parts: list[list[int]] = self._plan["parts"]
+        return parts
+
+    @property
+    def inputs(self) -> Sequence[InputFile]:
+        """The input files by number, as far as the run knows them: where they lie now, it does not."""
+        return [InputFile(path="", **raw) for raw in self._plan["inputs"]]
+
+    @property
+    def source_names(self) -> Sequence[str]:
+        """What the ledger calls each input file, by its number in ``parts``."""
+        return [f"{file['entry']}/{file['relative']}" for file in self._plan["inputs"]]
+
+    def made_by(self, step: str, what: str) -> list[str]:
+        """The names of what a step made: ``what`` is signal, embedding or place."""
+        made: dict[str, list[str]] = self._plan["makes"]
+        mark = f"{what}:"
+        return [
+            key.removeprefix(mark)
+            for key, (maker, _) in made.items()
+            if maker == step and key.startswith(mark)
+        ]
+
+    def outputs(self, folder: str) -> list[str]:
+        """The result's files in ``folder``, in order, relative to the run."""
+        return [o.path for o in self.manifest.outputs if o.path.startswith(f"{folder}/")]
+
+    def find(self, name: str) -> list[Row]:
+        """The ledger's rows of all samples whose uid, key or URL is ``name``, in the order of their addresses."""
+        buckets = len(self.outputs(ledger_index.FOLDER))
+        if not buckets:
+            return []
+        rows = self.rows(ledger_index.find(self.root, name, buckets))
+        return [row for row in rows if name in (row["uid"], row["key"], row["url"])]
+
+    def rows(self, sids: Sequence[int]) -> list[Row]:
+        """The ledger's rows of some samples; a part is read once however many it holds."""
+        found: dict[int, Row] = {}
+        by_part: dict[int, list[int]] = {}
+        for sid in sids:
+            by_part.setdefault(sid >> 32, []).append(sid & 0xFFFFFFFF)
+        for part, positions in by_part.items():
+            path = storage.join(self.root, "ledger", f"part-{part:05d}.parquet")
+            with storage.open_table(path) as raw, pq.ParquetFile(raw) as file:
+                table = file.read(use_threads=False).take(pa.array(positions))
+            found |= {row["sid"]: row for row in table.to_pylist()}
+        return [found[sid] for sid in sids]
+
+    def table(self, path: str, group: int | None = None) -> pa.Table | None:
+        """A part file below ``tables/``, or one row group of it; None where ``tables/`` has been cleared."""
+        try:
+            raw = storage.open_table(storage.join(self.root, "tables", path))
+        except FileNotFoundError:
+            return None
+        with raw, pq.ParquetFile(raw) as file:
+            if group is None:
+                return file.read(use_threads=False)
+            return file.read_row_group(group, use_threads=False)
+
+
+def open_run(path: str) -> FinishedRun:
+    """A run, to read.
+
+    Raises:
+        StateError: there is none, it is not finished, or its manifest is not one.
+    """
+    root = storage.absolute(path)
+    manifest = storage.join(root, "manifest.json")
+    finished = storage.exists(manifest)
+    if not finished and not storage.exists(storage.join(root, "tables")):
+        raise StateError(f"{path}: no run is here: name a run directory, which holds manifest.json")
+    again = f"`tamis run {path.rstrip('/')}/job.yaml`"
+    if not finished or _is_changing(root):
+        raise StateError(f"{path}: the run is not finished: {again} goes on with it")
+    try:
+        return FinishedRun(root, Manifest.model_validate_json(storage.read_bytes(manifest)))
+    except ValidationError as error:
+        why = error.errors()[0]["msg"]
+        raise StateError(
+            f"{path}: manifest.json is not what this version writes ({why}): {again} writes it anew"
+        ) from None
+
+
+def _is_changing(root: str) -> bool:
+    """Whether a run has begun to write the ledger and has not ended: its phase has files, but no index."""
+    for phase in ("rows", "index"):
+        names = storage.listing(storage.join(root, "tables", "ledger", phase))
+        if names and "_phase.json" not in names:
+            return True
+    return False

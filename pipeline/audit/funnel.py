@@ -1,0 +1,121 @@
+"""The funnel: what each step was given and what it dropped for which reason; the same by input file and by concept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.audit.finished import FinishedRun
+from schemas.errors import JobError, StateError
+from schemas.ledger import REASONS, Reason
+from schemas.manifest import StepCount
+from schemas.nearest import nearest
+from schemas.steps import Density
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """``rows_in = kept + dropped``; ``steps`` in order, each entering what the one before it kept."""
+
+    rows_in: int
+    kept: int
+    steps: tuple[StepCount, ...]
+
+    @property
+    def dropped(self) -> int:
+        """By all steps together."""
+        return sum(sum(step.dropped.values()) for step in self.steps)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "rows_in": self.rows_in,
+            "kept": self.kept,
+            "dropped": self.dropped,
+            "steps": [step.model_dump() for step in self.steps],
+        }
+
+
+def funnel(run: FinishedRun) -> Funnel:
+    """What the manifest says, checked to add up.
+
+    Raises:
+        StateError: it does not.
+    """
+    found = Funnel(run.manifest.rows_in, run.manifest.kept, tuple(run.manifest.steps))
+    alive = found.rows_in
+    for step in found.steps:
+        if step.entered != alive or step.kept != alive - sum(step.dropped.values()):
+            raise StateError(f"{run.root}: the account does not balance at `{step.step}`")
+        alive = step.kept
+    if alive != found.kept:
+        raise StateError(
+            f"{run.root}: the account does not balance: {alive} left, {found.kept} kept"
+        )
+    return found
+
+
+def meaning(reason: str) -> str:
+    """What a reason says, in words."""
+    return REASONS[Reason(reason)]
+
+
+BY_REASON = """
+    SELECT step, reason, rule, any_value(bound) AS bound, count(*) AS samples
+    FROM ledger WHERE NOT kept GROUP BY step, reason, rule ORDER BY samples DESC, step, reason, rule
+"""
+"""Each reason of each step, and of a rule each bound; the most frequent first."""
+
+BY_SOURCE = """
+    SELECT source, count(*) AS samples, count_if(kept) AS kept, {reasons}
+    FROM ledger GROUP BY source ORDER BY source
+"""
+
+BY_CLUSTER = """
+    SELECT cluster, count(*) AS samples, count(rank) AS reached, {places}, count_if(kept) AS kept
+    FROM ledger {joined} WHERE cluster IS NOT NULL GROUP BY cluster ORDER BY {order} cluster
+"""
+
+
+def by_source_query(run: FinishedRun) -> str:
+    """A query over the views of ``sql.connect``: samples, kept, and each reason that occurs, an input file a row."""
+    reasons = sorted({reason for step in run.manifest.steps for reason in step.dropped})
+    columns = ", ".join(f"count_if(reason = '{reason}') AS {reason}" for reason in reasons)
+    return BY_SOURCE.format(reasons=columns or "0 AS dropped")
+
+
+def by_cluster_query(run: FinishedRun) -> str:
+    """A query over the same: each concept's samples, complexity and quota, the most complex first."""
+    density = [step.name for step in run.steps if isinstance(step, Density)]
+    if density:
+        return BY_CLUSTER.format(
+            places="any_value(complexity) AS complexity, any_value(clusters.quota) AS quota",
+            joined=f'LEFT JOIN "{density[-1]}"."quotas" AS clusters USING (cluster)',
+            order="complexity DESC,",
+        )
+    return BY_CLUSTER.format(places="any_value(quota) AS quota", joined="", order="")
+
+
+SAMPLE = """
+    SELECT uid, source, key, step, reason, rule, value, bound, partner_uid, text
+    FROM ledger WHERE {chosen} ORDER BY uid
+"""
+
+
+def sample_query(run: FinishedRun, name: str) -> tuple[str, list[object]]:
+    """A query for the samples that went for a reason or at a step, or were ``kept``, and the values of its marks.
+
+    They come in the order of their uids, which are hashes: as good as drawn by lot, and the same every time.
+
+    Raises:
+        JobError: this run has no such reason or step.
+    """
+    if name == "kept":
+        return SAMPLE.format(chosen="kept"), []
+    steps = [step.step for step in run.manifest.steps if step.dropped]
+    reasons = sorted({reason for step in run.manifest.steps for reason in step.dropped})
+    if name not in {*steps, *reasons}:
+        raise JobError(
+            f"--sample {name}: nothing was dropped for it{nearest(name, [*reasons, *steps, 'kept'])}"
+        )
+    return SAMPLE.format(chosen="reason = ?" if name in reasons else "step = ?"), [name]

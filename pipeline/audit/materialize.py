@@ -1,0 +1,66 @@
+"""Another decision over a finished run, written as a run of its own: exactly the steps that ``whatif`` would walk.
+
+Every table that the new settings leave valid is copied; the rest is decided again from what is stored, with the
+run's centroids. What was never scored is refused, as ``whatif`` refuses it. The new directory is a run like any
+other: its result is that of the job with these settings and centroids, to the byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pipeline import storage
+from pipeline.audit.finished import FinishedRun
+from pipeline.audit.frozen import job_of
+from pipeline.inputs import input_files
+from pipeline.plan import Plan, build, check_chain
+from pipeline.run import Executor, Result
+from pipeline.run import run as carry_out
+from pipeline.state import FILE, State
+from pipeline.steps.embed import Embed
+from schemas.errors import StateError
+from schemas.events import Observer
+
+
+def planned(run: FinishedRun, settings: Sequence[str], output: str) -> Plan:
+    """The plan of the new run; its directory is begun with the numbers of ``run``'s parts.
+
+    No model is asked for: nothing is embedded. New files that the job's patterns match are left out.
+
+    Raises:
+        JobError: a setting that does not fit, or asks for other concepts.
+        StateError: a finished run is in ``output``, or an input of ``run`` is gone or has changed.
+    """
+    root = storage.absolute(output)
+    if storage.exists(storage.join(root, "manifest.json")):
+        raise StateError(f"{output}: a finished run is there already: name another --as")
+    job = job_of(run, settings).model_copy(update={"output": root})
+    known = {file.source for file in run.inputs}
+    inputs = (file for entry in job.input for file in input_files(entry))
+    steps = build(job)
+    check_chain(steps)
+    plan = Plan(job, root, tuple(file for file in inputs if file.source in known), steps)
+    for step in steps:
+        if not isinstance(step, Embed):
+            step.check(plan.inputs)
+    State.open(replace(plan, root=run.root))
+    numbers = storage.join(root, FILE)
+    if not storage.exists(numbers):
+        storage.copy(storage.join(run.root, FILE), numbers)
+    return plan
+
+
+def materialize(
+    run: FinishedRun,
+    settings: Sequence[str],
+    output: str,
+    observers: Sequence[Observer] = (),
+    executor: Executor | None = None,
+) -> Result:
+    """Write the set that ``settings`` choose into ``output``. The same call again goes on where it was stopped.
+
+    Raises:
+        JobError, StateError: see ``planned``; or something was never scored.
+    """
+    return carry_out(planned(run, settings, output), observers, executor, base=run.root)

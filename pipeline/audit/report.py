@@ -1,0 +1,121 @@
+"""The report: one HTML file that shows a finished run, and asks nothing of any network.
+
+It holds no script, and a Content-Security-Policy that lets nothing in but its own style sheet and the
+pictures written into it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import storage
+from pipeline.audit import report_samples, sql
+from pipeline.audit import report_sections as sections
+from pipeline.audit.finished import FinishedRun
+from pipeline.audit.funnel import funnel
+from pipeline.audit.html import element, number, share, text
+from pipeline.audit.pictures import Album, Pictures
+
+if TYPE_CHECKING:
+    import duckdb
+
+STYLE = Path(__file__).parent / "web" / "report.css"
+
+PICTURE_BYTES = 4_000_000
+"""Of pictures in a report, as they are written into it; with all else it stays below 5 MB."""
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<a class="skip" href="#main">To the content</a>
+{body}
+</body>
+</html>
+"""
+
+
+def report(run: FinishedRun) -> bytes:
+    """The whole file, UTF-8.
+
+    Raises:
+        StateError: the run's account does not balance.
+    """
+    with sql.connect(run, tables=False) as connection:
+        body = _body(run, connection)
+    style = storage.read_bytes(str(STYLE)).decode()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    name = text(run.manifest.job["name"])
+    page = PAGE.format(policy=policy, title=f"{name}: what was kept", style=style, body=body)
+    return page.encode()
+
+
+def _body(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> str:
+    album = Album(Pictures(run), PICTURE_BYTES)
+    shown = [("funnel", "Funnel", sections.funnel_section(run))]
+    if run.manifest.rows_in:
+        shown += [
+            ("reasons", "Reasons", sections.reasons_section(run, connection)),
+            ("signals", "Signals", sections.signals_section(run, connection)),
+            ("concepts", "Concepts", report_samples.concepts_section(run, connection, album)),
+            ("duplicates", "Duplicates", report_samples.duplicates_section(run, connection, album)),
+            ("inputs", "Input files", sections.inputs_section(run, connection)),
+        ]
+    shown.append(("cost", "Cost", sections.cost_section(run)))
+    shown = [item for item in shown if item[2]]
+    links = "".join(
+        element("li", element("a", text(title), href=f"#{key}")) for key, title, _ in shown
+    )
+    notes = "".join(element("p", text(note), class_="note") for note in album.notes)
+    content = "".join(
+        element("section", element("h2", text(title)) + inner, id=key)
+        for key, title, inner in shown
+    )
+    return (
+        element("header", _heading(run))
+        + element("nav", element("ul", links), aria_label="Sections")
+        + element("main", _tiles(run) + notes + content, id="main")
+        + element("footer", element("p", f"tamis, {text(_version(run))}"))
+    )
+
+
+def _heading(run: FinishedRun) -> str:
+    names = ", ".join(str(entry) for entry in sorted({i.source for i in run.manifest.inputs})[:1])
+    count = len(run.manifest.inputs)
+    more = f" and {count - 1:,} more files" if count > 1 else ""
+    lead = f"What was kept of {text(names)}{more}, and why the rest was not."
+    return element("h1", text(run.manifest.job["name"])) + element("p", lead, class_="lead")
+
+
+def _tiles(run: FinishedRun) -> str:
+    counted = funnel(run)
+    told = [
+        (number(counted.rows_in), "samples in"),
+        (number(counted.kept), "kept"),
+        (share(counted.kept, counted.rows_in), "of the input"),
+        (number(counted.dropped), "dropped, each with its reason"),
+        (number(len(run.outputs("shards"))), "files written"),
+    ]
+    tiles = "".join(
+        element("div", element("b", value) + element("span", words), class_="tile")
+        for value, words in told
+    )
+    return element("div", tiles, class_="tiles")
+
+
+def _version(run: FinishedRun) -> str:
+    return next((v.version for v in run.manifest.versions if v.package == "tamis"), "")

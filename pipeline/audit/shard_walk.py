@@ -1,0 +1,105 @@
+"""The shards beside the ledger: the keys and uids of its kept rows, in order, with the pictures that belong to them."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from collections.abc import Iterator
+from io import BufferedReader
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import storage
+from pipeline.audit.finished import FinishedRun
+from pipeline.formats.shards import shard_key, shard_name
+
+Pair = tuple[str, str]
+"""Key in the shard, uid."""
+
+
+class ShardWalk:
+    """Takes the ledger part by part, holds the pairs of the shard that is being filled, and compares each full one."""
+
+    def __init__(self, run: FinishedRun, size: int) -> None:
+        self._run, self._size = run, size
+        self._outputs = {output.path for output in run.manifest.outputs}
+        self._pairs: list[Pair] = []
+        self._shard = 0
+
+    def add(self, table: pa.Table) -> Iterator[str]:
+        """The next part of the ledger; what of its shards' numbers and keys is not their place."""
+        wrong, first = 0, ""
+        kept = np.asarray(table["kept"])
+        rows = table.select(["uid", "shard", "shard_key"]).to_pylist()
+        place = self._shard * self._size + len(self._pairs)
+        for row, stays in zip(rows, kept, strict=True):
+            due: tuple[int | None, str | None] = (None, None)
+            if stays:
+                shard, position = divmod(place, self._size)
+                due = (shard, shard_key(shard, position, self._size))
+                self._pairs.append((str(due[1]), row["uid"]))
+                place += 1
+            if (row["shard"], row["shard_key"]) != due:
+                wrong, first = wrong + 1, first or row["uid"]
+        if wrong:
+            yield f"{wrong:,} rows have: a shard or shard_key that is not their place (the first is {first})"
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What is wrong with the shards that are full now."""
+        while len(self._pairs) >= self._size:
+            yield from self._compare(self._pairs[: self._size])
+            del self._pairs[: self._size]
+            self._shard += 1
+
+    def finish(self) -> Iterator[tuple[str, str]]:
+        """The last shard, and those that should not be there."""
+        if self._pairs:
+            yield from self._compare(self._pairs)
+            self._shard += 1
+        due = {shard_name(number) for number in range(self._shard)}
+        for path in sorted(self._outputs):
+            name = path.removeprefix("shards/").partition(".")[0].removesuffix("_stats")
+            if path.startswith("shards/") and name not in due:
+                yield path, "the ledger keeps no sample in it"
+
+    def _compare(self, pairs: list[Pair]) -> Iterator[tuple[str, str]]:
+        name = f"shards/{shard_name(self._shard)}"
+        try:
+            with storage.open_table(storage.join(self._run.root, f"{name}.parquet")) as raw:
+                side = pq.read_table(raw, columns=["key", "uid", "sha256"], use_threads=False)
+        except (OSError, pa.ArrowException) as error:
+            yield f"{name}.parquet", f"cannot be read: {' '.join(str(error).split())}"
+            return
+        keys, uids, hashes = (side[column].to_pylist() for column in ("key", "uid", "sha256"))
+        if list(zip(keys, uids, strict=True)) != pairs:
+            yield f"{name}.parquet", "has other keys and uids than the ledger's rows of this shard"
+        if f"{name}.tar" in self._outputs:
+            for what in self._tar(f"{name}.tar", dict(zip(keys, hashes, strict=True))):
+                yield f"{name}.tar", what
+
+    def _tar(self, path: str, hashes: dict[str, str | None]) -> Iterator[str]:
+        """The members of one tar against its sidecar: the same keys in order, each with its picture."""
+        met: dict[str, set[str]] = {}
+        try:
+            with (
+                storage.open_read(storage.join(self._run.root, path)) as raw,
+                tarfile.open(fileobj=raw, mode="r|", bufsize=1 << 20) as tar,
+            ):
+                for info in tar:
+                    found = met.setdefault(info.name.partition(".")[0], set())
+                    file = tar.extractfile(info)
+                    if file is not None:
+                        found.add(
+                            hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
+                        )
+        except (OSError, tarfile.TarError) as error:
+            yield f"cannot be read as a tar: {error}"
+            return
+        if list(met) != list(hashes):
+            yield f"holds {len(met):,} keys, its parquet file {len(hashes):,}, or not the same in order"
+        wrong = [key for key in met if (due := hashes.get(key)) and due not in met[key]]
+        if wrong:
+            yield f"{len(wrong):,} keys without the picture whose sha256 is recorded (the first is {wrong[0]})"

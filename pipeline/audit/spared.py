@@ -1,0 +1,66 @@
+"""How far a dropped sample was from passing: the setting that would have let it, all others left as they are."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pipeline.audit.finished import FinishedRun, Row
+from schemas.steps import Density, Rules, SemanticDuplicates, StepModel
+
+Mend = dict[str, Any]
+"""``setting`` as ``--set`` writes it, ``relation`` (<= or >=) and ``value``; for ``keep`` also ``samples``."""
+
+
+def mends(
+    run: FinishedRun, row: Row, config: StepModel | None, rules: list[dict[str, Any]]
+) -> list[Mend]:
+    """What would have made the sample pass the step that dropped it; all of them are needed. None is known
+    for steps where a sample's fate hangs on others: duplicates that are equal, near captions, other selectors.
+
+    ``rules`` are the step's bounds with the sample's values, as a story tells them.
+    """
+    if isinstance(config, Rules):
+        return [_bound(config.name, rule) for rule in rules if not rule["passes"]]
+    if isinstance(config, SemanticDuplicates) and row["value"] is not None:
+        epsilon = _down(1 - row["value"])  # none where the embeddings are equal
+        return [_mend(f"{config.name}.epsilon", "<=", epsilon)] if epsilon > 0 else []
+    if isinstance(config, Density) and config.balance == 0 and row["rank"] is not None:
+        return _budget(run, row, config)
+    return []
+
+
+def _mend(setting: str, relation: str, value: Any, **more: Any) -> Mend:
+    return {"setting": setting, "relation": relation, "value": value, **more}
+
+
+def _bound(step: str, rule: dict[str, Any]) -> Mend:
+    name, value = f"{step}.{rule['rule']}", rule["value"]
+    if value is None:
+        return _mend(f"{name}.missing", "=", "keep")
+    if "in" in rule:
+        return _mend(f"{name}.in", "with", value)
+    if "min" in rule and value < rule["min"]:
+        return _mend(f"{name}.min", "<=", value)
+    return _mend(f"{name}.max", ">=", value)
+
+
+def _down(value: float) -> float:
+    """Six decimals, never more than the value."""
+    return math.floor(value * 1e6) / 1e6
+
+
+def _budget(run: FinishedRun, row: Row, config: Density) -> list[Mend]:
+    """From which budget on the concept's real-valued quota reaches the sample's rank."""
+    from pipeline.algorithms.density import smallest_total
+
+    concepts = run.table(f"{config.name}/quotas/clusters.parquet")
+    if concepts is None:
+        return []
+    sizes = concepts["size"].to_numpy()
+    samples = smallest_total(
+        concepts["complexity"].to_numpy(), sizes, row["cluster"], row["rank"], config.temperature
+    )
+    whole = int(sizes.sum()) if config.of == "reaching" else run.manifest.rows_in
+    share = math.ceil(samples * 10_000 / whole) / 10_000
+    return [_mend(f"{config.name}.keep", ">=", share, samples=samples)]

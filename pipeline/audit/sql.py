@@ -1,0 +1,149 @@
+"""The run's ledger and tables as DuckDB views: ``ledger``, and ``"step"."phase"`` for every table below ``tables/``.
+
+Tables that speak of samples get a column ``sid``, which joins them with each other and with the ledger.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import storage
+from pipeline.audit.finished import FinishedRun
+from schemas.errors import InputError
+
+if TYPE_CHECKING:
+    import duckdb
+
+MEMORY = "1500MB"
+
+POSITIONED = """
+    CREATE VIEW {view} AS
+    SELECT (starts.part << 32) | {row} AS sid, {columns}
+    FROM {reading} AS found ASOF JOIN {starts} AS starts
+    ON parse_filename(found.filename, true) = starts.task AND found.file_row_number >= starts.first
+"""
+
+
+def connect(run: FinishedRun, tables: bool = True) -> duckdb.DuckDBPyConnection:
+    """A connection of its own in memory, with the views; ``tables``: those of ``tables/`` too.
+
+    No sample is read before it is asked for.
+    """
+    import duckdb
+
+    connection = duckdb.connect(":memory:")
+    connection.execute(f"SET memory_limit = '{MEMORY}'")
+    if not storage.is_local(run.root):
+        connection.register_filesystem(storage.filesystem(run.root)[0])
+    paths = [storage.join(run.root, path) for path in run.outputs("ledger")]
+    if paths:
+        connection.execute(f"CREATE VIEW ledger AS SELECT * FROM {reading(paths)}")
+    if tables:
+        for step in storage.folders_in(storage.join(run.root, "tables")):
+            if step != "ledger":  # its tables are receipts for what the view `ledger` shows
+                _add_step(connection, run, step)
+    return connection
+
+
+def _add_step(connection: duckdb.DuckDBPyConnection, run: FinishedRun, step: str) -> None:
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_name(step)}")
+    for phase in storage.folders_in(storage.join(run.root, "tables", step)):
+        folder = storage.join(run.root, "tables", step, phase)
+        names = [name for name in storage.listing(folder) if name.endswith(".parquet")]
+        if not names:
+            continue
+        view, paths = f"{_name(step)}.{_name(phase)}", [storage.join(folder, n) for n in names]
+        with storage.open_read(paths[0]) as raw:
+            columns = pq.read_schema(raw).names
+        if "sid" in columns or not ("row" in columns or (step, phase) == ("ingest", "files")):
+            connection.execute(f"CREATE VIEW {view} AS SELECT * FROM {reading(paths)}")
+            continue
+        starts = f"_starts_{step}_{phase}"
+        connection.register(starts, _starts(run, folder, (step, phase) == ("ingest", "files")))
+        connection.execute(
+            POSITIONED.format(
+                view=view,
+                row='found."row"' if "row" in columns else "(found.file_row_number - starts.first)",
+                columns=", ".join(f"found.{_name(column)}" for column in columns),
+                reading=reading(paths, ", filename = true, file_row_number = true"),
+                starts=_name(starts),
+            )
+        )
+
+
+def _starts(run: FinishedRun, folder: str, by_file: bool) -> pa.Table:
+    """(task, first, part): from which row of a file on its rows are those of which part.
+
+    A part has a file of its own, or a row group in an input file's table or in a range's, where all parts follow
+    one another in order.
+    """
+    index = json.loads(storage.read_bytes(storage.join(folder, "_phase.json")))
+    parts = {(file, group): part for part, (file, group, _) in enumerate(run.parts)}
+    task: list[str] = []
+    first: list[int] = []
+    number: list[int] = []
+    following = 0
+    for name in sorted(index):
+        rows = index[name]["rows"]
+        for group, start in enumerate(accumulate(rows[:-1], initial=0)):
+            part: int | None = following
+            if by_file:
+                part = parts.get((int(name.rpartition("-")[2]), group))
+            elif name.startswith("part-"):
+                part = int(name.removeprefix("part-"))
+            following += 1
+            if rows[group] and part is not None:
+                task.append(name)
+                first.append(start)
+                number.append(part)
+    columns = {"task": pa.array(task, pa.string()), "first": pa.array(first, pa.int64())}
+    return pa.table({**columns, "part": pa.array(number, pa.int64())})
+
+
+def reading(paths: Sequence[str], more: str = "") -> str:
+    """The table function over some parquet files, for a query."""
+    files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+    return f"read_parquet([{files}], hive_partitioning = false{more})"
+
+
+def _name(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"'
+
+
+def ask(
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    values: Sequence[object] = (),
+    limit: int | None = None,
+) -> tuple[list[str], list[list[Any]]]:
+    """The answer's column names and its first ``limit`` rows; bytes as hex digits.
+
+    Raises:
+        InputError: DuckDB cannot make sense of the query, in its own words.
+    """
+    import duckdb
+
+    try:
+        answer = connection.execute(query, list(values))
+        names = [column[0] for column in answer.description or ()]
+        rows = answer.fetchall() if limit is None else answer.fetchmany(limit)
+    except duckdb.Error as error:
+        raise InputError(f"--sql: {' '.join(str(error).split())}") from None
+    return names, [[_plain(value) for value in row] for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    """What JSON and a table can show."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

@@ -1,0 +1,225 @@
+"""Recounts and rehashes a finished run against its manifest, its plan and its inputs: what does not hold is a fault.
+
+Nothing of the run is taken on trust that can be computed from its files. Files are read a block at a time, the
+ledger a part at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import resume, storage, tables
+from pipeline.audit.finished import FinishedRun
+from pipeline.audit.funnel import funnel
+from pipeline.audit.recount import Recount
+from pipeline.formats.sources import prefix_of
+from pipeline.tables import TableFile
+from schemas.errors import InputError, StateError
+from schemas.job import Job
+from schemas.manifest import Input, Output
+from schemas.parse import parse_job
+
+BLOCK = 1 << 20
+"""Bytes that are hashed at a time."""
+
+RESULTS = ("ledger", "ledger_index", "shards", "subsets")
+"""Folders that hold nothing but files of the result."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that does not hold: where, and what."""
+
+    path: str
+    what: str
+
+
+@dataclass
+class Seen:
+    """What a verification has looked at; ``notes`` say what it could not look at."""
+
+    outputs: int = 0
+    inputs: int = 0
+    tables: int = 0
+    bytes: int = 0
+    rows: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def verify(run: FinishedRun, seen: Seen, deep: bool = False) -> Iterator[Fault]:
+    """Every fault of a run, as it is found; ``deep``: the tables between the steps are read whole too."""
+    yield from _account(run)
+    yield from _outputs(run, seen)
+    yield from _inputs(run, seen)
+    yield from _tables(run, seen, deep)
+    with closing(Recount(run)) as recount:
+        for path, what in recount.faults():
+            yield Fault(path, what)
+        seen.rows = recount.rows
+
+
+def _account(run: FinishedRun) -> Iterator[Fault]:
+    """The manifest in itself, and against ``plan.json``."""
+    try:
+        funnel(run)
+    except StateError as error:
+        yield Fault("manifest.json", str(error))
+    try:
+        parts, sources = run.parts, [file.source for file in run.inputs]
+    except (OSError, ValueError, KeyError) as error:
+        yield Fault("plan.json", f"cannot be read: {error}")
+        return
+    if sources != [record.source for record in run.manifest.inputs]:
+        yield Fault("plan.json", "lists other inputs than manifest.json")
+        return
+    rows = [0] * len(sources)
+    for file, _, count in parts:
+        rows[file] += count
+    for record, count in zip(run.manifest.inputs, rows, strict=True):
+        if record.rows != count:
+            yield Fault(
+                "plan.json",
+                f"{record.source}: its parts have {count:,} rows, manifest.json says {record.rows:,}",
+            )
+    if sum(rows) != run.manifest.rows_in:
+        yield Fault(
+            "plan.json", f"{sum(rows):,} rows in all, manifest.json says {run.manifest.rows_in:,}"
+        )
+
+
+def _outputs(run: FinishedRun, seen: Seen) -> Iterator[Fault]:
+    """Each file of the result: there, as long, with that hash and that many rows; and no other."""
+    for record in run.manifest.outputs:
+        path = storage.join(run.root, record.path)
+        what = _difference(path, record, seen)
+        seen.outputs += 1
+        if what is None and record.path.endswith(".parquet"):
+            what = _rows_differ(path, record.rows)
+        if what is not None:
+            yield Fault(record.path, what)
+    listed = {record.path for record in run.manifest.outputs}
+    for folder in RESULTS:
+        for name in storage.listing(storage.join(run.root, folder)):
+            if f"{folder}/{name}" not in listed:
+                yield Fault(f"{folder}/{name}", "is not in manifest.json")
+
+
+def _difference(path: str, record: Output | Input, seen: Seen) -> str | None:
+    """What of a file is not as recorded; None where all is."""
+    try:
+        size = storage.stat(path).size
+        if size != record.bytes:
+            return f"has {size:,} bytes, manifest.json says {record.bytes:,}"
+        digest = hashlib.sha256()
+        with storage.open_read(path) as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+    except (InputError, FileNotFoundError):
+        return "is missing"
+    seen.bytes += size
+    if digest.hexdigest() != record.sha256:
+        return f"has sha256 {digest.hexdigest()}, manifest.json says {record.sha256}"
+    return None
+
+
+def _rows_differ(path: str, rows: int) -> str | None:
+    try:
+        with storage.open_table(path) as raw:
+            found = pq.read_metadata(raw).num_rows
+    except (OSError, pa.ArrowException) as error:
+        return f"cannot be read: {error}"
+    return None if found == rows else f"has {found:,} rows, manifest.json says {rows:,}"
+
+
+def _inputs(run: FinishedRun, seen: Seen) -> Iterator[Fault]:
+    """Each input that is still where the job says: as long, and with that hash."""
+    path = storage.join(run.root, "job.yaml")
+    if not storage.exists(path):
+        seen.notes.append(
+            "the inputs were not looked at: job.yaml, which says where they are, is missing"
+        )
+        return
+    job = parse_job(storage.read_bytes(path).decode(), path)
+    missing = []
+    for record in run.manifest.inputs:
+        place = _place(job, record.source)
+        if place is None or not storage.exists(place):
+            missing.append(record.source)
+            continue
+        what = _difference(place, record, seen)
+        seen.inputs += 1
+        if what is not None:
+            yield Fault(record.source, f"{what}: the input has changed since")
+    if missing:
+        seen.notes.append(
+            f"{len(missing):,} of {len(run.manifest.inputs):,} inputs are no longer where job.yaml says and were "
+            f"not looked at: {', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}"
+        )
+
+
+def _place(job: Job, source: str) -> str | None:
+    """Where an input file should lie."""
+    entry, _, relative = source.partition("/")
+    for known in job.input:
+        if known.name == entry:
+            return storage.join(prefix_of(known.path), relative)
+    return None
+
+
+def _tables(run: FinishedRun, seen: Seen, deep: bool) -> Iterator[Fault]:
+    """Each part file below ``tables/``: indexed, whole, and ours; and receipts say what the manifest says."""
+    top = storage.join(run.root, "tables")
+    steps = storage.folders_in(top)
+    if not steps:
+        seen.notes.append("the tables were not looked at: tables/ has been cleared")
+    outputs = {record.path: record.model_dump() for record in run.manifest.outputs}
+    for step in steps:
+        for phase in storage.folders_in(storage.join(top, step)):
+            yield from _phase(run, f"tables/{step}/{phase}", outputs, seen, deep)
+
+
+def _phase(
+    run: FinishedRun,
+    folder: str,
+    outputs: dict[str, dict[str, object]],
+    seen: Seen,
+    deep: bool,
+) -> Iterator[Fault]:
+    path = storage.join(run.root, folder)
+    sizes = storage.listing(path)
+    index = resume.read_index(path) if resume.INDEX in sizes else {"": None}
+    if None in index.values():
+        yield Fault(f"{folder}/{resume.INDEX}", "is missing or damaged")
+    known = {f"{name}.parquet": file for name, file in index.items() if file is not None}
+    for name in sorted({*known, *sizes} - {resume.INDEX}):
+        record = known.get(name)
+        if record is None:
+            yield Fault(f"{folder}/{name}", "is not in its phase's index")
+            continue
+        what = _table_differs(run.root, record, sizes.get(name), deep)
+        seen.tables += 1
+        if what is not None:
+            yield Fault(f"{folder}/{name}", what)
+        for made in record.notes.get("outputs", ()):
+            if outputs.get(made["path"]) != made:
+                yield Fault(
+                    made["path"], f"manifest.json and {folder}/{name} say different things of it"
+                )
+
+
+def _table_differs(root: str, record: TableFile, size: int | None, deep: bool) -> str | None:
+    if size is None:
+        return "is missing"
+    if size != record.bytes:
+        return f"has {size:,} bytes, its phase's index says {record.bytes:,}"
+    if tables.inspect(root, record.path, size) != record:
+        return "its footer is not what was written"
+    if deep and not tables.is_sound(root, record):
+        return "its rows are not what was written"
+    return None

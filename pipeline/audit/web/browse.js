@@ -1,0 +1,172 @@
+// The browser page: filters, pages of samples, stories. Captions are data: they only ever become text nodes.
+
+import { bar, make, number, share } from "/charts.js";
+import { startThresholds } from "/thresholds.js";
+
+const by = (id) => document.getElementById(id);
+const filters = by("filters");
+let pages = [""];
+let asked = 0;
+
+async function ask(path, fields = {}) {
+  const answer = await fetch(`${path}?${new URLSearchParams(fields)}`);
+  const value = await answer.json();
+  if (!answer.ok) throw new Error(value.error);
+  return value;
+}
+
+function complain(error) {
+  by("problem").textContent = error ? error.message : "";
+  by("problem").hidden = !error;
+}
+
+function chosen() {
+  const fields = {};
+  for (const [name, value] of new FormData(filters)) if (value !== "") fields[name] = value;
+  return fields;
+}
+
+async function search() {
+  const mine = ++asked;
+  const fields = chosen();
+  history.replaceState(null, "", `#${new URLSearchParams(fields)}`);
+  by("results").setAttribute("aria-busy", "true");
+  try {
+    const found = await ask("/api/samples", { ...fields, after: pages.at(-1) });
+    if (mine !== asked) return; // a later question has been asked since
+    complain(null);
+    show(found);
+  } catch (error) {
+    if (mine === asked) complain(error);
+  }
+  if (mine === asked) by("results").removeAttribute("aria-busy");
+}
+
+function show(found) {
+  by("found").textContent = `${number(found.found)} samples, ${number(found.kept)} kept`;
+  by("share").replaceChildren(bar([["kept", found.kept], ["dropped", found.found - found.kept]], found.found));
+  by("fates").replaceChildren(...found.fates.slice(0, 12).map((fate) => {
+    const button = make("button", { type: "button" }, `${fate.step}: ${fate.reason.replaceAll("_", " ")} `, make("b", {}, number(fate.samples)));
+    button.addEventListener("click", () => { filters.step.value = fate.step; filters.reason.value = fate.reason; restart(); });
+    return make("li", {}, button);
+  }));
+  by("samples").replaceChildren(...found.rows.map(card));
+  by("page").textContent = `page ${pages.length}`;
+  by("back").disabled = pages.length === 1;
+  by("next").disabled = !found.more;
+  by("next").dataset.after = found.rows.length ? found.rows.at(-1).sid : "";
+}
+
+function restart() {
+  pages = [""];
+  search();
+}
+
+function frame(sid, large = false) {
+  const place = make("span", { class: "frame" });
+  const image = make("img", { src: `/picture?sid=${sid}${large ? "&large=1" : ""}`, alt: "", loading: large ? "eager" : "lazy" });
+  image.addEventListener("error", () => place.replaceChildren("no picture"));
+  place.append(image);
+  return place;
+}
+
+function caption(text) {
+  return text === null || text === undefined ? make("span", { class: "none" }, "no caption") : make("bdi", { class: "caption", dir: "auto" }, text);
+}
+
+const MEASURED = { epsilon: "cosine", jaccard: "Jaccard", quota: "rank", hamming: "bits apart" };
+
+function fateOf(row) {
+  if (row.kept) return "kept";
+  const value = row.value ?? row.partner_value;
+  const rule = row.rule ? ` (${MEASURED[row.rule] ?? row.rule}${value === null || value === undefined ? "" : ` ${number(value)}`})` : "";
+  return `${row.step}: ${row.reason.replaceAll("_", " ")}${rule}`;
+}
+
+function card(row) {
+  const place = row.cluster === null ? "" : `concept ${row.cluster}${row.rank === null ? "" : `, rank ${number(row.rank)}`}`;
+  const button = make("button", { type: "button", class: row.kept ? "sample was-kept" : "sample was-dropped" },
+    frame(row.sid), caption(row.text), make("span", { class: "fate" }, fateOf(row)), make("span", { class: "soft" }, place));
+  button.addEventListener("click", () => tell(row.uid));
+  return make("li", {}, button);
+}
+
+async function tell(name) {
+  try {
+    const story = await ask("/api/story", { name });
+    complain(null);
+    const parts = story.found === 1 ? one(story.samples[0]) : several(story);
+    by("told").replaceChildren(...parts);
+    if (!by("story").open) by("story").showModal();
+    by("story").scrollTop = 0;
+  } catch (error) {
+    complain(error);
+  }
+}
+
+function several(story) {
+  by("title").textContent = `${number(story.found)} samples have that name`;
+  return [make("ul", { class: "several" }, ...story.samples.map((sample) => {
+    const button = make("button", { type: "button" }, `${sample.uid} in ${sample.source}: ${sample.fate}`);
+    button.addEventListener("click", () => tell(sample.uid));
+    return make("li", {}, button);
+  }))];
+}
+
+function one(sample) {
+  by("title").textContent = `${sample.key}: ${sample.fate}`;
+  const pictures = make("div", { class: "side" }, ...sample.pictures.map((picture) => {
+    const own = picture.role === "sample";
+    const fate = own || picture.kept === undefined ? "" : picture.kept ? ", kept" : `, dropped by ${picture.step}`;
+    const head = make("figcaption", {}, make("b", {}, picture.role), fate);
+    const figure = make("figure", { class: picture.kept ? "was-kept" : "was-dropped" }, head, frame(picture.sid, true), caption(own ? sample.text : picture.text));
+    if (!own) {
+      const button = make("button", { type: "button" }, "its story");
+      button.addEventListener("click", () => tell(picture.uid));
+      figure.append(button);
+    }
+    return figure;
+  }));
+  const facts = [["uid", sample.uid], ["from", sample.source], ["url", sample.url]];
+  if (sample.shard_key) facts.push(["written", `shard ${sample.shard}, ${sample.shard_key}`]);
+  const list = make("dl", {}, ...facts.filter(([, value]) => value).flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, String(value))]));
+  const steps = make("ol", { class: "steps" }, ...sample.steps.map((step) =>
+    make("li", { class: step.outcome.replaceAll(" ", "-") }, make("b", {}, step.step), make("span", { class: "outcome" }, step.outcome),
+      ...step.lines.map((line) => make("div", { dir: "auto" }, line)))));
+  return [pictures, list, steps];
+}
+
+function fill(run) {
+  by("name").textContent = run.name;
+  document.title = `${run.name}: tamis browse`;
+  by("account").textContent = `${number(run.rows_in)} in = ${number(run.kept)} kept (${share(run.kept, run.rows_in)}) + ${number(run.dropped)} dropped`;
+  for (const step of run.steps) filters.step.append(make("option", { value: step.step }, step.step));
+  for (const { reason, meaning } of run.reasons) filters.reason.append(make("option", { value: reason, title: meaning }, reason.replaceAll("_", " ")));
+  for (const source of run.sources) by("sources").append(make("option", { value: source }));
+  by("by-cluster").hidden = !run.clustered;
+  for (const signal of run.signals) {
+    const ends = ["min", "max"].map((side) => make("input", { type: "number", step: "any", name: `${side}.${signal.name}`, placeholder: number(signal[side]), "aria-label": `${signal.name}, ${side}` }));
+    by("ranges").append(make("div", { class: "range" }, make("span", {}, signal.name), ...ends));
+  }
+  for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
+    if (filters.elements[name]) filters.elements[name].value = value;
+  }
+}
+
+let waiting = 0;
+filters.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(restart, 250); });
+filters.addEventListener("reset", () => setTimeout(restart));
+filters.addEventListener("submit", (event) => { event.preventDefault(); restart(); });
+by("next").addEventListener("click", () => { pages.push(by("next").dataset.after); search(); by("results").scrollIntoView(); });
+by("back").addEventListener("click", () => { pages.pop(); search(); by("results").scrollIntoView(); });
+by("close").addEventListener("click", () => by("story").close());
+by("lookup").addEventListener("submit", (event) => { event.preventDefault(); const name = event.target.elements.name.value.trim(); if (name) tell(name); });
+
+try {
+  const run = await ask("/api/run");
+  fill(run);
+  search();
+  startThresholds(run.thresholds, ask, complain);
+} catch (error) {
+  complain(error);
+}

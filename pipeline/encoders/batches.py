@@ -1,0 +1,45 @@
+"""Batches of one fixed shape: a kernel's last bits may depend on the shape, and on nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+Items = TypeVar("Items", list[str], NDArray[np.float32])
+
+
+def encode_padded(fn: Callable[[Items], Vectors], items: Items, batch_size: int) -> Vectors:
+    """``fn`` over ``items`` in batches of exactly ``batch_size`` rows, (n, dim).
+
+    The last batch is filled up with copies of its last row, whose vectors are thrown away.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}: at least 1")
+    if len(items) == 0:
+        return fn(items)
+    vectors = []
+    for start in range(0, len(items), batch_size):
+        batch = items[start : start + batch_size]
+        vectors.append(fn(_filled(batch, batch_size - len(batch)))[: len(batch)])
+    return np.concatenate(vectors)
+
+
+def encode_distinct(
+    fn: Callable[[list[str]], Vectors], texts: list[str], batch_size: int
+) -> Vectors:
+    """As ``encode_padded``, with each distinct text encoded once."""
+    place: dict[str, int] = {}
+    rows = [place.setdefault(text, len(place)) for text in texts]
+    return encode_padded(fn, list(place), batch_size)[np.asarray(rows, dtype=np.int64)]
+
+
+def _filled(batch: Items, missing: int) -> Items:
+    if missing == 0:
+        return batch
+    if isinstance(batch, np.ndarray):
+        return np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
+    return [*batch, *batch[-1:] * missing]

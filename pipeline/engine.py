@@ -1,0 +1,260 @@
+"""Ray, and nothing else: takes the tasks of a phase, has them done somewhere, hands back what they made.
+
+This is the only module that imports ray. Each phase is one Ray Data pass over rows that are tasks; no sample and
+no picture ever travels through Ray's object store, only tasks (in) and the records of part files (out).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from pipeline import tables
+from pipeline.metrics import Metrics
+from pipeline.phases import Function, Phase, Resources, Task, TaskIo
+from pipeline.reuse import completed
+from pipeline.tables import DamagedTableError, TableFile
+from schemas.errors import ClusterError, StateError, TamisError
+from schemas.job import Resources as Machine
+
+SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
+KEEP_WORKERS = {"num_workers_soft_limit": 64, "idle_worker_killing_time_threshold_ms": 3_600_000}
+"""A worker that idles while a pool is at work is kept: to start another takes seconds, and it comes without caches."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A task, where its file goes, and the fingerprint that the file will carry."""
+
+    task: Task
+    path: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a task: its file, or what went wrong that the run can deal with."""
+
+    name: str
+    seconds: float
+    file: TableFile | None = None
+    damaged: str | None = None  # an input file that has to be made again
+    error: TamisError | None = None
+
+
+def perform(function: Function, root: str, work: Work) -> Outcome:
+    """Do one task here: run its function and write its file. Errors that are not ours are not caught."""
+    started = time.perf_counter()
+    io = TaskIo(root, work.task, work.path)
+    try:
+        file = tables.write(root, work.path, work.fingerprint, completed(function, io), io.footer)
+    except DamagedTableError as damage:
+        return Outcome(work.task.name, 0.0, damaged=damage.path)
+    except TamisError as error:
+        return Outcome(work.task.name, 0.0, error=error)
+    return Outcome(work.task.name, time.perf_counter() - started, file)
+
+
+class _Worker:
+    """One process of a pool. What it loads, its functions keep in module-level caches."""
+
+    def __init__(self, function: Function, root: str) -> None:
+        self._function, self._root = function, root
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """A batch of pickled works -> a batch of pickled outcomes."""
+        outcomes = [
+            perform(self._function, self._root, pickle.loads(raw))  # noqa: S301 - from our own driver
+            for raw in batch["work"]
+        ]
+        return {"outcome": np.array([pickle.dumps(outcome) for outcome in outcomes], dtype=object)}
+
+
+class Engine:
+    """A connection to Ray, started when the first phase has something to do."""
+
+    def __init__(self, root: str, machine: Machine, address: str | None = None) -> None:
+        self._root, self._machine, self._address = root, machine, address
+        self._started = False
+        self._metrics: Metrics | None = None
+
+    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+        """Have the tasks done; outcomes come as they finish, in no order."""
+        self._start()
+        import ray.data
+
+        claims: dict[str, Any] = {
+            "batch_size": 1,
+            "num_cpus": phase.resources.cpus,
+            "num_gpus": phase.resources.gpus or None,
+            "memory": phase.resources.memory,
+        }
+        rows = ray.data.from_items(
+            [{"work": pickle.dumps(work)} for work in works], override_num_blocks=len(works)
+        )
+        if phase.resources.pool:
+            done = rows.map_batches(
+                _Worker,
+                fn_constructor_args=(phase.function, self._root),
+                compute=ray.data.ActorPoolStrategy(**self._pool(phase.resources, len(works))),
+                **claims,
+            )
+        else:
+            # The bound method of an object: Ray Data would take the object itself for an actor class.
+            done = rows.map_batches(
+                cast(Any, _Worker(phase.function, self._root).__call__), **claims
+            )
+        for row in done.iter_rows():
+            outcome = pickle.loads(row["outcome"])  # noqa: S301 - from our own workers
+            if self._metrics and outcome.file:
+                self._metrics.count(outcome.file, outcome.seconds)
+            yield outcome
+
+    def _pool(self, resources: Resources, works: int) -> dict[str, Any]:
+        """How many workers: what fits now; on a cluster it may grow to what fits later."""
+        fitting = min(works, resources.workers or _fitting(resources))
+        if not self._address or resources.workers:
+            return {"size": fitting}
+        return {"min_size": 1, "initial_size": fitting, "max_size": works}
+
+    def _start(self) -> None:
+        if self._started:
+            return
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # Its notices are for Ray's developers.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+        import ray
+        import ray.data
+
+        for name in ("ray", "ray.data"):  # observers show what happens; Ray's own notices are noise
+            logging.getLogger(name).setLevel(logging.ERROR)
+        shared: dict[str, Any] = {
+            "log_to_driver": False,
+            "logging_level": logging.ERROR,
+            "runtime_env": {"env_vars": SINGLE_THREADED},
+        }
+        stopped = signal.getsignal(signal.SIGTERM)
+        if self._address:
+            _connect(self._address, shared)
+            from ray.util.metrics import Counter
+
+            self._metrics = Metrics(self._root, cast(Any, Counter))
+        elif not ray.is_initialized():
+            _begin(self._machine, shared)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(
+                signal.SIGTERM, stopped
+            )  # Ray's own handler would pass the command line by
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.execution_options.preserve_order = False
+        self._started = True
+
+    def stop(self) -> None:
+        """Leave Ray, if it was started."""
+        if self._started:
+            import ray
+
+            ray.shutdown()
+            self._started = False
+
+
+def _connect(address: str, options: dict[str, Any]) -> None:
+    import ray
+
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise ClusterError(f"--address {address}: no Ray cluster there: {why}") from None
+
+
+def _begin(machine: Machine, options: dict[str, Any]) -> None:
+    """Start Ray on this machine.
+
+    Raises:
+        StateError: it does not start.
+    """
+    import ray
+
+    try:
+        with _hushed():
+            ray.init(
+                address="local",  # without it, a cluster that happens to run here would be joined
+                num_cpus=machine.cpus,
+                object_store_memory=machine.object_store,
+                include_dashboard=False,
+                _system_config=KEEP_WORKERS,
+                **options,
+            )
+    except Exception as error:  # of no narrower class, where the node does not come up in time
+        why = " ".join(str(error).split())[:200]
+        raise StateError(
+            f"Ray does not start on this machine ({why}): is it very busy, or out of memory or of /dev/shm? try again"
+        ) from error
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Standard error closed to native code: Ray says there that it has been told to say nothing."""
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _fitting(resources: Resources) -> int:
+    """How many workers of a pool the nodes carry at once; none can lie on two nodes.
+
+    Raises:
+        ClusterError: no node can carry one, so that it would be waited for without end.
+    """
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    wanted = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": resources.memory or 0}
+    claims = {name: claim for name, claim in wanted.items() if claim}
+    fitting = sum(
+        int(min(node.get(name, 0) / claim for name, claim in claims.items())) for node in nodes
+    )
+    if fitting == 0:
+        asked = ", ".join(f"{claim:g} {name}" for name, claim in claims.items())
+        there = "; ".join(
+            ", ".join(f"{node.get(name, 0):g} {name}" for name in claims) for node in nodes[:5]
+        )
+        raise ClusterError(
+            f"a worker claims {asked}, and no node has that ({there}): change the job's "
+            "resources, or name the number of workers to wait for nodes"
+        )
+    return fitting
+
+
+class Here:
+    """The same in this process, one after another, without Ray: for tests, and for finding a bug."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+        """Outcomes in the order of the tasks."""
+        for work in works:
+            yield perform(phase.function, self._root, work)
+
+    def stop(self) -> None:
+        """Nothing was started."""

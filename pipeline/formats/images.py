@@ -1,0 +1,215 @@
+"""Pictures: is it one, how large, what does it look like.
+
+Pillow decodes; its plugins are named here, so that no installed one (or its external program) is ever
+tried on input bytes. What every reader must agree on:
+
+- The size is the stored one. EXIF orientation is not applied: training loaders do not apply it either.
+- Of an animation the first frame counts.
+- Transparent pixels are composited on white; a plain RGB conversion would show what lies hidden below.
+- CMYK is converted without its colour profile, as Pillow does; of 16 bits the upper eight are taken.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
+
+from pipeline.formats.phash import SIDE, phash
+from schemas.ledger import Reason
+
+MAX_PIXELS = 178_956_970
+
+PLUGINS = {
+    plugin.format: plugin
+    for plugin in (
+        JpegImagePlugin.JpegImageFile,
+        PngImagePlugin.PngImageFile,
+        WebPImagePlugin.WebPImageFile,
+        GifImagePlugin.GifImageFile,
+        BmpImagePlugin.BmpImageFile,
+        TiffImagePlugin.TiffImageFile,
+    )
+}
+FORMATS = tuple(PLUGINS)
+
+# The limit is ours (``max_pixels``), and a picture that ends early is damaged wherever we run.
+Image.MAX_IMAGE_PIXELS = None
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+_STRIP_PIXELS = 1 << 20
+_LOOK_SIDE = 192
+_BROKEN = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow's decoders were seen to raise on damaged bytes."""
+
+
+class ImageDamage(Exception):  # noqa: N818 - it is a finding about the input, not an error of ours
+    """A picture that cannot be used: the reason for its row, and a message for people."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class Picture(NamedTuple):
+    """What is known of a picture: stored size, format (lower case), hash of pixels, perceptual hash."""
+
+    width: int
+    height: int
+    format: str
+    pixels: bytes
+    phash: int
+
+
+@contextmanager
+def _decoding(data: bytes | memoryview) -> Iterator[None]:
+    """Turn whatever a decoder raises into ImageDamage; its warnings are silent whatever -W says."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except _BROKEN as error:
+            early = "truncated" in str(error).lower() or _ends_early(bytes(data))
+            reason = Reason.TRUNCATED_IMAGE if early else Reason.UNDECODABLE_IMAGE
+            raise ImageDamage(reason, _words(error)) from None
+
+
+def _words(error: BaseException) -> str:
+    # Pillow's message for an unknown format shows the address of the buffer, which is never the same.
+    if isinstance(error, UnidentifiedImageError):
+        return f"no picture of a known format ({', '.join(FORMATS)})"
+    return f"{type(error).__name__}: {error}"
+
+
+def _ends_early(data: bytes) -> bool:
+    """Whether a picture that would not decode lacks its format's last bytes."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return not data.rstrip(b"\0").endswith(b"\xff\xd9")
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return b"IEND" not in data[-64:]
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return len(data) < int.from_bytes(data[4:8], "little") + 8
+    if data[:4] == b"GIF8":
+        return not data.rstrip(b"\0").endswith(b";")
+    if data[:2] == b"BM":
+        return len(data) < int.from_bytes(data[2:6], "little")
+    return False
+
+
+def _open(data: bytes | memoryview, max_pixels: int) -> Image.Image:
+    """The picture with its header read, its size checked, and nothing decoded."""
+    if len(data) == 0:
+        raise ImageDamage(Reason.EMPTY_IMAGE, "0 bytes")
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    width, height = image.size
+    if width * height > max_pixels:
+        message = f"{width} x {height} pixels: the limit is {max_pixels} (max_pixels)"
+        raise ImageDamage(Reason.IMAGE_TOO_LARGE, message)
+    return image
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of 16 or 32 bits, or of floats in 0..255, as eight bits."""
+    values = np.asarray(image)
+    if image.mode == "F":
+        grey = np.clip(np.nan_to_num(values), 0, 255)
+    else:
+        grey = np.clip(values.astype(np.int64), 0, 65535) >> 8
+    return Image.fromarray(grey.astype(np.uint8))
+
+
+def _rgba(image: Image.Image) -> Image.Image:
+    """The decoded first frame, eight bits a channel, with its transparency."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = _eight_bits(image)
+    image.load()
+    return image if image.mode == "RGBA" else image.convert("RGBA")
+
+
+def _on_white(image: Image.Image, mode: str) -> Image.Image:
+    white = Image.new(mode, image.size, 255 if mode == "L" else (255, 255, 255))
+    white.paste(image.convert(mode), mask=image.getchannel("A"))
+    return white
+
+
+def _hash_pixels(image: Image.Image) -> bytes:
+    """XXH3-128 of width and height (little-endian uint32) and the RGBA bytes, row by row."""
+    width, height = image.size
+    digest = xxhash.xxh3_128(struct.pack("<II", width, height))
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        whole = rows >= height
+        strip = image if whole else image.crop((0, top, width, min(top + rows, height)))
+        digest.update(pa.array(strip).buffers()[-1])  # Pillow's own memory, not a copy
+    return digest.digest()
+
+
+def _look(image: Image.Image) -> int:
+    """The perceptual hash. Of a large picture every k-th pixel will do: each cell still has 36 of them."""
+    step = min(image.size) // _LOOK_SIDE
+    if step > 1:
+        size = (image.width // step, image.height // step)
+        image = image.resize(size, Image.Resampling.NEAREST)
+    grey = _on_white(image, "L").resize((SIDE, SIDE), Image.Resampling.BOX)
+    return phash(np.frombuffer(grey.tobytes(), np.uint8).reshape(SIDE, SIDE))
+
+
+def inspect(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Decode a picture once, in full, and say what it is.
+
+    Raises:
+        ImageDamage: no bytes, too many pixels (seen in the header, before decoding), cut off, or no
+            picture of a known format.
+    """
+    with _decoding(data):
+        image = _open(data, max_pixels)
+        name = "jpeg" if image.format == "MPO" else str(image.format).lower()
+        width, height = image.size
+        rgba = _rgba(image)
+        return Picture(width, height, name, _hash_pixels(rgba), _look(rgba))
+
+
+def to_rgb(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The picture as an encoder should see it: RGB, first frame, on white, of the stored orientation.
+
+    Raises:
+        ImageDamage: as ``inspect``.
+    """
+    with _decoding(data):
+        image = _open(data, max_pixels)
+        if image.mode == "RGB" and not image.has_transparency_data:
+            image.load()
+            return image
+        return _on_white(_rgba(image), "RGB")

@@ -1,0 +1,40 @@
+"""A 64-bit perceptual hash: pictures that look alike differ in few bits.
+
+The usual "pHash": a 32 x 32 grey picture, its two-dimensional DCT-II, the 8 x 8 lowest frequencies, one bit
+each for "above their median". All numbers are whole and below 2**53, so that sums in double precision are
+exact in any order, and no processor's rounding can flip a bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 32
+"""Pixels a side of the grey picture that is transformed."""
+
+_KEPT = 8
+_SCALE = 1 << 12
+
+
+def _dct_rows() -> NDArray[np.float64]:
+    frequency = np.arange(_KEPT)[:, None]
+    place = np.arange(SIDE)[None, :]
+    waves: NDArray[np.float64] = np.cos(np.pi * frequency * (2 * place + 1) / (2 * SIDE))
+    return np.rint(_SCALE * waves)
+
+
+_ROWS = _dct_rows()
+
+
+def phash(grey: NDArray[np.uint8]) -> int:
+    """The hash of a (32, 32) uint8 grey picture: bit 63 is the mean, then row by row of the DCT.
+
+    Raises:
+        ValueError: another shape.
+    """
+    if grey.shape != (SIDE, SIDE):
+        raise ValueError(f"a grey picture of shape ({SIDE}, {SIDE}) is wanted, not {grey.shape}")
+    low = (_ROWS @ grey.astype(np.float64) @ _ROWS.T).ravel()
+    middle = np.partition(low, (31, 32))[31:33]
+    return int.from_bytes(np.packbits(2 * low > middle.sum()).tobytes(), "big")

@@ -1,0 +1,132 @@
+"""Rows of the ingest table, gathered into parts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.formats.images import MAX_PIXELS, ImageDamage, inspect
+from pipeline.formats.sources import Source
+from pipeline.formats.tar import MAX_MEMBER_BYTES, Damage
+from pipeline.formats.uids import hash_uid
+from schemas.ledger import Reason
+from schemas.tables import INGEST
+
+MAX_PART_BYTES = 64 << 20
+"""Bytes of captions and metadata after which a part ends early: its columns stay in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """What ingest refuses, and how it cuts a file into parts.
+
+    Attributes:
+        part_samples: rows a part, at most.
+        max_pixels: width times height; more is a bomb and is not decoded.
+        max_member_bytes: of a tar member or a parquet cell.
+        max_caption_bytes: in UTF-8.
+        max_meta_bytes: of a json member; a larger one is left out.
+        need: parquet: the names whose column must be there; without "image" in it, a file that has no
+            pictures gives rows of metadata alone.
+    """
+
+    part_samples: int = 10_000
+    max_pixels: int = MAX_PIXELS
+    max_member_bytes: int = MAX_MEMBER_BYTES
+    max_caption_bytes: int = 64 << 10
+    max_meta_bytes: int = 1 << 20
+    need: tuple[str, ...] = ("text",)
+
+
+@dataclass(slots=True)
+class FileTotals:
+    """What a whole input file came to; complete once its last table is out."""
+
+    size: int = 0
+    sha256: bytes = b""
+    rows: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def readable(self) -> int:
+        """Rows without a reason against them."""
+        return self.rows - self.reasons.total()
+
+
+Row = dict[str, Any]
+"""A row of INGEST; what is not in it is null."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Rows that stand together in a file, such as a row group: ``size`` of them share a part if they fit."""
+
+    size: int
+    rows: Iterator[Row]
+
+
+def fault(reason: Reason, message: str, offset: int | None) -> Row:
+    """The columns that say why a row cannot be used."""
+    return {"reason": str(reason), "message": message, "error_offset": offset}
+
+
+def damage_row(source: Source, damage: Damage) -> Row:
+    """The row of a range of bytes, or of a whole file: its offset is its key."""
+    key = str(damage.offset)
+    uid = hash_uid(source.entry, source.relative, "damage", key, 0)
+    return {"uid": uid, "key": key} | fault(damage.reason, damage.message, damage.offset)
+
+
+def picture_row(data: bytes | memoryview, offset: int | None, max_pixels: int) -> Row:
+    """The columns of a picture: what it is, or why it cannot be used."""
+    row: Row = {"image_size": len(data), "sha256": hashlib.sha256(data).digest()}
+    try:
+        found = inspect(data, max_pixels)
+    except ImageDamage as damage:
+        return row | fault(damage.reason, damage.message, offset)
+    return row | {
+        "image_format": found.format,
+        "width": found.width,
+        "height": found.height,
+        "pixels": found.pixels,
+        "phash": found.phash,
+    }
+
+
+class PartBuilder:
+    """Rows of one part as lists, a list a column."""
+
+    def __init__(self, options: IngestOptions, totals: FileTotals) -> None:
+        self._options = options
+        self._totals = totals
+        self._columns: dict[str, list[Any]] = {name: [] for name in INGEST.names}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._columns["uid"])
+
+    @property
+    def full(self) -> bool:
+        """Whether the part must end here."""
+        return len(self) >= self._options.part_samples or self._bytes >= MAX_PART_BYTES
+
+    def add(self, row: Row) -> None:
+        """Append a row and count it."""
+        for name, column in self._columns.items():
+            column.append(row.get(name))
+        self._bytes += len(row.get("text") or "") + len(row.get("meta") or "")
+        self._totals.rows += 1
+        if row.get("reason") is not None:
+            self._totals.reasons[row["reason"]] += 1
+
+    def take(self) -> pa.Table:
+        """The part as a table of schema INGEST; the builder is empty again."""
+        table = pa.Table.from_pydict(self._columns, schema=INGEST)
+        self._columns = {name: [] for name in INGEST.names}
+        self._bytes = 0
+        return table

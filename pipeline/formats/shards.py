@@ -1,0 +1,101 @@
+"""Shards as img2dataset lays them out: ``00000.tar``, ``00000.parquet`` beside it, ``00000_stats.json`` last.
+
+The tar is webdataset's own: USTAR, names fixed, no time and no owner in it, members byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.digesting import Writable
+from pipeline.formats.fetch import Sample
+
+SIDECAR = pa.schema(
+    [
+        ("url", pa.string()),
+        ("caption", pa.large_string()),
+        ("key", pa.string()),
+        ("status", pa.string()),
+        ("error_message", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("original_width", pa.int32()),
+        ("original_height", pa.int32()),
+        ("exif", pa.string()),
+        ("sha256", pa.string()),
+        ("uid", pa.string()),
+        ("source", pa.string()),
+        ("source_key", pa.string()),
+    ]
+)
+"""img2dataset's columns, and where the sample came from."""
+
+
+def shard_name(shard: int) -> str:
+    """Five digits at least."""
+    return f"{shard:05d}"
+
+
+def shard_key(shard: int, place: int, samples_per_shard: int) -> str:
+    """The key of a sample: shard and place in it, unique over all shards."""
+    return f"{shard_name(shard)}{place:0{max(4, len(str(samples_per_shard - 1)))}d}"
+
+
+class ShardWriter:
+    """One tar, written to a file that is already open; its bytes depend on its members alone."""
+
+    def __init__(self, file: Writable) -> None:
+        from webdataset import TarWriter  # imports torch, which `tamis plan` can do without
+
+        self._tar = TarWriter(
+            file,
+            encoder=False,
+            compress=False,
+            mtime=0,
+            user="",
+            group="",
+            mode=0o644,
+            keep_meta=True,
+        )
+
+    def add(self, key: str, sample: Sample) -> None:
+        """The members of a sample, in the order of their suffixes."""
+        self._tar.write({"__key__": key, **dict(sample)})
+
+    def close(self) -> None:
+        """Write the end mark."""
+        self._tar.close()
+
+
+def sidecar(
+    columns: Mapping[str, Sequence[Any] | pa.Array | pa.ChunkedArray], rows: int
+) -> pa.Table:
+    """SIDECAR from the columns that are known; status is "success", since what failed is in the ledger."""
+    known = {"status": ["success"] * rows, **columns}
+    arrays = []
+    for field in SIDECAR:
+        values = known.get(field.name)
+        if values is None:
+            arrays.append(pa.nulls(rows, field.type))
+        elif isinstance(values, pa.Array | pa.ChunkedArray):
+            arrays.append(values.cast(field.type))
+        else:
+            arrays.append(pa.array(values, field.type))
+    return pa.Table.from_arrays(arrays, schema=SIDECAR)
+
+
+def statistics(samples: int, size: int) -> bytes:
+    """The shard's ``_stats.json``: img2dataset's counts, and bytes; no times."""
+    counts = {
+        "count": samples,
+        "successes": samples,
+        "failed_to_download": 0,
+        "failed_to_resize": 0,
+        "bytes": size,
+        "status_dict": {"success": samples},
+    }
+    return (json.dumps(counts, indent=1) + "\n").encode()

@@ -1,0 +1,32 @@
+"""What a sample is called outside: 128 bits, written as 32 hex digits."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+_HEX = re.compile(r"[0-9a-fA-F]{32}")
+
+
+def parse_uid(value: object) -> bytes | None:
+    """The 16 bytes of a uid that the input brings along; None where it is no 32 hex digits."""
+    if isinstance(value, str) and _HEX.fullmatch(value):
+        return bytes.fromhex(value)
+    return None
+
+
+def hash_uid(entry: str, relative: str, kind: str, key: str, occurrence: int) -> bytes:
+    """BLAKE2b-128 over the five fields, each as UTF-8 behind its length (uint32, little-endian).
+
+    Args:
+        entry: the name of the input entry.
+        relative: the file's path below the entry's fixed prefix.
+        kind: "sample" (a key of a tar), "row" (of a parquet file) or "damage" (a range of bytes).
+        key: the sample's key, or a damage's offset in bytes.
+        occurrence: 0 for the first sample of that key in the file; for a row its number in the file.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for field in (entry, relative, kind, key, str(occurrence)):
+        raw = field.encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(4, "little") + raw)
+    return digest.digest()

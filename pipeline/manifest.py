@@ -1,0 +1,92 @@
+"""``manifest.json``: what went in, what came out, and every number between.
+
+Nothing in it changes between equal runs.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pipeline import storage
+from schemas.manifest import Input as InputRecord
+from schemas.manifest import Manifest, Output, StepCount, Version
+
+if TYPE_CHECKING:
+    from pipeline.run import Run
+
+FILE = "manifest.json"
+
+
+def write_manifest(run: Run) -> None:
+    """Write it if it says something else now, and remove result files that no task of this plan has made."""
+    made = _outputs(run)
+    for folder in ("ledger", "ledger_index", "shards", "subsets"):
+        storage.clear_partial(storage.join(run.root, folder))
+        for name in storage.listing(storage.join(run.root, folder)):
+            if f"{folder}/{name}" not in made:
+                storage.delete(storage.join(run.root, folder, name))
+    text = build(run, made).to_json()
+    path = storage.join(run.root, FILE)
+    if not storage.exists(path) or storage.read_bytes(path) != text:
+        storage.write_bytes(path, text)
+
+
+def _outputs(run: Run) -> dict[str, Output]:
+    found: dict[str, Output] = {}
+    for done in run.phases_done():
+        for file in done.files.values():
+            for raw in file.notes.get("outputs", ()):
+                found[raw["path"]] = Output(**raw)
+    return found
+
+
+def build(run: Run, outputs: dict[str, Output]) -> Manifest:
+    """The manifest of a walk that is through."""
+    ingested = run.done("ingest", "files").files.values()
+    return Manifest(
+        job=_portable(
+            json.loads(run.job.model_dump_json(by_alias=True)),
+            [step.kind for step in run.job.steps],
+        ),
+        versions=Version.installed(),
+        inputs=[
+            InputRecord(
+                source=file.source,
+                bytes=int(table.notes["bytes"]),
+                sha256=table.notes["sha256"],
+                rows=sum(table.rows),
+            )
+            for file, table in zip(run.inputs, ingested, strict=True)
+        ],
+        steps=[
+            StepCount(
+                step=a.step, entered=a.entered, dropped=dict(sorted(a.dropped.items())), kept=a.kept
+            )
+            for a in run.accounts
+        ],
+        outputs=[outputs[path] for path in sorted(outputs)],
+        rows_in=run.total,
+        kept=run.alive,
+    )
+
+
+def _portable(job: dict[str, Any], kinds: list[str]) -> dict[str, Any]:
+    """The job without what may differ between equal runs: places and resources."""
+    kept = {key: value for key, value in job.items() if key not in ("output", "resources", "input")}
+    kept["steps"] = [
+        {kind: {key: _without_folder(key, value) for key, value in settings.items()}}
+        for kind, settings in zip(kinds, job["steps"], strict=True)
+    ]
+    places = {"path", "image_embeddings", "text_embeddings"}
+    kept["input"] = [
+        {key: value for key, value in entry.items() if key not in places} for entry in job["input"]
+    ]
+    return kept
+
+
+def _without_folder(key: str, value: Any) -> Any:
+    """A setting that says where something lies, by its last name alone."""
+    if key in ("centroids", "target") and isinstance(value, str):
+        return value.rstrip("/").rpartition("/")[2]
+    return value

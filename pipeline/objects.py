@@ -1,0 +1,253 @@
+"""How objects of a store are read and written through its fsspec client. ``pipeline.storage`` alone uses this.
+
+A store fails in ways that a disk does not: after the client's own retries what remains is a ``StorageError``,
+never an ``OSError``, which a reader of damaged files would take for damage.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
+
+import fsspec
+
+from schemas.errors import StorageError
+
+WHOLE = 1 << 20
+"""Bytes: a table up to this size is fetched by one request rather than footer first."""
+
+WRITE_BLOCK = 16 << 20
+"""Bytes of a part of a multipart upload; what a writer holds of its file."""
+
+PIECE = 1 << 16
+"""Bytes: the same for a reader that wants one of many row groups; a footer is read in such pieces anyway."""
+
+RETRIES = 8
+"""Tries of one request, 0.1 s apart at first and 1.7 times longer each: ten seconds in all."""
+
+CLIENTS = {"aiobotocore", "aiohttp", "azure", "botocore", "fsspec", "gcsfs", "google", "s3fs"}
+"""Packages whose exceptions are a store's failures, not our mistakes."""
+
+DENIED = (
+    "AccessDenied",
+    "Forbidden",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+)
+
+
+@contextmanager
+def told(shown: str) -> Iterator[None]:
+    """Turn a client's error into one line about ``shown``. "Not there" and "there already" pass as they are.
+
+    Raises:
+        StorageError: the store refused, or did not answer.
+    """
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError, StorageError):
+        raise
+    except Exception as error:
+        if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in CLIENTS:
+            raise
+        why = " ".join(str(error).split()) or type(error).__name__
+        if "NoCredentials" in type(error).__name__:
+            why = "no credentials: set AWS_ACCESS_KEY_ID, a profile, or the machine's role"
+        elif isinstance(error, PermissionError) or any(word in why for word in DENIED):
+            why = f"access denied ({why}): these credentials have no right to it"
+        raise StorageError(f"`{shown}`: {why}") from error
+
+
+def _is_beyond(error: BaseException) -> bool:
+    """Whether a range was refused because the object ends before it."""
+    text = str(error)
+    return any(word in text for word in ("InvalidRange", "416", "not satisfiable"))
+
+
+def fetch(fs: fsspec.AbstractFileSystem, path: str, shown: str, start: int, end: int) -> bytes:
+    """Bytes ``start`` to ``end`` of an object, in one request; fewer where it ends before."""
+    try:
+        with told(shown):
+            return cast(bytes, fs.cat_file(path, start=start, end=end))
+    except StorageError as error:
+        if error.__cause__ is not None and _is_beyond(error.__cause__):
+            return b""
+        raise
+
+
+def fetch_all(
+    fs: fsspec.AbstractFileSystem, path: str, shown: str, blocks: Sequence[tuple[int, int]]
+) -> list[bytes]:
+    """Each (offset, size), one request a block, many at a time; shorter where the object ends."""
+    starts = [offset for offset, _ in blocks]
+    ends = [offset + size for offset, size in blocks]
+    found = fs.cat_ranges([path] * len(blocks), starts, ends, on_error="return")
+    return [_settled(data, shown) for data in found]
+
+
+def _settled(data: bytes | BaseException, shown: str) -> bytes:
+    if not isinstance(data, BaseException):
+        return data
+    if _is_beyond(data):
+        return b""
+    with told(shown):
+        raise data
+
+
+class RangeFile(io.RawIOBase):
+    """An object as a file that asks for exactly what is read: for parquet, whose reader knows what it wants."""
+
+    def __init__(self, fs: fsspec.AbstractFileSystem, path: str, shown: str, size: int) -> None:
+        self._fs, self._path, self._shown, self._size = fs, path, shown, size
+        self._at = 0
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def tell(self) -> int:
+        """Where the next read begins."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Asks the store for nothing."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def read(self, size: int | None = -1) -> bytes:
+        """One request, whatever the size."""
+        end = self._size if size is None or size < 0 else min(self._size, self._at + size)
+        if end <= self._at:
+            return b""
+        data = fetch(self._fs, self._path, self._shown, self._at, end)
+        self._at += len(data)
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        """As ``read``."""
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+
+class Sequential(io.RawIOBase):
+    """The client's own file, which reads ahead and sees to it that all comes from one version of the object."""
+
+    def __init__(self, file: Any, shown: str) -> None:
+        self._file, self._shown = file, shown
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def tell(self) -> int:
+        """Where the next read begins."""
+        return int(self._file.tell())
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Asks the store for nothing."""
+        return int(self._file.seek(offset, whence))
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to ``size`` bytes."""
+        with told(self._shown):
+            return cast(bytes, self._file.read(-1 if size is None else size))
+
+    def readinto(self, buffer: Any) -> int:
+        """As ``read``."""
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        """The client's file too."""
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+class Upload(io.RawIOBase):
+    """The client's file for writing. Closing it commits nothing: that is its opener's to do."""
+
+    def __init__(self, file: Any, shown: str) -> None:
+        self._file, self._shown = file, shown
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def tell(self) -> int:
+        """Bytes written."""
+        return int(self._file.tell())
+
+    def write(self, data: Any) -> int:
+        """Takes all of it."""
+        with told(self._shown):
+            return int(self._file.write(data))
+
+
+def open_table(
+    fs: fsspec.AbstractFileSystem, path: str, shown: str, size: int | None, whole: int = WHOLE
+) -> BinaryIO:
+    """An object for a reader that seeks. With ``size`` (bytes) nothing is asked before the first read.
+
+    Up to ``whole`` bytes it is fetched by one request.
+    """
+    if size is None:
+        with told(shown):
+            size = int(fs.info(path)["size"])
+    if size <= whole:
+        with told(shown):
+            return io.BytesIO(fetch(fs, path, shown, 0, size))
+    return cast(BinaryIO, RangeFile(fs, path, shown, size))
+
+
+@contextmanager
+def upload(fs: fsspec.AbstractFileSystem, path: str, shown: str) -> Iterator[BinaryIO]:
+    """A file that is an object once the block has ended well, and nothing otherwise.
+
+    Up to WRITE_BLOCK it is one PUT; beyond, a multipart upload that its last request commits.
+    """
+    if not fs.async_impl:
+        buffer = io.BytesIO()
+        yield buffer
+        with told(shown):
+            fs.pipe_file(path, buffer.getvalue())
+        return
+    file = fs.open(path, "wb", block_size=WRITE_BLOCK)
+    try:
+        yield cast(BinaryIO, Upload(file, shown))
+        with told(shown):
+            file.close()
+    except BaseException:
+        file.closed = True  # else its finaliser would commit what there is
+        file.discard()
+        raise
+
+
+def create(fs: fsspec.AbstractFileSystem, path: str, shown: str, data: bytes) -> bool:
+    """Put an object where none stands (S3: a PUT with If-None-Match); False where one does."""
+    try:
+        with told(shown):
+            fs.pipe_file(path, data, mode="create")
+    except FileExistsError:
+        return False
+    except StorageError as error:  # s3fs: a code that it does not know is a plain OSError
+        if any(word in str(error) for word in ("PreconditionFailed", "ConditionalRequestConflict")):
+            return False
+        raise
+    return True

@@ -1,0 +1,157 @@
+"""Density-based pruning (Abbas et al., ICLR 2024): a quota a concept from its complexity, the hardest kept.
+
+The ranks do not depend on the budget, nor the sums on the temperature: another ``keep`` solves the quotas
+again and compares stored ranks with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.algorithms import density, kmeans
+from pipeline.inputs import InputFile
+from pipeline.phases import Context, Phase, Step, Task, TaskIo
+from pipeline.steps import cluster, concepts, ranking
+from pipeline.steps.common import drops, embedding_named, part_task
+from pipeline.steps.selection import budget_of
+from schemas.errors import JobError
+from schemas.job import Job
+from schemas.ledger import Reason
+from schemas.selection import Density as Config
+
+
+class Density(Step):
+    """Concepts; ``sums`` and ``quotas`` a cluster; ``members``, ``ranked`` and ``places`` a sample; ``verdict``."""
+
+    def __init__(self, config: Config, job: Job) -> None:
+        self.config, self.name = config, config.name
+        self.embedding = embedding_named(job, config.embedding, config.name).as_
+
+    def needs(self) -> Sequence[str]:
+        """The embedding."""
+        return [f"embedding:{self.embedding}"]
+
+    def makes(self) -> Mapping[str, str]:
+        """Each sample's place in its concept."""
+        return {f"place:{self.name}": "places"}
+
+    def check(self, inputs: Sequence[InputFile]) -> None:
+        """Borrowed centroids are there, and there are more clusters than neighbours.
+
+        Raises:
+            JobError, StateError: one line.
+        """
+        del inputs
+        if self.config.centroids is not None or self.config.clusters != "auto":
+            self._check_neighbours(concepts.number(self.config, 0))
+
+    def _check_neighbours(self, clusters: int) -> None:
+        neighbours = self.config.neighbours
+        if 1 < clusters <= neighbours:
+            raise JobError(
+                f"{self.name}: {neighbours} neighbours of each of {clusters} clusters: a cluster has only "
+                f"{clusters - 1} others: set `neighbours` to at most {clusters - 1}, or more clusters"
+            )
+
+    def phases(self, context: Context) -> Iterator[Phase]:
+        """See the class."""
+        clusters = concepts.number(self.config, kmeans.auto_clusters(context.alive))
+        self._check_neighbours(clusters)
+        budget = budget_of(context, self.config)
+        yield from concepts.phases(context, self.config, self.embedding, clusters)
+        yield Phase("sums", sums, ranking.living_tasks(context, self.name), {"clusters": clusters})
+        yield self._quotas(context, clusters, budget)
+        yield from ranking.phases(context, self.name, self.config.which)
+        held = {"quotas": context.done(self.name, "quotas").whole()}
+        tasks = [
+            ranking.places_task(context, self.name, number, parts, held)
+            for number, parts in enumerate(context.ranges())
+        ]
+        yield Phase("places", ranking.places, tasks)
+        placed = [
+            part_task(part, {"places": [context.at(self.name, "places", part)]})
+            for part in context.parts
+        ]
+        yield Phase("verdict", decide, placed)
+
+    def _quotas(self, context: Context, clusters: int, budget: int) -> Phase:
+        inputs = {
+            "sums": context.done(self.name, "sums").whole(),
+            "centroids": context.done(self.name, "train").whole(),
+        }
+        settings = {
+            "clusters": clusters,
+            "budget": budget,
+            "neighbours": min(self.config.neighbours, clusters - 1),
+            "temperature": self.config.temperature,
+            "balance": self.config.balance,
+        }
+        return Phase("quotas", quotas, [Task("clusters", inputs, settings)])
+
+
+def sums(io: TaskIo) -> Iterator[pa.Table]:
+    """(cluster, distance_sum in units of 2^-28, size) of the clusters that one part has members of."""
+    assigned = ranking.living(io)
+    distance, size = density.intra_sums(
+        assigned["cluster"].to_numpy(), assigned["similarity"].to_numpy(), io.args["clusters"]
+    )
+    there = np.flatnonzero(size)
+    yield pa.table(
+        {"cluster": there.astype(np.int32), "distance_sum": distance[there], "size": size[there]}
+    )
+
+
+def quotas(io: TaskIo) -> Iterator[pa.Table]:
+    """One row a cluster: size, d_intra, d_inter, complexity, quota.
+
+    Raises:
+        JobError: no quotas within the bounds sum to the budget.
+    """
+    count = io.args["clusters"]
+    distance, size = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    for part in io.stream("sums"):
+        # A part has each cluster once, so plain indexing adds every row.
+        distance[part["cluster"].to_numpy()] += part["distance_sum"].to_numpy()
+        size[part["cluster"].to_numpy()] += part["size"].to_numpy()
+    (piece,) = io.task.inputs["centroids"]
+    d_intra = density.intra(distance, size)
+    d_inter = density.inter(cluster.centroids(io.root, piece), io.args["neighbours"])
+    complexity = d_inter * d_intra
+    try:
+        quota = density.quotas(
+            complexity, size, io.args["budget"], io.args["temperature"], io.args["balance"]
+        )
+    except density.InfeasibleBudget as error:
+        raise JobError(f"{io.path.split('/')[1]}: {error}") from None
+    yield pa.table(
+        {
+            "cluster": np.arange(count, dtype=np.int32),
+            "size": size,
+            "d_intra": d_intra,
+            "d_inter": d_inter,
+            "complexity": complexity,
+            "quota": quota,
+        }
+    )
+
+
+def decide(io: TaskIo) -> Iterator[pa.Table]:
+    """The samples of one part whose rank is beyond their concept's quota."""
+    table = io.read("places", ["row", "rank", "quota"])
+    over = table.filter(
+        pc.fill_null(pc.greater(table["rank"], table["quota"]), False)
+    ).combine_chunks()
+    rule: list[Any] = ["quota"] * over.num_rows
+    yield drops(
+        io,
+        over["row"].to_numpy(),
+        Reason.OVER_QUOTA,
+        rule=rule,
+        value=over["rank"],
+        bound=over["quota"],
+    )

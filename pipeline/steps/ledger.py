@@ -1,0 +1,205 @@
+"""The last step of every job: one row an input sample, and an index that finds one by uid, key or URL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import ledger_index
+from pipeline.phases import Context, Part, Phase, Step, Task, TaskIo
+from pipeline.steps.common import part_task, scatter
+from schemas.errors import StateError
+from schemas.job import Job
+from schemas.ledger import LEDGER
+from schemas.steps import Write
+
+BUCKET_ENTRIES = 30_000_000
+"""Entries a file of the index, about."""
+
+
+class Ledger(Step):
+    """``rows`` writes ledger/, ``hashes`` and ``index`` write ledger_index/."""
+
+    name = "ledger"
+
+    def __init__(self, job: Job) -> None:
+        self.signals = [name for step in job.steps for name in getattr(step, "names", ())]
+        last = job.steps[-1]
+        self.samples_per_shard = last.samples_per_shard if isinstance(last, Write) else None
+
+    def phases(self, context: Context) -> Iterator[Phase]:
+        """The rows of each part, then the index over all."""
+        kept = [context.kept(part) for part in context.parts]
+        tasks = [
+            self._task(context, part, first)
+            for part, first in zip(context.parts, accumulate(kept, initial=0), strict=False)
+        ]
+        yield Phase("rows", rows, tasks)
+        written = context.done("ledger", "rows").total("kept")
+        if written != context.alive:
+            raise StateError(
+                f"the ledger has {written} kept samples, the steps left {context.alive}: the account does not balance"
+            )
+        buckets = 1 + 3 * context.total // BUCKET_ENTRIES
+        keys = [
+            part_task(part, {"ingest": [context.ingest(part)]}, part=part.number)
+            for part in context.parts
+        ]
+        yield Phase("hashes", hashes, keys, {"buckets": buckets})
+        all_hashes = context.done("ledger", "hashes")
+        yield Phase(
+            "index",
+            index,
+            [
+                Task(f"bucket-{b:05d}", {"hashes": all_hashes.groups(b)}, {"bucket": b})
+                for b in range(buckets)
+            ],
+        )
+
+    def _task(self, context: Context, part: Part, first: int) -> Task:
+        inputs: dict[str, Sequence[Any]] = {"ingest": [context.ingest(part)]}
+        inputs |= {f"verdict:{step}": [piece] for step, piece in context.verdicts(part)}
+        inputs |= {f"signal:{name}": [piece] for name, piece in context.signals(part)}
+        place = context.place(part)
+        if place:
+            inputs["place"] = [place]
+        source = context.inputs[part.file].source
+        return part_task(
+            part,
+            inputs,
+            part=part.number,
+            source=source,
+            first=first,
+            samples_per_shard=self.samples_per_shard,
+        )
+
+
+def rows(io: TaskIo) -> Iterator[pa.Table]:
+    """Put one part's ledger together and write it; the table yielded is its receipt."""
+    ingest = io.read("ingest", ["uid", "key", "url", "text", "reason", "message", "error_offset"])
+    count = ingest.num_rows
+    verdict = scatter(_verdicts(io), count)
+    kept = np.asarray(pc.is_null(verdict["step"]))
+    columns: dict[str, Any] = {
+        "uid": hexadecimal(ingest["uid"]),
+        "sid": (np.int64(io.args["part"]) << 32) | np.arange(count, dtype=np.int64),
+        "source": [io.args["source"]] * count,
+        "key": ingest["key"],
+        "url": ingest["url"],
+        "text": ingest["text"],
+        "kept": kept,
+        **{
+            name: verdict[name]
+            for name in ("step", "reason", "rule", "value", "bound", "failed", "partner_value")
+        },
+        "message": pc.coalesce(verdict["message"], ingest["message"]),
+        "error_offset": ingest["error_offset"],
+        "partner_uid": hexadecimal(verdict["partner"]),
+        "survivor_uid": hexadecimal(verdict["survivor"]),
+    }
+    if "place" in io.task.inputs:
+        place = scatter(io.read("place"), count)
+        columns |= {name: place[name] for name in ("cluster", "rank", "distance", "quota")}
+    columns["shard"], columns["shard_key"] = _shards(io, kept)
+    table = pa.Table.from_arrays(
+        [_typed(columns.get(f.name), f.type, count) for f in LEDGER], schema=LEDGER
+    )
+    for role in sorted(io.task.inputs):
+        if role.startswith("signal:"):
+            name = role.removeprefix("signal:")
+            table = table.append_column(name, scatter(io.read(role, ["row", name]), count)[name])
+    io.count(kept=int(kept.sum()), dropped=int((~kept).sum()))
+    yield io.publish(f"ledger/{io.task.name}.parquet", table)
+
+
+def _verdicts(io: TaskIo) -> pa.Table:
+    """All verdicts over the part, with the step that made each.
+
+    Raises:
+        StateError: two steps dropped the same sample: a step decided on what was no longer alive.
+    """
+    found = []
+    for role in io.task.inputs:
+        if role.startswith("verdict:"):
+            table = io.read(role)
+            found.append(
+                table.append_column(
+                    "step", pa.array([role.removeprefix("verdict:")] * table.num_rows, pa.string())
+                )
+            )
+    table = pa.concat_tables(found)
+    if pc.count_distinct(table["row"]).as_py() != table.num_rows:
+        raise StateError(
+            f"{io.task.name}: a sample was dropped by two steps: the account does not balance"
+        )
+    return table
+
+
+def _typed(values: Any, kind: pa.DataType, count: int) -> Any:
+    if values is None:
+        return pa.nulls(count, kind)
+    if isinstance(values, (pa.Array, pa.ChunkedArray)):
+        return values.cast(kind)
+    return pa.array(values, kind)
+
+
+def _shards(io: TaskIo, kept: Any) -> tuple[Any, Any]:
+    size = io.args["samples_per_shard"]
+    if size is None:
+        return None, None
+    ordinal = io.args["first"] + np.cumsum(kept) - 1
+    shard, position = ordinal // size, ordinal % size
+    from pipeline.formats.shards import shard_key
+
+    names = [
+        shard_key(int(s), int(p), size) if k else None
+        for s, p, k in zip(shard, position, kept, strict=True)
+    ]
+    return pa.array(shard, mask=~kept), names
+
+
+def hexadecimal(values: Any) -> pa.Array:
+    """16-byte uids as 32 hex digits; null stays null."""
+    return pa.array(
+        [None if value is None else value.hex() for value in values.to_pylist()], pa.string()
+    )
+
+
+def hashes(io: TaskIo) -> Iterator[pa.Table]:
+    """(hash, sid) of everything that a sample of one part can be asked for by; one row group a bucket."""
+    table = io.read("ingest", ["uid", "key", "url"])
+    sid = (io.args["part"] << 32) | np.arange(table.num_rows, dtype=np.int64)
+    names: list[np.ndarray[Any, Any]] = []
+    sids: list[np.ndarray[Any, Any]] = []
+    for column in (hexadecimal(table["uid"]), table["key"], table["url"]):
+        there = np.asarray(pc.is_valid(column))
+        names.append(
+            np.array(
+                [ledger_index.name_hash(v) for v in column.to_pylist() if v is not None],
+                dtype=np.uint64,
+            )
+        )
+        sids.append(sid[there])
+    name, place = np.concatenate(names), np.concatenate(sids)
+    buckets = io.args["buckets"]
+    bucket = ledger_index.bucket_of(name, buckets)
+    for number in range(buckets):
+        mask = bucket == number
+        yield pa.table({"hash": name[mask], "sid": place[mask]})
+
+
+def index(io: TaskIo) -> Iterator[pa.Table]:
+    """One bucket of the index, sorted by hash and sid, in row groups of ``ledger_index.ROWS``."""
+    table = io.read("hashes")
+    name, sid = table["hash"].to_numpy(), table["sid"].to_numpy()
+    order = np.lexsort((sid, name))
+    yield io.publish(
+        f"{ledger_index.FOLDER}/{io.args['bucket']:05d}.parquet",
+        pa.table({"hash": name[order], "sid": sid[order]}),
+        row_group_rows=ledger_index.ROWS,
+    )

@@ -1,0 +1,165 @@
+"""Near-duplicate captions: MinHash bands propose, true Jaccard decides, and the pictures have to agree.
+
+Captions travel once, to the bucket of their own key, where equal ones are joined. Of each distinct caption only
+a few bytes a band go on: a key to meet others under, and a sketch that turns most false meetings away. What is left
+are candidate groups; their captions travel once more, and are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.algorithms.candidates import most_differing
+from pipeline.algorithms.minhash import choose_bands
+from pipeline.inputs import InputFile
+from pipeline.phases import Context, Done, Part, Phase, Step, Task
+from pipeline.steps import grouping, near_tasks
+from pipeline.steps.common import check_pictures, embedding_named, part_task
+from pipeline.steps.exchange import verdict_phase
+from schemas.job import Job
+from schemas.ledger import Reason
+from schemas.steps import NearDuplicates as Config
+
+TEXTS = 1_000_000
+"""Captions that a bucket holds, about (a tenth of it where embeddings travel along)."""
+
+LEAST = 8
+"""Buckets of captions that smaller runs are cut into, so that all processors have some."""
+
+RECORDS = 4_000_000
+"""Keys that a bucket of bands holds, about, with 12 bytes for each caption."""
+
+CANDIDATES = 4_000_000
+"""Candidates, counted in every band, that one task compares, about."""
+
+
+@dataclass(frozen=True)
+class Bands:
+    """How records are shared out: ``each`` bands a bucket, or each band over several by its keys."""
+
+    count: int
+    each: int
+    parts: int
+
+    @classmethod
+    def of(cls, samples: int, bands: int) -> Bands:
+        """Buckets of about RECORDS."""
+        return cls(bands, max(1, min(bands, RECORDS // max(1, samples))), 1 + samples // RECORDS)
+
+    @property
+    def buckets(self) -> int:
+        """All of them."""
+        return -(-self.count // self.each) * self.parts
+
+
+class NearDuplicates(Step):
+    """``texts``, ``equal``, ``bands``, ``shared``, ``members``, ``similar``; then ``groups`` and ``verdict``.
+
+    Tables ``equal`` and ``similar`` hold all verified edges with their values.
+    """
+
+    version = 3
+
+    def __init__(self, config: Config, job: Job) -> None:
+        self.config, self.name = config, config.name
+        self.agree = config.agree or (
+            "phash" if any(not e.precomputed for e in job.input) else "embedding"
+        )
+        self.embedding: str | None = None
+        if self.agree == "embedding":
+            self.embedding = embedding_named(job, config.embedding, config.name).as_
+        self.bands, self.rows = choose_bands(config.jaccard, config.permutations, config.recall)
+
+    def needs(self) -> Sequence[str]:
+        """The embedding, where pictures are compared by it."""
+        return [f"embedding:{self.embedding}"] if self.embedding else []
+
+    def check(self, inputs: Sequence[InputFile]) -> None:
+        """There are pictures, where they are compared by their hashes.
+
+        Raises:
+            JobError: no input has any.
+        """
+        if self.agree == "phash":
+            mend = ": set `agree: none`, or `agree: embedding` after an `embed` step"
+            check_pictures(self.name, inputs, mend)
+
+    def phases(self, context: Context) -> Iterator[Phase]:
+        """See the class and the module."""
+        size = TEXTS // 10 if self.embedding else TEXTS
+        texts = 1 + max(context.alive // size, min(LEAST - 1, context.alive * LEAST // size))
+        yield Phase(
+            "texts",
+            near_tasks.texts,
+            [self._text_task(context, part) for part in context.parts],
+            {"buckets": texts, "pictures": self.agree == "phash"},
+        )
+        by_text = self._done(context, "texts")
+        yield Phase("equal", near_tasks.equal, _each(texts, texts=by_text), self._agreement)
+        yield from self._candidates(context, by_text, texts)
+        yield from self._similar(context, by_text, texts)
+        edges = [
+            *self._done(context, "equal").whole(),
+            *self._done(context, "similar").whole(),
+        ]
+        rule = grouping.Rule("jaccard", "jaccard", self.config.jaccard, larger=True)
+        yield from grouping.phases(context, self.name, edges, rule, self.config.prefer)
+        yield verdict_phase(context, self._done(context, "groups"), Reason.NEAR_CAPTION)
+
+    @property
+    def _agreement(self) -> Mapping[str, Any]:
+        used = {"phash": "hamming", "embedding": "cosine"}.get(self.agree)
+        return {"agree": self.agree} | ({used: getattr(self.config, used)} if used else {})
+
+    @property
+    def _ngram(self) -> list[Any]:
+        return [self.config.unit, self.config.ngram]
+
+    def _candidates(self, context: Context, by_text: Done, texts: int) -> Iterator[Phase]:
+        """``bands`` and ``shared``: which captions may be alike."""
+        spread = Bands.of(context.alive, self.bands)
+        scheme = {
+            "ngram": self._ngram,
+            "bands": [self.bands, self.rows],
+            "kernel": self.config.kernel,
+            "seed": context.job.seed,
+        }
+        shares = {"each": spread.each, "parts": spread.parts}
+        yield Phase("bands", near_tasks.bands, _each(texts, texts=by_text), {**scheme, **shares})
+        by_band = self._done(context, "bands")
+        most = most_differing(self.config.jaccard, self.bands * self.rows)
+        counted = {**shares, "bands": self.bands, "most": most}
+        yield Phase("shared", near_tasks.shared, _each(spread.buckets, bands=by_band), counted)
+
+    def _similar(self, context: Context, by_text: Done, texts: int) -> Iterator[Phase]:
+        """``members`` and ``similar``: the candidates are compared."""
+        asked = self._done(context, "shared")
+        searches = 1 + asked.total("candidates") // CANDIDATES
+        if asked.total("candidates") > CANDIDATES // LEAST:
+            searches = max(2, searches)
+        together = _each(texts, texts=by_text, shared=asked)
+        yield Phase(
+            "members", near_tasks.members, together, {**self._agreement, "buckets": searches}
+        )
+        found = _each(searches, members=self._done(context, "members"))
+        verify = {**self._agreement, "ngram": self._ngram, "jaccard": self.config.jaccard}
+        yield Phase("similar", near_tasks.similar, found, verify)
+
+    def _done(self, context: Context, phase: str) -> Done:
+        return context.done(self.name, phase)
+
+    def _text_task(self, context: Context, part: Part) -> Task:
+        inputs: dict[str, Any] = {"ingest": [context.ingest(part)], "drops": context.drops(part)}
+        if self.embedding:
+            inputs["embedding"] = [context.embedding(self.embedding, part)]
+        return part_task(part, inputs, part=part.number)
+
+
+def _each(buckets: int, **roles: Done) -> list[Task]:
+    """A task a bucket, which reads that bucket of each role."""
+    return [
+        Task(f"bucket-{b:05d}", {role: done.groups(b) for role, done in roles.items()})
+        for b in range(buckets)
+    ]

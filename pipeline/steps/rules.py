@@ -1,0 +1,157 @@
+"""Compare signals with the job's bounds. All failing rules are recorded; the first in the job's order is the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import signal_sources
+from pipeline.inputs import InputFile
+from pipeline.phases import Context, Phase, Step, TaskIo
+from pipeline.steps.common import alive_rows, drops, part_task, scatter
+from schemas.errors import JobError
+from schemas.job import Job
+from schemas.ledger import Reason
+from schemas.steps import Bound, Signals
+from schemas.steps import Rules as Config
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Rules(Step):
+    """One phase: a verdict over each part."""
+
+    def __init__(self, config: Config, job: Job) -> None:
+        self.config, self.name = config, config.name
+        self.signals = [step for step in job.steps if isinstance(step, Signals)]
+
+    def needs(self) -> Sequence[str]:
+        """Every signal that a bound speaks of."""
+        return [f"signal:{name}" for name in self.config.bounds]
+
+    def check(self, inputs: Sequence[InputFile]) -> None:
+        """Bounds that compare numbers do not stand on text.
+
+        Raises:
+            JobError: one does.
+        """
+        for step in self.signals:
+            types = signal_sources.find(step, inputs).types
+            for name, bound in self.config.bounds.items():
+                if bound.one_of is None and types.get(name) == pa.string():
+                    raise JobError(
+                        f"{self.name}: {name} is text, which `min` and `max` cannot bound: "
+                        "list what may pass with `in`"
+                    )
+
+    def phases(self, context: Context) -> Iterator[Phase]:
+        """Read each part's signals, decide."""
+        # A list, since the order of the rules decides which of them is the reason.
+        bounds = [
+            [name, bound.model_dump(by_alias=True)] for name, bound in self.config.bounds.items()
+        ]
+        tasks = []
+        for part in context.parts:
+            signals = {
+                f"signal:{name}": [_found(context.signal(name, part))]
+                for name in self.config.bounds
+            }
+            tasks.append(part_task(part, {**signals, "drops": context.drops(part)}, rows=part.rows))
+        yield Phase("verdict", decide, tasks, {"bounds": bounds})
+
+
+def _found(piece: Any) -> Any:
+    assert piece is not None, "the plan has checked that every signal is made"
+    return piece
+
+
+def decide(io: TaskIo) -> Iterator[pa.Table]:
+    """The rows of one part that fail a bound."""
+    rows = alive_rows(io, io.args["rows"])
+    failing: dict[str, tuple[pa.Array, Mapping[str, Mask]]] = {}
+    bounds = dict(io.args["bounds"])
+    for name, raw in bounds.items():
+        values = scatter(io.read(f"signal:{name}", ["row", name]), io.args["rows"])[name].take(
+            pa.array(rows)
+        )
+        failing[name] = (values, failures(values, Bound.model_validate(raw)))
+    yield verdict(io, rows, failing, bounds)
+
+
+def failures(values: pa.Array, bound: Bound) -> dict[str, Mask]:
+    """Reason -> (n,) True where the value fails for it. NaN and null have no value."""
+    if bound.one_of is not None:
+        there = ~np.asarray(pc.is_null(values, nan_is_null=True))
+        texts = {_written(choice) for choice in bound.one_of}
+        allowed = np.array(
+            [value is not None and _written(value) in texts for value in values.to_pylist()],
+            dtype=bool,
+        )
+        found = {Reason.NOT_ALLOWED: there & ~allowed}
+    else:
+        numbers = np.asarray(
+            values.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64
+        )
+        there = ~np.isnan(numbers)
+        found = {}
+        if bound.min is not None:
+            found[Reason.BELOW_MINIMUM] = there & (numbers < bound.min)
+        if bound.max is not None:
+            found[Reason.ABOVE_MAXIMUM] = there & (numbers > bound.max)
+    if bound.missing == "drop":
+        found[Reason.NO_VALUE] = ~there
+    return {str(reason): mask for reason, mask in found.items()}
+
+
+def _written(value: object) -> str:
+    """A value as YAML users write it: numbers without a needless point, booleans as words."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def verdict(
+    io: TaskIo,
+    rows: npt.NDArray[Any],
+    failing: Mapping[str, tuple[pa.Array, Mapping[str, Mask]]],
+    bounds: Mapping[str, Mapping[str, Any]],
+) -> pa.Table:
+    """The DROPS table: for each failing row its first failing rule, with value and bound, and all that failed."""
+    count = len(rows)
+    reason, rule = np.full(count, "", object), np.full(count, "", object)
+    value, bound = np.full(count, np.nan), np.full(count, np.nan)
+    message: list[str | None] = [None] * count
+    failed: list[list[str]] = [[] for _ in range(count)]
+    for name, (values, reasons) in failing.items():
+        for why, mask in reasons.items():
+            for i in np.flatnonzero(mask):
+                failed[i].append(name)
+                if not rule[i]:
+                    reason[i], rule[i] = why, name
+                    value[i], bound[i], message[i] = _shown(
+                        values[int(i)].as_py(), why, bounds[name]
+                    )
+    out = np.flatnonzero(rule != "")
+    return drops(
+        io,
+        rows[out],
+        reason[out],
+        rule=list(rule[out]),
+        value=pa.array(value[out], from_pandas=True),
+        bound=pa.array(bound[out], from_pandas=True),
+        failed=[failed[i] for i in out],
+        message=[message[i] for i in out],
+    )
+
+
+def _shown(value: Any, why: str, bound: Mapping[str, Any]) -> tuple[float, float, str | None]:
+    if why == Reason.NO_VALUE:
+        return np.nan, np.nan, None
+    if why == Reason.NOT_ALLOWED:
+        return np.nan, np.nan, f"{value!r} is not in {list(bound['in'])}"
+    return float(value), float(bound["min"] if why == Reason.BELOW_MINIMUM else bound["max"]), None

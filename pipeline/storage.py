@@ -1,0 +1,390 @@
+"""Files, wherever they lie: local paths and every fsspec URL. The only module that opens a path.
+
+A path inside the program is either absolute and local, or a full URL. Messages never show a user
+name, a password or a query string of a URL (``redact``). Object stores retry by their own clients
+(s3fs, with backoff); nothing is retried a second time here. What they still fail at is a
+``StorageError``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, BinaryIO, cast
+
+import fsspec
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from pipeline import objects
+from schemas.errors import InputError
+
+MERGE_GAP = 256 << 10
+"""Bytes: two ranges closer than this are read as one."""
+
+READ_BLOCK = 8 << 20
+"""Bytes that a sequential reader asks an object store for at a time."""
+
+Range = tuple[int, int]
+"""(offset, size) in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that exists: its size in bytes, and a stamp that changes when it is written again."""
+
+    path: str
+    relative: str
+    size: int
+    stamp: str
+
+
+def redact(url: str) -> str:
+    """``url`` fit for a message: user information and query are replaced by ``***``."""
+    without_user = re.sub(r"(?<=://)[^/@]*@", "***@", url)
+    return re.sub(r"\?.*=.*$", "?***", without_user)
+
+
+def filesystem(path: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system of ``path``, and the path as that file system writes it."""
+    protocol = fsspec.core.split_protocol(path)[0]
+    # A listing that was kept from before would hide what another process has written since.
+    options: dict[str, Any] = {"use_listings_cache": False} if protocol in {"s3", "s3a"} else {}
+    try:
+        fs, inner = url_to_fs(path, **options)
+    except (ValueError, ImportError) as error:
+        raise InputError(f"cannot open `{redact(path)}`: {error}") from None
+    if protocol in {"s3", "s3a"}:
+        fs.retries = objects.RETRIES
+    return fs, inner
+
+
+def is_local(path: str) -> bool:
+    """Whether ``path`` lies on this machine's disk."""
+    return isinstance(filesystem(path)[0], LocalFileSystem)
+
+
+def absolute(path: str) -> str:
+    """``path`` as the program passes it on: absolute where it is local, else a full URL."""
+    fs, inner = filesystem(path)
+    local = isinstance(fs, LocalFileSystem)
+    return os.path.normpath(inner) if local else str(fs.unstrip_protocol(inner))
+
+
+def is_whole(path: str) -> bool:
+    """Whether ``path`` says all, and not only what lies below some directory."""
+    return path.startswith("/") or "://" in path
+
+
+def join(base: str, *parts: str) -> str:
+    """``parts`` below the directory ``base``, with ``/`` between them."""
+    return "/".join([base.rstrip("/"), *(part.strip("/") for part in parts)])
+
+
+def parent(path: str) -> str:
+    """The directory that holds ``path``."""
+    head = path.rstrip("/").rpartition("/")[0]
+    return head or "/"
+
+
+def relative(path: str, base: str) -> str:
+    """``path`` as it is called below ``base``; ValueError where it does not lie there."""
+    start = base.rstrip("/") + "/"
+    if not path.startswith(start):
+        raise ValueError(f"{redact(path)} is not below {redact(base)}")
+    return path[len(start) :]
+
+
+def _stamp(info: dict[str, Any]) -> str:
+    for name in ("ETag", "etag", "md5Hash", "mtime_ns", "LastModified", "mtime", "created"):
+        value = info.get(name)
+        if value is not None:  # some stores give a time in one call and seconds in another
+            return str(value.timestamp() if isinstance(value, datetime) else value).strip('"')
+    return str(info["size"])
+
+
+def _file(fs: fsspec.AbstractFileSystem, info: dict[str, Any], base: str) -> File:
+    inner = str(info["name"])
+    if isinstance(fs, LocalFileSystem):
+        status = os.stat(inner)
+        size, stamp, path = status.st_size, str(status.st_mtime_ns), inner
+    else:
+        size, stamp, path = int(info["size"]), _stamp(info), str(fs.unstrip_protocol(inner))
+    return File(path, relative(path, base) if base else path, size, stamp)
+
+
+def stat(path: str) -> File:
+    """What ``path`` is now; InputError where it is no file."""
+    fs, inner = filesystem(path)
+    try:
+        with objects.told(redact(path)):
+            info = fs.info(inner)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"no file `{redact(path)}`: {nearest(path)}") from None
+    if info["type"] != "file":
+        raise InputError(f"`{redact(path)}` is a directory: name files in it, such as `*.tar`")
+    return _file(fs, info, "")
+
+
+def exists(path: str) -> bool:
+    """Whether a file or directory stands at ``path``."""
+    fs, inner = filesystem(path)
+    with objects.told(redact(path)):
+        return bool(fs.exists(inner))
+
+
+def _entries(path: str) -> list[dict[str, Any]]:
+    fs, inner = filesystem(path)
+    try:
+        with objects.told(redact(path)):
+            return list(fs.ls(inner, detail=True))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def files_in(path: str) -> list[File]:
+    """The files of a directory by name, but for hidden ones; none where there is no directory."""
+    fs, base = filesystem(path)[0], absolute(path)
+    infos = _entries(path)
+    files = [_file(fs, info, base) for info in infos if info["type"] == "file"]
+    shown = [file for file in files if not file.relative.startswith(".")]
+    return sorted(shown, key=lambda file: file.relative)
+
+
+def folders_in(path: str) -> list[str]:
+    """The names of the directories in a directory, but for hidden ones; none where there is no directory."""
+    names = [
+        str(info["name"]).rstrip("/").rpartition("/")[2]
+        for info in _entries(path)
+        if info["type"] == "directory"
+    ]
+    return sorted(name for name in names if name and not name.startswith("."))
+
+
+def listing(path: str) -> dict[str, int]:
+    """The names in a directory and their sizes in bytes, but for hidden ones and directories."""
+    return {file.relative: file.size for file in files_in(path)}
+
+
+def glob(pattern: str, base: str) -> list[File]:
+    """The files that a pattern with ``*``, ``**``, ``?`` or ``[ ]`` names; relative to ``base``."""
+    fs, inner = filesystem(pattern)
+    with objects.told(redact(pattern)):
+        infos = fs.glob(inner, detail=True).values()
+    return [_file(fs, info, base) for info in infos if info["type"] == "file"]
+
+
+def make_directory(path: str) -> None:
+    """Make ``path`` and its parents, where directories are things."""
+    fs, inner = filesystem(path)
+    fs.makedirs(inner, exist_ok=True)
+
+
+def delete(path: str, recursive: bool = False) -> None:
+    """Remove a file, or with ``recursive`` a whole directory; nothing to remove is no error."""
+    fs, inner = filesystem(path)
+    with objects.told(redact(path)), suppress(FileNotFoundError):
+        if recursive:
+            fs.rm(inner, recursive=True)
+        else:
+            fs.rm_file(inner)
+
+
+def open_read(path: str) -> BinaryIO:
+    """``path`` for reading: it can seek, but reads ahead for a sequential reader.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+    """
+    fs, inner = filesystem(path)
+    if isinstance(fs, LocalFileSystem):
+        return cast(BinaryIO, open(inner, "rb", buffering=0))
+    shown = redact(path)
+    try:
+        with objects.told(shown):
+            file = fs.open(inner, "rb", block_size=READ_BLOCK, cache_type="readahead")
+    except FileNotFoundError:  # the client's own message would show the whole URL
+        raise FileNotFoundError(errno.ENOENT, "no such object", shown) from None
+    return cast(BinaryIO, objects.Sequential(file, shown))
+
+
+def open_table(path: str, size: int | None = None, pieces: int = 1) -> BinaryIO:
+    """``path`` for a reader that seeks, as parquet's does: nothing is read but what it asks for.
+
+    ``size``: bytes, where they are known; it saves a request. A small file comes whole unless only one of many
+    ``pieces`` is wanted.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+    """
+    fs, inner = filesystem(path)
+    if isinstance(fs, LocalFileSystem):
+        return open_read(path)
+    try:
+        whole = objects.WHOLE if pieces <= 8 else objects.PIECE
+        return objects.open_table(fs, inner, redact(path), size, whole)
+    except FileNotFoundError:
+        raise FileNotFoundError(errno.ENOENT, "no such object", redact(path)) from None
+
+
+def read_bytes(path: str) -> bytes:
+    """The whole of a small file."""
+    with open_read(path) as file:
+        return file.read()
+
+
+def merge_ranges(ranges: Sequence[Range], merge_gap: int = MERGE_GAP) -> list[Range]:
+    """Few (offset, size) that cover ``ranges``, in order: gaps up to ``merge_gap`` are closed."""
+    merged: list[Range] = []
+    for offset, size in sorted(ranges):
+        if merged and offset <= merged[-1][0] + merged[-1][1] + merge_gap:
+            start, length = merged[-1]
+            merged[-1] = (start, max(length, offset + size - start))
+        else:
+            merged.append((offset, size))
+    return merged
+
+
+def _read_blocks(path: str, blocks: list[Range]) -> list[bytes]:
+    fs, inner = filesystem(path)
+    if not isinstance(fs, LocalFileSystem):
+        return objects.fetch_all(fs, inner, redact(path), blocks)
+    with open_read(path) as file:
+        return [_pread(file.fileno(), offset, size) for offset, size in blocks]
+
+
+def _pread(descriptor: int, offset: int, size: int) -> bytes:
+    # One call moves at most about 2 GB.
+    data = os.pread(descriptor, size, offset)
+    while len(data) < size and (more := os.pread(descriptor, size - len(data), offset + len(data))):
+        data += more
+    return data
+
+
+def read_ranges(path: str, ranges: Sequence[Range], merge_gap: int = MERGE_GAP) -> list[bytes]:
+    """The bytes of each (offset, size), in the order asked; InputError if the file is shorter."""
+    blocks = merge_ranges([item for item in ranges if item[1] > 0], merge_gap)
+    held = _read_blocks(path, blocks) if blocks else []
+    for (offset, size), data in zip(blocks, held, strict=True):
+        if len(data) != size:
+            raise InputError(
+                f"`{redact(path)}` has changed: {size} bytes at {offset} wanted, {len(data)} "
+                "there; run again with --accept-changed"
+            )
+    order = sorted(range(len(ranges)), key=lambda i: ranges[i])
+    result = [b""] * len(ranges)
+    block = 0
+    for i in order:
+        offset, size = ranges[i]
+        if size > 0:
+            while offset >= blocks[block][0] + blocks[block][1]:
+                block += 1
+            start = offset - blocks[block][0]
+            result[i] = held[block][start : start + size]
+    return result
+
+
+@contextmanager
+def write_atomic(path: str) -> Iterator[BinaryIO]:
+    """A binary file that stands at ``path`` once the block has ended well, and not otherwise.
+
+    Local: a hidden neighbour, flushed, synced and renamed; its name is fixed, so what a killed
+    writer left is overwritten by the next. Elsewhere: the object is there when its upload is
+    complete.
+    """
+    fs, inner = filesystem(path)
+    if isinstance(fs, LocalFileSystem):
+        with _write_local(inner) as file:
+            yield file
+        return
+    with objects.upload(fs, inner, redact(path)) as file:
+        yield file
+
+
+@contextmanager
+def _write_local(path: str) -> Iterator[BinaryIO]:
+    folder, name = os.path.split(path)
+    os.makedirs(folder, exist_ok=True)
+    partial = os.path.join(folder, f".{name}.partial")
+    try:
+        with open(partial, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        if os.path.exists(partial):
+            os.unlink(partial)
+        raise
+    _sync_directory(folder)
+
+
+def clear_partial(path: str) -> None:
+    """Remove what killed writers have left in a directory; nobody may be writing there now."""
+    fs, inner = filesystem(path)
+    if not isinstance(fs, LocalFileSystem) or not os.path.isdir(inner):
+        return
+    for name in os.listdir(inner):
+        if name.startswith(".") and name.endswith(".partial"):
+            os.unlink(os.path.join(inner, name))
+
+
+def _sync_directory(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in {
+            errno.EINVAL,
+            errno.ENOTSUP,
+        }:  # some network file systems have no such call
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: str, data: bytes) -> None:
+    """Put ``data`` at ``path``, whole or not at all."""
+    with write_atomic(path) as file:
+        file.write(data)
+
+
+def nearest(path: str) -> str:
+    """Where a path that is not there ends, and what is there, as words for a message."""
+    fs, inner = filesystem(path)
+    folder = parent(inner)
+    while folder not in {"", "/"} and not fs.isdir(folder):
+        folder = parent(folder)
+    if not fs.isdir(folder):
+        return "no part of the path exists"
+    names = sorted(str(name).rstrip("/").rpartition("/")[2] for name in fs.ls(folder, detail=False))
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    place = folder if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(folder))
+    return f"the nearest directory is `{redact(place)}`, which holds {shown or 'nothing'}"
+
+
+def copy(source: str, target: str) -> None:
+    """Put the bytes of ``source`` at ``target``, whole or not at all, a block at a time."""
+    with open_read(source) as file, write_atomic(target) as out:
+        shutil.copyfileobj(file, out, READ_BLOCK)
+
+
+def create(path: str, data: bytes) -> bool:
+    """Put ``data`` at ``path`` if nothing stands there; False where something does. Of two at once one succeeds."""
+    fs, inner = filesystem(path)
+    if isinstance(fs, LocalFileSystem):
+        os.makedirs(os.path.dirname(inner), exist_ok=True)
+        try:
+            descriptor = os.open(inner, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        except FileExistsError:
+            return False
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        return True
+    return objects.create(fs, inner, redact(path), data)

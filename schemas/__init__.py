@@ -1,0 +1,1 @@
+"""What things look like: jobs, tables, the ledger, the manifest. Imports nothing of the project."""

@@ -1,0 +1,60 @@
+"""What happens while a run goes on, as small values. The engine's side emits them; observers show or store them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseStarted:
+    """A phase begins: ``tasks`` of them are still to be made, ``found`` were there already. ``rows`` are to be read."""
+
+    step: str
+    phase: str
+    tasks: int
+    found: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDone:
+    """One part file stands: rows read, rows and bytes written, seconds of its worker."""
+
+    step: str
+    phase: str
+    task: str
+    rows: int
+    written: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEnded:
+    """All files of the phase stand. ``seconds`` is wall time."""
+
+    step: str
+    phase: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnded:
+    """A step has decided: of ``entered`` samples it dropped some, by reason."""
+
+    step: str
+    entered: int
+    dropped: dict[str, int]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a person should know and that stops nothing."""
+
+    text: str
+
+
+Event = PhaseStarted | TaskDone | PhaseEnded | StepEnded | Notice
+Observer = Callable[[Event], None]

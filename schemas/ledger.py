@@ -1,0 +1,120 @@
+"""The ledger: one row an input sample, and the closed list of reasons that a row can give."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import pyarrow as pa
+
+
+class Reason(StrEnum):
+    """Why a sample was dropped. The list is closed: a step that needs another reason adds it here."""
+
+    # ingest: the file
+    UNREADABLE_FILE = "unreadable_file"
+    NOT_AN_ARCHIVE = "not_an_archive"
+    TRUNCATED_ARCHIVE = "truncated_archive"
+    DAMAGED_ARCHIVE = "damaged_archive"
+    UNSUPPORTED_MEMBER = "unsupported_member"
+    UNSAFE_NAME = "unsafe_name"
+    # ingest: the sample
+    MISSING_IMAGE = "missing_image"
+    MISSING_CAPTION = "missing_caption"
+    DUPLICATE_KEY = "duplicate_key"
+    BAD_CAPTION = "bad_caption"
+    EMPTY_CAPTION = "empty_caption"
+    CAPTION_TOO_LONG = "caption_too_long"
+    EMPTY_IMAGE = "empty_image"
+    UNDECODABLE_IMAGE = "undecodable_image"
+    TRUNCATED_IMAGE = "truncated_image"
+    IMAGE_TOO_LARGE = "image_too_large"
+    MEMBER_TOO_LARGE = "member_too_large"
+    UNREADABLE_ROW = "unreadable_row"
+    MISSING_EMBEDDING = "missing_embedding"
+    KILLED_ITS_WORKER = "killed_its_worker"
+    # rules
+    BELOW_MINIMUM = "below_minimum"
+    ABOVE_MAXIMUM = "above_maximum"
+    NOT_ALLOWED = "not_allowed"
+    NO_VALUE = "no_value"
+    # duplicates
+    SAME_IMAGE = "same_image"
+    SAME_PIXELS = "same_pixels"
+    SAME_PAIR = "same_pair"
+    SAME_URL_AND_TEXT = "same_url_and_text"
+    NEAR_CAPTION = "near_caption"
+    NEAR_PICTURE = "near_picture"
+    SEMANTIC_DUPLICATE = "semantic_duplicate"
+    # embedding
+    BAD_EMBEDDING = "bad_embedding"
+    # selection
+    OVER_QUOTA = "over_quota"
+    NOT_CHOSEN = "not_chosen"
+
+
+REASONS: dict[Reason, str] = {
+    Reason.UNREADABLE_FILE: "the input file cannot be read at all",
+    Reason.NOT_AN_ARCHIVE: "the file is no tar: another format, or empty",
+    Reason.TRUNCATED_ARCHIVE: "the tar ends in the middle of a member, or without its end mark",
+    Reason.DAMAGED_ARCHIVE: "a range of bytes is no tar header: garbage, or a wrong checksum",
+    Reason.UNSUPPORTED_MEMBER: "a link, device, or sparse member, which holds no bytes of its own",
+    Reason.UNSAFE_NAME: "an absolute name, or one that climbs with '..'",
+    Reason.MISSING_IMAGE: "the key has no picture",
+    Reason.MISSING_CAPTION: "the key has no caption",
+    Reason.DUPLICATE_KEY: "the key, or one of its members, stood earlier in the same file",
+    Reason.BAD_CAPTION: "the caption is not UTF-8, or no text",
+    Reason.EMPTY_CAPTION: "the caption is empty, or nothing but white space",
+    Reason.CAPTION_TOO_LONG: "the caption is longer than the limit",
+    Reason.EMPTY_IMAGE: "the picture has no bytes",
+    Reason.UNDECODABLE_IMAGE: "the bytes are no picture that the decoder knows",
+    Reason.TRUNCATED_IMAGE: "the picture ends too early",
+    Reason.IMAGE_TOO_LARGE: "the picture's header claims more pixels than the limit; it was not decoded",
+    Reason.MEMBER_TOO_LARGE: "a member is larger than the limit; it was not read",
+    Reason.UNREADABLE_ROW: "the parquet row, or its row group, cannot be read",
+    Reason.MISSING_EMBEDDING: "the embedding file has no row for the sample",
+    Reason.KILLED_ITS_WORKER: "reading the sample ended the worker process, alone and repeatedly",
+    Reason.BELOW_MINIMUM: "the value is below the rule's minimum",
+    Reason.ABOVE_MAXIMUM: "the value is above the rule's maximum",
+    Reason.NOT_ALLOWED: "the value is not in the rule's list",
+    Reason.NO_VALUE: "the rule's signal has no value here",
+    Reason.SAME_IMAGE: "another sample has the same picture, byte for byte",
+    Reason.SAME_PIXELS: "another sample's picture decodes to the same pixels",
+    Reason.SAME_PAIR: "another sample has the same picture and the same caption",
+    Reason.SAME_URL_AND_TEXT: "another sample has the same URL and the same caption",
+    Reason.NEAR_CAPTION: "another sample has nearly the same caption (and, where asked, picture)",
+    Reason.NEAR_PICTURE: "another sample's picture has nearly the same perceptual hash",
+    Reason.SEMANTIC_DUPLICATE: "a sample of its cluster, earlier in order, has nearly the same embedding",
+    Reason.BAD_EMBEDDING: "the embedding is zero, or holds a number that is not finite",
+    Reason.OVER_QUOTA: "its concept's quota was filled by samples farther from the centroid",
+    Reason.NOT_CHOSEN: "the selector chose others",
+}
+
+LEDGER = pa.schema(
+    [
+        pa.field("uid", pa.string(), nullable=False),  # 32 hex digits
+        pa.field("sid", pa.int64(), nullable=False),  # part << 32 | row
+        pa.field("source", pa.string(), nullable=False),  # the input file: entry/relative path
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("url", pa.string()),
+        pa.field("text", pa.large_string()),
+        pa.field("kept", pa.bool_(), nullable=False),
+        pa.field("step", pa.string()),  # the first step that dropped it
+        pa.field("reason", pa.string()),
+        pa.field("rule", pa.string()),
+        pa.field("value", pa.float64()),
+        pa.field("bound", pa.float64()),
+        pa.field("failed", pa.list_(pa.string())),  # every rule of that step that it fails
+        pa.field("message", pa.string()),
+        pa.field("error_offset", pa.int64()),  # bytes into the input file
+        pa.field("partner_uid", pa.string()),  # the verified neighbour that makes it a duplicate
+        pa.field("partner_value", pa.float64()),
+        pa.field("survivor_uid", pa.string()),  # who was kept of its group
+        pa.field("cluster", pa.int32()),
+        pa.field("rank", pa.int64()),  # 1 = the first that its concept keeps
+        pa.field("distance", pa.float32()),  # 1 - cosine to the concept's centroid
+        pa.field("quota", pa.int64()),  # samples that its concept keeps
+        pa.field("shard", pa.int32()),
+        pa.field("shard_key", pa.string()),
+    ]
+)
+"""Every ledger has these columns, in this order; a column for each signal of the job follows them."""

@@ -1,0 +1,88 @@
+"""What ``manifest.json`` holds. The same inputs, job and seed give the same bytes, anywhere."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+PACKAGES = (
+    "tamis",
+    "numpy",
+    "pyarrow",
+    "pillow",
+    "torch",
+    "open_clip_torch",
+    "timm",
+    "faiss-cpu",
+    "faiss-gpu",
+    "rensa",
+    "datasketch",
+)
+"""Whose versions can change a byte of the result."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Version(_Record):
+    """A package and the version that made the result."""
+
+    package: str
+    version: str
+
+    @classmethod
+    def installed(cls) -> list[Version]:
+        """Those of PACKAGES that are installed."""
+        found = []
+        for package in PACKAGES:
+            try:
+                found.append(cls(package=package, version=version(package)))
+            except PackageNotFoundError:
+                continue
+        return found
+
+
+class Input(_Record):
+    """An input file: its name (entry/relative path), size in bytes, content, and samples."""
+
+    source: str
+    bytes: int
+    sha256: str
+    rows: int
+
+
+class Output(_Record):
+    """A file of the result, by its path in the run directory."""
+
+    path: str
+    bytes: int
+    sha256: str
+    rows: int
+
+
+class StepCount(_Record):
+    """``entered = kept + sum(dropped)``, by reason."""
+
+    step: str
+    entered: int
+    dropped: dict[str, int]
+    kept: int
+
+
+class Manifest(_Record):
+    """The whole file."""
+
+    job: dict[str, Any]
+    versions: list[Version]
+    inputs: list[Input]
+    steps: list[StepCount]
+    outputs: list[Output]
+    rows_in: int
+    kept: int
+
+    def to_json(self) -> bytes:
+        """As it is written: indented, in the order of the fields."""
+        return (self.model_dump_json(indent=1) + "\n").encode()

@@ -1,0 +1,138 @@
+"""YAML text -> a checked job, and one-line messages for whatever is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from schemas import yaml12
+from schemas.errors import JobError
+from schemas.job import Job
+from schemas.nearest import nearest
+from schemas.problems import messages
+
+__all__ = ["apply_setting", "check", "dump", "nearest", "parse_job", "read"]
+
+
+def parse_job(text: str, source: str, settings: Sequence[str] = ()) -> Job:
+    """Read a job file's text; ``settings`` are ``path=value`` overrides as in ``--set``.
+
+    Raises:
+        JobError: one line that names ``source``, the place in it, the value, and the nearest known key.
+    """
+    raw = read(text, source)
+    for setting in settings:
+        apply_setting(raw, setting)
+    return check(raw, source)
+
+
+def read(text: str, source: str) -> dict[str, Any]:
+    """A job file's text as a map, not yet checked.
+
+    Raises:
+        JobError: no YAML, or no map.
+    """
+    try:
+        raw = yaml12.load(text)
+    except yaml.YAMLError as error:
+        raise JobError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise JobError(f"{source}: a job is a map with the keys {', '.join(Job.model_fields)}")
+    return raw
+
+
+def check(raw: dict[str, Any], source: str) -> Job:
+    """A map, such as ``read`` gives, as a job.
+
+    Raises:
+        JobError: the first thing that is wrong with it.
+    """
+    try:
+        return Job.model_validate(raw)
+    except ValidationError as error:
+        raise JobError(f"{source}: {next(messages(error, raw))}") from None
+
+
+def dump(job: Job) -> str:
+    """A job as YAML that ``parse_job`` reads back to an equal job, every key written out."""
+    raw = job.model_dump(mode="json", by_alias=True, exclude_none=True)
+    raw["steps"] = [
+        {step.kind: step.model_dump(mode="json", by_alias=True, exclude_none=True)}
+        for step in job.steps
+    ]
+    return yaml12.dump(raw)
+
+
+def apply_setting(raw: dict[str, Any], setting: str) -> None:
+    """Change one value of a job not yet checked: ``density.keep=0.3`` (a step by its name), ``output=runs/x``.
+
+    Raises:
+        JobError: the setting has no ``=``, or its path leads nowhere.
+    """
+    path, equals, text = setting.partition("=")
+    if not equals or not path:
+        raise JobError(f"--set {setting}: write path=value, for example density.keep=0.3")
+    keys = path.split(".")
+    place: Any = raw
+    names = _step_settings(raw)
+    if keys[0] in names and len(keys) > 1:
+        place, keys = names[keys[0]], keys[1:]
+        if isinstance(place.get("bounds"), dict) and keys[0] not in {"bounds", "name"}:
+            place = place["bounds"]  # which `rules: {words: ...}` leaves out
+    elif keys[0] in names:
+        raise JobError(
+            f"--set {setting}: `{keys[0]}` is a step: name one of its keys, {keys[0]}.KEY=VALUE"
+        )
+    elif keys[0] not in Job.model_fields:
+        raise JobError(
+            f"--set {setting}: no such step or key `{keys[0]}`{nearest(keys[0], [*names, *Job.model_fields])}"
+        )
+    for key in keys[:-1]:
+        place = _descend(place, key, setting)
+    value = _value(text, setting)
+    if isinstance(place, list) and keys[-1].isdigit() and int(keys[-1]) < len(place):
+        place[int(keys[-1])] = value
+    elif isinstance(place, dict):
+        place[keys[-1]] = value
+    else:
+        raise JobError(f"--set {setting}: there is nothing at `{keys[-1]}`")
+
+
+def _value(text: str, setting: str) -> Any:
+    try:
+        return yaml12.load(text)
+    except yaml.YAMLError:
+        raise JobError(
+            f"--set {setting}: the value is not YAML: write it in quotes of its own, '\"{text}\"'"
+        ) from None
+
+
+def _descend(place: Any, key: str, setting: str) -> Any:
+    if isinstance(place, list) and key.isdigit() and int(key) < len(place):
+        return place[int(key)]
+    if isinstance(place, dict):
+        return place.setdefault(key, {})
+    raise JobError(f"--set {setting}: there is nothing at `{key}`")
+
+
+def _step_settings(raw: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Step name -> its settings as they stand in the YAML; what was written in short is made a map first."""
+    steps = raw.get("steps")
+    if not isinstance(steps, list):
+        return {}
+    steps[:] = [{step: {}} if isinstance(step, str) else step for step in steps]
+    found: dict[str, dict[str, Any]] = {}
+    for step in steps:
+        if not isinstance(step, dict) or len(step) != 1:
+            continue
+        ((kind, settings),) = step.items()
+        if settings is None:
+            settings = step[kind] = {}
+        elif isinstance(settings, list) and kind == "signals":
+            settings = step[kind] = {"names": settings}
+        if isinstance(settings, dict):
+            found[str(settings.get("name", kind))] = settings
+    return found

@@ -1,0 +1,146 @@
+"""What is wrong with a job, in a job's words: pydantic's problems, one line each, the most telling first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from schemas.job import Job
+from schemas.nearest import nearest
+from schemas.steps import KINDS, StepModel
+
+WANTED = {
+    "tuple_type": "a list",
+    "dict_type": "a map",
+    "model_type": "a map",
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "a number of at most {le}",
+    "literal_error": "{expected}",
+    "string_pattern_mismatch": "a name that matches {pattern}",
+    "string_too_short": "a text that is not empty",
+    "string_too_long": "at most {max_length} characters",
+    "too_short": "at least {min_length} entry",
+}
+"""What pydantic's types of problem say that a job should have had there."""
+
+Problem = Mapping[str, Any]
+
+
+def messages(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:
+    """One line a problem: ``place: what is wrong, and the nearest that would be right``."""
+    # A typo is often two problems, an unknown key and a missing one: the unknown one shows the mend.
+    problems: list[Problem] = sorted(
+        error.errors(), key=lambda problem: problem["type"] != "extra_forbidden"
+    )
+    for problem in problems:
+        model, name, place = _located(problem["loc"], raw)
+        shown = [*([name] if name else []), *(key for key in place if not _implied(key, model))]
+        if problem["type"] in {"extra_forbidden", "missing"}:
+            above = ".".join(shown[:-1]) or "job"
+            known = _keys_at(model, place[:-1])
+            yield (
+                f"{above}: unknown key `{place[-1]}`{nearest(place[-1], known)}"
+                if problem["type"] == "extra_forbidden"
+                else f"{above}: `{place[-1]}` is missing"
+            )
+        else:
+            yield f"{'.'.join(shown) or 'job'}: {_said(problem, problems)}"
+
+
+def _located(
+    loc: tuple[int | str, ...], raw: Mapping[str, Any]
+) -> tuple[type[BaseModel], str, list[str]]:
+    """The model that a problem lies in, the step's name if it is one, and the place below it."""
+    place = [str(key) for key in loc]
+    if _is_choice(place[-1:]):
+        place.pop()
+    if len(loc) > 1 and loc[0] == "steps" and isinstance(loc[1], int):
+        step = raw["steps"][loc[1]]
+        kind, settings = (
+            next(iter(step.items())) if isinstance(step, dict) and step else (step, None)
+        )
+        if isinstance(kind, str) and kind in KINDS:
+            named = settings.get("name") if isinstance(settings, dict) else None
+            return KINDS[kind], named if isinstance(named, str) else kind, place[2:]
+    return Job, "", place
+
+
+def _is_choice(key: Sequence[str]) -> bool:
+    """Whether the end of a place is no key but pydantic's name for a branch of a union."""
+    return bool(key) and (
+        key[0] in {"int", "float", "str", "bool"} or key[0].startswith("literal[")
+    )
+
+
+def _implied(key: str, model: type[BaseModel]) -> bool:
+    """Whether a job leaves the key out: ``rules: {words: ...}`` stands for ``rules: {bounds: {words: ...}}``."""
+    return key == "bounds" and issubclass(model, StepModel) and model.kind == "rules"
+
+
+def _said(problem: Problem, problems: Sequence[Problem]) -> str:
+    if problem["type"] == "value_error":
+        return str(problem["msg"]).removeprefix("Value error, ")
+    if not _is_choice([str(problem["loc"][-1])]):
+        alike = [problem]
+    else:
+        alike = [other for other in problems if other["loc"][:-1] == problem["loc"][:-1]]
+    wanted = " or ".join(dict.fromkeys(_wanted(other) for other in alike))
+    got = problem["input"]
+    hint = ""
+    if problem["type"] == "literal_error" and isinstance(got, str):
+        choices = problem["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
+        near = nearest(got, choices)
+        hint = near if "did you mean" in near else ""
+    return f"wanted {wanted}, got {_shown(got)}{hint}"
+
+
+def _wanted(problem: Problem) -> str:
+    template = WANTED.get(problem["type"])
+    if template is None:
+        return str(problem["msg"])
+    limits = {
+        key: f"{value:g}" if isinstance(value, float) else value
+        for key, value in problem.get("ctx", {}).items()
+    }
+    return template.format(**limits).replace("'", "`")
+
+
+def _shown(got: object) -> str:
+    if got is None:
+        return "nothing"
+    if isinstance(got, (dict, list, tuple)) and not got:
+        return "none"
+    text = repr(got)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _keys_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """The keys that are known at ``path`` below ``model``."""
+    for key in path:
+        field = model.model_fields.get(key)
+        model = (_inner_model(field.annotation) if field else None) or model
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _inner_model(annotation: Any) -> type[BaseModel] | None:
+    """The model inside ``X``, ``tuple[X, ...]`` or ``dict[str, X]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _inner_model(argument)
+        if found:
+            return found
+    return None

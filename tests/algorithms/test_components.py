@@ -1,0 +1,136 @@
+"""Components: in memory and by stars over partitions, against a plain search; and survivors."""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pipeline.algorithms import components, star_components
+
+Int64Array = NDArray[np.int64]
+graphs = st.integers(1, 40).flatmap(
+    lambda n: st.tuples(
+        st.just(n), st.lists(st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)), max_size=60)
+    )
+)
+
+
+def ends(edges: list[tuple[int, int]]) -> tuple[Int64Array, Int64Array]:
+    a, b = np.array(edges, dtype=np.int64).reshape(-1, 2).T
+    return a, b
+
+
+def judge(n: int, edges: list[tuple[int, int]]) -> list[int]:
+    """Spread the smallest label over edges until nothing changes."""
+    label = list(range(n))
+    changed = True
+    while changed:
+        changed = False
+        for a, b in edges:
+            least = min(label[a], label[b])
+            changed |= label[a] != least or label[b] != least
+            label[a] = label[b] = least
+    return label
+
+
+def by_stars(n: int, edges: list[tuple[int, int]], partitions: int, block: int) -> list[int]:
+    def blocks() -> Iterator[star_components.Edges]:
+        for start in range(0, len(edges), block):
+            yield ends(edges[start : start + block])
+
+    label = np.arange(n)
+    seen: list[int] = []
+    store = star_components.MemoryStore()
+    for node, least in star_components.connected_blocks(store, blocks(), partitions):
+        label[node] = least
+        seen += node.tolist()
+    assert len(seen) == len(set(seen))
+    return [int(one) for one in label]
+
+
+@given(graphs)
+def test_labels_are_the_smallest_members(graph: tuple[int, list[tuple[int, int]]]) -> None:
+    n, edges = graph
+    assert components.connected(*ends(edges), n).tolist() == judge(n, edges)
+
+
+@given(graphs, st.integers(1, 7), st.integers(1, 20))
+def test_stars_over_partitions_give_the_same_labels(
+    graph: tuple[int, list[tuple[int, int]]], partitions: int, block: int
+) -> None:
+    n, edges = graph
+    assert by_stars(n, edges, partitions, block) == judge(n, edges)
+
+
+def path(n: int) -> list[tuple[int, int]]:
+    return [(i, i + 1) for i in range(n - 1)]
+
+
+def shuffled_path(n: int) -> list[tuple[int, int]]:
+    nodes = np.random.default_rng(0).permutation(n).tolist()
+    return list(pairwise(nodes))
+
+
+def star(n: int) -> list[tuple[int, int]]:
+    return [(n - 1, i) for i in range(n - 1)]
+
+
+@pytest.mark.parametrize("make", [path, shuffled_path, star])
+def test_stars_end_on_the_hard_shapes(make: Callable[[int], list[tuple[int, int]]]) -> None:
+    """A long path, a path in random order and a star around the largest node become one."""
+    assert by_stars(3000, make(3000), partitions=5, block=400) == [0] * 3000
+
+
+def test_a_random_graph_with_many_components() -> None:
+    generator = np.random.default_rng(4)
+    a, b = generator.integers(0, 20_000, (2, 9_000))
+    edges = list(zip(a.tolist(), b.tolist(), strict=True))
+    assert by_stars(20_000, edges, 8, 1000) == components.connected(a, b, 20_000).tolist()
+
+
+def test_refuses_nodes_that_are_not_there() -> None:
+    with pytest.raises(ValueError, match="nodes 1 to 5, and there are nodes 0 to 4"):
+        components.connected(np.array([1]), np.array([5]), 5)
+
+
+def uids(low: list[int]) -> NDArray[np.uint64]:
+    return np.array([[0, value] for value in low], dtype=np.uint64)
+
+
+def test_the_preferred_survives_and_then_the_smallest_uid() -> None:
+    label = np.array([0, 0, 0, 3, 3, 5])
+    uid = uids([9, 2, 4, 8, 1, 0])
+    assert components.survivors(label, uid).tolist() == [1, 1, 1, 4, 4, 5]
+    pixels = np.array([100, 50, 100, 7, 6, 1], dtype=np.uint32)
+    assert components.survivors(label, uid, pixels).tolist() == [2, 2, 2, 3, 3, 5]
+    score = np.array([np.nan, 0.1, 0.1, np.nan, np.nan, np.nan])
+    assert components.survivors(label, uid, score).tolist() == [1, 1, 1, 4, 4, 5]
+
+
+@given(graphs, st.integers(0, 99))
+def test_survivors_do_not_depend_on_the_order(
+    graph: tuple[int, list[tuple[int, int]]], seed: int
+) -> None:
+    n, edges = graph
+    a, b = ends(edges)
+    generator = np.random.default_rng(seed)
+    uid = uids(generator.permutation(n).tolist())
+    preference = generator.integers(0, 3, n)
+    shuffle = generator.permutation(n)
+    place = np.argsort(shuffle)
+    first = components.survivors(components.connected(a, b, n), uid, preference)
+    label = components.connected(place[a], place[b], n)
+    again = components.survivors(label, uid[shuffle], preference[shuffle])
+    assert shuffle[again][place].tolist() == first.tolist()
+
+
+def test_the_partner_is_the_most_alike_and_then_the_smallest_uid() -> None:
+    a, b = np.array([0, 0, 1]), np.array([1, 2, 2])
+    partner, value = components.partners(a, b, np.array([0.8, 0.9, 0.9]), uids([5, 1, 0, 7]))
+    assert partner.tolist() == [2, 2, 1, -1]
+    assert value[:3].tolist() == [0.9, 0.9, 0.9]
+    assert np.isnan(value[3])

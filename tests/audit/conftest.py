@@ -1,0 +1,116 @@
+"""A run whose captions mean harm, a run with concepts, and a real browser to show them to."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.running import Sample, make_plan, picture, run_here, write_tar
+
+HOSTILE = [
+    "<script>document.title = 'pwned'</script> a script",
+    '"><img src=x onerror="document.title=\'pwned\'"> both \'quotes\' of "them"',
+    "</style></title></bdi><svg onload=document.title='pwned'> closes all tags",
+    "قطة صغيرة تجلس على سجادة حمراء",
+    "חתול קטן \u202egnp.exe כתום",
+    "a family 👩\u200d👩\u200d👧\u200d👦 and a flag 🏳️\u200d🌈 of emoji",
+    "tab\tand\nline breaks \u0007 and a bell",
+]
+PLAIN = [f"a plain caption of number {number}" for number in range(40)]
+SHORT = ["one", "<b>two</b>", "three"]
+COPIES = 4
+
+TWO_STEPS = """
+  - signals: [words, characters, min_side]
+  - rules: {words: {min: 2}}
+  - exact_duplicates: {on: image}
+  - write: {samples_per_shard: 30}
+"""
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run over one tar, which lies beside it in ``in/``."""
+    folder = tmp_path_factory.mktemp("hostile")
+    captions = [*HOSTILE, *SHORT, *PLAIN]
+    samples = [
+        Sample(f"k{i:03}", picture(i * 4321, 40 + i, 30), text, {"url": "javascript:alert(1)"})
+        for i, text in enumerate(captions)
+    ]
+    copied = samples[1].image
+    samples += [Sample(f"copy{i}", copied, f"a copy, number {i}", {}) for i in range(COPIES)]
+    write_tar(folder / "in" / "0.tar", samples)
+    run_here(make_plan(folder / "run", folder / "in" / "0.tar", TWO_STEPS, name="hostile"))
+    return folder / "run"
+
+
+CLUSTERS, DIM, SAMPLES = 8, 16, 240
+CONCEPTS = """
+  - embed: {{encoder: precomputed}}
+  - rules: {{name: similarity, clip_similarity: {{min: 0.82}}}}
+  - semantic_duplicates: {{clusters: 4, epsilon: {epsilon}}}
+  - density: {{clusters: 8, keep: {keep}, neighbours: 3}}
+  - write
+"""
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Runs a job over parquet with embeddings: ``embedded(keep=0.5, epsilon=0.02)`` is a finished run."""
+    folder = tmp_path_factory.mktemp("embedded")
+    random = np.random.default_rng(1)
+    concepts = random.normal(size=(CLUSTERS, DIM))
+    image = concepts[random.integers(0, CLUSTERS, SAMPLES)] * 3 + random.normal(size=(SAMPLES, DIM))
+    image[:9] = image[9:18] + 1e-3
+    text = image + random.normal(size=(SAMPLES, DIM)) * 2
+    np.savez(folder / "0.npz", l14_img=image.astype("f2"), l14_txt=text.astype("f2"))
+    keys = [f"key-{number}" for number in range(SAMPLES)]
+    pq.write_table(pa.table({"key": keys, "text": keys}), folder / "0.parquet")
+
+    def run(keep: float = 0.5, epsilon: float = 0.02) -> Path:
+        made = folder / f"run-{keep}-{epsilon}"
+        if not made.exists():
+            inputs = [{"path": f"{folder}/*.parquet", "features": True}]
+            steps = CONCEPTS.format(keep=keep, epsilon=epsilon)
+            run_here(make_plan(made, "", steps, input=inputs, part_samples=50))
+        return made
+
+    return run
+
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1200,1000",
+]
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A selenium driver of a headless Chromium."""
+    programs = [shutil.which("chromium"), shutil.which("chromedriver")]
+    if not all(programs):
+        pytest.skip("no chromium and chromedriver: install Debian's chromium and chromium-driver")
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = programs[0]
+    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = webdriver.ChromeService(programs[1])
+    driver = webdriver.Chrome(options=options, service=service)
+    try:
+        yield driver
+    finally:
+        driver.quit()

@@ -1,0 +1,351 @@
+"""The browser: its answers against the ledger, its thresholds against other runs, its page in a real Chromium."""
+
+import http.client
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from jobs.commands.browse import in_words
+from pipeline.audit.browse import PAGE, Browser
+from pipeline.audit.finished import open_run
+from pipeline.audit.server import Server
+from schemas.errors import InputError
+from tests.audit.conftest import COPIES, HOSTILE, SHORT
+from tests.running import ledger
+
+
+@pytest.fixture(scope="module")
+def browser(hostile: Path) -> Browser:
+    return Browser(open_run(str(hostile)), in_words)
+
+
+@pytest.fixture(scope="module")
+def server(browser: Browser) -> Iterator[Server]:
+    made = Server(browser)
+    thread = threading.Thread(target=made.serve_forever)
+    thread.start()
+    yield made
+    made.shutdown()
+    made.server_close()
+    thread.join()
+
+
+def get(server: Server, path: str, host: str | None = None, **fields: Any) -> Any:
+    """Status, headers and body of one request."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port)
+    headers = {} if host is None else {"Host": host}
+    connection.request("GET", f"{path}?{urlencode(fields)}" if fields else path, headers=headers)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer.status, dict(answer.getheaders()), body
+
+
+def all_pages(browser: Browser, **asked: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    while True:
+        found = browser.samples({**asked, "after": rows[-1]["sid"] if rows else ""})
+        rows += found["rows"]
+        if not found["more"]:
+            assert found["found"] == len(rows)
+            assert found["kept"] == sum(row["kept"] for row in rows)
+            return rows
+
+
+FILTERS: list[tuple[dict[str, str], Callable[[dict[str, Any]], bool]]] = [
+    ({}, lambda row: True),
+    ({"kept": "yes"}, lambda row: row["kept"]),
+    ({"kept": "no"}, lambda row: not row["kept"]),
+    ({"step": "rules"}, lambda row: row["step"] == "rules"),
+    ({"reason": "same_image"}, lambda row: row["reason"] == "same_image"),
+    ({"source": "input/0.tar"}, lambda row: True),
+    ({"source": "input/1.tar"}, lambda row: False),
+    ({"text": "PLAIN"}, lambda row: "plain" in row["text"]),
+    ({"text": "<script>"}, lambda row: "<script>" in row["text"]),
+    ({"text": "100%' OR 1=1 --"}, lambda row: False),
+    ({"text": "سجادة"}, lambda row: "سجادة" in row["text"]),
+    ({"min.words": "4", "max.words": "6"}, lambda row: 4 <= row["words"] <= 6),
+    ({"min.words": "2", "kept": "no"}, lambda row: row["words"] >= 2 and not row["kept"]),
+]
+
+
+@pytest.mark.parametrize(("asked", "judge"), FILTERS)
+def test_a_filter_finds_what_the_ledger_has(
+    browser: Browser, hostile: Path, asked: dict[str, str], judge: Callable[[dict[str, Any]], bool]
+) -> None:
+    expected = [row["uid"] for row in ledger(hostile) if judge(row)]
+    assert [row["uid"] for row in all_pages(browser, **asked)] == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"colour": "red"}, "no such filter"),
+        ({"min.colour": "1"}, "no such filter"),
+        ({'min.words" OR 1=1 --': "1"}, "no such filter"),
+        ({"min.words": "many"}, "a number is needed"),
+        ({"cluster": "x"}, "a number is needed"),
+    ],
+)
+def test_a_wrong_filter_is_refused(browser: Browser, asked: dict[str, str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        browser.samples(asked)
+
+
+def test_a_clusters_samples(embedded: Any) -> None:
+    root = embedded()
+    browser = Browser(open_run(str(root)), in_words)
+    expected = [row["uid"] for row in ledger(root) if row["cluster"] == 3]
+    assert [row["uid"] for row in all_pages(browser, cluster="3")] == expected
+
+
+def test_a_moved_rule_counts_as_the_step_would(embedded: Any) -> None:
+    root = embedded()
+    browser = Browser(open_run(str(root)), in_words)
+    rows = ledger(root)
+    values = [row["clip_similarity"] for row in rows]
+    for bound in (0.7, 0.82, 0.87, 0.95):
+        passing = [value is not None and value >= bound for value in values]
+        found = browser.thresholds.moved(
+            browser.cursor(), "similarity", "clip_similarity", "min", bound
+        )
+        assert found["reaching"] == len(rows)
+        assert found["passing"] == sum(passing)
+        assert found["kept"] == sum(p and r["kept"] for p, r in zip(passing, rows, strict=True))
+        assert (found["passing"] == found["passing_now"]) == (bound == 0.82)
+
+
+@pytest.mark.parametrize("epsilon", [0.002, 0.05])
+def test_a_moved_epsilon_is_what_a_run_with_it_does(embedded: Any, epsilon: float) -> None:
+    browser = Browser(open_run(str(embedded())), in_words)
+    other = open_run(str(embedded(epsilon=epsilon)))
+    (step,) = [step for step in other.manifest.steps if step.step == "semantic_duplicates"]
+    found = browser.thresholds.moved(
+        browser.cursor(), "semantic_duplicates", "semantic_similarity", "max", 1 - epsilon
+    )
+    assert (found["reaching"], found["passing"]) == (step.entered, step.kept)
+    assert found["passing"] != found["passing_now"]
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.9])
+def test_a_moved_budget_is_what_a_run_with_it_keeps(embedded: Any, keep: float) -> None:
+    root, other = embedded(), embedded(keep=keep)
+    browser = Browser(open_run(str(root)), in_words)
+    found = browser.thresholds.kept_with(keep)
+    assert found["kept"] == open_run(str(other)).manifest.kept
+    sides = zip(ledger(root), ledger(other), strict=True)
+    assert found["moved"] == sum(a["kept"] != b["kept"] for a, b in sides)
+    assert found["more" if keep > 0.5 else "fewer"] > 0
+
+
+def test_a_budget_that_no_concept_can_meet_is_refused(embedded: Any, browser: Browser) -> None:
+    concepts = Browser(open_run(str(embedded())), in_words)
+    for keep, said in ((0.0, "a share in"), (1.5, "a share in"), (0.001, "lower bounds")):
+        with pytest.raises(InputError, match=said):
+            concepts.thresholds.kept_with(keep)
+    with pytest.raises(InputError, match="no concepts"):
+        browser.thresholds.kept_with(0.5)
+
+
+def test_every_answer_is_closed_to_scripts(server: Server) -> None:
+    for path in (
+        "/",
+        "/browse.js",
+        "/charts.js",
+        "/thresholds.js",
+        "/browse.css",
+        "/api/run",
+        "/x",
+    ):
+        _, headers, body = get(server, path)
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert b"innerHTML" not in body
+        assert b" onclick" not in body
+
+
+def test_another_host_is_refused(server: Server) -> None:
+    for host in ("evil.example", f"evil.example:{server.server_port}", "127.0.0.1"):
+        status, _, body = get(server, "/api/run", host=host)
+        assert status == 403
+        assert b"rows_in" not in body
+    assert get(server, "/api/run", host=f"localhost:{server.server_port}")[0] == 200
+
+
+def test_pictures_are_encoded_anew(server: Server) -> None:
+    status, headers, body = get(server, "/picture", sid=0, large=1)
+    assert (status, headers["Content-Type"], body[8:12]) == (200, "image/webp", b"WEBP")
+    for sid in (-1, 9999, 5 << 32, "x", 10**30):
+        assert get(server, "/picture", sid=sid)[0] == 404
+
+
+def test_errors_are_one_line_of_json(server: Server) -> None:
+    assert get(server, "/api/samples", colour="red")[0] == 400
+    assert get(server, "/api/story", name="nobody")[0] == 400
+    assert get(server, "/api/story")[0] == 404
+    assert (
+        get(server, "/api/threshold", step="rules", signal="words", side="min", value="x")[0] == 400
+    )
+    assert get(server, "/../report.css")[0] == 404
+    status, _, body = get(server, "/api/threshold", step="no", signal="words", side="min", value=1)
+    assert (status, list(json.loads(body))) == (400, ["error"])
+
+
+def until(met: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """What ``met`` gives once it gives something."""
+    end = time.monotonic() + seconds
+    while not (found := met()):
+        assert time.monotonic() < end, "the page did not get there"
+        time.sleep(0.05)
+    return found
+
+
+class Driven:
+    """The page, as a person drives it."""
+
+    def __init__(self, driver: Any, server: Server) -> None:
+        self.driver = driver
+        driver.get("about:blank")
+        driver.get(server.address)
+        until(lambda: "samples" in self.text("#found"))
+        until(lambda: self.text("#moved"))
+
+    def one(self, selector: str) -> Any:
+        return self.driver.find_element("css selector", selector)
+
+    def text(self, selector: str) -> str:
+        return str(self.one(selector).text)
+
+    def says(self, selector: str, words: str) -> None:
+        """Wait until an element does."""
+        until(lambda: words in self.text(selector))
+
+    def captions(self) -> list[str]:
+        script = "return [...document.querySelectorAll('#samples li .caption')].map((c) => c.textContent)"
+        return [str(text) for text in self.driver.execute_script(script)]
+
+    def set(self, selector: str, value: str) -> None:
+        """Choose or type a value, and let the page know."""
+        script = (
+            "arguments[0].value = arguments[1]; for (const kind of ['input', 'change'])"
+            " arguments[0].dispatchEvent(new Event(kind, {bubbles: true}))"
+        )
+        self.driver.execute_script(script, self.one(selector), value)
+
+    def check_unharmed(self) -> None:
+        """No caption became markup, ran, or was even tried."""
+        assert self.driver.title == "hostile: tamis browse"
+        for harm in ("img:not([src^='/picture'])", "svg[onload]", "[onerror]", "[style]"):
+            assert not self.driver.find_elements("css selector", harm)
+        assert self.driver.execute_script("return document.scripts.length") == 1
+        severe = [line for line in self.driver.get_log("browser") if line["level"] == "SEVERE"]
+        assert severe == []
+
+
+@pytest.fixture
+def page(chromium: Any, server: Server) -> Driven:
+    return Driven(chromium, server)
+
+
+@pytest.mark.browser
+def test_harmful_captions_are_shown_as_they_are(page: Driven) -> None:
+    shown = page.captions()
+    assert shown[: len(HOSTILE)] == HOSTILE
+    assert shown[len(HOSTILE) : len(HOSTILE) + len(SHORT)] == SHORT
+    assert len(shown) == PAGE
+    direction = "return getComputedStyle(document.querySelectorAll('#samples .caption')[arguments[0]]).direction"
+    assert page.driver.execute_script(direction, 3) == "rtl"
+    assert page.driver.execute_script(direction, 0) == "ltr"
+    loaded = (
+        "return [...document.images].slice(0, 4).every((i) => i.complete && i.naturalWidth > 0)"
+    )
+    until(lambda: page.driver.execute_script(loaded))
+    page.check_unharmed()
+
+
+@pytest.mark.browser
+def test_filters_and_pages(page: Driven, hostile: Path) -> None:
+    total = len(ledger(hostile))
+    assert page.text("#found").startswith(f"{total} samples, {total - COPIES - len(SHORT)} kept")
+    page.set("[name=step]", "rules")
+    until(lambda: page.text("#found") == f"{len(SHORT)} samples, 0 kept")
+    assert page.captions() == SHORT
+    assert "step=rules" in page.driver.current_url
+    page.one("#filters [type=reset]").click()
+    until(lambda: page.text("#found").startswith(f"{total} samples"))
+    page.set("[name=text]", "<script>")
+    until(lambda: page.captions() == HOSTILE[:1])
+    page.one("#filters [type=reset]").click()
+    until(lambda: len(page.captions()) == PAGE)
+    seen = page.captions()
+    for number in range(2, math.ceil(total / PAGE) + 1):
+        page.one("#next").click()
+        page.says("#page", f"page {number}")
+        seen += page.captions()
+    assert seen == [row["text"] for row in ledger(hostile)]
+    assert not page.one("#next").is_enabled()
+    page.one("#back").click()
+    until(lambda: page.one("#next").is_enabled())
+    page.set("[name='max.words']", "1")
+    until(lambda: page.captions() == SHORT)
+    page.check_unharmed()
+
+
+@pytest.mark.browser
+def test_a_story_opens_with_pictures_side_by_side(page: Driven, hostile: Path) -> None:
+    page.set("[name=reason]", "same_image")
+    until(lambda: page.text("#found") == f"{COPIES} samples, 0 kept")
+    page.one("#samples button").click()
+    until(lambda: page.one("#story").is_displayed())
+    assert "dropped by exact_duplicates: same_image" in page.text("#title")
+    assert "exact_duplicates" in page.text(".steps .dropped")
+    loaded = "return [...document.querySelectorAll('#told img')].filter((i) => i.complete && i.naturalWidth > 0).length"
+    pictures = len(page.driver.find_elements("css selector", "#told figure"))
+    assert pictures >= 2
+    until(lambda: page.driver.execute_script(loaded) == pictures)
+    page.one("#told figure button").click()  # to the partner's own story
+    until(lambda: "same_image" not in page.text("#title") or "partner" in page.text("#told"))
+    page.one("body").send_keys("\ue00c")  # Escape
+    until(lambda: not page.one("#story").is_displayed())
+    page.set("#lookup input", "k000")
+    page.one("#lookup button").click()
+    until(lambda: page.one("#story").is_displayed())
+    assert HOSTILE[0] in page.text("#told figure")
+    assert "javascript:alert(1)" in page.text("#told dl")
+    assert not page.driver.find_elements("css selector", "#told a")
+    page.check_unharmed()
+
+
+@pytest.mark.browser
+def test_a_threshold_moves_the_counts(page: Driven, hostile: Path) -> None:
+    rows = ledger(hostile)
+    assert f"{len(rows) - len(SHORT)} of {len(rows)} pass rules" in page.text("#moved")
+    for bound in (6, 1):
+        page.set("#slider", str(bound))
+        passing = sum(row["words"] >= bound for row in rows)
+        kept = sum(row["words"] >= bound and row["kept"] for row in rows)
+        page.says("#moved", f"{passing} of {len(rows)} pass rules")
+        assert f"{kept} of" in page.text("#moved")
+        assert f"--set rules.words.min={bound}" in page.text("#command")
+    page.one("#slider").send_keys("\ue014")  # the right arrow key
+    until(lambda: page.one("#exact").get_attribute("value") == "2")
+    page.check_unharmed()
+
+
+@pytest.mark.browser
+def test_a_narrow_screen_needs_no_scrolling_sideways(page: Driven) -> None:
+    page.driver.set_window_size(500, 900)
+    wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    try:
+        assert page.driver.execute_script(wide) <= 0
+    finally:
+        page.driver.set_window_size(1200, 1000)

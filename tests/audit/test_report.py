@@ -1,0 +1,247 @@
+"""The report: one file that asks for nothing, holds what the run says, and treats captions as words."""
+
+import shutil
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.cli import main
+from pipeline.audit import sql
+from pipeline.audit.concepts import Concept, concepts, galleries, spread
+from pipeline.audit.distributions import BINS, histogram
+from pipeline.audit.duplicates import duplicates
+from pipeline.audit.finished import open_run
+from pipeline.audit.pictures import SIDE, Album, Pictures, shrink
+from pipeline.audit.report import report
+from tests.audit.conftest import COPIES, HOSTILE, SHORT
+from tests.running import ledger, picture
+
+
+class Page(HTMLParser):
+    """What a browser would find: tags, attributes, and the words between."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str, str]] = []
+        self.words: list[str] = []
+        self.feed(data.decode())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def check_closed(page: Page) -> None:
+    """Nothing runs, and nothing is asked of any network."""
+    assert not page.tags.keys() & {"script", "iframe", "object", "embed", "link", "form", "base"}
+    for tag, name, value in page.attributes:
+        assert not name.startswith("on"), (tag, name)
+        assert name != "style", tag
+        if name == "src":
+            assert value.startswith("data:image/webp;base64,")
+        if name == "href":
+            assert value.startswith("#")
+
+
+def test_captions_are_words(hostile: Path) -> None:
+    page = Page(report(open_run(str(hostile))))
+    check_closed(page)
+    shown = [words for words in page.words if "pwned" in words or "onload" in words]
+    assert all(words in HOSTILE for words in shown)
+    assert HOSTILE[1] in shown  # one of the copies' group
+
+
+def test_the_numbers_are_the_runs(hostile: Path) -> None:
+    run = open_run(str(hostile))
+    data = report(run)
+    words = " ".join(Page(data).words)
+    total, kept = run.manifest.rows_in, run.manifest.kept
+    assert f"{total} in = {kept} kept + {len(SHORT) + COPIES} dropped." in words
+    assert "words < 2" in words
+    assert f"one of a group of {COPIES + 1}" in words
+    assert f"{COPIES:,} duplicates in 1 groups." in words
+    assert f"{total} samples" in words
+    assert len(data) < 5_000_000
+
+
+def test_the_same_run_gives_the_same_file(hostile: Path) -> None:
+    run = open_run(str(hostile))
+    assert report(run) == report(run)
+
+
+def test_the_command_writes_it_into_the_run(hostile: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(hostile, tmp_path / "run")
+    for arguments, target in (
+        ([], copy / "report.html"),
+        (["--output", str(tmp_path / "here.html")], tmp_path / "here.html"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["report", str(copy), *arguments])
+        assert ended.value.code == 0
+        assert target.read_bytes() == report(open_run(str(hostile)))
+
+
+def test_without_its_inputs_it_says_so_and_shows_the_rest(hostile: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(hostile, tmp_path / "run")
+    job = (copy / "job.yaml").read_text().replace(str(hostile.parent / "in"), str(tmp_path / "no"))
+    (copy / "job.yaml").write_text(job)
+    page = Page(report(open_run(str(copy))))
+    assert not page.tags["img"]
+    words = " ".join(page.words)
+    assert "the input `input` is not where the job found it" in words
+    assert "no picture" in words
+    assert "one of a group of" in words
+
+
+def test_a_changed_input_shows_no_wrong_picture(hostile: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(hostile.parent, tmp_path / "all")
+    job = (copy / "run" / "job.yaml").read_text().replace(str(hostile.parent), str(copy))
+    (copy / "run" / "job.yaml").write_text(job)
+    tar = copy / "in" / "0.tar"
+    data = tar.read_bytes()
+    tar.write_bytes(data.replace(b"IDAT", b"IDaT"))
+    pictures = Pictures(open_run(str(copy / "run")))
+    assert pictures.encoded([0, 1, 2]) == {}
+    assert "has changed since it was ingested" in pictures.notes[0]
+
+
+def test_an_album_keeps_its_bound(hostile: Path) -> None:
+    album = Album(Pictures(open_run(str(hostile))), 1000)
+    album.fetch(range(12))
+    written = [uri for sid in range(12) if (uri := album.uri(sid))]
+    assert 0 < len(written) < 12
+    assert sum(map(len, written)) <= 1000
+    assert album.notes == [f"{12 - len(written)} pictures are left out, to keep this file small"]
+
+
+def test_a_thumbnail_is_small_and_what_is_no_picture_has_none() -> None:
+    small = shrink(picture(0xFF0000, 400, 100), SIDE)
+    assert small is not None
+    assert small[8:12] == b"WEBP"
+    assert len(small) < 500
+    assert shrink(b"no picture", SIDE) is None
+
+
+def test_concepts_are_the_ledgers(embedded: Any) -> None:
+    root = embedded()
+    run, rows = open_run(str(root)), ledger(root)
+    with sql.connect(run, tables=False) as connection:
+        found = concepts(run, connection)
+        shown = galleries(connection, found, 3)
+    order = [c.complexity or 0.0 for c in found]
+    assert order == sorted(order, reverse=True)
+    for concept in found:
+        assigned = [row for row in rows if row["cluster"] == concept.cluster]
+        ranked = [row for row in assigned if row["rank"] is not None]
+        assert concept.samples == len(assigned)
+        assert concept.size == len(ranked)
+        assert concept.kept == sum(row["kept"] for row in ranked)
+        assert concept.d_intra is not None
+        assert concept.d_inter is not None
+        assert concept.complexity == pytest.approx(concept.d_intra * concept.d_inter)
+        outwards = [row["uid"] for row in sorted(ranked, key=lambda r: (r["distance"], r["uid"]))]
+        gallery = shown[concept.cluster]
+        assert [example.uid for example in gallery.nearest] == outwards[:3]
+        assert [example.uid for example in gallery.farthest] == outwards[::-1][:3]
+
+
+def test_a_report_without_pictures_shows_the_concepts(embedded: Any) -> None:
+    run = open_run(str(embedded()))
+    page = Page(report(run))
+    check_closed(page)
+    words = " ".join(page.words)
+    assert "Complexity and keep rate" in words
+    assert "Size and quota" in words
+    assert page.tags["circle"] == 16
+    assert page.tags["article"] == 8
+    assert not page.tags["img"]
+
+
+def test_shown_duplicates_are_the_ledgers(embedded: Any) -> None:
+    root = embedded()
+    run, rows = open_run(str(root)), ledger(root)
+    dropped = [row for row in rows if row["step"] == "semantic_duplicates"]
+    groups = Counter(row["survivor_uid"] for row in dropped)
+    with sql.connect(run, tables=False) as connection:
+        (found,) = duplicates(run, connection, 3)
+    assert (found.dropped, found.groups) == (len(dropped), len(groups))
+    assert [case.group for case in found.largest] == [n + 1 for _, n in groups.most_common(3)]
+    nearest = sorted(dropped, key=lambda r: (abs(r["partner_value"] - r["bound"]), r["uid"]))
+    assert [case.dropped["uid"] for case in found.borderline] == [r["uid"] for r in nearest[:3]]
+    for case in (*found.largest, *found.borderline):
+        assert case.partner is not None
+        assert case.survivor is not None
+        assert case.partner["uid"] == case.dropped["partner_uid"]
+        assert case.survivor["uid"] == case.dropped["survivor_uid"]
+
+
+def test_concepts_are_spread_evenly() -> None:
+    found = [Concept(cluster, 1, 1, 1, 1) for cluster in range(101)]
+    assert spread(found[:7], 10) == found[:7]
+    assert [concept.cluster for concept in spread(found, 5)] == [0, 25, 50, 75, 100]
+
+
+VALUES = st.lists(
+    st.tuples(st.floats(-1e6, 1e6) | st.integers(-5, 50).map(float) | st.none(), st.booleans()),
+    min_size=1,
+    max_size=200,
+)
+
+
+@given(VALUES, st.booleans(), st.lists(st.integers(-10, 60).map(float), max_size=2))
+def test_a_histogram_counts_everything_once(
+    rows: list[tuple[float | None, bool]], whole: bool, bounds: list[float]
+) -> None:
+    rows = [(None if v is None else float(round(v)) if whole else v, k) for v, k in rows]
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("CREATE TABLE ledger (value DOUBLE, kept BOOLEAN)")
+        connection.executemany("INSERT INTO ledger VALUES (?, ?)", rows)
+        shown = histogram(connection, "value", whole, bounds)
+    values = np.array([v for v, _ in rows if v is not None])
+    if not len(values):
+        assert shown is None
+        return
+    assert shown is not None
+    assert shown.total == len(values)
+    assert shown.missing == len(rows) - len(values)
+    assert len(shown.bins) <= BINS
+    assert sum(map(sum, shown.bins)) + shown.below + shown.above == len(values)
+    assert shown.below == (values < shown.low).sum()
+    assert shown.below + shown.above <= 0.01 * len(values)
+    assert all(shown.low <= bound <= shown.high for bound in bounds)
+
+
+@pytest.mark.browser
+def test_a_browser_shows_it_and_runs_nothing(hostile: Path, tmp_path: Path, chromium: Any) -> None:
+    path = tmp_path / "report.html"
+    path.write_bytes(report(open_run(str(hostile))))
+    chromium.get(path.as_uri())
+    assert chromium.title == "hostile: what was kept"
+    pictures = chromium.find_elements("tag name", "img")
+    assert pictures
+    for shown in pictures:
+        chromium.execute_script("arguments[0].scrollIntoView()", shown)
+    loaded = (
+        "return [...document.images].every((image) => image.complete && image.naturalWidth > 0)"
+    )
+    assert chromium.execute_script(loaded)
+    blocked = [line for line in chromium.get_log("browser") if line["level"] == "SEVERE"]
+    assert blocked == []  # the style sheet's hash is right, and nothing else was tried
+    chromium.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": 360, "height": 900, "deviceScaleFactor": 1, "mobile": False},
+    )
+    wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert chromium.execute_script(wide) <= 0
+    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -1,0 +1,141 @@
+"""Another decision over stored tables is the decision that a run with the same centroids makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline import run
+from pipeline.audit.finished import open_run
+from pipeline.audit.whatif import kept_sids, whatif
+from pipeline.engine import Here
+from pipeline.plan import make
+from schemas.errors import JobError, StateError
+from schemas.parse import parse_job
+from tests.embedded import blobs, write_input
+from tests.running import ledger, make_plan, run_here
+
+STEPS = """
+  - signals: [words, characters, width]
+  - rules: {words: {min: 2}}
+  - exact_duplicates: {on: url_text}
+  - near_duplicates: {jaccard: 0.8, agree: none}
+  - embed: {encoder: precomputed}
+  - rules: {name: late, characters: {min: 12}}
+  - semantic_duplicates: {clusters: 4, epsilon: 0.05}
+  - density: {clusters: 8, neighbours: 3, keep: 0.4}
+  - write: {format: parquet}
+"""
+
+WORDS = [
+    "red",
+    "blue",
+    "green",
+    "old",
+    "new",
+    "small",
+    "large",
+    "bird",
+    "fish",
+    "car",
+    "house",
+    "tree",
+    "lamp",
+    "road",
+    "bridge",
+    "cloud",
+]
+
+GRID = [
+    "density.keep=0.2",
+    "density.keep=0.7",
+    "density.keep=31",
+    "density.temperature=0.02",
+    "density.temperature=1.0",
+    "density.neighbours=2",
+    "density.balance=0.5",
+    "density.which=easy",
+    "density.which=random",
+    "semantic_duplicates.epsilon=0.01",
+    "semantic_duplicates.epsilon=0.2",
+    "semantic_duplicates.which_to_keep=easy",
+    "late.characters.min=20",
+    "late.characters.min=5",
+    "near_duplicates.jaccard=0.95",
+    "rules.words.min=3",
+]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run over 400 samples with captions alike and embeddings in blobs, in parts of 64."""
+    folder = tmp_path_factory.mktemp("whatif")
+    random = np.random.default_rng(7)
+    text = [" ".join(random.choice(WORDS, random.integers(1, 7))) for _ in range(400)]
+    samples = blobs(
+        [90, 80, 70, 60, 50, 50],
+        [0.3, 0.5, 0.2, 0.6, 0.1, 0.4],
+        seed=3,
+        text=text,
+        url=[f"https://example.org/{i % 350}" for i in range(400)],
+        width=list(range(400)),
+    )
+    entry = write_input(folder / "input", samples, files=2)
+    run_here(make_plan(folder / "run", "", STEPS, input=[entry], part_samples=64))
+    return folder / "run"
+
+
+def kept_by_run(finished: Path, output: Path, setting: str) -> set[str]:
+    """The uids that a run of its own keeps, started with the setting and the finished run's centroids."""
+    text = (finished / "job.yaml").read_text()
+    borrowed = [
+        f"{step}.centroids={finished}#{step}" for step in ("semantic_duplicates", "density")
+    ]
+    free = [f"{step}.clusters=auto" for step in ("semantic_duplicates", "density")]
+    job = parse_job(text, "test", [setting, f"output={output}", *borrowed, *free])
+    plan = make(job)
+    run.run(plan, executor=Here(plan.root))
+    return {row["uid"] for row in ledger(output) if row["kept"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", GRID)
+def test_it_agrees_with_a_run_of_its_own(finished: Path, tmp_path: Path, setting: str) -> None:
+    """Tightened and loosened, early and late: the same samples."""
+    uid = {row["sid"]: row["uid"] for row in ledger(finished)}
+    asked = {
+        uid[int(sid)] for part in kept_sids(open_run(str(finished)), [setting]) for sid in part
+    }
+    assert asked == kept_by_run(finished, tmp_path / "own", setting)
+
+
+def test_the_account_of_what_moves_balances(finished: Path) -> None:
+    """Kept before, and those that come, less those that go, is kept after; by reason and by cluster too."""
+    change = whatif(open_run(str(finished)), ["density.keep=0.6"], 1000)
+    assert change.kept_after == change.kept_before + change.came - change.went
+    assert sum(change.by_reason.values()) == change.came - change.went
+    assert sum(change.by_cluster.values()) == change.came - change.went
+    assert len(change.samples) == change.came + change.went > 0
+
+
+def test_what_was_never_scored_is_refused_by_count(finished: Path) -> None:
+    """The step, and how many samples lack its values."""
+    one_word = [row for row in ledger(finished) if row["step"] == "rules"]
+    assert one_word
+    with pytest.raises(StateError, match=r"embed: \d+ samples that would be alive now were never"):
+        whatif(open_run(str(finished)), ["rules.words.min=1"])
+
+
+def test_the_finished_run_is_not_touched(finished: Path) -> None:
+    """Not a byte, not a file."""
+    copy: dict[str, Any] = {str(p): p.read_bytes() for p in finished.rglob("*") if p.is_file()}
+    whatif(open_run(str(finished)), ["semantic_duplicates.epsilon=0.1"])
+    assert copy == {str(p): p.read_bytes() for p in finished.rglob("*") if p.is_file()}
+
+
+def test_a_setting_that_does_not_exist_is_named(finished: Path) -> None:
+    with pytest.raises(JobError, match="did you mean `keep`"):
+        whatif(open_run(str(finished)), ["density.kep=0.1"])

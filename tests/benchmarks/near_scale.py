@@ -1,0 +1,192 @@
+"""The near-duplicates step over synthetic captions, through Ray: time, and the peak memory of every process.
+
+The input is parquet of metadata alone, a tenth of it near-duplicates of other captions. The figure of the step
+is captions by the CPU seconds of all its processes, from the ingested table to the stored verdict; beside it stands
+the rate of the bare kernel (text to band keys), timed in this process just before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import plan, run
+from pipeline.algorithms import minhash, text
+from schemas.events import Event, PhaseEnded, StepEnded
+from schemas.parse import parse_job
+
+FILE_ROWS = 250_000
+WORDS = 11
+CHANGED = 0.1
+
+JOB = """
+name: scale
+input: [{{path: '{folder}/*.parquet'}}]
+output: {folder}/run
+resources: {{cpus: {cpus}}}
+steps:
+  - near_duplicates: {{agree: none}}
+"""
+
+
+def vocabulary(generator: np.random.Generator) -> npt.NDArray[np.str_]:
+    """50,000 words of two to ten letters, as frequent as those of English."""
+    letters = np.array(list("etaoinshrdlucmfwypvbgkjqxz"))
+    weight = 1.0 / (np.arange(26) + 3)
+    drawn = generator.choice(letters, (50_000, 10), p=weight / weight.sum())
+    lengths = np.clip(generator.poisson(5, 50_000), 2, 10)
+    return np.array(["".join(row[:length]) for row, length in zip(drawn, lengths, strict=True)])
+
+
+def captions(words: npt.NDArray[np.str_], count: int, seed: int) -> list[str]:
+    """``count`` captions of about WORDS words; a tenth repeat an earlier one with one letter or word changed."""
+    generator = np.random.default_rng(seed)
+    weight = 1.0 / (np.arange(len(words)) + 2.7)
+    sizes = np.clip(generator.poisson(WORDS, count), 3, 40)
+    picks = generator.choice(len(words), int(sizes.sum()), p=weight / weight.sum())
+    made: list[str] = []
+    changed = generator.random(count) < CHANGED
+    origin = (generator.random(count) * np.arange(count)).astype(np.int64)
+    for row, pick in enumerate(np.split(picks, np.cumsum(sizes)[:-1])):
+        if changed[row] and row:
+            copied = made[origin[row]].split(" ")
+            copied[int(pick[0]) % len(copied)] = str(words[pick[1]])
+            made.append(" ".join(copied) if len(copied) > 4 else made[origin[row]] + " s")
+        else:
+            made.append(" ".join(words[pick]))
+    return made
+
+
+def write(folder: Path, count: int) -> list[str]:
+    """Files of FILE_ROWS captions each; returns the first file's."""
+    words = vocabulary(np.random.default_rng(1))
+    first: list[str] = []
+    for number, start in enumerate(range(0, count, FILE_ROWS)):
+        rows = min(FILE_ROWS, count - start)
+        made = captions(words, rows, 2 + number)
+        first = first or made
+        url = pa.array([f"https://example.org/{start + row}" for row in range(rows)])
+        pq.write_table(
+            pa.table({"url": url, "text": pa.array(made)}), folder / f"{number:05d}.parquet"
+        )
+    return first
+
+
+class Watch(threading.Thread):
+    """Looks at this process and all below it; keeps each one's peak memory and CPU seconds."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak: dict[tuple[str, int], int] = {}
+        self.cpu: dict[tuple[str, int], float] = {}
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Until stopped, a few times a second."""
+        while not self._ended.wait(0.2):
+            self.look()
+
+    def look(self) -> None:
+        """Once."""
+        here = psutil.Process()
+        for process in [here, *here.children(recursive=True)]:
+            try:
+                name = "driver" if process == here else process.name().partition(":")[0]
+                status = Path(f"/proc/{process.pid}/status").read_text()
+                times = process.cpu_times()
+            except (psutil.Error, OSError):
+                continue  # it has ended between being listed and being looked at
+            found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+            if found:
+                self.peak[name, process.pid] = int(found[0]) << 10
+                self.cpu[name, process.pid] = times.user + times.system
+
+    def stop(self) -> None:
+        """The last look."""
+        self._ended.set()
+        self.join()
+
+
+class Clock:
+    """An observer: wall seconds a phase, and what the watched workers have used when a step ends."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self.wall: dict[str, float] = defaultdict(float)
+        self.used: dict[str, float] = {}
+        self._before = 0.0
+
+    def __call__(self, event: Event) -> None:
+        """Note it."""
+        if isinstance(event, PhaseEnded):
+            self.watch.look()
+            total = sum(self.watch.cpu.values())
+            name = f"{event.step}/{event.phase}"
+            self.used[name], self._before = total - self._before, total
+            self.wall[name] = event.seconds
+        elif isinstance(event, StepEnded):
+            print(f"  {event.step}: {event.entered:,} in, dropped {event.dropped}")
+
+
+def kernel(texts: list[str]) -> float:
+    """Captions a CPU second, from text to band keys, 20,000 at a time."""
+    before = time.process_time()
+    for start in range(0, len(texts), 20_000):
+        minhash.Scheme().keys(text.normalise(texts[start : start + 20_000]))
+    return len(texts) / (time.process_time() - before)
+
+
+def measure(count: int, cpus: int, folder: Path) -> float:
+    """Make the input, do the job, print the figures; returns CPU microseconds a caption of the step."""
+    print(f"{count:,} captions on {cpus} processors")
+    rate = kernel(write(folder, count))
+    watch = Watch()
+    clock = Clock(watch)
+    job = parse_job(JOB.format(folder=folder, cpus=cpus), "scale")
+    watch.start()
+    started = time.perf_counter()
+    run.run(plan.make(job), (clock,))
+    elapsed = time.perf_counter() - started
+    watch.stop()
+    step = {name: used for name, used in clock.used.items() if name.startswith("near")}
+    for name, used in clock.used.items():
+        print(f"  {name:28} {clock.wall[name]:8.1f} s {used:8.1f} CPU s")
+    cpu = sum(step.values())
+    wall = sum(clock.wall[name] for name in step)
+    print(f"  the step: {wall:.1f} s, {cpu:.1f} CPU s; the whole run: {elapsed:.1f} s")
+    print(f"  kernel {rate:,.0f} /s a core; step {count / cpu:,.0f} ({count / cpu / rate:.0%})")
+    for (name, pid), peak in sorted(watch.peak.items(), key=lambda item: -item[1])[:12]:
+        print(f"  {peak >> 20:6} MiB  {name} {pid}")
+    return cpu / count * 1e6
+
+
+def main() -> None:
+    """Every count, and the cost of each by the first's."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--captions", type=int, nargs="+", default=[1_000_000])
+    options.add_argument("--cpus", type=int, default=2)
+    options.add_argument("--folder", type=Path, help="on a disk with about 3 GB a million captions")
+    given = options.parse_args()
+    costs: list[float] = []
+    for count in given.captions:
+        folder = Path(tempfile.mkdtemp(prefix="tamis-scale-", dir=given.folder))
+        try:
+            costs.append(measure(count, given.cpus, folder))
+        finally:
+            shutil.rmtree(folder)
+        print(f"  {costs[-1]:.2f} CPU us a caption, {costs[-1] / costs[0]:.2f} x the first's")
+
+
+if __name__ == "__main__":
+    main()

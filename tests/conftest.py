@@ -1,0 +1,56 @@
+"""What more than one test needs: the clip-art data and the way properties are tried."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.demo_run import DemoRun
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# The same examples on every run and on every machine; `make fuzz` looks for new ones.
+settings.register_profile(
+    "default",
+    derandomize=True,
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "fuzz",
+    max_examples=2000,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def openclipart() -> Path:
+    """The folder with all 7,396 clip-art pairs (eight tars); not part of the project."""
+    default = ROOT.parent / "shared" / "data" / "openclipart"
+    folder = Path(os.environ.get("TAMIS_CLIPART", default))
+    if not (folder / "00000.tar").is_file():
+        pytest.skip(f"no clip-art tars in {folder}: set TAMIS_CLIPART to the folder that has them")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def clipart_example() -> Path:
+    """The folder with the example data that the project ships."""
+    return ROOT / "jobs" / "examples" / "clipart"
+
+
+@pytest.fixture(scope="session")
+def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
+    """The preset `demo`, done once by the command itself on Ray with two processors: a minute or two."""
+    from tests.demo_run import run_demo
+
+    return run_demo(tmp_path_factory.mktemp("demo") / "run", "--cpus", "2")

@@ -1,0 +1,153 @@
+"""The demo encoder, end to end, on the example data."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pipeline import encoders
+from pipeline.encoders.base import Encoder
+from pipeline.encoders.batches import encode_padded
+from pipeline.encoders.demo import fold_batch_norms, frozen_towers
+from pipeline.formats.images import to_rgb
+
+Pairs = dict[str, tuple[bytes, str]]
+
+
+@pytest.fixture(scope="module")
+def pixels(demo: Encoder, example_pairs: Pairs) -> NDArray[np.float32]:
+    """Eleven pictures: no multiple of any batch."""
+    pictures = [picture for picture, _ in example_pairs.values()][:11]
+    return np.stack([demo.preprocess(to_rgb(picture)) for picture in pictures])
+
+
+@pytest.fixture(scope="module")
+def vectors(demo: Encoder, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    return encode_padded(demo.encode_images, pixels, 32)
+
+
+CAPTIONS = ["an apple (fruit, food)", "", "red flag", "a house " * 200, "¿qué?", "flag of Norway"]
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    import torch
+
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+def test_vectors_are_of_unit_norm_and_float32(
+    demo: Encoder, vectors: NDArray[np.float32], example_pairs: Pairs
+) -> None:
+    texts = demo.encode_texts(CAPTIONS)
+    assert vectors.shape == (11, demo.dim)
+    assert texts.shape == (len(CAPTIONS), demo.dim)
+    for rows in (vectors, texts):
+        assert rows.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
+
+
+def test_order_and_batch_size_change_no_bit(
+    demo: Encoder, pixels: NDArray[np.float32], vectors: NDArray[np.float32]
+) -> None:
+    order = np.random.default_rng(5).permutation(len(pixels))
+    shuffled = encode_padded(demo.encode_images, pixels[order], 4)
+    np.testing.assert_array_equal(shuffled, vectors[order])
+    texts = encode_padded(demo.encode_texts, CAPTIONS, 32)
+    backwards = encode_padded(demo.encode_texts, CAPTIONS[::-1], 2)
+    np.testing.assert_array_equal(backwards[::-1], texts)
+
+
+def test_two_threads_change_no_bit(
+    demo: Encoder, pixels: NDArray[np.float32], vectors: NDArray[np.float32], two_threads: None
+) -> None:
+    np.testing.assert_array_equal(encode_padded(demo.encode_images, pixels, 32), vectors)
+
+
+def test_a_small_change_matters_less_than_another_picture(
+    demo: Encoder, example_pairs: Pairs, vectors: NDArray[np.float32]
+) -> None:
+    first = to_rgb(next(iter(example_pairs.values()))[0])
+    smaller = first.resize((first.width * 3 // 4, first.height * 3 // 4))
+    near = encode_padded(demo.encode_images, demo.preprocess(smaller)[None], 32)[0]
+    cosines = vectors @ near
+    assert cosines[0] > 0.9
+    assert cosines[0] > cosines[1:].max()
+
+
+def test_a_picture_finds_its_caption_more_often_than_by_chance(
+    demo: Encoder, example_pairs: Pairs
+) -> None:
+    chosen = list(
+        {caption: (picture, caption) for picture, caption in example_pairs.values()}.values()
+    )[:40]
+    pictures = np.stack([demo.preprocess(to_rgb(picture)) for picture, _ in chosen])
+    images = encode_padded(demo.encode_images, pictures, 32)
+    texts = encode_padded(demo.encode_texts, [caption for _, caption in chosen], 32)
+    cosines = images @ texts.T
+    ranks = (cosines > np.diag(cosines)[:, None]).sum(axis=1)
+    # By chance 3.3 of 40 would be among the first ten per cent.
+    assert (ranks < 4).sum() >= 20
+
+
+def test_folding_batch_norms_keeps_the_function() -> None:
+    import torch
+
+    trunk = frozen_towers().visual.trunk
+    batch = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode():
+        before = trunk(batch)
+        fold_batch_norms(trunk)
+        after = trunk(batch)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in trunk.modules())
+    torch.testing.assert_close(after, before, atol=1e-4, rtol=1e-4)
+
+
+def test_the_fingerprint_is_of_weights_and_precision(demo: Encoder) -> None:
+    assert demo.fingerprint == encoders.describe("demo").fingerprint
+    assert demo.fingerprint != encoders.describe("demo", "bf16").fingerprint
+
+
+def test_half_precision_is_near(
+    demo: Encoder, pixels: NDArray[np.float32], vectors: NDArray[np.float32]
+) -> None:
+    half = encoders.load("demo", "cpu", "bf16")
+    assert ((half.encode_images(pixels) * vectors).sum(axis=1) > 0.99).all()
+    assert ((half.encode_texts(CAPTIONS) * demo.encode_texts(CAPTIONS)).sum(axis=1) > 0.99).all()
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_nearly_the_same(
+    demo: Encoder, pixels: NDArray[np.float32], vectors: NDArray[np.float32]
+) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    gpu = encoders.load("demo", "cuda")
+    first = encode_padded(gpu.encode_images, pixels, 32)
+    assert ((first * vectors).sum(axis=1) > 0.999).all()
+    order = np.arange(len(pixels))[::-1]
+    np.testing.assert_array_equal(encode_padded(gpu.encode_images, pixels[order], 32), first[order])
+
+
+def test_no_hub_is_asked(tmp_path: object) -> None:
+    """With the hub switched off and no cache, in a process of its own, both towers encode."""
+    code = (
+        "import numpy as np; from pipeline import encoders; e = encoders.load('demo');"
+        "print(e.encode_texts(['a flag']).shape, e.encode_images(np.zeros((1,3,224,224),'f4')).shape)"
+    )
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.strip() == "(1, 256) (1, 256)"
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,118 @@
+"""open_clip models, with a tiny one whose random weights lie in a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import encoders
+from pipeline.encoders.base import Encoder
+from pipeline.encoders.batches import encode_padded
+from pipeline.encoders.torchvision_ops import ensure_torchvision
+from schemas.errors import ModelError
+
+TINY = {
+    "embed_dim": 24,
+    "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 32},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The configuration `tamis-tiny`, known to open_clip, and a checkpoint of it."""
+    ensure_torchvision()
+    import open_clip
+    import torch
+
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "tamis-tiny.json").write_text(json.dumps(TINY))
+    open_clip.add_model_config(folder / "tamis-tiny.json")
+    torch.manual_seed(11)
+    torch.save(open_clip.create_model("tamis-tiny").state_dict(), folder / "tiny.pt")
+    return folder / "tiny.pt"
+
+
+@pytest.fixture(scope="module")
+def tiny(checkpoint: Path) -> Encoder:
+    return encoders.load(f"open_clip:tamis-tiny/{checkpoint}")
+
+
+def test_it_is_open_clips_own_model(tiny: Encoder, checkpoint: Path) -> None:
+    """Against open_clip's own transform, tokenizer and normalised encoders."""
+    import open_clip
+    import torch
+
+    model, _, transform = open_clip.create_model_and_transforms(
+        "tamis-tiny", pretrained=str(checkpoint)
+    )
+    model.eval()
+    rng = np.random.default_rng(2)
+    pictures = [
+        Image.fromarray(rng.integers(0, 256, (h, 80, 3), dtype=np.uint8)) for h in (40, 64, 200)
+    ]
+    texts = ["a cat", "a very long caption " * 40, ""]
+    with torch.inference_mode():
+        images = model.encode_image(torch.stack([transform(p) for p in pictures]), normalize=True)
+        words = model.encode_text(open_clip.get_tokenizer("tamis-tiny")(texts), normalize=True)
+    ours = encode_padded(tiny.encode_images, np.stack([tiny.preprocess(p) for p in pictures]), 8)
+    np.testing.assert_allclose(ours, images.numpy(), atol=2e-5)
+    np.testing.assert_allclose(encode_padded(tiny.encode_texts, texts, 8), words.numpy(), atol=2e-5)
+
+
+def test_order_changes_no_bit(tiny: Encoder) -> None:
+    batch = np.random.default_rng(3).normal(size=(10, 3, 64, 64)).astype(np.float32)
+    forward = encode_padded(tiny.encode_images, batch, 4)
+    np.testing.assert_array_equal(encode_padded(tiny.encode_images, batch[::-1], 8)[::-1], forward)
+
+
+def test_the_description_needs_no_weights_in_memory(tiny: Encoder, checkpoint: Path) -> None:
+    described = encoders.describe(f"open_clip:tamis-tiny/{checkpoint}")
+    assert (described.dim, described.has_image, described.has_text) == (24, True, True)
+    assert described.fingerprint == tiny.fingerprint
+
+
+def test_other_weights_have_another_fingerprint(
+    tiny: Encoder, checkpoint: Path, tmp_path: Path
+) -> None:
+    import torch
+
+    state = torch.load(checkpoint, weights_only=True)
+    state["logit_scale"] += 1
+    torch.save(state, tmp_path / "tiny.pt")
+    described = encoders.describe(f"open_clip:tamis-tiny/{tmp_path / 'tiny.pt'}")
+    assert described.fingerprint != tiny.fingerprint
+
+
+def test_weights_of_another_model_are_refused_in_one_line(checkpoint: Path) -> None:
+    with pytest.raises(ModelError, match=r"is no checkpoint of ViT-B-32: AssertionError") as caught:
+        encoders.load(f"open_clip:ViT-B-32/{checkpoint}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_cannot_run_code(checkpoint: Path, tmp_path: Path) -> None:
+    import torch
+
+    torch.save({"state_dict": Path.cwd()}, tmp_path / "evil.pt")
+    with pytest.raises(ModelError, match="holds more than weights, which could run code") as caught:
+        encoders.load(f"open_clip:tamis-tiny/{tmp_path / 'evil.pt'}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tag_brings_its_own_preprocessing(
+    monkeypatch: pytest.MonkeyPatch, checkpoint: Path
+) -> None:
+    """SigLIP's mean and squash, OpenAI's GELU: not open_clip's defaults."""
+    from pipeline.encoders import open_clip as adapter
+
+    monkeypatch.setattr(adapter, "_fetched", lambda *_: str(checkpoint))
+    monkeypatch.setattr(adapter, "_tokenizer", lambda _: None)
+    siglip = encoders.describe("open_clip:ViT-B-16-SigLIP/webli").preprocessing
+    assert siglip is not None
+    assert (siglip.mode, siglip.mean) == ("squash", (0.5, 0.5, 0.5))
+    assert adapter._quick_gelu(adapter._source("ViT-B-32/openai"))
+    assert not adapter._quick_gelu(adapter._source("ViT-B-32/laion2b_s34b_b79k"))

@@ -1,0 +1,96 @@
+"""timm models, with random weights in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import encoders
+from pipeline.encoders.batches import encode_padded
+from pipeline.encoders.torchvision_ops import ensure_torchvision
+from schemas.errors import ModelError
+
+MODELS = ["test_vit", "test_efficientnet", "test_convnext"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint, classifier included, of each model."""
+    ensure_torchvision()
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("timm")
+    for name in MODELS:
+        torch.manual_seed(4)
+        save_file(timm.create_model(name).state_dict(), folder / f"{name}.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_is_timms_own_model(name: str, folder: Path) -> None:
+    """Against timm's own transform and forward pass without the classifier."""
+    import timm
+    import torch
+    from safetensors.torch import load_file
+    from timm.data.config import resolve_model_data_config
+    from timm.data.transforms_factory import create_transform
+
+    weights = folder / f"{name}.safetensors"
+    model: Any = timm.create_model(name)
+    model.load_state_dict(load_file(weights))
+    model.reset_classifier(0)
+    transform = create_transform(**resolve_model_data_config(model.eval()))
+    rng = np.random.default_rng(6)
+    pictures = [
+        Image.fromarray(rng.integers(0, 256, (h, 90, 3), dtype=np.uint8)) for h in (50, 300)
+    ]
+    with torch.inference_mode():
+        raw = model(torch.stack([transform(picture) for picture in pictures])).numpy()
+    encoder = encoders.load(f"timm:{name}@{weights}")
+    ours = encoder.encode_images(np.stack([encoder.preprocess(p) for p in pictures]))
+    np.testing.assert_allclose(ours, raw / np.linalg.norm(raw, axis=1, keepdims=True), atol=2e-5)
+    assert ours.shape == (2, encoder.dim)
+    described = encoders.describe(f"timm:{name}@{weights}")
+    assert (described.dim, described.fingerprint) == (encoder.dim, encoder.fingerprint)
+
+
+def test_it_has_no_captions(folder: Path) -> None:
+    spec = f"timm:test_vit@{folder / 'test_vit.safetensors'}"
+    assert not encoders.describe(spec).has_text
+    with pytest.raises(ModelError, match="no text tower"):
+        encoders.load(spec).encode_texts(["a cat"])
+
+
+def test_order_changes_no_bit(folder: Path) -> None:
+    encoder = encoders.load(f"timm:test_vit@{folder / 'test_vit.safetensors'}")
+    size = encoder.preprocess(Image.new("RGB", (5, 5))).shape[1:]
+    batch = np.random.default_rng(3).normal(size=(6, 3, *size)).astype(np.float32)
+    forward = encode_padded(encoder.encode_images, batch, 4)
+    backward = encode_padded(encoder.encode_images, batch[::-1], 5)
+    np.testing.assert_array_equal(backward[::-1], forward)
+
+
+def test_weights_of_another_model_are_refused_in_one_line(folder: Path) -> None:
+    with pytest.raises(ModelError, match=r"is no checkpoint of test_vit: RuntimeError") as caught:
+        encoders.load(f"timm:test_vit@{folder / 'test_convnext.safetensors'}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "dim"),
+    [
+        ("vit_small_patch14_dinov2", 384),
+        ("convnext_tiny", 768),
+        ("swin_tiny_patch4_window7_224", 768),
+    ],
+)
+def test_real_models_have_their_dimension_without_weights(
+    name: str, dim: int, folder: Path
+) -> None:
+    assert encoders.describe(f"timm:{name}@{folder / 'test_vit.safetensors'}").dim == dim

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import storage
+from pipeline.formats import fetch
+from pipeline.formats.sources import Source
+from schemas.errors import InputError
+from tests.formats.inputs import ingest, source
+from tests.formats.pictures import encode, noise
+from tests.formats.tars import make_tar
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[bytes]:
+    return [encode(noise(seed=seed), "JPEG") for seed in range(30)]
+
+
+@pytest.fixture
+def tar(tmp_path: Path, pictures: list[bytes]) -> tuple[Source, pa.Table]:
+    members = []
+    for i, data in enumerate(pictures):
+        members += [(f"{i:03d}.jpg", data), (f"{i:03d}.txt", b"caption")]
+        members += [(f"{i:03d}.vec.npy", bytes([i]) * 1000 * i)]
+    path = tmp_path / "x.tar"
+    path.write_bytes(make_tar(members))
+    return source(path), pa.concat_tables(ingest(path)[0])
+
+
+def test_members_come_back_byte_for_byte(tar: tuple[Source, pa.Table]) -> None:
+    file, table = tar
+    rows = table.take([0, 3, 4, 29])
+    with tarfile.open(file.path) as judge:
+        for key, sample in zip(rows["key"].to_pylist(), fetch.members(file, rows), strict=True):
+            assert [suffix for suffix, _ in sample] == ["jpg", "txt", "vec.npy"]
+            for suffix, data in sample:
+                member = judge.extractfile(f"{key}.{suffix}")
+                assert member is not None
+                assert member.read() == data
+
+
+@pytest.mark.parametrize("chunk", [1, 5000, 1 << 20])
+def test_pictures_come_back_in_order_however_they_are_read(
+    tar: tuple[Source, pa.Table],
+    pictures: list[bytes],
+    chunk: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fetch, "CHUNK_BYTES", chunk)
+    file, table = tar
+    for rows in ([], [29], list(range(30)), [1, 2, 17, 20]):
+        found = list(fetch.pictures(file, table.take(pa.array(rows, pa.int64()))))
+        assert found == [pictures[row] for row in rows]
+
+
+def test_no_more_is_held_than_a_chunk_and_its_gaps(
+    tar: tuple[Source, pa.Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, table = tar
+    monkeypatch.setattr(fetch, "CHUNK_BYTES", 40_000)
+    spans: list[int] = []
+    read = storage.read_ranges
+
+    def measured(path: str, ranges: list[storage.Range]) -> list[bytes]:
+        spans.append(sum(size for _, size in storage.merge_ranges(ranges)))
+        return read(path, ranges)
+
+    monkeypatch.setattr(storage, "read_ranges", measured)
+    assert len(list(fetch.pictures(file, table))) == 30
+    assert len(spans) > 5
+    assert max(spans) <= 40_000
+
+
+def test_a_changed_picture_is_an_error(tar: tuple[Source, pa.Table]) -> None:
+    file, table = tar
+    path = Path(file.path)
+    data = bytearray(path.read_bytes())
+    data[table["image_offset"][5].as_py() + 50] ^= 1
+    path.write_bytes(bytes(data))
+    for read in (fetch.pictures, fetch.members):
+        assert len(list(read(file, table.slice(0, 5)))) == 5
+        with pytest.raises(InputError, match="has changed since it was ingested"):
+            list(read(file, table))
+    path.write_bytes(bytes(data[:20_000]))
+    with pytest.raises(InputError, match="has changed"):
+        list(fetch.pictures(file, table.slice(25)))
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_parquet_rows_come_back_across_row_groups(
+    tmp_path: Path, pictures: list[bytes], nested: bool
+) -> None:
+    images = [{"bytes": data, "path": "x.jpg"} for data in pictures] if nested else pictures
+    captions = [f"caption {i}" for i in range(30)]
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"image": images, "text": captions}), path, row_group_size=12)
+    table = pa.concat_tables(ingest(path)[0])
+    chosen = [0, 11, 12, 23, 25, 29]
+    rows = table.take(chosen)
+    assert list(fetch.pictures(source(path), rows)) == [pictures[i] for i in chosen]
+    assert list(fetch.members(source(path), rows)) == [
+        [("jpg", pictures[i]), ("txt", captions[i].encode())] for i in chosen
+    ]
+    pq.write_table(pa.table({"image": pictures[::-1], "text": captions}), path, row_group_size=12)
+    with pytest.raises(InputError, match="has changed"):
+        list(fetch.pictures(source(path), rows))
+
+
+def test_a_part_in_memory_reads_like_one_on_disk(tar: tuple[Source, pa.Table]) -> None:
+    file, table = tar
+    storage.write_bytes("memory://copy/x.tar", Path(file.path).read_bytes())
+    remote = Source(file.entry, file.relative, "memory://copy/x.tar", "tar", file.size)
+    assert list(fetch.members(remote, table)) == list(fetch.members(file, table))
+    assert io.BytesIO(next(fetch.pictures(remote, table))).read(2) == b"\xff\xd8"

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+import xxhash
+from PIL import Image, ImageFile
+
+from pipeline.formats.images import ImageDamage, inspect, to_rgb
+from schemas.ledger import Reason
+from tests.formats.pictures import (
+    encode,
+    jpeg_of_size,
+    noise,
+    png_chunk,
+    png_of_size,
+    png_with,
+)
+
+SMALL = noise(40, 30)
+
+
+@pytest.mark.parametrize(
+    ("data", "form"),
+    [
+        (encode(SMALL, "JPEG"), "jpeg"),
+        (encode(SMALL, "JPEG", progressive=True), "jpeg"),
+        (encode(SMALL, "PNG"), "png"),
+        (encode(SMALL, "WEBP"), "webp"),
+        (encode(SMALL, "WEBP", lossless=True), "webp"),
+        (encode(SMALL, "GIF"), "gif"),
+        (encode(SMALL, "BMP"), "bmp"),
+        (encode(SMALL, "TIFF", compression="tiff_lzw"), "tiff"),
+        (encode(SMALL, "MPO", save_all=True, append_images=[noise(seed=1)]), "jpeg"),
+        (encode(SMALL.convert("CMYK"), "JPEG"), "jpeg"),
+        (encode(SMALL.convert("L"), "JPEG"), "jpeg"),
+        (encode(SMALL.convert("1"), "PNG"), "png"),
+        (encode(SMALL.convert("P"), "PNG", transparency=3), "png"),
+        (encode(SMALL.convert("LA"), "PNG"), "png"),
+        (encode(SMALL, "GIF", save_all=True, append_images=[noise(seed=1)]), "gif"),
+        (encode(SMALL, "WEBP", save_all=True, append_images=[noise(seed=1)]), "webp"),
+        (encode(SMALL, "PNG", save_all=True, append_images=[noise(seed=1)]), "png"),
+    ],
+)
+def test_pictures_of_every_kind_are_read(data: bytes, form: str) -> None:
+    found = inspect(data)
+    assert (found.width, found.height, found.format) == (40, 30, form)
+    assert to_rgb(data).mode == "RGB"
+    assert to_rgb(data).size == (40, 30)
+    assert inspect(memoryview(data)) == found
+
+
+def test_pixels_are_the_hash_of_what_is_decoded() -> None:
+    image = noise(50, 20, 4)
+    judged = xxhash.xxh3_128_digest(struct.pack("<II", 50, 20) + np.asarray(image).tobytes())
+    assert inspect(encode(image)).pixels == judged
+
+
+def test_the_same_pixels_in_another_file_have_the_same_hash() -> None:
+    image = SMALL.quantize(16)
+    plain = image.convert("RGB")
+    files = [encode(image), encode(plain, compress_level=0), encode(plain, "BMP")]
+    files += [encode(plain.convert("RGBA")), encode(plain, "WEBP", lossless=True)]
+    assert len({inspect(data).pixels for data in files}) == 1
+    assert len({inspect(data).phash for data in files}) == 1
+    other = plain.copy()
+    other.putpixel((7, 7), (1, 2, 3))
+    assert inspect(encode(other)).pixels != inspect(files[0]).pixels
+
+
+def test_the_shape_is_part_of_the_pixel_hash() -> None:
+    flat = [encode(Image.new("RGB", size, "red")) for size in ((4, 6), (6, 4), (3, 8))]
+    assert len({inspect(data).pixels for data in flat}) == 3
+
+
+def test_a_picture_of_more_than_one_strip_hashes_as_a_whole() -> None:
+    image = noise(2000, 1500)
+    judged = struct.pack("<II", 2000, 1500) + np.asarray(image.convert("RGBA")).tobytes()
+    assert inspect(encode(image, "BMP")).pixels == xxhash.xxh3_128_digest(judged)
+
+
+def test_transparent_pixels_turn_white() -> None:
+    image = Image.new("RGBA", (2, 1), (255, 0, 0, 0))
+    image.putpixel((1, 0), (0, 0, 255, 255))
+    for data in (encode(image), encode(image, "WEBP", lossless=True, exact=True)):
+        shown = to_rgb(data)
+        assert [shown.getpixel((x, 0)) for x in (0, 1)] == [(255, 255, 255), (0, 0, 255)]
+
+
+def test_half_transparent_pixels_mix_with_white() -> None:
+    data = encode(Image.new("RGBA", (1, 1), (0, 100, 200, 128)))
+    assert to_rgb(data).getpixel((0, 0)) == (127, 177, 227)
+
+
+def test_a_transparent_palette_entry_turns_white() -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([255, 0, 0, 0, 255, 0])
+    image.putpixel((1, 0), 1)
+    shown = to_rgb(encode(image, transparency=0))
+    assert [shown.getpixel((x, 0)) for x in (0, 1)] == [(255, 255, 255), (0, 255, 0)]
+
+
+def test_the_first_frame_counts() -> None:
+    red, blue = Image.new("RGB", (4, 4), "red"), Image.new("RGB", (4, 4), "blue")
+    for form in ("GIF", "WEBP", "PNG", "TIFF"):
+        data = encode(red, form, save_all=True, append_images=[blue, blue])
+        pixel = to_rgb(data).getpixel((1, 1))
+        assert isinstance(pixel, tuple)
+        assert pixel[0] > 250
+        assert pixel[2] < 5
+
+
+def test_of_sixteen_bits_the_upper_eight_are_taken() -> None:
+    values = np.array([[0, 255, 256, 65535]], np.uint16)
+    shown = to_rgb(encode(Image.fromarray(values)))
+    assert [shown.getpixel((x, 0)) for x in range(4)] == [(0,) * 3, (0,) * 3, (1,) * 3, (255,) * 3]
+
+
+def test_floats_are_clipped_and_what_is_no_number_is_black() -> None:
+    values = np.array([[-5.0, 12.9, 300.0, np.nan]], np.float32)
+    shown = to_rgb(encode(Image.fromarray(values), "TIFF"))
+    assert [shown.getpixel((x, 0)) for x in range(4)] == [(0,) * 3, (12,) * 3, (255,) * 3, (0,) * 3]
+
+
+def test_the_stored_orientation_stays() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encode(noise(40, 20), "JPEG", exif=exif)
+    assert inspect(data)[:2] == (40, 20)
+    assert to_rgb(data).size == (40, 20)
+
+
+BROKEN = {
+    "empty": (b"", Reason.EMPTY_IMAGE),
+    "text": (b"<html>404 Not Found</html>", Reason.UNDECODABLE_IMAGE),
+    "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", Reason.UNDECODABLE_IMAGE),
+    "zeros": (bytes(5000), Reason.UNDECODABLE_IMAGE),
+    "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", Reason.UNDECODABLE_IMAGE),
+    "jpeg cut in the middle": (encode(noise(400, 300), "JPEG")[:3000], Reason.TRUNCATED_IMAGE),
+    "jpeg cut in its header": (encode(SMALL, "JPEG")[:100], Reason.TRUNCATED_IMAGE),
+    "jpeg without its last marker": (encode(SMALL, "JPEG")[:-2], Reason.TRUNCATED_IMAGE),
+    "jpeg of 3 bytes": (b"\xff\xd8\xff", Reason.TRUNCATED_IMAGE),
+    "png cut in the middle": (encode(noise(400, 300))[:3000], Reason.TRUNCATED_IMAGE),
+    "png cut in its header": (encode(SMALL)[:20], Reason.TRUNCATED_IMAGE),
+    "webp cut": (encode(noise(400, 300), "WEBP")[:-500], Reason.TRUNCATED_IMAGE),
+    "gif cut": (encode(noise(400, 300), "GIF")[:3000], Reason.TRUNCATED_IMAGE),
+    "bmp cut": (encode(SMALL, "BMP")[:500], Reason.TRUNCATED_IMAGE),
+    "png with too few pixels": (png_of_size(100, 100), Reason.TRUNCATED_IMAGE),
+    "png bomb": (png_of_size(30_000, 30_000), Reason.IMAGE_TOO_LARGE),
+    "jpeg bomb": (jpeg_of_size(30_000, 30_000), Reason.IMAGE_TOO_LARGE),
+    "png text bomb": (
+        png_with(b"zTXt", b"comment\0\0" + zlib.compress(bytes(80 << 20))),
+        Reason.UNDECODABLE_IMAGE,
+    ),
+    "png with a broken checksum": (
+        encode(noise(90, 90)).replace(b"IDAT", b"IDAU", 1),
+        Reason.UNDECODABLE_IMAGE,
+    ),
+    "png of no pixels": (png_of_size(0, 5), Reason.UNDECODABLE_IMAGE),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_picture_that_cannot_be_used_says_why(name: str) -> None:
+    data, reason = BROKEN[name]
+    for read in (inspect, to_rgb):
+        with pytest.raises(ImageDamage) as caught:
+            read(data)
+        assert caught.value.reason == reason, caught.value.message
+        assert "0x" not in caught.value.message
+        assert caught.value.message
+
+
+def test_a_bomb_is_refused_without_being_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(self: ImageFile.ImageFile) -> None:
+        raise AssertionError("it was decoded")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", never)
+    with pytest.raises(ImageDamage, match="30000 x 30000 pixels: the limit is 178956970"):
+        inspect(png_of_size(30_000, 30_000))
+
+
+def test_the_limit_of_pixels_is_the_options_not_pillows() -> None:
+    data = encode(Image.new("1", (1000, 1000)))
+    assert inspect(data, 1_000_000).width == 1000
+    with pytest.raises(ImageDamage, match="the limit is 999999"):
+        inspect(data, 999_999)
+
+
+def test_warnings_as_errors_change_nothing() -> None:
+    data = encode(SMALL.convert("P"), transparency=bytes(range(256)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        strict = inspect(data)
+    assert strict == inspect(data)
+
+
+def test_one_pixel_is_a_picture() -> None:
+    assert inspect(encode(Image.new("RGB", (1, 1), "red")))[:2] == (1, 1)
+    assert inspect(encode(Image.new("RGB", (5000, 1), "red")))[:2] == (5000, 1)
+
+
+def test_a_longer_png_text_is_no_harm() -> None:
+    data = png_with(b"tEXt", b"comment\0" + b"x" * 100_000)
+    assert inspect(data).pixels == inspect(encode(noise())).pixels
+    assert png_chunk(b"IEND", b"") in data
+
+
+def test_pillow_itself_agrees_on_opaque_pictures() -> None:
+    for form in ("JPEG", "PNG", "WEBP", "GIF", "BMP"):
+        data = encode(SMALL, form)
+        plain = Image.open(io.BytesIO(data)).convert("RGB")
+        assert to_rgb(data).tobytes() == plain.tobytes()

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pyarrow as pa
+import webdataset
+
+from pipeline.formats import shards
+from pipeline.formats.fetch import Sample
+from tests.formats.pictures import encode, noise
+from tests.formats.tars import short, walk
+
+SAMPLES: list[Sample] = [
+    [("txt", f"caption {i}".encode()), ("jpg", encode(noise(seed=i), "JPEG")), ("_x", b"kept")]
+    for i in range(5)
+]
+
+
+def written() -> bytes:
+    out = io.BytesIO()
+    writer = shards.ShardWriter(out)
+    for place, sample in enumerate(SAMPLES):
+        writer.add(shards.shard_key(7, place, 10_000), sample)
+    writer.close()
+    return out.getvalue()
+
+
+def test_a_shard_has_the_same_bytes_every_time_and_no_time_or_owner() -> None:
+    data = written()
+    assert data == written()
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        for info in tar:
+            facts = (info.mtime, info.uid, info.gid, info.uname, info.gname, info.mode)
+            assert facts == (0, 0, 0, "", "", 0o644)
+    assert data[257:265] == b"ustar\x0000"
+
+
+def test_members_are_written_byte_for_byte_and_walk_cleanly() -> None:
+    found = {item.name: item for item in walk(written())}
+    assert len(found) == 15
+    for place, sample in enumerate(SAMPLES):
+        for suffix, content in sample:
+            member = found[f"0000700{place:02d}.{suffix}"]
+            assert bytes(member.data) == content  # type: ignore[union-attr]
+    assert short(list(found.values()))[:3] == ["000070000._x", "000070000.jpg", "000070000.txt"]
+
+
+def test_the_webdataset_library_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "00007.tar"
+    path.write_bytes(written())
+    read = list(webdataset.WebDataset(str(path), shardshuffle=False))
+    assert [sample["__key__"] for sample in read] == [f"0000700{i:02d}" for i in range(5)]
+    for sample, made in zip(read, SAMPLES, strict=True):
+        assert (sample["txt"], sample["jpg"]) == (dict(made)["txt"], dict(made)["jpg"])
+
+
+def test_keys_are_as_wide_as_needed() -> None:
+    assert shards.shard_key(3, 42, 10_000) == "000030042"
+    assert shards.shard_key(3, 42, 10_001) == "0000300042"
+    assert shards.shard_key(123_456, 0, 100) == "1234560000"
+    assert shards.shard_name(12) == "00012"
+
+
+def test_an_empty_shard_is_an_archive_without_members() -> None:
+    out = io.BytesIO()
+    shards.ShardWriter(out).close()
+    assert walk(out.getvalue()) == []
+
+
+def test_the_sidecar_has_img2datasets_columns() -> None:
+    table = shards.sidecar({"key": ["a", "b"], "width": pa.array([1, None], pa.int64())}, 2)
+    first = ["url", "caption", "key", "status", "error_message", "width", "height"]
+    assert table.schema.names[:7] == first
+    assert table.schema.names[7:11] == ["original_width", "original_height", "exif", "sha256"]
+    assert table["status"].to_pylist() == ["success", "success"]
+    assert table["width"].to_pylist() == [1, None]
+    assert table["url"].null_count == 2
+
+
+def test_the_statistics_hold_no_time() -> None:
+    counts = json.loads(shards.statistics(3, 1000))
+    assert (counts["count"], counts["successes"], counts["bytes"]) == (3, 3, 1000)
+    assert not [name for name in counts if "time" in name]

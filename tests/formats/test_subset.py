@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.formats import subset
+
+
+def written(uids: list[str], spans: int = 1) -> bytes:
+    """Split by the leading digits, so that each span is smaller than the next."""
+    words = np.array([[int(uid[:16], 16), int(uid[16:], 16)] for uid in uids], np.uint64)
+    words = words.reshape(-1, 2)
+    bucket = (words[:, 0] >> np.uint64(32)).astype(np.int64) * spans >> 32
+    out = io.BytesIO()
+    subset.write(out, len(uids), [words[bucket == b] for b in range(spans)])
+    return out.getvalue()
+
+
+@given(st.lists(st.binary(min_size=16, max_size=16), unique=True, max_size=60), st.integers(1, 9))
+def test_it_is_datacomps_sorted_array(raw: list[bytes], spans: int) -> None:
+    uids = [item.hex() for item in raw]
+    pairs = [(int(uid[:16], 16), int(uid[16:32], 16)) for uid in uids]
+    judged = np.array(pairs, np.dtype("u8,u8"))
+    judged.sort()
+    data = written(uids, spans)
+    loaded = np.load(io.BytesIO(data), allow_pickle=False)
+    assert loaded.dtype == np.dtype("u8,u8")
+    assert loaded.tolist() == judged.tolist()
+    assert data == written(uids[::-1], 1)
+    assert subset.read(io.BytesIO(data)) == sorted(uids)
+
+
+def test_another_number_than_announced_is_an_error() -> None:
+    with pytest.raises(ValueError, match="1 uids were given, 2 announced"):
+        subset.write(io.BytesIO(), 2, [np.zeros((1, 2), np.uint64)])
+
+
+def test_a_pickle_is_never_loaded() -> None:
+    out = io.BytesIO()
+    np.save(out, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        subset.read(io.BytesIO(out.getvalue()))

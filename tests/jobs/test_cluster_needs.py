@@ -1,0 +1,119 @@
+"""What a cluster is refused for, and that its version is asked for before anything is sent."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.cli import main
+from jobs.cluster_needs import Found, Needs, judge, needs_of
+from schemas.errors import ClusterError
+from tests.running import Sample, make_plan, picture, write_tar
+
+NODES = [{"CPU": 8.0, "GPU": 0.0, "memory": 1e9}, {"CPU": 2.0, "GPU": 1.0, "memory": 4e9}]
+STEPS = "  - signals: [words]\n  - write: {}"
+
+
+@pytest.mark.parametrize(
+    ("found", "needs", "message"),
+    [
+        ({"ray": "2.9.3"}, {}, "the cluster has Ray 2.9.3, and here it is 2.60.0"),
+        ({"python": "3.12.1"}, {}, "the cluster has Python 3.12.1, and here it is 3.11.7"),
+        ({"missing": ["faiss", "cv2"]}, {}, "Python lacks faiss, cv2"),
+        ({"unreadable": {"s3://k:s@b/x": "PermissionError"}}, {}, r"cannot read `s3://\*\*\*@b/x`"),
+        (
+            {"unwritable": {"s3://b/out": "Forbidden"}},
+            {},
+            "cannot write to `s3://b/out`: Forbidden",
+        ),
+        ({}, {"gpus": 2}, "holds 2 GPU, and of the cluster's 2 nodes the best has 1"),
+        ({}, {"memory": 5 * 10**9}, "claims 5,000,000,000 bytes, .* has 4,000,000,000"),
+    ],
+)
+def test_what_does_not_fit_is_named(
+    found: dict[str, Any], needs: dict[str, Any], message: str
+) -> None:
+    there = {"ray": "2.60.1", "python": "3.11.9", "nodes": NODES, **found}
+    with pytest.raises(ClusterError, match=message) as caught:
+        judge(Found(**there), Needs(**needs), "2.60.0", "3.11.7")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_fits_passes_and_a_growing_cluster_may_lack_nodes() -> None:
+    there = Found(ray="2.60.1", python="3.11.9", nodes=NODES, unwritable={"s3://b/out": None})
+    judge(there, Needs(gpus=0.5, memory=4 * 10**9), "2.60.0", "3.11.7")
+    judge(there, Needs(gpus=8, grows=True), "2.60.0", "3.11.7")
+
+
+@pytest.fixture
+def pattern(tmp_path: Path) -> str:
+    write_tar(tmp_path / "in" / "0.tar", [Sample("a", picture(1), "two words", {})])
+    return f"{tmp_path}/in/*.tar"
+
+
+def test_needs_follow_from_the_job(tmp_path: Path, pattern: str) -> None:
+    steps = f"  - embed: {{encoder: demo, device: cuda}}\n{STEPS}"
+    needs = needs_of(make_plan(tmp_path / "run", pattern, steps), installed=False, grows=False)
+    assert (needs.gpus, needs.read) == (1.0, [f"{tmp_path}/in/0.tar"])
+    assert needs.write == [f"{tmp_path}/run"]
+    assert "torch" in needs.modules
+    assert "pipeline" not in needs.modules
+    half = make_plan(tmp_path / "run", pattern, steps, resources={"gpus": 0.5, "memory": 1 << 30})
+    needs = needs_of(half, installed=True, grows=False)
+    assert (needs.gpus, needs.memory) == (0.5, 1 << 30)
+    assert "pipeline" in needs.modules
+
+
+@pytest.fixture
+def another_ray() -> Iterator[tuple[str, list[str]]]:
+    """A job server of Ray 2.9; its address, and what was asked of it."""
+    asked: list[str] = []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(f"GET {self.path}")
+            body = json.dumps({"version": "4", "ray_version": "2.9.3", "ray_commit": ""}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            asked.append(f"POST {self.path}")
+            self.send_error(500)
+
+        do_PUT = do_POST  # noqa: N815 - http.server's name
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited
+            """Silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_another_ray_is_told_before_anything_is_sent(
+    another_ray: tuple[str, list[str]],
+    tmp_path: Path,
+    pattern: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    address, asked = another_ray
+    (tmp_path / "job.yaml").write_text(
+        f"name: test\ninput: [{{path: '{pattern}'}}]\noutput: {tmp_path}/run\nsteps:\n{STEPS}\n"
+    )
+    with pytest.raises(SystemExit) as ended:
+        main(["submit", str(tmp_path / "job.yaml"), "--address", address])
+    captured = capsys.readouterr()
+    assert (ended.value.code, captured.out) == (2, "")
+    assert "the cluster has Ray 2.9.3" in captured.err
+    assert captured.err.count("\n") == 1
+    assert set(asked) == {"GET /api/version"}

@@ -1,0 +1,128 @@
+"""Manifests against KubeRay's own definition of a RayJob, taken strictly: an unknown key is an error."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from jobs.cli import main
+from pipeline.metrics import COUNTERS
+from schemas.parse import parse_job
+
+ROOT = Path(__file__).resolve().parents[2]
+PLACES = ("--input", "s3://bucket/laion/{00000..00007}.tar", "--output", "s3://bucket/run")
+
+
+def strict(schema: Any) -> Any:
+    """A CRD's schema as JSON schema; Kubernetes would drop an unknown key without a word."""
+    if isinstance(schema, list):
+        return [strict(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: strict(value) for key, value in schema.items()}
+    if "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        made.setdefault("additionalProperties", False)
+    return made
+
+
+@pytest.fixture(scope="module")
+def crd() -> Any:
+    """The schema of a RayJob, version v1."""
+    default = ROOT.parent / "shared" / "reference" / "kuberay" / "ray.io_rayjobs.yaml"
+    path = Path(os.environ.get("TAMIS_KUBERAY_CRD", default))
+    if not path.is_file():
+        pytest.skip(f"no KubeRay CRD at {path}: set TAMIS_KUBERAY_CRD to ray.io_rayjobs.yaml")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    definition = yaml.load(path.read_text(), Loader=loader)  # noqa: S506 - a safe loader, in C
+    version = next(item for item in definition["spec"]["versions"] if item["name"] == "v1")
+    schema = strict(version["schema"]["openAPIV3Schema"])
+    # A CRD leaves these two to Kubernetes itself.
+    schema["properties"]["metadata"] = {"type": "object"}
+    return schema
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[Any]:
+    with pytest.raises(SystemExit) as ended:
+        main(["deploy", "kuberay", *arguments])
+    captured = capsys.readouterr()
+    assert (ended.value.code, captured.err) == (0, "")
+    return list(yaml.safe_load_all(captured.out))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--gpu-workers", "8", "--gpus", "4", "--set", "resources.gpus=0.5"),
+        ("--workers", "100", "--cpus", "64", "--memory", "256Gi", "--secret", "keys"),
+        ("--service-account", "curator"),
+    ],
+)
+def test_a_manifest_is_a_ray_job(
+    crd: Any, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    config, job = printed(capsys, "dbp", "--image", "registry/tamis:0.1", *PLACES, *options)
+    jsonschema.validate(job, crd)
+    wrong = copy.deepcopy(job)
+    wrong["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["replica"] = 1
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(wrong, crd)
+    inside = parse_job(config["data"]["job.yaml"], "job.yaml")
+    assert (inside.input[0].path, inside.output) == ((PLACES[1],), PLACES[3])
+    spec = job["spec"]["rayClusterSpec"]
+    mount = spec["headGroupSpec"]["template"]["spec"]["containers"][0]["volumeMounts"][0]
+    assert job["spec"]["entrypoint"].split()[2] == f"{mount['mountPath']}/job.yaml"
+    assert len(spec["workerGroupSpecs"]) == 1 + ("--gpu-workers" in options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--output", "runs/here"), "lies on a disk, which pods do not share"),
+        (("--set", "resources.gpus=1"), "holds 1 GPU: add --gpu-workers N"),
+        (("--gpu-workers", "1", "--set", "resources.gpus=2"), "holds 2 GPUs, a node has 1"),
+    ],
+)
+def test_what_pods_cannot_do_is_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["deploy", "kuberay", "dbp", "--image", "i", *PLACES, *arguments])
+    captured = capsys.readouterr()
+    assert (ended.value.code, captured.out) == (2, "")
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_the_manifests_in_deploy_are_what_the_command_prints(
+    crd: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = printed(
+        capsys,
+        *("dbp", "--image", "registry.example.org/tamis:0.1.0-cuda", "--gpu-workers", "4"),
+        *("--input", "s3://bucket/pairs/{00000..00999}.tar", "--output", "s3://bucket/runs/dbp"),
+    )
+    assert list(yaml.safe_load_all((ROOT / "deploy" / "rayjob.yaml").read_text())) == job
+    cluster = yaml.safe_load((ROOT / "deploy" / "raycluster.yaml").read_text())
+    spec = crd["properties"]["spec"]["properties"]["rayClusterSpec"]
+    jsonschema.validate(cluster["spec"], spec)
+    assert cluster["spec"]["rayVersion"] == job[1]["spec"]["rayClusterSpec"]["rayVersion"]
+
+
+def test_the_dashboard_shows_every_counter_and_no_other() -> None:
+    board = json.loads((ROOT / "deploy" / "grafana.json").read_text())
+    asked = " ".join(
+        target["expr"] for panel in board["panels"] for target in panel.get("targets", ())
+    )
+    for name in COUNTERS:
+        assert f"ray_{name}_total" in asked
+    found = {word.split("[")[0].split("{")[0] for word in asked.replace("(", " ").split()}
+    ours = {word for word in found if word.startswith("ray_tamis_")}
+    assert ours == {f"ray_{name}_total" for name in COUNTERS}

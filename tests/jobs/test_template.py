@@ -1,0 +1,85 @@
+"""`tamis init`'s file names every key that a job can have, at its default."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from schemas.job import Claim, Input, Job, Limits, Resources
+from schemas.parse import parse_job
+from schemas.steps import KINDS, Bound, Score
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "jobs" / "template.yaml"
+EITHER_OR: dict[type[BaseModel], set[str]] = {Bound: {"one_of"}, Score: {"min", "max"}}
+"""Keys that cannot stand beside others: explained in words alone."""
+SWITCHED_OFF = re.compile(r"^( *)#(?=(?:- )?[a-z_]+:)", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def everything() -> Job:
+    """The template with every key switched on."""
+    return parse_job(SWITCHED_OFF.sub(r"\1", TEMPLATE.read_text()), "template.yaml")
+
+
+def models(value: Any) -> Iterator[BaseModel]:
+    """``value`` and all models in it."""
+    if isinstance(value, BaseModel):
+        yield value
+        for name in type(value).model_fields:
+            yield from models(getattr(value, name))
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from models(inner)
+    elif isinstance(value, tuple):
+        for inner in value:
+            yield from models(inner)
+
+
+def test_as_it_stands_it_is_a_job() -> None:
+    job = parse_job(TEMPLATE.read_text(), "template.yaml")
+    assert [step.kind for step in job.steps] == [
+        "signals",
+        "rules",
+        "exact_duplicates",
+        "near_duplicates",
+        "embed",
+        "rules",
+        "semantic_duplicates",
+        "density",
+        "write",
+    ]
+
+
+@pytest.mark.parametrize("model", [Job, Input, Limits, Resources, Claim, Bound, *KINDS.values()])
+def test_every_key_stands_in_it(model: type[BaseModel], everything: Job) -> None:
+    found = [value for value in models(everything) if type(value) is model]
+    named = {name for value in found for name in value.model_fields_set}
+    assert named | EITHER_OR.get(model, set()) >= set(model.model_fields)
+
+
+def test_what_is_switched_off_is_the_default(everything: Job) -> None:
+    shown = list(models(parse_job(TEMPLATE.read_text(), "template.yaml")))
+    checked = 0
+    for model in {type(value) for value in models(everything)}:
+        full = [value for value in models(everything) if type(value) is model]
+        short = [value for value in shown if type(value) is model] or [model.model_construct()]
+        for value, as_shown in zip(full, short, strict=True):
+            for name in value.model_fields_set - as_shown.model_fields_set - {"name", "as_"}:
+                default = model.model_fields[name].default
+                if default not in (
+                    None,
+                    PydanticUndefined,
+                    {},
+                ):  # there the template has an example
+                    assert getattr(value, name) == default, (model.__name__, name)
+                    checked += 1
+    assert checked > 40
+
+
+def test_all_names_are_the_kinds(everything: Job) -> None:
+    named = [step for step in everything.steps if step.kind != "rules"]
+    assert [step.name for step in named] == [step.kind for step in named]

@@ -1,0 +1,101 @@
+"""Run as a program: three nodes on this machine, one with a pretended GPU; prints what became of the work as JSON.
+
+A process of its own, because Ray keeps its token and its settings for as long as a process lives.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+from ray.cluster_utils import Cluster
+
+from pipeline import plan, run
+from pipeline.engine import Engine, Work
+from pipeline.phases import Phase, Resources, Task, TaskIo
+from schemas.errors import ClusterError
+from schemas.job import Resources as Machine
+from schemas.parse import parse_job
+
+SMALL: dict[str, Any] = {
+    "num_cpus": 1,
+    "object_store_memory": 80_000_000,
+    "include_dashboard": False,
+}
+
+
+def where(io: TaskIo) -> Iterator[pa.Table]:
+    """The node that the task runs on."""
+    time.sleep(io.args["seconds"])
+    yield pa.table({"node": [ray.get_runtime_context().get_node_id()]})
+
+
+def works(phase: str, count: int, seconds: float) -> list[Work]:
+    return [
+        Work(Task(f"t{i}", args={"seconds": seconds}), f"tables/step/{phase}/t{i}.parquet", f"{i}")
+        for i in range(count)
+    ]
+
+
+def nodes_of(root: Path, phase: str) -> list[str]:
+    files = sorted((root / "tables" / "step" / phase).glob("*.parquet"))
+    return [pq.read_table(path)["node"][0].as_py() for path in files]
+
+
+def tried(root: Path, address: str, resources: Resources) -> str:
+    """What a claim that no node can meet is answered."""
+    engine = Engine(str(root), Machine(), address)
+    try:
+        list(engine.run(Phase("none", where, (), {}, resources), works("none", 1, 0)))
+    except ClusterError as error:
+        return str(error)
+    finally:
+        engine.stop()
+    return ""
+
+
+def changing(cluster: Any, root: Path, node: Any) -> int:
+    """One node leaves and another comes while tasks are at work; how many were finished."""
+    engine = Engine(str(root), Machine(), cluster.address)
+    finished = 0
+    for _ in engine.run(Phase("changing", where, (), {}, Resources()), works("changing", 8, 1.5)):
+        finished += 1
+        if finished == 1:
+            cluster.remove_node(node, allow_graceful=False)
+            cluster.add_node(**SMALL)
+    engine.stop()
+    return finished
+
+
+def main(root: Path, job: Path) -> None:
+    cluster = Cluster(initialize_head=True, head_node_args={**SMALL, "num_cpus": 0})
+    leaving = cluster.add_node(**SMALL)
+    gpu = cluster.add_node(**SMALL, num_gpus=1)
+    engine = Engine(str(root), Machine(), cluster.address)
+    half = Resources(cpus=0.5, gpus=0.5, pool=True)
+    list(engine.run(Phase("gpu", where, (), {}, half), works("gpu", 4, 0.2)))
+    list(engine.run(Phase("cpu", where, (), {}, Resources()), works("cpu", 4, 1.0)))
+    engine.stop()
+    made = plan.make(parse_job(job.read_text(), "job"))
+    result = run.run(made, address=cluster.address)
+    told = {
+        "gpu_node": gpu.node_id,
+        "gpu": nodes_of(root, "gpu"),
+        "cpu": nodes_of(root, "cpu"),
+        "tasks": result.tasks_run,
+        "refused": tried(root, cluster.address, Resources(gpus=2, pool=True)),
+        "finished": changing(cluster, root, leaving),
+    }
+    sys.stdout.write(f"{json.dumps(told)}\n")
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

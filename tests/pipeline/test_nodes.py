@@ -1,0 +1,87 @@
+"""Several nodes, some with a (pretended) GPU: work goes where its claim is met, and survives a node's end."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.running import Sample, contents, make_plan, picture, run_here, write_tar
+
+ROOT = Path(__file__).resolve().parents[2]
+STEPS = """
+  - signals: [words, min_side]
+  - rules: {words: {min: 2}}
+  - exact_duplicates: {on: image}
+  - write: {samples_per_shard: 10}
+"""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("nodes")
+    for number in range(2):
+        samples = [
+            Sample(f"{number}{i:03d}", picture(100 * number + i // 2), "two words", {})
+            for i in range(20)
+        ]
+        write_tar(folder / "in" / f"{number}.tar", samples)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(place: Path) -> Any:
+    """What tests/nodes.py tells of its three nodes."""
+    job = place / "job.yaml"
+    job.write_text(
+        f"name: test\ninput: [{{path: '{place}/in/*.tar'}}]\noutput: {place}/run\nsteps:{STEPS}"
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
+    child = subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "nodes.py"), str(place / "tasks"), str(job)],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert child.returncode == 0, child.stderr
+    return json.loads(child.stdout.splitlines()[-1])
+
+
+def test_what_claims_a_gpu_runs_where_one_is(found: Any) -> None:
+    assert found["gpu"] == [found["gpu_node"]] * 4
+
+
+def test_what_claims_none_runs_on_every_node_with_processors(found: Any) -> None:
+    assert len(set(found["cpu"])) == 2
+
+
+def test_a_claim_that_no_node_meets_is_one_line_and_no_wait(found: Any) -> None:
+    assert "claims 1 CPU, 2 GPU, and no node has that" in found["refused"]
+    assert "\n" not in found["refused"]
+
+
+def test_a_node_may_leave_and_another_come(found: Any) -> None:
+    assert found["finished"] == 8
+
+
+def test_several_nodes_make_the_bytes_of_one_process(found: Any, place: Path) -> None:
+    run_here(make_plan(place / "local", place / "in" / "*.tar", STEPS))
+    assert found["tasks"] > 0
+    for folder in ("shards", "ledger", "ledger_index"):
+        assert contents(place / "run" / folder) == contents(place / "local" / folder)

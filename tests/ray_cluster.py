@@ -1,0 +1,109 @@
+"""A real Ray head on this machine with a job server, as ``ray start --head`` gives it; a token guards it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens at."""
+    sockets = [socket.socket() for _ in range(count)]
+    for opened in sockets:
+        opened.bind(("127.0.0.1", 0))
+    ports = [int(opened.getsockname()[1]) for opened in sockets]
+    for opened in sockets:
+        opened.close()
+    return ports
+
+
+@dataclass(frozen=True)
+class RayHead:
+    """Its job server, the port of its Prometheus endpoint, and the variables that let one in."""
+
+    address: str
+    metrics_port: int
+    environment: dict[str, str]
+
+    def metrics(self) -> str:
+        """What Prometheus would scrape."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics") as answer:
+            text: str = answer.read().decode()
+        return text
+
+    def tamis(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """The real command line, from the project's folder."""
+        return subprocess.run(
+            [sys.executable, "-m", "jobs", *arguments],
+            cwd=ROOT,
+            env={**self.environment, "RAY_API_SERVER_ADDRESS": self.address, **environment},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+
+@contextmanager
+def ray_head(folder: Path) -> Iterator[RayHead]:
+    """A head node of two processors; it and all that it started end with the block."""
+    head, dashboard, client, agent, metrics = free_ports(5)
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    environment.pop("RAY_ADDRESS", None)
+    command = [
+        *("ray", "start", "--head", "--block", f"--port={head}", "--num-cpus=2"),
+        *("--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"),
+        *(f"--ray-client-server-port={client}", f"--dashboard-agent-listen-port={agent}"),
+        f"--metrics-export-port={metrics}",
+        *("--object-store-memory=100000000", f"--temp-dir={folder}"),
+    ]
+    with open(folder / "ray.log", "wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        try:
+            _wait(process, dashboard, folder / "ray.log")
+            yield RayHead(f"http://127.0.0.1:{dashboard}", metrics, environment)
+        finally:
+            _end(process)
+
+
+def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    for _ in range(360):
+        if process.poll() is not None:
+            raise RuntimeError(log.read_text())
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.5)
+    raise RuntimeError(log.read_text())
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    # ``ray stop`` would end every Ray on this machine.
+    children = (
+        psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    )
+    process.send_signal(signal.SIGTERM)
+    _, alive = psutil.wait_procs([psutil.Process(process.pid), *children], timeout=20)
+    for left in alive:
+        left.kill()
+    process.wait()

@@ -1,0 +1,298 @@
+"""Centroids: trained on a sample, refined over all samples, or taken from a finished run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import tables
+from pipeline.phases import Task, TaskIo
+from pipeline.steps import concepts, lloyd
+from schemas.errors import InputError, JobError, StateError
+from tests.embedded import EMBED, Samples, blobs, by_uid, run_steps, unit, write_input
+from tests.running import make_plan, run_here, table
+
+SETTINGS = "clusters: 5, neighbours: 2, keep: 0.5"
+
+
+def stored(output: Path, phase: str = "train") -> npt.NDArray[np.float32]:
+    """The centroids of a phase."""
+    path = output / "tables" / "density" / phase / "centroids.parquet"
+    return np.stack([np.frombuffer(r.as_py(), "<f4") for r in pq.read_table(path)["centroid"]])
+
+
+def notes(output: Path, phase: str = "train") -> dict[str, Any]:
+    """What a file of centroids says of its making."""
+    path = f"tables/density/{phase}/centroids.parquet"
+    file = tables.inspect(str(output), path, (output / path).stat().st_size)
+    assert file is not None
+    return dict(file.notes)
+
+
+@pytest.fixture(scope="module")
+def samples() -> Samples:
+    """Seven blobs that overlap, so that five clusters have to move before they stand still."""
+    return blobs((60, 50, 40, 30, 30, 20, 20), (1.0,) * 7, dim=8)
+
+
+@pytest.fixture(scope="module")
+def finished(samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the input `in` and a finished run `run`."""
+    folder = tmp_path_factory.mktemp("finished")
+    entry = write_input(folder / "in", samples)
+    run_steps(folder / "run", [entry], f"- density: {{{SETTINGS}}}", part_samples=100)
+    return folder
+
+
+def entry_of(folder: Path) -> dict[str, Any]:
+    return {
+        "path": f"{folder}/in/*.parquet",
+        "image_embeddings": f"{folder}/in/img_emb_*.npy",
+    }
+
+
+# Training on a sample
+
+
+def test_the_sample_is_what_the_job_says(tmp_path: Path, samples: Samples) -> None:
+    entry = write_input(tmp_path / "in", samples, 2)
+    steps = f"- density: {{{SETTINGS}, points_per_centroid: 20}}"
+    run_steps(tmp_path / "run", [entry], steps, part_samples=40)
+    assert notes(tmp_path / "run")["trained_on"] == 100
+    risen = notes(tmp_path / "run")["sample_similarity"]  # one an iteration, until nothing moves
+    assert 1 < len(risen) <= 100
+    assert np.diff(risen).min() > -1e-6
+    assert np.allclose(np.linalg.norm(stored(tmp_path / "run"), axis=1), 1, atol=1e-6)
+
+
+def test_the_sample_has_a_bound_in_bytes(tmp_path: Path) -> None:
+    made = blobs((320,), (0.5,), dim=1024)
+    entry = write_input(tmp_path / "in", made)
+    steps = (
+        "- density: {clusters: 2, neighbours: 1, keep: 0.5, iterations: 2, sample_bytes: 1048576}"
+    )
+    run_steps(tmp_path / "run", [entry], steps)
+    assert notes(tmp_path / "run")["trained_on"] == 256
+    expected = "300 clusters need 300 samples of 4,096 bytes to train on, and sample_bytes 1,048,576 holds 256: "
+    with pytest.raises(JobError, match=re.escape(expected + "set it to at least 1,228,800")):
+        run_steps(tmp_path / "b", [entry], steps.replace("clusters: 2", "clusters: 300"))
+
+
+def test_only_the_living_are_trained_on(tmp_path: Path, samples: Samples) -> None:
+    dead = np.arange(len(samples)) % 3 == 0
+    vectors = np.where(dead[:, None], unit(np.ones((1, 8))), samples.vectors)
+    made = replace(samples, vectors=vectors, columns={"flag": [int(d) for d in dead]})
+    steps = f"- signals: [flag]\n- rules: {{flag: {{max: 0}}}}\n- density: {{{SETTINGS}, full_iterations: 2}}"
+    run_steps(tmp_path / "a", [write_input(tmp_path / "in-a", made)], steps, part_samples=70)
+    alone = made.take(np.flatnonzero(~dead))
+    run_steps(tmp_path / "b", [write_input(tmp_path / "in-b", alone)], steps)
+    assert (stored(tmp_path / "a") == stored(tmp_path / "b")).all()
+
+
+# Lloyd iterations over all samples
+
+
+def lloyd_step(
+    vectors: npt.NDArray[np.floating], centroids: npt.NDArray[np.floating]
+) -> npt.NDArray[np.float32]:
+    """One iteration of spherical k-means, cluster by cluster."""
+    nearest = (vectors @ centroids.T).argmax(axis=1)
+    means = np.array([vectors[nearest == j].sum(axis=0) for j in range(len(centroids))])
+    return unit(means)
+
+
+@pytest.mark.parametrize("rows", [1, 16])
+def test_iterations_are_lloyds(
+    tmp_path: Path, samples: Samples, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lloyd, "ROWS_PER_CLUSTER", rows)
+    entry = write_input(tmp_path / "in", samples, 2)
+    steps = f"- density: {{{SETTINGS}, iterations: 1, points_per_centroid: 4, full_iterations: 4}}"
+    run_steps(tmp_path / "run", [entry], steps, part_samples=60)
+    vectors = samples.vectors.astype(np.float16).astype(np.float32)
+    vectors = unit(vectors).astype(np.float16).astype(np.float64)
+    centroids = stored(tmp_path / "run", "start").astype(np.float64)
+    for iteration in range(1, 5):
+        similarity = (vectors @ centroids.T).max(axis=1).mean()
+        expected = lloyd_step(vectors, centroids)
+        found = stored(tmp_path / "run", f"update-{iteration:03d}")
+        assert np.allclose(found, expected, atol=1e-6)
+        assert np.isclose(
+            notes(tmp_path / "run", f"update-{iteration:03d}")["similarity"][-1], similarity
+        )
+        centroids = found.astype(np.float64)
+    assert (stored(tmp_path / "run") == centroids).all()
+    told = notes(tmp_path / "run")
+    assert (len(told["movement"]), told["reseeded"], told["converged"]) == (4, [0] * 4, False)
+    assert told["similarity"] == sorted(told["similarity"])
+
+
+def test_iterations_end_when_nothing_moves(tmp_path: Path, samples: Samples) -> None:
+    entry = write_input(tmp_path / "in", samples)
+    run_steps(tmp_path / "run", [entry], f"- density: {{{SETTINGS}, full_iterations: 1000}}")
+    told = notes(tmp_path / "run")
+    assert told["converged"]
+    assert told["movement"][-1] == 0
+    assert all(moved > 0 for moved in told["movement"][:-1])
+    last = len(told["movement"])
+    assert (stored(tmp_path / "run") == stored(tmp_path / "run", f"update-{last:03d}")).all()
+    assert not (tmp_path / "run/tables/density" / f"update-{last + 1:03d}").exists()
+
+
+def test_empty_clusters_take_half_of_the_largest(tmp_path: Path) -> None:
+    few = unit(np.eye(3)[[0] * 30 + [1] * 20 + [2] * 10])
+    made = Samples([f"{i:032x}" for i in range(60)], few, {})
+    entry = write_input(tmp_path / "in", made)
+    run_steps(tmp_path / "run", [entry], f"- density: {{{SETTINGS}, full_iterations: 3}}")
+    told = notes(tmp_path / "run")
+    assert any(told["reseeded"])
+    assert not told["converged"]
+    assert np.isfinite(stored(tmp_path / "run")).all()
+    # Whatever the empty ones are, each sample lies at the centroid of its own direction.
+    assert max(row["distance"] for row in by_uid(tmp_path / "run").values()) < 1e-5
+
+
+# Taking a finished run's centroids
+
+
+@pytest.mark.parametrize("step", ["", "#density"])
+def test_borrowed_centroids_are_the_same_numbers(tmp_path: Path, finished: Path, step: str) -> None:
+    steps = f"- density: {{centroids: '{finished}/run{step}', neighbours: 2, keep: 0.2}}"
+    run_steps(tmp_path / "run", [entry_of(finished)], steps)
+    assert (stored(tmp_path / "run") == stored(finished / "run")).all()
+    ours, theirs = by_uid(tmp_path / "run"), by_uid(finished / "run")
+    for uid, row in ours.items():
+        assert (row["cluster"], row["distance"], row["rank"]) == tuple(
+            theirs[uid][name] for name in ("cluster", "distance", "rank")
+        )
+    assert sum(row["kept"] for row in ours.values()) == int(0.2 * len(ours))
+
+
+def test_borrowed_centroids_can_be_refined(tmp_path: Path, finished: Path) -> None:
+    steps = (
+        f"- density: {{centroids: {finished}/run, neighbours: 2, keep: 0.2, full_iterations: 1}}"
+    )
+    run_steps(tmp_path / "run", [entry_of(finished)], steps)
+    assert (stored(tmp_path / "run", "start") == stored(finished / "run")).all()
+    assert len(notes(tmp_path / "run")["movement"]) == 1
+
+
+def test_their_identity_is_what_they_are_and_not_where(tmp_path: Path, finished: Path) -> None:
+    shutil.copytree(finished / "run", tmp_path / "moved")
+    remote = fsspec.filesystem("memory")
+    for path in sorted((finished / "run").rglob("*")):
+        if path.is_file():
+            remote.pipe(f"/borrowed/{path.relative_to(finished / 'run')}", path.read_bytes())
+    steps = "- density: {centroids: PLACE, neighbours: 2, keep: 0.2}"
+    ran = [
+        run_steps(tmp_path / "run", [entry_of(finished)], steps.replace("PLACE", place)).tasks_run
+        for place in (f"{finished}/run", f"{tmp_path}/moved", "memory://borrowed")
+    ]
+    assert ran[0] > 0
+    assert ran[1:] == [0, 0]
+    remote.rm("/borrowed", recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ("centroids: RUN/no", JobError, "`RUN/no`: no finished run is there: name a run directory"),
+        (
+            "centroids: RUN#dens",
+            JobError,
+            "has no centroids of a step `dens`; did you mean `density`?: it has those of density",
+        ),
+        (
+            "centroids: RUN, clusters: 6",
+            JobError,
+            "clusters is 6, but `RUN` has 5 centroids: set `clusters: 5`, or leave it out",
+        ),
+        ("centroids: RUN, neighbours: 5", JobError, "5 neighbours of each of 5 clusters"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_runs(
+    tmp_path: Path, finished: Path, settings: str, error: type[Exception], message: str
+) -> None:
+    text = f"{EMBED}\n- density: {{keep: 0.2, {settings.replace('RUN', f'{finished}/run')}}}"
+    with pytest.raises(error, match=re.escape(message.replace("RUN", f"{finished}/run"))) as caught:
+        make_plan(tmp_path / "run", "", text, input=[entry_of(finished)])
+    assert "\n" not in str(caught.value)
+
+
+def test_two_steps_with_centroids_have_to_be_told_apart(tmp_path: Path, finished: Path) -> None:
+    shutil.copytree(finished / "run", tmp_path / "old")
+    shutil.copytree(finished / "run/tables/density", tmp_path / "old/tables/fine")
+    steps = (
+        f"{EMBED}\n- density: {{name: concepts, keep: 0.2, neighbours: 2, centroids: {tmp_path}/old"
+    )
+    with pytest.raises(JobError, match=r"of a step `concepts`.*: it has those of density, fine"):
+        make_plan(tmp_path / "run", "", steps + "}", input=[entry_of(finished)])
+    run_here(make_plan(tmp_path / "run", "", steps + "#fine}", input=[entry_of(finished)]))
+
+
+def test_centroids_of_another_width_do_not_fit(tmp_path: Path, finished: Path) -> None:
+    entry = write_input(tmp_path / "in", blobs((30,), (0.5,), dim=4))
+    steps = f"- density: {{centroids: {finished}/run, neighbours: 2, keep: 0.2}}"
+    with pytest.raises(JobError, match=r"run` have 8 dimensions, the embedding has 4: use"):
+        run_steps(tmp_path / "run", [entry], steps)
+
+
+def test_centroids_that_change_during_the_run_are_refused(tmp_path: Path, finished: Path) -> None:
+    path = "tables/density/train/centroids.parquet"
+    size = (finished / "run" / path).stat().st_size
+    places = {"root": str(finished / "run"), "path": path, "bytes": size}
+    task = Task("centroids", args={"digest": "another", "dim": 8, "clusters": 5}, places=places)
+    with pytest.raises(StateError, match="has changed since this run began"):
+        next(concepts.borrow(TaskIo(str(tmp_path), task, "x")))
+
+
+def test_a_damaged_file_of_centroids_is_told(tmp_path: Path, finished: Path) -> None:
+    shutil.copytree(finished / "run", tmp_path / "old")
+    path = tmp_path / "old/tables/density/train/centroids.parquet"
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(stored(tmp_path / "old")[0].tobytes())] ^= 1
+    path.write_bytes(raw)
+    steps = f"- density: {{centroids: {tmp_path}/old, neighbours: 2, keep: 0.2}}"
+    with pytest.raises(StateError, match=r"is damaged .*: run that job again"):
+        run_steps(tmp_path / "run", [entry_of(finished)], steps)
+    path.write_bytes(raw[:100])
+    with pytest.raises(StateError, match="is damaged: run that job again"):
+        run_steps(tmp_path / "b", [entry_of(finished)], steps)
+
+
+def test_more_borrowed_clusters_than_samples_cannot_be_refined(
+    tmp_path: Path, finished: Path, samples: Samples
+) -> None:
+    entry = write_input(tmp_path / "in", samples.take(np.arange(4)))
+    steps = f"- density: {{centroids: {finished}/run, neighbours: 2, keep: 2"
+    run_steps(tmp_path / "run", [entry], steps + "}")
+    with pytest.raises(JobError, match="full_iterations over 4 samples cannot fill 5 clusters"):
+        run_steps(tmp_path / "run", [entry], steps + ", full_iterations: 1}")
+
+
+def test_semantic_duplicates_borrow_too(tmp_path: Path, finished: Path) -> None:
+    steps = f"- semantic_duplicates: {{centroids: {finished}/run}}"
+    run_steps(tmp_path / "run", [entry_of(finished)], steps)
+    assigned = table(tmp_path / "run", "semantic_duplicates", "assign")
+    theirs = table(finished / "run", "density", "assign")
+    assert sorted(assigned["cluster"].to_pylist()) == sorted(theirs["cluster"].to_pylist())
+
+
+def test_inputs_of_two_widths_stop_before_anything_is_trained(tmp_path: Path) -> None:
+    first = write_input(tmp_path / "a", blobs((20,), (0.5,), dim=8))
+    second = write_input(tmp_path / "b", blobs((20,), (0.5,), dim=6, seed=1))
+    with pytest.raises(InputError, match="one embedding needs one encoder"):
+        run_steps(
+            tmp_path / "run",
+            [{**first, "name": "a"}, {**second, "name": "b"}],
+            "- semantic_duplicates: {clusters: 2}",
+        )

@@ -1,0 +1,188 @@
+"""Exact duplicates against brute force over the raw tars; who survives does not depend on any order."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import random
+from collections import defaultdict
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pipeline.steps import exact
+from tests.running import (
+    Sample,
+    contents,
+    ledger,
+    make_plan,
+    picture,
+    read_tar,
+    run_here,
+    write_tar,
+)
+
+
+def decoded(sample: Sample) -> Hashable:
+    image = Image.open(io.BytesIO(sample.image)).convert("RGBA")
+    return image.size, image.tobytes()
+
+
+def area(sample: Sample) -> int:
+    width, height = Image.open(io.BytesIO(sample.image)).size
+    return width * height
+
+
+VALUES: dict[str, Callable[[Sample], Hashable]] = {
+    "image": lambda s: s.image,
+    "pixels": decoded,
+    "pair": lambda s: (s.image, s.text),
+    "url_text": lambda s: (s.fields["url"], s.text),
+}
+REASONS = {
+    "image": "same_image",
+    "pixels": "same_pixels",
+    "pair": "same_pair",
+    "url_text": "same_url_and_text",
+}
+
+
+def repacked(sample: Sample, key: str, **changes: Any) -> Sample:
+    """The same pixels in other bytes."""
+    out = io.BytesIO()
+    Image.open(io.BytesIO(sample.image)).save(out, "PNG", compress_level=0)
+    return dataclasses.replace(sample, key=key, image=out.getvalue(), **changes)
+
+
+@pytest.fixture(scope="module")
+def samples(clipart_example: Path) -> list[Sample]:
+    """Real pairs with copies of some: of everything, of the picture alone, of its pixels alone, of URL and caption."""
+    real = read_tar(clipart_example / "00000.tar")[:60]
+    copies = [dataclasses.replace(s, key=f"copy-{s.key}") for s in real[:9]]
+    copies += [dataclasses.replace(s, key=f"twice-{s.key}") for s in real[:4]]
+    copies += [dataclasses.replace(s, key=f"other-{s.key}", text="other") for s in real[5:14]]
+    copies += [repacked(s, f"packed-{s.key}") for s in real[12:20]]
+    colours = [picture(7 * i, 4 + i, 5) for i in range(6)]
+    copies += [
+        dataclasses.replace(s, key=f"shown-{s.key}", image=image)
+        for s, image in zip(real[20:26], colours, strict=True)
+    ]
+    everything = real + copies
+    random.Random(5).shuffle(everything)
+    return everything
+
+
+def run_exact(
+    folder: Path, files: list[list[Sample]], step: str, part_samples: int = 20
+) -> list[dict[str, Any]]:
+    for number, held in enumerate(files):
+        write_tar(folder / f"{number:05d}.tar", held)
+    steps = f"  - exact_duplicates: {step}"
+    run_here(make_plan(folder / "run", folder / "*.tar", steps, part_samples=part_samples))
+    return ledger(folder / "run")
+
+
+def survivors(
+    rows: list[dict[str, Any]], raw: dict[str, Sample], on: str, prefer: str
+) -> dict[str, str]:
+    """uid of every dropped sample -> uid of who was kept in its place; all pairs are looked at."""
+    groups = defaultdict(list)
+    for row in rows:
+        groups[VALUES[on](raw[row["key"]])].append(row)
+    found: dict[str, str] = {}
+    for members in groups.values():
+        size = {row["uid"]: area(raw[row["key"]]) if prefer == "larger" else 0 for row in members}
+        best = min(size, key=lambda uid: (-size[uid], uid))
+        found |= {uid: best for uid in size if uid != best}
+    return found
+
+
+@pytest.mark.parametrize("on", sorted(VALUES))
+@pytest.mark.parametrize("prefer", ["uid", "larger"])
+def test_dropped_is_what_brute_force_drops(
+    on: str, prefer: str, samples: list[Sample], tmp_path: Path
+) -> None:
+    files = [samples[:50], samples[50:51], samples[51:]]
+    rows = run_exact(tmp_path, files, f"{{on: {on}, prefer: {prefer}}}")
+    raw = {sample.key: sample for sample in samples}
+    expected = survivors(rows, raw, on, prefer)
+    assert len(expected) >= 9
+    dropped = {row["uid"]: row for row in rows if not row["kept"]}
+    assert {uid: row["survivor_uid"] for uid, row in dropped.items()} == expected
+    for row in dropped.values():
+        assert row["reason"] == REASONS[on]
+        assert (row["partner_uid"], row["partner_value"]) == (row["survivor_uid"], 1.0)
+
+
+def with_uid(samples: list[Sample]) -> list[Sample]:
+    """As DataComp has it, each sample brings its own uid: it is the same in every file."""
+    draw = random.Random(8)
+    return [
+        dataclasses.replace(s, fields={**s.fields, "uid": f"{draw.getrandbits(128):032x}"})
+        for s in samples
+    ]
+
+
+@pytest.mark.parametrize("prefer", ["uid", "larger"])
+def test_neither_the_order_nor_the_division_into_files_matters(
+    prefer: str, samples: list[Sample], tmp_path: Path
+) -> None:
+    named = with_uid(samples)
+    step = f"{{on: url_text, prefer: {prefer}}}"
+
+    def kept(name: str, files: list[list[Sample]], part_samples: int) -> set[tuple[str, str]]:
+        rows = run_exact(tmp_path / name, files, step, part_samples)
+        return {(row["uid"], row["survivor_uid"] or row["uid"]) for row in rows}
+
+    one = kept("one", [named], 1000)
+    shuffled = named[:]
+    random.Random(9).shuffle(shuffled)
+    assert kept("two", [shuffled[:33], shuffled[33:]], 7) == one
+    assert kept("back", [named[::-1]], 20) == one
+    assert len(one) == len(named)
+    assert 0 < sum(uid != survivor for uid, survivor in one) < len(named)
+
+
+def test_among_the_dead_nobody_survives(samples: list[Sample], tmp_path: Path) -> None:
+    """A copy that an earlier step dropped neither survives nor is dropped again."""
+    tar = write_tar(tmp_path / "a.tar", samples)
+    steps = """
+  - signals: [characters]
+  - rules: {characters: {min: 30}}
+  - exact_duplicates: {on: image}"""
+    run_here(make_plan(tmp_path / "run", tar, steps, part_samples=20))
+    rows = ledger(tmp_path / "run")
+    raw = {sample.key: sample for sample in samples}
+    living = [row for row in rows if len(row["text"]) >= 30]
+    assert 0 < len(living) < len(rows)
+    expected = survivors(living, raw, "image", "uid")
+    found = {r["uid"]: r["survivor_uid"] for r in rows if r["step"] == "exact_duplicates"}
+    assert found == expected
+
+
+def test_a_sample_without_a_value_has_no_duplicates(tmp_path: Path) -> None:
+    image = picture(1)
+    bare = [Sample(f"bare-{i}", image, "same text", {}) for i in range(3)]
+    linked = [Sample(f"link-{i}", image, "same text", {"url": "https://a.example"}) for i in (1, 2)]
+    rows = run_exact(tmp_path, [bare + linked], "{on: url_text}")
+    assert sorted(row["key"][:4] for row in rows if row["kept"]) == ["bare", "bare", "bare", "link"]
+
+
+def test_many_buckets_and_ranges_decide_alike(
+    samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tar = write_tar(tmp_path / "a.tar", samples)
+
+    def ledger_of(name: str, **job: Any) -> dict[str, bytes]:
+        run_here(make_plan(tmp_path / name, tar, "  - exact_duplicates", part_samples=10, **job))
+        return contents(tmp_path / name / "ledger")
+
+    one = ledger_of("one")
+    monkeypatch.setattr(exact, "buckets_for", lambda rows: 7)
+    assert ledger_of("many", range_samples=30) == one
+    buckets = list((tmp_path / "many/tables/exact_duplicates/groups").glob("*.parquet"))
+    ranges = list((tmp_path / "many/tables/exact_duplicates/verdict").glob("*.parquet"))
+    assert (len(buckets), len(ranges)) == (7, 4)

