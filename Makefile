@@ -3,6 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 EXTRAS ?= cpu,demo,signals
 PYTEST_ARGS ?=
+PROCESSES ?= 2
 FUZZ_FILES ?= 20000
 # Not compiled ahead: most modules are never imported, and it is a third of the time an installation takes.
 PIP := .venv/bin/pip --disable-pip-version-check install --quiet --progress-bar off --no-compile -c constraints.txt
@@ -16,7 +17,7 @@ demo: $(RUN)
 	.venv/bin/tamis audit runs/demo
 
 test: install
-	.venv/bin/pytest -q -m "not long" $(PYTEST_ARGS)
+	.venv/bin/pytest -q -m "not long" -n $(PROCESSES) --dist loadgroup $(PYTEST_ARGS)
 
 lint: install
 	.venv/bin/ruff check .

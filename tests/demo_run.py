@@ -131,9 +131,9 @@ def run_demo(root: Path, *settings: str) -> DemoRun:
 
 
 class Watch:
-    """Notes the unique set size (USS) of a process and all below it, several times a second."""
+    """Notes the unique set size (USS) of a process and all below it, every other second: to ask costs them time."""
 
-    def __init__(self, pid: int, seconds: float = 0.3) -> None:
+    def __init__(self, pid: int, seconds: float = 2.0) -> None:
         self.largest: dict[str, int] = {}
         self._process = psutil.Process(pid)
         self._seconds = seconds
