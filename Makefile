@@ -29,7 +29,7 @@ format: install
 	.venv/bin/ruff format .
 
 bench: install
-	set -e; for script in tests/benchmarks/[!_]*.py; do echo "== $$script"; .venv/bin/python "$$script"; done
+	set -e; for script in tests/benchmarks/[!_]*.py; do echo "== $$script"; PYTHONPATH=. .venv/bin/python "$$script"; done
 
 fuzz: install
 	.venv/bin/pytest -q -m "hypothesis and not long" --hypothesis-profile=fuzz $(PYTEST_ARGS)
