@@ -47,6 +47,10 @@ class _Tally:
     bytes: int = 0
     worker_seconds: float = 0.0
     longest_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    read_bytes: int = 0
+    written_bytes: int = 0
+    peak_memory_bytes: int = 0
 
     def add(self, task: TaskDone) -> None:
         self.tasks += 1
@@ -55,6 +59,10 @@ class _Tally:
         self.bytes += task.bytes
         self.worker_seconds += task.seconds
         self.longest_seconds = max(self.longest_seconds, task.seconds)
+        self.cpu_seconds += task.spent.cpu_seconds
+        self.read_bytes += task.spent.read_bytes
+        self.written_bytes += task.spent.written_bytes
+        self.peak_memory_bytes = max(self.peak_memory_bytes, task.spent.memory_bytes)
 
 
 class Journal:

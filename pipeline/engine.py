@@ -20,11 +20,13 @@ from typing import Any, cast
 import numpy as np
 
 from pipeline import tables
+from pipeline.metering import Meter
 from pipeline.metrics import Metrics
 from pipeline.phases import Function, Phase, Resources, Task, TaskIo
 from pipeline.reuse import completed
 from pipeline.tables import DamagedTableError, TableFile
 from schemas.errors import ClusterError, StateError, TamisError
+from schemas.events import NOTHING, Spent
 from schemas.job import Resources as Machine
 
 SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -52,11 +54,13 @@ class Outcome:
     file: TableFile | None = None
     damaged: str | None = None  # an input file that has to be made again
     error: TamisError | None = None
+    spent: Spent = NOTHING
 
 
 def perform(function: Function, root: str, work: Work) -> Outcome:
     """Do one task here: run its function and write its file. Errors that are not ours are not caught."""
     started = time.perf_counter()
+    meter = Meter(function)
     io = TaskIo(root, work.task, work.path)
     try:
         file = tables.write(root, work.path, work.fingerprint, completed(function, io), io.footer)
@@ -64,7 +68,8 @@ def perform(function: Function, root: str, work: Work) -> Outcome:
         return Outcome(work.task.name, 0.0, damaged=damage.path)
     except TamisError as error:
         return Outcome(work.task.name, 0.0, error=error)
-    return Outcome(work.task.name, time.perf_counter() - started, file)
+    seconds = time.perf_counter() - started
+    return Outcome(work.task.name, seconds, file, spent=meter.spent(file))
 
 
 class _Worker:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, cast
 
 import fsspec
 
+from pipeline.counting import READ
 from schemas.errors import StorageError
 
 WHOLE = 1 << 20
@@ -71,7 +72,7 @@ def fetch(fs: fsspec.AbstractFileSystem, path: str, shown: str, start: int, end:
     """Bytes ``start`` to ``end`` of an object, in one request; fewer where it ends before."""
     try:
         with told(shown):
-            return cast(bytes, fs.cat_file(path, start=start, end=end))
+            return READ.counted(cast(bytes, fs.cat_file(path, start=start, end=end)))
     except StorageError as error:
         if error.__cause__ is not None and _is_beyond(error.__cause__):
             return b""
@@ -90,7 +91,7 @@ def fetch_all(
 
 def _settled(data: bytes | BaseException, shown: str) -> bytes:
     if not isinstance(data, BaseException):
-        return data
+        return READ.counted(data)
     if _is_beyond(data):
         return b""
     with told(shown):
@@ -164,7 +165,7 @@ class Sequential(io.RawIOBase):
     def read(self, size: int | None = -1) -> bytes:
         """Up to ``size`` bytes."""
         with told(self._shown):
-            return cast(bytes, self._file.read(-1 if size is None else size))
+            return READ.counted(cast(bytes, self._file.read(-1 if size is None else size)))
 
     def readinto(self, buffer: Any) -> int:
         """As ``read``."""

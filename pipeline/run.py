@@ -252,7 +252,12 @@ class Run(Context):
         if todo:
             files.open()
             rows = sum(work.task.rows for work in todo)
-            self._emit(PhaseStarted(step.name, phase.name, len(todo), len(found), rows))
+            claim = phase.resources
+            self._emit(
+                PhaseStarted(
+                    step.name, phase.name, len(todo), len(found), rows, claim.cpus, claim.gpus
+                )
+            )
             rows_of = {work.task.name: work.task.rows for work in todo}
             lacking = 0
             for outcome in self._executor.run(phase, todo):
@@ -270,6 +275,7 @@ class Run(Context):
                         sum(file.rows),
                         file.bytes,
                         outcome.seconds,
+                        outcome.spent,
                     )
                 )
             if lacking:

@@ -22,7 +22,7 @@ import fsspec
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline import objects
+from pipeline import counting, objects
 from schemas.errors import InputError
 
 MERGE_GAP = 256 << 10
@@ -204,7 +204,7 @@ def open_read(path: str) -> BinaryIO:
     """
     fs, inner = filesystem(path)
     if isinstance(fs, LocalFileSystem):
-        return cast(BinaryIO, open(inner, "rb", buffering=0))
+        return cast(BinaryIO, counting.CountedFile(inner, "rb"))
     shown = redact(path)
     try:
         with objects.told(shown):
@@ -264,6 +264,7 @@ def _pread(descriptor: int, offset: int, size: int) -> bytes:
     data = os.pread(descriptor, size, offset)
     while len(data) < size and (more := os.pread(descriptor, size - len(data), offset + len(data))):
         data += more
+    counting.READ.add(len(data))
     return data
 
 

@@ -7,14 +7,35 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """What a task took of its process, as the process itself counted it."""
+
+    cpu_seconds: float = 0.0  # of all its threads
+    read_bytes: int = 0  # from storage: inputs, tables
+    written_bytes: int = 0  # its table, and its files of the result
+    memory_bytes: int = (
+        0  # the largest resident set while it worked; 0 where the system does not tell
+    )
+    cold: bool = False  # the first of its kind in its process: imports and models are loaded by it
+
+
+NOTHING = Spent()
+
+
+@dataclass(frozen=True, slots=True)
 class PhaseStarted:
-    """A phase begins: ``tasks`` of them are still to be made, ``found`` were there already. ``rows`` are to be read."""
+    """A phase begins: ``tasks`` of them are still to be made, ``found`` were there already. ``rows`` are to be read.
+
+    ``cpus`` and ``gpus`` are what each task claims.
+    """
 
     step: str
     phase: str
     tasks: int
     found: int
     rows: int
+    cpus: float = 1.0
+    gpus: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +49,7 @@ class TaskDone:
     written: int
     bytes: int
     seconds: float
+    spent: Spent = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
