@@ -121,11 +121,22 @@ def audit(
         str | None,
         typer.Option(metavar="QUERY", help="Ask the tables of the run: --sql 'show all tables'."),
     ] = None,
+    costs: Annotated[
+        bool,
+        typer.Option(
+            "--costs", help="What each step took, beside what `plan --cluster` predicted."
+        ),
+    ] = False,
     json: JSON = False,
 ) -> None:
-    """Show what a run dropped: by step and reason, by input file, by concept; or ask its tables."""
+    """Show what a run dropped: by step and reason, by input file, by concept; or ask its tables, or its costs."""
     from jobs.commands.audit import audit_run
 
+    if costs:
+        from jobs.commands.costs import show_costs
+
+        show_costs(run, json)
+        return
     audit_run(run, by=by, sample=sample, count=n, sql=sql, json=json)
 
 

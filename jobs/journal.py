@@ -50,6 +50,7 @@ class _Tally:
     cpu_seconds: float = 0.0
     read_bytes: int = 0
     written_bytes: int = 0
+    shuffled_bytes: int = 0
     peak_memory_bytes: int = 0
 
     def add(self, task: TaskDone) -> None:
@@ -62,6 +63,7 @@ class _Tally:
         self.cpu_seconds += task.spent.cpu_seconds
         self.read_bytes += task.spent.read_bytes
         self.written_bytes += task.spent.written_bytes
+        self.shuffled_bytes += task.spent.read_bytes if task.gathers else 0
         self.peak_memory_bytes = max(self.peak_memory_bytes, task.spent.memory_bytes)
 
 

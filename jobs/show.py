@@ -66,6 +66,16 @@ def size(number: float) -> str:
     raise AssertionError("the last unit takes all")
 
 
+def duration(seconds: float) -> str:
+    """3.2 s, 4 min 10 s, 5.1 h, or 1,234 h."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+    hours = seconds / 3600
+    return f"{hours:.1f} h" if hours < 100 else f"{hours:,.0f} h"
+
+
 def number(value: float | int | str | bool | None) -> str:
     """A signal's value: six digits at most, and nothing where there is none."""
     if value is None:

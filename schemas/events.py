@@ -51,6 +51,11 @@ class TaskDone:
     seconds: float
     spent: Spent = NOTHING
 
+    @property
+    def gathers(self) -> bool:
+        """Whether it reads what many parts have written, and not one part, input file or shard: a shuffle."""
+        return not self.task.startswith(("part-", "file-", "shard-"))
+
 
 @dataclass(frozen=True, slots=True)
 class PhaseEnded:

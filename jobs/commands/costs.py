@@ -1,0 +1,80 @@
+"""``tamis audit --costs``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+import typer
+
+from jobs import show
+from pipeline import storage
+from pipeline.audit.costs import Costs, costs
+from schemas.costs import Cost
+from schemas.errors import StateError
+
+COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+    ("CPU", "cpu_seconds", show.duration),
+    ("GPU", "gpu_seconds", show.duration),
+    ("read", "read_bytes", show.size),
+    ("shuffled", "shuffled_bytes", show.size),
+    ("written", "written_bytes", show.size),
+    ("peak memory", "memory_bytes", show.size),
+)
+"""Header, field of Cost, how it is written."""
+
+
+def show_costs(path: str, json: bool) -> None:
+    """What each step of a run took, and where there is a prediction, what it said.
+
+    Raises:
+        StateError: there is no journal to tell.
+    """
+    found = costs(storage.absolute(path))
+    if not found.steps:
+        raise StateError(f"{path}: no events.jsonl that tells costs: name a run directory")
+    if json:
+        typer.echo(show.as_json({"run": storage.absolute(path), **_plain(found)}))
+        return
+    out = show.console()
+    headers = [("step", "left"), ("", "left"), *((name, "right") for name, _, _ in COLUMNS)]
+    rows = []
+    for name, predicted, actual in _lines(found):
+        if predicted:
+            rows.append([name, "predicted", *cells(predicted)])
+        rows.append(["" if predicted else name, "actual", *cells(actual)])
+    show.put(out, show.table(headers, rows))
+    said = ""
+    if found.predicted_wall:
+        low, high = (show.duration(seconds) for seconds in found.predicted_wall)
+        said = f"; predicted {low} to {high} with the start"
+    out.print(f"wall time of the phases: {show.duration(found.wall_seconds)}{said}")
+
+
+def _lines(found: Costs) -> list[tuple[str, Cost | None, Cost | None]]:
+    lines = [(step.step, step.predicted, step.actual) for step in found.steps]
+    return [*lines, ("together", found.predicted, found.actual)]
+
+
+def cells(cost: Cost | None) -> list[str]:
+    """One a column; nothing where nothing is known."""
+    if cost is None:
+        return [""] * len(COLUMNS)
+    return [write(getattr(cost, field)) for _, field, write in COLUMNS]
+
+
+def _plain(found: Costs) -> dict[str, object]:
+    steps = [
+        {
+            "step": name,
+            "predicted": asdict(predicted) if predicted else None,
+            "actual": asdict(actual) if actual else None,
+        }
+        for name, predicted, actual in _lines(found)
+    ]
+    return {
+        "steps": steps[:-1],
+        "together": steps[-1],
+        "wall_seconds": found.wall_seconds,
+        "predicted_wall_seconds": found.predicted_wall,
+    }
