@@ -93,8 +93,10 @@ class FinishedRun:
         for part, positions in by_part.items():
             path = storage.join(self.root, "ledger", f"part-{part:05d}.parquet")
             with storage.open_table(path) as raw, pq.ParquetFile(raw) as file:
-                table = file.read(use_threads=False).take(pa.array(positions))
-            found |= {row["sid"]: row for row in table.to_pylist()}
+                table = file.read(use_threads=False)
+            for position in positions:
+                (row,) = table.slice(position, 1).to_pylist()
+                found[row["sid"]] = row
         return [found[sid] for sid in sids]
 
     def table(self, path: str, group: int | None = None) -> pa.Table | None:

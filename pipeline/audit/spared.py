@@ -52,15 +52,18 @@ def _down(value: float) -> float:
 
 def _budget(run: FinishedRun, row: Row, config: Density) -> list[Mend]:
     """From which budget on the concept's real-valued quota reaches the sample's rank."""
+    import numpy as np
+
     from pipeline.algorithms.density import smallest_total
 
     concepts = run.table(f"{config.name}/quotas/clusters.parquet")
     if concepts is None:
         return []
-    sizes = concepts["size"].to_numpy()
-    samples = smallest_total(
-        concepts["complexity"].to_numpy(), sizes, row["cluster"], row["rank"], config.temperature
+    # Not to_numpy(): it imports pandas where that is installed, which takes longer than all else here.
+    sizes, complexity = (
+        np.from_dlpack(concepts[name].combine_chunks()) for name in ("size", "complexity")
     )
+    samples = smallest_total(complexity, sizes, row["cluster"], row["rank"], config.temperature)
     whole = int(sizes.sum()) if config.of == "reaching" else run.manifest.rows_in
     share = math.ceil(samples * 10_000 / whole) / 10_000
     return [_mend(f"{config.name}.keep", ">=", share, samples=samples)]
