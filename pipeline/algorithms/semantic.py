@@ -73,7 +73,8 @@ def max_similarity(
     Returns:
         (max_similarity float32 (n,), partner int64 (n,)), aligned with the rows of `embeddings`.
         Similarities below 0 count as 0 with the row itself, and so does the first row's. Of several
-        equally similar rows the partner is the earliest in `order`.
+        rows of the same similarity the partner is the earliest in `order`; the same to the last bit,
+        that is: on some processors a BLAS rounds equal rows otherwise at other places of a tile.
 
     Raises:
         ValueError: order is no permutation, or an embedding is not finite.
