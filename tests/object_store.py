@@ -151,7 +151,8 @@ class Proxy(BaseHTTPRequestHandler):
 def object_store() -> Iterator[ObjectStore]:
     """moto's server with an empty bucket, behind the proxy; both end with the block."""
     moto = pytest.importorskip("moto.server", reason="no moto: install tamis[dev]")
-    pytest.importorskip("s3fs", reason="no s3fs: install tamis[s3]")
+    s3fs = pytest.importorskip("s3fs", reason="no s3fs: install tamis[s3]")
+    s3fs.S3FileSystem.clear_instance_cache()  # a client remembers the endpoint that it was made for
     server = moto.ThreadedMotoServer(port=0)
     server.start()
     host, port = server.get_host_and_port()

@@ -12,21 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tests.object_store as stores
 from pipeline import storage
 from pipeline.formats import sources
 from pipeline.formats.sources import resolve
 from schemas.errors import InputError
+from tests.object_store import BUCKET, ObjectStore
 
 
 @pytest.fixture(scope="module")
-def s3_server() -> Iterator[str]:
-    moto = pytest.importorskip("moto.server")
-    pytest.importorskip("s3fs")
-    server = moto.ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def store() -> Iterator[ObjectStore]:
+    with stores.object_store() as made:
+        yield made
 
 
 @pytest.fixture(params=["local", "memory", "s3"])
@@ -40,14 +37,10 @@ def root(
         yield "memory://root"
         fsspec.filesystem("memory").store.clear()
     else:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("s3_server"))
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
-            monkeypatch.setenv(name, "us-east-1" if name.endswith("REGION") else "test")
-        fs = storage.filesystem("s3://bucket/root")[0]
-        if not fs.exists("bucket"):
-            fs.mkdir("bucket")
-        yield "s3://bucket/root"
-        fs.rm("bucket", recursive=True)
+        for name, value in request.getfixturevalue("store").environment.items():
+            monkeypatch.setenv(name, value)
+        yield f"s3://{BUCKET}/root"
+        storage.delete(f"s3://{BUCKET}/root", recursive=True)
 
 
 def test_what_is_written_is_read(root: str) -> None:

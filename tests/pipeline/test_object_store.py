@@ -50,7 +50,6 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
     with stores.object_store() as made:
         for name, value in made.environment.items():
             monkeypatch.setenv(name, value)
-        s3fs.S3FileSystem.clear_instance_cache()
         yield made
 
 
