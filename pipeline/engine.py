@@ -12,6 +12,7 @@ import pickle
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,8 +33,18 @@ from schemas.job import Resources as Machine
 SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
-KEEP_WORKERS = {"num_workers_soft_limit": 64, "idle_worker_killing_time_threshold_ms": 3_600_000}
-"""A worker that idles while a pool is at work is kept: to start another takes seconds, and it comes without caches."""
+SYSTEM = {
+    # A worker that idles while a pool is at work is kept: to start another takes seconds, and it comes without caches.
+    "num_workers_soft_limit": 64,
+    "idle_worker_killing_time_threshold_ms": 3_600_000,
+    # What is ended for want of memory counts as any other death: by default Ray would begin it again for ever.
+    "task_oom_retries": 0,
+}
+"""Settings of the Ray that is started here."""
+
+
+class BugError(Exception):
+    """A task failed in a way that is not foreseen. The message is its traceback."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,9 @@ class Outcome:
     file: TableFile | None = None
     damaged: str | None = None  # an input file that has to be made again
     error: TamisError | None = None
+    died: bool = False  # with its worker, or of a lack of memory: each time that it was tried
+    bug: str | None = None  # the traceback of an error that is nobody's but ours
+    rows: int = 0  # of a probe, which makes no file
     spent: Spent = NOTHING
 
 
@@ -63,11 +77,16 @@ def perform(function: Function, root: str, work: Work) -> Outcome:
     meter = Meter(function)
     io = TaskIo(root, work.task, work.path)
     try:
+        if io.span is not None:
+            rows = sum(table.num_rows for table in completed(function, io))
+            return Outcome(work.task.name, time.perf_counter() - started, rows=rows)
         file = tables.write(root, work.path, work.fingerprint, completed(function, io), io.footer)
     except DamagedTableError as damage:
         return Outcome(work.task.name, 0.0, damaged=damage.path)
     except TamisError as error:
         return Outcome(work.task.name, 0.0, error=error)
+    except MemoryError:
+        return Outcome(work.task.name, 0.0, died=True)
     seconds = time.perf_counter() - started
     return Outcome(work.task.name, seconds, file, spent=meter.spent(file))
 
@@ -80,11 +99,14 @@ class _Worker:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """A batch of pickled works -> a batch of pickled outcomes."""
-        outcomes = [
-            perform(self._function, self._root, pickle.loads(raw))  # noqa: S301 - from our own driver
-            for raw in batch["work"]
-        ]
+        outcomes = [self._perform(pickle.loads(raw)) for raw in batch["work"]]  # noqa: S301 - from our own driver
         return {"outcome": np.array([pickle.dumps(outcome) for outcome in outcomes], dtype=object)}
+
+    def _perform(self, work: Work) -> Outcome:
+        try:
+            return perform(self._function, self._root, work)
+        except Exception:  # noqa: BLE001 - Ray goes on without a block that fails: it must not be the one to see it
+            return Outcome(work.task.name, 0.0, bug=traceback.format_exc())
 
 
 class Engine:
@@ -96,9 +118,34 @@ class Engine:
         self._metrics: Metrics | None = None
 
     def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
-        """Have the tasks done; outcomes come as they finish, in no order."""
+        """Have the tasks done; outcomes come as they finish, in no order.
+
+        Tasks whose worker dies are begun again when the others are through, in fresh workers on the nodes that are
+        then there, each with a worker to itself: no task is blamed for another.
+
+        Raises:
+            BugError: a task failed in a way that is not foreseen.
+        """
         self._start()
+        left = {work.task.name: work for work in works}
+        for attempt in range(phase.resources.tries):
+            for outcome in self._pass(phase, list(left.values()), again=attempt > 0):
+                if outcome.bug:
+                    raise BugError(f"{left[outcome.name].path}:\n{outcome.bug}")
+                if outcome.died:  # of a lack of memory, and lived to say so
+                    continue
+                del left[outcome.name]
+                if self._metrics and outcome.file:
+                    self._metrics.count(outcome.file, outcome.seconds)
+                yield outcome
+            if not left:
+                return
+        yield from [Outcome(name, 0.0, died=True) for name in left]
+
+    def _pass(self, phase: Phase, works: Sequence[Work], again: bool) -> Iterator[Outcome]:
+        """Every task once. What is lost with its worker does not come."""
         import ray.data
+        from ray import exceptions
 
         claims: dict[str, Any] = {
             "batch_size": 1,
@@ -113,19 +160,29 @@ class Engine:
             done = rows.map_batches(
                 _Worker,
                 fn_constructor_args=(phase.function, self._root),
-                compute=ray.data.ActorPoolStrategy(**self._pool(phase.resources, len(works))),
+                compute=ray.data.ActorPoolStrategy(
+                    **self._pool(phase.resources, len(works)),
+                    max_tasks_in_flight_per_actor=1 if again else None,
+                ),
+                # A restarted worker may wait for a node that never comes: its task must not wait with it.
+                max_task_retries=0,
                 **claims,
             )
         else:
             # The bound method of an object: Ray Data would take the object itself for an actor class.
             done = rows.map_batches(
-                cast(Any, _Worker(phase.function, self._root).__call__), **claims
+                cast(Any, _Worker(phase.function, self._root).__call__), max_retries=0, **claims
             )
-        for row in done.iter_rows():
-            outcome = pickle.loads(row["outcome"])  # noqa: S301 - from our own workers
-            if self._metrics and outcome.file:
-                self._metrics.count(outcome.file, outcome.seconds)
-            yield outcome
+        try:
+            for row in done.iter_rows():
+                yield pickle.loads(row["outcome"])  # noqa: S301 - from our own workers
+        except (
+            exceptions.ObjectLostError,
+            exceptions.OutOfMemoryError,
+            exceptions.RayActorError,
+            exceptions.WorkerCrashedError,
+        ):
+            return  # outcomes went down with their node: those tasks are found missing
 
     def _pool(self, resources: Resources, works: int) -> dict[str, Any]:
         """How many workers: what fits now; on a cluster it may grow to what fits later."""
@@ -144,7 +201,7 @@ class Engine:
         import ray.data
 
         for name in ("ray", "ray.data"):  # observers show what happens; Ray's own notices are noise
-            logging.getLogger(name).setLevel(logging.ERROR)
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         shared: dict[str, Any] = {
             "log_to_driver": False,
             "logging_level": logging.ERROR,
@@ -164,6 +221,7 @@ class Engine:
             )  # Ray's own handler would pass the command line by
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
+        context.max_errored_blocks = -1  # a block is a task, and a task that is missing is noticed
         context.execution_options.preserve_order = False
         self._started = True
 
@@ -201,7 +259,7 @@ def _begin(machine: Machine, options: dict[str, Any]) -> None:
                 num_cpus=machine.cpus,
                 object_store_memory=machine.object_store,
                 include_dashboard=False,
-                _system_config=KEEP_WORKERS,
+                _system_config=SYSTEM,
                 **options,
             )
     except Exception as error:  # of no narrower class, where the node does not come up in time

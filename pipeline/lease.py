@@ -43,6 +43,7 @@ class Lease:
     def __enter__(self) -> Lease:
         if not storage.create(self._path, self._text()):
             self._take_over()
+        storage.clear_partial(self._root)
         self._thread.start()
         return self
 

@@ -27,6 +27,12 @@ from pipeline.inputs import InputFile
 from pipeline.tables import Slice, TableFile
 from schemas.job import Job
 
+SPAN = "span"
+"""In a task's places: the rows to try, see ``TaskIo.span``."""
+
+CULPRITS = "culprits"
+"""In a task's places, and then in its file's notes: the rows that end their worker."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -71,6 +77,7 @@ class Resources:
     memory: int | None = None  # bytes
     pool: bool = False  # an actor pool: workers that keep a model or centroids between tasks
     workers: int | None = None  # of the pool; as many as fit by default
+    tries: int = 2  # how often a task is begun whose worker dies
 
 
 class TaskIo:
@@ -110,6 +117,17 @@ class TaskIo:
         """Let ``alive`` say ``rows``: what of a part is still to be computed."""
         self._only = rows
 
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """The rows (from, to) that alone are to be opened, where this is a probe and its result thrown away."""
+        span = self.task.places.get(SPAN)
+        return (span[0], span[1]) if span is not None else None
+
+    @property
+    def culprits(self) -> npt.NDArray[np.int64]:
+        """The rows that must not be opened: whoever did has died of it."""
+        return np.asarray(self.task.places.get(CULPRITS, ()), dtype=np.int64)
+
     def count(self, **counts: int) -> None:
         """Add to the counts that the part file carries in its footer."""
         self.counts.update(counts)
@@ -130,7 +148,11 @@ class TaskIo:
         """A file of the result: it stands whole or not at all, and its bytes and sha256 are noted for the manifest."""
         with storage.write_atomic(storage.join(self.root, path)) as raw:
             out = Digesting(raw, hashlib.sha256())
-            yield out
+            try:
+                yield out
+            except BaseException:
+                out.abandon()
+                raise
         self._outputs[path] = {"path": path, "bytes": out.written, "sha256": out.hexdigest()}
 
     def receipt(self, path: str, rows: int) -> pa.Table:
@@ -158,6 +180,9 @@ class Phase:
     args: Mapping[str, Any] = field(default_factory=dict)
     resources: Resources = Resources()
     per_row: bool = False  # a row's values depend on that row alone: see pipeline.reuse
+    by_sample: bool = (
+        False  # opens one sample after another, and can leave some out: see pipeline.isolate
+    )
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,18 @@ over, and only what is missing is computed. The file comes out as if all had bee
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline import storage, tables
-from pipeline.phases import Function, TaskIo
+from pipeline.phases import CULPRITS, Function, TaskIo
 from pipeline.tables import Slice, TableFile
 from schemas.errors import StateError
+from schemas.ledger import Reason
 
 KEY = "rows_key"
 """In a file's notes: the fingerprint of its values, whichever rows it has."""
@@ -69,15 +72,41 @@ def completed(function: Function, io: TaskIo) -> Iterator[pa.Table]:
         missing = alive
     if len(missing) and io.task.places.get(FROZEN):
         raise NotScoredError(len(missing))
-    if stored is None or record is None:
+    if io.span is not None:
+        io.restrict(missing[(missing >= io.span[0]) & (missing < io.span[1])])
         yield from function(io)
-    elif not len(missing):
-        io.notes |= {name: note for name, note in record["notes"].items() if name != "counts"}
+        return
+    culprits = np.intersect1d(missing, io.culprits)
+    if stored is None and not len(culprits):
+        yield from function(io)
+    elif stored is not None and not len(missing):
+        io.notes |= {name: note for name, note in _notes(record).items() if name != "counts"}
         yield stored.combine_chunks()
     else:
-        io.restrict(missing)
-        both = pa.concat_tables([stored, *function(io)])
-        yield both.take(
-            pa.array(np.argsort(both["row"].to_numpy(), kind="stable"))
+        io.restrict(np.setdiff1d(missing, culprits, assume_unique=True))
+        made = [*([] if stored is None else [stored]), *function(io)]
+        every = pa.concat_tables([*made, _killed(culprits, made[-1].schema)])
+        yield every.take(
+            pa.array(np.argsort(every["row"].to_numpy(), kind="stable"))
         ).combine_chunks()
+    culprits = np.union1d(culprits, np.intersect1d(alive, _notes(record).get(CULPRITS, [])))
+    if len(culprits):
+        io.notes[CULPRITS] = [int(row) for row in culprits]
+    else:
+        io.notes.pop(CULPRITS, None)
     io.notes[KEY] = io.task.places[KEY]
+
+
+def _notes(record: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What is noted in a stored file; nothing where there is none."""
+    return record["notes"] if record is not None else {}
+
+
+def _killed(rows: npt.NDArray[np.int64], schema: pa.Schema) -> pa.Table:
+    """Rows without values, for a reason that stands in the column ``reason`` if there is one."""
+    given = {
+        "row": pa.array(rows.astype(np.uint32)),
+        "reason": pa.array([str(Reason.KILLED_ITS_WORKER)] * len(rows), pa.string()),
+    }
+    columns = [given.get(field.name, pa.nulls(len(rows), field.type)) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema.remove_metadata())

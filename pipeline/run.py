@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
-from pipeline import reuse, storage
+from pipeline import isolate, reuse, storage
 from pipeline.engine import Engine, Outcome, Work
 from pipeline.inputs import InputFile
+from pipeline.isolate import Executor
 from pipeline.lease import Lease
 from pipeline.manifest import write_manifest
 from pipeline.phases import Context, Done, Part, Phase, Step, Task, fingerprint
@@ -17,6 +19,7 @@ from pipeline.plan import Plan
 from pipeline.resume import PhaseFiles
 from pipeline.state import State, keep_job
 from pipeline.tables import Slice
+from pipeline.watchdog import Watchdog
 from schemas.errors import StateError
 from schemas.events import Event, Notice, Observer, PhaseEnded, PhaseStarted, StepEnded, TaskDone
 from schemas.job import Claim, Job
@@ -27,16 +30,6 @@ VERDICT = "verdict"
 
 DAMAGE_LIMIT = 100
 """Damaged tables that are made again before the disk is taken to be at fault."""
-
-
-class Executor(Protocol):
-    """Has tasks done: Ray, or this process."""
-
-    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
-        """Outcomes as they come."""
-
-    def stop(self) -> None:
-        """Let go of what was started."""
 
 
 class AgainError(Exception):
@@ -91,6 +84,7 @@ class Run(Context):
         self._accounts: list[Account] = []
         self._ranges: list[list[Part]] = []
         self._range_of: dict[int, tuple[int, int]] = {}
+        self._emitting = threading.Lock()
         self.tasks_run = 0
 
     # What steps see.
@@ -260,7 +254,7 @@ class Run(Context):
             )
             rows_of = {work.task.name: work.task.rows for work in todo}
             lacking = 0
-            for outcome in self._executor.run(phase, todo):
+            for outcome in self._outcomes(step, phase, todo):
                 if isinstance(outcome.error, reuse.NotScoredError):
                     lacking += outcome.error.count
                     continue
@@ -292,6 +286,27 @@ class Run(Context):
         if todo:
             self._emit(PhaseEnded(step.name, phase.name, time.perf_counter() - started))
 
+    def _outcomes(self, step: Step, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+        """As they come; what is waited for in vain is named."""
+        waited = {work.task.name: None for work in works}
+
+        def bark(seconds: float) -> None:
+            names = list(waited)
+            more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+            self._tell(
+                f"{step.name} {phase.name}: no task has ended for {seconds:,.0f} s; "
+                f"waiting for {', '.join(names[:3])}{more}"
+            )
+
+        with Watchdog(self.job.resources.stuck_after, bark) as watchdog:
+            for outcome in isolate.outcomes(self._executor, phase, works, self._tell):
+                watchdog.feed()
+                del waited[outcome.name]
+                yield outcome
+
+    def _tell(self, text: str) -> None:
+        self._emit(Notice(text))
+
     def _with_stored(self, step: Step, phase: Phase, work: Work) -> Work:
         """The work, with the file whose rows it may take over."""
         key = fingerprint(step, phase, work.task, but="drops")
@@ -318,8 +333,9 @@ class Run(Context):
         return outcome.file
 
     def _emit(self, event: Event) -> None:
-        for observer in self._observers:
-            observer(event)
+        with self._emitting:  # the watchdog has a thread of its own
+            for observer in self._observers:
+                observer(event)
 
 
 def _with_claims(phase: Phase, claim: Claim | None) -> Phase:

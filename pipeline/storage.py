@@ -22,7 +22,7 @@ import fsspec
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline import counting, objects
+from pipeline import counting, local, objects
 from schemas.errors import InputError
 
 MERGE_GAP = 256 << 10
@@ -295,59 +295,26 @@ def read_ranges(path: str, ranges: Sequence[Range], merge_gap: int = MERGE_GAP) 
 def write_atomic(path: str) -> Iterator[BinaryIO]:
     """A binary file that stands at ``path`` once the block has ended well, and not otherwise.
 
-    Local: a hidden neighbour, flushed, synced and renamed; its name is fixed, so what a killed
-    writer left is overwritten by the next. Elsewhere: the object is there when its upload is
-    complete.
+    Local: a hidden neighbour, flushed, synced and renamed. Elsewhere: the object is there when its
+    upload is complete.
+
+    Raises:
+        StorageError: the store refuses it, or the disk has no room.
     """
     fs, inner = filesystem(path)
     if isinstance(fs, LocalFileSystem):
-        with _write_local(inner) as file:
+        with local.written(inner) as file:
             yield file
         return
     with objects.upload(fs, inner, redact(path)) as file:
         yield file
 
 
-@contextmanager
-def _write_local(path: str) -> Iterator[BinaryIO]:
-    folder, name = os.path.split(path)
-    os.makedirs(folder, exist_ok=True)
-    partial = os.path.join(folder, f".{name}.partial")
-    try:
-        with open(partial, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        if os.path.exists(partial):
-            os.unlink(partial)
-        raise
-    _sync_directory(folder)
-
-
 def clear_partial(path: str) -> None:
     """Remove what killed writers have left in a directory; nobody may be writing there now."""
     fs, inner = filesystem(path)
-    if not isinstance(fs, LocalFileSystem) or not os.path.isdir(inner):
-        return
-    for name in os.listdir(inner):
-        if name.startswith(".") and name.endswith(".partial"):
-            os.unlink(os.path.join(inner, name))
-
-
-def _sync_directory(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in {
-            errno.EINVAL,
-            errno.ENOTSUP,
-        }:  # some network file systems have no such call
-            raise
-    finally:
-        os.close(descriptor)
+    if isinstance(fs, LocalFileSystem):
+        local.clear_partial(inner)
 
 
 def write_bytes(path: str, data: bytes) -> None:
@@ -380,12 +347,5 @@ def create(path: str, data: bytes) -> bool:
     """Put ``data`` at ``path`` if nothing stands there; False where something does. Of two at once one succeeds."""
     fs, inner = filesystem(path)
     if isinstance(fs, LocalFileSystem):
-        os.makedirs(os.path.dirname(inner), exist_ok=True)
-        try:
-            descriptor = os.open(inner, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        except FileExistsError:
-            return False
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        return True
+        return local.create(inner, data)
     return objects.create(fs, inner, redact(path), data)

@@ -27,5 +27,9 @@ class StorageError(TamisError):
     """A store refuses, or does not answer after all retries. Nothing was changed: the same command resumes."""
 
 
+class WorkerError(TamisError):
+    """A task ends its worker process every time, and no single sample is to blame: too little memory, or a crash."""
+
+
 class ClusterError(TamisError):
     """A Ray cluster cannot be reached, or is not what the job needs. Nothing was sent to it."""

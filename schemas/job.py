@@ -110,6 +110,11 @@ class Resources(Model):
     object_store: int = Field(
         256 << 20, ge=78_643_200, description="bytes of Ray's object store on this machine"
     )
+    stuck_after: float = Field(
+        600,
+        gt=0,
+        description="seconds without a finished task after which those at work are named; none is ended",
+    )
     steps: dict[Name, Claim] | None = Field(
         None, description="claims of single steps, by their names: `{embed: {gpus: 0.5}}`"
     )

@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from jobs import show
+from pipeline import delta
 from pipeline.audit import sql as asking
 from pipeline.audit.finished import FinishedRun, open_run
 from pipeline.audit.funnel import (
@@ -58,8 +59,10 @@ def audit_run(
 
 def _show_funnel(run: FinishedRun, json: bool) -> None:
     counted = funnel(run)
+    changed = delta.counts(run.root)
     if json:
-        typer.echo(show.as_json({"run": run.root, **counted.to_json()}))
+        more = {"delta": changed} if changed else {}
+        typer.echo(show.as_json({"run": run.root, **counted.to_json(), **more}))
         return
     out = show.console()
     show.put(out, funnel_table(run, reasons=False))
@@ -67,6 +70,11 @@ def _show_funnel(run: FinishedRun, json: bool) -> None:
         f"{show.count(counted.rows_in)} in = {show.count(counted.kept)} kept "
         f"+ {show.count(counted.dropped)} dropped"
     )
+    if changed:
+        out.print(
+            f"against the subset before: {show.count(changed[delta.ADDED])} added, "
+            f"{show.count(changed[delta.MOVED_OUT])} moved out ({delta.FILE})"
+        )
     if not counted.dropped:
         return
     with asking.connect(run, tables=False) as connection:

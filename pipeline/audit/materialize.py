@@ -14,8 +14,9 @@ from pipeline import storage
 from pipeline.audit.finished import FinishedRun
 from pipeline.audit.frozen import job_of
 from pipeline.inputs import input_files
+from pipeline.isolate import Executor
 from pipeline.plan import Plan, build, check_chain
-from pipeline.run import Executor, Result
+from pipeline.run import Result
 from pipeline.run import run as carry_out
 from pipeline.state import FILE, State
 from pipeline.steps.embed import Embed

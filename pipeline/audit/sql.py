@@ -1,4 +1,5 @@
-"""The run's ledger and tables as DuckDB views: ``ledger``, and ``"step"."phase"`` for every table below ``tables/``.
+"""The run's ledger and tables as DuckDB views: ``ledger``, ``"step"."phase"`` for every table below ``tables/``, and
+``delta`` where the subset has changed.
 
 Tables that speak of samples get a column ``sid``, which joins them with each other and with the ledger.
 """
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import storage
+from pipeline import delta, storage
 from pipeline.audit.finished import FinishedRun
 from schemas.errors import InputError
 
@@ -44,6 +45,9 @@ def connect(run: FinishedRun, tables: bool = True) -> duckdb.DuckDBPyConnection:
     paths = [storage.join(run.root, path) for path in run.outputs("ledger")]
     if paths:
         connection.execute(f"CREATE VIEW ledger AS SELECT * FROM {reading(paths)}")
+    if storage.exists(storage.join(run.root, delta.FILE)):
+        changes = reading([storage.join(run.root, delta.FILE)])
+        connection.execute(f"CREATE VIEW delta AS SELECT * FROM {changes}")
     if tables:
         for step in storage.folders_in(storage.join(run.root, "tables")):
             if step != "ledger":  # its tables are receipts for what the view `ledger` shows

@@ -72,18 +72,18 @@ def _tar_rows(source: Source, options: IngestOptions, totals: FileTotals) -> Ite
         raise InputError(f"cannot read `{storage.redact(source.path)}`: {error.strerror}") from None
     with stream:
         walker = Walker(stream, options.max_member_bytes)
-        for item in group(walker):
+        for number, item in enumerate(group(walker)):
             if isinstance(item, Damage):
                 yield damage_row(source, item)
             else:
-                yield sample_row(source, item, options)
+                yield sample_row(source, item, number, options)
         totals.size = walker.size
         totals.sha256 = walker.window.sha256()
 
 
-def sample_row(source: Source, sample: Group, options: IngestOptions) -> Row:
-    """The row of one key of a tar. Of several faults the first of these counts: the archive's, a
-    repeated key, a missing picture, the caption's, the picture's.
+def sample_row(source: Source, sample: Group, number: int, options: IngestOptions) -> Row:
+    """The row of one key of a tar, the file's row ``number``. Of several faults the first of these
+    counts: the archive's, a repeated key, a missing picture, the caption's, the picture's.
     """
     meta = sample.members.get(META_SUFFIX)
     fields, text, complaint = captions.read_json(meta, options.max_meta_bytes)
@@ -102,14 +102,14 @@ def sample_row(source: Source, sample: Group, options: IngestOptions) -> Row:
         "message": complaint or None,
     }
     caption = captions.read_caption(sample.members, fields, options)
-    return row | _picture(sample, options) | caption | _layout_fault(sample)
+    return row | _picture(sample, number, options) | caption | _layout_fault(sample)
 
 
-def _picture(sample: Group, options: IngestOptions) -> Row:
+def _picture(sample: Group, number: int, options: IngestOptions) -> Row:
     if sample.image is None:
         return {}
     _, member = sample.image
-    row = picture_row(member.data, member.offset, options.max_pixels)
+    row = picture_row(member.data, member.offset, number, options)
     return row | {"image_offset": member.offset}
 
 

@@ -270,7 +270,7 @@ def _batch_rows(reader: _Reader, batch: pa.RecordBatch, first: int) -> Iterator[
         if images is None:
             yield row | _stated(*(values[i] for values in facts)) | caption
         elif images[i].is_valid:
-            yield row | _picture(images[i], reader.options) | caption
+            yield row | _picture(images[i], number, reader.options) | caption
         else:
             missing = fault(Reason.MISSING_IMAGE, "no bytes: null, or only a path", None)
             yield row | caption | missing
@@ -313,9 +313,9 @@ def _images(batch: pa.RecordBatch, columns: Columns) -> pa.Array | None:
     return pc.struct_field(column, "bytes") if columns.nested else column
 
 
-def _picture(cell: pa.Scalar, options: IngestOptions) -> Row:
+def _picture(cell: pa.Scalar, number: int, options: IngestOptions) -> Row:
     data = memoryview(cell.as_buffer())
     if len(data) > options.max_member_bytes:
         message = f"{len(data)} bytes: the limit is {options.max_member_bytes} (max_member_bytes)"
         return fault(Reason.MEMBER_TOO_LARGE, message, None)
-    return picture_row(data, None, options.max_pixels)
+    return picture_row(data, None, number, options)

@@ -33,6 +33,8 @@ class IngestOptions:
         max_meta_bytes: of a json member; a larger one is left out.
         need: parquet: the names whose column must be there; without "image" in it, a file that has no
             pictures gives rows of metadata alone.
+        span: decode the pictures of these rows of the file alone (from, to): see pipeline.isolate.
+        culprits: rows of the file whose pictures end the process that decodes them.
     """
 
     part_samples: int = 10_000
@@ -41,6 +43,16 @@ class IngestOptions:
     max_caption_bytes: int = 64 << 10
     max_meta_bytes: int = 1 << 20
     need: tuple[str, ...] = ("text",)
+    span: tuple[int, int] | None = None
+    culprits: frozenset[int] = frozenset()
+
+    def why_closed(self, number: int) -> str | None:
+        """Why the picture of the file's row ``number`` must not be decoded, if so."""
+        if self.span is not None and not self.span[0] <= number < self.span[1]:
+            return "not opened"
+        if number in self.culprits:
+            return "decoding the picture ends the worker process"
+        return None
 
 
 @dataclass(slots=True)
@@ -82,11 +94,16 @@ def damage_row(source: Source, damage: Damage) -> Row:
     return {"uid": uid, "key": key} | fault(damage.reason, damage.message, damage.offset)
 
 
-def picture_row(data: bytes | memoryview, offset: int | None, max_pixels: int) -> Row:
-    """The columns of a picture: what it is, or why it cannot be used."""
+def picture_row(
+    data: bytes | memoryview, offset: int | None, number: int, options: IngestOptions
+) -> Row:
+    """The columns of the picture of a file's row ``number``: what it is, or why it cannot be used."""
     row: Row = {"image_size": len(data), "sha256": hashlib.sha256(data).digest()}
+    closed = options.why_closed(number)
+    if closed:
+        return row | fault(Reason.KILLED_ITS_WORKER, closed, offset)
     try:
-        found = inspect(data, max_pixels)
+        found = inspect(data, options.max_pixels)
     except ImageDamage as damage:
         return row | fault(damage.reason, damage.message, offset)
     return row | {

@@ -95,6 +95,7 @@ class Embed(Step):
             args,
             resources,
             per_row=True,
+            by_sample=True,
         )
         tasks = [
             part_task(part, {"vectors": [context.at(self.name, "vectors", part)]})

@@ -44,7 +44,8 @@ class Ingest(Step):
             )
             for number, file in enumerate(context.inputs)
         ]
-        yield Phase("files", walk, tasks, {**limits, "part_samples": self.job.part_samples})
+        args = {**limits, "part_samples": self.job.part_samples}
+        yield Phase("files", walk, tasks, args, by_sample=True)
         parts = [
             part_task(part, {"ingest": [context.ingest(part)]}, part=part.number)
             for part in context.parts
@@ -67,7 +68,13 @@ def walk(io: TaskIo) -> Iterator[pa.Table]:
     source = Source(
         args["entry"], args["relative"], io.task.places["path"], args["kind"], args["size"]
     )
-    options = IngestOptions(args["part_samples"], args["max_pixels"], args["max_member_bytes"])
+    options = IngestOptions(
+        args["part_samples"],
+        args["max_pixels"],
+        args["max_member_bytes"],
+        span=io.span,
+        culprits=frozenset(io.culprits.tolist()),
+    )
     file = ingest_file(source, options)
     empty = True
     for table in file:

@@ -21,19 +21,20 @@ from pipeline.formats import columns, fetch
 from pipeline.formats.images import ImageDamage, to_rgb
 from pipeline.formats.sources import Source as File
 from pipeline.inputs import InputFile
-from pipeline.phases import Context, Part, Phase, Resources, Step, Task, TaskIo
+from pipeline.phases import CULPRITS, Context, Part, Phase, Resources, Step, Task, TaskIo
 from pipeline.signals import SIGNALS, PixelSignal, SizeSignal, Source, TextSignal
 from pipeline.steps.cluster import vectors
-from pipeline.steps.common import alive_rows, embedding_named
+from pipeline.steps.common import alive_rows, drops, embedding_named, part_task
 from schemas.errors import InputError, ModelError
 from schemas.job import Job
+from schemas.ledger import Reason
 from schemas.steps import Signals as Config
 
 Values = dict[str, pa.Array]
 
 
 class Signals(Step):
-    """One phase, ``values``: a table for each part."""
+    """``values``: a table for each part. Only where a sample ended the process that computed them, a ``verdict``."""
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name = config, config.name
@@ -67,7 +68,15 @@ class Signals(Step):
         types = {name: str(kind) for name, kind in found.types.items()}
         sources = [source for entry in found.of.values() for source in entry.values()]
         model = any(source.signal is not None and source.signal.packages for source in sources)
-        yield Phase("values", values, tasks, {"types": types}, Resources(pool=model), per_row=True)
+        claims = Resources(pool=model)
+        yield Phase("values", values, tasks, {"types": types}, claims, per_row=True, by_sample=True)
+        made = context.done(self.name, "values")
+        if any(CULPRITS in file.notes for file in made.files.values()):
+            killed = [
+                part_task(part, {}, rows=made[part.name].notes.get(CULPRITS, []))
+                for part in context.parts
+            ]
+            yield Phase("verdict", decide, killed)
 
     def _task(
         self, context: Context, part: Part, of: Mapping[str, Source], heads: Mapping[str, str]
@@ -120,6 +129,11 @@ def values(io: TaskIo) -> Iterator[pa.Table]:
         for name, kind in sorted(io.args["types"].items())
     }
     yield pa.table({"row": rows.astype(np.uint32), **arrays})
+
+
+def decide(io: TaskIo) -> Iterator[pa.Table]:
+    """The samples of one part that nobody could open and live."""
+    yield drops(io, np.asarray(io.args["rows"], dtype=np.int64), str(Reason.KILLED_ITS_WORKER))
 
 
 def _computed(io: TaskIo, kind: type[Any]) -> list[str]:

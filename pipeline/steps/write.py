@@ -10,8 +10,10 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline import delta, storage
 from pipeline.formats import fetch, shards, subset
 from pipeline.formats.sources import Source
 from pipeline.phases import Context, Part, Phase, Step, Task, TaskIo
@@ -20,6 +22,8 @@ from pipeline.steps.exchange import bucket_of, buckets_for, split
 from pipeline.tables import Slice
 from schemas.job import Job
 from schemas.steps import Write as Config
+
+SUBSET = "subset.npy"
 
 SUBSET_BUCKET = 50_000_000
 """Uids that are sorted at once."""
@@ -107,12 +111,17 @@ def kept(io: TaskIo) -> Iterator[pa.Table]:
 
 
 def write_subset(io: TaskIo) -> Iterator[pa.Table]:
-    """``subset.npy``: the kept uids, sorted, as DataComp's tools read them."""
+    """``subset.npy``: the kept uids, sorted, as DataComp's tools read them; and what changes in it."""
     roles = sorted(io.task.inputs)
     total = sum(piece.rows for role in roles for piece in io.task.inputs[role])
-    with io.output("subset.npy") as out:
-        subset.write(out, total, (uid_words(io.read(role, ["uid"])["uid"]) for role in roles))
-    yield io.receipt("subset.npy", total)
+    delta.note(io.root, storage.join(io.root, SUBSET), _uids(io, roles))
+    with io.output(SUBSET) as out:
+        subset.write(out, total, _uids(io, roles))
+    yield io.receipt(SUBSET, total)
+
+
+def _uids(io: TaskIo, roles: Sequence[str]) -> Iterator[npt.NDArray[np.uint64]]:
+    return (uid_words(io.read(role, ["uid"])["uid"]) for role in roles)
 
 
 def write_shard(io: TaskIo) -> Iterator[pa.Table]:
