@@ -169,6 +169,53 @@ def whatif(
 
 
 @app.command()
+def evaluate(  # noqa: PLR0913, PLR0917 - one argument an option
+    run: RUN,
+    holdout: Annotated[
+        str,
+        typer.Option(
+            metavar="SHARE|PATH",
+            help="Measure on this share of the run's pairs, drawn anew for every seed; or on another finished "
+            "run, or on input files, which are embedded first.",
+        ),
+    ] = "0.2",
+    against: Annotated[
+        str,
+        typer.Option(
+            metavar="SELECTORS",
+            help="What density is compared with; also density-hard, density-random, density-easy.",
+        ),
+    ] = "random,deduplicated,score,prototypes,coverage,full,run",
+    budgets: Annotated[
+        str, typer.Option(metavar="SHARES", help="Sizes of the subsets, as shares of the pool.")
+    ] = "0.1,0.2,0.3,0.4,0.5,0.6",
+    seeds: Annotated[
+        int, typer.Option(metavar="N", help="Repetitions, each with draws of its own.")
+    ] = 5,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="The ledger's column of class names (a column of the input, named in `signals`): zero-shot too.",
+        ),
+    ] = None,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Steps that every subset is trained for.")
+    ] = 200,
+    cpus: CPUS = None,
+    json: JSON = False,
+) -> None:
+    """Train small heads on what selectors choose, at equal compute, and measure on pairs that none has seen."""
+    from jobs.commands.evaluate import evaluate_run, processors, shares
+    from pipeline.evaluate.evaluate import Request
+
+    names = [name.strip() for name in against.split(",") if name.strip()]
+    threads = cpus or processors()
+    request = Request(holdout, names, shares(budgets), seeds, classes, steps, threads)
+    evaluate_run(run, request, json)
+
+
+@app.command()
 def report(
     run: RUN,
     output: Annotated[

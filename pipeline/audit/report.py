@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import storage
-from pipeline.audit import report_samples, sql
+from pipeline.audit import report_evaluation, report_samples, sql
 from pipeline.audit import report_sections as sections
 from pipeline.audit.finished import FinishedRun
 from pipeline.audit.funnel import funnel
@@ -69,6 +69,7 @@ def _body(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> str:
     shown = [("funnel", "Funnel", sections.funnel_section(run))]
     if run.manifest.rows_in:
         shown += [
+            ("evaluation", "Evaluation", report_evaluation.evaluation_section(run)),
             ("reasons", "Reasons", sections.reasons_section(run, connection)),
             ("signals", "Signals", sections.signals_section(run, connection)),
             ("concepts", "Concepts", report_samples.concepts_section(run, connection, album)),

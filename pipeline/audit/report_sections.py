@@ -109,8 +109,8 @@ def _values(connection: duckdb.DuckDBPyConnection, name: str) -> str:
     """A signal that is no number: its most frequent values."""
     quoted = '"' + name.replace('"', '""') + '"'
     found = connection.execute(
-        f"SELECT {quoted}::VARCHAR AS value, count_if(kept), count(*) AS n FROM ledger "
-        f"WHERE {quoted} IS NOT NULL GROUP BY value ORDER BY n DESC, value LIMIT {VALUES}"
+        f"SELECT {quoted}::VARCHAR, count_if(kept), count(*) AS n FROM ledger "  # it has a column `value`
+        f"WHERE {quoted} IS NOT NULL GROUP BY 1 ORDER BY n DESC, 1 LIMIT {VALUES}"
     ).fetchall()
     if not found:
         return ""

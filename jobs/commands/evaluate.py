@@ -1,0 +1,127 @@
+"""``tamis evaluate``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from jobs import show
+from pipeline import storage
+from pipeline.audit.finished import open_run
+from pipeline.evaluate.evaluate import FILE, Request, evaluate
+from pipeline.evaluate.verdict import chance, compared, significant, verdict
+from schemas.errors import JobError
+from schemas.evaluation import METRICS, Evaluation, Figure, Point
+
+
+def evaluate_run(path: str, request: Request, json: bool) -> None:
+    """Compare, write ``evaluation.json`` into the run, and show the table.
+
+    Raises:
+        TamisError: the run or an option does not fit.
+    """
+    run = open_run(path)
+    with _progress() as done:
+        found = evaluate(run, request, done)
+    storage.write_bytes(storage.join(run.root, FILE), found.to_json())
+    if json:
+        typer.echo(show.as_json(found.model_dump()))
+        return
+    out = show.console()
+    for line in _splits(found):
+        out.print(line)
+    show.put(out, _table(found))
+    for name in compared(found):
+        out.print(verdict(found, name))
+    out.print(chance(found))
+    for note in found.notes:
+        out.print(f"note: {show.plain(note)}")
+    out.print(f"{storage.join(run.root, FILE)}; `tamis report` draws it")
+
+
+def shares(text: str) -> list[float]:
+    """``0.1,0.2`` as numbers.
+
+    Raises:
+        JobError: something between the commas is none.
+    """
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise JobError(f"--budgets {text}: shares with commas between them: 0.1,0.2,0.4") from None
+
+
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on standard error, where that is a terminal."""
+    err = show.console(stderr=True)
+    if not err.is_terminal:
+        yield None
+        return
+    columns = (
+        TextColumn("training heads"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("")
+        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+def _splits(found: Evaluation) -> Iterator[str]:
+    """Who is held out, in numbers that add up; over the seeds where they differ."""
+
+    def over(field: str) -> str:
+        counts = [getattr(split, field) for split in found.splits]
+        least, most = min(counts), max(counts)
+        return show.count(least) if least == most else f"{show.count(least)} to {show.count(most)}"
+
+    yield (
+        f"{over('pairs')} embedded pairs = {over('tested')} to measure on + {over('relatives')} that share a picture, "
+        f"near-duplicate or caption with those + {over('alike')} whose picture's embedding is all but theirs + "
+        f"{over('pool')} to train on, {over('candidates')} of them left by the run's filters and duplicate steps"
+    )
+    asked = found.training
+    yield (
+        f"each subset: {asked.steps:,} steps of {asked.batch:,} pairs, two heads of {asked.width} dimensions, "
+        f"{len(found.splits)} seeds, each with a holdout of its own unless one was given"
+    )
+
+
+def _table(found: Evaluation) -> Table:
+    metrics = [name for name in METRICS if name in found.points[0].figures]
+    columns = [("selector", "left"), ("budget", "right"), ("pairs", "right")]
+    columns += [(METRICS[name], "right") for name in metrics]
+    columns += [("R@10 - random", "right"), ("p", "right"), ("", "left")]
+    rows = [_row(point, metrics) for selector in found.selectors for point in found.line(selector)]
+    return show.table(columns, rows)
+
+
+def _row(point: Point, metrics: list[str]) -> list[str]:
+    against = point.headline.against_random
+    mean = round(sum(point.pairs) / len(point.pairs))
+    row = [point.selector, f"{100 * point.budget:.3g}%", show.count(mean)]
+    row += [_said(name, point.figures[name]) for name in metrics]
+    if against is None:
+        return [*row, "", "", ""]
+    better = against.difference > 0
+    said = ("better" if better else "worse") if significant(point) else ""
+    p = "" if against.p is None else f"{against.p:.3f}"
+    return [*row, f"{against.difference:+.3f}", p, said]
+
+
+def _said(metric: str, figure: Figure) -> str:
+    if metric == "median_rank":
+        return f"{figure.mean:.1f} ± {figure.spread:.1f}"
+    return f"{figure.mean:.3f} ± {figure.spread:.3f}"

@@ -1,0 +1,179 @@
+"""The selectors that are compared, each a function from a pool to a subset: the steps' own maths and settings.
+
+``random`` and ``full`` see the whole pool; all others choose among its *candidates*, what the run's filters and
+duplicate steps left. ``deduplicated`` is a random choice of those: what is gained before anything is selected.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline import storage, tables
+from pipeline.algorithms import coverage, density, kmeans, order, prototypes, random_choice, ranks
+from pipeline.algorithms import score as scoring
+from pipeline.audit.finished import FinishedRun
+from pipeline.evaluate.pairs import Pairs, concepts_of, embedding_of
+from pipeline.steps.cluster import centroid_rows
+from pipeline.tables import Slice, TableFile
+from schemas.evaluation import FULL, OWN, RANDOM
+from schemas.selection import Coverage, Density, Prototypes, Score
+
+Mask = npt.NDArray[np.bool_]
+Which = Literal["hard", "easy", "random"]
+
+
+class UnavailableError(Exception):
+    """A selector cannot make this choice; the message says why."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the run's own steps choose; of kinds that it has not, the defaults over its similarity signal."""
+
+    density: Density
+    prototypes: Prototypes
+    coverage: Coverage
+    score: Score
+    seed: int
+
+    @classmethod
+    def of(cls, run: FinishedRun) -> Settings:
+        """From the job of a finished run."""
+        similarity = run.made_by(embedding_of(run).name, "signal")[0]
+        chosen = cls(
+            Density(keep=1.0),
+            Prototypes(keep=1.0),
+            Coverage(score=similarity, hard="low", keep=1.0),
+            Score(signal=similarity, keep=1.0),
+            run.manifest.job["seed"],
+        )
+        for step in reversed(run.steps):  # of two of a kind the first counts
+            if isinstance(step, Density):
+                chosen = replace(chosen, density=step)
+            elif isinstance(step, Prototypes):
+                chosen = replace(chosen, prototypes=step)
+            elif isinstance(step, Coverage):
+                chosen = replace(chosen, coverage=step)
+            elif isinstance(step, Score):
+                chosen = replace(chosen, score=step)
+        return chosen
+
+    @property
+    def signals(self) -> list[str]:
+        """What ``Pairs.signals`` has to hold, in this order."""
+        return [self.score.signal, self.coverage.score]
+
+
+def with_concepts(
+    run: FinishedRun, pairs: Pairs, settings: Settings
+) -> tuple[Pairs, npt.NDArray[np.float32]]:
+    """The pairs with a concept each, and the centroids (K, d): the run's own, else trained on the candidates."""
+    step = concepts_of(run)
+    if step is not None:
+        path = f"tables/{step.name}/train/centroids.parquet"
+        file = TableFile(storage.join(run.root, path), "", (), (), 0)
+        return pairs, centroid_rows(tables.read(run.root, Slice(file)))
+    rows = np.flatnonzero(pairs.candidate)
+    hashes = order.hashed(pairs.uid[rows], settings.seed, "kmeans")
+    clusters = kmeans.auto_clusters(len(rows))
+    drawn = order.smallest(hashes, pairs.uid[rows], kmeans.sample_size(clusters, len(rows)))
+    iterations = settings.density.iterations
+    centroids = kmeans.train(pairs.image[rows[drawn]], clusters, iterations, settings.seed)
+    cluster, similarity = kmeans.assign(pairs.image, centroids)
+    return replace(pairs, cluster=cluster, distance=np.float32(1) - similarity), centroids
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Every selector over pools of one run."""
+
+    settings: Settings
+    centroids: npt.NDArray[np.float32]
+
+    def __call__(self, name: str, pool: Pairs, count: int, seed: int) -> npt.NDArray[np.int64]:
+        """The rows of ``pool`` that a selector takes, ascending.
+
+        Args:
+            name: one of ``NAMES``.
+            pool: what there is to train on.
+            count: how many; ``full`` and ``run`` have a size of their own.
+            seed: of random choices; the others do not depend on it.
+
+        Raises:
+            UnavailableError: the selector has fewer to choose from, or its bounds do not allow the count.
+        """
+        if name == FULL:
+            return np.arange(len(pool))
+        if name == OWN:
+            return np.flatnonzero(pool.kept)
+        there = np.arange(len(pool)) if name == RANDOM else np.flatnonzero(pool.candidate)
+        if name in VALUED:
+            there = there[np.isfinite(pool.signals[there, VALUED[name]])]
+        if count > len(there):
+            raise UnavailableError(
+                f"{count:,} of {len(pool):,} pairs are asked for, and it chooses among {len(there):,}"
+            )
+        try:
+            return there[self._mask(name, pool.take(there), count, seed)]
+        except density.InfeasibleBudget as error:
+            raise UnavailableError(str(error)) from None
+
+    def _mask(self, name: str, pool: Pairs, count: int, seed: int) -> Mask:
+        if name in DENSITY:
+            return self._density(pool, count, DENSITY[name] or self.settings.density.which)
+        if name == "prototypes":
+            clusters, floor = len(self.centroids), self.settings.prototypes.floor
+            return prototypes.select(pool.cluster, pool.distance, pool.uid, count, clusters, floor)
+        if name == "coverage":
+            return self._coverage(pool, count)
+        if name == "score":
+            return self._score(pool, count)
+        # Another epoch is independent of what `random` draws with this seed.
+        return random_choice.select(pool.uid, count, seed, epoch=0 if name == RANDOM else 1)
+
+    def _density(self, pool: Pairs, count: int, which: Which) -> Mask:
+        asked = self.settings.density
+        clusters = len(self.centroids)
+        sums, sizes = density.intra_sums(pool.cluster, np.float32(1) - pool.distance, clusters)
+        neighbours = max(1, min(asked.neighbours, clusters - 1))
+        complexity = density.complexity(self.centroids, density.intra(sums, sizes), neighbours)
+        quota = density.quotas(complexity, sizes, count, asked.temperature, asked.balance)
+        rank = ranks.ranks(pool.cluster, pool.distance, pool.uid, which, self.settings.seed)
+        chosen: Mask = rank <= quota[pool.cluster]
+        return chosen
+
+    def _score(self, pool: Pairs, count: int) -> Mask:
+        asked = self.settings.score
+        lowest = asked.best == "lowest" or (asked.keep is None and asked.min is None)
+        values = pool.signals[:, VALUED["score"]]
+        return scoring.top(-values if lowest else values, pool.uid, count)
+
+    def _coverage(self, pool: Pairs, count: int) -> Mask:
+        asked = self.settings.coverage
+        left = len(pool) - int(len(pool) * asked.beta)
+        if count > left:
+            raise UnavailableError(f"{count:,} pairs are asked for, and beta leaves {left:,}")
+        values = pool.signals[:, VALUED["coverage"]]
+        seeded = self.settings.seed
+        return coverage.select(
+            values, pool.uid, count, seeded, asked.beta, asked.hard, asked.strata
+        )
+
+
+VALUED = {"score": 0, "coverage": 1}
+"""Selectors by a signal -> its column in ``Pairs.signals``."""
+
+DENSITY: dict[str, Which | None] = {
+    "density": None,
+    "density-hard": "hard",
+    "density-random": "random",
+    "density-easy": "easy",
+}
+"""Kinds of density-based pruning, by what a concept keeps first; None: as the job says."""
+
+NAMES = (*DENSITY, RANDOM, "deduplicated", "score", "prototypes", "coverage")
+"""Selectors with a budget."""

@@ -1,0 +1,197 @@
+"""The comparison: for every seed a holdout, for every selector and budget a subset, for every subset two heads.
+
+All subsets are chosen before any is trained on, because all train with one batch size: 128 pairs, or as many as the
+smallest subset has.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from pipeline.evaluate import heads
+from pipeline.evaluate.choices import Choices, UnavailableError
+from pipeline.evaluate.heads import Scale, Sides
+from pipeline.evaluate.holdout import Holdout
+from pipeline.evaluate.pairs import Pairs
+from schemas.errors import JobError
+from schemas.evaluation import FULL, OWN, RANDOM, Against, Figure, Point, Training
+from schemas.selection import budget
+
+LEAST_PAIRS = 16
+"""A smaller subset is not trained on: a batch of it would hold hardly any wrong answers."""
+
+Ints = npt.NDArray[np.int64]
+Measured = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is compared: ``selectors`` at ``budgets`` (shares of the pool), for each of ``seeds``."""
+
+    selectors: Sequence[str]
+    budgets: Sequence[float]
+    seeds: Sequence[int]
+
+
+class Trial(NamedTuple):
+    """One subset to train on: rows of the pairs."""
+
+    selector: str
+    budget: float
+    seed: int
+    rows: Ints
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Embeddings of class names (classes, e), and the row of each pair's class, -1 where it has none."""
+
+    vectors: npt.NDArray[np.float32]
+    label: Ints
+
+
+def plan(
+    pairs: Pairs, holdouts: Sequence[Holdout], choices: Choices, asked: Asked
+) -> tuple[list[Trial], list[str]]:
+    """All subsets, and notes about those that cannot be made. ``holdouts`` are aligned with the seeds.
+
+    A point is there for all seeds or for none.
+    """
+    own = [int(pairs.kept[holdout.pool].sum()) for holdout in holdouts]
+    share = _share(own, holdouts) if OWN in asked.selectors else None
+    trials: list[Trial] = []
+    notes: list[str] = []
+    for name, at in _wanted(asked, share):
+        found: list[Trial] = []
+        try:
+            for place, (seed, holdout) in enumerate(zip(asked.seeds, holdouts, strict=True)):
+                pool = pairs.take(holdout.pool)
+                count = own[place] if at == share else budget(at, len(pool))
+                rows = holdout.pool[choices(name, pool, count, seed)]
+                if len(rows) < LEAST_PAIRS:
+                    raise UnavailableError(f"{len(rows):,} pairs, fewer than {LEAST_PAIRS}")
+                found.append(Trial(name, at, seed, rows))
+        except UnavailableError as error:
+            notes.append(f"{name} at {100 * at:.3g}% is left out: {error}")
+            continue
+        trials += found
+    if not trials:
+        raise JobError(f"--budgets: no subset can be made: {notes[0]}")
+    return trials, notes
+
+
+def _wanted(asked: Asked, share: float | None) -> list[tuple[str, float]]:
+    """(selector, budget) of every point; ``run`` is measured at its own share, beside random pairs of that number."""
+    free = [name for name in asked.selectors if name not in (FULL, OWN)]
+    wanted = [(name, at) for name in free for at in asked.budgets]
+    if share is not None:
+        wanted += [(OWN, share), (RANDOM, share)]
+    if FULL in asked.selectors:
+        wanted.append((FULL, 1.0))
+    return list(dict.fromkeys(wanted))
+
+
+def _share(own: Sequence[int], holdouts: Sequence[Holdout]) -> float:
+    """What the run itself kept of the pools, to four places."""
+    return round(sum(own) / sum(len(holdout.pool) for holdout in holdouts), 4)
+
+
+def measure(
+    pairs: Pairs,
+    holdouts: Sequence[Holdout],
+    trials: Sequence[Trial],
+    training: Training,
+    classes: Classes | None = None,
+    threads: int = 1,
+    done: Callable[[int], None] | None = None,
+) -> list[Measured]:
+    """Train on every trial and measure on its seed's holdout, in the order of the trials.
+
+    The result does not depend on ``threads``, the trials that are trained at once. ``done`` is told of progress.
+    """
+    sides = pairs.sides()
+    by_seed = {holdout.split.seed: holdout for holdout in holdouts}
+    scales = {
+        seed: (Scale.of(sides.image[held.pool]), Scale.of(sides.text[held.pool]))
+        for seed, held in by_seed.items()
+    }
+
+    def one(trial: Trial) -> Measured:
+        image, text = scales[trial.seed]
+
+        def scaled(rows: Ints) -> Sides:
+            return Sides(image(sides.image[rows]), text(sides.text[rows]))
+
+        trained = heads.train(scaled(trial.rows), training, trial.seed)
+        tested = by_seed[trial.seed].tested
+        held = scaled(tested)
+        measured = heads.retrieval(trained, held)
+        if classes is not None:
+            label = classes.label[tested]
+            told = label >= 0
+            names = text(classes.vectors)
+            measured["zero_shot"] = heads.zero_shot(trained, held.image[told], names, label[told])
+        return measured
+
+    found = []
+    with ThreadPoolExecutor(threads) as pool:
+        for measured in pool.map(one, trials):
+            found.append(measured)
+            if done is not None:
+                done(len(found))
+    return found
+
+
+def batch_of(trials: Sequence[Trial]) -> int:
+    """One batch for all subsets."""
+    return min([heads.BATCH, *(len(trial.rows) for trial in trials)])
+
+
+def points(trials: Sequence[Trial], measured: Sequence[Measured]) -> list[Point]:
+    """The trials of all seeds together, by selector and budget, each compared with random of its size."""
+    together: dict[tuple[str, float], list[tuple[Trial, Measured]]] = {}
+    for trial, figures in zip(trials, measured, strict=True):
+        together.setdefault((trial.selector, trial.budget), []).append((trial, figures))
+    made = []
+    for (selector, share), held in together.items():
+        base = together.get((RANDOM, share)) if selector != RANDOM else None
+        shown = {
+            metric: _figure(
+                [found[metric] for _, found in held],
+                [found[metric] for _, found in base] if base else None,
+            )
+            for metric in held[0][1]
+        }
+        pairs = tuple(len(trial.rows) for trial, _ in held)
+        made.append(Point(selector=selector, budget=share, pairs=pairs, figures=shown))
+    return made
+
+
+def _figure(values: list[float], base: list[float] | None) -> Figure:
+    against = None
+    if base is not None:
+        against = Against(
+            difference=statistics.fmean(values) - statistics.fmean(base), p=paired(values, base)
+        )
+    return Figure(
+        values=tuple(values),
+        mean=statistics.fmean(values),
+        spread=statistics.stdev(values) if len(values) > 1 else 0.0,
+        against_random=against,
+    )
+
+
+def paired(values: Sequence[float], base: Sequence[float]) -> float | None:
+    """The p-value of the two-sided paired t-test; None where there is nothing to test."""
+    differences = np.subtract(values, base)
+    if len(differences) < 2 or not differences.std() > 1e-12:
+        return None
+    return float(stats.ttest_rel(values, base).pvalue)

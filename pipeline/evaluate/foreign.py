@@ -1,0 +1,57 @@
+"""Pairs to measure on that are not the run's: another finished run, or input files, which are embedded beside it."""
+
+from __future__ import annotations
+
+import hashlib
+
+from pipeline import plan, storage
+from pipeline import run as running
+from pipeline.audit.finished import FinishedRun, open_run
+from pipeline.engine import Here
+from pipeline.evaluate.pairs import embedding_of
+from schemas.errors import JobError
+from schemas.job import Input, Job
+from schemas.steps import Embed
+
+FOLDER = "evaluation"
+"""Below the run directory: a run for each set of input files that was held out."""
+
+
+def open_holdout(run: FinishedRun, path: str) -> FinishedRun:
+    """The run at ``path``, embedded as ``run`` is; input files there are embedded first, in this process.
+
+    Files are embedded once: their run stays below the run directory, and the same call takes it up again.
+
+    Raises:
+        JobError: embedded otherwise, or input files of a run whose embeddings came with its input.
+        TamisError: nothing can be read at ``path``.
+    """
+    embed = embedding_of(run)
+    if storage.exists(storage.join(storage.absolute(path), "manifest.json")):
+        other = open_run(path)
+        _check_alike(embed, embedding_of(other), path)
+        return other
+    if embed.encoder == "precomputed":
+        raise JobError(
+            f"--holdout {path}: the run's embeddings came with its input; make a run of these files with theirs, "
+            "and name its directory"
+        )
+    name = hashlib.sha256(path.encode()).hexdigest()[:12]
+    job = Job(
+        name="holdout",
+        input=(Input(path=(path,), name="holdout"),),
+        output=storage.join(run.root, FOLDER, f"holdout-{name}"),
+        steps=(embed,),
+    )
+    made = plan.make(job)
+    running.run(made, executor=Here(made.root))
+    return open_run(made.root)
+
+
+def _check_alike(own: Embed, other: Embed, path: str) -> None:
+    for what in ("encoder", "precision"):
+        ours, theirs = getattr(own, what), getattr(other, what)
+        if ours != theirs:
+            raise JobError(
+                f"--holdout {path}: was embedded with {what} {theirs}, the run with {ours}: use the same"
+            )

@@ -1,0 +1,150 @@
+"""Who is held out: whole groups of pairs that share a picture, a near-duplicate or a caption, so that nothing leaks.
+
+Groups, not pairs, are drawn: to hold out one of a hundred copies would mean to take the other ninety-nine out of the
+pool, and so to do the work of deduplication for every subset alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.algorithms import hamming, near, order, text
+from pipeline.algorithms.components import connected
+from pipeline.evaluate.pairs import Objects, Pairs
+from schemas.errors import JobError
+from schemas.evaluation import Split
+
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+JACCARD = 0.8
+"""Captions at least this alike (character 3-grams) are one group, as in ``near_duplicates``."""
+
+HAMMING = 4
+"""Perceptual hashes at most so many bits apart are one group, as in ``near_pictures``."""
+
+EPSILON = 0.07
+"""A picture whose embedding has a cosine above 1 - this to a tested one is in no pool, as in SemDeDup."""
+
+LARGEST = 0.01
+"""Share of all pairs; a larger group always trains: held out, it would be most of one seed's holdout."""
+
+TESTED = 2_000
+"""Pairs that are measured on, at most: retrieval among more is no better a measure, and dearer."""
+
+LEAST_TESTED = 20
+"""With fewer R@10 says nothing."""
+
+_BLOCK = 1_024
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """Rows of ``Pairs``: measured on, and trained on."""
+
+    tested: Ints
+    pool: Ints
+    split: Split
+
+
+def groups(pairs: Pairs) -> Ints:
+    """Label of each pair's group, int64 (n,): the smallest row of it.
+
+    Two pairs are joined where their pictures have the same bytes or pixels or perceptual hashes within ``HAMMING``
+    bits, or their normalised captions are equal or have a Jaccard similarity of ``JACCARD``; groups are the
+    connected components, so a chain of such pairs is one.
+    """
+    edges = [_equal(pairs.sha256), _equal(pairs.pixels), _equal(_keys(pairs.text))]
+    found = near.find(pairs.text.tolist(), pairs.uid, JACCARD)
+    edges += [(part.a, part.b) for part in found]
+    seen = np.flatnonzero(pairs.phash != None)  # noqa: E711 - one comparison for all elements
+    if len(seen):
+        hashes = np.array([int(value) for value in pairs.phash[seen]], dtype=np.uint64)
+        a, b, _ = hamming.pairs(hashes, pairs.uid[seen], HAMMING)
+        edges.append((seen[a], seen[b]))
+    left, right = (np.concatenate(side) for side in zip(*edges, strict=True))
+    return connected(left, right, len(pairs))
+
+
+def _keys(captions: Objects) -> Objects:
+    found = np.empty(len(captions), dtype=object)
+    found[:] = [caption or None for caption in text.normalise(captions.tolist())]
+    return found
+
+
+def _equal(values: Objects) -> tuple[Ints, Ints]:
+    """Edges from every row to the first that holds the same value; None equals nothing."""
+    first: dict[Any, int] = {}
+    edges = [
+        (first.setdefault(value, row), row)
+        for row, value in enumerate(values.tolist())
+        if value is not None
+    ]
+    both = np.array(edges, dtype=np.int64).reshape(-1, 2)
+    return both[:, 0], both[:, 1]
+
+
+def by_share(pairs: Pairs, group: Ints, share: float, seed: int) -> Holdout:
+    """Hold out groups whose hash of seed and uid says so: about ``share`` of them.
+
+    Raises:
+        JobError: fewer than ``LEAST_TESTED`` pairs would be tested.
+    """
+    sizes = np.bincount(group, minlength=len(pairs))
+    fit = sizes[group] <= max(1, int(LARGEST * len(pairs)))
+    lot = order.uniform(order.hashed(pairs.uid, seed, "held out"))
+    # The label is the group's first row, and rows are in the order of uids: the lot is its smallest uid's.
+    held = fit & (lot[group] < share)
+    return _holdout(pairs, group, held, held, seed)
+
+
+def by_origin(pairs: Pairs, group: Ints, foreign: Mask, seed: int) -> Holdout:
+    """Hold out the pairs that are ``foreign``, bool (n,), and what shares a group with them.
+
+    Raises:
+        JobError: fewer than ``LEAST_TESTED`` pairs would be tested.
+    """
+    held = np.isin(group, group[foreign])
+    return _holdout(pairs, group, held, foreign, seed)
+
+
+def _holdout(pairs: Pairs, group: Ints, held: Mask, eligible: Mask, seed: int) -> Holdout:
+    """One pair of each held group is tested: of the eligible the one with the smallest hash."""
+    rows = np.flatnonzero(eligible)
+    key = order.hashed(pairs.uid, seed, "tested")
+    rows = rows[np.lexsort((key[rows], group[rows]))]
+    _, first = np.unique(group[rows], return_index=True)
+    tested = rows[first]
+    tested = np.sort(tested[np.argsort(key[tested], kind="stable")[:TESTED]])
+    if len(tested) < LEAST_TESTED:
+        raise JobError(
+            f"--holdout: {len(tested)} pairs to measure on, of different pictures and captions; at least "
+            f"{LEAST_TESTED} are needed: hold out a larger share, or more pairs"
+        )
+    outside = np.flatnonzero(~held)
+    alike = _alike(pairs, outside, tested)
+    pool = outside[~alike]
+    split = Split(
+        seed=seed,
+        pairs=len(pairs),
+        tested=len(tested),
+        relatives=int(held.sum()) - len(tested),
+        alike=int(alike.sum()),
+        pool=len(pool),
+        candidates=int(pairs.candidate[pool].sum()),
+    )
+    return Holdout(tested, pool, split)
+
+
+def _alike(pairs: Pairs, rows: Ints, tested: Ints) -> Mask:
+    """Which ``rows`` have a picture embedding within ``EPSILON`` of a tested one's."""
+    against = pairs.image[tested].astype(np.float32).T
+    near_one = np.zeros(len(rows), dtype=bool)
+    for start in range(0, len(rows), _BLOCK):
+        block = pairs.image[rows[start : start + _BLOCK]].astype(np.float32)
+        near_one[start : start + _BLOCK] = (block @ against).max(axis=1) > 1 - EPSILON
+    return near_one

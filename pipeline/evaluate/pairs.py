@@ -1,0 +1,213 @@
+"""The pairs that a finished run has embedded: what heads are trained on, and what says which pairs belong together.
+
+Everything comes from the run's tables; no picture is opened. Of a large run a uniform share is read, so that memory
+is bounded by ``MOST_PAIRS`` and not by the data set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.algorithms import order
+from pipeline.audit import sql
+from pipeline.audit.finished import FinishedRun
+from pipeline.evaluate.heads import Sides
+from pipeline.steps.cluster import vectors
+from pipeline.steps.common import uid_words
+from schemas.errors import JobError, StateError
+from schemas.selection import Coverage, Density, Importance, Prototypes, Random, Score
+from schemas.steps import Embed, StepModel
+
+MOST_PAIRS = 100_000
+"""Pairs that are read, at most; 200 MB of embeddings of 512 dimensions."""
+
+SELECTORS = (Density, Prototypes, Coverage, Random, Score, Importance)
+
+Objects = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """n embedded pairs, in the order of their uids; every field has n rows."""
+
+    uid: npt.NDArray[np.uint64]  # (n, 2)
+    text: Objects  # the caption
+    sha256: Objects  # of the picture's bytes; None where there is none, like the next two
+    pixels: Objects
+    phash: Objects
+    image: npt.NDArray[np.float16]  # (n, d)
+    caption: npt.NDArray[np.float16]  # (n, e)
+    candidate: npt.NDArray[np.bool_]  # reached the run's first selecting step
+    kept: npt.NDArray[np.bool_]
+    label: Objects  # the class; None where it has none, or none was asked for
+    signals: npt.NDArray[
+        np.float64
+    ]  # (n, signals): those that selectors need, NaN where there is none
+    cluster: npt.NDArray[np.int32]  # its concept in the run; -1 where the run has none
+    distance: npt.NDArray[np.float32]  # to the concept's centroid
+
+    def __len__(self) -> int:
+        return len(self.uid)
+
+    def take(self, rows: npt.NDArray[Any]) -> Pairs:
+        """Some rows, by number or by mask."""
+        return Pairs(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def sides(self) -> Sides:
+        """Both embeddings as float32."""
+        return Sides(self.image.astype(np.float32), self.caption.astype(np.float32))
+
+    def joined(self, other: Pairs) -> Pairs:
+        """These, then the rows of ``other``."""
+        both = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return Pairs(*(np.concatenate(pair) for pair in both))
+
+
+def embedding_of(run: FinishedRun) -> Embed:
+    """The embedding that the run's concepts are made of, else its first.
+
+    Raises:
+        StateError: the run has none, or one without captions.
+    """
+    embeds = [step for step in run.steps if isinstance(step, Embed)]
+    if not embeds:
+        raise StateError(f"{run.root}: has no embeddings: put an `embed` step into its job")
+    chosen = concepts_of(run)
+    named = chosen.embedding if chosen is not None else None
+    embed = next((step for step in embeds if step.as_ == named), embeds[0])
+    if not run.made_by(embed.name, "signal"):
+        raise StateError(
+            f"{run.root}: `{embed.name}` has embeddings of pictures alone: heads need those of captions too; "
+            "use an encoder with a text tower, or give text embeddings"
+        )
+    return embed
+
+
+def concepts_of(run: FinishedRun) -> Density | Prototypes | None:
+    """The run's first step that selects by concepts."""
+    return next((s for s in run.steps if isinstance(s, Density | Prototypes)), None)
+
+
+def read(
+    run: FinishedRun, signals: list[str], classes: str | None = None, most: int = MOST_PAIRS
+) -> Pairs:
+    """All pairs with an embedding of both sides, or a uniform ``most`` of them.
+
+    Args:
+        run: finished, its ``tables/`` still there.
+        signals: columns of the ledger that become ``Pairs.signals``, in that order.
+        classes: the column of the ledger that holds class names.
+        most: how many pairs at most.
+
+    Raises:
+        StateError: no embeddings, or ``tables/`` has been cleared.
+        JobError: the ledger has no such column.
+    """
+    import duckdb
+
+    embed, concepts = embedding_of(run), concepts_of(run)
+    with sql.connect(run) as connection:
+        _check_columns(connection, run, [*signals, *([classes] if classes else [])])
+        try:
+            connection.register("chosen", _chosen(connection, embed.name, run, most))
+            table = connection.sql(_query(embed, concepts, signals, classes)).to_arrow_table()
+        except duckdb.CatalogException:
+            raise StateError(
+                f"{run.root}: the tables of `{embed.name}` are gone: the job makes them again, "
+                "once manifest.json is removed"
+            ) from None
+    return _pairs(table, run, signals)
+
+
+def _check_columns(connection: Any, run: FinishedRun, wanted: list[str]) -> None:
+    there = {name for name, *_ in connection.execute("DESCRIBE ledger").fetchall()}
+    for name in wanted:
+        if name not in there:
+            raise JobError(
+                f"{run.root}: the ledger has no column `{name}`: add it to a `signals` step of the job "
+                "(a column of the input will do) and run it again"
+            )
+
+
+def _chosen(connection: Any, embed: str, run: FinishedRun, most: int) -> pa.Table:
+    """(sid, reached) of the pairs that are read: the smallest hashes of seed and uid."""
+    table = connection.sql(
+        f'SELECT sid, uid, kept, step FROM "{embed}".vectors JOIN ledger USING (sid) '
+        f'WHERE "{embed}".vectors.reason IS NULL'
+    ).to_arrow_table()
+    uid = order.parse(table["uid"].to_pylist())
+    count = min(most, len(uid))
+    hashes = order.hashed(uid, run.manifest.job["seed"], "evaluation")
+    rows = order.smallest(hashes, uid, count)
+    names = [step.name for step in run.steps]
+    first = next((i for i, s in enumerate(run.steps) if _selects(s, run, embed)), len(names))
+    reaching = set(names[first:])
+    reached = [
+        bool(kept) or step in reaching
+        for kept, step in zip(table["kept"].to_pylist(), table["step"].to_pylist(), strict=True)
+    ]
+    chosen = pa.table({"sid": table["sid"], "reached": reached})
+    return chosen.take(pa.array(rows))
+
+
+def _selects(step: StepModel, run: FinishedRun, embed: str) -> bool:
+    names = [s.name for s in run.steps]
+    return isinstance(step, SELECTORS) and names.index(step.name) > names.index(embed)
+
+
+def _query(
+    embed: Embed, concepts: Density | Prototypes | None, signals: list[str], classes: str | None
+) -> str:
+    quoted = ", ".join(f'l."{name}"::DOUBLE AS signal_{i}' for i, name in enumerate(signals))
+    label = f'l."{classes}"::VARCHAR' if classes else "NULL::VARCHAR"
+    place, join = "NULL::INTEGER AS cluster, NULL::FLOAT AS similarity", ""
+    if concepts is not None:
+        place = "a.cluster, a.similarity"
+        join = f'LEFT JOIN "{concepts.name}".assign AS a USING (sid)'
+    return (
+        "SELECT i.uid, i.text, i.sha256, i.pixels, i.phash, v.image, v.text AS caption, c.reached, l.kept, "
+        f"{label} AS label, {place}{', ' + quoted if quoted else ''} "
+        f'FROM chosen AS c JOIN "{embed.name}".vectors AS v USING (sid) '
+        f"JOIN ingest.files AS i USING (sid) JOIN ledger AS l USING (sid) {join} ORDER BY i.uid"
+    )
+
+
+def _pairs(table: pa.Table, run: FinishedRun, signals: list[str]) -> Pairs:
+    n = table.num_rows
+    if not n:
+        raise StateError(f"{run.root}: no pair has an embedding: nothing can be trained")
+    columns = [table[f"signal_{i}"].to_numpy() for i in range(len(signals))]
+    values = np.stack(columns, axis=1) if columns else np.empty((n, 0))
+    similarity = table["similarity"].fill_null(1.0).to_numpy()
+    return Pairs(
+        uid=uid_words(_fixed(table["uid"])),
+        text=_objects(table["text"]),
+        sha256=_objects(table["sha256"]),
+        pixels=_objects(table["pixels"]),
+        phash=_objects(table["phash"]),
+        image=vectors(_fixed(table["image"])),
+        caption=vectors(_fixed(table["caption"])),
+        candidate=table["reached"].to_numpy(zero_copy_only=False),
+        kept=table["kept"].to_numpy(),
+        label=_objects(table["label"]),
+        signals=values.astype(np.float64),
+        cluster=table["cluster"].fill_null(-1).to_numpy().astype(np.int32),
+        distance=np.float32(1) - similarity.astype(np.float32),
+    )
+
+
+def _fixed(column: pa.ChunkedArray) -> pa.Array:
+    """DuckDB knows bytes of one length only as bytes: their type again."""
+    array = column.combine_chunks()
+    return array.cast(pa.binary()).cast(pa.binary(len(array[0].as_py())))
+
+
+def _objects(column: pa.ChunkedArray) -> Objects:
+    found = np.empty(len(column), dtype=object)
+    found[:] = column.to_pylist()
+    return found

@@ -1,0 +1,127 @@
+"""What is held out shares nothing with the pool: found again by comparing every pair with every other."""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from pipeline.algorithms import jaccard, text
+from pipeline.algorithms.minhash import CAPTION_NGRAM
+from pipeline.evaluate import holdout
+from pipeline.evaluate.holdout import EPSILON, HAMMING, JACCARD, Holdout
+from pipeline.evaluate.pairs import Pairs
+from schemas.errors import JobError
+from tests.evaluate.synthetic import captions, meanings, pairs, views
+
+COUNT = 300
+
+
+def messy(seed: int = 0) -> Pairs:
+    """Pairs with copies of pictures, near hashes, repeated and nearly repeated captions, and close embeddings."""
+    random = np.random.default_rng(seed)
+    image, caption = views(meanings(COUNT, seed))
+    image[60:70] = image[50:60] + 1e-3
+    texts = captions(COUNT)
+    texts[100:120] = texts[80:100]  # equal
+    texts[120:140] = [f"{value} x" for value in texts[80:100]]  # nearly
+    texts[140:144] = ""  # equal to nothing
+    phash = random.integers(0, 2**63, COUNT, dtype=np.uint64)
+    phash[200:220] = phash[180:200] ^ np.uint64(0b1011)  # three bits
+    sha256 = np.array([f"{i}".encode() for i in range(COUNT)], dtype=object)
+    sha256[240:260] = sha256[20:40]
+    sha256[290:] = None
+    order = random.permutation(COUNT)
+    made = pairs(image, caption)
+    return replace(
+        made,
+        text=texts[order],
+        phash=phash.astype(object)[order],
+        sha256=sha256[order],
+        pixels=sha256[order],
+        image=made.image[order],
+        caption=made.caption[order],
+    )
+
+
+def shared(made: Pairs, a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> int:
+    """Pairs of rows, one of ``a`` and one of ``b``, that share anything."""
+    told = text.normalise(made.text.tolist())
+    sets = text.shingle_sets(told, CAPTION_NGRAM)
+    left, right = np.repeat(a, len(b)), np.tile(b, len(a))
+    alike = jaccard.pairs(sets, left, right) >= JACCARD
+    bits = np.array(
+        [
+            (int(x) ^ int(y)).bit_count()
+            for x, y in zip(made.phash[left], made.phash[right], strict=True)
+        ]
+    )
+    same = np.array(
+        [
+            x is not None and x == y
+            for x, y in zip(made.sha256[left], made.sha256[right], strict=True)
+        ]
+    )
+    close = (made.image[left].astype(float) * made.image[right].astype(float)).sum(axis=1)
+    return int((alike | (bits <= HAMMING) | same | (close > 1 - EPSILON)).sum())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_is_shared(seed: int) -> None:
+    made = messy(seed)
+    found = holdout.by_share(made, holdout.groups(made), 0.3, seed)
+    assert not shared(made, found.tested, found.pool)
+    assert check_sum(found) == COUNT
+
+
+def test_no_two_tested_pairs_share_a_group() -> None:
+    made = messy()
+    group = holdout.groups(made)
+    found = holdout.by_share(made, group, 0.3, 1)
+    assert len(set(group[found.tested].tolist())) == len(found.tested)
+
+
+def check_sum(found: Holdout) -> int:
+    split = found.split
+    assert split.tested == len(found.tested)
+    assert split.pool == len(found.pool)
+    return split.tested + split.relatives + split.alike + split.pool
+
+
+def test_seeds_hold_out_others_and_a_seed_the_same() -> None:
+    made = messy()
+    group = holdout.groups(made)
+    once, twice, other = (holdout.by_share(made, group, 0.3, seed) for seed in (0, 0, 1))
+    assert once.tested.tolist() == twice.tested.tolist()
+    assert set(once.tested.tolist()) != set(other.tested.tolist())
+
+
+def test_about_the_share_is_held_out() -> None:
+    made = pairs(*views(meanings(2000)))
+    found = holdout.by_share(made, np.arange(2000), 0.25, 0)
+    assert 400 < len(found.tested) < 600
+
+
+def test_a_large_group_always_trains() -> None:
+    made = pairs(*views(meanings(1000)))
+    group = np.arange(1000)
+    group[:100] = 0
+    for seed in range(20):
+        assert not np.isin(holdout.by_share(made, group, 0.5, seed).tested, np.arange(100)).any()
+
+
+def test_a_foreign_holdout_takes_its_relatives_along() -> None:
+    made = messy()
+    foreign = np.zeros(COUNT, dtype=bool)
+    foreign[::5] = True
+    found = holdout.by_origin(made, holdout.groups(made), foreign, 0)
+    assert foreign[found.tested].all()
+    assert not foreign[found.pool].any()
+    assert not shared(made, found.tested, found.pool)
+    assert check_sum(found) == COUNT
+
+
+def test_too_few_to_measure_on_is_an_error() -> None:
+    made = pairs(*views(meanings(40)))
+    with pytest.raises(JobError, match="at least 20"):
+        holdout.by_share(made, np.arange(40), 0.05, 0)
