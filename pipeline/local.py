@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import BinaryIO
 
 from schemas.errors import StorageError
@@ -18,6 +19,19 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 NO_SYNC = {errno.EINVAL, errno.ENOTSUP}
 """Some network file systems cannot sync a directory."""
+
+
+_SYNCED = ContextVar("synced", default=True)
+
+
+@contextmanager
+def fleeting() -> Iterator[None]:
+    """What is written inside need not outlive this process, and so is not synced."""
+    token = _SYNCED.set(False)
+    try:
+        yield
+    finally:
+        _SYNCED.reset(token)
 
 
 @contextmanager
@@ -55,13 +69,15 @@ def written(path: str) -> Iterator[BinaryIO]:
             with open(partial, "wb") as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                if _SYNCED.get():
+                    os.fsync(file.fileno())
             os.replace(partial, path)
         except BaseException:
             if os.path.exists(partial):
                 os.unlink(partial)
             raise
-        _sync_directory(folder)
+        if _SYNCED.get():
+            _sync_directory(folder)
 
 
 def _sync_directory(folder: str) -> None:

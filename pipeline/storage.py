@@ -28,6 +28,8 @@ from schemas.errors import InputError
 MERGE_GAP = 256 << 10
 """Bytes: two ranges closer than this are read as one."""
 
+fleeting = local.fleeting
+
 READ_BLOCK = 8 << 20
 """Bytes that a sequential reader asks an object store for at a time."""
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline import storage, tables
 from pipeline.audit.finished import FinishedRun
@@ -28,6 +28,7 @@ from pipeline.run import Account, Run
 from pipeline.state import State
 from pipeline.steps import Ledger
 from pipeline.steps.write import Write
+from pipeline.tables import Slice
 from schemas.errors import InputError, JobError
 from schemas.job import Job
 
@@ -58,8 +59,9 @@ def whatif(run: FinishedRun, settings: Sequence[str], count: int = 20) -> Change
         old = _walked(run, job_of(run), storage.join(scratch, "before"))
         new = _walked(run, job_of(run, settings), storage.join(scratch, "after"))
         change = Change(old.accounts, new.accounts, old.alive, new.alive)
+        comparison = _Comparison(run, old, new, change, count)
         for part in old.parts:
-            _compare(run, old, new, part, change, count)
+            comparison.add(part)
     return change
 
 
@@ -68,7 +70,8 @@ def kept_sids(run: FinishedRun, settings: Sequence[str]) -> Iterator[npt.NDArray
     with tempfile.TemporaryDirectory(prefix="tamis-whatif-") as scratch:
         walk = _walked(run, job_of(run, settings), scratch)
         for part in walk.parts:
-            yield (np.int64(part.number) << 32) | np.flatnonzero(_verdicts(walk, part)[0] == "")
+            fates = _fates(walk, part, dict(walk.verdicts(part)), {})
+            yield (np.int64(part.number) << 32) | np.flatnonzero(fates == 0)
 
 
 def _walked(run: FinishedRun, job: Job, root: str) -> Run:
@@ -81,7 +84,8 @@ def _walked(run: FinishedRun, job: Job, root: str) -> Run:
         storage.join(root, "plan.json"), storage.read_bytes(storage.join(run.root, "plan.json"))
     )
     walk = Run(plan, State.open(plan), Here(root), [], base=run.root)
-    walk.walk_steps()
+    with storage.fleeting():
+        walk.walk_steps()
     return walk
 
 
@@ -99,56 +103,85 @@ def _inputs(run: FinishedRun, job: Job) -> tuple[InputFile, ...]:
     )
 
 
-def _verdicts(walk: Run, part: Part) -> tuple[npt.NDArray[Any], dict[str, pa.Table]]:
-    """(rows,) the step that dropped each row of a part, "" where none did; and the verdicts."""
-    step = np.full(part.rows, "", dtype=object)
-    found = {}
-    for name, piece in walk.verdicts(part):
-        table = tables.read(walk.root, piece, ["row", "reason"])
-        step[table["row"].to_numpy()] = name
-        found[name] = table
-    return step, found
+Fates = npt.NDArray[np.int64]
+"""(rows,) of a part: 0 where no verdict dropped the row, else the number of the step and reason that did."""
 
 
-def _reasons(rows: int, verdicts: Mapping[str, pa.Table]) -> npt.NDArray[Any]:
-    reason = np.full(rows, "", dtype=object)
-    for name, table in verdicts.items():
-        reason[table["row"].to_numpy()] = [f"{name}: {why}" for why in table["reason"].to_pylist()]
-    return reason
+def _fates(walk: Run, part: Part, pieces: Mapping[str, Slice], numbers: dict[str, int]) -> Fates:
+    """What the verdicts in ``pieces`` say of a part's rows. ``numbers``: "step: reason" -> number; grows here."""
+    fates = np.zeros(part.rows, dtype=np.int64)
+    for step, piece in pieces.items():
+        table = tables.read(walk.root, piece, ["row", "reason"]).combine_chunks()
+        reason = pc.dictionary_encode(table["reason"]).combine_chunks()
+        names = [f"{step}: {why}" for why in reason.dictionary.to_pylist()]
+        number = np.array([numbers.setdefault(name, len(numbers) + 1) for name in names], np.int64)
+        fates[table["row"].to_numpy()] = number[reason.indices.to_numpy()]
+    return fates
 
 
-def _compare(run: FinishedRun, old: Run, new: Run, part: Part, change: Change, count: int) -> None:
-    before, old_verdicts = _verdicts(old, part)
-    after, new_verdicts = _verdicts(new, part)
-    moved = np.flatnonzero((before == "") != (after == ""))
-    if not len(moved):
-        return
-    reasons = _reasons(part.rows, old_verdicts), _reasons(part.rows, new_verdicts)
-    cluster = _clusters(new, part)
-    for row in moved:
-        comes = before[row] != ""
-        sign = 1 if comes else -1
-        change.came += comes
-        change.went += not comes
-        change.by_reason[str(reasons[0 if comes else 1][row])] += sign
-        if cluster is not None and cluster[row] >= 0:
-            change.by_cluster[int(cluster[row])] += sign
-    room = count - len(change.samples)
-    if room > 0:
-        chosen = moved[:room]
-        sids = [(part.number << 32) | int(row) for row in chosen]
-        for row, found in zip(chosen, run.rows(sids), strict=True):
-            side = "comes" if before[row] != "" else "goes"
-            why = str(reasons[0 if side == "comes" else 1][row])
-            change.samples.append(
+@dataclass
+class _Comparison:
+    """Goes over the parts, and counts what changes sides."""
+
+    run: FinishedRun
+    old: Run
+    new: Run
+    change: Change
+    count: int  # samples to be named
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def add(self, part: Part) -> None:
+        """The next part. A verdict that is the same in both moves nobody: only the others are read."""
+        old, new = dict(self.old.verdicts(part)), dict(self.new.verdicts(part))
+        same = {step for step in old if step in new and old[step].identity == new[step].identity}
+        before = _fates(self.old, part, _but(old, same), self.numbers)
+        after = _fates(self.new, part, _but(new, same), self.numbers)
+        moved = np.flatnonzero((before == 0) != (after == 0))
+        if not len(moved):
+            return
+        comes = before[moved] != 0
+        why = np.where(comes, before[moved], after[moved])
+        self._count(part, moved, comes, why)
+        room = self.count - len(self.change.samples)
+        if room > 0:
+            self._name(part, moved[:room], comes[:room], why[:room])
+
+    def _count(self, part: Part, moved: Fates, comes: npt.NDArray[np.bool_], why: Fates) -> None:
+        self.change.came += int(comes.sum())
+        self.change.went += int((~comes).sum())
+        sign = np.where(comes, 1, -1)
+        names = ["", *self.numbers]
+        for number, total in _sums(why, sign):
+            self.change.by_reason[names[number]] += total
+        cluster = _clusters(self.new, part)
+        if cluster is not None:
+            there = cluster[moved] >= 0
+            for number, total in _sums(cluster[moved][there], sign[there]):
+                self.change.by_cluster[number] += total
+
+    def _name(self, part: Part, rows: Fates, comes: npt.NDArray[np.bool_], why: Fates) -> None:
+        names = ["", *self.numbers]
+        found = self.run.rows([(part.number << 32) | int(row) for row in rows])
+        for row, side, number in zip(found, comes, why, strict=True):
+            self.change.samples.append(
                 {
-                    "uid": found["uid"],
-                    "key": found["key"],
-                    "text": found["text"],
-                    "side": side,
-                    "because": why,
+                    **{name: row[name] for name in ("uid", "key", "text")},
+                    "side": "comes" if side else "goes",
+                    "because": names[number],
                 }
             )
+
+
+def _but(pieces: Mapping[str, Slice], same: set[str]) -> dict[str, Slice]:
+    return {step: piece for step, piece in pieces.items() if step not in same}
+
+
+def _sums(keys: Fates, values: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """(key, sum of its values) of each key that occurs."""
+    there, place = np.unique(keys, return_inverse=True)
+    totals = np.zeros(len(there), dtype=np.int64)
+    np.add.at(totals, place, values)
+    yield from zip(there.tolist(), totals.tolist(), strict=True)
 
 
 def _clusters(walk: Run, part: Part) -> npt.NDArray[np.int64] | None:

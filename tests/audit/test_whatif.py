@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def kept_by_run(finished: Path, output: Path, setting: str) -> set[str]:
-    """The uids that a run of its own keeps, started with the setting and the finished run's centroids."""
+def by_run(finished: Path, output: Path, setting: str) -> dict[str, dict[str, Any]]:
+    """The ledger, by uid, of a run of its own, started with the setting and the finished run's centroids."""
     text = (finished / "job.yaml").read_text()
     borrowed = [
         f"{step}.centroids={finished}#{step}" for step in ("semantic_duplicates", "density")
@@ -98,18 +99,29 @@ def kept_by_run(finished: Path, output: Path, setting: str) -> set[str]:
     job = parse_job(text, "test", [setting, f"output={output}", *borrowed, *free])
     plan = make(job)
     run.run(plan, executor=Here(plan.root))
-    return {row["uid"] for row in ledger(output) if row["kept"]}
+    return {row["uid"]: row for row in ledger(output)}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", GRID)
 def test_it_agrees_with_a_run_of_its_own(finished: Path, tmp_path: Path, setting: str) -> None:
-    """Tightened and loosened, early and late: the same samples."""
-    uid = {row["sid"]: row["uid"] for row in ledger(finished)}
+    """Tightened and loosened, early and late: the same samples, and the same account of what moves."""
+    before = {row["uid"]: row for row in ledger(finished)}
+    uid = {row["sid"]: row["uid"] for row in before.values()}
     asked = {
         uid[int(sid)] for part in kept_sids(open_run(str(finished)), [setting]) for sid in part
     }
-    assert asked == kept_by_run(finished, tmp_path / "own", setting)
+    after = by_run(finished, tmp_path / "own", setting)
+    assert asked == {name for name, row in after.items() if row["kept"]}
+    moved: Counter[str] = Counter()
+    for name, row in after.items():
+        if row["kept"] != before[name]["kept"]:
+            gone, sign = (before[name], 1) if row["kept"] else (row, -1)
+            moved[f"{gone['step']}: {gone['reason']}"] += sign
+    change = whatif(open_run(str(finished)), [setting], 0)
+    assert +change.by_reason == +moved
+    assert -change.by_reason == -moved
+    assert change.kept_after == len(asked)
 
 
 def test_the_account_of_what_moves_balances(finished: Path) -> None:
