@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline import storage
 from pipeline.algorithms import order
 from pipeline.audit import sql
 from pipeline.audit.finished import FinishedRun
@@ -108,20 +109,22 @@ def read(
         StateError: no embeddings, or ``tables/`` has been cleared.
         JobError: the ledger has no such column.
     """
-    import duckdb
-
     embed, concepts = embedding_of(run), concepts_of(run)
+    needed = [("ingest", "files"), (embed.name, "vectors")]
+    _check_tables(run, [*needed, (concepts.name, "assign")] if concepts else needed)
     with sql.connect(run) as connection:
         _check_columns(connection, run, [*signals, *([classes] if classes else [])])
-        try:
-            connection.register("chosen", _chosen(connection, embed.name, run, most))
-            table = connection.sql(_query(embed, concepts, signals, classes)).to_arrow_table()
-        except duckdb.CatalogException:
-            raise StateError(
-                f"{run.root}: the tables of `{embed.name}` are gone: the job makes them again, "
-                "once manifest.json is removed"
-            ) from None
+        connection.register("chosen", _chosen(connection, embed.name, run, most))
+        table = connection.sql(_query(embed, concepts, signals, classes)).to_arrow_table()
     return _pairs(table, run, signals)
+
+
+def _check_tables(run: FinishedRun, needed: list[tuple[str, str]]) -> None:
+    for step, phase in needed:
+        if not storage.exists(storage.join(run.root, "tables", step, phase, "_phase.json")):
+            raise StateError(
+                f"{run.root}: the tables of `{step}` are gone: take manifest.json away, and the job makes them again"
+            )
 
 
 def _check_columns(connection: Any, run: FinishedRun, wanted: list[str]) -> None:

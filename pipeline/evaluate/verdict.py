@@ -10,6 +10,8 @@ from schemas.evaluation import FULL, HEADLINE, METRICS, RANDOM, SIGNIFICANT, Eva
 def verdict(evaluation: Evaluation, selector: str) -> str:
     """One sentence about one selector's headline metric."""
     line = evaluation.line(selector)
+    if len(evaluation.splits) == 1:
+        return f"{selector}: one seed, so nothing is tested{_reach(evaluation, line)}"
     better, worse = _beyond(line, 1), _beyond(line, -1)
     told = []
     if better:
@@ -33,6 +35,8 @@ def chance(evaluation: Evaluation) -> str:
         and point.headline.against_random is not None
         and point.headline.against_random.p is not None
     )
+    if not tests:
+        return "no test: that takes two seeds, and figures that differ"
     return (
         f"{tests} paired t-tests over {len(evaluation.splits)} seeds: at p < {SIGNIFICANT:g} about "
         f"{tests * SIGNIFICANT:.0f} would come out by chance alone"

@@ -1,0 +1,160 @@
+"""``tamis evaluate`` from end to end: the same answer twice, holdouts of three kinds, and the plot in the report."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jobs.cli import main
+from pipeline.audit.finished import open_run
+from pipeline.audit.report import report
+from pipeline.evaluate import evaluate as evaluating
+from pipeline.evaluate.choices import Choices, Settings, with_concepts
+from pipeline.evaluate.pairs import read
+from schemas.evaluation import Evaluation
+from tests.audit.test_report import Page, check_closed
+from tests.evaluate.conftest import COPIES, DISTINCT
+from tests.evaluate.synthetic import captions, meanings, views, write_input
+from tests.running import ledger, make_plan, run_here
+
+QUICK = ["--seeds", "2", "--budgets", "0.2,0.4", "--steps", "20", "--cpus", "2"]
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", *arguments, "--json"])
+    assert ended.value.code == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", *arguments])
+    assert ended.value.code == 2
+    return capsys.readouterr().err
+
+
+@pytest.fixture
+def run(learnable: Path, tmp_path: Path) -> Path:
+    """A copy to write into."""
+    shutil.copytree(learnable, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_the_same_answer_twice(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = told(capsys, str(run), *QUICK)
+    written = (run / "evaluation.json").read_bytes()
+    assert told(capsys, str(run), *QUICK, "--cpus", "1") == first
+    assert (run / "evaluation.json").read_bytes() == written
+    found = Evaluation.model_validate_json(written)
+    assert found.selectors[:2] == ["density", "random"]
+    assert {"deduplicated", "score", "prototypes", "coverage", "full", "run"} < set(found.selectors)
+    for split in found.splits:
+        assert split.pairs == DISTINCT + COPIES
+        assert split.tested + split.relatives + split.alike + split.pool == split.pairs
+        assert split.candidates < split.pool  # the copies
+    for point in found.points:
+        assert len(point.headline.values) == 2
+        assert (point.headline.against_random is None) == (point.selector in {"random", "full"})
+
+
+def test_the_table_and_the_report_say_the_same(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "Evaluation" not in Page(report(open_run(str(run)))).words
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", str(run), *QUICK])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    found = evaluating.stored(open_run(str(run)))
+    assert found is not None
+    assert found.full is not None
+    data = report(open_run(str(run)))
+    page = Page(data)
+    check_closed(page)
+    assert "Evaluation" in page.words
+    for point in found.points:
+        figure = f"{point.headline.mean:.3f} ± {point.headline.spread:.3f}"
+        assert figure in shown
+        assert any(figure in words for words in page.words)
+    # A line a selector but the full set, which is a level; an error bar a point.
+    lines = len(found.selectors) - 1
+    assert page.tags["polyline"] == lines
+    assert data.count(b'class="error"') == sum(len(found.line(n)) for n in found.selectors) - 1
+    assert any(words.startswith("all ") for words in page.words)
+    assert report(open_run(str(run))) == data
+
+
+def test_density_over_everything_is_what_the_run_kept(learnable: Path) -> None:
+    run = open_run(str(learnable))
+    settings = Settings.of(run)
+    pairs, centroids = with_concepts(run, read(run, settings.signals), settings)
+    chosen = Choices(settings, centroids)("density", pairs, int(pairs.kept.sum()), seed=0)
+    assert chosen.tolist() == np.flatnonzero(pairs.kept).tolist()
+    assert len(chosen) == sum(row["kept"] for row in ledger(learnable))
+
+
+def test_a_large_run_is_sampled(learnable: Path) -> None:
+    run = open_run(str(learnable))
+    some, every = read(run, [], most=100), read(run, [])
+    assert len(some) == 100
+    assert {tuple(uid) for uid in some.uid.tolist()} < {tuple(uid) for uid in every.uid.tolist()}
+
+
+def test_a_finished_run_is_held_out(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A third of its captions stand in the run too: those pairs leave the pool."""
+    meaning = np.concatenate([meanings(DISTINCT)[:50], meanings(100, seed=8)])
+    texts = [*captions(DISTINCT)[:50], *captions(900)[800:]]
+    entry = write_input(tmp_path / "other", *views(meaning, seed=9), texts)
+    steps = "- embed: {encoder: precomputed}\n"
+    run_here(make_plan(tmp_path / "held", "", steps, input=[entry], name="other"))
+    found = told(capsys, str(run), *QUICK, "--holdout", str(tmp_path / "held"))
+    (first, second) = found["splits"]
+    assert {**first, "seed": 1} == second
+    assert first["pairs"] == DISTINCT + COPIES + 150
+    assert first["tested"] == 150
+    assert first["relatives"] == 100  # fifty captions, each under two pairs of the run
+    assert first["pool"] + first["alike"] == DISTINCT + COPIES - 100
+
+
+def test_what_does_not_fit_is_one_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(run)
+    assert "no such selector" in refused(capsys, path, "--against", "prototype")
+    assert "between 0 and 1" in refused(capsys, path, "--holdout", "1.5")
+    assert "between 0 and 1" in refused(capsys, path, "--budgets", "0.2,2")
+    assert "shares with commas" in refused(capsys, path, "--budgets", "a,b")
+    assert "at least 20 are needed" in refused(capsys, path, "--holdout", "0.01")
+    assert "no column `colour`" in refused(capsys, path, "--classes", "colour")
+    assert "no encoder is known" in refused(capsys, path, "--classes", "topic")
+    assert "came with its input" in refused(capsys, path, "--holdout", f"{run}/*.tar")
+    shutil.rmtree(run / "tables" / "embed")
+    assert "tables of `embed` are gone" in refused(capsys, path)
+
+
+@pytest.mark.slow
+def test_input_files_are_held_out_and_classes_are_read(
+    clipart_example: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pictures through a real encoder; the run has no concepts, so that they are trained here."""
+    steps = "- signals: [category]\n- embed: {encoder: demo}\n"
+    made = make_plan(tmp_path / "run", clipart_example / "00000.tar", steps)
+    run_here(made)
+    arguments = [str(tmp_path / "run"), *QUICK, "--holdout", str(clipart_example / "00003.tar")]
+    found = told(capsys, *arguments)
+    assert found["splits"][0]["tested"] > 100
+    embedded = list((tmp_path / "run" / "evaluation").glob("*/tables/embed/vectors/*.parquet"))
+    assert len(embedded) == 1
+    written = embedded[0].stat().st_mtime_ns
+    assert told(capsys, *arguments) == found
+    assert embedded[0].stat().st_mtime_ns == written  # not embedded again
+    found = told(capsys, str(tmp_path / "run"), *QUICK, "--classes", "category")
+    for point in found["points"]:
+        assert 0 <= point["figures"]["zero_shot"]["mean"] <= 1
+    best = max(point["figures"]["zero_shot"]["mean"] for point in found["points"])
+    assert best > 0.1  # twenty categories
