@@ -147,12 +147,18 @@ def explain(
     n: Annotated[
         int, typer.Option("-n", min=1, help="How many to tell where it names several.")
     ] = 5,
+    html: Annotated[
+        str | None,
+        typer.Option(
+            "--html", metavar="FILE", help="Write a page instead, with the pictures side by side."
+        ),
+    ] = None,
     json: JSON = False,
 ) -> None:
     """Tell the whole story of a sample: what was read, what each step saw, why it stayed or went."""
     from jobs.commands.explain import explain_sample
 
-    explain_sample(run, sample, count=n, json=json)
+    explain_sample(run, sample, count=n, json=json, html=html)
 
 
 @app.command()

@@ -6,23 +6,11 @@ import errno
 
 import typer
 
-from jobs import show
-from jobs.commands.explain import fate_of, step_lines
+from jobs.commands.explain import in_words
 from pipeline.audit.browse import Browser
-from pipeline.audit.explain import Story
 from pipeline.audit.finished import open_run
 from pipeline.audit.server import Server
 from schemas.errors import JobError
-
-
-def in_words(story: Story) -> Story:
-    """A story with what `tamis explain` prints of it: its fate, and the lines of each step."""
-    read = story["read"] or {}
-    steps = [
-        {**step, "lines": [show.plain(line) for line in step_lines(step, read)]}
-        for step in story["steps"]
-    ]
-    return {**story, "fate": fate_of(story), "steps": steps}
 
 
 def browse_run(path: str, port: int) -> None:

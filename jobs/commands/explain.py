@@ -8,9 +8,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from jobs import show
+from jobs import show, terminal
 from pipeline.audit.explain import Story, stories
-from pipeline.audit.finished import open_run
+from pipeline.audit.finished import FinishedRun, open_run
 from schemas.errors import InputError
 from schemas.ledger import Reason
 
@@ -26,8 +26,19 @@ STYLES = {
 }
 
 
-def explain_sample(path: str, name: str, *, count: int, json: bool) -> None:
-    """Tell the story of the sample that ``name`` names; of several, list them.
+def in_words(story: Story) -> Story:
+    """A story with what is printed of it: ``fate``, ``facts`` (name, value), and each step's ``lines``."""
+    read = story["read"] or {}
+    steps = [
+        {**step, "lines": [show.plain(line) for line in step_lines(step, read)]}
+        for step in story["steps"]
+    ]
+    facts = [(name, show.plain(value)) for name, value in _facts(story)]
+    return {**story, "fate": fate_of(story), "facts": facts, "steps": steps}
+
+
+def explain_sample(path: str, name: str, *, count: int, json: bool, html: str | None) -> None:
+    """Tell the story of the sample that ``name`` names; of several, list them, or write all into the file ``html``.
 
     Raises:
         InputError: nobody has that uid, key or URL.
@@ -40,12 +51,25 @@ def explain_sample(path: str, name: str, *, count: int, json: bool) -> None:
             f"{name}: no sample of this run has that uid, key or URL "
             f"(tamis audit {path} --sql \"SELECT uid, key FROM ledger WHERE text ILIKE '%word%'\" looks further)"
         )
-    if json:
+    if html is not None:
+        _write_page(run, told, found, html)
+    elif json:
         typer.echo(show.as_json({"run": run.root, "name": name, "found": found, "samples": told}))
     elif found == 1:
         _print_story(told[0])
+        terminal.show_pictures(run, told[0])
     else:
         _list(told, found, count)
+
+
+def _write_page(run: FinishedRun, told: list[Story], found: int, path: str) -> None:
+    from pipeline import storage
+    from pipeline.audit.story_page import story_page
+
+    page = story_page(run, [in_words(story) for story in told], found)
+    target = storage.absolute(path)
+    storage.write_bytes(target, page)
+    typer.echo(f"{target} ({show.size(len(page))})")
 
 
 def _list(told: list[Story], found: int, count: int) -> None:
@@ -146,7 +170,20 @@ def step_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:
         lines.append(f"{step.get('rule', 'value')} {show.number(step['value'])}{bound}")
     if "passes_with" in step:
         lines.append(f"passes with {' and '.join(_mend(mend) for mend in step['passes_with'])}")
+    if "then" in step:
+        lines.append(_then_line(step["then"]))
     return lines
+
+
+def _then_line(then: dict[str, Any]) -> str:
+    """Which later step would take the sample if this one let it pass."""
+    unseen = ", ".join(then["unseen"])
+    if then["step"] is None:
+        known = f"that {unseen} would let it pass is not known: it was never there"
+        return known if unseen else "then no later step would take it"
+    why = "; ".join(_rule_line(rule) for rule in then["rules"]) or "beyond its concept's quota"
+    unless = f", unless {unseen} did before" if unseen else ""
+    return f"then {then['step']} would take it: {why}{unless}"
 
 
 def _mend(mend: dict[str, Any]) -> str:

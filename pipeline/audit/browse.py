@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pipeline.audit import distributions, sql
-from pipeline.audit.explain import Story, stories
+from pipeline.audit.explain import Story, pictured, stories
 from pipeline.audit.finished import FinishedRun
 from pipeline.audit.funnel import funnel, meaning
 from pipeline.audit.thresholds import Thresholds
@@ -150,20 +150,12 @@ class Browser:
         found, told = stories(self.run, name, PAGE)
         if not found:
             raise InputError(f"no sample has the uid, key or URL `{name}`")
-        return {"found": found, "samples": [self._pictured(self._words(one)) for one in told]}
+        return {"found": found, "samples": [self._shown(one) for one in told]}
 
-    def _pictured(self, story: Story) -> Story:
-        """With the addresses of the pictures that belong side by side: the sample's, partner's, survivor's."""
-        roles = {"sample": {"uid": story["uid"], "sid": story["sid"], "kept": story["kept"]}}
-        for step in story["steps"]:
-            for role in ("partner", "survivor"):
-                other = step.get(role)
-                rows = self.run.find(other["uid"]) if other else []
-                if rows:
-                    names = ("uid", "sid", "text", "kept", "key", "step")
-                    roles[role] = {name: rows[0][name] for name in names}
-        shown = [{"role": role, **told, "sid": str(told["sid"])} for role, told in roles.items()]
-        return {**story, "sid": str(story["sid"]), "pictures": shown}
+    def _shown(self, story: Story) -> Story:
+        """In words, and with who belongs beside it; a sid is text: JavaScript's numbers are too short for it."""
+        beside = [{**other, "sid": str(other["sid"])} for other in pictured(self.run, story)]
+        return {**self._words(story), "sid": str(story["sid"]), "pictures": beside}
 
     def histogram(self, signal: str) -> dict[str, Any]:
         """A signal's distribution, and the job's bounds on it.

@@ -6,13 +6,14 @@ comparison of stored signals with the job's bounds.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from pipeline.audit.finished import FinishedRun, Row
 from pipeline.audit.funnel import meaning
+from pipeline.audit.onward import onward
+from pipeline.audit.rule_check import checked
 from pipeline.audit.spared import mends
-from schemas.steps import Bound, Density, Rules, Signals, StepModel, Write
+from schemas.steps import Density, Rules, SemanticDuplicates, Signals, StepModel, Write
 
 Story = dict[str, Any]
 
@@ -58,9 +59,7 @@ def _step(
     if any(value is not None for value in signals.values()):
         told["signals"] = signals
     if isinstance(config, Rules):
-        told["rules"] = [
-            _rule(signal, bound, row.get(signal)) for signal, bound in config.bounds.items()
-        ]
+        told["rules"] = checked(row, config, list(config.bounds))
     if name in _placing(run) and row["cluster"] is not None:
         told["place"] = _place(run, row, name, config)
     if row["step"] == name:
@@ -70,6 +69,8 @@ def _step(
         mended = mends(run, row, config, told.get("rules", []))
         if mended:
             told["passes_with"] = mended
+            if isinstance(config, Rules | SemanticDuplicates):
+                told["then"] = onward(run, row, config)
     return told
 
 
@@ -82,12 +83,6 @@ def _outcome(run: FinishedRun, row: Row, name: str, reached: bool) -> str:
         return "written"
     decides = name in {step.step for step in run.manifest.steps}
     return "passed" if decides else "computed"
-
-
-def _rule(signal: str, bound: Bound, value: Any) -> Story:
-    """One bound, the sample's value, and whether it passes."""
-    limits = bound.model_dump(by_alias=True, exclude_none=True)
-    return {"rule": signal, "value": value, **limits, "passes": passes(value, bound)}
 
 
 def _placing(run: FinishedRun) -> set[str]:
@@ -141,18 +136,15 @@ def _read(run: FinishedRun, sid: int) -> Story | None:
     return told
 
 
-def passes(value: Any, bound: Bound) -> bool:
-    """Whether one value meets a bound, as the step ``rules`` sees it: inclusive, null and NaN being no value."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return bound.missing == "keep"
-    if bound.one_of is not None:
-        return _written(value) in {_written(choice) for choice in bound.one_of}
-    above = bound.min is None or float(value) >= bound.min
-    return above and (bound.max is None or float(value) <= bound.max)
-
-
-def _written(value: Any) -> str:
-    """A value as a job writes it: 1 for 1.0, true for True."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+def pictured(run: FinishedRun, story: Story) -> list[Story]:
+    """Whose pictures belong side by side: the sample's (``role`` sample), its partner's, its survivor's."""
+    names = ("uid", "sid", "source", "key", "text", "kept")
+    own = {name: story[name] for name in names} | {"step": story["dropped_by"]}
+    shown: dict[str, Story] = {story["uid"]: {"role": "sample", **own}}
+    for step in story["steps"]:
+        for role in ("partner", "survivor"):
+            for row in run.find(step[role]["uid"]) if role in step else []:
+                known = shown.get(row["uid"])
+                roles = f"{known['role']} and {role}" if known else role
+                shown[row["uid"]] = {"role": roles, **{n: row[n] for n in (*names, "step")}}
+    return list(shown.values())

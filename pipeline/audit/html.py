@@ -2,11 +2,47 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from html import escape
+from pathlib import Path
+
+from pipeline import storage
+
+STYLE = Path(__file__).parent / "web" / "report.css"
 
 _UNSAID = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 """What HTML has no way to write: control characters, and halves of surrogate pairs."""
+
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<a class="skip" href="#main">To the content</a>
+{body}
+</body>
+</html>
+"""
+
+
+def document(title: str, body: str) -> bytes:
+    """A whole file, UTF-8: no script, and a policy that lets in its own style sheet and ``data:`` pictures alone."""
+    style = storage.read_bytes(str(STYLE)).decode()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return PAGE.format(policy=policy, title=text(title), style=style, body=body).encode()
 
 
 def text(value: object, limit: int | None = None) -> str:

@@ -23,6 +23,8 @@ from schemas.parse import parse_job
 SIDE = 96
 """Pixels: the longer side of a thumbnail, at most."""
 QUALITY = 72
+GAP = 12
+"""Pixels between pictures side by side."""
 HELD = 8
 """Parts of which it is held where their pictures lie."""
 
@@ -122,18 +124,34 @@ def shrink(data: bytes, side: int) -> bytes | None:
     return out.getvalue()
 
 
+def side_by_side(run: FinishedRun, sids: Sequence[int], side: int) -> bytes | None:
+    """One PNG of several samples' pictures, in that order; a blank for who has none; None where nobody has one."""
+    found = Pictures(run).encoded(sids, side)
+    if not found:
+        return None
+    sheet = Image.new("RGB", (len(sids) * (side + GAP) - GAP, side), "white")
+    for place, sid in enumerate(sids):
+        if sid in found:
+            image = Image.open(io.BytesIO(found[sid]))
+            left = place * (side + GAP) + (side - image.width) // 2
+            sheet.paste(image, (left, (side - image.height) // 2))
+    out = io.BytesIO()
+    sheet.save(out, "PNG")
+    return out.getvalue()
+
+
 class Album:
     """Thumbnails for one page, with a bound on what they add to it."""
 
-    def __init__(self, pictures: Pictures, limit: int) -> None:
-        self._pictures = pictures
+    def __init__(self, pictures: Pictures, limit: int, side: int = SIDE) -> None:
+        self._pictures, self._side = pictures, side
         self._left = limit
         self._held: dict[int, bytes] = {}
         self.left_out = 0
 
     def fetch(self, sids: Iterable[int]) -> None:
         """Read these before they are shown: those of one input file together."""
-        self._held |= self._pictures.encoded(set(sids) - set(self._held))
+        self._held |= self._pictures.encoded(set(sids) - set(self._held), self._side)
 
     def uri(self, sid: int) -> str | None:
         """The thumbnail as a ``data:`` URI; None where there is none, or no room for it."""

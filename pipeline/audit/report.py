@@ -6,43 +6,20 @@ pictures written into it.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import storage
 from pipeline.audit import report_evaluation, report_samples, sql
 from pipeline.audit import report_sections as sections
 from pipeline.audit.finished import FinishedRun
 from pipeline.audit.funnel import funnel
-from pipeline.audit.html import element, number, share, text
+from pipeline.audit.html import document, element, number, share, text
 from pipeline.audit.pictures import Album, Pictures
 
 if TYPE_CHECKING:
     import duckdb
 
-STYLE = Path(__file__).parent / "web" / "report.css"
-
 PICTURE_BYTES = 4_000_000
 """Of pictures in a report, as they are written into it; with all else it stays below 5 MB."""
-
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<a class="skip" href="#main">To the content</a>
-{body}
-</body>
-</html>
-"""
 
 
 def report(run: FinishedRun) -> bytes:
@@ -53,15 +30,7 @@ def report(run: FinishedRun) -> bytes:
     """
     with sql.connect(run, tables=False) as connection:
         body = _body(run, connection)
-    style = storage.read_bytes(str(STYLE)).decode()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    name = text(run.manifest.job["name"])
-    page = PAGE.format(policy=policy, title=f"{name}: what was kept", style=style, body=body)
-    return page.encode()
+    return document(f"{run.manifest.job['name']}: what was kept", body)
 
 
 def _body(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> str:

@@ -60,9 +60,8 @@ def _budget(run: FinishedRun, row: Row, config: Density) -> list[Mend]:
     if concepts is None:
         return []
     # Not to_numpy(): it imports pandas where that is installed, which takes longer than all else here.
-    sizes, complexity = (
-        np.from_dlpack(concepts[name].combine_chunks()) for name in ("size", "complexity")
-    )
+    sizes = np.asarray(np.from_dlpack(concepts["size"].combine_chunks()), np.int64)
+    complexity = np.asarray(np.from_dlpack(concepts["complexity"].combine_chunks()), np.float64)
     samples = smallest_total(complexity, sizes, row["cluster"], row["rank"], config.temperature)
     whole = int(sizes.sum()) if config.of == "reaching" else run.manifest.rows_in
     share = math.ceil(samples * 10_000 / whole) / 10_000

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from jobs.commands.browse import in_words
+from jobs.commands.explain import in_words
 from pipeline.audit.browse import PAGE, Browser
 from pipeline.audit.finished import open_run
 from pipeline.audit.server import Server

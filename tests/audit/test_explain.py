@@ -4,7 +4,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.audit.explain import is_uid, passes
+from pipeline.audit.explain import is_uid
+from pipeline.audit.rule_check import passes
 from pipeline.steps.rules import failures
 from schemas.steps import Bound
 

@@ -1,0 +1,146 @@
+"""Which later step would take a sample, and its story as a page and in a terminal."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jobs import terminal
+from jobs.cli import main
+from pipeline.audit.explain import pictured, stories
+from pipeline.audit.finished import FinishedRun, open_run
+from pipeline.audit.pictures import side_by_side
+from tests.embedded import blobs, write_input
+from tests.running import ledger, make_plan, run_here
+
+STEPS = """
+  - signals: [words, characters]
+  - rules: {name: first, words: {min: 2}}
+  - exact_duplicates: {on: url_text}
+  - embed: {encoder: precomputed}
+  - semantic_duplicates: {clusters: 4, epsilon: 0.1}
+  - rules: {name: late, characters: {max: 12}}
+  - density: {clusters: 8, neighbours: 3, keep: 0.3}
+  - write: {format: parquet}
+"""
+WORDS = ["a", "bird", "on", "some", "houses"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """A finished run over 300 samples, in parts of 64."""
+    folder = tmp_path_factory.mktemp("onward")
+    draw = np.random.default_rng(5)
+    text = [" ".join(draw.choice(WORDS, draw.integers(1, 4))) for _ in range(300)]
+    url = [f"https://example.org/{number}" for number in range(300)]
+    sizes, spreads = [90, 80, 70, 60], [0.4, 0.6, 0.5, 0.7]
+    entry = write_input(folder / "in", blobs(sizes, spreads, seed=3, text=text, url=url))
+    run_here(make_plan(folder / "run", "", STEPS, input=[entry], part_samples=64))
+    return open_run(str(folder / "run"))
+
+
+def explain(*arguments: str) -> None:
+    """The command, which must go well."""
+    with pytest.raises(SystemExit) as ended:
+        main(["explain", *arguments])
+    assert ended.value.code == 0
+
+
+def then(run: FinishedRun, row: dict[str, Any]) -> dict[str, Any]:
+    """What the story says of the steps after the one that dropped it."""
+    _, (story,) = stories(run, row["uid"], 1)
+    (step,) = [step for step in story["steps"] if step["outcome"] == "dropped"]
+    told: dict[str, Any] = step["then"]
+    return told
+
+
+def test_after_a_rule(run: FinishedRun) -> None:
+    """A later rule over stored signals is certain; duplicates and concepts never saw the sample."""
+    rows = [row for row in ledger(Path(run.root)) if row["step"] == "first"]
+    assert rows
+    never = ["exact_duplicates", "embed", "semantic_duplicates"]
+    for row in rows:
+        told = then(run, row)
+        if row["characters"] > 12:
+            assert (told["step"], told["unseen"]) == ("late", never)
+        else:
+            assert (told["step"], told["unseen"]) == (None, [*never, "density"])
+
+
+def test_after_epsilon(run: FinishedRun) -> None:
+    """The late rule by its signal, density by a count of the samples that stand before it in its concept."""
+    rows = ledger(Path(run.root))
+    judged = set()
+    for row in rows:
+        if row["step"] != "semantic_duplicates" or row["value"] >= 1:
+            continue
+        before = [
+            other
+            for other in rows
+            if other["cluster"] == row["cluster"]
+            and other["rank"] is not None
+            and (-other["distance"], other["uid"]) < (-row["distance"], row["uid"])
+        ]
+        quota = [o["quota"] for o in rows if o["cluster"] == row["cluster"] and o["rank"]]
+        taker = "late" if row["characters"] > 12 else None
+        if taker is None and len(before) >= (quota or [0])[0]:
+            taker = "density"
+        told = then(run, row)
+        assert (told["step"], told["unseen"]) == (taker, [])
+        judged.add(taker)
+    assert judged == {"late", "density", None}
+
+
+def test_it_is_said_in_words(run: FinishedRun, capsys: pytest.CaptureFixture[str]) -> None:
+    row = next(row for row in ledger(Path(run.root)) if row["step"] == "first")
+    explain(run.root, row["uid"])
+    said = capsys.readouterr().out
+    assert "that exact_duplicates, embed, semantic_duplicates" in said or "then late would" in said
+
+
+def test_a_page_with_both_pictures(hostile: Path, tmp_path: Path) -> None:
+    """The pictures are the sample's and its partner's; hostile captions stay text; nothing is fetched."""
+    uid = next(row["uid"] for row in ledger(hostile) if row["reason"] == "same_image")
+    explain(str(hostile), uid, "--html", str(tmp_path / "why.html"))
+    page = (tmp_path / "why.html").read_text()
+    drawn = re.findall(r'src="data:image/webp;base64,([^"]+)"', page)
+    assert len(drawn) == 2
+    for data in drawn:
+        Image.open(io.BytesIO(base64.b64decode(data))).load()
+    assert "<script" not in page
+    assert "partner and survivor" in page
+    assert "default-src 'none'" in page
+
+
+def test_pictures_in_a_terminal(hostile: Path) -> None:
+    """One PNG, the sample's picture left of its partner's, cut into chunks that decode to it."""
+    run = open_run(str(hostile))
+    row = next(row for row in ledger(hostile) if row["reason"] == "same_image")
+    _, (story,) = stories(run, row["uid"], 1)
+    shown = pictured(run, story)
+    assert [other["role"] for other in shown] == ["sample", "partner and survivor"]
+    png = side_by_side(run, [other["sid"] for other in shown], 40)
+    assert png is not None
+    assert Image.open(io.BytesIO(png)).size == (92, 40)
+    noisy = io.BytesIO()
+    Image.effect_noise((90, 90), 80).save(noisy, "PNG")
+    for data in (png, noisy.getvalue()):
+        sequences = re.findall(r"\033_G([^;]*);([^\033]*)\033\\", terminal.written(data, "kitty"))
+        assert base64.b64decode("".join(chunk for _, chunk in sequences)) == data
+        assert [keys[-3:] for keys, _ in sequences][:-1] == ["m=1"] * (len(sequences) - 1)
+        assert sequences[-1][0].endswith("m=0")
+        assert terminal.written(data, "iterm2").endswith(base64.b64encode(data).decode() + "\a")
+
+
+def test_who_shows_pictures() -> None:
+    assert terminal.protocol({"TERM": "xterm-kitty"}) == "kitty"
+    assert terminal.protocol({"TERM_PROGRAM": "iTerm.app", "TERM": "xterm-256color"}) == "iterm2"
+    assert terminal.protocol({"TERM": "tmux-256color", "KITTY_WINDOW_ID": "1"}) is None
+    assert terminal.protocol({"TERM": "xterm-256color"}) is None
