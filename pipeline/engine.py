@@ -195,6 +195,8 @@ class Engine:
         if self._started:
             return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # On a busy machine a node takes its time.
+        os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
         # Its notices are for Ray's developers.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         import ray

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -44,3 +46,40 @@ def test_a_pickle_is_never_loaded() -> None:
     np.save(out, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match="allow_pickle=False"):
         subset.read(io.BytesIO(out.getvalue()))
+
+
+def spanned(uids: set[str], spans: int) -> list[np.ndarray[Any, Any]]:
+    """Halves, in as many spans, each of them smaller than the next."""
+    names = sorted(uids)
+    return [
+        np.array([(int(u[:16], 16), int(u[16:], 16)) for u in piece[::-1]], np.uint64).reshape(
+            -1, 2
+        )
+        for piece in (
+            names[len(names) * n // spans : len(names) * (n + 1) // spans] for n in range(spans)
+        )
+    ]
+
+
+# Few first halves, so that two sets share some uids and some halves.
+UIDS = st.sets(
+    st.tuples(st.integers(0, 3), st.integers(0, 5)).map(lambda n: f"{n[0] << 60:016x}{n[1]:016x}")
+)
+
+
+@given(UIDS, UIDS, st.integers(1, 5))
+def test_changes_are_the_differences_of_the_sets(old: set[str], new: set[str], spans: int) -> None:
+    with mock.patch.object(subset, "BLOCK", 3):
+        pairs = list(subset.changes(io.BytesIO(written(sorted(old))), spanned(new, spans)))
+    added, removed = (
+        [f"{high:016x}{low:016x}" for pair in pairs for high, low in pair[side].tolist()]
+        for side in (0, 1)
+    )
+    assert added == sorted(new - old)
+    assert removed == sorted(old - new)
+
+
+def test_a_former_file_that_is_cut_short_is_refused() -> None:
+    file = io.BytesIO(written([f"{i:032x}" for i in range(3)])[:-1])
+    with pytest.raises(ValueError, match="cut short"):
+        list(subset.changes(file, spanned({f"{1:032x}"}, 1)))
