@@ -87,19 +87,46 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
 
 
 @app.command()
-def plan(
+def plan(  # noqa: PLR0913, PLR0917 - one argument an option
     job: JOB,
     settings: SET = None,
     inputs: INPUT = None,
     output: OUTPUT = None,
     accept_changed: ACCEPT = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPEC",
+            help="What would it cost there? '8x(16cpu,64GB,1gpu)@2.50', @ the price of a node and hour; several "
+            "groups with +; or a YAML file. A sample of the parts is run, here.",
+        ),
+    ] = None,
+    rows: Annotated[
+        float | None, typer.Option(help="With --cluster: for this many samples, such as 5.8e9.")
+    ] = None,
+    sample: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="With --cluster: of the parts; 0.1 of them by default, 64 at most.",
+        ),
+    ] = None,
+    rates: Annotated[
+        str,
+        typer.Option(help="With --cluster: cpu=0.04,gpu=2 an hour, storage=0.023 a GB and month."),
+    ] = "",
     json: JSON = False,
 ) -> None:
-    """Check a job and show what it would do. Computes nothing."""
+    """Check a job and show what it would do. Computes nothing; with --cluster it runs a sample, and tells the costs."""
     from jobs.commands.plan import plan_job
     from jobs.loading import Request
 
     request = Request(job, inputs or (), output, settings or ())
+    if cluster is not None:
+        from jobs.commands.forecast import Question, forecast_job
+
+        forecast_job(request, Question(cluster, rows, sample, rates), json_asked=json)
+        return
     plan_job(request, accept_changed=accept_changed, json=json)
 
 

@@ -52,6 +52,14 @@ ENV = Annotated[
         help="A variable for the job's processes. Whoever sees the cluster's dashboard sees it too.",
     ),
 ]
+IMAGE = Annotated[
+    str | None,
+    typer.Option(
+        "--image",
+        metavar="URI",
+        help="Run in this container image, which has tamis (deploy/Dockerfile); the nodes need podman.",
+    ),
+]
 DETACH = Annotated[bool, typer.Option("--detach", help="Print the id and leave.")]
 JSON = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
 
@@ -66,6 +74,7 @@ def submit(  # noqa: PLR0913, PLR0917 - one argument an option
     installed: INSTALLED = False,
     grows: GROWS = False,
     env: ENV = None,
+    image: IMAGE = None,
     detach: DETACH = False,
 ) -> None:
     """Do a job on a Ray cluster. Prints its id, then what it says; the cluster is asked first whether it can."""
@@ -73,7 +82,7 @@ def submit(  # noqa: PLR0913, PLR0917 - one argument an option
     from jobs.loading import Request
 
     request = Request(job, inputs or (), output, settings or ())
-    submit_job(request, address, Sending(installed, grows, env or (), detach))
+    submit_job(request, address, Sending(installed, grows, env or (), detach, image))
 
 
 @commands.command()
@@ -83,12 +92,13 @@ def resume(
     installed: INSTALLED = False,
     grows: GROWS = False,
     env: ENV = None,
+    image: IMAGE = None,
     detach: DETACH = False,
 ) -> None:
-    """Send an ended job again: it goes on where it stopped."""
+    """Send an ended job again, with its variables and image: it goes on where it stopped."""
     from jobs.commands.cluster import Sending, resume_job
 
-    resume_job(job_id, address, Sending(installed, grows, env or (), detach))
+    resume_job(job_id, address, Sending(installed, grows, env or (), detach, image))
 
 
 @commands.command()

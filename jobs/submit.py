@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 from jobs import submit_probe
@@ -50,10 +50,27 @@ ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 @dataclass(frozen=True)
 class Shipment:
-    """What goes along with a job: the project or not, and the environment of its processes."""
+    """What goes along with a job: the project or not, its processes' variables, the image that they run in.
+
+    An image has the project: Ray starts processes in one (by podman) only where no files are shipped.
+    """
 
     project: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
+    image: str | None = None
+
+    @property
+    def surroundings(self) -> dict[str, Any]:
+        """Ray's runtime environment, but for files."""
+        made: dict[str, Any] = {"env_vars": dict(self.environment)}
+        return made | ({"image_uri": self.image} if self.image else {})
+
+    @classmethod
+    def of(cls, known: Details) -> Shipment:
+        """As a job was sent before."""
+        sent = known.runtime_env or {}
+        project = (known.metadata or {}).get("project") != "installed"
+        return cls(project, sent.get("env_vars") or {}, sent.get("image_uri"))
 
 
 @contextmanager
@@ -111,7 +128,7 @@ def version_of(client: Client) -> str:
     return found
 
 
-def check(client: Client, needs: Needs, environment: Mapping[str, str]) -> None:
+def check(client: Client, needs: Needs, shipment: Shipment) -> None:
     """Ask the cluster what it is; nothing but a command line is sent.
 
     Raises:
@@ -125,19 +142,23 @@ def check(client: Client, needs: Needs, environment: Mapping[str, str]) -> None:
     with _told(client.get_address()):
         probe = client.submit_job(
             entrypoint=f"python -c {shlex.quote(source)} {shlex.quote(wanted)}",
-            runtime_env={"env_vars": dict(environment)},
+            runtime_env=shipment.surroundings,
             metadata={"tamis": "probe"},
         )
         status = _wait(client, probe)
         output = client.get_job_logs(probe)
+        told = client.get_job_info(probe).message or "it said nothing"
         client.delete_job(probe)
     for line in output.splitlines():
         if line.startswith(submit_probe.MARK):
             found = Found(**json.loads(line.removeprefix(submit_probe.MARK)))
             judge(found, needs, ray.__version__, platform.python_version())
             return
-    last = output.strip().splitlines()[-1:] or ["it said nothing"]
-    raise ClusterError(f"{client.get_address()}: its Python cannot be asked ({status}): {last[0]}")
+    last = output.strip().splitlines()[-1:] or [" ".join(told.split())[:300]]
+    where = f" in the image {shipment.image}" if shipment.image else ""
+    raise ClusterError(
+        f"{client.get_address()}: its Python{where} cannot be asked ({status}): {last[0]}"
+    )
 
 
 def _wait(client: Client, job_id: str) -> str:
@@ -159,17 +180,38 @@ def send(client: Client, job: Job, shipment: Shipment, resumes: str | None = Non
     metadata = {"tamis": "run", "name": job.name, "output": storage.redact(job.output), "job": text}
     if resumes:
         metadata["resumes"] = resumes
+    if not shipment.project:
+        metadata["project"] = "installed"
+    job_id = f"{job.name}-{secrets.token_hex(4)}"
+    if shipment.image:
+        with _told(client.get_address()):
+            return client.submit_job(
+                entrypoint=inline(text, job_id),
+                submission_id=job_id,
+                runtime_env=shipment.surroundings,
+                metadata=metadata,
+            )
     with tempfile.TemporaryDirectory() as folder, _told(client.get_address()):
         storage.write_bytes(f"{folder}/job.yaml", text.encode())
         if shipment.project:
             for package in PACKAGES:
                 shutil.copytree(ROOT / package, f"{folder}/{package}", ignore=LEFT_OUT)
         return client.submit_job(
-            entrypoint="python -m jobs run ./job.yaml --address auto --progress lines",
-            submission_id=f"{job.name}-{secrets.token_hex(4)}",
-            runtime_env={"working_dir": folder, "env_vars": dict(shipment.environment)},
+            entrypoint=_run("job"),
+            submission_id=job_id,
+            runtime_env={"working_dir": folder, **shipment.surroundings},
             metadata=metadata,
         )
+
+
+def inline(text: str, job_id: str) -> str:
+    """The command that writes a job file first: with an image no file can be shipped."""
+    return f"printf %s {shlex.quote(text)} > {job_id}.yaml && {_run(job_id)}"
+
+
+def _run(job: str) -> str:
+    """The command that does a job file of its own directory."""
+    return f"python -m jobs run ./{job}.yaml --address auto --progress lines"
 
 
 def details(client: Client, job_id: str) -> Details:

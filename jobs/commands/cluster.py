@@ -39,6 +39,20 @@ class Sending:
     grows: bool = False
     env: Sequence[str] = ()
     detach: bool = False
+    image: str | None = None
+
+    def shipment(self, before: submit.Shipment | None = None) -> submit.Shipment:
+        """What goes along; what is not said now is as it was ``before``.
+
+        Raises:
+            ClusterError: a variable is to be forwarded that is not set here.
+        """
+        said = submit.forwarded(self.env)
+        if before is None:
+            return submit.Shipment(not (self.installed or self.image), said, self.image)
+        image = self.image or before.image
+        project = before.project and not (self.installed or image)
+        return submit.Shipment(project, {**before.environment, **said}, image)
 
 
 def submit_job(request: Request, address: str | None, sending: Sending) -> None:
@@ -48,11 +62,11 @@ def submit_job(request: Request, address: str | None, sending: Sending) -> None:
         TamisError: it cannot be done there; nothing was uploaded.
     """
     client = _at(address)
-    _ship(client, _with_absolute_paths(load(request)), sending)
+    _ship(client, _with_absolute_paths(load(request)), sending, sending.shipment())
 
 
 def resume_job(job_id: str, address: str | None, sending: Sending) -> None:
-    """Send an ended job again, as it was: it goes on where it stopped.
+    """Send an ended job again, as it was, variables and image included: it goes on where it stopped.
 
     Raises:
         ClusterError: no such job, or it has not ended.
@@ -62,13 +76,18 @@ def resume_job(job_id: str, address: str | None, sending: Sending) -> None:
     if str(known.status) not in submit.ENDED:
         raise ClusterError(f"{job_id}: is {_word(known)}: watch it with tamis logs -f {job_id}")
     job = parse_job((known.metadata or {})["job"], job_id)
-    _ship(client, job, sending, job_id)
+    _ship(client, job, sending, sending.shipment(submit.Shipment.of(known)), job_id)
 
 
-def _ship(client: Client, job: Job, sending: Sending, resumes: str | None = None) -> None:
-    shipment = submit.Shipment(not sending.installed, submit.forwarded(sending.env))
-    needs = needs_of(planning.make(job), installed=sending.installed, grows=sending.grows)
-    submit.check(client, needs, shipment.environment)
+def _ship(
+    client: Client,
+    job: Job,
+    sending: Sending,
+    shipment: submit.Shipment,
+    resumes: str | None = None,
+) -> None:
+    needs = needs_of(planning.make(job), installed=not shipment.project, grows=sending.grows)
+    submit.check(client, needs, shipment)
     job_id = submit.send(client, job, shipment, resumes)
     typer.echo(job_id)
     if not sending.detach:
