@@ -76,7 +76,9 @@ def _without_culprits(
         )
         raise _beyond_help(work, blamed)
     named = ", ".join(str(row) for row in found[:10]) + (", ..." if len(found) > 10 else "")
-    tell(f"{work.path}: done without {len(found):,} rows that end their worker ({named})")
+    tell(
+        f"{work.path}: done without what ends its worker: {len(found):,} of {rows:,} rows ({named})"
+    )
     return outcome
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -240,3 +242,36 @@ def test_one_entry_lies_on_one_store(tars: str, tmp_path: Path) -> None:
     if "://" in tars:
         with pytest.raises(InputError, match="different stores"):
             resolve([storage.join(tars, "a/*.tar"), str(tmp_path / "y.tar")])
+
+
+WRITER = """
+import sys
+from pipeline import storage
+with storage.write_atomic(sys.argv[1]) as file:
+    file.write(b"a" * 100_000)
+    file.flush()
+    print("half", flush=True)
+    sys.stdin.readline()
+    file.write(b"a" * 100_000)
+"""
+
+
+def test_what_a_killed_run_left_at_work_does_not_meet_the_next(tmp_path: Path) -> None:
+    """Two processes write the same file at once: it is one's or the other's, never some of each."""
+    path = tmp_path / "file"
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as left:
+        assert left.stdin is not None
+        assert left.stdout is not None
+        assert left.stdout.readline() == "half\n"
+        storage.write_bytes(str(path), b"b" * 200_000)
+        assert path.read_bytes() == b"b" * 200_000
+        left.stdin.write("\n")
+        left.stdin.close()
+        assert left.wait() == 0
+    assert path.read_bytes() == b"a" * 200_000
+    assert [found.name for found in tmp_path.iterdir()] == ["file"]
