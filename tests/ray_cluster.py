@@ -19,6 +19,9 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 
+STARTED = "Ray runtime started"
+"""What ``ray start`` says when the node is up. Its ports answer before, and may be closed again."""
+
 
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens at."""
@@ -33,11 +36,15 @@ def free_ports(count: int) -> list[int]:
 
 @dataclass(frozen=True)
 class RayHead:
-    """Its job server, the port of its Prometheus endpoint, and the variables that let one in."""
+    """Its job server, the port of its Prometheus endpoint, the variables that let one in; what drivers connect to,
+    and the process that all of its own descend from.
+    """
 
     address: str
     metrics_port: int
     environment: dict[str, str]
+    cluster: str
+    process: int
 
     def metrics(self) -> str:
         """What Prometheus would scrape."""
@@ -59,8 +66,11 @@ class RayHead:
 
 
 @contextmanager
-def ray_head(folder: Path) -> Iterator[RayHead]:
-    """A head node of two processors; it and all that it started end with the block."""
+def ray_head(folder: Path, dashboard_too: bool = True) -> Iterator[RayHead]:
+    """A head node of two processors; it and all that it started end with the block.
+
+    Without a dashboard there is no job server, and it starts sooner.
+    """
     head, dashboard, client, agent, metrics = free_ports(5)
     environment = {
         **os.environ,
@@ -68,6 +78,7 @@ def ray_head(folder: Path) -> Iterator[RayHead]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_raylet_start_wait_time_s": "240",
     }
     environment.pop("RAY_ADDRESS", None)
     command = [
@@ -75,33 +86,43 @@ def ray_head(folder: Path) -> Iterator[RayHead]:
         *("--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"),
         *(f"--ray-client-server-port={client}", f"--dashboard-agent-listen-port={agent}"),
         f"--metrics-export-port={metrics}",
+        f"--include-dashboard={dashboard_too}",
         *("--object-store-memory=100000000", f"--temp-dir={folder}"),
     ]
     with open(folder / "ray.log", "wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
         try:
-            _wait(process, dashboard, folder / "ray.log")
-            yield RayHead(f"http://127.0.0.1:{dashboard}", metrics, environment)
+            _wait(process, dashboard if dashboard_too else head, folder / "ray.log")
+            yield RayHead(
+                f"http://127.0.0.1:{dashboard}",
+                metrics,
+                environment,
+                f"127.0.0.1:{head}",
+                process.pid,
+            )
         finally:
             _end(process)
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    for _ in range(360):
+    for _ in range(600):
         if process.poll() is not None:
             raise RuntimeError(log.read_text())
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+            there = probe.connect_ex(("127.0.0.1", port)) == 0
+        if there and STARTED in log.read_text():
+            return
         time.sleep(0.5)
     raise RuntimeError(log.read_text())
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        return
     # ``ray stop`` would end every Ray on this machine.
-    children = (
-        psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-    )
+    children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGTERM)
     _, alive = psutil.wait_procs([psutil.Process(process.pid), *children], timeout=20)
     for left in alive:
