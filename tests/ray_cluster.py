@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,5 +126,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
     _, alive = psutil.wait_procs([psutil.Process(process.pid), *children], timeout=20)
     for left in alive:
-        left.kill()
+        with suppress(psutil.NoSuchProcess):  # it may have ended by itself
+            left.kill()
     process.wait()
