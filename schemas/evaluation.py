@@ -23,8 +23,9 @@ METRICS = {
 SIGNIFICANT = 0.05
 """Below this a paired test is called significant; so many of a hundred are by chance alone."""
 
-RANDOM, FULL, OWN = "random", "full", "run"
-"""Selectors that others are measured against: a uniform choice, everything, and what the run itself kept."""
+RANDOM, DEDUPLICATED, FULL, OWN = "random", "deduplicated", "full", "run"
+"""What selectors are measured against: a uniform choice of all, one of what filters and duplicate steps left, and
+everything; and what the run itself kept."""
 
 
 class _Record(BaseModel):

@@ -19,7 +19,7 @@ from pipeline.audit.finished import FinishedRun
 from pipeline.evaluate.pairs import Pairs, concepts_of, embedding_of
 from pipeline.steps.cluster import centroid_rows
 from pipeline.tables import Slice, TableFile
-from schemas.evaluation import FULL, OWN, RANDOM
+from schemas.evaluation import DEDUPLICATED, FULL, OWN, RANDOM
 from schemas.selection import Coverage, Density, Prototypes, Score
 
 Mask = npt.NDArray[np.bool_]
@@ -175,5 +175,5 @@ DENSITY: dict[str, Which | None] = {
 }
 """Kinds of density-based pruning, by what a concept keeps first; None: as the job says."""
 
-NAMES = (*DENSITY, RANDOM, "deduplicated", "score", "prototypes", "coverage")
+NAMES = (*DENSITY, RANDOM, DEDUPLICATED, "score", "prototypes", "coverage")
 """Selectors with a budget."""

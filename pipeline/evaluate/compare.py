@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from pipeline.evaluate import heads
 from pipeline.evaluate.choices import Choices, UnavailableError
 from pipeline.evaluate.heads import Scale, Sides
 from pipeline.evaluate.holdout import Holdout
+from pipeline.evaluate.paired import paired
 from pipeline.evaluate.pairs import Pairs
 from schemas.errors import JobError
 from schemas.evaluation import FULL, OWN, RANDOM, Against, Figure, Point, Training
@@ -187,11 +187,3 @@ def _figure(values: list[float], base: list[float] | None) -> Figure:
         spread=statistics.stdev(values) if len(values) > 1 else 0.0,
         against_random=against,
     )
-
-
-def paired(values: Sequence[float], base: Sequence[float]) -> float | None:
-    """The p-value of the two-sided paired t-test; None where there is nothing to test."""
-    differences = np.subtract(values, base)
-    if len(differences) < 2 or not differences.std() > 1e-12:
-        return None
-    return float(stats.ttest_rel(values, base).pvalue)

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from schemas.evaluation import FULL, HEADLINE, METRICS, RANDOM, SIGNIFICANT, Evaluation, Point
+from pipeline.evaluate.paired import paired
+from schemas.evaluation import (
+    DEDUPLICATED,
+    FULL,
+    HEADLINE,
+    METRICS,
+    OWN,
+    RANDOM,
+    SIGNIFICANT,
+    Evaluation,
+    Figure,
+    Point,
+)
 
 
 def verdict(evaluation: Evaluation, selector: str) -> str:
@@ -12,18 +24,30 @@ def verdict(evaluation: Evaluation, selector: str) -> str:
     line = evaluation.line(selector)
     if len(evaluation.splits) == 1:
         return f"{selector}: one seed, so nothing is tested{_reach(evaluation, line)}"
-    better, worse = _beyond(line, 1), _beyond(line, -1)
-    told = []
-    if better:
-        told.append(f"better than random at {_shares(better)}")
-    if worse:
-        told.append(f"worse than random at {_shares(worse)}")
-    rest = len(line) - len(better) - len(worse)
-    if not better and not worse:
-        told.append("no different from random at any size")
-    elif rest:
-        told.append(f"no different at {_shares([p for p in line if p not in better + worse])}")
-    return f"{selector}: {', '.join(told)}{_reach(evaluation, line)}"
+    told = _against(evaluation, line, RANDOM)
+    if selector not in (DEDUPLICATED, OWN) and evaluation.line(DEDUPLICATED):
+        # Beating random pairs is no merit of a selector where a random choice of the deduplicated does so too.
+        told += "; " + _against(evaluation, line, DEDUPLICATED)
+    return f"{selector}: {told}{_reach(evaluation, line)}"
+
+
+def _against(evaluation: Evaluation, line: Sequence[Point], base: str) -> str:
+    """Where a line is better or worse than that of ``base``, by paired tests at each size."""
+    found: dict[str, list[Point]] = {}
+    for point in line:
+        other = evaluation.point(base, point.budget)
+        if other is not None:
+            found.setdefault(_compared(point.headline, other.headline), []).append(point)
+    if list(found) == ["no different from"]:
+        return f"no different from {base} at any size"
+    return ", ".join(f"{said} {base} at {_shares(points)}" for said, points in found.items())
+
+
+def _compared(own: Figure, other: Figure) -> str:
+    p = paired(own.values, other.values)
+    if p is None or p >= SIGNIFICANT:
+        return "no different from"
+    return "better than" if own.mean > other.mean else "worse than"
 
 
 def chance(evaluation: Evaluation) -> str:
@@ -52,16 +76,6 @@ def significant(point: Point, metric: str = HEADLINE) -> bool:
     """Whether the paired test tells the point from random pairs."""
     against = point.figures[metric].against_random
     return against is not None and against.p is not None and against.p < SIGNIFICANT
-
-
-def _beyond(line: Sequence[Point], sign: int) -> list[Point]:
-    return [
-        point
-        for point in line
-        if significant(point)
-        and point.headline.against_random is not None
-        and point.headline.against_random.difference * sign > 0
-    ]
 
 
 def _shares(points: Sequence[Point]) -> str:

@@ -8,6 +8,7 @@ from scipy import stats
 from pipeline.evaluate import compare, holdout
 from pipeline.evaluate.choices import Choices, Settings
 from pipeline.evaluate.compare import Asked, Trial
+from pipeline.evaluate.paired import paired
 from pipeline.evaluate.pairs import Pairs
 from schemas.evaluation import Point, Training
 from schemas.selection import Coverage, Density, Prototypes, Score
@@ -113,9 +114,9 @@ def test_a_better_signal_shows() -> None:
 def test_the_paired_test_is_the_t_test_of_the_differences() -> None:
     values, base = [0.5, 0.6, 0.55, 0.7], [0.4, 0.45, 0.5, 0.5]
     expected = stats.ttest_1samp(np.subtract(values, base), 0).pvalue
-    assert compare.paired(values, base) == pytest.approx(float(expected))
-    assert compare.paired([0.5], [0.4]) is None
-    assert compare.paired(base, base) is None
+    assert paired(values, base) == pytest.approx(float(expected))
+    assert paired([0.5], [0.4]) is None
+    assert paired(base, base) is None
 
 
 def test_threads_change_nothing() -> None:

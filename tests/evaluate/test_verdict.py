@@ -1,0 +1,73 @@
+"""What is said of figures: better and worse only where a paired test says so, and deduplication's merit is its own."""
+
+from pipeline.evaluate.verdict import chance, significant, verdict
+from schemas.evaluation import Against, Evaluation, Figure, Point, Split, Training
+
+SEEDS = 3
+
+
+def point(selector: str, budget: float, *values: float, p: float | None = None) -> Point:
+    mean = sum(values) / len(values)
+    against = None if p is None else Against(difference=0.1, p=p)
+    figure = Figure(values=values, mean=mean, spread=0.01, against_random=against)
+    return Point(
+        selector=selector, budget=budget, pairs=(10,) * SEEDS, figures={"recall_at_10": figure}
+    )
+
+
+def evaluation(*points: Point, seeds: int = SEEDS) -> Evaluation:
+    splits = [
+        Split(seed=s, pairs=9, tested=1, relatives=0, alike=0, pool=8, candidates=4)
+        for s in range(seeds)
+    ]
+    training = Training(steps=1, batch=1, width=1, rate=1, decay=0)
+    return Evaluation(
+        job="a",
+        encoder="demo",
+        holdout="0.2",
+        classes=None,
+        training=training,
+        splits=tuple(splits),
+        points=points,
+        notes=(),
+    )
+
+
+RANDOM = [point("random", at, 0.10, 0.12, 0.11) for at in (0.1, 0.2)]
+CLEAN = [point("deduplicated", at, 0.20, 0.23, 0.21, p=0.01) for at in (0.1, 0.2)]
+DENSE = [
+    point("density", 0.1, 0.10, 0.125, 0.105, p=0.4),
+    point("density", 0.2, 0.20, 0.225, 0.22, p=0.01),
+]
+FULL = point("full", 1.0, 0.21, 0.21, 0.21)
+
+
+def test_what_deduplication_gains_is_not_the_selectors() -> None:
+    found = evaluation(*DENSE, *RANDOM, *CLEAN, FULL)
+    assert verdict(found, "density") == (
+        "density: no different from random at 10%, better than random at 20%; "
+        "worse than deduplicated at 10%, no different from deduplicated at 20%; "
+        "reaches the full set's R@10 of 0.210 with 20% of the pairs"
+    )
+    assert verdict(found, "deduplicated") == (
+        "deduplicated: better than random at 10%, 20%; "
+        "reaches the full set's R@10 of 0.210 with 10% of the pairs"
+    )
+
+
+def test_without_a_difference_it_says_so() -> None:
+    found = evaluation(DENSE[0], *RANDOM, FULL)
+    assert verdict(found, "density") == (
+        "density: no different from random at any size; never reaches the full set's R@10 of 0.210"
+    )
+
+
+def test_one_seed_tests_nothing() -> None:
+    found = evaluation(DENSE[1], RANDOM[1], seeds=1)
+    assert verdict(found, "density") == "density: one seed, so nothing is tested"
+
+
+def test_chance_counts_the_tests() -> None:
+    found = evaluation(*DENSE, *RANDOM, *CLEAN, FULL)
+    assert chance(found).startswith("4 paired t-tests over 3 seeds")
+    assert [significant(p) for p in (*DENSE, *RANDOM, FULL)] == [False, True, False, False, False]
