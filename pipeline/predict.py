@@ -75,9 +75,10 @@ def predict(
 def reaching(job: Job, trial: Trial, rows: float) -> dict[str, float]:
     """How many of ``rows`` samples reach each step.
 
-    A verdict leaves the share that it left of the sample. Duplicates are found the more, the more there is to compare:
-    what is new among further rows is by Heaps' law a power of their number, survivors' = survivors x growth^b, and the
-    sample's own last rows say b: the share of its survivors that had no duplicate.
+    A verdict leaves the share that it left of the sample. But of duplicates more are found, the more there is to
+    compare: survivors' = survivors x growth^b (Heaps' law). Were the sample's groups of duplicates as large as they
+    get, only a survivor that has none yet could still lose to one: 1 - b = ``doubled`` / survivors. Were all pairs,
+    the dropped share would double with the data: 1 - b = dropped / survivors. The middle of the two is taken.
     """
     found: dict[str, float] = {}
     left = rows
@@ -87,7 +88,8 @@ def reaching(job: Job, trial: Trial, rows: float) -> dict[str, float]:
         if verdict and verdict.entered:
             survivors = verdict.entered - verdict.dropped
             growth = left / verdict.entered
-            power = 1.0 - verdict.doubled / survivors if survivors and growth > 1 else 1.0
+            met = (verdict.doubled + verdict.dropped) / 2 if verdict.doubled and growth > 1 else 0.0
+            power = max(0.0, 1.0 - met / max(1, survivors))
             left = survivors * growth**power
             count = _count(job, step)
             left = min(left, count) if count else left

@@ -74,7 +74,8 @@ def test_a_run_tells_of_each_task_what_it_read_and_wrote(tmp_path: Path) -> None
     run_here(make_plan(tmp_path / "run", tar, STEPS, part_samples=6), [told.append])
     tasks = [event for event in told if isinstance(event, TaskDone)]
     (walked,) = (task for task in tasks if (task.step, task.phase) == ("ingest", "files"))
-    assert walked.spent.read_bytes == tar.stat().st_size
+    # In one process the lease's own look at its file, a hundred bytes now and then, is counted with the task.
+    assert tar.stat().st_size <= walked.spent.read_bytes < tar.stat().st_size + 1000
     written = sum(task.spent.written_bytes for task in tasks)
     made = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
     kept = [path for path in made if path.suffix in {".parquet", ".tar"} or "_stats" in path.name]

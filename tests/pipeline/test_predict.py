@@ -227,8 +227,8 @@ def test_duplicates_are_more_in_the_whole_and_counts_are_kept() -> None:
     assert left(0, 0) == 90_000
     assert left(300, 0) == 60_000  # not for the sake of others: the share stays
     assert left(300, 300) == pytest.approx(600 * 100**0.5)
-    assert left(300, 30) == pytest.approx(600 * 100**0.95)
-    assert left(300, 600) == pytest.approx(600)  # nothing new is to come
+    assert left(300, 30) == pytest.approx(600 * 100**0.725)
+    assert left(800, 100) == pytest.approx(100)  # nothing new is to come
 
 
 def test_money_is_that_of_the_wall_time_of_the_work_and_of_what_is_stored(tmp_path: Path) -> None:
