@@ -148,13 +148,13 @@ def test_the_driver_is_killed(short: Chaos, tmp_path: Path) -> None:
     assert sum(one.embedded for one in told) <= 1.5 * short.undisturbed.embedded
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_are_killed(short: Chaos, tmp_path: Path) -> None:
     short.kill_workers(tmp_path / "run", 3)
     assert_same(short, tmp_path / "run")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_node_is_lost(short: Chaos, tmp_path: Path) -> None:
     lose_a_node(short, tmp_path / "run")
 

@@ -101,6 +101,7 @@ def test_the_culprits_are_rows_and_every_other_sample_is_as_it_was(
     assert sum("done without" in text for text in told) == 2
 
 
+@pytest.mark.slow
 def test_embeddings_are_those_of_a_run_without_the_culprit(place: Path, tmp_path: Path) -> None:
     """Byte by byte, for a batch holds the same pictures."""
     (chosen,) = keys(place, 2)
@@ -152,16 +153,9 @@ def test_a_task_that_dies_without_opening_a_sample_is_an_error_that_names_it(
         run.run(made, executor=Starved(made.root, {}))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize(
-    ("phase", "steps"),
-    [
-        (SIGNALS, BARE),
-        pytest.param(INGEST, BARE, marks=pytest.mark.long),
-        pytest.param(EMBED, EMBEDDING, marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.parametrize(("phase", "steps"), [(INGEST, BARE), (SIGNALS, BARE), (EMBED, EMBEDDING)])
 def test_real_crashes_on_ray_end_in_the_same_bytes(
     phase: str, steps: str, place: Path, tmp_path: Path
 ) -> None:
