@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.audit import report_evaluation, report_samples, sql
+from pipeline.audit import report_costs, report_evaluation, report_samples, sql
 from pipeline.audit import report_sections as sections
 from pipeline.audit.finished import FinishedRun
 from pipeline.audit.funnel import funnel
@@ -45,7 +45,7 @@ def _body(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> str:
             ("duplicates", "Duplicates", report_samples.duplicates_section(run, connection, album)),
             ("inputs", "Input files", sections.inputs_section(run, connection)),
         ]
-    shown.append(("cost", "Cost", sections.cost_section(run)))
+    shown.append(("cost", "Cost", report_costs.cost_section(run)))
     shown = [item for item in shown if item[2]]
     links = "".join(
         element("li", element("a", text(title), href=f"#{key}")) for key, title, _ in shown

@@ -1,11 +1,9 @@
-"""The sections of a report that show counts: funnel, reasons, signals, input files, cost."""
+"""The sections of a report that show counts: funnel, reasons, signals, input files."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-from pipeline import storage
 from pipeline.audit import charts, distributions
 from pipeline.audit.finished import FinishedRun
 from pipeline.audit.funnel import BY_REASON, funnel, meaning
@@ -160,35 +158,3 @@ def inputs_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> s
     total = len(run.manifest.inputs)
     said = f"The {len(found):,} of {total:,} input files of which the smallest share was kept."
     return element("p", said, class_="soft") + table(columns, rows, "Input files")
-
-
-def cost_section(run: FinishedRun) -> str:
-    """What each step took, of all runs in this directory together."""
-    path = storage.join(run.root, "events.jsonl")
-    if not storage.exists(path):
-        return ""
-    took: dict[str, tuple[float, float, int]] = {}
-    for line in storage.read_bytes(path).decode().splitlines():
-        event = json.loads(line)
-        if event.get("event") == "PhaseEnded":
-            wall, worker, size = took.get(event["step"], (0.0, 0.0, 0))
-            took[event["step"]] = (
-                wall + event["seconds"],
-                worker + event.get("worker_seconds", 0.0),
-                size + event.get("bytes", 0),
-            )
-    most = max((wall for wall, _, _ in took.values()), default=0)
-    rows = [
-        [
-            text(step),
-            f"{wall:,.1f} s",
-            charts.bar([("kept", wall)], most),
-            f"{worker:,.1f} s",
-            f"{size / 1e6:,.1f} MB",
-        ]
-        for step, (wall, worker, size) in took.items()
-    ]
-    columns = [("step", "left"), ("time", "right"), ("", "wide")]
-    columns += [("of all workers", "right"), ("written", "right")]
-    said = "By the run's events, resumed runs in the same directory included."
-    return element("p", said, class_="soft") + table(columns, rows, "Cost") if rows else ""

@@ -1,5 +1,6 @@
 """The report: one file that asks for nothing, holds what the run says, and treats captions as words."""
 
+import json
 import shutil
 from collections import Counter
 from html.parser import HTMLParser
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.cli import main
+from jobs.journal import Journal
 from pipeline.audit import sql
 from pipeline.audit.concepts import Concept, concepts, galleries, spread
 from pipeline.audit.distributions import BINS, histogram
@@ -20,6 +22,8 @@ from pipeline.audit.duplicates import duplicates
 from pipeline.audit.finished import open_run
 from pipeline.audit.pictures import SIDE, Album, Pictures, shrink
 from pipeline.audit.report import report
+from schemas.costs import PREDICTION, Cost, Prediction
+from schemas.events import PhaseEnded, PhaseStarted, Spent, TaskDone
 from tests.audit.conftest import COPIES, HOSTILE, SHORT
 from tests.running import ledger, picture
 
@@ -245,3 +249,25 @@ def test_a_browser_shows_it_and_runs_nothing(hostile: Path, tmp_path: Path, chro
     wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert chromium.execute_script(wide) <= 0
     chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_costs_stand_beside_what_was_predicted(hostile: Path, tmp_path: Path) -> None:
+    """Actual figures are the journal's sums; the prediction, where there is one, stands below them in brackets."""
+    root = tmp_path / "run"
+    shutil.copytree(hostile, root)
+    (root / "events.jsonl").unlink(missing_ok=True)
+    assert "Nothing was predicted" not in " ".join(Page(report(open_run(str(root)))).words)
+    told = Journal(str(root), {})
+    told(PhaseStarted("signals", "values", tasks=1, found=0, rows=1))
+    told(TaskDone("signals", "values", "part-00000", 1, 1, 5, 8.0, Spent(3.25, 7_000_000, 10, 5)))
+    told(PhaseEnded("signals", "values", 9.0))
+    words = Page(report(open_run(str(root)))).words
+    assert {"3.2 s", "7.0 MB"} <= set(words)
+    assert "Nothing was predicted" in " ".join(words)
+    said = Prediction(50, 5, "2 processors", {"signals": Cost(4.5)}, {"signals": (2, 3)}, 1.0, 1e6)
+    (root / PREDICTION).write_text(json.dumps(said.to_json()))
+    words = Page(report(open_run(str(root)))).words
+    assert "[4.5 s]" in words
+    assert any("Predicted: 3.0 s to 4.0 s" in word for word in words)
+    (root / "events.jsonl").write_text("{")
+    assert "cannot be told" in " ".join(Page(report(open_run(str(root)))).words)
