@@ -95,15 +95,20 @@ def _line(line: Line, x: Axis, y: Axis) -> str:
 
 
 def _names(shown: Sequence[Line], x: Axis, y: Axis) -> str:
-    """Each line's name at its end, moved down where it would cover the one above."""
-    ends = sorted(
-        (y(line.values[-1].mean), x(line.values[-1].x), line) for line in shown if line.values
-    )
-    made, free = [], float(TOP)
-    for height, across, line in ends:
+    """The lines' names beside the chart, in the order of their ends, each below the one before; a dot's beside it."""
+    made = [
+        f'<text class="end {line.style}" x="{x(line.values[0].x) + 7}" y="{y(line.values[0].mean) + 3.5}">'
+        f"{text(line.name)}</text>"
+        for line in shown
+        if len(line.values) == 1
+    ]
+    free = float(TOP)
+    for height, line in sorted(
+        (y(line.values[-1].mean), line) for line in shown if len(line.values) > 1
+    ):
         at = max(height, free)
         free = at + APART
         made.append(
-            f'<text class="end {line.style}" x="{across + 7}" y="{at + 3.5}">{text(line.name)}</text>'
+            f'<text class="end {line.style}" x="{x.end + 7}" y="{at + 3.5}">{text(line.name)}</text>'
         )
     return "".join(made)

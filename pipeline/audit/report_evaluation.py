@@ -9,7 +9,7 @@ from pipeline.evaluate.evaluate import stored
 from pipeline.evaluate.verdict import chance, compared, significant, verdict
 from schemas.evaluation import FULL, HEADLINE, METRICS, OWN, RANDOM, Evaluation, Point
 
-STYLES = 6
+STYLES = 8
 """Colours of lines in the style sheet, taken in turn; the first line has the first."""
 
 
