@@ -54,7 +54,8 @@ def audit_run(
     else:
         query = sql or (by_source_query(run) if by == "source" else by_cluster_query(run))
         values, limit = [], count or (0 if json else 50)
-    _show_answer(run, query, values, limit, json)
+    tables = sql is not None or by == "cluster"
+    _show_answer(run, query, values, limit, json, tables)
 
 
 def _show_funnel(run: FinishedRun, json: bool) -> None:
@@ -127,8 +128,11 @@ def funnel_table(run: FinishedRun, reasons: bool = True) -> Table:
     return show.table([*columns, ("kept", "right"), ("of input", "right")], rows)
 
 
-def _show_answer(run: FinishedRun, query: str, values: list[Any], limit: int, json: bool) -> None:
-    with asking.connect(run) as connection:
+def _show_answer(
+    run: FinishedRun, query: str, values: list[Any], limit: int, json: bool, tables: bool
+) -> None:
+    # The views over tables/ take a listing and an index for every phase: only what joins them waits for that.
+    with asking.connect(run, tables=tables) as connection:
         # One row more than is shown tells whether there are more.
         names, rows = asking.ask(connection, query, values, limit + 1 if limit else None)
     more = bool(limit) and len(rows) > limit
