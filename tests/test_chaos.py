@@ -73,7 +73,11 @@ class Chaos:
 def lose_a_node(place: Chaos, output: Path) -> None:
     """One of two nodes is taken away at a random moment; the same run goes on."""
     ((tasks, _),) = chaos.moments(place.undisturbed, 1, seed=9)
-    variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    variables = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_raylet_start_wait_time_s": "240",
+    }
     child = subprocess.run(
         [
             *(sys.executable, "-m", "tests.lost_node"),
