@@ -115,6 +115,10 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument an option
         str,
         typer.Option(help="With --cluster: cpu=0.04,gpu=2 an hour, storage=0.023 a GB and month."),
     ] = "",
+    here: Annotated[
+        bool,
+        typer.Option("--here", help="With --cluster: the sample in this process, without Ray."),
+    ] = False,
     json: JSON = False,
 ) -> None:
     """Check a job and show what it would do. Computes nothing; with --cluster it runs a sample, and tells the costs."""
@@ -125,7 +129,7 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument an option
     if cluster is not None:
         from jobs.commands.forecast import Question, forecast_job
 
-        forecast_job(request, Question(cluster, rows, sample, rates), json_asked=json)
+        forecast_job(request, Question(cluster, rows, sample, rates, here), json_asked=json)
         return
     plan_job(request, accept_changed=accept_changed, json=json)
 

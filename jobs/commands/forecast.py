@@ -13,6 +13,7 @@ from jobs.commands.costs import COLUMNS, cells
 from jobs.loading import Request, load
 from pipeline import plan as planning
 from pipeline import storage, trial
+from pipeline.engine import Here
 from pipeline.predict import predict
 from schemas.cluster import Cluster, check_cluster, parse_cluster, parse_rates
 from schemas.costs import PREDICTION, Prediction
@@ -32,6 +33,7 @@ class Question:
     rows: float | None = None
     sample: float | None = None
     rates: str = ""
+    here: bool = False  # in this process, without Ray
 
 
 def forecast_job(request: Request, question: Question, *, json_asked: bool) -> None:
@@ -46,14 +48,14 @@ def forecast_job(request: Request, question: Question, *, json_asked: bool) -> N
         raise JobError(f"--rows {question.rows:g}: at least 1, such as 5.8e9")
     cluster, rates = cluster_of(question.cluster), parse_rates(question.rates)
     plan = planning.make(load(request))
+    start: trial.Start = Here if question.here else trial.on_ray(plan)
     processors = plan.job.resources.cpus or len(os.sched_getaffinity(0))
+    workers = 1 if question.here else processors
     typer.echo("tamis: a sample of the parts is run, here, in a temporary directory", err=True)
     bound = MOST_PARTS if question.sample is None else None
-    tried = trial.measure(plan, question.sample or SHARE, bound, trial.on_ray(plan))
+    tried = trial.measure(plan, question.sample or SHARE, bound, start)
     flops = trial.flops(tried.dim or 512)
-    said = predict(
-        plan.job, tried, cluster, question.cluster, flops, processors, question.rows, rates
-    )
+    said = predict(plan.job, tried, cluster, question.cluster, flops, workers, question.rows, rates)
     if question.rows is None:
         path = storage.join(plan.root, PREDICTION)
         storage.write_bytes(path, json.dumps(said.to_json(), indent=1).encode())
