@@ -27,9 +27,10 @@ from pipeline.plan import Plan, build, check_chain
 from pipeline.run import Account, Run
 from pipeline.state import State
 from pipeline.steps import Ledger
+from pipeline.steps.embed import PRECOMPUTED
 from pipeline.steps.write import Write
 from pipeline.tables import Slice
-from schemas.errors import InputError, JobError
+from schemas.errors import InputError, JobError, StateError
 from schemas.job import Job
 
 
@@ -90,10 +91,19 @@ def _walked(run: FinishedRun, job: Job, root: str) -> Run:
 
 
 def _inputs(run: FinishedRun, job: Job) -> tuple[InputFile, ...]:
-    """The run's inputs, with where they and their embeddings lie now, if still there: only columns' names are read."""
+    """The run's inputs, with where they and their embeddings lie now, if still there: only columns' names are read.
+
+    Raises:
+        StateError: embeddings that came with the input, and are part of what stored ones are known by, are gone.
+    """
     try:
         there = {file.source: file for entry in job.input for file in input_files(entry)}
-    except (InputError, JobError):
+    except (InputError, JobError) as error:
+        if any(embed.encoder == PRECOMPUTED for embed in job.embeds):
+            raise StateError(
+                f"the embeddings that came with the input are not where {run.root} found them ({error}): bring the "
+                "files back, unchanged: what is stored of them is known by their sizes and times"
+            ) from None
         there = {}
     return tuple(
         replace(there[file.source], size=file.size, stamp=file.stamp)

@@ -151,3 +151,14 @@ def test_the_finished_run_is_not_touched(finished: Path) -> None:
 def test_a_setting_that_does_not_exist_is_named(finished: Path) -> None:
     with pytest.raises(JobError, match="did you mean `keep`"):
         whatif(open_run(str(finished)), ["density.kep=0.1"])
+
+
+def test_embeddings_that_are_gone_are_named(finished: Path) -> None:
+    """Not taken for samples that were never scored."""
+    (gone, *_) = sorted((finished.parent / "input").glob("*.npy"))
+    hidden = gone.rename(gone.with_suffix(".hidden"))
+    try:
+        with pytest.raises(StateError, match="embeddings that came with the input are not where"):
+            whatif(open_run(str(finished)), ["density.keep=0.3"])
+    finally:
+        hidden.rename(gone)
