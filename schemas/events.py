@@ -13,9 +13,7 @@ class Spent:
     cpu_seconds: float = 0.0  # of all its threads
     read_bytes: int = 0  # from storage: inputs, tables
     written_bytes: int = 0  # its table, and its files of the result
-    memory_bytes: int = (
-        0  # the largest resident set while it worked; 0 where the system does not tell
-    )
+    memory_bytes: int = 0  # the largest resident set while it worked; 0 where nothing tells it
     cold: bool = False  # the first of its kind in its process: imports and models are loaded by it
 
 
