@@ -5,6 +5,8 @@ EXTRAS ?= cpu,demo,signals
 PYTEST_ARGS ?=
 PROCESSES ?= 2
 FUZZ_FILES ?= 20000
+# Ray starts a dozen Python processes: where none may keep what it compiled, each takes ten seconds instead of one.
+unexport PYTHONDONTWRITEBYTECODE
 # Not compiled ahead: most modules are never imported, and it is a third of the time an installation takes.
 PIP := .venv/bin/pip --disable-pip-version-check install --quiet --progress-bar off --no-compile -c constraints.txt
 RUN := .venv/.installed

@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -156,23 +157,26 @@ class Engine:
         rows = ray.data.from_items(
             [{"work": pickle.dumps(work)} for work in works], override_num_blocks=len(works)
         )
-        if phase.resources.pool:
-            done = rows.map_batches(
-                _Worker,
-                fn_constructor_args=(phase.function, self._root),
-                compute=ray.data.ActorPoolStrategy(
-                    **self._pool(phase.resources, len(works)),
-                    max_tasks_in_flight_per_actor=1 if again else None,
-                ),
-                # A restarted worker may wait for a node that never comes: its task must not wait with it.
-                max_task_retries=0,
-                **claims,
-            )
-        else:
-            # The bound method of an object: Ray Data would take the object itself for an actor class.
-            done = rows.map_batches(
-                cast(Any, _Worker(phase.function, self._root).__call__), max_retries=0, **claims
-            )
+        with warnings.catch_warnings():
+            # Ray Data names no other way yet to say how often a task is tried.
+            warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
+            if phase.resources.pool:
+                done = rows.map_batches(
+                    _Worker,
+                    fn_constructor_args=(phase.function, self._root),
+                    compute=ray.data.ActorPoolStrategy(
+                        **self._pool(phase.resources, len(works)),
+                        max_tasks_in_flight_per_actor=1 if again else None,
+                    ),
+                    # A restarted worker may wait for a node that never comes: its task must not wait with it.
+                    max_task_retries=0,
+                    **claims,
+                )
+            else:
+                # The bound method of an object: Ray Data would take the object itself for an actor class.
+                done = rows.map_batches(
+                    cast(Any, _Worker(phase.function, self._root).__call__), max_retries=0, **claims
+                )
         try:
             for row in done.iter_rows():
                 yield pickle.loads(row["outcome"])  # noqa: S301 - from our own workers

@@ -35,12 +35,6 @@ def samples(first: int) -> list[Sample]:
     ]
 
 
-@pytest.fixture(autouse=True)
-def width_of_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What runs the tests may say how wide its terminal is."""
-    monkeypatch.delenv("COLUMNS", raising=False)
-
-
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A job file whose run is finished: its output is `run`, beside it."""
