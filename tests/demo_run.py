@@ -103,7 +103,9 @@ def raw(row: Row) -> Members:
 def command(*arguments: str) -> list[str]:
     """The console script, in a process of its own. Its last word on standard error: was Ray imported?"""
     code = (
-        "import sys\nfrom jobs.cli import main\n"
+        # What runs the tests may ignore interrupts, and its children would with it.
+        "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from jobs.cli import main\n"
         "try:\n    main()\nfinally:\n    print('ray' in sys.modules, file=sys.stderr)"
     )
     return [sys.executable, "-c", code, *arguments]

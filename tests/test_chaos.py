@@ -146,6 +146,7 @@ def assert_frugal(place: Chaos, told: list[Told]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_driver_is_killed(short: Chaos, tmp_path: Path) -> None:
     told = short.kill_drivers(tmp_path / "run", 2)
     assert_same(short, tmp_path / "run")

@@ -22,7 +22,7 @@ STEPS = """
   - write: {samples_per_shard: 10}
 """
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")
