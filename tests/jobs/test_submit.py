@@ -193,7 +193,8 @@ def test_a_job_on_a_store_needs_its_rights_there(head: RayHead, data: Path, tmp_
         made = head.tamis(*sent, **store.environment)
         assert made.returncode == 0, made.stderr
         found = stores.contents(store, "run/")
-        again = head.tamis("resume", made.stdout.strip())  # without --env: the cluster has it still
+        # Without --env: the cluster has it still. What is asked from here needs the credentials here.
+        again = head.tamis("resume", made.stdout.strip(), **store.environment)
         assert "nothing was left to do" in again.stderr, again.stderr
     run_here(make_plan(tmp_path / "local", data / "*.tar", STEPS))
     local = contents(tmp_path / "local")
