@@ -14,7 +14,8 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -24,7 +25,7 @@ import numpy as np
 from pipeline import tables
 from pipeline.metering import Meter
 from pipeline.metrics import Metrics
-from pipeline.phases import Function, Phase, Resources, Task, TaskIo
+from pipeline.phases import Ahead, Function, Phase, Resources, Task, TaskIo
 from pipeline.reuse import completed
 from pipeline.tables import DamagedTableError, TableFile
 from schemas.errors import ClusterError, StateError, TamisError
@@ -42,6 +43,10 @@ SYSTEM = {
     "task_oom_retries": 0,
 }
 """Settings of the Ray that is started here."""
+
+
+class LostError(Exception):
+    """What a task had others do ended with the process that did it."""
 
 
 class BugError(Exception):
@@ -72,11 +77,12 @@ class Outcome:
     spent: Spent = NOTHING
 
 
-def perform(function: Function, root: str, work: Work) -> Outcome:
+def perform(function: Function, root: str, work: Work, ahead: Ahead = map) -> Outcome:
     """Do one task here: run its function and write its file. Errors that are not ours are not caught."""
     started = time.perf_counter()
     meter = Meter(function)
     io = TaskIo(root, work.task, work.path)
+    io.ahead = ahead
     try:
         if io.span is not None:
             rows = sum(table.num_rows for table in completed(function, io))
@@ -86,17 +92,62 @@ def perform(function: Function, root: str, work: Work) -> Outcome:
         return Outcome(work.task.name, 0.0, damaged=damage.path)
     except TamisError as error:
         return Outcome(work.task.name, 0.0, error=error)
-    except MemoryError:
+    except (LostError, MemoryError):
         return Outcome(work.task.name, 0.0, died=True)
     seconds = time.perf_counter() - started
     return Outcome(work.task.name, seconds, file, spent=meter.spent(file))
 
 
+class Elsewhere:
+    """As ``map``, in order, by Ray tasks on a processor each, wherever one is free; ``most`` are at work at once."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+
+    def __call__(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        """The results.
+
+        Raises:
+            LostError: a process ended with what it did. What ``function`` raises is raised here.
+        """
+        import ray
+
+        call = ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")(_applied)
+        waiting: deque[Any] = deque()
+        for item in items:
+            if len(waiting) == self._most:
+                yield _result(waiting.popleft())
+            waiting.append(call.remote(function, item))
+        while waiting:
+            yield _result(waiting.popleft())
+
+
+def _applied(function: Callable[[Any], Any], item: Any) -> Any:
+    return function(item)
+
+
+def _result(reference: Any) -> Any:
+    import ray
+    from ray import exceptions
+
+    try:
+        return ray.get(reference)
+    except exceptions.RayTaskError as error:
+        raise error.cause from None
+    except (
+        exceptions.ObjectLostError,
+        exceptions.OutOfMemoryError,
+        exceptions.WorkerCrashedError,
+    ) as error:
+        raise LostError(str(error)) from None
+
+
 class _Worker:
     """One process of a pool. What it loads, its functions keep in module-level caches."""
 
-    def __init__(self, function: Function, root: str) -> None:
+    def __init__(self, function: Function, root: str, ahead: int = 0) -> None:
         self._function, self._root = function, root
+        self._ahead: Ahead = Elsewhere(ahead) if ahead else map
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """A batch of pickled works -> a batch of pickled outcomes."""
@@ -105,7 +156,7 @@ class _Worker:
 
     def _perform(self, work: Work) -> Outcome:
         try:
-            return perform(self._function, self._root, work)
+            return perform(self._function, self._root, work, self._ahead)
         except Exception:  # noqa: BLE001 - Ray goes on without a block that fails: it must not be the one to see it
             return Outcome(work.task.name, 0.0, bug=traceback.format_exc())
 
@@ -163,7 +214,7 @@ class Engine:
             if phase.resources.pool:
                 done = rows.map_batches(
                     _Worker,
-                    fn_constructor_args=(phase.function, self._root),
+                    fn_constructor_args=(phase.function, self._root, phase.resources.ahead),
                     compute=ray.data.ActorPoolStrategy(
                         **self._pool(phase.resources, len(works)),
                         max_tasks_in_flight_per_actor=1 if again else None,
@@ -299,6 +350,11 @@ def _fitting(resources: Resources) -> int:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     wanted = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": resources.memory or 0}
     claims = {name: claim for name, claim in wanted.items() if claim}
+    if not claims:
+        raise ClusterError(
+            "a worker claims no processor and no GPU, so that any number would fit: with `decode_tasks` it has to "
+            "hold a GPU, or a part of one (resources.gpus)"
+        )
     fitting = sum(
         int(min(node.get(name, 0) / claim for name, claim in claims.items())) for node in nodes
     )

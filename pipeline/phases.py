@@ -78,6 +78,10 @@ class Resources:
     pool: bool = False  # an actor pool: workers that keep a model or centroids between tasks
     workers: int | None = None  # of the pool; as many as fit by default
     tries: int = 2  # how often a task is begun whose worker dies
+    ahead: int = 0  # calls of a task's ``TaskIo.ahead`` that are at work on processors of their own
+
+
+Ahead = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 
 class TaskIo:
@@ -85,6 +89,8 @@ class TaskIo:
 
     def __init__(self, root: str, task: Task, path: str) -> None:
         self.root, self.task, self.path = root, task, path
+        self.ahead: Ahead = map
+        """Works as ``map``; its calls may be made elsewhere, some before their results are asked for."""
         self.notes: dict[str, Any] = {}
         self.counts: Counter[str] = Counter()
         self._outputs: dict[str, dict[str, Any]] = {}

@@ -102,6 +102,12 @@ class Resources(Model):
         ge=1,
         description="embedding workers; as many as the processors or GPUs carry by default",
     )
+    decode_tasks: int = Field(
+        0,
+        ge=0,
+        description="decoding tasks that an embedding worker with a GPU keeps at work on processors anywhere, one "
+        "each; 0: it decodes by itself",
+    )
     memory: int | None = Field(
         None,
         ge=1 << 26,
@@ -118,6 +124,15 @@ class Resources(Model):
     steps: dict[Name, Claim] | None = Field(
         None, description="claims of single steps, by their names: `{embed: {gpus: 0.5}}`"
     )
+
+    @model_validator(mode="after")
+    def _decoding_finds_a_processor(self) -> Resources:
+        if self.decode_tasks and not self.gpus:
+            raise ValueError(
+                f"`decode_tasks` is {self.decode_tasks}, but workers hold no GPU: they would take the processors that "
+                "decoding waits for: set `gpus`, or leave it out"
+            )
+        return self
 
 
 class Job(Model):

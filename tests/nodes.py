@@ -6,6 +6,7 @@ A process of its own, because Ray keeps its token and its settings for as long a
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from ray.cluster_utils import Cluster
 from pipeline import plan, run
 from pipeline.engine import Engine, Work
 from pipeline.phases import Phase, Resources, Task, TaskIo
-from schemas.errors import ClusterError
+from schemas.errors import ClusterError, InputError
 from schemas.job import Resources as Machine
 from schemas.parse import parse_job
 
@@ -35,6 +36,34 @@ def where(io: TaskIo) -> Iterator[pa.Table]:
     """The node that the task runs on."""
     time.sleep(io.args["seconds"])
     yield pa.table({"node": [ray.get_runtime_context().get_node_id()]})
+
+
+def together(io: TaskIo) -> Iterator[pa.Table]:
+    """The nodes that the task and what it has done ahead run on, and in which order the latter came."""
+    found = list(io.ahead(_slow_first, range(6)))
+    here = ray.get_runtime_context().get_node_id()
+    yield pa.table(
+        {"node": [here] * 6, "elsewhere": [n for n, _ in found], "item": [i for _, i in found]}
+    )
+
+
+def _slow_first(item: int) -> tuple[str, int]:
+    time.sleep(0.6 - item / 10)
+    return ray.get_runtime_context().get_node_id(), item
+
+
+def dying(io: TaskIo) -> Iterator[pa.Table]:
+    """What it has done ahead ends its process."""
+    yield pa.table({"item": list(io.ahead(os._exit, [1]))})
+
+
+def failing(io: TaskIo) -> Iterator[pa.Table]:
+    """What it has done ahead finds something wrong that a person can mend."""
+    yield pa.table({"item": list(io.ahead(_wrong, ["this"]))})
+
+
+def _wrong(item: str) -> None:
+    raise InputError(f"{item} is wrong")
 
 
 def works(phase: str, count: int, seconds: float) -> list[Work]:
@@ -82,10 +111,17 @@ def main(root: Path, job: Path) -> None:
     half = Resources(cpus=0.5, gpus=0.5, pool=True)
     list(engine.run(Phase("gpu", where, (), {}, half), works("gpu", 4, 0.2)))
     list(engine.run(Phase("cpu", where, (), {}, Resources()), works("cpu", 4, 1.0)))
+    split = Resources(cpus=0, gpus=1, pool=True, ahead=2)
+    list(engine.run(Phase("split", together, (), {}, split), works("split", 1, 0)))
+    (died,) = engine.run(Phase("dying", dying, (), {}, split), works("dying", 1, 0))
+    (failed,) = engine.run(Phase("failing", failing, (), {}, split), works("failing", 1, 0))
     engine.stop()
     made = plan.make(parse_job(job.read_text(), "job"))
     result = run.run(made, address=cluster.address)
     told = {
+        "split": pq.read_table(root / "tables/step/split/t0.parquet").to_pydict(),
+        "died": died.died,
+        "failed": str(failed.error),
         "gpu_node": gpu.node_id,
         "gpu": nodes_of(root, "gpu"),
         "cpu": nodes_of(root, "cpu"),

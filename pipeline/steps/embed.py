@@ -7,7 +7,7 @@ and not on its neighbours in the batch: what an earlier run of the same encoder 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Any
 
@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 from pipeline import encoders, storage
 from pipeline.algorithms import kmeans
 from pipeline.encoders import precomputed
-from pipeline.encoders.base import Encoder, Precision
+from pipeline.encoders.base import Description, Encoder, Precision
 from pipeline.encoders.batches import encode_distinct, encode_padded
+from pipeline.encoders.preprocessing import Preprocessing
 from pipeline.formats import fetch
 from pipeline.formats.images import to_rgb
 from pipeline.formats.sources import Source
@@ -84,8 +85,13 @@ class Embed(Step):
             "device": config.device,
             "signal": self.signal,
         }
+        machine = self.job.resources
         resources = Resources(
-            gpus=self.job.resources.gpus, pool=True, workers=self.job.resources.embed_workers
+            cpus=0 if machine.decode_tasks else 1,
+            gpus=machine.gpus,
+            pool=True,
+            workers=machine.embed_workers,
+            ahead=machine.decode_tasks,
         )
         function = take if config.encoder == PRECOMPUTED else encode
         yield Phase(
@@ -145,27 +151,39 @@ def encode(io: TaskIo) -> Iterator[pa.Table]:
     living = ingest.take(pa.array(rows))
     entry, relative, kind, size = args["source"]
     source = Source(entry, relative, io.task.places["path"], kind, size)
+    described = encoders.describe(args["spec"], args["precision"])
     image = np.zeros((len(rows), encoder.dim), dtype=np.float32)
-    for start, pixels in _batches(io, fetch.pictures(source, living), encoder):
-        image[start : start + len(pixels)] = encode_padded(
-            encoder.encode_images, pixels, args["batch_size"]
+    for start, batch in _batches(io, fetch.pictures(source, living), described):
+        image[start : start + len(batch)] = encode_padded(
+            encoder.encode_images, batch, args["batch_size"]
         )
     text = None
-    if encoders.describe(args["spec"], args["precision"]).has_text:
+    if described.has_text:
         captions = [caption or "" for caption in living["text"].to_pylist()]
         text = encode_distinct(encoder.encode_texts, captions, args["batch_size"])
     yield _table(io, rows, image, text)
 
 
 def _batches(
-    io: TaskIo, pictures: Iterator[bytes], encoder: Encoder
+    io: TaskIo, pictures: Iterator[bytes], described: Description
 ) -> Iterator[tuple[int, Floats]]:
-    """(first place, preprocessed pictures), a batch at a time: no more are held decoded."""
+    """(first place, preprocessed pictures), a batch at a time: few are held decoded."""
+    assert described.preprocessing is not None  # of `precomputed` no picture is read
     start = 0
-    limit = io.task.places["max_pixels"]
-    while batch := list(islice(pictures, io.args["batch_size"])):
-        yield start, np.stack([encoder.preprocess(to_rgb(data, limit)) for data in batch])
-        start += len(batch)
+    decoding = partial(
+        decode, preprocessing=described.preprocessing, limit=io.task.places["max_pixels"]
+    )
+    batches = iter(lambda: list(islice(pictures, io.args["batch_size"])), [])
+    for pixels in io.ahead(decoding, batches):
+        yield start, np.stack([described.preprocessing.normalise(one) for one in pixels])
+        start += len(pixels)
+
+
+def decode(
+    batch: Sequence[bytes], preprocessing: Preprocessing, limit: int
+) -> npt.NDArray[np.uint8]:
+    """Pictures' bytes to their pixels (n, height, width, 3). It needs no model, and may run where there is no GPU."""
+    return np.stack([preprocessing.pixels(to_rgb(data, limit)) for data in batch])
 
 
 def take(io: TaskIo) -> Iterator[pa.Table]:

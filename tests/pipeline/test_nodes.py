@@ -19,6 +19,7 @@ STEPS = """
   - signals: [words, min_side]
   - rules: {words: {min: 2}}
   - exact_duplicates: {on: image}
+  - embed: {encoder: demo, batch_size: 8}
   - write: {samples_per_shard: 10}
 """
 
@@ -42,7 +43,8 @@ def found(place: Path) -> Any:
     """What tests/nodes.py tells of its three nodes."""
     job = place / "job.yaml"
     job.write_text(
-        f"name: test\ninput: [{{path: '{place}/in/*.tar'}}]\noutput: {place}/run\nsteps:{STEPS}"
+        f"name: test\ninput: [{{path: '{place}/in/*.tar'}}]\noutput: {place}/run\n"
+        f"resources: {{gpus: 1, decode_tasks: 2}}\nsteps:{STEPS}"
     )
     environment = {
         **os.environ,
@@ -65,6 +67,18 @@ def found(place: Path) -> Any:
 
 def test_what_claims_a_gpu_runs_where_one_is(found: Any) -> None:
     assert found["gpu"] == [found["gpu_node"]] * 4
+
+
+def test_what_a_gpu_worker_has_done_ahead_runs_where_processors_are(found: Any) -> None:
+    split = found["split"]
+    assert set(split["node"]) == {found["gpu_node"]}
+    assert len(set(split["elsewhere"])) == 2
+    assert split["item"] == list(range(6))  # whichever ends first
+
+
+def test_what_ends_with_it_or_is_wrong_is_said(found: Any) -> None:
+    assert found["died"] is True
+    assert found["failed"] == "this is wrong"
 
 
 def test_what_claims_none_runs_on_every_node_with_processors(found: Any) -> None:
