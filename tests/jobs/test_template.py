@@ -9,6 +9,8 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from jobs.loading import Request, load
+from pipeline import plan
 from schemas.job import Claim, Input, Job, Limits, Resources
 from schemas.parse import parse_job
 from schemas.steps import KINDS, Bound, Score
@@ -83,3 +85,12 @@ def test_what_is_switched_off_is_the_default(everything: Job) -> None:
 def test_all_names_are_the_kinds(everything: Job) -> None:
     named = [step for step in everything.steps if step.kind != "rules"]
     assert [step.name for step in named] == [step.kind for step in named]
+
+
+def test_the_example_for_evaluation_is_a_job_that_embeds_first(
+    clipart_example: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clipart_example.parents[2])
+    made = plan.make(load(Request("jobs/examples/evaluate.yaml")))
+    assert [step.kind for step in made.job.steps][:2] == ["signals", "embed"]
+    assert len(made.inputs) == 4
