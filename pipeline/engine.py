@@ -102,7 +102,10 @@ class Elsewhere:
     """As ``map``, in order, by Ray tasks on a processor each, wherever one is free; ``most`` are at work at once."""
 
     def __init__(self, most: int) -> None:
+        import ray
+
         self._most = most
+        self._call = ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")(_applied)
 
     def __call__(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         """The results.
@@ -110,14 +113,11 @@ class Elsewhere:
         Raises:
             LostError: a process ended with what it did. What ``function`` raises is raised here.
         """
-        import ray
-
-        call = ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")(_applied)
         waiting: deque[Any] = deque()
         for item in items:
             if len(waiting) == self._most:
                 yield _result(waiting.popleft())
-            waiting.append(call.remote(function, item))
+            waiting.append(self._call.remote(function, item))
         while waiting:
             yield _result(waiting.popleft())
 
@@ -225,9 +225,8 @@ class Engine:
                 )
             else:
                 # The bound method of an object: Ray Data would take the object itself for an actor class.
-                done = rows.map_batches(
-                    cast(Any, _Worker(phase.function, self._root).__call__), max_retries=0, **claims
-                )
+                worker = _Worker(phase.function, self._root, phase.resources.ahead)
+                done = rows.map_batches(cast(Any, worker.__call__), max_retries=0, **claims)
         try:
             for row in done.iter_rows():
                 yield pickle.loads(row["outcome"])  # noqa: S301 - from our own workers
