@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.audit.finished import FinishedRun
-from schemas.steps import Density
 
 if TYPE_CHECKING:
     import duckdb
@@ -16,7 +15,9 @@ SHOWN = 2000
 
 
 class Concept(NamedTuple):
-    """A cluster: ``size`` are the samples that reached the step that chooses, ``samples`` all that were assigned."""
+    """A cluster: ``size`` are the samples that reached the step that chooses; ``samples`` all that were assigned, less
+    what an earlier step of the same kind dropped.
+    """
 
     cluster: int
     samples: int
@@ -52,17 +53,18 @@ class Gallery(NamedTuple):
 
 COUNTS = """
     SELECT cluster, count(*), count(rank), count_if(kept AND rank IS NOT NULL), any_value(quota)
-    FROM ledger WHERE cluster IS NOT NULL GROUP BY cluster ORDER BY cluster
+    FROM ledger WHERE cluster IS NOT NULL AND {placed} GROUP BY cluster ORDER BY cluster
 """
 
 
 def concepts(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> list[Concept]:
-    """All clusters that any sample was assigned to, the most complex first; by number where none is measured."""
-    density = [step.name for step in run.steps if isinstance(step, Density)]
-    table = run.table(f"{density[-1]}/quotas/clusters.parquet") if density else None
+    """The clusters of the last step that makes any, the most complex first; by number where none is measured."""
+    table = run.table(f"{run.placing[-1]}/quotas/clusters.parquet") if run.placing else None
     measured = {row["cluster"]: row for row in table.to_pylist()} if table is not None else {}
     found = []
-    for cluster, samples, size, kept, quota in connection.execute(COUNTS).fetchall():
+    for cluster, samples, size, kept, quota in connection.execute(
+        COUNTS.format(placed=run.placed)
+    ).fetchall():
         more = measured.get(cluster, {})
         values = {name: more.get(name) for name in ("d_intra", "d_inter", "complexity")}
         found.append(Concept(cluster, samples, size, kept, more.get("quota", quota), **values))
@@ -80,20 +82,24 @@ def spread(found: Sequence[Concept], most: int) -> list[Concept]:
 ENDS = """
     SELECT cluster, {end}(struct_pack(sid, uid, text, distance, kept), row(distance, uid), $count) AS ends
     FROM ledger
-    WHERE cluster IN (SELECT unnest($chosen)) AND distance IS NOT NULL AND {reached}
+    WHERE cluster IN (SELECT unnest($chosen)) AND distance IS NOT NULL AND {placed} AND {reached}
     GROUP BY cluster
 """
 
 
 def galleries(
-    connection: duckdb.DuckDBPyConnection, chosen: Sequence[Concept], count: int
+    run: FinishedRun,
+    connection: duckdb.DuckDBPyConnection,
+    chosen: Sequence[Concept],
+    count: int,
 ) -> dict[int, Gallery]:
     """The ``count`` samples at either end of each chosen concept, of those that reached the step that chooses."""
     ends: dict[str, dict[int, list[Example]]] = {"min_by": {}, "max_by": {}}
     # A step that only clusters ranks nobody: then all that were assigned are shown.
     ranked = any(concept.size for concept in chosen)
     for end, found in ends.items():
-        query = ENDS.format(end=end, reached="rank IS NOT NULL" if ranked else "true")
+        reached = "rank IS NOT NULL" if ranked else "true"
+        query = ENDS.format(end=end, placed=run.placed, reached=reached)
         values: dict[str, Any] = {"count": count, "chosen": [c.cluster for c in chosen]}
         for cluster, examples in connection.execute(query, values).fetchall():
             found[cluster] = [Example(**example) for example in examples]

@@ -34,7 +34,7 @@ def concepts_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection, al
     if not found:
         return ""
     chosen = spread([concept for concept in found if concept.size] or found, GALLERIES)
-    shown = galleries(connection, chosen, EXAMPLES)
+    shown = galleries(run, connection, chosen, EXAMPLES)
     album.fetch(
         example.sid
         for gallery in shown.values()
