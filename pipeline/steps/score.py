@@ -8,10 +8,18 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.algorithms import order
+from pipeline.inputs import InputFile
 from pipeline.phases import Context, Phase, Step, TaskIo
 from pipeline.steps import selection
 from pipeline.steps.common import drops
-from pipeline.steps.scored import key, keyed_task, living_values, signal_task, with_missing
+from pipeline.steps.scored import (
+    check_numbers,
+    key,
+    keyed_task,
+    living_values,
+    signal_task,
+    with_missing,
+)
 from schemas.job import Job
 from schemas.ledger import Reason
 from schemas.selection import Score as Config
@@ -21,12 +29,19 @@ class Score(Step):
     """``keyed``, ``cut`` and ``verdict``; with bounds, only ``verdict``."""
 
     def __init__(self, config: Config, job: Job) -> None:
-        del job
-        self.config, self.name = config, config.name
+        self.config, self.name, self.steps = config, config.name, job.steps
 
     def needs(self) -> Sequence[str]:
         """The signal."""
         return [f"signal:{self.config.signal}"]
+
+    def check(self, inputs: Sequence[InputFile]) -> None:
+        """It is made of numbers.
+
+        Raises:
+            JobError: it is text.
+        """
+        check_numbers(self.name, self.config.signal, self.steps, inputs)
 
     def phases(self, context: Context) -> Iterator[Phase]:
         """See the class."""

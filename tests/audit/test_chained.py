@@ -1,4 +1,4 @@
-"""Two steps that make places, one after the other: a sample is told of the one that dropped it, concepts of the last."""
+"""Two steps that make places in a chain: a sample is told of the one that dropped it, concepts of the last."""
 
 from pathlib import Path
 from typing import Any

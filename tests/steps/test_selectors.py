@@ -83,6 +83,14 @@ def test_a_sample_without_a_score_is_dropped_for_that(tmp_path: Path) -> None:
     assert run_one(tmp_path, made, SIGNAL + "min: 0.3}") == [2, 4, 5]
 
 
+@pytest.mark.parametrize("step", ["score: {signal: tag, ", "coverage: {score: tag, "])
+def test_text_is_no_score(tmp_path: Path, step: str) -> None:
+    made = numbered(3, tag=["a", "b", "c"])
+    with pytest.raises(JobError, match="tag is text, and a choice by score needs numbers"):
+        run_one(tmp_path, made, f"- signals: [tag]\n- {step}keep: 1}}")
+    assert not (tmp_path / "run").exists()  # planning refused it
+
+
 def test_infinite_scores_have_their_place(tmp_path: Path) -> None:
     made = numbered(4, quality=[float("-inf"), 0.0, float("inf"), 1.0])
     assert run_one(tmp_path, made, SIGNAL + "keep: 1}") == [2]
