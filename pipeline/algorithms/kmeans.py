@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from pipeline.algorithms.halves import widen
+
 Embeddings = NDArray[np.float32] | NDArray[np.float16]
 
 POINTS_PER_CENTROID = 256
@@ -158,7 +160,7 @@ def assign(
         rows = np.zeros((_BLOCK, centroids.shape[1]), np.float32)
         nearest = np.empty_like(rows)
         for span in spans[first::threads]:
-            rows[: span.stop - span.start] = embeddings[span]
+            widen(embeddings[span], rows[: span.stop - span.start])
             labels = index.search(rows, 1)[1][:, 0]
             # faiss answers -1 for a row with NaN; the clipped pick leaves NaN in its product.
             np.take(centroids, labels, axis=0, out=nearest, mode="clip")
@@ -194,7 +196,8 @@ def partial_sums(
     for span in _spans(len(embeddings)):
         # Of many clusters a block has few: the product is made over those alone.
         there, labels = np.unique(cluster[span], return_inverse=True)
-        rows = embeddings[span].astype(np.float32)
+        rows = np.empty((span.stop - span.start, embeddings.shape[1]), np.float32)
+        widen(embeddings[span], rows)
         if embeddings.dtype != np.float16:
             np.rint(rows * _GRID, out=rows)
             rows *= 1 / _GRID
