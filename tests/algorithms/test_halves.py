@@ -1,4 +1,4 @@
-"""float16 to float32 by look-up."""
+"""float16 to float32, a block at a time."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,12 @@ import pytest
 from pipeline.algorithms.halves import widen
 
 EVERY = np.arange(1 << 16, dtype=np.uint16).view(np.float16).reshape(256, 256)
+FINITE = EVERY[np.isfinite(EVERY)].reshape(-1, 128)
 
 
-@pytest.mark.parametrize("rows", [EVERY, EVERY[::3, ::-2], EVERY[:0]])
+@pytest.mark.parametrize(
+    "rows", [EVERY, FINITE, FINITE[::3, ::-2], FINITE[:0], np.tile(FINITE, (1, 300))]
+)
 def test_every_half_has_numpys_bits(rows: np.ndarray) -> None:
     """NaN with its payload, infinities, both zeros and what is not normal among them."""
     out = np.full((len(rows) + 2, rows.shape[1]), 7, np.float32)
