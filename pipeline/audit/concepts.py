@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pipeline import storage, tables
 from pipeline.audit.finished import FinishedRun
 
 if TYPE_CHECKING:
@@ -69,6 +70,36 @@ def concepts(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> list[Co
         values = {name: more.get(name) for name in ("d_intra", "d_inter", "complexity")}
         found.append(Concept(cluster, samples, size, kept, more.get("quota", quota), **values))
     return sorted(found, key=lambda concept: -(concept.complexity or 0.0))
+
+
+def trained(run: FinishedRun) -> str | None:
+    """How the concepts' centroids came to be, in one line; None where there are none, or the tables are gone."""
+    path = f"tables/{run.placing[-1]}/train/centroids.parquet" if run.placing else ""
+    whole = storage.join(run.root, path)
+    if not path or not storage.exists(whole):
+        return None
+    file = tables.inspect(run.root, path, storage.stat(whole).size)
+    if file is None:
+        return None
+    notes = file.notes
+    told = [f"{run.placing[-1]}: {notes['clusters']:,} centroids"]
+    if "borrowed" in notes:
+        told.append("taken from another run")
+    else:
+        curve = notes["sample_similarity"]
+        told.append(
+            f"trained on {notes['trained_on']:,} samples, whose mean similarity to them is {curve[-1]:.4f} after "
+            f"{len(curve)} iterations"
+        )
+        if len(curve) > 1:
+            told.append(f"the last gained {curve[-1] - curve[-2]:.1e}")
+    if "movement" in notes:
+        told.append(
+            f"{len(notes['movement'])} iterations over all samples: similarity {notes['similarity'][-1]:.4f}, last "
+            f"movement {notes['movement'][-1]:.1e}, {sum(notes['reseeded']):,} re-seeded, "
+            f"{'converged' if notes['converged'] else 'not converged'}"
+        )
+    return "; ".join([", ".join(told[:2]), *told[2:]])
 
 
 def spread(found: Sequence[Concept], most: int) -> list[Concept]:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.algorithms import order
+from pipeline.algorithms.score import place
 from pipeline.inputs import InputFile
 from pipeline.phases import Context, Phase, Step, TaskIo
 from pipeline.steps import selection
@@ -56,7 +57,8 @@ class Score(Step):
         there = selection.have_key(context, self.name)
         wanted = selection.budget_of(context, config, there)
         if config.ties == "keep" and isinstance(config.keep, float):
-            wanted = min(wanted + 1, there)  # the value at place share * samples, counted from 0
+            whole = context.alive if config.of == "reaching" else context.total
+            wanted = min(place(whole, config.keep) + 1, there)
         yield from selection.phases(context, self.name, [wanted])
         cut = context.done(self.name, "cut").whole()
         tasks = [keyed_task(context, self.name, part, cut) for part in context.parts]

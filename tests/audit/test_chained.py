@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from jobs.cli import main
 from pipeline.audit import sql
-from pipeline.audit.concepts import concepts, galleries
+from pipeline.audit.concepts import concepts, galleries, trained
 from pipeline.audit.explain import stories
 from pipeline.audit.finished import FinishedRun, open_run
 from pipeline.audit.funnel import by_cluster_query
@@ -69,6 +70,18 @@ def test_a_story_tells_of_the_step_that_dropped_it(chained: Path, run: FinishedR
         quotas = table(chained, placed[0]["step"], "quotas").to_pylist()[row["cluster"]]
         assert (place["rank"], place["quota"]) == (row["rank"], quotas["quota"])
         assert place.get("complexity") == quotas.get("complexity")
+
+
+def test_how_the_centroids_were_trained_is_told(
+    run: FinishedRun, chained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = trained(run)
+    assert said is not None
+    assert said.startswith("second: 3 centroids, trained on ")
+    assert " iterations; the last gained " in said
+    with pytest.raises(SystemExit):
+        main(["audit", str(chained), "--by", "cluster"])
+    assert said in " ".join(capsys.readouterr().out.split())
 
 
 def test_concepts_are_those_of_the_last_step(chained: Path, run: FinishedRun) -> None:

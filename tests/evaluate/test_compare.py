@@ -68,7 +68,7 @@ def test_shuffled_captions_leave_no_advantage_to_anyone() -> None:
 
 
 def test_of_a_pool_of_duplicates_the_deduplicated_set_wins() -> None:
-    """Five sixths of the pool are copies of five pairs, and so is most of a random tenth; a deduplicated one has none."""
+    """Five sixths of the pool are copies of five pairs: most of a random tenth, none of a deduplicated one."""
     meaning = meanings(600)
     copied = np.concatenate([meaning, np.repeat(meaning[:5], 600, axis=0)])
     image, caption = views(copied)
