@@ -147,7 +147,7 @@ def test_files_held_out_may_change(
     """Their run lies below the other's, where nobody would say --accept-changed; it goes by where they lie."""
     made: list[Plan] = []
     monkeypatch.setattr(foreign, "embedding_of", lambda run: Embed(encoder="demo"))
-    monkeypatch.setattr(foreign.running, "run", lambda plan, executor: made.append(plan))
+    monkeypatch.setattr("pipeline.run.run", lambda plan, executor: made.append(plan))
     monkeypatch.setattr(foreign, "open_run", lambda root: root)
     run = FinishedRun(str(tmp_path / "run"), None)  # type: ignore[arg-type]
     monkeypatch.chdir(clipart_example)
