@@ -107,3 +107,11 @@ def test_concepts_are_those_of_the_last_step(chained: Path, run: FinishedRun) ->
         assert audited[cluster]["quota"] == expected["quota"]
         assert audited[cluster].get("complexity") == expected.get("complexity")
         assert {e.uid for e in shown[cluster].nearest} == {row["uid"] for row in mine}
+
+
+def test_a_budget_is_said_to_be_enough(chained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is sufficient: by the rounding of quotas a smaller one may do."""
+    row = next(row for row in ledger(chained) if row["step"] == "density")
+    with pytest.raises(SystemExit):
+        main(["explain", str(chained), row["uid"]])
+    assert "passes for certain with density.keep >= " in capsys.readouterr().out
