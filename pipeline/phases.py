@@ -255,8 +255,10 @@ class Context(Protocol):
     def verdicts(self, part: Part) -> Sequence[tuple[str, Slice]]:
         """The steps that have decided, in order, and the part's slice of each verdict."""
 
-    def place(self, part: Part) -> Slice | None:
-        """The part's slice of the last table of places (columns ``row cluster rank distance quota``), if any."""
+    def places(self, part: Part) -> Sequence[tuple[str, Slice]]:
+        """The steps that made places, in order, and the part's slice of each table (columns ``row cluster rank
+        distance quota``).
+        """
 
     def kept(self, part: Part) -> int:
         """Samples of the part that are alive."""

@@ -159,10 +159,10 @@ class Run(Context):
             (key.removeprefix("signal:"), self.at(*self.plan.makers[key], part)) for key in made
         ]
 
-    def place(self, part: Part) -> Slice | None:
-        """The part's slice of the last table of places, if a step made one."""
+    def places(self, part: Part) -> Sequence[tuple[str, Slice]]:
+        """The steps that made places, in order, and the part's slice of each table."""
         made = [maker for key, maker in self.plan.makers.items() if key.startswith("place:")]
-        return self.at(*made[-1], part) if made else None
+        return [(maker[0], self.at(*maker, part)) for maker in made]
 
     def embedding(self, name: str, part: Part) -> Slice:
         """The part's embeddings."""

@@ -56,6 +56,13 @@ def find(step: Signals, inputs: Sequence[InputFile]) -> Sources:
     return Sources(of, {name: _common(step, name, found) for name, found in types.items()})
 
 
+def texts(steps: Sequence[object], inputs: Sequence[InputFile]) -> set[str]:
+    """The signals of a job's steps that are text: nothing in them is large or small."""
+    named = [step for step in steps if isinstance(step, Signals)]
+    kinds = [find(step, inputs).types for step in named]
+    return {name for types in kinds for name, kind in types.items() if kind == pa.string()}
+
+
 def _check_names(step: Signals) -> None:
     """Names become columns beside the ledger's own, and some readers do not tell upper from lower case."""
     taken = {

@@ -50,7 +50,7 @@ class Against(_Record):
     """A paired comparison, seed by seed, with random pairs of the same number."""
 
     difference: float  # mean
-    p: float | None  # of a two-sided paired t-test; None with one seed, or where nothing differs
+    p: float | None  # of a two-sided paired t-test; None with one seed, or where no seed differs
 
 
 class Figure(_Record):
@@ -112,6 +112,12 @@ class Evaluation(_Record):
     def selectors(self) -> list[str]:
         """In the order in which they were asked for."""
         return list(dict.fromkeys(point.selector for point in self.points))
+
+    @property
+    def chance(self) -> float:
+        """The headline metric of a model that knows nothing: the right one is among ten of those tested by luck."""
+        shares = [min(1.0, 10 / split.tested) for split in self.splits]
+        return sum(shares) / len(shares)
 
     @property
     def full(self) -> Point | None:

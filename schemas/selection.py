@@ -15,7 +15,7 @@ class Clustered(StepModel):
     """What steps that cluster an embedding share."""
 
     clusters: int | Literal["auto"] = Field(
-        "auto", description="concepts; auto: from the number of samples, printed by `plan`"
+        "auto", description="concepts; auto: from the number of samples that reach the step"
     )
     embedding: str | None = Field(None, description="which embedding, where there are two")
     iterations: int = Field(20, ge=1, le=1000, description="k-means iterations over the sample")

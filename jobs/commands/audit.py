@@ -10,6 +10,7 @@ from rich.table import Table
 from jobs import show
 from pipeline import delta
 from pipeline.audit import sql as asking
+from pipeline.audit.concepts import trained
 from pipeline.audit.finished import FinishedRun, open_run
 from pipeline.audit.funnel import (
     BY_REASON,
@@ -56,6 +57,9 @@ def audit_run(
         values, limit = [], count or (0 if json else 50)
     tables = sql is not None or by == "cluster"
     _show_answer(run, query, values, limit, json, tables)
+    made = trained(run) if by == "cluster" and not json else None
+    if made:
+        show.console().print(made)
 
 
 def _show_funnel(run: FinishedRun, json: bool) -> None:

@@ -14,9 +14,9 @@ from jobs import show
 from pipeline import storage
 from pipeline.audit.finished import open_run
 from pipeline.evaluate.evaluate import FILE, Request, evaluate
-from pipeline.evaluate.verdict import chance, compared, significant, verdict
+from pipeline.evaluate.verdict import by_luck, chance, compared, significant, verdict
 from schemas.errors import JobError
-from schemas.evaluation import METRICS, Evaluation, Figure, Point
+from schemas.evaluation import HEADLINE, METRICS, Evaluation, Figure, Point
 
 
 def evaluate_run(path: str, request: Request, json: bool) -> None:
@@ -36,6 +36,7 @@ def evaluate_run(path: str, request: Request, json: bool) -> None:
     for line in _splits(found):
         out.print(line)
     show.put(out, _table(found))
+    out.print(by_luck(found))
     for name in compared(found):
         out.print(verdict(found, name))
     out.print(chance(found))
@@ -48,12 +49,15 @@ def shares(text: str) -> list[float]:
     """``0.1,0.2`` as numbers.
 
     Raises:
-        JobError: something between the commas is none.
+        JobError: something between the commas is none, or nothing is there.
     """
     try:
-        return [float(part) for part in text.split(",") if part.strip()]
+        found = [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        raise JobError(f"--budgets {text}: shares with commas between them: 0.1,0.2,0.4") from None
+        found = []
+    if not found:
+        raise JobError(f"--budgets '{text}': shares with commas between them: 0.1,0.2,0.4")
+    return found
 
 
 def processors() -> int:
@@ -105,7 +109,8 @@ def _table(found: Evaluation) -> Table:
     columns += [(METRICS[name], "right") for name in metrics]
     columns += [("R@10 - random", "right"), ("p", "right"), ("", "left")]
     rows = [_row(point, metrics) for selector in found.selectors for point in found.line(selector)]
-    return show.table(columns, rows)
+    luck = [f"{found.chance:.3f}" if name == HEADLINE else "" for name in metrics]
+    return show.table(columns, [*rows, ["chance", "", "", *luck, "", "", ""]])
 
 
 def _row(point: Point, metrics: list[str]) -> list[str]:

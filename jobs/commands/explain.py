@@ -169,7 +169,11 @@ def step_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:
         bound = f", bound {show.number(step['bound'])}" if "bound" in step else ""
         lines.append(f"{step.get('rule', 'value')} {show.number(step['value'])}{bound}")
     if "passes_with" in step:
-        lines.append(f"passes with {' and '.join(_mend(mend) for mend in step['passes_with'])}")
+        # Quotas are rounded, and a larger budget may give a concept one sample less: below this it may pass too.
+        sure = "for certain " if any("samples" in mend for mend in step["passes_with"]) else ""
+        lines.append(
+            f"passes {sure}with {' and '.join(_mend(mend) for mend in step['passes_with'])}"
+        )
     if "then" in step:
         lines.append(_then_line(step["then"]))
     return lines

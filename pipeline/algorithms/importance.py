@@ -16,7 +16,7 @@ import xxhash
 from numpy.typing import NDArray
 from scipy import sparse
 
-from pipeline.algorithms.order import chosen, descending, finite, hashed, smallest, uniform
+from pipeline.algorithms.order import finite, hashed, uniform
 
 BUCKETS = 10_000
 _TOKEN = re.compile(r"\w+|[^\w\s]+")
@@ -92,11 +92,3 @@ def perturbed(
     """
     noise = -np.log(-np.log(uniform(hashed(uid, seed, "importance"))))
     return finite(log_weight, "log weight") + noise
-
-
-def select(
-    log_weight: NDArray[np.floating], uid: NDArray[np.uint64], count: int, seed: int
-) -> NDArray[np.bool_]:
-    """Draw `count` samples without replacement in proportion to exp(log weight): bool (n,)."""
-    noisy = perturbed(log_weight, uid, seed)
-    return chosen(smallest(descending(noisy), uid, count), len(uid))

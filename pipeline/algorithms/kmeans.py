@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from pipeline.algorithms.halves import widen
+
 Embeddings = NDArray[np.float32] | NDArray[np.float16]
 
 POINTS_PER_CENTROID = 256
@@ -67,15 +69,13 @@ def usable(embeddings: Embeddings) -> NDArray[np.bool_]:
     return mask
 
 
-def train(
-    sample: Embeddings, clusters: int, iterations: int, seed: int, gpu: bool = False
-) -> NDArray[np.float32]:
+def train(sample: Embeddings, clusters: int, iterations: int, seed: int) -> NDArray[np.float32]:
     """Centroids of spherical k-means, float32 (K, d) unit rows; see `fit`."""
-    return fit(sample, clusters, iterations, seed, gpu).centroids
+    return fit(sample, clusters, iterations, seed).centroids
 
 
-def fit(sample: Embeddings, clusters: int, iterations: int, seed: int, gpu: bool = False) -> Fit:
-    """Train spherical k-means with faiss on all rows of a sample.
+def fit(sample: Embeddings, clusters: int, iterations: int, seed: int) -> Fit:
+    """Train spherical k-means with faiss, on the CPU, on all rows of a sample.
 
     The start is drawn from the sample by faiss's generator, so centroids depend on the order of its
     rows: pass them sorted by their hash. Empty clusters are re-seeded by faiss (a large cluster is
@@ -86,20 +86,16 @@ def fit(sample: Embeddings, clusters: int, iterations: int, seed: int, gpu: bool
         clusters: K.
         iterations: Lloyd iterations; the paper's code has 100.
         seed: of the start.
-        gpu: use all GPUs of a faiss built for them.
 
     Raises:
-        ValueError: for fewer rows than clusters, rows that are not finite or of unit length (to
-            0.01), or a GPU that faiss does not have.
+        ValueError: for fewer rows than clusters, or rows that are not finite or of unit length (to
+            0.01).
     """
     if not 1 <= clusters <= len(sample):
         msg = (
             f"{clusters:,} clusters from a sample of {len(sample):,} embeddings: "
             f"set clusters to 1..{len(sample):,}, or train on a larger sample"
         )
-        raise ValueError(msg)
-    if gpu and not getattr(faiss, "get_num_gpus", lambda: 0)():
-        msg = "gpu is asked, and this faiss sees 0 GPUs: install faiss-gpu, or set gpu to false"
         raise ValueError(msg)
     rows = np.ascontiguousarray(sample, dtype=np.float32)
     _check_unit(rows)
@@ -109,7 +105,6 @@ def fit(sample: Embeddings, clusters: int, iterations: int, seed: int, gpu: bool
         niter=iterations,
         seed=seed % (1 << 31),
         spherical=True,
-        gpu=gpu,
         min_points_per_centroid=1,  # the caller has chosen the sample: no warning, no subsample
         max_points_per_centroid=len(rows),
     )
@@ -158,7 +153,7 @@ def assign(
         rows = np.zeros((_BLOCK, centroids.shape[1]), np.float32)
         nearest = np.empty_like(rows)
         for span in spans[first::threads]:
-            rows[: span.stop - span.start] = embeddings[span]
+            widen(embeddings[span], rows[: span.stop - span.start])
             labels = index.search(rows, 1)[1][:, 0]
             # faiss answers -1 for a row with NaN; the clipped pick leaves NaN in its product.
             np.take(centroids, labels, axis=0, out=nearest, mode="clip")
@@ -194,7 +189,8 @@ def partial_sums(
     for span in _spans(len(embeddings)):
         # Of many clusters a block has few: the product is made over those alone.
         there, labels = np.unique(cluster[span], return_inverse=True)
-        rows = embeddings[span].astype(np.float32)
+        rows = np.empty((span.stop - span.start, embeddings.shape[1]), np.float32)
+        widen(embeddings[span], rows)
         if embeddings.dtype != np.float16:
             np.rint(rows * _GRID, out=rows)
             rows *= 1 / _GRID

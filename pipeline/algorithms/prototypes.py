@@ -8,7 +8,7 @@ prototypical samples are dropped, and a floor keeps clusters from emptying.
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.algorithms.order import chosen, smallest
+from pipeline.algorithms.order import smallest
 from pipeline.algorithms.ranks import keys, ranks
 
 
@@ -51,10 +51,3 @@ def floor_count(count: int, clusters: int, floor: float) -> int:
         msg = f"floor {floor} lies outside 0..1: use 0 for none"
         raise ValueError(msg)
     return int(count / clusters * floor)
-
-
-def farthest(
-    distance: NDArray[np.floating], uid: NDArray[np.uint64], count: int
-) -> NDArray[np.bool_]:
-    """The `count` largest distances of all, without clusters: bool (n,)."""
-    return chosen(smallest(keys(distance, uid), uid, count), len(uid))

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from pipeline.algorithms.buckets import uid_rank
+from pipeline.algorithms.halves import widen
 from pipeline.algorithms.hashing import UInt64Array
 from pipeline.algorithms.order import hashed
 from pipeline.algorithms.text import Int64Array
@@ -204,7 +205,7 @@ class _Row:
 def _converted(fetch: Fetch, start: int, stop: int, tile: int, dimensions: int) -> Float32Array:
     """Read places as float32, padded with zeros to a whole tile."""
     block = np.zeros((tile, dimensions), dtype=np.float32)
-    block[: stop - start] = fetch(start, stop)
+    widen(fetch(start, stop), block[: stop - start])
     if not np.isfinite(block).all():
         bad = int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
         raise ValueError(

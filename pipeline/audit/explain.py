@@ -60,7 +60,7 @@ def _step(
         told["signals"] = signals
     if isinstance(config, Rules):
         told["rules"] = checked(row, config, list(config.bounds))
-    if name in _placing(run) and row["cluster"] is not None:
+    if name == _placed_by(run, row) and row["cluster"] is not None:
         told["place"] = _place(run, row, name, config)
     if row["step"] == name:
         told |= {key: row[key] for key in VERDICT if row[key] is not None}
@@ -85,10 +85,9 @@ def _outcome(run: FinishedRun, row: Row, name: str, reached: bool) -> str:
     return "passed" if decides else "computed"
 
 
-def _placing(run: FinishedRun) -> set[str]:
-    """The step whose places the ledger holds: the last that makes any."""
-    placing = [step.name for step in run.steps if run.made_by(step.name, "place")]
-    return set(placing[-1:])
+def _placed_by(run: FinishedRun, row: Row) -> str | None:
+    """The step whose place a row of the ledger holds: the one that dropped it, else the last that makes any."""
+    return row["step"] if row["step"] in run.placing else next(reversed(run.placing), None)
 
 
 def _place(run: FinishedRun, row: Row, name: str, config: StepModel | None) -> Story:

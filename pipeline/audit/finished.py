@@ -72,6 +72,20 @@ class FinishedRun:
             if maker == step and key.startswith(mark)
         ]
 
+    @property
+    def placing(self) -> list[str]:
+        """The steps that give samples a place in a concept, in order."""
+        return [step.name for step in self.steps if self.made_by(step.name, "place")]
+
+    @property
+    def placed(self) -> str:
+        """A condition on the ledger's rows: their place is the last placing step's, whose concepts are shown.
+
+        What an earlier one dropped has its place there: the same numbers stand for other clusters.
+        """
+        earlier = ", ".join(f"'{name}'" for name in self.placing[:-1])
+        return f"(step IS NULL OR step NOT IN ({earlier}))" if earlier else "true"
+
     def outputs(self, folder: str) -> list[str]:
         """The result's files in ``folder``, in order, relative to the run."""
         return [o.path for o in self.manifest.outputs if o.path.startswith(f"{folder}/")]

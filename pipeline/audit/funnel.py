@@ -73,7 +73,7 @@ BY_SOURCE = """
 
 BY_CLUSTER = """
     SELECT cluster, count(*) AS samples, count(rank) AS reached, {places}, count_if(kept) AS kept
-    FROM ledger {joined} WHERE cluster IS NOT NULL GROUP BY cluster ORDER BY {order} cluster
+    FROM ledger {joined} WHERE cluster IS NOT NULL AND {placed} GROUP BY cluster ORDER BY {order} cluster
 """
 
 
@@ -85,15 +85,19 @@ def by_source_query(run: FinishedRun) -> str:
 
 
 def by_cluster_query(run: FinishedRun) -> str:
-    """A query over the same: each concept's samples, complexity and quota, the most complex first."""
-    density = [step.name for step in run.steps if isinstance(step, Density)]
-    if density:
+    """A query over the same: samples, complexity and quota of the concepts of the last step that makes any, the most
+    complex first.
+    """
+    last = [step for step in run.steps if step.name in run.placing[-1:]]
+    if last and isinstance(last[0], Density):
         return BY_CLUSTER.format(
             places="any_value(complexity) AS complexity, any_value(clusters.quota) AS quota",
-            joined=f'LEFT JOIN "{density[-1]}"."quotas" AS clusters USING (cluster)',
+            joined=f'LEFT JOIN "{last[0].name}"."quotas" AS clusters USING (cluster)',
+            placed=run.placed,
             order="complexity DESC,",
         )
-    return BY_CLUSTER.format(places="any_value(quota) AS quota", joined="", order="")
+    places = "any_value(quota) AS quota"
+    return BY_CLUSTER.format(places=places, joined="", placed=run.placed, order="")
 
 
 SAMPLE = """

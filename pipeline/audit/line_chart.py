@@ -38,17 +38,17 @@ class Reference(NamedTuple):
     label: str
 
 
-def lines(shown: Sequence[Line], reference: Reference | None, x_name: str, y_name: str) -> str:
+def lines(shown: Sequence[Line], references: Sequence[Reference], x_name: str, y_name: str) -> str:
     """Lines over shares of a whole. The upright axis begins where the lowest error bar does: differences are small."""
     values = [value for line in shown for value in line.values]
-    level = [reference.at] if reference else []
+    level = [reference.at for reference in references]
     low = min([value.mean - value.spread for value in values] + level, default=0.0)
     high = max([value.mean + value.spread for value in values] + level, default=1.0)
     margin = 0.06 * (high - low)
     x = Axis(0, max((value.x for value in values), default=1.0), LEFT, WIDE - RIGHT - ROOM)
     y = Axis(max(0.0, low - margin), high + margin, TALL - BOTTOM, TOP)
     pieces = [_grid(x, y)]
-    if reference:
+    for reference in references:
         at = y(reference.at)
         pieces.append(
             f'<line class="mark" x1="{LEFT}" x2="{x.end}" y1="{at}" y2="{at}"/>'
@@ -102,13 +102,26 @@ def _names(shown: Sequence[Line], x: Axis, y: Axis) -> str:
         for line in shown
         if len(line.values) == 1
     ]
-    free = float(TOP)
-    for height, line in sorted(
-        (y(line.values[-1].mean), line) for line in shown if len(line.values) > 1
-    ):
-        at = max(height, free)
-        free = at + APART
+    ends = sorted(
+        ((y(line.values[-1].mean), line) for line in shown if len(line.values) > 1),
+        key=lambda end: end[0],
+    )
+    for at, (_, line) in zip(stacked([end for end, _ in ends]), ends, strict=True):
         made.append(
             f'<text class="end {line.style}" x="{x.end + 7}" y="{at + 3.5}">{text(line.name)}</text>'
         )
     return "".join(made)
+
+
+def stacked(heights: Sequence[float]) -> list[float]:
+    """Heights, ascending, moved as little as keeps them apart and in the picture; from the top down where they are
+    too many for it.
+    """
+    placed: list[float] = []
+    for height in heights:
+        placed.append(max(height, placed[-1] + APART if placed else float(TOP)))
+    limit = float(TALL - BOTTOM)
+    for place in reversed(range(len(placed))):
+        placed[place] = max(min(placed[place], limit), TOP + APART * place)
+        limit = placed[place] - APART
+    return placed

@@ -6,11 +6,16 @@ from pipeline.audit.finished import FinishedRun
 from pipeline.audit.html import element, number, table, text
 from pipeline.audit.line_chart import Line, Reference, Value, lines
 from pipeline.evaluate.evaluate import stored
-from pipeline.evaluate.verdict import chance, compared, significant, verdict
+from pipeline.evaluate.verdict import by_luck, chance, compared, significant, verdict
 from schemas.evaluation import FULL, HEADLINE, METRICS, OWN, RANDOM, Evaluation, Point
 
 STYLES = 8
 """Colours of lines in the style sheet, taken in turn; the first line has the first."""
+
+
+def _style(place: int) -> str:
+    """A colour; of the second round of colours the lines are dashed."""
+    return f"s{place % STYLES}{' again' if place >= STYLES else ''}"
 
 
 def evaluation_section(run: FinishedRun) -> str:
@@ -24,7 +29,7 @@ def evaluation_section(run: FinishedRun) -> str:
         element("p", text(_lead(found)), class_="soft")
         + element("figure", _chart(found))
         + element("ul", said)
-        + element("p", text(chance(found) + "."), class_="soft")
+        + element("p", text(f"{by_luck(found)}. {chance(found)}."), class_="soft")
         + _table(found)
         + notes
     )
@@ -48,17 +53,19 @@ def _chart(found: Evaluation) -> str:
     shown = [
         Line(
             name,
-            {RANDOM: "random", OWN: "own"}.get(name, f"s{place % STYLES}"),
+            {RANDOM: "random", OWN: "own"}.get(name, _style(place)),
             [_value(point) for point in found.line(name)],
         )
         for place, name in enumerate([*names, RANDOM])
     ]
     full = found.full
-    reference = None
+    levels = [Reference(found.chance, f"chance: {found.chance:.3f}")]
     if full is not None:
         mean = round(sum(full.pairs) / len(full.pairs))
-        reference = Reference(full.headline.mean, f"all {mean:,} pairs: {full.headline.mean:.3f}")
-    return lines(shown, reference, "share of the pool", METRICS[HEADLINE])
+        levels.append(
+            Reference(full.headline.mean, f"all {mean:,} pairs: {full.headline.mean:.3f}")
+        )
+    return lines(shown, levels, "share of the pool", METRICS[HEADLINE])
 
 
 def _value(point: Point) -> Value:
@@ -75,6 +82,8 @@ def _table(found: Evaluation) -> str:
     columns += [(METRICS[name], "right") for name in metrics]
     columns += [(f"{METRICS[HEADLINE]} less random's", "right"), ("p", "right")]
     rows = [_row(point, metrics) for selector in found.selectors for point in found.line(selector)]
+    luck = [f"{found.chance:.3f}" if name == HEADLINE else "" for name in metrics]
+    rows.append(["chance", "", "", *luck, "", ""])
     return table(columns, rows, "Evaluation")
 
 

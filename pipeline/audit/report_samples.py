@@ -13,6 +13,7 @@ from pipeline.audit.concepts import (
     concepts,
     galleries,
     spread,
+    trained,
 )
 from pipeline.audit.duplicates import Case, Found, duplicates
 from pipeline.audit.finished import FinishedRun, Row
@@ -34,7 +35,7 @@ def concepts_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection, al
     if not found:
         return ""
     chosen = spread([concept for concept in found if concept.size] or found, GALLERIES)
-    shown = galleries(connection, chosen, EXAMPLES)
+    shown = galleries(run, connection, chosen, EXAMPLES)
     album.fetch(
         example.sid
         for gallery in shown.values()
@@ -47,8 +48,10 @@ def concepts_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection, al
         '<p class="key"><span><i class="kept"></i>kept</span>'
         '<span><i class="dropped"></i>dropped</span></p>'
     )
+    made = trained(run)
     return (
         element("p", said, class_="soft")
+        + (element("p", text(made), class_="soft") if made else "")
         + _plots(found)
         + element("h3", "Table")
         + _table(chosen)

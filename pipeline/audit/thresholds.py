@@ -41,7 +41,7 @@ class Thresholds:
     @property
     def placing(self) -> list[str]:
         """The steps that gave samples a place in a concept."""
-        return [step.name for step in self.run.steps if self.run.made_by(step.name, "place")]
+        return self.run.placing
 
     @cached_property
     def _later(self) -> dict[str, list[str]]:

@@ -196,10 +196,10 @@ def _sums(keys: Fates, values: npt.NDArray[np.int64]) -> Iterator[tuple[int, int
 
 def _clusters(walk: Run, part: Part) -> npt.NDArray[np.int64] | None:
     """(rows,) each row's concept, -1 where it has none; None where the job has no concepts."""
-    place = walk.place(part)
-    if place is None:
+    places = walk.places(part)
+    if not places:
         return None
-    table = tables.read(walk.root, place, ["row", "cluster"])
+    table = tables.read(walk.root, places[-1][1], ["row", "cluster"])
     found = np.full(part.rows, -1, dtype=np.int64)
     found[table["row"].to_numpy()] = table["cluster"].to_numpy()
     return found

@@ -30,6 +30,10 @@ class UnavailableError(Exception):
     """A selector cannot make this choice; the message says why."""
 
 
+class TooManyError(UnavailableError):
+    """There are not so many pairs to choose from."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """How the run's own steps choose; of kinds that it has not, the defaults over its similarity signal."""
@@ -110,17 +114,21 @@ class Choices:
             return np.arange(len(pool))
         if name == OWN:
             return np.flatnonzero(pool.kept)
-        there = np.arange(len(pool)) if name == RANDOM else np.flatnonzero(pool.candidate)
-        if name in VALUED:
-            there = there[np.isfinite(pool.signals[there, VALUED[name]])]
-        if count > len(there):
-            raise UnavailableError(
-                f"{count:,} of {len(pool):,} pairs are asked for, and it chooses among {len(there):,}"
+        there = _open(name, pool)
+        if count > self.most(name, pool):
+            left = " less the hardest (beta)" if self.most(name, pool) < len(there) else ""
+            raise TooManyError(
+                f"{count:,} of {len(pool):,} pairs are asked for, and it chooses among {len(there):,}{left}"
             )
         try:
             return there[self._mask(name, pool.take(there), count, seed)]
         except density.InfeasibleBudget as error:
             raise UnavailableError(str(error)) from None
+
+    def most(self, name: str, pool: Pairs) -> int:
+        """The largest count that a selector with a budget can be asked for."""
+        there = len(_open(name, pool))
+        return there - int(there * self.settings.coverage.beta) if name == "coverage" else there
 
     def _mask(self, name: str, pool: Pairs, count: int, seed: int) -> Mask:
         if name in DENSITY:
@@ -154,14 +162,19 @@ class Choices:
 
     def _coverage(self, pool: Pairs, count: int) -> Mask:
         asked = self.settings.coverage
-        left = len(pool) - int(len(pool) * asked.beta)
-        if count > left:
-            raise UnavailableError(f"{count:,} pairs are asked for, and beta leaves {left:,}")
         values = pool.signals[:, VALUED["coverage"]]
         seeded = self.settings.seed
         return coverage.select(
             values, pool.uid, count, seeded, asked.beta, asked.hard, asked.strata
         )
+
+
+def _open(name: str, pool: Pairs) -> npt.NDArray[np.int64]:
+    """The rows that a selector with a budget chooses from."""
+    there = np.arange(len(pool)) if name == RANDOM else np.flatnonzero(pool.candidate)
+    if name in VALUED:
+        there = there[np.isfinite(pool.signals[there, VALUED[name]])]
+    return there
 
 
 VALUED = {"score": 0, "coverage": 1}

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.evaluate import heads
-from pipeline.evaluate.choices import Choices, UnavailableError
+from pipeline.evaluate.choices import Choices, TooManyError, UnavailableError
 from pipeline.evaluate.heads import Scale, Sides
 from pipeline.evaluate.holdout import Holdout
 from pipeline.evaluate.paired import paired
@@ -80,7 +80,10 @@ def plan(
                     raise UnavailableError(f"{len(rows):,} pairs, fewer than {LEAST_PAIRS}")
                 found.append(Trial(name, at, seed, rows))
         except UnavailableError as error:
-            notes.append(f"{name} at {100 * at:.3g}% is left out: {error}")
+            most = ""
+            if isinstance(error, TooManyError):
+                most = f": at most {_most(pairs, holdouts, choices, name):g}%"
+            notes.append(f"{name} at {100 * at:.3g}% is left out: {error}{most}")
             continue
         trials += found
     if not trials:
@@ -97,6 +100,12 @@ def _wanted(asked: Asked, share: float | None) -> list[tuple[str, float]]:
     if FULL in asked.selectors:
         wanted.append((FULL, 1.0))
     return list(dict.fromkeys(wanted))
+
+
+def _most(pairs: Pairs, holdouts: Sequence[Holdout], choices: Choices, name: str) -> float:
+    """Per cent of the pool that a selector can be asked for with every seed, to a tenth below."""
+    pools = [pairs.take(holdout.pool) for holdout in holdouts]
+    return min(1000 * choices.most(name, pool) // len(pool) for pool in pools) / 10
 
 
 def _share(own: Sequence[int], holdouts: Sequence[Holdout]) -> float:

@@ -36,14 +36,15 @@ def open_holdout(run: FinishedRun, path: str) -> FinishedRun:
             f"--holdout {path}: the run's embeddings came with its input; make a run of these files with theirs, "
             "and name its directory"
         )
-    name = hashlib.sha256(path.encode()).hexdigest()[:12]
+    whole = storage.absolute(path)
+    name = hashlib.sha256(whole.encode()).hexdigest()[:12]
     job = Job(
         name="holdout",
-        input=(Input(path=(path,), name="holdout"),),
+        input=(Input(path=(whole,), name="holdout"),),
         output=storage.join(run.root, FOLDER, f"holdout-{name}"),
         steps=(embed,),
     )
-    made = plan.make(job)
+    made = plan.make(job, accept_changed=True)  # they are another's: changed ones are embedded anew
     running.run(made, executor=Here(made.root))
     return open_run(made.root)
 

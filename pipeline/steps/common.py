@@ -44,6 +44,11 @@ def embedding_named(job: Job, wanted: str | None, step: str) -> Embed:
     return job.embeds[0]
 
 
+def nothing_reaches(step: str) -> JobError:
+    """What a step says that cannot choose among nothing."""
+    return JobError(f"{step}: no sample reaches the step: loosen what stands before it")
+
+
 def part_task(part: Part, inputs: Mapping[str, Sequence[Slice]], /, **args: Any) -> Task:
     """A task that makes one part's file."""
     return Task(part.name, inputs, args)

@@ -17,7 +17,7 @@ from pipeline import storage, tables
 from pipeline.algorithms import kmeans
 from pipeline.phases import Context, Phase, Task, TaskIo
 from pipeline.steps import cluster, lloyd
-from pipeline.steps.common import part_task
+from pipeline.steps.common import nothing_reaches, part_task
 from pipeline.tables import DamagedTableError, Slice, TableFile
 from schemas.errors import InputError, JobError, StateError
 from schemas.nearest import nearest
@@ -97,10 +97,12 @@ def phases(context: Context, config: Clustered, embedding: str, clusters: int) -
     """Afterwards every embedded sample has a cluster and a similarity.
 
     Raises:
-        JobError: more clusters than samples, or than the sample's bound has room for; borrowed centroids that
-            do not fit.
+        JobError: no sample at all; more clusters than samples, or than the sample's bound has room for; borrowed
+            centroids that do not fit.
         InputError: embeddings of several widths.
     """
+    if not context.alive:
+        raise nothing_reaches(config.name)
     if clusters > context.alive and config.centroids is None:
         raise JobError(
             f"{config.name}: {clusters:,} clusters, but only {context.alive:,} samples reach the step: "

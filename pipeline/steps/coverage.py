@@ -14,10 +14,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.algorithms import coverage, order
+from pipeline.inputs import InputFile
 from pipeline.phases import Context, Part, Phase, Step, Task, TaskIo
 from pipeline.steps import selection
 from pipeline.steps.common import part_task, uid_words
-from pipeline.steps.scored import key, keyed_task, signal_task, with_missing
+from pipeline.steps.scored import check_numbers, key, keyed_task, signal_task, with_missing
 from schemas.job import Job
 from schemas.selection import Coverage as Config
 
@@ -29,10 +30,19 @@ class Coverage(Step):
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.seed = config, config.name, job.seed
+        self.steps = job.steps
 
     def needs(self) -> Sequence[str]:
         """The score."""
         return [f"signal:{self.config.score}"]
+
+    def check(self, inputs: Sequence[InputFile]) -> None:
+        """It is made of numbers.
+
+        Raises:
+            JobError: it is text.
+        """
+        check_numbers(self.name, self.config.score, self.steps, inputs)
 
     def phases(self, context: Context) -> Iterator[Phase]:
         """See the class."""

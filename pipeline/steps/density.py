@@ -24,6 +24,9 @@ from schemas.job import Job
 from schemas.ledger import Reason
 from schemas.selection import Density as Config
 
+DEFAULT_NEIGHBOURS = Config.model_fields["neighbours"].default
+"""What stands in a job that says nothing: a stored job states every value, so it cannot be told from one that does."""
+
 
 class Density(Step):
     """Concepts; ``sums`` and ``quotas`` a cluster; ``members``, ``ranked`` and ``places`` a sample; ``verdict``."""
@@ -48,20 +51,23 @@ class Density(Step):
         """
         del inputs
         if self.config.centroids is not None or self.config.clusters != "auto":
-            self._check_neighbours(concepts.number(self.config, 0))
+            self._neighbours(concepts.number(self.config, 0))
 
-    def _check_neighbours(self, clusters: int) -> None:
+    def _neighbours(self, clusters: int) -> int:
+        """As the job says. Where ``auto`` has made few clusters, the default stands for as many as there are."""
         neighbours = self.config.neighbours
-        if 1 < clusters <= neighbours:
+        chosen = (self.config.clusters, neighbours) != ("auto", DEFAULT_NEIGHBOURS)
+        if chosen and 1 < clusters <= neighbours:
             raise JobError(
                 f"{self.name}: {neighbours} neighbours of each of {clusters} clusters: a cluster has only "
                 f"{clusters - 1} others: set `neighbours` to at most {clusters - 1}, or more clusters"
             )
+        return min(neighbours, clusters - 1)
 
     def phases(self, context: Context) -> Iterator[Phase]:
         """See the class."""
         clusters = concepts.number(self.config, kmeans.auto_clusters(context.alive))
-        self._check_neighbours(clusters)
+        self._neighbours(clusters)
         budget = budget_of(context, self.config)
         yield from concepts.phases(context, self.config, self.embedding, clusters)
         yield Phase("sums", sums, ranking.living_tasks(context, self.name), {"clusters": clusters})
@@ -87,10 +93,12 @@ class Density(Step):
         settings = {
             "clusters": clusters,
             "budget": budget,
-            "neighbours": min(self.config.neighbours, clusters - 1),
+            "neighbours": self._neighbours(clusters),
             "temperature": self.config.temperature,
             "balance": self.config.balance,
         }
+        if settings["neighbours"] < min(self.config.neighbours, clusters):
+            settings["neighbours_asked"] = self.config.neighbours
         return Phase("quotas", quotas, [Task("clusters", inputs, settings)])
 
 
@@ -128,6 +136,8 @@ def quotas(io: TaskIo) -> Iterator[pa.Table]:
         )
     except density.InfeasibleBudget as error:
         raise JobError(f"{io.path.split('/')[1]}: {error}") from None
+    if "neighbours_asked" in io.args:
+        io.notes |= {name: io.args[name] for name in ("neighbours", "neighbours_asked")}
     yield pa.table(
         {
             "cluster": np.arange(count, dtype=np.int32),

@@ -26,6 +26,7 @@ class Ledger(Step):
     """``rows`` writes ledger/, ``hashes`` and ``index`` write ledger_index/."""
 
     name = "ledger"
+    version = 2
 
     def __init__(self, job: Job) -> None:
         self.signals = [name for step in job.steps for name in getattr(step, "names", ())]
@@ -65,9 +66,7 @@ class Ledger(Step):
         inputs: dict[str, Sequence[Any]] = {"ingest": [context.ingest(part)]}
         inputs |= {f"verdict:{step}": [piece] for step, piece in context.verdicts(part)}
         inputs |= {f"signal:{name}": [piece] for name, piece in context.signals(part)}
-        place = context.place(part)
-        if place:
-            inputs["place"] = [place]
+        inputs |= {f"place:{step}": [piece] for step, piece in context.places(part)}
         source = context.inputs[part.file].source
         return part_task(
             part,
@@ -102,9 +101,7 @@ def rows(io: TaskIo) -> Iterator[pa.Table]:
         "partner_uid": hexadecimal(verdict["partner"]),
         "survivor_uid": hexadecimal(verdict["survivor"]),
     }
-    if "place" in io.task.inputs:
-        place = scatter(io.read("place"), count)
-        columns |= {name: place[name] for name in ("cluster", "rank", "distance", "quota")}
+    columns |= _places(io, verdict["step"])
     columns["shard"], columns["shard_key"] = _shards(io, kept)
     table = pa.Table.from_arrays(
         [_typed(columns.get(f.name), f.type, count) for f in LEDGER], schema=LEDGER
@@ -138,6 +135,19 @@ def _verdicts(io: TaskIo) -> pa.Table:
             f"{io.task.name}: a sample was dropped by two steps: the account does not balance"
         )
     return table
+
+
+def _places(io: TaskIo, dropped_by: Any) -> dict[str, Any]:
+    """Each row's place: in the concepts of the step that dropped it, else in those of the last step that makes any."""
+    found: dict[str, Any] = {}
+    roles = [role for role in io.task.inputs if role.startswith("place:")]
+    for role in reversed(roles):
+        table = scatter(io.read(role), len(dropped_by))
+        here = pc.fill_null(pc.equal(dropped_by, role.removeprefix("place:")), False)
+        for name in ("cluster", "rank", "distance", "quota"):
+            there = found.get(name)
+            found[name] = table[name] if there is None else pc.if_else(here, table[name], there)
+    return found
 
 
 def _typed(values: Any, kind: pa.DataType, count: int) -> Any:

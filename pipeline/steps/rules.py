@@ -17,7 +17,7 @@ from pipeline.steps.common import alive_rows, drops, part_task, scatter
 from schemas.errors import JobError
 from schemas.job import Job
 from schemas.ledger import Reason
-from schemas.steps import Bound, Signals
+from schemas.steps import Bound
 from schemas.steps import Rules as Config
 
 Mask = npt.NDArray[np.bool_]
@@ -28,7 +28,7 @@ class Rules(Step):
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name = config, config.name
-        self.signals = [step for step in job.steps if isinstance(step, Signals)]
+        self.steps = job.steps
 
     def needs(self) -> Sequence[str]:
         """Every signal that a bound speaks of."""
@@ -40,14 +40,13 @@ class Rules(Step):
         Raises:
             JobError: one does.
         """
-        for step in self.signals:
-            types = signal_sources.find(step, inputs).types
-            for name, bound in self.config.bounds.items():
-                if bound.one_of is None and types.get(name) == pa.string():
-                    raise JobError(
-                        f"{self.name}: {name} is text, which `min` and `max` cannot bound: "
-                        "list what may pass with `in`"
-                    )
+        texts = signal_sources.texts(self.steps, inputs)
+        for name, bound in self.config.bounds.items():
+            if bound.one_of is None and name in texts:
+                raise JobError(
+                    f"{self.name}: {name} is text, which `min` and `max` cannot bound: "
+                    "list what may pass with `in`"
+                )
 
     def phases(self, context: Context) -> Iterator[Phase]:
         """Read each part's signals, decide."""

@@ -8,10 +8,19 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.algorithms import order
+from pipeline.algorithms.score import place
+from pipeline.inputs import InputFile
 from pipeline.phases import Context, Phase, Step, TaskIo
 from pipeline.steps import selection
 from pipeline.steps.common import drops
-from pipeline.steps.scored import key, keyed_task, living_values, signal_task, with_missing
+from pipeline.steps.scored import (
+    check_numbers,
+    key,
+    keyed_task,
+    living_values,
+    signal_task,
+    with_missing,
+)
 from schemas.job import Job
 from schemas.ledger import Reason
 from schemas.selection import Score as Config
@@ -21,12 +30,19 @@ class Score(Step):
     """``keyed``, ``cut`` and ``verdict``; with bounds, only ``verdict``."""
 
     def __init__(self, config: Config, job: Job) -> None:
-        del job
-        self.config, self.name = config, config.name
+        self.config, self.name, self.steps = config, config.name, job.steps
 
     def needs(self) -> Sequence[str]:
         """The signal."""
         return [f"signal:{self.config.signal}"]
+
+    def check(self, inputs: Sequence[InputFile]) -> None:
+        """It is made of numbers.
+
+        Raises:
+            JobError: it is text.
+        """
+        check_numbers(self.name, self.config.signal, self.steps, inputs)
 
     def phases(self, context: Context) -> Iterator[Phase]:
         """See the class."""
@@ -41,7 +57,8 @@ class Score(Step):
         there = selection.have_key(context, self.name)
         wanted = selection.budget_of(context, config, there)
         if config.ties == "keep" and isinstance(config.keep, float):
-            wanted = min(wanted + 1, there)  # the value at place share * samples, counted from 0
+            whole = context.alive if config.of == "reaching" else context.total
+            wanted = min(place(whole, config.keep) + 1, there)
         yield from selection.phases(context, self.name, [wanted])
         cut = context.done(self.name, "cut").whole()
         tasks = [keyed_task(context, self.name, part, cut) for part in context.parts]

@@ -8,12 +8,30 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline import signal_sources
 from pipeline.algorithms import order
+from pipeline.inputs import InputFile
 from pipeline.phases import Context, Part, Task, TaskIo
 from pipeline.steps import selection
 from pipeline.steps.common import alive_rows, drops, part_task, scatter
 from pipeline.tables import Slice
+from schemas.errors import JobError
 from schemas.ledger import Reason
+
+
+def check_numbers(
+    step: str, signal: str, steps: Sequence[object], inputs: Sequence[InputFile]
+) -> None:
+    """The signal that a step of a job chooses by is made of numbers.
+
+    Raises:
+        JobError: it is text.
+    """
+    if signal in signal_sources.texts(steps, inputs):
+        raise JobError(
+            f"{step}: {signal} is text, and a choice by score needs numbers: name another signal, or list what "
+            "may pass in a `rules` step with `in`"
+        )
 
 
 def signal_task(context: Context, part: Part, signal: str) -> Task:

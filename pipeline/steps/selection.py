@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from pipeline.algorithms import order
 from pipeline.phases import Context, Phase, Task, TaskIo
-from pipeline.steps.common import alive_mask, part_task, uid_words
+from pipeline.steps.common import alive_mask, nothing_reaches, part_task, uid_words
 from pipeline.steps.concepts import sample_bound
 from pipeline.tables import Slice
 from schemas.errors import JobError, StateError
@@ -57,8 +57,10 @@ def budget_of(context: Context, config: Choosing, there: int | None = None) -> i
     """How many samples to keep; ``there`` is how many can be chosen, all that reach the step by default.
 
     Raises:
-        JobError: more than there are.
+        JobError: more than there are, or there are none.
     """
+    if not context.alive:
+        raise nothing_reaches(config.name)
     keep = config.keep or 0
     wanted = budget(keep, context.alive if config.of == "reaching" else context.total)
     if wanted > (context.alive if there is None else there):

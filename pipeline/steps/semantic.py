@@ -13,7 +13,7 @@ from pipeline.algorithms import semantic
 from pipeline.inputs import InputFile
 from pipeline.phases import Context, Done, Phase, Step, Task
 from pipeline.steps import concepts, semantic_tasks
-from pipeline.steps.common import embedding_named, part_task, range_name
+from pipeline.steps.common import embedding_named, nothing_reaches, part_task, range_name
 from pipeline.steps.exchange import numbers, range_starts, verdict_phase
 from pipeline.tables import Slice, TableFile
 from schemas.job import Job
@@ -67,6 +67,8 @@ class SemanticDuplicates(Step):
 
     def phases(self, context: Context) -> Iterator[Phase]:
         """See the class."""
+        if not context.alive:
+            raise nothing_reaches(self.name)
         dim = concepts.dimension(context, self.name, self.embedding)
         clusters = self.clusters(context.alive, dim)
         yield from concepts.phases(context, self.config, self.embedding, clusters)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xxhash
 
-from pipeline.algorithms import importance
+from pipeline.algorithms import importance, score
 
 
 def test_ngrams_are_words_punctuation_and_pairs() -> None:
@@ -61,5 +61,9 @@ def test_the_draw_is_in_proportion_to_the_weights() -> None:
     """Weights 1, 2 and 5, one sample to draw, 4,000 seeds: 1/8, 2/8 and 5/8 of the draws."""
     uid = np.arange(6, dtype=np.uint64).reshape(3, 2)
     log_weight = np.log([1.0, 2.0, 5.0])
-    drawn = sum(importance.select(log_weight, uid, 1, seed).astype(int) for seed in range(4000))
+
+    def draw(weight: np.ndarray, uid: np.ndarray, seed: int) -> np.ndarray:
+        return score.top(importance.perturbed(weight, uid, seed), uid, 1)
+
+    drawn = sum(draw(log_weight, uid, seed).astype(int) for seed in range(4000))
     assert drawn / 4000 == pytest.approx([0.125, 0.25, 0.625], abs=0.03)

@@ -162,12 +162,6 @@ def test_training_refuses_zero_and_nan_rows(value: float) -> None:
         kmeans.train(rows, 2, 5, seed=0)
 
 
-@pytest.mark.skipif(hasattr(faiss, "StandardGpuResources"), reason="this faiss has GPU code")
-def test_a_gpu_that_faiss_lacks_is_refused() -> None:
-    with pytest.raises(ValueError, match="sees 0 GPUs"):
-        kmeans.train(unit(10, 4, 0), 2, 5, seed=0, gpu=True)
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @given(st.integers(0, 1000), st.integers(1, 2500), st.integers(1, 5))
 def test_sums_of_parts_add_to_the_same_bits_in_any_order(

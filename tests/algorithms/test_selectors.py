@@ -31,7 +31,9 @@ SELECTORS: dict[str, Callable[[NDArray[np.float32], NDArray[np.uint64], int], Ma
     ),
     "random": lambda value, uid, count: random_choice.select(uid, count, seed=1),
     "score": score.top,
-    "importance": lambda value, uid, count: importance.select(value, uid, count, seed=1),
+    "importance": lambda value, uid, count: score.top(
+        importance.perturbed(value, uid, seed=1), uid, count
+    ),
 }
 
 
@@ -52,7 +54,6 @@ def test_prototypes_keeps_the_farthest() -> None:
     distance = np.array([0.1, 0.5, 0.3, 0.9], np.float32)
     cluster = np.zeros(4, np.int32)
     assert rows(prototypes.select(cluster, distance, uids(4), 2, clusters=1)) == [1, 3]
-    assert rows(prototypes.farthest(distance, uids(4), 2)) == [1, 3]
 
 
 def test_prototypes_floor_keeps_a_tight_cluster_from_emptying() -> None:
@@ -112,34 +113,16 @@ def test_random_epochs_are_nested_inside_and_independent_between() -> None:
     assert abs((tenth & other).sum() - 200) < 60
 
 
-def test_datacomps_fraction_rule_by_hand() -> None:
-    """Ten scores, f = 0.3: descending[3] is 0.6, and both rows that score 0.6 are kept."""
-    values = np.array([0.9, 0.1, 0.6, 0.8, 0.2, 0.6, 0.7, 0.3, 0.0, 0.5])
-    bound = score.threshold(values, 0.3)
-    assert bound == 0.6
-    assert rows(score.bounded(values, minimum=bound)) == [0, 2, 3, 5, 6]
-    assert score.threshold(values, 1.0) == 0.0
-
-
-@given(st.lists(st.floats(-10, 10), min_size=1, max_size=40), st.floats(0.001, 0.999))
-def test_the_threshold_is_the_element_of_the_descending_list(
-    values: list[float], share: float
-) -> None:
-    expected = sorted(values, reverse=True)[int(len(values) * share)]
-    assert score.threshold(np.array(values), share) == expected
-
-
-def test_a_bound_holds_its_own_value() -> None:
-    assert rows(score.bounded(np.array([1.0, 2.0, 3.0, 4.0]), 2.0, 3.0)) == [1, 2]
+def test_datacomps_fraction_rule_is_a_product_of_floats() -> None:
+    """0.29 * 100 is 28.999999999999996, and int() of it 28: theirs, and so ours."""
+    assert score.place(100, 0.29) == 28
+    assert score.place(10, 0.3) == 3
+    assert score.place(8, 1.0) == 7
 
 
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda: score.threshold(np.array([0.1, np.nan]), 0.5), "1 of 2 values of score"),
-        (lambda: score.threshold(np.ones(2), 0.0), r"share 0\.0 lies outside"),
-        (lambda: score.threshold(np.ones(0), 0.5), "there are 0 scores"),
-        (lambda: score.bounded(np.ones(2), 2.0, 1.0), r"minimum 2\.0 lies above maximum 1\.0"),
         (lambda: coverage.hardest(np.ones(2), uids(2), 1.0), r"beta 1\.0 lies outside"),
         (lambda: prototypes.floor_count(5, 2, 1.5), r"floor 1\.5 lies outside"),
         (

@@ -142,7 +142,7 @@ def test_concepts_are_the_ledgers(embedded: Any) -> None:
     run, rows = open_run(str(root)), ledger(root)
     with sql.connect(run, tables=False) as connection:
         found = concepts(run, connection)
-        shown = galleries(connection, found, 3)
+        shown = galleries(run, connection, found, 3)
     order = [c.complexity or 0.0 for c in found]
     assert order == sorted(order, reverse=True)
     for concept in found:

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from jobs.cli import main
-from pipeline.audit.finished import open_run
+from pipeline.audit.finished import FinishedRun, open_run
 from pipeline.audit.report import report
 from pipeline.evaluate import evaluate as evaluating
+from pipeline.evaluate import foreign
 from pipeline.evaluate.choices import Choices, Settings, with_concepts
 from pipeline.evaluate.pairs import read
+from pipeline.plan import Plan
 from schemas.evaluation import Evaluation
+from schemas.steps import Embed
 from tests.audit.test_report import Page, check_closed
 from tests.evaluate.conftest import COPIES, DISTINCT
 from tests.evaluate.synthetic import captions, meanings, views, write_input
@@ -129,12 +132,31 @@ def test_what_does_not_fit_is_one_line(run: Path, capsys: pytest.CaptureFixture[
     assert "between 0 and 1" in refused(capsys, path, "--holdout", "1.5")
     assert "between 0 and 1" in refused(capsys, path, "--budgets", "0.2,2")
     assert "shares with commas" in refused(capsys, path, "--budgets", "a,b")
+    assert "shares with commas" in refused(capsys, path, "--budgets", "")
     assert "at least 20 are needed" in refused(capsys, path, "--holdout", "0.01")
     assert "no column `colour`" in refused(capsys, path, "--classes", "colour")
     assert "no encoder is known" in refused(capsys, path, "--classes", "topic")
     assert "came with its input" in refused(capsys, path, "--holdout", f"{run}/*.tar")
     shutil.rmtree(run / "tables" / "embed")
     assert "tables of `embed` are gone" in refused(capsys, path)
+
+
+def test_files_held_out_may_change(
+    clipart_example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their run lies below the other's, where nobody would say --accept-changed; it goes by where they lie."""
+    made: list[Plan] = []
+    monkeypatch.setattr(foreign, "embedding_of", lambda run: Embed(encoder="demo"))
+    monkeypatch.setattr("pipeline.run.run", lambda plan, executor: made.append(plan))
+    monkeypatch.setattr(foreign, "open_run", lambda root: root)
+    run = FinishedRun(str(tmp_path / "run"), None)  # type: ignore[arg-type]
+    monkeypatch.chdir(clipart_example)
+    roots = [
+        foreign.open_holdout(run, path)
+        for path in ("00000.tar", str(clipart_example / "00000.tar"), "00003.tar")
+    ]
+    assert roots[0] == roots[1] != roots[2]
+    assert all(plan.accept_changed for plan in made)
 
 
 @pytest.mark.slow

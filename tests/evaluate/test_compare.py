@@ -68,7 +68,7 @@ def test_shuffled_captions_leave_no_advantage_to_anyone() -> None:
 
 
 def test_of_a_pool_of_duplicates_the_deduplicated_set_wins() -> None:
-    """Half of the pool is copies of five pairs: a random tenth is mostly copies, a deduplicated one has none."""
+    """Five sixths of the pool are copies of five pairs: most of a random tenth, none of a deduplicated one."""
     meaning = meanings(600)
     copied = np.concatenate([meaning, np.repeat(meaning[:5], 600, axis=0)])
     image, caption = views(copied)
@@ -117,6 +117,7 @@ def test_the_paired_test_is_the_t_test_of_the_differences() -> None:
     assert paired(values, base) == pytest.approx(float(expected))
     assert paired([0.5], [0.4]) is None
     assert paired(base, base) is None
+    assert paired([0.30, 0.31], [0.1, 0.11]) == 0.0
 
 
 def test_threads_change_nothing() -> None:
@@ -144,3 +145,9 @@ def test_points_that_cannot_be_made_are_said() -> None:
         "deduplicated at 1%",
         "deduplicated at 80%",
     ]
+    share = float(notes[-1].rpartition(": at most ")[2].removesuffix("%")) / 100
+    for at, left_out in ((share, 0), (share + 0.01, 1)):
+        _, notes = compare.plan(
+            made, holdouts, choices(), Asked(["deduplicated"], [0.1, at], [0, 1])
+        )
+        assert len(notes) == left_out

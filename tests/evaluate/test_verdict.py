@@ -1,6 +1,6 @@
 """What is said of figures: better and worse only where a paired test says so, and deduplication's merit is its own."""
 
-from pipeline.evaluate.verdict import chance, significant, verdict
+from pipeline.evaluate.verdict import by_luck, chance, significant, verdict
 from schemas.evaluation import Against, Evaluation, Figure, Point, Split, Training
 
 SEEDS = 3
@@ -15,9 +15,9 @@ def point(selector: str, budget: float, *values: float, p: float | None = None) 
     )
 
 
-def evaluation(*points: Point, seeds: int = SEEDS) -> Evaluation:
+def evaluation(*points: Point, seeds: int = SEEDS, tested: int = 200) -> Evaluation:
     splits = [
-        Split(seed=s, pairs=9, tested=1, relatives=0, alike=0, pool=8, candidates=4)
+        Split(seed=s, pairs=9, tested=tested, relatives=0, alike=0, pool=8, candidates=4)
         for s in range(seeds)
     ]
     training = Training(steps=1, batch=1, width=1, rate=1, decay=0)
@@ -47,11 +47,11 @@ def test_what_deduplication_gains_is_not_the_selectors() -> None:
     assert verdict(found, "density") == (
         "density: no different from random at 10%, better than random at 20%; "
         "worse than deduplicated at 10%, no different from deduplicated at 20%; "
-        "reaches the full set's R@10 of 0.210 with 20% of the pairs"
+        "reaches the full set's R@10 of 0.210 with 20% of the pairs (p = 0.58 between them)"
     )
     assert verdict(found, "deduplicated") == (
         "deduplicated: better than random at 10%, 20%; "
-        "reaches the full set's R@10 of 0.210 with 10% of the pairs"
+        "reaches the full set's R@10 of 0.210 with 10% of the pairs (p = 0.74 between them)"
     )
 
 
@@ -67,7 +67,28 @@ def test_one_seed_tests_nothing() -> None:
     assert verdict(found, "density") == "density: one seed, so nothing is tested"
 
 
+def test_the_same_difference_in_every_seed_is_one() -> None:
+    above = point("density", 0.1, 0.20, 0.22, 0.21)
+    found = evaluation(above, *RANDOM)
+    assert verdict(found, "density") == "density: better than random at 10%"
+    same = point("density", 0.1, 0.10, 0.12, 0.11)
+    assert verdict(evaluation(same, *RANDOM), "density").endswith("random at any size")
+    assert chance(evaluation(same, *RANDOM)).startswith("no test")
+
+
+def test_where_the_full_set_is_at_chance_nothing_was_learned() -> None:
+    found = evaluation(*DENSE, *RANDOM, FULL, tested=60)
+    assert by_luck(found) == (
+        "R@10 by chance is 0.167, and trained on all pairs it is 0.210: nothing was learned from them, so that "
+        "differences between choices mean nothing"
+    )
+    assert "full set" not in verdict(found, "density")
+    assert by_luck(evaluation(*DENSE, *RANDOM, FULL)) == "R@10 by chance is 0.050"
+
+
 def test_chance_counts_the_tests() -> None:
+    """Density against random and the deduplicated, those against random: at two sizes each."""
     found = evaluation(*DENSE, *RANDOM, *CLEAN, FULL)
-    assert chance(found).startswith("4 paired t-tests over 3 seeds")
+    assert chance(found).startswith("6 paired t-tests over 3 seeds: at p < 0.05 about 0.3 would")
+    assert chance(evaluation(DENSE[0], RANDOM[0])).startswith("1 paired t-test over")
     assert [significant(p) for p in (*DENSE, *RANDOM, FULL)] == [False, True, False, False, False]

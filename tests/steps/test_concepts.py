@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import tables
+from pipeline.audit.concepts import trained
+from pipeline.audit.finished import open_run
 from pipeline.phases import Task, TaskIo
 from pipeline.steps import concepts, lloyd
 from schemas.errors import InputError, JobError, StateError
@@ -156,6 +158,12 @@ def test_empty_clusters_take_half_of_the_largest(tmp_path: Path) -> None:
     told = notes(tmp_path / "run")
     assert any(told["reseeded"])
     assert not told["converged"]
+    said = trained(open_run(str(tmp_path / "run"))) or ""
+    assert (
+        f"3 iterations over all samples: similarity {told['similarity'][-1]:.4f}, last movement"
+        in said
+    )
+    assert said.endswith(f"{sum(told['reseeded'])} re-seeded, not converged")
     assert np.isfinite(stored(tmp_path / "run")).all()
     # Whatever the empty ones are, each sample lies at the centroid of its own direction.
     assert max(row["distance"] for row in by_uid(tmp_path / "run").values()) < 1e-5

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline import tables
 from pipeline.steps import exchange, ranking
 from schemas.errors import InputError, JobError
 from schemas.events import Event, PhaseStarted
@@ -199,6 +200,16 @@ def test_another_budget_computes_only_what_stands_below_it(
     assert len(kept(tmp_path / "run")) == 50
 
 
+def test_few_clusters_of_auto_have_as_many_neighbours_as_there_are(tmp_path: Path) -> None:
+    entry = write_input(tmp_path / "in", blobs((20, 20), (0.5, 0.5)))
+    run_steps(tmp_path / "run", [entry], "- density: {clusters: auto, keep: 0.5}")
+    assert len(kept(tmp_path / "run")) == 20
+    path = "tables/density/quotas/clusters.parquet"
+    file = tables.inspect(str(tmp_path / "run"), path, (tmp_path / "run" / path).stat().st_size)
+    assert file is not None
+    assert (file.notes["neighbours"], file.notes["neighbours_asked"]) == (9, 20)
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
@@ -212,7 +223,11 @@ def test_another_budget_computes_only_what_stands_below_it(
             JobError,
             "41 clusters, but only 40 samples reach the step: .* at most 40",
         ),
-        ("clusters: auto, keep: 0.5", JobError, "20 neighbours of each of 10 clusters"),
+        (
+            "clusters: auto, neighbours: 12, keep: 0.5",
+            JobError,
+            "12 neighbours of each of 10 clusters",
+        ),
         (
             "clusters: 4, neighbours: 3, keep: 41",
             JobError,

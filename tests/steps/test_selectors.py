@@ -53,6 +53,13 @@ def test_score(tmp_path: Path, settings: str, expected: list[int]) -> None:
     assert run_one(tmp_path, made, f"{SIGNAL}{settings}}}", part_samples=3) == expected
 
 
+def test_ties_are_counted_as_datacomp_does(tmp_path: Path) -> None:
+    """int(100 * 0.29) is 28: the scores at places 0 to 28 are kept."""
+    made = numbered(100, quality=[float(i) for i in range(100)])
+    found = run_one(tmp_path, made, SIGNAL + "keep: 0.29, ties: keep}", part_samples=40)
+    assert found == list(range(71, 100))
+
+
 def test_score_tells_value_and_bound(tmp_path: Path) -> None:
     run_one(tmp_path, numbered(8, quality=SCORES), SIGNAL + "keep: 2}", part_samples=3)
     rows = [row for row in ledger(tmp_path / "run") if not row["kept"]]
@@ -81,6 +88,34 @@ def test_a_sample_without_a_score_is_dropped_for_that(tmp_path: Path) -> None:
     with pytest.raises(JobError, match=re.escape(message)):
         run_one(tmp_path, made, SIGNAL + "keep: 5}")
     assert run_one(tmp_path, made, SIGNAL + "min: 0.3}") == [2, 4, 5]
+
+
+@pytest.mark.parametrize("step", ["score: {signal: tag, ", "coverage: {score: tag, "])
+def test_text_is_no_score(tmp_path: Path, step: str) -> None:
+    made = numbered(3, tag=["a", "b", "c"])
+    with pytest.raises(JobError, match="tag is text, and a choice by score needs numbers"):
+        run_one(tmp_path, made, f"- signals: [tag]\n- {step}keep: 1}}")
+    assert not (tmp_path / "run").exists()  # planning refused it
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "density: {clusters: 2, neighbours: 1, keep: 0.5}",
+        "density: {keep: 0.5}",
+        "prototypes: {clusters: 2, keep: 0.5}",
+        "semantic_duplicates: {clusters: 2}",
+        "semantic_duplicates",
+        "random: {keep: 0.5}",
+        "score: {signal: quality, keep: 0.5}",
+        "coverage: {score: quality, keep: 3}",
+    ],
+)
+def test_where_nothing_is_left_it_is_said(tmp_path: Path, step: str) -> None:
+    before = "- signals: [quality]\n- rules: {quality: {min: 9}}\n- "
+    name = step.partition(":")[0]
+    with pytest.raises(JobError, match=f"^{name}: no sample reaches the step: loosen what stands"):
+        run_one(tmp_path, numbered(4, quality=[1.0] * 4), before + step)
 
 
 def test_infinite_scores_have_their_place(tmp_path: Path) -> None:
