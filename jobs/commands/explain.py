@@ -121,7 +121,7 @@ def _print_story(story: Story) -> None:
 def _facts(story: Story) -> list[tuple[str, str]]:
     facts = [("uid", story["uid"]), ("from", _where(story))]
     read = story["read"] or {}
-    if "width" in read:
+    if "width" in read and "height" in read:  # an input's own columns may hold either alone
         sides = f"{read['width']} x {read['height']} pixels"
         size = f", {show.size(read['image_size'])}" if "image_size" in read else ""
         told = (

@@ -200,6 +200,17 @@ def test_errors_are_one_line_of_json(server: Server) -> None:
     assert (status, list(json.loads(body))) == (400, ["error"])
 
 
+def test_what_fails_inside_is_not_called_a_missing_page(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(self: Browser, name: str) -> dict[str, Any]:
+        raise KeyError("height")
+
+    monkeypatch.setattr(Browser, "story", failing)
+    status, _, body = get(server, "/api/story", name="k000")
+    assert (status, "KeyError: 'height'" in json.loads(body)["error"]) == (500, True)
+
+
 def until(met: Callable[[], Any], seconds: float = 30.0) -> Any:
     """What ``met`` gives once it gives something."""
     end = time.monotonic() + seconds

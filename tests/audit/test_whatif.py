@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jobs.cli import main
+from jobs.commands.explain import in_words
 from pipeline import run
+from pipeline.audit.browse import Browser
 from pipeline.audit.finished import open_run
 from pipeline.audit.whatif import kept_sids, whatif
 from pipeline.engine import Here
@@ -151,6 +154,22 @@ def test_the_finished_run_is_not_touched(finished: Path) -> None:
 def test_a_setting_that_does_not_exist_is_named(finished: Path) -> None:
     with pytest.raises(JobError, match="did you mean `keep`"):
         whatif(open_run(str(finished)), ["density.kep=0.1"])
+
+
+def test_a_sample_of_every_reason_is_explained_where_the_input_has_a_width_alone(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the terminal, as a page, and to the browser: an input's columns need not come in pairs."""
+    samples = {(row["step"], row["reason"]): row["uid"] for row in ledger(finished)}
+    assert {step for step, _ in samples} >= {None, "rules", "near_duplicates", "late", "density"}
+    browser = Browser(open_run(str(finished)), in_words)
+    for uid in samples.values():
+        for more in ([], ["--html", str(tmp_path / "why.html")]):
+            with pytest.raises(SystemExit) as ended:
+                main(["explain", str(finished), uid, *more])
+            assert ended.value.code == 0
+        assert browser.story(uid)["found"] == 1
+    assert "pixels" not in capsys.readouterr().out
 
 
 def test_embeddings_that_are_gone_are_named(finished: Path) -> None:
