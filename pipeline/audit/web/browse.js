@@ -166,7 +166,7 @@ try {
   const run = await ask("/api/run");
   fill(run);
   search();
-  startThresholds(run.thresholds, ask, complain);
+  startThresholds(run.thresholds, ask);
 } catch (error) {
   complain(error);
 }
