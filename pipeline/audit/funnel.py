@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline import storage
 from pipeline.audit.finished import FinishedRun
 from schemas.errors import JobError, StateError
 from schemas.ledger import REASONS, Reason
@@ -85,8 +86,14 @@ def by_source_query(run: FinishedRun) -> str:
 
 
 def by_cluster_query(run: FinishedRun) -> str:
-    """A query over the same: each concept's samples, complexity and quota, the most complex first."""
+    """A query over the same: each concept's samples, complexity and quota, the most complex first.
+
+    Where ``tables/`` has been cleared it asks the ledger alone, which has no complexities.
+    """
     density = [step.name for step in run.steps if isinstance(step, Density)]
+    density = [
+        name for name in density if storage.exists(storage.join(run.root, f"tables/{name}/quotas"))
+    ]
     if density:
         return BY_CLUSTER.format(
             places="any_value(complexity) AS complexity, any_value(clusters.quota) AS quota",
