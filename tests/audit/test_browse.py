@@ -92,6 +92,8 @@ def test_a_filter_finds_what_the_ledger_has(
         ({'min.words" OR 1=1 --': "1"}, "no such filter"),
         ({"min.words": "many"}, "a number is needed"),
         ({"cluster": "x"}, "a number is needed"),
+        ({"cluster": "1.5"}, "a whole number is needed"),
+        ({"cluster": "1e999"}, "a whole number is needed"),
     ],
 )
 def test_a_wrong_filter_is_refused(browser: Browser, asked: dict[str, str], said: str) -> None:
@@ -319,6 +321,10 @@ def test_a_narrow_screen_needs_no_scrolling_sideways(page: Driven) -> None:
     page.driver.set_window_size(500, 900)
     wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
     try:
+        assert page.driver.execute_script(wide) <= 0
+        until(lambda: not page.one("[name=text]").is_displayed())  # the samples come first
+        page.one("#fold summary").click()
+        until(lambda: page.one("[name=text]").is_displayed())
         assert page.driver.execute_script(wide) <= 0
     finally:
         page.driver.set_window_size(1200, 1000)
