@@ -21,6 +21,7 @@ from pipeline.audit.finished import FinishedRun
 from pipeline.audit.funnel import funnel
 from pipeline.audit.recount import Recount
 from pipeline.formats.sources import prefix_of
+from pipeline.steps.embed import PRECOMPUTED
 from pipeline.tables import TableFile
 from schemas.errors import InputError, StateError
 from schemas.job import Job
@@ -77,7 +78,10 @@ def _account(run: FinishedRun) -> Iterator[Fault]:
         yield Fault("manifest.json", str(error))
     try:
         parts, sources = run.parts, [file.source for file in run.inputs]
-    except (StateError, OSError, ValueError, KeyError) as error:
+    except StateError:
+        yield Fault("plan.json", "is missing")
+        return
+    except (OSError, ValueError, KeyError) as error:
         yield Fault("plan.json", f"cannot be read: {error}")
         return
     if sources != [record.source for record in run.manifest.inputs]:
@@ -172,6 +176,11 @@ def _inputs(run: FinishedRun, seen: Seen, deep: bool) -> Iterator[Fault]:
 def _embeddings(run: FinishedRun, job: Job, seen: Seen, deep: bool) -> Iterator[Fault]:
     """Embeddings that came with the input: as long as they were, and ``deep`` with the rows that are stored."""
     if not run.manifest.embeddings:
+        if any(embed.encoder == PRECOMPUTED for embed in job.embeds):
+            seen.notes.append(
+                "embeddings that came with the input were not looked at: manifest.json, which an earlier version "
+                "wrote, does not list them"
+            )
         return
     now = given.files_now(job)
     for record in run.manifest.embeddings:
