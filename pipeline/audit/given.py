@@ -26,7 +26,7 @@ Found = tuple[str, str]
 
 def files_now(job: Job) -> dict[str, InputFile]:
     """Input files by name, with where their embeddings lie now; without entries whose files do not pair any more."""
-    found = {}
+    found: dict[str, InputFile] = {}
     for entry in job.input:
         try:
             found |= {file.source: file for file in input_files(entry)}

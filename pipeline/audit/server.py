@@ -76,9 +76,9 @@ class Server(ThreadingHTTPServer):
             case "/api/histogram":
                 return browser.histogram(_field(asked, "signal"))
             case "/api/threshold":
-                where = [_field(asked, name) for name in ("step", "signal", "side")]
+                step, signal, side = (_field(asked, name) for name in ("step", "signal", "side"))
                 value = _real(_field(asked, "value"))
-                return browser.thresholds.moved(browser.cursor(), *where, value)
+                return browser.thresholds.moved(browser.cursor(), step, signal, side, value)
             case "/api/keep":
                 value = _real(_field(asked, "value"))
                 return browser.thresholds.kept_with(_field(asked, "step"), value)
