@@ -299,11 +299,15 @@ def diff(
 def verify(
     run: RUN,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Read the tables between the steps whole, too.")
+        bool,
+        typer.Option(
+            "--deep",
+            help="Read the tables between the steps and precomputed embeddings too.",
+        ),
     ] = False,
     json: JSON = False,
 ) -> None:
-    """Recount and rehash a run against its manifest and its inputs. Exits with 1 where anything differs."""
+    """Recount and rehash a run's result and inputs against its manifest. Exits with 1 where anything differs."""
     from jobs.commands.verify import verify_run
 
     verify_run(run, deep=deep, json=json)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.formats import sources
 from pipeline.storage import redact
 from schemas.errors import JobError
-from schemas.job import Input
+
+if TYPE_CHECKING:
+    from schemas.job import Input
 
 KINDS: dict[str, Literal["tar", "parquet"]] = {".tar": "tar", ".parquet": "parquet"}
 

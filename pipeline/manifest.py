@@ -6,11 +6,12 @@ Nothing in it changes between equal runs.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline import storage
+from pipeline.steps.embed import PRECOMPUTED
+from schemas.manifest import Embeddings, Manifest, Output, StepCount, Version
 from schemas.manifest import Input as InputRecord
-from schemas.manifest import Manifest, Output, StepCount, Version
 
 if TYPE_CHECKING:
     from pipeline.run import Run
@@ -59,6 +60,7 @@ def build(run: Run, outputs: dict[str, Output]) -> Manifest:
             )
             for file, table in zip(run.inputs, ingested, strict=True)
         ],
+        embeddings=_embeddings(run),
         steps=[
             StepCount(
                 step=a.step, entered=a.entered, dropped=dict(sorted(a.dropped.items())), kept=a.kept
@@ -69,6 +71,34 @@ def build(run: Run, outputs: dict[str, Output]) -> Manifest:
         rows_in=run.total,
         kept=run.alive,
     )
+
+
+def _embeddings(run: Run) -> list[Embeddings]:
+    """Those that came with the input, where a step takes them.
+
+    Their names and sizes, and no hash: of a file no task reads more than its own part's rows, so a hash would read
+    them all once more. What was read of them is stored: ``verify --deep`` compares.
+    """
+    if all(embed.encoder != PRECOMPUTED for embed in run.job.embeds):
+        return []
+    listings: dict[str, dict[str, int]] = {}
+    found = []
+    for file in run.inputs:
+        given: dict[Literal["image", "text"], str | None]
+        given = {"image": file.image_embeddings, "text": file.text_embeddings}
+        for of, address in given.items():
+            if address is None:
+                continue
+            path, mark, member = address.partition("#")
+            folder, name = storage.parent(path), path.rpartition("/")[2]
+            if folder not in listings:  # one request for all of a directory's files
+                listings[folder] = storage.listing(folder)
+            size = listings[folder].get(name)
+            size = storage.stat(path).size if size is None else size
+            found.append(
+                Embeddings(source=file.source, of=of, name=f"{name}{mark}{member}", bytes=size)
+            )
+    return found
 
 
 def _portable(job: dict[str, Any], kinds: list[str]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline import storage, tables
-from pipeline.phases import CULPRITS, Function, TaskIo
+from pipeline.phases import CULPRITS, Function, Phase, Task, TaskIo
 from pipeline.tables import Slice, TableFile
 from schemas.errors import StateError
 from schemas.ledger import Reason
@@ -39,6 +39,21 @@ class NotScoredError(StateError):
 
     def __reduce__(self) -> tuple[type[NotScoredError], tuple[int]]:
         return NotScoredError, (self.count,)
+
+
+def refusal(step: str, lacking: int, phase: Phase, tasks: Sequence[Task]) -> str:
+    """Why nothing is decided: ``lacking`` samples have no stored values, or what is stored is of other files."""
+    fitting = all(STORED in task.places for task in tasks)
+    if phase.args.get("spec") == "precomputed" and not fitting:
+        return (
+            f"{step}: the embeddings that came with the input have changed since they were read, or were written "
+            "again (stored ones are known by the files' sizes and times): bring the files back as they were, or run "
+            "the job with that setting instead"
+        )
+    return (
+        f"{step}: {lacking:,} samples that would be alive now were never scored by this step: "
+        "run the job with that setting instead"
+    )
 
 
 def candidate(roots: Sequence[str], path: str, key: str) -> TableFile | None:

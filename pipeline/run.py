@@ -273,10 +273,8 @@ class Run(Context):
                     )
                 )
             if lacking:
-                raise StateError(
-                    f"{step.name}: {lacking:,} samples that would be alive now were never scored by this step: "
-                    "run the job with that setting instead"
-                )
+                asked = [work.task for work in todo]
+                raise StateError(reuse.refusal(step.name, lacking, phase, asked))
             self.tasks_run += len(todo)
         if self._base is None or self._lease:
             files.close([work.task.name for work in works], found)

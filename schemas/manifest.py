@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -54,6 +54,15 @@ class Input(_Record):
     rows: int
 
 
+class Embeddings(_Record):
+    """A file of embeddings that came with an input file: whose, of what, its own last name (``#`` a member), bytes."""
+
+    source: str
+    of: Literal["image", "text"]
+    name: str
+    bytes: int
+
+
 class Output(_Record):
     """A file of the result, by its path in the run directory."""
 
@@ -78,6 +87,7 @@ class Manifest(_Record):
     job: dict[str, Any]
     versions: list[Version]
     inputs: list[Input]
+    embeddings: list[Embeddings] = []  # where the job takes those that came with the input
     steps: list[StepCount]
     outputs: list[Output]
     rows_in: int
@@ -85,4 +95,5 @@ class Manifest(_Record):
 
     def to_json(self) -> bytes:
         """As it is written: indented, in the order of the fields."""
-        return (self.model_dump_json(indent=1) + "\n").encode()
+        without = None if self.embeddings else {"embeddings"}
+        return (self.model_dump_json(indent=1, exclude=without) + "\n").encode()

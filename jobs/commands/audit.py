@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import typer
@@ -22,6 +23,7 @@ from pipeline.audit.funnel import (
 )
 from schemas.errors import JobError
 from schemas.ledger import Reason
+from schemas.steps import Density
 
 CAPTION = 60
 """Characters of a caption in a table."""
@@ -42,21 +44,34 @@ def audit_run(
         JobError: two questions at once.
         TamisError: there is no such run, or the question makes no sense.
     """
-    asked = [name for name, value in (("--by", by), ("--sample", sample), ("--sql", sql)) if value]
+    options = (("--by", by), ("--sample", sample), ("--sql", sql))
+    asked = [name for name, value in options if value is not None]
     if len(asked) > 1:
         raise JobError(f"{' and '.join(asked)} are two questions: ask one at a time")
     run = open_run(path)
     if not asked:
         _show_funnel(run, json)
         return
-    if sample:
+    if sample is not None:
         query, values = sample_query(run, sample)
-        limit = count or 20
-    else:
-        query = sql or (by_source_query(run) if by == "source" else by_cluster_query(run))
-        values, limit = [], count or (0 if json else 50)
-    tables = sql is not None or by == "cluster"
-    _show_answer(run, query, values, limit, json, tables)
+        with asking.connect(run, tables=False) as connection:
+            answer = asking.ask(connection, query, values, (count or 20) + 1)
+        _show_answer(run, answer, count or 20, json)
+        return
+    limit = count or (0 if json else 50)
+    most = limit + 1 if limit else None  # one row more than is shown tells whether there are more
+    # The views over tables/ take a listing and an index for every phase: only what joins them waits for that.
+    with asking.connect(run, tables=by != "source") as connection:
+        if sql is not None:
+            asking.confine(connection, run)
+            answer = asking.ask_freely(connection, sql, most)
+        elif by == "source":
+            answer = asking.ask(connection, by_source_query(run), limit=most)
+        else:
+            answer = asking.ask(connection, by_cluster_query(run), limit=most)
+            if "complexity" not in answer[0] and any(isinstance(s, Density) for s in run.steps):
+                typer.echo("without complexities: tables/ has been cleared", err=True)
+    _show_answer(run, answer, limit, json)
     made = trained(run) if by == "cluster" and not json else None
     if made:
         show.console().print(made)
@@ -133,17 +148,15 @@ def funnel_table(run: FinishedRun, reasons: bool = True) -> Table:
 
 
 def _show_answer(
-    run: FinishedRun, query: str, values: list[Any], limit: int, json: bool, tables: bool
+    run: FinishedRun, answer: tuple[list[str], list[list[Any]]], limit: int, json: bool
 ) -> None:
-    # The views over tables/ take a listing and an index for every phase: only what joins them waits for that.
-    with asking.connect(run, tables=tables) as connection:
-        # One row more than is shown tells whether there are more.
-        names, rows = asking.ask(connection, query, values, limit + 1 if limit else None)
+    names, rows = answer
     more = bool(limit) and len(rows) > limit
     rows = rows[:limit] if limit else rows
     if json:
-        answer = [dict(zip(names, row, strict=True)) for row in rows]
-        typer.echo(show.as_json({"run": run.root, "rows": answer, "more": more}))
+        names = _unlike(names)
+        found = [dict(zip(names, row, strict=True)) for row in rows]
+        typer.echo(show.as_json({"run": run.root, "rows": found, "more": more}))
         return
     filled = [i for i in range(len(names)) if not rows or any(row[i] is not None for row in rows)]
     names = [names[i] for i in filled]
@@ -159,6 +172,18 @@ def _show_answer(
     show.put(out, show.table(columns, [[_cell(value) for value in row] for row in rows]))
     if more:
         out.print(f"the first {show.count(limit)}; -n {10 * limit} shows more")
+
+
+def _unlike(names: Sequence[str]) -> list[str]:
+    """The names, each once: an object of JSON would lose all but the last of those that are alike."""
+    unlike: list[str] = []
+    for name in names:
+        free, number = name, 1
+        while free in unlike:
+            number += 1
+            free = f"{name}_{number}"
+        unlike.append(free)
+    return unlike
 
 
 def _cell(value: Any) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 from jobs import show, terminal
 from pipeline.audit.explain import Story, stories
 from pipeline.audit.finished import FinishedRun, open_run
-from schemas.errors import InputError
+from schemas.errors import InputError, JobError
 from schemas.ledger import Reason
 
 CAPTION = 300
@@ -42,8 +42,13 @@ def explain_sample(path: str, name: str, *, count: int, json: bool, html: str | 
 
     Raises:
         InputError: nobody has that uid, key or URL.
+        JobError: no sample is named, or two kinds of answer are asked for.
         StateError: there is no finished run.
     """
+    if not name:
+        raise JobError("SAMPLE is empty: name a uid, a key or a URL")
+    if json and html is not None:
+        raise JobError("--json and --html are two answers: ask for one at a time")
     run = open_run(path)
     found, told = stories(run, name, count)
     if not found:
@@ -121,7 +126,7 @@ def _print_story(story: Story) -> None:
 def _facts(story: Story) -> list[tuple[str, str]]:
     facts = [("uid", story["uid"]), ("from", _where(story))]
     read = story["read"] or {}
-    if "width" in read:
+    if "width" in read and "height" in read:  # an input's own columns may hold either alone
         sides = f"{read['width']} x {read['height']} pixels"
         size = f", {show.size(read['image_size'])}" if "image_size" in read else ""
         told = (
@@ -183,8 +188,9 @@ def _then_line(then: dict[str, Any]) -> str:
     """Which later step would take the sample if this one let it pass."""
     unseen = ", ".join(then["unseen"])
     if then["step"] is None:
-        known = f"that {unseen} would let it pass is not known: it was never there"
-        return known if unseen else "then no later step would take it"
+        never = "they never" if len(then["unseen"]) > 1 else "it never"
+        known = f"whether {unseen} would let it pass is unknown: {never} saw it"
+        return known if unseen else "with all others as they are, no later step would take it"
     why = "; ".join(_rule_line(rule) for rule in then["rules"]) or "beyond its concept's quota"
     unless = f", unless {unseen} did before" if unseen else ""
     return f"then {then['step']} would take it: {why}{unless}"

@@ -9,6 +9,7 @@ import typer
 from jobs import show
 from pipeline.audit.finished import open_run
 from pipeline.audit.verify import Seen, verify
+from pipeline.audit.words import counted
 
 
 def verify_run(path: str, *, deep: bool, json: bool) -> None:
@@ -29,9 +30,17 @@ def verify_run(path: str, *, deep: bool, json: bool) -> None:
         for note in seen.notes:
             typer.echo(show.plain(f"note: {note}"))
         typer.echo(
-            f"{show.count(len(faults))} fault{'' if len(faults) == 1 else 's'} in {show.count(seen.rows)} ledger rows, "
-            f"{show.count(seen.outputs)} files of the result, {show.count(seen.inputs)} inputs and "
-            f"{show.count(seen.tables)} tables; {show.size(seen.bytes)} hashed"
+            f"{counted(len(faults), 'fault')} in {counted(seen.rows, 'ledger row')}, "
+            f"{counted(seen.outputs, 'file')} of the result, {counted(seen.inputs, 'input')} and "
+            f"{_lightly(seen, deep)}; {show.size(seen.bytes)} hashed"
         )
     if faults:
         raise typer.Exit(1)
+
+
+def _lightly(seen: Seen, deep: bool) -> str:
+    """What is read whole only where it is asked for."""
+    looked = counted(seen.tables, "table")
+    if seen.embeddings:
+        looked = f"{counted(seen.embeddings, 'embedding file')} and {looked}"
+    return f"{looked}, read whole" if deep else f"{looked} by size and footer (--deep reads them)"

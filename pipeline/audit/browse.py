@@ -94,7 +94,7 @@ class Browser:
             )
             .fetchall()
         )
-        after = int(_number("after", asked["after"])) if asked.get("after") else -1
+        after = _whole("after", asked["after"]) if asked.get("after") else -1
         page = self.cursor().execute(
             f"SELECT {SHOWN} FROM ledger WHERE ({where}) AND ledger.sid > $after LIMIT {PAGE + 1}",
             {**values, "after": after},
@@ -129,7 +129,7 @@ class Browser:
                 values[mark] = value
             elif name == "cluster":
                 terms.append(f"cluster = ${mark}")
-                values[mark] = int(_number(name, value))
+                values[mark] = _whole(name, value)
             elif name == "text":
                 terms.append(f"contains(lower(text), ${mark})")
                 values[mark] = value.lower()
@@ -183,3 +183,10 @@ def _number(name: str, value: str) -> float:
         return float(value) if "." in value or "e" in value.lower() else int(value)
     except ValueError:
         raise InputError(f"`{name}` is `{value[:40]}`: a number is needed") from None
+
+
+def _whole(name: str, value: str) -> int:
+    number = _number(name, value)
+    if not float(number).is_integer():
+        raise InputError(f"`{name}` is `{value[:40]}`: a whole number is needed")
+    return int(number)

@@ -43,8 +43,27 @@ class FinishedRun:
 
     @cached_property
     def _plan(self) -> dict[str, Any]:
-        plan: dict[str, Any] = json.loads(storage.read_bytes(storage.join(self.root, "plan.json")))
+        try:
+            raw = storage.read_bytes(storage.join(self.root, "plan.json"))
+        except FileNotFoundError:
+            raise StateError(
+                f"{self.root}: plan.json, which numbers the parts of the ledger, is missing: bring it back, or run "
+                "the job again into another directory"
+            ) from None
+        plan: dict[str, Any] = json.loads(raw)
         return plan
+
+    def need_tables(self) -> None:
+        """For what decides again.
+
+        Raises:
+            StateError: ``tables/`` has been cleared.
+        """
+        if not storage.exists(storage.join(self.root, "tables", "ingest")):
+            raise StateError(
+                f"{self.root}: tables/, from which would be decided again, has been cleared: bring it back, or run "
+                "the job with that setting"
+            )
 
     @property
     def parts(self) -> Sequence[Sequence[int]]:

@@ -27,9 +27,10 @@ def job_of(run: FinishedRun, settings: Sequence[str] = ()) -> Job:
     """The run's job, with ``settings``, every clustering step with the run's own centroids.
 
     Raises:
-        StateError: the run keeps no ``job.yaml``.
+        StateError: the run keeps no ``job.yaml``, or ``tables/`` has been cleared.
         JobError: a setting that does not fit, or asks for other concepts.
     """
+    run.need_tables()
     path = storage.join(run.root, "job.yaml")
     if not storage.exists(path):
         raise StateError(f"{run.root}: has no job.yaml: the command `tamis run` writes it")

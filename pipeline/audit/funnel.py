@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline import storage
 from pipeline.audit.finished import FinishedRun
 from schemas.errors import JobError, StateError
 from schemas.ledger import REASONS, Reason
@@ -87,9 +88,11 @@ def by_source_query(run: FinishedRun) -> str:
 def by_cluster_query(run: FinishedRun) -> str:
     """A query over the same: samples, complexity and quota of the concepts of the last step that makes any, the most
     complex first.
+
+    Where ``tables/`` has been cleared it asks the ledger alone, which has no complexities.
     """
     last = [step for step in run.steps if step.name in run.placing[-1:]]
-    if last and isinstance(last[0], Density):
+    if last and isinstance(last[0], Density) and _is_there(run, f"tables/{last[0].name}/quotas"):
         return BY_CLUSTER.format(
             places="any_value(complexity) AS complexity, any_value(clusters.quota) AS quota",
             joined=f'LEFT JOIN "{last[0].name}"."quotas" AS clusters USING (cluster)',
@@ -98,6 +101,10 @@ def by_cluster_query(run: FinishedRun) -> str:
         )
     places = "any_value(quota) AS quota"
     return BY_CLUSTER.format(places=places, joined="", placed=run.placed, order="")
+
+
+def _is_there(run: FinishedRun, path: str) -> bool:
+    return storage.exists(storage.join(run.root, path))
 
 
 SAMPLE = """

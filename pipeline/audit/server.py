@@ -63,7 +63,7 @@ class Server(ThreadingHTTPServer):
 
         Raises:
             TamisError: the question makes no sense.
-            KeyError: there is no such question, or it lacks a field.
+            Unknown: there is no such question, or it lacks a field.
         """
         browser = self.browser
         match path:
@@ -72,26 +72,40 @@ class Server(ThreadingHTTPServer):
             case "/api/samples":
                 return browser.samples(asked)
             case "/api/story":
-                return browser.story(asked["name"])
+                return browser.story(_field(asked, "name"))
             case "/api/histogram":
-                return browser.histogram(asked["signal"])
+                return browser.histogram(_field(asked, "signal"))
             case "/api/threshold":
-                where = (asked["step"], asked["signal"], asked["side"])
-                return browser.thresholds.moved(browser.cursor(), *where, _real(asked["value"]))
+                step, signal, side = (_field(asked, name) for name in ("step", "signal", "side"))
+                value = _real(_field(asked, "value"))
+                return browser.thresholds.moved(browser.cursor(), step, signal, side, value)
             case "/api/keep":
-                return browser.thresholds.kept_with(_real(asked["value"]))
+                value = _real(_field(asked, "value"))
+                return browser.thresholds.kept_with(_field(asked, "step"), value)
             case _:
-                raise KeyError(path)
+                raise Unknown("no such page")
 
     def picture(self, asked: Mapping[str, str]) -> bytes | None:
         """WebP bytes of a sample's picture; None where it has none that can be shown."""
-        sid = int(asked["sid"])
+        written = asked.get("sid", "")
+        sid = int(written) if written.isdecimal() and len(written) < 20 else -1
         if not 0 <= sid >> 32 < len(self.browser.run.parts):
             return None
         if sid & 0xFFFFFFFF >= self.browser.run.parts[sid >> 32][2]:
             return None
         side = LARGE if asked.get("large") else SIDE
         return self.pictures.encoded([sid], side).get(sid)
+
+
+class Unknown(Exception):  # noqa: N818 - it names the condition
+    """There is no such page, or a field of its question is missing."""
+
+
+def _field(asked: Mapping[str, str], name: str) -> str:
+    try:
+        return asked[name]
+    except KeyError:
+        raise Unknown(f"the field `{name}` is missing") from None
 
 
 def _real(value: str) -> float:
@@ -117,10 +131,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(address.path, asked)
         except TamisError as error:
             self._say(HTTPStatus.BAD_REQUEST, {"error": str(error)})
-        except (KeyError, ValueError) as error:
-            self._say(
-                HTTPStatus.NOT_FOUND, {"error": f"no such page, or a field is missing: {error}"}
-            )
+        except Unknown as error:
+            self._say(HTTPStatus.NOT_FOUND, {"error": str(error)})
+        except ConnectionError:
+            pass  # the page has gone away
+        except Exception as error:
+            why = f"tamis failed at this: {type(error).__name__}: {error}; its terminal says where"
+            self._say(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": why})
+            raise
 
     def _answer(self, path: str, asked: Mapping[str, str]) -> None:
         if path in PAGES:

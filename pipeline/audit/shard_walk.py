@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.audit.finished import FinishedRun
+from pipeline.audit.words import counted
 from pipeline.formats.shards import shard_key, shard_name
 
 Pair = tuple[str, str]
@@ -45,7 +46,7 @@ class ShardWalk:
             if (row["shard"], row["shard_key"]) != due:
                 wrong, first = wrong + 1, first or row["uid"]
         if wrong:
-            yield f"{wrong:,} rows have: a shard or shard_key that is not their place (the first is {first})"
+            yield f"{counted(wrong, 'row')}: a shard or shard_key that is not their place (the first is {first})"
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """What is wrong with the shards that are full now."""
@@ -99,7 +100,7 @@ class ShardWalk:
             yield f"cannot be read as a tar: {error}"
             return
         if list(met) != list(hashes):
-            yield f"holds {len(met):,} keys, its parquet file {len(hashes):,}, or not the same in order"
+            yield f"holds {counted(len(met), 'key')}, its parquet file {len(hashes):,}, or not the same in order"
         wrong = [key for key in met if (due := hashes.get(key)) and due not in met[key]]
         if wrong:
-            yield f"{len(wrong):,} keys without the picture whose sha256 is recorded (the first is {wrong[0]})"
+            yield f"{counted(len(wrong), 'key')} without the picture whose sha256 is recorded (the first is {wrong[0]})"

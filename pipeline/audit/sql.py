@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 MEMORY = "1500MB"
 
+ZONED = "WITH TIME ZONE"
+"""In the name of a type whose values take a package more to become Python's."""
+
 POSITIONED = """
     CREATE VIEW {view} AS
     SELECT (starts.part << 32) | {row} AS sid, {columns}
@@ -120,6 +123,68 @@ def _name(value: str) -> str:
     return '"' + value.replace('"', '""') + '"'
 
 
+def confine(connection: duckdb.DuckDBPyConnection, run: FinishedRun) -> None:
+    """From now on only the run's own files are open to queries, and nothing of that can be set back."""
+    root = run.root.rstrip("/").replace("'", "''")
+    connection.execute(f"SET allowed_directories = ['{root}/']")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET python_enable_replacements = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def ask_freely(
+    connection: duckdb.DuckDBPyConnection, query: str, limit: int | None = None
+) -> tuple[list[str], list[list[Any]]]:
+    """``ask`` for a query that somebody wrote, over a connection that is confined.
+
+    Raises:
+        InputError: it is not one query that only reads, or DuckDB cannot make sense of it.
+    """
+    import duckdb
+
+    try:
+        kinds = [statement.type.name for statement in connection.extract_statements(query)]
+        if kinds != [duckdb.StatementType.SELECT.name]:
+            said = ", ".join(kinds) or "none"
+            raise InputError(
+                f"--sql: one query that reads is answered (SELECT ...), this is: {said}"
+            )
+        answer = connection.sql(_without_end(connection, query))
+        names = list(answer.columns)
+        kinds = [str(kind) for kind in answer.types]
+        if any(ZONED in kind for kind in kinds):
+            shown = (_shown(*column) for column in enumerate(zip(names, kinds, strict=True), 1))
+            answer = answer.project(", ".join(shown))
+        rows = (answer if limit is None else answer.limit(limit)).fetchall()
+    except duckdb.Error as error:
+        raise InputError(f"--sql: {_one_line(error)}") from None
+    return names, [[_plain(value) for value in row] for row in rows]
+
+
+def _without_end(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+    """A query without the semicolon that ends it, and the comments behind that: so it can stand in another."""
+    head, mark, tail = query.rpartition(";")
+    while mark and not _says_something(connection, tail):
+        query = head
+        head, mark, tail = query.rpartition(";")
+    return query
+
+
+def _says_something(connection: duckdb.DuckDBPyConnection, text: str) -> bool:
+    import duckdb
+
+    try:
+        return bool(connection.extract_statements(text))
+    except duckdb.Error:
+        return True
+
+
+def _shown(number: int, column: tuple[str, str]) -> str:
+    """A column by its number. What has a time zone comes as text: as a value it takes a package more."""
+    name, kind = column
+    return f"#{number}{'::VARCHAR' if ZONED in kind else ''} AS {_name(name)}"
+
+
 def ask(
     connection: duckdb.DuckDBPyConnection,
     query: str,
@@ -138,8 +203,12 @@ def ask(
         names = [column[0] for column in answer.description or ()]
         rows = answer.fetchall() if limit is None else answer.fetchmany(limit)
     except duckdb.Error as error:
-        raise InputError(f"--sql: {' '.join(str(error).split())}") from None
+        raise InputError(f"this run's tables: {_one_line(error)}") from None
     return names, [[_plain(value) for value in row] for row in rows]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -9,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.algorithms.density import InfeasibleBudget, quotas
+from pipeline.algorithms.density import InfeasibleBudget, lower_bounds, quotas
 from pipeline.audit import distributions
 from pipeline.audit.finished import FinishedRun
 from schemas.errors import InputError
-from schemas.steps import Density, Rules, SemanticDuplicates
+from schemas.steps import Density, Embed, Rules, SemanticDuplicates, Signals, StepModel
 
 if TYPE_CHECKING:
     import duckdb
 
 PASSING = """
     SELECT count(*) AS reaching, count_if(step IS DISTINCT FROM $step) AS passing_now,
-           count_if(passes) AS passing, count_if(kept) AS kept_now, count_if(kept AND passes) AS kept
+           count_if(passes) AS passing, count_if(kept) AS kept_now, count_if(kept AND passes) AS kept,
+           count_if(passes AND step IS NOT DISTINCT FROM $step) AS let_in
     FROM (SELECT kept, step, {passes} AS passes FROM ledger
           WHERE kept OR list_contains($steps, step))
 """
@@ -30,6 +32,10 @@ BOUND = """
     {others} AND CASE WHEN {value} IS NULL OR isnan({value}::DOUBLE) THEN $missing
         ELSE {value}::DOUBLE >= $low AND {value}::DOUBLE <= $high END
 """
+
+
+SHARES = 10**6
+"""Steps of a share: its ends are rounded to them, inwards."""
 
 
 @dataclass(frozen=True)
@@ -50,58 +56,79 @@ class Thresholds:
         return {name: names[at:] for at, name in enumerate(names)}
 
     def listed(self) -> list[dict[str, Any]]:
-        """Each threshold: its step, what it bounds, where it stands, and how the command line sets it."""
-        found = []
+        """Each threshold: its step, what it bounds, where it stands, and how the command line sets it.
+
+        ``kind``: bound, epsilon, or of ``keep`` share or count, these with the ``low`` and ``high`` that can be met.
+        ``last``: no later step decides. ``scoring``: the later steps that score only what reaches them.
+        """
+        found: list[dict[str, Any]] = []
         for signal, limits in distributions.limits(self.run).items():
             for limit in limits:
-                semantic = signal == "semantic_similarity" and limit.step in self._semantic
-                path = (
-                    f"{limit.step}.epsilon" if semantic else f"{limit.step}.{signal}.{limit.side}"
-                )
-                told = {"signal": signal, **limit._asdict(), "path": path}
-                found.append(told | {"epsilon": semantic})
+                told = {"signal": signal, "side": limit.side, "value": limit.value, "kind": "bound"}
+                path = f"{limit.step}.{signal}.{limit.side}"
+                config = self._configs[limit.step]
+                if isinstance(config, SemanticDuplicates):
+                    path = f"{limit.step}.epsilon"
+                    told |= {"kind": "epsilon", "value": config.epsilon}
+                found.append({"step": limit.step, "path": path, **told})
+        found += [
+            {"step": name, "path": f"{name}.keep", "signal": None, **self._keep(name)}
+            for name in self._concepts
+        ]
         order = list(self._later)
         found.sort(key=lambda told: order.index(told["step"]))
-        density = self._density
-        if density is not None and self._concepts is not None:
-            whole = self._whole(density)
-            share = density.keep / whole if isinstance(density.keep, int) else density.keep
-            path = f"{density.name}.keep"
-            found.append({"step": density.name, "signal": None, "value": share, "path": path})
-        return found
-
-    @property
-    def _semantic(self) -> set[str]:
-        return {step.name for step in self.run.steps if isinstance(step, SemanticDuplicates)}
-
-    @property
-    def _density(self) -> Density | None:
-        found = [step for step in self.run.steps if isinstance(step, Density)]
-        return found[-1] if found else None
+        return [
+            {**told, "last": self._is_last(told["step"]), "scoring": self._scoring(told["step"])}
+            for told in found
+        ]
 
     @cached_property
-    def _concepts(self) -> pa.Table | None:
-        density = self._density
-        if density is None:
-            return None
-        return self.run.table(f"{density.name}/quotas/clusters.parquet")
+    def _configs(self) -> dict[str, StepModel]:
+        return {step.name: step for step in self.run.steps}
 
-    def _whole(self, density: Density) -> int:
-        """What a share of ``keep`` is a share of."""
-        if density.of == "input" or self._concepts is None:
-            return self.run.manifest.rows_in
-        return int(self._concepts["size"].to_numpy().sum())
+    def _is_last(self, step: str) -> bool:
+        """Whether no later step decides."""
+        return step == self.run.manifest.steps[-1].step
+
+    def _scoring(self, step: str) -> list[str]:
+        """The later steps that never scored whom this step dropped."""
+        later = self._later[step][1:]
+        return [name for name in later if isinstance(self._configs[name], Signals | Embed)]
+
+    @cached_property
+    def _concepts(self) -> dict[str, pa.Table]:
+        """Density step -> its concepts, where they are still there."""
+        densities = [step.name for step in self.run.steps if isinstance(step, Density)]
+        tables = {name: self.run.table(f"{name}/quotas/clusters.parquet") for name in densities}
+        return {name: table for name, table in tables.items() if table is not None}
+
+    def _keep(self, step: str) -> dict[str, Any]:
+        """Where ``keep`` stands, and between which ends it can be met."""
+        density, sizes = self._configs[step], self._concepts[step]["size"].to_numpy()
+        assert isinstance(density, Density)
+        # A balance divides the budget itself: it can always be met.
+        least = 1 if density.balance else max(1, int(lower_bounds(sizes, 0).sum()))
+        most = int(sizes.sum())
+        if isinstance(density.keep, int):
+            return {"value": density.keep, "kind": "count", "low": least, "high": most}
+        whole = most if density.of == "reaching" else self.run.manifest.rows_in
+        low = math.ceil(least / whole * SHARES) / SHARES
+        high = min(1.0, math.floor(most / whole * SHARES) / SHARES)
+        low, high = min(low, density.keep), max(high, density.keep)
+        return {"value": density.keep, "kind": "share", "low": low, "high": high}
 
     def moved(
         self, connection: duckdb.DuckDBPyConnection, step: str, signal: str, side: str, value: float
     ) -> dict[str, int]:
-        """With one bound moved: samples that reach the step, pass it now, would pass it; kept now, still kept.
+        """With one bound moved: samples that reach the step, pass it now, would pass it; kept now, still kept; and
+        ``unscored``: let in, without what later steps score.
+
+        ``value`` is the bound; of semantic duplicates it is epsilon.
 
         Raises:
-            InputError: the job has no such bound.
+            InputError: the job has no such bound, or epsilon is none.
         """
-        configs = [config for config in self.run.steps if config.name == step]
-        config = configs[0] if configs else None
+        config = self._configs.get(step)
         quoted = '"' + signal.replace('"', '""') + '"'
         values: dict[str, Any] = {"step": step, "steps": self._later.get(step, [])}
         if isinstance(config, Rules) and signal in config.bounds and side in {"min", "max"}:
@@ -117,30 +144,40 @@ class Thresholds:
                 values["signal"] = signal
             passes = BOUND.format(others=others, value=quoted)
         elif isinstance(config, SemanticDuplicates) and signal == "semantic_similarity":
-            values["high"] = value
+            if not 0 < value <= 1:
+                raise InputError(f"epsilon is {value}: it lies in (0, 1]")
+            values["high"] = 1.0 - value
             passes = f"coalesce({quoted}::DOUBLE <= $high, step IS DISTINCT FROM $step)"
         else:
             raise InputError(f"the job has no threshold {step}.{signal}.{side}")
         answer = connection.execute(PASSING.format(passes=passes), values)
         names = [column[0] for column in answer.description or ()]
-        return dict(zip(names, answer.fetchall()[0], strict=True))
+        found = dict(zip(names, answer.fetchall()[0], strict=True))
+        let_in = found.pop("let_in")
+        return {**found, "unscored": let_in if self._scoring(step) else 0}
 
-    def kept_with(self, keep: float) -> dict[str, int]:
-        """With another budget: samples kept now and then, and how many concepts get more or fewer. Exact.
+    def kept_with(self, step: str, keep: float) -> dict[str, int]:
+        """With another budget: samples that pass now and then, and how many concepts get more or fewer. Exact.
+
+        ``keep`` is a share where the job says a share, and a count where it says a count.
 
         Raises:
-            InputError: the job has no density step, or its concepts cannot meet that budget.
+            InputError: the job has no such density step, or its concepts cannot meet that budget.
         """
-        density, table = self._density, self._concepts
-        if density is None or table is None:
+        density, table = self._configs.get(step), self._concepts.get(step)
+        if not isinstance(density, Density) or table is None:
             raise InputError(
-                "this run has no concepts with quotas, or its tables have been cleared"
+                f"this run has no concepts with quotas of a step `{step}`, or its tables have been cleared"
             )
-        if not 0 < keep <= 1:
+        counted = isinstance(density.keep, int)
+        if counted and not float(keep).is_integer():
+            raise InputError(f"keep is {keep}: a count of samples, as in the job")
+        if not counted and not 0 < keep <= 1:
             raise InputError(f"keep is {keep}: a share in (0, 1]")
+        asked: int | float = int(keep) if counted else float(keep)
         now = table["quota"].to_numpy()
         sizes = table["size"].to_numpy()
-        total = density.model_copy(update={"keep": float(keep)}).budget(
+        total = density.model_copy(update={"keep": asked}).budget(
             int(sizes.sum()), self.run.manifest.rows_in
         )
         complexity = table["complexity"].to_numpy()
@@ -148,12 +185,14 @@ class Thresholds:
             then = quotas(complexity, sizes, total, density.temperature, density.balance)
         except InfeasibleBudget as error:
             raise InputError(str(error)) from None
+        more = np.maximum(then - now, 0)
         return {
             "reaching": int(sizes.sum()),
             "kept_now": int(now.sum()),
             "kept": int(then.sum()),
             "concepts": len(now),
-            "more": int((then > now).sum()),
+            "more": int((more > 0).sum()),
             "fewer": int((then < now).sum()),
             "moved": int(np.abs(then - now).sum()),
+            "unscored": int(more.sum()) if self._scoring(step) else 0,
         }

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.lib import format as npy
 
 from pipeline import storage
+from pipeline.audit.words import counted
 from pipeline.formats import subset
 
 HELD = 4_000_000
@@ -101,7 +102,10 @@ class Uids:
             if listed:
                 listed.expect(records[records["kept"]])
         if twice:
-            yield "ledger", f"{twice:,} rows have a uid that stood before (the first is {first})"
+            yield (
+                "ledger",
+                f"{counted(twice, 'row')} with a uid that stood before (the first is {first})",
+            )
         if listed and (what := listed.difference()):
             yield "subset.npy", what
 

@@ -1,7 +1,8 @@
 """Recounts and rehashes a finished run against its manifest, its plan and its inputs: what does not hold is a fault.
 
-Nothing of the run is taken on trust that can be computed from its files. Files are read a block at a time, the
-ledger a part at a time.
+Nothing of the result is taken on trust that can be computed from its files. Files are read a block at a time, the
+ledger a part at a time. Of the tables between the steps, and of embeddings that came with the input, which may be
+as large as all else together, only sizes and footers are looked at unless it is to be ``deep``.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import resume, storage, tables
+from pipeline.audit import given
 from pipeline.audit.finished import FinishedRun
 from pipeline.audit.funnel import funnel
 from pipeline.audit.recount import Recount
 from pipeline.formats.sources import prefix_of
+from pipeline.steps.embed import PRECOMPUTED
 from pipeline.tables import TableFile
 from schemas.errors import InputError, StateError
 from schemas.job import Job
@@ -46,6 +49,7 @@ class Seen:
 
     outputs: int = 0
     inputs: int = 0
+    embeddings: int = 0  # that came with the input
     tables: int = 0
     bytes: int = 0
     rows: int = 0
@@ -53,10 +57,12 @@ class Seen:
 
 
 def verify(run: FinishedRun, seen: Seen, deep: bool = False) -> Iterator[Fault]:
-    """Every fault of a run, as it is found; ``deep``: the tables between the steps are read whole too."""
+    """Every fault of a run, as it is found; ``deep``: the tables between the steps are read whole too, and
+    embeddings that came with the input are compared with what is stored of them.
+    """
     yield from _account(run)
     yield from _outputs(run, seen)
-    yield from _inputs(run, seen)
+    yield from _inputs(run, seen, deep)
     yield from _tables(run, seen, deep)
     with closing(Recount(run)) as recount:
         for path, what in recount.faults():
@@ -72,6 +78,9 @@ def _account(run: FinishedRun) -> Iterator[Fault]:
         yield Fault("manifest.json", str(error))
     try:
         parts, sources = run.parts, [file.source for file in run.inputs]
+    except StateError:
+        yield Fault("plan.json", "is missing")
+        return
     except (OSError, ValueError, KeyError) as error:
         yield Fault("plan.json", f"cannot be read: {error}")
         return
@@ -137,8 +146,8 @@ def _rows_differ(path: str, rows: int) -> str | None:
     return None if found == rows else f"has {found:,} rows, manifest.json says {rows:,}"
 
 
-def _inputs(run: FinishedRun, seen: Seen) -> Iterator[Fault]:
-    """Each input that is still where the job says: as long, and with that hash."""
+def _inputs(run: FinishedRun, seen: Seen, deep: bool) -> Iterator[Fault]:
+    """Each input that is still where the job says: as long, and with that hash; and its embeddings."""
     path = storage.join(run.root, "job.yaml")
     if not storage.exists(path):
         seen.notes.append(
@@ -161,6 +170,34 @@ def _inputs(run: FinishedRun, seen: Seen) -> Iterator[Fault]:
             f"{len(missing):,} of {len(run.manifest.inputs):,} inputs are no longer where job.yaml says and were "
             f"not looked at: {', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}"
         )
+    yield from _embeddings(run, job, seen, deep)
+
+
+def _embeddings(run: FinishedRun, job: Job, seen: Seen, deep: bool) -> Iterator[Fault]:
+    """Embeddings that came with the input: as long as they were, and ``deep`` with the rows that are stored."""
+    if not run.manifest.embeddings:
+        if any(embed.encoder == PRECOMPUTED for embed in job.embeds):
+            seen.notes.append(
+                "embeddings that came with the input were not looked at: manifest.json, which an earlier version "
+                "wrote, does not list them"
+            )
+        return
+    now = given.files_now(job)
+    for record in run.manifest.embeddings:
+        seen.embeddings += given.address_of(now.get(record.source), record.of) is not None
+    gone = len(run.manifest.embeddings) - seen.embeddings
+    if gone:
+        seen.notes.append(
+            f"{gone:,} of {len(run.manifest.embeddings):,} embeddings that came with the input are no longer where "
+            "job.yaml says and were not looked at"
+        )
+    wrong = False
+    for path, what in given.wrong_sizes(run, now):
+        wrong = True
+        yield Fault(path, what)
+    if deep and not wrong:  # what has another size has other rows: once is enough
+        for path, what in given.other_rows(run, now):
+            yield Fault(path, what)
 
 
 def _place(job: Job, source: str) -> str | None:

@@ -226,6 +226,12 @@ def _unit(vectors: Floats) -> Floats:
     return unit
 
 
+def given(address: str, places: npt.NDArray[np.int64]) -> Floats:
+    """The embeddings of the rows at ``places``, ascending, as ``take`` stores them but for their precision."""
+    vectors, _ = _rows(address, places)
+    return _unit(vectors)
+
+
 def _table(
     io: TaskIo,
     rows: npt.NDArray[np.int64],

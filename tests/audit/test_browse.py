@@ -1,4 +1,4 @@
-"""The browser: its answers against the ledger, its thresholds against other runs, its page in a real Chromium."""
+"""The browser: its answers against the ledger, its page in a real Chromium."""
 
 import http.client
 import json
@@ -92,6 +92,8 @@ def test_a_filter_finds_what_the_ledger_has(
         ({'min.words" OR 1=1 --': "1"}, "no such filter"),
         ({"min.words": "many"}, "a number is needed"),
         ({"cluster": "x"}, "a number is needed"),
+        ({"cluster": "1.5"}, "a whole number is needed"),
+        ({"cluster": "1e999"}, "a whole number is needed"),
     ],
 )
 def test_a_wrong_filter_is_refused(browser: Browser, asked: dict[str, str], said: str) -> None:
@@ -104,54 +106,6 @@ def test_a_clusters_samples(embedded: Any) -> None:
     browser = Browser(open_run(str(root)), in_words)
     expected = [row["uid"] for row in ledger(root) if row["cluster"] == 3]
     assert [row["uid"] for row in all_pages(browser, cluster="3")] == expected
-
-
-def test_a_moved_rule_counts_as_the_step_would(embedded: Any) -> None:
-    root = embedded()
-    browser = Browser(open_run(str(root)), in_words)
-    rows = ledger(root)
-    values = [row["clip_similarity"] for row in rows]
-    for bound in (0.7, 0.82, 0.87, 0.95):
-        passing = [value is not None and value >= bound for value in values]
-        found = browser.thresholds.moved(
-            browser.cursor(), "similarity", "clip_similarity", "min", bound
-        )
-        assert found["reaching"] == len(rows)
-        assert found["passing"] == sum(passing)
-        assert found["kept"] == sum(p and r["kept"] for p, r in zip(passing, rows, strict=True))
-        assert (found["passing"] == found["passing_now"]) == (bound == 0.82)
-
-
-@pytest.mark.parametrize("epsilon", [0.002, 0.05])
-def test_a_moved_epsilon_is_what_a_run_with_it_does(embedded: Any, epsilon: float) -> None:
-    browser = Browser(open_run(str(embedded())), in_words)
-    other = open_run(str(embedded(epsilon=epsilon)))
-    (step,) = [step for step in other.manifest.steps if step.step == "semantic_duplicates"]
-    found = browser.thresholds.moved(
-        browser.cursor(), "semantic_duplicates", "semantic_similarity", "max", 1 - epsilon
-    )
-    assert (found["reaching"], found["passing"]) == (step.entered, step.kept)
-    assert found["passing"] != found["passing_now"]
-
-
-@pytest.mark.parametrize("keep", [0.3, 0.9])
-def test_a_moved_budget_is_what_a_run_with_it_keeps(embedded: Any, keep: float) -> None:
-    root, other = embedded(), embedded(keep=keep)
-    browser = Browser(open_run(str(root)), in_words)
-    found = browser.thresholds.kept_with(keep)
-    assert found["kept"] == open_run(str(other)).manifest.kept
-    sides = zip(ledger(root), ledger(other), strict=True)
-    assert found["moved"] == sum(a["kept"] != b["kept"] for a, b in sides)
-    assert found["more" if keep > 0.5 else "fewer"] > 0
-
-
-def test_a_budget_that_no_concept_can_meet_is_refused(embedded: Any, browser: Browser) -> None:
-    concepts = Browser(open_run(str(embedded())), in_words)
-    for keep, said in ((0.0, "a share in"), (1.5, "a share in"), (0.001, "lower bounds")):
-        with pytest.raises(InputError, match=said):
-            concepts.thresholds.kept_with(keep)
-    with pytest.raises(InputError, match="no concepts"):
-        browser.thresholds.kept_with(0.5)
 
 
 def test_every_answer_is_closed_to_scripts(server: Server) -> None:
@@ -198,6 +152,17 @@ def test_errors_are_one_line_of_json(server: Server) -> None:
     assert get(server, "/../report.css")[0] == 404
     status, _, body = get(server, "/api/threshold", step="no", signal="words", side="min", value=1)
     assert (status, list(json.loads(body))) == (400, ["error"])
+
+
+def test_what_fails_inside_is_not_called_a_missing_page(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(self: Browser, name: str) -> dict[str, Any]:
+        raise KeyError("height")
+
+    monkeypatch.setattr(Browser, "story", failing)
+    status, _, body = get(server, "/api/story", name="k000")
+    assert (status, "KeyError: 'height'" in json.loads(body)["error"]) == (500, True)
 
 
 def until(met: Callable[[], Any], seconds: float = 30.0) -> Any:
@@ -338,6 +303,16 @@ def test_a_threshold_moves_the_counts(page: Driven, hostile: Path) -> None:
         assert f"--set rules.words.min={bound}" in page.text("#command")
     page.one("#slider").send_keys("\ue014")  # the right arrow key
     until(lambda: page.one("#exact").get_attribute("value") == "2")
+    page.driver.execute_script(
+        "const f = window.fetch;"
+        "window.fetch = async () => { window.fetch = f; throw new Error('no answer'); }"
+    )
+    page.set("#slider", "4")
+    page.says("#wrong", "no answer")
+    assert (page.text("#moved"), page.text("#command")) == ("", "")
+    page.set("#slider", "3")
+    page.says("#moved", "pass rules")
+    assert not page.one("#wrong").is_displayed()
     page.check_unharmed()
 
 
@@ -346,6 +321,10 @@ def test_a_narrow_screen_needs_no_scrolling_sideways(page: Driven) -> None:
     page.driver.set_window_size(500, 900)
     wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
     try:
+        assert page.driver.execute_script(wide) <= 0
+        until(lambda: not page.one("[name=text]").is_displayed())  # the samples come first
+        page.one("#fold summary").click()
+        until(lambda: page.one("[name=text]").is_displayed())
         assert page.driver.execute_script(wide) <= 0
     finally:
         page.driver.set_window_size(1200, 1000)

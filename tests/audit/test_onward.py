@@ -99,10 +99,27 @@ def test_after_epsilon(run: FinishedRun) -> None:
 
 
 def test_it_is_said_in_words(run: FinishedRun, capsys: pytest.CaptureFixture[str]) -> None:
-    row = next(row for row in ledger(Path(run.root)) if row["step"] == "first")
-    explain(run.root, row["uid"])
-    said = capsys.readouterr().out
-    assert "that exact_duplicates, embed, semantic_duplicates" in said or "then late would" in said
+    """What is told of later steps holds for this sample alone, all others left as they are."""
+    rows = ledger(Path(run.root))
+    said: dict[tuple[str | None, bool], str] = {}
+    for row in rows:
+        near = row["step"] == "semantic_duplicates" and row["value"] < 1
+        if near or row["step"] == "first":
+            told = then(run, row)
+            case = (told["step"], bool(told["unseen"]))
+            if case not in said:
+                explain(run.root, row["uid"])
+                said[case] = capsys.readouterr().out
+    assert "with all others as they are, no later step would take it" in said[None, False]
+    never = "exact_duplicates, embed, semantic_duplicates, density"
+    assert f"whether {never} would let it pass is unknown: they never saw it" in said[None, True]
+    assert "then late would take it: characters" in said["late", False]
+    with pytest.raises(SystemExit):
+        main(["explain", run.root, ""])
+    assert "SAMPLE is empty" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["explain", run.root, rows[0]["uid"], "--json", "--html", "x"])
+    assert "two answers" in capsys.readouterr().err
 
 
 def test_a_page_with_both_pictures(hostile: Path, tmp_path: Path) -> None:

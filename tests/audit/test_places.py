@@ -139,6 +139,69 @@ def test_tables_of_parts_and_of_ranges_have_sids(
     assert row["wrong"] == 0
 
 
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The line that a command says instead of an answer."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("", "this is: none"),
+        ("SELECT 1; SELECT 2", "this is: SELECT, SELECT"),
+        ("COPY ledger TO '{run}/evil.csv'", "this is: COPY"),
+        ("ATTACH '{run}/evil.db'", "this is: ATTACH"),
+        ("SET enable_external_access = true", "this is: SET"),
+        ("SELECT * FROM read_text('{outside}')", "disabled by configuration"),
+        ("SELECT * FROM glob('/*')", "disabled by configuration"),
+        ("SELECT * FROM '{run}/../outside.parquet'", "disabled by configuration"),
+        ("SELECT * FROM run", "does not exist"),  # a name of this program's
+    ],
+)
+def test_a_query_reads_the_run_and_does_nothing_else(
+    query: str, said: str, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "outside").write_text("secret")
+    query = query.format(run=root, outside=tmp_path / "outside")
+    files = sorted(root.rglob("*"))
+    assert said in refused(capsys, "audit", str(root), "--sql", query)
+    assert sorted(root.rglob("*")) == files
+
+
+def test_every_column_of_an_answer_is_shown(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that are called alike, and times with a zone, for which Python would want a package more."""
+    query = "SELECT 1 a, 2 a, TIMESTAMPTZ '2026-01-02 03:04:05+00' t, [t] l ORDER BY a; -- so"
+    (row,) = asked(capsys, "audit", str(root), "--sql", query)["rows"]
+    assert (row["a"], row["a_2"]) == (1, 2)
+    assert row["t"].startswith("2026-01-0")
+    assert row["t"] in row["l"]
+    views = asked(capsys, "audit", str(root), "--sql", "show all tables")["rows"]
+    assert "ledger" in {view["name"] for view in views}
+    assert asked(capsys, "audit", str(root), "--sql", "describe ledger")["rows"]
+
+
+def test_nothing_is_not_taken_for_no_question(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "--sample :" in refused(capsys, "audit", str(root), "--sample", "")
+
+
+def test_concepts_are_counted_where_tables_have_been_cleared(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(root, tmp_path / "run", ignore=shutil.ignore_patterns("tables"))
+    full = asked(capsys, "audit", str(root), "--by", "cluster")["rows"]
+    bare = asked(capsys, "audit", str(tmp_path / "run"), "--by", "cluster")["rows"]
+    counts = ("cluster", "samples", "reached", "kept")
+    assert sorted([row[name] for name in counts] for row in bare) == sorted(
+        [row[name] for name in counts] for row in full
+    )
+
+
 def decided_again(root: Path, output: Path, *settings: str) -> FinishedRun:
     """The same run with other settings, its tables taken over."""
     shutil.copytree(root, output)

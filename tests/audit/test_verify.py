@@ -82,7 +82,7 @@ def test_one_flipped_byte_in_a_picture_of_a_shard(copy: Path) -> None:
     found = faults(copy)
     assert {path for path, _ in found} == {"shards/00001.tar"}
     assert found[0][1].startswith("has sha256")
-    assert "1 keys without the picture" in found[1][1]
+    assert "1 key without the picture" in found[1][1]
 
 
 @pytest.mark.parametrize("place", range(0, 4096, 257))
@@ -133,9 +133,9 @@ def rewritten(run: Path, change: Callable[[pa.Table], pa.Table]) -> dict[str, st
 
 def test_a_ledger_row_too_many(copy: Path) -> None:
     found = rewritten(copy, lambda table: pa.concat_tables([table, table.slice(0, 1)]))
-    assert "has 9 rows, plan.json says 8" in found["ledger/part-00001.parquet"]
-    assert "has 33 rows, manifest.json says 32" in found["ledger"]
-    assert "1 rows have a uid that stood before" in found["ledger"]
+    [(path, what)] = found.items()
+    assert path == "ledger/part-00001.parquet"
+    assert what == "; has 9 rows, plan.json says 8: the rest is not counted"
 
 
 def changed(column: str, row: int, value: object) -> Callable[[pa.Table], pa.Table]:

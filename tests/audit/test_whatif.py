@@ -7,17 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from jobs.cli import main
+from jobs.commands.explain import in_words
 from pipeline import run
+from pipeline.audit.browse import Browser
 from pipeline.audit.finished import open_run
-from pipeline.audit.whatif import kept_sids, whatif
+from pipeline.audit.whatif import Change, kept_sids, whatif
 from pipeline.engine import Here
 from pipeline.plan import make
 from schemas.errors import JobError, StateError
 from schemas.parse import parse_job
 from tests.embedded import blobs, write_input
-from tests.running import ledger, make_plan, run_here
+from tests.running import ledger, make_plan, read_tar, run_here
 
 STEPS = """
   - signals: [words, characters, width]
@@ -102,10 +107,8 @@ def by_run(finished: Path, output: Path, setting: str) -> dict[str, dict[str, An
     return {row["uid"]: row for row in ledger(output)}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("setting", GRID)
-def test_it_agrees_with_a_run_of_its_own(finished: Path, tmp_path: Path, setting: str) -> None:
-    """Tightened and loosened, early and late: the same samples, and the same account of what moves."""
+def agree(finished: Path, tmp_path: Path, setting: str) -> Change:
+    """What ``whatif`` says is what a run of its own does: the same samples, and the same account of what moves."""
     before = {row["uid"]: row for row in ledger(finished)}
     uid = {row["sid"]: row["uid"] for row in before.values()}
     asked = {
@@ -122,6 +125,75 @@ def test_it_agrees_with_a_run_of_its_own(finished: Path, tmp_path: Path, setting
     assert +change.by_reason == +moved
     assert -change.by_reason == -moved
     assert change.kept_after == len(asked)
+    return change
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", GRID)
+def test_it_agrees_with_a_run_of_its_own(finished: Path, tmp_path: Path, setting: str) -> None:
+    """Tightened and loosened, early and late."""
+    agree(finished, tmp_path, setting)
+
+
+PICTURED = """
+  - signals: [words, min_side, aspect_ratio]
+  - rules: {words: {min: 2}, min_side: {min: 64}, aspect_ratio: {max: 3.0}}
+  - exact_duplicates: {on: image}
+  - near_duplicates: {jaccard: 0.8, agree: phash}
+  - embed: {encoder: precomputed}
+  - rules: {name: similarity, clip_similarity: {min: 0.5}}
+  - semantic_duplicates: {clusters: 3, epsilon: 0.02}
+  - density: {clusters: 5, neighbours: 3, keep: 0.4}
+  - write
+"""
+"""The preset ``dbp``, with embeddings that are given: no model is loaded."""
+
+OF_PICTURES = [
+    "rules.min_side.min=128",
+    "rules.aspect_ratio.max=1.5",
+    "similarity.clip_similarity.min=0.6",
+    "similarity.clip_similarity.min=0.3",
+    "near_duplicates.hamming=24",
+]
+"""Each drops more, but for the second similarity. Fewer bits let pass who was never embedded."""
+
+
+@pytest.fixture(scope="module")
+def pictured(tmp_path_factory: pytest.TempPathFactory, clipart_example: Path) -> Path:
+    """A finished run over 150 pictures of the example, in parts of 40."""
+    folder = tmp_path_factory.mktemp("pictured")
+    samples = read_tar(clipart_example / "00000.tar")[:150]
+    columns = {
+        name: [getattr(sample, name) for sample in samples] for name in ("key", "text", "image")
+    }
+    pq.write_table(pa.table(columns), folder / "0.parquet")
+    image = blobs([50, 60, 40], [0.5, 0.7, 0.4], seed=11).vectors
+    noise = np.random.default_rng(11).standard_normal(image.shape) / 4
+    np.save(folder / "image.npy", image.astype(np.float16))
+    np.save(folder / "text.npy", (image + 1.2 * noise).astype(np.float16))
+    entry = {
+        "path": f"{folder}/0.parquet",
+        "image_embeddings": f"{folder}/image.npy",
+        "text_embeddings": f"{folder}/text.npy",
+    }
+    run_here(make_plan(folder / "run", "", PICTURED, input=[entry], part_samples=40))
+    return folder / "run"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", OF_PICTURES)
+def test_it_agrees_over_pictures(pictured: Path, tmp_path: Path, setting: str) -> None:
+    """The thresholds of the preset ``dbp`` that captions and embeddings alone do not have."""
+    change = agree(pictured, tmp_path, setting)
+    assert change.before != change.after
+
+
+def test_a_picture_that_was_never_embedded_is_refused(pictured: Path) -> None:
+    for setting in ("rules.min_side.min=32", "near_duplicates.hamming=2"):
+        with pytest.raises(
+            StateError, match=r"embed: \d+ samples that would be alive now were never"
+        ):
+            whatif(open_run(str(pictured)), [setting])
 
 
 def test_the_account_of_what_moves_balances(finished: Path) -> None:
@@ -151,6 +223,22 @@ def test_the_finished_run_is_not_touched(finished: Path) -> None:
 def test_a_setting_that_does_not_exist_is_named(finished: Path) -> None:
     with pytest.raises(JobError, match="did you mean `keep`"):
         whatif(open_run(str(finished)), ["density.kep=0.1"])
+
+
+def test_a_sample_of_every_reason_is_explained_where_the_input_has_a_width_alone(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the terminal, as a page, and to the browser: an input's columns need not come in pairs."""
+    samples = {(row["step"], row["reason"]): row["uid"] for row in ledger(finished)}
+    assert {step for step, _ in samples} >= {None, "rules", "near_duplicates", "late", "density"}
+    browser = Browser(open_run(str(finished)), in_words)
+    for uid in samples.values():
+        for more in ([], ["--html", str(tmp_path / "why.html")]):
+            with pytest.raises(SystemExit) as ended:
+                main(["explain", str(finished), uid, *more])
+            assert ended.value.code == 0
+        assert browser.story(uid)["found"] == 1
+    assert "pixels" not in capsys.readouterr().out
 
 
 def test_embeddings_that_are_gone_are_named(finished: Path) -> None:

@@ -153,6 +153,12 @@ function fill(run) {
   }
 }
 
+// On a narrow screen the filters would push the samples out of sight; on a wide one they stand beside them.
+const narrow = matchMedia("(max-width: 50rem)");
+const fold = () => { by("fold").open = !narrow.matches; };
+narrow.addEventListener("change", fold);
+fold();
+
 let waiting = 0;
 filters.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(restart, 250); });
 filters.addEventListener("reset", () => setTimeout(restart));
@@ -166,7 +172,7 @@ try {
   const run = await ask("/api/run");
   fill(run);
   search();
-  startThresholds(run.thresholds, ask, complain);
+  startThresholds(run.thresholds, ask);
 } catch (error) {
   complain(error);
 }

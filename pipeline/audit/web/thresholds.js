@@ -6,7 +6,7 @@ const by = (id) => document.getElementById(id);
 const STEPS = 200;
 
 /** Fills the panel. ask(path, fields) puts a question to the server. */
-export function startThresholds(thresholds, ask, complain) {
+export function startThresholds(thresholds, ask) {
   by("thresholds").hidden = !thresholds.length;
   if (!thresholds.length) return;
   const [which, slider, exact] = [by("which"), by("slider"), by("exact")];
@@ -15,17 +15,27 @@ export function startThresholds(thresholds, ask, complain) {
   let follow = () => {};
   let asked = 0;
 
+  /** What went wrong is said here, where the person looks; numbers that no longer hold are taken away. */
+  function complain(error) {
+    by("wrong").textContent = error ? error.message : "";
+    by("wrong").hidden = !error;
+    if (!error) return;
+    by("moved").replaceChildren();
+    by("command").textContent = "";
+  }
+
   async function choose() {
     current = thresholds[Number(which.value)];
-    let [low, high] = [0.01, 1];
+    let [low, high] = [current.low, current.high];
     follow = () => {};
     by("plot").replaceChildren();
     if (current.signal) {
       try {
         const shown = await ask("/api/histogram", { signal: current.signal });
         const [picture, move] = histogram(shown);
-        follow = move;
-        [low, high] = [shown.low, shown.high];
+        const epsilon = current.kind === "epsilon"; // the plot is of similarities
+        follow = epsilon ? (value) => move(1 - value) : move;
+        [low, high] = epsilon ? [Math.max(1e-6, 1 - shown.high), Math.min(1, 1 - shown.low)] : [shown.low, shown.high];
         by("plot").replaceChildren(picture);
       } catch (error) {
         complain(error);
@@ -35,34 +45,50 @@ export function startThresholds(thresholds, ask, complain) {
     const whole = Number.isInteger(current.value) && Number.isInteger(low) && high - low >= 8;
     slider.min = low;
     slider.max = high;
-    slider.step = whole ? 1 : (high - low) / STEPS;
+    slider.step = current.kind === "count" ? Math.max(1, Math.round((high - low) / STEPS)) : whole ? 1 : (high - low) / STEPS;
     slider.setAttribute("aria-label", current.path);
     set(current.value);
   }
 
+  /** The job's own value stays as it is, to the last digit: cut, it could ask for a change that nobody made. */
+  function rounded(value) {
+    return value === current.value || Number.isInteger(value) ? value : Number(value.toPrecision(6));
+  }
+
+  const MEANING = { epsilon: "epsilon", share: "share kept", count: "samples kept" };
+
   function set(value) {
     slider.value = value;
-    exact.value = Number(Number(value).toPrecision(6));
-    by("setting").textContent = current.signal ? `${current.signal} ${current.side === "min" ? "at least" : "at most"}` : "share kept";
+    exact.value = rounded(Number(value));
+    by("setting").textContent = MEANING[current.kind] ?? `${current.signal} ${current.side === "min" ? "at least" : "at most"}`;
     count(Number(exact.value));
   }
 
   async function count(value) {
     const mine = ++asked;
     follow(value);
-    const fields = current.signal ? { step: current.step, signal: current.signal, side: current.side, value } : { value };
+    const fields = current.signal ? { step: current.step, signal: current.signal, side: current.side, value } : { step: current.step, value };
     try {
       const found = await ask(current.signal ? "/api/threshold" : "/api/keep", fields);
       if (mine !== asked) return;
       complain(null);
       by("moved").replaceChildren(...(current.signal ? moved(found) : budget(found)));
-      const setting = current.epsilon ? Number((1 - value).toPrecision(6)) : value;
-      by("command").textContent = current.signal
-        ? `What the later steps then do: tamis whatif RUN --set ${current.path}=${setting}`
-        : `Exact: nothing but the quotas decides. tamis whatif RUN --set ${current.path}=${setting} names the samples.`;
+      by("command").textContent = next(found, value);
     } catch (error) {
       if (mine === asked) complain(error);
     }
+  }
+
+  /** What these numbers leave open, and which command answers it. A share is written with a point: 1 is one sample. */
+  function next(found, value) {
+    const setting = `--set ${current.path}=${current.kind === "share" && Number.isInteger(value) ? value.toFixed(1) : value}`;
+    if (found.unscored) {
+      return `${number(found.unscored)} of these were never scored by later steps (${current.scoring.join(", ")}); only a run can tell: ` +
+        `tamis run RUN/job.yaml --output NEW ${setting}`;
+    }
+    return current.last
+      ? `Exact: no later step decides. tamis whatif RUN ${setting} names the samples.`
+      : `What the later steps then do: tamis whatif RUN ${setting}`;
   }
 
   function moved(found) {
@@ -75,8 +101,8 @@ export function startThresholds(thresholds, ask, complain) {
 
   function budget(found) {
     return [
-      line(`${number(found.kept)} of ${number(found.reaching)} kept`, found.kept, found.reaching, signed(found.kept - found.kept_now)),
-      make("p", {}, `${number(found.more)} of ${number(found.concepts)} concepts keep more, ${number(found.fewer)} keep fewer`),
+      line(`${number(found.kept)} of ${number(found.reaching)} ${current.last ? "kept" : `pass ${current.step}`}`, found.kept, found.reaching, signed(found.kept - found.kept_now)),
+      make("p", {}, `${number(found.more)} of ${number(found.concepts)} concepts ${current.last ? "keep" : "let pass"} more, ${number(found.fewer)} fewer`),
     ];
   }
 
