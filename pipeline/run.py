@@ -17,7 +17,7 @@ from pipeline.manifest import write_manifest
 from pipeline.phases import Context, Done, Part, Phase, Step, Task, fingerprint
 from pipeline.plan import Plan
 from pipeline.resume import PhaseFiles
-from pipeline.state import State, keep_job
+from pipeline.state import State, check_output, keep_job
 from pipeline.tables import Slice
 from pipeline.watchdog import Watchdog
 from schemas.errors import StateError
@@ -362,6 +362,7 @@ def run(
     Raises:
         TamisError: whatever a person can mend, in one line.
     """
+    check_output(plan)
     executor = executor or Engine(plan.root, plan.job.resources, address)
     with Lease(plan.root) as lease:
         try:
@@ -379,7 +380,9 @@ def _walk(
 ) -> Result:
     tasks_run = 0
     for _ in range(DAMAGE_LIMIT):
-        walk = Run(plan, State.open(plan), executor, observers, lease, base)
+        state = State.open(plan)
+        state.claim()
+        walk = Run(plan, state, executor, observers, lease, base)
         keep_job(plan)
         try:
             walk.walk()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,6 +13,7 @@ from pipeline.formats.rows import IngestOptions
 from pipeline.inputs import InputFile
 from pipeline.phases import Step
 from pipeline.plan import Plan
+from pipeline.state import read
 from schemas.job import Job
 from schemas.steps import Chooser, Clustered, SemanticDuplicates, Signals, StepModel
 
@@ -33,7 +33,7 @@ def preview(plan: Plan) -> dict[str, Any]:
     configs = {config.name: config for config in plan.job.steps}
     return {
         "job": plan.job.name,
-        "output": plan.root,
+        "output": storage.redact(plan.root),
         "inputs": inputs,
         "samples": total,
         "steps": [_step(step, configs.get(step.name)) for step in plan.steps],
@@ -68,7 +68,7 @@ def _counted(plan: Plan, entry: str, files: int) -> int | None:
     path = storage.join(plan.root, "plan.json")
     if not storage.exists(path):
         return None
-    state = json.loads(storage.read_bytes(path))
+    state = read(path)
     numbers = {n for n, file in enumerate(state["inputs"]) if file["entry"] == entry}
     if len(numbers) != files:
         return None
