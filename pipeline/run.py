@@ -20,7 +20,7 @@ from pipeline.resume import PhaseFiles
 from pipeline.state import State, check_output, keep_job
 from pipeline.tables import Slice
 from pipeline.watchdog import Watchdog
-from schemas.errors import StateError
+from schemas.errors import InputError, StateError
 from schemas.events import Event, Notice, Observer, PhaseEnded, PhaseStarted, StepEnded, TaskDone
 from schemas.job import Claim, Job
 
@@ -204,6 +204,10 @@ class Run(Context):
 
     def _settle(self) -> int:
         files = self.done("ingest", "files").files
+        if not any(sum(file.rows) for file in files.values()):
+            raise InputError(
+                f"the input has no samples: {len(files):,} files, and not a row in them: look at what `input:` names"
+            )
         self._state.settle([file.rows for file in files.values()])
         return self.total
 

@@ -10,6 +10,7 @@ import pytest
 from jobs.cli import main
 from pipeline.engine import Here
 from pipeline.redaction import without_secrets
+from schemas.errors import BugError
 from schemas.parse import parse_job
 from tests.running import Sample, contents, picture, write_tar
 
@@ -72,3 +73,16 @@ def main_exits(arguments: list[str], code: int) -> None:
 )
 def test_a_kept_job_has_its_paths_and_no_secrets(url: str, kept: str) -> None:
     assert without_secrets({"input": [{"path": url}]}) == {"input": [{"path": kept}]}
+
+
+def test_a_mistake_of_ours_is_told_in_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise BugError("tables/x.parquet:\nKeyError: 'https://host/a?sig=SECRET'")
+
+    monkeypatch.setattr("jobs.cli.app", fail)
+    main_exits(["plan", "x.yaml"], 1)
+    said = capsys.readouterr().err
+    assert said.startswith("tamis: this is a mistake of tamis; please report it")
+    assert "KeyError: 'https://host/a?***'" in said

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from schemas.errors import InputError
@@ -34,3 +36,14 @@ def test_a_uid_that_stands_twice_is_an_error_that_names_both(
     plan = make_plan(tmp_path / "run", tmp_path / "in" / "*.tar", WRITE, part_samples=part_samples)
     with pytest.raises(InputError, match=rf"{UID} stands twice: in input/0.tar.*input/1.tar"):
         run_here(plan)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "tar"])
+def test_an_input_without_samples_is_an_error_that_says_so(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"0.{kind}"
+    if kind == "tar":
+        path.write_bytes(bytes(10_240))
+    else:
+        pq.write_table(pa.table({"text": pa.array([], pa.string())}), path)
+    with pytest.raises(InputError, match="the input has no samples: 1 files"):
+        run_here(make_plan(tmp_path / "run", path, WRITE))
