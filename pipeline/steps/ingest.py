@@ -23,6 +23,7 @@ class Ingest(Step):
     """``files``: one task an input file, whose table has a row group for each part; then the verdict on each part."""
 
     name = "ingest"
+    version = 2
 
     def __init__(self, job: Job) -> None:
         self.job = job
