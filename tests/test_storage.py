@@ -189,6 +189,8 @@ def test_messages_show_no_secret() -> None:
         storage.stat("nosuch://user:secret@place/a")
     assert "secret" not in str(refused.value)
     assert "nosuch" in str(refused.value)
+    with pytest.raises(InputError, match=r"cannot open `nosuch://place/0.tar`"):
+        resolve(["nosuch://place/0.tar"])
 
 
 @pytest.fixture

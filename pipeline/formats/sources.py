@@ -87,6 +87,7 @@ def _is_glob(name: str) -> bool:
 
 
 def _fixed_prefix(pattern: str) -> str:
+    storage.filesystem(pattern)  # a store that is not known is told by the name that was given
     plain = re.split(rf"[{{{re.escape(_marks(pattern))}]", pattern, maxsplit=1)[0]
     return storage.parent(storage.absolute(plain + "x"))
 

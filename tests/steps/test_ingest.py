@@ -34,7 +34,8 @@ def test_a_uid_that_stands_twice_is_an_error_that_names_both(
     write_tar(tmp_path / "in" / "0.tar", [sample("1", uid=UID), sample("2")])
     write_tar(tmp_path / "in" / "1.tar", [sample("3"), sample("4", uid=UID)])
     plan = make_plan(tmp_path / "run", tmp_path / "in" / "*.tar", WRITE, part_samples=part_samples)
-    with pytest.raises(InputError, match=rf"{UID} stands twice: in input/0.tar.*input/1.tar"):
+    message = rf"{UID} stands twice: in input/0.tar as its sample 0 and in input/1.tar as its sample 1 .* take one of"
+    with pytest.raises(InputError, match=message):
         run_here(plan)
 
 

@@ -10,13 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.audit.preview import preview
 from schemas.errors import JobError
-from tests.running import Sample, make_plan, picture, run_here, write_tar
+from tests.running import Sample, ledger, make_plan, picture, run_here, write_tar
 
 STEPS = """
   - signals: [words]
   - rules: {words: {min: 2}}
   - write"""
+WRITE = "  - write"
 TARS = f"{STEPS}: {{format: webdataset}}"
 
 
@@ -56,3 +58,13 @@ def test_a_parquet_subset_may_be_of_both(tmp_path: Path) -> None:
     folder = tar(metadata(tmp_path / "in"))
     run_here(make_plan(tmp_path / "run", folder / "*", f"{STEPS}: {{format: parquet}}"))
     assert len(np.load(tmp_path / "run/subset.npy")) == 3
+
+
+def test_plan_names_a_damaged_parquet(tmp_path: Path) -> None:
+    (tmp_path / "0.parquet").write_bytes(b"no parquet")
+    seen = preview(make_plan(tmp_path / "run", tmp_path / "0.parquet", WRITE))
+    (note,) = seen["notes"]
+    assert note.startswith("input/0.parquet cannot be read (")
+    assert seen["samples"] is None
+    run_here(make_plan(tmp_path / "run", tmp_path / "0.parquet", WRITE))
+    assert [row["reason"] for row in ledger(tmp_path / "run")] == ["unreadable_file"]
