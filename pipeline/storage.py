@@ -118,14 +118,26 @@ def _file(fs: fsspec.AbstractFileSystem, info: dict[str, Any], base: str) -> Fil
 
 def stat(path: str) -> File:
     """What ``path`` is now; InputError where it is no file."""
+    file = find(path)
+    if file is None:
+        raise InputError(f"no file `{redact(path)}`: {nearest(path)}")
+    return file
+
+
+def find(path: str) -> File | None:
+    """The same, but None where nothing is there."""
     fs, inner = filesystem(path)
     try:
         with objects.told(redact(path)):
             info = fs.info(inner)
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"no file `{redact(path)}`: {nearest(path)}") from None
+        return None
     if info["type"] != "file":
         raise InputError(f"`{redact(path)}` is a directory: name files in it, such as `*.tar`")
+    if info["size"] is None:
+        raise InputError(
+            f"`{redact(path)}`: its server does not say how large it is: copy it first"
+        )
     return _file(fs, info, "")
 
 
