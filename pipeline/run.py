@@ -190,6 +190,8 @@ class Run(Context):
             StateError: the account does not balance.
         """
         self.walk_steps()
+        if self._lease:
+            self._lease.check_now()
         write_manifest(self)
 
     def walk_steps(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from pipeline import plan, run
 from pipeline.state import check_output
 from schemas.errors import JobError, StateError, TamisError
+from schemas.events import Event, PhaseEnded
 from tests.running import Sample, contents, make_plan, picture, run_here, write_tar
 
 STEPS = """
@@ -130,3 +133,26 @@ def test_another_jobs_folder_is_refused_by_plan_too(folder: Path) -> None:
     other = make_plan(folder / "run", folder / "in/*.tar", STEPS, name="other")
     with pytest.raises(StateError, match="belongs to the job `test`, not `other`"):
         check_output(other)
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "5", "null", "", '{"host": "x", "renewed": null}', '{"host": "x", "process": 1}']
+)
+def test_a_lock_that_is_none_is_nobodys(text: str, folder: Path) -> None:
+    (folder / "run/run.lock").write_text(text)
+    assert run_here(job(folder)).tasks_run == 0
+    assert not (folder / "run/run.lock").exists()
+
+
+def test_the_lock_is_read_again_before_the_manifest(folder: Path) -> None:
+    """Taken over during the last step, and before the next renewal."""
+    lock = {"host": "elsewhere", "process": 12, "renewed": time.time()}
+
+    def last(event: Event) -> None:
+        if isinstance(event, PhaseEnded) and (event.step, event.phase) == ("ledger", "index"):
+            (folder / "new/run.lock").write_text(json.dumps(lock))
+
+    with pytest.raises(StateError, match="process 12 on elsewhere has taken this run over"):
+        run_here(job(folder, "new"), [last])
+    assert not (folder / "new/manifest.json").exists()
+    assert json.loads((folder / "new/run.lock").read_text()) == lock
