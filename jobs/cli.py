@@ -44,7 +44,10 @@ OUTPUT = Annotated[
 CPUS = Annotated[int | None, typer.Option("--cpus", min=1, help="Processors of this machine.")]
 ACCEPT = Annotated[
     bool,
-    typer.Option("--accept-changed", help="Recompute what depends on inputs that have changed."),
+    typer.Option(
+        "--accept-changed",
+        help="Recompute what depends on inputs that have changed, but for those with another number of samples.",
+    ),
 ]
 PROGRESS = Annotated[
     Literal["auto", "lines", "json", "none"],

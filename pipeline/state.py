@@ -82,7 +82,7 @@ class State:
             if (file.size, file.stamp) != (raw["size"], raw["stamp"]) and not plan.accept_changed:
                 raise StateError(
                     f"{source}: has changed since {plan.root} was made ({raw['size']} bytes then, {file.size} now): "
-                    "--accept-changed recomputes what depends on it"
+                    "--accept-changed recomputes what depends on it, if it still has as many samples"
                 )
             self.inputs.append(file)
         self.parts = [Part(number, *numbers) for number, numbers in enumerate(known["parts"])]
