@@ -208,7 +208,8 @@ class Run(Context):
         files = self.done("ingest", "files").files
         if not any(sum(file.rows) for file in files.values()):
             raise InputError(
-                f"the input has no samples: {len(files):,} files, and not a row in them: look at what `input:` names"
+                f"the input has no samples: not a row in {len(files):,} file{'s' if len(files) > 1 else ''}: "
+                "look at what `input:` names"
             )
         self._state.settle([file.rows for file in files.values()])
         return self.total

@@ -130,7 +130,9 @@ def test_a_hub_that_is_out_of_reach_is_told_once(
         raise OSError("no network")
 
     monkeypatch.setattr("open_clip.pretrained.download_pretrained", download)
-    with pytest.raises(ModelError, match=r"cannot fetch `openai` of RN50 .*no network.*local check"):
+    with pytest.raises(
+        ModelError, match=r"cannot fetch `openai` of RN50 .*no network.*local check"
+    ):
         encoders.describe("open_clip:RN50/openai")
     assert caplog.records == []
     logging.getLogger("tests").warning("heard again")

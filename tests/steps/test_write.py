@@ -66,5 +66,7 @@ def test_plan_names_a_damaged_parquet(tmp_path: Path) -> None:
     (note,) = seen["notes"]
     assert note.startswith("input/0.parquet cannot be read (")
     assert seen["samples"] is None
+    with pytest.raises(JobError, match=r"input/0.parquet is damaged, or has no columns"):
+        make_plan(tmp_path / "run", tmp_path / "0.parquet", STEPS)
     run_here(make_plan(tmp_path / "run", tmp_path / "0.parquet", WRITE))
     assert [row["reason"] for row in ledger(tmp_path / "run")] == ["unreadable_file"]
