@@ -207,10 +207,7 @@ class Run(Context):
     def _settle(self) -> int:
         files = self.done("ingest", "files").files
         if not any(sum(file.rows) for file in files.values()):
-            many = f"{len(files):,} file{'s' if len(files) > 1 else ''}"
-            raise InputError(
-                f"the input has no samples: not a row in {many}: see what `input:` names"
-            )
+            raise InputError("the input has no samples: no file has a row: see what `input:` names")
         self._state.settle([file.rows for file in files.values()])
         return self.total
 

@@ -46,5 +46,5 @@ def test_an_input_without_samples_is_an_error_that_says_so(tmp_path: Path, kind:
         path.write_bytes(bytes(10_240))
     else:
         pq.write_table(pa.table({"text": pa.array([], pa.string())}), path)
-    with pytest.raises(InputError, match="the input has no samples: not a row in 1 file: "):
+    with pytest.raises(InputError, match="the input has no samples: no file has a row: "):
         run_here(make_plan(tmp_path / "run", path, WRITE))
