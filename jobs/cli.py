@@ -13,7 +13,7 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from jobs import cluster_cli
-from schemas.errors import TamisError
+from schemas.errors import BugError, TamisError
 
 app = typer.Typer(
     name="tamis",
@@ -44,7 +44,10 @@ OUTPUT = Annotated[
 CPUS = Annotated[int | None, typer.Option("--cpus", min=1, help="Processors of this machine.")]
 ACCEPT = Annotated[
     bool,
-    typer.Option("--accept-changed", help="Recompute what depends on inputs that have changed."),
+    typer.Option(
+        "--accept-changed",
+        help="Recompute what depends on inputs that have changed, but for those with another number of samples.",
+    ),
 ]
 PROGRESS = Annotated[
     Literal["auto", "lines", "json", "none"],
@@ -359,12 +362,17 @@ def spread(arguments: Sequence[str]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The console script. Exits with 0, with 2 after an error that a person can mend, with 130 where it was stopped."""
+    """The console script. Exits with 0, with 2 after an error that a person can mend, with 130 where it was stopped.
+
+    With 1 after a mistake of ours.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
     try:
         app(args=spread(sys.argv[1:] if arguments is None else arguments), prog_name="tamis")
     except TamisError as error:
         _complain(str(error))
+    except BugError as error:
+        _complain(f"this is a mistake of tamis; please report it with these lines: {error}", 1)
     except OSError as error:
         if error.filename is None or error.strerror is None:
             raise
@@ -373,6 +381,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
 
 
-def _complain(message: str) -> NoReturn:
-    typer.echo(f"tamis: {message}", err=True)
-    sys.exit(2)
+def _complain(message: str, code: int = 2) -> NoReturn:
+    from pipeline.redaction import redact_text
+
+    typer.echo(f"tamis: {redact_text(message)}", err=True)
+    sys.exit(code)

@@ -28,7 +28,7 @@ from pipeline.metrics import Metrics
 from pipeline.phases import Ahead, Function, Phase, Resources, Task, TaskIo
 from pipeline.reuse import completed
 from pipeline.tables import DamagedTableError, TableFile
-from schemas.errors import ClusterError, StateError, TamisError
+from schemas.errors import BugError, ClusterError, StateError, TamisError
 from schemas.events import NOTHING, Spent
 from schemas.job import Resources as Machine
 
@@ -47,10 +47,6 @@ SYSTEM = {
 
 class LostError(Exception):
     """What a task had others do ended with the process that did it."""
-
-
-class BugError(Exception):
-    """A task failed in a way that is not foreseen. The message is its traceback."""
 
 
 @dataclass(frozen=True)

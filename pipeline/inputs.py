@@ -80,8 +80,11 @@ def _paired(entry: Input, pattern: str | None, count: int) -> Sequence[str | Non
 def _kind(entry: Input, path: str) -> Literal["tar", "parquet"]:
     if entry.format != "auto":
         return "tar" if entry.format == "webdataset" else "parquet"
+    bare = path.lower()
+    if "://" in bare:
+        bare = bare.partition("?")[0]
     for ending, kind in KINDS.items():
-        if path.lower().endswith(ending):
+        if bare.endswith(ending):
             return kind
     raise JobError(
         f"input `{entry.name}`: {redact(path)}: neither .tar nor .parquet: "

@@ -59,11 +59,28 @@ class Lease:
             storage.delete(self._path)
 
     def check(self) -> None:
-        """To be called before a commit.
+        """To be called before a commit: whether another has been seen to take over.
 
         Raises:
             StateError: another run has taken the directory over.
         """
+        self._tell()
+
+    def check_now(self) -> None:
+        """To be called before the last commit: the lock is read again, for the one that was read may be old.
+
+        Raises:
+            StateError: as ``check``.
+        """
+        holder = self._holder()
+        if holder not in (None, self._mine):
+            self._lose(holder)
+        self._tell()
+
+    def _lose(self, holder: dict[str, Any] | None) -> None:
+        self._lost = f"process {holder.get('process')} on {holder.get('host')}" if holder else ""
+
+    def _tell(self) -> None:
         if self._lost:
             raise StateError(
                 f"{self._root}: {self._lost} has taken this run over: it goes on there"
@@ -85,10 +102,12 @@ class Lease:
 
     def _read(self) -> dict[str, Any] | None:
         try:
-            holder: dict[str, Any] = json.loads(storage.read_bytes(self._path))
-        except (OSError, ValueError):  # gone, or cut short by a full disk: nobody's
-            return None
-        return holder
+            holder = json.loads(storage.read_bytes(self._path))
+            sound = isinstance(holder["host"], str) and isinstance(holder["process"], int)
+            float(holder["renewed"])
+        except (OSError, ValueError, TypeError, LookupError):
+            return None  # gone, cut short by a full disk, or no lock of ours: nobody's
+        return dict(holder) if sound else None
 
     def _holder(self) -> dict[str, Any] | None:
         holder = self._read()
@@ -99,9 +118,7 @@ class Lease:
             try:
                 holder = self._holder()
                 if holder not in (None, self._mine):
-                    self._lost = (
-                        f"process {holder.get('process')} on {holder.get('host')}" if holder else ""
-                    )
+                    self._lose(holder)
                     return
                 storage.write_bytes(self._path, self._text())
             except StorageError:  # renewed the next time, or taken over after EXPIRE_SECONDS
@@ -110,8 +127,8 @@ class Lease:
 
 def _gone(holder: dict[str, Any]) -> bool:
     if holder.get("host") == socket.gethostname():
-        return _started(int(holder.get("process", -1))) != holder.get("process_started")
-    return time.time() - float(holder.get("renewed", 0)) > EXPIRE_SECONDS
+        return _started(holder["process"]) != holder.get("process_started")
+    return time.time() - float(holder["renewed"]) > EXPIRE_SECONDS
 
 
 def _started(process: int) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -108,11 +109,23 @@ def create(path: str, data: bytes) -> bool:
         return True
 
 
+def unwritable(folder: str) -> str | None:
+    """Why nothing can be written below ``folder``, which need not be there yet; else None."""
+    place = folder
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    if not os.path.isdir(place):
+        return "is a file" if place == folder else f"{place} is a file"
+    if not os.access(place, os.W_OK | os.X_OK):
+        return f"{place} cannot be written to"
+    return None
+
+
 def clear_partial(folder: str) -> None:
     """Remove what killed writers have left in a directory; nobody may be writing there now."""
     if not os.path.isdir(folder):
         return
     for name in os.listdir(folder):
-        if name.startswith(".") and name.endswith(PARTIAL):
+        if re.fullmatch(rf"\..+-\d+{re.escape(PARTIAL)}", name):
             with suppress(FileNotFoundError):
                 os.unlink(os.path.join(folder, name))

@@ -6,9 +6,11 @@ Nothing in it changes between equal runs.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline import storage
+from pipeline.redaction import without_secrets
 from pipeline.steps.embed import PRECOMPUTED
 from schemas.manifest import Embeddings, Manifest, Output, StepCount, Version
 from schemas.manifest import Input as InputRecord
@@ -18,14 +20,22 @@ if TYPE_CHECKING:
 
 FILE = "manifest.json"
 
+RESULTS = {
+    "ledger": r"part-\d{5,}\.parquet",
+    "ledger_index": r"\d{5,}\.parquet",
+    "shards": r"\d{5,}(\.tar|\.parquet|_stats\.json)",
+    "subsets": r"epoch-\d{3,}\.npy",
+}
+"""The folders of the result, and how the files are called that a run makes there: only such are ever removed."""
+
 
 def write_manifest(run: Run) -> None:
     """Write it if it says something else now, and remove result files that no task of this plan has made."""
     made = _outputs(run)
-    for folder in ("ledger", "ledger_index", "shards", "subsets"):
+    for folder, ours in RESULTS.items():
         storage.clear_partial(storage.join(run.root, folder))
         for name in storage.listing(storage.join(run.root, folder)):
-            if f"{folder}/{name}" not in made:
+            if f"{folder}/{name}" not in made and re.fullmatch(ours, name):
                 storage.delete(storage.join(run.root, folder, name))
     text = build(run, made).to_json()
     path = storage.join(run.root, FILE)
@@ -47,7 +57,7 @@ def build(run: Run, outputs: dict[str, Output]) -> Manifest:
     ingested = run.done("ingest", "files").files.values()
     return Manifest(
         job=_portable(
-            json.loads(run.job.model_dump_json(by_alias=True)),
+            without_secrets(json.loads(run.job.model_dump_json(by_alias=True))),
             [step.kind for step in run.job.steps],
         ),
         versions=Version.installed(),

@@ -6,6 +6,7 @@ never an ``OSError``, which a reader of damaged files would take for damage.
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any, BinaryIO, cast
 import fsspec
 
 from pipeline.counting import READ
+from pipeline.redaction import redact_text
 from schemas.errors import StorageError
 
 WHOLE = 1 << 20
@@ -42,24 +44,41 @@ DENIED = (
 
 @contextmanager
 def told(shown: str) -> Iterator[None]:
-    """Turn a client's error into one line about ``shown``. "Not there" and "there already" pass as they are.
+    """Turn a client's error into one line about ``shown``, without the secrets of URLs that the client quotes.
+
+    "Not there" and "there already" stay what they are.
 
     Raises:
         StorageError: the store refused, or did not answer.
     """
     try:
         yield
-    except (FileNotFoundError, FileExistsError, StorageError):
+    except (FileExistsError, StorageError):
         raise
+    except FileNotFoundError as error:  # the client's own message would show the whole URL
+        if not _is_refusal(error.__cause__):
+            raise FileNotFoundError(errno.ENOENT, "no such object", shown) from None
+        raise StorageError(f"`{shown}`: {_why(error.__cause__)}") from error
     except Exception as error:
         if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in CLIENTS:
             raise
-        why = " ".join(str(error).split()) or type(error).__name__
-        if "NoCredentials" in type(error).__name__:
-            why = "no credentials: set AWS_ACCESS_KEY_ID, a profile, or the machine's role"
-        elif isinstance(error, PermissionError) or any(word in why for word in DENIED):
-            why = f"access denied ({why}): these credentials have no right to it"
-        raise StorageError(f"`{shown}`: {why}") from error
+        raise StorageError(f"`{shown}`: {_why(error)}") from error
+
+
+def _is_refusal(cause: BaseException | None) -> bool:
+    """Whether a web server, whose client calls everything "not there", was not reached or said something else."""
+    web = type(cause).__module__.split(".")[0] == "aiohttp"
+    return web and getattr(cause, "status", None) not in {404, 410}
+
+
+def _why(error: BaseException | None) -> str:
+    why = " ".join(redact_text(str(error)).split()) or type(error).__name__
+    if "NoCredentials" in type(error).__name__:
+        return "no credentials: set AWS_ACCESS_KEY_ID, a profile, or the machine's role"
+    denied = isinstance(error, PermissionError) or getattr(error, "status", None) in {401, 403}
+    if denied or any(word in why for word in DENIED):
+        return f"access denied ({why}): these credentials have no right to it"
+    return why
 
 
 def _is_beyond(error: BaseException) -> bool:

@@ -33,11 +33,6 @@ class Plan:
             made: (step.name, phase) for step in self.steps for made, phase in step.makes().items()
         }
 
-    @property
-    def has_pictures(self) -> bool:
-        """Whether any input carries pictures: then the result is shards, else a parquet subset."""
-        return not all(entry.precomputed for entry in self.job.input)
-
 
 def make(job: Job, accept_changed: bool = False) -> Plan:
     """Check a job and list what there is to do.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from pipeline.engine import Work
 
 INDEX = "_phase.json"
+
+OURS = re.compile(
+    r"([a-z]+(-[a-z]+|-\d+)*-\d{3,}"
+    r"|brackets|budgets|centroids|clusters|components|cuts?|range|ratio|target|uids)\.parquet"
+)
+"""How tasks' files are called: only such are ever removed."""
 
 FOOTERS = 16
 """Footers that are read at once."""
@@ -128,7 +135,7 @@ class PhaseFiles:
         ).encode()
         sizes = self._sizes()
         wanted = {INDEX, *(f"{name}.parquet" for name in names)}
-        stale = [name for name in sizes if name not in wanted]
+        stale = [name for name in sizes if name not in wanted and OURS.fullmatch(name)]
         if stale or sizes.get(INDEX) != len(text):
             self.open()
             storage.clear_partial(self._path)

@@ -17,10 +17,10 @@ from pipeline.manifest import write_manifest
 from pipeline.phases import Context, Done, Part, Phase, Step, Task, fingerprint
 from pipeline.plan import Plan
 from pipeline.resume import PhaseFiles
-from pipeline.state import State, keep_job
+from pipeline.state import State, check_output, keep_job
 from pipeline.tables import Slice
 from pipeline.watchdog import Watchdog
-from schemas.errors import StateError
+from schemas.errors import InputError, StateError
 from schemas.events import Event, Notice, Observer, PhaseEnded, PhaseStarted, StepEnded, TaskDone
 from schemas.job import Claim, Job
 
@@ -190,6 +190,8 @@ class Run(Context):
             StateError: the account does not balance.
         """
         self.walk_steps()
+        if self._lease:
+            self._lease.check_now()
         write_manifest(self)
 
     def walk_steps(self) -> None:
@@ -204,6 +206,8 @@ class Run(Context):
 
     def _settle(self) -> int:
         files = self.done("ingest", "files").files
+        if not any(sum(file.rows) for file in files.values()):
+            raise InputError("the input has no samples: no file has a row: see what `input:` names")
         self._state.settle([file.rows for file in files.values()])
         return self.total
 
@@ -360,6 +364,7 @@ def run(
     Raises:
         TamisError: whatever a person can mend, in one line.
     """
+    check_output(plan)
     executor = executor or Engine(plan.root, plan.job.resources, address)
     with Lease(plan.root) as lease:
         try:
@@ -377,7 +382,9 @@ def _walk(
 ) -> Result:
     tasks_run = 0
     for _ in range(DAMAGE_LIMIT):
-        walk = Run(plan, State.open(plan), executor, observers, lease, base)
+        state = State.open(plan)
+        state.claim()
+        walk = Run(plan, state, executor, observers, lease, base)
         keep_job(plan)
         try:
             walk.walk()

@@ -50,7 +50,9 @@ def find(step: Signals, inputs: Sequence[InputFile]) -> Sources:
             try:
                 source = resolve(name, given=given, columns=list(there), heads=step.heads)
             except JobError as error:
-                raise JobError(f"{step.name}: input `{entry}`: {error}") from None
+                bare = f"{files[0].source} is damaged, or has no columns: "
+                why = bare if not there and files[0].kind == "parquet" else ""
+                raise JobError(f"{step.name}: input `{entry}`: {why}{error}") from None
             of[entry][name] = source
             types[name][entry] = _type(step, entry, source, there)
     return Sources(of, {name: _common(step, name, found) for name, found in types.items()})

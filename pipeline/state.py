@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline import storage
 from pipeline.inputs import InputFile
 from pipeline.phases import Part
 from pipeline.plan import Plan
-from schemas.errors import StateError
+from pipeline.redaction import without_secrets
+from schemas import yaml12
+from schemas.errors import JobError, StateError
 from schemas.parse import dump
 
 FILE = "plan.json"
 JOB = "job.yaml"
+
+OURS = (
+    "tables", "shards", "subsets", "ledger", "ledger_index",
+    "subset.npy", "delta.parquet", "manifest.json", "events.jsonl", JOB,
+)  # fmt: skip
+"""What a run writes into its directory behind ``plan.json``, and may replace or remove there."""
+
+WITHOUT = (
+    "# User names, passwords and queries of URLs are left out here: to run this file again, give credentials in the\n"
+    "# environment (AWS_ACCESS_KEY_ID and the like), or run the job file that was given first.\n"
+)
+
+FIELDS = {"job": str, "part_samples": int, "inputs": list, "parts": list, "makes": dict}
 
 
 @dataclass
@@ -37,10 +52,10 @@ class State:
             StateError: the directory belongs to another job, or an input is gone or has changed.
         """
         path = storage.join(plan.root, FILE)
-        known = _read(path) if storage.exists(path) else {}
+        known = read(path) if storage.exists(path) else None
         makes = {made: [*maker] for made, maker in sorted(plan.makers.items())}
         state = cls(plan.root, plan.job.name, plan.job.part_samples, [], [], makes)
-        if known:
+        if known is not None:
             state._take(known, plan)
         present = {file.source for file in state.inputs}
         state.inputs += [file for file in plan.inputs if file.source not in present]
@@ -67,7 +82,7 @@ class State:
             if (file.size, file.stamp) != (raw["size"], raw["stamp"]) and not plan.accept_changed:
                 raise StateError(
                     f"{source}: has changed since {plan.root} was made ({raw['size']} bytes then, {file.size} now): "
-                    "--accept-changed recomputes what depends on it"
+                    "--accept-changed recomputes what depends on it, if it still has as many samples"
                 )
             self.inputs.append(file)
         self.parts = [Part(number, *numbers) for number, numbers in enumerate(known["parts"])]
@@ -92,6 +107,11 @@ class State:
                 if count and (file, group) not in old:
                     self.parts.append(Part(len(self.parts), file, group, count))
         self.save()
+
+    def claim(self) -> None:
+        """Write a first ``plan.json``, without inputs, if there is none: what stands beside it is this job's."""
+        if not storage.exists(storage.join(self.root, FILE)):
+            replace(self, inputs=[], parts=[]).save()
 
     def save(self) -> None:
         """Write ``plan.json`` if it says something else now."""
@@ -119,18 +139,60 @@ class State:
             storage.write_bytes(path, text)
 
 
-def _read(path: str) -> dict[str, Any]:
+def read(path: str) -> dict[str, Any]:
+    """What a ``plan.json`` says.
+
+    Raises:
+        StateError: it is damaged, or none of ours.
+    """
     try:
-        known: dict[str, Any] = json.loads(storage.read_bytes(path))
+        known = json.loads(storage.read_bytes(path))
+        for name, kind in FIELDS.items():
+            if not isinstance(known, dict) or not isinstance(known.get(name), kind):
+                raise ValueError(f"it has no `{name}`")
     except ValueError as error:
         raise StateError(
             f"{path} is damaged ({error}): restore it, or give another `output:`"
         ) from None
-    return known
+    return dict(known)
+
+
+def check_output(plan: Plan) -> None:
+    """The run directory is this job's, or there is nothing in it that a run would replace. Writes nothing.
+
+    Raises:
+        JobError: an input lies in it, or it cannot be written.
+        StateError: what is there is another job's, or nobody knows whose.
+    """
+    root = storage.redact(plan.root)
+    for file in plan.inputs:
+        for path in (file.path, file.image_embeddings, file.text_embeddings):
+            if path is not None and path.startswith(plan.root.rstrip("/") + "/"):
+                raise JobError(
+                    f"output: {root}: the input {storage.redact(path)} lies in it, where results are replaced and "
+                    "removed: give another `output:`"
+                )
+    why = storage.unwritable(plan.root)
+    if why:
+        raise JobError(f"output: {root}: {why}: give another `output:`")
+    if storage.exists(storage.join(plan.root, FILE)):
+        State.open(plan)
+        return
+    there = [name for name in OURS if storage.exists(storage.join(plan.root, name))]
+    if there:
+        raise StateError(
+            f"{root}: holds {', '.join(there)}, but no {FILE}: no run of this version made it, and a run would replace "
+            "what is there: move it away, or give another `output:`"
+        )
 
 
 def keep_job(plan: Plan) -> None:
-    """Write ``job.yaml``, the job as it is done here, if it says something else now."""
-    path, text = storage.join(plan.root, JOB), dump(plan.job).encode()
+    """Write ``job.yaml``, the job as it is done here, if it says something else now. Secrets in URLs stay out of it."""
+    whole = dump(plan.job)
+    plain = yaml12.dump(without_secrets(yaml12.load(whole)))
+    path, text = (
+        storage.join(plan.root, JOB),
+        (whole if plain == whole else WITHOUT + plain).encode(),
+    )
     if not storage.exists(path) or storage.read_bytes(path) != text:
         storage.write_bytes(path, text)

@@ -8,9 +8,7 @@ name, a password or a query string of a URL (``redact``). Object stores retry by
 
 from __future__ import annotations
 
-import errno
 import os
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,13 +20,14 @@ import fsspec
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline import counting, local, objects
+from pipeline import counting, local, objects, redaction
 from schemas.errors import InputError
 
 MERGE_GAP = 256 << 10
 """Bytes: two ranges closer than this are read as one."""
 
 fleeting = local.fleeting
+redact = redaction.redact
 
 READ_BLOCK = 8 << 20
 """Bytes that a sequential reader asks an object store for at a time."""
@@ -47,12 +46,6 @@ class File:
     stamp: str
 
 
-def redact(url: str) -> str:
-    """``url`` fit for a message: user information and query are replaced by ``***``."""
-    without_user = re.sub(r"(?<=://)[^/@]*@", "***@", url)
-    return re.sub(r"\?.*=.*$", "?***", without_user)
-
-
 def filesystem(path: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """The file system of ``path``, and the path as that file system writes it."""
     protocol = fsspec.core.split_protocol(path)[0]
@@ -61,7 +54,9 @@ def filesystem(path: str) -> tuple[fsspec.AbstractFileSystem, str]:
     try:
         fs, inner = url_to_fs(path, **options)
     except (ValueError, ImportError) as error:
-        raise InputError(f"cannot open `{redact(path)}`: {error}") from None
+        raise InputError(
+            f"cannot open `{redact(path)}`: {redaction.redact_text(str(error))}"
+        ) from None
     if protocol in {"s3", "s3a"}:
         fs.retries = objects.RETRIES
     return fs, inner
@@ -123,14 +118,26 @@ def _file(fs: fsspec.AbstractFileSystem, info: dict[str, Any], base: str) -> Fil
 
 def stat(path: str) -> File:
     """What ``path`` is now; InputError where it is no file."""
+    file = find(path)
+    if file is None:
+        raise InputError(f"no file `{redact(path)}`: {nearest(path)}")
+    return file
+
+
+def find(path: str) -> File | None:
+    """The same, but None where nothing is there."""
     fs, inner = filesystem(path)
     try:
         with objects.told(redact(path)):
             info = fs.info(inner)
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"no file `{redact(path)}`: {nearest(path)}") from None
+        return None
     if info["type"] != "file":
         raise InputError(f"`{redact(path)}` is a directory: name files in it, such as `*.tar`")
+    if info["size"] is None:
+        raise InputError(
+            f"`{redact(path)}`: its server does not say how large it is: copy it first"
+        )
     return _file(fs, info, "")
 
 
@@ -182,6 +189,12 @@ def glob(pattern: str, base: str) -> list[File]:
     return [_file(fs, info, base) for info in infos if info["type"] == "file"]
 
 
+def unwritable(path: str) -> str | None:
+    """Why nothing can be written below the directory ``path``, as far as can be told without trying; else None."""
+    fs, inner = filesystem(path)
+    return local.unwritable(inner) if isinstance(fs, LocalFileSystem) else None
+
+
 def make_directory(path: str) -> None:
     """Make ``path`` and its parents, where directories are things."""
     fs, inner = filesystem(path)
@@ -208,11 +221,8 @@ def open_read(path: str) -> BinaryIO:
     if isinstance(fs, LocalFileSystem):
         return cast(BinaryIO, counting.CountedFile(inner, "rb"))
     shown = redact(path)
-    try:
-        with objects.told(shown):
-            file = fs.open(inner, "rb", block_size=READ_BLOCK, cache_type="readahead")
-    except FileNotFoundError:  # the client's own message would show the whole URL
-        raise FileNotFoundError(errno.ENOENT, "no such object", shown) from None
+    with objects.told(shown):
+        file = fs.open(inner, "rb", block_size=READ_BLOCK, cache_type="readahead")
     return cast(BinaryIO, objects.Sequential(file, shown))
 
 
@@ -228,11 +238,8 @@ def open_table(path: str, size: int | None = None, pieces: int = 1) -> BinaryIO:
     fs, inner = filesystem(path)
     if isinstance(fs, LocalFileSystem):
         return open_read(path)
-    try:
-        whole = objects.WHOLE if pieces <= 8 else objects.PIECE
-        return objects.open_table(fs, inner, redact(path), size, whole)
-    except FileNotFoundError:
-        raise FileNotFoundError(errno.ENOENT, "no such object", redact(path)) from None
+    whole = objects.WHOLE if pieces <= 8 else objects.PIECE
+    return objects.open_table(fs, inner, redact(path), size, whole)
 
 
 def read_bytes(path: str) -> bytes:

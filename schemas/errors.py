@@ -7,6 +7,10 @@ class TamisError(Exception):
     """The message is one line: what is wrong, where, and how to mend it."""
 
 
+class BugError(Exception):
+    """A task failed in a way that is not foreseen. The message is its traceback."""
+
+
 class JobError(TamisError):
     """The job file asks for something that does not exist or does not fit together."""
 

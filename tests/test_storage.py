@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tests.object_store as stores
-from pipeline import storage
+from pipeline import objects, storage
 from pipeline.formats import sources
 from pipeline.formats.sources import resolve
-from schemas.errors import InputError
+from schemas.errors import InputError, StorageError
 from tests.object_store import BUCKET, ObjectStore
 
 
@@ -159,10 +159,25 @@ def test_merged_ranges_cover_all_and_close_only_small_gaps(
         ("https://host/a.tar?X-Signature=secret&b=1", "https://host/a.tar?***"),
         ("simplecache::https://u:secret@host/x", "simplecache::https://***@host/x"),
         ("/plain/path@home/a?.tar", "/plain/path@home/a?.tar"),
+        ("s3://KEY:se/cret@bucket/a.tar", "s3://***@bucket/a.tar"),
+        ("https://u:se@cret@host/a.tar", "https://***@host/a.tar"),
+        ("https://u:p?secret@host/a.tar", "https://***"),
+        ("https://host/a.tar?secret", "https://host/a.tar?***"),
+        ("https://host/a.tar?who=me@home&k=secret", "https://host/a.tar?***"),
+        ("https://host/a.tar#tok=secret", "https://host/a.tar#***"),
+        ("https://host/a.tar?k=secret\nand more", "https://host/a.tar?***"),
     ],
 )
 def test_secrets_are_not_shown(url: str, shown: str) -> None:
     assert storage.redact(url) == shown
+
+
+def test_a_clients_own_words_show_no_secret() -> None:
+    words = "403, url='https://u:p@host/a.tar?sig=secret', for https://host/b?secret: forbidden"
+    with pytest.raises(StorageError) as told, objects.told("https://host/a.tar?***"):
+        raise PermissionError(words)
+    assert "secret" not in str(told.value)
+    assert "url='https://***@host/a.tar?***', for https://host/b?***: forbidden" in str(told.value)
 
 
 def test_messages_show_no_secret() -> None:
@@ -174,6 +189,8 @@ def test_messages_show_no_secret() -> None:
         storage.stat("nosuch://user:secret@place/a")
     assert "secret" not in str(refused.value)
     assert "nosuch" in str(refused.value)
+    with pytest.raises(InputError, match=r"cannot open `nosuch://place/0.tar`"):
+        resolve(["nosuch://place/0.tar"])
 
 
 @pytest.fixture
@@ -246,7 +263,7 @@ def test_one_entry_lies_on_one_store(tars: str, tmp_path: Path) -> None:
 
 WRITER = """
 import sys
-from pipeline import storage
+from pipeline import objects, storage
 with storage.write_atomic(sys.argv[1]) as file:
     file.write(b"a" * 100_000)
     file.flush()

@@ -9,7 +9,9 @@ import typer
 from jobs import show
 from jobs.loading import Request, load
 from pipeline import plan as planning
+from pipeline import state
 from pipeline.audit import preview
+from pipeline.redaction import redact
 
 
 def plan_job(request: Request, *, accept_changed: bool, json: bool) -> None:
@@ -19,12 +21,13 @@ def plan_job(request: Request, *, accept_changed: bool, json: bool) -> None:
         TamisError: the job cannot be done as it stands.
     """
     plan = planning.make(load(request), accept_changed)
+    state.check_output(plan)
     seen = preview.preview(plan)
     if json:
         typer.echo(show.as_json(seen))
         return
     out = show.console()
-    out.print(f"{plan.job.name}: {plan.root}", soft_wrap=True)
+    out.print(f"{plan.job.name}: {redact(plan.root)}", soft_wrap=True)
     out.print()
     show.put(
         out,

@@ -18,6 +18,7 @@ from pipeline import plan as planning
 from pipeline import run as running
 from pipeline.audit.finished import FinishedRun, open_run
 from pipeline.audit.funnel import funnel
+from pipeline.redaction import redact, redact_text
 from schemas.errors import TamisError
 from schemas.events import Observer
 from schemas.manifest import Version
@@ -66,7 +67,7 @@ def carry_out(
         typer.echo("tamis: stopped; the same command resumes", err=True)
         raise typer.Exit(STOPPED) from None
     except TamisError as error:
-        kept_journal.close(ended="failed", why=str(error))
+        kept_journal.close(ended="failed", why=redact_text(str(error)))
         raise
     kept_journal.close(ended="finished", tasks_run=result.tasks_run)
     _tell(open_run(result.root), result.tasks_run, json)
@@ -92,11 +93,11 @@ def _walk(
 def _about(plan: planning.Plan, address: str | None) -> dict[str, object]:
     """What may differ between equal runs, for the journal."""
     return {
-        "root": plan.root,
+        "root": redact(plan.root),
         "directory": os.getcwd(),
         "input_files": len(plan.inputs),
         "input_bytes": sum(file.size for file in plan.inputs),
-        "address": address,
+        "address": address and redact(address),
         "resources": plan.job.resources.model_dump(),
         "versions": {found.package: found.version for found in Version.installed()},
     }
@@ -106,7 +107,7 @@ def _tell(run: FinishedRun, tasks_run: int, json: bool) -> None:
     counted = funnel(run)
     result = [output for output in run.manifest.outputs if output.path.startswith("shards/")]
     if json:
-        about = {"run": run.root, "computed": tasks_run, **counted.to_json()}
+        about = {"run": redact(run.root), "computed": tasks_run, **counted.to_json()}
         typer.echo(show.as_json({**about, "bytes": sum(file.bytes for file in result)}))
         return
     out = show.console()
@@ -124,14 +125,12 @@ def balance(rows_in: int, kept: int, dropped: int) -> str:
 
 
 def _places(run: FinishedRun) -> list[str]:
-    lines = []
+    lines, root = [], redact(run.root)
     for folder, what in (("shards", "the result"), ("ledger", "why each sample stayed or went")):
         files = [output for output in run.manifest.outputs if output.path.startswith(f"{folder}/")]
         if files:
             total = show.size(sum(file.bytes for file in files))
             plural = "" if len(files) == 1 else "s"
-            lines.append(
-                f"{run.root}/{folder}: {what}; {show.count(len(files))} file{plural}, {total}"
-            )
-    lines.append(f"next: tamis audit {run.root}, tamis explain {run.root} KEY")
+            lines.append(f"{root}/{folder}: {what}; {show.count(len(files))} file{plural}, {total}")
+    lines.append(f"next: tamis audit {root}, tamis explain {root} KEY")
     return lines

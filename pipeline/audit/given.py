@@ -16,7 +16,7 @@ from pipeline.audit.finished import FinishedRun
 from pipeline.audit.words import counted
 from pipeline.inputs import InputFile, input_files
 from pipeline.steps.cluster import vectors
-from pipeline.steps.embed import PRECOMPUTED, given
+from pipeline.steps.embed import PRECOMPUTED, given_rows
 from schemas.errors import InputError, JobError
 from schemas.job import Job
 
@@ -90,7 +90,7 @@ def _differing(run: FinishedRun, step: str, number: int, of: str, address: str) 
         return 0
     usable = np.asarray(stored["reason"].is_null())
     rows = stored["row"].to_numpy()[usable]
-    there = given(address, ingest["file_row"].to_numpy()[rows]).astype(np.float16)
+    there = given_rows(address, ingest["file_row"].to_numpy()[rows]).astype(np.float16)
     held = vectors(stored[of])[usable]
     if there.shape != held.shape:
         return len(rows)

@@ -18,7 +18,7 @@ from pipeline.isolate import Executor
 from pipeline.plan import Plan, build, check_chain
 from pipeline.run import Result
 from pipeline.run import run as carry_out
-from pipeline.state import FILE, State
+from pipeline.state import FILE, State, check_output
 from pipeline.steps.embed import Embed
 from schemas.errors import StateError
 from schemas.events import Observer
@@ -46,6 +46,7 @@ def planned(run: FinishedRun, settings: Sequence[str], output: str) -> Plan:
         if not isinstance(step, Embed):
             step.check(plan.inputs)
     State.open(replace(plan, root=run.root))
+    check_output(plan)
     numbers = storage.join(root, FILE)
     if not storage.exists(numbers):
         storage.copy(storage.join(run.root, FILE), numbers)

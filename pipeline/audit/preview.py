@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from pipeline import encoders, signal_sources, storage
 from pipeline.algorithms import kmeans, semantic
-from pipeline.formats.parquet import find_columns, open_parquet
+from pipeline.formats.parquet import BROKEN, find_columns, open_parquet
 from pipeline.formats.rows import IngestOptions
 from pipeline.inputs import InputFile
 from pipeline.phases import Step
 from pipeline.plan import Plan
+from pipeline.state import read
 from schemas.job import Job
 from schemas.steps import Chooser, Clustered, SemanticDuplicates, Signals, StepModel
 
@@ -33,11 +35,11 @@ def preview(plan: Plan) -> dict[str, Any]:
     configs = {config.name: config for config in plan.job.steps}
     return {
         "job": plan.job.name,
-        "output": plan.root,
+        "output": storage.redact(plan.root),
         "inputs": inputs,
         "samples": total,
         "steps": [_step(step, configs.get(step.name)) for step in plan.steps],
-        "notes": [*_taken(plan), *_choices(plan.job, total)],
+        "notes": [*_damaged(plan.inputs), *_taken(plan), *_choices(plan.job, total)],
     }
 
 
@@ -58,7 +60,10 @@ def _columns(file: InputFile | None) -> dict[str, str]:
     """What ingest looks for in parquet files -> the column of the first file that it takes for it."""
     if file is None:
         return {}
-    with open_parquet(file.path) as parquet:
+    parquet = _opened(file)
+    if parquet is None:
+        return {}
+    with parquet:
         found = asdict(find_columns(parquet.schema_arrow, IngestOptions(), file.path))
     return {wanted: column for wanted, column in found.items() if isinstance(column, str)}
 
@@ -68,7 +73,7 @@ def _counted(plan: Plan, entry: str, files: int) -> int | None:
     path = storage.join(plan.root, "plan.json")
     if not storage.exists(path):
         return None
-    state = json.loads(storage.read_bytes(path))
+    state = read(path)
     numbers = {n for n, file in enumerate(state["inputs"]) if file["entry"] == entry}
     if len(numbers) != files:
         return None
@@ -81,9 +86,29 @@ def _in_footers(files: Sequence[InputFile]) -> int | None:
         return None
     total = 0
     for file in files:
-        with open_parquet(file.path) as parquet:
+        parquet = _opened(file)
+        if parquet is None:
+            return None
+        with parquet:
             total += int(parquet.metadata.num_rows)
     return total
+
+
+def _opened(file: InputFile) -> pq.ParquetFile | None:
+    try:
+        return open_parquet(file.path)
+    except BROKEN:
+        return None
+
+
+def _damaged(files: Sequence[InputFile]) -> Iterator[str]:
+    """The parquet files, of the first few, that cannot be read: each will be one row of the ledger."""
+    for file in [file for file in files if file.kind == "parquet"][:FOOTERS]:
+        try:
+            open_parquet(file.path).close()
+        except BROKEN as error:
+            why = " ".join(str(error).split())[:200]
+            yield f"{file.source} cannot be read ({why}): it is one dropped row of the ledger"
 
 
 def _step(step: Step, config: StepModel | None) -> dict[str, Any]:

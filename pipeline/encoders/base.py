@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import logging
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, Literal, Protocol
@@ -136,3 +138,14 @@ def one_line(error: BaseException) -> str:
     """The first line of what a library said, with the class of its error."""
     said = str(error).strip().splitlines() or ["no reason given"]
     return f"{type(error).__name__}: {said[0].strip().rstrip(':')}"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing is logged inside: a hub's client tells of every retry, and what fails is told once, as our error."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -19,6 +19,7 @@ from pipeline.encoders.base import (
     fingerprint,
     misfit,
     one_line,
+    quiet,
     require,
 )
 from pipeline.encoders.preprocessing import Preprocessing
@@ -118,7 +119,8 @@ def _fetched(name: str, pretrained: str, tag: dict[str, Any]) -> str:
     from open_clip.pretrained import download_pretrained
 
     try:
-        return str(download_pretrained(tag))
+        with quiet():
+            return str(download_pretrained(tag))
     except (OSError, RuntimeError, ValueError) as error:
         raise ModelError(
             f"cannot fetch `{pretrained}` of {name} ({one_line(error)}); without a network name a "

@@ -7,6 +7,8 @@ the rows asked for are read. A member that was stored compressed has to be unpac
 
 from __future__ import annotations
 
+import re
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -20,6 +22,24 @@ from numpy.typing import NDArray
 from pipeline.encoders.base import Description, Precision
 from pipeline.encoders.towers import Towers
 from schemas.errors import InputError, ModelError
+
+MAX_DIM = 1 << 16
+"""Numbers an embedding; a header that says more is damaged."""
+
+_DAMAGE = (
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    SyntaxError,
+    RecursionError,
+    MemoryError,
+    EOFError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+)
+"""What numpy and zipfile were seen to raise on a header that is none."""
 
 _LOCAL_HEADER = 30
 _ZIP_MAGIC = b"PK\x03\x04"
@@ -66,7 +86,7 @@ def header(file: BinaryIO, member: str | None = None) -> Matrix:
     """The header of a ``.npy``, or of ``member`` of a ``.npz``.
 
     Raises:
-        InputError: it is neither, the member is missing, or it is no matrix of float16/32/64.
+        InputError: it is neither, the member is missing, or it is no matrix of float16/32/64 with a width.
     """
     file.seek(0)
     if file.read(4) != _ZIP_MAGIC:
@@ -76,8 +96,11 @@ def header(file: BinaryIO, member: str | None = None) -> Matrix:
         return _parsed(file, None, False)
     info = _info(file, member)
     if info.compress_type != zipfile.ZIP_STORED:
-        with zipfile.ZipFile(file) as archive, archive.open(info) as stream:
-            return _parsed(cast(BinaryIO, stream), member, True)
+        try:
+            with zipfile.ZipFile(file) as archive, archive.open(info) as stream:
+                return _parsed(cast(BinaryIO, stream), member, True)
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+            raise InputError(f"the member `{member}` cannot be unpacked: {error}") from error
     file.seek(_data_start(file, info))
     return _parsed(file, member, False)
 
@@ -152,11 +175,16 @@ def _parsed(stream: BinaryIO, member: str | None, compressed: bool) -> Matrix:
         if version == (2, 0):
             read = np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(stream)
-    except ValueError as error:
-        raise InputError(f"no numpy header: {error}") from error
+    except _DAMAGE as error:
+        words = re.sub(r"0x[0-9a-f]+", "0x...", " ".join(str(error).split()))[:200]
+        raise InputError(f"no numpy header: {words or type(error).__name__}") from error
     if len(shape) != 2 or dtype.kind != "f" or dtype.itemsize > 8:
         raise InputError(
             f"an array {shape} of {dtype}: embeddings are (rows, dim) of float16 or 32"
+        )
+    if shape[0] < 0 or not 0 < shape[1] <= MAX_DIM:
+        raise InputError(
+            f"an array {shape}: embeddings are (rows, dim), of 1 to {MAX_DIM:,} numbers each"
         )
     if fortran and min(shape) > 1:
         raise InputError("the array is stored by columns: save numpy.ascontiguousarray(x)")

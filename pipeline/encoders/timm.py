@@ -17,6 +17,7 @@ from pipeline.encoders.base import (
     fingerprint,
     misfit,
     one_line,
+    quiet,
     require,
 )
 from pipeline.encoders.preprocessing import Preprocessing
@@ -108,7 +109,9 @@ def _fetched(name: str, config: PretrainedCfg | None) -> str:
     if config is None or not config.hf_hub_id:
         raise ModelError(f"timm {timm.__version__} knows no weights for `{name}`; {mend}")
     try:
-        return str(hf_hub_download(config.hf_hub_id, config.hf_hub_filename or "model.safetensors"))
+        with quiet():
+            file = config.hf_hub_filename or "model.safetensors"
+            return str(hf_hub_download(config.hf_hub_id, file))
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot fetch timm's {name} ({one_line(error)}); {mend}") from error
 

@@ -141,13 +141,24 @@ def _open(data: bytes | memoryview, max_pixels: int) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits, or of floats in 0..255, as eight bits."""
-    values = np.asarray(image)
-    if image.mode == "F":
-        grey = np.clip(np.nan_to_num(values), 0, 255)
-    else:
-        grey = np.clip(values.astype(np.int64), 0, 65535) >> 8
-    return Image.fromarray(grey.astype(np.uint8))
+    """Grey of 16 or 32 bits, or of floats in 0..255, as RGBA of eight bits; no more than a strip is held in numbers."""
+    width, height = image.size
+    made = Image.new("RGBA", image.size)
+    for top, bottom in _strips(width, height):
+        values = np.asarray(image.crop((0, top, width, bottom)))
+        if image.mode == "F":
+            grey = np.clip(np.nan_to_num(values), 0, 255)
+        else:
+            grey = np.clip(values, 0, 65535) >> 8
+        made.paste(Image.fromarray(grey.astype(np.uint8)).convert("RGBA"), (0, top))
+    return made
+
+
+def _strips(width: int, height: int) -> Iterator[tuple[int, int]]:
+    """(top, bottom) of strips of about _STRIP_PIXELS."""
+    rows = max(1, _STRIP_PIXELS // max(1, width))
+    for top in range(0, height, rows):
+        yield top, min(top + rows, height)
 
 
 def _rgba(image: Image.Image) -> Image.Image:
@@ -168,10 +179,9 @@ def _hash_pixels(image: Image.Image) -> bytes:
     """XXH3-128 of width and height (little-endian uint32) and the RGBA bytes, row by row."""
     width, height = image.size
     digest = xxhash.xxh3_128(struct.pack("<II", width, height))
-    rows = max(1, _STRIP_PIXELS // width)
-    for top in range(0, height, rows):
-        whole = rows >= height
-        strip = image if whole else image.crop((0, top, width, min(top + rows, height)))
+    for top, bottom in _strips(width, height):
+        whole = bottom - top == height
+        strip = image if whole else image.crop((0, top, width, bottom))
         digest.update(pa.array(strip).buffers()[-1])  # Pillow's own memory, not a copy
     return digest.digest()
 

@@ -92,7 +92,14 @@ def open_parquet(path: str) -> pq.ParquetFile:
 
 def _is_bytes(kind: pa.DataType) -> bool:
     types = pa.types
-    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(
+        types.is_binary(kind)
+        or types.is_large_binary(kind)
+        or types.is_binary_view(kind)
+        or types.is_fixed_size_binary(kind)
+    )
 
 
 def _is_string(kind: pa.DataType) -> bool:
@@ -131,7 +138,7 @@ def find_columns(schema: pa.Schema, options: IngestOptions, path: str) -> Column
 
 
 def _expect(fits: bool, path: str, column: str, kind: pa.DataType, rule: str) -> None:
-    if not fits:
+    if not fits and not pa.types.is_null(kind):  # a column of nulls alone has no type of its own
         raise InputError(
             f"`{storage.redact(path)}`: the column `{column}` is of type {kind}, but {rule}"
         )
@@ -310,7 +317,9 @@ def _images(batch: pa.RecordBatch, columns: Columns) -> pa.Array | None:
     if columns.image is None:
         return None
     column = batch.column(columns.image)
-    return pc.struct_field(column, "bytes") if columns.nested else column
+    if columns.nested:
+        column = pc.struct_field(column, "bytes")
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def _picture(cell: pa.Scalar, number: int, options: IngestOptions) -> Row:

@@ -77,9 +77,13 @@ def _common(prefixes: list[str]) -> str:
     return scheme + mark + os.path.commonpath(paths)
 
 
+def _is_web(pattern: str) -> bool:
+    return pattern.startswith(("http://", "https://"))
+
+
 def _marks(pattern: str) -> str:
     # In a web address a question mark begins the query.
-    return "*[" if pattern.startswith(("http://", "https://")) else "*?["
+    return "*[" if _is_web(pattern) else "*?["
 
 
 def _is_glob(name: str) -> bool:
@@ -87,6 +91,7 @@ def _is_glob(name: str) -> bool:
 
 
 def _fixed_prefix(pattern: str) -> str:
+    storage.filesystem(pattern)  # a store that is not known is told by the name that was given
     plain = re.split(rf"[{{{re.escape(_marks(pattern))}]", pattern, maxsplit=1)[0]
     return storage.parent(storage.absolute(plain + "x"))
 
@@ -115,15 +120,21 @@ def _matches(pattern: str, prefix: str) -> list[storage.File]:
         rest = f" (one of {len(missing)} missing of {len(names)})" if len(names) > 1 else ""
         what = "matches nothing" if _is_glob(missing[0]) else "is not there"
         first = storage.redact(missing[0])
-        raise InputError(f"`{first}` {what}{rest}: {storage.nearest(missing[0])}")
+        near = "its server says so" if _is_web(first) else storage.nearest(missing[0])
+        raise InputError(f"`{first}` {what}{rest}: {near}")
     return files
 
 
 def _look_up(
     name: str, prefix: str, listings: dict[str, dict[str, storage.File]]
 ) -> list[storage.File]:
-    """One name, sought in its directory's listing: thousands of names cost one request."""
+    """One name, sought in its directory's listing: thousands of names cost one request. On the web it is asked for
+    itself: who may read a file, by a signature in its address, may not list what lies beside it.
+    """
     path = storage.absolute(name)
+    if _is_web(name):
+        found = storage.find(path)
+        return [] if found is None else [_below(found, prefix)]
     folder = storage.parent(path)
     if folder not in listings:
         listings[folder] = {file.path: file for file in storage.files_in(folder)}
@@ -131,5 +142,9 @@ def _look_up(
     file = listings[folder].get(path) or (storage.stat(path) if storage.exists(path) else None)
     if file is None:
         return []
+    return [_below(file, prefix)]
+
+
+def _below(file: storage.File, prefix: str) -> storage.File:
     below = storage.relative(file.path, prefix).partition("?")[0]
-    return [storage.File(file.path, below, file.size, file.stamp)]
+    return storage.File(file.path, below, file.size, file.stamp)

@@ -8,11 +8,14 @@ alignment, and is reported as one range. The rules where tar readers differ:
   any is reported as truncated (with length 0 at a member's boundary): a cut there looks the same.
 - A lone zero block in the middle is damage of 512 bytes; the walk goes on behind it.
 - Directories and volume labels are passed over; links, devices and sparse members are damage with a name.
+- A member that says to be longer than the rest of the file is damage up to the next header, if there is one; else
+  the file is cut off there.
 - A member larger than ``max_member_bytes`` is skipped without being held in memory.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
@@ -82,6 +85,7 @@ class Walker:
         self.window = Window(stream, chunk)
         self.spans = {"header": 0, "data": 0, "padding": 0, "end": 0, "damage": 0}
         self._limit = max_member_bytes
+        self._file_size = _size(stream)
         self._position = 0
         self._finished = False
         self._extension = _Extension()
@@ -134,6 +138,8 @@ class Walker:
         if kind == b"S":
             data = self._behind_sparse_map(data)
         place = _Place(name, self._position, data, size)
+        if self._is_beyond(place):
+            return self._false_size(place)
         if extension.sparse or kind == b"S":
             return self._skip(place, Reason.UNSUPPORTED_MEMBER, "a sparse member")
         if kind in tar_header.REGULAR:
@@ -145,7 +151,7 @@ class Walker:
 
     def _regular(self, place: _Place) -> Member | Damage | None:
         if place.size > self._limit:
-            message = f"{place.size} bytes: the limit is {self._limit} (max_member_bytes)"
+            message = f"{_shown(place.size)} bytes: the limit is {self._limit} (max_member_bytes)"
             return self._skip(place, Reason.MEMBER_TOO_LARGE, message)
         if tar_header.is_unsafe(place.name):
             message = "the name is absolute or climbs with `..`: rename the member"
@@ -179,8 +185,23 @@ class Walker:
 
     def _truncated(self, place: _Place) -> Damage:
         there = max(0, self.window.end - place.data)
-        message = f"{place.size} bytes announced, {there} there: cut off, or a wrong size"
+        message = f"{_shown(place.size)} bytes announced, {there} there: cut off, or a wrong size"
         return self._rest(place.header, Reason.TRUNCATED_ARCHIVE, message, place.name)
+
+    def _is_beyond(self, place: _Place) -> bool:
+        return self._file_size is not None and place.data + place.size > self._file_size
+
+    def _false_size(self, place: _Place) -> Damage:
+        """A member that the file has no room for: what stands behind its header may still be found."""
+        behind = self._next_header(place.header)
+        if behind is None:
+            return self._truncated(place)
+        self._position = behind
+        self.spans["damage"] += behind - place.header
+        message = f"{_shown(place.size)} bytes announced, more than the file has: a wrong size"
+        return Damage(
+            Reason.DAMAGED_ARCHIVE, place.header, behind - place.header, message, place.name
+        )
 
     def _behind_sparse_map(self, data: int) -> int:
         """Old GNU sparse members: the map may go on in further blocks, each with a flag for the next."""
@@ -194,8 +215,13 @@ class Walker:
 
     def _read_extension(self, header: Header) -> Damage | None:
         place = _Place(header.name, self._position, self._position + BLOCK, header.size)
+        if self._is_beyond(place):
+            self._extension = _Extension()
+            return self._false_size(place)._replace(name=None)
         if header.size > MAX_EXTENSION_BYTES:
-            message = f"a long name or PAX header of {header.size} bytes: more than any name has"
+            message = (
+                f"a long name or PAX header of {_shown(header.size)} bytes: more than any name has"
+            )
             return self._skip(place, Reason.DAMAGED_ARCHIVE, message)
         if not self.window.ensure(place.data, place.size):
             return self._truncated(place)
@@ -313,3 +339,18 @@ class Walker:
             if digits.isdigit() and tar_header.parse(window.bytes_at(offset, BLOCK)) is not None:
                 return offset
         return found
+
+
+def _size(stream: BinaryIO) -> int | None:
+    """Bytes of the whole stream; None where it cannot seek."""
+    try:
+        size = stream.seek(0, io.SEEK_END)
+        stream.seek(0)
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+    return size
+
+
+def _shown(number: int) -> str:
+    """A number out of a header, which may have thousands of digits."""
+    return str(number) if number < 1 << 63 else "over 2^63"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.formats.parquet import find_columns, open_parquet
+from pipeline.formats.parquet import BROKEN, find_columns, open_parquet
 from pipeline.formats.rows import IngestOptions
 from pipeline.inputs import InputFile
 from pipeline.phases import Part, Task, TaskIo
@@ -127,19 +128,36 @@ def area(table: pa.Table) -> npt.NDArray[np.int64]:
 
 
 def check_pictures(step: str, inputs: Sequence[InputFile], mend: str = "") -> None:
-    """Some input has pictures; of parquet the first file of each entry is asked.
+    """Some input has pictures.
 
     Raises:
         JobError: none has; ``mend`` says what else would do.
     """
-    first = {file.entry: file for file in reversed(inputs)}
-    for file in first.values():
-        if file.kind != "parquet":
-            return
+    if not any(with_pictures(inputs).values()):
+        raise JobError(f"{step}: compares pictures, and no input has any{mend}")
+
+
+def with_pictures(inputs: Sequence[InputFile]) -> dict[str, bool]:
+    """A file of each entry and format -> whether it has pictures: of parquet the first with rows that can be read."""
+    told: dict[tuple[str, str], tuple[str, bool]] = {}
+    for file in inputs:
+        if (file.entry, file.kind) not in told:
+            has = True if file.kind == "tar" else _has_pictures(file)
+            if has is not None:
+                told[file.entry, file.kind] = (file.source, has)
+    return dict(told.values())
+
+
+@lru_cache(maxsize=1024)
+def _has_pictures(file: InputFile) -> bool | None:
+    try:
         with open_parquet(file.path) as parquet:
-            if find_columns(parquet.schema_arrow, IngestOptions(), file.path).image is not None:
-                return
-    raise JobError(f"{step}: compares pictures, and no input has any{mend}")
+            if parquet.metadata.num_rows == 0:
+                return None
+            schema = parquet.schema_arrow
+    except BROKEN:  # that is ingest's to report
+        return None
+    return find_columns(schema, IngestOptions(), file.path).image is not None
 
 
 def uid_words(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import encoders, storage
+from pipeline import encoders, given, storage
 from pipeline.algorithms import kmeans
 from pipeline.encoders import precomputed
 from pipeline.encoders.base import Description, Encoder, Precision
@@ -60,10 +60,10 @@ class Embed(Step):
         return encoders.describe(self.config.encoder, self.config.precision).has_text
 
     def check(self, inputs: Sequence[InputFile]) -> None:
-        """The model can be had, and embeddings are there where they should come with the input.
+        """The model can be had; embeddings that should come with the input are there, and fit it and each other.
 
         Raises:
-            ModelError, JobError: one line.
+            ModelError, JobError, InputError: one line.
         """
         encoders.describe(self.config.encoder, self.config.precision)
         if self.config.encoder == PRECOMPUTED:
@@ -73,6 +73,7 @@ class Embed(Step):
                     f"{self.name}: `precomputed` needs embeddings, but {bare[0]} comes without: "
                     "give its input entry `image_embeddings:` or `features: true`"
                 )
+            given.check(inputs)
 
     def phases(self, context: Context) -> Iterator[Phase]:
         """See the class."""
@@ -114,9 +115,9 @@ class Embed(Step):
         args: dict[str, Any] = {"source": [file.entry, file.relative, file.kind, file.size]}
         places = {"path": file.path, "max_pixels": self.job.limits.max_pixels}
         if self.config.encoder == PRECOMPUTED:
-            given = {"image": file.image_embeddings, "text": file.text_embeddings}
-            places |= given
-            args["given"] = {name: _stamped(path) for name, path in given.items() if path}
+            beside = {"image": file.image_embeddings, "text": file.text_embeddings}
+            places |= beside
+            args["given"] = {name: _stamped(path) for name, path in beside.items() if path}
         return Task(
             part.name,
             {"ingest": [context.ingest(part)], "drops": context.drops(part)},
@@ -205,9 +206,7 @@ def _rows(address: str, places: npt.NDArray[np.int64]) -> tuple[Floats, npt.NDAr
     Returns:
         float32 (n, dim), zeros where the file has no such row, and (n,) whether it has.
     """
-    path, _, member = address.partition("#")
-    with storage.open_read(path) as file:
-        matrix = precomputed.header(file, member or None)
+    with given.opened(address) as (file, matrix):
         there = places < matrix.rows
         vectors = np.zeros((len(places), matrix.dim), dtype=np.float32)
         found = places[there]
@@ -226,7 +225,7 @@ def _unit(vectors: Floats) -> Floats:
     return unit
 
 
-def given(address: str, places: npt.NDArray[np.int64]) -> Floats:
+def given_rows(address: str, places: npt.NDArray[np.int64]) -> Floats:
     """The embeddings of the rows at ``places``, ascending, as ``take`` stores them but for their precision."""
     vectors, _ = _rows(address, places)
     return _unit(vectors)

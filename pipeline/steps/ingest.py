@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from pipeline.formats.ingest import ingest_file
 from pipeline.formats.rows import IngestOptions
 from pipeline.formats.sources import Source
-from pipeline.phases import Context, Phase, Step, Task, TaskIo
+from pipeline.phases import Context, Part, Phase, Step, Task, TaskIo
 from pipeline.steps.common import drops, part_task, uid_words
 from pipeline.steps.exchange import bucket_of, buckets_for, split
 from schemas.errors import InputError
@@ -23,6 +23,7 @@ class Ingest(Step):
     """``files``: one task an input file, whose table has a row group for each part; then the verdict on each part."""
 
     name = "ingest"
+    version = 2
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -53,13 +54,25 @@ class Ingest(Step):
         buckets = buckets_for(context.total)
         yield Phase("uids", uids, parts, {"buckets": buckets})
         named = context.done("ingest", "uids")
-        sources = [context.inputs[part.file].source for part in context.parts]
+        where = {
+            "sources": [context.inputs[part.file].source for part in context.parts],
+            "firsts": _firsts(context.parts),
+        }
         check = [
-            Task(f"bucket-{b:05d}", {"uids": named.groups(b)}, places={"sources": sources})
-            for b in range(buckets)
+            Task(f"bucket-{b:05d}", {"uids": named.groups(b)}, places=where) for b in range(buckets)
         ]
         yield Phase("unique", unique, check)
         yield Phase("verdict", decide, parts)
+
+
+def _firsts(parts: Sequence[Part]) -> list[int]:
+    """By part: how many samples of its file stand before it. A file's parts are numbered in its order."""
+    before: dict[int, int] = {}
+    firsts = []
+    for part in parts:
+        firsts.append(before.get(part.file, 0))
+        before[part.file] = firsts[-1] + part.rows
+    return firsts
 
 
 def walk(io: TaskIo) -> Iterator[pa.Table]:
@@ -106,11 +119,15 @@ def unique(io: TaskIo) -> Iterator[pa.Table]:
     twice = np.flatnonzero((uid[order[1:]] == uid[order[:-1]]).all(axis=1))
     if len(twice):
         first, second = (int(table["sid"][int(order[twice[0] + i])].as_py()) for i in (0, 1))
-        files = io.task.places["sources"]
+        sources, firsts = io.task.places["sources"], io.task.places["firsts"]
+        places = [
+            f"{sources[sid >> 32]} as its sample {firsts[sid >> 32] + (sid & 0xFFFFFFFF):,}"
+            for sid in sorted((first, second))
+        ]
         raise InputError(
-            f"the uid {table['uid'][int(order[twice[0]])].as_py().hex()} stands twice: in {files[first >> 32]}, "
-            f"row {first & 0xFFFFFFFF} of its part, and in {files[second >> 32]}, row {second & 0xFFFFFFFF}: "
-            f"a uid names one sample ({len(twice):,} such pairs)"
+            f"the uid {table['uid'][int(order[twice[0]])].as_py().hex()} stands twice: in {' and in '.join(places)} "
+            f"(counted from 0; {len(twice):,} such pairs here), but a uid names one sample: take one of them out of "
+            "the input, or the uids, for then they are made"
         )
     yield pa.table({"uids": [len(uid)]})
 

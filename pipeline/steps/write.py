@@ -16,10 +16,12 @@ import pyarrow as pa
 from pipeline import delta, storage
 from pipeline.formats import fetch, shards, subset
 from pipeline.formats.sources import Source
+from pipeline.inputs import InputFile
 from pipeline.phases import Context, Part, Phase, Step, Task, TaskIo
-from pipeline.steps.common import alive_rows, part_task, uid_words
+from pipeline.steps.common import alive_rows, part_task, uid_words, with_pictures
 from pipeline.steps.exchange import bucket_of, buckets_for, split
 from pipeline.tables import Slice
+from schemas.errors import JobError
 from schemas.job import Job
 from schemas.steps import Write as Config
 
@@ -32,14 +34,27 @@ SUBSET_BUCKET = 50_000_000
 class Write(Step):
     """``kept`` a part; ``shards``; ``subset``."""
 
-    def __init__(self, config: Config, job: Job) -> None:
+    def __init__(self, config: Config, _job: Job) -> None:
         self.config, self.name = config, config.name
-        precomputed = all(entry.precomputed for entry in job.input)
-        self.format = (
-            config.format
-            if config.format != "auto"
-            else ("parquet" if precomputed else "webdataset")
-        )
+
+    def check(self, inputs: Sequence[InputFile]) -> None:
+        """What goes into tars has pictures.
+
+        Raises:
+            JobError: names an input that has none.
+        """
+        bare = [source for source, has in with_pictures(inputs).items() if not has]
+        if bare and self._format(inputs) == "webdataset":
+            raise JobError(
+                f"{self.name}: {bare[0]} has no pictures to put into tars: set `format: parquet`, or leave it out"
+            )
+
+    def _format(self, inputs: Sequence[InputFile]) -> str:
+        """The job's; or tars where any input has pictures."""
+        if self.config.format != "auto":
+            return self.config.format
+        told = with_pictures(inputs).values()
+        return "parquet" if told and not any(told) else "webdataset"
 
     def phases(self, context: Context) -> Iterator[Phase]:
         """See the class."""
@@ -50,7 +65,12 @@ class Write(Step):
         ]
         yield Phase("kept", kept, tasks, {"buckets": buckets})
         done = context.done(self.name, "kept")
-        yield Phase("shards", write_shard, list(self._shards(context)), {"format": self.format})
+        yield Phase(
+            "shards",
+            write_shard,
+            list(self._shards(context)),
+            {"format": self._format(context.inputs)},
+        )
         roles = {f"bucket-{bucket:05d}": done.groups(bucket) for bucket in range(buckets)}
         yield Phase("subset", write_subset, [Task("uids", roles)])
 

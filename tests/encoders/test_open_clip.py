@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -116,3 +117,23 @@ def test_a_tag_brings_its_own_preprocessing(
     assert (siglip.mode, siglip.mean) == ("squash", (0.5, 0.5, 0.5))
     assert adapter._quick_gelu(adapter._source("ViT-B-32/openai"))
     assert not adapter._quick_gelu(adapter._source("ViT-B-32/laion2b_s34b_b79k"))
+
+
+def test_a_hub_that_is_out_of_reach_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ensure_torchvision()
+
+    def download(_: object) -> str:
+        for _ in range(5):
+            logging.getLogger("huggingface_hub.utils").warning("Retrying in 1s")
+        raise OSError("no network")
+
+    monkeypatch.setattr("open_clip.pretrained.download_pretrained", download)
+    with pytest.raises(
+        ModelError, match=r"cannot fetch `openai` of RN50 .*no network.*local check"
+    ):
+        encoders.describe("open_clip:RN50/openai")
+    assert caplog.records == []
+    logging.getLogger("tests").warning("heard again")
+    assert [record.message for record in caplog.records] == ["heard again"]

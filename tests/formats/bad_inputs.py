@@ -290,6 +290,13 @@ ARCHIVE = {
     "a size that is no number": Stretch(
         lambda key: resigned(header(f"{key}.jpg", 0), 124, b"size?"), (Reason.DAMAGED_ARCHIVE,)
     ),
+    "a size beyond the file": Stretch(
+        lambda key: header(f"{key}.jpg", (8 << 30) - 1) + pair(key)[512:],
+        (Reason.DAMAGED_ARCHIVE,),
+    ),
+    "a long name beyond the file": Stretch(
+        lambda key: header("long", (8 << 30) - 1, b"L") + pair(key), (Reason.DAMAGED_ARCHIVE, None)
+    ),
     "a lone zero block": Stretch(lambda _: bytes(512), (Reason.DAMAGED_ARCHIVE,)),
 }
 

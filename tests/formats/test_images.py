@@ -10,6 +10,7 @@ import pytest
 import xxhash
 from PIL import Image, ImageFile
 
+from pipeline.formats import images
 from pipeline.formats.images import ImageDamage, inspect, to_rgb
 from schemas.ledger import Reason
 from tests.formats.pictures import (
@@ -215,3 +216,21 @@ def test_pillow_itself_agrees_on_opaque_pictures() -> None:
         data = encode(SMALL, form)
         plain = Image.open(io.BytesIO(data)).convert("RGB")
         assert to_rgb(data).tobytes() == plain.tobytes()
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I", "F"])
+def test_deep_grey_is_the_same_in_strips(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).integers(-70_000, 140_000, (37, 23))
+    values = np.clip(values, 0, 65_535) if mode.startswith("I;") else values
+    if mode == "F":
+        stored = (values / 500).astype(np.float32)
+        stored[3, 3:6] = np.nan, np.inf, -np.inf
+        judged = np.clip(np.nan_to_num(stored), 0, 255).astype(np.uint8)
+    else:
+        stored = values.astype({"I": "<i4", "I;16B": ">u2"}.get(mode, "<u2"))
+        judged = (np.clip(stored.astype(np.int64), 0, 65_535) >> 8).astype(np.uint8)
+    image = Image.frombytes(mode, (23, 37), stored.tobytes())
+    monkeypatch.setattr(images, "_STRIP_PIXELS", 100)
+    found = images._rgba(image)
+    grey = np.dstack([judged] * 3 + [np.full_like(judged, 255)])
+    np.testing.assert_array_equal(np.asarray(found), grey)

@@ -204,3 +204,19 @@ def test_a_path_in_an_input_is_never_opened(tmp_path: Path) -> None:
         ),
     )
     assert row["reason"] == "missing_image"
+
+
+def test_pictures_and_captions_of_unusual_column_types(tmp_path: Path) -> None:
+    image = PICTURES[0]
+    for images in (
+        pa.array([image, image], pa.binary(len(image))),
+        pa.array([image, image], pa.binary()).dictionary_encode(),
+        pa.array([{"bytes": image}] * 2, pa.struct([("bytes", pa.binary(len(image)))])),
+    ):
+        rows = ingested(tmp_path, pa.table({"text": ["a b", "c d"], "image": images}))
+        assert [row["reason"] for row in rows] == [None, None]
+        assert {row["sha256"] for row in rows} == {hashlib.sha256(image).digest()}
+    nulls = pa.table({"text": pa.nulls(1), "image": pa.nulls(1)})
+    assert [row["reason"] for row in ingested(tmp_path, nulls)] == ["missing_image"]
+    captions = pa.table({"text": pa.nulls(1), "image": [image]})
+    assert [row["reason"] for row in ingested(tmp_path, captions)] == ["missing_caption"]

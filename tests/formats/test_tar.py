@@ -272,3 +272,17 @@ def test_every_byte_is_counted_whatever_is_broken(
     for item in found:
         if isinstance(item, Member):
             assert data[item.offset : item.offset + item.size] == bytes(item.data)
+
+
+def test_behind_a_false_size_the_good_members_are_found() -> None:
+    good = [("b.jpg", b"picture"), ("b.txt", b"caption")]
+    for size in (("size", "9" * 30),), ():
+        false = pax_header(*size) if size else b""
+        false += header("a.jpg", (8 << 30) - 1) + b"data".ljust(512, b"\0")
+        data = make_tar([("0.jpg", b"x")], end=False) + false + make_tar(good)
+        found = walk(data, chunk=1024)
+        assert short(found) == ["0.jpg", "damaged_archive", "b.jpg", "b.txt"]
+        (damage,) = damages(found)
+        assert (damage.name, damage.offset) == ("a.jpg", data.index(b"a.jpg"))
+        assert "more than the file has: a wrong size" in damage.message
+        assert len(damage.message) < 100

@@ -267,7 +267,7 @@ def test_init_writes_a_job_that_can_be_planned(
         ),
         (
             ["run", "JOB", "--output", "JOB"],
-            "JOB: File exists: check the path, who may write there",
+            "output: JOB: is a file: give another `output:`",
         ),
         (["run", "dpb"], "dpb: no such preset; did you mean `dbp`?"),
         (["run", "dbp"], "dbp: what is to be read? Add --input 'data/{00000..00007}.tar'"),

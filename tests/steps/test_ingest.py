@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from schemas.errors import InputError
@@ -32,5 +34,17 @@ def test_a_uid_that_stands_twice_is_an_error_that_names_both(
     write_tar(tmp_path / "in" / "0.tar", [sample("1", uid=UID), sample("2")])
     write_tar(tmp_path / "in" / "1.tar", [sample("3"), sample("4", uid=UID)])
     plan = make_plan(tmp_path / "run", tmp_path / "in" / "*.tar", WRITE, part_samples=part_samples)
-    with pytest.raises(InputError, match=rf"{UID} stands twice: in input/0.tar.*input/1.tar"):
+    message = rf"{UID} stands twice: in input/0.tar as its sample 0 and in input/1.tar as its sample 1 .* take one of"
+    with pytest.raises(InputError, match=message):
         run_here(plan)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "tar"])
+def test_an_input_without_samples_is_an_error_that_says_so(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"0.{kind}"
+    if kind == "tar":
+        path.write_bytes(bytes(10_240))
+    else:
+        pq.write_table(pa.table({"text": pa.array([], pa.string())}), path)
+    with pytest.raises(InputError, match="the input has no samples: no file has a row: "):
+        run_here(make_plan(tmp_path / "run", path, WRITE))
