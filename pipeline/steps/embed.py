@@ -6,7 +6,11 @@ and not on its neighbours in the batch: what an earlier run of the same encoder 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -145,27 +149,62 @@ def encode(io: TaskIo) -> Iterator[pa.Table]:
     living = ingest.take(pa.array(rows))
     entry, relative, kind, size = args["source"]
     source = Source(entry, relative, io.task.places["path"], kind, size)
+    batch_size = args["batch_size"] if encoder.fixed_rows else None
     image = np.zeros((len(rows), encoder.dim), dtype=np.float32)
     for start, pixels in _batches(io, fetch.pictures(source, living), encoder):
         image[start : start + len(pixels)] = encode_padded(
-            encoder.encode_images, pixels, args["batch_size"]
+            encoder.encode_images, pixels, batch_size
         )
     text = None
     if encoders.describe(args["spec"], args["precision"]).has_text:
         captions = [caption or "" for caption in living["text"].to_pylist()]
-        text = encode_distinct(encoder.encode_texts, captions, args["batch_size"])
+        text = encode_distinct(encoder.encode_texts, captions, batch_size)
     yield _table(io, rows, image, text)
 
 
 def _batches(
     io: TaskIo, pictures: Iterator[bytes], encoder: Encoder
 ) -> Iterator[tuple[int, Floats]]:
-    """(first place, preprocessed pictures), a batch at a time: no more are held decoded."""
+    """(first place, preprocessed pictures), a batch at a time.
+
+    Beside a GPU the next batches are decoded by threads meanwhile: it must not wait, and Pillow lets go of the
+    interpreter. On the CPU the one thread that there is does both.
+    """
+    limit, size = io.task.places["max_pixels"], io.args["batch_size"]
+
+    def ready(data: bytes) -> Floats:
+        return encoder.preprocess(to_rgb(data, limit))
+
     start = 0
-    limit = io.task.places["max_pixels"]
-    while batch := list(islice(pictures, io.args["batch_size"])):
-        yield start, np.stack([encoder.preprocess(to_rgb(data, limit)) for data in batch])
-        start += len(batch)
+    with _decoders(io.args["device"]) as pool:
+        prepared = map(ready, pictures) if pool is None else _ahead(pool, ready, pictures, 3 * size)
+        while batch := list(islice(prepared, size)):
+            yield start, np.stack(batch)
+            start += len(batch)
+
+
+@contextmanager
+def _decoders(device: str) -> Iterator[ThreadPoolExecutor | None]:
+    """Threads that decode beside a GPU: the machine's processors, shared with the workers of its other GPUs."""
+    if device == "cpu":
+        yield None
+        return
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        yield pool
+
+
+def _ahead(
+    pool: ThreadPoolExecutor,
+    work: Callable[[bytes], Floats],
+    items: Iterator[bytes],
+    most: int,
+) -> Iterator[Floats]:
+    """``work`` over ``items``, in order, with no more than ``most`` under way or waiting to be taken."""
+    waiting = deque(pool.submit(work, item) for item in islice(items, most))
+    while waiting:
+        done = waiting.popleft().result()
+        waiting.extend(pool.submit(work, item) for item in islice(items, 1))
+        yield done
 
 
 def take(io: TaskIo) -> Iterator[pa.Table]:
