@@ -2,8 +2,9 @@
 
 The step is its task over one tar, as the engine does it, from ranges of bytes to a table of vectors. The floor is a
 straight loop over the same pictures and distinct captions: Pillow's decoder, white below what is transparent, and
-open_clip's own transform; and then, as ready tensors, the towers with nothing around them, in the best of several batch sizes. Both run on one thread, for
-a run has a worker a processor; figures are by seconds of processor time. ViT-B/32 has random weights.
+open_clip's own transform; and then, as ready tensors, the towers with nothing around them, in the best of several
+batch sizes. Both run on one thread, for a run has a worker a processor; figures are by seconds of processor time.
+ViT-B/32 has random weights.
 
     PYTHONPATH=. python tests/benchmarks/embed.py --pairs 256 --encoders demo ViT-B-32
 """
@@ -46,7 +47,7 @@ class Floor:
         named = [{name.rpartition(".")[2]: data for name, data in pair} for pair in pairs]
         self.pictures = [pair["png"] for pair in named]
         self.towers = encoder
-        self.transform = _transform(encoder)
+        self.transform = transform_of(encoder)
         captions = list(dict.fromkeys(pair["txt"].decode() for pair in named))
         assert encoder._tokenizer is not None
         tokens = encoder._tokenizer(captions)
@@ -73,7 +74,7 @@ class Floor:
 
 def _on_white(data: bytes) -> Image.Image:
     """As RGB by Pillow's shortest way; most of the clip art is transparent, and black lies below."""
-    image = Image.open(io.BytesIO(data))
+    image: Image.Image = Image.open(io.BytesIO(data))
     if not image.has_transparency_data:
         return image.convert("RGB")
     image = image.convert("RGBA")
@@ -81,7 +82,8 @@ def _on_white(data: bytes) -> Image.Image:
     return Image.alpha_composite(white, image).convert("RGB")
 
 
-def _transform(encoder: Towers) -> Any:
+def transform_of(encoder: Towers) -> Any:
+    """open_clip's own, with the values of the encoder."""
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
     known = encoder._preprocessing
