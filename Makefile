@@ -31,7 +31,10 @@ format: install
 	.venv/bin/ruff format .
 
 bench: install
-	set -e; for script in tests/benchmarks/[!_]*.py; do echo "== $$script"; PYTHONPATH=. .venv/bin/python "$$script"; done
+	rm -rf build/bench
+	set -e; for script in tests/benchmarks/[!_]*.py; do \
+	  echo "== $$script"; TAMIS_BENCH=build/bench PYTHONPATH=. .venv/bin/python "$$script"; done
+	.venv/bin/python tests/benchmarks/_table.py build/bench
 
 fuzz: install
 	.venv/bin/pytest -q -m "hypothesis and not long" --hypothesis-profile=fuzz $(PYTEST_ARGS)

@@ -138,6 +138,31 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument an option
 
 
 @app.command()
+def tune(
+    job: JOB,
+    settings: SET = None,
+    inputs: INPUT = None,
+    sizes: Annotated[
+        str, typer.Option(metavar="N,N,...", help="Batch sizes to try, beside the job's own.")
+    ] = "8,16,32,64,128,256",
+    samples: Annotated[
+        int, typer.Option(min=1, help="Samples to embed in each, from the start of the input.")
+    ] = 512,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each size is measured.")] = 3,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the figures; leave the job file as it is.")
+    ] = False,
+    json: JSON = False,
+) -> None:
+    """Find the batch size that embeds fastest on this machine, and write it into the job file."""
+    from jobs.commands.tune import Question, tune_job
+    from jobs.loading import Request
+
+    request = Request(job, inputs or (), None, settings or ())
+    tune_job(request, Question(sizes, samples, rounds, dry_run), json=json)
+
+
+@app.command()
 def audit(
     run: RUN,
     by: Annotated[

@@ -38,7 +38,7 @@ def load(request: Request) -> Job:
         StateError: the run whose centroids are asked for is not finished.
     """
     path, preset = locate(request.job)
-    raw = read(_text(path), request.job)
+    raw = read(text_of(path), request.job)
     if preset:
         _point_at_examples(raw)
     if request.inputs:
@@ -76,7 +76,12 @@ def locate(job: str) -> tuple[str, bool]:
     return str(PRESETS / f"{job}.yaml"), True
 
 
-def _text(path: str) -> str:
+def text_of(path: str) -> str:
+    """A job file's text.
+
+    Raises:
+        JobError: a directory, or no text.
+    """
     files, inner = storage.filesystem(path)
     if files.isdir(inner):
         raise JobError(f"{path}: is a directory: name a job file in it (a run's own is job.yaml)")

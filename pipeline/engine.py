@@ -14,15 +14,16 @@ import threading
 import time
 import traceback
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
 
 from pipeline import tables
+from pipeline.ahead import in_order
 from pipeline.metering import Meter
 from pipeline.metrics import Metrics
 from pipeline.phases import Ahead, Function, Phase, Resources, Task, TaskIo
@@ -109,13 +110,8 @@ class Elsewhere:
         Raises:
             LostError: a process ended with what it did. What ``function`` raises is raised here.
         """
-        waiting: deque[Any] = deque()
-        for item in items:
-            if len(waiting) == self._most:
-                yield _result(waiting.popleft())
-            waiting.append(self._call.remote(function, item))
-        while waiting:
-            yield _result(waiting.popleft())
+        begin = partial(self._call.remote, function)
+        yield from in_order(begin, _result, items, self._most)
 
 
 def _applied(function: Callable[[Any], Any], item: Any) -> Any:

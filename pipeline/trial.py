@@ -149,7 +149,7 @@ class _Walk:
             job=self.job,
             root=root,
             inputs=tuple(files),
-            steps=(_FirstParts(self.job, first), *steps[1:]),
+            steps=(FirstParts(self.job, first), *steps[1:]),
         )
         self.phases: dict[tuple[str, str], Measured] = {}
         self.alive: dict[str, float] = {}
@@ -190,7 +190,7 @@ class _Walk:
                 self._left = float(event.entered - sum(event.dropped.values()))
 
 
-class _FirstParts(Ingest):
+class FirstParts(Ingest):
     """Ingest, of each file no more than its first parts."""
 
     def __init__(self, job: Job, first: int) -> None:

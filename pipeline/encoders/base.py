@@ -50,6 +50,8 @@ class Encoder(Protocol):
 
     dim: int
     fingerprint: str
+    fixed_rows: bool
+    """Whether callers must see to that; where not, a call may have any number of rows."""
 
     def preprocess(self, rgb: Image.Image) -> NDArray[np.float32]:
         """The picture as the model wants it: (3, height, width), float32."""

@@ -12,11 +12,14 @@ Vectors = NDArray[np.float32]
 Items = TypeVar("Items", list[str], NDArray[np.float32])
 
 
-def encode_padded(fn: Callable[[Items], Vectors], items: Items, batch_size: int) -> Vectors:
+def encode_padded(fn: Callable[[Items], Vectors], items: Items, batch_size: int | None) -> Vectors:
     """``fn`` over ``items`` in batches of exactly ``batch_size`` rows, (n, dim).
 
-    The last batch is filled up with copies of its last row, whose vectors are thrown away.
+    The last batch is filled up with copies of its last row, whose vectors are thrown away. None: all in one call, for
+    encoders that do not need it.
     """
+    if batch_size is None:
+        return fn(items)
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}: at least 1")
     if len(items) == 0:
@@ -29,7 +32,7 @@ def encode_padded(fn: Callable[[Items], Vectors], items: Items, batch_size: int)
 
 
 def encode_distinct(
-    fn: Callable[[list[str]], Vectors], texts: list[str], batch_size: int
+    fn: Callable[[list[str]], Vectors], texts: list[str], batch_size: int | None
 ) -> Vectors:
     """As ``encode_padded``, with each distinct text encoded once."""
     place: dict[str, int] = {}

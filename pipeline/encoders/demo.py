@@ -10,6 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pipeline.encoders.base import Description, Precision, fingerprint, require
 from pipeline.encoders.preprocessing import Preprocessing
 from pipeline.encoders.torchvision_ops import ensure_torchvision
@@ -107,9 +109,25 @@ def frozen_towers() -> Any:
 
 def tokenizer() -> Any:
     """The text tower's tokenizer: texts to int64 (n, ``CONTEXT``), padded with 0."""
+    import torch
     from open_clip.tokenizer import HFTokenizer
 
-    return HFTokenizer(str(_text_folder()), context_length=CONTEXT)
+    whole = HFTokenizer(str(_text_folder()), context_length=CONTEXT)
+
+    def ids(texts: list[str]) -> torch.Tensor:
+        # HFTokenizer's own call, which also makes masks that nobody reads, and tensors a number at a time: it takes as
+        # long as a twentieth of the model.
+        found = whole.tokenizer(
+            [whole.clean_fn(text) for text in texts],
+            max_length=CONTEXT,
+            padding="max_length",
+            truncation=True,
+            return_token_type_ids=False,
+            return_attention_mask=False,
+        )
+        return torch.from_numpy(np.array(found.input_ids, dtype=np.int64).reshape(-1, CONTEXT))
+
+    return ids
 
 
 def fold_batch_norms(module: torch.nn.Module) -> None:

@@ -7,8 +7,7 @@ and not on its neighbours in the batch: what an earlier run of the same encoder 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache, partial
-from itertools import islice
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,13 @@ import pyarrow.compute as pc
 from pipeline import encoders, given, storage
 from pipeline.algorithms import kmeans
 from pipeline.encoders import precomputed
-from pipeline.encoders.base import Description, Encoder, Precision
+from pipeline.encoders.base import Encoder, Precision
 from pipeline.encoders.batches import encode_distinct, encode_padded
-from pipeline.encoders.preprocessing import Preprocessing
 from pipeline.formats import fetch
-from pipeline.formats.images import to_rgb
 from pipeline.formats.sources import Source
 from pipeline.inputs import InputFile
 from pipeline.phases import Context, Part, Phase, Resources, Step, Task, TaskIo
+from pipeline.steps import decoding
 from pipeline.steps.cluster import column_of
 from pipeline.steps.common import alive_rows, drops, part_task
 from schemas.errors import JobError
@@ -41,6 +39,8 @@ PRECOMPUTED = "precomputed"
 
 class Embed(Step):
     """``vectors`` a part, on workers that keep the model; ``verdict``: what has no usable embedding."""
+
+    version = 2
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.job = config, config.name, job
@@ -153,38 +153,18 @@ def encode(io: TaskIo) -> Iterator[pa.Table]:
     entry, relative, kind, size = args["source"]
     source = Source(entry, relative, io.task.places["path"], kind, size)
     described = encoders.describe(args["spec"], args["precision"])
+    assert described.preprocessing is not None  # of `precomputed` no picture is read
+    batch_size = args["batch_size"] if encoder.fixed_rows else None
     image = np.zeros((len(rows), encoder.dim), dtype=np.float32)
-    for start, batch in _batches(io, fetch.pictures(source, living), described):
-        image[start : start + len(batch)] = encode_padded(
-            encoder.encode_images, batch, args["batch_size"]
-        )
+    start = 0
+    for batch in decoding.batches(io, fetch.pictures(source, living), described.preprocessing):
+        image[start : start + len(batch)] = encode_padded(encoder.encode_images, batch, batch_size)
+        start += len(batch)
     text = None
     if described.has_text:
         captions = [caption or "" for caption in living["text"].to_pylist()]
-        text = encode_distinct(encoder.encode_texts, captions, args["batch_size"])
+        text = encode_distinct(encoder.encode_texts, captions, batch_size)
     yield _table(io, rows, image, text)
-
-
-def _batches(
-    io: TaskIo, pictures: Iterator[bytes], described: Description
-) -> Iterator[tuple[int, Floats]]:
-    """(first place, preprocessed pictures), a batch at a time: few are held decoded."""
-    assert described.preprocessing is not None  # of `precomputed` no picture is read
-    start = 0
-    decoding = partial(
-        decode, preprocessing=described.preprocessing, limit=io.task.places["max_pixels"]
-    )
-    batches = iter(lambda: list(islice(pictures, io.args["batch_size"])), [])
-    for pixels in io.ahead(decoding, batches):
-        yield start, np.stack([described.preprocessing.normalise(one) for one in pixels])
-        start += len(pixels)
-
-
-def decode(
-    batch: Sequence[bytes], preprocessing: Preprocessing, limit: int
-) -> npt.NDArray[np.uint8]:
-    """Pictures' bytes to their pixels (n, height, width, 3). It needs no model, and may run where there is no GPU."""
-    return np.stack([preprocessing.pixels(to_rgb(data, limit)) for data in batch])
 
 
 def take(io: TaskIo) -> Iterator[pa.Table]:

@@ -1,0 +1,153 @@
+"""What the scripts here share: works that take turns, one table for people, JSON for machines.
+
+A script calls ``show``. Where ``TAMIS_BENCH`` names a folder, its rows are kept there too, and
+
+    python tests/benchmarks/_table.py FOLDER
+
+puts all of them into one table and into FOLDER/speed.json. It needs the standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+FOLDER = "TAMIS_BENCH"
+ALL = "speed.json"
+PACKAGES = (
+    *("tamis", "torch", "open_clip_torch", "faiss-cpu", "faiss-gpu", "numpy", "pyarrow", "pillow"),
+    *("ray", "webdataset", "clip-retrieval", "datatrove", "py-data-juicer"),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is measured beside what: both in ``unit``, the ratio with the spread of its rounds."""
+
+    what: str
+    beside: str
+    ours: float | None
+    theirs: float | None
+    unit: str
+    ratio: float | None
+    low: float | None = None
+    high: float | None = None
+    goal: str = ""
+
+
+def race(
+    works: Mapping[str, Callable[[], object]],
+    rounds: int,
+    clock: Callable[[], float] = time.process_time,
+) -> dict[str, list[float]]:
+    """Seconds of each work and round. They take turns, so that a busy machine meets all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for number in range(rounds):
+        names = list(works)
+        # Who comes first changes: what the caches hold is nobody's advantage.
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            began = clock()
+            works[name]()
+            seconds[name].append(clock() - began)
+    return seconds
+
+
+def faster(
+    what: str,
+    beside: str,
+    amount: float,
+    unit: str,
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    goal: str = "",
+) -> Row:
+    """Rates of both, ``amount`` by the median of their seconds, and the ratio of rates, round by round."""
+    ratios = [their / our for our, their in zip(ours, theirs, strict=True)]
+    rate, other = (amount / statistics.median(seconds) for seconds in (ours, theirs))
+    middle = statistics.median(ratios)
+    return Row(what, beside, rate, other, unit, middle, min(ratios), max(ratios), goal)
+
+
+def machine() -> dict[str, str | int]:
+    """What the figures hold for."""
+    found: dict[str, str | int] = {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+    }
+    for package in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def show(title: str, rows: Sequence[Row]) -> None:
+    """Print a table, and keep it where ``TAMIS_BENCH`` says."""
+    print(title)
+    put(rows)
+    folder = os.environ.get(FOLDER)
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        script = Path(sys.argv[0]).stem
+        name = f"{script}-{len(list(Path(folder).glob(f'{script}-*.json')))}.json"
+        kept = {"title": title, "machine": machine(), "rows": [asdict(row) for row in rows]}
+        Path(folder, name).write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def put(rows: Sequence[Row]) -> None:
+    """The table alone."""
+    lines = [("", "ours", "beside it", "", "ratio", "spread", "goal")]
+    for row in rows:
+        spread = "" if row.low is None or row.high is None else f"{row.low:.2f}-{row.high:.2f}"
+        name = f"{row.what} / {row.beside}" if row.beside else row.what
+        numbers = (_number(row.ours), _number(row.theirs), row.unit, _number(row.ratio))
+        lines.append((name, *numbers, spread, row.goal))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = [cell.rjust(width) for cell, width in zip(line, widths, strict=True)]
+        print("  ".join([line[0].ljust(widths[0]), *cells[1:]]).rstrip())
+    print(flush=True)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def main() -> None:
+    """One table of all that the scripts have kept."""
+    folder = Path(sys.argv[1])
+    kept = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    kept = [one for one in kept if "rows" in one]
+    print(", ".join(f"{name} {value}" for name, value in machine().items()))
+    for one in kept:
+        print(one["title"])
+        put([Row(**row) for row in one["rows"]])
+    whole = {
+        "machine": machine(),
+        "tables": [{k: one[k] for k in ("title", "rows")} for one in kept],
+    }
+    (folder / ALL).write_text(json.dumps(whole, indent=1) + "\n")
+    print(f"for machines: {folder / ALL}")
+
+
+if __name__ == "__main__":
+    main()

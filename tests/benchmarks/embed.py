@@ -1,0 +1,174 @@
+"""The embed step beside what it cannot do without: the bare model on ready tensors, and decoding.
+
+The step is its task over one tar, as the engine does it, from ranges of bytes to a table of vectors. The floor is a
+straight loop over the same pictures and distinct captions: Pillow's decoder, white below what is transparent, and
+open_clip's own transform; and then, as ready tensors, the towers with nothing around them, in the best of several
+batch sizes. Both run on one thread, for a run has a worker a processor; figures are by seconds of processor time.
+ViT-B/32 has random weights.
+
+    PYTHONPATH=. python tests/benchmarks/embed.py --pairs 256 --encoders demo ViT-B-32
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from pipeline import encoders
+from pipeline.encoders.towers import Towers
+from tests.benchmarks._steps import EXAMPLES, Member, recorded, samples, write_tar
+from tests.benchmarks._table import Row, faster, race, show
+
+BATCHES = (1, 2, 4, 32)
+
+JOB = """
+name: speed
+input: [{{path: '{folder}/pairs.tar'}}]
+output: {folder}/{model}
+steps:
+  - embed: {{encoder: '{encoder}'}}
+"""
+
+
+class Floor:
+    """What any program that embeds these pairs with this model has to do, and no more."""
+
+    def __init__(self, encoder: Towers, pairs: list[list[Member]]) -> None:
+        named = [{name.rpartition(".")[2]: data for name, data in pair} for pair in pairs]
+        self.pictures = [pair["png"] for pair in named]
+        self.towers = encoder
+        self.transform = transform_of(encoder)
+        captions = list(dict.fromkeys(pair["txt"].decode() for pair in named))
+        assert encoder._tokenizer is not None
+        tokens = encoder._tokenizer(captions)
+        by_width = encoder._by_width(tokens)
+        self.texts = [tokens[torch.from_numpy(rows), :width] for width, rows in by_width]
+        self.tensors = torch.stack(self.decode()).contiguous(memory_format=torch.channels_last)
+        self.sizes = [
+            _best(encoder._image_tower, self.tensors[:32]),
+            *(_best(encoder._text_tower, text[:32]) for text in self.texts),
+        ]
+
+    def decode(self) -> list[torch.Tensor]:
+        """Every picture: its bytes to a tensor."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of palettes with transparency
+            return [self.transform(_on_white(data)) for data in self.pictures]
+
+    def model(self) -> None:
+        """Both towers on ready tensors."""
+        _all(self.towers._image_tower, self.tensors, self.sizes[0])
+        for text, size in zip(self.texts, self.sizes[1:], strict=True):
+            _all(self.towers._text_tower, text, size)
+
+
+def _on_white(data: bytes) -> Image.Image:
+    """As RGB by Pillow's shortest way; most of the clip art is transparent, and black lies below."""
+    image: Image.Image = Image.open(io.BytesIO(data))
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
+
+
+def transform_of(encoder: Towers) -> Any:
+    """open_clip's own, with the values of the encoder."""
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    known = encoder._preprocessing
+    return image_transform_v2(
+        PreprocessCfg(
+            size=known.size,
+            mean=known.mean,
+            std=known.std,
+            interpolation=known.interpolation,
+            resize_mode=known.mode,
+            fill_color=known.fill[0],
+        ),
+        is_train=False,
+    )
+
+
+def _all(tower: Any, ready: torch.Tensor, size: int) -> None:
+    with torch.inference_mode():
+        for piece in ready.split(size):
+            tower(piece)
+
+
+def _best(tower: Any, ready: torch.Tensor) -> int:
+    """The batch size of the least processor time."""
+    seconds = {}
+    for size in BATCHES:
+        _all(tower, ready, size)
+        began = time.process_time()
+        _all(tower, ready, size)
+        seconds[size] = time.process_time() - began
+    return min(seconds, key=lambda size: seconds[size])
+
+
+def spec(model: str, folder: Path) -> str:
+    """The encoder's name; a model of open_clip is given random weights."""
+    if model == "demo":
+        return model
+    from pipeline.encoders.torchvision_ops import ensure_torchvision
+
+    ensure_torchvision()
+    import open_clip
+
+    torch.manual_seed(0)
+    torch.save(open_clip.create_model(model).state_dict(), folder / f"{model}.pt")
+    return f"open_clip:{model}/{folder / model}.pt"
+
+
+def measure(model: str, folder: Path, pairs: list[list[Member]], rounds: int) -> Iterator[Row]:
+    """A row for the whole, and what decoding and the towers take of the floor."""
+    encoder = spec(model, folder)
+    done = recorded(JOB.format(folder=folder, model=model, encoder=encoder))
+    torch.set_num_threads(1)
+    loaded = encoders.load(encoder)
+    assert isinstance(loaded, Towers)
+    floor = Floor(loaded, pairs)
+    works = {
+        "step": lambda: done.again("embed/vectors"),
+        "decode": floor.decode,
+        "model": floor.model,
+    }
+    seconds = race(works, rounds)
+    both = [sum(pair) for pair in zip(seconds["decode"], seconds["model"], strict=True)]
+    count, unit = len(pairs), "pairs/CPU s"
+    yield faster(model, "towers + decode", count, unit, seconds["step"], both, ">= 0.95")
+    yield faster(model, "towers alone", count, unit, seconds["step"], seconds["model"])
+    share = np.median(seconds["decode"]) / np.median(both)
+    print(f"{model}: best batches {floor.sizes}; decoding is {share:.0%} of the floor")
+
+
+def main() -> None:
+    """A table of all encoders asked for."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--pairs", type=int, default=256)
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--encoders", nargs="+", default=["demo", "ViT-B-32"])
+    given = options.parse_args()
+    pairs = samples(sorted(EXAMPLES.glob("*.tar")))[: given.pairs]
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="tamis-embed-") as name:
+        folder = Path(name)
+        write_tar(folder / "pairs.tar", [member for pair in pairs for member in pair])
+        for model in given.encoders:
+            rows += measure(model, folder, pairs, given.rounds)
+    show(f"embed, {len(pairs)} pairs, one thread", rows)
+
+
+if __name__ == "__main__":
+    main()

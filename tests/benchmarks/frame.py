@@ -1,0 +1,206 @@
+"""What a run costs beside its steps: Ray's start, an empty run, growth with the number of pairs.
+
+- *start*: `tamis run` in a process of its own over three pairs, from the command to its exit.
+- *whole*: the example data through the preset's chain on Ray, from the first phase on, beside the sum of its tasks'
+  processor seconds when the same steps are done one after another in one process, by as many processors as there are.
+- *growth*: the clip art again and again under other keys, 1,000 and 10,000 pairs (100,000 with ``--pairs``), in one
+  process: seconds of processor time a sample, and how much more than at the smallest.
+
+    PYTHONPATH=. python tests/benchmarks/frame.py --pairs 1000 10000 --rounds 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+
+from pipeline import plan, run, storage
+from pipeline.engine import Engine, Here
+from schemas.events import Event, PhaseStarted
+from schemas.parse import parse_job
+from tests.benchmarks._steps import EXAMPLES, samples, write_tar
+from tests.benchmarks._table import Row, show
+
+CHAIN = """
+  - signals: [words, characters, min_side, aspect_ratio]
+  - rules: {words: {min: 2}, min_side: {min: 64}, aspect_ratio: {max: 3.0}}
+  - exact_duplicates: {on: image}
+  - near_duplicates: {jaccard: 0.8, agree: phash}
+"""
+EMBEDDED = """
+  - embed: {encoder: demo}
+  - rules: {name: similarity, clip_similarity: {min: 0.1}}
+  - semantic_duplicates: {clusters: auto, epsilon: 0.07, which_to_keep: hard}
+  - density: {clusters: auto, keep: 0.4, temperature: 0.1, neighbours: 20}
+"""
+WRITE = "  - write: {samples_per_shard: 1000}\n"
+EMPTY = "\n  - signals: [words]\n" + WRITE
+
+
+def job(name: str, tars: Path, output: Path, steps: str) -> str:
+    """As YAML."""
+    return f"name: {name}\ninput: [{{path: '{tars}/*.tar'}}]\noutput: {output}\npart_samples: 1000\nsteps:{steps}"
+
+
+def repeated(folder: Path, pairs: int) -> Path:
+    """Tars of a thousand pairs of the example, each with a key and caption of its own."""
+    known = samples(sorted(EXAMPLES.glob("*.tar")))
+    for first in range(0, pairs, 1000):
+        given = [
+            (f"{place:08d}.{name.partition('.')[2]}", _own(name, data, place))
+            for place, pair in enumerate(
+                islice(cycle(known), first, min(first + 1000, pairs)), start=first
+            )
+            for name, data in pair
+        ]
+        write_tar(folder / f"{first // 1000:05d}.tar", given)
+    return folder
+
+
+def _own(name: str, data: bytes, place: int) -> bytes:
+    """Captions that differ from round to round, and bytes of pictures too: copies would be dropped early."""
+    number = str(place).encode()
+    if name.endswith(".txt"):
+        return data + b" " + number
+    return data + number if name.endswith(".png") else data
+
+
+def start(folder: Path, rounds: int) -> Iterator[Row]:
+    """The command over three pairs: seconds from its call to its end."""
+    tars = folder / "three"
+    write_tar(tars / "0.tar", [m for pair in samples([EXAMPLES / "00000.tar"])[:3] for m in pair])
+    command = [sys.executable, "-c", "from jobs.cli import main; main()", "run"]
+    for name in ("first run", "nothing left to do"):
+        seconds, processor = [], []
+        for number in range(rounds):
+            path = folder / f"empty-{number}.yaml"
+            path.write_text(job("empty", tars, folder / f"empty-{number}", EMPTY))
+            began, used = time.perf_counter(), _children()
+            subprocess.run(
+                [*command, str(path), "--progress", "none"], check=True, capture_output=True
+            )
+            seconds.append(time.perf_counter() - began)
+            processor.append(_children() - used)
+        middle = statistics.median(seconds)
+        goal = "<= 15 s" if name == "first run" else ""
+        what = f"Ray's start and an empty run: {name}"
+        yield Row(what, "", middle, None, "s", None, min(seconds), max(seconds), goal)
+        yield Row(f"{what}, processor", "", statistics.median(processor), None, "CPU s", None)
+
+
+def _children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+class Clock:
+    """An observer: when the first phase began."""
+
+    def __init__(self) -> None:
+        self.began = 0.0
+
+    def __call__(self, event: Event) -> None:
+        """Note it."""
+        if isinstance(event, PhaseStarted) and not self.began:
+            self.began = time.perf_counter()
+
+
+def whole(folder: Path, rounds: int) -> Iterator[Row]:
+    """The chain of the preset `demo`: on Ray, and its tasks alone."""
+    cores = len(os.sched_getaffinity(0))
+    ours, floor = [], []
+    for number in range(rounds):
+        alone = parse_job(
+            job("alone", EXAMPLES, folder / f"alone-{number}", CHAIN + EMBEDDED + WRITE), "frame"
+        )
+        made = plan.make(alone)
+        began = time.process_time()
+        run.run(made, executor=Here(made.root))
+        floor.append((time.process_time() - began) / cores)
+        spread = parse_job(
+            job("ray", EXAMPLES, folder / f"ray-{number}", CHAIN + EMBEDDED + WRITE), "frame"
+        )
+        made = plan.make(spread)
+        engine = Engine(made.root, made.job.resources)
+        clock = Clock()
+        engine._start()
+        run.run(made, (clock,), executor=engine)
+        ours.append(time.perf_counter() - clock.began)
+        engine.stop()
+    ratios = [our / bare for our, bare in zip(ours, floor, strict=True)]
+    yield Row(
+        "whole run, Ray's start apart",
+        f"its steps' processor time by {cores}",
+        statistics.median(ours),
+        statistics.median(floor),
+        "s",
+        statistics.median(ratios),
+        min(ratios),
+        max(ratios),
+        "<= 1.25",
+    )
+
+
+def growth(folder: Path, sizes: Sequence[int], rounds: int) -> Iterator[Row]:
+    """Microseconds of processor time a sample, without embedding, by the number of pairs."""
+    first: float | None = None
+    for pairs in sizes:
+        tars = repeated(folder / f"in-{pairs}", pairs)
+        seconds = []
+        for number in range(rounds):
+            made = plan.make(
+                parse_job(
+                    job("growth", tars, folder / f"out-{pairs}-{number}", CHAIN + WRITE), "frame"
+                )
+            )
+            began = time.process_time()
+            with storage.fleeting():
+                run.run(made, executor=Here(made.root))
+            seconds.append((time.process_time() - began) / pairs * 1e6)
+        middle = statistics.median(seconds)
+        first = first or middle
+        yield Row(
+            f"growth: {pairs:,} pairs",
+            f"{sizes[0]:,}",
+            middle,
+            first,
+            "CPU us a sample",
+            middle / first,
+            min(seconds) / first,
+            max(seconds) / first,
+            "<= 1.2",
+        )
+
+
+def main() -> None:
+    """A table of all three."""
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    options.add_argument("--pairs", type=int, nargs="+", default=[1_000, 10_000])
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--only", choices=["start", "whole", "growth"], nargs="+")
+    given = options.parse_args()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="tamis-frame-") as name:
+        folder = Path(name)
+        if not given.only or "start" in given.only:
+            rows += start(folder, given.rounds)
+        if not given.only or "whole" in given.only:
+            rows += whole(folder, given.rounds)
+        if not given.only or "growth" in given.only:
+            rows += growth(folder, given.pairs, given.rounds)
+    show("the frame", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""How far a precision moves embeddings from the reference: open_clip's own transform, and fp32.
+
+Pictures are the example's clip art, and the same re-encoded as JPEG with a shorter side of 640 pixels. A default has
+to stay within a cosine of 0.999 on average and 0.99 at worst.
+
+    PYTHONPATH=. python tests/benchmarks/precision.py --pictures 64
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline import encoders
+from pipeline.encoders.base import Precision
+from pipeline.encoders.towers import Towers
+from pipeline.formats.images import to_rgb
+from tests.benchmarks._steps import EXAMPLES, members
+from tests.benchmarks._table import Row, show
+from tests.benchmarks.embed import transform_of
+
+SIDE = 640
+
+
+def as_jpeg(data: bytes) -> bytes:
+    """The picture enlarged to a shorter side of SIDE, as JPEG."""
+    image = to_rgb(data)
+    grown = SIDE / min(image.size)
+    size = (round(image.width * grown), round(image.height * grown))
+    out = io.BytesIO()
+    image.resize(size, Image.Resampling.BICUBIC).save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def cosines(pictures: Sequence[bytes], precision: Precision) -> NDArray[np.float64]:
+    """Of each picture's embedding and its reference."""
+    plain, other = encoders.load("demo"), encoders.load("demo", "cpu", precision)
+    assert isinstance(plain, Towers)
+    transform = transform_of(plain)
+    found = []
+    for start in range(0, len(pictures), 16):
+        images = [to_rgb(data) for data in pictures[start : start + 16]]
+        reference = plain.encode_images(np.stack([transform(image).numpy() for image in images]))
+        ours = other.encode_images(np.stack([other.preprocess(image) for image in images]))
+        found.append(np.einsum("ij,ij->i", reference, ours, dtype=np.float64))
+    return np.concatenate(found)
+
+
+def measure(name: str, pictures: Sequence[bytes]) -> Iterator[Row]:
+    """Mean and worst for each precision of the CPU."""
+    precisions: tuple[Precision, ...] = ("fp32", "bf16")
+    for precision in precisions:
+        found = cosines(pictures, precision)
+        for what, value, goal in (
+            ("mean", found.mean(), ">= 0.999"),
+            ("worst", found.min(), ">= 0.99"),
+        ):
+            yield Row(
+                f"{name}, {precision}: {what}", "", float(value), None, "cosine", None, goal=goal
+            )
+
+
+def main() -> None:
+    """One table."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--pictures", type=int, default=64)
+    given = options.parse_args()
+    found = members(sorted(EXAMPLES.glob("*.tar")))
+    pictures = [data for name, data in found if name.endswith(".png")][:: 905 // given.pictures]
+    pictures = pictures[: given.pictures]
+    rows = [*measure("clip art", pictures)]
+    rows += measure(f"as JPEG, {SIDE} pixels", [as_jpeg(data) for data in pictures])
+    show(f"embeddings and precision, the encoder demo, {len(pictures)} pictures", rows)
+
+
+if __name__ == "__main__":
+    main()
