@@ -1,6 +1,6 @@
 """Shards as img2dataset lays them out: ``00000.tar``, ``00000.parquet`` beside it, ``00000_stats.json`` last.
 
-The tar is as webdataset's own writer makes it: USTAR, names fixed, no time and no owner in it, members byte for byte.
+The tar is webdataset's own: USTAR, names fixed, no time and no owner in it, members byte for byte.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from pipeline.digesting import Writable
 from pipeline.formats.fetch import Sample
-from pipeline.formats.tar_header import BLOCK, RECORD, header
 
 SIDECAR = pa.schema(
     [
@@ -50,18 +49,26 @@ class ShardWriter:
     """One tar, written to a file that is already open; its bytes depend on its members alone."""
 
     def __init__(self, file: Writable) -> None:
-        self._file, self._size = file, 0
+        from webdataset import TarWriter  # imports torch, which `tamis plan` can do without
+
+        self._tar = TarWriter(
+            file,
+            encoder=False,
+            compress=False,
+            mtime=0,
+            user="",
+            group="",
+            mode=0o644,
+            keep_meta=True,
+        )
 
     def add(self, key: str, sample: Sample) -> None:
-        """The members of a sample, in the order of their suffixes; in one piece, for each write has its price."""
-        pieces: list[bytes] = []
-        for suffix, data in sorted(dict(sample).items()):
-            pieces += (header(f"{key}.{suffix}", len(data)), data, bytes(-len(data) % BLOCK))
-        self._size += self._file.write(b"".join(pieces))
+        """The members of a sample, in the order of their suffixes."""
+        self._tar.write({"__key__": key, **dict(sample)})
 
     def close(self) -> None:
         """Write the end mark."""
-        self._file.write(bytes(2 * BLOCK + -(self._size + 2 * BLOCK) % RECORD))
+        self._tar.close()
 
 
 def sidecar(

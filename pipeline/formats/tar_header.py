@@ -6,13 +6,10 @@ manual, "Basic Tar Format" for long names, base-256 numbers and sparse members.
 
 from __future__ import annotations
 
-import tarfile
 import zlib
 from typing import NamedTuple
 
 BLOCK = 512
-RECORD = 20 * BLOCK
-"""What a whole tar is a multiple of."""
 ZEROS = bytes(BLOCK)
 
 REGULAR = frozenset({b"0", b"\0", b"7"})
@@ -29,10 +26,6 @@ KINDS = {
     b"M": "continuation of a member from another volume",
     b"S": "sparse member",
 }
-
-
-_LONGEST_NAME = 100
-_LARGEST_SIZE = 0o77777777777
 
 
 class Header(NamedTuple):
@@ -94,33 +87,6 @@ def parse(block: bytes) -> Header | None:
     if block[345] and block[257:263] == b"ustar\0":
         name = block[345:500].partition(b"\0")[0] + b"/" + name
     return Header(text(name), size, block[156:157])
-
-
-def header(name: str, size: int) -> bytes:
-    """The header of a regular file: mode 644, no time and no owner, as ``tarfile`` writes it.
-
-    USTAR, and with a PAX header before it where that cannot say the name or the size.
-    """
-    if len(name) > _LONGEST_NAME or size > _LARGEST_SIZE or not name.isascii():
-        return _by_tarfile(name, size)
-    before = (
-        name.encode().ljust(_LONGEST_NAME, b"\0")
-        + _PLAIN[100:124]
-        + b"%011o\0" % size
-        + _PLAIN[136:148]
-    )
-    checksum = _sum(before) + _PLAIN_SUM
-    return before + b"%06o\0 " % checksum + _PLAIN[156:]
-
-
-def _by_tarfile(name: str, size: int) -> bytes:
-    info = tarfile.TarInfo(name)
-    info.size = size
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-
-
-_PLAIN = _by_tarfile("", 0)
-_PLAIN_SUM = _sum(_PLAIN[156:]) + 8 * 0x20
 
 
 def pax_records(data: bytes) -> dict[str, str]:

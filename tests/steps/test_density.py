@@ -266,10 +266,7 @@ def test_inputs_of_two_widths_are_an_error(tmp_path: Path) -> None:
     wide = write_input(tmp_path / "wide", blobs((20,), (0.5,), dim=8))
     narrow = write_input(tmp_path / "narrow", blobs((20,), (0.5,), dim=6, seed=1))
     entries = [{**wide, "name": "wide"}, {**narrow, "name": "narrow"}]
-    with pytest.raises(
-        InputError,
-        match=r"narrow/00000.parquet have 6 dimensions, those of wide/00000.parquet have 8",
-    ):
+    with pytest.raises(InputError, match=r"narrow/.* of 6 numbers, but .*wide/.* has 8"):
         run_steps(tmp_path / "run", entries, "- density: {clusters: 2, neighbours: 1, keep: 5}")
 
 
