@@ -135,7 +135,7 @@ def test_a_job_that_embeds_nothing_has_nothing_to_tune(
     job: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = job.read_text().splitlines()
-    job.write_text("\n".join(line for line in lines if "embed" not in line))
+    job.write_text("\n".join(line for line in lines if "- embed" not in line))
     assert "no step embeds with a model" in refused(capsys, "tune", str(job))
 
 

@@ -298,7 +298,7 @@ def test_semantic_duplicates_borrow_too(tmp_path: Path, finished: Path) -> None:
 def test_inputs_of_two_widths_stop_before_anything_is_trained(tmp_path: Path) -> None:
     first = write_input(tmp_path / "a", blobs((20,), (0.5,), dim=8))
     second = write_input(tmp_path / "b", blobs((20,), (0.5,), dim=6, seed=1))
-    with pytest.raises(InputError, match="of 6 numbers, but .* has 8"):
+    with pytest.raises(InputError, match=r"of 6 numbers, but .* has 8"):
         run_steps(
             tmp_path / "run",
             [{**first, "name": "a"}, {**second, "name": "b"}],
