@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
+from jobs.options import INPUT, JOB, OUTPUT, SET
+
 commands = typer.Typer(rich_markup_mode=None)
 
-JOB = Annotated[
-    str, typer.Argument(metavar="JOB", help="A job file, or the bare name of a preset.")
-]
 ID = Annotated[str, typer.Argument(metavar="ID", help="As `tamis submit` printed it.")]
 ADDRESS = Annotated[
     str | None,
@@ -20,17 +19,6 @@ ADDRESS = Annotated[
         envvar="RAY_API_SERVER_ADDRESS",
         help="The cluster's job server: http://HEAD:8265",
     ),
-]
-SET = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the job."),
-]
-INPUT = Annotated[
-    list[str] | None,
-    typer.Option("--input", metavar="PATH", help="What to read, instead of the job's own paths."),
-]
-OUTPUT = Annotated[
-    str | None, typer.Option("--output", metavar="DIR", help="The run directory, instead of its.")
 ]
 INSTALLED = Annotated[
     bool,
