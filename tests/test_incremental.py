@@ -23,7 +23,7 @@ from pipeline.engine import Here, Outcome, Work
 from pipeline.formats import subset
 from pipeline.formats.images import to_rgb
 from pipeline.phases import Phase
-from pipeline.steps import embed
+from pipeline.steps import decoding
 from tests.demo_run import tamis
 from tests.embedded import blobs, run_steps, write_input
 from tests.running import contents, ledger, make_plan, read_tar, write_tar
@@ -54,7 +54,7 @@ class Counting(Here):
     def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
         if phase.name == "files":
             self.walked += [work.task.args["relative"] for work in works]
-        with mock.patch.object(embed, "to_rgb", self._to_rgb):
+        with mock.patch.object(decoding, "to_rgb", self._to_rgb):
             yield from super().run(phase, works)
 
     def _to_rgb(self, *arguments: Any) -> Any:
