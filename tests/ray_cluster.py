@@ -23,10 +23,6 @@ STARTED = "Ray runtime started"
 """What ``ray start`` says when the node is up. Its ports answer before, and may be closed again."""
 
 
-TRIES = 3
-"""Ray gives its dashboard a minute to start, which on a busy machine may be too little."""
-
-
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens at."""
     sockets = [socket.socket() for _ in range(count)]
@@ -73,24 +69,8 @@ class RayHead:
 def ray_head(folder: Path, dashboard_too: bool = True) -> Iterator[RayHead]:
     """A head node of two processors; it and all that it started end with the block.
 
-    Without a dashboard there is no job server, and it starts sooner.
+    Without a dashboard there is no job server, and it starts sooner. ``folder``: short, for its sockets lie deep in it.
     """
-    for left in reversed(range(TRIES)):
-        process, head = _begin(folder, dashboard_too)
-        try:
-            _wait(process, head.address if dashboard_too else head.cluster, folder / "ray.log")
-            break
-        except RuntimeError:
-            _end(process)
-            if not left:
-                raise
-    try:
-        yield head
-    finally:
-        _end(process)
-
-
-def _begin(folder: Path, dashboard_too: bool) -> tuple[subprocess.Popen[bytes], RayHead]:
     head, dashboard, client, agent, metrics = free_ports(5)
     environment = {
         **os.environ,
@@ -113,12 +93,20 @@ def _begin(folder: Path, dashboard_too: bool) -> tuple[subprocess.Popen[bytes], 
         process = subprocess.Popen(
             command, env=environment, stdout=log, stderr=log, start_new_session=True
         )
-    server, cluster = f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{head}"
-    return process, RayHead(server, metrics, environment, cluster, process.pid)
+        try:
+            _wait(process, dashboard if dashboard_too else head, folder / "ray.log")
+            yield RayHead(
+                f"http://127.0.0.1:{dashboard}",
+                metrics,
+                environment,
+                f"127.0.0.1:{head}",
+                process.pid,
+            )
+        finally:
+            _end(process)
 
 
-def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
-    port = int(address.rpartition(":")[2])
+def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     for _ in range(600):
         if process.poll() is not None:
             raise RuntimeError(log.read_text())
@@ -132,8 +120,6 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is not None:
-        with suppress(ProcessLookupError):  # what it has left behind, if it failed to start
-            os.killpg(process.pid, signal.SIGKILL)
         return
     # ``ray stop`` would end every Ray on this machine.
     children = psutil.Process(process.pid).children(recursive=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,8 +28,9 @@ STEPS = """
 
 
 @pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayHead]:
-    with ray_head(tmp_path_factory.mktemp("r")) as made:
+def head() -> Iterator[RayHead]:
+    # Ray's sockets lie below it, and their paths may have 107 bytes: pytest's own folders can be too long for that.
+    with tempfile.TemporaryDirectory(prefix="tamis-") as folder, ray_head(Path(folder)) as made:
         yield made
 
 
