@@ -25,12 +25,6 @@ METADATA_KEY = b"tamis"
 SEAL_BYTES = 16
 MAGIC = b"PAR1"
 DIGEST_BLOCK = 1 << 20
-FOOTERS = 4
-
-Footer = tuple[str, str, tuple[str, ...]]
-"""Whose it is: a path, and the fingerprint and digests of what is to lie there."""
-
-_footers: dict[Footer, pq.FileMetaData] = {}
 
 DAMAGE = (OSError, pa.ArrowException, UnicodeDecodeError)
 """What pyarrow raises on bytes that are not what was written."""
@@ -242,34 +236,20 @@ def read(root: str, piece: Slice, columns: Sequence[str] | None = None) -> pa.Ta
     """
     path = located(root, piece.file)
     pieces = 1 if piece.group is None else len(piece.file.groups)
-    known = (path, piece.file.fingerprint, piece.file.groups)
     try:
         with (
             storage.open_table(path, piece.file.bytes, pieces) as raw,
             # On a store neighbouring column chunks are worth one request; on a disk they are not.
             pq.ParquetFile(
-                raw,
-                metadata=_footers.get(known),
-                page_checksum_verification=True,
-                pre_buffer=not storage.is_local(path),
+                raw, page_checksum_verification=True, pre_buffer=not storage.is_local(path)
             ) as file,
         ):
             table = _read(file, piece.group, columns)
-            if pieces > 1:
-                _keep_footer(known, file.metadata)
     except DAMAGE as error:
         raise DamagedTableError(piece.file.path, error) from error
     if table is None:
         raise DamagedTableError(piece.file.path, "its footer is not what was written")
     return table
-
-
-def _keep_footer(of: Footer, footer: pq.FileMetaData) -> None:
-    """Keep it for the file's next row group: that of a thousand groups takes longer to read than one of them."""
-    _footers.pop(of, None)
-    _footers[of] = footer
-    while len(_footers) > FOOTERS:
-        del _footers[next(iter(_footers))]
 
 
 def _read(
