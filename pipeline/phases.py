@@ -257,7 +257,7 @@ class Context(Protocol):
 
     def places(self, part: Part) -> Sequence[tuple[str, Slice]]:
         """The steps that made places, in order, and the part's slice of each table (columns ``row cluster rank
-        distance quota``).
+        distance``). Each has a phase ``quotas``, too: a row a cluster, what it keeps in the column ``quota``.
         """
 
     def kept(self, part: Part) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -25,6 +26,12 @@ METADATA_KEY = b"tamis"
 SEAL_BYTES = 16
 MAGIC = b"PAR1"
 DIGEST_BLOCK = 1 << 20
+
+MANY_GROUPS = 64
+"""Row groups of a file whose footer takes longer to parse than one of them takes to read: it is kept."""
+
+FOOTERS = 12
+"""Such footers that a process keeps: about as many as the files that a task of the last steps reads a part of."""
 
 DAMAGE = (OSError, pa.ArrowException, UnicodeDecodeError)
 """What pyarrow raises on bytes that are not what was written."""
@@ -228,6 +235,19 @@ def located(root: str, file: TableFile) -> str:
     return file.path if storage.is_whole(file.path) else storage.join(root, file.path)
 
 
+Footer = tuple[str, str, tuple[str, ...]]
+"""Whose it is: a path, and the fingerprint and the digests of what is to lie there."""
+
+_footers: OrderedDict[Footer, pq.FileMetaData] = OrderedDict()
+
+
+def _keep(of: Footer, footer: pq.FileMetaData) -> None:
+    _footers[of] = footer
+    _footers.move_to_end(of)
+    while len(_footers) > FOOTERS:
+        _footers.popitem(last=False)
+
+
 def read(root: str, piece: Slice, columns: Sequence[str] | None = None) -> pa.Table:
     """The rows of a slice, page checksums verified.
 
@@ -236,15 +256,21 @@ def read(root: str, piece: Slice, columns: Sequence[str] | None = None) -> pa.Ta
     """
     path = located(root, piece.file)
     pieces = 1 if piece.group is None else len(piece.file.groups)
+    of = (path, piece.file.fingerprint, piece.file.groups)
     try:
         with (
             storage.open_table(path, piece.file.bytes, pieces) as raw,
             # On a store neighbouring column chunks are worth one request; on a disk they are not.
             pq.ParquetFile(
-                raw, page_checksum_verification=True, pre_buffer=not storage.is_local(path)
+                raw,
+                metadata=_footers.get(of),
+                page_checksum_verification=True,
+                pre_buffer=not storage.is_local(path),
             ) as file,
         ):
             table = _read(file, piece.group, columns)
+            if pieces >= MANY_GROUPS:
+                _keep(of, file.metadata)
     except DAMAGE as error:
         raise DamagedTableError(piece.file.path, error) from error
     if table is None:

@@ -58,6 +58,11 @@ class Told:
         return sum(event["written"] for event in self.done if event["phase"] == "vectors")
 
     @property
+    def fullest(self) -> int:
+        """The most samples of one part whose embeddings were written."""
+        return max(event["written"] for event in self.done if event["phase"] == "vectors")
+
+    @property
     def is_embedding(self) -> bool:
         """Whether the last that it said is that it embeds."""
         last = [event for event in self.events if event["event"] in ("PhaseStarted", "PhaseEnded")]

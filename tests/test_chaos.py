@@ -134,8 +134,8 @@ def assert_frugal(place: Chaos, told: list[Told]) -> None:
     """At most 1.5 times the samples of an undisturbed run were embedded."""
     written = sum(one.embedded for one in told)
     killed = sum(one.is_embedding for one in told[:-1])
-    # What a kill throws away is never told: each worker may have had all of a part but its last row.
-    spent = written + killed * WORKERS * PART
+    # What a kill throws away is never told: each worker may have had all that is alive in the fullest part.
+    spent = written + killed * WORKERS * place.undisturbed.fullest
     wanted = place.undisturbed.embedded
     sys.stdout.write(
         f"{len(told) - 1} kills, {killed} while embedding: {written:,} embeddings written, "

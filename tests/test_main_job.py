@@ -80,7 +80,7 @@ def test_another_budget_runs_density_and_what_follows_it(demo_run: DemoRun, tmp_
     ]
     assert {step for step, _ in phases} == {"density", "write", "ledger"}
     deciding = [phase for step, phase in phases if step == "density"]
-    assert deciding == ["quotas", "places", "verdict"]
+    assert deciding == ["quotas", "verdict"]
     reaching = demo_run.manifest["steps"][-1]["entered"]
     assert told["kept"] == reaching * 3 // 10
     fewer, more = (

@@ -56,6 +56,20 @@ def test_the_footer_gives_the_same_record(tmp_path: Path) -> None:
     assert TableFile.from_json(file.to_json()) == file
 
 
+def test_a_footer_is_kept_for_its_own_file_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other content under the same name and fingerprint, read group by group."""
+    monkeypatch.setattr(tables, "MANY_GROUPS", 2)
+    for seed in range(2 * tables.FOOTERS):
+        groups = [sample(9, seed), sample(5 + seed, seed)]
+        file = write(tmp_path, groups)
+        for _ in range(2):
+            for number, group in enumerate(groups):
+                assert tables.read(str(tmp_path), Slice(file, number)).equals(group)
+    assert len(tables._footers) == tables.FOOTERS
+
+
 def test_other_programs_read_the_files(tmp_path: Path) -> None:
     file = write(tmp_path, [sample(9)])
     assert pq.read_table(tmp_path / file.path).equals(sample(9))

@@ -31,6 +31,8 @@ DEFAULT_NEIGHBOURS = Config.model_fields["neighbours"].default
 class Density(Step):
     """Concepts; ``sums`` and ``quotas`` a cluster; ``members``, ``ranked`` and ``places`` a sample; ``verdict``."""
 
+    version = 2
+
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name = config, config.name
         self.embedding = embedding_named(job, config.embedding, config.name).as_
@@ -73,14 +75,14 @@ class Density(Step):
         yield Phase("sums", sums, ranking.living_tasks(context, self.name), {"clusters": clusters})
         yield self._quotas(context, clusters, budget)
         yield from ranking.phases(context, self.name, self.config.which)
-        held = {"quotas": context.done(self.name, "quotas").whole()}
         tasks = [
-            ranking.places_task(context, self.name, number, parts, held)
+            ranking.places_task(context, self.name, number, parts)
             for number, parts in enumerate(context.ranges())
         ]
         yield Phase("places", ranking.places, tasks)
+        held = {"quotas": context.done(self.name, "quotas").whole()}
         placed = [
-            part_task(part, {"places": [context.at(self.name, "places", part)]})
+            part_task(part, {"places": [context.at(self.name, "places", part)], **held})
             for part in context.parts
         ]
         yield Phase("verdict", decide, placed)
@@ -152,7 +154,9 @@ def quotas(io: TaskIo) -> Iterator[pa.Table]:
 
 def decide(io: TaskIo) -> Iterator[pa.Table]:
     """The samples of one part whose rank is beyond their concept's quota."""
-    table = io.read("places", ["row", "rank", "quota"])
+    table = ranking.with_quotas(
+        io.read("places", ["row", "cluster", "rank"]), io.read("quotas", ["quota"])
+    )
     over = table.filter(
         pc.fill_null(pc.greater(table["rank"], table["quota"]), False)
     ).combine_chunks()

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from pipeline import ledger_index
 from pipeline.phases import Context, Part, Phase, Step, Task, TaskIo
+from pipeline.steps import ranking
 from pipeline.steps.common import part_task, scatter
 from schemas.errors import StateError
 from schemas.job import Job
@@ -26,7 +27,7 @@ class Ledger(Step):
     """``rows`` writes ledger/, ``hashes`` and ``index`` write ledger_index/."""
 
     name = "ledger"
-    version = 2
+    version = 3
 
     def __init__(self, job: Job) -> None:
         self.signals = [name for step in job.steps for name in getattr(step, "names", ())]
@@ -66,7 +67,9 @@ class Ledger(Step):
         inputs: dict[str, Sequence[Any]] = {"ingest": [context.ingest(part)]}
         inputs |= {f"verdict:{step}": [piece] for step, piece in context.verdicts(part)}
         inputs |= {f"signal:{name}": [piece] for name, piece in context.signals(part)}
-        inputs |= {f"place:{step}": [piece] for step, piece in context.places(part)}
+        for step, piece in context.places(part):
+            inputs[f"place:{step}"] = [piece]
+            inputs[f"quotas:{step}"] = context.done(step, "quotas").whole()
         source = context.inputs[part.file].source
         return part_task(
             part,
@@ -142,8 +145,10 @@ def _places(io: TaskIo, dropped_by: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     roles = [role for role in io.task.inputs if role.startswith("place:")]
     for role in reversed(roles):
-        table = scatter(io.read(role), len(dropped_by))
-        here = pc.fill_null(pc.equal(dropped_by, role.removeprefix("place:")), False)
+        step = role.removeprefix("place:")
+        placed = ranking.with_quotas(io.read(role), io.read(f"quotas:{step}", ["quota"]))
+        table = scatter(placed, len(dropped_by))
+        here = pc.fill_null(pc.equal(dropped_by, step), False)
         for name in ("cluster", "rank", "distance", "quota"):
             there = found.get(name)
             found[name] = table[name] if there is None else pc.if_else(here, table[name], there)

@@ -23,7 +23,9 @@ from schemas.selection import Prototypes as Config
 
 
 class Prototypes(Step):
-    """Concepts; ``ranks``; ``keyed`` and ``cut`` over what no floor guarantees; ``quotas``, ``places``, ``verdict``."""
+    """Concepts; ``places``; ``keyed`` and ``cut`` over what no floor guarantees; ``quotas``, ``verdict``."""
+
+    version = 2
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name = config, config.name
@@ -54,15 +56,15 @@ class Prototypes(Step):
         yield from concepts.phases(context, self.config, self.embedding, clusters)
         yield from ranking.phases(context, self.name, "hard")
         ranges = [
-            ranking.places_task(context, self.name, number, parts, {})
+            ranking.places_task(context, self.name, number, parts)
             for number, parts in enumerate(context.ranges())
         ]
-        yield Phase("ranks", ranking.places, ranges)
+        yield Phase("places", ranking.places, ranges)
         keyed = [
             part_task(
                 part,
                 {
-                    "ranks": [context.at(self.name, "ranks", part)],
+                    "places": [context.at(self.name, "places", part)],
                     "ingest": [context.ingest(part)],
                 },
             )
@@ -75,13 +77,13 @@ class Prototypes(Step):
         yield from self._verdict(context, floor, clusters)
 
     def _verdict(self, context: Context, floor: int, clusters: int) -> Iterator[Phase]:
-        """What each cluster keeps, and the places and the verdict that follow."""
+        """What each cluster keeps, and the verdict that follows."""
         cut = context.done(self.name, "cut").whole()
         tasks = [
             part_task(
                 part,
                 {
-                    "ranks": [context.at(self.name, "ranks", part)],
+                    "places": [context.at(self.name, "places", part)],
                     "keyed": [context.at(self.name, "keyed", part)],
                     "cut": cut,
                 },
@@ -93,12 +95,7 @@ class Prototypes(Step):
         yield Phase("quotas", quotas, [Task("clusters", held, {"clusters": clusters})])
         held = {"quotas": context.done(self.name, "quotas").whole(), "cut": cut}
         tasks = [
-            part_task(part, {"ranks": [context.at(self.name, "ranks", part)], **held})
-            for part in context.parts
-        ]
-        yield Phase("places", places, tasks)
-        tasks = [
-            part_task(part, {"places": [context.at(self.name, "places", part)], "cut": cut})
+            part_task(part, {"places": [context.at(self.name, "places", part)], **held})
             for part in context.parts
         ]
         yield Phase("verdict", decide, tasks)
@@ -106,7 +103,7 @@ class Prototypes(Step):
 
 def key(io: TaskIo) -> Iterator[pa.Table]:
     """The living samples of one part that no floor guarantees, by distance."""
-    table = io.read("ranks", ["row", "rank", "distance"])
+    table = io.read("places", ["row", "rank", "distance"])
     table = table.filter(pc.fill_null(pc.greater(table["rank"], io.args["floor"]), False))
     uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(table["row"].combine_chunks())
     keys = order.descending(table["distance"].to_numpy())
@@ -115,7 +112,7 @@ def key(io: TaskIo) -> Iterator[pa.Table]:
 
 def kept(io: TaskIo) -> Iterator[pa.Table]:
     """(cluster, size, quota): of one part's clusters the living samples, and those that are kept."""
-    ranks = io.read("ranks", ["row", "cluster", "rank"])
+    ranks = io.read("places", ["row", "cluster", "rank"])
     ranks = ranks.filter(pc.is_valid(ranks["rank"]))
     keyed = io.read("keyed").combine_chunks()
     chosen = keyed["row"].to_numpy()[selection.passes(keyed, selection.read_cut(io))]
@@ -142,20 +139,12 @@ def quotas(io: TaskIo) -> Iterator[pa.Table]:
     yield pa.table({"cluster": np.arange(count, dtype=np.int32), **columns})
 
 
-def places(io: TaskIo) -> Iterator[pa.Table]:
-    """(row, cluster, rank, distance, quota) of one part."""
-    table = io.read("ranks")
-    quota = io.read("quotas", ["quota"])["quota"].to_numpy()[table["cluster"].to_numpy()]
-    absent = np.asarray(pc.is_null(table["rank"]))
-    yield table.append_column("quota", pa.array(quota, mask=absent))
-
-
 def decide(io: TaskIo) -> Iterator[pa.Table]:
     """The samples of one part beyond what their cluster keeps: nearer than the last that the cut kept.
 
     Where the floors take the whole budget there is no cut, and a sample's rank stands against its quota.
     """
-    table = io.read("places")
+    table = ranking.with_quotas(io.read("places"), io.read("quotas", ["quota"]))
     table = table.filter(
         pc.fill_null(pc.greater(table["rank"], table["quota"]), False)
     ).combine_chunks()

@@ -7,7 +7,6 @@ ranks what it holds; what of its first cluster stands in earlier buckets is adde
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -147,31 +146,27 @@ def before(done: Done) -> list[list[int]]:
     return found
 
 
-def places_task(
-    context: Context, step: str, number: int, parts: Sequence[Part], more: Mapping[str, Any]
-) -> Task:
-    """One range of ``places``; ``more`` is further inputs."""
+def places_task(context: Context, step: str, number: int, parts: Sequence[Part]) -> Task:
+    """One range of ``places``."""
     done = context.done(step, "ranked")
     inputs = {
         "ranked": done.groups(number),
         "assigned": [context.at(step, "assign", part) for part in parts],
-        **more,
     }
     return Task(range_name(number), inputs, {"parts": numbers(parts), "before": before(done)})
 
 
 def places(io: TaskIo) -> Iterator[pa.Table]:
-    """(row, cluster, rank, distance, quota) a part; rank and quota are null for what did not reach the step.
+    """(row, cluster, rank, distance) a part; the rank is null for what did not reach the step.
 
-    Without the input ``quotas`` there is no column ``quota``.
+    Quotas are not written beside them: another budget then leaves every place as it is.
     """
-    quota = io.read("quotas", ["quota"])["quota"].to_numpy() if "quotas" in io.task.inputs else None
     ranks_of = by_part(_whole_ranks(io), io.args["parts"])
     for assigned, with_rank in zip(io.stream("assigned"), ranks_of, strict=True):
         row = assigned["row"].to_numpy()
         width = int(row.max()) + 1 if len(row) else 0
         rank = scatter(with_rank, width)["rank"].take(pa.array(row))
-        table = pa.table(
+        yield pa.table(
             {
                 "row": assigned["row"],
                 "cluster": assigned["cluster"],
@@ -179,10 +174,14 @@ def places(io: TaskIo) -> Iterator[pa.Table]:
                 "distance": distances(assigned),
             }
         )
-        if quota is not None:
-            held = pa.array(quota[table["cluster"].to_numpy()], mask=np.asarray(pc.is_null(rank)))
-            table = table.append_column("quota", held)
-        yield table
+
+
+def with_quotas(places: pa.Table, quotas: pa.Table) -> pa.Table:
+    """``places`` and what each sample's concept keeps, null where the rank is; ``quotas`` has a row a cluster."""
+    quota = quotas["quota"].to_numpy()[places["cluster"].to_numpy()]
+    return places.append_column(
+        "quota", pa.array(quota, mask=np.asarray(pc.is_null(places["rank"])))
+    )
 
 
 def _whole_ranks(io: TaskIo) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -125,11 +126,11 @@ def verdict(
     reason, rule = np.full(count, "", object), np.full(count, "", object)
     value, bound = np.full(count, np.nan), np.full(count, np.nan)
     message: list[str | None] = [None] * count
-    failed: list[list[str]] = [[] for _ in range(count)]
+    failed: defaultdict[int, list[str]] = defaultdict(list)
     for name, (values, reasons) in failing.items():
         for why, mask in reasons.items():
             for i in np.flatnonzero(mask):
-                failed[i].append(name)
+                failed[int(i)].append(name)
                 if not rule[i]:
                     reason[i], rule[i] = why, name
                     value[i], bound[i], message[i] = _shown(
@@ -143,7 +144,7 @@ def verdict(
         rule=list(rule[out]),
         value=pa.array(value[out], from_pandas=True),
         bound=pa.array(bound[out], from_pandas=True),
-        failed=[failed[i] for i in out],
+        failed=[failed[int(i)] for i in out],
         message=[message[i] for i in out],
     )
 

@@ -37,6 +37,7 @@ def run(chained: Path) -> FinishedRun:
 
 def places(root: Path, step: str) -> dict[int, dict[str, Any]]:
     """sid -> its place; a file has one part here, or is the one range of all parts, in order."""
+    quota = table(root, step, "quotas")["quota"].to_pylist()
     found, part, before = {}, 0, -1
     for row in table(root, step, "places").to_pylist():
         name = str(row["task"])
@@ -45,6 +46,7 @@ def places(root: Path, step: str) -> dict[int, dict[str, Any]]:
         elif row["row"] <= before:
             part += 1
         before = row["row"]
+        row["quota"] = None if row["rank"] is None else quota[row["cluster"]]
         found[part << 32 | row["row"]] = {column: row[column] for column in PLACE}
     return found
 

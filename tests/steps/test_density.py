@@ -196,7 +196,7 @@ def test_another_budget_computes_only_what_stands_below_it(
     )
     run_here(made, [events.append])
     started = [e.phase for e in events if isinstance(e, PhaseStarted) and e.step == "density"]
-    assert started == ["quotas", "places", "verdict"]
+    assert started == ["quotas", "verdict"]
     assert len(kept(tmp_path / "run")) == 50
 
 
