@@ -9,14 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from pipeline import storage
 from pipeline.audit.finished import FinishedRun, Row
 from pipeline.audit.rule_check import checked
+from pipeline.resume import read_index
 from schemas.steps import Density, Rules, Signals, StepModel, Write
 
 Onward = dict[str, Any]
@@ -60,36 +56,18 @@ def _beyond_quota(run: FinishedRun, row: Row, step: Density) -> bool | None:
     concepts = run.table(f"{step.name}/quotas/clusters.parquet")
     if step.which == "random" or concepts is None:
         return None
-    quota = concepts["quota"][row["cluster"]].as_py()
-    if not quota:
+    if not concepts["quota"][row["cluster"]].as_py():
         return True
-    last = _distance(run, step.name, row["cluster"], quota)
+    last = _last(run, step.name, row["cluster"])
     if last is None or last == row["distance"]:
         return None
     return bool(row["distance"] < last) == (step.which == "hard")
 
 
-def _distance(run: FinishedRun, step: str, cluster: int, rank: int) -> float | None:
-    """Of the sample with that rank in its concept: files are read one by one until it is met, a row group at a time.
-
-    Not by DuckDB, nor by Arrow's functions: to load those takes about as long as to read ten million places.
-    """
-    folder = storage.join(run.root, f"tables/{step}/places")
-    for name in storage.listing(folder):
-        if not name.endswith(".parquet"):
-            continue
-        with storage.open_table(storage.join(folder, name)) as raw, pq.ParquetFile(raw) as file:
-            for group in range(file.num_row_groups):
-                table = file.read_row_group(group, columns=["cluster", "rank", "distance"])
-                met = (_raw(table["cluster"]) == cluster) & (_raw(table["rank"]) == rank)
-                for place in np.flatnonzero(met).tolist():
-                    if table["rank"][place].is_valid:
-                        return float(table["distance"][place].as_py())
+def _last(run: FinishedRun, step: str, cluster: int) -> float | None:
+    """The distance of the last sample that a concept keeps: the verdict on that sample's part has noted it."""
+    for file in read_index(storage.join(run.root, f"tables/{step}/verdict")).values():
+        for concept, distance in file.notes.get("last", ()) if file else ():
+            if concept == cluster:
+                return float(distance)
     return None
-
-
-def _raw(column: pa.ChunkedArray) -> npt.NDArray[Any]:
-    """A column of numbers as it lies in memory: where it is null, any number."""
-    array = column.combine_chunks()
-    numbers = np.frombuffer(array.buffers()[1], dtype=str(array.type))
-    return numbers[array.offset : array.offset + len(array)]

@@ -153,10 +153,13 @@ def quotas(io: TaskIo) -> Iterator[pa.Table]:
 
 
 def decide(io: TaskIo) -> Iterator[pa.Table]:
-    """The samples of one part whose rank is beyond their concept's quota."""
-    table = ranking.with_quotas(
-        io.read("places", ["row", "cluster", "rank"]), io.read("quotas", ["quota"])
-    )
+    """The samples of one part whose rank is beyond their concept's quota.
+
+    The notes hold ``last``: (cluster, distance) of the samples that are the last that their concepts keep.
+    """
+    table = ranking.with_quotas(io.read("places"), io.read("quotas", ["quota"]))
+    last = table.filter(pc.fill_null(pc.equal(table["rank"], table["quota"]), False))
+    io.notes["last"] = [[row["cluster"], row["distance"]] for row in last.to_pylist()]
     over = table.filter(
         pc.fill_null(pc.greater(table["rank"], table["quota"]), False)
     ).combine_chunks()
