@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from pipeline.algorithms import order
 from pipeline.algorithms.halves import widen
 
 Embeddings = NDArray[np.float32] | NDArray[np.float16]
@@ -25,7 +26,7 @@ _SPLIT = 1.0 / 1024
 
 
 class Fit(NamedTuple):
-    """Trained centroids, float32 (K, d), and the mean similarity after each iteration."""
+    """Trained centroids, float32 (K, d), and the mean similarity to the nearest before each iteration."""
 
     centroids: NDArray[np.float32]
     similarity: NDArray[np.float64]
@@ -69,23 +70,27 @@ def usable(embeddings: Embeddings) -> NDArray[np.bool_]:
     return mask
 
 
-def train(sample: Embeddings, clusters: int, iterations: int, seed: int) -> NDArray[np.float32]:
+def train(
+    sample: Embeddings, clusters: int, iterations: int, seed: int, threads: int = 1
+) -> NDArray[np.float32]:
     """Centroids of spherical k-means, float32 (K, d) unit rows; see `fit`."""
-    return fit(sample, clusters, iterations, seed).centroids
+    return fit(sample, clusters, iterations, seed, threads).centroids
 
 
-def fit(sample: Embeddings, clusters: int, iterations: int, seed: int) -> Fit:
-    """Train spherical k-means with faiss, on the CPU, on all rows of a sample.
+def fit(sample: Embeddings, clusters: int, iterations: int, seed: int, threads: int = 1) -> Fit:
+    """Train spherical k-means on all rows of a sample: Lloyd iterations of `assign`, `partial_sums` and `update`.
 
-    The start is drawn from the sample by faiss's generator, so centroids depend on the order of its
-    rows: pass them sorted by their hash. Empty clusters are re-seeded by faiss (a large cluster is
-    split). The sample is held as float32: 4 d bytes a row.
+    The start is the rows whose numbers have the smallest hashes, so centroids depend on the order of
+    rows: pass them sorted by their own hash. It ends early when an iteration moves no centroid and
+    re-seeds none. faiss's own training is not used: its bits change with the number of threads, and on
+    one thread 50,000 clusters take days. The sample is held as float32: 4 d bytes a row.
 
     Args:
         sample: (n, d) unit rows, float32 or float16, n >= clusters.
         clusters: K.
-        iterations: Lloyd iterations; the paper's code has 100.
+        iterations: Lloyd iterations, at most; the paper's code has 100.
         seed: of the start.
+        threads: see `assign`; the centroids do not depend on it.
 
     Raises:
         ValueError: for fewer rows than clusters, or rows that are not finite or of unit length (to
@@ -99,20 +104,19 @@ def fit(sample: Embeddings, clusters: int, iterations: int, seed: int) -> Fit:
         raise ValueError(msg)
     rows = np.ascontiguousarray(sample, dtype=np.float32)
     _check_unit(rows)
-    model = faiss.Kmeans(
-        rows.shape[1],
-        clusters,
-        niter=iterations,
-        seed=seed % (1 << 31),
-        spherical=True,
-        min_points_per_centroid=1,  # the caller has chosen the sample: no warning, no subsample
-        max_points_per_centroid=len(rows),
-    )
-    # One thread: a product's last bits could otherwise depend on how many there are.
-    with ThreadPoolExecutor(1, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
-        pool.submit(model.train, rows).result()
-    centroids = _normalised(np.asarray(model.centroids, dtype=np.float64))
-    return Fit(centroids, np.asarray(model.obj, dtype=np.float64) / len(rows))
+    numbers = np.zeros((len(rows), 2), np.uint64)
+    numbers[:, 1] = np.arange(len(rows))
+    start = order.smallest(order.hashed(numbers, seed, "start"), numbers, clusters)
+    centroids = _normalised(rows[start].astype(np.float64))
+    similarity: list[float] = []
+    for _ in range(iterations):
+        cluster, nearest = assign(rows, centroids, threads)
+        similarity.append(float(nearest.mean(dtype=np.float64)))
+        made = update(*partial_sums(rows, cluster, clusters), centroids)
+        centroids = made.centroids
+        if made.movement == 0 and not len(made.reseeded):
+            break
+    return Fit(centroids, np.array(similarity))
 
 
 def assign(

@@ -6,6 +6,7 @@ order of the input nor on its division into parts.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -55,7 +56,10 @@ def train(io: TaskIo) -> Iterator[pa.Table]:
         to = place[start : start + piece.num_rows]
         rows[to[to >= 0]] = vectors(piece["vector"])[to >= 0]
         start += piece.num_rows
-    fit = kmeans.fit(rows, io.args["clusters"], io.args["iterations"], io.args["seed"])
+    # It is alone in its phase: the processors of its machine are idle.
+    threads = io.task.places["threads"] or len(os.sched_getaffinity(0))
+    settings = (io.args["clusters"], io.args["iterations"], io.args["seed"])
+    fit = kmeans.fit(rows, *settings, threads)
     io.notes |= {
         "clusters": io.args["clusters"],
         "dim": io.args["dim"],

@@ -175,7 +175,8 @@ def _trained(
         "wanted": wanted,
     }
     drawn = {"sample": context.done(config.name, "sample").whole()}
-    yield Phase(phase, cluster.train, [Task(FILE, drawn, settings)])
+    places = {"threads": context.job.resources.cpus}
+    yield Phase(phase, cluster.train, [Task(FILE, drawn, settings, places)])
 
 
 def sample_bound(wanted: int, there: int) -> int:

@@ -39,6 +39,8 @@ class SemanticDuplicates(Step):
     Between the first two, ``order`` and ``blocks`` of the buckets that are too large to be held.
     """
 
+    version = 2
+
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name = config, config.name
         self.embedding = embedding_named(job, config.embedding, config.name).as_

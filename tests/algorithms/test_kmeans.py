@@ -112,15 +112,9 @@ def test_training_finds_separate_concepts() -> None:
 
 def test_training_depends_on_the_seed_and_not_on_the_threads() -> None:
     rows = unit(4000, 24, 1)
-    before = faiss.omp_get_max_threads()
-    try:
-        results = []
-        for threads in (1, 2):
-            faiss.omp_set_num_threads(threads)
-            results.append(kmeans.train(rows, 50, 10, seed=7))
-    finally:
-        faiss.omp_set_num_threads(before)
-    assert (results[0].view(np.uint32) == results[1].view(np.uint32)).all()
+    results = [kmeans.train(rows, 50, 10, 7, threads) for threads in (1, 2, 5)]
+    for other in results[1:]:
+        assert (results[0].view(np.uint32) == other.view(np.uint32)).all()
     assert (kmeans.train(rows, 50, 10, seed=8) != results[0]).any()
 
 
@@ -132,6 +126,24 @@ def test_training_improves_and_records_the_mean_similarity() -> None:
     assert fit.similarity[-1] == pytest.approx(
         kmeans.assign(rows, fit.centroids)[1].mean(), abs=0.01
     )
+
+
+def test_training_is_as_good_as_that_of_faiss() -> None:
+    rows = around(unit(40, 32, 5), 100, 0.6, seed=5)
+    theirs = faiss.Kmeans(32, 60, niter=20, seed=1, spherical=True, min_points_per_centroid=1)
+    theirs.train(rows)
+    found = [
+        kmeans.assign(rows, centroids)[1].mean()
+        for centroids in (kmeans.train(rows, 60, 20, seed=1), np.asarray(theirs.centroids))
+    ]
+    assert found[0] > found[1] - 0.01
+
+
+def test_training_ends_where_nothing_moves() -> None:
+    rows = around(np.eye(4, 16, dtype=np.float32), 30, 0.01, seed=6)
+    fit = kmeans.fit(rows, 4, 100, seed=2)
+    assert len(fit.similarity) < 100
+    assert (kmeans.train(rows, 4, 50, seed=2) == fit.centroids).all()
 
 
 def test_training_uses_every_row_of_the_sample() -> None:
