@@ -10,16 +10,21 @@ from dataclasses import dataclass
 from math import comb
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.algorithms.buckets import Groups, pair_blocks
 from pipeline.algorithms.hashing import UInt64Array
 from pipeline.algorithms.minhash import UInt32Array
 from pipeline.algorithms.text import Int64Array
 
-SKETCH_BITS = 64
+UInt8Array = NDArray[np.uint8]
+
+WORDS = 2
+"""Of 64 bits in a sketch. Of pairs of similarity .4 that meet, the bound .8 lets a third by with one, a twentieth with
+two."""
 
 # Chance that a pair at the threshold is turned away.
-_LOSS = 1e-6
+_LOSS = 1e-4
 # Groups of at most so many members become pairs: then a pair that meets in many bands is one.
 _FEW = 8
 # Groups of at most so many are looked through; larger ones are kept as they are.
@@ -37,18 +42,18 @@ class Meetings:
 
 
 def sketch_bits(signatures: UInt32Array) -> UInt64Array:
-    """One bit of each of the first 64 places of signatures (n, permutations): uint64 (n,)."""
+    """One bit of each of the first 128 places of signatures (n, permutations): uint64 (n, WORDS)."""
     # A minimum is small, so its own bits are not even: the top bit of a multiple is.
-    places = signatures[:, :SKETCH_BITS] * np.uint32(0x9E3779B1)
-    bits = np.zeros((len(signatures), SKETCH_BITS), dtype=bool)
+    places = signatures[:, : 64 * WORDS] * np.uint32(0x9E3779B1)
+    bits = np.zeros((len(signatures), 64 * WORDS), dtype=bool)
     bits[:, : places.shape[1]] = places >> np.uint32(31)
-    packed: UInt64Array = np.packbits(bits, axis=1, bitorder="little").view("<u8").ravel()
+    packed: UInt64Array = np.packbits(bits, axis=1, bitorder="little").view("<u8")
     return packed
 
 
 def most_differing(threshold: float, permutations: int) -> int:
-    """Bits in which the sketches of a pair at this Jaccard similarity differ at most, but for one in a million."""
-    places = min(permutations, SKETCH_BITS)
+    """Bits in which the sketches of a pair at this Jaccard similarity differ at most, but for one in ten thousand."""
+    places = min(permutations, 64 * WORDS)
     chance = (1.0 - threshold) / 2.0
     below = 0.0
     for bits in range(places):
@@ -63,7 +68,7 @@ def meetings(keys: UInt32Array, bits: UInt64Array, most: int) -> Meetings:
 
     Args:
         keys: uint32 (n,), n < 2**32: of a band; two that only chance makes equal do no harm.
-        bits: uint64 (n,), the captions' sketches.
+        bits: uint64 (n, WORDS), the captions' sketches.
         most: bits in which the sketches of a pair may differ.
     """
     groups = _grouped(keys)
@@ -71,7 +76,7 @@ def meetings(keys: UInt32Array, bits: UInt64Array, most: int) -> Meetings:
     few, many = sizes <= _FEW, sizes > _MANY
     a, b = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for left, right in pair_blocks(groups.take(few), _PAIRS):
-        near = np.bitwise_count(bits[left] ^ bits[right]) <= most
+        near = _differing(bits, left, right) <= most
         a.append(left[near])
         b.append(right[near])
     alike = _alike(groups.take(~(few | many)), bits, most)
@@ -81,6 +86,12 @@ def meetings(keys: UInt32Array, bits: UInt64Array, most: int) -> Meetings:
         np.concatenate([alike.offsets, alike.offsets[-1] + huge.offsets[1:]]),
     )
     return Meetings(np.concatenate(a), np.concatenate(b), together)
+
+
+def _differing(bits: UInt64Array, a: Int64Array, b: Int64Array) -> UInt8Array:
+    """How many bits of the sketches of each pair differ."""
+    differing: UInt8Array = np.bitwise_count(bits[a] ^ bits[b]).sum(axis=1, dtype=np.uint8)
+    return differing
 
 
 def _grouped(keys: UInt32Array) -> Groups:
@@ -102,7 +113,7 @@ def _alike(groups: Groups, bits: UInt64Array, most: int) -> Groups:
     kept = np.zeros(len(groups.members), dtype=bool)
     places = Groups(np.arange(len(groups.members)), groups.offsets)
     for a, b in pair_blocks(places, _PAIRS):
-        near = np.bitwise_count(bits[groups.members[a]] ^ bits[groups.members[b]]) <= most
+        near = _differing(bits, groups.members[a], groups.members[b]) <= most
         kept[a[near]] = True
         kept[b[near]] = True
     ends = np.concatenate([[0], np.cumsum(kept)])[groups.offsets]

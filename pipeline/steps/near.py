@@ -29,7 +29,7 @@ LEAST = 8
 """Buckets of captions that smaller runs are cut into, so that all processors have some."""
 
 RECORDS = 4_000_000
-"""Keys that a bucket of bands holds, about, with 12 bytes for each caption."""
+"""Keys that a bucket of bands holds, about, with 20 bytes for each caption."""
 
 CANDIDATES = 4_000_000
 """Candidates, counted in every band, that one task compares, about."""
@@ -60,7 +60,7 @@ class NearDuplicates(Step):
     Tables ``equal`` and ``similar`` hold all verified edges with their values.
     """
 
-    version = 3
+    version = 4
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name = config, config.name

@@ -105,7 +105,7 @@ def bands(io: TaskIo) -> Iterator[pa.Table]:
     count, width = io.args["bands"]
     scheme = Scheme(text.Ngram(unit, size), count, width, io.args["seed"], io.args["kernel"])
     keys = np.empty((count, len(distinct)), dtype=np.uint64)
-    bits = np.empty(len(distinct), dtype=np.uint64)
+    bits = np.empty((len(distinct), candidates.WORDS), dtype=np.uint64)
     for start in range(0, len(distinct), BLOCK):
         part = slice(start, start + BLOCK)
         sketches = scheme.signatures(captions[part].to_pylist())
@@ -117,7 +117,7 @@ def bands(io: TaskIo) -> Iterator[pa.Table]:
         held = keys[start : start + each]
         columns = {
             "caption": _raw(places[:, None]),
-            "bits": bits,
+            "bits": _raw(bits.view("<u4"), 2 * candidates.WORDS),
             "keys": _raw(held.astype(np.uint32).T, each),
         }
         # A bucket holds several bands only where it holds them whole.
@@ -131,7 +131,7 @@ def shared(io: TaskIo) -> Iterator[pa.Table]:
     """
     pieces = list(io.stream("bands"))
     caption = np.concatenate([_numbers(piece["caption"])[:, 0] for piece in pieces])
-    bits = np.concatenate([piece["bits"].to_numpy() for piece in pieces])
+    bits = np.concatenate([_numbers(piece["bits"]) for piece in pieces]).view("<u8")
     keys = np.concatenate([_numbers(piece["keys"]) for piece in pieces])
     bucket = np.repeat(np.arange(len(pieces)), [piece.num_rows for piece in pieces])
     address = (bucket.astype(np.uint64) << np.uint64(32)) | caption

@@ -19,17 +19,17 @@ def pairs_of(met: Meetings) -> set[tuple[int, int]]:
     return found
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 300), st.integers(0, 64))
+@given(st.integers(0, 2**32 - 1), st.integers(0, 300), st.integers(0, 128))
 def test_every_pair_with_one_key_and_like_sketches_comes_through(
     seed: int, n: int, most: int
 ) -> None:
     draw = np.random.default_rng(seed)
     keys = draw.integers(0, draw.integers(1, n + 2), n).astype(np.uint32)
-    bits = draw.integers(0, 2**64, n, dtype=np.uint64)
-    bits = np.where(draw.random(n) < 0.5, bits[:1] if n else bits, bits)
+    bits = draw.integers(0, 2**64, (n, candidates.WORDS), dtype=np.uint64)
+    bits = np.where(draw.random((n, 1)) < 0.5, bits[:1] if n else bits, bits)
     met = candidates.meetings(keys, bits, most)
     same = keys[:, None] == keys[None, :]
-    near = np.bitwise_count(bits[:, None] ^ bits[None, :]) <= most
+    near = np.bitwise_count(bits[:, None] ^ bits[None, :]).sum(axis=2) <= most
     wanted = {(int(a), int(b)) for a, b in np.argwhere(same & near) if a < b}
     found = pairs_of(met)
     assert wanted <= found
@@ -42,14 +42,16 @@ def test_every_pair_with_one_key_and_like_sketches_comes_through(
 
 def test_a_large_group_is_kept_as_it_is() -> None:
     keys = np.repeat(np.arange(2, dtype=np.uint32), [1000, 5])
-    bits = np.random.default_rng(0).integers(0, 2**64, 1005, dtype=np.uint64)
+    bits = np.random.default_rng(0).integers(0, 2**64, (1005, candidates.WORDS), dtype=np.uint64)
     met = candidates.meetings(keys, bits, 0)
     assert met.groups.members.tolist() == list(range(1000))
     assert (len(met.a), met.groups.offsets.tolist()) == (0, [0, 1000])
 
 
 def test_a_million_records_of_one_key_are_one_group() -> None:
-    met = candidates.meetings(np.zeros(10**6, np.uint32), np.zeros(10**6, np.uint64), 20)
+    met = candidates.meetings(
+        np.zeros(10**6, np.uint32), np.zeros((10**6, candidates.WORDS), np.uint64), 20
+    )
     assert met.groups.offsets.tolist() == [0, 10**6]
 
 
@@ -70,15 +72,15 @@ def test_bits_differ_as_often_as_they_should(shared: float, permutations: int) -
         candidates.sketch_bits(minhash.signatures(texts, unit, permutations))
         for texts in (left, right)
     ]
-    differing = np.bitwise_count(bits[0] ^ bits[1])
-    places = min(permutations, 64)
+    differing = np.bitwise_count(bits[0] ^ bits[1]).sum(axis=1)
+    places = min(permutations, 64 * candidates.WORDS)
     expected = (1 - common / (2 * words - common)) / 2
     assert differing.mean() / places == pytest.approx(expected, abs=0.02)
     assert (differing <= candidates.most_differing(shared * 0.98, permutations)).all()
 
 
 def test_the_bound_on_differing_bits() -> None:
-    """At .8 a bit differs once in ten: 20 of 64 is five standard deviations; half of them by chance alone is 32."""
-    assert candidates.most_differing(0.8, 108) == 20
+    """At .8 a bit differs once in ten: 24 of 108 is over four standard deviations; by chance alone, 54."""
+    assert candidates.most_differing(0.8, 108) == 24
     assert candidates.most_differing(1.0, 108) == 0
     assert candidates.most_differing(0.8, 16) < 16
