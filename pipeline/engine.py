@@ -1,7 +1,8 @@
 """Ray, and nothing else: takes the tasks of a phase, has them done somewhere, hands back what they made.
 
 This is the only module that imports ray. Each phase is one Ray Data pass over rows that are tasks; no sample and
-no picture ever travels through Ray's object store, only tasks (in) and the records of part files (out).
+no picture ever travels through Ray's object store, only tasks (in) and the records of part files (out). A pass takes
+a third of a second to begin and end: a phase with little to do is done by one worker that is kept for such.
 """
 
 from __future__ import annotations
@@ -11,26 +12,20 @@ import os
 import pickle
 import signal
 import threading
-import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
 import numpy as np
 
-from pipeline import tables
 from pipeline.ahead import in_order
-from pipeline.metering import Meter
 from pipeline.metrics import Metrics
-from pipeline.phases import Ahead, Function, Phase, Resources, Task, TaskIo
-from pipeline.reuse import completed
-from pipeline.tables import DamagedTableError, TableFile
-from schemas.errors import BugError, ClusterError, StateError, TamisError
-from schemas.events import NOTHING, Spent
+from pipeline.phases import Ahead, Function, Phase, Resources
+from pipeline.work import LostError, Outcome, Work, perform
+from schemas.errors import BugError, ClusterError, StateError
 from schemas.job import Resources as Machine
 
 SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -46,53 +41,8 @@ SYSTEM = {
 """Settings of the Ray that is started here."""
 
 
-class LostError(Exception):
-    """What a task had others do ended with the process that did it."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """A task, where its file goes, and the fingerprint that the file will carry."""
-
-    task: Task
-    path: str
-    fingerprint: str
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a task: its file, or what went wrong that the run can deal with."""
-
-    name: str
-    seconds: float
-    file: TableFile | None = None
-    damaged: str | None = None  # an input file that has to be made again
-    error: TamisError | None = None
-    died: bool = False  # with its worker, or of a lack of memory: each time that it was tried
-    bug: str | None = None  # the traceback of an error that is nobody's but ours
-    rows: int = 0  # of a probe, which makes no file
-    spent: Spent = NOTHING
-
-
-def perform(function: Function, root: str, work: Work, ahead: Ahead = map) -> Outcome:
-    """Do one task here: run its function and write its file. Errors that are not ours are not caught."""
-    started = time.perf_counter()
-    meter = Meter(function)
-    io = TaskIo(root, work.task, work.path)
-    io.ahead = ahead
-    try:
-        if io.span is not None:
-            rows = sum(table.num_rows for table in completed(function, io))
-            return Outcome(work.task.name, time.perf_counter() - started, rows=rows)
-        file = tables.write(root, work.path, work.fingerprint, completed(function, io), io.footer)
-    except DamagedTableError as damage:
-        return Outcome(work.task.name, 0.0, damaged=damage.path)
-    except TamisError as error:
-        return Outcome(work.task.name, 0.0, error=error)
-    except (LostError, MemoryError):
-        return Outcome(work.task.name, 0.0, died=True)
-    seconds = time.perf_counter() - started
-    return Outcome(work.task.name, seconds, file, spent=meter.spent(file))
+LITTLE = 10_000
+"""Rows that a phase reads, about as many as a part has: one worker is through with them before a pass has begun."""
 
 
 class Elsewhere:
@@ -143,14 +93,26 @@ class _Worker:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """A batch of pickled works -> a batch of pickled outcomes."""
-        outcomes = [self._perform(pickle.loads(raw)) for raw in batch["work"]]  # noqa: S301 - from our own driver
+        outcomes = [self.perform(pickle.loads(raw)) for raw in batch["work"]]  # noqa: S301 - from our own driver
         return {"outcome": np.array([pickle.dumps(outcome) for outcome in outcomes], dtype=object)}
 
-    def _perform(self, work: Work) -> Outcome:
+    def perform(self, work: Work) -> Outcome:
+        """One task."""
         try:
             return perform(self._function, self._root, work, self._ahead)
         except Exception:  # noqa: BLE001 - Ray goes on without a block that fails: it must not be the one to see it
             return Outcome(work.task.name, 0.0, bug=traceback.format_exc())
+
+
+class _Hand:
+    """A worker for phases with little to do, whatever their functions."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def do(self, function: Function, raw: bytes) -> Outcome:
+        """One pickled work."""
+        return _Worker(function, self._root).perform(pickle.loads(raw))  # noqa: S301 - from our own driver
 
 
 class Engine:
@@ -160,6 +122,7 @@ class Engine:
         self._root, self._machine, self._address = root, machine, address
         self._started = False
         self._metrics: Metrics | None = None
+        self._hand: Any = None
 
     def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
         """Have the tasks done; outcomes come as they finish, in no order.
@@ -173,7 +136,11 @@ class Engine:
         self._start()
         left = {work.task.name: work for work in works}
         for attempt in range(phase.resources.tries):
-            for outcome in self._pass(phase, list(left.values()), again=attempt > 0):
+            works = list(left.values())
+            little = attempt == 0 and _has_little(phase, works)
+            for outcome in (
+                self._by_hand(phase, works) if little else self._pass(phase, works, attempt > 0)
+            ):
                 if outcome.bug:
                     raise BugError(f"{left[outcome.name].path}:\n{outcome.bug}")
                 if outcome.died:  # of a lack of memory, and lived to say so
@@ -185,6 +152,20 @@ class Engine:
             if not left:
                 return
         yield from [Outcome(name, 0.0, died=True) for name in left]
+
+    def _by_hand(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+        """Every task once, one after another. What is lost with the worker does not come."""
+        import ray
+        from ray import exceptions
+
+        if self._hand is None:
+            self._hand = ray.remote(num_cpus=0)(_Hand).remote(self._root)
+        done = [self._hand.do.remote(phase.function, pickle.dumps(work)) for work in works]
+        try:
+            for outcome in done:
+                yield ray.get(outcome)
+        except (exceptions.ObjectLostError, exceptions.OutOfMemoryError, exceptions.RayActorError):
+            self._hand = None
 
     def _pass(self, phase: Phase, works: Sequence[Work], again: bool) -> Iterator[Outcome]:
         """Every task once. What is lost with its worker does not come."""
@@ -279,7 +260,7 @@ class Engine:
             import ray
 
             ray.shutdown()
-            self._started = False
+            self._started, self._hand = False, None
 
 
 def _connect(address: str, options: dict[str, Any]) -> None:
@@ -330,6 +311,15 @@ def _hushed() -> Iterator[None]:
         os.close(kept)
 
 
+def _has_little(phase: Phase, works: Sequence[Work]) -> bool:
+    """Whether a phase reads tables of few rows, opens no picture, and claims nothing that a worker is made for."""
+    claims = phase.resources.pool or phase.resources.gpus or phase.resources.memory
+    if claims or phase.by_sample or phase.moves_pictures:
+        return False
+    reading = all(work.task.inputs for work in works)
+    return reading and sum(work.task.rows for work in works) <= LITTLE
+
+
 def _fitting(resources: Resources) -> int:
     """How many workers of a pool the nodes carry at once; none can lie on two nodes.
 
@@ -359,18 +349,3 @@ def _fitting(resources: Resources) -> int:
             "resources, or name the number of workers to wait for nodes"
         )
     return fitting
-
-
-class Here:
-    """The same in this process, one after another, without Ray: for tests, and for finding a bug."""
-
-    def __init__(self, root: str) -> None:
-        self._root = root
-
-    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
-        """Outcomes in the order of the tasks."""
-        for work in works:
-            yield perform(phase.function, self._root, work)
-
-    def stop(self) -> None:
-        """Nothing was started."""

@@ -16,7 +16,7 @@ from pipeline.phases import CULPRITS, SPAN, Phase
 from schemas.errors import WorkerError
 
 if TYPE_CHECKING:
-    from pipeline.engine import Outcome, Work
+    from pipeline.work import Outcome, Work
 
 Span = tuple[int, int]
 """Rows: from, to."""

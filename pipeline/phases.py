@@ -189,6 +189,7 @@ class Phase:
     by_sample: bool = (
         False  # opens one sample after another, and can leave some out: see pipeline.isolate
     )
+    moves_pictures: bool = False  # however few rows it reads, it takes its time
 
 
 @dataclass(frozen=True)

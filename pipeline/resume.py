@@ -15,7 +15,7 @@ from pipeline import storage, tables
 from pipeline.tables import TableFile
 
 if TYPE_CHECKING:
-    from pipeline.engine import Work
+    from pipeline.work import Work
 
 INDEX = "_phase.json"
 

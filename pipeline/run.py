@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline import isolate, reuse, storage
-from pipeline.engine import Engine, Outcome, Work
+from pipeline.engine import Engine
 from pipeline.inputs import InputFile
 from pipeline.isolate import Executor
 from pipeline.lease import Lease
@@ -20,6 +20,7 @@ from pipeline.resume import PhaseFiles
 from pipeline.state import State, check_output, keep_job
 from pipeline.tables import Slice
 from pipeline.watchdog import Watchdog
+from pipeline.work import Outcome, Work
 from schemas.errors import InputError, StateError
 from schemas.events import Event, Notice, Observer, PhaseEnded, PhaseStarted, StepEnded, TaskDone
 from schemas.job import Claim, Job

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from pipeline import storage, tables
 from pipeline.algorithms import kmeans
-from pipeline.engine import Engine, Here
+from pipeline.engine import Engine
 from pipeline.forecast import Measured, Scale
 from pipeline.formats.parquet import open_parquet
 from pipeline.inputs import InputFile
@@ -32,6 +32,7 @@ from pipeline.run import Run
 from pipeline.state import State
 from pipeline.steps.ingest import Ingest, walk
 from pipeline.tables import Slice
+from pipeline.work import Here
 from schemas.events import Event, PhaseEnded, PhaseStarted, StepEnded, TaskDone
 from schemas.job import Job
 from schemas.selection import Chooser, Clustered

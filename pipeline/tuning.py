@@ -11,12 +11,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.engine import Here, Outcome, Work
 from pipeline.phases import Phase
 from pipeline.plan import Plan, build
 from pipeline.run import Run
 from pipeline.state import State
 from pipeline.trial import FirstParts
+from pipeline.work import Here, Outcome, Work
 from schemas.errors import JobError
 from schemas.steps import Embed
 

@@ -19,9 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import run
-from pipeline.engine import Engine, Here, Outcome, Work
+from pipeline.engine import Engine
 from pipeline.formats import images
 from pipeline.phases import Function, Phase, TaskIo
+from pipeline.work import Here, Outcome, Work
 from schemas.events import Event, Notice
 from tests.running import make_plan
 

@@ -19,8 +19,9 @@ import ray
 from ray.cluster_utils import Cluster
 
 from pipeline import plan, run
-from pipeline.engine import Engine, Work
+from pipeline.engine import Engine
 from pipeline.phases import Phase, Resources, Task, TaskIo
+from pipeline.work import Work
 from schemas.errors import ClusterError, InputError
 from schemas.job import Resources as Machine
 from schemas.parse import parse_job

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from pipeline import plan, run
-from pipeline.engine import Here
+from pipeline.work import Here
 from schemas.events import Observer
 from schemas.parse import parse_job
 

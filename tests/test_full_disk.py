@@ -20,7 +20,7 @@ STEPS = "  - signals: [words, min_side]\n  - rules: {words: {min: 2}}\n  - write
 COMMAND = """
 import sys
 from pipeline import run
-from pipeline.engine import Here
+from pipeline.work import Here
 run.Engine = lambda root, machine, address: Here(root)
 from jobs.cli import main
 main(["run", sys.argv[1]])

@@ -19,11 +19,11 @@ import pytest
 from pipeline import run
 from pipeline.audit import sql
 from pipeline.audit.finished import open_run
-from pipeline.engine import Here, Outcome, Work
 from pipeline.formats import subset
 from pipeline.formats.images import to_rgb
 from pipeline.phases import Phase
 from pipeline.steps import decoding
+from pipeline.work import Here, Outcome, Work
 from tests.demo_run import tamis
 from tests.embedded import blobs, run_steps, write_input
 from tests.running import contents, ledger, make_plan, read_tar, write_tar

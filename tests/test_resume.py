@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import plan, run
-from pipeline.engine import Here, Outcome, Work
 from pipeline.phases import Phase
+from pipeline.work import Here, Outcome, Work
 from schemas.errors import StateError
 from schemas.events import Event, Notice, PhaseStarted
 from tests.running import (
@@ -223,7 +223,7 @@ import os, signal, sys
 from pathlib import Path
 import dataclasses
 from pipeline import run
-from pipeline.engine import Here
+from pipeline.work import Here
 sys.path.insert(0, sys.argv[4])
 from test_resume import job
 

@@ -8,8 +8,8 @@ import fsspec
 import pytest
 
 from jobs.cli import main
-from pipeline.engine import Here
 from pipeline.redaction import without_secrets
+from pipeline.work import Here
 from schemas.errors import BugError
 from schemas.parse import parse_job
 from tests.running import Sample, contents, picture, write_tar

@@ -13,8 +13,8 @@ from jobs.commands.costs import COLUMNS, cells
 from jobs.loading import Request, load
 from pipeline import plan as planning
 from pipeline import storage, trial
-from pipeline.engine import Here
 from pipeline.predict import predict
+from pipeline.work import Here
 from schemas.cluster import Cluster, check_cluster, parse_cluster, parse_rates
 from schemas.costs import PREDICTION, Prediction
 from schemas.errors import JobError

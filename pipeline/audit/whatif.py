@@ -20,7 +20,6 @@ import pyarrow.compute as pc
 from pipeline import storage, tables
 from pipeline.audit.finished import FinishedRun
 from pipeline.audit.frozen import job_of
-from pipeline.engine import Here
 from pipeline.inputs import InputFile, input_files
 from pipeline.phases import Part
 from pipeline.plan import Plan, build, check_chain
@@ -30,6 +29,7 @@ from pipeline.steps import Ledger
 from pipeline.steps.embed import PRECOMPUTED
 from pipeline.steps.write import Write
 from pipeline.tables import Slice
+from pipeline.work import Here
 from schemas.errors import InputError, JobError, StateError
 from schemas.job import Job
 

@@ -7,8 +7,8 @@ import hashlib
 from pipeline import plan, storage
 from pipeline import run as running
 from pipeline.audit.finished import FinishedRun, open_run
-from pipeline.engine import Here
 from pipeline.evaluate.pairs import embedding_of
+from pipeline.work import Here
 from schemas.errors import JobError
 from schemas.job import Input, Job
 from schemas.steps import Embed

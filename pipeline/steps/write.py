@@ -70,6 +70,7 @@ class Write(Step):
             write_shard,
             list(self._shards(context)),
             {"format": self._format(context.inputs)},
+            moves_pictures=True,
         )
         roles = {f"bucket-{bucket:05d}": done.groups(bucket) for bucket in range(buckets)}
         yield Phase("subset", write_subset, [Task("uids", roles)])

@@ -14,8 +14,8 @@ from pipeline import run
 from pipeline.audit.finished import open_run
 from pipeline.audit.materialize import materialize
 from pipeline.audit.verify import Seen, verify
-from pipeline.engine import Here
 from pipeline.plan import make
+from pipeline.work import Here
 from schemas.errors import JobError, StateError
 from schemas.events import Event, TaskDone
 from tests.embedded import blobs, write_input

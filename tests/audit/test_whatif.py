@@ -17,8 +17,8 @@ from pipeline import run
 from pipeline.audit.browse import Browser
 from pipeline.audit.finished import open_run
 from pipeline.audit.whatif import Change, kept_sids, whatif
-from pipeline.engine import Here
 from pipeline.plan import make
+from pipeline.work import Here
 from schemas.errors import JobError, StateError
 from schemas.parse import parse_job
 from tests.embedded import blobs, write_input

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import plan, run, storage
-from pipeline.engine import Here, Outcome, Work
 from pipeline.phases import Phase
+from pipeline.work import Here, Outcome, Work
 from schemas.events import Event, StepEnded
 from schemas.parse import parse_job
 

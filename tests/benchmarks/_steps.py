@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline import plan, run, storage
-from pipeline.engine import Here, Outcome, Work, perform
 from pipeline.phases import Phase
+from pipeline.work import Here, Outcome, Work, perform
 from schemas.parse import parse_job
 
 EXAMPLES = Path(__file__).parents[2] / "jobs" / "examples" / "clipart"

@@ -24,7 +24,8 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from pipeline import plan, run, storage
-from pipeline.engine import Engine, Here
+from pipeline.engine import Engine
+from pipeline.work import Here
 from schemas.events import Event, PhaseStarted
 from schemas.parse import parse_job
 from tests.benchmarks._steps import EXAMPLES, samples, write_tar

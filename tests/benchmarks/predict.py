@@ -21,8 +21,8 @@ from jobs.journal import Journal
 from pipeline import plan as planning
 from pipeline import run, trial
 from pipeline.audit.costs import Costs, costs
-from pipeline.engine import Here
 from pipeline.predict import predict
+from pipeline.work import Here
 from schemas.cluster import parse_cluster
 from schemas.costs import Prediction
 from schemas.job import Job

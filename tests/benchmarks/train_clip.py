@@ -28,9 +28,9 @@ from PIL import Image
 
 from pipeline import plan, run
 from pipeline.encoders.torchvision_ops import ensure_torchvision
-from pipeline.engine import Here
 from pipeline.evaluate.heads import ranks
 from pipeline.load import shards
+from pipeline.work import Here
 from schemas.parse import parse_job
 
 SIZES = {

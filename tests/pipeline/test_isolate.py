@@ -141,7 +141,7 @@ def test_a_task_that_dies_without_opening_a_sample_is_an_error_that_names_it(
 
     class Starved(FragileHere):
         def run(self, phase: Any, works: Any) -> Any:
-            from pipeline.engine import Outcome
+            from pipeline.work import Outcome
 
             if phase.name != "verdict":
                 return super().run(phase, works)

@@ -21,9 +21,9 @@ from PIL import Image
 
 import tests.object_store as stores
 from pipeline import objects, plan, run, storage, tables
-from pipeline.engine import Here
 from pipeline.lease import Lease
 from pipeline.tables import Slice
+from pipeline.work import Here
 from schemas.errors import StateError, StorageError
 from schemas.events import Event, PhaseEnded, PhaseStarted
 from schemas.parse import parse_job

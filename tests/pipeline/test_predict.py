@@ -20,10 +20,10 @@ from PIL import Image
 from jobs.journal import Journal
 from pipeline import forecast, trial
 from pipeline.audit.costs import costs
-from pipeline.engine import Here
 from pipeline.forecast import Machine, Measured, Scale
 from pipeline.plan import Plan
 from pipeline.predict import predict, reaching
+from pipeline.work import Here
 from schemas.cluster import parse_cluster
 from schemas.costs import Cost, Prediction
 from schemas.events import Spent, TaskDone

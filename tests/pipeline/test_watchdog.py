@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline import run
-from pipeline.engine import Here, Outcome, Work
 from pipeline.phases import Phase
 from pipeline.watchdog import Watchdog
+from pipeline.work import Here, Outcome, Work
 from schemas.events import Event, Notice
 from tests.running import Sample, make_plan, picture, write_tar
 

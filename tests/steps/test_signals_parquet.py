@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import tables
-from pipeline.engine import Outcome, Work, perform
 from pipeline.phases import Task
 from pipeline.steps.signals import values
 from pipeline.tables import Slice
+from pipeline.work import Outcome, Work, perform
 from schemas.errors import InputError, JobError, ModelError
 from schemas.tables import DROPS, embedding_type
 from tests.running import ledger, make_plan, picture, run_here, table

@@ -1,0 +1,71 @@
+"""Run as a program: phases with little to do, and one with much, on a Ray of their own; prints who did them as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import tables
+from pipeline.engine import LITTLE, Engine
+from pipeline.phases import Phase, Task, TaskIo
+from pipeline.tables import Slice, TableFile
+from pipeline.work import Work
+from schemas.job import Resources as Machine
+
+
+def process(io: TaskIo) -> Iterator[pa.Table]:
+    """Who does it, and with how many threads a product."""
+    yield pa.table({"process": [os.getpid()], "threads": [os.environ["OMP_NUM_THREADS"]]})
+
+
+def deadly_once(io: TaskIo) -> Iterator[pa.Table]:
+    """The second task ends its process the first time."""
+    mark = Path(io.root, "died")
+    if io.args["number"] == 1 and not mark.exists():
+        mark.touch()
+        os.abort()
+    yield from process(io)
+
+
+def table(root: str, rows: int) -> TableFile:
+    """An input of so many rows."""
+    made = [pa.table({"row": range(rows)})]
+    return tables.write(root, f"tables/in/{rows}.parquet", "in", made, dict)
+
+
+def works(phase: str, file: TableFile, count: int) -> list[Work]:
+    return [
+        Work(
+            Task(f"t{i}", {"in": [Slice(file)]}, {"number": i}), f"tables/{phase}/t{i}.parquet", "f"
+        )
+        for i in range(count)
+    ]
+
+
+def done(root: str, phase: str) -> list[dict[str, object]]:
+    """What each task of a phase has found."""
+    files = sorted(Path(root, "tables", phase).glob("*.parquet"))
+    return [row for path in files for row in pq.read_table(path).to_pylist()]
+
+
+def main(root: str) -> None:
+    few, many = table(root, 10), table(root, LITTLE + 1)
+    engine = Engine(root, Machine(cpus=2))
+    asked = {"one": few, "two": few, "dies": few, "after": few, "much": many}
+    for phase, file in asked.items():
+        function = deadly_once if phase == "dies" else process
+        outcomes = list(engine.run(Phase(phase, function, []), works(phase, file, 3)))
+        assert sorted(outcome.name for outcome in outcomes) == ["t0", "t1", "t2"], outcomes
+        assert not any(outcome.died or outcome.bug for outcome in outcomes), outcomes
+    engine.stop()
+    sys.stdout.write(json.dumps({phase: done(root, phase) for phase in asked}) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

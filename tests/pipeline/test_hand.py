@@ -1,0 +1,32 @@
+"""Phases with little to do are done by one worker that is kept, and are no less safe there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.slow
+def test_one_worker_does_what_is_little_and_is_replaced_when_it_dies(tmp_path: Path) -> None:
+    child = subprocess.run(
+        [sys.executable, "-m", "tests.hand", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert child.returncode == 0, child.stderr
+    found = json.loads(child.stdout.splitlines()[-1])
+    who = {phase: {row["process"] for row in rows} for phase, rows in found.items()}
+    assert len(who["one"]) == 1
+    assert who["two"] == who["one"]
+    assert len(who["after"]) == 1
+    assert not who["after"] & who["one"]  # that one is dead
+    assert not who["much"] & who["after"]
+    assert {row["threads"] for rows in found.values() for row in rows} == {"1"}
