@@ -19,7 +19,7 @@ demo: $(RUN)
 	.venv/bin/tamis audit runs/demo
 
 test: install
-	.venv/bin/pytest -q -m "not long" -n $(PROCESSES) --dist loadgroup $(PYTEST_ARGS)
+	.venv/bin/pytest -q -m "not long" -n $(PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 lint: install
 	.venv/bin/ruff check .
