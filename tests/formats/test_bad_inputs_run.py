@@ -16,9 +16,9 @@ from tests.formats.bad_inputs import (
     MAX_MEMBER_BYTES,
     MAX_PIXELS,
     STRETCHES,
-    make_tar,
     pair,
 )
+from tests.formats.tars import make_tar
 from tests.running import ledger, make_plan, run_here
 
 STEPS = "  - signals: [words, characters, min_side]\n  - write: {samples_per_shard: 50}"

@@ -108,8 +108,8 @@ def test_each_repeated_uid_is_a_row_and_one_of_each_stays(files: list[list[Given
         run_here(make_plan(folder / "one", folder / "in/*.parquet", STEPS, part_samples=4))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ingest, "buckets_for", lambda _: 5)
-            many = {"part_samples": 4, "range_samples": 6}
-            run_here(make_plan(folder / "many", folder / "in/*.parquet", STEPS, **many))
+            pattern = folder / "in/*.parquet"
+            run_here(make_plan(folder / "many", pattern, STEPS, part_samples=4, range_samples=6))
         assert contents(folder / "one/ledger") == contents(folder / "many/ledger")
         assert (folder / "one/subset.npy").read_bytes() == (folder / "many/subset.npy").read_bytes()
         assert_as_by_hand(folder / "one", files)
