@@ -14,7 +14,7 @@ import typer
 
 from jobs import cluster_cli
 from jobs.options import ACCEPT, CPUS, INPUT, JOB, JSON, OUTPUT, PROGRESS, RUN, SET
-from schemas.errors import BugError, TamisError
+from schemas.errors import BugError, TamisError, Terminated
 
 app = typer.Typer(
     name="tamis",
@@ -353,12 +353,17 @@ def spread(arguments: Sequence[str]) -> list[str]:
     return spread
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The console script. Exits with 0, with 2 after an error that a person can mend, with 130 where it was stopped.
+def terminate(*_: object) -> None:
+    """The handler of SIGTERM."""
+    raise Terminated
 
-    With 1 after a mistake of ours.
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script. Exits with 0, with 2 after an error that a person can mend, with 1 after a mistake of ours.
+
+    With 130 where it was stopped from the keyboard, with 143 where by SIGTERM.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
+    signal.signal(signal.SIGTERM, terminate)
     try:
         app(args=spread(sys.argv[1:] if arguments is None else arguments), prog_name="tamis")
     except TamisError as error:

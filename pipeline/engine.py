@@ -10,8 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-import signal
-import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +19,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from pipeline import interrupts
 from pipeline.ahead import in_order
 from pipeline.metrics import Metrics
 from pipeline.phases import Ahead, Function, Phase, Resources
@@ -219,8 +218,11 @@ class Engine:
         return {"min_size": 1, "initial_size": fitting, "max_size": works}
 
     def _start(self) -> None:
-        if self._started:
-            return
+        if not self._started:
+            with interrupts.held():  # half a Ray could not be stopped
+                self._enter()
+
+    def _enter(self) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         # On a busy machine a node takes its time.
         os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
@@ -236,7 +238,6 @@ class Engine:
             "logging_level": logging.ERROR,
             "runtime_env": {"env_vars": SINGLE_THREADED},
         }
-        stopped = signal.getsignal(signal.SIGTERM)
         if self._address:
             _connect(self._address, shared)
             from ray.util.metrics import Counter
@@ -244,10 +245,6 @@ class Engine:
             self._metrics = Metrics(self._root, cast(Any, Counter))
         elif not ray.is_initialized():
             _begin(self._machine, shared)
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(
-                signal.SIGTERM, stopped
-            )  # Ray's own handler would pass the command line by
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.max_errored_blocks = -1  # a block is a task, and a task that is missing is noticed

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline import isolate, reuse, storage
+from pipeline import interrupts, isolate, reuse, storage
 from pipeline.engine import Engine
 from pipeline.inputs import InputFile
 from pipeline.isolate import Executor
@@ -367,9 +367,10 @@ def run(
     """
     check_output(plan)
     executor = executor or Engine(plan.root, plan.job.resources, address)
-    with Lease(plan.root) as lease:
+    with interrupts.held() as signals, Lease(plan.root) as lease:
         try:
-            return _walk(plan, observers, executor, lease, base)
+            with signals.opened():
+                return _walk(plan, observers, executor, lease, base)
         finally:
             executor.stop()
 

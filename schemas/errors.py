@@ -37,3 +37,7 @@ class WorkerError(TamisError):
 
 class ClusterError(TamisError):
     """A Ray cluster cannot be reached, or is not what the job needs. Nothing was sent to it."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: a cluster's way to say Ctrl-C."""

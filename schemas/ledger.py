@@ -21,6 +21,7 @@ class Reason(StrEnum):
     MISSING_IMAGE = "missing_image"
     MISSING_CAPTION = "missing_caption"
     DUPLICATE_KEY = "duplicate_key"
+    REPEATED_UID = "repeated_uid"
     BAD_CAPTION = "bad_caption"
     EMPTY_CAPTION = "empty_caption"
     CAPTION_TOO_LONG = "caption_too_long"
@@ -62,6 +63,7 @@ REASONS: dict[Reason, str] = {
     Reason.MISSING_IMAGE: "the key has no picture",
     Reason.MISSING_CAPTION: "the key has no caption",
     Reason.DUPLICATE_KEY: "the key, or one of its members, stood earlier in the same file",
+    Reason.REPEATED_UID: "the input gives its uid to another sample too, which stays: a uid names one",
     Reason.BAD_CAPTION: "the caption is not UTF-8, or no text",
     Reason.EMPTY_CAPTION: "the caption is empty, or nothing but white space",
     Reason.CAPTION_TOO_LONG: "the caption is longer than the limit",

@@ -126,7 +126,9 @@ def _watch(client: Client, job_id: str) -> None:
     known = submit.details(client, job_id)
     if str(known.status) != "SUCCEEDED":
         typer.echo(f"tamis: {job_id}: {_word(known)}: tamis resume {job_id}", err=True)
-        raise typer.Exit(known.driver_exit_code if known.driver_exit_code in (1, 2, 130) else 1)
+        raise typer.Exit(
+            known.driver_exit_code if known.driver_exit_code in (1, 2, 130, 143) else 1
+        )
 
 
 def show_status(job_id: str, *, address: str | None, json: bool) -> None:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs import show, terminal
-from pipeline.audit.explain import Story, stories
+from pipeline.audit.explain import Story, stories, tell
 from pipeline.audit.finished import FinishedRun, open_run
 from schemas.errors import InputError, JobError
 from schemas.ledger import Reason
@@ -64,7 +64,13 @@ def explain_sample(path: str, name: str, *, count: int, json: bool, html: str | 
         _print_story(told[0])
         terminal.show_pictures(run, told[0])
     else:
-        _list(told, found, count)
+        # A uid that the input gives to several tells none of them apart.
+        staying = run.named(name.lower())
+        how = "explain one by its uid" if staying is None else "the one that it stands for follows"
+        _list(told, found, count, how)
+        if staying is not None:
+            typer.echo()
+            _print_story(tell(run, staying))
 
 
 def _write_page(run: FinishedRun, told: list[Story], found: int, path: str) -> None:
@@ -77,9 +83,9 @@ def _write_page(run: FinishedRun, told: list[Story], found: int, path: str) -> N
     typer.echo(f"{target} ({show.size(len(page))})")
 
 
-def _list(told: list[Story], found: int, count: int) -> None:
+def _list(told: list[Story], found: int, count: int, how: str) -> None:
     out = show.console()
-    out.print(f"{show.count(found)} samples have that name; explain one by its uid:")
+    out.print(f"{show.count(found)} samples have that name; {how}:")
     show.put(
         out,
         show.table(
@@ -170,6 +176,8 @@ def step_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:
         lines += _place_lines(step["place"])
     if "partner" in step:
         lines += _other_lines(step, read)
+    elif "survivor" in step:
+        lines.append(f"survivor {_named(step['survivor'])}")
     elif "value" in step and "rules" not in step and "place" not in step:
         bound = f", bound {show.number(step['bound'])}" if "bound" in step else ""
         lines.append(f"{step.get('rule', 'value')} {show.number(step['value'])}{bound}")

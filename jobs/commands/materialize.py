@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from jobs.commands.run import carry_out
+from jobs.commands.run import carry_out, stoppable
 from pipeline.audit.finished import open_run
 from pipeline.audit.materialize import planned
 from schemas.errors import JobError
 
 
+@stoppable()
 def materialize_run(
     path: str,
     output: str,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Literal
 
 import typer
@@ -19,14 +19,25 @@ from pipeline import run as running
 from pipeline.audit.finished import FinishedRun, open_run
 from pipeline.audit.funnel import funnel
 from pipeline.redaction import redact, redact_text
-from schemas.errors import TamisError
+from schemas.errors import TamisError, Terminated
 from schemas.events import Observer
 from schemas.manifest import Version
 
-STOPPED = 130
-"""The exit code of what was interrupted from the keyboard."""
+INTERRUPTED, TERMINATED = 130, 143
+"""The exit codes of what was stopped: from the keyboard, and by SIGTERM."""
 
 
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Say it in a line where the block is stopped, and exit."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        typer.echo("tamis: stopped; the same command resumes", err=True)
+        raise typer.Exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED) from None
+
+
+@stoppable()
 def run_job(
     request: Request,
     *,
@@ -64,8 +75,7 @@ def carry_out(
         result = _walk(plan, [kept_journal], progress, address, base)
     except KeyboardInterrupt:
         kept_journal.close(ended="stopped")
-        typer.echo("tamis: stopped; the same command resumes", err=True)
-        raise typer.Exit(STOPPED) from None
+        raise
     except TamisError as error:
         kept_journal.close(ended="failed", why=redact_text(str(error)))
         raise

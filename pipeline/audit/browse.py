@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pipeline.audit import distributions, sql
-from pipeline.audit.explain import Story, pictured, stories
+from pipeline.audit.explain import Story, pictured, stories, tell
 from pipeline.audit.finished import FinishedRun
 from pipeline.audit.funnel import funnel, meaning
 from pipeline.audit.thresholds import Thresholds
@@ -151,6 +151,16 @@ class Browser:
         if not found:
             raise InputError(f"no sample has the uid, key or URL `{name}`")
         return {"found": found, "samples": [self._shown(one) for one in told]}
+
+    def story_at(self, sid: int) -> dict[str, Any]:
+        """The same of the one sample at an address: several may carry its names.
+
+        Raises:
+            InputError: there is no such address.
+        """
+        if not self.run.has(sid):
+            raise InputError(f"no sample has the address {sid}")
+        return {"found": 1, "samples": [self._shown(tell(self.run, *self.run.rows([sid])))]}
 
     def _shown(self, story: Story) -> Story:
         """In words, and with who belongs beside it; a sid is text: JavaScript's numbers are too short for it."""

@@ -15,17 +15,26 @@ from pipeline import storage
 from pipeline.audit.finished import FinishedRun
 from pipeline.audit.sql import MEMORY, reading
 from schemas.errors import StateError
+from schemas.ledger import Reason
 
 if TYPE_CHECKING:
     import duckdb
 
 FATE = "CASE WHEN kept THEN 'kept' ELSE step || ': ' || reason END"
 
+NUMBERED = f"""
+    SELECT uid, 0 AS number, sid, {FATE} AS fate FROM {{ledger}} WHERE reason IS DISTINCT FROM '{Reason.REPEATED_UID}'
+    UNION ALL
+    SELECT uid, row_number() OVER (PARTITION BY uid ORDER BY sid), sid, {FATE} FROM {{ledger}}
+    WHERE reason = '{Reason.REPEATED_UID}'
+"""
+"""A uid names one sample; those that ingest dropped for repeating it are numbered from 1."""
+
 MOVED = f"""
     CREATE TABLE moved AS
-    SELECT coalesce(a.uid, b.uid) AS uid, a.fate AS before, b.fate AS after
-    FROM (SELECT uid, {FATE} AS fate FROM ledger_before) AS a
-    FULL OUTER JOIN (SELECT uid, {FATE} AS fate FROM ledger_after) AS b USING (uid)
+    SELECT coalesce(a.uid, b.uid) AS uid, a.sid AS sid_before, b.sid AS sid_after, a.fate AS before, b.fate AS after
+    FROM ({NUMBERED.format(ledger="ledger_before")}) AS a
+    FULL OUTER JOIN ({NUMBERED.format(ledger="ledger_after")}) AS b USING (uid, number)
     WHERE a.fate IS DISTINCT FROM b.fate
 """
 
@@ -38,8 +47,9 @@ SAMPLES = """
     SELECT chosen.uid, coalesce(b.key, a.key) AS key, coalesce(b.text, a.text) AS text,
         chosen.before, chosen.after, a.rule AS rule_before, a.value AS value_before,
         b.rule AS rule_after, b.value AS value_after
-    FROM (SELECT * FROM moved ORDER BY uid LIMIT ?) AS chosen
-    LEFT JOIN ledger_before AS a USING (uid) LEFT JOIN ledger_after AS b USING (uid) ORDER BY uid
+    FROM (SELECT * FROM moved ORDER BY uid, sid_after, sid_before LIMIT ?) AS chosen
+    LEFT JOIN ledger_before AS a ON a.sid = sid_before LEFT JOIN ledger_after AS b ON b.sid = sid_after
+    ORDER BY chosen.uid, sid_after, sid_before
 """
 
 

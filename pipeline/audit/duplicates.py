@@ -104,10 +104,6 @@ def _borderline(
 
 
 def _case(run: FinishedRun, row: Row, group: int) -> Case:
-    partner, survivor = (_row(run, row[f"{role}_uid"]) for role in ("partner", "survivor"))
+    uids = (row[f"{role}_uid"] for role in ("partner", "survivor"))
+    partner, survivor = (run.named(uid) if uid is not None else None for uid in uids)
     return Case(row, partner, survivor, group, SCORES.get(Reason(row["reason"])))
-
-
-def _row(run: FinishedRun, uid: str | None) -> Row | None:
-    rows = run.find(uid) if uid is not None else []
-    return rows[0] if rows else None

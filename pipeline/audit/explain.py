@@ -13,6 +13,7 @@ from pipeline.audit.funnel import meaning
 from pipeline.audit.onward import onward
 from pipeline.audit.rule_check import checked
 from pipeline.audit.spared import mends
+from schemas.ledger import Reason
 from schemas.steps import Density, Rules, SemanticDuplicates, Signals, StepModel, Write
 
 Story = dict[str, Any]
@@ -100,10 +101,14 @@ def _place(run: FinishedRun, row: Row, name: str, config: StepModel | None) -> S
 
 
 def _others(run: FinishedRun, row: Row) -> Story:
-    """The partner and the survivor, each with its own fate; none where there was none."""
+    """The partner and the survivor, each with its own fate; none where there was none. Of a repeated uid the sample
+    that it names has survived.
+    """
     told: Story = {}
-    for role in ("partner", "survivor"):
-        uid = row[f"{role}_uid"]
+    uids = {role: row[f"{role}_uid"] for role in ("partner", "survivor")}
+    if row["reason"] == Reason.REPEATED_UID:
+        uids["survivor"] = row["uid"]
+    for role, uid in uids.items():
         if uid is not None:
             told[role] = {"uid": uid, **fate(run, uid)}
     return told
@@ -111,11 +116,11 @@ def _others(run: FinishedRun, row: Row) -> Story:
 
 def fate(run: FinishedRun, uid: str) -> Story:
     """Of another sample: its names, its perceptual hash, and whether it was kept or where it went."""
-    rows = run.find(uid)
-    if not rows:
+    row = run.named(uid)
+    if row is None:
         return {}
-    read = _read(run, rows[0]["sid"]) or {}
-    told = {key: rows[0][key] for key in ("source", "key", "url", "text", "kept", "step", "reason")}
+    read = _read(run, row["sid"]) or {}
+    told = {key: row[key] for key in ("source", "key", "url", "text", "kept", "step", "reason")}
     return told | ({"phash": read["phash"]} if "phash" in read else {})
 
 
@@ -139,11 +144,12 @@ def pictured(run: FinishedRun, story: Story) -> list[Story]:
     """Whose pictures belong side by side: the sample's (``role`` sample), its partner's, its survivor's."""
     names = ("uid", "sid", "source", "key", "text", "kept")
     own = {name: story[name] for name in names} | {"step": story["dropped_by"]}
-    shown: dict[str, Story] = {story["uid"]: {"role": "sample", **own}}
+    shown: dict[int, Story] = {story["sid"]: {"role": "sample", **own}}
     for step in story["steps"]:
         for role in ("partner", "survivor"):
-            for row in run.find(step[role]["uid"]) if role in step else []:
-                known = shown.get(row["uid"])
+            row = run.named(step[role]["uid"]) if role in step else None
+            if row is not None:
+                known = shown.get(row["sid"])
                 roles = f"{known['role']} and {role}" if known else role
-                shown[row["uid"]] = {"role": roles, **{n: row[n] for n in (*names, "step")}}
+                shown[row["sid"]] = {"role": roles, **{n: row[n] for n in (*names, "step")}}
     return list(shown.values())

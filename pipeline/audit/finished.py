@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pipeline import ledger_index, storage
 from pipeline.inputs import InputFile
 from schemas.errors import StateError
+from schemas.ledger import Reason
 from schemas.manifest import Manifest
 from schemas.steps import KINDS, StepModel
 
@@ -81,6 +82,11 @@ class FinishedRun:
         """What the ledger calls each input file, by its number in ``parts``."""
         return [f"{file['entry']}/{file['relative']}" for file in self._plan["inputs"]]
 
+    def has(self, sid: int) -> bool:
+        """Whether a sample of the run has that address."""
+        part, row = sid >> 32, sid & 0xFFFFFFFF
+        return 0 <= part < len(self.parts) and row < self.parts[part][2]
+
     def made_by(self, step: str, what: str) -> list[str]:
         """The names of what a step made: ``what`` is signal, embedding or place."""
         made: dict[str, list[str]] = self._plan["makes"]
@@ -116,6 +122,13 @@ class FinishedRun:
             return []
         rows = self.rows(ledger_index.find(self.root, name, buckets))
         return [row for row in rows if name in (row["uid"], row["key"], row["url"])]
+
+    def named(self, uid: str) -> Row | None:
+        """The ledger's row of the one sample that a uid names: what ingest dropped for repeating it is passed over."""
+        for row in self.find(uid):
+            if row["uid"] == uid and row["reason"] != Reason.REPEATED_UID:
+                return row
+        return None
 
     def rows(self, sids: Sequence[int]) -> list[Row]:
         """The ledger's rows of some samples; a part is read once however many it holds."""

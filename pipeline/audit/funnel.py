@@ -109,7 +109,7 @@ def _is_there(run: FinishedRun, path: str) -> bool:
 
 SAMPLE = """
     SELECT uid, source, key, step, reason, rule, value, bound, partner_uid, text
-    FROM ledger WHERE {chosen} ORDER BY uid
+    FROM ledger WHERE {chosen} ORDER BY uid, sid
 """
 
 

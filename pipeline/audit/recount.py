@@ -93,7 +93,7 @@ class Recount:
         groups = gone.group_by(["step", "reason"], use_threads=False).aggregate([([], "count_all")])
         for group in groups.to_pylist():
             self._dropped[str(group["step"]), str(group["reason"])] += group["count_all"]
-        self._uids.add(table["uid"], table["kept"])
+        self._uids.add(table)
 
     def _totals(self) -> Iterator[Found]:
         """The sums, against the manifest; the uids, against each other and the subset."""

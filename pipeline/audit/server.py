@@ -72,7 +72,12 @@ class Server(ThreadingHTTPServer):
             case "/api/samples":
                 return browser.samples(asked)
             case "/api/story":
-                return browser.story(_field(asked, "name"))
+                by_sid = "sid" in asked
+                return (
+                    browser.story_at(_sid(asked))
+                    if by_sid
+                    else browser.story(_field(asked, "name"))
+                )
             case "/api/histogram":
                 return browser.histogram(_field(asked, "signal"))
             case "/api/threshold":
@@ -87,11 +92,8 @@ class Server(ThreadingHTTPServer):
 
     def picture(self, asked: Mapping[str, str]) -> bytes | None:
         """WebP bytes of a sample's picture; None where it has none that can be shown."""
-        written = asked.get("sid", "")
-        sid = int(written) if written.isdecimal() and len(written) < 20 else -1
-        if not 0 <= sid >> 32 < len(self.browser.run.parts):
-            return None
-        if sid & 0xFFFFFFFF >= self.browser.run.parts[sid >> 32][2]:
+        sid = _sid(asked)
+        if not self.browser.run.has(sid):
             return None
         side = LARGE if asked.get("large") else SIDE
         return self.pictures.encoded([sid], side).get(sid)
@@ -106,6 +108,12 @@ def _field(asked: Mapping[str, str], name: str) -> str:
         return asked[name]
     except KeyError:
         raise Unknown(f"the field `{name}` is missing") from None
+
+
+def _sid(asked: Mapping[str, str]) -> int:
+    """A sample's address; -1, which nobody has, where none is given."""
+    written = asked.get("sid", "")
+    return int(written) if written.isdecimal() and len(written) < 20 else -1
 
 
 def _real(value: str) -> float:

@@ -1,4 +1,4 @@
-"""Are all uids different, and is the subset exactly those of the kept, in order? In bounded memory.
+"""Does a uid name one sample, and is the subset exactly those of the kept, in order? In bounded memory.
 
 Uids are spilled to a scratch directory by their leading bits, and each bucket is sorted on its own.
 """
@@ -6,6 +6,7 @@ Uids are spilled to a scratch directory by their leading bits, and each bucket i
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from numpy.lib import format as npy
 from pipeline import storage
 from pipeline.audit.words import counted
 from pipeline.formats import subset
+from schemas.ledger import Reason
 
 HELD = 4_000_000
 """Uids that are held before they are spilled."""
@@ -22,7 +24,7 @@ HELD = 4_000_000
 BUCKETS = 64
 """Files of a spill: a bucket of a billion uids is 270 MB."""
 
-RECORD = np.dtype([("high", "<u8"), ("low", "<u8"), ("kept", "?")])
+RECORD = np.dtype([("high", "<u8"), ("low", "<u8"), ("kept", "?"), ("gave_way", "?")])
 
 Records = npt.NDArray[np.void]
 
@@ -36,20 +38,23 @@ class Uids:
         self._count = 0
         self._spills = 0
 
-    def add(self, uid: pa.ChunkedArray, kept: pa.ChunkedArray) -> None:
+    def add(self, rows: pa.Table) -> None:
         """Some rows of the ledger. What is no uid is left out: who reads the rows says so."""
-        raw, mask = [], []
-        for value, stays in zip(uid.to_pylist(), kept.to_pylist(), strict=True):
+        raw, kept, gave_way = [], [], []
+        columns = (rows[name].to_pylist() for name in ("uid", "kept", "reason"))
+        for value, stays, reason in zip(*columns, strict=True):
             try:
                 data = bytes.fromhex(value)
             except ValueError:
                 continue
             if len(data) == 16:
                 raw.append(data)
-                mask.append(stays)
+                kept.append(stays)
+                gave_way.append(reason == Reason.REPEATED_UID)
         words = np.frombuffer(b"".join(raw), dtype=">u8").reshape(-1, 2)
         records = np.empty(len(raw), dtype=RECORD)
-        records["high"], records["low"], records["kept"] = words[:, 0], words[:, 1], mask
+        records["high"], records["low"] = words[:, 0], words[:, 1]
+        records["kept"], records["gave_way"] = kept, gave_way
         self._held.append(records)
         self._count += len(records)
         if self._count >= HELD:
@@ -68,7 +73,7 @@ class Uids:
         return storage.join(self._scratch, f"{spill:05d}-{bucket:02d}")
 
     def _sorted(self) -> Iterator[Records]:
-        """All of them in order, a bucket at a time."""
+        """All of them in order, a bucket at a time; of one uid those that gave way are last."""
         if self._spills:
             if self._held:
                 self._spill()
@@ -77,7 +82,7 @@ class Uids:
             buckets = iter([self._held])
         for pieces in buckets:
             records = np.concatenate([np.empty(0, RECORD), *pieces])
-            yield records[np.lexsort((records["low"], records["high"]))]
+            yield records[np.lexsort([records[name] for name in ("gave_way", "low", "high")])]
 
     def _bucket(self, number: int) -> list[Records]:
         paths = [self._path(spill, number) for spill in range(self._spills)]
@@ -88,26 +93,45 @@ class Uids:
         ]
 
     def faults(self, path: str | None) -> Iterator[tuple[str, str]]:
-        """Uids that stand twice; and where the subset at ``path``, if there is to be one, is another list."""
-        twice, first = 0, ""
+        """Uids that stand twice, but for rows that were dropped for that; such rows whose uid nobody else has; and
+        where the subset at ``path``, if there is to be one, is another list.
+        """
+        twice, alone = _Some(), _Some()
         listed = _Subset(path) if path else None
         for records in self._sorted():
-            again = np.flatnonzero(
-                (records["high"][1:] == records["high"][:-1])
-                & (records["low"][1:] == records["low"][:-1])
+            again = np.zeros(len(records), dtype=bool)
+            again[1:] = (records["high"][1:] == records["high"][:-1]) & (
+                records["low"][1:] == records["low"][:-1]
             )
-            if len(again) and not twice:
-                first = _digits(records[again[0]])
-            twice += len(again)
+            twice.add(records[again & ~records["gave_way"]])
+            alone.add(records[~again & records["gave_way"]])
             if listed:
                 listed.expect(records[records["kept"]])
-        if twice:
+        if twice.count:
+            yield "ledger", f"{twice} with a uid that stood before (the first is {twice.first})"
+        if alone.count:
             yield (
                 "ledger",
-                f"{counted(twice, 'row')} with a uid that stood before (the first is {first})",
+                f"{alone} dropped for a repeated uid that no other row has (the first is {alone.first})",
             )
         if listed and (what := listed.difference()):
             yield "subset.npy", what
+
+
+@dataclass
+class _Some:
+    """How many records something holds of, and the uid of the first."""
+
+    count: int = 0
+    first: str = ""
+
+    def add(self, records: Records) -> None:
+        if len(records) and not self.count:
+            self.first = _digits(records[0])
+        self.count += len(records)
+
+    def __str__(self) -> str:
+        return counted(self.count, "row")
 
 
 def _digits(record: np.void) -> str:

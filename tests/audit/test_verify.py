@@ -217,20 +217,28 @@ def test_uids_are_compared_whether_spilled_or_not(
     kept = [bool(random.integers(2)) for _ in names]
     listed = sorted(name for name, stays in zip(names, kept, strict=True) if stays)
 
-    def told(again: list[str], subset: list[str]) -> list[tuple[str, str]]:
+    def rows(uid: list[str], stays: list[bool], reason: str | None) -> pa.Table:
+        reasons = pa.array([reason] * len(uid), pa.string())
+        return pa.table({"uid": pa.array(uid, pa.string()), "kept": stays, "reason": reasons})
+
+    def told(
+        again: list[str], subset: list[str], reason: str | None = None
+    ) -> list[tuple[str, str]]:
         halves = np.array([(int(n[:16], 16), int(n[16:], 16)) for n in subset], dtype="u8,u8")
         np.save(tmp_path / "subset.npy", halves)
         uids = Uids(tempfile.mkdtemp(dir=tmp_path))
         for start in range(0, 100, 7):
-            column = pa.chunked_array([pa.array(names[start : start + 7])])
-            uids.add(column, pa.chunked_array([pa.array(kept[start : start + 7])]))
-        if again:
-            uids.add(pa.chunked_array([pa.array(again)]), pa.chunked_array([pa.array([False])]))
+            some = slice(start, start + 7)
+            uids.add(rows(names[some], kept[some], None))
+        uids.add(rows(again, [False] * len(again), reason))
         return list(uids.faults(str(tmp_path / "subset.npy")))
 
     assert told([], listed) == []
     [(where, what)] = told([names[3]], listed)
     assert (where, names[3] in what) == ("ledger", True)
+    assert told([names[3], names[3]], listed, "repeated_uid") == []
+    [(where, what)] = told(["0" * 32], listed, "repeated_uid")
+    assert (where, "dropped for a repeated uid that no other row has" in what) == ("ledger", True)
     assert told([], listed[::-1])[0][0] == "subset.npy"
     assert told([], listed[:-1])[0][0] == "subset.npy"
     assert told([], [*listed, "f" * 32])[0][0] == "subset.npy"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.formats.bad_inputs import (
     STRETCHES,
     pair,
 )
+from tests.formats.tars import make_tar
 from tests.running import ledger, make_plan, run_here
 
 STEPS = "  - signals: [words, characters, min_side]\n  - write: {samples_per_shard: 50}"
@@ -37,6 +39,14 @@ def test_a_run_over_every_kind_ends_with_every_sample_accounted_for(tmp_path: Pa
         (inputs / f"change-{place:03d}.tar").write_bytes(change.change(good + bytes(1024)))
         expected[None] += 0 if change.lost < 0 else 6 - change.lost
         expected.update(reason and str(reason) for reason in change.rows)
+    uid = ("json", json.dumps({"uid": "0" * 31 + "7"}).encode())
+    twice = [
+        (f"{key}.{suffix}", data)
+        for key in ("a", "b")
+        for suffix, data in (("jpg", GOOD), uid, ("txt", b"c"))
+    ]
+    (inputs / "uid.tar").write_bytes(make_tar(twice))
+    expected.update([None, "repeated_uid"])  # over all files: the walk of one does not see it
 
     output = tmp_path / "run"
     limits = {"max_pixels": MAX_PIXELS, "max_member_bytes": MAX_MEMBER_BYTES}

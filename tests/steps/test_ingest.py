@@ -27,18 +27,6 @@ def test_the_inputs_own_uid_is_taken(tmp_path: Path) -> None:
     assert rows[0]["uid"] == UID != rows[1]["uid"]
 
 
-@pytest.mark.parametrize("part_samples", [1, 100])
-def test_a_uid_that_stands_twice_is_an_error_that_names_both(
-    tmp_path: Path, part_samples: int
-) -> None:
-    write_tar(tmp_path / "in" / "0.tar", [sample("1", uid=UID), sample("2")])
-    write_tar(tmp_path / "in" / "1.tar", [sample("3"), sample("4", uid=UID)])
-    plan = make_plan(tmp_path / "run", tmp_path / "in" / "*.tar", WRITE, part_samples=part_samples)
-    message = rf"{UID} stands twice: in input/0.tar as its sample 0 and in input/1.tar as its sample 1 .* take one of"
-    with pytest.raises(InputError, match=message):
-        run_here(plan)
-
-
 @pytest.mark.parametrize("kind", ["parquet", "tar"])
 def test_an_input_without_samples_is_an_error_that_says_so(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"0.{kind}"

@@ -87,13 +87,13 @@ function card(row) {
   const place = row.cluster === null ? "" : `concept ${row.cluster}${row.rank === null ? "" : `, rank ${number(row.rank)}`}`;
   const button = make("button", { type: "button", class: row.kept ? "sample was-kept" : "sample was-dropped" },
     frame(row.sid), caption(row.text), make("span", { class: "fate" }, fateOf(row)), make("span", { class: "soft" }, place));
-  button.addEventListener("click", () => tell(row.uid));
+  button.addEventListener("click", () => tell({ sid: row.sid }));
   return make("li", {}, button);
 }
 
-async function tell(name) {
+async function tell(asked) {
   try {
-    const story = await ask("/api/story", { name });
+    const story = await ask("/api/story", asked);
     complain(null);
     const parts = story.found === 1 ? one(story.samples[0]) : several(story);
     by("told").replaceChildren(...parts);
@@ -108,7 +108,7 @@ function several(story) {
   by("title").textContent = `${number(story.found)} samples have that name`;
   return [make("ul", { class: "several" }, ...story.samples.map((sample) => {
     const button = make("button", { type: "button" }, `${sample.uid} in ${sample.source}: ${sample.fate}`);
-    button.addEventListener("click", () => tell(sample.uid));
+    button.addEventListener("click", () => tell({ sid: sample.sid }));
     return make("li", {}, button);
   }))];
 }
@@ -122,7 +122,7 @@ function one(sample) {
     const figure = make("figure", { class: picture.kept ? "was-kept" : "was-dropped" }, head, frame(picture.sid, true), caption(own ? sample.text : picture.text));
     if (!own) {
       const button = make("button", { type: "button" }, "its story");
-      button.addEventListener("click", () => tell(picture.uid));
+      button.addEventListener("click", () => tell({ sid: picture.sid }));
       figure.append(button);
     }
     return figure;
@@ -166,7 +166,7 @@ filters.addEventListener("submit", (event) => { event.preventDefault(); restart(
 by("next").addEventListener("click", () => { pages.push(by("next").dataset.after); search(); by("results").scrollIntoView(); });
 by("back").addEventListener("click", () => { pages.pop(); search(); by("results").scrollIntoView(); });
 by("close").addEventListener("click", () => by("story").close());
-by("lookup").addEventListener("submit", (event) => { event.preventDefault(); const name = event.target.elements.name.value.trim(); if (name) tell(name); });
+by("lookup").addEventListener("submit", (event) => { event.preventDefault(); const name = event.target.elements.name.value.trim(); if (name) tell({ name }); });
 
 try {
   const run = await ask("/api/run");
