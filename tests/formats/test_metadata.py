@@ -192,3 +192,12 @@ def test_of_a_caption_and_a_picture_that_are_both_bad_the_caption_is_told(tmp_pa
     assert part["reason"].to_pylist() == ["empty_caption", "undecodable_image"]
     assert part["text"].to_pylist() == ["  ", "fine"]
     assert part["image_size"].to_pylist() == [10, 4]
+
+
+def test_a_part_ends_with_the_caption_that_fills_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "MAX_PART_BYTES", 1000)
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"text": ["x" * 250] * 9}), path)
+    assert [len(part) for part in ingest_file(source(path), IngestOptions())] == [4, 4, 1]
