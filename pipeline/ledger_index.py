@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
@@ -24,6 +25,12 @@ Hash = TypeVar("Hash", int, npt.NDArray[np.uint64])
 def name_hash(name: str) -> int:
     """What the index is sorted by: xxh3-64 of a uid's hex digits, a key, or a URL."""
     return xxhash.xxh3_64_intdigest(name.encode())
+
+
+def name_hashes(names: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+    """``name_hash`` of each of a column of names, none of them null."""
+    raw = names.cast(pa.binary()).to_pylist()
+    return np.fromiter(map(xxhash.xxh3_64_intdigest, raw), dtype=np.uint64, count=len(raw))
 
 
 def bucket_of(hashed: Hash, buckets: int) -> Hash:

@@ -43,10 +43,8 @@ class FileIngest:
         for run in self._runs():
             if len(builder) > 0 and len(builder) + run.size > self.options.part_samples:
                 yield builder.take()
-            for row in run.rows:
-                builder.add(row)
-                if builder.full:
-                    yield builder.take()
+            for piece in run.pieces:
+                yield from builder.add(piece)
         if len(builder) > 0:
             yield builder.take()
 

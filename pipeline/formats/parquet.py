@@ -14,15 +14,13 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.formats.captions import is_text, judge_caption
+from pipeline.formats.metadata import Columns, Described, describe, is_bytes, is_string
 from pipeline.formats.rows import (
     FileTotals,
     IngestOptions,
@@ -34,7 +32,7 @@ from pipeline.formats.rows import (
 )
 from pipeline.formats.sources import Source
 from pipeline.formats.tar import Damage
-from pipeline.formats.uids import hash_uid, parse_uid
+from pipeline.formats.uids import hash_uid
 from schemas.errors import InputError
 from schemas.ledger import Reason
 from schemas.tables import find_column
@@ -46,29 +44,6 @@ READ_BUFFER = 1 << 20
 
 BROKEN = (OSError, pa.ArrowException, ValueError, OverflowError)
 """What pyarrow raises on a damaged file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """The input's own names for what ingest reads; None for what it does not have."""
-
-    text: str | None
-    image: str | None
-    url: str | None
-    uid: str | None
-    key: str | None
-    width: str | None
-    height: str | None
-    sha256: str | None
-    nested: bool = False
-
-    @property
-    def wanted(self) -> list[str]:
-        """The columns to read, once each; of a ``{bytes, path}`` picture the bytes alone."""
-        image = f"{self.image}.bytes" if self.nested else self.image
-        names = (self.text, image, self.url, self.uid, self.key)
-        more = () if self.image else (self.width, self.height, self.sha256)
-        return [*dict.fromkeys(name for name in (*names, *more) if name is not None)]
 
 
 class _Parquet(pq.ParquetFile):  # type: ignore[misc]  # pyarrow is untyped
@@ -90,25 +65,6 @@ def open_parquet(path: str) -> pq.ParquetFile:
         raise
 
 
-def _is_bytes(kind: pa.DataType) -> bool:
-    types = pa.types
-    if types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(
-        types.is_binary(kind)
-        or types.is_large_binary(kind)
-        or types.is_binary_view(kind)
-        or types.is_fixed_size_binary(kind)
-    )
-
-
-def _is_string(kind: pa.DataType) -> bool:
-    types = pa.types
-    if types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
-
-
 def find_columns(schema: pa.Schema, options: IngestOptions, path: str) -> Columns:
     """Which column is what.
 
@@ -127,13 +83,13 @@ def find_columns(schema: pa.Schema, options: IngestOptions, path: str) -> Column
         found[name] = column
     if found["text"] is not None:
         kind = schema.field(found["text"]).type
-        _expect(_is_string(kind) or _is_bytes(kind), path, found["text"], kind, "captions are text")
+        _expect(is_string(kind) or is_bytes(kind), path, found["text"], kind, "captions are text")
     nested = False
     if found["image"] is not None:
         kind = schema.field(found["image"]).type
         nested = pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
         flat = kind.field("bytes").type if nested else kind
-        _expect(_is_bytes(flat), path, found["image"], kind, "pictures are bytes or {bytes, path}")
+        _expect(is_bytes(flat), path, found["image"], kind, "pictures are bytes or {bytes, path}")
     return Columns(**found, nested=nested)
 
 
@@ -174,11 +130,11 @@ def runs(source: Source, options: IngestOptions, totals: FileTotals) -> Iterator
             damage = Damage(Reason.UNREADABLE_FILE, 0, totals.size, _words(error))
             yield Run(1, iter([damage_row(source, damage)]))
             return
-        reader = _Reader(source, options, file, find_columns(schema, options, source.path))
+        described = Described(source, options, find_columns(schema, options, source.path))
         first = 0
         for group in range(file.num_row_groups):
             size = file.metadata.row_group(group).num_rows
-            yield Run(size, _group_rows(reader, group, first, size))
+            yield Run(size, _group_rows(file, described, group, first))
             first += size
 
 
@@ -194,128 +150,61 @@ def _words(error: BaseException) -> str:
     return re.sub(r"0x[0-9a-f]+", "0x...", " ".join(str(error).split()))
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    source: Source
-    options: IngestOptions
-    file: pq.ParquetFile
-    columns: Columns
-
-
-def _group_rows(reader: _Reader, group: int, first: int, size: int) -> Iterator[Row]:
+def _group_rows(
+    file: pq.ParquetFile, described: Described, group: int, first: int
+) -> Iterator[Row | pa.Table]:
     """The rows of one row group; ``first`` is the number in the file of its first row."""
+    size = file.metadata.row_group(group).num_rows
     done = 0
     message = "the row group has fewer rows than the footer says"
-    pictures = reader.columns.image is not None
+    pictures = described.columns.image is not None
     try:
-        for batch in reader.file.iter_batches(
+        for batch in file.iter_batches(
             batch_size=BATCH_ROWS_WITH_PICTURES if pictures else BATCH_ROWS,
             row_groups=[group],
-            columns=reader.columns.wanted,
+            columns=described.columns.wanted,
             use_threads=False,
         ):
-            for row in _batch_rows(reader, batch, first + done):
-                if done < size:
-                    yield row | {"row_group": group, "group_row": done}
-                    done += 1
+            table = describe(described, batch, group, done, first + done).slice(0, size - done)
+            if not pictures:
+                yield table
+                done += table.num_rows
+                continue
+            for row in _with_pictures(described, batch, table):
+                yield row
+                done += 1
     except BROKEN as error:
         message = _words(error)
     for place in range(done, size):
-        number = first + place
-        uid = _row_uid(reader.source, None, str(number), number)
-        where = {"row_group": group, "group_row": place, "file_row": number}
-        yield (
-            {"uid": uid, "key": str(number)}
-            | where
-            | fault(Reason.UNREADABLE_ROW, f"row group {group}: {message}", None)
-        )
+        yield _unreadable(described.source, group, place, first + place, message)
 
 
-def _row_uid(source: Source, given: object, key: str, number: int) -> bytes:
-    return parse_uid(given) or hash_uid(source.entry, source.relative, "row", key, number)
+def _unreadable(source: Source, group: int, place: int, number: int, message: str) -> Row:
+    key = str(number)
+    row: Row = {
+        "uid": hash_uid(source.entry, source.relative, "row", key, number),
+        "key": key,
+        "row_group": group,
+        "group_row": place,
+        "file_row": number,
+    }
+    return row | fault(Reason.UNREADABLE_ROW, f"row group {group}: {message}", None)
 
 
-def _values(batch: pa.RecordBatch, name: str | None) -> list[Any]:
-    """A column as Python values; text that is not UTF-8 stays bytes."""
-    if name is None or name not in batch.schema.names:
-        return [None] * batch.num_rows
-    column = batch.column(name)
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if not _is_string(column.type):
-        return list(column.to_pylist())
-    try:
-        column.validate(full=True)
-    except pa.ArrowInvalid:
-        return [_decoded(value) for value in column.cast(pa.large_binary()).to_pylist()]
-    return list(column.to_pylist())
-
-
-def _decoded(value: bytes | None) -> str | bytes | None:
-    try:
-        return value if value is None else value.decode("utf-8")
-    except UnicodeDecodeError:
-        return value
-
-
-def _batch_rows(reader: _Reader, batch: pa.RecordBatch, first: int) -> Iterator[Row]:
-    columns = reader.columns
-    lists = [_values(batch, name) for name in (columns.text, columns.url, columns.uid, columns.key)]
-    facts = [_values(batch, name) for name in (columns.width, columns.height, columns.sha256)]
-    images = _images(batch, columns)
-    for i in range(batch.num_rows):
-        text, url, uid, key = (values[i] for values in lists)
-        number = first + i
-        name = _key(key, number)
-        row: Row = {
-            "uid": _row_uid(reader.source, uid, name, number),
-            "key": name,
-            "url": url if isinstance(url, str) else None,
-            "file_row": number,
-        }
-        caption = _caption(text, reader.options) if columns.text is not None else {}
-        if images is None:
-            yield row | _stated(*(values[i] for values in facts)) | caption
-        elif images[i].is_valid:
-            yield row | _picture(images[i], number, reader.options) | caption
+def _with_pictures(described: Described, batch: pa.RecordBatch, table: pa.Table) -> Iterator[Row]:
+    """The rows of a batch, what its columns say of each joined by what the picture says. Of two faults a missing
+    picture counts before the caption's, and that before another of the picture's.
+    """
+    images = _images(batch, described.columns)
+    for cell, given in zip(images, table.to_pylist(), strict=False):  # a broken footer counts less
+        row = {name: value for name, value in given.items() if value is not None}
+        if cell.is_valid:
+            yield _picture(cell, row["file_row"], described.options) | row
         else:
-            missing = fault(Reason.MISSING_IMAGE, "no bytes: null, or only a path", None)
-            yield row | caption | missing
+            yield row | fault(Reason.MISSING_IMAGE, "no bytes: null, or only a path", None)
 
 
-def _key(value: object, number: int) -> str:
-    """A key as text; LAION's are whole numbers stored as doubles. Without one, the row's number."""
-    if isinstance(value, str) and is_text(value):
-        return value
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value) if isinstance(value, int) else str(number)
-
-
-def _stated(width: object, height: object, sha256: object) -> Row:
-    """What a file without pictures says of them."""
-    row: Row = {}
-    for name, value in (("width", width), ("height", height)):
-        if isinstance(value, int | float) and 0 < value < 2**31:
-            row[name] = int(value)
-    if isinstance(sha256, str) and re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
-        row["sha256"] = bytes.fromhex(sha256)
-    return row
-
-
-def _caption(value: object, options: IngestOptions) -> Row:
-    if isinstance(value, bytes):
-        try:
-            value = value.decode("utf-8")
-        except UnicodeDecodeError as error:
-            message = f"not UTF-8: {error.reason} at byte {error.start}"
-            return fault(Reason.BAD_CAPTION, message, None)
-    return judge_caption(value if isinstance(value, str) else None, None, options)
-
-
-def _images(batch: pa.RecordBatch, columns: Columns) -> pa.Array | None:
-    if columns.image is None:
-        return None
+def _images(batch: pa.RecordBatch, columns: Columns) -> pa.Array:
     column = batch.column(columns.image)
     if columns.nested:
         column = pc.struct_field(column, "bytes")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.formats.images import MAX_PIXELS, ImageDamage, inspect
 from pipeline.formats.sources import Source
@@ -76,10 +77,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Rows that stand together in a file, such as a row group: ``size`` of them share a part if they fit."""
+    """Rows that stand together in a file, such as a row group: ``size`` of them share a part if they fit.
+
+    ``pieces`` are single rows, or tables of schema INGEST where many are made at once.
+    """
 
     size: int
-    rows: Iterator[Row]
+    pieces: Iterator[Row | pa.Table]
 
 
 def fault(reason: Reason, message: str, offset: int | None) -> Row:
@@ -116,34 +120,77 @@ def picture_row(
 
 
 class PartBuilder:
-    """Rows of one part as lists, a list a column."""
+    """Rows of one part: whole tables, and behind them the last rows as lists, a list a column."""
 
     def __init__(self, options: IngestOptions, totals: FileTotals) -> None:
         self._options = options
         self._totals = totals
+        self._empty()
+
+    def _empty(self) -> None:
+        self._tables: list[pa.Table] = []
         self._columns: dict[str, list[Any]] = {name: [] for name in INGEST.names}
-        self._bytes = 0
+        self._rows = 0
+        self._characters = 0
 
     def __len__(self) -> int:
-        return len(self._columns["uid"])
+        return self._rows
+
+    def add(self, piece: Row | pa.Table) -> Iterator[pa.Table]:
+        """Append a row or a table and count it; gives each part that it fills."""
+        if isinstance(piece, dict):
+            self._add_row(piece)
+            if self._full:
+                yield self.take()
+            return
+        while piece.num_rows:
+            characters = pc.cumulative_sum(_characters(piece))
+            short = pc.less(characters, MAX_PART_BYTES - self._characters)
+            # The row that fills the part is its last.
+            filled = (pc.sum(short).as_py() or 0) + 1
+            count = min(piece.num_rows, filled, self._options.part_samples - self._rows)
+            self._add_table(piece.slice(0, count))
+            self._characters += characters[count - 1].as_py()
+            piece = piece.slice(count)
+            if self._full:
+                yield self.take()
 
     @property
-    def full(self) -> bool:
+    def _full(self) -> bool:
         """Whether the part must end here."""
-        return len(self) >= self._options.part_samples or self._bytes >= MAX_PART_BYTES
+        return self._rows >= self._options.part_samples or self._characters >= MAX_PART_BYTES
 
-    def add(self, row: Row) -> None:
-        """Append a row and count it."""
+    def _add_row(self, row: Row) -> None:
         for name, column in self._columns.items():
             column.append(row.get(name))
-        self._bytes += len(row.get("text") or "") + len(row.get("meta") or "")
+        self._rows += 1
+        self._characters += len(row.get("text") or "") + len(row.get("meta") or "")
         self._totals.rows += 1
         if row.get("reason") is not None:
             self._totals.reasons[row["reason"]] += 1
 
+    def _add_table(self, table: pa.Table) -> None:
+        self._close_columns()
+        self._tables.append(table)
+        self._rows += table.num_rows
+        self._totals.rows += table.num_rows
+        self._totals.reasons.update(table["reason"].drop_null().to_pylist())
+
+    def _close_columns(self) -> None:
+        if self._columns["uid"]:
+            self._tables.append(pa.Table.from_pydict(self._columns, schema=INGEST))
+            self._columns = {name: [] for name in INGEST.names}
+
     def take(self) -> pa.Table:
         """The part as a table of schema INGEST; the builder is empty again."""
-        table = pa.Table.from_pydict(self._columns, schema=INGEST)
-        self._columns = {name: [] for name in INGEST.names}
-        self._bytes = 0
+        self._close_columns()
+        # In one piece, for a table in several is laid out otherwise in its file.
+        table = pa.concat_tables(self._tables).combine_chunks()
+        self._empty()
         return table
+
+
+def _characters(table: pa.Table) -> pa.ChunkedArray:
+    """What each row has of captions and metadata."""
+    text, meta = (pc.fill_null(pc.utf8_length(table[name]), 0) for name in ("text", "meta"))
+    return pc.add(text, meta)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 
 _HEX = re.compile(r"[0-9a-fA-F]{32}")
 
@@ -25,8 +26,23 @@ def hash_uid(entry: str, relative: str, kind: str, key: str, occurrence: int) ->
         key: the sample's key, or a damage's offset in bytes.
         occurrence: 0 for the first sample of that key in the file; for a row its number in the file.
     """
-    digest = hashlib.blake2b(digest_size=16)
-    for field in (entry, relative, kind, key, str(occurrence)):
+    return hash_uids(entry, relative, kind, [key], [occurrence])[0]
+
+
+def hash_uids(
+    entry: str, relative: str, kind: str, keys: Iterable[str], occurrences: Iterable[int]
+) -> list[bytes]:
+    """``hash_uid`` of samples of one file: what they share is hashed once."""
+    shared = hashlib.blake2b(digest_size=16)
+    for field in (entry, relative, kind):
         raw = field.encode("utf-8", "surrogatepass")
-        digest.update(len(raw).to_bytes(4, "little") + raw)
-    return digest.digest()
+        shared.update(len(raw).to_bytes(4, "little") + raw)
+    uids = []
+    for key, occurrence in zip(keys, occurrences, strict=True):
+        name, number = key.encode("utf-8", "surrogatepass"), str(occurrence).encode()
+        digest = shared.copy()
+        digest.update(
+            len(name).to_bytes(4, "little") + name + len(number).to_bytes(4, "little") + number
+        )
+        uids.append(digest.digest())
+    return uids

@@ -178,11 +178,17 @@ def _shards(io: TaskIo, kept: Any) -> tuple[Any, Any]:
     return pa.array(shard, mask=~kept), names
 
 
-def hexadecimal(values: Any) -> pa.Array:
+def hexadecimal(values: pa.ChunkedArray) -> pa.Array:
     """16-byte uids as 32 hex digits; null stays null."""
-    return pa.array(
-        [None if value is None else value.hex() for value in values.to_pylist()], pa.string()
-    )
+    whole = values.combine_chunks()
+    if len(whole) == 0:
+        return pa.array([], pa.string())
+    filled = pc.fill_null(whole, bytes(16))
+    raw = memoryview(filled.buffers()[1])[16 * filled.offset :][: 16 * len(filled)]
+    digits = raw.hex().encode()
+    ends = np.arange(0, len(digits) + 1, 32, dtype=np.int32)
+    text = pa.StringArray.from_buffers(len(whole), pa.py_buffer(ends), pa.py_buffer(digits))
+    return pc.if_else(whole.is_valid(), text, None)
 
 
 def hashes(io: TaskIo) -> Iterator[pa.Table]:
@@ -193,12 +199,7 @@ def hashes(io: TaskIo) -> Iterator[pa.Table]:
     sids: list[np.ndarray[Any, Any]] = []
     for column in (hexadecimal(table["uid"]), table["key"], table["url"]):
         there = np.asarray(pc.is_valid(column))
-        names.append(
-            np.array(
-                [ledger_index.name_hash(v) for v in column.to_pylist() if v is not None],
-                dtype=np.uint64,
-            )
-        )
+        names.append(ledger_index.name_hashes(column.drop_null()))
         sids.append(sid[there])
     name, place = np.concatenate(names), np.concatenate(sids)
     buckets = io.args["buckets"]

@@ -125,7 +125,8 @@ class Clock:
         self.watch = watch
         self.wall: dict[str, float] = defaultdict(float)
         self.used: dict[str, float] = {}
-        self._before = 0.0
+        watch.look()  # this process has made the input: that is no phase's
+        self._before = sum(watch.cpu.values())
 
     def __call__(self, event: Event) -> None:
         """Note it."""
