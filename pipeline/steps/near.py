@@ -18,6 +18,7 @@ from pipeline.phases import Context, Done, Part, Phase, Step, Task
 from pipeline.steps import grouping, near_tasks
 from pipeline.steps.common import check_pictures, embedding_named, part_task
 from pipeline.steps.exchange import verdict_phase
+from schemas.errors import JobError
 from schemas.job import Job
 from schemas.ledger import Reason
 from schemas.steps import NearDuplicates as Config
@@ -60,7 +61,7 @@ class NearDuplicates(Step):
     Tables ``equal`` and ``similar`` hold all verified edges with their values.
     """
 
-    version = 3
+    version = 4
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name = config, config.name
@@ -70,7 +71,10 @@ class NearDuplicates(Step):
         self.embedding: str | None = None
         if self.agree == "embedding":
             self.embedding = embedding_named(job, config.embedding, config.name).as_
-        self.bands, self.rows = choose_bands(config.jaccard, config.permutations, config.recall)
+        try:
+            self.bands, self.rows = choose_bands(config.jaccard, config.permutations, config.recall)
+        except ValueError as error:
+            raise JobError(f"{config.name}: {error}") from None
 
     def needs(self) -> Sequence[str]:
         """The embedding, where pictures are compared by it."""
