@@ -231,7 +231,7 @@ def search(
     small = groups.sizes <= limits.all_pairs
     found = [match(a, b) for a, b in pair_blocks(groups.take(small), limits.pairs)]
     unsearched = 0
-    for members in groups.take(~small):
+    for members in _each_once(groups.take(~small), set()):
         if split is None:
             pairs, left = _centres(members, match, limits, narrow)
         else:
@@ -239,6 +239,15 @@ def search(
         found.append(pairs)
         unsearched += left
     return Matches.joined(found), unsearched
+
+
+def _each_once(groups: Groups, seen: set[bytes]) -> Iterator[Int64Array]:
+    """Groups that are not among those ``seen``, which they join: captions may share many bands."""
+    for members in groups:
+        name = xxhash.xxh3_128_digest(members.tobytes())
+        if name not in seen:
+            seen.add(name)
+            yield members
 
 
 def _tables(
@@ -257,12 +266,8 @@ def _tables(
         groups = group(members, rank, keys)
         small = groups.sizes <= limits.all_pairs
         found += [match(a, b) for a, b in pair_blocks(groups.take(small), limits.pairs)]
-        for large in groups.take(~small):
-            # Equal pictures meet in every table: once is enough.
-            name = xxhash.xxh3_128_digest(large.tobytes())
-            if name in seen:
-                continue
-            seen.add(name)
+        # Equal pictures meet in every table: once is enough.
+        for large in _each_once(groups.take(~small), seen):
             pairs, left = _centres(large, match, limits, narrow)
             found.append(pairs)
             unsearched += left

@@ -239,6 +239,21 @@ def test_a_giant_bucket_of_near_equal_captions_costs_few_comparisons_a_member() 
     assert len(edges.a) < 20 * 5000
 
 
+def test_a_giant_bucket_that_meets_in_every_band_is_searched_once() -> None:
+    captions = [
+        f"a very long caption about a red fox in deep snow, picture {i}" for i in range(600)
+    ]
+    sets = text.shingle_sets(text.normalise(captions), minhash.CAPTION_NGRAM)
+    asked: list[int] = []
+    for bands in (1, 18):
+        counting = Counting(AnyPicture())
+        band = np.repeat(np.arange(bands, dtype=np.uint64), 600)
+        member = np.tile(np.arange(600), bands)
+        near.similar(band, member, np.arange(600), uids(600), sets, 0.8, counting)
+        asked.append(counting.pairs)
+    assert asked[0] == asked[1] > 0
+
+
 def test_a_search_that_stops_at_its_limit_says_so() -> None:
     captions = [f"{i:05d} {i * 7919 % 99991:05d} {i * 104729 % 99991:05d}" for i in range(600)]
     edges = near.similar(
