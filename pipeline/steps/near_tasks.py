@@ -101,6 +101,7 @@ def bands(io: TaskIo) -> Iterator[pa.Table]:
     table = io.read("texts", ["key", "text"]).combine_chunks()
     distinct, first = np.unique(table["key"].to_numpy(), return_index=True)
     captions = table["text"].take(pa.array(first))
+    io.count(samples=table.num_rows, captions=len(distinct))
     unit, size = io.args["ngram"]
     count, width = io.args["bands"]
     scheme = Scheme(text.Ngram(unit, size), count, width, io.args["seed"], io.args["kernel"])
@@ -154,7 +155,8 @@ def _candidates(
     met = candidates.meetings(keys, bits, most)
     of_pair = _group_of(*np.sort([address[met.a], address[met.b]], axis=0))
     groups = np.arange(len(met.groups.sizes), dtype=np.uint64)
-    of_group = _group_of(np.full_like(groups, number), groups)
+    # The first bit keeps them apart from pairs of addresses, which are below.
+    of_group = _group_of(np.full_like(groups, number | 1 << 63), groups)
     who = np.concatenate([met.a, met.b, met.groups.members])
     return who, np.concatenate([of_pair, of_pair, np.repeat(of_group, met.groups.sizes)])
 

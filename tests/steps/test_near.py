@@ -226,6 +226,7 @@ def test_one_caption_under_thousands_of_pictures(
 ) -> None:
     """The pictures decide: 40 kinds of them leave 40 samples of the caption and its near-duplicate."""
     monkeypatch.setattr(near, "TEXTS", 5000)
+    monkeypatch.setattr(near, "CANDIDATES", 50_000)
     n, kinds = 2400, 40
     pictures = blobs([n // kinds] * kinds, [0.02] * kinds, dim=32, seed=3)
     captions = ["clip art of a house by the sea", "Clip art of a house by the lake side"]
@@ -241,6 +242,9 @@ def test_one_caption_under_thousands_of_pictures(
     wanted = duplicates.survivors(duplicates.groups(a, b, n), samples.uid)
     assert duplicates.dropped(rows, "near_duplicates") == wanted
     assert len(wanted) == n - kinds
+    # Of two captions only, but shared out by the samples that travel with them.
+    searches = (tmp_path / "run/tables/near_duplicates/similar").glob("*.parquet")
+    assert len(list(searches)) >= 6
 
 
 def test_only_the_living_are_compared(ingested: Path) -> None:
