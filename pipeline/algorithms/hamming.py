@@ -175,8 +175,8 @@ def _dense_pairs(
         group_alone = Groups(members, np.array([0, len(members)]))
         centred, _ = search(group_alone, rank, match, None, few)
         by_row = np.argsort(members)
-        place = [by_row[np.searchsorted(members, x, sorter=by_row)] for x in (centred.a, centred.b)]
-        label = connected(*place, len(members))
+        a, b = (by_row[np.searchsorted(members, x, sorter=by_row)] for x in (centred.a, centred.b))
+        label = connected(a, b, len(members))
         a, b = (members[x] for x in _across(hashes[members], label, radius, limits.pairs))
         found += [
             (centred.a, centred.b, centred.value[:, 0].astype(np.uint8)),
