@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from pipeline.algorithms import candidates, near, text
 from pipeline.algorithms.agreement import Agreement, AnyPicture, EmbeddingAgreement, PhashAgreement
+from pipeline.algorithms.buckets import Limits
 from pipeline.algorithms.hashing import mix64
 from pipeline.algorithms.minhash import Scheme
 from pipeline.algorithms.minhash import bands as banded
@@ -78,8 +79,9 @@ def _edges(io: TaskIo, table: pa.Table, found: near.Edges) -> pa.Table:
     """
     if found.unsearched:
         raise StateError(
-            f"{io.path}: {found.unsearched:,} captions share so many bands that they cannot all be compared: "
-            "drop exact duplicates or short captions before this step"
+            f"{io.path}: {found.unsearched:,} samples stand in groups too large to be compared in "
+            f"{Limits().comparisons:,} pairs each: raise `jaccard`, let the pictures agree at a narrower bound "
+            "(`agree`, `hamming`, `cosine`), or drop exact duplicates before this step"
         )
     return grouping.edges(table, found.a, found.b, jaccard=found.jaccard, agree=found.agree)
 

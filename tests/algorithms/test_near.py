@@ -20,6 +20,7 @@ from pipeline.algorithms.agreement import (
     PhashAgreement,
 )
 from pipeline.algorithms.buckets import Limits
+from tests import duplicates
 
 Int64Array = NDArray[np.int64]
 UInt64Array = NDArray[np.uint64]
@@ -357,6 +358,28 @@ def test_recall_on_real_captions(openclipart: Path) -> None:
     found = joined(near.find(captions, uids(len(captions))))
     assert all_true(found, truth)
     assert drops(*found, len(captions)) >= 0.99 * drops(*truth, len(captions))
+
+
+def test_bounds_from_half_to_one_on_real_captions(openclipart: Path) -> None:
+    """With the bands that each bound chooses: no false edge, and pairs and drops as they predict."""
+    captions, _ = read_clipart(openclipart, pictures=False)
+    distinct = sorted({one for one in text.normalise(captions) if one})
+    a, b = duplicates.alike_captions(distinct, 0.5)
+    similarity = np.array(
+        [duplicates.jaccard(distinct[i], distinct[j]) for i, j in zip(a, b, strict=True)]
+    )
+    for bound in (0.5, 0.7, 0.9, 1.0):
+        bands, width = minhash.choose_bands(bound, 108, 0.99)
+        edges = near.find(
+            distinct, uids(len(distinct)), bound, scheme=minhash.Scheme(bands=bands, rows=width)
+        )
+        truth, found = (a[similarity >= bound], b[similarity >= bound]), joined(edges)
+        assert all_true(found, truth)
+        chance = [
+            minhash.candidate_probability(s, bands, width) for s in similarity[similarity >= bound]
+        ]
+        assert abs(len(found[0]) / len(truth[0]) - np.mean(chance)) < 0.01
+        assert drops(*found, len(distinct)) >= 0.99 * drops(*truth, len(distinct)) > 0
 
 
 @pytest.mark.slow
