@@ -29,6 +29,7 @@ from pipeline import plan, run
 from pipeline.algorithms import minhash, near, text
 from schemas.events import Event, PhaseEnded, StepEnded
 from schemas.parse import parse_job
+from tests.benchmarks._table import Row, show
 
 FILE_ROWS = 250_000
 WORDS = 11
@@ -191,10 +192,16 @@ def measure(count: int, cpus: int, folder: Path) -> float:
     cpu = sum(step.values())
     wall = sum(clock.wall[name] for name in step)
     print(f"  the step: {wall:.1f} s, {cpu:.1f} CPU s; the whole run: {elapsed:.1f} s")
-    print(f"  captions a CPU second: step {count / cpu:,.0f}")
-    print(f"    {count / cpu / rate:.0%} of the kernel's {rate:,.0f} (text to band keys)")
-    print(
-        f"    {count / cpu / whole:.0%} of the whole method's {whole:,.0f} in one process (near.find)"
+    step_rate = count / cpu
+    show(
+        f"near captions, the whole step over {count:,}, a processor second",
+        [
+            Row("step", name, step_rate, other, "/s", step_rate / other, goal=goal)
+            for name, other, goal in (
+                ("kernel, text to band keys", rate, ">= .6"),
+                ("whole method in one process, no files", whole, ""),
+            )
+        ],
     )
     for (name, pid), peak in sorted(watch.peak.items(), key=lambda item: -item[1])[:12]:
         print(f"  {peak >> 20:6} MiB  {name} {pid}")
