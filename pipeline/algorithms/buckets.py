@@ -87,6 +87,11 @@ Split = Callable[[Int64Array], Iterator[UInt64Array]]
 class Bounds(Protocol):
     """Exact bounds on which members of a large group can be a pair."""
 
+    @property
+    def pairs(self) -> int:
+        """How many pairs stand together in `groups`."""
+        ...
+
     def possible(self, a: Int64Array, b: Int64Array) -> BoolArray:
         """Say which pairs of rows are not ruled out, bool (p,)."""
         ...
@@ -309,17 +314,19 @@ def _centres(
         compared += len(centres) * len(members)
         matched = before - np.count_nonzero(waiting)
         if narrow and turn >= _ENOUGH_CENTRES and matched < _FEW_MATCHES * len(centres):
-            pairs, left = _narrowed(members, waiting, match, limits, narrow)
-            return Matches.joined([*found, pairs]), left
+            bounds, narrow = narrow(members), None
+            # Of one caption and its like under many pictures, say, the bounds rule out nobody.
+            if bounds.pairs < len(members) ** 2 // 4:
+                pairs, left = _narrowed(members, waiting, match, limits, bounds)
+                return Matches.joined([*found, pairs]), left
         turn = min(turn * 2, 256)
     return Matches.joined(found), int(np.count_nonzero(waiting))
 
 
 def _narrowed(
-    members: Int64Array, waiting: BoolArray, match: Match, limits: Limits, narrow: Narrow
+    members: Int64Array, waiting: BoolArray, match: Match, limits: Limits, bounds: Bounds
 ) -> tuple[Matches, int]:
     """Compare those of a large group that wait with whom they can be like."""
-    bounds = narrow(members)
     waits = np.zeros(int(members.max()) + 1, dtype=bool)
     waits[members[waiting]] = True
 

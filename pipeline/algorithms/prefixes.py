@@ -8,6 +8,7 @@ a set's shingles flip, no more differ between two sets than there are shingles t
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,29 @@ class Narrowed:
         self._members = members
         self._captions, self._of_member = np.unique(caption[members], return_inverse=True)
         self._sizes = sets.sizes[self._captions]
-        self._flipped = self._flips()
+        self._place, self._key = self._rarest()
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of rows stand together in `groups`, each as often as it does."""
+        samples = np.bincount(self._of_member, minlength=len(self._captions))
+        order = np.argsort(self._key)
+        key, samples = self._key[order], samples[self._place[order]]
+        starts = np.flatnonzero(np.diff(key, prepend=~key[:1]))
+        sizes = np.add.reduceat(samples, starts) if len(starts) else starts
+        return int((sizes * (sizes - 1) // 2).sum())
+
+    @cached_property
+    def _flipped(self) -> list[UInt64Array]:
+        """Each caption's bits, flipped once a shingle: _WORDS arrays uint64 (captions,)."""
+        flipped = [np.zeros(len(self._captions), dtype=np.uint64) for _ in range(_WORDS)]
+        for rows, inside, shingles in self._chunks():
+            bit: NDArray[np.uint64] = np.uint64(1) << ((shingles >> np.uint64(20)) & np.uint64(63))
+            word = (shingles >> np.uint64(26)) & np.uint64(_WORDS - 1)
+            for number, held in enumerate(flipped):
+                here = np.where(inside & (word == number), bit, np.uint64(0))
+                held[rows] = np.bitwise_xor.reduce(here, axis=1)
+        return flipped
 
     def possible(self, a: Int64Array, b: Int64Array) -> BoolArray:
         """Say which pairs of the group's rows are not ruled out: bool (p,)."""
@@ -60,7 +83,7 @@ class Narrowed:
 
     def groups(self) -> Iterator[Groups]:
         """Groups of rows: two that are alike stand together in one of them, at least."""
-        place, key = self._rarest()
+        place, key = self._place, self._key
         # Every row of a caption has the caption's rare shingles.
         rows = np.argsort(self._of_member, kind="stable")
         starts = np.searchsorted(self._of_member[rows], np.arange(len(self._captions) + 1))
@@ -104,14 +127,3 @@ class Narrowed:
             places.append(np.repeat(rows, chosen.sum(axis=1)))
             keys.append(key[chosen])
         return np.concatenate(places), np.concatenate(keys)
-
-    def _flips(self) -> list[UInt64Array]:
-        """Each caption's bits, flipped once a shingle: _WORDS arrays uint64 (captions,)."""
-        flipped = [np.zeros(len(self._captions), dtype=np.uint64) for _ in range(_WORDS)]
-        for rows, inside, shingles in self._chunks():
-            bit: NDArray[np.uint64] = np.uint64(1) << ((shingles >> np.uint64(20)) & np.uint64(63))
-            word = (shingles >> np.uint64(26)) & np.uint64(_WORDS - 1)
-            for number, held in enumerate(flipped):
-                here = np.where(inside & (word == number), bit, np.uint64(0))
-                held[rows] = np.bitwise_xor.reduce(here, axis=1)
-        return flipped

@@ -30,13 +30,9 @@ def test_who_is_alike_shares_a_group_and_is_not_ruled_out(n: int, bound: float, 
     caption = np.random.default_rng(seed).integers(0, len(texts), 2 * n)
     members = np.random.default_rng(seed).permutation(2 * n)[: n + n // 2]
     bounds = Narrowed(sets, caption, bound, members)
-    together = {
-        (int(a), int(b))
-        for groups in bounds.groups()
-        for rows in groups
-        for a in rows
-        for b in rows
-    }
+    held = [rows for groups in bounds.groups() for rows in groups]
+    assert bounds.pairs == sum(len(rows) * (len(rows) - 1) // 2 for rows in held)
+    together = {(int(a), int(b)) for rows in held for a in rows for b in rows}
     a, b = (members[side] for side in np.triu_indices(len(members), 1))
     alike = jaccard.pairs(sets, caption[a], caption[b]) >= bound
     assert bounds.possible(a, b)[alike].all()

@@ -55,7 +55,7 @@ def run_until(phase: str, output: Path, step: str, steps: str, job: dict[str, An
 def killed_in_each(folder: Path, phases: tuple[str, ...], steps: str, entry: Any) -> bytes:
     """Kill a run in every phase of its last step, end it, and compare it with one; the manifest."""
     step = steps.rpartition("- ")[2].partition(":")[0]
-    job = {"input": [entry], "part_samples": 100, "range_samples": 200}
+    job: dict[str, Any] = {"input": [entry], "part_samples": 100, "range_samples": 200}
     for phase in phases:
         killed = run_until(phase, folder / "killed", step, steps, job)
         assert killed.returncode == -signal.SIGKILL, phase
