@@ -126,8 +126,10 @@ class NearDuplicates(StepModel):
     ngram: int = Field(3, ge=1, le=24, description="characters (or words) a shingle")
     unit: Literal["char", "word"] = Field("char", description="what a shingle is made of")
     permutations: int = Field(108, ge=16, le=1024, description="hashes a signature")
-    recall: Share = Field(
+    recall: float = Field(
         0.99,
+        gt=0,
+        lt=1,
         description="share of the pairs at the threshold that the bands find; chooses bands and rows",
     )
     kernel: Literal["fast", "datasketch"] = Field("fast", description="who computes the signatures")

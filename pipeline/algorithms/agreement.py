@@ -116,14 +116,22 @@ class EmbeddingAgreement:
         self.pairs = pairs
 
     def compare(self, a: Int64Array, b: Int64Array) -> tuple[BoolArray, Float64Array]:
-        """Multiply pair by pair, in float64: the value depends on the two vectors alone."""
+        """Multiply pair by pair, in float64: the value depends on the two vectors alone.
+
+        Rounded to fp16 a vector has not quite length one, so the product is divided by the lengths:
+        equal vectors have a cosine of 1 exactly. A zero vector has 0 to all.
+        """
         value = np.empty(len(a), dtype=np.float64)
         for start in range(0, len(a), self.pairs):
             part = slice(start, start + self.pairs)
             rows, place = np.unique(np.concatenate([a[part], b[part]]), return_inverse=True)
             vectors = self.fetch(rows).astype(np.float64)
             left, right = np.split(place, 2)
-            value[part] = np.einsum("ij,ij->i", vectors[left], vectors[right])
+            square = np.einsum("ij,ij->i", vectors, vectors)
+            product = np.einsum("ij,ij->i", vectors[left], vectors[right])
+            lengths = np.sqrt(square[left] * square[right])
+            value[part] = np.divide(product, lengths, out=np.zeros_like(product), where=lengths > 0)
+        np.clip(value, -1.0, 1.0, out=value)
         return value >= self.cosine, value
 
     def same(self, rows: Int64Array) -> UInt64Array:

@@ -3,15 +3,18 @@
 Members are rows 0..n-1 ranked by uid, groups are runs of members that share a key. A small group
 is compared pair by pair. A large one is first split by further keys, where the comparison offers
 any; what stays large is searched with centres: members elect a few, in the order of their rank;
-each centre is compared with *every* member; whoever matched is done, and the rest elect again.
+each centre is compared with *every* member; whoever matched is done, and the rest elect again; where
+centres match few, exact bounds say who is worth comparing (`prefixes`).
 Only pairs of two members that both matched other centres can be missed, and each of the remaining
 bands is another chance for them.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from pipeline.algorithms.hashing import UInt64Array
@@ -79,6 +82,31 @@ Match = Callable[[Int64Array, Int64Array], Matches]
 """Compares pairs of rows, and gives those that hold, each as (a, b) as it was asked for."""
 Split = Callable[[Int64Array], Iterator[UInt64Array]]
 """Keys for the members of a large group, a table at a time; a pair that holds shares one of them."""
+
+
+class Bounds(Protocol):
+    """Exact bounds on which members of a large group can be a pair."""
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs stand together in `groups`."""
+        ...
+
+    def possible(self, a: Int64Array, b: Int64Array) -> BoolArray:
+        """Say which pairs of rows are not ruled out, bool (p,)."""
+        ...
+
+    def groups(self) -> Iterator[Groups]:
+        """Groups of rows; a pair that holds stands together in one of them."""
+        ...
+
+
+Narrow = Callable[[Int64Array], Bounds]
+"""Looks at the members of a large group."""
+
+# From so many centres a turn on, fewer matches than these a centre are few.
+_ENOUGH_CENTRES = 16
+_FEW_MATCHES = 8
 
 
 def repeated(keys: UInt64Array) -> BoolArray:
@@ -183,7 +211,12 @@ def pair_blocks(groups: Groups, limit: int) -> Iterator[tuple[Int64Array, Int64A
 
 
 def search(
-    groups: Groups, rank: Int64Array, match: Match, split: Split | None, limits: Limits
+    groups: Groups,
+    rank: Int64Array,
+    match: Match,
+    split: Split | None,
+    limits: Limits,
+    narrow: Narrow | None = None,
 ) -> tuple[Matches, int]:
     """Find the pairs of all groups.
 
@@ -193,6 +226,8 @@ def search(
         match: the comparison; called with at most `limits.pairs` pairs (or one centre's).
         split: keys that split a large group; None where the comparison has none.
         limits: see there.
+        narrow: who of a large group can be a pair at all, for groups in which centres match few;
+            None where the comparison knows no such bound.
 
     Returns:
         The pairs, unordered and possibly repeated, and how many members of all groups were left
@@ -201,18 +236,32 @@ def search(
     small = groups.sizes <= limits.all_pairs
     found = [match(a, b) for a, b in pair_blocks(groups.take(small), limits.pairs)]
     unsearched = 0
-    for members in groups.take(~small):
+    for members in _each_once(groups.take(~small), set()):
         if split is None:
-            pairs, left = _centres(members, match, limits)
+            pairs, left = _centres(members, match, limits, narrow)
         else:
-            pairs, left = _tables(members, rank, match, split, limits)
+            pairs, left = _tables(members, rank, match, split, limits, narrow)
         found.append(pairs)
         unsearched += left
     return Matches.joined(found), unsearched
 
 
+def _each_once(groups: Groups, seen: set[bytes]) -> Iterator[Int64Array]:
+    """Groups that are not among those ``seen``, which they join: captions may share many bands."""
+    for members in groups:
+        name = xxhash.xxh3_128_digest(members.tobytes())
+        if name not in seen:
+            seen.add(name)
+            yield members
+
+
 def _tables(
-    members: Int64Array, rank: Int64Array, match: Match, split: Split, limits: Limits
+    members: Int64Array,
+    rank: Int64Array,
+    match: Match,
+    split: Split,
+    limits: Limits,
+    narrow: Narrow | None,
 ) -> tuple[Matches, int]:
     """Search a large group under each of its tables' keys."""
     found: list[Matches] = []
@@ -222,33 +271,38 @@ def _tables(
         groups = group(members, rank, keys)
         small = groups.sizes <= limits.all_pairs
         found += [match(a, b) for a, b in pair_blocks(groups.take(small), limits.pairs)]
-        for large in groups.take(~small):
-            # Equal pictures meet in every table: once is enough.
-            if large.tobytes() in seen:
-                continue
-            seen.add(large.tobytes())
-            pairs, left = _centres(large, match, limits)
+        # Equal pictures meet in every table: once is enough.
+        for large in _each_once(groups.take(~small), seen):
+            pairs, left = _centres(large, match, limits, narrow)
             found.append(pairs)
             unsearched += left
     return Matches.joined(found), unsearched
 
 
-def _centres(members: Int64Array, match: Match, limits: Limits) -> tuple[Matches, int]:
+def _centres(
+    members: Int64Array,
+    match: Match,
+    limits: Limits,
+    narrow: Narrow | None = None,
+    waiting: BoolArray | None = None,
+) -> tuple[Matches, int]:
     """Search one large group until every member is a centre or matched one.
 
     The number of centres doubles from 1 to 256 a turn, so that a group of one kind costs one
-    comparison a member, and a group of many kinds few turns.
+    comparison a member, and a group of many kinds few turns. Where they match few, and there is
+    `narrow`, those that still wait are compared only with whom they can be like.
     """
     found: list[Matches] = []
     place = np.arange(len(members))
     by_row = np.argsort(members)
     elected = np.zeros(len(members), dtype=bool)
-    waiting = np.ones(len(members), dtype=bool)
+    waiting = np.ones(len(members), dtype=bool) if waiting is None else waiting.copy()
     compared, turn = 0, 1
     while waiting.any() and compared < limits.comparisons:
         centres = np.flatnonzero(waiting)[:turn]
         elected[centres] = True
         waiting[centres] = False
+        before = np.count_nonzero(waiting)
         width = max(1, limits.pairs // len(centres))
         for start in range(0, len(members), width):
             a, b = np.meshgrid(centres, place[start : start + width], indexing="ij")
@@ -258,5 +312,36 @@ def _centres(members: Int64Array, match: Match, limits: Limits) -> tuple[Matches
             waiting[by_row[np.searchsorted(members, matches.b, sorter=by_row)]] = False
             found.append(matches)
         compared += len(centres) * len(members)
+        matched = before - np.count_nonzero(waiting)
+        if narrow and turn >= _ENOUGH_CENTRES and matched < _FEW_MATCHES * len(centres):
+            bounds, narrow = narrow(members), None
+            # Of one caption and its like under many pictures, say, the bounds rule out nobody.
+            if bounds.pairs < len(members) ** 2 // 4:
+                pairs, left = _narrowed(members, waiting, match, limits, bounds)
+                return Matches.joined([*found, pairs]), left
         turn = min(turn * 2, 256)
     return Matches.joined(found), int(np.count_nonzero(waiting))
+
+
+def _narrowed(
+    members: Int64Array, waiting: BoolArray, match: Match, limits: Limits, bounds: Bounds
+) -> tuple[Matches, int]:
+    """Compare those of a large group that wait with whom they can be like."""
+    waits = np.zeros(int(members.max()) + 1, dtype=bool)
+    waits[members[waiting]] = True
+
+    def possible(a: Int64Array, b: Int64Array) -> Matches:
+        able = np.flatnonzero(waits[a] | waits[b])
+        able = able[bounds.possible(a[able], b[able])]
+        return match(a[able], b[able])
+
+    found: list[Matches] = []
+    unsearched = 0
+    for groups in bounds.groups():
+        small = groups.sizes <= limits.all_pairs
+        found += [possible(a, b) for a, b in pair_blocks(groups.take(small), limits.pairs)]
+        for large in groups.take(~small):
+            pairs, left = _centres(large, possible, limits, None, waits[large])
+            found.append(pairs)
+            unsearched += left
+    return Matches.joined(found), unsearched

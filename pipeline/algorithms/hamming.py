@@ -3,9 +3,11 @@
 Manku, Jain and Das Sarma (WWW 2007): part the 64 bits into radius + k chunks; two hashes within
 the radius differ in at most `radius` chunks, so they agree wholly in some k of them. Each choice
 of k chunks is a mask and a table; hashes that are equal under a mask are compared. No pair is
-missed. Larger k means more tables with smaller groups.
+missed; in groups so dense that their pairs are too many, no pair that joins two components is.
+Larger k means more tables with smaller groups.
 """
 
+from dataclasses import replace
 from itertools import combinations
 from math import comb
 
@@ -23,6 +25,7 @@ from pipeline.algorithms.buckets import (
     stars,
     uid_rank,
 )
+from pipeline.algorithms.components import connected
 from pipeline.algorithms.hashing import UInt64Array
 from pipeline.algorithms.text import Int64Array
 
@@ -34,8 +37,10 @@ Pairs = tuple[Int64Array, Int64Array, UInt8Array]
 _TABLE_COST = 10
 _MOST_TABLES = 1000
 
-# All pairs of larger groups are too many: those are searched with centres, to the end.
-_LIMITS = Limits(all_pairs=1 << 13, comparisons=1 << 62)
+# All pairs of larger groups are too many to keep: of those only what joins components is kept.
+_LIMITS = Limits(all_pairs=1 << 13)
+# Centres that a large group elects before its components are compared with each other.
+_CENTRES = 256
 
 
 def distance(a: UInt64Array, b: UInt64Array) -> UInt8Array:
@@ -123,7 +128,7 @@ def table_pairs(
 
     Tables, and within a table the rows of one key, are independent: partitions by (table,
     hashes & chosen[table]) can be worked on apart, and no pair is found twice, but for groups above
-    `limits.all_pairs`: of a group so dense a pair is missed where both matched other centres.
+    `limits.all_pairs`: of a group so dense only the pairs that make its components are kept.
 
     Args:
         hashes: uint64 (n,).
@@ -153,15 +158,67 @@ def table_pairs(
 def _dense_pairs(
     hashes: UInt64Array, rank: Int64Array, groups: Groups, radius: int, limits: Limits
 ) -> Pairs:
-    """Join every member of large groups to a centre, if it is near any other."""
+    """Join the members of large groups so that their components are those of all pairs.
+
+    A few centres join most of a dense group at little cost; then only members of different
+    components are still compared, a block at a time.
+    """
 
     def match(a: Int64Array, b: Int64Array) -> Matches:
         bits = distance(hashes[a], hashes[b])
         near = bits <= radius
         return Matches(a[near], b[near], np.stack([bits[near], bits[near]], axis=1).astype(float))
 
-    found, _ = search(groups, rank, match, None, limits)
-    return found.a, found.b, found.value[:, 0].astype(np.uint8)
+    found = [_no_pairs()]
+    for members in groups:
+        few = replace(limits, comparisons=_CENTRES * len(members))
+        group_alone = Groups(members, np.array([0, len(members)]))
+        centred, _ = search(group_alone, rank, match, None, few)
+        by_row = np.argsort(members)
+        a, b = (by_row[np.searchsorted(members, x, sorter=by_row)] for x in (centred.a, centred.b))
+        label = connected(a, b, len(members))
+        a, b = (members[x] for x in _across(hashes[members], label, radius, limits.pairs))
+        found += [
+            (centred.a, centred.b, centred.value[:, 0].astype(np.uint8)),
+            (a, b, distance(hashes[a], hashes[b])),
+        ]
+    a, b, bits = (np.concatenate(part) for part in zip(*found, strict=True))
+    return a, b, bits
+
+
+def _across(
+    hashes: UInt64Array, label: Int64Array, radius: int, limit: int
+) -> tuple[Int64Array, Int64Array]:
+    """Pairs within the radius that join components, until no such pair lies between two.
+
+    Args:
+        hashes: uint64 (n,).
+        label: int64 (n,), the component of each so far, named by its smallest row.
+        radius: largest distance that counts.
+        limit: pairs compared at once.
+    """
+    order = np.argsort(label, kind="stable")
+    hashes, label = hashes[order], label[order]
+    run_end = np.searchsorted(label, label, side="right")
+    height = max(1, int(limit**0.5))
+    found = [(np.empty(0, np.int64), np.empty(0, np.int64))]
+    for start in range(0, len(order), height):
+        rows = slice(start, start + height)
+        for left in range(int(run_end[start]), len(order), height):
+            columns = slice(left, left + height)
+            if (label[rows] == label[start]).all() and (label[columns] == label[start]).all():
+                continue
+            near = distance(hashes[rows, None], hashes[None, columns]) <= radius
+            a, b = np.nonzero(near & (label[rows, None] != label[None, columns]))
+            if not len(a):
+                continue
+            a, b = a + start, b + left
+            _, first = np.unique(label[a] * len(order) + label[b], return_index=True)
+            a, b = a[first], b[first]
+            found.append((order[a], order[b]))
+            label = connected(label[a], label[b], len(order))[label]
+    a, b = (np.concatenate(part) for part in zip(*found, strict=True))
+    return a, b
 
 
 def _no_pairs() -> Pairs:

@@ -175,7 +175,7 @@ def choose_bands(threshold: float, permutations: int, recall: float) -> tuple[in
     best = candidate_probability(threshold, permutations, 1)
     raise ValueError(
         f"{permutations} permutations find a pair at {threshold} with probability {best:.3f}, "
-        f"below the recall {recall}; give more permutations"
+        f"below the recall {recall}: give more permutations, or a lower recall"
     )
 
 

@@ -13,6 +13,7 @@ on the set of samples and their uids, never on the order of rows.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ from pipeline.algorithms.buckets import (
 )
 from pipeline.algorithms.hashing import UInt64Array
 from pipeline.algorithms.minhash import Scheme
+from pipeline.algorithms.prefixes import Narrowed
 from pipeline.algorithms.text import Int64Array, Shingles
 
 Float64Array = NDArray[np.float64]
@@ -133,7 +135,8 @@ def similar(
     groups = _of_several_captions(group(member[told], rank, band[told]), caption)
     match = _caption_match(caption, sets, threshold, agreement)
     split = agreement.tables if agreement.splits else None
-    found, unsearched = search(groups, rank, match, split, limits or Limits())
+    narrow = partial(Narrowed, sets, caption, threshold)
+    found, unsearched = search(groups, rank, match, split, limits or Limits(), narrow)
     return _edges(found, rank, unsearched)
 
 

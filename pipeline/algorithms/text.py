@@ -4,6 +4,7 @@ The shingles of many texts are one flat array with offsets, as in a CSR matrix: 
 `hashes[offsets[i]:offsets[i + 1]]`. Nothing here makes a Python object for a shingle.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,13 @@ from pipeline.algorithms.hashing import UInt64Array, mix64
 
 Int64Array = NDArray[np.int64]
 
+# Unicode's Default_Ignorable_Code_Point, which its NFKC_Casefold leaves out too, but for the tags
+# (E0020 to E007F): they tell the flag of Scotland from that of Wales.
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e001f\U000e0080-\U000e0fff]+"
+)
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _LENGTH = np.uint64(0xD6E8FEB86659FD93)
 _SPACE = 32
@@ -54,8 +62,10 @@ class Shingles:
 def normalise(texts: Sequence[str | None]) -> list[str]:
     """Bring captions to the form in which they are compared.
 
-    NFKC (full-width forms, ligatures, composed accents), case folded, NFKC again because folding
-    can undo it, every run of Unicode white space one space, none at the ends. A null becomes "".
+    Without what no reader sees (zero-width characters, marks of direction, soft hyphens, variation
+    selectors), NFKC (full-width forms, ligatures, composed accents), case folded, NFKC again because
+    folding can undo it, every run of Unicode white space one space, none at the ends. A null, and a
+    caption in which there is nothing to see, becomes "".
     Punctuation and digits stay: `page 1` and `page 2` are two captions.
     """
     return [_normal(text) if text else "" for text in texts]
@@ -67,7 +77,7 @@ def _normal(text: str) -> str:
         if text.isprintable() and "  " not in text:
             return text.lower().strip(" ")
         return " ".join(text.lower().split())
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).casefold()
     return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 

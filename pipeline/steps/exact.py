@@ -42,6 +42,8 @@ REASONS = {
 class ExactDuplicates(Step):
     """``keys``: a 128-bit key a sample; ``groups``: who is dropped, key by key; ``verdict``."""
 
+    version = 2
+
     def __init__(self, config: Config, job: Job) -> None:
         del job
         self.config, self.name = config, config.name
@@ -76,6 +78,8 @@ def keys(io: TaskIo) -> Iterator[pa.Table]:
     rows = alive_rows(io, table.num_rows)
     table = table.take(pa.array(rows))
     values = [table[name].to_pylist() for name in names]
+    if "url" in names:  # where some rows have no URL, it is often written as an empty one
+        values[names.index("url")] = [url or None for url in table["url"].to_pylist()]
     key = [_key(sample) for sample in zip(*values, strict=True)]
     there = np.array([k is not None for k in key], dtype=bool)
     size = _numbers(table["width"]) * _numbers(table["height"])

@@ -18,6 +18,7 @@ from pipeline.phases import Context, Done, Part, Phase, Step, Task
 from pipeline.steps import grouping, near_tasks
 from pipeline.steps.common import check_pictures, embedding_named, part_task
 from pipeline.steps.exchange import verdict_phase
+from schemas.errors import JobError
 from schemas.job import Job
 from schemas.ledger import Reason
 from schemas.steps import NearDuplicates as Config
@@ -32,7 +33,7 @@ RECORDS = 4_000_000
 """Keys that a bucket of bands holds, about, with 20 bytes for each caption."""
 
 CANDIDATES = 4_000_000
-"""Candidates, counted in every band, that one task compares, about."""
+"""Candidates, counted in every band, that one task compares, about (a tenth of it where embeddings travel along)."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,10 @@ class NearDuplicates(Step):
         self.embedding: str | None = None
         if self.agree == "embedding":
             self.embedding = embedding_named(job, config.embedding, config.name).as_
-        self.bands, self.rows = choose_bands(config.jaccard, config.permutations, config.recall)
+        try:
+            self.bands, self.rows = choose_bands(config.jaccard, config.permutations, config.recall)
+        except ValueError as error:
+            raise JobError(f"{config.name}: {error}") from None
 
     def needs(self) -> Sequence[str]:
         """The embedding, where pictures are compared by it."""
@@ -136,9 +140,7 @@ class NearDuplicates(Step):
     def _similar(self, context: Context, by_text: Done, texts: int) -> Iterator[Phase]:
         """``members`` and ``similar``: the candidates are compared."""
         asked = self._done(context, "shared")
-        searches = 1 + asked.total("candidates") // CANDIDATES
-        if asked.total("candidates") > CANDIDATES // LEAST:
-            searches = max(2, searches)
+        searches = self._searches(asked.total("candidates"), self._done(context, "bands"))
         together = _each(texts, texts=by_text, shared=asked)
         yield Phase(
             "members", near_tasks.members, together, {**self._agreement, "buckets": searches}
@@ -146,6 +148,13 @@ class NearDuplicates(Step):
         found = _each(searches, members=self._done(context, "members"))
         verify = {**self._agreement, "ngram": self._ngram, "jaccard": self.config.jaccard}
         yield Phase("similar", near_tasks.similar, found, verify)
+
+    def _searches(self, candidates: int, captions: Done) -> int:
+        """Tasks that compare the candidates, by the samples that these are: each picture of a caption is one."""
+        each = CANDIDATES // 10 if self.embedding else CANDIDATES
+        if self.agree != "none":
+            candidates *= -(-captions.total("samples") // max(1, captions.total("captions")))
+        return max(1 + candidates // each, 2 if candidates > each // LEAST else 1)
 
     def _done(self, context: Context, phase: str) -> Done:
         return context.done(self.name, phase)

@@ -1,4 +1,4 @@
-"""Near-duplicate pictures by perceptual hash: within a number of bits, no pair missed, no model needed.
+"""Near-duplicate pictures by perceptual hash: within a number of bits, nobody missed, no model needed.
 
 Equal hashes are joined first, and one sample goes on for all of them. Distinct ones meet in tables, each of which
 masks some bits (``algorithms.hamming``). Up to TOGETHER of them are held by each table's task; more are shared
@@ -39,6 +39,8 @@ class NearPictures(Step):
 
     Tables ``equal`` and ``similar`` hold the edges: pairs of samples and the ``bits`` in which they differ.
     """
+
+    version = 2
 
     def __init__(self, config: Config, job: Job) -> None:
         del job

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from pipeline.algorithms import candidates, near, text
 from pipeline.algorithms.agreement import Agreement, AnyPicture, EmbeddingAgreement, PhashAgreement
+from pipeline.algorithms.buckets import Limits
 from pipeline.algorithms.hashing import mix64
 from pipeline.algorithms.minhash import Scheme
 from pipeline.algorithms.minhash import bands as banded
@@ -78,8 +79,9 @@ def _edges(io: TaskIo, table: pa.Table, found: near.Edges) -> pa.Table:
     """
     if found.unsearched:
         raise StateError(
-            f"{io.path}: {found.unsearched:,} captions share so many bands that they cannot all be compared: "
-            "drop exact duplicates or short captions before this step"
+            f"{io.path}: {found.unsearched:,} samples stand in groups too large to be compared in "
+            f"{Limits().comparisons:,} pairs each: raise `jaccard`, let the pictures agree at a narrower bound "
+            "(`agree`, `hamming`, `cosine`), or drop exact duplicates before this step"
         )
     return grouping.edges(table, found.a, found.b, jaccard=found.jaccard, agree=found.agree)
 
@@ -101,6 +103,7 @@ def bands(io: TaskIo) -> Iterator[pa.Table]:
     table = io.read("texts", ["key", "text"]).combine_chunks()
     distinct, first = np.unique(table["key"].to_numpy(), return_index=True)
     captions = table["text"].take(pa.array(first))
+    io.count(samples=table.num_rows, captions=len(distinct))
     unit, size = io.args["ngram"]
     count, width = io.args["bands"]
     scheme = Scheme(text.Ngram(unit, size), count, width, io.args["seed"], io.args["kernel"])
@@ -154,7 +157,8 @@ def _candidates(
     met = candidates.meetings(keys, bits, most)
     of_pair = _group_of(*np.sort([address[met.a], address[met.b]], axis=0))
     groups = np.arange(len(met.groups.sizes), dtype=np.uint64)
-    of_group = _group_of(np.full_like(groups, number), groups)
+    # The first bit keeps them apart from pairs of addresses, which are below.
+    of_group = _group_of(np.full_like(groups, number | 1 << 63), groups)
     who = np.concatenate([met.a, met.b, met.groups.members])
     return who, np.concatenate([of_pair, of_pair, np.repeat(of_group, met.groups.sizes)])
 

@@ -96,6 +96,23 @@ def test_refuses_a_radius_of_all_bits() -> None:
         hamming.masks(10, 64)
 
 
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("radius", [3, 4, 6])
+def test_dense_groups_have_the_components_of_all_pairs(radius: int, seed: int) -> None:
+    """Two that matched different centres are a pair too: no later table would bring them together."""
+    n, generator = 300, np.random.default_rng(seed)
+    hashes = generator.integers(0, 2**64, 6, dtype=np.uint64)[generator.integers(6, size=n)]
+    for _ in range(radius):
+        hashes ^= np.uint64(1) << generator.integers(0, 64, n).astype(np.uint64)
+    a, b, bits = hamming.pairs(hashes, uids(n), radius, Limits(all_pairs=16, pairs=500))
+    truth = all_pairs(hashes, radius)
+    assert {tuple(sorted(pair)) for pair in zip(a.tolist(), b.tolist(), strict=True)} <= truth
+    assert bits.tolist() == hamming.distance(hashes[a], hashes[b]).tolist()
+    left, right = np.array([*truth], dtype=np.int64).reshape(-1, 2).T
+    expected = components.connected(left, right, n)
+    assert components.connected(a, b, n).tolist() == expected.tolist()
+
+
 def test_a_dense_group_is_searched_with_centres_and_loses_no_member() -> None:
     """Whoever is within the radius of anybody has an edge, every edge is true, and each comes once."""
     hashes = np.unique(planted(800, 5, flips=6) & np.uint64(0xFFF))

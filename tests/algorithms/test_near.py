@@ -20,6 +20,7 @@ from pipeline.algorithms.agreement import (
     PhashAgreement,
 )
 from pipeline.algorithms.buckets import Limits
+from tests import duplicates
 
 Int64Array = NDArray[np.int64]
 UInt64Array = NDArray[np.uint64]
@@ -183,10 +184,10 @@ def test_partitions_by_key_together_find_what_one_finds(seed: int, partitions: i
 
 
 def test_null_empty_and_short_captions() -> None:
-    captions = ["", None, " \n", "ok", "OK", "no", "ok"]
-    edges = near.find(captions, uids(7))
+    captions = ["", None, " \n", "ok", "OK", "no", "ok", "\u200b", "\u200b", "\ufeff"]
+    edges = near.find(captions, uids(10))
     a, b = joined(edges)
-    assert components.connected(a, b, 7).tolist() == [0, 1, 2, 3, 3, 5, 3]
+    assert components.connected(a, b, 10).tolist() == [0, 1, 2, 3, 3, 5, 3, 7, 8, 9]
 
 
 def test_a_set_without_captions_has_no_edges() -> None:
@@ -239,6 +240,21 @@ def test_a_giant_bucket_of_near_equal_captions_costs_few_comparisons_a_member() 
     assert len(edges.a) < 20 * 5000
 
 
+def test_a_giant_bucket_that_meets_in_every_band_is_searched_once() -> None:
+    captions = [
+        f"a very long caption about a red fox in deep snow, picture {i}" for i in range(600)
+    ]
+    sets = text.shingle_sets(text.normalise(captions), minhash.CAPTION_NGRAM)
+    asked: list[int] = []
+    for bands in (1, 18):
+        counting = Counting(AnyPicture())
+        band = np.repeat(np.arange(bands, dtype=np.uint64), 600)
+        member = np.tile(np.arange(600), bands)
+        near.similar(band, member, np.arange(600), uids(600), sets, 0.8, counting)
+        asked.append(counting.pairs)
+    assert asked[0] == asked[1] > 0
+
+
 def test_a_search_that_stops_at_its_limit_says_so() -> None:
     captions = [f"{i:05d} {i * 7919 % 99991:05d} {i * 104729 % 99991:05d}" for i in range(600)]
     edges = near.similar(
@@ -249,7 +265,7 @@ def test_a_search_that_stops_at_its_limit_says_so() -> None:
         text.shingle_sets(captions, minhash.CAPTION_NGRAM),
         0.8,
         AnyPicture(),
-        Limits(all_pairs=8, comparisons=10_000),
+        Limits(all_pairs=8, comparisons=2_000),
     )
     assert 0 < edges.unsearched < 600
 
@@ -261,6 +277,21 @@ def test_refuses_a_threshold_that_is_no_similarity() -> None:
         near.similar(none.astype(np.uint64), none, none, uids(0), sets, 0.0, AnyPicture())
     with pytest.raises(ValueError, match=r"cosine bound 1\.5"):
         EmbeddingAgreement(lambda rows: np.empty((len(rows), 2)), 1.5)
+
+
+def test_copies_of_a_picture_agree_at_every_bound() -> None:
+    """Stored in fp16, a vector is no longer quite of length one; its cosine to itself is 1 all the same."""
+    _, _, vectors = synthetic(400, 6)
+    halves = np.concatenate([vectors, vectors, np.zeros((2, 32))]).astype(np.float16)
+    agreement = EmbeddingAgreement(lambda rows: halves[rows], 1.0)
+    agree, value = agreement.compare(np.arange(400), np.arange(400, 800))
+    assert agree.all()
+    assert (value == 1.0).all()
+    nothing, value = agreement.compare(np.array([800, 0]), np.array([801, 801]))
+    assert not nothing.any()
+    assert value.tolist() == [0.0, 0.0]
+    edges = near.equal(np.zeros(802, dtype=np.uint64), uids(802), agreement, TINY)
+    assert pairs(edges.a, edges.b) == {(row, row + 400) for row in range(400)}
 
 
 class Counting:
@@ -327,6 +358,28 @@ def test_recall_on_real_captions(openclipart: Path) -> None:
     found = joined(near.find(captions, uids(len(captions))))
     assert all_true(found, truth)
     assert drops(*found, len(captions)) >= 0.99 * drops(*truth, len(captions))
+
+
+def test_bounds_from_half_to_one_on_real_captions(openclipart: Path) -> None:
+    """With the bands that each bound chooses: no false edge, and pairs and drops as they predict."""
+    captions, _ = read_clipart(openclipart, pictures=False)
+    distinct = sorted({one for one in text.normalise(captions) if one})
+    a, b = duplicates.alike_captions(distinct, 0.5)
+    similarity = np.array(
+        [duplicates.jaccard(distinct[i], distinct[j]) for i, j in zip(a, b, strict=True)]
+    )
+    for bound in (0.5, 0.7, 0.9, 1.0):
+        bands, width = minhash.choose_bands(bound, 108, 0.99)
+        edges = near.find(
+            distinct, uids(len(distinct)), bound, scheme=minhash.Scheme(bands=bands, rows=width)
+        )
+        truth, found = (a[similarity >= bound], b[similarity >= bound]), joined(edges)
+        assert all_true(found, truth)
+        chance = [
+            minhash.candidate_probability(s, bands, width) for s in similarity[similarity >= bound]
+        ]
+        assert abs(len(found[0]) / len(truth[0]) - np.mean(chance)) < 0.01
+        assert drops(*found, len(distinct)) >= 0.99 * drops(*truth, len(distinct)) > 0
 
 
 @pytest.mark.slow

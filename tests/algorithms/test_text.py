@@ -35,6 +35,21 @@ def test_normalising_folds_case_width_and_space() -> None:
     ]  # fmt: skip
 
 
+def test_normalising_leaves_out_what_no_reader_sees() -> None:
+    """Two captions that look the same are the same; one in which there is nothing to see is empty."""
+    pairs = [
+        ("\u200bred\u200d fox\ufeff", "red fox"),
+        ("\u200f\u05e9\u05dc\u05d5\u05dd\u200e \u202b1\u202c", "\u05e9\u05dc\u05d5\u05dd 1"),
+        ("so\u00adft", "soft"),
+        ("\u2764\ufe0f", "\u2764"),
+        ("e\u200d\u0301", "\u00e9"),
+        ("\u3164 \u2060\u200b", ""),
+    ]
+    assert text.normalise([raw for raw, _ in pairs]) == [seen for _, seen in pairs]
+    flags = ["".join(chr(c) for c in (0x1F3F4, *tags, 0xE007F)) for tags in ([0xE0073], [0xE0077])]
+    assert len(set(text.normalise(flags))) == 2
+
+
 @pytest.mark.parametrize("ngram", NGRAMS, ids=str)
 @given(captions)
 def test_shingles_are_the_pieces_of_the_text(ngram: Ngram, raw: list[str]) -> None:

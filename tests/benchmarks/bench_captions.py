@@ -16,6 +16,7 @@ import numpy as np
 
 from pipeline.algorithms import minhash, text
 from pipeline.algorithms.text import Ngram
+from tests.benchmarks._table import Row, show
 
 PERMUTATIONS = minhash.CAPTION_BANDS * minhash.CAPTION_ROWS
 Runner = Callable[[Sequence[str]], object]
@@ -126,6 +127,9 @@ RUNNERS: dict[str, tuple[str, Runner, int]] = {
 }
 
 
+GOALS = {"datasketch, words": ">= 6", "datatrove, words": ">= 20"}
+
+
 def synthetic(count: int, words: int, seed: int) -> list[str]:
     """Make texts of about so many English-like words, of five letters on average."""
     generator = np.random.default_rng(seed)
@@ -159,21 +163,23 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=1_000, help="texts of 500 words")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    for title, texts in (
-        ("captions", synthetic(arguments.captions, 11, 1)),
-        ("500-word texts", synthetic(arguments.documents, 500, 2)),
+    for title, texts, goals in (
+        ("captions", synthetic(arguments.captions, 11, 1), GOALS),
+        ("500-word texts", synthetic(arguments.documents, 500, 2), {}),
     ):
         characters = float(np.mean([len(one) for one in texts]))
         print(
             f"{title}: {len(texts):,} of {characters:.0f} characters, {PERMUTATIONS} permutations"
         )
         best = rates(texts, arguments.rounds)
-        for name in RUNNERS:
-            if name in best:
-                ratio = best["tamis, char 3"] / best[name]
-                print(f"  {name:24} {best[name]:12,.0f} /s a core   tamis is {ratio:6.1f} x")
-            else:
-                print(f"  {name:24} not installed")
+        ours = best["tamis, char 3"]
+        rows = [
+            Row(title, name, ours, best[name], "/s", ours / best[name], goal=goals.get(name, ""))
+            for name in RUNNERS
+            if name in best
+        ]
+        show(f"{title}, from text to band keys, a core: the default scheme beside each", rows)
+        print("not installed:", ", ".join(name for name in RUNNERS if name not in best) or "none")
 
 
 if __name__ == "__main__":

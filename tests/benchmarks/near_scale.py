@@ -1,8 +1,10 @@
 """The near-duplicates step over synthetic captions, through Ray: time, and the peak memory of every process.
 
 The input is parquet of metadata alone, a tenth of it near-duplicates of other captions. The figure of the step
-is captions by the CPU seconds of all its processes, from the ingested table to the stored verdict; beside it stands
-the rate of the bare kernel (text to band keys), timed in this process just before.
+is captions by the CPU seconds of all its processes, from the ingested table to the stored verdict. Beside it stand two
+yardsticks: the bare kernel (text to band keys), timed in this process just before, which is less than the step does;
+and the whole method from texts to verified edges in one fresh process, everything in memory and no files
+(``near.find``), which is all of it but the exchange and the verdict.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +26,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import plan, run
-from pipeline.algorithms import minhash, text
+from pipeline.algorithms import minhash, near, text
 from schemas.events import Event, PhaseEnded, StepEnded
 from schemas.parse import parse_job
+from tests.benchmarks._table import Row, show
 
 FILE_ROWS = 250_000
 WORDS = 11
 CHANGED = 0.1
+ALONE = 1_000_000
+"""Captions that the method is given in one memory, at most: about 3 GB."""
 
 JOB = """
 name: scale
@@ -148,10 +155,30 @@ def kernel(texts: list[str]) -> float:
     return len(texts) / (time.process_time() - before)
 
 
+def alone(folder: Path) -> float:
+    """Captions a CPU second of the whole method in this process, over the first ALONE of the folder's."""
+    texts: list[str] = []
+    for path in sorted(folder.glob("*.parquet")):
+        if len(texts) < ALONE:
+            texts += pq.read_table(path, columns=["text"])["text"].to_pylist()
+    texts = texts[:ALONE]
+    uid = np.random.default_rng(0).integers(0, 2**64, (len(texts), 2), dtype=np.uint64)
+    before = time.process_time()
+    near.find(texts, uid)
+    return len(texts) / (time.process_time() - before)
+
+
+def in_a_fresh_process(folder: Path) -> float:
+    """The same, where nothing else has touched the memory."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(alone, folder).result()
+
+
 def measure(count: int, cpus: int, folder: Path) -> float:
     """Make the input, do the job, print the figures; returns CPU microseconds a caption of the step."""
     print(f"{count:,} captions on {cpus} processors")
     rate = kernel(write(folder, count))
+    whole = in_a_fresh_process(folder)
     watch = Watch()
     clock = Clock(watch)
     job = parse_job(JOB.format(folder=folder, cpus=cpus), "scale")
@@ -166,7 +193,17 @@ def measure(count: int, cpus: int, folder: Path) -> float:
     cpu = sum(step.values())
     wall = sum(clock.wall[name] for name in step)
     print(f"  the step: {wall:.1f} s, {cpu:.1f} CPU s; the whole run: {elapsed:.1f} s")
-    print(f"  kernel {rate:,.0f} /s a core; step {count / cpu:,.0f} ({count / cpu / rate:.0%})")
+    step_rate = count / cpu
+    show(
+        f"near captions, the whole step over {count:,}, a processor second",
+        [
+            Row("step", name, step_rate, other, "/s", step_rate / other, goal=goal)
+            for name, other, goal in (
+                ("kernel, text to band keys", rate, ">= .6"),
+                ("whole method in one process, no files", whole, ""),
+            )
+        ],
+    )
     for (name, pid), peak in sorted(watch.peak.items(), key=lambda item: -item[1])[:12]:
         print(f"  {peak >> 20:6} MiB  {name} {pid}")
     return cpu / count * 1e6

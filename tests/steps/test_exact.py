@@ -166,9 +166,11 @@ def test_among_the_dead_nobody_survives(samples: list[Sample], tmp_path: Path) -
 def test_a_sample_without_a_value_has_no_duplicates(tmp_path: Path) -> None:
     image = picture(1)
     bare = [Sample(f"bare-{i}", image, "same text", {}) for i in range(3)]
+    bare += [Sample(f"void-{i}", image, "same text", {"url": ""}) for i in range(2)]
     linked = [Sample(f"link-{i}", image, "same text", {"url": "https://a.example"}) for i in (1, 2)]
     rows = run_exact(tmp_path, [bare + linked], "{on: url_text}")
-    assert sorted(row["key"][:4] for row in rows if row["kept"]) == ["bare", "bare", "bare", "link"]
+    kept = sorted(row["key"][:4] for row in rows if row["kept"])
+    assert kept == ["bare", "bare", "bare", "link", "void", "void"]
 
 
 def test_many_buckets_and_ranges_decide_alike(

@@ -15,6 +15,7 @@ import pytest
 
 from pipeline.algorithms.minhash import candidate_probability, choose_bands
 from pipeline.steps import grouping, near
+from schemas.errors import JobError
 from tests import duplicates
 from tests.embedded import blobs, run_steps, unit, write_input
 from tests.running import Sample, contents, ledger, make_plan, read_tar, run_here, write_tar
@@ -196,8 +197,23 @@ def captions_only(folder: Path, captions: list[str | None]) -> list[int | None]:
 def test_short_empty_and_null_captions(tmp_path: Path) -> None:
     """A text shorter than the n-gram is compared as a whole; what has no caption is nobody's duplicate."""
     captions = ["ok", "OK", "", None, " \n", None, "", "no", " ok\t", "\uff2f\uff2b", "a", "b"]
+    captions += ["\u200b", "\ufeff\u200b", "o\u200dk"]
     found = captions_only(tmp_path / "a", captions)
-    assert found == [None, 0, None, None, None, None, None, None, 0, 0, None, None]
+    assert found == [None, 0, None, None, None, None, None, None, 0, 0, None, None, None, None, 0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("jaccard: 0.01", "near_duplicates: 108 permutations find a pair at 0.01 .* give more"),
+        ("recall: 1.0", "near_duplicates.recall: wanted a number below 1"),
+    ],
+)
+def test_bands_that_cannot_be_are_one_line(settings: str, message: str, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"uid": ["0" * 32], "text": ["a"]}), tmp_path / "a.parquet")
+    steps = f"  - near_duplicates: {{agree: none, {settings}}}"
+    with pytest.raises(JobError, match=message):
+        make_plan(tmp_path / "run", tmp_path / "a.parquet", steps)
 
 
 @pytest.mark.parametrize("captions", [["alone"], ["", None], ["one", "two"]])
@@ -210,6 +226,7 @@ def test_one_caption_under_thousands_of_pictures(
 ) -> None:
     """The pictures decide: 40 kinds of them leave 40 samples of the caption and its near-duplicate."""
     monkeypatch.setattr(near, "TEXTS", 5000)
+    monkeypatch.setattr(near, "CANDIDATES", 50_000)
     n, kinds = 2400, 40
     pictures = blobs([n // kinds] * kinds, [0.02] * kinds, dim=32, seed=3)
     captions = ["clip art of a house by the sea", "Clip art of a house by the lake side"]
@@ -225,6 +242,9 @@ def test_one_caption_under_thousands_of_pictures(
     wanted = duplicates.survivors(duplicates.groups(a, b, n), samples.uid)
     assert duplicates.dropped(rows, "near_duplicates") == wanted
     assert len(wanted) == n - kinds
+    # Of two captions only, but shared out by the samples that travel with them.
+    searches = (tmp_path / "run/tables/near_duplicates/similar").glob("*.parquet")
+    assert len(list(searches)) >= 6
 
 
 def test_only_the_living_are_compared(ingested: Path) -> None:
