@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline import storage
+from pipeline.claims import Claim, of_job
 from pipeline.plan import Plan
 from schemas.errors import ClusterError
 
@@ -32,10 +33,9 @@ STORES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "a
 
 @dataclass(frozen=True)
 class Needs:
-    """Of one worker: GPUs and memory (bytes). ``read`` and ``write`` are paths to be tried from the cluster."""
+    """What single tasks claim; ``read`` and ``write`` are paths to be tried from the cluster."""
 
-    gpus: float = 0
-    memory: int = 0
+    claims: Sequence[Claim] = ()
     modules: Sequence[str] = MODULES
     read: Sequence[str] = ()
     write: Sequence[str] = ()
@@ -56,21 +56,19 @@ class Found:
 
 def needs_of(plan: Plan, *, installed: bool, grows: bool) -> Needs:
     """What a plan will claim, import, read and write."""
-    job, claims = plan.job, plan.job.resources
+    job = plan.job
     first = {file.entry: file.path for file in reversed(plan.inputs)}
     paths = [*first.values(), plan.root]
     schemes = {path.partition("://")[0] for path in paths if "://" in path}
     modules = [*MODULES, *(STORES[scheme] for scheme in sorted(schemes & STORES.keys()))]
     for embed in job.embeds:
         modules += ENCODERS.get(embed.encoder.partition(":")[0], ())
-    on_gpu = any(embed.device == "cuda" for embed in job.embeds)
     return Needs(
-        gpus=claims.gpus or (1.0 if on_gpu else 0.0),
-        memory=claims.memory or 0,
+        claims=list(of_job(job)),
         modules=[*dict.fromkeys([*modules, *(("pipeline",) if installed else ())])],
         read=list(first.values()),
         write=[plan.root],
-        grows=grows,
+        grows=grows or job.resources.grows,
     )
 
 
@@ -106,14 +104,12 @@ def judge(found: Found, needs: Needs, ray: str, python: str) -> None:
 
 
 def _judge_nodes(nodes: Sequence[Mapping[str, float]], needs: Needs) -> None:
-    most = {name: max(node[name] for node in nodes) for name in ("GPU", "memory")}
-    if most["GPU"] < needs.gpus:
-        raise ClusterError(
-            f"an embedding worker holds {needs.gpus:g} GPU, and of the cluster's {len(nodes)} nodes the "
-            f"best has {most['GPU']:g}: add GPU nodes, lower resources.gpus, or say --grows"
-        )
-    if most["memory"] < needs.memory:
-        raise ClusterError(
-            f"a heavy task claims {needs.memory:,} bytes, and of the cluster's {len(nodes)} nodes the "
-            f"best has {most['memory']:,.0f}: lower resources.memory, or say --grows"
-        )
+    for claim in needs.claims:
+        wanted = {"CPU": claim.cpus, "GPU": claim.gpus, "memory": claim.memory}
+        if not any(all(node[name] >= wanted[name] for name in wanted) for node in nodes):
+            most = {name: max(node[name] for node in nodes) for name in wanted}
+            raise ClusterError(
+                f"{claim.step}: a task claims {claim}, and none of the cluster's {len(nodes)} nodes has that "
+                f"(the most: {most['CPU']:g} CPU, {most['GPU']:g} GPU, {most['memory']:,.0f} bytes): add "
+                "nodes, lower the job's resources, or say --grows where nodes are added as needed"
+            )

@@ -12,7 +12,7 @@ from schemas.job import Job
 from schemas.parse import dump
 
 FOLDER = "/etc/tamis"
-SHARED_MEMORY = "4Gi"
+SHARED_MEMORY = "4Gi"  # of a node's memory
 """Of Ray's object store: only tasks and records of files go through it."""
 
 
@@ -49,7 +49,7 @@ def manifests(job: Job, fleet: Fleet, ray_version: str) -> str:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": name},
-        "data": {"job.yaml": dump(job)},
+        "data": {"job.yaml": dump(grown(job))},
     }
     command = f"tamis run {FOLDER}/job.yaml --address auto --progress lines"
     ray_job = {
@@ -124,6 +124,12 @@ def _template(name: str, fleet: Fleet, claims: dict[str, str]) -> dict[str, Any]
     return {"spec": spec}
 
 
+def grown(job: Job) -> Job:
+    """``job`` for a cluster that adds nodes as they are asked for: it waits for what is not there yet."""
+    return job.model_copy(update={"resources": job.resources.model_copy(update={"grows": True})})
+
+
 def _name(job: str) -> str:
-    """A job's name as Kubernetes allows it: lower case, digits and hyphens, 47 characters at most."""
-    return re.sub(r"[^a-z0-9-]+", "-", job.lower())[:47].strip("-") or "job"
+    """A job's name as KubeRay allows it: a letter, then lower case, digits and hyphens, 47 characters at most."""
+    name = re.sub(r"[^a-z0-9-]+", "-", job.lower()).strip("-")
+    return (name if name[:1].isalpha() else f"job-{name}")[:47].strip("-")

@@ -22,7 +22,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from pipeline import tables
+from pipeline import claims, tables
 from pipeline.ahead import in_order
 from pipeline.metering import Meter
 from pipeline.metrics import Metrics
@@ -191,7 +191,7 @@ class Engine:
         import ray.data
         from ray import exceptions
 
-        claims: dict[str, Any] = {
+        claimed: dict[str, Any] = {
             "batch_size": 1,
             "num_cpus": phase.resources.cpus,
             "num_gpus": phase.resources.gpus or None,
@@ -213,12 +213,14 @@ class Engine:
                     ),
                     # A restarted worker may wait for a node that never comes: its task must not wait with it.
                     max_task_retries=0,
-                    **claims,
+                    **claimed,
                 )
             else:
+                if claims.more_than_usual(phase.resources):
+                    self._fitting(phase.resources)
                 # The bound method of an object: Ray Data would take the object itself for an actor class.
                 worker = _Worker(phase.function, self._root, phase.resources.ahead)
-                done = rows.map_batches(cast(Any, worker.__call__), max_retries=0, **claims)
+                done = rows.map_batches(cast(Any, worker.__call__), max_retries=0, **claimed)
         try:
             for row in done.iter_rows():
                 yield pickle.loads(row["outcome"])  # noqa: S301 - from our own workers
@@ -232,10 +234,24 @@ class Engine:
 
     def _pool(self, resources: Resources, works: int) -> dict[str, Any]:
         """How many workers: what fits now; on a cluster it may grow to what fits later."""
-        fitting = min(works, resources.workers or _fitting(resources))
-        if not self._address or resources.workers:
+        if resources.workers:
+            return {"size": min(works, resources.workers)}
+        fitting = min(works, self._fitting(resources))
+        if not self._address:
             return {"size": fitting}
-        return {"min_size": 1, "initial_size": fitting, "max_size": works}
+        return {"min_size": 1, "initial_size": max(1, fitting), "max_size": works}
+
+    def _fitting(self, resources: Resources) -> int:
+        """How many workers the nodes carry at once; 0 only where the cluster grows, and there is to be waited.
+
+        Raises:
+            ClusterError: no node can carry one, so that it would be waited for without end.
+        """
+        import ray
+
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        grows = bool(self._address) and self._machine.grows
+        return claims.fitting(resources, nodes, grows)
 
     def _start(self) -> None:
         if self._started:
@@ -328,37 +344,6 @@ def _hushed() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-
-
-def _fitting(resources: Resources) -> int:
-    """How many workers of a pool the nodes carry at once; none can lie on two nodes.
-
-    Raises:
-        ClusterError: no node can carry one, so that it would be waited for without end.
-    """
-    import ray
-
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    wanted = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": resources.memory or 0}
-    claims = {name: claim for name, claim in wanted.items() if claim}
-    if not claims:
-        raise ClusterError(
-            "a worker claims no processor and no GPU, so that any number would fit: with `decode_tasks` it has to "
-            "hold a GPU, or a part of one (resources.gpus)"
-        )
-    fitting = sum(
-        int(min(node.get(name, 0) / claim for name, claim in claims.items())) for node in nodes
-    )
-    if fitting == 0:
-        asked = ", ".join(f"{claim:g} {name}" for name, claim in claims.items())
-        there = "; ".join(
-            ", ".join(f"{node.get(name, 0):g} {name}" for name in claims) for node in nodes[:5]
-        )
-        raise ClusterError(
-            f"a worker claims {asked}, and no node has that ({there}): change the job's "
-            "resources, or name the number of workers to wait for nodes"
-        )
-    return fitting
 
 
 class Here:

@@ -154,6 +154,13 @@ def exists(path: str) -> bool:
         return bool(fs.exists(inner))
 
 
+def is_file(path: str) -> bool:
+    """Whether a file, and no directory, stands at ``path``."""
+    fs, inner = filesystem(path)
+    with objects.told(redact(path)):
+        return bool(fs.isfile(inner))
+
+
 def _entries(path: str) -> list[dict[str, Any]]:
     fs, inner = filesystem(path)
     try:
@@ -199,12 +206,6 @@ def unwritable(path: str) -> str | None:
     """Why nothing can be written below the directory ``path``, as far as can be told without trying; else None."""
     fs, inner = filesystem(path)
     return local.unwritable(inner) if isinstance(fs, LocalFileSystem) else None
-
-
-def make_directory(path: str) -> None:
-    """Make ``path`` and its parents, where directories are things."""
-    fs, inner = filesystem(path)
-    fs.makedirs(inner, exist_ok=True)
 
 
 def delete(path: str, recursive: bool = False) -> None:

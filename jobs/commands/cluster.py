@@ -14,8 +14,9 @@ import typer
 from jobs import show, submit
 from jobs.cluster_needs import needs_of
 from jobs.loading import Request, load
+from jobs.manifests import grown
+from jobs.places import made_absolute, told_secrets
 from pipeline import plan as planning
-from pipeline import storage
 from schemas.errors import ClusterError
 from schemas.job import Job
 from schemas.parse import parse_job
@@ -62,7 +63,7 @@ def submit_job(request: Request, address: str | None, sending: Sending) -> None:
         TamisError: it cannot be done there; nothing was uploaded.
     """
     client = _at(address)
-    _ship(client, _with_absolute_paths(load(request)), sending, sending.shipment())
+    _ship(client, made_absolute(load(request)), sending, sending.shipment())
 
 
 def resume_job(job_id: str, address: str | None, sending: Sending) -> None:
@@ -86,30 +87,16 @@ def _ship(
     shipment: submit.Shipment,
     resumes: str | None = None,
 ) -> None:
+    if sending.grows:
+        job = grown(job)
     needs = needs_of(planning.make(job), installed=not shipment.project, grows=sending.grows)
+    if said := told_secrets(job, "the cluster's dashboard", "--env"):
+        typer.echo(said, err=True)
     submit.check(client, needs, shipment)
     job_id = submit.send(client, job, shipment, resumes)
     typer.echo(job_id)
     if not sending.detach:
         _watch(client, job_id)
-
-
-def _with_absolute_paths(job: Job) -> Job:
-    """The job runs in another directory: what is relative is meant from here."""
-    entries = [
-        entry.model_copy(
-            update={
-                "path": tuple(storage.absolute(path) for path in entry.path),
-                **{
-                    name: storage.absolute(value)
-                    for name in ("image_embeddings", "text_embeddings")
-                    if (value := getattr(entry, name))
-                },
-            }
-        )
-        for entry in job.input
-    ]
-    return job.model_copy(update={"input": tuple(entries), "output": storage.absolute(job.output)})
 
 
 def _watch(client: Client, job_id: str) -> None:

@@ -147,7 +147,7 @@ def test_what_a_cluster_cannot_do_is_one_line_before_anything_is_sent(
     stranger = head.tamis("submit", str(path), RAY_AUTH_TOKEN="0" * 64)
     assert "token" in refused(stranger)
     gpus = job(tmp_path, data, resources={"gpus": 1})
-    assert "holds 1 GPU, and of the cluster's 1 nodes the best has 0" in refused(
+    assert "claims 1 CPU, 1 GPU, and none of the cluster's 1 nodes has that" in refused(
         head.tamis("submit", str(gpus))
     )
     file = tmp_path / "file"
