@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from jobs.places import places
 from pipeline import storage
 from pipeline.claims import Claim, of_job
 from pipeline.plan import Plan
 from schemas.errors import ClusterError
+from schemas.job import Job
 
 MODULES = (
     "braceexpand",
@@ -52,6 +54,7 @@ class Found:
     missing: Sequence[str] = ()
     unreadable: Mapping[str, str | None] = field(default_factory=dict)
     unwritable: Mapping[str, str | None] = field(default_factory=dict)
+    unshared: Mapping[str, str] = field(default_factory=dict)  # path: a node that does not see it
 
 
 def needs_of(plan: Plan, *, installed: bool, grows: bool) -> Needs:
@@ -66,10 +69,17 @@ def needs_of(plan: Plan, *, installed: bool, grows: bool) -> Needs:
     return Needs(
         claims=list(of_job(job)),
         modules=[*dict.fromkeys([*modules, *(("pipeline",) if installed else ())])],
-        read=list(first.values()),
+        read=[*first.values(), *beside(job)],
         write=[plan.root],
         grows=grows or job.resources.grows,
     )
+
+
+def beside(job: Job) -> list[str]:
+    """What a job reads besides its input: weights, heads, targets, other runs. Patterns and folders are not tried."""
+    known = {job.output, *(path for entry in job.input for path in entry.path)}
+    paths = [path for path in places(job) if path not in known]
+    return [path for path in paths if storage.is_file(path)]
 
 
 def _release(version: str) -> list[str]:
@@ -89,9 +99,10 @@ def judge(found: Found, needs: Needs, ray: str, python: str) -> None:
                 f"{name} {'.'.join(_release(there))} here, or use the image of deploy/ there"
             )
     if found.missing:
-        raise ClusterError(
-            f"the cluster's Python lacks {', '.join(found.missing)}: use the image of deploy/ there"
-        )
+        mend = "use the image of deploy/ there"
+        if set(found.missing) & (set(STORES.values()) - {"s3fs"}):  # which the image lacks too
+            mend = "install what is missing on its nodes, or in their image"
+        raise ClusterError(f"the cluster's Python lacks {', '.join(found.missing)}: {mend}")
     for what, tried in (("read", found.unreadable), ("write to", found.unwritable)):
         for path, why in tried.items():
             if why:
@@ -99,6 +110,11 @@ def judge(found: Found, needs: Needs, ray: str, python: str) -> None:
                     f"the cluster cannot {what} `{storage.redact(path)}`: {why}: give its nodes the "
                     "right (a role, or --env), or name another place"
                 )
+    for path, node in found.unshared.items():
+        raise ClusterError(
+            f"`{path}` lies on a disk that the cluster's node {node} does not see: name a place that all nodes share: "
+            "a URL such as s3://bucket/..., or a network file system"
+        )
     if found.nodes and not needs.grows:
         _judge_nodes(found.nodes, needs)
 

@@ -8,12 +8,19 @@ from typing import Any
 
 import yaml
 
+from schemas.errors import ClusterError
 from schemas.job import Job
 from schemas.parse import dump
 
 FOLDER = "/etc/tamis"
 SHARED_MEMORY = "4Gi"  # of a node's memory
 """Of Ray's object store: only tasks and records of files go through it."""
+
+
+IMAGE = re.compile(
+    r"(?:[A-Za-z0-9.-]+(?::\d+)?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::\w[\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+)
+"""Registry, repository, tag, digest."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,18 @@ def _template(name: str, fleet: Fleet, claims: dict[str, str]) -> dict[str, Any]
     if fleet.account:
         spec["serviceAccountName"] = fleet.account
     return {"spec": spec}
+
+
+def check_image(image: str) -> None:
+    """The name of a container image is one: Ray pastes it into a command line, Kubernetes refuses it late.
+
+    Raises:
+        ClusterError: it is none.
+    """
+    if not IMAGE.fullmatch(image):
+        raise ClusterError(
+            f"--image '{image}': no container image: it looks like registry.example.org/tamis:0.1.0-cuda"
+        )
 
 
 def grown(job: Job) -> Job:

@@ -157,6 +157,7 @@ class Engine:
     """A connection to Ray, started when the first phase has something to do."""
 
     def __init__(self, root: str, machine: Machine, address: str | None = None) -> None:
+        check_address(address)
         self._root, self._machine, self._address = root, machine, address
         self._started = False
         self._metrics: Metrics | None = None
@@ -298,12 +299,30 @@ class Engine:
             self._started = False
 
 
+def check_address(address: str | None) -> None:
+    """A run joins the cluster that it is in; to one that is elsewhere it is sent.
+
+    Raises:
+        ClusterError: it is the address of a job server, or of Ray's client.
+    """
+    if address and "://" in address:
+        raise ClusterError(
+            f"--address {address}: inside a cluster it is `auto` or HEAD:6379; from outside: "
+            "tamis submit JOB --address http://HEAD:8265"
+        )
+
+
 def _connect(address: str, options: dict[str, Any]) -> None:
     import ray
+    from ray.exceptions import AuthenticationError, RayError
 
     try:
         ray.init(address=address, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except AuthenticationError:
+        raise ClusterError(
+            f"--address {address}: the cluster wants a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+        ) from None
+    except (ConnectionError, RayError, RuntimeError, ValueError) as error:
         why = " ".join(str(error).split())[:200]
         raise ClusterError(f"--address {address}: no Ray cluster there: {why}") from None
 

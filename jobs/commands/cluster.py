@@ -14,7 +14,7 @@ import typer
 from jobs import show, submit
 from jobs.cluster_needs import needs_of
 from jobs.loading import Request, load
-from jobs.manifests import grown
+from jobs.manifests import check_image, grown
 from jobs.places import made_absolute, told_secrets
 from pipeline import plan as planning
 from schemas.errors import ClusterError
@@ -46,11 +46,12 @@ class Sending:
         """What goes along; what is not said now is as it was ``before``.
 
         Raises:
-            ClusterError: a variable is to be forwarded that is not set here.
+            ClusterError: a variable is to be forwarded that is not set here; no image has such a name.
         """
         said = submit.forwarded(self.env)
-        if before is None:
-            return submit.Shipment(not (self.installed or self.image), said, self.image)
+        if self.image is not None:
+            check_image(self.image)
+        before = before or submit.Shipment()
         image = self.image or before.image
         project = before.project and not (self.installed or image)
         return submit.Shipment(project, {**before.environment, **said}, image)
@@ -110,7 +111,13 @@ def _watch(client: Client, job_id: str) -> None:
             f"tamis: the job goes on: tamis logs -f {job_id}, tamis cancel {job_id}", err=True
         )
         raise typer.Exit(130) from None
+    except ClusterError as error:  # a network between, which need not be the job's
+        raise ClusterError(f"{error}: the job is there still: tamis logs -f {job_id}") from None
     known = submit.details(client, job_id)
+    if str(known.status) not in submit.ENDED:  # whoever stands between may close what is quiet
+        raise ClusterError(
+            f"{job_id}: {_word(known)}, but its log has been closed: tamis logs -f {job_id}"
+        )
     if str(known.status) != "SUCCEEDED":
         typer.echo(f"tamis: {job_id}: {_word(known)}: tamis resume {job_id}", err=True)
         raise typer.Exit(known.driver_exit_code if known.driver_exit_code in (1, 2, 130) else 1)

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import typer
 
 from jobs.loading import Request, load
-from jobs.manifests import SHARED_MEMORY, Fleet, manifests
+from jobs.manifests import SHARED_MEMORY, Fleet, check_image, manifests
 from jobs.places import places, told_secrets
 from pipeline import storage
 from pipeline.claims import of_job
@@ -26,9 +26,6 @@ LEAST = 6 << 30
 CONFIG_MAP = 1 << 20
 """Bytes that Kubernetes lets a ConfigMap have."""
 
-IMAGE = re.compile(
-    r"(?:[A-Za-z0-9.-]+(?::\d+)?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::\w[\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
-)
 OBJECT = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 
@@ -53,10 +50,7 @@ def check_fleet(fleet: Fleet) -> None:
     Raises:
         JobError: one line.
     """
-    if not IMAGE.fullmatch(fleet.image):
-        raise JobError(
-            f"--image '{fleet.image}': no container image: it looks like registry.example.org/tamis:0.1.0-cuda"
-        )
+    check_image(fleet.image)
     if memory_of(fleet.memory) < LEAST:
         raise JobError(
             f"--memory {fleet.memory}: at least {LEAST >> 30}Gi a node: {SHARED_MEMORY} of them are Ray's shared memory"

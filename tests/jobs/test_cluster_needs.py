@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
+import tests.object_store as stores
+from jobs import submit_probe
 from jobs.cli import main
 from jobs.cluster_needs import Found, Needs, judge, needs_of
 from pipeline.claims import Claim
 from schemas.errors import ClusterError
+from tests.object_store import BUCKET
 from tests.running import Sample, make_plan, picture, write_tar
 
 NODES = [{"CPU": 8.0, "GPU": 0.0, "memory": 1e9}, {"CPU": 2.0, "GPU": 1.0, "memory": 4e9}]
@@ -43,6 +46,12 @@ STEPS = "  - signals: [words]\n  - write: {}"
             {"claims": [Claim("near", 1, 0, 5 * 10**9)]},
             "claims 1 CPU, 5,000,000,000 bytes, .* 4,000,000,000 bytes",
         ),
+        (
+            {"unshared": {"/data/run": "node7"}},
+            {},
+            "`/data/run` lies on a disk that the cluster's node node7 does not see",
+        ),
+        ({"missing": ["gcsfs"]}, {}, "Python lacks gcsfs: install what is missing on its nodes"),
         # Each is somewhere, but not on one node.
         ({}, {"claims": [Claim("embed", 8, 1, 0)]}, "embed: a task claims 8 CPU, 1 GPU"),
     ],
@@ -54,6 +63,24 @@ def test_what_does_not_fit_is_named(
     with pytest.raises(ClusterError, match=message) as caught:
         judge(Found(**there), Needs(**needs), "2.60.0", "3.11.7")
     assert "\n" not in str(caught.value)
+
+
+def test_trying_a_bucket_that_is_not_there_makes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """s3fs's makedirs would, and the run would go into a bucket that nobody meant."""
+    with stores.object_store() as store:
+        for name, value in store.environment.items():
+            monkeypatch.setenv(name, value)
+        assert submit_probe.trouble(f"s3://{BUCKET}/run", True) is None
+        assert "does not exist" in (submit_probe.trouble("s3://bukcet/run", True) or "")
+        found = [bucket["Name"] for bucket in store.client.list_buckets()["Buckets"]]
+        assert found == [BUCKET]
+        assert stores.contents(store, "run/") == {}
+
+
+def test_trying_a_folder_of_a_disk(tmp_path: Path) -> None:
+    assert submit_probe.trouble(f"{tmp_path}/new/run", True) is None
+    assert submit_probe.absent([f"{tmp_path}/new/run", f"{tmp_path}/none"]) == [f"{tmp_path}/none"]
+    assert "FileNotFoundError" in (submit_probe.trouble(f"{tmp_path}/none", False) or "")
 
 
 def test_what_fits_passes_and_a_growing_cluster_may_lack_nodes() -> None:

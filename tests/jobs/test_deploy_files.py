@@ -34,7 +34,7 @@ def test_ray_up_takes_the_file(cluster: Any) -> None:
 
 
 def test_ray_up_installs_nothing_beside_the_image(cluster: Any) -> None:
-    """What is left out, Ray's defaults for AWS fill in: a Ray of their own, and a boto3 that brings another botocore."""
+    """What is left out, Ray fills in for AWS: a Ray of its own, and a boto3 that brings another botocore."""
     for name in ("setup_commands", "head_setup_commands", "worker_setup_commands"):
         assert cluster[name] == []
     installs = [line for line in dockerfile() if line.startswith("RUN pip")]
