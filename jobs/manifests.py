@@ -14,7 +14,10 @@ from schemas.parse import dump
 
 FOLDER = "/etc/tamis"
 SHARED_MEMORY = "4Gi"  # of a node's memory
-"""Of Ray's object store: only tasks and records of files go through it."""
+STORE = {"object-store-memory": str(3 << 30)}
+"""Ray's object store, and the shared memory that it lies in: tasks go through it, records of files, and pictures that
+are decoded elsewhere. Ray itself would take 30% of the memory, and a disk where that is more than is shared.
+"""
 
 
 IMAGE = re.compile(
@@ -86,7 +89,7 @@ def cluster(name: str, fleet: Fleet, ray_version: str) -> dict[str, Any]:
         "enableInTreeAutoscaling": True,
         "autoscalerOptions": {"idleTimeoutSeconds": 120},
         "headGroupSpec": {
-            "rayStartParams": {"num-cpus": "0", "dashboard-host": "0.0.0.0"},
+            "rayStartParams": {"num-cpus": "0", "dashboard-host": "0.0.0.0", **STORE},
             "template": head,
         },
         "workerGroupSpecs": groups,
@@ -102,7 +105,7 @@ def _group(name: str, fleet: Fleet, kind: str, nodes: int, gpus: int) -> dict[st
         "replicas": nodes,
         "minReplicas": 0 if gpus else 1,
         "maxReplicas": nodes,
-        "rayStartParams": {},
+        "rayStartParams": dict(STORE),
         "template": _template(name, fleet, claims),
     }
 

@@ -190,7 +190,7 @@ def _unasked(shipment: Shipment, status: str, output: str, told: str) -> str:
     """Why the probe has not answered: from what it printed, and what Ray tells of it."""
     why = next(iter(_errors(output) or _errors(told) or output.strip().splitlines()[-1:]), "")
     why = (why or " ".join(told.split()))[:300]
-    if shipment.image and "podman" in why:
+    if shipment.image and "podman" in why.lower():
         return (
             f"its nodes cannot start the image {shipment.image}: Ray does that with podman, and there: {why}: let the "
             "nodes themselves run the image (tamis deploy kuberay, deploy/ray-cluster.yaml), and say --installed"

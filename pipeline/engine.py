@@ -317,14 +317,17 @@ def _connect(address: str, options: dict[str, Any]) -> None:
     from ray.exceptions import AuthenticationError, RayError
 
     try:
-        ray.init(address=address, **options)
+        with _hushed():  # it says each second that it waits
+            ray.init(address=address, **options)
     except AuthenticationError:
         raise ClusterError(
             f"--address {address}: the cluster wants a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
         ) from None
     except (ConnectionError, RayError, RuntimeError, ValueError) as error:
         why = " ".join(str(error).split())[:200]
-        raise ClusterError(f"--address {address}: no Ray cluster there: {why}") from None
+        raise ClusterError(
+            f"--address {address}: no Ray cluster there: {why}: is it up, and RAY_AUTH_TOKEN the one that it wants?"
+        ) from None
 
 
 def _begin(machine: Machine, options: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from jobs.cli import main
+from jobs.commands.deploy import memory_of
 from pipeline.metrics import COUNTERS
 from schemas.parse import parse_job
 
@@ -81,6 +82,9 @@ def test_a_manifest_is_a_ray_job(
     mount = spec["headGroupSpec"]["template"]["spec"]["containers"][0]["volumeMounts"][0]
     assert job["spec"]["entrypoint"].split()[2] == f"{mount['mountPath']}/job.yaml"
     assert len(spec["workerGroupSpecs"]) == 1 + ("--gpu-workers" in options)
+    for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        shared = group["template"]["spec"]["volumes"][1]["emptyDir"]["sizeLimit"]
+        assert int(group["rayStartParams"]["object-store-memory"]) < memory_of(shared)
 
 
 @pytest.mark.parametrize(
