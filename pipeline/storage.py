@@ -26,6 +26,9 @@ from schemas.errors import InputError
 MERGE_GAP = 256 << 10
 """Bytes: two ranges closer than this are read as one."""
 
+STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
+"""Object stores, whose clients keep listings for as long as a process lives."""
+
 _DISK = LocalFileSystem()
 
 fleeting = local.fleeting
@@ -56,7 +59,7 @@ def filesystem(path: str) -> tuple[fsspec.AbstractFileSystem, str]:
         return _DISK, path.rstrip("/") or "/"
     protocol = fsspec.core.split_protocol(path)[0]
     # A listing that was kept from before would hide what another process has written since.
-    options: dict[str, Any] = {"use_listings_cache": False} if protocol in {"s3", "s3a"} else {}
+    options: dict[str, Any] = {"use_listings_cache": False} if protocol in STORES else {}
     try:
         fs, inner = url_to_fs(path, **options)
     except (ValueError, ImportError) as error:
