@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import logging
 import os
 import platform
 import re
@@ -123,6 +124,7 @@ def connect(address: str) -> Client:
     import requests
     from ray.job_submission import JobSubmissionClient
 
+    logging.getLogger("ray.dashboard").setLevel(logging.WARNING)  # it tells of each upload and log
     with _told(address):
         # Ray's client waits without end for whoever takes a connection and says nothing.
         answer = requests.get(f"{address}/api/version", timeout=ANSWER_SECONDS)

@@ -60,7 +60,7 @@ class Told:
     @property
     def fullest(self) -> int:
         """The most samples of one part whose embeddings were written."""
-        return max(event["written"] for event in self.done if event["phase"] == "vectors")
+        return max(int(event["written"]) for event in self.done if event["phase"] == "vectors")
 
     @property
     def is_embedding(self) -> bool:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import ray
 from ray.cluster_utils import Cluster
 
+from jobs import submit_probe
 from pipeline import plan, run
 from pipeline.engine import Engine, Outcome, Work
 from pipeline.phases import Phase, Resources, Task, TaskIo
@@ -122,6 +123,16 @@ def awaited(cluster: Any, root: Path) -> tuple[int, list[str], str]:
     return len(outcomes), nodes_of(root, "awaited"), came.node_id
 
 
+def asked(cluster: Any, root: Path) -> list[dict[str, str]]:
+    """What a probe tells of a folder that all nodes see, and where another node says that it sees none."""
+    ray.init(address=cluster.address, log_to_driver=False)
+    shared = submit_probe.elsewhere([str(root), "s3://bucket/run", "/not/here/either"])
+    submit_probe.absent = list
+    unshared = submit_probe.elsewhere([str(root)])
+    ray.shutdown()
+    return [shared, unshared]
+
+
 def main(root: Path, job: Path) -> None:
     cluster = Cluster(initialize_head=True, head_node_args={**SMALL, "num_cpus": 0})
     leaving = cluster.add_node(**SMALL)
@@ -148,6 +159,7 @@ def main(root: Path, job: Path) -> None:
         "refused": tried(root, cluster.address, Resources(gpus=2, pool=True)),
         "finished": changing(cluster, root, leaving),
         "awaited": awaited(cluster, root),
+        "asked": asked(cluster, root),
     }
     sys.stdout.write(f"{json.dumps(told)}\n")
     cluster.shutdown()

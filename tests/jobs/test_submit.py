@@ -85,6 +85,7 @@ def test_a_submitted_job_makes_the_same_bytes(head: RayHead, data: Path, tmp_pat
     assert made.returncode == 0, made.stderr
     job_id = made.stdout.strip()
     assert "tamis: exact_duplicates: 60 in = 30 kept + 30 dropped" in made.stderr
+    assert "sdk.py" not in made.stderr
     run_here(make_plan(tmp_path / "local", data / "*.tar", STEPS))
     for folder in ("shards", "ledger", "ledger_index"):
         assert contents(tmp_path / "run" / folder) == contents(tmp_path / "local" / folder)
@@ -146,9 +147,10 @@ def test_what_a_cluster_cannot_do_is_one_line_before_anything_is_sent(
     )
     stranger = head.tamis("submit", str(path), RAY_AUTH_TOKEN="0" * 64)
     assert "token" in refused(stranger)
-    gpus = job(tmp_path, data, resources={"gpus": 1})
-    assert "claims 1 CPU, 1 GPU, and none of the cluster's 1 nodes has that" in refused(
-        head.tamis("submit", str(gpus))
+    gpus = job(tmp_path, data, resources={"steps": {"signals": {"gpus": 1}}})
+    assert (
+        "signals: a task claims 1 CPU, 1 GPU, and none of the cluster's 1 nodes has that"
+        in refused(head.tamis("submit", str(gpus)))
     )
     file = tmp_path / "file"
     file.write_text("in the way")
