@@ -44,6 +44,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("jobs", "pipeline", "schemas")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.tar", "*.pyc")
 
+TALKERS = (
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+)
+"""Ray's loggers that tell of each upload, and of each log's end."""
+
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
 PROBE_SECONDS = 180.0
@@ -124,7 +131,8 @@ def connect(address: str) -> Client:
     import requests
     from ray.job_submission import JobSubmissionClient
 
-    logging.getLogger("ray.dashboard").setLevel(logging.WARNING)  # it tells of each upload and log
+    for name in TALKERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
     with _told(address):
         # Ray's client waits without end for whoever takes a connection and says nothing.
         answer = requests.get(f"{address}/api/version", timeout=ANSWER_SECONDS)

@@ -123,11 +123,16 @@ def awaited(cluster: Any, root: Path) -> tuple[int, list[str], str]:
     return len(outcomes), nodes_of(root, "awaited"), came.node_id
 
 
+def _blind(paths: list[str]) -> list[str]:
+    """A node that sees none of them."""
+    return paths
+
+
 def asked(cluster: Any, root: Path) -> list[dict[str, str]]:
     """What a probe tells of a folder that all nodes see, and where another node says that it sees none."""
     ray.init(address=cluster.address, log_to_driver=False)
     shared = submit_probe.elsewhere([str(root), "s3://bucket/run", "/not/here/either"])
-    submit_probe.absent = list
+    submit_probe.absent = _blind
     unshared = submit_probe.elsewhere([str(root)])
     ray.shutdown()
     return [shared, unshared]
