@@ -54,7 +54,13 @@ class Sending:
         before = before or submit.Shipment()
         image = self.image or before.image
         project = before.project and not (self.installed or image)
-        return submit.Shipment(project, {**before.environment, **said}, image)
+        variables = {**before.environment, **said}
+        quoted = next((name for name, value in variables.items() if "'" in value), None)
+        if image and quoted:  # it writes NAME='VALUE' into podman's command line
+            raise ClusterError(
+                f"--env {quoted}: Ray can give no value with a ' in it to a process in an image"
+            )
+        return submit.Shipment(project, variables, image)
 
 
 def submit_job(request: Request, address: str | None, sending: Sending) -> None:

@@ -52,6 +52,12 @@ def test_an_image_that_is_none_is_refused(image: str) -> None:
         Sending(image=image).shipment()
 
 
+def test_a_value_that_ends_its_own_quotes_cannot_go_into_an_image() -> None:
+    with pytest.raises(ClusterError, match="--env A: Ray can give no value with a '"):
+        Sending(env=["A=it's"], image=IMAGE).shipment()
+    assert Sending(env=["A=it's"]).shipment().environment == {"A": "it's"}
+
+
 @pytest.mark.parametrize(
     ("said", "message"),
     [
