@@ -14,7 +14,7 @@ import typer
 
 from jobs import cluster_cli
 from jobs.options import ACCEPT, CPUS, INPUT, JOB, JSON, OUTPUT, PROGRESS, RUN, SET
-from schemas.errors import BugError, TamisError, Terminated
+from schemas.errors import BugError, JobError, TamisError, Terminated
 
 app = typer.Typer(
     name="tamis",
@@ -96,6 +96,10 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument an option
     from jobs.loading import Request
 
     request = Request(job, inputs or (), output, settings or ())
+    costs = {"--rows": rows, "--sample": sample, "--rates": rates, "--here": here}
+    alone = next((name for name, value in costs.items() if value), None)
+    if alone and cluster is None:
+        raise JobError(f"{alone}: belongs to --cluster: add it, such as '8x(16cpu,64GB)'")
     if cluster is not None:
         from jobs.commands.forecast import Question, forecast_job
 

@@ -29,7 +29,7 @@ INSTALLED = Annotated[
 GROWS = Annotated[
     bool,
     typer.Option(
-        "--grows", help="The cluster adds nodes as needed: do not ask for GPUs that are there now."
+        "--grows", help="The cluster adds nodes as needed: wait for what no node has now."
     ),
 ]
 ENV = Annotated[

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from jobs.places import places
 from pipeline import storage
+from pipeline.claims import Claim, of_job
 from pipeline.plan import Plan
 from schemas.errors import ClusterError
+from schemas.job import Job
 
 MODULES = (
     "braceexpand",
@@ -32,10 +35,9 @@ STORES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "a
 
 @dataclass(frozen=True)
 class Needs:
-    """Of one worker: GPUs and memory (bytes). ``read`` and ``write`` are paths to be tried from the cluster."""
+    """What single tasks claim; ``read`` and ``write`` are paths to be tried from the cluster."""
 
-    gpus: float = 0
-    memory: int = 0
+    claims: Sequence[Claim] = ()
     modules: Sequence[str] = MODULES
     read: Sequence[str] = ()
     write: Sequence[str] = ()
@@ -52,26 +54,32 @@ class Found:
     missing: Sequence[str] = ()
     unreadable: Mapping[str, str | None] = field(default_factory=dict)
     unwritable: Mapping[str, str | None] = field(default_factory=dict)
+    unshared: Mapping[str, str] = field(default_factory=dict)  # path: a node that does not see it
 
 
 def needs_of(plan: Plan, *, installed: bool, grows: bool) -> Needs:
     """What a plan will claim, import, read and write."""
-    job, claims = plan.job, plan.job.resources
+    job = plan.job
     first = {file.entry: file.path for file in reversed(plan.inputs)}
     paths = [*first.values(), plan.root]
     schemes = {path.partition("://")[0] for path in paths if "://" in path}
     modules = [*MODULES, *(STORES[scheme] for scheme in sorted(schemes & STORES.keys()))]
     for embed in job.embeds:
         modules += ENCODERS.get(embed.encoder.partition(":")[0], ())
-    on_gpu = any(embed.device == "cuda" for embed in job.embeds)
     return Needs(
-        gpus=claims.gpus or (1.0 if on_gpu else 0.0),
-        memory=claims.memory or 0,
+        claims=list(of_job(job)),
         modules=[*dict.fromkeys([*modules, *(("pipeline",) if installed else ())])],
-        read=list(first.values()),
+        read=[*first.values(), *beside(job)],
         write=[plan.root],
-        grows=grows,
+        grows=grows or job.resources.grows,
     )
+
+
+def beside(job: Job) -> list[str]:
+    """What a job reads besides its input: weights, heads, targets, other runs. Patterns and folders are not tried."""
+    known = {job.output, *(path for entry in job.input for path in entry.path)}
+    paths = [path for path in places(job) if path not in known]
+    return [path for path in paths if storage.is_file(path)]
 
 
 def _release(version: str) -> list[str]:
@@ -91,9 +99,10 @@ def judge(found: Found, needs: Needs, ray: str, python: str) -> None:
                 f"{name} {'.'.join(_release(there))} here, or use the image of deploy/ there"
             )
     if found.missing:
-        raise ClusterError(
-            f"the cluster's Python lacks {', '.join(found.missing)}: use the image of deploy/ there"
-        )
+        mend = "use the image of deploy/ there"
+        if set(found.missing) & (set(STORES.values()) - {"s3fs"}):  # which the image lacks too
+            mend = "install what is missing on its nodes, or in their image"
+        raise ClusterError(f"the cluster's Python lacks {', '.join(found.missing)}: {mend}")
     for what, tried in (("read", found.unreadable), ("write to", found.unwritable)):
         for path, why in tried.items():
             if why:
@@ -101,19 +110,22 @@ def judge(found: Found, needs: Needs, ray: str, python: str) -> None:
                     f"the cluster cannot {what} `{storage.redact(path)}`: {why}: give its nodes the "
                     "right (a role, or --env), or name another place"
                 )
+    for path, node in found.unshared.items():
+        raise ClusterError(
+            f"`{path}` lies on a disk that the cluster's node {node} does not see: name a place that all nodes share: "
+            "a URL such as s3://bucket/..., or a network file system"
+        )
     if found.nodes and not needs.grows:
         _judge_nodes(found.nodes, needs)
 
 
 def _judge_nodes(nodes: Sequence[Mapping[str, float]], needs: Needs) -> None:
-    most = {name: max(node[name] for node in nodes) for name in ("GPU", "memory")}
-    if most["GPU"] < needs.gpus:
-        raise ClusterError(
-            f"an embedding worker holds {needs.gpus:g} GPU, and of the cluster's {len(nodes)} nodes the "
-            f"best has {most['GPU']:g}: add GPU nodes, lower resources.gpus, or say --grows"
-        )
-    if most["memory"] < needs.memory:
-        raise ClusterError(
-            f"a heavy task claims {needs.memory:,} bytes, and of the cluster's {len(nodes)} nodes the "
-            f"best has {most['memory']:,.0f}: lower resources.memory, or say --grows"
-        )
+    for claim in needs.claims:
+        wanted = {"CPU": claim.cpus, "GPU": claim.gpus, "memory": claim.memory}
+        if not any(all(node[name] >= wanted[name] for name in wanted) for node in nodes):
+            most = {name: max(node[name] for node in nodes) for name in wanted}
+            raise ClusterError(
+                f"{claim.step}: a task claims {claim}, and none of the cluster's {len(nodes)} nodes has that "
+                f"(the most: {most['CPU']:g} CPU, {most['GPU']:g} GPU, {most['memory']:,.0f} bytes): add "
+                "nodes, lower the job's resources, or say --grows where nodes are added as needed"
+            )

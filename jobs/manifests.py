@@ -8,12 +8,22 @@ from typing import Any
 
 import yaml
 
+from schemas.errors import ClusterError
 from schemas.job import Job
 from schemas.parse import dump
 
 FOLDER = "/etc/tamis"
-SHARED_MEMORY = "4Gi"
-"""Of Ray's object store: only tasks and records of files go through it."""
+SHARED_MEMORY = "4Gi"  # of a node's memory
+STORE = {"object-store-memory": str(3 << 30)}
+"""Ray's object store, and the shared memory that it lies in: tasks go through it, records of files, and pictures that
+are decoded elsewhere. Ray itself would take 30% of the memory, and a disk where that is more than is shared.
+"""
+
+
+IMAGE = re.compile(
+    r"(?:[A-Za-z0-9.-]+(?::\d+)?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::\w[\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+)
+"""Registry, repository, tag, digest."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,7 @@ def manifests(job: Job, fleet: Fleet, ray_version: str) -> str:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": name},
-        "data": {"job.yaml": dump(job)},
+        "data": {"job.yaml": dump(grown(job))},
     }
     command = f"tamis run {FOLDER}/job.yaml --address auto --progress lines"
     ray_job = {
@@ -79,7 +89,7 @@ def cluster(name: str, fleet: Fleet, ray_version: str) -> dict[str, Any]:
         "enableInTreeAutoscaling": True,
         "autoscalerOptions": {"idleTimeoutSeconds": 120},
         "headGroupSpec": {
-            "rayStartParams": {"num-cpus": "0", "dashboard-host": "0.0.0.0"},
+            "rayStartParams": {"num-cpus": "0", "dashboard-host": "0.0.0.0", **STORE},
             "template": head,
         },
         "workerGroupSpecs": groups,
@@ -95,7 +105,7 @@ def _group(name: str, fleet: Fleet, kind: str, nodes: int, gpus: int) -> dict[st
         "replicas": nodes,
         "minReplicas": 0 if gpus else 1,
         "maxReplicas": nodes,
-        "rayStartParams": {},
+        "rayStartParams": dict(STORE),
         "template": _template(name, fleet, claims),
     }
 
@@ -124,6 +134,24 @@ def _template(name: str, fleet: Fleet, claims: dict[str, str]) -> dict[str, Any]
     return {"spec": spec}
 
 
+def check_image(image: str) -> None:
+    """The name of a container image is one: Ray pastes it into a command line, Kubernetes refuses it late.
+
+    Raises:
+        ClusterError: it is none.
+    """
+    if not IMAGE.fullmatch(image):
+        raise ClusterError(
+            f"--image '{image}': no container image: it looks like registry.example.org/tamis:0.1.0-cuda"
+        )
+
+
+def grown(job: Job) -> Job:
+    """``job`` for a cluster that adds nodes as they are asked for: it waits for what is not there yet."""
+    return job.model_copy(update={"resources": job.resources.model_copy(update={"grows": True})})
+
+
 def _name(job: str) -> str:
-    """A job's name as Kubernetes allows it: lower case, digits and hyphens, 47 characters at most."""
-    return re.sub(r"[^a-z0-9-]+", "-", job.lower())[:47].strip("-") or "job"
+    """A job's name as KubeRay allows it: a letter, then lower case, digits and hyphens, 47 characters at most."""
+    name = re.sub(r"[^a-z0-9-]+", "-", job.lower()).strip("-")
+    return (name if name[:1].isalpha() else f"job-{name}")[:47].strip("-")

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import logging
 import os
 import platform
+import re
 import secrets
 import shlex
 import shutil
@@ -27,6 +29,7 @@ from urllib.parse import urlsplit
 from jobs import submit_probe
 from jobs.cluster_needs import Found, Needs, judge
 from pipeline import storage
+from pipeline.engine import SINGLE_THREADED
 from schemas.errors import ClusterError
 from schemas.job import Job
 from schemas.parse import dump
@@ -41,9 +44,20 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("jobs", "pipeline", "schemas")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.tar", "*.pyc")
 
+TALKERS = (
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+)
+"""Ray's loggers that tell of each upload, and of each log's end."""
+
 CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 30.0
 PROBE_SECONDS = 180.0
 """A cluster that is busy may take long to start a process."""
+
+VARIABLE = 128 << 10
+"""Bytes of a variable of a process (Linux's MAX_ARG_STRLEN)."""
 
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
@@ -80,8 +94,11 @@ def _told(address: str) -> Iterator[None]:
     Raises:
         ClusterError: it did not answer, or refused.
     """
+    import aiohttp
     import requests
     from ray.exceptions import AuthenticationError
+
+    unreached = (OSError, aiohttp.ClientError, requests.RequestException)
 
     try:
         yield
@@ -89,7 +106,7 @@ def _told(address: str) -> Iterator[None]:
         raise ClusterError(
             f"{address}: the cluster wants a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
         ) from None
-    except (RuntimeError, ConnectionError, ValueError, requests.RequestException) as error:
+    except (RuntimeError, ValueError, *unreached) as error:
         why = " ".join(str(error).split())[:300]
         raise ClusterError(f"{address}: {why}") from None
 
@@ -100,25 +117,46 @@ def connect(address: str) -> Client:
     Raises:
         ClusterError: nobody answers there, it is no job server, or its Ray is not this one.
     """
-    place = urlsplit(address)
-    if place.scheme not in {"http", "https"} or not place.hostname:
-        raise ClusterError(
-            f"{address}: no address of a Ray job server: it looks like http://HEAD:8265"
-        )
-    port = place.port or (443 if place.scheme == "https" else 80)
+    address = address.rstrip("/")
+    host, port = _place(address)
     try:
-        socket.create_connection((place.hostname, port), timeout=CONNECT_SECONDS).close()
-    except OSError as error:
+        socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
+    except (OSError, UnicodeError) as error:  # a name may be none that could be looked up
+        why = getattr(error, "strerror", None) or error
         raise ClusterError(
-            f"{address}: nobody answers ({error.strerror or error}): is the cluster up, and its port "
-            "8265 reachable from here?"
+            f"{address}: nobody answers ({why}): is the cluster up, and its port 8265 reachable from here?"
         ) from None
     if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
+    import requests
     from ray.job_submission import JobSubmissionClient
 
+    for name in TALKERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
     with _told(address):
+        # Ray's client waits without end for whoever takes a connection and says nothing.
+        answer = requests.get(f"{address}/api/version", timeout=ANSWER_SECONDS)
+        if answer.ok and "ray_version" not in answer.text:
+            raise ValueError("what answers there is no Ray job server")
         return JobSubmissionClient(address)
+
+
+def _place(address: str) -> tuple[str, int]:
+    """Host and port.
+
+    Raises:
+        ClusterError: it is no such address.
+    """
+    try:
+        place = urlsplit(address)
+        if place.scheme in {"http", "https"} and place.hostname:
+            return place.hostname, place.port or (443 if place.scheme == "https" else 80)
+        why = ""
+    except ValueError as error:
+        why = f" ({error})"
+    raise ClusterError(
+        f"{address}: no address of a Ray job server{why}: it looks like http://HEAD:8265"
+    )
 
 
 def version_of(client: Client) -> str:
@@ -145,7 +183,8 @@ def check(client: Client, needs: Needs, shipment: Shipment) -> None:
             runtime_env=shipment.surroundings,
             metadata={"tamis": "probe"},
         )
-        status = _wait(client, probe)
+        late = "no process could be started in {:.0f} s: is the head node overloaded?"
+        status = _wait(client, probe, late)
         output = client.get_job_logs(probe)
         told = client.get_job_info(probe).message or "it said nothing"
         client.delete_job(probe)
@@ -154,22 +193,34 @@ def check(client: Client, needs: Needs, shipment: Shipment) -> None:
             found = Found(**json.loads(line.removeprefix(submit_probe.MARK)))
             judge(found, needs, ray.__version__, platform.python_version())
             return
-    last = output.strip().splitlines()[-1:] or [" ".join(told.split())[:300]]
+    raise ClusterError(f"{client.get_address()}: {_unasked(shipment, status, output, told)}")
+
+
+def _unasked(shipment: Shipment, status: str, output: str, told: str) -> str:
+    """Why the probe has not answered: from what it printed, and what Ray tells of it."""
+    why = next(iter(_errors(output) or _errors(told) or output.strip().splitlines()[-1:]), "")
+    why = (why or " ".join(told.split()))[:300]
+    if shipment.image and "podman" in why.lower():
+        return (
+            f"its nodes cannot start the image {shipment.image}: Ray does that with podman, and there: {why}: let the "
+            "nodes themselves run the image (tamis deploy kuberay, deploy/ray-cluster.yaml), and say --installed"
+        )
     where = f" in the image {shipment.image}" if shipment.image else ""
-    raise ClusterError(
-        f"{client.get_address()}: its Python{where} cannot be asked ({status}): {last[0]}"
-    )
+    return f"its Python{where} cannot be asked ({status}): {why}"
 
 
-def _wait(client: Client, job_id: str) -> str:
+def _errors(text: str) -> list[str]:
+    """The lines that end tracebacks, the last first."""
+    lines = [line.strip() for line in text.splitlines()]
+    return [line for line in reversed(lines) if re.match(r"[\w.]*(Error|Exception): ", line)]
+
+
+def _wait(client: Client, job_id: str, late: str) -> str:
     until = time.monotonic() + PROBE_SECONDS
     while (status := str(client.get_job_status(job_id))) not in ENDED:
         if time.monotonic() > until:
             client.stop_job(job_id)
-            raise ClusterError(
-                f"{client.get_address()}: no process could be started in {PROBE_SECONDS:.0f} s: "
-                "is the head node overloaded?"
-            )
+            raise ClusterError(f"{client.get_address()}: {late.format(PROBE_SECONDS)}")
         time.sleep(0.5)
     return status
 
@@ -182,6 +233,7 @@ def send(client: Client, job: Job, shipment: Shipment, resumes: str | None = Non
         metadata["resumes"] = resumes
     if not shipment.project:
         metadata["project"] = "installed"
+    _check_length(metadata, shipment)
     job_id = f"{job.name}-{secrets.token_hex(4)}"
     if shipment.image:
         with _told(client.get_address()):
@@ -197,21 +249,39 @@ def send(client: Client, job: Job, shipment: Shipment, resumes: str | None = Non
             for package in PACKAGES:
                 shutil.copytree(ROOT / package, f"{folder}/{package}", ignore=LEFT_OUT)
         return client.submit_job(
-            entrypoint=_run("job"),
+            entrypoint=_run("./job.yaml"),
             submission_id=job_id,
             runtime_env={"working_dir": folder, **shipment.surroundings},
             metadata=metadata,
         )
 
 
+def _check_length(metadata: Mapping[str, str], shipment: Shipment) -> None:
+    """Ray hands these to the job's process in one variable, which Linux lets be 128 KiB long.
+
+    Raises:
+        ClusterError: they are longer.
+    """
+    size = len(json.dumps({"runtime_env": shipment.surroundings, "metadata": metadata}).encode())
+    if size > VARIABLE - 4096:  # Ray adds a little of its own
+        raise ClusterError(
+            f"the job's text and variables have {size:,} bytes, and a process can be given {VARIABLE:,}: name the "
+            "input by ranges and globs, not file by file"
+        )
+
+
 def inline(text: str, job_id: str) -> str:
-    """The command that writes a job file first: with an image no file can be shipped."""
-    return f"printf %s {shlex.quote(text)} > {job_id}.yaml && {_run(job_id)}"
+    """The command that writes a job file first: with an image no file can be shipped.
+
+    Its user may be none of the image's own, who can write to no directory but this.
+    """
+    path = f"/tmp/{job_id}.yaml"
+    return f"printf %s {shlex.quote(text)} > {path} && {_run(path)}"
 
 
-def _run(job: str) -> str:
-    """The command that does a job file of its own directory."""
-    return f"python -m jobs run ./{job}.yaml --address auto --progress lines"
+def _run(path: str) -> str:
+    """The command that does a job file."""
+    return f"python -m jobs run {path} --address auto --progress lines"
 
 
 def details(client: Client, job_id: str) -> Details:
@@ -261,18 +331,25 @@ def cancel(client: Client, job_id: str) -> str:
     """Stop a job and wait until it has stopped; its last status."""
     with _told(client.get_address()):
         client.stop_job(job_id)
-        return _wait(client, job_id)
+        late = f"{job_id} has not stopped in {{:.0f}} s: look again with tamis status {job_id}"
+        return _wait(client, job_id, late)
 
 
 def forwarded(names: Sequence[str]) -> dict[str, str]:
     """``--env NAME`` (this shell's value) and ``--env NAME=VALUE`` as variables.
 
     Raises:
-        ClusterError: this shell has no such variable.
+        ClusterError: no name of a variable; one that tamis sets; or this shell has none of that name.
     """
     found: dict[str, str] = {}
     for item in names:
         name, given, value = item.partition("=")
+        if not re.fullmatch(r"[A-Za-z_]\w*", name):
+            raise ClusterError(f"--env {item}: write --env NAME, or --env NAME=VALUE")
+        if name in SINGLE_THREADED:  # Ray refuses a variable that both the job and its driver set
+            raise ClusterError(
+                f"--env {name}: is 1 in every task, of which there is one a processor: leave it out"
+            )
         if not given and name not in os.environ:
             raise ClusterError(f"--env {name}: not set here: write --env {name}=VALUE")
         found[name] = value if given else os.environ[name]

@@ -6,11 +6,17 @@ more. Prints one line: MARK and a JSON object.
 
 import importlib.util
 import json
+import os
 import platform
 import sys
 from typing import Any
 
 MARK = "tamis-probe: "
+
+ASKED = 4
+"""Nodes that are asked whether they see what lies on a disk here."""
+
+ANSWER_SECONDS = 60.0
 
 
 def nodes() -> list[dict[str, float]]:
@@ -26,6 +32,36 @@ def nodes() -> list[dict[str, float]]:
     ]
 
 
+def elsewhere(paths: list[str]) -> dict[str, str]:
+    """For each path on a disk that is there on this node: another node on which it is not. Few nodes are asked."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = ray.get_runtime_context().get_node_id()
+    local = [path for path in paths if "://" not in path and os.path.exists(path)]
+    others = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] != here][:ASKED]
+    look = ray.remote(num_cpus=0, max_retries=0)(absent)
+    waiting = {
+        node["NodeManagerHostname"]: look.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote(local)
+        for node in (others if local else ())
+    }
+    found: dict[str, str] = {}
+    for name, answer in waiting.items():
+        try:
+            lacking = ray.get(answer, timeout=ANSWER_SECONDS)
+        except Exception:  # noqa: BLE001, S112 - a node that is busy, or leaves: not what was asked
+            continue
+        found |= dict.fromkeys(lacking, name)
+    return found
+
+
+def absent(paths: list[str]) -> list[str]:
+    """Which of them are not there."""
+    return [path for path in paths if not os.path.exists(path)]
+
+
 def trouble(path: str, write: bool) -> str | None:
     """Why ``path`` cannot be read (or, with ``write``, no file be made and removed in it); None where it can."""
     try:
@@ -33,7 +69,8 @@ def trouble(path: str, write: bool) -> str | None:
 
         fs, inner = fsspec.core.url_to_fs(path)
         if write:
-            fs.makedirs(inner, exist_ok=True)
+            if os.path.isabs(path):  # a store makes no directories, and might make a bucket instead
+                fs.makedirs(inner, exist_ok=True)
             fs.pipe_file(inner.rstrip("/") + "/.tamis-probe", b"tamis")
             fs.rm_file(inner.rstrip("/") + "/.tamis-probe")
         else:
@@ -55,6 +92,7 @@ def main(wanted: dict[str, Any]) -> None:
         "unreadable": {path: trouble(path, False) for path in wanted["read"]},
         "unwritable": {path: trouble(path, True) for path in wanted["write"]},
     }
+    found["unshared"] = elsewhere([*wanted["read"], *wanted["write"]])
     sys.stdout.write(f"{MARK}{json.dumps(found)}\n")
 
 

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from pipeline import interrupts
+from pipeline import claims, interrupts
 from pipeline.ahead import in_order
 from pipeline.metrics import Metrics
 from pipeline.phases import Ahead, Function, Phase, Resources
@@ -118,6 +118,7 @@ class Engine:
     """A connection to Ray, started when the first phase has something to do."""
 
     def __init__(self, root: str, machine: Machine, address: str | None = None) -> None:
+        check_address(address)
         self._root, self._machine, self._address = root, machine, address
         self._started = False
         self._metrics: Metrics | None = None
@@ -171,7 +172,7 @@ class Engine:
         import ray.data
         from ray import exceptions
 
-        claims: dict[str, Any] = {
+        claimed: dict[str, Any] = {
             "batch_size": 1,
             "num_cpus": phase.resources.cpus,
             "num_gpus": phase.resources.gpus or None,
@@ -193,12 +194,14 @@ class Engine:
                     ),
                     # A restarted worker may wait for a node that never comes: its task must not wait with it.
                     max_task_retries=0,
-                    **claims,
+                    **claimed,
                 )
             else:
+                if claims.more_than_usual(phase.resources):
+                    self._fitting(phase.resources)
                 # The bound method of an object: Ray Data would take the object itself for an actor class.
                 worker = _Worker(phase.function, self._root, phase.resources.ahead)
-                done = rows.map_batches(cast(Any, worker.__call__), max_retries=0, **claims)
+                done = rows.map_batches(cast(Any, worker.__call__), max_retries=0, **claimed)
         try:
             for row in done.iter_rows():
                 yield pickle.loads(row["outcome"])  # noqa: S301 - from our own workers
@@ -212,10 +215,24 @@ class Engine:
 
     def _pool(self, resources: Resources, works: int) -> dict[str, Any]:
         """How many workers: what fits now; on a cluster it may grow to what fits later."""
-        fitting = min(works, resources.workers or _fitting(resources))
-        if not self._address or resources.workers:
+        if resources.workers:
+            return {"size": min(works, resources.workers)}
+        fitting = min(works, self._fitting(resources))
+        if not self._address:
             return {"size": fitting}
-        return {"min_size": 1, "initial_size": fitting, "max_size": works}
+        return {"min_size": 1, "initial_size": max(1, fitting), "max_size": works}
+
+    def _fitting(self, resources: Resources) -> int:
+        """How many workers the nodes carry at once; 0 only where the cluster grows, and there is to be waited.
+
+        Raises:
+            ClusterError: no node can carry one, so that it would be waited for without end.
+        """
+        import ray
+
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        grows = bool(self._address) and self._machine.grows
+        return claims.fitting(resources, nodes, grows)
 
     def _start(self) -> None:
         if not self._started:
@@ -260,14 +277,35 @@ class Engine:
             self._started, self._hand = False, None
 
 
+def check_address(address: str | None) -> None:
+    """A run joins the cluster that it is in; to one that is elsewhere it is sent.
+
+    Raises:
+        ClusterError: it is the address of a job server, or of Ray's client.
+    """
+    if address and "://" in address:
+        raise ClusterError(
+            f"--address {address}: inside a cluster it is `auto` or HEAD:6379; from outside: "
+            "tamis submit JOB --address http://HEAD:8265"
+        )
+
+
 def _connect(address: str, options: dict[str, Any]) -> None:
     import ray
+    from ray.exceptions import AuthenticationError, RayError
 
     try:
-        ray.init(address=address, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+        with _hushed():  # it says each second that it waits
+            ray.init(address=address, **options)
+    except AuthenticationError:
+        raise ClusterError(
+            f"--address {address}: the cluster wants a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+        ) from None
+    except (ConnectionError, RayError, RuntimeError, ValueError) as error:
         why = " ".join(str(error).split())[:200]
-        raise ClusterError(f"--address {address}: no Ray cluster there: {why}") from None
+        raise ClusterError(
+            f"--address {address}: no Ray cluster there: {why}: is it up, and RAY_AUTH_TOKEN the one that it wants?"
+        ) from None
 
 
 def _begin(machine: Machine, options: dict[str, Any]) -> None:
@@ -310,39 +348,8 @@ def _hushed() -> Iterator[None]:
 
 def _has_little(phase: Phase, works: Sequence[Work]) -> bool:
     """Whether a phase reads tables of few rows, opens no picture, and claims nothing that a worker is made for."""
-    claims = phase.resources.pool or phase.resources.gpus or phase.resources.memory
-    if claims or phase.by_sample or phase.moves_pictures:
+    claim = phase.resources
+    if claim.pool or claim.gpus or claim.memory or phase.by_sample or phase.moves_pictures:
         return False
     reading = all(work.task.inputs for work in works)
     return reading and sum(work.task.rows for work in works) <= LITTLE
-
-
-def _fitting(resources: Resources) -> int:
-    """How many workers of a pool the nodes carry at once; none can lie on two nodes.
-
-    Raises:
-        ClusterError: no node can carry one, so that it would be waited for without end.
-    """
-    import ray
-
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    wanted = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": resources.memory or 0}
-    claims = {name: claim for name, claim in wanted.items() if claim}
-    if not claims:
-        raise ClusterError(
-            "a worker claims no processor and no GPU, so that any number would fit: with `decode_tasks` it has to "
-            "hold a GPU, or a part of one (resources.gpus)"
-        )
-    fitting = sum(
-        int(min(node.get(name, 0) / claim for name, claim in claims.items())) for node in nodes
-    )
-    if fitting == 0:
-        asked = ", ".join(f"{claim:g} {name}" for name, claim in claims.items())
-        there = "; ".join(
-            ", ".join(f"{node.get(name, 0):g} {name}" for name in claims) for node in nodes[:5]
-        )
-        raise ClusterError(
-            f"a worker claims {asked}, and no node has that ({there}): change the job's "
-            "resources, or name the number of workers to wait for nodes"
-        )
-    return fitting

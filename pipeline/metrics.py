@@ -11,13 +11,14 @@ from typing import Protocol
 from pipeline.tables import TableFile
 
 COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "tamis_tasks": ("tasks finished", ("job", "step", "phase")),
-    "tamis_rows": ("rows written to tables", ("job", "step", "phase")),
-    "tamis_bytes": ("bytes written to tables", ("job", "step", "phase")),
-    "tamis_worker_seconds": ("seconds that workers spent", ("job", "step", "phase")),
-    "tamis_dropped": ("samples dropped", ("job", "step", "reason")),
+    "tamis_tasks": ("tasks finished", ("run", "step", "phase")),
+    "tamis_rows": ("rows written to tables", ("run", "step", "phase")),
+    "tamis_bytes": ("bytes written to tables", ("run", "step", "phase")),
+    "tamis_worker_seconds": ("seconds that workers spent", ("run", "step", "phase")),
+    "tamis_dropped": ("samples dropped", ("run", "step", "reason")),
 }
-"""Name: what it counts, and its labels. ``job`` is the name of the run directory."""
+"""Name: what it counts, and its labels. ``run`` is the name of the run directory. Not ``job``: Prometheus has a label
+of that name already, by which it calls what it scrapes, and puts another aside as ``exported_job``."""
 
 
 class Counter(Protocol):
@@ -31,13 +32,13 @@ class Metrics:
     """Counts what tasks have made. ``make(name, description, labels)`` makes one counter."""
 
     def __init__(self, root: str, make: Callable[[str, str, tuple[str, ...]], Counter]) -> None:
-        self._job = root.rstrip("/").rpartition("/")[2]
+        self._run = root.rstrip("/").rpartition("/")[2]
         self._counters = {name: make(name, *about) for name, about in COUNTERS.items()}
 
     def count(self, file: TableFile, seconds: float) -> None:
         """One finished task: its file lies at ``tables/<step>/<phase>/<task>.parquet``."""
         _, step, phase, _ = file.path.split("/")
-        tags = {"job": self._job, "step": step, "phase": phase}
+        tags = {"run": self._run, "step": step, "phase": phase}
         amounts = {
             "tamis_tasks": 1.0,
             "tamis_rows": float(sum(file.rows)),
@@ -48,7 +49,7 @@ class Metrics:
             self._add(name, amount, tags)
         if phase == "verdict":
             for reason, dropped in file.notes.get("counts", {}).items():
-                tags = {"job": self._job, "step": step, "reason": reason}
+                tags = {"run": self._run, "step": step, "reason": reason}
                 self._add("tamis_dropped", float(dropped), tags)
 
     def _add(self, name: str, amount: float, tags: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pipeline import forecast
+from pipeline.claims import of_job
 from pipeline.forecast import Machine, PhaseForecast, Scale
 from pipeline.trial import Trial, has_gpu
 from schemas.cluster import Cluster
@@ -72,6 +73,20 @@ def predict(
     )
 
 
+def check_claims(job: Job, cluster: Cluster, shown: str) -> None:
+    """Every task of ``job`` fits a node, wherever its sample is run.
+
+    Raises:
+        ClusterError: no node can carry one.
+    """
+    for claim in of_job(job):
+        if not cluster.slots(claim.cpus, claim.gpus, claim.memory):
+            raise ClusterError(
+                f"--cluster {shown}: {claim.step}: a task claims {claim}, and no node has that: change the job's "
+                "resources, or the nodes"
+            )
+
+
 def reaching(job: Job, trial: Trial, rows: float) -> dict[str, float]:
     """How many of ``rows`` samples reach each step.
 
@@ -137,6 +152,8 @@ def _notes(job: Job, steps: Mapping[str, Cost], cluster: Cluster) -> Iterator[st
                 f"{name}: a task takes {cost.memory_bytes / GB:,.1f} GB, and no node has that much: "
                 "larger nodes, or smaller parts"
             )
-    claims = job.resources.gpus or any(claim.gpus for claim in (job.resources.steps or {}).values())
-    if claims and not has_gpu():
-        yield "this machine has no GPU: what is to run on one was measured on processors"
+    if any(claim.gpus for claim in of_job(job)) and not has_gpu():
+        yield (
+            "this machine has no GPU: what is to run on one was measured on processors, stands among the CPU-hours, "
+            "and is no GPU-hour: take the sample where a GPU is"
+        )

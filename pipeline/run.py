@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline import interrupts, isolate, reuse, storage
+from pipeline import claims, interrupts, isolate, reuse, storage
 from pipeline.engine import Engine
 from pipeline.inputs import InputFile
 from pipeline.isolate import Executor
@@ -23,7 +23,7 @@ from pipeline.watchdog import Watchdog
 from pipeline.work import Outcome, Work
 from schemas.errors import InputError, StateError
 from schemas.events import Event, Notice, Observer, PhaseEnded, PhaseStarted, StepEnded, TaskDone
-from schemas.job import Claim, Job
+from schemas.job import Job
 
 VERDICT = "verdict"
 """The phase whose files are DROPS tables: what the step decided."""
@@ -227,7 +227,8 @@ class Run(Context):
 
     def _phase(self, step: Step, phase: Phase) -> None:
         started = time.perf_counter()
-        phase = _with_claims(phase, (self.job.resources.steps or {}).get(step.name))
+        claimed = claims.of_phase(phase, step.name, self.job.resources)
+        phase = replace(phase, resources=claimed)
         folder = f"tables/{step.name}/{phase.name}"
         works = [
             Work(
@@ -339,12 +340,6 @@ class Run(Context):
         with self._emitting:  # the watchdog has a thread of its own
             for observer in self._observers:
                 observer(event)
-
-
-def _with_claims(phase: Phase, claim: Claim | None) -> Phase:
-    """The job's word on resources goes before the step's own."""
-    said = claim.model_dump(exclude_none=True) if claim else {}
-    return replace(phase, resources=replace(phase.resources, **said))
 
 
 def _with_args(task: Task, phase: Phase) -> Task:

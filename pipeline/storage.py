@@ -26,6 +26,9 @@ from schemas.errors import InputError
 MERGE_GAP = 256 << 10
 """Bytes: two ranges closer than this are read as one."""
 
+STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
+"""Object stores, whose clients keep listings for as long as a process lives."""
+
 _DISK = LocalFileSystem()
 
 fleeting = local.fleeting
@@ -56,7 +59,7 @@ def filesystem(path: str) -> tuple[fsspec.AbstractFileSystem, str]:
         return _DISK, path.rstrip("/") or "/"
     protocol = fsspec.core.split_protocol(path)[0]
     # A listing that was kept from before would hide what another process has written since.
-    options: dict[str, Any] = {"use_listings_cache": False} if protocol in {"s3", "s3a"} else {}
+    options: dict[str, Any] = {"use_listings_cache": False} if protocol in STORES else {}
     try:
         fs, inner = url_to_fs(path, **options)
     except (ValueError, ImportError) as error:
@@ -154,6 +157,13 @@ def exists(path: str) -> bool:
         return bool(fs.exists(inner))
 
 
+def is_file(path: str) -> bool:
+    """Whether a file, and no directory, stands at ``path``."""
+    fs, inner = filesystem(path)
+    with objects.told(redact(path)):
+        return bool(fs.isfile(inner))
+
+
 def _entries(path: str) -> list[dict[str, Any]]:
     fs, inner = filesystem(path)
     try:
@@ -199,12 +209,6 @@ def unwritable(path: str) -> str | None:
     """Why nothing can be written below the directory ``path``, as far as can be told without trying; else None."""
     fs, inner = filesystem(path)
     return local.unwritable(inner) if isinstance(fs, LocalFileSystem) else None
-
-
-def make_directory(path: str) -> None:
-    """Make ``path`` and its parents, where directories are things."""
-    fs, inner = filesystem(path)
-    fs.makedirs(inner, exist_ok=True)
 
 
 def delete(path: str, recursive: bool = False) -> None:

@@ -37,7 +37,7 @@ from schemas.events import Event, PhaseEnded, PhaseStarted, StepEnded, TaskDone
 from schemas.job import Job
 from schemas.selection import Chooser, Clustered
 from schemas.step import StepModel
-from schemas.steps import Score
+from schemas.steps import Embed, Score
 
 TAR_BLOCK = 512
 
@@ -213,7 +213,10 @@ def begin(io: TaskIo) -> Iterator[pa.Table]:
 
 
 def scaled(job: Job, share: float, root: str) -> Job:
-    """The job for ``share`` of its samples: counts of clusters and of samples to keep in proportion."""
+    """The job for ``share`` of its samples: counts of clusters and of samples to keep in proportion.
+
+    Where this machine has no GPU, nothing asks for one.
+    """
     steps = tuple(_scaled(config, share) for config in job.steps)
     changed: dict[str, Any] = {"steps": steps, "output": root}
     if not has_gpu():
@@ -232,6 +235,10 @@ def _scaled(config: StepModel, share: float) -> Any:
     changed: dict[str, Any] = {}
     if isinstance(config, Clustered) and config.clusters != "auto" and config.centroids is None:
         changed["clusters"] = max(1, round(config.clusters * share))
+    if isinstance(config, Embed) and not has_gpu():
+        changed["device"] = "cpu"
+        if config.precision == "fp16":  # which only a GPU does
+            changed["precision"] = "fp32"
     if isinstance(config, (Chooser, Score)) and isinstance(config.keep, int):
         changed["keep"] = max(1, round(config.keep * share))
     return config.model_copy(update=changed)

@@ -30,7 +30,7 @@ class Nodes(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    count: int = Field(1, ge=1, description="nodes")
+    count: int = Field(1, ge=1, le=1_000_000, description="nodes")
     cpus: float = Field(gt=0, description="processors a node")
     memory: Annotated[int, BeforeValidator(_bytes)] | None = Field(
         None, ge=1 << 20, description="bytes a node, or a text such as 64GB; not judged by default"
@@ -85,11 +85,14 @@ def _group(part: str, text: str) -> dict[str, object]:
     for item in found[2].split(","):
         size = re.fullmatch(r"\s*([\d.]+)\s*(\w+)\s*", item)
         if size and size[2].lower() in ("cpu", "cpus", "gpu", "gpus"):
-            group[size[2].lower().rstrip("s") + "s"] = size[1]
+            name, value = size[2].lower().rstrip("s") + "s", size[1]
         elif size and size[2] in UNITS:
-            group["memory"] = item.strip()
+            name, value = "memory", item.strip()
         else:
             raise ClusterError(f"--cluster {text}: `{item.strip()}` is no size: {LOOKS}")
+        if name in group:
+            raise ClusterError(f"--cluster {text}: `{part}` says its {name} twice: {LOOKS}")
+        group[name] = value
     if found[3]:
         group["per_hour"] = found[3]
     return group

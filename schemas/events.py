@@ -52,7 +52,12 @@ class TaskDone:
     @property
     def gathers(self) -> bool:
         """Whether it reads what many parts have written, and not one part, input file or shard: a shuffle."""
-        return not self.task.startswith(("part-", "file-", "shard-"))
+        return gathers(self.task)
+
+
+def gathers(task: str) -> bool:
+    """Whether a task of that name reads what many parts have written."""
+    return not task.startswith(("part-", "file-", "shard-"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,9 @@ class Resources(Model):
         None, ge=1, description="processors to use on this machine; all of them by default"
     )
     gpus: float = Field(
-        0, ge=0, description="GPUs an embedding worker holds; a fraction shares one"
+        0,
+        ge=0,
+        description="GPUs an embedding worker holds; a fraction shares one; 0: none, and with `device: cuda` one",
     )
     embed_workers: int | None = Field(
         None,
@@ -111,7 +113,7 @@ class Resources(Model):
     memory: int | None = Field(
         None,
         ge=1 << 26,
-        description="bytes a heavy task may claim; by default what its step estimates",
+        description="bytes that each task claims that gathers what many parts have written; by default none",
     )
     object_store: int = Field(
         256 << 20, ge=78_643_200, description="bytes of Ray's object store on this machine"
@@ -120,6 +122,10 @@ class Resources(Model):
         600,
         gt=0,
         description="seconds without a finished task after which those at work are named; none is ended",
+    )
+    grows: bool = Field(
+        False,
+        description="the cluster adds nodes as they are asked for: a claim that no node meets now is waited for",
     )
     steps: dict[Name, Claim] | None = Field(
         None, description="claims of single steps, by their names: `{embed: {gpus: 0.5}}`"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +19,11 @@ import pyarrow.parquet as pq
 import ray
 from ray.cluster_utils import Cluster
 
+from jobs import submit_probe
 from pipeline import plan, run
 from pipeline.engine import Engine
 from pipeline.phases import Phase, Resources, Task, TaskIo
-from pipeline.work import Work
+from pipeline.work import Outcome, Work
 from schemas.errors import ClusterError, InputError
 from schemas.job import Resources as Machine
 from schemas.parse import parse_job
@@ -104,6 +106,39 @@ def changing(cluster: Any, root: Path, node: Any) -> int:
     return finished
 
 
+def awaited(cluster: Any, root: Path) -> tuple[int, list[str], str]:
+    """A GPU pool begins where no node has two GPUs; one comes later. Finished, where, and that node."""
+    engine = Engine(str(root), Machine(grows=True), cluster.address)
+    # Both Rays want the main thread: so the driver begins here, and goes on beside the node's coming.
+    list(engine.run(Phase("first", where, (), {}, Resources()), works("first", 1, 0)))
+    phase = Phase("awaited", where, (), {}, Resources(gpus=2, pool=True))
+    outcomes: list[Outcome] = []
+    waiting = threading.Thread(
+        target=lambda: outcomes.extend(engine.run(phase, works("awaited", 2, 0))), daemon=True
+    )
+    waiting.start()
+    time.sleep(5)
+    came = cluster.add_node(**SMALL, num_gpus=2)
+    waiting.join(120)
+    engine.stop()
+    return len(outcomes), nodes_of(root, "awaited"), came.node_id
+
+
+def _blind(paths: list[str]) -> list[str]:
+    """A node that sees none of them."""
+    return paths
+
+
+def asked(cluster: Any, root: Path) -> list[dict[str, str]]:
+    """What a probe tells of a folder that all nodes see, and where another node says that it sees none."""
+    ray.init(address=cluster.address, log_to_driver=False)
+    shared = submit_probe.elsewhere([str(root), "s3://bucket/run", "/not/here/either"])
+    submit_probe.absent = _blind
+    unshared = submit_probe.elsewhere([str(root)])
+    ray.shutdown()
+    return [shared, unshared]
+
+
 def main(root: Path, job: Path) -> None:
     cluster = Cluster(initialize_head=True, head_node_args={**SMALL, "num_cpus": 0})
     leaving = cluster.add_node(**SMALL)
@@ -129,6 +164,8 @@ def main(root: Path, job: Path) -> None:
         "tasks": result.tasks_run,
         "refused": tried(root, cluster.address, Resources(gpus=2, pool=True)),
         "finished": changing(cluster, root, leaving),
+        "awaited": awaited(cluster, root),
+        "asked": asked(cluster, root),
     }
     sys.stdout.write(f"{json.dumps(told)}\n")
     cluster.shutdown()

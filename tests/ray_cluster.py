@@ -37,7 +37,7 @@ def free_ports(count: int) -> list[int]:
 @dataclass(frozen=True)
 class RayHead:
     """Its job server, the port of its Prometheus endpoint, the variables that let one in; what drivers connect to,
-    and the process that all of its own descend from.
+    the process that all of its own descend from, and a folder of commands that its nodes find first.
     """
 
     address: str
@@ -45,6 +45,7 @@ class RayHead:
     environment: dict[str, str]
     cluster: str
     process: int
+    commands: Path
 
     def metrics(self) -> str:
         """What Prometheus would scrape."""
@@ -74,7 +75,7 @@ def ray_head(folder: Path, dashboard_too: bool = True) -> Iterator[RayHead]:
     head, dashboard, client, agent, metrics = free_ports(5)
     environment = {
         **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": f"{folder}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -101,6 +102,7 @@ def ray_head(folder: Path, dashboard_too: bool = True) -> Iterator[RayHead]:
                 environment,
                 f"127.0.0.1:{head}",
                 process.pid,
+                folder / "bin",
             )
         finally:
             _end(process)

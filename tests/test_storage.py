@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -292,3 +293,23 @@ def test_what_a_killed_run_left_at_work_does_not_meet_the_next(tmp_path: Path) -
         assert left.wait() == 0
     assert path.read_bytes() == b"a" * 200_000
     assert [found.name for found in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("protocol", sorted(storage.STORES - {"s3", "s3a"}))
+def test_no_store_keeps_listings(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker has written must not be hidden by what its driver saw before."""
+
+    class Client(fsspec.AbstractFileSystem):  # type: ignore[misc]
+        """Stands for a client that may not be installed: they take this option from fsspec, all of them."""
+
+        cachable = False
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return path.partition("://")[2]
+
+    clients = importlib.import_module("fsspec.registry")._registry
+    monkeypatch.setitem(clients, protocol, Client)
+    fs, _ = storage.filesystem(f"{protocol}://bucket/run")
+    assert isinstance(fs, Client)
+    assert not fs.dircache.use_listings_cache

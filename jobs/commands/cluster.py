@@ -14,8 +14,9 @@ import typer
 from jobs import show, submit
 from jobs.cluster_needs import needs_of
 from jobs.loading import Request, load
+from jobs.manifests import check_image, grown
+from jobs.places import made_absolute, told_secrets
 from pipeline import plan as planning
-from pipeline import storage
 from schemas.errors import ClusterError
 from schemas.job import Job
 from schemas.parse import parse_job
@@ -45,14 +46,21 @@ class Sending:
         """What goes along; what is not said now is as it was ``before``.
 
         Raises:
-            ClusterError: a variable is to be forwarded that is not set here.
+            ClusterError: a variable is to be forwarded that is not set here; no image has such a name.
         """
         said = submit.forwarded(self.env)
-        if before is None:
-            return submit.Shipment(not (self.installed or self.image), said, self.image)
+        if self.image is not None:
+            check_image(self.image)
+        before = before or submit.Shipment()
         image = self.image or before.image
         project = before.project and not (self.installed or image)
-        return submit.Shipment(project, {**before.environment, **said}, image)
+        variables = {**before.environment, **said}
+        quoted = next((name for name, value in variables.items() if "'" in value), None)
+        if image and quoted:  # it writes NAME='VALUE' into podman's command line
+            raise ClusterError(
+                f"--env {quoted}: Ray can give no value with a ' in it to a process in an image"
+            )
+        return submit.Shipment(project, variables, image)
 
 
 def submit_job(request: Request, address: str | None, sending: Sending) -> None:
@@ -62,7 +70,7 @@ def submit_job(request: Request, address: str | None, sending: Sending) -> None:
         TamisError: it cannot be done there; nothing was uploaded.
     """
     client = _at(address)
-    _ship(client, _with_absolute_paths(load(request)), sending, sending.shipment())
+    _ship(client, made_absolute(load(request)), sending, sending.shipment())
 
 
 def resume_job(job_id: str, address: str | None, sending: Sending) -> None:
@@ -86,30 +94,16 @@ def _ship(
     shipment: submit.Shipment,
     resumes: str | None = None,
 ) -> None:
+    if sending.grows:
+        job = grown(job)
     needs = needs_of(planning.make(job), installed=not shipment.project, grows=sending.grows)
+    if said := told_secrets(job, "the cluster's dashboard", "--env"):
+        typer.echo(said, err=True)
     submit.check(client, needs, shipment)
     job_id = submit.send(client, job, shipment, resumes)
     typer.echo(job_id)
     if not sending.detach:
         _watch(client, job_id)
-
-
-def _with_absolute_paths(job: Job) -> Job:
-    """The job runs in another directory: what is relative is meant from here."""
-    entries = [
-        entry.model_copy(
-            update={
-                "path": tuple(storage.absolute(path) for path in entry.path),
-                **{
-                    name: storage.absolute(value)
-                    for name in ("image_embeddings", "text_embeddings")
-                    if (value := getattr(entry, name))
-                },
-            }
-        )
-        for entry in job.input
-    ]
-    return job.model_copy(update={"input": tuple(entries), "output": storage.absolute(job.output)})
 
 
 def _watch(client: Client, job_id: str) -> None:
@@ -123,7 +117,13 @@ def _watch(client: Client, job_id: str) -> None:
             f"tamis: the job goes on: tamis logs -f {job_id}, tamis cancel {job_id}", err=True
         )
         raise typer.Exit(130) from None
+    except ClusterError as error:  # a network between, which need not be the job's
+        raise ClusterError(f"{error}: the job is there still: tamis logs -f {job_id}") from None
     known = submit.details(client, job_id)
+    if str(known.status) not in submit.ENDED:  # whoever stands between may close what is quiet
+        raise ClusterError(
+            f"{job_id}: {_word(known)}, but its log has been closed: tamis logs -f {job_id}"
+        )
     if str(known.status) != "SUCCEEDED":
         typer.echo(f"tamis: {job_id}: {_word(known)}: tamis resume {job_id}", err=True)
         raise typer.Exit(

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version
 
 import typer
 
 from jobs.loading import Request, load
-from jobs.manifests import Fleet, manifests
+from jobs.manifests import SHARED_MEMORY, Fleet, check_image, manifests
+from jobs.places import places, told_secrets
 from pipeline import storage
+from pipeline.claims import of_job
 from pipeline.plan import build
 from schemas.errors import JobError
 from schemas.job import Job
+from schemas.parse import dump
+
+UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+UNITS |= {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+LEAST = 6 << 30
+"""Bytes of a node."""
+
+CONFIG_MAP = 1 << 20
+"""Bytes that Kubernetes lets a ConfigMap have."""
+
+OBJECT = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 
 def print_manifests(request: Request, fleet: Fleet) -> None:
@@ -22,28 +37,69 @@ def print_manifests(request: Request, fleet: Fleet) -> None:
     """
     job = load(request)
     build(job)  # a step that cannot be made is told here, not by a pod
+    check_fleet(fleet)
     check(job, fleet)
+    if said := told_secrets(job, "the ConfigMap", "--secret"):
+        typer.echo(said, err=True)
     typer.echo(manifests(job, fleet, version("ray")), nl=False)
 
 
-def check(job: Job, fleet: Fleet) -> None:
-    """Pods share no disk, and have the GPUs that they are given.
+def check_fleet(fleet: Fleet) -> None:
+    """What is said of the nodes is what Kubernetes takes.
 
     Raises:
         JobError: one line.
     """
-    paths = [*(path for entry in job.input for path in entry.path), job.output]
-    for path in paths:
+    check_image(fleet.image)
+    if memory_of(fleet.memory) < LEAST:
+        raise JobError(
+            f"--memory {fleet.memory}: at least {LEAST >> 30}Gi a node: {SHARED_MEMORY} of them are Ray's shared memory"
+        )
+    for option, name in (("--secret", fleet.secret), ("--service-account", fleet.account)):
+        if name is not None and not OBJECT.fullmatch(name):
+            raise JobError(
+                f"{option} '{name}': no name of Kubernetes: lower case letters, digits, `-` and `.`"
+            )
+
+
+def memory_of(text: str) -> float:
+    """Bytes of a quantity as Kubernetes writes it.
+
+    Raises:
+        JobError: it is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]*)", text)
+    if not found or found[2] not in UNITS:
+        raise JobError(f"--memory {text}: no quantity of Kubernetes: it looks like 32Gi")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def check(job: Job, fleet: Fleet) -> None:
+    """Pods share no disk, and have the processors, GPUs and memory that they are given.
+
+    Raises:
+        JobError: one line.
+    """
+    for path in places(job):
         if storage.is_local(path):
             raise JobError(
                 f"{job.name}: `{path}` lies on a disk, which pods do not share: give a URL, such as "
-                "s3://bucket/..., by --input and --output"
+                "s3://bucket/... (--input, --output, --set STEP.KEY=URL)"
             )
-    wanted = job.resources.gpus or float(any(embed.device == "cuda" for embed in job.embeds))
-    if wanted and not fleet.gpu_workers:
-        raise JobError(f"{job.name}: an embedding worker holds {wanted:g} GPU: add --gpu-workers N")
-    if wanted > fleet.gpus:
+    size = len(dump(job).encode())
+    if size > CONFIG_MAP * 0.9:
         raise JobError(
-            f"{job.name}: an embedding worker holds {wanted:g} GPUs, a node has {fleet.gpus}: "
-            "say --gpus, or lower resources.gpus"
+            f"{job.name}: the job's text has {size:,} bytes, and a ConfigMap holds {CONFIG_MAP:,}: name the input by "
+            "ranges and globs"
         )
+    gpus = fleet.gpus if fleet.gpu_workers else 0
+    for claim in of_job(job):
+        if claim.gpus and not gpus:
+            raise JobError(
+                f"{job.name}: {claim.step}: a task holds {claim.gpus:g} GPU: add --gpu-workers N"
+            )
+        if claim.gpus > gpus or claim.cpus > fleet.cpus or claim.memory > memory_of(fleet.memory):
+            raise JobError(
+                f"{job.name}: {claim.step}: a task claims {claim}, a node has {fleet.cpus} CPU, {gpus} GPU, "
+                f"{fleet.memory}: say --cpus, --gpus or --memory, or lower the job's resources"
+            )

@@ -13,7 +13,7 @@ from jobs.commands.costs import COLUMNS, cells
 from jobs.loading import Request, load
 from pipeline import plan as planning
 from pipeline import storage, trial
-from pipeline.predict import predict
+from pipeline.predict import check_claims, predict
 from pipeline.work import Here
 from schemas.cluster import Cluster, check_cluster, parse_cluster, parse_rates
 from schemas.costs import PREDICTION, Prediction
@@ -21,6 +21,7 @@ from schemas.errors import JobError
 from schemas.parse import read
 
 SHARE = 0.1
+MOST_ROWS = 1e15
 MOST_PARTS = 64
 """Parts of the sample, where nobody says how large it is to be."""
 
@@ -44,10 +45,12 @@ def forecast_job(request: Request, question: Question, *, json_asked: bool) -> N
     """
     if question.sample is not None and not 0 < question.sample <= 1:
         raise JobError(f"--sample {question.sample:g}: a share in (0, 1], such as 0.1")
-    if question.rows is not None and question.rows < 1:
-        raise JobError(f"--rows {question.rows:g}: at least 1, such as 5.8e9")
+    if question.rows is not None and not 1 <= question.rows <= MOST_ROWS:
+        raise JobError(f"--rows {question.rows:g}: 1 to {MOST_ROWS:g}, such as 5.8e9")
     cluster, rates = cluster_of(question.cluster), parse_rates(question.rates)
-    plan = planning.make(load(request))
+    job = load(request)
+    check_claims(job, cluster, question.cluster)
+    plan = planning.make(job)
     start: trial.Start = Here if question.here else trial.on_ray(plan)
     processors = plan.job.resources.cpus or len(os.sched_getaffinity(0))
     workers = 1 if question.here else processors

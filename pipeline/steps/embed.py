@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import encoders, given, storage
+from pipeline import claims, encoders, given, storage
 from pipeline.algorithms import kmeans
 from pipeline.encoders import precomputed
 from pipeline.encoders.base import Encoder, Precision
@@ -23,7 +23,7 @@ from pipeline.encoders.batches import encode_distinct, encode_padded
 from pipeline.formats import fetch
 from pipeline.formats.sources import Source
 from pipeline.inputs import InputFile
-from pipeline.phases import Context, Part, Phase, Resources, Step, Task, TaskIo
+from pipeline.phases import Context, Part, Phase, Step, Task, TaskIo
 from pipeline.steps import decoding
 from pipeline.steps.cluster import column_of
 from pipeline.steps.common import alive_rows, drops, part_task
@@ -86,21 +86,13 @@ class Embed(Step):
             "device": config.device,
             "signal": self.signal,
         }
-        machine = self.job.resources
-        resources = Resources(
-            cpus=0 if machine.decode_tasks else 1,
-            gpus=machine.gpus,
-            pool=True,
-            workers=machine.embed_workers,
-            ahead=machine.decode_tasks,
-        )
         function = take if config.encoder == PRECOMPUTED else encode
         yield Phase(
             "vectors",
             function,
             [self._task(context, part) for part in context.parts],
             args,
-            resources,
+            claims.embedding(self.job.resources, config),
             per_row=True,
             by_sample=True,
         )

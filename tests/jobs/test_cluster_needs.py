@@ -11,9 +11,13 @@ from typing import Any
 
 import pytest
 
+import tests.object_store as stores
+from jobs import submit_probe
 from jobs.cli import main
 from jobs.cluster_needs import Found, Needs, judge, needs_of
+from pipeline.claims import Claim
 from schemas.errors import ClusterError
+from tests.object_store import BUCKET
 from tests.running import Sample, make_plan, picture, write_tar
 
 NODES = [{"CPU": 8.0, "GPU": 0.0, "memory": 1e9}, {"CPU": 2.0, "GPU": 1.0, "memory": 4e9}]
@@ -32,8 +36,24 @@ STEPS = "  - signals: [words]\n  - write: {}"
             {},
             "cannot write to `s3://b/out`: Forbidden",
         ),
-        ({}, {"gpus": 2}, "holds 2 GPU, and of the cluster's 2 nodes the best has 1"),
-        ({}, {"memory": 5 * 10**9}, "claims 5,000,000,000 bytes, .* has 4,000,000,000"),
+        (
+            {},
+            {"claims": [Claim("embed", 1, 2, 0)]},
+            "embed: a task claims 1 CPU, 2 GPU, and none .* 2 nodes has that .*: 8 CPU, 1 GPU",
+        ),
+        (
+            {},
+            {"claims": [Claim("near", 1, 0, 5 * 10**9)]},
+            "claims 1 CPU, 5,000,000,000 bytes, .* 4,000,000,000 bytes",
+        ),
+        (
+            {"unshared": {"/data/run": "node7"}},
+            {},
+            "`/data/run` lies on a disk that the cluster's node node7 does not see",
+        ),
+        ({"missing": ["gcsfs"]}, {}, "Python lacks gcsfs: install what is missing on its nodes"),
+        # Each is somewhere, but not on one node.
+        ({}, {"claims": [Claim("embed", 8, 1, 0)]}, "embed: a task claims 8 CPU, 1 GPU"),
     ],
 )
 def test_what_does_not_fit_is_named(
@@ -45,10 +65,28 @@ def test_what_does_not_fit_is_named(
     assert "\n" not in str(caught.value)
 
 
+def test_trying_a_bucket_that_is_not_there_makes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """s3fs's makedirs would, and the run would go into a bucket that nobody meant."""
+    with stores.object_store() as store:
+        for name, value in store.environment.items():
+            monkeypatch.setenv(name, value)
+        assert submit_probe.trouble(f"s3://{BUCKET}/run", True) is None
+        assert "does not exist" in (submit_probe.trouble("s3://bukcet/run", True) or "")
+        found = [bucket["Name"] for bucket in store.client.list_buckets()["Buckets"]]
+        assert found == [BUCKET]
+        assert stores.contents(store, "run/") == {}
+
+
+def test_trying_a_folder_of_a_disk(tmp_path: Path) -> None:
+    assert submit_probe.trouble(f"{tmp_path}/new/run", True) is None
+    assert submit_probe.absent([f"{tmp_path}/new/run", f"{tmp_path}/none"]) == [f"{tmp_path}/none"]
+    assert "FileNotFoundError" in (submit_probe.trouble(f"{tmp_path}/none", False) or "")
+
+
 def test_what_fits_passes_and_a_growing_cluster_may_lack_nodes() -> None:
     there = Found(ray="2.60.1", python="3.11.9", nodes=NODES, unwritable={"s3://b/out": None})
-    judge(there, Needs(gpus=0.5, memory=4 * 10**9), "2.60.0", "3.11.7")
-    judge(there, Needs(gpus=8, grows=True), "2.60.0", "3.11.7")
+    judge(there, Needs([Claim("embed", 1, 0.5, 4 * 10**9)]), "2.60.0", "3.11.7")
+    judge(there, Needs([Claim("embed", 1, 8, 0)], grows=True), "2.60.0", "3.11.7")
 
 
 @pytest.fixture
@@ -60,13 +98,18 @@ def pattern(tmp_path: Path) -> str:
 def test_needs_follow_from_the_job(tmp_path: Path, pattern: str) -> None:
     steps = f"  - embed: {{encoder: demo, device: cuda}}\n{STEPS}"
     needs = needs_of(make_plan(tmp_path / "run", pattern, steps), installed=False, grows=False)
-    assert (needs.gpus, needs.read) == (1.0, [f"{tmp_path}/in/0.tar"])
+    assert Claim("embed", 1, 1.0, 0) in needs.claims
+    assert needs.read == [f"{tmp_path}/in/0.tar"]
     assert needs.write == [f"{tmp_path}/run"]
     assert "torch" in needs.modules
     assert "pipeline" not in needs.modules
-    half = make_plan(tmp_path / "run", pattern, steps, resources={"gpus": 0.5, "memory": 1 << 30})
+    said = {"gpus": 0.5, "memory": 1 << 30, "grows": True, "steps": {"signals": {"cpus": 4}}}
+    half = make_plan(tmp_path / "run", pattern, steps, resources=said)
     needs = needs_of(half, installed=True, grows=False)
-    assert (needs.gpus, needs.memory) == (0.5, 1 << 30)
+    assert Claim("embed", 1, 0.5, 0) in needs.claims
+    assert Claim("signals", 4, 0, 0) in needs.claims
+    assert max(claim.memory for claim in needs.claims) == 1 << 30
+    assert needs.grows
     assert "pipeline" in needs.modules
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from jobs.cli import main
+from jobs.commands.deploy import memory_of
 from pipeline.metrics import COUNTERS
 from schemas.parse import parse_job
 
@@ -80,14 +82,31 @@ def test_a_manifest_is_a_ray_job(
     mount = spec["headGroupSpec"]["template"]["spec"]["containers"][0]["volumeMounts"][0]
     assert job["spec"]["entrypoint"].split()[2] == f"{mount['mountPath']}/job.yaml"
     assert len(spec["workerGroupSpecs"]) == 1 + ("--gpu-workers" in options)
+    for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        shared = group["template"]["spec"]["volumes"][1]["emptyDir"]["sizeLimit"]
+        assert int(group["rayStartParams"]["object-store-memory"]) < memory_of(shared)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--output", "runs/here"), "lies on a disk, which pods do not share"),
-        (("--set", "resources.gpus=1"), "holds 1 GPU: add --gpu-workers N"),
-        (("--gpu-workers", "1", "--set", "resources.gpus=2"), "holds 2 GPUs, a node has 1"),
+        (("--set", "resources.gpus=1"), "embed: a task holds 1 GPU: add --gpu-workers N"),
+        (
+            ("--gpu-workers", "1", "--set", "resources.gpus=2"),
+            "claims 1 CPU, 2 GPU, a node has 8 CPU, 1 GPU",
+        ),
+        (("--set", "resources.steps={embed: {gpus: 1}}"), "embed: a task holds 1 GPU"),
+        (("--set", "resources.steps={density: {cpus: 9}}"), "density: a task claims 9 CPU, a node"),
+        (("--set", "resources.memory=40000000000"), "claims 1 CPU, 40,000,000,000 bytes, a node"),
+        (("--set", "density.centroids=runs/before"), "runs/before` lies on a disk"),
+        (("--image", "my image:LATEST"), "--image 'my image:LATEST': no container image"),
+        (("--image", ""), "--image '': no container image"),
+        (("--memory", "lots"), "--memory lots: no quantity of Kubernetes"),
+        (("--memory", "32"), "--memory 32: at least 6Gi a node"),
+        (("--memory", "32GB"), "--memory 32GB: no quantity"),
+        (("--secret", "My Secret"), "--secret 'My Secret': no name of Kubernetes"),
+        (("--service-account", "a/b"), "--service-account 'a/b': no name of Kubernetes"),
     ],
 )
 def test_what_pods_cannot_do_is_one_line(
@@ -99,6 +118,41 @@ def test_what_pods_cannot_do_is_one_line(
     assert (ended.value.code, captured.out) == (2, "")
     assert message in captured.err
     assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("laion_2b.v1", "laion-2b-v1"),
+        ("9lives", "job-9lives"),
+        ("a" * 64, "a" * 47),
+        ("1" * 46 + "-b", "job-" + "1" * 43),
+    ],
+)
+def test_a_job_is_called_as_kuberay_allows(
+    capsys: pytest.CaptureFixture[str], name: str, allowed: str
+) -> None:
+    """A letter first: services are named after it (RFC 1035)."""
+    config, job = printed(capsys, "dbp", "--image", "i", *PLACES, "--set", f"name={name}")
+    assert config["metadata"]["name"] == job["metadata"]["name"] == allowed
+    assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", allowed)
+
+
+def test_secrets_in_a_manifest_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    places = ("--input", "s3://key:hidden@bucket/0.tar", "--output", "s3://bucket/run")
+    with pytest.raises(SystemExit):
+        main(["deploy", "kuberay", "dbp", "--image", "i", *places])
+    told = capsys.readouterr().err
+    assert "`s3://***@bucket/0.tar` holds a password or signature" in told
+    assert "--secret" in told
+    assert "hidden" not in told
+
+
+def test_what_scales_to_none_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """GPU nodes that idled while others decoded are gone when the encoder asks for one."""
+    config, job = printed(capsys, "dbp", "--image", "i", *PLACES, "--gpu-workers", "2")
+    assert job["spec"]["rayClusterSpec"]["enableInTreeAutoscaling"]
+    assert parse_job(config["data"]["job.yaml"], "job.yaml").resources.grows
 
 
 def test_the_manifests_in_deploy_are_what_the_command_prints(
@@ -126,3 +180,21 @@ def test_the_dashboard_shows_every_counter_and_no_other() -> None:
     found = {word.split("[")[0].split("{")[0] for word in asked.replace("(", " ").split()}
     ours = {word for word in found if word.startswith("ray_tamis_")}
     assert ours == {f"ray_{name}_total" for name in COUNTERS}
+
+
+def test_the_dashboard_asks_for_labels_that_the_counters_have() -> None:
+    """And that are not Prometheus's own: it would put ours aside."""
+    for _, labels in COUNTERS.values():
+        assert not {"job", "instance"} & set(labels)
+    board = json.loads((ROOT / "deploy" / "grafana.json").read_text())
+    variable = next(item for item in board["templating"]["list"] if item["type"] == "query")
+    assert variable["query"] == f"label_values(ray_tamis_tasks_total, {variable['name']})"
+    asked = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
+    for expression in asked:
+        name = re.search(r"ray_(tamis_\w+)_total", expression)
+        if name:
+            groups = re.findall(r"by \(([^)]*)\)", expression)
+            used = {label.strip() for group in groups for label in group.split(",")}
+            used |= set(re.findall(r"[{,](\w+)=~", expression))
+            assert used <= set(COUNTERS[name[1]][1]), expression
+            assert f'{variable["name"]}=~"${variable["name"]}"' in expression

@@ -13,6 +13,8 @@ from ray.runtime_env import RuntimeEnv
 from jobs import submit
 from jobs.commands.cluster import Sending
 from jobs.submit import Shipment
+from schemas.errors import ClusterError
+from schemas.parse import parse_job
 
 IMAGE = "registry.example.org/tamis:1"
 
@@ -43,10 +45,51 @@ def test_what_is_said_anew_goes_before_what_was_said() -> None:
     assert Sending(image=IMAGE).shipment() == Shipment(False, {}, IMAGE)
 
 
+@pytest.mark.parametrize("image", ["", "an image", "Registry/UPPER", "i; rm -r x"])
+def test_an_image_that_is_none_is_refused(image: str) -> None:
+    """Ray would paste it into a command line."""
+    with pytest.raises(ClusterError, match="no container image"):
+        Sending(image=image).shipment()
+
+
+def test_a_value_that_ends_its_own_quotes_cannot_go_into_an_image() -> None:
+    with pytest.raises(ClusterError, match="--env A: Ray can give no value with a '"):
+        Sending(env=["A=it's"], image=IMAGE).shipment()
+    assert Sending(env=["A=it's"]).shipment().environment == {"A": "it's"}
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("=value", "write --env NAME, or --env NAME=VALUE"),
+        ("A B=c", "write --env NAME"),
+        ("OMP_NUM_THREADS=8", "is 1 in every task"),
+        ("NOT_SET_HERE", "not set here"),
+    ],
+)
+def test_a_variable_that_cannot_go_along_is_refused(said: str, message: str) -> None:
+    with pytest.raises(ClusterError, match=message):
+        submit.forwarded([said])
+
+
+def test_a_job_that_is_longer_than_a_variable_is_refused(tmp_path: Path) -> None:
+    """Its process could not be started: "Argument list too long"."""
+    paths = ", ".join(f"s3://a-bucket/with/a/long/name/{number:05d}.tar" for number in range(3000))
+    text = f"name: a\ninput: [{{path: [{paths}]}}]\noutput: /o\nsteps: [signals: [words]]"
+    nobody = cast(Any, SimpleNamespace(get_address=lambda: "http://head:8265"))
+    with pytest.raises(ClusterError, match=r"a process can be given 131,072: .* ranges and globs"):
+        submit.send(nobody, parse_job(text, "job"), Shipment())
+    metadata = {"job": "x" * (submit.VARIABLE - 8192)}
+    submit._check_length(metadata, Shipment())
+    with pytest.raises(OSError, match="Argument list too long"):  # the bound is Linux's own
+        subprocess.run(["true"], env={"A": "x" * submit.VARIABLE}, check=True)
+
+
 def test_a_job_in_an_image_brings_its_text_in_the_command(tmp_path: Path) -> None:
     text = 'name: it\'s\noutput: "$HOME/`x`" # %s \\n\n'
     command = submit.inline(text, "job-1")
     written, _, run = command.partition(" && ")
-    subprocess.run(["sh", "-c", written], cwd=tmp_path, check=True)
+    assert run == "python -m jobs run /tmp/job-1.yaml --address auto --progress lines"
+    written = written.replace("/tmp/", f"{tmp_path}/")
+    subprocess.run(["sh", "-c", written], check=True)
     assert (tmp_path / "job-1.yaml").read_text() == text
-    assert run == "python -m jobs run ./job-1.yaml --address auto --progress lines"

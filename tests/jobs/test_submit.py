@@ -14,7 +14,7 @@ import pytest
 
 import tests.object_store as stores
 from tests.object_store import BUCKET, Fault
-from tests.ray_cluster import RayHead, free_ports, ray_head
+from tests.ray_cluster import ROOT, RayHead, free_ports, ray_head
 from tests.running import Sample, contents, make_plan, picture, run_here, write_tar
 
 pytestmark = pytest.mark.slow
@@ -85,6 +85,8 @@ def test_a_submitted_job_makes_the_same_bytes(head: RayHead, data: Path, tmp_pat
     assert made.returncode == 0, made.stderr
     job_id = made.stdout.strip()
     assert "tamis: exact_duplicates: 60 in = 30 kept + 30 dropped" in made.stderr
+    assert "Uploading" not in made.stderr
+    assert "WebSocket" not in made.stderr
     run_here(make_plan(tmp_path / "local", data / "*.tar", STEPS))
     for folder in ("shards", "ledger", "ledger_index"):
         assert contents(tmp_path / "run" / folder) == contents(tmp_path / "local" / folder)
@@ -146,9 +148,10 @@ def test_what_a_cluster_cannot_do_is_one_line_before_anything_is_sent(
     )
     stranger = head.tamis("submit", str(path), RAY_AUTH_TOKEN="0" * 64)
     assert "token" in refused(stranger)
-    gpus = job(tmp_path, data, resources={"gpus": 1})
-    assert "holds 1 GPU, and of the cluster's 1 nodes the best has 0" in refused(
-        head.tamis("submit", str(gpus))
+    gpus = job(tmp_path, data, resources={"steps": {"signals": {"gpus": 1}}})
+    assert (
+        "signals: a task claims 1 CPU, 1 GPU, and none of the cluster's 1 nodes has that"
+        in refused(head.tamis("submit", str(gpus)))
     )
     file = tmp_path / "file"
     file.write_text("in the way")
@@ -160,6 +163,46 @@ def test_what_a_cluster_cannot_do_is_one_line_before_anything_is_sent(
     )
     assert [about["id"] for about in jobs_of(head)] == before
     assert not (tmp_path / "run").exists() or not list((tmp_path / "run").iterdir())
+
+
+PODMAN = f"""#!/bin/bash
+# `podman run [options] IMAGE command`, without a container: notes the image, and does the command here.
+shift
+while [[ $1 == -* ]]; do
+  case $1 in
+    -v) [[ $2 == *:/shared:* ]] && shared=${{2%%:*}}; shift 2 ;;
+    --env) variables+=("$2"); shift 2 ;;
+    --entrypoint) entry=("$2"); shift 2 ;;
+    *) shift ;;
+  esac
+done
+echo "$1" >> "$(dirname "$0")/images"
+shift
+exec env PYTHONPATH={ROOT} "${{variables[@]}}" "${{entry[@]}}" "${{@//\\/shared/$shared}}"
+"""
+
+
+def test_a_job_in_an_image(head: RayHead, data: Path, tmp_path: Path) -> None:
+    """Ray starts each process by podman, for which a stand-in is put; without podman one line says so."""
+    image = "registry.example.org/tamis:1"
+    path = job(tmp_path, data)
+    before = [about["id"] for about in jobs_of(head)]
+    without = refused(head.tamis("submit", str(path), "--image", image))
+    assert f"cannot start the image {image}: Ray does that with podman" in without
+    assert "No such file or directory: 'podman'" in without
+    assert [about["id"] for about in jobs_of(head)] == before
+
+    head.commands.mkdir()
+    (head.commands / "podman").write_text(PODMAN)
+    (head.commands / "podman").chmod(0o755)
+    made = head.tamis("submit", str(path), "--image", image, "--env", "A=b c")
+    assert made.returncode == 0, made.stderr
+    assert "60 in = 30 kept + 30 dropped" in made.stderr
+    run_here(make_plan(tmp_path / "local", data / "*.tar", STEPS))
+    assert contents(tmp_path / "run" / "shards") == contents(tmp_path / "local" / "shards")
+    images = (head.commands / "images").read_text().split()
+    assert set(images) == {image}
+    assert len(images) > 4  # the supervisors of probe and job, and workers
 
 
 def test_a_job_that_fails_says_why(head: RayHead, data: Path, tmp_path: Path) -> None:

@@ -94,6 +94,18 @@ def test_a_node_may_leave_and_another_come(found: Any) -> None:
     assert found["finished"] == 8
 
 
+def test_a_node_that_is_not_there_yet_is_waited_for_where_the_cluster_grows(found: Any) -> None:
+    finished, nodes, came = found["awaited"]
+    assert finished == 2
+    assert set(nodes) == {came}
+
+
+def test_a_probe_asks_other_nodes_for_what_lies_on_a_disk(found: Any, place: Path) -> None:
+    shared, unshared = found["asked"]
+    assert shared == {}
+    assert list(unshared) == [str(place / "tasks")]
+
+
 def test_several_nodes_make_the_bytes_of_one_process(found: Any, place: Path) -> None:
     run_here(make_plan(place / "local", place / "in" / "*.tar", STEPS))
     assert found["tasks"] > 0

@@ -20,12 +20,14 @@ from PIL import Image
 from jobs.journal import Journal
 from pipeline import forecast, trial
 from pipeline.audit.costs import costs
+from pipeline.claims import of_job
 from pipeline.forecast import Machine, Measured, Scale
 from pipeline.plan import Plan
-from pipeline.predict import predict, reaching
+from pipeline.predict import check_claims, predict, reaching
 from pipeline.work import Here
 from schemas.cluster import parse_cluster
 from schemas.costs import Cost, Prediction
+from schemas.errors import ClusterError
 from schemas.events import Spent, TaskDone
 from schemas.job import Job
 from schemas.parse import parse_job
@@ -250,3 +252,22 @@ def _tried() -> trial.Trial:
     found = measured("members", "part", 10, 100, 0.5)
     scale = Scale(1000.0, {found.step: 1000.0}, job(10))
     return trial.Trial((found,), scale, {}, 1000, 10, 5000.0, 10**6, 16, (1.0, 1.0), 2.0, 3.0)
+
+
+def test_a_job_for_gpus_is_measured_where_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what it claims of the cluster in question is judged as the job says it."""
+    asked = parse_job(
+        "name: a\ninput: [{path: /x.tar}]\noutput: /o\nresources: {gpus: 0.5, steps: {embed: {cpus: 2, gpus: 1}}}\n"
+        "steps: [embed: {encoder: demo, device: cuda, precision: fp16}]",
+        "job",
+    )
+    monkeypatch.setattr(trial, "has_gpu", lambda: False)
+    here = trial.scaled(asked, 0.1, "/tmp/o")
+    (embed,) = here.embeds
+    assert (embed.device, embed.precision) == ("cpu", "fp32")
+    assert {claim.gpus for claim in of_job(here)} == {0}
+    assert [claim.cpus for claim in of_job(here) if claim.step == "embed"] == [2]
+    check_claims(asked, parse_cluster("2x(16cpu) + 1x(2cpu,1gpu)"), "c")
+    for lacking in ("8x(16cpu)", "8x(1cpu,4gpu)"):
+        with pytest.raises(ClusterError, match="embed: a task claims 2 CPU, 1 GPU, and no node"):
+            check_claims(asked, parse_cluster(lacking), lacking)

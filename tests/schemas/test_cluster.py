@@ -46,6 +46,8 @@ def test_a_file_says_the_same() -> None:
         ("8x(16cpu,64)", "`64` is no size"),
         ("8x(64GB)", "nodes.0.cpus: Field required"),
         ("0x(1cpu)", "nodes.0.count"),
+        ("9999999999x(1cpu)", "nodes.0.count"),
+        ("8x(16cpu,8cpu)", "says its cpus twice"),
     ],
 )
 def test_what_is_not_understood_is_one_line(

@@ -1,0 +1,99 @@
+"""What tasks claim of a node: the job's word goes before a step's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.phases import Phase
+from pipeline.phases import Resources as Claimed
+from schemas.errors import ClusterError
+from schemas.events import gathers
+from schemas.job import Job, Resources
+from schemas.steps import Embed
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The most that one task of a step claims; none lies on two nodes. Memory in bytes, 0 where nothing is said."""
+
+    step: str
+    cpus: float
+    gpus: float
+    memory: int
+
+    def __str__(self) -> str:
+        said = [f"{self.cpus:g} CPU"] if self.cpus else []
+        said += [f"{self.gpus:g} GPU"] if self.gpus else []
+        said += [f"{self.memory:,} bytes"] if self.memory else []
+        return ", ".join(said)
+
+
+def embedding(machine: Resources, config: Embed) -> Claimed:
+    """What an embedding worker claims: with ``device: cuda`` a GPU, of which the job may say how much."""
+    return Claimed(
+        cpus=0 if machine.decode_tasks else 1,
+        gpus=machine.gpus or (1.0 if config.device == "cuda" else 0.0),
+        pool=True,
+        workers=machine.embed_workers,
+        ahead=machine.decode_tasks,
+    )
+
+
+def of_phase(phase: Phase, step: str, machine: Resources) -> Claimed:
+    """What each task of a phase claims in the end."""
+    said = (machine.steps or {}).get(step)
+    changed = said.model_dump(exclude_none=True) if said else {}
+    if machine.memory and any(gathers(task.name) for task in phase.tasks):
+        changed.setdefault("memory", machine.memory)
+    return replace(phase.resources, **changed)
+
+
+def of_job(job: Job) -> Iterator[Claim]:
+    """What the tasks of each step will claim, so that it can be compared with nodes before anything runs."""
+    machine = job.resources
+    names = ("ingest", *(step.name for step in job.steps), "ledger")
+    steps = {step.name: step for step in job.steps}
+    for name in names:
+        config = steps.get(name)
+        own = embedding(machine, config) if isinstance(config, Embed) else Claimed()
+        said = (machine.steps or {}).get(name)
+        own = replace(own, **said.model_dump(exclude_none=True)) if said else own
+        yield Claim(name, own.cpus, own.gpus, own.memory or 0)
+    if machine.memory:
+        yield Claim("what gathers many parts", 1, 0, machine.memory)
+
+
+def more_than_usual(claimed: Claimed) -> bool:
+    """Whether a task wants more than one processor, which a cluster always has or gets."""
+    return claimed.cpus > 1 or claimed.gpus > 0 or claimed.memory is not None
+
+
+def fitting(claimed: Claimed, nodes: Sequence[Mapping[str, float]], grows: bool) -> int:
+    """How many such tasks the nodes (Ray's resources of each) carry at once.
+
+    0 only where the cluster ``grows``: then a node for them is still to come.
+
+    Raises:
+        ClusterError: no node can carry one, so that it would be waited for without end.
+    """
+    wanted = {"CPU": claimed.cpus, "GPU": claimed.gpus, "memory": claimed.memory or 0}
+    asked = {name: claim for name, claim in wanted.items() if claim}
+    if not asked:
+        raise ClusterError(
+            "a worker claims no processor and no GPU, so that any number would fit: with `decode_tasks` it has to "
+            "hold a GPU, or a part of one (resources.gpus)"
+        )
+    fits = sum(
+        int(min(node.get(name, 0) / claim for name, claim in asked.items())) for node in nodes
+    )
+    if fits or grows:
+        return fits
+    said = ", ".join(f"{claim:g} {name}" for name, claim in asked.items())
+    there = "; ".join(
+        ", ".join(f"{node.get(name, 0):g} {name}" for name in asked) for node in nodes[:5]
+    )
+    raise ClusterError(
+        f"a worker claims {said}, and no node has that ({there}): change the job's resources, or say "
+        "resources.grows where the cluster adds nodes as they are asked for"
+    )
