@@ -27,7 +27,7 @@ STEPS = """
   - embed: {encoder: precomputed}
   - semantic_duplicates: {clusters: 4, epsilon: 0.1}
   - rules: {name: late, characters: {max: 12}}
-  - density: {clusters: 8, neighbours: 3, keep: 0.3}
+  - density: {clusters: 8, neighbours: 3, keep: 0.5}
   - write: {format: parquet}
 """
 WORDS = ["a", "bird", "on", "some", "houses"]
