@@ -42,7 +42,7 @@ def rays(tars: Sequence[Path]) -> None:
     """Ray Data's reader, undecoded, its blocks thrown away."""
     import ray.data
 
-    rows = ray.data.read_webdataset([str(path) for path in tars], decoder=False)
+    rows = ray.data.read_webdataset([str(path) for path in tars], decoder=None)
     for _ in rows.iter_batches(batch_format="pyarrow"):
         pass
 
