@@ -10,8 +10,9 @@ With ``growth`` g = rows of the whole / rows of the sample, for each phase of ea
     - training (``train``, or ``start``): 2 x sample x K x d x iterations;
     - pairs inside clusters (``pairs``): alive^2 / K x d, clusters taken to be equal.
   Cold is the first task of a kind in a process: imports, a model. It is paid once a worker, and told apart from work.
-- *bytes read and written* grow with rows. Where there are more buckets than the sample had, every reader of one row
-  group reads a footer that describes all of them: parts x buckets x (buckets - sample's) x ``FOOTER`` bytes more.
+- *bytes read and written* grow with rows, but for what cold tasks read more than others: a model, once a worker. Where
+  there are more buckets than the sample had, every reader of one row group reads a footer that describes all of them:
+  parts x buckets x (buckets - sample's) x ``FOOTER`` bytes more.
   A part's task that reads the ingest table of its file asks for the end of it, 64 KiB at most: the whole's is longer
   than the sample's, which has but the file's first parts.
 - *memory*: the largest process of the sample; a part stays as large as it is, and a task that gathers holds ``HELD``
@@ -113,7 +114,11 @@ def phase(found: Measured, sample: Scale, whole: Scale, machine: Machine) -> Pha
     clock = _line(found, lambda task: task.seconds)
     cpu_seconds = max(0.0, cpu.at(grown, workers) + extra / machine.flops)
     clock_seconds = max(0.0, clock.at(grown, workers) + extra / machine.flops)
-    read = _total(found.sample, "read_bytes") * growth / min(1.0, fewer or 1.0)
+    loaded = _line(found, lambda task: task.spent.read_bytes).cold
+    cold = sum(task.spent.cold for task in found.sample)
+    read = max(0.0, _total(found.sample, "read_bytes") - cold * loaded)
+    read *= growth / min(1.0, fewer or 1.0)
+    read += workers * loaded if cold else 0.0
     more = tasks - len(found.sample)
     if found.sample[0].gathers and more > 0:
         parts = whole.rows / whole.job.part_samples
@@ -160,7 +165,7 @@ def _clock(found: Measured) -> float:
 
 @dataclass(frozen=True)
 class _Line:
-    """Seconds = rows x ``a_row`` + workers x ``cold``."""
+    """Seconds, or bytes, = rows x ``a_row`` + workers x ``cold``."""
 
     a_row: float
     cold: float

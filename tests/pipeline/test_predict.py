@@ -197,10 +197,13 @@ def test_pairs_grow_with_the_square_and_fall_with_the_clusters(times: float) -> 
 
 def test_loading_is_paid_once_a_worker_and_not_once_a_row() -> None:
     found = measured("members", "part", 10, 100, 0.5)
-    loading = replace(found.sample[0].spent, cpu_seconds=20.5, cold=True)
+    spent = found.sample[0].spent
+    loading = replace(spent, cpu_seconds=20.5, cold=True, read_bytes=spent.read_bytes + 1_000_000)
     found.sample[0] = replace(found.sample[0], spent=loading)
     machine_slots = 8
-    assert grown(found, 100).cpu_seconds == pytest.approx(500 + 20.0 * machine_slots)
+    whole = grown(found, 100)
+    assert whole.cpu_seconds == pytest.approx(500 + 20.0 * machine_slots)
+    assert whole.read_bytes == pytest.approx(1000 * spent.read_bytes + 1_000_000 * machine_slots)
 
 
 def test_a_task_that_gathers_more_holds_more() -> None:
