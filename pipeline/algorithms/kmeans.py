@@ -82,8 +82,8 @@ def fit(sample: Embeddings, clusters: int, iterations: int, seed: int, threads: 
 
     The start is the rows whose numbers have the smallest hashes, so centroids depend on the order of
     rows: pass them sorted by their own hash. It ends early when an iteration moves no centroid and
-    re-seeds none. faiss's own training is not used: its bits change with the number of threads, and on
-    one thread 50,000 clusters take days. The sample is held as float32: 4 d bytes a row.
+    re-seeds none. faiss's own training is not used: a product's last bits may change with the number of
+    threads, and on one thread 50,000 clusters take hours. The sample is held as float32: 4 d bytes a row.
 
     Args:
         sample: (n, d) unit rows, float32 or float16, n >= clusters.

@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.cli import main, spread
-from jobs.loading import presets
+from jobs.cli import main
 from tests.running import Sample, make_plan, picture, run_here, write_tar
 
 STEPS = """
@@ -356,38 +355,6 @@ def test_the_runs_own_job_file_does_nothing_more(
     run: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert answer(capsys, "run", f"{run}/job.yaml")["computed"] == 0
-
-
-@pytest.mark.parametrize("name", presets())
-def test_presets_take_input_and_output(
-    name: str, job: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from jobs.loading import Request, load
-
-    made = load(Request(name, ["a.tar", "b.tar"], str(tmp_path), ["seed=3"], 2))
-    assert made.input[0].path == ("a.tar", "b.tar")
-    assert (made.output, made.seed, made.resources.cpus) == (str(tmp_path), 3, 2)
-    assert made.name == name
-
-
-def test_the_demo_finds_the_example_data_from_anywhere(
-    tmp_path: Path, clipart_example: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from jobs.loading import Request, load
-
-    monkeypatch.chdir(tmp_path)
-    (path,) = load(Request("demo")).input[0].path
-    assert Path(path).parent == clipart_example
-
-
-def test_set_takes_several_values() -> None:
-    assert spread(["run", "x", "--set", "a=1", "b=2", "--json", "c=3"]) == [
-        *["run", "x", "--set", "a=1", "--set", "b=2"],
-        *["--json", "c=3"],
-    ]
-    assert spread(["run", "--set", "a=1", "job.yaml", "--set", "b=2"]) == [
-        *["run", "--set", "a=1", "job.yaml", "--set", "b=2"]
-    ]
 
 
 @pytest.mark.parametrize(
