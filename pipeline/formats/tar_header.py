@@ -6,6 +6,7 @@ manual, "Basic Tar Format" for long names, base-256 numbers and sparse members.
 
 from __future__ import annotations
 
+import tarfile
 import zlib
 from typing import NamedTuple
 
@@ -87,6 +88,33 @@ def parse(block: bytes) -> Header | None:
     if block[345] and block[257:263] == b"ustar\0":
         name = block[345:500].partition(b"\0")[0] + b"/" + name
     return Header(text(name), size, block[156:157])
+
+
+_BEFORE_SIZE = b"0000644\0" + b"0000000\0" * 2
+_AFTER_SIZE = b"00000000000\0"
+_REST = b"0" + bytes(100) + b"ustar\x0000" + bytes(64 + 16 + 155 + 12)
+_FIXED_SUM = sum(_BEFORE_SIZE + _AFTER_SIZE + _REST) + 8 * 0x20
+
+
+def plain(name: str, size: int) -> bytes:
+    """The header of a file that anybody may read, of no owner and no time: the bytes that ``tarfile`` gives it.
+
+    One that USTAR has no room for, a name that is not ASCII or 8 GiB and more, comes with its PAX header before it.
+    """
+    raw = name.encode()
+    if len(raw) > 100 or size >= 1 << 33 or not name.isascii():
+        return _extended(name, size)
+    told = b"%011o\0" % size
+    total = _FIXED_SUM + _sum(raw + told)
+    return b"".join(
+        (raw.ljust(100, b"\0"), _BEFORE_SIZE, told, _AFTER_SIZE, b"%06o\0 " % total, _REST)
+    )
+
+
+def _extended(name: str, size: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, 0o644
+    return info.tobuf(tarfile.PAX_FORMAT)
 
 
 def pax_records(data: bytes) -> dict[str, str]:

@@ -4,11 +4,15 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pytest
 import webdataset
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.formats import shards
+from pipeline.formats import shards, tar_header
 from pipeline.formats.fetch import Sample
 from tests.formats.pictures import encode, noise
 from tests.formats.tars import short, walk
@@ -55,6 +59,39 @@ def test_the_webdataset_library_reads_it(tmp_path: Path) -> None:
     assert [sample["__key__"] for sample in read] == [f"0000700{i:02d}" for i in range(5)]
     for sample, made in zip(read, SAMPLES, strict=True):
         assert (sample["txt"], sample["jpg"]) == (dict(made)["txt"], dict(made)["jpg"])
+
+
+suffixes = st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1, max_size=16)
+
+
+@given(
+    st.lists(st.dictionaries(suffixes, st.binary(max_size=1100), min_size=1, max_size=4)),
+    st.integers(1, 2000),
+)
+def test_its_bytes_are_those_of_webdatasets_own_writer(
+    samples: list[dict[str, bytes]], held: int
+) -> None:
+    ours, theirs = io.BytesIO(), io.BytesIO()
+    writer = shards.ShardWriter(ours)
+    fixed: dict[str, Any] = {"mtime": 0, "user": "", "group": "", "mode": 0o644}
+    library = webdataset.TarWriter(theirs, encoder=False, compress=False, keep_meta=True, **fixed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "_WRITE_BYTES", held)
+        for place, sample in enumerate(samples):
+            key = shards.shard_key(7, place, 10_000)
+            writer.add(key, list(sample.items()))
+            library.write({"__key__": key, **sample})
+        writer.close()
+    library.close()
+    assert ours.getvalue() == theirs.getvalue()
+
+
+@pytest.mark.parametrize("size", [0, 511, (1 << 33) - 1, 1 << 33, 1 << 40])
+@pytest.mark.parametrize("name", ["a.txt", "b" * 96 + ".jpg", "c" * 97 + ".jpg", "d.né"])
+def test_a_header_is_as_tarfile_makes_it(name: str, size: int) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    assert tar_header.plain(name, size) == info.tobuf()
 
 
 def test_keys_are_as_wide_as_needed() -> None:
