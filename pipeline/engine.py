@@ -2,7 +2,8 @@
 
 This is the only module that imports ray. Each phase is one Ray Data pass over rows that are tasks; no sample and
 no picture ever travels through Ray's object store, only tasks (in) and the records of part files (out). A pass takes
-a third of a second to begin and end: a phase with little to do is done by one worker that is kept for such.
+a third of a second to begin and end, the first of them some seconds: a phase of one task, or with little to do, is done
+by one worker that is kept for such.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class _Worker:
 
 
 class _Hand:
-    """A worker for phases with little to do, whatever their functions."""
+    """A worker for phases of one task, or with little to do, whatever their functions."""
 
     def __init__(self, root: str) -> None:
         self._root = root
@@ -137,9 +138,12 @@ class Engine:
         left = {work.task.name: work for work in works}
         for attempt in range(phase.resources.tries):
             works = list(left.values())
-            little = attempt == 0 and _has_little(phase, works)
+            alone = len(works) == 1 and not self._address  # on a cluster it would stand on any node
+            little = _needs_no_claim(phase) and (alone or _has_little(phase, works))
             for outcome in (
-                self._by_hand(phase, works) if little else self._pass(phase, works, attempt > 0)
+                self._by_hand(phase, works)
+                if little and attempt == 0
+                else self._pass(phase, works, attempt > 0)
             ):
                 if outcome.bug:
                     raise BugError(f"{left[outcome.name].path}:\n{outcome.bug}")
@@ -169,16 +173,16 @@ class Engine:
 
     def _pass(self, phase: Phase, works: Sequence[Work], again: bool) -> Iterator[Outcome]:
         """Every task once. What is lost with its worker does not come."""
-        import ray.data
         from ray import exceptions
 
+        ray_data = _ray_data()
         claimed: dict[str, Any] = {
             "batch_size": 1,
             "num_cpus": phase.resources.cpus,
             "num_gpus": phase.resources.gpus or None,
             "memory": phase.resources.memory,
         }
-        rows = ray.data.from_items(
+        rows = ray_data.from_items(
             [{"work": pickle.dumps(work)} for work in works], override_num_blocks=len(works)
         )
         with warnings.catch_warnings():
@@ -188,7 +192,7 @@ class Engine:
                 done = rows.map_batches(
                     _Worker,
                     fn_constructor_args=(phase.function, self._root, phase.resources.ahead),
-                    compute=ray.data.ActorPoolStrategy(
+                    compute=ray_data.ActorPoolStrategy(
                         **self._pool(phase.resources, len(works)),
                         max_tasks_in_flight_per_actor=1 if again else None,
                     ),
@@ -246,10 +250,8 @@ class Engine:
         # Its notices are for Ray's developers.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         import ray
-        import ray.data
 
-        for name in ("ray", "ray.data"):  # observers show what happens; Ray's own notices are noise
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+        logging.getLogger("ray").setLevel(logging.CRITICAL)  # observers show what happens
         shared: dict[str, Any] = {
             "log_to_driver": False,
             "logging_level": logging.ERROR,
@@ -262,10 +264,6 @@ class Engine:
             self._metrics = Metrics(self._root, cast(Any, Counter))
         elif not ray.is_initialized():
             _begin(self._machine, shared)
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        context.max_errored_blocks = -1  # a block is a task, and a task that is missing is noticed
-        context.execution_options.preserve_order = False
         self._started = True
 
     def stop(self) -> None:
@@ -275,6 +273,18 @@ class Engine:
 
             ray.shutdown()
             self._started, self._hand = False, None
+
+
+def _ray_data() -> Any:
+    """Ray Data as passes need it. A run without a pass does without its import, of a second in every process."""
+    import ray.data
+
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1  # a block is a task, and a task that is missing is noticed
+    context.execution_options.preserve_order = False
+    return ray.data
 
 
 def check_address(address: str | None) -> None:
@@ -346,10 +356,15 @@ def _hushed() -> Iterator[None]:
         os.close(kept)
 
 
-def _has_little(phase: Phase, works: Sequence[Work]) -> bool:
-    """Whether a phase reads tables of few rows, opens no picture, and claims nothing that a worker is made for."""
+def _needs_no_claim(phase: Phase) -> bool:
+    """Whether it asks for nothing that a worker is made for."""
     claim = phase.resources
-    if claim.pool or claim.gpus or claim.memory or phase.by_sample or phase.moves_pictures:
+    return not (claim.pool or claim.gpus or claim.memory)
+
+
+def _has_little(phase: Phase, works: Sequence[Work]) -> bool:
+    """Whether a phase reads tables of few rows, and opens no picture."""
+    if phase.by_sample or phase.moves_pictures:
         return False
     reading = all(work.task.inputs for work in works)
     return reading and sum(work.task.rows for work in works) <= LITTLE

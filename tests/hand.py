@@ -1,4 +1,4 @@
-"""Run as a program: phases with little to do, and one with much, on a Ray of their own; prints who did them as JSON."""
+"""Run as a program: phases of little or one task, and one of much, on a Ray of their own; prints as JSON who did them."""
 
 from __future__ import annotations
 
@@ -57,11 +57,12 @@ def done(root: str, phase: str) -> list[dict[str, object]]:
 def main(root: str) -> None:
     few, many = table(root, 10), table(root, LITTLE + 1)
     engine = Engine(root, Machine(cpus=2))
-    asked = {"one": few, "two": few, "dies": few, "after": few, "much": many}
+    asked = {"one": few, "two": few, "dies": few, "after": few, "alone": many, "much": many}
     for phase, file in asked.items():
         function = deadly_once if phase == "dies" else process
-        outcomes = list(engine.run(Phase(phase, function, []), works(phase, file, 3)))
-        assert sorted(outcome.name for outcome in outcomes) == ["t0", "t1", "t2"], outcomes
+        given = works(phase, file, 1 if phase == "alone" else 3)
+        outcomes = list(engine.run(Phase(phase, function, []), given))
+        assert sorted(outcome.name for outcome in outcomes) == [w.task.name for w in given]
         assert not any(outcome.died or outcome.bug for outcome in outcomes), outcomes
     engine.stop()
     sys.stdout.write(json.dumps({phase: done(root, phase) for phase in asked}) + "\n")

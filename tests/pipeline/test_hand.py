@@ -1,4 +1,4 @@
-"""Phases with little to do are done by one worker that is kept, and are no less safe there."""
+"""Phases of one task, or with little to do, are done by one worker that is kept, and are no less safe there."""
 
 from __future__ import annotations
 
@@ -28,5 +28,6 @@ def test_one_worker_does_what_is_little_and_is_replaced_when_it_dies(tmp_path: P
     assert who["two"] == who["one"]
     assert len(who["after"]) == 1
     assert not who["after"] & who["one"]  # that one is dead
+    assert who["alone"] == who["after"]
     assert not who["much"] & who["after"]
     assert {row["threads"] for rows in found.values() for row in rows} == {"1"}
