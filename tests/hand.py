@@ -1,4 +1,4 @@
-"""Run as a program: phases of little or one task, and one of much, on a Ray of their own; prints as JSON who did them."""
+"""Run as a program: phases of little or one task, and one of much, on a Ray of their own; prints who did them."""
 
 from __future__ import annotations
 
