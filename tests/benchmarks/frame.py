@@ -3,6 +3,7 @@
 - *start*: `tamis run` in a process of its own over three pairs, from the command to its exit.
 - *whole*: the example data through the preset's chain on Ray, from the first phase on, beside the sum of its tasks'
   processor seconds when the same steps are done one after another in one process, by as many processors as there are.
+- *clipart*: the same, once, over all 7,396 pairs of the clip art, where they are at hand.
 - *growth*: the clip art again and again under other keys, 1,000 and 10,000 pairs (100,000 with ``--pairs``), in one
   process: seconds of processor time a sample, and how much more than at the smallest.
 
@@ -28,7 +29,7 @@ from pipeline.engine import Engine
 from pipeline.work import Here
 from schemas.events import Event, PhaseStarted
 from schemas.parse import parse_job
-from tests.benchmarks._steps import EXAMPLES, samples, write_tar
+from tests.benchmarks._steps import CLIPART, EXAMPLES, samples, write_tar
 from tests.benchmarks._table import Row, show
 
 CHAIN = """
@@ -47,9 +48,9 @@ WRITE = "  - write: {samples_per_shard: 1000}\n"
 EMPTY = "\n  - signals: [words]\n" + WRITE
 
 
-def job(name: str, tars: Path, output: Path, steps: str) -> str:
+def job(name: str, tars: Path, output: Path, steps: str, part: int = 1000) -> str:
     """As YAML."""
-    return f"name: {name}\ninput: [{{path: '{tars}/*.tar'}}]\noutput: {output}\npart_samples: 1000\nsteps:{steps}"
+    return f"name: {name}\ninput: [{{path: '{tars}/*.tar'}}]\noutput: {output}\npart_samples: {part}\nsteps:{steps}"
 
 
 def repeated(folder: Path, pairs: int) -> Path:
@@ -115,22 +116,19 @@ class Clock:
             self.began = time.perf_counter()
 
 
-def whole(folder: Path, rounds: int) -> Iterator[Row]:
+def whole(folder: Path, rounds: int, tars: Path, part: int) -> Iterator[Row]:
     """The chain of the preset `demo`: on Ray, and its tasks alone."""
     cores = len(os.sched_getaffinity(0))
+    steps = CHAIN + EMBEDDED + WRITE
     ours, floor = [], []
     for number in range(rounds):
-        alone = parse_job(
-            job("alone", EXAMPLES, folder / f"alone-{number}", CHAIN + EMBEDDED + WRITE), "frame"
-        )
-        made = plan.make(alone)
+        alone = job("alone", tars, folder / f"alone-{part}-{number}", steps, part)
+        made = plan.make(parse_job(alone, "frame"))
         began = time.process_time()
         run.run(made, executor=Here(made.root))
         floor.append((time.process_time() - began) / cores)
-        spread = parse_job(
-            job("ray", EXAMPLES, folder / f"ray-{number}", CHAIN + EMBEDDED + WRITE), "frame"
-        )
-        made = plan.make(spread)
+        spread = job("ray", tars, folder / f"ray-{part}-{number}", steps, part)
+        made = plan.make(parse_job(spread, "frame"))
         engine = Engine(made.root, made.job.resources)
         clock = Clock()
         engine._start()
@@ -139,7 +137,7 @@ def whole(folder: Path, rounds: int) -> Iterator[Row]:
         engine.stop()
     ratios = [our / bare for our, bare in zip(ours, floor, strict=True)]
     yield Row(
-        "whole run, Ray's start apart",
+        f"whole run of {tars.name}, Ray's start apart",
         f"its steps' processor time by {cores}",
         statistics.median(ours),
         statistics.median(floor),
@@ -189,7 +187,7 @@ def main() -> None:
     )
     options.add_argument("--pairs", type=int, nargs="+", default=[1_000, 10_000])
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--only", choices=["start", "whole", "growth"], nargs="+")
+    options.add_argument("--only", choices=["start", "whole", "clipart", "growth"], nargs="+")
     given = options.parse_args()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="tamis-frame-") as name:
@@ -197,7 +195,9 @@ def main() -> None:
         if not given.only or "start" in given.only:
             rows += start(folder, given.rounds)
         if not given.only or "whole" in given.only:
-            rows += whole(folder, given.rounds)
+            rows += whole(folder, given.rounds, EXAMPLES, 1000)
+        if (not given.only or "clipart" in given.only) and CLIPART.exists():
+            rows += whole(folder, 1, CLIPART, 128)
         if not given.only or "growth" in given.only:
             rows += growth(folder, given.pairs, given.rounds)
     show("the frame", rows)
