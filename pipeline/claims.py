@@ -10,6 +10,7 @@ from pipeline.phases import Resources as Claimed
 from schemas.errors import ClusterError
 from schemas.events import gathers
 from schemas.job import Job, Resources
+from schemas.selection import Clustered
 from schemas.steps import Embed
 
 
@@ -40,13 +41,30 @@ def embedding(machine: Resources, config: Embed) -> Claimed:
     )
 
 
-def of_phase(phase: Phase, step: str, machine: Resources) -> Claimed:
+def clustering(machine: Resources, config: Clustered) -> Claimed:
+    """What a task claims that works with centroids: with ``device: cuda`` a GPU, in a pool whose workers hold them."""
+    if config.device == "cpu":
+        return Claimed()
+    return Claimed(gpus=machine.gpus or 1.0, pool=True)
+
+
+def of_phase(phase: Phase, step: str, job: Job) -> Claimed:
     """What each task of a phase claims in the end."""
+    machine = job.resources
     said = (machine.steps or {}).get(step)
     changed = said.model_dump(exclude_none=True) if said else {}
+    if not phase.resources.gpus and _is_clustered_on_a_gpu(job, step):
+        changed.pop("gpus", None)  # most of its phases do nothing there
     if machine.memory and any(gathers(task.name) for task in phase.tasks):
         changed.setdefault("memory", machine.memory)
     return replace(phase.resources, **changed)
+
+
+def _is_clustered_on_a_gpu(job: Job, step: str) -> bool:
+    return any(
+        isinstance(config, Clustered) and config.name == step and config.device == "cuda"
+        for config in job.steps
+    )
 
 
 def of_job(job: Job) -> Iterator[Claim]:
@@ -56,7 +74,11 @@ def of_job(job: Job) -> Iterator[Claim]:
     steps = {step.name: step for step in job.steps}
     for name in names:
         config = steps.get(name)
-        own = embedding(machine, config) if isinstance(config, Embed) else Claimed()
+        own = Claimed()
+        if isinstance(config, Embed):
+            own = embedding(machine, config)
+        elif isinstance(config, Clustered):
+            own = clustering(machine, config)
         said = (machine.steps or {}).get(name)
         own = replace(own, **said.model_dump(exclude_none=True)) if said else own
         yield Claim(name, own.cpus, own.gpus, own.memory or 0)
@@ -93,7 +115,8 @@ def fitting(claimed: Claimed, nodes: Sequence[Mapping[str, float]], grows: bool)
     there = "; ".join(
         ", ".join(f"{node.get(name, 0):g} {name}" for name in asked) for node in nodes[:5]
     )
+    bare = claimed.gpus and not any(node.get("GPU") for node in nodes)
     raise ClusterError(
-        f"a worker claims {said}, and no node has that ({there}): change the job's resources, or say "
-        "resources.grows where the cluster adds nodes as they are asked for"
+        f"a worker claims {said}, and no node has that ({there}): {'set device: cpu, ' if bare else ''}change the "
+        "job's resources, or say resources.grows where the cluster adds nodes as they are asked for"
     )

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from typing import TYPE_CHECKING
 
 from schemas.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def has_cuda() -> None:
@@ -42,8 +46,13 @@ def ready(device: str | None) -> None:
     torch.set_float32_matmul_precision("highest")
     # In TF32, which keeps 10 bits behind the point, these would be ones, and the products 256.
     square = torch.full((256, 256), 1.0 + 2.0**-12, device=device)
-    if not bool(((square @ square - 256.125).abs() < 0.01).all()):
+    if not in_full(square @ square):
         raise ModelError(
             f"device: {device} multiplies in shorter numbers than float32: unset NVIDIA_TF32_OVERRIDE, or set "
             "device: cpu"
         )
+
+
+def in_full(products: torch.Tensor) -> bool:
+    """Whether the products of ``ready`` are those of float32."""
+    return bool(((products - 256.125).abs() < 0.01).all())

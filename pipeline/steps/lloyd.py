@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
+from pipeline import claims
 from pipeline.algorithms import density, kmeans
 from pipeline.phases import Context, Part, Phase, Task, TaskIo
 from pipeline.steps import cluster
@@ -40,11 +41,12 @@ def phases(context: Context, config: Clustered, embedding: str, first: str) -> I
             f"{step}: full_iterations over {context.alive:,} samples cannot fill {clusters:,} clusters: "
             "leave `full_iterations` out, or use fewer clusters"
         )
+    claimed = claims.clustering(context.job.resources, config)
     groups = list(grouped(context.parts, ROWS_PER_CLUSTER * clusters))
     for iteration in range(1, config.full_iterations + 1):
         held = (Slice(current),)
         tasks = [_task(context, n, group, embedding, held) for n, group in enumerate(groups)]
-        yield Phase(f"sums-{iteration:03d}", sums, tasks)
+        yield Phase(f"sums-{iteration:03d}", sums, tasks, cluster.on_device(config), claimed)
         inputs = {"sums": context.done(step, f"sums-{iteration:03d}").whole(), "centroids": held}
         task = Task("centroids", inputs, {"before": dict(current.notes)})
         yield Phase(f"update-{iteration:03d}", update, [task])
@@ -82,9 +84,8 @@ def sums(io: TaskIo) -> Iterator[pa.Table]:
 
     ``sum`` is d float64, ``distance`` the sum of 1 - similarity in units of 2^-28.
     """
-    (piece,) = io.task.inputs["centroids"]
-    centroids = cluster.centroids(io.root, piece)
-    clusters, dim = centroids.shape
+    centroids = cluster.held(io)
+    clusters, dim = centroids.rows.shape
     total = np.zeros((clusters, dim))
     size = np.zeros(clusters, np.int64)
     distance = np.zeros_like(size)
@@ -92,7 +93,7 @@ def sums(io: TaskIo) -> Iterator[pa.Table]:
         table = io.read(f"embedding-{place}", ["row", "image"])
         living = alive_mask(io, rows, f"drops-{place}")[table["row"].to_numpy()]
         vectors = cluster.vectors(table.filter(pa.array(living))["image"])
-        number, similarity = kmeans.assign(vectors, centroids)
+        number, similarity = centroids.assign(vectors)
         total += kmeans.partial_sums(vectors, number, clusters)[0]
         gaps, counts = density.intra_sums(number, similarity, clusters)
         size += counts
