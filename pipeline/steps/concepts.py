@@ -114,14 +114,14 @@ def phases(context: Context, config: Clustered, embedding: str, clusters: int) -
         yield from _trained(context, config, embedding, clusters, dim, first)
     else:
         yield _taken(config, dim, first)
+    claimed = claims.clustering(context.job.resources, config, 4 * clusters * dim)
     if config.full_iterations:
-        yield from lloyd.phases(context, config, embedding, first)
+        yield from lloyd.phases(context, config, embedding, first, claimed)
     held = context.done(config.name, "train").whole()
     tasks = [
         part_task(part, {"embedding": [context.embedding(embedding, part)], "centroids": held})
         for part in context.parts
     ]
-    claimed = claims.clustering(context.job.resources, config)
     yield Phase("assign", cluster.assign, tasks, cluster.on_device(config), claimed)
 
 

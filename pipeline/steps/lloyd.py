@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from pipeline import claims
 from pipeline.algorithms import density, kmeans
-from pipeline.phases import Context, Part, Phase, Task, TaskIo
+from pipeline.phases import Context, Part, Phase, Resources, Task, TaskIo
 from pipeline.steps import cluster
 from pipeline.steps.common import alive_mask
 from pipeline.tables import Slice
@@ -27,8 +26,12 @@ UNIT = 2.0**-28
 """Of ``density.intra_sums``."""
 
 
-def phases(context: Context, config: Clustered, embedding: str, first: str) -> Iterator[Phase]:
+def phases(
+    context: Context, config: Clustered, embedding: str, first: str, claimed: Resources
+) -> Iterator[Phase]:
     """``sums-001``, ``update-001`` and so on from the centroids of the phase ``first``; ends with ``train``.
+
+    ``claimed`` is by each task that assigns.
 
     Raises:
         JobError: fewer samples than clusters.
@@ -41,7 +44,6 @@ def phases(context: Context, config: Clustered, embedding: str, first: str) -> I
             f"{step}: full_iterations over {context.alive:,} samples cannot fill {clusters:,} clusters: "
             "leave `full_iterations` out, or use fewer clusters"
         )
-    claimed = claims.clustering(context.job.resources, config)
     groups = list(grouped(context.parts, ROWS_PER_CLUSTER * clusters))
     for iteration in range(1, config.full_iterations + 1):
         held = (Slice(current),)

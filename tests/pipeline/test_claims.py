@@ -37,7 +37,9 @@ def test_an_embedding_worker_on_cuda_holds_a_gpu() -> None:
     assert of("{gpus: 2, decode_tasks: 3}")["embed"] == Claim("embed", 0, 2, 0)
 
 
-def test_a_step_that_clusters_on_cuda_holds_a_gpu_where_it_works_there() -> None:
+def test_a_step_that_clusters_holds_a_gpu_where_it_works_there_and_large_centroids_in_a_pool() -> (
+    None
+):
     assert of("{gpus: 1}")["density"] == Claim("density", 1, 0, 0)
     assert of("{}", "cuda")["density"] == Claim("density", 1, 1, 0)
     assert of("{gpus: 0.5}", "cuda")["density"] == Claim("density", 1, 0.5, 0)
@@ -47,6 +49,10 @@ def test_a_step_that_clusters_on_cuda_holds_a_gpu_where_it_works_there() -> None
     density = made.steps[-1]
     pool = Phase("assign", print, (), {}, claims.clustering(made.resources, density))  # type: ignore[arg-type]
     assert claims.of_phase(pool, "density", made) == Resources(gpus=0.25, pool=True, workers=3)
+    on_processors = density.model_copy(update={"device": "cpu"})
+    for size, pool in ((0, False), (claims.POOL_BYTES - 1, False), (claims.POOL_BYTES, True)):
+        found = claims.clustering(made.resources, on_processors, size)
+        assert found == Resources(pool=pool)
     plain = Phase("sums", print, ())  # type: ignore[arg-type]
     assert claims.of_phase(plain, "density", made).gpus == 0
     assert claims.of_phase(plain, "signals", made).gpus == 1
