@@ -27,6 +27,9 @@ Sums = tuple[NDArray[np.float64], NDArray[np.int64], float]
 PRODUCT_BYTES = 256 << 20
 """Products that are held at once: enough to fill a GPU, little beside its memory."""
 
+MOST_ROWS = 1 << 15
+"""Rows whose products are held at once, at most, however few the centroids."""
+
 PAIRS = 1 << 18
 """Pairs whose products are summed in the fixed order at once, at most."""
 
@@ -49,7 +52,7 @@ class Nearest:
         # Any order of d additions is off by at most d roundings of |x| |c| (Higham's gamma), and so twice that tells
         # two products apart for certain; 64 more are for the fixed order's own sum and for this bound's arithmetic.
         self._apart = 2 * (centroids.shape[1] + 64) * ROUNDING * longest
-        self.rows_at_once = max(16, min(4096, PRODUCT_BYTES // (4 * len(centroids))))
+        self.rows_at_once = max(16, min(MOST_ROWS, PRODUCT_BYTES // (4 * len(centroids))))
 
     def labels(self, embeddings: NDArray[np.floating]) -> NDArray[np.int32]:
         """The number of the nearest centroid of each row; any number for one that is not finite.
@@ -72,8 +75,8 @@ class Nearest:
         products.scatter_(1, label[:, None], -torch.inf)
         close = torch.nonzero(products.amax(dim=1) >= bound)[:, 0]
         products.scatter_(1, label[:, None], torch.inf)
-        step = max(1, PAIRS // products.shape[1])
-        for some in close.split(step):
+        # Where all may be, as where all centroids are one, it is done in pieces.
+        for some in close.split(max(1, 16 * PAIRS // products.shape[1])):
             able = products[some] >= bound[some][:, None]
             label[some] = self._decided(rows[some], able)
         return label, best
@@ -81,7 +84,8 @@ class Nearest:
     def _decided(self, rows: torch.Tensor, able: torch.Tensor) -> torch.Tensor:
         """Of the centroids that may be nearest to each row, the one that is; the first of equals."""
         row, number = torch.nonzero(able, as_tuple=True)
-        value = summed(rows[row] * self._centroids[number])
+        pairs = zip(row.split(PAIRS), number.split(PAIRS), strict=True)
+        value = torch.cat([summed(rows[r] * self._centroids[n]) for r, n in pairs])
         best = torch.full((len(rows),), -torch.inf, device=rows.device)
         best.scatter_reduce_(0, row, value, "amax")
         number = torch.where(value == best[row], number, able.shape[1] - 1)
