@@ -187,7 +187,10 @@ def works_of(device: str, host: Floats, sizes: Sizes) -> dict[str, Callable[[], 
     def compare() -> None:
         list(
             semantic.max_similarity_blocks(
-                lambda first, last: members[first:last], *members.shape, device=device
+                lambda first, last: members[first:last],
+                len(members),
+                sizes.dimensions,
+                device=device,
             )
         )
 

@@ -47,8 +47,8 @@ def test_a_step_that_clusters_holds_a_gpu_where_it_works_there_and_large_centroi
     assert of(asked, "cuda")["density"] == Claim("density", 1, 0.25, 0)
     made = job(asked, "cuda")
     density = made.steps[-1]
-    pool = Phase("assign", print, (), {}, claims.clustering(made.resources, density))  # type: ignore[arg-type]
-    assert claims.of_phase(pool, "density", made) == Resources(gpus=0.25, pool=True, workers=3)
+    work = Phase("assign", print, (), {}, claims.clustering(made.resources, density))  # type: ignore[arg-type]
+    assert claims.of_phase(work, "density", made) == Resources(gpus=0.25, pool=True, workers=3)
     on_processors = density.model_copy(update={"device": "cpu"})
     for size, pool in ((0, False), (claims.POOL_BYTES - 1, False), (claims.POOL_BYTES, True)):
         found = claims.clustering(made.resources, on_processors, size)
