@@ -11,6 +11,7 @@ from pipeline.claims import Claim, of_job
 from pipeline.plan import Plan
 from schemas.errors import ClusterError
 from schemas.job import Job
+from schemas.selection import Clustered
 
 MODULES = (
     "braceexpand",
@@ -66,6 +67,8 @@ def needs_of(plan: Plan, *, installed: bool, grows: bool) -> Needs:
     modules = [*MODULES, *(STORES[scheme] for scheme in sorted(schemes & STORES.keys()))]
     for embed in job.embeds:
         modules += ENCODERS.get(embed.encoder.partition(":")[0], ())
+    if any(isinstance(step, Clustered) and step.device == "cuda" for step in job.steps):
+        modules.append("torch")
     return Needs(
         claims=list(of_job(job)),
         modules=[*dict.fromkeys([*modules, *(("pipeline",) if installed else ())])],

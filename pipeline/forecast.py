@@ -5,7 +5,8 @@ With ``growth`` g = rows of the whole / rows of the sample, for each phase of ea
 - *rows* grow by g; but the k-means sample is ``min(alive, K x points_per_centroid)``, cut to ``sample_bytes``.
 - *tasks*: one a part, file or shard: g times as many as the sample had; one a range: N / ``range_samples``; buckets:
   as many as hold ``_held_rows`` each, at least as many as the sample had; others: as many as the sample had.
-- *processor seconds* = rows x seconds a row of warm tasks + cold seconds x workers + FLOP that grow otherwise / rate:
+- *processor seconds* = rows x seconds a row of warm tasks + cold seconds x workers + FLOP that grow otherwise / rate
+  (of a processor, or of a GPU where the phase's tasks hold one):
     - assignment (``assign``, ``sums-*``): 2 x rows x K x d;
     - training (``train``, or ``start``): 2 x sample x K x d x iterations;
     - pairs inside clusters (``pairs``): alive^2 / K x d, clusters taken to be equal.
@@ -84,6 +85,11 @@ class Machine:
     dim: int  # of the embedding; 0 where there is none
     cluster: Cluster
     ingest_bytes: tuple[float, float]  # of a file's ingest table: in the sample, in the whole
+    gpu_flops: float = 0.0  # as ``flops``, of a GPU; 0 where the sample was run without one
+
+    def rate(self, found: Measured) -> float:
+        """Floating-point operations a second of what a task of the phase worked with."""
+        return self.gpu_flops if found.gpus and self.gpu_flops else self.flops
 
 
 @dataclass(frozen=True)
@@ -112,8 +118,8 @@ def phase(found: Measured, sample: Scale, whole: Scale, machine: Machine) -> Pha
     )
     cpu = _line(found, lambda task: task.spent.cpu_seconds)
     clock = _line(found, lambda task: task.seconds)
-    cpu_seconds = max(0.0, cpu.at(grown, workers) + extra / machine.flops)
-    clock_seconds = max(0.0, clock.at(grown, workers) + extra / machine.flops)
+    cpu_seconds = max(0.0, cpu.at(grown, workers) + extra / machine.rate(found))
+    clock_seconds = max(0.0, clock.at(grown, workers) + extra / machine.rate(found))
     loaded = _line(found, lambda task: task.spent.read_bytes).cold
     cold = sum(task.spent.cold for task in found.sample)
     read = max(0.0, _total(found.sample, "read_bytes") - cold * loaded)

@@ -44,7 +44,7 @@ def predict(
     """
     whole_rows = float(rows or trial.input_rows)
     whole = Scale(whole_rows, reaching(job, trial, whole_rows), job)
-    machine = Machine(workers, flops, trial.dim, cluster, trial.ingest_bytes)
+    machine = Machine(workers, flops, trial.dim, cluster, trial.ingest_bytes, trial.gpu_flops)
     steps: dict[str, Cost] = {}
     wall: dict[str, tuple[float, float]] = {}
     for found in trial.phases:

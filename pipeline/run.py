@@ -227,7 +227,7 @@ class Run(Context):
 
     def _phase(self, step: Step, phase: Phase) -> None:
         started = time.perf_counter()
-        claimed = claims.of_phase(phase, step.name, self.job.resources)
+        claimed = claims.of_phase(phase, step.name, self.job)
         phase = replace(phase, resources=claimed)
         folder = f"tables/{step.name}/{phase.name}"
         works = [

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import storage, tables
+from pipeline import devices, storage, tables
 from pipeline.algorithms import kmeans
 from pipeline.engine import Engine
 from pipeline.forecast import Measured, Scale
@@ -71,6 +71,7 @@ class Trial:
     ingest_bytes: tuple[float, float]  # of a file's ingest table: in the sample, in the whole
     start_seconds: float
     seconds: float
+    gpu_flops: float = 0.0  # a second, of the GPU that assigns samples; 0 where none does
 
 
 def measure(plan: Plan, share: float, most_parts: int | None, executor: Start) -> Trial:
@@ -104,8 +105,10 @@ def measure(plan: Plan, share: float, most_parts: int | None, executor: Start) -
             one.stop()
     rows = _counted(plan.inputs) or sample.rows * total / max(1.0, sample.consumed)
     a_file = rows / len(files) / (sample.rows / len(chosen))
+    phases = tuple(_joined({**pilot.phases, **look.phases}, sample.phases))
+    assigned = any(found.phase == "assign" and found.gpus for found in phases)
     return Trial(
-        phases=tuple(_joined({**pilot.phases, **look.phases}, sample.phases)),
+        phases=phases,
         sample=Scale(sample.rows, sample.alive, sample.job),
         verdicts=sample.verdicts,
         rows=sample.rows,
@@ -116,6 +119,7 @@ def measure(plan: Plan, share: float, most_parts: int | None, executor: Start) -
         ingest_bytes=(sample.ingest_bytes, sample.ingest_bytes * max(1.0, a_file)),
         start_seconds=look.start_seconds,
         seconds=time.perf_counter() - began,
+        gpu_flops=gpu_flops(sample.dim, "cuda") if assigned else 0.0,
     )
 
 
@@ -235,9 +239,9 @@ def _scaled(config: StepModel, share: float) -> Any:
     changed: dict[str, Any] = {}
     if isinstance(config, Clustered) and config.clusters != "auto" and config.centroids is None:
         changed["clusters"] = max(1, round(config.clusters * share))
-    if isinstance(config, Embed) and not has_gpu():
+    if isinstance(config, (Embed, Clustered)) and not has_gpu():
         changed["device"] = "cpu"
-        if config.precision == "fp16":  # which only a GPU does
+        if isinstance(config, Embed) and config.precision == "fp16":  # which only a GPU does
             changed["precision"] = "fp32"
     if isinstance(config, (Chooser, Score)) and isinstance(config.keep, int):
         changed["keep"] = max(1, round(config.keep * share))
@@ -302,6 +306,22 @@ def flops(dim: int) -> float:
     began = time.process_time()
     kmeans.assign(vectors, vectors[:512])
     return 2.0 * vectors.size * 512 / max(1e-6, time.process_time() - began)
+
+
+def gpu_flops(dim: int, device: str) -> float:
+    """The same of a GPU (as torch names it), by the clock; what it takes to send the samples there is in it.
+
+    Raises:
+        ModelError: there is none.
+    """
+    devices.ready(device)
+    random = np.random.default_rng(0)
+    vectors = random.standard_normal((32_768, max(1, dim))).astype(np.float32)
+    centroids = kmeans.Centroids(vectors[:8192], device)
+    centroids.assign(vectors[:64])
+    began = time.perf_counter()
+    centroids.assign(vectors)
+    return 2.0 * vectors.size * 8192 / max(1e-6, time.perf_counter() - began)
 
 
 def on_ray(plan: Plan) -> Start:

@@ -20,7 +20,7 @@ class InputError(TamisError):
 
 
 class ModelError(TamisError):
-    """A model cannot be loaded: its package, weights or name is missing."""
+    """A model cannot be loaded: its package, weights, name or device is missing."""
 
 
 class StateError(TamisError):

@@ -81,7 +81,11 @@ class Claim(Model):
     """What each task of one step claims; what is left out, the step decides."""
 
     cpus: float | None = Field(None, gt=0, description="processors a task")
-    gpus: float | None = Field(None, ge=0, description="GPUs a task; a fraction shares one")
+    gpus: float | None = Field(
+        None,
+        ge=0,
+        description="GPUs a task; a fraction shares one; of a step with `device: cuda`, its tasks that work there",
+    )
     memory: int | None = Field(None, ge=1 << 20, description="bytes a task")
     workers: int | None = Field(
         None, ge=1, description="workers, where the step keeps a model; as many as fit by default"
@@ -97,7 +101,8 @@ class Resources(Model):
     gpus: float = Field(
         0,
         ge=0,
-        description="GPUs an embedding worker holds; a fraction shares one; 0: none, and with `device: cuda` one",
+        description="GPUs an embedding worker holds, or one of a step that clusters with `device: cuda`; a fraction "
+        "shares one; 0: none, and with `device: cuda` one",
     )
     embed_workers: int | None = Field(
         None,

@@ -36,6 +36,11 @@ class Clustered(StepModel):
         description="a finished run (or RUN#STEP) whose centroids are taken instead of training "
         "on a sample",
     )
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu",
+        description="where centroids are trained and assigned, and the members of a cluster compared: part of the "
+        "result's identity",
+    )
 
     @model_validator(mode="after")
     def _counts_something(self) -> Clustered:

@@ -5,9 +5,9 @@ has the same bits however rows are sliced into calls and however many threads wo
 blocks of one fixed shape on one thread each, and `threads` says how many blocks run at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import faiss
 import numpy as np
@@ -16,6 +16,9 @@ from scipy import sparse
 
 from pipeline.algorithms import order
 from pipeline.algorithms.halves import widen
+
+if TYPE_CHECKING:
+    from pipeline.algorithms.on_gpu import Nearest
 
 Embeddings = NDArray[np.float32] | NDArray[np.float16]
 
@@ -77,7 +80,14 @@ def train(
     return fit(sample, clusters, iterations, seed, threads).centroids
 
 
-def fit(sample: Embeddings, clusters: int, iterations: int, seed: int, threads: int = 1) -> Fit:
+def fit(
+    sample: Embeddings,
+    clusters: int,
+    iterations: int,
+    seed: int,
+    threads: int = 1,
+    device: str | None = None,
+) -> Fit:
     """Train spherical k-means on all rows of a sample: Lloyd iterations of `assign`, `partial_sums` and `update`.
 
     The start is the rows whose numbers have the smallest hashes, so centroids depend on the order of
@@ -91,6 +101,7 @@ def fit(sample: Embeddings, clusters: int, iterations: int, seed: int, threads: 
         iterations: Lloyd iterations, at most; the paper's code has 100.
         seed: of the start.
         threads: see `assign`; the centroids do not depend on it.
+        device: None, or as torch names it: then the sample is held there, as far as it fits.
 
     Raises:
         ValueError: for fewer rows than clusters, or rows that are not finite or of unit length (to
@@ -109,29 +120,117 @@ def fit(sample: Embeddings, clusters: int, iterations: int, seed: int, threads: 
     start = order.smallest(order.hashed(numbers, seed, "start"), numbers, clusters)
     centroids = _normalised(rows[start].astype(np.float64))
     similarity: list[float] = []
+    once = _once(rows, threads, device)
     for _ in range(iterations):
-        cluster, nearest = assign(rows, centroids, threads)
-        similarity.append(float(nearest.mean(dtype=np.float64)))
-        made = update(*partial_sums(rows, cluster, clusters), centroids)
+        sums, counts, mean = once(centroids)
+        similarity.append(mean)
+        made = update(sums, counts, centroids)
         centroids = made.centroids
         if made.movement == 0 and not len(made.reseeded):
             break
     return Fit(centroids, np.array(similarity))
 
 
+def _once(
+    rows: NDArray[np.float32], threads: int, device: str | None
+) -> Callable[[NDArray[np.float32]], tuple[NDArray[np.float64], NDArray[np.int64], float]]:
+    """What assigns all rows to centroids: their sums, their counts, and the mean similarity."""
+    if device is not None:
+        from pipeline.algorithms.on_gpu import Sample
+
+        return Sample(rows, device).sums
+
+    def here(
+        centroids: NDArray[np.float32],
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64], float]:
+        cluster, nearest = assign(rows, centroids, threads)
+        mean = float(nearest.mean(dtype=np.float64))
+        return *partial_sums(rows, cluster, len(centroids)), mean
+
+    return here
+
+
+class Centroids:
+    """Centroids, held where they are searched for the call that comes next.
+
+    Args:
+        rows: float32 (K, d).
+        device: None for the processors, by faiss; else as torch names it, see `pipeline.algorithms.on_gpu`.
+    """
+
+    def __init__(self, rows: NDArray[np.float32], device: str | None = None) -> None:
+        self.rows = np.ascontiguousarray(rows, dtype=np.float32)
+        self._nearest: Nearest | None = None
+        if device is None:
+            self._index = faiss.IndexFlatIP(rows.shape[1])
+            self._index.add(self.rows)
+        else:
+            from pipeline.algorithms import on_gpu
+
+            self._nearest = on_gpu.Nearest(self.rows, device)
+
+    def assign(
+        self, embeddings: Embeddings, threads: int = 1
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """See `assign`."""
+        if embeddings.ndim != 2 or embeddings.shape[1] != self.rows.shape[1]:
+            msg = (
+                f"embeddings have shape {embeddings.shape} and centroids {self.rows.shape}: "
+                "both need the same number of columns; use centroids of the same encoder"
+            )
+            raise ValueError(msg)
+        cluster = np.empty(len(embeddings), np.int32)
+        similarity = np.empty(len(embeddings), np.float32)
+        found = self._nearest.labels(embeddings) if self._nearest else None
+        spans = list(_spans(len(embeddings)))
+
+        def work(first: int) -> None:
+            # Fresh pages for every block would cost a tenth of the time.
+            rows = np.zeros((_BLOCK, self.rows.shape[1]), np.float32)
+            nearest = np.zeros_like(rows)
+            for span in spans[first::threads]:
+                count = span.stop - span.start
+                widen(embeddings[span], rows[:count])
+                labels = self._index.search(rows, 1)[1][:, 0] if found is None else found[span]
+                # faiss answers -1 for a row with NaN; the clipped pick leaves NaN in its product.
+                np.take(self.rows, labels, axis=0, out=nearest[: len(labels)], mode="clip")
+                product = np.einsum("ij,ij->i", rows, nearest)
+                cluster[span] = labels[:count]
+                similarity[span] = product[:count]
+
+        # OpenMP's thread count belongs to the thread that sets it: the caller's own stays as it is.
+        with ThreadPoolExecutor(
+            threads, initializer=faiss.omp_set_num_threads, initargs=(1,)
+        ) as pool:
+            list(pool.map(work, range(threads)))
+        bad = np.flatnonzero(~np.isfinite(similarity))
+        if bad.size:
+            msg = (
+                f"{bad.size:,} of {len(embeddings):,} embeddings are NaN or infinite, the first at row "
+                f"{bad[0]:,}: leave out what `usable` refuses"
+            )
+            raise ValueError(msg)
+        return cluster, similarity
+
+
 def assign(
-    embeddings: Embeddings, centroids: NDArray[np.float32], threads: int = 1
+    embeddings: Embeddings,
+    centroids: NDArray[np.float32],
+    threads: int = 1,
+    device: str | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The nearest centroid of every embedding, and the cosine to it.
 
-    faiss finds the nearest; the cosine is then recomputed row by row in a fixed order of addition,
-    because the one that faiss returns changes with the slicing. Equal products go to the smaller
-    cluster number.
+    faiss finds the nearest, or torch on a device; the cosine is then recomputed row by row in a fixed order of
+    addition, because the one that comes of a matrix product changes with the slicing. Equal products go to
+    the smaller cluster number. With a device a label differs only where two centroids are within what
+    rounding does to a product (for unit rows of up to 1024 numbers, 1e-6), and equal labels have equal cosines.
 
     Args:
         embeddings: (n, d), float32 or float16 (converted a block at a time).
         centroids: float32 (K, d).
         threads: blocks that are worked on at once; the results do not depend on it.
+        device: see `Centroids`, which several calls can share.
 
     Returns:
         (int32 (n,) cluster, float32 (n,) similarity).
@@ -139,43 +238,7 @@ def assign(
     Raises:
         ValueError: for another number of dimensions, or rows that are not finite.
     """
-    if embeddings.ndim != 2 or embeddings.shape[1] != centroids.shape[1]:
-        msg = (
-            f"embeddings have shape {embeddings.shape} and centroids {centroids.shape}: "
-            "both need the same number of columns; use centroids of the same encoder"
-        )
-        raise ValueError(msg)
-    cluster = np.empty(len(embeddings), np.int32)
-    similarity = np.empty(len(embeddings), np.float32)
-    index = faiss.IndexFlatIP(centroids.shape[1])
-    index.add(np.ascontiguousarray(centroids, dtype=np.float32))
-
-    spans = list(_spans(len(embeddings)))
-
-    def work(first: int) -> None:
-        # Fresh pages for every block would cost a tenth of the time.
-        rows = np.zeros((_BLOCK, centroids.shape[1]), np.float32)
-        nearest = np.empty_like(rows)
-        for span in spans[first::threads]:
-            widen(embeddings[span], rows[: span.stop - span.start])
-            labels = index.search(rows, 1)[1][:, 0]
-            # faiss answers -1 for a row with NaN; the clipped pick leaves NaN in its product.
-            np.take(centroids, labels, axis=0, out=nearest, mode="clip")
-            product = np.einsum("ij,ij->i", rows, nearest)
-            cluster[span] = labels[: span.stop - span.start]
-            similarity[span] = product[: span.stop - span.start]
-
-    # OpenMP's thread count belongs to the thread that sets it: the caller's own stays as it is.
-    with ThreadPoolExecutor(threads, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
-        list(pool.map(work, range(threads)))
-    bad = np.flatnonzero(~np.isfinite(similarity))
-    if bad.size:
-        msg = (
-            f"{bad.size:,} of {len(embeddings):,} embeddings are NaN or infinite, the first at row "
-            f"{bad[0]:,}: leave out what `usable` refuses"
-        )
-        raise ValueError(msg)
-    return cluster, similarity
+    return Centroids(centroids, device).assign(embeddings, threads)
 
 
 def partial_sums(

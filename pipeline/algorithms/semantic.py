@@ -62,7 +62,10 @@ def order_in_cluster(
 
 
 def max_similarity(
-    embeddings: NDArray[np.floating], order: Int64Array, threads: int = 1
+    embeddings: NDArray[np.floating],
+    order: Int64Array,
+    threads: int = 1,
+    device: str | None = None,
 ) -> tuple[Float32Array, Int64Array]:
     """Give each row its largest similarity to the rows before it in `order`, and the row it is to.
 
@@ -70,6 +73,7 @@ def max_similarity(
         embeddings: (n, d) unit vectors, fp16 or fp32; converted tile by tile.
         order: int64 (n,), a permutation of the rows.
         threads: tiles computed at once; the result does not depend on it.
+        device: see `max_similarity_blocks`.
 
     Returns:
         (max_similarity float32 (n,), partner int64 (n,)), aligned with the rows of `embeddings`.
@@ -89,7 +93,8 @@ def max_similarity(
 
     similarity = np.empty(n, dtype=np.float32)
     partner = np.empty(n, dtype=np.int64)
-    for start, values, places in max_similarity_blocks(fetch, n, embeddings.shape[1], threads):
+    compared = max_similarity_blocks(fetch, n, embeddings.shape[1], threads, device=device)
+    for start, values, places in compared:
         rows = order[start : start + len(values)]
         similarity[rows] = values
         partner[rows] = order[places]
@@ -97,7 +102,13 @@ def max_similarity(
 
 
 def max_similarity_blocks(
-    fetch: Fetch, n: int, dimensions: int, threads: int = 1, start: int = 0, stop: int | None = None
+    fetch: Fetch,
+    n: int,
+    dimensions: int,
+    threads: int = 1,
+    start: int = 0,
+    stop: int | None = None,
+    device: str | None = None,
 ) -> Iterator[tuple[int, Float32Array, Int64Array]]:
     """Compute `max_similarity` of a cluster that is read in pieces, or shared among tasks.
 
@@ -111,6 +122,7 @@ def max_similarity_blocks(
         threads: tiles computed at once.
         start: first place to compute, a multiple of `piece(n)`.
         stop: end of the places to compute, such a multiple or n.
+        device: None for the processors; else as torch names it: similarities are then within 1e-6 of these.
 
     Yields:
         (first place, max_similarity float32 (k,), partner's place int64 (k,)), in order.
@@ -118,6 +130,11 @@ def max_similarity_blocks(
     stop = n if stop is None else stop
     if start % piece(n) or (stop % piece(n) and stop != n):
         raise ValueError(f"places {start} to {stop} must be multiples of {piece(n)}, or end at {n}")
+    if device is not None:
+        from pipeline.algorithms import on_gpu
+
+        yield from on_gpu.max_similarity_blocks(fetch, n, dimensions, device, (start, stop))
+        return
     tile = _tile(n)
     later = np.triu(np.ones((tile, tile), dtype=bool))
     with ExitStack() as stack:
@@ -208,10 +225,13 @@ def _converted(fetch: Fetch, start: int, stop: int, tile: int, dimensions: int) 
     widen(fetch(start, stop), block[: stop - start])
     if not np.isfinite(block).all():
         bad = int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
-        raise ValueError(
-            f"the embedding at place {start + bad} of the order is not finite; leave it out"
-        )
+        raise ValueError(not_finite(start + bad))
     return block
+
+
+def not_finite(place: int) -> str:
+    """What is said of an embedding that cannot be compared."""
+    return f"the embedding at place {place} of the order is not finite; leave it out"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Any, get_args
 
+from pipeline.devices import has_cuda
 from pipeline.encoders.base import Description, Encoder, Precision, one_line
 from schemas.errors import ModelError
 
@@ -68,9 +69,8 @@ def _checked(precision: Precision) -> Precision:
 
 
 def _ready_gpu() -> None:
+    has_cuda()
     import torch
 
-    if not torch.cuda.is_available():
-        raise ModelError("device: cuda, but torch sees no GPU here: set device: cpu")
     torch.backends.cudnn.benchmark = False  # it picks kernels by racing them
     torch.backends.cudnn.deterministic = True

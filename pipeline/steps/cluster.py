@@ -15,11 +15,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import tables
+from pipeline import devices, tables
 from pipeline.algorithms import kmeans, order
 from pipeline.phases import TaskIo
 from pipeline.steps.common import alive_mask, uid_words
 from pipeline.tables import Slice
+from schemas.selection import Clustered
 from schemas.tables import embedding_type
 
 Halves = npt.NDArray[np.float16]
@@ -59,7 +60,7 @@ def train(io: TaskIo) -> Iterator[pa.Table]:
     # It is alone in its phase: the processors of its machine are idle.
     threads = io.task.places["threads"] or len(os.sched_getaffinity(0))
     settings = (io.args["clusters"], io.args["iterations"], io.args["seed"])
-    fit = kmeans.fit(rows, *settings, threads)
+    fit = kmeans.fit(rows, *settings, threads, device(io))
     io.notes |= {
         "clusters": io.args["clusters"],
         "dim": io.args["dim"],
@@ -73,8 +74,7 @@ def assign(io: TaskIo) -> Iterator[pa.Table]:
     """(row, cluster, similarity) of one part's embedded samples."""
     table = io.read("embedding", ["row", "image", "reason"])
     table = table.filter(pc.is_null(table["reason"]))
-    (piece,) = io.task.inputs["centroids"]
-    number, similarity = kmeans.assign(vectors(table["image"]), centroids(io.root, piece))
+    number, similarity = held(io).assign(vectors(table["image"]))
     yield pa.table({"row": table["row"], "cluster": number, "similarity": similarity})
 
 
@@ -101,6 +101,33 @@ def _centroids(root: str, path: str, digest: str) -> npt.NDArray[np.float32]:
 def centroids(root: str, piece: Slice) -> npt.NDArray[np.float32]:
     """(K, d) float32 of a file of centroids; kept by the process between tasks."""
     return _centroids(root, piece.file.path, piece.identity)
+
+
+@lru_cache(maxsize=1)
+def _held(root: str, path: str, digest: str, where: str | None) -> kmeans.Centroids:
+    return kmeans.Centroids(_centroids(root, path, digest), where)
+
+
+def held(io: TaskIo) -> kmeans.Centroids:
+    """The centroids that a task reads, ready to be searched; kept by the process between tasks."""
+    (piece,) = io.task.inputs["centroids"]
+    return _held(io.root, piece.file.path, piece.identity, device(io))
+
+
+def on_device(config: Clustered) -> dict[str, str]:
+    """The argument of tasks that work with centroids. None on processors: what they made is known without it."""
+    return {} if config.device == "cpu" else {"device": config.device}
+
+
+def device(io: TaskIo) -> str | None:
+    """What ``on_device`` says in a task's arguments, as the algorithms take it.
+
+    Raises:
+        ModelError: there is no such device here.
+    """
+    name: str | None = io.args.get("device")
+    devices.ready(name)
+    return name
 
 
 def vectors(column: pa.ChunkedArray | pa.Array) -> Halves:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline import storage, tables
+from pipeline import claims, storage, tables
 from pipeline.algorithms import kmeans
 from pipeline.phases import Context, Phase, Task, TaskIo
 from pipeline.steps import cluster, lloyd
@@ -114,14 +114,15 @@ def phases(context: Context, config: Clustered, embedding: str, clusters: int) -
         yield from _trained(context, config, embedding, clusters, dim, first)
     else:
         yield _taken(config, dim, first)
+    claimed = claims.clustering(context.job.resources, config, 4 * clusters * dim)
     if config.full_iterations:
-        yield from lloyd.phases(context, config, embedding, first)
+        yield from lloyd.phases(context, config, embedding, first, claimed)
     held = context.done(config.name, "train").whole()
     tasks = [
         part_task(part, {"embedding": [context.embedding(embedding, part)], "centroids": held})
         for part in context.parts
     ]
-    yield Phase("assign", cluster.assign, tasks)
+    yield Phase("assign", cluster.assign, tasks, cluster.on_device(config), claimed)
 
 
 def dimension(context: Context, step: str, embedding: str) -> int:
@@ -176,7 +177,9 @@ def _trained(
     }
     drawn = {"sample": context.done(config.name, "sample").whole()}
     places = {"threads": context.job.resources.cpus}
-    yield Phase(phase, cluster.train, [Task(FILE, drawn, settings, places)])
+    claimed = claims.clustering(context.job.resources, config)
+    task = Task(FILE, drawn, settings, places)
+    yield Phase(phase, cluster.train, [task], cluster.on_device(config), claimed)
 
 
 def sample_bound(wanted: int, there: int) -> int:

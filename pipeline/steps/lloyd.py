@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.algorithms import density, kmeans
-from pipeline.phases import Context, Part, Phase, Task, TaskIo
+from pipeline.phases import Context, Part, Phase, Resources, Task, TaskIo
 from pipeline.steps import cluster
 from pipeline.steps.common import alive_mask
 from pipeline.tables import Slice
@@ -26,8 +26,12 @@ UNIT = 2.0**-28
 """Of ``density.intra_sums``."""
 
 
-def phases(context: Context, config: Clustered, embedding: str, first: str) -> Iterator[Phase]:
+def phases(
+    context: Context, config: Clustered, embedding: str, first: str, claimed: Resources
+) -> Iterator[Phase]:
     """``sums-001``, ``update-001`` and so on from the centroids of the phase ``first``; ends with ``train``.
+
+    ``claimed`` is by each task that assigns.
 
     Raises:
         JobError: fewer samples than clusters.
@@ -44,7 +48,7 @@ def phases(context: Context, config: Clustered, embedding: str, first: str) -> I
     for iteration in range(1, config.full_iterations + 1):
         held = (Slice(current),)
         tasks = [_task(context, n, group, embedding, held) for n, group in enumerate(groups)]
-        yield Phase(f"sums-{iteration:03d}", sums, tasks)
+        yield Phase(f"sums-{iteration:03d}", sums, tasks, cluster.on_device(config), claimed)
         inputs = {"sums": context.done(step, f"sums-{iteration:03d}").whole(), "centroids": held}
         task = Task("centroids", inputs, {"before": dict(current.notes)})
         yield Phase(f"update-{iteration:03d}", update, [task])
@@ -82,9 +86,8 @@ def sums(io: TaskIo) -> Iterator[pa.Table]:
 
     ``sum`` is d float64, ``distance`` the sum of 1 - similarity in units of 2^-28.
     """
-    (piece,) = io.task.inputs["centroids"]
-    centroids = cluster.centroids(io.root, piece)
-    clusters, dim = centroids.shape
+    centroids = cluster.held(io)
+    clusters, dim = centroids.rows.shape
     total = np.zeros((clusters, dim))
     size = np.zeros(clusters, np.int64)
     distance = np.zeros_like(size)
@@ -92,7 +95,7 @@ def sums(io: TaskIo) -> Iterator[pa.Table]:
         table = io.read(f"embedding-{place}", ["row", "image"])
         living = alive_mask(io, rows, f"drops-{place}")[table["row"].to_numpy()]
         vectors = cluster.vectors(table.filter(pa.array(living))["image"])
-        number, similarity = kmeans.assign(vectors, centroids)
+        number, similarity = centroids.assign(vectors)
         total += kmeans.partial_sums(vectors, number, clusters)[0]
         gaps, counts = density.intra_sums(number, similarity, clusters)
         size += counts

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pipeline import claims
 from pipeline.algorithms import semantic
 from pipeline.inputs import InputFile
 from pipeline.phases import Context, Done, Phase, Step, Task
-from pipeline.steps import concepts, semantic_tasks
+from pipeline.steps import cluster, concepts, semantic_tasks
 from pipeline.steps.common import embedding_named, nothing_reaches, part_task, range_name
 from pipeline.steps.exchange import numbers, range_starts, verdict_phase
 from pipeline.tables import Slice, TableFile
@@ -115,8 +116,9 @@ class SemanticDuplicates(Step):
             blocks = _by_bucket(context.done(self.name, "blocks"))
             for b in large:
                 tasks += _pieces(b, dim, places[_bucket(b)], blocks[_bucket(b)])
-        starts = {"starts": range_starts(context)}
-        yield Phase("pairs", semantic_tasks.pairs, tasks, starts)
+        settings = {"starts": range_starts(context), **cluster.on_device(self.config)}
+        claimed = claims.clustering(context.job.resources, self.config)
+        yield Phase("pairs", semantic_tasks.pairs, tasks, settings, claimed)
 
     def _member_tasks(self, context: Context) -> list[Task]:
         return [

@@ -61,6 +61,7 @@ def _held(io: TaskIo) -> pa.Table:
     """Of one bucket, in memory."""
     table = io.read("members").combine_chunks()
     vector = cluster.vectors(table["vector"])
+    device = cluster.device(io)
     similarity = np.zeros(table.num_rows, dtype=np.float32)
     partner = np.arange(table.num_rows)
     for rows in _ordered(io, table):
@@ -68,7 +69,7 @@ def _held(io: TaskIo) -> pa.Table:
         def fetch(first: int, last: int, rows: Ints = rows) -> cluster.Halves:
             return vector[rows[first:last]]
 
-        compared = semantic.max_similarity_blocks(fetch, len(rows), vector.shape[1])
+        compared = semantic.max_similarity_blocks(fetch, len(rows), vector.shape[1], device=device)
         for start, values, places in compared:
             here = rows[start : start + len(values)]
             similarity[here], partner[here] = values, rows[places]
@@ -130,6 +131,7 @@ def _blocked(io: TaskIo) -> pa.Table:
     """Of some places of some clusters of a laid-out bucket: blocks are read as the tiles ask for them."""
     table = io.read("order").combine_chunks()
     pieces, offset = io.task.inputs["blocks"], io.args["offset"]
+    device = cluster.device(io)
 
     @lru_cache(maxsize=2)
     def block(number: int) -> cluster.Halves:
@@ -142,7 +144,9 @@ def _blocked(io: TaskIo) -> pa.Table:
         def fetch(first: int, last: int, base: int = base) -> cluster.Halves:
             return _places(block, base + first, base + last)
 
-        compared = semantic.max_similarity_blocks(fetch, size, io.args["dim"], 1, start, stop)
+        compared = semantic.max_similarity_blocks(
+            fetch, size, io.args["dim"], 1, start, stop, device
+        )
         for first, values, partner in compared:
             found.append((np.arange(first, first + len(values)) + base, values, partner + base))
     rows, similarity, partner = (np.concatenate(part) for part in zip(*found, strict=True))

@@ -16,7 +16,9 @@ from jobs import submit_probe
 from jobs.cli import main
 from jobs.cluster_needs import Found, Needs, judge, needs_of
 from pipeline.claims import Claim
+from pipeline.plan import Plan
 from schemas.errors import ClusterError
+from schemas.parse import parse_job
 from tests.object_store import BUCKET
 from tests.running import Sample, make_plan, picture, write_tar
 
@@ -111,6 +113,14 @@ def test_needs_follow_from_the_job(tmp_path: Path, pattern: str) -> None:
     assert max(claim.memory for claim in needs.claims) == 1 << 30
     assert needs.grows
     assert "pipeline" in needs.modules
+
+
+@pytest.mark.parametrize(("device", "needed"), [("cpu", False), ("cuda", True)])
+def test_clusters_need_torch_on_a_gpu_alone(device: str, needed: bool) -> None:
+    steps = f"[embed: {{encoder: precomputed}}, density: {{keep: 1, device: {device}}}]"
+    asked = f"name: a\ninput: [{{path: /x.tar}}]\noutput: /o\nsteps: {steps}"
+    plan = Plan(parse_job(asked, "job"), "/o", (), ())
+    assert ("torch" in needs_of(plan, installed=False, grows=False).modules) == needed
 
 
 @pytest.fixture

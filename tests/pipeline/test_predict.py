@@ -257,11 +257,26 @@ def _tried() -> trial.Trial:
     return trial.Trial((found,), scale, {}, 1000, 10, 5000.0, 10**6, 16, (1.0, 1.0), 2.0, 3.0)
 
 
+def test_what_more_there_is_to_multiply_is_done_at_the_rate_of_what_does_it() -> None:
+    """Four times the clusters: three times the products more, on a GPU of 1e12 a second instead of 1e9."""
+    machine = Machine(1, 1e9, 100, parse_cluster("2x(4cpu,1gpu)"), (1e6, 1e6), 1e12)
+    small, large = (Scale(1000.0, {"semantic_duplicates": 1000.0}, job(n)) for n in (10, 40))
+    found = measured("assign", "part", 10, 100, 0.5)
+    extra = 2.0 * 1000 * 30 * 100
+    for gpus, rate in ((0.0, 1e9), (1.0, 1e12)):
+        cost = forecast.phase(replace(found, gpus=gpus), small, large, machine).cost
+        assert cost.cpu_seconds == pytest.approx(5.0 + extra / rate, rel=1e-6)
+
+
+def test_the_rate_of_a_device_is_measured() -> None:
+    assert trial.gpu_flops(8, "cpu") > 1e6
+
+
 def test_a_job_for_gpus_is_measured_where_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """And what it claims of the cluster in question is judged as the job says it."""
     asked = parse_job(
         "name: a\ninput: [{path: /x.tar}]\noutput: /o\nresources: {gpus: 0.5, steps: {embed: {cpus: 2, gpus: 1}}}\n"
-        "steps: [embed: {encoder: demo, device: cuda, precision: fp16}]",
+        "steps: [embed: {encoder: demo, device: cuda, precision: fp16}, density: {keep: 0.5, device: cuda}]",
         "job",
     )
     monkeypatch.setattr(trial, "has_gpu", lambda: False)
@@ -269,6 +284,7 @@ def test_a_job_for_gpus_is_measured_where_there_are_none(monkeypatch: pytest.Mon
     (embed,) = here.embeds
     assert (embed.device, embed.precision) == ("cpu", "fp32")
     assert {claim.gpus for claim in of_job(here)} == {0}
+    assert here.steps[-1].device == "cpu"
     assert [claim.cpus for claim in of_job(here) if claim.step == "embed"] == [2]
     check_claims(asked, parse_cluster("2x(16cpu) + 1x(2cpu,1gpu)"), "c")
     for lacking in ("8x(16cpu)", "8x(1cpu,4gpu)"):

@@ -1,0 +1,157 @@
+"""Steps that cluster with `device: cuda`: torch's code, run on processors where there is no GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pytest
+import torch
+
+from pipeline import devices
+from pipeline.audit.finished import open_run
+from pipeline.audit.materialize import materialize
+from pipeline.audit.whatif import whatif
+from pipeline.phases import TaskIo
+from pipeline.steps import cluster
+from pipeline.work import Here
+from schemas.errors import ModelError
+from schemas.selection import Density
+from tests.embedded import EMBED, blobs, by_uid, run_steps, write_input
+from tests.running import make_plan, run_here, table
+
+STEPS = """
+- semantic_duplicates: {clusters: 4, epsilon: 0.05, device: cuda}
+- density: {clusters: 6, neighbours: 3, keep: 0.4, full_iterations: 2, device: cuda}
+- prototypes: {clusters: 3, keep: 0.9, device: cuda}
+"""
+NO_GPU = "device: cuda, but torch sees no GPU here: set device: cpu"
+
+without_a_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+
+
+def _by_torch(io: TaskIo) -> str | None:
+    """Where there is no GPU, the same code on the processors."""
+    asked = io.args.get("device")
+    return asked and ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `gpu`, a run by torch, and `cpu`, the same job without."""
+    folder = tmp_path_factory.mktemp("on_gpu")
+    entry = write_input(folder / "in", blobs((60, 50, 40, 30, 30, 20, 20), (0.6,) * 7, dim=8), 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cluster, "device", _by_torch)
+        run_steps(folder / "gpu", [entry], STEPS, part_samples=70)
+    run_steps(folder / "cpu", [entry], STEPS.replace(", device: cuda", ""), part_samples=70)
+    return folder
+
+
+def test_a_whole_run_decides_as_on_processors(finished: Path) -> None:
+    def close(value: Any) -> Any:
+        return pytest.approx(value, abs=1e-6) if isinstance(value, float) else value
+
+    theirs = by_uid(finished / "cpu")
+    for uid, row in by_uid(finished / "gpu").items():
+        assert row == {name: close(value) for name, value in theirs[uid].items()}
+
+
+@pytest.mark.parametrize("step", ["semantic_duplicates", "density", "prototypes"])
+def test_labels_and_cosines_have_the_same_bits(finished: Path, step: str) -> None:
+    found, expected = (table(finished / name, step, "assign") for name in ("gpu", "cpu"))
+    assert found.equals(expected)
+
+
+def test_the_device_is_part_of_what_a_result_is_known_by(finished: Path, tmp_path: Path) -> None:
+    assert cluster.on_device(Density(keep=1, device="cuda")) == {"device": "cuda"}
+    assert cluster.on_device(Density(keep=1)) == {}
+    entry = {
+        "path": f"{finished}/in/*.parquet",
+        "image_embeddings": f"{finished}/in/img_emb_*.npy",
+    }
+    said = STEPS.replace("device: cuda", "device: cpu")
+    assert run_steps(finished / "cpu", [entry], said, part_samples=70).tasks_run == 0
+
+
+@without_a_gpu
+def test_without_a_gpu_one_line_says_so(tmp_path: Path) -> None:
+    entry = write_input(tmp_path / "in", blobs((40,), (0.5,), dim=4))
+    with pytest.raises(ModelError, match=f"^{NO_GPU}$"):
+        run_steps(
+            tmp_path / "run",
+            [entry],
+            "- density: {clusters: 2, neighbours: 1, keep: 0.5, device: cuda}",
+        )
+
+
+@without_a_gpu
+def test_a_plan_is_made_without_a_gpu(tmp_path: Path) -> None:
+    """It may be for a cluster that has some."""
+    entry = write_input(tmp_path / "in", blobs((40,), (0.5,), dim=4))
+    make_plan(tmp_path / "run", "", f"{EMBED}\n{STEPS}", input=[entry])
+
+
+def test_torch_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    with pytest.raises(ModelError, match="needs the package torch, which is missing here"):
+        devices.has_cuda()
+
+
+def test_products_of_short_numbers_are_noticed() -> None:
+    devices.ready("cpu")
+    half = torch.full((256, 256), 1.0 + 2.0**-12).bfloat16().float()
+    assert not devices.in_full(half @ half)
+
+
+# What a finished run is asked without a GPU
+
+
+@without_a_gpu
+@pytest.mark.parametrize(
+    "setting", ["semantic_duplicates.epsilon=0.2", "density.keep=0.2", "prototypes.keep=0.5"]
+)
+def test_whatif_takes_what_is_stored(finished: Path, setting: str) -> None:
+    """What is kept of another keep or epsilon follows from stored cosines; no sample is new to a cluster."""
+    change = whatif(open_run(str(finished / "gpu")), [setting])
+    theirs = whatif(open_run(str(finished / "cpu")), [setting])
+    assert (change.kept_after, change.came, change.went) == (
+        theirs.kept_after,
+        theirs.came,
+        theirs.went,
+    )
+
+
+@without_a_gpu
+def test_whatif_refuses_what_a_gpu_would_have_to_compute(finished: Path) -> None:
+    other = "semantic_duplicates.which_to_keep=easy"
+    run = open_run(str(finished / "gpu"))
+    with pytest.raises(ModelError, match=f"^{NO_GPU}$"):
+        whatif(run, [other])
+    change = whatif(run, [other, "semantic_duplicates.device=cpu"])
+    theirs = whatif(open_run(str(finished / "cpu")), [other])
+    assert change.kept_after == theirs.kept_after
+
+
+@without_a_gpu
+def test_materialize_takes_what_is_stored(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "less"
+    run = open_run(str(finished / "gpu"))
+    materialize(run, ["density.keep=0.2"], str(out), executor=Here(str(out)))
+    kept = sum(row["kept"] for row in by_uid(out).values())
+    assert kept == whatif(run, ["density.keep=0.2"]).kept_after
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_whole_run_on_a_gpu(finished: Path) -> None:
+    entry = {
+        "path": f"{finished}/in/*.parquet",
+        "image_embeddings": f"{finished}/in/img_emb_*.npy",
+    }
+    made = make_plan(finished / "real", "", f"{EMBED}\n{STEPS}", input=[entry], part_samples=70)
+    run_here(made)
+    label = table(finished / "real", "density", "assign")["cluster"]
+    expected = table(finished / "cpu", "density", "assign")["cluster"]
+    assert pc.sum(pc.not_equal(label, expected)).as_py() == 0
