@@ -5,6 +5,7 @@ Whatever a person can mend is one line on standard error and exit code 2.
 
 from __future__ import annotations
 
+import copy
 import signal
 import sys
 from collections.abc import Sequence
@@ -357,6 +358,21 @@ def spread(arguments: Sequence[str]) -> list[str]:
     return spread
 
 
+def only(arguments: Sequence[str]) -> typer.Typer:
+    """The application with the command alone that is asked for: typer builds all that there are, at every call."""
+    asked = [
+        command
+        for command in app.registered_commands
+        if command.callback is not None and [command.callback.__name__] == list(arguments[:1])
+    ]
+    if not asked:
+        return app
+    one = copy.copy(app)
+    one.registered_commands, one.registered_groups = asked, []
+    one.add_typer(typer.Typer())  # with a group beside it, it stays a command that is named
+    return one
+
+
 def terminate(*_: object) -> None:
     """The handler of SIGTERM."""
     raise Terminated
@@ -369,7 +385,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     signal.signal(signal.SIGTERM, terminate)
     try:
-        app(args=spread(sys.argv[1:] if arguments is None else arguments), prog_name="tamis")
+        given = spread(sys.argv[1:] if arguments is None else arguments)
+        only(given)(args=given, prog_name="tamis")
     except TamisError as error:
         _complain(str(error))
     except BugError as error:
