@@ -71,6 +71,7 @@ def _told(path: str, status: os.stat_result) -> dict[str, Any]:
         kind = "file"
     return {"name": path, "size": status.st_size, "type": kind}
 
+
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """The disk, a quota, or the largest file that may be written."""
 
