@@ -85,16 +85,22 @@ class QuotaCut:
         Args:
             cluster: int32 (n,).
             key: uint64 (n,), of ``ranks.keys``.
-            uids: (m, 2) of those at the places (m,) that share cluster and key with another: there a uid decides.
+            uids: (m, 2) of those at the places (m,) where cluster and key are the same on both sides of the cut.
         """
         order = np.lexsort((key, cluster))
-        same = (np.diff(cluster[order]) == 0) & (key[order][1:] == key[order][:-1])
-        tied = np.zeros(len(order), np.bool_)
-        tied[order[1:][same]] = tied[order[:-1][same]] = True
-        uid = np.zeros((len(order), 2), np.uint64)
-        if tied.any():
-            places = np.flatnonzero(tied)
+        group, ordered = cluster[order], key[order]
+        rank = ranks.within(cluster, key, np.zeros((len(key), 2), np.uint64)) + self._below[cluster]
+        over = (rank > self._quota[cluster])[order]
+        cut = np.flatnonzero(
+            (group[1:] == group[:-1]) & (ordered[1:] == ordered[:-1]) & over[1:] & ~over[:-1]
+        )
+        if len(cut):
+            tie = np.zeros(len(self._quota), np.uint64)
+            split = np.zeros(len(self._quota), np.bool_)
+            tie[group[cut]], split[group[cut]] = ordered[cut], True
+            places = np.flatnonzero(split[cluster] & (key == tie[cluster]))
+            uid = np.zeros((len(key), 2), np.uint64)
             uid[places] = uids(places)
-        rank = ranks.within(cluster, key, uid) + self._below[cluster]
+            rank = ranks.within(cluster, key, uid) + self._below[cluster]
         found: NDArray[np.bool_] = rank > self._quota[cluster]
         return found

@@ -36,8 +36,8 @@ from schemas.steps import Density, Rules, SemanticDuplicates, StepModel, Write
 Fates = npt.NDArray[np.uint16]
 """A number a row: 0 where no verdict dropped it, else which step and reason did."""
 
-Living = tuple[Rows, npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.uint64] | None]
-"""(row, cluster, similarity, uid) of a chunk's rows that reach a step; uids only where lots are drawn."""
+PLACE = np.dtype([("there", "?"), ("cluster", "<i4"), ("similarity", "<f4")])
+"""Of a row that reaches a density step."""
 
 Found = TypeVar("Found")
 REASONS = tuple(Reason)
@@ -76,12 +76,12 @@ class Redecision:
     """
 
     def __init__(self, walk: Run, job: Job, first: int, scratch: str, pool: Executor) -> None:
-        self.old, self._job, self._pool = walk, job, pool
+        self.old, self._job, self._pool, self._scratch = walk, job, pool, scratch
         self._names = [account.step for account in walk.accounts]
         self._steps = [step for step in job.steps[first:] if not isinstance(step, Write)]
         self._earlier = self._names[: self._names.index(self._steps[0].name)]
         self.chunks = list(chunks(walk.parts))
-        self.before, self.after = (_mapped(scratch, walk.total) for _ in range(2))
+        self.before, self.after = (_mapped(scratch, walk.total, np.uint16) for _ in range(2))
         self.accounts = walk.accounts[: len(self._earlier)]
         self.total, self.alive = walk.total, walk.total
         self._decide()
@@ -175,6 +175,7 @@ class Redecision:
         clusters = trained.rows
         cut = QuotaCut(clusters, step.which, self._job.seed)
         distance, size = np.zeros(clusters, np.int64), np.zeros(clusters, np.int64)
+        self._placed = _mapped(self._scratch, self.total, PLACE)
         for sums, counts, histogram in self.each(lambda c: self._summed(c, step, cut, clusters)):
             distance += sums
             size += counts
@@ -195,7 +196,15 @@ class Redecision:
         self, chunk: Chunk, step: Density, cut: QuotaCut, clusters: int
     ) -> tuple[Rows, Rows, Rows]:
         """Of one chunk: each cluster's sum of distances and size, and the histogram."""
-        _, cluster, similarity, uid = self._living(chunk, step)
+        pieces = chunk.pieces(lambda part: self.old.at(step.name, "assign", part))
+        row, stored = chunk.read(self.old.root, pieces, ["cluster", "similarity"])
+        alive = self.after[chunk.place][row] == 0
+        row = row[alive]
+        cluster, similarity = (_plain(stored[name])[alive] for name in stored.column_names)
+        placed = self._placed[chunk.place]
+        placed["there"][row] = True
+        placed["cluster"][row], placed["similarity"][row] = cluster, similarity
+        uid = self._uids(chunk.start + row) if step.which == "random" else None
         coarse = cut.coarse(np.float32(1) - similarity, uid)
         sums, counts = algorithm.intra_sums(cluster, similarity, clusters)
         return sums, counts, cut.histogram(cluster, coarse)
@@ -204,23 +213,16 @@ class Redecision:
         self, chunk: Chunk, step: Density, cut: QuotaCut, number: int
     ) -> tuple[int, tuple[Rows, npt.NDArray[np.int32], npt.NDArray[np.uint64]]]:
         """Drop of one chunk what is certainly beyond: how many; and (place, cluster, key) of what is near the cut."""
-        row, cluster, similarity, uid = self._living(chunk, step)
+        placed = self._placed[chunk.place]
+        row = np.flatnonzero(placed["there"])
+        cluster, similarity = placed["cluster"][row], placed["similarity"][row]
+        uid = self._uids(chunk.start + row) if step.which == "random" else None
         distance = np.float32(1) - similarity
         sure, near = cut.split(cluster, cut.coarse(distance, uid))
         self.after[chunk.place][row[sure]] = number
         words = np.zeros((int(near.sum()), 2), np.uint64) if uid is None else uid[near]
         key = ranks.keys(distance[near], words, step.which, self._job.seed)
         return int(sure.sum()), (chunk.start + row[near], cluster[near], key)
-
-    def _living(self, chunk: Chunk, step: Density) -> Living:
-        """A chunk's rows that reach the step."""
-        pieces = chunk.pieces(lambda part: self.old.at(step.name, "assign", part))
-        row, stored = chunk.read(self.old.root, pieces, ["cluster", "similarity"])
-        alive = self.after[chunk.place][row] == 0
-        row = row[alive]
-        cluster, similarity = (_plain(stored[name])[alive] for name in stored.column_names)
-        uid = self._uids(chunk.start + row) if step.which == "random" else None
-        return row, cluster, similarity, uid
 
     def _uids(self, places: Rows) -> npt.NDArray[np.uint64]:
         """(n, 2) the uids of rows by their places among all, which need not be in order."""
@@ -235,10 +237,10 @@ class Redecision:
         return found
 
 
-def _mapped(folder: str, rows: int) -> Fates:
-    """A number a row, all 0, in a file that has no name and goes with it."""
+def _mapped(folder: str, rows: int, kind: npt.DTypeLike) -> Any:
+    """(rows,) of zeros in a file that has no name and goes with them."""
     with TemporaryFile(dir=folder) as file:
-        return np.memmap(file, np.uint16, "w+", shape=rows)
+        return np.memmap(file, kind, "w+", shape=rows)
 
 
 def _plain(column: pa.ChunkedArray) -> npt.NDArray[Any]:
