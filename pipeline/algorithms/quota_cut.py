@@ -41,10 +41,10 @@ class QuotaCut:
         """
         if self._which == "random":
             assert uid is not None
-            drawn = hashed(uid, self._seed, "ranks") >> np.uint64(64 - self._depth)
-            return drawn.astype(np.int64)
+            drawn: NDArray[np.uint64] = hashed(uid, self._seed, "ranks")
+            return (drawn >> np.uint64(64 - self._depth)).astype(np.int64)
         scaled = distance * np.float32(self.bins / SPAN)
-        near = np.clip(scaled, 0, self.bins - 1).astype(np.int64)
+        near: NDArray[np.int64] = np.clip(scaled, 0, self.bins - 1).astype(np.int64)
         return self.bins - 1 - near if self._which == "hard" else near
 
     def histogram(self, cluster: NDArray[np.int32], coarse: NDArray[np.int64]) -> NDArray[np.int64]:

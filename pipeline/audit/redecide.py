@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from functools import partial
 from tempfile import TemporaryFile
 from typing import Any, TypeVar
 
@@ -108,9 +109,9 @@ class Redecision:
         for step in self._steps:
             self.alive = self.accounts[-1].kept if self.accounts else self.total
             if isinstance(step, Rules):
-                found = self.each(lambda chunk, step=step: self._bounded(chunk, step))
+                found = self.each(partial(self._bounded, step))
             elif isinstance(step, SemanticDuplicates):
-                found = self.each(lambda chunk, step=step: self._alike(chunk, step))
+                found = self.each(partial(self._alike, step))
             else:
                 assert isinstance(step, Density)
                 found = iter([self._chosen(step)])
@@ -124,7 +125,7 @@ class Redecision:
         """The fates of a chunk as they were, and of them those that stay whatever the later steps decide."""
         before, after = self.before[chunk.place], self.after[chunk.place]
         for step in self._names:
-            pieces = chunk.pieces(lambda part, step=step: self.old.at(step, VERDICT, part))
+            pieces = chunk.pieces(partial(self.old.at, step, VERDICT))
             reasons = {why for _, piece in pieces for why in piece.file.notes.get("counts", ())}
             if not pieces:
                 continue
@@ -140,14 +141,14 @@ class Redecision:
             if step in self._earlier:
                 after[rows] = fates
 
-    def _bounded(self, chunk: Chunk, step: Rules) -> Counter[str]:
+    def _bounded(self, step: Rules, chunk: Chunk) -> Counter[str]:
         """A rule step over one chunk: a row's reason is the first bound, in the job's order, that it fails."""
         after = self.after[chunk.place]
         alive = np.flatnonzero(after == 0)
         fate = np.zeros(len(alive), np.uint16)
         dropped: Counter[str] = Counter()
         for name, bound in step.bounds.items():
-            pieces = chunk.pieces(lambda part, name=name: self.old.signal(name, part))
+            pieces = chunk.pieces(partial(self.old.signal, name))
             rows, stored = chunk.read(self.old.root, pieces, [name])
             values = scatter(stored.append_column("row", pa.array(rows)), chunk.rows)[name]
             values = values.take(pa.array(alive))
@@ -158,10 +159,10 @@ class Redecision:
         after[alive] = fate
         return dropped
 
-    def _alike(self, chunk: Chunk, step: SemanticDuplicates) -> Counter[str]:
+    def _alike(self, step: SemanticDuplicates, chunk: Chunk) -> Counter[str]:
         """Semantic duplicates over one chunk: who was compared is who reaches the step."""
         name = Semantic(step, self._job).signal
-        pieces = chunk.pieces(lambda part: self.old.signal(name, part))
+        pieces = chunk.pieces(partial(self.old.signal, name))
         rows, stored = chunk.read(self.old.root, pieces, [name])
         gone = semantic.dropped(_plain(stored[name]), step.epsilon)
         self.after[chunk.place][rows[gone]] = self._number(step.name, Reason.SEMANTIC_DUPLICATE)
@@ -196,7 +197,7 @@ class Redecision:
         self, chunk: Chunk, step: Density, cut: QuotaCut, clusters: int
     ) -> tuple[Rows, Rows, Rows]:
         """Of one chunk: each cluster's sum of distances and size, and the histogram."""
-        pieces = chunk.pieces(lambda part: self.old.at(step.name, "assign", part))
+        pieces = chunk.pieces(partial(self.old.at, step.name, "assign"))
         row, stored = chunk.read(self.old.root, pieces, ["cluster", "similarity"])
         alive = self.after[chunk.place][row] == 0
         row = row[alive]
@@ -245,4 +246,5 @@ def _mapped(folder: str, rows: int, kind: npt.DTypeLike) -> Any:
 
 def _plain(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     """A column of numbers without nulls, not copied."""
-    return column.combine_chunks().to_numpy()
+    plain: npt.NDArray[Any] = column.combine_chunks().to_numpy()
+    return plain
