@@ -6,6 +6,8 @@ Whatever a person can mend is one line on standard error and exit code 2.
 from __future__ import annotations
 
 import copy
+import gc
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -358,6 +360,10 @@ def spread(arguments: Sequence[str]) -> list[str]:
     return spread
 
 
+GARBAGE = 50_000
+"""Objects that are made before garbage is looked for; Python's own number is 700."""
+
+
 def only(arguments: Sequence[str]) -> typer.Typer:
     """The application with the command alone that is asked for: typer builds all that there are, at every call."""
     asked = [
@@ -384,6 +390,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     With 130 where it was stopped from the keyboard, with 143 where by SIGTERM.
     """
     signal.signal(signal.SIGTERM, terminate)
+    gc.set_threshold(
+        GARBAGE
+    )  # else a tenth of a short command goes into looking for it among what is imported
+    # pydantic would read the metadata of every package that is installed.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         given = spread(sys.argv[1:] if arguments is None else arguments)
         only(given)(args=given, prog_name="tamis")
