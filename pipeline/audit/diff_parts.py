@@ -7,8 +7,11 @@ the ledgers by uid instead.
 from __future__ import annotations
 
 import heapq
+import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,21 +47,41 @@ def moved(before: FinishedRun, after: FinishedRun, count: int) -> Moved | None:
     if names != after.outputs("ledger"):
         return None
     digests = [{o.path: o.sha256 for o in run.manifest.outputs} for run in (before, after)]
+    other = [place for place, name in enumerate(names) if digests[0][name] != digests[1][name]]
     found = Moved()
-    for number, name in enumerate(names):
-        if digests[0][name] == digests[1][name]:
-            continue
-        one, two = (_read(run, name) for run in (before, after))
-        if not one["uid"].equals(two["uid"]) or _repeated(one) != _repeated(two):
-            return None
-        rows = np.flatnonzero(_differs(one, two))
-        picks = pa.array(rows)
-        uids = one["uid"].take(picks).to_pylist()
-        pairs = list(zip(_fates(one.take(picks)), _fates(two.take(picks)), strict=True))
-        found.moves.update(pairs)
-        sids = ((number << 32) | rows).tolist()
-        found.first = heapq.nsmallest(count, [*found.first, *zip(uids, sids, pairs, strict=True)])
+
+    def compared(place: int) -> Moved | None:
+        one, two = (_read(run, names[place]) for run in (before, after))
+        return _compared(one, two, place, count)
+
+    with (
+        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
+        closing(_map(pool, compared, other)) as parts,
+    ):
+        for part in parts:
+            if part is None:
+                return None
+            found.moves.update(part.moves)
+            found.first = heapq.nsmallest(count, [*found.first, *part.first])
     return found
+
+
+def _map(
+    pool: ThreadPoolExecutor, function: Callable[[int], Moved | None], places: Sequence[int]
+) -> Generator[Moved | None, None, None]:
+    """In order; who stops early cancels what has not begun."""
+    yield from pool.map(function, places)
+
+
+def _compared(one: pa.Table, two: pa.Table, number: int, count: int) -> Moved | None:
+    """One part; its smallest uids alone are kept."""
+    if not one["uid"].equals(two["uid"]) or _repeated(one) != _repeated(two):
+        return None
+    rows = np.flatnonzero(_differs(one, two))
+    picks = pa.array(rows)
+    pairs = list(zip(_fates(one.take(picks)), _fates(two.take(picks)), strict=True))
+    uids, sids = one["uid"].take(picks).to_pylist(), ((number << 32) | rows).tolist()
+    return Moved(Counter(pairs), heapq.nsmallest(count, zip(uids, sids, pairs, strict=True)))
 
 
 def _read(run: FinishedRun, name: str) -> pa.Table:
