@@ -5,9 +5,6 @@ Whatever a person can mend is one line on standard error and exit code 2.
 
 from __future__ import annotations
 
-import copy
-import gc
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,7 +12,7 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from jobs import cluster_cli
+from jobs import cluster_cli, starting
 from jobs.options import ACCEPT, CPUS, INPUT, JOB, JSON, OUTPUT, PROGRESS, RUN, SET
 from schemas.errors import BugError, JobError, TamisError, Terminated
 
@@ -343,42 +340,6 @@ def init(
 app.add_typer(cluster_cli.commands)
 
 
-def spread(arguments: Sequence[str]) -> list[str]:
-    """``--set a=1 b=2`` as ``--set a=1 --set b=2``: several values may follow one ``--set``."""
-    spread: list[str] = []
-    several = ""
-    for argument in arguments:
-        follows = spread[-1] if spread else ""
-        if argument.startswith("-"):
-            several = argument if argument == "--set" else ""
-        elif several and follows != several:
-            if "=" in argument:
-                spread.append(several)
-            else:
-                several = ""
-        spread.append(argument)
-    return spread
-
-
-GARBAGE = 50_000
-"""Objects that are made before garbage is looked for; Python's own number is 700."""
-
-
-def only(arguments: Sequence[str]) -> typer.Typer:
-    """The application with the command alone that is asked for: typer builds all that there are, at every call."""
-    asked = [
-        command
-        for command in app.registered_commands
-        if command.callback is not None and [command.callback.__name__] == list(arguments[:1])
-    ]
-    if not asked:
-        return app
-    one = copy.copy(app)
-    one.registered_commands, one.registered_groups = asked, []
-    one.add_typer(typer.Typer())  # with a group beside it, it stays a command that is named
-    return one
-
-
 def terminate(*_: object) -> None:
     """The handler of SIGTERM."""
     raise Terminated
@@ -390,14 +351,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     With 130 where it was stopped from the keyboard, with 143 where by SIGTERM.
     """
     signal.signal(signal.SIGTERM, terminate)
-    gc.set_threshold(
-        GARBAGE
-    )  # else a tenth of a short command goes into looking for it among what is imported
-    # pydantic would read the metadata of every package that is installed.
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    starting.quicken()
     try:
-        given = spread(sys.argv[1:] if arguments is None else arguments)
-        only(given)(args=given, prog_name="tamis")
+        given = starting.spread(sys.argv[1:] if arguments is None else arguments)
+        starting.only(app, given)(args=given, prog_name="tamis")
     except TamisError as error:
         _complain(str(error))
     except BugError as error:

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.cli import app, main, only
+from jobs.cli import app, main
+from jobs.starting import only
 from tests.running import Sample, make_plan, picture, run_here, write_tar
 
 STEPS = """
@@ -389,9 +390,9 @@ def test_one_command_is_built_as_all_are(capsys: pytest.CaptureFixture[str]) -> 
     """Its help is the same; the program's lists all."""
     for command in ("explain", "whatif"):
         told = []
-        for made in (only([command]), app):
+        for made in (only(app, [command]), app):
             made([command, "--help"], prog_name="tamis", standalone_mode=False)
             told.append(capsys.readouterr().out)
         assert told[0] == told[1]
         assert f"tamis {command}" in told[0]
-    assert only(["--help"]) is app
+    assert only(app, ["--help"]) is app
