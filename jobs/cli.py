@@ -12,7 +12,7 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from jobs import cluster_cli
+from jobs import cluster_cli, starting
 from jobs.options import ACCEPT, CPUS, INPUT, JOB, JSON, OUTPUT, PROGRESS, RUN, SET
 from schemas.errors import BugError, JobError, TamisError, Terminated
 
@@ -340,23 +340,6 @@ def init(
 app.add_typer(cluster_cli.commands)
 
 
-def spread(arguments: Sequence[str]) -> list[str]:
-    """``--set a=1 b=2`` as ``--set a=1 --set b=2``: several values may follow one ``--set``."""
-    spread: list[str] = []
-    several = ""
-    for argument in arguments:
-        follows = spread[-1] if spread else ""
-        if argument.startswith("-"):
-            several = argument if argument == "--set" else ""
-        elif several and follows != several:
-            if "=" in argument:
-                spread.append(several)
-            else:
-                several = ""
-        spread.append(argument)
-    return spread
-
-
 def terminate(*_: object) -> None:
     """The handler of SIGTERM."""
     raise Terminated
@@ -368,8 +351,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     With 130 where it was stopped from the keyboard, with 143 where by SIGTERM.
     """
     signal.signal(signal.SIGTERM, terminate)
+    starting.quicken()
     try:
-        app(args=spread(sys.argv[1:] if arguments is None else arguments), prog_name="tamis")
+        given = starting.spread(sys.argv[1:] if arguments is None else arguments)
+        starting.only(app, given)(args=given, prog_name="tamis")
     except TamisError as error:
         _complain(str(error))
     except BugError as error:

@@ -10,13 +10,14 @@ import errno
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, BinaryIO, cast
-
-import fsspec
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from pipeline.counting import READ
 from pipeline.redaction import redact_text
 from schemas.errors import StorageError
+
+if TYPE_CHECKING:
+    import fsspec
 
 WHOLE = 1 << 20
 """Bytes: a table up to this size is fetched by one request rather than footer first."""

@@ -9,6 +9,7 @@ name, a password or a query string of a URL (``redact``). Object stores retry by
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,20 +17,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO, cast
 
-import fsspec
-from fsspec.core import url_to_fs
-from fsspec.implementations.local import LocalFileSystem
-
 from pipeline import counting, local, objects, redaction
 from schemas.errors import InputError
 
 MERGE_GAP = 256 << 10
 """Bytes: two ranges closer than this are read as one."""
 
+REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:|::")
+"""What fsspec has to make sense of: a protocol, or one file system inside another."""
+
 STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 """Object stores, whose clients keep listings for as long as a process lives."""
 
-_DISK = LocalFileSystem()
+_DISK = local.Disk()
 
 fleeting = local.fleeting
 redact = redaction.redact
@@ -51,35 +51,39 @@ class File:
     stamp: str
 
 
-def filesystem(path: str) -> tuple[fsspec.AbstractFileSystem, str]:
+def filesystem(path: str) -> tuple[Any, str]:
     """The file system of ``path``, and the path as that file system writes it."""
-    if (
-        path.startswith("/") and "::" not in path
-    ):  # asked for every table: fsspec takes 20 times as long to say so
+    if not REMOTE.search(path):
+        # Asked for every table: fsspec takes 20 times as long to say so.
+        if not path.startswith("/"):
+            path = os.path.abspath(os.path.expanduser(path))
         return _DISK, path.rstrip("/") or "/"
+    import fsspec
+    from fsspec.implementations.local import LocalFileSystem
+
     protocol = fsspec.core.split_protocol(path)[0]
     # A listing that was kept from before would hide what another process has written since.
     options: dict[str, Any] = {"use_listings_cache": False} if protocol in STORES else {}
     try:
-        fs, inner = url_to_fs(path, **options)
+        fs, inner = fsspec.core.url_to_fs(path, **options)
     except (ValueError, ImportError) as error:
         raise InputError(
             f"cannot open `{redact(path)}`: {redaction.redact_text(str(error))}"
         ) from None
     if protocol in {"s3", "s3a"}:
         fs.retries = objects.RETRIES
-    return fs, inner
+    return (_DISK if isinstance(fs, LocalFileSystem) else fs), inner
 
 
 def is_local(path: str) -> bool:
     """Whether ``path`` lies on this machine's disk."""
-    return isinstance(filesystem(path)[0], LocalFileSystem)
+    return filesystem(path)[0] is _DISK
 
 
 def absolute(path: str) -> str:
     """``path`` as the program passes it on: absolute where it is local, else a full URL."""
     fs, inner = filesystem(path)
-    local = isinstance(fs, LocalFileSystem)
+    local = fs is _DISK
     return os.path.normpath(inner) if local else str(fs.unstrip_protocol(inner))
 
 
@@ -115,9 +119,9 @@ def _stamp(info: dict[str, Any]) -> str:
     return str(info["size"])
 
 
-def _file(fs: fsspec.AbstractFileSystem, info: dict[str, Any], base: str) -> File:
+def _file(fs: Any, info: dict[str, Any], base: str) -> File:
     inner = str(info["name"])
-    if isinstance(fs, LocalFileSystem):
+    if fs is _DISK:
         status = os.stat(inner)
         size, stamp, path = status.st_size, str(status.st_mtime_ns), inner
     else:
@@ -208,7 +212,7 @@ def glob(pattern: str, base: str) -> list[File]:
 def unwritable(path: str) -> str | None:
     """Why nothing can be written below the directory ``path``, as far as can be told without trying; else None."""
     fs, inner = filesystem(path)
-    return local.unwritable(inner) if isinstance(fs, LocalFileSystem) else None
+    return local.unwritable(inner) if fs is _DISK else None
 
 
 def delete(path: str, recursive: bool = False) -> None:
@@ -228,7 +232,7 @@ def open_read(path: str) -> BinaryIO:
         FileNotFoundError: nothing is there.
     """
     fs, inner = filesystem(path)
-    if isinstance(fs, LocalFileSystem):
+    if fs is _DISK:
         return cast(BinaryIO, counting.CountedFile(inner, "rb"))
     shown = redact(path)
     with objects.told(shown):
@@ -246,7 +250,7 @@ def open_table(path: str, size: int | None = None, pieces: int = 1) -> BinaryIO:
         FileNotFoundError: nothing is there.
     """
     fs, inner = filesystem(path)
-    if isinstance(fs, LocalFileSystem):
+    if fs is _DISK:
         return open_read(path)
     whole = objects.WHOLE if pieces <= 8 else objects.PIECE
     return objects.open_table(fs, inner, redact(path), size, whole)
@@ -272,7 +276,7 @@ def merge_ranges(ranges: Sequence[Range], merge_gap: int = MERGE_GAP) -> list[Ra
 
 def _read_blocks(path: str, blocks: list[Range]) -> list[bytes]:
     fs, inner = filesystem(path)
-    if not isinstance(fs, LocalFileSystem):
+    if fs is not _DISK:
         return objects.fetch_all(fs, inner, redact(path), blocks)
     with open_read(path) as file:
         return [_pread(file.fileno(), offset, size) for offset, size in blocks]
@@ -321,7 +325,7 @@ def write_atomic(path: str) -> Iterator[BinaryIO]:
         StorageError: the store refuses it, or the disk has no room.
     """
     fs, inner = filesystem(path)
-    if isinstance(fs, LocalFileSystem):
+    if fs is _DISK:
         with local.written(inner) as file:
             yield file
         return
@@ -332,7 +336,7 @@ def write_atomic(path: str) -> Iterator[BinaryIO]:
 def clear_partial(path: str) -> None:
     """Remove what killed writers have left in a directory; nobody may be writing there now."""
     fs, inner = filesystem(path)
-    if isinstance(fs, LocalFileSystem):
+    if fs is _DISK:
         local.clear_partial(inner)
 
 
@@ -352,7 +356,7 @@ def nearest(path: str) -> str:
         return "no part of the path exists"
     names = sorted(str(name).rstrip("/").rpartition("/")[2] for name in fs.ls(folder, detail=False))
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    place = folder if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(folder))
+    place = folder if fs is _DISK else str(fs.unstrip_protocol(folder))
     return f"the nearest directory is `{redact(place)}`, which holds {shown or 'nothing'}"
 
 
@@ -365,6 +369,6 @@ def copy(source: str, target: str) -> None:
 def create(path: str, data: bytes) -> bool:
     """Put ``data`` at ``path`` if nothing stands there; False where something does. Of two at once one succeeds."""
     fs, inner = filesystem(path)
-    if isinstance(fs, LocalFileSystem):
+    if fs is _DISK:
         return local.create(inner, data)
     return objects.create(fs, inner, redact(path), data)

@@ -254,12 +254,26 @@ def read(root: str, piece: Slice, columns: Sequence[str] | None = None) -> pa.Ta
     Raises:
         DamagedTableError: the bytes do not fit their checksums, or the file is gone or cut short.
     """
-    path = located(root, piece.file)
-    pieces = 1 if piece.group is None else len(piece.file.groups)
-    of = (path, piece.file.fingerprint, piece.file.groups)
+    return read_groups(root, piece.file, None if piece.group is None else [piece.group], columns)
+
+
+def read_groups(
+    root: str,
+    record: TableFile,
+    groups: Sequence[int] | None,
+    columns: Sequence[str] | None = None,
+) -> pa.Table:
+    """The same of some row groups of a file, one after another; of all with None.
+
+    Raises:
+        DamagedTableError: see ``read``.
+    """
+    path = located(root, record)
+    pieces = 1 if groups is None else len(record.groups)
+    of = (path, record.fingerprint, record.groups)
     try:
         with (
-            storage.open_table(path, piece.file.bytes, pieces) as raw,
+            storage.open_table(path, record.bytes, pieces) as raw,
             # On a store neighbouring column chunks are worth one request; on a disk they are not.
             pq.ParquetFile(
                 raw,
@@ -268,28 +282,28 @@ def read(root: str, piece: Slice, columns: Sequence[str] | None = None) -> pa.Ta
                 pre_buffer=not storage.is_local(path),
             ) as file,
         ):
-            table = _read(file, piece.group, columns)
+            table = _read(file, groups, columns)
             if pieces >= MANY_GROUPS:
                 _keep(of, file.metadata)
     except DAMAGE as error:
-        raise DamagedTableError(piece.file.path, error) from error
+        raise DamagedTableError(record.path, error) from error
     if table is None:
-        raise DamagedTableError(piece.file.path, "its footer is not what was written")
+        raise DamagedTableError(record.path, "its footer is not what was written")
     return table
 
 
 def _read(
-    file: pq.ParquetFile, group: int | None, columns: Sequence[str] | None
+    file: pq.ParquetFile, groups: Sequence[int] | None, columns: Sequence[str] | None
 ) -> pa.Table | None:
     record = _record(file.metadata.metadata)
     if record is None or record["schema"] != _described(file.schema_arrow):
         return None
     chosen = list(columns) if columns is not None else None
-    if group is None:
+    if groups is None:
         table, rows = file.read(columns=chosen, use_threads=False), sum(record["rows"])
     else:
-        table = file.read_row_group(group, columns=chosen, use_threads=False)
-        rows = record["rows"][group]
+        table = file.read_row_groups(list(groups), columns=chosen, use_threads=False)
+        rows = sum(record["rows"][group] for group in groups)
     return table if table.num_rows == rows else None
 
 

@@ -14,7 +14,11 @@ class StepModel(BaseModel):
     """What all steps share: a unique name, which the ledger and ``tables/`` use."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        allow_inf_nan=False,
+        defer_build=True,  # most commands validate few of them
     )
     kind: ClassVar[str]
     name: StepName = ""

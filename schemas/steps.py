@@ -51,7 +51,11 @@ class Bound(BaseModel):
     """When a signal's value passes. Bounds are inclusive; NaN and null count as missing."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        allow_inf_nan=False,
+        defer_build=True,
     )
     min: float | None = Field(None, description="the value must be at least this")
     max: float | None = Field(None, description="the value must be at most this")

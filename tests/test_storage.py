@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tests.object_store as stores
-from pipeline import objects, storage
+from pipeline import local, objects, storage
 from pipeline.formats import sources
 from pipeline.formats.sources import resolve
 from schemas.errors import InputError, StorageError
@@ -264,7 +264,7 @@ def test_one_entry_lies_on_one_store(tars: str, tmp_path: Path) -> None:
 
 WRITER = """
 import sys
-from pipeline import objects, storage
+from pipeline import local, objects, storage
 with storage.write_atomic(sys.argv[1]) as file:
     file.write(b"a" * 100_000)
     file.flush()
@@ -313,3 +313,35 @@ def test_no_store_keeps_listings(protocol: str, monkeypatch: pytest.MonkeyPatch)
     fs, _ = storage.filesystem(f"{protocol}://bucket/run")
     assert isinstance(fs, Client)
     assert not fs.dircache.use_listings_cache
+
+
+def test_a_disk_tells_what_fsspec_tells(tmp_path: Path) -> None:
+    """Of files, directories, links, and what is not there."""
+    (tmp_path / "file").write_bytes(b"12345")
+    (tmp_path / "folder").mkdir()
+    for name, target in (("link", "file"), ("linked", "folder"), ("nowhere", "gone")):
+        (tmp_path / name).symlink_to(tmp_path / target)
+    ours, theirs = local.Disk(), fsspec.filesystem("file")
+
+    def plain(infos: list[dict[str, object]]) -> list[tuple[object, object]]:
+        return sorted((info["name"], info["type"]) for info in infos)
+
+    assert plain(ours.ls(str(tmp_path))) == plain(theirs.ls(str(tmp_path), detail=True))
+    assert plain(ours.ls(str(tmp_path / "file"))) == [(str(tmp_path / "file"), "file")]
+    for name in ("file", "folder", "link", "linked", "nowhere", "gone", "file/below"):
+        path = str(tmp_path / name)
+        for ask in ("exists", "isfile", "isdir"):
+            assert getattr(ours, ask)(path) == getattr(theirs, ask)(path)
+        try:
+            told = theirs.info(path)
+        except OSError as error:
+            with pytest.raises(type(error)):
+                ours.info(path)
+        else:
+            assert ours.info(path) == {key: told[key] for key in ("name", "size", "type")}
+
+
+@pytest.mark.parametrize("path", ["runs/mine", "./a:b", "~/x", "file:///tmp/x/", "/tmp/a:b", ""])
+def test_a_path_of_this_machine_is_what_fsspec_makes_of_it(path: str) -> None:
+    assert storage.is_local(path)
+    assert storage.filesystem(path)[1] == fsspec.core.url_to_fs(path)[1]

@@ -19,8 +19,8 @@ from pipeline.audit.funnel import (
     by_source_query,
     funnel,
     meaning,
-    sample_query,
 )
+from pipeline.audit.funnel import sample as sampled
 from schemas.errors import JobError
 from schemas.ledger import Reason
 from schemas.steps import Density
@@ -53,9 +53,8 @@ def audit_run(
         _show_funnel(run, json)
         return
     if sample is not None:
-        query, values = sample_query(run, sample)
         with asking.connect(run, tables=False) as connection:
-            answer = asking.ask(connection, query, values, (count or 20) + 1)
+            answer = sampled(run, connection, sample, (count or 20) + 1)
         _show_answer(run, answer, count or 20, json)
         return
     limit = count or (0 if json else 50)

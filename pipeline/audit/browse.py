@@ -5,6 +5,7 @@ Answers are plain values, made by DuckDB over the ledger; no answer grows with t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -85,15 +86,6 @@ class Browser:
             InputError: a filter that this run does not have, or a value that is none.
         """
         where, values = self._where(asked)
-        counted = (
-            self.cursor()
-            .execute(
-                f"SELECT step, reason, count(*) AS n FROM ledger WHERE {where} "
-                "GROUP BY step, reason ORDER BY n DESC, step, reason",
-                values,
-            )
-            .fetchall()
-        )
         after = _whole("after", asked["after"]) if asked.get("after") else -1
         page = self.cursor().execute(
             f"SELECT {SHOWN} FROM ledger WHERE ({where}) AND ledger.sid > $after LIMIT {PAGE + 1}",
@@ -101,6 +93,12 @@ class Browser:
         )
         names = [column[0] for column in page.description or ()]
         rows = [dict(zip(names, row, strict=True)) for row in page.fetchall()]
+        if after < 0 and len(rows) <= PAGE:  # that was all of them: they need not be sought again
+            fates = Counter((row["step"], row["reason"]) for row in rows)
+            counted = [(*fate, n) for fate, n in fates.items()]
+            counted.sort(key=lambda told: (-told[2], told[0] or "", told[1] or ""))
+        else:
+            counted = self._counted(where, values)
         return {
             "found": sum(n for *_, n in counted),
             "kept": sum(n for step, _, n in counted if step is None),
@@ -112,6 +110,15 @@ class Browser:
             "rows": rows[:PAGE],
             "more": len(rows) > PAGE,
         }
+
+    def _counted(self, where: str, values: dict[str, Any]) -> list[tuple[str, str, int]]:
+        """(step, reason, samples) of all that meet a condition, the most first."""
+        answer = self.cursor().execute(
+            f"SELECT step, reason, count(*) AS n FROM ledger WHERE {where} "
+            "GROUP BY step, reason ORDER BY n DESC, step, reason",
+            values,
+        )
+        return answer.fetchall()
 
     def _where(self, asked: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
         terms = ["true"]

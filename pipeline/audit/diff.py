@@ -1,7 +1,7 @@
 """What moved between two runs, and why: the fates of the same uids, and what was asked differently.
 
-A fate is ``kept``, or the step and reason that dropped the sample. DuckDB joins the two ledgers, and spills to a
-scratch directory what does not fit its memory.
+A fate is ``kept``, or the step and reason that dropped the sample. Ledgers of the same samples are compared part by
+part; other ones DuckDB joins, and spills to a scratch directory what does not fit its memory.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipeline import storage
+from pipeline.audit import diff_parts
 from pipeline.audit.finished import FinishedRun
 from pipeline.audit.sql import MEMORY, reading
 from schemas.errors import StateError
@@ -53,6 +54,10 @@ SAMPLES = """
 """
 
 
+Move = tuple[str | None, str | None, int]
+"""(fate in the first run, fate in the second, samples)."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """``moves``: (fate in the first run, fate in the second, samples); None where a run does not have the sample.
@@ -62,7 +67,7 @@ class Difference:
 
     rows: tuple[int, int]
     kept: tuple[int, int]
-    moves: Sequence[tuple[str | None, str | None, int]]
+    moves: Sequence[Move]
     samples: Sequence[Mapping[str, Any]] = ()
     settings: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     versions: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
@@ -93,6 +98,34 @@ def diff(before: FinishedRun, after: FinishedRun, count: int = 20) -> Difference
     Raises:
         StateError: a run has no ledger.
     """
+    for run in (before, after):
+        if not run.outputs("ledger"):
+            raise StateError(
+                f"{storage.redact(run.root)}: has no samples: there is nothing to compare"
+            )
+    found = diff_parts.moved(before, after, count)
+    if found is not None:
+        moves: list[Move] = [(was, now, n) for (was, now), n in found.moves.items()]
+        moves.sort(key=lambda move: (-move[2], str(move[0]), str(move[1])))
+        samples = diff_parts.described(before, after, found)
+    else:
+        moves, samples = _joined(before, after, count)
+    one, two = before.manifest, after.manifest
+    return Difference(
+        rows=(one.rows_in, two.rows_in),
+        kept=(one.kept, two.kept),
+        moves=moves,
+        samples=samples,
+        settings=_changed(_settings(one.job), _settings(two.job)),
+        versions=_changed(*({v.package: v.version for v in m.versions} for m in (one, two))),
+        inputs=_changed(*({i.source: i.sha256 for i in m.inputs} for m in (one, two))),
+    )
+
+
+def _joined(
+    before: FinishedRun, after: FinishedRun, count: int
+) -> tuple[list[Move], list[dict[str, Any]]]:
+    """Moves and samples of ledgers whose samples have other places."""
     with tempfile.TemporaryDirectory(prefix="tamis-diff-") as scratch:
         connection = _connect(before, after, scratch)
         try:
@@ -103,16 +136,7 @@ def diff(before: FinishedRun, after: FinishedRun, count: int = 20) -> Difference
             samples = [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
         finally:
             connection.close()
-    one, two = before.manifest, after.manifest
-    return Difference(
-        rows=(one.rows_in, two.rows_in),
-        kept=(one.kept, two.kept),
-        moves=[(was, now, int(samples)) for was, now, samples in moves],
-        samples=samples,
-        settings=_changed(_settings(one.job), _settings(two.job)),
-        versions=_changed(*({v.package: v.version for v in m.versions} for m in (one, two))),
-        inputs=_changed(*({i.source: i.sha256 for i in m.inputs} for m in (one, two))),
-    )
+    return [(was, now, int(n)) for was, now, n in moves], samples
 
 
 def _connect(before: FinishedRun, after: FinishedRun, scratch: str) -> duckdb.DuckDBPyConnection:
@@ -126,10 +150,6 @@ def _connect(before: FinishedRun, after: FinishedRun, scratch: str) -> duckdb.Du
         if not storage.is_local(run.root):
             connection.register_filesystem(storage.filesystem(run.root)[0])
         paths = [storage.join(run.root, path) for path in run.outputs("ledger")]
-        if not paths:
-            raise StateError(
-                f"{storage.redact(run.root)}: has no samples: there is nothing to compare"
-            )
         connection.execute(f"CREATE TEMP VIEW {name} AS SELECT * FROM {reading(paths)}")
     return connection
 

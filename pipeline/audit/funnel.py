@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline import storage
+from pipeline.audit import sql
 from pipeline.audit.finished import FinishedRun
 from schemas.errors import JobError, StateError
 from schemas.ledger import REASONS, Reason
 from schemas.manifest import StepCount
 from schemas.nearest import nearest
 from schemas.steps import Density
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 @dataclass(frozen=True)
@@ -107,26 +111,39 @@ def _is_there(run: FinishedRun, path: str) -> bool:
     return storage.exists(storage.join(run.root, path))
 
 
+SAMPLED = "SELECT sid FROM ledger WHERE {chosen} ORDER BY uid, sid"
+
 SAMPLE = """
     SELECT uid, source, key, step, reason, rule, value, bound, partner_uid, text
-    FROM ledger WHERE {chosen} ORDER BY uid, sid
+    FROM ledger WHERE sid IN ({sids}) ORDER BY uid, sid
 """
 
 
-def sample_query(run: FinishedRun, name: str) -> tuple[str, list[object]]:
-    """A query for the samples that went for a reason or at a step, or were ``kept``, and the values of its marks.
+def sample(
+    run: FinishedRun, connection: duckdb.DuckDBPyConnection, name: str, count: int
+) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows of ``count`` samples that went for a reason or at a step, or were ``kept``.
 
-    They come in the order of their uids, which are hashes: as good as drawn by lot, and the same every time.
+    They come in the order of their uids, which are hashes: as good as drawn by lot, and the same every time. They are
+    chosen by their uids alone, so that of all others no caption is read.
 
     Raises:
         JobError: this run has no such reason or step.
     """
+    chosen, values = _chosen(run, name)
+    query = f"{SAMPLED.format(chosen=chosen)} LIMIT {count}"
+    _, found = sql.ask(connection, query, values)
+    sids = ", ".join(str(sid) for (sid,) in found) or "NULL"
+    return sql.ask(connection, SAMPLE.format(sids=sids))
+
+
+def _chosen(run: FinishedRun, name: str) -> tuple[str, list[object]]:
     if name == "kept":
-        return SAMPLE.format(chosen="kept"), []
+        return "kept", []
     steps = [step.step for step in run.manifest.steps if step.dropped]
     reasons = sorted({reason for step in run.manifest.steps for reason in step.dropped})
     if name not in {*steps, *reasons}:
         raise JobError(
             f"--sample {name}: nothing was dropped for it{nearest(name, [*reasons, *steps, 'kept'])}"
         )
-    return SAMPLE.format(chosen="reason = ?" if name in reasons else "step = ?"), [name]
+    return "reason = ?" if name in reasons else "step = ?", [name]

@@ -10,6 +10,7 @@ from typing import cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import storage
@@ -32,21 +33,26 @@ class ShardWalk:
 
     def add(self, table: pa.Table) -> Iterator[str]:
         """The next part of the ledger; what of its shards' numbers and keys is not their place."""
-        wrong, first = 0, ""
         kept = np.asarray(table["kept"])
-        rows = table.select(["uid", "shard", "shard_key"]).to_pylist()
-        place = self._shard * self._size + len(self._pairs)
-        for row, stays in zip(rows, kept, strict=True):
-            due: tuple[int | None, str | None] = (None, None)
-            if stays:
-                shard, position = divmod(place, self._size)
-                due = (shard, shard_key(shard, position, self._size))
-                self._pairs.append((str(due[1]), row["uid"]))
-                place += 1
-            if (row["shard"], row["shard_key"]) != due:
-                wrong, first = wrong + 1, first or row["uid"]
-        if wrong:
-            yield f"{counted(wrong, 'row')}: a shard or shard_key that is not their place (the first is {first})"
+        start = self._shard * self._size + len(self._pairs)
+        places = start + np.arange(int(kept.sum()))
+        keys = [shard_key(*divmod(place, self._size), self._size) for place in places.tolist()]
+        self._pairs += zip(keys, table["uid"].filter(pa.array(kept)).to_pylist(), strict=True)
+        wrong = np.asarray(pc.is_valid(table["shard"])) | np.asarray(
+            pc.is_valid(table["shard_key"])
+        )
+        due = {"shard": pa.array(places // self._size), "shard_key": pa.array(keys, pa.string())}
+        same = [
+            np.asarray(pc.fill_null(pc.equal(table[name].filter(pa.array(kept)), values), False))
+            for name, values in due.items()
+        ]
+        wrong[kept] = ~np.logical_and(*same)
+        if wrong.any():
+            first = table["uid"][int(wrong.argmax())].as_py()
+            yield (
+                f"{counted(int(wrong.sum()), 'row')}: a shard or shard_key that is not their place "
+                f"(the first is {first})"
+            )
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """What is wrong with the shards that are full now."""

@@ -6,11 +6,13 @@ Uids are spilled to a scratch directory by their leading bits, and each bucket i
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.lib import format as npy
 
 from pipeline import storage
@@ -23,6 +25,9 @@ HELD = 4_000_000
 
 BUCKETS = 64
 """Files of a spill: a bucket of a billion uids is 270 MB."""
+
+DIGITS = 32
+"""Of a uid."""
 
 RECORD = np.dtype([("high", "<u8"), ("low", "<u8"), ("kept", "?"), ("gave_way", "?")])
 
@@ -40,21 +45,13 @@ class Uids:
 
     def add(self, rows: pa.Table) -> None:
         """Some rows of the ledger. What is no uid is left out: who reads the rows says so."""
-        raw, kept, gave_way = [], [], []
-        columns = (rows[name].to_pylist() for name in ("uid", "kept", "reason"))
-        for value, stays, reason in zip(*columns, strict=True):
-            try:
-                data = bytes.fromhex(value)
-            except ValueError:
-                continue
-            if len(data) == 16:
-                raw.append(data)
-                kept.append(stays)
-                gave_way.append(reason == Reason.REPEATED_UID)
-        words = np.frombuffer(b"".join(raw), dtype=">u8").reshape(-1, 2)
-        records = np.empty(len(raw), dtype=RECORD)
+        there, raw = _raw(rows["uid"].combine_chunks())
+        words = np.frombuffer(raw, dtype=">u8").reshape(-1, 2)
+        records = np.empty(len(words), dtype=RECORD)
         records["high"], records["low"] = words[:, 0], words[:, 1]
-        records["kept"], records["gave_way"] = kept, gave_way
+        gave_way = pc.fill_null(pc.equal(rows["reason"], str(Reason.REPEATED_UID)), False)
+        records["kept"] = np.asarray(rows["kept"])[there]
+        records["gave_way"] = np.asarray(gave_way)[there]
         self._held.append(records)
         self._count += len(records)
         if self._count >= HELD:
@@ -116,6 +113,27 @@ class Uids:
             )
         if listed and (what := listed.difference()):
             yield "subset.npy", what
+
+
+def _raw(uids: pa.Array) -> tuple[npt.NDArray[np.bool_], bytes]:
+    """Where uids stand, and their 16 bytes each, one after another."""
+    there = np.ones(len(uids), dtype=bool)
+    ends = np.frombuffer(uids.buffers()[1], np.int32)[uids.offset : uids.offset + len(uids) + 1]
+    if len(uids) and not uids.null_count and (np.diff(ends) == DIGITS).all():
+        digits = memoryview(uids.buffers()[2] or b"")[ends[0] : ends[-1]]
+        with suppress(ValueError):
+            raw = bytes.fromhex(str(digits, "ascii"))  # blanks would be passed over
+            if 2 * len(raw) == len(digits):
+                return there, raw
+    found = []
+    for place, value in enumerate(uids.to_pylist()):
+        try:
+            data = bytes.fromhex(value)
+        except (TypeError, ValueError):
+            data = b""
+        there[place] = 2 * len(data) == DIGITS
+        found.append(data if there[place] else b"")
+    return there, b"".join(found)
 
 
 @dataclass

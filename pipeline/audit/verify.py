@@ -8,7 +8,9 @@ as large as all else together, only sizes and footers are looked at unless it is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -104,14 +106,17 @@ def _account(run: FinishedRun) -> Iterator[Fault]:
 
 def _outputs(run: FinishedRun, seen: Seen) -> Iterator[Fault]:
     """Each file of the result: there, as long, with that hash and that many rows; and no other."""
-    for record in run.manifest.outputs:
-        path = storage.join(run.root, record.path)
-        what = _difference(path, record, seen)
+    outputs = run.manifest.outputs
+    places = [storage.join(run.root, record.path) for record in outputs]
+    for record, path, (what, size) in zip(
+        outputs, places, _differences(zip(places, outputs, strict=True)), strict=True
+    ):
         seen.outputs += 1
-        if what is None and record.path.endswith(".parquet"):
-            what = _rows_differ(path, record.rows)
-        if what is not None:
-            yield Fault(record.path, what)
+        seen.bytes += size
+        whole = what is None and record.path.endswith(".parquet")
+        fault = _rows_differ(path, record.rows) if whole else what
+        if fault is not None:
+            yield Fault(record.path, fault)
     listed = {record.path for record in run.manifest.outputs}
     for folder in RESULTS:
         for name in storage.listing(storage.join(run.root, folder)):
@@ -119,22 +124,30 @@ def _outputs(run: FinishedRun, seen: Seen) -> Iterator[Fault]:
                 yield Fault(f"{folder}/{name}", "is not in manifest.json")
 
 
-def _difference(path: str, record: Output | Input, seen: Seen) -> str | None:
-    """What of a file is not as recorded; None where all is."""
+Hashed = tuple[str | None, int]
+"""What of a file is not as recorded, None where all is; and the bytes that were hashed."""
+
+
+def _differences(files: Iterable[tuple[str, Output | Input]]) -> Iterator[Hashed]:
+    """Of each (path, record), in order; on all processors: hashing lets others work."""
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        yield from pool.map(lambda file: _difference(*file), files)
+
+
+def _difference(path: str, record: Output | Input) -> Hashed:
     try:
         size = storage.stat(path).size
         if size != record.bytes:
-            return f"has {size:,} bytes, manifest.json says {record.bytes:,}"
+            return f"has {size:,} bytes, manifest.json says {record.bytes:,}", 0
         digest = hashlib.sha256()
         with storage.open_read(path) as file:
             while block := file.read(BLOCK):
                 digest.update(block)
     except (InputError, FileNotFoundError):
-        return "is missing"
-    seen.bytes += size
+        return "is missing", 0
     if digest.hexdigest() != record.sha256:
-        return f"has sha256 {digest.hexdigest()}, manifest.json says {record.sha256}"
-    return None
+        return f"has sha256 {digest.hexdigest()}, manifest.json says {record.sha256}", size
+    return None, size
 
 
 def _rows_differ(path: str, rows: int) -> str | None:
@@ -155,14 +168,17 @@ def _inputs(run: FinishedRun, seen: Seen, deep: bool) -> Iterator[Fault]:
         )
         return
     job = parse_job(storage.read_bytes(path).decode(), path)
-    missing = []
+    missing: list[str] = []
+    there: list[tuple[str, Input]] = []
     for record in run.manifest.inputs:
         place = _place(job, record.source)
         if place is None or not storage.exists(place):
             missing.append(record.source)
-            continue
-        what = _difference(place, record, seen)
+        else:
+            there.append((place, record))
+    for (_, record), (what, size) in zip(there, _differences(there), strict=True):
         seen.inputs += 1
+        seen.bytes += size
         if what is not None:
             yield Fault(record.source, f"{what}: the input has changed since")
     if missing:

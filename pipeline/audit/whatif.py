@@ -7,19 +7,24 @@ folder. No picture is opened and no model loaded; where one would be needed the 
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
 from pipeline import storage, tables
+from pipeline.audit.chunks import Chunk, chunks
 from pipeline.audit.finished import FinishedRun
 from pipeline.audit.frozen import job_of
+from pipeline.audit.redecide import Fates, Redecision, first_of
 from pipeline.inputs import InputFile, input_files
 from pipeline.phases import Part
 from pipeline.plan import Plan, build, check_chain
@@ -28,10 +33,12 @@ from pipeline.state import State
 from pipeline.steps import Ledger
 from pipeline.steps.embed import PRECOMPUTED
 from pipeline.steps.write import Write
-from pipeline.tables import Slice
+from pipeline.tables import DamagedTableError, Slice
 from pipeline.work import Here
 from schemas.errors import InputError, JobError, StateError
 from schemas.job import Job
+
+Found = TypeVar("Found")
 
 
 @dataclass
@@ -56,23 +63,99 @@ def whatif(run: FinishedRun, settings: Sequence[str], count: int = 20) -> Change
         JobError: a setting that does not fit the job.
         StateError: something was never scored: the step, and how many samples lack it.
     """
-    with tempfile.TemporaryDirectory(prefix="tamis-whatif-") as scratch:
-        old = _walked(run, job_of(run), storage.join(scratch, "before"))
-        new = _walked(run, job_of(run, settings), storage.join(scratch, "after"))
-        change = Change(old.accounts, new.accounts, old.alive, new.alive)
-        comparison = _Comparison(run, old, new, change, count)
-        for part in old.parts:
-            comparison.add(part)
+    with _both(run, settings) as both:
+        change = Change(both.old.accounts, both.accounts, both.old.alive, both.alive)
+        comparison = _Comparison(run, both, change, count)
+        for moved in both.each(comparison.moved):
+            comparison.add(moved)
     return change
 
 
 def kept_sids(run: FinishedRun, settings: Sequence[str]) -> Iterator[npt.NDArray[np.int64]]:
-    """The sids that are kept under ``settings``, part by part."""
-    with tempfile.TemporaryDirectory(prefix="tamis-whatif-") as scratch:
-        walk = _walked(run, job_of(run, settings), scratch)
-        for part in walk.parts:
-            fates = _fates(walk, part, dict(walk.verdicts(part)), {})
-            yield (np.int64(part.number) << 32) | np.flatnonzero(fates == 0)
+    """The sids that are kept under ``settings``, a few parts at a time."""
+    with _both(run, settings, whole=True) as both:
+        for chunk in both.chunks:
+            _, fates = both.fates(chunk)
+            yield chunk.sids(np.flatnonzero(fates == 0))
+
+
+class _Both(Protocol):
+    """What the run has decided, and what it would decide."""
+
+    old: Run
+    chunks: list[Chunk]
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """As they would be."""
+
+    @property
+    def alive(self) -> int:
+        """Samples that would be kept."""
+
+    def fates(self, chunk: Chunk) -> tuple[Fates, Fates]:
+        """Of a chunk's rows, before and after; verdicts that are the same in both may be left out."""
+
+    def each(self, function: Callable[[Chunk], Found]) -> Iterator[Found]:
+        """What comes of every chunk, in order."""
+
+    def name(self, fate: int) -> str:
+        """The step and reason that a fate stands for."""
+
+
+@contextmanager
+def _both(run: FinishedRun, settings: Sequence[str], whole: bool = False) -> Iterator[_Both]:
+    """In memory where only late steps decide otherwise; else by another walk."""
+    now, then = job_of(run), job_of(run, settings)
+    with (
+        tempfile.TemporaryDirectory(prefix="tamis-whatif-") as scratch,
+        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
+    ):
+        old = _walked(run, now, storage.join(scratch, "before"))
+        first = first_of(now, then)
+        both: _Both | None = None
+        if first is not None:
+            with suppress(DamagedTableError):  # the walk says what is wrong with it
+                both = Redecision(old, then, first, scratch, pool)
+        if both is None:
+            both = _Walks(old, _walked(run, then, storage.join(scratch, "after")), whole)
+        yield both
+
+
+class _Walks:
+    """Two walks over the same parts: verdicts are read from what they have found or made."""
+
+    def __init__(self, old: Run, new: Run, whole: bool) -> None:
+        self.old, self._new, self._whole = old, new, whole
+        self.chunks = list(chunks(old.parts))
+        self.accounts, self.alive = new.accounts, new.alive
+        self._numbers: dict[str, int] = {}
+
+    def each(self, function: Callable[[Chunk], Found]) -> Iterator[Found]:
+        """One after another."""
+        return map(function, self.chunks)
+
+    def fates(self, chunk: Chunk) -> tuple[Fates, Fates]:
+        """A verdict that is the same in both moves nobody: only the others are read."""
+        pairs = [self._part(part) for part in chunk.parts]
+        before, after = (np.concatenate(fates) for fates in zip(*pairs, strict=True))
+        return before, after
+
+    def _part(self, part: Part) -> tuple[Fates, Fates]:
+        old, new = dict(self.old.verdicts(part)), dict(self._new.verdicts(part))
+        same = {
+            step
+            for step in old
+            if not self._whole and step in new and old[step].identity == new[step].identity
+        }
+        return (
+            _fates(self.old, part, _but(old, same), self._numbers),
+            _fates(self._new, part, _but(new, same), self._numbers),
+        )
+
+    def name(self, fate: int) -> str:
+        """What has that number."""
+        return list(self._numbers)[fate - 1]
 
 
 def _walked(run: FinishedRun, job: Job, root: str) -> Run:
@@ -113,71 +196,70 @@ def _inputs(run: FinishedRun, job: Job) -> tuple[InputFile, ...]:
     )
 
 
-Fates = npt.NDArray[np.int64]
-"""(rows,) of a part: 0 where no verdict dropped the row, else the number of the step and reason that did."""
-
-
 def _fates(walk: Run, part: Part, pieces: Mapping[str, Slice], numbers: dict[str, int]) -> Fates:
     """What the verdicts in ``pieces`` say of a part's rows. ``numbers``: "step: reason" -> number; grows here."""
-    fates = np.zeros(part.rows, dtype=np.int64)
+    fates = np.zeros(part.rows, dtype=np.uint16)
     for step, piece in pieces.items():
         table = tables.read(walk.root, piece, ["row", "reason"]).combine_chunks()
         reason = pc.dictionary_encode(table["reason"]).combine_chunks()
         names = [f"{step}: {why}" for why in reason.dictionary.to_pylist()]
-        number = np.array([numbers.setdefault(name, len(numbers) + 1) for name in names], np.int64)
+        number = np.array([numbers.setdefault(name, len(numbers) + 1) for name in names], np.uint16)
         fates[table["row"].to_numpy()] = number[reason.indices.to_numpy()]
     return fates
 
 
+class _Moved(NamedTuple):
+    """What changes sides in a chunk: the first samples, and how many come (+) and go (-)."""
+
+    came: int
+    went: int
+    by_fate: Mapping[int, int]
+    by_cluster: Mapping[int, int]
+    first: Sequence[tuple[int, bool, int]]  # (sid, whether it comes, why)
+
+
 @dataclass
 class _Comparison:
-    """Goes over the parts, and counts what changes sides."""
+    """Goes over the chunks, and counts what changes sides."""
 
     run: FinishedRun
-    old: Run
-    new: Run
+    both: _Both
     change: Change
     count: int  # samples to be named
-    numbers: dict[str, int] = field(default_factory=dict)
 
-    def add(self, part: Part) -> None:
-        """The next part. A verdict that is the same in both moves nobody: only the others are read."""
-        old, new = dict(self.old.verdicts(part)), dict(self.new.verdicts(part))
-        same = {step for step in old if step in new and old[step].identity == new[step].identity}
-        before = _fates(self.old, part, _but(old, same), self.numbers)
-        after = _fates(self.new, part, _but(new, same), self.numbers)
-        moved = np.flatnonzero((before == 0) != (after == 0))
-        if not len(moved):
-            return
-        comes = before[moved] != 0
-        why = np.where(comes, before[moved], after[moved])
-        self._count(part, moved, comes, why)
-        room = self.count - len(self.change.samples)
-        if room > 0:
-            self._name(part, moved[:room], comes[:room], why[:room])
-
-    def _count(self, part: Part, moved: Fates, comes: npt.NDArray[np.bool_], why: Fates) -> None:
-        self.change.came += int(comes.sum())
-        self.change.went += int((~comes).sum())
-        sign = np.where(comes, 1, -1)
-        names = ["", *self.numbers]
-        for number, total in _sums(why, sign):
-            self.change.by_reason[names[number]] += total
-        cluster = _clusters(self.new, part)
+    def moved(self, chunk: Chunk) -> _Moved:
+        """Of one chunk."""
+        before, after = self.both.fates(chunk)
+        rows = np.flatnonzero((before == 0) != (after == 0))
+        comes = before[rows] != 0
+        why, sign = np.where(comes, before[rows], after[rows]), np.where(comes, 1, -1)
+        came = int(comes.sum())
+        cluster = _clusters(self.both.old, chunk) if len(rows) else None
+        by_cluster = {}
         if cluster is not None:
-            there = cluster[moved] >= 0
-            for number, total in _sums(cluster[moved][there], sign[there]):
-                self.change.by_cluster[number] += total
+            there = cluster[rows] >= 0
+            by_cluster = _sums(cluster[rows][there], sign[there])
+        sids = chunk.sids(rows[: self.count]).tolist()
+        first = list(zip(sids, comes.tolist(), why.tolist(), strict=False))
+        return _Moved(came, len(rows) - came, _sums(why, sign), by_cluster, first)
 
-    def _name(self, part: Part, rows: Fates, comes: npt.NDArray[np.bool_], why: Fates) -> None:
-        names = ["", *self.numbers]
-        found = self.run.rows([(part.number << 32) | int(row) for row in rows])
-        for row, side, number in zip(found, comes, why, strict=True):
-            self.change.samples.append(
+    def add(self, moved: _Moved) -> None:
+        """The next chunk's."""
+        change = self.change
+        change.came += moved.came
+        change.went += moved.went
+        for fate, total in moved.by_fate.items():
+            change.by_reason[self.both.name(fate)] += total
+        for cluster, total in moved.by_cluster.items():
+            change.by_cluster[cluster] += total
+        first = moved.first[: self.count - len(change.samples)]
+        found = self.run.rows([sid for sid, *_ in first])
+        for row, (_, comes, fate) in zip(found, first, strict=True):
+            change.samples.append(
                 {
                     **{name: row[name] for name in ("uid", "key", "text")},
-                    "side": "comes" if side else "goes",
-                    "because": names[number],
+                    "side": "comes" if comes else "goes",
+                    "because": self.both.name(fate),
                 }
             )
 
@@ -186,20 +268,26 @@ def _but(pieces: Mapping[str, Slice], same: set[str]) -> dict[str, Slice]:
     return {step: piece for step, piece in pieces.items() if step not in same}
 
 
-def _sums(keys: Fates, values: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """(key, sum of its values) of each key that occurs."""
+def _sums(keys: npt.NDArray[Any], values: npt.NDArray[np.int64]) -> dict[int, int]:
+    """Each key that occurs -> the sum of its values."""
     there, place = np.unique(keys, return_inverse=True)
     totals = np.zeros(len(there), dtype=np.int64)
     np.add.at(totals, place, values)
-    yield from zip(there.tolist(), totals.tolist(), strict=True)
+    return dict(zip(there.tolist(), totals.tolist(), strict=True))
 
 
-def _clusters(walk: Run, part: Part) -> npt.NDArray[np.int64] | None:
+def _clusters(walk: Run, chunk: Chunk) -> npt.NDArray[np.int64] | None:
     """(rows,) each row's concept, -1 where it has none; None where the job has no concepts."""
-    places = walk.places(part)
-    if not places:
+    pieces = chunk.pieces(lambda part: _placed(walk, part))
+    if not pieces:
         return None
-    table = tables.read(walk.root, places[-1][1], ["row", "cluster"])
-    found = np.full(part.rows, -1, dtype=np.int64)
-    found[table["row"].to_numpy()] = table["cluster"].to_numpy()
+    rows, table = chunk.read(walk.root, pieces, ["cluster"])
+    found = np.full(chunk.rows, -1, dtype=np.int64)
+    found[rows] = table["cluster"].to_numpy()
     return found
+
+
+def _placed(walk: Run, part: Part) -> Slice | None:
+    """The part's places, of the last step that makes any."""
+    made = walk.places(part)
+    return made[-1][1] if made else None

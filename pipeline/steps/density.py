@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -92,6 +93,11 @@ class Density(Step):
             "sums": context.done(self.name, "sums").whole(),
             "centroids": context.done(self.name, "train").whole(),
         }
+        settings = self.settings(clusters, budget)
+        return Phase("quotas", quotas, [Task("clusters", inputs, settings)])
+
+    def settings(self, clusters: int, budget: int) -> dict[str, Any]:
+        """What quotas follow from, beside sums and centroids."""
         settings = {
             "clusters": clusters,
             "budget": budget,
@@ -101,7 +107,7 @@ class Density(Step):
         }
         if settings["neighbours"] < min(self.config.neighbours, clusters):
             settings["neighbours_asked"] = self.config.neighbours
-        return Phase("quotas", quotas, [Task("clusters", inputs, settings)])
+        return settings
 
 
 def sums(io: TaskIo) -> Iterator[pa.Table]:
@@ -129,20 +135,35 @@ def quotas(io: TaskIo) -> Iterator[pa.Table]:
         distance[part["cluster"].to_numpy()] += part["distance_sum"].to_numpy()
         size[part["cluster"].to_numpy()] += part["size"].to_numpy()
     (piece,) = io.task.inputs["centroids"]
+    if "neighbours_asked" in io.args:
+        io.notes |= {name: io.args[name] for name in ("neighbours", "neighbours_asked")}
+    yield solved(io.path.split("/")[1], io.args, distance, size, cluster.centroids(io.root, piece))
+
+
+def solved(
+    step: str,
+    settings: Mapping[str, Any],
+    distance: npt.NDArray[np.int64],
+    size: npt.NDArray[np.int64],
+    centroids: npt.NDArray[np.float32],
+) -> pa.Table:
+    """The table of ``quotas``, from each cluster's sum and size; ``settings``: see ``Density.settings``.
+
+    Raises:
+        JobError: no quotas within the bounds sum to the budget.
+    """
     d_intra = density.intra(distance, size)
-    d_inter = density.inter(cluster.centroids(io.root, piece), io.args["neighbours"])
+    d_inter = density.inter(centroids, settings["neighbours"])
     complexity = d_inter * d_intra
     try:
         quota = density.quotas(
-            complexity, size, io.args["budget"], io.args["temperature"], io.args["balance"]
+            complexity, size, settings["budget"], settings["temperature"], settings["balance"]
         )
     except density.InfeasibleBudget as error:
-        raise JobError(f"{io.path.split('/')[1]}: {error}") from None
-    if "neighbours_asked" in io.args:
-        io.notes |= {name: io.args[name] for name in ("neighbours", "neighbours_asked")}
-    yield pa.table(
+        raise JobError(f"{step}: {error}") from None
+    return pa.table(
         {
-            "cluster": np.arange(count, dtype=np.int32),
+            "cluster": np.arange(settings["clusters"], dtype=np.int32),
             "size": size,
             "d_intra": d_intra,
             "d_inter": d_inter,

@@ -53,7 +53,19 @@ class Choosing(Protocol):
         """Of what it is a share."""
 
 
-def budget_of(context: Context, config: Choosing, there: int | None = None) -> int:
+class Counted(Protocol):
+    """Where a step stands: all input samples, and those that reach it."""
+
+    @property
+    def total(self) -> int:
+        """All."""
+
+    @property
+    def alive(self) -> int:
+        """That no earlier step dropped."""
+
+
+def budget_of(context: Counted, config: Choosing, there: int | None = None) -> int:
     """How many samples to keep; ``there`` is how many can be chosen, all that reach the step by default.
 
     Raises:

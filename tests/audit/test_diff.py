@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import main
-from pipeline.audit.diff import diff
+from pipeline.audit import diff_parts
+from pipeline.audit.diff import _joined, diff
 from pipeline.audit.finished import open_run
 from tests.running import Sample, ledger, make_plan, picture, run_here, write_tar
 
@@ -57,6 +58,26 @@ def test_moves_are_those_of_the_two_ledgers(runs: tuple[Path, Path]) -> None:
     assert found.rows == (24, 36)
     assert found.only == (0, 12)
     assert found.kept[1] - found.kept[0] == found.came - found.went
+
+
+def test_the_same_samples_are_compared_part_by_part(
+    runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """As the join of the ledgers does it; where a part has other samples, the join does."""
+    one, two = map(str, runs)
+    before = open_run(two)
+    run_here(
+        make_plan(
+            tmp_path / "run", f"{runs[0].parent}/data/*.tar", STEPS.format(least=4), part_samples=8
+        )
+    )
+    after = open_run(str(tmp_path / "run"))
+    assert diff_parts.moved(open_run(one), before, 5) is None
+    assert diff_parts.moved(before, after, 5) is not None
+    for count in (3, 1000):
+        found = diff(before, after, count)
+        assert found.moves
+        assert (found.moves, found.samples) == _joined(before, after, count)
 
 
 def test_what_was_asked_differently_is_named(runs: tuple[Path, Path]) -> None:

@@ -16,7 +16,9 @@ from jobs.commands.explain import in_words
 from pipeline import run
 from pipeline.audit.browse import Browser
 from pipeline.audit.finished import open_run
-from pipeline.audit.whatif import Change, kept_sids, whatif
+from pipeline.audit.frozen import job_of
+from pipeline.audit.redecide import Redecision, first_of
+from pipeline.audit.whatif import Change, _both, kept_sids, whatif
 from pipeline.plan import make
 from pipeline.work import Here
 from schemas.errors import JobError, StateError
@@ -133,6 +135,75 @@ def agree(finished: Path, tmp_path: Path, setting: str) -> Change:
 def test_it_agrees_with_a_run_of_its_own(finished: Path, tmp_path: Path, setting: str) -> None:
     """Tightened and loosened, early and late."""
     agree(finished, tmp_path, setting)
+
+
+LATE = [
+    "density.keep=0.2",
+    "density.which=easy",
+    "density.which=random",
+    "density.temperature=0.02",
+    "semantic_duplicates.epsilon=0.2",
+    "late.characters.max=30",
+    "other.words.min=3",
+    "second.keep=0.9",
+]
+
+
+@pytest.fixture(scope="module")
+def chained(finished: Path) -> Path:
+    """A finished run over the same input, with rules and a density step behind a density step."""
+    entry = job_of(open_run(str(finished))).input[0].model_dump(mode="json", exclude_none=True)
+    steps = """
+  - signals: [words, characters]
+  - embed: {encoder: precomputed}
+  - semantic_duplicates: {clusters: 4, epsilon: 0.05}
+  - rules: {name: late, characters: {min: 12, missing: keep}, words: {min: 2}}
+  - density: {clusters: 8, neighbours: 3, keep: 0.6}
+  - rules: {name: other, words: {max: 5}}
+  - density: {name: second, clusters: 3, neighbours: 2, keep: 0.5}
+"""
+    run_here(make_plan(finished.parent / "chained", "", steps, input=[entry], part_samples=64))
+    return finished.parent / "chained"
+
+
+@pytest.mark.parametrize("setting", LATE)
+def test_in_memory_it_decides_as_the_steps_do(
+    chained: Path, setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same fates, counts and samples as by another walk over the tables, in chunks of several parts."""
+    monkeypatch.setattr("pipeline.audit.chunks.CHUNK_ROWS", 150)
+    run = open_run(str(chained))
+    with _both(run, [setting], whole=True) as both:
+        assert isinstance(both, Redecision)
+        assert len(both.chunks) > 2
+    here = whatif(run, [setting], 1000)
+    monkeypatch.setattr("pipeline.audit.whatif.first_of", lambda *_: None)
+    walked = whatif(run, [setting], 1000)
+    assert here == walked
+    assert here.samples
+
+
+@pytest.mark.parametrize(
+    ("setting", "place"),
+    [
+        ("density.keep=0.2", 4),
+        ("semantic_duplicates.epsilon=0.1", 2),
+        ("late.words.min=3", 3),
+        ("density.keep=0.6", None),  # as it is
+        ("semantic_duplicates.which_to_keep=easy", None),  # other pairs
+        ("seed=7", None),
+    ],
+)
+def test_only_late_steps_decide_in_memory(chained: Path, setting: str, place: int | None) -> None:
+    run = open_run(str(chained))
+    assert first_of(job_of(run), job_of(run, [setting])) == place
+
+
+def test_a_step_that_scores_what_reaches_it_is_walked(finished: Path) -> None:
+    """It may lack what a looser rule before it lets pass."""
+    run = open_run(str(finished))
+    assert first_of(job_of(run), job_of(run, ["rules.words.min=3"])) is None
+    assert first_of(job_of(run), job_of(run, ["late.characters.min=20"])) is None
 
 
 PICTURED = """

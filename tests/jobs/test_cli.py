@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.cli import main
+from jobs.cli import app, main
+from jobs.starting import only
 from tests.running import Sample, make_plan, picture, run_here, write_tar
 
 STEPS = """
@@ -371,3 +372,27 @@ def test_only_work_imports_ray_and_torch(arguments: list[str], job: Path) -> Non
     command = [sys.executable, "-c", code, *(names.get(word, word) for word in arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == "[]", done.stderr
+
+
+def test_explain_imports_what_it_needs_alone(run: str) -> None:
+    """Half of what a short command takes is imports."""
+    code = (
+        "import sys; from jobs.cli import main\n"
+        f"try: main(['explain', {run!r}, 'short'])\n"
+        "except SystemExit as ended: print(ended.code)\n"
+        "print(*sorted({'duckdb', 'fsspec', 'pandas', 'ray', 'torch', 'yaml'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-2:] == ["0", ""]
+
+
+def test_one_command_is_built_as_all_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its help is the same; the program's lists all."""
+    for command in ("explain", "whatif"):
+        told = []
+        for made in (only(app, [command]), app):
+            made([command, "--help"], prog_name="tamis", standalone_mode=False)
+            told.append(capsys.readouterr().out)
+        assert told[0] == told[1]
+        assert f"tamis {command}" in told[0]
+    assert only(app, ["--help"]) is app

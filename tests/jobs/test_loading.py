@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cli import spread
 from jobs.loading import Request, load, presets
+from jobs.starting import spread
 
 
 @pytest.mark.parametrize("name", presets())
