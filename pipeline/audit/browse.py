@@ -6,7 +6,7 @@ Answers are plain values, made by DuckDB over the ledger; no answer grows with t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -77,10 +77,11 @@ class Browser:
         return [{"name": n, "min": low, "max": high} for n, low, high in pairs if low is not None]
 
     def samples(self, asked: Mapping[str, str]) -> dict[str, Any]:
-        """The samples that meet a filter, a page of them, and how many there are by fate.
+        """A page of the samples that meet a filter; with their ``counts`` where these are all, else None.
 
         ``asked``: ``kept`` (yes, no), ``step``, ``reason``, ``rule``, ``source``, ``cluster``, ``text``,
-        ``min.SIGNAL``, ``max.SIGNAL``; ``after``: the last sid of the page before.
+        ``min.SIGNAL``, ``max.SIGNAL``; ``after``: the last sid of the page before. A page ends the reading of the
+        ledger where it is full, so that it is there long before all are counted.
 
         Raises:
             InputError: a filter that this run does not have, or a value that is none.
@@ -93,32 +94,23 @@ class Browser:
         )
         names = [column[0] for column in page.description or ()]
         rows = [dict(zip(names, row, strict=True)) for row in page.fetchall()]
-        if after < 0 and len(rows) <= PAGE:  # that was all of them: they need not be sought again
+        counts = None
+        if after < 0 and len(rows) <= PAGE:
             fates = Counter((row["step"], row["reason"]) for row in rows)
-            counted = [(*fate, n) for fate, n in fates.items()]
-            counted.sort(key=lambda told: (-told[2], told[0] or "", told[1] or ""))
-        else:
-            counted = self._counted(where, values)
-        return {
-            "found": sum(n for *_, n in counted),
-            "kept": sum(n for step, _, n in counted if step is None),
-            "fates": [
-                {"step": step, "reason": reason, "samples": n}
-                for step, reason, n in counted
-                if step
-            ],
-            "rows": rows[:PAGE],
-            "more": len(rows) > PAGE,
-        }
+            counts = _counts([(*fate, n) for fate, n in fates.items()])
+        return {"rows": rows[:PAGE], "more": len(rows) > PAGE, "counts": counts}
 
-    def _counted(self, where: str, values: dict[str, Any]) -> list[tuple[str, str, int]]:
-        """(step, reason, samples) of all that meet a condition, the most first."""
+    def counts(self, asked: Mapping[str, str]) -> dict[str, Any]:
+        """How many samples meet a filter, how many of them are kept, and the fates of the others.
+
+        Raises:
+            InputError: as ``samples``.
+        """
+        where, values = self._where(asked)
         answer = self.cursor().execute(
-            f"SELECT step, reason, count(*) AS n FROM ledger WHERE {where} "
-            "GROUP BY step, reason ORDER BY n DESC, step, reason",
-            values,
+            f"SELECT step, reason, count(*) FROM ledger WHERE {where} GROUP BY step, reason", values
         )
-        return answer.fetchall()
+        return _counts(answer.fetchall())
 
     def _where(self, asked: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
         terms = ["true"]
@@ -189,6 +181,17 @@ class Browser:
         if shown is None:
             raise InputError(f"`{signal}` has no values")
         return {**shown._asdict(), "bounds": bounds}
+
+
+def _counts(fates: Sequence[tuple[str | None, str | None, int]]) -> dict[str, Any]:
+    """``fates``: (step, reason, samples), without a step those that are kept."""
+    dropped = [(step, reason, n) for step, reason, n in fates if step is not None]
+    dropped.sort(key=lambda told: (-told[2], told[0], told[1]))
+    return {
+        "found": sum(n for *_, n in fates),
+        "kept": sum(n for step, _, n in fates if step is None),
+        "fates": [{"step": step, "reason": reason, "samples": n} for step, reason, n in dropped],
+    }
 
 
 def _quoted(name: str) -> str:

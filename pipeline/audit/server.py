@@ -69,8 +69,8 @@ class Server(ThreadingHTTPServer):
         match path:
             case "/api/run":
                 return browser.overview
-            case "/api/samples":
-                return browser.samples(asked)
+            case "/api/samples" | "/api/counts":
+                return (browser.samples if path == "/api/samples" else browser.counts)(asked)
             case "/api/story":
                 by_sid = "sid" in asked
                 return (

@@ -5,6 +5,7 @@ import json
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,20 @@ def all_pages(browser: Browser, **asked: str) -> list[dict[str, Any]]:
         found = browser.samples({**asked, "after": rows[-1]["sid"] if rows else ""})
         rows += found["rows"]
         if not found["more"]:
-            assert found["found"] == len(rows)
-            assert found["kept"] == sum(row["kept"] for row in rows)
+            check_counts(browser.counts(asked), rows)
+            if len(rows) <= PAGE:
+                assert browser.samples(asked)["counts"] == browser.counts(asked)
             return rows
+        assert found["counts"] is None
+
+
+def check_counts(counts: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    assert counts["found"] == len(rows)
+    assert counts["kept"] == sum(row["kept"] for row in rows)
+    fates = Counter((row["step"], row["reason"]) for row in rows if not row["kept"])
+    assert {(f["step"], f["reason"]): f["samples"] for f in counts["fates"]} == fates
+    told = [fate["samples"] for fate in counts["fates"]]
+    assert told == sorted(told, reverse=True)
 
 
 FILTERS: list[tuple[dict[str, str], Callable[[dict[str, Any]], bool]]] = [
@@ -97,8 +109,9 @@ def test_a_filter_finds_what_the_ledger_has(
     ],
 )
 def test_a_wrong_filter_is_refused(browser: Browser, asked: dict[str, str], said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        browser.samples(asked)
+    for answer in (browser.samples, browser.counts):
+        with pytest.raises(InputError, match=said):
+            answer(asked)
 
 
 def test_a_clusters_samples(embedded: Any) -> None:
@@ -256,6 +269,7 @@ def test_filters_and_pages(page: Driven, hostile: Path) -> None:
         page.one("#next").click()
         page.says("#page", f"page {number}")
         seen += page.captions()
+    assert page.text("#found").startswith(f"{total} samples")  # counted once, for all pages
     assert seen == [row["text"] for row in ledger(hostile)]
     assert not page.one("#next").is_enabled()
     page.one("#back").click()

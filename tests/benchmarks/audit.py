@@ -122,9 +122,9 @@ def browsed(run: str, repeat: int) -> Iterator[Measured]:
         questions: dict[str, tuple[float | None, str]] = {
             "browse: the page opens": (None, "api/run")
         }
-        questions |= {
-            f"browse: filter {name}": (1.0, f"api/samples?{q}") for name, q in FILTERS.items()
-        }
+        for name, q in FILTERS.items():
+            questions[f"browse: filter {name}, a page"] = (1.0, f"api/samples?{q}")
+            questions[f"browse: filter {name}, all counted"] = (1.0, f"api/counts?{q}")
         questions["browse: a threshold moves"] = (
             1.0,
             "api/threshold?step=late&signal=characters&side=min&value=32",

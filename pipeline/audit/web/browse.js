@@ -7,6 +7,7 @@ const by = (id) => document.getElementById(id);
 const filters = by("filters");
 let pages = [""];
 let asked = 0;
+let counted = null; // the filters that the counts on the page are of
 
 async function ask(path, fields = {}) {
   const answer = await fetch(`${path}?${new URLSearchParams(fields)}`);
@@ -36,20 +37,36 @@ async function search() {
     if (mine !== asked) return; // a later question has been asked since
     complain(null);
     show(found);
+    await count(fields, found.counts, mine);
   } catch (error) {
     if (mine === asked) complain(error);
   }
   if (mine === asked) by("results").removeAttribute("aria-busy");
 }
 
-function show(found) {
-  by("found").textContent = `${number(found.found)} samples, ${number(found.kept)} kept`;
-  by("share").replaceChildren(bar([["kept", found.kept], ["dropped", found.found - found.kept]], found.found));
-  by("fates").replaceChildren(...found.fates.slice(0, 12).map((fate) => {
+// All that meet a filter are counted once, after the first page of them is there.
+async function count(fields, known, mine) {
+  const filter = JSON.stringify(fields);
+  if (counted === filter) return;
+  counted = null;
+  if (!known) {
+    by("found").textContent = "counting …";
+    by("share").replaceChildren();
+    by("fates").replaceChildren();
+  }
+  const counts = known ?? await ask("/api/counts", fields);
+  if (mine !== asked) return;
+  counted = filter;
+  by("found").textContent = `${number(counts.found)} samples, ${number(counts.kept)} kept`;
+  by("share").replaceChildren(bar([["kept", counts.kept], ["dropped", counts.found - counts.kept]], counts.found));
+  by("fates").replaceChildren(...counts.fates.slice(0, 12).map((fate) => {
     const button = make("button", { type: "button" }, `${fate.step}: ${fate.reason.replaceAll("_", " ")} `, make("b", {}, number(fate.samples)));
     button.addEventListener("click", () => { filters.step.value = fate.step; filters.reason.value = fate.reason; restart(); });
     return make("li", {}, button);
   }));
+}
+
+function show(found) {
   by("samples").replaceChildren(...found.rows.map(card));
   by("page").textContent = `page ${pages.length}`;
   by("back").disabled = pages.length === 1;
