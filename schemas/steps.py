@@ -171,6 +171,11 @@ class Embed(StepModel):
     device: Literal["cpu", "cuda"] = Field(
         "cpu", description="the class of device: part of the result's identity"
     )
+    decoder: Literal["full", "shrink"] = Field(
+        "full",
+        description="full: as the model's own preprocessing; shrink: JPEGs twice as large as is needed, or more, are "
+        "decoded at a half, a quarter or an eighth; part of the result's identity",
+    )
 
     @model_validator(mode="before")
     @classmethod

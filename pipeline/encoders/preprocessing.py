@@ -78,6 +78,11 @@ class Preprocessing:
         canvas.paste(part, (beside, below))
         return canvas
 
+    def least(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) that a picture of ``width`` x ``height`` becomes before its middle is cut out."""
+        tall, wide = self._scaled(height, width)
+        return wide, tall
+
     def _scaled(self, height: int, width: int) -> Size:
         """What a picture of ``height`` x ``width`` is resized to, before the middle is cut out."""
         tall, wide = self.scale

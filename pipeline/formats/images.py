@@ -15,7 +15,7 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -72,6 +72,10 @@ _BROKEN = (
     zlib.error,
 )
 """What Pillow's decoders were seen to raise on damaged bytes."""
+
+
+Least = Callable[[int, int], tuple[int, int]]
+"""From the stored (width, height) to the smallest (width, height) that will do."""
 
 
 class ImageDamage(Exception):  # noqa: N818 - it is a finding about the input, not an error of ours
@@ -211,14 +215,21 @@ def inspect(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Picture:
         return Picture(width, height, name, _hash_pixels(rgba), _look(rgba))
 
 
-def to_rgb(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def to_rgb(
+    data: bytes | memoryview, max_pixels: int = MAX_PIXELS, least: Least | None = None
+) -> Image.Image:
     """The picture as an encoder should see it: RGB, first frame, on white, of the stored orientation.
+
+    With ``least`` a JPEG may come smaller than it is stored: its decoder then leaves out the finest of its waves, and
+    most of the work.
 
     Raises:
         ImageDamage: as ``inspect``.
     """
     with _decoding(data):
         image = _open(data, max_pixels)
+        if least is not None:
+            image.draft(image.mode, least(*image.size))  # of other formats it does nothing
         if image.mode == "RGB" and not image.has_transparency_data:
             image.load()
             return image

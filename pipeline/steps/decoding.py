@@ -29,7 +29,8 @@ def batches(
     Pillow lets go of the interpreter. Where the job has decoding tasks (``TaskIo.ahead``), it is done by those.
     """
     limit, size = io.task.places["max_pixels"], io.args["batch_size"]
-    cut = partial(pixels, preprocessing=preprocessing, limit=limit)
+    shrink = io.args.get("decoder") == "shrink"
+    cut = partial(pixels, preprocessing=preprocessing, limit=limit, shrink=shrink)
     groups = iter(lambda: list(islice(pictures, size)), [])
 
     def ready(group: Sequence[bytes]) -> Floats:
@@ -45,6 +46,9 @@ def batches(
             yield from in_order(lambda g: pool.submit(ready, g), Future.result, groups, threads)
 
 
-def pixels(group: Sequence[bytes], preprocessing: Preprocessing, limit: int) -> Bytes:
+def pixels(
+    group: Sequence[bytes], preprocessing: Preprocessing, limit: int, shrink: bool = False
+) -> Bytes:
     """Pictures' bytes to their pixels (n, height, width, 3). It needs no model, and may run where there is no GPU."""
-    return np.stack([preprocessing.pixels(to_rgb(data, limit)) for data in group])
+    least = preprocessing.least if shrink else None
+    return np.stack([preprocessing.pixels(to_rgb(data, limit, least)) for data in group])

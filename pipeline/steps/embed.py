@@ -86,6 +86,8 @@ class Embed(Step):
             "device": config.device,
             "signal": self.signal,
         }
+        if config.decoder != "full":  # what was decoded in full is known without it
+            args["decoder"] = config.decoder
         function = take if config.encoder == PRECOMPUTED else encode
         yield Phase(
             "vectors",

@@ -1,7 +1,8 @@
-"""How far a precision moves embeddings from the reference: open_clip's own transform, and fp32.
+"""How far precision and decoder move embeddings from the reference: open_clip's own transform, and fp32.
 
 Pictures are the example's clip art, and the same re-encoded as JPEG with a shorter side of 640 pixels. A default has
-to stay within a cosine of 0.999 on average and 0.99 at worst.
+to stay within a cosine of 0.999 on average and 0.99 at worst. Of the decoder ``shrink`` also what it saves: decoding
+and preprocessing of those JPEGs, by processor time.
 
     PYTHONPATH=. python tests/benchmarks/precision.py --pictures 64
 """
@@ -19,9 +20,10 @@ from PIL import Image
 from pipeline import encoders
 from pipeline.encoders.base import Precision
 from pipeline.encoders.towers import Towers
-from pipeline.formats.images import to_rgb
+from pipeline.formats.images import MAX_PIXELS, to_rgb
+from pipeline.steps.decoding import pixels
 from tests.benchmarks._steps import EXAMPLES, members
-from tests.benchmarks._table import Row, show
+from tests.benchmarks._table import Row, faster, race, show
 from tests.benchmarks.embed import transform_of
 
 SIDE = 640
@@ -37,32 +39,47 @@ def as_jpeg(data: bytes) -> bytes:
     return out.getvalue()
 
 
-def cosines(pictures: Sequence[bytes], precision: Precision) -> NDArray[np.float64]:
+def cosines(pictures: Sequence[bytes], precision: Precision, shrink: bool) -> NDArray[np.float64]:
     """Of each picture's embedding and its reference."""
     plain, other = encoders.load("demo"), encoders.load("demo", "cpu", precision)
     assert isinstance(plain, Towers)
     transform = transform_of(plain)
     found = []
     for start in range(0, len(pictures), 16):
-        images = [to_rgb(data) for data in pictures[start : start + 16]]
-        reference = plain.encode_images(np.stack([transform(image).numpy() for image in images]))
-        ours = other.encode_images(np.stack([other.preprocess(image) for image in images]))
-        found.append(np.einsum("ij,ij->i", reference, ours, dtype=np.float64))
+        some = pictures[start : start + 16]
+        reference = np.stack([transform(to_rgb(data)).numpy() for data in some])
+        cut = pixels(some, plain._preprocessing, MAX_PIXELS, shrink)
+        ours = other.encode_images(plain._preprocessing.normalise(cut))
+        found.append(np.einsum("ij,ij->i", plain.encode_images(reference), ours, dtype=np.float64))
     return np.concatenate(found)
 
 
+WAYS: tuple[tuple[Precision, bool], ...] = (("fp32", False), ("bf16", False), ("fp32", True))
+
+
 def measure(name: str, pictures: Sequence[bytes]) -> Iterator[Row]:
-    """Mean and worst for each precision of the CPU."""
-    precisions: tuple[Precision, ...] = ("fp32", "bf16")
-    for precision in precisions:
-        found = cosines(pictures, precision)
+    """Mean and worst for each precision of the CPU, and for the decoder that shrinks."""
+    for precision, shrink in WAYS:
+        found = cosines(pictures, precision, shrink)
+        way = f"{name}, {precision}{', shrink' if shrink else ''}"
         for what, value, goal in (
             ("mean", found.mean(), ">= 0.999"),
             ("worst", found.min(), ">= 0.99"),
         ):
-            yield Row(
-                f"{name}, {precision}: {what}", "", float(value), None, "cosine", None, goal=goal
-            )
+            yield Row(f"{way}: {what}", "", float(value), None, "cosine", None, goal=goal)
+
+
+def saved(jpegs: Sequence[bytes]) -> Row:
+    """Pictures a second by one thread, decoded at a fraction and in full."""
+    known = encoders.describe("demo").preprocessing
+    assert known is not None
+    works = {
+        way: lambda way=way: known.normalise(pixels(jpegs, known, MAX_PIXELS, way == "shrink"))
+        for way in ("shrink", "full")
+    }
+    seconds = race(works, 5)
+    what = f"JPEGs of {SIDE} pixels to tensors: shrink"
+    return faster(what, "full", len(jpegs), "pictures/CPU s", seconds["shrink"], seconds["full"])
 
 
 def main() -> None:
@@ -74,7 +91,8 @@ def main() -> None:
     pictures = [data for name, data in found if name.endswith(".png")][:: 905 // given.pictures]
     pictures = pictures[: given.pictures]
     rows = [*measure("clip art", pictures)]
-    rows += measure(f"as JPEG, {SIDE} pixels", [as_jpeg(data) for data in pictures])
+    jpegs = [as_jpeg(data) for data in pictures]
+    rows += [*measure(f"as JPEG, {SIDE} pixels", jpegs), saved(jpegs)]
     show(f"embeddings and precision, the encoder demo, {len(pictures)} pictures", rows)
 
 

@@ -8,6 +8,8 @@ import zlib
 import numpy as np
 import pytest
 import xxhash
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from pipeline.formats import images
@@ -234,3 +236,34 @@ def test_deep_grey_is_the_same_in_strips(mode: str, monkeypatch: pytest.MonkeyPa
     found = images._rgba(image)
     grey = np.dstack([judged] * 3 + [np.full_like(judged, 255)])
     np.testing.assert_array_equal(np.asarray(found), grey)
+
+
+@given(
+    st.integers(1, 500),
+    st.integers(1, 500),
+    st.integers(1, 300),
+    st.sampled_from(["JPEG", "PNG"]),
+    st.sampled_from(["RGB", "L", "CMYK"]),
+)
+def test_a_jpeg_comes_smaller_where_less_will_do(
+    width: int, height: int, side: int, form: str, mode: str
+) -> None:
+    if form == "PNG" and mode == "CMYK":
+        mode = "RGB"
+    data = encode(noise(width, height).convert(mode), form)
+    full = to_rgb(data)
+    small = to_rgb(data, least=lambda *_: (side, side))
+    fraction = max(f for f in (1, 2, 4, 8) if f == 1 or min(width, height) // side >= f)
+    if form == "PNG" or fraction == 1:
+        assert small.tobytes() == full.tobytes()
+    else:
+        assert small.size == (-(-width // fraction), -(-height // fraction))
+        assert min(small.size) >= side
+        assert small.mode == "RGB"
+
+
+def test_a_cut_off_jpeg_is_damage_at_any_size() -> None:
+    data = encode(noise(400, 400), "JPEG")
+    with pytest.raises(ImageDamage) as found:
+        to_rgb(data[: len(data) // 2], least=lambda *_: (40, 40))
+    assert found.value.reason == Reason.TRUNCATED_IMAGE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from pipeline import encoders
 from pipeline.formats.images import to_rgb
 from pipeline.phases import Ahead, Task, TaskIo
 from pipeline.steps import decoding
+from pipeline.steps.embed import Embed
+from schemas.parse import parse_job
+from tests.formats.pictures import encode, noise
 from tests.running import picture
 
 SIZE = 4
@@ -38,3 +42,25 @@ def test_batches_are_the_pictures_in_order(device: str, ahead: Ahead, count: int
     wanted = [preprocessing(to_rgb(data)) for data in pictures]
     found = [one for batch in made for one in batch]
     assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+def test_what_is_large_is_decoded_smaller_where_the_job_asks_for_it() -> None:
+    preprocessing = encoders.describe("demo").preprocessing
+    assert preprocessing is not None
+    pictures = [encode(noise(900, 700), "JPEG"), encode(noise(300, 300), "JPEG"), picture(1)]
+    made = {}
+    for way in ("full", "shrink"):
+        args = {"batch_size": SIZE, "device": "cpu", "decoder": way}
+        io = TaskIo("", Task("t", args=args, places={"max_pixels": 10**6}), "")
+        (made[way],) = decoding.batches(io, iter(pictures), preprocessing)
+    same = [bool((a == b).all()) for a, b in zip(made["full"], made["shrink"], strict=True)]
+    assert same == [False, True, True]
+
+
+def test_a_job_that_decodes_in_full_is_known_as_before_there_was_a_choice() -> None:
+    text = "name: a\ninput: [{path: a.tar}]\noutput: b\nsteps: [{embed: {encoder: demo%s}}]"
+    for more, told in (("", None), (", decoder: full", None), (", decoder: shrink", "shrink")):
+        job = parse_job(text % more, "job")
+        context: Any = SimpleNamespace(parts=[], inputs=[])
+        vectors, _ = Embed(job.embeds[0], job).phases(context)
+        assert vectors.args.get("decoder") == told
