@@ -22,7 +22,7 @@ from datatrove.pipeline.writers import ParquetWriter
 from datatrove.utils.word_tokenizers import WordTokenizer
 
 
-class Whitespace(WordTokenizer):
+class Whitespace(WordTokenizer):  # type: ignore[misc]  # untyped where it is not installed
     """Words by white space alone, which is much quicker than the library's own for English."""
 
     def word_tokenize(self, text: str) -> list[str]:

@@ -135,7 +135,9 @@ def take_turns(works: Mapping[str, Command], rounds: int) -> dict[str, list[Spen
     for number in range(rounds):
         names = list(works)
         for name in names[number % len(names) :] + names[: number % len(names)]:
-            spent[name].append(works[name](number))
+            took = works[name](number)
+            print(f"  {name}: {took.wall:.1f} s, {took.processor:.1f} CPU s", flush=True)
+            spent[name].append(took)
     return spent
 
 

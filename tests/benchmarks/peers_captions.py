@@ -159,6 +159,12 @@ def judged(made: Captions, rows: set[int]) -> Found:
     return Found(len(rows), caught / max(1, len(pairs)), alone)
 
 
+def our_job(given: Path, made: Path) -> str:
+    """As YAML."""
+    sizes = {"words": LEAST_WORDS, "alike": ALIKE, "permutations": BANDS * ROWS}
+    return JOB.format(given=given, made=made, **sizes)
+
+
 def commands(
     folder: Path, workers: int, asked: Sequence[str]
 ) -> tuple[Mapping[str, Command], list[str]]:
@@ -166,11 +172,7 @@ def commands(
     given = folder / "in"
 
     def tamis(number: int) -> Spent:
-        made = folder / f"ours-{number}"
-        job = JOB.format(
-            given=given, made=made, words=LEAST_WORDS, alike=ALIKE, permutations=BANDS * ROWS
-        )
-        return _peers.ours(folder / "job.yaml", job)
+        return _peers.ours(folder / "job.yaml", our_job(given, folder / f"ours-{number}"))
 
     def peer(name: str, python: Path, script: str, flags: Sequence[str], number: int) -> Spent:
         sizes = ("--words", LEAST_WORDS, "--bands", BANDS, "--rows", ROWS, "--workers", workers)
@@ -196,6 +198,22 @@ def results(folder: Path, name: str) -> set[int]:
     )
 
 
+def measure(folder: Path, works: Mapping[str, Command], made: Captions, rounds: int) -> list[Row]:
+    """All in turn; prints what each has found."""
+    spent = _peers.take_turns(works, rounds)
+    rows: list[Row] = []
+    for program in works:
+        found = judged(made, results(folder, program))
+        print(
+            f"{program}: {found.kept:,} kept, {found.recall:.1%} of the planted pairs found, "
+            f"{found.alone:,} dropped that were never copied"
+        )
+        if program != "ours":
+            pair = (spent["ours"], spent[program])
+            rows += _peers.beside("chain of captions", program, len(made.texts), "captions", *pair)
+    return rows
+
+
 def main() -> None:
     """A table of speeds, and a line of findings for each program."""
     options = argparse.ArgumentParser(
@@ -212,22 +230,12 @@ def main() -> None:
             made.add(data.decode())
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="tamis-peers-") as name:
-        write(Path(name, "in"), made)
         works, absent = commands(Path(name), len(os.sched_getaffinity(0)), asked.peers)
-        spent = _peers.take_turns(works, asked.rounds)
-        count = len(made.texts)
-        for program in works:
-            found = judged(made, results(Path(name), program))
-            print(
-                f"{program}: {found.kept:,} kept, {found.recall:.1%} of the planted pairs found, "
-                f"{found.alone:,} dropped that were never copied"
-            )
-            if program != "ours":
-                rows += _peers.beside(
-                    "chain of captions", program, count, "captions", spent["ours"], spent[program]
-                )
+        if len(works) > 1:  # ours alone is measured elsewhere
+            write(Path(name, "in"), made)
+            rows += measure(Path(name), works, made, asked.rounds)
     rows += [_peers.missing("chain of captions", program) for program in absent]
-    show(f"a chain over {count:,} captions, whole commands", rows)
+    show(f"a chain over {len(made.texts):,} captions, whole commands", rows)
 
 
 if __name__ == "__main__":

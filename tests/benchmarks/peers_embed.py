@@ -21,6 +21,7 @@ import io
 import json
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from tests.benchmarks import _peers
-from tests.benchmarks._peers import Command, Spent
+from tests.benchmarks._peers import Spent
 from tests.benchmarks._steps import CLIPART, EXAMPLES, Member, samples, write_tar
 from tests.benchmarks._table import Row, faster, show
 from tests.benchmarks.embed import _on_white, spec
@@ -135,44 +136,39 @@ def main() -> None:
 
 def measure(folder: Path, asked: argparse.Namespace) -> list[Row]:
     """The rows, for each number of decoding processes that theirs is given."""
+    python = _peers.interpreter(PEER)
+    if python is None:
+        return [_peers.missing(f"embed, {asked.model}", PEER)]
     count = write(folder / "in", asked.pairs)
     encoder = spec(asked.model, folder)
-    what = f"embed, {asked.model}, {count} pairs"
-    python = _peers.interpreter(PEER)
 
     def tamis(number: int) -> Spent:
         made = folder / f"ours-{number}"
         job = JOB.format(given=folder / "in", made=made, encoder=encoder, batch=asked.batch)
         return _peers.ours(folder / "job.yaml", job)
 
-    def peer(decoders: int) -> Command:
-        def work(number: int) -> Spent:
-            given = f"{folder}/in/{{00000..{TARS - 1:05d}}}.tar"
-            flags = ("--model", encoder, "--batch", asked.batch, "--workers", decoders)
-            made = folder / f"theirs-{decoders}-{number}"
-            return _peers.theirs(python, "_peer_clip_retrieval.py", given, made, *flags)
+    def peer(decoders: int, number: int) -> Spent:
+        given = f"{folder}/in/{{00000..{TARS - 1:05d}}}.tar"
+        flags = ("--model", encoder, "--batch", asked.batch, "--workers", decoders)
+        made = folder / f"theirs-{decoders}-{number}"
+        return _peers.theirs(python, "_peer_clip_retrieval.py", given, made, *flags)
 
-        return work
-
-    works: dict[str, Command] = {"ours": tamis}
-    if python is not None:
-        works |= {str(decoders): peer(decoders) for decoders in asked.decoders}
-    spent = _peers.take_turns(works, asked.rounds)
+    named = {f"{PEER}, {decoders} decoding": decoders for decoders in asked.decoders}
+    works = {name: partial(peer, decoders) for name, decoders in named.items()}
+    spent = _peers.take_turns({"ours": tamis, **works}, asked.rounds)
     ours = [our_steady(folder / f"ours-{number}") for number in range(asked.rounds)]
-    if python is None:
-        return [_peers.missing(what, PEER)]
+    what = f"embed, {asked.model}, {count} pairs"
     rows: list[Row] = []
-    for decoders in asked.decoders:
-        named = f"{PEER}, {decoders} decoding"
+    for name, decoders in named.items():
         made = [folder / f"theirs-{decoders}-{number}" for number in range(asked.rounds)]
         image, text = cosines(folder / "ours-0", made[0])
         print(
-            f"{named}: cosine of pictures {image.mean():.6f}, at worst {image.min():.6f}; "
+            f"{name}: cosine of pictures {image.mean():.6f}, at worst {image.min():.6f}; "
             f"of captions {text.mean():.6f}, at worst {text.min():.6f}"
         )
-        rows += _peers.beside(what, named, count, "pairs", spent["ours"], spent[str(decoders)])
+        rows += _peers.beside(what, name, count, "pairs", spent["ours"], spent[name])
         steady = [their_steady(path) for path in made]
-        rows.append(faster(f"{what}, steady", named, count, "pairs/s", ours, steady, "> 1"))
+        rows.append(faster(f"{what}, steady", name, count, "pairs/s", ours, steady, "> 1"))
     return rows
 
 

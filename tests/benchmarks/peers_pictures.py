@@ -20,7 +20,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from tests.benchmarks import _peers
-from tests.benchmarks._peers import Command, Spent
+from tests.benchmarks._peers import Spent
 from tests.benchmarks._steps import CLIPART, EXAMPLES, samples, write_tar
 from tests.benchmarks._table import Row, show
 from tests.benchmarks.peers_embed import opaque
@@ -57,6 +57,12 @@ def write(folder: Path, pairs: int) -> int:
     return len(known)
 
 
+def job(folder: Path, made: Path) -> str:
+    """Ours, over what ``write`` put into folder/in."""
+    bounds = {"words": WORDS, "side": SIDE, "aspect": ASPECT}
+    return JOB.format(given=folder / "in" / "tars", made=made, **bounds)
+
+
 def ours_kept(run: Path) -> set[str]:
     """Keys, by the ledger."""
     rows = [
@@ -74,39 +80,27 @@ def theirs_kept(made: Path) -> set[str]:
 
 def measure(folder: Path, pairs: int, rounds: int) -> list[Row]:
     """Both in turn."""
-    count = write(folder / "in", pairs)
-    what = f"chain of pictures, {count:,} pairs"
     python = _peers.interpreter(PEER)
-    works: dict[str, Command] = {}
+    if python is None:
+        return [_peers.missing("chain of pictures", PEER)]
+    count = write(folder / "in", pairs)
 
     def tamis(number: int) -> Spent:
-        made = folder / f"ours-{number}"
-        bounds = {"words": WORDS, "side": SIDE, "aspect": ASPECT}
-        job = JOB.format(given=folder / "in" / "tars", made=made, **bounds)
-        return _peers.ours(folder / "job.yaml", job)
+        return _peers.ours(folder / "job.yaml", job(folder, folder / f"ours-{number}"))
 
-    works["ours"] = tamis
-    if python is not None:
-        installed = python
+    def peer(number: int) -> Spent:
+        bounds = ("--words", WORDS, "--side", SIDE, "--aspect", ASPECT)
+        workers = ("--workers", len(os.sched_getaffinity(0)))
+        given, made = folder / "in" / "pairs.jsonl", folder / f"theirs-{number}"
+        return _peers.theirs(python, "_peer_data_juicer.py", given, made, *bounds, *workers)
 
-        def peer(number: int) -> Spent:
-            bounds = ("--words", WORDS, "--side", SIDE, "--aspect", ASPECT)
-            workers = ("--workers", len(os.sched_getaffinity(0)))
-            given, made = folder / "in" / "pairs.jsonl", folder / f"theirs-{number}"
-            script = "_peer_data_juicer.py"
-            return _peers.theirs(installed, script, given, made, *bounds, *workers)
-
-        works["theirs"] = peer
-    spent = _peers.take_turns(works, rounds)
-    mine = ours_kept(folder / "ours-0")
-    if python is None:
-        print(f"ours keeps {len(mine):,} of {count:,}")
-        return [_peers.missing(what, PEER)]
-    other = theirs_kept(folder / "theirs-0")
+    spent = _peers.take_turns({"ours": tamis, PEER: peer}, rounds)
+    mine, other = ours_kept(folder / "ours-0"), theirs_kept(folder / "theirs-0")
     print(
         f"of {count:,} ours keeps {len(mine):,}, {PEER} {len(other):,}, both {len(mine & other):,}"
     )
-    return _peers.beside(what, PEER, count, "pairs", spent["ours"], spent["theirs"])
+    what = f"chain of pictures, {count:,} pairs"
+    return _peers.beside(what, PEER, count, "pairs", spent["ours"], spent[PEER])
 
 
 def main() -> None:
