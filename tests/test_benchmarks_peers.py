@@ -59,6 +59,20 @@ def test_every_peer_has_its_list_and_its_script() -> None:
         assert (_peers.HERE / script).exists()
 
 
+def test_a_peer_is_named_with_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(_peers.FOLDER, str(tmp_path))
+    assert _peers.interpreter("some-peer") is None
+    place = (
+        tmp_path / "some-peer" / "lib" / "python3.11" / "site-packages" / "some_peer-1.2.dist-info"
+    )
+    place.mkdir(parents=True)
+    (place / "METADATA").write_text("Metadata-Version: 2.1\nName: some-peer\nVersion: 1.2\n")
+    (tmp_path / "some-peer" / "bin").mkdir()
+    (tmp_path / "some-peer" / "bin" / "python").symlink_to(sys.executable)
+    assert _peers.interpreter("some-peer") == tmp_path / "some-peer" / "bin" / "python"
+    assert _peers.release("some-peer") == "some-peer 1.2"
+
+
 @pytest.fixture
 def captions() -> peers_captions.Captions:
     return peers_captions.drawn(400)

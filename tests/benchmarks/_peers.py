@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from tests.benchmarks._table import Row, faster
@@ -48,6 +49,14 @@ def interpreter(peer: str) -> Path | None:
     folder = Path(os.environ.get(FOLDER) or ROOT / "build" / "peers")
     python = (folder / peer / "bin" / "python").absolute()
     return python if python.exists() else None
+
+
+def release(peer: str) -> str:
+    """Its name and version, by its environment."""
+    python = interpreter(peer)
+    sites = python.parents[1].glob("lib/python*/site-packages") if python else ()
+    found = metadata.distributions(name=peer, path=[str(site) for site in sites])
+    return " ".join([peer, *(one.version for one in found)])
 
 
 def ours(job: Path, text: str) -> Spent:

@@ -43,7 +43,8 @@ def members(n: int, dimensions: int) -> Float32Array:
     origin = (generator.random(len(copied)) * copied).astype(np.int64)
     noise = generator.random((len(copied), 1), dtype=np.float32)
     made[copied] = made[origin] + noise * made[copied]
-    return made / np.linalg.norm(made, axis=1, keepdims=True)
+    made /= np.linalg.norm(made, axis=1, keepdims=True)
+    return made
 
 
 def reference(ordered: Float32Array) -> Float32Array:
@@ -123,15 +124,15 @@ def compare(n: int, dimensions: int, threads: int, rounds: int, folder: Path) ->
         f"semantic duplicates, {n:,} x {dimensions}, {threads} threads",
         "SemDeDup's formulas",
     )
-    seconds, used = (
-        [[getattr(m, field) for m in found[name]] for name in ("ours", "theirs")]
-        for field in ("seconds", "processor")
-    )
-    memory = [statistics.median(m.memory for m in found[name]) for name in ("ours", "theirs")]
+    mine, theirs = found["ours"], found["theirs"]
+    clock = [one.seconds for one in mine], [one.seconds for one in theirs]
+    used = [one.processor for one in mine], [one.processor for one in theirs]
+    memory, other = (statistics.median(one.memory for one in each) for each in (mine, theirs))
+    share = memory / max(other, 1e-9)
     return [
-        faster(what, beside, n, "members/s", *seconds, goal="> 1"),
+        faster(what, beside, n, "members/s", *clock, goal="> 1"),
         faster(f"{what}, processor", beside, n, "members/CPU s", *used, goal="> 1"),
-        Row(f"{what}, memory", beside, *memory, "MB", memory[0] / max(memory[1], 1e-9), goal="< 1"),
+        Row(f"{what}, memory", beside, memory, other, "MB", share, goal="< 1"),
     ]
 
 

@@ -210,7 +210,9 @@ def measure(folder: Path, works: Mapping[str, Command], made: Captions, rounds: 
         )
         if program != "ours":
             pair = (spent["ours"], spent[program])
-            rows += _peers.beside("chain of captions", program, len(made.texts), "captions", *pair)
+            environment = PEERS[program][0]
+            named = program.replace(environment, _peers.release(environment))
+            rows += _peers.beside("chain of captions", named, len(made.texts), "captions", *pair)
     return rows
 
 

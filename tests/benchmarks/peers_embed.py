@@ -108,7 +108,7 @@ def _cosine(one: npt.NDArray[Any], two: npt.NDArray[Any]) -> npt.NDArray[np.floa
 def our_steady(run: Path) -> float:
     """Seconds of all phases, by the clock."""
     lines = map(json.loads, (run / "events.jsonl").read_text().splitlines())
-    return sum(line["seconds"] for line in lines if line["event"] == "PhaseEnded")
+    return sum(float(line["seconds"]) for line in lines if line["event"] == "PhaseEnded")
 
 
 def their_steady(made: Path) -> float:
@@ -153,7 +153,9 @@ def measure(folder: Path, asked: argparse.Namespace) -> list[Row]:
         made = folder / f"theirs-{decoders}-{number}"
         return _peers.theirs(python, "_peer_clip_retrieval.py", given, made, *flags)
 
-    named = {f"{PEER}, {decoders} decoding": decoders for decoders in asked.decoders}
+    named = {
+        f"{_peers.release(PEER)}, {decoders} decoding": decoders for decoders in asked.decoders
+    }
     works = {name: partial(peer, decoders) for name, decoders in named.items()}
     spent = _peers.take_turns({"ours": tamis, **works}, asked.rounds)
     ours = [our_steady(folder / f"ours-{number}") for number in range(asked.rounds)]

@@ -100,7 +100,7 @@ def measure(folder: Path, pairs: int, rounds: int) -> list[Row]:
         f"of {count:,} ours keeps {len(mine):,}, {PEER} {len(other):,}, both {len(mine & other):,}"
     )
     what = f"chain of pictures, {count:,} pairs"
-    return _peers.beside(what, PEER, count, "pairs", spent["ours"], spent[PEER])
+    return _peers.beside(what, _peers.release(PEER), count, "pairs", spent["ours"], spent[PEER])
 
 
 def main() -> None:
