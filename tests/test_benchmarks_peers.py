@@ -32,6 +32,13 @@ def test_a_command_is_charged_with_the_processes_of_its_processes() -> None:
     assert spent.wall >= spent.processor / 2
 
 
+def test_growth_leaves_out_what_is_the_same_at_both_sizes() -> None:
+    ours = [[_peers.Spent(9, 20.0)], [_peers.Spent(9, 25.0)]]
+    theirs = [[_peers.Spent(9, 3.0)], [_peers.Spent(9, 13.0)]]
+    row = _peers.growth("x", "y", 100, "pairs", ours, theirs)
+    assert (row.ours, row.theirs, row.ratio) == (20.0, 10.0, 2.0)
+
+
 def test_a_command_that_fails_says_why() -> None:
     with pytest.raises(RuntimeError, match="no such peer"):
         _peers.timed([sys.executable, "-c", "raise SystemExit('no such peer')"], {})
@@ -44,7 +51,7 @@ def test_peers_that_are_not_installed_have_a_row_and_nothing_runs(
     monkeypatch.setattr(sys, "argv", ["x"])
     peers_embed.main()
     peers_pictures.main()
-    monkeypatch.setattr(sys, "argv", ["x", "--captions", "20"])
+    monkeypatch.setattr(sys, "argv", ["x", "--captions", "20", "30"])
     peers_captions.main()
     said = capsys.readouterr().out
     for peer in ("clip-retrieval", "py-data-juicer", *peers_captions.PEERS):
@@ -150,9 +157,10 @@ def test_vectors_are_compared_by_key(tmp_path: Path) -> None:
 
 def test_steady_seconds_are_read_from_what_the_runs_leave(tmp_path: Path) -> None:
     events = [
-        {"event": "PhaseEnded", "seconds": 1.5},
-        {"event": "StepEnded", "seconds": 9},
-        {"event": "PhaseEnded", "seconds": 2},
+        {"event": "PhaseEnded", "step": "ingest", "seconds": 7},
+        {"event": "PhaseEnded", "step": "embed", "seconds": 1.5},
+        {"event": "StepEnded", "step": "embed", "seconds": 9},
+        {"event": "PhaseEnded", "step": "embed", "seconds": 2},
     ]
     (tmp_path / "events.jsonl").write_text("\n".join(map(json.dumps, events)))
     assert peers_embed.our_steady(tmp_path) == 3.5

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import threading
@@ -165,6 +166,31 @@ def beside(
         faster(what, peer, amount, f"{unit}/s", *pair, goal="> 1"),
         faster(f"{what}, processor", peer, amount, f"{unit}/CPU s", *used, goal="> 1"),
     ]
+
+
+def growth(
+    what: str,
+    peer: str,
+    amount: float,
+    unit: str,
+    ours: Sequence[Sequence[Spent]],
+    theirs: Sequence[Sequence[Spent]],
+) -> Row:
+    """What ``amount`` more costs, in processor time: starts, imports and models are the same at both sizes.
+
+    Args:
+        what, peer, unit: for the row.
+        amount: by which the second size is larger.
+        ours, theirs: the rounds of the first size and of the second.
+    """
+    mine, other = (
+        statistics.median(spent.processor for spent in large)
+        - statistics.median(spent.processor for spent in small)
+        for small, large in (ours, theirs)
+    )
+    rates = amount / mine, amount / other
+    what = f"{what}, what more of them costs"
+    return Row(what, peer, *rates, f"{unit}/CPU s", rates[0] / rates[1], goal="> 1")
 
 
 def missing(what: str, peer: str) -> Row:

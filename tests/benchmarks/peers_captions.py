@@ -8,9 +8,10 @@ planted pairs at .8 or more it keeps at most one, and how many drawn captions it
 also writes a ledger, checksums and a manifest.
 
 Theirs come as ``make peers`` installs them. datatrove is run twice: with its own words for English (spaCy's), and with
-words split at white space.
+words split at white space. Two sizes: the last rows say what more captions cost in processor time, in which no
+start is.
 
-    PYTHONPATH=. python tests/benchmarks/peers_captions.py --captions 200000 --rounds 3
+    PYTHONPATH=. python tests/benchmarks/peers_captions.py --captions 20000 200000 --rounds 3
 """
 
 from __future__ import annotations
@@ -109,6 +110,15 @@ def drawn(count: int) -> Captions:
     return made
 
 
+def with_clipart(made: Captions) -> Captions:
+    """And the clip art's."""
+    folder = CLIPART if CLIPART.is_dir() else EXAMPLES
+    for name, data in members(sorted(folder.glob("*.tar"))):
+        if name.endswith(".txt"):
+            made.add(data.decode())
+    return made
+
+
 def write(folder: Path, made: Captions) -> None:
     """FILES files of parquet."""
     folder.mkdir(parents=True)
@@ -198,10 +208,13 @@ def results(folder: Path, name: str) -> set[int]:
     )
 
 
-def measure(folder: Path, works: Mapping[str, Command], made: Captions, rounds: int) -> list[Row]:
+def measure(
+    folder: Path, works: Mapping[str, Command], made: Captions, rounds: int
+) -> tuple[list[Row], dict[str, list[Spent]]]:
     """All in turn; prints what each has found."""
+    write(folder / "in", made)
     spent = _peers.take_turns(works, rounds)
-    rows: list[Row] = []
+    what, rows = f"chain, {len(made.texts):,} captions", []
     for program in works:
         found = judged(made, results(folder, program))
         print(
@@ -210,10 +223,14 @@ def measure(folder: Path, works: Mapping[str, Command], made: Captions, rounds: 
         )
         if program != "ours":
             pair = (spent["ours"], spent[program])
-            environment = PEERS[program][0]
-            named = program.replace(environment, _peers.release(environment))
-            rows += _peers.beside("chain of captions", named, len(made.texts), "captions", *pair)
-    return rows
+            rows += _peers.beside(what, named(program), len(made.texts), "captions", *pair)
+    return rows, spent
+
+
+def named(program: str) -> str:
+    """With its version."""
+    environment = PEERS[program][0]
+    return program.replace(environment, _peers.release(environment))
 
 
 def main() -> None:
@@ -221,23 +238,26 @@ def main() -> None:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--captions", type=int, default=200_000)
+    options.add_argument("--captions", type=int, nargs=2, default=[20_000, 200_000])
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
     asked = options.parse_args()
-    made = drawn(asked.captions)
-    folder = CLIPART if CLIPART.is_dir() else EXAMPLES
-    for name, data in members(sorted(folder.glob("*.tar"))):
-        if name.endswith(".txt"):
-            made.add(data.decode())
     rows: list[Row] = []
+    rounds: list[dict[str, list[Spent]]] = []
     with tempfile.TemporaryDirectory(prefix="tamis-peers-") as name:
-        works, absent = commands(Path(name), len(os.sched_getaffinity(0)), asked.peers)
-        if len(works) > 1:  # ours alone is measured elsewhere
-            write(Path(name, "in"), made)
-            rows += measure(Path(name), works, made, asked.rounds)
+        for count in asked.captions:
+            folder = Path(name, str(count))
+            works, absent = commands(folder, len(os.sched_getaffinity(0)), asked.peers)
+            if len(works) > 1:  # ours alone is measured elsewhere
+                found, spent = measure(folder, works, with_clipart(drawn(count)), asked.rounds)
+                rows += found
+                rounds.append(spent)
+    small, large = asked.captions
+    for program in [one for one in works if one != "ours" and rounds]:
+        grown = ([spent[one] for spent in rounds] for one in ("ours", program))
+        rows.append(_peers.growth("chain", named(program), large - small, "captions", *grown))
     rows += [_peers.missing("chain of captions", program) for program in absent]
-    show(f"a chain over {len(made.texts):,} captions, whole commands", rows)
+    show("a chain over captions, whole commands", rows)
 
 
 if __name__ == "__main__":

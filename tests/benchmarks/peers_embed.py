@@ -2,16 +2,16 @@
 
 The pictures are the clip art on white, as opaque PNG, for the two lay transparent ones on different grounds; the model
 is ViT-B/32 of open_clip with random weights in a file that both load. What both wrote is compared: the cosine of
-every pair of vectors. Three figures each:
+every pair of vectors. Two sizes, and four figures:
 
 - the command, from its call to its exit. Ours starts Ray, checks every tar header, hashes every member, and takes the
   perceptual hash of each picture besides; theirs only embeds;
 - processor seconds of all its processes;
-- *steady*: ours from the start of the first phase to the end of the last, the loading of the model by each worker
-  included, by our own events; theirs the sum of its batches (reading, model, writing) by its own statistics, with
-  the model loaded and warm before.
+- *steady*: ours the phases of the step, in which each worker loads the model, by our own events; theirs the sum of its
+  batches (reading, model, writing) by its own statistics, its model loaded and warm before;
+- what more pairs cost: the difference of processor seconds between the two sizes, in which no start is.
 
-    PYTHONPATH=. python tests/benchmarks/peers_embed.py --pairs 800 --rounds 3
+    PYTHONPATH=. python tests/benchmarks/peers_embed.py --pairs 80 400 --rounds 3
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from tests.benchmarks import _peers
-from tests.benchmarks._peers import Spent
+from tests.benchmarks._peers import Command, Spent
 from tests.benchmarks._steps import CLIPART, EXAMPLES, Member, samples, write_tar
 from tests.benchmarks._table import Row, faster, show
 from tests.benchmarks.embed import _on_white, spec
@@ -106,9 +106,10 @@ def _cosine(one: npt.NDArray[Any], two: npt.NDArray[Any]) -> npt.NDArray[np.floa
 
 
 def our_steady(run: Path) -> float:
-    """Seconds of all phases, by the clock."""
+    """Seconds of the step's phases, by the clock."""
     lines = map(json.loads, (run / "events.jsonl").read_text().splitlines())
-    return sum(float(line["seconds"]) for line in lines if line["event"] == "PhaseEnded")
+    ended = [line for line in lines if line["event"] == "PhaseEnded" and line["step"] == "embed"]
+    return sum(float(line["seconds"]) for line in ended)
 
 
 def their_steady(made: Path) -> float:
@@ -122,56 +123,64 @@ def main() -> None:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--pairs", type=int, default=800)
+    options.add_argument("--pairs", type=int, nargs=2, default=[80, 400], help="both sizes")
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--model", default="ViT-B-32")
     options.add_argument("--batch", type=int, default=32)
-    options.add_argument(
-        "--decoders", type=int, nargs="+", default=[1, 2], help="the quickest counts"
-    )
+    options.add_argument("--decoders", type=int, default=1, help="processes of theirs that decode")
     asked = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="tamis-peers-") as name:
-        show("embedding, fp32 on processors, whole commands", measure(Path(name), asked))
+        rows = measure(Path(name), asked)
+    show("embedding, fp32 on processors, whole commands", rows)
 
 
 def measure(folder: Path, asked: argparse.Namespace) -> list[Row]:
-    """The rows, for each number of decoding processes that theirs is given."""
+    """The rows of both sizes."""
     python = _peers.interpreter(PEER)
     if python is None:
         return [_peers.missing(f"embed, {asked.model}", PEER)]
-    count = write(folder / "in", asked.pairs)
-    encoder = spec(asked.model, folder)
-
-    def tamis(number: int) -> Spent:
-        made = folder / f"ours-{number}"
-        job = JOB.format(given=folder / "in", made=made, encoder=encoder, batch=asked.batch)
-        return _peers.ours(folder / "job.yaml", job)
-
-    def peer(decoders: int, number: int) -> Spent:
-        given = f"{folder}/in/{{00000..{TARS - 1:05d}}}.tar"
-        flags = ("--model", encoder, "--batch", asked.batch, "--workers", decoders)
-        made = folder / f"theirs-{decoders}-{number}"
-        return _peers.theirs(python, "_peer_clip_retrieval.py", given, made, *flags)
-
-    named = {
-        f"{_peers.release(PEER)}, {decoders} decoding": decoders for decoders in asked.decoders
-    }
-    works = {name: partial(peer, decoders) for name, decoders in named.items()}
-    spent = _peers.take_turns({"ours": tamis, **works}, asked.rounds)
-    ours = [our_steady(folder / f"ours-{number}") for number in range(asked.rounds)]
-    what = f"embed, {asked.model}, {count} pairs"
+    named, encoder = _peers.release(PEER), spec(asked.model, folder)
     rows: list[Row] = []
-    for name, decoders in named.items():
-        made = [folder / f"theirs-{decoders}-{number}" for number in range(asked.rounds)]
-        image, text = cosines(folder / "ours-0", made[0])
+    rounds: list[dict[str, list[Spent]]] = []
+    counts = []
+    for pairs in asked.pairs:
+        place = folder / str(pairs)
+        counts.append(write(place / "in", pairs))
+        works: dict[str, Command] = {
+            "ours": partial(tamis, place, encoder, asked.batch),
+            PEER: partial(peer, python, place, encoder, asked.batch, asked.decoders),
+        }
+        spent = _peers.take_turns(works, asked.rounds)
+        rounds.append(spent)
+        image, text = cosines(place / "ours-0", place / "theirs-0")
         print(
-            f"{name}: cosine of pictures {image.mean():.6f}, at worst {image.min():.6f}; "
+            f"cosine of pictures {image.mean():.6f}, at worst {image.min():.6f}; "
             f"of captions {text.mean():.6f}, at worst {text.min():.6f}"
         )
-        rows += _peers.beside(what, name, count, "pairs", spent["ours"], spent[name])
-        steady = [their_steady(path) for path in made]
-        rows.append(faster(f"{what}, steady", name, count, "pairs/s", ours, steady, "> 1"))
-    return rows
+        what = f"embed, {asked.model}, {counts[-1]} pairs"
+        rows += _peers.beside(what, named, counts[-1], "pairs", spent["ours"], spent[PEER])
+        steady = (
+            [our_steady(place / f"ours-{number}") for number in range(asked.rounds)],
+            [their_steady(place / f"theirs-{number}") for number in range(asked.rounds)],
+        )
+        rows.append(faster(f"{what}, steady", named, counts[-1], "pairs/s", *steady, goal="> 1"))
+    grown = ([spent[name] for spent in rounds] for name in ("ours", PEER))
+    more = counts[1] - counts[0]
+    return [*rows, _peers.growth(f"embed, {asked.model}", named, more, "pairs", *grown)]
+
+
+def tamis(place: Path, encoder: str, batch: int, number: int) -> Spent:
+    """Our command."""
+    made = place / f"ours-{number}"
+    job = JOB.format(given=place / "in", made=made, encoder=encoder, batch=batch)
+    return _peers.ours(place / "job.yaml", job)
+
+
+def peer(python: Path, place: Path, encoder: str, batch: int, decoders: int, number: int) -> Spent:
+    """Theirs."""
+    given, made = f"{place}/in/{{00000..{TARS - 1:05d}}}.tar", place / f"theirs-{number}"
+    flags = ("--model", encoder, "--batch", batch, "--workers", decoders)
+    return _peers.theirs(python, "_peer_clip_retrieval.py", given, made, *flags)
 
 
 if __name__ == "__main__":
