@@ -4,9 +4,9 @@ Ours reads webdataset tars and writes webdataset tars, the members of what it ke
 JSON lines that name picture files, which lie there already, and writes JSON lines: no picture. Ours also decodes every
 picture and hashes its bytes and pixels, and writes a ledger. Both call duplicates what has one 64-bit DCT hash, each
 its own; the pictures are the clip art on white, for the two lay transparent ones on different grounds. What both
-keep is printed.
+keep is printed. Two sizes: the last row says what more pairs cost in processor time, in which no start is.
 
-    PYTHONPATH=. python tests/benchmarks/peers_pictures.py --pairs 2000 --rounds 3
+    PYTHONPATH=. python tests/benchmarks/peers_pictures.py --pairs 1000 7000 --rounds 3
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -78,12 +79,8 @@ def theirs_kept(made: Path) -> set[str]:
     return {json.loads(line)["key"] for line in (made / "kept.jsonl").open()}
 
 
-def measure(folder: Path, pairs: int, rounds: int) -> list[Row]:
-    """Both in turn."""
-    python = _peers.interpreter(PEER)
-    if python is None:
-        return [_peers.missing("chain of pictures", PEER)]
-    count = write(folder / "in", pairs)
+def measure(folder: Path, python: Path, count: int, rounds: int) -> dict[str, list[Spent]]:
+    """Both in turn; prints what they keep."""
 
     def tamis(number: int) -> Spent:
         return _peers.ours(folder / "job.yaml", job(folder, folder / f"ours-{number}"))
@@ -99,8 +96,27 @@ def measure(folder: Path, pairs: int, rounds: int) -> list[Row]:
     print(
         f"of {count:,} ours keeps {len(mine):,}, {PEER} {len(other):,}, both {len(mine & other):,}"
     )
-    what = f"chain of pictures, {count:,} pairs"
-    return _peers.beside(what, _peers.release(PEER), count, "pairs", spent["ours"], spent[PEER])
+    return spent
+
+
+def rows(folder: Path, sizes: Sequence[int], rounds: int) -> list[Row]:
+    """Both sizes, and what more pairs cost."""
+    python = _peers.interpreter(PEER)
+    if python is None:
+        return [_peers.missing("chain of pictures", PEER)]
+    named = _peers.release(PEER)
+    made: list[Row] = []
+    counts, spent = [], []
+    for pairs in sizes:
+        count = write(folder / str(pairs) / "in", pairs)
+        took = measure(folder / str(pairs), python, count, rounds)
+        what = f"chain of pictures, {count:,} pairs"
+        made += _peers.beside(what, named, count, "pairs", took["ours"], took[PEER])
+        counts.append(count)
+        spent.append(took)
+    grown = ([took[name] for took in spent] for name in ("ours", PEER))
+    more = counts[1] - counts[0]
+    return [*made, _peers.growth("chain of pictures", named, more, "pairs", *grown)]
 
 
 def main() -> None:
@@ -108,12 +124,13 @@ def main() -> None:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--pairs", type=int, default=2_000)
+    options.add_argument("--pairs", type=int, nargs=2, help="both sizes; all, and a fifth of them")
     options.add_argument("--rounds", type=int, default=3)
     asked = options.parse_args()
+    most = 7_000 if CLIPART.is_dir() else 905
     with tempfile.TemporaryDirectory(prefix="tamis-peers-") as name:
-        rows = measure(Path(name), asked.pairs, asked.rounds)
-    show("rules and equal pictures, whole commands", rows)
+        found = rows(Path(name), asked.pairs or (most // 5, most), asked.rounds)
+    show("rules and equal pictures, whole commands", found)
 
 
 if __name__ == "__main__":
