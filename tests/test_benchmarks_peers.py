@@ -37,6 +37,7 @@ def test_growth_leaves_out_what_is_the_same_at_both_sizes() -> None:
     theirs = [[_peers.Spent(9, 3.0)], [_peers.Spent(9, 13.0)]]
     row = _peers.growth("x", "y", 100, "pairs", ours, theirs)
     assert (row.ours, row.theirs, row.ratio) == (20.0, 10.0, 2.0)
+    assert _peers.growth("x", "y", 100, "pairs", ours, theirs[::-1]).ratio is None
 
 
 def test_a_command_that_fails_says_why() -> None:

@@ -188,8 +188,10 @@ def growth(
         - statistics.median(spent.processor for spent in small)
         for small, large in (ours, theirs)
     )
-    rates = amount / mine, amount / other
     what = f"{what}, what more of them costs"
+    if min(mine, other) <= 0:  # the sizes are too near: nothing but noise lies between them
+        return Row(what, peer, None, None, f"{unit}/CPU s", None)
+    rates = amount / mine, amount / other
     return Row(what, peer, *rates, f"{unit}/CPU s", rates[0] / rates[1], goal="> 1")
 
 
