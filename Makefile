@@ -8,11 +8,14 @@ FUZZ_FILES ?= 20000
 # Ray starts a dozen Python processes: where none may keep what it compiled, each takes ten seconds instead of one.
 unexport PYTHONDONTWRITEBYTECODE
 # Not compiled ahead: most modules are never imported, and it is a third of the time an installation takes.
-PIP := .venv/bin/pip --disable-pip-version-check install --quiet --progress-bar off --no-compile -c constraints.txt
+QUIET := --disable-pip-version-check install --quiet --progress-bar off --no-compile
+PIP := .venv/bin/pip $(QUIET) -c constraints.txt
 RUN := .venv/.installed
 DEV := .venv/.installed-dev
 
-.PHONY: demo test lint format bench fuzz install clean
+PEERS ?= clip-retrieval datatrove py-data-juicer text-dedup
+
+.PHONY: demo test lint format bench peers fuzz install clean
 
 demo: $(RUN)
 	.venv/bin/tamis run jobs/presets/demo.yaml
@@ -35,6 +38,17 @@ bench: install
 	set -e; for script in tests/benchmarks/[!_]*.py; do \
 	  echo "== $$script"; TAMIS_BENCH=build/bench PYTHONPATH=. .venv/bin/python "$$script"; done
 	.venv/bin/python tests/benchmarks/_table.py build/bench
+
+# What the benchmarks are measured beside, each in an environment of its own: their requirements exclude each other.
+# The lists are complete, and where a release's own requirements contradict each other the list is what works.
+peers: $(PEERS:%=build/peers/%/.installed)
+
+build/peers/%/.installed: tests/benchmarks/peers/%.txt
+	@echo "installing $* into build/peers"
+	@$(PYTHON) -m venv build/peers/$*
+	@for torch in $$(grep '^torch==' $<); do build/peers/$*/bin/pip $(QUIET) $$torch; done
+	@build/peers/$*/bin/pip $(QUIET) --no-deps -r $<
+	@touch $@
 
 fuzz: install
 	.venv/bin/pytest -q -m "hypothesis and not long" --hypothesis-profile=fuzz $(PYTEST_ARGS)

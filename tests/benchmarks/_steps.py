@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,10 @@ from pipeline.work import Here, Outcome, Work, perform
 from schemas.parse import parse_job
 
 EXAMPLES = Path(__file__).parents[2] / "jobs" / "examples" / "clipart"
-CLIPART = Path(__file__).resolve().parents[3] / "shared" / "data" / "openclipart"
+CLIPART = Path(
+    os.environ.get("TAMIS_CLIPART")
+    or Path(__file__).resolve().parents[3] / "shared" / "data" / "openclipart"
+)
 """All 7,396 pairs, where they are at hand."""
 
 Member = tuple[str, bytes]

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -69,10 +70,13 @@ def repeated(folder: Path, pairs: int) -> Path:
 
 
 def _own(name: str, data: bytes, place: int) -> bytes:
-    """Captions that differ from round to round, and bytes of pictures too: copies would be dropped early."""
-    number = str(place).encode()
+    """Bytes of pictures that differ from round to round, and captions whose Jaccard is below the bound.
+
+    What is a copy would be dropped early; and of the verified edges among k near copies of a pair there are k squared.
+    """
+    number = sha256(str(place).encode()).hexdigest().encode()
     if name.endswith(".txt"):
-        return data + b" " + number
+        return data + b" " + b" ".join(number[at : at + 6] for at in range(0, 64, 6))
     return data + number if name.endswith(".png") else data
 
 
