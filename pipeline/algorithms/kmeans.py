@@ -223,8 +223,9 @@ def assign(
 
     faiss finds the nearest, or torch on a device; the cosine is then recomputed row by row in a fixed order of
     addition, because the one that comes of a matrix product changes with the slicing. Equal products go to
-    the smaller cluster number. With a device a label differs only where two centroids are within what
-    rounding does to a product (for unit rows of up to 1024 numbers, 1e-6), and equal labels have equal cosines.
+    the smaller cluster number. With a device a label differs only where rounding decides between two
+    centroids: the cosines of unit rows are then within d 2^-23, in the worst case that there could be, and
+    within 4e-7 in all that were found. Equal labels have equal cosines.
 
     Args:
         embeddings: (n, d), float32 or float16 (converted a block at a time).
