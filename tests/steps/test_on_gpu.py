@@ -18,6 +18,7 @@ from pipeline.phases import Task, TaskIo
 from pipeline.steps import cluster
 from pipeline.work import Here, Work, perform
 from schemas.errors import ModelError
+from schemas.events import Event, PhaseStarted
 from schemas.selection import Density
 from tests.embedded import EMBED, blobs, by_uid, run_steps, write_input
 from tests.running import make_plan, run_here, table
@@ -76,6 +77,33 @@ def test_the_device_is_part_of_what_a_result_is_known_by(finished: Path, tmp_pat
     assert run_steps(finished / "cpu", [entry], said, part_samples=70).tasks_run == 0
 
 
+def test_another_device_makes_again_what_is_made_there_alone(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what reads it, where that comes out otherwise; of these bytes nothing does."""
+    entry = {
+        "path": f"{finished}/in/*.parquet",
+        "image_embeddings": f"{finished}/in/img_emb_*.npy",
+    }
+    steps = "\n".join(STEPS.strip().splitlines()[1:])
+    run_steps(tmp_path, [entry], steps.replace("cuda", "cpu"), part_samples=70)
+    monkeypatch.setattr(cluster, "device", _by_torch)
+    ran: set[tuple[str, str]] = set()
+
+    def observe(event: Event) -> None:
+        if isinstance(event, PhaseStarted):
+            ran.add((event.step, event.phase))
+
+    made = make_plan(tmp_path, "", f"{EMBED}\n{steps}", input=[entry], part_samples=70)
+    run_here(made, [observe])
+    made_there = {("prototypes", phase) for phase in ("train", "assign")}
+    made_there |= {("density", phase) for phase in ("start", "sums-001", "assign")}
+    assert ran >= made_there
+    # What is one small task an iteration carries the mean cosines before it, the last bits of which may be others.
+    assert {step for step, phase in ran - made_there} <= {"density"}
+    assert {phase[:6] for step, phase in ran - made_there} <= {"sums-0", "update", "train"}
+
+
 @without_a_gpu
 def test_without_a_gpu_one_line_says_so(tmp_path: Path) -> None:
     entry = write_input(tmp_path / "in", blobs((40,), (0.5,), dim=4))
@@ -106,7 +134,12 @@ def test_a_worker_is_told_what_share_of_a_gpu_it_has(
 ) -> None:
     """Others may have the rest, and see the same bytes free."""
     told: list[tuple[str | None, float]] = []
-    monkeypatch.setattr(devices, "ready", lambda *asked: told.append(asked) or 1 / 0)
+
+    def noted(name: str | None, share: float) -> None:
+        told.append((name, share))
+        raise ModelError("noted")
+
+    monkeypatch.setattr(devices, "ready", noted)
     entry = write_input(tmp_path / "in", blobs((40,), (0.5,), dim=4))
     made = make_plan(
         tmp_path / "run",
@@ -115,7 +148,7 @@ def test_a_worker_is_told_what_share_of_a_gpu_it_has(
         input=[entry],
         resources={"gpus": claimed} if claimed < 1 else {},
     )
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ModelError, match="^noted$"):
         run_here(made)
     assert told == [("cuda", claimed)]
 
