@@ -126,9 +126,10 @@ def _judge_nodes(nodes: Sequence[Mapping[str, float]], needs: Needs) -> None:
     for claim in needs.claims:
         wanted = {"CPU": claim.cpus, "GPU": claim.gpus, "memory": claim.memory}
         if not any(all(node[name] >= wanted[name] for name in wanted) for node in nodes):
+            other = "set device: cpu, " if claim.gpus and not any(n["GPU"] for n in nodes) else ""
             most = {name: max(node[name] for node in nodes) for name in wanted}
             raise ClusterError(
                 f"{claim.step}: a task claims {claim}, and none of the cluster's {len(nodes)} nodes has that "
-                f"(the most: {most['CPU']:g} CPU, {most['GPU']:g} GPU, {most['memory']:,.0f} bytes): add "
+                f"(the most: {most['CPU']:g} CPU, {most['GPU']:g} GPU, {most['memory']:,.0f} bytes): {other}add "
                 "nodes, lower the job's resources, or say --grows where nodes are added as needed"
             )

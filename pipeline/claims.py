@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pipeline import storage
 from pipeline.phases import Phase
 from pipeline.phases import Resources as Claimed
 from schemas.errors import ClusterError
@@ -95,6 +96,15 @@ def of_job(job: Job) -> Iterator[Claim]:
         yield Claim(name, own.cpus, own.gpus, own.memory or 0)
     if machine.memory:
         yield Claim("what gathers many parts", 1, 0, machine.memory)
+
+
+def to_come(job: Job, root: str) -> list[Claim]:
+    """The claims on a GPU of steps of which the run directory ``root`` has nothing yet.
+
+    A job that is begun may go on without: what worked on a GPU may be through.
+    """
+    begun = storage.folders_in(storage.join(root, "tables"))
+    return [claim for claim in of_job(job) if claim.gpus and claim.step not in begun]
 
 
 def more_than_usual(claimed: Claimed) -> bool:

@@ -29,8 +29,12 @@ def has_cuda() -> None:
 
 
 @cache
-def ready(device: str | None) -> None:
+def ready(device: str | None, share: float = 1.0) -> None:
     """This process is about to multiply on ``device``; None is for what needs no torch.
+
+    Args:
+        device: as torch names it.
+        share: of a GPU's memory, which torch then lets it have at most: others may work there too.
 
     Raises:
         ModelError: as ``has_cuda``; or products come out as of shorter numbers than float32.
@@ -43,6 +47,8 @@ def ready(device: str | None) -> None:
         has_cuda()
     import torch
 
+    if device == "cuda":
+        torch.cuda.set_per_process_memory_fraction(min(1.0, float(share)))
     torch.set_float32_matmul_precision("highest")
     # In TF32, which keeps 10 bits behind the point, these would be ones, and the products 256.
     square = torch.full((256, 256), 1.0 + 2.0**-12, device=device)
@@ -56,3 +62,9 @@ def ready(device: str | None) -> None:
 def in_full(products: torch.Tensor) -> bool:
     """Whether the products of ``ready`` are those of float32."""
     return bool(((products - 256.125).abs() < 0.01).all())
+
+
+def is_full(error: RuntimeError) -> bool:
+    """Whether it is how torch says that a GPU's memory is full."""
+    said = str(error)
+    return ("CUDA" in said and "out of memory" in said) or "CUBLAS_STATUS_ALLOC_FAILED" in said

@@ -118,9 +118,17 @@ class _Hand:
 class Engine:
     """A connection to Ray, started when the first phase has something to do."""
 
-    def __init__(self, root: str, machine: Machine, address: str | None = None) -> None:
+    def __init__(
+        self,
+        root: str,
+        machine: Machine,
+        address: str | None = None,
+        to_come: Sequence[claims.Claim] = (),
+    ) -> None:
+        """``to_come``: what some task will claim; that no node has it is said before the first one begins."""
         check_address(address)
         self._root, self._machine, self._address = root, machine, address
+        self._to_come = to_come
         self._started = False
         self._metrics: Metrics | None = None
         self._hand: Any = None
@@ -242,6 +250,14 @@ class Engine:
         if not self._started:
             with interrupts.held():  # half a Ray could not be stopped
                 self._enter()
+            for claim in self._to_come:
+                self._check(claim)
+
+    def _check(self, claim: claims.Claim) -> None:
+        try:
+            self._fitting(Resources(claim.cpus, claim.gpus, claim.memory or None))
+        except ClusterError as error:
+            raise ClusterError(f"{claim.step}: {error}") from None
 
     def _enter(self) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -30,6 +30,9 @@ from schemas.job import Job
 SPAN = "span"
 """In a task's places: the rows to try, see ``TaskIo.span``."""
 
+GPUS = "gpus"
+"""In a task's places, where it claims some: how many, or which share of one."""
+
 CULPRITS = "culprits"
 """In a task's places, and then in its file's notes: the rows that end their worker."""
 

@@ -81,9 +81,10 @@ def check_claims(job: Job, cluster: Cluster, shown: str) -> None:
     """
     for claim in of_job(job):
         if not cluster.slots(claim.cpus, claim.gpus, claim.memory):
+            other = "set device: cpu, " if claim.gpus and not cluster.slots(0, claim.gpus) else ""
             raise ClusterError(
-                f"--cluster {shown}: {claim.step}: a task claims {claim}, and no node has that: change the job's "
-                "resources, or the nodes"
+                f"--cluster {shown}: {claim.step}: a task claims {claim}, and no node has that: {other}change the "
+                "job's resources, or the nodes"
             )
 
 

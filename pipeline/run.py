@@ -14,7 +14,7 @@ from pipeline.inputs import InputFile
 from pipeline.isolate import Executor
 from pipeline.lease import Lease
 from pipeline.manifest import write_manifest
-from pipeline.phases import Context, Done, Part, Phase, Step, Task, fingerprint
+from pipeline.phases import GPUS, Context, Done, Part, Phase, Step, Task, fingerprint
 from pipeline.plan import Plan
 from pipeline.resume import PhaseFiles
 from pipeline.state import State, check_output, keep_job
@@ -343,7 +343,8 @@ class Run(Context):
 
 
 def _with_args(task: Task, phase: Phase) -> Task:
-    return replace(task, args={**phase.args, **task.args})
+    claimed = {GPUS: phase.resources.gpus} if phase.resources.gpus else {}
+    return replace(task, args={**phase.args, **task.args}, places={**task.places, **claimed})
 
 
 def run(
@@ -361,7 +362,8 @@ def run(
         TamisError: whatever a person can mend, in one line.
     """
     check_output(plan)
-    executor = executor or Engine(plan.root, plan.job.resources, address)
+    claimed = () if base else claims.to_come(plan.job, plan.root)
+    executor = executor or Engine(plan.root, plan.job.resources, address, claimed)
     with interrupts.held() as signals, Lease(plan.root) as lease:
         try:
             with signals.opened():

@@ -106,7 +106,7 @@ def measure(plan: Plan, share: float, most_parts: int | None, executor: Start) -
     rows = _counted(plan.inputs) or sample.rows * total / max(1.0, sample.consumed)
     a_file = rows / len(files) / (sample.rows / len(chosen))
     phases = tuple(_joined({**pilot.phases, **look.phases}, sample.phases))
-    assigned = any(found.phase == "assign" and found.gpus for found in phases)
+    on_gpu = any(isinstance(c, Clustered) and c.device == "cuda" for c in sample.job.steps)
     return Trial(
         phases=phases,
         sample=Scale(sample.rows, sample.alive, sample.job),
@@ -119,7 +119,7 @@ def measure(plan: Plan, share: float, most_parts: int | None, executor: Start) -
         ingest_bytes=(sample.ingest_bytes, sample.ingest_bytes * max(1.0, a_file)),
         start_seconds=look.start_seconds,
         seconds=time.perf_counter() - began,
-        gpu_flops=gpu_flops(sample.dim, "cuda") if assigned else 0.0,
+        gpu_flops=gpu_flops(sample.dim, "cuda") if on_gpu else 0.0,
     )
 
 

@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipeline import tables
+from pipeline import devices, tables
 from pipeline.metering import Meter
 from pipeline.phases import Ahead, Function, Phase, Task, TaskIo
 from pipeline.reuse import completed
 from pipeline.tables import DamagedTableError, TableFile
-from schemas.errors import TamisError
+from schemas.errors import ModelError, TamisError
 from schemas.events import NOTHING, Spent
 
 
@@ -60,8 +60,20 @@ def perform(function: Function, root: str, work: Work, ahead: Ahead = map) -> Ou
         return Outcome(work.task.name, 0.0, error=error)
     except (LostError, MemoryError):
         return Outcome(work.task.name, 0.0, died=True)
+    except RuntimeError as error:
+        if not devices.is_full(error):
+            raise
+        return Outcome(work.task.name, 0.0, error=_full(work.path, error))
     seconds = time.perf_counter() - started
     return Outcome(work.task.name, seconds, file, spent=meter.spent(file))
+
+
+def _full(path: str, error: RuntimeError) -> ModelError:
+    why = " ".join(str(error).partition(". GPU ")[0].split())[:200]
+    return ModelError(
+        f"{path}: a GPU's memory is full ({why}): let fewer workers share it (a larger resources.gpus), close what "
+        "else uses it, or take a smaller batch_size where it embeds, device: cpu where it clusters"
+    )
 
 
 class Here:

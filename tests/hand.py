@@ -12,10 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import tables
+from pipeline.claims import Claim
 from pipeline.engine import LITTLE, Engine
 from pipeline.phases import Phase, Task, TaskIo
 from pipeline.tables import Slice, TableFile
 from pipeline.work import Work
+from schemas.errors import ClusterError
 from schemas.job import Resources as Machine
 
 
@@ -54,6 +56,18 @@ def done(root: str, phase: str) -> list[dict[str, object]]:
     return [row for path in files for row in pq.read_table(path).to_pylist()]
 
 
+def refused(root: str, given: list[Work]) -> str:
+    """What is said of a task that could be done, before another that no machine could."""
+    engine = Engine(root, Machine(cpus=2), to_come=[Claim("later", 1, 1000, 0)])
+    try:
+        list(engine.run(Phase("no", process, []), given))
+    except ClusterError as error:
+        return str(error)
+    finally:
+        engine.stop()
+    return ""
+
+
 def main(root: str) -> None:
     few, many = table(root, 10), table(root, LITTLE + 1)
     engine = Engine(root, Machine(cpus=2))
@@ -65,7 +79,10 @@ def main(root: str) -> None:
         assert sorted(outcome.name for outcome in outcomes) == [w.task.name for w in given]
         assert not any(outcome.died or outcome.bug for outcome in outcomes), outcomes
     engine.stop()
-    sys.stdout.write(json.dumps({phase: done(root, phase) for phase in asked}) + "\n")
+    found: dict[str, object] = {phase: done(root, phase) for phase in asked}
+    sys.stdout.write(
+        json.dumps({"did": found, "refused": refused(root, works("no", few, 1))}) + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -92,8 +92,10 @@ def fit(
 
     The start is the rows whose numbers have the smallest hashes, so centroids depend on the order of
     rows: pass them sorted by their own hash. It ends early when an iteration moves no centroid and
-    re-seeds none. faiss's own training is not used: a product's last bits may change with the number of
-    threads, and on one thread 50,000 clusters take hours. The sample is held as float32: 4 d bytes a row.
+    re-seeds none, or brings back those of two iterations ago, as where the largest cluster is one row
+    many times, which no split divides: the centroids are those of all iterations. faiss's own training is
+    not used: a product's last bits may change with the number of threads, and on one thread 50,000
+    clusters take hours. The sample is held as float32: 4 d bytes a row.
 
     Args:
         sample: (n, d) unit rows, float32 or float16, n >= clusters.
@@ -121,13 +123,19 @@ def fit(
     centroids = _normalised(rows[start].astype(np.float64))
     similarity: list[float] = []
     once = _once(rows, threads, device)
-    for _ in range(iterations):
+    before = centroids
+    for left in reversed(range(iterations)):
         sums, counts, mean = once(centroids)
         similarity.append(mean)
         made = update(sums, counts, centroids)
-        centroids = made.centroids
         if made.movement == 0 and not len(made.reseeded):
+            centroids = made.centroids
             break
+        if np.array_equal(made.centroids, before):
+            # These two follow each other for ever: the one that would be last is taken.
+            centroids = centroids if left % 2 else made.centroids
+            break
+        before, centroids = centroids, made.centroids
     return Fit(centroids, np.array(similarity))
 
 
@@ -223,8 +231,9 @@ def assign(
 
     faiss finds the nearest, or torch on a device; the cosine is then recomputed row by row in a fixed order of
     addition, because the one that comes of a matrix product changes with the slicing. Equal products go to
-    the smaller cluster number. With a device a label differs only where two centroids are within what
-    rounding does to a product (for unit rows of up to 1024 numbers, 1e-6), and equal labels have equal cosines.
+    the smaller cluster number. With a device a label differs only where rounding decides between two
+    centroids: the cosines of unit rows are then within d 2^-23, in the worst case that there could be, and
+    within 4e-7 in all that were found. Equal labels have equal cosines.
 
     Args:
         embeddings: (n, d), float32 or float16 (converted a block at a time).

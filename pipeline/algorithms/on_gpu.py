@@ -7,8 +7,8 @@ depends on:
   to it; where there are several, sums in an order that is fixed here decide.
 - Sums of members: not on the device, given the labels. They are whole numbers of 2^-24, exact in float64, so that
   atomic additions in any order give the same bits.
-- Semantic similarities: on the kernels of one class of device. They lie within 1e-6 of the processors', and the shape
-  of every product follows from the cluster's size and the place in it alone.
+- Semantic similarities: on the kernels of one class of device. Rounding alone sets them apart from the processors',
+  and the shape of every product follows from the cluster's size and the place in it alone.
 
 Products are made in float32: `pipeline.devices.ready` sees to it that they are not cut to TF32.
 """
@@ -31,7 +31,7 @@ MOST_ROWS = 1 << 15
 """Rows whose products are held at once, at most, however few the centroids."""
 
 PAIRS = 1 << 18
-"""Pairs whose products are summed in the fixed order at once, at most."""
+"""Pairs whose products are summed in the fixed order at once, at most, and no more than PRODUCT_BYTES of them."""
 
 ROUNDING = 2.0**-24
 GRID = 2.0**24  # see kmeans.partial_sums
@@ -84,7 +84,8 @@ class Nearest:
     def _decided(self, rows: torch.Tensor, able: torch.Tensor) -> torch.Tensor:
         """Of the centroids that may be nearest to each row, the one that is; the first of equals."""
         row, number = torch.nonzero(able, as_tuple=True)
-        pairs = zip(row.split(PAIRS), number.split(PAIRS), strict=True)
+        most = max(1, min(PAIRS, PRODUCT_BYTES // (4 * rows.shape[1])))
+        pairs = zip(row.split(most), number.split(most), strict=True)
         value = torch.cat([summed(rows[r] * self._centroids[n]) for r, n in pairs])
         best = torch.full((len(rows),), -torch.inf, device=rows.device)
         best.scatter_reduce_(0, row, value, "amax")
@@ -113,7 +114,7 @@ class Sample:
     Args:
         rows: float32 (n, d).
         device: as torch names it.
-        room: bytes of the device that it may take; half of what is free by default.
+        room: bytes of the device that it may take; half of what is free, or its own, by default.
     """
 
     def __init__(self, rows: Float32Array, device: str, room: int | None = None) -> None:
@@ -184,7 +185,7 @@ def max_similarity_blocks(
         dimensions: as there.
         device: as torch names it.
         span: the places to compute.
-        room: bytes of the device that embeddings may take; half of what is free by default. The rest is fetched anew.
+        room: bytes of the device that embeddings may take, by default as for `Sample`. The rest is fetched anew.
     """
     size = semantic.piece(n)
     tile = size // semantic.ROWS_OF_TILES
@@ -231,7 +232,11 @@ def _sent(rows: NDArray[np.floating], device: str) -> torch.Tensor:
 
 
 def _room(device: str) -> int:
-    """Half of the bytes that are free on a GPU; elsewhere as many as one likes."""
+    """Half of the bytes that are free on a GPU, or of what this process may have there; elsewhere as many as one likes.
+
+    Others who work there see the same bytes free, and take them too: only what a process may have is its own.
+    """
     if torch.device(device).type != "cuda":
         return 1 << 62
-    return int(torch.cuda.mem_get_info()[0]) // 2
+    free, total = torch.cuda.mem_get_info()
+    return int(min(free, total * torch.cuda.get_per_process_memory_fraction()) // 2)

@@ -122,7 +122,7 @@ def max_similarity_blocks(
         threads: tiles computed at once.
         start: first place to compute, a multiple of `piece(n)`.
         stop: end of the places to compute, such a multiple or n.
-        device: None for the processors; else as torch names it: similarities are then within 1e-6 of these.
+        device: None for the processors; else as torch names it: rounding alone, some 1e-6, sets these apart.
 
     Yields:
         (first place, max_similarity float32 (k,), partner's place int64 (k,)), in order.

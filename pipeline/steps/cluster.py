@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from pipeline import devices, tables
 from pipeline.algorithms import kmeans, order
-from pipeline.phases import TaskIo
+from pipeline.phases import GPUS, TaskIo
 from pipeline.steps.common import alive_mask, uid_words
 from pipeline.tables import Slice
 from schemas.selection import Clustered
@@ -126,7 +126,7 @@ def device(io: TaskIo) -> str | None:
         ModelError: there is no such device here.
     """
     name: str | None = io.args.get("device")
-    devices.ready(name)
+    devices.ready(name, io.task.places.get(GPUS, 1.0))
     return name
 
 

@@ -139,6 +139,23 @@ def test_training_is_as_good_as_that_of_faiss() -> None:
     assert found[0] > found[1] - 0.01
 
 
+@pytest.mark.parametrize("iterations", [5, 6, 20, 21])
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_what_no_split_divides_ends_early_with_the_centroids_of_all_iterations(
+    iterations: int, seed: int
+) -> None:
+    """The largest cluster is one row thirty times: its halves change places for ever."""
+    rows = unit(60, 8, 0)
+    rows[:30] = rows[0]
+    centroids = kmeans.fit(rows, 20, 1, seed).centroids
+    for _ in range(iterations - 1):
+        sums, counts = kmeans.partial_sums(rows, kmeans.assign(rows, centroids)[0], 20)
+        centroids = kmeans.update(sums, counts, centroids).centroids
+    fit = kmeans.fit(rows, 20, iterations, seed)
+    assert fit.centroids.tobytes() == centroids.tobytes()
+    assert len(fit.similarity) <= min(iterations, 8)
+
+
 def test_training_ends_where_nothing_moves() -> None:
     rows = around(np.eye(4, 16, dtype=np.float32), 30, 0.01, seed=6)
     fit = kmeans.fit(rows, 4, 100, seed=2)

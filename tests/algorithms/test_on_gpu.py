@@ -107,6 +107,24 @@ def test_few_and_many_centroids(device: str) -> None:
     assert kmeans.assign(rows[:3000], rows, device=device)[0].tolist() == list(range(3000))
 
 
+def test_ties_take_no_more_memory_than_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all centroids may be the nearest to all rows, and each pair has 64 terms."""
+    sizes: list[int] = []
+    summed = on_gpu.summed
+
+    def watched(products: torch.Tensor) -> torch.Tensor:
+        sizes.append(4 * products.numel())
+        return summed(products)
+
+    monkeypatch.setattr(on_gpu, "PRODUCT_BYTES", 1 << 16)
+    monkeypatch.setattr(on_gpu, "summed", watched)
+    rows = unit(50, 64, 0)
+    label, _ = kmeans.assign(rows, np.repeat(rows[:1], 40, axis=0), device="cpu")
+    assert not label.any()
+    assert sum(sizes) == 50 * 40 * 64 * 4
+    assert max(sizes) <= 1 << 16
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_what_is_not_finite_is_refused(device: str, value: float, dtype: type[np.float32]) -> None:

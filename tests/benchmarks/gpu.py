@@ -176,8 +176,8 @@ def works_of(device: str, host: Floats, sizes: Sizes) -> dict[str, Callable[[], 
     sample = on_gpu.Sample(host, device)
     square = torch.rand(sizes.square, sizes.square, device=device)
 
-    def assign() -> None:
-        for rows in resident.split(nearest.rows_at_once):
+    def assign(rows_at_once: int = nearest.rows_at_once) -> None:
+        for rows in resident.split(min(rows_at_once, nearest.rows_at_once)):
             nearest.of(rows)
 
     def assign_parts() -> None:
@@ -197,6 +197,7 @@ def works_of(device: str, host: Floats, sizes: Sizes) -> dict[str, Callable[[], 
     return {
         PEAK: lambda: square @ square,
         "assign": assign,
+        "assign, 4,096 rows at once": lambda: assign(4096),
         IN_MEMORY: assign_parts,
         "k-means, an iteration": lambda: sample.sums(centroids),
         COMPARE: compare,

@@ -44,6 +44,11 @@ STEPS = "  - signals: [words]\n  - write: {}"
             "embed: a task claims 1 CPU, 2 GPU, and none .* 2 nodes has that .*: 8 CPU, 1 GPU",
         ),
         (
+            {"nodes": [{"CPU": 8, "GPU": 0, "memory": 2e9}]},
+            {"claims": [Claim("density", 1, 1, 0)]},
+            "density: a task claims 1 CPU, 1 GPU, .*: set device: cpu, add nodes",
+        ),
+        (
             {},
             {"claims": [Claim("near", 1, 0, 5 * 10**9)]},
             "claims 1 CPU, 5,000,000,000 bytes, .* 4,000,000,000 bytes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +57,16 @@ def test_a_step_that_clusters_holds_a_gpu_where_it_works_there_and_large_centroi
     plain = Phase("sums", print, ())  # type: ignore[arg-type]
     assert claims.of_phase(plain, "density", made).gpus == 0
     assert claims.of_phase(plain, "signals", made).gpus == 1
+
+
+def test_gpus_are_looked_for_before_anything_runs_but_for_steps_that_have_begun(
+    tmp_path: Path,
+) -> None:
+    made = job("{}", "cuda")
+    assert [claim.step for claim in claims.to_come(made, str(tmp_path))] == ["embed", "density"]
+    (tmp_path / "tables" / "embed").mkdir(parents=True)
+    assert [claim.step for claim in claims.to_come(made, str(tmp_path))] == ["density"]
+    assert claims.to_come(job("{}"), str(tmp_path)) == []
 
 
 def test_the_claim_of_a_single_step_goes_before() -> None:

@@ -22,7 +22,8 @@ def test_one_worker_does_what_is_little_and_is_replaced_when_it_dies(tmp_path: P
         check=False,
     )
     assert child.returncode == 0, child.stderr
-    found = json.loads(child.stdout.splitlines()[-1])
+    said = json.loads(child.stdout.splitlines()[-1])
+    found = said["did"]
     who = {phase: {row["process"] for row in rows} for phase, rows in found.items()}
     assert len(who["one"]) == 1
     assert who["two"] == who["one"]
@@ -31,3 +32,7 @@ def test_one_worker_does_what_is_little_and_is_replaced_when_it_dies(tmp_path: P
     assert who["alone"] == who["after"]
     assert not who["much"] & who["after"]
     assert {row["threads"] for rows in found.values() for row in rows} == {"1"}
+    assert said["refused"].startswith(
+        "later: a worker claims 1 CPU, 1000 GPU, and no node has that"
+    )
+    assert not (tmp_path / "tables" / "no").exists()

@@ -287,6 +287,7 @@ def test_a_job_for_gpus_is_measured_where_there_are_none(monkeypatch: pytest.Mon
     assert here.steps[-1].device == "cpu"
     assert [claim.cpus for claim in of_job(here) if claim.step == "embed"] == [2]
     check_claims(asked, parse_cluster("2x(16cpu) + 1x(2cpu,1gpu)"), "c")
-    for lacking in ("8x(16cpu)", "8x(1cpu,4gpu)"):
-        with pytest.raises(ClusterError, match="embed: a task claims 2 CPU, 1 GPU, and no node"):
+    for lacking, mend in (("8x(16cpu)", "set device: cpu, change"), ("8x(1cpu,4gpu)", "change")):
+        match = f"embed: a task claims 2 CPU, 1 GPU, and no node has that: {mend}"
+        with pytest.raises(ClusterError, match=match):
             check_claims(asked, parse_cluster(lacking), lacking)

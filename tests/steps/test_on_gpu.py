@@ -10,13 +10,15 @@ import pytest
 import torch
 
 from pipeline import devices
+from pipeline.algorithms import on_gpu
 from pipeline.audit.finished import open_run
 from pipeline.audit.materialize import materialize
 from pipeline.audit.whatif import whatif
-from pipeline.phases import TaskIo
+from pipeline.phases import Task, TaskIo
 from pipeline.steps import cluster
-from pipeline.work import Here
+from pipeline.work import Here, Work, perform
 from schemas.errors import ModelError
+from schemas.events import Event, PhaseStarted
 from schemas.selection import Density
 from tests.embedded import EMBED, blobs, by_uid, run_steps, write_input
 from tests.running import make_plan, run_here, table
@@ -75,6 +77,33 @@ def test_the_device_is_part_of_what_a_result_is_known_by(finished: Path, tmp_pat
     assert run_steps(finished / "cpu", [entry], said, part_samples=70).tasks_run == 0
 
 
+def test_another_device_makes_again_what_is_made_there_alone(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what reads it, where that comes out otherwise; of these bytes nothing does."""
+    entry = {
+        "path": f"{finished}/in/*.parquet",
+        "image_embeddings": f"{finished}/in/img_emb_*.npy",
+    }
+    steps = "\n".join(STEPS.strip().splitlines()[1:])
+    run_steps(tmp_path, [entry], steps.replace("cuda", "cpu"), part_samples=70)
+    monkeypatch.setattr(cluster, "device", _by_torch)
+    ran: set[tuple[str, str]] = set()
+
+    def observe(event: Event) -> None:
+        if isinstance(event, PhaseStarted):
+            ran.add((event.step, event.phase))
+
+    made = make_plan(tmp_path, "", f"{EMBED}\n{steps}", input=[entry], part_samples=70)
+    run_here(made, [observe])
+    made_there = {("prototypes", phase) for phase in ("train", "assign")}
+    made_there |= {("density", phase) for phase in ("start", "sums-001", "assign")}
+    assert ran >= made_there
+    # What is one small task an iteration carries the mean cosines before it, the last bits of which may be others.
+    assert {step for step, phase in ran - made_there} <= {"density"}
+    assert {phase[:6] for step, phase in ran - made_there} <= {"sums-0", "update", "train"}
+
+
 @without_a_gpu
 def test_without_a_gpu_one_line_says_so(tmp_path: Path) -> None:
     entry = write_input(tmp_path / "in", blobs((40,), (0.5,), dim=4))
@@ -97,6 +126,73 @@ def test_torch_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(ModelError, match="needs the package torch, which is missing here"):
         devices.has_cuda()
+
+
+@pytest.mark.parametrize("claimed", [0.25, 1.0])
+def test_a_worker_is_told_what_share_of_a_gpu_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, claimed: float
+) -> None:
+    """Others may have the rest, and see the same bytes free."""
+    told: list[tuple[str | None, float]] = []
+
+    def noted(name: str | None, share: float) -> None:
+        told.append((name, share))
+        raise ModelError("noted")
+
+    monkeypatch.setattr(devices, "ready", noted)
+    entry = write_input(tmp_path / "in", blobs((40,), (0.5,), dim=4))
+    made = make_plan(
+        tmp_path / "run",
+        "",
+        f"{EMBED}\n- density: {{clusters: 2, neighbours: 1, keep: 0.5, device: cuda}}",
+        input=[entry],
+        resources={"gpus": claimed} if claimed < 1 else {},
+    )
+    with pytest.raises(ModelError, match="noted"):
+        run_here(made)
+    assert told == [("cuda", claimed)]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_worker_takes_no_more_of_a_gpu_than_its_share() -> None:
+    devices.ready("cuda", 0.5)
+    assert on_gpu._room("cuda") <= torch.cuda.mem_get_info()[1] // 4
+    with pytest.raises(torch.OutOfMemoryError):
+        torch.empty(int(0.6 * torch.cuda.mem_get_info()[1]), dtype=torch.uint8, device="cuda")
+
+
+def full(io: TaskIo) -> Any:
+    """As torch says it; the last is cuBLAS."""
+    raise (torch.OutOfMemoryError if io.args["kind"] else RuntimeError)(io.args["said"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (
+            True,
+            "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 3 GiB",
+        ),
+        (False, "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+        (False, "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
+def test_a_gpu_that_is_full_is_one_line_with_what_to_do(
+    tmp_path: Path, kind: bool, said: str
+) -> None:
+    work = Work(
+        Task("t", args={"kind": kind, "said": said}), "tables/density/assign/t.parquet", "f"
+    )
+    error = perform(full, str(tmp_path), work).error
+    assert isinstance(error, ModelError)
+    assert str(error).startswith(f"{work.path}: a GPU's memory is full (CUDA ")
+    assert "a larger resources.gpus" in str(error)
+    assert "\n" not in str(error)
+    assert "capacity" not in str(error)
+    other = Work(Task("t", args={"kind": False, "said": "the page is full"}), work.path, "f")
+    with pytest.raises(RuntimeError, match="the page is full"):
+        perform(full, str(tmp_path), other)
 
 
 def test_products_of_short_numbers_are_noticed() -> None:
