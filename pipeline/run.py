@@ -37,6 +37,13 @@ class AgainError(Exception):
     """A table that was read is damaged: it has been removed, and the walk starts over."""
 
 
+def foreign_damage(path: str) -> StateError:
+    """What is said of a damaged table of a finished run that is only read: it is not ours to make again."""
+    return StateError(
+        f"{storage.redact(path)} is damaged: remove it, and `tamis run` with that run's job.yaml makes it again"
+    )
+
+
 @dataclass(frozen=True)
 class Account:
     """What a step did to the count: ``entered = kept + dropped``."""
@@ -326,6 +333,8 @@ class Run(Context):
     def _accept(self, outcome: Outcome) -> Any:
         if self._lease:
             self._lease.check()
+        if outcome.damaged and storage.is_whole(outcome.damaged):
+            raise foreign_damage(outcome.damaged)
         if outcome.damaged:
             storage.delete(storage.join(self.root, outcome.damaged))
             PhaseFiles(self.root, outcome.damaged.rpartition("/")[0]).open()

@@ -57,6 +57,8 @@ def first_of(old: Job, new: Job) -> int | None:
     if not changed:
         return None
     first = changed[0]
+    if isinstance(new.steps[first], Write):
+        return None  # nothing is decided otherwise
     if isinstance(new.steps[first], SemanticDuplicates) and _but_epsilon(*pairs[first]):
         later = new.steps[first + 1 :]
     else:
@@ -127,7 +129,7 @@ class Redecision:
         for step in self._names:
             pieces = chunk.pieces(partial(self.old.at, step, VERDICT))
             reasons = {why for _, piece in pieces for why in piece.file.notes.get("counts", ())}
-            if not pieces:
+            if not any(piece.rows for _, piece in pieces):
                 continue
             one = len(reasons) == 1
             rows, table = chunk.read(self.old.root, pieces, [] if one else ["reason"])
@@ -152,6 +154,7 @@ class Redecision:
             rows, stored = chunk.read(self.old.root, pieces, [name])
             values = scatter(stored.append_column("row", pa.array(rows)), chunk.rows)[name]
             values = values.take(pa.array(alive))
+            rules.no_numbers(step.name, name, bound, pa.types.is_string(values.type))
             for reason, fails in rules.failures(values, bound).items():
                 here = fails & (fate == 0)
                 fate[here] = self._number(step.name, reason)
