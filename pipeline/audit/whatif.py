@@ -106,7 +106,8 @@ class _Both(Protocol):
 @contextmanager
 def _both(run: FinishedRun, settings: Sequence[str], whole: bool = False) -> Iterator[_Both]:
     """In memory where only late steps decide otherwise; else by another walk."""
-    now, then = job_of(run), job_of(run, settings)
+    now = job_of(run)
+    then = job_of(run, settings).model_copy(update={"name": now.name})  # a name decides nothing
     check_chain(build(then))
     with (
         _damage_told(run),

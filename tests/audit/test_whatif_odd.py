@@ -66,8 +66,9 @@ def test_parts_of_which_nothing_is_left(
     assert here.samples
 
 
-def test_other_shards_move_nobody(finished: Path) -> None:
-    change = whatif(open_run(str(finished)), ["write.samples_per_shard=7"])
+@pytest.mark.parametrize("setting", ["write.samples_per_shard=7", "name=another"])
+def test_other_shards_and_another_name_move_nobody(finished: Path, setting: str) -> None:
+    change = whatif(open_run(str(finished)), [setting])
     assert change.before == change.after
     assert (change.came, change.went, change.kept_after) == (0, 0, change.kept_before)
 
