@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline import claims, interrupts, isolate, reuse, storage
+from pipeline import claims, interrupts, isolate, reuse, storage, tables
 from pipeline.engine import Engine
 from pipeline.inputs import InputFile
 from pipeline.isolate import Executor
@@ -35,13 +35,6 @@ DAMAGE_LIMIT = 100
 
 class AgainError(Exception):
     """A table that was read is damaged: it has been removed, and the walk starts over."""
-
-
-def foreign_damage(path: str) -> StateError:
-    """What is said of a damaged table of a finished run that is only read: it is not ours to make again."""
-    return StateError(
-        f"{storage.redact(path)} is damaged: remove it, and `tamis run` with that run's job.yaml makes it again"
-    )
 
 
 @dataclass(frozen=True)
@@ -334,7 +327,7 @@ class Run(Context):
         if self._lease:
             self._lease.check()
         if outcome.damaged and storage.is_whole(outcome.damaged):
-            raise foreign_damage(outcome.damaged)
+            raise tables.damaged(outcome.damaged)
         if outcome.damaged:
             storage.delete(storage.join(self.root, outcome.damaged))
             PhaseFiles(self.root, outcome.damaged.rpartition("/")[0]).open()

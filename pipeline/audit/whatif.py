@@ -28,7 +28,7 @@ from pipeline.audit.redecide import Fates, Redecision, first_of
 from pipeline.inputs import InputFile, input_files
 from pipeline.phases import Part
 from pipeline.plan import Plan, build, check_chain
-from pipeline.run import Account, Run, foreign_damage
+from pipeline.run import Account, Run
 from pipeline.state import State
 from pipeline.steps import Ledger
 from pipeline.steps.embed import PRECOMPUTED
@@ -129,8 +129,9 @@ def _damage_told(run: FinishedRun) -> Iterator[None]:
     try:
         yield
     except DamagedTableError as damage:
-        raise foreign_damage(
-            damage.path if storage.is_whole(damage.path) else storage.join(run.root, damage.path)
+        path, why = damage.args
+        raise tables.damaged(
+            path if storage.is_whole(path) else storage.join(run.root, path), why
         ) from None
 
 
