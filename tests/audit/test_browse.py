@@ -279,6 +279,87 @@ def test_filters_and_pages(page: Driven, hostile: Path) -> None:
     page.check_unharmed()
 
 
+HOLD = """
+    const [f, held] = [window.fetch, []];
+    window.held = held;
+    window.fetch = (path) => path.startsWith(arguments[0])
+        ? new Promise((tell, fail) => held.push({ go: () => tell(f(path)), fail: () => fail(new Error("cut off")) }))
+        : f(path);
+"""
+"""Answers to some questions wait until they are let go, or fail."""
+
+
+@pytest.mark.browser
+def test_pages_are_turned_while_all_are_counted(page: Driven, hostile: Path) -> None:
+    """Counts of other filters that come late are dropped; what cannot be counted is said."""
+    page.driver.execute_script(HOLD, "/api/counts")
+    total = len(ledger(hostile))
+    many = sum("plain" in row["text"] for row in ledger(hostile))
+    assert many > PAGE
+    page.set("[name=text]", "plain")
+    until(lambda: page.captions() and all("plain" in text for text in page.captions()))
+    page.says("#found", "counting")
+    assert page.one("#results").get_attribute("aria-busy") == "true"
+    page.one("#next").click()
+    page.says("#page", "page 2")
+    assert page.driver.execute_script("return held.length") == 1  # it goes on
+    page.set("[name=text]", "a")
+    until(lambda: page.driver.execute_script("return held.length") == 2)
+    page.driver.execute_script("held[1].go()")
+    some = sum("a" in row["text"].lower() for row in ledger(hostile))
+    until(lambda: page.text("#found").startswith(f"{some} samples"))
+    page.driver.execute_script("held[0].go()")
+    time.sleep(0.3)
+    assert page.text("#found").startswith(f"{some} samples")
+    assert page.one("#results").get_attribute("aria-busy") is None
+    page.set("[name=text]", "")
+    until(lambda: page.driver.execute_script("return held.length") == 3)
+    page.driver.execute_script("held[2].fail()")
+    page.says("#problem", "cut off")
+    assert page.text("#found") == "not counted"
+    page.one("#next").click()
+    until(lambda: page.driver.execute_script("return held.length") == 4)  # once more
+    page.driver.execute_script("held[3].go()")
+    until(lambda: page.text("#found").startswith(f"{total} samples"))
+    page.check_unharmed()
+
+
+@pytest.mark.browser
+def test_a_page_that_is_awaited_is_turned_once(page: Driven) -> None:
+    """A second click, and an answer that never comes."""
+    page.driver.execute_script(HOLD, "/api/samples")
+    page.one("#next").click()
+    page.one("#next").click()
+    page.driver.execute_script("held[0].go()")
+    page.says("#page", "page 2")
+    assert page.driver.execute_script("return held.length") == 1
+    page.one("#next").click()
+    page.driver.execute_script("held[1].fail()")
+    page.says("#problem", "cut off")
+    assert page.captions() == []
+    assert page.text("#found") == "no answer"
+    page.one("#back").click()
+    page.driver.execute_script("held[2].go()")
+    page.says("#found", "samples")
+    assert page.text("#page") == "page 2"
+    assert not page.one("#problem").is_displayed()
+    page.check_unharmed()
+
+
+@pytest.mark.browser
+def test_the_address_holds_the_filters(page: Driven) -> None:
+    """Edited by hand too, and with names that no filter has."""
+    page.driver.execute_script("location.hash = 'step=rules&length=3&kept=no'")
+    until(lambda: page.captions() == SHORT)
+    page.driver.refresh()
+    until(lambda: page.captions() == SHORT)
+    assert page.one("[name=step]").get_attribute("value") == "rules"
+    page.driver.execute_script("location.hash = ''")
+    until(lambda: len(page.captions()) == PAGE)
+    assert page.one("[name=step]").get_attribute("value") == ""
+    page.check_unharmed()
+
+
 @pytest.mark.browser
 def test_a_story_opens_with_pictures_side_by_side(page: Driven, hostile: Path) -> None:
     page.set("[name=reason]", "same_image")

@@ -10,6 +10,7 @@ import pytest
 
 from jobs.cli import main
 from pipeline.audit.finished import open_run
+from pipeline.audit.uids import Uids
 from pipeline.audit.verify import Seen, verify
 from schemas.errors import StateError
 from tests.running import ledger
@@ -118,3 +119,37 @@ def test_a_table_that_a_page_is_made_of_is_checked(embedded: object, tmp_path: P
     path.write_bytes(data)
     with pytest.raises(StateError, match=r"clusters\.parquet is damaged"):
         open_run(str(run)).table("density/quotas/clusters.parquet")
+
+
+def without(path: Path, column: str) -> None:
+    """The same rows, as a reader sees them whose footer has another name for a column."""
+    table = pq.read_table(path)
+    names = [f"{name}_" if name == column else name for name in table.column_names]
+    pq.write_table(table.rename_columns(names), path)
+
+
+@pytest.mark.parametrize(
+    ("path", "column", "what"),
+    [
+        ("ledger/part-00000.parquet", "shard", "the ledger's part cannot be read: shard is not"),
+        ("shards/00000.parquet", "sha256", "cannot be read: "),
+    ],
+)
+def test_verify_goes_on_where_a_column_is_gone(
+    run: Path, path: str, column: str, what: str
+) -> None:
+    without(run / path, column)
+    faults = [(fault.path, fault.what) for fault in verify(open_run(str(run)), Seen())]
+    told = [said for where, said in faults if where == path and what in said]
+    assert len(told) == 1
+    assert "\n" not in told[0]
+
+
+def test_verify_notices_every_bit_of_the_head_of_a_subset(run: Path) -> None:
+    """It is a Python literal: what is not one fails in several ways."""
+    path = run / "subset.npy"
+    data = path.read_bytes()
+    for at in range(data.index(b"\n")):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1 << at % 7]) + data[at + 1 :])
+        subset = Uids(str(run))
+        assert "subset.npy" in {where for where, _ in subset.faults(str(path))}
