@@ -54,8 +54,8 @@ class FinishedRun:
             ) from None
         try:
             plan: dict[str, Any] = json.loads(raw)
-            plan["parts"], plan["inputs"], plan["makes"]
-        except (ValueError, KeyError) as error:
+            _check_plan(plan)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StateError(
                 f"{self.root}: plan.json, which numbers the parts of the ledger, is damaged ({error!r}): bring it "
                 "back, or run the job again into another directory"
@@ -166,6 +166,15 @@ class FinishedRun:
             if group is None:
                 return file.read(use_threads=False)
             return file.read_row_group(group, use_threads=False)
+
+
+def _check_plan(plan: Mapping[str, Any]) -> None:
+    """Whether all that is asked of a plan is there: else KeyError, TypeError, ValueError or AttributeError."""
+    for file in plan["inputs"]:
+        InputFile(path="", **file)
+    for _file, _group, _rows in plan["parts"]:
+        pass
+    plan["makes"].items()
 
 
 @contextmanager

@@ -86,7 +86,9 @@ def test_audit_names_a_damaged_ledger(
     assert "`tamis verify` says what is damaged" in line
 
 
-@pytest.mark.parametrize("text", ["{", '{"parts": []}'])
+@pytest.mark.parametrize(
+    "text", ["{", '{"parts": []}', '{"parts": [], "makes": {}, "inputs": [{"entrz": "input"}]}']
+)
 def test_a_damaged_plan_is_named(run: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     uid = ledger(run)[3]["uid"]
     (run / "plan.json").write_text(text)

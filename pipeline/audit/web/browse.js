@@ -39,6 +39,8 @@ async function search() {
   const fields = chosen();
   history.replaceState(null, "", `#${new URLSearchParams(fields)}`);
   if (counting !== JSON.stringify(fields)) counting = null; // what comes of it is of other filters
+  const filtering = Object.keys(fields).length;
+  by("folded").textContent = filtering ? `Filters (${filtering})` : "Filters"; // where they are folded, they are out of sight
   turning = true;
   busy();
   try {
