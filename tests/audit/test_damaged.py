@@ -39,7 +39,12 @@ def cut_page(path: Path) -> None:
     path.write_bytes(data)
 
 
-DAMAGES = {"page": cut_page, "footer": lambda path: path.write_bytes(path.read_bytes()[:-9])}
+def cut_end(path: Path) -> None:
+    """The footer is cut short."""
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+DAMAGES = {"page": cut_page, "footer": cut_end}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
