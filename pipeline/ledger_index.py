@@ -40,10 +40,14 @@ def bucket_of(hashed: Hash, buckets: int) -> Hash:
     return (hashed >> np.uint64(32)) * np.uint64(buckets) >> np.uint64(32)
 
 
+def path_of(root: str, name: str, buckets: int) -> str:
+    """Where a name is looked for."""
+    return storage.join(root, FOLDER, f"{bucket_of(name_hash(name), buckets):05d}.parquet")
+
+
 def find(root: str, name: str, buckets: int) -> list[int]:
     """The sids whose uid, key or URL hashes like ``name``, in order: candidates, for the ledger's rows to confirm."""
-    hashed = name_hash(name)
-    path = storage.join(root, FOLDER, f"{bucket_of(hashed, buckets):05d}.parquet")
+    hashed, path = name_hash(name), path_of(root, name, buckets)
     found: list[int] = []
     with storage.open_table(path) as raw, pq.ParquetFile(raw) as file:
         for number in range(file.metadata.num_row_groups):

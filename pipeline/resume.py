@@ -36,10 +36,13 @@ class PhaseFiles:
     touched, and written after the last. So a complete phase costs one small read and one listing.
     """
 
-    def __init__(self, root: str, folder: str, base: str | None = None) -> None:
-        """``base``: a finished run whose files are taken where they fit; they stay where they are."""
-        self._root, self._folder = root, folder
-        self._base = PhaseFiles(base, folder) if base else None
+    def __init__(self, root: str, folder: str, base: str | None = None, ours: bool = True) -> None:
+        """``base``: a finished run whose files are taken where they fit; they stay where they are.
+
+        ``ours``: whether anything here may be touched.
+        """
+        self._root, self._folder, self._ours = root, folder, ours
+        self._base = PhaseFiles(base, folder, ours=False) if base else None
         self._path = storage.join(root, folder)
         self._listings: dict[str, dict[str, int]] = {}
 
@@ -120,7 +123,7 @@ class PhaseFiles:
             return {}
         files = read_index(self._path)
         sound = {name: file for name, file in files.items() if file is not None}
-        if len(sound) < len(files):
+        if len(sound) < len(files) and self._ours:
             self.open()
         return sound
 

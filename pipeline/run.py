@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline import claims, interrupts, isolate, reuse, storage
+from pipeline import claims, interrupts, isolate, reuse, storage, tables
 from pipeline.engine import Engine
 from pipeline.inputs import InputFile
 from pipeline.isolate import Executor
@@ -326,6 +326,8 @@ class Run(Context):
     def _accept(self, outcome: Outcome) -> Any:
         if self._lease:
             self._lease.check()
+        if outcome.damaged and storage.is_whole(outcome.damaged):
+            raise tables.damaged(outcome.damaged)
         if outcome.damaged:
             storage.delete(storage.join(self.root, outcome.damaged))
             PhaseFiles(self.root, outcome.damaged.rpartition("/")[0]).open()

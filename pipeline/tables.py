@@ -21,6 +21,7 @@ import xxhash
 
 from pipeline import storage
 from pipeline.digesting import Digesting
+from schemas.errors import StateError
 
 METADATA_KEY = b"tamis"
 SEAL_BYTES = 16
@@ -43,6 +44,15 @@ class DamagedTableError(Exception):
     def __init__(self, path: str, why: object) -> None:
         super().__init__(path, str(why))
         self.path = path
+
+
+def damaged(path: str, why: object = "") -> StateError:
+    """What is said of a damaged file of a finished run that is only read: it is not ours to make again."""
+    told = " ".join(str(why).split())
+    return StateError(
+        f"{storage.redact(path)} is damaged{f' ({told})' if told else ''}: remove it, and `tamis run` with that "
+        "run's job.yaml makes it again"
+    )
 
 
 @dataclass(frozen=True, slots=True)

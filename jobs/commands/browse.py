@@ -33,4 +33,4 @@ def browse_run(path: str, port: int) -> None:
     except KeyboardInterrupt:
         typer.echo("ended")
     finally:
-        server.server_close()
+        server.end()

@@ -6,7 +6,8 @@ Answers are plain values, made by DuckDB over the ledger; no answer grows with t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ class Browser:
     def __init__(self, run: FinishedRun, words: Words) -> None:
         self.run = run
         self._words = words
+        self._asking: set[duckdb.DuckDBPyConnection] = set()
         self._connection = sql.connect(run, tables=False)
         self._connection.execute("SET parquet_metadata_cache = true")
         # The ledger is sorted by sid: so a page needs no sorting, and reading ends with its last row.
@@ -48,9 +50,21 @@ class Browser:
         self.signals = distributions.signals(self._connection)
         self.thresholds = Thresholds(run)
 
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A connection for one thread, to the same views."""
-        return self._connection.cursor()
+    @contextmanager
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection for one question, to the same views."""
+        made = self._connection.cursor()
+        self._asking.add(made)
+        try:
+            yield made
+        finally:
+            self._asking.discard(made)
+            made.close()
+
+    def interrupt(self) -> None:
+        """Let what is being asked fail: a process that ends while DuckDB is at work is aborted."""
+        for asking in list(self._asking):
+            asking.interrupt()
 
     @cached_property
     def overview(self) -> dict[str, Any]:
@@ -72,7 +86,8 @@ class Browser:
         names = [name for name, kind in self.signals.items() if distributions.is_numeric(kind)]
         names.append("distance")
         asked = ", ".join(f"min({_quoted(name)}), max({_quoted(name)})" for name in names)
-        (row,) = self.cursor().execute(f"SELECT {asked} FROM ledger").fetchall()
+        with self.cursor() as cursor:
+            (row,) = cursor.execute(f"SELECT {asked} FROM ledger").fetchall()
         pairs = zip(names, row[::2], row[1::2], strict=True)
         return [{"name": n, "min": low, "max": high} for n, low, high in pairs if low is not None]
 
@@ -88,12 +103,13 @@ class Browser:
         """
         where, values = self._where(asked)
         after = _whole("after", asked["after"]) if asked.get("after") else -1
-        page = self.cursor().execute(
-            f"SELECT {SHOWN} FROM ledger WHERE ({where}) AND ledger.sid > $after LIMIT {PAGE + 1}",
-            {**values, "after": after},
-        )
-        names = [column[0] for column in page.description or ()]
-        rows = [dict(zip(names, row, strict=True)) for row in page.fetchall()]
+        with self.cursor() as cursor:
+            page = cursor.execute(
+                f"SELECT {SHOWN} FROM ledger WHERE ({where}) AND ledger.sid > $after LIMIT {PAGE + 1}",
+                {**values, "after": after},
+            )
+            names = [column[0] for column in page.description or ()]
+            rows = [dict(zip(names, row, strict=True)) for row in page.fetchall()]
         counts = None
         if after < 0 and len(rows) <= PAGE:
             fates = Counter((row["step"], row["reason"]) for row in rows)
@@ -107,10 +123,9 @@ class Browser:
             InputError: as ``samples``.
         """
         where, values = self._where(asked)
-        answer = self.cursor().execute(
-            f"SELECT step, reason, count(*) FROM ledger WHERE {where} GROUP BY step, reason", values
-        )
-        return _counts(answer.fetchall())
+        query = f"SELECT step, reason, count(*) FROM ledger WHERE {where} GROUP BY step, reason"
+        with self.cursor() as cursor:
+            return _counts(cursor.execute(query, values).fetchall())
 
     def _where(self, asked: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
         terms = ["true"]
@@ -177,7 +192,8 @@ class Browser:
             raise InputError(f"`{signal}` is no signal of numbers in this run")
         limits = distributions.limits(self.run).get(signal, [])
         bounds = [limit.value for limit in limits]
-        shown = distributions.histogram(self.cursor(), signal, "INT" in kind, bounds)
+        with self.cursor() as cursor:
+            shown = distributions.histogram(cursor, signal, "INT" in kind, bounds)
         if shown is None:
             raise InputError(f"`{signal}` has no values")
         return {**shown._asdict(), "bounds": bounds}

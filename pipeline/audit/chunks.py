@@ -50,9 +50,13 @@ class Chunk:
         return (numbers[part] << 32) | (rows - self.offsets[part])
 
     def pieces(self, of: Callable[[Part], Slice | None]) -> list[tuple[int, Slice]]:
-        """Each part's slice of a table, behind where the part begins; those without rows are left out."""
+        """Each part's slice of a table, behind where the part begins; where any has rows, those without are left out.
+
+        Where none has, one is kept: it knows the columns' types.
+        """
         found = [(int(at), of(part)) for at, part in zip(self.offsets, self.parts, strict=False)]
-        return [(at, piece) for at, piece in found if piece is not None and piece.rows]
+        there = [(at, piece) for at, piece in found if piece is not None]
+        return [(at, piece) for at, piece in there if piece.rows] or there[:1]
 
     def read(
         self, root: str, pieces: Sequence[tuple[int, Slice]], columns: Sequence[str]

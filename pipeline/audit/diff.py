@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import storage
 from pipeline.audit import diff_parts
 from pipeline.audit.finished import FinishedRun
-from pipeline.audit.sql import MEMORY, reading
+from pipeline.audit.sql import MEMORY, readable, reading
 from schemas.errors import StateError
 from schemas.ledger import Reason
 
@@ -127,31 +127,38 @@ def _joined(
 ) -> tuple[list[Move], list[dict[str, Any]]]:
     """Moves and samples of ledgers whose samples have other places."""
     with tempfile.TemporaryDirectory(prefix="tamis-diff-") as scratch:
-        connection = _connect(before, after, scratch)
+        connection = _connect(scratch)
         try:
-            connection.execute(MOVED)
-            moves = connection.execute(MOVES).fetchall()
-            answer = connection.execute(SAMPLES, [count])
-            names = [column[0] for column in answer.description or ()]
-            samples = [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+            with readable(before, after):
+                _add_ledgers(connection, before, after)
+                connection.execute(MOVED)
+                moves = connection.execute(MOVES).fetchall()
+                answer = connection.execute(SAMPLES, [count])
+                names = [column[0] for column in answer.description or ()]
+                samples = [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
         finally:
             connection.close()
     return [(was, now, int(n)) for was, now, n in moves], samples
 
 
-def _connect(before: FinishedRun, after: FinishedRun, scratch: str) -> duckdb.DuckDBPyConnection:
+def _connect(scratch: str) -> duckdb.DuckDBPyConnection:
     import duckdb
 
     # The moved samples may be as many as the runs have: they lie in a file, not in memory.
     connection = duckdb.connect(storage.join(scratch, "moved.duckdb"))
     connection.execute(f"SET memory_limit = '{MEMORY}'")
     connection.execute(f"SET temp_directory = '{storage.join(scratch, 'spilled')}'")
+    return connection
+
+
+def _add_ledgers(
+    connection: duckdb.DuckDBPyConnection, before: FinishedRun, after: FinishedRun
+) -> None:
     for name, run in (("ledger_before", before), ("ledger_after", after)):
         if not storage.is_local(run.root):
             connection.register_filesystem(storage.filesystem(run.root)[0])
         paths = [storage.join(run.root, path) for path in run.outputs("ledger")]
         connection.execute(f"CREATE TEMP VIEW {name} AS SELECT * FROM {reading(paths)}")
-    return connection
 
 
 def _settings(job: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import storage
-from pipeline.audit.finished import FinishedRun
+from pipeline.audit.finished import FinishedRun, sound
 from schemas.ledger import Reason
 
 COLUMNS = ["uid", "kept", "step", "reason"]
@@ -85,7 +85,8 @@ def _compared(one: pa.Table, two: pa.Table, number: int, count: int) -> Moved | 
 
 
 def _read(run: FinishedRun, name: str) -> pa.Table:
-    with storage.open_table(storage.join(run.root, name)) as raw, pq.ParquetFile(raw) as file:
+    path = storage.join(run.root, name)
+    with sound(path), storage.open_table(path) as raw, pq.ParquetFile(raw) as file:
         return file.read(columns=COLUMNS, use_threads=False).combine_chunks()
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from pipeline import ledger_index, storage
+from pipeline import ledger_index, storage, tables
 from pipeline.inputs import InputFile
 from schemas.errors import StateError
 from schemas.ledger import Reason
@@ -51,7 +52,14 @@ class FinishedRun:
                 f"{self.root}: plan.json, which numbers the parts of the ledger, is missing: bring it back, or run "
                 "the job again into another directory"
             ) from None
-        plan: dict[str, Any] = json.loads(raw)
+        try:
+            plan: dict[str, Any] = json.loads(raw)
+            _check_plan(plan)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StateError(
+                f"{self.root}: plan.json, which numbers the parts of the ledger, is damaged ({error!r}): bring it "
+                "back, or run the job again into another directory"
+            ) from None
         return plan
 
     def need_tables(self) -> None:
@@ -120,7 +128,9 @@ class FinishedRun:
         buckets = len(self.outputs(ledger_index.FOLDER))
         if not buckets:
             return []
-        rows = self.rows(ledger_index.find(self.root, name, buckets))
+        with sound(ledger_index.path_of(self.root, name, buckets)):
+            found = ledger_index.find(self.root, name, buckets)
+        rows = self.rows(found)
         return [row for row in rows if name in (row["uid"], row["key"], row["url"])]
 
     def named(self, uid: str) -> Row | None:
@@ -138,23 +148,48 @@ class FinishedRun:
             by_part.setdefault(sid >> 32, []).append(sid & 0xFFFFFFFF)
         for part, positions in by_part.items():
             path = storage.join(self.root, "ledger", f"part-{part:05d}.parquet")
-            with storage.open_table(path) as raw, pq.ParquetFile(raw) as file:
+            with sound(path), storage.open_table(path) as raw, pq.ParquetFile(raw) as file:
                 table = file.read(use_threads=False)
-            for position in positions:
-                (row,) = table.slice(position, 1).to_pylist()
-                found[row["sid"]] = row
+                for position in positions:
+                    (row,) = table.slice(position, 1).to_pylist()
+                    found[row["sid"]] = row
         return [found[sid] for sid in sids]
 
     def table(self, path: str, group: int | None = None) -> pa.Table | None:
         """A part file below ``tables/``, or one row group of it; None where ``tables/`` has been cleared."""
+        whole = storage.join(self.root, "tables", path)
         try:
-            raw = storage.open_table(storage.join(self.root, "tables", path))
+            raw = storage.open_table(whole)
         except FileNotFoundError:
             return None
-        with raw, pq.ParquetFile(raw) as file:
+        with sound(whole), raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
             if group is None:
                 return file.read(use_threads=False)
             return file.read_row_group(group, use_threads=False)
+
+
+def _check_plan(plan: Mapping[str, Any]) -> None:
+    """Whether all that is asked of a plan is there: else KeyError, TypeError, ValueError or AttributeError."""
+    for file in plan["inputs"]:
+        InputFile(path="", **file)
+    for _file, _group, _rows in plan["parts"]:
+        pass
+    plan["makes"].items()
+
+
+@contextmanager
+def sound(path: str) -> Iterator[None]:
+    """Around the reading of a file of the run.
+
+    Raises:
+        StateError: its bytes are not what was written.
+    """
+    try:
+        yield
+    except (FileNotFoundError, PermissionError):
+        raise
+    except tables.DAMAGE as error:
+        raise tables.damaged(path, error) from None
 
 
 def open_run(path: str) -> FinishedRun:

@@ -34,7 +34,12 @@ def job_of(run: FinishedRun, settings: Sequence[str] = ()) -> Job:
     path = storage.join(run.root, "job.yaml")
     if not storage.exists(path):
         raise StateError(f"{run.root}: has no job.yaml: the command `tamis run` writes it")
-    text = storage.read_bytes(path).decode()
+    try:
+        text = storage.read_bytes(path).decode()
+    except UnicodeDecodeError:
+        raise StateError(
+            f"{path}: is no text in UTF-8: `tamis run` with the run's job writes it anew"
+        ) from None
     job = parse_job(text, path, settings)
     asked = {step.name: step for step in job.steps if isinstance(step, Clustered)}
     for step in parse_job(text, path).steps:

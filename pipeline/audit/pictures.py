@@ -43,7 +43,7 @@ class Pictures:
         path = storage.join(self._run.root, "job.yaml")
         try:
             job = parse_job(storage.read_bytes(path).decode(), "job.yaml")
-        except (FileNotFoundError, TamisError) as error:
+        except (FileNotFoundError, UnicodeDecodeError, TamisError) as error:
             self._note(f"job.yaml, which says where the inputs lie, cannot be read: {error}")
             return {}
         found = {}

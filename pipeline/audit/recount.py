@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import storage
+from pipeline import storage, tables
 from pipeline.audit.finished import FinishedRun
 from pipeline.audit.shard_walk import ShardWalk
 from pipeline.audit.uids import Uids
 from pipeline.audit.words import counted
 from schemas.errors import StateError
-from schemas.ledger import Reason
+from schemas.ledger import LEDGER, Reason
 from schemas.steps import Write
 
 COLUMNS = ["uid", "sid", "source", "kept", "step", "reason", "shard", "shard_key"]
@@ -58,7 +58,7 @@ class Recount:
         for number, (name, (file, _, rows)) in enumerate(zip(names, parts, strict=True)):
             try:
                 table = self._read(name)
-            except (OSError, pa.ArrowException) as error:
+            except tables.DAMAGE as error:
                 yield name, f"the ledger's part cannot be read: {' '.join(str(error).split())}"
                 continue
             if table.num_rows != rows:
@@ -84,7 +84,13 @@ class Recount:
             storage.open_table(path) as raw,
             pq.ParquetFile(raw, page_checksum_verification=True) as file,
         ):
-            return file.read(columns=COLUMNS, use_threads=False).combine_chunks()
+            table = file.read(columns=COLUMNS, use_threads=False).combine_chunks()
+        # Readers name what is there by the footer, and leave out what they do not find.
+        there = dict(zip(table.column_names, table.schema.types, strict=True))
+        other = [name for name in COLUMNS if there.get(name) != LEDGER.field(name).type]
+        if other:
+            raise pa.ArrowInvalid(f"{other[0]} is not a column of it, or of another type")
+        return table
 
     def _count(self, table: pa.Table) -> None:
         self.rows += table.num_rows

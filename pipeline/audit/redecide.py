@@ -40,6 +40,9 @@ Fates = npt.NDArray[np.uint16]
 PLACE = np.dtype([("there", "?"), ("cluster", "<i4"), ("similarity", "<f4")])
 """Of a row that reaches a density step."""
 
+CUTTING = ("keep", "of", "temperature", "neighbours", "balance", "which")
+"""Settings of a density step that do not say where a sample's place is."""
+
 Found = TypeVar("Found")
 REASONS = tuple(Reason)
 
@@ -54,20 +57,22 @@ def first_of(old: Job, new: Job) -> int | None:
     ):
         return None
     changed = [place for place, (a, b) in enumerate(pairs) if a != b]
-    if not changed:
+    if not changed or isinstance(new.steps[changed[0]], Write):
         return None
     first = changed[0]
-    if isinstance(new.steps[first], SemanticDuplicates) and _but_epsilon(*pairs[first]):
-        later = new.steps[first + 1 :]
-    else:
-        later = new.steps[first:]
-    return first if all(isinstance(step, Rules | Density | Write) for step in later) else None
+    own = isinstance(new.steps[first], SemanticDuplicates)
+    later = new.steps[first + own :]
+    if not all(isinstance(step, Rules | Density | Write) for step in later):
+        return None
+    return first if all(_from_what_is_stored(*pairs[place]) for place in changed) else None
 
 
-def _but_epsilon(old: StepModel, new: StepModel) -> bool:
-    """Whether two steps of semantic duplicates find the same pairs, and only cut them elsewhere."""
-    assert isinstance(new, SemanticDuplicates)
-    return old.model_copy(update={"epsilon": new.epsilon}) == new
+def _from_what_is_stored(old: StepModel, new: StepModel) -> bool:
+    """Whether two steps have the same pairs or places, and only cut them elsewhere."""
+    cutting = {SemanticDuplicates: ("epsilon",), Density: CUTTING}.get(type(new))
+    if cutting is None:
+        return True
+    return old.model_copy(update={name: getattr(new, name) for name in cutting}) == new
 
 
 class Redecision:
@@ -127,7 +132,7 @@ class Redecision:
         for step in self._names:
             pieces = chunk.pieces(partial(self.old.at, step, VERDICT))
             reasons = {why for _, piece in pieces for why in piece.file.notes.get("counts", ())}
-            if not pieces:
+            if not any(piece.rows for _, piece in pieces):
                 continue
             one = len(reasons) == 1
             rows, table = chunk.read(self.old.root, pieces, [] if one else ["reason"])
@@ -152,6 +157,7 @@ class Redecision:
             rows, stored = chunk.read(self.old.root, pieces, [name])
             values = scatter(stored.append_column("row", pa.array(rows)), chunk.rows)[name]
             values = values.take(pa.array(alive))
+            rules.no_numbers(step.name, name, bound, pa.types.is_string(values.type))
             for reason, fails in rules.failures(values, bound).items():
                 here = fails & (fate == 0)
                 fate[here] = self._number(step.name, reason)

@@ -8,7 +8,11 @@ Host is not this server is refused: another site's page must not reach it throug
 from __future__ import annotations
 
 import json
+import socket
+import threading
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -39,6 +43,8 @@ PAGES = {
     "/thresholds.js": ("thresholds.js", "text/javascript; charset=utf-8"),
     "/browse.css": ("browse.css", "text/css; charset=utf-8"),
 }
+PATIENCE = 10.0
+"""Seconds that the end waits for answers that are being made."""
 LARGE = 480
 """Pixels of a picture in a story."""
 
@@ -52,11 +58,38 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.browser = browser
         self.pictures = Pictures(browser.run)
+        self.ended = False
+        self.open: set[Any] = set()  # connections
+        self._idle = threading.Condition()
 
     @property
     def address(self) -> str:
         """What to open."""
         return f"http://127.0.0.1:{self.server_port}/"
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """All that one connection asks, which the browser may hold open; ``end`` waits for it."""
+        with self._idle:
+            self.open.add(request)
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._idle:
+                self.open.discard(request)
+                self._idle.notify_all()
+
+    def end(self) -> None:
+        """Listen no more, and let answers that are being made fail: their threads must not outlive the process."""
+        self.ended = True
+        self.server_close()
+        until = time.monotonic() + PATIENCE
+        with self._idle:
+            while self.open and time.monotonic() < until:
+                for request in self.open:
+                    with suppress(OSError):
+                        request.shutdown(socket.SHUT_RDWR)
+                self.browser.interrupt()
+                self._idle.wait(0.05)
 
     def answer(self, path: str, asked: Mapping[str, str]) -> Any:
         """Plain values for a request of the page.
@@ -83,7 +116,8 @@ class Server(ThreadingHTTPServer):
             case "/api/threshold":
                 step, signal, side = (_field(asked, name) for name in ("step", "signal", "side"))
                 value = _real(_field(asked, "value"))
-                return browser.thresholds.moved(browser.cursor(), step, signal, side, value)
+                with browser.cursor() as cursor:
+                    return browser.thresholds.moved(cursor, step, signal, side, value)
             case "/api/keep":
                 value = _real(_field(asked, "value"))
                 return browser.thresholds.kept_with(_field(asked, "step"), value)
@@ -144,6 +178,9 @@ class _Handler(BaseHTTPRequestHandler):
         except ConnectionError:
             pass  # the page has gone away
         except Exception as error:
+            if self.server.ended:
+                self.close_connection = True
+                return
             why = f"tamis failed at this: {type(error).__name__}: {error}; its terminal says where"
             self._say(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": why})
             raise

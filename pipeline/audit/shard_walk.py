@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import storage
+from pipeline import storage, tables
 from pipeline.audit.finished import FinishedRun
 from pipeline.audit.words import counted
 from pipeline.formats.shards import shard_key, shard_name
@@ -77,10 +77,10 @@ class ShardWalk:
         try:
             with storage.open_table(storage.join(self._run.root, f"{name}.parquet")) as raw:
                 side = pq.read_table(raw, columns=["key", "uid", "sha256"], use_threads=False)
-        except (OSError, pa.ArrowException) as error:
+            keys, uids, hashes = (side[column].to_pylist() for column in ("key", "uid", "sha256"))
+        except (*tables.DAMAGE, KeyError) as error:
             yield f"{name}.parquet", f"cannot be read: {' '.join(str(error).split())}"
             return
-        keys, uids, hashes = (side[column].to_pylist() for column in ("key", "uid", "sha256"))
         if list(zip(keys, uids, strict=True)) != pairs:
             yield f"{name}.parquet", "has other keys and uids than the ledger's rows of this shard"
         if f"{name}.tar" in self._outputs:

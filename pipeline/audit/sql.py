@@ -7,7 +7,8 @@ Tables that speak of samples get a column ``sid``, which joins them with each ot
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline import delta, storage
 from pipeline.audit.finished import FinishedRun
-from schemas.errors import InputError
+from schemas.errors import InputError, StateError
 
 if TYPE_CHECKING:
     import duckdb
@@ -45,6 +46,30 @@ def connect(run: FinishedRun, tables: bool = True) -> duckdb.DuckDBPyConnection:
     connection.execute(f"SET memory_limit = '{MEMORY}'")
     if not storage.is_local(run.root):
         connection.register_filesystem(storage.filesystem(run.root)[0])
+    with readable(run):
+        _add_views(connection, run, tables)
+    return connection
+
+
+@contextmanager
+def readable(*runs: FinishedRun) -> Iterator[None]:
+    """Around what DuckDB reads of some runs.
+
+    Raises:
+        StateError: in its words, what it cannot read.
+    """
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        roots = " and ".join(storage.redact(run.root) for run in runs)
+        raise StateError(
+            f"{roots}: {_one_line(error)}: `tamis verify` says what is damaged"
+        ) from None
+
+
+def _add_views(connection: duckdb.DuckDBPyConnection, run: FinishedRun, tables: bool) -> None:
     paths = [storage.join(run.root, path) for path in run.outputs("ledger")]
     if paths:
         connection.execute(f"CREATE VIEW ledger AS SELECT * FROM {reading(paths)}")
@@ -55,7 +80,6 @@ def connect(run: FinishedRun, tables: bool = True) -> duckdb.DuckDBPyConnection:
         for step in storage.folders_in(storage.join(run.root, "tables")):
             if step != "ledger":  # its tables are receipts for what the view `ledger` shows
                 _add_step(connection, run, step)
-    return connection
 
 
 def _add_step(connection: duckdb.DuckDBPyConnection, run: FinishedRun, step: str) -> None:
@@ -203,7 +227,9 @@ def ask(
         names = [column[0] for column in answer.description or ()]
         rows = answer.fetchall() if limit is None else answer.fetchmany(limit)
     except duckdb.Error as error:
-        raise InputError(f"this run's tables: {_one_line(error)}") from None
+        raise InputError(
+            f"this run's tables: {_one_line(error)}: `tamis verify` says what is damaged"
+        ) from None
     return names, [[_plain(value) for value in row] for row in rows]
 
 

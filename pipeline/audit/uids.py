@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from tokenize import TokenError
 
 import numpy as np
 import numpy.typing as npt
@@ -167,7 +168,7 @@ class _Subset:
             self._file = storage.open_read(path)
             npy.read_magic(self._file)
             (self._total,), _, self._dtype = npy.read_array_header_1_0(self._file)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, SyntaxError, TokenError) as error:
             self._wrong = f"cannot be read: {' '.join(str(error).split())}"
             return
         if self._dtype != subset.DTYPE:

@@ -25,7 +25,7 @@ from pipeline.audit.recount import Recount
 from pipeline.formats.sources import prefix_of
 from pipeline.steps.embed import PRECOMPUTED
 from pipeline.tables import TableFile
-from schemas.errors import InputError, StateError
+from schemas.errors import InputError, JobError, StateError
 from schemas.job import Job
 from schemas.manifest import Input, Output
 from schemas.parse import parse_job
@@ -81,7 +81,8 @@ def _account(run: FinishedRun) -> Iterator[Fault]:
     try:
         parts, sources = run.parts, [file.source for file in run.inputs]
     except StateError:
-        yield Fault("plan.json", "is missing")
+        there = storage.exists(storage.join(run.root, "plan.json"))
+        yield Fault("plan.json", "is damaged" if there else "is missing")
         return
     except (OSError, ValueError, KeyError) as error:
         yield Fault("plan.json", f"cannot be read: {error}")
@@ -167,7 +168,11 @@ def _inputs(run: FinishedRun, seen: Seen, deep: bool) -> Iterator[Fault]:
             "the inputs were not looked at: job.yaml, which says where they are, is missing"
         )
         return
-    job = parse_job(storage.read_bytes(path).decode(), path)
+    try:
+        job = parse_job(storage.read_bytes(path).decode(), path)
+    except (UnicodeDecodeError, JobError) as error:
+        yield Fault("job.yaml", f"cannot be read, and so the inputs were not looked at: {error}")
+        return
     missing: list[str] = []
     there: list[tuple[str, Input]] = []
     for record in run.manifest.inputs:

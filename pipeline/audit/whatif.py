@@ -12,7 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -106,20 +106,33 @@ class _Both(Protocol):
 @contextmanager
 def _both(run: FinishedRun, settings: Sequence[str], whole: bool = False) -> Iterator[_Both]:
     """In memory where only late steps decide otherwise; else by another walk."""
-    now, then = job_of(run), job_of(run, settings)
+    now = job_of(run)
+    then = job_of(run, settings).model_copy(update={"name": now.name})  # a name decides nothing
+    check_chain(build(then))
     with (
+        _damage_told(run),
         tempfile.TemporaryDirectory(prefix="tamis-whatif-") as scratch,
         ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
     ):
         old = _walked(run, now, storage.join(scratch, "before"))
         first = first_of(now, then)
-        both: _Both | None = None
+        both: _Both
         if first is not None:
-            with suppress(DamagedTableError):  # the walk says what is wrong with it
-                both = Redecision(old, then, first, scratch, pool)
-        if both is None:
+            both = Redecision(old, then, first, scratch, pool)
+        else:
             both = _Walks(old, _walked(run, then, storage.join(scratch, "after")), whole)
         yield both
+
+
+@contextmanager
+def _damage_told(run: FinishedRun) -> Iterator[None]:
+    try:
+        yield
+    except DamagedTableError as damage:
+        path, why = damage.args
+        raise tables.damaged(
+            path if storage.is_whole(path) else storage.join(run.root, path), why
+        ) from None
 
 
 class _Walks:
@@ -161,7 +174,6 @@ class _Walks:
 def _walked(run: FinishedRun, job: Job, root: str) -> Run:
     """All deciding steps of ``job``, on top of the run's tables."""
     steps = tuple(step for step in build(job) if not isinstance(step, Write | Ledger))
-    check_chain(steps)
     inputs = _inputs(run, job)
     plan = Plan(job.model_copy(update={"output": root}), root, inputs, steps)
     storage.write_bytes(

@@ -43,11 +43,7 @@ class Rules(Step):
         """
         texts = signal_sources.texts(self.steps, inputs)
         for name, bound in self.config.bounds.items():
-            if bound.one_of is None and name in texts:
-                raise JobError(
-                    f"{self.name}: {name} is text, which `min` and `max` cannot bound: "
-                    "list what may pass with `in`"
-                )
+            no_numbers(self.name, name, bound, name in texts)
 
     def phases(self, context: Context) -> Iterator[Phase]:
         """Read each part's signals, decide."""
@@ -79,8 +75,22 @@ def decide(io: TaskIo) -> Iterator[pa.Table]:
         values = scatter(io.read(f"signal:{name}", ["row", name]), io.args["rows"])[name].take(
             pa.array(rows)
         )
-        failing[name] = (values, failures(values, Bound.model_validate(raw)))
+        bound = Bound.model_validate(raw)
+        no_numbers(io.path.split("/")[1], name, bound, pa.types.is_string(values.type))
+        failing[name] = (values, failures(values, bound))
     yield verdict(io, rows, failing, bounds)
+
+
+def no_numbers(step: str, name: str, bound: Bound, text: bool) -> None:
+    """Who only reads a finished run need not have its inputs, and meets text where it is stored.
+
+    Raises:
+        JobError: ``text`` is bounded by numbers.
+    """
+    if text and bound.one_of is None:
+        raise JobError(
+            f"{step}: {name} is text, which `min` and `max` cannot bound: list what may pass with `in`"
+        )
 
 
 def failures(values: pa.Array, bound: Bound) -> dict[str, Mask]:

@@ -1,6 +1,7 @@
 """A run whose captions mean harm, a run with concepts, and a real browser to show them to."""
 
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from jobs.commands.explain import in_words
+from pipeline.audit.browse import Browser
+from pipeline.audit.finished import open_run
+from pipeline.audit.server import Server
 from tests.running import Sample, make_plan, picture, run_here, write_tar
 
 HOSTILE = [
@@ -47,6 +52,22 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_tar(folder / "in" / "0.tar", samples)
     run_here(make_plan(folder / "run", folder / "in" / "0.tar", TWO_STEPS, name="hostile"))
     return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def browser(hostile: Path) -> Browser:
+    return Browser(open_run(str(hostile)), in_words)
+
+
+@pytest.fixture(scope="module")
+def server(browser: Browser) -> Iterator[Server]:
+    made = Server(browser)
+    thread = threading.Thread(target=made.serve_forever)
+    thread.start()
+    yield made
+    made.shutdown()
+    made.server_close()
+    thread.join()
 
 
 CLUSTERS, DIM, SAMPLES = 8, 16, 240

@@ -1,12 +1,11 @@
-"""The browser: its answers against the ledger, its page in a real Chromium."""
+"""What the browser page asks for: answers against the ledger."""
 
 import http.client
 import json
-import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -18,24 +17,7 @@ from pipeline.audit.browse import PAGE, Browser
 from pipeline.audit.finished import open_run
 from pipeline.audit.server import Server
 from schemas.errors import InputError
-from tests.audit.conftest import COPIES, HOSTILE, SHORT
 from tests.running import ledger
-
-
-@pytest.fixture(scope="module")
-def browser(hostile: Path) -> Browser:
-    return Browser(open_run(str(hostile)), in_words)
-
-
-@pytest.fixture(scope="module")
-def server(browser: Browser) -> Iterator[Server]:
-    made = Server(browser)
-    thread = threading.Thread(target=made.serve_forever)
-    thread.start()
-    yield made
-    made.shutdown()
-    made.server_close()
-    thread.join()
 
 
 def get(server: Server, path: str, host: str | None = None, **fields: Any) -> Any:
@@ -148,6 +130,37 @@ def test_another_host_is_refused(server: Server) -> None:
     assert get(server, "/api/run", host=f"localhost:{server.server_port}")[0] == 200
 
 
+def test_the_end_waits_for_nobody(
+    hostile: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither for what is being counted nor for an open connection; and no thread is left, which would be aborted."""
+    browser = Browser(open_run(str(hostile)), in_words)
+    begun = threading.Event()
+
+    def forever(_: object) -> Any:
+        with browser.cursor() as cursor:
+            begun.set()
+            return cursor.execute("SELECT sum(hash(range)) FROM range(1000000000000)").fetchall()
+
+    monkeypatch.setattr(browser, "counts", forever)
+    server = Server(browser)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    idle = http.client.HTTPConnection("127.0.0.1", server.server_port)
+    idle.request("GET", "/")
+    idle.getresponse().read()
+    asking = http.client.HTTPConnection("127.0.0.1", server.server_port)
+    asking.request("GET", "/api/counts")
+    begun.wait()
+    server.shutdown()
+    serving.join()
+    started = time.monotonic()
+    server.end()
+    assert time.monotonic() - started < 5
+    assert not server.open
+    assert capsys.readouterr().err == ""
+
+
 def test_pictures_are_encoded_anew(server: Server) -> None:
     status, headers, body = get(server, "/picture", sid=0, large=1)
     assert (status, headers["Content-Type"], body[8:12]) == (200, "image/webp", b"WEBP")
@@ -176,169 +189,3 @@ def test_what_fails_inside_is_not_called_a_missing_page(
     monkeypatch.setattr(Browser, "story", failing)
     status, _, body = get(server, "/api/story", name="k000")
     assert (status, "KeyError: 'height'" in json.loads(body)["error"]) == (500, True)
-
-
-def until(met: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """What ``met`` gives once it gives something."""
-    end = time.monotonic() + seconds
-    while not (found := met()):
-        assert time.monotonic() < end, "the page did not get there"
-        time.sleep(0.05)
-    return found
-
-
-class Driven:
-    """The page, as a person drives it."""
-
-    def __init__(self, driver: Any, server: Server) -> None:
-        self.driver = driver
-        driver.get("about:blank")
-        driver.get(server.address)
-        until(lambda: "samples" in self.text("#found"))
-        until(lambda: self.text("#moved"))
-
-    def one(self, selector: str) -> Any:
-        return self.driver.find_element("css selector", selector)
-
-    def text(self, selector: str) -> str:
-        return str(self.one(selector).text)
-
-    def says(self, selector: str, words: str) -> None:
-        """Wait until an element does."""
-        until(lambda: words in self.text(selector))
-
-    def captions(self) -> list[str]:
-        script = "return [...document.querySelectorAll('#samples li .caption')].map((c) => c.textContent)"
-        return [str(text) for text in self.driver.execute_script(script)]
-
-    def set(self, selector: str, value: str) -> None:
-        """Choose or type a value, and let the page know."""
-        script = (
-            "arguments[0].value = arguments[1]; for (const kind of ['input', 'change'])"
-            " arguments[0].dispatchEvent(new Event(kind, {bubbles: true}))"
-        )
-        self.driver.execute_script(script, self.one(selector), value)
-
-    def check_unharmed(self) -> None:
-        """No caption became markup, ran, or was even tried."""
-        assert self.driver.title == "hostile: tamis browse"
-        for harm in ("img:not([src^='/picture'])", "svg[onload]", "[onerror]", "[style]"):
-            assert not self.driver.find_elements("css selector", harm)
-        assert self.driver.execute_script("return document.scripts.length") == 1
-        severe = [line for line in self.driver.get_log("browser") if line["level"] == "SEVERE"]
-        assert severe == []
-
-
-@pytest.fixture
-def page(chromium: Any, server: Server) -> Driven:
-    return Driven(chromium, server)
-
-
-@pytest.mark.browser
-def test_harmful_captions_are_shown_as_they_are(page: Driven) -> None:
-    shown = page.captions()
-    assert shown[: len(HOSTILE)] == HOSTILE
-    assert shown[len(HOSTILE) : len(HOSTILE) + len(SHORT)] == SHORT
-    assert len(shown) == PAGE
-    direction = "return getComputedStyle(document.querySelectorAll('#samples .caption')[arguments[0]]).direction"
-    assert page.driver.execute_script(direction, 3) == "rtl"
-    assert page.driver.execute_script(direction, 0) == "ltr"
-    loaded = (
-        "return [...document.images].slice(0, 4).every((i) => i.complete && i.naturalWidth > 0)"
-    )
-    until(lambda: page.driver.execute_script(loaded))
-    page.check_unharmed()
-
-
-@pytest.mark.browser
-def test_filters_and_pages(page: Driven, hostile: Path) -> None:
-    total = len(ledger(hostile))
-    assert page.text("#found").startswith(f"{total} samples, {total - COPIES - len(SHORT)} kept")
-    page.set("[name=step]", "rules")
-    until(lambda: page.text("#found") == f"{len(SHORT)} samples, 0 kept")
-    assert page.captions() == SHORT
-    assert "step=rules" in page.driver.current_url
-    page.one("#filters [type=reset]").click()
-    until(lambda: page.text("#found").startswith(f"{total} samples"))
-    page.set("[name=text]", "<script>")
-    until(lambda: page.captions() == HOSTILE[:1])
-    page.one("#filters [type=reset]").click()
-    until(lambda: len(page.captions()) == PAGE)
-    seen = page.captions()
-    for number in range(2, math.ceil(total / PAGE) + 1):
-        page.one("#next").click()
-        page.says("#page", f"page {number}")
-        seen += page.captions()
-    assert page.text("#found").startswith(f"{total} samples")  # counted once, for all pages
-    assert seen == [row["text"] for row in ledger(hostile)]
-    assert not page.one("#next").is_enabled()
-    page.one("#back").click()
-    until(lambda: page.one("#next").is_enabled())
-    page.set("[name='max.words']", "1")
-    until(lambda: page.captions() == SHORT)
-    page.check_unharmed()
-
-
-@pytest.mark.browser
-def test_a_story_opens_with_pictures_side_by_side(page: Driven, hostile: Path) -> None:
-    page.set("[name=reason]", "same_image")
-    until(lambda: page.text("#found") == f"{COPIES} samples, 0 kept")
-    page.one("#samples button").click()
-    until(lambda: page.one("#story").is_displayed())
-    assert "dropped by exact_duplicates: same_image" in page.text("#title")
-    assert "exact_duplicates" in page.text(".steps .dropped")
-    loaded = "return [...document.querySelectorAll('#told img')].filter((i) => i.complete && i.naturalWidth > 0).length"
-    pictures = len(page.driver.find_elements("css selector", "#told figure"))
-    assert pictures >= 2
-    until(lambda: page.driver.execute_script(loaded) == pictures)
-    page.one("#told figure button").click()  # to the partner's own story
-    until(lambda: "same_image" not in page.text("#title") or "partner" in page.text("#told"))
-    page.one("body").send_keys("\ue00c")  # Escape
-    until(lambda: not page.one("#story").is_displayed())
-    page.set("#lookup input", "k000")
-    page.one("#lookup button").click()
-    until(lambda: page.one("#story").is_displayed())
-    assert HOSTILE[0] in page.text("#told figure")
-    assert "javascript:alert(1)" in page.text("#told dl")
-    assert not page.driver.find_elements("css selector", "#told a")
-    page.check_unharmed()
-
-
-@pytest.mark.browser
-def test_a_threshold_moves_the_counts(page: Driven, hostile: Path) -> None:
-    rows = ledger(hostile)
-    assert f"{len(rows) - len(SHORT)} of {len(rows)} pass rules" in page.text("#moved")
-    for bound in (6, 1):
-        page.set("#slider", str(bound))
-        passing = sum(row["words"] >= bound for row in rows)
-        kept = sum(row["words"] >= bound and row["kept"] for row in rows)
-        page.says("#moved", f"{passing} of {len(rows)} pass rules")
-        assert f"{kept} of" in page.text("#moved")
-        assert f"--set rules.words.min={bound}" in page.text("#command")
-    page.one("#slider").send_keys("\ue014")  # the right arrow key
-    until(lambda: page.one("#exact").get_attribute("value") == "2")
-    page.driver.execute_script(
-        "const f = window.fetch;"
-        "window.fetch = async () => { window.fetch = f; throw new Error('no answer'); }"
-    )
-    page.set("#slider", "4")
-    page.says("#wrong", "no answer")
-    assert (page.text("#moved"), page.text("#command")) == ("", "")
-    page.set("#slider", "3")
-    page.says("#moved", "pass rules")
-    assert not page.one("#wrong").is_displayed()
-    page.check_unharmed()
-
-
-@pytest.mark.browser
-def test_a_narrow_screen_needs_no_scrolling_sideways(page: Driven) -> None:
-    page.driver.set_window_size(500, 900)
-    wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    try:
-        assert page.driver.execute_script(wide) <= 0
-        until(lambda: not page.one("[name=text]").is_displayed())  # the samples come first
-        page.one("#fold summary").click()
-        until(lambda: page.one("[name=text]").is_displayed())
-        assert page.driver.execute_script(wide) <= 0
-    finally:
-        page.driver.set_window_size(1200, 1000)

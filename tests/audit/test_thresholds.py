@@ -21,9 +21,8 @@ def test_a_moved_rule_counts_as_the_step_would(embedded: Any) -> None:
     values = [row["clip_similarity"] for row in rows]
     for bound in (0.7, 0.82, 0.87, 0.95):
         passing = [value is not None and value >= bound for value in values]
-        found = browser.thresholds.moved(
-            browser.cursor(), "similarity", "clip_similarity", "min", bound
-        )
+        with browser.cursor() as cursor:
+            found = browser.thresholds.moved(cursor, "similarity", "clip_similarity", "min", bound)
         assert found["reaching"] == len(rows)
         assert found["passing"] == sum(passing)
         assert found["kept"] == sum(p and r["kept"] for p, r in zip(passing, rows, strict=True))
@@ -35,9 +34,9 @@ def test_a_moved_epsilon_is_what_a_run_with_it_does(embedded: Any, epsilon: floa
     browser = Browser(open_run(str(embedded())), in_words)
     other = open_run(str(embedded(epsilon=epsilon)))
     (step,) = [step for step in other.manifest.steps if step.step == "semantic_duplicates"]
-    found = browser.thresholds.moved(
-        browser.cursor(), "semantic_duplicates", "semantic_similarity", "max", epsilon
-    )
+    where = ("semantic_duplicates", "semantic_similarity", "max", epsilon)
+    with browser.cursor() as cursor:
+        found = browser.thresholds.moved(cursor, *where)
     assert (found["reaching"], found["passing"]) == (step.entered, step.kept)
     assert found["passing"] != found["passing_now"]
 
@@ -71,7 +70,8 @@ def test_a_job_s_own_values_move_nothing_and_the_ends_of_keep_can_be_met(embedde
         for one in listed:
             if one["signal"]:
                 where = (one["step"], one["signal"], one["side"], one["value"])
-                found = browser.thresholds.moved(browser.cursor(), *where)
+                with browser.cursor() as cursor:
+                    found = browser.thresholds.moved(cursor, *where)
                 assert found["passing"] == found["passing_now"]
                 continue
             assert browser.thresholds.kept_with(one["step"], one["value"])["moved"] == 0

@@ -191,6 +191,8 @@ def test_in_memory_it_decides_as_the_steps_do(
         ("late.words.min=3", 3),
         ("density.keep=0.6", None),  # as it is
         ("semantic_duplicates.which_to_keep=easy", None),  # other pairs
+        ("density.device=cuda", None),  # other places
+        ("second.device=cuda", None),
         ("seed=7", None),
     ],
 )

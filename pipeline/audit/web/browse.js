@@ -6,7 +6,9 @@ import { startThresholds } from "/thresholds.js";
 const by = (id) => document.getElementById(id);
 const filters = by("filters");
 let pages = [""];
-let asked = 0;
+let asked = 0; // pages, so far
+let turning = false; // a page has been asked for, and is not there
+let counting = null; // the filters that are being counted
 let counted = null; // the filters that the counts on the page are of
 
 async function ask(path, fields = {}) {
@@ -27,36 +29,65 @@ function chosen() {
   return fields;
 }
 
+function busy() {
+  if (turning || counting !== null) by("results").setAttribute("aria-busy", "true");
+  else by("results").removeAttribute("aria-busy");
+}
+
 async function search() {
   const mine = ++asked;
   const fields = chosen();
   history.replaceState(null, "", `#${new URLSearchParams(fields)}`);
-  by("results").setAttribute("aria-busy", "true");
+  if (counting !== JSON.stringify(fields)) counting = null; // what comes of it is of other filters
+  const filtering = Object.keys(fields).length;
+  by("folded").textContent = filtering ? `Filters (${filtering})` : "Filters"; // where they are folded, they are out of sight
+  turning = true;
+  busy();
   try {
     const found = await ask("/api/samples", { ...fields, after: pages.at(-1) });
     if (mine !== asked) return; // a later question has been asked since
     complain(null);
     show(found);
-    await count(fields, found.counts, mine);
+    count(fields, found.counts);
   } catch (error) {
-    if (mine === asked) complain(error);
+    if (mine !== asked) return;
+    complain(error);
+    show({ rows: [], more: false }); // nothing stays that is of other filters
+    uncount("no answer");
+    counted = null;
   }
-  if (mine === asked) by("results").removeAttribute("aria-busy");
+  turning = false;
+  busy();
 }
 
-// All that meet a filter are counted once, after the first page of them is there.
-async function count(fields, known, mine) {
+// All that meet a filter are counted once, after the first page of them is there; pages can be turned meanwhile.
+async function count(fields, known) {
   const filter = JSON.stringify(fields);
-  if (counted === filter) return;
-  counted = null;
-  if (!known) {
-    by("found").textContent = "counting …";
-    by("share").replaceChildren();
-    by("fates").replaceChildren();
+  if (filter === counted || filter === counting) return;
+  [counting, counted] = [filter, null];
+  if (!known) uncount("counting …");
+  busy();
+  try {
+    const counts = known ?? await ask("/api/counts", fields);
+    if (counting !== filter) return;
+    counted = filter;
+    tally(counts);
+  } catch (error) {
+    if (counting !== filter) return;
+    uncount("not counted");
+    complain(error);
   }
-  const counts = known ?? await ask("/api/counts", fields);
-  if (mine !== asked) return;
-  counted = filter;
+  counting = null;
+  busy();
+}
+
+function uncount(words) {
+  by("found").textContent = words;
+  by("share").replaceChildren();
+  by("fates").replaceChildren();
+}
+
+function tally(counts) {
   by("found").textContent = `${number(counts.found)} samples, ${number(counts.kept)} kept`;
   by("share").replaceChildren(bar([["kept", counts.kept], ["dropped", counts.found - counts.kept]], counts.found));
   by("fates").replaceChildren(...counts.fates.slice(0, 12).map((fate) => {
@@ -165,9 +196,24 @@ function fill(run) {
     const ends = ["min", "max"].map((side) => make("input", { type: "number", step: "any", name: `${side}.${signal.name}`, placeholder: number(signal[side]), "aria-label": `${signal.name}, ${side}` }));
     by("ranges").append(make("div", { class: "range" }, make("span", {}, signal.name), ...ends));
   }
+  restore();
+}
+
+/** The filters as the address has them. */
+function restore() {
+  for (const field of filters.elements) if (field.name) field.value = "";
   for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
-    if (filters.elements[name]) filters.elements[name].value = value;
+    const field = filters.elements.namedItem(name);
+    if (field) field.value = value;
   }
+}
+
+/** To another page, once this one is there. */
+function turn(change) {
+  if (turning) return;
+  change();
+  search();
+  by("results").scrollIntoView();
 }
 
 // On a narrow screen the filters would push the samples out of sight; on a wide one they stand beside them.
@@ -180,8 +226,9 @@ let waiting = 0;
 filters.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(restart, 250); });
 filters.addEventListener("reset", () => setTimeout(restart));
 filters.addEventListener("submit", (event) => { event.preventDefault(); restart(); });
-by("next").addEventListener("click", () => { pages.push(by("next").dataset.after); search(); by("results").scrollIntoView(); });
-by("back").addEventListener("click", () => { pages.pop(); search(); by("results").scrollIntoView(); });
+by("next").addEventListener("click", () => turn(() => pages.push(by("next").dataset.after)));
+by("back").addEventListener("click", () => turn(() => pages.pop()));
+addEventListener("hashchange", () => { restore(); restart(); });
 by("close").addEventListener("click", () => by("story").close());
 by("lookup").addEventListener("submit", (event) => { event.preventDefault(); const name = event.target.elements.name.value.trim(); if (name) tell({ name }); });
 
