@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.algorithms import semantic
+from pipeline.algorithms import tiles
 
 Float32Array = NDArray[np.float32]
 Sums = tuple[NDArray[np.float64], NDArray[np.int64], float]
@@ -140,13 +140,13 @@ class Sample:
 
 
 class _Pieces:
-    """The embeddings of a cluster, `semantic.piece(n)` places a time: on the device as far as they fit."""
+    """The embeddings of a cluster, `tiles.piece(n)` places a time: on the device as far as they fit."""
 
     def __init__(
-        self, fetch: semantic.Fetch, n: int, dimensions: int, device: str, room: int | None
+        self, fetch: tiles.Fetch, n: int, dimensions: int, device: str, room: int | None
     ) -> None:
         self._fetch, self._n, self._device = fetch, n, device
-        self._size = semantic.piece(n)
+        self._size = tiles.piece(n)
         room = _room(device) if room is None else room
         self._most = room // (4 * self._size * dimensions)
         self._kept: dict[int, torch.Tensor] = {}
@@ -162,7 +162,7 @@ class _Pieces:
         rows = _sent(self._fetch(first, min(first + self._size, self._n)), self._device).float()
         bad = torch.nonzero(~torch.isfinite(rows).all(dim=1))
         if len(bad):
-            raise ValueError(semantic.not_finite(first + int(bad[0, 0])))
+            raise ValueError(tiles.not_finite(first + int(bad[0, 0])))
         # What comes first is compared with most of the others.
         if len(self._kept) < self._most:
             self._kept[first] = rows
@@ -170,7 +170,7 @@ class _Pieces:
 
 
 def max_similarity_blocks(
-    fetch: semantic.Fetch,
+    fetch: tiles.Fetch,
     n: int,
     dimensions: int,
     device: str,
@@ -187,8 +187,8 @@ def max_similarity_blocks(
         span: the places to compute.
         room: bytes of the device that embeddings may take, by default as for `Sample`. The rest is fetched anew.
     """
-    size = semantic.piece(n)
-    tile = size // semantic.ROWS_OF_TILES
+    size = tiles.piece(n)
+    tile = tiles.side(n)
     pieces = _Pieces(fetch, n, dimensions, device, room)
     later = torch.ones((tile, tile), dtype=torch.bool, device=device).triu()
     for first in range(span[0], span[1], size):

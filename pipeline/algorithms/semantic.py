@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from pipeline.algorithms import tiles
 from pipeline.algorithms.buckets import uid_rank
 from pipeline.algorithms.halves import widen
 from pipeline.algorithms.hashing import UInt64Array
@@ -29,12 +30,7 @@ from pipeline.algorithms.order import hashed
 from pipeline.algorithms.text import Int64Array
 
 Float32Array = NDArray[np.float32]
-Fetch = Callable[[int, int], NDArray[np.floating]]
 Which = Literal["hard", "easy", "random"]
-
-_TILES = (64, 128, 256, 512, 1024)
-# Rows of tiles that share one converted block of columns.
-ROWS_OF_TILES = 8
 
 
 def order_in_cluster(
@@ -102,7 +98,7 @@ def max_similarity(
 
 
 def max_similarity_blocks(
-    fetch: Fetch,
+    fetch: tiles.Fetch,
     n: int,
     dimensions: int,
     threads: int = 1,
@@ -120,7 +116,7 @@ def max_similarity_blocks(
         n: members of the cluster; fixes the shape of the tiles.
         dimensions: d.
         threads: tiles computed at once.
-        start: first place to compute, a multiple of `piece(n)`.
+        start: first place to compute, a multiple of `tiles.piece(n)`.
         stop: end of the places to compute, such a multiple or n.
         device: None for the processors; else as torch names it: rounding alone, some 1e-6, sets these apart.
 
@@ -128,20 +124,22 @@ def max_similarity_blocks(
         (first place, max_similarity float32 (k,), partner's place int64 (k,)), in order.
     """
     stop = n if stop is None else stop
-    if start % piece(n) or (stop % piece(n) and stop != n):
-        raise ValueError(f"places {start} to {stop} must be multiples of {piece(n)}, or end at {n}")
+    if start % tiles.piece(n) or (stop % tiles.piece(n) and stop != n):
+        raise ValueError(
+            f"places {start} to {stop} must be multiples of {tiles.piece(n)}, or end at {n}"
+        )
     if device is not None:
         from pipeline.algorithms import on_gpu
 
         yield from on_gpu.max_similarity_blocks(fetch, n, dimensions, device, (start, stop))
         return
-    tile = _tile(n)
+    tile = tiles.side(n)
     later = np.triu(np.ones((tile, tile), dtype=bool))
     with ExitStack() as stack:
         stack.enter_context(_blas().limit(limits=1, user_api="blas"))
         pool = stack.enter_context(ThreadPoolExecutor(threads)) if threads > 1 else None
-        for first in range(start, stop, piece(n)):
-            last = min(first + piece(n), stop)
+        for first in range(start, stop, tiles.piece(n)):
+            last = min(first + tiles.piece(n), stop)
             rows = [
                 _Row(place, _converted(fetch, place, min(place + tile, n), tile, dimensions), later)
                 for place in range(first, last, tile)
@@ -177,16 +175,6 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def piece(n: int) -> int:
-    """Places that are computed together in a cluster of n: what tasks may be cut at."""
-    return _tile(n) * ROWS_OF_TILES
-
-
-def _tile(n: int) -> int:
-    """Choose the tile's side: a quarter of a small cluster, so that little is padding."""
-    return next((tile for tile in _TILES if n <= 4 * tile), _TILES[-1])
-
-
 class _Row:
     """One row of tiles: the embeddings of its places, and the best seen so far."""
 
@@ -219,19 +207,16 @@ class _Row:
         self.partner[better] = column + nearest[better]
 
 
-def _converted(fetch: Fetch, start: int, stop: int, tile: int, dimensions: int) -> Float32Array:
+def _converted(
+    fetch: tiles.Fetch, start: int, stop: int, tile: int, dimensions: int
+) -> Float32Array:
     """Read places as float32, padded with zeros to a whole tile."""
     block = np.zeros((tile, dimensions), dtype=np.float32)
     widen(fetch(start, stop), block[: stop - start])
     if not np.isfinite(block).all():
         bad = int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
-        raise ValueError(not_finite(start + bad))
+        raise ValueError(tiles.not_finite(start + bad))
     return block
-
-
-def not_finite(place: int) -> str:
-    """What is said of an embedding that cannot be compared."""
-    return f"the embedding at place {place} of the order is not finite; leave it out"
 
 
 @dataclass(frozen=True)

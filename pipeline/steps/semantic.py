@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline import claims
-from pipeline.algorithms import semantic
+from pipeline.algorithms import semantic, tiles
 from pipeline.inputs import InputFile
 from pipeline.phases import Context, Done, Phase, Step, Task
 from pipeline.steps import cluster, concepts, semantic_tasks
@@ -198,7 +198,7 @@ def _dealt(sizes: Sequence[int], pairs: float) -> Iterator[list[_Span]]:
     held: list[_Span] = []
     base, work = 0, 0.0
     for size in sizes:
-        step = semantic.piece(size)
+        step = tiles.piece(size)
         for start in range(0, size, step):
             held.append(_Span(base, size, start, min(start + step, size)))
             work += held[-1].pairs

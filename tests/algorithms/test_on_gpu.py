@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.algorithms import kmeans, on_gpu, semantic
+from pipeline.algorithms import kmeans, on_gpu, semantic, tiles
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
@@ -239,7 +239,7 @@ def test_tasks_and_what_fits_the_device_change_no_bit(device: str, n: int) -> No
     whole, partner = semantic.max_similarity(rows, order, device=device)
     wide, also = semantic.max_similarity(rows.astype(np.float32), order, device=device)
     assert (whole.tobytes(), partner.tobytes()) == (wide.tobytes(), also.tobytes())
-    cut = min(semantic.piece(n), n)
+    cut = min(tiles.piece(n), n)
     for room in (None, 0, 5_000_000):
         parts = [
             part

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.algorithms import semantic
+from pipeline.algorithms import semantic, tiles
 
 Float32Array = NDArray[np.float32]
 
@@ -97,7 +97,7 @@ def test_pieces_and_threads_give_the_same_bits(n: int) -> None:
     again, partner_again = semantic.max_similarity(embeddings.astype(np.float32), order, threads=3)
     assert whole.tobytes() == again.tobytes()
     assert partner.tobytes() == partner_again.tobytes()
-    cut = semantic.piece(n)
+    cut = tiles.piece(n)
     parts: list[tuple[int, Float32Array, NDArray[np.int64]]] = []
     for start, stop in [(0, min(cut, n)), (min(cut, n), n)]:
         if start < stop:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import faiss
 import numpy as np
 
-from pipeline.algorithms import semantic
+from pipeline.algorithms import semantic, tiles
 from tests.benchmarks._table import Row, show
 
 
@@ -26,9 +26,9 @@ def timed(run: Callable[[], object]) -> float:
 
 def performed(n: int, dimensions: int) -> float:
     """FLOP of the tiles that are computed, padding and diagonal included."""
-    places = semantic.piece(n) // semantic.ROWS_OF_TILES
-    tiles = -(-n // places)
-    return tiles * (tiles + 1) / 2 * places**2 * 2.0 * dimensions
+    side = tiles.side(n)
+    rows = -(-n // side)
+    return rows * (rows + 1) / 2 * side**2 * 2.0 * dimensions
 
 
 def compare(n: int, dimensions: int, threads: int, rounds: int) -> Row:
@@ -63,7 +63,7 @@ def memory(n: int, dimensions: int, threads: int, places: int) -> Row:
         block = generator.standard_normal((min(10_000, n - start), dimensions), dtype=np.float32)
         vectors[start : start + len(block)] = block / np.linalg.norm(block, axis=1, keepdims=True)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    first = (n - places) // semantic.piece(n) * semantic.piece(n)
+    first = (n - places) // tiles.piece(n) * tiles.piece(n)
     blocks = semantic.max_similarity_blocks(
         lambda start, stop: vectors[start:stop], n, dimensions, threads, start=first
     )
