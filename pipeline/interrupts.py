@@ -30,6 +30,7 @@ class Held:
             n: own for n, own in found.items() if mine and callable(own)
         }
         self._waiting: list[int] = []
+        self._raised: int | None = None
 
     def close(self) -> None:
         """From now on they wait. Handlers that others set are not taken: Ray sets one for SIGTERM as it starts."""
@@ -48,8 +49,15 @@ class Held:
         try:
             self._give(dict.fromkeys(self._own, self._first))
             yield
+            self.check()
         finally:
             self.close()
+
+    def check(self) -> None:
+        """Raise once more what was raised inside ``opened`` and is lost: of a finaliser's error Python only tells."""
+        if self._raised is not None:
+            number, self._raised = self._raised, None
+            self._own[number](number, None)
 
     def _give(self, handlers: dict[int, Handler]) -> None:
         if self._own:
@@ -62,6 +70,7 @@ class Held:
 
     def _first(self, number: int, frame: FrameType | None) -> None:
         self.close()
+        self._raised = number
         self._own[number](number, frame)
 
     def _wait(self, number: int, frame: FrameType | None) -> None:

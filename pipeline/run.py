@@ -369,7 +369,8 @@ def run(
     with interrupts.held() as signals, Lease(plan.root) as lease:
         try:
             with signals.opened():
-                return _walk(plan, observers, executor, lease, base)
+                watched = (lambda _: signals.check(), *observers)
+                return _walk(plan, watched, executor, lease, base)
         finally:
             executor.stop()
 

@@ -21,7 +21,7 @@ COMMAND = """
 import sys
 from pipeline import run
 from pipeline.work import Here
-run.Engine = lambda root, machine, address: Here(root)
+run.Engine = lambda root, *_: Here(root)
 from jobs.cli import main
 main(["run", sys.argv[1]])
 """

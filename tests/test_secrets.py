@@ -81,7 +81,7 @@ def test_a_mistake_of_ours_is_told_in_words(
     def fail(*_: object, **__: object) -> None:
         raise BugError("tables/x.parquet:\nKeyError: 'https://host/a?sig=SECRET'")
 
-    monkeypatch.setattr("jobs.cli.app", fail)
+    monkeypatch.setattr("jobs.starting.only", lambda *_: fail)
     main_exits(["plan", "x.yaml"], 1)
     said = capsys.readouterr().err
     assert said.startswith("tamis: this is a mistake of tamis; please report it")

@@ -86,6 +86,24 @@ def test_in_the_open_it_is_raised_at_once_and_the_next_waits() -> None:
     assert seen == ["cleaned up within", "cleaned up"]
 
 
+class Finalised:
+    def __del__(self) -> None:
+        send(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("looked", [True, False])
+def test_what_python_lost_is_raised_where_it_is_looked_for_or_at_the_end(looked: bool) -> None:
+    seen = []
+    with pytest.raises(KeyboardInterrupt), held() as signals, signals.opened():
+        Finalised()
+        seen.append("lost")
+        if looked:
+            signals.check()
+            seen.append("not raised")
+    assert seen == ["lost"]
+
+
 def test_what_came_before_it_opens_is_raised_there() -> None:
     seen = []
     with pytest.raises(Terminated), held() as signals:
