@@ -53,8 +53,8 @@ def shard_key(shard: int, place: int, samples_per_shard: int) -> str:
 class ShardWriter:
     """One tar, written to a file that is already open; its bytes depend on its members alone.
 
-    They are those of webdataset's ``TarWriter``. With that the step takes three times as long over small members, for an
-    object, a check and a copy of each, and importing it imports torch.
+    They are those of webdataset's ``TarWriter``. With that the step takes three times as long over small members, for
+    an object, a check and a copy of each, and importing it imports torch.
     """
 
     def __init__(self, file: Writable) -> None:
