@@ -44,14 +44,14 @@ class Description:
 class Encoder(Protocol):
     """A loaded model. Vectors are float32, of unit norm; one that is zero stays zero.
 
-    For one class of device, a row's vector depends on the row alone where callers keep the number
-    of rows fixed (``batches.encode_padded``), whatever number of threads torch has.
+    For one class of device, a row's vector depends on the row alone, whatever number of threads
+    torch has; of pictures where callers keep their number fixed (``batches.encode_padded``).
     """
 
     dim: int
     fingerprint: str
     fixed_rows: bool
-    """Whether callers must see to that; where not, a call may have any number of rows."""
+    """Whether callers must see to that; where not, a call may have any number of pictures."""
 
     def preprocess(self, rgb: Image.Image) -> NDArray[np.float32]:
         """The picture as the model wants it: (3, height, width), float32."""
@@ -62,7 +62,7 @@ class Encoder(Protocol):
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """B texts to (B, dim); ModelError where the model has no text tower."""
+        """Any number of texts to (B, dim); ModelError where the model has no text tower."""
         ...
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
-Items = TypeVar("Items", list[str], NDArray[np.float32])
+Floats = NDArray[np.float32]
 
 
-def encode_padded(fn: Callable[[Items], Vectors], items: Items, batch_size: int | None) -> Vectors:
-    """``fn`` over ``items`` in batches of exactly ``batch_size`` rows, (n, dim).
+def encode_padded(
+    fn: Callable[[Floats], Vectors], items: Floats, batch_size: int | None
+) -> Vectors:
+    """``fn`` over ``items`` (n, ...) in batches of exactly ``batch_size`` rows, (n, dim).
 
     The last batch is filled up with copies of its last row, whose vectors are thrown away. None: all in one call, for
     encoders that do not need it.
@@ -31,18 +32,12 @@ def encode_padded(fn: Callable[[Items], Vectors], items: Items, batch_size: int 
     return np.concatenate(vectors)
 
 
-def encode_distinct(
-    fn: Callable[[list[str]], Vectors], texts: list[str], batch_size: int | None
-) -> Vectors:
-    """As ``encode_padded``, with each distinct text encoded once."""
+def encode_distinct(fn: Callable[[list[str]], Vectors], texts: list[str]) -> Vectors:
+    """``fn`` over ``texts``, with each distinct text encoded once, (n, dim)."""
     place: dict[str, int] = {}
     rows = [place.setdefault(text, len(place)) for text in texts]
-    return encode_padded(fn, list(place), batch_size)[np.asarray(rows, dtype=np.int64)]
+    return fn(list(place))[np.asarray(rows, dtype=np.int64)]
 
 
-def _filled(batch: Items, missing: int) -> Items:
-    if missing == 0:
-        return batch
-    if isinstance(batch, np.ndarray):
-        return np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
-    return [*batch, *batch[-1:] * missing]
+def _filled(batch: Floats, missing: int) -> Floats:
+    return np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)]) if missing else batch

@@ -63,19 +63,29 @@ def load(rest: str, device: str, precision: Precision) -> Towers:
     Raises:
         ModelError: as ``describe``.
     """
-    from safetensors.torch import load_file
-
     described = describe(rest, precision)
-    model = frozen_towers()
-    projections = {name: value.float() for name, value in load_file(PROJECTIONS).items()}
-    missing = model.load_state_dict(projections, strict=False)
-    if missing.unexpected_keys:
-        raise ModelError(f"{PROJECTIONS.name} holds {missing.unexpected_keys}, which no tower has")
+    model = with_projections()
     fold_batch_norms(model.visual.trunk)
     ready(model, device, precision)
     return Towers(
         described, device, precision, model.encode_image, model.encode_text, tokenizer(), _WIDTHS
     )
+
+
+def with_projections() -> Any:
+    """The whole model, as open_clip makes it.
+
+    Raises:
+        ModelError: a package is missing, or the projections are not this model's.
+    """
+    from safetensors.torch import load_file
+
+    model = frozen_towers()
+    projections = {name: value.float() for name, value in load_file(PROJECTIONS).items()}
+    missing = model.load_state_dict(projections, strict=False)
+    if missing.unexpected_keys:
+        raise ModelError(f"{PROJECTIONS.name} holds {missing.unexpected_keys}, which no tower has")
+    return model
 
 
 def frozen_towers() -> Any:

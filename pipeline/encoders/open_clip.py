@@ -7,10 +7,11 @@ cache), or the path of a local checkpoint. An absolute path makes two slashes:
 
 from __future__ import annotations
 
+import copy
 import difflib
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.encoders.base import (
     LOADING_ERRORS,
@@ -24,8 +25,14 @@ from pipeline.encoders.base import (
 )
 from pipeline.encoders.preprocessing import Preprocessing
 from pipeline.encoders.torchvision_ops import ensure_torchvision
-from pipeline.encoders.towers import Towers
+from pipeline.encoders.towers import TextTower, Towers
 from schemas.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+_WIDTHS = (16, 24, 32, 48)
+"""Tokens: what captions are padded to, below a model's own context."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ def describe(rest: str, precision: Precision) -> Description:
         preprocessing,
         config=source.config,
         quick_gelu=_quick_gelu(source),
+        widths=_WIDTHS,
         precision=precision,
     )
     return Description(source.config["embed_dim"], True, True, identity, preprocessing)
@@ -83,10 +91,47 @@ def load(rest: str, device: str, precision: Precision) -> Towers:
     # open_clip has set the precision, and leaves norms in fp32.
     model.eval().to(memory_format=torch.channels_last)
     tokenizer = _tokenizer(source.name)
-    width = getattr(tokenizer, "context_length", model.context_length)
-    return Towers(
-        described, device, precision, model.encode_image, model.encode_text, tokenizer, (width,)
-    )
+    context = getattr(tokenizer, "context_length", model.context_length)
+    text_tower, widths = _text_tower(model, context)
+    return Towers(described, device, precision, model.encode_image, text_tower, tokenizer, widths)
+
+
+def _text_tower(model: Any, context: int) -> tuple[TextTower, tuple[int, ...]]:
+    """The tower for texts, and the widths (tokens) that it takes.
+
+    Where a token sees none that come after it, and a text's vector is that of its last token, what pads the text up to
+    ``context`` counts for nothing, and is left out: captions of the web fill a quarter of it. Other models take
+    ``context`` alone.
+    """
+    import open_clip
+
+    whole = type(model) is open_clip.CLIP  # its text tower's parts are its own
+    text = model if whole else getattr(model, "text", None)
+    causal = getattr(text, "attn_mask", None) is not None
+    pool = getattr(text, "text_pool_type" if whole else "pool_type", None)
+    if not causal or pool not in {"argmax", "eos"} or getattr(text, "cls_emb", None) is not None:
+        return model.encode_text, (context,)
+    widths = (*(width for width in _WIDTHS if width < context), context)
+    narrow = {width: _narrowed(text, width) for width in widths}
+
+    def tower(tokens: torch.Tensor) -> torch.Tensor:
+        of_width = narrow[tokens.shape[1]]
+        found: torch.Tensor = of_width.encode_text(tokens) if whole else of_width(tokens)
+        return found
+
+    return tower, widths
+
+
+def _narrowed(text: Any, width: int) -> Any:
+    """The same module, with the same weights in memory, for texts of ``width`` tokens."""
+    import torch
+
+    weights = {id(weight): weight for weight in (*text.parameters(), *text.buffers())}
+    narrow = copy.deepcopy(text, weights)
+    positions = text.positional_embedding.detach()[:width]
+    narrow.positional_embedding = torch.nn.Parameter(positions, requires_grad=False)
+    narrow.attn_mask = text.attn_mask[:width, :width]
+    return narrow
 
 
 def _source(rest: str) -> _Source:

@@ -27,14 +27,17 @@ Tokenizer = Callable[[list[str]], "torch.Tensor"]
 _CPU_IMAGES = 4
 _CPU_TEXTS = 8
 
+_GPU_TEXTS = 256
+"""Texts of one width that go through at a time: enough that the device waits for no launch."""
+
 
 class Towers:
     """An ``Encoder`` over an image tower and, where there is one, a text tower.
 
     On the CPU a batch is cut into pieces of one small shape and computed by one thread, so vectors
     depend on neither the batch size nor the machine's threads; more processes are how it goes
-    faster. On a GPU the batch goes through whole. Texts go through as wide as the least of
-    ``widths`` (tokens) that holds them.
+    faster. On a GPU a batch of pictures goes through whole. Texts go through as wide as the least
+    of ``widths`` (tokens) that holds them, those of a width in pieces of one size on either.
     """
 
     def __init__(
@@ -86,7 +89,7 @@ class Towers:
 
         if self._text_tower is None or self._tokenizer is None:
             raise ModelError("the encoder has no text tower: captions need open_clip or demo")
-        size = _CPU_TEXTS if self._device == "cpu" else max(1, len(texts))
+        size = _CPU_TEXTS if self._device == "cpu" else _GPU_TEXTS
         vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
         if not texts:
             return vectors

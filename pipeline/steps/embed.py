@@ -157,7 +157,7 @@ def encode(io: TaskIo) -> Iterator[pa.Table]:
     text = None
     if described.has_text:
         captions = [caption or "" for caption in living["text"].to_pylist()]
-        text = encode_distinct(encoder.encode_texts, captions, batch_size)
+        text = encode_distinct(encoder.encode_texts, captions)
     yield _table(io, rows, image, text)
 
 

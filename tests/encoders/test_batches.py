@@ -12,20 +12,31 @@ from pipeline.encoders.batches import encode_distinct, encode_padded
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.sampled_from("abcd"), max_size=20), st.integers(1, 7))
-def test_texts_come_back_in_order_and_batches_have_one_size(texts: list[str], size: int) -> None:
-    seen: list[int] = []
+@given(st.lists(st.sampled_from("abcd"), max_size=20))
+def test_texts_come_back_in_order_and_each_is_encoded_once(texts: list[str]) -> None:
+    seen: list[str] = []
 
     def fn(batch: list[str]) -> NDArray[np.float32]:
-        seen.append(len(batch))
+        seen.extend(batch)
         return np.array([[ord(text)] for text in batch], dtype=np.float32).reshape(-1, 1)
 
     want = np.array([[ord(text)] for text in texts], dtype=np.float32).reshape(-1, 1)
-    np.testing.assert_array_equal(encode_padded(fn, texts, size), want)
-    assert set(seen) <= {size if texts else 0}
-    seen.clear()
-    np.testing.assert_array_equal(encode_distinct(fn, texts, size), want)
-    assert sum(seen) < len(set(texts)) + size
+    np.testing.assert_array_equal(encode_distinct(fn, texts), want)
+    assert sorted(seen) == sorted(set(texts))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 20), st.integers(1, 7))
+def test_pictures_come_back_in_order_and_batches_have_one_size(rows: int, size: int) -> None:
+    seen: list[int] = []
+
+    def fn(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        seen.append(len(batch))
+        return batch + 1
+
+    items = np.arange(rows, dtype=np.float32)[:, None]
+    np.testing.assert_array_equal(encode_padded(fn, items, size), items + 1)
+    assert set(seen) <= {size if rows else 0}
 
 
 def test_arrays_are_padded_with_their_last_row() -> None:
@@ -44,4 +55,4 @@ def test_arrays_are_padded_with_their_last_row() -> None:
 
 def test_a_batch_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="batch_size is 0: at least 1"):
-        encode_padded(lambda batch: np.zeros((len(batch), 1), np.float32), ["a"], 0)
+        encode_padded(lambda batch: batch, np.zeros((1, 1), np.float32), 0)

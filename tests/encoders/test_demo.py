@@ -61,8 +61,8 @@ def test_order_and_batch_size_change_no_bit(
     order = np.random.default_rng(5).permutation(len(pixels))
     shuffled = encode_padded(demo.encode_images, pixels[order], 4)
     np.testing.assert_array_equal(shuffled, vectors[order])
-    texts = encode_padded(demo.encode_texts, CAPTIONS, 32)
-    backwards = encode_padded(demo.encode_texts, CAPTIONS[::-1], 2)
+    texts = demo.encode_texts(CAPTIONS)
+    backwards = demo.encode_texts(CAPTIONS[::-1])
     np.testing.assert_array_equal(backwards[::-1], texts)
 
 
@@ -91,7 +91,7 @@ def test_a_picture_finds_its_caption_more_often_than_by_chance(
     )[:40]
     pictures = np.stack([demo.preprocess(to_rgb(picture)) for picture, _ in chosen])
     images = encode_padded(demo.encode_images, pictures, 32)
-    texts = encode_padded(demo.encode_texts, [caption for _, caption in chosen], 32)
+    texts = demo.encode_texts([caption for _, caption in chosen])
     cosines = images @ texts.T
     ranks = (cosines > np.diag(cosines)[:, None]).sum(axis=1)
     # By chance 3.3 of 40 would be among the first ten per cent.

@@ -14,6 +14,7 @@ from pipeline import encoders
 from pipeline.encoders.base import Encoder
 from pipeline.encoders.batches import encode_padded
 from pipeline.encoders.torchvision_ops import ensure_torchvision
+from pipeline.encoders.towers import Towers
 from schemas.errors import ModelError
 
 TINY = {
@@ -62,7 +63,60 @@ def test_it_is_open_clips_own_model(tiny: Encoder, checkpoint: Path) -> None:
         words = model.encode_text(open_clip.get_tokenizer("tamis-tiny")(texts), normalize=True)
     ours = encode_padded(tiny.encode_images, np.stack([tiny.preprocess(p) for p in pictures]), 8)
     np.testing.assert_allclose(ours, images.numpy(), atol=2e-5)
-    np.testing.assert_allclose(encode_padded(tiny.encode_texts, texts, 8), words.numpy(), atol=2e-5)
+    np.testing.assert_allclose(tiny.encode_texts(texts), words.numpy(), atol=2e-5)
+
+
+def test_texts_go_through_no_wider_than_they_are(tiny: Encoder) -> None:
+    """As many tokens as hold the longest; whatever the width, a caption's vector is the same but for rounding."""
+    assert isinstance(tiny, Towers)
+    texts = [" ".join(["cat"] * words) for words in range(90)]
+    assert tiny._tokenizer is not None
+    assert tiny._text_tower is not None
+    tokens = tiny._tokenizer(texts)
+    assert [width for width, _ in tiny._by_width(tokens)] == [16, 24, 32, 48, 77]
+    by_width = {width: tiny._text_tower(tokens[:, :width]).detach() for width in (16, 24, 32, 48)}
+    whole = tiny._text_tower(tokens).detach()
+    for width, found in by_width.items():  # start and end of text are tokens too
+        np.testing.assert_allclose(found[: width - 1], whole[: width - 1], atol=2e-5)
+        assert not np.allclose(found[width - 1], whole[width - 1], atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("given", "widths"),
+    [
+        ({}, (16, 24, 32, 48, 77)),
+        ({"context_length": 32}, (16, 24, 32)),
+        ({"pool_type": "eos", "eos_id": 49407}, (16, 24, 32, 48, 77)),
+        ({"pool_type": "last"}, (77,)),
+        ({"pool_type": "last", "no_causal_mask": True}, (77,)),
+        ({"embed_cls": True}, (77,)),
+    ],
+)
+@pytest.mark.parametrize("custom", [False, True])
+def test_a_model_that_reads_the_padding_is_given_it(
+    tmp_path: Path, given: dict[str, object], widths: tuple[int, ...], custom: bool
+) -> None:
+    import open_clip
+    import torch
+
+    if given.get("embed_cls") and not custom:
+        pytest.skip("open_clip's plain CLIP has no class token")
+    text = TINY["text_cfg"] | given  # type: ignore[operator]
+    name = f"tamis-{custom}-{'-'.join(map(str, given.values()))}"
+    (tmp_path / f"{name}.json").write_text(
+        json.dumps({**TINY, "text_cfg": text, "custom_text": custom})
+    )
+    open_clip.add_model_config(tmp_path / f"{name}.json")
+    torch.manual_seed(4)
+    model = open_clip.create_model(name).eval()
+    torch.save(model.state_dict(), tmp_path / "weights.pt")
+    ours = encoders.load(f"open_clip:{name}/{tmp_path / 'weights.pt'}")
+    assert isinstance(ours, Towers)
+    assert ours._widths == widths
+    texts = ["", "a cat", "a flag of many colours " * 3, "a very long caption " * 40]
+    with torch.inference_mode():
+        theirs = model.encode_text(open_clip.get_tokenizer(name)(texts), normalize=True)
+    np.testing.assert_allclose(ours.encode_texts(texts), theirs.numpy(), atol=2e-5)
 
 
 def test_order_changes_no_bit(tiny: Encoder) -> None:
