@@ -7,7 +7,7 @@ import importlib.util
 import json
 import logging
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.encoders.preprocessing import Preprocessing
+from pipeline.encoders.preprocessing import Pixels, Preprocessing
 from pipeline.storage import open_read, stat
 from schemas.errors import InputError, ModelError
 
@@ -44,21 +44,22 @@ class Description:
 class Encoder(Protocol):
     """A loaded model. Vectors are float32, of unit norm; one that is zero stays zero.
 
-    For one class of device, a row's vector depends on the row alone, whatever number of threads
-    torch has; of pictures where callers keep their number fixed (``batches.encode_padded``).
+    For one class of device, a row's vector depends on the row alone, whatever its neighbours are
+    and whatever number of threads torch has.
     """
 
     dim: int
     fingerprint: str
-    fixed_rows: bool
-    """Whether callers must see to that; where not, a call may have any number of pictures."""
 
-    def preprocess(self, rgb: Image.Image) -> NDArray[np.float32]:
-        """The picture as the model wants it: (3, height, width), float32."""
+    def preprocess(self, rgb: Image.Image) -> NDArray[np.uint8]:
+        """The picture as the model wants it: (height, width, 3)."""
         ...
 
-    def encode_images(self, batch: NDArray[np.float32]) -> Vectors:
-        """(B, 3, height, width) of preprocessed pictures to (B, dim)."""
+    def encode_images(self, batches: Iterable[Pixels], rows: int) -> Iterator[Vectors]:
+        """Batches of at most ``rows`` preprocessed pictures, each (B, height, width, 3), to (B, dim), in order.
+
+        On a GPU the last bits depend on ``rows``, to which a batch is filled up.
+        """
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:

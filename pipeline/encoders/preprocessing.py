@@ -18,6 +18,9 @@ from PIL import Image
 Size = tuple[int, int]
 """(height, width) in pixels."""
 
+Pixels = NDArray[np.uint8]
+"""(n, height, width, 3): pictures, resized and cut."""
+
 Channels = tuple[float, float, float]
 
 _SLIMMEST = 16
@@ -51,12 +54,16 @@ class Preprocessing:
         """The picture as (height, width, 3), resized and cut: a quarter of the bytes of what it becomes."""
         return np.asarray(self._cut(rgb))
 
-    def normalise(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def values(self) -> NDArray[np.float32]:
+        """What each of the 256 values of a channel becomes, (3, 256)."""
+        return _normalised(self.mean, self.std)
+
+    def normalise(self, pixels: Pixels) -> NDArray[np.float32]:
         """(n, height, width, 3) to (n, 3, height, width), float32, normalised."""
         count, height, width, _ = pixels.shape
         normal = np.empty((count, 3, height, width), dtype=np.float32)
         for picture, planes in zip(pixels, normal, strict=True):
-            for channel, values in enumerate(_normalised(self.mean, self.std)):
+            for channel, values in enumerate(self.values()):
                 np.take(values, picture[:, :, channel], out=planes[channel], mode="clip")
         return normal
 
@@ -99,7 +106,7 @@ class Preprocessing:
 
 @lru_cache(maxsize=16)
 def _normalised(mean: Channels, std: Channels) -> NDArray[np.float32]:
-    """What each of the 256 values of a channel becomes, (3, 256): looked up, it is what arithmetic would give."""
+    """Looked up, a value is what arithmetic would make of it."""
     pixels = np.arange(256, dtype=np.float32) / np.float32(255)
     normal: NDArray[np.float32] = (pixels - np.array(mean, np.float32)[:, None]) / np.array(
         std, np.float32

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.encoders import on_device
 from pipeline.encoders.base import Description, Precision, Vectors
-from pipeline.encoders.preprocessing import Preprocessing
+from pipeline.encoders.preprocessing import Pixels, Preprocessing
 from schemas.errors import ModelError
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 ImageTower = Callable[["torch.Tensor"], "torch.Tensor"]
 TextTower = Callable[["torch.Tensor"], "torch.Tensor"]
 Tokenizer = Callable[[list[str]], "torch.Tensor"]
+Number = TypeVar("Number", np.int64, np.uint8)
 
 # On a CPU large activations cost more in fresh memory pages than in arithmetic: EfficientNet-lite0
 # embeds about half as many pictures again in fours as in thirty-twos. Texts are small: MiniLM takes
@@ -56,28 +59,53 @@ class Towers:
         self.fingerprint: str = described.fingerprint
         self._preprocessing: Preprocessing = described.preprocessing
         self._device, self._precision = device, precision
-        self.fixed_rows: bool = device != "cpu"
         self._image_tower, self._text_tower = image_tower, text_tower
         self._tokenizer, self._widths = tokenizer, widths
 
-    def preprocess(self, rgb: Image.Image) -> NDArray[np.float32]:
-        """The picture as the model wants it: (3, height, width), float32."""
-        return self._preprocessing(rgb)
+    def preprocess(self, rgb: Image.Image) -> NDArray[np.uint8]:
+        """The picture as the model wants it: (height, width, 3), uint8."""
+        return self._preprocessing.pixels(rgb)
 
-    def encode_images(self, batch: NDArray[np.float32]) -> Vectors:
-        """(B, 3, height, width) of preprocessed pictures to (B, dim)."""
+    def encode_images(self, batches: Iterable[Pixels], rows: int) -> Iterator[Vectors]:
+        """Batches of preprocessed pictures, (B, height, width, 3), to (B, dim), in order; see ``Encoder``."""
+        if self._device == "cpu":
+            yield from map(self._on_processor, batches)
+        else:
+            yield from self._on_device(batches, rows)
+
+    def _on_processor(self, batch: Pixels) -> Vectors:
         import torch
 
-        size = _CPU_IMAGES if self._device == "cpu" else max(1, len(batch))
         vectors = np.zeros((len(batch), self.dim), dtype=np.float32)
-        with torch.inference_mode(), _threads(self._device):
-            for rows in _pieces(np.arange(len(batch)), size):
-                pixels = torch.from_numpy(batch[rows]).to(
-                    self._device, torch_dtype(self._precision)
-                )
+        normal = self._preprocessing.normalise(batch)
+        with torch.inference_mode(), _one_thread():
+            for rows, count in _pieces(np.arange(len(batch)), _CPU_IMAGES):
+                pixels = torch.from_numpy(normal[rows]).to(torch_dtype(self._precision))
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
-                vectors[rows] = _unit(self._image_tower(pixels))
+                vectors[rows[:count]] = _unit(self._image_tower(pixels))[:count].numpy()
         return vectors
+
+    def _on_device(self, batches: Iterable[Pixels], rows: int) -> Iterator[Vectors]:
+        import torch
+
+        # What a byte becomes, as ``Preprocessing.normalise`` has it, looked up where the model is.
+        values = torch.from_numpy(self._preprocessing.values()).to(self._device).reshape(-1)
+        channel = torch.arange(3, device=self._device) * 256
+        counts: deque[int] = deque()  # of batches that are on their way
+
+        def filled() -> Iterator[Pixels]:
+            for batch in batches:
+                for piece, count in _pieces(batch, rows):
+                    counts.append(count)
+                    yield piece
+
+        @torch.inference_mode()
+        def work(pixels: torch.Tensor) -> torch.Tensor:
+            numbers = values[pixels + channel].to(torch_dtype(self._precision))
+            return _unit(self._image_tower(numbers.permute(0, 3, 1, 2)))  # channels last as it is
+
+        for vectors in on_device.through(self._device, filled(), work):
+            yield vectors[: counts.popleft()]
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """B texts to (B, dim).
@@ -90,16 +118,17 @@ class Towers:
         if self._text_tower is None or self._tokenizer is None:
             raise ModelError("the encoder has no text tower: captions need open_clip or demo")
         size = _CPU_TEXTS if self._device == "cpu" else _GPU_TEXTS
-        vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
+        vectors = torch.zeros((len(texts), self.dim), device=self._device)
         if not texts:
-            return vectors
+            return vectors.numpy()
         tokens = self._tokenizer(list(texts))
-        with torch.inference_mode(), _threads(self._device):
+        with torch.inference_mode(), _one_thread():
             for width, members in self._by_width(tokens):
-                for rows in _pieces(members, size):
+                for rows, count in _pieces(members, size):
                     piece = tokens[torch.from_numpy(rows), :width].to(self._device)
-                    vectors[rows] = _unit(self._text_tower(piece))
-        return vectors
+                    vectors[rows[:count]] = _unit(self._text_tower(piece))[:count]
+        found: Vectors = vectors.cpu().numpy()  # a GPU is waited for here alone
+        return found
 
     def _by_width(self, tokens: torch.Tensor) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """(width, rows that need it), for right-padded tokens where the pad is 0."""
@@ -113,13 +142,12 @@ class Towers:
 
 
 @contextmanager
-def _threads(device: str) -> Iterator[None]:
-    """One thread on the CPU: there the last bits of a small batch depend on how many there are."""
+def _one_thread() -> Iterator[None]:
+    """On a CPU the last bits of a small batch depend on how many there are."""
     import torch
 
     held = torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
     try:
         yield
     finally:
@@ -141,16 +169,19 @@ def ready(model: Any, device: str, precision: Precision) -> Any:
     return model.to(memory_format=torch.channels_last)
 
 
-def _pieces(rows: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
-    """``rows`` in pieces of exactly ``size``; the last is filled up with its own last row."""
+def _pieces(rows: NDArray[Number], size: int) -> Iterator[tuple[NDArray[Number], int]]:
+    """``rows`` in pieces of exactly ``size``, and how many of each count: the last is filled up with its own last."""
     for start in range(0, len(rows), size):
         piece = rows[start : start + size]
-        yield np.concatenate([piece, np.repeat(piece[-1:], size - len(piece))])
+        missing = size - len(piece)
+        if missing:
+            filled = np.concatenate([piece, np.repeat(piece[-1:], missing, axis=0)])
+            yield filled, len(piece)
+        else:
+            yield piece, size
 
 
-def _unit(vectors: torch.Tensor) -> Vectors:
+def _unit(vectors: torch.Tensor) -> torch.Tensor:
     import torch
 
-    unit = torch.nn.functional.normalize(vectors.float(), dim=-1)
-    result: Vectors = unit.cpu().numpy()
-    return result
+    return torch.nn.functional.normalize(vectors.float(), dim=-1)

@@ -19,7 +19,6 @@ from pipeline import claims, encoders, given, storage
 from pipeline.algorithms import kmeans
 from pipeline.encoders import precomputed
 from pipeline.encoders.base import Encoder, Precision
-from pipeline.encoders.batches import encode_distinct, encode_padded
 from pipeline.formats import fetch
 from pipeline.formats.sources import Source
 from pipeline.inputs import InputFile
@@ -148,17 +147,23 @@ def encode(io: TaskIo) -> Iterator[pa.Table]:
     source = Source(entry, relative, io.task.places["path"], kind, size)
     described = encoders.describe(args["spec"], args["precision"])
     assert described.preprocessing is not None  # of `precomputed` no picture is read
-    batch_size = args["batch_size"] if encoder.fixed_rows else None
     image = np.zeros((len(rows), encoder.dim), dtype=np.float32)
+    batches = decoding.batches(io, fetch.pictures(source, living), described.preprocessing)
     start = 0
-    for batch in decoding.batches(io, fetch.pictures(source, living), described.preprocessing):
-        image[start : start + len(batch)] = encode_padded(encoder.encode_images, batch, batch_size)
-        start += len(batch)
+    for vectors in encoder.encode_images(batches, args["batch_size"]):
+        image[start : start + len(vectors)] = vectors
+        start += len(vectors)
     text = None
     if described.has_text:
-        captions = [caption or "" for caption in living["text"].to_pylist()]
-        text = encode_distinct(encoder.encode_texts, captions)
+        text = _captions(encoder, [caption or "" for caption in living["text"].to_pylist()])
     yield _table(io, rows, image, text)
+
+
+def _captions(encoder: Encoder, captions: Sequence[str]) -> Floats:
+    """Their vectors; each distinct one is encoded once."""
+    place: dict[str, int] = {}
+    rows = [place.setdefault(caption, len(place)) for caption in captions]
+    return encoder.encode_texts(list(place))[np.asarray(rows, dtype=np.int64)]
 
 
 def take(io: TaskIo) -> Iterator[pa.Table]:

@@ -14,6 +14,7 @@ import io
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -47,10 +48,12 @@ def cosines(pictures: Sequence[bytes], precision: Precision, shrink: bool) -> ND
     found = []
     for start in range(0, len(pictures), 16):
         some = pictures[start : start + 16]
-        reference = np.stack([transform(to_rgb(data)).numpy() for data in some])
+        reference = torch.stack([transform(to_rgb(data)) for data in some])
+        with torch.inference_mode():
+            theirs = torch.nn.functional.normalize(plain._image_tower(reference), dim=-1).numpy()
         cut = pixels(some, plain._preprocessing, MAX_PIXELS, shrink)
-        ours = other.encode_images(plain._preprocessing.normalise(cut))
-        found.append(np.einsum("ij,ij->i", plain.encode_images(reference), ours, dtype=np.float64))
+        (ours,) = other.encode_images([cut], len(cut))
+        found.append(np.einsum("ij,ij->i", theirs, ours, dtype=np.float64))
     return np.concatenate(found)
 
 

@@ -13,23 +13,23 @@ from numpy.typing import NDArray
 
 from pipeline import encoders
 from pipeline.encoders.base import Encoder
-from pipeline.encoders.batches import encode_padded
 from pipeline.encoders.demo import fold_batch_norms, frozen_towers
 from pipeline.formats.images import to_rgb
+from tests.encoded import images
 
 Pairs = dict[str, tuple[bytes, str]]
 
 
 @pytest.fixture(scope="module")
-def pixels(demo: Encoder, example_pairs: Pairs) -> NDArray[np.float32]:
+def pixels(demo: Encoder, example_pairs: Pairs) -> NDArray[np.uint8]:
     """Eleven pictures: no multiple of any batch."""
     pictures = [picture for picture, _ in example_pairs.values()][:11]
     return np.stack([demo.preprocess(to_rgb(picture)) for picture in pictures])
 
 
 @pytest.fixture(scope="module")
-def vectors(demo: Encoder, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    return encode_padded(demo.encode_images, pixels, 32)
+def vectors(demo: Encoder, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return images(demo, pixels, 32)
 
 
 CAPTIONS = ["an apple (fruit, food)", "", "red flag", "a house " * 200, "¿qué?", "flag of Norway"]
@@ -56,10 +56,10 @@ def test_vectors_are_of_unit_norm_and_float32(
 
 
 def test_order_and_batch_size_change_no_bit(
-    demo: Encoder, pixels: NDArray[np.float32], vectors: NDArray[np.float32]
+    demo: Encoder, pixels: NDArray[np.uint8], vectors: NDArray[np.float32]
 ) -> None:
     order = np.random.default_rng(5).permutation(len(pixels))
-    shuffled = encode_padded(demo.encode_images, pixels[order], 4)
+    shuffled = images(demo, pixels[order], 4)
     np.testing.assert_array_equal(shuffled, vectors[order])
     texts = demo.encode_texts(CAPTIONS)
     backwards = demo.encode_texts(CAPTIONS[::-1])
@@ -67,9 +67,9 @@ def test_order_and_batch_size_change_no_bit(
 
 
 def test_two_threads_change_no_bit(
-    demo: Encoder, pixels: NDArray[np.float32], vectors: NDArray[np.float32], two_threads: None
+    demo: Encoder, pixels: NDArray[np.uint8], vectors: NDArray[np.float32], two_threads: None
 ) -> None:
-    np.testing.assert_array_equal(encode_padded(demo.encode_images, pixels, 32), vectors)
+    np.testing.assert_array_equal(images(demo, pixels, 32), vectors)
 
 
 def test_a_small_change_matters_less_than_another_picture(
@@ -77,7 +77,7 @@ def test_a_small_change_matters_less_than_another_picture(
 ) -> None:
     first = to_rgb(next(iter(example_pairs.values()))[0])
     smaller = first.resize((first.width * 3 // 4, first.height * 3 // 4))
-    near = encode_padded(demo.encode_images, demo.preprocess(smaller)[None], 32)[0]
+    near = images(demo, demo.preprocess(smaller)[None], 32)[0]
     cosines = vectors @ near
     assert cosines[0] > 0.9
     assert cosines[0] > cosines[1:].max()
@@ -90,9 +90,9 @@ def test_a_picture_finds_its_caption_more_often_than_by_chance(
         {caption: (picture, caption) for picture, caption in example_pairs.values()}.values()
     )[:40]
     pictures = np.stack([demo.preprocess(to_rgb(picture)) for picture, _ in chosen])
-    images = encode_padded(demo.encode_images, pictures, 32)
+    vectors = images(demo, pictures, 32)
     texts = demo.encode_texts([caption for _, caption in chosen])
-    cosines = images @ texts.T
+    cosines = vectors @ texts.T
     ranks = (cosines > np.diag(cosines)[:, None]).sum(axis=1)
     # By chance 3.3 of 40 would be among the first ten per cent.
     assert (ranks < 4).sum() >= 20
@@ -117,33 +117,34 @@ def test_the_fingerprint_is_of_weights_and_precision(demo: Encoder) -> None:
 
 
 def test_half_precision_is_near(
-    demo: Encoder, pixels: NDArray[np.float32], vectors: NDArray[np.float32]
+    demo: Encoder, pixels: NDArray[np.uint8], vectors: NDArray[np.float32]
 ) -> None:
     half = encoders.load("demo", "cpu", "bf16")
-    assert ((half.encode_images(pixels) * vectors).sum(axis=1) > 0.99).all()
+    assert ((images(half, pixels) * vectors).sum(axis=1) > 0.99).all()
     assert ((half.encode_texts(CAPTIONS) * demo.encode_texts(CAPTIONS)).sum(axis=1) > 0.99).all()
 
 
 @pytest.mark.gpu
 def test_a_gpu_gives_nearly_the_same(
-    demo: Encoder, pixels: NDArray[np.float32], vectors: NDArray[np.float32]
+    demo: Encoder, pixels: NDArray[np.uint8], vectors: NDArray[np.float32]
 ) -> None:
     import torch
 
     if not torch.cuda.is_available():
         pytest.skip("no GPU")
     gpu = encoders.load("demo", "cuda")
-    first = encode_padded(gpu.encode_images, pixels, 32)
+    first = images(gpu, pixels, 32)
     assert ((first * vectors).sum(axis=1) > 0.999).all()
     order = np.arange(len(pixels))[::-1]
-    np.testing.assert_array_equal(encode_padded(gpu.encode_images, pixels[order], 32), first[order])
+    np.testing.assert_array_equal(images(gpu, pixels[order], 32), first[order])
 
 
 def test_no_hub_is_asked(tmp_path: object) -> None:
     """With the hub switched off and no cache, in a process of its own, both towers encode."""
     code = (
         "import numpy as np; from pipeline import encoders; e = encoders.load('demo');"
-        "print(e.encode_texts(['a flag']).shape, e.encode_images(np.zeros((1,3,224,224),'f4')).shape)"
+        "i, = e.encode_images([np.zeros((1,224,224,3),'u1')], 1);"
+        "print(e.encode_texts(['a flag']).shape, i.shape)"
     )
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     done = subprocess.run(

@@ -12,10 +12,10 @@ from PIL import Image
 
 from pipeline import encoders
 from pipeline.encoders.base import Encoder
-from pipeline.encoders.batches import encode_padded
 from pipeline.encoders.torchvision_ops import ensure_torchvision
 from pipeline.encoders.towers import Towers
 from schemas.errors import ModelError
+from tests.encoded import images
 
 TINY = {
     "embed_dim": 24,
@@ -59,10 +59,10 @@ def test_it_is_open_clips_own_model(tiny: Encoder, checkpoint: Path) -> None:
     ]
     texts = ["a cat", "a very long caption " * 40, ""]
     with torch.inference_mode():
-        images = model.encode_image(torch.stack([transform(p) for p in pictures]), normalize=True)
+        looks = model.encode_image(torch.stack([transform(p) for p in pictures]), normalize=True)
         words = model.encode_text(open_clip.get_tokenizer("tamis-tiny")(texts), normalize=True)
-    ours = encode_padded(tiny.encode_images, np.stack([tiny.preprocess(p) for p in pictures]), 8)
-    np.testing.assert_allclose(ours, images.numpy(), atol=2e-5)
+    ours = images(tiny, np.stack([tiny.preprocess(p) for p in pictures]), 8)
+    np.testing.assert_allclose(ours, looks.numpy(), atol=2e-5)
     np.testing.assert_allclose(tiny.encode_texts(texts), words.numpy(), atol=2e-5)
 
 
@@ -120,9 +120,9 @@ def test_a_model_that_reads_the_padding_is_given_it(
 
 
 def test_order_changes_no_bit(tiny: Encoder) -> None:
-    batch = np.random.default_rng(3).normal(size=(10, 3, 64, 64)).astype(np.float32)
-    forward = encode_padded(tiny.encode_images, batch, 4)
-    np.testing.assert_array_equal(encode_padded(tiny.encode_images, batch[::-1], 8)[::-1], forward)
+    batch = np.random.default_rng(3).integers(0, 256, (10, 64, 64, 3), dtype=np.uint8)
+    forward = images(tiny, batch, 4)
+    np.testing.assert_array_equal(images(tiny, batch[::-1], 8)[::-1], forward)
 
 
 def test_the_description_needs_no_weights_in_memory(tiny: Encoder, checkpoint: Path) -> None:

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from pipeline import encoders
-from pipeline.encoders.batches import encode_padded
 from pipeline.encoders.torchvision_ops import ensure_torchvision
 from schemas.errors import ModelError
+from tests.encoded import images
 
 MODELS = ["test_vit", "test_efficientnet", "test_convnext"]
 
@@ -53,7 +53,7 @@ def test_it_is_timms_own_model(name: str, folder: Path) -> None:
     with torch.inference_mode():
         raw = model(torch.stack([transform(picture) for picture in pictures])).numpy()
     encoder = encoders.load(f"timm:{name}@{weights}")
-    ours = encoder.encode_images(np.stack([encoder.preprocess(p) for p in pictures]))
+    ours = images(encoder, np.stack([encoder.preprocess(p) for p in pictures]))
     np.testing.assert_allclose(ours, raw / np.linalg.norm(raw, axis=1, keepdims=True), atol=2e-5)
     assert ours.shape == (2, encoder.dim)
     described = encoders.describe(f"timm:{name}@{weights}")
@@ -69,10 +69,10 @@ def test_it_has_no_captions(folder: Path) -> None:
 
 def test_order_changes_no_bit(folder: Path) -> None:
     encoder = encoders.load(f"timm:test_vit@{folder / 'test_vit.safetensors'}")
-    size = encoder.preprocess(Image.new("RGB", (5, 5))).shape[1:]
-    batch = np.random.default_rng(3).normal(size=(6, 3, *size)).astype(np.float32)
-    forward = encode_padded(encoder.encode_images, batch, 4)
-    backward = encode_padded(encoder.encode_images, batch[::-1], 5)
+    size = encoder.preprocess(Image.new("RGB", (5, 5))).shape
+    batch = np.random.default_rng(3).integers(0, 256, (6, *size), dtype=np.uint8)
+    forward = images(encoder, batch, 4)
+    backward = images(encoder, batch[::-1], 5)
     np.testing.assert_array_equal(backward[::-1], forward)
 
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator
 
+import numpy as np
+import pytest
+import torch
+
+from pipeline.encoders import on_device
 from pipeline.encoders.base import Encoder
 from pipeline.encoders.demo import CONTEXT, tokenizer
+from pipeline.encoders.preprocessing import Pixels
+from pipeline.encoders.towers import Towers
+from tests.encoded import images
 
 CAPTIONS = ["", "a flag", "an apple (fruit, food)", "ß ü 你好 " * 90, *map(str, range(17))]
 
@@ -14,7 +22,6 @@ def test_any_number_of_texts_gives_the_same_bits(demo: Encoder) -> None:
     whole = demo.encode_texts(CAPTIONS)
     one_by_one = np.concatenate([demo.encode_texts([text]) for text in CAPTIONS])
     np.testing.assert_array_equal(one_by_one, whole)
-    assert not demo.fixed_rows
 
 
 def test_tokens_are_those_of_open_clips_own_tokenizer() -> None:
@@ -24,3 +31,48 @@ def test_tokens_are_those_of_open_clips_own_tokenizer() -> None:
 
     theirs = HFTokenizer(str(demo._text_folder()), context_length=CONTEXT)
     np.testing.assert_array_equal(tokenizer()(CAPTIONS), theirs(CAPTIONS))
+
+
+@pytest.fixture
+def pixels(demo: Encoder) -> Pixels:
+    """Seven pictures of noise."""
+    assert isinstance(demo, Towers)
+    size = demo._preprocessing.size
+    return np.random.default_rng(7).integers(0, 256, (7, *size, 3), dtype=np.uint8)
+
+
+def test_what_travels_as_bytes_becomes_the_same_numbers(
+    demo: Encoder, pixels: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each batch filled up to one shape, in order, and what fills it is not seen."""
+    assert isinstance(demo, Towers)
+    wanted = images(demo, pixels)
+    shapes: list[tuple[int, ...]] = []
+
+    def seen(batch: torch.Tensor) -> torch.Tensor:
+        shapes.append(tuple(batch.shape))
+        return tower(batch)
+
+    tower = demo._image_tower
+    monkeypatch.setattr(demo, "_image_tower", seen)
+    found = [*demo._on_device([pixels[:4], pixels[4:5], pixels[5:]], 4)]
+    assert [len(vectors) for vectors in found] == [4, 1, 2]
+    assert set(shapes) == {(4, 3, 224, 224)}
+    np.testing.assert_array_equal(np.concatenate(found), wanted)
+
+
+def test_batches_are_asked_for_before_vectors_are_read() -> None:
+    """Three are begun before the first is handed on, and never more."""
+    asked: list[int] = []
+
+    def batches() -> Iterator[Pixels]:
+        for number in range(6):
+            asked.append(number)
+            yield np.full((1, 1, 1, 3), number, dtype=np.uint8)
+
+    found = []
+    for vectors in on_device.through("cpu", batches(), lambda batch: batch.float().sum((1, 2, 3))):
+        found.append(float(vectors[0]))
+        assert len(asked) <= len(found) + 3
+    assert len(asked) == 6
+    assert found == [0, 3, 6, 9, 12, 15]

@@ -39,7 +39,7 @@ def test_batches_are_the_pictures_in_order(device: str, ahead: Ahead, count: int
     assert [len(batch) for batch in made] == [
         min(SIZE, count - start) for start in range(0, count, SIZE)
     ]
-    wanted = [preprocessing(to_rgb(data)) for data in pictures]
+    wanted = [preprocessing.pixels(to_rgb(data)) for data in pictures]
     found = [one for batch in made for one in batch]
     assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
 
