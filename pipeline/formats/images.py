@@ -165,17 +165,43 @@ def _strips(width: int, height: int) -> Iterator[tuple[int, int]]:
         yield top, min(top + rows, height)
 
 
-def _rgba(image: Image.Image) -> Image.Image:
-    """The decoded first frame, eight bits a channel, with its transparency."""
+def _decoded(image: Image.Image) -> Image.Image:
+    """The first frame, eight bits a channel, as it is stored."""
     if image.mode == "F" or image.mode.startswith("I"):
-        image = _eight_bits(image)
+        return _eight_bits(image)
     image.load()
+    return image
+
+
+def _rgba(image: Image.Image) -> Image.Image:
+    """The same with its transparency as a channel."""
     return image if image.mode == "RGBA" else image.convert("RGBA")
 
 
 def _on_white(image: Image.Image, mode: str) -> Image.Image:
+    """In ``mode``, "L" or "RGB", on white.
+
+    All of it is what ``_composed`` says of its pixels. Where nothing can be seen through there is nothing to compose,
+    and the few colours of a palette are composed instead of all pixels.
+    """
+    if image.mode == "P":
+        colours = image.crop((0, 0, 16, 16))
+        colours.putdata(range(256))
+        flat = _composed(colours, mode).tobytes()
+        if mode == "L":
+            return image.point(list(flat), "L")
+        opaque = Image.frombytes("P", image.size, image.tobytes())
+        opaque.putpalette(flat)
+        return opaque.convert(mode)
+    if image.mode in {"L", "RGB"} and not image.has_transparency_data:
+        return image.convert(mode)
+    return _composed(image, mode)
+
+
+def _composed(image: Image.Image, mode: str) -> Image.Image:
     white = Image.new(mode, image.size, 255 if mode == "L" else (255, 255, 255))
-    white.paste(image.convert(mode), mask=image.getchannel("A"))
+    seen = image if image.mode == "LA" else _rgba(image)
+    white.paste(seen.convert(mode), mask=seen.getchannel("A"))
     return white
 
 
@@ -211,8 +237,8 @@ def inspect(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Picture:
         image = _open(data, max_pixels)
         name = "jpeg" if image.format == "MPO" else str(image.format).lower()
         width, height = image.size
-        rgba = _rgba(image)
-        return Picture(width, height, name, _hash_pixels(rgba), _look(rgba))
+        image = _decoded(image)
+        return Picture(width, height, name, _hash_pixels(_rgba(image)), _look(image))
 
 
 def to_rgb(
@@ -230,7 +256,4 @@ def to_rgb(
         image = _open(data, max_pixels)
         if least is not None:
             image.draft(image.mode, least(*image.size))  # of other formats it does nothing
-        if image.mode == "RGB" and not image.has_transparency_data:
-            image.load()
-            return image
-        return _on_white(_rgba(image), "RGB")
+        return _on_white(_decoded(image), "RGB")

@@ -4,6 +4,7 @@ import io
 import struct
 import warnings
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -220,6 +221,40 @@ def test_pillow_itself_agrees_on_opaque_pictures() -> None:
         assert to_rgb(data).tobytes() == plain.tobytes()
 
 
+@given(
+    st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"]),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.sampled_from(["none", "one", "many"]),
+    st.integers(1, 256),
+)
+def test_the_short_ways_to_white_are_the_long_one(
+    mode: str, width: int, height: int, transparent: str, colours: int
+) -> None:
+    """A palette composed instead of its pixels, and nothing composed where all is opaque: the same values."""
+    draw = np.random.default_rng(width * 41 + height)
+    if mode == "P":
+        image = Image.fromarray(draw.integers(0, colours, (height, width), dtype=np.uint8), "P")
+        image.putpalette(draw.integers(0, 256, 3 * colours, dtype=np.uint8).tobytes())
+    else:
+        plain = Image.fromarray(draw.integers(0, 256, (height, width, 4), dtype=np.uint8), "RGBA")
+        image = plain.convert("L").convert("I;16") if mode == "I;16" else plain.convert(mode)
+    options: dict[str, Any] = {}
+    if mode in {"L", "P", "RGB"} and transparent != "none":
+        one: Any = 0 if mode != "RGB" else tuple(int(v) for v in np.asarray(image)[0, 0])
+        many = draw.integers(0, 256, colours, dtype=np.uint8).tobytes()
+        options["transparency"] = many if mode == "P" and transparent == "many" else one
+    out = io.BytesIO()
+    image.save(out, "TIFF" if mode == "CMYK" else "PNG", **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stored = images._decoded(images._open(out.getvalue(), 10_000))
+        for kind in ("L", "RGB"):
+            found, wanted = images._on_white(stored, kind), images._composed(stored, kind)
+            assert (found.mode, found.size) == (wanted.mode, wanted.size)
+            assert found.tobytes() == wanted.tobytes()
+
+
 @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I", "F"])
 def test_deep_grey_is_the_same_in_strips(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).integers(-70_000, 140_000, (37, 23))
@@ -233,7 +268,7 @@ def test_deep_grey_is_the_same_in_strips(mode: str, monkeypatch: pytest.MonkeyPa
         judged = (np.clip(stored.astype(np.int64), 0, 65_535) >> 8).astype(np.uint8)
     image = Image.frombytes(mode, (23, 37), stored.tobytes())
     monkeypatch.setattr(images, "_STRIP_PIXELS", 100)
-    found = images._rgba(image)
+    found = images._rgba(images._decoded(image))
     grey = np.dstack([judged] * 3 + [np.full_like(judged, 255)])
     np.testing.assert_array_equal(np.asarray(found), grey)
 
