@@ -62,8 +62,11 @@ class Encoder(Protocol):
         """
         ...
 
-    def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Any number of texts to (B, dim); ModelError where the model has no text tower."""
+    def encode_texts(self, texts: Sequence[str], rows: int = 32) -> Vectors:
+        """Any number of texts to (B, dim); ModelError where the model has no text tower.
+
+        On a GPU so many of them as ``rows`` go through at a time, and the last bits depend on it.
+        """
         ...
 
 

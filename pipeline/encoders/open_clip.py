@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _WIDTHS = (16, 24, 32, 48)
 """Tokens: what captions are padded to, below a model's own context."""
 
+_WIDEST = 77
+"""open_clip's context where a model does not say."""
+
 
 @dataclass(frozen=True)
 class _Source:
@@ -53,15 +56,15 @@ def describe(rest: str, precision: Precision) -> Description:
     """
     source = _source(rest)
     _tokenizer(source.name)
-    preprocessing = _preprocessing(source)
+    preprocessing, widths = _preprocessing(source), _widths(source.config)
     identity = fingerprint(
         "open_clip",
         [source.weights],
         preprocessing,
         config=source.config,
         quick_gelu=_quick_gelu(source),
-        widths=_WIDTHS,
         precision=precision,
+        **({"widths": widths} if widths else {}),
     )
     return Description(source.config["embed_dim"], True, True, identity, preprocessing)
 
@@ -92,34 +95,47 @@ def load(rest: str, device: str, precision: Precision) -> Towers:
     model.eval().to(memory_format=torch.channels_last)
     tokenizer = _tokenizer(source.name)
     context = getattr(tokenizer, "context_length", model.context_length)
-    text_tower, widths = _text_tower(model, context)
+    text_tower, widths = _text_tower(model, _widths(source.config), context)
     return Towers(described, device, precision, model.encode_image, text_tower, tokenizer, widths)
 
 
-def _text_tower(model: Any, context: int) -> tuple[TextTower, tuple[int, ...]]:
-    """The tower for texts, and the widths (tokens) that it takes.
+def _widths(config: dict[str, Any]) -> tuple[int, ...]:
+    """Tokens below the whole context that texts may go through in.
 
     Where a token sees none that come after it, and a text's vector is that of its last token, what pads the text up to
-    ``context`` counts for nothing, and is left out: captions of the web fill a quarter of it. Other models take
-    ``context`` alone.
+    the context counts for nothing, and is left out: captions of the web fill a quarter of it. Of other models none.
     """
+    text = config["text_cfg"]
+    padded = (
+        text.get("no_causal_mask", False)
+        or text.get("pool_type", "argmax") not in {"argmax", "eos"}
+        or any(text.get(name) for name in ("hf_model_name", "embed_cls", "output_tokens"))
+        or "multimodal_cfg" in config
+    )
+    context = text.get("context_length", _WIDEST)
+    return () if padded else tuple(width for width in _WIDTHS if width < context)
+
+
+def _text_tower(
+    model: Any, widths: tuple[int, ...], context: int
+) -> tuple[TextTower, tuple[int, ...]]:
+    """The tower for texts, and the widths (tokens) that it takes."""
     import open_clip
+    from open_clip.transformer import TextTransformer
 
     whole = type(model) is open_clip.CLIP  # its text tower's parts are its own
     text = model if whole else getattr(model, "text", None)
-    causal = getattr(text, "attn_mask", None) is not None
-    pool = getattr(text, "text_pool_type" if whole else "pool_type", None)
-    if not causal or pool not in {"argmax", "eos"} or getattr(text, "cls_emb", None) is not None:
+    known = whole or (type(model) is open_clip.CustomTextCLIP and type(text) is TextTransformer)
+    if not widths or not known:
         return model.encode_text, (context,)
-    widths = (*(width for width in _WIDTHS if width < context), context)
-    narrow = {width: _narrowed(text, width) for width in widths}
+    narrow = {width: _narrowed(text, width) for width in widths} | {context: text}
 
     def tower(tokens: torch.Tensor) -> torch.Tensor:
         of_width = narrow[tokens.shape[1]]
         found: torch.Tensor = of_width.encode_text(tokens) if whole else of_width(tokens)
         return found
 
-    return tower, widths
+    return tower, tuple(narrow)
 
 
 def _narrowed(text: Any, width: int) -> Any:

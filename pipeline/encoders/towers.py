@@ -30,8 +30,8 @@ Number = TypeVar("Number", np.int64, np.uint8)
 _CPU_IMAGES = 4
 _CPU_TEXTS = 8
 
-_GPU_TEXTS = 256
-"""Texts of one width that go through at a time: enough that the device waits for no launch."""
+_LOOKED_UP = 32
+"""Pictures whose bytes become numbers at a time on a GPU: the places looked up fill four times their memory."""
 
 
 class Towers:
@@ -90,7 +90,8 @@ class Towers:
 
         # What a byte becomes, as ``Preprocessing.normalise`` has it, looked up where the model is.
         values = torch.from_numpy(self._preprocessing.values()).to(self._device).reshape(-1)
-        channel = torch.arange(3, device=self._device) * 256
+        channel = torch.arange(3, device=self._device, dtype=torch.int32) * 256
+        dtype = torch_dtype(self._precision)
         counts: deque[int] = deque()  # of batches that are on their way
 
         def filled() -> Iterator[Pixels]:
@@ -101,14 +102,17 @@ class Towers:
 
         @torch.inference_mode()
         def work(pixels: torch.Tensor) -> torch.Tensor:
-            numbers = values[pixels + channel].to(torch_dtype(self._precision))
+            numbers = torch.empty(pixels.shape, dtype=dtype, device=self._device)
+            some = zip(pixels.split(_LOOKED_UP), numbers.split(_LOOKED_UP), strict=True)
+            for stored, looked_up in some:
+                looked_up.copy_(values[stored + channel])
             return _unit(self._image_tower(numbers.permute(0, 3, 1, 2)))  # channels last as it is
 
         for vectors in on_device.through(self._device, filled(), work):
             yield vectors[: counts.popleft()]
 
-    def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """B texts to (B, dim).
+    def encode_texts(self, texts: Sequence[str], rows: int = 32) -> Vectors:
+        """Any number of texts to (B, dim), ``rows`` of one width at a time on a GPU.
 
         Raises:
             ModelError: the model has no text tower.
@@ -117,23 +121,34 @@ class Towers:
 
         if self._text_tower is None or self._tokenizer is None:
             raise ModelError("the encoder has no text tower: captions need open_clip or demo")
-        size = _CPU_TEXTS if self._device == "cpu" else _GPU_TEXTS
-        vectors = torch.zeros((len(texts), self.dim), device=self._device)
+        vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
         if not texts:
-            return vectors.numpy()
+            return vectors
         tokens = self._tokenizer(list(texts))
+        size = _CPU_TEXTS if self._device == "cpu" else rows
+        widths, pieces, counts = [], [], []
+        for width, members in self._by_width(tokens):
+            for piece, count in _pieces(members, size):
+                widths.append(width)
+                pieces.append(piece)
+                counts.append(count)
+        tokens = on_device.sent(tokens, self._device)
+        places = on_device.sent(torch.from_numpy(np.stack(pieces)), self._device)
         with torch.inference_mode(), _one_thread():
-            for width, members in self._by_width(tokens):
-                for rows, count in _pieces(members, size):
-                    piece = tokens[torch.from_numpy(rows), :width].to(self._device)
-                    vectors[rows[:count]] = _unit(self._text_tower(piece))[:count]
-        found: Vectors = vectors.cpu().numpy()  # a GPU is waited for here alone
-        return found
+            made = [
+                _unit(self._text_tower(tokens[place, :width]))
+                for place, width in zip(places, widths, strict=True)
+            ]
+            found = torch.stack(made).cpu().numpy()  # a GPU is waited for here alone
+        for piece, count, of_piece in zip(pieces, counts, found, strict=True):
+            vectors[piece[:count]] = of_piece[:count]
+        return vectors
 
     def _by_width(self, tokens: torch.Tensor) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """(width, rows that need it), for right-padded tokens where the pad is 0."""
         held = np.asarray(tokens != 0)
         used = held.shape[1] - np.argmax(held[:, ::-1], axis=1)
+        assert held.shape[1] <= self._widths[-1], "a tokenizer wider than its model"
         place = np.searchsorted(np.asarray(self._widths), used)
         for index, width in enumerate(self._widths):
             rows = np.flatnonzero(place == index)

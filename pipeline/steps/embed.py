@@ -87,6 +87,8 @@ class Embed(Step):
         }
         if config.decoder != "full":  # what was decoded in full is known without it
             args["decoder"] = config.decoder
+        if config.device != "cpu":  # there texts of one width went through in any number once
+            args["text_rows"] = config.batch_size
         function = take if config.encoder == PRECOMPUTED else encode
         yield Phase(
             "vectors",
@@ -155,15 +157,16 @@ def encode(io: TaskIo) -> Iterator[pa.Table]:
         start += len(vectors)
     text = None
     if described.has_text:
-        text = _captions(encoder, [caption or "" for caption in living["text"].to_pylist()])
+        captions = [caption or "" for caption in living["text"].to_pylist()]
+        text = _captions(encoder, captions, args["batch_size"])
     yield _table(io, rows, image, text)
 
 
-def _captions(encoder: Encoder, captions: Sequence[str]) -> Floats:
+def _captions(encoder: Encoder, captions: Sequence[str], batch_size: int) -> Floats:
     """Their vectors; each distinct one is encoded once."""
     place: dict[str, int] = {}
     rows = [place.setdefault(caption, len(place)) for caption in captions]
-    return encoder.encode_texts(list(place))[np.asarray(rows, dtype=np.int64)]
+    return encoder.encode_texts(list(place), batch_size)[np.asarray(rows, dtype=np.int64)]
 
 
 def take(io: TaskIo) -> Iterator[pa.Table]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -137,6 +138,17 @@ def test_a_gpu_gives_nearly_the_same(
     assert ((first * vectors).sum(axis=1) > 0.999).all()
     order = np.arange(len(pixels))[::-1]
     np.testing.assert_array_equal(images(gpu, pixels[order], 32), first[order])
+    texts = [*CAPTIONS, *map(str, range(90))]
+    torch.cuda.set_sync_debug_mode("warn")  # texts are waited for once
+    try:
+        with warnings.catch_warnings(record=True) as waits:
+            warnings.simplefilter("always")
+            words = gpu.encode_texts(texts)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert len(waits) <= 1
+    np.testing.assert_array_equal(gpu.encode_texts(texts[::-1])[::-1], words)
+    assert ((words * demo.encode_texts(texts)).sum(axis=1) > 0.999).all()
 
 
 def test_no_hub_is_asked(tmp_path: object) -> None:

@@ -113,6 +113,8 @@ def test_a_model_that_reads_the_padding_is_given_it(
     ours = encoders.load(f"open_clip:{name}/{tmp_path / 'weights.pt'}")
     assert isinstance(ours, Towers)
     assert ours._widths == widths
+    described = encoders.describe(f"open_clip:{name}/{tmp_path / 'weights.pt'}")
+    assert described.fingerprint == ours.fingerprint
     texts = ["", "a cat", "a flag of many colours " * 3, "a very long caption " * 40]
     with torch.inference_mode():
         theirs = model.encode_text(open_clip.get_tokenizer(name)(texts), normalize=True)
