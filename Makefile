@@ -13,6 +13,10 @@ PIP := .venv/bin/pip $(QUIET) -c constraints.txt
 RUN := .venv/.installed
 DEV := .venv/.installed-dev
 
+# Of `make bench`: speed, in about an hour on two cores. `make bench BENCH="audit concepts"` measures what is named.
+BENCH ?= read ingest embed precision bench_captions near_scale bench_semantic bench_semdedup assign write frame gpu \
+	peers_captions peers_pictures peers_embed
+
 PEERS ?= clip-retrieval datatrove py-data-juicer text-dedup
 
 .PHONY: demo test lint format bench peers fuzz install clean
@@ -35,8 +39,8 @@ format: install
 
 bench: install
 	rm -rf build/bench
-	set -e; for script in tests/benchmarks/[!_]*.py; do \
-	  echo "== $$script"; TAMIS_BENCH=build/bench PYTHONPATH=. .venv/bin/python "$$script"; done
+	set -e; for name in $(BENCH); do \
+	  echo "== $$name"; TAMIS_BENCH=build/bench PYTHONPATH=. .venv/bin/python tests/benchmarks/$$name.py; done
 	.venv/bin/python tests/benchmarks/_table.py build/bench
 
 # What the benchmarks are measured beside, each in an environment of its own: their requirements exclude each other.

@@ -1,126 +1,106 @@
-"""How near ingest comes to what it cannot do without: reading, hashing, decoding once.
+"""The ingest step beside what it cannot do without: tar headers, sha256 of every byte, every picture decoded once.
 
-    python tests/benchmarks/bench_ingest.py [TAR]
+The step is all of its tasks as the engine does them, tables written. The floor is a straight loop over the same tars
+with the standard library, hashlib and Pillow, and keeps nothing. Once by the processor time of one process, and once by
+the clock with a process for every processor. A third row says what ingest's checks of headers, names, captions and
+layout take of its time.
 
-Times are of one process, the best of several rounds; on a busy machine compare the ratios alone.
+    PYTHONPATH=. python tests/benchmarks/ingest.py --copies 2
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import io
-import json
-import sys
+import os
 import tarfile
+import tempfile
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
-import pyarrow as pa
 from PIL import Image
 
-from pipeline import storage
-from pipeline.formats import captions, fetch, ingest, tar_header
-from pipeline.formats.images import inspect
+from pipeline.formats import captions, ingest, tar_header
 from pipeline.formats.ingest import ingest_file
 from pipeline.formats.rows import IngestOptions
 from pipeline.formats.sources import Source
-from pipeline.formats.tar import Walker
-from pipeline.formats.uids import hash_uid
 from pipeline.formats.webdataset import IMAGE_SUFFIXES
-from schemas.tables import INGEST
+from pipeline.work import perform
+from tests.benchmarks._steps import EXAMPLES, Recorded, members, recorded, write_tar
+from tests.benchmarks._table import Row, faster, race, show
+from tests.benchmarks.write import photographs
 
-EXAMPLE = Path(__file__).parents[2] / "jobs" / "examples" / "clipart" / "00000.tar"
-ROUNDS = 5
-CHUNK = 4 << 20
+CORES = len(os.sched_getaffinity(0))
 
-
-def best(work: Callable[[], object]) -> float:
-    """Seconds of processor time."""
-    times = []
-    for _ in range(ROUNDS):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return min(times)
+JOB = """
+name: speed
+input: [{{path: '{folder}/*.tar'}}]
+output: {output}
+steps: [{{signals: [characters]}}]
+"""
 
 
-def read(path: Path, hashed: bool) -> None:
-    """The file once, in order."""
-    digest = hashlib.sha256()
-    with storage.open_read(str(path)) as stream:
-        while chunk := stream.read(CHUNK):
-            if hashed:
-                digest.update(chunk)
-
-
-def walk(path: Path) -> None:
-    """Every member."""
-    with storage.open_read(str(path)) as stream:
-        for _ in Walker(stream):
-            pass
-
-
-def standard_library(path: Path) -> None:
-    """Every member, by tarfile."""
-    with tarfile.open(path) as tar:
+def straight(path: Path) -> None:
+    """What any program has to do that knows every member, its hash, and whether a picture is one."""
+    with tarfile.open(path) as tar, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of palettes with transparency
         for info in tar:
-            member = tar.extractfile(info)
-            if member is not None:
-                member.read()
+            file = tar.extractfile(info)
+            data = file.read() if file is not None else b""
+            hashlib.sha256(data).digest()
+            if info.name.rpartition(".")[2] in IMAGE_SUFFIXES:
+                Image.open(io.BytesIO(data)).load()
 
 
-def main() -> None:
-    """Print the rates."""
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else EXAMPLE
-    source = Source("input", path.name, str(path), "tar", path.stat().st_size)
-    megabytes = source.size / 1e6
-    for name, work in {
-        "read": lambda: read(path, hashed=False),
-        "read and sha256": lambda: read(path, hashed=True),
-        "walk (read, sha256, checksums)": lambda: walk(path),
-        "tarfile": lambda: standard_library(path),
-    }.items():
-        print(f"{name:34} {megabytes / best(work):8.0f} MB/s")
+def spread(pool: ProcessPoolExecutor, done: Recorded) -> None:
+    """The step's tasks, phase by phase, on all processors."""
+    for phase, works in done.seen:
+        if phase.name in {"files", "uids", "unique", "verdict"} and works[0].path.startswith(
+            "tables/ingest/"
+        ):
+            list(pool.map(partial(perform, phase.function, done.root), works))
 
-    with tarfile.open(path) as tar:
-        chosen = [info for info in tar if info.name.rpartition(".")[2] in IMAGE_SUFFIXES]
-        files = [tar.extractfile(info) for info in chosen]
-        pictures = [file.read() for file in files if file is not None]
-    table = pa.concat_tables(ingest_file(source, IngestOptions()))
-    rates = {
-        "decode (Pillow)": lambda: [Image.open(io.BytesIO(data)).load() for data in pictures],
-        "inspect (decode, two hashes)": lambda: [inspect(data) for data in pictures],
-        "ingest": lambda: list(ingest_file(source, IngestOptions())),
-        "fetch again, checked": lambda: list(fetch.pictures(source, table)),
-    }
-    seconds = {name: best(work) for name, work in rates.items()}
-    for name, value in seconds.items():
-        print(f"{name:34} {len(pictures) / value:8.0f} pictures/s")
-    print(f"ingest reaches {seconds['decode (Pillow)'] / seconds['ingest']:.2f} of the bare decode")
-    checked, unchecked, careless = raced(
-        lambda: list(ingest_file(source, IngestOptions())),
-        lambda: without_checks(source),
-        lambda: without_care(path),
+
+def measure(name: str, tars: Sequence[Path], output: Path, rounds: int) -> Iterator[Row]:
+    """One process, and all."""
+    count = sum(name.rpartition(".")[2] in IMAGE_SUFFIXES for name, _ in members(tars))
+    done = recorded(JOB.format(folder=tars[0].parent, output=output))
+    floor = "headers + sha256 + decode, a straight loop"
+    seconds = race(
+        {"step": lambda: done.again("ingest"), "floor": lambda: [*map(straight, tars)]}, rounds
     )
-    print(f"all checks together take {1 - unchecked / checked:+.2%} of ingest's time")
-    print(
-        f"{careless / checked:.3f} of the speed of a reader that trusts every byte (tarfile, the same work a picture)"
-    )
-
-
-def raced(*works: Callable[[], object]) -> list[float]:
-    """Seconds of processor time of each, the best of rounds in which they take turns: load changes meet them alike."""
-    times: list[list[float]] = [[] for _ in works]
-    for _ in range(2 * ROUNDS):
-        for work, found in zip(works, times, strict=True):
-            start = time.process_time()
+    yield faster(name, floor, count, "pairs/CPU s", seconds["step"], seconds["floor"], ">= 0.7")
+    with ProcessPoolExecutor(CORES, get_context("spawn")) as pool:
+        works: dict[str, Callable[[], object]] = {
+            "step": partial(spread, pool, done),
+            "floor": lambda: list(pool.map(straight, tars)),
+        }
+        for work in works.values():  # the processes start and import
             work()
-            found.append(time.process_time() - start)
-    return [min(found) for found in times]
+        seconds = race(works, rounds, time.perf_counter)
+    name = f"{name}, {CORES} processes"
+    yield faster(name, floor, count, "pairs/s", seconds["step"], seconds["floor"], ">= 0.7")
+
+
+def checks(path: Path, rounds: int) -> Row:
+    """What looking costs: with the answers of all checks given beforehand it would be this much faster."""
+    source = Source("input", path.name, str(path), "tar", path.stat().st_size)
+    works = {
+        "checked": lambda: list(ingest_file(source, IngestOptions())),
+        "believed": lambda: without_checks(source),
+    }
+    seconds = race(works, 2 * rounds)
+    checked, believed = min(seconds["checked"]), min(seconds["believed"])
+    share = 1 - believed / checked
+    return Row("all checks together", "ingest", checked, believed, "CPU s", share, goal="<= 0.05")
 
 
 def without_checks(source: Source) -> object:
@@ -139,31 +119,23 @@ def without_checks(source: Source) -> object:
         return list(ingest_file(source, IngestOptions()))
 
 
-def without_care(path: Path) -> object:
-    """What ingest has to find out, by the shortest way: hashes, sizes, captions of a faultless tar."""
-    read(path, hashed=True)
-    rows: dict[str, dict[str, Any]] = {}
-    with tarfile.open(path) as tar:
-        for info in tar:
-            key, _, suffix = info.name.partition(".")
-            member = tar.extractfile(info)
-            data = member.read() if member is not None else b""
-            uid = hash_uid("input", path.name, "sample", key, 0)
-            row = rows.setdefault(key, {"uid": uid, "key": key, "members": []})
-            place = {"suffix": suffix, "offset": info.offset_data, "size": info.size}
-            row["members"].append(place)
-            if suffix in IMAGE_SUFFIXES:
-                found = inspect(data)
-                row |= found._asdict() | {"image_format": found.format, "image_size": info.size}
-                row |= {
-                    "sha256": hashlib.sha256(data).digest(),
-                    "image_offset": info.offset_data,
-                }
-            elif suffix == "json":
-                row |= {"meta": data.decode(), "url": json.loads(data).get("url")}
-            else:
-                row |= {"text": data.decode()}
-    return pa.Table.from_pylist(list(rows.values()), schema=INGEST)
+def main() -> None:
+    """One table: clip art, and JPEGs of 512 pixels."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--copies", type=int, default=2, help="of the example's four tars")
+    options.add_argument("--rounds", type=int, default=5)
+    given = options.parse_args()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="tamis-ingest-") as name:
+        folder = Path(name)
+        known = list(members(sorted(EXAMPLES.glob("*.tar"))))
+        art = [write_tar(folder / "art" / f"{n}.tar", known) for n in range(given.copies)]
+        rows += measure("clip art", art, folder / "art-run", given.rounds)
+        some = list(members([photographs(folder, 200) / "00000.tar"]))
+        jpegs = [write_tar(folder / "jpeg" / f"{n}.tar", some) for n in range(2 * given.copies)]
+        rows += measure("JPEGs", jpegs, folder / "jpeg-run", given.rounds)
+        rows.append(checks(art[0], given.rounds))
+    show("ingest", rows)
 
 
 if __name__ == "__main__":
