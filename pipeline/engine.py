@@ -2,8 +2,8 @@
 
 This is the only module that imports ray. Each phase is one Ray Data pass over rows that are tasks; no sample and
 no picture ever travels through Ray's object store, only tasks (in) and the records of part files (out). A pass takes
-a third of a second to begin and end, the first of them some seconds: a phase of one task, or with little to do, is done
-by one worker that is kept for such.
+a third of a second to begin and end, the first of them some seconds: a phase of one task, or with little to do, is one
+Ray task, done by a process that an earlier phase has left.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import pickle
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
@@ -104,15 +104,11 @@ class _Worker:
             return Outcome(work.task.name, 0.0, bug=traceback.format_exc())
 
 
-class _Hand:
-    """A worker for phases of one task, or with little to do, whatever their functions."""
-
-    def __init__(self, root: str) -> None:
-        self._root = root
-
-    def do(self, function: Function, raw: bytes) -> Outcome:
-        """One pickled work."""
-        return _Worker(function, self._root).perform(pickle.loads(raw))  # noqa: S301 - from our own driver
+def _by_one(function: Function, root: str, works: Sequence[bytes]) -> Iterator[Outcome]:
+    """Pickled works, one after another."""
+    worker = _Worker(function, root)
+    for raw in works:
+        yield worker.perform(pickle.loads(raw))  # noqa: S301 - from our own driver
 
 
 class Engine:
@@ -131,7 +127,6 @@ class Engine:
         self._to_come = to_come
         self._started = False
         self._metrics: Metrics | None = None
-        self._hand: Any = None
 
     def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
         """Have the tasks done; outcomes come as they finish, in no order.
@@ -166,18 +161,21 @@ class Engine:
         yield from [Outcome(name, 0.0, died=True) for name in left]
 
     def _by_hand(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
-        """Every task once, one after another. What is lost with the worker does not come."""
+        """Every task once, one after another, in a process that is there. What is lost with it does not come."""
         import ray
         from ray import exceptions
 
-        if self._hand is None:
-            self._hand = ray.remote(num_cpus=0)(_Hand).remote(self._root)
-        done = [self._hand.do.remote(phase.function, pickle.dumps(work)) for work in works]
+        begin = ray.remote(num_cpus=0, max_retries=0, num_returns="streaming")(_by_one)
         try:
-            for outcome in done:
+            for outcome in begin.remote(phase.function, self._root, [*map(pickle.dumps, works)]):
                 yield ray.get(outcome)
-        except (exceptions.ObjectLostError, exceptions.OutOfMemoryError, exceptions.RayActorError):
-            self._hand = None
+        except (
+            exceptions.NodeDiedError,
+            exceptions.ObjectLostError,
+            exceptions.OutOfMemoryError,
+            exceptions.WorkerCrashedError,
+        ):
+            return
 
     def _pass(self, phase: Phase, works: Sequence[Work], again: bool) -> Iterator[Outcome]:
         """Every task once. What is lost with its worker does not come."""
@@ -268,11 +266,7 @@ class Engine:
         import ray
 
         logging.getLogger("ray").setLevel(logging.CRITICAL)  # observers show what happens
-        shared: dict[str, Any] = {
-            "log_to_driver": False,
-            "logging_level": logging.ERROR,
-            "runtime_env": {"env_vars": SINGLE_THREADED},
-        }
+        shared: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if self._address:
             _connect(self._address, shared)
             from ray.util.metrics import Counter
@@ -288,7 +282,7 @@ class Engine:
             import ray
 
             ray.shutdown()
-            self._started, self._hand = False, None
+            self._started = False
 
 
 def _ray_data() -> Any:
@@ -322,7 +316,7 @@ def _connect(address: str, options: dict[str, Any]) -> None:
 
     try:
         with _hushed():  # it says each second that it waits
-            ray.init(address=address, **options)
+            ray.init(address=address, runtime_env={"env_vars": SINGLE_THREADED}, **options)
     except AuthenticationError:
         raise ClusterError(
             f"--address {address}: the cluster wants a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
@@ -343,7 +337,9 @@ def _begin(machine: Machine, options: dict[str, Any]) -> None:
     import ray
 
     try:
-        with _hushed():
+        # Workers inherit the variables. With a runtime_env those that Ray begins at once would idle for ever beside
+        # others that are begun when they are needed.
+        with _hushed(), _surroundings(SINGLE_THREADED):
             ray.init(
                 address="local",  # without it, a cluster that happens to run here would be joined
                 num_cpus=machine.cpus,
@@ -357,6 +353,21 @@ def _begin(machine: Machine, options: dict[str, Any]) -> None:
         raise StateError(
             f"Ray does not start on this machine ({why}): is it very busy, or out of memory or of /dev/shm? try again"
         ) from error
+
+
+@contextmanager
+def _surroundings(variables: Mapping[str, str]) -> Iterator[None]:
+    """What the environment has for processes that are begun inside."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager
