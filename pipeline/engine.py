@@ -3,7 +3,7 @@
 This is the only module that imports ray. Each phase is one Ray Data pass over rows that are tasks; no sample and
 no picture ever travels through Ray's object store, only tasks (in) and the records of part files (out). A pass takes
 a third of a second to begin and end, the first of them some seconds: a phase of one task, or with little to do, is one
-Ray task, done by a process that an earlier phase has left.
+Ray task or a few, done by processes that an earlier phase has left.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import os
 import pickle
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -24,6 +23,7 @@ from pipeline import claims, interrupts
 from pipeline.ahead import in_order
 from pipeline.metrics import Metrics
 from pipeline.phases import Ahead, Function, Phase, Resources
+from pipeline.surroundings import hushed, surroundings
 from pipeline.work import LostError, Outcome, Work, perform
 from schemas.errors import BugError, ClusterError, StateError
 from schemas.job import Resources as Machine
@@ -43,6 +43,9 @@ SYSTEM = {
 
 LITTLE = 10_000
 """Rows that a phase reads, about as many as a part has: one worker is through with them before a pass has begun."""
+
+FEW = 16
+"""Tasks with little to do that one process is through with before another would pay."""
 
 
 class Elsewhere:
@@ -161,21 +164,27 @@ class Engine:
         yield from [Outcome(name, 0.0, died=True) for name in left]
 
     def _by_hand(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
-        """Every task once, one after another, in a process that is there. What is lost with it does not come."""
+        """Every task once, by few processes that are there. What is lost with one does not come."""
         import ray
         from ray import exceptions
 
         begin = ray.remote(num_cpus=0, max_retries=0, num_returns="streaming")(_by_one)
-        try:
-            for outcome in begin.remote(phase.function, self._root, [*map(pickle.dumps, works)]):
-                yield ray.get(outcome)
-        except (
-            exceptions.NodeDiedError,
-            exceptions.ObjectLostError,
-            exceptions.OutOfMemoryError,
-            exceptions.WorkerCrashedError,
-        ):
-            return
+        given = [pickle.dumps(work) for work in works]
+        most = max(1, min(len(given) // FEW, self._fitting(phase.resources)))
+        shares = [given[first::most] for first in range(most)]
+        # They are at work together, in whatever order they are asked. Ray has no type for a stream.
+        streams: list[Any] = [begin.remote(phase.function, self._root, share) for share in shares]
+        for stream in streams:
+            try:
+                for outcome in stream:
+                    yield ray.get(outcome)
+            except (
+                exceptions.NodeDiedError,
+                exceptions.ObjectLostError,
+                exceptions.OutOfMemoryError,
+                exceptions.WorkerCrashedError,
+            ):
+                continue
 
     def _pass(self, phase: Phase, works: Sequence[Work], again: bool) -> Iterator[Outcome]:
         """Every task once. What is lost with its worker does not come."""
@@ -315,7 +324,7 @@ def _connect(address: str, options: dict[str, Any]) -> None:
     from ray.exceptions import AuthenticationError, RayError
 
     try:
-        with _hushed():  # it says each second that it waits
+        with hushed():  # it says each second that it waits
             ray.init(address=address, runtime_env={"env_vars": SINGLE_THREADED}, **options)
     except AuthenticationError:
         raise ClusterError(
@@ -339,7 +348,7 @@ def _begin(machine: Machine, options: dict[str, Any]) -> None:
     try:
         # Workers inherit the variables. With a runtime_env those that Ray begins at once would idle for ever beside
         # others that are begun when they are needed.
-        with _hushed(), _surroundings(SINGLE_THREADED):
+        with hushed(), surroundings(SINGLE_THREADED):
             ray.init(
                 address="local",  # without it, a cluster that happens to run here would be joined
                 num_cpus=machine.cpus,
@@ -353,34 +362,6 @@ def _begin(machine: Machine, options: dict[str, Any]) -> None:
         raise StateError(
             f"Ray does not start on this machine ({why}): is it very busy, or out of memory or of /dev/shm? try again"
         ) from error
-
-
-@contextmanager
-def _surroundings(variables: Mapping[str, str]) -> Iterator[None]:
-    """What the environment has for processes that are begun inside."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _hushed() -> Iterator[None]:
-    """Standard error closed to native code: Ray says there that it has been told to say nothing."""
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def _needs_no_claim(phase: Phase) -> bool:
