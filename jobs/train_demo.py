@@ -22,12 +22,11 @@ from numpy.typing import NDArray
 from pipeline.algorithms.components import connected
 from pipeline.encoders.demo import (
     DIM,
+    PARAMETERS,
     PREPROCESSING,
-    fold_batch_norms,
     frozen_towers,
     tokenizer,
 )
-from pipeline.encoders.towers import ready
 from pipeline.formats.images import to_rgb
 from pipeline.storage import files_in, open_read, write_bytes
 
@@ -85,20 +84,16 @@ def features(pairs: list[tuple[bytes, str]]) -> tuple[Features, Features]:
     import torch
 
     torch.set_num_threads(1)  # the arithmetic of the encoder itself
-    model = frozen_towers()
-    model.visual.head = torch.nn.Identity()
-    model.text.proj = torch.nn.Identity()
-    fold_batch_norms(model.visual.trunk)
-    ready(model, "cpu", "fp32")
+    see, understand = frozen_towers("cpu", "fp32")
     tokenize = tokenizer()
 
     def seen(pictures: list[bytes]) -> Any:
         batch = torch.from_numpy(np.stack([PREPROCESSING(to_rgb(p)) for p in pictures]))
-        return model.visual(batch.contiguous(memory_format=torch.channels_last)).numpy()
+        return see(batch.contiguous(memory_format=torch.channels_last)).numpy()
 
     def read(caption: str) -> Any:
         tokens = tokenize([caption])
-        return model.text(tokens[:, : int((tokens != 0).sum())])[0].numpy()
+        return understand(tokens[:, : int((tokens != 0).sum())])[0].numpy()
 
     pictures = list(dict.fromkeys(picture for picture, _ in pairs))
     with torch.inference_mode():
@@ -116,7 +111,7 @@ def fit(pictures: Features, captions: Features) -> dict[str, NDArray[np.float16]
 
     With C the covariances, U S V' the singular vectors of Cpp^-1/2 Cpt Ctt^-1/2: Cpp^-1/2 U S and
     Ctt^-1/2 V S. Pictures are centred by a bias; open_clip's text projection has none, and captions
-    are left as they are. Keys are the parameters' names in the open_clip model.
+    are left as they are. Keys are ``PARAMETERS``.
     """
     mean = pictures.mean(axis=0)
     centred = pictures - mean
@@ -128,10 +123,10 @@ def fit(pictures: Features, captions: Features) -> dict[str, NDArray[np.float16]
     text = (whiten_text @ right[:DIM].T * strength[:DIM]).T
     # Cosines do not see the scale; this one keeps half precision away from its ends.
     image, text = (w / np.abs(w).max() for w in (image, text))
+    fitted = (image, -image @ mean, text)
     return {
-        "visual.head.proj.weight": np.ascontiguousarray(image, dtype=np.float16),
-        "visual.head.proj.bias": (-image @ mean).astype(np.float16),
-        "text.proj.weight": np.ascontiguousarray(text, dtype=np.float16),
+        name: np.ascontiguousarray(value, dtype=np.float16)
+        for name, value in zip(PARAMETERS, fitted, strict=True)
     }
 
 

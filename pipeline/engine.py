@@ -2,8 +2,8 @@
 
 This is the only module that imports ray. Each phase is one Ray Data pass over rows that are tasks; no sample and
 no picture ever travels through Ray's object store, only tasks (in) and the records of part files (out). A pass takes
-a third of a second to begin and end, the first of them some seconds: a phase of one task, or with little to do, is done
-by one worker that is kept for such.
+a third of a second to begin and end, the first of them some seconds: a phase of one task, or with little to do, is one
+Ray task or a few, done by processes that an earlier phase has left.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import pickle
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 
@@ -24,6 +23,7 @@ from pipeline import claims, interrupts
 from pipeline.ahead import in_order
 from pipeline.metrics import Metrics
 from pipeline.phases import Ahead, Function, Phase, Resources
+from pipeline.surroundings import hushed, surroundings
 from pipeline.work import LostError, Outcome, Work, perform
 from schemas.errors import BugError, ClusterError, StateError
 from schemas.job import Resources as Machine
@@ -43,6 +43,9 @@ SYSTEM = {
 
 LITTLE = 10_000
 """Rows that a phase reads, about as many as a part has: one worker is through with them before a pass has begun."""
+
+FEW = 16
+"""Tasks with little to do that one process is through with before another would pay."""
 
 
 class Elsewhere:
@@ -104,15 +107,11 @@ class _Worker:
             return Outcome(work.task.name, 0.0, bug=traceback.format_exc())
 
 
-class _Hand:
-    """A worker for phases of one task, or with little to do, whatever their functions."""
-
-    def __init__(self, root: str) -> None:
-        self._root = root
-
-    def do(self, function: Function, raw: bytes) -> Outcome:
-        """One pickled work."""
-        return _Worker(function, self._root).perform(pickle.loads(raw))  # noqa: S301 - from our own driver
+def _by_one(function: Function, root: str, works: Sequence[bytes]) -> Iterator[Outcome]:
+    """Pickled works, one after another."""
+    worker = _Worker(function, root)
+    for raw in works:
+        yield worker.perform(pickle.loads(raw))  # noqa: S301 - from our own driver
 
 
 class Engine:
@@ -131,7 +130,6 @@ class Engine:
         self._to_come = to_come
         self._started = False
         self._metrics: Metrics | None = None
-        self._hand: Any = None
 
     def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
         """Have the tasks done; outcomes come as they finish, in no order.
@@ -166,18 +164,27 @@ class Engine:
         yield from [Outcome(name, 0.0, died=True) for name in left]
 
     def _by_hand(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
-        """Every task once, one after another. What is lost with the worker does not come."""
+        """Every task once, by few processes that are there. What is lost with one does not come."""
         import ray
         from ray import exceptions
 
-        if self._hand is None:
-            self._hand = ray.remote(num_cpus=0)(_Hand).remote(self._root)
-        done = [self._hand.do.remote(phase.function, pickle.dumps(work)) for work in works]
-        try:
-            for outcome in done:
-                yield ray.get(outcome)
-        except (exceptions.ObjectLostError, exceptions.OutOfMemoryError, exceptions.RayActorError):
-            self._hand = None
+        begin = ray.remote(num_cpus=0, max_retries=0, num_returns="streaming")(_by_one)
+        given = [pickle.dumps(work) for work in works]
+        most = max(1, min(len(given) // FEW, self._fitting(phase.resources)))
+        shares = [given[first::most] for first in range(most)]
+        # They are at work together, in whatever order they are asked. Ray has no type for a stream.
+        streams: list[Any] = [begin.remote(phase.function, self._root, share) for share in shares]
+        for stream in streams:
+            try:
+                for outcome in stream:
+                    yield ray.get(outcome)
+            except (
+                exceptions.NodeDiedError,
+                exceptions.ObjectLostError,
+                exceptions.OutOfMemoryError,
+                exceptions.WorkerCrashedError,
+            ):
+                continue
 
     def _pass(self, phase: Phase, works: Sequence[Work], again: bool) -> Iterator[Outcome]:
         """Every task once. What is lost with its worker does not come."""
@@ -268,11 +275,7 @@ class Engine:
         import ray
 
         logging.getLogger("ray").setLevel(logging.CRITICAL)  # observers show what happens
-        shared: dict[str, Any] = {
-            "log_to_driver": False,
-            "logging_level": logging.ERROR,
-            "runtime_env": {"env_vars": SINGLE_THREADED},
-        }
+        shared: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if self._address:
             _connect(self._address, shared)
             from ray.util.metrics import Counter
@@ -288,7 +291,7 @@ class Engine:
             import ray
 
             ray.shutdown()
-            self._started, self._hand = False, None
+            self._started = False
 
 
 def _ray_data() -> Any:
@@ -321,8 +324,8 @@ def _connect(address: str, options: dict[str, Any]) -> None:
     from ray.exceptions import AuthenticationError, RayError
 
     try:
-        with _hushed():  # it says each second that it waits
-            ray.init(address=address, **options)
+        with hushed():  # it says each second that it waits
+            ray.init(address=address, runtime_env={"env_vars": SINGLE_THREADED}, **options)
     except AuthenticationError:
         raise ClusterError(
             f"--address {address}: the cluster wants a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
@@ -343,7 +346,9 @@ def _begin(machine: Machine, options: dict[str, Any]) -> None:
     import ray
 
     try:
-        with _hushed():
+        # Workers inherit the variables. With a runtime_env those that Ray begins at once would idle for ever beside
+        # others that are begun when they are needed.
+        with hushed(), surroundings(SINGLE_THREADED):
             ray.init(
                 address="local",  # without it, a cluster that happens to run here would be joined
                 num_cpus=machine.cpus,
@@ -357,19 +362,6 @@ def _begin(machine: Machine, options: dict[str, Any]) -> None:
         raise StateError(
             f"Ray does not start on this machine ({why}): is it very busy, or out of memory or of /dev/shm? try again"
         ) from error
-
-
-@contextmanager
-def _hushed() -> Iterator[None]:
-    """Standard error closed to native code: Ray says there that it has been told to say nothing."""
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def _needs_no_claim(phase: Phase) -> bool:

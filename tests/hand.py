@@ -80,9 +80,8 @@ def main(root: str) -> None:
         assert not any(outcome.died or outcome.bug for outcome in outcomes), outcomes
     engine.stop()
     found: dict[str, object] = {phase: done(root, phase) for phase in asked}
-    sys.stdout.write(
-        json.dumps({"did": found, "refused": refused(root, works("no", few, 1))}) + "\n"
-    )
+    said = {"did": found, "refused": refused(root, works("no", few, 1))}
+    sys.stdout.write(json.dumps({**said, "threads": os.environ["OMP_NUM_THREADS"]}) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 from pipeline.algorithms.buckets import uid_rank
 from pipeline.algorithms.hashing import UInt64Array
@@ -26,6 +24,11 @@ def connected(a: Int64Array, b: Int64Array, n: int) -> Int64Array:
     Raises:
         ValueError: an edge names a node outside 0..n-1.
     """
+    from scipy import (
+        sparse,
+    )  # not above: where no edge is, csgraph costs a worker a fifth of all its imports
+    from scipy.sparse.csgraph import connected_components
+
     _check_edges(a, b, n)
     ones = np.ones(len(a), dtype=np.int8)
     graph = sparse.coo_array((ones, (a, b)), shape=(n, n))

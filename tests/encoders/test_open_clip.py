@@ -151,6 +151,17 @@ def test_weights_of_another_model_are_refused_in_one_line(checkpoint: Path) -> N
     assert "\n" not in str(caught.value)
 
 
+def test_a_checkpoint_that_lacks_a_weight_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    """What it lacks would be left as the memory was."""
+    import torch
+
+    weights = torch.load(checkpoint, weights_only=True)
+    del weights["visual.ln_post.weight"]
+    torch.save(weights, tmp_path / "less.pt")
+    with pytest.raises(ModelError, match="is no checkpoint of tamis-tiny"):
+        encoders.load(f"open_clip:tamis-tiny/{tmp_path / 'less.pt'}")
+
+
 def test_a_checkpoint_cannot_run_code(checkpoint: Path, tmp_path: Path) -> None:
     import torch
 

@@ -1,0 +1,96 @@
+"""The demo encoder beside the model that open_clip, timm and transformers make of the same weights."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline import encoders
+from pipeline.encoders.base import Encoder, Precision
+from pipeline.encoders.demo import CONTEXT, tokenizer
+from pipeline.encoders.torchvision_ops import ensure_torchvision
+from pipeline.encoders.towers import Towers, ready
+from pipeline.formats.images import to_rgb
+from tests.encoded import TEXTS, images, open_clip_demo
+
+CAPTIONS = [
+    "",
+    "an apple (fruit, food)",
+    "a [SEP] b [MASK] [PAD] ##ing",
+    "&amp;lt;x&gt; cafÃ© ﬁ ÇÉ İstanbul ß",
+    "中文 混合 😀 a\tb\nc\u00a0d\u200b \x00\x01",
+    "don't  stop--it's U.S.A.",
+    "word " * 400,
+    "x" * 300,
+]
+HEAVY = ["transformers", "open_clip", "timm", "torchvision"]
+
+
+def fold_batch_norms(module: Any) -> None:
+    """Put each batch norm into the convolution before it."""
+    import torch
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    before: str | None = None
+    for name, child in list(module.named_children()):
+        if isinstance(child, torch.nn.BatchNorm2d) and before is not None:
+            setattr(module, before, fuse_conv_bn_eval(getattr(module, before), child))
+            setattr(module, name, child.act)
+        fold_batch_norms(child)
+        before = name if isinstance(child, torch.nn.Conv2d) else None
+
+
+def as_encoder(model: Any, precision: Precision) -> Towers:
+    described = encoders.describe("demo", precision)
+    ready(model, "cpu", precision)
+    widths = (16, 32, 64, CONTEXT)
+    return Towers(
+        described, "cpu", precision, model.encode_image, model.encode_text, tokenizer(), widths
+    )
+
+
+@pytest.fixture(scope="module")
+def pixels(demo: Encoder, example_pairs: dict[str, tuple[bytes, str]]) -> Any:
+    pictures = [picture for picture, _ in example_pairs.values()][:8]
+    return np.stack([demo.preprocess(to_rgb(picture)) for picture in pictures])
+
+
+@pytest.mark.parametrize(("precision", "count"), [("fp32", 8), ("bf16", 3)])
+def test_the_vectors_are_open_clips_to_the_bit(
+    precision: Precision, count: int, pixels: Any
+) -> None:
+    model = open_clip_demo()
+    fold_batch_norms(model.visual.trunk)
+    theirs, ours = as_encoder(model, precision), encoders.load("demo", "cpu", precision)
+    pictures, captions = pixels[:count], CAPTIONS[:count]
+    np.testing.assert_array_equal(images(ours, pictures), images(theirs, pictures))
+    np.testing.assert_array_equal(ours.encode_texts(captions), theirs.encode_texts(captions))
+
+
+def test_folding_batch_norms_keeps_the_function(demo: Encoder, pixels: Any) -> None:
+    whole = as_encoder(open_clip_demo(), "fp32")
+    cosines = (images(demo, pixels) * images(whole, pixels)).sum(axis=1)
+    np.testing.assert_allclose(cosines, 1, atol=1e-5)
+
+
+def test_tokens_are_those_of_transformers() -> None:
+    ensure_torchvision()
+    from open_clip.tokenizer import HFTokenizer
+
+    theirs = HFTokenizer(TEXTS, context_length=CONTEXT)(CAPTIONS)
+    np.testing.assert_array_equal(tokenizer()(CAPTIONS).numpy(), theirs.numpy())
+    assert tokenizer()([]).shape == (0, CONTEXT)
+
+
+def test_neither_loading_nor_encoding_imports_more_than_torch() -> None:
+    code = (
+        "import sys, numpy as np; from pipeline import encoders; e = encoders.load('demo');"
+        "e.encode_texts(['a flag', 'two flags']); [*e.encode_images([np.zeros((1, 224, 224, 3), 'u1')], 1)];"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
