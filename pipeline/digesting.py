@@ -18,7 +18,7 @@ class Hash(Protocol):
 class Writable(Protocol):
     """What a format writes to."""
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes | memoryview, /) -> int:
         """Take bytes; how many were taken."""
 
 

@@ -20,9 +20,6 @@ from typing import Any, BinaryIO, cast
 from pipeline import counting, local, objects, redaction
 from schemas.errors import InputError
 
-MERGE_GAP = 256 << 10
-"""Bytes: two ranges closer than this are read as one."""
-
 REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:|::")
 """What fsspec has to make sense of: a protocol, or one file system inside another."""
 
@@ -262,19 +259,23 @@ def read_bytes(path: str) -> bytes:
         return file.read()
 
 
-def merge_ranges(ranges: Sequence[Range], merge_gap: int = MERGE_GAP) -> list[Range]:
-    """Few (offset, size) that cover ``ranges``, in order: gaps up to ``merge_gap`` are closed."""
-    merged: list[Range] = []
-    for offset, size in sorted(ranges):
-        if merged and offset <= merged[-1][0] + merged[-1][1] + merge_gap:
-            start, length = merged[-1]
-            merged[-1] = (start, max(length, offset + size - start))
-        else:
-            merged.append((offset, size))
-    return merged
+def read_blocks(path: str, blocks: Sequence[Range]) -> Sequence[bytes | memoryview]:
+    """The bytes of each block: from a store many requests at a time. ``pipeline.ranges`` makes few blocks of many.
+
+    Raises:
+        InputError: the file is shorter.
+    """
+    held = _read_blocks(path, blocks) if blocks else ()
+    for (offset, size), data in zip(blocks, held, strict=True):
+        if len(data) != size:
+            raise InputError(
+                f"`{redact(path)}` has changed: {size} bytes at {offset} wanted, {len(data)} "
+                "there; run again with --accept-changed"
+            )
+    return held
 
 
-def _read_blocks(path: str, blocks: list[Range]) -> list[bytes]:
+def _read_blocks(path: str, blocks: Sequence[Range]) -> Sequence[bytes | memoryview]:
     fs, inner = filesystem(path)
     if fs is not _DISK:
         return objects.fetch_all(fs, inner, redact(path), blocks)
@@ -282,36 +283,17 @@ def _read_blocks(path: str, blocks: list[Range]) -> list[bytes]:
         return [_pread(file.fileno(), offset, size) for offset, size in blocks]
 
 
-def _pread(descriptor: int, offset: int, size: int) -> bytes:
+def _pread(descriptor: int, offset: int, size: int) -> memoryview:
+    import pyarrow as pa
+
+    # Arrow keeps what is freed. C's allocator hands it back to the system, and fresh pages cost as much as a copy.
+    data = memoryview(pa.allocate_buffer(size)).cast("B")
+    done = 0
     # One call moves at most about 2 GB.
-    data = os.pread(descriptor, size, offset)
-    while len(data) < size and (more := os.pread(descriptor, size - len(data), offset + len(data))):
-        data += more
-    counting.READ.add(len(data))
-    return data
-
-
-def read_ranges(path: str, ranges: Sequence[Range], merge_gap: int = MERGE_GAP) -> list[bytes]:
-    """The bytes of each (offset, size), in the order asked; InputError if the file is shorter."""
-    blocks = merge_ranges([item for item in ranges if item[1] > 0], merge_gap)
-    held = _read_blocks(path, blocks) if blocks else []
-    for (offset, size), data in zip(blocks, held, strict=True):
-        if len(data) != size:
-            raise InputError(
-                f"`{redact(path)}` has changed: {size} bytes at {offset} wanted, {len(data)} "
-                "there; run again with --accept-changed"
-            )
-    order = sorted(range(len(ranges)), key=lambda i: ranges[i])
-    result = [b""] * len(ranges)
-    block = 0
-    for i in order:
-        offset, size = ranges[i]
-        if size > 0:
-            while offset >= blocks[block][0] + blocks[block][1]:
-                block += 1
-            start = offset - blocks[block][0]
-            result[i] = held[block][start : start + size]
-    return result
+    while done < size and (more := os.preadv(descriptor, [data[done:]], offset + done)):
+        done += more
+    counting.READ.add(done)
+    return data[:done]
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import tests.object_store as stores
 from pipeline import local, objects, storage
 from pipeline.formats import sources
 from pipeline.formats.sources import resolve
+from pipeline.ranges import merge_ranges, read_ranges
 from schemas.errors import InputError, StorageError
 from tests.object_store import BUCKET, ObjectStore
 
@@ -93,7 +94,7 @@ def test_a_large_write_arrives_whole(root: str) -> None:
     with storage.write_atomic(path) as file:
         for i in range(13):
             file.write(bytes([i]) * (1 << 20))
-    assert storage.read_ranges(path, [((1 << 20) * i, 1) for i in range(13)]) == [
+    assert read_ranges(path, [((1 << 20) * i, 1) for i in range(13)]) == [
         bytes([i]) for i in range(13)
     ]
 
@@ -130,9 +131,10 @@ def test_ranges_come_back_in_the_order_asked(root: str) -> None:
     ranges = [(5000, 10), (0, 4), (2, 8), (10239, 1), (100, 0), (5005, 20)]
     expected = [data[offset : offset + size] for offset, size in ranges]
     for gap in (0, 5, 1 << 20):
-        assert storage.read_ranges(path, ranges, gap) == expected
+        assert read_ranges(path, ranges, gap) == expected
+        assert read_ranges(path, [], gap) == []
     with pytest.raises(InputError, match="has changed: 2 bytes at 10239"):
-        storage.read_ranges(path, [(10239, 2)], 0)
+        read_ranges(path, [(10239, 2)], 0)
 
 
 @given(
@@ -141,7 +143,7 @@ def test_ranges_come_back_in_the_order_asked(root: str) -> None:
 def test_merged_ranges_cover_all_and_close_only_small_gaps(
     ranges: list[tuple[int, int]], gap: int
 ) -> None:
-    merged = storage.merge_ranges(ranges, gap)
+    merged = merge_ranges(ranges, gap)
     asked = {i for offset, size in ranges for i in range(offset, offset + size)}
     covered = [i for offset, size in merged for i in range(offset, offset + size)]
     assert len(covered) == len(set(covered))

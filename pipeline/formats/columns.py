@@ -50,7 +50,7 @@ def look(path: str, kind: Literal["tar", "parquet"]) -> Columns:
 def _look_tar(path: str) -> Columns:
     size = storage.stat(path).size
     for limit in LOOK_BYTES:
-        (start,) = storage.read_ranges(path, [(0, min(limit, size))])
+        (start,) = storage.read_blocks(path, [(0, min(limit, size))])
         found: dict[str, pa.DataType | None] = {}
         for sample in group(Walker(io.BytesIO(start))):
             if isinstance(sample, Damage):

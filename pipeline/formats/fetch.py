@@ -6,19 +6,25 @@ Rows are of one part, in order; bytes come in the same order, a bounded chunk at
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from pipeline import storage
+from pipeline import ranges, storage
 from pipeline.formats.parquet import BATCH_ROWS_WITH_PICTURES, open_parquet
 from pipeline.formats.sources import Source
 from schemas.errors import InputError
 from schemas.tables import find_column
 
 CHUNK_BYTES = 32 << 20
-"""Of members that are held at a time (one larger member is held alone)."""
+"""Of members that are held at a time (one larger member is held alone): a store is asked for that much at once."""
+
+DISK_CHUNK_BYTES = 4 << 20
+"""The same of a file on this machine: what was read is hashed and copied while the processor's cache holds it."""
 
 PICTURE_COLUMNS = ["image_offset", "image_size", "sha256", "row_group", "group_row"]
 MEMBER_COLUMNS = [*PICTURE_COLUMNS, "members", "text", "image_format", "url"]
@@ -26,8 +32,10 @@ MEMBER_COLUMNS = [*PICTURE_COLUMNS, "members", "text", "image_format", "url"]
 SUFFIXES = {"jpeg": "jpg", "tiff": "tif"}
 """How a picture's format is written as a file's ending, where that is not its name."""
 
-Sample = list[tuple[str, bytes]]
-"""The members of a sample: (suffix, bytes)."""
+Buffer = bytes | memoryview
+
+Sample = list[tuple[str, Buffer]]
+"""The members of a sample: (suffix, bytes). A view keeps the chunk that it is of."""
 
 
 def pictures(source: Source, rows: pa.Table) -> Iterator[bytes]:
@@ -37,14 +45,18 @@ def pictures(source: Source, rows: pa.Table) -> Iterator[bytes]:
         InputError: the file no longer holds what ingest found in it.
     """
     if source.kind == "parquet":
-        found = _cells(source, rows)
-    else:
-        starts, sizes = rows["image_offset"].to_pylist(), rows["image_size"].to_pylist()
-        ranges = [[item] for item in zip(starts, sizes, strict=True)]
-        found = (data for chunk in _chunks(ranges) for data in _read(source, chunk))
-    for data, known in zip(found, rows["sha256"], strict=True):
-        _check(source, data, known.as_py())
-        yield data
+        for data, known in zip(_cells(source, rows), rows["sha256"], strict=True):
+            _check(source, [data], [known.as_py()])
+            yield data
+        return
+    spans = np.stack([rows[name].to_numpy() for name in ("image_offset", "image_size")], axis=1)
+    hashes = rows["sha256"].to_numpy()
+    for first, stop in _chunks(source, spans, np.arange(len(spans) + 1)):
+        views = ranges.read_ranges(source.path, spans[first:stop])
+        for view, known in zip(views, hashes[first:stop], strict=True):
+            data = bytes(view)  # not the whole chunk goes where this one goes
+            _check(source, [data], [known])
+            yield data
 
 
 def members(source: Source, rows: pa.Table) -> Iterator[Sample]:
@@ -61,49 +73,50 @@ def members(source: Source, rows: pa.Table) -> Iterator[Sample]:
         for data, name, text in zip(pictures(source, rows), formats, texts, strict=True):
             yield [(SUFFIXES.get(name, name), data), ("txt", (text or "").encode())]
         return
-    listed = rows["members"].to_pylist()
-    images, hashes = rows["image_offset"].to_pylist(), rows["sha256"].to_pylist()
-    samples = zip(listed, images, hashes, strict=True)
-    for chunk in _chunks([[(m["offset"], m["size"]) for m in sample] for sample in listed]):
-        held = iter(_read(source, chunk))
-        for _ in chunk:
-            sample, image, known = next(samples)
-            made = [(member["suffix"], next(held)) for member in sample]
-            for member, (_, data) in zip(sample, made, strict=True):
-                if member["offset"] == image:
-                    _check(source, data, known)
-            yield made
+    listed = rows["members"].combine_chunks()
+    flat = listed.flatten()
+    spans = np.stack([flat.field(name).to_numpy() for name in ("offset", "size")], axis=1)
+    suffixes = flat.field("suffix").to_pylist()
+    bounds = np.append(0, np.cumsum(pc.list_value_length(listed).to_numpy()))
+    images = np.repeat(rows["image_offset"].to_numpy(), np.diff(bounds)) == spans[:, 0]
+    hashes = rows["sha256"].to_numpy()
+    for first, stop in _chunks(source, spans, bounds):
+        start, end = bounds[first], bounds[stop]
+        views = ranges.read_ranges(source.path, spans[start:end])
+        checked = [views[place] for place in np.flatnonzero(images[start:end]).tolist()]
+        _check(source, checked, hashes[first:stop])
+        found: Sample = list(zip(suffixes[start:end], views, strict=True))
+        for low, high in pairwise((bounds[first : stop + 1] - start).tolist()):
+            yield found[low:high]
 
 
-def _check(source: Source, data: bytes, known: bytes) -> None:
-    if hashlib.sha256(data).digest() != known:
-        raise InputError(
-            f"`{storage.redact(source.path)}` has changed since it was ingested: a picture is not "
-            "the one whose hash was recorded; run again with --accept-changed"
-        )
+def _check(source: Source, pictures: Iterable[Buffer], known: Iterable[bytes]) -> None:
+    for data, digest in zip(pictures, known, strict=True):
+        if hashlib.sha256(data).digest() != digest:
+            raise InputError(
+                f"`{storage.redact(source.path)}` has changed since it was ingested: a picture is not "
+                "the one whose hash was recorded; run again with --accept-changed"
+            )
 
 
-def _read(source: Source, chunk: list[list[storage.Range]]) -> list[bytes]:
-    return storage.read_ranges(source.path, [item for ranges in chunk for item in ranges])
+def _chunks(
+    source: Source, spans: npt.NDArray[np.int64], bounds: npt.NDArray[np.int64]
+) -> Iterator[tuple[int, int]]:
+    """Samples from and to, as many at a time as a chunk holds, gaps that are read along included.
 
-
-def _chunks(ranges: Sequence[list[storage.Range]]) -> Iterator[list[list[storage.Range]]]:
-    """Samples' ranges, as many at a time as CHUNK_BYTES holds, gaps that are read along included."""
-    chunk: list[list[storage.Range]] = []
-    held, end = 0, -storage.MERGE_GAP - 1
-    for sample in ranges:
-        size = 0
-        for offset, length in sample:
-            gap = max(0, offset - end)
-            size += length + (gap if gap <= storage.MERGE_GAP else 0)
-            end = offset + length
-        if chunk and held + size > CHUNK_BYTES:
-            yield chunk
-            chunk, held = [], 0
-        chunk.append(sample)
-        held += size
-    if chunk:
-        yield chunk
+    ``spans`` (n, 2) are offsets and sizes of all their members, those of sample i from ``bounds[i]`` to the next.
+    """
+    limit = DISK_CHUNK_BYTES if storage.is_local(source.path) else CHUNK_BYTES
+    gaps = np.maximum(spans[1:, 0] - spans[:-1].sum(axis=1), 0)
+    sizes = spans[:, 1].copy()
+    sizes[1:] += np.where(gaps <= ranges.MERGE_GAP, gaps, 0)
+    ends = np.append(0, np.cumsum(sizes))[bounds]
+    first = 0
+    while first < len(ends) - 1:
+        full = int(np.searchsorted(ends, ends[first] + limit, side="right")) - 1
+        stop = max(full, first + 1)
+        yield first, stop
+        first = stop
 
 
 def _cells(source: Source, rows: pa.Table) -> Iterator[bytes]:

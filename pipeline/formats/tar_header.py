@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import tarfile
 import zlib
+from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 BLOCK = 512
 ZEROS = bytes(BLOCK)
@@ -90,25 +94,46 @@ def parse(block: bytes) -> Header | None:
     return Header(text(name), size, block[156:157])
 
 
-_BEFORE_SIZE = b"0000644\0" + b"0000000\0" * 2
-_AFTER_SIZE = b"00000000000\0"
-_REST = b"0" + bytes(100) + b"ustar\x0000" + bytes(64 + 16 + 155 + 12)
-_FIXED_SUM = sum(_BEFORE_SIZE + _AFTER_SIZE + _REST) + 8 * 0x20
+_NAME_BYTES = 100
+_SIZE = slice(124, 135)
+_CHECKSUM = slice(148, 154)
+
+_PLAIN = np.frombuffer(
+    (bytes(_NAME_BYTES) + b"0000644\0" + b"0000000\0" * 2 + bytes(12) + b"00000000000\0")
+    + (bytes(6) + b"\0 " + b"0" + bytes(100) + b"ustar\x0000" + bytes(64 + 16 + 155 + 12)),
+    dtype=np.uint8,
+)
+"""A header without its name, its size and its checksum."""
+
+_PLAIN_SUM = int(_PLAIN.sum()) + 7 * ord(" ")
+"""A checksum counts its own eight characters as blanks, one of which is there."""
 
 
-def plain(name: str, size: int) -> bytes:
-    """The header of a file that anybody may read, of no owner and no time: the bytes that ``tarfile`` gives it.
+def plain(names: Sequence[str], sizes: npt.NDArray[np.int64]) -> list[bytes]:
+    """The headers of files that anybody may read, of no owner and no time: the bytes that ``tarfile`` gives each.
 
     One that USTAR has no room for, a name that is not ASCII or 8 GiB and more, comes with its PAX header before it.
     """
-    raw = name.encode()
-    if len(raw) > 100 or size >= 1 << 33 or not name.isascii():
-        return _extended(name, size)
-    told = b"%011o\0" % size
-    total = _FIXED_SUM + _sum(raw + told)
-    return b"".join(
-        (raw.ljust(100, b"\0"), _BEFORE_SIZE, told, _AFTER_SIZE, b"%06o\0 " % total, _REST)
-    )
+    encoded = [name.encode() for name in names]
+    padded = np.array(encoded, dtype=f"S{_NAME_BYTES}")
+    blocks = np.tile(_PLAIN, (len(names), 1))
+    blocks[:, :_NAME_BYTES] = padded.view(np.uint8).reshape(-1, _NAME_BYTES)
+    blocks[:, _SIZE] = _octal(sizes, 11)
+    told = blocks[:, :_NAME_BYTES].sum(axis=1) + blocks[:, _SIZE].sum(axis=1)
+    blocks[:, _CHECKSUM] = _octal(_PLAIN_SUM + told.astype(np.int64), 6)
+    whole = blocks.tobytes()
+    made = [whole[start : start + BLOCK] for start in range(0, len(whole), BLOCK)]
+    too_large = (sizes >= 1 << 33).tolist()
+    for place, (raw, large) in enumerate(zip(encoded, too_large, strict=True)):
+        if large or len(raw) > _NAME_BYTES or not raw.isascii():
+            made[place] = _extended(names[place], int(sizes[place]))
+    return made
+
+
+def _octal(numbers: npt.NDArray[np.int64], digits: int) -> npt.NDArray[np.int64]:
+    """(n, digits) the characters of each number."""
+    shifts = 3 * np.arange(digits - 1, -1, -1)
+    return (numbers[:, None] >> shifts) & 7 | ord("0")
 
 
 def _extended(name: str, size: int) -> bytes:

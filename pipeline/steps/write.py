@@ -189,7 +189,7 @@ def _taken(io: TaskIo) -> Iterator[tuple[Source, pa.Table]]:
 
 def _sidecar(rows: pa.Table, keys: Sequence[str], sources: Sequence[str]) -> pa.Table:
     def digits(name: str) -> list[str | None]:
-        return [None if value is None else value.hex() for value in rows[name].to_pylist()]
+        return [None if value is None else value.hex() for value in rows[name].to_numpy()]
 
     columns: dict[str, Any] = {
         "url": rows["url"],

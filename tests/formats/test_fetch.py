@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import tarfile
 from pathlib import Path
 
@@ -8,13 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import storage
+from pipeline import ranges, storage
 from pipeline.formats import fetch
 from pipeline.formats.sources import Source
 from schemas.errors import InputError
+from schemas.tables import INGEST
 from tests.formats.inputs import ingest, source
 from tests.formats.pictures import encode, noise
 from tests.formats.tars import make_tar
+
+MEMBERS = INGEST.field("members").type
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +56,7 @@ def test_pictures_come_back_in_order_however_they_are_read(
     chunk: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fetch, "CHUNK_BYTES", chunk)
+    monkeypatch.setattr(fetch, "DISK_CHUNK_BYTES", chunk)
     file, table = tar
     for rows in ([], [29], list(range(30)), [1, 2, 17, 20]):
         found = list(fetch.pictures(file, table.take(pa.array(rows, pa.int64()))))
@@ -63,18 +67,45 @@ def test_no_more_is_held_than_a_chunk_and_its_gaps(
     tar: tuple[Source, pa.Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, table = tar
-    monkeypatch.setattr(fetch, "CHUNK_BYTES", 40_000)
+    monkeypatch.setattr(fetch, "DISK_CHUNK_BYTES", 40_000)
     spans: list[int] = []
-    read = storage.read_ranges
+    read = ranges.read_ranges
 
-    def measured(path: str, ranges: list[storage.Range]) -> list[bytes]:
-        spans.append(sum(size for _, size in storage.merge_ranges(ranges)))
-        return read(path, ranges)
+    def measured(path: str, wanted: ranges.Ranges) -> list[memoryview]:
+        spans.append(sum(size for _, size in ranges.merge_ranges(wanted)))
+        return read(path, wanted)
 
-    monkeypatch.setattr(storage, "read_ranges", measured)
+    monkeypatch.setattr(ranges, "read_ranges", measured)
     assert len(list(fetch.pictures(file, table))) == 30
     assert len(spans) > 5
     assert max(spans) <= 40_000
+
+
+def test_members_stay_what_they_are_when_more_is_read(
+    tar: tuple[Source, pa.Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "DISK_CHUNK_BYTES", 5000)
+    file, table = tar
+    first, kept = [], []
+    for sample in fetch.members(file, table):
+        kept.append(sample)
+        first.append([(suffix, bytes(data)) for suffix, data in sample])
+    assert kept == first
+
+
+def test_members_may_lie_in_any_order(tar: tuple[Source, pa.Table]) -> None:
+    file, table = tar
+    turned = pa.array([sample[::-1] for sample in table["members"].to_pylist()], MEMBERS)
+    swapped = table.set_column(table.schema.get_field_index("members"), "members", turned)
+    rows = pa.array([7, 3, 29, 0])
+    found = list(fetch.members(file, swapped.take(rows)))
+    assert found == [sample[::-1] for sample in fetch.members(file, table.take(rows))]
+    assert list(fetch.members(file, table.slice(0, 0))) == []
+
+
+def test_pictures_travel_to_another_process(tar: tuple[Source, pa.Table]) -> None:
+    found = list(fetch.pictures(*tar))
+    assert pickle.loads(pickle.dumps(found)) == found
 
 
 def test_a_changed_picture_is_an_error(tar: tuple[Source, pa.Table]) -> None:

@@ -6,6 +6,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import webdataset
@@ -77,6 +78,7 @@ def test_its_bytes_are_those_of_webdatasets_own_writer(
     library = webdataset.TarWriter(theirs, encoder=False, compress=False, keep_meta=True, **fixed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shards, "_WRITE_BYTES", held)
+        patch.setattr(shards, "_LARGE_BYTES", held)
         for place, sample in enumerate(samples):
             key = shards.shard_key(7, place, 10_000)
             writer.add(key, list(sample.items()))
@@ -91,7 +93,7 @@ def test_its_bytes_are_those_of_webdatasets_own_writer(
 def test_a_header_is_as_tarfile_makes_it(name: str, size: int) -> None:
     info = tarfile.TarInfo(name)
     info.size = size
-    assert tar_header.plain(name, size) == info.tobuf()
+    assert tar_header.plain([name], np.array([size])) == [info.tobuf()]
 
 
 def test_keys_are_as_wide_as_needed() -> None:

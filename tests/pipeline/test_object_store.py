@@ -22,6 +22,7 @@ from PIL import Image
 import tests.object_store as stores
 from pipeline import objects, plan, run, storage, tables
 from pipeline.lease import Lease
+from pipeline.ranges import MERGE_GAP, merge_ranges
 from pipeline.tables import Slice
 from pipeline.work import Here
 from schemas.errors import StateError, StorageError
@@ -187,7 +188,7 @@ def test_a_pass_reads_the_living_and_small_gaps_alone(
     living, expected = merged(store, step)
     assert sorted(reads) == sorted(expected)
     gaps = sum(size for _, _, size in expected) - sum(living)
-    assert gaps <= storage.MERGE_GAP * len(living)
+    assert gaps <= MERGE_GAP * len(living)
     total = sum(path.stat().st_size for path in tars.glob("*.tar"))
     assert sum(size for _, _, size in reads) < total / 3
 
@@ -224,7 +225,7 @@ def merged(store: ObjectStore, step: str) -> tuple[list[int], list[Read]]:
     expected: list[Read] = [
         (name, offset, size)
         for (name, _, _), ranges in wanted.items()
-        for offset, size in storage.merge_ranges(ranges)
+        for offset, size in merge_ranges(ranges)
     ]
     return [size for ranges in wanted.values() for _, size in ranges], expected
 

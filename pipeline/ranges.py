@@ -1,0 +1,65 @@
+"""Many byte ranges of one file, read as few blocks: small gaps between them are read along."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline import storage
+from pipeline.storage import Range
+
+Ranges = Sequence[Range] | npt.NDArray[np.int64]
+"""(n, 2) of offset and size in bytes."""
+
+MERGE_GAP = 256 << 10
+"""Bytes: two ranges closer than this are read as one."""
+
+
+def read_ranges(path: str, ranges: Ranges, merge_gap: int = MERGE_GAP) -> list[memoryview]:
+    """The bytes of each range, in the order asked: views of the blocks, which live as long as one of theirs.
+
+    Raises:
+        InputError: the file is shorter.
+    """
+    wanted = _as_array(ranges)
+    found = [memoryview(b"")] * len(wanted)
+    places = np.flatnonzero(wanted[:, 1])
+    blocks, of = _cover(wanted[places], merge_gap)
+    held = [memoryview(data) for data in storage.read_blocks(path, _as_pairs(blocks))]
+    starts = wanted[places, 0] - blocks[of, 0]
+    stops = starts + wanted[places, 1]
+    columns = (column.tolist() for column in (places, of, starts, stops))
+    for place, block, start, stop in zip(*columns, strict=True):
+        found[place] = held[block][start:stop]
+    return found
+
+
+def merge_ranges(ranges: Ranges, merge_gap: int = MERGE_GAP) -> list[Range]:
+    """Few ranges that cover ``ranges``, in order: gaps up to ``merge_gap`` are closed."""
+    return _as_pairs(_cover(_as_array(ranges), merge_gap)[0])
+
+
+def _as_array(ranges: Ranges) -> npt.NDArray[np.int64]:
+    return np.asarray(ranges, dtype=np.int64).reshape(-1, 2)
+
+
+def _as_pairs(blocks: npt.NDArray[np.int64]) -> list[Range]:
+    return [(offset, size) for offset, size in blocks.tolist()]
+
+
+def _cover(
+    ranges: npt.NDArray[np.int64], gap: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
+    """The merged ranges (m, 2) in order, and for each of ``ranges`` the one that holds it."""
+    order = np.argsort(ranges[:, 0], kind="stable")
+    starts = ranges[order, 0]
+    ends = np.maximum.accumulate(starts + ranges[order, 1])
+    begins = np.ones(len(order), dtype=bool)
+    begins[1:] = starts[1:] > ends[:-1] + gap
+    heads = np.flatnonzero(begins)
+    tails = np.append(heads[1:], len(order))[: len(heads)] - 1
+    of = np.empty(len(order), dtype=np.intp)
+    of[order] = np.cumsum(begins) - 1
+    return np.stack([starts[heads], ends[tails] - starts[heads]], axis=1), of
