@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline import tables
 from pipeline.claims import Claim
-from pipeline.engine import LITTLE, Engine
+from pipeline.engine import FEW, LITTLE, Engine
 from pipeline.phases import Phase, Task, TaskIo
 from pipeline.tables import Slice, TableFile
 from pipeline.work import Work
@@ -71,12 +71,14 @@ def refused(root: str, given: list[Work]) -> str:
 def main(root: str) -> None:
     few, many = table(root, 10), table(root, LITTLE + 1)
     engine = Engine(root, Machine(cpus=2))
-    asked = {"one": few, "two": few, "dies": few, "after": few, "alone": many, "much": many}
+    asked = {"one": few, "two": few, "several": few, "dies": few, "after": few}
+    asked |= {"alone": many, "much": many}
     for phase, file in asked.items():
         function = deadly_once if phase == "dies" else process
-        given = works(phase, file, 1 if phase == "alone" else 3)
+        given = works(phase, file, {"alone": 1, "several": 3 * FEW}.get(phase, 3))
         outcomes = list(engine.run(Phase(phase, function, []), given))
-        assert sorted(outcome.name for outcome in outcomes) == [w.task.name for w in given]
+        names = sorted(work.task.name for work in given)
+        assert sorted(outcome.name for outcome in outcomes) == names
         assert not any(outcome.died or outcome.bug for outcome in outcomes), outcomes
     engine.stop()
     found: dict[str, object] = {phase: done(root, phase) for phase in asked}

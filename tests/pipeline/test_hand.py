@@ -29,6 +29,7 @@ def test_one_process_does_what_is_little_and_is_replaced_when_it_dies(tmp_path: 
     who = {phase: {row["process"] for row in rows} for phase, rows in found.items()}
     assert len(who["one"]) == 1
     assert len(who["two"]) == 1
+    assert len(who["several"]) == 2  # as many as fit
     assert len(who["after"]) == 1
     # Two that Ray has begun at once, and another for the one that died.
     assert len(set.union(*who.values())) <= 3
