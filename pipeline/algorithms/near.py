@@ -5,6 +5,8 @@ once, however many bands it would meet itself in. `similar` takes samples that s
 and compares only different captions. Between the two, `representatives` says which samples need
 bands at all: one for each (caption, picture hash), so a caption under a million equal pictures
 counts once. Every edge is verified: true Jaccard of the shingle sets, and the pictures' agreement.
+Among many near copies not every edge is looked for or kept: `similar` gives edges whose components are
+those of all edges of its buckets (`connecting`), and of dense components only those that decide (`thinning`).
 
 Each search takes any union of whole groups (all samples of a caption, all members of a band key),
 so partitions by key are independent, and each needs only its own captions in memory. Edges depend
