@@ -31,7 +31,7 @@ class Limits:
     all_pairs: int = 128
     """Groups of at most this many members are compared pair by pair."""
     comparisons: int = 1 << 30
-    """Pairs that the centres of one group may be compared with before the rest is given up."""
+    """Pairs of one large group that may be looked at before the rest is given up."""
     pairs: int = 1 << 19
     """Pairs held at once, about 100 bytes each."""
 

@@ -148,7 +148,8 @@ class _Search:
         a, b = (self.label[places] for places in self._places(matches))
         labels, place = np.unique(np.concatenate([a, b]), return_inverse=True)
         joined = self._place.copy()
-        joined[labels] = labels[connected(*np.split(place, 2), len(labels))]
+        left, right = np.split(place, 2)
+        joined[labels] = labels[connected(left, right, len(labels))]
         self.label = joined[self.label]
         return True
 

@@ -108,8 +108,9 @@ class Meeting:
 
     def take(self, rows: Int64Array) -> "Meeting":
         """Some of the records."""
-        columns = (self.at, self.key, self.size, self.reach, self.asks)
-        return Meeting(*(column[rows] for column in columns))
+        return Meeting(
+            self.at[rows], self.key[rows], self.size[rows], self.reach[rows], self.asks[rows]
+        )
 
 
 def _most_common(key: UInt64Array, label: Int64Array) -> Int64Array:

@@ -66,7 +66,8 @@ def distinct(captions: list[str]) -> list[str]:
 
 
 def partition(a: Int64Array, b: Int64Array, n: int) -> list[int]:
-    return components.connected(a, b, n).tolist()
+    label: list[int] = components.connected(a, b, n).tolist()
+    return label
 
 
 def true_edges(
