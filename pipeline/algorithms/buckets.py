@@ -2,16 +2,15 @@
 
 Members are rows 0..n-1 ranked by uid, groups are runs of members that share a key. A small group
 is compared pair by pair. A large one is first split by further keys, where the comparison offers
-any; what stays large is searched with centres: members elect a few, in the order of their rank;
-each centre is compared with *every* member; whoever matched is done, and the rest elect again; where
-centres match few, exact bounds say who is worth comparing (`prefixes`).
-Only pairs of two members that both matched other centres can be missed, and each of the remaining
-bands is another chance for them.
+any. What stays large is searched whole where the comparison knows how (`connecting`); else with
+centres: members elect a few, in the order of their rank; each centre is compared with *every* member;
+whoever matched is done, and the rest elect again. Only pairs of two members that both matched other
+centres can be missed then, and each further table is another chance for them.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
 
 import numpy as np
 import xxhash
@@ -29,10 +28,10 @@ Float64Array = NDArray[np.float64]
 class Limits:
     """Where a bucket's search stops being exhaustive, and how much it holds at once."""
 
-    all_pairs: int = 512
+    all_pairs: int = 128
     """Groups of at most this many members are compared pair by pair."""
     comparisons: int = 1 << 30
-    """Pairs that the centres of one group may be compared with before the rest is given up."""
+    """Pairs of one large group that may be looked at before the rest is given up."""
     pairs: int = 1 << 19
     """Pairs held at once, about 100 bytes each."""
 
@@ -84,29 +83,8 @@ Split = Callable[[Int64Array], Iterator[UInt64Array]]
 """Keys for the members of a large group, a table at a time; a pair that holds shares one of them."""
 
 
-class Bounds(Protocol):
-    """Exact bounds on which members of a large group can be a pair."""
-
-    @property
-    def pairs(self) -> int:
-        """How many pairs stand together in `groups`."""
-        ...
-
-    def possible(self, a: Int64Array, b: Int64Array) -> BoolArray:
-        """Say which pairs of rows are not ruled out, bool (p,)."""
-        ...
-
-    def groups(self) -> Iterator[Groups]:
-        """Groups of rows; a pair that holds stands together in one of them."""
-        ...
-
-
-Narrow = Callable[[Int64Array], Bounds]
-"""Looks at the members of a large group."""
-
-# From so many centres a turn on, fewer matches than these a centre are few.
-_ENOUGH_CENTRES = 16
-_FEW_MATCHES = 8
+Whole = Callable[[Int64Array], tuple[Matches, int]]
+"""Searches a large group, members by rank: pairs with its components, and how many members are left unsearched."""
 
 
 def repeated(keys: UInt64Array) -> BoolArray:
@@ -193,10 +171,21 @@ def stars(groups: Groups) -> tuple[Int64Array, Int64Array]:
     return centre, groups.members[others]
 
 
-def pair_blocks(groups: Groups, limit: int) -> Iterator[tuple[Int64Array, Int64Array]]:
-    """Yield all pairs of all groups, about `limit` at a time (or one member's)."""
+def pair_blocks(
+    groups: Groups, limit: int, together: bool = False
+) -> Iterator[tuple[Int64Array, Int64Array]]:
+    """Yield all pairs of all groups, about `limit` at a time (or one member's).
+
+    Args:
+        groups: as `group` gives them.
+        limit: pairs a block.
+        together: a pair that stands in several groups comes as often in one block, but where a block ends.
+    """
     stops = np.repeat(groups.offsets[1:], groups.sizes)
     place = np.arange(len(groups.members))
+    if together:
+        place = np.argsort(groups.members, kind="stable")
+        stops = stops[place]
     partners = stops - place - 1
     ends = np.cumsum(partners)
     start = 0
@@ -216,7 +205,7 @@ def search(
     match: Match,
     split: Split | None,
     limits: Limits,
-    narrow: Narrow | None = None,
+    whole: Whole | None = None,
 ) -> tuple[Matches, int]:
     """Find the pairs of all groups.
 
@@ -226,21 +215,22 @@ def search(
         match: the comparison; called with at most `limits.pairs` pairs (or one centre's).
         split: keys that split a large group; None where the comparison has none.
         limits: see there.
-        narrow: who of a large group can be a pair at all, for groups in which centres match few;
-            None where the comparison knows no such bound.
+        whole: how a group that is still large is searched; None: by centres.
 
     Returns:
         The pairs, unordered and possibly repeated, and how many members of all groups were left
         unsearched because `limits.comparisons` was reached: 0 in all but degenerate data.
     """
     small = groups.sizes <= limits.all_pairs
-    found = [match(a, b) for a, b in pair_blocks(groups.take(small), limits.pairs)]
+    # Near copies meet in many bands.
+    found = [match(a, b) for a, b in pair_blocks(groups.take(small), limits.pairs, together=True)]
     unsearched = 0
+    whole = whole or partial(_centres, match=match, limits=limits)
     for members in _each_once(groups.take(~small), set()):
         if split is None:
-            pairs, left = _centres(members, match, limits, narrow)
+            pairs, left = whole(members)
         else:
-            pairs, left = _tables(members, rank, match, split, limits, narrow)
+            pairs, left = _tables(members, rank, match, split, limits, whole)
         found.append(pairs)
         unsearched += left
     return Matches.joined(found), unsearched
@@ -261,7 +251,7 @@ def _tables(
     match: Match,
     split: Split,
     limits: Limits,
-    narrow: Narrow | None,
+    whole: Whole,
 ) -> tuple[Matches, int]:
     """Search a large group under each of its tables' keys."""
     found: list[Matches] = []
@@ -273,36 +263,28 @@ def _tables(
         found += [match(a, b) for a, b in pair_blocks(groups.take(small), limits.pairs)]
         # Equal pictures meet in every table: once is enough.
         for large in _each_once(groups.take(~small), seen):
-            pairs, left = _centres(large, match, limits, narrow)
+            pairs, left = whole(large)
             found.append(pairs)
             unsearched += left
     return Matches.joined(found), unsearched
 
 
-def _centres(
-    members: Int64Array,
-    match: Match,
-    limits: Limits,
-    narrow: Narrow | None = None,
-    waiting: BoolArray | None = None,
-) -> tuple[Matches, int]:
+def _centres(members: Int64Array, match: Match, limits: Limits) -> tuple[Matches, int]:
     """Search one large group until every member is a centre or matched one.
 
     The number of centres doubles from 1 to 256 a turn, so that a group of one kind costs one
-    comparison a member, and a group of many kinds few turns. Where they match few, and there is
-    `narrow`, those that still wait are compared only with whom they can be like.
+    comparison a member, and a group of many kinds few turns.
     """
     found: list[Matches] = []
     place = np.arange(len(members))
     by_row = np.argsort(members)
     elected = np.zeros(len(members), dtype=bool)
-    waiting = np.ones(len(members), dtype=bool) if waiting is None else waiting.copy()
+    waiting = np.ones(len(members), dtype=bool)
     compared, turn = 0, 1
     while waiting.any() and compared < limits.comparisons:
         centres = np.flatnonzero(waiting)[:turn]
         elected[centres] = True
         waiting[centres] = False
-        before = np.count_nonzero(waiting)
         width = max(1, limits.pairs // len(centres))
         for start in range(0, len(members), width):
             a, b = np.meshgrid(centres, place[start : start + width], indexing="ij")
@@ -312,36 +294,5 @@ def _centres(
             waiting[by_row[np.searchsorted(members, matches.b, sorter=by_row)]] = False
             found.append(matches)
         compared += len(centres) * len(members)
-        matched = before - np.count_nonzero(waiting)
-        if narrow and turn >= _ENOUGH_CENTRES and matched < _FEW_MATCHES * len(centres):
-            bounds, narrow = narrow(members), None
-            # Of one caption and its like under many pictures, say, the bounds rule out nobody.
-            if bounds.pairs < len(members) ** 2 // 4:
-                pairs, left = _narrowed(members, waiting, match, limits, bounds)
-                return Matches.joined([*found, pairs]), left
         turn = min(turn * 2, 256)
     return Matches.joined(found), int(np.count_nonzero(waiting))
-
-
-def _narrowed(
-    members: Int64Array, waiting: BoolArray, match: Match, limits: Limits, bounds: Bounds
-) -> tuple[Matches, int]:
-    """Compare those of a large group that wait with whom they can be like."""
-    waits = np.zeros(int(members.max()) + 1, dtype=bool)
-    waits[members[waiting]] = True
-
-    def possible(a: Int64Array, b: Int64Array) -> Matches:
-        able = np.flatnonzero(waits[a] | waits[b])
-        able = able[bounds.possible(a[able], b[able])]
-        return match(a[able], b[able])
-
-    found: list[Matches] = []
-    unsearched = 0
-    for groups in bounds.groups():
-        small = groups.sizes <= limits.all_pairs
-        found += [possible(a, b) for a, b in pair_blocks(groups.take(small), limits.pairs)]
-        for large in groups.take(~small):
-            pairs, left = _centres(large, possible, limits, None, waits[large])
-            found.append(pairs)
-            unsearched += left
-    return Matches.joined(found), unsearched

@@ -12,7 +12,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.algorithms.buckets import Groups, pair_blocks
+from pipeline.algorithms.buckets import Groups, pair_blocks, stars
 from pipeline.algorithms.hashing import UInt64Array
 from pipeline.algorithms.minhash import UInt32Array
 from pipeline.algorithms.text import Int64Array
@@ -112,7 +112,13 @@ def _alike(groups: Groups, bits: UInt64Array, most: int) -> Groups:
     """Only members with a partner in their group that the sketches do not rule out."""
     kept = np.zeros(len(groups.members), dtype=bool)
     places = Groups(np.arange(len(groups.members)), groups.offsets)
-    for a, b in pair_blocks(places, _PAIRS):
+    # Of near copies of one caption all are like the first: then nobody else need be looked at.
+    a, b = stars(places)
+    near = _differing(bits, groups.members[a], groups.members[b]) <= most
+    kept[a[near]] = True
+    kept[b[near]] = True
+    settled = np.logical_and.reduceat(kept, groups.offsets[:-1]) if len(kept) else kept
+    for a, b in pair_blocks(places.take(~settled), _PAIRS):
         near = _differing(bits, groups.members[a], groups.members[b]) <= most
         kept[a[near]] = True
         kept[b[near]] = True

@@ -5,6 +5,8 @@ once, however many bands it would meet itself in. `similar` takes samples that s
 and compares only different captions. Between the two, `representatives` says which samples need
 bands at all: one for each (caption, picture hash), so a caption under a million equal pictures
 counts once. Every edge is verified: true Jaccard of the shingle sets, and the pictures' agreement.
+Among many near copies not every edge is looked for or kept: `similar` gives edges whose components are
+those of all edges of its buckets (`connecting`), and of dense components only those that decide (`thinning`).
 
 Each search takes any union of whole groups (all samples of a caption, all members of a band key),
 so partitions by key are independent, and each needs only its own captions in memory. Edges depend
@@ -33,10 +35,12 @@ from pipeline.algorithms.buckets import (
     stars,
     uid_rank,
 )
+from pipeline.algorithms.connecting import connect
 from pipeline.algorithms.hashing import UInt64Array
 from pipeline.algorithms.minhash import Scheme
-from pipeline.algorithms.prefixes import Narrowed
+from pipeline.algorithms.parity import Parity
 from pipeline.algorithms.text import Int64Array, Shingles
+from pipeline.algorithms.thinning import decisive
 
 Float64Array = NDArray[np.float64]
 
@@ -135,8 +139,11 @@ def similar(
     groups = _of_several_captions(group(member[told], rank, band[told]), caption)
     match = _caption_match(caption, sets, threshold, agreement)
     split = agreement.tables if agreement.splits else None
-    narrow = partial(Narrowed, sets, caption, threshold)
-    found, unsearched = search(groups, rank, match, split, limits or Limits(), narrow)
+    limits = limits or Limits()
+    whole = partial(
+        connect, match=match, limits=limits, caption=caption, sets=sets, threshold=threshold
+    )
+    found, unsearched = search(groups, rank, match, split, limits, whole)
     return _edges(found, rank, unsearched)
 
 
@@ -154,11 +161,12 @@ def _caption_match(
     caption: Int64Array, sets: Shingles, threshold: float, agreement: Agreement
 ) -> Match:
     """Compare captions first, each pair of captions once, then the pictures of those alike."""
+    parity = Parity(sets, threshold)
 
     def match(a: Int64Array, b: Int64Array) -> Matches:
         differ = caption[a] != caption[b]
         a, b = a[differ], b[differ]
-        alike, similarity = _captions_alike(caption[a], caption[b], sets, threshold)
+        alike, similarity = _captions_alike(caption[a], caption[b], sets, threshold, parity)
         a, b, similarity = a[alike], b[alike], similarity[alike]
         agree, value = agreement.compare(a, b)
         return Matches(a[agree], b[agree], np.stack([similarity[agree], value[agree]], axis=1))
@@ -167,7 +175,7 @@ def _caption_match(
 
 
 def _captions_alike(
-    left: Int64Array, right: Int64Array, sets: Shingles, threshold: float
+    left: Int64Array, right: Int64Array, sets: Shingles, threshold: float, parity: Parity
 ) -> tuple[BoolArray, Float64Array]:
     captions = len(sets.offsets) - 1
     code = np.minimum(left, right) * captions + np.maximum(left, right)
@@ -176,6 +184,7 @@ def _captions_alike(
     small, large = np.sort([sets.sizes[low], sets.sizes[high]], axis=0)
     # The smaller set bounds the intersection and the larger one the union: some pairs end here.
     possible = small / large >= threshold
+    possible[possible] = parity.possible(low[possible], high[possible])
     values = np.zeros(len(distinct))
     values[possible] = jaccard.pairs(sets, low[possible], high[possible])
     similarity = values[place]
@@ -190,10 +199,11 @@ def _valued(
 
 
 def _edges(found: Matches, rank: Int64Array, unsearched: int) -> Edges:
-    """Put pairs into the order of their uids, each once."""
+    """Put pairs into the order of their uids, each once; those that decide, where they are many."""
     swap = rank[found.a] > rank[found.b]
     a, b = np.where(swap, found.b, found.a), np.where(swap, found.a, found.b)
     _, first = np.unique(rank[a] * len(rank) + rank[b], return_index=True)
+    first = first[decisive(a[first], b[first], found.value[first, 0], rank)]
     value = found.value[first]
     return Edges(a[first], b[first], value[:, 0], value[:, 1], unsearched)
 

@@ -1,0 +1,179 @@
+"""Searching a large bucket so that its components are those of all its pairs, without comparing all pairs.
+
+Two members that are connected already need no edge. First come stars: centres, elected in the order of their rank,
+each compared with all who are not connected to it, which joins most of a bucket of one kind at one comparison a
+member. Then the exact bounds of `prefixes` say who of different components is worth comparing: the rarest shingles
+first, a block at a time, so that whom one block joins the next need not compare.
+
+The pairs depend on the bucket's members and their ranks alone. Where nearly all are alike, or a template leaves more
+than a ninth of its shingles open and few fill it alike, comparisons grow about as the bucket. Between these they
+grow faster, up to its square: `limits.comparisons` ends such a search.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.algorithms.buckets import Limits, Match, Matches
+from pipeline.algorithms.components import connected
+from pipeline.algorithms.meeting import Meeting
+from pipeline.algorithms.text import Int64Array, Shingles
+from pipeline.algorithms.thinning import decisive
+
+BoolArray = NDArray[np.bool_]
+
+# Of centres that are compared at once, at most.
+_MOST_CENTRES = 256
+# Centres that are compared with everybody before it is asked whether bounds are the cheaper way.
+_CENTRES = 31
+# More edges a member than these are thinned at once.
+_EDGES = 32
+# Pairs of the first blocks: whom they join, the next need not compare.
+_FIRST_BLOCK = 1 << 12
+
+
+def connect(
+    members: Int64Array,
+    match: Match,
+    limits: Limits,
+    caption: Int64Array,
+    sets: Shingles,
+    threshold: float,
+) -> tuple[Matches, int]:
+    """Find edges of one bucket whose components are those of all its edges.
+
+    Args:
+        members: int64 (m,), rows by rank.
+        match: the comparison; of two rows of one caption it holds never.
+        limits: see there.
+        caption: int64 (n,), each row's place in `sets`.
+        sets: shingle sets, as `text.shingle_sets` gives them.
+        threshold: least Jaccard similarity of an edge.
+
+    Returns:
+        The pairs, unordered and possibly repeated, and how many members were left with some that they
+        have not met because `limits.comparisons` was reached.
+    """
+    search = _Search(members, match, limits)
+    meeting: Meeting | None = None
+    look = _CENTRES * len(members)
+    for _ in search.stars():
+        if search.compared >= look:
+            look = 2 * search.compared
+            meeting = meeting or Meeting.of_prefixes(sets, caption[members], threshold)
+            if meeting.cost(search.label) <= search.compared:
+                break
+    if search.one:
+        return search.found, 0
+    meeting = meeting or Meeting.of_prefixes(sets, caption[members], threshold)
+    # Of one caption and its like under many pictures, say, the bounds rule out nobody.
+    if meeting.cost(search.label) >= len(members) ** 2 // 2:
+        meeting = Meeting.of_all(len(members))
+    left = search.meet(meeting)
+    return search.found, left
+
+
+class _Search:
+    """What is known of one bucket: the edges, and the component of each member by its first one."""
+
+    def __init__(self, members: Int64Array, match: Match, limits: Limits) -> None:
+        self._members, self._match, self._limits = members, match, limits
+        self._place = np.arange(len(members))
+        self._by_row = np.argsort(members)
+        self._found: list[Matches] = []
+        self._held = 0
+        self.label = self._place
+        self.compared = 0
+
+    @property
+    def found(self) -> Matches:
+        """Edges; those that decide, where they are many."""
+        self._thin()
+        return self._found[0]
+
+    @property
+    def one(self) -> bool:
+        """Whether all members are connected."""
+        return not self.label.any()
+
+    def stars(self) -> Iterator[None]:
+        """Compare more and more centres with everybody, until no member stands alone: a turn at a time.
+
+        Their number doubles from 1 to 256 a turn, so that a bucket of one kind costs one comparison a
+        member, and a bucket of many kinds few turns.
+        """
+        elected = np.zeros(len(self._members), dtype=bool)
+        turn = 1
+        while self.compared < self._limits.comparisons:
+            alone = np.bincount(self.label, minlength=len(elected))[self.label] == 1
+            centres = np.flatnonzero(alone & ~elected)[:turn]
+            if not len(centres):
+                return
+            elected[centres] = True
+            width = max(1, self._limits.pairs // len(centres))
+            for start in range(0, len(elected), width):
+                part = self._place[start : start + width]
+                a, b = (x.ravel() for x in np.meshgrid(centres, part, indexing="ij"))
+                # Earlier centres have met these; of two of one turn the earlier meets the later.
+                self.compare(a, b, (b > a) | ~elected[b])
+            self.compared += len(centres) * len(elected)
+            turn = min(2 * turn, _MOST_CENTRES)
+            yield
+
+    def _thin(self) -> None:
+        found = Matches.joined(self._found)
+        a, b = self._places(found)
+        kept = decisive(a, b, found.value[:, 0], self._place)
+        self._found = [Matches(found.a[kept], found.b[kept], found.value[kept])]
+
+    def _places(self, found: Matches) -> tuple[Int64Array, Int64Array]:
+        a, b = (
+            self._by_row[np.searchsorted(self._members, rows, sorter=self._by_row)]
+            for rows in (found.a, found.b)
+        )
+        return a, b
+
+    def compare(self, a: Int64Array, b: Int64Array, chosen: BoolArray) -> bool:
+        """Compare the chosen ones of pairs of places where they are not connected; whether any are joined."""
+        chosen &= self.label[a] != self.label[b]
+        matches = self._match(self._members[a[chosen]], self._members[b[chosen]])
+        if not len(matches.a):
+            return False
+        self._found.append(matches)
+        self._held += len(matches.a)
+        if self._held > max(_EDGES * len(self._members), self._limits.pairs):
+            self._thin()
+            self._held = 0
+        a, b = (self.label[places] for places in self._places(matches))
+        labels, place = np.unique(np.concatenate([a, b]), return_inverse=True)
+        joined = self._place.copy()
+        left, right = np.split(place, 2)
+        joined[labels] = labels[connected(left, right, len(labels))]
+        self.label = joined[self.label]
+        return True
+
+    def meet(self, meeting: Meeting) -> int:
+        """Compare who meets and is not connected; how many are left at the limit."""
+        block = _FIRST_BLOCK
+        for part in meeting.parts():
+            rest = part
+            while len(rest.at):
+                lists = rest.lists(self.label)
+                start, looked = 0, 0
+                while start < len(lists.asking):
+                    if self.compared >= self._limits.comparisons:
+                        return len(np.unique(lists.at[lists.asking[start:]]))
+                    stop, count = lists.block(start, block)
+                    self.compared += count
+                    looked += count
+                    x, y = lists.pairs(start, stop)
+                    start = stop
+                    if self.compare(x, y, np.ones(len(x), dtype=bool)):
+                        # Sorted again, those who are joined by now are not even listed.
+                        if looked >= 4 * len(lists.at):
+                            break
+                    else:
+                        block = min(2 * block, self._limits.pairs)
+                rest = lists.rest(start)
+        return 0
