@@ -27,8 +27,8 @@ BoolArray = NDArray[np.bool_]
 _MOST_CENTRES = 256
 # Centres that are compared with everybody before it is asked whether bounds are the cheaper way.
 _CENTRES = 31
-# More edges a member than these are thinned at once.
-_EDGES = 32
+# More edges a member of a large bucket than these are thinned, and so many at once.
+_KEPT, _EDGES = 16, 32
 # Pairs of the first blocks: whom they join, the next need not compare.
 _FIRST_BLOCK = 1 << 12
 
@@ -124,7 +124,7 @@ class _Search:
     def _thin(self) -> None:
         found = Matches.joined(self._found)
         a, b = self._places(found)
-        kept = decisive(a, b, found.value[:, 0], self._place)
+        kept = decisive(a, b, found.value[:, 0], self._place, _KEPT)
         self._found = [Matches(found.a[kept], found.b[kept], found.value[kept])]
 
     def _places(self, found: Matches) -> tuple[Int64Array, Int64Array]:

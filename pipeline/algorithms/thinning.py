@@ -12,8 +12,8 @@ from pipeline.algorithms.text import Int64Array
 
 BoolArray = NDArray[np.bool_]
 
-MOST = 16
-"""Edges a member of a component that are all kept."""
+MOST = 64
+"""Edges a member of a component that are all kept: as many as 128 near copies have, of which all pairs are compared."""
 
 
 def decisive(

@@ -59,7 +59,7 @@ class NearDuplicates(Step):
     """``texts``, ``equal``, ``bands``, ``shared``, ``members``, ``similar``; then ``groups`` and ``verdict``.
 
     Tables ``equal`` and ``similar`` hold verified edges with their values: all of them, but where a component has more
-    than 16 a member, or a bucket more than 128 captions. Those keep what makes the components, and the most similar
+    than 64 a member, or a bucket more than 128 captions. Those keep what makes the components, and the most similar
     neighbour of each member among all that were compared.
     """
 
