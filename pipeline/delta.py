@@ -61,5 +61,6 @@ def counts(root: str) -> dict[str, int]:
     if not storage.exists(path):
         return {}
     with storage.open_table(path) as raw:
-        change = pq.read_table(raw, columns=["change"])["change"].to_numpy()
+        # ``pq.read_table`` reads in threads of Arrow's, and one that still holds the file when Python ends aborts it.
+        change = pq.ParquetFile(raw).read(["change"], use_threads=False)["change"].to_numpy()
     return {name: int(np.count_nonzero(change == name)) for name in (ADDED, MOVED_OUT)}

@@ -279,7 +279,7 @@ def _doubled(root: str) -> dict[str, int]:
     survivors: dict[str, set[str]] = {}
     for path in storage.listing(storage.join(root, "ledger")):
         with storage.open_table(storage.join(root, "ledger", path)) as raw:
-            rows = pq.read_table(raw, columns=["step", "survivor_uid"]).to_pylist()
+            rows = pq.ParquetFile(raw).read(["step", "survivor_uid"], use_threads=False).to_pylist()
         for row in rows:
             if row["survivor_uid"]:
                 survivors.setdefault(row["step"], set()).add(row["survivor_uid"])

@@ -76,7 +76,7 @@ class ShardWalk:
         name = f"shards/{shard_name(self._shard)}"
         try:
             with storage.open_table(storage.join(self._run.root, f"{name}.parquet")) as raw:
-                side = pq.read_table(raw, columns=["key", "uid", "sha256"], use_threads=False)
+                side = pq.ParquetFile(raw).read(["key", "uid", "sha256"], use_threads=False)
             keys, uids, hashes = (side[column].to_pylist() for column in ("key", "uid", "sha256"))
         except (*tables.DAMAGE, KeyError) as error:
             yield f"{name}.parquet", f"cannot be read: {' '.join(str(error).split())}"
