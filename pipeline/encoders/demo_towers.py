@@ -104,8 +104,8 @@ class TextTower:
     def __call__(self, tokens: Tensor) -> Tensor:
         """int64 (B, width), padded with 0, to features (B, 384)."""
         held = tokens != _PAD
-        # Without a mask torch takes a faster kernel.
-        mask = None if bool(held.all()) else held[:, None, None, :].expand(-1, 1, held.shape[1], -1)
+        # Always one, though without it a full piece goes faster: a row must not depend on what its neighbours lack.
+        mask = held[:, None, None, :].expand(-1, 1, held.shape[1], -1)
         words, positions, types = (
             self._weights[f"embeddings.{name}_embeddings.weight"]
             for name in ("word", "position", "token_type")
@@ -117,7 +117,7 @@ class TextTower:
         counted = held.long()
         return (x * counted.unsqueeze(-1)).sum(dim=1) / counted.sum(-1, keepdim=True)
 
-    def _layer(self, name: str, x: Tensor, mask: Tensor | None) -> Tensor:
+    def _layer(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
         query, key, value = (
             self._linear(f"{name}.attention.self.{part}", x)
             .unflatten(-1, (_HEADS, -1))

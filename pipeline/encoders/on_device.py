@@ -66,9 +66,8 @@ class _Lane:
         with torch.cuda.stream(self._copies):
             there = held.to(self._device, non_blocking=True)
         computing.wait_stream(self._copies)
-        there.record_stream(
-            computing
-        )  # its memory is not given to the next copy before it was read
+        # Its memory is not given to the next copy before it was read.
+        there.record_stream(computing)
         found = self._work(there)
         back = torch.empty(found.shape, dtype=found.dtype, pin_memory=True)
         back.copy_(found, non_blocking=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,6 @@ import torch
 
 from pipeline.encoders import on_device
 from pipeline.encoders.base import Encoder
-from pipeline.encoders.demo import CONTEXT, tokenizer
 from pipeline.encoders.preprocessing import Pixels
 from pipeline.encoders.towers import Towers
 from tests.encoded import images
@@ -24,13 +24,21 @@ def test_any_number_of_texts_gives_the_same_bits(demo: Encoder) -> None:
     np.testing.assert_array_equal(one_by_one, whole)
 
 
-def test_tokens_are_those_of_open_clips_own_tokenizer() -> None:
-    from open_clip.tokenizer import HFTokenizer
+def test_a_text_that_fills_its_width_is_seen_as_among_shorter_ones(demo: Encoder) -> None:
+    """All pieces take one path: also those in which nothing is padded."""
+    assert isinstance(demo, Towers)
+    assert demo._text_tower is not None
+    kinds: set[bool] = set()
+    attend = torch.nn.functional.scaled_dot_product_attention
 
-    from pipeline.encoders import demo
+    def seen(query: Any, key: Any, value: Any, attn_mask: Any = None) -> Any:
+        kinds.add(attn_mask is None)
+        return attend(query, key, value, attn_mask)
 
-    theirs = HFTokenizer(str(demo._text_folder()), context_length=CONTEXT)
-    np.testing.assert_array_equal(tokenizer()(CAPTIONS), theirs(CAPTIONS))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.functional, "scaled_dot_product_attention", seen)
+        demo.encode_texts(["word " * 400, "a flag"])
+    assert kinds == {False}
 
 
 @pytest.fixture
