@@ -13,7 +13,7 @@ PIP := .venv/bin/pip $(QUIET) -c constraints.txt
 RUN := .venv/.installed
 DEV := .venv/.installed-dev
 
-# Of `make bench`: speed, in about an hour on two cores. `make bench BENCH="audit concepts"` measures what is named.
+# Of `make bench`: speed, in an hour or more on two cores. `make bench BENCH="audit concepts"` measures what is named.
 BENCH ?= read ingest embed precision bench_captions near_scale bench_semantic bench_semdedup assign write frame gpu \
 	peers_captions peers_pictures peers_embed
 
