@@ -212,8 +212,22 @@ def _hash_pixels(image: Image.Image) -> bytes:
     for top, bottom in _strips(width, height):
         whole = bottom - top == height
         strip = image if whole else image.crop((0, top, width, bottom))
-        digest.update(pa.array(strip).buffers()[-1])  # Pillow's own memory, not a copy
+        digest.update(_rgba_bytes(strip))
     return digest.digest()
+
+
+def _rgba_bytes(image: Image.Image) -> pa.Buffer:
+    """Pillow's own memory, not a copy.
+
+    It holds RGB in four bytes, of which all its usual decoders set the last to 255. Then they are the RGBA bytes, and
+    of a JPEG a tenth of the time is saved.
+    """
+    if image.mode == "RGB" and not image.has_transparency_data:
+        held: pa.Buffer = pa.array(image).buffers()[-1]
+        common = np.bitwise_and.reduce(np.frombuffer(held, np.uint32))
+        if common.tobytes()[3] == 255:
+            return held
+    return pa.array(_rgba(image)).buffers()[-1]
 
 
 def _look(image: Image.Image) -> int:
@@ -238,7 +252,7 @@ def inspect(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Picture:
         name = "jpeg" if image.format == "MPO" else str(image.format).lower()
         width, height = image.size
         image = _decoded(image)
-        return Picture(width, height, name, _hash_pixels(_rgba(image)), _look(image))
+        return Picture(width, height, name, _hash_pixels(image), _look(image))
 
 
 def to_rgb(

@@ -5,6 +5,7 @@ import struct
 import warnings
 import zlib
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -253,6 +254,26 @@ def test_the_short_ways_to_white_are_the_long_one(
             found, wanted = images._on_white(stored, kind), images._composed(stored, kind)
             assert (found.mode, found.size) == (wanted.mode, wanted.size)
             assert found.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"])
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 200), st.booleans())
+def test_the_hash_is_that_of_the_rgba_bytes(
+    mode: str, width: int, height: int, strip: int, transparent: bool
+) -> None:
+    """Whatever stands in the byte that Pillow keeps beside RGB, and in however many strips."""
+    draw = np.random.default_rng(width * 41 + height)
+    values = draw.integers(0, 256, (height, width, 4), dtype=np.uint8)
+    if mode == "RGBX":  # its fourth byte stays as it is stored
+        image = Image.frombytes("RGB", (width, height), values.tobytes(), "raw", "RGBX")
+    else:
+        image = Image.fromarray(values, "RGBA").convert(mode)
+    if transparent and image.mode == "RGB":
+        image.info["transparency"] = tuple(int(value) for value in values[0, 0, :3])
+    wanted = image.convert("RGBA").tobytes()
+    with mock.patch.object(images, "_STRIP_PIXELS", strip):
+        found = images._hash_pixels(image)
+    assert found == xxhash.xxh3_128_digest(struct.pack("<II", width, height) + wanted)
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I", "F"])
