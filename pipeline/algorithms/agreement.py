@@ -106,7 +106,8 @@ class PhashAgreement:
 class EmbeddingAgreement:
     """Embeddings have a cosine of at least `cosine`. The value is the cosine.
 
-    Large groups are split by the signs of random projections: two vectors at angle t share a sign
+    One caption's pictures are sieved, all by all. Large groups of several captions are split by the signs of random
+    projections: two vectors at angle t share a sign
     with probability 1 - t / pi (Charikar 2002), and bands of signs find a pair at the bound with
     probability .995 at least.
 
@@ -181,7 +182,8 @@ class EmbeddingAgreement:
         units = np.empty(vectors.shape, dtype=np.float32)
         widen(vectors, units)
         length = np.sqrt(np.einsum("ij,ij->i", units, units))[:, None]
-        return np.divide(units, length, out=units, where=length > 0)
+        np.divide(units, length, out=units, where=length > 0)
+        return units
 
     def _signs(self, rows: Int64Array, count: int) -> BoolArray:
         signs = np.empty((len(rows), count), dtype=bool)

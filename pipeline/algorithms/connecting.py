@@ -86,7 +86,8 @@ def connect_pictures(
     Args:
         members: int64 (m,), rows by rank.
         match: the comparison.
-        limits: see there; of each of the agreement's tables.
+        limits: see there; comparisons are those of each of the agreement's tables. Of pairs that a sieve looks at
+            64 count as one.
         agreement: its sieve, or else its tables, say who is worth comparing.
 
     Returns:
