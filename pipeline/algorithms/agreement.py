@@ -106,10 +106,9 @@ class PhashAgreement:
 class EmbeddingAgreement:
     """Embeddings have a cosine of at least `cosine`. The value is the cosine.
 
-    One caption's pictures are sieved, all by all. Large groups of several captions are split by the signs of random
-    projections: two vectors at angle t share a sign
-    with probability 1 - t / pi (Charikar 2002), and bands of signs find a pair at the bound with
-    probability .995 at least.
+    One caption's pictures are sieved, all by all. Large groups of several captions are split by the
+    signs of random projections: two vectors at angle t share a sign with probability 1 - t / pi
+    (Charikar 2002), and bands of signs find a pair at the bound with probability .995 at least.
 
     Args:
         fetch: rows int64 (m,) -> unit embeddings (m, d), fp16 or fp32.
