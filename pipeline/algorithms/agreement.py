@@ -2,7 +2,7 @@
 
 Three answers: any two agree (`AnyPicture`), the perceptual hashes are near (`PhashAgreement`), the
 embeddings are near (`EmbeddingAgreement`). Each compares many pairs at once, and offers keys that
-split a group too large to be compared pair by pair.
+split a group too large to be compared pair by pair, or a sieve that compares many with many at little cost.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.algorithms.halves import widen
 from pipeline.algorithms.hamming import distance, masks
 from pipeline.algorithms.hashing import UInt64Array
 from pipeline.algorithms.minhash import choose_bands
@@ -20,6 +21,8 @@ from pipeline.algorithms.text import Int64Array
 BoolArray = NDArray[np.bool_]
 Float64Array = NDArray[np.float64]
 FetchEmbeddings = Callable[[Int64Array], NDArray[np.floating]]
+Sieve = Callable[[Int64Array], Callable[[Int64Array], BoolArray]]
+"""Rows (m,) -> other rows (k,) -> who may agree, bool (k, m): all who do, and few more."""
 
 _RECALL = 0.995
 _SIGNS = 384
@@ -45,11 +48,17 @@ class Agreement(Protocol):
         """Whether `tables` separates anything."""
         ...
 
+    @property
+    def sieve(self) -> Sieve | None:
+        """What misses nobody at little cost, or None where `tables` do."""
+        ...
+
 
 class AnyPicture:
     """All pictures agree: only captions count. The value is NaN."""
 
     splits = False
+    sieve = None
 
     def compare(self, a: Int64Array, b: Int64Array) -> tuple[BoolArray, Float64Array]:
         """All true."""
@@ -73,6 +82,7 @@ class PhashAgreement:
     """
 
     splits = True
+    sieve = None
 
     def __init__(self, hashes: UInt64Array, radius: int) -> None:
         self.hashes = hashes
@@ -96,9 +106,9 @@ class PhashAgreement:
 class EmbeddingAgreement:
     """Embeddings have a cosine of at least `cosine`. The value is the cosine.
 
-    Large groups are split by the signs of random projections: two vectors at angle t share a sign
-    with probability 1 - t / pi (Charikar 2002), and bands of signs find a pair at the bound with
-    probability .995 at least.
+    One caption's pictures are sieved, all by all. Large groups of several captions are split by the
+    signs of random projections: two vectors at angle t share a sign with probability 1 - t / pi
+    (Charikar 2002), and bands of signs find a pair at the bound with probability .995 at least.
 
     Args:
         fetch: rows int64 (m,) -> unit embeddings (m, d), fp16 or fp32.
@@ -153,6 +163,26 @@ class EmbeddingAgreement:
         for band in range(bands):
             part = signs[:, band * width : (band + 1) * width]
             yield (part * powers).sum(axis=1, dtype=np.uint64)
+
+    def sieve(self, rows: Int64Array) -> Callable[[Int64Array], BoolArray]:
+        """Multiply all by all in float32, at a bound lower by more than that can round."""
+        columns = self._units(rows)
+        bound = self.cosine - (columns.shape[1] + 4) * 2.0**-22
+
+        def passes(others: Int64Array) -> BoolArray:
+            found: BoolArray = self._units(others) @ columns.T >= np.float32(bound)
+            return found
+
+        return passes
+
+    def _units(self, rows: Int64Array) -> NDArray[np.float32]:
+        """Embeddings of length one, or zero."""
+        vectors = self.fetch(rows)
+        units = np.empty(vectors.shape, dtype=np.float32)
+        widen(vectors, units)
+        length = np.sqrt(np.einsum("ij,ij->i", units, units))[:, None]
+        np.divide(units, length, out=units, where=length > 0)
+        return units
 
     def _signs(self, rows: Int64Array, count: int) -> BoolArray:
         signs = np.empty((len(rows), count), dtype=bool)

@@ -11,10 +11,12 @@ grow faster, up to its square: `limits.comparisons` ends such a search.
 """
 
 from collections.abc import Iterator
+from math import isqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.algorithms.agreement import Agreement, Sieve
 from pipeline.algorithms.buckets import Limits, Match, Matches
 from pipeline.algorithms.components import connected
 from pipeline.algorithms.meeting import Meeting
@@ -29,6 +31,8 @@ _MOST_CENTRES = 256
 _CENTRES = 31
 # More edges a member of a large bucket than these are thinned, and so many at once.
 _KEPT, _EDGES = 16, 32
+# Pairs that a sieve looks at in the time of one comparison, about.
+_SIFTED = 64
 # Pairs of the first blocks: whom they join, the next need not compare.
 _FIRST_BLOCK = 1 << 12
 
@@ -71,6 +75,37 @@ def connect(
     if meeting.cost(search.label) >= len(members) ** 2 // 2:
         meeting = Meeting.of_all(len(members))
     left = search.meet(meeting)
+    return search.found, left
+
+
+def connect_pictures(
+    members: Int64Array, match: Match, limits: Limits, agreement: Agreement
+) -> tuple[Matches, int]:
+    """Find edges of one caption whose components are those of all pairs of pictures that agree.
+
+    Args:
+        members: int64 (m,), rows by rank.
+        match: the comparison.
+        limits: see there; comparisons are those of each of the agreement's tables. Of pairs that a sieve looks at
+            64 count as one.
+        agreement: its sieve, or else its tables, say who is worth comparing.
+
+    Returns:
+        As `connect`.
+    """
+    search = _Search(members, match, limits)
+    for _ in search.stars():
+        if search.compared >= _CENTRES * len(members):
+            break
+    if search.one:
+        return search.found, 0
+    if agreement.sieve:
+        left = search.sift(agreement.sieve)
+        return search.found, left
+    left = 0
+    for keys in agreement.tables(members):
+        search.compared = 0
+        left = max(left, search.meet(Meeting.of_keys(keys)))
     return search.found, left
 
 
@@ -176,4 +211,32 @@ class _Search:
                     else:
                         block = min(2 * block, self._limits.pairs)
                 rest = lists.rest(start)
+        return 0
+
+    def sift(self, sieve: Sieve) -> int:
+        """Compare whom a sieve lets through and who is not connected; how many are left at the limit.
+
+        Tiles depend on ranks and components alone, and all that passes is compared: how the sieve rounds
+        changes nothing.
+        """
+        # Tiles of one component are passed over: the largest comes first, each stands together.
+        sizes = np.bincount(self.label, minlength=len(self.label))
+        order = np.lexsort((self.label, -sizes[self.label]))
+        height = max(1, isqrt(self._limits.pairs) // 4)
+        width = max(1, self._limits.pairs // height)
+        for left in range(0, len(order), width):
+            columns = order[left : left + width]
+            passes = None
+            for top in range(0, left + len(columns), height):
+                rows = order[top : min(top + height, left + len(columns))]
+                here, there = self.label[rows], self.label[columns]
+                if (here == there[0]).all() and (there == there[0]).all():
+                    continue
+                if self.compared >= self._limits.comparisons:
+                    return len(order) - left
+                self.compared += -(-len(rows) * len(columns) // _SIFTED)
+                passes = passes or sieve(self._members[columns])
+                possible = passes(self._members[rows]) & (here[:, None] != there)
+                a, b = np.nonzero(possible)
+                self.compare(rows[a], columns[b], a + top < b + left)
         return 0

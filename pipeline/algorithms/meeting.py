@@ -65,11 +65,17 @@ class Meeting:
         return cls(at[order], key[order], size[order], reach[order], (reach >= size)[order])
 
     @classmethod
+    def of_keys(cls, keys: UInt64Array) -> "Meeting":
+        """Members meet whose keys, uint64 (m,), are equal: whatever they are like."""
+        at = np.flatnonzero(repeated(keys))
+        at = at[np.argsort(keys[at], kind="stable")]
+        none = np.zeros(len(at), dtype=np.int32)
+        return cls(at.astype(np.int32), keys[at], none, none, np.ones(len(at), dtype=bool))
+
+    @classmethod
     def of_all(cls, members: int) -> "Meeting":
         """All members meet."""
-        none = np.zeros(members, dtype=np.int32)
-        every = np.ones(members, dtype=bool)
-        return cls(np.arange(members, dtype=np.int32), none.astype(np.uint64), none, none, every)
+        return cls.of_keys(np.zeros(members, dtype=np.uint64))
 
     def cost(self, label: Int64Array) -> int:
         """Pairs that would be looked at, and what the records themselves cost."""

@@ -5,15 +5,16 @@ once, however many bands it would meet itself in. `similar` takes samples that s
 and compares only different captions. Between the two, `representatives` says which samples need
 bands at all: one for each (caption, picture hash), so a caption under a million equal pictures
 counts once. Every edge is verified: true Jaccard of the shingle sets, and the pictures' agreement.
-Among many near copies not every edge is looked for or kept: `similar` gives edges whose components are
-those of all edges of its buckets (`connecting`), and of dense components only those that decide (`thinning`).
+Among many near copies not every edge is looked for or kept: both give edges whose components are those of all
+edges of their groups (`connecting`), and of dense components only those that decide (`thinning`). One chance is
+left: `similar` splits a bucket of more than 128 by signs of the embeddings, where these must agree.
 
 Each search takes any union of whole groups (all samples of a caption, all members of a band key),
 so partitions by key are independent, and each needs only its own captions in memory. Edges depend
 on the set of samples and their uids, never on the order of rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.algorithms import jaccard, text
-from pipeline.algorithms.agreement import Agreement, AnyPicture
+from pipeline.algorithms.agreement import Agreement, AnyPicture, Sieve
 from pipeline.algorithms.buckets import (
     BoolArray,
     Groups,
@@ -35,7 +36,7 @@ from pipeline.algorithms.buckets import (
     stars,
     uid_rank,
 )
-from pipeline.algorithms.connecting import connect
+from pipeline.algorithms.connecting import connect, connect_pictures
 from pipeline.algorithms.hashing import UInt64Array
 from pipeline.algorithms.minhash import Scheme
 from pipeline.algorithms.parity import Parity
@@ -105,7 +106,9 @@ def equal(
 
         chosen = firsts(rank, same, key)
         groups = group(chosen, rank, key[chosen])
-        found, unsearched = search(groups, rank, match, agreement.tables, limits or Limits())
+        limits = limits or Limits()
+        whole = partial(connect_pictures, match=match, limits=limits, agreement=agreement)
+        found, unsearched = search(groups, rank, match, None, limits, whole)
         parts.append(found)
     return _edges(Matches.joined(parts), rank, unsearched)
 
@@ -272,3 +275,15 @@ class _Rows:
 
     def tables(self, rows: Int64Array) -> Iterator[UInt64Array]:
         return self.agreement.tables(self.rows[rows])
+
+    @property
+    def sieve(self) -> Sieve | None:
+        whole = self.agreement.sieve
+        if whole is None:
+            return None
+
+        def sieve(rows: Int64Array) -> Callable[[Int64Array], BoolArray]:
+            passes = whole(self.rows[rows])
+            return lambda others: passes(self.rows[others])
+
+        return sieve

@@ -59,11 +59,11 @@ class NearDuplicates(Step):
     """``texts``, ``equal``, ``bands``, ``shared``, ``members``, ``similar``; then ``groups`` and ``verdict``.
 
     Tables ``equal`` and ``similar`` hold verified edges with their values: all of them, but where a component has more
-    than 64 a member, or a bucket more than 128 captions. Those keep what makes the components, and the most similar
-    neighbour of each member among all that were compared.
+    than 64 a member, a bucket more than 128 captions, or a caption more than 128 pictures. Those keep what makes the
+    components, and the most similar neighbour of each member among all that were compared.
     """
 
-    version = 5
+    version = 6
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name = config, config.name

@@ -302,6 +302,7 @@ class Counting:
         self.splits = agreement.splits
         self.same = agreement.same
         self.tables = agreement.tables
+        self.sieve = agreement.sieve
         self.pairs = 0
         self.most = 0
 

@@ -1,0 +1,102 @@
+"""One caption under many pictures: the components are those of all pairs that agree."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pipeline.algorithms import components, near
+from pipeline.algorithms.agreement import Agreement, EmbeddingAgreement, PhashAgreement
+from pipeline.algorithms.buckets import Limits
+
+UInt64Array = NDArray[np.uint64]
+
+# Every caption of more than eight pictures takes the ways of many.
+TINY = Limits(all_pairs=8, pairs=100)
+
+
+def uids(n: int, seed: int = 0) -> UInt64Array:
+    return np.random.default_rng(seed).integers(0, 2**63, size=(n, 2), dtype=np.uint64)
+
+
+def clumped_hashes() -> UInt64Array:
+    """Six pairs of clumps; of each pair one leaf reaches one of the other clump, the centres stand first.
+
+    All lie in one chunk of bits, so that the other chunks' tables hold each pair of clumps together.
+    """
+    leaves = [
+        sum(bits) for k in (1, 2, 3) for bits in combinations([1 << b for b in range(9, 16)], k)
+    ]
+    low, high = 0, 0b111111111
+    chunk = [low, high, *leaves, *(high ^ leaf for leaf in leaves), 0b111, 0b111111]
+    spread = [sum((code >> bit & 1) << 4 * bit for bit in range(16)) for code in chunk]
+    worlds = [
+        0xE * (0x0123456789ABCDEF * (2 * world + 1) % 2**64 & 0x1111111111111111)
+        for world in range(6)
+    ]
+    return np.array([code | world for world in worlds for code in spread], dtype=np.uint64)
+
+
+def walked_vectors(n: int, cosine: float) -> NDArray[np.float64]:
+    """A chain of pictures: each at this cosine to the next, so that nobody else is as near."""
+    draw = np.random.default_rng(5)
+    vectors = [np.eye(64)[0]]
+    for _ in range(n - 1):
+        aside = draw.standard_normal(64)
+        aside -= (aside @ vectors[-1]) * vectors[-1]
+        aside /= np.linalg.norm(aside)
+        vectors.append(cosine * vectors[-1] + np.sqrt(1 - cosine**2) * aside)
+    return np.array(vectors)
+
+
+@pytest.mark.parametrize("limits", [None, TINY], ids=["whole", "tiny"])
+@pytest.mark.parametrize("agree", ["phash", "embedding"])
+def test_one_caption_has_the_components_of_all_its_pairs(agree: str, limits: Limits | None) -> None:
+    """Pictures in chains a-b-c of which a and c do not agree: no link is missed."""
+    hashes, vectors = clumped_hashes(), walked_vectors(900, 0.9001)
+    agreement: Agreement = PhashAgreement(hashes, 3)
+    if agree == "embedding":
+        agreement = EmbeddingAgreement(lambda rows: vectors[rows], 0.9)
+    n = len(hashes) if agree == "phash" else len(vectors)
+    uid = np.stack([np.zeros(n), np.arange(n)], axis=1).astype(np.uint64)
+    a, b = np.triu_indices(n, 1)
+    true, _ = agreement.compare(a, b)
+    edges = near.equal(np.zeros(n, dtype=np.uint64), uid, agreement, limits)
+    assert edges.unsearched == 0
+    assert agreement.compare(edges.a, edges.b)[0].all()
+    wanted = components.connected(a[true], b[true], n)
+    assert len(np.unique(wanted)) == (6 if agree == "phash" else 1)
+    assert components.connected(edges.a, edges.b, n).tolist() == wanted.tolist()
+
+
+@given(
+    st.integers(9, 200), st.integers(0, 6), st.sampled_from([2, 4, 12]), st.integers(0, 2**32 - 1)
+)
+def test_any_pictures_of_one_caption_have_the_components_of_all_pairs(
+    n: int, radius: int, bits: int, seed: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    hashes = draw.integers(0, 2**bits, n).astype(np.uint64) * np.uint64(0x0011_0101_0101_0101)
+    vectors = draw.standard_normal((n, bits)) + draw.integers(0, 3)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosine = 0.8 + radius / 40
+    halves = vectors.astype(np.float16)
+    both = PhashAgreement(hashes, radius), EmbeddingAgreement(lambda rows: halves[rows], cosine)
+    a, b = np.triu_indices(n, 1)
+    for agreement in both:
+        true, _ = agreement.compare(a, b)
+        edges = near.equal(np.zeros(n, dtype=np.uint64), uids(n, seed), agreement, TINY)
+        assert edges.unsearched == 0
+        assert agreement.compare(edges.a, edges.b)[0].all()
+        wanted = components.connected(a[true], b[true], n)
+        assert components.connected(edges.a, edges.b, n).tolist() == wanted.tolist()
+
+
+def test_one_caption_under_pictures_too_many_to_compare_says_so() -> None:
+    vectors = np.eye(400, dtype=np.float32)
+    agreement = EmbeddingAgreement(lambda rows: vectors[rows], 0.9)
+    few = Limits(all_pairs=8, comparisons=400 * 16, pairs=100)
+    assert near.equal(np.zeros(400, dtype=np.uint64), uids(400), agreement, few).unsearched > 0
