@@ -27,6 +27,7 @@ import torch
 from PIL import Image
 
 from pipeline import encoders
+from pipeline.encoders.torchvision_ops import ensure_torchvision
 from pipeline.encoders.towers import Towers
 from tests.benchmarks._steps import EXAMPLES, Member, recorded, samples, write_tar
 from tests.benchmarks._table import Row, faster, race, show
@@ -100,6 +101,7 @@ def _on_white(data: bytes) -> Image.Image:
 
 def transform_of(encoder: Towers) -> Any:
     """open_clip's own, with the values of the encoder."""
+    ensure_torchvision()
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
     known = encoder._preprocessing

@@ -52,7 +52,6 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--copies", type=int, default=8, help="of the example's four tars")
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--ray", action="store_true")
     given = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="tamis-read-") as name:
         held = list(members(sorted(EXAMPLES.glob("*.tar"))))
@@ -60,8 +59,7 @@ def main() -> None:
         size = sum(path.stat().st_size for path in tars) / 1e6
         seconds = race({"ours": lambda: ours(tars), "theirs": lambda: theirs(tars)}, given.rounds)
         rows = [faster("walk", "webdataset", size, "MB/CPU s", seconds["ours"], seconds["theirs"])]
-        if given.ray:
-            rows.append(_beside_ray(tars, size, given.rounds))
+        rows.append(_beside_ray(tars, size, given.rounds))
     show(f"reading, {size:,.0f} MB of clip art", rows)
 
 
