@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -64,6 +65,24 @@ def _listed() -> Iterator[str]:
     for module, made_by in packages_distributions().items():
         if needed & {canonicalize_name(name) for name in made_by}:
             yield module
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "options"),
+    [("precision", ["--pictures", "4"]), ("read", ["--copies", "1", "--rounds", "1"])],
+)
+def test_a_script_runs_alone_and_keeps_its_rows(
+    script: str, options: list[str], tmp_path: Path
+) -> None:
+    """In a process of its own: nobody else has imported what it needs."""
+    command = [sys.executable, str(ROOT / "tests" / "benchmarks" / f"{script}.py"), *options]
+    surroundings = os.environ | {"PYTHONPATH": str(ROOT), _table.FOLDER: str(tmp_path)}
+    ended = subprocess.run(
+        command, env=surroundings, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads((tmp_path / f"{script}-0.json").read_text())["rows"]
 
 
 @pytest.mark.slow

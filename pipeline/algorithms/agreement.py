@@ -106,7 +106,8 @@ class PhashAgreement:
 class EmbeddingAgreement:
     """Embeddings have a cosine of at least `cosine`. The value is the cosine.
 
-    One caption's pictures are sieved, all by all. Large groups of several captions are split by the
+    One caption's pictures are sieved, all by all. Large groups of several captions, and more pictures
+    of one caption than can be sieved (hundreds of thousands that are not alike), are split by the
     signs of random projections: two vectors at angle t share a sign with probability 1 - t / pi
     (Charikar 2002), and bands of signs find a pair at the bound with probability .995 at least.
 

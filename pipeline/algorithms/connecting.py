@@ -86,9 +86,10 @@ def connect_pictures(
     Args:
         members: int64 (m,), rows by rank.
         match: the comparison.
-        limits: see there; comparisons are those of each of the agreement's tables. Of pairs that a sieve looks at
-            64 count as one.
-        agreement: its sieve, or else its tables, say who is worth comparing.
+        limits: see there. Of pairs that a sieve looks at 64 count as one; comparisons among the tables are those
+            of one key, or of so many keys together as hold a million pictures.
+        agreement: its sieve, or its tables where it has none or `limits.comparisons` end it, say who is worth
+            comparing.
 
     Returns:
         As `connect`.
@@ -99,13 +100,13 @@ def connect_pictures(
             break
     if search.one:
         return search.found, 0
-    if agreement.sieve:
-        left = search.sift(agreement.sieve)
-        return search.found, left
+    if agreement.sieve and not search.sift(agreement.sieve):
+        return search.found, 0
     left = 0
     for keys in agreement.tables(members):
-        search.compared = 0
-        left = max(left, search.meet(Meeting.of_keys(keys)))
+        for part in Meeting.of_keys(keys).parts():
+            search.compared = 0
+            left = max(left, search.meet(part))
     return search.found, left
 
 

@@ -7,7 +7,8 @@ bands at all: one for each (caption, picture hash), so a caption under a million
 counts once. Every edge is verified: true Jaccard of the shingle sets, and the pictures' agreement.
 Among many near copies not every edge is looked for or kept: both give edges whose components are those of all
 edges of their groups (`connecting`), and of dense components only those that decide (`thinning`). One chance is
-left: `similar` splits a bucket of more than 128 by signs of the embeddings, where these must agree.
+left where embeddings must agree: their signs split a bucket of more than 128, and one caption's pictures that
+are too many to be sieved.
 
 Each search takes any union of whole groups (all samples of a caption, all members of a band key),
 so partitions by key are independent, and each needs only its own captions in memory. Edges depend

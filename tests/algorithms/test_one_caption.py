@@ -95,8 +95,21 @@ def test_any_pictures_of_one_caption_have_the_components_of_all_pairs(
         assert components.connected(edges.a, edges.b, n).tolist() == wanted.tolist()
 
 
-def test_one_caption_under_pictures_too_many_to_compare_says_so() -> None:
-    vectors = np.eye(400, dtype=np.float32)
+def test_pictures_too_many_for_the_sieve_meet_in_tables() -> None:
+    """Two of each kind, all kinds far apart: equal signs, so that no chance is in it."""
+    vectors = np.repeat(np.eye(200, dtype=np.float32), 2, axis=0)
     agreement = EmbeddingAgreement(lambda rows: vectors[rows], 0.9)
     few = Limits(all_pairs=8, comparisons=400 * 16, pairs=100)
+    edges = near.equal(np.zeros(400, dtype=np.uint64), uids(400), agreement, few)
+    assert edges.unsearched == 0
+    pairs = np.sort(np.stack([edges.a, edges.b]), axis=0)
+    assert sorted(pairs[0].tolist()) == list(range(0, 400, 2))
+    assert (pairs[1] == pairs[0] + 1).all()
+
+
+def test_pictures_too_many_for_tables_too_say_so() -> None:
+    """All lie so close that signs hold many together, and not so close that any two agree."""
+    vectors = np.sqrt(0.15) * np.eye(401)[1:] + np.sqrt(0.85) * np.eye(401)[0]
+    agreement = EmbeddingAgreement(lambda rows: vectors[rows], 0.9)
+    few = Limits(all_pairs=8, comparisons=10, pairs=100)
     assert near.equal(np.zeros(400, dtype=np.uint64), uids(400), agreement, few).unsearched > 0
