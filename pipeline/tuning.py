@@ -22,7 +22,7 @@ from schemas.steps import Embed
 
 PRECOMPUTED = "precomputed"
 
-NOISE = 0.02
+NOISE = 0.05
 """Gains below this are no reason to change a number that decides the bytes of a result."""
 
 
@@ -80,10 +80,13 @@ def tune(plan: Plan, step: Embed, sizes: Sequence[int], samples: int, rounds: in
 
 
 def chosen(rates: Sequence[Rate], own: int) -> int:
-    """The fastest of ``rates``; ``own`` where it is as fast but for noise."""
-    by_size = {rate.batch_size: rate.median for rate in rates}
-    best = max(by_size, key=lambda size: (by_size[size], -size))
-    return own if by_size[own] >= (1 - NOISE) * by_size[best] else best
+    """The fastest of those that beat ``own`` by more than noise: in every round, and on the whole; or else ``own``."""
+    (held,) = [rate for rate in rates if rate.batch_size == own]
+    better = [
+        rate for rate in rates if rate.low > held.high and rate.median * (1 - NOISE) > held.median
+    ]
+    best = max(better or [held], key=lambda rate: (rate.median, -rate.batch_size))
+    return best.batch_size
 
 
 class _Embedding:

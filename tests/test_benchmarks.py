@@ -70,7 +70,7 @@ def _listed() -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "options"),
-    [("precision", ["--pictures", "4"]), ("read", ["--copies", "1", "--rounds", "1"])],
+    [("precision", ["--pictures", "4"]), ("read", ["--megabytes", "1", "--rounds", "1"])],
 )
 def test_a_script_runs_alone_and_keeps_its_rows(
     script: str, options: list[str], tmp_path: Path

@@ -1,13 +1,14 @@
 """Captions a second a core from raw text to band keys: ours and other MinHash libraries.
 
 Each runs in this one process, a block of texts at a time, on synthetic texts of the length of real
-captions and of 500 words. The figure is texts by CPU seconds, the best of several rounds taken in
-turn, so that a busy machine slows all alike. Libraries that are not installed are named as such.
+captions and of 500 words. The figure is texts by CPU seconds, of several rounds taken in turn, so
+that a busy machine slows all alike; a slow library is given a part of the texts. Libraries that are
+not installed are named as such.
 """
 
 import argparse
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 
 from pipeline.algorithms import minhash, text
 from pipeline.algorithms.text import Ngram
-from tests.benchmarks._table import Row, show
+from tests.benchmarks._table import Row, faster, race, show
 
 PERMUTATIONS = minhash.CAPTION_BANDS * minhash.CAPTION_ROWS
 Runner = Callable[[Sequence[str]], object]
@@ -114,8 +115,9 @@ def text_dedup_words(texts: Sequence[str]) -> object:
     return [dedup.embed_func(one, row, **settings) for row, one in enumerate(texts)]
 
 
+OURS = "tamis, char 3"
 RUNNERS: dict[str, tuple[str, Runner, int]] = {
-    "tamis, char 3": ("numpy", ours, 1),
+    OURS: ("numpy", ours, 1),
     "tamis, word 1": ("numpy", ours_by_words, 1),
     "tamis, word 1, rensa": ("rensa", ours_with_rensa, 1),
     "datasketch, words": ("datasketch", datasketch_at_its_best, 4),
@@ -141,19 +143,22 @@ def synthetic(count: int, words: int, seed: int) -> list[str]:
     return [" ".join(vocabulary[word] for word in pick) for pick in picks]
 
 
-def rates(texts: Sequence[str], rounds: int) -> dict[str, float]:
-    """Texts a CPU second for each installed library."""
-    best: dict[str, float] = {}
-    for _ in range(rounds):
-        for name, (module, run, share) in RUNNERS.items():
-            if find_spec(module) is None:
-                continue
-            part = texts[: max(1, len(texts) // share)]
-            start = time.process_time()
-            run(part)
-            rate = len(part) / (time.process_time() - start)
-            best[name] = max(best.get(name, 0.0), rate)
-    return best
+def beside(title: str, texts: Sequence[str], goals: dict[str, str], rounds: int) -> Iterator[Row]:
+    """The default scheme beside each library that is installed."""
+    parts = {
+        name: texts[: max(1, len(texts) // share)]
+        for name, (module, _, share) in RUNNERS.items()
+        if find_spec(module) is not None
+    }
+    works = {name: partial(RUNNERS[name][1], part) for name, part in parts.items()}
+    taken = race(works, rounds)
+    # As if each had been given all of them.
+    seconds = {
+        name: [one * len(texts) / len(parts[name]) for one in each] for name, each in taken.items()
+    }
+    for name in parts:
+        goal = goals.get(name, "")
+        yield faster(title, name, len(texts), "/CPU s", seconds[OURS], seconds[name], goal)
 
 
 def main() -> None:
@@ -171,15 +176,12 @@ def main() -> None:
         print(
             f"{title}: {len(texts):,} of {characters:.0f} characters, {PERMUTATIONS} permutations"
         )
-        best = rates(texts, arguments.rounds)
-        ours = best["tamis, char 3"]
-        rows = [
-            Row(title, name, ours, best[name], "/s", ours / best[name], goal=goals.get(name, ""))
-            for name in RUNNERS
-            if name in best
-        ]
+        rows = list(beside(title, texts, goals, arguments.rounds))
         show(f"{title}, from text to band keys, a core: the default scheme beside each", rows)
-        print("not installed:", ", ".join(name for name in RUNNERS if name not in best) or "none")
+        print(
+            "not installed:",
+            ", ".join(name for name in RUNNERS if find_spec(RUNNERS[name][0]) is None) or "none",
+        )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ With faiss-gpu instead of faiss-cpu (never both) faiss's own search on the GPU s
 
 - *images*: the encoder as a worker holds it, from preprocessed batches in memory to unit vectors in memory, for
   ViT-B/32 and ViT-L/14 in bf16 with random weights; beside the model alone on resident tensors, captured as a CUDA
-  graph, and beside what the processors here decode (JPEGs of 640 x 480, all cores).
+  graph, and beside what the processors here decode (JPEGs of 640 x 480, all cores). Captions likewise, beside the
+  captured model with tokens as wide as it takes them.
+- *precision*: the cosines of bf16's and fp16's vectors to fp32's, on the device.
 - *products*: assignment to centroids, iterations of k-means, and semantic duplicates of one cluster, by the functions
   that workers call; beside the rate of a large matrix product in fp32. Results are held against the processors'.
 
@@ -67,13 +69,26 @@ class Sizes:
     members: int  # of the cluster that is compared
     few: int  # rows of which results are compared
     pictures: int
+    captions: int
     rounds: int
 
 
 FULL = Sizes(
-    ("ViT-B-32", "ViT-L-14"), "bf16", 256, 20, 200_000, 8_192, 768, 16_384, 65_536, 20_000, 2_000, 5
+    ("ViT-B-32", "ViT-L-14"),
+    "bf16",
+    256,
+    20,
+    200_000,
+    8_192,
+    768,
+    16_384,
+    65_536,
+    20_000,
+    2_000,
+    8_192,
+    5,
 )
-TINY = Sizes(("tamis-tiny",), "fp32", 2, 1, 300, 7, 16, 64, 250, 300, 4, 1)
+TINY = Sizes(("tamis-tiny",), "fp32", 2, 1, 300, 7, 16, 64, 250, 300, 4, 5, 1)
 
 TINY_MODEL = {
     "embed_dim": 24,
@@ -105,20 +120,39 @@ def captured(work: Callable[[], object]) -> Callable[[], object]:
     return graph.replay
 
 
-def images(device: str, model: str, sizes: Sizes, decoded: float) -> list[Row]:
-    """The encoder beside its own model, and beside the processors."""
+def checkpoint(model: str, folder: str) -> str:
+    """The encoder's name, with random weights in a file."""
     ensure_torchvision()
     import open_clip
 
-    with tempfile.TemporaryDirectory() as folder:
-        if model in TINY.models:
-            Path(folder, f"{model}.json").write_text(json.dumps(TINY_MODEL))
-            open_clip.add_model_config(Path(folder, f"{model}.json"))
-        path = Path(folder, "random.pt")
-        torch.manual_seed(0)
-        torch.save(open_clip.create_model(model).state_dict(), path)
-        encoder = encoders.load(f"open_clip:{model}/{path}", device, sizes.precision)
+    if model in TINY.models:
+        Path(folder, f"{model}.json").write_text(json.dumps(TINY_MODEL))
+        open_clip.add_model_config(Path(folder, f"{model}.json"))
+    path = Path(folder, "random.pt")
+    torch.manual_seed(0)
+    torch.save(open_clip.create_model(model).state_dict(), path)
+    return f"open_clip:{model}/{path}"
+
+
+def loaded(name: str, device: str, precision: Precision) -> Towers:
+    """The encoder as a worker holds it."""
+    encoder = encoders.load(name, device, precision)
     assert isinstance(encoder, Towers)
+    return encoder
+
+
+def model_rows(device: str, model: str, sizes: Sizes, decoded: float) -> list[Row]:
+    """All that is measured of one model."""
+    with tempfile.TemporaryDirectory() as folder:
+        name = checkpoint(model, folder)
+        encoder = loaded(name, device, sizes.precision)
+        rows = images(device, encoder, f"{model}, {sizes.precision}", sizes, decoded)
+        rows.append(texts(device, encoder, f"{model}, {sizes.precision}", sizes))
+        return [*rows, *precisions(device, name, model, sizes)]
+
+
+def images(device: str, encoder: Towers, name: str, sizes: Sizes, decoded: float) -> list[Row]:
+    """Pictures beside the encoder's own model, and beside the processors."""
     picture = encoder.preprocess(Image.new("RGB", (640, 480)))
     batch = np.repeat(picture[None], sizes.batch, axis=0)
     dtype = torch.bfloat16 if sizes.precision == "bf16" else torch.float32
@@ -137,7 +171,6 @@ def images(device: str, model: str, sizes: Sizes, decoded: float) -> list[Row]:
 
         seconds = race({"ours": ours, "alone": alone}, sizes.rounds, clock)
     count = sizes.batch * sizes.batches
-    name = f"{model}, {sizes.precision}"
     row = faster(
         name, "model alone", count, "images/s", seconds["ours"], seconds["alone"], ">= 0.9"
     )
@@ -146,13 +179,66 @@ def images(device: str, model: str, sizes: Sizes, decoded: float) -> list[Row]:
     return [row, Row(name, "decoding on all cores", row.ours, decoded, "images/s", share)]
 
 
+def captions(count: int) -> list[str]:
+    """Of three to thirty words."""
+    draw = np.random.default_rng(0)
+    words = np.array(["a", "photo", "of", "red", "bird", "house", "flying", "over", "the", "sea"])
+    return [" ".join(draw.choice(words, size)) for size in draw.integers(3, 31, count)]
+
+
+def texts(device: str, encoder: Towers, name: str, sizes: Sizes) -> Row:
+    """Captions, from strings to vectors in memory, beside the encoder's own model."""
+    given = captions(sizes.captions)
+    assert encoder._tokenizer is not None
+    assert encoder._text_tower is not None
+    tower, tokens = encoder._text_tower, encoder._tokenizer(given[: sizes.batch]).to(device)
+    with torch.inference_mode():
+        bare = captured(lambda: tower(tokens))
+
+        def alone() -> None:
+            for _ in range(-(-len(given) // len(tokens))):
+                bare()
+
+        works = {"ours": lambda: encoder.encode_texts(given, sizes.batch), "alone": alone}
+        seconds = race(works, sizes.rounds, clock)
+    return faster(
+        name, "model alone, full width", len(given), "captions/s", seconds["ours"], seconds["alone"]
+    )
+
+
+def precisions(device: str, name: str, model: str, sizes: Sizes) -> list[Row]:
+    """How far half precision moves vectors: smooth noise for pictures, and captions."""
+    draw = np.random.default_rng(0)
+    coarse = draw.integers(0, 256, (sizes.pictures // 4, 12, 16, 3), dtype=np.uint8)
+    pictures = [Image.fromarray(one).resize((640, 480)) for one in coarse]
+    words = captions(sizes.captions // 4)
+    found: dict[str, list[Floats]] = {}
+    halves: tuple[Precision, ...] = ("bf16", "fp16") if device == "cuda" else ("bf16",)
+    for precision in ("fp32", *halves):
+        encoder = loaded(name, device, precision)
+        batch = np.stack([encoder.preprocess(picture) for picture in pictures])
+        vectors = np.concatenate([*encoder.encode_images(np.split(batch, len(batch)), 1)])
+        found[precision] = [vectors, encoder.encode_texts(words, sizes.batch)]
+    rows = []
+    for precision in halves:
+        for kind, half, full in zip(
+            ("pictures", "captions"), found[precision], found["fp32"], strict=True
+        ):
+            cosine = np.einsum("ij,ij->i", half, full, dtype=np.float64)
+            what = f"{model}, {kind}, {precision}: cosine to fp32"
+            rows.append(_fact(f"{what}, mean", float(cosine.mean()), "", ">= 0.999"))
+            rows.append(_fact(f"{what}, worst", float(cosine.min()), "", ">= 0.99"))
+    return rows
+
+
 def decoding(sizes: Sizes) -> float:
     """Pictures a second that all processors decode and preprocess."""
     from pipeline.encoders.preprocessing import Preprocessing
 
     out = io.BytesIO()
-    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
-    Image.fromarray(noise).resize((640, 480)).save(out, "JPEG")
+    # Smooth, with some grain: pure noise is larger than any photograph, and slower.
+    noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    Image.fromarray(noise).resize((640, 480)).save(out, "JPEG", quality=85)
     prepare = Preprocessing((224, 224), (224, 224), "shortest", "bicubic", (0.5,) * 3, (0.5,) * 3)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         began = time.perf_counter()
@@ -272,7 +358,7 @@ def main() -> None:
     decoded = decoding(sizes)
     rows = products(device, sizes)
     for model in sizes.models:
-        rows += images(device, model, sizes, decoded)
+        rows += model_rows(device, model, sizes, decoded)
     if gpu:
         show(f"GPU: {torch.cuda.get_device_name()}", rows)
     else:

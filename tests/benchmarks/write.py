@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
 
-from tests.benchmarks._steps import EXAMPLES, Recorded, recorded, samples, write_tar
+from tests.benchmarks._steps import EXAMPLES, recorded, samples, write_tar
 from tests.benchmarks._table import Row, faster, race, show
 
 PICTURE_SIDE = 512
@@ -48,18 +48,18 @@ def make_input(folder: Path, pairs: int, of: Path) -> None:
         write_tar(folder / "in" / f"{first // 1000:05d}.tar", given)
 
 
-def ranges(done: Recorded, folder: Path) -> dict[Path, list[tuple[int, int]]]:
-    """Where the kept members lie: told by the shards' own keys and the inputs' headers."""
+def ranges(root: Path, tars: Path) -> dict[Path, list[tuple[int, int]]]:
+    """Where the members that a run kept lie in its inputs: told by the shards' own keys and the inputs' headers."""
     import pyarrow.parquet as pq
 
     kept: dict[str, set[str]] = {}
-    for sidecar in sorted(Path(done.root, "shards").glob("*.parquet")):
+    for sidecar in sorted((root / "shards").glob("*.parquet")):
         table = pq.read_table(sidecar, columns=["source", "source_key"])
         for row in table.to_pylist():
             kept.setdefault(Path(row["source"]).name, set()).add(row["source_key"])
     found: dict[Path, list[tuple[int, int]]] = {}
     for name, keys in sorted(kept.items()):
-        path = folder / "in" / name
+        path = tars / name
         with tarfile.open(path) as tar:
             found[path] = [
                 (info.offset_data, info.size) for info in tar if info.name.partition(".")[0] in keys
@@ -105,7 +105,7 @@ def measure(title: str, folder: Path, given: argparse.Namespace, of: Path) -> It
     make_input(folder, given.pairs, of)
     for least in (0, 20):
         done = recorded(JOB.format(folder=folder, least=least, shard=given.shard))
-        found = ranges(done, folder)
+        found = ranges(Path(done.root), folder / "in")
         size = sum(length for pieces in found.values() for _, length in pieces)
         works = {
             "step": lambda: done.again("write/kept", "write/shards", "write/subset"),  # noqa: B023

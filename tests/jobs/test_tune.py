@@ -67,7 +67,14 @@ def test_the_jobs_own_size_stays_where_another_gains_next_to_nothing() -> None:
     rates = [Rate(8, 50.0, 49, 51), Rate(32, 99.0, 90, 101), Rate(64, 100.0, 99, 101)]
     assert chosen(rates, 32) == 32
     assert chosen(rates, 8) == 64
+    assert chosen([Rate(8, 50.0, 49, 51), Rate(16, 52.0, 51.5, 53)], 8) == 8
     assert chosen([Rate(8, 10.0, 10, 10), Rate(16, 10.0, 10, 10), Rate(4, 1.0, 1, 1)], 4) == 8
+
+
+def test_a_size_that_does_not_gain_in_every_round_gains_nothing() -> None:
+    rates = [Rate(8, 50.0, 40, 61), Rate(16, 70.0, 60, 80), Rate(32, 65.0, 62, 66)]
+    assert chosen(rates, 8) == 32
+    assert chosen(rates[:2], 8) == 8
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
