@@ -39,9 +39,10 @@ format: install
 
 bench: install
 	rm -rf build/bench
-	set -e; for name in $(BENCH); do \
-	  echo "== $$name"; TAMIS_BENCH=build/bench PYTHONPATH=. .venv/bin/python tests/benchmarks/$$name.py; done
-	.venv/bin/python tests/benchmarks/_table.py build/bench
+	@failed=; for name in $(BENCH); do echo "== $$name"; \
+	  TAMIS_BENCH=build/bench PYTHONPATH=. .venv/bin/python tests/benchmarks/$$name.py || failed="$$failed $$name"; done; \
+	  .venv/bin/python tests/benchmarks/_table.py build/bench; \
+	  test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 # What the benchmarks are measured beside, each in an environment of its own: their requirements exclude each other.
 # The lists are complete, and where a release's own requirements contradict each other the list is what works.

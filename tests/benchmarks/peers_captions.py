@@ -239,7 +239,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("--captions", type=int, nargs=2, default=[20_000, 200_000])
-    options.add_argument("--rounds", type=int, default=1)
+    options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
     asked = options.parse_args()
     rows: list[Row] = []

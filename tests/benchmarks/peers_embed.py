@@ -124,7 +124,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("--pairs", type=int, nargs=2, default=[80, 400], help="both sizes")
-    options.add_argument("--rounds", type=int, default=1)
+    options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--model", default="ViT-B-32")
     options.add_argument("--batch", type=int, default=32)
     options.add_argument("--decoders", type=int, default=1, help="processes of theirs that decode")

@@ -125,7 +125,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("--pairs", type=int, nargs=2, help="both sizes; all, and a fifth of them")
-    options.add_argument("--rounds", type=int, default=1)
+    options.add_argument("--rounds", type=int, default=3)
     asked = options.parse_args()
     most = 7_000 if CLIPART.is_dir() else 905
     with tempfile.TemporaryDirectory(prefix="tamis-peers-") as name:
