@@ -48,6 +48,9 @@ def test_tables_are_kept_and_put_together(
     whole = json.loads((tmp_path / "kept" / _table.ALL).read_text())
     assert [table["title"] for table in whole["tables"]] == ["first", "second"]
     assert whole["machine"]["cores"] >= 1
+    page = (tmp_path / "kept" / _table.PAGE).read_text()
+    assert "| a / b | 2 | 1 | /s | 2 | 1.90-2.10 | >= 1 |" in page
+    assert page.index("## First") < page.index("## Second")
 
 
 def _listed() -> Iterator[str]:

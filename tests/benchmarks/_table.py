@@ -4,7 +4,7 @@ A script calls ``show``. Where ``TAMIS_BENCH`` names a folder, its rows are kept
 
     python tests/benchmarks/_table.py FOLDER
 
-puts all of them into one table and into FOLDER/speed.json. It needs the standard library only.
+puts all of them into one table, and into FOLDER/speed.json and speed.md. It needs the standard library only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 
 FOLDER = "TAMIS_BENCH"
-ALL = "speed.json"
+ALL, PAGE = "speed.json", "speed.md"
 PACKAGES = (
     *("tamis", "torch", "open_clip_torch", "faiss-cpu", "faiss-gpu", "numpy", "pyarrow", "pillow"),
     *("ray", "webdataset", "clip-retrieval", "datatrove", "py-data-juicer"),
@@ -113,17 +113,34 @@ def show(title: str, rows: Sequence[Row]) -> None:
 
 def put(rows: Sequence[Row]) -> None:
     """The table alone."""
-    lines = [("", "ours", "beside it", "", "ratio", "spread", "goal")]
-    for row in rows:
-        spread = "" if row.low is None or row.high is None else f"{row.low:.2f}-{row.high:.2f}"
-        name = f"{row.what} / {row.beside}" if row.beside else row.what
-        numbers = (_number(row.ours), _number(row.theirs), row.unit, _number(row.ratio))
-        lines.append((name, *numbers, spread, row.goal))
+    lines = _lines(rows)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = [cell.rjust(width) for cell, width in zip(line, widths, strict=True)]
         print("  ".join([line[0].ljust(widths[0]), *cells[1:]]).rstrip())
     print(flush=True)
+
+
+def _lines(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """Cells as they are shown, the heading first."""
+    lines: list[tuple[str, ...]] = [("", "ours", "beside it", "", "ratio", "spread", "goal")]
+    for row in rows:
+        spread = "" if row.low is None or row.high is None else f"{row.low:.2f}-{row.high:.2f}"
+        name = f"{row.what} / {row.beside}" if row.beside else row.what
+        numbers = (_number(row.ours), _number(row.theirs), row.unit, _number(row.ratio))
+        lines.append((name, *numbers, spread, row.goal))
+    return lines
+
+
+def page(tables: Sequence[tuple[str, Sequence[Row]]]) -> str:
+    """All of them as Markdown, with what they hold for."""
+    found = ", ".join(f"{name} {value}" for name, value in machine().items())
+    parts = [f"# What `make bench` measured\n\n{found}."]
+    for title, rows in tables:
+        heading, *lines = (f"| {' | '.join(line)} |" for line in _lines(rows))
+        rule = f"|---|{'---:|' * 5}---|"
+        parts.append("\n".join([f"## {title[:1].upper()}{title[1:]}\n", heading, rule, *lines]))
+    return "\n\n".join(parts) + "\n"
 
 
 def _number(value: float | None) -> str:
@@ -138,15 +155,17 @@ def main() -> None:
     kept = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     kept = [one for one in kept if "rows" in one]
     print(", ".join(f"{name} {value}" for name, value in machine().items()))
-    for one in kept:
-        print(one["title"])
-        put([Row(**row) for row in one["rows"]])
+    tables = [(one["title"], [Row(**row) for row in one["rows"]]) for one in kept]
+    for title, rows in tables:
+        print(title)
+        put(rows)
+    (folder / PAGE).write_text(page(tables))
     whole = {
         "machine": machine(),
         "tables": [{k: one[k] for k in ("title", "rows")} for one in kept],
     }
     (folder / ALL).write_text(json.dumps(whole, indent=1) + "\n")
-    print(f"for machines: {folder / ALL}")
+    print(f"for machines: {folder / ALL}; to be read: {folder / PAGE}")
 
 
 if __name__ == "__main__":
