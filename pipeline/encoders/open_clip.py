@@ -26,7 +26,7 @@ from pipeline.encoders.base import (
 )
 from pipeline.encoders.preprocessing import Preprocessing
 from pipeline.encoders.torchvision_ops import ensure_torchvision
-from pipeline.encoders.towers import TextTower, Towers
+from pipeline.encoders.towers import AT_ONCE, TextTower, Towers
 from schemas.errors import ModelError
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 _WIDTHS = (16, 24, 32, 48)
 """Tokens: what captions are padded to, below a model's own context."""
+
+_TRANSFORMERS = (8, 16)
+"""Pictures and texts at once on a CPU, where both towers are transformers: see ``towers.AT_ONCE``."""
 
 _WIDEST = 77
 """open_clip's context where a model does not say."""
@@ -58,6 +61,7 @@ def describe(rest: str, precision: Precision) -> Description:
     source = _source(rest)
     _tokenizer(source.name)
     preprocessing, widths = _preprocessing(source), _widths(source.config)
+    at_once = _at_once(source.config)
     identity = fingerprint(
         "open_clip",
         [source.weights],
@@ -66,6 +70,7 @@ def describe(rest: str, precision: Precision) -> Description:
         quick_gelu=_quick_gelu(source),
         precision=precision,
         **({"widths": widths} if widths else {}),
+        **({"at_once": at_once} if at_once != AT_ONCE else {}),
     )
     return Description(source.config["embed_dim"], True, True, identity, preprocessing)
 
@@ -100,7 +105,17 @@ def load(rest: str, device: str, precision: Precision) -> Towers:
     tokenizer = _tokenizer(source.name)
     context = getattr(tokenizer, "context_length", model.context_length)
     text_tower, widths = _text_tower(model, _widths(source.config), context)
-    return Towers(described, device, precision, model.encode_image, text_tower, tokenizer, widths)
+    at_once = _at_once(source.config)
+    return Towers(
+        described, device, precision, model.encode_image, text_tower, tokenizer, widths, at_once
+    )
+
+
+def _at_once(config: dict[str, Any]) -> tuple[int, int]:
+    """A transformer's activations are small beside its weights, which are read once for every piece."""
+    vision = config["vision_cfg"]
+    of_layers = isinstance(vision.get("layers"), int) and "timm_model_name" not in vision
+    return _TRANSFORMERS if of_layers else AT_ONCE
 
 
 def _widths(config: dict[str, Any]) -> tuple[int, ...]:

@@ -24,11 +24,13 @@ TextTower = Callable[["torch.Tensor"], "torch.Tensor"]
 Tokenizer = Callable[[list[str]], "torch.Tensor"]
 Number = TypeVar("Number", np.int64, np.uint8)
 
-# On a CPU large activations cost more in fresh memory pages than in arithmetic: EfficientNet-lite0
-# embeds about half as many pictures again in fours as in thirty-twos. Texts are small: MiniLM takes
-# a fifth less time in eights than in fours, and hardly less in more, which short parts would have to fill up.
-_CPU_IMAGES = 4
-_CPU_TEXTS = 8
+AT_ONCE = (4, 8)
+"""Pictures and texts that go through at once on a CPU, where a model does not say.
+
+Large activations cost more in fresh memory pages than in arithmetic: EfficientNet-lite0 embeds about half as many
+pictures again in fours as in thirty-twos. Texts are small: MiniLM takes a fifth less time in eights than in fours, and
+hardly less in more, which short parts would have to fill up.
+"""
 
 _LOOKED_UP = 32
 """Pictures whose bytes become numbers at a time on a GPU: the places looked up fill four times their memory."""
@@ -52,6 +54,7 @@ class Towers:
         text_tower: TextTower | None = None,
         tokenizer: Tokenizer | None = None,
         widths: tuple[int, ...] = (),
+        at_once: tuple[int, int] = AT_ONCE,
     ) -> None:
         if described.dim is None or described.preprocessing is None:
             raise ValueError("a model has a dimension and a preprocessing")
@@ -61,6 +64,7 @@ class Towers:
         self._device, self._precision = device, precision
         self._image_tower, self._text_tower = image_tower, text_tower
         self._tokenizer, self._widths = tokenizer, widths
+        self._images_at_once, self._texts_at_once = at_once
 
     def preprocess(self, rgb: Image.Image) -> NDArray[np.uint8]:
         """The picture as the model wants it: (height, width, 3), uint8."""
@@ -79,7 +83,7 @@ class Towers:
         vectors = np.zeros((len(batch), self.dim), dtype=np.float32)
         normal = self._preprocessing.normalise(batch)
         with torch.inference_mode(), _one_thread():
-            for rows, count in _pieces(np.arange(len(batch)), _CPU_IMAGES):
+            for rows, count in _pieces(np.arange(len(batch)), self._images_at_once):
                 pixels = torch.from_numpy(normal[rows]).to(torch_dtype(self._precision))
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
                 vectors[rows[:count]] = _unit(self._image_tower(pixels))[:count].numpy()
@@ -125,7 +129,7 @@ class Towers:
         if not texts:
             return vectors
         tokens = self._tokenizer(list(texts))
-        size = _CPU_TEXTS if self._device == "cpu" else rows
+        size = self._texts_at_once if self._device == "cpu" else rows
         widths, pieces, counts = [], [], []
         for width, members in self._by_width(tokens):
             for piece, count in _pieces(members, size):

@@ -75,7 +75,7 @@ def measure(name: str, tars: Sequence[Path], few: int, rounds: int) -> Iterator[
 
 def main() -> None:
     """One table."""
-    import ray
+    import ray.data
 
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--megabytes", type=int, default=500, help="of clip art, and of JPEGs")

@@ -204,3 +204,17 @@ def test_a_hub_that_is_out_of_reach_is_told_once(
     assert caplog.records == []
     logging.getLogger("tests").warning("heard again")
     assert [record.message for record in caplog.records] == ["heard again"]
+
+
+def test_transformers_take_more_at_once_than_convolutions() -> None:
+    import open_clip
+
+    from pipeline.encoders.open_clip import _at_once
+    from pipeline.encoders.towers import AT_ONCE
+
+    found = {
+        name: _at_once(open_clip.get_model_config(name))
+        for name in ("ViT-B-32", "ViT-L-14", "RN50", "convnext_base")
+    }
+    assert found["ViT-B-32"] == found["ViT-L-14"] == (8, 16)
+    assert found["RN50"] == found["convnext_base"] == AT_ONCE
