@@ -39,9 +39,9 @@ format: install
 
 bench: install
 	rm -rf build/bench
-	@failed=; for name in $(BENCH); do echo "== $$name"; \
+	@mkdir -p build/bench; failed=; for name in $(BENCH); do echo "== $$name"; \
 	  TAMIS_BENCH=build/bench PYTHONPATH=. .venv/bin/python tests/benchmarks/$$name.py || failed="$$failed $$name"; done; \
-	  .venv/bin/python tests/benchmarks/_table.py build/bench; \
+	  .venv/bin/python tests/benchmarks/_table.py build/bench || failed="$$failed _table"; \
 	  test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 # What the benchmarks are measured beside, each in an environment of its own: their requirements exclude each other.

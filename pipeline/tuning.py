@@ -80,7 +80,7 @@ def tune(plan: Plan, step: Embed, sizes: Sequence[int], samples: int, rounds: in
 
 
 def chosen(rates: Sequence[Rate], own: int) -> int:
-    """The fastest of those that beat ``own`` by more than noise: in every round, and on the whole; or else ``own``."""
+    """The fastest whose slowest round beats ``own``'s fastest and whose median gains more than noise; or ``own``."""
     (held,) = [rate for rate in rates if rate.batch_size == own]
     better = [
         rate for rate in rates if rate.low > held.high and rate.median * (1 - NOISE) > held.median

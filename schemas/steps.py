@@ -163,7 +163,11 @@ class Embed(StepModel):
         description="what later steps call this embedding; the step's name by default",
     )
     batch_size: int = Field(
-        32, ge=1, le=8192, description="samples a batch: part of the result's identity"
+        32,
+        ge=1,
+        le=8192,
+        description="samples a batch: part of the result's identity. On a CPU pieces of 4 or 8 are cut from it and "
+        "filled up: take a multiple of 8",
     )
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         "fp32", description="of the towers: part of the result's identity"

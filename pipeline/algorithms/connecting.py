@@ -102,12 +102,14 @@ def connect_pictures(
         return search.found, 0
     if agreement.sieve and not search.sift(agreement.sieve):
         return search.found, 0
-    left = 0
+    most = 0
     for keys in agreement.tables(members):
+        left = 0
         for part in Meeting.of_keys(keys).parts():
             search.compared = 0
-            left = max(left, search.meet(part))
-    return search.found, left
+            left += search.meet(part)  # nobody stands in two parts of one table
+        most = max(most, left)
+    return search.found, most
 
 
 class _Search:

@@ -57,7 +57,8 @@ class Edges:
         jaccard: float64 (m,), true Jaccard similarity of the captions' shingle sets.
         agree: float64 (m,), Hamming distance in bits or cosine; NaN where pictures do not count.
         unsearched: members that a search left out at its limit of comparisons; 0 but for
-            degenerate data, and to be reported where it is not.
+            degenerate data, and to be reported where it is not. Pictures that were found by tables of
+            signs, of which a pair at the bound may be missed (see `EmbeddingAgreement`), are not counted.
     """
 
     a: Int64Array

@@ -4,9 +4,9 @@ A GPU that takes eight milliseconds for a batch must wait for no copy. A picture
 the model takes, from pinned memory on a stream of its own, and becomes numbers there; vectors come back into
 pinned memory, and are read when a later batch is already on its way.
 
-Kernels are launched one by one, no CUDA graph is captured: three batches are asked for ahead, so that launching costs
-the GPU nothing while a batch computes for longer than its launches take (a few hundred, of some microseconds each).
-`tests/benchmarks/gpu.py` measures what is left: its ceiling is the same model captured.
+Kernels are launched one by one, no CUDA graph is captured: three batches are asked for ahead, so that launching should
+cost the GPU nothing while a batch computes for longer than its launches take (a few hundred, of some microseconds
+each). `tests/benchmarks/gpu.py` measures whether it does: its ceiling is the same model captured.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ _WIDTHS = (16, 24, 32, 48)
 """Tokens: what captions are padded to, below a model's own context."""
 
 _TRANSFORMERS = (8, 16)
-"""Pictures and texts at once on a CPU, where both towers are transformers: see ``towers.AT_ONCE``."""
+"""Pictures and texts at once on a CPU for open_clip's own vision transformers: see ``towers.AT_ONCE``."""
 
 _WIDEST = 77
 """open_clip's context where a model does not say."""
@@ -70,7 +70,7 @@ def describe(rest: str, precision: Precision) -> Description:
         quick_gelu=_quick_gelu(source),
         precision=precision,
         **({"widths": widths} if widths else {}),
-        **({"at_once": at_once} if at_once != AT_ONCE else {}),
+        **({"at_once": at_once} if at_once != (4, 8) else {}),  # what it was before it was told
     )
     return Description(source.config["embed_dim"], True, True, identity, preprocessing)
 

@@ -29,7 +29,8 @@ AT_ONCE = (4, 8)
 
 Large activations cost more in fresh memory pages than in arithmetic: EfficientNet-lite0 embeds about half as many
 pictures again in fours as in thirty-twos. Texts are small: MiniLM takes a fifth less time in eights than in fours, and
-hardly less in more, which short parts would have to fill up.
+hardly less in more, which short parts would have to fill up. The last bits depend on them: whoever changes them
+changes the fingerprints too.
 """
 
 _LOOKED_UP = 32

@@ -79,8 +79,8 @@ def _edges(io: TaskIo, table: pa.Table, found: near.Edges) -> pa.Table:
     """
     if found.unsearched:
         raise StateError(
-            f"{io.path}: {found.unsearched:,} samples stand in groups too large to be compared in "
-            f"{Limits().comparisons:,} pairs each: raise `jaccard`, let the pictures agree at a narrower bound "
+            f"{io.path}: {found.unsearched:,} samples stand in groups too large to be searched in "
+            f"{Limits().comparisons:,} comparisons: raise `jaccard`, let the pictures agree at a narrower bound "
             "(`agree`, `hamming`, `cosine`), or drop exact duplicates before this step"
         )
     return grouping.edges(table, found.a, found.b, jaccard=found.jaccard, agree=found.agree)

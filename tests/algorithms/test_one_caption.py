@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.algorithms import components, near
+from pipeline.algorithms import components, meeting, near
 from pipeline.algorithms.agreement import Agreement, EmbeddingAgreement, PhashAgreement
 from pipeline.algorithms.buckets import Limits
 
@@ -95,11 +95,15 @@ def test_any_pictures_of_one_caption_have_the_components_of_all_pairs(
         assert components.connected(edges.a, edges.b, n).tolist() == wanted.tolist()
 
 
-def test_pictures_too_many_for_the_sieve_meet_in_tables() -> None:
-    """Two of each kind, all kinds far apart: equal signs, so that no chance is in it."""
+def test_pictures_too_many_for_the_sieve_meet_in_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of each kind, all kinds far apart: equal signs, so that no chance is in it.
+
+    A table holds more pairs than the limit, which counts for each of its parts.
+    """
+    monkeypatch.setattr(meeting, "_RECORDS", 32)
     vectors = np.repeat(np.eye(200, dtype=np.float32), 2, axis=0)
     agreement = EmbeddingAgreement(lambda rows: vectors[rows], 0.9)
-    few = Limits(all_pairs=8, comparisons=400 * 16, pairs=100)
+    few = Limits(all_pairs=8, comparisons=100, pairs=100)
     edges = near.equal(np.zeros(400, dtype=np.uint64), uids(400), agreement, few)
     assert edges.unsearched == 0
     pairs = np.sort(np.stack([edges.a, edges.b]), axis=0)

@@ -1,9 +1,10 @@
-"""Where pictures are decoded fastest: one thread, threads of one process beside a model, or Ray tasks in front of it.
+"""Where pictures are decoded fastest: by one thread, by threads of one process, or by Ray tasks.
 
 Pictures in memory become batches of 32 preprocessed ones in one process, in order, as a worker that embeds gets them:
 by its own thread (as on the CPU), by as many threads as there are processors (as beside a GPU), and by as many Ray
 tasks (as with `resources.decode_tasks`), which hand them over through the object store. In full, and JPEGs also by the
-decoder `shrink`. By the clock, Ray's start apart. JPEG decoding on a GPU, whose pixels are others, is not offered.
+decoder `shrink`. By the clock, Ray's start apart, no model beside them. JPEG decoding on a GPU, whose pixels are
+others, is not offered.
 
     PYTHONPATH=. python tests/benchmarks/decode.py --pictures 512
 """

@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -216,8 +217,9 @@ def precisions(device: str, name: str, model: str, sizes: Sizes) -> list[Row]:
     halves: tuple[Precision, ...] = ("bf16", "fp16") if device == "cuda" else ("bf16",)
     for precision in ("fp32", *halves):
         encoder = loaded(name, device, precision)
-        batch = np.stack([encoder.preprocess(picture) for picture in pictures])
-        vectors = np.concatenate([*encoder.encode_images(np.split(batch, len(batch)), 1)])
+        cut = np.stack([encoder.preprocess(picture) for picture in pictures])
+        batches = [cut[start : start + sizes.batch] for start in range(0, len(cut), sizes.batch)]
+        vectors = np.concatenate([*encoder.encode_images(batches, sizes.batch)])
         found[precision] = [vectors, encoder.encode_texts(words, sizes.batch)]
     rows = []
     for precision in halves:
@@ -232,17 +234,18 @@ def precisions(device: str, name: str, model: str, sizes: Sizes) -> list[Row]:
 
 
 def decoding(sizes: Sizes) -> float:
-    """Pictures a second that all processors decode and preprocess."""
+    """Pictures a second that all processors decode and bring to size; the device makes numbers of their bytes."""
     from pipeline.encoders.preprocessing import Preprocessing
 
     out = io.BytesIO()
-    # Smooth, with some grain: pure noise is larger than any photograph, and slower.
+    # Smooth noise: of every pixel for itself it is larger than any photograph, and slower.
     noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     Image.fromarray(noise).resize((640, 480)).save(out, "JPEG", quality=85)
     prepare = Preprocessing((224, 224), (224, 224), "shortest", "bicubic", (0.5,) * 3, (0.5,) * 3)
+    given = [out.getvalue()] * sizes.pictures
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         began = time.perf_counter()
-        for _ in pool.map(lambda data: prepare(to_rgb(data)), [out.getvalue()] * sizes.pictures):
+        for _ in pool.map(lambda data: prepare.pixels(to_rgb(data)), given):
             pass
         return sizes.pictures / (time.perf_counter() - began)
 
@@ -356,12 +359,15 @@ def main() -> None:
     gpu = torch.cuda.is_available()
     sizes, device = (FULL, "cuda") if gpu else (TINY, "cpu")
     decoded = decoding(sizes)
-    rows = products(device, sizes)
-    for model in sizes.models:
-        rows += model_rows(device, model, sizes, decoded)
-    if gpu:
-        show(f"GPU: {torch.cuda.get_device_name()}", rows)
-    else:
+    name = f"GPU: {torch.cuda.get_device_name()}" if gpu else ""
+    # Each as soon as it is there: what comes later may not fit this GPU.
+    works = [partial(products, device, sizes)]
+    works += [partial(model_rows, device, model, sizes, decoded) for model in sizes.models]
+    for work in works:
+        rows = work()
+        if gpu:
+            show(name, rows)
+    if not gpu:
         print(NONE)
 
 
