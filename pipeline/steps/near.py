@@ -63,7 +63,7 @@ class NearDuplicates(Step):
     components, and the most similar neighbour of each member among all that were compared.
     """
 
-    version = 6
+    version = 7
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name = config, config.name
