@@ -15,7 +15,6 @@ from schemas.selection import Clustered
 
 MODULES = (
     "braceexpand",
-    "cv2",
     "faiss",
     "fsspec",
     "numpy",

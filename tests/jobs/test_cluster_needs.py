@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import threading
 from collections.abc import Iterator
@@ -14,11 +15,12 @@ import pytest
 import tests.object_store as stores
 from jobs import submit_probe
 from jobs.cli import main
-from jobs.cluster_needs import Found, Needs, judge, needs_of
+from jobs.cluster_needs import MODULES, Found, Needs, judge, needs_of
 from pipeline.claims import Claim
 from pipeline.plan import Plan
 from schemas.errors import ClusterError
 from schemas.parse import parse_job
+from tests.conftest import ROOT
 from tests.object_store import BUCKET
 from tests.running import Sample, make_plan, picture, write_tar
 
@@ -31,7 +33,7 @@ STEPS = "  - signals: [words]\n  - write: {}"
     [
         ({"ray": "2.9.3"}, {}, "the cluster has Ray 2.9.3, and here it is 2.60.0"),
         ({"python": "3.12.1"}, {}, "the cluster has Python 3.12.1, and here it is 3.11.7"),
-        ({"missing": ["faiss", "cv2"]}, {}, "Python lacks faiss, cv2"),
+        ({"missing": ["faiss", "scipy"]}, {}, "Python lacks faiss, scipy"),
         ({"unreadable": {"s3://k:s@b/x": "PermissionError"}}, {}, r"cannot read `s3://\*\*\*@b/x`"),
         (
             {"unwritable": {"s3://b/out": "Forbidden"}},
@@ -94,6 +96,38 @@ def test_what_fits_passes_and_a_growing_cluster_may_lack_nodes() -> None:
     there = Found(ray="2.60.1", python="3.11.9", nodes=NODES, unwritable={"s3://b/out": None})
     judge(there, Needs([Claim("embed", 1, 0.5, 4 * 10**9)]), "2.60.0", "3.11.7")
     judge(there, Needs([Claim("embed", 1, 8, 0)], grows=True), "2.60.0", "3.11.7")
+
+
+def _source(module: str) -> Path | None:
+    """The product's file of that module, if it is one of its own."""
+    place = ROOT.joinpath(*module.split("."))
+    return next((p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()), None)
+
+
+def _imports(source: Path) -> Iterator[str]:
+    """What the statements of a file import, those inside functions as well."""
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None
+            yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+
+
+def test_a_cluster_is_asked_only_for_what_a_run_imports() -> None:
+    """Followed through the sources from the command `run`: a module that nothing there imports is not needed."""
+    todo, seen, others = ["jobs.commands.run"], set[str](), set[str]()
+    while todo:
+        module = todo.pop()
+        if module not in seen:
+            seen.add(module)
+            source = _source(module)
+            if source is None:
+                others.add(module.partition(".")[0])
+            else:
+                todo += _imports(source)
+    assert {"numpy", "ray"} <= others
+    assert sorted(set(MODULES) - others) == []
 
 
 @pytest.fixture
