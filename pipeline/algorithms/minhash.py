@@ -4,15 +4,14 @@ A signature keeps, for each of `permutations` random orders of all shingles, the
 the text; two texts agree in one place with the probability of their Jaccard similarity (Broder
 1997). Bands of `rows` places turn this into keys: texts that share a key are candidates.
 
-Three kernels give equally good signatures, but not the same numbers: never mix them in one run.
-`fast` works on whole arrays and is the quickest for captions; `rensa` hands the same shingles to
-that library's flat digest, quicker from some hundred and fifty shingles a text on, for documents;
-`datasketch` is that library with its own hashes, text by text, as the reference.
+Two kernels give equally good signatures, but not the same numbers: never mix them in one run.
+`fast` works on whole arrays; `datasketch` is that library with its own hashes, text by text, as the
+reference.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from pipeline.algorithms.hashing import UInt64Array, mix64
 from pipeline.algorithms.text import Ngram, Shingles, length_chunks, shingles, text_blocks
 
 UInt32Array = NDArray[np.uint32]
-Kernel = Literal["fast", "rensa", "datasketch"]
+Kernel = Literal["fast", "datasketch"]
 
 # Captions: with these a pair at Jaccard 0.8 becomes a candidate with probability .996.
 CAPTION_NGRAM = Ngram("char", 3)
@@ -71,7 +70,7 @@ def signatures(
         ngram: what a shingle is.
         permutations: places of a signature.
         seed: chooses the permutations.
-        kernel: `fast`, `rensa` for long texts, or the reference `datasketch`.
+        kernel: `fast`, or the reference `datasketch`.
 
     Returns:
         uint32 (n, permutations). Memory beside it is bounded by a block of texts.
@@ -83,8 +82,7 @@ def signatures(
         if kernel == "datasketch":
             result[part] = _datasketch(texts[part], ngram, permutations, seed)
         else:
-            of_shingles = sketch if kernel == "fast" else _rensa
-            result[part] = of_shingles(shingles(texts[part], ngram), permutations, seed)
+            result[part] = sketch(shingles(texts[part], ngram), permutations, seed)
     return result
 
 
@@ -177,36 +175,6 @@ def choose_bands(threshold: float, permutations: int, recall: float) -> tuple[in
         f"{permutations} permutations find a pair at {threshold} with probability {best:.3f}, "
         f"below the recall {recall}: give more permutations, or a lower recall"
     )
-
-
-def datasketch_candidates(signatures: UInt32Array, bands: int, rows: int) -> set[tuple[int, int]]:
-    """Find candidate pairs (a < b) with datasketch's own LSH index: the reference for `bands`."""
-    from datasketch import MinHashLSH
-
-    index = MinHashLSH(num_perm=bands * rows, params=(bands, rows))
-    sketches = [_as_minhash(row[: bands * rows]) for row in signatures]
-    found: set[tuple[int, int]] = set()
-    for row, sketch_of_row in enumerate(sketches):
-        found.update((int(other), row) for other in index.query(sketch_of_row))
-        index.insert(row, sketch_of_row)
-    return found
-
-
-def _as_minhash(values: UInt32Array) -> Any:
-    from datasketch import MinHash
-
-    return MinHash(hashvalues=values, scheme="affine32")
-
-
-def _rensa(cut: Shingles, permutations: int, seed: int) -> UInt32Array:
-    from rensa import RMinHash
-
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(
-        cut.hashes, cut.offsets.astype(np.uint64), permutations, seed
-    )
-    result = np.array(matrix.to_rows(), dtype=np.uint32).reshape(-1, permutations)
-    result[cut.sizes == 0] = EMPTY
-    return result
 
 
 def _datasketch(texts: Sequence[str], ngram: Ngram, permutations: int, seed: int) -> UInt32Array:

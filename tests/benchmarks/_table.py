@@ -25,7 +25,7 @@ FOLDER = "TAMIS_BENCH"
 ALL, PAGE = "speed.json", "speed.md"
 PACKAGES = (
     *("tamis", "torch", "open_clip_torch", "faiss-cpu", "faiss-gpu", "numpy", "pyarrow", "pillow"),
-    *("ray", "webdataset", "torchvision", "datasketch", "rensa"),
+    *("ray", "webdataset", "torchvision", "datasketch"),
 )
 
 

@@ -34,12 +34,6 @@ def ours_by_words(texts: Sequence[str]) -> object:
     return scheme.keys(text.normalise(texts))
 
 
-def ours_with_rensa(texts: Sequence[str]) -> object:
-    """Single words as shingles, and rensa's flat digest for the signatures: the way for documents."""
-    scheme = minhash.Scheme(ngram=Ngram("word", 1), kernel="rensa")
-    return scheme.keys(text.normalise(texts))
-
-
 def datasketch_at_its_best(texts: Sequence[str]) -> object:
     """Sketch sets of words in bulk with a fast 32-bit hash: its quickest documented way."""
     import xxhash
@@ -61,26 +55,6 @@ def datasketch_characters(texts: Sequence[str]) -> object:
     ]
     sketches = MinHash.generator(sets, num_perm=PERMUTATIONS, hashfunc=xxhash.xxh32_intdigest)
     return [one.hashvalues.tobytes() for one in sketches]
-
-
-def rensa_words(texts: Sequence[str]) -> object:
-    """Sketch sets of words, and take the digests out as an array."""
-    from rensa import RMinHash
-
-    sets = [one.split() for one in text.normalise(texts)]
-    digests = RMinHash.digest_matrix_from_token_sets(sets, PERMUTATIONS, 1).to_rows()
-    return np.array(digests, dtype=np.uint32)
-
-
-def rensa_flat(texts: Sequence[str]) -> object:
-    """Sketch our hashed character n-grams with rensa's flat digest, and take the digests out."""
-    from rensa import RMinHash
-
-    cut = text.shingles(text.normalise(texts), minhash.CAPTION_NGRAM)
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(
-        cut.hashes, cut.offsets.astype(np.uint64), PERMUTATIONS, 1
-    )
-    return np.array(matrix.to_rows(), dtype=np.uint32)
 
 
 def datatrove_words(texts: Sequence[str]) -> object:
@@ -119,11 +93,8 @@ OURS = "tamis, char 3"
 RUNNERS: dict[str, tuple[str, Runner, int]] = {
     OURS: ("numpy", ours, 1),
     "tamis, word 1": ("numpy", ours_by_words, 1),
-    "tamis, word 1, rensa": ("rensa", ours_with_rensa, 1),
     "datasketch, words": ("datasketch", datasketch_at_its_best, 4),
     "datasketch, char 3": ("datasketch", datasketch_characters, 8),
-    "rensa, words": ("rensa", rensa_words, 2),
-    "rensa flat, our char 3": ("rensa", rensa_flat, 2),
     "datatrove, words": ("datatrove", datatrove_words, 16),
     "text-dedup, words": ("text_dedup", text_dedup_words, 16),
 }
