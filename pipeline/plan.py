@@ -12,7 +12,6 @@ from pipeline.steps import STEPS, Ingest, Ledger
 from schemas.errors import JobError
 from schemas.job import Job
 from schemas.nearest import nearest
-from schemas.steps import Write
 
 
 @dataclass(frozen=True)
@@ -83,9 +82,3 @@ def check_chain(steps: Sequence[Step]) -> None:
                     f"{step.name}: {maker.replace(':', ' `')}` is already made by `{made[maker]}`"
                 )
             made[maker] = step.name
-
-
-def writer(job: Job) -> Write | None:
-    """The job's last step, if it writes."""
-    last = job.steps[-1]
-    return last if isinstance(last, Write) else None

@@ -23,30 +23,18 @@ def read_ranges(path: str, ranges: Ranges, merge_gap: int = MERGE_GAP) -> list[m
     Raises:
         InputError: the file is shorter.
     """
-    wanted = _as_array(ranges)
+    wanted = np.asarray(ranges, dtype=np.int64).reshape(-1, 2)
     found = [memoryview(b"")] * len(wanted)
     places = np.flatnonzero(wanted[:, 1])
     blocks, of = _cover(wanted[places], merge_gap)
-    held = [memoryview(data) for data in storage.read_blocks(path, _as_pairs(blocks))]
+    asked = [(offset, size) for offset, size in blocks.tolist()]
+    held = [memoryview(data) for data in storage.read_blocks(path, asked)]
     starts = wanted[places, 0] - blocks[of, 0]
     stops = starts + wanted[places, 1]
     columns = (column.tolist() for column in (places, of, starts, stops))
     for place, block, start, stop in zip(*columns, strict=True):
         found[place] = held[block][start:stop]
     return found
-
-
-def merge_ranges(ranges: Ranges, merge_gap: int = MERGE_GAP) -> list[Range]:
-    """Few ranges that cover ``ranges``, in order: gaps up to ``merge_gap`` are closed."""
-    return _as_pairs(_cover(_as_array(ranges), merge_gap)[0])
-
-
-def _as_array(ranges: Ranges) -> npt.NDArray[np.int64]:
-    return np.asarray(ranges, dtype=np.int64).reshape(-1, 2)
-
-
-def _as_pairs(blocks: npt.NDArray[np.int64]) -> list[Range]:
-    return [(offset, size) for offset, size in blocks.tolist()]
 
 
 def _cover(

@@ -56,8 +56,6 @@ DROPS = pa.schema(
 )
 """A verdict: the rows that a step dropped out of one part, sorted by ``row``. All others passed."""
 
-EMBEDDING_METADATA = {b"dtype": b"float16"}
-
 
 def embedding_type(dim: int) -> pa.DataType:
     """The column type of ``dim`` float16 numbers: raw little-endian bytes, which read back without a copy."""

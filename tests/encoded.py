@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from pipeline import encoders
 from pipeline.encoders.base import Encoder, Vectors, require
 from pipeline.encoders.demo import DIM, PROJECTIONS
 from pipeline.encoders.preprocessing import Pixels
@@ -23,6 +26,13 @@ def images(encoder: Encoder, pixels: Pixels, rows: int = 32) -> Vectors:
     """(n, height, width, 3) to (n, dim), in batches of ``rows``."""
     batches = (pixels[start : start + rows] for start in range(0, len(pixels), rows))
     return np.concatenate([*encoder.encode_images(batches, rows)])
+
+
+def seen(spec: str, pictures: Iterable[Image.Image]) -> Pixels:
+    """RGB pictures as that encoder wants them: (n, height, width, 3)."""
+    preprocessing = encoders.describe(spec).preprocessing
+    assert preprocessing is not None
+    return np.stack([preprocessing.pixels(picture) for picture in pictures])
 
 
 def open_clip_demo() -> Any:

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
 from pipeline import plan, run
+from pipeline.audit.finished import FinishedRun
+from pipeline.audit.materialize import planned
 from pipeline.work import Here
 from schemas.events import Observer
 from schemas.parse import parse_job
@@ -89,6 +92,17 @@ def run_here(made: plan.Plan, observers: Sequence[Observer] = ()) -> run.Result:
     return run.run(made, observers, executor=Here(made.root))
 
 
+def materialize(
+    finished: FinishedRun,
+    settings: Sequence[str],
+    output: Path | str,
+    observers: Sequence[Observer] = (),
+) -> run.Result:
+    """What `tamis materialize` does, in this process."""
+    made = planned(finished, settings, str(output))
+    return run.run(made, observers, executor=Here(made.root), base=finished.root)
+
+
 def table(output: Path, step: str, phase: str) -> pa.Table:
     """All files of a phase, with the file's name in the column ``task``."""
     found = []
@@ -96,6 +110,12 @@ def table(output: Path, step: str, phase: str) -> pa.Table:
         rows = pq.ParquetFile(path).read()
         found.append(rows.append_column("task", pa.array([path.stem] * rows.num_rows, pa.string())))
     return pa.concat_tables(found)
+
+
+def subset_uids(output: Path) -> list[str]:
+    """The uids of the subset file, as 32 hex digits each, in order."""
+    halves = np.load(output / "subset.npy", allow_pickle=False)
+    return [f"{high:016x}{low:016x}" for high, low in halves.tolist()]
 
 
 def ledger(output: Path) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from pipeline import encoders
 from pipeline.encoders.base import Encoder
 from pipeline.formats.phash import phash
 from tests.demo_run import DemoRun, Members, Row, raw, raw_input
-from tests.encoded import images
+from tests.encoded import images, seen
 from tests.running import Sample, make_plan, run_here, write_tar
 
 pytestmark = pytest.mark.slow
@@ -220,8 +220,8 @@ def demo() -> Encoder:
 
 
 def picture_vector(demo: Encoder, row: Row) -> Floats:
-    pixels = demo.preprocess(on_white(raw(row)["png"], "RGB"))
-    found: Floats = images(demo, pixels[None])[0].astype(np.float64)
+    pixels = seen("demo", [on_white(raw(row)["png"], "RGB")])
+    found: Floats = images(demo, pixels)[0].astype(np.float64)
     return found
 
 

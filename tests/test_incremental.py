@@ -19,14 +19,13 @@ import pytest
 from pipeline import run
 from pipeline.audit import sql
 from pipeline.audit.finished import open_run
-from pipeline.formats import subset
 from pipeline.formats.images import to_rgb
 from pipeline.phases import Phase
 from pipeline.steps import decoding
 from pipeline.work import Here, Outcome, Work
 from tests.demo_run import tamis
 from tests.embedded import blobs, run_steps, write_input
-from tests.running import contents, ledger, make_plan, read_tar, write_tar
+from tests.running import contents, ledger, make_plan, read_tar, subset_uids, write_tar
 
 STEPS = """
   - signals: [words, min_side]
@@ -83,8 +82,7 @@ def by_uid(output: Path) -> dict[str, Row]:
 
 
 def kept(output: Path) -> set[str]:
-    with open(output / "subset.npy", "rb") as file:
-        return set(subset.read(file))
+    return set(subset_uids(output))
 
 
 def put(tars: Sequence[Path], folder: Path) -> None:

@@ -19,8 +19,9 @@ import tests.object_store as stores
 from pipeline import local, objects, storage
 from pipeline.formats import sources
 from pipeline.formats.sources import resolve
-from pipeline.ranges import merge_ranges, read_ranges
+from pipeline.ranges import read_ranges
 from schemas.errors import InputError, StorageError
+from tests.merging import merge_ranges
 from tests.object_store import BUCKET, ObjectStore
 
 
@@ -143,7 +144,16 @@ def test_ranges_come_back_in_the_order_asked(root: str) -> None:
 def test_merged_ranges_cover_all_and_close_only_small_gaps(
     ranges: list[tuple[int, int]], gap: int
 ) -> None:
-    merged = merge_ranges(ranges, gap)
+    merged: list[storage.Range] = []
+
+    def read_blocks(path: str, blocks: list[storage.Range]) -> list[bytes]:
+        merged.extend(blocks)
+        return [bytes(size) for _, size in blocks]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, "read_blocks", read_blocks)
+        read_ranges("file", ranges, gap)
+    assert merged == merge_ranges(ranges, gap)
     asked = {i for offset, size in ranges for i in range(offset, offset + size)}
     covered = [i for offset, size in merged for i in range(offset, offset + size)]
     assert len(covered) == len(set(covered))

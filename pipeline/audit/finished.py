@@ -23,9 +23,6 @@ from schemas.steps import KINDS, StepModel
 Row = dict[str, Any]
 """A row of the ledger, by column."""
 
-Places = Mapping[int, tuple[str, int]]
-"""Part number -> the file that holds the part's rows, below its phase's folder, and the row group."""
-
 
 @dataclass(frozen=True)
 class FinishedRun:

@@ -14,14 +14,10 @@ from pipeline import storage
 from pipeline.audit.finished import FinishedRun
 from pipeline.audit.frozen import job_of
 from pipeline.inputs import input_files
-from pipeline.isolate import Executor
 from pipeline.plan import Plan, build, check_chain
-from pipeline.run import Result
-from pipeline.run import run as carry_out
 from pipeline.state import FILE, State, check_output
 from pipeline.steps.embed import Embed
 from schemas.errors import StateError
-from schemas.events import Observer
 
 
 def planned(run: FinishedRun, settings: Sequence[str], output: str) -> Plan:
@@ -51,18 +47,3 @@ def planned(run: FinishedRun, settings: Sequence[str], output: str) -> Plan:
     if not storage.exists(numbers):
         storage.copy(storage.join(run.root, FILE), numbers)
     return plan
-
-
-def materialize(
-    run: FinishedRun,
-    settings: Sequence[str],
-    output: str,
-    observers: Sequence[Observer] = (),
-    executor: Executor | None = None,
-) -> Result:
-    """Write the set that ``settings`` choose into ``output``. The same call again goes on where it was stopped.
-
-    Raises:
-        JobError, StateError: see ``planned``; or something was never scored.
-    """
-    return carry_out(planned(run, settings, output), observers, executor, base=run.root)

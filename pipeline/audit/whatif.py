@@ -71,14 +71,6 @@ def whatif(run: FinishedRun, settings: Sequence[str], count: int = 20) -> Change
     return change
 
 
-def kept_sids(run: FinishedRun, settings: Sequence[str]) -> Iterator[npt.NDArray[np.int64]]:
-    """The sids that are kept under ``settings``, a few parts at a time."""
-    with _both(run, settings, whole=True) as both:
-        for chunk in both.chunks:
-            _, fates = both.fates(chunk)
-            yield chunk.sids(np.flatnonzero(fates == 0))
-
-
 class _Both(Protocol):
     """What the run has decided, and what it would decide."""
 
@@ -104,7 +96,7 @@ class _Both(Protocol):
 
 
 @contextmanager
-def _both(run: FinishedRun, settings: Sequence[str], whole: bool = False) -> Iterator[_Both]:
+def _both(run: FinishedRun, settings: Sequence[str]) -> Iterator[_Both]:
     """In memory where only late steps decide otherwise; else by another walk."""
     now = job_of(run)
     then = job_of(run, settings).model_copy(update={"name": now.name})  # a name decides nothing
@@ -120,7 +112,7 @@ def _both(run: FinishedRun, settings: Sequence[str], whole: bool = False) -> Ite
         if first is not None:
             both = Redecision(old, then, first, scratch, pool)
         else:
-            both = _Walks(old, _walked(run, then, storage.join(scratch, "after")), whole)
+            both = _Walks(old, _walked(run, then, storage.join(scratch, "after")))
         yield both
 
 
@@ -138,8 +130,8 @@ def _damage_told(run: FinishedRun) -> Iterator[None]:
 class _Walks:
     """Two walks over the same parts: verdicts are read from what they have found or made."""
 
-    def __init__(self, old: Run, new: Run, whole: bool) -> None:
-        self.old, self._new, self._whole = old, new, whole
+    def __init__(self, old: Run, new: Run) -> None:
+        self.old, self._new = old, new
         self.chunks = list(chunks(old.parts))
         self.accounts, self.alive = new.accounts, new.alive
         self._numbers: dict[str, int] = {}
@@ -156,11 +148,7 @@ class _Walks:
 
     def _part(self, part: Part) -> tuple[Fates, Fates]:
         old, new = dict(self.old.verdicts(part)), dict(self._new.verdicts(part))
-        same = {
-            step
-            for step in old
-            if not self._whole and step in new and old[step].identity == new[step].identity
-        }
+        same = {step for step in old if step in new and old[step].identity == new[step].identity}
         return (
             _fates(self.old, part, _but(old, same), self._numbers),
             _fates(self._new, part, _but(new, same), self._numbers),

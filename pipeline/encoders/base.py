@@ -15,7 +15,6 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipeline.encoders.preprocessing import Pixels, Preprocessing
 from pipeline.storage import open_read, stat
@@ -35,7 +34,6 @@ class Description:
     """
 
     dim: int | None
-    has_image: bool
     has_text: bool
     fingerprint: str
     preprocessing: Preprocessing | None
@@ -50,10 +48,6 @@ class Encoder(Protocol):
 
     dim: int
     fingerprint: str
-
-    def preprocess(self, rgb: Image.Image) -> NDArray[np.uint8]:
-        """The picture as the model wants it: (height, width, 3)."""
-        ...
 
     def encode_images(self, batches: Iterable[Pixels], rows: int) -> Iterator[Vectors]:
         """Batches of at most ``rows`` preprocessed pictures, each (B, height, width, 3), to (B, dim), in order.

@@ -59,7 +59,7 @@ def describe(rest: str, precision: Precision) -> Description:
         str(PROJECTIONS),
     ]
     identity = fingerprint("demo", files, PREPROCESSING, widths=_WIDTHS, precision=precision)
-    return Description(DIM, True, True, identity, PREPROCESSING)
+    return Description(DIM, True, identity, PREPROCESSING)
 
 
 def load(rest: str, device: str, precision: Precision) -> Towers:

@@ -72,7 +72,7 @@ def describe(rest: str, precision: Precision) -> Description:
         **({"widths": widths} if widths else {}),
         **({"at_once": at_once} if at_once != (4, 8) else {}),  # what it was before it was told
     )
-    return Description(source.config["embed_dim"], True, True, identity, preprocessing)
+    return Description(source.config["embed_dim"], True, identity, preprocessing)
 
 
 def load(rest: str, device: str, precision: Precision) -> Towers:

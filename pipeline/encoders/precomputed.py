@@ -71,7 +71,7 @@ def describe(rest: str, precision: Precision) -> Description:
         raise ModelError(f"`precomputed:{rest}`: write `precomputed`; the input names the files")
     if precision != "fp32":
         raise ModelError(f"precision: {precision} has no meaning for `precomputed`: leave it out")
-    return Description(None, True, True, "precomputed", None)
+    return Description(None, True, "precomputed", None)
 
 
 def load(rest: str, device: str, precision: Precision) -> Towers:

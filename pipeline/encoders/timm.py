@@ -46,7 +46,7 @@ def describe(rest: str, precision: Precision) -> Description:
         model = timm.create_model(name, num_classes=0)
     preprocessing = _preprocessing(model)
     identity = fingerprint("timm", [weights], preprocessing, model=name, precision=precision)
-    return Description(_dim(model), True, False, identity, preprocessing)
+    return Description(_dim(model), False, identity, preprocessing)
 
 
 def load(rest: str, device: str, precision: Precision) -> Towers:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipeline.encoders import on_device
 from pipeline.encoders.base import Description, Precision, Vectors
@@ -66,10 +65,6 @@ class Towers:
         self._image_tower, self._text_tower = image_tower, text_tower
         self._tokenizer, self._widths = tokenizer, widths
         self._images_at_once, self._texts_at_once = at_once
-
-    def preprocess(self, rgb: Image.Image) -> NDArray[np.uint8]:
-        """The picture as the model wants it: (height, width, 3), uint8."""
-        return self._preprocessing.pixels(rgb)
 
     def encode_images(self, batches: Iterable[Pixels], rows: int) -> Iterator[Vectors]:
         """Batches of preprocessed pictures, (B, height, width, 3), to (B, dim), in order; see ``Encoder``."""

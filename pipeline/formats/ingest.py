@@ -39,7 +39,7 @@ class FileIngest:
         self.totals = FileTotals()
 
     def __iter__(self) -> Iterator[pa.Table]:
-        builder = PartBuilder(self.options, self.totals)
+        builder = PartBuilder(self.options)
         for run in self._runs():
             if len(builder) > 0 and len(builder) + run.size > self.options.part_samples:
                 yield builder.take()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -58,17 +57,10 @@ class IngestOptions:
 
 @dataclass(slots=True)
 class FileTotals:
-    """What a whole input file came to; complete once its last table is out."""
+    """The size and the digest of a whole input file; known once its last table is out."""
 
     size: int = 0
     sha256: bytes = b""
-    rows: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def readable(self) -> int:
-        """Rows without a reason against them."""
-        return self.rows - self.reasons.total()
 
 
 Row = dict[str, Any]
@@ -122,9 +114,8 @@ def picture_row(
 class PartBuilder:
     """Rows of one part: whole tables, and behind them the last rows as lists, a list a column."""
 
-    def __init__(self, options: IngestOptions, totals: FileTotals) -> None:
+    def __init__(self, options: IngestOptions) -> None:
         self._options = options
-        self._totals = totals
         self._empty()
 
     def _empty(self) -> None:
@@ -137,7 +128,7 @@ class PartBuilder:
         return self._rows
 
     def add(self, piece: Row | pa.Table) -> Iterator[pa.Table]:
-        """Append a row or a table and count it; gives each part that it fills."""
+        """Append a row or a table; gives each part that it fills."""
         if isinstance(piece, dict):
             self._add_row(piece)
             if self._full:
@@ -165,16 +156,11 @@ class PartBuilder:
             column.append(row.get(name))
         self._rows += 1
         self._characters += len(row.get("text") or "") + len(row.get("meta") or "")
-        self._totals.rows += 1
-        if row.get("reason") is not None:
-            self._totals.reasons[row["reason"]] += 1
 
     def _add_table(self, table: pa.Table) -> None:
         self._close_columns()
         self._tables.append(table)
         self._rows += table.num_rows
-        self._totals.rows += table.num_rows
-        self._totals.reasons.update(table["reason"].drop_null().to_pylist())
 
     def _close_columns(self) -> None:
         if self._columns["uid"]:

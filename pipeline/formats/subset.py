@@ -99,8 +99,3 @@ def _alone(
     same = (both[order[1:]] == both[order[:-1]]).all(axis=1)
     single = order[~(np.append(same, False) | np.append(False, same))] if len(both) else order
     return both[single[single < len(one)]], both[single[single >= len(one)]]
-
-
-def read(file: BinaryIO) -> list[str]:
-    """The uids of a subset file, as 32 hex digits each."""
-    return [f"{high:016x}{low:016x}" for high, low in np.load(file, allow_pickle=False).tolist()]

@@ -55,11 +55,6 @@ def part_task(part: Part, inputs: Mapping[str, Sequence[Slice]], /, **args: Any)
     return Task(part.name, inputs, args)
 
 
-def alive_rows(io: TaskIo, rows: int, role: str = "drops") -> npt.NDArray[np.int64]:
-    """The rows of a part, in order, that no verdict under ``role`` dropped; ``rows`` is the part's length."""
-    return io.alive(rows) if role == "drops" else np.flatnonzero(alive_mask(io, rows, role))
-
-
 def alive_mask(io: TaskIo, rows: int, role: str = "drops") -> Mask:
     """(rows,) True where no verdict under ``role`` dropped the row of this one part."""
     mask = np.ones(rows, dtype=bool)

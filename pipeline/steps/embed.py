@@ -25,7 +25,7 @@ from pipeline.inputs import InputFile
 from pipeline.phases import Context, Part, Phase, Step, Task, TaskIo
 from pipeline.steps import decoding
 from pipeline.steps.cluster import column_of
-from pipeline.steps.common import alive_rows, drops, part_task
+from pipeline.steps.common import drops, part_task
 from schemas.errors import JobError
 from schemas.job import Job
 from schemas.ledger import Reason
@@ -143,7 +143,7 @@ def encode(io: TaskIo) -> Iterator[pa.Table]:
     args = io.args
     encoder = _encoder(args["spec"], args["device"], args["precision"])
     ingest = io.read("ingest", ["text", *fetch.PICTURE_COLUMNS])
-    rows = alive_rows(io, ingest.num_rows)
+    rows = io.alive(ingest.num_rows)
     living = ingest.take(pa.array(rows))
     entry, relative, kind, size = args["source"]
     source = Source(entry, relative, io.task.places["path"], kind, size)
@@ -172,7 +172,7 @@ def _captions(encoder: Encoder, captions: Sequence[str], batch_size: int) -> Flo
 def take(io: TaskIo) -> Iterator[pa.Table]:
     """The same, from the embeddings that came with the input. A row beyond the end of its file has none."""
     ingest = io.read("ingest", ["file_row"])
-    rows = alive_rows(io, ingest.num_rows)
+    rows = io.alive(ingest.num_rows)
     places = ingest["file_row"].to_numpy()[rows]
     image, there = _rows(io.task.places["image"], places)
     text = None

@@ -11,7 +11,7 @@ import pyarrow as pa
 import xxhash
 
 from pipeline.phases import Context, Phase, Step, Task, TaskIo
-from pipeline.steps.common import alive_rows, part_task, uid_words
+from pipeline.steps.common import part_task, uid_words
 from pipeline.steps.exchange import (
     bucket_of,
     buckets_for,
@@ -75,7 +75,7 @@ def keys(io: TaskIo) -> Iterator[pa.Table]:
     """(key, uid, sid, pixels of the picture) of one part's living samples; a sample without a value has no key."""
     names = COLUMNS[io.args["on"]]
     table = io.read("ingest", ["uid", "width", "height", *names])
-    rows = alive_rows(io, table.num_rows)
+    rows = io.alive(table.num_rows)
     table = table.take(pa.array(rows))
     values = [table[name].to_pylist() for name in names]
     if "url" in names:  # where some rows have no URL, it is often written as an empty one

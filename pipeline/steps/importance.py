@@ -19,7 +19,7 @@ from pipeline.formats.parquet import hash_file, open_parquet
 from pipeline.inputs import InputFile
 from pipeline.phases import Context, Phase, Step, Task, TaskIo
 from pipeline.steps import selection
-from pipeline.steps.common import alive_rows, part_task, uid_words
+from pipeline.steps.common import part_task, uid_words
 from pipeline.steps.scored import keyed_task, with_missing
 from schemas.errors import InputError, StateError
 from schemas.job import Job
@@ -154,7 +154,7 @@ def count_target(io: TaskIo) -> Iterator[pa.Table]:
 def _texts(io: TaskIo) -> tuple[npt.NDArray[np.int64], pa.Table, list[str]]:
     """The living rows of one part, their uids, and their captions."""
     table = io.read("ingest", ["uid", "text"])
-    rows = alive_rows(io, table.num_rows)
+    rows = io.alive(table.num_rows)
     table = table.take(pa.array(rows))
     return rows, table, [text or "" for text in table["text"].to_pylist()]
 

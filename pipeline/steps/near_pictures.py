@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.algorithms import buckets, hamming
@@ -19,7 +18,7 @@ from pipeline.algorithms.hashing import mix64
 from pipeline.inputs import InputFile
 from pipeline.phases import Context, Phase, Step, Task, TaskIo
 from pipeline.steps import grouping
-from pipeline.steps.common import alive_rows, area, check_pictures, part_task, uid_words
+from pipeline.steps.common import area, check_pictures, part_task, uid_words
 from pipeline.steps.exchange import bucket_of, buckets_for, split, verdict_phase
 from schemas.job import Job
 from schemas.ledger import Reason
@@ -30,8 +29,6 @@ TOGETHER = 4_000_000
 
 TASKS = 8
 """Tasks that the tables are dealt out to, where each task holds all hashes."""
-
-Hashes = npt.NDArray[np.uint64]
 
 
 class NearPictures(Step):
@@ -107,7 +104,7 @@ class NearPictures(Step):
 def hashes(io: TaskIo) -> Iterator[pa.Table]:
     """(phash, sid, uid, size) of one part's living samples that have a perceptual hash."""
     table = io.read("ingest", ["uid", "phash", "width", "height"]).combine_chunks()
-    rows = alive_rows(io, table.num_rows)
+    rows = io.alive(table.num_rows)
     rows = rows[table["phash"].is_valid().to_numpy()[rows]]
     table = table.take(pa.array(rows))
     out = pa.table(

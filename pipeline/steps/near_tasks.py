@@ -18,7 +18,7 @@ from pipeline.algorithms.minhash import bands as banded
 from pipeline.phases import TaskIo
 from pipeline.steps import grouping
 from pipeline.steps.cluster import vectors
-from pipeline.steps.common import alive_rows, area, uid_words
+from pipeline.steps.common import area, uid_words
 from pipeline.steps.exchange import bucket_of, split
 from schemas.errors import StateError
 
@@ -33,7 +33,7 @@ def texts(io: TaskIo) -> Iterator[pa.Table]:
     """(key, sid, uid, size, text[, phash or vector]) of one part's living samples that have a caption."""
     columns = ["uid", "text", "width", "height"] + ["phash"] * io.args["pictures"]
     table = io.read("ingest", columns).combine_chunks()
-    rows = alive_rows(io, table.num_rows)
+    rows = io.alive(table.num_rows)
     if "embedding" in io.task.inputs:
         embedded = io.read("embedding", ["row", "image"]).combine_chunks()
         rows = np.intersect1d(rows, embedded["row"].to_numpy(), assume_unique=True)

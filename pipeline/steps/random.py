@@ -15,7 +15,7 @@ from pipeline.formats import subset
 from pipeline.inputs import InputFile
 from pipeline.phases import Context, Phase, Step, Task, TaskIo
 from pipeline.steps import selection
-from pipeline.steps.common import alive_mask, alive_rows, drops, part_task, uid_words
+from pipeline.steps.common import alive_mask, drops, part_task, uid_words
 from pipeline.steps.concepts import sample_bound
 from pipeline.steps.exchange import bucket_of, buckets_for, split
 from schemas.errors import JobError
@@ -108,7 +108,7 @@ class Random(Step):
 def key(io: TaskIo) -> Iterator[pa.Table]:
     """The living samples of one part whose hash is low enough to be chosen, for every epoch."""
     uids = io.read("ingest", ["uid"])["uid"].combine_chunks()
-    living = alive_rows(io, len(uids))
+    living = io.alive(len(uids))
     uid = uid_words(uids)[living]
     tables = []
     for epoch in range(io.args["epochs"]):

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pipeline import signal_sources
 from pipeline.inputs import InputFile
 from pipeline.phases import Context, Phase, Step, TaskIo
-from pipeline.steps.common import alive_rows, drops, part_task, scatter
+from pipeline.steps.common import drops, part_task, scatter
 from schemas.errors import JobError
 from schemas.job import Job
 from schemas.ledger import Reason
@@ -68,7 +68,7 @@ def _found(piece: Any) -> Any:
 
 def decide(io: TaskIo) -> Iterator[pa.Table]:
     """The rows of one part that fail a bound."""
-    rows = alive_rows(io, io.args["rows"])
+    rows = io.alive(io.args["rows"])
     failing: dict[str, tuple[pa.Array, Mapping[str, Mask]]] = {}
     bounds = dict(io.args["bounds"])
     for name, raw in bounds.items():

@@ -13,7 +13,7 @@ from pipeline.algorithms import order
 from pipeline.inputs import InputFile
 from pipeline.phases import Context, Part, Task, TaskIo
 from pipeline.steps import selection
-from pipeline.steps.common import alive_rows, drops, part_task, scatter
+from pipeline.steps.common import drops, part_task, scatter
 from pipeline.tables import Slice
 from schemas.errors import JobError
 from schemas.ledger import Reason
@@ -58,7 +58,7 @@ def keyed_task(
 def living_values(io: TaskIo) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """The living rows of one part and their values of the signal; NaN where there is none."""
     count = io.task.inputs["ingest"][0].rows
-    rows = alive_rows(io, count)
+    rows = io.alive(count)
     name = io.args["signal"]
     column = scatter(io.read("signal", ["row", name]), count)[name].take(pa.array(rows))
     values = np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)

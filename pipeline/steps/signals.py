@@ -24,7 +24,7 @@ from pipeline.inputs import InputFile
 from pipeline.phases import CULPRITS, Context, Part, Phase, Resources, Step, Task, TaskIo
 from pipeline.signals import SIGNALS, PixelSignal, SizeSignal, Source, TextSignal
 from pipeline.steps.cluster import vectors
-from pipeline.steps.common import alive_rows, drops, embedding_named, part_task
+from pipeline.steps.common import drops, embedding_named, part_task
 from schemas.errors import InputError, ModelError
 from schemas.job import Job
 from schemas.ledger import Reason
@@ -120,7 +120,7 @@ def _identity(source: Source, heads: Mapping[str, str]) -> dict[str, Any]:
 
 def values(io: TaskIo) -> Iterator[pa.Table]:
     """``row`` and the signals of one part's living samples."""
-    rows = alive_rows(io, io.task.inputs["ingest"][0].rows)
+    rows = io.alive(io.task.inputs["ingest"][0].rows)
     made: Values = {}
     for compute in (_of_texts, _of_sizes, _of_pixels, _of_columns, _of_embeddings):
         made |= compute(io, rows)

@@ -18,7 +18,7 @@ from pipeline.formats import fetch, shards, subset
 from pipeline.formats.sources import Source
 from pipeline.inputs import InputFile
 from pipeline.phases import Context, Part, Phase, Step, Task, TaskIo
-from pipeline.steps.common import alive_rows, part_task, uid_words, with_pictures
+from pipeline.steps.common import part_task, uid_words, with_pictures
 from pipeline.steps.exchange import bucket_of, buckets_for, split
 from pipeline.tables import Slice
 from schemas.errors import JobError
@@ -123,7 +123,7 @@ class Write(Step):
 def kept(io: TaskIo) -> Iterator[pa.Table]:
     """(row, uid) of one part's kept samples; one row group a bucket of uids."""
     uids = io.read("ingest", ["uid"])["uid"].combine_chunks()
-    rows = alive_rows(io, len(uids))
+    rows = io.alive(len(uids))
     io.count(kept=len(rows))
     chosen = uids.take(pa.array(rows))
     table = pa.table({"row": rows.astype(np.uint32), "uid": chosen})

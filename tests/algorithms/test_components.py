@@ -1,6 +1,6 @@
 """Components: in memory and by stars over partitions, against a plain search; and survivors."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -37,18 +37,36 @@ def judge(n: int, edges: list[tuple[int, int]]) -> list[int]:
     return label
 
 
-def by_stars(n: int, edges: list[tuple[int, int]], partitions: int, block: int) -> list[int]:
-    def blocks() -> Iterator[star_components.Edges]:
-        for start in range(0, len(edges), block):
-            yield ends(edges[start : start + block])
+def dealt(
+    pieces: list[star_components.Edges], partitions: int, by_larger: bool
+) -> list[star_components.Edges]:
+    """Every piece's edges, by the partitions in which the next star looks for them."""
+    shares = [list(star_components.shares(piece, partitions, by_larger)) for piece in pieces]
+    return [
+        (np.concatenate([a for a, _ in each]), np.concatenate([b for _, b in each]))
+        for each in zip(*shares, strict=True)
+    ]
 
+
+def by_stars(n: int, edges: list[tuple[int, int]], partitions: int, block: int) -> list[int]:
+    """Large and small star in turn, as the phases of the duplicate steps do it."""
+    blocks = [ends(edges[start : start + block]) for start in range(0, len(edges) or 1, block)]
+    read, before = dealt(blocks, partitions, by_larger=False), None
+    for _ in range(star_components.MOST_TURNS):
+        large = [star_components.large_star(*one) for one in read]
+        found = [star_components.unique(*one) for one in dealt(large, partitions, by_larger=True)]
+        sums = [star_components.summed(one) for one in found]
+        after = sum(count for count, _ in sums), sum(total for _, total in sums) % 2**64
+        if after == before:
+            break
+        small = [star_components.small_star(*one) for one in found]
+        read, before = dealt(small, partitions, by_larger=False), after
+    else:
+        pytest.fail("the stars do not come to rest")
     label = np.arange(n)
-    seen: list[int] = []
-    store = star_components.MemoryStore()
-    for node, least in star_components.connected_blocks(store, blocks(), partitions):
-        label[node] = least
-        seen += node.tolist()
-    assert len(seen) == len(set(seen))
+    node, least = (np.concatenate(side) for side in zip(*found, strict=True))
+    assert len(node) == len(set(node.tolist()))
+    label[node] = least
     return [int(one) for one in label]
 
 

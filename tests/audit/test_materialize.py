@@ -12,14 +12,13 @@ from jobs.cli import main
 from jobs.loading import Request, load
 from pipeline import run
 from pipeline.audit.finished import open_run
-from pipeline.audit.materialize import materialize
 from pipeline.audit.verify import Seen, verify
 from pipeline.plan import make
 from pipeline.work import Here
 from schemas.errors import JobError, StateError
 from schemas.events import Event, TaskDone
 from tests.embedded import blobs, write_input
-from tests.running import contents, make_plan, run_here
+from tests.running import contents, make_plan, materialize, run_here
 
 STEPS = """
   - signals: [words, width]
@@ -56,9 +55,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def here(finished: Path, output: Path, *settings: str) -> list[tuple[str, str]]:
     """Materialize in this process; the (step, task) of what was computed."""
     events: list[Event] = []
-    made = materialize(
-        open_run(str(finished)), settings, str(output), [events.append], Here(str(output))
-    )
+    made = materialize(open_run(str(finished)), settings, output, [events.append])
     done = [(e.step, e.task) for e in events if isinstance(e, TaskDone)]
     assert made.tasks_run == len(done)
     return done
@@ -130,9 +127,9 @@ def test_stopped_it_goes_on(finished: Path, tmp_path: Path) -> None:
         if isinstance(event, TaskDone) and event.step == "density" and event.task == "part-00001":
             raise StoppedError
 
-    root = str(tmp_path / "new")
+    root = tmp_path / "new"
     with pytest.raises(StoppedError):
-        materialize(open_run(str(finished)), ["density.keep=0.6"], root, [stop], Here(root))
+        materialize(open_run(str(finished)), ["density.keep=0.6"], root, [stop])
     again = here(finished, tmp_path / "new", "density.keep=0.6")
     assert ("density", "centroids") not in again
     own_run(finished, tmp_path / "own", "density.keep=0.6")
@@ -156,13 +153,13 @@ def test_a_damaged_table_is_not_taken_over(finished: Path, tmp_path: Path) -> No
 def test_what_cannot_be_is_refused(finished: Path, tmp_path: Path) -> None:
     one = open_run(str(finished))
     with pytest.raises(StateError, match="embed: 10 samples that would be alive now were never"):
-        materialize(one, ["rules.words.min=1"], str(tmp_path / "a"), (), Here(str(tmp_path / "a")))
+        materialize(one, ["rules.words.min=1"], tmp_path / "a")
     with pytest.raises(StateError, match="a finished run is there already"):
-        materialize(one, ["density.keep=0.7"], str(finished))
+        materialize(one, ["density.keep=0.7"], finished)
     with pytest.raises(JobError, match="neighbours"):
-        materialize(one, ["density.neighbours=50"], str(tmp_path / "b"))
+        materialize(one, ["density.neighbours=50"], tmp_path / "b")
     with pytest.raises(JobError, match=r"density\.clusters=7: asks for other concepts"):
-        materialize(one, ["density.clusters=7"], str(tmp_path / "b"))
+        materialize(one, ["density.clusters=7"], tmp_path / "b")
     assert not (tmp_path / "b").exists()
 
 

@@ -18,7 +18,7 @@ from pipeline.audit.browse import Browser
 from pipeline.audit.finished import open_run
 from pipeline.audit.frozen import job_of
 from pipeline.audit.redecide import Redecision, first_of
-from pipeline.audit.whatif import Change, _both, kept_sids, whatif
+from pipeline.audit.whatif import Change, _both, whatif
 from pipeline.plan import make
 from pipeline.work import Here
 from schemas.errors import JobError, StateError
@@ -112,10 +112,14 @@ def by_run(finished: Path, output: Path, setting: str) -> dict[str, dict[str, An
 def agree(finished: Path, tmp_path: Path, setting: str) -> Change:
     """What ``whatif`` says is what a run of its own does: the same samples, and the same account of what moves."""
     before = {row["uid"]: row for row in ledger(finished)}
-    uid = {row["sid"]: row["uid"] for row in before.values()}
-    asked = {
-        uid[int(sid)] for part in kept_sids(open_run(str(finished)), [setting]) for sid in part
-    }
+    change = whatif(open_run(str(finished)), [setting], len(before))
+    told = {(sample["uid"], sample["side"]) for sample in change.samples}
+    assert len(told) == len(change.samples) == change.came + change.went
+    kept = {name for name, row in before.items() if row["kept"]}
+    comes, goes = ({uid for uid, side in told if side == where} for where in ("comes", "goes"))
+    assert goes <= kept
+    assert comes.isdisjoint(kept)
+    asked = kept - goes | comes
     after = by_run(finished, tmp_path / "own", setting)
     assert asked == {name for name, row in after.items() if row["kept"]}
     moved: Counter[str] = Counter()
@@ -123,7 +127,6 @@ def agree(finished: Path, tmp_path: Path, setting: str) -> Change:
         if row["kept"] != before[name]["kept"]:
             gone, sign = (before[name], 1) if row["kept"] else (row, -1)
             moved[f"{gone['step']}: {gone['reason']}"] += sign
-    change = whatif(open_run(str(finished)), [setting], 0)
     assert +change.by_reason == +moved
     assert -change.by_reason == -moved
     assert change.kept_after == len(asked)
@@ -173,7 +176,7 @@ def test_in_memory_it_decides_as_the_steps_do(
     """The same fates, counts and samples as by another walk over the tables, in chunks of several parts."""
     monkeypatch.setattr("pipeline.audit.chunks.CHUNK_ROWS", 150)
     run = open_run(str(chained))
-    with _both(run, [setting], whole=True) as both:
+    with _both(run, [setting]) as both:
         assert isinstance(both, Redecision)
         assert len(both.chunks) > 2
     here = whatif(run, [setting], 1000)

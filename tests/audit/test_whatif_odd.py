@@ -13,7 +13,6 @@ import pytest
 from pipeline import run
 from pipeline.audit.finished import open_run
 from pipeline.audit.frozen import borrowing
-from pipeline.audit.materialize import materialize
 from pipeline.audit.whatif import whatif
 from pipeline.plan import make
 from pipeline.resume import INDEX
@@ -21,7 +20,7 @@ from pipeline.work import Here
 from schemas.errors import JobError, StateError
 from schemas.parse import parse_job
 from tests.embedded import blobs, write_input
-from tests.running import contents, make_plan, run_here
+from tests.running import contents, make_plan, materialize, run_here
 
 SHORT = 40
 """The first samples, whose captions a rule drops: whole parts of them."""
@@ -134,7 +133,7 @@ def test_rows_that_cannot_be_taken_over_are_named_at_once(copy: Path, tmp_path: 
     flip(path)
     new = str(tmp_path / "new")
     with pytest.raises(StateError, match=f"^{re.escape(str(path))} is damaged"):
-        materialize(open_run(str(copy)), ["rules.words.max=2"], new, executor=Here(new))
+        materialize(open_run(str(copy)), ["rules.words.max=2"], new)
 
 
 def test_an_index_that_is_damaged_is_left_as_it_is(copy: Path) -> None:

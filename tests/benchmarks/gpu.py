@@ -154,7 +154,7 @@ def model_rows(device: str, model: str, sizes: Sizes, decoded: float) -> list[Ro
 
 def images(device: str, encoder: Towers, name: str, sizes: Sizes, decoded: float) -> list[Row]:
     """Pictures beside the encoder's own model, and beside the processors."""
-    picture = encoder.preprocess(Image.new("RGB", (640, 480)))
+    picture = encoder._preprocessing.pixels(Image.new("RGB", (640, 480)))
     batch = np.repeat(picture[None], sizes.batch, axis=0)
     dtype = torch.bfloat16 if sizes.precision == "bf16" else torch.float32
     resident = torch.from_numpy(encoder._preprocessing.normalise(batch)).to(device, dtype)
@@ -217,7 +217,7 @@ def precisions(device: str, name: str, model: str, sizes: Sizes) -> list[Row]:
     halves: tuple[Precision, ...] = ("bf16", "fp16") if device == "cuda" else ("bf16",)
     for precision in ("fp32", *halves):
         encoder = loaded(name, device, precision)
-        cut = np.stack([encoder.preprocess(picture) for picture in pictures])
+        cut = np.stack([encoder._preprocessing.pixels(picture) for picture in pictures])
         batches = [cut[start : start + sizes.batch] for start in range(0, len(cut), sizes.batch)]
         vectors = np.concatenate([*encoder.encode_images(batches, sizes.batch)])
         found[precision] = [vectors, encoder.encode_texts(words, sizes.batch)]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline import encoders
 from pipeline.encoders.base import Encoder
 from pipeline.formats.images import to_rgb
-from tests.encoded import images
+from tests.encoded import images, seen
 
 Pairs = dict[str, tuple[bytes, str]]
 
@@ -24,7 +24,7 @@ Pairs = dict[str, tuple[bytes, str]]
 def pixels(demo: Encoder, example_pairs: Pairs) -> NDArray[np.uint8]:
     """Eleven pictures: no multiple of any batch."""
     pictures = [picture for picture, _ in example_pairs.values()][:11]
-    return np.stack([demo.preprocess(to_rgb(picture)) for picture in pictures])
+    return seen("demo", map(to_rgb, pictures))
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_a_small_change_matters_less_than_another_picture(
 ) -> None:
     first = to_rgb(next(iter(example_pairs.values()))[0])
     smaller = first.resize((first.width * 3 // 4, first.height * 3 // 4))
-    near = images(demo, demo.preprocess(smaller)[None], 32)[0]
+    near = images(demo, seen("demo", [smaller]), 32)[0]
     cosines = vectors @ near
     assert cosines[0] > 0.9
     assert cosines[0] > cosines[1:].max()
@@ -89,7 +89,7 @@ def test_a_picture_finds_its_caption_more_often_than_by_chance(
     chosen = list(
         {caption: (picture, caption) for picture, caption in example_pairs.values()}.values()
     )[:40]
-    pictures = np.stack([demo.preprocess(to_rgb(picture)) for picture, _ in chosen])
+    pictures = seen("demo", [to_rgb(picture) for picture, _ in chosen])
     vectors = images(demo, pictures, 32)
     texts = demo.encode_texts([caption for _, caption in chosen])
     cosines = vectors @ texts.T

@@ -15,7 +15,7 @@ from pipeline.encoders.demo import CONTEXT, tokenizer
 from pipeline.encoders.torchvision_ops import ensure_torchvision
 from pipeline.encoders.towers import Towers, ready
 from pipeline.formats.images import to_rgb
-from tests.encoded import TEXTS, images, open_clip_demo
+from tests.encoded import TEXTS, images, open_clip_demo, seen
 
 CAPTIONS = [
     "",
@@ -56,7 +56,7 @@ def as_encoder(model: Any, precision: Precision) -> Towers:
 @pytest.fixture(scope="module")
 def pixels(demo: Encoder, example_pairs: dict[str, tuple[bytes, str]]) -> Any:
     pictures = [picture for picture, _ in example_pairs.values()][:8]
-    return np.stack([demo.preprocess(to_rgb(picture)) for picture in pictures])
+    return seen("demo", map(to_rgb, pictures))
 
 
 @pytest.mark.parametrize(("precision", "count"), [("fp32", 8), ("bf16", 3)])

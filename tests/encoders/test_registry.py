@@ -76,7 +76,7 @@ def test_a_gpu_that_is_not_there_is_said() -> None:
 
 def test_precomputed_has_no_model() -> None:
     described = encoders.describe("precomputed")
-    assert (described.dim, described.has_image, described.has_text) == (None, True, True)
+    assert (described.dim, described.has_text) == (None, True)
     with pytest.raises(ModelError, match="no model to load"):
         encoders.load("precomputed")
 

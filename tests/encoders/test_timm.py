@@ -12,7 +12,7 @@ from PIL import Image
 from pipeline import encoders
 from pipeline.encoders.torchvision_ops import ensure_torchvision
 from schemas.errors import ModelError
-from tests.encoded import images
+from tests.encoded import images, seen
 
 MODELS = ["test_vit", "test_efficientnet", "test_convnext"]
 
@@ -53,7 +53,7 @@ def test_it_is_timms_own_model(name: str, folder: Path) -> None:
     with torch.inference_mode():
         raw = model(torch.stack([transform(picture) for picture in pictures])).numpy()
     encoder = encoders.load(f"timm:{name}@{weights}")
-    ours = images(encoder, np.stack([encoder.preprocess(p) for p in pictures]))
+    ours = images(encoder, seen(f"timm:{name}@{weights}", pictures))
     np.testing.assert_allclose(ours, raw / np.linalg.norm(raw, axis=1, keepdims=True), atol=2e-5)
     assert ours.shape == (2, encoder.dim)
     described = encoders.describe(f"timm:{name}@{weights}")
@@ -68,8 +68,9 @@ def test_it_has_no_captions(folder: Path) -> None:
 
 
 def test_order_changes_no_bit(folder: Path) -> None:
-    encoder = encoders.load(f"timm:test_vit@{folder / 'test_vit.safetensors'}")
-    size = encoder.preprocess(Image.new("RGB", (5, 5))).shape
+    spec = f"timm:test_vit@{folder / 'test_vit.safetensors'}"
+    encoder = encoders.load(spec)
+    size = seen(spec, [Image.new("RGB", (5, 5))]).shape[1:]
     batch = np.random.default_rng(3).integers(0, 256, (6, *size), dtype=np.uint8)
     forward = images(encoder, batch, 4)
     backward = images(encoder, batch[::-1], 5)

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.formats.ingest import ingest_file
-from pipeline.formats.rows import FileTotals, IngestOptions
+from pipeline.formats.rows import IngestOptions
 from pipeline.formats.sources import Source
 from schemas.tables import INGEST
 
@@ -24,14 +24,13 @@ def source(path: Path) -> Source:
     return Source("input", path.name, str(path), kind, path.stat().st_size)  # type: ignore[arg-type]
 
 
-def ingest(path: Path, options: IngestOptions = DEFAULT) -> tuple[list[pa.Table], FileTotals]:
-    """All parts of a file and its totals, after checking what holds for every input."""
+def ingest(path: Path, options: IngestOptions = DEFAULT) -> list[pa.Table]:
+    """All parts of a file, after checking what holds for every input."""
     reading = ingest_file(source(path), options)
     parts = list(reading)
     totals = reading.totals
     data = path.read_bytes()
     assert (totals.size, totals.sha256) == (len(data), hashlib.sha256(data).digest())
-    assert totals.rows == sum(part.num_rows for part in parts)
     for part in parts:
         assert part.schema == INGEST
         part.validate(full=True)
@@ -39,8 +38,7 @@ def ingest(path: Path, options: IngestOptions = DEFAULT) -> tuple[list[pa.Table]
     table = pa.concat_tables([INGEST.empty_table(), *parts])
     uids = table["uid"].to_pylist()
     assert len(set(uids)) == len(uids)
-    assert totals.reasons.total() == table.num_rows - table["reason"].null_count
-    return parts, totals
+    return parts
 
 
 def ingest_bytes(
@@ -49,7 +47,7 @@ def ingest_bytes(
     """The rows of a file with this content."""
     path = folder / name
     path.write_bytes(data)
-    return [row for part in ingest(path, options)[0] for row in part.to_pylist()]
+    return [row for part in ingest(path, options) for row in part.to_pylist()]
 
 
 def reasons(rows: list[Row]) -> dict[str, str | None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -18,11 +17,10 @@ from pipeline.formats.sources import Source
 from schemas.tables import INGEST
 
 
-def tables(source: Source, options: IngestOptions) -> tuple[list[pa.Table], Counter[str]]:
-    """The parts of a file that has no pictures and can be opened; how many rows have which reason."""
+def tables(source: Source, options: IngestOptions) -> list[pa.Table]:
+    """The parts of a file that has no pictures and can be opened."""
     parts: list[pa.Table] = []
     part: list[Row] = []
-    reasons: Counter[str] = Counter()
     characters = 0
 
     def end() -> None:
@@ -42,12 +40,11 @@ def tables(source: Source, options: IngestOptions) -> tuple[list[pa.Table], Coun
             for row in _group(source, options, file, group, first, size):
                 part.append(row)
                 characters += len(row.get("text") or "")
-                reasons.update([row["reason"]] if "reason" in row else [])
                 if len(part) >= options.part_samples or characters >= rows.MAX_PART_BYTES:
                     end()
             first += size
     end()
-    return parts, reasons
+    return parts
 
 
 def _group(

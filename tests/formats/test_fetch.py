@@ -17,6 +17,7 @@ from schemas.tables import INGEST
 from tests.formats.inputs import ingest, source
 from tests.formats.pictures import encode, noise
 from tests.formats.tars import make_tar
+from tests.merging import merge_ranges
 
 MEMBERS = INGEST.field("members").type
 
@@ -34,7 +35,7 @@ def tar(tmp_path: Path, pictures: list[bytes]) -> tuple[Source, pa.Table]:
         members += [(f"{i:03d}.vec.npy", bytes([i]) * 1000 * i)]
     path = tmp_path / "x.tar"
     path.write_bytes(make_tar(members))
-    return source(path), pa.concat_tables(ingest(path)[0])
+    return source(path), pa.concat_tables(ingest(path))
 
 
 def test_members_come_back_byte_for_byte(tar: tuple[Source, pa.Table]) -> None:
@@ -72,7 +73,7 @@ def test_no_more_is_held_than_a_chunk_and_its_gaps(
     read = ranges.read_ranges
 
     def measured(path: str, wanted: ranges.Ranges) -> list[memoryview]:
-        spans.append(sum(size for _, size in ranges.merge_ranges(wanted)))
+        spans.append(sum(size for _, size in merge_ranges((int(a), int(b)) for a, b in wanted)))
         return read(path, wanted)
 
     monkeypatch.setattr(ranges, "read_ranges", measured)
@@ -131,7 +132,7 @@ def test_parquet_rows_come_back_across_row_groups(
     captions = [f"caption {i}" for i in range(30)]
     path = tmp_path / "x.parquet"
     pq.write_table(pa.table({"image": images, "text": captions}), path, row_group_size=12)
-    table = pa.concat_tables(ingest(path)[0])
+    table = pa.concat_tables(ingest(path))
     chosen = [0, 11, 12, 23, 25, 29]
     rows = table.take(chosen)
     assert list(fetch.pictures(source(path), rows)) == [pictures[i] for i in chosen]

@@ -33,7 +33,6 @@ def test_it_is_datacomps_sorted_array(raw: list[bytes], spans: int) -> None:
     assert loaded.dtype == np.dtype("u8,u8")
     assert loaded.tolist() == judged.tolist()
     assert data == written(uids[::-1], 1)
-    assert subset.read(io.BytesIO(data)) == sorted(uids)
 
 
 def test_another_number_than_announced_is_an_error() -> None:
@@ -44,8 +43,8 @@ def test_another_number_than_announced_is_an_error() -> None:
 def test_a_pickle_is_never_loaded() -> None:
     out = io.BytesIO()
     np.save(out, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError, match="allow_pickle=False"):
-        subset.read(io.BytesIO(out.getvalue()))
+    with pytest.raises(ValueError, match=r"a subset file holds .*, not object"):
+        list(subset.changes(io.BytesIO(out.getvalue()), []))
 
 
 def spanned(uids: set[str], spans: int) -> list[np.ndarray[Any, Any]]:

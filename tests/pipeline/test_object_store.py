@@ -22,12 +22,13 @@ from PIL import Image
 import tests.object_store as stores
 from pipeline import objects, plan, run, storage, tables
 from pipeline.lease import Lease
-from pipeline.ranges import MERGE_GAP, merge_ranges
+from pipeline.ranges import MERGE_GAP
 from pipeline.tables import Slice
 from pipeline.work import Here
 from schemas.errors import StateError, StorageError
 from schemas.events import Event, PhaseEnded, PhaseStarted
 from schemas.parse import parse_job
+from tests.merging import merge_ranges
 from tests.object_store import BUCKET, Fault, ObjectStore
 from tests.running import Sample, picture, write_tar
 

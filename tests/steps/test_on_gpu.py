@@ -12,16 +12,15 @@ import torch
 from pipeline import devices
 from pipeline.algorithms import on_gpu
 from pipeline.audit.finished import open_run
-from pipeline.audit.materialize import materialize
 from pipeline.audit.whatif import whatif
 from pipeline.phases import Task, TaskIo
 from pipeline.steps import cluster
-from pipeline.work import Here, Work, perform
+from pipeline.work import Work, perform
 from schemas.errors import ModelError
 from schemas.events import Event, PhaseStarted
 from schemas.selection import Density
 from tests.embedded import EMBED, blobs, by_uid, run_steps, write_input
-from tests.running import make_plan, run_here, table
+from tests.running import make_plan, materialize, run_here, table
 
 STEPS = """
 - semantic_duplicates: {clusters: 4, epsilon: 0.05, device: cuda}
@@ -234,7 +233,7 @@ def test_whatif_refuses_what_a_gpu_would_have_to_compute(finished: Path) -> None
 def test_materialize_takes_what_is_stored(finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "less"
     run = open_run(str(finished / "gpu"))
-    materialize(run, ["density.keep=0.2"], str(out), executor=Here(str(out)))
+    materialize(run, ["density.keep=0.2"], out)
     kept = sum(row["kept"] for row in by_uid(out).values())
     assert kept == whatif(run, ["density.keep=0.2"]).kept_after
 

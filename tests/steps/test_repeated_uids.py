@@ -26,10 +26,18 @@ from pipeline.audit.explain import fate, pictured, stories
 from pipeline.audit.finished import open_run
 from pipeline.audit.funnel import funnel
 from pipeline.audit.verify import Seen, verify
-from pipeline.formats import subset
 from pipeline.steps import ingest
 from schemas.events import Event, PhaseStarted
-from tests.running import Sample, contents, ledger, make_plan, picture, run_here, write_tar
+from tests.running import (
+    Sample,
+    contents,
+    ledger,
+    make_plan,
+    picture,
+    run_here,
+    subset_uids,
+    write_tar,
+)
 
 STEPS = """
   - signals: [words]
@@ -136,8 +144,7 @@ def assert_as_by_hand(output: Path, files: Sequence[Sequence[Given]]) -> None:
     assert len(set(kept)) == len(kept)
     good_uids = {row["uid"] for row, good in zip(rows, usable, strict=True) if good}
     assert set(kept) == good_uids
-    with open(output / "subset.npy", "rb") as file:
-        assert subset.read(file) == sorted(kept)
+    assert subset_uids(output) == sorted(kept)
     assert list(verify(run, Seen(), deep=True)) == []
     assert diff(run, run).moves == []
 
