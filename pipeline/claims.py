@@ -37,7 +37,6 @@ def embedding(machine: Resources, config: Embed) -> Claimed:
         cpus=0 if machine.decode_tasks else 1,
         gpus=machine.gpus or (1.0 if config.device == "cuda" else 0.0),
         pool=True,
-        workers=machine.embed_workers,
         ahead=machine.decode_tasks,
     )
 

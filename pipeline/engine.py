@@ -41,6 +41,9 @@ SYSTEM = {
 """Settings of the Ray that is started here."""
 
 
+OBJECT_STORE = 256 << 20
+"""Bytes of Ray's object store on this machine: for tasks, records of part files, and pixels from decoding tasks."""
+
 LITTLE = 10_000
 """Rows that a phase reads, about as many as a part has: one worker is through with them before a pass has begun."""
 
@@ -352,7 +355,7 @@ def _begin(machine: Machine, options: dict[str, Any]) -> None:
             ray.init(
                 address="local",  # without it, a cluster that happens to run here would be joined
                 num_cpus=machine.cpus,
-                object_store_memory=machine.object_store,
+                object_store_memory=OBJECT_STORE,
                 include_dashboard=False,
                 _system_config=SYSTEM,
                 **options,

@@ -37,7 +37,7 @@ from schemas.events import Event, PhaseEnded, PhaseStarted, StepEnded, TaskDone
 from schemas.job import Job
 from schemas.selection import Chooser, Clustered
 from schemas.step import StepModel
-from schemas.steps import Embed, Score
+from schemas.steps import Embed
 
 TAR_BLOCK = 512
 
@@ -243,7 +243,7 @@ def _scaled(config: StepModel, share: float) -> Any:
         changed["device"] = "cpu"
         if isinstance(config, Embed) and config.precision == "fp16":  # which only a GPU does
             changed["precision"] = "fp32"
-    if isinstance(config, (Chooser, Score)) and isinstance(config.keep, int):
+    if isinstance(config, Chooser) and isinstance(config.keep, int):
         changed["keep"] = max(1, round(config.keep * share))
     return config.model_copy(update=changed)
 

@@ -104,11 +104,6 @@ class Resources(Model):
         description="GPUs an embedding worker holds, or one of a step that clusters with `device: cuda`; a fraction "
         "shares one; 0: none, and with `device: cuda` one",
     )
-    embed_workers: int | None = Field(
-        None,
-        ge=1,
-        description="embedding workers; as many as the processors or GPUs carry by default",
-    )
     decode_tasks: int = Field(
         0,
         ge=0,
@@ -119,9 +114,6 @@ class Resources(Model):
         None,
         ge=1 << 26,
         description="bytes that each task claims that gathers what many parts have written; by default none",
-    )
-    object_store: int = Field(
-        256 << 20, ge=78_643_200, description="bytes of Ray's object store on this machine"
     )
     stuck_after: float = Field(
         600,

@@ -134,34 +134,17 @@ class Random(StepModel, Chooser):
     )
 
 
-class Score(StepModel):
-    """Keep the best of a signal: a share or a count of samples, or what lies within bounds."""
+class Score(StepModel, Chooser):
+    """Keep the best of a signal."""
 
     kind = "score"
     signal: str = Field(description="a signal, such as clip_similarity, or a column of the input")
-    keep: Keep | None = Field(
-        None, description="a share (0, 1], written with a point, or a count of samples"
-    )
-    of: Literal["reaching", "input"] = Field(
-        "reaching", description="a share of what reaches the step, or of all input samples"
-    )
     best: Literal["highest", "lowest"] = Field("highest", description="which values are kept first")
     ties: Literal["uid", "keep"] = Field(
         "uid",
         description="of equal values the smallest uids, to the exact count; or all (DataComp's rule: "
         "everything from the value at place share * samples on)",
     )
-    min: float | None = Field(None, description="instead of keep: the value must be at least this")
-    max: float | None = Field(None, description="instead of keep: the value must be at most this")
-
-    @model_validator(mode="after")
-    def _says_one_thing(self) -> Score:
-        bounds = self.min is not None or self.max is not None
-        if bounds == (self.keep is not None):
-            raise ValueError("score needs either `keep`, or `min` and `max`")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min:g} is above max {self.max:g}: nothing could pass")
-        return self
 
 
 class Importance(StepModel, Chooser):

@@ -156,9 +156,8 @@ class Choices:
 
     def _score(self, pool: Pairs, count: int) -> Mask:
         asked = self.settings.score
-        lowest = asked.best == "lowest" or (asked.keep is None and asked.min is None)
         values = pool.signals[:, VALUED["score"]]
-        return scoring.top(-values if lowest else values, pool.uid, count)
+        return scoring.top(-values if asked.best == "lowest" else values, pool.uid, count)
 
     def _coverage(self, pool: Pairs, count: int) -> Mask:
         asked = self.settings.coverage

@@ -1,4 +1,4 @@
-"""Selection by one signal: its best share or count, to the exact number, or what lies within bounds."""
+"""Selection by one signal: its best share or count, to the exact number."""
 
 from __future__ import annotations
 
@@ -12,22 +12,19 @@ from pipeline.algorithms.score import place
 from pipeline.inputs import InputFile
 from pipeline.phases import Context, Phase, Step, TaskIo
 from pipeline.steps import selection
-from pipeline.steps.common import drops
 from pipeline.steps.scored import (
     check_numbers,
     key,
     keyed_task,
-    living_values,
     signal_task,
     with_missing,
 )
 from schemas.job import Job
-from schemas.ledger import Reason
 from schemas.selection import Score as Config
 
 
 class Score(Step):
-    """``keyed``, ``cut`` and ``verdict``; with bounds, only ``verdict``."""
+    """``keyed``, ``cut`` and ``verdict``."""
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.steps = config, config.name, job.steps
@@ -49,10 +46,6 @@ class Score(Step):
         config = self.config
         reading = {"signal": config.signal, "best": config.best}
         tasks = [signal_task(context, part, config.signal) for part in context.parts]
-        if config.keep is None:
-            bounds = {"min": config.min, "max": config.max}
-            yield Phase("verdict", bounded, tasks, {"signal": config.signal, **bounds})
-            return
         yield Phase("keyed", key, tasks, {**reading, "finite": False})
         there = selection.have_key(context, self.name)
         wanted = selection.budget_of(context, config, there)
@@ -75,25 +68,3 @@ def decide(io: TaskIo) -> Iterator[pa.Table]:
     value = sign * order.undone(table["key"].to_numpy()[over])
     bound = np.repeat(sign * order.undone(found.key), len(rows))
     yield with_missing(io, table, rows, [io.args["signal"]] * len(rows), value, bound)
-
-
-def bounded(io: TaskIo) -> Iterator[pa.Table]:
-    """The samples of one part outside the bounds, and those without a value."""
-    rows, values = living_values(io)
-    least, most = io.args["min"], io.args["max"]
-    reason = np.full(len(rows), "", object)
-    bound = np.full(len(rows), np.nan)
-    reason[np.isnan(values)] = str(Reason.NO_VALUE)
-    if least is not None:
-        reason[values < least], bound[values < least] = str(Reason.BELOW_MINIMUM), least
-    if most is not None:
-        reason[values > most], bound[values > most] = str(Reason.ABOVE_MAXIMUM), most
-    out = np.flatnonzero(reason != "")
-    yield drops(
-        io,
-        rows[out],
-        reason[out],
-        rule=[io.args["signal"]] * len(out),
-        value=pa.array(values[out], from_pandas=True),
-        bound=pa.array(bound[out], from_pandas=True),
-    )

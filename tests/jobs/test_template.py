@@ -13,10 +13,10 @@ from jobs.loading import Request, load
 from pipeline import plan
 from schemas.job import Claim, Input, Job, Limits, Resources
 from schemas.parse import parse_job
-from schemas.steps import KINDS, Bound, Score
+from schemas.steps import KINDS, Bound
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "jobs" / "template.yaml"
-EITHER_OR: dict[type[BaseModel], set[str]] = {Bound: {"one_of"}, Score: {"min", "max"}}
+EITHER_OR: dict[type[BaseModel], set[str]] = {Bound: {"one_of"}}
 """Keys that cannot stand beside others: explained in words alone."""
 SWITCHED_OFF = re.compile(r"^( *)#(?=(?:- )?[a-z_]+:)", re.MULTILINE)
 

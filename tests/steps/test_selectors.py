@@ -43,9 +43,6 @@ SIGNAL = "- signals: [quality]\n- score: {signal: quality, "
         ("keep: 0.75, ties: keep", [0, 1, 3, 4, 5, 6, 7]),
         ("keep: 1.0, ties: keep", list(range(8))),
         ("keep: 8", list(range(8))),
-        ("min: 0.5", [0, 1, 3, 4, 5, 6]),
-        ("max: 0.5", [0, 2, 3, 4, 6, 7]),
-        ("min: 0.3, max: 0.5", [0, 3, 4, 6, 7]),
     ],
 )
 def test_score(tmp_path: Path, settings: str, expected: list[int]) -> None:
@@ -67,14 +64,6 @@ def test_score_tells_value_and_bound(tmp_path: Path) -> None:
         ("not_chosen", "quality", 0.7)
     }
     assert all(row["value"] == SCORES[int(row["uid"], 16)] for row in rows)
-    run_one(tmp_path, numbered(8), SIGNAL + "min: 0.4, max: 0.6}", part_samples=3)
-    told = {
-        int(r["uid"], 16): (r["reason"], r["bound"])
-        for r in ledger(tmp_path / "run")
-        if not r["kept"]
-    }
-    low, high = ("below_minimum", 0.4), ("above_maximum", 0.6)
-    assert told == {1: high, 2: low, 5: high, 7: low}
 
 
 def test_a_sample_without_a_score_is_dropped_for_that(tmp_path: Path) -> None:
@@ -87,7 +76,6 @@ def test_a_sample_without_a_score_is_dropped_for_that(tmp_path: Path) -> None:
     )
     with pytest.raises(JobError, match=re.escape(message)):
         run_one(tmp_path, made, SIGNAL + "keep: 5}")
-    assert run_one(tmp_path, made, SIGNAL + "min: 0.3}") == [2, 4, 5]
 
 
 @pytest.mark.parametrize("step", ["score: {signal: tag, ", "coverage: {score: tag, "])
