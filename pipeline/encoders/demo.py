@@ -1,7 +1,7 @@
 """The encoder ``demo``: a small stand-in for CLIP, for trying things out without a download.
 
 Two frozen towers whose weights come inside packages (EfficientNet-lite0 for pictures, all-MiniLM-L6-v2
-for texts), and two linear projections, fitted by ``jobs/train_demo.py`` to a part of the example data:
+for texts), and two linear projections, fitted by ``tests/benchmarks/train_demo.py`` to a part of the example data:
 the model that open_clip makes of them. It knows clip art. Real jobs name a real CLIP.
 """
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from jobs.train_demo import fit, is_held_out, measure, one_answer_each
 from pipeline.encoders.demo import PROJECTIONS
+from tests.benchmarks.train_demo import fit, is_held_out, measure, one_answer_each
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,7 +55,7 @@ def test_the_fit_finds_what_two_views_share() -> None:
 def test_the_readme_has_the_scripts_figures(tmp_path: Path) -> None:
     written = tmp_path / "demo.safetensors"
     data = str(ROOT / "jobs" / "examples" / "clipart")
-    command = [sys.executable, "-m", "jobs.train_demo", data, "--write", str(written)]
+    command = [sys.executable, "-m", "tests.benchmarks.train_demo", data, "--write", str(written)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     figures = json.loads(done.stdout)
     readme = (ROOT / "jobs" / "examples" / "README.md").read_text()

@@ -1,6 +1,6 @@
 """Fit the two projections of the encoder ``demo`` on a part of the example data, and measure the rest.
 
-    python -m jobs.train_demo jobs/examples/clipart --write pipeline/encoders/demo.safetensors
+    python -m tests.benchmarks.train_demo jobs/examples/clipart --write pipeline/encoders/demo.safetensors
 
 Both towers stay frozen. On their features the projections are a canonical correlation analysis
 (Hotelling, 1936) with a ridge (Vinod, 1976): a closed form, without a seed. What is held out shares
