@@ -23,10 +23,10 @@ MODULES = (
     "pyarrow",
     "pydantic",
     "rich",
+    "ruamel.yaml",
     "scipy",
     "typer",
     "xxhash",
-    "yaml",
 )
 """What every job imports."""
 
