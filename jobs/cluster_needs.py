@@ -22,10 +22,10 @@ MODULES = (
     "pyarrow",
     "pydantic",
     "rich",
+    "ruamel.yaml",
     "scipy",
     "typer",
     "xxhash",
-    "yaml",
 )
 """What every job imports."""
 

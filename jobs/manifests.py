@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.resolver import VersionedResolver
+from ruamel.yaml.scalarstring import LiteralScalarString
 
 from schemas.errors import ClusterError
 from schemas.job import Job
@@ -40,16 +43,8 @@ class Fleet:
     account: str | None = None
 
 
-class _Dumper(yaml.SafeDumper):
-    """Texts of several lines as they are, to be read and edited in the manifest."""
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _text)
+class _Resolver(VersionedResolver):
+    processing_version = (1, 1)  # Kubernetes's, in which a text `on` needs quotes
 
 
 def manifests(job: Job, fleet: Fleet, ray_version: str) -> str:
@@ -59,7 +54,8 @@ def manifests(job: Job, fleet: Fleet, ray_version: str) -> str:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": name},
-        "data": {"job.yaml": dump(grown(job))},
+        # As it is, to be read and edited in the manifest.
+        "data": {"job.yaml": LiteralScalarString(dump(grown(job)))},
     }
     command = f"tamis run {FOLDER}/job.yaml --address auto --progress lines"
     ray_job = {
@@ -75,7 +71,10 @@ def manifests(job: Job, fleet: Fleet, ray_version: str) -> str:
             "rayClusterSpec": cluster(name, fleet, ray_version),
         },
     }
-    return yaml.dump_all([config, ray_job], Dumper=_Dumper, sort_keys=False, width=100)
+    yaml, out = YAML(), StringIO()
+    yaml.Resolver, yaml.width = _Resolver, 100
+    yaml.dump_all([config, ray_job], out)
+    return out.getvalue()
 
 
 def cluster(name: str, fleet: Fleet, ray_version: str) -> dict[str, Any]:

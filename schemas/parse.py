@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from schemas import yaml12
@@ -14,7 +13,7 @@ from schemas.job import Job
 from schemas.nearest import nearest
 from schemas.problems import messages
 
-__all__ = ["apply_setting", "check", "dump", "nearest", "parse_job", "read"]
+__all__ = ["apply_setting", "check", "dump", "nearest", "parse_job", "read", "with_setting"]
 
 
 def parse_job(text: str, source: str, settings: Sequence[str] = ()) -> Job:
@@ -37,7 +36,7 @@ def read(text: str, source: str) -> dict[str, Any]:
     """
     try:
         raw = yaml12.load(text)
-    except yaml.YAMLError as error:
+    except yaml12.YAMLError as error:
         raise JobError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise JobError(f"{source}: a job is a map with the keys {', '.join(Job.model_fields)}")
@@ -64,6 +63,27 @@ def dump(job: Job) -> str:
         for step in job.steps
     ]
     return yaml12.dump(raw)
+
+
+def with_setting(text: str, source: str, step: str, key: str, value: int) -> str:
+    """A job file's text in which ``key`` of the step called ``step`` is ``value``, as a person wrote it otherwise.
+
+    What comes out is read again, and has to be the same job but for that number.
+
+    Raises:
+        JobError: the file is written in a way that this does not reach (an alias, a tag): the message says what to
+            put where.
+    """
+    wanted = dump(parse_job(text, source, [f"{step}.{key}={value}"]))
+    for changed in yaml12.with_key(text, key, value):
+        try:
+            if dump(parse_job(changed, source)) == wanted:
+                return changed
+        except JobError:
+            continue
+    raise JobError(
+        f"{source}: cannot be changed in place: write {key}: {value} into its step `{step}`"
+    )
 
 
 def apply_setting(raw: dict[str, Any], setting: str) -> None:
@@ -104,7 +124,7 @@ def apply_setting(raw: dict[str, Any], setting: str) -> None:
 def _value(text: str, setting: str) -> Any:
     try:
         return yaml12.load(text)
-    except yaml.YAMLError:
+    except yaml12.YAMLError:
         raise JobError(
             f"--set {setting}: the value is not YAML: write it in quotes of its own, '\"{text}\"'"
         ) from None

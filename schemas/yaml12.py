@@ -1,77 +1,107 @@
 """YAML as a job file means it: 1.2's core schema, where ``on`` is a word, ``1e-3`` a number and ``010`` ten.
 
-PyYAML reads YAML 1.1, in which ``exact_duplicates: {on: image}`` has the key ``True`` and a key that stands
-twice silently counts once.
+What ruamel.yaml reads as 1.2 has dates, ``1_000`` and ``0b1`` too, and of a key that stands twice it tells at length.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Iterator
+from io import StringIO
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, ComposerError
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
+from ruamel.yaml.resolver import VersionedResolver
+from ruamel.yaml.tag import Tag
 
-OTHERWISE = ("bool", "float", "int", "timestamp")
-"""Types that 1.1 recognises in other words than 1.2 does."""
+__all__ = ["YAMLError", "dump", "load", "with_key"]
 
-_FLOAT = (
-    r"^[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+"
-    r"|\.(?:inf|Inf|INF|nan|NaN|NAN))$"
-)
+PLAIN = {
+    "null": r"~|null|Null|NULL|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    "float": r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+    "merge": "<<",
+}
+"""What a scalar without quotes is, the first that fits; else text."""
+
+_TAGS = [(Tag(suffix=f"tag:yaml.org,2002:{name}"), re.compile(PLAIN[name])) for name in PLAIN]
 
 
-class _Loader(yaml.SafeLoader):
-    """The safe loader with 1.2's booleans and numbers, which refuses a key that stands twice."""
+class _Resolver(VersionedResolver):
+    processing_version = (1, 2)  # whatever a `%YAML` line says
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        if kind is ScalarNode and implicit[0]:
+            fitting = (tag for tag, pattern in _TAGS if pattern.fullmatch(value))
+            return next(fitting, self.DEFAULT_SCALAR_TAG)
+        return super().resolve(kind, value, (False, False))
+
+
+class _Composer(Composer):
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
             name = str(key.value)
             if name in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key `{name}` stands twice", key.start_mark
-                )
+                raise ComposerError(None, None, f"the key `{name}` stands twice", key.start_mark)
             seen.add(name)
-        return super().construct_mapping(node, deep)
+        return node
 
 
-class _Dumper(yaml.SafeDumper):
-    """Quotes what the loader would not read back as text."""
-
-
-def _integer(_loader: _Loader, node: yaml.ScalarNode) -> int:
-    text = str(node.value)
-    return int(text, 0) if text.startswith(("0o", "0x")) else int(text)
-
-
-def _scalars() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
-    """What plain scalars mean: 1.1's table, less what 1.2 reads otherwise."""
-    tags = {f"tag:yaml.org,2002:{name}" for name in OTHERWISE}
-    return {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag not in tags]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-for _class in (_Loader, _Dumper):
-    _class.yaml_implicit_resolvers = _scalars()
-    for _name, _pattern, _first in (
-        ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
-        ("int", r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$", "-+0123456789"),
-        ("float", _FLOAT, "-+0123456789."),
-    ):
-        _class.add_implicit_resolver(
-            f"tag:yaml.org,2002:{_name}", re.compile(_pattern), list(_first)
-        )
-_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
+def _yaml() -> Any:
+    yaml: Any = YAML(typ="safe", pure=True)
+    yaml.Resolver, yaml.Composer = _Resolver, _Composer
+    yaml.default_flow_style, yaml.sort_base_mapping_type_on_output = False, False
+    yaml.width = 100
+    return yaml
 
 
 def load(text: str) -> Any:
-    """Parse one document. Raises ``yaml.YAMLError``."""
-    return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
+    """Parse one document. Raises ``YAMLError``."""
+    return _yaml().load(text)
 
 
 def dump(value: Any) -> str:
     """Block style, keys in their own order."""
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    out = StringIO()
+    _yaml().dump(value, out)
+    return out.getvalue()
+
+
+def with_key(text: str, key: str, value: int) -> Iterator[str]:
+    """``text`` with ``key: value`` in the first of its maps, in the second and so on; all else stays to the byte.
+
+    ruamel.yaml's own round trip lays lines out anew and loses comments within brackets.
+    """
+    for node in _maps(_yaml().compose(text)):
+        yield _changed(text, node, key, value)
+
+
+def _maps(node: Any) -> Iterator[MappingNode]:
+    """Every map that is not empty, the outer before the inner."""
+    if isinstance(node, MappingNode):
+        if node.value:
+            yield node
+        for _, value in node.value:
+            yield from _maps(value)
+    elif isinstance(node, SequenceNode):
+        for item in node.value:
+            yield from _maps(item)
+
+
+def _changed(text: str, node: MappingNode, key: str, value: int) -> str:
+    for name, held in node.value:
+        if name.value == key:
+            return f"{text[: held.start_mark.index]}{value}{text[held.end_mark.index :]}"
+    first, last = node.value[0][0], node.value[-1][1]
+    if node.flow_style:
+        end = last.end_mark.index
+        return f"{text[:end]}, {key}: {value}{text[end:]}"
+    # Before the first key and as deep: what follows keeps its line and its comment.
+    start, indent = first.start_mark.index, " " * first.start_mark.column
+    return f"{text[:start]}{key}: {value}\n{indent}{text[start:]}"

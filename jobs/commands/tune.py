@@ -11,8 +11,8 @@ from jobs import show
 from jobs.loading import Request, load, locate, text_of
 from pipeline import plan as planning
 from pipeline import storage, tuning
-from schemas.edit import with_setting
 from schemas.errors import JobError
+from schemas.parse import with_setting
 
 LARGEST = 8192
 

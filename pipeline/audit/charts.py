@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pipeline.audit.distributions import Histogram
@@ -11,13 +11,17 @@ from pipeline.audit.html import element, number, text
 
 WIDTH, HEIGHT = 360, 180
 WIDE, TALL = 520, 260
-"""Of a scatter plot."""
+"""Of a scatter plot and of lines."""
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 22, 34
 """Margins around the plot, in the same units: the numbers of the axes stand there."""
+ROOM = 96
+"""For the names at the ends of the lines."""
+APART = 12
+"""Between two such names, at least."""
 
 
 class Mark(NamedTuple):
-    """A threshold: where it stands, and how it is called."""
+    """A threshold, or a level that lines are held against: where it stands, and how it is called."""
 
     at: float
     label: str
@@ -29,6 +33,23 @@ class Point(NamedTuple):
     x: float
     y: float
     label: str
+
+
+class Value(NamedTuple):
+    """A point of a line: its mean, the spread that its error bar shows, and what it says when pointed at."""
+
+    x: float
+    mean: float
+    spread: float
+    label: str
+
+
+class Line(NamedTuple):
+    """A line; ``style`` is its class in the style sheet."""
+
+    name: str
+    style: str
+    values: Sequence[Value]
 
 
 class Axis:
@@ -56,6 +77,18 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [round(index * step, 12) for index in range(first, last + 1)]
 
 
+def _short(value: float) -> str:
+    """12000 as 12k."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= 10 * size or (abs(value) >= size and value % size == 0):
+            return f"{value / size:g}{unit}"
+    return number(value)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}%"
+
+
 def bar(parts: Sequence[tuple[str, float]], whole: float) -> str:
     """A bar as wide as its place, cut into parts: (class, amount) of ``whole``."""
     at, pieces = 0.0, []
@@ -68,7 +101,8 @@ def bar(parts: Sequence[tuple[str, float]], whole: float) -> str:
                 f'<rect class="{style}" x="{min(at, 998):.2f}" y="0" width="{wide}" height="10"/>'
             )
         at += width
-    return _svg("bar", 1000, 10, "".join(pieces), preserveAspectRatio="none", aria_hidden="true")
+    whole_bar = {"preserveAspectRatio": "none", "aria_hidden": "true"}
+    return element("svg", "".join(pieces), class_="bar", viewBox="0 0 1000 10", **whole_bar)
 
 
 def histogram(shown: Histogram, marks: Sequence[Mark], name: str) -> str:
@@ -77,7 +111,7 @@ def histogram(shown: Histogram, marks: Sequence[Mark], name: str) -> str:
     highest = max((kept + dropped for kept, dropped in shown.bins), default=0)
     y = Axis(0, highest, HEIGHT - BOTTOM, TOP)
     width = (x.end - x.start) / max(len(shown.bins), 1)
-    pieces = [_horizontal(y, WIDTH, count=True)]
+    pieces = [_across(x, y, [count for count in ticks(0, y.high, 4) if float(count).is_integer()])]
     for number_, (kept, dropped) in enumerate(shown.bins):
         left = round(x.start + number_ * width, 2)
         wide = round(max(width - 0.6, 0.4), 2)
@@ -87,10 +121,10 @@ def histogram(shown: Histogram, marks: Sequence[Mark], name: str) -> str:
                 pieces.append(
                     f'<rect class="{style}" x="{left}" y="{y(top)}" width="{wide}" height="{high}"/>'
                 )
-    pieces.append(_labels(x))
+    pieces.append(_below(x, y, ticks(x.low, x.high)))
     pieces += [_mark(x, mark) for mark in marks]
     title = f"Distribution of {name}: {shown.total:,} samples"
-    return _svg("chart", WIDTH, HEIGHT, element("title", text(title)) + "".join(pieces), role="img")
+    return _chart(title, "".join(pieces), WIDTH, HEIGHT)
 
 
 def scatter(points: Sequence[Point], x_name: str, y_name: str, y_share: bool = False) -> str:
@@ -100,39 +134,104 @@ def scatter(points: Sequence[Point], x_name: str, y_name: str, y_share: bool = F
     x = Axis(low, max(xs), LEFT, WIDE - RIGHT)
     highest = 1 if y_share else max((point.y for point in points), default=1)
     y = Axis(0, highest, TALL - BOTTOM, TOP)
-    dots = "".join(
-        f'<circle class="dot" cx="{x(point.x)}" cy="{y(point.y)}" r="3">'
-        f"{element('title', text(point.label))}</circle>"
-        for point in points
-    )
-    names = (
-        f'<text class="name" x="{WIDE - RIGHT}" y="{TALL - 4}" text-anchor="end">{text(x_name)}</text>'
-        f'<text class="name" x="4" y="12">{text(y_name)}</text>'
-    )
-    title = element("title", text(f"{y_name} against {x_name}, {len(points):,} concepts"))
-    grid = _horizontal(y, WIDE, percent=y_share) + _labels(x, TALL)
-    return _svg("chart", WIDE, TALL, title + grid + dots + names, role="img")
+    dots = "".join(_dot("dot", x(point.x), y(point.y), point.label) for point in points)
+    grid = _across(x, y, ticks(0, y.high, 4), _percent if y_share else _short)
+    grid += _below(x, y, ticks(x.low, x.high))
+    title = f"{y_name} against {x_name}, {len(points):,} concepts"
+    return _chart(title, grid + dots + _names(x, x_name, y_name))
 
 
-def _horizontal(y: Axis, width: int, count: bool = False, percent: bool = False) -> str:
-    lines = []
-    for value in ticks(y.low, y.high, 4):
-        if count and not float(value).is_integer():
-            continue
-        said = f"{100 * value:.0f}%" if percent else _short(value)
-        lines.append(
-            f'<line class="grid" x1="{LEFT}" x2="{width - RIGHT}" y1="{y(value)}" y2="{y(value)}"/>'
-            f'<text x="{LEFT - 5}" y="{y(value) + 3.5}" text-anchor="end">{said}</text>'
+def lines(shown: Sequence[Line], references: Sequence[Mark], x_name: str, y_name: str) -> str:
+    """Lines over shares of a whole. The upright axis begins where the lowest error bar does: differences are small."""
+    values = [value for line in shown for value in line.values]
+    level = [reference.at for reference in references]
+    low = min([value.mean - value.spread for value in values] + level, default=0.0)
+    high = max([value.mean + value.spread for value in values] + level, default=1.0)
+    margin = 0.06 * (high - low)
+    x = Axis(0, max((value.x for value in values), default=1.0), LEFT, WIDE - RIGHT - ROOM)
+    y = Axis(max(0.0, low - margin), high + margin, TALL - BOTTOM, TOP)
+    pieces = [
+        _across(x, y, ticks(y.low, y.high), number),
+        _below(x, y, ticks(x.low, x.high, 6), _percent),
+    ]
+    for reference in references:
+        at = y(reference.at)
+        pieces.append(
+            f'<line class="mark" x1="{LEFT}" x2="{x.end}" y1="{at}" y2="{at}"/>'
+            f'<text class="mark" x="{LEFT + 4}" y="{at - 4}">{text(reference.label)}</text>'
         )
-    return "".join(lines)
+    pieces += [_line(line, x, y) for line in shown]
+    pieces += [_ends(shown, x, y), _names(x, x_name, y_name)]
+    return _chart(f"{y_name} against {x_name}, {len(shown)} lines", "".join(pieces))
 
 
-def _labels(x: Axis, height: int = HEIGHT) -> str:
-    base = height - BOTTOM
-    line = f'<line class="axis" x1="{LEFT}" x2="{x.end}" y1="{base}" y2="{base}"/>'
+def _line(line: Line, x: Axis, y: Axis) -> str:
+    places = " ".join(f"{x(value.x)},{y(value.mean)}" for value in line.values)
+    made = [f'<polyline class="path" points="{places}"/>']
+    for value in line.values:
+        at, top, foot = x(value.x), y(value.mean + value.spread), y(value.mean - value.spread)
+        made.append(f'<line class="error" x1="{at}" x2="{at}" y1="{top}" y2="{foot}"/>')
+        made.append(_dot("point", at, y(value.mean), value.label))
+    return element("g", "".join(made), class_=f"line {line.style}")
+
+
+def _ends(shown: Sequence[Line], x: Axis, y: Axis) -> str:
+    """The lines' names beside the chart, in the order of their ends, each below the one before; a dot's beside it."""
+    made = [
+        f'<text class="end {line.style}" x="{x(line.values[0].x) + 7}" y="{y(line.values[0].mean) + 3.5}">'
+        f"{text(line.name)}</text>"
+        for line in shown
+        if len(line.values) == 1
+    ]
+    ends = sorted(
+        ((y(line.values[-1].mean), line) for line in shown if len(line.values) > 1),
+        key=lambda end: end[0],
+    )
+    for at, (_, line) in zip(stacked([end for end, _ in ends]), ends, strict=True):
+        made.append(
+            f'<text class="end {line.style}" x="{x.end + 7}" y="{at + 3.5}">{text(line.name)}</text>'
+        )
+    return "".join(made)
+
+
+def stacked(heights: Sequence[float]) -> list[float]:
+    """Heights, ascending, moved as little as keeps them apart and in the picture; from the top down where they are
+    too many for it.
+    """
+    placed: list[float] = []
+    for height in heights:
+        placed.append(max(height, placed[-1] + APART if placed else float(TOP)))
+    limit = float(TALL - BOTTOM)
+    for place in reversed(range(len(placed))):
+        placed[place] = max(min(placed[place], limit), TOP + APART * place)
+        limit = placed[place] - APART
+    return placed
+
+
+def _across(
+    x: Axis, y: Axis, values: Sequence[float], said: Callable[[float], str] = _short
+) -> str:
+    """A line for each value of the upright axis, and the value beside it."""
+    return "".join(
+        f'<line class="grid" x1="{LEFT}" x2="{x.end}" y1="{y(value)}" y2="{y(value)}"/>'
+        f'<text x="{LEFT - 5}" y="{y(value) + 3.5}" text-anchor="end">{said(value)}</text>'
+        for value in values
+    )
+
+
+def _below(x: Axis, y: Axis, values: Sequence[float], said: Callable[[float], str] = _short) -> str:
+    """The axis along the bottom and its values."""
+    line = f'<line class="axis" x1="{LEFT}" x2="{x.end}" y1="{y.start}" y2="{y.start}"/>'
     return line + "".join(
-        f'<text x="{x(value)}" y="{base + 14}" text-anchor="middle">{_short(value)}</text>'
-        for value in ticks(x.low, x.high)
+        f'<text x="{x(value)}" y="{y.start + 14}" text-anchor="middle">{said(value)}</text>'
+        for value in values
+    )
+
+
+def _names(x: Axis, x_name: str, y_name: str) -> str:
+    return (
+        f'<text class="name" x="{x.end}" y="{TALL - 4}" text-anchor="end">{text(x_name)}</text>'
+        f'<text class="name" x="4" y="12">{text(y_name)}</text>'
     )
 
 
@@ -146,14 +245,10 @@ def _mark(x: Axis, mark: Mark) -> str:
     )
 
 
-def _short(value: float) -> str:
-    """12000 as 12k."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(value) >= 10 * size or (abs(value) >= size and value % size == 0):
-            return f"{value / size:g}{unit}"
-    return number(value)
+def _dot(style: str, x: float, y: float, label: str) -> str:
+    return element("circle", element("title", text(label)), class_=style, cx=x, cy=y, r=3)
 
 
-def _svg(style: str, width: int, height: int, inside: str, **attributes: str) -> str:
-    written = "".join(f' {key.replace("_", "-")}="{value}"' for key, value in attributes.items())
-    return f'<svg class="{style}" viewBox="0 0 {width} {height}"{written}>{inside}</svg>'
+def _chart(title: str, inside: str, width: int = WIDE, height: int = TALL) -> str:
+    inside = element("title", text(title)) + inside
+    return element("svg", inside, class_="chart", viewBox=f"0 0 {width} {height}", role="img")

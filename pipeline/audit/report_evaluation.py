@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pipeline.audit.charts import Line, Mark, Value, lines
 from pipeline.audit.finished import FinishedRun
 from pipeline.audit.html import element, number, table, text
-from pipeline.audit.line_chart import Line, Reference, Value, lines
 from pipeline.evaluate.evaluate import stored
 from pipeline.evaluate.verdict import by_luck, chance, compared, significant, verdict
 from schemas.evaluation import FULL, HEADLINE, METRICS, OWN, RANDOM, Evaluation, Point
@@ -59,12 +59,10 @@ def _chart(found: Evaluation) -> str:
         for place, name in enumerate([*names, RANDOM])
     ]
     full = found.full
-    levels = [Reference(found.chance, f"chance: {found.chance:.3f}")]
+    levels = [Mark(found.chance, f"chance: {found.chance:.3f}")]
     if full is not None:
         mean = round(sum(full.pairs) / len(full.pairs))
-        levels.append(
-            Reference(full.headline.mean, f"all {mean:,} pairs: {full.headline.mean:.3f}")
-        )
+        levels.append(Mark(full.headline.mean, f"all {mean:,} pairs: {full.headline.mean:.3f}"))
     return lines(shown, levels, "share of the pool", METRICS[HEADLINE])
 
 

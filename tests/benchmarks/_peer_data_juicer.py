@@ -6,6 +6,7 @@ python _peer_data_juicer.py IN.jsonl OUT --words 2 --side 64 --aspect 3 --worker
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import torch
@@ -18,7 +19,6 @@ except RuntimeError:
     for operator in ("nms", "qnms"):
         declared.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
-import yaml
 from data_juicer.config import init_configs
 from data_juicer.core import DefaultExecutor
 
@@ -53,7 +53,7 @@ def main() -> None:
     }
     asked.made.mkdir(parents=True)
     path = asked.made / "recipe.yaml"
-    path.write_text(yaml.safe_dump(recipe))
+    path.write_text(json.dumps(recipe))
     DefaultExecutor(init_configs(["--config", str(path)])).run()
 
 

@@ -380,7 +380,7 @@ def test_explain_imports_what_it_needs_alone(run: str) -> None:
         "import sys; from jobs.cli import main\n"
         f"try: main(['explain', {run!r}, 'short'])\n"
         "except SystemExit as ended: print(ended.code)\n"
-        "print(*sorted({'duckdb', 'fsspec', 'pandas', 'ray', 'torch', 'yaml'} & set(sys.modules)))"
+        "print(*sorted({'duckdb', 'fsspec', 'pandas', 'ray', 'ruamel.yaml', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-2:] == ["0", ""]

@@ -11,7 +11,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-import yaml
+from ruamel.yaml import YAML
 
 from jobs.cli import main
 from jobs.commands.deploy import memory_of
@@ -20,6 +20,13 @@ from schemas.parse import parse_job
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = ("--input", "s3://bucket/laion/{00000..00007}.tar", "--output", "s3://bucket/run")
+
+
+def documents(text: str) -> list[Any]:
+    """As Kubernetes reads them: YAML 1.1."""
+    yaml = YAML(typ="safe")
+    yaml.version = (1, 1)
+    return list(yaml.load_all(text))
 
 
 def strict(schema: Any) -> Any:
@@ -41,8 +48,7 @@ def crd() -> Any:
     path = Path(os.environ.get("TAMIS_KUBERAY_CRD", default))
     if not path.is_file():
         pytest.skip(f"no KubeRay CRD at {path}: set TAMIS_KUBERAY_CRD to ray.io_rayjobs.yaml")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    definition = yaml.load(path.read_text(), Loader=loader)  # noqa: S506 - a safe loader, in C
+    (definition,) = documents(path.read_text())
     version = next(item for item in definition["spec"]["versions"] if item["name"] == "v1")
     schema = strict(version["schema"]["openAPIV3Schema"])
     # A CRD leaves these two to Kubernetes itself.
@@ -55,7 +61,7 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[Any]:
         main(["deploy", "kuberay", *arguments])
     captured = capsys.readouterr()
     assert (ended.value.code, captured.err) == (0, "")
-    return list(yaml.safe_load_all(captured.out))
+    return documents(captured.out)
 
 
 @pytest.mark.parametrize(
@@ -163,8 +169,8 @@ def test_the_manifests_in_deploy_are_what_the_command_prints(
         *("dbp", "--image", "registry.example.org/tamis:0.1.0-cuda", "--gpu-workers", "4"),
         *("--input", "s3://bucket/pairs/{00000..00999}.tar", "--output", "s3://bucket/runs/dbp"),
     )
-    assert list(yaml.safe_load_all((ROOT / "deploy" / "rayjob.yaml").read_text())) == job
-    cluster = yaml.safe_load((ROOT / "deploy" / "raycluster.yaml").read_text())
+    assert documents((ROOT / "deploy" / "rayjob.yaml").read_text()) == job
+    (cluster,) = documents((ROOT / "deploy" / "raycluster.yaml").read_text())
     spec = crd["properties"]["spec"]["properties"]["rayClusterSpec"]
     jsonschema.validate(cluster["spec"], spec)
     assert cluster["spec"]["rayVersion"] == job[1]["spec"]["rayClusterSpec"]["rayVersion"]

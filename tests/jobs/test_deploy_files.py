@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 import ray
-import yaml
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -19,7 +19,7 @@ DEPLOY = ROOT / "deploy"
 
 @pytest.fixture(scope="module")
 def cluster() -> Any:
-    return yaml.safe_load((DEPLOY / "ray-cluster.yaml").read_text())
+    return YAML(typ="safe").load(DEPLOY / "ray-cluster.yaml")
 
 
 def dockerfile() -> list[str]:

@@ -8,9 +8,8 @@ import pytest
 from jobs.cli import main
 from pipeline import tuning
 from pipeline.tuning import Rate, chosen
-from schemas.edit import with_setting
 from schemas.errors import JobError
-from schemas.parse import parse_job
+from schemas.parse import parse_job, with_setting
 from tests.running import Sample, picture, write_tar
 
 JOB = """# what is read

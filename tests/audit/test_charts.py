@@ -5,8 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from pipeline.audit.charts import BOTTOM, TALL
-from pipeline.audit.line_chart import APART, Line, Reference, Value, lines, stacked
+from pipeline.audit.charts import APART, BOTTOM, TALL, Line, Mark, Value, lines, stacked
 from pipeline.audit.report_evaluation import STYLES, _style
 
 
@@ -25,7 +24,7 @@ def test_names_with_room_stay_at_their_ends() -> None:
 def test_every_level_and_every_name_is_drawn() -> None:
     values = [Value(0.1, 0.3, 0.01, ""), Value(0.5, 0.1, 0.01, "")]
     shown = [Line(f"n{i}", _style(i), values) for i in range(9)]
-    drawn = lines(shown, [Reference(0.02, "chance"), Reference(0.4, "all")], "x", "y")
+    drawn = lines(shown, [Mark(0.02, "chance"), Mark(0.4, "all")], "x", "y")
     assert drawn.count('class="mark"') == 4
     heights = [float(at) for at in re.findall(r'class="end [^"]*" x="[^"]*" y="([^"]*)"', drawn)]
     assert len(heights) == 9
