@@ -13,6 +13,7 @@ import pyarrow as pa
 from pipeline.algorithms.density import InfeasibleBudget, lower_bounds, quotas
 from pipeline.audit import distributions
 from pipeline.audit.finished import FinishedRun
+from pipeline.bounds import passing_sql
 from schemas.errors import InputError
 from schemas.steps import Density, Embed, Rules, SemanticDuplicates, Signals, StepModel
 
@@ -27,12 +28,6 @@ PASSING = """
           WHERE kept OR list_contains($steps, step))
 """
 """Of the samples that reach a step. A rule's other bounds stand as they are: ``failed`` names all that failed."""
-
-BOUND = """
-    {others} AND CASE WHEN {value} IS NULL OR isnan({value}::DOUBLE) THEN $missing
-        ELSE {value}::DOUBLE >= $low AND {value}::DOUBLE <= $high END
-"""
-
 
 SHARES = 10**6
 """Steps of a share: its ends are rounded to them, inwards."""
@@ -131,18 +126,13 @@ class Thresholds:
         config = self._configs.get(step)
         quoted = '"' + signal.replace('"', '""') + '"'
         values: dict[str, Any] = {"step": step, "steps": self._later.get(step, [])}
-        if isinstance(config, Rules) and signal in config.bounds and side in {"min", "max"}:
-            bound = config.bounds[signal]
-            low = -np.inf if bound.min is None else bound.min
-            high = np.inf if bound.max is None else bound.max
-            low, high = (value, high) if side == "min" else (low, value)
-            missing = bound.missing == "keep"
-            values |= {"low": float(low), "high": float(high), "missing": missing}
-            others = "true"
+        bound = config.bounds.get(signal) if isinstance(config, Rules) else None
+        if bound is not None and bound.one_of is None and side in {"min", "max"}:
+            passes, limits = passing_sql(quoted, bound.model_copy(update={side: value}))
+            values |= limits
             if len(config.bounds) > 1:
-                others = "(step IS DISTINCT FROM $step OR failed = [$signal])"
+                passes = f"(step IS DISTINCT FROM $step OR failed = [$signal]) AND {passes}"
                 values["signal"] = signal
-            passes = BOUND.format(others=others, value=quoted)
         elif isinstance(config, SemanticDuplicates) and signal == "semantic_similarity":
             if not 0 < value <= 1:
                 raise InputError(f"epsilon is {value}: it lies in (0, 1]")

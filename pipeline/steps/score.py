@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from pipeline.algorithms import order
 from pipeline.algorithms.score import place
+from pipeline.bounds import failures
 from pipeline.inputs import InputFile
 from pipeline.phases import Context, Phase, Step, TaskIo
 from pipeline.steps import selection
@@ -24,6 +25,7 @@ from pipeline.steps.scored import (
 from schemas.job import Job
 from schemas.ledger import Reason
 from schemas.selection import Score as Config
+from schemas.steps import Bound
 
 
 class Score(Step):
@@ -81,13 +83,10 @@ def bounded(io: TaskIo) -> Iterator[pa.Table]:
     """The samples of one part outside the bounds, and those without a value."""
     rows, values = living_values(io)
     least, most = io.args["min"], io.args["max"]
-    reason = np.full(len(rows), "", object)
-    bound = np.full(len(rows), np.nan)
-    reason[np.isnan(values)] = str(Reason.NO_VALUE)
-    if least is not None:
-        reason[values < least], bound[values < least] = str(Reason.BELOW_MINIMUM), least
-    if most is not None:
-        reason[values > most], bound[values > most] = str(Reason.ABOVE_MAXIMUM), most
+    limits = {Reason.BELOW_MINIMUM: least, Reason.ABOVE_MAXIMUM: most}
+    reason, bound = np.full(len(rows), "", object), np.full(len(rows), np.nan)
+    for why, fails in failures(pa.array(values), Bound(min=least, max=most)).items():
+        reason[fails], bound[fails] = why, limits.get(Reason(why), np.nan)
     out = np.flatnonzero(reason != "")
     yield drops(
         io,
