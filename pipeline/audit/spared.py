@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.audit.finished import FinishedRun, Row
 from pipeline.bounds import failure
 from schemas.ledger import Reason
+from schemas.selection import whole_of
 from schemas.steps import Bound, Density, Rules, SemanticDuplicates, StepModel
 
 Mend = dict[str, Any]
@@ -77,6 +78,6 @@ def _budget(run: FinishedRun, row: Row, config: Density) -> list[Mend]:
     sizes = np.asarray(np.from_dlpack(concepts["size"].combine_chunks()), np.int64)
     complexity = np.asarray(np.from_dlpack(concepts["complexity"].combine_chunks()), np.float64)
     samples = smallest_total(complexity, sizes, row["cluster"], row["rank"], config.temperature)
-    whole = int(sizes.sum()) if config.of == "reaching" else run.manifest.rows_in
+    whole = whole_of(config.of, int(sizes.sum()), run.manifest.rows_in)
     share = math.ceil(samples * 10_000 / whole) / 10_000
     return [_mend(f"{config.name}.keep", ">=", share, samples=samples)]

@@ -15,6 +15,7 @@ from pipeline.audit import distributions
 from pipeline.audit.finished import FinishedRun
 from pipeline.bounds import passing_sql
 from schemas.errors import InputError
+from schemas.selection import budget, whole_of
 from schemas.steps import Density, Embed, Rules, SemanticDuplicates, Signals, StepModel
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Thresholds:
         most = int(sizes.sum())
         if isinstance(density.keep, int):
             return {"value": density.keep, "kind": "count", "low": least, "high": most}
-        whole = most if density.of == "reaching" else self.run.manifest.rows_in
+        whole = whole_of(density.of, most, self.run.manifest.rows_in)
         low = math.ceil(least / whole * SHARES) / SHARES
         high = min(1.0, math.floor(most / whole * SHARES) / SHARES)
         low, high = min(low, density.keep), max(high, density.keep)
@@ -167,9 +168,8 @@ class Thresholds:
         asked: int | float = int(keep) if counted else float(keep)
         now = table["quota"].to_numpy()
         sizes = table["size"].to_numpy()
-        total = density.model_copy(update={"keep": asked}).budget(
-            int(sizes.sum()), self.run.manifest.rows_in
-        )
+        whole = whole_of(density.of, int(sizes.sum()), self.run.manifest.rows_in)
+        total = budget(asked, whole)
         complexity = table["complexity"].to_numpy()
         try:
             then = quotas(complexity, sizes, total, density.temperature, density.balance)
