@@ -69,6 +69,11 @@ def budget(keep: float, whole: int) -> int:
     return keep if isinstance(keep, int) else math.floor(whole * Fraction(repr(keep)))
 
 
+def whole_of(of: Literal["reaching", "input"], reaching: int, total: int) -> int:
+    """What a ``keep`` is a share of."""
+    return reaching if of == "reaching" else total
+
+
 class Chooser(BaseModel):
     """What selectors share: how many, and of what."""
 
@@ -76,10 +81,6 @@ class Chooser(BaseModel):
     of: Literal["reaching", "input"] = Field(
         "reaching", description="a share of what reaches the step, or of all input samples"
     )
-
-    def budget(self, reaching: int, total: int) -> int:
-        """How many samples to keep: the count, or the share as it is written in decimal, rounded down."""
-        return budget(self.keep, reaching if self.of == "reaching" else total)
 
 
 class Density(Clustered, Chooser):

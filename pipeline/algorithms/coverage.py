@@ -21,7 +21,7 @@ def hardest(
     beta: float,
     hard: Literal["high", "low"] = "high",
 ) -> NDArray[np.bool_]:
-    """The int(n * beta) hardest samples, which CCS drops first: bool (n,).
+    """The `hardest_count` hardest samples, which CCS drops first: bool (n,).
 
     Args:
         score: (n,) finite; ties to the smaller uid.
@@ -29,14 +29,23 @@ def hardest(
         beta: share in [0, 1).
         hard: whether a high score means hard (EL2N, distance to a centroid) or a low one (AUM).
     """
-    if not 0.0 <= beta < 1.0:
-        msg = f"beta {beta} lies outside 0..1 (1 excluded): it is the share of the hardest to drop"
-        raise ValueError(msg)
     if hard not in ("high", "low"):
         msg = f"hard is {hard!r}, and must be high or low"
         raise ValueError(msg)
     key = descending(score if hard == "high" else -score)
-    return chosen(smallest(key, uid, int(len(score) * beta)), len(score))
+    return chosen(smallest(key, uid, hardest_count(len(score), beta)), len(score))
+
+
+def hardest_count(samples: int, beta: float) -> int:
+    """How many of so many samples CCS drops first: the share `beta`, rounded down.
+
+    Raises:
+        ValueError: for a beta outside [0, 1).
+    """
+    if not 0.0 <= beta < 1.0:
+        msg = f"beta {beta} lies outside 0..1 (1 excluded): it is the share of the hardest to drop"
+        raise ValueError(msg)
+    return int(samples * beta)
 
 
 def strata(

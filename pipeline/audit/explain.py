@@ -11,8 +11,7 @@ from typing import Any
 from pipeline.audit.finished import FinishedRun, Row
 from pipeline.audit.funnel import meaning
 from pipeline.audit.onward import onward
-from pipeline.audit.rule_check import checked
-from pipeline.audit.spared import mends
+from pipeline.audit.spared import checked, mends
 from schemas.ledger import Reason
 from schemas.steps import Density, Rules, SemanticDuplicates, Signals, StepModel, Write
 

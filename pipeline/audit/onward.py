@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline import storage
 from pipeline.audit.finished import FinishedRun, Row
-from pipeline.audit.rule_check import checked
+from pipeline.audit.spared import checked
 from pipeline.resume import read_index
 from schemas.steps import Density, Rules, Signals, StepModel, Write
 

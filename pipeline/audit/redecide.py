@@ -24,6 +24,7 @@ from pipeline.algorithms import density as algorithm
 from pipeline.algorithms import ranks, semantic
 from pipeline.algorithms.quota_cut import QuotaCut
 from pipeline.audit.chunks import Chunk, Rows, chunks
+from pipeline.bounds import failures
 from pipeline.run import VERDICT, Account, Run
 from pipeline.steps import density, rules
 from pipeline.steps.cluster import centroids
@@ -158,7 +159,7 @@ class Redecision:
             values = scatter(stored.append_column("row", pa.array(rows)), chunk.rows)[name]
             values = values.take(pa.array(alive))
             rules.no_numbers(step.name, name, bound, pa.types.is_string(values.type))
-            for reason, fails in rules.failures(values, bound).items():
+            for reason, fails in failures(values, bound).items():
                 here = fails & (fate == 0)
                 fate[here] = self._number(step.name, reason)
                 dropped[reason] += int(here.sum())

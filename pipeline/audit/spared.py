@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.audit.finished import FinishedRun, Row
-from schemas.steps import Density, Rules, SemanticDuplicates, StepModel
+from pipeline.bounds import failure
+from schemas.ledger import Reason
+from schemas.selection import whole_of
+from schemas.steps import Bound, Density, Rules, SemanticDuplicates, StepModel
 
 Mend = dict[str, Any]
 """``setting`` as ``--set`` writes it, ``relation`` (<= or >=) and ``value``; for ``keep`` also ``samples``."""
+
+
+def checked(row: Row, config: Rules, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Each of the bounds ``names``, the value in a ledger row, and whether it passes."""
+    return [_rule(name, config.bounds[name], row.get(name)) for name in names]
+
+
+def _rule(signal: str, bound: Bound, value: Any) -> dict[str, Any]:
+    limits = bound.model_dump(by_alias=True, exclude_none=True)
+    return {"rule": signal, "value": value, **limits, "passes": failure(value, bound) is None}
 
 
 def mends(
@@ -21,7 +35,8 @@ def mends(
     ``rules`` are the step's bounds with the sample's values, as a story tells them.
     """
     if isinstance(config, Rules):
-        return [_bound(config.name, rule) for rule in rules if not rule["passes"]]
+        failed = [rule for rule in rules if not rule["passes"]]
+        return [_bound(config, rule["rule"], rule["value"]) for rule in failed]
     if isinstance(config, SemanticDuplicates) and row["value"] is not None:
         epsilon = _down(1 - row["value"])  # none where the embeddings are equal
         return [_mend(f"{config.name}.epsilon", "<=", epsilon)] if epsilon > 0 else []
@@ -34,13 +49,13 @@ def _mend(setting: str, relation: str, value: Any, **more: Any) -> Mend:
     return {"setting": setting, "relation": relation, "value": value, **more}
 
 
-def _bound(step: str, rule: dict[str, Any]) -> Mend:
-    name, value = f"{step}.{rule['rule']}", rule["value"]
-    if value is None:
+def _bound(config: Rules, signal: str, value: Any) -> Mend:
+    name, reason = f"{config.name}.{signal}", failure(value, config.bounds[signal])
+    if reason == Reason.NO_VALUE:
         return _mend(f"{name}.missing", "=", "keep")
-    if "in" in rule:
+    if reason == Reason.NOT_ALLOWED:
         return _mend(f"{name}.in", "with", value)
-    if "min" in rule and value < rule["min"]:
+    if reason == Reason.BELOW_MINIMUM:
         return _mend(f"{name}.min", "<=", value)
     return _mend(f"{name}.max", ">=", value)
 
@@ -63,6 +78,6 @@ def _budget(run: FinishedRun, row: Row, config: Density) -> list[Mend]:
     sizes = np.asarray(np.from_dlpack(concepts["size"].combine_chunks()), np.int64)
     complexity = np.asarray(np.from_dlpack(concepts["complexity"].combine_chunks()), np.float64)
     samples = smallest_total(complexity, sizes, row["cluster"], row["rank"], config.temperature)
-    whole = int(sizes.sum()) if config.of == "reaching" else run.manifest.rows_in
+    whole = whole_of(config.of, int(sizes.sum()), run.manifest.rows_in)
     share = math.ceil(samples * 10_000 / whole) / 10_000
     return [_mend(f"{config.name}.keep", ">=", share, samples=samples)]

@@ -13,7 +13,9 @@ import pyarrow as pa
 from pipeline.algorithms.density import InfeasibleBudget, lower_bounds, quotas
 from pipeline.audit import distributions
 from pipeline.audit.finished import FinishedRun
+from pipeline.bounds import passing_sql
 from schemas.errors import InputError
+from schemas.selection import budget, whole_of
 from schemas.steps import Density, Embed, Rules, SemanticDuplicates, Signals, StepModel
 
 if TYPE_CHECKING:
@@ -27,12 +29,6 @@ PASSING = """
           WHERE kept OR list_contains($steps, step))
 """
 """Of the samples that reach a step. A rule's other bounds stand as they are: ``failed`` names all that failed."""
-
-BOUND = """
-    {others} AND CASE WHEN {value} IS NULL OR isnan({value}::DOUBLE) THEN $missing
-        ELSE {value}::DOUBLE >= $low AND {value}::DOUBLE <= $high END
-"""
-
 
 SHARES = 10**6
 """Steps of a share: its ends are rounded to them, inwards."""
@@ -111,7 +107,7 @@ class Thresholds:
         most = int(sizes.sum())
         if isinstance(density.keep, int):
             return {"value": density.keep, "kind": "count", "low": least, "high": most}
-        whole = most if density.of == "reaching" else self.run.manifest.rows_in
+        whole = whole_of(density.of, most, self.run.manifest.rows_in)
         low = math.ceil(least / whole * SHARES) / SHARES
         high = min(1.0, math.floor(most / whole * SHARES) / SHARES)
         low, high = min(low, density.keep), max(high, density.keep)
@@ -131,18 +127,13 @@ class Thresholds:
         config = self._configs.get(step)
         quoted = '"' + signal.replace('"', '""') + '"'
         values: dict[str, Any] = {"step": step, "steps": self._later.get(step, [])}
-        if isinstance(config, Rules) and signal in config.bounds and side in {"min", "max"}:
-            bound = config.bounds[signal]
-            low = -np.inf if bound.min is None else bound.min
-            high = np.inf if bound.max is None else bound.max
-            low, high = (value, high) if side == "min" else (low, value)
-            missing = bound.missing == "keep"
-            values |= {"low": float(low), "high": float(high), "missing": missing}
-            others = "true"
+        bound = config.bounds.get(signal) if isinstance(config, Rules) else None
+        if bound is not None and bound.one_of is None and side in {"min", "max"}:
+            passes, limits = passing_sql(quoted, bound.model_copy(update={side: value}))
+            values |= limits
             if len(config.bounds) > 1:
-                others = "(step IS DISTINCT FROM $step OR failed = [$signal])"
+                passes = f"(step IS DISTINCT FROM $step OR failed = [$signal]) AND {passes}"
                 values["signal"] = signal
-            passes = BOUND.format(others=others, value=quoted)
         elif isinstance(config, SemanticDuplicates) and signal == "semantic_similarity":
             if not 0 < value <= 1:
                 raise InputError(f"epsilon is {value}: it lies in (0, 1]")
@@ -177,9 +168,8 @@ class Thresholds:
         asked: int | float = int(keep) if counted else float(keep)
         now = table["quota"].to_numpy()
         sizes = table["size"].to_numpy()
-        total = density.model_copy(update={"keep": asked}).budget(
-            int(sizes.sum()), self.run.manifest.rows_in
-        )
+        whole = whole_of(density.of, int(sizes.sum()), self.run.manifest.rows_in)
+        total = budget(asked, whole)
         complexity = table["complexity"].to_numpy()
         try:
             then = quotas(complexity, sizes, total, density.temperature, density.balance)

@@ -128,7 +128,8 @@ class Choices:
     def most(self, name: str, pool: Pairs) -> int:
         """The largest count that a selector with a budget can be asked for."""
         there = len(_open(name, pool))
-        return there - int(there * self.settings.coverage.beta) if name == "coverage" else there
+        beta = self.settings.coverage.beta if name == "coverage" else 0.0
+        return there - coverage.hardest_count(there, beta)
 
     def _mask(self, name: str, pool: Pairs, count: int, seed: int) -> Mask:
         if name in DENSITY:

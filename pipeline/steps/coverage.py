@@ -52,7 +52,7 @@ class Coverage(Step):
         reading = {"signal": config.score, "best": best, "finite": True}  # strata need a range
         yield Phase(f"{HARDEST}keyed", key, tasks, reading)
         there = selection.have_key(context, name, f"{HARDEST}keyed")
-        hardest = int(there * config.beta)
+        hardest = coverage.hardest_count(there, config.beta)
         budget = selection.budget_of(context, config, there - hardest)
         yield from selection.phases(context, name, [hardest], HARDEST)
         yield from self._strata(context, budget)

@@ -181,9 +181,7 @@ def decide(io: TaskIo) -> Iterator[pa.Table]:
     table = ranking.with_quotas(io.read("places"), io.read("quotas", ["quota"]))
     last = table.filter(pc.fill_null(pc.equal(table["rank"], table["quota"]), False))
     io.notes["last"] = [[row["cluster"], row["distance"]] for row in last.to_pylist()]
-    over = table.filter(
-        pc.fill_null(pc.greater(table["rank"], table["quota"]), False)
-    ).combine_chunks()
+    over = ranking.over_quota(table)
     rule: list[Any] = ["quota"] * over.num_rows
     yield drops(
         io,

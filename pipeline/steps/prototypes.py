@@ -144,10 +144,8 @@ def decide(io: TaskIo) -> Iterator[pa.Table]:
 
     Where the floors take the whole budget there is no cut, and a sample's rank stands against its quota.
     """
-    table = ranking.with_quotas(io.read("places"), io.read("quotas", ["quota"]))
-    table = table.filter(
-        pc.fill_null(pc.greater(table["rank"], table["quota"]), False)
-    ).combine_chunks()
+    placed = ranking.with_quotas(io.read("places"), io.read("quotas", ["quota"]))
+    table = ranking.over_quota(placed)
     count = table.num_rows
     found = selection.read_cut(io)
     if found.there[0]:

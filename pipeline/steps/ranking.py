@@ -184,6 +184,11 @@ def with_quotas(places: pa.Table, quotas: pa.Table) -> pa.Table:
     )
 
 
+def over_quota(placed: pa.Table) -> pa.Table:
+    """Of places with their quotas those that stand beyond them."""
+    return placed.filter(pc.greater(placed["rank"], placed["quota"])).combine_chunks()
+
+
 def _whole_ranks(io: TaskIo) -> pa.Table:
     """(sid, rank) in the whole cluster, of one range."""
     found = []

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline import signal_sources
+from pipeline.bounds import Mask, failures
 from pipeline.inputs import InputFile
 from pipeline.phases import Context, Phase, Step, TaskIo
 from pipeline.steps.common import drops, part_task, scatter
@@ -20,8 +20,6 @@ from schemas.job import Job
 from schemas.ledger import Reason
 from schemas.steps import Bound
 from schemas.steps import Rules as Config
-
-Mask = npt.NDArray[np.bool_]
 
 
 class Rules(Step):
@@ -91,38 +89,6 @@ def no_numbers(step: str, name: str, bound: Bound, text: bool) -> None:
         raise JobError(
             f"{step}: {name} is text, which `min` and `max` cannot bound: list what may pass with `in`"
         )
-
-
-def failures(values: pa.Array, bound: Bound) -> dict[str, Mask]:
-    """Reason -> (n,) True where the value fails for it. NaN and null have no value."""
-    if bound.one_of is not None:
-        there = ~np.asarray(pc.is_null(values, nan_is_null=True))
-        texts = {_written(choice) for choice in bound.one_of}
-        allowed = np.array(
-            [value is not None and _written(value) in texts for value in values.to_pylist()],
-            dtype=bool,
-        )
-        found = {Reason.NOT_ALLOWED: there & ~allowed}
-    else:
-        numbers = np.asarray(
-            values.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64
-        )
-        there = ~np.isnan(numbers)
-        found = {}
-        if bound.min is not None:
-            found[Reason.BELOW_MINIMUM] = there & (numbers < bound.min)
-        if bound.max is not None:
-            found[Reason.ABOVE_MAXIMUM] = there & (numbers > bound.max)
-    if bound.missing == "drop":
-        found[Reason.NO_VALUE] = ~there
-    return {str(reason): mask for reason, mask in found.items()}
-
-
-def _written(value: object) -> str:
-    """A value as YAML users write it: numbers without a needless point, booleans as words."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def verdict(

@@ -21,6 +21,7 @@ from pipeline.steps.scored import (
 )
 from schemas.job import Job
 from schemas.selection import Score as Config
+from schemas.selection import whole_of
 
 
 class Score(Step):
@@ -50,7 +51,7 @@ class Score(Step):
         there = selection.have_key(context, self.name)
         wanted = selection.budget_of(context, config, there)
         if config.ties == "keep" and isinstance(config.keep, float):
-            whole = context.alive if config.of == "reaching" else context.total
+            whole = whole_of(config.of, context.alive, context.total)
             wanted = min(place(whole, config.keep) + 1, there)
         yield from selection.phases(context, self.name, [wanted])
         cut = context.done(self.name, "cut").whole()

@@ -21,7 +21,7 @@ from pipeline.steps.common import alive_mask, nothing_reaches, part_task, uid_wo
 from pipeline.steps.concepts import sample_bound
 from pipeline.tables import Slice
 from schemas.errors import JobError, StateError
-from schemas.selection import budget
+from schemas.selection import budget, whole_of
 from schemas.tables import UID
 
 SORTED_ROWS = 10_000_000
@@ -74,7 +74,7 @@ def budget_of(context: Counted, config: Choosing, there: int | None = None) -> i
     if not context.alive:
         raise nothing_reaches(config.name)
     keep = config.keep or 0
-    wanted = budget(keep, context.alive if config.of == "reaching" else context.total)
+    wanted = budget(keep, whole_of(config.of, context.alive, context.total))
     if wanted > (context.alive if there is None else there):
         choice = "" if there is None else f", and only {there:,} of them can be chosen"
         raise JobError(

@@ -10,6 +10,7 @@ from schemas import yaml12
 from schemas.errors import JobError
 from schemas.job import Job
 from schemas.parse import dump, parse_job
+from schemas.selection import budget, whole_of
 from schemas.steps import Density, ExactDuplicates, Rules, Signals
 
 HEAD = "name: a\ninput: [{path: x.tar}]\noutput: o\n"
@@ -261,24 +262,24 @@ def test_steps_have_short_forms() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keep", "budget"), [("0.4", 400), ("1.0", 1000), ("1", 1), ("250", 250), ("2.0", 2)]
+    ("keep", "count"), [("0.4", 400), ("1.0", 1000), ("1", 1), ("250", 250), ("2.0", 2)]
 )
-def test_keep_is_a_share_or_a_count(keep: str, budget: int) -> None:
+def test_keep_is_a_share_or_a_count(keep: str, count: int) -> None:
     (step,) = job(f"{{density: {{keep: {keep}}}}}").steps
     assert isinstance(step, Density)
-    assert step.budget(1000, 5000) == budget
+    assert budget(step.keep, whole_of(step.of, 1000, 5000)) == count
 
 
 def test_a_share_means_what_it_says_in_decimal() -> None:
     (step,) = job("{density: {keep: 0.29}}").steps
     assert isinstance(step, Density)
-    assert step.budget(100, 0) == 29  # 0.29 as a binary fraction is a little less
+    assert budget(step.keep, 100) == 29  # 0.29 as a binary fraction is a little less
 
 
 def test_keep_may_be_of_all_input() -> None:
     (step,) = job("{density: {keep: 0.5, of: input}}").steps
     assert isinstance(step, Density)
-    assert step.budget(700, 1000) == 500
+    assert budget(step.keep, whole_of(step.of, 700, 1000)) == 500
 
 
 @pytest.mark.parametrize(

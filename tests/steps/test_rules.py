@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.steps.rules import failures
+from pipeline.bounds import failures
 from schemas.errors import JobError
 from schemas.ledger import Reason
 from schemas.steps import Bound
