@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -88,11 +88,11 @@ def _is_beyond(error: BaseException) -> bool:
     return any(word in text for word in ("InvalidRange", "416", "not satisfiable"))
 
 
-def fetch(fs: fsspec.AbstractFileSystem, path: str, shown: str, start: int, end: int) -> bytes:
-    """Bytes ``start`` to ``end`` of an object, in one request; fewer where it ends before."""
+def _read(client: Callable[[], bytes], shown: str) -> bytes:
+    """What a client reads; nothing where an object has become so short that it ends before."""
     try:
         with told(shown):
-            return READ.counted(cast(bytes, fs.cat_file(path, start=start, end=end)))
+            return READ.counted(client())
     except StorageError as error:
         if error.__cause__ is not None and _is_beyond(error.__cause__):
             return b""
@@ -118,107 +118,51 @@ def _settled(data: bytes | BaseException, shown: str) -> bytes:
         raise data
 
 
-class RangeFile(io.RawIOBase):
-    """An object as a file that asks for exactly what is read: for parquet, whose reader knows what it wants."""
-
-    def __init__(self, fs: fsspec.AbstractFileSystem, path: str, shown: str, size: int) -> None:
-        self._fs, self._path, self._shown, self._size = fs, path, shown, size
-        self._at = 0
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
-
-    def tell(self) -> int:
-        """Where the next read begins."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Asks the store for nothing."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = max(0, base + offset)
-        return self._at
-
-    def read(self, size: int | None = -1) -> bytes:
-        """One request, whatever the size."""
-        end = self._size if size is None or size < 0 else min(self._size, self._at + size)
-        if end <= self._at:
-            return b""
-        data = fetch(self._fs, self._path, self._shown, self._at, end)
-        self._at += len(data)
-        return data
-
-    def readinto(self, buffer: Any) -> int:
-        """As ``read``."""
-        view = memoryview(buffer).cast("B")
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
-
-
-class Sequential(io.RawIOBase):
-    """The client's own file, which reads ahead and sees to it that all comes from one version of the object."""
+class _Guarded(io.RawIOBase):
+    """A client's file. Closing one that is written commits nothing: that is its opener's to do."""
 
     def __init__(self, file: Any, shown: str) -> None:
         self._file, self._shown = file, shown
 
     def readable(self) -> bool:
-        """Always."""
-        return True
+        return bool(self._file.readable())
 
     def seekable(self) -> bool:
-        """Always."""
-        return True
+        return bool(self._file.seekable())
+
+    def writable(self) -> bool:
+        return bool(self._file.writable())
 
     def tell(self) -> int:
-        """Where the next read begins."""
         return int(self._file.tell())
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Asks the store for nothing."""
         return int(self._file.seek(offset, whence))
 
     def read(self, size: int | None = -1) -> bytes:
-        """Up to ``size`` bytes."""
-        with told(self._shown):
-            return READ.counted(cast(bytes, self._file.read(-1 if size is None else size)))
+        return _read(lambda: self._file.read(-1 if size is None else size), self._shown)
 
     def readinto(self, buffer: Any) -> int:
-        """As ``read``."""
         view = memoryview(buffer).cast("B")
         data = self.read(len(view))
         view[: len(data)] = data
         return len(data)
 
+    def write(self, data: Any) -> int:
+        with told(self._shown):
+            return int(self._file.write(data))
+
     def close(self) -> None:
-        """The client's file too."""
-        if not self.closed:
+        if not self.closed and self.readable():
             self._file.close()
         super().close()
 
 
-class Upload(io.RawIOBase):
-    """The client's file for writing. Closing it commits nothing: that is its opener's to do."""
-
-    def __init__(self, file: Any, shown: str) -> None:
-        self._file, self._shown = file, shown
-
-    def writable(self) -> bool:
-        """Always."""
-        return True
-
-    def tell(self) -> int:
-        """Bytes written."""
-        return int(self._file.tell())
-
-    def write(self, data: Any) -> int:
-        """Takes all of it."""
-        with told(self._shown):
-            return int(self._file.write(data))
+def open_read(fs: fsspec.AbstractFileSystem, path: str, shown: str, block: int) -> BinaryIO:
+    """An object for a sequential reader: ``block`` bytes ahead, and all from one version of the object."""
+    with told(shown):
+        file = fs.open(path, "rb", block_size=block, cache_type="readahead")
+    return cast(BinaryIO, _Guarded(file, shown))
 
 
 def open_table(
@@ -228,13 +172,16 @@ def open_table(
 
     Up to ``whole`` bytes it is fetched by one request.
     """
+    from fsspec.spec import AbstractBufferedFile
+
     if size is None:
         with told(shown):
             size = int(fs.info(path)["size"])
     if size <= whole:
-        with told(shown):
-            return io.BytesIO(fetch(fs, path, shown, 0, size))
-    return cast(BinaryIO, RangeFile(fs, path, shown, size))
+        return io.BytesIO(_read(lambda: fs.cat_file(path, start=0, end=size), shown))
+    # The client's own file would ask for the object's tag first, also where the size is known.
+    file = AbstractBufferedFile(fs, path, cache_type="none", size=size)
+    return cast(BinaryIO, _Guarded(file, shown))
 
 
 @contextmanager
@@ -251,7 +198,7 @@ def upload(fs: fsspec.AbstractFileSystem, path: str, shown: str) -> Iterator[Bin
         return
     file = fs.open(path, "wb", block_size=WRITE_BLOCK)
     try:
-        yield cast(BinaryIO, Upload(file, shown))
+        yield cast(BinaryIO, _Guarded(file, shown))
         with told(shown):
             file.close()
     except BaseException:

@@ -231,10 +231,7 @@ def open_read(path: str) -> BinaryIO:
     fs, inner = filesystem(path)
     if fs is _DISK:
         return cast(BinaryIO, counting.CountedFile(inner, "rb"))
-    shown = redact(path)
-    with objects.told(shown):
-        file = fs.open(inner, "rb", block_size=READ_BLOCK, cache_type="readahead")
-    return cast(BinaryIO, objects.Sequential(file, shown))
+    return objects.open_read(fs, inner, redact(path), READ_BLOCK)
 
 
 def open_table(path: str, size: int | None = None, pieces: int = 1) -> BinaryIO:

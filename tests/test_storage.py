@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import tests.object_store as stores
 from pipeline import local, objects, storage
+from pipeline.counting import READ
 from pipeline.formats import sources
 from pipeline.formats.sources import resolve
 from pipeline.ranges import read_ranges
@@ -136,6 +137,19 @@ def test_ranges_come_back_in_the_order_asked(root: str) -> None:
         assert read_ranges(path, [], gap) == []
     with pytest.raises(InputError, match="has changed: 2 bytes at 10239"):
         read_ranges(path, [(10239, 2)], 0)
+
+
+@pytest.mark.parametrize("size", [50, 2 * objects.WHOLE])
+def test_a_table_that_has_become_shorter_ends_early(root: str, size: int) -> None:
+    """Its reader takes that for damage, not for a store that is down."""
+    path = storage.join(root, "file")
+    storage.write_bytes(path, b"0123456789")
+    before = READ.total
+    with storage.open_table(path, size) as file:
+        assert (file.seek(size - 10), file.read(10)) == (size - 10, b"")
+        assert (file.seek(8), file.tell(), file.read(4)) == (8, 8, b"89")
+    assert file.closed
+    assert READ.total - before in {2, 10}  # what was asked for, or all of a small one
 
 
 @given(
