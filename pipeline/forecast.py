@@ -4,7 +4,8 @@ With ``growth`` g = rows of the whole / rows of the sample, for each phase of ea
 
 - *rows* grow by g; but the k-means sample is ``min(alive, K x points_per_centroid)``, cut to ``sample_bytes``.
 - *tasks*: one a part, file or shard: g times as many as the sample had; one a range: N / ``range_samples``; buckets:
-  as many as hold ``_held_rows`` each, at least as many as the sample had; others: as many as the sample had.
+  as many as the step makes of what reaches it (``pipeline.bucket_counts``), at least as many as the sample had; others:
+  as many as the sample had.
 - *processor seconds* = rows x seconds a row of warm tasks + cold seconds x workers + FLOP that grow otherwise / rate
   (of a processor, or of a GPU where the phase's tasks hold one):
     - assignment (``assign``, ``sums-*``): 2 x rows x K x d;
@@ -32,14 +33,17 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline import bucket_counts
 from pipeline.algorithms import kmeans, semantic
+from pipeline.algorithms.minhash import choose_bands
+from pipeline.bucket_counts import buckets_for
 from schemas.cluster import Cluster
 from schemas.costs import Cost
 from schemas.events import TaskDone
 from schemas.job import Job
 from schemas.selection import Clustered
 from schemas.step import StepModel
-from schemas.steps import SemanticDuplicates
+from schemas.steps import NearDuplicates, NearPictures, SemanticDuplicates
 
 HELD = 4
 """Bytes that a gathering task holds for each byte that it reads: uncompressed, sorted, and what it writes."""
@@ -49,9 +53,6 @@ FOOTER = 3 * 119
 
 TAIL = 64 << 10
 """Bytes that a reader of a table asks for to find its footer."""
-
-BUCKET_ROWS = {"near_duplicates": 1_000_000}
-"""Rows of a bucket, by kind of step, where they are not the exchange's."""
 
 
 @dataclass
@@ -264,17 +265,32 @@ def _tasks(found: Measured, rows: float, sample: Scale, whole: Scale, dim: int) 
         return max(there, math.ceil(there * rows / sum(map(_rows, found.sample))))
     if name == "range":
         return max(1, math.ceil(whole.rows / whole.job.range_samples))
-    if name in ("bucket", "group"):
-        return max(there, math.ceil(rows / _held_rows(whole.job, found.step, dim)))
+    config = _config(whole.job, found.step)
+    if name == "group" and isinstance(config, Clustered):
+        each = whole.job.part_samples
+        many = clusters(config, whole.alive[found.step], dim)
+        return max(there, bucket_counts.of_parts(math.ceil(whole.rows), each, many))
+    if name == "bucket":
+        return max(there, _buckets(found, config, int(rows), whole, dim))
     return there
 
 
-def _held_rows(job: Job, step: str, dim: int) -> float:
-    """Rows of a bucket."""
-    config = _config(job, step)
-    if isinstance(config, SemanticDuplicates) and dim:
-        return (256 << 20) / (2 * dim)
-    return BUCKET_ROWS.get(config.kind if config else step, 10_000_000)
+def _buckets(found: Measured, config: StepModel | None, rows: int, whole: Scale, dim: int) -> int:
+    """As the step counts them by what reaches it; of candidates, which a bucket's ``rows`` are at the least."""
+    alive = int(whole.alive[found.step])
+    if isinstance(config, NearDuplicates):
+        vectors = whole.job.agreement(config) == "embedding"
+        if found.phase == "similar":
+            return bucket_counts.of_candidates(rows, vectors)
+        if found.phase == "shared":
+            bands, _ = choose_bands(config.jaccard, config.permutations, config.recall)
+            return bucket_counts.Bands.of(alive, bands).buckets
+        return bucket_counts.of_captions(alive, vectors)
+    if isinstance(config, SemanticDuplicates):
+        return bucket_counts.of_clusters(alive, dim, clusters(config, alive, dim))
+    if isinstance(config, NearPictures):
+        return bucket_counts.of_hashes(alive)
+    return bucket_counts.of_index(alive) if found.step == "ledger" else buckets_for(alive)
 
 
 def _memory(found: Measured, read: float, tasks: int) -> float:

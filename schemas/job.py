@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from schemas.steps import Embed, Step, Write
+from schemas.steps import Embed, NearDuplicates, Step, Write
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
 
@@ -182,6 +182,11 @@ class Job(Model):
         if writes and writes != [len(self.steps) - 1]:
             raise ValueError("`write` stands once, as the last step")
         return self
+
+    def agreement(self, config: NearDuplicates) -> Literal["none", "phash", "embedding"]:
+        """What else must agree of near-duplicate captions, where the step does not say it as well."""
+        has_pictures = any(not entry.precomputed for entry in self.input)
+        return config.agree or ("phash" if has_pictures else "embedding")
 
     @property
     def embeds(self) -> tuple[Embed, ...]:

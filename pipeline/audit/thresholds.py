@@ -127,11 +127,12 @@ class Thresholds:
         config = self._configs.get(step)
         quoted = '"' + signal.replace('"', '""') + '"'
         values: dict[str, Any] = {"step": step, "steps": self._later.get(step, [])}
-        bound = config.bounds.get(signal) if isinstance(config, Rules) else None
+        bounds = config.bounds if isinstance(config, Rules) else {}
+        bound = bounds.get(signal)
         if bound is not None and bound.one_of is None and side in {"min", "max"}:
             passes, limits = passing_sql(quoted, bound.model_copy(update={side: value}))
             values |= limits
-            if len(config.bounds) > 1:
+            if len(bounds) > 1:
                 passes = f"(step IS DISTINCT FROM $step OR failed = [$signal]) AND {passes}"
                 values["signal"] = signal
         elif isinstance(config, SemanticDuplicates) and signal == "semantic_similarity":

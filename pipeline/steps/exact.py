@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
+from pipeline.bucket_counts import buckets_for
 from pipeline.phases import Context, Phase, Step, Task, TaskIo
 from pipeline.steps.common import part_task, uid_words
 from pipeline.steps.exchange import (
     bucket_of,
-    buckets_for,
     range_starts,
     split,
     split_by_range,

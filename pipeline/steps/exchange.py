@@ -17,14 +17,6 @@ from pipeline.phases import Context, Done, Part, Phase, Task, TaskIo
 from pipeline.steps.common import drops, range_name
 from schemas.ledger import Reason
 
-BUCKET_ROWS = 10_000_000
-"""Rows that a bucket task holds, about."""
-
-
-def buckets_for(rows: int, each: int = BUCKET_ROWS) -> int:
-    """How many buckets ``rows`` make."""
-    return 1 + rows // each
-
 
 def bucket_of(hashes: npt.NDArray[np.uint64], buckets: int) -> npt.NDArray[np.int64]:
     """(n,) the bucket of each hash: equal spans of the high 32 bits."""

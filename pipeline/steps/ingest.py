@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.bucket_counts import buckets_for
 from pipeline.formats.ingest import ingest_file
 from pipeline.formats.rows import IngestOptions
 from pipeline.formats.sources import Source
@@ -17,7 +18,6 @@ from pipeline.phases import Context, Done, Part, Phase, Step, Task, TaskIo
 from pipeline.steps.common import drops, part_task, range_name, uid_words
 from pipeline.steps.exchange import (
     bucket_of,
-    buckets_for,
     by_part,
     numbers,
     range_starts,

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import ledger_index
+from pipeline import bucket_counts, ledger_index
 from pipeline.phases import Context, Part, Phase, Step, Task, TaskIo
 from pipeline.steps import ranking
 from pipeline.steps.common import part_task, scatter
@@ -18,9 +18,6 @@ from schemas.errors import StateError
 from schemas.job import Job
 from schemas.ledger import LEDGER
 from schemas.steps import Write
-
-BUCKET_ENTRIES = 30_000_000
-"""Entries a file of the index, about."""
 
 
 class Ledger(Step):
@@ -47,7 +44,7 @@ class Ledger(Step):
             raise StateError(
                 f"the ledger has {written} kept samples, the steps left {context.alive}: the account does not balance"
             )
-        buckets = 1 + 3 * context.total // BUCKET_ENTRIES
+        buckets = bucket_counts.of_index(context.total)
         keys = [
             part_task(part, {"ingest": [context.ingest(part)]}, part=part.number)
             for part in context.parts

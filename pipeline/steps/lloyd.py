@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
+from pipeline import bucket_counts
 from pipeline.algorithms import density, kmeans
 from pipeline.phases import Context, Part, Phase, Resources, Task, TaskIo
 from pipeline.steps import cluster
@@ -18,9 +19,6 @@ from pipeline.steps.common import alive_mask
 from pipeline.tables import Slice
 from schemas.errors import JobError
 from schemas.selection import Clustered
-
-ROWS_PER_CLUSTER = 16
-"""Samples that a task sums for each cluster, at least: then its sums are a quarter of the embeddings it reads."""
 
 UNIT = 2.0**-28
 """Of ``density.intra_sums``."""
@@ -44,7 +42,7 @@ def phases(
             f"{step}: full_iterations over {context.alive:,} samples cannot fill {clusters:,} clusters: "
             "leave `full_iterations` out, or use fewer clusters"
         )
-    groups = list(grouped(context.parts, ROWS_PER_CLUSTER * clusters))
+    groups = list(grouped(context.parts, bucket_counts.ROWS_PER_CLUSTER * clusters))
     for iteration in range(1, config.full_iterations + 1):
         held = (Slice(current),)
         tasks = [_task(context, n, group, embedding, held) for n, group in enumerate(groups)]

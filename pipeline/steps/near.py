@@ -8,9 +8,9 @@ are candidate groups; their captions travel once more, and are compared.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from pipeline import bucket_counts
 from pipeline.algorithms.candidates import most_differing
 from pipeline.algorithms.minhash import choose_bands
 from pipeline.inputs import InputFile
@@ -22,37 +22,6 @@ from schemas.errors import JobError
 from schemas.job import Job
 from schemas.ledger import Reason
 from schemas.steps import NearDuplicates as Config
-
-TEXTS = 1_000_000
-"""Captions that a bucket holds, about (a tenth of it where embeddings travel along)."""
-
-LEAST = 8
-"""Buckets of captions that smaller runs are cut into, so that all processors have some."""
-
-RECORDS = 4_000_000
-"""Keys that a bucket of bands holds, about, with 20 bytes for each caption."""
-
-CANDIDATES = 4_000_000
-"""Candidates, counted in every band, that one task compares, about (a tenth of it where embeddings travel along)."""
-
-
-@dataclass(frozen=True)
-class Bands:
-    """How records are shared out: ``each`` bands a bucket, or each band over several by its keys."""
-
-    count: int
-    each: int
-    parts: int
-
-    @classmethod
-    def of(cls, samples: int, bands: int) -> Bands:
-        """Buckets of about RECORDS."""
-        return cls(bands, max(1, min(bands, RECORDS // max(1, samples))), 1 + samples // RECORDS)
-
-    @property
-    def buckets(self) -> int:
-        """All of them."""
-        return -(-self.count // self.each) * self.parts
 
 
 class NearDuplicates(Step):
@@ -67,9 +36,7 @@ class NearDuplicates(Step):
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name = config, config.name
-        self.agree = config.agree or (
-            "phash" if any(not e.precomputed for e in job.input) else "embedding"
-        )
+        self.agree = job.agreement(config)
         self.embedding: str | None = None
         if self.agree == "embedding":
             self.embedding = embedding_named(job, config.embedding, config.name).as_
@@ -94,8 +61,7 @@ class NearDuplicates(Step):
 
     def phases(self, context: Context) -> Iterator[Phase]:
         """See the class and the module."""
-        size = TEXTS // 10 if self.embedding else TEXTS
-        texts = 1 + max(context.alive // size, min(LEAST - 1, context.alive * LEAST // size))
+        texts = bucket_counts.of_captions(context.alive, bool(self.embedding))
         yield Phase(
             "texts",
             near_tasks.texts,
@@ -125,7 +91,7 @@ class NearDuplicates(Step):
 
     def _candidates(self, context: Context, by_text: Done, texts: int) -> Iterator[Phase]:
         """``bands`` and ``shared``: which captions may be alike."""
-        spread = Bands.of(context.alive, self.bands)
+        spread = bucket_counts.Bands.of(context.alive, self.bands)
         scheme = {
             "ngram": self._ngram,
             "bands": [self.bands, self.rows],
@@ -153,10 +119,9 @@ class NearDuplicates(Step):
 
     def _searches(self, candidates: int, captions: Done) -> int:
         """Tasks that compare the candidates, by the samples that these are: each picture of a caption is one."""
-        each = CANDIDATES // 10 if self.embedding else CANDIDATES
         if self.agree != "none":
             candidates *= -(-captions.total("samples") // max(1, captions.total("captions")))
-        return max(1 + candidates // each, 2 if candidates > each // LEAST else 1)
+        return bucket_counts.of_candidates(candidates, bool(self.embedding))
 
     def _done(self, context: Context, phase: str) -> Done:
         return context.done(self.name, phase)

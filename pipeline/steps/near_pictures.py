@@ -1,7 +1,7 @@
 """Near-duplicate pictures by perceptual hash: within a number of bits, nobody missed, no model needed.
 
 Equal hashes are joined first, and one sample goes on for all of them. Distinct ones meet in tables, each of which
-masks some bits (``algorithms.hamming``). Up to TOGETHER of them are held by each table's task; more are shared
+masks some bits (``algorithms.hamming``). Up to HASHES of them are held by each table's task; more are shared
 out by what the mask leaves.
 """
 
@@ -13,19 +13,17 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
+from pipeline import bucket_counts
 from pipeline.algorithms import buckets, hamming
 from pipeline.algorithms.hashing import mix64
 from pipeline.inputs import InputFile
 from pipeline.phases import Context, Phase, Step, Task, TaskIo
 from pipeline.steps import grouping
 from pipeline.steps.common import area, check_pictures, part_task, uid_words
-from pipeline.steps.exchange import bucket_of, buckets_for, split, verdict_phase
+from pipeline.steps.exchange import bucket_of, split, verdict_phase
 from schemas.job import Job
 from schemas.ledger import Reason
 from schemas.steps import NearPictures as Config
-
-TOGETHER = 4_000_000
-"""Hashes that a task holds, about; 100 bytes each."""
 
 TASKS = 8
 """Tasks that the tables are dealt out to, where each task holds all hashes."""
@@ -53,7 +51,7 @@ class NearPictures(Step):
 
     def phases(self, context: Context) -> Iterator[Phase]:
         """See the class and the module."""
-        count = buckets_for(context.alive, TOGETHER)
+        count = bucket_counts.of_hashes(context.alive)
         tasks = [
             part_task(
                 part,
@@ -68,7 +66,7 @@ class NearPictures(Step):
         yield Phase("equal", equal, own)
         there = sum(piece.rows for piece in made.whole())
         masks = [int(mask) for mask in hamming.masks(there, self.config.hamming)]
-        shares = buckets_for(there, TOGETHER)
+        shares = bucket_counts.of_hashes(there)
         yield Phase("distinct", distinct, own, {"shares": shares, "masks": masks})
         settings = {"hamming": self.config.hamming, "masks": masks}
         yield Phase("similar", similar, self._tables(context, len(masks), shares), settings)

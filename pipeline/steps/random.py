@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.algorithms import order, random_choice
+from pipeline.bucket_counts import buckets_for
 from pipeline.formats import subset
 from pipeline.inputs import InputFile
 from pipeline.phases import Context, Phase, Step, Task, TaskIo
 from pipeline.steps import selection
 from pipeline.steps.common import alive_mask, drops, part_task, uid_words
 from pipeline.steps.concepts import sample_bound
-from pipeline.steps.exchange import bucket_of, buckets_for, split
+from pipeline.steps.exchange import bucket_of, split
 from schemas.errors import JobError
 from schemas.job import Job
 from schemas.ledger import Reason

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.algorithms import order, ranks
+from pipeline.bucket_counts import buckets_for
 from pipeline.phases import Context, Done, Part, Phase, Task, TaskIo
-from pipeline.steps import exchange
 from pipeline.steps.common import alive_mask, part_task, range_name, scatter, uid_words
 from pipeline.steps.concepts import sample_bound
 from pipeline.steps.exchange import by_part, numbers, range_starts, split, split_by_range
@@ -27,7 +27,7 @@ SAMPLES_PER_BUCKET = 1000
 
 def phases(context: Context, step: str, which: str) -> Iterator[Phase]:
     """``members`` and ``ranked``; with more samples than one bucket holds also ``drawn`` and ``cuts``."""
-    buckets = exchange.buckets_for(context.alive, exchange.BUCKET_ROWS)
+    buckets = buckets_for(context.alive)
     keying = {"which": which, "seed": context.job.seed}
     inputs: dict[str, tuple[Slice, ...]] = {}
     if buckets > 1:

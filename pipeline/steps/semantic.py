@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline import claims
+from pipeline import bucket_counts, claims
 from pipeline.algorithms import semantic, tiles
 from pipeline.inputs import InputFile
 from pipeline.phases import Context, Done, Phase, Step, Task
@@ -21,14 +21,8 @@ from schemas.job import Job
 from schemas.ledger import Reason
 from schemas.steps import SemanticDuplicates as Config
 
-BUCKET_BYTES = 256 << 20
-"""Embeddings that a bucket task holds, about."""
-
 OVERSIZE_BYTES = 512 << 20
 """Embeddings that no task holds: a bucket with more is laid out on storage, and compared in pieces."""
-
-LEAST_BUCKETS = 8
-"""Tasks that small runs are cut into, so that all processors have some."""
 
 SPAN_FLOP = 4e12
 """What a task that compares a piece of a large bucket performs, about: a minute."""
@@ -75,7 +69,7 @@ class SemanticDuplicates(Step):
         dim = concepts.dimension(context, self.name, self.embedding)
         clusters = self.clusters(context.alive, dim)
         yield from concepts.phases(context, self.config, self.embedding, clusters)
-        buckets = min(clusters, max(LEAST_BUCKETS, 1 + context.alive * dim * 2 // BUCKET_BYTES))
+        buckets = bucket_counts.of_clusters(context.alive, dim, clusters)
         spread = {"clusters": clusters, "buckets": buckets}
         yield Phase("members", semantic_tasks.members, self._member_tasks(context), spread)
         yield from self._compare(context, buckets, dim)
@@ -153,8 +147,9 @@ def _piece(bucket: int, number: int) -> str:
 
 
 def _layout(bucket: int, rows: int, dim: int, made: Done, places: Done) -> list[Task]:
-    """Tasks that lay a bucket's embeddings out in order, each BUCKET_BYTES of whole blocks."""
-    each = max(1, BUCKET_BYTES // (2 * dim * semantic_tasks.BLOCK_ROWS)) * semantic_tasks.BLOCK_ROWS
+    """Tasks that lay a bucket's embeddings out in order, each VECTOR_BYTES of whole blocks."""
+    block = semantic_tasks.BLOCK_ROWS
+    each = max(1, bucket_counts.VECTOR_BYTES // (2 * dim * block)) * block
     inputs = {"order": [Slice(places[_bucket(bucket)])], "members": made.groups(bucket)}
     return [
         Task(_piece(bucket, number), inputs, {"places": [first, min(first + each, rows)]})

@@ -14,12 +14,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline import delta, storage
+from pipeline.bucket_counts import buckets_for
 from pipeline.formats import fetch, shards, subset
 from pipeline.formats.sources import Source
 from pipeline.inputs import InputFile
 from pipeline.phases import Context, Part, Phase, Step, Task, TaskIo
 from pipeline.steps.common import part_task, uid_words, with_pictures
-from pipeline.steps.exchange import bucket_of, buckets_for, split
+from pipeline.steps.exchange import bucket_of, split
 from pipeline.tables import Slice
 from schemas.errors import JobError
 from schemas.job import Job

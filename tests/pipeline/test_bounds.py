@@ -42,7 +42,8 @@ def agrees(values: pa.Array, bound: Bound) -> list[bool]:
     """Which pass, by the column; each value alone says so, and why."""
     failed = failures(values, bound)
     for i, value in enumerate(values.to_pylist()):
-        assert [failure(value, bound)] == ([why for why, at in failed.items() if at[i]] or [None])
+        why = failure(value, bound)
+        assert ([] if why is None else [why]) == [name for name, at in failed.items() if at[i]]
     return [not any(mask[i] for mask in failed.values()) for i in range(len(values))]
 
 

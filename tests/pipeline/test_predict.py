@@ -207,10 +207,12 @@ def test_loading_is_paid_once_a_worker_and_not_once_a_row() -> None:
 
 
 def test_a_task_that_gathers_more_holds_more() -> None:
-    found = measured("members", "bucket", 2, 500, 0.5)
+    found = measured(
+        "doomed", "bucket", 8, 125, 0.5
+    )  # eight buckets at the least, few or many rows
     assert grown(found, 1).memory_bytes == 1 << 20
     assert grown(found, 11).memory_bytes == (1 << 20) + 4 * 10_000
-    assert grown(found, 11).shuffled_bytes == 22_000
+    assert grown(found, 11).shuffled_bytes == 88_000
 
 
 def test_duplicates_are_more_in_the_whole_and_counts_are_kept() -> None:

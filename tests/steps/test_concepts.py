@@ -14,11 +14,11 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import tables
+from pipeline import bucket_counts, tables
 from pipeline.audit.concepts import trained
 from pipeline.audit.finished import open_run
 from pipeline.phases import Task, TaskIo
-from pipeline.steps import concepts, lloyd
+from pipeline.steps import concepts
 from schemas.errors import InputError, JobError, StateError
 from tests.embedded import EMBED, Samples, blobs, by_uid, run_steps, unit, write_input
 from tests.running import make_plan, run_here, table
@@ -116,7 +116,7 @@ def lloyd_step(
 def test_iterations_are_lloyds(
     tmp_path: Path, samples: Samples, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lloyd, "ROWS_PER_CLUSTER", rows)
+    monkeypatch.setattr(bucket_counts, "ROWS_PER_CLUSTER", rows)
     entry = write_input(tmp_path / "in", samples, 2)
     steps = f"- density: {{{SETTINGS}, iterations: 1, points_per_centroid: 4, full_iterations: 4}}"
     run_steps(tmp_path / "run", [entry], steps, part_samples=60)

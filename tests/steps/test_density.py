@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import tables
-from pipeline.steps import exchange, ranking
+from pipeline.steps import ranking
 from schemas.errors import InputError, JobError
 from schemas.events import Event, PhaseStarted
 from tests.embedded import EMBED, Samples, blobs, by_uid, kept, run_steps, unit, write_input
@@ -161,7 +161,8 @@ def test_no_division_and_no_order_shows_in_the_result(
     cut: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(exchange, "BUCKET_ROWS", cut.pop("bucket", exchange.BUCKET_ROWS))
+    bucket = cut.pop("bucket", 10_000_000)
+    monkeypatch.setattr(ranking, "buckets_for", lambda rows: 1 + rows // bucket)
     monkeypatch.setattr(ranking, "SAMPLES_PER_BUCKET", 5)
     order = np.arange(len(samples))
     if cut.pop("shuffled", False):
@@ -285,7 +286,7 @@ def test_one_cluster_keeps_the_farthest(tmp_path: Path) -> None:
 def test_buckets_cut_through_a_large_cluster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange, "BUCKET_ROWS", 60)
+    monkeypatch.setattr(ranking, "buckets_for", lambda rows: 1 + rows // 60)
     monkeypatch.setattr(ranking, "SAMPLES_PER_BUCKET", 40)
     made = blobs((500, 5, 1), (0.4, 0.2, 0.1))
     steps = "- density: {clusters: 3, neighbours: 2, keep: 50}"

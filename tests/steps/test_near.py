@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline import bucket_counts
 from pipeline.algorithms.minhash import candidate_probability, choose_bands
-from pipeline.steps import grouping, near
+from pipeline.steps import grouping
 from schemas.errors import JobError
 from tests import duplicates
 from tests.embedded import blobs, run_steps, unit, write_input
@@ -144,9 +145,9 @@ def test_neither_the_order_nor_the_division_into_files_and_parts_matters(
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Buckets of a few captions and records, and searches of a few candidates."""
-    monkeypatch.setattr(near, "TEXTS", 50)
-    monkeypatch.setattr(near, "RECORDS", 200)
-    monkeypatch.setattr(near, "CANDIDATES", 300)
+    monkeypatch.setattr(bucket_counts, "TEXTS", 50)
+    monkeypatch.setattr(bucket_counts, "RECORDS", 200)
+    monkeypatch.setattr(bucket_counts, "CANDIDATES", 300)
 
 
 @pytest.mark.parametrize("agree", ["none", "phash"])
@@ -225,8 +226,8 @@ def test_one_caption_under_thousands_of_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The pictures decide: 40 kinds of them leave 40 samples of the caption and its near-duplicate."""
-    monkeypatch.setattr(near, "TEXTS", 5000)
-    monkeypatch.setattr(near, "CANDIDATES", 50_000)
+    monkeypatch.setattr(bucket_counts, "TEXTS", 5000)
+    monkeypatch.setattr(bucket_counts, "CANDIDATES", 50_000)
     n, kinds = 2400, 40
     pictures = blobs([n // kinds] * kinds, [0.02] * kinds, dim=32, seed=3)
     captions = ["clip art of a house by the sea", "Clip art of a house by the lake side"]

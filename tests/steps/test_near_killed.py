@@ -23,13 +23,14 @@ SEMANTIC = ("members", "order", "blocks", "pairs", "scores", "doomed", "verdict"
 # each phase has several tasks. Without Ray: that a driver may die above Ray's workers is tests/test_chaos.py's.
 DYING = """
 import json, os, signal, sys
-from pipeline.steps import grouping, near, near_pictures, semantic, semantic_tasks
+from pipeline import bucket_counts
+from pipeline.steps import grouping, semantic, semantic_tasks
 from schemas.events import TaskDone
 from tests.running import make_plan, run_here
 
-near.TEXTS, near.RECORDS, near.CANDIDATES = 200, 2000, 500
-near_pictures.TOGETHER = 300
-semantic.OVERSIZE_BYTES, semantic.BUCKET_BYTES, semantic_tasks.BLOCK_ROWS = 500, 2000, 50
+bucket_counts.TEXTS, bucket_counts.RECORDS, bucket_counts.CANDIDATES = 200, 2000, 500
+bucket_counts.HASHES, bucket_counts.VECTOR_BYTES = 300, 2000
+semantic.OVERSIZE_BYTES, semantic_tasks.BLOCK_ROWS = 500, 50
 grouping.EDGES, grouping.PARTITION = 10, 200
 output, step, phase, steps, job = sys.argv[1:]
 

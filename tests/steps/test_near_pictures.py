@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline.steps import grouping, near_pictures
+from pipeline import bucket_counts
+from pipeline.steps import grouping
 from schemas.errors import JobError
 from tests import duplicates
 from tests.running import Sample, contents, ledger, make_plan, read_tar, run_here, write_tar
@@ -108,7 +109,7 @@ def test_shares_and_partitions_decide_as_one_task(
 ) -> None:
     run_pictures(ingested, "{hamming: 4, prefer: larger}")
     one = contents(ingested / "run/ledger")
-    monkeypatch.setattr(near_pictures, "TOGETHER", 100)
+    monkeypatch.setattr(bucket_counts, "HASHES", 100)
     monkeypatch.setattr(grouping, "EDGES", 10)
     monkeypatch.setattr(grouping, "PARTITION", 20)
     run_pictures(ingested, "{hamming: 4, prefer: larger}")

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline import bucket_counts
 from pipeline.algorithms import order
 from pipeline.audit import preview
 from pipeline.steps import semantic, semantic_tasks
@@ -209,7 +210,7 @@ def test_a_bucket_too_large_to_be_held_gives_the_same_bytes(
     output = run_semantic(tmp_path, made, settings)
     one, held = contents(output / "ledger"), scores(output)
     monkeypatch.setattr(semantic, "OVERSIZE_BYTES", 2000)
-    monkeypatch.setattr(semantic, "BUCKET_BYTES", 100_000)
+    monkeypatch.setattr(bucket_counts, "VECTOR_BYTES", 100_000)
     monkeypatch.setattr(semantic, "SPAN_FLOP", 2e7)
     monkeypatch.setattr(semantic_tasks, "BLOCK_ROWS", 1500)
     run_semantic(tmp_path, made, settings)
