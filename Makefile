@@ -19,7 +19,7 @@ BENCH ?= read ingest decode embed precision bench_captions near_scale bench_sema
 
 PEERS ?= clip-retrieval datatrove py-data-juicer text-dedup
 
-.PHONY: demo test lint format bench peers fuzz install clean
+.PHONY: names demo test lint format bench peers fuzz install clean
 
 demo: $(RUN)
 	.venv/bin/tamis run jobs/presets/demo.yaml
@@ -28,7 +28,7 @@ demo: $(RUN)
 test: install
 	.venv/bin/pytest -q -m "not long" -n $(PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
-lint: install
+lint: install names
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
@@ -57,9 +57,17 @@ build/peers/%/.installed: tests/benchmarks/peers/%.txt
 
 fuzz: install
 	.venv/bin/pytest -q -m "hypothesis and not long" --hypothesis-profile=fuzz $(PYTEST_ARGS)
-	.venv/bin/python -m tests.fuzz $(FUZZ_FILES)
+	.venv/bin/python -m tests.support.fuzz $(FUZZ_FILES)
 
 install: $(DEV)
+
+# The packages under the names that an installation gives them, for mypy and editors.
+names:
+	@mkdir -p build/names/tamis
+	@ln -sfn ../../../pipeline build/names/tamis/pipeline
+	@ln -sfn ../../../jobs build/names/tamis/jobs
+	@ln -sfn ../../../schemas build/names/tamis/schemas
+	@ln -sfn ../../../jobs/python/__init__.py build/names/tamis/__init__.py
 
 # torch goes first and alone: whichever build is there then stays, whatever the rest would have pulled in.
 $(RUN): pyproject.toml constraints.txt

@@ -1,6 +1,6 @@
-"""``python -m jobs``: the command line, where the console script ``tamis`` is not installed, as on a cluster."""
+"""``python -m tamis.jobs``: the command line, where the console script ``tamis`` is not installed, as on a cluster."""
 
-from jobs.cli import main
+from tamis.jobs.cli import main
 
 if __name__ == "__main__":
     main()

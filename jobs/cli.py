@@ -12,9 +12,10 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from jobs import cluster_cli, starting
-from jobs.options import ACCEPT, CPUS, INPUT, JOB, JSON, OUTPUT, PROGRESS, RUN, SET
-from schemas.errors import BugError, JobError, TamisError, Terminated
+from tamis.jobs import start
+from tamis.jobs.cluster import cli
+from tamis.jobs.options import ACCEPT, CPUS, INPUT, JOB, JSON, OUTPUT, PROGRESS, RUN, SET
+from tamis.schemas.errors import BugError, JobError, TamisError, Terminated
 
 app = typer.Typer(
     name="tamis",
@@ -49,8 +50,8 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
     json: JSON = False,
 ) -> None:
     """Do a job, or what is left of it: the same command resumes."""
-    from jobs.commands.run import run_job
-    from jobs.loading import Request
+    from tamis.jobs.commands.run import run_job
+    from tamis.jobs.loading import Request
 
     request = Request(job, inputs or (), output, settings or (), cpus, centroids)
     run_job(request, accept_changed=accept_changed, address=address, progress=progress, json=json)
@@ -92,8 +93,8 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument an option
     json: JSON = False,
 ) -> None:
     """Check a job and show what it would do. Computes nothing; with --cluster it runs a sample, and tells the costs."""
-    from jobs.commands.plan import plan_job
-    from jobs.loading import Request
+    from tamis.jobs.commands.plan import plan_job
+    from tamis.jobs.loading import Request
 
     request = Request(job, inputs or (), output, settings or ())
     costs = {"--rows": rows, "--sample": sample, "--rates": rates, "--here": here}
@@ -101,7 +102,7 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument an option
     if alone and cluster is None:
         raise JobError(f"{alone}: belongs to --cluster: add it, such as '8x(16cpu,64GB)'")
     if cluster is not None:
-        from jobs.commands.forecast import Question, forecast_job
+        from tamis.jobs.commands.forecast import Question, forecast_job
 
         forecast_job(request, Question(cluster, rows, sample, rates, here), json_asked=json)
         return
@@ -126,8 +127,8 @@ def tune(
     json: JSON = False,
 ) -> None:
     """Find the batch size that embeds fastest on this machine, and write it into the job file."""
-    from jobs.commands.tune import Question, tune_job
-    from jobs.loading import Request
+    from tamis.jobs.commands.tune import Question, tune_job
+    from tamis.jobs.loading import Request
 
     request = Request(job, inputs or (), None, settings or ())
     tune_job(request, Question(sizes, samples, rounds, dry_run), json=json)
@@ -160,10 +161,10 @@ def audit(
     json: JSON = False,
 ) -> None:
     """Show what a run dropped: by step and reason, by input file, by concept; or ask its tables, or its costs."""
-    from jobs.commands.audit import audit_run
+    from tamis.jobs.commands.audit import audit_run
 
     if costs:
-        from jobs.commands.costs import show_costs
+        from tamis.jobs.commands.costs import show_costs
 
         show_costs(run, json)
         return
@@ -186,7 +187,7 @@ def explain(
     json: JSON = False,
 ) -> None:
     """Tell the whole story of a sample: what was read, what each step saw, why it stayed or went."""
-    from jobs.commands.explain import explain_sample
+    from tamis.jobs.commands.explain import explain_sample
 
     explain_sample(run, sample, count=n, json=json, html=html)
 
@@ -199,7 +200,7 @@ def whatif(
     json: JSON = False,
 ) -> None:
     """Decide again with other settings, from what is stored: what would come, what would go."""
-    from jobs.commands.whatif import ask
+    from tamis.jobs.commands.whatif import ask
 
     ask(run, settings or (), n, json)
 
@@ -242,8 +243,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one argument an option
     json: JSON = False,
 ) -> None:
     """Train small heads on what selectors choose, at equal compute, and measure on pairs that none has seen."""
-    from jobs.commands.evaluate import evaluate_run, processors, shares
-    from pipeline.evaluate.evaluate import Request
+    from tamis.jobs.commands.evaluate import evaluate_run, processors, shares
+    from tamis.pipeline.evaluate.evaluation import Request
 
     names = [name.strip() for name in against.split(",") if name.strip()]
     threads = cpus or processors()
@@ -260,7 +261,7 @@ def report(
     ] = None,
 ) -> None:
     """Write one HTML file that shows a run: funnel, thresholds, concepts, duplicates. Works offline."""
-    from jobs.commands.report import write_report
+    from tamis.jobs.commands.report import write_report
 
     write_report(run, output)
 
@@ -276,7 +277,7 @@ def materialize(
     json: JSON = False,
 ) -> None:
     """Write the set that other settings choose, from what a run has stored: what `whatif` tells, made so."""
-    from jobs.commands.materialize import materialize_run
+    from tamis.jobs.commands.materialize import materialize_run
 
     materialize_run(run, output, settings or (), progress=progress, json=json)
 
@@ -289,7 +290,7 @@ def diff(
     json: JSON = False,
 ) -> None:
     """Compare what two runs did to the same samples: what moved, from which fate to which, and what was set."""
-    from jobs.commands.diff import diff_runs
+    from tamis.jobs.commands.diff import diff_runs
 
     diff_runs(before, after, n, json=json)
 
@@ -307,7 +308,7 @@ def verify(
     json: JSON = False,
 ) -> None:
     """Recount and rehash a run's result and inputs against its manifest. Exits with 1 where anything differs."""
-    from jobs.commands.verify import verify_run
+    from tamis.jobs.commands.verify import verify_run
 
     verify_run(run, deep=deep, json=json)
 
@@ -320,7 +321,7 @@ def browse(
     ] = 8642,
 ) -> None:
     """Look at a run in a web browser: filter its samples, read their stories, move a threshold."""
-    from jobs.commands.browse import browse_run
+    from tamis.jobs.commands.browse import browse_run
 
     browse_run(run, port)
 
@@ -332,12 +333,12 @@ def init(
     ] = "job.yaml",
 ) -> None:
     """Write a job file in which every key is explained."""
-    from jobs.commands.init import write_template
+    from tamis.jobs.commands.init import write_template
 
     write_template(path)
 
 
-app.add_typer(cluster_cli.commands)
+app.add_typer(cli.commands)
 
 
 def terminate(*_: object) -> None:
@@ -351,10 +352,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     With 130 where it was stopped from the keyboard, with 143 where by SIGTERM.
     """
     signal.signal(signal.SIGTERM, terminate)
-    starting.quicken()
+    start.quicken()
     try:
-        given = starting.spread(sys.argv[1:] if arguments is None else arguments)
-        starting.only(app, given)(args=given, prog_name="tamis")
+        given = start.spread(sys.argv[1:] if arguments is None else arguments)
+        start.only(app, given)(args=given, prog_name="tamis")
     except TamisError as error:
         _complain(str(error))
     except BugError as error:
@@ -368,7 +369,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _complain(message: str, code: int = 2) -> NoReturn:
-    from pipeline.redaction import redact_text
+    from tamis.pipeline.store.redaction import redact_text
 
     typer.echo(f"tamis: {redact_text(message)}", err=True)
     sys.exit(code)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import storage
-from pipeline.audit.finished import open_run
-from pipeline.audit.frozen import borrowing
-from schemas.errors import JobError
-from schemas.job import Job
-from schemas.nearest import nearest
-from schemas.parse import apply_setting, check, read
+from tamis.pipeline.audit.again.frozen_job import borrowing
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.store import storage
+from tamis.schemas.errors import JobError
+from tamis.schemas.job import Job
+from tamis.schemas.nearest import nearest
+from tamis.schemas.parse import apply_setting, check, read
 
 PRESETS = Path(__file__).parent / "presets"
 

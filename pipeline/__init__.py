@@ -1,5 +1,1 @@
-"""How samples flow. ``pipeline.load(RUN)`` gives a finished run back as a webdataset pipeline."""
-
-from pipeline.load import load
-
-__all__ = ["load"]
+"""How samples flow: from the files of a job to a smaller set and the reason for every sample that is not in it."""

@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from schemas import yaml12
-from schemas.errors import JobError
-from schemas.job import Job
-from schemas.nearest import nearest
-from schemas.problems import messages
+from tamis.schemas import yaml12
+from tamis.schemas.errors import JobError
+from tamis.schemas.job import Job
+from tamis.schemas.nearest import nearest
+from tamis.schemas.problems import messages
 
 __all__ = ["apply_setting", "check", "dump", "nearest", "parse_job", "read", "with_setting"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from schemas.job import Job
-from schemas.nearest import nearest
-from schemas.steps import KINDS, StepModel
+from tamis.schemas.job import Job
+from tamis.schemas.nearest import nearest
+from tamis.schemas.steps import KINDS, StepModel
 
 WANTED = {
     "tuple_type": "a list",

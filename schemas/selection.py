@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from schemas.step import StepModel
+from tamis.schemas.step import StepModel
 
 
 class Clustered(StepModel):

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from schemas.nearest import nearest
-from schemas.selection import (
+from tamis.schemas.nearest import nearest
+from tamis.schemas.selection import (
     Chooser,
     Clustered,
     Coverage,
@@ -21,7 +21,7 @@ from schemas.selection import (
     Random,
     Score,
 )
-from schemas.step import Share, StepModel, StepName
+from tamis.schemas.step import Share, StepModel, StepName
 
 __all__ = [
     "KINDS",

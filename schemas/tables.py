@@ -33,7 +33,9 @@ INGEST = pa.schema(
         pa.field("group_row", pa.int64()),
         pa.field("file_row", pa.int64()),  # parquet: row in the file; the row of its embedding
         pa.field("meta", pa.large_string()),  # tar: the json member, as text
-        pa.field("reason", pa.string()),  # schemas.ledger.Reason where the sample cannot be used
+        pa.field(
+            "reason", pa.string()
+        ),  # tamis.schemas.ledger.Reason where the sample cannot be used
         pa.field("message", pa.string()),
         pa.field("error_offset", pa.int64()),  # bytes from the start of the file
     ]

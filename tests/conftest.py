@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
-    from tests.demo_run import DemoRun
+    from tests.support.demo_run import DemoRun
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -57,6 +57,6 @@ def clipart_example() -> Path:
 @pytest.fixture(scope="session")
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     """The preset `demo`, done once by the command itself on Ray with two processors: a minute or two."""
-    from tests.demo_run import run_demo
+    from tests.support.demo_run import run_demo
 
     return run_demo(tmp_path_factory.mktemp("demo") / "run", "--cpus", "2")

@@ -8,22 +8,22 @@ from typing import Any, Literal
 import typer
 from rich.table import Table
 
-from jobs import show
-from pipeline import delta
-from pipeline.audit import sql as asking
-from pipeline.audit.concepts import trained
-from pipeline.audit.finished import FinishedRun, open_run
-from pipeline.audit.funnel import (
+from tamis.jobs.terminal import show
+from tamis.pipeline.audit.reading import sql as asking
+from tamis.pipeline.audit.reading.concepts import trained
+from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
+from tamis.pipeline.audit.reading.funnel import (
     BY_REASON,
     by_cluster_query,
     by_source_query,
     funnel,
     meaning,
 )
-from pipeline.audit.funnel import sample as sampled
-from schemas.errors import JobError
-from schemas.ledger import Reason
-from schemas.steps import Density
+from tamis.pipeline.audit.reading.funnel import sample as sampled
+from tamis.pipeline.results import delta
+from tamis.schemas.errors import JobError
+from tamis.schemas.ledger import Reason
+from tamis.schemas.steps import Density
 
 CAPTION = 60
 """Characters of a caption in a table."""

@@ -6,11 +6,11 @@ import errno
 
 import typer
 
-from jobs.commands.explain import in_words
-from pipeline.audit.browse import Browser
-from pipeline.audit.finished import open_run
-from pipeline.audit.server import Server
-from schemas.errors import JobError
+from tamis.jobs.commands.explain import in_words
+from tamis.pipeline.audit.browse.answers import Browser
+from tamis.pipeline.audit.browse.server import Server
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.schemas.errors import JobError
 
 
 def browse_run(path: str, port: int) -> None:

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from jobs import show, submit
-from jobs.cluster_needs import needs_of
-from jobs.loading import Request, load
-from jobs.manifests import check_image, grown
-from jobs.places import made_absolute, told_secrets
-from pipeline import plan as planning
-from schemas.errors import ClusterError
-from schemas.job import Job
-from schemas.parse import parse_job
+from tamis.jobs.cluster import submit
+from tamis.jobs.cluster.manifests import check_image, grown
+from tamis.jobs.cluster.needs import needs_of
+from tamis.jobs.job_paths import made_absolute, told_secrets
+from tamis.jobs.loading import Request, load
+from tamis.jobs.terminal import show
+from tamis.pipeline.runs import plan as planning
+from tamis.schemas.errors import ClusterError
+from tamis.schemas.job import Job
+from tamis.schemas.parse import parse_job
 
 if TYPE_CHECKING:
-    from jobs.submit import Client, Details
+    from tamis.jobs.cluster.submit import Client, Details
 
 
 def _at(address: str | None) -> Client:

@@ -7,11 +7,11 @@ from dataclasses import asdict
 
 import typer
 
-from jobs import show
-from pipeline import storage
-from pipeline.audit.costs import Costs, costs
-from schemas.costs import Cost
-from schemas.errors import StateError
+from tamis.jobs.terminal import show
+from tamis.pipeline.audit.reading.costs import Costs, costs
+from tamis.pipeline.store import storage
+from tamis.schemas.costs import Cost
+from tamis.schemas.errors import StateError
 
 COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("CPU", "cpu_seconds", show.duration),

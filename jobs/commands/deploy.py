@@ -7,15 +7,15 @@ from importlib.metadata import version
 
 import typer
 
-from jobs.loading import Request, load
-from jobs.manifests import SHARED_MEMORY, Fleet, check_image, manifests
-from jobs.places import places, told_secrets
-from pipeline import storage
-from pipeline.claims import of_job
-from pipeline.plan import build
-from schemas.errors import JobError
-from schemas.job import Job
-from schemas.parse import dump
+from tamis.jobs.cluster.manifests import SHARED_MEMORY, Fleet, check_image, manifests
+from tamis.jobs.job_paths import places, told_secrets
+from tamis.jobs.loading import Request, load
+from tamis.pipeline.runs.plan import build
+from tamis.pipeline.store import storage
+from tamis.pipeline.tasks.claims import of_job
+from tamis.schemas.errors import JobError
+from tamis.schemas.job import Job
+from tamis.schemas.parse import dump
 
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 UNITS |= {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}

@@ -8,9 +8,9 @@ from typing import Any
 
 import typer
 
-from jobs import show
-from pipeline.audit.diff import Difference, diff
-from pipeline.audit.finished import open_run
+from tamis.jobs.terminal import show
+from tamis.pipeline.audit.compare.diff import Difference, diff
+from tamis.pipeline.audit.reading.finished_run import open_run
 
 CAPTION = 60
 """Characters of a caption in a table."""

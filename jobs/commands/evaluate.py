@@ -10,13 +10,13 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from jobs import show
-from pipeline import storage
-from pipeline.audit.finished import open_run
-from pipeline.evaluate.evaluate import FILE, Request, evaluate
-from pipeline.evaluate.verdict import by_luck, chance, compared, significant, verdict
-from schemas.errors import JobError
-from schemas.evaluation import HEADLINE, METRICS, Evaluation, Figure, Point
+from tamis.jobs.terminal import show
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.audit.reading.verdict import by_luck, chance, compared, significant, verdict
+from tamis.pipeline.evaluate.evaluation import FILE, Request, evaluate
+from tamis.pipeline.store import storage
+from tamis.schemas.errors import JobError
+from tamis.schemas.evaluation import HEADLINE, METRICS, Evaluation, Figure, Point
 
 
 def evaluate_run(path: str, request: Request, json: bool) -> None:

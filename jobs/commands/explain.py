@@ -8,11 +8,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from jobs import show, terminal
-from pipeline.audit.explain import Story, stories, tell
-from pipeline.audit.finished import FinishedRun, open_run
-from schemas.errors import InputError, JobError
-from schemas.ledger import Reason
+from tamis.jobs.terminal import inline_pictures, show
+from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
+from tamis.pipeline.audit.story.story import Story, stories, tell
+from tamis.schemas.errors import InputError, JobError
+from tamis.schemas.ledger import Reason
 
 CAPTION = 300
 """Characters of a caption."""
@@ -62,7 +62,7 @@ def explain_sample(path: str, name: str, *, count: int, json: bool, html: str | 
         typer.echo(show.as_json({"run": run.root, "name": name, "found": found, "samples": told}))
     elif found == 1:
         _print_story(told[0])
-        terminal.show_pictures(run, told[0])
+        inline_pictures.show_pictures(run, told[0])
     else:
         # A uid that the input gives to several tells none of them apart.
         staying = run.named(name.lower())
@@ -74,8 +74,8 @@ def explain_sample(path: str, name: str, *, count: int, json: bool, html: str | 
 
 
 def _write_page(run: FinishedRun, told: list[Story], found: int, path: str) -> None:
-    from pipeline import storage
-    from pipeline.audit.story_page import story_page
+    from tamis.pipeline.audit.story.page import story_page
+    from tamis.pipeline.store import storage
 
     page = story_page(run, [in_words(story) for story in told], found)
     target = storage.absolute(path)

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 
 import typer
 
-from jobs import show
-from jobs.commands.costs import COLUMNS, cells
-from jobs.loading import Request, load
-from pipeline import plan as planning
-from pipeline import storage, trial
-from pipeline.predict import check_claims, predict
-from pipeline.work import Here
-from schemas.cluster import Cluster, check_cluster, parse_cluster, parse_rates
-from schemas.costs import PREDICTION, Prediction
-from schemas.errors import JobError
-from schemas.parse import read
+from tamis.jobs.commands.costs import COLUMNS, cells
+from tamis.jobs.loading import Request, load
+from tamis.jobs.terminal import show
+from tamis.pipeline.planning import trial
+from tamis.pipeline.planning.predict import check_claims, predict
+from tamis.pipeline.runs import plan as planning
+from tamis.pipeline.store import storage
+from tamis.pipeline.tasks.perform import Here
+from tamis.schemas.cluster import Cluster, check_cluster, parse_cluster, parse_rates
+from tamis.schemas.costs import PREDICTION, Prediction
+from tamis.schemas.errors import JobError
+from tamis.schemas.parse import read
 
 SHARE = 0.1
 MOST_ROWS = 1e15

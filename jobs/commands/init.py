@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
-from pipeline import storage
-from schemas.errors import JobError
+from tamis.pipeline.store import storage
+from tamis.schemas.errors import JobError
 
 TEMPLATE = Path(__file__).parent.parent / "template.yaml"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from jobs.commands.run import carry_out, stoppable
-from pipeline.audit.finished import open_run
-from pipeline.audit.materialize import planned
-from schemas.errors import JobError
+from tamis.jobs.commands.run import carry_out, stoppable
+from tamis.pipeline.audit.again.materialize import planned
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.schemas.errors import JobError
 
 
 @stoppable()

@@ -6,12 +6,12 @@ from typing import Any
 
 import typer
 
-from jobs import show
-from jobs.loading import Request, load
-from pipeline import plan as planning
-from pipeline import state
-from pipeline.audit import preview
-from pipeline.redaction import redact
+from tamis.jobs.loading import Request, load
+from tamis.jobs.terminal import show
+from tamis.pipeline.planning import preview
+from tamis.pipeline.runs import plan as planning
+from tamis.pipeline.runs import state
+from tamis.pipeline.store.redaction import redact
 
 
 def plan_job(request: Request, *, accept_changed: bool, json: bool) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from jobs import show
-from pipeline import storage
-from pipeline.audit.finished import open_run
-from pipeline.audit.report import report
+from tamis.jobs.terminal import show
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.audit.report.report import report
+from tamis.pipeline.store import storage
 
 
 def write_report(path: str, output: str | None) -> None:

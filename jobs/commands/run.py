@@ -10,18 +10,19 @@ from typing import Literal
 
 import typer
 
-from jobs import journal, progress, show
-from jobs.commands.audit import funnel_table
-from jobs.lines import Lines
-from jobs.loading import Request, load
-from pipeline import plan as planning
-from pipeline import run as running
-from pipeline.audit.finished import FinishedRun, open_run
-from pipeline.audit.funnel import funnel
-from pipeline.redaction import redact, redact_text
-from schemas.errors import TamisError, Terminated
-from schemas.events import Observer
-from schemas.manifest import Version
+from tamis.jobs.commands.audit import funnel_table
+from tamis.jobs.loading import Request, load
+from tamis.jobs.observers import journal, progress
+from tamis.jobs.observers.log_lines import Lines
+from tamis.jobs.terminal import show
+from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
+from tamis.pipeline.audit.reading.funnel import funnel
+from tamis.pipeline.runs import plan as planning
+from tamis.pipeline.runs import walk as running
+from tamis.pipeline.store.redaction import redact, redact_text
+from tamis.schemas.errors import TamisError, Terminated
+from tamis.schemas.events import Observer
+from tamis.schemas.manifest import Version
 
 INTERRUPTED, TERMINATED = 130, 143
 """The exit codes of what was stopped: from the keyboard, and by SIGTERM."""

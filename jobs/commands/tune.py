@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 
 import typer
 
-from jobs import show
-from jobs.loading import Request, load, locate, text_of
-from pipeline import plan as planning
-from pipeline import storage, tuning
-from schemas.errors import JobError
-from schemas.parse import with_setting
+from tamis.jobs.loading import Request, load, locate, text_of
+from tamis.jobs.terminal import show
+from tamis.pipeline.planning import tuning
+from tamis.pipeline.runs import plan as planning
+from tamis.pipeline.store import storage
+from tamis.schemas.errors import JobError
+from tamis.schemas.parse import with_setting
 
 LARGEST = 8192
 

@@ -6,10 +6,10 @@ from dataclasses import asdict
 
 import typer
 
-from jobs import show
-from pipeline.audit.finished import open_run
-from pipeline.audit.verify import Seen, verify
-from pipeline.audit.words import counted
+from tamis.jobs.terminal import show
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.audit.reading.words import counted
+from tamis.pipeline.audit.verify.verify import Seen, verify
 
 
 def verify_run(path: str, *, deep: bool, json: bool) -> None:

@@ -8,10 +8,10 @@ from dataclasses import asdict
 import typer
 from rich.table import Table
 
-from jobs import show
-from pipeline.audit.finished import open_run
-from pipeline.audit.whatif import Change, whatif
-from schemas.errors import JobError
+from tamis.jobs.terminal import show
+from tamis.pipeline.audit.again.whatif import Change, whatif
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.schemas.errors import JobError
 
 CAPTION = 60
 """Characters of a caption in a table."""

@@ -9,15 +9,15 @@ from __future__ import annotations
 import importlib
 from typing import Any, get_args
 
-from pipeline.devices import has_cuda
-from pipeline.encoders.base import Description, Encoder, Precision, one_line
-from schemas.errors import ModelError
+from tamis.pipeline.encoders.base import Description, Encoder, Precision, one_line
+from tamis.pipeline.host.devices import has_cuda
+from tamis.schemas.errors import ModelError
 
 ENCODERS = {
-    "open_clip": "pipeline.encoders.open_clip",
-    "timm": "pipeline.encoders.timm",
-    "precomputed": "pipeline.encoders.precomputed",
-    "demo": "pipeline.encoders.demo",
+    "open_clip": "tamis.pipeline.encoders.open_clip",
+    "timm": "tamis.pipeline.encoders.timm",
+    "precomputed": "tamis.pipeline.encoders.precomputed",
+    "demo": "tamis.pipeline.encoders.demo",
 }
 """Scheme -> module, imported when it is asked for."""
 

@@ -16,9 +16,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.encoders.preprocessing import Pixels, Preprocessing
-from pipeline.storage import open_read, stat
-from schemas.errors import InputError, ModelError
+from tamis.pipeline.encoders.preprocessing import Pixels, Preprocessing
+from tamis.pipeline.store.storage import open_read, stat
+from tamis.schemas.errors import InputError, ModelError
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Vectors = NDArray[np.float32]

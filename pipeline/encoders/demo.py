@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.encoders.base import Description, Precision, fingerprint, require
-from pipeline.encoders.preprocessing import Preprocessing
-from pipeline.encoders.towers import Towers, torch_dtype
-from schemas.errors import ModelError
+from tamis.pipeline.encoders.base import Description, Precision, fingerprint, require
+from tamis.pipeline.encoders.preprocessing import Preprocessing
+from tamis.pipeline.encoders.towers import Towers, torch_dtype
+from tamis.schemas.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.encoders.demo_towers import PictureTower, TextTower
+    from tamis.pipeline.encoders.demo_towers import PictureTower, TextTower
 
 DIM = 256
 CONTEXT = 128
@@ -93,7 +93,7 @@ def frozen_towers(device: str, precision: Precision) -> tuple[PictureTower, Text
     import torch
     from safetensors.torch import load_file
 
-    from pipeline.encoders.demo_towers import PictureTower, TextTower
+    from tamis.pipeline.encoders.demo_towers import PictureTower, TextTower
 
     def put(value: torch.Tensor) -> torch.Tensor:
         return value.to(device=device, dtype=torch_dtype(precision), copy=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pipeline.encoders.base import (
+from tamis.pipeline.encoders.base import (
     LOADING_ERRORS,
     Description,
     Precision,
@@ -24,10 +24,10 @@ from pipeline.encoders.base import (
     quiet,
     require,
 )
-from pipeline.encoders.preprocessing import Preprocessing
-from pipeline.encoders.torchvision_ops import ensure_torchvision
-from pipeline.encoders.towers import AT_ONCE, TextTower, Towers
-from schemas.errors import ModelError
+from tamis.pipeline.encoders.preprocessing import Preprocessing
+from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
+from tamis.pipeline.encoders.towers import AT_ONCE, TextTower, Towers
+from tamis.schemas.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
@@ -85,7 +85,7 @@ def load(rest: str, device: str, precision: Precision) -> Towers:
     import open_clip
     import torch
 
-    from pipeline.encoders.undrawn import Undrawn
+    from tamis.pipeline.encoders.lazy_init import Undrawn
 
     described = describe(rest, precision)
     source = _source(rest)

@@ -19,9 +19,9 @@ from typing import BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.encoders.base import Description, Precision
-from pipeline.encoders.towers import Towers
-from schemas.errors import InputError, ModelError
+from tamis.pipeline.encoders.base import Description, Precision
+from tamis.pipeline.encoders.towers import Towers
+from tamis.schemas.errors import InputError, ModelError
 
 MAX_DIM = 1 << 16
 """Numbers an embedding; a header that says more is damaged."""

@@ -10,7 +10,7 @@ import difflib
 import os
 from typing import TYPE_CHECKING, Any
 
-from pipeline.encoders.base import (
+from tamis.pipeline.encoders.base import (
     LOADING_ERRORS,
     Description,
     Precision,
@@ -20,10 +20,10 @@ from pipeline.encoders.base import (
     quiet,
     require,
 )
-from pipeline.encoders.preprocessing import Preprocessing
-from pipeline.encoders.torchvision_ops import ensure_torchvision
-from pipeline.encoders.towers import Towers, ready
-from schemas.errors import ModelError
+from tamis.pipeline.encoders.preprocessing import Preprocessing
+from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
+from tamis.pipeline.encoders.towers import Towers, ready
+from tamis.schemas.errors import ModelError
 
 if TYPE_CHECKING:
     from timm.models import PretrainedCfg

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.encoders import on_device
-from pipeline.encoders.base import Description, Precision, Vectors
-from pipeline.encoders.preprocessing import Pixels, Preprocessing
-from schemas.errors import ModelError
+from tamis.pipeline.encoders import streaming
+from tamis.pipeline.encoders.base import Description, Precision, Vectors
+from tamis.pipeline.encoders.preprocessing import Pixels, Preprocessing
+from tamis.schemas.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
@@ -108,7 +108,7 @@ class Towers:
                 looked_up.copy_(values[stored + channel])
             return _unit(self._image_tower(numbers.permute(0, 3, 1, 2)))  # channels last as it is
 
-        for vectors in on_device.through(self._device, filled(), work):
+        for vectors in streaming.through(self._device, filled(), work):
             yield vectors[: counts.popleft()]
 
     def encode_texts(self, texts: Sequence[str], rows: int = 32) -> Vectors:
@@ -132,8 +132,8 @@ class Towers:
                 widths.append(width)
                 pieces.append(piece)
                 counts.append(count)
-        tokens = on_device.sent(tokens, self._device)
-        places = on_device.sent(torch.from_numpy(np.stack(pieces)), self._device)
+        tokens = streaming.sent(tokens, self._device)
+        places = streaming.sent(torch.from_numpy(np.stack(pieces)), self._device)
         with torch.inference_mode(), _one_thread():
             made = [
                 _unit(self._text_tower(tokens[place, :width]))

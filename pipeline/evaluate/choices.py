@@ -12,15 +12,18 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import storage, tables
-from pipeline.algorithms import coverage, density, kmeans, order, prototypes, random_choice, ranks
-from pipeline.algorithms import score as scoring
-from pipeline.audit.finished import FinishedRun
-from pipeline.evaluate.pairs import Pairs, concepts_of, embedding_of
-from pipeline.steps.cluster import centroid_rows
-from pipeline.tables import Slice, TableFile
-from schemas.evaluation import DEDUPLICATED, FULL, OWN, RANDOM
-from schemas.selection import Coverage, Density, Prototypes, Score
+from tamis.pipeline.algorithms import order
+from tamis.pipeline.algorithms.choosing import coverage, density, prototypes, random_choice, ranks
+from tamis.pipeline.algorithms.choosing import score as scoring
+from tamis.pipeline.algorithms.clusters import kmeans
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.evaluate.pairs import Pairs, concepts_of, embedding_of
+from tamis.pipeline.steps.concepts.clustering import centroid_rows
+from tamis.pipeline.store import storage
+from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables.part_files import Slice, TableFile
+from tamis.schemas.evaluation import DEDUPLICATED, FULL, OWN, RANDOM
+from tamis.schemas.selection import Coverage, Density, Prototypes, Score
 
 Mask = npt.NDArray[np.bool_]
 Which = Literal["hard", "easy", "random"]
@@ -80,7 +83,7 @@ def with_concepts(
     if step is not None:
         path = f"tables/{step.name}/train/centroids.parquet"
         file = TableFile(storage.join(run.root, path), "", (), (), 0)
-        return pairs, centroid_rows(tables.read(run.root, Slice(file)))
+        return pairs, centroid_rows(part_files.read(run.root, Slice(file)))
     rows = np.flatnonzero(pairs.candidate)
     hashes = order.hashed(pairs.uid[rows], settings.seed, "kmeans")
     clusters = kmeans.auto_clusters(len(rows))

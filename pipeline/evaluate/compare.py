@@ -15,15 +15,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.evaluate import heads
-from pipeline.evaluate.choices import Choices, TooManyError, UnavailableError
-from pipeline.evaluate.heads import Scale, Sides
-from pipeline.evaluate.holdout import Holdout
-from pipeline.evaluate.paired import paired
-from pipeline.evaluate.pairs import Pairs
-from schemas.errors import JobError
-from schemas.evaluation import FULL, OWN, RANDOM, Against, Figure, Point, Training
-from schemas.selection import budget
+from tamis.pipeline.audit.reading.paired import paired
+from tamis.pipeline.evaluate import heads
+from tamis.pipeline.evaluate.choices import Choices, TooManyError, UnavailableError
+from tamis.pipeline.evaluate.heads import Scale, Sides
+from tamis.pipeline.evaluate.holdout import Holdout
+from tamis.pipeline.evaluate.pairs import Pairs
+from tamis.schemas.errors import JobError
+from tamis.schemas.evaluation import FULL, OWN, RANDOM, Against, Figure, Point, Training
+from tamis.schemas.selection import budget
 
 LEAST_PAIRS = 16
 """A smaller subset is not trained on: a batch of it would hold hardly any wrong answers."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 
-from pipeline import plan, storage
-from pipeline import run as running
-from pipeline.audit.finished import FinishedRun, open_run
-from pipeline.evaluate.pairs import embedding_of
-from pipeline.work import Here
-from schemas.errors import JobError
-from schemas.job import Input, Job
-from schemas.steps import Embed
+from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
+from tamis.pipeline.evaluate.pairs import embedding_of
+from tamis.pipeline.runs import plan
+from tamis.pipeline.runs import walk as running
+from tamis.pipeline.store import storage
+from tamis.pipeline.tasks.perform import Here
+from tamis.schemas.errors import JobError
+from tamis.schemas.job import Input, Job
+from tamis.schemas.steps import Embed
 
 FOLDER = "evaluation"
 """Below the run directory: a run for each set of input files that was held out."""

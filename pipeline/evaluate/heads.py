@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.algorithms.order import derived_seed
-from schemas.evaluation import Training
+from tamis.pipeline.algorithms.order import derived_seed
+from tamis.schemas.evaluation import Training
 
 if TYPE_CHECKING:
     import torch

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.algorithms import hamming, near, order, text
-from pipeline.algorithms.components import connected
-from pipeline.evaluate.pairs import Objects, Pairs
-from schemas.errors import JobError
-from schemas.evaluation import Split
+from tamis.pipeline.algorithms import order
+from tamis.pipeline.algorithms.grouping.components import connected
+from tamis.pipeline.algorithms.near_captions import search, shingles
+from tamis.pipeline.algorithms.near_pictures import hamming
+from tamis.pipeline.evaluate.pairs import Objects, Pairs
+from tamis.schemas.errors import JobError
+from tamis.schemas.evaluation import Split
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -59,7 +61,7 @@ def groups(pairs: Pairs) -> Ints:
     connected components, so a chain of such pairs is one.
     """
     edges = [_equal(pairs.sha256), _equal(pairs.pixels), _equal(_keys(pairs.text))]
-    found = near.find(pairs.text.tolist(), pairs.uid, JACCARD)
+    found = search.find(pairs.text.tolist(), pairs.uid, JACCARD)
     edges += [(part.a, part.b) for part in found]
     seen = np.flatnonzero(pairs.phash != None)  # noqa: E711 - one comparison for all elements
     if len(seen):
@@ -72,7 +74,7 @@ def groups(pairs: Pairs) -> Ints:
 
 def _keys(captions: Objects) -> Objects:
     found = np.empty(len(captions), dtype=object)
-    found[:] = [caption or None for caption in text.normalise(captions.tolist())]
+    found[:] = [caption or None for caption in shingles.normalise(captions.tolist())]
     return found
 
 

@@ -13,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline import storage
-from pipeline.algorithms import order
-from pipeline.audit import sql
-from pipeline.audit.finished import FinishedRun
-from pipeline.evaluate.heads import Sides
-from pipeline.steps.cluster import vectors
-from pipeline.steps.common import uid_words
-from schemas.errors import JobError, StateError
-from schemas.selection import Coverage, Density, Importance, Prototypes, Random, Score
-from schemas.steps import Embed, StepModel
+from tamis.pipeline.algorithms import order
+from tamis.pipeline.audit.reading import sql
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.evaluate.heads import Sides
+from tamis.pipeline.steps.concepts.clustering import vectors
+from tamis.pipeline.steps.shared.parts import uid_words
+from tamis.pipeline.store import storage
+from tamis.schemas.errors import JobError, StateError
+from tamis.schemas.selection import Coverage, Density, Importance, Prototypes, Random, Score
+from tamis.schemas.steps import Embed, StepModel
 
 MOST_PAIRS = 100_000
 """Pairs that are read, at most; 200 MB of embeddings of 512 dimensions."""

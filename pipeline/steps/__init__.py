@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.phases import Step
-from pipeline.steps.coverage import Coverage
-from pipeline.steps.density import Density
-from pipeline.steps.embed import Embed
-from pipeline.steps.exact import ExactDuplicates
-from pipeline.steps.importance import Importance
-from pipeline.steps.ingest import Ingest
-from pipeline.steps.ledger import Ledger
-from pipeline.steps.near import NearDuplicates
-from pipeline.steps.near_pictures import NearPictures
-from pipeline.steps.prototypes import Prototypes
-from pipeline.steps.random import Random
-from pipeline.steps.rules import Rules
-from pipeline.steps.score import Score
-from pipeline.steps.semantic import SemanticDuplicates
-from pipeline.steps.signals import Signals
-from pipeline.steps.write import Write
-from schemas.job import Job
+from tamis.pipeline.steps.duplicates.exact.step import ExactDuplicates
+from tamis.pipeline.steps.duplicates.near_captions.step import NearDuplicates
+from tamis.pipeline.steps.duplicates.near_pictures.step import NearPictures
+from tamis.pipeline.steps.duplicates.semantic.step import SemanticDuplicates
+from tamis.pipeline.steps.embed.step import Embed
+from tamis.pipeline.steps.ingest import Ingest
+from tamis.pipeline.steps.ledger import Ledger
+from tamis.pipeline.steps.rules.step import Rules
+from tamis.pipeline.steps.selectors.coverage.step import Coverage
+from tamis.pipeline.steps.selectors.density.step import Density
+from tamis.pipeline.steps.selectors.importance.step import Importance
+from tamis.pipeline.steps.selectors.prototypes.step import Prototypes
+from tamis.pipeline.steps.selectors.random.step import Random
+from tamis.pipeline.steps.selectors.score.step import Score
+from tamis.pipeline.steps.signals.step import Signals
+from tamis.pipeline.steps.write.step import Write
+from tamis.pipeline.tasks.task import Step
+from tamis.schemas.job import Job
 
 STEPS: dict[str, Callable[[Any, Job], Step]] = {
     "signals": Signals,

@@ -10,13 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.bucket_counts import buckets_for
-from pipeline.formats.ingest import ingest_file
-from pipeline.formats.rows import IngestOptions
-from pipeline.formats.sources import Source
-from pipeline.phases import Context, Done, Part, Phase, Step, Task, TaskIo
-from pipeline.steps.common import drops, part_task, range_name, uid_words
-from pipeline.steps.exchange import (
+from tamis.pipeline.inputs.ingest import ingest_file
+from tamis.pipeline.inputs.part_builder import IngestOptions
+from tamis.pipeline.inputs.sources import Source
+from tamis.pipeline.steps.shared.bucket_counts import buckets_for
+from tamis.pipeline.steps.shared.exchange import (
     bucket_of,
     by_part,
     numbers,
@@ -24,9 +22,11 @@ from pipeline.steps.exchange import (
     split,
     split_by_range,
 )
-from schemas.job import Job
-from schemas.ledger import Reason
-from schemas.tables import INGEST
+from tamis.pipeline.steps.shared.parts import drops, part_task, range_name, uid_words
+from tamis.pipeline.tasks.task import Context, Done, Part, Phase, Step, Task, TaskIo
+from tamis.schemas.job import Job
+from tamis.schemas.ledger import Reason
+from tamis.schemas.tables import INGEST
 
 
 class Ingest(Step):

@@ -10,14 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import bucket_counts, ledger_index
-from pipeline.phases import Context, Part, Phase, Step, Task, TaskIo
-from pipeline.steps import ranking
-from pipeline.steps.common import part_task, scatter
-from schemas.errors import StateError
-from schemas.job import Job
-from schemas.ledger import LEDGER
-from schemas.steps import Write
+from tamis.pipeline.results import ledger_index
+from tamis.pipeline.steps.concepts import ranking
+from tamis.pipeline.steps.shared import bucket_counts
+from tamis.pipeline.steps.shared.parts import part_task, scatter
+from tamis.pipeline.tasks.task import Context, Part, Phase, Step, Task, TaskIo
+from tamis.schemas.errors import StateError
+from tamis.schemas.job import Job
+from tamis.schemas.ledger import LEDGER
+from tamis.schemas.steps import Write
 
 
 class Ledger(Step):
@@ -166,7 +167,7 @@ def _shards(io: TaskIo, kept: Any) -> tuple[Any, Any]:
         return None, None
     ordinal = io.args["first"] + np.cumsum(kept) - 1
     shard, position = ordinal // size, ordinal % size
-    from pipeline.formats.shards import shard_key
+    from tamis.pipeline.results.shards import shard_key
 
     names = [
         shard_key(int(s), int(p), size) if k else None

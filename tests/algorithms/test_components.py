@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.algorithms import components, star_components
+from tamis.pipeline.algorithms.grouping import components, stars
 
 Int64Array = NDArray[np.int64]
 graphs = st.integers(1, 40).flatmap(
@@ -37,11 +37,9 @@ def judge(n: int, edges: list[tuple[int, int]]) -> list[int]:
     return label
 
 
-def dealt(
-    pieces: list[star_components.Edges], partitions: int, by_larger: bool
-) -> list[star_components.Edges]:
+def dealt(pieces: list[stars.Edges], partitions: int, by_larger: bool) -> list[stars.Edges]:
     """Every piece's edges, by the partitions in which the next star looks for them."""
-    shares = [list(star_components.shares(piece, partitions, by_larger)) for piece in pieces]
+    shares = [list(stars.shares(piece, partitions, by_larger)) for piece in pieces]
     return [
         (np.concatenate([a for a, _ in each]), np.concatenate([b for _, b in each]))
         for each in zip(*shares, strict=True)
@@ -52,14 +50,14 @@ def by_stars(n: int, edges: list[tuple[int, int]], partitions: int, block: int) 
     """Large and small star in turn, as the phases of the duplicate steps do it."""
     blocks = [ends(edges[start : start + block]) for start in range(0, len(edges) or 1, block)]
     read, before = dealt(blocks, partitions, by_larger=False), None
-    for _ in range(star_components.MOST_TURNS):
-        large = [star_components.large_star(*one) for one in read]
-        found = [star_components.unique(*one) for one in dealt(large, partitions, by_larger=True)]
-        sums = [star_components.summed(one) for one in found]
+    for _ in range(stars.MOST_TURNS):
+        large = [stars.large_star(*one) for one in read]
+        found = [stars.unique(*one) for one in dealt(large, partitions, by_larger=True)]
+        sums = [stars.summed(one) for one in found]
         after = sum(count for count, _ in sums), sum(total for _, total in sums) % 2**64
         if after == before:
             break
-        small = [star_components.small_star(*one) for one in found]
+        small = [stars.small_star(*one) for one in found]
         read, before = dealt(small, partitions, by_larger=False), after
     else:
         pytest.fail("the stars do not come to rest")

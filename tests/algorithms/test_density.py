@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.algorithms import density, kmeans
-from pipeline.algorithms.ranks import ranks
+from tamis.pipeline.algorithms.choosing import density
+from tamis.pipeline.algorithms.choosing.ranks import ranks
+from tamis.pipeline.algorithms.clusters import kmeans
 
 
 def unit(n: int, d: int, seed: int) -> NDArray[np.float32]:

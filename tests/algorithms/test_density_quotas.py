@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import LinearConstraint, minimize
 
-from pipeline.algorithms import density
+from tamis.pipeline.algorithms.choosing import density
 
 
 class Case(NamedTuple):

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.algorithms import components, hamming
-from pipeline.algorithms.buckets import Limits
+from tamis.pipeline.algorithms.grouping import components
+from tamis.pipeline.algorithms.grouping.buckets import Limits
+from tamis.pipeline.algorithms.near_pictures import hamming
 
 UInt64Array = NDArray[np.uint64]
 

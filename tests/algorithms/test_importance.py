@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xxhash
 
-from pipeline.algorithms import importance, score
+from tamis.pipeline.algorithms.choosing import importance, score
 
 
 def test_ngrams_are_words_punctuation_and_pairs() -> None:

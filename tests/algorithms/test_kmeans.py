@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.algorithms import kmeans
+from tamis.pipeline.algorithms.clusters import kmeans
 
 
 def normalised(rows: NDArray[np.float64]) -> NDArray[np.float32]:

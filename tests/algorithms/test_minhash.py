@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.algorithms import minhash
-from pipeline.algorithms.text import Ngram
+from tamis.pipeline.algorithms.near_captions import minhash
+from tamis.pipeline.algorithms.near_captions.shingles import Ngram
 
 KERNELS: list[minhash.Kernel] = ["fast", "datasketch"]
 

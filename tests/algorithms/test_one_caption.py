@@ -8,9 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.algorithms import components, meeting, near
-from pipeline.algorithms.agreement import Agreement, EmbeddingAgreement, PhashAgreement
-from pipeline.algorithms.buckets import Limits
+from tamis.pipeline.algorithms.grouping import components
+from tamis.pipeline.algorithms.grouping.buckets import Limits
+from tamis.pipeline.algorithms.near_captions import search, who_meets
+from tamis.pipeline.algorithms.near_captions.agreement import (
+    Agreement,
+    EmbeddingAgreement,
+    PhashAgreement,
+)
 
 UInt64Array = NDArray[np.uint64]
 
@@ -64,7 +69,7 @@ def test_one_caption_has_the_components_of_all_its_pairs(agree: str, limits: Lim
     uid = np.stack([np.zeros(n), np.arange(n)], axis=1).astype(np.uint64)
     a, b = np.triu_indices(n, 1)
     true, _ = agreement.compare(a, b)
-    edges = near.equal(np.zeros(n, dtype=np.uint64), uid, agreement, limits)
+    edges = search.equal(np.zeros(n, dtype=np.uint64), uid, agreement, limits)
     assert edges.unsearched == 0
     assert agreement.compare(edges.a, edges.b)[0].all()
     wanted = components.connected(a[true], b[true], n)
@@ -88,7 +93,7 @@ def test_any_pictures_of_one_caption_have_the_components_of_all_pairs(
     a, b = np.triu_indices(n, 1)
     for agreement in both:
         true, _ = agreement.compare(a, b)
-        edges = near.equal(np.zeros(n, dtype=np.uint64), uids(n, seed), agreement, TINY)
+        edges = search.equal(np.zeros(n, dtype=np.uint64), uids(n, seed), agreement, TINY)
         assert edges.unsearched == 0
         assert agreement.compare(edges.a, edges.b)[0].all()
         wanted = components.connected(a[true], b[true], n)
@@ -100,11 +105,11 @@ def test_pictures_too_many_for_the_sieve_meet_in_tables(monkeypatch: pytest.Monk
 
     A table holds more pairs than the limit, which counts for each of its parts.
     """
-    monkeypatch.setattr(meeting, "_RECORDS", 32)
+    monkeypatch.setattr(who_meets, "_RECORDS", 32)
     vectors = np.repeat(np.eye(200, dtype=np.float32), 2, axis=0)
     agreement = EmbeddingAgreement(lambda rows: vectors[rows], 0.9)
     few = Limits(all_pairs=8, comparisons=100, pairs=100)
-    edges = near.equal(np.zeros(400, dtype=np.uint64), uids(400), agreement, few)
+    edges = search.equal(np.zeros(400, dtype=np.uint64), uids(400), agreement, few)
     assert edges.unsearched == 0
     pairs = np.sort(np.stack([edges.a, edges.b]), axis=0)
     assert sorted(pairs[0].tolist()) == list(range(0, 400, 2))
@@ -116,4 +121,4 @@ def test_pictures_too_many_for_tables_too_say_so() -> None:
     vectors = np.sqrt(0.15) * np.eye(401)[1:] + np.sqrt(0.85) * np.eye(401)[0]
     agreement = EmbeddingAgreement(lambda rows: vectors[rows], 0.9)
     few = Limits(all_pairs=8, comparisons=10, pairs=100)
-    assert near.equal(np.zeros(400, dtype=np.uint64), uids(400), agreement, few).unsearched > 0
+    assert search.equal(np.zeros(400, dtype=np.uint64), uids(400), agreement, few).unsearched > 0

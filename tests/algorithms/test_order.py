@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.algorithms import order
+from tamis.pipeline.algorithms import order
 
 FLOATS = st.floats(-1e6, 1e6, allow_nan=False)
 

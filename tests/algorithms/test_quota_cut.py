@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.algorithms import ranks
-from pipeline.algorithms.quota_cut import QuotaCut
+from tamis.pipeline.algorithms.choosing import ranks
+from tamis.pipeline.algorithms.choosing.quota_cut import QuotaCut
 
 Which = Literal["hard", "easy", "random"]
 

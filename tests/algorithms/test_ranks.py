@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.algorithms import order
-from pipeline.algorithms.ranks import Which, ranks
+from tamis.pipeline.algorithms import order
+from tamis.pipeline.algorithms.choosing.ranks import Which, ranks
 
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0.0, 0.25, 0.5, 1.5])), max_size=30)
 

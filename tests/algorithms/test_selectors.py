@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.algorithms import coverage, importance, prototypes, random_choice, score
+from tamis.pipeline.algorithms.choosing import (
+    coverage,
+    importance,
+    prototypes,
+    random_choice,
+    score,
+)
 
 Mask = NDArray[np.bool_]
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.algorithms import semantic, tiles
+from tamis.pipeline.algorithms.clusters import semantic, tiles
 
 Float32Array = NDArray[np.float32]
 

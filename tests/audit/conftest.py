@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.commands.explain import in_words
-from pipeline.audit.browse import Browser
-from pipeline.audit.finished import open_run
-from pipeline.audit.server import Server
-from tests.running import Sample, make_plan, picture, run_here, write_tar
+from tamis.jobs.commands.explain import in_words
+from tamis.pipeline.audit.browse.answers import Browser
+from tamis.pipeline.audit.browse.server import Server
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tests.support.running import Sample, make_plan, picture, run_here, write_tar
 
 HOSTILE = [
     "<script>document.title = 'pwned'</script> a script",

@@ -12,12 +12,12 @@ from urllib.parse import urlencode
 
 import pytest
 
-from jobs.commands.explain import in_words
-from pipeline.audit.browse import PAGE, Browser
-from pipeline.audit.finished import open_run
-from pipeline.audit.server import Server
-from schemas.errors import InputError
-from tests.running import ledger
+from tamis.jobs.commands.explain import in_words
+from tamis.pipeline.audit.browse.answers import PAGE, Browser
+from tamis.pipeline.audit.browse.server import Server
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.schemas.errors import InputError
+from tests.support.running import ledger
 
 
 def get(server: Server, path: str, host: str | None = None, **fields: Any) -> Any:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.audit.browse import PAGE
-from pipeline.audit.server import Server
+from tamis.pipeline.audit.browse.answers import PAGE
+from tamis.pipeline.audit.browse.server import Server
 from tests.audit.conftest import COPIES, HOSTILE, SHORT
-from tests.running import ledger
+from tests.support.running import ledger
 
 
 def until(met: Callable[[], Any], seconds: float = 30.0) -> Any:

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from jobs.cli import main
-from pipeline.audit import sql
-from pipeline.audit.concepts import concepts, galleries, trained
-from pipeline.audit.explain import stories
-from pipeline.audit.finished import FinishedRun, open_run
-from pipeline.audit.funnel import by_cluster_query
-from tests.embedded import blobs, run_steps, write_input
-from tests.running import ledger, table
+from tamis.jobs.cli import main
+from tamis.pipeline.audit.reading import sql
+from tamis.pipeline.audit.reading.concepts import concepts, galleries, trained
+from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
+from tamis.pipeline.audit.reading.funnel import by_cluster_query
+from tamis.pipeline.audit.story.story import stories
+from tests.support.embedded import blobs, run_steps, write_input
+from tests.support.running import ledger, table
 
 DENSITY = "- density: {clusters: 4, neighbours: 3, keep: 0.7}\n"
 SECOND = {

@@ -5,8 +5,17 @@ from itertools import pairwise
 
 import pytest
 
-from pipeline.audit.charts import APART, BOTTOM, TALL, Line, Mark, Value, lines, stacked
-from pipeline.audit.report_evaluation import STYLES, _style
+from tamis.pipeline.audit.report.charts import (
+    APART,
+    BOTTOM,
+    TALL,
+    Line,
+    Mark,
+    Value,
+    lines,
+    stacked,
+)
+from tamis.pipeline.audit.report.evaluation import STYLES, _style
 
 
 @pytest.mark.parametrize("heights", [[100.0] * 9, [TALL - BOTTOM - 1.0] * 9, [0.0, 500.0], []])

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cli import main
-from jobs.journal import Journal
-from pipeline.audit.costs import costs
-from schemas.costs import PREDICTION, Cost, Prediction
-from schemas.errors import StateError
-from schemas.events import Event, PhaseEnded, PhaseStarted, Spent, TaskDone
-from tests.running import Sample, make_plan, picture, run_here, write_tar
+from tamis.jobs.cli import main
+from tamis.jobs.observers.journal import Journal
+from tamis.pipeline.audit.reading.costs import costs
+from tamis.schemas.costs import PREDICTION, Cost, Prediction
+from tamis.schemas.errors import StateError
+from tamis.schemas.events import Event, PhaseEnded, PhaseStarted, Spent, TaskDone
+from tests.support.running import Sample, make_plan, picture, run_here, write_tar
 
 STEPS = "  - signals: [words]\n  - exact_duplicates: {on: image}\n  - write: {samples_per_shard: 7}"
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.cli import main
-from pipeline.audit.finished import open_run
-from pipeline.audit.uids import Uids
-from pipeline.audit.verify import Seen, verify
-from schemas.errors import StateError
-from tests.running import ledger
+from tamis.jobs.cli import main
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.audit.verify.uids import Uids
+from tamis.pipeline.audit.verify.verify import Seen, verify
+from tamis.schemas.errors import StateError
+from tests.support.running import ledger
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_diff_names_a_damaged_ledger(
     there = next(o for o in open_run(str(run)).manifest.outputs if o.path.startswith("ledger/"))
     manifest.write_text(text.replace(there.sha256, "0" * 64))  # else it is the same file
     if joined:
-        monkeypatch.setattr("pipeline.audit.diff_parts.moved", lambda *_: None)
+        monkeypatch.setattr("tamis.pipeline.audit.compare.by_part.moved", lambda *_: None)
     line = said(capsys, "diff", str(hostile), str(run))
     assert str(run) in line
     assert "damaged" in line

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cli import main
-from pipeline.audit import diff_parts
-from pipeline.audit.diff import _joined, diff
-from pipeline.audit.finished import open_run
-from tests.running import Sample, ledger, make_plan, picture, run_here, write_tar
+from tamis.jobs.cli import main
+from tamis.pipeline.audit.compare import by_part
+from tamis.pipeline.audit.compare.diff import _joined, diff
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tests.support.running import Sample, ledger, make_plan, picture, run_here, write_tar
 
 STEPS = """
   - signals: [words]
@@ -72,8 +72,8 @@ def test_the_same_samples_are_compared_part_by_part(
         )
     )
     after = open_run(str(tmp_path / "run"))
-    assert diff_parts.moved(open_run(one), before, 5) is None
-    assert diff_parts.moved(before, after, 5) is not None
+    assert by_part.moved(open_run(one), before, 5) is None
+    assert by_part.moved(before, after, 5) is not None
     for count in (3, 1000):
         found = diff(before, after, count)
         assert found.moves

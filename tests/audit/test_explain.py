@@ -1,6 +1,6 @@
 """What names a sample."""
 
-from pipeline.audit.explain import is_uid
+from tamis.pipeline.audit.story.story import is_uid
 
 
 def test_a_uid_is_32_hex_digits() -> None:

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobs.cli import main
-from jobs.loading import Request, load
-from pipeline import run
-from pipeline.audit.finished import open_run
-from pipeline.audit.verify import Seen, verify
-from pipeline.plan import make
-from pipeline.work import Here
-from schemas.errors import JobError, StateError
-from schemas.events import Event, TaskDone
-from tests.embedded import blobs, write_input
-from tests.running import contents, make_plan, materialize, run_here
+from tamis.jobs.cli import main
+from tamis.jobs.loading import Request, load
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.audit.verify.verify import Seen, verify
+from tamis.pipeline.runs import walk
+from tamis.pipeline.runs.plan import make
+from tamis.pipeline.tasks.perform import Here
+from tamis.schemas.errors import JobError, StateError
+from tamis.schemas.events import Event, TaskDone
+from tests.support.embedded import blobs, write_input
+from tests.support.running import contents, make_plan, materialize, run_here
 
 STEPS = """
   - signals: [words, width]
@@ -72,7 +72,7 @@ def own_run(finished: Path, output: Path, *settings: str) -> None:
         )
     )
     plan = make(job)
-    run.run(plan, executor=Here(plan.root))
+    walk.run(plan, executor=Here(plan.root))
 
 
 def assert_same_result(made: Path, own: Path) -> None:
@@ -113,7 +113,7 @@ def test_the_new_run_stands_on_its_own_and_nothing_is_left_to_do(
 ) -> None:
     here(finished, tmp_path / "new", "density.keep=0.5")
     plan = make(load(Request(str(tmp_path / "new" / "job.yaml"))))
-    assert run.run(plan, executor=Here(plan.root)).tasks_run == 0
+    assert walk.run(plan, executor=Here(plan.root)).tasks_run == 0
     folders = {path.parent for path in (tmp_path / "new" / "tables").rglob("*.parquet")}
     assert all((folder / "_phase.json").exists() for folder in folders)
     assert not (tmp_path / "new" / "tables" / "density" / "sample").exists()

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobs import terminal
-from jobs.cli import main
-from pipeline.audit.explain import pictured, stories
-from pipeline.audit.finished import FinishedRun, open_run
-from pipeline.audit.pictures import side_by_side
-from tests.embedded import blobs, write_input
-from tests.running import ledger, make_plan, run_here
+from tamis.jobs.cli import main
+from tamis.jobs.terminal import inline_pictures
+from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
+from tamis.pipeline.audit.reading.pictures import side_by_side
+from tamis.pipeline.audit.story.story import pictured, stories
+from tests.support.embedded import blobs, write_input
+from tests.support.running import ledger, make_plan, run_here
 
 STEPS = """
   - signals: [words, characters]
@@ -149,15 +149,22 @@ def test_pictures_in_a_terminal(hostile: Path) -> None:
     noisy = io.BytesIO()
     Image.effect_noise((90, 90), 80).save(noisy, "PNG")
     for data in (png, noisy.getvalue()):
-        sequences = re.findall(r"\033_G([^;]*);([^\033]*)\033\\", terminal.written(data, "kitty"))
+        sequences = re.findall(
+            r"\033_G([^;]*);([^\033]*)\033\\", inline_pictures.written(data, "kitty")
+        )
         assert base64.b64decode("".join(chunk for _, chunk in sequences)) == data
         assert [keys[-3:] for keys, _ in sequences][:-1] == ["m=1"] * (len(sequences) - 1)
         assert sequences[-1][0].endswith("m=0")
-        assert terminal.written(data, "iterm2").endswith(base64.b64encode(data).decode() + "\a")
+        assert inline_pictures.written(data, "iterm2").endswith(
+            base64.b64encode(data).decode() + "\a"
+        )
 
 
 def test_who_shows_pictures() -> None:
-    assert terminal.protocol({"TERM": "xterm-kitty"}) == "kitty"
-    assert terminal.protocol({"TERM_PROGRAM": "iTerm.app", "TERM": "xterm-256color"}) == "iterm2"
-    assert terminal.protocol({"TERM": "tmux-256color", "KITTY_WINDOW_ID": "1"}) is None
-    assert terminal.protocol({"TERM": "xterm-256color"}) is None
+    assert inline_pictures.protocol({"TERM": "xterm-kitty"}) == "kitty"
+    assert (
+        inline_pictures.protocol({"TERM_PROGRAM": "iTerm.app", "TERM": "xterm-256color"})
+        == "iterm2"
+    )
+    assert inline_pictures.protocol({"TERM": "tmux-256color", "KITTY_WINDOW_ID": "1"}) is None
+    assert inline_pictures.protocol({"TERM": "xterm-256color"}) is None

@@ -13,19 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.cli import main
-from jobs.journal import Journal
-from pipeline.audit import sql
-from pipeline.audit.concepts import Concept, concepts, galleries, spread
-from pipeline.audit.distributions import BINS, histogram
-from pipeline.audit.duplicates import duplicates
-from pipeline.audit.finished import open_run
-from pipeline.audit.pictures import SIDE, Album, Pictures, shrink
-from pipeline.audit.report import report
-from schemas.costs import PREDICTION, Cost, Prediction
-from schemas.events import PhaseEnded, PhaseStarted, Spent, TaskDone
+from tamis.jobs.cli import main
+from tamis.jobs.observers.journal import Journal
+from tamis.pipeline.audit.reading import sql
+from tamis.pipeline.audit.reading.concepts import Concept, concepts, galleries, spread
+from tamis.pipeline.audit.reading.distributions import BINS, histogram
+from tamis.pipeline.audit.reading.duplicates import duplicates
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.audit.reading.pictures import SIDE, Album, Pictures, shrink
+from tamis.pipeline.audit.report.report import report
+from tamis.schemas.costs import PREDICTION, Cost, Prediction
+from tamis.schemas.events import PhaseEnded, PhaseStarted, Spent, TaskDone
 from tests.audit.conftest import COPIES, HOSTILE, SHORT
-from tests.running import ledger, picture
+from tests.support.running import ledger, picture
 
 
 class Page(HTMLParser):

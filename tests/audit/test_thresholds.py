@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from jobs.commands.explain import in_words
-from pipeline.audit.browse import Browser
-from pipeline.audit.finished import open_run
-from schemas.errors import InputError
-from tests.running import ledger, make_plan, run_here
+from tamis.jobs.commands.explain import in_words
+from tamis.pipeline.audit.browse.answers import Browser
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.schemas.errors import InputError
+from tests.support.running import ledger, make_plan, run_here
 
 
 def test_a_moved_rule_counts_as_the_step_would(embedded: Any) -> None:

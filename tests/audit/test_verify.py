@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.cli import main
-from pipeline.audit import uids as spilling
-from pipeline.audit.finished import open_run
-from pipeline.audit.uids import Uids
-from pipeline.audit.verify import Seen, verify
-from tests.running import Sample, ledger, make_plan, picture, run_here, write_tar
+from tamis.jobs.cli import main
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.audit.verify import uids as spilling
+from tamis.pipeline.audit.verify.uids import Uids
+from tamis.pipeline.audit.verify.verify import Seen, verify
+from tests.support.running import Sample, ledger, make_plan, picture, run_here, write_tar
 
 STEPS = """
   - signals: [words]

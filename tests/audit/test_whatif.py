@@ -11,20 +11,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.cli import main
-from jobs.commands.explain import in_words
-from pipeline import run
-from pipeline.audit.browse import Browser
-from pipeline.audit.finished import open_run
-from pipeline.audit.frozen import job_of
-from pipeline.audit.redecide import Redecision, first_of
-from pipeline.audit.whatif import Change, _both, whatif
-from pipeline.plan import make
-from pipeline.work import Here
-from schemas.errors import JobError, StateError
-from schemas.parse import parse_job
-from tests.embedded import blobs, write_input
-from tests.running import ledger, make_plan, read_tar, run_here
+from tamis.jobs.cli import main
+from tamis.jobs.commands.explain import in_words
+from tamis.pipeline.audit.again.frozen_job import job_of
+from tamis.pipeline.audit.again.late_steps import Redecision, first_of
+from tamis.pipeline.audit.again.whatif import Change, _both, whatif
+from tamis.pipeline.audit.browse.answers import Browser
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.runs import walk as run
+from tamis.pipeline.runs.plan import make
+from tamis.pipeline.tasks.perform import Here
+from tamis.schemas.errors import JobError, StateError
+from tamis.schemas.parse import parse_job
+from tests.support.embedded import blobs, write_input
+from tests.support.running import ledger, make_plan, read_tar, run_here
 
 STEPS = """
   - signals: [words, characters, width]
@@ -174,13 +174,13 @@ def test_in_memory_it_decides_as_the_steps_do(
     chained: Path, setting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same fates, counts and samples as by another walk over the tables, in chunks of several parts."""
-    monkeypatch.setattr("pipeline.audit.chunks.CHUNK_ROWS", 150)
+    monkeypatch.setattr("tamis.pipeline.audit.reading.chunks.CHUNK_ROWS", 150)
     run = open_run(str(chained))
     with _both(run, [setting]) as both:
         assert isinstance(both, Redecision)
         assert len(both.chunks) > 2
     here = whatif(run, [setting], 1000)
-    monkeypatch.setattr("pipeline.audit.whatif.first_of", lambda *_: None)
+    monkeypatch.setattr("tamis.pipeline.audit.again.whatif.first_of", lambda *_: None)
     walked = whatif(run, [setting], 1000)
     assert here == walked
     assert here.samples

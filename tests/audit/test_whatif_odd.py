@@ -10,17 +10,17 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import run
-from pipeline.audit.finished import open_run
-from pipeline.audit.frozen import borrowing
-from pipeline.audit.whatif import whatif
-from pipeline.plan import make
-from pipeline.resume import INDEX
-from pipeline.work import Here
-from schemas.errors import JobError, StateError
-from schemas.parse import parse_job
-from tests.embedded import blobs, write_input
-from tests.running import contents, make_plan, materialize, run_here
+from tamis.pipeline.audit.again.frozen_job import borrowing
+from tamis.pipeline.audit.again.whatif import whatif
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.runs import walk
+from tamis.pipeline.runs.plan import make
+from tamis.pipeline.tasks.perform import Here
+from tamis.pipeline.tasks.phase_index import INDEX
+from tamis.schemas.errors import JobError, StateError
+from tamis.schemas.parse import parse_job
+from tests.support.embedded import blobs, write_input
+from tests.support.running import contents, make_plan, materialize, run_here
 
 SHORT = 40
 """The first samples, whose captions a rule drops: whole parts of them."""
@@ -58,9 +58,9 @@ def test_parts_of_which_nothing_is_left(
     finished: Path, setting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neighbouring ones are looked at together: all of a chunk may be gone."""
-    monkeypatch.setattr("pipeline.audit.chunks.CHUNK_ROWS", 20)
+    monkeypatch.setattr("tamis.pipeline.audit.reading.chunks.CHUNK_ROWS", 20)
     here = whatif(open_run(str(finished)), [setting], 1000)
-    monkeypatch.setattr("pipeline.audit.whatif.first_of", lambda *_: None)
+    monkeypatch.setattr("tamis.pipeline.audit.again.whatif.first_of", lambda *_: None)
     assert here == whatif(open_run(str(finished)), [setting], 1000)
     assert here.samples
 
@@ -91,7 +91,7 @@ def test_what_no_run_would_take_is_refused_in_the_words_of_a_run(
     text = (finished / "job.yaml").read_text()
     job = borrowing(parse_job(text, "x", [setting, f"output={tmp_path}"]), str(finished))
     with pytest.raises(JobError) as refused:
-        run.run(make(job), executor=Here(str(tmp_path)))
+        walk.run(make(job), executor=Here(str(tmp_path)))
     with pytest.raises(JobError, match=f"^{re.escape(str(refused.value))}$"):
         whatif(open_run(str(finished)), [setting])
 
@@ -123,7 +123,7 @@ def test_a_damaged_table_is_named_with_its_mend(copy: Path, setting: str, table:
     assert str(path) in str(told.value)
     path.unlink()
     job = parse_job((copy / "job.yaml").read_text(), "x", [f"output={copy}"])
-    run.run(make(job), executor=Here(str(copy)))
+    walk.run(make(job), executor=Here(str(copy)))
     assert whatif(open_run(str(copy)), [setting], 0).went
 
 

@@ -18,11 +18,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import plan, run, storage
-from pipeline.phases import Phase
-from pipeline.work import Here, Outcome, Work
-from schemas.events import Event, StepEnded
-from schemas.parse import parse_job
+from tamis.pipeline.runs import plan
+from tamis.pipeline.runs import walk as run
+from tamis.pipeline.store import storage
+from tamis.pipeline.tasks.perform import Here, Outcome, Work
+from tamis.pipeline.tasks.task import Phase
+from tamis.schemas.events import Event, StepEnded
+from tamis.schemas.parse import parse_job
 
 FILE_ROWS = 250_000
 DIM = 16

@@ -14,8 +14,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import torch
 
-from pipeline import encoders
-from pipeline.encoders.towers import Towers
+from tamis.pipeline import encoders
+from tamis.pipeline.encoders.towers import Towers
 from tests.benchmarks import write
 from tests.benchmarks._steps import samples
 from tests.benchmarks._table import race

@@ -64,7 +64,7 @@ def ours(job: Path, text: str) -> Spent:
     """``tamis run`` over a job, which is written to ``job`` first."""
     job.write_text(text)
     # As the installed command would, on whatever processors there are, and on no GPU: the peers have none either.
-    return timed([sys.executable, "-m", "jobs", "run", str(job), "--progress", "none"], {})
+    return timed([sys.executable, "-m", "tamis.jobs", "run", str(job), "--progress", "none"], {})
 
 
 def theirs(python: Path, script: str, *arguments: object) -> Spent:

@@ -8,10 +8,12 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pipeline import plan, run, storage
-from pipeline.phases import Phase
-from pipeline.work import Here, Outcome, Work, perform
-from schemas.parse import parse_job
+from tamis.pipeline.runs import plan
+from tamis.pipeline.runs import walk as run
+from tamis.pipeline.store import storage
+from tamis.pipeline.tasks.perform import Here, Outcome, Work, perform
+from tamis.pipeline.tasks.task import Phase
+from tamis.schemas.parse import parse_job
 
 EXAMPLES = Path(__file__).parents[2] / "jobs" / "examples" / "clipart"
 CLIPART = Path(

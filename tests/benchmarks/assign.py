@@ -12,7 +12,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.algorithms import kmeans
+from tamis.pipeline.algorithms.clusters import kmeans
 from tests.benchmarks._table import Row, faster, race, show
 
 

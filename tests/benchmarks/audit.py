@@ -24,7 +24,7 @@ from urllib.parse import quote
 from urllib.request import urlopen
 
 HERE = Path(__file__).parent
-TAMIS = [sys.executable, "-m", "jobs"]
+TAMIS = [sys.executable, "-m", "tamis.jobs"]
 TICKS = os.sysconf("SC_CLK_TCK")
 
 FIND = """

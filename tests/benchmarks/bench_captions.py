@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.algorithms import minhash, text
-from pipeline.algorithms.text import Ngram
+from tamis.pipeline.algorithms.near_captions import minhash, shingles
+from tamis.pipeline.algorithms.near_captions.shingles import Ngram
 from tests.benchmarks._table import Row, faster, race, show
 
 PERMUTATIONS = minhash.CAPTION_BANDS * minhash.CAPTION_ROWS
@@ -25,13 +25,13 @@ Runner = Callable[[Sequence[str]], object]
 
 def ours(texts: Sequence[str]) -> object:
     """Normalise, shingle, sketch and band with the default scheme."""
-    return minhash.Scheme().keys(text.normalise(texts))
+    return minhash.Scheme().keys(shingles.normalise(texts))
 
 
 def ours_by_words(texts: Sequence[str]) -> object:
     """The same with single words as shingles."""
     scheme = minhash.Scheme(ngram=Ngram("word", 1))
-    return scheme.keys(text.normalise(texts))
+    return scheme.keys(shingles.normalise(texts))
 
 
 def datasketch_at_its_best(texts: Sequence[str]) -> object:
@@ -39,7 +39,7 @@ def datasketch_at_its_best(texts: Sequence[str]) -> object:
     import xxhash
     from datasketch import MinHash
 
-    sets = [{word.encode() for word in one.split()} for one in text.normalise(texts)]
+    sets = [{word.encode() for word in one.split()} for one in shingles.normalise(texts)]
     sketches = MinHash.generator(sets, num_perm=PERMUTATIONS, hashfunc=xxhash.xxh32_intdigest)
     return [one.hashvalues.tobytes() for one in sketches]
 
@@ -51,7 +51,7 @@ def datasketch_characters(texts: Sequence[str]) -> object:
 
     sets = [
         {piece.encode() for piece in minhash.pieces(one, minhash.CAPTION_NGRAM)}
-        for one in text.normalise(texts)
+        for one in shingles.normalise(texts)
     ]
     sketches = MinHash.generator(sets, num_perm=PERMUTATIONS, hashfunc=xxhash.xxh32_intdigest)
     return [one.hashvalues.tobytes() for one in sketches]

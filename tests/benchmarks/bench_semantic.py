@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import faiss
 import numpy as np
 
-from pipeline.algorithms import semantic, tiles
+from tamis.pipeline.algorithms.clusters import semantic, tiles
 from tests.benchmarks._table import Row, faster, race, show
 
 

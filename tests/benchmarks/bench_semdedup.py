@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.algorithms import semantic
+from tamis.pipeline.algorithms.clusters import semantic
 from tests.benchmarks._table import Row, faster, show
 
 EPSILON = 0.07

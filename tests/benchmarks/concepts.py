@@ -25,9 +25,10 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import plan, run
-from schemas.events import Event, PhaseEnded, StepEnded
-from schemas.parse import parse_job
+from tamis.pipeline.runs import plan
+from tamis.pipeline.runs import walk as run
+from tamis.schemas.events import Event, PhaseEnded, StepEnded
+from tamis.schemas.parse import parse_job
 
 DIM = 512
 FILE_ROWS = 100_000

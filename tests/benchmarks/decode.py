@@ -19,12 +19,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
-from pipeline import encoders
-from pipeline.ahead import in_order
-from pipeline.encoders.preprocessing import Pixels
-from pipeline.engine import Elsewhere
-from pipeline.formats.images import MAX_PIXELS
-from pipeline.steps.decoding import pixels
+from tamis.pipeline import encoders
+from tamis.pipeline.encoders.preprocessing import Pixels
+from tamis.pipeline.host.lookahead import in_order
+from tamis.pipeline.inputs.images import MAX_PIXELS
+from tamis.pipeline.runs.ray_engine import Elsewhere
+from tamis.pipeline.steps.embed.decoding import pixels
 from tests.benchmarks._steps import EXAMPLES, members
 from tests.benchmarks._table import Row, faster, race, show
 from tests.benchmarks.precision import SIDE, as_jpeg

@@ -26,12 +26,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pipeline import encoders
-from pipeline.encoders.torchvision_ops import ensure_torchvision
-from pipeline.encoders.towers import Towers
+from tamis.pipeline import encoders
+from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
+from tamis.pipeline.encoders.towers import Towers
 from tests.benchmarks._steps import EXAMPLES, Member, recorded, samples, write_tar
 from tests.benchmarks._table import Row, faster, race, show
-from tests.encoded import open_clip_demo
+from tests.support.encoded import open_clip_demo
 
 BATCHES = (1, 2, 4, 32)
 
@@ -122,7 +122,7 @@ def spec(model: str, folder: Path) -> str:
     """The encoder's name; a model of open_clip is given random weights."""
     if model == "demo":
         return model
-    from pipeline.encoders.torchvision_ops import ensure_torchvision
+    from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
 
     ensure_torchvision()
     import open_clip

@@ -26,11 +26,12 @@ from hashlib import sha256
 from itertools import cycle, islice
 from pathlib import Path
 
-from pipeline import plan, run, storage
-from pipeline.engine import Engine
-from pipeline.work import Here
-from schemas.events import Event, PhaseStarted
-from schemas.parse import parse_job
+from tamis.pipeline.runs import plan, walk
+from tamis.pipeline.runs.ray_engine import Engine
+from tamis.pipeline.store import storage
+from tamis.pipeline.tasks.perform import Here
+from tamis.schemas.events import Event, PhaseStarted
+from tamis.schemas.parse import parse_job
 from tests.benchmarks._floors import Floors
 from tests.benchmarks._steps import CLIPART, EXAMPLES, samples, write_tar
 from tests.benchmarks._table import Row, show
@@ -92,7 +93,7 @@ def start(folder: Path, rounds: int) -> Iterator[Row]:
     """The command over three pairs: seconds from its call to its end."""
     tars = folder / "three"
     write_tar(tars / "0.tar", [m for pair in samples([EXAMPLES / "00000.tar"])[:3] for m in pair])
-    command = [sys.executable, "-c", "from jobs.cli import main; main()", "run"]
+    command = [sys.executable, "-c", "from tamis.jobs.cli import main; main()", "run"]
     for name in ("first run", "nothing left to do"):
         seconds, processor = [], []
         for number in range(rounds):
@@ -138,7 +139,7 @@ def whole(folder: Path, rounds: int, tars: Path, part: int) -> Iterator[Row]:
         alone = job("alone", tars, folder / f"alone-{part}-{number}", steps, part)
         made = plan.make(parse_job(alone, "frame"))
         began = time.process_time()
-        run.run(made, executor=Here(made.root))
+        walk.run(made, executor=Here(made.root))
         taken = [time.process_time() - began]
         floors = floors or Floors(tars, Path(made.root), folder / "copy")
         taken += floors.seconds()
@@ -167,7 +168,7 @@ def _on_ray(text: str) -> float:
     engine = Engine(made.root, made.job.resources)
     clock = Clock()
     engine._start()
-    run.run(made, (clock,), executor=engine)
+    walk.run(made, (clock,), executor=engine)
     seconds = time.perf_counter() - clock.began
     engine.stop()
     return seconds
@@ -184,7 +185,7 @@ def growth(folder: Path, sizes: Sequence[int], rounds: int) -> Iterator[Row]:
             made = plan.make(parse_job(text, "frame"))
             began = time.process_time()
             with storage.fleeting():
-                run.run(made, executor=Here(made.root))
+                walk.run(made, executor=Here(made.root))
             seconds.append((time.process_time() - began) / pairs * 1e6)
         middle = statistics.median(seconds)
         for other in middles or {pairs: middle}:

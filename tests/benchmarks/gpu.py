@@ -36,12 +36,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline import devices, encoders
-from pipeline.algorithms import kmeans, on_gpu, semantic
-from pipeline.encoders.base import Precision
-from pipeline.encoders.torchvision_ops import ensure_torchvision
-from pipeline.encoders.towers import Towers
-from pipeline.formats.images import to_rgb
+from tamis.pipeline import encoders
+from tamis.pipeline.algorithms.clusters import gpu as on_gpu
+from tamis.pipeline.algorithms.clusters import kmeans, semantic
+from tamis.pipeline.encoders.base import Precision
+from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
+from tamis.pipeline.encoders.towers import Towers
+from tamis.pipeline.host import devices
+from tamis.pipeline.inputs.images import to_rgb
 from tests.benchmarks._table import Row, faster, race, show
 
 Floats = NDArray[np.float32]
@@ -235,7 +237,7 @@ def precisions(device: str, name: str, model: str, sizes: Sizes) -> list[Row]:
 
 def decoding(sizes: Sizes) -> float:
     """Pictures a second that all processors decode and bring to size; the device makes numbers of their bytes."""
-    from pipeline.encoders.preprocessing import Preprocessing
+    from tamis.pipeline.encoders.preprocessing import Preprocessing
 
     out = io.BytesIO()
     # Smooth noise: of every pixel for itself it is larger than any photograph, and slower.

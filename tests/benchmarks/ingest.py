@@ -29,12 +29,13 @@ from unittest import mock
 
 from PIL import Image
 
-from pipeline.formats import captions, ingest, tar_header
-from pipeline.formats.ingest import ingest_file
-from pipeline.formats.rows import IngestOptions
-from pipeline.formats.sources import Source
-from pipeline.formats.webdataset import IMAGE_SUFFIXES
-from pipeline.work import perform
+from tamis.pipeline.inputs import captions, ingest
+from tamis.pipeline.inputs.ingest import ingest_file
+from tamis.pipeline.inputs.part_builder import IngestOptions
+from tamis.pipeline.inputs.sources import Source
+from tamis.pipeline.inputs.tar import tar_header
+from tamis.pipeline.inputs.tar.webdataset import IMAGE_SUFFIXES
+from tamis.pipeline.tasks.perform import perform
 from tests.benchmarks._steps import EXAMPLES, Recorded, members, recorded, write_tar
 from tests.benchmarks._table import Row, faster, race, show
 from tests.benchmarks.write import photographs

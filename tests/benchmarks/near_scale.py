@@ -25,10 +25,11 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import plan, run
-from pipeline.algorithms import minhash, near, text
-from schemas.events import Event, PhaseEnded, StepEnded
-from schemas.parse import parse_job
+from tamis.pipeline.algorithms.near_captions import minhash, search, shingles
+from tamis.pipeline.runs import plan
+from tamis.pipeline.runs import walk as run
+from tamis.schemas.events import Event, PhaseEnded, StepEnded
+from tamis.schemas.parse import parse_job
 from tests.benchmarks._table import Row, show
 
 FILE_ROWS = 250_000
@@ -151,7 +152,7 @@ def kernel(texts: list[str]) -> float:
     """Captions a CPU second, from text to band keys, 20,000 at a time."""
     before = time.process_time()
     for start in range(0, len(texts), 20_000):
-        minhash.Scheme().keys(text.normalise(texts[start : start + 20_000]))
+        minhash.Scheme().keys(shingles.normalise(texts[start : start + 20_000]))
     return len(texts) / (time.process_time() - before)
 
 
@@ -164,7 +165,7 @@ def alone(folder: Path) -> float:
     texts = texts[:ALONE]
     uid = np.random.default_rng(0).integers(0, 2**64, (len(texts), 2), dtype=np.uint64)
     before = time.process_time()
-    near.find(texts, uid)
+    search.find(texts, uid)
     return len(texts) / (time.process_time() - before)
 
 

@@ -19,8 +19,8 @@ from typing import Any
 
 from PIL import Image
 
-from tests.duplicates import jaccard
-from tests.running import Sample, ledger, make_plan, read_tar, run_here, write_tar
+from tests.support.duplicates import jaccard
+from tests.support.running import Sample, ledger, make_plan, read_tar, run_here, write_tar
 
 CLIPART = Path(__file__).resolve().parents[2] / "jobs" / "examples" / "clipart"
 

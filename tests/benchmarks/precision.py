@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn.functional import normalize
 
-from pipeline import encoders
-from pipeline.encoders.base import Precision
-from pipeline.encoders.towers import Towers
-from pipeline.formats.images import MAX_PIXELS, to_rgb
-from pipeline.steps.decoding import pixels
+from tamis.pipeline import encoders
+from tamis.pipeline.encoders.base import Precision
+from tamis.pipeline.encoders.towers import Towers
+from tamis.pipeline.inputs.images import MAX_PIXELS, to_rgb
+from tamis.pipeline.steps.embed.decoding import pixels
 from tests.benchmarks._steps import EXAMPLES, samples
 from tests.benchmarks._table import Row, faster, race, show
 from tests.benchmarks.embed import bare, spec, transform_of

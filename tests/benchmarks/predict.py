@@ -17,16 +17,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.journal import Journal
-from pipeline import plan as planning
-from pipeline import run, trial
-from pipeline.audit.costs import Costs, costs
-from pipeline.predict import predict
-from pipeline.work import Here
-from schemas.cluster import parse_cluster
-from schemas.costs import Prediction
-from schemas.job import Job
-from schemas.parse import parse_job
+from tamis.jobs.observers.journal import Journal
+from tamis.pipeline.audit.reading.costs import Costs, costs
+from tamis.pipeline.planning import trial
+from tamis.pipeline.planning.predict import predict
+from tamis.pipeline.runs import plan as planning
+from tamis.pipeline.runs import walk
+from tamis.pipeline.tasks.perform import Here
+from tamis.schemas.cluster import parse_cluster
+from tamis.schemas.costs import Prediction
+from tamis.schemas.job import Job
+from tamis.schemas.parse import parse_job
 
 CLIPART = Path(__file__).resolve().parents[3] / "shared" / "data" / "openclipart"
 
@@ -75,7 +76,7 @@ def done(arguments: argparse.Namespace, root: str) -> tuple[Costs, float]:
     """A whole run, and its wall seconds."""
     plan = planning.make(job(arguments, root))
     began = time.perf_counter()
-    run.run(plan, [Journal(root, {})], executor=Here(root) if arguments.here else None)
+    walk.run(plan, [Journal(root, {})], executor=Here(root) if arguments.here else None)
     return costs(root), time.perf_counter() - began
 
 

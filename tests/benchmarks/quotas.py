@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from pipeline.algorithms import density
+from tamis.pipeline.algorithms.choosing import density
 
 CLUSTERS, SAMPLES = 50_000, 5_800_000_000
 

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import webdataset
 
-from pipeline import storage
-from pipeline.formats import webdataset as grouping
-from pipeline.formats.tar import Damage, Walker
+from tamis.pipeline.inputs.tar import webdataset as grouping
+from tamis.pipeline.inputs.tar.walker import Damage, Walker
+from tamis.pipeline.store import storage
 from tests.benchmarks._steps import EXAMPLES, Member, members, write_tar
 from tests.benchmarks._table import Row, faster, race, show
 from tests.benchmarks.write import photographs

@@ -26,12 +26,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from pipeline import plan, run
-from pipeline.encoders.torchvision_ops import ensure_torchvision
-from pipeline.evaluate.heads import ranks
-from pipeline.load import shards
-from pipeline.work import Here
-from schemas.parse import parse_job
+from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
+from tamis.pipeline.evaluate.heads import ranks
+from tamis.pipeline.results.load import shards
+from tamis.pipeline.runs import plan, walk
+from tamis.pipeline.tasks.perform import Here
+from tamis.schemas.parse import parse_job
 
 SIZES = {
     "tiny": {
@@ -288,7 +288,7 @@ def example(folder: Path) -> list[str]:
             f"input: [{{path: '{data}/{{00000..00002}}.tar'}}]\nsteps:\n{steps}- write\n"
         )
         made = plan.make(parse_job(job, name))
-        run.run(made, executor=Here(made.root))
+        walk.run(made, executor=Here(made.root))
         runs.append(f"{name}={made.root}")
     small = ["--size", "tiny", "--steps", "20", "--batch", "32", "--seeds", "1", "--workers", "0"]
     return [*runs, "--holdout", f"{data}/00003.tar", *small]

@@ -19,16 +19,10 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from pipeline.algorithms.components import connected
-from pipeline.encoders.demo import (
-    DIM,
-    PARAMETERS,
-    PREPROCESSING,
-    frozen_towers,
-    tokenizer,
-)
-from pipeline.formats.images import to_rgb
-from pipeline.storage import files_in, open_read, write_bytes
+from tamis.pipeline.algorithms.grouping.components import connected
+from tamis.pipeline.encoders.demo import DIM, PARAMETERS, PREPROCESSING, frozen_towers, tokenizer
+from tamis.pipeline.inputs.images import to_rgb
+from tamis.pipeline.store.storage import files_in, open_read, write_bytes
 
 Features = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import encoders
-from pipeline.encoders.base import Encoder
+from tamis.pipeline import encoders
+from tamis.pipeline.encoders.base import Encoder
 
 EXAMPLES = Path(__file__).parents[2] / "jobs" / "examples" / "clipart"
 

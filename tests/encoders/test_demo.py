@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline import encoders
-from pipeline.encoders.base import Encoder
-from pipeline.formats.images import to_rgb
-from tests.encoded import images, seen
+from tamis.pipeline import encoders
+from tamis.pipeline.encoders.base import Encoder
+from tamis.pipeline.inputs.images import to_rgb
+from tests.support.encoded import images, seen
 
 Pairs = dict[str, tuple[bytes, str]]
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import encoders
-from pipeline.encoders.base import Encoder, Precision
-from pipeline.encoders.demo import CONTEXT, tokenizer
-from pipeline.encoders.torchvision_ops import ensure_torchvision
-from pipeline.encoders.towers import Towers, ready
-from pipeline.formats.images import to_rgb
-from tests.encoded import TEXTS, images, open_clip_demo, seen
+from tamis.pipeline import encoders
+from tamis.pipeline.encoders.base import Encoder, Precision
+from tamis.pipeline.encoders.demo import CONTEXT, tokenizer
+from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
+from tamis.pipeline.encoders.towers import Towers, ready
+from tamis.pipeline.inputs.images import to_rgb
+from tests.support.encoded import TEXTS, images, open_clip_demo, seen
 
 CAPTIONS = [
     "",

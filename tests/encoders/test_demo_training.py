@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from pipeline.encoders.demo import PROJECTIONS
+from tamis.pipeline.encoders.demo import PROJECTIONS
 from tests.benchmarks.train_demo import fit, is_held_out, measure, one_answer_each
 
 ROOT = Path(__file__).parents[2]

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import encoders
-from pipeline.encoders.base import Encoder
-from pipeline.encoders.torchvision_ops import ensure_torchvision
-from pipeline.encoders.towers import Towers
-from schemas.errors import ModelError
-from tests.encoded import images, seen
+from tamis.pipeline import encoders
+from tamis.pipeline.encoders.base import Encoder
+from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
+from tamis.pipeline.encoders.towers import Towers
+from tamis.schemas.errors import ModelError
+from tests.support.encoded import images, seen
 
 TINY = {
     "embed_dim": 24,
@@ -175,7 +175,7 @@ def test_a_tag_brings_its_own_preprocessing(
     monkeypatch: pytest.MonkeyPatch, checkpoint: Path
 ) -> None:
     """SigLIP's mean and squash, OpenAI's GELU: not open_clip's defaults."""
-    from pipeline.encoders import open_clip as adapter
+    from tamis.pipeline.encoders import open_clip as adapter
 
     monkeypatch.setattr(adapter, "_fetched", lambda *_: str(checkpoint))
     monkeypatch.setattr(adapter, "_tokenizer", lambda _: None)
@@ -209,8 +209,8 @@ def test_a_hub_that_is_out_of_reach_is_told_once(
 def test_transformers_take_more_at_once_than_convolutions() -> None:
     import open_clip
 
-    from pipeline.encoders.open_clip import _at_once
-    from pipeline.encoders.towers import AT_ONCE
+    from tamis.pipeline.encoders.open_clip import _at_once
+    from tamis.pipeline.encoders.towers import AT_ONCE
 
     found = {
         name: _at_once(open_clip.get_model_config(name))

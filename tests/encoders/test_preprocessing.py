@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.encoders.preprocessing import Preprocessing
-from pipeline.encoders.torchvision_ops import ensure_torchvision
+from tamis.pipeline.encoders.preprocessing import Preprocessing
+from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 Mode = Literal["shortest", "longest", "squash"]

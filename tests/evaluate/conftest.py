@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.evaluate.synthetic import captions, meanings, views, write_input
-from tests.running import make_plan, run_here
+from tests.support.running import make_plan, run_here
+from tests.support.synthetic import captions, meanings, views, write_input
 
 DISTINCT, COPIES = 600, 300
 

@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.cli import main
-from pipeline.audit.finished import FinishedRun, open_run
-from pipeline.audit.report import report
-from pipeline.evaluate import evaluate as evaluating
-from pipeline.evaluate import foreign
-from pipeline.evaluate.choices import Choices, Settings, with_concepts
-from pipeline.evaluate.pairs import read
-from pipeline.plan import Plan
-from schemas.evaluation import Evaluation
-from schemas.steps import Embed
+from tamis.jobs.cli import main
+from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
+from tamis.pipeline.audit.report.report import report
+from tamis.pipeline.evaluate import evaluation as evaluating
+from tamis.pipeline.evaluate import foreign
+from tamis.pipeline.evaluate.choices import Choices, Settings, with_concepts
+from tamis.pipeline.evaluate.pairs import read
+from tamis.pipeline.runs.plan import Plan
+from tamis.schemas.evaluation import Evaluation
+from tamis.schemas.steps import Embed
 from tests.audit.test_report import Page, check_closed
 from tests.evaluate.conftest import COPIES, DISTINCT
-from tests.evaluate.synthetic import captions, meanings, views, write_input
-from tests.running import ledger, make_plan, run_here
+from tests.support.running import ledger, make_plan, run_here
+from tests.support.synthetic import captions, meanings, views, write_input
 
 QUICK = ["--seeds", "2", "--budgets", "0.2,0.4", "--steps", "20", "--cpus", "2"]
 
@@ -147,7 +147,7 @@ def test_files_held_out_may_change(
     """Their run lies below the other's, where nobody would say --accept-changed; it goes by where they lie."""
     made: list[Plan] = []
     monkeypatch.setattr(foreign, "embedding_of", lambda run: Embed(encoder="demo"))
-    monkeypatch.setattr("pipeline.run.run", lambda plan, executor: made.append(plan))
+    monkeypatch.setattr("tamis.pipeline.runs.walk.run", lambda plan, executor: made.append(plan))
     monkeypatch.setattr(foreign, "open_run", lambda root: root)
     run = FinishedRun(str(tmp_path / "run"), None)  # type: ignore[arg-type]
     monkeypatch.chdir(clipart_example)

@@ -5,14 +5,14 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from pipeline.evaluate import compare, holdout
-from pipeline.evaluate.choices import Choices, Settings
-from pipeline.evaluate.compare import Asked, Trial
-from pipeline.evaluate.paired import paired
-from pipeline.evaluate.pairs import Pairs
-from schemas.evaluation import Point, Training
-from schemas.selection import Coverage, Density, Prototypes, Score
-from tests.evaluate.synthetic import DIM, meanings, pairs, views
+from tamis.pipeline.audit.reading.paired import paired
+from tamis.pipeline.evaluate import compare, holdout
+from tamis.pipeline.evaluate.choices import Choices, Settings
+from tamis.pipeline.evaluate.compare import Asked, Trial
+from tamis.pipeline.evaluate.pairs import Pairs
+from tamis.schemas.evaluation import Point, Training
+from tamis.schemas.selection import Coverage, Density, Prototypes, Score
+from tests.support.synthetic import DIM, meanings, pairs, views
 
 SEEDS = range(5)
 TRAINING = Training(steps=80, batch=32, width=16, rate=3e-3, decay=0.1)

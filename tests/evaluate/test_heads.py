@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluate import heads
-from pipeline.evaluate.heads import Heads, Scale, Sides
-from schemas.evaluation import Training
-from tests.evaluate.synthetic import meanings, views
+from tamis.pipeline.evaluate import heads
+from tamis.pipeline.evaluate.heads import Heads, Scale, Sides
+from tamis.schemas.evaluation import Training
+from tests.support.synthetic import meanings, views
 
 TRAINING = Training(steps=60, batch=32, width=16, rate=3e-3, decay=0.1)
 

@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipeline.algorithms import jaccard, text
-from pipeline.algorithms.minhash import CAPTION_NGRAM
-from pipeline.evaluate import holdout
-from pipeline.evaluate.holdout import EPSILON, HAMMING, JACCARD, Holdout
-from pipeline.evaluate.pairs import Pairs
-from schemas.errors import JobError
-from tests.evaluate.synthetic import captions, meanings, pairs, views
+from tamis.pipeline.algorithms.near_captions import jaccard, shingles
+from tamis.pipeline.algorithms.near_captions.minhash import CAPTION_NGRAM
+from tamis.pipeline.evaluate import holdout
+from tamis.pipeline.evaluate.holdout import EPSILON, HAMMING, JACCARD, Holdout
+from tamis.pipeline.evaluate.pairs import Pairs
+from tamis.schemas.errors import JobError
+from tests.support.synthetic import captions, meanings, pairs, views
 
 COUNT = 300
 
@@ -46,8 +46,8 @@ def messy(seed: int = 0) -> Pairs:
 
 def shared(made: Pairs, a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> int:
     """Pairs of rows, one of ``a`` and one of ``b``, that share anything."""
-    told = text.normalise(made.text.tolist())
-    sets = text.shingle_sets(told, CAPTION_NGRAM)
+    told = shingles.normalise(made.text.tolist())
+    sets = shingles.shingle_sets(told, CAPTION_NGRAM)
     left, right = np.repeat(a, len(b)), np.tile(b, len(a))
     alike = jaccard.pairs(sets, left, right) >= JACCARD
     bits = np.array(

@@ -1,7 +1,7 @@
 """What is said of figures: better and worse only where a paired test says so, and deduplication's merit is its own."""
 
-from pipeline.evaluate.verdict import by_luck, chance, significant, verdict
-from schemas.evaluation import Against, Evaluation, Figure, Point, Split, Training
+from tamis.pipeline.audit.reading.verdict import by_luck, chance, significant, verdict
+from tamis.schemas.evaluation import Against, Evaluation, Figure, Point, Split, Training
 
 SEEDS = 3
 

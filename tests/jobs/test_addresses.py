@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from jobs import submit
-from jobs.cli import main
+from tamis.jobs.cli import main
+from tamis.jobs.cluster import submit
 
 
 def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-import tests.object_store as stores
-from jobs import submit_probe
-from jobs.cli import main
-from jobs.cluster_needs import MODULES, Found, Needs, judge, needs_of
-from pipeline.claims import Claim
-from pipeline.plan import Plan
-from schemas.errors import ClusterError
-from schemas.parse import parse_job
+import tests.support.object_store as stores
+from tamis.jobs.cli import main
+from tamis.jobs.cluster import probe
+from tamis.jobs.cluster.needs import MODULES, Found, Needs, judge, needs_of
+from tamis.pipeline.runs.plan import Plan
+from tamis.pipeline.tasks.claims import Claim
+from tamis.schemas.errors import ClusterError
+from tamis.schemas.parse import parse_job
 from tests.conftest import ROOT
-from tests.object_store import BUCKET
-from tests.running import Sample, make_plan, picture, write_tar
+from tests.support.object_store import BUCKET
+from tests.support.running import Sample, make_plan, picture, write_tar
 
 NODES = [{"CPU": 8.0, "GPU": 0.0, "memory": 1e9}, {"CPU": 2.0, "GPU": 1.0, "memory": 4e9}]
 STEPS = "  - signals: [words]\n  - write: {}"
@@ -79,17 +79,17 @@ def test_trying_a_bucket_that_is_not_there_makes_none(monkeypatch: pytest.Monkey
     with stores.object_store() as store:
         for name, value in store.environment.items():
             monkeypatch.setenv(name, value)
-        assert submit_probe.trouble(f"s3://{BUCKET}/run", True) is None
-        assert "does not exist" in (submit_probe.trouble("s3://bukcet/run", True) or "")
+        assert probe.trouble(f"s3://{BUCKET}/run", True) is None
+        assert "does not exist" in (probe.trouble("s3://bukcet/run", True) or "")
         found = [bucket["Name"] for bucket in store.client.list_buckets()["Buckets"]]
         assert found == [BUCKET]
         assert stores.contents(store, "run/") == {}
 
 
 def test_trying_a_folder_of_a_disk(tmp_path: Path) -> None:
-    assert submit_probe.trouble(f"{tmp_path}/new/run", True) is None
-    assert submit_probe.absent([f"{tmp_path}/new/run", f"{tmp_path}/none"]) == [f"{tmp_path}/none"]
-    assert "FileNotFoundError" in (submit_probe.trouble(f"{tmp_path}/none", False) or "")
+    assert probe.trouble(f"{tmp_path}/new/run", True) is None
+    assert probe.absent([f"{tmp_path}/new/run", f"{tmp_path}/none"]) == [f"{tmp_path}/none"]
+    assert "FileNotFoundError" in (probe.trouble(f"{tmp_path}/none", False) or "")
 
 
 def test_what_fits_passes_and_a_growing_cluster_may_lack_nodes() -> None:
@@ -116,7 +116,7 @@ def _imports(source: Path) -> Iterator[str]:
 
 def test_a_cluster_is_asked_only_for_what_a_run_imports() -> None:
     """Followed through the sources from the command `run`: a module that nothing there imports is not needed."""
-    todo, seen, others = ["jobs.commands.run"], set[str](), set[str]()
+    todo, seen, others = ["tamis.jobs.commands.run"], set[str](), set[str]()
     while todo:
         module = todo.pop()
         if module not in seen:

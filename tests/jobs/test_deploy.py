@@ -13,10 +13,10 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from jobs.cli import main
-from jobs.commands.deploy import memory_of
-from pipeline.metrics import COUNTERS
-from schemas.parse import parse_job
+from tamis.jobs.cli import main
+from tamis.jobs.commands.deploy import memory_of
+from tamis.pipeline.runs.metrics import COUNTERS
+from tamis.schemas.parse import parse_job
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = ("--input", "s3://bucket/laion/{00000..00007}.tar", "--output", "s3://bucket/run")

@@ -6,9 +6,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jobs.journal import Journal, lines
-from schemas.events import PhaseEnded, PhaseStarted, StepEnded, TaskDone
-from tests.running import Sample, make_plan, picture, run_here, write_tar
+from tamis.jobs.observers.journal import Journal, lines
+from tamis.schemas.events import PhaseEnded, PhaseStarted, StepEnded, TaskDone
+from tests.support.running import Sample, make_plan, picture, run_here, write_tar
 
 STEPS = """
   - exact_duplicates: {on: image}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.loading import Request, load, presets
-from jobs.starting import spread
+from tamis.jobs.loading import Request, load, presets
+from tamis.jobs.start import spread
 
 
 @pytest.mark.parametrize("name", presets())

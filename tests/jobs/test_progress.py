@@ -5,8 +5,8 @@ import time
 
 from rich.console import Console
 
-from jobs.progress import Bars
-from schemas.events import Event, Notice, PhaseEnded, PhaseStarted, StepEnded, TaskDone
+from tamis.jobs.observers.progress import Bars
+from tamis.schemas.events import Event, Notice, PhaseEnded, PhaseStarted, StepEnded, TaskDone
 
 ROWS: list[Event] = [
     PhaseStarted("embed", "vectors", tasks=4, found=0, rows=4000),

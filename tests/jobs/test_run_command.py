@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import Sample, contents, make_plan, picture, run_here, write_tar
+from tests.support.running import Sample, contents, make_plan, picture, run_here, write_tar
 
 STEPS = """
   - signals: [words, blur]
@@ -19,7 +19,7 @@ STEPS = """
 
 
 def command(*arguments: str) -> list[str]:
-    code = "from jobs.cli import main; main()"
+    code = "from tamis.jobs.cli import main; main()"
     return [sys.executable, "-c", code, *arguments]
 
 

@@ -10,11 +10,11 @@ from typing import Any, cast
 import pytest
 from ray.runtime_env import RuntimeEnv
 
-from jobs import submit
-from jobs.commands.cluster import Sending
-from jobs.submit import Shipment
-from schemas.errors import ClusterError
-from schemas.parse import parse_job
+from tamis.jobs.cluster import submit
+from tamis.jobs.cluster.submit import Shipment
+from tamis.jobs.commands.cluster import Sending
+from tamis.schemas.errors import ClusterError
+from tamis.schemas.parse import parse_job
 
 IMAGE = "registry.example.org/tamis:1"
 
@@ -89,7 +89,7 @@ def test_a_job_in_an_image_brings_its_text_in_the_command(tmp_path: Path) -> Non
     text = 'name: it\'s\noutput: "$HOME/`x`" # %s \\n\n'
     command = submit.inline(text, "job-1")
     written, _, run = command.partition(" && ")
-    assert run == "python -m jobs run /tmp/job-1.yaml --address auto --progress lines"
+    assert run == "python -m tamis.jobs run /tmp/job-1.yaml --address auto --progress lines"
     written = written.replace("/tmp/", f"{tmp_path}/")
     subprocess.run(["sh", "-c", written], check=True)
     assert (tmp_path / "job-1.yaml").read_text() == text

@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.lease import FILE as LEASE
+from tamis.pipeline.store.lease import FILE as LEASE
 from tests.conftest import ROOT
-from tests.running import Sample, ledger, picture, write_tar
+from tests.support.running import Sample, ledger, picture, write_tar
 
 pytestmark = pytest.mark.slow
 
@@ -111,7 +111,7 @@ def begun(job: Path) -> Running:
     """The run, with the handlers that a shell would leave it."""
     code = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
     code += f"import faulthandler\nfaulthandler.dump_traceback_later({LIMIT - 10}, exit=True)\n"
-    code += "from jobs.cli import main\nmain()"
+    code += "from tamis.jobs.cli import main\nmain()"
     mark = f"{os.getpid()}-{time.monotonic_ns()}"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "run", str(job), "--cpus", "1", "--progress", "json"],

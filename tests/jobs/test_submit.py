@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-import tests.object_store as stores
-from tests.object_store import BUCKET, Fault
-from tests.ray_cluster import ROOT, RayHead, free_ports, ray_head
-from tests.running import Sample, contents, make_plan, picture, run_here, write_tar
+import tests.support.object_store as stores
+from tests.support.object_store import BUCKET, Fault
+from tests.support.ray_cluster import ROOT, RayHead, free_ports, ray_head
+from tests.support.running import Sample, contents, make_plan, picture, run_here, write_tar
 
 pytestmark = pytest.mark.slow
 

@@ -9,11 +9,11 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from jobs.loading import Request, load
-from pipeline import plan
-from schemas.job import Claim, Input, Job, Limits, Resources
-from schemas.parse import parse_job
-from schemas.steps import KINDS, Bound
+from tamis.jobs.loading import Request, load
+from tamis.pipeline.runs import plan
+from tamis.schemas.job import Claim, Input, Job, Limits, Resources
+from tamis.schemas.parse import parse_job
+from tamis.schemas.steps import KINDS, Bound
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "jobs" / "template.yaml"
 EITHER_OR: dict[type[BaseModel], set[str]] = {Bound: {"one_of"}}

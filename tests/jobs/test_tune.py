@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cli import main
-from pipeline import tuning
-from pipeline.tuning import Rate, chosen
-from schemas.errors import JobError
-from schemas.parse import parse_job, with_setting
-from tests.running import Sample, picture, write_tar
+from tamis.jobs.cli import main
+from tamis.pipeline.planning import tuning
+from tamis.pipeline.planning.tuning import Rate, chosen
+from tamis.schemas.errors import JobError
+from tamis.schemas.parse import parse_job, with_setting
+from tests.support.running import Sample, picture, write_tar
 
 JOB = """# what is read
 name: test   # a name

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.cli import main
-from schemas.cluster import Cluster, Nodes, check_cluster, parse_cluster, parse_rates
-from schemas.errors import ClusterError
+from tamis.jobs.cli import main
+from tamis.schemas.cluster import Cluster, Nodes, check_cluster, parse_cluster, parse_rates
+from tamis.schemas.errors import ClusterError
 
 
 @given(

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import yaml12
-from schemas.errors import JobError
-from schemas.job import Job
-from schemas.parse import dump, parse_job
-from schemas.selection import budget, whole_of
-from schemas.steps import Density, ExactDuplicates, Rules, Signals
+from tamis.schemas import yaml12
+from tamis.schemas.errors import JobError
+from tamis.schemas.job import Job
+from tamis.schemas.parse import dump, parse_job
+from tamis.schemas.selection import budget, whole_of
+from tamis.schemas.steps import Density, ExactDuplicates, Rules, Signals
 
 HEAD = "name: a\ninput: [{path: x.tar}]\noutput: o\n"
 SHARE = "a share in (0, 1], written with a point (1.0), or a count of at least 1"

@@ -8,7 +8,7 @@ from itertools import chain
 
 import pytest
 
-from schemas import manifest
+from tamis.schemas import manifest
 from tests.conftest import ROOT
 
 

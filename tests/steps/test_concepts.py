@@ -14,14 +14,15 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import bucket_counts, tables
-from pipeline.audit.concepts import trained
-from pipeline.audit.finished import open_run
-from pipeline.phases import Task, TaskIo
-from pipeline.steps import concepts
-from schemas.errors import InputError, JobError, StateError
-from tests.embedded import EMBED, Samples, blobs, by_uid, run_steps, unit, write_input
-from tests.running import make_plan, run_here, table
+from tamis.pipeline.audit.reading.concepts import trained
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.steps.concepts import concepts
+from tamis.pipeline.steps.shared import bucket_counts
+from tamis.pipeline.tables import part_files
+from tamis.pipeline.tasks.task import Task, TaskIo
+from tamis.schemas.errors import InputError, JobError, StateError
+from tests.support.embedded import EMBED, Samples, blobs, by_uid, run_steps, unit, write_input
+from tests.support.running import make_plan, run_here, table
 
 SETTINGS = "clusters: 5, neighbours: 2, keep: 0.5"
 
@@ -35,7 +36,7 @@ def stored(output: Path, phase: str = "train") -> npt.NDArray[np.float32]:
 def notes(output: Path, phase: str = "train") -> dict[str, Any]:
     """What a file of centroids says of its making."""
     path = f"tables/density/{phase}/centroids.parquet"
-    file = tables.inspect(str(output), path, (output / path).stat().st_size)
+    file = part_files.inspect(str(output), path, (output / path).stat().st_size)
     assert file is not None
     return dict(file.notes)
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import encoders
-from pipeline.formats.images import to_rgb
-from pipeline.phases import Ahead, Task, TaskIo
-from pipeline.steps import decoding
-from pipeline.steps.embed import Embed
-from schemas.parse import parse_job
-from tests.formats.pictures import encode, noise
-from tests.running import picture
+from tamis.pipeline import encoders
+from tamis.pipeline.inputs.images import to_rgb
+from tamis.pipeline.steps.embed import decoding
+from tamis.pipeline.steps.embed.step import Embed
+from tamis.pipeline.tasks.task import Ahead, Task, TaskIo
+from tamis.schemas.parse import parse_job
+from tests.support.pictures import encode, noise
+from tests.support.running import picture
 
 SIZE = 4
 

@@ -12,12 +12,12 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import tables
-from pipeline.steps import ranking
-from schemas.errors import InputError, JobError
-from schemas.events import Event, PhaseStarted
-from tests.embedded import EMBED, Samples, blobs, by_uid, kept, run_steps, unit, write_input
-from tests.running import make_plan, run_here, table
+from tamis.pipeline.steps.concepts import ranking
+from tamis.pipeline.tables import part_files
+from tamis.schemas.errors import InputError, JobError
+from tamis.schemas.events import Event, PhaseStarted
+from tests.support.embedded import EMBED, Samples, blobs, by_uid, kept, run_steps, unit, write_input
+from tests.support.running import make_plan, run_here, table
 
 SIZES, SPREADS = (150, 90, 60, 30, 10, 1), (0.3, 1.2, 0.6, 2.0, 0.1, 0.1)
 STEPS = """
@@ -206,7 +206,7 @@ def test_few_clusters_of_auto_have_as_many_neighbours_as_there_are(tmp_path: Pat
     run_steps(tmp_path / "run", [entry], "- density: {clusters: auto, keep: 0.5}")
     assert len(kept(tmp_path / "run")) == 20
     path = "tables/density/quotas/clusters.parquet"
-    file = tables.inspect(str(tmp_path / "run"), path, (tmp_path / "run" / path).stat().st_size)
+    file = part_files.inspect(str(tmp_path / "run"), path, (tmp_path / "run" / path).stat().st_size)
     assert file is not None
     assert (file.notes["neighbours"], file.notes["neighbours_asked"]) == (9, 20)
 

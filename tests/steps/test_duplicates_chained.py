@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests import duplicates
-from tests.running import Sample, make_plan, read_tar, write_tar
+from tests.support import duplicates
+from tests.support.running import Sample, make_plan, read_tar, write_tar
 
 STEPS = """
   - exact_duplicates: {on: pixels}

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipeline.steps import exact
-from tests.running import (
+from tamis.pipeline.steps.duplicates.exact import step as exact
+from tests.support.running import (
     Sample,
     contents,
     ledger,

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.algorithms import order
-from schemas.errors import InputError
-from tests.embedded import numbered, numbers, run_one, run_steps, write_input
-from tests.running import ledger
+from tamis.pipeline.algorithms import order
+from tamis.schemas.errors import InputError
+from tests.support.embedded import numbered, numbers, run_one, run_steps, write_input
+from tests.support.running import ledger
 
 
 def test_importance_weights_are_the_papers(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.errors import InputError
-from tests.running import Sample, ledger, make_plan, picture, run_here, write_tar
+from tamis.schemas.errors import InputError
+from tests.support.running import Sample, ledger, make_plan, picture, run_here, write_tar
 
 WRITE = "  - write: {}"
 UID = "0123456789abcdef0123456789abcdef"

@@ -5,8 +5,8 @@ import random
 import pyarrow as pa
 import pytest
 
-from pipeline.steps.ledger import hexadecimal
-from schemas.tables import UID
+from tamis.pipeline.steps.ledger import hexadecimal
+from tamis.schemas.tables import UID
 
 UIDS = [None if number % 3 == 0 else random.Random(number).randbytes(16) for number in range(20)]
 

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import bucket_counts
-from pipeline.algorithms.minhash import candidate_probability, choose_bands
-from pipeline.steps import grouping
-from schemas.errors import JobError
-from tests import duplicates
-from tests.embedded import blobs, run_steps, unit, write_input
-from tests.running import Sample, contents, ledger, make_plan, read_tar, run_here, write_tar
+from tamis.pipeline.algorithms.near_captions.minhash import candidate_probability, choose_bands
+from tamis.pipeline.steps.duplicates import grouping
+from tamis.pipeline.steps.shared import bucket_counts
+from tamis.schemas.errors import JobError
+from tests.support import duplicates
+from tests.support.embedded import blobs, run_steps, unit, write_input
+from tests.support.running import Sample, contents, ledger, make_plan, read_tar, run_here, write_tar
 
 Rows = list[dict[str, Any]]
 EDGES = ("equal", "similar")

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.embedded import blobs, write_input
-from tests.running import contents, make_plan, run_here
+from tests.support.embedded import blobs, write_input
+from tests.support.running import contents, make_plan, run_here
 
 STARS = ("links", "large-00", "small-00", "labels", "groups", "verdict")
 NEAR = ("texts", "equal", "bands", "shared", "members", "similar", *STARS)
@@ -20,13 +20,13 @@ PICTURES = ("hashes", "equal", "distinct", "similar", *STARS)
 SEMANTIC = ("members", "order", "blocks", "pairs", "scores", "doomed", "verdict")
 
 # A process that kills itself when the first task of a phase is done and others are left. Small buckets, so that
-# each phase has several tasks. Without Ray: that a driver may die above Ray's workers is tests/test_chaos.py's.
+# each phase has several tasks. Without Ray: that a driver may die above Ray's workers is tests/runs/test_chaos.py's.
 DYING = """
 import json, os, signal, sys
 from pipeline import bucket_counts
-from pipeline.steps import grouping, semantic, semantic_tasks
-from schemas.events import TaskDone
-from tests.running import make_plan, run_here
+from tamis.pipeline.steps import grouping, semantic, semantic_tasks
+from tamis.schemas.events import TaskDone
+from tests.support.running import make_plan, run_here
 
 bucket_counts.TEXTS, bucket_counts.RECORDS, bucket_counts.CANDIDATES = 200, 2000, 500
 bucket_counts.HASHES, bucket_counts.VECTOR_BYTES = 300, 2000

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline import bucket_counts
-from pipeline.steps import grouping
-from schemas.errors import JobError
-from tests import duplicates
-from tests.running import Sample, contents, ledger, make_plan, read_tar, run_here, write_tar
+from tamis.pipeline.steps.duplicates import grouping
+from tamis.pipeline.steps.shared import bucket_counts
+from tamis.schemas.errors import JobError
+from tests.support import duplicates
+from tests.support.running import Sample, contents, ledger, make_plan, read_tar, run_here, write_tar
 
 Rows = list[dict[str, Any]]
 EDGES = ("equal", "similar")

@@ -9,18 +9,18 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
-from pipeline import devices
-from pipeline.algorithms import on_gpu
-from pipeline.audit.finished import open_run
-from pipeline.audit.whatif import whatif
-from pipeline.phases import Task, TaskIo
-from pipeline.steps import cluster
-from pipeline.work import Work, perform
-from schemas.errors import ModelError
-from schemas.events import Event, PhaseStarted
-from schemas.selection import Density
-from tests.embedded import EMBED, blobs, by_uid, run_steps, write_input
-from tests.running import make_plan, materialize, run_here, table
+from tamis.pipeline.algorithms.clusters import gpu
+from tamis.pipeline.audit.again.whatif import whatif
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.host import devices
+from tamis.pipeline.steps.concepts import clustering
+from tamis.pipeline.tasks.perform import Work, perform
+from tamis.pipeline.tasks.task import Task, TaskIo
+from tamis.schemas.errors import ModelError
+from tamis.schemas.events import Event, PhaseStarted
+from tamis.schemas.selection import Density
+from tests.support.embedded import EMBED, blobs, by_uid, run_steps, write_input
+from tests.support.running import make_plan, materialize, run_here, table
 
 STEPS = """
 - semantic_duplicates: {clusters: 4, epsilon: 0.05, device: cuda}
@@ -44,7 +44,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("on_gpu")
     entry = write_input(folder / "in", blobs((60, 50, 40, 30, 30, 20, 20), (0.6,) * 7, dim=8), 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cluster, "device", _by_torch)
+        patch.setattr(clustering, "device", _by_torch)
         run_steps(folder / "gpu", [entry], STEPS, part_samples=70)
     run_steps(folder / "cpu", [entry], STEPS.replace(", device: cuda", ""), part_samples=70)
     return folder
@@ -66,8 +66,8 @@ def test_labels_and_cosines_have_the_same_bits(finished: Path, step: str) -> Non
 
 
 def test_the_device_is_part_of_what_a_result_is_known_by(finished: Path, tmp_path: Path) -> None:
-    assert cluster.on_device(Density(keep=1, device="cuda")) == {"device": "cuda"}
-    assert cluster.on_device(Density(keep=1)) == {}
+    assert clustering.on_device(Density(keep=1, device="cuda")) == {"device": "cuda"}
+    assert clustering.on_device(Density(keep=1)) == {}
     entry = {
         "path": f"{finished}/in/*.parquet",
         "image_embeddings": f"{finished}/in/img_emb_*.npy",
@@ -86,7 +86,7 @@ def test_another_device_makes_again_what_is_made_there_alone(
     }
     steps = "\n".join(STEPS.strip().splitlines()[1:])
     run_steps(tmp_path, [entry], steps.replace("cuda", "cpu"), part_samples=70)
-    monkeypatch.setattr(cluster, "device", _by_torch)
+    monkeypatch.setattr(clustering, "device", _by_torch)
     ran: set[tuple[str, str]] = set()
 
     def observe(event: Event) -> None:
@@ -156,7 +156,7 @@ def test_a_worker_is_told_what_share_of_a_gpu_it_has(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_worker_takes_no_more_of_a_gpu_than_its_share() -> None:
     devices.ready("cuda", 0.5)
-    assert on_gpu._room("cuda") <= torch.cuda.mem_get_info()[1] // 4
+    assert gpu._room("cuda") <= torch.cuda.mem_get_info()[1] // 4
     with pytest.raises(torch.OutOfMemoryError):
         torch.empty(int(0.6 * torch.cuda.mem_get_info()[1]), dtype=torch.uint8, device="cuda")
 

@@ -18,17 +18,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.cli import main
-from jobs.commands.explain import in_words
-from pipeline.audit.browse import Browser
-from pipeline.audit.diff import diff
-from pipeline.audit.explain import fate, pictured, stories
-from pipeline.audit.finished import open_run
-from pipeline.audit.funnel import funnel
-from pipeline.audit.verify import Seen, verify
-from pipeline.steps import ingest
-from schemas.events import Event, PhaseStarted
-from tests.running import (
+from tamis.jobs.cli import main
+from tamis.jobs.commands.explain import in_words
+from tamis.pipeline.audit.browse.answers import Browser
+from tamis.pipeline.audit.compare.diff import diff
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.audit.reading.funnel import funnel
+from tamis.pipeline.audit.story.story import fate, pictured, stories
+from tamis.pipeline.audit.verify.verify import Seen, verify
+from tamis.pipeline.steps import ingest
+from tamis.schemas.events import Event, PhaseStarted
+from tests.support.running import (
     Sample,
     contents,
     ledger,

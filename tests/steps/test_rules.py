@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.bounds import failures
-from schemas.errors import JobError
-from schemas.ledger import Reason
-from schemas.steps import Bound
-from tests.running import Sample, ledger, make_plan, picture, read_tar, run_here, write_tar
+from tamis.pipeline.steps.rules.bounds import failures
+from tamis.schemas.errors import JobError
+from tamis.schemas.ledger import Reason
+from tamis.schemas.steps import Bound
+from tests.support.running import Sample, ledger, make_plan, picture, read_tar, run_here, write_tar
 
 NUMBERS = st.none() | st.floats(width=32) | st.integers(-4, 4).map(float)
 EDGES = st.none() | st.integers(-4, 4).map(float)

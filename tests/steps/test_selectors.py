@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.algorithms import order
-from pipeline.steps import selection
-from schemas.errors import JobError, StateError
-from tests.embedded import Samples, blobs, by_uid, numbered, run_one, run_steps, write_input
-from tests.running import ledger, make_plan, run_here, table
+from tamis.pipeline.algorithms import order
+from tamis.pipeline.steps.selectors import budget_cut
+from tamis.schemas.errors import JobError, StateError
+from tests.support.embedded import Samples, blobs, by_uid, numbered, run_one, run_steps, write_input
+from tests.support.running import ledger, make_plan, run_here, table
 
 
 def by_hash(rows: list[int], purpose: str, count: int, seed: int = 42) -> list[int]:
@@ -274,8 +274,8 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_no_division_order_or_bracket_shows(
     tmp_path: Path, plain: Path, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selection, "SORTED_ROWS", rows)
-    monkeypatch.setattr(selection, "SAMPLED_ROWS", 60)
+    monkeypatch.setattr(budget_cut, "SORTED_ROWS", rows)
+    monkeypatch.setattr(budget_cut, "SAMPLED_ROWS", 60)
     made = varied()
     shuffled = made.take(np.random.default_rng(8).permutation(len(made)))
     steps = ALL.replace("TARGET", f"{plain}/target.txt")
@@ -327,9 +327,9 @@ def test_more_than_there_is_is_an_error(tmp_path: Path, settings: str) -> None:
 def test_a_bracket_that_misses_is_an_error_and_no_wrong_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selection, "SORTED_ROWS", 1)
-    monkeypatch.setattr(selection, "SAMPLED_ROWS", 100)
-    monkeypatch.setattr(selection, "DEVIATIONS", 0)
+    monkeypatch.setattr(budget_cut, "SORTED_ROWS", 1)
+    monkeypatch.setattr(budget_cut, "SAMPLED_ROWS", 100)
+    monkeypatch.setattr(budget_cut, "DEVIATIONS", 0)
     with pytest.raises(StateError, match="missed its cut"):
         run_one(tmp_path, numbered(300), "- random: {keep: 150}", part_samples=100)
 

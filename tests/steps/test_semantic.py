@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import bucket_counts
-from pipeline.algorithms import order
-from pipeline.audit import preview
-from pipeline.steps import semantic, semantic_tasks
-from schemas.events import Event, PhaseStarted
-from tests import duplicates
-from tests.embedded import EMBED, Samples, blobs, by_uid, run_steps, unit, write_input
-from tests.running import contents, ledger, make_plan, run_here, table
+from tamis.pipeline.algorithms import order
+from tamis.pipeline.planning import preview
+from tamis.pipeline.steps.duplicates.semantic import step, tasks
+from tamis.pipeline.steps.shared import bucket_counts
+from tamis.schemas.events import Event, PhaseStarted
+from tests.support import duplicates
+from tests.support.embedded import EMBED, Samples, blobs, by_uid, run_steps, unit, write_input
+from tests.support.running import contents, ledger, make_plan, run_here, table
 
 STEP = "semantic_duplicates"
 Doubles = npt.NDArray[np.float64]
@@ -209,10 +209,10 @@ def test_a_bucket_too_large_to_be_held_gives_the_same_bytes(
     settings = f"clusters: {clusters}, epsilon: 0.005"
     output = run_semantic(tmp_path, made, settings)
     one, held = contents(output / "ledger"), scores(output)
-    monkeypatch.setattr(semantic, "OVERSIZE_BYTES", 2000)
+    monkeypatch.setattr(step, "OVERSIZE_BYTES", 2000)
     monkeypatch.setattr(bucket_counts, "VECTOR_BYTES", 100_000)
-    monkeypatch.setattr(semantic, "SPAN_FLOP", 2e7)
-    monkeypatch.setattr(semantic_tasks, "BLOCK_ROWS", 1500)
+    monkeypatch.setattr(step, "SPAN_FLOP", 2e7)
+    monkeypatch.setattr(tasks, "BLOCK_ROWS", 1500)
     run_semantic(tmp_path, made, settings)
     folder = output / "tables" / STEP
     assert len(list((folder / "pairs").glob("*-piece-*.parquet"))) >= 3
@@ -225,7 +225,7 @@ def test_a_bucket_too_large_to_be_held_gives_the_same_bytes(
 def test_pieces_of_a_laid_out_bucket_cover_every_pair_once() -> None:
     sizes = [1, 40_000, 9000, 3, 17_000]
     covered: dict[int, list[tuple[int, int]]] = {}
-    for spans in semantic._dealt(sizes, 1e7):
+    for spans in step._dealt(sizes, 1e7):
         for span in spans:
             covered.setdefault(span.base, []).append((span.start, span.stop))
     bases = np.cumsum([0, *sizes[:-1]]).tolist()

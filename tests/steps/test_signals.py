@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.signals import SIGNALS
-from schemas.errors import JobError
-from tests.running import (
+from tamis.pipeline.signals.registry import SIGNALS
+from tamis.schemas.errors import JobError
+from tests.support.running import (
     Sample,
     contents,
     ledger,

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import tables
-from pipeline.phases import Task
-from pipeline.steps.signals import values
-from pipeline.tables import Slice
-from pipeline.work import Outcome, Work, perform
-from schemas.errors import InputError, JobError, ModelError
-from schemas.tables import DROPS, embedding_type
-from tests.running import ledger, make_plan, picture, run_here, table
+from tamis.pipeline.steps.signals.step import values
+from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tasks.perform import Outcome, Work, perform
+from tamis.pipeline.tasks.task import Task
+from tamis.schemas.errors import InputError, JobError, ModelError
+from tamis.schemas.tables import DROPS, embedding_type
+from tests.support.running import ledger, make_plan, picture, run_here, table
 
 ROWS = 130
 STEPS = """
@@ -121,7 +121,7 @@ def test_pictures_in_cells_and_columns_of_the_same_file(tmp_path: Path) -> None:
 
 
 def stored(root: Path, name: str, rows: pa.Table) -> Slice:
-    return Slice(tables.write(str(root), f"tables/{name}.parquet", "00", [rows], dict), 0)
+    return Slice(part_files.write(str(root), f"tables/{name}.parquet", "00", [rows], dict), 0)
 
 
 def head_task(root: Path, head: Path, digest: str, embeddings: npt.NDArray[np.float16]) -> Outcome:

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.audit.preview import preview
-from schemas.errors import JobError
-from tests.running import Sample, ledger, make_plan, picture, run_here, write_tar
+from tamis.pipeline.planning.preview import preview
+from tamis.schemas.errors import JobError
+from tests.support.running import Sample, ledger, make_plan, picture, run_here, write_tar
 
 STEPS = """
   - signals: [words]

@@ -1,0 +1,108 @@
+"""Events as JSON lines: for a machine that watches, and in the run's own ``events.jsonl``.
+
+All that differs between equal runs lives here: times, places, resources, versions of what cannot change a byte.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from tamis.pipeline.store import storage
+from tamis.schemas.events import Event, PhaseEnded, PhaseStarted, StepEnded, TaskDone
+
+FILE = "events.jsonl"
+
+
+def now() -> str:
+    """The time, in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def record(event: Event) -> dict[str, Any]:
+    """An event as it is written: when, what, and its fields."""
+    return {"time": now(), "event": type(event).__name__, **asdict(event)}
+
+
+def lines(stream: TextIO) -> Callable[[Event], None]:
+    """An observer that writes every event to ``stream``, a line each."""
+
+    def observe(event: Event) -> None:
+        stream.write(json.dumps(record(event), ensure_ascii=False) + "\n")
+        stream.flush()
+
+    return observe
+
+
+@dataclass
+class _Tally:
+    """What the tasks of a phase came to."""
+
+    tasks: int = 0
+    rows: int = 0
+    written: int = 0
+    bytes: int = 0
+    worker_seconds: float = 0.0
+    longest_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    read_bytes: int = 0
+    written_bytes: int = 0
+    shuffled_bytes: int = 0
+    peak_memory_bytes: int = 0
+
+    def add(self, task: TaskDone) -> None:
+        self.tasks += 1
+        self.rows += task.rows
+        self.written += task.written
+        self.bytes += task.bytes
+        self.worker_seconds += task.seconds
+        self.longest_seconds = max(self.longest_seconds, task.seconds)
+        self.cpu_seconds += task.spent.cpu_seconds
+        self.read_bytes += task.spent.read_bytes
+        self.written_bytes += task.spent.written_bytes
+        self.shuffled_bytes += task.spent.read_bytes if task.gathers else 0
+        self.peak_memory_bytes = max(self.peak_memory_bytes, task.spent.memory_bytes)
+
+
+class Journal:
+    """The observer that keeps ``events.jsonl``: a few lines a phase, whatever the number of its tasks.
+
+    The file is small and written whole each time, for an object store cannot append. Nothing is written
+    before the first event, so a run with nothing to do leaves it as it is.
+    """
+
+    def __init__(self, root: str, about: dict[str, Any]) -> None:
+        self._path = storage.join(root, FILE)
+        self._begin = {"time": now(), "event": "RunStarted", **about}
+        self._lines: list[str] = []
+        self._tally = _Tally()
+
+    def __call__(self, event: Event) -> None:
+        """Take notice of an event."""
+        if isinstance(event, TaskDone):
+            self._tally.add(event)
+            return
+        if isinstance(event, StepEnded) and not self._lines:
+            return  # found done
+        entry = record(event)
+        if isinstance(event, PhaseStarted):
+            self._tally = _Tally()
+        elif isinstance(event, PhaseEnded):
+            entry |= asdict(self._tally)
+        self._write(entry)
+
+    def close(self, **about: Any) -> None:
+        """Say how it ended, if anything was done."""
+        if self._lines:
+            self._write({"time": now(), "event": "RunEnded", **about})
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        if not self._lines:
+            if storage.exists(self._path):
+                self._lines = storage.read_bytes(self._path).decode().splitlines()
+            self._lines.append(json.dumps(self._begin, ensure_ascii=False))
+        self._lines.append(json.dumps(entry, ensure_ascii=False))
+        storage.write_bytes(self._path, ("\n".join(self._lines) + "\n").encode())

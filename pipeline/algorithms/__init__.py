@@ -1,0 +1,1 @@
+"""Maths on arrays: no I/O, no Ray, no configuration."""

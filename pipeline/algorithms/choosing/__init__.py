@@ -1,0 +1,1 @@
+"""Which samples are kept: quotas, ranks, scores and draws."""

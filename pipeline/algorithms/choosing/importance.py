@@ -1,0 +1,94 @@
+"""Importance resampling over hashed n-grams (DSIR): take captions that look like a target's.
+
+Xie et al., "Data selection for language models via importance resampling", NeurIPS 2023: a text is
+its counts of hashed 1-grams and 2-grams, both sets are bags of them, the log weight of a text is
+the sum over its n-grams of log p_target - log p_raw, and k texts are drawn without replacement in
+proportion to the weights by adding Gumbel noise. The paper's minimum of 100 tokens is left out: it
+would drop nearly every caption.
+"""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+from scipy import sparse
+
+from tamis.pipeline.algorithms.order import finite, hashed, uniform
+
+BUCKETS = 10_000
+_TOKEN = re.compile(r"\w+|[^\w\s]+")
+_SMOOTHING = 1e-8
+
+
+def ngrams(text: str) -> list[str]:
+    """The lower-case tokens of a text and its pairs of neighbours, joined by a space.
+
+    A token is a run of word characters or a run of other characters that are not whitespace.
+    """
+    tokens: list[str] = _TOKEN.findall(text.lower())
+    return tokens + [f"{first} {second}" for first, second in pairwise(tokens)]
+
+
+def features(texts: Sequence[str], buckets: int = BUCKETS) -> sparse.csr_array:
+    """Counts of hashed n-grams: CSR int64 (n, buckets); xxh3-64 of the UTF-8 bytes, modulo buckets.
+
+    A lone surrogate, which UTF-8 cannot hold, is encoded as it stands.
+    """
+    columns: list[int] = []
+    ends = [0]
+    for text in texts:
+        columns += [
+            xxhash.xxh3_64_intdigest(gram.encode("utf-8", "surrogatepass")) % buckets
+            for gram in ngrams(text)
+        ]
+        ends.append(len(columns))
+    counts = sparse.csr_array(
+        (np.ones(len(columns), np.int64), np.array(columns, np.int64), np.array(ends, np.int64)),
+        shape=(len(texts), buckets),
+    )
+    counts.sum_duplicates()
+    return counts
+
+
+def totals(counts: sparse.csr_array) -> NDArray[np.int64]:
+    """Counts of a bucket over all texts: int64 (buckets,); the totals of parts may be added."""
+    return np.asarray(counts.sum(axis=0), dtype=np.int64).ravel()
+
+
+def log_ratio(target: NDArray[np.int64], raw: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The log of p_target / p_raw for every bucket: float64 (buckets,).
+
+    p = count / sum, plus 1e-8 so that a bucket that one side lacks has a finite logarithm.
+
+    Raises:
+        ValueError: where one side has no n-grams at all.
+    """
+    if not (target.sum() > 0 and raw.sum() > 0):
+        msg = (
+            f"the target has {target.sum():,} n-grams and the input {raw.sum():,}: both need at "
+            "least one; give captions that hold words"
+        )
+        raise ValueError(msg)
+    wanted = np.log(target / target.sum() + _SMOOTHING)
+    there = np.log(raw / raw.sum() + _SMOOTHING)
+    return np.asarray(wanted - there, dtype=np.float64)
+
+
+def log_weights(counts: sparse.csr_array, ratio: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The log importance weight of every text: float64 (n,); 0 for a text without n-grams."""
+    return np.asarray(counts @ ratio, dtype=np.float64)
+
+
+def perturbed(
+    log_weight: NDArray[np.floating], uid: NDArray[np.uint64], seed: int
+) -> NDArray[np.float64]:
+    """Log weight plus Gumbel noise, whose `count` largest are the draw: float64 (n,).
+
+    The noise -log(-log u) has u from the hash of seed and uid: it belongs to the sample, not to the
+    order in which samples arrive.
+    """
+    noise = -np.log(-np.log(uniform(hashed(uid, seed, "importance"))))
+    return finite(log_weight, "log weight") + noise

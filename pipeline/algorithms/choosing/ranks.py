@@ -1,0 +1,67 @@
+"""Places inside concepts: rank 1 is kept first."""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamis.pipeline.algorithms.order import checked_uid, descending, hashed
+
+Which = Literal["hard", "easy", "random"]
+
+
+def keys(
+    distance: NDArray[np.floating], uid: NDArray[np.uint64], which: Which = "hard", seed: int = 0
+) -> NDArray[np.uint64]:
+    """Keys in whose ascending order samples are kept: uint64 (n,).
+
+    "hard" keeps the farthest from the centroid first, "easy" the nearest, "random" the smallest
+    hash of seed and uid. With (key, uid) a concept's verdict is one cut, and a cut over many parts
+    can be found by counting keys.
+
+    Raises:
+        ValueError: for a distance that is not finite, or an unknown `which`.
+    """
+    checked_uid(uid)
+    if which == "hard":
+        return descending(distance, "distance")
+    if which == "easy":
+        return descending(-distance, "distance")
+    if which == "random":
+        return hashed(uid, seed, "ranks")
+    msg = f"which is {which!r}, and must be hard, easy or random"
+    raise ValueError(msg)
+
+
+def ranks(
+    cluster: NDArray[np.int32],
+    distance: NDArray[np.floating],
+    uid: NDArray[np.uint64],
+    which: Which = "hard",
+    seed: int = 0,
+) -> NDArray[np.int64]:
+    """Rank of every sample inside its cluster: int64 (n,), 1 for the first to be kept.
+
+    Args:
+        cluster: int32 (n,).
+        distance: (n,) 1 - <x, c>; equal distances are ordered by uid, smallest first.
+        uid: uint64 (n, 2).
+        which: what is kept first, see `keys`.
+        seed: for "random".
+    """
+    return within(cluster, keys(distance, uid, which, seed), uid)
+
+
+def within(
+    group: NDArray[np.int32], key: NDArray[np.uint64], uid: NDArray[np.uint64]
+) -> NDArray[np.int64]:
+    """Rank of every sample inside its group by ascending (key, uid): int64 (n,), from 1."""
+    order = np.lexsort((uid[:, 1], uid[:, 0], key, group))
+    ordered = group[order]
+    first = np.ones(len(order), np.bool_)
+    first[1:] = ordered[1:] != ordered[:-1]
+    starts = np.flatnonzero(first)
+    lengths = np.diff(starts, append=len(order))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(1, len(order) + 1) - np.repeat(starts, lengths)
+    return rank

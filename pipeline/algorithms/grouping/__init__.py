@@ -1,0 +1,1 @@
+"""From pairs to groups: the search of a bucket, and connected components."""

@@ -1,0 +1,1 @@
+"""Captions that are nearly the same: MinHash proposes, exact Jaccard decides."""

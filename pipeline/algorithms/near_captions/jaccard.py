@@ -1,0 +1,58 @@
+"""Exact Jaccard similarity of many pairs of texts at once."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from tamis.pipeline.algorithms.near_captions.shingles import Int64Array, Shingles
+
+Float64Array = NDArray[np.float64]
+
+
+def pairs(sets: Shingles, a: Int64Array, b: Int64Array, items: int = 1 << 21) -> Float64Array:
+    """Compute |A & B| / |A | B| for pairs of shingle sets.
+
+    Args:
+        sets: sorted, unique hashes below 2**63 a text, as `text.shingle_sets` gives them.
+        a: int64 (p,), rows of `sets`.
+        b: int64 (p,), their partners.
+        items: shingles gathered at once; bounds the memory to about 40 bytes an item.
+
+    Returns:
+        float64 (p,) in [0, 1]. A text without shingles is like nothing: 0, with itself too.
+    """
+    sizes = sets.sizes
+    shared = np.zeros(len(a), dtype=np.int64)
+    table = _table(sets)
+    for part in _blocks(sizes[a] + sizes[b], items):
+        # Both rows are sorted, so scipy merges them; the products left are the shared shingles.
+        common = table[a[part]].multiply(table[b[part]])
+        shared[part] = np.diff(sparse.csr_array(common).indptr)
+    union = sizes[a] + sizes[b] - shared
+    similarity = np.zeros(len(a))
+    np.divide(shared, union, out=similarity, where=union > 0)
+    return similarity
+
+
+def _table(sets: Shingles) -> sparse.csr_array:
+    """Lay the sets out as a 0/1 matrix whose column numbers are the hashes themselves."""
+    columns = sets.hashes.view(np.int64)
+    ones = np.ones(len(columns), dtype=np.int8)
+    table = sparse.csr_array(
+        (ones, columns, sets.offsets), shape=(len(sets.offsets) - 1, np.iinfo(np.int64).max)
+    )
+    table.has_canonical_format = True
+    return table
+
+
+def _blocks(weights: Int64Array, limit: int) -> Iterator[slice]:
+    """Part the pairs into runs of at most `limit` items, at least one pair each."""
+    ends = np.cumsum(weights)
+    start = 0
+    while start < len(ends):
+        before = int(ends[start - 1]) if start else 0
+        stop = max(int(np.searchsorted(ends, before + limit, side="right")), start + 1)
+        yield slice(start, stop)
+        start = stop

@@ -1,0 +1,203 @@
+"""MinHash signatures of captions, and the bands under which like captions meet.
+
+A signature keeps, for each of `permutations` random orders of all shingles, the least shingle of
+the text; two texts agree in one place with the probability of their Jaccard similarity (Broder
+1997). Bands of `rows` places turn this into keys: texts that share a key are candidates.
+
+Two kernels give equally good signatures, but not the same numbers: never mix them in one run.
+`fast` works on whole arrays; `datasketch` is that library with its own hashes, text by text, as the
+reference.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamis.pipeline.algorithms.hashing import UInt64Array, mix64
+from tamis.pipeline.algorithms.near_captions.shingles import (
+    Ngram,
+    Shingles,
+    length_chunks,
+    shingles,
+    text_blocks,
+)
+
+UInt32Array = NDArray[np.uint32]
+Kernel = Literal["fast", "datasketch"]
+
+# Captions: with these a pair at Jaccard 0.8 becomes a candidate with probability .996.
+CAPTION_NGRAM = Ngram("char", 3)
+CAPTION_PERMUTATIONS = 112
+CAPTION_BANDS = 18
+CAPTION_ROWS = 6
+
+# What a text without shingles has in every place.
+EMPTY = np.uint32(2**32 - 1)
+
+# 128 KiB: the cells of a chunk and their products stay in a core's second-level cache.
+_CELLS = 1 << 15
+_CHARACTERS_AT_ONCE = 1 << 18
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How candidates are looked for; the defaults are those for captions."""
+
+    ngram: Ngram = CAPTION_NGRAM
+    bands: int = CAPTION_BANDS
+    rows: int = CAPTION_ROWS
+    seed: int = 0
+    kernel: Kernel = "fast"
+
+    def signatures(self, texts: Sequence[str]) -> UInt32Array:
+        """Signatures of normalised texts: uint32 (n, bands * rows)."""
+        return signatures(texts, self.ngram, self.bands * self.rows, self.seed, self.kernel)
+
+    def keys(self, texts: Sequence[str]) -> UInt64Array:
+        """Band keys of normalised texts: uint64 (n, bands)."""
+        return bands(self.signatures(texts), self.bands, self.rows)
+
+
+def signatures(
+    texts: Sequence[str],
+    ngram: Ngram = CAPTION_NGRAM,
+    permutations: int = CAPTION_PERMUTATIONS,
+    seed: int = 0,
+    kernel: Kernel = "fast",
+) -> UInt32Array:
+    """Sketch normalised texts.
+
+    Args:
+        texts: n texts, as `text.normalise` gives them. An empty text has `EMPTY` everywhere: leave
+            it out of the bands, since all empty texts would meet there.
+        ngram: what a shingle is.
+        permutations: places of a signature.
+        seed: chooses the permutations.
+        kernel: `fast`, or the reference `datasketch`.
+
+    Returns:
+        uint32 (n, permutations). Memory beside it is bounded by a block of texts.
+    """
+    if permutations < 1:
+        raise ValueError(f"permutations is {permutations}; give 1 or more")
+    result = np.empty((len(texts), permutations), dtype=np.uint32)
+    for part in text_blocks(texts, _CHARACTERS_AT_ONCE):
+        if kernel == "datasketch":
+            result[part] = _datasketch(texts[part], ngram, permutations, seed)
+        else:
+            result[part] = sketch(shingles(texts[part], ngram), permutations, seed)
+    return result
+
+
+def sketch(cut: Shingles, permutations: int, seed: int) -> UInt32Array:
+    """Sketch shingled texts: uint32 (n, permutations).
+
+    A permutation multiplies the upper 32 bits of a shingle's hash by an odd number, modulo 2**32:
+    one to one, and with hashes that are already mixed as good as the usual a x + b.
+    """
+    factors = _factors(permutations, seed)
+    upper = (cut.hashes >> np.uint64(32)).astype(np.uint32)
+    result = np.full((len(cut.sizes), permutations), EMPTY, dtype=np.uint32)
+    buffer = np.empty(max(_CELLS, int(cut.sizes.max(initial=1))), dtype=np.uint32)
+    for rows, width in length_chunks(cut.sizes, _CELLS):
+        # A short text repeats its last shingle: a minimum does not mind.
+        # The longer side lies contiguous: the texts where they are short, else their shingles.
+        along = int(width >= len(rows))
+        column, row = (
+            (np.arange(width), rows[:, None]) if along else (np.arange(width)[:, None], rows)
+        )
+        cells = upper[np.minimum(column, cut.sizes[row] - 1) + cut.offsets[row]]
+        product = buffer[: cells.size].reshape(cells.shape)
+        least = np.empty((permutations, len(rows)), dtype=np.uint32)
+        for number, factor in enumerate(factors):
+            np.multiply(cells, factor, out=product)
+            np.minimum.reduce(product, axis=along, out=least[number])
+        result[rows] = least.T
+    return result
+
+
+def _factors(permutations: int, seed: int) -> UInt32Array:
+    """Draw odd multipliers from a counter, so that no library's generator is part of the result."""
+    counter = np.arange(1, permutations + 1, dtype=np.uint64)
+    counter += mix64(np.array([seed], dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15))
+    return (mix64(counter) >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
+
+
+def bands(signatures: UInt32Array, bands: int, rows: int) -> UInt64Array:
+    """Hash each band of a signature to a key.
+
+    The band's number is part of the key, so that keys of all bands can lie in one table.
+
+    Args:
+        signatures: uint32 (n, permutations).
+        bands: how many keys a text gets.
+        rows: places a band; bands * rows must not exceed the permutations.
+
+    Returns:
+        uint64 (n, bands). Texts that agree in a whole band share the key; others share one with
+        probability 2**-64.
+    """
+    if bands < 1 or rows < 1 or bands * rows > signatures.shape[1]:
+        raise ValueError(
+            f"{bands} bands of {rows} rows need {bands * rows} permutations, "
+            f"and the signatures have {signatures.shape[1]}; lower one of them"
+        )
+    used = signatures[:, : bands * rows].reshape(len(signatures), bands, rows)
+    keys = mix64(np.arange(1, bands + 1, dtype=np.uint64))[None, :].repeat(len(signatures), axis=0)
+    for row in range(rows):
+        keys *= np.uint64(0x9E3779B97F4A7C15)
+        keys += used[:, :, row]
+        mix64(keys)
+    return keys
+
+
+def candidate_probability(jaccard: float, bands: int, rows: int) -> float:
+    """Probability that a pair of this Jaccard similarity shares a band: 1 - (1 - s^r)^b.
+
+    Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, section 3.4.
+    """
+    return float(1.0 - (1.0 - jaccard**rows) ** bands)
+
+
+def choose_bands(threshold: float, permutations: int, recall: float) -> tuple[int, int]:
+    """Choose (bands, rows): the most selective bands that still find a pair at the threshold.
+
+    More rows make fewer false candidates, so rows is the largest number at which all the bands
+    that fit find such a pair with probability `recall`; all of them are then used.
+
+    Raises:
+        ValueError: even bands of one row do not reach the recall.
+    """
+    if not (0.0 < threshold <= 1.0 and 0.0 < recall < 1.0):
+        raise ValueError(f"threshold {threshold} must lie in (0, 1] and recall {recall} in (0, 1)")
+    for rows in range(permutations, 0, -1):
+        if candidate_probability(threshold, permutations // rows, rows) >= recall:
+            return permutations // rows, rows
+    best = candidate_probability(threshold, permutations, 1)
+    raise ValueError(
+        f"{permutations} permutations find a pair at {threshold} with probability {best:.3f}, "
+        f"below the recall {recall}: give more permutations, or a lower recall"
+    )
+
+
+def _datasketch(texts: Sequence[str], ngram: Ngram, permutations: int, seed: int) -> UInt32Array:
+    from datasketch import MinHash
+
+    sets = [[piece.encode("utf-8", "surrogatepass") for piece in pieces(t, ngram)] for t in texts]
+    sketches = MinHash.generator(sets, num_perm=permutations, seed=seed)
+    return np.array([s.hashvalues for s in sketches], dtype=np.uint32).reshape(-1, permutations)
+
+
+def pieces(text: str, ngram: Ngram) -> set[str]:
+    """Cut one normalised text into its set of shingles, as strings: the definition, in Python."""
+    if not text:
+        return set()
+    if ngram.unit == "char":
+        last = max(len(text) - ngram.size, 0)
+        return {text[start : start + ngram.size] for start in range(last + 1)}
+    words = text.split(" ")
+    last = max(len(words) - ngram.size, 0)
+    return {" ".join(words[start : start + ngram.size]) for start in range(last + 1)}

@@ -1,0 +1,1 @@
+"""Pictures whose perceptual hashes differ in few bits."""

@@ -1,0 +1,1 @@
+"""Reading a finished run: nothing here changes one."""

@@ -1,0 +1,91 @@
+"""A finished run's job with other settings, its centroids frozen: what ``whatif`` and ``materialize`` decide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.store import storage
+from tamis.schemas.errors import JobError, StateError
+from tamis.schemas.job import Job
+from tamis.schemas.parse import parse_job
+from tamis.schemas.selection import Clustered
+
+TRAINING = (
+    "clusters",
+    "embedding",
+    "iterations",
+    "points_per_centroid",
+    "sample_bytes",
+    "full_iterations",
+    "centroids",
+)
+"""Settings of a clustering step that decide where its centroids lie."""
+
+
+def job_of(run: FinishedRun, settings: Sequence[str] = ()) -> Job:
+    """The run's job, with ``settings``, every clustering step with the run's own centroids.
+
+    Raises:
+        StateError: the run keeps no ``job.yaml``, or ``tables/`` has been cleared.
+        JobError: a setting that does not fit, or asks for other concepts.
+    """
+    run.need_tables()
+    path = storage.join(run.root, "job.yaml")
+    if not storage.exists(path):
+        raise StateError(f"{run.root}: has no job.yaml: the command `tamis run` writes it")
+    try:
+        text = storage.read_bytes(path).decode()
+    except UnicodeDecodeError:
+        raise StateError(
+            f"{path}: is no text in UTF-8: `tamis run` with the run's job writes it anew"
+        ) from None
+    job = parse_job(text, path, settings)
+    asked = {step.name: step for step in job.steps if isinstance(step, Clustered)}
+    for step in parse_job(text, path).steps:
+        if isinstance(step, Clustered) and step.name in asked:
+            _refuse_other_concepts(step, asked[step.name], run.root)
+    return frozen(job, run.root)
+
+
+def _refuse_other_concepts(own: Clustered, asked: Clustered, root: str) -> None:
+    for name in TRAINING:
+        if getattr(own, name) != getattr(asked, name):
+            raise JobError(
+                f"--set {own.name}.{name}={getattr(asked, name)}: asks for other concepts than those of {root}, "
+                "which are kept here: run the job with that setting instead"
+            )
+
+
+def frozen(job: Job, root: str) -> Job:
+    """``job`` with the centroids of the run at ``root`` in every step that clusters and that the run has too."""
+    steps = tuple(
+        step.model_copy(update={"centroids": f"{root}#{step.name}", "full_iterations": 0})
+        if isinstance(step, Clustered) and _has_centroids(root, step.name)
+        else step
+        for step in job.steps
+    )
+    return job.model_copy(update={"steps": steps})
+
+
+def borrowing(job: Job, root: str) -> Job:
+    """``job`` with the centroids of the run at ``root`` in every step that clusters: ``tamis run --centroids``.
+
+    Raises:
+        JobError: no step clusters, or the run has no centroids of one that does. (Planning refuses another number.)
+    """
+    clustering = [step for step in job.steps if isinstance(step, Clustered)]
+    shown = f"--centroids {storage.redact(root)}"
+    if not clustering:
+        raise JobError(f"{shown}: no step of the job clusters: leave it out")
+    for step in clustering:
+        if not _has_centroids(root, step.name):
+            raise JobError(
+                f"{shown}: that run has no centroids of a step `{step.name}`: "
+                f"say --set {step.name}.centroids=RUN#STEP for each step instead"
+            )
+    return frozen(job, root)
+
+
+def _has_centroids(root: str, step: str) -> bool:
+    return storage.exists(storage.join(root, f"tables/{step}/train/centroids.parquet"))

@@ -1,0 +1,49 @@
+"""Another decision over a finished run, written as a run of its own: exactly the steps that ``whatif`` would walk.
+
+Every table that the new settings leave valid is copied; the rest is decided again from what is stored, with the
+run's centroids. What was never scored is refused, as ``whatif`` refuses it. The new directory is a run like any
+other: its result is that of the job with these settings and centroids, to the byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tamis.pipeline.audit.again.frozen_job import job_of
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.inputs.input_files import input_files
+from tamis.pipeline.runs.plan import Plan, build, check_chain
+from tamis.pipeline.runs.state import FILE, State, check_output
+from tamis.pipeline.steps.embed.step import Embed
+from tamis.pipeline.store import storage
+from tamis.schemas.errors import StateError
+
+
+def planned(run: FinishedRun, settings: Sequence[str], output: str) -> Plan:
+    """The plan of the new run; its directory is begun with the numbers of ``run``'s parts.
+
+    No model is asked for: nothing is embedded. New files that the job's patterns match are left out.
+
+    Raises:
+        JobError: a setting that does not fit, or asks for other concepts.
+        StateError: a finished run is in ``output``, or an input of ``run`` is gone or has changed.
+    """
+    root = storage.absolute(output)
+    if storage.exists(storage.join(root, "manifest.json")):
+        raise StateError(f"{output}: a finished run is there already: name another --as")
+    job = job_of(run, settings).model_copy(update={"output": root})
+    known = {file.source for file in run.inputs}
+    inputs = (file for entry in job.input for file in input_files(entry))
+    steps = build(job)
+    check_chain(steps)
+    plan = Plan(job, root, tuple(file for file in inputs if file.source in known), steps)
+    for step in steps:
+        if not isinstance(step, Embed):
+            step.check(plan.inputs)
+    State.open(replace(plan, root=run.root))
+    check_output(plan)
+    numbers = storage.join(root, FILE)
+    if not storage.exists(numbers):
+        storage.copy(storage.join(run.root, FILE), numbers)
+    return plan

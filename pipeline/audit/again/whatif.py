@@ -1,0 +1,294 @@
+"""Another threshold over what a finished run has stored: the same steps decide again, and nothing else is done.
+
+The walk is the run's own, over its part files: whatever has the fingerprint that it would have under the new
+settings is taken as it stands, the rest is computed from stored signals, edges and embeddings into a scratch
+folder. No picture is opened and no model loaded; where one would be needed the question is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+
+from tamis.pipeline.audit.again.frozen_job import job_of
+from tamis.pipeline.audit.again.late_steps import Fates, Redecision, first_of
+from tamis.pipeline.audit.reading.chunks import Chunk, chunks
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.inputs.input_files import InputFile, input_files
+from tamis.pipeline.runs.plan import Plan, build, check_chain
+from tamis.pipeline.runs.state import State
+from tamis.pipeline.runs.walk import Account, Run
+from tamis.pipeline.steps import Ledger
+from tamis.pipeline.steps.embed.step import PRECOMPUTED
+from tamis.pipeline.steps.write.step import Write
+from tamis.pipeline.store import storage
+from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables.part_files import DamagedTableError, Slice
+from tamis.pipeline.tasks.perform import Here
+from tamis.pipeline.tasks.task import Part
+from tamis.schemas.errors import InputError, JobError, StateError
+from tamis.schemas.job import Job
+
+Found = TypeVar("Found")
+
+
+@dataclass
+class Change:
+    """What another decision moves. ``by_reason`` and ``by_cluster`` count samples that leave (-) and come (+)."""
+
+    before: tuple[Account, ...]
+    after: tuple[Account, ...]
+    kept_before: int
+    kept_after: int
+    came: int = 0
+    went: int = 0
+    by_reason: Counter[str] = field(default_factory=Counter)
+    by_cluster: Counter[int] = field(default_factory=Counter)
+    samples: list[dict[str, Any]] = field(default_factory=list)  # the first that change sides
+
+
+def whatif(run: FinishedRun, settings: Sequence[str], count: int = 20) -> Change:
+    """Decide again with ``settings``; ``count`` samples that change sides are named.
+
+    Raises:
+        JobError: a setting that does not fit the job.
+        StateError: something was never scored: the step, and how many samples lack it.
+    """
+    with _both(run, settings) as both:
+        change = Change(both.old.accounts, both.accounts, both.old.alive, both.alive)
+        comparison = _Comparison(run, both, change, count)
+        for moved in both.each(comparison.moved):
+            comparison.add(moved)
+    return change
+
+
+class _Both(Protocol):
+    """What the run has decided, and what it would decide."""
+
+    old: Run
+    chunks: list[Chunk]
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """As they would be."""
+
+    @property
+    def alive(self) -> int:
+        """Samples that would be kept."""
+
+    def fates(self, chunk: Chunk) -> tuple[Fates, Fates]:
+        """Of a chunk's rows, before and after; verdicts that are the same in both may be left out."""
+
+    def each(self, function: Callable[[Chunk], Found]) -> Iterator[Found]:
+        """What comes of every chunk, in order."""
+
+    def name(self, fate: int) -> str:
+        """The step and reason that a fate stands for."""
+
+
+@contextmanager
+def _both(run: FinishedRun, settings: Sequence[str]) -> Iterator[_Both]:
+    """In memory where only late steps decide otherwise; else by another walk."""
+    now = job_of(run)
+    then = job_of(run, settings).model_copy(update={"name": now.name})  # a name decides nothing
+    check_chain(build(then))
+    with (
+        _damage_told(run),
+        tempfile.TemporaryDirectory(prefix="tamis-whatif-") as scratch,
+        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
+    ):
+        old = _walked(run, now, storage.join(scratch, "before"))
+        first = first_of(now, then)
+        both: _Both
+        if first is not None:
+            both = Redecision(old, then, first, scratch, pool)
+        else:
+            both = _Walks(old, _walked(run, then, storage.join(scratch, "after")))
+        yield both
+
+
+@contextmanager
+def _damage_told(run: FinishedRun) -> Iterator[None]:
+    try:
+        yield
+    except DamagedTableError as damage:
+        path, why = damage.args
+        raise part_files.damaged(
+            path if storage.is_whole(path) else storage.join(run.root, path), why
+        ) from None
+
+
+class _Walks:
+    """Two walks over the same parts: verdicts are read from what they have found or made."""
+
+    def __init__(self, old: Run, new: Run) -> None:
+        self.old, self._new = old, new
+        self.chunks = list(chunks(old.parts))
+        self.accounts, self.alive = new.accounts, new.alive
+        self._numbers: dict[str, int] = {}
+
+    def each(self, function: Callable[[Chunk], Found]) -> Iterator[Found]:
+        """One after another."""
+        return map(function, self.chunks)
+
+    def fates(self, chunk: Chunk) -> tuple[Fates, Fates]:
+        """A verdict that is the same in both moves nobody: only the others are read."""
+        pairs = [self._part(part) for part in chunk.parts]
+        before, after = (np.concatenate(fates) for fates in zip(*pairs, strict=True))
+        return before, after
+
+    def _part(self, part: Part) -> tuple[Fates, Fates]:
+        old, new = dict(self.old.verdicts(part)), dict(self._new.verdicts(part))
+        same = {step for step in old if step in new and old[step].identity == new[step].identity}
+        return (
+            _fates(self.old, part, _but(old, same), self._numbers),
+            _fates(self._new, part, _but(new, same), self._numbers),
+        )
+
+    def name(self, fate: int) -> str:
+        """What has that number."""
+        return list(self._numbers)[fate - 1]
+
+
+def _walked(run: FinishedRun, job: Job, root: str) -> Run:
+    """All deciding steps of ``job``, on top of the run's tables."""
+    steps = tuple(step for step in build(job) if not isinstance(step, Write | Ledger))
+    inputs = _inputs(run, job)
+    plan = Plan(job.model_copy(update={"output": root}), root, inputs, steps)
+    storage.write_bytes(
+        storage.join(root, "plan.json"), storage.read_bytes(storage.join(run.root, "plan.json"))
+    )
+    walk = Run(plan, State.open(plan), Here(root), [], base=run.root)
+    with storage.fleeting():
+        walk.walk_steps()
+    return walk
+
+
+def _inputs(run: FinishedRun, job: Job) -> tuple[InputFile, ...]:
+    """The run's inputs, with where they and their embeddings lie now, if still there: only columns' names are read.
+
+    Raises:
+        StateError: embeddings that came with the input, and are part of what stored ones are known by, are gone.
+    """
+    try:
+        there = {file.source: file for entry in job.input for file in input_files(entry)}
+    except (InputError, JobError) as error:
+        if any(embed.encoder == PRECOMPUTED for embed in job.embeds):
+            raise StateError(
+                f"the embeddings that came with the input are not where {run.root} found them ({error}): bring the "
+                "files back, unchanged: what is stored of them is known by their sizes and times"
+            ) from None
+        there = {}
+    return tuple(
+        replace(there[file.source], size=file.size, stamp=file.stamp)
+        if file.source in there
+        else file
+        for file in run.inputs
+    )
+
+
+def _fates(walk: Run, part: Part, pieces: Mapping[str, Slice], numbers: dict[str, int]) -> Fates:
+    """What the verdicts in ``pieces`` say of a part's rows. ``numbers``: "step: reason" -> number; grows here."""
+    fates = np.zeros(part.rows, dtype=np.uint16)
+    for step, piece in pieces.items():
+        table = part_files.read(walk.root, piece, ["row", "reason"]).combine_chunks()
+        reason = pc.dictionary_encode(table["reason"]).combine_chunks()
+        names = [f"{step}: {why}" for why in reason.dictionary.to_pylist()]
+        number = np.array([numbers.setdefault(name, len(numbers) + 1) for name in names], np.uint16)
+        fates[table["row"].to_numpy()] = number[reason.indices.to_numpy()]
+    return fates
+
+
+class _Moved(NamedTuple):
+    """What changes sides in a chunk: the first samples, and how many come (+) and go (-)."""
+
+    came: int
+    went: int
+    by_fate: Mapping[int, int]
+    by_cluster: Mapping[int, int]
+    first: Sequence[tuple[int, bool, int]]  # (sid, whether it comes, why)
+
+
+@dataclass
+class _Comparison:
+    """Goes over the chunks, and counts what changes sides."""
+
+    run: FinishedRun
+    both: _Both
+    change: Change
+    count: int  # samples to be named
+
+    def moved(self, chunk: Chunk) -> _Moved:
+        """Of one chunk."""
+        before, after = self.both.fates(chunk)
+        rows = np.flatnonzero((before == 0) != (after == 0))
+        comes = before[rows] != 0
+        why, sign = np.where(comes, before[rows], after[rows]), np.where(comes, 1, -1)
+        came = int(comes.sum())
+        cluster = _clusters(self.both.old, chunk) if len(rows) else None
+        by_cluster = {}
+        if cluster is not None:
+            there = cluster[rows] >= 0
+            by_cluster = _sums(cluster[rows][there], sign[there])
+        sids = chunk.sids(rows[: self.count]).tolist()
+        first = list(zip(sids, comes.tolist(), why.tolist(), strict=False))
+        return _Moved(came, len(rows) - came, _sums(why, sign), by_cluster, first)
+
+    def add(self, moved: _Moved) -> None:
+        """The next chunk's."""
+        change = self.change
+        change.came += moved.came
+        change.went += moved.went
+        for fate, total in moved.by_fate.items():
+            change.by_reason[self.both.name(fate)] += total
+        for cluster, total in moved.by_cluster.items():
+            change.by_cluster[cluster] += total
+        first = moved.first[: self.count - len(change.samples)]
+        found = self.run.rows([sid for sid, *_ in first])
+        for row, (_, comes, fate) in zip(found, first, strict=True):
+            change.samples.append(
+                {
+                    **{name: row[name] for name in ("uid", "key", "text")},
+                    "side": "comes" if comes else "goes",
+                    "because": self.both.name(fate),
+                }
+            )
+
+
+def _but(pieces: Mapping[str, Slice], same: set[str]) -> dict[str, Slice]:
+    return {step: piece for step, piece in pieces.items() if step not in same}
+
+
+def _sums(keys: npt.NDArray[Any], values: npt.NDArray[np.int64]) -> dict[int, int]:
+    """Each key that occurs -> the sum of its values."""
+    there, place = np.unique(keys, return_inverse=True)
+    totals = np.zeros(len(there), dtype=np.int64)
+    np.add.at(totals, place, values)
+    return dict(zip(there.tolist(), totals.tolist(), strict=True))
+
+
+def _clusters(walk: Run, chunk: Chunk) -> npt.NDArray[np.int64] | None:
+    """(rows,) each row's concept, -1 where it has none; None where the job has no concepts."""
+    pieces = chunk.pieces(lambda part: _placed(walk, part))
+    if not pieces:
+        return None
+    rows, table = chunk.read(walk.root, pieces, ["cluster"])
+    found = np.full(chunk.rows, -1, dtype=np.int64)
+    found[rows] = table["cluster"].to_numpy()
+    return found
+
+
+def _placed(walk: Run, part: Part) -> Slice | None:
+    """The part's places, of the last step that makes any."""
+    made = walk.places(part)
+    return made[-1][1] if made else None

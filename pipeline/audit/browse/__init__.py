@@ -1,0 +1,1 @@
+"""A finished run in a browser, served to this machine alone."""

@@ -1,0 +1,228 @@
+"""What the browser page asks of a run: what is there, which samples meet a filter, and one sample's story.
+
+Answers are plain values, made by DuckDB over the ledger; no answer grows with the ledger but by its counts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from tamis.pipeline.audit.again.thresholds import Thresholds
+from tamis.pipeline.audit.reading import distributions, sql
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.audit.reading.funnel import funnel, meaning
+from tamis.pipeline.audit.story.story import Story, pictured, stories, tell
+from tamis.schemas.errors import InputError
+
+if TYPE_CHECKING:
+    import duckdb
+
+PAGE = 24
+"""Samples a page; below DuckDB's limit for reading the other columns of the chosen rows alone."""
+SOURCES = 500
+"""Input files that are offered for choice; of more, a name can still be typed."""
+
+Words = Callable[[Story], Story]
+"""Adds to a story what a person reads: ``fate``, and to each step its ``lines``."""
+
+SHOWN = (
+    "sid::VARCHAR AS sid, uid, key, source, text, kept, step, reason, rule, value, bound, "
+    "cluster, rank, distance, partner_value"
+)
+EQUAL = ("step", "reason", "rule", "source")
+
+
+class Browser:
+    """A run, to be asked. Any number of threads may ask at once."""
+
+    def __init__(self, run: FinishedRun, words: Words) -> None:
+        self.run = run
+        self._words = words
+        self._asking: set[duckdb.DuckDBPyConnection] = set()
+        self._connection = sql.connect(run, tables=False)
+        self._connection.execute("SET parquet_metadata_cache = true")
+        # The ledger is sorted by sid: so a page needs no sorting, and reading ends with its last row.
+        self._connection.execute("SET preserve_insertion_order = true")
+        self.signals = distributions.signals(self._connection)
+        self.thresholds = Thresholds(run)
+
+    @contextmanager
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection for one question, to the same views."""
+        made = self._connection.cursor()
+        self._asking.add(made)
+        try:
+            yield made
+        finally:
+            self._asking.discard(made)
+            made.close()
+
+    def interrupt(self) -> None:
+        """Let what is being asked fail: a process that ends while DuckDB is at work is aborted."""
+        for asking in list(self._asking):
+            asking.interrupt()
+
+    @cached_property
+    def overview(self) -> dict[str, Any]:
+        """The run's name and account, and what a filter can choose from."""
+        counted = funnel(self.run)
+        reasons = sorted({reason for step in counted.steps for reason in step.dropped})
+        sources = [found.source for found in self.run.manifest.inputs]
+        return {
+            "name": self.run.manifest.job["name"],
+            **counted.to_json(),
+            "reasons": [{"reason": reason, "meaning": meaning(reason)} for reason in reasons],
+            "sources": sources[:SOURCES],
+            "clustered": bool(self.thresholds.placing),
+            "signals": self._ranges(),
+            "thresholds": self.thresholds.listed(),
+        }
+
+    def _ranges(self) -> list[dict[str, Any]]:
+        names = [name for name, kind in self.signals.items() if distributions.is_numeric(kind)]
+        names.append("distance")
+        asked = ", ".join(f"min({_quoted(name)}), max({_quoted(name)})" for name in names)
+        with self.cursor() as cursor:
+            (row,) = cursor.execute(f"SELECT {asked} FROM ledger").fetchall()
+        pairs = zip(names, row[::2], row[1::2], strict=True)
+        return [{"name": n, "min": low, "max": high} for n, low, high in pairs if low is not None]
+
+    def samples(self, asked: Mapping[str, str]) -> dict[str, Any]:
+        """A page of the samples that meet a filter; with their ``counts`` where these are all, else None.
+
+        ``asked``: ``kept`` (yes, no), ``step``, ``reason``, ``rule``, ``source``, ``cluster``, ``text``,
+        ``min.SIGNAL``, ``max.SIGNAL``; ``after``: the last sid of the page before. A page ends the reading of the
+        ledger where it is full, so that it is there long before all are counted.
+
+        Raises:
+            InputError: a filter that this run does not have, or a value that is none.
+        """
+        where, values = self._where(asked)
+        after = _whole("after", asked["after"]) if asked.get("after") else -1
+        with self.cursor() as cursor:
+            page = cursor.execute(
+                f"SELECT {SHOWN} FROM ledger WHERE ({where}) AND ledger.sid > $after LIMIT {PAGE + 1}",
+                {**values, "after": after},
+            )
+            names = [column[0] for column in page.description or ()]
+            rows = [dict(zip(names, row, strict=True)) for row in page.fetchall()]
+        counts = None
+        if after < 0 and len(rows) <= PAGE:
+            fates = Counter((row["step"], row["reason"]) for row in rows)
+            counts = _counts([(*fate, n) for fate, n in fates.items()])
+        return {"rows": rows[:PAGE], "more": len(rows) > PAGE, "counts": counts}
+
+    def counts(self, asked: Mapping[str, str]) -> dict[str, Any]:
+        """How many samples meet a filter, how many of them are kept, and the fates of the others.
+
+        Raises:
+            InputError: as ``samples``.
+        """
+        where, values = self._where(asked)
+        query = f"SELECT step, reason, count(*) FROM ledger WHERE {where} GROUP BY step, reason"
+        with self.cursor() as cursor:
+            return _counts(cursor.execute(query, values).fetchall())
+
+    def _where(self, asked: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+        terms = ["true"]
+        values: dict[str, Any] = {}
+        for name, value in asked.items():
+            mark = f"v{len(values)}"
+            side, _, signal = name.partition(".")
+            if not value or name == "after":
+                continue
+            if name == "kept":
+                terms.append("kept" if value == "yes" else "NOT kept")
+                continue
+            if name in EQUAL:
+                terms.append(f"{name} = ${mark}")
+                values[mark] = value
+            elif name == "cluster":
+                terms.append(f"cluster = ${mark}")
+                values[mark] = _whole(name, value)
+            elif name == "text":
+                terms.append(f"contains(lower(text), ${mark})")
+                values[mark] = value.lower()
+            elif side in {"min", "max"} and (signal in self.signals or signal == "distance"):
+                sign = ">=" if side == "min" else "<="
+                terms.append(f"{_quoted(signal)} {sign} ${mark}")
+                values[mark] = _number(name, value)
+            else:
+                raise InputError(f"`{name}`: this run has no such filter")
+        return " AND ".join(terms), values
+
+    def story(self, name: str) -> dict[str, Any]:
+        """The samples that a uid, key or URL names: one is told, several are listed.
+
+        Raises:
+            InputError: nobody has that name.
+        """
+        found, told = stories(self.run, name, PAGE)
+        if not found:
+            raise InputError(f"no sample has the uid, key or URL `{name}`")
+        return {"found": found, "samples": [self._shown(one) for one in told]}
+
+    def story_at(self, sid: int) -> dict[str, Any]:
+        """The same of the one sample at an address: several may carry its names.
+
+        Raises:
+            InputError: there is no such address.
+        """
+        if not self.run.has(sid):
+            raise InputError(f"no sample has the address {sid}")
+        return {"found": 1, "samples": [self._shown(tell(self.run, *self.run.rows([sid])))]}
+
+    def _shown(self, story: Story) -> Story:
+        """In words, and with who belongs beside it; a sid is text: JavaScript's numbers are too short for it."""
+        beside = [{**other, "sid": str(other["sid"])} for other in pictured(self.run, story)]
+        return {**self._words(story), "sid": str(story["sid"]), "pictures": beside}
+
+    def histogram(self, signal: str) -> dict[str, Any]:
+        """A signal's distribution, and the job's bounds on it.
+
+        Raises:
+            InputError: there is no such signal, or it is no number.
+        """
+        kind = (self.signals | {"distance": "FLOAT"}).get(signal, "")
+        if not distributions.is_numeric(kind):
+            raise InputError(f"`{signal}` is no signal of numbers in this run")
+        limits = distributions.limits(self.run).get(signal, [])
+        bounds = [limit.value for limit in limits]
+        with self.cursor() as cursor:
+            shown = distributions.histogram(cursor, signal, "INT" in kind, bounds)
+        if shown is None:
+            raise InputError(f"`{signal}` has no values")
+        return {**shown._asdict(), "bounds": bounds}
+
+
+def _counts(fates: Sequence[tuple[str | None, str | None, int]]) -> dict[str, Any]:
+    """``fates``: (step, reason, samples), without a step those that are kept."""
+    dropped = [(step, reason, n) for step, reason, n in fates if step is not None]
+    dropped.sort(key=lambda told: (-told[2], told[0], told[1]))
+    return {
+        "found": sum(n for *_, n in fates),
+        "kept": sum(n for step, _, n in fates if step is None),
+        "fates": [{"step": step, "reason": reason, "samples": n} for step, reason, n in dropped],
+    }
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _number(name: str, value: str) -> float:
+    try:
+        return float(value) if "." in value or "e" in value.lower() else int(value)
+    except ValueError:
+        raise InputError(f"`{name}` is `{value[:40]}`: a number is needed") from None
+
+
+def _whole(name: str, value: str) -> int:
+    number = _number(name, value)
+    if not float(number).is_integer():
+        raise InputError(f"`{name}` is `{value[:40]}`: a whole number is needed")
+    return int(number)

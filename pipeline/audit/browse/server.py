@@ -1,0 +1,229 @@
+"""A local web server for one run: one page, and JSON for it. It only reads, and it only answers this machine.
+
+What it shows was written by strangers. So the page's Content-Security-Policy lets in nothing but its own two
+files and pictures, captions travel as JSON and become text nodes, and pictures are encoded anew. A request whose
+Host is not this server is refused: another site's page must not reach it through a name of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from tamis.pipeline.audit.browse.answers import Browser
+from tamis.pipeline.audit.reading.pictures import SIDE, Pictures
+from tamis.pipeline.store import storage
+from tamis.schemas.errors import InputError, TamisError
+
+WEB = Path(__file__).parent / "web"
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+PAGES = {
+    "/": ("browse.html", "text/html; charset=utf-8"),
+    "/browse.js": ("browse.js", "text/javascript; charset=utf-8"),
+    "/charts.js": ("charts.js", "text/javascript; charset=utf-8"),
+    "/thresholds.js": ("thresholds.js", "text/javascript; charset=utf-8"),
+    "/browse.css": ("browse.css", "text/css; charset=utf-8"),
+}
+PATIENCE = 10.0
+"""Seconds that the end waits for answers that are being made."""
+LARGE = 480
+"""Pixels of a picture in a story."""
+
+
+class Server(ThreadingHTTPServer):
+    """Listens on the loopback address alone; port 0 takes a free one."""
+
+    daemon_threads = True
+
+    def __init__(self, browser: Browser, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.browser = browser
+        self.pictures = Pictures(browser.run)
+        self.ended = False
+        self.open: set[Any] = set()  # connections
+        self._idle = threading.Condition()
+
+    @property
+    def address(self) -> str:
+        """What to open."""
+        return f"http://127.0.0.1:{self.server_port}/"
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """All that one connection asks, which the browser may hold open; ``end`` waits for it."""
+        with self._idle:
+            self.open.add(request)
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._idle:
+                self.open.discard(request)
+                self._idle.notify_all()
+
+    def end(self) -> None:
+        """Listen no more, and let answers that are being made fail: their threads must not outlive the process."""
+        self.ended = True
+        self.server_close()
+        until = time.monotonic() + PATIENCE
+        with self._idle:
+            while self.open and time.monotonic() < until:
+                for request in self.open:
+                    with suppress(OSError):
+                        request.shutdown(socket.SHUT_RDWR)
+                self.browser.interrupt()
+                self._idle.wait(0.05)
+
+    def answer(self, path: str, asked: Mapping[str, str]) -> Any:
+        """Plain values for a request of the page.
+
+        Raises:
+            TamisError: the question makes no sense.
+            Unknown: there is no such question, or it lacks a field.
+        """
+        browser = self.browser
+        match path:
+            case "/api/run":
+                return browser.overview
+            case "/api/samples" | "/api/counts":
+                return (browser.samples if path == "/api/samples" else browser.counts)(asked)
+            case "/api/story":
+                by_sid = "sid" in asked
+                return (
+                    browser.story_at(_sid(asked))
+                    if by_sid
+                    else browser.story(_field(asked, "name"))
+                )
+            case "/api/histogram":
+                return browser.histogram(_field(asked, "signal"))
+            case "/api/threshold":
+                step, signal, side = (_field(asked, name) for name in ("step", "signal", "side"))
+                value = _real(_field(asked, "value"))
+                with browser.cursor() as cursor:
+                    return browser.thresholds.moved(cursor, step, signal, side, value)
+            case "/api/keep":
+                value = _real(_field(asked, "value"))
+                return browser.thresholds.kept_with(_field(asked, "step"), value)
+            case _:
+                raise Unknown("no such page")
+
+    def picture(self, asked: Mapping[str, str]) -> bytes | None:
+        """WebP bytes of a sample's picture; None where it has none that can be shown."""
+        sid = _sid(asked)
+        if not self.browser.run.has(sid):
+            return None
+        side = LARGE if asked.get("large") else SIDE
+        return self.pictures.encoded([sid], side).get(sid)
+
+
+class Unknown(Exception):  # noqa: N818 - it names the condition
+    """There is no such page, or a field of its question is missing."""
+
+
+def _field(asked: Mapping[str, str], name: str) -> str:
+    try:
+        return asked[name]
+    except KeyError:
+        raise Unknown(f"the field `{name}` is missing") from None
+
+
+def _sid(asked: Mapping[str, str]) -> int:
+    """A sample's address; -1, which nobody has, where none is given."""
+    written = asked.get("sid", "")
+    return int(written) if written.isdecimal() and len(written) < 20 else -1
+
+
+def _real(value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise InputError(f"`{value[:40]}` is no number") from None
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """Answer one request."""
+        port = self.server.server_port
+        if self.headers.get("Host") not in {f"127.0.0.1:{port}", f"localhost:{port}"}:
+            self._say(HTTPStatus.FORBIDDEN, {"error": "open the address that `tamis browse` names"})
+            return
+        address = urlsplit(self.path)
+        asked = dict(parse_qsl(address.query))
+        try:
+            self._answer(address.path, asked)
+        except TamisError as error:
+            self._say(HTTPStatus.BAD_REQUEST, {"error": str(error)})
+        except Unknown as error:
+            self._say(HTTPStatus.NOT_FOUND, {"error": str(error)})
+        except ConnectionError:
+            pass  # the page has gone away
+        except Exception as error:
+            if self.server.ended:
+                self.close_connection = True
+                return
+            why = f"tamis failed at this: {type(error).__name__}: {error}; its terminal says where"
+            self._say(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": why})
+            raise
+
+    def _answer(self, path: str, asked: Mapping[str, str]) -> None:
+        if path in PAGES:
+            name, kind = PAGES[path]
+            page = storage.read_bytes(str(WEB / name))
+            self._send(HTTPStatus.OK, page, kind)
+        elif path == "/favicon.ico":
+            self._send(HTTPStatus.NO_CONTENT, b"", "image/x-icon")
+        elif path == "/picture":
+            data = self.server.picture(asked)
+            status = HTTPStatus.OK if data else HTTPStatus.NOT_FOUND
+            self._send(status, data or b"", "image/webp")
+        else:
+            self._say(HTTPStatus.OK, self.server.answer(path, asked))
+
+    def _say(self, status: HTTPStatus, value: Any) -> None:
+        data = json.dumps(_finite(value), ensure_ascii=False, default=str).encode(
+            "utf-8", "replace"
+        )
+        self._send(status, data, "application/json; charset=utf-8")
+
+    def _send(self, status: HTTPStatus, data: bytes, kind: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+        """Say nothing: what was asked is nobody's business but the page's."""
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    if isinstance(value, float) and value - value != 0:
+        return None
+    if isinstance(value, dict):
+        return {str(key): _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return value

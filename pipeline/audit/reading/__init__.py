@@ -1,0 +1,1 @@
+"""What a finished run says, as numbers: ledger, tables, funnel, concepts, duplicates, signals."""

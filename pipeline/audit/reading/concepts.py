@@ -1,0 +1,143 @@
+"""Concepts for people: each cluster's place in the plan, and the samples nearest to and farthest from its centroid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.store import storage
+from tamis.pipeline.tables import part_files
+
+if TYPE_CHECKING:
+    import duckdb
+
+SHOWN = 2000
+"""Concepts in a plot, at most."""
+
+
+class Concept(NamedTuple):
+    """A cluster: ``size`` are the samples that reached the step that chooses; ``samples`` all that were assigned, less
+    what an earlier step of the same kind dropped.
+    """
+
+    cluster: int
+    samples: int
+    size: int
+    kept: int
+    quota: int | None
+    d_intra: float | None = None
+    d_inter: float | None = None
+    complexity: float | None = None
+
+    @property
+    def share(self) -> float:
+        """Of what reached the step, the part that was kept."""
+        return self.kept / self.size if self.size else 0.0
+
+
+class Example(NamedTuple):
+    """A sample of a gallery."""
+
+    sid: int
+    uid: str
+    text: str | None
+    distance: float
+    kept: bool
+
+
+class Gallery(NamedTuple):
+    """Of one concept: from the centroid outwards, and from the edge inwards."""
+
+    nearest: list[Example]
+    farthest: list[Example]
+
+
+COUNTS = """
+    SELECT cluster, count(*), count(rank), count_if(kept AND rank IS NOT NULL), any_value(quota)
+    FROM ledger WHERE cluster IS NOT NULL AND {placed} GROUP BY cluster ORDER BY cluster
+"""
+
+
+def concepts(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> list[Concept]:
+    """The clusters of the last step that makes any, the most complex first; by number where none is measured."""
+    table = run.table(f"{run.placing[-1]}/quotas/clusters.parquet") if run.placing else None
+    measured = {row["cluster"]: row for row in table.to_pylist()} if table is not None else {}
+    found = []
+    for cluster, samples, size, kept, quota in connection.execute(
+        COUNTS.format(placed=run.placed)
+    ).fetchall():
+        more = measured.get(cluster, {})
+        values = {name: more.get(name) for name in ("d_intra", "d_inter", "complexity")}
+        found.append(Concept(cluster, samples, size, kept, more.get("quota", quota), **values))
+    return sorted(found, key=lambda concept: -(concept.complexity or 0.0))
+
+
+def trained(run: FinishedRun) -> str | None:
+    """How the concepts' centroids came to be, in one line; None where there are none, or the tables are gone."""
+    path = f"tables/{run.placing[-1]}/train/centroids.parquet" if run.placing else ""
+    whole = storage.join(run.root, path)
+    if not path or not storage.exists(whole):
+        return None
+    file = part_files.inspect(run.root, path, storage.stat(whole).size)
+    if file is None:
+        return None
+    notes = file.notes
+    told = [f"{run.placing[-1]}: {notes['clusters']:,} centroids"]
+    if "borrowed" in notes:
+        told.append("taken from another run")
+    else:
+        curve = notes["sample_similarity"]
+        told.append(
+            f"trained on {notes['trained_on']:,} samples, whose mean similarity to them is {curve[-1]:.4f} after "
+            f"{len(curve)} iterations"
+        )
+        if len(curve) > 1:
+            told.append(f"the last gained {curve[-1] - curve[-2]:.1e}")
+    if "movement" in notes:
+        told.append(
+            f"{len(notes['movement'])} iterations over all samples: similarity {notes['similarity'][-1]:.4f}, last "
+            f"movement {notes['movement'][-1]:.1e}, {sum(notes['reseeded']):,} re-seeded, "
+            f"{'converged' if notes['converged'] else 'not converged'}"
+        )
+    return "; ".join([", ".join(told[:2]), *told[2:]])
+
+
+def spread(found: Sequence[Concept], most: int) -> list[Concept]:
+    """At most ``most`` of them, evenly from the first to the last."""
+    if len(found) <= most:
+        return list(found)
+    last = len(found) - 1
+    return [found[round(i * last / (most - 1))] for i in range(most)]
+
+
+ENDS = """
+    SELECT cluster, {end}(struct_pack(sid, uid, text, distance, kept), row(distance, uid), $count) AS ends
+    FROM ledger
+    WHERE cluster IN (SELECT unnest($chosen)) AND distance IS NOT NULL AND {placed} AND {reached}
+    GROUP BY cluster
+"""
+
+
+def galleries(
+    run: FinishedRun,
+    connection: duckdb.DuckDBPyConnection,
+    chosen: Sequence[Concept],
+    count: int,
+) -> dict[int, Gallery]:
+    """The ``count`` samples at either end of each chosen concept, of those that reached the step that chooses."""
+    ends: dict[str, dict[int, list[Example]]] = {"min_by": {}, "max_by": {}}
+    # A step that only clusters ranks nobody: then all that were assigned are shown.
+    ranked = any(concept.size for concept in chosen)
+    for end, found in ends.items():
+        reached = "rank IS NOT NULL" if ranked else "true"
+        query = ENDS.format(end=end, placed=run.placed, reached=reached)
+        values: dict[str, Any] = {"count": count, "chosen": [c.cluster for c in chosen]}
+        for cluster, examples in connection.execute(query, values).fetchall():
+            found[cluster] = [Example(**example) for example in examples]
+    return {
+        concept.cluster: Gallery(
+            ends["min_by"].get(concept.cluster, []), ends["max_by"].get(concept.cluster, [])
+        )
+        for concept in chosen
+    }

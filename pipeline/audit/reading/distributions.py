@@ -1,0 +1,159 @@
+"""How a signal is distributed: exact counts in bins, made by DuckDB, never more in memory than the bins."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.audit.report.html import number
+from tamis.schemas.ledger import LEDGER
+from tamis.schemas.steps import Rules, SemanticDuplicates
+
+if TYPE_CHECKING:
+    import duckdb
+
+BINS = 48
+TAIL = 0.005
+"""Share of the samples at either end that may lie outside the picture, so that one giant does not flatten the rest."""
+ROUNDS = 4
+"""Times that a range is narrowed: each by up to BINS."""
+
+NUMERIC = ("INT", "FLOAT", "DOUBLE", "DECIMAL")
+
+
+class Histogram(NamedTuple):
+    """``bins``: (kept, dropped) between ``low`` and ``high``, equally wide. ``below`` and ``above`` lie outside."""
+
+    low: float
+    high: float
+    bins: list[tuple[int, int]]
+    below: int
+    above: int
+    total: int
+    missing: int
+
+
+class Limit(NamedTuple):
+    """A bound of the job on a signal. ``side``: min or max."""
+
+    step: str
+    side: str
+    value: float
+
+
+def signals(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """The ledger's signals and their DuckDB types: the columns that only this job has."""
+    described = connection.execute("DESCRIBE ledger").fetchall()
+    return {name: kind for name, kind, *_ in described if name not in LEDGER.names}
+
+
+def is_numeric(kind: str) -> bool:
+    """Whether a DuckDB type is one of numbers."""
+    return any(word in kind for word in NUMERIC)
+
+
+def limits(run: FinishedRun) -> dict[str, list[Limit]]:
+    """Signal -> the bounds that this job holds against it."""
+    found: dict[str, list[Limit]] = {}
+    for step in run.steps:
+        if isinstance(step, Rules):
+            for signal, bound in step.bounds.items():
+                for side in ("min", "max"):
+                    value = getattr(bound, side)
+                    if value is not None:
+                        found.setdefault(signal, []).append(Limit(step.name, side, value))
+        if isinstance(step, SemanticDuplicates):
+            limit = Limit(step.name, "max", 1 - step.epsilon)
+            found.setdefault("semantic_similarity", []).append(limit)
+    return found
+
+
+def histogram(
+    connection: duckdb.DuckDBPyConnection, column: str, whole: bool, bounds: list[float]
+) -> Histogram | None:
+    """The distribution of a numeric column; None where it has no value.
+
+    ``whole``: bins hold whole numbers. ``bounds`` are always in the picture.
+    """
+    name = '"' + column.replace('"', '""') + '"'
+    least, most, total, rows = connection.execute(
+        f"SELECT min({name}), max({name}), count(*), any_value(n) "
+        f"FROM (SELECT {name}::DOUBLE AS {name} FROM ledger WHERE isfinite({name}::DOUBLE)), "
+        "(SELECT count(*) AS n FROM ledger)"
+    ).fetchall()[0]
+    if not total:
+        return None
+    low, high = min([least, *bounds]), max([most, *bounds])
+    for _ in range(ROUNDS):
+        low, high, width = _edges(low, high, whole)
+        counted = _count(connection, name, low, width)
+        narrow = _narrowed(counted, low, width, total, bounds)
+        if narrow is None:
+            break
+        low, high = narrow
+    else:
+        low, high, width = _edges(low, high, whole)
+        counted = _count(connection, name, low, width)
+    bins = [counted.get(i, (0, 0)) for i in range(round((high - low) / width))]
+    below = sum(sum(pair) for i, pair in counted.items() if i < 0)
+    above = sum(sum(pair) for i, pair in counted.items() if i >= len(bins))
+    return Histogram(low, high, bins, below, above, total, rows - total)
+
+
+def _edges(low: float, high: float, whole: bool) -> tuple[float, float, float]:
+    """(low, high, width of a bin); of whole numbers each bin holds the same count of them."""
+    if whole:
+        low = math.floor(low)
+        width: float = max(1, math.ceil((high - low + 1) / BINS))
+        return low, low + width * math.ceil((high - low + 1) / width), width
+    width = (high - low) / BINS if high > low else 1.0
+    return low, low + BINS * width, width
+
+
+def _count(
+    connection: duckdb.DuckDBPyConnection, name: str, low: float, width: float
+) -> dict[int, tuple[int, int]]:
+    """Bin number -> (kept, dropped); -1 is all below, BINS all above."""
+    # The largest value lies on the last edge and belongs to the last bin.
+    rows = connection.execute(
+        f"SELECT CASE WHEN value < $low THEN -1 WHEN value > $top THEN {BINS} "
+        f"ELSE least(floor((value - $low) / $width), {BINS - 1})::INTEGER END AS bin, "
+        "count_if(kept), count_if(NOT kept) "
+        f"FROM (SELECT {name}::DOUBLE AS value, kept FROM ledger WHERE isfinite({name}::DOUBLE)) "
+        "GROUP BY bin",
+        {"low": low, "width": width, "top": low + BINS * width},
+    ).fetchall()
+    return {bin_: (kept, dropped) for bin_, kept, dropped in rows}
+
+
+def _narrowed(
+    counted: dict[int, tuple[int, int]], low: float, width: float, total: int, bounds: list[float]
+) -> tuple[float, float] | None:
+    """The range without its thin ends, where that shows the rest twice as large; else None."""
+    sizes = [sum(counted.get(i, (0, 0))) for i in range(BINS)]
+    first, last = 0, BINS - 1
+    left, right = sum(counted.get(-1, (0, 0))), sum(counted.get(BINS, (0, 0)))
+    while first < last and left + sizes[first] <= TAIL * total:
+        left += sizes[first]
+        first += 1
+    while last > first and right + sizes[last] <= TAIL * total:
+        right += sizes[last]
+        last -= 1
+    start = min([low + first * width, *bounds])
+    end = max([low + (last + 1) * width, *bounds])
+    return (start, end) if end - start <= BINS * width / 2 else None
+
+
+def describe(shown: Histogram) -> str:
+    """What the picture leaves out, in words; nothing where it leaves out nothing."""
+    told = [
+        f"{count:,} {words}"
+        for count, words in (
+            (shown.below, f"below {number(shown.low)}"),
+            (shown.above, f"above {number(shown.high)}"),
+            (shown.missing, "without a value"),
+        )
+        if count
+    ]
+    return ", ".join(told)

@@ -1,0 +1,109 @@
+"""Duplicates for people: of each step that finds any, its largest groups, and the pairs nearest to its bound."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tamis.pipeline.audit.reading.finished_run import FinishedRun, Row
+from tamis.schemas.ledger import Reason
+
+if TYPE_CHECKING:
+    import duckdb
+
+SCORES = {
+    Reason.NEAR_CAPTION: "Jaccard",
+    Reason.NEAR_PICTURE: "bits apart",
+    Reason.SEMANTIC_DUPLICATE: "cosine",
+}
+"""What ``partner_value`` is; equal samples have nothing to measure."""
+
+
+class Case(NamedTuple):
+    """A dropped sample, the partner that made it a duplicate, and who was kept of its group of ``group`` samples."""
+
+    dropped: Row
+    partner: Row | None
+    survivor: Row | None
+    group: int
+    score: str | None
+
+
+class Found(NamedTuple):
+    """Of one step: duplicates and groups in all, and what is shown of them."""
+
+    step: str
+    dropped: int
+    groups: int
+    largest: list[Case]
+    borderline: list[Case]
+
+
+STEPS = """
+    SELECT step, count(*), count(DISTINCT survivor_uid) FROM ledger
+    WHERE survivor_uid IS NOT NULL AND step IS NOT NULL GROUP BY step
+"""
+LARGEST = """
+    SELECT survivor_uid, count(*) AS members FROM ledger WHERE step = $step
+    GROUP BY survivor_uid ORDER BY members DESC, survivor_uid LIMIT $count
+"""
+FIRST = """
+    SELECT survivor_uid, min_by(sid, uid) FROM ledger
+    WHERE step = $step AND survivor_uid IN (SELECT unnest($survivors)) GROUP BY survivor_uid
+"""
+BORDERLINE = """
+    SELECT sid FROM ledger WHERE step = $step AND partner_value IS NOT NULL AND reason = $reason
+    ORDER BY abs(partner_value - coalesce(bound, partner_value)), uid LIMIT $count
+"""
+
+
+def duplicates(
+    run: FinishedRun, connection: duckdb.DuckDBPyConnection, count: int = 4
+) -> list[Found]:
+    """For each step that found duplicates ``count`` groups and as many pairs, in the job's order."""
+    totals = {step: (n, groups) for step, n, groups in connection.execute(STEPS).fetchall()}
+    found = []
+    for step in (step.name for step in run.steps if step.name in totals):
+        dropped, groups = totals[step]
+        largest = connection.execute(LARGEST, {"step": step, "count": count}).fetchall()
+        found.append(
+            Found(
+                step,
+                dropped,
+                groups,
+                _largest(run, connection, step, dict(largest)),
+                _borderline(run, connection, step, count),
+            )
+        )
+    return found
+
+
+def _largest(
+    run: FinishedRun, connection: duckdb.DuckDBPyConnection, step: str, members: dict[str, int]
+) -> list[Case]:
+    values = {"step": step, "survivors": list(members)}
+    first = dict(connection.execute(FIRST, values).fetchall())
+    rows = run.rows([first[survivor] for survivor in members])
+    return [_case(run, row, size + 1) for row, size in zip(rows, members.values(), strict=True)]
+
+
+def _borderline(
+    run: FinishedRun, connection: duckdb.DuckDBPyConnection, step: str, count: int
+) -> list[Case]:
+    sids: list[int] = []
+    for reason in SCORES:
+        values = {"step": step, "reason": reason.value, "count": count}
+        sids += [sid for (sid,) in connection.execute(BORDERLINE, values).fetchall()]
+    cases = []
+    for row in run.rows(sids):
+        (members,) = connection.execute(
+            "SELECT count(*) FROM ledger WHERE step = ? AND survivor_uid = ?",
+            [step, row["survivor_uid"]],
+        ).fetchall()[0]
+        cases.append(_case(run, row, members + 1))
+    return cases
+
+
+def _case(run: FinishedRun, row: Row, group: int) -> Case:
+    uids = (row[f"{role}_uid"] for role in ("partner", "survivor"))
+    partner, survivor = (run.named(uid) if uid is not None else None for uid in uids)
+    return Case(row, partner, survivor, group, SCORES.get(Reason(row["reason"])))

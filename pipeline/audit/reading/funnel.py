@@ -1,0 +1,149 @@
+"""The funnel: what each step was given and what it dropped for which reason; the same by input file and by concept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tamis.pipeline.audit.reading import sql
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.store import storage
+from tamis.schemas.errors import JobError, StateError
+from tamis.schemas.ledger import REASONS, Reason
+from tamis.schemas.manifest import StepCount
+from tamis.schemas.nearest import nearest
+from tamis.schemas.steps import Density
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """``rows_in = kept + dropped``; ``steps`` in order, each entering what the one before it kept."""
+
+    rows_in: int
+    kept: int
+    steps: tuple[StepCount, ...]
+
+    @property
+    def dropped(self) -> int:
+        """By all steps together."""
+        return sum(sum(step.dropped.values()) for step in self.steps)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "rows_in": self.rows_in,
+            "kept": self.kept,
+            "dropped": self.dropped,
+            "steps": [step.model_dump() for step in self.steps],
+        }
+
+
+def funnel(run: FinishedRun) -> Funnel:
+    """What the manifest says, checked to add up.
+
+    Raises:
+        StateError: it does not.
+    """
+    found = Funnel(run.manifest.rows_in, run.manifest.kept, tuple(run.manifest.steps))
+    alive = found.rows_in
+    for step in found.steps:
+        if step.entered != alive or step.kept != alive - sum(step.dropped.values()):
+            raise StateError(f"{run.root}: the account does not balance at `{step.step}`")
+        alive = step.kept
+    if alive != found.kept:
+        raise StateError(
+            f"{run.root}: the account does not balance: {alive} left, {found.kept} kept"
+        )
+    return found
+
+
+def meaning(reason: str) -> str:
+    """What a reason says, in words."""
+    return REASONS[Reason(reason)]
+
+
+BY_REASON = """
+    SELECT step, reason, rule, any_value(bound) AS bound, count(*) AS samples
+    FROM ledger WHERE NOT kept GROUP BY step, reason, rule ORDER BY samples DESC, step, reason, rule
+"""
+"""Each reason of each step, and of a rule each bound; the most frequent first."""
+
+BY_SOURCE = """
+    SELECT source, count(*) AS samples, count_if(kept) AS kept, {reasons}
+    FROM ledger GROUP BY source ORDER BY source
+"""
+
+BY_CLUSTER = """
+    SELECT cluster, count(*) AS samples, count(rank) AS reached, {places}, count_if(kept) AS kept
+    FROM ledger {joined} WHERE cluster IS NOT NULL AND {placed} GROUP BY cluster ORDER BY {order} cluster
+"""
+
+
+def by_source_query(run: FinishedRun) -> str:
+    """A query over the views of ``sql.connect``: samples, kept, and each reason that occurs, an input file a row."""
+    reasons = sorted({reason for step in run.manifest.steps for reason in step.dropped})
+    columns = ", ".join(f"count_if(reason = '{reason}') AS {reason}" for reason in reasons)
+    return BY_SOURCE.format(reasons=columns or "0 AS dropped")
+
+
+def by_cluster_query(run: FinishedRun) -> str:
+    """A query over the same: samples, complexity and quota of the concepts of the last step that makes any, the most
+    complex first.
+
+    Where ``tables/`` has been cleared it asks the ledger alone, which has no complexities.
+    """
+    last = [step for step in run.steps if step.name in run.placing[-1:]]
+    if last and isinstance(last[0], Density) and _is_there(run, f"tables/{last[0].name}/quotas"):
+        return BY_CLUSTER.format(
+            places="any_value(complexity) AS complexity, any_value(clusters.quota) AS quota",
+            joined=f'LEFT JOIN "{last[0].name}"."quotas" AS clusters USING (cluster)',
+            placed=run.placed,
+            order="complexity DESC,",
+        )
+    places = "any_value(quota) AS quota"
+    return BY_CLUSTER.format(places=places, joined="", placed=run.placed, order="")
+
+
+def _is_there(run: FinishedRun, path: str) -> bool:
+    return storage.exists(storage.join(run.root, path))
+
+
+SAMPLED = "SELECT sid FROM ledger WHERE {chosen} ORDER BY uid, sid"
+
+SAMPLE = """
+    SELECT uid, source, key, step, reason, rule, value, bound, partner_uid, text
+    FROM ledger WHERE sid IN ({sids}) ORDER BY uid, sid
+"""
+
+
+def sample(
+    run: FinishedRun, connection: duckdb.DuckDBPyConnection, name: str, count: int
+) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows of ``count`` samples that went for a reason or at a step, or were ``kept``.
+
+    They come in the order of their uids, which are hashes: as good as drawn by lot, and the same every time. They are
+    chosen by their uids alone, so that of all others no caption is read.
+
+    Raises:
+        JobError: this run has no such reason or step.
+    """
+    chosen, values = _chosen(run, name)
+    query = f"{SAMPLED.format(chosen=chosen)} LIMIT {count}"
+    _, found = sql.ask(connection, query, values)
+    sids = ", ".join(str(sid) for (sid,) in found) or "NULL"
+    return sql.ask(connection, SAMPLE.format(sids=sids))
+
+
+def _chosen(run: FinishedRun, name: str) -> tuple[str, list[object]]:
+    if name == "kept":
+        return "kept", []
+    steps = [step.step for step in run.manifest.steps if step.dropped]
+    reasons = sorted({reason for step in run.manifest.steps for reason in step.dropped})
+    if name not in {*steps, *reasons}:
+        raise JobError(
+            f"--sample {name}: nothing was dropped for it{nearest(name, [*reasons, *steps, 'kept'])}"
+        )
+    return "reason = ?" if name in reasons else "step = ?", [name]

@@ -1,0 +1,249 @@
+"""The run's ledger and tables as DuckDB views: ``ledger``, ``"step"."phase"`` for every table below ``tables/``, and
+``delta`` where the subset has changed.
+
+Tables that speak of samples get a column ``sid``, which joins them with each other and with the ledger.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.results import delta
+from tamis.pipeline.store import storage
+from tamis.schemas.errors import InputError, StateError
+
+if TYPE_CHECKING:
+    import duckdb
+
+MEMORY = "1500MB"
+
+ZONED = "WITH TIME ZONE"
+"""In the name of a type whose values take a package more to become Python's."""
+
+POSITIONED = """
+    CREATE VIEW {view} AS
+    SELECT (starts.part << 32) | {row} AS sid, {columns}
+    FROM {reading} AS found ASOF JOIN {starts} AS starts
+    ON parse_filename(found.filename, true) = starts.task AND found.file_row_number >= starts.first
+"""
+
+
+def connect(run: FinishedRun, tables: bool = True) -> duckdb.DuckDBPyConnection:
+    """A connection of its own in memory, with the views; ``tables``: those of ``tables/`` too.
+
+    No sample is read before it is asked for.
+    """
+    import duckdb
+
+    connection = duckdb.connect(":memory:")
+    connection.execute(f"SET memory_limit = '{MEMORY}'")
+    if not storage.is_local(run.root):
+        connection.register_filesystem(storage.filesystem(run.root)[0])
+    with readable(run):
+        _add_views(connection, run, tables)
+    return connection
+
+
+@contextmanager
+def readable(*runs: FinishedRun) -> Iterator[None]:
+    """Around what DuckDB reads of some runs.
+
+    Raises:
+        StateError: in its words, what it cannot read.
+    """
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        roots = " and ".join(storage.redact(run.root) for run in runs)
+        raise StateError(
+            f"{roots}: {_one_line(error)}: `tamis verify` says what is damaged"
+        ) from None
+
+
+def _add_views(connection: duckdb.DuckDBPyConnection, run: FinishedRun, tables: bool) -> None:
+    paths = [storage.join(run.root, path) for path in run.outputs("ledger")]
+    if paths:
+        connection.execute(f"CREATE VIEW ledger AS SELECT * FROM {reading(paths)}")
+    if storage.exists(storage.join(run.root, delta.FILE)):
+        changes = reading([storage.join(run.root, delta.FILE)])
+        connection.execute(f"CREATE VIEW delta AS SELECT * FROM {changes}")
+    if tables:
+        for step in storage.folders_in(storage.join(run.root, "tables")):
+            if step != "ledger":  # its tables are receipts for what the view `ledger` shows
+                _add_step(connection, run, step)
+
+
+def _add_step(connection: duckdb.DuckDBPyConnection, run: FinishedRun, step: str) -> None:
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_name(step)}")
+    for phase in storage.folders_in(storage.join(run.root, "tables", step)):
+        folder = storage.join(run.root, "tables", step, phase)
+        names = [name for name in storage.listing(folder) if name.endswith(".parquet")]
+        if not names:
+            continue
+        view, paths = f"{_name(step)}.{_name(phase)}", [storage.join(folder, n) for n in names]
+        with storage.open_read(paths[0]) as raw:
+            columns = pq.read_schema(raw).names
+        if "sid" in columns or not ("row" in columns or (step, phase) == ("ingest", "files")):
+            connection.execute(f"CREATE VIEW {view} AS SELECT * FROM {reading(paths)}")
+            continue
+        starts = f"_starts_{step}_{phase}"
+        connection.register(starts, _starts(run, folder, (step, phase) == ("ingest", "files")))
+        connection.execute(
+            POSITIONED.format(
+                view=view,
+                row='found."row"' if "row" in columns else "(found.file_row_number - starts.first)",
+                columns=", ".join(f"found.{_name(column)}" for column in columns),
+                reading=reading(paths, ", filename = true, file_row_number = true"),
+                starts=_name(starts),
+            )
+        )
+
+
+def _starts(run: FinishedRun, folder: str, by_file: bool) -> pa.Table:
+    """(task, first, part): from which row of a file on its rows are those of which part.
+
+    A part has a file of its own, or a row group in an input file's table or in a range's, where all parts follow
+    one another in order.
+    """
+    index = json.loads(storage.read_bytes(storage.join(folder, "_phase.json")))
+    parts = {(file, group): part for part, (file, group, _) in enumerate(run.parts)}
+    task: list[str] = []
+    first: list[int] = []
+    number: list[int] = []
+    following = 0
+    for name in sorted(index):
+        rows = index[name]["rows"]
+        for group, start in enumerate(accumulate(rows[:-1], initial=0)):
+            part: int | None = following
+            if by_file:
+                part = parts.get((int(name.rpartition("-")[2]), group))
+            elif name.startswith("part-"):
+                part = int(name.removeprefix("part-"))
+            following += 1
+            if rows[group] and part is not None:
+                task.append(name)
+                first.append(start)
+                number.append(part)
+    columns = {"task": pa.array(task, pa.string()), "first": pa.array(first, pa.int64())}
+    return pa.table({**columns, "part": pa.array(number, pa.int64())})
+
+
+def reading(paths: Sequence[str], more: str = "") -> str:
+    """The table function over some parquet files, for a query."""
+    files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+    return f"read_parquet([{files}], hive_partitioning = false{more})"
+
+
+def _name(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"'
+
+
+def confine(connection: duckdb.DuckDBPyConnection, run: FinishedRun) -> None:
+    """From now on only the run's own files are open to queries, and nothing of that can be set back."""
+    root = run.root.rstrip("/").replace("'", "''")
+    connection.execute(f"SET allowed_directories = ['{root}/']")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET python_enable_replacements = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def ask_freely(
+    connection: duckdb.DuckDBPyConnection, query: str, limit: int | None = None
+) -> tuple[list[str], list[list[Any]]]:
+    """``ask`` for a query that somebody wrote, over a connection that is confined.
+
+    Raises:
+        InputError: it is not one query that only reads, or DuckDB cannot make sense of it.
+    """
+    import duckdb
+
+    try:
+        kinds = [statement.type.name for statement in connection.extract_statements(query)]
+        if kinds != [duckdb.StatementType.SELECT.name]:
+            said = ", ".join(kinds) or "none"
+            raise InputError(
+                f"--sql: one query that reads is answered (SELECT ...), this is: {said}"
+            )
+        answer = connection.sql(_without_end(connection, query))
+        names = list(answer.columns)
+        kinds = [str(kind) for kind in answer.types]
+        if any(ZONED in kind for kind in kinds):
+            shown = (_shown(*column) for column in enumerate(zip(names, kinds, strict=True), 1))
+            answer = answer.project(", ".join(shown))
+        rows = (answer if limit is None else answer.limit(limit)).fetchall()
+    except duckdb.Error as error:
+        raise InputError(f"--sql: {_one_line(error)}") from None
+    return names, [[_plain(value) for value in row] for row in rows]
+
+
+def _without_end(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+    """A query without the semicolon that ends it, and the comments behind that: so it can stand in another."""
+    head, mark, tail = query.rpartition(";")
+    while mark and not _says_something(connection, tail):
+        query = head
+        head, mark, tail = query.rpartition(";")
+    return query
+
+
+def _says_something(connection: duckdb.DuckDBPyConnection, text: str) -> bool:
+    import duckdb
+
+    try:
+        return bool(connection.extract_statements(text))
+    except duckdb.Error:
+        return True
+
+
+def _shown(number: int, column: tuple[str, str]) -> str:
+    """A column by its number. What has a time zone comes as text: as a value it takes a package more."""
+    name, kind = column
+    return f"#{number}{'::VARCHAR' if ZONED in kind else ''} AS {_name(name)}"
+
+
+def ask(
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    values: Sequence[object] = (),
+    limit: int | None = None,
+) -> tuple[list[str], list[list[Any]]]:
+    """The answer's column names and its first ``limit`` rows; bytes as hex digits.
+
+    Raises:
+        InputError: DuckDB cannot make sense of the query, in its own words.
+    """
+    import duckdb
+
+    try:
+        answer = connection.execute(query, list(values))
+        names = [column[0] for column in answer.description or ()]
+        rows = answer.fetchall() if limit is None else answer.fetchmany(limit)
+    except duckdb.Error as error:
+        raise InputError(
+            f"this run's tables: {_one_line(error)}: `tamis verify` says what is damaged"
+        ) from None
+    return names, [[_plain(value) for value in row] for row in rows]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _plain(value: Any) -> Any:
+    """What JSON and a table can show."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

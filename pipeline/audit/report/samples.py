@@ -1,0 +1,203 @@
+"""The sections of a report that show samples: concepts with their galleries, and groups of duplicates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tamis.pipeline.audit.reading.concepts import (
+    SHOWN,
+    Concept,
+    Example,
+    Gallery,
+    concepts,
+    galleries,
+    spread,
+    trained,
+)
+from tamis.pipeline.audit.reading.duplicates import Case, Found, duplicates
+from tamis.pipeline.audit.reading.finished_run import FinishedRun, Row
+from tamis.pipeline.audit.reading.pictures import Album
+from tamis.pipeline.audit.report import charts
+from tamis.pipeline.audit.report.html import caption, element, number, share, table, text
+
+if TYPE_CHECKING:
+    import duckdb
+
+GALLERIES = 100
+"""Concepts whose samples are shown."""
+EXAMPLES = 3
+"""Samples at either end of a concept."""
+
+
+def concepts_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection, album: Album) -> str:
+    """Plots, a table and a gallery of the concepts; nothing where the job has none."""
+    found = concepts(run, connection)
+    if not found:
+        return ""
+    chosen = spread([concept for concept in found if concept.size] or found, GALLERIES)
+    shown = galleries(run, connection, chosen, EXAMPLES)
+    album.fetch(
+        example.sid
+        for gallery in shown.values()
+        for example in (*gallery.nearest, *gallery.farthest)
+    )
+    cards = "".join(_card(concept, shown[concept.cluster], album) for concept in chosen)
+    some = f", {len(chosen):,} of them shown here" if len(chosen) < len(found) else ""
+    said = f"{len(found):,} concepts{some}; of each, what lies nearest to and farthest from its centroid."
+    key = (
+        '<p class="key"><span><i class="kept"></i>kept</span>'
+        '<span><i class="dropped"></i>dropped</span></p>'
+    )
+    made = trained(run)
+    return (
+        element("p", said, class_="soft")
+        + (element("p", text(made), class_="soft") if made else "")
+        + _plots(found)
+        + element("h3", "Table")
+        + _table(chosen)
+        + element("h3", "Gallery")
+        + key
+        + element("div", cards, class_="concepts")
+    )
+
+
+def _plots(found: list[Concept]) -> str:
+    drawn = spread(found, SHOWN)
+    figures = []
+    if all(concept.complexity is not None for concept in drawn):
+        rates = [
+            charts.Point(
+                c.complexity or 0.0, c.share, f"{_called(c)}: kept {share(c.kept, c.size)}"
+            )
+            for c in drawn
+            if c.size
+        ]
+        figures.append(("Complexity and keep rate", rates, ("complexity", "share kept", True)))
+    if any(concept.quota is not None for concept in drawn):
+        quotas = [
+            charts.Point(c.size, c.quota or 0, f"{_called(c)}: quota {c.quota} of {c.size}")
+            for c in drawn
+        ]
+        figures.append(("Size and quota", quotas, ("size", "quota", False)))
+    plots = "".join(
+        element("figure", element("figcaption", element("b", title)) + charts.scatter(dots, *axes))
+        for title, dots, axes in figures
+        if dots
+    )
+    return element("div", plots, class_="charts two") if plots else ""
+
+
+def _called(concept: Concept) -> str:
+    return f"concept {concept.cluster}"
+
+
+def _table(chosen: list[Concept]) -> str:
+    columns = [("concept", "left"), ("assigned", "right"), ("size", "right"), ("d_intra", "right")]
+    columns += [("d_inter", "right"), ("complexity", "right"), ("quota", "right")]
+    columns += [("kept", "right"), ("share", "right"), ("", "wide")]
+    rows = [
+        [
+            element("a", f"{c.cluster}", href=f"#concept-{c.cluster}"),
+            *(number(v) for v in (c.samples, c.size, c.d_intra, c.d_inter, c.complexity)),
+            *(number(v) for v in (c.quota, c.kept)),
+            share(c.kept, c.size),
+            charts.bar([("kept", c.kept), ("dropped", c.size - c.kept)], c.size),
+        ]
+        for c in chosen
+    ]
+    return table(columns, rows, "Concepts")
+
+
+def _card(concept: Concept, gallery: Gallery, album: Album) -> str:
+    facts: list[tuple[str, float | None]]
+    facts = [("size", concept.size), ("quota", concept.quota), ("kept", concept.kept)]
+    facts += [("d_intra", concept.d_intra), ("d_inter", concept.d_inter)]
+    facts.append(("complexity", concept.complexity))
+    told = "".join(
+        element("div", element("dt", name) + element("dd", number(value)))
+        for name, value in facts
+        if value is not None
+    )
+    ends = "".join(
+        element(
+            "div",
+            element("h4", title)
+            + element("div", "".join(_example(e, album) for e in examples), class_="strip"),
+        )
+        for title, examples in (
+            ("nearest to the centroid", gallery.nearest),
+            ("farthest", gallery.farthest),
+        )
+    )
+    inner = element("h3", f"Concept {concept.cluster}") + element("dl", told)
+    inner += element("div", ends, class_="ends")
+    return element("article", inner, class_="concept", id=f"concept-{concept.cluster}")
+
+
+def _example(example: Example, album: Album) -> str:
+    fate = "was-kept" if example.kept else "was-dropped"
+    words = "kept" if example.kept else "dropped"
+    title = f"{words}, distance {number(example.distance)}, uid {example.uid}"
+    shown = _frame(album, example.sid) + caption(example.text)
+    return element("div", shown, class_=f"sample {fate}", title=title)
+
+
+def _frame(album: Album, sid: int | None) -> str:
+    uri = None if sid is None else album.uri(sid)
+    inner = f'<img src="{uri}" alt="" loading="lazy">' if uri else "no picture"
+    return element("div", inner, class_="frame")
+
+
+def duplicates_section(
+    run: FinishedRun, connection: duckdb.DuckDBPyConnection, album: Album
+) -> str:
+    """For each step that found duplicates: the largest groups, and the pairs nearest to the bound."""
+    found = duplicates(run, connection)
+    cases = [case for step in found for case in (*step.largest, *step.borderline)]
+    album.fetch(
+        row["sid"] for case in cases for row in (case.dropped, case.partner, case.survivor) if row
+    )
+    return "".join(_step(step, album) for step in found)
+
+
+def _step(found: Found, album: Album) -> str:
+    said = f"{found.dropped:,} duplicates in {found.groups:,} groups."
+    shown = element("h3", text(found.step)) + element("p", said, class_="soft")
+    for title, cases in (
+        ("The largest groups", found.largest),
+        ("Nearest to the bound", found.borderline),
+    ):
+        if cases:
+            inner = "".join(_case(case, album) for case in cases)
+            shown += element("h4", title) + element("div", inner, class_="cases")
+    return shown
+
+
+def _case(case: Case, album: Album) -> str:
+    score = ""
+    if case.score is not None and case.dropped["partner_value"] is not None:
+        score = f", {case.score} {number(case.dropped['partner_value'])}"
+        if case.dropped["bound"] is not None:
+            score += f" (bound {number(case.dropped['bound'])})"
+    same = case.partner is not None and case.partner == case.survivor
+    roles: list[tuple[str, Row | None]] = [("dropped", case.dropped)]
+    if same:
+        roles.append(("partner and survivor", case.survivor))
+    else:
+        roles += [("partner", case.partner), ("survivor", case.survivor)]
+    trio = "".join(_role(role, row, album) for role, row in roles)
+    head = element("p", f"one of a group of {case.group:,}{text(score)}")
+    return element("div", head + element("div", trio, class_="trio"), class_="case")
+
+
+def _role(role: str, row: Row | None, album: Album) -> str:
+    later = ""
+    if row is not None and role != "dropped" and not row["kept"]:
+        later = f", dropped by {row['step']}"
+    who = element("span", text(role + later), class_="who")
+    if row is None:
+        return element("div", who + _frame(album, None), class_="sample")
+    fate = "was-kept" if row["kept"] else "was-dropped"
+    shown = who + _frame(album, row["sid"]) + caption(row["text"])
+    title = f"{row['key']} in {row['source']}, uid {row['uid']}"
+    return element("div", shown, class_=f"sample {fate}", title=title)

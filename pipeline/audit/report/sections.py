@@ -1,0 +1,161 @@
+"""The sections of a report that show counts: funnel, reasons, signals, input files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tamis.pipeline.audit.reading import distributions
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.audit.reading.funnel import BY_REASON, funnel, meaning
+from tamis.pipeline.audit.report import charts
+from tamis.pipeline.audit.report.html import element, number, share, table, text
+from tamis.schemas.ledger import Reason
+
+if TYPE_CHECKING:
+    import duckdb
+
+WORST = 25
+"""Input files that are shown."""
+VALUES = 12
+"""Values of a signal that is no number."""
+
+KEY = (
+    '<p class="key"><span><i class="kept"></i>kept</span>'
+    '<span><i class="dropped"></i>dropped</span>{more}</p>'
+)
+THRESHOLD = '<span><i class="line"></i>threshold</span>'
+
+
+def funnel_section(run: FinishedRun) -> str:
+    """A bar a step: what it kept and what it dropped, of all input."""
+    counted = funnel(run)
+    rows = []
+    for step in counted.steps:
+        gone = sum(step.dropped.values())
+        bar = charts.bar([("kept", step.kept), ("dropped", gone)], counted.rows_in)
+        said = (
+            f"{number(step.kept)} left, <b>{number(gone)}</b> dropped"
+            if gone
+            else number(step.kept)
+        )
+        name = element("div", text(step.step), class_="step")
+        rows.append(element("div", name + bar + element("div", said, class_="count"), class_="row"))
+    said = (
+        f"{number(counted.rows_in)} in = {number(counted.kept)} kept "
+        f"+ {number(counted.dropped)} dropped."
+    )
+    return (
+        element("p", said, class_="soft")
+        + KEY.format(more="")
+        + element("div", "".join(rows), class_="funnel")
+    )
+
+
+def reasons_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> str:
+    """A row a reason, the most frequent first."""
+    found = connection.execute(BY_REASON).fetchall()
+    if not found:
+        return element("p", "Nothing was dropped.")
+    most = max(samples for *_, samples in found)
+    rows = []
+    for step, reason, rule, bound, samples in found:
+        why = text(reason.replace("_", " "))
+        sign = {Reason.BELOW_MINIMUM: "&lt;", Reason.ABOVE_MAXIMUM: "&gt;"}.get(Reason(reason))
+        if sign:
+            why = f"{text(rule)} {sign} {number(bound)}"
+        elif rule and reason in {Reason.NOT_ALLOWED, Reason.NO_VALUE}:
+            why = f"{text(rule)}: {why}"
+        bar = charts.bar([("dropped", samples)], most)
+        part = share(samples, run.manifest.rows_in)
+        rows.append([text(step), why, number(samples), part, bar, text(meaning(reason))])
+    columns = [("step", "left"), ("reason", "left"), ("samples", "right"), ("of input", "right")]
+    return table([*columns, ("", "wide"), ("meaning", "left")], rows, "Reasons")
+
+
+def signals_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> str:
+    """A distribution a signal, with the job's thresholds in it."""
+    bounds = distributions.limits(run)
+    kinds = distributions.signals(connection) | {"distance": "FLOAT"}
+    figures = []
+    for name, kind in kinds.items():
+        if distributions.is_numeric(kind):
+            figures.append(_histogram(connection, name, "INT" in kind, bounds.get(name, [])))
+        else:
+            figures.append(_values(connection, name))
+    shown = "".join(figure for figure in figures if figure)
+    return shown and KEY.format(more=THRESHOLD) + element("div", shown, class_="charts")
+
+
+def _histogram(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    whole: bool,
+    bounds: list[distributions.Limit],
+) -> str:
+    shown = distributions.histogram(connection, name, whole, [b.value for b in bounds])
+    if shown is None:
+        return ""
+    marks = [charts.Mark(b.value, f"{b.side} {number(b.value)}") for b in bounds]
+    title = {"distance": "distance to the concept's centroid"}.get(name, name)
+    said = element("b", text(title)) + f" {shown.total:,} samples"
+    outside = distributions.describe(shown)
+    below = element("div", text(outside), class_="soft") if outside else ""
+    drawn = charts.histogram(shown, marks, name)
+    return element("figure", element("figcaption", said) + drawn + below)
+
+
+def _values(connection: duckdb.DuckDBPyConnection, name: str) -> str:
+    """A signal that is no number: its most frequent values."""
+    quoted = '"' + name.replace('"', '""') + '"'
+    found = connection.execute(
+        f"SELECT {quoted}::VARCHAR, count_if(kept), count(*) AS n FROM ledger "  # it has a column `value`
+        f"WHERE {quoted} IS NOT NULL GROUP BY 1 ORDER BY n DESC, 1 LIMIT {VALUES}"
+    ).fetchall()
+    if not found:
+        return ""
+    rows = [
+        [
+            text(value, 40),
+            charts.bar([("kept", kept), ("dropped", n - kept)], found[0][2]),
+            number(n),
+        ]
+        for value, kept, n in found
+    ]
+    columns = [("value", "left"), ("", "wide"), ("samples", "right")]
+    return element(
+        "figure", element("figcaption", element("b", text(name))) + table(columns, rows, name)
+    )
+
+
+def inputs_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> str:
+    """The input files of which the smallest share was kept."""
+    found = connection.execute(
+        "SELECT source, count(*) AS samples, count_if(kept) AS kept, "
+        "count_if(step = 'ingest') AS unread, mode(reason ORDER BY reason) AS why "
+        "FROM ledger GROUP BY source ORDER BY count_if(kept) / count(*), source "
+        f"LIMIT {WORST}"
+    ).fetchall()
+    rows = [
+        [
+            text(source),
+            number(samples),
+            number(kept),
+            share(kept, samples),
+            charts.bar([("kept", kept), ("dropped", samples - kept)], samples),
+            number(unread),
+            text((why or "").replace("_", " ")),
+        ]
+        for source, samples, kept, unread, why in found
+    ]
+    columns = [
+        ("input file", "left"),
+        ("samples", "right"),
+        ("kept", "right"),
+        ("share", "right"),
+        ("", "wide"),
+        ("unreadable", "right"),
+        ("most frequent reason", "left"),
+    ]
+    total = len(run.manifest.inputs)
+    said = f"The {len(found):,} of {total:,} input files of which the smallest share was kept."
+    return element("p", said, class_="soft") + table(columns, rows, "Input files")

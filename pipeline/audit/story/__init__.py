@@ -1,0 +1,1 @@
+"""One sample from its input to its fate."""

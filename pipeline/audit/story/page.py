@@ -1,0 +1,75 @@
+"""Stories as one self-contained HTML file, with the pictures of a sample and of its partner side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.audit.reading.pictures import Album, Pictures
+from tamis.pipeline.audit.report.html import caption, document, element, text
+from tamis.pipeline.audit.story.story import Story, pictured
+
+SIDE = 480
+"""Pixels of a picture, at most."""
+PICTURE_BYTES = 4_000_000
+
+
+def story_page(run: FinishedRun, told: Sequence[Story], found: int) -> bytes:
+    """The file. ``told`` are stories in words: with ``fate``, ``facts``, and each step's ``lines``; of ``found``."""
+    album = Album(Pictures(run), PICTURE_BYTES, SIDE)
+    beside = [pictured(run, story) for story in told]
+    album.fetch([other["sid"] for others in beside for other in others])
+    sections = "".join(
+        _story(story, others, album) for story, others in zip(told, beside, strict=True)
+    )
+    name = told[0]["key"]
+    more = (
+        f"{found:,} samples have that name; the first {len(told):,} are told."
+        if found > len(told)
+        else ""
+    )
+    notes = "".join(
+        element("p", text(note), class_="note") for note in [*album.notes, more] if note
+    )
+    head = element("h1", text(name)) + element("p", text(run.manifest.job["name"]), class_="lead")
+    body = element("header", head) + element("main", notes + sections, id="main")
+    return document(f"{name}: why", body)
+
+
+def _story(story: Story, others: Sequence[Story], album: Album) -> str:
+    figures = "".join(_figure(other, album.uri(other["sid"])) for other in others)
+    facts = "".join(
+        element("dt", text(name)) + element("dd", element("bdi", text(value), dir="auto"))
+        for name, value in story["facts"]
+    )
+    steps = "".join(_step(step) for step in story["steps"])
+    return element(
+        "section",
+        element("h2", text(story["fate"]))
+        + element("div", figures, class_="side")
+        + element("dl", facts)
+        + element("ol", steps, class_="steps"),
+    )
+
+
+def _figure(other: Story, uri: str | None) -> str:
+    drawn = element("p", "no picture", class_="soft")
+    if uri is not None:
+        drawn = f'<img src="{uri}" alt="{text(other["text"] or other["key"], 160)}">'
+    fate = "kept" if other["kept"] else f"dropped by {other['step']}"
+    said = element("b", text(other["role"])) + " " + element("span", text(fate), class_="soft")
+    return element(
+        "figure",
+        element("figcaption", said) + drawn + caption(other["text"]),
+        class_="was-kept" if other["kept"] else "was-dropped",
+    )
+
+
+def _step(step: dict[str, Any]) -> str:
+    outcome = step["outcome"]
+    lines = "".join(
+        element("div", element("bdi", text(line), dir="auto")) for line in step["lines"]
+    )
+    head = element("b", text(step["step"])) + " " + element("span", text(outcome), class_="soft")
+    return element("li", head + lines, class_="gone" if outcome == "dropped" else None)

@@ -1,0 +1,154 @@
+"""The story of one sample: what was read, what every step saw and decided, who its partner was, where it went.
+
+A story is plain values: the command prints it, ``--json`` hands it on. Nothing is computed anew but the
+comparison of stored signals with the job's bounds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tamis.pipeline.audit.reading.finished_run import FinishedRun, Row
+from tamis.pipeline.audit.reading.funnel import meaning
+from tamis.pipeline.audit.story.margins import checked, mends
+from tamis.pipeline.audit.story.onward import onward
+from tamis.schemas.ledger import Reason
+from tamis.schemas.steps import Density, Rules, SemanticDuplicates, Signals, StepModel, Write
+
+Story = dict[str, Any]
+
+NAMES = ("uid", "sid", "source", "key", "url", "text")
+VERDICT = ("reason", "rule", "value", "bound", "failed", "message", "error_offset", "partner_value")
+
+
+def stories(run: FinishedRun, name: str, limit: int) -> tuple[int, list[Story]]:
+    """How many samples a uid, key or URL names, and the stories of the first ``limit``."""
+    rows = run.find(name.lower() if is_uid(name) else name)
+    return len(rows), [tell(run, row) for row in rows[:limit]]
+
+
+def is_uid(name: str) -> bool:
+    """Whether ``name`` is 32 hex digits."""
+    return len(name) == 32 and all(digit in "0123456789abcdefABCDEF" for digit in name)
+
+
+def tell(run: FinishedRun, row: Row) -> Story:
+    """The story of the sample that a ledger row is about."""
+    steps = [_step(run, row, "ingest", None)]
+    reached = row["step"] != "ingest"
+    for config in run.steps:
+        steps.append(_step(run, row, config.name, config if reached else None, reached))
+        reached = reached and row["step"] != config.name
+    return {
+        **{name: row[name] for name in NAMES},
+        "kept": row["kept"],
+        "read": _read(run, row["sid"]),
+        "steps": steps,
+        "dropped_by": row["step"],
+        "shard": row["shard"],
+        "shard_key": row["shard_key"],
+    }
+
+
+def _step(
+    run: FinishedRun, row: Row, name: str, config: StepModel | None, reached: bool = True
+) -> Story:
+    told: Story = {"step": name, "outcome": _outcome(run, row, name, reached)}
+    names = config.names if isinstance(config, Signals) else run.made_by(name, "signal")
+    signals = {signal: row.get(signal) for signal in names}
+    if any(value is not None for value in signals.values()):
+        told["signals"] = signals
+    if isinstance(config, Rules):
+        told["rules"] = checked(row, config, list(config.bounds))
+    if name == _placed_by(run, row) and row["cluster"] is not None:
+        told["place"] = _place(run, row, name, config)
+    if row["step"] == name:
+        told |= {key: row[key] for key in VERDICT if row[key] is not None}
+        told["meaning"] = meaning(row["reason"])
+        told |= _others(run, row)
+        mended = mends(run, row, config, told.get("rules", []))
+        if mended:
+            told["passes_with"] = mended
+            if isinstance(config, Rules | SemanticDuplicates):
+                told["then"] = onward(run, row, config)
+    return told
+
+
+def _outcome(run: FinishedRun, row: Row, name: str, reached: bool) -> str:
+    if row["step"] == name:
+        return "dropped"
+    if not reached:
+        return "not reached"
+    if any(isinstance(step, Write) and step.name == name for step in run.steps):
+        return "written"
+    decides = name in {step.step for step in run.manifest.steps}
+    return "passed" if decides else "computed"
+
+
+def _placed_by(run: FinishedRun, row: Row) -> str | None:
+    """The step whose place a row of the ledger holds: the one that dropped it, else the last that makes any."""
+    return row["step"] if row["step"] in run.placing else next(reversed(run.placing), None)
+
+
+def _place(run: FinishedRun, row: Row, name: str, config: StepModel | None) -> Story:
+    place = {key: row[key] for key in ("cluster", "rank", "distance", "quota")}
+    table = run.table(f"{name}/quotas/clusters.parquet") if isinstance(config, Density) else None
+    if table is not None:
+        concept = table.slice(row["cluster"], 1).to_pylist()[0]
+        place |= {key: concept[key] for key in ("size", "d_intra", "d_inter", "complexity")}
+    return place
+
+
+def _others(run: FinishedRun, row: Row) -> Story:
+    """The partner and the survivor, each with its own fate; none where there was none. Of a repeated uid the sample
+    that it names has survived.
+    """
+    told: Story = {}
+    uids = {role: row[f"{role}_uid"] for role in ("partner", "survivor")}
+    if row["reason"] == Reason.REPEATED_UID:
+        uids["survivor"] = row["uid"]
+    for role, uid in uids.items():
+        if uid is not None:
+            told[role] = {"uid": uid, **fate(run, uid)}
+    return told
+
+
+def fate(run: FinishedRun, uid: str) -> Story:
+    """Of another sample: its names, its perceptual hash, and whether it was kept or where it went."""
+    row = run.named(uid)
+    if row is None:
+        return {}
+    read = _read(run, row["sid"]) or {}
+    told = {key: row[key] for key in ("source", "key", "url", "text", "kept", "step", "reason")}
+    return told | ({"phash": read["phash"]} if "phash" in read else {})
+
+
+def _read(run: FinishedRun, sid: int) -> Story | None:
+    """What ingest noted of the sample; None where ``tables/`` has been cleared."""
+    file, group, _ = run.parts[sid >> 32]
+    table = run.table(f"ingest/files/file-{file:05d}.parquet", group)
+    if table is None:
+        return None
+    raw = table.slice(sid & 0xFFFFFFFF, 1).to_pylist()[0]
+    told = {key: value for key, value in raw.items() if value is not None and key not in NAMES}
+    for key in ("sha256", "pixels"):
+        if key in told:
+            told[key] = told[key].hex()
+    if "phash" in told:
+        told["phash"] = f"{told['phash']:016x}"
+    return told
+
+
+def pictured(run: FinishedRun, story: Story) -> list[Story]:
+    """Whose pictures belong side by side: the sample's (``role`` sample), its partner's, its survivor's."""
+    names = ("uid", "sid", "source", "key", "text", "kept")
+    own = {name: story[name] for name in names} | {"step": story["dropped_by"]}
+    shown: dict[int, Story] = {story["sid"]: {"role": "sample", **own}}
+    for step in story["steps"]:
+        for role in ("partner", "survivor"):
+            row = run.named(step[role]["uid"]) if role in step else None
+            if row is not None:
+                known = shown.get(row["sid"])
+                roles = f"{known['role']} and {role}" if known else role
+                shown[row["sid"]] = {"role": roles, **{n: row[n] for n in (*names, "step")}}
+    return list(shown.values())

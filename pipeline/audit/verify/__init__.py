@@ -1,0 +1,1 @@
+"""Counts and hashes of a finished run, made again and compared."""

@@ -1,0 +1,147 @@
+"""Counts a run's ledger anew, row by row, and holds it against the plan, the manifest, the shards and the subset."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.audit.reading.words import counted
+from tamis.pipeline.audit.verify.shards import ShardWalk
+from tamis.pipeline.audit.verify.uids import Uids
+from tamis.pipeline.store import storage
+from tamis.pipeline.tables import part_files
+from tamis.schemas.errors import StateError
+from tamis.schemas.ledger import LEDGER, Reason
+from tamis.schemas.steps import Write
+
+COLUMNS = ["uid", "sid", "source", "kept", "step", "reason", "shard", "shard_key"]
+
+Found = tuple[str, str]
+"""(path in the run, what does not hold there)."""
+
+
+class Recount:
+    """One pass over the ledger. Holds a part of it, a shard's keys, and a bounded number of uids."""
+
+    def __init__(self, run: FinishedRun) -> None:
+        self.rows = 0
+        self._run = run
+        self._kept = 0
+        self._dropped: Counter[tuple[str, str]] = Counter()
+        self._scratch = tempfile.TemporaryDirectory(prefix="tamis-verify-")
+        self._uids = Uids(self._scratch.name)
+        last = run.steps[-1] if run.steps else None
+        self._shards = ShardWalk(run, last.samples_per_shard) if isinstance(last, Write) else None
+
+    def close(self) -> None:
+        """Remove what was spilled."""
+        self._scratch.cleanup()
+
+    def faults(self) -> Iterator[Found]:
+        """All of them."""
+        try:
+            parts = list(self._run.parts)
+        except (StateError, OSError, ValueError, KeyError):
+            return  # said by who reads the plan
+        listed = set(self._run.outputs("ledger"))
+        names = [f"ledger/part-{number:05d}.parquet" for number in range(len(parts))]
+        for extra in sorted(listed - set(names)):
+            yield extra, "plan.json has no such part"
+        for number, (name, (file, _, rows)) in enumerate(zip(names, parts, strict=True)):
+            try:
+                table = self._read(name)
+            except part_files.DAMAGE as error:
+                yield name, f"the ledger's part cannot be read: {' '.join(str(error).split())}"
+                continue
+            if table.num_rows != rows:
+                # What stands behind the last would be found wrong once more by every count that follows.
+                rest = ": the rest is not counted" if table.num_rows > rows else ""
+                yield name, f"has {counted(table.num_rows, 'row')}, plan.json says {rows:,}{rest}"
+                table = table.slice(0, rows)
+            source = self._run.manifest.inputs[file].source
+            for what in _part_faults(table, number, source):
+                yield name, what
+            self._count(table)
+            if self._shards is not None:
+                for what in self._shards.add(table):
+                    yield name, what
+                yield from self._shards.faults()
+        yield from self._totals()
+        if self._shards is not None:
+            yield from self._shards.finish()
+
+    def _read(self, name: str) -> pa.Table:
+        path = storage.join(self._run.root, name)
+        with (
+            storage.open_table(path) as raw,
+            pq.ParquetFile(raw, page_checksum_verification=True) as file,
+        ):
+            table = file.read(columns=COLUMNS, use_threads=False).combine_chunks()
+        # Readers name what is there by the footer, and leave out what they do not find.
+        there = dict(zip(table.column_names, table.schema.types, strict=True))
+        other = [name for name in COLUMNS if there.get(name) != LEDGER.field(name).type]
+        if other:
+            raise pa.ArrowInvalid(f"{other[0]} is not a column of it, or of another type")
+        return table
+
+    def _count(self, table: pa.Table) -> None:
+        self.rows += table.num_rows
+        self._kept += pc.sum(table["kept"]).as_py() or 0
+        gone = table.filter(pc.invert(table["kept"]))
+        groups = gone.group_by(["step", "reason"], use_threads=False).aggregate([([], "count_all")])
+        for group in groups.to_pylist():
+            self._dropped[str(group["step"]), str(group["reason"])] += group["count_all"]
+        self._uids.add(table)
+
+    def _totals(self) -> Iterator[Found]:
+        """The sums, against the manifest; the uids, against each other and the subset."""
+        manifest = self._run.manifest
+        for what, here, there in (
+            ("rows", self.rows, manifest.rows_in),
+            ("kept rows", self._kept, manifest.kept),
+        ):
+            if here != there:
+                yield "ledger", f"has {here:,} {what}, manifest.json says {there:,}"
+        said = {(s.step, reason): n for s in manifest.steps for reason, n in s.dropped.items() if n}
+        for step, reason in sorted({*said, *self._dropped}):
+            here, there = self._dropped[step, reason], said.get((step, reason), 0)
+            if here != there:
+                yield (
+                    "ledger",
+                    f"{step} dropped {here:,} for {reason}, manifest.json says {there:,}",
+                )
+        written = any(output.path == "subset.npy" for output in manifest.outputs)
+        subset = storage.join(self._run.root, "subset.npy") if written else None
+        yield from self._uids.faults(subset)
+
+
+def _part_faults(table: pa.Table, number: int, source: str) -> Iterator[str]:
+    """What of one part's rows does not hold, each with how many rows and the first."""
+    kept = np.asarray(table["kept"])
+    there = {name: np.asarray(pc.is_valid(table[name])) for name in ("step", "reason")}
+    expected = (np.int64(number) << 32) | np.arange(table.num_rows, dtype=np.int64)
+    reasons = pa.array([reason.value for reason in Reason])
+    known = np.asarray(
+        pc.or_kleene(pc.is_null(table["reason"]), pc.is_in(table["reason"], reasons))
+    )
+    named = np.asarray(pc.match_substring_regex(table["uid"], "^[0-9a-f]{32}$"))
+    checks: dict[str, npt.NDArray[Any]] = {
+        "a sid that is not its place": table["sid"].to_numpy() != expected,
+        f"another source than {source}": np.asarray(pc.not_equal(table["source"], source)),
+        "kept, but with a step or reason": kept & (there["step"] | there["reason"]),
+        "dropped without a step or reason": ~kept & ~(there["step"] & there["reason"]),
+        "a reason that is not in the closed list": ~known,
+        "a uid that is not 32 hex digits": ~named,
+    }
+    for what, wrong in checks.items():
+        if wrong.any():
+            yield f"{counted(int(wrong.sum()), 'row')}: {what} (the first is row {int(wrong.argmax())})"

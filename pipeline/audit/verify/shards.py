@@ -1,0 +1,113 @@
+"""The shards beside the ledger: the keys and uids of its kept rows, in order, with the pictures that belong to them."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from collections.abc import Iterator
+from io import BufferedReader
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.audit.reading.words import counted
+from tamis.pipeline.results.shards import shard_key, shard_name
+from tamis.pipeline.store import storage
+from tamis.pipeline.tables import part_files
+
+Pair = tuple[str, str]
+"""Key in the shard, uid."""
+
+
+class ShardWalk:
+    """Takes the ledger part by part, holds the pairs of the shard that is being filled, and compares each full one."""
+
+    def __init__(self, run: FinishedRun, size: int) -> None:
+        self._run, self._size = run, size
+        self._outputs = {output.path for output in run.manifest.outputs}
+        self._pairs: list[Pair] = []
+        self._shard = 0
+
+    def add(self, table: pa.Table) -> Iterator[str]:
+        """The next part of the ledger; what of its shards' numbers and keys is not their place."""
+        kept = np.asarray(table["kept"])
+        start = self._shard * self._size + len(self._pairs)
+        places = start + np.arange(int(kept.sum()))
+        keys = [shard_key(*divmod(place, self._size), self._size) for place in places.tolist()]
+        self._pairs += zip(keys, table["uid"].filter(pa.array(kept)).to_pylist(), strict=True)
+        wrong = np.asarray(pc.is_valid(table["shard"])) | np.asarray(
+            pc.is_valid(table["shard_key"])
+        )
+        due = {"shard": pa.array(places // self._size), "shard_key": pa.array(keys, pa.string())}
+        same = [
+            np.asarray(pc.fill_null(pc.equal(table[name].filter(pa.array(kept)), values), False))
+            for name, values in due.items()
+        ]
+        wrong[kept] = ~np.logical_and(*same)
+        if wrong.any():
+            first = table["uid"][int(wrong.argmax())].as_py()
+            yield (
+                f"{counted(int(wrong.sum()), 'row')}: a shard or shard_key that is not their place "
+                f"(the first is {first})"
+            )
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What is wrong with the shards that are full now."""
+        while len(self._pairs) >= self._size:
+            yield from self._compare(self._pairs[: self._size])
+            del self._pairs[: self._size]
+            self._shard += 1
+
+    def finish(self) -> Iterator[tuple[str, str]]:
+        """The last shard, and those that should not be there."""
+        if self._pairs:
+            yield from self._compare(self._pairs)
+            self._shard += 1
+        due = {shard_name(number) for number in range(self._shard)}
+        for path in sorted(self._outputs):
+            name = path.removeprefix("shards/").partition(".")[0].removesuffix("_stats")
+            if path.startswith("shards/") and name not in due:
+                yield path, "the ledger keeps no sample in it"
+
+    def _compare(self, pairs: list[Pair]) -> Iterator[tuple[str, str]]:
+        name = f"shards/{shard_name(self._shard)}"
+        try:
+            with storage.open_table(storage.join(self._run.root, f"{name}.parquet")) as raw:
+                side = pq.ParquetFile(raw).read(["key", "uid", "sha256"], use_threads=False)
+            keys, uids, hashes = (side[column].to_pylist() for column in ("key", "uid", "sha256"))
+        except (*part_files.DAMAGE, KeyError) as error:
+            yield f"{name}.parquet", f"cannot be read: {' '.join(str(error).split())}"
+            return
+        if list(zip(keys, uids, strict=True)) != pairs:
+            yield f"{name}.parquet", "has other keys and uids than the ledger's rows of this shard"
+        if f"{name}.tar" in self._outputs:
+            for what in self._tar(f"{name}.tar", dict(zip(keys, hashes, strict=True))):
+                yield f"{name}.tar", what
+
+    def _tar(self, path: str, hashes: dict[str, str | None]) -> Iterator[str]:
+        """The members of one tar against its sidecar: the same keys in order, each with its picture."""
+        met: dict[str, set[str]] = {}
+        try:
+            with (
+                storage.open_read(storage.join(self._run.root, path)) as raw,
+                tarfile.open(fileobj=raw, mode="r|", bufsize=1 << 20) as tar,
+            ):
+                for info in tar:
+                    found = met.setdefault(info.name.partition(".")[0], set())
+                    file = tar.extractfile(info)
+                    if file is not None:
+                        found.add(
+                            hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
+                        )
+        except (OSError, tarfile.TarError) as error:
+            yield f"cannot be read as a tar: {error}"
+            return
+        if list(met) != list(hashes):
+            yield f"holds {counted(len(met), 'key')}, its parquet file {len(hashes):,}, or not the same in order"
+        wrong = [key for key in met if (due := hashes.get(key)) and due not in met[key]]
+        if wrong:
+            yield f"{counted(len(wrong), 'key')} without the picture whose sha256 is recorded (the first is {wrong[0]})"

@@ -1,0 +1,1 @@
+"""From a job's patterns to files, rows and bytes."""

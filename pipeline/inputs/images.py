@@ -1,0 +1,273 @@
+"""Pictures: is it one, how large, what does it look like.
+
+Pillow decodes; its plugins are named here, so that no installed one (or its external program) is ever
+tried on input bytes. What every reader must agree on:
+
+- The size is the stored one. EXIF orientation is not applied: training loaders do not apply it either.
+- Of an animation the first frame counts.
+- Transparent pixels are composited on white; a plain RGB conversion would show what lies hidden below.
+- CMYK is converted without its colour profile, as Pillow does; of 16 bits the upper eight are taken.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
+
+from tamis.pipeline.inputs.phash import SIDE, phash
+from tamis.schemas.ledger import Reason
+
+MAX_PIXELS = 178_956_970
+
+PLUGINS = {
+    plugin.format: plugin
+    for plugin in (
+        JpegImagePlugin.JpegImageFile,
+        PngImagePlugin.PngImageFile,
+        WebPImagePlugin.WebPImageFile,
+        GifImagePlugin.GifImageFile,
+        BmpImagePlugin.BmpImageFile,
+        TiffImagePlugin.TiffImageFile,
+    )
+}
+FORMATS = tuple(PLUGINS)
+
+# The limit is ours (``max_pixels``), and a picture that ends early is damaged wherever we run.
+Image.MAX_IMAGE_PIXELS = None
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+_STRIP_PIXELS = 1 << 20
+_LOOK_SIDE = 192
+_BROKEN = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow's decoders were seen to raise on damaged bytes."""
+
+
+Least = Callable[[int, int], tuple[int, int]]
+"""From the stored (width, height) to the smallest (width, height) that will do."""
+
+
+class ImageDamage(Exception):  # noqa: N818 - it is a finding about the input, not an error of ours
+    """A picture that cannot be used: the reason for its row, and a message for people."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class Picture(NamedTuple):
+    """What is known of a picture: stored size, format (lower case), hash of pixels, perceptual hash."""
+
+    width: int
+    height: int
+    format: str
+    pixels: bytes
+    phash: int
+
+
+@contextmanager
+def _decoding(data: bytes | memoryview) -> Iterator[None]:
+    """Turn whatever a decoder raises into ImageDamage; its warnings are silent whatever -W says."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except _BROKEN as error:
+            early = "truncated" in str(error).lower() or _ends_early(bytes(data))
+            reason = Reason.TRUNCATED_IMAGE if early else Reason.UNDECODABLE_IMAGE
+            raise ImageDamage(reason, _words(error)) from None
+
+
+def _words(error: BaseException) -> str:
+    # Pillow's message for an unknown format shows the address of the buffer, which is never the same.
+    if isinstance(error, UnidentifiedImageError):
+        return f"no picture of a known format ({', '.join(FORMATS)})"
+    return f"{type(error).__name__}: {error}"
+
+
+def _ends_early(data: bytes) -> bool:
+    """Whether a picture that would not decode lacks its format's last bytes."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return not data.rstrip(b"\0").endswith(b"\xff\xd9")
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return b"IEND" not in data[-64:]
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return len(data) < int.from_bytes(data[4:8], "little") + 8
+    if data[:4] == b"GIF8":
+        return not data.rstrip(b"\0").endswith(b";")
+    if data[:2] == b"BM":
+        return len(data) < int.from_bytes(data[2:6], "little")
+    return False
+
+
+def _open(data: bytes | memoryview, max_pixels: int) -> Image.Image:
+    """The picture with its header read, its size checked, and nothing decoded."""
+    if len(data) == 0:
+        raise ImageDamage(Reason.EMPTY_IMAGE, "0 bytes")
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    width, height = image.size
+    if width * height > max_pixels:
+        message = f"{width} x {height} pixels: the limit is {max_pixels} (max_pixels)"
+        raise ImageDamage(Reason.IMAGE_TOO_LARGE, message)
+    return image
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of 16 or 32 bits, or of floats in 0..255, as RGBA of eight bits; no more than a strip is held in numbers."""
+    width, height = image.size
+    made = Image.new("RGBA", image.size)
+    for top, bottom in _strips(width, height):
+        values = np.asarray(image.crop((0, top, width, bottom)))
+        if image.mode == "F":
+            grey = np.clip(np.nan_to_num(values), 0, 255)
+        else:
+            grey = np.clip(values, 0, 65535) >> 8
+        made.paste(Image.fromarray(grey.astype(np.uint8)).convert("RGBA"), (0, top))
+    return made
+
+
+def _strips(width: int, height: int) -> Iterator[tuple[int, int]]:
+    """(top, bottom) of strips of about _STRIP_PIXELS."""
+    rows = max(1, _STRIP_PIXELS // max(1, width))
+    for top in range(0, height, rows):
+        yield top, min(top + rows, height)
+
+
+def _decoded(image: Image.Image) -> Image.Image:
+    """The first frame, eight bits a channel, as it is stored."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        return _eight_bits(image)
+    image.load()
+    return image
+
+
+def _rgba(image: Image.Image) -> Image.Image:
+    """The same with its transparency as a channel."""
+    return image if image.mode == "RGBA" else image.convert("RGBA")
+
+
+def _on_white(image: Image.Image, mode: str) -> Image.Image:
+    """In ``mode``, "L" or "RGB", on white.
+
+    All of it is what ``_composed`` says of its pixels. Where nothing can be seen through there is nothing to compose,
+    and the few colours of a palette are composed instead of all pixels.
+    """
+    if image.mode == "P":
+        colours = image.crop((0, 0, 16, 16))
+        colours.putdata(range(256))
+        flat = _composed(colours, mode).tobytes()
+        if mode == "L":
+            return image.point(list(flat), "L")
+        opaque = Image.frombytes("P", image.size, image.tobytes())
+        opaque.putpalette(flat)
+        return opaque.convert(mode)
+    if image.mode in {"L", "RGB"} and not image.has_transparency_data:
+        return image.convert(mode)
+    return _composed(image, mode)
+
+
+def _composed(image: Image.Image, mode: str) -> Image.Image:
+    white = Image.new(mode, image.size, 255 if mode == "L" else (255, 255, 255))
+    seen = image if image.mode == "LA" else _rgba(image)
+    white.paste(seen.convert(mode), mask=seen.getchannel("A"))
+    return white
+
+
+def _hash_pixels(image: Image.Image) -> bytes:
+    """XXH3-128 of width and height (little-endian uint32) and the RGBA bytes, row by row."""
+    width, height = image.size
+    digest = xxhash.xxh3_128(struct.pack("<II", width, height))
+    for top, bottom in _strips(width, height):
+        whole = bottom - top == height
+        strip = image if whole else image.crop((0, top, width, bottom))
+        digest.update(_rgba_bytes(strip))
+    return digest.digest()
+
+
+def _rgba_bytes(image: Image.Image) -> pa.Buffer:
+    """Pillow's own memory, not a copy.
+
+    It holds RGB in four bytes, of which all its usual decoders set the last to 255. Then they are the RGBA bytes, and
+    of a JPEG a tenth of the time is saved.
+    """
+    if image.mode == "RGB" and not image.has_transparency_data:
+        held: pa.Buffer = pa.array(image).buffers()[-1]
+        common = np.bitwise_and.reduce(np.frombuffer(held, np.uint32))
+        if common.tobytes()[3] == 255:
+            return held
+    return pa.array(_rgba(image)).buffers()[-1]
+
+
+def _look(image: Image.Image) -> int:
+    """The perceptual hash. Of a large picture every k-th pixel will do: each cell still has 36 of them."""
+    step = min(image.size) // _LOOK_SIDE
+    if step > 1:
+        size = (image.width // step, image.height // step)
+        image = image.resize(size, Image.Resampling.NEAREST)
+    grey = _on_white(image, "L").resize((SIDE, SIDE), Image.Resampling.BOX)
+    return phash(np.frombuffer(grey.tobytes(), np.uint8).reshape(SIDE, SIDE))
+
+
+def inspect(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Decode a picture once, in full, and say what it is.
+
+    Raises:
+        ImageDamage: no bytes, too many pixels (seen in the header, before decoding), cut off, or no
+            picture of a known format.
+    """
+    with _decoding(data):
+        image = _open(data, max_pixels)
+        name = "jpeg" if image.format == "MPO" else str(image.format).lower()
+        width, height = image.size
+        image = _decoded(image)
+        return Picture(width, height, name, _hash_pixels(image), _look(image))
+
+
+def to_rgb(
+    data: bytes | memoryview, max_pixels: int = MAX_PIXELS, least: Least | None = None
+) -> Image.Image:
+    """The picture as an encoder should see it: RGB, first frame, on white, of the stored orientation.
+
+    With ``least`` a JPEG may come smaller than it is stored: its decoder then leaves out the finest of its waves, and
+    most of the work.
+
+    Raises:
+        ImageDamage: as ``inspect``.
+    """
+    with _decoding(data):
+        image = _open(data, max_pixels)
+        if least is not None:
+            image.draft(image.mode, least(*image.size))  # of other formats it does nothing
+        return _on_white(_decoded(image), "RGB")

@@ -1,0 +1,182 @@
+"""Rows of the ingest table, gathered into parts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tamis.pipeline.inputs.images import MAX_PIXELS, ImageDamage, inspect
+from tamis.pipeline.inputs.sources import Source
+from tamis.pipeline.inputs.tar.walker import MAX_MEMBER_BYTES, Damage
+from tamis.pipeline.inputs.uids import hash_uid
+from tamis.schemas.ledger import Reason
+from tamis.schemas.tables import INGEST
+
+MAX_PART_BYTES = 64 << 20
+"""Bytes of captions and metadata after which a part ends early: its columns stay in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """What ingest refuses, and how it cuts a file into parts.
+
+    Attributes:
+        part_samples: rows a part, at most.
+        max_pixels: width times height; more is a bomb and is not decoded.
+        max_member_bytes: of a tar member or a parquet cell.
+        max_caption_bytes: in UTF-8.
+        max_meta_bytes: of a json member; a larger one is left out.
+        need: parquet: the names whose column must be there; without "image" in it, a file that has no
+            pictures gives rows of metadata alone.
+        span: decode the pictures of these rows of the file alone (from, to): see tamis.pipeline.runs.isolate.
+        culprits: rows of the file whose pictures end the process that decodes them.
+    """
+
+    part_samples: int = 10_000
+    max_pixels: int = MAX_PIXELS
+    max_member_bytes: int = MAX_MEMBER_BYTES
+    max_caption_bytes: int = 64 << 10
+    max_meta_bytes: int = 1 << 20
+    need: tuple[str, ...] = ("text",)
+    span: tuple[int, int] | None = None
+    culprits: frozenset[int] = frozenset()
+
+    def why_closed(self, number: int) -> str | None:
+        """Why the picture of the file's row ``number`` must not be decoded, if so."""
+        if self.span is not None and not self.span[0] <= number < self.span[1]:
+            return "not opened"
+        if number in self.culprits:
+            return "decoding the picture ends the worker process"
+        return None
+
+
+@dataclass(slots=True)
+class FileTotals:
+    """The size and the digest of a whole input file; known once its last table is out."""
+
+    size: int = 0
+    sha256: bytes = b""
+
+
+Row = dict[str, Any]
+"""A row of INGEST; what is not in it is null."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Rows that stand together in a file, such as a row group: ``size`` of them share a part if they fit.
+
+    ``pieces`` are single rows, or tables of schema INGEST where many are made at once.
+    """
+
+    size: int
+    pieces: Iterator[Row | pa.Table]
+
+
+def fault(reason: Reason, message: str, offset: int | None) -> Row:
+    """The columns that say why a row cannot be used."""
+    return {"reason": str(reason), "message": message, "error_offset": offset}
+
+
+def damage_row(source: Source, damage: Damage) -> Row:
+    """The row of a range of bytes, or of a whole file: its offset is its key."""
+    key = str(damage.offset)
+    uid = hash_uid(source.entry, source.relative, "damage", key, 0)
+    return {"uid": uid, "key": key} | fault(damage.reason, damage.message, damage.offset)
+
+
+def picture_row(
+    data: bytes | memoryview, offset: int | None, number: int, options: IngestOptions
+) -> Row:
+    """The columns of the picture of a file's row ``number``: what it is, or why it cannot be used."""
+    row: Row = {"image_size": len(data), "sha256": hashlib.sha256(data).digest()}
+    closed = options.why_closed(number)
+    if closed:
+        return row | fault(Reason.KILLED_ITS_WORKER, closed, offset)
+    try:
+        found = inspect(data, options.max_pixels)
+    except ImageDamage as damage:
+        return row | fault(damage.reason, damage.message, offset)
+    return row | {
+        "image_format": found.format,
+        "width": found.width,
+        "height": found.height,
+        "pixels": found.pixels,
+        "phash": found.phash,
+    }
+
+
+class PartBuilder:
+    """Rows of one part: whole tables, and behind them the last rows as lists, a list a column."""
+
+    def __init__(self, options: IngestOptions) -> None:
+        self._options = options
+        self._empty()
+
+    def _empty(self) -> None:
+        self._tables: list[pa.Table] = []
+        self._columns: dict[str, list[Any]] = {name: [] for name in INGEST.names}
+        self._rows = 0
+        self._characters = 0
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def add(self, piece: Row | pa.Table) -> Iterator[pa.Table]:
+        """Append a row or a table; gives each part that it fills."""
+        if isinstance(piece, dict):
+            self._add_row(piece)
+            if self._full:
+                yield self.take()
+            return
+        while piece.num_rows:
+            characters = pc.cumulative_sum(_characters(piece))
+            short = pc.less(characters, MAX_PART_BYTES - self._characters)
+            # The row that fills the part is its last.
+            filled = (pc.sum(short).as_py() or 0) + 1
+            count = min(piece.num_rows, filled, self._options.part_samples - self._rows)
+            self._add_table(piece.slice(0, count))
+            self._characters += characters[count - 1].as_py()
+            piece = piece.slice(count)
+            if self._full:
+                yield self.take()
+
+    @property
+    def _full(self) -> bool:
+        """Whether the part must end here."""
+        return self._rows >= self._options.part_samples or self._characters >= MAX_PART_BYTES
+
+    def _add_row(self, row: Row) -> None:
+        for name, column in self._columns.items():
+            column.append(row.get(name))
+        self._rows += 1
+        self._characters += len(row.get("text") or "") + len(row.get("meta") or "")
+
+    def _add_table(self, table: pa.Table) -> None:
+        self._close_columns()
+        self._tables.append(table)
+        self._rows += table.num_rows
+
+    def _close_columns(self) -> None:
+        if self._columns["uid"]:
+            self._tables.append(pa.Table.from_pydict(self._columns, schema=INGEST))
+            self._columns = {name: [] for name in INGEST.names}
+
+    def take(self) -> pa.Table:
+        """The part as a table of schema INGEST; the builder is empty again."""
+        self._close_columns()
+        # In one piece, for a table in several is laid out otherwise in its file.
+        table = pa.concat_tables(self._tables).combine_chunks()
+        self._empty()
+        return table
+
+
+def _characters(table: pa.Table) -> pa.ChunkedArray:
+    """What each row has of captions and metadata."""
+    text, meta = (pc.fill_null(pc.utf8_length(table[name]), 0) for name in ("text", "meta"))
+    return pc.add(text, meta)

@@ -1,0 +1,1 @@
+"""Tars of samples in the webdataset layout, read once from start to end."""

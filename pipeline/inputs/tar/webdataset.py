@@ -1,0 +1,95 @@
+"""The webdataset layout: members of a tar grouped into samples.
+
+A member's key is its name up to the first dot of the last path part, its suffix what follows that dot.
+Members of a key stand together. Where the layout leaves room:
+
+- A key that comes again later in the file, whole or in part, is a sample of its own with the next
+  occurrence number, and cannot be used (duplicate_key): which members belong together is not known.
+- A suffix that comes again in one group (letter case aside) begins such a sample too.
+- Of several pictures the first of IMAGE_SUFFIXES counts, whatever their order in the file.
+- A damage with a name belongs to its key's sample; one without is a row of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from tamis.pipeline.inputs.tar.walker import Damage, Member
+
+IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
+CAPTION_SUFFIX = "txt"
+META_SUFFIX = "json"
+MAX_SUFFIX_BYTES = 64
+_READ = frozenset((*IMAGE_SUFFIXES, CAPTION_SUFFIX, META_SUFFIX))
+_NO_BYTES = memoryview(b"")
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """(key, suffix) of a member's name; a name whose last part starts with a dot has no suffix."""
+    folder, slash, base = name.rpartition("/")
+    stem, _, suffix = base.partition(".")
+    if not stem:
+        return name, ""
+    return folder + slash + stem, suffix
+
+
+def is_writable(suffix: str) -> bool:
+    """Whether a member of this suffix can stand in an output shard: it is there, fits a USTAR name, and
+    is none of the names with two underscores that the webdataset library keeps to itself.
+    """
+    fits = 0 < len(suffix.encode()) <= MAX_SUFFIX_BYTES
+    return fits and suffix.isprintable() and not suffix.startswith("__")
+
+
+@dataclass(slots=True)
+class Group:
+    """The members of one key that stand together, in the order of the file."""
+
+    key: str
+    occurrence: int
+    members: dict[str, Member] = field(default_factory=dict)
+    damage: Damage | None = None
+    suffixes: set[str] = field(default_factory=set)
+
+    def add(self, suffix: str, item: Member | Damage) -> None:
+        """Take a member, or note what has become of it; ``suffix`` in lower case."""
+        self.suffixes.add(suffix)
+        if isinstance(item, Damage):
+            self.damage = self.damage or item
+        else:
+            # Other members are of no interest here; their bytes need not be held.
+            self.members[suffix] = item if suffix in _READ else item._replace(data=_NO_BYTES)
+
+    @property
+    def image(self) -> tuple[str, Member] | None:
+        """The suffix and member of the picture, if there is one."""
+        for suffix in IMAGE_SUFFIXES:
+            if suffix in self.members:
+                return suffix, self.members[suffix]
+        return None
+
+
+def group(items: Iterable[Member | Damage]) -> Iterator[Group | Damage]:
+    """The samples of a tar in the order of their first members, and the damages without a name.
+
+    Only the keys of the file are remembered, never its bytes.
+    """
+    seen: dict[str, int] = {}
+    current: Group | None = None
+    waiting: list[Damage] = []
+    for item in items:
+        if item.name is None:
+            waiting.append(item)
+            continue
+        key, suffix = split_name(item.name)
+        suffix = suffix.lower()
+        if current is None or current.key != key or suffix in current.suffixes:
+            yield from ([] if current is None else [current])
+            yield from waiting
+            waiting = []
+            seen[key] = seen.get(key, -1) + 1
+            current = Group(key, seen[key])
+        current.add(suffix, item)
+    yield from ([] if current is None else [current])
+    yield from waiting

@@ -1,0 +1,160 @@
+"""What a job will cost on a cluster: a trial's phases, grown to the whole and added up by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from tamis.pipeline.planning import forecast
+from tamis.pipeline.planning.forecast import Machine, PhaseForecast, Scale
+from tamis.pipeline.planning.trial import Trial, has_gpu
+from tamis.pipeline.tasks.claims import of_job
+from tamis.schemas.cluster import Cluster
+from tamis.schemas.costs import Cost, Prediction
+from tamis.schemas.errors import ClusterError
+from tamis.schemas.job import Job
+
+HOUR = 3600.0
+GB = 1e9
+
+
+def predict(
+    job: Job,
+    trial: Trial,
+    cluster: Cluster,
+    shown: str,
+    flops: float,
+    workers: int,
+    rows: float | None = None,
+    rates: Mapping[str, float] | None = None,
+) -> Prediction:
+    """The costs of ``job`` on ``cluster``, by step.
+
+    Args:
+        job: as it is to run.
+        trial: what a sample of its input took.
+        cluster: where it is to run.
+        shown: the cluster as it was asked for.
+        flops: of one processor, a second.
+        workers: tasks that the trial could do at once.
+        rows: of the whole; as many as the input has by default.
+        rates: money for work and storage, by the names of ``schemas.cluster.RATES``.
+
+    Raises:
+        ClusterError: no node can carry a task.
+    """
+    whole_rows = float(rows or trial.input_rows)
+    whole = Scale(whole_rows, reaching(job, trial, whole_rows), job)
+    machine = Machine(workers, flops, trial.dim, cluster, trial.ingest_bytes, trial.gpu_flops)
+    steps: dict[str, Cost] = {}
+    wall: dict[str, tuple[float, float]] = {}
+    for found in trial.phases:
+        if not cluster.slots(found.cpus, found.gpus):
+            raise ClusterError(
+                f"--cluster {shown}: {found.step} claims {found.cpus:g} CPU and {found.gpus:g} GPU a task, "
+                "and no node has that: change resources.steps, or the nodes"
+            )
+        made = forecast.phase(found, trial.sample, whole, machine)
+        made = _corrected(made, found.step, found.phase, trial, whole_rows)
+        low, high = wall.get(found.step, (0.0, 0.0))
+        steps[found.step] = steps.get(found.step, Cost()) + made.cost
+        wall[found.step] = low + made.wall_seconds[0], high + made.wall_seconds[1]
+    total = sum(steps.values(), Cost())
+    span = tuple(sum(each[i] for each in wall.values()) + trial.start_seconds for i in (0, 1))
+    return Prediction(
+        whole_rows,
+        trial.rows,
+        shown,
+        steps,
+        wall,
+        trial.start_seconds,
+        total.written_bytes,
+        dict(_money(total, (span[0], span[1]), cluster, rates or {})),
+        tuple(_notes(job, steps, cluster)),
+    )
+
+
+def check_claims(job: Job, cluster: Cluster, shown: str) -> None:
+    """Every task of ``job`` fits a node, wherever its sample is run.
+
+    Raises:
+        ClusterError: no node can carry one.
+    """
+    for claim in of_job(job):
+        if not cluster.slots(claim.cpus, claim.gpus, claim.memory):
+            other = "set device: cpu, " if claim.gpus and not cluster.slots(0, claim.gpus) else ""
+            raise ClusterError(
+                f"--cluster {shown}: {claim.step}: a task claims {claim}, and no node has that: {other}change the "
+                "job's resources, or the nodes"
+            )
+
+
+def reaching(job: Job, trial: Trial, rows: float) -> dict[str, float]:
+    """How many of ``rows`` samples reach each step.
+
+    A verdict leaves the share that it left of the sample. But of duplicates more are found, the more there is to
+    compare: survivors' = survivors x growth^b (Heaps' law). Were the sample's groups of duplicates as large as they
+    get, only a survivor that has none yet could still lose to one: 1 - b = ``doubled`` / survivors. Were all pairs,
+    the dropped share would double with the data: 1 - b = dropped / survivors. The middle of the two is taken.
+    """
+    found: dict[str, float] = {}
+    left = rows
+    for step in trial.sample.alive:
+        found[step] = rows if step in ("ingest", "ledger") else left
+        verdict = trial.verdicts.get(step)
+        if verdict and verdict.entered:
+            survivors = verdict.entered - verdict.dropped
+            growth = left / verdict.entered
+            met = (verdict.doubled + verdict.dropped) / 2 if verdict.doubled and growth > 1 else 0.0
+            power = max(0.0, 1.0 - met / max(1, survivors))
+            left = survivors * growth**power
+            count = _count(job, step)
+            left = min(left, count) if count else left
+    return found
+
+
+def _count(job: Job, step: str) -> int | None:
+    """How many samples a step is to keep, where the job says a count and no share."""
+    keep = next(
+        (getattr(config, "keep", None) for config in job.steps if config.name == step), None
+    )
+    return keep if isinstance(keep, int) else None
+
+
+def _corrected(
+    made: PhaseForecast, step: str, phase: str, trial: Trial, rows: float
+) -> PhaseForecast:
+    """Ingest reads every byte of the input once: that is known better than a sample tells."""
+    if (step, phase) != ("ingest", "files"):
+        return made
+    read = trial.input_bytes * rows / trial.input_rows
+    cost = Cost(**{**vars(made.cost), "read_bytes": read})
+    return PhaseForecast(cost, made.tasks, made.wall_seconds)
+
+
+def _money(
+    total: Cost, wall: tuple[float, float], cluster: Cluster, rates: Mapping[str, float]
+) -> Iterator[tuple[str, tuple[float, float]]]:
+    if cluster.per_hour is not None:
+        low, high = (seconds / HOUR * cluster.per_hour for seconds in wall)
+        yield "nodes, for the wall time", (low, high)
+    if "cpu" in rates or "gpu" in rates:
+        work = total.cpu_seconds / HOUR * rates.get("cpu", 0.0)
+        work += total.gpu_seconds / HOUR * rates.get("gpu", 0.0)
+        yield "work, by the hour of a processor or GPU", (work, work)
+    if "storage" in rates:
+        month = total.written_bytes / GB * rates["storage"]
+        yield "storage of the run, a month", (month, month)
+
+
+def _notes(job: Job, steps: Mapping[str, Cost], cluster: Cluster) -> Iterator[str]:
+    for name, cost in steps.items():
+        if not cluster.slots(0.01, 0.0, cost.memory_bytes):
+            yield (
+                f"{name}: a task takes {cost.memory_bytes / GB:,.1f} GB, and no node has that much: "
+                "larger nodes, or smaller parts"
+            )
+    if any(claim.gpus for claim in of_job(job)) and not has_gpu():
+        yield (
+            "this machine has no GPU: what is to run on one was measured on processors, stands among the CPU-hours, "
+            "and is no GPU-hour: take the sample where a GPU is"
+        )

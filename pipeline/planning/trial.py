@@ -1,0 +1,331 @@
+"""Really run a share of a job's parts, in a temporary directory, and count what every task takes.
+
+Which parts is decided by a hash of the input files' names: a few from every file where there are few files. One part
+goes first (the pilot): it tells how large parts are, and how the costs of small tasks grow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tamis.pipeline.algorithms.clusters import kmeans
+from tamis.pipeline.host import devices
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.parquet import open_parquet
+from tamis.pipeline.planning.forecast import Measured, Scale
+from tamis.pipeline.runs.plan import Plan, build
+from tamis.pipeline.runs.ray_engine import Engine
+from tamis.pipeline.runs.state import State
+from tamis.pipeline.runs.walk import Run
+from tamis.pipeline.steps.ingest import Ingest, walk
+from tamis.pipeline.store import storage
+from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tasks.perform import Here
+from tamis.pipeline.tasks.task import Context, Phase, TaskIo
+from tamis.schemas.events import Event, PhaseEnded, PhaseStarted, StepEnded, TaskDone
+from tamis.schemas.job import Job
+from tamis.schemas.selection import Chooser, Clustered
+from tamis.schemas.step import StepModel
+from tamis.schemas.steps import Embed
+
+TAR_BLOCK = 512
+
+GPU_DRIVER = "/dev/nvidiactl"
+
+Start = Callable[[str], Engine | Here]
+"""Makes what has the tasks of a run directory done."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a step decided in the sample. ``doubled``: survivors for whom at least one duplicate was dropped."""
+
+    entered: int
+    dropped: int
+    doubled: int
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of it."""
+
+    phases: tuple[Measured, ...]
+    sample: Scale
+    verdicts: Mapping[str, Verdict]
+    rows: int  # really run, the pilot apart
+    parts: int
+    input_rows: float  # of the whole input: counted where it says so itself, else from the sample's bytes a row
+    input_bytes: int
+    dim: int
+    ingest_bytes: tuple[float, float]  # of a file's ingest table: in the sample, in the whole
+    start_seconds: float
+    seconds: float
+    gpu_flops: float = 0.0  # a second, of the GPU that assigns samples; 0 where none does
+
+
+def measure(plan: Plan, share: float, most_parts: int | None, executor: Start) -> Trial:
+    """Run ``share`` of the parts of ``plan``'s input, but no more than ``most_parts``.
+
+    Args:
+        plan: of the job as it is to run.
+        share: of all parts, in (0, 1].
+        most_parts: a bound beside it; None: none.
+        executor: makes what has the tasks of a run directory done.
+
+    Raises:
+        TamisError: the job cannot be done on so few samples, or not at all.
+    """
+    began = time.perf_counter()
+    files = sorted(plan.inputs, key=_hash)
+    total = sum(file.size for file in files)
+    with tempfile.TemporaryDirectory(prefix="tamis-plan-") as folder:
+        one = executor(f"{folder}/pilot")
+        try:
+            look = _Walk(plan, files[:1], 1, None, one, f"{folder}/pilot")
+            share_of_one = look.consumed / max(1, total)
+            pilot = _Walk(plan, files[:1], 1, share_of_one, one, f"{folder}/pilot")
+            per_part = max(1.0, look.consumed)
+            parts = max(1, min(round(share * total / per_part), most_parts or sys.maxsize))
+            first = math.ceil(parts / len(files))
+            chosen = files[: math.ceil(parts / first)]
+            root = f"{folder}/sample"
+            sample = _Walk(plan, chosen, first, parts * per_part / total, executor(root), root)
+        finally:
+            one.stop()
+    rows = _counted(plan.inputs) or sample.rows * total / max(1.0, sample.consumed)
+    a_file = rows / len(files) / (sample.rows / len(chosen))
+    phases = tuple(_joined({**pilot.phases, **look.phases}, sample.phases))
+    on_gpu = any(isinstance(c, Clustered) and c.device == "cuda" for c in sample.job.steps)
+    return Trial(
+        phases=phases,
+        sample=Scale(sample.rows, sample.alive, sample.job),
+        verdicts=sample.verdicts,
+        rows=sample.rows,
+        parts=sample.parts,
+        input_rows=rows,
+        input_bytes=total,
+        dim=sample.dim,
+        ingest_bytes=(sample.ingest_bytes, sample.ingest_bytes * max(1.0, a_file)),
+        start_seconds=look.start_seconds,
+        seconds=time.perf_counter() - began,
+        gpu_flops=gpu_flops(sample.dim, "cuda") if on_gpu else 0.0,
+    )
+
+
+def _hash(file: InputFile) -> bytes:
+    return hashlib.blake2b(file.source.encode(), digest_size=16).digest()
+
+
+def _joined(
+    pilot: Mapping[tuple[str, str], Measured], sample: Mapping[tuple[str, str], Measured]
+) -> Iterator[Measured]:
+    for key, found in sample.items():
+        if found.sample:
+            yield replace(found, pilot=pilot[key].sample if key in pilot else [])
+
+
+class _Walk:
+    """One run over the first parts of some files; without a share no further than ingest."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        files: Sequence[InputFile],
+        first: int,
+        share: float | None,
+        executor: Engine | Here,
+        root: str,
+    ) -> None:
+        self.job = scaled(plan.job, min(1.0, share or 1.0), root)
+        steps = build(self.job) if share else ()
+        chosen = replace(
+            plan,
+            job=self.job,
+            root=root,
+            inputs=tuple(files),
+            steps=(FirstParts(self.job, first), *steps[1:]),
+        )
+        self.phases: dict[tuple[str, str], Measured] = {}
+        self.alive: dict[str, float] = {}
+        self._left: float | None = None
+        self._ended: list[StepEnded] = []
+        self.start_seconds = 0.0
+        self._began = time.perf_counter()
+        run = Run(chosen, State.open(chosen), executor, [self._observe])
+        run.walk_steps()
+        self.rows, self.parts = run.total, len(run.parts)
+        self.consumed = sum(_consumed(root, run, number) for number in range(len(files)))
+        self.dim = _dim(run)
+        doubled = _doubled(root) if share else {}
+        self.verdicts = {
+            end.step: Verdict(end.entered, sum(end.dropped.values()), doubled.get(end.step, 0))
+            for end in self._ended
+        }
+        for step in ("ingest", "ledger"):  # they have a row for every sample, alive or not
+            self.alive[step] = float(run.total)
+        made = run.done("ingest", "files").files.values()
+        self.ingest_bytes = sum(file.bytes for file in made) / len(files)
+
+    def _observe(self, event: Event) -> None:
+        match event:
+            case PhaseStarted():
+                found = Measured(event.step, event.phase, event.cpus, event.gpus)
+                self.phases[event.step, event.phase] = found
+                self.alive.setdefault(event.step, self._left or 0.0)
+            case TaskDone():
+                if not self.start_seconds:
+                    waited = time.perf_counter() - self._began
+                    self.start_seconds = max(0.001, waited - event.seconds)
+                self.phases[event.step, event.phase].sample.append(event)
+            case PhaseEnded():
+                self.phases[event.step, event.phase].wall_seconds = event.seconds
+            case StepEnded():
+                self._ended.append(event)
+                self._left = float(event.entered - sum(event.dropped.values()))
+
+
+class FirstParts(Ingest):
+    """Ingest, of each file no more than its first parts."""
+
+    def __init__(self, job: Job, first: int) -> None:
+        super().__init__(job)
+        self._first = first
+
+    def phases(self, context: Context) -> Iterator[Phase]:
+        """As ever, but for the walk."""
+        for phase in super().phases(context):
+            if phase.name == "files":
+                yield replace(phase, function=begin, args={**phase.args, "first": self._first})
+            else:
+                yield phase
+
+
+def begin(io: TaskIo) -> Iterator[pa.Table]:
+    """The first parts of one input file."""
+    yield from islice(walk(io), io.args["first"])
+
+
+def scaled(job: Job, share: float, root: str) -> Job:
+    """The job for ``share`` of its samples: counts of clusters and of samples to keep in proportion.
+
+    Where this machine has no GPU, nothing asks for one.
+    """
+    steps = tuple(_scaled(config, share) for config in job.steps)
+    changed: dict[str, Any] = {"steps": steps, "output": root}
+    if not has_gpu():
+        claims = job.resources.steps or {}
+        bare = {name: claim.model_copy(update={"gpus": None}) for name, claim in claims.items()}
+        changed["resources"] = job.resources.model_copy(update={"gpus": 0.0, "steps": bare or None})
+    return job.model_copy(update=changed)
+
+
+def has_gpu() -> bool:
+    """Whether a claim on a GPU can be met here."""
+    return storage.exists(GPU_DRIVER)
+
+
+def _scaled(config: StepModel, share: float) -> Any:
+    changed: dict[str, Any] = {}
+    if isinstance(config, Clustered) and config.clusters != "auto" and config.centroids is None:
+        changed["clusters"] = max(1, round(config.clusters * share))
+    if isinstance(config, (Embed, Clustered)) and not has_gpu():
+        changed["device"] = "cpu"
+        if isinstance(config, Embed) and config.precision == "fp16":  # which only a GPU does
+            changed["precision"] = "fp32"
+    if isinstance(config, Chooser) and isinstance(config.keep, int):
+        changed["keep"] = max(1, round(config.keep * share))
+    return config.model_copy(update=changed)
+
+
+def _consumed(root: str, run: Run, number: int) -> float:
+    """Bytes of an input file that its rows came from."""
+    file = run.inputs[number]
+    table = run.done("ingest", "files")[f"file-{number:05d}"]
+    if file.kind == "parquet":
+        with open_parquet(file.path) as parquet:
+            return file.size * sum(table.rows) / max(1, int(parquet.metadata.num_rows))
+    members = part_files.read(root, Slice(table, len(table.rows) - 1), ["members"])["members"]
+    ends = [
+        member["offset"] + member["size"] for held in members.to_pylist() for member in held or ()
+    ]
+    end = max(ends, default=file.size)
+    return float(min(file.size, -(-end // TAR_BLOCK) * TAR_BLOCK))
+
+
+def _counted(inputs: Sequence[InputFile]) -> float | None:
+    """The rows of parquet files, which say it; None where there are others, or too many to be opened."""
+    if len(inputs) > 64 or any(file.kind != "parquet" for file in inputs):
+        return None
+    rows = 0
+    for file in inputs:
+        with open_parquet(file.path) as parquet:
+            rows += int(parquet.metadata.num_rows)
+    return float(rows)
+
+
+def _doubled(root: str) -> dict[str, int]:
+    """By step: how many samples survived duplicates of theirs."""
+    survivors: dict[str, set[str]] = {}
+    for path in storage.listing(storage.join(root, "ledger")):
+        with storage.open_table(storage.join(root, "ledger", path)) as raw:
+            rows = pq.ParquetFile(raw).read(["step", "survivor_uid"], use_threads=False).to_pylist()
+        for row in rows:
+            if row["survivor_uid"]:
+                survivors.setdefault(row["step"], set()).add(row["survivor_uid"])
+    return {step: len(found) for step, found in survivors.items()}
+
+
+def _dim(run: Run) -> int:
+    """The width of the first embedding; 0 where there is none."""
+    for maker, (step, phase) in run.plan.makers.items():
+        if maker.startswith("embedding:"):
+            return max(
+                (int(file.notes.get("dim", 0)) for file in run.done(step, phase).files.values()),
+                default=0,
+            )
+    return 0
+
+
+def flops(dim: int) -> float:
+    """Floating-point operations that one processor of this machine does in a second when it assigns samples."""
+    random = np.random.default_rng(0)
+    vectors = random.standard_normal((4096, max(1, dim))).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    kmeans.assign(vectors[:64], vectors[:512])
+    began = time.process_time()
+    kmeans.assign(vectors, vectors[:512])
+    return 2.0 * vectors.size * 512 / max(1e-6, time.process_time() - began)
+
+
+def gpu_flops(dim: int, device: str) -> float:
+    """The same of a GPU (as torch names it), by the clock; what it takes to send the samples there is in it.
+
+    Raises:
+        ModelError: there is none.
+    """
+    devices.ready(device)
+    random = np.random.default_rng(0)
+    vectors = random.standard_normal((32_768, max(1, dim))).astype(np.float32)
+    centroids = kmeans.Centroids(vectors[:8192], device)
+    centroids.assign(vectors[:64])
+    began = time.perf_counter()
+    centroids.assign(vectors)
+    return 2.0 * vectors.size * 8192 / max(1e-6, time.perf_counter() - began)
+
+
+def on_ray(plan: Plan) -> Start:
+    """What measures on a Ray of this machine. It is started once, for the executor that is asked first."""
+    return lambda root: Engine(root, plan.job.resources)

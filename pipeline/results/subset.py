@@ -1,0 +1,101 @@
+"""DataComp's subset file: the uids of the chosen samples as a sorted ``.npy`` of pairs of 64-bit halves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy
+
+from tamis.pipeline.store.digesting import Writable
+
+DTYPE = np.dtype("u8,u8")
+"""(int(uid[:16], 16), int(uid[16:32], 16))"""
+
+BLOCK = 1 << 20
+"""Uids that are read at once."""
+
+
+def write(file: Writable, total: int, spans: Iterable[npt.NDArray[np.uint64]]) -> None:
+    """Write ``total`` uids: (n, 2) halves in spans, all of a span smaller than all of the next. Sorts each span.
+
+    Raises:
+        ValueError: the spans hold another number of uids.
+    """
+    npy.write_array_header_1_0(
+        file, {"descr": DTYPE.descr, "fortran_order": False, "shape": (total,)}
+    )
+    written = 0
+    for uid in spans:
+        order = np.lexsort((uid[:, 1], uid[:, 0]))
+        file.write(np.ascontiguousarray(uid[order], dtype="<u8").tobytes())
+        written += len(uid)
+    if written != total:
+        raise ValueError(f"{written} uids were given, {total} announced")
+
+
+def changes(
+    former: BinaryIO, spans: Iterable[npt.NDArray[np.uint64]]
+) -> Iterator[tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]]:
+    """What a subset has that the file ``former`` has not, and the other way round: (n, 2) halves, sorted, a span
+    at a time. ``spans`` are as for ``write``. Holds of the former as much as lies in one span.
+
+    Raises:
+        ValueError: ``former`` is no subset file, or is cut short.
+    """
+    total, waiting = _total(former), np.empty((0, 2), dtype=np.uint64)
+    for uid in spans:
+        if len(uid):
+            last = uid[np.lexsort((uid[:, 1], uid[:, 0]))[-1]]
+            pieces = [waiting]
+            while total and (not len(pieces[-1]) or not _beyond(pieces[-1][-1:], last)[0]):
+                pieces.append(_block(former, min(total, BLOCK)))
+                total -= len(pieces[-1])
+            held = np.concatenate(pieces)
+            later = _beyond(held, last)
+            waiting = held[later]
+            yield _alone(uid, held[~later])
+    nothing = np.empty((0, 2), dtype=np.uint64)
+    yield nothing, waiting
+    while total:
+        rest = _block(former, min(total, BLOCK))
+        total -= len(rest)
+        yield nothing, rest
+
+
+def _total(file: BinaryIO) -> int:
+    version = npy.read_magic(file)
+    if version != (1, 0):
+        raise ValueError(f"a subset file is of version 1.0, not {version}")
+    (total,), _, kind = npy.read_array_header_1_0(file)
+    if kind != DTYPE:
+        raise ValueError(f"a subset file holds {DTYPE}, not {kind}")
+    return int(total)
+
+
+def _block(file: BinaryIO, count: int) -> npt.NDArray[np.uint64]:
+    data = file.read(count * DTYPE.itemsize)
+    if len(data) < count * DTYPE.itemsize:
+        raise ValueError("the subset file is cut short")
+    return np.frombuffer(data, dtype="<u8").reshape(-1, 2).astype(np.uint64)
+
+
+def _beyond(uid: npt.NDArray[np.uint64], last: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """(n,) whether each is larger than ``last``."""
+    greater: npt.NDArray[np.bool_] = (uid[:, 0] > last[0]) | (
+        (uid[:, 0] == last[0]) & (uid[:, 1] > last[1])
+    )
+    return greater
+
+
+def _alone(
+    one: npt.NDArray[np.uint64], two: npt.NDArray[np.uint64]
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """What is in ``one`` alone, and in ``two`` alone, both sorted; neither has anything twice."""
+    both = np.concatenate([one, two])
+    order = np.lexsort((both[:, 1], both[:, 0]))
+    same = (both[order[1:]] == both[order[:-1]]).all(axis=1)
+    single = order[~(np.append(same, False) | np.append(False, same))] if len(both) else order
+    return both[single[single < len(one)]], both[single[single >= len(one)]]

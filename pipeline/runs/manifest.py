@@ -1,0 +1,132 @@
+"""``manifest.json``: what went in, what came out, and every number between.
+
+Nothing in it changes between equal runs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Literal
+
+from tamis.pipeline.steps.embed.step import PRECOMPUTED
+from tamis.pipeline.store import storage
+from tamis.pipeline.store.redaction import without_secrets
+from tamis.schemas.manifest import Embeddings, Manifest, Output, StepCount, Version
+from tamis.schemas.manifest import Input as InputRecord
+
+if TYPE_CHECKING:
+    from tamis.pipeline.runs.walk import Run
+
+FILE = "manifest.json"
+
+RESULTS = {
+    "ledger": r"part-\d{5,}\.parquet",
+    "ledger_index": r"\d{5,}\.parquet",
+    "shards": r"\d{5,}(\.tar|\.parquet|_stats\.json)",
+    "subsets": r"epoch-\d{3,}\.npy",
+}
+"""The folders of the result, and how the files are called that a run makes there: only such are ever removed."""
+
+
+def write_manifest(run: Run) -> None:
+    """Write it if it says something else now, and remove result files that no task of this plan has made."""
+    made = _outputs(run)
+    for folder, ours in RESULTS.items():
+        storage.clear_partial(storage.join(run.root, folder))
+        for name in storage.listing(storage.join(run.root, folder)):
+            if f"{folder}/{name}" not in made and re.fullmatch(ours, name):
+                storage.delete(storage.join(run.root, folder, name))
+    text = build(run, made).to_json()
+    path = storage.join(run.root, FILE)
+    if not storage.exists(path) or storage.read_bytes(path) != text:
+        storage.write_bytes(path, text)
+
+
+def _outputs(run: Run) -> dict[str, Output]:
+    found: dict[str, Output] = {}
+    for done in run.phases_done():
+        for file in done.files.values():
+            for raw in file.notes.get("outputs", ()):
+                found[raw["path"]] = Output(**raw)
+    return found
+
+
+def build(run: Run, outputs: dict[str, Output]) -> Manifest:
+    """The manifest of a walk that is through."""
+    ingested = run.done("ingest", "files").files.values()
+    return Manifest(
+        job=_portable(
+            without_secrets(json.loads(run.job.model_dump_json(by_alias=True))),
+            [step.kind for step in run.job.steps],
+        ),
+        versions=Version.installed(),
+        inputs=[
+            InputRecord(
+                source=file.source,
+                bytes=int(table.notes["bytes"]),
+                sha256=table.notes["sha256"],
+                rows=sum(table.rows),
+            )
+            for file, table in zip(run.inputs, ingested, strict=True)
+        ],
+        embeddings=_embeddings(run),
+        steps=[
+            StepCount(
+                step=a.step, entered=a.entered, dropped=dict(sorted(a.dropped.items())), kept=a.kept
+            )
+            for a in run.accounts
+        ],
+        outputs=[outputs[path] for path in sorted(outputs)],
+        rows_in=run.total,
+        kept=run.alive,
+    )
+
+
+def _embeddings(run: Run) -> list[Embeddings]:
+    """Those that came with the input, where a step takes them.
+
+    Their names and sizes, and no hash: of a file no task reads more than its own part's rows, so a hash would read
+    them all once more. What was read of them is stored: ``verify --deep`` compares.
+    """
+    if all(embed.encoder != PRECOMPUTED for embed in run.job.embeds):
+        return []
+    listings: dict[str, dict[str, int]] = {}
+    found = []
+    for file in run.inputs:
+        given: dict[Literal["image", "text"], str | None]
+        given = {"image": file.image_embeddings, "text": file.text_embeddings}
+        for of, address in given.items():
+            if address is None:
+                continue
+            path, mark, member = address.partition("#")
+            folder, name = storage.parent(path), path.rpartition("/")[2]
+            if folder not in listings:  # one request for all of a directory's files
+                listings[folder] = storage.listing(folder)
+            size = listings[folder].get(name)
+            size = storage.stat(path).size if size is None else size
+            found.append(
+                Embeddings(source=file.source, of=of, name=f"{name}{mark}{member}", bytes=size)
+            )
+    return found
+
+
+def _portable(job: dict[str, Any], kinds: list[str]) -> dict[str, Any]:
+    """The job without what may differ between equal runs: places and resources."""
+    kept = {key: value for key, value in job.items() if key not in ("output", "resources", "input")}
+    kept["steps"] = [
+        {kind: {key: _without_folder(key, value) for key, value in settings.items()}}
+        for kind, settings in zip(kinds, job["steps"], strict=True)
+    ]
+    places = {"path", "image_embeddings", "text_embeddings"}
+    kept["input"] = [
+        {key: value for key, value in entry.items() if key not in places} for entry in job["input"]
+    ]
+    return kept
+
+
+def _without_folder(key: str, value: Any) -> Any:
+    """A setting that says where something lies, by its last name alone."""
+    if key in ("centroids", "target") and isinstance(value, str):
+        return value.rstrip("/").rpartition("/")[2]
+    return value

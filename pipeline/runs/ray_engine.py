@@ -1,0 +1,382 @@
+"""Ray, and nothing else: takes the tasks of a phase, has them done somewhere, hands back what they made.
+
+This is the only module that imports ray. Each phase is one Ray Data pass over rows that are tasks; no sample and
+no picture ever travels through Ray's object store, only tasks (in) and the records of part files (out). A pass takes
+a third of a second to begin and end, the first of them some seconds: a phase of one task, or with little to do, is one
+Ray task or a few, done by processes that an earlier phase has left.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+
+from tamis.pipeline.host import interrupts
+from tamis.pipeline.host.environment import hushed, surroundings
+from tamis.pipeline.host.lookahead import in_order
+from tamis.pipeline.runs.metrics import Metrics
+from tamis.pipeline.tasks import claims
+from tamis.pipeline.tasks.perform import LostError, Outcome, Work, perform
+from tamis.pipeline.tasks.task import Ahead, Function, Phase, Resources
+from tamis.schemas.errors import BugError, ClusterError, StateError
+from tamis.schemas.job import Resources as Machine
+
+SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
+SYSTEM = {
+    # A worker that idles while a pool is at work is kept: to start another takes seconds, and it comes without caches.
+    "num_workers_soft_limit": 64,
+    "idle_worker_killing_time_threshold_ms": 3_600_000,
+    # What is ended for want of memory counts as any other death: by default Ray would begin it again for ever.
+    "task_oom_retries": 0,
+}
+"""Settings of the Ray that is started here."""
+
+
+OBJECT_STORE = 256 << 20
+"""Bytes of Ray's object store on this machine: for tasks, records of part files, and pixels from decoding tasks."""
+
+LITTLE = 10_000
+"""Rows that a phase reads, about as many as a part has: one worker is through with them before a pass has begun."""
+
+FEW = 16
+"""Tasks with little to do that one process is through with before another would pay."""
+
+
+class Elsewhere:
+    """As ``map``, in order, by Ray tasks on a processor each, wherever one is free; ``most`` are at work at once."""
+
+    def __init__(self, most: int) -> None:
+        import ray
+
+        self._most = most
+        self._call = ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")(_applied)
+
+    def __call__(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        """The results.
+
+        Raises:
+            LostError: a process ended with what it did. What ``function`` raises is raised here.
+        """
+        begin = partial(self._call.remote, function)
+        yield from in_order(begin, _result, items, self._most)
+
+
+def _applied(function: Callable[[Any], Any], item: Any) -> Any:
+    return function(item)
+
+
+def _result(reference: Any) -> Any:
+    import ray
+    from ray import exceptions
+
+    try:
+        return ray.get(reference)
+    except exceptions.RayTaskError as error:
+        raise error.cause from None
+    except (
+        exceptions.ObjectLostError,
+        exceptions.OutOfMemoryError,
+        exceptions.WorkerCrashedError,
+    ) as error:
+        raise LostError(str(error)) from None
+
+
+class _Worker:
+    """One process of a pool. What it loads, its functions keep in module-level caches."""
+
+    def __init__(self, function: Function, root: str, ahead: int = 0) -> None:
+        self._function, self._root = function, root
+        self._ahead: Ahead = Elsewhere(ahead) if ahead else map
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """A batch of pickled works -> a batch of pickled outcomes."""
+        outcomes = [self.perform(pickle.loads(raw)) for raw in batch["work"]]  # noqa: S301 - from our own driver
+        return {"outcome": np.array([pickle.dumps(outcome) for outcome in outcomes], dtype=object)}
+
+    def perform(self, work: Work) -> Outcome:
+        """One task."""
+        try:
+            return perform(self._function, self._root, work, self._ahead)
+        except Exception:  # noqa: BLE001 - Ray goes on without a block that fails: it must not be the one to see it
+            return Outcome(work.task.name, 0.0, bug=traceback.format_exc())
+
+
+def _by_one(function: Function, root: str, works: Sequence[bytes]) -> Iterator[Outcome]:
+    """Pickled works, one after another."""
+    worker = _Worker(function, root)
+    for raw in works:
+        yield worker.perform(pickle.loads(raw))  # noqa: S301 - from our own driver
+
+
+class Engine:
+    """A connection to Ray, started when the first phase has something to do."""
+
+    def __init__(
+        self,
+        root: str,
+        machine: Machine,
+        address: str | None = None,
+        to_come: Sequence[claims.Claim] = (),
+    ) -> None:
+        """``to_come``: what some task will claim; that no node has it is said before the first one begins."""
+        check_address(address)
+        self._root, self._machine, self._address = root, machine, address
+        self._to_come = to_come
+        self._started = False
+        self._metrics: Metrics | None = None
+
+    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+        """Have the tasks done; outcomes come as they finish, in no order.
+
+        Tasks whose worker dies are begun again when the others are through, in fresh workers on the nodes that are
+        then there, each with a worker to itself: no task is blamed for another.
+
+        Raises:
+            BugError: a task failed in a way that is not foreseen.
+        """
+        self._start()
+        left = {work.task.name: work for work in works}
+        for attempt in range(phase.resources.tries):
+            works = list(left.values())
+            alone = len(works) == 1 and not self._address  # on a cluster it would stand on any node
+            little = _needs_no_claim(phase) and (alone or _has_little(phase, works))
+            for outcome in (
+                self._by_hand(phase, works)
+                if little and attempt == 0
+                else self._pass(phase, works, attempt > 0)
+            ):
+                if outcome.bug:
+                    raise BugError(f"{left[outcome.name].path}:\n{outcome.bug}")
+                if outcome.died:  # of a lack of memory, and lived to say so
+                    continue
+                del left[outcome.name]
+                if self._metrics and outcome.file:
+                    self._metrics.count(outcome.file, outcome.seconds)
+                yield outcome
+            if not left:
+                return
+        yield from [Outcome(name, 0.0, died=True) for name in left]
+
+    def _by_hand(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+        """Every task once, by few processes that are there. What is lost with one does not come."""
+        import ray
+        from ray import exceptions
+
+        begin = ray.remote(num_cpus=0, max_retries=0, num_returns="streaming")(_by_one)
+        given = [pickle.dumps(work) for work in works]
+        most = max(1, min(len(given) // FEW, self._fitting(phase.resources)))
+        shares = [given[first::most] for first in range(most)]
+        # They are at work together, in whatever order they are asked. Ray has no type for a stream.
+        streams: list[Any] = [begin.remote(phase.function, self._root, share) for share in shares]
+        for stream in streams:
+            try:
+                for outcome in stream:
+                    yield ray.get(outcome)
+            except (
+                exceptions.NodeDiedError,
+                exceptions.ObjectLostError,
+                exceptions.OutOfMemoryError,
+                exceptions.WorkerCrashedError,
+            ):
+                continue
+
+    def _pass(self, phase: Phase, works: Sequence[Work], again: bool) -> Iterator[Outcome]:
+        """Every task once. What is lost with its worker does not come."""
+        from ray import exceptions
+
+        ray_data = _ray_data()
+        claimed: dict[str, Any] = {
+            "batch_size": 1,
+            "num_cpus": phase.resources.cpus,
+            "num_gpus": phase.resources.gpus or None,
+            "memory": phase.resources.memory,
+        }
+        rows = ray_data.from_items(
+            [{"work": pickle.dumps(work)} for work in works], override_num_blocks=len(works)
+        )
+        with warnings.catch_warnings():
+            # Ray Data names no other way yet to say how often a task is tried.
+            warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
+            if phase.resources.pool:
+                done = rows.map_batches(
+                    _Worker,
+                    fn_constructor_args=(phase.function, self._root, phase.resources.ahead),
+                    compute=ray_data.ActorPoolStrategy(
+                        **self._pool(phase.resources, len(works)),
+                        max_tasks_in_flight_per_actor=1 if again else None,
+                    ),
+                    # A restarted worker may wait for a node that never comes: its task must not wait with it.
+                    max_task_retries=0,
+                    **claimed,
+                )
+            else:
+                if claims.more_than_usual(phase.resources):
+                    self._fitting(phase.resources)
+                # The bound method of an object: Ray Data would take the object itself for an actor class.
+                worker = _Worker(phase.function, self._root, phase.resources.ahead)
+                done = rows.map_batches(cast(Any, worker.__call__), max_retries=0, **claimed)
+        try:
+            for row in done.iter_rows():
+                yield pickle.loads(row["outcome"])  # noqa: S301 - from our own workers
+        except (
+            exceptions.ObjectLostError,
+            exceptions.OutOfMemoryError,
+            exceptions.RayActorError,
+            exceptions.WorkerCrashedError,
+        ):
+            return  # outcomes went down with their node: those tasks are found missing
+
+    def _pool(self, resources: Resources, works: int) -> dict[str, Any]:
+        """How many workers: what fits now; on a cluster it may grow to what fits later."""
+        if resources.workers:
+            return {"size": min(works, resources.workers)}
+        fitting = min(works, self._fitting(resources))
+        if not self._address:
+            return {"size": fitting}
+        return {"min_size": 1, "initial_size": max(1, fitting), "max_size": works}
+
+    def _fitting(self, resources: Resources) -> int:
+        """How many workers the nodes carry at once; 0 only where the cluster grows, and there is to be waited.
+
+        Raises:
+            ClusterError: no node can carry one, so that it would be waited for without end.
+        """
+        import ray
+
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        grows = bool(self._address) and self._machine.grows
+        return claims.fitting(resources, nodes, grows)
+
+    def _start(self) -> None:
+        if not self._started:
+            with interrupts.held():  # half a Ray could not be stopped
+                self._enter()
+            for claim in self._to_come:
+                self._check(claim)
+
+    def _check(self, claim: claims.Claim) -> None:
+        try:
+            self._fitting(Resources(claim.cpus, claim.gpus, claim.memory or None))
+        except ClusterError as error:
+            raise ClusterError(f"{claim.step}: {error}") from None
+
+    def _enter(self) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # On a busy machine a node takes its time.
+        os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
+        # Its notices are for Ray's developers.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+        import ray
+
+        logging.getLogger("ray").setLevel(logging.CRITICAL)  # observers show what happens
+        shared: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if self._address:
+            _connect(self._address, shared)
+            from ray.util.metrics import Counter
+
+            self._metrics = Metrics(self._root, cast(Any, Counter))
+        elif not ray.is_initialized():
+            _begin(self._machine, shared)
+        self._started = True
+
+    def stop(self) -> None:
+        """Leave Ray, if it was started."""
+        if self._started:
+            import ray
+
+            ray.shutdown()
+            self._started = False
+
+
+def _ray_data() -> Any:
+    """Ray Data as passes need it. A run without a pass does without its import, of a second in every process."""
+    import ray.data
+
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1  # a block is a task, and a task that is missing is noticed
+    context.execution_options.preserve_order = False
+    return ray.data
+
+
+def check_address(address: str | None) -> None:
+    """A run joins the cluster that it is in; to one that is elsewhere it is sent.
+
+    Raises:
+        ClusterError: it is the address of a job server, or of Ray's client.
+    """
+    if address and "://" in address:
+        raise ClusterError(
+            f"--address {address}: inside a cluster it is `auto` or HEAD:6379; from outside: "
+            "tamis submit JOB --address http://HEAD:8265"
+        )
+
+
+def _connect(address: str, options: dict[str, Any]) -> None:
+    import ray
+    from ray.exceptions import AuthenticationError, RayError
+
+    try:
+        with hushed():  # it says each second that it waits
+            ray.init(address=address, runtime_env={"env_vars": SINGLE_THREADED}, **options)
+    except AuthenticationError:
+        raise ClusterError(
+            f"--address {address}: the cluster wants a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+        ) from None
+    except (ConnectionError, RayError, RuntimeError, ValueError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise ClusterError(
+            f"--address {address}: no Ray cluster there: {why}: is it up, and RAY_AUTH_TOKEN the one that it wants?"
+        ) from None
+
+
+def _begin(machine: Machine, options: dict[str, Any]) -> None:
+    """Start Ray on this machine.
+
+    Raises:
+        StateError: it does not start.
+    """
+    import ray
+
+    try:
+        # Workers inherit the variables. With a runtime_env those that Ray begins at once would idle for ever beside
+        # others that are begun when they are needed.
+        with hushed(), surroundings(SINGLE_THREADED):
+            ray.init(
+                address="local",  # without it, a cluster that happens to run here would be joined
+                num_cpus=machine.cpus,
+                object_store_memory=OBJECT_STORE,
+                include_dashboard=False,
+                _system_config=SYSTEM,
+                **options,
+            )
+    except Exception as error:  # of no narrower class, where the node does not come up in time
+        why = " ".join(str(error).split())[:200]
+        raise StateError(
+            f"Ray does not start on this machine ({why}): is it very busy, or out of memory or of /dev/shm? try again"
+        ) from error
+
+
+def _needs_no_claim(phase: Phase) -> bool:
+    """Whether it asks for nothing that a worker is made for."""
+    claim = phase.resources
+    return not (claim.pool or claim.gpus or claim.memory)
+
+
+def _has_little(phase: Phase, works: Sequence[Work]) -> bool:
+    """Whether a phase reads tables of few rows, and opens no picture."""
+    if phase.by_sample or phase.moves_pictures:
+        return False
+    reading = all(work.task.inputs for work in works)
+    return reading and sum(work.task.rows for work in works) <= LITTLE

@@ -1,0 +1,409 @@
+"""Walks the plan: has each phase done, or finds it done; keeps the account of what is alive."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tamis.pipeline.host import interrupts
+from tamis.pipeline.host.watchdog import Watchdog
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.runs import isolate
+from tamis.pipeline.runs.isolate import Executor
+from tamis.pipeline.runs.manifest import write_manifest
+from tamis.pipeline.runs.plan import Plan
+from tamis.pipeline.runs.ray_engine import Engine
+from tamis.pipeline.runs.state import State, check_output, keep_job
+from tamis.pipeline.store import storage
+from tamis.pipeline.store.lease import Lease
+from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tasks import claims, row_reuse
+from tamis.pipeline.tasks.perform import Outcome, Work
+from tamis.pipeline.tasks.phase_index import PhaseFiles
+from tamis.pipeline.tasks.task import GPUS, Context, Done, Part, Phase, Step, Task, fingerprint
+from tamis.schemas.errors import InputError, StateError
+from tamis.schemas.events import (
+    Event,
+    Notice,
+    Observer,
+    PhaseEnded,
+    PhaseStarted,
+    StepEnded,
+    TaskDone,
+)
+from tamis.schemas.job import Job
+
+VERDICT = "verdict"
+"""The phase whose files are DROPS tables: what the step decided."""
+
+
+DAMAGE_LIMIT = 100
+"""Damaged tables that are made again before the disk is taken to be at fault."""
+
+
+class AgainError(Exception):
+    """A table that was read is damaged: it has been removed, and the walk starts over."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a step did to the count: ``entered = kept + dropped``."""
+
+    step: str
+    entered: int
+    dropped: Mapping[str, int]
+
+    @property
+    def kept(self) -> int:
+        """What is alive after the step."""
+        return self.entered - sum(self.dropped.values())
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run: its account, and whether anything had to be computed."""
+
+    root: str
+    accounts: tuple[Account, ...]
+    tasks_run: int
+
+
+class Run(Context):
+    """One walk over the plan. Holds counts and records of files, never samples.
+
+    ``base`` is a finished run whose tables stand in for what would have to be computed. With a lease, which is to say
+    in a run directory that is to last, they are copied there; without one they are read where they lie.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        state: State,
+        executor: Executor,
+        observers: Sequence[Observer],
+        lease: Lease | None = None,
+        base: str | None = None,
+    ) -> None:
+        self.job: Job = plan.job
+        self.root = plan.root
+        self.plan, self._state, self._executor, self._observers = plan, state, executor, observers
+        self._lease, self._base = lease, base
+        self._done: dict[tuple[str, str], Done] = {}
+        self._deciders: list[str] = []
+        self._accounts: list[Account] = []
+        self._ranges: list[list[Part]] = []
+        self._range_of: dict[int, tuple[int, int]] = {}
+        self._emitting = threading.Lock()
+        self.tasks_run = 0
+
+    # What steps see.
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """In order of their numbers."""
+        return self._state.parts
+
+    @property
+    def total(self) -> int:
+        """All input samples."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def alive(self) -> int:
+        """Samples that no earlier step dropped."""
+        return self._accounts[-1].kept if self._accounts else self.total
+
+    def phases_done(self) -> Sequence[Done]:
+        """All finished phases, in order."""
+        return list(self._done.values())
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """One for each step that has decided."""
+        return tuple(self._accounts)
+
+    def ingest(self, part: Part) -> Slice:
+        """The part's rows of the ingest table."""
+        return Slice(self.done("ingest", "files")[f"file-{part.file:05d}"], part.group)
+
+    def verdicts(self, part: Part) -> Sequence[tuple[str, Slice]]:
+        """The steps that have decided, in order, and the part's slice of each verdict."""
+        return [(step, self.at(step, VERDICT, part)) for step in self._deciders]
+
+    def kept(self, part: Part) -> int:
+        """Samples of the part that are alive: its rows less those of every verdict."""
+        return part.rows - sum(piece.rows for piece in self.drops(part))
+
+    def drops(self, part: Part) -> tuple[Slice, ...]:
+        """The part's rows of every earlier verdict."""
+        return tuple(self.at(step, VERDICT, part) for step in self._deciders)
+
+    def done(self, step: str, phase: str) -> Done:
+        """A finished phase."""
+        return self._done[step, phase]
+
+    def at(self, step: str, phase: str, part: Part) -> Slice:
+        """A part's slice of a finished phase, made part by part or range by range."""
+        files = self._done[step, phase].files
+        if part.name in files:
+            return Slice(files[part.name], 0)
+        self.ranges()
+        number, position = self._range_of[part.number]
+        return Slice(files[f"range-{number:05d}"], position)
+
+    @property
+    def inputs(self) -> Sequence[InputFile]:
+        """The input files, by number."""
+        return self._state.inputs
+
+    def signal(self, name: str, part: Part) -> Slice | None:
+        """The part's slice of the table that holds a signal; None if no step makes it."""
+        maker = self.plan.makers.get(f"signal:{name}")
+        return self.at(*maker, part) if maker else None
+
+    def signals(self, part: Part) -> Sequence[tuple[str, Slice]]:
+        """Every signal, by name, and the part's slice of its table."""
+        made = sorted(key for key in self.plan.makers if key.startswith("signal:"))
+        return [
+            (key.removeprefix("signal:"), self.at(*self.plan.makers[key], part)) for key in made
+        ]
+
+    def places(self, part: Part) -> Sequence[tuple[str, Slice]]:
+        """The steps that made places, in order, and the part's slice of each table."""
+        made = [maker for key, maker in self.plan.makers.items() if key.startswith("place:")]
+        return [(maker[0], self.at(*maker, part)) for maker in made]
+
+    def embedding(self, name: str, part: Part) -> Slice:
+        """The part's embeddings."""
+        return self.at(*self.plan.makers[f"embedding:{name}"], part)
+
+    def ranges(self) -> Sequence[Sequence[Part]]:
+        """Consecutive parts of about ``range_samples`` rows."""
+        if not self._ranges:
+            size = 0
+            for part in self.parts:
+                if not self._ranges or size + part.rows > self.job.range_samples:
+                    self._ranges.append([])
+                    size = 0
+                self._ranges[-1].append(part)
+                self._range_of[part.number] = (len(self._ranges) - 1, len(self._ranges[-1]) - 1)
+                size += part.rows
+        return self._ranges
+
+    # The walk.
+
+    def walk(self) -> None:
+        """All steps, in order; then the manifest.
+
+        Raises:
+            StateError: the account does not balance.
+        """
+        self.walk_steps()
+        if self._lease:
+            self._lease.check_now()
+        write_manifest(self)
+
+    def walk_steps(self) -> None:
+        """All steps, in order. With a base nothing may be read but its tables, and no model be asked."""
+        for step in self.plan.steps:
+            started, entered = time.perf_counter(), self.alive
+            for phase in step.phases(self):
+                self._phase(step, phase)
+                if step.name == "ingest" and phase.name == "files":
+                    entered = self._settle()
+            self._decide(step, entered, time.perf_counter() - started)
+
+    def _settle(self) -> int:
+        files = self.done("ingest", "files").files
+        if not any(sum(file.rows) for file in files.values()):
+            raise InputError("the input has no samples: no file has a row: see what `input:` names")
+        self._state.settle([file.rows for file in files.values()])
+        return self.total
+
+    def _decide(self, step: Step, entered: int, seconds: float) -> None:
+        if (step.name, VERDICT) not in self._done:
+            return
+        dropped = dict(self.done(step.name, VERDICT).counts())
+        account = Account(step.name, entered, dropped)
+        if account.kept < 0:
+            raise StateError(
+                f"{step.name}: dropped {sum(dropped.values())} of {entered} samples: the account does not balance"
+            )
+        self._deciders.append(step.name)
+        self._accounts.append(account)
+        self._emit(StepEnded(step.name, entered, dropped, seconds))
+
+    def _phase(self, step: Step, phase: Phase) -> None:
+        started = time.perf_counter()
+        claimed = claims.of_phase(phase, step.name, self.job)
+        phase = replace(phase, resources=claimed)
+        folder = f"tables/{step.name}/{phase.name}"
+        works = [
+            Work(
+                _with_args(task, phase),
+                f"{folder}/{task.name}.parquet",
+                fingerprint(step, phase, task),
+            )
+            for task in phase.tasks
+        ]
+        files = PhaseFiles(self.root, folder, self._base)
+        found = files.find(works)
+        if self._lease:
+            found = files.adopt(found)
+        todo = [work for work in works if work.task.name not in found]
+        if phase.per_row:
+            todo = [self._with_stored(step, phase, work) for work in todo]
+        if todo and self._base and phase.name == "files" and step.name == "ingest":
+            raise StateError(
+                f"ingest: {len(todo)} input files would have to be read again: run the job with that setting instead"
+            )
+        if todo:
+            files.open()
+            rows = sum(work.task.rows for work in todo)
+            claim = phase.resources
+            self._emit(
+                PhaseStarted(
+                    step.name, phase.name, len(todo), len(found), rows, claim.cpus, claim.gpus
+                )
+            )
+            rows_of = {work.task.name: work.task.rows for work in todo}
+            lacking = 0
+            for outcome in self._outcomes(step, phase, todo):
+                if isinstance(outcome.error, row_reuse.NotScoredError):
+                    lacking += outcome.error.count
+                    continue
+                file = self._accept(outcome)
+                found[outcome.name] = file
+                self._emit(
+                    TaskDone(
+                        step.name,
+                        phase.name,
+                        outcome.name,
+                        rows_of[outcome.name],
+                        sum(file.rows),
+                        file.bytes,
+                        outcome.seconds,
+                        outcome.spent,
+                    )
+                )
+            if lacking:
+                asked = [work.task for work in todo]
+                raise StateError(row_reuse.refusal(step.name, lacking, phase, asked))
+            self.tasks_run += len(todo)
+        if self._base is None or self._lease:
+            files.close([work.task.name for work in works], found)
+        self._done[step.name, phase.name] = Done(
+            {work.task.name: found[work.task.name] for work in works}
+        )
+        if todo:
+            self._emit(PhaseEnded(step.name, phase.name, time.perf_counter() - started))
+
+    def _outcomes(self, step: Step, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+        """As they come; what is waited for in vain is named."""
+        waited = {work.task.name: None for work in works}
+
+        def bark(seconds: float) -> None:
+            names = list(waited)
+            more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+            self._tell(
+                f"{step.name} {phase.name}: no task has ended for {seconds:,.0f} s; "
+                f"waiting for {', '.join(names[:3])}{more}"
+            )
+
+        with Watchdog(self.job.resources.stuck_after, bark) as watchdog:
+            for outcome in isolate.outcomes(self._executor, phase, works, self._tell):
+                watchdog.feed()
+                del waited[outcome.name]
+                yield outcome
+
+    def _tell(self, text: str) -> None:
+        self._emit(Notice(text))
+
+    def _with_stored(self, step: Step, phase: Phase, work: Work) -> Work:
+        """The work, with the file whose rows it may take over."""
+        key = fingerprint(step, phase, work.task, but="drops")
+        roots = [self.root, self._base] if self._base else [self.root]
+        stored = row_reuse.candidate(roots, work.path, key)
+        places = {**work.task.places, row_reuse.KEY: key}
+        if stored:
+            places[row_reuse.STORED] = stored.to_json()
+        if self._base:
+            places[row_reuse.FROZEN] = True
+        return replace(work, task=replace(work.task, places=places))
+
+    def _accept(self, outcome: Outcome) -> Any:
+        if self._lease:
+            self._lease.check()
+        if outcome.damaged and storage.is_whole(outcome.damaged):
+            raise part_files.damaged(outcome.damaged)
+        if outcome.damaged:
+            storage.delete(storage.join(self.root, outcome.damaged))
+            PhaseFiles(self.root, outcome.damaged.rpartition("/")[0]).open()
+            self._emit(Notice(f"{outcome.damaged} is damaged: it is made again"))
+            raise AgainError
+        if outcome.error:
+            raise outcome.error
+        assert outcome.file is not None
+        return outcome.file
+
+    def _emit(self, event: Event) -> None:
+        with self._emitting:  # the watchdog has a thread of its own
+            for observer in self._observers:
+                observer(event)
+
+
+def _with_args(task: Task, phase: Phase) -> Task:
+    claimed = {GPUS: phase.resources.gpus} if phase.resources.gpus else {}
+    return replace(task, args={**phase.args, **task.args}, places={**task.places, **claimed})
+
+
+def run(
+    plan: Plan,
+    observers: Sequence[Observer] = (),
+    executor: Executor | None = None,
+    address: str | None = None,
+    base: str | None = None,
+) -> Result:
+    """Do what is not done yet of ``plan``, and nothing else.
+
+    ``base``: a finished run whose tables are copied where they fit; what it has not scored is refused.
+
+    Raises:
+        TamisError: whatever a person can mend, in one line.
+    """
+    check_output(plan)
+    claimed = () if base else claims.to_come(plan.job, plan.root)
+    executor = executor or Engine(plan.root, plan.job.resources, address, claimed)
+    with interrupts.held() as signals, Lease(plan.root) as lease:
+        try:
+            with signals.opened():
+                watched = (lambda _: signals.check(), *observers)
+                return _walk(plan, watched, executor, lease, base)
+        finally:
+            executor.stop()
+
+
+def _walk(
+    plan: Plan,
+    observers: Sequence[Observer],
+    executor: Executor,
+    lease: Lease,
+    base: str | None,
+) -> Result:
+    tasks_run = 0
+    for _ in range(DAMAGE_LIMIT):
+        state = State.open(plan)
+        state.claim()
+        walk = Run(plan, state, executor, observers, lease, base)
+        keep_job(plan)
+        try:
+            walk.walk()
+        except AgainError:
+            tasks_run += walk.tasks_run
+            continue
+        return Result(plan.root, walk.accounts, tasks_run + walk.tasks_run)
+    raise StateError(f"{plan.root}: tables were damaged {DAMAGE_LIMIT} times over: check the disk")

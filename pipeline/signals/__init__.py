@@ -1,0 +1,1 @@
+"""The stored columns that a job can ask for."""

@@ -1,0 +1,138 @@
+"""Where the signals of one step come from in this job, entry by entry of the input, and what type each has.
+
+All is decided before anything runs, from the names, the installed packages, and a look at each entry's first file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import pyarrow as pa
+
+from tamis.pipeline.inputs import columns
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.signals.registry import Source, resolve
+from tamis.schemas.errors import JobError
+from tamis.schemas.ledger import LEDGER
+from tamis.schemas.steps import Signals
+from tamis.schemas.tables import find_column
+
+TRIES = 8
+"""Files of an entry that are looked at for one that can be read."""
+
+HEAD_TYPE = pa.float32()
+
+
+@dataclass(frozen=True)
+class Sources:
+    """``of[entry][signal]`` is its source there; ``types[signal]`` holds for all entries."""
+
+    of: Mapping[str, Mapping[str, Source]]
+    types: Mapping[str, pa.DataType]
+
+
+def find(step: Signals, inputs: Sequence[InputFile]) -> Sources:
+    """The sources of all signals that a step names.
+
+    Raises:
+        JobError: a signal that cannot be had, or cannot be a column of the ledger.
+    """
+    _check_names(step)
+    of: dict[str, dict[str, Source]] = {}
+    types: dict[str, dict[str, pa.DataType]] = {name: {} for name in step.names}
+    for entry, files in _by_entry(inputs).items():
+        there = _columns(files)
+        given = _given(files[0].kind, there)
+        of[entry] = {}
+        for name in step.names:
+            try:
+                source = resolve(name, given=given, columns=list(there), heads=step.heads)
+            except JobError as error:
+                bare = f"{files[0].source} is damaged, or has no columns: "
+                why = bare if not there and files[0].kind == "parquet" else ""
+                raise JobError(f"{step.name}: input `{entry}`: {why}{error}") from None
+            of[entry][name] = source
+            types[name][entry] = _type(step, entry, source, there)
+    return Sources(of, {name: _common(step, name, found) for name, found in types.items()})
+
+
+def texts(steps: Sequence[object], inputs: Sequence[InputFile]) -> set[str]:
+    """The signals of a job's steps that are text: nothing in them is large or small."""
+    named = [step for step in steps if isinstance(step, Signals)]
+    kinds = [find(step, inputs).types for step in named]
+    return {name for types in kinds for name, kind in types.items() if kind == pa.string()}
+
+
+def _check_names(step: Signals) -> None:
+    """Names become columns beside the ledger's own, and some readers do not tell upper from lower case."""
+    taken = {
+        name.lower(): f"`{name}` is a column of every ledger" for name in ("row", *LEDGER.names)
+    }
+    for name in step.names:
+        if name.lower() in taken:
+            raise JobError(f"{step.name}: {name}: {taken[name.lower()]}: leave it out")
+        taken[name.lower()] = f"`{name}` stands in the list already"
+    for name in step.heads:
+        if name not in step.names:
+            raise JobError(f"{step.name}: heads: `{name}` is none of the step's signals: add it")
+
+
+def _by_entry(inputs: Sequence[InputFile]) -> dict[str, list[InputFile]]:
+    entries: dict[str, list[InputFile]] = {}
+    for file in inputs:
+        first = entries.setdefault(file.entry, [])
+        if len(first) < TRIES:
+            first.append(file)
+    return entries
+
+
+def _columns(files: Sequence[InputFile]) -> columns.Columns:
+    for file in files:
+        found = _look(file.path, file.kind, file.stamp)
+        if found:
+            return found
+    return {}
+
+
+@lru_cache(maxsize=64)
+def _look(path: str, kind: str, stamp: str) -> columns.Columns:
+    del stamp  # part of the key: the file may be another one later
+    return columns.look(path, "tar" if kind == "tar" else "parquet")
+
+
+def _given(kind: str, there: columns.Columns) -> set[str]:
+    """What ingest fills for such an entry."""
+    if kind == "tar" or find_column("image", list(there)) is not None:
+        return {"text", "width", "height", "image_size", "pixels"}
+    return {name for name in ("text", "width", "height") if find_column(name, list(there))}
+
+
+def _type(step: Signals, entry: str, source: Source, there: columns.Columns) -> pa.DataType:
+    if source.signal is not None:
+        return source.signal.dtype
+    if source.column is None:
+        return HEAD_TYPE
+    kind = there[source.column]
+    if kind is None:
+        raise JobError(
+            f"{step.name}: input `{entry}`: column {source.column} holds neither numbers, text nor true/false"
+        )
+    if kind == pa.null():
+        raise JobError(
+            f"{step.name}: input `{entry}`: column {source.column} has no value in the first samples: "
+            "its type cannot be told"
+        )
+    return kind
+
+
+def _common(step: Signals, name: str, found: Mapping[str, pa.DataType]) -> pa.DataType:
+    """One type for all entries: numbers of two kinds become float64."""
+    kinds = list(dict.fromkeys(found.values()))
+    if len(kinds) == 1:
+        return kinds[0]
+    if all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds):
+        return columns.NUMBER
+    said = ", ".join(f"{kind} in input `{entry}`" for entry, kind in found.items())
+    raise JobError(f"{step.name}: {name} is {said}: a signal has one type")

@@ -1,0 +1,1 @@
+"""Every embedded sample in a concept: what the steps share that cluster."""

@@ -1,0 +1,151 @@
+"""What tasks do with embeddings and centroids: draw a sample, train on it, assign, and read either from its table.
+
+The sample is what has the smallest hashes of seed and uid among the living, so it depends neither on the
+order of the input nor on its division into parts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tamis.pipeline.algorithms import order
+from tamis.pipeline.algorithms.clusters import kmeans
+from tamis.pipeline.host import devices
+from tamis.pipeline.steps.shared.parts import alive_mask, uid_words
+from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tasks.task import GPUS, TaskIo
+from tamis.schemas.selection import Clustered
+from tamis.schemas.tables import embedding_type
+
+Halves = npt.NDArray[np.float16]
+
+
+def sample(io: TaskIo) -> Iterator[pa.Table]:
+    """(hash, uid, vector) of the living samples of one part whose hash is below the bound."""
+    uids = io.read("ingest", ["uid"])["uid"].combine_chunks()
+    embedded = io.read("embedding", ["row", "image"])
+    rows = embedded["row"].to_numpy()
+    uid = uids.take(pa.array(rows))
+    hashes = order.hashed(uid_words(uid), io.args["seed"], "kmeans")
+    living = alive_mask(io, len(uids))[rows]
+    chosen = np.flatnonzero(living & (hashes <= np.uint64(io.args["below"])))
+    yield pa.table(
+        {
+            "hash": hashes[chosen],
+            "uid": uid.take(pa.array(chosen)),
+            "vector": embedded["image"].combine_chunks().take(pa.array(chosen)),
+        }
+    )
+
+
+def train(io: TaskIo) -> Iterator[pa.Table]:
+    """One row a centroid: its float32 numbers, raw. Holds the sample once, as float32."""
+    names = io.read("sample", ["hash", "uid"]).combine_chunks()
+    count = min(io.args["wanted"], names.num_rows)
+    chosen = order.smallest(names["hash"].to_numpy(), uid_words(names["uid"]), count)
+    place = np.full(names.num_rows, -1, dtype=np.int64)
+    place[chosen] = np.arange(count)
+    rows = np.empty((count, io.args["dim"]), dtype=np.float32)
+    start = 0
+    for piece in io.stream("sample", ["vector"]):
+        to = place[start : start + piece.num_rows]
+        rows[to[to >= 0]] = vectors(piece["vector"])[to >= 0]
+        start += piece.num_rows
+    # It is alone in its phase: the processors of its machine are idle.
+    threads = io.task.places["threads"] or len(os.sched_getaffinity(0))
+    settings = (io.args["clusters"], io.args["iterations"], io.args["seed"])
+    fit = kmeans.fit(rows, *settings, threads, device(io))
+    io.notes |= {
+        "clusters": io.args["clusters"],
+        "dim": io.args["dim"],
+        "trained_on": count,
+        "sample_similarity": [float(value) for value in fit.similarity],
+    }
+    yield centroid_table(fit.centroids)
+
+
+def assign(io: TaskIo) -> Iterator[pa.Table]:
+    """(row, cluster, similarity) of one part's embedded samples."""
+    table = io.read("embedding", ["row", "image", "reason"])
+    table = table.filter(pc.is_null(table["reason"]))
+    number, similarity = held(io).assign(vectors(table["image"]))
+    yield pa.table({"row": table["row"], "cluster": number, "similarity": similarity})
+
+
+def centroid_table(rows: npt.NDArray[np.float32]) -> pa.Table:
+    """(K, d) float32 as the table of a file of centroids."""
+    raw = np.ascontiguousarray(rows, dtype="<f4")
+    kind = pa.binary(raw.shape[1] * 4)
+    column = pa.FixedSizeBinaryArray.from_buffers(kind, len(raw), [None, pa.py_buffer(raw)])
+    return pa.table({"centroid": column})
+
+
+def centroid_rows(table: pa.Table) -> npt.NDArray[np.float32]:
+    """The inverse of ``centroid_table``."""
+    column = table["centroid"].combine_chunks()
+    return np.frombuffer(column.buffers()[1], dtype="<f4").reshape(len(column), -1)
+
+
+@lru_cache(maxsize=4)
+def _centroids(root: str, path: str, digest: str) -> npt.NDArray[np.float32]:
+    del digest  # part of the key: the same path may hold other centroids later
+    return centroid_rows(part_files.read(root, Slice(part_files.TableFile(path, "", (), (), 0))))
+
+
+def centroids(root: str, piece: Slice) -> npt.NDArray[np.float32]:
+    """(K, d) float32 of a file of centroids; kept by the process between tasks."""
+    return _centroids(root, piece.file.path, piece.identity)
+
+
+@lru_cache(maxsize=1)
+def _held(root: str, path: str, digest: str, where: str | None) -> kmeans.Centroids:
+    return kmeans.Centroids(_centroids(root, path, digest), where)
+
+
+def held(io: TaskIo) -> kmeans.Centroids:
+    """The centroids that a task reads, ready to be searched; kept by the process between tasks."""
+    (piece,) = io.task.inputs["centroids"]
+    return _held(io.root, piece.file.path, piece.identity, device(io))
+
+
+def on_device(config: Clustered) -> dict[str, str]:
+    """The argument of tasks that work with centroids. None on processors: what they made is known without it."""
+    return {} if config.device == "cpu" else {"device": config.device}
+
+
+def device(io: TaskIo) -> str | None:
+    """What ``on_device`` says in a task's arguments, as the algorithms take it.
+
+    Raises:
+        ModelError: there is no such device here.
+    """
+    name: str | None = io.args.get("device")
+    devices.ready(name, io.task.places.get(GPUS, 1.0))
+    return name
+
+
+def vectors(column: pa.ChunkedArray | pa.Array) -> Halves:
+    """(n, d) float16 of a column of embeddings, without a copy where it is one chunk."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    dim = array.type.byte_width // 2
+    numbers = (
+        np.frombuffer(array.buffers()[1], dtype=np.float16)
+        if len(array)
+        else np.empty(0, np.float16)
+    )
+    return numbers.reshape(-1, dim)[array.offset : array.offset + len(array)]
+
+
+def column_of(rows: Halves) -> pa.Array:
+    """The inverse of ``vectors``."""
+    raw = np.ascontiguousarray(rows, dtype="<f2")
+    kind = embedding_type(rows.shape[1])
+    return pa.FixedSizeBinaryArray.from_buffers(kind, len(raw), [None, pa.py_buffer(raw.tobytes())])

@@ -1,0 +1,235 @@
+"""The phases that end in every embedded sample's concept: ``train`` holds the centroids, ``assign`` the assignments.
+
+The centroids come from a sample, or from a finished run; both may be refined by Lloyd iterations over all
+living samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from tamis.pipeline.algorithms.clusters import kmeans
+from tamis.pipeline.steps.concepts import clustering, lloyd
+from tamis.pipeline.steps.shared.parts import nothing_reaches, part_task
+from tamis.pipeline.store import storage
+from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables.part_files import DamagedTableError, Slice, TableFile
+from tamis.pipeline.tasks import claims
+from tamis.pipeline.tasks.task import Context, Phase, Task, TaskIo
+from tamis.schemas.errors import InputError, JobError, StateError
+from tamis.schemas.nearest import nearest
+from tamis.schemas.selection import Clustered
+
+FILE = "centroids"
+
+
+@dataclass(frozen=True)
+class Borrowed:
+    """The centroids of a finished run."""
+
+    root: str
+    file: TableFile
+
+    @property
+    def clusters(self) -> int:
+        """Rows of it."""
+        return sum(self.file.rows)
+
+
+def number(config: Clustered, auto: int) -> int:
+    """How many clusters: as many as the job says, or the borrowed file has, or else ``auto``.
+
+    Raises:
+        JobError: the job says one number and the borrowed file has another.
+    """
+    if config.centroids is None:
+        return auto if config.clusters == "auto" else config.clusters
+    there = borrowed(config).clusters
+    if config.clusters not in ("auto", there):
+        raise JobError(
+            f"{config.name}: clusters is {config.clusters:,}, but `{storage.redact(config.centroids)}` has "
+            f"{there:,} centroids: set `clusters: {there}`, or leave it out"
+        )
+    return there
+
+
+def borrowed(config: Clustered) -> Borrowed:
+    """The file that ``centroids: RUN`` or ``RUN#STEP`` names; without a step the only one, or that of the same name.
+
+    Raises:
+        JobError: there is no finished run, or no such step in it, or several to choose from.
+        StateError: the file is damaged.
+    """
+    assert config.centroids is not None, "the job asks for them"
+    run, _, step = config.centroids.partition("#")
+    shown = f"{config.name}: centroids: `{storage.redact(run)}`"
+    root = storage.absolute(run)
+    if not storage.exists(storage.join(root, "manifest.json")):
+        raise JobError(
+            f"{shown}: no finished run is there: name a run directory, which holds manifest.json"
+        )
+    names = [
+        name
+        for name in storage.folders_in(storage.join(root, "tables"))
+        if storage.exists(storage.join(root, _path(name)))
+    ]
+    step = step or (names[0] if len(names) == 1 else config.name)
+    if step not in names:
+        there = f"it has those of {', '.join(names)}" if names else "it has none"
+        raise JobError(
+            f"{shown} has no centroids of a step `{step}`{nearest(step, names)}: {there}"
+        )
+    size = storage.stat(storage.join(root, _path(step))).size
+    file = part_files.inspect(root, _path(step), size)
+    if file is None:
+        raise StateError(f"{shown}: {_path(step)} is damaged: run that job again")
+    return Borrowed(root, file)
+
+
+def _path(step: str) -> str:
+    return f"tables/{step}/train/{FILE}.parquet"
+
+
+def phases(context: Context, config: Clustered, embedding: str, clusters: int) -> Iterator[Phase]:
+    """Afterwards every embedded sample has a cluster and a similarity.
+
+    Raises:
+        JobError: no sample at all; more clusters than samples, or than the sample's bound has room for; borrowed
+            centroids that do not fit.
+        InputError: embeddings of several widths.
+    """
+    if not context.alive:
+        raise nothing_reaches(config.name)
+    if clusters > context.alive and config.centroids is None:
+        raise JobError(
+            f"{config.name}: {clusters:,} clusters, but only {context.alive:,} samples reach the step: "
+            f"set `clusters` to at most {context.alive:,}"
+        )
+    dim = dimension(context, config.name, embedding)
+    first = "start" if config.full_iterations else "train"
+    if config.centroids is None:
+        yield from _trained(context, config, embedding, clusters, dim, first)
+    else:
+        yield _taken(config, dim, first)
+    claimed = claims.clustering(context.job.resources, config, 4 * clusters * dim)
+    if config.full_iterations:
+        yield from lloyd.phases(context, config, embedding, first, claimed)
+    held = context.done(config.name, "train").whole()
+    tasks = [
+        part_task(part, {"embedding": [context.embedding(embedding, part)], "centroids": held})
+        for part in context.parts
+    ]
+    yield Phase("assign", clustering.assign, tasks, clustering.on_device(config), claimed)
+
+
+def dimension(context: Context, step: str, embedding: str) -> int:
+    """The width of an embedding.
+
+    Raises:
+        InputError: it is not the same for all inputs.
+    """
+    dim, source = 0, ""
+    for part in context.parts:
+        found = int(context.embedding(embedding, part).file.notes["dim"])
+        if dim and found != dim:
+            raise InputError(
+                f"{step}: the embeddings of {context.inputs[part.file].source} have {found} dimensions, those of "
+                f"{source} have {dim}: one embedding needs one encoder"
+            )
+        dim, source = found, context.inputs[part.file].source
+    return dim
+
+
+def _trained(
+    context: Context, config: Clustered, embedding: str, clusters: int, dim: int, phase: str
+) -> Iterator[Phase]:
+    """``sample``, and the training on it."""
+    room = config.sample_bytes // (4 * dim)
+    if room < clusters:
+        raise JobError(
+            f"{config.name}: {clusters:,} clusters need {clusters:,} samples of {4 * dim:,} bytes to train on, and "
+            f"sample_bytes {config.sample_bytes:,} holds {room:,}: set it to at least {clusters * 4 * dim:,}"
+        )
+    wanted = kmeans.sample_size(clusters, context.alive, config.points_per_centroid)
+    wanted = min(wanted, room)
+    tasks = [
+        part_task(
+            part,
+            {
+                "embedding": [context.embedding(embedding, part)],
+                "ingest": [context.ingest(part)],
+                "drops": context.drops(part),
+            },
+        )
+        for part in context.parts
+    ]
+    sampling = {"seed": context.job.seed, "below": sample_bound(wanted, context.alive)}
+    yield Phase("sample", clustering.sample, tasks, sampling)
+    settings = {
+        "clusters": clusters,
+        "dim": dim,
+        "iterations": config.iterations,
+        "seed": context.job.seed,
+        "wanted": wanted,
+    }
+    drawn = {"sample": context.done(config.name, "sample").whole()}
+    places = {"threads": context.job.resources.cpus}
+    claimed = claims.clustering(context.job.resources, config)
+    task = Task(FILE, drawn, settings, places)
+    yield Phase(phase, clustering.train, [task], clustering.on_device(config), claimed)
+
+
+def sample_bound(wanted: int, there: int) -> int:
+    """The hash that a sample must stay below: six standard deviations more than are wanted will pass it."""
+    share = wanted / there
+    ceiling = min(1.0, share + 6 * math.sqrt(share / there))
+    return min(int(ceiling * 2**64), 2**64 - 1)
+
+
+def _taken(config: Clustered, dim: int, phase: str) -> Phase:
+    """Another run's centroids, copied; their digest is their identity.
+
+    Raises:
+        JobError: they have another width.
+    """
+    found = borrowed(config)
+    width = int(found.file.notes["dim"])
+    if width != dim:
+        raise JobError(
+            f"{config.name}: the centroids of `{storage.redact(config.centroids or '')}` have {width} dimensions, "
+            f"the embedding has {dim}: use centroids of the same encoder"
+        )
+    args: dict[str, Any] = {"digest": found.file.digest, "dim": dim, "clusters": found.clusters}
+    places = {"root": found.root, "path": found.file.path, "bytes": found.file.bytes}
+    return Phase(phase, borrow, [Task(FILE, args=args, places=places)])
+
+
+def borrow(io: TaskIo) -> Iterator[pa.Table]:
+    """The centroids of another run.
+
+    Raises:
+        StateError: they are no longer what they were when the run began.
+    """
+    root, path = io.task.places["root"], io.task.places["path"]
+    file = part_files.inspect(root, path, io.task.places["bytes"])
+    if file is None or file.digest != io.args["digest"]:
+        raise StateError(
+            f"{storage.redact(root)}: {path} has changed since this run began: start it again"
+        )
+    try:
+        table = part_files.read(root, Slice(file))
+    except DamagedTableError as damage:
+        raise StateError(
+            f"{storage.redact(root)}: {path} is damaged ({damage.args[1]}): run that job again"
+        ) from None
+    io.notes |= {
+        "clusters": io.args["clusters"],
+        "dim": io.args["dim"],
+        "borrowed": io.args["digest"],
+    }
+    yield table

@@ -1,0 +1,205 @@
+"""Each sample's place in its concept, exactly, whatever the sizes of concepts: an exchange by (cluster, key, uid).
+
+Buckets are cut where a sample of the keys says, not by cluster, so that no concept is too large for one. A bucket
+ranks what it holds; what of its first cluster stands in earlier buckets is added when places are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tamis.pipeline.algorithms import order
+from tamis.pipeline.algorithms.choosing import ranks
+from tamis.pipeline.steps.concepts.concepts import sample_bound
+from tamis.pipeline.steps.shared.bucket_counts import buckets_for
+from tamis.pipeline.steps.shared.exchange import (
+    by_part,
+    numbers,
+    range_starts,
+    split,
+    split_by_range,
+)
+from tamis.pipeline.steps.shared.parts import alive_mask, part_task, range_name, scatter, uid_words
+from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tasks.task import Context, Done, Part, Phase, Task, TaskIo
+
+SAMPLES_PER_BUCKET = 1000
+"""Sampled keys that a cut between two buckets rests on: buckets come out within a tenth of each other."""
+
+
+def phases(context: Context, step: str, which: str) -> Iterator[Phase]:
+    """``members`` and ``ranked``; with more samples than one bucket holds also ``drawn`` and ``cuts``."""
+    buckets = buckets_for(context.alive)
+    keying = {"which": which, "seed": context.job.seed}
+    inputs: dict[str, tuple[Slice, ...]] = {}
+    if buckets > 1:
+        below = sample_bound(min(context.alive, SAMPLES_PER_BUCKET * buckets), context.alive)
+        yield Phase("drawn", drawn, living_tasks(context, step), {**keying, "below": below})
+        every = {"drawn": context.done(step, "drawn").whole()}
+        yield Phase("cuts", cuts, [Task("cuts", every, {"buckets": buckets})])
+        inputs = {"cuts": context.done(step, "cuts").whole()}
+    tasks = living_tasks(context, step, inputs)
+    yield Phase("members", members, tasks, {**keying, "buckets": buckets})
+    made = context.done(step, "members")
+    tasks = [Task(f"bucket-{b:05d}", {"members": made.groups(b)}) for b in range(buckets)]
+    yield Phase("ranked", ranked, tasks, {"starts": range_starts(context)})
+
+
+def living_tasks(
+    context: Context, step: str, more: Mapping[str, Sequence[Slice]] | None = None
+) -> list[Task]:
+    """A task a part that reads the assignments of the living."""
+    return [
+        part_task(
+            part,
+            {
+                "assigned": [context.at(step, "assign", part)],
+                "ingest": [context.ingest(part)],
+                "drops": context.drops(part),
+                **(more or {}),
+            },
+            part=part.number,
+        )
+        for part in context.parts
+    ]
+
+
+def living(io: TaskIo, columns: Sequence[str] | None = None) -> pa.Table:
+    """The assignments of one part's living samples."""
+    rows = io.task.inputs["ingest"][0].rows
+    assigned = io.read("assigned", columns)
+    alive = alive_mask(io, rows)[assigned["row"].to_numpy()]
+    return assigned.filter(pa.array(alive)).combine_chunks()
+
+
+def distances(assigned: pa.Table) -> npt.NDArray[np.float32]:
+    """1 - similarity, float32 (n,)."""
+    similarity: npt.NDArray[np.float32] = assigned["similarity"].to_numpy()
+    return np.float32(1) - similarity
+
+
+def _keyed(io: TaskIo) -> pa.Table:
+    """(sid, uid, cluster, key) of one part's living samples."""
+    assigned = living(io)
+    row = assigned["row"].to_numpy()
+    uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(pa.array(row))
+    key = ranks.keys(distances(assigned), uid_words(uid), io.args["which"], io.args["seed"])
+    sid = (np.int64(io.args["part"]) << 32) | row
+    return pa.table({"sid": sid, "uid": uid, "cluster": assigned["cluster"], "key": key})
+
+
+def drawn(io: TaskIo) -> Iterator[pa.Table]:
+    """(cluster, key, uid) of the living samples of one part whose hash is below the bound."""
+    table = _keyed(io).drop_columns(["sid"])
+    hashes = order.hashed(uid_words(table["uid"]), io.args["seed"], "ranking")
+    yield table.filter(pa.array(hashes < np.uint64(io.args["below"])))
+
+
+def cuts(io: TaskIo) -> Iterator[pa.Table]:
+    """(cluster, key, high): the last of each bucket but the last; ``high`` is the first half of a uid."""
+    table = io.read("drawn").combine_chunks()
+    cluster, key = table["cluster"].to_numpy(), table["key"].to_numpy()
+    high = uid_words(table["uid"])[:, 0]
+    arranged = np.lexsort((high, key, cluster))
+    buckets = io.args["buckets"]
+    last = arranged[np.arange(1, buckets) * len(arranged) // buckets]
+    yield pa.table({"cluster": cluster[last], "key": key[last], "high": high[last]})
+
+
+def members(io: TaskIo) -> Iterator[pa.Table]:
+    """(sid, uid, cluster, key) of one part's living samples, a row group a bucket."""
+    table = _keyed(io)
+    bucket = np.zeros(table.num_rows, dtype=np.int64)
+    if io.args["buckets"] > 1:
+        cluster, key = table["cluster"].to_numpy(), table["key"].to_numpy()
+        high = uid_words(table["uid"])[:, 0]
+        bounds = io.read("cuts")
+        triples = zip(*(bounds[name].to_numpy() for name in bounds.column_names), strict=True)
+        for a, b, c in triples:
+            same = (cluster == a) & ((key > b) | ((key == b) & (high > c)))
+            bucket += (cluster > a) | same
+    yield from split(table, bucket, io.args["buckets"])
+
+
+def ranked(io: TaskIo) -> Iterator[pa.Table]:
+    """(sid, cluster, rank) of one bucket. The notes count what it holds of its first and of its last cluster."""
+    table = io.read("members").combine_chunks()
+    cluster = table["cluster"].to_numpy()
+    rank = ranks.within(cluster, table["key"].to_numpy(), uid_words(table["uid"]))
+    if len(cluster):
+        ends = (int(cluster.min()), int(cluster.max()))
+        io.notes["ends"] = [[end, int((cluster == end).sum())] for end in ends]
+    out = pa.table({"sid": table["sid"], "cluster": table["cluster"], "rank": rank})
+    yield from split_by_range(out, io.args["starts"])
+
+
+def before(done: Done) -> list[list[int]]:
+    """For each bucket of ``ranked``: its first cluster, and how many of that stand in earlier buckets."""
+    found: list[list[int]] = []
+    last, held = -1, 0
+    for file in done.files.values():
+        if "ends" not in file.notes:
+            found.append([-1, 0])
+            continue
+        (first, _), (end, count) = file.notes["ends"]
+        found.append([first, held if first == last else 0])
+        held = count + (held if first == end == last else 0)
+        last = end
+    return found
+
+
+def places_task(context: Context, step: str, number: int, parts: Sequence[Part]) -> Task:
+    """One range of ``places``."""
+    done = context.done(step, "ranked")
+    inputs = {
+        "ranked": done.groups(number),
+        "assigned": [context.at(step, "assign", part) for part in parts],
+    }
+    return Task(range_name(number), inputs, {"parts": numbers(parts), "before": before(done)})
+
+
+def places(io: TaskIo) -> Iterator[pa.Table]:
+    """(row, cluster, rank, distance) a part; the rank is null for what did not reach the step.
+
+    Quotas are not written beside them: another budget then leaves every place as it is.
+    """
+    ranks_of = by_part(_whole_ranks(io), io.args["parts"])
+    for assigned, with_rank in zip(io.stream("assigned"), ranks_of, strict=True):
+        row = assigned["row"].to_numpy()
+        width = int(row.max()) + 1 if len(row) else 0
+        rank = scatter(with_rank, width)["rank"].take(pa.array(row))
+        yield pa.table(
+            {
+                "row": assigned["row"],
+                "cluster": assigned["cluster"],
+                "rank": rank,
+                "distance": distances(assigned),
+            }
+        )
+
+
+def with_quotas(places: pa.Table, quotas: pa.Table) -> pa.Table:
+    """``places`` and what each sample's concept keeps, null where the rank is; ``quotas`` has a row a cluster."""
+    quota = quotas["quota"].to_numpy()[places["cluster"].to_numpy()]
+    return places.append_column(
+        "quota", pa.array(quota, mask=np.asarray(pc.is_null(places["rank"])))
+    )
+
+
+def over_quota(placed: pa.Table) -> pa.Table:
+    """Of places with their quotas those that stand beyond them."""
+    return placed.filter(pc.greater(placed["rank"], placed["quota"])).combine_chunks()
+
+
+def _whole_ranks(io: TaskIo) -> pa.Table:
+    """(sid, rank) in the whole cluster, of one range."""
+    found = []
+    for table, (first, count) in zip(io.stream("ranked"), io.args["before"], strict=True):
+        more = np.where(table["cluster"].to_numpy() == first, count, 0)
+        found.append(pa.table({"sid": table["sid"], "rank": table["rank"].to_numpy() + more}))
+    return pa.concat_tables(found)

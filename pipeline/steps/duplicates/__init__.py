@@ -1,0 +1,1 @@
+"""The steps that drop duplicates, and how their groups are made."""

@@ -1,0 +1,206 @@
+"""The work of the semantic-duplicates step, phase by phase: each function makes one part file.
+
+A bucket of clusters that fits in memory is compared at once. A larger one is first laid out on storage, its members
+in their order, in blocks of BLOCK_ROWS: then each task reads the blocks that it compares, a few tiles at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tamis.pipeline.algorithms.clusters import semantic
+from tamis.pipeline.steps.concepts import clustering
+from tamis.pipeline.steps.shared.exchange import by_part, split, split_by_range
+from tamis.pipeline.steps.shared.parts import alive_mask, uid_words
+from tamis.pipeline.tables import part_files
+from tamis.pipeline.tasks.task import TaskIo
+from tamis.schemas.tables import UID
+
+Ints = npt.NDArray[np.int64]
+
+BLOCK_ROWS = 8192
+"""Embeddings of a row group of a laid-out bucket: 8 MiB at 512 dimensions."""
+
+
+def members(io: TaskIo) -> Iterator[pa.Table]:
+    """(sid, uid, cluster, distance, vector) of one part's living samples; neighbouring clusters share a bucket."""
+    uids = io.read("ingest", ["uid"])["uid"].combine_chunks()
+    assigned = io.read("assigned").combine_chunks()
+    embedded = io.read("embedding", ["row", "image"]).combine_chunks()
+    living = alive_mask(io, len(uids))[assigned["row"].to_numpy()]
+    assigned = assigned.filter(pa.array(living))
+    row = assigned["row"].to_numpy()
+    at = np.searchsorted(embedded["row"].to_numpy(), row)
+    number = assigned["cluster"].to_numpy()
+    table = pa.table(
+        {
+            "sid": (np.int64(io.args["part"]) << 32) | row,
+            "uid": uids.take(pa.array(row)),
+            "cluster": number,
+            "distance": np.float32(1) - assigned["similarity"].to_numpy(),
+            "vector": embedded["image"].combine_chunks().take(pa.array(at)),
+        }
+    )
+    buckets = io.args["buckets"]
+    yield from split(table, number.astype(np.int64) * buckets // io.args["clusters"], buckets)
+
+
+def pairs(io: TaskIo) -> Iterator[pa.Table]:
+    """(sid, uid, similarity, partner_sid, partner): each sample's nearest among those before it in its cluster."""
+    yield from split_by_range(
+        _blocked(io) if "blocks" in io.task.inputs else _held(io), io.args["starts"]
+    )
+
+
+def _held(io: TaskIo) -> pa.Table:
+    """Of one bucket, in memory."""
+    table = io.read("members").combine_chunks()
+    vector = clustering.vectors(table["vector"])
+    device = clustering.device(io)
+    similarity = np.zeros(table.num_rows, dtype=np.float32)
+    partner = np.arange(table.num_rows)
+    for rows in _ordered(io, table):
+
+        def fetch(first: int, last: int, rows: Ints = rows) -> clustering.Halves:
+            return vector[rows[first:last]]
+
+        compared = semantic.max_similarity_blocks(fetch, len(rows), vector.shape[1], device=device)
+        for start, values, places in compared:
+            here = rows[start : start + len(values)]
+            similarity[here], partner[here] = values, rows[places]
+    return _compared(table, np.arange(table.num_rows), similarity, partner)
+
+
+def _ordered(io: TaskIo, table: pa.Table) -> Iterator[Ints]:
+    """The rows of each cluster, in the order that decides who is before whom."""
+    number, uid = table["cluster"].to_numpy(), uid_words(table["uid"])
+    distance = table["distance"].to_numpy()
+    by_cluster = np.argsort(number, kind="stable")
+    ends = np.flatnonzero(np.diff(number[by_cluster], append=-1)) + 1
+    for rows in np.split(by_cluster, ends[:-1]) if len(number) else []:
+        yield rows[
+            semantic.order_in_cluster(distance[rows], uid[rows], io.args["which"], io.args["seed"])
+        ]
+
+
+def _compared(
+    table: pa.Table, rows: Ints, similarity: npt.NDArray[np.float32], partner: Ints
+) -> pa.Table:
+    """``rows`` of a table with sid and uid, and what they are most alike to."""
+    who, picks = table.select(["sid", "uid"]).take(pa.array(rows)), pa.array(partner)
+    return pa.table(
+        {
+            "sid": who["sid"],
+            "uid": who["uid"],
+            "similarity": similarity,
+            "partner_sid": table["sid"].take(picks),
+            "partner": table["uid"].take(picks),
+        }
+    )
+
+
+def order(io: TaskIo) -> Iterator[pa.Table]:
+    """(sid, uid) of a bucket that is too large to be held, cluster by cluster in order; notes the clusters' sizes."""
+    table = io.read("members", ["sid", "uid", "cluster", "distance"]).combine_chunks()
+    clusters = list(_ordered(io, table))
+    io.notes["sizes"] = [len(rows) for rows in clusters]
+    yield table.select(["sid", "uid"]).take(pa.array(np.concatenate(clusters)))
+
+
+def blocks(io: TaskIo) -> Iterator[pa.Table]:
+    """Embeddings of some places of that order, BLOCK_ROWS a row group. Holds these, and one part's at a time."""
+    sid = io.read("order", ["sid"])["sid"].to_numpy()
+    by_sid = np.argsort(sid)
+    ordered = sid[by_sid]
+    first, stop = io.args["places"]
+    held = np.zeros((stop - first, io.args["dim"]), dtype=np.float16)
+    for piece in io.stream("members", ["sid", "vector"]):
+        place = by_sid[np.searchsorted(ordered, piece["sid"].to_numpy())] - first
+        here = np.flatnonzero((place >= 0) & (place < stop - first))
+        held[place[here]] = clustering.vectors(piece["vector"])[here]
+    for start in range(0, len(held), BLOCK_ROWS):
+        yield pa.table({"vector": clustering.column_of(held[start : start + BLOCK_ROWS])})
+
+
+def _blocked(io: TaskIo) -> pa.Table:
+    """Of some places of some clusters of a laid-out bucket: blocks are read as the tiles ask for them."""
+    table = io.read("order").combine_chunks()
+    pieces, offset = io.task.inputs["blocks"], io.args["offset"]
+    device = clustering.device(io)
+
+    @lru_cache(maxsize=2)
+    def block(number: int) -> clustering.Halves:
+        read = part_files.read(io.root, pieces[number - offset], ["vector"])
+        return clustering.vectors(read["vector"])
+
+    found: list[tuple[Ints, npt.NDArray[np.float32], Ints]] = []
+    for base, size, start, stop in io.args["spans"]:
+
+        def fetch(first: int, last: int, base: int = base) -> clustering.Halves:
+            return _places(block, base + first, base + last)
+
+        compared = semantic.max_similarity_blocks(
+            fetch, size, io.args["dim"], 1, start, stop, device
+        )
+        for first, values, partner in compared:
+            found.append((np.arange(first, first + len(values)) + base, values, partner + base))
+    rows, similarity, partner = (np.concatenate(part) for part in zip(*found, strict=True))
+    return _compared(table, rows, similarity, partner)
+
+
+def _places(block: Callable[[int], clustering.Halves], first: int, last: int) -> clustering.Halves:
+    """Embeddings of the places ``first`` to ``last`` of a bucket."""
+    numbers = range(first // BLOCK_ROWS, -(-last // BLOCK_ROWS))
+    parts = [block(n)[max(first - n * BLOCK_ROWS, 0) : last - n * BLOCK_ROWS] for n in numbers]
+    return np.concatenate(parts)
+
+
+def scores(io: TaskIo) -> Iterator[pa.Table]:
+    """(row, similarity under the signal's name, partner) a part, for every sample that was compared."""
+    table = io.read("pairs", ["sid", "similarity", "partner"])
+    named = table.rename_columns(["sid", io.args["signal"], "partner"])
+    yield from by_part(named, io.args["parts"])
+
+
+def doomed(io: TaskIo) -> Iterator[pa.Table]:
+    """What is dropped of one bucket, with the partner, and the first in its chain of partners that is kept."""
+    table = io.read("pairs").combine_chunks()
+    dropped = semantic.dropped(table["similarity"].to_numpy(), io.args["epsilon"])
+    sid = table["sid"].to_numpy()
+    order = np.argsort(sid)
+    partner = order[np.searchsorted(sid[order], table["partner_sid"].to_numpy())]
+    survivor = pa.array(end_of_chain(partner, dropped)[dropped])
+    mask = pa.array(dropped)
+    value = table["similarity"].filter(mask).cast(pa.float64())
+    out = pa.table(
+        {
+            "sid": table["sid"].filter(mask),
+            "rule": pa.array(["epsilon"] * len(value), pa.string()),
+            "value": value,
+            "bound": np.full(len(value), 1.0 - io.args["epsilon"]),
+            "partner": table["partner"].filter(mask),
+            "partner_value": value,
+            "survivor": table["uid"].take(survivor).cast(UID),
+        }
+    )
+    yield from split_by_range(out, io.args["starts"])
+
+
+def end_of_chain(
+    partner: npt.NDArray[np.int64], dropped: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int64]:
+    """(n,) for each row the first that is kept on its way from partner to partner; a kept row is its own.
+
+    A partner stands earlier in the order, so every way ends; doubling the step makes it end in log2(n) rounds.
+    """
+    step = np.where(dropped, partner, np.arange(len(partner)))
+    while True:
+        further = step[step]
+        if np.array_equal(further, step):
+            return step
+        step = further

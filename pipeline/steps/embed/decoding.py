@@ -1,0 +1,44 @@
+"""From pictures' bytes to the batches that a model takes: here, in threads beside a GPU, or on other processors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+
+import numpy as np
+
+from tamis.pipeline.encoders.preprocessing import Pixels, Preprocessing
+from tamis.pipeline.host.lookahead import in_order
+from tamis.pipeline.inputs.images import to_rgb
+from tamis.pipeline.tasks.task import TaskIo
+
+
+def batches(
+    io: TaskIo, pictures: Iterator[bytes], preprocessing: Preprocessing
+) -> Iterator[Pixels]:
+    """Preprocessed pictures, ``batch_size`` of them at a time, in order; few are held decoded.
+
+    On the CPU the task's one thread does it. Beside a GPU, which must not wait, threads decode the next batches:
+    Pillow lets go of the interpreter. Where the job has decoding tasks (``TaskIo.ahead``), it is done by those.
+    """
+    limit, size = io.task.places["max_pixels"], io.args["batch_size"]
+    shrink = io.args.get("decoder") == "shrink"
+    cut = partial(pixels, preprocessing=preprocessing, limit=limit, shrink=shrink)
+    groups = iter(lambda: list(islice(pictures, size)), [])
+    if io.ahead is not map or io.args["device"] == "cpu":
+        yield from io.ahead(cut, groups)
+    else:
+        threads = len(os.sched_getaffinity(0))
+        with ThreadPoolExecutor(threads) as pool:
+            yield from in_order(lambda g: pool.submit(cut, g), Future.result, groups, threads)
+
+
+def pixels(
+    group: Sequence[bytes], preprocessing: Preprocessing, limit: int, shrink: bool = False
+) -> Pixels:
+    """Pictures' bytes to their pixels. It needs no model, and may run where there is no GPU."""
+    least = preprocessing.least if shrink else None
+    return np.stack([preprocessing.pixels(to_rgb(data, limit, least)) for data in group])

@@ -1,0 +1,133 @@
+"""Compare signals with the job's bounds. All failing rules are recorded; the first in the job's order is the reason."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.signals import signal_sources
+from tamis.pipeline.steps.rules.bounds import Mask, failures
+from tamis.pipeline.steps.shared.parts import drops, part_task, scatter
+from tamis.pipeline.tasks.task import Context, Phase, Step, TaskIo
+from tamis.schemas.errors import JobError
+from tamis.schemas.job import Job
+from tamis.schemas.ledger import Reason
+from tamis.schemas.steps import Bound
+from tamis.schemas.steps import Rules as Config
+
+
+class Rules(Step):
+    """One phase: a verdict over each part."""
+
+    def __init__(self, config: Config, job: Job) -> None:
+        self.config, self.name = config, config.name
+        self.steps = job.steps
+
+    def needs(self) -> Sequence[str]:
+        """Every signal that a bound speaks of."""
+        return [f"signal:{name}" for name in self.config.bounds]
+
+    def check(self, inputs: Sequence[InputFile]) -> None:
+        """Bounds that compare numbers do not stand on text.
+
+        Raises:
+            JobError: one does.
+        """
+        texts = signal_sources.texts(self.steps, inputs)
+        for name, bound in self.config.bounds.items():
+            no_numbers(self.name, name, bound, name in texts)
+
+    def phases(self, context: Context) -> Iterator[Phase]:
+        """Read each part's signals, decide."""
+        # A list, since the order of the rules decides which of them is the reason.
+        bounds = [
+            [name, bound.model_dump(by_alias=True)] for name, bound in self.config.bounds.items()
+        ]
+        tasks = []
+        for part in context.parts:
+            signals = {
+                f"signal:{name}": [_found(context.signal(name, part))]
+                for name in self.config.bounds
+            }
+            tasks.append(part_task(part, {**signals, "drops": context.drops(part)}, rows=part.rows))
+        yield Phase("verdict", decide, tasks, {"bounds": bounds})
+
+
+def _found(piece: Any) -> Any:
+    assert piece is not None, "the plan has checked that every signal is made"
+    return piece
+
+
+def decide(io: TaskIo) -> Iterator[pa.Table]:
+    """The rows of one part that fail a bound."""
+    rows = io.alive(io.args["rows"])
+    failing: dict[str, tuple[pa.Array, Mapping[str, Mask]]] = {}
+    bounds = dict(io.args["bounds"])
+    for name, raw in bounds.items():
+        values = scatter(io.read(f"signal:{name}", ["row", name]), io.args["rows"])[name].take(
+            pa.array(rows)
+        )
+        bound = Bound.model_validate(raw)
+        no_numbers(io.path.split("/")[1], name, bound, pa.types.is_string(values.type))
+        failing[name] = (values, failures(values, bound))
+    yield verdict(io, rows, failing, bounds)
+
+
+def no_numbers(step: str, name: str, bound: Bound, text: bool) -> None:
+    """Who only reads a finished run need not have its inputs, and meets text where it is stored.
+
+    Raises:
+        JobError: ``text`` is bounded by numbers.
+    """
+    if text and bound.one_of is None:
+        raise JobError(
+            f"{step}: {name} is text, which `min` and `max` cannot bound: list what may pass with `in`"
+        )
+
+
+def verdict(
+    io: TaskIo,
+    rows: npt.NDArray[Any],
+    failing: Mapping[str, tuple[pa.Array, Mapping[str, Mask]]],
+    bounds: Mapping[str, Mapping[str, Any]],
+) -> pa.Table:
+    """The DROPS table: for each failing row its first failing rule, with value and bound, and all that failed."""
+    count = len(rows)
+    reason, rule = np.full(count, "", object), np.full(count, "", object)
+    value, bound = np.full(count, np.nan), np.full(count, np.nan)
+    message: list[str | None] = [None] * count
+    failed: defaultdict[int, list[str]] = defaultdict(list)
+    for name, (values, reasons) in failing.items():
+        for why, mask in reasons.items():
+            for i in np.flatnonzero(mask):
+                failed[int(i)].append(name)
+                if not rule[i]:
+                    reason[i], rule[i] = why, name
+                    value[i], bound[i], message[i] = _shown(
+                        values[int(i)].as_py(), why, bounds[name]
+                    )
+    out = np.flatnonzero(rule != "")
+    return drops(
+        io,
+        rows[out],
+        reason[out],
+        rule=list(rule[out]),
+        value=pa.array(value[out], from_pandas=True),
+        bound=pa.array(bound[out], from_pandas=True),
+        failed=[failed[int(i)] for i in out],
+        message=[message[i] for i in out],
+    )
+
+
+def _shown(value: Any, why: str, bound: Mapping[str, Any]) -> tuple[float, float, str | None]:
+    if why == Reason.NO_VALUE:
+        return np.nan, np.nan, None
+    if why == Reason.NOT_ALLOWED:
+        return np.nan, np.nan, f"{value!r} is not in {list(bound['in'])}"
+    return float(value), float(bound["min"] if why == Reason.BELOW_MINIMUM else bound["max"]), None

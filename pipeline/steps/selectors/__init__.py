@@ -1,0 +1,1 @@
+"""The steps that choose how many samples are kept, and which."""

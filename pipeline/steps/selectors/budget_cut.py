@@ -1,0 +1,256 @@
+"""What selectors share: the budget, and the cut that keeps exactly so many of all samples.
+
+A selector gives each sample a group and a 64-bit key; of each group the smallest (key, uid) are kept. The cut is
+the last (key, uid) that is kept. With more samples than a task holds, a sample of the keys brackets each cut
+first, and only what lies inside the brackets is sorted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tamis.pipeline.algorithms import order
+from tamis.pipeline.steps.concepts.concepts import sample_bound
+from tamis.pipeline.steps.shared.parts import alive_mask, nothing_reaches, part_task, uid_words
+from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tasks.task import Context, Phase, Task, TaskIo
+from tamis.schemas.errors import JobError, StateError
+from tamis.schemas.selection import budget, whole_of
+from tamis.schemas.tables import UID
+
+SORTED_ROWS = 10_000_000
+"""Keys that the last step of a cut sorts, at most; of more, a sample brackets the cut."""
+
+SAMPLED_ROWS = 1_000_000
+"""Keys that are sampled for it, about."""
+
+DEVIATIONS = 6
+"""Standard deviations between a cut and its bracket's ends: it is missed once in a thousand million times."""
+
+Mask = npt.NDArray[np.bool_]
+Words = npt.NDArray[np.uint64]
+
+
+class Choosing(Protocol):
+    """A step's settings that say how many to keep."""
+
+    @property
+    def name(self) -> str:
+        """The step's."""
+
+    @property
+    def keep(self) -> float | None:
+        """A share or a count."""
+
+    @property
+    def of(self) -> Literal["reaching", "input"]:
+        """Of what it is a share."""
+
+
+class Counted(Protocol):
+    """Where a step stands: all input samples, and those that reach it."""
+
+    @property
+    def total(self) -> int:
+        """All."""
+
+    @property
+    def alive(self) -> int:
+        """That no earlier step dropped."""
+
+
+def budget_of(context: Counted, config: Choosing, there: int | None = None) -> int:
+    """How many samples to keep; ``there`` is how many can be chosen, all that reach the step by default.
+
+    Raises:
+        JobError: more than there are, or there are none.
+    """
+    if not context.alive:
+        raise nothing_reaches(config.name)
+    keep = config.keep or 0
+    wanted = budget(keep, whole_of(config.of, context.alive, context.total))
+    if wanted > (context.alive if there is None else there):
+        choice = "" if there is None else f", and only {there:,} of them can be chosen"
+        raise JobError(
+            f"{config.name}: keep {keep:,} asks for {wanted:,} samples, but only {context.alive:,} reach the step"
+            f"{choice}: keep fewer, or drop less before it"
+        )
+    return wanted
+
+
+def keyed(
+    rows: npt.NDArray[np.integer],
+    key: Words,
+    uid: pa.Array,
+    group: npt.NDArray[np.integer] | None = None,
+) -> pa.Table:
+    """A table of the phase ``keyed``: (row, group, key, uid)."""
+    groups = np.zeros(len(rows), np.int32) if group is None else group.astype(np.int32)
+    return pa.table({"row": rows.astype(np.uint32), "group": groups, "key": key, "uid": uid})
+
+
+def have_key(context: Context, step: str, phase: str = "keyed") -> int:
+    """Samples that have a key."""
+    return sum(sum(file.rows) for file in context.done(step, phase).files.values())
+
+
+def phases(context: Context, step: str, wanted: Sequence[int], prefix: str = "") -> Iterator[Phase]:
+    """``cut``: (group, key, uid), the last of the ``wanted[group]`` that are kept; no row for a group that keeps none.
+
+    It reads the phase ``keyed``, made part by part. All names stand behind ``prefix``.
+    """
+    source = context.done(step, f"{prefix}keyed")
+    rows = have_key(context, step, f"{prefix}keyed")
+    if rows > SORTED_ROWS:
+        below = sample_bound(min(rows, SAMPLED_ROWS), rows)
+        seeded = {"below": below, "seed": context.job.seed}
+        parts = {part.name: (Slice(source[part.name]),) for part in context.parts}
+        tasks = [part_task(part, {"keyed": parts[part.name]}) for part in context.parts]
+        yield Phase(f"{prefix}drawn", drawn, tasks, seeded)
+        every = {"drawn": context.done(step, f"{prefix}drawn").whole()}
+        settings = {"wanted": list(wanted), "share": below / 2**64}
+        yield Phase(f"{prefix}brackets", brackets, [Task("brackets", every, settings)])
+        held = context.done(step, f"{prefix}brackets").whole()
+        tasks = [
+            part_task(part, {"keyed": parts[part.name], "brackets": held}) for part in context.parts
+        ]
+        yield Phase(f"{prefix}near", near, tasks)
+        source = context.done(step, f"{prefix}near")
+    task = Task("cut", {"near": source.whole()}, {"wanted": list(wanted)})
+    yield Phase(f"{prefix}cut", cut, [task])
+
+
+def drawn(io: TaskIo) -> Iterator[pa.Table]:
+    """(group, key, high) of the samples of one part whose hash is below the bound; ``high`` is half of the uid."""
+    table = io.read("keyed", ["group", "key", "uid"]).combine_chunks()
+    uid = uid_words(table["uid"])
+    chosen = order.hashed(uid, io.args["seed"], "brackets") <= np.uint64(io.args["below"])
+    out = table.drop_columns(["uid"]).append_column("high", pa.array(uid[:, 0]))
+    yield out.filter(pa.array(chosen))
+
+
+def brackets(io: TaskIo) -> Iterator[pa.Table]:
+    """(group, low_key, low_high, end_key, end_high): between which sampled keys each group's cut lies."""
+    table = io.read("drawn")
+    group = table["group"].to_numpy()
+    key, high = table["key"].to_numpy(), table["high"].to_numpy()
+    arranged = np.lexsort((high, key, group))
+    starts = np.searchsorted(group[arranged], np.arange(len(io.args["wanted"]) + 1))
+    found: list[tuple[int, int, int, int]] = []
+    for number, wanted in enumerate(io.args["wanted"]):
+        rows = arranged[starts[number] : starts[number + 1]]
+        expected = wanted * io.args["share"]  # sampled keys before the cut: binomial
+        margin = DEVIATIONS * (math.sqrt(expected) + 1)
+        low, end = math.floor(expected - margin), math.ceil(expected + margin)
+        lowest = (int(key[rows[low]]), int(high[rows[low]])) if low >= 0 else (0, 0)
+        highest = (2**64 - 1, 2**64 - 1)
+        if end < len(rows):
+            highest = (int(key[rows[end]]), int(high[rows[end]]))
+        found.append((*lowest, *highest))
+    columns = zip(*found, strict=True)
+    names = ("low_key", "low_high", "end_key", "end_high")
+    arrays = {
+        name: np.array(column, np.uint64) for name, column in zip(names, columns, strict=True)
+    }
+    yield pa.table({"group": np.arange(len(found), dtype=np.int32), **arrays})
+
+
+def near(io: TaskIo) -> Iterator[pa.Table]:
+    """(group, key, uid) of one part inside the brackets, and (group, below): how many lie below them."""
+    table = io.read("keyed", ["group", "key", "uid"]).combine_chunks()
+    bracket = io.read("brackets")
+    group, key = table["group"].to_numpy(), table["key"].to_numpy()
+    high = uid_words(table["uid"])[:, 0]
+    bound = {name: bracket[name].to_numpy()[group] for name in bracket.column_names[1:]}
+    over = (key > bound["low_key"]) | ((key == bound["low_key"]) & (high >= bound["low_high"]))
+    under = (key < bound["end_key"]) | ((key == bound["end_key"]) & (high <= bound["end_high"]))
+    inside = table.filter(pa.array(over & under))
+    below = np.bincount(group[~over], minlength=bracket.num_rows)
+    counted = np.flatnonzero(below)
+    counts = pa.table(
+        {
+            "group": counted.astype(np.int32),
+            "key": pa.nulls(len(counted), pa.uint64()),
+            "uid": pa.nulls(len(counted), UID),
+            "below": below[counted],
+        }
+    )
+    nothing = pa.nulls(inside.num_rows, counts["below"].type)
+    yield pa.concat_tables([inside.append_column("below", nothing), counts])
+
+
+def cut(io: TaskIo) -> Iterator[pa.Table]:
+    """(group, key, uid): each group's last that is kept.
+
+    Raises:
+        StateError: a bracket missed its cut.
+    """
+    table = io.read("near").combine_chunks()
+    wanted = np.array(io.args["wanted"], dtype=np.int64)
+    if "below" in table.column_names:
+        counted = table.filter(table["below"].is_valid())
+        np.subtract.at(wanted, counted["group"].to_numpy(), counted["below"].to_numpy())
+        table = table.filter(table["below"].is_null()).combine_chunks()
+    group = table["group"].to_numpy()
+    uid = uid_words(table["uid"])
+    arranged = np.lexsort((uid[:, 1], uid[:, 0], table["key"].to_numpy(), group))
+    starts = np.searchsorted(group[arranged], np.arange(len(wanted) + 1))
+    asked = np.flatnonzero(np.array(io.args["wanted"]))
+    last = starts[asked] + wanted[asked] - 1
+    if ((wanted[asked] < 1) | (last >= starts[asked + 1])).any():
+        raise StateError(
+            f"{io.path}: a sampled bracket missed its cut, as it does once in a thousand million times: "
+            "set another `seed`"
+        )
+    rows = pa.array(arranged[last])
+    yield table.select(["group", "key", "uid"]).take(rows)
+
+
+class Cut(NamedTuple):
+    """The cuts of all groups: ``there`` is False for a group of which nothing is kept."""
+
+    there: Mask
+    key: Words
+    uid: Words
+
+
+def read_cut(io: TaskIo, groups: int = 1, role: str = "cut") -> Cut:
+    """What the phase ``cut`` found."""
+    table = io.read(role).combine_chunks()
+    place = table["group"].to_numpy()
+    found = Cut(
+        np.zeros(groups, np.bool_), np.zeros(groups, np.uint64), np.zeros((groups, 2), np.uint64)
+    )
+    found.there[place] = True
+    found.key[place] = table["key"].to_numpy()
+    found.uid[place] = uid_words(table["uid"])
+    return found
+
+
+def passes(table: pa.Table, found: Cut, all_ties: bool = False) -> Mask:
+    """(n,) True where the row of a ``keyed`` table is at or before its group's cut.
+
+    With ``all_ties`` whatever has the cut's key passes.
+    """
+    group, key = table["group"].to_numpy(), table["key"].to_numpy()
+    uid = uid_words(table["uid"])
+    cut_key, cut_uid = found.key[group], found.uid[group]
+    by_uid = (uid[:, 0] < cut_uid[:, 0]) | (
+        (uid[:, 0] == cut_uid[:, 0]) & (uid[:, 1] <= cut_uid[:, 1])
+    )
+    tied = (key == cut_key) & (by_uid | all_ties)
+    passing: Mask = found.there[group] & ((key < cut_key) | tied)
+    return passing
+
+
+def without_key(io: TaskIo, rows: int, table: pa.Table) -> npt.NDArray[np.int64]:
+    """The living rows of one part that a ``keyed`` table does not have."""
+    mask = alive_mask(io, rows)
+    mask[table["row"].to_numpy()] = False
+    return np.flatnonzero(mask)

@@ -1,0 +1,98 @@
+"""What selectors by a signal share: its values of the living, their keys, and a verdict with what has no value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tamis.pipeline.algorithms import order
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.signals import signal_sources
+from tamis.pipeline.steps.selectors import budget_cut
+from tamis.pipeline.steps.shared.parts import drops, part_task, scatter
+from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tasks.task import Context, Part, Task, TaskIo
+from tamis.schemas.errors import JobError
+from tamis.schemas.ledger import Reason
+
+
+def check_numbers(
+    step: str, signal: str, steps: Sequence[object], inputs: Sequence[InputFile]
+) -> None:
+    """The signal that a step of a job chooses by is made of numbers.
+
+    Raises:
+        JobError: it is text.
+    """
+    if signal in signal_sources.texts(steps, inputs):
+        raise JobError(
+            f"{step}: {signal} is text, and a choice by score needs numbers: name another signal, or list what "
+            "may pass in a `rules` step with `in`"
+        )
+
+
+def signal_task(context: Context, part: Part, signal: str) -> Task:
+    """A task a part that reads a signal of the living."""
+    piece = context.signal(signal, part)
+    assert piece is not None, "the plan has checked that the signal is made"
+    inputs = {"signal": [piece], "ingest": [context.ingest(part)], "drops": context.drops(part)}
+    return part_task(part, inputs)
+
+
+def keyed_task(
+    context: Context, step: str, part: Part, cut: Sequence[Slice], **more: Sequence[Slice]
+) -> Task:
+    """A task a part that compares the living with a cut."""
+    inputs = {
+        "keyed": [context.at(step, "keyed", part)],
+        "cut": cut,
+        "drops": context.drops(part),
+        **more,
+    }
+    return part_task(part, inputs, rows=part.rows)
+
+
+def living_values(io: TaskIo) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The living rows of one part and their values of the signal; NaN where there is none."""
+    count = io.task.inputs["ingest"][0].rows
+    rows = io.alive(count)
+    name = io.args["signal"]
+    column = scatter(io.read("signal", ["row", name]), count)[name].take(pa.array(rows))
+    values = np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+    return rows, values
+
+
+def key(io: TaskIo) -> Iterator[pa.Table]:
+    """The living samples of one part that have a value (a finite one, where that is asked), the best first."""
+    rows, values = living_values(io)
+    there = np.isfinite(values) if io.args["finite"] else ~np.isnan(values)
+    rows, values = rows[there], values[there]
+    uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(pa.array(rows))
+    keys = order.sortable(values if io.args["best"] == "highest" else -values)
+    yield budget_cut.keyed(rows, keys, uid)
+
+
+def with_missing(
+    io: TaskIo,
+    table: pa.Table,
+    rows: npt.NDArray[np.integer],
+    rules: Sequence[str],
+    values: npt.NDArray[np.float64],
+    bounds: npt.NDArray[np.float64],
+) -> pa.Table:
+    """The verdict: ``rows`` were not chosen; the living that ``table`` (``keyed``) lacks had no value of the signal."""
+    missing = budget_cut.without_key(io, io.args["rows"], table)
+    gone = len(missing)
+    nothing = np.full(gone, np.nan)
+    reasons = [str(Reason.NOT_CHOSEN)] * len(rows) + [str(Reason.NO_VALUE)] * gone
+    return drops(
+        io,
+        np.append(rows, missing),
+        np.array(reasons, object),
+        rule=[*rules, *[io.args["signal"]] * gone],
+        value=pa.array(np.append(values, nothing), from_pandas=True),
+        bound=pa.array(np.append(bounds, nothing), from_pandas=True),
+    )

@@ -1,0 +1,196 @@
+"""Density-based pruning (Abbas et al., ICLR 2024): a quota a concept from its complexity, the hardest kept.
+
+The ranks do not depend on the budget, nor the sums on the temperature: another ``keep`` solves the quotas
+again and compares stored ranks with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tamis.pipeline.algorithms.choosing import density
+from tamis.pipeline.algorithms.clusters import kmeans
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.steps.concepts import clustering, concepts, ranking
+from tamis.pipeline.steps.selectors.budget_cut import budget_of
+from tamis.pipeline.steps.shared.parts import drops, embedding_named, part_task
+from tamis.pipeline.tasks.task import Context, Phase, Step, Task, TaskIo
+from tamis.schemas.errors import JobError
+from tamis.schemas.job import Job
+from tamis.schemas.ledger import Reason
+from tamis.schemas.selection import Density as Config
+
+DEFAULT_NEIGHBOURS = Config.model_fields["neighbours"].default
+"""What stands in a job that says nothing: a stored job states every value, so it cannot be told from one that does."""
+
+
+class Density(Step):
+    """Concepts; ``sums`` and ``quotas`` a cluster; ``members``, ``ranked`` and ``places`` a sample; ``verdict``."""
+
+    version = 2
+
+    def __init__(self, config: Config, job: Job) -> None:
+        self.config, self.name = config, config.name
+        self.embedding = embedding_named(job, config.embedding, config.name).as_
+
+    def needs(self) -> Sequence[str]:
+        """The embedding."""
+        return [f"embedding:{self.embedding}"]
+
+    def makes(self) -> Mapping[str, str]:
+        """Each sample's place in its concept."""
+        return {f"place:{self.name}": "places"}
+
+    def check(self, inputs: Sequence[InputFile]) -> None:
+        """Borrowed centroids are there, and there are more clusters than neighbours.
+
+        Raises:
+            JobError, StateError: one line.
+        """
+        del inputs
+        if self.config.centroids is not None or self.config.clusters != "auto":
+            self._neighbours(concepts.number(self.config, 0))
+
+    def _neighbours(self, clusters: int) -> int:
+        """As the job says. Where ``auto`` has made few clusters, the default stands for as many as there are."""
+        neighbours = self.config.neighbours
+        chosen = (self.config.clusters, neighbours) != ("auto", DEFAULT_NEIGHBOURS)
+        if chosen and 1 < clusters <= neighbours:
+            raise JobError(
+                f"{self.name}: {neighbours} neighbours of each of {clusters} clusters: a cluster has only "
+                f"{clusters - 1} others: set `neighbours` to at most {clusters - 1}, or more clusters"
+            )
+        return min(neighbours, clusters - 1)
+
+    def phases(self, context: Context) -> Iterator[Phase]:
+        """See the class."""
+        clusters = concepts.number(self.config, kmeans.auto_clusters(context.alive))
+        self._neighbours(clusters)
+        budget = budget_of(context, self.config)
+        yield from concepts.phases(context, self.config, self.embedding, clusters)
+        yield Phase("sums", sums, ranking.living_tasks(context, self.name), {"clusters": clusters})
+        yield self._quotas(context, clusters, budget)
+        yield from ranking.phases(context, self.name, self.config.which)
+        tasks = [
+            ranking.places_task(context, self.name, number, parts)
+            for number, parts in enumerate(context.ranges())
+        ]
+        yield Phase("places", ranking.places, tasks)
+        held = {"quotas": context.done(self.name, "quotas").whole()}
+        placed = [
+            part_task(part, {"places": [context.at(self.name, "places", part)], **held})
+            for part in context.parts
+        ]
+        yield Phase("verdict", decide, placed)
+
+    def _quotas(self, context: Context, clusters: int, budget: int) -> Phase:
+        inputs = {
+            "sums": context.done(self.name, "sums").whole(),
+            "centroids": context.done(self.name, "train").whole(),
+        }
+        settings = self.settings(clusters, budget)
+        return Phase("quotas", quotas, [Task("clusters", inputs, settings)])
+
+    def settings(self, clusters: int, budget: int) -> dict[str, Any]:
+        """What quotas follow from, beside sums and centroids."""
+        settings = {
+            "clusters": clusters,
+            "budget": budget,
+            "neighbours": self._neighbours(clusters),
+            "temperature": self.config.temperature,
+            "balance": self.config.balance,
+        }
+        if settings["neighbours"] < min(self.config.neighbours, clusters):
+            settings["neighbours_asked"] = self.config.neighbours
+        return settings
+
+
+def sums(io: TaskIo) -> Iterator[pa.Table]:
+    """(cluster, distance_sum in units of 2^-28, size) of the clusters that one part has members of."""
+    assigned = ranking.living(io)
+    distance, size = density.intra_sums(
+        assigned["cluster"].to_numpy(), assigned["similarity"].to_numpy(), io.args["clusters"]
+    )
+    there = np.flatnonzero(size)
+    yield pa.table(
+        {"cluster": there.astype(np.int32), "distance_sum": distance[there], "size": size[there]}
+    )
+
+
+def quotas(io: TaskIo) -> Iterator[pa.Table]:
+    """One row a cluster: size, d_intra, d_inter, complexity, quota.
+
+    Raises:
+        JobError: no quotas within the bounds sum to the budget.
+    """
+    count = io.args["clusters"]
+    distance, size = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    for part in io.stream("sums"):
+        # A part has each cluster once, so plain indexing adds every row.
+        distance[part["cluster"].to_numpy()] += part["distance_sum"].to_numpy()
+        size[part["cluster"].to_numpy()] += part["size"].to_numpy()
+    (piece,) = io.task.inputs["centroids"]
+    if "neighbours_asked" in io.args:
+        io.notes |= {name: io.args[name] for name in ("neighbours", "neighbours_asked")}
+    yield solved(
+        io.path.split("/")[1], io.args, distance, size, clustering.centroids(io.root, piece)
+    )
+
+
+def solved(
+    step: str,
+    settings: Mapping[str, Any],
+    distance: npt.NDArray[np.int64],
+    size: npt.NDArray[np.int64],
+    centroids: npt.NDArray[np.float32],
+) -> pa.Table:
+    """The table of ``quotas``, from each cluster's sum and size; ``settings``: see ``Density.settings``.
+
+    Raises:
+        JobError: no quotas within the bounds sum to the budget.
+    """
+    d_intra = density.intra(distance, size)
+    d_inter = density.inter(centroids, settings["neighbours"])
+    complexity = d_inter * d_intra
+    try:
+        quota = density.quotas(
+            complexity, size, settings["budget"], settings["temperature"], settings["balance"]
+        )
+    except density.InfeasibleBudget as error:
+        raise JobError(f"{step}: {error}") from None
+    return pa.table(
+        {
+            "cluster": np.arange(settings["clusters"], dtype=np.int32),
+            "size": size,
+            "d_intra": d_intra,
+            "d_inter": d_inter,
+            "complexity": complexity,
+            "quota": quota,
+        }
+    )
+
+
+def decide(io: TaskIo) -> Iterator[pa.Table]:
+    """The samples of one part whose rank is beyond their concept's quota.
+
+    The notes hold ``last``: (cluster, distance) of the samples that are the last that their concepts keep.
+    """
+    table = ranking.with_quotas(io.read("places"), io.read("quotas", ["quota"]))
+    last = table.filter(pc.fill_null(pc.equal(table["rank"], table["quota"]), False))
+    io.notes["last"] = [[row["cluster"], row["distance"]] for row in last.to_pylist()]
+    over = ranking.over_quota(table)
+    rule: list[Any] = ["quota"] * over.num_rows
+    yield drops(
+        io,
+        over["row"].to_numpy(),
+        Reason.OVER_QUOTA,
+        rule=rule,
+        value=over["rank"],
+        bound=over["quota"],
+    )

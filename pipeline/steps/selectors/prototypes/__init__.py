@@ -1,0 +1,1 @@
+"""The step `prototypes`: what lies farthest from its nearest centroid is kept."""

@@ -1,0 +1,165 @@
+"""A uniform random choice; with ``epochs`` a fresh one every epoch, independently (RS2, Okanovic et al., ICLR 2024).
+
+With epochs, what any epoch uses is kept, and each epoch's uids stand in ``subsets/epoch-000.npy``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from tamis.pipeline.algorithms import order
+from tamis.pipeline.algorithms.choosing import random_choice
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.results import subset
+from tamis.pipeline.steps.concepts.concepts import sample_bound
+from tamis.pipeline.steps.selectors import budget_cut
+from tamis.pipeline.steps.shared.bucket_counts import buckets_for
+from tamis.pipeline.steps.shared.exchange import bucket_of, split
+from tamis.pipeline.steps.shared.parts import alive_mask, drops, part_task, uid_words
+from tamis.pipeline.tasks.task import Context, Phase, Step, Task, TaskIo
+from tamis.schemas.errors import JobError
+from tamis.schemas.job import Job
+from tamis.schemas.ledger import Reason
+from tamis.schemas.selection import Random as Config
+
+SUBSET_BUCKET = 20_000_000
+"""Uids of a list that are sorted at once."""
+
+SILENT = {"signals", "write"}
+"""Kinds of steps that drop nothing that an epoch's list could name: they may follow."""
+
+
+class Random(Step):
+    """``keyed`` (group: the epoch), ``cut``, ``verdict``; with epochs also ``chosen`` and ``lists``."""
+
+    def __init__(self, config: Config, job: Job) -> None:
+        self.config, self.name, self.job = config, config.name, job
+        self.epochs = config.epochs or 1
+
+    def check(self, inputs: Sequence[InputFile]) -> None:
+        """No later step takes away what an epoch's list names.
+
+        Raises:
+            JobError: one does.
+        """
+        del inputs
+        names = [step.name for step in self.job.steps]
+        after = self.job.steps[names.index(self.name) + 1 :]
+        deciding = [step.name for step in after if step.kind not in SILENT]
+        if self.config.epochs is not None and deciding:
+            raise JobError(
+                f"{self.name}: `{deciding[0]}` stands after it and could drop what an epoch's list names: "
+                f"put `{self.name}` after it"
+            )
+
+    def phases(self, context: Context) -> Iterator[Phase]:
+        """See the class."""
+        budget = budget_cut.budget_of(context, self.config)
+        below = sample_bound(budget, context.alive) if budget else 0
+        settings = {"epochs": self.epochs, "seed": self.job.seed}
+        tasks = [
+            part_task(
+                part,
+                {"ingest": [context.ingest(part)], "drops": context.drops(part)},
+                rows=part.rows,
+            )
+            for part in context.parts
+        ]
+        yield Phase("keyed", key, tasks, {**settings, "below": below})
+        yield from budget_cut.phases(context, self.name, [budget] * self.epochs)
+        cut = context.done(self.name, "cut").whole()
+        tasks = [
+            part_task(
+                part,
+                {
+                    "keyed": [context.at(self.name, "keyed", part)],
+                    "cut": cut,
+                    "ingest": [context.ingest(part)],
+                    "drops": context.drops(part),
+                },
+                rows=part.rows,
+            )
+            for part in context.parts
+        ]
+        yield Phase("verdict", decide, tasks, settings)
+        if self.config.epochs is not None:
+            yield from self._lists(context, budget)
+
+    def _lists(self, context: Context, budget: int) -> Iterator[Phase]:
+        buckets = buckets_for(budget, SUBSET_BUCKET)
+        cut = context.done(self.name, "cut").whole()
+        tasks = [
+            part_task(part, {"keyed": [context.at(self.name, "keyed", part)], "cut": cut})
+            for part in context.parts
+        ]
+        yield Phase("chosen", chosen, tasks, {"epochs": self.epochs, "buckets": buckets})
+        done = context.done(self.name, "chosen")
+        lists = [
+            Task(
+                f"epoch-{epoch:03d}",
+                {f"bucket-{b:05d}": done.groups(epoch * buckets + b) for b in range(buckets)},
+            )
+            for epoch in range(self.epochs)
+        ]
+        yield Phase("lists", write_list, lists)
+
+
+def key(io: TaskIo) -> Iterator[pa.Table]:
+    """The living samples of one part whose hash is low enough to be chosen, for every epoch."""
+    uids = io.read("ingest", ["uid"])["uid"].combine_chunks()
+    living = io.alive(len(uids))
+    uid = uid_words(uids)[living]
+    tables = []
+    for epoch in range(io.args["epochs"]):
+        keys = random_choice.keys(uid, io.args["seed"], epoch)
+        low = np.flatnonzero(keys <= np.uint64(io.args["below"]))
+        rows = living[low]
+        group = np.full(len(rows), epoch)
+        tables.append(budget_cut.keyed(rows, keys[low], uids.take(pa.array(rows)), group))
+    yield pa.concat_tables(tables).combine_chunks()
+
+
+def decide(io: TaskIo) -> Iterator[pa.Table]:
+    """The samples of one part that no epoch chose: the lot that came nearest to being drawn, and the last that was."""
+    epochs, seed = io.args["epochs"], io.args["seed"]
+    table = io.read("keyed").combine_chunks()
+    found = budget_cut.read_cut(io, epochs)
+    mask = alive_mask(io, io.args["rows"])
+    mask[table["row"].to_numpy()[budget_cut.passes(table, found)]] = False
+    rows = np.flatnonzero(mask)
+    uid = uid_words(io.read("ingest", ["uid"])["uid"])[rows]
+    lots = np.stack([order.uniform(random_choice.keys(uid, seed, e)) for e in range(epochs)])
+    bounds = order.uniform(found.key)
+    nearest = (lots - bounds[:, None]).argmin(axis=0)
+    names = [f"epoch-{epoch:03d}" for epoch in nearest] if epochs > 1 else ["random"] * len(rows)
+    yield drops(
+        io,
+        rows,
+        Reason.NOT_CHOSEN,
+        rule=names,
+        value=lots[nearest, np.arange(len(rows))],
+        bound=bounds[nearest],
+    )
+
+
+def chosen(io: TaskIo) -> Iterator[pa.Table]:
+    """(uid) of the samples of one part that are chosen: a row group for each epoch and bucket of uids."""
+    table = io.read("keyed").combine_chunks()
+    epochs, buckets = io.args["epochs"], io.args["buckets"]
+    table = table.filter(pa.array(budget_cut.passes(table, budget_cut.read_cut(io, epochs))))
+    group = table["group"].to_numpy().astype(np.int64)
+    bucket = bucket_of(uid_words(table["uid"])[:, 0], buckets)
+    yield from split(table.select(["uid"]), group * buckets + bucket, epochs * buckets)
+
+
+def write_list(io: TaskIo) -> Iterator[pa.Table]:
+    """One epoch's uids, sorted, as DataComp's tools read them."""
+    path = f"subsets/{io.task.name}.npy"
+    roles = sorted(io.task.inputs)
+    total = sum(piece.rows for role in roles for piece in io.task.inputs[role])
+    with io.output(path) as out:
+        subset.write(out, total, (uid_words(io.read(role, ["uid"])["uid"]) for role in roles))
+    yield io.receipt(path, total)

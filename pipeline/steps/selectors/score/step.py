@@ -1,0 +1,71 @@
+"""Selection by one signal: its best share or count, to the exact number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from tamis.pipeline.algorithms import order
+from tamis.pipeline.algorithms.choosing.score import place
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.steps.selectors import budget_cut
+from tamis.pipeline.steps.selectors.by_signal import (
+    check_numbers,
+    key,
+    keyed_task,
+    signal_task,
+    with_missing,
+)
+from tamis.pipeline.tasks.task import Context, Phase, Step, TaskIo
+from tamis.schemas.job import Job
+from tamis.schemas.selection import Score as Config
+from tamis.schemas.selection import whole_of
+
+
+class Score(Step):
+    """``keyed``, ``cut`` and ``verdict``."""
+
+    def __init__(self, config: Config, job: Job) -> None:
+        self.config, self.name, self.steps = config, config.name, job.steps
+
+    def needs(self) -> Sequence[str]:
+        """The signal."""
+        return [f"signal:{self.config.signal}"]
+
+    def check(self, inputs: Sequence[InputFile]) -> None:
+        """It is made of numbers.
+
+        Raises:
+            JobError: it is text.
+        """
+        check_numbers(self.name, self.config.signal, self.steps, inputs)
+
+    def phases(self, context: Context) -> Iterator[Phase]:
+        """See the class."""
+        config = self.config
+        reading = {"signal": config.signal, "best": config.best}
+        tasks = [signal_task(context, part, config.signal) for part in context.parts]
+        yield Phase("keyed", key, tasks, {**reading, "finite": False})
+        there = budget_cut.have_key(context, self.name)
+        wanted = budget_cut.budget_of(context, config, there)
+        if config.ties == "keep" and isinstance(config.keep, float):
+            whole = whole_of(config.of, context.alive, context.total)
+            wanted = min(place(whole, config.keep) + 1, there)
+        yield from budget_cut.phases(context, self.name, [wanted])
+        cut = context.done(self.name, "cut").whole()
+        tasks = [keyed_task(context, self.name, part, cut) for part in context.parts]
+        yield Phase("verdict", decide, tasks, {**reading, "ties": config.ties})
+
+
+def decide(io: TaskIo) -> Iterator[pa.Table]:
+    """The samples of one part beyond the cut, and those without a value."""
+    table = io.read("keyed").combine_chunks()
+    found = budget_cut.read_cut(io)
+    over = np.flatnonzero(~budget_cut.passes(table, found, io.args["ties"] == "keep"))
+    rows = table["row"].to_numpy()[over]
+    sign = 1.0 if io.args["best"] == "highest" else -1.0
+    value = sign * order.undone(table["key"].to_numpy()[over])
+    bound = np.repeat(sign * order.undone(found.key), len(rows))
+    yield with_missing(io, table, rows, [io.args["signal"]] * len(rows), value, bound)

@@ -1,0 +1,164 @@
+"""What several steps do alike: who is alive, how a verdict looks, which embedding is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.parquet import BROKEN, find_columns, open_parquet
+from tamis.pipeline.inputs.part_builder import IngestOptions
+from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tasks.task import Part, Task, TaskIo
+from tamis.schemas.errors import JobError, StateError
+from tamis.schemas.job import Job
+from tamis.schemas.nearest import nearest
+from tamis.schemas.steps import Embed
+from tamis.schemas.tables import DROPS
+
+Mask = npt.NDArray[np.bool_]
+
+
+def embedding_named(job: Job, wanted: str | None, step: str) -> Embed:
+    """The embed step that a later step reads.
+
+    Raises:
+        JobError: there is none, none of that name, or two and none was named.
+    """
+    if wanted is not None:
+        for embed in job.embeds:
+            if embed.as_ == wanted:
+                return embed
+        raise JobError(
+            f"{step}: no embedding `{wanted}`{nearest(wanted, [embed.as_ for embed in job.embeds])}"
+        )
+    if not job.embeds:
+        raise JobError(f"{step}: needs an embedding: put an `embed` step before it")
+    if len(job.embeds) > 1:
+        names = ", ".join(embed.as_ for embed in job.embeds)
+        raise JobError(f"{step}: two embeddings ({names}): say which with `embedding:`")
+    return job.embeds[0]
+
+
+def nothing_reaches(step: str) -> JobError:
+    """What a step says that cannot choose among nothing."""
+    return JobError(f"{step}: no sample reaches the step: loosen what stands before it")
+
+
+def part_task(part: Part, inputs: Mapping[str, Sequence[Slice]], /, **args: Any) -> Task:
+    """A task that makes one part's file."""
+    return Task(part.name, inputs, args)
+
+
+def alive_mask(io: TaskIo, rows: int, role: str = "drops") -> Mask:
+    """(rows,) True where no verdict under ``role`` dropped the row of this one part."""
+    mask = np.ones(rows, dtype=bool)
+    for table in io.stream(role, ["row"]):
+        mask[table["row"].to_numpy()] = False
+    return mask
+
+
+def drops(io: TaskIo, rows: npt.NDArray[Any], reason: Any, **columns: Any) -> pa.Table:
+    """A verdict over one part: ``rows`` dropped for ``reason`` (one, or one a row); counts them by reason.
+
+    ``columns`` are those of DROPS, arrays aligned with ``rows``; what is not given is null.
+
+    Raises:
+        StateError: a row is dropped twice by the same verdict.
+    """
+    order = np.argsort(rows, kind="stable")
+    ordered = np.asarray(rows, dtype=np.uint32)[order]
+    if len(ordered) > 1 and (ordered[1:] == ordered[:-1]).any():
+        raise StateError(f"{io.path}: a row is dropped twice")
+    reasons = (
+        [str(reason)] * len(ordered) if isinstance(reason, str) else [str(reason[i]) for i in order]
+    )
+    for name in set(reasons):
+        io.count(**{name: reasons.count(name)})
+    arrays = []
+    for field in DROPS:
+        if field.name == "row":
+            arrays.append(pa.array(ordered, field.type))
+        elif field.name == "reason":
+            arrays.append(pa.array(reasons, field.type))
+        else:
+            arrays.append(_column(columns.get(field.name), order, field.type))
+    return pa.Table.from_arrays(arrays, schema=DROPS)
+
+
+def _column(values: Any, order: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
+    if values is None:
+        return pa.nulls(len(order), kind)
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    array = values if isinstance(values, pa.Array) else pa.array(values, kind)
+    return array.cast(kind).take(pa.array(order))
+
+
+def range_name(number: int) -> str:
+    """The task of one range of a global step's result: its file has a row group for each of its parts, in order."""
+    return f"range-{number:05d}"
+
+
+def scatter(table: pa.Table, rows: int) -> pa.Table:
+    """A table that holds some rows of a part (column ``row``), laid out over all ``rows`` of it; null elsewhere."""
+    positions = np.full(rows, -1, dtype=np.int64)
+    positions[table["row"].to_numpy()] = np.arange(table.num_rows)
+    picks = pa.array(positions, mask=positions < 0)
+    return table.drop_columns(["row"]).combine_chunks().take(picks)
+
+
+def area(table: pa.Table) -> npt.NDArray[np.int64]:
+    """Pixels of each picture, from the columns ``width`` and ``height``; 0 where they are not known."""
+    width, height = (
+        table[side].fill_null(0).to_numpy().astype(np.int64) for side in ("width", "height")
+    )
+    pixels: npt.NDArray[np.int64] = width * height
+    return pixels
+
+
+def check_pictures(step: str, inputs: Sequence[InputFile], mend: str = "") -> None:
+    """Some input has pictures.
+
+    Raises:
+        JobError: none has; ``mend`` says what else would do.
+    """
+    if not any(with_pictures(inputs).values()):
+        raise JobError(f"{step}: compares pictures, and no input has any{mend}")
+
+
+def with_pictures(inputs: Sequence[InputFile]) -> dict[str, bool]:
+    """A file of each entry and format -> whether it has pictures: of parquet the first with rows that can be read."""
+    told: dict[tuple[str, str], tuple[str, bool]] = {}
+    for file in inputs:
+        if (file.entry, file.kind) not in told:
+            has = True if file.kind == "tar" else _has_pictures(file)
+            if has is not None:
+                told[file.entry, file.kind] = (file.source, has)
+    return dict(told.values())
+
+
+@lru_cache(maxsize=1024)
+def _has_pictures(file: InputFile) -> bool | None:
+    try:
+        with open_parquet(file.path) as parquet:
+            if parquet.metadata.num_rows == 0:
+                return None
+            schema = parquet.schema_arrow
+    except BROKEN:  # that is ingest's to report
+        return None
+    return find_columns(schema, IngestOptions(), file.path).image is not None
+
+
+def uid_words(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+    """(n, 2) the big-endian halves of 16-byte values: they sort as the bytes, and as the hex digits, do."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if len(array) == 0:
+        return np.empty((0, 2), dtype=np.uint64)
+    raw = np.frombuffer(array.buffers()[1], dtype=">u8").reshape(-1, 2)
+    return raw[array.offset : array.offset + len(array)].astype(np.uint64)

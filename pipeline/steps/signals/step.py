@@ -1,0 +1,262 @@
+"""Signals: stored columns about each living sample, which rules compare later and the ledger shows. Drops nothing.
+
+One table a part: ``row`` and a column for each signal. A signal's version, its packages' versions, and a head's or an
+input file's digest are part of the fingerprint, so another model computes its part files again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tamis.pipeline.inputs import columns, fetch
+from tamis.pipeline.inputs.images import ImageDamage, to_rgb
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.sources import Source as File
+from tamis.pipeline.signals import signal_sources
+from tamis.pipeline.signals.linear_head import LinearHead, read_head
+from tamis.pipeline.signals.registry import SIGNALS, PixelSignal, SizeSignal, Source, TextSignal
+from tamis.pipeline.steps.concepts.clustering import vectors
+from tamis.pipeline.steps.shared.parts import drops, embedding_named, part_task
+from tamis.pipeline.store import storage
+from tamis.pipeline.tasks.task import CULPRITS, Context, Part, Phase, Resources, Step, Task, TaskIo
+from tamis.schemas.errors import InputError, ModelError
+from tamis.schemas.job import Job
+from tamis.schemas.ledger import Reason
+from tamis.schemas.steps import Signals as Config
+
+Values = dict[str, pa.Array]
+
+
+class Signals(Step):
+    """``values``: a table for each part. Only where a sample ended the process that computed them, a ``verdict``."""
+
+    def __init__(self, config: Config, job: Job) -> None:
+        self.config, self.name = config, config.name
+        self.max_pixels = job.limits.max_pixels
+        self.embedding = (
+            embedding_named(job, config.embedding, config.name).as_ if config.heads else None
+        )
+
+    def needs(self) -> Sequence[str]:
+        """The embedding, where a head reads it."""
+        return [f"embedding:{self.embedding}"] if self.embedding else []
+
+    def makes(self) -> Mapping[str, str]:
+        """Every signal."""
+        return {f"signal:{name}": "values" for name in self.config.names}
+
+    def check(self, inputs: Sequence[InputFile]) -> None:
+        """Every signal can be had, and every head can be read."""
+        signal_sources.find(self.config, inputs)
+        for path in self.config.heads.values():
+            _read_head(path)
+
+    def phases(self, context: Context) -> Iterator[Phase]:
+        """A task a part; what depends on the input entry stands in the task's arguments."""
+        found = signal_sources.find(self.config, context.inputs)
+        heads = {path: _read_head(path)[0] for path in self.config.heads.values()}
+        tasks = [
+            self._task(context, part, found.of[context.inputs[part.file].entry], heads)
+            for part in context.parts
+        ]
+        types = {name: str(kind) for name, kind in found.types.items()}
+        sources = [source for entry in found.of.values() for source in entry.values()]
+        model = any(source.signal is not None and source.signal.packages for source in sources)
+        claims = Resources(pool=model)
+        yield Phase("values", values, tasks, {"types": types}, claims, per_row=True, by_sample=True)
+        made = context.done(self.name, "values")
+        if any(CULPRITS in file.notes for file in made.files.values()):
+            killed = [
+                part_task(part, {}, rows=made[part.name].notes.get(CULPRITS, []))
+                for part in context.parts
+            ]
+            yield Phase("verdict", decide, killed)
+
+    def _task(
+        self, context: Context, part: Part, of: Mapping[str, Source], heads: Mapping[str, str]
+    ) -> Task:
+        file = context.inputs[part.file]
+        inputs = {"ingest": [context.ingest(part)], "drops": context.drops(part)}
+        if self.embedding:
+            inputs["embedding"] = [context.embedding(self.embedding, part)]
+        args: dict[str, Any] = {
+            "from": {name: _identity(source, heads) for name, source in of.items()}
+        }
+        needed = {source.needs for source in of.values()}
+        if needed & {"pixels", "column"}:
+            args |= {"kind": file.kind}
+        if "pixels" in needed:
+            args |= {"max_pixels": self.max_pixels}
+        if "column" in needed and file.kind == "parquet":
+            # Ingest's table does not hold these columns: the file's own digest stands for them.
+            ingested = context.done("ingest", "files")[f"file-{part.file:05d}"]
+            args |= {"sha256": ingested.notes["sha256"]}
+        places = {
+            "file": [file.entry, file.relative, file.path, file.kind, file.size],
+            "heads": {
+                name: storage.absolute(source.head)
+                for name, source in of.items()
+                if source.head is not None
+            },
+        }
+        return Task(part.name, inputs, args, places)
+
+
+def _identity(source: Source, heads: Mapping[str, str]) -> dict[str, Any]:
+    """What a signal's values depend on beside the part's rows, as JSON."""
+    if source.head is not None:
+        return {"head": heads[source.head]}
+    if source.column is not None:
+        return {"column": source.column}
+    assert source.signal is not None, "a source is one of the three"
+    return {"signal": source.signal.identity()}
+
+
+def values(io: TaskIo) -> Iterator[pa.Table]:
+    """``row`` and the signals of one part's living samples."""
+    rows = io.alive(io.task.inputs["ingest"][0].rows)
+    made: Values = {}
+    for compute in (_of_texts, _of_sizes, _of_pixels, _of_columns, _of_embeddings):
+        made |= compute(io, rows)
+    arrays = {
+        name: made[name].cast(pa.type_for_alias(kind))
+        for name, kind in sorted(io.args["types"].items())
+    }
+    yield pa.table({"row": rows.astype(np.uint32), **arrays})
+
+
+def decide(io: TaskIo) -> Iterator[pa.Table]:
+    """The samples of one part that nobody could open and live."""
+    yield drops(io, np.asarray(io.args["rows"], dtype=np.int64), str(Reason.KILLED_ITS_WORKER))
+
+
+def _computed(io: TaskIo, kind: type[Any]) -> list[str]:
+    """The part's signals that are computed, and so."""
+    return [
+        name
+        for name, origin in io.args["from"].items()
+        if "signal" in origin and isinstance(SIGNALS[name], kind)
+    ]
+
+
+@lru_cache(maxsize=64)
+def _loaded(name: str) -> Any:
+    """A signal's function, with its model if it has one; kept by the process between tasks."""
+    return cast("TextSignal | SizeSignal | PixelSignal", SIGNALS[name]).load()
+
+
+def _of_texts(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
+    names = _computed(io, TextSignal)
+    if not names:
+        return {}
+    texts = io.read("ingest", ["text"])["text"].take(pa.array(rows)).to_pylist()
+    return {name: _loaded(name)(texts) for name in names}
+
+
+def _of_sizes(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
+    names = _computed(io, SizeSignal)
+    if not names:
+        return {}
+    reads = sorted({read for name in names for read in SIGNALS[name].reads})
+    table = io.read("ingest", reads).take(pa.array(rows))
+    return {
+        name: _loaded(name)(*(table[read].combine_chunks() for read in SIGNALS[name].reads))
+        for name in names
+    }
+
+
+def _of_pixels(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
+    """Each picture is read and decoded once for all signals."""
+    names = _computed(io, PixelSignal)
+    if not names:
+        return {}
+    functions = [_loaded(name) for name in names]
+    scores = np.empty((len(rows), len(names)))
+    table = io.read("ingest", fetch.PICTURE_COLUMNS).take(pa.array(rows))
+    file = File(*io.task.places["file"])
+    for number, data in enumerate(fetch.pictures(file, table)):
+        try:
+            pixels = np.asarray(to_rgb(data, io.args["max_pixels"]))
+        except ImageDamage as damage:
+            raise InputError(
+                f"`{storage.redact(file.path)}`: a picture that was whole is no longer ({damage.message}): "
+                "the file has changed; run again with --accept-changed"
+            ) from damage
+        scores[number] = [function(pixels) for function in functions]
+    return {name: pa.array(scores[:, i]) for i, name in enumerate(names)}
+
+
+def _of_columns(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
+    wanted = {
+        name: origin["column"] for name, origin in io.args["from"].items() if "column" in origin
+    }
+    if not wanted:
+        return {}
+    kinds = {column: pa.type_for_alias(io.args["types"][name]) for name, column in wanted.items()}
+    path = io.task.places["file"][2]
+    if io.args["kind"] == "tar":
+        texts = io.read("ingest", ["meta"])["meta"].take(pa.array(rows)).to_pylist()
+        found = columns.from_json(texts, kinds)
+    else:
+        where = io.read("ingest", ["row_group", "group_row"]).take(pa.array(rows))
+        group, row = (where[name].to_numpy() for name in ("row_group", "group_row"))
+        found = columns.from_parquet(path, group, row, kinds)
+    return {name: found[column] for name, column in wanted.items()}
+
+
+def _of_embeddings(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
+    """Scores of the samples that have a picture's embedding; null for the others."""
+    names = [name for name, origin in io.args["from"].items() if "head" in origin]
+    if not names:
+        return {}
+    table = io.read("embedding", ["row", "image"])
+    alive = np.isin(table["row"].to_numpy(), rows)
+    embedded = table.filter(pa.array(alive & np.asarray(table["image"].is_valid())))
+    at = np.searchsorted(rows, embedded["row"].to_numpy())
+    there = np.zeros(len(rows), dtype=bool)
+    there[at] = True
+    made: Values = {}
+    for name in names:
+        scores = np.zeros(len(rows), dtype=np.float32)
+        scores[at] = _score(io.task.places["heads"][name], io.args["from"][name]["head"], embedded)
+        made[name] = pa.array(scores, mask=~there)
+    return made
+
+
+def _score(path: str, digest: str, embedded: pa.Table) -> npt.NDArray[np.float32]:
+    try:
+        return _head(path, digest).score(vectors(embedded["image"]))
+    except ValueError as error:
+        raise ModelError(
+            f"head {storage.redact(path)}: {error}: give the embedding it was made for"
+        ) from error
+
+
+@lru_cache(maxsize=8)
+def _head(path: str, digest: str) -> LinearHead:
+    found, head = _read_head(path)
+    if found != digest:
+        raise ModelError(
+            f"head {storage.redact(path)} has changed since the run began: start it again"
+        )
+    return head
+
+
+def _read_head(path: str) -> tuple[str, LinearHead]:
+    """A head file's sha256, and the head.
+
+    Raises:
+        ModelError: there is no such file, or it is no head.
+    """
+    try:
+        data = storage.read_bytes(storage.absolute(path))
+    except OSError as error:
+        raise ModelError(f"head {storage.redact(path)} cannot be read: {error.strerror}") from error
+    return hashlib.sha256(data).hexdigest(), read_head(data, storage.redact(path))

@@ -1,0 +1,207 @@
+"""The result: shards with the original bytes, their sidecars and statistics, and the uid list of DataComp's tools.
+
+A sample's shard follows from its place among the kept, in the order of sids: shard = place // samples_per_shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tamis.pipeline.inputs import fetch
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.sources import Source
+from tamis.pipeline.results import delta, shards, subset
+from tamis.pipeline.steps.shared.bucket_counts import buckets_for
+from tamis.pipeline.steps.shared.exchange import bucket_of, split
+from tamis.pipeline.steps.shared.parts import part_task, uid_words, with_pictures
+from tamis.pipeline.store import storage
+from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tasks.task import Context, Part, Phase, Step, Task, TaskIo
+from tamis.schemas.errors import JobError
+from tamis.schemas.job import Job
+from tamis.schemas.steps import Write as Config
+
+SUBSET = "subset.npy"
+
+SUBSET_BUCKET = 50_000_000
+"""Uids that are sorted at once."""
+
+
+class Write(Step):
+    """``kept`` a part; ``shards``; ``subset``."""
+
+    def __init__(self, config: Config, _job: Job) -> None:
+        self.config, self.name = config, config.name
+
+    def check(self, inputs: Sequence[InputFile]) -> None:
+        """What goes into tars has pictures.
+
+        Raises:
+            JobError: names an input that has none.
+        """
+        bare = [source for source, has in with_pictures(inputs).items() if not has]
+        if bare and self._format(inputs) == "webdataset":
+            raise JobError(
+                f"{self.name}: {bare[0]} has no pictures to put into tars: set `format: parquet`, or leave it out"
+            )
+
+    def _format(self, inputs: Sequence[InputFile]) -> str:
+        """The job's; or tars where any input has pictures."""
+        if self.config.format != "auto":
+            return self.config.format
+        told = with_pictures(inputs).values()
+        return "parquet" if told and not any(told) else "webdataset"
+
+    def phases(self, context: Context) -> Iterator[Phase]:
+        """See the class."""
+        buckets = buckets_for(context.alive, SUBSET_BUCKET)
+        tasks = [
+            part_task(part, {"ingest": [context.ingest(part)], "drops": context.drops(part)})
+            for part in context.parts
+        ]
+        yield Phase("kept", kept, tasks, {"buckets": buckets})
+        done = context.done(self.name, "kept")
+        yield Phase(
+            "shards",
+            write_shard,
+            list(self._shards(context)),
+            {"format": self._format(context.inputs)},
+            moves_pictures=True,
+        )
+        roles = {f"bucket-{bucket:05d}": done.groups(bucket) for bucket in range(buckets)}
+        yield Phase("subset", write_subset, [Task("uids", roles)])
+
+    def _shards(self, context: Context) -> Iterator[Task]:
+        """A task a shard: the parts that it takes samples of, and which of their kept ones."""
+        size = self.config.samples_per_shard
+        counts = [context.kept(part) for part in context.parts]
+        starts = list(accumulate(counts, initial=0))
+        count = -(-starts[-1] // size)
+        first = 0
+        for number in range(count):
+            low, high = number * size, min((number + 1) * size, starts[-1])
+            while starts[first + 1] <= low:
+                first += 1
+            taken, last = [], first
+            while last < len(counts) and starts[last] < high:
+                if counts[last]:
+                    taken.append(
+                        (
+                            context.parts[last],
+                            max(low - starts[last], 0),
+                            min(high - starts[last], counts[last]),
+                        )
+                    )
+                last += 1
+            yield self._shard(context, number, count, taken)
+
+    def _shard(
+        self, context: Context, number: int, count: int, taken: Sequence[tuple[Part, int, int]]
+    ) -> Task:
+        files = [context.inputs[part.file] for part, _, _ in taken]
+        return Task(
+            f"shard-{number:05d}",
+            {
+                "ingest": [context.ingest(part) for part, _, _ in taken],
+                "kept": [Slice(context.done(self.name, "kept")[part.name]) for part, _, _ in taken],
+            },
+            {
+                "shard": number,
+                "shards": count,
+                "spans": [[start, stop] for _, start, stop in taken],
+                "sources": [[file.entry, file.relative, file.kind, file.size] for file in files],
+                "samples_per_shard": self.config.samples_per_shard,
+            },
+            {"paths": [file.path for file in files]},
+        )
+
+
+def kept(io: TaskIo) -> Iterator[pa.Table]:
+    """(row, uid) of one part's kept samples; one row group a bucket of uids."""
+    uids = io.read("ingest", ["uid"])["uid"].combine_chunks()
+    rows = io.alive(len(uids))
+    io.count(kept=len(rows))
+    chosen = uids.take(pa.array(rows))
+    table = pa.table({"row": rows.astype(np.uint32), "uid": chosen})
+    buckets = io.args["buckets"]
+    yield from split(table, bucket_of(uid_words(chosen)[:, 0], buckets), buckets)
+
+
+def write_subset(io: TaskIo) -> Iterator[pa.Table]:
+    """``subset.npy``: the kept uids, sorted, as DataComp's tools read them; and what changes in it."""
+    roles = sorted(io.task.inputs)
+    total = sum(piece.rows for role in roles for piece in io.task.inputs[role])
+    delta.note(io.root, storage.join(io.root, SUBSET), _uids(io, roles))
+    with io.output(SUBSET) as out:
+        subset.write(out, total, _uids(io, roles))
+    yield io.receipt(SUBSET, total)
+
+
+def _uids(io: TaskIo, roles: Sequence[str]) -> Iterator[npt.NDArray[np.uint64]]:
+    return (uid_words(io.read(role, ["uid"])["uid"]) for role in roles)
+
+
+def write_shard(io: TaskIo) -> Iterator[pa.Table]:
+    """One shard: its tar (where there are pictures), its sidecar, and last its statistics."""
+    taken = list(_taken(io))
+    name = shards.shard_name(io.args["shard"])
+    rows = pa.concat_tables([table for _, table in taken])
+    keys = [
+        shards.shard_key(io.args["shard"], place, io.args["samples_per_shard"])
+        for place in range(rows.num_rows)
+    ]
+    size = 0
+    if io.args["format"] == "webdataset":
+        with io.output(f"shards/{name}.tar") as out:
+            writer = shards.ShardWriter(out)
+            samples = (sample for source, table in taken for sample in fetch.members(source, table))
+            for key, sample in zip(keys, samples, strict=True):
+                writer.add(key, sample)
+            writer.close()
+            size = out.written
+        io.receipt(f"shards/{name}.tar", rows.num_rows)
+    sources = [source.name for source, table in taken for _ in range(table.num_rows)]
+    io.publish(f"shards/{name}.parquet", _sidecar(rows, keys, sources))
+    with io.output(f"shards/{name}_stats.json") as out:
+        out.write(shards.statistics(rows.num_rows, size))
+    yield io.receipt(f"shards/{name}_stats.json", rows.num_rows)
+
+
+def _taken(io: TaskIo) -> Iterator[tuple[Source, pa.Table]]:
+    """Part by part: where its samples lie, and the rows of those that this shard takes."""
+    columns = ["uid", "key", "url", "text", "width", "height", "sha256", *fetch.MEMBER_COLUMNS]
+    parts = zip(
+        io.stream("ingest", list(dict.fromkeys(columns))),
+        io.stream("kept", ["row"]),
+        io.args["spans"],
+        io.args["sources"],
+        io.task.places["paths"],
+        strict=True,
+    )
+    for table, kept_rows, (start, stop), (entry, relative, kind, size), path in parts:
+        rows = np.sort(kept_rows["row"].to_numpy())[start:stop]
+        yield Source(entry, relative, path, kind, size), table.take(pa.array(rows))
+
+
+def _sidecar(rows: pa.Table, keys: Sequence[str], sources: Sequence[str]) -> pa.Table:
+    def digits(name: str) -> list[str | None]:
+        return [None if value is None else value.hex() for value in rows[name].to_numpy()]
+
+    columns: dict[str, Any] = {
+        "url": rows["url"],
+        "caption": rows["text"],
+        "key": keys,
+        "sha256": digits("sha256"),
+        "uid": digits("uid"),
+        "source": sources,
+        "source_key": rows["key"],
+    }
+    for side in ("width", "height"):
+        columns[side] = columns[f"original_{side}"] = rows[side]
+    return shards.sidecar(columns, rows.num_rows)

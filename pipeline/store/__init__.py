@@ -1,0 +1,1 @@
+"""Files, wherever they lie. The only package that opens a path."""

@@ -1,0 +1,1 @@
+"""Parquet part files that know what they were made from."""

@@ -1,0 +1,94 @@
+"""A task with its place and its fingerprint, and what comes of it when it is done here, in this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tamis.pipeline.host import devices
+from tamis.pipeline.host.metering import Meter
+from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables.part_files import DamagedTableError, TableFile
+from tamis.pipeline.tasks.row_reuse import completed
+from tamis.pipeline.tasks.task import Ahead, Function, Phase, Task, TaskIo
+from tamis.schemas.errors import ModelError, TamisError
+from tamis.schemas.events import NOTHING, Spent
+
+
+class LostError(Exception):
+    """What a task had others do ended with the process that did it."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A task, where its file goes, and the fingerprint that the file will carry."""
+
+    task: Task
+    path: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a task: its file, or what went wrong that the run can deal with."""
+
+    name: str
+    seconds: float
+    file: TableFile | None = None
+    damaged: str | None = None  # an input file that has to be made again
+    error: TamisError | None = None
+    died: bool = False  # with its worker, or of a lack of memory: each time that it was tried
+    bug: str | None = None  # the traceback of an error that is nobody's but ours
+    rows: int = 0  # of a probe, which makes no file
+    spent: Spent = NOTHING
+
+
+def perform(function: Function, root: str, work: Work, ahead: Ahead = map) -> Outcome:
+    """Do one task here: run its function and write its file. Errors that are not ours are not caught."""
+    started = time.perf_counter()
+    meter = Meter(function)
+    io = TaskIo(root, work.task, work.path)
+    io.ahead = ahead
+    try:
+        if io.span is not None:
+            rows = sum(table.num_rows for table in completed(function, io))
+            return Outcome(work.task.name, time.perf_counter() - started, rows=rows)
+        file = part_files.write(
+            root, work.path, work.fingerprint, completed(function, io), io.footer
+        )
+    except DamagedTableError as damage:
+        return Outcome(work.task.name, 0.0, damaged=damage.path)
+    except TamisError as error:
+        return Outcome(work.task.name, 0.0, error=error)
+    except (LostError, MemoryError):
+        return Outcome(work.task.name, 0.0, died=True)
+    except RuntimeError as error:
+        if not devices.is_full(error):
+            raise
+        return Outcome(work.task.name, 0.0, error=_full(work.path, error))
+    seconds = time.perf_counter() - started
+    return Outcome(work.task.name, seconds, file, spent=meter.spent(file))
+
+
+def _full(path: str, error: RuntimeError) -> ModelError:
+    why = " ".join(str(error).partition(". GPU ")[0].split())[:200]
+    return ModelError(
+        f"{path}: a GPU's memory is full ({why}): let fewer workers share it (a larger resources.gpus), close what "
+        "else uses it, or take a smaller batch_size where it embeds, device: cpu where it clusters"
+    )
+
+
+class Here:
+    """The same in this process, one after another, without Ray: for tests, and for finding a bug."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+        """Outcomes in the order of the tasks."""
+        for work in works:
+            yield perform(phase.function, self._root, work)
+
+    def stop(self) -> None:
+        """Nothing was started."""

@@ -1,0 +1,128 @@
+"""Rows that are stored already and do not have to be computed again because others have come or gone.
+
+A phase that is ``per_row`` (signals, embeddings) makes values that depend on their row alone. Where an earlier
+verdict has changed, the part file that stands there holds most of the rows that are asked for now: they are taken
+over, and only what is missing is computed. The file comes out as if all had been computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tamis.pipeline.store import storage
+from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables.part_files import Slice, TableFile
+from tamis.pipeline.tasks.task import CULPRITS, Function, Phase, Task, TaskIo
+from tamis.schemas.errors import StateError
+from tamis.schemas.ledger import Reason
+
+KEY = "rows_key"
+"""In a file's notes: the fingerprint of its values, whichever rows it has."""
+
+STORED = "stored"
+"""In a task's places: the record of a file whose rows may be taken over."""
+
+FROZEN = "frozen"
+"""In a task's places: nothing may be computed, only taken over."""
+
+
+class NotScoredError(StateError):
+    """Samples that would be alive now were never scored. ``count`` of them, in one part."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(f"{count} samples were never scored")
+        self.count = count
+
+    def __reduce__(self) -> tuple[type[NotScoredError], tuple[int]]:
+        return NotScoredError, (self.count,)
+
+
+def refusal(step: str, lacking: int, phase: Phase, tasks: Sequence[Task]) -> str:
+    """Why nothing is decided: ``lacking`` samples have no stored values, or what is stored is of other files."""
+    fitting = all(STORED in task.places for task in tasks)
+    if phase.args.get("spec") == "precomputed" and not fitting:
+        return (
+            f"{step}: the embeddings that came with the input have changed since they were read, or were written "
+            "again (stored ones are known by the files' sizes and times): bring the files back as they were, or run "
+            "the job with that setting instead"
+        )
+    return (
+        f"{step}: {lacking:,} samples that would be alive now were never scored by this step: "
+        "run the job with that setting instead"
+    )
+
+
+def candidate(roots: Sequence[str], path: str, key: str) -> TableFile | None:
+    """The first file called ``path`` below one of ``roots`` whose rows have the values of ``key``."""
+    for root in roots:
+        whole = storage.join(root, path)
+        folder, _, name = whole.rpartition("/")
+        size = storage.listing(folder).get(name)
+        if size is not None:
+            file = part_files.inspect(root, path, size)
+            if file is not None and file.notes.get(KEY) == key:
+                return part_files.at(root, file)
+    return None
+
+
+def completed(function: Function, io: TaskIo) -> Iterator[pa.Table]:
+    """What ``function`` yields, with the rows that are stored already taken from there."""
+    if KEY not in io.task.places:
+        yield from function(io)
+        return
+    alive = io.alive(sum(piece.rows for piece in io.task.inputs["ingest"]))
+    record = io.task.places.get(STORED)
+    stored = None
+    if record is not None:
+        stored = part_files.read(io.root, Slice(TableFile.from_json(record)))
+        held = stored["row"].to_numpy()
+        # What the footer says of the old file is no part of the rows.
+        stored = stored.replace_schema_metadata().filter(pa.array(np.isin(held, alive)))
+        missing = np.setdiff1d(alive, held, assume_unique=True)
+    else:
+        missing = alive
+    if len(missing) and io.task.places.get(FROZEN):
+        raise NotScoredError(len(missing))
+    if io.span is not None:
+        io.restrict(missing[(missing >= io.span[0]) & (missing < io.span[1])])
+        yield from function(io)
+        return
+    culprits = np.intersect1d(missing, io.culprits)
+    if stored is None and not len(culprits):
+        yield from function(io)
+    elif stored is not None and not len(missing):
+        io.notes |= {name: note for name, note in _notes(record).items() if name != "counts"}
+        yield stored.combine_chunks()
+    else:
+        io.restrict(np.setdiff1d(missing, culprits, assume_unique=True))
+        made = [*([] if stored is None else [stored]), *function(io)]
+        every = pa.concat_tables([*made, _killed(culprits, made[-1].schema)])
+        yield every.take(
+            pa.array(np.argsort(every["row"].to_numpy(), kind="stable"))
+        ).combine_chunks()
+    culprits = np.union1d(culprits, np.intersect1d(alive, _notes(record).get(CULPRITS, [])))
+    if len(culprits):
+        io.notes[CULPRITS] = [int(row) for row in culprits]
+    else:
+        io.notes.pop(CULPRITS, None)
+    io.notes[KEY] = io.task.places[KEY]
+
+
+def _notes(record: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What is noted in a stored file; nothing where there is none."""
+    return record["notes"] if record is not None else {}
+
+
+def _killed(rows: npt.NDArray[np.int64], schema: pa.Schema) -> pa.Table:
+    """Rows without values, for a reason that stands in the column ``reason`` if there is one."""
+    given = {
+        "row": pa.array(rows.astype(np.uint32)),
+        "reason": pa.array([str(Reason.KILLED_ITS_WORKER)] * len(rows), pa.string()),
+    }
+    columns = [given.get(field.name, pa.nulls(len(rows), field.type)) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema.remove_metadata())

@@ -1,0 +1,326 @@
+"""What a step is made of: phases, which are waves of independent tasks, each of which makes one part file.
+
+A step's ``phases`` is a generator: it yields a phase, the runner has it done (or finds it done), and the next
+phase may look at what came out. A task is known by its fingerprint: the step's version, the phase's and the task's
+arguments, and the digests of what it reads. So resume, re-decision and incremental work are one mechanism.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.store import storage
+from tamis.pipeline.store.digesting import Digesting
+from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables.part_files import Slice, TableFile
+from tamis.schemas.job import Job
+
+SPAN = "span"
+"""In a task's places: the rows to try, see ``TaskIo.span``."""
+
+GPUS = "gpus"
+"""In a task's places, where it claims some: how many, or which share of one."""
+
+CULPRITS = "culprits"
+"""In a task's places, and then in its file's notes: the rows that end their worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """At most ``part_samples`` consecutive rows of one input file."""
+
+    number: int
+    file: int  # its input's number, the task number of its ingest table
+    group: int  # its row group there
+    rows: int
+
+    @property
+    def name(self) -> str:
+        """As it stands in file names."""
+        return f"part-{self.number:05d}"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One part file to be made. ``inputs`` and ``args`` (JSON values) are all that it may depend on."""
+
+    name: str
+    inputs: Mapping[str, Sequence[Slice]] = field(default_factory=dict)
+    args: Mapping[str, Any] = field(default_factory=dict)
+    places: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # where things lie: no part of its identity
+
+    @property
+    def rows(self) -> int:
+        """Rows that it reads under the role that it reads most of; what progress is counted in."""
+        return max(
+            (sum(piece.rows for piece in pieces) for pieces in self.inputs.values()), default=0
+        )
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one task of a phase claims."""
+
+    cpus: float = 1
+    gpus: float = 0
+    memory: int | None = None  # bytes
+    pool: bool = False  # an actor pool: workers that keep a model or centroids between tasks
+    workers: int | None = None  # of the pool; as many as fit by default
+    tries: int = 2  # how often a task is begun whose worker dies
+    ahead: int = 0  # calls of a task's ``TaskIo.ahead`` that are at work on processors of their own
+
+
+Ahead = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+
+
+class TaskIo:
+    """What a task's function may do: read its inputs, and note counts. Made anew for each task."""
+
+    def __init__(self, root: str, task: Task, path: str) -> None:
+        self.root, self.task, self.path = root, task, path
+        self.ahead: Ahead = map
+        """Works as ``map``; its calls may be made elsewhere, some before their results are asked for."""
+        self.notes: dict[str, Any] = {}
+        self.counts: Counter[str] = Counter()
+        self._outputs: dict[str, dict[str, Any]] = {}
+        self._only: npt.NDArray[np.int64] | None = None
+
+    @property
+    def args(self) -> Mapping[str, Any]:
+        """The task's arguments, its phase's merged in."""
+        return self.task.args
+
+    def read(self, role: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows under ``role``, one slice after another."""
+        return part_files.concat(self.root, self.task.inputs[role], columns)
+
+    def stream(self, role: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The same, a slice at a time."""
+        for piece in self.task.inputs[role]:
+            yield part_files.read(self.root, piece, columns)
+
+    def alive(self, rows: int) -> npt.NDArray[np.int64]:
+        """The rows of a part of ``rows``, in order, that no verdict under the role "drops" dropped."""
+        if self._only is not None:
+            return self._only
+        mask = np.ones(rows, dtype=bool)
+        for table in self.stream("drops", ["row"]):
+            mask[table["row"].to_numpy()] = False
+        return np.flatnonzero(mask)
+
+    def restrict(self, rows: npt.NDArray[np.int64]) -> None:
+        """Let ``alive`` say ``rows``: what of a part is still to be computed."""
+        self._only = rows
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """The rows (from, to) that alone are to be opened, where this is a probe and its result thrown away."""
+        span = self.task.places.get(SPAN)
+        return (span[0], span[1]) if span is not None else None
+
+    @property
+    def culprits(self) -> npt.NDArray[np.int64]:
+        """The rows that must not be opened: whoever did has died of it."""
+        return np.asarray(self.task.places.get(CULPRITS, ()), dtype=np.int64)
+
+    def count(self, **counts: int) -> None:
+        """Add to the counts that the part file carries in its footer."""
+        self.counts.update(counts)
+
+    def publish(self, path: str, table: pa.Table, row_group_rows: int | None = None) -> pa.Table:
+        """Write a plain parquet file of the result, outside ``tables/``; returns its receipt."""
+        with self.output(path) as out:
+            pq.write_table(
+                table,
+                out,
+                row_group_size=row_group_rows or max(1, table.num_rows),
+                compression="zstd",
+            )
+        return self.receipt(path, table.num_rows)
+
+    @contextmanager
+    def output(self, path: str) -> Iterator[Digesting]:
+        """A file of the result: it stands whole or not at all, and its bytes and sha256 are noted for the manifest."""
+        with storage.write_atomic(storage.join(self.root, path)) as raw:
+            out = Digesting(raw, hashlib.sha256())
+            try:
+                yield out
+            except BaseException:
+                out.abandon()
+                raise
+        self._outputs[path] = {"path": path, "bytes": out.written, "sha256": out.hexdigest()}
+
+    def receipt(self, path: str, rows: int) -> pa.Table:
+        """The part file of a task whose work is a file of the result; resume checks that both are there."""
+        self._outputs[path]["rows"] = rows
+        self.notes["outputs"] = [self._outputs[name] for name in sorted(self._outputs)]
+        return pa.table({"path": [path], "rows": [rows]})
+
+    def footer(self) -> dict[str, Any]:
+        """Notes and counts, as the part file's footer keeps them."""
+        return {**self.notes, "counts": dict(sorted(self.counts.items()))}
+
+
+Function = Callable[[TaskIo], Iterable[pa.Table]]
+"""A task's work: yields the file's row groups. A module-level function, so that it travels to a worker."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A wave of tasks. ``args`` are merged into each task's own."""
+
+    name: str
+    function: Function
+    tasks: Sequence[Task]
+    args: Mapping[str, Any] = field(default_factory=dict)
+    resources: Resources = Resources()
+    per_row: bool = (
+        False  # a row's values depend on that row alone: see tamis.pipeline.tasks.row_reuse
+    )
+    by_sample: bool = False  # opens one sample after another, and can leave some out: see tamis.pipeline.runs.isolate
+    moves_pictures: bool = False  # however few rows it reads, it takes its time
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished phase: its files in the order of its tasks."""
+
+    files: Mapping[str, TableFile]
+
+    def __getitem__(self, task: str) -> TableFile:
+        return self.files[task]
+
+    def whole(self) -> tuple[Slice, ...]:
+        """All files, whole."""
+        return tuple(Slice(file) for file in self.files.values())
+
+    def groups(self, group: int) -> tuple[Slice, ...]:
+        """The same row group of every file: one bucket of an exchange."""
+        return tuple(Slice(file, group) for file in self.files.values())
+
+    def total(self, note: str) -> int:
+        """The sum of a count over all files."""
+        return sum(int(file.notes.get("counts", {}).get(note, 0)) for file in self.files.values())
+
+    def counts(self) -> Counter[str]:
+        """All counts, summed."""
+        summed: Counter[str] = Counter()
+        for file in self.files.values():
+            summed.update(file.notes.get("counts", {}))
+        return summed
+
+
+class Context(Protocol):
+    """What a step sees of the run while it plans its phases. Everything here is small: no samples."""
+
+    job: Job
+    root: str
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """In order of their numbers."""
+
+    @property
+    def alive(self) -> int:
+        """Samples that no earlier step dropped."""
+
+    def ingest(self, part: Part) -> Slice:
+        """The part's rows of the ingest table."""
+
+    def drops(self, part: Part) -> tuple[Slice, ...]:
+        """The part's rows of every earlier verdict: what is no longer alive."""
+
+    def done(self, step: str, phase: str) -> Done:
+        """A finished phase of this or an earlier step."""
+
+    def at(self, step: str, phase: str, part: Part) -> Slice:
+        """A part's slice of a finished phase, made part by part or range by range."""
+
+    def signal(self, name: str, part: Part) -> Slice | None:
+        """The part's slice of the table that holds a signal (columns ``row`` and the name); None if nobody makes it."""
+
+    def signals(self, part: Part) -> Sequence[tuple[str, Slice]]:
+        """Every signal made so far, by name, and the part's slice of its table."""
+
+    def verdicts(self, part: Part) -> Sequence[tuple[str, Slice]]:
+        """The steps that have decided, in order, and the part's slice of each verdict."""
+
+    def places(self, part: Part) -> Sequence[tuple[str, Slice]]:
+        """The steps that made places, in order, and the part's slice of each table (columns ``row cluster rank
+        distance``). Each has a phase ``quotas``, too: a row a cluster, what it keeps in the column ``quota``.
+        """
+
+    def kept(self, part: Part) -> int:
+        """Samples of the part that are alive."""
+
+    def embedding(self, name: str, part: Part) -> Slice:
+        """The part's embeddings: columns ``row``, ``image``, ``text`` (tamis.schemas.tables.embedding_type)."""
+
+    @property
+    def inputs(self) -> Sequence[InputFile]:
+        """The input files, by the numbers that parts and ingest tasks use."""
+
+    @property
+    def total(self) -> int:
+        """All input samples."""
+
+    def ranges(self) -> Sequence[Sequence[Part]]:
+        """Consecutive parts of about ``range_samples`` rows: what one file of a global step's result covers."""
+
+
+class Step(ABC):
+    """A step: what it reads and makes, and its phases. The phase ``verdict`` is its decision, where it has one.
+
+    ``needs`` and ``makes`` speak of ``signal:NAME`` and ``embedding:NAME``; ``plan`` checks the chain.
+    """
+
+    version: int = 1
+    """Goes up when the same input would give other bytes."""
+
+    name: str
+    """Unique in the job."""
+
+    def needs(self) -> Sequence[str]:
+        """What an earlier step must have made."""
+        return ()
+
+    def makes(self) -> Mapping[str, str]:
+        """What this step makes -> the phase whose tables hold it, by ``row``."""
+        return {}
+
+    def check(self, inputs: Sequence[InputFile]) -> None:  # noqa: B027 - most steps have nothing to check
+        """Raise a TamisError for what cannot work: a model that is missing, a column that no input has."""
+
+    @abstractmethod
+    def phases(self, context: Context) -> Iterator[Phase]:
+        """Yield a phase; when the generator goes on, its files are there."""
+
+
+def fingerprint(step: Step, phase: Phase, task: Task, but: str | None = None) -> str:
+    """128 bits of everything that determines a task's file, but for what it reads under the role ``but``."""
+    identity = {
+        "step": [type(step).__name__, step.version, phase.name],
+        "args": {**phase.args, **task.args},
+        "inputs": {
+            role: [piece.identity for piece in pieces]
+            for role, pieces in task.inputs.items()
+            if role != but
+        },
+    }
+    text = json.dumps(identity, sort_keys=True, ensure_ascii=False)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,86 @@
+"""Sketches turn away hardly any true pair, and what shares a key comes through."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tamis.pipeline.algorithms.near_captions import minhash, sketch_filter
+from tamis.pipeline.algorithms.near_captions.shingles import Ngram
+from tamis.pipeline.algorithms.near_captions.sketch_filter import Meetings
+
+
+def pairs_of(met: Meetings) -> set[tuple[int, int]]:
+    """All pairs that a search of the groups would look at."""
+    found = {(min(a, b), max(a, b)) for a, b in zip(met.a.tolist(), met.b.tolist(), strict=True)}
+    for group in met.groups:
+        ordered = sorted(group.tolist())
+        found |= {(a, b) for i, a in enumerate(ordered) for b in ordered[i + 1 :]}
+    return found
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 300), st.integers(0, 128))
+def test_every_pair_with_one_key_and_like_sketches_comes_through(
+    seed: int, n: int, most: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    keys = draw.integers(0, draw.integers(1, n + 2), n).astype(np.uint32)
+    bits = draw.integers(0, 2**64, (n, sketch_filter.WORDS), dtype=np.uint64)
+    bits = np.where(draw.random((n, 1)) < 0.5, bits[:1] if n else bits, bits)
+    met = sketch_filter.meetings(keys, bits, most)
+    same = keys[:, None] == keys[None, :]
+    near = np.bitwise_count(bits[:, None] ^ bits[None, :]).sum(axis=2) <= most
+    wanted = {(int(a), int(b)) for a, b in np.argwhere(same & near) if a < b}
+    found = pairs_of(met)
+    assert wanted <= found
+    assert all(keys[a] == keys[b] for a, b in found)
+    in_groups = met.groups.members.tolist()
+    assert len(set(in_groups)) == len(in_groups)
+    # Whoever is not like anybody is in no group, but for groups too large to look through.
+    assert set(in_groups) <= {a for pair in wanted for a in pair}
+
+
+def test_a_large_group_is_kept_as_it_is() -> None:
+    keys = np.repeat(np.arange(2, dtype=np.uint32), [1000, 5])
+    bits = np.random.default_rng(0).integers(0, 2**64, (1005, sketch_filter.WORDS), dtype=np.uint64)
+    met = sketch_filter.meetings(keys, bits, 0)
+    assert met.groups.members.tolist() == list(range(1000))
+    assert (len(met.a), met.groups.offsets.tolist()) == (0, [0, 1000])
+
+
+def test_a_million_records_of_one_key_are_one_group() -> None:
+    met = sketch_filter.meetings(
+        np.zeros(10**6, np.uint32), np.zeros((10**6, sketch_filter.WORDS), np.uint64), 20
+    )
+    assert met.groups.offsets.tolist() == [0, 10**6]
+
+
+@pytest.mark.parametrize("permutations", [16, 40, 108])
+@pytest.mark.parametrize("shared", [0.1, 0.5, 0.8, 0.9])
+def test_bits_differ_as_often_as_they_should(shared: float, permutations: int) -> None:
+    """The share of differing bits is (1 - J) / 2: measured over pairs of texts of known similarity."""
+    draw = np.random.default_rng(int(shared * 100))
+    words = 60
+    common = round(words * 2 * shared / (1 + shared))
+    left, right = [], []
+    for _ in range(400):
+        drawn = [f"w{word}" for word in draw.choice(10**6, 2 * words, replace=False)]
+        left.append(" ".join(drawn[:words]))
+        right.append(" ".join([*drawn[:common], *drawn[words : 2 * words - common]]))
+    unit = Ngram("word", 1)
+    bits = [
+        sketch_filter.sketch_bits(minhash.signatures(texts, unit, permutations))
+        for texts in (left, right)
+    ]
+    differing = np.bitwise_count(bits[0] ^ bits[1]).sum(axis=1)
+    places = min(permutations, 64 * sketch_filter.WORDS)
+    expected = (1 - common / (2 * words - common)) / 2
+    assert differing.mean() / places == pytest.approx(expected, abs=0.02)
+    assert (differing <= sketch_filter.most_differing(shared * 0.98, permutations)).all()
+
+
+def test_the_bound_on_differing_bits() -> None:
+    """At .8 a bit differs once in ten: 24 of 108 is over four standard deviations; by chance alone, 54."""
+    assert sketch_filter.most_differing(0.8, 108) == 24
+    assert sketch_filter.most_differing(1.0, 108) == 0
+    assert sketch_filter.most_differing(0.8, 16) < 16

@@ -1,0 +1,121 @@
+"""The input's own columns: what a look finds without reading much, and what values become."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tamis.pipeline.inputs import columns
+from tamis.pipeline.inputs.columns import NUMBER, TEXT, TRUTH
+from tamis.schemas.errors import InputError
+from tests.support.running import Sample, picture, write_tar
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2),
+    max_leaves=3,
+)
+
+
+def test_a_tars_columns_are_the_keys_of_its_first_samples(tmp_path: Path) -> None:
+    fields: list[dict[str, Any]] = [
+        {"a": None, "b": True, "c": [1]},
+        {"a": 1, "b": None, "d": "x", "e": None},
+        {"a": "not looked at: the first value counts"},
+    ]
+    tar = write_tar(
+        tmp_path / "a.tar", [Sample(f"{i}", picture(i), "t", f) for i, f in enumerate(fields)]
+    )
+    found = columns.look(str(tar), "tar")
+    assert found == {"a": NUMBER, "b": TRUTH, "c": None, "d": TEXT, "e": pa.null()}
+
+
+@pytest.mark.parametrize("bytes_before", [300 << 10, 5 << 20])
+def test_the_look_ends_after_a_few_megabytes(bytes_before: int, tmp_path: Path) -> None:
+    samples = [Sample("0", bytes(bytes_before), "t", {"a": 1})]
+    found = columns.look(str(write_tar(tmp_path / "a.tar", samples)), "tar")
+    assert found == ({"a": NUMBER} if bytes_before < columns.LOOK_BYTES[-1] else {})
+
+
+@pytest.mark.parametrize("kind", ["tar", "parquet"])
+def test_a_file_that_is_neither_has_no_columns(kind: Any, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"nothing of the kind" * 100)
+    assert columns.look(str(tmp_path / "a"), kind) == {}
+
+
+def test_types_of_a_parquet_file(tmp_path: Path) -> None:
+    values = {
+        "i": (pa.array([1], pa.uint8()), NUMBER),
+        "h": (pa.array([np.float16(1)]), NUMBER),
+        "m": (pa.array([Decimal("1.5")]), NUMBER),
+        "s": (pa.array(["x"], pa.large_string()), TEXT),
+        "d": (pa.array(["x"]).dictionary_encode(), TEXT),
+        "b": (pa.array([True]), TRUTH),
+        "n": (pa.nulls(1), pa.null()),
+        "l": (pa.array([[1]]), None),
+        "r": (pa.array([{"x": 1}]), None),
+        "y": (pa.array([b"x"]), None),
+    }
+    pq.write_table(pa.table({k: v for k, (v, _) in values.items()}), tmp_path / "a.parquet")
+    found = columns.look(str(tmp_path / "a.parquet"), "parquet")
+    assert found == {name: kind for name, (_, kind) in values.items()}
+    usable = {name: kind for name, kind in found.items() if kind not in (None, pa.null())}
+    zero = np.zeros(1, np.int64)
+    read = columns.from_parquet(str(tmp_path / "a.parquet"), zero, zero, usable)
+    assert {name: array.to_pylist() for name, array in read.items()} == {
+        "i": [1.0],
+        "h": [1.0],
+        "m": [1.5],
+        "s": ["x"],
+        "d": ["x"],
+        "b": [True],
+    }
+
+
+@given(st.lists(st.none() | st.dictionaries(st.sampled_from("abc"), VALUES), max_size=8))
+def test_json_values_of_the_wanted_type_are_kept_and_others_are_null(
+    objects: list[dict[str, Any] | None],
+) -> None:
+    texts = [None if fields is None else json.dumps(fields) for fields in objects]
+    found = columns.from_json(texts, {"a": NUMBER, "b": TEXT, "c": TRUTH})
+    kinds: dict[str, tuple[type, ...]] = {"a": (int, float), "b": (str,), "c": (bool,)}
+    for name, types in kinds.items():
+        expected = [
+            value if type(value := (fields or {}).get(name)) in types else None
+            for fields in objects
+        ]
+        if name == "a":  # an integer above 2^53 loses its last digits, as any double does
+            expected = [None if value is None else float(value) for value in expected]
+        assert found[name].equals(pa.array(expected, found[name].type))
+
+
+@given(
+    wanted=st.sets(st.integers(0, 99), max_size=30),
+    group_rows=st.integers(1, 40),
+)
+def test_rows_of_a_parquet_file_wherever_they_lie(
+    wanted: set[int], group_rows: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"rows-{group_rows}.parquet"
+    if not path.exists():
+        pq.write_table(pa.table({"x": range(100)}), path, row_group_size=group_rows)
+    rows = np.array(sorted(wanted), np.int64)
+    found = columns.from_parquet(str(path), rows // group_rows, rows % group_rows, {"x": NUMBER})
+    assert found["x"].to_pylist() == [float(row) for row in rows]
+
+
+def test_a_row_that_is_gone_is_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": range(10)}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="row 10 of row group 0 is gone"):
+        columns.from_parquet(
+            str(tmp_path / "a.parquet"), np.zeros(2, int), np.array([9, 10]), {"x": NUMBER}
+        )

@@ -1,0 +1,144 @@
+"""A forecast deals rows out to as many tasks as the steps do: each step's phases are asked for, and none is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.planning import forecast
+from tamis.pipeline.planning.forecast import Machine, Measured, Scale
+from tamis.pipeline.runs.plan import build
+from tamis.pipeline.tables.part_files import Slice, TableFile
+from tamis.pipeline.tasks.task import Done, Part, Phase, Step
+from tamis.schemas.cluster import parse_cluster
+from tamis.schemas.events import TaskDone
+from tamis.schemas.job import Job
+from tamis.schemas.parse import parse_job
+
+DIM = 64
+STEPS = """
+  - exact_duplicates
+  - near_pictures
+  - embed: {encoder: precomputed}
+  - near_duplicates: {name: by_vectors, agree: embedding}
+  - near_duplicates: {name: by_pictures, agree: phash}
+  - semantic_duplicates
+  - prototypes: {keep: 0.9}
+  - density: {keep: 0.5, full_iterations: 1, clusters: 900}
+"""
+OF_ROWS = {
+    "ingest": {"unique"},
+    "exact_duplicates": {"groups"},
+    "near_pictures": {"equal", "distinct"},
+    "by_vectors": {"equal", "bands", "shared", "members"},
+    "by_pictures": {"equal", "bands", "shared", "members"},
+    "semantic_duplicates": {"pairs", "doomed"},
+    "prototypes": {"ranked"},
+    "density": {"sums-001", "ranked"},
+    "ledger": {"index"},
+}
+"""Step -> its phases of tasks that share out all rows. How many candidates ``similar`` compares, no row tells."""
+
+
+@dataclass
+class Dry:
+    """A run of so many rows, all of them alive, that does nothing."""
+
+    job: Job
+    total: int
+    root: str = ""
+    made: dict[tuple[str, str], Done] = field(default_factory=dict)
+    inputs: Sequence[InputFile] = (InputFile("x", "x", "x", 0, "", "parquet"),)
+
+    @property
+    def parts(self) -> list[Part]:
+        starts = range(0, self.total, self.job.part_samples)
+        rows = [min(self.job.part_samples, self.total - start) for start in starts]
+        return [Part(number, 0, number, count) for number, count in enumerate(rows)]
+
+    @property
+    def alive(self) -> int:
+        return self.total
+
+    def ranges(self) -> list[list[Part]]:
+        return [self.parts]
+
+    def done(self, step: str, phase: str) -> Done:
+        return self.made[step, phase]
+
+    def at(self, step: str, phase: str, part: Part) -> Slice:
+        return Slice(file("part"))
+
+    def ingest(self, part: Part) -> Slice:
+        return Slice(file("part"))
+
+    def embedding(self, name: str, part: Part) -> Slice:
+        return Slice(file("part"))
+
+    def drops(self, part: Part) -> tuple[Slice, ...]:
+        return ()
+
+    def signals(self, part: Part) -> Sequence[tuple[str, Slice]]:
+        return ()
+
+    verdicts = places = signals
+
+    def kept(self, part: Part) -> int:
+        return part.rows
+
+    def walk(self, step: Step) -> Iterator[Phase]:
+        """The step's phases, each of which stands as soon as it has been asked for."""
+        for phase in step.phases(self):
+            files = {task.name: file(task.name, self.total) for task in phase.tasks}
+            self.made[step.name, phase.name] = Done(files)
+            yield phase
+
+
+def file(task: str, total: int = 0) -> TableFile:
+    """What a task would have made; the table of centroids alone has rows."""
+    rows = (900,) if task == "centroids" else (0,) * 2000
+    still = {"movement": [0.0], "reseeded": [0]}
+    notes = {"dim": DIM, "counts": {"kept": total}, **still}
+    return TableFile(task, "", (), rows, 0, notes)
+
+
+def measured(step: str, phase: Phase) -> Measured:
+    done = [TaskDone(step, phase.name, task.name, 1, 1, 1, 1.0) for task in phase.tasks]
+    return Measured(step, phase.name, 1.0, 0.0, done)
+
+
+def phases(job: Job, rows: int) -> Iterator[tuple[str, Phase]]:
+    run = Dry(job, rows)
+    for step in build(job):
+        if step.name not in OF_ROWS:
+            continue
+        # The ledger counts what the parts have kept: here each says all.
+        if step.name == "ledger":
+            run = Dry(job.model_copy(update={"part_samples": rows}), rows)
+        yield from ((step.name, phase) for phase in run.walk(step))
+
+
+@pytest.mark.parametrize("rows", [3_000, 2_500_000, 30_000_000, 100_000_000])
+def test_the_forecast_counts_the_buckets_that_the_steps_make(rows: int) -> None:
+    text = (
+        f"name: t\ninput: [{{path: x.parquet, image_embeddings: x.npy}}]\noutput: o\nsteps:{STEPS}"
+    )
+    job = parse_job(f"{text}part_samples: 1000000\n", "t")
+    names = [step.name for step in build(job)]
+    machine = Machine(1, 1e9, DIM, parse_cluster("2x(4cpu,16GB)"), (1e6, 1e6))
+    small, large = (Scale(float(n), dict.fromkeys(names, float(n)), job) for n in (1000, rows))
+    sample = {(step, phase.name): measured(step, phase) for step, phase in phases(job, 1000)}
+    found: dict[str, dict[str, int]] = {step: {} for step in OF_ROWS}
+    for step, phase in phases(job, rows):
+        if phase.name in OF_ROWS[step]:
+            found[step][phase.name] = len(phase.tasks)
+    foreseen = {
+        step: {
+            name: forecast.phase(sample[step, name], small, large, machine).tasks for name in names
+        }
+        for step, names in OF_ROWS.items()
+    }
+    assert foreseen == found

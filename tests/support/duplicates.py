@@ -1,0 +1,109 @@
+"""What judges the duplicate steps: all pairs compared, and groups made of them, by straight paths of their own."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Hashable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from tamis.pipeline.runs.plan import Plan
+from tests.support.running import ledger, run_here
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+def normal(text: str | None) -> str:
+    """As captions are compared: NFKC, case folded, white space as single spaces."""
+    folded = unicodedata.normalize("NFKC", text or "").casefold()
+    return " ".join(unicodedata.normalize("NFKC", folded).split())
+
+
+def pieces(text: str, size: int = 3) -> set[str]:
+    """Its character n-grams; a shorter text is one."""
+    return {text[i : i + size] for i in range(max(len(text) - size, 0) + 1)} if text else set()
+
+
+def jaccard(a: str | None, b: str | None) -> float:
+    """True similarity of two raw captions."""
+    left, right = pieces(normal(a)), pieces(normal(b))
+    return len(left & right) / len(left | right) if left or right else 0.0
+
+
+def alike_captions(texts: Sequence[str | None], bound: float) -> tuple[Ints, Ints]:
+    """All pairs a < b of captions at or above the bound, by the product of the incidence matrix with itself."""
+    sets = [pieces(normal(text)) for text in texts]
+    number: dict[str, int] = {}
+    columns = [number.setdefault(piece, len(number)) for one in sets for piece in sorted(one)]
+    offsets = np.concatenate([[0], np.cumsum([len(one) for one in sets])]).astype(np.int64)
+    matrix = sparse.csr_array(
+        (np.ones(len(columns), np.int32), columns, offsets), shape=(len(texts), max(len(number), 1))
+    )
+    size = np.diff(offsets)
+    found = [np.empty((2, 0), np.int64)]
+    for start in range(0, len(texts), 256):
+        common = (matrix[start : start + 256] @ matrix.T).tocoo()
+        a, b = common.row.astype(np.int64) + start, common.col.astype(np.int64)
+        union = size[a] + size[b] - common.data
+        keep = (common.data / union >= bound) & (a < b)
+        found.append(np.stack([a[keep], b[keep]]))
+    a, b = np.concatenate(found, axis=1)
+    return a, b
+
+
+def groups(a: Ints, b: Ints, n: int) -> Ints:
+    """(n,) the component of each."""
+    graph = sparse.coo_array((np.ones(len(a)), (a, b)), shape=(n, n))
+    label = connected_components(graph, directed=False)[1]
+    return label.astype(np.int64)
+
+
+def survivors(label: Iterable[Hashable], uid: Sequence[str]) -> dict[str, str]:
+    """uid of each that is dropped -> the smallest uid of its group."""
+    members: dict[Hashable, list[str]] = {}
+    for one, name in zip(label, uid, strict=True):
+        members.setdefault(one, []).append(name)
+    return {name: min(held) for held in members.values() for name in held if name != min(held)}
+
+
+def stored(output: Path) -> list[dict[str, Any]]:
+    """The ledger's rows, each with the perceptual hash and the size that ingest stored."""
+    rows = ledger(output)
+    read: list[dict[str, Any]] = []
+    for path in sorted((output / "tables/ingest/files").glob("*.parquet")):
+        columns = ["uid", "phash", "width", "height"]
+        read += pq.ParquetFile(path).read(columns).to_pylist()
+    by_uid = {row["uid"].hex(): row for row in read}
+    return [{**by_uid[row["uid"]], **row} for row in rows]
+
+
+def run_in(plan: Plan) -> list[dict[str, Any]]:
+    """Do the plan here; what it read and what it decided."""
+    run_here(plan)
+    return stored(Path(plan.root))
+
+
+def dropped(rows: Iterable[dict[str, Any]], step: str) -> dict[str, str]:
+    """uid of each that a step dropped -> the survivor's."""
+    return {row["uid"]: row["survivor_uid"] for row in rows if row["step"] == step}
+
+
+def edges(
+    output: Path, step: str, phases: Sequence[str], value: str
+) -> dict[tuple[str, str], float]:
+    """(smaller uid, larger uid) -> the stored value of every edge."""
+    found: dict[tuple[str, str], float] = {}
+    for phase in phases:
+        for path in sorted((output / "tables" / step / phase).glob("*.parquet")):
+            for row in pq.ParquetFile(path).read(["uid_a", "uid_b", value]).to_pylist():
+                pair = (row["uid_a"].hex(), row["uid_b"].hex())
+                assert pair[0] < pair[1]
+                assert found.setdefault(pair, row[value]) == row[value]
+    return found

@@ -1,0 +1,55 @@
+"""Input files written to a folder, and what ingest makes of them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tamis.pipeline.inputs.ingest import ingest_file
+from tamis.pipeline.inputs.part_builder import IngestOptions
+from tamis.pipeline.inputs.sources import Source
+from tamis.schemas.tables import INGEST
+
+Row = dict[str, Any]
+
+DEFAULT = IngestOptions()
+
+
+def source(path: Path) -> Source:
+    """The file as the job's entry `input` names it."""
+    kind = "parquet" if path.suffix == ".parquet" else "tar"
+    return Source("input", path.name, str(path), kind, path.stat().st_size)  # type: ignore[arg-type]
+
+
+def ingest(path: Path, options: IngestOptions = DEFAULT) -> list[pa.Table]:
+    """All parts of a file, after checking what holds for every input."""
+    reading = ingest_file(source(path), options)
+    parts = list(reading)
+    totals = reading.totals
+    data = path.read_bytes()
+    assert (totals.size, totals.sha256) == (len(data), hashlib.sha256(data).digest())
+    for part in parts:
+        assert part.schema == INGEST
+        part.validate(full=True)
+        assert 0 < part.num_rows <= options.part_samples
+    table = pa.concat_tables([INGEST.empty_table(), *parts])
+    uids = table["uid"].to_pylist()
+    assert len(set(uids)) == len(uids)
+    return parts
+
+
+def ingest_bytes(
+    folder: Path, data: bytes, options: IngestOptions = DEFAULT, name: str = "x.tar"
+) -> list[Row]:
+    """The rows of a file with this content."""
+    path = folder / name
+    path.write_bytes(data)
+    return [row for part in ingest(path, options) for row in part.to_pylist()]
+
+
+def reasons(rows: list[Row]) -> dict[str, str | None]:
+    """Key to reason."""
+    return {row["key"]: row["reason"] for row in rows}
