@@ -11,9 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tamis.jobs.terminal import show
+from tamis.pipeline.audit.reading.evaluation import FILE
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.reading.verdict import by_luck, chance, compared, significant, verdict
-from tamis.pipeline.evaluate.evaluation import FILE, Request, evaluate
+from tamis.pipeline.evaluate.evaluation import Request, evaluate
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import JobError
 from tamis.schemas.evaluation import HEADLINE, METRICS, Evaluation, Figure, Point

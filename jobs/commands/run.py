@@ -17,6 +17,7 @@ from tamis.jobs.observers.log_lines import Lines
 from tamis.jobs.terminal import show
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.audit.reading.funnel import funnel
+from tamis.pipeline.runs import account
 from tamis.pipeline.runs import plan as planning
 from tamis.pipeline.runs import walk as running
 from tamis.pipeline.store.redaction import redact, redact_text
@@ -90,7 +91,7 @@ def _walk(
     shown: Literal["auto", "lines", "json", "none"],
     address: str | None,
     base: str | None,
-) -> running.Result:
+) -> account.Result:
     bars = progress.bars() if shown == "auto" else None
     more: list[Observer] = [bars] if bars else []
     if shown == "lines":

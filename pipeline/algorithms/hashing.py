@@ -1,9 +1,8 @@
 """An avalanching hash over arrays of 64-bit integers."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-UInt64Array = NDArray[np.uint64]
+from tamis.pipeline.algorithms.arrays import UInt64Array
 
 
 def mix64(values: UInt64Array) -> UInt64Array:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from pydantic import ValidationError
 
 from tamis.pipeline import encoders
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
@@ -16,12 +15,9 @@ from tamis.pipeline.evaluate.compare import Asked, Classes
 from tamis.pipeline.evaluate.foreign import open_holdout
 from tamis.pipeline.evaluate.holdout import Holdout
 from tamis.pipeline.evaluate.pairs import MOST_PAIRS, Pairs, embedding_of, read
-from tamis.pipeline.store import storage
-from tamis.schemas.errors import JobError, StateError
+from tamis.schemas.errors import JobError
 from tamis.schemas.evaluation import FULL, OWN, RANDOM, Evaluation, Training
 from tamis.schemas.nearest import nearest
-
-FILE = "evaluation.json"
 
 FEW_TESTED = 200
 """With fewer pairs to measure on a warning is due: R@10 of 200 moves by three hundredths by chance."""
@@ -89,24 +85,6 @@ def evaluate(
         points=tuple(compare.points(trials, measured)),
         notes=(*read_of, *_small(holdouts), *notes),
     )
-
-
-def stored(run: FinishedRun) -> Evaluation | None:
-    """The evaluation in a run directory; None where there is none.
-
-    Raises:
-        StateError: the file is not what this version writes.
-    """
-    path = storage.join(run.root, FILE)
-    if not storage.exists(path):
-        return None
-    try:
-        return Evaluation.model_validate_json(storage.read_bytes(path))
-    except ValidationError as error:
-        why = error.errors()[0]["msg"]
-        raise StateError(
-            f"{path}: is not what this version writes ({why}): `tamis evaluate` writes it anew"
-        ) from None
 
 
 def _asked(request: Request) -> Asked:

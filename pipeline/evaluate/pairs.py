@@ -17,9 +17,8 @@ from tamis.pipeline.algorithms import order
 from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.evaluate.heads import Sides
-from tamis.pipeline.steps.concepts.clustering import vectors
-from tamis.pipeline.steps.shared.parts import uid_words
 from tamis.pipeline.store import storage
+from tamis.pipeline.tables.columns import uid_words, vectors
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.selection import Coverage, Density, Importance, Prototypes, Random, Score
 from tamis.schemas.steps import Embed, StepModel

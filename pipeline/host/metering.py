@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from tamis.pipeline.host.bytes_read import READ
-from tamis.pipeline.tables.part_files import TableFile
 from tamis.schemas.events import Spent
 
 _done: set[Callable[..., Any]] = set()
@@ -27,13 +26,12 @@ class Meter:
             Path("/proc/self/clear_refs").write_bytes(b"5")  # the peak begins anew: proc(5)
         self._cpu = time.process_time()
 
-    def spent(self, file: TableFile) -> Spent:
-        """Since then, by the task that made ``file``."""
-        result = sum(output["bytes"] for output in file.notes.get("outputs", ()))
+    def spent(self, written: int) -> Spent:
+        """Since then, by a task that wrote so many bytes."""
         return Spent(
             time.process_time() - self._cpu,
             READ.total - self._read,
-            file.bytes + result,
+            written,
             _peak(),
             self._cold,
         )

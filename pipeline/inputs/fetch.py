@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet import BATCH_ROWS_WITH_PICTURES, open_parquet
-from tamis.pipeline.inputs.sources import Source
 from tamis.pipeline.store import ranges, storage
 from tamis.schemas.errors import InputError
 from tamis.schemas.tables import find_column
@@ -38,7 +38,7 @@ Sample = list[tuple[str, Buffer]]
 """The members of a sample: (suffix, bytes). A view keeps the chunk that it is of."""
 
 
-def pictures(source: Source, rows: pa.Table) -> Iterator[bytes]:
+def pictures(source: InputFile, rows: pa.Table) -> Iterator[bytes]:
     """The bytes of each row's picture. ``rows`` has PICTURE_COLUMNS, and is in the file's order.
 
     Raises:
@@ -59,7 +59,7 @@ def pictures(source: Source, rows: pa.Table) -> Iterator[bytes]:
             yield data
 
 
-def members(source: Source, rows: pa.Table) -> Iterator[Sample]:
+def members(source: InputFile, rows: pa.Table) -> Iterator[Sample]:
     """All members of each row's sample, with their original bytes. ``rows`` has MEMBER_COLUMNS.
 
     A parquet row becomes the picture's bytes and the caption as ``txt``.
@@ -90,7 +90,7 @@ def members(source: Source, rows: pa.Table) -> Iterator[Sample]:
             yield found[low:high]
 
 
-def _check(source: Source, pictures: Iterable[Buffer], known: Iterable[bytes]) -> None:
+def _check(source: InputFile, pictures: Iterable[Buffer], known: Iterable[bytes]) -> None:
     for data, digest in zip(pictures, known, strict=True):
         if hashlib.sha256(data).digest() != digest:
             raise InputError(
@@ -100,7 +100,7 @@ def _check(source: Source, pictures: Iterable[Buffer], known: Iterable[bytes]) -
 
 
 def _chunks(
-    source: Source, spans: npt.NDArray[np.int64], bounds: npt.NDArray[np.int64]
+    source: InputFile, spans: npt.NDArray[np.int64], bounds: npt.NDArray[np.int64]
 ) -> Iterator[tuple[int, int]]:
     """Samples from and to, as many at a time as a chunk holds, gaps that are read along included.
 
@@ -119,7 +119,7 @@ def _chunks(
         first = stop
 
 
-def _cells(source: Source, rows: pa.Table) -> Iterator[bytes]:
+def _cells(source: InputFile, rows: pa.Table) -> Iterator[bytes]:
     """The pictures of parquet rows, row group by row group."""
     groups, places = rows["row_group"].to_numpy(), rows["group_row"].to_numpy()
     with open_parquet(source.path) as file:

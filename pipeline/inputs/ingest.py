@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from tamis.pipeline.inputs import captions, parquet
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import (
     FileTotals,
     IngestOptions,
@@ -17,7 +18,6 @@ from tamis.pipeline.inputs.part_builder import (
     fault,
     picture_row,
 )
-from tamis.pipeline.inputs.sources import Source
 from tamis.pipeline.inputs.tar.walker import Damage, Walker
 from tamis.pipeline.inputs.tar.webdataset import META_SUFFIX, Group, group, is_writable
 from tamis.pipeline.inputs.uids import hash_uid, parse_uid
@@ -33,7 +33,7 @@ class FileIngest:
     columns and one sample's members are held at a time.
     """
 
-    def __init__(self, source: Source, options: IngestOptions) -> None:
+    def __init__(self, source: InputFile, options: IngestOptions) -> None:
         self.source = source
         self.options = options
         self.totals = FileTotals()
@@ -54,7 +54,7 @@ class FileIngest:
         return iter([Run(0, _tar_rows(self.source, self.options, self.totals))])
 
 
-def ingest_file(source: Source, options: IngestOptions) -> FileIngest:
+def ingest_file(source: InputFile, options: IngestOptions) -> FileIngest:
     """Read one input file.
 
     Raises:
@@ -63,7 +63,7 @@ def ingest_file(source: Source, options: IngestOptions) -> FileIngest:
     return FileIngest(source, options)
 
 
-def _tar_rows(source: Source, options: IngestOptions, totals: FileTotals) -> Iterator[Row]:
+def _tar_rows(source: InputFile, options: IngestOptions, totals: FileTotals) -> Iterator[Row]:
     try:
         stream = storage.open_read(source.path)
     except OSError as error:
@@ -79,7 +79,7 @@ def _tar_rows(source: Source, options: IngestOptions, totals: FileTotals) -> Ite
         totals.sha256 = walker.window.sha256()
 
 
-def sample_row(source: Source, sample: Group, number: int, options: IngestOptions) -> Row:
+def sample_row(source: InputFile, sample: Group, number: int, options: IngestOptions) -> Row:
     """The row of one key of a tar, the file's row ``number``. Of several faults the first of these
     counts: the archive's, a repeated key, a missing picture, the caption's, the picture's.
     """

@@ -1,14 +1,23 @@
-"""The input files of a job: what its patterns name, in order, each with the embeddings that belong to it."""
+"""The input files of a job: what its patterns name, in order, each with the embeddings that belong to it.
+
+A file's relative name, not its whole path, goes into uids and results: the same data in another place gives the same
+bytes.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
-from tamis.pipeline.inputs import sources
+from braceexpand import braceexpand
+
+from tamis.pipeline.store import storage
 from tamis.pipeline.store.storage import redact
-from tamis.schemas.errors import JobError
+from tamis.schemas.errors import InputError, JobError
 
 if TYPE_CHECKING:
     from tamis.schemas.job import Input
@@ -23,9 +32,9 @@ class InputFile:
     entry: str
     relative: str
     path: str
-    size: int  # bytes
-    stamp: str  # changes when the file is written again
     kind: Literal["tar", "parquet"]
+    size: int  # bytes
+    stamp: str = ""  # changes when the file is written again; tasks do not ask for it
     image_embeddings: str | None = None  # a .npy, or an .npz#member
     text_embeddings: str | None = None
 
@@ -42,7 +51,7 @@ def input_files(entry: Input) -> list[InputFile]:
         InputError: a pattern that matches nothing.
         JobError: a file of unknown format, or embeddings that do not pair with the files.
     """
-    listing = sources.resolve(entry.path)
+    listing = resolve(entry.path)
     images = _paired(entry, entry.image_embeddings, len(listing.files))
     texts = _paired(entry, entry.text_embeddings, len(listing.files))
     files = []
@@ -56,9 +65,9 @@ def input_files(entry: Input) -> list[InputFile]:
                 entry.name,
                 file.relative,
                 file.path,
+                _kind(entry, file.path),
                 file.size,
                 file.stamp,
-                _kind(entry, file.path),
                 image,
                 text,
             )
@@ -69,7 +78,7 @@ def input_files(entry: Input) -> list[InputFile]:
 def _paired(entry: Input, pattern: str | None, count: int) -> Sequence[str | None]:
     if pattern is None:
         return [None] * count
-    found = [file.path for file in sources.resolve([pattern]).files]
+    found = [file.path for file in resolve([pattern]).files]
     if len(found) != count:
         raise JobError(
             f"input `{entry.name}`: {len(found)} embedding files for {count} input files: they must pair one to one"
@@ -90,3 +99,119 @@ def _kind(entry: Input, path: str) -> Literal["tar", "parquet"]:
         f"input `{entry.name}`: {redact(path)}: neither .tar nor .parquet: "
         "say `format: webdataset` or `format: parquet`"
     )
+
+
+MAX_BRACES = 1_000_000
+"""Names that one brace pattern may stand for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What some patterns name: files, sorted by relative name, and the directory above them all."""
+
+    prefix: str
+    files: tuple[storage.File, ...]
+
+
+def resolve(patterns: Sequence[str]) -> Listing:
+    """The files that ``patterns`` name: paths or URLs with globs, ``{0..7}``, ``{a,b}``.
+
+    The prefix is the directory part before the first glob or brace (a plain file's directory); of
+    several patterns, what their prefixes have in common. A file that is named twice counts once.
+
+    Raises:
+        InputError: a pattern that matches nothing, with the nearest directory and what it holds.
+    """
+    prefix = prefix_of(patterns)
+    found: dict[str, storage.File] = {}
+    for pattern in patterns:
+        for file in _matches(pattern, prefix):
+            found[file.relative] = file
+    return Listing(prefix, tuple(found[name] for name in sorted(found)))
+
+
+def prefix_of(patterns: Sequence[str]) -> str:
+    """The directory that the relative names of some patterns' files start from, whether or not they are there."""
+    return _common([_fixed_prefix(pattern) for pattern in patterns])
+
+
+def _common(prefixes: list[str]) -> str:
+    # The scheme stays out of it: commonpath would make one slash of two.
+    scheme, mark, _ = prefixes[0].rpartition("://")
+    paths = [prefix.rpartition("://")[2] for prefix in prefixes]
+    if any(prefix.rpartition("://")[0] != scheme for prefix in prefixes):
+        raise InputError("the paths of one input entry lie on different stores: make two entries")
+    return scheme + mark + os.path.commonpath(paths)
+
+
+def _is_web(pattern: str) -> bool:
+    return pattern.startswith(("http://", "https://"))
+
+
+def _marks(pattern: str) -> str:
+    # In a web address a question mark begins the query.
+    return "*[" if _is_web(pattern) else "*?["
+
+
+def _is_glob(name: str) -> bool:
+    return any(mark in name for mark in _marks(name))
+
+
+def _fixed_prefix(pattern: str) -> str:
+    storage.filesystem(pattern)  # a store that is not known is told by the name that was given
+    plain = re.split(rf"[{{{re.escape(_marks(pattern))}]", pattern, maxsplit=1)[0]
+    return storage.parent(storage.absolute(plain + "x"))
+
+
+def _matches(pattern: str, prefix: str) -> list[storage.File]:
+    shown = storage.redact(pattern)
+    try:
+        names = list(islice(braceexpand(pattern, escape=False), MAX_BRACES + 1))
+    except ValueError:
+        raise InputError(f"`{shown}`: a brace is not closed") from None
+    if len(names) > MAX_BRACES:
+        raise InputError(f"`{shown}` names more than {MAX_BRACES:,} files: use a glob")
+    files: list[storage.File] = []
+    missing: list[str] = []
+    listings: dict[str, dict[str, storage.File]] = {}
+    for name in names:
+        found = (
+            storage.glob(storage.absolute(name), prefix)
+            if _is_glob(name)
+            else _look_up(name, prefix, listings)
+        )
+        files += found
+        if not found:
+            missing.append(name)
+    if missing:
+        rest = f" (one of {len(missing)} missing of {len(names)})" if len(names) > 1 else ""
+        what = "matches nothing" if _is_glob(missing[0]) else "is not there"
+        first = storage.redact(missing[0])
+        near = "its server says so" if _is_web(first) else storage.nearest(missing[0])
+        raise InputError(f"`{first}` {what}{rest}: {near}")
+    return files
+
+
+def _look_up(
+    name: str, prefix: str, listings: dict[str, dict[str, storage.File]]
+) -> list[storage.File]:
+    """One name, sought in its directory's listing: thousands of names cost one request. On the web it is asked for
+    itself: who may read a file, by a signature in its address, may not list what lies beside it.
+    """
+    path = storage.absolute(name)
+    if _is_web(name):
+        found = storage.find(path)
+        return [] if found is None else [_below(found, prefix)]
+    folder = storage.parent(path)
+    if folder not in listings:
+        listings[folder] = {file.path: file for file in storage.files_in(folder)}
+    # What a listing does not show (a hidden file, a web server's) may still be there.
+    file = listings[folder].get(path) or (storage.stat(path) if storage.exists(path) else None)
+    if file is None:
+        return []
+    return [_below(file, prefix)]
+
+
+def _below(file: storage.File, prefix: str) -> storage.File:
+    below = storage.relative(file.path, prefix).partition("?")[0]
+    return storage.File(file.path, below, file.size, file.stamp)

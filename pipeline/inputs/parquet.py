@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet_rows import Columns, Described, describe, is_bytes, is_string
 from tamis.pipeline.inputs.part_builder import (
     FileTotals,
@@ -29,7 +30,6 @@ from tamis.pipeline.inputs.part_builder import (
     fault,
     picture_row,
 )
-from tamis.pipeline.inputs.sources import Source
 from tamis.pipeline.inputs.tar.walker import Damage
 from tamis.pipeline.inputs.uids import hash_uid
 from tamis.pipeline.store import storage
@@ -111,7 +111,7 @@ def hash_file(path: str) -> tuple[int, bytes]:
     return size, digest.digest()
 
 
-def runs(source: Source, options: IngestOptions, totals: FileTotals) -> Iterator[Run]:
+def runs(source: InputFile, options: IngestOptions, totals: FileTotals) -> Iterator[Run]:
     """The rows of a file, a run a row group.
 
     Raises:
@@ -179,7 +179,7 @@ def _group_rows(
         yield _unreadable(described.source, group, place, first + place, message)
 
 
-def _unreadable(source: Source, group: int, place: int, number: int, message: str) -> Row:
+def _unreadable(source: InputFile, group: int, place: int, number: int, message: str) -> Row:
     key = str(number)
     row: Row = {
         "uid": hash_uid(source.entry, source.relative, "row", key, number),

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.pipeline.inputs.captions import is_text, judge_caption
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions, Row, fault
-from tamis.pipeline.inputs.sources import Source
 from tamis.pipeline.inputs.uids import hash_uids, parse_uid
 from tamis.schemas.ledger import Reason
 from tamis.schemas.tables import INGEST
@@ -55,7 +55,7 @@ class Columns:
 class Described:
     """An input file, which of its columns is what, and what ingest refuses."""
 
-    source: Source
+    source: InputFile
     options: IngestOptions
     columns: Columns
 
@@ -132,7 +132,7 @@ def _keys(batch: pa.RecordBatch, name: str | None, numbers: Sequence[int]) -> li
 
 
 def _uids(
-    source: Source, given: list[bytes | None] | None, keys: list[str], numbers: Sequence[int]
+    source: InputFile, given: list[bytes | None] | None, keys: list[str], numbers: Sequence[int]
 ) -> list[bytes | None]:
     if given is not None and all(given):
         return given

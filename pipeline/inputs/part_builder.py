@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.pipeline.inputs.images import MAX_PIXELS, ImageDamage, inspect
-from tamis.pipeline.inputs.sources import Source
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.tar.walker import MAX_MEMBER_BYTES, Damage
 from tamis.pipeline.inputs.uids import hash_uid
 from tamis.schemas.ledger import Reason
@@ -83,7 +83,7 @@ def fault(reason: Reason, message: str, offset: int | None) -> Row:
     return {"reason": str(reason), "message": message, "error_offset": offset}
 
 
-def damage_row(source: Source, damage: Damage) -> Row:
+def damage_row(source: InputFile, damage: Damage) -> Row:
     """The row of a range of bytes, or of a whole file: its offset is its key."""
     key = str(damage.offset)
     uid = hash_uid(source.entry, source.relative, "damage", key, 0)

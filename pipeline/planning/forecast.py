@@ -4,8 +4,8 @@ With ``growth`` g = rows of the whole / rows of the sample, for each phase of ea
 
 - *rows* grow by g; but the k-means sample is ``min(alive, K x points_per_centroid)``, cut to ``sample_bytes``.
 - *tasks*: one a part, file or shard: g times as many as the sample had; one a range: N / ``range_samples``; buckets:
-  as many as the step makes of what reaches it (``pipeline.steps.shared.bucket_counts``), at least as many as the sample had; others:
-  as many as the sample had.
+  as many as the step makes of what reaches it (``steps.shared.bucket_counts``), at least as many as the sample had;
+  others: as many as the sample had.
 - *processor seconds* = rows x seconds a row of warm tasks + cold seconds x workers + FLOP that grow otherwise / rate
   (of a processor, or of a GPU where the phase's tasks hold one):
     - assignment (``assign``, ``sums-*``): 2 x rows x K x d;

@@ -17,7 +17,7 @@ from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.runs.state import read
 from tamis.pipeline.signals import signal_sources
 from tamis.pipeline.store import storage
-from tamis.pipeline.tasks.task import Step
+from tamis.pipeline.tasks.step import Step
 from tamis.schemas.job import Job
 from tamis.schemas.steps import Chooser, Clustered, SemanticDuplicates, Signals, StepModel
 

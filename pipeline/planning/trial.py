@@ -34,7 +34,8 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.perform import Here
-from tamis.pipeline.tasks.task import Context, Phase, TaskIo
+from tamis.pipeline.tasks.step import Context
+from tamis.pipeline.tasks.task import Phase, TaskIo
 from tamis.schemas.events import Event, PhaseEnded, PhaseStarted, StepEnded, TaskDone
 from tamis.schemas.job import Job
 from tamis.schemas.selection import Chooser, Clustered

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
+from tamis.pipeline.runs.account import Account
 from tamis.pipeline.steps.embed.step import PRECOMPUTED
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.redaction import without_secrets
+from tamis.pipeline.tasks.step import Context
+from tamis.pipeline.tasks.task import Done
 from tamis.schemas.manifest import Embeddings, Manifest, Output, StepCount, Version
 from tamis.schemas.manifest import Input as InputRecord
-
-if TYPE_CHECKING:
-    from tamis.pipeline.runs.walk import Run
 
 FILE = "manifest.json"
 
@@ -29,31 +30,33 @@ RESULTS = {
 """The folders of the result, and how the files are called that a run makes there: only such are ever removed."""
 
 
-def write_manifest(run: Run) -> None:
-    """Write it if it says something else now, and remove result files that no task of this plan has made."""
-    made = _outputs(run)
+def write_manifest(run: Context, accounts: Sequence[Account], phases: Iterable[Done]) -> None:
+    """Write it if it says something else now, and remove result files that no task of this plan has made.
+
+    ``run`` is through: ``accounts`` has one for each step that has decided, ``phases`` are all of its phases.
+    """
+    made = _outputs(phases)
     for folder, ours in RESULTS.items():
         storage.clear_partial(storage.join(run.root, folder))
         for name in storage.listing(storage.join(run.root, folder)):
             if f"{folder}/{name}" not in made and re.fullmatch(ours, name):
                 storage.delete(storage.join(run.root, folder, name))
-    text = build(run, made).to_json()
+    text = _build(run, accounts, made).to_json()
     path = storage.join(run.root, FILE)
     if not storage.exists(path) or storage.read_bytes(path) != text:
         storage.write_bytes(path, text)
 
 
-def _outputs(run: Run) -> dict[str, Output]:
+def _outputs(phases: Iterable[Done]) -> dict[str, Output]:
     found: dict[str, Output] = {}
-    for done in run.phases_done():
+    for done in phases:
         for file in done.files.values():
             for raw in file.notes.get("outputs", ()):
                 found[raw["path"]] = Output(**raw)
     return found
 
 
-def build(run: Run, outputs: dict[str, Output]) -> Manifest:
-    """The manifest of a walk that is through."""
+def _build(run: Context, accounts: Sequence[Account], outputs: dict[str, Output]) -> Manifest:
     ingested = run.done("ingest", "files").files.values()
     return Manifest(
         job=_portable(
@@ -75,7 +78,7 @@ def build(run: Run, outputs: dict[str, Output]) -> Manifest:
             StepCount(
                 step=a.step, entered=a.entered, dropped=dict(sorted(a.dropped.items())), kept=a.kept
             )
-            for a in run.accounts
+            for a in accounts
         ],
         outputs=[outputs[path] for path in sorted(outputs)],
         rows_in=run.total,
@@ -83,7 +86,7 @@ def build(run: Run, outputs: dict[str, Output]) -> Manifest:
     )
 
 
-def _embeddings(run: Run) -> list[Embeddings]:
+def _embeddings(run: Context) -> list[Embeddings]:
     """Those that came with the input, where a step takes them.
 
     Their names and sizes, and no hash: of a file no task reads more than its own part's rows, so a hash would read

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tamis.pipeline.inputs.input_files import InputFile, input_files
 from tamis.pipeline.steps import STEPS, Ingest, Ledger
 from tamis.pipeline.store import storage
-from tamis.pipeline.tasks.task import Step
+from tamis.pipeline.tasks.step import Step
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.nearest import nearest

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tamis.pipeline.host import interrupts
 from tamis.pipeline.host.watchdog import Watchdog
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.runs import isolate
+from tamis.pipeline.runs.account import Account, Result
 from tamis.pipeline.runs.isolate import Executor
 from tamis.pipeline.runs.manifest import write_manifest
 from tamis.pipeline.runs.plan import Plan
@@ -24,7 +25,8 @@ from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks import claims, row_reuse
 from tamis.pipeline.tasks.perform import Outcome, Work
 from tamis.pipeline.tasks.phase_index import PhaseFiles
-from tamis.pipeline.tasks.task import GPUS, Context, Done, Part, Phase, Step, Task, fingerprint
+from tamis.pipeline.tasks.step import Context, Step, fingerprint
+from tamis.pipeline.tasks.task import GPUS, Done, Part, Phase, Task
 from tamis.schemas.errors import InputError, StateError
 from tamis.schemas.events import (
     Event,
@@ -47,29 +49,6 @@ DAMAGE_LIMIT = 100
 
 class AgainError(Exception):
     """A table that was read is damaged: it has been removed, and the walk starts over."""
-
-
-@dataclass(frozen=True)
-class Account:
-    """What a step did to the count: ``entered = kept + dropped``."""
-
-    step: str
-    entered: int
-    dropped: Mapping[str, int]
-
-    @property
-    def kept(self) -> int:
-        """What is alive after the step."""
-        return self.entered - sum(self.dropped.values())
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished run: its account, and whether anything had to be computed."""
-
-    root: str
-    accounts: tuple[Account, ...]
-    tasks_run: int
 
 
 class Run(Context):
@@ -116,10 +95,6 @@ class Run(Context):
     def alive(self) -> int:
         """Samples that no earlier step dropped."""
         return self._accounts[-1].kept if self._accounts else self.total
-
-    def phases_done(self) -> Sequence[Done]:
-        """All finished phases, in order."""
-        return list(self._done.values())
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -205,7 +180,7 @@ class Run(Context):
         self.walk_steps()
         if self._lease:
             self._lease.check_now()
-        write_manifest(self)
+        write_manifest(self, self.accounts, self._done.values())
 
     def walk_steps(self) -> None:
         """All steps, in order. With a base nothing may be read but its tables, and no model be asked."""

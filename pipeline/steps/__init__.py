@@ -21,7 +21,7 @@ from tamis.pipeline.steps.selectors.random.step import Random
 from tamis.pipeline.steps.selectors.score.step import Score
 from tamis.pipeline.steps.signals.step import Signals
 from tamis.pipeline.steps.write.step import Write
-from tamis.pipeline.tasks.task import Step
+from tamis.pipeline.tasks.step import Step
 from tamis.schemas.job import Job
 
 STEPS: dict[str, Callable[[Any, Job], Step]] = {

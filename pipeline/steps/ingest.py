@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.pipeline.inputs.ingest import ingest_file
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions
-from tamis.pipeline.inputs.sources import Source
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import (
     bucket_of,
@@ -22,8 +22,10 @@ from tamis.pipeline.steps.shared.exchange import (
     split,
     split_by_range,
 )
-from tamis.pipeline.steps.shared.parts import drops, part_task, range_name, uid_words
-from tamis.pipeline.tasks.task import Context, Done, Part, Phase, Step, Task, TaskIo
+from tamis.pipeline.steps.shared.parts import drops, part_task, range_name
+from tamis.pipeline.tables.columns import uid_words
+from tamis.pipeline.tasks.step import Context, Step
+from tamis.pipeline.tasks.task import Done, Part, Phase, Task, TaskIo
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason
 from tamis.schemas.tables import INGEST
@@ -112,7 +114,7 @@ def _firsts(parts: Sequence[Part]) -> list[int]:
 def walk(io: TaskIo) -> Iterator[pa.Table]:
     """One input file -> its INGEST table, a row group a part."""
     args = io.args
-    source = Source(
+    source = InputFile(
         args["entry"], args["relative"], io.task.places["path"], args["kind"], args["size"]
     )
     options = IngestOptions(

@@ -13,8 +13,10 @@ import pyarrow.compute as pc
 from tamis.pipeline.results import ledger_index
 from tamis.pipeline.steps.concepts import ranking
 from tamis.pipeline.steps.shared import bucket_counts
-from tamis.pipeline.steps.shared.parts import part_task, scatter
-from tamis.pipeline.tasks.task import Context, Part, Phase, Step, Task, TaskIo
+from tamis.pipeline.steps.shared.parts import part_task
+from tamis.pipeline.tables.columns import scatter
+from tamis.pipeline.tasks.step import Context, Step
+from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo
 from tamis.schemas.errors import StateError
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import LEDGER

@@ -71,6 +71,11 @@ class TableFile:
         """Of all row groups."""
         return xxhash.xxh3_64_hexdigest("".join(self.groups).encode())
 
+    @property
+    def written(self) -> int:
+        """Bytes of the table, and of the result's files that it is the receipt of."""
+        return self.bytes + sum(int(output["bytes"]) for output in self.notes.get("outputs", ()))
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, for the index of a phase."""
         return asdict(self)

@@ -68,7 +68,7 @@ def perform(function: Function, root: str, work: Work, ahead: Ahead = map) -> Ou
             raise
         return Outcome(work.task.name, 0.0, error=_full(work.path, error))
     seconds = time.perf_counter() - started
-    return Outcome(work.task.name, seconds, file, spent=meter.spent(file))
+    return Outcome(work.task.name, seconds, file, spent=meter.spent(file.written))
 
 
 def _full(path: str, error: RuntimeError) -> ModelError:

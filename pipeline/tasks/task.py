@@ -8,25 +8,21 @@ arguments, and the digests of what it reads. So resume, re-decision and incremen
 from __future__ import annotations
 
 import hashlib
-import json
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.digesting import Digesting
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import Slice, TableFile
-from tamis.schemas.job import Job
 
 SPAN = "span"
 """In a task's places: the rows to try, see ``TaskIo.span``."""
@@ -223,104 +219,3 @@ class Done:
         for file in self.files.values():
             summed.update(file.notes.get("counts", {}))
         return summed
-
-
-class Context(Protocol):
-    """What a step sees of the run while it plans its phases. Everything here is small: no samples."""
-
-    job: Job
-    root: str
-
-    @property
-    def parts(self) -> Sequence[Part]:
-        """In order of their numbers."""
-
-    @property
-    def alive(self) -> int:
-        """Samples that no earlier step dropped."""
-
-    def ingest(self, part: Part) -> Slice:
-        """The part's rows of the ingest table."""
-
-    def drops(self, part: Part) -> tuple[Slice, ...]:
-        """The part's rows of every earlier verdict: what is no longer alive."""
-
-    def done(self, step: str, phase: str) -> Done:
-        """A finished phase of this or an earlier step."""
-
-    def at(self, step: str, phase: str, part: Part) -> Slice:
-        """A part's slice of a finished phase, made part by part or range by range."""
-
-    def signal(self, name: str, part: Part) -> Slice | None:
-        """The part's slice of the table that holds a signal (columns ``row`` and the name); None if nobody makes it."""
-
-    def signals(self, part: Part) -> Sequence[tuple[str, Slice]]:
-        """Every signal made so far, by name, and the part's slice of its table."""
-
-    def verdicts(self, part: Part) -> Sequence[tuple[str, Slice]]:
-        """The steps that have decided, in order, and the part's slice of each verdict."""
-
-    def places(self, part: Part) -> Sequence[tuple[str, Slice]]:
-        """The steps that made places, in order, and the part's slice of each table (columns ``row cluster rank
-        distance``). Each has a phase ``quotas``, too: a row a cluster, what it keeps in the column ``quota``.
-        """
-
-    def kept(self, part: Part) -> int:
-        """Samples of the part that are alive."""
-
-    def embedding(self, name: str, part: Part) -> Slice:
-        """The part's embeddings: columns ``row``, ``image``, ``text`` (tamis.schemas.tables.embedding_type)."""
-
-    @property
-    def inputs(self) -> Sequence[InputFile]:
-        """The input files, by the numbers that parts and ingest tasks use."""
-
-    @property
-    def total(self) -> int:
-        """All input samples."""
-
-    def ranges(self) -> Sequence[Sequence[Part]]:
-        """Consecutive parts of about ``range_samples`` rows: what one file of a global step's result covers."""
-
-
-class Step(ABC):
-    """A step: what it reads and makes, and its phases. The phase ``verdict`` is its decision, where it has one.
-
-    ``needs`` and ``makes`` speak of ``signal:NAME`` and ``embedding:NAME``; ``plan`` checks the chain.
-    """
-
-    version: int = 1
-    """Goes up when the same input would give other bytes."""
-
-    name: str
-    """Unique in the job."""
-
-    def needs(self) -> Sequence[str]:
-        """What an earlier step must have made."""
-        return ()
-
-    def makes(self) -> Mapping[str, str]:
-        """What this step makes -> the phase whose tables hold it, by ``row``."""
-        return {}
-
-    def check(self, inputs: Sequence[InputFile]) -> None:  # noqa: B027 - most steps have nothing to check
-        """Raise a TamisError for what cannot work: a model that is missing, a column that no input has."""
-
-    @abstractmethod
-    def phases(self, context: Context) -> Iterator[Phase]:
-        """Yield a phase; when the generator goes on, its files are there."""
-
-
-def fingerprint(step: Step, phase: Phase, task: Task, but: str | None = None) -> str:
-    """128 bits of everything that determines a task's file, but for what it reads under the role ``but``."""
-    identity = {
-        "step": [type(step).__name__, step.version, phase.name],
-        "args": {**phase.args, **task.args},
-        "inputs": {
-            role: [piece.identity for piece in pieces]
-            for role, pieces in task.inputs.items()
-            if role != but
-        },
-    }
-    text = json.dumps(identity, sort_keys=True, ensure_ascii=False)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

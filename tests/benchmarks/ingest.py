@@ -31,8 +31,8 @@ from PIL import Image
 
 from tamis.pipeline.inputs import captions, ingest
 from tamis.pipeline.inputs.ingest import ingest_file
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions
-from tamis.pipeline.inputs.sources import Source
 from tamis.pipeline.inputs.tar import tar_header
 from tamis.pipeline.inputs.tar.webdataset import IMAGE_SUFFIXES
 from tamis.pipeline.tasks.perform import perform
@@ -97,7 +97,7 @@ def checks(path: Path, rounds: int) -> Row:
 
     A few hundredths are no more than the noise of a round, so that there are many, and their median counts.
     """
-    source = Source("input", path.name, str(path), "tar", path.stat().st_size)
+    source = InputFile("input", path.name, str(path), "tar", path.stat().st_size)
     works = {
         "checked": lambda: list(ingest_file(source, IngestOptions())),
         "believed": lambda: without_checks(source),
@@ -120,7 +120,7 @@ def checks(path: Path, rounds: int) -> Row:
     )
 
 
-def without_checks(source: Source) -> object:
+def without_checks(source: InputFile) -> object:
     """Ingest that believes every header, name, caption and layout."""
     with ExitStack() as stack:
         for owner, name, answer in (

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tamis.jobs.cli import main
+from tamis.pipeline.audit.reading import evaluation
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.audit.report.report import report
-from tamis.pipeline.evaluate import evaluation as evaluating
 from tamis.pipeline.evaluate import foreign
 from tamis.pipeline.evaluate.choices import Choices, Settings, with_concepts
 from tamis.pipeline.evaluate.pairs import read
@@ -73,7 +73,7 @@ def test_the_table_and_the_report_say_the_same(
         main(["evaluate", str(run), *QUICK])
     assert ended.value.code == 0
     shown = capsys.readouterr().out
-    found = evaluating.stored(open_run(str(run)))
+    found = evaluation.stored(open_run(str(run)))
     assert found is not None
     assert found.full is not None
     data = report(open_run(str(run)))

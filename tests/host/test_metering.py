@@ -61,9 +61,9 @@ def large_and_small() -> tuple[Spent, Spent]:
     held = np.ones((4000, 4000))
     for _ in range(3):
         held = held @ held[:, :1] + held
-    large = first.spent(FILE)
+    large = first.spent(FILE.written)
     del held
-    return large, Meter(function).spent(FILE)
+    return large, Meter(function).spent(FILE.written)
 
 
 def test_a_task_is_told_its_own_processor_time_and_memory() -> None:

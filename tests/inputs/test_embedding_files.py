@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tamis.pipeline.encoders.precomputed import header, rows
+from tamis.pipeline.inputs.embedding_files import header, rows
 from tamis.schemas.errors import InputError
 
 ARRAYS: dict[str, NDArray[Any]] = {

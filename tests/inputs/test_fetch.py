@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tamis.pipeline.inputs import fetch
-from tamis.pipeline.inputs.sources import Source
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.store import ranges, storage
 from tamis.schemas.errors import InputError
 from tamis.schemas.tables import INGEST
@@ -28,7 +28,7 @@ def pictures() -> list[bytes]:
 
 
 @pytest.fixture
-def tar(tmp_path: Path, pictures: list[bytes]) -> tuple[Source, pa.Table]:
+def tar(tmp_path: Path, pictures: list[bytes]) -> tuple[InputFile, pa.Table]:
     members = []
     for i, data in enumerate(pictures):
         members += [(f"{i:03d}.jpg", data), (f"{i:03d}.txt", b"caption")]
@@ -38,7 +38,7 @@ def tar(tmp_path: Path, pictures: list[bytes]) -> tuple[Source, pa.Table]:
     return source(path), pa.concat_tables(ingest(path))
 
 
-def test_members_come_back_byte_for_byte(tar: tuple[Source, pa.Table]) -> None:
+def test_members_come_back_byte_for_byte(tar: tuple[InputFile, pa.Table]) -> None:
     file, table = tar
     rows = table.take([0, 3, 4, 29])
     with tarfile.open(file.path) as judge:
@@ -52,7 +52,7 @@ def test_members_come_back_byte_for_byte(tar: tuple[Source, pa.Table]) -> None:
 
 @pytest.mark.parametrize("chunk", [1, 5000, 1 << 20])
 def test_pictures_come_back_in_order_however_they_are_read(
-    tar: tuple[Source, pa.Table],
+    tar: tuple[InputFile, pa.Table],
     pictures: list[bytes],
     chunk: int,
     monkeypatch: pytest.MonkeyPatch,
@@ -65,7 +65,7 @@ def test_pictures_come_back_in_order_however_they_are_read(
 
 
 def test_no_more_is_held_than_a_chunk_and_its_gaps(
-    tar: tuple[Source, pa.Table], monkeypatch: pytest.MonkeyPatch
+    tar: tuple[InputFile, pa.Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, table = tar
     monkeypatch.setattr(fetch, "DISK_CHUNK_BYTES", 40_000)
@@ -83,7 +83,7 @@ def test_no_more_is_held_than_a_chunk_and_its_gaps(
 
 
 def test_members_stay_what_they_are_when_more_is_read(
-    tar: tuple[Source, pa.Table], monkeypatch: pytest.MonkeyPatch
+    tar: tuple[InputFile, pa.Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetch, "DISK_CHUNK_BYTES", 5000)
     file, table = tar
@@ -94,7 +94,7 @@ def test_members_stay_what_they_are_when_more_is_read(
     assert kept == first
 
 
-def test_members_may_lie_in_any_order(tar: tuple[Source, pa.Table]) -> None:
+def test_members_may_lie_in_any_order(tar: tuple[InputFile, pa.Table]) -> None:
     file, table = tar
     turned = pa.array([sample[::-1] for sample in table["members"].to_pylist()], MEMBERS)
     swapped = table.set_column(table.schema.get_field_index("members"), "members", turned)
@@ -104,12 +104,12 @@ def test_members_may_lie_in_any_order(tar: tuple[Source, pa.Table]) -> None:
     assert list(fetch.members(file, table.slice(0, 0))) == []
 
 
-def test_pictures_travel_to_another_process(tar: tuple[Source, pa.Table]) -> None:
+def test_pictures_travel_to_another_process(tar: tuple[InputFile, pa.Table]) -> None:
     found = list(fetch.pictures(*tar))
     assert pickle.loads(pickle.dumps(found)) == found
 
 
-def test_a_changed_picture_is_an_error(tar: tuple[Source, pa.Table]) -> None:
+def test_a_changed_picture_is_an_error(tar: tuple[InputFile, pa.Table]) -> None:
     file, table = tar
     path = Path(file.path)
     data = bytearray(path.read_bytes())
@@ -144,9 +144,9 @@ def test_parquet_rows_come_back_across_row_groups(
         list(fetch.pictures(source(path), rows))
 
 
-def test_a_part_in_memory_reads_like_one_on_disk(tar: tuple[Source, pa.Table]) -> None:
+def test_a_part_in_memory_reads_like_one_on_disk(tar: tuple[InputFile, pa.Table]) -> None:
     file, table = tar
     storage.write_bytes("memory://copy/x.tar", Path(file.path).read_bytes())
-    remote = Source(file.entry, file.relative, "memory://copy/x.tar", "tar", file.size)
+    remote = InputFile(file.entry, file.relative, "memory://copy/x.tar", "tar", file.size)
     assert list(fetch.members(remote, table)) == list(fetch.members(file, table))
     assert io.BytesIO(next(fetch.pictures(remote, table))).read(2) == b"\xff\xd8"

@@ -20,7 +20,7 @@ import s3fs
 from PIL import Image
 
 import tests.support.object_store as stores
-from tamis.pipeline.runs import plan, walk
+from tamis.pipeline.runs import account, plan, walk
 from tamis.pipeline.store import objects, storage
 from tamis.pipeline.store.lease import Lease
 from tamis.pipeline.store.ranges import MERGE_GAP
@@ -96,7 +96,7 @@ def upload(store: ObjectStore, tars: Path) -> None:
         stores.put(store, f"in/{path.name}", path.read_bytes())
 
 
-def do(made: plan.Plan) -> walk.Result:
+def do(made: plan.Plan) -> account.Result:
     return walk.run(made, executor=Here(made.root))
 
 

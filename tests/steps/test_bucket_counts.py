@@ -12,7 +12,8 @@ from tamis.pipeline.planning import forecast
 from tamis.pipeline.planning.forecast import Machine, Measured, Scale
 from tamis.pipeline.runs.plan import build
 from tamis.pipeline.tables.part_files import Slice, TableFile
-from tamis.pipeline.tasks.task import Done, Part, Phase, Step
+from tamis.pipeline.tasks.step import Step
+from tamis.pipeline.tasks.task import Done, Part, Phase
 from tamis.schemas.cluster import parse_cluster
 from tamis.schemas.events import TaskDone
 from tamis.schemas.job import Job
@@ -51,7 +52,7 @@ class Dry:
     total: int
     root: str = ""
     made: dict[tuple[str, str], Done] = field(default_factory=dict)
-    inputs: Sequence[InputFile] = (InputFile("x", "x", "x", 0, "", "parquet"),)
+    inputs: Sequence[InputFile] = (InputFile("x", "x", "x", "parquet", 0),)
 
     @property
     def parts(self) -> list[Part]:
@@ -71,6 +72,9 @@ class Dry:
 
     def at(self, step: str, phase: str, part: Part) -> Slice:
         return Slice(file("part"))
+
+    def signal(self, name: str, part: Part) -> Slice | None:
+        return None
 
     def ingest(self, part: Part) -> Slice:
         return Slice(file("part"))

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 import tests.support.object_store as stores
 from tamis.pipeline.host.bytes_read import READ
-from tamis.pipeline.inputs import sources
-from tamis.pipeline.inputs.sources import resolve
+from tamis.pipeline.inputs import input_files
+from tamis.pipeline.inputs.input_files import resolve
 from tamis.pipeline.store import local, objects, storage
 from tamis.pipeline.store.ranges import read_ranges
 from tamis.schemas.errors import InputError, StorageError
@@ -266,7 +266,7 @@ def test_patterns_name_files_below_a_fixed_prefix(
 def test_a_pattern_that_names_nothing_says_what_is_there(
     tars: str, pattern: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "MAX_BRACES", 500)
+    monkeypatch.setattr(input_files, "MAX_BRACES", 500)
     with pytest.raises(InputError, match=message):
         resolve([storage.join(tars, pattern)])
 

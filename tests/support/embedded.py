@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tamis.pipeline.runs import walk
+from tamis.pipeline.runs import account
 from tests.support.running import ledger, make_plan, run_here
 
 EMBED = "- embed: {encoder: precomputed}"
@@ -71,7 +71,7 @@ def write_input(folder: Path, samples: Samples, files: int = 1) -> dict[str, Any
 
 def run_steps(
     output: Path, entries: Sequence[Mapping[str, Any]], steps: str, **job: Any
-) -> walk.Result:
+) -> account.Result:
     """The embeddings, then ``steps`` (lines of a YAML list), in this process."""
     made = make_plan(output, "", f"{EMBED}\n{steps}", input=list(entries), **job)
     return run_here(made)

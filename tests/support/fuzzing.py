@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tamis.pipeline.inputs.ingest import ingest_file
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions
-from tamis.pipeline.inputs.sources import Source
 from tamis.pipeline.inputs.tar.walker import Damage, Member, Walker
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
@@ -156,7 +156,7 @@ def check(number: int) -> str:
     path = f"memory://fuzz/{seed.name}"
     storage.write_bytes(path, data)
     kind = "tar" if seed.name.endswith(".tar") else "parquet"
-    reading = ingest_file(Source("input", seed.name, path, kind, len(data)), OPTIONS)  # type: ignore[arg-type]
+    reading = ingest_file(InputFile("input", seed.name, path, kind, len(data)), OPTIONS)  # type: ignore[arg-type]
     try:
         parts = list(reading)
     except InputError:

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from tamis.pipeline.inputs.ingest import ingest_file
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions
-from tamis.pipeline.inputs.sources import Source
 from tamis.schemas.tables import INGEST
 
 Row = dict[str, Any]
@@ -18,10 +18,10 @@ Row = dict[str, Any]
 DEFAULT = IngestOptions()
 
 
-def source(path: Path) -> Source:
+def source(path: Path) -> InputFile:
     """The file as the job's entry `input` names it."""
     kind = "parquet" if path.suffix == ".parquet" else "tar"
-    return Source("input", path.name, str(path), kind, path.stat().st_size)  # type: ignore[arg-type]
+    return InputFile("input", path.name, str(path), kind, path.stat().st_size)  # type: ignore[arg-type]
 
 
 def ingest(path: Path, options: IngestOptions = DEFAULT) -> list[pa.Table]:

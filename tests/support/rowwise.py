@@ -12,12 +12,12 @@ import pyarrow as pa
 
 from tamis.pipeline.inputs import parquet, part_builder
 from tamis.pipeline.inputs.captions import judge_caption
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions, Row
-from tamis.pipeline.inputs.sources import Source
 from tamis.schemas.tables import INGEST
 
 
-def tables(source: Source, options: IngestOptions) -> list[pa.Table]:
+def tables(source: InputFile, options: IngestOptions) -> list[pa.Table]:
     """The parts of a file that has no pictures and can be opened."""
     parts: list[pa.Table] = []
     part: list[Row] = []
@@ -48,7 +48,7 @@ def tables(source: Source, options: IngestOptions) -> list[pa.Table]:
 
 
 def _group(
-    source: Source, options: IngestOptions, file: Any, group: int, first: int, size: int
+    source: InputFile, options: IngestOptions, file: Any, group: int, first: int, size: int
 ) -> Iterator[Row]:
     columns = parquet.find_columns(file.schema_arrow, options, source.path)
     message = "the row group has fewer rows than the footer says"
@@ -76,7 +76,7 @@ def _group(
 
 
 def _batch(
-    source: Source, options: IngestOptions, columns: Any, batch: pa.RecordBatch, first: int
+    source: InputFile, options: IngestOptions, columns: Any, batch: pa.RecordBatch, first: int
 ) -> Iterator[Row]:
     names = ("text", "url", "uid", "key", "width", "height", "sha256")
     cells = {name: _cells(batch, getattr(columns, name)) for name in names}
@@ -131,7 +131,7 @@ def _uid(value: object) -> bytes | None:
     return None
 
 
-def hash_uid(source: Source, key: str, number: int) -> bytes:
+def hash_uid(source: InputFile, key: str, number: int) -> bytes:
     """BLAKE2b over the fields of a row's uid, one after another."""
     digest = hashlib.blake2b(digest_size=16)
     for field in (source.entry, source.relative, "row", key, str(number)):

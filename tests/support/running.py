@@ -17,7 +17,7 @@ from PIL import Image
 
 from tamis.pipeline.audit.again.materialize import planned
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.runs import plan, walk
+from tamis.pipeline.runs import account, plan, walk
 from tamis.pipeline.tasks.perform import Here
 from tamis.schemas.events import Observer
 from tamis.schemas.parse import parse_job
@@ -87,7 +87,7 @@ def make_plan(
     return plan.make(parse_job(text, "test"), accept_changed)
 
 
-def run_here(made: plan.Plan, observers: Sequence[Observer] = ()) -> walk.Result:
+def run_here(made: plan.Plan, observers: Sequence[Observer] = ()) -> account.Result:
     """Do a plan in this process."""
     return walk.run(made, observers, executor=Here(made.root))
 
@@ -97,7 +97,7 @@ def materialize(
     settings: Sequence[str],
     output: Path | str,
     observers: Sequence[Observer] = (),
-) -> walk.Result:
+) -> account.Result:
     """What `tamis materialize` does, in this process."""
     made = planned(finished, settings, str(output))
     return walk.run(made, observers, executor=Here(made.root), base=finished.root)

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tamis.pipeline.algorithms.arrays import Float32Array
 from tamis.pipeline.algorithms.clusters import tiles
 
-Float32Array = NDArray[np.float32]
 Sums = tuple[NDArray[np.float64], NDArray[np.int64], float]
 
 PRODUCT_BYTES = 256 << 20

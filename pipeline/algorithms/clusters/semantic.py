@@ -22,14 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from tamis.pipeline.algorithms.arrays import Float32Array, Int64Array, UInt64Array
 from tamis.pipeline.algorithms.clusters import tiles
 from tamis.pipeline.algorithms.clusters.float16 import widen
 from tamis.pipeline.algorithms.grouping.buckets import uid_rank
-from tamis.pipeline.algorithms.hashing import UInt64Array
-from tamis.pipeline.algorithms.near_captions.shingles import Int64Array
 from tamis.pipeline.algorithms.order import hashed
 
-Float32Array = NDArray[np.float32]
 Which = Literal["hard", "easy", "random"]
 
 

@@ -14,14 +14,9 @@ from functools import partial
 
 import numpy as np
 import xxhash
-from numpy.typing import NDArray
 
-from tamis.pipeline.algorithms.hashing import UInt64Array
-from tamis.pipeline.algorithms.near_captions.shingles import Int64Array
+from tamis.pipeline.algorithms.arrays import BoolArray, Float64Array, Int64Array, UInt64Array
 from tamis.pipeline.algorithms.order import checked_uid
-
-BoolArray = NDArray[np.bool_]
-Float64Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tamis.pipeline.algorithms.arrays import Int64Array, UInt64Array
 from tamis.pipeline.algorithms.grouping.buckets import uid_rank
-from tamis.pipeline.algorithms.hashing import UInt64Array
-from tamis.pipeline.algorithms.near_captions.shingles import Int64Array
 
 
 def connected(a: Int64Array, b: Int64Array, n: int) -> Int64Array:

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tamis.pipeline.algorithms.arrays import Int64Array
 from tamis.pipeline.algorithms.hashing import mix64
-from tamis.pipeline.algorithms.near_captions.shingles import Int64Array
 
 Edges = tuple[Int64Array, Int64Array]
 

@@ -12,14 +12,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tamis.pipeline.algorithms.arrays import BoolArray, Float64Array, Int64Array, UInt64Array
 from tamis.pipeline.algorithms.clusters.float16 import widen
-from tamis.pipeline.algorithms.hashing import UInt64Array
 from tamis.pipeline.algorithms.near_captions.minhash import choose_bands
-from tamis.pipeline.algorithms.near_captions.shingles import Int64Array
 from tamis.pipeline.algorithms.near_pictures.hamming import distance, masks
 
-BoolArray = NDArray[np.bool_]
-Float64Array = NDArray[np.float64]
 FetchEmbeddings = Callable[[Int64Array], NDArray[np.floating]]
 Sieve = Callable[[Int64Array], Callable[[Int64Array], BoolArray]]
 """Rows (m,) -> other rows (k,) -> who may agree, bool (k, m): all who do, and few more."""

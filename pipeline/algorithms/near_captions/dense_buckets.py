@@ -14,16 +14,14 @@ from collections.abc import Iterator
 from math import isqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tamis.pipeline.algorithms.arrays import BoolArray, Int64Array
 from tamis.pipeline.algorithms.grouping.buckets import Limits, Match, Matches
 from tamis.pipeline.algorithms.grouping.components import connected
 from tamis.pipeline.algorithms.near_captions.agreement import Agreement, Sieve
-from tamis.pipeline.algorithms.near_captions.shingles import Int64Array, Shingles
+from tamis.pipeline.algorithms.near_captions.shingles import Shingles
 from tamis.pipeline.algorithms.near_captions.thinning import decisive
 from tamis.pipeline.algorithms.near_captions.who_meets import Meeting
-
-BoolArray = NDArray[np.bool_]
 
 # Of centres that are compared at once, at most.
 _MOST_CENTRES = 256

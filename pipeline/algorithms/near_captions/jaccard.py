@@ -3,12 +3,10 @@
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
-from tamis.pipeline.algorithms.near_captions.shingles import Int64Array, Shingles
-
-Float64Array = NDArray[np.float64]
+from tamis.pipeline.algorithms.arrays import Float64Array, Int64Array
+from tamis.pipeline.algorithms.near_captions.shingles import Shingles
 
 
 def pairs(sets: Shingles, a: Int64Array, b: Int64Array, items: int = 1 << 21) -> Float64Array:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tamis.pipeline.algorithms.hashing import UInt64Array, mix64
+from tamis.pipeline.algorithms.arrays import UInt32Array, UInt64Array
+from tamis.pipeline.algorithms.hashing import mix64
 from tamis.pipeline.algorithms.near_captions.shingles import (
     Ngram,
     Shingles,
@@ -25,7 +25,6 @@ from tamis.pipeline.algorithms.near_captions.shingles import (
     text_blocks,
 )
 
-UInt32Array = NDArray[np.uint32]
 Kernel = Literal["fast", "datasketch"]
 
 # Captions: with these a pair at Jaccard 0.8 becomes a candidate with probability .996.

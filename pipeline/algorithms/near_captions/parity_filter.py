@@ -7,12 +7,9 @@ not share, and two of sizes x and y at Jaccard similarity t or above leave at mo
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tamis.pipeline.algorithms.hashing import UInt64Array
-from tamis.pipeline.algorithms.near_captions.shingles import Int64Array, Shingles
-
-BoolArray = NDArray[np.bool_]
+from tamis.pipeline.algorithms.arrays import BoolArray, Int64Array, UInt64Array
+from tamis.pipeline.algorithms.near_captions.shingles import Shingles
 
 # 512 bits tell captions of up to a few hundred shingles apart.
 _WORDS = 8

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tamis.pipeline.algorithms.hashing import UInt64Array
-from tamis.pipeline.algorithms.near_captions.shingles import Int64Array, Shingles, length_chunks
+from tamis.pipeline.algorithms.arrays import Int64Array, UInt64Array
+from tamis.pipeline.algorithms.near_captions.shingles import Shingles, length_chunks
 
 _CELLS = 1 << 18
 _COUNTERS = 1 << 20

@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tamis.pipeline.algorithms.arrays import BoolArray, Float64Array, Int64Array, UInt64Array
 from tamis.pipeline.algorithms.grouping.buckets import (
-    BoolArray,
     Groups,
     Limits,
     Match,
@@ -35,16 +34,13 @@ from tamis.pipeline.algorithms.grouping.buckets import (
     stars,
     uid_rank,
 )
-from tamis.pipeline.algorithms.hashing import UInt64Array
 from tamis.pipeline.algorithms.near_captions import jaccard, shingles
 from tamis.pipeline.algorithms.near_captions.agreement import Agreement, AnyPicture, Sieve
 from tamis.pipeline.algorithms.near_captions.dense_buckets import connect, connect_pictures
 from tamis.pipeline.algorithms.near_captions.minhash import Scheme
 from tamis.pipeline.algorithms.near_captions.parity_filter import Parity
-from tamis.pipeline.algorithms.near_captions.shingles import Int64Array, Shingles
+from tamis.pipeline.algorithms.near_captions.shingles import Shingles
 from tamis.pipeline.algorithms.near_captions.thinning import decisive
-
-Float64Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,9 @@ from typing import Literal
 
 import numpy as np
 import xxhash
-from numpy.typing import NDArray
 
-from tamis.pipeline.algorithms.hashing import UInt64Array, mix64
-
-Int64Array = NDArray[np.int64]
+from tamis.pipeline.algorithms.arrays import Int64Array, UInt64Array
+from tamis.pipeline.algorithms.hashing import mix64
 
 # Unicode's Default_Ignorable_Code_Point, which its NFKC_Casefold leaves out too, but for the tags
 # (E0020 to E007F): they tell the flag of Scotland from that of Wales.

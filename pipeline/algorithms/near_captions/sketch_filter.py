@@ -10,14 +10,9 @@ from dataclasses import dataclass
 from math import comb
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tamis.pipeline.algorithms.arrays import Int64Array, UInt8Array, UInt32Array, UInt64Array
 from tamis.pipeline.algorithms.grouping.buckets import Groups, pair_blocks, stars
-from tamis.pipeline.algorithms.hashing import UInt64Array
-from tamis.pipeline.algorithms.near_captions.minhash import UInt32Array
-from tamis.pipeline.algorithms.near_captions.shingles import Int64Array
-
-UInt8Array = NDArray[np.uint8]
 
 WORDS = 2
 """Of 64 bits in a sketch. Of pairs of similarity .4 that meet, the bound .8 lets a third by with one, a twentieth with

@@ -7,10 +7,8 @@ dropped, and because of whom, hangs on two a member.
 import numpy as np
 from numpy.typing import NDArray
 
+from tamis.pipeline.algorithms.arrays import BoolArray, Int64Array
 from tamis.pipeline.algorithms.grouping.components import connected
-from tamis.pipeline.algorithms.near_captions.shingles import Int64Array
-
-BoolArray = NDArray[np.bool_]
 
 MOST = 64
 """Edges a member of a component that are all kept: as many as 128 near copies have, of which all pairs are compared."""

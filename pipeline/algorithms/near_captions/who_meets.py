@@ -4,15 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tamis.pipeline.algorithms.arrays import BoolArray, Int32Array, Int64Array, UInt64Array
 from tamis.pipeline.algorithms.grouping.buckets import repeated
-from tamis.pipeline.algorithms.hashing import UInt64Array
 from tamis.pipeline.algorithms.near_captions.prefix_filter import prefixes
-from tamis.pipeline.algorithms.near_captions.shingles import Int64Array, Shingles
-
-BoolArray = NDArray[np.bool_]
-Int32Array = NDArray[np.int32]
+from tamis.pipeline.algorithms.near_captions.shingles import Shingles
 
 # Records that are sorted and asked together, but for those of one key.
 _RECORDS = 1 << 20

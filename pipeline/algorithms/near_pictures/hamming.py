@@ -12,8 +12,8 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tamis.pipeline.algorithms.arrays import Int64Array, UInt8Array, UInt64Array
 from tamis.pipeline.algorithms.grouping.buckets import (
     Groups,
     Limits,
@@ -26,11 +26,8 @@ from tamis.pipeline.algorithms.grouping.buckets import (
     uid_rank,
 )
 from tamis.pipeline.algorithms.grouping.components import connected
-from tamis.pipeline.algorithms.hashing import UInt64Array
-from tamis.pipeline.algorithms.near_captions.shingles import Int64Array
 
 BITS = 64
-UInt8Array = NDArray[np.uint8]
 Pairs = tuple[Int64Array, Int64Array, UInt8Array]
 
 # Building and sorting a table costs about as much a hash as comparing this many pairs.

@@ -24,15 +24,16 @@ from tamis.pipeline.algorithms.choosing import ranks
 from tamis.pipeline.algorithms.choosing.quota_cut import QuotaCut
 from tamis.pipeline.algorithms.clusters import semantic
 from tamis.pipeline.audit.reading.chunks import Chunk, Rows, chunks
-from tamis.pipeline.runs.walk import VERDICT, Account, Run
+from tamis.pipeline.runs.account import Account
+from tamis.pipeline.runs.walk import VERDICT, Run
 from tamis.pipeline.steps.concepts.clustering import centroids
 from tamis.pipeline.steps.duplicates.semantic.step import SemanticDuplicates as Semantic
 from tamis.pipeline.steps.rules import step as rules
 from tamis.pipeline.steps.rules.bounds import failures
 from tamis.pipeline.steps.selectors.budget_cut import budget_of
 from tamis.pipeline.steps.selectors.density import step as density
-from tamis.pipeline.steps.shared.parts import scatter, uid_words
 from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables.columns import scatter, uid_words
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason
 from tamis.schemas.steps import Density, Rules, SemanticDuplicates, StepModel, Write

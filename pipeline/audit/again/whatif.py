@@ -25,9 +25,10 @@ from tamis.pipeline.audit.again.late_steps import Fates, Redecision, first_of
 from tamis.pipeline.audit.reading.chunks import Chunk, chunks
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.inputs.input_files import InputFile, input_files
+from tamis.pipeline.runs.account import Account
 from tamis.pipeline.runs.plan import Plan, build, check_chain
 from tamis.pipeline.runs.state import State
-from tamis.pipeline.runs.walk import Account, Run
+from tamis.pipeline.runs.walk import Run
 from tamis.pipeline.steps import Ledger
 from tamis.pipeline.steps.embed.step import PRECOMPUTED
 from tamis.pipeline.steps.write.step import Write

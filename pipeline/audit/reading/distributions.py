@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.audit.report.html import number
+from tamis.pipeline.audit.reading.words import number
 from tamis.schemas.ledger import LEDGER
 from tamis.schemas.steps import Rules, SemanticDuplicates
 

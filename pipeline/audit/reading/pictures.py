@@ -14,8 +14,7 @@ from PIL import Image
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.inputs import fetch
 from tamis.pipeline.inputs.images import ImageDamage, to_rgb
-from tamis.pipeline.inputs.input_files import input_files
-from tamis.pipeline.inputs.sources import Source
+from tamis.pipeline.inputs.input_files import InputFile, input_files
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import TamisError
 from tamis.schemas.parse import parse_job
@@ -38,7 +37,7 @@ class Pictures:
         self._tables: dict[int, pa.Table | None] = {}
 
     @cached_property
-    def _sources(self) -> dict[str, Source]:
+    def _sources(self) -> dict[str, InputFile]:
         """The input files that are still where the job found them, by the name that the ledger has for them."""
         path = storage.join(self._run.root, "job.yaml")
         try:
@@ -50,7 +49,7 @@ class Pictures:
         for entry in job.input:
             try:
                 for file in input_files(entry):
-                    found[file.source] = Source(
+                    found[file.source] = InputFile(
                         file.entry, file.relative, file.path, file.kind, file.size
                     )
             except TamisError as error:
@@ -101,14 +100,14 @@ class Pictures:
         return self._tables[part]
 
     def _fetched(
-        self, source: Source, places: pa.Table, rows: np.ndarray
+        self, source: InputFile, places: pa.Table, rows: np.ndarray
     ) -> list[tuple[int, bytes]]:
         found: list[tuple[int, bytes]] = []
         try:
             for row, data in zip(rows.tolist(), fetch.pictures(source, places), strict=True):
                 found.append((row, data))
         except (TamisError, FileNotFoundError) as error:
-            self._note(f"{source.name}: {error}")
+            self._note(f"{source.source}: {error}")
         return found
 
 

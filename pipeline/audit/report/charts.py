@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from tamis.pipeline.audit.reading.distributions import Histogram
-from tamis.pipeline.audit.report.html import element, number, text
+from tamis.pipeline.audit.reading.words import number
+from tamis.pipeline.audit.report.html import element, text
 
 WIDTH, HEIGHT = 360, 180
 WIDE, TALL = 520, 260

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from tamis.pipeline.audit.reading.evaluation import stored
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.verdict import by_luck, chance, compared, significant, verdict
+from tamis.pipeline.audit.reading.words import number
 from tamis.pipeline.audit.report.charts import Line, Mark, Value, lines
-from tamis.pipeline.audit.report.html import element, number, table, text
-from tamis.pipeline.evaluate.evaluation import stored
+from tamis.pipeline.audit.report.html import element, table, text
 from tamis.schemas.evaluation import FULL, HEADLINE, METRICS, OWN, RANDOM, Evaluation, Point
 
 STYLES = 8

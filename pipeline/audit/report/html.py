@@ -70,20 +70,6 @@ def caption(value: str | None, limit: int = 160) -> str:
     return element("bdi", text(value, limit), dir="auto", class_="caption")
 
 
-def number(value: float | int | None) -> str:
-    """Four digits that count, or all of a whole number."""
-    if value is None:
-        return "-"
-    if float(value).is_integer() and abs(value) < 1e15:
-        return f"{value:,.0f}"
-    return f"{value:.4g}"
-
-
-def share(part: float, whole: float) -> str:
-    """12.3%"""
-    return f"{100 * part / whole:.1f}%" if whole else "-"
-
-
 def table(columns: list[tuple[str, str]], rows: list[list[str]], name: str) -> str:
     """A table of HTML cells. ``columns``: header, and "left" or "right"; ``name`` is read out where it scrolls."""
     head = "".join(element("th", text(title), scope="col", class_=side) for title, side in columns)

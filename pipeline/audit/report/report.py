@@ -12,8 +12,9 @@ from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.funnel import funnel
 from tamis.pipeline.audit.reading.pictures import Album, Pictures
+from tamis.pipeline.audit.reading.words import number, share
 from tamis.pipeline.audit.report import costs, evaluation, samples, sections
-from tamis.pipeline.audit.report.html import document, element, number, share, text
+from tamis.pipeline.audit.report.html import document, element, text
 
 if TYPE_CHECKING:
     import duckdb

@@ -17,8 +17,9 @@ from tamis.pipeline.audit.reading.concepts import (
 from tamis.pipeline.audit.reading.duplicates import Case, Found, duplicates
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, Row
 from tamis.pipeline.audit.reading.pictures import Album
+from tamis.pipeline.audit.reading.words import number, share
 from tamis.pipeline.audit.report import charts
-from tamis.pipeline.audit.report.html import caption, element, number, share, table, text
+from tamis.pipeline.audit.report.html import caption, element, table, text
 
 if TYPE_CHECKING:
     import duckdb

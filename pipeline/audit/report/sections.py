@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from tamis.pipeline.audit.reading import distributions
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.funnel import BY_REASON, funnel, meaning
+from tamis.pipeline.audit.reading.words import number, share
 from tamis.pipeline.audit.report import charts
-from tamis.pipeline.audit.report.html import element, number, share, table, text
+from tamis.pipeline.audit.report.html import element, table, text
 from tamis.schemas.ledger import Reason
 
 if TYPE_CHECKING:

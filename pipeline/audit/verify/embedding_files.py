@@ -1,7 +1,8 @@
 """Embeddings that came with the input, held against what a run recorded and stored of them.
 
 The manifest has their sizes and no hash (``pipeline.runs.manifest`` says why), so one that was written again with
-the same size is found only by reading: each part's rows are taken from the file once more, and compared with what is stored.
+the same size is found only by reading: each part's rows are taken from the file once more, and compared with what is
+stored.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import numpy as np
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.inputs.input_files import InputFile, input_files
-from tamis.pipeline.steps.concepts.clustering import vectors
 from tamis.pipeline.steps.embed.step import PRECOMPUTED, given_rows
 from tamis.pipeline.store import storage
+from tamis.pipeline.tables.columns import vectors
 from tamis.schemas.errors import InputError, JobError
 from tamis.schemas.job import Job
 

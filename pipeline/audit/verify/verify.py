@@ -21,7 +21,7 @@ from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.funnel import funnel
 from tamis.pipeline.audit.verify import embedding_files
 from tamis.pipeline.audit.verify.recount import Recount
-from tamis.pipeline.inputs.sources import prefix_of
+from tamis.pipeline.inputs.input_files import prefix_of
 from tamis.pipeline.steps.embed.step import PRECOMPUTED
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files

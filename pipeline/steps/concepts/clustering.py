@@ -18,14 +18,12 @@ import pyarrow.compute as pc
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.host import devices
-from tamis.pipeline.steps.shared.parts import alive_mask, uid_words
+from tamis.pipeline.steps.shared.parts import alive_mask
 from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables.columns import centroid_rows, centroid_table, uid_words, vectors
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.task import GPUS, TaskIo
 from tamis.schemas.selection import Clustered
-from tamis.schemas.tables import embedding_type
-
-Halves = npt.NDArray[np.float16]
 
 
 def sample(io: TaskIo) -> Iterator[pa.Table]:
@@ -80,20 +78,6 @@ def assign(io: TaskIo) -> Iterator[pa.Table]:
     yield pa.table({"row": table["row"], "cluster": number, "similarity": similarity})
 
 
-def centroid_table(rows: npt.NDArray[np.float32]) -> pa.Table:
-    """(K, d) float32 as the table of a file of centroids."""
-    raw = np.ascontiguousarray(rows, dtype="<f4")
-    kind = pa.binary(raw.shape[1] * 4)
-    column = pa.FixedSizeBinaryArray.from_buffers(kind, len(raw), [None, pa.py_buffer(raw)])
-    return pa.table({"centroid": column})
-
-
-def centroid_rows(table: pa.Table) -> npt.NDArray[np.float32]:
-    """The inverse of ``centroid_table``."""
-    column = table["centroid"].combine_chunks()
-    return np.frombuffer(column.buffers()[1], dtype="<f4").reshape(len(column), -1)
-
-
 @lru_cache(maxsize=4)
 def _centroids(root: str, path: str, digest: str) -> npt.NDArray[np.float32]:
     del digest  # part of the key: the same path may hold other centroids later
@@ -130,22 +114,3 @@ def device(io: TaskIo) -> str | None:
     name: str | None = io.args.get("device")
     devices.ready(name, io.task.places.get(GPUS, 1.0))
     return name
-
-
-def vectors(column: pa.ChunkedArray | pa.Array) -> Halves:
-    """(n, d) float16 of a column of embeddings, without a copy where it is one chunk."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    dim = array.type.byte_width // 2
-    numbers = (
-        np.frombuffer(array.buffers()[1], dtype=np.float16)
-        if len(array)
-        else np.empty(0, np.float16)
-    )
-    return numbers.reshape(-1, dim)[array.offset : array.offset + len(array)]
-
-
-def column_of(rows: Halves) -> pa.Array:
-    """The inverse of ``vectors``."""
-    raw = np.ascontiguousarray(rows, dtype="<f2")
-    kind = embedding_type(rows.shape[1])
-    return pa.FixedSizeBinaryArray.from_buffers(kind, len(raw), [None, pa.py_buffer(raw.tobytes())])

@@ -20,7 +20,8 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import DamagedTableError, Slice, TableFile
 from tamis.pipeline.tasks import claims
-from tamis.pipeline.tasks.task import Context, Phase, Task, TaskIo
+from tamis.pipeline.tasks.step import Context
+from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.errors import InputError, JobError, StateError
 from tamis.schemas.nearest import nearest
 from tamis.schemas.selection import Clustered

@@ -16,8 +16,10 @@ from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.steps.concepts import clustering
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.parts import alive_mask
+from tamis.pipeline.tables import columns
 from tamis.pipeline.tables.part_files import Slice
-from tamis.pipeline.tasks.task import Context, Part, Phase, Resources, Task, TaskIo
+from tamis.pipeline.tasks.step import Context
+from tamis.pipeline.tasks.task import Part, Phase, Resources, Task, TaskIo
 from tamis.schemas.errors import JobError
 from tamis.schemas.selection import Clustered
 
@@ -93,7 +95,7 @@ def sums(io: TaskIo) -> Iterator[pa.Table]:
     for place, rows in enumerate(io.args["rows"]):
         table = io.read(f"embedding-{place}", ["row", "image"])
         living = alive_mask(io, rows, f"drops-{place}")[table["row"].to_numpy()]
-        vectors = clustering.vectors(table.filter(pa.array(living))["image"])
+        vectors = columns.vectors(table.filter(pa.array(living))["image"])
         number, similarity = centroids.assign(vectors)
         total += kmeans.partial_sums(vectors, number, clusters)[0]
         gaps, counts = density.intra_sums(number, similarity, clusters)
@@ -135,7 +137,7 @@ def update(io: TaskIo) -> Iterator[pa.Table]:
         "movement": [*before.get("movement", ()), made.movement],
         "reseeded": [*before.get("reseeded", ()), len(made.reseeded)],
     }
-    yield clustering.centroid_table(made.centroids)
+    yield columns.centroid_table(made.centroids)
 
 
 def settle(io: TaskIo) -> Iterator[pa.Table]:
@@ -144,4 +146,4 @@ def settle(io: TaskIo) -> Iterator[pa.Table]:
     still = before["movement"][-1] == 0 and not before["reseeded"][-1]
     io.notes |= {**before, "converged": still}
     (piece,) = io.task.inputs["centroids"]
-    yield clustering.centroid_table(clustering.centroids(io.root, piece))
+    yield columns.centroid_table(clustering.centroids(io.root, piece))

@@ -24,9 +24,11 @@ from tamis.pipeline.steps.shared.exchange import (
     split,
     split_by_range,
 )
-from tamis.pipeline.steps.shared.parts import alive_mask, part_task, range_name, scatter, uid_words
+from tamis.pipeline.steps.shared.parts import alive_mask, part_task, range_name
+from tamis.pipeline.tables.columns import scatter, uid_words
 from tamis.pipeline.tables.part_files import Slice
-from tamis.pipeline.tasks.task import Context, Done, Part, Phase, Task, TaskIo
+from tamis.pipeline.tasks.step import Context
+from tamis.pipeline.tasks.task import Done, Part, Phase, Task, TaskIo
 
 SAMPLES_PER_BUCKET = 1000
 """Sampled keys that a cut between two buckets rests on: buckets come out within a tenth of each other."""

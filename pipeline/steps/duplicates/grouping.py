@@ -17,9 +17,10 @@ import pyarrow as pa
 
 from tamis.pipeline.algorithms.grouping import components, stars
 from tamis.pipeline.steps.shared.exchange import range_starts, split, split_by_range
-from tamis.pipeline.steps.shared.parts import uid_words
+from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tables.part_files import Slice
-from tamis.pipeline.tasks.task import Context, Done, Phase, Task, TaskIo
+from tamis.pipeline.tasks.step import Context
+from tamis.pipeline.tasks.task import Done, Phase, Task, TaskIo
 from tamis.schemas.errors import StateError
 from tamis.schemas.tables import UID
 

@@ -17,17 +17,16 @@ import pyarrow.compute as pc
 
 from tamis.pipeline import encoders
 from tamis.pipeline.algorithms.clusters import kmeans
-from tamis.pipeline.encoders import precomputed
 from tamis.pipeline.encoders.base import Encoder, Precision
 from tamis.pipeline.inputs import embedding_files, fetch
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.sources import Source
-from tamis.pipeline.steps.concepts.clustering import column_of
 from tamis.pipeline.steps.embed import decoding
 from tamis.pipeline.steps.shared.parts import drops, part_task
 from tamis.pipeline.store import storage
+from tamis.pipeline.tables.columns import column_of
 from tamis.pipeline.tasks import claims
-from tamis.pipeline.tasks.task import Context, Part, Phase, Step, Task, TaskIo
+from tamis.pipeline.tasks.step import Context, Step
+from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason
@@ -148,7 +147,7 @@ def encode(io: TaskIo) -> Iterator[pa.Table]:
     rows = io.alive(ingest.num_rows)
     living = ingest.take(pa.array(rows))
     entry, relative, kind, size = args["source"]
-    source = Source(entry, relative, io.task.places["path"], kind, size)
+    source = InputFile(entry, relative, io.task.places["path"], kind, size)
     described = encoders.describe(args["spec"], args["precision"])
     assert described.preprocessing is not None  # of `precomputed` no picture is read
     image = np.zeros((len(rows), encoder.dim), dtype=np.float32)
@@ -196,7 +195,7 @@ def _rows(address: str, places: npt.NDArray[np.int64]) -> tuple[Floats, npt.NDAr
         found = places[there]
         if len(found):
             first, stop = int(found[0]), int(found[-1]) + 1
-            vectors[there] = precomputed.rows(file, matrix, first, stop)[found - first]
+            vectors[there] = embedding_files.rows(file, matrix, first, stop)[found - first]
     return vectors, there
 
 

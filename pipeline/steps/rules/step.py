@@ -13,8 +13,10 @@ import pyarrow as pa
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import signal_sources
 from tamis.pipeline.steps.rules.bounds import Mask, failures
-from tamis.pipeline.steps.shared.parts import drops, part_task, scatter
-from tamis.pipeline.tasks.task import Context, Phase, Step, TaskIo
+from tamis.pipeline.steps.shared.parts import drops, part_task
+from tamis.pipeline.tables.columns import scatter
+from tamis.pipeline.tasks.step import Context, Step
+from tamis.pipeline.tasks.task import Phase, TaskIo
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason

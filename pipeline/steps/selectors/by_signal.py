@@ -12,9 +12,11 @@ from tamis.pipeline.algorithms import order
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import signal_sources
 from tamis.pipeline.steps.selectors import budget_cut
-from tamis.pipeline.steps.shared.parts import drops, part_task, scatter
+from tamis.pipeline.steps.shared.parts import drops, part_task
+from tamis.pipeline.tables.columns import scatter
 from tamis.pipeline.tables.part_files import Slice
-from tamis.pipeline.tasks.task import Context, Part, Task, TaskIo
+from tamis.pipeline.tasks.step import Context
+from tamis.pipeline.tasks.task import Part, Task, TaskIo
 from tamis.schemas.errors import JobError
 from tamis.schemas.ledger import Reason
 

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.pipeline.steps.shared.parts import drops, range_name
-from tamis.pipeline.tasks.task import Context, Done, Part, Phase, Task, TaskIo
+from tamis.pipeline.tasks.step import Context
+from tamis.pipeline.tasks.task import Done, Part, Phase, Task, TaskIo
 from tamis.schemas.ledger import Reason
 
 

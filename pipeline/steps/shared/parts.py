@@ -105,14 +105,6 @@ def range_name(number: int) -> str:
     return f"range-{number:05d}"
 
 
-def scatter(table: pa.Table, rows: int) -> pa.Table:
-    """A table that holds some rows of a part (column ``row``), laid out over all ``rows`` of it; null elsewhere."""
-    positions = np.full(rows, -1, dtype=np.int64)
-    positions[table["row"].to_numpy()] = np.arange(table.num_rows)
-    picks = pa.array(positions, mask=positions < 0)
-    return table.drop_columns(["row"]).combine_chunks().take(picks)
-
-
 def area(table: pa.Table) -> npt.NDArray[np.int64]:
     """Pixels of each picture, from the columns ``width`` and ``height``; 0 where they are not known."""
     width, height = (
@@ -153,12 +145,3 @@ def _has_pictures(file: InputFile) -> bool | None:
     except BROKEN:  # that is ingest's to report
         return None
     return find_columns(schema, IngestOptions(), file.path).image is not None
-
-
-def uid_words(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
-    """(n, 2) the big-endian halves of 16-byte values: they sort as the bytes, and as the hex digits, do."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if len(array) == 0:
-        return np.empty((0, 2), dtype=np.uint64)
-    raw = np.frombuffer(array.buffers()[1], dtype=">u8").reshape(-1, 2)
-    return raw[array.offset : array.offset + len(array)].astype(np.uint64)

@@ -18,14 +18,14 @@ import pyarrow as pa
 from tamis.pipeline.inputs import columns, fetch
 from tamis.pipeline.inputs.images import ImageDamage, to_rgb
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.sources import Source as File
 from tamis.pipeline.signals import signal_sources
 from tamis.pipeline.signals.linear_head import LinearHead, read_head
 from tamis.pipeline.signals.registry import SIGNALS, PixelSignal, SizeSignal, Source, TextSignal
-from tamis.pipeline.steps.concepts.clustering import vectors
 from tamis.pipeline.steps.shared.parts import drops, embedding_named, part_task
 from tamis.pipeline.store import storage
-from tamis.pipeline.tasks.task import CULPRITS, Context, Part, Phase, Resources, Step, Task, TaskIo
+from tamis.pipeline.tables.columns import vectors
+from tamis.pipeline.tasks.step import Context, Step
+from tamis.pipeline.tasks.task import CULPRITS, Part, Phase, Resources, Task, TaskIo
 from tamis.schemas.errors import InputError, ModelError
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason
@@ -180,7 +180,7 @@ def _of_pixels(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
     functions = [_loaded(name) for name in names]
     scores = np.empty((len(rows), len(names)))
     table = io.read("ingest", fetch.PICTURE_COLUMNS).take(pa.array(rows))
-    file = File(*io.task.places["file"])
+    file = InputFile(*io.task.places["file"])
     for number, data in enumerate(fetch.pictures(file, table)):
         try:
             pixels = np.asarray(to_rgb(data, io.args["max_pixels"]))

@@ -15,14 +15,15 @@ import pyarrow as pa
 
 from tamis.pipeline.inputs import fetch
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.sources import Source
 from tamis.pipeline.results import delta, shards, subset
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
-from tamis.pipeline.steps.shared.parts import part_task, uid_words, with_pictures
+from tamis.pipeline.steps.shared.parts import part_task, with_pictures
 from tamis.pipeline.store import storage
+from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tables.part_files import Slice
-from tamis.pipeline.tasks.task import Context, Part, Phase, Step, Task, TaskIo
+from tamis.pipeline.tasks.step import Context, Step
+from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.steps import Write as Config
@@ -166,14 +167,14 @@ def write_shard(io: TaskIo) -> Iterator[pa.Table]:
             writer.close()
             size = out.written
         io.receipt(f"shards/{name}.tar", rows.num_rows)
-    sources = [source.name for source, table in taken for _ in range(table.num_rows)]
+    sources = [source.source for source, table in taken for _ in range(table.num_rows)]
     io.publish(f"shards/{name}.parquet", _sidecar(rows, keys, sources))
     with io.output(f"shards/{name}_stats.json") as out:
         out.write(shards.statistics(rows.num_rows, size))
     yield io.receipt(f"shards/{name}_stats.json", rows.num_rows)
 
 
-def _taken(io: TaskIo) -> Iterator[tuple[Source, pa.Table]]:
+def _taken(io: TaskIo) -> Iterator[tuple[InputFile, pa.Table]]:
     """Part by part: where its samples lie, and the rows of those that this shard takes."""
     columns = ["uid", "key", "url", "text", "width", "height", "sha256", *fetch.MEMBER_COLUMNS]
     parts = zip(
@@ -186,7 +187,7 @@ def _taken(io: TaskIo) -> Iterator[tuple[Source, pa.Table]]:
     )
     for table, kept_rows, (start, stop), (entry, relative, kind, size), path in parts:
         rows = np.sort(kept_rows["row"].to_numpy())[start:stop]
-        yield Source(entry, relative, path, kind, size), table.take(pa.array(rows))
+        yield InputFile(entry, relative, path, kind, size), table.take(pa.array(rows))
 
 
 def _sidecar(rows: pa.Table, keys: Sequence[str], sources: Sequence[str]) -> pa.Table:

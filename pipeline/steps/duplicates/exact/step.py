@@ -18,8 +18,10 @@ from tamis.pipeline.steps.shared.exchange import (
     split_by_range,
     verdict_phase,
 )
-from tamis.pipeline.steps.shared.parts import part_task, uid_words
-from tamis.pipeline.tasks.task import Context, Phase, Step, Task, TaskIo
+from tamis.pipeline.steps.shared.parts import part_task
+from tamis.pipeline.tables.columns import uid_words
+from tamis.pipeline.tasks.step import Context, Step
+from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason
 from tamis.schemas.steps import ExactDuplicates as Config

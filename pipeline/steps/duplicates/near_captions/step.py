@@ -18,7 +18,8 @@ from tamis.pipeline.steps.duplicates.near_captions import tasks
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.exchange import verdict_phase
 from tamis.pipeline.steps.shared.parts import check_pictures, embedding_named, part_task
-from tamis.pipeline.tasks.task import Context, Done, Part, Phase, Step, Task
+from tamis.pipeline.tasks.step import Context, Step
+from tamis.pipeline.tasks.task import Done, Part, Phase, Task
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason

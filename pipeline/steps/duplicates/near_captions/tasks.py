@@ -20,10 +20,10 @@ from tamis.pipeline.algorithms.near_captions.agreement import (
 )
 from tamis.pipeline.algorithms.near_captions.minhash import Scheme
 from tamis.pipeline.algorithms.near_captions.minhash import bands as banded
-from tamis.pipeline.steps.concepts.clustering import vectors
 from tamis.pipeline.steps.duplicates import grouping
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
-from tamis.pipeline.steps.shared.parts import area, uid_words
+from tamis.pipeline.steps.shared.parts import area
+from tamis.pipeline.tables.columns import uid_words, vectors
 from tamis.pipeline.tasks.task import TaskIo
 from tamis.schemas.errors import StateError
 

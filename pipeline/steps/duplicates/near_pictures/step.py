@@ -20,8 +20,10 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.duplicates import grouping
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.exchange import bucket_of, split, verdict_phase
-from tamis.pipeline.steps.shared.parts import area, check_pictures, part_task, uid_words
-from tamis.pipeline.tasks.task import Context, Phase, Step, Task, TaskIo
+from tamis.pipeline.steps.shared.parts import area, check_pictures, part_task
+from tamis.pipeline.tables.columns import uid_words
+from tamis.pipeline.tasks.step import Context, Step
+from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason
 from tamis.schemas.steps import NearPictures as Config

@@ -23,7 +23,8 @@ from tamis.pipeline.steps.shared.parts import (
 )
 from tamis.pipeline.tables.part_files import Slice, TableFile
 from tamis.pipeline.tasks import claims
-from tamis.pipeline.tasks.task import Context, Done, Phase, Step, Task
+from tamis.pipeline.tasks.step import Context, Step
+from tamis.pipeline.tasks.task import Done, Phase, Task
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason
 from tamis.schemas.steps import SemanticDuplicates as Config

@@ -16,8 +16,9 @@ import pyarrow as pa
 from tamis.pipeline.algorithms.clusters import semantic
 from tamis.pipeline.steps.concepts import clustering
 from tamis.pipeline.steps.shared.exchange import by_part, split, split_by_range
-from tamis.pipeline.steps.shared.parts import alive_mask, uid_words
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.steps.shared.parts import alive_mask
+from tamis.pipeline.tables import columns, part_files
+from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.task import TaskIo
 from tamis.schemas.tables import UID
 
@@ -60,13 +61,13 @@ def pairs(io: TaskIo) -> Iterator[pa.Table]:
 def _held(io: TaskIo) -> pa.Table:
     """Of one bucket, in memory."""
     table = io.read("members").combine_chunks()
-    vector = clustering.vectors(table["vector"])
+    vector = columns.vectors(table["vector"])
     device = clustering.device(io)
     similarity = np.zeros(table.num_rows, dtype=np.float32)
     partner = np.arange(table.num_rows)
     for rows in _ordered(io, table):
 
-        def fetch(first: int, last: int, rows: Ints = rows) -> clustering.Halves:
+        def fetch(first: int, last: int, rows: Ints = rows) -> columns.Halves:
             return vector[rows[first:last]]
 
         compared = semantic.max_similarity_blocks(fetch, len(rows), vector.shape[1], device=device)
@@ -122,9 +123,9 @@ def blocks(io: TaskIo) -> Iterator[pa.Table]:
     for piece in io.stream("members", ["sid", "vector"]):
         place = by_sid[np.searchsorted(ordered, piece["sid"].to_numpy())] - first
         here = np.flatnonzero((place >= 0) & (place < stop - first))
-        held[place[here]] = clustering.vectors(piece["vector"])[here]
+        held[place[here]] = columns.vectors(piece["vector"])[here]
     for start in range(0, len(held), BLOCK_ROWS):
-        yield pa.table({"vector": clustering.column_of(held[start : start + BLOCK_ROWS])})
+        yield pa.table({"vector": columns.column_of(held[start : start + BLOCK_ROWS])})
 
 
 def _blocked(io: TaskIo) -> pa.Table:
@@ -134,14 +135,14 @@ def _blocked(io: TaskIo) -> pa.Table:
     device = clustering.device(io)
 
     @lru_cache(maxsize=2)
-    def block(number: int) -> clustering.Halves:
+    def block(number: int) -> columns.Halves:
         read = part_files.read(io.root, pieces[number - offset], ["vector"])
-        return clustering.vectors(read["vector"])
+        return columns.vectors(read["vector"])
 
     found: list[tuple[Ints, npt.NDArray[np.float32], Ints]] = []
     for base, size, start, stop in io.args["spans"]:
 
-        def fetch(first: int, last: int, base: int = base) -> clustering.Halves:
+        def fetch(first: int, last: int, base: int = base) -> columns.Halves:
             return _places(block, base + first, base + last)
 
         compared = semantic.max_similarity_blocks(
@@ -153,7 +154,7 @@ def _blocked(io: TaskIo) -> pa.Table:
     return _compared(table, rows, similarity, partner)
 
 
-def _places(block: Callable[[int], clustering.Halves], first: int, last: int) -> clustering.Halves:
+def _places(block: Callable[[int], columns.Halves], first: int, last: int) -> columns.Halves:
     """Embeddings of the places ``first`` to ``last`` of a bucket."""
     numbers = range(first // BLOCK_ROWS, -(-last // BLOCK_ROWS))
     parts = [block(n)[max(first - n * BLOCK_ROWS, 0) : last - n * BLOCK_ROWS] for n in numbers]

@@ -19,7 +19,8 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.concepts import concepts, ranking
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.shared.parts import drops, embedding_named, part_task
-from tamis.pipeline.tasks.task import Context, Phase, Step, Task, TaskIo
+from tamis.pipeline.tasks.step import Context, Step
+from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason
 from tamis.schemas.selection import Prototypes as Config

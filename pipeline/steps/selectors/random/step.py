@@ -18,8 +18,10 @@ from tamis.pipeline.steps.concepts.concepts import sample_bound
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
-from tamis.pipeline.steps.shared.parts import alive_mask, drops, part_task, uid_words
-from tamis.pipeline.tasks.task import Context, Phase, Step, Task, TaskIo
+from tamis.pipeline.steps.shared.parts import alive_mask, drops, part_task
+from tamis.pipeline.tables.columns import uid_words
+from tamis.pipeline.tasks.step import Context, Step
+from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason

@@ -18,7 +18,8 @@ from tamis.pipeline.steps.selectors.by_signal import (
     signal_task,
     with_missing,
 )
-from tamis.pipeline.tasks.task import Context, Phase, Step, TaskIo
+from tamis.pipeline.tasks.step import Context, Step
+from tamis.pipeline.tasks.task import Phase, TaskIo
 from tamis.schemas.job import Job
 from tamis.schemas.selection import Score as Config
 from tamis.schemas.selection import whole_of
