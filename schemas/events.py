@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tamis.schemas.scope import Scope
+
 
 @dataclass(frozen=True, slots=True)
 class Spent:
@@ -43,6 +45,7 @@ class TaskDone:
     step: str
     phase: str
     task: str
+    scope: Scope
     rows: int
     written: int
     bytes: int
@@ -52,12 +55,7 @@ class TaskDone:
     @property
     def gathers(self) -> bool:
         """Whether it reads what many parts have written, and not one part, input file or shard: a shuffle."""
-        return gathers(self.task)
-
-
-def gathers(task: str) -> bool:
-    """Whether a task of that name reads what many parts have written."""
-    return not task.startswith(("part-", "file-", "shard-"))
+        return self.scope.gathers
 
 
 @dataclass(frozen=True, slots=True)

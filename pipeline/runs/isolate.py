@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from tamis.pipeline.tasks.task import CULPRITS, SPAN, Phase
+from tamis.pipeline.tasks.task import Phase
 from tamis.schemas.errors import WorkerError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ SURE = 3
 class Executor(Protocol):
     """Has tasks done: Ray, or this process."""
 
-    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+    def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         """Outcomes as they come."""
 
     def stop(self) -> None:
@@ -36,7 +36,7 @@ class Executor(Protocol):
 
 
 def outcomes(
-    executor: Executor, phase: Phase, works: Sequence[Work], tell: Callable[[str], None]
+    executor: Executor, phase: Phase[Any], works: Sequence[Work], tell: Callable[[str], None]
 ) -> Iterator[Outcome]:
     """What comes of ``works``; those that died with their worker come last, without what killed it.
 
@@ -44,7 +44,7 @@ def outcomes(
         WorkerError: a task dies of something else than single samples.
     """
     died = []
-    by_name = {work.task.name: work for work in works}
+    by_name = {work.name: work for work in works}
     for outcome in executor.run(phase, works):
         if outcome.died:
             died.append(by_name[outcome.name])
@@ -55,7 +55,7 @@ def outcomes(
 
 
 def _without_culprits(
-    executor: Executor, phase: Phase, work: Work, tell: Callable[[str], None]
+    executor: Executor, phase: Phase[Any], work: Work, tell: Callable[[str], None]
 ) -> Outcome:
     tell(f"{work.path}: its worker process died each time; it is tried alone")
     outcome = _alone(executor, _tried_at_most(phase, 1), work)
@@ -69,7 +69,7 @@ def _without_culprits(
     rows = max(work.task.rows, census.rows)
     tell(f"{work.path}: dies alone too; its {rows:,} rows are halved to find what kills it")
     found = culprits(lambda spans: _deadly(executor, phase, work, spans), rows)
-    outcome = _alone(executor, phase, _placed(work, CULPRITS, found))
+    outcome = _alone(executor, phase, _again(work, culprits=tuple(found)))
     if outcome.died:
         blamed = (
             f"without {len(found):,} rows that do so alone" if found else "but no row does alone"
@@ -100,7 +100,9 @@ def _halves(span: Span) -> list[Span]:
     return [half for half in ((start, middle), (middle, stop)) if half[0] < half[1]]
 
 
-def _deadly(executor: Executor, phase: Phase, work: Work, spans: Sequence[Span]) -> Iterator[Span]:
+def _deadly(
+    executor: Executor, phase: Phase[Any], work: Work, spans: Sequence[Span]
+) -> Iterator[Span]:
     for tries in (1, SURE):
         chosen = [span for span in spans if (span[1] - span[0] == 1) == (tries == SURE)]
         if chosen:
@@ -109,33 +111,30 @@ def _deadly(executor: Executor, phase: Phase, work: Work, spans: Sequence[Span])
 
 
 def _tried(
-    executor: Executor, phase: Phase, work: Work, spans: Sequence[Span]
+    executor: Executor, phase: Phase[Any], work: Work, spans: Sequence[Span]
 ) -> Sequence[Outcome]:
     """The outcomes of probes, in the order of ``spans``.
 
     Raises:
         TamisError: a probe found something else wrong.
     """
-    probes = [
-        _placed(work, SPAN, span, f"{work.task.name}-{number}") for number, span in enumerate(spans)
-    ]
+    probes = [_again(work, span=span) for span in spans]
     found = {outcome.name: outcome for outcome in executor.run(phase, probes)}
     for outcome in found.values():
         if outcome.error:
             raise outcome.error
-    return [found[probe.task.name] for probe in probes]
+    return [found[probe.name] for probe in probes]
 
 
-def _tried_at_most(phase: Phase, tries: int) -> Phase:
+def _tried_at_most(phase: Phase[Any], tries: int) -> Phase[Any]:
     return replace(phase, resources=replace(phase.resources, tries=tries))
 
 
-def _placed(work: Work, key: str, value: object, name: str | None = None) -> Work:
-    task = replace(work.task, places={**work.task.places, key: value}, name=name or work.task.name)
-    return replace(work, task=task)
+def _again(work: Work, **how: Any) -> Work:
+    return replace(work, attempt=replace(work.attempt, **how))
 
 
-def _alone(executor: Executor, phase: Phase, work: Work) -> Outcome:
+def _alone(executor: Executor, phase: Phase[Any], work: Work) -> Outcome:
     (outcome,) = executor.run(phase, [work])
     return outcome
 

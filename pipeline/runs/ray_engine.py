@@ -108,7 +108,7 @@ class _Worker:
         try:
             return perform(self._function, self._root, work, self._ahead)
         except Exception:  # noqa: BLE001 - Ray goes on without a block that fails: it must not be the one to see it
-            return Outcome(work.task.name, 0.0, bug=traceback.format_exc())
+            return Outcome(work.name, 0.0, bug=traceback.format_exc())
 
 
 def _by_one(function: Function, root: str, works: Sequence[bytes]) -> Iterator[Outcome]:
@@ -145,7 +145,7 @@ class Engine:
             BugError: a task failed in a way that is not foreseen.
         """
         self._start()
-        left = {work.task.name: work for work in works}
+        left = {work.name: work for work in works}
         for attempt in range(phase.resources.tries):
             works = list(left.values())
             alone = len(works) == 1 and not self._address  # on a cluster it would stand on any node

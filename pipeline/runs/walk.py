@@ -20,13 +20,13 @@ from tamis.pipeline.runs.ray_engine import Engine
 from tamis.pipeline.runs.state import State, check_output, keep_job
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.lease import Lease
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks import claims, row_reuse
 from tamis.pipeline.tasks.perform import Outcome, Work
 from tamis.pipeline.tasks.phase_index import PhaseFiles
 from tamis.pipeline.tasks.step import Context, Step, fingerprint
-from tamis.pipeline.tasks.task import GPUS, Done, Part, Phase, Task
+from tamis.pipeline.tasks.task import Attempt, Done, Part, Phase, Task
 from tamis.schemas.errors import InputError, StateError
 from tamis.schemas.events import (
     Event,
@@ -38,6 +38,7 @@ from tamis.schemas.events import (
     TaskDone,
 )
 from tamis.schemas.job import Job
+from tamis.schemas.scope import Scope
 
 VERDICT = "verdict"
 """The phase whose files are DROPS tables: what the step decided."""
@@ -103,7 +104,9 @@ class Run(Context):
 
     def ingest(self, part: Part) -> Slice:
         """The part's rows of the ingest table."""
-        return Slice(self.done("ingest", "files")[f"file-{part.file:05d}"], part.group)
+        return Slice(
+            self.done("ingest", "files")[paths.task_name(Scope.FILE, part.file)], part.group
+        )
 
     def verdicts(self, part: Part) -> Sequence[tuple[str, Slice]]:
         """The steps that have decided, in order, and the part's slice of each verdict."""
@@ -128,7 +131,7 @@ class Run(Context):
             return Slice(files[part.name], 0)
         self.ranges()
         number, position = self._range_of[part.number]
-        return Slice(files[f"range-{number:05d}"], position)
+        return Slice(files[paths.task_name(Scope.RANGE, number)], position)
 
     @property
     def inputs(self) -> Sequence[InputFile]:
@@ -212,24 +215,17 @@ class Run(Context):
         self._accounts.append(account)
         self._emit(StepEnded(step.name, entered, dropped, seconds))
 
-    def _phase(self, step: Step, phase: Phase) -> None:
+    def _phase(self, step: Step, phase: Phase[Any]) -> None:
         started = time.perf_counter()
         claimed = claims.of_phase(phase, step.name, self.job)
         phase = replace(phase, resources=claimed)
-        folder = f"tables/{step.name}/{phase.name}"
-        works = [
-            Work(
-                _with_args(task, phase),
-                f"{folder}/{task.name}.parquet",
-                fingerprint(step, phase, task),
-            )
-            for task in phase.tasks
-        ]
+        folder = paths.folder(step.name, phase.name)
+        works = [self._work(step, phase, task) for task in phase.tasks]
         files = PhaseFiles(self.root, folder, self._base)
         found = files.find(works)
         if self._lease:
             found = files.adopt(found)
-        todo = [work for work in works if work.task.name not in found]
+        todo = [work for work in works if work.name not in found]
         if phase.per_row:
             todo = [self._with_stored(step, phase, work) for work in todo]
         if todo and self._base and phase.name == "files" and step.name == "ingest":
@@ -237,7 +233,7 @@ class Run(Context):
                 f"ingest: {len(todo)} input files would have to be read again: run the job with that setting instead"
             )
         if todo:
-            files.open()
+            files.invalidate()
             rows = sum(work.task.rows for work in todo)
             claim = phase.resources
             self._emit(
@@ -245,7 +241,7 @@ class Run(Context):
                     step.name, phase.name, len(todo), len(found), rows, claim.cpus, claim.gpus
                 )
             )
-            rows_of = {work.task.name: work.task.rows for work in todo}
+            task_of = {work.name: work.task for work in todo}
             lacking = 0
             for outcome in self._outcomes(step, phase, todo):
                 if isinstance(outcome.error, row_reuse.NotScoredError):
@@ -258,7 +254,8 @@ class Run(Context):
                         step.name,
                         phase.name,
                         outcome.name,
-                        rows_of[outcome.name],
+                        task_of[outcome.name].scope,
+                        task_of[outcome.name].rows,
                         sum(file.rows),
                         file.bytes,
                         outcome.seconds,
@@ -266,20 +263,23 @@ class Run(Context):
                     )
                 )
             if lacking:
-                asked = [work.task for work in todo]
+                asked = [work.attempt for work in todo]
                 raise StateError(row_reuse.refusal(step.name, lacking, phase, asked))
             self.tasks_run += len(todo)
         if self._base is None or self._lease:
-            files.close([work.task.name for work in works], found)
-        self._done[step.name, phase.name] = Done(
-            {work.task.name: found[work.task.name] for work in works}
-        )
+            files.commit([work.name for work in works], found)
+        self._done[step.name, phase.name] = Done({work.name: found[work.name] for work in works})
         if todo:
             self._emit(PhaseEnded(step.name, phase.name, time.perf_counter() - started))
 
-    def _outcomes(self, step: Step, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+    def _work(self, step: Step, phase: Phase[Any], task: Task[Any]) -> Work:
+        path = paths.table(step.name, phase.name, task.name)
+        attempt = Attempt(gpus=phase.resources.gpus)
+        return Work(task, path, fingerprint(step, phase, task), attempt)
+
+    def _outcomes(self, step: Step, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         """As they come; what is waited for in vain is named."""
-        waited = {work.task.name: None for work in works}
+        waited = {work.name: None for work in works}
 
         def bark(seconds: float) -> None:
             names = list(waited)
@@ -298,17 +298,13 @@ class Run(Context):
     def _tell(self, text: str) -> None:
         self._emit(Notice(text))
 
-    def _with_stored(self, step: Step, phase: Phase, work: Work) -> Work:
+    def _with_stored(self, step: Step, phase: Phase[Any], work: Work) -> Work:
         """The work, with the file whose rows it may take over."""
         key = fingerprint(step, phase, work.task, but="drops")
         roots = [self.root, self._base] if self._base else [self.root]
         stored = row_reuse.candidate(roots, work.path, key)
-        places = {**work.task.places, row_reuse.KEY: key}
-        if stored:
-            places[row_reuse.STORED] = stored.to_json()
-        if self._base:
-            places[row_reuse.FROZEN] = True
-        return replace(work, task=replace(work.task, places=places))
+        attempt = replace(work.attempt, rows_key=key, stored=stored, frozen=self._base is not None)
+        return replace(work, attempt=attempt)
 
     def _accept(self, outcome: Outcome) -> Any:
         if self._lease:
@@ -317,7 +313,7 @@ class Run(Context):
             raise part_files.damaged(outcome.damaged)
         if outcome.damaged:
             storage.delete(storage.join(self.root, outcome.damaged))
-            PhaseFiles(self.root, outcome.damaged.rpartition("/")[0]).open()
+            PhaseFiles(self.root, outcome.damaged.rpartition("/")[0]).invalidate()
             self._emit(Notice(f"{outcome.damaged} is damaged: it is made again"))
             raise AgainError
         if outcome.error:
@@ -329,11 +325,6 @@ class Run(Context):
         with self._emitting:  # the watchdog has a thread of its own
             for observer in self._observers:
                 observer(event)
-
-
-def _with_args(task: Task, phase: Phase) -> Task:
-    claimed = {GPUS: phase.resources.gpus} if phase.resources.gpus else {}
-    return replace(task, args={**phase.args, **task.args}, places={**task.places, **claimed})
 
 
 def run(

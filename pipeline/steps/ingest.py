@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +23,60 @@ from tamis.pipeline.steps.shared.exchange import (
     split,
     split_by_range,
 )
-from tamis.pipeline.steps.shared.parts import drops, part_task, range_name
+from tamis.pipeline.steps.shared.parts import drops, part_task
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Done, Part, Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import Done, Part, Phase, Task, TaskIo, location
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason
+from tamis.schemas.scope import Scope
 from tamis.schemas.tables import INGEST
+
+
+@dataclass(frozen=True)
+class Walked:
+    """Arguments of ``walk``."""
+
+    entry: str
+    relative: str
+    kind: str
+    size: int  # bytes
+    stamp: str  # written again, it is read again: its size may be the same
+    part_samples: int
+    max_pixels: int
+    max_member_bytes: int
+    path: str = location()
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Arguments of ``uids``: a part's number, and how many buckets there are."""
+
+    part: int
+    buckets: int
+
+
+@dataclass(frozen=True)
+class Starts:
+    """The first sid of each range."""
+
+    starts: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Arguments of ``repeats``."""
+
+    parts: Sequence[int]  # numbers
+    sources: Sequence[str]  # by part: the name of its file
+    firsts: Sequence[int]  # by part: samples of its file that stand before it
+
+
+@dataclass(frozen=True)
+class PartNumber:
+    """A part's number."""
+
+    part: int
 
 
 class Ingest(Step):
@@ -44,35 +92,28 @@ class Ingest(Step):
     def __init__(self, job: Job) -> None:
         self.job = job
 
-    def phases(self, context: Context) -> Iterator[Phase]:
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """Walk the files; then drop what cannot be used."""
-        limits = self.job.limits.model_dump()
-        tasks = [
-            Task(
-                f"file-{number:05d}",
-                args={
-                    "entry": file.entry,
-                    "relative": file.relative,
-                    "kind": file.kind,
-                    "size": file.size,
-                    "stamp": file.stamp,  # written again, it is read again: its size may be the same
-                },
-                places={"path": file.path},
-            )
+        walks = [
+            Task(Scope.FILE, number, {}, self._walked(file))
             for number, file in enumerate(context.inputs)
         ]
-        args = {**limits, "part_samples": self.job.part_samples}
-        yield Phase("files", walk, tasks, args, by_sample=True)
-        parts = [
-            part_task(part, {"ingest": [context.ingest(part)]}, part=part.number)
+        yield Phase("files", walk, walks, by_sample=True)
+        buckets = buckets_for(context.total)
+        named = [
+            part_task(part, {"ingest": [context.ingest(part)]}, Spread(part.number, buckets))
             for part in context.parts
         ]
-        buckets = buckets_for(context.total)
-        yield Phase("uids", uids, parts, {"buckets": buckets})
-        named = context.done("ingest", "uids")
-        check = [Task(f"bucket-{b:05d}", {"uids": named.groups(b)}) for b in range(buckets)]
-        yield Phase("unique", unique, check, {"starts": range_starts(context)})
+        yield Phase("uids", uids, named)
+        made = context.done("ingest", "uids")
+        starts = Starts(range_starts(context))
+        checks = [Task(Scope.BUCKET, b, {"uids": made.groups(b)}, starts) for b in range(buckets)]
+        yield Phase("unique", unique, checks)
         found = context.done("ingest", "unique")
+        parts = [
+            part_task(part, {"ingest": [context.ingest(part)]}, PartNumber(part.number))
+            for part in context.parts
+        ]
         if found.total("repeated"):
             yield _repeats(context, found)
             parts = [
@@ -81,21 +122,38 @@ class Ingest(Step):
             ]
         yield Phase("verdict", decide, parts)
 
+    def _walked(self, file: InputFile) -> Walked:
+        limits = self.job.limits
+        return Walked(
+            file.entry,
+            file.relative,
+            file.kind,
+            file.size,
+            file.stamp,
+            self.job.part_samples,
+            limits.max_pixels,
+            limits.max_member_bytes,
+            file.path,
+        )
 
-def _repeats(context: Context, found: Done) -> Phase:
+
+def _repeats(context: Context, found: Done) -> Phase[Repeated]:
     """The samples that give way, by range; what is said of them names the one that stays by its file."""
+    sources = [context.inputs[part.file].source for part in context.parts]
+    firsts = _firsts(context.parts)
     tasks = [
-        Task(range_name(number), {"found": found.groups(number)}, {"parts": numbers(parts)})
+        Task(
+            Scope.RANGE,
+            number,
+            {"found": found.groups(number)},
+            Repeated(numbers(parts), sources, firsts),
+        )
         for number, parts in enumerate(context.ranges())
     ]
-    where = {
-        "sources": [context.inputs[part.file].source for part in context.parts],
-        "firsts": _firsts(context.parts),
-    }
-    return Phase("repeats", repeats, tasks, where)
+    return Phase("repeats", repeats, tasks)
 
 
-def _with_repeats(context: Context, part: Part, task: Task) -> Task:
+def _with_repeats(context: Context, part: Part, task: Task[PartNumber]) -> Task[PartNumber]:
     """The part's verdict reads of them where it has some; any other stays the task that it was."""
     piece = context.at("ingest", "repeats", part)
     return replace(task, inputs={**task.inputs, "repeats": [piece]}) if piece.rows else task
@@ -111,16 +169,14 @@ def _firsts(parts: Sequence[Part]) -> list[int]:
     return firsts
 
 
-def walk(io: TaskIo) -> Iterator[pa.Table]:
+def walk(io: TaskIo[Walked]) -> Iterator[pa.Table]:
     """One input file -> its INGEST table, a row group a part."""
     args = io.args
-    source = InputFile(
-        args["entry"], args["relative"], io.task.places["path"], args["kind"], args["size"]
-    )
+    source = InputFile(args.entry, args.relative, args.path, args.kind, args.size)
     options = IngestOptions(
-        args["part_samples"],
-        args["max_pixels"],
-        args["max_member_bytes"],
+        args.part_samples,
+        args.max_pixels,
+        args.max_member_bytes,
         span=io.span,
         culprits=frozenset(io.culprits.tolist()),
     )
@@ -134,18 +190,18 @@ def walk(io: TaskIo) -> Iterator[pa.Table]:
     io.notes |= {"sha256": file.totals.sha256.hex(), "bytes": file.totals.size}
 
 
-def uids(io: TaskIo) -> Iterator[pa.Table]:
+def uids(io: TaskIo[Spread]) -> Iterator[pa.Table]:
     """(uid, sid, usable) of one part, a row group a bucket."""
     table = io.read("ingest", ["uid", "reason"]).combine_chunks()
     column = table["uid"].combine_chunks()
-    sid = (np.int64(io.args["part"]) << 32) | np.arange(len(column))
-    buckets = io.args["buckets"]
+    sid = (np.int64(io.args.part) << 32) | np.arange(len(column))
+    buckets = io.args.buckets
     bucket = bucket_of(uid_words(column)[:, 0], buckets)
     usable = pc.is_null(table["reason"])
     yield from split(pa.table({"uid": column, "sid": sid, "usable": usable}), bucket, buckets)
 
 
-def unique(io: TaskIo) -> Iterator[pa.Table]:
+def unique(io: TaskIo[Starts]) -> Iterator[pa.Table]:
     """(sid, stays) of the samples of a bucket that give way, a row group a range; the notes count them.
 
     Of the samples with one uid the first that can be used stays; where none can, the first.
@@ -155,7 +211,7 @@ def unique(io: TaskIo) -> Iterator[pa.Table]:
         uid_words(table["uid"]), table["sid"].to_numpy(), np.asarray(table["usable"])
     )
     io.count(repeated=len(sid))
-    yield from split_by_range(pa.table({"sid": sid, "stays": stays}), io.args["starts"])
+    yield from split_by_range(pa.table({"sid": sid, "stays": stays}), io.args.starts)
 
 
 def giving_way(
@@ -184,10 +240,10 @@ def _same_as_before(uid: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     return same
 
 
-def repeats(io: TaskIo) -> Iterator[pa.Table]:
+def repeats(io: TaskIo[Repeated]) -> Iterator[pa.Table]:
     """(row, message) of the samples of each part that give way."""
-    sources, firsts = io.args["sources"], io.args["firsts"]
-    for table in by_part(io.read("found"), io.args["parts"]):
+    sources, firsts = io.args.sources, io.args.firsts
+    for table in by_part(io.read("found"), io.args.parts):
         messages = [
             f"the uid names sample {firsts[sid >> 32] + (sid & 0xFFFFFFFF):,} of {sources[sid >> 32]} (counted from 0)"
             for sid in table["stays"].to_pylist()
@@ -195,7 +251,7 @@ def repeats(io: TaskIo) -> Iterator[pa.Table]:
         yield pa.table({"row": table["row"], "message": pa.array(messages, pa.string())})
 
 
-def decide(io: TaskIo) -> Iterator[pa.Table]:
+def decide(io: TaskIo[PartNumber]) -> Iterator[pa.Table]:
     """The rows of one part that cannot be used, or whose uid is another's; that other one's place is told first."""
     table = io.read("ingest", ["reason", "message"])
     bad = np.flatnonzero(pc.is_valid(table["reason"]))

@@ -58,7 +58,7 @@ class Ledger(Step):
             "index",
             index,
             [
-                Task(f"bucket-{b:05d}", {"hashes": all_hashes.groups(b)}, {"bucket": b})
+                Task(Scope.BUCKET, b, {"hashes": all_hashes.groups(b)}, {"bucket": b})
                 for b in range(buckets)
             ],
         )

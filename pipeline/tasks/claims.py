@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.task import Phase
 from tamis.pipeline.tasks.task import Resources as Claimed
 from tamis.schemas.errors import ClusterError
-from tamis.schemas.events import gathers
 from tamis.schemas.job import Job, Resources
 from tamis.schemas.selection import Clustered
 from tamis.schemas.steps import Embed
@@ -59,14 +59,14 @@ def clustering(machine: Resources, config: Clustered, centroid_bytes: int = 0) -
     return Claimed(pool=centroid_bytes >= POOL_BYTES)
 
 
-def of_phase(phase: Phase, step: str, job: Job) -> Claimed:
+def of_phase(phase: Phase[Any], step: str, job: Job) -> Claimed:
     """What each task of a phase claims in the end."""
     machine = job.resources
     said = (machine.steps or {}).get(step)
     changed = said.model_dump(exclude_none=True) if said else {}
     if not phase.resources.gpus and _is_clustered_on_a_gpu(job, step):
         changed.pop("gpus", None)  # most of its phases do nothing there
-    if machine.memory and any(gathers(task.name) for task in phase.tasks):
+    if machine.memory and any(task.scope.gathers for task in phase.tasks):
         changed.setdefault("memory", machine.memory)
     return replace(phase.resources, **changed)
 

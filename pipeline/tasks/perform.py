@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tamis.pipeline.host import devices
 from tamis.pipeline.host.metering import Meter
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import DamagedTableError, TableFile
 from tamis.pipeline.tasks.row_reuse import completed
-from tamis.pipeline.tasks.task import Ahead, Function, Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import Ahead, Attempt, Function, Phase, Task, TaskIo
 from tamis.schemas.errors import ModelError, TamisError
 from tamis.schemas.events import NOTHING, Spent
 
@@ -24,9 +25,16 @@ class LostError(Exception):
 class Work:
     """A task, where its file goes, and the fingerprint that the file will carry."""
 
-    task: Task
+    task: Task[Any]
     path: str
     fingerprint: str
+    attempt: Attempt = Attempt()
+
+    @property
+    def name(self) -> str:
+        """The task's, and of a probe also what it tries."""
+        span = self.attempt.span
+        return self.task.name if span is None else f"{self.task.name}:{span[0]}-{span[1]}"
 
 
 @dataclass(frozen=True)
@@ -48,27 +56,27 @@ def perform(function: Function, root: str, work: Work, ahead: Ahead = map) -> Ou
     """Do one task here: run its function and write its file. Errors that are not ours are not caught."""
     started = time.perf_counter()
     meter = Meter(function)
-    io = TaskIo(root, work.task, work.path)
+    io = TaskIo(root, work.task, work.path, work.attempt)
     io.ahead = ahead
     try:
         if io.span is not None:
             rows = sum(table.num_rows for table in completed(function, io))
-            return Outcome(work.task.name, time.perf_counter() - started, rows=rows)
+            return Outcome(work.name, time.perf_counter() - started, rows=rows)
         file = part_files.write(
             root, work.path, work.fingerprint, completed(function, io), io.footer
         )
     except DamagedTableError as damage:
-        return Outcome(work.task.name, 0.0, damaged=damage.path)
+        return Outcome(work.name, 0.0, damaged=damage.path)
     except TamisError as error:
-        return Outcome(work.task.name, 0.0, error=error)
+        return Outcome(work.name, 0.0, error=error)
     except (LostError, MemoryError):
-        return Outcome(work.task.name, 0.0, died=True)
+        return Outcome(work.name, 0.0, died=True)
     except RuntimeError as error:
         if not devices.is_full(error):
             raise
-        return Outcome(work.task.name, 0.0, error=_full(work.path, error))
+        return Outcome(work.name, 0.0, error=_full(work.path, error))
     seconds = time.perf_counter() - started
-    return Outcome(work.task.name, seconds, file, spent=meter.spent(file.written))
+    return Outcome(work.name, seconds, file, spent=meter.spent(file.written))
 
 
 def _full(path: str, error: RuntimeError) -> ModelError:
@@ -85,7 +93,7 @@ class Here:
     def __init__(self, root: str) -> None:
         self._root = root
 
-    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+    def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         """Outcomes in the order of the tasks."""
         for work in works:
             yield perform(phase.function, self._root, work)

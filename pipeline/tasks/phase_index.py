@@ -14,16 +14,14 @@ import xxhash
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import TableFile
+from tamis.pipeline.tasks.task import WHOLES
 
 if TYPE_CHECKING:
     from tamis.pipeline.tasks.perform import Work
 
 INDEX = "_phase.json"
 
-OURS = re.compile(
-    r"([a-z]+(-[a-z]+|-\d+)*-\d{3,}"
-    r"|brackets|budgets|centroids|clusters|components|cuts?|range|ratio|target|uids)\.parquet"
-)
+OURS = re.compile(rf"([a-z]+(-\d{{3,}})+|{'|'.join(sorted(WHOLES))})\.parquet")
 """How tasks' files are called: only such are ever removed."""
 
 FOOTERS = 16
@@ -51,25 +49,25 @@ class PhaseFiles:
         """The files that are there and have the fingerprints that these tasks would give them."""
         sizes = self._sizes()
         index = self._index(sizes)
-        there = [work for work in works if f"{work.task.name}.parquet" in sizes]
-        unlisted = [work for work in there if work.task.name not in index]
+        there = [work for work in works if f"{work.name}.parquet" in sizes]
+        unlisted = [work for work in there if work.name not in index]
         # After a kill every footer is a request: one at a time, a large phase would take hours.
         with ThreadPoolExecutor(FOOTERS) as pool:
             footers = pool.map(lambda work: self._footer(work, sizes), unlisted)
             records = index | {
-                work.task.name: file for work, file in zip(unlisted, footers, strict=True) if file
+                work.name: file for work, file in zip(unlisted, footers, strict=True) if file
             }
         found: dict[str, TableFile] = {}
         for work in there:
-            file = records.get(work.task.name)
+            file = records.get(work.name)
             if (
                 file
                 and file.fingerprint == work.fingerprint
-                and file.bytes == sizes[f"{work.task.name}.parquet"]
+                and file.bytes == sizes[f"{work.name}.parquet"]
                 and self._outputs_stand(file)
             ):
-                found[work.task.name] = file
-        return found | self._from_base([work for work in works if work.task.name not in found])
+                found[work.name] = file
+        return found | self._from_base([work for work in works if work.name not in found])
 
     def _from_base(self, works: Sequence[Work]) -> dict[str, TableFile]:
         """Files of the base; receipts are not taken: what they speak of lies elsewhere."""
@@ -88,7 +86,7 @@ class PhaseFiles:
             return dict(found)
         foreign = [name for name, file in found.items() if storage.is_whole(file.path)]
         if foreign:
-            self.open()
+            self.invalidate()
         with ThreadPoolExecutor(FOOTERS) as pool:
             copies = pool.map(lambda name: self._copied(name, found[name]), foreign)
             taken = dict(zip(foreign, copies, strict=True))
@@ -102,7 +100,7 @@ class PhaseFiles:
         return copy if part_files.is_sound(self._root, copy) else None
 
     def _footer(self, work: Work, sizes: Mapping[str, int]) -> TableFile | None:
-        return part_files.inspect(self._root, work.path, sizes[f"{work.task.name}.parquet"])
+        return part_files.inspect(self._root, work.path, sizes[f"{work.name}.parquet"])
 
     def _outputs_stand(self, file: TableFile) -> bool:
         """Whether the result's files that a receipt speaks of are there, as long as they were."""
@@ -125,14 +123,14 @@ class PhaseFiles:
         files = read_index(self._path)
         sound = {name: file for name, file in files.items() if file is not None}
         if len(sound) < len(files) and self._ours:
-            self.open()
+            self.invalidate()
         return sound
 
-    def open(self) -> None:
-        """The phase's files are about to change."""
+    def invalidate(self) -> None:
+        """Remove the index: the phase's files are about to change."""
         storage.delete(storage.join(self._path, INDEX))
 
-    def close(self, names: Sequence[str], files: Mapping[str, TableFile]) -> None:
+    def commit(self, names: Sequence[str], files: Mapping[str, TableFile]) -> None:
         """All files stand: write the index if it is not there, and remove what no task asks for any more."""
         text = json.dumps(
             {name: _seal(files[name]) for name in names}, indent=0, sort_keys=True
@@ -141,7 +139,7 @@ class PhaseFiles:
         wanted = {INDEX, *(f"{name}.parquet" for name in names)}
         stale = [name for name in sizes if name not in wanted and OURS.fullmatch(name)]
         if stale or sizes.get(INDEX) != len(text):
-            self.open()
+            self.invalidate()
             storage.clear_partial(self._path)
             for name in stale:
                 storage.delete(storage.join(self._path, name))

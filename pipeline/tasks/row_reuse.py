@@ -17,18 +17,12 @@ import pyarrow as pa
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import Slice, TableFile
-from tamis.pipeline.tasks.task import CULPRITS, Function, Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import CULPRITS, Attempt, Function, Phase, TaskIo
 from tamis.schemas.errors import StateError
 from tamis.schemas.ledger import Reason
 
 KEY = "rows_key"
 """In a file's notes: the fingerprint of its values, whichever rows it has."""
-
-STORED = "stored"
-"""In a task's places: the record of a file whose rows may be taken over."""
-
-FROZEN = "frozen"
-"""In a task's places: nothing may be computed, only taken over."""
 
 
 class NotScoredError(StateError):
@@ -42,10 +36,10 @@ class NotScoredError(StateError):
         return NotScoredError, (self.count,)
 
 
-def refusal(step: str, lacking: int, phase: Phase, tasks: Sequence[Task]) -> str:
+def refusal(step: str, lacking: int, phase: Phase[Any], attempts: Sequence[Attempt]) -> str:
     """Why nothing is decided: ``lacking`` samples have no stored values, or what is stored is of other files."""
-    fitting = all(STORED in task.places for task in tasks)
-    if phase.args.get("spec") == "precomputed" and not fitting:
+    fitting = all(attempt.stored for attempt in attempts)
+    if phase.reads_beside and not fitting:
         return (
             f"{step}: the embeddings that came with the input have changed since they were read, or were written "
             "again (stored ones are known by the files' sizes and times): bring the files back as they were, or run "
@@ -70,23 +64,23 @@ def candidate(roots: Sequence[str], path: str, key: str) -> TableFile | None:
     return None
 
 
-def completed(function: Function, io: TaskIo) -> Iterator[pa.Table]:
+def completed(function: Function, io: TaskIo[Any]) -> Iterator[pa.Table]:
     """What ``function`` yields, with the rows that are stored already taken from there."""
-    if KEY not in io.task.places:
+    if io.attempt.rows_key is None:
         yield from function(io)
         return
     alive = io.alive(sum(piece.rows for piece in io.task.inputs["ingest"]))
-    record = io.task.places.get(STORED)
+    record = io.attempt.stored
     stored = None
     if record is not None:
-        stored = part_files.read(io.root, Slice(TableFile.from_json(record)))
+        stored = part_files.read(io.root, Slice(record))
         held = stored["row"].to_numpy()
         # What the footer says of the old file is no part of the rows.
         stored = stored.replace_schema_metadata().filter(pa.array(np.isin(held, alive)))
         missing = np.setdiff1d(alive, held, assume_unique=True)
     else:
         missing = alive
-    if len(missing) and io.task.places.get(FROZEN):
+    if len(missing) and io.attempt.frozen:
         raise NotScoredError(len(missing))
     if io.span is not None:
         io.restrict(missing[(missing >= io.span[0]) & (missing < io.span[1])])
@@ -110,12 +104,12 @@ def completed(function: Function, io: TaskIo) -> Iterator[pa.Table]:
         io.notes[CULPRITS] = [int(row) for row in culprits]
     else:
         io.notes.pop(CULPRITS, None)
-    io.notes[KEY] = io.task.places[KEY]
+    io.notes[KEY] = io.attempt.rows_key
 
 
-def _notes(record: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _notes(record: TableFile | None) -> Mapping[str, Any]:
     """What is noted in a stored file; nothing where there is none."""
-    return record["notes"] if record is not None else {}
+    return record.notes if record is not None else {}
 
 
 def _killed(rows: npt.NDArray[np.int64], schema: pa.Schema) -> pa.Table:

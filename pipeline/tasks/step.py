@@ -6,7 +6,8 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any, Protocol
 
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.tables.part_files import Slice
@@ -96,15 +97,15 @@ class Step(ABC):
         """Raise a TamisError for what cannot work: a model that is missing, a column that no input has."""
 
     @abstractmethod
-    def phases(self, context: Context) -> Iterator[Phase]:
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """Yield a phase; when the generator goes on, its files are there."""
 
 
-def fingerprint(step: Step, phase: Phase, task: Task, but: str | None = None) -> str:
+def fingerprint(step: Step, phase: Phase[Any], task: Task[Any], but: str | None = None) -> str:
     """128 bits of everything that determines a task's file, but for what it reads under the role ``but``."""
     identity = {
         "step": [type(step).__name__, step.version, phase.name],
-        "args": {**phase.args, **task.args},
+        "args": _identity(task.args),
         "inputs": {
             role: [piece.identity for piece in pieces]
             for role, pieces in task.inputs.items()
@@ -113,3 +114,18 @@ def fingerprint(step: Step, phase: Phase, task: Task, but: str | None = None) ->
     }
     text = json.dumps(identity, sort_keys=True, ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _identity(args: Any) -> dict[str, Any]:
+    """A task's arguments as JSON values, without locations. What is None has not been asked for, and is left out."""
+    if args is None:
+        return {}
+    return {
+        field.name.rstrip("_"): _plain(getattr(args, field.name))
+        for field in fields(args)
+        if "location" not in field.metadata and getattr(args, field.name) is not None
+    }
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,17 +21,32 @@ import pyarrow.parquet as pq
 
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.digesting import Digesting
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.part_files import Slice, TableFile
-
-SPAN = "span"
-"""In a task's places: the rows to try, see ``TaskIo.span``."""
-
-GPUS = "gpus"
-"""In a task's places, where it claims some: how many, or which share of one."""
+from tamis.schemas.scope import Scope
 
 CULPRITS = "culprits"
-"""In a task's places, and then in its file's notes: the rows that end their worker."""
+"""In a file's notes: the rows that end their worker."""
+
+WHOLES = frozenset(
+    [
+        "brackets",
+        "budgets",
+        "centroids",
+        "clusters",
+        "components",
+        "cut",
+        "cuts",
+        "range",
+        "ratio",
+        "target",
+        "uids",
+    ]
+)
+"""What tasks over everything are called: their files have names of their own, for people."""
+
+Args = TypeVar("Args")
+"""A task's arguments: a frozen dataclass of plain values, the same for a phase's tasks and its function."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +61,43 @@ class Part:
     @property
     def name(self) -> str:
         """As it stands in file names."""
-        return f"part-{self.number:05d}"
+        return paths.task_name(Scope.PART, self.number)
+
+
+def location(**default: Any) -> Any:
+    """A field of a task's arguments that says where something lies: no part of the task's identity."""
+    return field(metadata={"location": True}, **default)
 
 
 @dataclass(frozen=True)
-class Task:
-    """One part file to be made. ``inputs`` and ``args`` (JSON values) are all that it may depend on."""
+class Task(Generic[Args]):
+    """One table to be made. ``inputs`` and ``args`` (but for locations) are all that it may depend on."""
 
-    name: str
-    inputs: Mapping[str, Sequence[Slice]] = field(default_factory=dict)
-    args: Mapping[str, Any] = field(default_factory=dict)
-    places: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # where things lie: no part of its identity
+    scope: Scope
+    number: int
+    inputs: Mapping[str, Sequence[Slice]]
+    args: Args = None  # type: ignore[assignment]  # of a function that takes none
+    piece: int | None = None  # of a number that is shared out among several tasks
+    label: str = ""  # what the one task over everything is called
+
+    @classmethod
+    def whole(
+        cls,
+        label: str,
+        inputs: Mapping[str, Sequence[Slice]],
+        args: Args = None,  # type: ignore[assignment]
+    ) -> Task[Args]:
+        """The one task of its phase; ``label`` is one of WHOLES."""
+        assert label in WHOLES, label
+        return cls(Scope.WHOLE, 0, inputs, args, label=label)
+
+    @property
+    def name(self) -> str:
+        """What its file is called."""
+        if self.label:
+            return self.label
+        name = paths.task_name(self.scope, self.number)
+        return name if self.piece is None else f"{name}-{self.piece:05d}"
 
     @property
     def rows(self) -> int:
@@ -84,11 +123,25 @@ class Resources:
 Ahead = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 
-class TaskIo:
+@dataclass(frozen=True)
+class Attempt:
+    """How a task is to be done this time; no part of its identity."""
+
+    gpus: float = 0.0  # how many it holds, or which share of one
+    span: tuple[int, int] | None = None  # the rows to try, see ``TaskIo.span``
+    culprits: tuple[int, ...] = ()  # the rows that end their worker
+    rows_key: str | None = None  # of a phase ``per_row``: the fingerprint of its rows' values
+    stored: TableFile | None = None  # a table whose rows may be taken over
+    frozen: bool = False  # nothing may be computed, only taken over
+
+
+class TaskIo(Generic[Args]):
     """What a task's function may do: read its inputs, and note counts. Made anew for each task."""
 
-    def __init__(self, root: str, task: Task, path: str) -> None:
-        self.root, self.task, self.path = root, task, path
+    def __init__(
+        self, root: str, task: Task[Args], path: str, attempt: Attempt = Attempt()
+    ) -> None:
+        self.root, self.task, self.path, self.attempt = root, task, path, attempt
         self.ahead: Ahead = map
         """Works as ``map``; its calls may be made elsewhere, some before their results are asked for."""
         self.notes: dict[str, Any] = {}
@@ -97,9 +150,14 @@ class TaskIo:
         self._only: npt.NDArray[np.int64] | None = None
 
     @property
-    def args(self) -> Mapping[str, Any]:
-        """The task's arguments, its phase's merged in."""
+    def args(self) -> Args:
+        """The task's arguments."""
         return self.task.args
+
+    @property
+    def step(self) -> str:
+        """The name of the step that the task belongs to."""
+        return paths.address(self.path).step
 
     def read(self, role: str, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows under ``role``, one slice after another."""
@@ -126,13 +184,12 @@ class TaskIo:
     @property
     def span(self) -> tuple[int, int] | None:
         """The rows (from, to) that alone are to be opened, where this is a probe and its result thrown away."""
-        span = self.task.places.get(SPAN)
-        return (span[0], span[1]) if span is not None else None
+        return self.attempt.span
 
     @property
     def culprits(self) -> npt.NDArray[np.int64]:
         """The rows that must not be opened: whoever did has died of it."""
-        return np.asarray(self.task.places.get(CULPRITS, ()), dtype=np.int64)
+        return np.asarray(self.attempt.culprits, dtype=np.int64)
 
     def count(self, **counts: int) -> None:
         """Add to the counts that the part file carries in its footer."""
@@ -172,24 +229,24 @@ class TaskIo:
         return {**self.notes, "counts": dict(sorted(self.counts.items()))}
 
 
-Function = Callable[[TaskIo], Iterable[pa.Table]]
+Function = Callable[[TaskIo[Any]], Iterable[pa.Table]]
 """A task's work: yields the file's row groups. A module-level function, so that it travels to a worker."""
 
 
 @dataclass(frozen=True)
-class Phase:
-    """A wave of tasks. ``args`` are merged into each task's own."""
+class Phase(Generic[Args]):
+    """A wave of tasks."""
 
     name: str
-    function: Function
-    tasks: Sequence[Task]
-    args: Mapping[str, Any] = field(default_factory=dict)
+    function: Callable[[TaskIo[Args]], Iterable[pa.Table]]
+    tasks: Sequence[Task[Args]]
     resources: Resources = Resources()
     per_row: bool = (
         False  # a row's values depend on that row alone: see tamis.pipeline.tasks.row_reuse
     )
     by_sample: bool = False  # opens one sample after another, and can leave some out: see tamis.pipeline.runs.isolate
     moves_pictures: bool = False  # however few rows it reads, it takes its time
+    reads_beside: bool = False  # what lies beside the input, known by sizes and times alone
 
 
 @dataclass(frozen=True)

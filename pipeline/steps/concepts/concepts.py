@@ -181,7 +181,7 @@ def _trained(
     drawn = {"sample": context.done(config.name, "sample").whole()}
     places = {"threads": context.job.resources.cpus}
     claimed = claims.clustering(context.job.resources, config)
-    task = Task(FILE, drawn, settings, places)
+    task = Task.whole(FILE, drawn, settings, places)
     yield Phase(phase, clustering.train, [task], clustering.on_device(config), claimed)
 
 
@@ -207,7 +207,7 @@ def _taken(config: Clustered, dim: int, phase: str) -> Phase:
         )
     args: dict[str, Any] = {"digest": found.file.digest, "dim": dim, "clusters": found.clusters}
     places = {"root": found.root, "path": found.file.path, "bytes": found.file.bytes}
-    return Phase(phase, borrow, [Task(FILE, args=args, places=places)])
+    return Phase(phase, borrow, [Task.whole(FILE, args=args, places=places)])
 
 
 def borrow(io: TaskIo) -> Iterator[pa.Table]:

@@ -51,12 +51,14 @@ def phases(
         tasks = [_task(context, n, group, embedding, held) for n, group in enumerate(groups)]
         yield Phase(f"sums-{iteration:03d}", sums, tasks, clustering.on_device(config), claimed)
         inputs = {"sums": context.done(step, f"sums-{iteration:03d}").whole(), "centroids": held}
-        task = Task("centroids", inputs, {"before": dict(current.notes)})
+        task = Task.whole("centroids", inputs, {"before": dict(current.notes)})
         yield Phase(f"update-{iteration:03d}", update, [task])
         current = context.done(step, f"update-{iteration:03d}")["centroids"]
         if current.notes["movement"][-1] == 0 and not current.notes["reseeded"][-1]:
             break
-    task = Task("centroids", {"centroids": (Slice(current),)}, {"before": dict(current.notes)})
+    task = Task.whole(
+        "centroids", {"centroids": (Slice(current),)}, {"before": dict(current.notes)}
+    )
     yield Phase("train", settle, [task])
 
 
@@ -79,7 +81,7 @@ def _task(
     for place, part in enumerate(parts):
         inputs[f"embedding-{place}"] = [context.embedding(embedding, part)]
         inputs[f"drops-{place}"] = context.drops(part)
-    return Task(f"group-{number:05d}", inputs, {"rows": [part.rows for part in parts]})
+    return Task(Scope.RANGE, number, inputs, {"rows": [part.rows for part in parts]})
 
 
 def sums(io: TaskIo) -> Iterator[pa.Table]:

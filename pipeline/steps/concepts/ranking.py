@@ -24,7 +24,7 @@ from tamis.pipeline.steps.shared.exchange import (
     split,
     split_by_range,
 )
-from tamis.pipeline.steps.shared.parts import alive_mask, part_task, range_name
+from tamis.pipeline.steps.shared.parts import alive_mask, part_task
 from tamis.pipeline.tables.columns import scatter, uid_words
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.step import Context
@@ -43,12 +43,12 @@ def phases(context: Context, step: str, which: str) -> Iterator[Phase]:
         below = sample_bound(min(context.alive, SAMPLES_PER_BUCKET * buckets), context.alive)
         yield Phase("drawn", drawn, living_tasks(context, step), {**keying, "below": below})
         every = {"drawn": context.done(step, "drawn").whole()}
-        yield Phase("cuts", cuts, [Task("cuts", every, {"buckets": buckets})])
+        yield Phase("cuts", cuts, [Task.whole("cuts", every, {"buckets": buckets})])
         inputs = {"cuts": context.done(step, "cuts").whole()}
     tasks = living_tasks(context, step, inputs)
     yield Phase("members", members, tasks, {**keying, "buckets": buckets})
     made = context.done(step, "members")
-    tasks = [Task(f"bucket-{b:05d}", {"members": made.groups(b)}) for b in range(buckets)]
+    tasks = [Task(Scope.BUCKET, b, {"members": made.groups(b)}) for b in range(buckets)]
     yield Phase("ranked", ranked, tasks, {"starts": range_starts(context)})
 
 
@@ -162,7 +162,7 @@ def places_task(context: Context, step: str, number: int, parts: Sequence[Part])
         "ranked": done.groups(number),
         "assigned": [context.at(step, "assign", part) for part in parts],
     }
-    return Task(range_name(number), inputs, {"parts": numbers(parts), "before": before(done)})
+    return Task(Scope.RANGE, number, inputs, {"parts": numbers(parts), "before": before(done)})
 
 
 def places(io: TaskIo) -> Iterator[pa.Table]:

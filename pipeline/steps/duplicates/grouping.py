@@ -71,10 +71,10 @@ def phases(
     settings = {**rule.args, "prefer": prefer, "starts": range_starts(context)}
     total = sum(piece.rows for piece in edges)
     if total <= EDGES:
-        yield Phase("groups", joined, [Task("components", {"edges": edges})], settings)
+        yield Phase("groups", joined, [Task.whole("components", {"edges": edges})], settings)
         return
     partitions = {"partitions": 1 + total // PARTITION}
-    tasks = [Task(f"edges-{i:05d}", {"edges": [piece]}) for i, piece in enumerate(edges)]
+    tasks = [Task(Scope.BUCKET, i, {"edges": [piece]}) for i, piece in enumerate(edges)]
     yield Phase("links", links, tasks, {**partitions, "value": rule.value})
     linked = context.done(step, "links")
     turns = _turns(context, step, linked, partitions)

@@ -115,7 +115,8 @@ class Embed(Step):
             places |= beside
             args["given"] = {name: _stamped(path) for name, path in beside.items() if path}
         return Task(
-            part.name,
+            Scope.PART,
+            part.number,
             {"ingest": [context.ingest(part)], "drops": context.drops(part)},
             args,
             places,

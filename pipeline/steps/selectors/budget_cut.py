@@ -117,14 +117,14 @@ def phases(context: Context, step: str, wanted: Sequence[int], prefix: str = "")
         yield Phase(f"{prefix}drawn", drawn, tasks, seeded)
         every = {"drawn": context.done(step, f"{prefix}drawn").whole()}
         settings = {"wanted": list(wanted), "share": below / 2**64}
-        yield Phase(f"{prefix}brackets", brackets, [Task("brackets", every, settings)])
+        yield Phase(f"{prefix}brackets", brackets, [Task.whole("brackets", every, settings)])
         held = context.done(step, f"{prefix}brackets").whole()
         tasks = [
             part_task(part, {"keyed": parts[part.name], "brackets": held}) for part in context.parts
         ]
         yield Phase(f"{prefix}near", near, tasks)
         source = context.done(step, f"{prefix}near")
-    task = Task("cut", {"near": source.whole()}, {"wanted": list(wanted)})
+    task = Task.whole("cut", {"near": source.whole()}, {"wanted": list(wanted)})
     yield Phase(f"{prefix}cut", cut, [task])
 
 

@@ -6,17 +6,17 @@ every file is written once, and a killed run finds each of them again. Small run
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.pipeline.steps.shared.parts import drops, range_name
+from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Done, Part, Phase, Task, TaskIo
-from tamis.schemas.ledger import Reason
+from tamis.schemas.scope import Scope
 
 
 def bucket_of(hashes: npt.NDArray[np.uint64], buckets: int) -> npt.NDArray[np.int64]:
@@ -58,15 +58,26 @@ def by_part(table: pa.Table, parts: Sequence[int]) -> Iterator[pa.Table]:
         yield arranged.slice(start, stop - start).add_column(0, "row", row)
 
 
-def verdict_phase(
-    context: Context, found: Done, reason: Reason, args: Mapping[str, Any] | None = None
-) -> Phase:
+@dataclass(frozen=True)
+class Dropped:
+    """Arguments of ``decide``."""
+
+    parts: Sequence[int]  # numbers
+    reason: str
+
+
+def verdict_phase(context: Context, found: Done, reason: str) -> Phase[Dropped]:
     """The verdict over each range, from bucket files whose rows (sid and columns of DROPS) are all to be dropped."""
     tasks = [
-        Task(range_name(number), {"found": found.groups(number)}, {"parts": numbers(parts)})
+        Task(
+            Scope.RANGE,
+            number,
+            {"found": found.groups(number)},
+            Dropped(numbers(parts), str(reason)),
+        )
         for number, parts in enumerate(context.ranges())
     ]
-    return Phase("verdict", decide, tasks, {"reason": str(reason), **(args or {})})
+    return Phase("verdict", decide, tasks)
 
 
 def numbers(parts: Sequence[Part]) -> list[int]:
@@ -74,10 +85,10 @@ def numbers(parts: Sequence[Part]) -> list[int]:
     return [part.number for part in parts]
 
 
-def decide(io: TaskIo) -> Iterator[pa.Table]:
+def decide(io: TaskIo[Dropped]) -> Iterator[pa.Table]:
     """A row group of DROPS for each part of a range."""
     found = io.read("found")
     columns = [name for name in found.column_names if name != "sid"]
-    for table in by_part(found, io.args["parts"]):
+    for table in by_part(found, io.args.parts):
         values = {name: table[name].combine_chunks() for name in columns}
-        yield drops(io, table["row"].to_numpy(), io.args["reason"], **values)
+        yield drops(io, table["row"].to_numpy(), io.args.reason, **values)

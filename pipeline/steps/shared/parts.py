@@ -14,10 +14,11 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet import BROKEN, find_columns, open_parquet
 from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.tables.part_files import Slice
-from tamis.pipeline.tasks.task import Part, Task, TaskIo
+from tamis.pipeline.tasks.task import Args, Part, Task, TaskIo
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.job import Job
 from tamis.schemas.nearest import nearest
+from tamis.schemas.scope import Scope
 from tamis.schemas.steps import Embed
 from tamis.schemas.tables import DROPS
 
@@ -50,9 +51,13 @@ def nothing_reaches(step: str) -> JobError:
     return JobError(f"{step}: no sample reaches the step: loosen what stands before it")
 
 
-def part_task(part: Part, inputs: Mapping[str, Sequence[Slice]], /, **args: Any) -> Task:
+def part_task(
+    part: Part,
+    inputs: Mapping[str, Sequence[Slice]],
+    args: Args = None,  # type: ignore[assignment]
+) -> Task[Args]:
     """A task that makes one part's file."""
-    return Task(part.name, inputs, args)
+    return Task(Scope.PART, part.number, inputs, args)
 
 
 def alive_mask(io: TaskIo, rows: int, role: str = "drops") -> Mask:
@@ -98,11 +103,6 @@ def _column(values: Any, order: npt.NDArray[Any], kind: pa.DataType) -> pa.Array
         values = values.combine_chunks()
     array = values if isinstance(values, pa.Array) else pa.array(values, kind)
     return array.cast(kind).take(pa.array(order))
-
-
-def range_name(number: int) -> str:
-    """The task of one range of a global step's result: its file has a row group for each of its parts, in order."""
-    return f"range-{number:05d}"
 
 
 def area(table: pa.Table) -> npt.NDArray[np.int64]:

@@ -96,7 +96,7 @@ class Signals(Step):
             args |= {"max_pixels": self.max_pixels}
         if "column" in needed and file.kind == "parquet":
             # Ingest's table does not hold these columns: the file's own digest stands for them.
-            ingested = context.done("ingest", "files")[f"file-{part.file:05d}"]
+            ingested = context.done("ingest", "files")[paths.task_name(Scope.FILE, part.file)]
             args |= {"sha256": ingested.notes["sha256"]}
         places = {
             "file": [file.entry, file.relative, file.path, file.kind, file.size],
@@ -106,7 +106,7 @@ class Signals(Step):
                 if source.head is not None
             },
         }
-        return Task(part.name, inputs, args, places)
+        return Task(Scope.PART, part.number, inputs, args, places)
 
 
 def _identity(source: Source, heads: Mapping[str, str]) -> dict[str, Any]:

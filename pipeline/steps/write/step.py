@@ -76,7 +76,7 @@ class Write(Step):
             moves_pictures=True,
         )
         roles = {f"bucket-{bucket:05d}": done.groups(bucket) for bucket in range(buckets)}
-        yield Phase("subset", write_subset, [Task("uids", roles)])
+        yield Phase("subset", write_subset, [Task.whole("uids", roles)])
 
     def _shards(self, context: Context) -> Iterator[Task]:
         """A task a shard: the parts that it takes samples of, and which of their kept ones."""
@@ -107,7 +107,8 @@ class Write(Step):
     ) -> Task:
         files = [context.inputs[part.file] for part, _, _ in taken]
         return Task(
-            f"shard-{number:05d}",
+            Scope.SHARD,
+            number,
             {
                 "ingest": [context.ingest(part) for part, _, _ in taken],
                 "kept": [Slice(context.done(self.name, "kept")[part.name]) for part, _, _ in taken],

@@ -63,7 +63,7 @@ class ExactDuplicates(Step):
         ]
         yield Phase("keys", keys, tasks, {"on": self.config.on, "buckets": buckets})
         made = context.done(self.name, "keys")
-        groups_of = [Task(f"bucket-{b:05d}", {"keys": made.groups(b)}) for b in range(buckets)]
+        groups_of = [Task(Scope.BUCKET, b, {"keys": made.groups(b)}) for b in range(buckets)]
         yield Phase(
             "groups",
             groups,

@@ -136,6 +136,6 @@ class NearDuplicates(Step):
 def _each(buckets: int, **roles: Done) -> list[Task]:
     """A task a bucket, which reads that bucket of each role."""
     return [
-        Task(f"bucket-{b:05d}", {role: done.groups(b) for role, done in roles.items()})
+        Task(Scope.BUCKET, b, {role: done.groups(b) for role, done in roles.items()})
         for b in range(buckets)
     ]

@@ -65,7 +65,7 @@ class NearPictures(Step):
         ]
         yield Phase("hashes", hashes, tasks, {"buckets": count})
         made = context.done(self.name, "hashes")
-        own = [Task(f"bucket-{b:05d}", {"hashes": made.groups(b)}) for b in range(count)]
+        own = [Task(Scope.BUCKET, b, {"hashes": made.groups(b)}) for b in range(count)]
         yield Phase("equal", equal, own)
         there = sum(piece.rows for piece in made.whole())
         masks = [int(mask) for mask in hamming.masks(there, self.config.hamming)]

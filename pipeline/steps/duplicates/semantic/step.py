@@ -19,7 +19,6 @@ from tamis.pipeline.steps.shared.parts import (
     embedding_named,
     nothing_reaches,
     part_task,
-    range_name,
 )
 from tamis.pipeline.tables.part_files import Slice, TableFile
 from tamis.pipeline.tasks import claims
@@ -83,13 +82,13 @@ class SemanticDuplicates(Step):
         yield from self._compare(context, buckets, dim)
         compared = context.done(self.name, "pairs")
         ranges = [
-            Task(range_name(number), {"pairs": compared.groups(number)}, {"parts": numbers(parts)})
+            Task(Scope.RANGE, number, {"pairs": compared.groups(number)}, {"parts": numbers(parts)})
             for number, parts in enumerate(context.ranges())
         ]
         yield Phase("scores", semantic_tasks.scores, ranges, {"signal": self.signal})
         # Partners are of the same cluster, and so of the same bucket.
         held = _by_bucket(compared)
-        decided = [Task(_bucket(b), {"pairs": held[_bucket(b)]}) for b in range(buckets)]
+        decided = [Task(Scope.BUCKET, b, {"pairs": held[_bucket(b)]}) for b in range(buckets)]
         starts = {"starts": range_starts(context)}
         yield Phase(
             "doomed", semantic_tasks.doomed, decided, {"epsilon": self.config.epsilon, **starts}
@@ -107,10 +106,12 @@ class SemanticDuplicates(Step):
         rows = {b: sum(piece.rows for piece in made.groups(b)) for b in range(buckets)}
         large = {b: n for b, n in rows.items() if n * dim * 2 > OVERSIZE_BYTES}
         tasks = [
-            Task(_bucket(b), {"members": made.groups(b)}, ordered) for b in rows if b not in large
+            Task(Scope.BUCKET, b, {"members": made.groups(b)}, ordered)
+            for b in rows
+            if b not in large
         ]
         if large:
-            order = [Task(_bucket(b), {"members": made.groups(b)}) for b in large]
+            order = [Task(Scope.BUCKET, b, {"members": made.groups(b)}) for b in large]
             yield Phase("order", semantic_tasks.order, order, ordered)
             places = context.done(self.name, "order")
             laid = [task for b, n in large.items() for task in _layout(b, n, dim, made, places)]

@@ -95,11 +95,11 @@ class Coverage(Step):
         """The range of what is left, the strata's sizes, and their budgets."""
         yield Phase("limits", limits, self._tasks(context), {"hard": self.config.hard})
         every = {"limits": context.done(self.name, "limits").whole()}
-        yield Phase("range", whole_range, [Task("range", every)])
+        yield Phase("range", whole_range, [Task.whole("range", every)])
         yield Phase("sizes", sizes, self._tasks(context, "range"), self._args())
         every = {"sizes": context.done(self.name, "sizes").whole()}
         settings = {"budget": budget, "strata": self.config.strata}
-        yield Phase("budgets", budgets, [Task("budgets", every, settings)])
+        yield Phase("budgets", budgets, [Task.whole("budgets", every, settings)])
 
 
 def _left(io: TaskIo) -> tuple[pa.Table, npt.NDArray[np.float64]]:

@@ -96,7 +96,7 @@ class Density(Step):
             "centroids": context.done(self.name, "train").whole(),
         }
         settings = self.settings(clusters, budget)
-        return Phase("quotas", quotas, [Task("clusters", inputs, settings)])
+        return Phase("quotas", quotas, [Task.whole("clusters", inputs, settings)])
 
     def settings(self, clusters: int, budget: int) -> dict[str, Any]:
         """What quotas follow from, beside sums and centroids."""

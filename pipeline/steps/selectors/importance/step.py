@@ -61,16 +61,16 @@ class Importance(Step):
         _, digest = hash_file(storage.absolute(config.target))
         settings = {"sha256": digest.hex(), "column": config.column, **buckets}
         place = {"path": storage.absolute(config.target)}
-        yield Phase("target", count_target, [Task("target", args=settings, places=place)])
+        yield Phase("target", count_target, [Task.whole("target", args=settings, places=place)])
         tasks = [
             part_task(part, {"ingest": [context.ingest(part)], "drops": context.drops(part)})
             for part in context.parts
         ]
         yield Phase("raw", count_raw, tasks, buckets)
         every = {role: context.done(name, role).whole() for role in ("target", "raw")}
-        yield Phase("ratio", ratio, [Task("ratio", every, buckets, place)])
+        yield Phase("ratio", ratio, [Task.whole("ratio", every, buckets, place)])
         held = context.done(name, "ratio").whole()
-        tasks = [Task(task.name, {**task.inputs, "ratio": held}) for task in tasks]
+        tasks = [replace(task, inputs={**task.inputs, "ratio": held}) for task in tasks]
         yield Phase("weights", weights, tasks, {**buckets, "signal": name})
         tasks = [
             part_task(

@@ -96,7 +96,7 @@ class Prototypes(Step):
         ]
         yield Phase("kept", kept, tasks, {"floor": floor})
         held = {"kept": context.done(self.name, "kept").whole()}
-        yield Phase("quotas", quotas, [Task("clusters", held, {"clusters": clusters})])
+        yield Phase("quotas", quotas, [Task.whole("clusters", held, {"clusters": clusters})])
         held = {"quotas": context.done(self.name, "quotas").whole(), "cut": cut}
         tasks = [
             part_task(part, {"places": [context.at(self.name, "places", part)], **held})

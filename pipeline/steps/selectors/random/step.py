@@ -101,7 +101,8 @@ class Random(Step):
         done = context.done(self.name, "chosen")
         lists = [
             Task(
-                f"epoch-{epoch:03d}",
+                Scope.BUCKET,
+                epoch,
                 {f"bucket-{b:05d}": done.groups(epoch * buckets + b) for b in range(buckets)},
             )
             for epoch in range(self.epochs)
