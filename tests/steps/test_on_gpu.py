@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tamis.pipeline.tasks.perform import Work, perform
 from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import ModelError
 from tamis.schemas.events import Event, PhaseStarted
+from tamis.schemas.scope import Scope
 from tamis.schemas.selection import Density
 from tests.support.embedded import EMBED, blobs, by_uid, run_steps, write_input
 from tests.support.running import make_plan, materialize, run_here, table
@@ -32,9 +34,9 @@ NO_GPU = "device: cuda, but torch sees no GPU here: set device: cpu"
 without_a_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 
 
-def _by_torch(io: TaskIo[Any]) -> str | None:
+def _by_torch(io: TaskIo[clustering.AnyDevice]) -> str | None:
     """Where there is no GPU, the same code on the processors."""
-    asked = io.args.get("device")
+    asked = io.args.device
     return asked and ("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -66,8 +68,8 @@ def test_labels_and_cosines_have_the_same_bits(finished: Path, step: str) -> Non
 
 
 def test_the_device_is_part_of_what_a_result_is_known_by(finished: Path, tmp_path: Path) -> None:
-    assert clustering.on_device(Density(keep=1, device="cuda")) == {"device": "cuda"}
-    assert clustering.on_device(Density(keep=1)) == {}
+    assert clustering.on_device(Density(keep=1, device="cuda")) == "cuda"
+    assert clustering.on_device(Density(keep=1)) is None
     entry = {
         "path": f"{finished}/in/*.parquet",
         "image_embeddings": f"{finished}/in/img_emb_*.npy",
@@ -161,9 +163,17 @@ def test_a_worker_takes_no_more_of_a_gpu_than_its_share() -> None:
         torch.empty(int(0.6 * torch.cuda.mem_get_info()[1]), dtype=torch.uint8, device="cuda")
 
 
-def full(io: TaskIo[Any]) -> Any:
+@dataclass(frozen=True)
+class Failure:
+    """Arguments of ``full``."""
+
+    kind: bool  # whether torch knows it as a lack of memory
+    said: str
+
+
+def full(io: TaskIo[Failure]) -> Any:
     """As torch says it; the last is cuBLAS."""
-    raise (torch.OutOfMemoryError if io.args["kind"] else RuntimeError)(io.args["said"])
+    raise (torch.OutOfMemoryError if io.args.kind else RuntimeError)(io.args.said)
 
 
 @pytest.mark.parametrize(
@@ -180,16 +190,15 @@ def full(io: TaskIo[Any]) -> Any:
 def test_a_gpu_that_is_full_is_one_line_with_what_to_do(
     tmp_path: Path, kind: bool, said: str
 ) -> None:
-    work = Work(
-        Task("t", args={"kind": kind, "said": said}), "tables/density/assign/t.parquet", "f"
-    )
+    task = Task(Scope.PART, 0, {}, Failure(kind, said))
+    work = Work(task, "tables/density/assign/part-00000.parquet", "f")
     error = perform(full, str(tmp_path), work).error
     assert isinstance(error, ModelError)
     assert str(error).startswith(f"{work.path}: a GPU's memory is full (CUDA ")
     assert "a larger resources.gpus" in str(error)
     assert "\n" not in str(error)
     assert "capacity" not in str(error)
-    other = Work(Task("t", args={"kind": False, "said": "the page is full"}), work.path, "f")
+    other = Work(replace(task, args=Failure(False, "the page is full")), work.path, "f")
     with pytest.raises(RuntimeError, match="the page is full"):
         perform(full, str(tmp_path), other)
 
