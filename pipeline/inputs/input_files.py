@@ -32,7 +32,7 @@ class InputFile:
     entry: str
     relative: str
     path: str
-    kind: Literal["tar", "parquet"]
+    kind: str  # tar or parquet
     size: int  # bytes
     stamp: str = ""  # changes when the file is written again; tasks do not ask for it
     image_embeddings: str | None = None  # a .npy, or an .npz#member

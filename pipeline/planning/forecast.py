@@ -41,6 +41,7 @@ from tamis.schemas.cluster import Cluster
 from tamis.schemas.costs import Cost
 from tamis.schemas.events import TaskDone
 from tamis.schemas.job import Job
+from tamis.schemas.scope import Scope
 from tamis.schemas.selection import Clustered
 from tamis.schemas.step import StepModel
 from tamis.schemas.steps import NearDuplicates, NearPictures, SemanticDuplicates
@@ -149,7 +150,7 @@ def _longer_tail(found: Measured, machine: Machine) -> float:
     """What each task reads more of its file's ingest table; nothing where it read less than one, and so none."""
     before, after = (min(TAIL, size) for size in machine.ingest_bytes)
     mean = _total(found.sample, "read_bytes") / len(found.sample)
-    reads_it = found.sample[0].task.startswith("part-") and mean > 0.95 * before
+    reads_it = found.sample[0].scope is Scope.PART and mean > 0.95 * before
     return after - before if reads_it else 0.0
 
 
@@ -217,7 +218,7 @@ def _growth(found: Measured, sample: Scale, whole: Scale, dim: int, usual: float
 
 
 def _trains(found: Measured) -> bool:
-    return found.phase in {"train", "start"} and found.sample[0].task == "centroids"
+    return found.phase in {"train", "start"} and found.sample[0].scope is Scope.WHOLE
 
 
 def clusters(config: Clustered, alive: float, dim: int) -> int:
@@ -257,20 +258,20 @@ def _flop(scale: Scale, config: StepModel | None, found: Measured, rows: float, 
 
 
 def _tasks(found: Measured, rows: float, sample: Scale, whole: Scale, dim: int) -> int:
-    name = found.sample[0].task.partition("-")[0]
+    scope = found.sample[0].scope
     there = len(found.sample)
-    if name in ("part", "file"):
+    if scope in {Scope.PART, Scope.FILE}:
         return max(there, math.ceil(there * whole.rows / sample.rows))
-    if name == "shard":
+    if scope is Scope.SHARD:
         return max(there, math.ceil(there * rows / sum(map(_rows, found.sample))))
-    if name == "range":
-        return max(1, math.ceil(whole.rows / whole.job.range_samples))
     config = _config(whole.job, found.step)
-    if name == "group" and isinstance(config, Clustered):
+    if found.phase.startswith("sums-") and isinstance(config, Clustered):
         each = whole.job.part_samples
         many = clusters(config, whole.alive[found.step], dim)
         return max(there, bucket_counts.of_parts(math.ceil(whole.rows), each, many))
-    if name == "bucket":
+    if scope is Scope.RANGE:
+        return max(1, math.ceil(whole.rows / whole.job.range_samples))
+    if scope is Scope.BUCKET:
         return max(there, _buckets(found, config, int(rows), whole, dim))
     return there
 

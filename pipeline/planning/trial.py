@@ -29,15 +29,16 @@ from tamis.pipeline.runs.plan import Plan, build
 from tamis.pipeline.runs.ray_engine import Engine
 from tamis.pipeline.runs.state import State
 from tamis.pipeline.runs.walk import Run
-from tamis.pipeline.steps.ingest import Ingest, walk
+from tamis.pipeline.steps.ingest import Ingest, Walked, walk
 from tamis.pipeline.store import storage
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.perform import Here
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Phase, TaskIo
 from tamis.schemas.events import Event, PhaseEnded, PhaseStarted, StepEnded, TaskDone
 from tamis.schemas.job import Job
+from tamis.schemas.scope import Scope
 from tamis.schemas.selection import Chooser, Clustered
 from tamis.schemas.step import StepModel
 from tamis.schemas.steps import Embed
@@ -198,6 +199,13 @@ class _Walk:
                 self._left = float(event.entered - sum(event.dropped.values()))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Begun(Walked):
+    """Arguments of ``begin``."""
+
+    first: int  # parts of the file
+
+
 class FirstParts(Ingest):
     """Ingest, of each file no more than its first parts."""
 
@@ -205,18 +213,22 @@ class FirstParts(Ingest):
         super().__init__(job)
         self._first = first
 
-    def phases(self, context: Context) -> Iterator[Phase]:
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """As ever, but for the walk."""
         for phase in super().phases(context):
             if phase.name == "files":
-                yield replace(phase, function=begin, args={**phase.args, "first": self._first})
+                tasks = [
+                    replace(task, args=Begun(**vars(task.args), first=self._first))
+                    for task in phase.tasks
+                ]
+                yield replace(phase, function=begin, tasks=tasks)
             else:
                 yield phase
 
 
-def begin(io: TaskIo) -> Iterator[pa.Table]:
+def begin(io: TaskIo[Begun]) -> Iterator[pa.Table]:
     """The first parts of one input file."""
-    yield from islice(walk(io), io.args["first"])
+    yield from islice(walk(io), io.args.first)
 
 
 def scaled(job: Job, share: float, root: str) -> Job:
@@ -254,7 +266,7 @@ def _scaled(config: StepModel, share: float) -> Any:
 def _consumed(root: str, run: Run, number: int) -> float:
     """Bytes of an input file that its rows came from."""
     file = run.inputs[number]
-    table = run.done("ingest", "files")[f"file-{number:05d}"]
+    table = run.done("ingest", "files")[paths.task_name(Scope.FILE, number)]
     if file.kind == "parquet":
         with open_parquet(file.path) as parquet:
             return file.size * sum(table.rows) / max(1, int(parquet.metadata.num_rows))

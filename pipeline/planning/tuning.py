@@ -10,6 +10,7 @@ import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tamis.pipeline.planning.trial import FirstParts
 from tamis.pipeline.runs.plan import Plan, build
@@ -108,7 +109,7 @@ class _Embedding:
     def seconds(self, batch_size: int) -> float:
         """What the task takes in batches of that size: reading and decoding are part of it."""
         phase, (work,) = self._here.vectors
-        task = replace(work.task, args={**work.task.args, "batch_size": batch_size})
+        task = replace(work.task, args=replace(work.task.args, batch_size=batch_size))
         (outcome,) = Here(self._here.root).run(phase, [replace(work, task=task)])
         if outcome.file is None:  # what it did a moment ago, and with this size cannot
             raise outcome.error or JobError(
@@ -123,9 +124,9 @@ class _Keeping(Here):
     def __init__(self, root: str) -> None:
         super().__init__(root)
         self.root, self.rows = root, 0
-        self.vectors: tuple[Phase, Sequence[Work]]
+        self.vectors: tuple[Phase[Any], Sequence[Work]]
 
-    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+    def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         """As ``Here``."""
         for outcome in super().run(phase, works):
             if phase.name == "vectors":

@@ -135,7 +135,7 @@ class Engine:
         self._started = False
         self._metrics: Metrics | None = None
 
-    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+    def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         """Have the tasks done; outcomes come as they finish, in no order.
 
         Tasks whose worker dies are begun again when the others are through, in fresh workers on the nodes that are
@@ -167,7 +167,7 @@ class Engine:
                 return
         yield from [Outcome(name, 0.0, died=True) for name in left]
 
-    def _by_hand(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+    def _by_hand(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         """Every task once, by few processes that are there. What is lost with one does not come."""
         import ray
         from ray import exceptions
@@ -190,7 +190,7 @@ class Engine:
             ):
                 continue
 
-    def _pass(self, phase: Phase, works: Sequence[Work], again: bool) -> Iterator[Outcome]:
+    def _pass(self, phase: Phase[Any], works: Sequence[Work], again: bool) -> Iterator[Outcome]:
         """Every task once. What is lost with its worker does not come."""
         from ray import exceptions
 
@@ -368,13 +368,13 @@ def _begin(machine: Machine, options: dict[str, Any]) -> None:
         ) from error
 
 
-def _needs_no_claim(phase: Phase) -> bool:
+def _needs_no_claim(phase: Phase[Any]) -> bool:
     """Whether it asks for nothing that a worker is made for."""
     claim = phase.resources
     return not (claim.pool or claim.gpus or claim.memory)
 
 
-def _has_little(phase: Phase, works: Sequence[Work]) -> bool:
+def _has_little(phase: Phase[Any], works: Sequence[Work]) -> bool:
     """Whether a phase reads tables of few rows, and opens no picture."""
     if phase.by_sample or phase.moves_pictures:
         return False

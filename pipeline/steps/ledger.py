@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -20,7 +21,33 @@ from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo
 from tamis.schemas.errors import StateError
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import LEDGER
+from tamis.schemas.scope import Scope
 from tamis.schemas.steps import Write
+
+
+@dataclass(frozen=True)
+class Written:
+    """Arguments of ``rows``."""
+
+    part: int
+    source: str  # the name of its input file
+    first: int  # kept samples before the part
+    samples_per_shard: int | None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Arguments of ``hashes``: a part's number, and how many buckets there are."""
+
+    part: int
+    buckets: int
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """Arguments of ``index``."""
+
+    bucket: int
 
 
 class Ledger(Step):
@@ -34,7 +61,7 @@ class Ledger(Step):
         last = job.steps[-1]
         self.samples_per_shard = last.samples_per_shard if isinstance(last, Write) else None
 
-    def phases(self, context: Context) -> Iterator[Phase]:
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """The rows of each part, then the index over all."""
         kept = [context.kept(part) for part in context.parts]
         tasks = [
@@ -49,21 +76,17 @@ class Ledger(Step):
             )
         buckets = bucket_counts.of_index(context.total)
         keys = [
-            part_task(part, {"ingest": [context.ingest(part)]}, part=part.number)
+            part_task(part, {"ingest": [context.ingest(part)]}, Spread(part.number, buckets))
             for part in context.parts
         ]
-        yield Phase("hashes", hashes, keys, {"buckets": buckets})
-        all_hashes = context.done("ledger", "hashes")
-        yield Phase(
-            "index",
-            index,
-            [
-                Task(Scope.BUCKET, b, {"hashes": all_hashes.groups(b)}, {"bucket": b})
-                for b in range(buckets)
-            ],
-        )
+        yield Phase("hashes", hashes, keys)
+        made = context.done("ledger", "hashes")
+        files = [
+            Task(Scope.BUCKET, b, {"hashes": made.groups(b)}, Indexed(b)) for b in range(buckets)
+        ]
+        yield Phase("index", index, files)
 
-    def _task(self, context: Context, part: Part, first: int) -> Task:
+    def _task(self, context: Context, part: Part, first: int) -> Task[Written]:
         inputs: dict[str, Sequence[Any]] = {"ingest": [context.ingest(part)]}
         inputs |= {f"verdict:{step}": [piece] for step, piece in context.verdicts(part)}
         inputs |= {f"signal:{name}": [piece] for name, piece in context.signals(part)}
@@ -71,17 +94,10 @@ class Ledger(Step):
             inputs[f"place:{step}"] = [piece]
             inputs[f"quotas:{step}"] = context.done(step, "quotas").whole()
         source = context.inputs[part.file].source
-        return part_task(
-            part,
-            inputs,
-            part=part.number,
-            source=source,
-            first=first,
-            samples_per_shard=self.samples_per_shard,
-        )
+        return part_task(part, inputs, Written(part.number, source, first, self.samples_per_shard))
 
 
-def rows(io: TaskIo) -> Iterator[pa.Table]:
+def rows(io: TaskIo[Written]) -> Iterator[pa.Table]:
     """Put one part's ledger together and write it; the table yielded is its receipt."""
     ingest = io.read("ingest", ["uid", "key", "url", "text", "reason", "message", "error_offset"])
     count = ingest.num_rows
@@ -89,8 +105,8 @@ def rows(io: TaskIo) -> Iterator[pa.Table]:
     kept = np.asarray(pc.is_null(verdict["step"]))
     columns: dict[str, Any] = {
         "uid": hexadecimal(ingest["uid"]),
-        "sid": (np.int64(io.args["part"]) << 32) | np.arange(count, dtype=np.int64),
-        "source": [io.args["source"]] * count,
+        "sid": (np.int64(io.args.part) << 32) | np.arange(count, dtype=np.int64),
+        "source": [io.args.source] * count,
         "key": ingest["key"],
         "url": ingest["url"],
         "text": ingest["text"],
@@ -117,7 +133,7 @@ def rows(io: TaskIo) -> Iterator[pa.Table]:
     yield io.publish(f"ledger/{io.task.name}.parquet", table)
 
 
-def _verdicts(io: TaskIo) -> pa.Table:
+def _verdicts(io: TaskIo[Written]) -> pa.Table:
     """All verdicts over the part, with the step that made each.
 
     Raises:
@@ -140,7 +156,7 @@ def _verdicts(io: TaskIo) -> pa.Table:
     return table
 
 
-def _places(io: TaskIo, dropped_by: Any) -> dict[str, Any]:
+def _places(io: TaskIo[Written], dropped_by: Any) -> dict[str, Any]:
     """Each row's place: in the concepts of the step that dropped it, else in those of the last step that makes any."""
     found: dict[str, Any] = {}
     roles = [role for role in io.task.inputs if role.startswith("place:")]
@@ -163,11 +179,11 @@ def _typed(values: Any, kind: pa.DataType, count: int) -> Any:
     return pa.array(values, kind)
 
 
-def _shards(io: TaskIo, kept: Any) -> tuple[Any, Any]:
-    size = io.args["samples_per_shard"]
+def _shards(io: TaskIo[Written], kept: Any) -> tuple[Any, Any]:
+    size = io.args.samples_per_shard
     if size is None:
         return None, None
-    ordinal = io.args["first"] + np.cumsum(kept) - 1
+    ordinal = io.args.first + np.cumsum(kept) - 1
     shard, position = ordinal // size, ordinal % size
     from tamis.pipeline.results.shards import shard_key
 
@@ -191,10 +207,10 @@ def hexadecimal(values: pa.ChunkedArray) -> pa.Array:
     return pc.if_else(whole.is_valid(), text, None)
 
 
-def hashes(io: TaskIo) -> Iterator[pa.Table]:
+def hashes(io: TaskIo[Spread]) -> Iterator[pa.Table]:
     """(hash, sid) of everything that a sample of one part can be asked for by; one row group a bucket."""
     table = io.read("ingest", ["uid", "key", "url"])
-    sid = (io.args["part"] << 32) | np.arange(table.num_rows, dtype=np.int64)
+    sid = (io.args.part << 32) | np.arange(table.num_rows, dtype=np.int64)
     names: list[np.ndarray[Any, Any]] = []
     sids: list[np.ndarray[Any, Any]] = []
     for column in (hexadecimal(table["uid"]), table["key"], table["url"]):
@@ -202,20 +218,20 @@ def hashes(io: TaskIo) -> Iterator[pa.Table]:
         names.append(ledger_index.name_hashes(column.drop_null()))
         sids.append(sid[there])
     name, place = np.concatenate(names), np.concatenate(sids)
-    buckets = io.args["buckets"]
+    buckets = io.args.buckets
     bucket = ledger_index.bucket_of(name, buckets)
     for number in range(buckets):
         mask = bucket == number
         yield pa.table({"hash": name[mask], "sid": place[mask]})
 
 
-def index(io: TaskIo) -> Iterator[pa.Table]:
+def index(io: TaskIo[Indexed]) -> Iterator[pa.Table]:
     """One bucket of the index, sorted by hash and sid, in row groups of ``ledger_index.ROWS``."""
     table = io.read("hashes")
     name, sid = table["hash"].to_numpy(), table["sid"].to_numpy()
     order = np.lexsort((sid, name))
     yield io.publish(
-        f"{ledger_index.FOLDER}/{io.args['bucket']:05d}.parquet",
+        f"{ledger_index.FOLDER}/{io.args.bucket:05d}.parquet",
         pa.table({"hash": name[order], "sid": sid[order]}),
         row_group_rows=ledger_index.ROWS,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tamis.pipeline.host import devices
@@ -28,7 +28,7 @@ class Work:
     task: Task[Any]
     path: str
     fingerprint: str
-    attempt: Attempt = Attempt()
+    attempt: Attempt = field(default_factory=Attempt)
 
     @property
     def name(self) -> str:

@@ -29,24 +29,16 @@ CULPRITS = "culprits"
 """In a file's notes: the rows that end their worker."""
 
 WHOLES = frozenset(
-    [
-        "brackets",
-        "budgets",
-        "centroids",
-        "clusters",
-        "components",
-        "cut",
-        "cuts",
-        "range",
-        "ratio",
-        "target",
-        "uids",
-    ]
+    {"brackets", "budgets", "centroids", "clusters", "components", "cut", "cuts"}
+    | {"range", "ratio", "target", "uids"}
 )
 """What tasks over everything are called: their files have names of their own, for people."""
 
 Args = TypeVar("Args")
 """A task's arguments: a frozen dataclass of plain values, the same for a phase's tasks and its function."""
+
+Given = TypeVar("Given", covariant=True)
+"""The same, where a task or a function's view of it is only read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,26 +62,25 @@ def location(**default: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Task(Generic[Args]):
+class Task(Generic[Given]):
     """One table to be made. ``inputs`` and ``args`` (but for locations) are all that it may depend on."""
 
     scope: Scope
     number: int
     inputs: Mapping[str, Sequence[Slice]]
-    args: Args = None  # type: ignore[assignment]  # of a function that takes none
+    args: Given = None  # type: ignore[assignment]  # of a function that takes none
     piece: int | None = None  # of a number that is shared out among several tasks
     label: str = ""  # what the one task over everything is called
 
-    @classmethod
+    @staticmethod
     def whole(
-        cls,
         label: str,
         inputs: Mapping[str, Sequence[Slice]],
-        args: Args = None,  # type: ignore[assignment]
+        args: Args = None,  # type: ignore[assignment]  # of a function that takes none
     ) -> Task[Args]:
         """The one task of its phase; ``label`` is one of WHOLES."""
         assert label in WHOLES, label
-        return cls(Scope.WHOLE, 0, inputs, args, label=label)
+        return Task(Scope.WHOLE, 0, inputs, args, label=label)
 
     @property
     def name(self) -> str:
@@ -135,11 +126,11 @@ class Attempt:
     frozen: bool = False  # nothing may be computed, only taken over
 
 
-class TaskIo(Generic[Args]):
+class TaskIo(Generic[Given]):
     """What a task's function may do: read its inputs, and note counts. Made anew for each task."""
 
     def __init__(
-        self, root: str, task: Task[Args], path: str, attempt: Attempt = Attempt()
+        self, root: str, task: Task[Given], path: str, attempt: Attempt = Attempt()
     ) -> None:
         self.root, self.task, self.path, self.attempt = root, task, path, attempt
         self.ahead: Ahead = map
@@ -150,7 +141,7 @@ class TaskIo(Generic[Args]):
         self._only: npt.NDArray[np.int64] | None = None
 
     @property
-    def args(self) -> Args:
+    def args(self) -> Given:
         """The task's arguments."""
         return self.task.args
 

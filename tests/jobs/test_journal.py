@@ -8,6 +8,7 @@ from typing import Any
 
 from tamis.jobs.observers.journal import Journal, lines
 from tamis.schemas.events import PhaseEnded, PhaseStarted, StepEnded, TaskDone
+from tamis.schemas.scope import Scope
 from tests.support.running import Sample, make_plan, picture, run_here, write_tar
 
 STEPS = """
@@ -21,7 +22,7 @@ def entries(path: Path) -> list[dict[str, Any]]:
 
 
 def done(task: str, seconds: float) -> TaskDone:
-    return TaskDone("a", "b", task, rows=10, written=9, bytes=100, seconds=seconds)
+    return TaskDone("a", "b", task, Scope.PART, rows=10, written=9, bytes=100, seconds=seconds)
 
 
 def test_a_phase_is_two_lines_whatever_its_tasks(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def everything(folder: Path) -> dict[str, bytes]:
 class Never(Here):
     """An executor that must not be asked."""
 
-    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+    def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         raise AssertionError(f"{phase.name}: {[work.path for work in works]}")
 
 

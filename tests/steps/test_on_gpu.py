@@ -32,7 +32,7 @@ NO_GPU = "device: cuda, but torch sees no GPU here: set device: cpu"
 without_a_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 
 
-def _by_torch(io: TaskIo) -> str | None:
+def _by_torch(io: TaskIo[Any]) -> str | None:
     """Where there is no GPU, the same code on the processors."""
     asked = io.args.get("device")
     return asked and ("cuda" if torch.cuda.is_available() else "cpu")
@@ -161,7 +161,7 @@ def test_a_worker_takes_no_more_of_a_gpu_than_its_share() -> None:
         torch.empty(int(0.6 * torch.cuda.mem_get_info()[1]), dtype=torch.uint8, device="cuda")
 
 
-def full(io: TaskIo) -> Any:
+def full(io: TaskIo[Any]) -> Any:
     """As torch says it; the last is cuBLAS."""
     raise (torch.OutOfMemoryError if io.args["kind"] else RuntimeError)(io.args["said"])
 

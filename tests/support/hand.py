@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,17 +20,18 @@ from tamis.pipeline.tasks.perform import Work
 from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.errors import ClusterError
 from tamis.schemas.job import Resources as Machine
+from tamis.schemas.scope import Scope
 
 
-def process(io: TaskIo) -> Iterator[pa.Table]:
+def process(io: TaskIo[Any]) -> Iterator[pa.Table]:
     """Who does it, and with how many threads a product."""
     yield pa.table({"process": [os.getpid()], "threads": [os.environ["OMP_NUM_THREADS"]]})
 
 
-def deadly_once(io: TaskIo) -> Iterator[pa.Table]:
+def deadly_once(io: TaskIo[Any]) -> Iterator[pa.Table]:
     """The second task ends its process the first time."""
     mark = Path(io.root, "died")
-    if io.args["number"] == 1 and not mark.exists():
+    if io.task.number == 1 and not mark.exists():
         mark.touch()
         os.abort()
     yield from process(io)
@@ -43,9 +45,7 @@ def table(root: str, rows: int) -> TableFile:
 
 def works(phase: str, file: TableFile, count: int) -> list[Work]:
     return [
-        Work(
-            Task(f"t{i}", {"in": [Slice(file)]}, {"number": i}), f"tables/{phase}/t{i}.parquet", "f"
-        )
+        Work(Task(Scope.PART, i, {"in": [Slice(file)]}, None), f"tables/{phase}/t{i}.parquet", "f")
         for i in range(count)
     ]
 

@@ -13,6 +13,7 @@ from tamis.pipeline.tasks.task import Phase, Resources, Task
 from tamis.schemas.errors import ClusterError
 from tamis.schemas.job import Job
 from tamis.schemas.parse import parse_job
+from tamis.schemas.scope import Scope
 
 NODES = [{"CPU": 8.0, "memory": 16e9}, {"CPU": 4.0, "GPU": 2.0, "memory": 8e9}]
 
@@ -48,13 +49,13 @@ def test_a_step_that_clusters_holds_a_gpu_where_it_works_there_and_large_centroi
     assert of(asked, "cuda")["density"] == Claim("density", 1, 0.25, 0)
     made = job(asked, "cuda")
     density = made.steps[-1]
-    work = Phase("assign", print, (), {}, claims.clustering(made.resources, density))  # type: ignore[arg-type]
+    work: Phase[None] = Phase("assign", print, (), claims.clustering(made.resources, density))  # type: ignore[arg-type]
     assert claims.of_phase(work, "density", made) == Resources(gpus=0.25, pool=True, workers=3)
     on_processors = density.model_copy(update={"device": "cpu"})
     for size, pool in ((0, False), (claims.POOL_BYTES - 1, False), (claims.POOL_BYTES, True)):
         found = claims.clustering(made.resources, on_processors, size)
         assert found == Resources(pool=pool)
-    plain = Phase("sums", print, ())  # type: ignore[arg-type]
+    plain: Phase[None] = Phase("sums", print, ())  # type: ignore[arg-type]
     assert claims.of_phase(plain, "density", made).gpus == 0
     assert claims.of_phase(plain, "signals", made).gpus == 1
 
@@ -79,13 +80,14 @@ def test_the_claim_of_a_single_step_goes_before() -> None:
 def test_memory_is_claimed_by_what_gathers() -> None:
     made = job("{memory: 1073741824}")
 
-    def claimed(*tasks: str, **own: Any) -> Resources:
-        phase = Phase("p", print, [Task(name) for name in tasks], {}, Resources(**own))  # type: ignore[arg-type]
+    def claimed(scope: Scope, **own: Any) -> Resources:
+        tasks: list[Task[None]] = [Task(scope, 0, {})]
+        phase = Phase("p", print, tasks, Resources(**own))  # type: ignore[arg-type]
         return claims.of_phase(phase, "s", made)
 
-    assert claimed("bucket-00000").memory == 1 << 30
-    assert claimed("centroids").memory == 1 << 30
-    assert claimed("part-00000", pool=True) == Resources(pool=True)
+    assert claimed(Scope.BUCKET).memory == 1 << 30
+    assert claimed(Scope.WHOLE).memory == 1 << 30
+    assert claimed(Scope.PART, pool=True) == Resources(pool=True)
     assert (
         max(of("{memory: 1073741824}").values(), key=lambda claim: claim.memory).memory == 1 << 30
     )

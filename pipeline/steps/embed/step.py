@@ -7,6 +7,7 @@ and not on its neighbours in the batch: what an earlier run of the same encoder 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -26,7 +27,7 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import column_of
 from tamis.pipeline.tasks import claims
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo, location
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason
@@ -35,6 +36,26 @@ from tamis.schemas.steps import Embed as Config
 Floats = npt.NDArray[np.float32]
 
 PRECOMPUTED = "precomputed"
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Arguments of ``encode`` and ``take``."""
+
+    encoder: Mapping[str, Any] | str  # what tells its weights and its preprocessing from others
+    spec: str  # as the job names it
+    batch_size: int
+    precision: Precision
+    device: str
+    signal: str  # what the cosine of picture and caption is called
+    source: tuple[str, str, str, int]  # the input file: entry, relative name, kind, bytes
+    decoder: str | None = None  # what was decoded in full is known without it
+    text_rows: int | None = None  # on a CPU texts of one width go through in any number
+    given: Mapping[str, Sequence[str | int]] | None = None  # what tells embedding files from others
+    path: str = location()
+    max_pixels: int = location()
+    image: str | None = location()  # the addresses of embeddings that came with the input
+    text: str | None = location()
 
 
 class Embed(Step):
@@ -75,51 +96,50 @@ class Embed(Step):
                 )
             embedding_files.check(inputs)
 
-    def phases(self, context: Context) -> Iterator[Phase]:
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class."""
         config = self.config
-        args = {
-            "encoder": encoders.describe(config.encoder, config.precision).fingerprint,
-            "spec": config.encoder,
-            "batch_size": config.batch_size,
-            "precision": config.precision,
-            "device": config.device,
-            "signal": self.signal,
-        }
-        if config.decoder != "full":  # what was decoded in full is known without it
-            args["decoder"] = config.decoder
-        if config.device != "cpu":  # there texts of one width went through in any number once
-            args["text_rows"] = config.batch_size
-        function = take if config.encoder == PRECOMPUTED else encode
+        identity = encoders.describe(config.encoder, config.precision).fingerprint
+        given = config.encoder == PRECOMPUTED
         yield Phase(
             "vectors",
-            function,
-            [self._task(context, part) for part in context.parts],
-            args,
+            take if given else encode,
+            [self._task(context, part, identity) for part in context.parts],
             claims.embedding(self.job.resources, config),
             per_row=True,
             by_sample=True,
+            reads_beside=given,
         )
-        tasks = [
+        tasks: list[Task[None]] = [
             part_task(part, {"vectors": [context.at(self.name, "vectors", part)]})
             for part in context.parts
         ]
         yield Phase("verdict", decide, tasks)
 
-    def _task(self, context: Context, part: Part) -> Task:
-        file = context.inputs[part.file]
-        args: dict[str, Any] = {"source": [file.entry, file.relative, file.kind, file.size]}
-        places = {"path": file.path, "max_pixels": self.job.limits.max_pixels}
-        if self.config.encoder == PRECOMPUTED:
+    def _task(self, context: Context, part: Part, identity: Any) -> Task[Encoded]:
+        file, config = context.inputs[part.file], self.config
+        stamps = None
+        if config.encoder == PRECOMPUTED:
             beside = {"image": file.image_embeddings, "text": file.text_embeddings}
-            places |= beside
-            args["given"] = {name: _stamped(path) for name, path in beside.items() if path}
-        return Task(
-            Scope.PART,
-            part.number,
-            {"ingest": [context.ingest(part)], "drops": context.drops(part)},
-            args,
-            places,
+            stamps = {name: _stamped(path) for name, path in beside.items() if path}
+        args = Encoded(
+            encoder=identity,
+            spec=config.encoder,
+            batch_size=config.batch_size,
+            precision=config.precision,
+            device=config.device,
+            signal=self.signal,
+            source=(file.entry, file.relative, file.kind, file.size),
+            decoder=None if config.decoder == "full" else config.decoder,
+            text_rows=None if config.device == "cpu" else config.batch_size,
+            given=stamps,
+            path=file.path,
+            max_pixels=self.job.limits.max_pixels,
+            image=file.image_embeddings,
+            text=file.text_embeddings,
+        )
+        return part_task(
+            part, {"ingest": [context.ingest(part)], "drops": context.drops(part)}, args
         )
 
 
@@ -140,27 +160,31 @@ def _encoder(spec: str, device: str, precision: Precision) -> Encoder:
     return encoders.load(spec, device, precision)
 
 
-def encode(io: TaskIo) -> Iterator[pa.Table]:
+def encode(io: TaskIo[Encoded]) -> Iterator[pa.Table]:
     """(row, image, text, reason, similarity) of one part's living samples, by the model."""
     args = io.args
-    encoder = _encoder(args["spec"], args["device"], args["precision"])
+    encoder = _encoder(args.spec, args.device, args.precision)
     ingest = io.read("ingest", ["text", *fetch.PICTURE_COLUMNS])
     rows = io.alive(ingest.num_rows)
     living = ingest.take(pa.array(rows))
-    entry, relative, kind, size = args["source"]
-    source = InputFile(entry, relative, io.task.places["path"], kind, size)
-    described = encoders.describe(args["spec"], args["precision"])
+    entry, relative, kind, size = args.source
+    source = InputFile(entry, relative, args.path, kind, size)
+    described = encoders.describe(args.spec, args.precision)
     assert described.preprocessing is not None  # of `precomputed` no picture is read
     image = np.zeros((len(rows), encoder.dim), dtype=np.float32)
-    batches = decoding.batches(io, fetch.pictures(source, living), described.preprocessing)
+    how = decoding.Decoding(
+        args.batch_size, args.max_pixels, args.decoder == "shrink", args.device != "cpu"
+    )
+    pictures = fetch.pictures(source, living)
+    batches = decoding.batches(pictures, described.preprocessing, how, io.ahead)
     start = 0
-    for vectors in encoder.encode_images(batches, args["batch_size"]):
+    for vectors in encoder.encode_images(batches, args.batch_size):
         image[start : start + len(vectors)] = vectors
         start += len(vectors)
     text = None
     if described.has_text:
         captions = [caption or "" for caption in living["text"].to_pylist()]
-        text = _captions(encoder, captions, args["batch_size"])
+        text = _captions(encoder, captions, args.batch_size)
     yield _table(io, rows, image, text)
 
 
@@ -171,15 +195,16 @@ def _captions(encoder: Encoder, captions: Sequence[str], batch_size: int) -> Flo
     return encoder.encode_texts(list(place), batch_size)[np.asarray(rows, dtype=np.int64)]
 
 
-def take(io: TaskIo) -> Iterator[pa.Table]:
+def take(io: TaskIo[Encoded]) -> Iterator[pa.Table]:
     """The same, from the embeddings that came with the input. A row beyond the end of its file has none."""
     ingest = io.read("ingest", ["file_row"])
     rows = io.alive(ingest.num_rows)
     places = ingest["file_row"].to_numpy()[rows]
-    image, there = _rows(io.task.places["image"], places)
+    assert io.args.image is not None, "the plan has checked that embeddings come with every file"
+    image, there = _rows(io.args.image, places)
     text = None
-    if io.task.places["text"]:
-        text, also = _rows(io.task.places["text"], places)
+    if io.args.text:
+        text, also = _rows(io.args.text, places)
         text, there = _unit(text), there & also
     yield _table(io, rows, _unit(image), text, there)
 
@@ -216,7 +241,7 @@ def given_rows(address: str, places: npt.NDArray[np.int64]) -> Floats:
 
 
 def _table(
-    io: TaskIo,
+    io: TaskIo[Encoded],
     rows: npt.NDArray[np.int64],
     image: Floats,
     text: Floats | None,
@@ -239,11 +264,11 @@ def _table(
     if text is not None:
         columns["text"] = column_of(text.astype(np.float16))
         cosine = np.einsum("ij,ij->i", image, text, dtype=np.float64)
-        columns[io.args["signal"]] = pa.array(cosine, mask=~usable)
+        columns[io.args.signal] = pa.array(cosine, mask=~usable)
     return pa.table({**columns, "reason": pa.array(reason, pa.string(), mask=usable)})
 
 
-def decide(io: TaskIo) -> Iterator[pa.Table]:
+def decide(io: TaskIo[None]) -> Iterator[pa.Table]:
     """The samples of one part without a usable embedding."""
     table = io.read("vectors", ["row", "reason"])
     bad = table.filter(pc.is_valid(table["reason"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,16 @@ from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason
 from tamis.schemas.steps import Bound
 from tamis.schemas.steps import Rules as Config
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """Arguments of ``decide``."""
+
+    rows: int  # of the part
+    bounds: Sequence[
+        tuple[str, Mapping[str, Any]]
+    ]  # in the job's order: the first that fails is the reason
 
 
 class Rules(Step):
@@ -45,11 +56,10 @@ class Rules(Step):
         for name, bound in self.config.bounds.items():
             no_numbers(self.name, name, bound, name in texts)
 
-    def phases(self, context: Context) -> Iterator[Phase]:
+    def phases(self, context: Context) -> Iterator[Phase[Bounded]]:
         """Read each part's signals, decide."""
-        # A list, since the order of the rules decides which of them is the reason.
         bounds = [
-            [name, bound.model_dump(by_alias=True)] for name, bound in self.config.bounds.items()
+            (name, bound.model_dump(by_alias=True)) for name, bound in self.config.bounds.items()
         ]
         tasks = []
         for part in context.parts:
@@ -57,8 +67,9 @@ class Rules(Step):
                 f"signal:{name}": [_found(context.signal(name, part))]
                 for name in self.config.bounds
             }
-            tasks.append(part_task(part, {**signals, "drops": context.drops(part)}, rows=part.rows))
-        yield Phase("verdict", decide, tasks, {"bounds": bounds})
+            inputs = {**signals, "drops": context.drops(part)}
+            tasks.append(part_task(part, inputs, Bounded(part.rows, bounds)))
+        yield Phase("verdict", decide, tasks)
 
 
 def _found(piece: Any) -> Any:
@@ -66,17 +77,17 @@ def _found(piece: Any) -> Any:
     return piece
 
 
-def decide(io: TaskIo) -> Iterator[pa.Table]:
+def decide(io: TaskIo[Bounded]) -> Iterator[pa.Table]:
     """The rows of one part that fail a bound."""
-    rows = io.alive(io.args["rows"])
+    rows = io.alive(io.args.rows)
     failing: dict[str, tuple[pa.Array, Mapping[str, Mask]]] = {}
-    bounds = dict(io.args["bounds"])
+    bounds = dict(io.args.bounds)
     for name, raw in bounds.items():
-        values = scatter(io.read(f"signal:{name}", ["row", name]), io.args["rows"])[name].take(
+        values = scatter(io.read(f"signal:{name}", ["row", name]), io.args.rows)[name].take(
             pa.array(rows)
         )
         bound = Bound.model_validate(raw)
-        no_numbers(io.path.split("/")[1], name, bound, pa.types.is_string(values.type))
+        no_numbers(io.step, name, bound, pa.types.is_string(values.type))
         failing[name] = (values, failures(values, bound))
     yield verdict(io, rows, failing, bounds)
 
@@ -94,7 +105,7 @@ def no_numbers(step: str, name: str, bound: Bound, text: bool) -> None:
 
 
 def verdict(
-    io: TaskIo,
+    io: TaskIo[Bounded],
     rows: npt.NDArray[Any],
     failing: Mapping[str, tuple[pa.Array, Mapping[str, Mask]]],
     bounds: Mapping[str, Mapping[str, Any]],

@@ -60,7 +60,7 @@ def part_task(
     return Task(Scope.PART, part.number, inputs, args)
 
 
-def alive_mask(io: TaskIo, rows: int, role: str = "drops") -> Mask:
+def alive_mask(io: TaskIo[Any], rows: int, role: str = "drops") -> Mask:
     """(rows,) True where no verdict under ``role`` dropped the row of this one part."""
     mask = np.ones(rows, dtype=bool)
     for table in io.stream(role, ["row"]):
@@ -68,7 +68,7 @@ def alive_mask(io: TaskIo, rows: int, role: str = "drops") -> Mask:
     return mask
 
 
-def drops(io: TaskIo, rows: npt.NDArray[Any], reason: Any, **columns: Any) -> pa.Table:
+def drops(io: TaskIo[Any], rows: npt.NDArray[Any], reason: Any, **columns: Any) -> pa.Table:
     """A verdict over one part: ``rows`` dropped for ``reason`` (one, or one a row); counts them by reason.
 
     ``columns`` are those of DROPS, arrays aligned with ``rows``; what is not given is null.

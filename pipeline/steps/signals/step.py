@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
 
@@ -23,15 +24,37 @@ from tamis.pipeline.signals.linear_head import LinearHead, read_head
 from tamis.pipeline.signals.registry import SIGNALS, PixelSignal, SizeSignal, Source, TextSignal
 from tamis.pipeline.steps.shared.parts import drops, embedding_named, part_task
 from tamis.pipeline.store import storage
+from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import vectors
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import CULPRITS, Part, Phase, Resources, Task, TaskIo
+from tamis.pipeline.tasks.task import CULPRITS, Part, Phase, Resources, Task, TaskIo, location
 from tamis.schemas.errors import InputError, ModelError
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason
+from tamis.schemas.scope import Scope
 from tamis.schemas.steps import Signals as Config
 
 Values = dict[str, pa.Array]
+
+
+@dataclass(frozen=True)
+class Computed:
+    """Arguments of ``values``. What no signal of the part asks for is None."""
+
+    types: Mapping[str, str]  # signal -> its Arrow type
+    from_: Mapping[str, Mapping[str, Any]]  # signal -> what its values depend on, see ``_identity``
+    kind: str | None = None  # of the input file
+    max_pixels: int | None = None
+    sha256: str | None = None  # of a file whose own columns are read
+    file: InputFile = location()
+    heads: Mapping[str, str] = location()  # signal -> where its head lies
+
+
+@dataclass(frozen=True)
+class Killed:
+    """Arguments of ``decide``: the rows that ended their worker."""
+
+    rows: Sequence[int]
 
 
 class Signals(Step):
@@ -58,55 +81,59 @@ class Signals(Step):
         for path in self.config.heads.values():
             _read_head(path)
 
-    def phases(self, context: Context) -> Iterator[Phase]:
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """A task a part; what depends on the input entry stands in the task's arguments."""
         found = signal_sources.find(self.config, context.inputs)
         heads = {path: _read_head(path)[0] for path in self.config.heads.values()}
+        types = {name: str(kind) for name, kind in found.types.items()}
         tasks = [
-            self._task(context, part, found.of[context.inputs[part.file].entry], heads)
+            self._task(context, part, found.of[context.inputs[part.file].entry], heads, types)
             for part in context.parts
         ]
-        types = {name: str(kind) for name, kind in found.types.items()}
         sources = [source for entry in found.of.values() for source in entry.values()]
         model = any(source.signal is not None and source.signal.packages for source in sources)
         claims = Resources(pool=model)
-        yield Phase("values", values, tasks, {"types": types}, claims, per_row=True, by_sample=True)
+        yield Phase("values", values, tasks, claims, per_row=True, by_sample=True)
         made = context.done(self.name, "values")
         if any(CULPRITS in file.notes for file in made.files.values()):
             killed = [
-                part_task(part, {}, rows=made[part.name].notes.get(CULPRITS, []))
+                part_task(part, {}, Killed(made[part.name].notes.get(CULPRITS, [])))
                 for part in context.parts
             ]
             yield Phase("verdict", decide, killed)
 
     def _task(
-        self, context: Context, part: Part, of: Mapping[str, Source], heads: Mapping[str, str]
-    ) -> Task:
+        self,
+        context: Context,
+        part: Part,
+        of: Mapping[str, Source],
+        heads: Mapping[str, str],
+        types: Mapping[str, str],
+    ) -> Task[Computed]:
         file = context.inputs[part.file]
         inputs = {"ingest": [context.ingest(part)], "drops": context.drops(part)}
         if self.embedding:
             inputs["embedding"] = [context.embedding(self.embedding, part)]
-        args: dict[str, Any] = {
-            "from": {name: _identity(source, heads) for name, source in of.items()}
-        }
         needed = {source.needs for source in of.values()}
-        if needed & {"pixels", "column"}:
-            args |= {"kind": file.kind}
-        if "pixels" in needed:
-            args |= {"max_pixels": self.max_pixels}
+        digest = None
         if "column" in needed and file.kind == "parquet":
             # Ingest's table does not hold these columns: the file's own digest stands for them.
             ingested = context.done("ingest", "files")[paths.task_name(Scope.FILE, part.file)]
-            args |= {"sha256": ingested.notes["sha256"]}
-        places = {
-            "file": [file.entry, file.relative, file.path, file.kind, file.size],
-            "heads": {
+            digest = ingested.notes["sha256"]
+        args = Computed(
+            types,
+            {name: _identity(source, heads) for name, source in of.items()},
+            file.kind if needed & {"pixels", "column"} else None,
+            self.max_pixels if "pixels" in needed else None,
+            digest,
+            file,
+            {
                 name: storage.absolute(source.head)
                 for name, source in of.items()
                 if source.head is not None
             },
-        }
-        return Task(Scope.PART, part.number, inputs, args, places)
+        )
+        return part_task(part, inputs, args)
 
 
 def _identity(source: Source, heads: Mapping[str, str]) -> dict[str, Any]:
@@ -119,7 +146,7 @@ def _identity(source: Source, heads: Mapping[str, str]) -> dict[str, Any]:
     return {"signal": source.signal.identity()}
 
 
-def values(io: TaskIo) -> Iterator[pa.Table]:
+def values(io: TaskIo[Computed]) -> Iterator[pa.Table]:
     """``row`` and the signals of one part's living samples."""
     rows = io.alive(io.task.inputs["ingest"][0].rows)
     made: Values = {}
@@ -127,21 +154,21 @@ def values(io: TaskIo) -> Iterator[pa.Table]:
         made |= compute(io, rows)
     arrays = {
         name: made[name].cast(pa.type_for_alias(kind))
-        for name, kind in sorted(io.args["types"].items())
+        for name, kind in sorted(io.args.types.items())
     }
     yield pa.table({"row": rows.astype(np.uint32), **arrays})
 
 
-def decide(io: TaskIo) -> Iterator[pa.Table]:
+def decide(io: TaskIo[Killed]) -> Iterator[pa.Table]:
     """The samples of one part that nobody could open and live."""
-    yield drops(io, np.asarray(io.args["rows"], dtype=np.int64), str(Reason.KILLED_ITS_WORKER))
+    yield drops(io, np.asarray(io.args.rows, dtype=np.int64), str(Reason.KILLED_ITS_WORKER))
 
 
-def _computed(io: TaskIo, kind: type[Any]) -> list[str]:
+def _computed(io: TaskIo[Computed], kind: type[Any]) -> list[str]:
     """The part's signals that are computed, and so."""
     return [
         name
-        for name, origin in io.args["from"].items()
+        for name, origin in io.args.from_.items()
         if "signal" in origin and isinstance(SIGNALS[name], kind)
     ]
 
@@ -152,7 +179,7 @@ def _loaded(name: str) -> Any:
     return cast("TextSignal | SizeSignal | PixelSignal", SIGNALS[name]).load()
 
 
-def _of_texts(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
+def _of_texts(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     names = _computed(io, TextSignal)
     if not names:
         return {}
@@ -160,7 +187,7 @@ def _of_texts(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
     return {name: _loaded(name)(texts) for name in names}
 
 
-def _of_sizes(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
+def _of_sizes(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     names = _computed(io, SizeSignal)
     if not names:
         return {}
@@ -172,7 +199,7 @@ def _of_sizes(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
     }
 
 
-def _of_pixels(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
+def _of_pixels(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     """Each picture is read and decoded once for all signals."""
     names = _computed(io, PixelSignal)
     if not names:
@@ -180,10 +207,11 @@ def _of_pixels(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
     functions = [_loaded(name) for name in names]
     scores = np.empty((len(rows), len(names)))
     table = io.read("ingest", fetch.PICTURE_COLUMNS).take(pa.array(rows))
-    file = InputFile(*io.task.places["file"])
+    file, limit = io.args.file, io.args.max_pixels
+    assert limit is not None, "pixels are needed"
     for number, data in enumerate(fetch.pictures(file, table)):
         try:
-            pixels = np.asarray(to_rgb(data, io.args["max_pixels"]))
+            pixels = np.asarray(to_rgb(data, limit))
         except ImageDamage as damage:
             raise InputError(
                 f"`{storage.redact(file.path)}`: a picture that was whole is no longer ({damage.message}): "
@@ -193,15 +221,15 @@ def _of_pixels(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
     return {name: pa.array(scores[:, i]) for i, name in enumerate(names)}
 
 
-def _of_columns(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
+def _of_columns(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     wanted = {
-        name: origin["column"] for name, origin in io.args["from"].items() if "column" in origin
+        name: origin["column"] for name, origin in io.args.from_.items() if "column" in origin
     }
     if not wanted:
         return {}
-    kinds = {column: pa.type_for_alias(io.args["types"][name]) for name, column in wanted.items()}
-    path = io.task.places["file"][2]
-    if io.args["kind"] == "tar":
+    kinds = {column: pa.type_for_alias(io.args.types[name]) for name, column in wanted.items()}
+    path = io.args.file.path
+    if io.args.kind == "tar":
         texts = io.read("ingest", ["meta"])["meta"].take(pa.array(rows)).to_pylist()
         found = columns.from_json(texts, kinds)
     else:
@@ -211,9 +239,9 @@ def _of_columns(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
     return {name: found[column] for name, column in wanted.items()}
 
 
-def _of_embeddings(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
+def _of_embeddings(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     """Scores of the samples that have a picture's embedding; null for the others."""
-    names = [name for name, origin in io.args["from"].items() if "head" in origin]
+    names = [name for name, origin in io.args.from_.items() if "head" in origin]
     if not names:
         return {}
     table = io.read("embedding", ["row", "image"])
@@ -225,7 +253,7 @@ def _of_embeddings(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
     made: Values = {}
     for name in names:
         scores = np.zeros(len(rows), dtype=np.float32)
-        scores[at] = _score(io.task.places["heads"][name], io.args["from"][name]["head"], embedded)
+        scores[at] = _score(io.args.heads[name], io.args.from_[name]["head"], embedded)
         made[name] = pa.array(scores, mask=~there)
     return made
 
