@@ -56,9 +56,9 @@ class Part:
         return paths.task_name(Scope.PART, self.number)
 
 
-def location(**default: Any) -> Any:
-    """A field of a task's arguments that says where something lies: no part of the task's identity."""
-    return field(metadata={"location": True}, **default)
+def location() -> Any:
+    """A field of a task's arguments that says where something lies, given by name: no part of the task's identity."""
+    return field(kw_only=True, metadata={"location": True})
 
 
 @dataclass(frozen=True)
