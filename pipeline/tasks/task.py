@@ -57,8 +57,8 @@ class Part:
 
 
 def location() -> Any:
-    """A field of a task's arguments that says where something lies, given by name: no part of the task's identity."""
-    return field(kw_only=True, metadata={"location": True})
+    """A field of a task's arguments that says where something lies: no part of the task's identity."""
+    return field(metadata={"location": True})
 
 
 @dataclass(frozen=True)

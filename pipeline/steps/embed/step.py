@@ -49,13 +49,13 @@ class Encoded:
     device: str
     signal: str  # what the cosine of picture and caption is called
     source: tuple[str, str, str, int]  # the input file: entry, relative name, kind, bytes
-    decoder: str | None = None  # what was decoded in full is known without it
-    text_rows: int | None = None  # on a CPU texts of one width go through in any number
-    given: Mapping[str, Sequence[str | int]] | None = None  # what tells embedding files from others
     path: str = location()
     max_pixels: int = location()
     image: str | None = location()  # the addresses of embeddings that came with the input
     text: str | None = location()
+    decoder: str | None = None  # what was decoded in full is known without it
+    text_rows: int | None = None  # on a CPU texts of one width go through in any number
+    given: Mapping[str, Sequence[str | int]] | None = None  # what tells embedding files from others
 
 
 class Embed(Step):

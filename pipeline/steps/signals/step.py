@@ -43,11 +43,11 @@ class Computed:
 
     types: Mapping[str, str]  # signal -> its Arrow type
     from_: Mapping[str, Mapping[str, Any]]  # signal -> what its values depend on, see ``_identity``
+    file: InputFile = location()
+    heads: Mapping[str, str] = location()  # signal -> where its head lies
     kind: str | None = None  # of the input file
     max_pixels: int | None = None
     sha256: str | None = None  # of a file whose own columns are read
-    file: InputFile = location()
-    heads: Mapping[str, str] = location()  # signal -> where its head lies
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,9 @@ class Signals(Step):
         args = Computed(
             types,
             {name: _identity(source, heads) for name, source in of.items()},
-            file.kind if needed & {"pixels", "column"} else None,
-            self.max_pixels if "pixels" in needed else None,
-            digest,
+            kind=file.kind if needed & {"pixels", "column"} else None,
+            max_pixels=self.max_pixels if "pixels" in needed else None,
+            sha256=digest,
             file=file,
             heads={
                 name: storage.absolute(source.head)
