@@ -115,8 +115,9 @@ class Importance(Step):
         ]
         yield Phase("keyed", key, keyed)
         yield from budget_cut.phases(context, name, [budget])
+        cut = context.done(name, "cut").whole()
         decided = [
-            part_task(part, cut_inputs(context, name, part), Choice(part.rows, name))
+            part_task(part, cut_inputs(context, name, part, cut), Choice(part.rows, name))
             for part in context.parts
         ]
         yield Phase("verdict", decide, decided)
