@@ -19,7 +19,7 @@ from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.evaluate.pairs import Pairs, concepts_of, embedding_of
 from tamis.pipeline.store import storage
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.columns import centroid_rows
 from tamis.pipeline.tables.part_files import Slice, TableFile
 from tamis.schemas.evaluation import DEDUPLICATED, FULL, OWN, RANDOM
@@ -81,7 +81,7 @@ def with_concepts(
     """The pairs with a concept each, and the centroids (K, d): the run's own, else trained on the candidates."""
     step = concepts_of(run)
     if step is not None:
-        path = f"tables/{step.name}/train/centroids.parquet"
+        path = paths.table(step.name, "train", "centroids")
         file = TableFile(storage.join(run.root, path), "", (), (), 0)
         return pairs, centroid_rows(part_files.read(run.root, Slice(file)))
     rows = np.flatnonzero(pairs.candidate)

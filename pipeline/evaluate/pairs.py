@@ -18,7 +18,9 @@ from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.evaluate.heads import Sides
 from tamis.pipeline.store import storage
+from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import uid_words, vectors
+from tamis.pipeline.tasks.phase_index import INDEX
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.selection import Coverage, Density, Importance, Prototypes, Random, Score
 from tamis.schemas.steps import Embed, StepModel
@@ -120,7 +122,7 @@ def read(
 
 def _check_tables(run: FinishedRun, needed: list[tuple[str, str]]) -> None:
     for step, phase in needed:
-        if not storage.exists(storage.join(run.root, "tables", step, phase, "_phase.json")):
+        if not storage.exists(storage.join(run.root, paths.folder(step, phase), INDEX)):
             raise StateError(
                 f"{run.root}: the tables of `{step}` are gone: take manifest.json away, and the job makes them again"
             )

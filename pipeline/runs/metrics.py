@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.part_files import TableFile
 
 COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -37,7 +38,7 @@ class Metrics:
 
     def count(self, file: TableFile, seconds: float) -> None:
         """One finished task: its file lies at ``tables/<step>/<phase>/<task>.parquet``."""
-        _, step, phase, _ = file.path.split("/")
+        step, phase, _ = paths.address(file.path)
         tags = {"run": self._run, "step": step, "phase": phase}
         amounts = {
             "tamis_tasks": 1.0,

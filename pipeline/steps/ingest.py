@@ -133,7 +133,7 @@ class Ingest(Step):
             self.job.part_samples,
             limits.max_pixels,
             limits.max_member_bytes,
-            file.path,
+            path=file.path,
         )
 
 

@@ -32,9 +32,11 @@ def task_name(scope: Scope, number: int) -> str:
     return f"{scope}-{number:05d}"
 
 
-def ingested(file: int) -> str:
-    """The ingest table of one input file."""
-    return table("ingest", "files", task_name(Scope.FILE, file))
+def numbered(name: str) -> tuple[Scope, int] | None:
+    """The inverse of ``task_name``; None for a task of another kind of name."""
+    scope, mark, number = name.partition("-")
+    known = mark and scope in set(Scope) and number.isdigit()
+    return (Scope(scope), int(number)) if known else None
 
 
 def address(path: str) -> Address:

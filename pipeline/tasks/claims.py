@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tamis.pipeline.store import storage
+from tamis.pipeline.tables import paths
 from tamis.pipeline.tasks.task import Phase
 from tamis.pipeline.tasks.task import Resources as Claimed
 from tamis.schemas.errors import ClusterError
@@ -102,7 +103,7 @@ def to_come(job: Job, root: str) -> list[Claim]:
 
     A job that is begun may go on without: what worked on a GPU may be through.
     """
-    begun = storage.folders_in(storage.join(root, "tables"))
+    begun = storage.folders_in(storage.join(root, paths.TABLES))
     return [claim for claim in of_job(job) if claim.gpus and claim.step not in begun]
 
 

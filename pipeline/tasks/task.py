@@ -37,7 +37,7 @@ WHOLES = frozenset(
 Args = TypeVar("Args")
 """A task's arguments: a frozen dataclass of plain values, the same for a phase's tasks and its function."""
 
-Given = TypeVar("Given", covariant=True)
+Args_co = TypeVar("Args_co", covariant=True)
 """The same, where a task or a function's view of it is only read."""
 
 
@@ -56,19 +56,19 @@ class Part:
         return paths.task_name(Scope.PART, self.number)
 
 
-def location(**default: Any) -> Any:
-    """A field of a task's arguments that says where something lies: no part of the task's identity."""
-    return field(metadata={"location": True}, **default)
+def location() -> Any:
+    """A field of a task's arguments that says where something lies, given by name: no part of the task's identity."""
+    return field(kw_only=True, metadata={"location": True})
 
 
 @dataclass(frozen=True)
-class Task(Generic[Given]):
+class Task(Generic[Args_co]):
     """One table to be made. ``inputs`` and ``args`` (but for locations) are all that it may depend on."""
 
     scope: Scope
     number: int
     inputs: Mapping[str, Sequence[Slice]]
-    args: Given = None  # type: ignore[assignment]  # of a function that takes none
+    args: Args_co = None  # type: ignore[assignment]  # of a function that takes none
     piece: int | None = None  # of a number that is shared out among several tasks
     label: str = ""  # what the one task over everything is called
 
@@ -126,11 +126,11 @@ class Attempt:
     frozen: bool = False  # nothing may be computed, only taken over
 
 
-class TaskIo(Generic[Given]):
+class TaskIo(Generic[Args_co]):
     """What a task's function may do: read its inputs, and note counts. Made anew for each task."""
 
     def __init__(
-        self, root: str, task: Task[Given], path: str, attempt: Attempt = Attempt()
+        self, root: str, task: Task[Args_co], path: str, attempt: Attempt = Attempt()
     ) -> None:
         self.root, self.task, self.path, self.attempt = root, task, path, attempt
         self.ahead: Ahead = map
@@ -141,7 +141,7 @@ class TaskIo(Generic[Given]):
         self._only: npt.NDArray[np.int64] | None = None
 
     @property
-    def args(self) -> Given:
+    def args(self) -> Args_co:
         """The task's arguments."""
         return self.task.args
 

@@ -23,14 +23,15 @@ SEMANTIC = ("members", "order", "blocks", "pairs", "scores", "doomed", "verdict"
 # each phase has several tasks. Without Ray: that a driver may die above Ray's workers is tests/runs/test_chaos.py's.
 DYING = """
 import json, os, signal, sys
-from pipeline import bucket_counts
-from tamis.pipeline.steps import grouping, semantic, semantic_tasks
+from tamis.pipeline.steps.duplicates import grouping
+from tamis.pipeline.steps.duplicates.semantic import step as semantic, tasks
+from tamis.pipeline.steps.shared import bucket_counts
 from tamis.schemas.events import TaskDone
 from tests.support.running import make_plan, run_here
 
 bucket_counts.TEXTS, bucket_counts.RECORDS, bucket_counts.CANDIDATES = 200, 2000, 500
 bucket_counts.HASHES, bucket_counts.VECTOR_BYTES = 300, 2000
-semantic.OVERSIZE_BYTES, semantic_tasks.BLOCK_ROWS = 500, 50
+semantic.OVERSIZE_BYTES, tasks.BLOCK_ROWS = 500, 50
 grouping.EDGES, grouping.PARTITION = 10, 200
 output, step, phase, steps, job = sys.argv[1:]
 

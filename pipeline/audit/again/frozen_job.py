@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.store import storage
+from tamis.pipeline.tables import paths
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.job import Job
 from tamis.schemas.parse import parse_job
@@ -88,4 +89,4 @@ def borrowing(job: Job, root: str) -> Job:
 
 
 def _has_centroids(root: str, step: str) -> bool:
-    return storage.exists(storage.join(root, f"tables/{step}/train/centroids.parquet"))
+    return storage.exists(storage.join(root, paths.table(step, "train", "centroids")))

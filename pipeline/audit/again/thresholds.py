@@ -95,7 +95,7 @@ class Thresholds:
     def _concepts(self) -> dict[str, pa.Table]:
         """Density step -> its concepts, where they are still there."""
         densities = [step.name for step in self.run.steps if isinstance(step, Density)]
-        tables = {name: self.run.table(f"{name}/quotas/clusters.parquet") for name in densities}
+        tables = {name: self.run.quotas(name) for name in densities}
         return {name: table for name, table in tables.items() if table is not None}
 
     def _keep(self, step: str) -> dict[str, Any]:

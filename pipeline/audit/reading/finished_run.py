@@ -16,10 +16,12 @@ from pydantic import ValidationError
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.results import ledger_index
 from tamis.pipeline.store import storage
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables import part_files, paths
+from tamis.pipeline.tasks.phase_index import INDEX
 from tamis.schemas.errors import StateError
 from tamis.schemas.ledger import Reason
 from tamis.schemas.manifest import Manifest
+from tamis.schemas.scope import Scope
 from tamis.schemas.steps import KINDS, StepModel
 
 Row = dict[str, Any]
@@ -67,7 +69,7 @@ class FinishedRun:
         Raises:
             StateError: ``tables/`` has been cleared.
         """
-        if not storage.exists(storage.join(self.root, "tables", "ingest")):
+        if not storage.exists(storage.join(self.root, paths.TABLES, "ingest")):
             raise StateError(
                 f"{self.root}: tables/, from which would be decided again, has been cleared: bring it back, or run "
                 "the job with that setting"
@@ -154,9 +156,18 @@ class FinishedRun:
                     found[row["sid"]] = row
         return [found[sid] for sid in sids]
 
-    def table(self, path: str, group: int | None = None) -> pa.Table | None:
-        """A part file below ``tables/``, or one row group of it; None where ``tables/`` has been cleared."""
-        whole = storage.join(self.root, "tables", path)
+    def quotas(self, step: str) -> pa.Table | None:
+        """A row a cluster: its size, and what the step keeps of it; None where ``tables/`` has been cleared."""
+        return self.table(step, "quotas", "clusters")
+
+    def ingested(self, part: int) -> pa.Table | None:
+        """What ingest noted of a part's samples; None where ``tables/`` has been cleared."""
+        file, group, _ = self.parts[part]
+        return self.table("ingest", "files", paths.task_name(Scope.FILE, file), group)
+
+    def table(self, step: str, phase: str, task: str, group: int | None = None) -> pa.Table | None:
+        """A task's table, or one row group of it; None where ``tables/`` has been cleared."""
+        whole = storage.join(self.root, paths.table(step, phase, task))
         try:
             raw = storage.open_table(whole)
         except FileNotFoundError:
@@ -200,7 +211,7 @@ def open_run(path: str) -> FinishedRun:
     root = storage.absolute(path)
     manifest = storage.join(root, "manifest.json")
     finished = storage.exists(manifest)
-    if not finished and not storage.exists(storage.join(root, "tables")):
+    if not finished and not storage.exists(storage.join(root, paths.TABLES)):
         raise StateError(f"{path}: no run is here: name a run directory, which holds manifest.json")
     again = f"`tamis run {path.rstrip('/')}/job.yaml`"
     if not finished or _is_changing(root):
@@ -217,7 +228,7 @@ def open_run(path: str) -> FinishedRun:
 def _is_changing(root: str) -> bool:
     """Whether a run has begun to write the ledger and has not ended: its phase has files, but no index."""
     for phase in ("rows", "index"):
-        names = storage.listing(storage.join(root, "tables", "ledger", phase))
-        if names and "_phase.json" not in names:
+        names = storage.listing(storage.join(root, paths.folder("ledger", phase)))
+        if names and INDEX not in names:
             return True
     return False

@@ -93,8 +93,7 @@ class Pictures:
     def _ingested(self, part: int) -> pa.Table | None:
         """Where a part's pictures lie; of the parts last asked for it is held."""
         if part not in self._tables:
-            file, group, _ = self._run.parts[part]
-            table = self._run.table(f"ingest/files/file-{file:05d}.parquet", group)
+            table = self._run.ingested(part)
             held = None if table is None else table.select(fetch.PICTURE_COLUMNS)
             self._tables = dict([*self._tables.items(), (part, held)][-HELD:])
         return self._tables[part]

@@ -71,7 +71,7 @@ def _budget(run: FinishedRun, row: Row, config: Density) -> list[Mend]:
 
     from tamis.pipeline.algorithms.choosing.density import smallest_total
 
-    concepts = run.table(f"{config.name}/quotas/clusters.parquet")
+    concepts = run.quotas(config.name)
     if concepts is None:
         return []
     # Not to_numpy(): it imports pandas where that is installed, which takes longer than all else here.

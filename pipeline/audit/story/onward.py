@@ -12,6 +12,7 @@ from typing import Any
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, Row
 from tamis.pipeline.audit.story.margins import checked
 from tamis.pipeline.store import storage
+from tamis.pipeline.tables import paths
 from tamis.pipeline.tasks.phase_index import read_index
 from tamis.schemas.steps import Density, Rules, Signals, StepModel, Write
 
@@ -53,7 +54,7 @@ def _made(run: FinishedRun, step: StepModel) -> list[str]:
 
 def _beyond_quota(run: FinishedRun, row: Row, step: Density) -> bool | None:
     """Whether the sample would stand behind the last that its concept keeps; None where only uids or lots decide."""
-    concepts = run.table(f"{step.name}/quotas/clusters.parquet")
+    concepts = run.quotas(step.name)
     if step.which == "random" or concepts is None:
         return None
     if not concepts["quota"][row["cluster"]].as_py():
@@ -66,7 +67,7 @@ def _beyond_quota(run: FinishedRun, row: Row, step: Density) -> bool | None:
 
 def _last(run: FinishedRun, step: str, cluster: int) -> float | None:
     """The distance of the last sample that a concept keeps: the verdict on that sample's part has noted it."""
-    for file in read_index(storage.join(run.root, f"tables/{step}/verdict")).values():
+    for file in read_index(storage.join(run.root, paths.folder(step, "verdict"))).values():
         for concept, distance in file.notes.get("last", ()) if file else ():
             if concept == cluster:
                 return float(distance)

@@ -92,7 +92,7 @@ def _placed_by(run: FinishedRun, row: Row) -> str | None:
 
 def _place(run: FinishedRun, row: Row, name: str, config: StepModel | None) -> Story:
     place = {key: row[key] for key in ("cluster", "rank", "distance", "quota")}
-    table = run.table(f"{name}/quotas/clusters.parquet") if isinstance(config, Density) else None
+    table = run.quotas(name) if isinstance(config, Density) else None
     if table is not None:
         concept = table.slice(row["cluster"], 1).to_pylist()[0]
         place |= {key: concept[key] for key in ("size", "d_intra", "d_inter", "complexity")}
@@ -125,8 +125,7 @@ def fate(run: FinishedRun, uid: str) -> Story:
 
 def _read(run: FinishedRun, sid: int) -> Story | None:
     """What ingest noted of the sample; None where ``tables/`` has been cleared."""
-    file, group, _ = run.parts[sid >> 32]
-    table = run.table(f"ingest/files/file-{file:05d}.parquet", group)
+    table = run.ingested(sid >> 32)
     if table is None:
         return None
     raw = table.slice(sid & 0xFFFFFFFF, 1).to_pylist()[0]

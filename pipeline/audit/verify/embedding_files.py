@@ -17,9 +17,11 @@ from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.inputs.input_files import InputFile, input_files
 from tamis.pipeline.steps.embed.step import PRECOMPUTED, given_rows
 from tamis.pipeline.store import storage
+from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import vectors
 from tamis.schemas.errors import InputError, JobError
 from tamis.schemas.job import Job
+from tamis.schemas.scope import Scope
 
 Found = tuple[str, str]
 """(input file and what of it, what does not hold there)."""
@@ -84,9 +86,8 @@ def other_rows(run: FinishedRun, now: Mapping[str, InputFile]) -> Iterator[Found
 
 def _differing(run: FinishedRun, step: str, number: int, of: str, address: str) -> int:
     """How many usable rows of a part the file now has otherwise."""
-    file, group, _ = run.parts[number]
-    stored = run.table(f"{step}/vectors/part-{number:05d}.parquet")
-    ingest = run.table(f"ingest/files/file-{file:05d}.parquet", group)
+    stored = run.table(step, "vectors", paths.task_name(Scope.PART, number))
+    ingest = run.ingested(number)
     if stored is None or ingest is None or of not in stored.column_names:
         return 0
     usable = np.asarray(stored["reason"].is_null())

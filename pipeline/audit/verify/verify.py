@@ -24,7 +24,7 @@ from tamis.pipeline.audit.verify.recount import Recount
 from tamis.pipeline.inputs.input_files import prefix_of
 from tamis.pipeline.steps.embed.step import PRECOMPUTED
 from tamis.pipeline.store import storage
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.part_files import TableFile
 from tamis.pipeline.tasks import phase_index
 from tamis.schemas.errors import InputError, JobError, StateError
@@ -234,14 +234,14 @@ def _place(job: Job, source: str) -> str | None:
 
 def _tables(run: FinishedRun, seen: Seen, deep: bool) -> Iterator[Fault]:
     """Each part file below ``tables/``: indexed, whole, and ours; and receipts say what the manifest says."""
-    top = storage.join(run.root, "tables")
+    top = storage.join(run.root, paths.TABLES)
     steps = storage.folders_in(top)
     if not steps:
         seen.notes.append("the tables were not looked at: tables/ has been cleared")
     outputs = {record.path: record.model_dump() for record in run.manifest.outputs}
     for step in steps:
         for phase in storage.folders_in(storage.join(top, step)):
-            yield from _phase(run, f"tables/{step}/{phase}", outputs, seen, deep)
+            yield from _phase(run, paths.folder(step, phase), outputs, seen, deep)
 
 
 def _phase(

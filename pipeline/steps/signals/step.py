@@ -126,8 +126,8 @@ class Signals(Step):
             file.kind if needed & {"pixels", "column"} else None,
             self.max_pixels if "pixels" in needed else None,
             digest,
-            file,
-            {
+            file=file,
+            heads={
                 name: storage.absolute(source.head)
                 for name, source in of.items()
                 if source.head is not None

@@ -140,7 +140,7 @@ class Write(Step):
                 [(file.entry, file.relative, file.kind, file.size) for file in files],
                 self.config.samples_per_shard,
                 self._format(context.inputs),
-                [file.path for file in files],
+                paths=[file.path for file in files],
             ),
         )
 
