@@ -199,7 +199,7 @@ def _trained(
         context.job.seed,
         wanted,
         clustering.on_device(config),
-        context.job.resources.cpus,
+        threads=context.job.resources.cpus,
     )
     drawn = {"sample": context.done(config.name, "sample").whole()}
     claimed = claims.clustering(context.job.resources, config)
@@ -227,7 +227,14 @@ def _taken(config: Clustered, dim: int, phase: str) -> Phase[Loan]:
             f"{config.name}: the centroids of `{storage.redact(config.centroids or '')}` have {width} dimensions, "
             f"the embedding has {dim}: use centroids of the same encoder"
         )
-    loan = Loan(file.digest, dim, centroids.clusters, centroids.root, file.path, file.bytes)
+    loan = Loan(
+        file.digest,
+        dim,
+        centroids.clusters,
+        root=centroids.root,
+        path=file.path,
+        bytes=file.bytes,
+    )
     return Phase(phase, borrow, [Task.whole(FILE, {}, loan)])
 
 

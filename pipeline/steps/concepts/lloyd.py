@@ -50,7 +50,7 @@ def phases(
 ) -> Iterator[Phase[Any]]:
     """``sums-001``, ``update-001`` and so on from the centroids of the phase ``first``; ends with ``train``.
 
-    ``claimed`` is by each task that assigns.
+    Each task that assigns claims ``claimed``.
 
     Raises:
         JobError: fewer samples than clusters.

@@ -71,11 +71,13 @@ def _signal_task(context: Context, part: Part, keying: Keying) -> Task[Keying]:
     return part_task(part, inputs, keying)
 
 
-def cut_inputs(context: Context, step: str, part: Part) -> dict[str, Sequence[Slice]]:
+def cut_inputs(
+    context: Context, step: str, part: Part, cut: Sequence[Slice]
+) -> dict[str, Sequence[Slice]]:
     """What a task reads that compares a part's living samples with the step's cut."""
     return {
         "keyed": [context.at(step, "keyed", part)],
-        "cut": context.done(step, "cut").whole(),
+        "cut": cut,
         "drops": context.drops(part),
     }
 

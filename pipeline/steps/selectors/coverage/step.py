@@ -121,11 +121,12 @@ class Coverage(Step):
 
     def _verdict(self, context: Context) -> Phase[CoverageChoice]:
         name, config = self.name, self.config
+        cut = context.done(name, "cut").whole()
         shared = {"budgets": context.done(name, "budgets").whole()}
         tasks = [
             part_task(
                 part,
-                {**cut_inputs(context, name, part), **self._inputs(context, part), **shared},
+                {**cut_inputs(context, name, part, cut), **self._inputs(context, part), **shared},
                 CoverageChoice(part.rows, config.score, config.strata, config.hard),
             )
             for part in context.parts

@@ -115,8 +115,9 @@ class Importance(Step):
         ]
         yield Phase("keyed", key, keyed)
         yield from budget_cut.phases(context, name, [budget])
+        cut = context.done(name, "cut").whole()
         decided = [
-            part_task(part, cut_inputs(context, name, part), Choice(part.rows, name))
+            part_task(part, cut_inputs(context, name, part, cut), Choice(part.rows, name))
             for part in context.parts
         ]
         yield Phase("verdict", decide, decided)
@@ -126,7 +127,7 @@ class Importance(Step):
         config, name, buckets = self.config, self.name, self.config.buckets
         path = storage.absolute(config.target)
         _, digest = hash_file(path)
-        target = Target(digest.hex(), config.column, buckets, path)
+        target = Target(digest.hex(), config.column, buckets, path=path)
         yield Phase("target", count_target, [Task.whole("target", {}, target)])
         counting = Buckets(buckets)
         yield Phase(
@@ -135,7 +136,7 @@ class Importance(Step):
             [part_task(part, _captions_of(context, part), counting) for part in context.parts],
         )
         every = {role: context.done(name, role).whole() for role in ("target", "raw")}
-        yield Phase("ratio", ratio, [Task.whole("ratio", every, Ratio(buckets, path))])
+        yield Phase("ratio", ratio, [Task.whole("ratio", every, Ratio(buckets, path=path))])
         ratios = {"ratio": context.done(name, "ratio").whole()}
         weighting = Weighting(buckets, name)
         weighed = [

@@ -65,10 +65,11 @@ class Score(Step):
             whole = whole_of(config.of, context.alive, context.total)
             wanted = min(place(whole, config.keep) + 1, valued)
         yield from budget_cut.phases(context, self.name, [wanted])
+        cut = context.done(self.name, "cut").whole()
         tasks = [
             part_task(
                 part,
-                cut_inputs(context, self.name, part),
+                cut_inputs(context, self.name, part, cut),
                 ScoreChoice(part.rows, config.signal, config.best, config.ties),
             )
             for part in context.parts
