@@ -217,6 +217,7 @@ class Run(Context):
 
     def _phase(self, step: Step, phase: Phase[Any]) -> None:
         started = time.perf_counter()
+        assert (step.name, phase.name) not in self._done, f"{step.name}: two phases `{phase.name}`"
         claimed = claims.of_phase(phase, step.name, self.job)
         phase = replace(phase, resources=claimed)
         folder = paths.folder(step.name, phase.name)

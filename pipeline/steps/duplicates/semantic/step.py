@@ -11,23 +11,21 @@ from dataclasses import replace
 from typing import Any
 
 from tamis.pipeline.algorithms.clusters import semantic, tiles
-from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.concepts import clustering, concepts
+from tamis.pipeline.steps.concepts.clustered_step import ClusteredStep
 from tamis.pipeline.steps.duplicates.reading import living
 from tamis.pipeline.steps.duplicates.semantic import tasks
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.exchange import numbers, range_starts, verdict_phase
 from tamis.pipeline.steps.shared.parts import (
-    embedding_named,
     nothing_reaches,
     part_task,
 )
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.part_files import Slice, TableFile
 from tamis.pipeline.tasks import claims
-from tamis.pipeline.tasks.step import Context, Step
+from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Done, Part, Phase, Task
-from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason
 from tamis.schemas.scope import Scope
 from tamis.schemas.steps import SemanticDuplicates as Config
@@ -42,7 +40,7 @@ Files = dict[int, list[Slice]]
 """The files of a phase, by bucket."""
 
 
-class SemanticDuplicates(Step):
+class SemanticDuplicates(ClusteredStep[Config]):
     """Clusters; ``members`` and ``pairs`` a bucket of clusters; ``scores`` a sample; ``doomed`` and ``verdict``.
 
     Between the first two, ``order`` and ``blocks`` of the buckets that are too large to be held.
@@ -50,31 +48,14 @@ class SemanticDuplicates(Step):
 
     version = 2
 
-    def __init__(self, config: Config, job: Job) -> None:
-        self.config, self.name = config, config.name
-        self.embedding = embedding_named(job, config.embedding, config.name).as_
-
     @property
     def signal(self) -> str:
         """The name of what is stored: the cosine to the nearest sample earlier in order."""
         return "semantic_similarity" if self.name == self.config.kind else f"{self.name}_similarity"
 
-    def needs(self) -> Sequence[str]:
-        """The embedding."""
-        return [f"embedding:{self.embedding}"]
-
     def makes(self) -> Mapping[str, str]:
         """The similarity, as a signal."""
         return {f"signal:{self.signal}": "scores"}
-
-    def check(self, inputs: Sequence[InputFile]) -> None:
-        """Borrowed centroids are there.
-
-        Raises:
-            JobError, StateError: one line.
-        """
-        del inputs
-        concepts.number(self.config, 0)
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class."""

@@ -26,6 +26,9 @@ from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.ledger import Reason
 from tamis.schemas.selection import Prototypes as Config
 
+CHOICE = "choice-"
+"""Before the names of the phases that choose, for places have phases of the same names."""
+
 
 @dataclass(frozen=True)
 class Floor:
@@ -68,21 +71,21 @@ class Prototypes(ClusteredStep[Config]):
             )
             for part in context.parts
         ]
-        yield Phase("keyed", key, keyed)
-        open_to_all = budget_cut.have_key(context, self.name)
+        yield Phase(f"{CHOICE}keyed", key, keyed)
+        open_to_all = budget_cut.have_key(context, self.name, f"{CHOICE}keyed")
         wanted = budget - (context.alive - open_to_all)
-        yield from budget_cut.phases(context, self.name, [wanted])
+        yield from budget_cut.phases(context, self.name, [wanted], CHOICE)
         yield from self._verdict(context, floor, clusters)
 
     def _verdict(self, context: Context, floor: Floor, clusters: int) -> Iterator[Phase[Any]]:
         """What each cluster keeps, and the verdict that follows."""
-        cut = context.done(self.name, "cut").whole()
+        cut = context.done(self.name, f"{CHOICE}cut").whole()
         counts = [
             part_task(
                 part,
                 {
                     "places": [context.at(self.name, "places", part)],
-                    "keyed": [context.at(self.name, "keyed", part)],
+                    "keyed": [context.at(self.name, f"{CHOICE}keyed", part)],
                     "cut": cut,
                 },
                 floor,
