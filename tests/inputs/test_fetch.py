@@ -11,6 +11,7 @@ import pytest
 
 from tamis.pipeline.inputs import fetch
 from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.tar import fetch as tar_fetch
 from tamis.pipeline.store import ranges, storage
 from tamis.schemas.errors import InputError
 from tamis.schemas.tables import INGEST
@@ -57,7 +58,7 @@ def test_pictures_come_back_in_order_however_they_are_read(
     chunk: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fetch, "DISK_CHUNK_BYTES", chunk)
+    monkeypatch.setattr(tar_fetch, "DISK_CHUNK_BYTES", chunk)
     file, table = tar
     for rows in ([], [29], list(range(30)), [1, 2, 17, 20]):
         found = list(fetch.pictures(file, table.take(pa.array(rows, pa.int64()))))
@@ -68,7 +69,7 @@ def test_no_more_is_held_than_a_chunk_and_its_gaps(
     tar: tuple[InputFile, pa.Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, table = tar
-    monkeypatch.setattr(fetch, "DISK_CHUNK_BYTES", 40_000)
+    monkeypatch.setattr(tar_fetch, "DISK_CHUNK_BYTES", 40_000)
     spans: list[int] = []
     read = ranges.read_ranges
 
@@ -85,7 +86,7 @@ def test_no_more_is_held_than_a_chunk_and_its_gaps(
 def test_members_stay_what_they_are_when_more_is_read(
     tar: tuple[InputFile, pa.Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "DISK_CHUNK_BYTES", 5000)
+    monkeypatch.setattr(tar_fetch, "DISK_CHUNK_BYTES", 5000)
     file, table = tar
     first, kept = [], []
     for sample in fetch.members(file, table):
