@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import pickle
 import tarfile
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from tamis.pipeline.inputs import fetch
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.tar import fetch as tar_fetch
-from tamis.pipeline.store import ranges, storage
+from tamis.pipeline.store import ranges
 from tamis.schemas.errors import InputError
 from tamis.schemas.tables import INGEST
 from tests.support.input_files import ingest, source
@@ -143,11 +142,3 @@ def test_parquet_rows_come_back_across_row_groups(
     pq.write_table(pa.table({"image": pictures[::-1], "text": captions}), path, row_group_size=12)
     with pytest.raises(InputError, match="has changed"):
         list(fetch.pictures(source(path), rows))
-
-
-def test_a_part_in_memory_reads_like_one_on_disk(tar: tuple[InputFile, pa.Table]) -> None:
-    file, table = tar
-    storage.write_bytes("memory://copy/x.tar", Path(file.path).read_bytes())
-    remote = InputFile(file.entry, file.relative, "memory://copy/x.tar", "tar", file.size)
-    assert list(fetch.members(remote, table)) == list(fetch.members(file, table))
-    assert io.BytesIO(next(fetch.pictures(remote, table))).read(2) == b"\xff\xd8"

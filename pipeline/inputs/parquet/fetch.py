@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tamis.pipeline.inputs.formats import Sample, check_same
 from tamis.pipeline.inputs.input_files import InputFile
@@ -20,9 +22,18 @@ SUFFIXES = {"jpeg": "jpg", "tiff": "tif"}
 
 def pictures(source: InputFile, rows: pa.Table) -> Iterator[bytes]:
     """The bytes of each row's picture."""
-    for data, known in zip(_cells(source, rows), rows["sha256"], strict=True):
-        check_same(source, [data], [known.as_py()])
-        yield data
+    path = storage.redact(source.path)
+    try:
+        for data, known in zip(_cells(source, rows), rows["sha256"], strict=True):
+            check_same(source, [data], [known.as_py()])
+            yield data
+    except (
+        ValueError
+    ) as error:  # pyarrow's own for what is no parquet file; one of the disk's may pass
+        words = " ".join(str(error).split())
+        raise InputError(
+            f"`{path}` has changed since it was ingested: {words}; run again with --accept-changed"
+        ) from error
 
 
 def members(source: InputFile, rows: pa.Table) -> Iterator[Sample]:
@@ -34,7 +45,7 @@ def members(source: InputFile, rows: pa.Table) -> Iterator[Sample]:
 
 
 def _cells(source: InputFile, rows: pa.Table) -> Iterator[bytes]:
-    """The pictures of rows, row group by row group."""
+    """The pictures of rows, row group by row group; ValueError where the file has fewer rows."""
     groups, places = rows["row_group"].to_numpy(), rows["group_row"].to_numpy()
     with open_parquet(source.path) as file:
         column = find_column("image", file.schema_arrow.names)
@@ -44,18 +55,26 @@ def _cells(source: InputFile, rows: pa.Table) -> Iterator[bytes]:
                 "run again with --accept-changed"
             )
         nested = pa.types.is_struct(file.schema_arrow.field(column).type)
-        for group in np.unique(groups):
-            wanted = places[groups == group]
-            start = 0
-            for batch in file.iter_batches(
-                BATCH_ROWS_WITH_PICTURES,
-                [int(group)],
-                [f"{column}.bytes" if nested else column],
-                use_threads=False,
-            ):
-                values = batch.column(0).field("bytes") if nested else batch.column(0)
-                for place in wanted[(wanted >= start) & (wanted < start + len(values))]:
-                    yield values[int(place) - start].as_py()
-                start += len(values)
-                if start > wanted[-1]:
-                    break
+        name = f"{column}.bytes" if nested else column
+        for group in np.unique(groups).tolist():
+            if group >= file.num_row_groups:
+                raise ValueError(f"row group {group} is gone")
+            yield from _of_group(file, group, name, places[groups == group])
+
+
+def _of_group(
+    file: pq.ParquetFile, group: int, name: str, wanted: npt.NDArray[np.int64]
+) -> Iterator[bytes]:
+    """The cells of one column in some rows of a row group, decoded no further than the last of them."""
+    start = 0
+    for batch in file.iter_batches(BATCH_ROWS_WITH_PICTURES, [group], [name], use_threads=False):
+        column = batch.column(0)
+        values = column.field("bytes") if pa.types.is_struct(column.type) else column
+        for place in wanted[(wanted >= start) & (wanted < start + len(values))].tolist():
+            yield (
+                values[place - start].as_py() or b""
+            )  # none is the hash of nothing, never of a picture
+        start += len(values)
+        if start > wanted[-1]:
+            return
+    raise ValueError(f"row {start} of row group {group} is gone")
