@@ -8,8 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
+from tamis.schemas.formats import check_word
 from tamis.schemas.steps import Embed, NearDuplicates, Step, Write
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
@@ -42,8 +50,9 @@ class Input(Model):
         "input",
         description="stands before the relative path in the ledger's `source`; part of every uid",
     )
-    format: Literal["auto", "webdataset", "parquet"] = Field(
-        "auto", description="auto: .tar is webdataset, .parquet is parquet"
+    format: Annotated[str, AfterValidator(check_word)] = Field(
+        "auto",
+        description="webdataset or parquet; auto: by the ending, .tar is webdataset, .parquet is parquet",
     )
     image_embeddings: str | None = Field(
         None,

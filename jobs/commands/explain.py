@@ -151,12 +151,7 @@ def _facts(story: Story) -> list[tuple[str, str]]:
 
 
 def _where(story: Story) -> str:
-    read = story["read"] or {}
-    if "image_offset" in read:
-        return f"{story['source']}, byte {show.count(read['image_offset'])}"
-    if "file_row" in read:
-        return f"{story['source']}, row {show.count(read['file_row'])}"
-    return str(story["source"])
+    return ", ".join(filter(None, (story["source"], story["where"])))
 
 
 def step_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:

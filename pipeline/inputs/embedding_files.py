@@ -15,8 +15,8 @@ from typing import BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from tamis.pipeline.inputs.formats import outline
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.parquet import BROKEN, open_parquet
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
 
@@ -24,7 +24,7 @@ AT_ONCE = 16
 """Headers that are read at a time."""
 
 FOOTERS = 1_000
-"""Parquet files whose rows are counted before a run; the rest of more is taken on trust."""
+"""Input files whose rows are counted before a run; the rest of more is taken on trust."""
 
 
 @contextmanager
@@ -73,24 +73,13 @@ def check(inputs: Sequence[InputFile]) -> None:
 def _fits(input_file: InputFile | None, address: str) -> int:
     """The dimension of the embeddings at ``address``, which are no more than the rows of ``input_file``."""
     with opened(address) as (_, matrix):
-        rows = None if input_file is None else _rows(input_file)
+        rows = None if input_file is None else outline(input_file).rows
     if input_file is not None and rows is not None and matrix.rows > rows:
         raise InputError(
             f"`{storage.redact(address)}`: {matrix.rows:,} embeddings for the {rows:,} rows of "
             f"`{storage.redact(input_file.path)}`: they belong to other rows: pair each parquet file with its own"
         )
     return matrix.dim
-
-
-def _rows(file: InputFile) -> int | None:
-    """How many rows a parquet file's footer counts; None where it cannot be read: that is ingest's to report."""
-    if file.kind != "parquet":
-        return None
-    try:
-        with open_parquet(file.path) as parquet:
-            return int(parquet.metadata.num_rows)
-    except BROKEN:
-        return None
 
 
 MAX_DIM = 1 << 16

@@ -12,10 +12,12 @@ import pyarrow.compute as pc
 
 from tamis.pipeline.inputs.images import MAX_PIXELS, ImageDamage, inspect
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.tar.walker import MAX_MEMBER_BYTES, Damage
 from tamis.pipeline.inputs.uids import hash_uid
+from tamis.pipeline.store import storage
 from tamis.schemas.ledger import Reason
 from tamis.schemas.tables import INGEST
+
+MAX_MEMBER_BYTES = 256 << 20
 
 MAX_PART_BYTES = 64 << 20
 """Bytes of captions and metadata after which a part ends early: its columns stay in memory."""
@@ -78,16 +80,27 @@ class Run:
     pieces: Iterator[Row | pa.Table]
 
 
+def hash_file(path: str) -> tuple[int, bytes]:
+    """Size in bytes and SHA-256 of a file, read once."""
+    digest = hashlib.sha256()
+    size = 0
+    with storage.open_read(path) as stream:
+        while chunk := stream.read(storage.READ_BLOCK):
+            digest.update(chunk)
+            size += len(chunk)
+    return size, digest.digest()
+
+
 def fault(reason: Reason, message: str, offset: int | None) -> Row:
     """The columns that say why a row cannot be used."""
     return {"reason": str(reason), "message": message, "error_offset": offset}
 
 
-def damage_row(source: InputFile, damage: Damage) -> Row:
-    """The row of a range of bytes, or of a whole file: its offset is its key."""
-    key = str(damage.offset)
+def damage_row(source: InputFile, reason: Reason, message: str, offset: int = 0) -> Row:
+    """The row of a range of bytes that gives no sample, or of a whole file: its offset is its key."""
+    key = str(offset)
     uid = hash_uid(source.entry, source.relative, "damage", key, 0)
-    return {"uid": uid, "key": key} | fault(damage.reason, damage.message, damage.offset)
+    return {"uid": uid, "key": key} | fault(reason, message, offset)
 
 
 def picture_row(

@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.host import devices
+from tamis.pipeline.inputs.formats import outline, rows_of
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.parquet import open_parquet
 from tamis.pipeline.planning.forecast import Measured, Scale
 from tamis.pipeline.runs.plan import Plan, build
 from tamis.pipeline.runs.ray_engine import Engine
@@ -42,8 +42,6 @@ from tamis.schemas.scope import Scope
 from tamis.schemas.selection import Chooser, Clustered
 from tamis.schemas.step import StepModel
 from tamis.schemas.steps import Embed
-
-TAR_BLOCK = 512
 
 GPU_DRIVER = "/dev/nvidiactl"
 
@@ -107,7 +105,7 @@ def measure(plan: Plan, share: float, most_parts: int | None, executor: Start) -
             sample = _Walk(plan, chosen, first, parts * per_part / total, executor(root), root)
         finally:
             one.stop()
-    rows = _counted(plan.inputs) or sample.rows * total / max(1.0, sample.consumed)
+    rows = float(rows_of(plan.inputs) or sample.rows * total / max(1.0, sample.consumed))
     a_file = rows / len(files) / (sample.rows / len(chosen))
     phases = tuple(_joined({**pilot.phases, **look.phases}, sample.phases))
     on_gpu = any(isinstance(c, Clustered) and c.device == "cuda" for c in sample.job.steps)
@@ -267,26 +265,14 @@ def _consumed(root: str, run: Run, number: int) -> float:
     """Bytes of an input file that its rows came from."""
     file = run.inputs[number]
     table = run.done("ingest", "files")[paths.task_name(Scope.FILE, number)]
-    if file.kind == "parquet":
-        with open_parquet(file.path) as parquet:
-            return file.size * sum(table.rows) / max(1, int(parquet.metadata.num_rows))
+    known = outline(file).rows
+    if known is not None:
+        return file.size * sum(table.rows) / max(1, known)
     members = part_files.read(root, Slice(table, len(table.rows) - 1), ["members"])["members"]
     ends = [
         member["offset"] + member["size"] for held in members.to_pylist() for member in held or ()
     ]
-    end = max(ends, default=file.size)
-    return float(min(file.size, -(-end // TAR_BLOCK) * TAR_BLOCK))
-
-
-def _counted(inputs: Sequence[InputFile]) -> float | None:
-    """The rows of parquet files, which say it; None where there are others, or too many to be opened."""
-    if len(inputs) > 64 or any(file.kind != "parquet" for file in inputs):
-        return None
-    rows = 0
-    for file in inputs:
-        with open_parquet(file.path) as parquet:
-            rows += int(parquet.metadata.num_rows)
-    return float(rows)
+    return float(max(ends, default=file.size))
 
 
 def _doubled(root: str) -> dict[str, int]:

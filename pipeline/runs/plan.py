@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tamis.pipeline.inputs.input_files import InputFile, input_files
+from tamis.pipeline.inputs.entries import input_files
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps import STEPS, Ingest, Ledger
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.step import Step

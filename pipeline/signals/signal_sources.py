@@ -12,12 +12,12 @@ from functools import lru_cache
 import pyarrow as pa
 
 from tamis.pipeline.inputs import columns
+from tamis.pipeline.inputs.formats import Outline, format_of, outline
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals.registry import Source, resolve
 from tamis.schemas.errors import JobError
 from tamis.schemas.ledger import LEDGER
 from tamis.schemas.steps import Signals
-from tamis.schemas.tables import find_column
 
 TRIES = 8
 """Files of an entry that are looked at for one that can be read."""
@@ -43,15 +43,15 @@ def find(step: Signals, inputs: Sequence[InputFile]) -> Sources:
     of: dict[str, dict[str, Source]] = {}
     types: dict[str, dict[str, pa.DataType]] = {name: {} for name in step.names}
     for entry, files in _by_entry(inputs).items():
-        there = _columns(files)
-        given = _given(files[0].kind, there)
+        first, there = _columns(files)
+        given = _given(outline(first))
         of[entry] = {}
         for name in step.names:
             try:
                 source = resolve(name, given=given, columns=list(there), heads=step.heads)
             except JobError as error:
-                bare = f"{files[0].source} is damaged, or has no columns: "
-                why = bare if not there and files[0].kind == "parquet" else ""
+                bare = f"{first.source} is damaged, or has no columns: "
+                why = bare if outline(first).damage is not None else ""
                 raise JobError(f"{step.name}: input `{entry}`: {why}{error}") from None
             of[entry][name] = source
             types[name][entry] = _type(step, entry, source, there)
@@ -88,25 +88,25 @@ def _by_entry(inputs: Sequence[InputFile]) -> dict[str, list[InputFile]]:
     return entries
 
 
-def _columns(files: Sequence[InputFile]) -> columns.Columns:
+def _columns(files: Sequence[InputFile]) -> tuple[InputFile, columns.Columns]:
+    """The first file that has columns, and what they hold; the first of all where none has any."""
     for file in files:
-        found = _look(file.path, file.kind, file.stamp)
+        found = _look(file)
         if found:
-            return found
-    return {}
+            return file, found
+    return files[0], {}
 
 
 @lru_cache(maxsize=64)
-def _look(path: str, kind: str, stamp: str) -> columns.Columns:
-    del stamp  # part of the key: the file may be another one later
-    return columns.look(path, "tar" if kind == "tar" else "parquet")
+def _look(file: InputFile) -> columns.Columns:
+    return format_of(file).columns(file)
 
 
-def _given(kind: str, there: columns.Columns) -> set[str]:
+def _given(known: Outline) -> set[str]:
     """What ingest fills for such an entry."""
-    if kind == "tar" or find_column("image", list(there)) is not None:
+    if known.pictures or "image" in known.taken:
         return {"text", "width", "height", "image_size", "pixels"}
-    return {name for name in ("text", "width", "height") if find_column(name, list(there))}
+    return {"text", "width", "height"} & set(known.taken)
 
 
 def _type(step: Signals, entry: str, source: Source, there: columns.Columns) -> pa.DataType:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import pickle
 import tarfile
 from pathlib import Path
@@ -11,7 +10,8 @@ import pytest
 
 from tamis.pipeline.inputs import fetch
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.store import ranges, storage
+from tamis.pipeline.inputs.tar import fetch as tar_fetch
+from tamis.pipeline.store import ranges
 from tamis.schemas.errors import InputError
 from tamis.schemas.tables import INGEST
 from tests.support.input_files import ingest, source
@@ -57,7 +57,7 @@ def test_pictures_come_back_in_order_however_they_are_read(
     chunk: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fetch, "DISK_CHUNK_BYTES", chunk)
+    monkeypatch.setattr(tar_fetch, "DISK_CHUNK_BYTES", chunk)
     file, table = tar
     for rows in ([], [29], list(range(30)), [1, 2, 17, 20]):
         found = list(fetch.pictures(file, table.take(pa.array(rows, pa.int64()))))
@@ -68,7 +68,7 @@ def test_no_more_is_held_than_a_chunk_and_its_gaps(
     tar: tuple[InputFile, pa.Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, table = tar
-    monkeypatch.setattr(fetch, "DISK_CHUNK_BYTES", 40_000)
+    monkeypatch.setattr(tar_fetch, "DISK_CHUNK_BYTES", 40_000)
     spans: list[int] = []
     read = ranges.read_ranges
 
@@ -85,7 +85,7 @@ def test_no_more_is_held_than_a_chunk_and_its_gaps(
 def test_members_stay_what_they_are_when_more_is_read(
     tar: tuple[InputFile, pa.Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "DISK_CHUNK_BYTES", 5000)
+    monkeypatch.setattr(tar_fetch, "DISK_CHUNK_BYTES", 5000)
     file, table = tar
     first, kept = [], []
     for sample in fetch.members(file, table):
@@ -142,11 +142,3 @@ def test_parquet_rows_come_back_across_row_groups(
     pq.write_table(pa.table({"image": pictures[::-1], "text": captions}), path, row_group_size=12)
     with pytest.raises(InputError, match="has changed"):
         list(fetch.pictures(source(path), rows))
-
-
-def test_a_part_in_memory_reads_like_one_on_disk(tar: tuple[InputFile, pa.Table]) -> None:
-    file, table = tar
-    storage.write_bytes("memory://copy/x.tar", Path(file.path).read_bytes())
-    remote = InputFile(file.entry, file.relative, "memory://copy/x.tar", "tar", file.size)
-    assert list(fetch.members(remote, table)) == list(fetch.members(file, table))
-    assert io.BytesIO(next(fetch.pictures(remote, table))).read(2) == b"\xff\xd8"

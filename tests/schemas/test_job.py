@@ -168,6 +168,18 @@ def test_a_bad_step_is_one_line(steps: str, message: str) -> None:
             "input.0: unknown key `pth`; did you mean `path`?",
         ),
         (
+            "name: a\ninput: [{path: x, format: webdatset}]\noutput: o\nsteps: [write]",
+            "input.0.format: no format `webdatset`; did you mean `webdataset`?",
+        ),
+        (
+            "name: a\ninput: [{path: x, format: zip}]\noutput: o\nsteps: [write]",
+            "input.0.format: no format `zip`; known: auto, parquet, webdataset",
+        ),
+        (
+            "name: a\ninput: [{path: x, format: 3}]\noutput: o\nsteps: [write]",
+            "input.0.format: wanted text, got 3",
+        ),
+        (
             "name: a\ninput: [{path: x}, {path: y}]\noutput: o\nsteps: [write]",
             "job: two input entries have the same name: give each a `name:`",
         ),

@@ -20,7 +20,7 @@ DEFAULT = IngestOptions()
 
 def source(path: Path) -> InputFile:
     """The file as the job's entry `input` names it."""
-    kind = "parquet" if path.suffix == ".parquet" else "tar"
+    kind = path.suffix.removeprefix(".")
     return InputFile("input", path.name, str(path), kind, path.stat().st_size)
 
 

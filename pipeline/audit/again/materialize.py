@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from tamis.pipeline.audit.again.frozen_job import job_of
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.inputs.input_files import input_files
+from tamis.pipeline.inputs.entries import input_files
 from tamis.pipeline.runs.plan import Plan, build, check_chain
 from tamis.pipeline.runs.state import FILE, State, check_output
 from tamis.pipeline.steps.embed.step import Embed

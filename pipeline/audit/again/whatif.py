@@ -24,7 +24,8 @@ from tamis.pipeline.audit.again.frozen_job import job_of
 from tamis.pipeline.audit.again.late_steps import Fates, Redecision, first_of
 from tamis.pipeline.audit.reading.chunks import Chunk, chunks
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.inputs.input_files import InputFile, input_files
+from tamis.pipeline.inputs.entries import input_files
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.runs.account import Account
 from tamis.pipeline.runs.plan import Plan, build, check_chain
 from tamis.pipeline.runs.state import State

@@ -86,6 +86,10 @@ class FinishedRun:
         """The input files by number, as far as the run knows them: where they lie now, it does not."""
         return [InputFile(path="", **raw) for raw in self._plan["inputs"]]
 
+    def input_of(self, sid: int) -> InputFile:
+        """The input file of a sample, as ``inputs`` has it."""
+        return InputFile(path="", **self._plan["inputs"][self.parts[sid >> 32][0]])
+
     @property
     def source_names(self) -> Sequence[str]:
         """What the ledger calls each input file, by its number in ``parts``."""

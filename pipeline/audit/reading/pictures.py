@@ -13,8 +13,9 @@ from PIL import Image
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.inputs import fetch
+from tamis.pipeline.inputs.entries import input_files
 from tamis.pipeline.inputs.images import ImageDamage, to_rgb
-from tamis.pipeline.inputs.input_files import InputFile, input_files
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import TamisError
 from tamis.schemas.parse import parse_job

@@ -12,6 +12,7 @@ from tamis.pipeline.audit.reading.finished_run import FinishedRun, Row
 from tamis.pipeline.audit.reading.funnel import meaning
 from tamis.pipeline.audit.story.margins import checked, mends
 from tamis.pipeline.audit.story.onward import onward
+from tamis.pipeline.inputs.formats import format_of
 from tamis.schemas.ledger import Reason
 from tamis.schemas.steps import Density, Rules, SemanticDuplicates, Signals, StepModel, Write
 
@@ -34,6 +35,7 @@ def is_uid(name: str) -> bool:
 
 def tell(run: FinishedRun, row: Row) -> Story:
     """The story of the sample that a ledger row is about."""
+    read = _read(run, row["sid"])
     steps = [_step(run, row, "ingest", None)]
     reached = row["step"] != "ingest"
     for config in run.steps:
@@ -42,7 +44,8 @@ def tell(run: FinishedRun, row: Row) -> Story:
     return {
         **{name: row[name] for name in NAMES},
         "kept": row["kept"],
-        "read": _read(run, row["sid"]),
+        "read": read,
+        "where": format_of(run.input_of(row["sid"])).where(read or {}),
         "steps": steps,
         "dropped_by": row["step"],
         "shard": row["shard"],

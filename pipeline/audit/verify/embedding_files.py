@@ -14,7 +14,8 @@ import numpy as np
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import counted
-from tamis.pipeline.inputs.input_files import InputFile, input_files
+from tamis.pipeline.inputs.entries import input_files
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.embed.step import PRECOMPUTED, given_rows
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths

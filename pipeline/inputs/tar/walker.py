@@ -20,12 +20,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
+from tamis.pipeline.inputs.part_builder import MAX_MEMBER_BYTES
 from tamis.pipeline.inputs.tar import tar_header
 from tamis.pipeline.inputs.tar.tar_header import BLOCK, ZEROS, Header
 from tamis.pipeline.inputs.tar.window import CHUNK, Window
 from tamis.schemas.ledger import Reason
 
-MAX_MEMBER_BYTES = 256 << 20
 MAX_EXTENSION_BYTES = 1 << 20
 """A long name or PAX header larger than this is damage: no name is that long."""
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tamis.pipeline.inputs.formats import outline
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.parquet import BROKEN, find_columns, open_parquet
-from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.task import Args, Part, Task, TaskIo
 from tamis.schemas.errors import JobError, StateError
@@ -125,23 +123,15 @@ def check_pictures(step: str, inputs: Sequence[InputFile], mend: str = "") -> No
 
 
 def with_pictures(inputs: Sequence[InputFile]) -> dict[str, bool]:
-    """A file of each entry and format -> whether it has pictures: of parquet the first with rows that can be read."""
+    """A file of each entry and format -> whether it has pictures: the first file that can tell.
+
+    Raises:
+        InputError: no job can read a file.
+    """
     told: dict[tuple[str, str], tuple[str, bool]] = {}
     for file in inputs:
         if (file.entry, file.kind) not in told:
-            has = True if file.kind == "tar" else _has_pictures(file)
+            has = outline(file).accepted().pictures
             if has is not None:
                 told[file.entry, file.kind] = (file.source, has)
     return dict(told.values())
-
-
-@lru_cache(maxsize=1024)
-def _has_pictures(file: InputFile) -> bool | None:
-    try:
-        with open_parquet(file.path) as parquet:
-            if parquet.metadata.num_rows == 0:
-                return None
-            schema = parquet.schema_arrow
-    except BROKEN:  # that is ingest's to report
-        return None
-    return find_columns(schema, IngestOptions(), file.path).image is not None

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.pipeline.inputs import columns, fetch
+from tamis.pipeline.inputs import fetch
+from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.inputs.images import ImageDamage, to_rgb
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import signal_sources
@@ -116,7 +117,7 @@ class Signals(Step):
             inputs["embedding"] = [context.embedding(self.embedding, part)]
         needed = {source.needs for source in of.values()}
         digest = None
-        if "column" in needed and file.kind == "parquet":
+        if "column" in needed and not format_of(file).values_in_table:
             # Ingest's table does not hold these columns: the file's own digest stands for them.
             ingested = context.done("ingest", "files")[paths.task_name(Scope.FILE, part.file)]
             digest = ingested.notes["sha256"]
@@ -228,14 +229,8 @@ def _of_columns(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     if not wanted:
         return {}
     kinds = {column: pa.type_for_alias(io.args.types[name]) for name, column in wanted.items()}
-    path = io.args.file.path
-    if io.args.kind == "tar":
-        texts = io.read("ingest", ["meta"])["meta"].take(pa.array(rows)).to_pylist()
-        found = columns.from_json(texts, kinds)
-    else:
-        where = io.read("ingest", ["row_group", "group_row"]).take(pa.array(rows))
-        group, row = (where[name].to_numpy() for name in ("row_group", "group_row"))
-        found = columns.from_parquet(path, group, row, kinds)
+    table = io.read("ingest", fetch.VALUE_COLUMNS).take(pa.array(rows))
+    found = fetch.values(io.args.file, table, kinds)
     return {name: found[column] for name, column in wanted.items()}
 
 

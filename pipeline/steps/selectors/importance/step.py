@@ -17,7 +17,8 @@ import pyarrow as pa
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.algorithms.choosing import importance
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.parquet import hash_file, open_parquet
+from tamis.pipeline.inputs.parquet.file import open_parquet
+from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.by_signal import Choice, cut_inputs, with_missing
 from tamis.pipeline.steps.shared.parts import part_task

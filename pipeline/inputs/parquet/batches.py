@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from tamis.pipeline.inputs.captions import is_text, judge_caption
 from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.parquet.file import Columns, is_string
 from tamis.pipeline.inputs.part_builder import IngestOptions, Row, fault
 from tamis.pipeline.inputs.uids import hash_uids, parse_uid
 from tamis.schemas.ledger import Reason
@@ -26,29 +27,6 @@ WHITE_SPACE = "".join(filter(str.isspace, map(chr, range(0x10000))))
 """What ``str.strip`` takes off."""
 
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """The input's own names for what ingest reads; None for what it does not have."""
-
-    text: str | None
-    image: str | None
-    url: str | None
-    uid: str | None
-    key: str | None
-    width: str | None
-    height: str | None
-    sha256: str | None
-    nested: bool = False
-
-    @property
-    def wanted(self) -> list[str]:
-        """The columns to read, once each; of a ``{bytes, path}`` picture the bytes alone."""
-        image = f"{self.image}.bytes" if self.nested else self.image
-        names = (self.text, image, self.url, self.uid, self.key)
-        more = () if self.image else (self.width, self.height, self.sha256)
-        return [*dict.fromkeys(name for name in (*names, *more) if name is not None)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,27 +75,6 @@ def _array(values: Any, kind: pa.DataType, count: int) -> pa.Array:
     if values is None:
         return pa.nulls(count, kind)
     return values.cast(kind) if isinstance(values, pa.Array) else pa.array(values, kind)
-
-
-def is_bytes(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds bytes."""
-    types = pa.types
-    if types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(
-        types.is_binary(kind)
-        or types.is_large_binary(kind)
-        or types.is_binary_view(kind)
-        or types.is_fixed_size_binary(kind)
-    )
-
-
-def is_string(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds text."""
-    types = pa.types
-    if types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
 def _each(batch: pa.RecordBatch, name: str | None, rule: Callable[[Any], Any]) -> list[Any] | None:

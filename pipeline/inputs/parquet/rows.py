@@ -10,7 +10,6 @@ Columns are found by alias. Where the format leaves room:
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,7 +19,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.parquet_rows import Columns, Described, describe, is_bytes, is_string
+from tamis.pipeline.inputs.parquet.batches import Described, describe
+from tamis.pipeline.inputs.parquet.file import (
+    BATCH_ROWS,
+    BATCH_ROWS_WITH_PICTURES,
+    BROKEN,
+    Columns,
+    find_columns,
+    open_parquet,
+)
 from tamis.pipeline.inputs.part_builder import (
     FileTotals,
     IngestOptions,
@@ -28,87 +35,13 @@ from tamis.pipeline.inputs.part_builder import (
     Run,
     damage_row,
     fault,
+    hash_file,
     picture_row,
 )
-from tamis.pipeline.inputs.tar.walker import Damage
 from tamis.pipeline.inputs.uids import hash_uid
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
 from tamis.schemas.ledger import Reason
-from tamis.schemas.tables import find_column
-
-BATCH_ROWS = 1024
-BATCH_ROWS_WITH_PICTURES = 32
-READ_BUFFER = 1 << 20
-"""Bytes of a column that are read at a time: a column chunk is never held whole."""
-
-BROKEN = (OSError, pa.ArrowException, ValueError, OverflowError)
-"""What pyarrow raises on a damaged file."""
-
-
-class _Parquet(pq.ParquetFile):  # type: ignore[misc]  # pyarrow is untyped
-    """Takes the file below along when it is closed, which pyarrow leaves open."""
-
-    def close(self, force: bool = True) -> None:
-        super().close(force)
-
-
-def open_parquet(path: str) -> pq.ParquetFile:
-    """A parquet file that is read in small pieces, page checksums verified; close it."""
-    raw = storage.open_table(path)
-    try:
-        return _Parquet(
-            raw, buffer_size=READ_BUFFER, pre_buffer=False, page_checksum_verification=True
-        )
-    except BROKEN:
-        raw.close()
-        raise
-
-
-def find_columns(schema: pa.Schema, options: IngestOptions, path: str) -> Columns:
-    """Which column is what.
-
-    Raises:
-        InputError: a column that is needed is missing, or is of a type that
-            cannot hold it; the message lists the columns that are there.
-    """
-    found: dict[str, str | None] = {}
-    for name in ("text", "image", "url", "uid", "key", "width", "height", "sha256"):
-        column = find_column(name, schema.names)
-        if schema.names.count(column) > 1:
-            raise InputError(f"`{storage.redact(path)}` has more than one column `{column}`")
-        if column is None and name in options.need:
-            there = ", ".join(f"{field.name} ({field.type})" for field in schema)
-            raise InputError(f"`{storage.redact(path)}` has no column for `{name}`; it has {there}")
-        found[name] = column
-    if found["text"] is not None:
-        kind = schema.field(found["text"]).type
-        _expect(is_string(kind) or is_bytes(kind), path, found["text"], kind, "captions are text")
-    nested = False
-    if found["image"] is not None:
-        kind = schema.field(found["image"]).type
-        nested = pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
-        flat = kind.field("bytes").type if nested else kind
-        _expect(is_bytes(flat), path, found["image"], kind, "pictures are bytes or {bytes, path}")
-    return Columns(**found, nested=nested)
-
-
-def _expect(fits: bool, path: str, column: str, kind: pa.DataType, rule: str) -> None:
-    if not fits and not pa.types.is_null(kind):  # a column of nulls alone has no type of its own
-        raise InputError(
-            f"`{storage.redact(path)}`: the column `{column}` is of type {kind}, but {rule}"
-        )
-
-
-def hash_file(path: str) -> tuple[int, bytes]:
-    """Size in bytes and SHA-256 of a file, read once."""
-    digest = hashlib.sha256()
-    size = 0
-    with storage.open_read(path) as stream:
-        while chunk := stream.read(storage.READ_BLOCK):
-            digest.update(chunk)
-            size += len(chunk)
-    return size, digest.digest()
 
 
 def runs(source: InputFile, options: IngestOptions, totals: FileTotals) -> Iterator[Run]:
@@ -127,8 +60,7 @@ def runs(source: InputFile, options: IngestOptions, totals: FileTotals) -> Itera
             schema = file.schema_arrow
             _check_footer(file.metadata)
         except BROKEN as error:
-            damage = Damage(Reason.UNREADABLE_FILE, 0, totals.size, _words(error))
-            yield Run(1, iter([damage_row(source, damage)]))
+            yield Run(1, iter([damage_row(source, Reason.UNREADABLE_FILE, _words(error))]))
             return
         described = Described(source, options, find_columns(schema, options, source.path))
         first = 0
