@@ -23,8 +23,9 @@ SEMANTIC = ("members", "order", "blocks", "pairs", "scores", "doomed", "verdict"
 # each phase has several tasks. Without Ray: that a driver may die above Ray's workers is tests/runs/test_chaos.py's.
 DYING = """
 import json, os, signal, sys
-from pipeline import bucket_counts
-from tamis.pipeline.steps import grouping, semantic, semantic_tasks
+from tamis.pipeline.steps.duplicates import grouping
+from tamis.pipeline.steps.duplicates.semantic import step as semantic, tasks as semantic_tasks
+from tamis.pipeline.steps.shared import bucket_counts
 from tamis.schemas.events import TaskDone
 from tests.support.running import make_plan, run_here
 
