@@ -140,7 +140,7 @@ def test_a_gpu_gives_nearly_the_same(
 def test_no_hub_is_asked(tmp_path: object) -> None:
     """With the hub switched off and no cache, in a process of its own, both towers encode."""
     code = (
-        "import numpy as np; from pipeline import encoders; e = encoders.load('demo');"
+        "import numpy as np; from tamis.pipeline import encoders; e = encoders.load('demo');"
         "i, = e.encode_images([np.zeros((1,224,224,3),'u1')], 1);"
         "print(e.encode_texts(['a flag']).shape, i.shape)"
     )

@@ -88,7 +88,7 @@ def test_tokens_are_those_of_transformers() -> None:
 
 def test_neither_loading_nor_encoding_imports_more_than_torch() -> None:
     code = (
-        "import sys, numpy as np; from pipeline import encoders; e = encoders.load('demo');"
+        "import sys, numpy as np; from tamis.pipeline import encoders; e = encoders.load('demo');"
         "e.encode_texts(['a flag', 'two flags']); [*e.encode_images([np.zeros((1, 224, 224, 3), 'u1')], 1)];"
         f"print([name for name in {HEAVY} if name in sys.modules])"
     )

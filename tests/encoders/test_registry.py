@@ -83,7 +83,7 @@ def test_precomputed_has_no_model() -> None:
 
 def test_describing_the_demo_does_not_import_torch() -> None:
     code = (
-        "import sys; from pipeline import encoders; d = encoders.describe('demo');"
+        "import sys; from tamis.pipeline import encoders; d = encoders.describe('demo');"
         "assert 'torch' not in sys.modules and 'transformers' not in sys.modules; print(d.dim)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

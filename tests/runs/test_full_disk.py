@@ -19,7 +19,7 @@ STEPS = "  - signals: [words, min_side]\n  - rules: {words: {min: 2}}\n  - write
 # The command itself, without Ray: what it says and how it ends are the same.
 COMMAND = """
 import sys
-from pipeline import run
+from tamis.pipeline.runs import walk as run
 from tamis.pipeline.tasks.perform import Here
 run.Engine = lambda root, *_: Here(root)
 from tamis.jobs.cli import main

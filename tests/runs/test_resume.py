@@ -21,6 +21,7 @@ from tamis.pipeline.tasks.perform import Here, Outcome, Work
 from tamis.pipeline.tasks.task import Phase
 from tamis.schemas.errors import StateError
 from tamis.schemas.events import Event, Notice, PhaseStarted
+from tests.conftest import ROOT
 from tests.support.running import (
     Sample,
     contents,
@@ -223,10 +224,9 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import dataclasses
-from pipeline import run
+from tamis.pipeline.runs import walk as run
 from tamis.pipeline.tasks.perform import Here
-sys.path.insert(0, sys.argv[4])
-from test_resume import job
+from tests.runs.test_resume import job
 
 left = int(sys.argv[2])
 
@@ -252,9 +252,8 @@ run.run(made, executor=Mortal(made.root))
 
 def run_until_killed(folder: Path, task: int, words: float = 4) -> None:
     """A process of its own that dies in the middle of its ``task``-th table."""
-    here = Path(__file__).parent
-    command = [sys.executable, "-c", KILLED, str(folder), str(task), str(words), str(here)]
-    done = subprocess.run(command, cwd=here.parent, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", KILLED, str(folder), str(task), str(words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 

@@ -290,7 +290,7 @@ def test_one_entry_lies_on_one_store(tars: str, tmp_path: Path) -> None:
 
 WRITER = """
 import sys
-from pipeline import local, objects, storage
+from tamis.pipeline.store import storage
 with storage.write_atomic(sys.argv[1]) as file:
     file.write(b"a" * 100_000)
     file.flush()
