@@ -17,10 +17,7 @@ from tamis.pipeline.steps.duplicates.reading import living
 from tamis.pipeline.steps.duplicates.semantic import tasks
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.exchange import numbers, range_starts, verdict_phase
-from tamis.pipeline.steps.shared.parts import (
-    nothing_reaches,
-    part_task,
-)
+from tamis.pipeline.steps.shared.parts import nothing_reaches, part_task
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.part_files import Slice, TableFile
 from tamis.pipeline.tasks import claims
@@ -166,7 +163,7 @@ def _blocks(
 
 def _pieces(
     bucket: int, order: TableFile, files: Sequence[Slice], args: tasks.Spans
-) -> Iterator[Task[tasks.Whole | tasks.Spans]]:
+) -> Iterator[Task[tasks.Spans]]:
     """Tasks that together compare every pair of every cluster of a laid-out bucket."""
     blocks = [
         Slice(piece.file, group) for piece in files for group in range(len(piece.file.groups))
