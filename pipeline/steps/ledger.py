@@ -20,7 +20,6 @@ from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo
 from tamis.schemas.errors import StateError
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import LEDGER
-from tamis.schemas.steps import Write
 
 
 class Ledger(Step):
@@ -30,9 +29,7 @@ class Ledger(Step):
     version = 3
 
     def __init__(self, job: Job) -> None:
-        self.signals = [name for step in job.steps for name in getattr(step, "names", ())]
-        last = job.steps[-1]
-        self.samples_per_shard = last.samples_per_shard if isinstance(last, Write) else None
+        self.shard_size = job.steps[-1].shard_size
 
     def phases(self, context: Context) -> Iterator[Phase]:
         """The rows of each part, then the index over all."""
@@ -77,7 +74,7 @@ class Ledger(Step):
             part=part.number,
             source=source,
             first=first,
-            samples_per_shard=self.samples_per_shard,
+            samples_per_shard=self.shard_size,
         )
 
 

@@ -11,9 +11,11 @@ from pydantic_core import PydanticUndefined
 
 from tamis.jobs.loading import Request, load
 from tamis.pipeline.runs import plan
-from tamis.schemas.job import Claim, Input, Job, Limits, Resources
+from tamis.pipeline.steps.rules.config import Bound
+from tamis.schemas.job import Input, Job, Limits
 from tamis.schemas.parse import parse_job
-from tamis.schemas.steps import KINDS, Bound
+from tamis.schemas.registry import STEPS, configuration
+from tamis.schemas.resources import Claim, Resources
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "jobs" / "template.yaml"
 EITHER_OR: dict[type[BaseModel], set[str]] = {Bound: {"one_of"}}
@@ -56,7 +58,9 @@ def test_as_it_stands_it_is_a_job() -> None:
     ]
 
 
-@pytest.mark.parametrize("model", [Job, Input, Limits, Resources, Claim, Bound, *KINDS.values()])
+@pytest.mark.parametrize(
+    "model", [Job, Input, Limits, Resources, Claim, Bound, *map(configuration, STEPS)]
+)
 def test_every_key_stands_in_it(model: type[BaseModel], everything: Job) -> None:
     found = [value for value in models(everything) if type(value) is model]
     named = {name for value in found for name in value.model_fields_set}

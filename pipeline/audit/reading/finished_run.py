@@ -20,7 +20,8 @@ from tamis.pipeline.tables import part_files
 from tamis.schemas.errors import StateError
 from tamis.schemas.ledger import Reason
 from tamis.schemas.manifest import Manifest
-from tamis.schemas.steps import KINDS, StepModel
+from tamis.schemas.registry import configuration
+from tamis.schemas.step import StepModel
 
 Row = dict[str, Any]
 """A row of the ledger, by column."""
@@ -37,7 +38,7 @@ class FinishedRun:
     def steps(self) -> tuple[StepModel, ...]:
         """The steps of the job, in order, without the built-in ones."""
         return tuple(
-            KINDS[kind].model_validate(settings)
+            configuration(kind).model_validate(settings)
             for step in self.manifest.job["steps"]
             for kind, settings in step.items()
         )

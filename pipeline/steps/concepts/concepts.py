@@ -15,16 +15,15 @@ import pyarrow as pa
 
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.steps.concepts import clustering, lloyd
+from tamis.pipeline.steps.concepts.config import Clustered
 from tamis.pipeline.steps.shared.parts import nothing_reaches, part_task
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import DamagedTableError, Slice, TableFile
-from tamis.pipeline.tasks import claims
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.errors import InputError, JobError, StateError
 from tamis.schemas.nearest import nearest
-from tamis.schemas.selection import Clustered
 
 FILE = "centroids"
 
@@ -117,7 +116,7 @@ def phases(context: Context, config: Clustered, embedding: str, clusters: int) -
         yield from _trained(context, config, embedding, clusters, dim, first)
     else:
         yield _taken(config, dim, first)
-    claimed = claims.clustering(context.job.resources, config, 4 * clusters * dim)
+    claimed = config.claim(context.job.resources, 4 * clusters * dim)
     if config.full_iterations:
         yield from lloyd.phases(context, config, embedding, first, claimed)
     held = context.done(config.name, "train").whole()
@@ -180,7 +179,7 @@ def _trained(
     }
     drawn = {"sample": context.done(config.name, "sample").whole()}
     places = {"threads": context.job.resources.cpus}
-    claimed = claims.clustering(context.job.resources, config)
+    claimed = config.claim(context.job.resources)
     task = Task(FILE, drawn, settings, places)
     yield Phase(phase, clustering.train, [task], clustering.on_device(config), claimed)
 

@@ -16,7 +16,6 @@ import pyarrow as pa
 from tamis.pipeline.steps.shared.parts import drops, range_name
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Done, Part, Phase, Task, TaskIo
-from tamis.schemas.ledger import Reason
 
 
 def bucket_of(hashes: npt.NDArray[np.uint64], buckets: int) -> npt.NDArray[np.int64]:
@@ -59,14 +58,14 @@ def by_part(table: pa.Table, parts: Sequence[int]) -> Iterator[pa.Table]:
 
 
 def verdict_phase(
-    context: Context, found: Done, reason: Reason, args: Mapping[str, Any] | None = None
+    context: Context, found: Done, reason: str, args: Mapping[str, Any] | None = None
 ) -> Phase:
     """The verdict over each range, from bucket files whose rows (sid and columns of DROPS) are all to be dropped."""
     tasks = [
         Task(range_name(number), {"found": found.groups(number)}, {"parts": numbers(parts)})
         for number, parts in enumerate(context.ranges())
     ]
-    return Phase("verdict", decide, tasks, {"reason": str(reason), **(args or {})})
+    return Phase("verdict", decide, tasks, {"reason": reason, **(args or {})})
 
 
 def numbers(parts: Sequence[Part]) -> list[int]:

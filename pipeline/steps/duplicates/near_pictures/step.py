@@ -18,6 +18,8 @@ from tamis.pipeline.algorithms.hashing import mix64
 from tamis.pipeline.algorithms.near_pictures import hamming
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.duplicates import grouping
+from tamis.pipeline.steps.duplicates.near_pictures.config import NEAR_PICTURE
+from tamis.pipeline.steps.duplicates.near_pictures.config import NearPictures as Config
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.exchange import bucket_of, split, verdict_phase
 from tamis.pipeline.steps.shared.parts import area, check_pictures, part_task
@@ -25,8 +27,6 @@ from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.job import Job
-from tamis.schemas.ledger import Reason
-from tamis.schemas.steps import NearPictures as Config
 
 TASKS = 8
 """Tasks that the tables are dealt out to, where each task holds all hashes."""
@@ -79,7 +79,7 @@ class NearPictures(Step):
         ]
         rule = grouping.Rule("hamming", "bits", self.config.hamming, larger=False)
         yield from grouping.phases(context, self.name, edges, rule, self.config.prefer)
-        yield verdict_phase(context, context.done(self.name, "groups"), Reason.NEAR_PICTURE)
+        yield verdict_phase(context, context.done(self.name, "groups"), NEAR_PICTURE)
 
     def _tables(self, context: Context, tables: int, shares: int) -> list[Task]:
         """A task a table and share; or, where a task holds all hashes, a few tables a task."""

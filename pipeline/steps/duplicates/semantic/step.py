@@ -13,6 +13,8 @@ from tamis.pipeline.algorithms.clusters import semantic, tiles
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.concepts import clustering, concepts
 from tamis.pipeline.steps.duplicates.semantic import tasks as semantic_tasks
+from tamis.pipeline.steps.duplicates.semantic.config import SEMANTIC_DUPLICATE
+from tamis.pipeline.steps.duplicates.semantic.config import SemanticDuplicates as Config
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.exchange import numbers, range_starts, verdict_phase
 from tamis.pipeline.steps.shared.parts import (
@@ -22,12 +24,9 @@ from tamis.pipeline.steps.shared.parts import (
     range_name,
 )
 from tamis.pipeline.tables.part_files import Slice, TableFile
-from tamis.pipeline.tasks import claims
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Done, Phase, Task
 from tamis.schemas.job import Job
-from tamis.schemas.ledger import Reason
-from tamis.schemas.steps import SemanticDuplicates as Config
 
 OVERSIZE_BYTES = 512 << 20
 """Embeddings that no task holds: a bucket with more is laid out on storage, and compared in pieces."""
@@ -46,7 +45,7 @@ class SemanticDuplicates(Step):
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name = config, config.name
-        self.embedding = embedding_named(job, config.embedding, config.name).as_
+        self.embedding = embedding_named(job, config.embedding, config.name)
 
     @property
     def signal(self) -> str:
@@ -94,7 +93,7 @@ class SemanticDuplicates(Step):
         yield Phase(
             "doomed", semantic_tasks.doomed, decided, {"epsilon": self.config.epsilon, **starts}
         )
-        yield verdict_phase(context, context.done(self.name, "doomed"), Reason.SEMANTIC_DUPLICATE)
+        yield verdict_phase(context, context.done(self.name, "doomed"), SEMANTIC_DUPLICATE)
 
     def clusters(self, samples: int, dim: int) -> int:
         """As the job says, or as the cost model chooses."""
@@ -119,7 +118,7 @@ class SemanticDuplicates(Step):
             for b in large:
                 tasks += _pieces(b, dim, places[_bucket(b)], blocks[_bucket(b)])
         settings = {"starts": range_starts(context), **clustering.on_device(self.config)}
-        claimed = claims.clustering(context.job.resources, self.config)
+        claimed = self.config.claim(context.job.resources)
         yield Phase("pairs", semantic_tasks.pairs, tasks, settings, claimed)
 
     def _member_tasks(self, context: Context) -> list[Task]:

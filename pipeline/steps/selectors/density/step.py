@@ -19,13 +19,13 @@ from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.concepts import clustering, concepts, ranking
 from tamis.pipeline.steps.selectors.budget_cut import budget_of
+from tamis.pipeline.steps.selectors.density.config import OVER_QUOTA
+from tamis.pipeline.steps.selectors.density.config import Density as Config
 from tamis.pipeline.steps.shared.parts import drops, embedding_named, part_task
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
-from tamis.schemas.ledger import Reason
-from tamis.schemas.selection import Density as Config
 
 DEFAULT_NEIGHBOURS = Config.model_fields["neighbours"].default
 """What stands in a job that says nothing: a stored job states every value, so it cannot be told from one that does."""
@@ -38,7 +38,7 @@ class Density(Step):
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name = config, config.name
-        self.embedding = embedding_named(job, config.embedding, config.name).as_
+        self.embedding = embedding_named(job, config.embedding, config.name)
 
     def needs(self) -> Sequence[str]:
         """The embedding."""
@@ -190,7 +190,7 @@ def decide(io: TaskIo) -> Iterator[pa.Table]:
     yield drops(
         io,
         over["row"].to_numpy(),
-        Reason.OVER_QUOTA,
+        OVER_QUOTA,
         rule=rule,
         value=over["rank"],
         bound=over["quota"],

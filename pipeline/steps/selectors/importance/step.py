@@ -19,6 +19,7 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet import hash_file, open_parquet
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.by_signal import keyed_task, with_missing
+from tamis.pipeline.steps.selectors.importance.config import Importance as Config
 from tamis.pipeline.steps.shared.parts import part_task
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import uid_words
@@ -26,7 +27,6 @@ from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.errors import InputError, StateError
 from tamis.schemas.job import Job
-from tamis.schemas.selection import Importance as Config
 from tamis.schemas.tables import find_column
 
 BATCH = 10_000

@@ -18,12 +18,12 @@ from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.concepts import concepts, ranking
 from tamis.pipeline.steps.selectors import budget_cut
+from tamis.pipeline.steps.selectors.config import NOT_CHOSEN
+from tamis.pipeline.steps.selectors.prototypes.config import Prototypes as Config
 from tamis.pipeline.steps.shared.parts import drops, embedding_named, part_task
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.job import Job
-from tamis.schemas.ledger import Reason
-from tamis.schemas.selection import Prototypes as Config
 
 
 class Prototypes(Step):
@@ -33,7 +33,7 @@ class Prototypes(Step):
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name = config, config.name
-        self.embedding = embedding_named(job, config.embedding, config.name).as_
+        self.embedding = embedding_named(job, config.embedding, config.name)
 
     def needs(self) -> Sequence[str]:
         """The embedding."""
@@ -160,7 +160,7 @@ def decide(io: TaskIo) -> Iterator[pa.Table]:
     yield drops(
         io,
         table["row"].to_numpy(),
-        Reason.NOT_CHOSEN,
+        NOT_CHOSEN,
         rule=[rule] * count,
         value=value,
         bound=bound,
