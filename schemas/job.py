@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from tamis.schemas.json_schema import AnyStep
 from tamis.schemas.model import Model, Name
 from tamis.schemas.nearest import nearest
 from tamis.schemas.registry import STEPS, configuration
@@ -43,7 +44,7 @@ def _step(value: Any) -> Any:
     return model.model_validate(model.shorthand({} if settings is None else settings))
 
 
-Step = Annotated[Any, BeforeValidator(_step)]
+Step = Annotated[Any, BeforeValidator(_step), AnyStep()]
 
 
 class Input(Model):
