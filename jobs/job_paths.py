@@ -8,9 +8,6 @@ from typing import Any
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.redaction import without_secrets
 from tamis.schemas.job import Input, Job
-from tamis.schemas.selection import Clustered
-from tamis.schemas.step import StepModel
-from tamis.schemas.steps import Embed, Importance, Signals
 
 Change = Callable[[str], str]
 
@@ -34,11 +31,16 @@ def made_absolute(job: Job) -> Job:
 
 def changed(job: Job, change: Change) -> Job:
     """``job`` with ``change`` done to each of its paths."""
+
+    def change_file(path: str, /, *, or_name: bool = False) -> str:
+        is_file = storage.is_local(path) and storage.is_file(path)
+        return change(path) if is_file or not or_name else path
+
     return job.model_copy(
         update={
             "input": tuple(_entry(entry, change) for entry in job.input),
             "output": change(job.output),
-            "steps": tuple(_step(step, change) for step in job.steps),
+            "steps": tuple(step.with_paths(change_file) for step in job.steps),
         }
     )
 
@@ -49,33 +51,6 @@ def _entry(entry: Input, change: Change) -> Input:
         if (value := getattr(entry, name)) is not None:
             update[name] = change(value)
     return entry.model_copy(update=update)
-
-
-def _step(step: StepModel, change: Change) -> StepModel:
-    update: dict[str, Any] = {}
-    match step:
-        case Signals() if step.heads:
-            update["heads"] = {name: change(path) for name, path in step.heads.items()}
-        case Embed():
-            update["encoder"] = _encoder(step.encoder, change)
-        case Clustered() if step.centroids is not None:
-            run, mark, name = step.centroids.partition("#")
-            update["centroids"] = f"{change(run)}{mark}{name}"
-        case Importance():
-            update["target"] = change(step.target)
-    return step.model_copy(update=update) if update else step
-
-
-def _encoder(spec: str, change: Change) -> str:
-    """``open_clip:MODEL/PATH`` or ``timm:MODEL@PATH``, where that is a file here and no name of published weights."""
-    scheme, _, _ = spec.partition(":")
-    mark = {"open_clip": "/", "timm": "@"}.get(scheme)
-    if mark is None:
-        return spec
-    model, found, path = spec.partition(mark)
-    named = "/" in path or "." in path  # a tag of published weights is one bare word
-    is_file = named and storage.is_local(path) and storage.is_file(path)
-    return f"{model}{found}{change(path)}" if is_file else spec
 
 
 def told_secrets(job: Job, where: str, instead: str) -> str | None:

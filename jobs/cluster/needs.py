@@ -11,7 +11,6 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.claims import Claim, of_job
 from tamis.schemas.errors import ClusterError
 from tamis.schemas.job import Job
-from tamis.schemas.selection import Clustered
 
 MODULES = (
     "braceexpand",
@@ -29,7 +28,6 @@ MODULES = (
 )
 """What every job imports."""
 
-ENCODERS = {"open_clip": ("torch", "open_clip"), "timm": ("torch", "timm"), "demo": ("torch",)}
 STORES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
 
 
@@ -64,10 +62,8 @@ def needs_of(plan: Plan, *, installed: bool, grows: bool) -> Needs:
     paths = [*first.values(), plan.root]
     schemes = {path.partition("://")[0] for path in paths if "://" in path}
     modules = [*MODULES, *(STORES[scheme] for scheme in sorted(schemes & STORES.keys()))]
-    for embed in job.embeds:
-        modules += ENCODERS.get(embed.encoder.partition(":")[0], ())
-    if any(isinstance(step, Clustered) and step.device == "cuda" for step in job.steps):
-        modules.append("torch")
+    for step in job.steps:
+        modules += step.modules
     return Needs(
         claims=list(of_job(job)),
         modules=[*dict.fromkeys([*modules, *(("pipeline",) if installed else ())])],

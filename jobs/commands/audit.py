@@ -17,13 +17,14 @@ from tamis.pipeline.audit.reading.funnel import (
     by_cluster_query,
     by_source_query,
     funnel,
-    meaning,
 )
 from tamis.pipeline.audit.reading.funnel import sample as sampled
 from tamis.pipeline.results import delta
+from tamis.pipeline.steps.rules.config import ABOVE_MAXIMUM, BELOW_MINIMUM, NOT_ALLOWED
+from tamis.pipeline.steps.selectors.density.config import Density
+from tamis.pipeline.steps.shared.config import NO_VALUE
 from tamis.schemas.errors import JobError
-from tamis.schemas.ledger import Reason
-from tamis.schemas.steps import Density
+from tamis.schemas.ledger import meaning
 
 CAPTION = 60
 """Characters of a caption in a table."""
@@ -109,15 +110,15 @@ def _show_funnel(run: FinishedRun, json: bool) -> None:
     )
 
 
-SIGNS = {Reason.BELOW_MINIMUM: "<", Reason.ABOVE_MAXIMUM: ">"}
+SIGNS = {BELOW_MINIMUM: "<", ABOVE_MAXIMUM: ">"}
 
 
 def _reason_row(
     rows_in: int, step: str, reason: str, rule: str | None, bound: float | None, samples: int
 ) -> list[str]:
-    sign = SIGNS.get(Reason(reason))
+    sign = SIGNS.get(reason)
     said = f"{rule} {sign} {show.number(bound)}" if sign else reason
-    if rule and not sign and reason in (Reason.NOT_ALLOWED, Reason.NO_VALUE):
+    if rule and not sign and reason in (NOT_ALLOWED, NO_VALUE):
         said = f"{rule}: {reason}"
     return [step, said, show.count(samples), show.share(samples, rows_in), meaning(reason)]
 

@@ -11,8 +11,10 @@ from rich.text import Text
 from tamis.jobs.terminal import inline_pictures, show
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.audit.story.story import Story, stories, tell
+from tamis.pipeline.steps.duplicates.near_captions.config import NEAR_CAPTION
+from tamis.pipeline.steps.duplicates.near_pictures.config import NEAR_PICTURE
+from tamis.pipeline.steps.duplicates.semantic.config import SEMANTIC_DUPLICATE
 from tamis.schemas.errors import InputError, JobError
-from tamis.schemas.ledger import Reason
 
 CAPTION = 300
 """Characters of a caption."""
@@ -248,16 +250,16 @@ def _place_lines(place: dict[str, Any]) -> list[str]:
 
 
 LIKENESS = {
-    Reason.NEAR_CAPTION: "Jaccard",
-    Reason.NEAR_PICTURE: "bits apart",
-    Reason.SEMANTIC_DUPLICATE: "cosine",
+    NEAR_CAPTION: "Jaccard",
+    NEAR_PICTURE: "bits apart",
+    SEMANTIC_DUPLICATE: "cosine",
 }
 """What ``partner_value`` is; of exact duplicates it says nothing."""
 
 
 def _other_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:
     partner, survivor = step["partner"], step.get("survivor")
-    likeness = LIKENESS.get(Reason(step["reason"]))
+    likeness = LIKENESS.get(step["reason"])
     alike = ""
     if likeness and "partner_value" in step:
         bound = f", bound {show.number(step['bound'])}" if "bound" in step else ""

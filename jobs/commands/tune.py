@@ -36,7 +36,7 @@ def tune_job(request: Request, question: Question, *, json: bool) -> None:
     """
     sizes = numbers(question.sizes)
     plan = planning.make(load(request))
-    steps = [step for step in plan.job.embeds if step.encoder != tuning.PRECOMPUTED]
+    steps = [step for step in plan.job.embeds if not step.takes_embeddings]
     if not steps:
         raise JobError(f"{request.job}: no step embeds with a model: there is nothing to tune")
     typer.echo("tamis: the first samples are embedded, here, in a temporary directory", err=True)

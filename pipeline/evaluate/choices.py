@@ -18,12 +18,15 @@ from tamis.pipeline.algorithms.choosing import score as scoring
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.evaluate.pairs import Pairs, concepts_of, embedding_of
+from tamis.pipeline.steps.selectors.coverage.config import Coverage
+from tamis.pipeline.steps.selectors.density.config import Density
+from tamis.pipeline.steps.selectors.prototypes.config import Prototypes
+from tamis.pipeline.steps.selectors.score.config import Score
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.columns import centroid_rows
 from tamis.pipeline.tables.part_files import Slice, TableFile
 from tamis.schemas.evaluation import DEDUPLICATED, FULL, OWN, RANDOM
-from tamis.schemas.selection import Coverage, Density, Prototypes, Score
 
 Mask = npt.NDArray[np.bool_]
 Which = Literal["hard", "easy", "random"]

@@ -21,9 +21,9 @@ from tamis.pipeline.evaluate.choices import Choices, TooManyError, UnavailableEr
 from tamis.pipeline.evaluate.heads import Scale, Sides
 from tamis.pipeline.evaluate.holdout import Holdout
 from tamis.pipeline.evaluate.pairs import Pairs
+from tamis.pipeline.steps.selectors.config import budget
 from tamis.schemas.errors import JobError
 from tamis.schemas.evaluation import FULL, OWN, RANDOM, Against, Figure, Point, Training
-from tamis.schemas.selection import budget
 
 LEAST_PAIRS = 16
 """A smaller subset is not trained on: a batch of it would hold hardly any wrong answers."""

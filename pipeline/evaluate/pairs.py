@@ -17,13 +17,19 @@ from tamis.pipeline.algorithms import order
 from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.evaluate.heads import Sides
+from tamis.pipeline.steps.embed.config import Embed
+from tamis.pipeline.steps.selectors.coverage.config import Coverage
+from tamis.pipeline.steps.selectors.density.config import Density
+from tamis.pipeline.steps.selectors.importance.config import Importance
+from tamis.pipeline.steps.selectors.prototypes.config import Prototypes
+from tamis.pipeline.steps.selectors.random.config import Random
+from tamis.pipeline.steps.selectors.score.config import Score
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import uid_words, vectors
 from tamis.pipeline.tasks.phase_index import INDEX
 from tamis.schemas.errors import JobError, StateError
-from tamis.schemas.selection import Coverage, Density, Importance, Prototypes, Random, Score
-from tamis.schemas.steps import Embed, StepModel
+from tamis.schemas.step import StepModel
 
 MOST_PAIRS = 100_000
 """Pairs that are read, at most; 200 MB of embeddings of 512 dimensions."""

@@ -35,6 +35,10 @@ from dataclasses import dataclass, field
 
 from tamis.pipeline.algorithms.clusters import kmeans, semantic
 from tamis.pipeline.algorithms.near_captions.minhash import choose_bands
+from tamis.pipeline.steps.concepts.config import Clustered
+from tamis.pipeline.steps.duplicates.near_captions.config import NearDuplicates
+from tamis.pipeline.steps.duplicates.near_pictures.config import NearPictures
+from tamis.pipeline.steps.duplicates.semantic.config import SemanticDuplicates
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.schemas.cluster import Cluster
@@ -42,9 +46,7 @@ from tamis.schemas.costs import Cost
 from tamis.schemas.events import TaskDone
 from tamis.schemas.job import Job
 from tamis.schemas.scope import Scope
-from tamis.schemas.selection import Clustered
 from tamis.schemas.step import StepModel
-from tamis.schemas.steps import NearDuplicates, NearPictures, SemanticDuplicates
 
 HELD = 4
 """Bytes that a gathering task holds for each byte that it reads: uncompressed, sorted, and what it writes."""
@@ -226,7 +228,7 @@ def clusters(config: Clustered, alive: float, dim: int) -> int:
     if config.clusters != "auto":
         return config.clusters
     reaching = max(1, int(alive))
-    if isinstance(config, SemanticDuplicates):
+    if config.compares_members:
         return semantic.auto_clusters(reaching, max(1, dim)).clusters
     return kmeans.auto_clusters(reaching)
 
@@ -280,7 +282,7 @@ def _buckets(found: Measured, config: StepModel | None, rows: int, whole: Scale,
     """As the step counts them by what reaches it; of candidates, which a bucket's ``rows`` are at the least."""
     alive = int(whole.alive[found.step])
     if isinstance(config, NearDuplicates):
-        vectors = whole.job.agreement(config) == "embedding"
+        vectors = config.agreement(whole.job) == "embedding"
         if found.phase == "similar":
             return bucket_counts.of_candidates(rows, vectors)
         if found.phase == "shared":

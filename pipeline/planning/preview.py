@@ -13,11 +13,13 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.runs.state import read
 from tamis.pipeline.signals import signal_sources
+from tamis.pipeline.steps.concepts.config import Clustered
+from tamis.pipeline.steps.selectors.config import Chooser
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.step import Step
 from tamis.schemas.formats import word
 from tamis.schemas.job import Job
-from tamis.schemas.steps import Chooser, Clustered, SemanticDuplicates, Signals, StepModel
+from tamis.schemas.step import StepModel
 
 
 def preview(plan: Plan) -> dict[str, Any]:
@@ -104,7 +106,7 @@ def _step(step: Step, config: StepModel | None) -> dict[str, Any]:
 def _taken(plan: Plan) -> Iterator[str]:
     """The signals that are not computed but taken from a column of the input, or from a head."""
     for config in plan.job.steps:
-        if isinstance(config, Signals):
+        if config.computes:
             for entry, sources in signal_sources.find(config, plan.inputs).of.items():
                 for name, source in sources.items():
                     if source.column is not None:
@@ -137,7 +139,7 @@ def _concepts(job: Job, config: Clustered, total: int | None) -> str:
 
 def _auto(job: Job, config: Clustered, samples: int) -> str | None:
     """How many, and where the cost decides what it comes to."""
-    if not isinstance(config, SemanticDuplicates):
+    if not config.compares_members:
         return f"{kmeans.auto_clusters(samples):,}"
     named = [embed for embed in job.embeds if config.embedding in (None, embed.as_)]
     dim = encoders.describe(named[0].encoder, named[0].precision).dim

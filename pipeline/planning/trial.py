@@ -29,7 +29,10 @@ from tamis.pipeline.runs.plan import Plan, build
 from tamis.pipeline.runs.ray_engine import Engine
 from tamis.pipeline.runs.state import State
 from tamis.pipeline.runs.walk import Run
+from tamis.pipeline.steps.concepts.config import Clustered
+from tamis.pipeline.steps.embed.config import Embed
 from tamis.pipeline.steps.ingest import Ingest, Walked, walk
+from tamis.pipeline.steps.selectors.config import Chooser
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.part_files import Slice
@@ -39,9 +42,7 @@ from tamis.pipeline.tasks.task import Phase, TaskIo
 from tamis.schemas.events import Event, PhaseEnded, PhaseStarted, StepEnded, TaskDone
 from tamis.schemas.job import Job
 from tamis.schemas.scope import Scope
-from tamis.schemas.selection import Chooser, Clustered
 from tamis.schemas.step import StepModel
-from tamis.schemas.steps import Embed
 
 GPU_DRIVER = "/dev/nvidiactl"
 

@@ -16,12 +16,10 @@ from tamis.pipeline.planning.trial import FirstParts
 from tamis.pipeline.runs.plan import Plan, build
 from tamis.pipeline.runs.state import State
 from tamis.pipeline.runs.walk import Run
+from tamis.pipeline.steps.embed.config import Embed
 from tamis.pipeline.tasks.perform import Here, Outcome, Work
 from tamis.pipeline.tasks.task import Phase
 from tamis.schemas.errors import JobError
-from tamis.schemas.steps import Embed
-
-PRECOMPUTED = "precomputed"
 
 NOISE = 0.05
 """Gains below this are no reason to change a number that decides the bytes of a result."""
@@ -62,7 +60,7 @@ def tune(plan: Plan, step: Embed, sizes: Sequence[int], samples: int, rounds: in
         JobError: embeddings that come with the input have no batches; or no sample can be read.
         TamisError: the model cannot be had, or not on this device.
     """
-    if step.encoder == PRECOMPUTED:
+    if step.takes_embeddings:
         raise JobError(f"{step.name}: its embeddings come with the input: there is nothing to tune")
     tried = sorted({step.batch_size, *sizes})
     rates: dict[int, list[float]] = {size: [] for size in tried}

@@ -17,7 +17,7 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals.registry import Source, resolve
 from tamis.schemas.errors import JobError
 from tamis.schemas.ledger import LEDGER
-from tamis.schemas.steps import Signals
+from tamis.schemas.step import StepModel
 
 TRIES = 8
 """Files of an entry that are looked at for one that can be read."""
@@ -33,7 +33,7 @@ class Sources:
     types: Mapping[str, pa.DataType]
 
 
-def find(step: Signals, inputs: Sequence[InputFile]) -> Sources:
+def find(step: StepModel, inputs: Sequence[InputFile]) -> Sources:
     """The sources of all signals that a step names.
 
     Raises:
@@ -41,14 +41,14 @@ def find(step: Signals, inputs: Sequence[InputFile]) -> Sources:
     """
     _check_names(step)
     of: dict[str, dict[str, Source]] = {}
-    types: dict[str, dict[str, pa.DataType]] = {name: {} for name in step.names}
+    types: dict[str, dict[str, pa.DataType]] = {name: {} for name in step.computes}
     for entry, files in _by_entry(inputs).items():
         first, there = _columns(files)
         given = _given(outline(first))
         of[entry] = {}
-        for name in step.names:
+        for name in step.computes:
             try:
-                source = resolve(name, given=given, columns=list(there), heads=step.heads)
+                source = resolve(name, given=given, columns=list(there), heads=step.linear_heads)
             except JobError as error:
                 bare = f"{first.source} is damaged, or has no columns: "
                 why = bare if outline(first).damage is not None else ""
@@ -58,24 +58,23 @@ def find(step: Signals, inputs: Sequence[InputFile]) -> Sources:
     return Sources(of, {name: _common(step, name, found) for name, found in types.items()})
 
 
-def texts(steps: Sequence[object], inputs: Sequence[InputFile]) -> set[str]:
+def texts(steps: Sequence[StepModel], inputs: Sequence[InputFile]) -> set[str]:
     """The signals of a job's steps that are text: nothing in them is large or small."""
-    named = [step for step in steps if isinstance(step, Signals)]
-    kinds = [find(step, inputs).types for step in named]
+    kinds = [find(step, inputs).types for step in steps if step.computes]
     return {name for types in kinds for name, kind in types.items() if kind == pa.string()}
 
 
-def _check_names(step: Signals) -> None:
+def _check_names(step: StepModel) -> None:
     """Names become columns beside the ledger's own, and some readers do not tell upper from lower case."""
     taken = {
         name.lower(): f"`{name}` is a column of every ledger" for name in ("row", *LEDGER.names)
     }
-    for name in step.names:
+    for name in step.computes:
         if name.lower() in taken:
             raise JobError(f"{step.name}: {name}: {taken[name.lower()]}: leave it out")
         taken[name.lower()] = f"`{name}` stands in the list already"
-    for name in step.heads:
-        if name not in step.names:
+    for name in step.linear_heads:
+        if name not in step.computes:
             raise JobError(f"{step.name}: heads: `{name}` is none of the step's signals: add it")
 
 
@@ -109,7 +108,7 @@ def _given(known: Outline) -> set[str]:
     return {"text", "width", "height"} & set(known.taken)
 
 
-def _type(step: Signals, entry: str, source: Source, there: columns.Columns) -> pa.DataType:
+def _type(step: StepModel, entry: str, source: Source, there: columns.Columns) -> pa.DataType:
     if source.signal is not None:
         return source.signal.dtype
     if source.column is None:
@@ -127,7 +126,7 @@ def _type(step: Signals, entry: str, source: Source, there: columns.Columns) -> 
     return kind
 
 
-def _common(step: Signals, name: str, found: Mapping[str, pa.DataType]) -> pa.DataType:
+def _common(step: StepModel, name: str, found: Mapping[str, pa.DataType]) -> pa.DataType:
     """One type for all entries: numbers of two kinds become float64."""
     kinds = list(dict.fromkeys(found.values()))
     if len(kinds) == 1:

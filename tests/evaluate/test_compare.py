@@ -10,8 +10,11 @@ from tamis.pipeline.evaluate import compare, holdout
 from tamis.pipeline.evaluate.choices import Choices, Settings
 from tamis.pipeline.evaluate.compare import Asked, Trial
 from tamis.pipeline.evaluate.pairs import Pairs
+from tamis.pipeline.steps.selectors.coverage.config import Coverage
+from tamis.pipeline.steps.selectors.density.config import Density
+from tamis.pipeline.steps.selectors.prototypes.config import Prototypes
+from tamis.pipeline.steps.selectors.score.config import Score
 from tamis.schemas.evaluation import Point, Training
-from tamis.schemas.selection import Coverage, Density, Prototypes, Score
 from tests.support.synthetic import DIM, meanings, pairs, views
 
 SEEDS = range(5)

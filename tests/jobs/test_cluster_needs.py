@@ -18,6 +18,7 @@ from tamis.jobs.cluster import probe
 from tamis.jobs.cluster.needs import MODULES, Found, Needs, judge, needs_of
 from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.tasks.claims import Claim
+from tamis.schemas import registry
 from tamis.schemas.errors import ClusterError
 from tamis.schemas.parse import parse_job
 from tests.conftest import ROOT
@@ -100,7 +101,7 @@ def test_what_fits_passes_and_a_growing_cluster_may_lack_nodes() -> None:
 
 def _source(module: str) -> Path | None:
     """The product's file of that module, if it is one of its own."""
-    place = ROOT.joinpath(*module.split("."))
+    place = ROOT.joinpath(*module.removeprefix("tamis.").split("."))
     return next((p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()), None)
 
 
@@ -115,8 +116,9 @@ def _imports(source: Path) -> Iterator[str]:
 
 
 def test_a_cluster_is_asked_only_for_what_a_run_imports() -> None:
-    """Followed through the sources from the command `run`: a module that nothing there imports is not needed."""
-    todo, seen, others = ["tamis.jobs.commands.run"], set[str](), set[str]()
+    """Followed through the sources from the command `run` and the steps, which it imports by their names."""
+    steps = [f"{place.partition(':')[0]}.step" for place in registry.STEPS.values()]
+    todo, seen, others = ["tamis.jobs.commands.run", *steps], set[str](), set[str]()
     while todo:
         module = todo.pop()
         if module not in seen:
@@ -127,7 +129,7 @@ def test_a_cluster_is_asked_only_for_what_a_run_imports() -> None:
             else:
                 todo += _imports(source)
     assert {"numpy", "ray"} <= others
-    assert sorted(set(MODULES) - others) == []
+    assert sorted({module.partition(".")[0] for module in MODULES} - others) == []
 
 
 @pytest.fixture

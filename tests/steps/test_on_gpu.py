@@ -15,12 +15,12 @@ from tamis.pipeline.audit.again.whatif import whatif
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.host import devices
 from tamis.pipeline.steps.concepts import clustering
+from tamis.pipeline.steps.selectors.density.config import Density
 from tamis.pipeline.tasks.perform import Work, perform
 from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import ModelError
 from tamis.schemas.events import Event, PhaseStarted
 from tamis.schemas.scope import Scope
-from tamis.schemas.selection import Density
 from tests.support.embedded import EMBED, blobs, by_uid, run_steps, write_input
 from tests.support.running import make_plan, materialize, run_here, table
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.steps.concepts.config import Clustered
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.job import Job
 from tamis.schemas.parse import parse_job
-from tamis.schemas.selection import Clustered
 
 TRAINING = (
     "clusters",

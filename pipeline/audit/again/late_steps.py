@@ -27,16 +27,20 @@ from tamis.pipeline.audit.reading.chunks import Chunk, Rows, chunks
 from tamis.pipeline.runs.account import Account
 from tamis.pipeline.runs.walk import VERDICT, Run
 from tamis.pipeline.steps.concepts.clustering import centroids
+from tamis.pipeline.steps.duplicates.semantic.config import SEMANTIC_DUPLICATE, SemanticDuplicates
 from tamis.pipeline.steps.duplicates.semantic.step import SemanticDuplicates as Semantic
 from tamis.pipeline.steps.rules import step as rules
 from tamis.pipeline.steps.rules.bounds import failures
+from tamis.pipeline.steps.rules.config import Rules
 from tamis.pipeline.steps.selectors.budget_cut import budget_of
 from tamis.pipeline.steps.selectors.density import step as density
+from tamis.pipeline.steps.selectors.density.config import OVER_QUOTA, Density
+from tamis.pipeline.steps.write.config import Write
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.columns import scatter, uid_words
 from tamis.schemas.job import Job
-from tamis.schemas.ledger import Reason
-from tamis.schemas.steps import Density, Rules, SemanticDuplicates, StepModel, Write
+from tamis.schemas.ledger import reasons
+from tamis.schemas.step import StepModel
 
 Fates = npt.NDArray[np.uint16]
 """A number a row: 0 where no verdict dropped it, else which step and reason did."""
@@ -48,7 +52,6 @@ CUTTING = ("keep", "of", "temperature", "neighbours", "balance", "which")
 """Settings of a density step that do not say where a sample's place is."""
 
 Found = TypeVar("Found")
-REASONS = tuple(Reason)
 
 
 def first_of(old: Job, new: Job) -> int | None:
@@ -87,6 +90,7 @@ class Redecision:
 
     def __init__(self, walk: Run, job: Job, first: int, scratch: str, pool: Executor) -> None:
         self.old, self._job, self._pool, self._scratch = walk, job, pool, scratch
+        self._reasons = tuple(reasons())
         self._names = [account.step for account in walk.accounts]
         self._steps = [step for step in job.steps[first:] if not isinstance(step, Write)]
         self._earlier = self._names[: self._names.index(self._steps[0].name)]
@@ -106,11 +110,11 @@ class Redecision:
 
     def name(self, fate: int) -> str:
         """The step and reason that a fate stands for."""
-        step, reason = divmod(fate - 1, len(REASONS))
-        return f"{self._names[step]}: {REASONS[reason]}"
+        step, reason = divmod(fate - 1, len(self._reasons))
+        return f"{self._names[step]}: {self._reasons[reason]}"
 
     def _number(self, step: str, reason: str) -> int:
-        return 1 + self._names.index(step) * len(REASONS) + REASONS.index(Reason(reason))
+        return 1 + self._names.index(step) * len(self._reasons) + self._reasons.index(reason)
 
     def _decide(self) -> None:
         for _ in self.each(self._begin):
@@ -175,8 +179,8 @@ class Redecision:
         pieces = chunk.pieces(partial(self.old.signal, name))
         rows, stored = chunk.read(self.old.root, pieces, [name])
         gone = semantic.dropped(_plain(stored[name]), step.epsilon)
-        self.after[chunk.place][rows[gone]] = self._number(step.name, Reason.SEMANTIC_DUPLICATE)
-        return Counter({str(Reason.SEMANTIC_DUPLICATE): int(gone.sum())})
+        self.after[chunk.place][rows[gone]] = self._number(step.name, SEMANTIC_DUPLICATE)
+        return Counter({SEMANTIC_DUPLICATE: int(gone.sum())})
 
     def _chosen(self, step: Density) -> Counter[str]:
         """A density step over all chunks: sums and a histogram first, then quotas, then who lies beyond them."""
@@ -194,14 +198,14 @@ class Redecision:
         held = centroids(self.old.root, trained)
         solved = density.solved(step.name, chooser.settings(clusters, budget), distance, size, held)
         cut.at(_plain(solved["quota"]))
-        number = self._number(step.name, Reason.OVER_QUOTA)
+        number = self._number(step.name, OVER_QUOTA)
         found = list(self.each(lambda c: self._beyond(c, step, cut, number)))
         place, cluster, key = (
             np.concatenate([columns[i] for _, columns in found]) for i in range(3)
         )
         gone = place[cut.beyond(cluster, key, lambda tied: self._uids(place[tied]))]
         self.after[gone] = number
-        return Counter({str(Reason.OVER_QUOTA): sum(sure for sure, _ in found) + len(gone)})
+        return Counter({OVER_QUOTA: sum(sure for sure, _ in found) + len(gone)})
 
     def _summed(
         self, chunk: Chunk, step: Density, cut: QuotaCut, clusters: int

@@ -13,10 +13,15 @@ import pyarrow as pa
 from tamis.pipeline.algorithms.choosing.density import InfeasibleBudget, lower_bounds, quotas
 from tamis.pipeline.audit.reading import distributions
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.steps.duplicates.semantic.config import SemanticDuplicates
+from tamis.pipeline.steps.embed.config import Embed
 from tamis.pipeline.steps.rules.bounds import passing_sql
+from tamis.pipeline.steps.rules.config import Rules
+from tamis.pipeline.steps.selectors.config import budget, whole_of
+from tamis.pipeline.steps.selectors.density.config import Density
+from tamis.pipeline.steps.signals.config import Signals
 from tamis.schemas.errors import InputError
-from tamis.schemas.selection import budget, whole_of
-from tamis.schemas.steps import Density, Embed, Rules, SemanticDuplicates, Signals, StepModel
+from tamis.schemas.step import StepModel
 
 if TYPE_CHECKING:
     import duckdb

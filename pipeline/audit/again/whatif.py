@@ -30,8 +30,7 @@ from tamis.pipeline.runs.account import Account
 from tamis.pipeline.runs.plan import Plan, build, check_chain
 from tamis.pipeline.runs.state import State
 from tamis.pipeline.runs.walk import Run
-from tamis.pipeline.steps import Ledger
-from tamis.pipeline.steps.embed.step import PRECOMPUTED
+from tamis.pipeline.steps.ledger import Ledger
 from tamis.pipeline.steps.write.step import Write
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
@@ -185,7 +184,7 @@ def _inputs(run: FinishedRun, job: Job) -> tuple[InputFile, ...]:
     try:
         there = {file.source: file for entry in job.input for file in input_files(entry)}
     except (InputError, JobError) as error:
-        if any(embed.encoder == PRECOMPUTED for embed in job.embeds):
+        if any(embed.takes_embeddings for embed in job.embeds):
             raise StateError(
                 f"the embeddings that came with the input are not where {run.root} found them ({error}): bring the "
                 "files back, unchanged: what is stored of them is known by their sizes and times"

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import number
+from tamis.pipeline.steps.duplicates.semantic.config import SemanticDuplicates
+from tamis.pipeline.steps.rules.config import Rules
 from tamis.schemas.ledger import LEDGER
-from tamis.schemas.steps import Rules, SemanticDuplicates
 
 if TYPE_CHECKING:
     import duckdb

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, Row
-from tamis.schemas.ledger import Reason
+from tamis.pipeline.steps.duplicates.near_captions.config import NEAR_CAPTION
+from tamis.pipeline.steps.duplicates.near_pictures.config import NEAR_PICTURE
+from tamis.pipeline.steps.duplicates.semantic.config import SEMANTIC_DUPLICATE
 
 if TYPE_CHECKING:
     import duckdb
 
 SCORES = {
-    Reason.NEAR_CAPTION: "Jaccard",
-    Reason.NEAR_PICTURE: "bits apart",
-    Reason.SEMANTIC_DUPLICATE: "cosine",
+    NEAR_CAPTION: "Jaccard",
+    NEAR_PICTURE: "bits apart",
+    SEMANTIC_DUPLICATE: "cosine",
 }
 """What ``partner_value`` is; equal samples have nothing to measure."""
 
@@ -91,7 +93,7 @@ def _borderline(
 ) -> list[Case]:
     sids: list[int] = []
     for reason in SCORES:
-        values = {"step": step, "reason": reason.value, "count": count}
+        values = {"step": step, "reason": reason, "count": count}
         sids += [sid for (sid,) in connection.execute(BORDERLINE, values).fetchall()]
     cases = []
     for row in run.rows(sids):
@@ -106,4 +108,4 @@ def _borderline(
 def _case(run: FinishedRun, row: Row, group: int) -> Case:
     uids = (row[f"{role}_uid"] for role in ("partner", "survivor"))
     partner, survivor = (run.named(uid) if uid is not None else None for uid in uids)
-    return Case(row, partner, survivor, group, SCORES.get(Reason(row["reason"])))
+    return Case(row, partner, survivor, group, SCORES.get(row["reason"]))

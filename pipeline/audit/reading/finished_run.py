@@ -21,8 +21,9 @@ from tamis.pipeline.tasks.phase_index import INDEX
 from tamis.schemas.errors import StateError
 from tamis.schemas.ledger import Reason
 from tamis.schemas.manifest import Manifest
+from tamis.schemas.registry import configuration
 from tamis.schemas.scope import Scope
-from tamis.schemas.steps import KINDS, StepModel
+from tamis.schemas.step import StepModel
 
 Row = dict[str, Any]
 """A row of the ledger, by column."""
@@ -39,7 +40,7 @@ class FinishedRun:
     def steps(self) -> tuple[StepModel, ...]:
         """The steps of the job, in order, without the built-in ones."""
         return tuple(
-            KINDS[kind].model_validate(settings)
+            configuration(kind).model_validate(settings)
             for step in self.manifest.job["steps"]
             for kind, settings in step.items()
         )

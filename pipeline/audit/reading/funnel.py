@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.steps.selectors.density.config import Density
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.schemas.errors import JobError, StateError
-from tamis.schemas.ledger import REASONS, Reason
 from tamis.schemas.manifest import StepCount
 from tamis.schemas.nearest import nearest
-from tamis.schemas.steps import Density
 
 if TYPE_CHECKING:
     import duckdb
@@ -59,11 +58,6 @@ def funnel(run: FinishedRun) -> Funnel:
             f"{run.root}: the account does not balance: {alive} left, {found.kept} kept"
         )
     return found
-
-
-def meaning(reason: str) -> str:
-    """What a reason says, in words."""
-    return REASONS[Reason(reason)]
 
 
 BY_REASON = """

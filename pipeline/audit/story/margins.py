@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, Row
+from tamis.pipeline.steps.duplicates.semantic.config import SemanticDuplicates
 from tamis.pipeline.steps.rules.bounds import failure
-from tamis.schemas.ledger import Reason
-from tamis.schemas.selection import whole_of
-from tamis.schemas.steps import Bound, Density, Rules, SemanticDuplicates, StepModel
+from tamis.pipeline.steps.rules.config import BELOW_MINIMUM, NOT_ALLOWED, Bound, Rules
+from tamis.pipeline.steps.selectors.config import whole_of
+from tamis.pipeline.steps.selectors.density.config import Density
+from tamis.pipeline.steps.shared.config import NO_VALUE
+from tamis.schemas.step import StepModel
 
 Mend = dict[str, Any]
 """``setting`` as ``--set`` writes it, ``relation`` (<= or >=) and ``value``; for ``keep`` also ``samples``."""
@@ -51,11 +54,11 @@ def _mend(setting: str, relation: str, value: Any, **more: Any) -> Mend:
 
 def _bound(config: Rules, signal: str, value: Any) -> Mend:
     name, reason = f"{config.name}.{signal}", failure(value, config.bounds[signal])
-    if reason == Reason.NO_VALUE:
+    if reason == NO_VALUE:
         return _mend(f"{name}.missing", "=", "keep")
-    if reason == Reason.NOT_ALLOWED:
+    if reason == NOT_ALLOWED:
         return _mend(f"{name}.in", "with", value)
-    if reason == Reason.BELOW_MINIMUM:
+    if reason == BELOW_MINIMUM:
         return _mend(f"{name}.min", "<=", value)
     return _mend(f"{name}.max", ">=", value)
 

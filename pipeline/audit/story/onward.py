@@ -11,10 +11,14 @@ from typing import Any
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, Row
 from tamis.pipeline.audit.story.margins import checked
+from tamis.pipeline.steps.rules.config import Rules
+from tamis.pipeline.steps.selectors.density.config import Density
+from tamis.pipeline.steps.signals.config import Signals
+from tamis.pipeline.steps.write.config import Write
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tasks.phase_index import read_index
-from tamis.schemas.steps import Density, Rules, Signals, StepModel, Write
+from tamis.schemas.step import StepModel
 
 Onward = dict[str, Any]
 """``step`` that would take it, or None; ``rules`` that it fails there; ``unseen``: earlier steps that never saw it."""

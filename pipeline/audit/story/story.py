@@ -9,12 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, Row
-from tamis.pipeline.audit.reading.funnel import meaning
 from tamis.pipeline.audit.story.margins import checked, mends
 from tamis.pipeline.audit.story.onward import onward
 from tamis.pipeline.inputs.formats import format_of
-from tamis.schemas.ledger import Reason
-from tamis.schemas.steps import Density, Rules, SemanticDuplicates, Signals, StepModel, Write
+from tamis.pipeline.steps.duplicates.semantic.config import SemanticDuplicates
+from tamis.pipeline.steps.rules.config import Rules
+from tamis.pipeline.steps.selectors.density.config import Density
+from tamis.pipeline.steps.signals.config import Signals
+from tamis.pipeline.steps.write.config import Write
+from tamis.schemas.ledger import Reason, meaning
+from tamis.schemas.step import StepModel
 
 Story = dict[str, Any]
 

@@ -23,7 +23,6 @@ from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Done, Phase, Task, TaskIo
 from tamis.schemas.errors import StateError
-from tamis.schemas.ledger import Reason
 from tamis.schemas.scope import Scope
 from tamis.schemas.tables import UID
 
@@ -83,7 +82,7 @@ def edges(table: pa.Table, a: Ints, b: Ints, **values: npt.NDArray[Any]) -> pa.T
     return pa.table({**columns, **values})
 
 
-def phases(context: Context, step: str, rule: Rule, reason: Reason) -> Iterator[Phase[Any]]:
+def phases(context: Context, step: str, rule: Rule, reason: str) -> Iterator[Phase[Any]]:
     """``groups``, all that is dropped, by range; and ``verdict``. ``equal`` and ``similar`` hold the step's edges.
 
     Raises:

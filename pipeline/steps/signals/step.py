@@ -23,16 +23,17 @@ from tamis.pipeline.signals import signal_sources
 from tamis.pipeline.signals.linear_head import LinearHead, read_head
 from tamis.pipeline.signals.registry import SIGNALS, PixelSignal, SizeSignal, Source, TextSignal
 from tamis.pipeline.steps.shared.parts import drops, embedding_named, part_task
+from tamis.pipeline.steps.signals.config import Signals as Config
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import vectors
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import CULPRITS, Part, Phase, Resources, Task, TaskIo, location
+from tamis.pipeline.tasks.task import CULPRITS, Part, Phase, Task, TaskIo, location
 from tamis.schemas.errors import InputError, ModelError
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason
+from tamis.schemas.resources import Claimed
 from tamis.schemas.scope import Scope
-from tamis.schemas.steps import Signals as Config
 
 Values = dict[str, pa.Array]
 
@@ -64,7 +65,7 @@ class Signals(Step):
         self.config, self.name = config, config.name
         self.max_pixels = job.limits.max_pixels
         self.embedding = (
-            embedding_named(job, config.embedding, config.name).as_ if config.heads else None
+            embedding_named(job, config.embedding, config.name) if config.heads else None
         )
 
     def needs(self) -> Sequence[str]:
@@ -92,7 +93,7 @@ class Signals(Step):
         ]
         sources = [source for entry in found.of.values() for source in entry.values()]
         model = any(source.signal is not None and source.signal.packages for source in sources)
-        claims = Resources(pool=model)
+        claims = Claimed(pool=model)
         yield Phase("values", values, tasks, claims, per_row=True, by_sample=True)
         made = context.done(self.name, "values")
         if any(CULPRITS in file.notes for file in made.files.values()):

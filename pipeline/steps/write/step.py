@@ -20,6 +20,7 @@ from tamis.pipeline.results import delta, shards, subset
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
 from tamis.pipeline.steps.shared.parts import part_task, with_pictures
+from tamis.pipeline.steps.write.config import Write as Config
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tables.part_files import Slice
@@ -28,7 +29,6 @@ from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo, location
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.scope import Scope
-from tamis.schemas.steps import Write as Config
 
 SUBSET = "subset.npy"
 

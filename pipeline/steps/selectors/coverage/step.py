@@ -26,13 +26,13 @@ from tamis.pipeline.steps.selectors.by_signal import (
     keyed_phase,
     with_missing,
 )
+from tamis.pipeline.steps.selectors.coverage.config import Coverage as Config
 from tamis.pipeline.steps.shared.parts import part_task
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo
 from tamis.schemas.job import Job
-from tamis.schemas.selection import Coverage as Config
 
 HARDEST = "hardest-"
 

@@ -21,12 +21,12 @@ from tamis.pipeline.steps.selectors.by_signal import (
     keyed_phase,
     with_missing,
 )
+from tamis.pipeline.steps.selectors.config import whole_of
+from tamis.pipeline.steps.selectors.score.config import Score as Config
 from tamis.pipeline.steps.shared.parts import part_task
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Phase, TaskIo
 from tamis.schemas.job import Job
-from tamis.schemas.selection import Score as Config
-from tamis.schemas.selection import whole_of
 
 
 @dataclass(frozen=True)
