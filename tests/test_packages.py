@@ -149,11 +149,8 @@ def test_every_package_says_what_it_is_for() -> None:
     """Of a step's folder its settings do."""
     folders = {path.parent for path in modules(ROOT).values()} - {ROOT / "jobs" / "python"}
     for folder in folders:
-        says = folder / (
-            "config.py"
-            if (folder / "config.py").exists() and not (folder / "__init__.py").exists()
-            else "__init__.py"
-        )
+        own = folder / "__init__.py"
+        says = own if own.exists() else folder / "config.py"
         assert ast.get_docstring(ast.parse(says.read_text())), folder
 
 
