@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from tamis.pipeline.inputs.entries import input_files
 from tamis.pipeline.inputs.input_files import InputFile
@@ -28,7 +29,7 @@ class Plan:
     accept_changed: bool = False
     notes: tuple[str, ...] = field(default=())  # what a person should know before it starts
 
-    @property
+    @cached_property
     def makers(self) -> Mapping[str, tuple[str, str]]:
         """``signal:words`` or ``embedding:embed`` -> the step and phase whose tables hold it."""
         return {

@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 from tamis.pipeline import encoders
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.encoders.base import Encoder, Precision
-from tamis.pipeline.inputs import embedding_files, fetch
+from tamis.pipeline.inputs import embedding_files
+from tamis.pipeline.inputs.formats import PICTURE_COLUMNS, format_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.embed import decoding
 from tamis.pipeline.steps.embed.config import BAD_EMBEDDING, MISSING_EMBEDDING
@@ -161,7 +162,7 @@ def encode(io: TaskIo[Encoded]) -> Iterator[pa.Table]:
     """(row, image, text, reason, similarity) of one part's living samples, by the model."""
     args = io.args
     encoder = _encoder(args.spec, args.device, args.precision)
-    ingest = io.read("ingest", ["text", *fetch.PICTURE_COLUMNS])
+    ingest = io.read("ingest", ["text", *PICTURE_COLUMNS])
     rows = io.alive(ingest.num_rows)
     living = ingest.take(pa.array(rows))
     entry, relative, kind, size = args.source
@@ -172,7 +173,7 @@ def encode(io: TaskIo[Encoded]) -> Iterator[pa.Table]:
     how = decoding.Decoding(
         args.batch_size, args.max_pixels, args.decoder == "shrink", args.device != "cpu"
     )
-    pictures = fetch.pictures(source, living)
+    pictures = format_of(source).pictures(source, living)
     batches = decoding.batches(pictures, described.preprocessing, how, io.ahead)
     start = 0
     for vectors in encoder.encode_images(batches, args.batch_size):

@@ -16,8 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.pipeline.inputs import fetch
-from tamis.pipeline.inputs.formats import format_of
+from tamis.pipeline.inputs.formats import PICTURE_COLUMNS, VALUE_COLUMNS, format_of
 from tamis.pipeline.inputs.images import ImageDamage, to_rgb
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import signal_sources
@@ -208,10 +207,10 @@ def _of_pixels(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
         return {}
     functions = [_loaded(name) for name in names]
     scores = np.empty((len(rows), len(names)))
-    table = io.read("ingest", fetch.PICTURE_COLUMNS).take(pa.array(rows))
+    table = io.read("ingest", PICTURE_COLUMNS).take(pa.array(rows))
     file, limit = io.args.file, io.args.max_pixels
     assert limit is not None, "pixels are needed"
-    for number, data in enumerate(fetch.pictures(file, table)):
+    for number, data in enumerate(format_of(file).pictures(file, table)):
         try:
             pixels = np.asarray(to_rgb(data, limit))
         except ImageDamage as damage:
@@ -230,8 +229,8 @@ def _of_columns(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     if not wanted:
         return {}
     kinds = {column: pa.type_for_alias(io.args.types[name]) for name, column in wanted.items()}
-    table = io.read("ingest", fetch.VALUE_COLUMNS).take(pa.array(rows))
-    found = fetch.values(io.args.file, table, kinds)
+    table = io.read("ingest", VALUE_COLUMNS).take(pa.array(rows))
+    found = format_of(io.args.file).values(io.args.file, table, kinds)
     return {name: found[column] for name, column in wanted.items()}
 
 
