@@ -10,7 +10,7 @@ import importlib
 from typing import Any, get_args
 
 from tamis.pipeline.encoders.base import Description, Encoder, Precision, one_line
-from tamis.pipeline.host.devices import has_cuda
+from tamis.pipeline.host.devices import require_cuda
 from tamis.schemas.errors import ModelError
 
 ENCODERS = {
@@ -69,7 +69,7 @@ def _checked(precision: Precision) -> Precision:
 
 
 def _ready_gpu() -> None:
-    has_cuda()
+    require_cuda()
     import torch
 
     torch.backends.cudnn.benchmark = False  # it picks kernels by racing them

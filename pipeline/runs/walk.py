@@ -345,9 +345,9 @@ def run(
     check_output(plan)
     claimed = () if base else claims.to_come(plan.job, plan.root)
     executor = executor or Engine(plan.root, plan.job.resources, address, claimed)
-    with interrupts.held() as signals, Lease(plan.root) as lease:
+    with interrupts.defer() as signals, Lease(plan.root) as lease:
         try:
-            with signals.opened():
+            with signals.deliver():
                 watched = (lambda _: signals.check(), *observers)
                 return _walk(plan, watched, executor, lease, base)
         finally:
