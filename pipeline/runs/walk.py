@@ -310,7 +310,7 @@ class Run(Context):
     def _accept(self, outcome: Outcome) -> Any:
         if self._lease:
             self._lease.check()
-        if outcome.damaged and storage.is_whole(outcome.damaged):
+        if outcome.damaged and storage.is_absolute(outcome.damaged):
             raise part_files.damaged(outcome.damaged)
         if outcome.damaged:
             storage.delete(storage.join(self.root, outcome.damaged))

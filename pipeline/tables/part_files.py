@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from tamis.pipeline.store import storage
-from tamis.pipeline.store.digesting import Digesting
+from tamis.pipeline.store.digesting import DigestingFile
 from tamis.schemas.errors import StateError
 
 METADATA_KEY = b"tamis"
@@ -117,7 +117,7 @@ def write(
         ValueError: ``groups`` is empty: a part without rows is a table without rows, not nothing.
     """
     with storage.write_atomic(storage.join(root, path)) as raw:
-        out = Digesting(raw, xxhash.xxh3_64())
+        out = DigestingFile(raw, xxhash.xxh3_64())
         try:
             made = _write_groups(out, TableFile(path, fingerprint, (), (), 0), groups, notes)
         except BaseException:
@@ -127,7 +127,7 @@ def write(
 
 
 def _write_groups(
-    out: Digesting,
+    out: DigestingFile,
     file: TableFile,
     groups: Iterable[pa.Table],
     notes: Callable[[], Mapping[str, Any]],
@@ -247,7 +247,7 @@ def at(root: str, file: TableFile) -> TableFile:
 
 def located(root: str, file: TableFile) -> str:
     """Where a file lies: below ``root``, unless its path is whole."""
-    return file.path if storage.is_whole(file.path) else storage.join(root, file.path)
+    return file.path if storage.is_absolute(file.path) else storage.join(root, file.path)
 
 
 Footer = tuple[str, str, tuple[str, ...]]

@@ -84,7 +84,7 @@ class PhaseFiles:
         """``found`` with the base's files copied here; those whose copy is not what was written are left out."""
         if self._base is None:
             return dict(found)
-        foreign = [name for name, file in found.items() if storage.is_whole(file.path)]
+        foreign = [name for name, file in found.items() if storage.is_absolute(file.path)]
         if foreign:
             self.invalidate()
         with ThreadPoolExecutor(FOOTERS) as pool:
