@@ -311,7 +311,7 @@ class Run(Context):
         if self._lease:
             self._lease.check()
         if outcome.damaged and storage.is_absolute(outcome.damaged):
-            raise part_files.damaged(outcome.damaged)
+            raise part_files.damage_error(outcome.damaged)
         if outcome.damaged:
             storage.delete(storage.join(self.root, outcome.damaged))
             PhaseFiles(self.root, outcome.damaged.rpartition("/")[0]).invalidate()

@@ -75,7 +75,7 @@ class PhaseFiles:
             return {}
         files = self._base.find(works)
         return {
-            name: part_files.at(self._base._root, file)  # noqa: SLF001 - of the same class
+            name: part_files.absolute(self._base._root, file)  # noqa: SLF001 - of the same class
             for name, file in files.items()
             if "outputs" not in file.notes
         }

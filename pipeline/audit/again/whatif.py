@@ -125,7 +125,7 @@ def _damage_told(run: FinishedRun) -> Iterator[None]:
         yield
     except DamagedTableError as damage:
         path, why = damage.args
-        raise part_files.damaged(
+        raise part_files.damage_error(
             path if storage.is_absolute(path) else storage.join(run.root, path), why
         ) from None
 
