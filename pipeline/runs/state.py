@@ -192,7 +192,7 @@ def check_output(plan: Plan) -> None:
                     f"output: {root}: the input {storage.redact(path)} lies in it, where results are replaced and "
                     "removed: give another `output:`"
                 )
-    why = storage.unwritable(plan.root)
+    why = storage.why_unwritable(plan.root)
     if why:
         raise JobError(f"output: {root}: {why}: give another `output:`")
     if storage.exists(storage.join(plan.root, FILE)):

@@ -220,7 +220,7 @@ def sound(path: str) -> Iterator[None]:
     except (FileNotFoundError, PermissionError):
         raise
     except part_files.DAMAGE as error:
-        raise part_files.damaged(path, error) from None
+        raise part_files.damage_error(path, error) from None
 
 
 def open_run(path: str) -> FinishedRun:
