@@ -1,4 +1,4 @@
-"""The ledger: one row an input sample, and the closed list of reasons that a row can give."""
+"""The ledger: one row an input sample, and the closed list of reasons for a drop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tamis.schemas import registry
 
 
 class Reason(StrEnum):
-    """Why the frame drops a sample, whatever the job's steps. Each step declares its own (``StepModel.reasons``)."""
+    """Reason of the frame for dropping a sample, whatever the job's steps; a step declares its own in its config.py."""
 
     # the file
     UNREADABLE_FILE = "unreadable_file"
@@ -46,8 +46,8 @@ FRAME: dict[str, str] = {
     Reason.UNSAFE_NAME: "an absolute name, or one that climbs with '..'",
     Reason.MISSING_IMAGE: "the key has no picture",
     Reason.MISSING_CAPTION: "the key has no caption",
-    Reason.DUPLICATE_KEY: "the key, or one of its members, stood earlier in the same file",
-    Reason.REPEATED_UID: "the input gives its uid to another sample too, which stays: a uid names one",
+    Reason.DUPLICATE_KEY: "the key, or one of its members, occurs earlier in the same file",
+    Reason.REPEATED_UID: "the input gives its uid to another sample too, which is kept: a uid names one",
     Reason.BAD_CAPTION: "the caption is not UTF-8, or no text",
     Reason.EMPTY_CAPTION: "the caption is empty, or nothing but white space",
     Reason.CAPTION_TOO_LONG: "the caption is longer than the limit",
@@ -89,12 +89,12 @@ LEDGER = pa.schema(
         pa.field("rule", pa.string()),
         pa.field("value", pa.float64()),
         pa.field("bound", pa.float64()),
-        pa.field("failed", pa.list_(pa.string())),  # every rule of that step that it fails
+        pa.field("failed", pa.list_(pa.string())),  # the rules of that step that it fails
         pa.field("message", pa.string()),
         pa.field("error_offset", pa.int64()),  # bytes into the input file
         pa.field("partner_uid", pa.string()),  # the verified neighbour that makes it a duplicate
         pa.field("partner_value", pa.float64()),
-        pa.field("survivor_uid", pa.string()),  # who was kept of its group
+        pa.field("survivor_uid", pa.string()),  # the sample of its group that is kept
         pa.field("cluster", pa.int32()),
         pa.field("rank", pa.int64()),  # 1 = the first that its concept keeps
         pa.field("distance", pa.float32()),  # 1 - cosine to the concept's centroid

@@ -16,7 +16,7 @@ from tamis.pipeline.planning.predict import check_claims, predict
 from tamis.pipeline.runs import plan as planning
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.perform import Here
-from tamis.schemas.cluster import Cluster, check_cluster, parse_cluster, parse_rates
+from tamis.schemas.cluster import RayCluster, check_cluster, parse_cluster, parse_rates
 from tamis.schemas.costs import PREDICTION, Prediction
 from tamis.schemas.errors import JobError
 from tamis.schemas.parse import read
@@ -69,7 +69,7 @@ def forecast_job(request: Request, question: Question, *, json_asked: bool) -> N
     _show(said, tried, plan.root if question.rows is None else None)
 
 
-def cluster_of(spec: str) -> Cluster:
+def cluster_of(spec: str) -> RayCluster:
     """A cluster from a line, or from a YAML file.
 
     Raises:

@@ -23,7 +23,7 @@ from tamis.pipeline.evaluate.holdout import Holdout
 from tamis.pipeline.evaluate.pairs import Pairs
 from tamis.pipeline.steps.selectors.config import budget
 from tamis.schemas.errors import JobError
-from tamis.schemas.evaluation import FULL, OWN, RANDOM, Against, Figure, Point, Training
+from tamis.schemas.evaluation import FULL, OWN, RANDOM, Comparison, Figure, Point, Training
 
 LEAST_PAIRS = 16
 """A smaller subset is not trained on: a batch of it would hold hardly any wrong answers."""
@@ -187,7 +187,7 @@ def points(trials: Sequence[Trial], measured: Sequence[Measured]) -> list[Point]
 def _figure(values: list[float], base: list[float] | None) -> Figure:
     against = None
     if base is not None:
-        against = Against(
+        against = Comparison(
             difference=statistics.fmean(values) - statistics.fmean(base), p=paired(values, base)
         )
     return Figure(

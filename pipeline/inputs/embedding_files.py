@@ -40,7 +40,7 @@ def opened(address: str) -> Iterator[tuple[BinaryIO, Matrix]]:
             yield file, header(file, member or None)
     except FileNotFoundError:
         raise InputError(
-            f"`{storage.redact(path)}` is not there: {storage.nearest(path)}"
+            f"`{storage.redact(path)}` is not there: {storage.nearest_directory(path)}"
         ) from None
     except InputError as error:
         raise InputError(f"`{storage.redact(path)}`: {error}") from error

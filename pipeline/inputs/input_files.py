@@ -123,7 +123,7 @@ def _matches(pattern: str, prefix: str) -> list[storage.File]:
         rest = f" (one of {len(missing)} missing of {len(names)})" if len(names) > 1 else ""
         what = "matches nothing" if _is_glob(missing[0]) else "is not there"
         first = storage.redact(missing[0])
-        near = "its server says so" if _is_web(first) else storage.nearest(missing[0])
+        near = "its server says so" if _is_web(first) else storage.nearest_directory(missing[0])
         raise InputError(f"`{first}` {what}{rest}: {near}")
     return files
 

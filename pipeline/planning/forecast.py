@@ -41,7 +41,7 @@ from tamis.pipeline.steps.duplicates.near_pictures.config import NearPictures
 from tamis.pipeline.steps.duplicates.semantic.config import SemanticDuplicates
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
-from tamis.schemas.cluster import Cluster
+from tamis.schemas.cluster import RayCluster
 from tamis.schemas.costs import Cost
 from tamis.schemas.events import TaskDone
 from tamis.schemas.job import Job
@@ -87,7 +87,7 @@ class Machine:
     sample_workers: int
     flops: float  # floating-point operations a second of one processor, as assignment does them
     dim: int  # of the embedding; 0 where there is none
-    cluster: Cluster
+    cluster: RayCluster
     ingest_bytes: tuple[float, float]  # of a file's ingest table: in the sample, in the whole
     gpu_flops: float = 0.0  # as ``flops``, of a GPU; 0 where the sample was run without one
 

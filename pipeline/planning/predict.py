@@ -8,7 +8,7 @@ from tamis.pipeline.planning import forecast
 from tamis.pipeline.planning.forecast import Machine, PhaseForecast, Scale
 from tamis.pipeline.planning.trial import Trial, has_gpu
 from tamis.pipeline.tasks.claims import of_job
-from tamis.schemas.cluster import Cluster
+from tamis.schemas.cluster import RayCluster
 from tamis.schemas.costs import Cost, Prediction
 from tamis.schemas.errors import ClusterError
 from tamis.schemas.job import Job
@@ -20,7 +20,7 @@ GB = 1e9
 def predict(
     job: Job,
     trial: Trial,
-    cluster: Cluster,
+    cluster: RayCluster,
     shown: str,
     flops: float,
     workers: int,
@@ -73,7 +73,7 @@ def predict(
     )
 
 
-def check_claims(job: Job, cluster: Cluster, shown: str) -> None:
+def check_claims(job: Job, cluster: RayCluster, shown: str) -> None:
     """Every task of ``job`` fits a node, wherever its sample is run.
 
     Raises:
@@ -132,7 +132,7 @@ def _corrected(
 
 
 def _money(
-    total: Cost, wall: tuple[float, float], cluster: Cluster, rates: Mapping[str, float]
+    total: Cost, wall: tuple[float, float], cluster: RayCluster, rates: Mapping[str, float]
 ) -> Iterator[tuple[str, tuple[float, float]]]:
     if cluster.per_hour is not None:
         low, high = (seconds / HOUR * cluster.per_hour for seconds in wall)
@@ -146,7 +146,7 @@ def _money(
         yield "storage of the run, a month", (month, month)
 
 
-def _notes(job: Job, steps: Mapping[str, Cost], cluster: Cluster) -> Iterator[str]:
+def _notes(job: Job, steps: Mapping[str, Cost], cluster: RayCluster) -> Iterator[str]:
     for name, cost in steps.items():
         if not cluster.slots(0.01, 0.0, cost.memory_bytes):
             yield (

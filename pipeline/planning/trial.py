@@ -316,7 +316,7 @@ def gpu_flops(dim: int, device: str) -> float:
     Raises:
         ModelError: there is none.
     """
-    devices.ready(device)
+    devices.prepare(device)
     random = np.random.default_rng(0)
     vectors = random.standard_normal((32_768, max(1, dim))).astype(np.float32)
     centroids = kmeans.Centroids(vectors[:8192], device)

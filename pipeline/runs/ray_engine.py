@@ -20,7 +20,7 @@ from typing import Any, cast
 import numpy as np
 
 from tamis.pipeline.host import interrupts
-from tamis.pipeline.host.environment import hushed, surroundings
+from tamis.pipeline.host.environment import set_variables, silence_stderr
 from tamis.pipeline.host.lookahead import in_order
 from tamis.pipeline.runs.metrics import Metrics
 from tamis.pipeline.tasks import claims
@@ -260,7 +260,7 @@ class Engine:
 
     def _start(self) -> None:
         if not self._started:
-            with interrupts.held():  # half a Ray could not be stopped
+            with interrupts.defer():  # half a Ray could not be stopped
                 self._enter()
             for claim in self._to_come:
                 self._check(claim)
@@ -329,7 +329,7 @@ def _connect(address: str, options: dict[str, Any]) -> None:
     from ray.exceptions import AuthenticationError, RayError
 
     try:
-        with hushed():  # it says each second that it waits
+        with silence_stderr():  # it says each second that it waits
             ray.init(address=address, runtime_env={"env_vars": SINGLE_THREADED}, **options)
     except AuthenticationError:
         raise ClusterError(
@@ -353,7 +353,7 @@ def _begin(machine: Machine, options: dict[str, Any]) -> None:
     try:
         # Workers inherit the variables. With a runtime_env those that Ray begins at once would idle for ever beside
         # others that are begun when they are needed.
-        with hushed(), surroundings(SINGLE_THREADED):
+        with silence_stderr(), set_variables(SINGLE_THREADED):
             ray.init(
                 address="local",  # without it, a cluster that happens to run here would be joined
                 num_cpus=machine.cpus,

@@ -321,8 +321,8 @@ class Run(Context):
     def _accept(self, outcome: Outcome) -> Any:
         if self._lease:
             self._lease.check()
-        if outcome.damaged and storage.is_whole(outcome.damaged):
-            raise part_files.damaged(outcome.damaged)
+        if outcome.damaged and storage.is_absolute(outcome.damaged):
+            raise part_files.damage_error(outcome.damaged)
         if outcome.damaged:
             storage.delete(storage.join(self.root, outcome.damaged))
             PhaseFiles(self.root, outcome.damaged.rpartition("/")[0]).invalidate()
@@ -356,9 +356,9 @@ def run(
     check_output(plan)
     claimed = () if base else claims.to_come(plan.job, plan.root)
     executor = executor or Engine(plan.root, plan.job.resources, address, claimed)
-    with interrupts.held() as signals, Lease(plan.root) as lease:
+    with interrupts.defer() as signals, Lease(plan.root) as lease:
         try:
-            with signals.opened():
+            with signals.deliver():
                 watched = (lambda _: signals.check(), *observers)
                 return _walk(plan, watched, executor, lease, base)
         finally:

@@ -1,4 +1,4 @@
-"""Where the tables of a run lie: ``tables/<step>/<phase>/<task>.parquet``, relative to its directory."""
+"""Paths of a run's tables: ``tables/<step>/<phase>/<task>.parquet``, relative to the run directory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TABLES = "tables"
 
 
 class Address(NamedTuple):
-    """What a table's path says."""
+    """The parts of a table's path."""
 
     step: str
     phase: str
@@ -18,25 +18,25 @@ class Address(NamedTuple):
 
 
 def folder(step: str, phase: str) -> str:
-    """Where the tables of a phase lie."""
+    """Path of the tables of a phase."""
     return f"{TABLES}/{step}/{phase}"
 
 
 def table(step: str, phase: str, task: str) -> str:
-    """The table of one task, by its name."""
+    """Path of the table of a task."""
     return f"{folder(step, phase)}/{task}.parquet"
 
 
 def task_name(scope: Scope, number: int) -> str:
-    """What a task is called that is one of several."""
+    """Name of a task that is one of several."""
     return f"{scope}-{number:05d}"
 
 
 def numbered(name: str) -> tuple[Scope, int] | None:
-    """The inverse of ``task_name``; None for a task of another kind of name."""
+    """The inverse of ``task_name``; None for another kind of name."""
     scope, mark, number = name.partition("-")
-    known = mark and scope in set(Scope) and number.isdigit()
-    return (Scope(scope), int(number)) if known else None
+    matches = mark and scope in set(Scope) and number.isdigit()
+    return (Scope(scope), int(number)) if matches else None
 
 
 def address(path: str) -> Address:

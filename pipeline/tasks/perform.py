@@ -72,7 +72,7 @@ def perform(function: Function, root: str, work: Work, ahead: Ahead = map) -> Ou
     except (LostError, MemoryError):
         return Outcome(work.name, 0.0, died=True)
     except RuntimeError as error:
-        if not devices.is_full(error):
+        if not devices.is_out_of_memory(error):
             raise
         return Outcome(work.name, 0.0, error=_full(work.path, error))
     seconds = time.perf_counter() - started

@@ -75,7 +75,7 @@ class PhaseFiles:
             return {}
         files = self._base.find(works)
         return {
-            name: part_files.at(self._base._root, file)  # noqa: SLF001 - of the same class
+            name: part_files.absolute(self._base._root, file)  # noqa: SLF001 - of the same class
             for name, file in files.items()
             if "outputs" not in file.notes
         }
@@ -84,7 +84,7 @@ class PhaseFiles:
         """``found`` with the base's files copied here; those whose copy is not what was written are left out."""
         if self._base is None:
             return dict(found)
-        foreign = [name for name, file in found.items() if storage.is_whole(file.path)]
+        foreign = [name for name, file in found.items() if storage.is_absolute(file.path)]
         if foreign:
             self.invalidate()
         with ThreadPoolExecutor(FOOTERS) as pool:

@@ -60,7 +60,7 @@ def candidate(roots: Sequence[str], path: str, key: str) -> TableFile | None:
         if size is not None:
             file = part_files.inspect(root, path, size)
             if file is not None and file.notes.get(KEY) == key:
-                return part_files.at(root, file)
+                return part_files.absolute(root, file)
     return None
 
 

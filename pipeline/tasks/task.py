@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tamis.pipeline.store import storage
-from tamis.pipeline.store.digesting import Digesting
+from tamis.pipeline.store.digesting import DigestingFile
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.part_files import Slice, TableFile
 from tamis.schemas.resources import Claimed
@@ -186,10 +186,10 @@ class TaskIo(Generic[Args_co]):
         return self.receipt(path, table.num_rows)
 
     @contextmanager
-    def output(self, path: str) -> Iterator[Digesting]:
+    def output(self, path: str) -> Iterator[DigestingFile]:
         """A file of the result: it stands whole or not at all, and its bytes and sha256 are noted for the manifest."""
         with storage.write_atomic(storage.join(self.root, path)) as raw:
-            out = Digesting(raw, hashlib.sha256())
+            out = DigestingFile(raw, hashlib.sha256())
             try:
                 yield out
             except BaseException:

@@ -108,7 +108,7 @@ class Pool:
 
 def do(root: str, phase: Phase[Any], work: Work) -> Outcome:
     """One task. The run can be made again, so nothing waits for the disk."""
-    with storage.fleeting():
+    with storage.without_sync():
         (outcome,) = Here(root).run(phase, [work])
     return outcome
 

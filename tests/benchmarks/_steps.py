@@ -41,7 +41,7 @@ class Recorded(Here):
 
     def again(self, *places: str) -> None:
         """The tasks of the phases whose tables lie at ``step/phase``, as the engine does them; nothing is synced."""
-        with storage.fleeting():
+        with storage.without_sync():
             for phase, works in self.seen:
                 for work in works:
                     if any(work.path.startswith(f"tables/{place}/") for place in places):

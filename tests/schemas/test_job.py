@@ -149,7 +149,7 @@ def test_a_bad_step_is_one_line(steps: str, message: str) -> None:
         ("", "a job is a map with the keys name, input, output, seed, part_samples, "),
         ("[]", "a job is a map with the keys "),
         ("name: [", "not YAML: while parsing a flow node"),
-        ("name: a\nname: b", "not YAML: the key `name` stands twice in "),
+        ("name: a\nname: b", "not YAML: the key `name` is repeated in "),
         (
             "nmae: a\ninput: [{path: x}]\noutput: o\nsteps: [write]",
             "job: unknown key `nmae`; did you mean `name`?",

@@ -126,7 +126,7 @@ def test_a_plan_is_made_without_a_gpu(tmp_path: Path) -> None:
 def test_torch_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(ModelError, match="needs the package torch, which is missing here"):
-        devices.has_cuda()
+        devices.require_cuda()
 
 
 @pytest.mark.parametrize("claimed", [0.25, 1.0])
@@ -140,7 +140,7 @@ def test_a_worker_is_told_what_share_of_a_gpu_it_has(
         told.append((name, share))
         raise ModelError("noted")
 
-    monkeypatch.setattr(devices, "ready", noted)
+    monkeypatch.setattr(devices, "prepare", noted)
     entry = write_input(tmp_path / "in", blobs((40,), (0.5,), dim=4))
     made = make_plan(
         tmp_path / "run",
@@ -157,7 +157,7 @@ def test_a_worker_is_told_what_share_of_a_gpu_it_has(
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_worker_takes_no_more_of_a_gpu_than_its_share() -> None:
-    devices.ready("cuda", 0.5)
+    devices.prepare("cuda", 0.5)
     assert gpu._room("cuda") <= torch.cuda.mem_get_info()[1] // 4
     with pytest.raises(torch.OutOfMemoryError):
         torch.empty(int(0.6 * torch.cuda.mem_get_info()[1]), dtype=torch.uint8, device="cuda")
@@ -204,9 +204,9 @@ def test_a_gpu_that_is_full_is_one_line_with_what_to_do(
 
 
 def test_products_of_short_numbers_are_noticed() -> None:
-    devices.ready("cpu")
+    devices.prepare("cpu")
     half = torch.full((256, 256), 1.0 + 2.0**-12).bfloat16().float()
-    assert not devices.in_full(half @ half)
+    assert not devices.is_float32(half @ half)
 
 
 # What a finished run is asked without a GPU

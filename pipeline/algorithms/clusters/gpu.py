@@ -10,7 +10,7 @@ depends on:
 - Semantic similarities: on the kernels of one class of device. Rounding alone sets them apart from the processors',
   and the shape of every product follows from the cluster's size and the place in it alone.
 
-Products are made in float32: `tamis.pipeline.host.devices.ready` sees to it that they are not cut to TF32.
+Products are made in float32: `tamis.pipeline.host.devices.prepare` sees to it that they are not cut to TF32.
 """
 
 from collections.abc import Iterator

@@ -124,8 +124,8 @@ def _damage_told(run: FinishedRun) -> Iterator[None]:
         yield
     except DamagedTableError as damage:
         path, why = damage.args
-        raise part_files.damaged(
-            path if storage.is_whole(path) else storage.join(run.root, path), why
+        raise part_files.damage_error(
+            path if storage.is_absolute(path) else storage.join(run.root, path), why
         ) from None
 
 
@@ -170,7 +170,7 @@ def _walked(run: FinishedRun, job: Job, root: str) -> Run:
         storage.join(root, "plan.json"), storage.read_bytes(storage.join(run.root, "plan.json"))
     )
     walk = Run(plan, State.open(plan), Here(root), [], base=run.root)
-    with storage.fleeting():
+    with storage.without_sync():
         walk.walk_steps()
     return walk
 

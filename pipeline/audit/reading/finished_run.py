@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.results import ledger_index
+from tamis.pipeline.runs.state import check_layout
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tasks.phase_index import INDEX
@@ -38,12 +39,22 @@ class FinishedRun:
 
     @cached_property
     def steps(self) -> tuple[StepModel, ...]:
-        """The steps of the job, in order, without the built-in ones."""
-        return tuple(
-            configuration(kind).model_validate(settings)
-            for step in self.manifest.job["steps"]
-            for kind, settings in step.items()
-        )
+        """The steps of the job, in order, without the built-in ones.
+
+        Raises:
+            StateError: an earlier version made the run, and a setting is no longer known.
+        """
+        try:
+            return tuple(
+                configuration(kind).model_validate(settings)
+                for step in self.manifest.job["steps"]
+                for kind, settings in step.items()
+            )
+        except (KeyError, ValidationError) as error:
+            raise StateError(
+                f"{storage.redact(self.root)}: its job has settings that this version does not know: `tamis run JOB`, "
+                f"with the job file that it was made by, brings it up to date ({' '.join(str(error).split())[:120]})"
+            ) from None
 
     @cached_property
     def _plan(self) -> dict[str, Any]:
@@ -184,7 +195,12 @@ class FinishedRun:
 
 
 def _check_plan(plan: Mapping[str, Any]) -> None:
-    """Whether all that is asked of a plan is there: else KeyError, TypeError, ValueError or AttributeError."""
+    """Whether all that is asked of a plan is there: else KeyError, TypeError, ValueError or AttributeError.
+
+    Raises:
+        StateError: a later version made the run.
+    """
+    check_layout(plan, "plan.json")
     for file in plan["inputs"]:
         InputFile(path="", **file)
     for _file, _group, _rows in plan["parts"]:
@@ -204,7 +220,7 @@ def sound(path: str) -> Iterator[None]:
     except (FileNotFoundError, PermissionError):
         raise
     except part_files.DAMAGE as error:
-        raise part_files.damaged(path, error) from None
+        raise part_files.damage_error(path, error) from None
 
 
 def open_run(path: str) -> FinishedRun:

@@ -152,5 +152,5 @@ def device(io: TaskIo[AnyDevice]) -> str | None:
     Raises:
         ModelError: there is no such device here.
     """
-    devices.ready(io.args.device, io.attempt.gpus or 1.0)
+    devices.prepare(io.args.device, io.attempt.gpus or 1.0)
     return io.args.device

@@ -49,5 +49,5 @@ def pixels(
     group: Sequence[bytes], preprocessing: Preprocessing, limit: int, shrink: bool = False
 ) -> Pixels:
     """Pictures' bytes to their pixels. It needs no model, and may run where there is no GPU."""
-    least = preprocessing.least if shrink else None
+    least = preprocessing.resized_size if shrink else None
     return np.stack([preprocessing.pixels(to_rgb(data, limit, least)) for data in group])

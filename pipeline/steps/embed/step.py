@@ -27,7 +27,7 @@ from tamis.pipeline.steps.embed.config import BAD_EMBEDDING, MISSING_EMBEDDING
 from tamis.pipeline.steps.embed.config import Embed as Config
 from tamis.pipeline.steps.shared.parts import drops, part_task
 from tamis.pipeline.store import storage
-from tamis.pipeline.tables.columns import column_of
+from tamis.pipeline.tables.columns import vector_column
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo, location
 from tamis.schemas.errors import JobError
@@ -257,10 +257,10 @@ def _table(
         reason[~there] = MISSING_EMBEDDING
     columns: dict[str, Any] = {
         "row": rows.astype(np.uint32),
-        "image": column_of(image.astype(np.float16)),
+        "image": vector_column(image.astype(np.float16)),
     }
     if text is not None:
-        columns["text"] = column_of(text.astype(np.float16))
+        columns["text"] = vector_column(text.astype(np.float16))
         cosine = np.einsum("ij,ij->i", image, text, dtype=np.float64)
         columns[io.args.signal] = pa.array(cosine, mask=~usable)
     return pa.table({**columns, "reason": pa.array(reason, pa.string(), mask=usable)})

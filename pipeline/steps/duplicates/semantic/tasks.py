@@ -142,7 +142,7 @@ def _of_whole(io: TaskIo[Any], args: Whole, device: str | None) -> pa.Table:
     partner = np.arange(table.num_rows)
     for rows in _ordered(table, args):
 
-        def fetch(first: int, last: int, rows: Ints = rows) -> columns.Halves:
+        def fetch(first: int, last: int, rows: Ints = rows) -> columns.Float16s:
             return vector[rows[first:last]]
 
         compared = semantic.max_similarity_blocks(fetch, len(rows), vector.shape[1], device=device)
@@ -198,7 +198,7 @@ def blocks(io: TaskIo[Blocks]) -> Iterator[pa.Table]:
         here = np.flatnonzero((position >= 0) & (position < stop - first))
         embeddings[position[here]] = columns.vectors(piece["vector"])[here]
     for start in range(0, len(embeddings), BLOCK_ROWS):
-        yield pa.table({"vector": columns.column_of(embeddings[start : start + BLOCK_ROWS])})
+        yield pa.table({"vector": columns.vector_column(embeddings[start : start + BLOCK_ROWS])})
 
 
 def _of_spans(io: TaskIo[Any], args: Spans, device: str | None) -> pa.Table:
@@ -207,14 +207,14 @@ def _of_spans(io: TaskIo[Any], args: Spans, device: str | None) -> pa.Table:
     pieces = io.task.inputs["blocks"]
 
     @lru_cache(maxsize=2)
-    def block(number: int) -> columns.Halves:
+    def block(number: int) -> columns.Float16s:
         vector = part_files.read(io.root, pieces[number - args.offset], ["vector"])["vector"]
         return columns.vectors(vector)
 
     nearest: list[tuple[Ints, npt.NDArray[np.float32], Ints]] = []
     for base, size, start, stop in args.spans:
 
-        def fetch(first: int, last: int, base: int = base) -> columns.Halves:
+        def fetch(first: int, last: int, base: int = base) -> columns.Float16s:
             return _embeddings(block, base + first, base + last)
 
         compared = semantic.max_similarity_blocks(fetch, size, args.dim, 1, start, stop, device)
@@ -224,7 +224,9 @@ def _of_spans(io: TaskIo[Any], args: Spans, device: str | None) -> pa.Table:
     return _compared(table, rows, similarity, partner)
 
 
-def _embeddings(block: Callable[[int], columns.Halves], first: int, last: int) -> columns.Halves:
+def _embeddings(
+    block: Callable[[int], columns.Float16s], first: int, last: int
+) -> columns.Float16s:
     """Embeddings of the positions ``first`` to ``last`` of a bucket's order."""
     numbers = range(first // BLOCK_ROWS, -(-last // BLOCK_ROWS))
     parts = [block(n)[max(first - n * BLOCK_ROWS, 0) : last - n * BLOCK_ROWS] for n in numbers]
