@@ -15,7 +15,7 @@ def test_what_is_entered_belongs_to_its_stage() -> None:
         with recorder.at("inner"):
             storage.join("folder", "file")
         paths.address("tables/step/phase/task.parquet")
-    storage.is_whole("after")
+    storage.join("after", "file")
     assert recorder.files(["outer"]) == {"pipeline/tables/paths.py": "folder"}
     assert recorder.files(["inner"]) == {"pipeline/store/storage.py": "join"}
     assert [*recorder.files(["inner", "outer"])] == [
