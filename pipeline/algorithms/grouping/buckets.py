@@ -16,7 +16,7 @@ import numpy as np
 import xxhash
 
 from tamis.pipeline.algorithms.arrays import BoolArray, Float64Array, Int64Array, UInt64Array
-from tamis.pipeline.algorithms.order import checked_uid
+from tamis.pipeline.algorithms.order import check_uid
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def uid_rank(uid: UInt64Array) -> Int64Array:
     Raises:
         ValueError: two rows have the same uid, so that ties between them could not be settled.
     """
-    checked_uid(uid)
+    check_uid(uid)
     order = np.argsort(uid[:, 0])
     high = uid[order, 0]
     if (high[1:] == high[:-1]).any():
