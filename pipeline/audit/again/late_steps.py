@@ -194,10 +194,10 @@ class Redecision:
         for sums, counts, histogram in self.each(lambda c: self._summed(c, step, cut, clusters)):
             distance += sums
             size += counts
-            cut.count(histogram)
+            cut.add(histogram)
         held = centroids(self.old.root, trained)
         solved = density.solved(step.name, chooser.settings(clusters, budget), distance, size, held)
-        cut.at(_plain(solved["quota"]))
+        cut.set_quotas(_plain(solved["quota"]))
         number = self._number(step.name, OVER_QUOTA)
         found = list(self.each(lambda c: self._beyond(c, step, cut, number)))
         place, cluster, key = (
@@ -220,7 +220,7 @@ class Redecision:
         placed["there"][row] = True
         placed["cluster"][row], placed["similarity"][row] = cluster, similarity
         uid = self._uids(chunk.start + row) if step.which == "random" else None
-        coarse = cut.coarse(np.float32(1) - similarity, uid)
+        coarse = cut.bins_of(np.float32(1) - similarity, uid)
         sums, counts = algorithm.intra_sums(cluster, similarity, clusters)
         return sums, counts, cut.histogram(cluster, coarse)
 
@@ -233,7 +233,7 @@ class Redecision:
         cluster, similarity = placed["cluster"][row], placed["similarity"][row]
         uid = self._uids(chunk.start + row) if step.which == "random" else None
         distance = np.float32(1) - similarity
-        sure, near = cut.split(cluster, cut.coarse(distance, uid))
+        sure, near = cut.split(cluster, cut.bins_of(distance, uid))
         self.after[chunk.place][row[sure]] = number
         words = np.zeros((int(near.sum()), 2), np.uint64) if uid is None else uid[near]
         key = ranks.keys(distance[near], words, step.which, self._job.seed)

@@ -102,7 +102,7 @@ def key(io: TaskIo[Keying]) -> Iterator[pa.Table]:
     valued = np.isfinite(values) if io.args.finite else ~np.isnan(values)
     rows, values = rows[valued], values[valued]
     uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(pa.array(rows))
-    keys = order.sortable(values if io.args.best == "highest" else -values)
+    keys = order.descending_unchecked(values if io.args.best == "highest" else -values)
     yield budget_cut.keyed(rows, keys, uid)
 
 

@@ -168,7 +168,7 @@ def _left(io: TaskIo[Any], hard: Hard) -> tuple[pa.Table, npt.NDArray[np.float64
 
 def scores_of(table: pa.Table, hard: Hard) -> npt.NDArray[np.float64]:
     """The scores that the keys of ``hardest-keyed`` were made of."""
-    values = order.undone(table["key"].to_numpy())
+    values = order.from_descending(table["key"].to_numpy())
     return values if hard == "high" else -values
 
 

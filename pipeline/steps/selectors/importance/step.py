@@ -272,7 +272,7 @@ def decide(io: TaskIo[Choice]) -> Iterator[pa.Table]:
     table = io.read("keyed").combine_chunks()
     cut = budget_cut.read_cut(io)
     out = np.flatnonzero(~budget_cut.passes(table, cut))
-    value = order.undone(table["key"].to_numpy()[out])
+    value = order.from_descending(table["key"].to_numpy()[out])
     rows = table["row"].to_numpy()[out]
-    bound = np.repeat(order.undone(cut.key), len(out))
+    bound = np.repeat(order.from_descending(cut.key), len(out))
     yield with_missing(io, table, rows, ["importance"] * len(out), value, bound)

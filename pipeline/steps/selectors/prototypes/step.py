@@ -153,7 +153,7 @@ def decide(io: TaskIo[None]) -> Iterator[pa.Table]:
     cut = budget_cut.read_cut(io)
     if cut.exists[0]:
         rule, value = "distance", table["distance"]
-        bound = np.repeat(order.undone(cut.key), count)
+        bound = np.repeat(order.from_descending(cut.key), count)
     else:
         rule, value, bound = "quota", table["rank"], table["quota"]
     yield drops(
