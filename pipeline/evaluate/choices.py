@@ -89,7 +89,8 @@ def with_concepts(
     clusters = kmeans.auto_clusters(len(rows))
     drawn = order.smallest(hashes, pairs.uid[rows], kmeans.sample_size(clusters, len(rows)))
     iterations = settings.density.iterations
-    centroids = kmeans.train(pairs.image[rows[drawn]], clusters, iterations, settings.seed)
+    sample = pairs.image[rows[drawn]]
+    centroids = kmeans.fit(sample, clusters, iterations, settings.seed).centroids
     cluster, similarity = kmeans.assign(pairs.image, centroids)
     return replace(pairs, cluster=cluster, distance=np.float32(1) - similarity), centroids
 

@@ -158,7 +158,7 @@ def test_a_worker_is_told_what_share_of_a_gpu_it_has(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_worker_takes_no_more_of_a_gpu_than_its_share() -> None:
     devices.ready("cuda", 0.5)
-    assert gpu._room("cuda") <= torch.cuda.mem_get_info()[1] // 4
+    assert gpu._default_room("cuda") <= torch.cuda.mem_get_info()[1] // 4
     with pytest.raises(torch.OutOfMemoryError):
         torch.empty(int(0.6 * torch.cuda.mem_get_info()[1]), dtype=torch.uint8, device="cuda")
 
