@@ -158,7 +158,7 @@ class _Search:
             yield
 
     def _thin(self) -> None:
-        found = Matches.joined(self._found)
+        found = Matches.concat(self._found)
         a, b = self._places(found)
         kept = decisive(a, b, found.value[:, 0], self._place, _KEPT)
         self._found = [Matches(found.a[kept], found.b[kept], found.value[kept])]

@@ -108,7 +108,7 @@ def equal(
         whole = partial(connect_pictures, match=match, limits=limits, agreement=agreement)
         found, unsearched = search(groups, rank, match, None, limits, whole)
         parts.append(found)
-    return _edges(Matches.joined(parts), rank, unsearched)
+    return _edges(Matches.concat(parts), rank, unsearched)
 
 
 def similar(

@@ -219,7 +219,7 @@ def large_star(io: TaskIo[Partitions]) -> Iterator[pa.Table]:
 def small_star(io: TaskIo[Partitions]) -> Iterator[pa.Table]:
     """One partition's small star; its edges by both nodes. Notes what it read."""
     edges = stars.unique(*_read(io))
-    count, total = stars.summed(edges)
+    count, total = stars.checksum(edges)
     io.notes |= {"edges": count, "hash": total}
     yield from _shared(io, stars.small_star(*edges), by_larger=False)
 
@@ -230,7 +230,7 @@ def _read(io: TaskIo[Partitions]) -> stars.Edges:
 
 
 def _shared(io: TaskIo[Partitions], edges: stars.Edges, by_larger: bool) -> Iterator[pa.Table]:
-    for node, neighbour in stars.shares(edges, io.args.partitions, by_larger):
+    for node, neighbour in stars.split_edges(edges, io.args.partitions, by_larger):
         yield pa.table({"node": node, "neighbour": neighbour})
 
 
