@@ -15,15 +15,12 @@ _GOLDEN = 0x9E3779B97F4A7C15
 
 
 def parse(uids: Sequence[str]) -> NDArray[np.uint64]:
-    """Read n uids of 32 hex digits: uint64 (n, 2), high half first.
-
-    Raises:
-        ValueError: a uid of another length, or with other characters than hex digits.
-    """
+    """Read n uids of 32 hex digits: uint64 (n, 2), high half first. Others are a ValueError."""
     for row, uid in enumerate(uids):
         if len(uid) != 32:
-            msg = f"uid {uid!r} at row {row:,} has {len(uid)} characters: give 32 hex digits"
-            raise ValueError(msg)
+            raise ValueError(
+                f"uid {uid!r} at row {row:,} has {len(uid)} characters: give 32 hex digits"
+            )
     halves = np.frombuffer(bytes.fromhex("".join(uids)), dtype=">u8")
     return halves.astype(np.uint64).reshape(len(uids), 2)
 
@@ -76,8 +73,9 @@ def smallest(key: NDArray[np.generic], uid: NDArray[np.uint64], count: int) -> N
     """
     n = len(key)
     if not 0 <= count <= n:
-        msg = f"count {count:,} lies outside 0..{n:,}, the number of rows: take at most {n:,}"
-        raise ValueError(msg)
+        raise ValueError(
+            f"count {count:,} lies outside 0..{n:,}, the number of rows: take at most {n:,}"
+        )
     if count == 0:
         return np.empty(0, np.int64)
     # Rows beyond the count-th key are out: sorting the others alone keeps this O(n).
@@ -99,12 +97,8 @@ def descending(values: NDArray[np.floating], what: str = "score") -> NDArray[np.
 
     A key is made of the bits of a float64, so that it can be cut, split by radix or mixed with hashes as an integer.
 
-    Args:
-        values: (n,).
-        what: name of the values in an error.
-
     Raises:
-        ValueError: NaN or infinite values, with their number and the first row.
+        ValueError: NaN or infinite values; the message calls them `what`.
     """
     return descending_unchecked(finite(values, what))
 
@@ -124,27 +118,21 @@ def from_descending(key: NDArray[np.uint64]) -> NDArray[np.float64]:
 
 
 def finite(values: NDArray[np.floating], what: str) -> NDArray[np.float64]:
-    """Values as a contiguous float64 array of the same shape.
-
-    Raises:
-        ValueError: NaN or infinite values, with their number and the first position.
-    """
+    """Values as a contiguous float64 array of the same shape. NaN and infinite values are a ValueError."""
     wide = np.ascontiguousarray(values, dtype=np.float64)
     bad = np.flatnonzero(~np.isfinite(wide))
     if bad.size:
-        msg = (
+        raise ValueError(
             f"{bad.size:,} of {wide.size:,} values of {what} are NaN or infinite, the first "
             f"({wide.flat[bad[0]]}) at {bad[0]:,}: drop those rows first"
         )
-        raise ValueError(msg)
     return wide
 
 
 def check_uid(uid: NDArray[np.uint64]) -> None:
     """Refuse uids that are not uint64 (n, 2) with a ValueError."""
     if uid.ndim != 2 or uid.shape[1] != 2 or uid.dtype != np.uint64:
-        msg = f"uid is {uid.dtype} {uid.shape}: give uint64 (n, 2), two halves a sample"
-        raise ValueError(msg)
+        raise ValueError(f"uid is {uid.dtype} {uid.shape}: give uint64 (n, 2), two halves a sample")
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:

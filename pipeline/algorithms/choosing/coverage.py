@@ -33,8 +33,7 @@ def hardest(
         ValueError: a beta outside [0, 1), another `hard`, or scores that are not finite.
     """
     if hard not in ("high", "low"):
-        msg = f"hard is {hard!r}, and must be high or low"
-        raise ValueError(msg)
+        raise ValueError(f"hard is {hard!r}, and must be high or low")
     key = descending(score if hard == "high" else -score)
     return row_mask(smallest(key, uid, hardest_count(len(score), beta)), len(score))
 
@@ -46,8 +45,9 @@ def hardest_count(samples: int, beta: float) -> int:
         ValueError: a beta outside [0, 1).
     """
     if not 0.0 <= beta < 1.0:
-        msg = f"beta {beta} lies outside 0..1 (1 excluded): use 0 to drop none of the hardest"
-        raise ValueError(msg)
+        raise ValueError(
+            f"beta {beta} lies outside 0..1 (1 excluded): use 0 to drop none of the hardest"
+        )
     return int(samples * beta)
 
 
@@ -63,10 +63,9 @@ def strata(
     """
     values = finite(score, "score")
     if values.size and not (low <= values.min() and values.max() <= high):
-        msg = (
+        raise ValueError(
             f"scores {values.min()}..{values.max()} leave the range {low}..{high}: widen the range"
         )
-        raise ValueError(msg)
     if high == low:
         return np.zeros(len(values), np.int64)
     stratum = np.floor((values - low) / (high - low) * count).astype(np.int64)
@@ -82,11 +81,10 @@ def budgets(sizes: NDArray[np.int64], total: int) -> NDArray[np.int64]:
         ValueError: a total outside 0..sum of the sizes.
     """
     if not 0 <= total <= sizes.sum():
-        msg = (
+        raise ValueError(
             f"a budget of {total:,} lies outside 0..{sizes.sum():,}, the samples left in the "
             "strata: keep fewer, or lower beta"
         )
-        raise ValueError(msg)
     kept = np.zeros(len(sizes), np.int64)
     rest = total
     for visited, stratum in enumerate(np.argsort(sizes, kind="stable")):

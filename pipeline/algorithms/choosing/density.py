@@ -1,10 +1,9 @@
 """Density-based pruning: the complexity of each concept, and the quota of samples that it keeps.
 
-After Abbas et al., "Effective pruning of web-scale datasets based on complexity of concept
-clusters", ICLR 2024. For cluster j with M_j members: C_j = d_inter_j * d_intra_j (complexity),
-P = softmax(C / tau), and the quotas x minimise 1/2 |x|^2 - N P'x subject to sum x = N and
-lb_j <= x_j <= M_j. The optimum is x_j = clip(N P_j + lambda, lb_j, M_j) for the one lambda that
-meets the sum; it is found in closed form, without a solver.
+After Abbas et al., "Effective pruning of web-scale datasets based on complexity of concept clusters", ICLR 2024. For
+cluster j with M_j members: C_j = d_inter_j * d_intra_j (complexity), P = softmax(C / tau), and the quotas x minimise
+1/2 |x|^2 - N P'x subject to sum x = N and lb_j <= x_j <= M_j. The optimum is x_j = clip(N P_j + lambda, lb_j, M_j) for
+the one lambda that meets the sum; it is found in closed form, without a solver.
 
 An empty cluster counts as absent: outside the softmax, quota 0. A cluster of one has lower bound 0.
 """
@@ -59,8 +58,9 @@ def intra_sums(
     """
     distance = 1.0 - finite(similarity, "similarity")
     if len(cluster) > 1 << 23:
-        msg = f"{len(cluster):,} rows are more than the {1 << 23:,} whose sum is exact: pass fewer"
-        raise ValueError(msg)
+        raise ValueError(
+            f"{len(cluster):,} rows are more than the {1 << 23:,} whose sum is exact: pass fewer"
+        )
     # float64 weights that are whole numbers add up exactly below 2^53.
     sums = np.bincount(cluster, weights=np.rint(distance * _FIXED_POINT), minlength=clusters)
     return sums.astype(np.int64), np.bincount(cluster, minlength=clusters).astype(np.int64)
@@ -89,11 +89,10 @@ def inter(centroids: NDArray[np.float32], neighbours: int = 20) -> NDArray[np.fl
     if k == 1:
         return np.zeros(1)
     if not 1 <= neighbours <= k - 1:
-        msg = (
+        raise ValueError(
             f"neighbours {neighbours} lies outside 1..{k - 1}, the other centroids of {k} "
             f"clusters: set neighbours to at most {k - 1}, or clusters to at least {neighbours + 1}"
         )
-        raise ValueError(msg)
     distance = np.empty((k, neighbours))
     padded = np.zeros((_BLOCK, unit.shape[1]))
     for start in range(0, k, _BLOCK):
@@ -125,8 +124,9 @@ def complexity(
         ValueError: as `inter`, or an `intra` that is not finite or not of length K.
     """
     if len(intra) != len(centroids):
-        msg = f"{len(intra):,} values of d_intra for {len(centroids):,} centroids: pass one each"
-        raise ValueError(msg)
+        raise ValueError(
+            f"{len(intra):,} values of d_intra for {len(centroids):,} centroids: pass one each"
+        )
     return inter(centroids, neighbours) * finite(intra, "d_intra")
 
 
@@ -136,8 +136,7 @@ def lower_bounds(sizes: NDArray[np.int64], total: int, balance: float = 0.0) -> 
     m is int(N / K * balance), K the clusters with members; or 1 without a balance.
     """
     if not 0.0 <= balance <= 1.0:
-        msg = f"balance {balance} lies outside 0..1: use 0 for none"
-        raise ValueError(msg)
+        raise ValueError(f"balance {balance} lies outside 0..1: use 0 for none")
     clusters = int(np.count_nonzero(sizes))
     least = int(total / max(clusters, 1) * balance) if balance > 0 else 1
     return np.maximum(np.minimum(least, sizes - 1), 0).astype(np.int64)
@@ -155,18 +154,16 @@ def problem(
     lower = lower_bounds(sizes, total, balance)
     least, most = int(lower.sum()), int(sizes.sum())
     if total < least:
-        msg = (
+        raise InfeasibleBudget(
             f"a budget of {total:,} is below the lower bounds, which sum to {least:,} over "
             f"{np.count_nonzero(sizes):,} clusters with members: keep at least {least:,}, "
             "or use fewer clusters"
         )
-        raise InfeasibleBudget(msg)
     if total > most:
-        msg = (
+        raise InfeasibleBudget(
             f"a budget of {total:,} is above the upper bounds, the cluster sizes, which sum to "
             f"{most:,}: keep at most {most:,}"
         )
-        raise InfeasibleBudget(msg)
     clusters = np.flatnonzero(sizes).astype(np.int64)
     return Problem(
         total * share[clusters],
@@ -186,17 +183,18 @@ def probabilities(
     """
     values = finite(complexity, "complexity")
     if sizes.shape != values.shape or not np.issubdtype(sizes.dtype, np.integer):
-        msg = (
+        raise ValueError(
             f"sizes are {sizes.dtype} {sizes.shape} beside a complexity of shape {values.shape}: "
             "pass one whole number a cluster"
         )
-        raise ValueError(msg)
     if sizes.size and int(sizes.min()) < 0:
-        msg = f"size {sizes.min()} of cluster {sizes.argmin()} is negative: pass counts of members"
-        raise ValueError(msg)
+        raise ValueError(
+            f"size {sizes.min()} of cluster {sizes.argmin()} is negative: pass counts of members"
+        )
     if not (np.isfinite(temperature) and temperature > 0):
-        msg = f"temperature {temperature} must be finite and above 0; the paper's is 0.1"
-        raise ValueError(msg)
+        raise ValueError(
+            f"temperature {temperature} must be finite and above 0; the paper's is 0.1"
+        )
     clusters = np.flatnonzero(sizes)
     share = np.zeros(len(values))
     if clusters.size:
@@ -291,8 +289,7 @@ def smallest_total(
     fall by one. With balance the lower bounds of other clusters grow with N, x_j(N) can fall and there is no such
     budget.
 
-    x_cluster(N) >= rank iff the sum at lambda = rank - N P_cluster does not exceed N: one O(K)
-    test, bisected over N.
+    x_cluster(N) >= rank iff the sum at lambda = rank - N P_cluster does not exceed N: one O(K) test, bisected over N.
 
     Args:
         complexity: as for `quotas`.
@@ -305,8 +302,9 @@ def smallest_total(
         ValueError: a rank outside 1..M_cluster.
     """
     if not 1 <= rank <= sizes[cluster]:
-        msg = f"rank {rank:,} lies outside 1..{sizes[cluster]:,}, the size of cluster {cluster}"
-        raise ValueError(msg)
+        raise ValueError(
+            f"rank {rank:,} lies outside 1..{sizes[cluster]:,}, the size of cluster {cluster}"
+        )
     share = probabilities(complexity, sizes, temperature)
     lower = lower_bounds(sizes, 0)
     least, most = int(lower.sum()), int(sizes.sum())
@@ -329,15 +327,15 @@ def smallest_total(
 def _unit(centroids: NDArray[np.float32]) -> NDArray[np.float64]:
     """Centroids as float64; a ValueError where they are not finite rows of length 1."""
     if centroids.ndim != 2 or not len(centroids):
-        msg = f"centroids have shape {centroids.shape}, and must be (K, d) with K at least 1"
-        raise ValueError(msg)
+        raise ValueError(
+            f"centroids have shape {centroids.shape}, and must be (K, d) with K at least 1"
+        )
     unit = finite(centroids, "centroids")
     length = np.sqrt(np.einsum("ij,ij->i", unit, unit))
     worst = int(np.abs(length - 1).argmax())
     if abs(length[worst] - 1) > 1e-3:
-        msg = (
+        raise ValueError(
             f"centroid {worst} has length {length[worst]:.6g}, not 1 (to 0.001): "
             "normalise the centroids"
         )
-        raise ValueError(msg)
     return unit

@@ -59,23 +59,18 @@ def totals(counts: sparse.csr_array) -> NDArray[np.int64]:
 
 
 def log_ratio(target: NDArray[np.int64], raw: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Logarithm of p_target / p_raw for every bucket: float64 (buckets,).
+    """Logarithm of p_target / p_raw for every bucket, float64 (buckets,), from the `totals` of target and input.
 
     p = count / sum + 1e-8: a bucket that one side lacks has a finite logarithm.
-
-    Args:
-        target: int64 (buckets,), the `totals` of the target.
-        raw: int64 (buckets,), the `totals` of the input.
 
     Raises:
         ValueError: one side has no n-grams.
     """
     if not (target.sum() > 0 and raw.sum() > 0):
-        msg = (
+        raise ValueError(
             f"the target has {target.sum():,} n-grams and the input {raw.sum():,}: both need at "
             "least one; give captions that hold words"
         )
-        raise ValueError(msg)
     log_target = np.log(target / target.sum() + _SMOOTHING)
     log_raw = np.log(raw / raw.sum() + _SMOOTHING)
     return np.asarray(log_target - log_raw, dtype=np.float64)
@@ -89,14 +84,9 @@ def log_weights(counts: sparse.csr_array, ratio: NDArray[np.float64]) -> NDArray
 def perturbed(
     log_weight: NDArray[np.floating], uid: NDArray[np.uint64], seed: int
 ) -> NDArray[np.float64]:
-    """Log weights plus Gumbel noise, float64 (n,): the k largest are a draw of k samples without replacement.
+    """Log weights (n,) plus Gumbel noise, float64 (n,): the k largest are a draw of k samples without replacement.
 
     The noise is -log(-log u), u from the hash of seed and uid: it does not depend on the order of samples.
-
-    Args:
-        log_weight: (n,) finite.
-        uid: uint64 (n, 2).
-        seed: the job's.
     """
     noise = -np.log(-np.log(uniform(hashed(uid, seed, "importance"))))
     return finite(log_weight, "log weight") + noise

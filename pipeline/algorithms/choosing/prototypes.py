@@ -35,8 +35,9 @@ def select(
         ValueError: a count outside 0..n or a floor outside 0..1.
     """
     if not 0 <= count <= len(cluster):
-        msg = f"count {count:,} lies outside 0..{len(cluster):,}, the number of samples: lower it"
-        raise ValueError(msg)
+        raise ValueError(
+            f"count {count:,} lies outside 0..{len(cluster):,}, the number of samples: lower it"
+        )
     kept = ranks(cluster, distance, uid) <= floor_count(count, clusters, floor)
     key = keys(distance, uid)
     others = np.flatnonzero(~kept)
@@ -52,6 +53,5 @@ def floor_count(count: int, clusters: int, floor: float) -> int:
         ValueError: a floor outside 0..1.
     """
     if not 0.0 <= floor <= 1.0:
-        msg = f"floor {floor} lies outside 0..1: use 0 for none"
-        raise ValueError(msg)
+        raise ValueError(f"floor {floor} lies outside 0..1: use 0 for none")
     return int(count / clusters * floor)

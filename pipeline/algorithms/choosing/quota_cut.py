@@ -21,13 +21,7 @@ SPAN = 2.0
 
 
 class QuotaCut:
-    """The cut of one budget: count all samples (``add``), set the quotas, then ``split`` the samples.
-
-    Args:
-        clusters: K.
-        which: the order of samples in a cluster, see ``ranks.keys``.
-        seed: the job's, for "random".
-    """
+    """Cut of one budget over K clusters: count all samples (``add``), set the quotas, then ``split`` the samples."""
 
     def __init__(self, clusters: int, which: ranks.Which, seed: int = 0) -> None:
         self._which, self._seed = which, seed

@@ -18,7 +18,7 @@ def keys(
     With (key, uid) a cluster's verdict is one cut, and a cut over many parts can be found by counting keys.
 
     Args:
-        distance: (n,), to the centroid.
+        distance: (n,) 1 - <x, c>.
         uid: uint64 (n, 2).
         which: "hard" keeps the farthest first, "easy" the nearest, "random" the smallest hash of seed and uid.
         seed: the job's, for "random".
@@ -33,8 +33,7 @@ def keys(
         return descending(-distance, "distance")
     if which == "random":
         return hashed(uid, seed, "ranks")
-    msg = f"which is {which!r}, and must be hard, easy or random"
-    raise ValueError(msg)
+    raise ValueError(f"which is {which!r}, and must be hard, easy or random")
 
 
 def ranks(
@@ -44,14 +43,9 @@ def ranks(
     which: Which = "hard",
     seed: int = 0,
 ) -> NDArray[np.int64]:
-    """Rank of every sample inside its cluster: int64 (n,), 1 for the first to be kept.
+    """Rank of every sample inside its cluster, int32 (n,): int64 (n,), 1 for the first to be kept.
 
-    Args:
-        cluster: int32 (n,).
-        distance: (n,) 1 - <x, c>; equal distances are ordered by uid, smallest first.
-        uid: uint64 (n, 2).
-        which: see `keys`.
-        seed: the job's, for "random".
+    Other arguments as `keys`; equal distances are ordered by uid, smallest first.
     """
     return within(cluster, keys(distance, uid, which, seed), uid)
 

@@ -101,11 +101,10 @@ def fit(
         ValueError: fewer rows than clusters, or rows that are not finite or of unit length (to 0.01).
     """
     if not 1 <= clusters <= len(sample):
-        msg = (
+        raise ValueError(
             f"{clusters:,} clusters from a sample of {len(sample):,} embeddings: "
             f"set clusters to 1..{len(sample):,}, or train on a larger sample"
         )
-        raise ValueError(msg)
     rows = np.ascontiguousarray(sample, dtype=np.float32)
     _check_unit(rows)
     numbers = np.zeros((len(rows), 2), np.uint64)
@@ -171,11 +170,10 @@ class Centroids:
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Nearest centroid of every embedding, and the cosine to it, as by the function `assign`."""
         if embeddings.ndim != 2 or embeddings.shape[1] != self.rows.shape[1]:
-            msg = (
+            raise ValueError(
                 f"embeddings have shape {embeddings.shape} and centroids {self.rows.shape}: "
                 "both need the same number of columns; use centroids of the same encoder"
             )
-            raise ValueError(msg)
         cluster = np.empty(len(embeddings), np.int32)
         similarity = np.empty(len(embeddings), np.float32)
         on_gpu = self._nearest.labels(embeddings) if self._nearest else None
@@ -202,11 +200,10 @@ class Centroids:
             list(pool.map(work, range(threads)))
         bad = np.flatnonzero(~np.isfinite(similarity))
         if bad.size:
-            msg = (
+            raise ValueError(
                 f"{bad.size:,} of {len(embeddings):,} embeddings are NaN or infinite, the first at row "
-                f"{bad[0]:,}: leave out what `usable` refuses"
+                f"{bad[0]:,}: drop the rows that are not `usable`"
             )
-            raise ValueError(msg)
         return cluster, similarity
 
 
@@ -289,8 +286,9 @@ def update(
         ValueError: fewer members than clusters.
     """
     if counts.sum() < len(counts):
-        msg = f"{len(counts):,} clusters over {counts.sum():,} embeddings: use fewer clusters"
-        raise ValueError(msg)
+        raise ValueError(
+            f"{len(counts):,} clusters over {counts.sum():,} embeddings: use fewer clusters"
+        )
     old = centroids.astype(np.float64)
     new = np.where(np.any(sums != 0, axis=1, keepdims=True), sums, old)
     new = _normalised(new).astype(np.float64)
@@ -322,9 +320,8 @@ def _check_unit(rows: NDArray[np.float32]) -> None:
     length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     bad = np.flatnonzero(~(np.abs(length - 1) <= 0.01))
     if bad.size:
-        msg = (
+        raise ValueError(
             f"{bad.size:,} of {len(rows):,} embeddings are not of length 1 (to 0.01), the first "
-            f"(length {length[bad[0]]:.6g}) at row {bad[0]:,}: normalise them, and leave out what "
-            "`usable` refuses"
+            f"(length {length[bad[0]]:.6g}) at row {bad[0]:,}: normalise them, and drop "
+            "the rows that are not `usable`"
         )
-        raise ValueError(msg)

@@ -95,5 +95,6 @@ def _check_edges(a: Int64Array, b: Int64Array, n: int) -> None:
         return
     least, most = min(a.min(), b.min()), max(a.max(), b.max())
     if least < 0 or most >= n:
-        msg = f"edges have nodes {least} to {most}, and n is {n}: pass the number of all nodes"
-        raise ValueError(msg)
+        raise ValueError(
+            f"edges have nodes {least} to {most}, and n is {n}: pass the number of all nodes"
+        )

@@ -1,10 +1,9 @@
 """Near-duplicate pictures by perceptual hash: all pairs of 64-bit hashes within a Hamming radius.
 
-Manku, Jain and Das Sarma (WWW 2007): divide the 64 bits into radius + k chunks; two hashes within
-the radius differ in at most `radius` chunks, so k chunks at least are equal. Each choice of k chunks
-is a mask and a table; hashes that are equal under a mask are compared. No pair is missed; of very
-dense groups, whose pairs are too many, only pairs that join their components are kept. A larger k
-means more tables with smaller groups.
+Manku, Jain and Das Sarma (WWW 2007): divide the 64 bits into radius + k chunks; two hashes within the radius differ in
+at most `radius` chunks, so k chunks at least are equal. Each choice of k chunks is a mask and a table; hashes that are
+equal under a mask are compared. No pair is missed; of very dense groups, whose pairs are too many, only pairs that join
+their components are kept. A larger k means more tables with smaller groups.
 """
 
 from dataclasses import replace
@@ -94,8 +93,7 @@ def pairs(
         limits: limits of the search of a table.
 
     Returns:
-        (a, b, distance), rows sorted by uid with uid[a] < uid[b]: the same pairs of uids for any
-        order of the rows.
+        (a, b, distance), rows sorted by uid with uid[a] < uid[b]: the same pairs of uids for any order of the rows.
     """
     rank = uid_rank(uid)
     centre, other = stars(group(np.arange(len(hashes)), rank, hashes))

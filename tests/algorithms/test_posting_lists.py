@@ -1,4 +1,4 @@
-"""Bounds on who of a large group can be alike: no pair that is alike is ever ruled out."""
+"""Bounds on the pairs of a large group that can be alike: no pair that is alike is ever ruled out."""
 
 import numpy as np
 from hypothesis import given
@@ -9,8 +9,8 @@ from tamis.pipeline.algorithms.grouping.buckets import Limits
 from tamis.pipeline.algorithms.grouping.components import connected
 from tamis.pipeline.algorithms.near_captions import jaccard, minhash, search, shingles
 from tamis.pipeline.algorithms.near_captions.agreement import AnyPicture
-from tamis.pipeline.algorithms.near_captions.parity_filter import Parity
-from tamis.pipeline.algorithms.near_captions.who_meets import Meeting
+from tamis.pipeline.algorithms.near_captions.parity_filter import ParityFilter
+from tamis.pipeline.algorithms.near_captions.posting_lists import Postings
 
 NAMES = np.array([f"{a}{b}{c}" for a in "bdklmrst" for b in "aeio" for c in ("nka", "rel", "vost")])
 
@@ -25,15 +25,15 @@ def portraits(n: int, seed: int) -> list[str]:
     return sorted(set(made))
 
 
-def asked(meeting: Meeting, label: NDArray[np.int64], blocks: int) -> set[tuple[int, int]]:
-    """All pairs that a meeting has compared, in blocks and arranged again after each."""
+def pairs_of(postings: Postings, label: NDArray[np.int64], blocks: int) -> set[tuple[int, int]]:
+    """All pairs of the postings, in blocks and sorted again after each."""
     pairs: set[tuple[int, int]] = set()
-    for part in meeting.parts():
+    for part in postings.parts():
         rest = part
-        while len(rest.at):
+        while len(rest.member):
             lists = rest.lists(label)
             stop = 0
-            if len(lists.asking):
+            if len(lists.probes):
                 stop, _ = lists.block(0, blocks)
                 a, b = lists.pairs(0, stop)
                 pairs |= {
@@ -60,11 +60,11 @@ def test_all_who_are_alike_and_not_connected_meet(
     label = draw.integers(0, kinds, len(caption))
     a, b = np.triu_indices(len(caption), 1)
     alike = jaccard.pairs(sets, caption[a], caption[b]) >= bound
-    assert Parity(sets, bound).possible(caption[a], caption[b])[alike].all()
+    assert ParityFilter(sets, bound).possible(caption[a], caption[b])[alike].all()
     wanted = alike & (label[a] != label[b]) & (caption[a] != caption[b])
     pairs = set(zip(a[wanted].tolist(), b[wanted].tolist(), strict=True))
-    assert pairs <= asked(Meeting.of_prefixes(sets, caption, bound), label, 50)
-    every = asked(Meeting.of_all(len(caption)), label, 50)
+    assert pairs <= pairs_of(Postings.of_prefixes(sets, caption, bound), label, 50)
+    every = pairs_of(Postings.of_all(len(caption)), label, 50)
     apart = label[a] != label[b]
     assert every >= set(zip(a[apart].tolist(), b[apart].tolist(), strict=True))
 
@@ -73,7 +73,7 @@ def test_bits_rule_out_most_of_what_is_not_alike() -> None:
     texts = portraits(400, 1)
     sets = shingles.shingle_sets(texts, minhash.CAPTION_NGRAM)
     a, b = np.triu_indices(len(texts), 1)
-    possible = Parity(sets, 0.9).possible(a, b)
+    possible = ParityFilter(sets, 0.9).possible(a, b)
     true = jaccard.pairs(sets, a, b) >= 0.9
     assert 0 < true.sum() <= possible.sum() < 3 * true.sum()
 
