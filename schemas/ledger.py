@@ -75,6 +75,12 @@ def meaning(reason: str) -> str:
     return reasons()[reason]
 
 
+def likeness(reason: str) -> str:
+    """What `partner_value` measures beside a reason; empty where it measures nothing."""
+    models = (registry.configuration(kind) for kind in registry.STEPS)
+    return next((model.likeness for model in models if reason in model.reasons), "")
+
+
 LEDGER = pa.schema(
     [
         pa.field("uid", pa.string(), nullable=False),  # 32 hex digits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import Any
 
 from tamis.schemas.step import StepModel
@@ -29,17 +30,28 @@ The order is that of the job file which `tamis init` writes.
 """
 
 
+STEP_AUDIT = "tamis.pipeline.steps.shared:StepAudit"
+"""What audits ask where a step's folder has no ``audit.py``."""
+
+
 def configuration(kind: str) -> type[StepModel]:
     """The settings of a step: the model that a job's entry of this kind is checked by."""
-    found: type[StepModel] = _named(kind, "config")
+    found: type[StepModel] = _named(STEPS[kind], "config")
     return found
 
 
 def step_class(kind: str) -> Any:
     """The step itself: called with its settings and the job, it gives a ``tasks.step.Step``."""
-    return _named(kind, "step")
+    return _named(STEPS[kind], "step")
 
 
-def _named(kind: str, module: str) -> Any:
-    folder, _, name = STEPS[kind].partition(":")
+def audit_class(kind: str) -> Any:
+    """What audits ask about the step: its own class in ``audit.py``, or the neutral ``StepAudit``."""
+    folder, _, _ = STEPS[kind].partition(":")
+    has_own = importlib.util.find_spec(f"{folder}.audit") is not None
+    return _named(STEPS[kind] if has_own else STEP_AUDIT, "audit")
+
+
+def _named(place: str, module: str) -> Any:
+    folder, _, name = place.partition(":")
     return getattr(importlib.import_module(f"{folder}.{module}"), name)

@@ -38,6 +38,16 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
     """The field that a list in place of the settings stands for: `names` of ``signals: [words]``."""
     implied: ClassVar[str] = ""
     """The field that a job leaves out, its entries standing beside the others: `bounds` of ``rules: {words: ...}``."""
+    likeness: ClassVar[str] = ""
+    """What the ledger's `partner_value` measures between duplicates; empty where it measures nothing."""
+    cutting: ClassVar[tuple[str, ...]] = ()
+    """Settings that only cut what the step has stored: with others it can decide again (``StepAudit.decide_again``)."""
+    compares_samples: ClassVar[bool] = False
+    """Whether what it stored of a sample depends on who else reached it, and so on every step before it."""
+    training: ClassVar[tuple[str, ...]] = ()
+    """Settings that decide where its centroids lie; none where it has no centroids."""
+    measures: ClassVar[tuple[str, ...]] = ()
+    """Columns of its table ``quotas`` that measure each concept, beside `size` and `quota`."""
 
     name: StepName = Field("", description="unique in the job; the step's kind by default")
 
@@ -75,6 +85,11 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         return ()
 
     @property
+    def scores(self) -> bool:
+        """Whether later steps read what it computes, which it does only for samples that reach it."""
+        return bool(self.computes or self.makes_embedding)
+
+    @property
     def linear_heads(self) -> Mapping[str, str]:
         """Those of the signals that a linear head computes -> the head's path."""
         return {}
@@ -93,6 +108,11 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         """The most that one task of the step claims, where the job does not say it."""
         del machine
         return Claimed()
+
+    def with_centroids(self, run: str) -> Self:
+        """The same settings with the centroids of a step of a finished run: `RUN#STEP`."""
+        del run
+        return self
 
     def with_paths(self, change: Change) -> Self:
         """The same settings with ``change`` done to each path."""

@@ -21,7 +21,6 @@ from tamis.pipeline.audit.reading.funnel import (
 from tamis.pipeline.audit.reading.funnel import sample as sampled
 from tamis.pipeline.results import delta
 from tamis.pipeline.steps.rules.config import ABOVE_MAXIMUM, BELOW_MINIMUM, NOT_ALLOWED
-from tamis.pipeline.steps.selectors.density.config import Density
 from tamis.pipeline.steps.shared.config import NO_VALUE
 from tamis.schemas.errors import JobError
 from tamis.schemas.ledger import meaning
@@ -69,7 +68,7 @@ def audit_run(
             answer = asking.ask(connection, by_source_query(run), limit=most)
         else:
             answer = asking.ask(connection, by_cluster_query(run), limit=most)
-            if "complexity" not in answer[0] and any(isinstance(s, Density) for s in run.steps):
+            if "complexity" not in answer[0] and any("complexity" in s.measures for s in run.steps):
                 typer.echo("without complexities: tables/ has been cleared", err=True)
     _show_answer(run, answer, limit, json)
     made = trained(run) if by == "cluster" and not json else None

@@ -11,10 +11,8 @@ from rich.text import Text
 from tamis.jobs.terminal import inline_pictures, show
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.audit.story.story import Story, stories, tell
-from tamis.pipeline.steps.duplicates.near_captions.config import NEAR_CAPTION
-from tamis.pipeline.steps.duplicates.near_pictures.config import NEAR_PICTURE
-from tamis.pipeline.steps.duplicates.semantic.config import SEMANTIC_DUPLICATE
 from tamis.schemas.errors import InputError, JobError
+from tamis.schemas.ledger import likeness
 
 CAPTION = 300
 """Characters of a caption."""
@@ -249,23 +247,15 @@ def _place_lines(place: dict[str, Any]) -> list[str]:
     return lines
 
 
-LIKENESS = {
-    NEAR_CAPTION: "Jaccard",
-    NEAR_PICTURE: "bits apart",
-    SEMANTIC_DUPLICATE: "cosine",
-}
-"""What ``partner_value`` is; of exact duplicates it says nothing."""
-
-
 def _other_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:
     partner, survivor = step["partner"], step.get("survivor")
-    likeness = LIKENESS.get(step["reason"])
+    measure = likeness(step["reason"])
     alike = ""
-    if likeness and "partner_value" in step:
+    if measure and "partner_value" in step:
         bound = f", bound {show.number(step['bound'])}" if "bound" in step else ""
-        alike = f" ({likeness} {show.number(step['partner_value'])}{bound})"
+        alike = f" ({measure} {show.number(step['partner_value'])}{bound})"
     lines = [f"partner {_named(partner)}{alike}"]
-    if likeness and "phash" in read and "phash" in partner:
+    if measure and "phash" in read and "phash" in partner:
         apart = (int(read["phash"], 16) ^ int(partner["phash"], 16)).bit_count()
         lines.append(f"their pictures' perceptual hashes are {apart} of 64 bits apart")
     if survivor is not None and survivor["uid"] != partner["uid"]:

@@ -22,7 +22,6 @@ import pyarrow.compute as pc
 
 from tamis.pipeline.audit.again.frozen_job import job_of
 from tamis.pipeline.audit.again.late_steps import Fates, Redecision, first_of
-from tamis.pipeline.audit.reading.chunks import Chunk, chunks
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.inputs.entries import input_files
 from tamis.pipeline.inputs.input_files import InputFile
@@ -31,10 +30,10 @@ from tamis.pipeline.runs.plan import Plan, build, check_chain
 from tamis.pipeline.runs.state import State
 from tamis.pipeline.runs.walk import Run
 from tamis.pipeline.steps.ledger import Ledger
-from tamis.pipeline.steps.write.step import Write
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import DamagedTableError, Slice
+from tamis.pipeline.tasks.chunks import Chunk, chunks
 from tamis.pipeline.tasks.perform import Here
 from tamis.pipeline.tasks.task import Part
 from tamis.schemas.errors import InputError, JobError, StateError
@@ -163,7 +162,8 @@ class _Walks:
 
 def _walked(run: FinishedRun, job: Job, root: str) -> Run:
     """All deciding steps of ``job``, on top of the run's tables."""
-    steps = tuple(step for step in build(job) if not isinstance(step, Write | Ledger))
+    last = {config.name for config in job.steps if config.is_last}
+    steps = tuple(s for s in build(job) if s.name not in last and not isinstance(s, Ledger))
     inputs = _inputs(run, job)
     plan = Plan(job.model_copy(update={"output": root}), root, inputs, steps)
     storage.write_bytes(

@@ -16,18 +16,16 @@ from pydantic import ValidationError
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.results import ledger_index
 from tamis.pipeline.runs.state import check_layout
+from tamis.pipeline.steps.shared.audit import Row, StepAudit
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tasks.phase_index import INDEX
 from tamis.schemas.errors import StateError
 from tamis.schemas.ledger import Reason
 from tamis.schemas.manifest import Manifest
-from tamis.schemas.registry import configuration
+from tamis.schemas.registry import audit_class, configuration
 from tamis.schemas.scope import Scope
 from tamis.schemas.step import StepModel
-
-Row = dict[str, Any]
-"""A row of the ledger, by column."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,16 @@ class FinishedRun:
                 f"{storage.redact(self.root)}: its job has settings that this version does not know: `tamis run JOB`, "
                 f"with the job file that it was made by, brings it up to date ({' '.join(str(error).split())[:120]})"
             ) from None
+
+    @cached_property
+    def audits(self) -> dict[str, StepAudit[Any]]:
+        """What each of these steps says of the run, by its name."""
+        return {step.name: audit_class(step.kind)(step) for step in self.steps}
+
+    @property
+    def rows_in(self) -> int:
+        """All input samples."""
+        return self.manifest.rows_in
 
     @cached_property
     def _plan(self) -> dict[str, Any]:
@@ -121,6 +129,10 @@ class FinishedRun:
             for key, (maker, _) in made.items()
             if maker == step and key.startswith(mark)
         ]
+
+    def signals_of(self, step: str) -> Sequence[str]:
+        """The signals that a step of the job has computed."""
+        return self.audits[step].config.computes or self.made_by(step, "signal")
 
     @property
     def placing(self) -> list[str]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.steps.selectors.density.config import Density
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.schemas.errors import JobError, StateError
@@ -91,11 +90,8 @@ def by_cluster_query(run: FinishedRun) -> str:
     Where ``tables/`` has been cleared it asks the ledger alone, which has no complexities.
     """
     last = [step for step in run.steps if step.name in run.placing[-1:]]
-    if (
-        last
-        and isinstance(last[0], Density)
-        and _is_there(run, paths.folder(last[0].name, "quotas"))
-    ):
+    measured = last and "complexity" in last[0].measures
+    if measured and _is_there(run, paths.folder(last[0].name, "quotas")):
         return BY_CLUSTER.format(
             places="any_value(complexity) AS complexity, any_value(clusters.quota) AS quota",
             joined=f'LEFT JOIN "{last[0].name}"."quotas" AS clusters USING (cluster)',

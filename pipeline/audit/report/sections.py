@@ -11,6 +11,7 @@ from tamis.pipeline.audit.reading.words import number, share
 from tamis.pipeline.audit.report import charts
 from tamis.pipeline.audit.report.html import element, table, text
 from tamis.pipeline.steps.rules.config import ABOVE_MAXIMUM, BELOW_MINIMUM, NOT_ALLOWED
+from tamis.pipeline.steps.shared.audit import Limit
 from tamis.pipeline.steps.shared.config import NO_VALUE
 from tamis.schemas.ledger import meaning
 
@@ -93,7 +94,7 @@ def _histogram(
     connection: duckdb.DuckDBPyConnection,
     name: str,
     whole: bool,
-    bounds: list[distributions.Limit],
+    bounds: list[Limit],
 ) -> str:
     shown = distributions.histogram(connection, name, whole, [b.value for b in bounds])
     if shown is None:

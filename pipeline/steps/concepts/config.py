@@ -16,6 +16,15 @@ POOL_BYTES = 64 << 20
 class Clustered(StepModel):
     """What steps that cluster an embedding share."""
 
+    training = (
+        "clusters",
+        "embedding",
+        "iterations",
+        "points_per_centroid",
+        "sample_bytes",
+        "full_iterations",
+        "centroids",
+    )
     compares_members: ClassVar[bool] = False
     """Whether members of a cluster are compared, pair by pair: then `clusters: auto` weighs what that costs."""
 
@@ -78,6 +87,10 @@ class Clustered(StepModel):
         if self.device == "cuda":
             return Claimed(gpus=machine.gpus or 1.0, pool=True)
         return Claimed(pool=centroid_bytes >= POOL_BYTES)
+
+    def with_centroids(self, run: str) -> Self:
+        """Nothing is trained."""
+        return self.model_copy(update={"centroids": run, "full_iterations": 0})
 
     def with_paths(self, change: Change) -> Self:
         """The run changed whose centroids are taken."""

@@ -49,6 +49,7 @@ class Rules(StepModel):
         **MISSING,
     }
     implied = "bounds"
+    cutting = ("bounds",)
     bounds: dict[str, Bound] = Field(
         min_length=1,
         examples=[

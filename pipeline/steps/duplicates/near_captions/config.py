@@ -19,6 +19,7 @@ class NearDuplicates(StepModel):
     reasons: ClassVar[Reasons] = {
         NEAR_CAPTION: "another sample has nearly the same caption (and, where asked, picture)"
     }
+    likeness = "Jaccard"
     jaccard: Share = Field(0.8, description="captions at least this alike are near-duplicates")
     agree: Literal["none", "phash", "embedding"] | None = Field(
         None,

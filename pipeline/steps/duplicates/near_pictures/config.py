@@ -18,6 +18,7 @@ class NearPictures(StepModel):
     reasons: ClassVar[Reasons] = {
         NEAR_PICTURE: "another sample's picture has nearly the same perceptual hash"
     }
+    likeness = "bits apart"
     hamming: int = Field(
         4, ge=0, le=16, description="bits in which two 64-bit perceptual hashes may differ"
     )

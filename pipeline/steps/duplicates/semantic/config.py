@@ -20,6 +20,9 @@ class SemanticDuplicates(Clustered):
         SEMANTIC_DUPLICATE: "a sample of its cluster, earlier in order, has nearly the same embedding"
     }
     compares_members = True
+    likeness = "cosine"
+    cutting = ("epsilon",)
+    compares_samples = True
     epsilon: Share = Field(
         0.07, description="dropped where the cosine to an earlier sample is above 1 - epsilon"
     )

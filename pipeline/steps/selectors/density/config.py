@@ -20,6 +20,8 @@ class Density(Clustered, Chooser):
     reasons: ClassVar[Reasons] = {
         OVER_QUOTA: "its concept's quota was filled by samples farther from the centroid"
     }
+    cutting = ("keep", "of", "temperature", "neighbours", "balance", "which")
+    measures = ("d_intra", "d_inter", "complexity")
     iterations: int = Field(100, ge=1, le=1000, description="k-means iterations over the sample")
     temperature: float = Field(
         0.1, gt=0, description="of the softmax over complexities; lower sets concepts further apart"
