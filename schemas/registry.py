@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from typing import Any
 
 from tamis.schemas.step import StepModel
@@ -38,6 +39,14 @@ def configuration(kind: str) -> type[StepModel]:
 def step_class(kind: str) -> Any:
     """The step itself: called with its settings and the job, it gives a ``tasks.step.Step``."""
     return _named(kind, "step")
+
+
+def growth_class(kind: str) -> Any:
+    """How the step's costs grow: the class in its ``growth.py`` if it has one, else ``StepGrowth``."""
+    folder = STEPS[kind].partition(":")[0]
+    if find_spec(f"{folder}.growth") is not None:
+        return _named(kind, "growth")
+    return importlib.import_module("tamis.pipeline.steps.shared.growth").StepGrowth
 
 
 def _named(kind: str, module: str) -> Any:
