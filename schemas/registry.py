@@ -43,10 +43,18 @@ def step_class(kind: str) -> Any:
 
 def growth_class(kind: str) -> Any:
     """How the step's costs grow: the class in its ``growth.py`` if it has one, else ``StepGrowth``."""
+    neutral = importlib.import_module("tamis.pipeline.steps.shared.growth").StepGrowth
+    return _optional(kind, "growth") or neutral
+
+
+def choice_class(kind: str) -> Any | None:
+    """How a selector chooses in memory: the class in its ``choice.py``; None if it has none."""
+    return _optional(kind, "choice")
+
+
+def _optional(kind: str, module: str) -> Any | None:
     folder = STEPS[kind].partition(":")[0]
-    if find_spec(f"{folder}.growth") is not None:
-        return _named(kind, "growth")
-    return importlib.import_module("tamis.pipeline.steps.shared.growth").StepGrowth
+    return _named(kind, module) if find_spec(f"{folder}.{module}") else None
 
 
 def _named(kind: str, module: str) -> Any:
