@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
+from importlib.util import find_spec
 from typing import Any
 
 from tamis.schemas.step import StepModel
@@ -30,28 +30,41 @@ The order is that of the job file which `tamis init` writes.
 """
 
 
-STEP_AUDIT = "tamis.pipeline.steps.shared:StepAudit"
-"""What audits ask where a step's folder has no ``audit.py``."""
-
-
 def configuration(kind: str) -> type[StepModel]:
     """The settings of a step: the model that a job's entry of this kind is checked by."""
-    found: type[StepModel] = _named(STEPS[kind], "config")
+    found: type[StepModel] = _named(kind, "config")
     return found
 
 
 def step_class(kind: str) -> Any:
     """The step itself: called with its settings and the job, it gives a ``tasks.step.Step``."""
-    return _named(STEPS[kind], "step")
+    return _named(kind, "step")
 
 
 def audit_class(kind: str) -> Any:
     """What audits ask about the step: its own class in ``audit.py``, or the neutral ``StepAudit``."""
-    folder, _, _ = STEPS[kind].partition(":")
-    has_own = importlib.util.find_spec(f"{folder}.audit") is not None
-    return _named(STEPS[kind] if has_own else STEP_AUDIT, "audit")
+    return _optional(kind, "audit") or _neutral("StepAudit", "audit")
 
 
-def _named(place: str, module: str) -> Any:
-    folder, _, name = place.partition(":")
+def growth_class(kind: str) -> Any:
+    """How the step's costs grow: the class in its ``growth.py`` if it has one, else ``StepGrowth``."""
+    return _optional(kind, "growth") or _neutral("StepGrowth", "growth")
+
+
+def choice_class(kind: str) -> Any | None:
+    """How a selector chooses in memory: the class in its ``choice.py``; None if it has none."""
+    return _optional(kind, "choice")
+
+
+def _optional(kind: str, module: str) -> Any | None:
+    folder = STEPS[kind].partition(":")[0]
+    return _named(kind, module) if find_spec(f"{folder}.{module}") else None
+
+
+def _neutral(name: str, module: str) -> Any:
+    return getattr(importlib.import_module(f"tamis.pipeline.steps.shared.{module}"), name)
+
+
+def _named(kind: str, module: str) -> Any:
+    folder, _, name = STEPS[kind].partition(":")
     return getattr(importlib.import_module(f"{folder}.{module}"), name)

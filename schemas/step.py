@@ -5,7 +5,7 @@ Each question has a neutral answer here. A step answers those that concern it, i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Protocol, Self
 
 from pydantic import Field, model_validator
@@ -16,6 +16,8 @@ from tamis.schemas.resources import Claimed, Resources
 Share = Annotated[float, Field(gt=0, le=1)]
 StepName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)]
 Reasons = Mapping[str, str]
+Width = Callable[[str | None], int | None]
+"""From the name of an embedding, None for the only one, to its dimensions; None while they are unknown."""
 
 
 class Change(Protocol):
@@ -34,6 +36,8 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
     """Every reason for which the step drops a sample -> what it means. The run refuses any other."""
     is_last: ClassVar[bool] = False
     """Whether the step stands once, after all others."""
+    selects: ClassVar[bool] = False
+    """Whether the step chooses so many of what reaches it, and is no filter."""
     listed: ClassVar[str] = ""
     """The field that a list in place of the settings stands for: `names` of ``signals: [words]``."""
     implied: ClassVar[str] = ""
@@ -103,6 +107,30 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
     def modules(self) -> tuple[str, ...]:
         """Python modules that the step's tasks import, beside those that every job needs."""
         return ()
+
+    @property
+    def kept_count(self) -> int | None:
+        """Samples that the step is to keep; None where the job says no number of them."""
+        return None
+
+    def notes(self, samples: int | None, width: Width) -> Iterable[str]:
+        """Lines of `tamis plan` about what a person might not expect of these settings.
+
+        Args:
+            samples: of the whole input; None before they are counted.
+            width: of each embedding.
+        """
+        del samples, width
+        return ()
+
+    def scaled(self, share: float) -> Self:
+        """The settings for ``share`` of the samples: their counts in proportion."""
+        del share
+        return self
+
+    def without_gpu(self) -> Self:
+        """The settings for a machine that has no GPU."""
+        return self
 
     def claim(self, machine: Resources) -> Claimed:
         """The most that one task of the step claims, where the job does not say it."""

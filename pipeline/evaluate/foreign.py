@@ -32,7 +32,7 @@ def open_holdout(run: FinishedRun, path: str) -> FinishedRun:
         other = open_run(path)
         _check_alike(embed, embedding_of(other), path)
         return other
-    if embed.encoder == "precomputed":
+    if embed.takes_embeddings:
         raise JobError(
             f"--holdout {path}: the run's embeddings came with its input; make a run of these files with theirs, "
             "and name its directory"

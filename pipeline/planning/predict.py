@@ -98,6 +98,7 @@ def reaching(job: Job, trial: Trial, rows: float) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     left = rows
+    counts = {config.name: config.kept_count for config in job.steps}
     for step in trial.sample.alive:
         found[step] = rows if step in ("ingest", "ledger") else left
         verdict = trial.verdicts.get(step)
@@ -107,17 +108,8 @@ def reaching(job: Job, trial: Trial, rows: float) -> dict[str, float]:
             met = (verdict.doubled + verdict.dropped) / 2 if verdict.doubled and growth > 1 else 0.0
             power = max(0.0, 1.0 - met / max(1, survivors))
             left = survivors * growth**power
-            count = _count(job, step)
-            left = min(left, count) if count else left
+            left = min(left, counts.get(step) or left)
     return found
-
-
-def _count(job: Job, step: str) -> int | None:
-    """How many samples a step is to keep, where the job says a count and no share."""
-    keep = next(
-        (getattr(config, "keep", None) for config in job.steps if config.name == step), None
-    )
-    return keep if isinstance(keep, int) else None
 
 
 def _corrected(

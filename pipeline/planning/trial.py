@@ -24,15 +24,12 @@ from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.host import devices
 from tamis.pipeline.inputs.formats import outline, rows_of
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.planning.forecast import Measured, Scale
+from tamis.pipeline.planning.forecast import Measured, Scale, growth_of
 from tamis.pipeline.runs.plan import Plan, build
 from tamis.pipeline.runs.ray_engine import Engine
 from tamis.pipeline.runs.state import State
 from tamis.pipeline.runs.walk import Run
-from tamis.pipeline.steps.concepts.config import Clustered
-from tamis.pipeline.steps.embed.config import Embed
 from tamis.pipeline.steps.ingest import Ingest, Walked, walk
-from tamis.pipeline.steps.selectors.config import Chooser
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.part_files import Slice
@@ -42,7 +39,6 @@ from tamis.pipeline.tasks.task import Phase, TaskIo
 from tamis.schemas.events import Event, PhaseEnded, PhaseStarted, StepEnded, TaskDone
 from tamis.schemas.job import Job
 from tamis.schemas.scope import Scope
-from tamis.schemas.step import StepModel
 
 GPU_DRIVER = "/dev/nvidiactl"
 
@@ -109,10 +105,11 @@ def measure(plan: Plan, share: float, most_parts: int | None, executor: Start) -
     rows = float(rows_of(plan.inputs) or sample.rows * total / max(1.0, sample.consumed))
     a_file = rows / len(files) / (sample.rows / len(chosen))
     phases = tuple(_joined({**pilot.phases, **look.phases}, sample.phases))
-    on_gpu = any(isinstance(c, Clustered) and c.device == "cuda" for c in sample.job.steps)
+    scale = Scale(sample.rows, sample.alive, sample.job)
+    on_gpu = any(growth_of(it.step, scale, sample.dim).multiplies_on_gpu for it in phases)
     return Trial(
         phases=phases,
-        sample=Scale(sample.rows, sample.alive, sample.job),
+        sample=scale,
         verdicts=sample.verdicts,
         rows=sample.rows,
         parts=sample.parts,
@@ -235,9 +232,10 @@ def scaled(job: Job, share: float, root: str) -> Job:
 
     Where this machine has no GPU, nothing asks for one.
     """
-    steps = tuple(_scaled(config, share) for config in job.steps)
+    steps = tuple(config.scaled(share) for config in job.steps)
     changed: dict[str, Any] = {"steps": steps, "output": root}
     if not has_gpu():
+        changed["steps"] = tuple(config.without_gpu() for config in steps)
         claims = job.resources.steps or {}
         bare = {name: claim.model_copy(update={"gpus": None}) for name, claim in claims.items()}
         changed["resources"] = job.resources.model_copy(update={"gpus": 0.0, "steps": bare or None})
@@ -247,19 +245,6 @@ def scaled(job: Job, share: float, root: str) -> Job:
 def has_gpu() -> bool:
     """Whether a claim on a GPU can be met here."""
     return storage.exists(GPU_DRIVER)
-
-
-def _scaled(config: StepModel, share: float) -> Any:
-    changed: dict[str, Any] = {}
-    if isinstance(config, Clustered) and config.clusters != "auto" and config.centroids is None:
-        changed["clusters"] = max(1, round(config.clusters * share))
-    if isinstance(config, (Embed, Clustered)) and not has_gpu():
-        changed["device"] = "cpu"
-        if isinstance(config, Embed) and config.precision == "fp16":  # which only a GPU does
-            changed["precision"] = "fp32"
-    if isinstance(config, Chooser) and isinstance(config.keep, int):
-        changed["keep"] = max(1, round(config.keep * share))
-    return config.model_copy(update=changed)
 
 
 def _consumed(root: str, run: Run, number: int) -> float:

@@ -10,7 +10,12 @@ import pytest
 from tamis.jobs.template import template
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.story.story import tell
+from tamis.pipeline.planning import preview, trial
+from tamis.pipeline.planning.forecast import growth_of
+from tamis.pipeline.planning.predict import predict
+from tamis.pipeline.tasks.perform import Here
 from tamis.schemas import ledger, registry
+from tamis.schemas.cluster import parse_cluster
 from tamis.schemas.errors import StateError
 from tamis.schemas.job import Job
 from tests.support import running
@@ -32,6 +37,16 @@ def test_it_runs_and_is_explained(pattern: Path, tmp_path: Path) -> None:
     assert {row["reason"] for row in rows} == {None, "every_nth"}
     told = tell(open_run(str(tmp_path / "run")), rows[3])
     assert ledger.meaning("every_nth") in str(told)
+
+
+def test_it_is_planned_and_forecast(pattern: Path, tmp_path: Path) -> None:
+    plan = make_plan(tmp_path / "run", pattern, "- every_nth: {n: 3}\n- write")
+    assert preview.preview(plan)["steps"][1]["kind"] == "every_nth"
+    tried = trial.measure(plan, 1.0, None, Here)
+    costs = predict(plan.job, tried, parse_cluster("2x(4cpu,16GB)"), "c", 1e10, 1).steps
+    assert costs["every_nth"].read_bytes > 0
+    growth = growth_of("every_nth", tried.sample, tried.dim)
+    assert (growth.groups("verdict"), growth.buckets("verdict", 7)) == (None, 1)
 
 
 def test_a_reason_that_it_does_not_declare_is_refused(pattern: Path, tmp_path: Path) -> None:

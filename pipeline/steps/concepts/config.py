@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from tamis.schemas.resources import Claimed, Resources
-from tamis.schemas.step import Change, StepModel
+from tamis.schemas.step import Change, StepModel, Width
 
 POOL_BYTES = 64 << 20
 """Bytes of centroids from which on a pool holds them."""
@@ -74,6 +75,54 @@ class Clustered(StepModel):
     def modules(self) -> tuple[str, ...]:
         """On a GPU it is torch that computes."""
         return ("torch",) if self.device == "cuda" else ()
+
+    def concepts(self, samples: int, dim: int) -> int:
+        """How many there will be where ``samples`` of ``dim`` dimensions reach the step; borrowed ones are not read."""
+        from tamis.pipeline.algorithms.clusters import kmeans, semantic
+
+        if self.clusters != "auto":
+            return self.clusters
+        if self.compares_members:
+            return semantic.auto_clusters(max(1, samples), max(1, dim)).clusters
+        return kmeans.auto_clusters(max(1, samples))
+
+    def notes(self, samples: int | None, width: Width) -> Iterable[str]:
+        """The number that ``clusters: auto`` stands for, and where the cost decides it, that cost."""
+        if self.clusters == "auto":
+            yield self._foreseen(samples, width)
+        yield from super().notes(samples, width)
+
+    def _foreseen(self, samples: int | None, width: Width) -> str:
+        if samples is None:
+            return "clusters: auto is chosen once ingest has counted the samples"
+        dim = width(self.embedding) if self.compares_members else 0
+        if dim is None:
+            return "clusters: auto is chosen once the embeddings' dimension is known"
+        every, half = (self._auto(max(1, reaching), dim) for reaching in (samples, samples // 2))
+        return f"clusters: auto is {every} if all {samples:,} samples reach it, {half} if half of them do"
+
+    def _auto(self, samples: int, dim: int) -> str:
+        number = f"{self.concepts(samples, dim):,}"
+        if not self.compares_members:
+            return number
+        from tamis.pipeline.algorithms.clusters import semantic
+
+        chosen = semantic.auto_clusters(samples, dim)
+        train, assign, compare = (
+            f"{cost / 1e12:,.3g}" for cost in (chosen.train, chosen.assign, chosen.compare)
+        )
+        return f"{number} ({train} TFLOP to train, {assign} to assign, {compare} to compare)"
+
+    def scaled(self, share: float) -> Self:
+        """With as many concepts in proportion, unless they are borrowed."""
+        scaled = super().scaled(share)
+        if scaled.clusters == "auto" or scaled.centroids is not None:
+            return scaled
+        return scaled.model_copy(update={"clusters": max(1, round(scaled.clusters * share))})
+
+    def without_gpu(self) -> Self:
+        """On processors."""
+        return super().without_gpu().model_copy(update={"device": "cpu"})
 
     def claim(self, machine: Resources, centroid_bytes: int = 0) -> Claimed:
         """A claim of a task that works with centroids: with ``device: cuda`` a GPU, in a pool whose workers hold them.

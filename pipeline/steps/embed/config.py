@@ -80,6 +80,11 @@ class Embed(StepModel):
         """What the encoder imports."""
         return MODULES.get(self.encoder.partition(":")[0], ())
 
+    def without_gpu(self) -> Self:
+        """On processors, in a precision that they compute in."""
+        precision = "fp32" if self.precision == "fp16" else self.precision
+        return self.model_copy(update={"device": "cpu", "precision": precision})
+
     def claim(self, machine: Resources) -> Claimed:
         """An embedding worker's: with ``device: cuda`` a GPU, of which the job may say how much."""
         return Claimed(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from tamis.schemas.step import Share
+from tamis.schemas.step import Share, StepModel, Width
 
 NOT_CHOSEN = "not_chosen"
 LEFT_OUT = {NOT_CHOSEN: "the selector chose others"}
@@ -43,8 +44,8 @@ def whole_of(of: Literal["reaching", "input"], reaching: int, total: int) -> int
     return reaching if of == "reaching" else total
 
 
-class Chooser(BaseModel):
-    """What selectors share: how many, and of what."""
+class Amount(BaseModel):
+    """How many samples are kept, and of what: the first keys of a selector's settings."""
 
     keep: Keep = Field(
         examples=[0.4],
@@ -54,3 +55,27 @@ class Chooser(BaseModel):
         "reaching",
         description="a share of what is reaching the step, or of all input samples",
     )
+
+
+class Chooser(StepModel, Amount):
+    """What the settings of all selectors share."""
+
+    selects: ClassVar[bool] = True
+
+    @property
+    def kept_count(self) -> int | None:
+        """As the job says."""
+        return self.keep if isinstance(self.keep, int) else None
+
+    def notes(self, samples: int | None, width: Width) -> Iterable[str]:
+        """A count of 1, which may be meant as a share."""
+        yield from super().notes(samples, width)
+        if self.kept_count == 1:
+            yield "keep: 1 is a count of one sample; all of them is 1.0"
+
+    def scaled(self, share: float) -> Self:
+        """With a count in proportion."""
+        scaled = super().scaled(share)
+        if scaled.kept_count is None:
+            return scaled
+        return scaled.model_copy(update={"keep": max(1, round(scaled.kept_count * share))})

@@ -8,10 +8,10 @@ from pydantic import Field
 
 from tamis.pipeline.steps.selectors.config import LEFT_OUT, Chooser
 from tamis.pipeline.steps.shared.config import MISSING
-from tamis.schemas.step import Reasons, StepModel
+from tamis.schemas.step import Reasons
 
 
-class Coverage(StepModel, Chooser):
+class Coverage(Chooser):
     """Coverage-centric selection (Zheng et al. 2023): the hardest are dropped, the range of the rest is covered."""
 
     kind = "coverage"

@@ -8,10 +8,10 @@ from pydantic import Field
 
 from tamis.pipeline.steps.selectors.config import LEFT_OUT, Chooser
 from tamis.pipeline.steps.shared.config import MISSING
-from tamis.schemas.step import Change, Reasons, StepModel
+from tamis.schemas.step import Change, Reasons
 
 
-class Importance(StepModel, Chooser):
+class Importance(Chooser):
     """Importance resampling (DSIR, Xie et al. 2023): captions are drawn that look like a target's."""
 
     kind = "importance"

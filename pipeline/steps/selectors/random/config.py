@@ -7,10 +7,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from tamis.pipeline.steps.selectors.config import LEFT_OUT, Chooser
-from tamis.schemas.step import Reasons, StepModel
+from tamis.schemas.step import Reasons
 
 
-class Random(StepModel, Chooser):
+class Random(Chooser):
     """A uniform choice; with `epochs`, a fresh one every epoch (RS2, Okanovic et al. 2023), and their union is kept."""
 
     kind = "random"

@@ -8,10 +8,10 @@ from pydantic import Field
 
 from tamis.pipeline.steps.selectors.config import LEFT_OUT, Chooser
 from tamis.pipeline.steps.shared.config import MISSING
-from tamis.schemas.step import Reasons, StepModel
+from tamis.schemas.step import Reasons
 
 
-class Score(StepModel, Chooser):
+class Score(Chooser):
     """Keep the best of a signal."""
 
     kind = "score"
