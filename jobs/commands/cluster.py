@@ -16,7 +16,7 @@ from tamis.jobs.cluster.manifests import check_image, grown
 from tamis.jobs.cluster.needs import needs_of
 from tamis.jobs.job_paths import made_absolute, told_secrets
 from tamis.jobs.loading import Request, load
-from tamis.jobs.terminal import show
+from tamis.jobs.terminal import display
 from tamis.pipeline.runs import plan as planning
 from tamis.schemas.errors import ClusterError
 from tamis.schemas.job import Job
@@ -137,14 +137,14 @@ def show_status(job_id: str, *, address: str | None, json: bool) -> None:
     client = _at(address)
     about = _about(submit.details(client, job_id))
     if json:
-        typer.echo(show.as_json(about))
+        typer.echo(display.as_json(about))
         return
     printed = submit.logs(client, job_id).strip().splitlines()
     for key, value in about.items():
         if value is not None:
-            typer.echo(f"{key:9}{show.plain(str(value))}")
+            typer.echo(f"{key:9}{display.plain(str(value))}")
     for line in printed[-3:]:
-        typer.echo(f"         {show.plain(line)}")
+        typer.echo(f"         {display.plain(line)}")
 
 
 def show_logs(job_id: str, *, address: str | None, following: bool) -> None:
@@ -172,11 +172,11 @@ def list_jobs(*, address: str | None, json: bool) -> None:
     """All jobs of tamis that the cluster remembers, newest first."""
     found = [_about(job) for job in submit.ours(_at(address))]
     if json:
-        typer.echo(show.as_json(found))
+        typer.echo(display.as_json(found))
         return
     names = ("id", "status", "started", "output")
     rows = [[str(about[name] or "") for name in names] for about in found]
-    show.console().print(show.table([(name, "left") for name in names], rows))
+    display.console().print(display.table([(name, "left") for name in names], rows))
 
 
 def _word(known: Details) -> str:
