@@ -1,4 +1,4 @@
-"""Every path that a job names, wherever it stands in it."""
+"""The paths in a job: listed, made absolute, or changed otherwise."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from tamis.schemas.job import Input, Job
 Change = Callable[[str], str]
 
 
-def places(job: Job) -> list[str]:
-    """The paths of a job, patterns among them; of its models those that are files here."""
-    found: list[str] = []
+def paths_of(job: Job) -> list[str]:
+    """The paths of a job, with its patterns, and with those of its models that are local files."""
+    paths: list[str] = []
 
-    def look(path: str) -> str:
-        found.append(path)
+    def collect(path: str) -> str:
+        paths.append(path)
         return path
 
-    changed(job, look)
-    return found
+    with_paths(job, collect)
+    return paths
 
 
-def made_absolute(job: Job) -> Job:
-    """``job`` for another directory: what is relative in it is meant from here."""
-    return changed(job, storage.absolute)
+def with_absolute_paths(job: Job) -> Job:
+    """``job`` with absolute paths, for another working directory."""
+    return with_paths(job, storage.absolute)
 
 
-def changed(job: Job, change: Change) -> Job:
-    """``job`` with ``change`` done to each of its paths."""
+def with_paths(job: Job, change: Change) -> Job:
+    """``job`` with ``change`` applied to each of its paths."""
 
     def change_file(path: str, /, *, or_name: bool = False) -> str:
         is_file = storage.is_local(path) and storage.is_file(path)
@@ -53,12 +53,12 @@ def _entry(entry: Input, change: Change) -> Input:
     return entry.model_copy(update=update)
 
 
-def told_secrets(job: Job, where: str, instead: str) -> str | None:
-    """A warning that URLs of ``job`` hold secrets which will be seen ``where``; None where they hold none."""
-    bare = [path for path in places(job) if without_secrets(path) != path]
-    if not bare:
+def secret_warning(job: Job, where: str, instead: str) -> str | None:
+    """A warning that a URL of ``job`` holds a secret, which ``where`` will show; None without one."""
+    secret = [path for path in paths_of(job) if without_secrets(path) != path]
+    if not secret:
         return None
     return (
-        f"tamis: note: `{storage.redact(bare[0])}` holds a password or signature, which whoever sees {where} sees too: "
+        f"tamis: note: `{storage.redact(secret[0])}` holds a password or signature, which {where} shows: "
         f"better give credentials by {instead}, or by the nodes' role"
     )

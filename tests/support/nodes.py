@@ -134,9 +134,9 @@ def _blind(paths: list[str]) -> list[str]:
 def asked(cluster: Any, root: Path) -> list[dict[str, str]]:
     """What a probe tells of a folder that all nodes see, and where another node says that it sees none."""
     ray.init(address=cluster.address, log_to_driver=False)
-    shared = probe.elsewhere([str(root), "s3://bucket/run", "/not/here/either"])
+    shared = probe.unshared([str(root), "s3://bucket/run", "/not/here/either"])
     probe.absent = _blind
-    unshared = probe.elsewhere([str(root)])
+    unshared = probe.unshared([str(root)])
     ray.shutdown()
     return [shared, unshared]
 

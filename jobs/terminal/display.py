@@ -1,4 +1,4 @@
-"""How numbers, captions and tables look in a terminal. What comes from the data is never read as markup."""
+"""Numbers, captions and tables as a terminal shows them. Text from the data is never read as markup."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ RULE = Box(
 """A line below the header, in characters that every terminal and log has."""
 
 PIPE_WIDTH = 400
-"""Columns where the output is no terminal, and says nothing of its width."""
+"""Columns of an output that is no terminal and states no width."""
 
 JOINERS = {"\u200c", "\u200d"}
-"""Invisible, but scripts and emoji are written with them."""
+"""Invisible characters that scripts and emoji are written with."""
 
 
 def console(stderr: bool = False) -> Console:
-    """Standard output, or standard error; wide where nobody's terminal limits it."""
+    """A console on standard output or standard error; wide where no terminal limits it."""
     stream = sys.stderr if stderr else sys.stdout
     wide = not stream.isatty() and "COLUMNS" not in os.environ
     return Console(
@@ -36,8 +36,8 @@ def console(stderr: bool = False) -> Console:
     )
 
 
-def put(out: Console, table: Table) -> None:
-    """Print a table; into a file or a pipe without the blanks that fill its lines."""
+def print_table(out: Console, table: Table) -> None:
+    """Print a table; into a file or a pipe without trailing blanks."""
     if out.is_terminal:
         out.print(table)
         return
@@ -48,17 +48,17 @@ def put(out: Console, table: Table) -> None:
 
 
 def count(number: int) -> str:
-    """12,345"""
+    """A count: 12,345."""
     return f"{number:,}"
 
 
 def share(part: int, whole: int) -> str:
-    """12.3%"""
+    """A part of a whole: 12.3%."""
     return f"{100 * part / whole:.1f}%" if whole else "-"
 
 
 def size(number: float) -> str:
-    """Bytes in the largest unit that leaves at least one: 1.5 GB."""
+    """Bytes in the largest unit of which there is at least one: 1.5 GB."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if abs(number) < 1000 or unit == "TB":
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
@@ -67,7 +67,7 @@ def size(number: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """3.2 s, 4 min 10 s, 5.1 h, or 1,234 h."""
+    """Seconds as 3.2 s, 4 min 10 s, 5.1 h, or 1,234 h."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     if seconds < 3600:
@@ -77,7 +77,7 @@ def duration(seconds: float) -> str:
 
 
 def number(value: float | int | str | bool | None) -> str:
-    """A signal's value: six digits at most, and nothing where there is none."""
+    """A signal's value with at most six digits; "none" without one."""
     if value is None:
         return "none"
     if isinstance(value, float):
@@ -88,7 +88,7 @@ def number(value: float | int | str | bool | None) -> str:
 def plain(text: str, limit: int | None = None) -> str:
     """``text`` on one line, with control, direction and unassigned characters written as escapes.
 
-    ``limit`` is in characters; what is cut ends in "...".
+    ``limit`` is in characters; a longer text is cut and ends in "...".
     """
     if limit is not None and len(text) > limit:
         text = text[: limit - 3] + "..."
@@ -102,22 +102,22 @@ def _escaped(character: str) -> str:
 
 
 def table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> Table:
-    """A table of plain texts. ``columns``: header and "left" or "right"."""
-    made = Table(box=RULE, pad_edge=False, show_edge=False, header_style="bold")
+    """A table of plain texts; each column is its header and "left" or "right"."""
+    grid = Table(box=RULE, pad_edge=False, show_edge=False, header_style="bold")
     for header, side in columns:
-        made.add_column(
+        grid.add_column(
             Text(header),
             justify="right" if side == "right" else "left",
             overflow="fold",
             no_wrap=side == "right",
         )
     for row in rows:
-        made.add_row(*(Text(plain(cell)) for cell in row))
-    return made
+        grid.add_row(*(Text(plain(cell)) for cell in row))
+    return grid
 
 
 def as_json(value: Any) -> str:
-    """One JSON object on one line; what is no number in JSON (NaN) is null."""
+    """JSON on one line; NaN and infinities, which JSON lacks, are null."""
     return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, default=str)
 
 
