@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tamis.pipeline.steps.shared.audit import StepAudit
 from tamis.pipeline.tasks.step import Step
 from tamis.schemas import ledger, registry
 from tests.conftest import ROOT
@@ -44,6 +45,25 @@ def test_settings_import_pydantic_and_schemas_alone() -> None:
         "print(*(name for name in sys.modules if name.startswith('tamis.pipeline.steps.') and name.endswith('.step')))"
     )
     assert told_by(code, *names) == ["", ""]
+
+
+def test_what_a_step_says_of_a_run_needs_no_step() -> None:
+    """Whoever explains a sample waits for no code that decides."""
+    code = (
+        "import sys\nfrom tamis.schemas.registry import audit_class\n"
+        "for kind in sys.argv[1:]: print(audit_class(kind).__name__)\n"
+        "print(*sorted(set('duckdb faiss pandas ray scipy torch'.split()) & set(sys.modules)))\n"
+        "print(*(name for name in sys.modules if name.startswith('tamis.pipeline.') and name.endswith('.step')))"
+    )
+    *classes, heavy, steps = told_by(code, *KINDS)
+    assert {"StepAudit", "Rules", "Density", "SemanticDuplicates"} == set(classes)
+    assert (heavy, steps) == ("", "")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_with_cutting_settings_decides_again(kind: str) -> None:
+    own = registry.audit_class(kind).decide_again is not StepAudit.decide_again
+    assert own == bool(registry.configuration(kind).cutting)
 
 
 @pytest.mark.parametrize(
