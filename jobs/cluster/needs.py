@@ -1,4 +1,4 @@
-"""What a job needs of a cluster, and whether a cluster has it. Pure: ``jobs/cluster/submit.py`` asks, this judges."""
+"""The needs of a job, and whether a cluster meets them. Pure: ``jobs/cluster/submit.py`` asks, this judges."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ MODULES = (
     "typer",
     "xxhash",
 )
-"""What every job imports."""
+"""Modules that every job imports."""
 
 STORES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What single tasks claim; ``read`` and ``write`` are paths to be tried from the cluster."""
+    """Claims of single tasks; ``read`` and ``write`` are paths to be tried from the cluster."""
 
     claims: Sequence[Claim] = ()
     modules: Sequence[str] = MODULES
@@ -56,7 +56,7 @@ class Found:
 
 
 def needs_of(plan: Plan, *, installed: bool, grows: bool) -> Needs:
-    """What a plan will claim, import, read and write."""
+    """The claims, modules and paths of a plan."""
     job = plan.job
     first = {file.entry: file.path for file in reversed(plan.inputs)}
     paths = [*first.values(), plan.root]
@@ -74,7 +74,7 @@ def needs_of(plan: Plan, *, installed: bool, grows: bool) -> Needs:
 
 
 def beside(job: Job) -> list[str]:
-    """What a job reads besides its input: weights, heads, targets, other runs. Patterns and folders are not tried."""
+    """Files that a job reads besides its input: weights, heads, targets, other runs. No patterns and no folders."""
     known = {job.output, *(path for entry in job.input for path in entry.path)}
     paths = [path for path in places(job) if path not in known]
     return [path for path in paths if storage.is_file(path)]
