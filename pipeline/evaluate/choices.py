@@ -46,7 +46,7 @@ def names() -> list[str]:
 
 
 class Settings:
-    """How steps choose, by the selector's name. Of two steps of a kind the first counts."""
+    """The choices of steps, by the selector's name. Of two steps of a kind the first counts."""
 
     def __init__(self, *steps: StepModel, seed: int) -> None:
         self.seed = seed
@@ -62,7 +62,7 @@ class Settings:
 
     @classmethod
     def of(cls, run: FinishedRun) -> Settings:
-        """Those of a finished run's own steps; of kinds that it has not, the defaults over its similarity signal."""
+        """Choices of a finished run's own steps; of kinds that it has not, the defaults over its similarity signal."""
         similarity = run.made_by(embedding_of(run).name, "signal")[0]
         made = filter(None, map(choice_class, STEPS))
         defaults = [choice.default(similarity) for choice in made]
@@ -70,7 +70,7 @@ class Settings:
 
     @property
     def signals(self) -> list[str]:
-        """What ``Pairs.signals`` has to hold, in this order."""
+        """The columns of ``Pairs.signals``, in order."""
         read = (choice.signal for choice in self.choices.values())
         return list(dict.fromkeys(signal for signal in read if signal is not None))
 
@@ -154,7 +154,7 @@ class Choices:
         return rows if choice is None else rows[np.isfinite(self._signal(choice, pool)[rows])]
 
     def _signal(self, choice: StepChoice[Any], pool: Pairs) -> npt.NDArray[np.float64]:
-        """What the selector reads of each pair; zeros if it reads none."""
+        """The signal that the selector reads, of each pair; zeros if it reads none."""
         if choice.signal is None:
             return np.zeros(len(pool))
         return pool.signals[:, self.settings.signals.index(choice.signal)]

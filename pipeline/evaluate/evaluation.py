@@ -20,12 +20,12 @@ from tamis.schemas.evaluation import FULL, OWN, RANDOM, Evaluation, Training
 from tamis.schemas.nearest import nearest
 
 FEW_TESTED = 200
-"""With fewer pairs to measure on a warning is due: R@10 of 200 moves by three hundredths by chance."""
+"""Pairs to measure on below which a warning is due: R@10 of 200 moves by three hundredths by chance."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks for. ``holdout``: a share in (0, 1), a finished run, or input files."""
+    """The options of ``tamis evaluate``. ``holdout``: a share in (0, 1), a finished run, or input files."""
 
     holdout: str
     against: Sequence[str]
@@ -175,7 +175,7 @@ def _classes(
 
 
 def _read_of(run: FinishedRun, count: int) -> list[str]:
-    """What of the run does not take part."""
+    """Notes about the pairs of the run that take no part."""
     if count == MOST_PAIRS:
         return [
             (

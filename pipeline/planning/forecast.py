@@ -1,4 +1,4 @@
-"""From the tasks of a sample to the costs of a whole run: how each phase grows. Formulas; nothing runs here.
+"""The growth of each phase, from the tasks of a sample to the costs of a whole run. Formulas; nothing runs here.
 
 With ``growth`` g = rows of the whole / rows of the sample, for each phase of each step:
 
@@ -52,7 +52,7 @@ TAIL = 64 << 10
 
 @dataclass
 class Measured:
-    """A phase, as the pilot (one part) and the sample ran it."""
+    """The tasks of a phase: of the pilot (one part) and of the sample."""
 
     step: str
     phase: str
@@ -74,7 +74,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Machine:
-    """What things ran on, and are to run on."""
+    """The machine of the sample, and the cluster of the whole."""
 
     sample_workers: int
     flops: float  # floating-point operations a second of one processor, as assignment does them
@@ -90,7 +90,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class PhaseForecast:
-    """What a phase will take of a whole run."""
+    """The costs of a phase of the whole run."""
 
     cost: Cost
     tasks: int
@@ -98,7 +98,7 @@ class PhaseForecast:
 
 
 def phase(found: Measured, sample: Scale, whole: Scale, machine: Machine) -> PhaseForecast:
-    """How a phase grows from the sample to the whole. See the module for the formulas."""
+    """The costs of a phase of the whole, by the formulas of the module."""
     before, after = (growth_of(found.step, scale, machine.dim) for scale in (sample, whole))
     rows = sum(_rows(task) for task in found.sample)
     alike = whole.rows / sample.rows
@@ -138,7 +138,7 @@ def phase(found: Measured, sample: Scale, whole: Scale, machine: Machine) -> Pha
 
 
 def _longer_tail(found: Measured, machine: Machine) -> float:
-    """What each task reads more of its file's ingest table; nothing where it read less than one, and so none."""
+    """Bytes that each task reads more of its file's ingest table; none where it read less than the end of one."""
     before, after = (min(TAIL, size) for size in machine.ingest_bytes)
     mean = _total(found.sample, "read_bytes") / len(found.sample)
     reads_it = found.sample[0].scope is Scope.PART and mean > 0.95 * before
@@ -155,7 +155,7 @@ class LedgerGrowth(StepGrowth[None]):
 
 
 def growth_of(step: str, scale: Scale, dim: int) -> StepGrowth[Any]:
-    """How the costs of a step grow, asked at one scale; ``dim`` of the embedding, 0 where there is none."""
+    """The growth of a step at one scale; ``dim`` of the embedding, 0 where there is none."""
     config = next((config for config in scale.job.steps if config.name == step), None)
     if config is not None:
         kind = growth_class(config.kind)
@@ -166,7 +166,7 @@ def growth_of(step: str, scale: Scale, dim: int) -> StepGrowth[Any]:
 
 
 def _rows(task: TaskDone) -> int:
-    """Rows that it read; those that it made where it read a file of the input."""
+    """Rows that a task read, or made where it read a file of the input."""
     return task.rows or task.written or 1
 
 
@@ -190,7 +190,7 @@ class _Line:
 
 
 def _line(found: Measured, seconds: Callable[[TaskDone], float]) -> _Line:
-    """From warm tasks; where all were cold, from the difference of sample and pilot."""
+    """The line through warm tasks; where all were cold, through the sample and the pilot."""
     everything = [*found.pilot, *found.sample]
     warm = [task for task in everything if not task.spent.cold]
     cold = [task for task in everything if task.spent.cold]
@@ -215,7 +215,7 @@ def _slope(found: Measured, seconds: Callable[[TaskDone], float]) -> float:
 def _row_growth(
     found: Measured, before: StepGrowth[Any], after: StepGrowth[Any], usual: float
 ) -> float:
-    """By what a phase's rows grow."""
+    """The factor by which a phase's rows grow."""
     if found.sample[0].scope is not Scope.WHOLE:
         return usual
     drawn = before.trained_rows(found.phase), after.trained_rows(found.phase)
@@ -227,21 +227,21 @@ def _row_growth(
 def _tasks(
     found: Measured, rows: float, growth: StepGrowth[Any], sample: Scale, whole: Scale
 ) -> int:
-    """Into how many tasks the phase is dealt at the scale of the whole."""
+    """The number of tasks of the phase in the whole run."""
     scope = found.sample[0].scope
-    there = len(found.sample)
+    count = len(found.sample)
     if scope in {Scope.PART, Scope.FILE}:
-        return max(there, math.ceil(there * whole.rows / sample.rows))
+        return max(count, math.ceil(count * whole.rows / sample.rows))
     if scope is Scope.SHARD:
-        return max(there, math.ceil(there * rows / sum(map(_rows, found.sample))))
+        return max(count, math.ceil(count * rows / sum(map(_rows, found.sample))))
     if scope is Scope.RANGE:
         groups = growth.groups(found.phase)
         if groups is not None:
-            return max(there, groups)
+            return max(count, groups)
         return max(1, math.ceil(whole.rows / whole.job.range_samples))
     if scope is Scope.BUCKET:
-        return max(there, growth.buckets(found.phase, int(rows)))
-    return there
+        return max(count, growth.buckets(found.phase, int(rows)))
+    return count
 
 
 def _memory(found: Measured, read: float, tasks: int) -> float:
@@ -253,6 +253,6 @@ def _memory(found: Measured, read: float, tasks: int) -> float:
 
 
 def _spread(found: Measured) -> float:
-    """How much longer the slowest task takes than the mean one."""
+    """Seconds of the slowest task / those of the mean one."""
     seconds = [task.seconds for task in found.sample if not task.spent.cold] or [1.0]
     return max(seconds) / (sum(seconds) / len(seconds)) if sum(seconds) else 1.0

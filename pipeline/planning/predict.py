@@ -74,7 +74,7 @@ def predict(
 
 
 def check_claims(job: Job, cluster: RayCluster, shown: str) -> None:
-    """Every task of ``job`` fits a node, wherever its sample is run.
+    """Check that every task of ``job`` fits a node, wherever its sample is run.
 
     Raises:
         ClusterError: no node can carry one.
@@ -89,7 +89,7 @@ def check_claims(job: Job, cluster: RayCluster, shown: str) -> None:
 
 
 def reaching(job: Job, trial: Trial, rows: float) -> dict[str, float]:
-    """How many of ``rows`` samples reach each step.
+    """Samples that reach each step, of ``rows`` in all.
 
     A verdict leaves the share that it left of the sample. But of duplicates more are found, the more there is to
     compare: survivors' = survivors x growth^b (Heaps' law). Were the sample's groups of duplicates as large as they
@@ -115,7 +115,7 @@ def reaching(job: Job, trial: Trial, rows: float) -> dict[str, float]:
 def _corrected(
     made: PhaseForecast, step: str, phase: str, trial: Trial, rows: float
 ) -> PhaseForecast:
-    """Ingest reads every byte of the input once: that is known better than a sample tells."""
+    """The bytes that ingest reads, which are known: every byte of the input, once."""
     if (step, phase) != ("ingest", "files"):
         return made
     read = trial.input_bytes * rows / trial.input_rows

@@ -1,4 +1,4 @@
-"""What ``plan`` shows of a job before anything runs: its inputs, which columns are taken, its steps, its concepts."""
+"""The preview of a job that ``plan`` shows before anything runs: inputs, columns, steps and concepts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tamis.schemas.step import StepModel
 
 
 def preview(plan: Plan) -> dict[str, Any]:
-    """Plain values: ``inputs``, ``samples``, ``steps``, ``notes``.
+    """The preview as plain values: ``inputs``, ``samples``, ``steps``, ``notes``.
 
     Raises:
         InputError: a file lacks a column that every job needs, or cannot be read.
@@ -62,7 +62,7 @@ def _first(files: Sequence[InputFile], count: int) -> Iterator[InputFile]:
 
 
 def _columns(files: Iterable[InputFile]) -> dict[str, str]:
-    """What ingest looks for -> the column that it takes for it, in the first file that tells."""
+    """Field of a sample -> the column that ingest takes for it, in the first file that has any."""
     taken = (outline(file).accepted().taken for file in files)
     return dict(next(filter(None, taken), {}))
 
@@ -113,7 +113,7 @@ def _taken(plan: Plan) -> Iterator[str]:
 
 
 def _unexpected(job: Job, total: int | None) -> Iterator[str]:
-    """What each step says about its own settings."""
+    """Notes of each step about its own settings."""
 
     def width(embedding: str | None) -> int | None:
         embed = next(embed for embed in job.embeds if embedding in (None, embed.makes_embedding))

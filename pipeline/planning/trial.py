@@ -1,4 +1,4 @@
-"""Really run a share of a job's parts, in a temporary directory, and count what every task takes.
+"""Run a share of a job's parts, in a temporary directory, and count what every task takes.
 
 Which parts is decided by a hash of the input files' names: a few from every file where there are few files. One part
 goes first (the pilot): it tells how large parts are, and how the costs of small tasks grow.
@@ -43,12 +43,12 @@ from tamis.schemas.scope import Scope
 GPU_DRIVER = "/dev/nvidiactl"
 
 Start = Callable[[str], Engine | Here]
-"""Makes what has the tasks of a run directory done."""
+"""From a run directory to the executor of its tasks."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a step decided in the sample. ``doubled``: survivors for whom at least one duplicate was dropped."""
+    """A step's decision over the sample. ``doubled``: survivors for whom at least one duplicate was dropped."""
 
     entered: int
     dropped: int
@@ -57,7 +57,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of it."""
+    """The costs of the sample, by phase, and the size of the whole."""
 
     phases: tuple[Measured, ...]
     sample: Scale
@@ -80,7 +80,7 @@ def measure(plan: Plan, share: float, most_parts: int | None, executor: Start) -
         plan: of the job as it is to run.
         share: of all parts, in (0, 1].
         most_parts: a bound beside it; None: none.
-        executor: makes what has the tasks of a run directory done.
+        executor: from a run directory to the executor of its tasks.
 
     Raises:
         TamisError: the job cannot be done on so few samples, or not at all.
@@ -106,7 +106,7 @@ def measure(plan: Plan, share: float, most_parts: int | None, executor: Start) -
     a_file = rows / len(files) / (sample.rows / len(chosen))
     phases = tuple(_joined({**pilot.phases, **look.phases}, sample.phases))
     scale = Scale(sample.rows, sample.alive, sample.job)
-    on_gpu = any(growth_of(it.step, scale, sample.dim).multiplies_on_gpu for it in phases)
+    on_gpu = any(growth_of(found.step, scale, sample.dim).multiplies_on_gpu for found in phases)
     return Trial(
         phases=phases,
         sample=scale,
@@ -136,7 +136,7 @@ def _joined(
 
 
 class _Walk:
-    """One run over the first parts of some files; without a share no further than ingest."""
+    """A run over the first parts of some files; without a share it ends with ingest."""
 
     def __init__(
         self,
@@ -210,7 +210,7 @@ class FirstParts(Ingest):
         self._first = first
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
-        """As ever, but for the walk."""
+        """The phases of ingest, with another function for the walk."""
         for phase in super().phases(context):
             if phase.name == "files":
                 tasks = [
@@ -262,7 +262,7 @@ def _consumed(root: str, run: Run, number: int) -> float:
 
 
 def _doubled(root: str) -> dict[str, int]:
-    """By step: how many samples survived duplicates of theirs."""
+    """Survivors for whom a duplicate was dropped: their number, by step."""
     survivors: dict[str, set[str]] = {}
     for path in storage.listing(storage.join(root, "ledger")):
         with storage.open_table(storage.join(root, "ledger", path)) as raw:
@@ -285,7 +285,7 @@ def _dim(run: Run) -> int:
 
 
 def flops(dim: int) -> float:
-    """Floating-point operations that one processor of this machine does in a second when it assigns samples."""
+    """Floating-point operations a second of one processor of this machine that assigns samples."""
     random = np.random.default_rng(0)
     vectors = random.standard_normal((4096, max(1, dim))).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -296,7 +296,7 @@ def flops(dim: int) -> float:
 
 
 def gpu_flops(dim: int, device: str) -> float:
-    """The same of a GPU (as torch names it), by the clock; what it takes to send the samples there is in it.
+    """The same of a GPU (as torch names it), by the clock, with the time to send the samples there.
 
     Raises:
         ModelError: there is none.
@@ -312,5 +312,5 @@ def gpu_flops(dim: int, device: str) -> float:
 
 
 def on_ray(plan: Plan) -> Start:
-    """What measures on a Ray of this machine. It is started once, for the executor that is asked first."""
+    """An executor on a Ray of this machine, which the first one starts."""
     return lambda root: Engine(root, plan.job.resources)
