@@ -221,7 +221,7 @@ class Engine:
                     **claimed,
                 )
             else:
-                if claims.more_than_usual(phase.resources):
+                if claims.exceeds_one_cpu(phase.resources):
                     self._fitting(phase.resources)
                 # The bound method of an object: Ray Data would take the object itself for an actor class.
                 worker = _Worker(phase.function, self._root, phase.resources.ahead)

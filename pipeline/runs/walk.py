@@ -151,7 +151,7 @@ class Run(Context):
             (key.removeprefix("signal:"), self.at(*self.plan.makers[key], part)) for key in made
         ]
 
-    def places(self, part: Part) -> Sequence[tuple[str, Slice]]:
+    def place_tables(self, part: Part) -> Sequence[tuple[str, Slice]]:
         """The steps that made places, in order, and the part's slice of each table."""
         made = [maker for key, maker in self.plan.makers.items() if key.startswith("place:")]
         return [(maker[0], self.at(*maker, part)) for maker in made]
@@ -312,9 +312,9 @@ class Run(Context):
 
     def _with_stored(self, step: Step, phase: Phase[Any], work: Work) -> Work:
         """The work, with the file whose rows it may take over."""
-        key = fingerprint(step, phase, work.task, but="drops")
+        key = fingerprint(step, phase, work.task, without="drops")
         roots = [self.root, self._base] if self._base else [self.root]
-        stored = row_reuse.candidate(roots, work.path, key)
+        stored = row_reuse.stored_file(roots, work.path, key)
         attempt = replace(work.attempt, rows_key=key, stored=stored, frozen=self._base is not None)
         return replace(work, attempt=attempt)
 
@@ -354,7 +354,7 @@ def run(
         TamisError: whatever a person can mend, in one line.
     """
     check_output(plan)
-    claimed = () if base else claims.to_come(plan.job, plan.root)
+    claimed = () if base else claims.pending_gpu_claims(plan.job, plan.root)
     executor = executor or Engine(plan.root, plan.job.resources, address, claimed)
     with interrupts.defer() as signals, Lease(plan.root) as lease:
         try:

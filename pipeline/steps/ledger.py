@@ -87,7 +87,7 @@ class Ledger(Step):
         inputs: dict[str, Sequence[Any]] = {"ingest": [context.ingest(part)]}
         inputs |= {f"verdict:{step}": [piece] for step, piece in context.verdicts(part)}
         inputs |= {f"signal:{name}": [piece] for name, piece in context.signals(part)}
-        for step, piece in context.places(part):
+        for step, piece in context.place_tables(part):
             inputs[f"place:{step}"] = [piece]
             inputs[f"quotas:{step}"] = context.done(step, "quotas").whole()
         source = context.inputs[part.file].source

@@ -106,7 +106,7 @@ class Embed(Step):
             config.claim(self.job.resources),
             per_row=True,
             by_sample=True,
-            reads_beside=given,
+            reads_embedding_files=given,
         )
         tasks: list[Task[None]] = [
             part_task(part, {"vectors": [context.at(self.name, "vectors", part)]})
