@@ -165,7 +165,7 @@ class Redecision:
             rows, stored = chunk.read(self.old.root, pieces, [name])
             values = scatter(stored.append_column("row", pa.array(rows)), chunk.rows)[name]
             values = values.take(pa.array(alive))
-            rules.no_numbers(step.name, name, bound, pa.types.is_string(values.type))
+            rules.check_bound(step.name, name, bound, pa.types.is_string(values.type))
             for reason, fails in failures(values, bound).items():
                 here = fails & (fate == 0)
                 fate[here] = self._number(step.name, reason)
