@@ -19,7 +19,9 @@ class Claimed:
     pool: bool = False  # an actor pool: workers that keep a model or centroids between tasks
     workers: int | None = None  # of the pool; as many as fit by default
     tries: int = 2  # how often a task is begun whose worker dies
-    ahead: int = 0  # calls of a task's ``TaskIo.ahead`` that are at work on processors of their own
+    decoding_tasks: int = (
+        0  # calls of a task's ``TaskIo.ahead`` at work at once, on a processor each
+    )
 
 
 class Claim(Model):

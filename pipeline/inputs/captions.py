@@ -1,4 +1,4 @@
-"""Captions and other text that inputs give: what can be used of it."""
+"""Captions and other text of inputs, checked for use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tamis.schemas.tables import find_column
 
 
 def field_text(fields: dict[str, Any], name: str) -> str | None:
-    """The value that ``fields`` have for ``name`` or an alias, where it is text."""
+    """The text that ``fields`` have for ``name`` or an alias; None where the value is no text."""
     column = find_column(name, list(fields))
     value = fields[column] if column is not None else None
     return value if isinstance(value, str) and is_text(value) else None
@@ -22,7 +22,7 @@ def is_text(value: str) -> bool:
 
 
 def judge_caption(caption: str | None, offset: int | None, options: IngestOptions) -> Row:
-    """The columns of a caption: ``text``, or why it cannot be used."""
+    """The columns of a caption: ``text``, or the fault that forbids its use."""
     if caption is None:
         return fault(Reason.MISSING_CAPTION, "no caption", offset)
     if not is_text(caption):

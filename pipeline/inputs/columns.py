@@ -1,7 +1,7 @@
-"""The input's own columns: which there are, what they hold, and the values of some of them for some rows.
+"""The input's own columns: their names, their types, and their values in some rows.
 
 Those of a tar are the keys of its json members, those of a parquet file stand in its schema. Only numbers, text and
-true/false are of use as columns; what holds anything else (lists, structs, bytes) is known by name alone.
+true/false are of use as columns; a column of another type (lists, structs, bytes) is known by name alone.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from tamis.pipeline.inputs.captions import is_text
 NUMBER, TEXT, TRUTH = pa.float64(), pa.string(), pa.bool_()
 
 Columns = Mapping[str, pa.DataType | None]
-"""Name -> NUMBER, TEXT or TRUTH; pa.null() where no value has been seen, None where it is something else."""
+"""Name -> NUMBER, TEXT or TRUTH; pa.null() where no value has been seen, None for another type."""
 
 
 def of_json(objects: Iterable[Mapping[str, Any]]) -> Columns:
-    """The keys of JSON objects; what holds anything is what the first value says that is not null."""
-    found: dict[str, pa.DataType | None] = {}
+    """The keys of JSON objects, each with the type of its first value that is not null."""
+    types: dict[str, pa.DataType | None] = {}
     for fields in objects:
         for name, value in fields.items():
-            if found.get(name, pa.null()) == pa.null() and is_text(name):
-                found[name] = _json_kind(value)
-    return found
+            if types.get(name, pa.null()) == pa.null() and is_text(name):
+                types[name] = _json_kind(value)
+    return types
 
 
 def _json_kind(value: Any) -> pa.DataType | None:

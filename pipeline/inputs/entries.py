@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tamis.pipeline.inputs.formats import named
+from tamis.pipeline.inputs.formats import format_named
 from tamis.pipeline.inputs.input_files import InputFile, resolve
 from tamis.pipeline.store.storage import redact
 from tamis.schemas.errors import JobError
@@ -20,7 +20,7 @@ def input_files(entry: Input) -> list[InputFile]:
         JobError: a file of unknown format, or embeddings that do not pair with the files.
     """
     listing = resolve(entry.path)
-    endings = {ending: name for name in FORMATS for ending in named(name).endings}
+    endings = {ending: name for name in FORMATS for ending in format_named(name).endings}
     images = _paired(entry, entry.image_embeddings, len(listing.files))
     texts = _paired(entry, entry.text_embeddings, len(listing.files))
     files = []
@@ -40,12 +40,12 @@ def input_files(entry: Input) -> list[InputFile]:
 def _paired(entry: Input, pattern: str | None, count: int) -> Sequence[str | None]:
     if pattern is None:
         return [None] * count
-    found = [file.path for file in resolve([pattern]).files]
-    if len(found) != count:
+    paths = [file.path for file in resolve([pattern]).files]
+    if len(paths) != count:
         raise JobError(
-            f"input `{entry.name}`: {len(found)} embedding files for {count} input files: they must pair one to one"
+            f"input `{entry.name}`: {len(paths)} embedding files for {count} input files: they must pair one to one"
         )
-    return found
+    return paths
 
 
 def _kind(entry: Input, path: str, endings: Mapping[str, str]) -> str:
@@ -65,6 +65,6 @@ def _kind(entry: Input, path: str, endings: Mapping[str, str]) -> str:
 
 
 def _stem(path: str, kind: str) -> str:
-    for ending in named(kind).endings:
+    for ending in format_named(kind).endings:
         path = path.removesuffix(ending)
     return path

@@ -1,4 +1,4 @@
-"""One input file as rows of the ingest table: what lies where, what it is, and what is wrong with it."""
+"""One input file as rows of the ingest table: positions, contents and faults."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, PartBu
 
 
 class FileIngest:
-    """Iterate for the tables, one a part; then ``totals`` is complete.
+    """The tables of a file by iteration, one a part; then ``totals`` is complete.
 
     Rows stand in the order of the file; at most one part's columns and one sample's members are held at a time.
     """
 
-    def __init__(self, source: InputFile, options: IngestOptions) -> None:
-        self.source = source
+    def __init__(self, file: InputFile, options: IngestOptions) -> None:
+        self.file = file
         self.options = options
         self.totals = FileTotals()
 
     def __iter__(self) -> Iterator[pa.Table]:
         builder = PartBuilder(self.options)
-        for run in format_of(self.source).walk(self.source, self.options, self.totals):
-            if len(builder) > 0 and len(builder) + run.size > self.options.part_samples:
+        for section in format_of(self.file).walk(self.file, self.options, self.totals):
+            if len(builder) > 0 and len(builder) + section.size > self.options.part_samples:
                 yield builder.take()
-            for piece in run.pieces:
+            for piece in section.pieces:
                 yield from builder.add(piece)
         if len(builder) > 0:
             yield builder.take()
 
 
-def ingest_file(source: InputFile, options: IngestOptions) -> FileIngest:
+def ingest_file(file: InputFile, options: IngestOptions) -> FileIngest:
     """Read one input file.
 
     Raises:
-        InputError: the file is not there, or lacks what every job needs.
+        InputError: the file is missing, or lacks a column that every job needs.
     """
-    return FileIngest(source, options)
+    return FileIngest(file, options)

@@ -1,4 +1,4 @@
-"""Walks the plan: has each phase done, or finds it done; keeps the account of what is alive."""
+"""The walk over a plan: each phase is done or found done, and the living samples are counted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tamis.pipeline.runs.isolate import Executor
 from tamis.pipeline.runs.manifest import write_manifest
 from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.runs.ray_engine import Engine
-from tamis.pipeline.runs.state import State, check_output, keep_job
+from tamis.pipeline.runs.state import State, check_output, save_job
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.lease import Lease
 from tamis.pipeline.tables import part_files, paths
@@ -42,22 +42,21 @@ from tamis.schemas.ledger import FRAME
 from tamis.schemas.scope import Scope
 
 VERDICT = "verdict"
-"""The phase whose files are DROPS tables: what the step decided."""
-
+"""The phase of a step's decision, whose files are DROPS tables."""
 
 DAMAGE_LIMIT = 100
-"""Damaged tables that are made again before the disk is taken to be at fault."""
+"""Damaged tables that are made again before a run blames the disk."""
 
 
-class AgainError(Exception):
-    """A table that was read is damaged: it has been removed, and the walk starts over."""
+class RestartError(Exception):
+    """A damaged table has been removed, and the walk must start over."""
 
 
 class Run(Context):
     """One walk over the plan. Holds counts and records of files, never samples.
 
-    ``base`` is a finished run whose tables stand in for what would have to be computed. With a lease, which is to say
-    in a run directory that is to last, they are copied there; without one they are read where they lie.
+    ``base`` is a finished run whose tables are taken where they fit. With a lease, in a run directory that is to last,
+    they are copied there; without one they are read where they lie.
     """
 
     def __init__(
@@ -81,21 +80,21 @@ class Run(Context):
         self._emitting = threading.Lock()
         self.tasks_run = 0
 
-    # What steps see.
+    # The view of steps.
 
     @property
     def parts(self) -> Sequence[Part]:
-        """In order of their numbers."""
+        """All parts, in order of their numbers."""
         return self._state.parts
 
     @property
     def total(self) -> int:
-        """All input samples."""
+        """Count of all input samples."""
         return sum(part.rows for part in self.parts)
 
     @property
     def alive(self) -> int:
-        """Samples that no earlier step dropped."""
+        """Count of samples that no earlier step dropped."""
         return self._accounts[-1].kept if self._accounts else self.total
 
     @property
@@ -114,11 +113,11 @@ class Run(Context):
         return [(step, self.at(step, VERDICT, part)) for step in self._deciders]
 
     def kept(self, part: Part) -> int:
-        """Samples of the part that are alive: its rows less those of every verdict."""
+        """Count of the part's living samples: its rows less those of every verdict."""
         return part.rows - sum(piece.rows for piece in self.drops(part))
 
     def drops(self, part: Part) -> tuple[Slice, ...]:
-        """The part's rows of every earlier verdict."""
+        """The part's slice of every earlier verdict."""
         return tuple(self.at(step, VERDICT, part) for step in self._deciders)
 
     def done(self, step: str, phase: str) -> Done:
@@ -146,15 +145,15 @@ class Run(Context):
 
     def signals(self, part: Part) -> Sequence[tuple[str, Slice]]:
         """Every signal, by name, and the part's slice of its table."""
-        made = sorted(key for key in self.plan.makers if key.startswith("signal:"))
+        keys = sorted(key for key in self.plan.makers if key.startswith("signal:"))
         return [
-            (key.removeprefix("signal:"), self.at(*self.plan.makers[key], part)) for key in made
+            (key.removeprefix("signal:"), self.at(*self.plan.makers[key], part)) for key in keys
         ]
 
-    def places(self, part: Part) -> Sequence[tuple[str, Slice]]:
-        """The steps that made places, in order, and the part's slice of each table."""
-        made = [maker for key, maker in self.plan.makers.items() if key.startswith("place:")]
-        return [(maker[0], self.at(*maker, part)) for maker in made]
+    def place_tables(self, part: Part) -> Sequence[tuple[str, Slice]]:
+        """The steps that place samples in concepts, in order, and the part's slice of each table."""
+        makers = [maker for key, maker in self.plan.makers.items() if key.startswith("place:")]
+        return [(maker[0], self.at(*maker, part)) for maker in makers]
 
     def embedding(self, name: str, part: Part) -> Slice:
         """The part's embeddings."""
@@ -176,7 +175,7 @@ class Run(Context):
     # The walk.
 
     def walk(self) -> None:
-        """All steps, in order; then the manifest.
+        """Walk all steps, in order; then write the manifest.
 
         Raises:
             StateError: the account does not balance.
@@ -187,7 +186,7 @@ class Run(Context):
         write_manifest(self, self.accounts, self._done.values())
 
     def walk_steps(self) -> None:
-        """All steps, in order. With a base nothing may be read but its tables, and no model be asked."""
+        """Walk all steps, in order. With a base only its tables are read, and no model is loaded."""
         for step in self.plan.steps:
             started, entered = time.perf_counter(), self.alive
             for phase in step.phases(self):
@@ -229,15 +228,15 @@ class Run(Context):
     def _phase(self, step: Step, phase: Phase[Any]) -> None:
         started = time.perf_counter()
         assert (step.name, phase.name) not in self._done, f"{step.name}: two phases `{phase.name}`"
-        claimed = claims.of_phase(phase, step.name, self.job)
-        phase = replace(phase, resources=claimed)
+        claim = claims.of_phase(phase, step.name, self.job)
+        phase = replace(phase, resources=claim)
         folder = paths.folder(step.name, phase.name)
         works = [self._work(step, phase, task) for task in phase.tasks]
-        files = PhaseFiles(self.root, folder, self._base)
-        found = files.find(works)
+        index = PhaseFiles(self.root, folder, self._base)
+        files = index.find(works)
         if self._lease:
-            found = files.adopt(found)
-        todo = [work for work in works if work.name not in found]
+            files = index.adopt(files)
+        todo = [work for work in works if work.name not in files]
         if phase.per_row:
             todo = [self._with_stored(step, phase, work) for work in todo]
         if todo and self._base and phase.name == "files" and step.name == "ingest":
@@ -245,12 +244,11 @@ class Run(Context):
                 f"ingest: {len(todo)} input files would have to be read again: run the job with that setting instead"
             )
         if todo:
-            files.invalidate()
+            index.invalidate()
             rows = sum(work.task.rows for work in todo)
-            claim = phase.resources
             self._emit(
                 PhaseStarted(
-                    step.name, phase.name, len(todo), len(found), rows, claim.cpus, claim.gpus
+                    step.name, phase.name, len(todo), len(files), rows, claim.cpus, claim.gpus
                 )
             )
             task_of = {work.name: work.task for work in todo}
@@ -260,7 +258,7 @@ class Run(Context):
                     lacking += outcome.error.count
                     continue
                 file = self._accept(outcome)
-                found[outcome.name] = file
+                files[outcome.name] = file
                 self._emit(
                     TaskDone(
                         step.name,
@@ -275,12 +273,12 @@ class Run(Context):
                     )
                 )
             if lacking:
-                asked = [work.attempt for work in todo]
-                raise StateError(row_reuse.refusal(step.name, lacking, phase, asked))
+                attempts = [work.attempt for work in todo]
+                raise StateError(row_reuse.refusal(step.name, lacking, phase, attempts))
             self.tasks_run += len(todo)
         if self._base is None or self._lease:
-            files.commit([work.name for work in works], found)
-        self._done[step.name, phase.name] = Done({work.name: found[work.name] for work in works})
+            index.commit([work.name for work in works], files)
+        self._done[step.name, phase.name] = Done({work.name: files[work.name] for work in works})
         if todo:
             self._emit(PhaseEnded(step.name, phase.name, time.perf_counter() - started))
 
@@ -290,31 +288,31 @@ class Run(Context):
         return Work(task, path, fingerprint(step, phase, task), attempt)
 
     def _outcomes(self, step: Step, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
-        """As they come; what is waited for in vain is named."""
-        waited = {work.name: None for work in works}
+        """Outcomes as they come; where none comes for long, a notice names the tasks at work."""
+        unfinished = {work.name: None for work in works}
 
-        def bark(seconds: float) -> None:
-            names = list(waited)
+        def name_unfinished(seconds: float) -> None:
+            names = list(unfinished)
             more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
-            self._tell(
+            self._notify(
                 f"{step.name} {phase.name}: no task has ended for {seconds:,.0f} s; "
                 f"waiting for {', '.join(names[:3])}{more}"
             )
 
-        with Watchdog(self.job.resources.stuck_after, bark) as watchdog:
-            for outcome in isolate.outcomes(self._executor, phase, works, self._tell):
+        with Watchdog(self.job.resources.stuck_after, name_unfinished) as watchdog:
+            for outcome in isolate.outcomes(self._executor, phase, works, self._notify):
                 watchdog.feed()
-                del waited[outcome.name]
+                del unfinished[outcome.name]
                 yield outcome
 
-    def _tell(self, text: str) -> None:
+    def _notify(self, text: str) -> None:
         self._emit(Notice(text))
 
     def _with_stored(self, step: Step, phase: Phase[Any], work: Work) -> Work:
         """The work, with the file whose rows it may take over."""
-        key = fingerprint(step, phase, work.task, but="drops")
+        key = fingerprint(step, phase, work.task, without="drops")
         roots = [self.root, self._base] if self._base else [self.root]
-        stored = row_reuse.candidate(roots, work.path, key)
+        stored = row_reuse.stored_file(roots, work.path, key)
         attempt = replace(work.attempt, rows_key=key, stored=stored, frozen=self._base is not None)
         return replace(work, attempt=attempt)
 
@@ -327,7 +325,7 @@ class Run(Context):
             storage.delete(storage.join(self.root, outcome.damaged))
             PhaseFiles(self.root, outcome.damaged.rpartition("/")[0]).invalidate()
             self._emit(Notice(f"{outcome.damaged} is damaged: it is made again"))
-            raise AgainError
+            raise RestartError
         if outcome.error:
             raise outcome.error
         assert outcome.file is not None
@@ -346,16 +344,16 @@ def run(
     address: str | None = None,
     base: str | None = None,
 ) -> Result:
-    """Do what is not done yet of ``plan``, and nothing else.
+    """Do the tasks of ``plan`` that are not done yet.
 
-    ``base``: a finished run whose tables are copied where they fit; what it has not scored is refused.
+    ``base``: a finished run whose tables are copied where they fit; samples that it has not scored are refused.
 
     Raises:
-        TamisError: whatever a person can mend, in one line.
+        TamisError: a fault that a person can mend, in one line.
     """
     check_output(plan)
-    claimed = () if base else claims.to_come(plan.job, plan.root)
-    executor = executor or Engine(plan.root, plan.job.resources, address, claimed)
+    pending = () if base else claims.pending_gpu_claims(plan.job, plan.root)
+    executor = executor or Engine(plan.root, plan.job.resources, address, pending)
     with interrupts.defer() as signals, Lease(plan.root) as lease:
         try:
             with signals.deliver():
@@ -375,12 +373,12 @@ def _walk(
     tasks_run = 0
     for _ in range(DAMAGE_LIMIT):
         state = State.open(plan)
-        state.claim()
+        state.save_first()
         walk = Run(plan, state, executor, observers, lease, base)
-        keep_job(plan)
+        save_job(plan)
         try:
             walk.walk()
-        except AgainError:
+        except RestartError:
             tasks_run += walk.tasks_run
             continue
         return Result(plan.root, walk.accounts, tasks_run + walk.tasks_run)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from tamis.pipeline.inputs import columns
 from tamis.pipeline.inputs.formats import Outline, format_of, outline
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.signals.registry import Source, resolve
+from tamis.pipeline.signals.registry import Origin, resolve
 from tamis.schemas.errors import JobError
 from tamis.schemas.ledger import LEDGER
 from tamis.schemas.step import StepModel
@@ -29,7 +29,7 @@ HEAD_TYPE = pa.float32()
 class Sources:
     """``of[entry][signal]`` is its source there; ``types[signal]`` holds for all entries."""
 
-    of: Mapping[str, Mapping[str, Source]]
+    of: Mapping[str, Mapping[str, Origin]]
     types: Mapping[str, pa.DataType]
 
 
@@ -40,7 +40,7 @@ def find(step: StepModel, inputs: Sequence[InputFile]) -> Sources:
         JobError: a signal that cannot be had, or cannot be a column of the ledger.
     """
     _check_names(step)
-    of: dict[str, dict[str, Source]] = {}
+    of: dict[str, dict[str, Origin]] = {}
     types: dict[str, dict[str, pa.DataType]] = {name: {} for name in step.computes}
     for entry, files in _by_entry(inputs).items():
         first, there = _columns(files)
@@ -108,7 +108,7 @@ def _given(known: Outline) -> set[str]:
     return {"text", "width", "height"} & set(known.taken)
 
 
-def _type(step: StepModel, entry: str, source: Source, there: columns.Columns) -> pa.DataType:
+def _type(step: StepModel, entry: str, source: Origin, there: columns.Columns) -> pa.DataType:
     if source.signal is not None:
         return source.signal.dtype
     if source.column is None:

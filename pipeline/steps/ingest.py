@@ -1,4 +1,4 @@
-"""The first step of every job: walk each input file once; a row for everything that is met, good or not."""
+"""The first step of every job: walk each input file once, with a row for each sample and each damage."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Walked:
     relative: str
     kind: str
     size: int  # bytes
-    stamp: str  # written again, it is read again: its size may be the same
+    stamp: str  # makes a file that is written again be read again, at the same size too
     part_samples: int
     max_pixels: int
     max_member_bytes: int
@@ -82,8 +82,8 @@ class PartNumber:
 class Ingest(Step):
     """``files``: one task an input file, whose table has a row group for each part; then the verdict on each part.
 
-    Between them ``uids`` and ``unique`` look for a uid that stands twice. Only where one does, ``repeats`` brings back
-    to each part which of its samples give way.
+    Between them ``uids`` and ``unique`` look for repeated uids. Only where there are any, ``repeats`` brings back to
+    each part the samples that it must drop for them.
     """
 
     name = "ingest"
@@ -93,34 +93,36 @@ class Ingest(Step):
         self.job = job
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
-        """Walk the files; then drop what cannot be used."""
+        """Walk the files; then drop samples that cannot be used."""
         walks = [
             Task(Scope.FILE, number, {}, self._walked(file))
             for number, file in enumerate(context.inputs)
         ]
         yield Phase("files", walk, walks, by_sample=True)
         buckets = buckets_for(context.total)
-        named = [
+        uid_tasks = [
             part_task(part, {"ingest": [context.ingest(part)]}, Spread(part.number, buckets))
             for part in context.parts
         ]
-        yield Phase("uids", uids, named)
-        made = context.done("ingest", "uids")
+        yield Phase("uids", uids, uid_tasks)
+        uid_files = context.done("ingest", "uids")
         starts = Starts(range_starts(context))
-        checks = [Task(Scope.BUCKET, b, {"uids": made.groups(b)}, starts) for b in range(buckets)]
+        checks = [
+            Task(Scope.BUCKET, b, {"uids": uid_files.groups(b)}, starts) for b in range(buckets)
+        ]
         yield Phase("unique", unique, checks)
-        found = context.done("ingest", "unique")
-        parts = [
+        repeated = context.done("ingest", "unique")
+        verdicts = [
             part_task(part, {"ingest": [context.ingest(part)]}, PartNumber(part.number))
             for part in context.parts
         ]
-        if found.total("repeated"):
-            yield _repeats(context, found)
-            parts = [
+        if repeated.total("repeated"):
+            yield _repeats(context, repeated)
+            verdicts = [
                 _with_repeats(context, part, task)
-                for part, task in zip(context.parts, parts, strict=True)
+                for part, task in zip(context.parts, verdicts, strict=True)
             ]
-        yield Phase("verdict", decide, parts)
+        yield Phase("verdict", decide, verdicts)
 
     def _walked(self, file: InputFile) -> Walked:
         limits = self.job.limits
@@ -137,15 +139,15 @@ class Ingest(Step):
         )
 
 
-def _repeats(context: Context, found: Done) -> Phase[Repeated]:
-    """The samples that give way, by range; what is said of them names the one that stays by its file."""
+def _repeats(context: Context, repeated: Done) -> Phase[Repeated]:
+    """The samples to drop for a repeated uid, by range; their messages name the sample that stays."""
     sources = [context.inputs[part.file].source for part in context.parts]
     firsts = _firsts(context.parts)
     tasks = [
         Task(
             Scope.RANGE,
             number,
-            {"found": found.groups(number)},
+            {"found": repeated.groups(number)},
             Repeated(numbers(parts), sources, firsts),
         )
         for number, parts in enumerate(context.ranges())
@@ -154,13 +156,13 @@ def _repeats(context: Context, found: Done) -> Phase[Repeated]:
 
 
 def _with_repeats(context: Context, part: Part, task: Task[PartNumber]) -> Task[PartNumber]:
-    """The part's verdict reads of them where it has some; any other stays the task that it was."""
+    """The part's verdict with its repeated uids as input; unchanged for a part without any."""
     piece = context.at("ingest", "repeats", part)
     return replace(task, inputs={**task.inputs, "repeats": [piece]}) if piece.rows else task
 
 
 def _firsts(parts: Sequence[Part]) -> list[int]:
-    """By part: how many samples of its file stand before it. A file's parts are numbered in its order."""
+    """By part: count of samples of its file before it. A file's parts are numbered in its order."""
     before: dict[int, int] = {}
     firsts = []
     for part in parts:
@@ -172,7 +174,7 @@ def _firsts(parts: Sequence[Part]) -> list[int]:
 def walk(io: TaskIo[Walked]) -> Iterator[pa.Table]:
     """One input file -> its INGEST table, a row group a part."""
     args = io.args
-    source = InputFile(args.entry, args.relative, args.path, args.kind, args.size)
+    file = InputFile(args.entry, args.relative, args.path, args.kind, args.size)
     options = IngestOptions(
         args.part_samples,
         args.max_pixels,
@@ -180,14 +182,14 @@ def walk(io: TaskIo[Walked]) -> Iterator[pa.Table]:
         span=io.span,
         culprits=frozenset(io.culprits.tolist()),
     )
-    file = ingest_file(source, options)
+    tables = ingest_file(file, options)
     empty = True
-    for table in file:
+    for table in tables:
         empty = False
         yield table
     if empty:
         yield INGEST.empty_table()
-    io.notes |= {"sha256": file.totals.sha256.hex(), "bytes": file.totals.size}
+    io.notes |= {"sha256": tables.totals.sha256.hex(), "bytes": tables.totals.size}
 
 
 def uids(io: TaskIo[Spread]) -> Iterator[pa.Table]:
@@ -202,22 +204,22 @@ def uids(io: TaskIo[Spread]) -> Iterator[pa.Table]:
 
 
 def unique(io: TaskIo[Starts]) -> Iterator[pa.Table]:
-    """(sid, stays) of the samples of a bucket that give way, a row group a range; the notes count them.
+    """(sid, stays) of the samples of a bucket to drop for a repeated uid, a row group a range; the notes count them.
 
     Of the samples with one uid the first that can be used stays; where none can, the first.
     """
     table = io.read("uids").combine_chunks()
-    sid, stays = giving_way(
+    sid, stays = repeated_uids(
         uid_words(table["uid"]), table["sid"].to_numpy(), np.asarray(table["usable"])
     )
     io.count(repeated=len(sid))
     yield from split_by_range(pa.table({"sid": sid, "stays": stays}), io.args.starts)
 
 
-def giving_way(
+def repeated_uids(
     uid: npt.NDArray[np.uint64], sid: npt.NDArray[np.int64], usable: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Who gives way to another sample of the same uid, and to whom: two arrays of sids, aligned.
+    """Sids of the samples to drop for a repeated uid, and, aligned, of the samples that stay.
 
     Args:
         uid: uint64 (n, 2).
@@ -226,7 +228,7 @@ def giving_way(
     """
     order = np.lexsort((uid[:, 1], uid[:, 0]))
     again = _same_as_before(uid[order])
-    order = order[again | np.roll(again, -1)]  # as a rule nobody is left
+    order = order[again | np.roll(again, -1)]  # usually empty
     order = order[np.lexsort((sid[order], ~usable[order], uid[order, 1], uid[order, 0]))]
     again = _same_as_before(uid[order])
     stays = np.maximum.accumulate(np.where(again, 0, np.arange(len(order))))
@@ -234,14 +236,14 @@ def giving_way(
 
 
 def _same_as_before(uid: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-    """(n,) which of the sorted uids is that of the row before it."""
+    """(n,) bool: True where a sorted uid equals the one before it."""
     same = np.zeros(len(uid), dtype=bool)
     same[1:] = (uid[1:] == uid[:-1]).all(axis=1)
     return same
 
 
 def repeats(io: TaskIo[Repeated]) -> Iterator[pa.Table]:
-    """(row, message) of the samples of each part that give way."""
+    """(row, message) of the samples of each part to drop for a repeated uid."""
     sources, firsts = io.args.sources, io.args.firsts
     for table in by_part(io.read("found"), io.args.parts):
         messages = [
@@ -252,19 +254,19 @@ def repeats(io: TaskIo[Repeated]) -> Iterator[pa.Table]:
 
 
 def decide(io: TaskIo[PartNumber]) -> Iterator[pa.Table]:
-    """The rows of one part that cannot be used, or whose uid is another's; that other one's place is told first."""
+    """The rows of one part that cannot be used or repeat a uid; a repeated uid stands first in the message."""
     table = io.read("ingest", ["reason", "message"])
     bad = np.flatnonzero(pc.is_valid(table["reason"]))
-    said = table.take(bad)
-    pairs = zip(said["reason"].to_pylist(), said["message"].to_pylist(), strict=True)
-    found = dict(zip(bad.tolist(), pairs, strict=True))
+    faults = table.take(bad)
+    pairs = zip(faults["reason"].to_pylist(), faults["message"].to_pylist(), strict=True)
+    by_row = dict(zip(bad.tolist(), pairs, strict=True))
     if "repeats" in io.task.inputs:
-        again = io.read("repeats")
+        repeated = io.read("repeats")
         for row, message in zip(
-            *(again[name].to_pylist() for name in ("row", "message")), strict=True
+            *(repeated[name].to_pylist() for name in ("row", "message")), strict=True
         ):
-            own = "; nor can this one be used, {}: {}".format(*found[row]) if row in found else ""
-            found[row] = (str(Reason.REPEATED_UID), message + own)
-    rows = np.array(sorted(found), dtype=np.int64)
-    reasons, messages = ([found[row][i] for row in rows.tolist()] for i in (0, 1))
+            own = "; nor can this one be used, {}: {}".format(*by_row[row]) if row in by_row else ""
+            by_row[row] = (str(Reason.REPEATED_UID), message + own)
+    rows = np.array(sorted(by_row), dtype=np.int64)
+    reasons, messages = ([by_row[row][i] for row in rows.tolist()] for i in (0, 1))
     yield drops(io, rows, reasons, message=pa.array(messages, pa.string()))

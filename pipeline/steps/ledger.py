@@ -1,4 +1,4 @@
-"""The last step of every job: one row an input sample, and an index that finds one by uid, key or URL."""
+"""The last step of every job: one row an input sample, and an index of them by uid, key and URL."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ class Ledger(Step):
             for part in context.parts
         ]
         yield Phase("hashes", hashes, keys)
-        made = context.done("ledger", "hashes")
+        entries = context.done("ledger", "hashes")
         files = [
-            Task(Scope.BUCKET, b, {"hashes": made.groups(b)}, Indexed(b)) for b in range(buckets)
+            Task(Scope.BUCKET, b, {"hashes": entries.groups(b)}, Indexed(b)) for b in range(buckets)
         ]
         yield Phase("index", index, files)
 
@@ -87,7 +87,7 @@ class Ledger(Step):
         inputs: dict[str, Sequence[Any]] = {"ingest": [context.ingest(part)]}
         inputs |= {f"verdict:{step}": [piece] for step, piece in context.verdicts(part)}
         inputs |= {f"signal:{name}": [piece] for name, piece in context.signals(part)}
-        for step, piece in context.places(part):
+        for step, piece in context.place_tables(part):
             inputs[f"place:{step}"] = [piece]
             inputs[f"quotas:{step}"] = context.done(step, "quotas").whole()
         source = context.inputs[part.file].source
@@ -95,7 +95,7 @@ class Ledger(Step):
 
 
 def rows(io: TaskIo[Written]) -> Iterator[pa.Table]:
-    """Put one part's ledger together and write it; the table yielded is its receipt."""
+    """Write the ledger of one part; the table yielded is its receipt."""
     ingest = io.read("ingest", ["uid", "key", "url", "text", "reason", "message", "error_offset"])
     count = ingest.num_rows
     verdict = scatter(_verdicts(io), count)
@@ -134,18 +134,18 @@ def _verdicts(io: TaskIo[Written]) -> pa.Table:
     """All verdicts over the part, with the step that made each.
 
     Raises:
-        StateError: two steps dropped the same sample: a step decided on what was no longer alive.
+        StateError: two steps dropped the same sample: the later one did not decide on living samples.
     """
-    found = []
+    tables = []
     for role in io.task.inputs:
         if role.startswith("verdict:"):
             table = io.read(role)
-            found.append(
+            tables.append(
                 table.append_column(
                     "step", pa.array([role.removeprefix("verdict:")] * table.num_rows, pa.string())
                 )
             )
-    table = pa.concat_tables(found)
+    table = pa.concat_tables(tables)
     if pc.count_distinct(table["row"]).as_py() != table.num_rows:
         raise StateError(
             f"{io.task.name}: a sample was dropped by two steps: the account does not balance"
@@ -155,17 +155,17 @@ def _verdicts(io: TaskIo[Written]) -> pa.Table:
 
 def _places(io: TaskIo[Written], dropped_by: Any) -> dict[str, Any]:
     """Each row's place: in the concepts of the step that dropped it, else in those of the last step that makes any."""
-    found: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     roles = [role for role in io.task.inputs if role.startswith("place:")]
     for role in reversed(roles):
         step = role.removeprefix("place:")
-        placed = ranking.with_quotas(io.read(role), io.read(f"quotas:{step}", ["quota"]))
-        table = scatter(placed, len(dropped_by))
-        here = pc.fill_null(pc.equal(dropped_by, step), False)
+        places = ranking.with_quotas(io.read(role), io.read(f"quotas:{step}", ["quota"]))
+        table = scatter(places, len(dropped_by))
+        own = pc.fill_null(pc.equal(dropped_by, step), False)
         for name in ("cluster", "rank", "distance", "quota"):
-            there = found.get(name)
-            found[name] = table[name] if there is None else pc.if_else(here, table[name], there)
-    return found
+            last = columns.get(name)
+            columns[name] = table[name] if last is None else pc.if_else(own, table[name], last)
+    return columns
 
 
 def _typed(values: Any, kind: pa.DataType, count: int) -> Any:
@@ -205,21 +205,21 @@ def hexadecimal(values: pa.ChunkedArray) -> pa.Array:
 
 
 def hashes(io: TaskIo[Spread]) -> Iterator[pa.Table]:
-    """(hash, sid) of everything that a sample of one part can be asked for by; one row group a bucket."""
+    """(hash, sid) of the uid, key and URL of each sample of one part; one row group a bucket."""
     table = io.read("ingest", ["uid", "key", "url"])
     sid = (io.args.part << 32) | np.arange(table.num_rows, dtype=np.int64)
     names: list[np.ndarray[Any, Any]] = []
     sids: list[np.ndarray[Any, Any]] = []
     for column in (hexadecimal(table["uid"]), table["key"], table["url"]):
-        there = np.asarray(pc.is_valid(column))
+        valid = np.asarray(pc.is_valid(column))
         names.append(ledger_index.name_hashes(column.drop_null()))
-        sids.append(sid[there])
-    name, place = np.concatenate(names), np.concatenate(sids)
+        sids.append(sid[valid])
+    name, sid = np.concatenate(names), np.concatenate(sids)
     buckets = io.args.buckets
     bucket = ledger_index.bucket_of(name, buckets)
     for number in range(buckets):
         mask = bucket == number
-        yield pa.table({"hash": name[mask], "sid": place[mask]})
+        yield pa.table({"hash": name[mask], "sid": sid[mask]})
 
 
 def index(io: TaskIo[Indexed]) -> Iterator[pa.Table]:

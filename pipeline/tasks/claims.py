@@ -1,4 +1,4 @@
-"""What tasks claim of a node: the job's word goes before a step's own."""
+"""The claims of tasks on a node; the job's settings go before a step's own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tamis.schemas.resources import Claimed
 
 @dataclass(frozen=True)
 class Claim:
-    """The most that one task of a step claims; none lies on two nodes. Memory in bytes, 0 where nothing is said."""
+    """The largest claim of one task of a step, which one node must meet. Memory in bytes, 0 for none."""
 
     step: str
     cpus: float
@@ -24,83 +24,84 @@ class Claim:
     memory: int
 
     def __str__(self) -> str:
-        said = [f"{self.cpus:g} CPU"] if self.cpus else []
-        said += [f"{self.gpus:g} GPU"] if self.gpus else []
-        said += [f"{self.memory:,} bytes"] if self.memory else []
-        return ", ".join(said)
+        amounts = [f"{self.cpus:g} CPU"] if self.cpus else []
+        amounts += [f"{self.gpus:g} GPU"] if self.gpus else []
+        amounts += [f"{self.memory:,} bytes"] if self.memory else []
+        return ", ".join(amounts)
 
 
 def of_phase(phase: Phase[Any], step: str, job: Job) -> Claimed:
-    """What each task of a phase claims in the end."""
+    """The claim of each task of a phase, with the job's settings for the step."""
     machine = job.resources
-    said = (machine.steps or {}).get(step)
-    changed = said.model_dump(exclude_none=True) if said else {}
+    settings = (machine.steps or {}).get(step)
+    changes = settings.model_dump(exclude_none=True) if settings else {}
     if not phase.resources.gpus and _own(job, step).gpus:
-        changed.pop("gpus", None)  # this phase does nothing on the GPU, others of the step do
+        changes.pop("gpus", None)  # only other phases of the step work on the GPU
     if machine.memory and any(task.scope.gathers for task in phase.tasks):
-        changed.setdefault("memory", machine.memory)
-    return replace(phase.resources, **changed)
+        changes.setdefault("memory", machine.memory)
+    return replace(phase.resources, **changes)
 
 
 def _own(job: Job, step: str) -> Claimed:
-    """What a step says of itself; the built-in ones say nothing."""
+    """A step's own claim; the default for a built-in step."""
     return next(
         (config.claim(job.resources) for config in job.steps if config.name == step), Claimed()
     )
 
 
 def of_job(job: Job) -> Iterator[Claim]:
-    """What the tasks of each step will claim, so that it can be compared with nodes before anything runs."""
+    """The claims of each step's tasks, to compare with nodes before anything runs."""
     machine = job.resources
     for name in ("ingest", *(step.name for step in job.steps), "ledger"):
         own = _own(job, name)
-        said = (machine.steps or {}).get(name)
-        own = replace(own, **said.model_dump(exclude_none=True)) if said else own
+        settings = (machine.steps or {}).get(name)
+        own = replace(own, **settings.model_dump(exclude_none=True)) if settings else own
         yield Claim(name, own.cpus, own.gpus, own.memory or 0)
     if machine.memory:
-        yield Claim("what gathers many parts", 1, 0, machine.memory)
+        yield Claim("a task that gathers many parts", 1, 0, machine.memory)
 
 
-def to_come(job: Job, root: str) -> list[Claim]:
-    """The claims on a GPU of steps of which the run directory ``root`` has nothing yet.
+def pending_gpu_claims(job: Job, root: str) -> list[Claim]:
+    """The GPU claims of steps that have no tables in the run directory ``root`` yet.
 
-    A job that is begun may go on without: what worked on a GPU may be through.
+    A run can be resumed without a GPU once the steps that need one have begun to write.
     """
     begun = storage.folders_in(storage.join(root, paths.TABLES))
     return [claim for claim in of_job(job) if claim.gpus and claim.step not in begun]
 
 
-def more_than_usual(claimed: Claimed) -> bool:
-    """Whether a task wants more than one processor, which a cluster always has or gets."""
-    return claimed.cpus > 1 or claimed.gpus > 0 or claimed.memory is not None
+def exceeds_one_cpu(claim: Claimed) -> bool:
+    """Whether a task claims more than the one processor that every Ray cluster has or gets."""
+    return claim.cpus > 1 or claim.gpus > 0 or claim.memory is not None
 
 
-def fitting(claimed: Claimed, nodes: Sequence[Mapping[str, float]], grows: bool) -> int:
-    """How many such tasks the nodes (Ray's resources of each) carry at once.
+def fitting(claim: Claimed, nodes: Sequence[Mapping[str, float]], grows: bool) -> int:
+    """Number of such tasks that the nodes carry at once; ``nodes`` are Ray's resources of each.
 
-    0 only where the cluster ``grows``: then a node for them is still to come.
+    0 only where the Ray cluster ``grows``: a node for them is yet to be added.
 
     Raises:
-        ClusterError: no node can carry one, so that it would be waited for without end.
+        ClusterError: no node can carry one, so that the task would wait for ever.
     """
-    wanted = {"CPU": claimed.cpus, "GPU": claimed.gpus, "memory": claimed.memory or 0}
-    asked = {name: claim for name, claim in wanted.items() if claim}
-    if not asked:
+    claims = {"CPU": claim.cpus, "GPU": claim.gpus, "memory": claim.memory or 0}
+    amounts = {name: amount for name, amount in claims.items() if amount}
+    if not amounts:
         raise ClusterError(
             "a worker claims no processor and no GPU, so that any number would fit: with `decode_tasks` it has to "
             "hold a GPU, or a part of one (resources.gpus)"
         )
     fits = sum(
-        int(min(node.get(name, 0) / claim for name, claim in asked.items())) for node in nodes
+        int(min(node.get(name, 0) / amount for name, amount in amounts.items())) for node in nodes
     )
     if fits or grows:
         return fits
-    said = ", ".join(f"{claim:g} {name}" for name, claim in asked.items())
-    there = "; ".join(
-        ", ".join(f"{node.get(name, 0):g} {name}" for name in asked) for node in nodes[:5]
+    claim_text = ", ".join(f"{amount:g} {name}" for name, amount in amounts.items())
+    nodes_text = "; ".join(
+        ", ".join(f"{node.get(name, 0):g} {name}" for name in amounts) for node in nodes[:5]
     )
-    bare = claimed.gpus and not any(node.get("GPU") for node in nodes)
+    no_gpu = claim.gpus and not any(node.get("GPU") for node in nodes)
+    cpu = "set device: cpu, " if no_gpu else ""
     raise ClusterError(
-        f"a worker claims {said}, and no node has that ({there}): {'set device: cpu, ' if bare else ''}change the "
+        f"a worker claims {claim_text}, and no node has that ({nodes_text}): {cpu}change the "
         "job's resources, or say resources.grows where the cluster adds nodes as they are asked for"
     )

@@ -1,7 +1,7 @@
-"""What a step is made of: phases, which are waves of independent tasks, each of which makes one part file.
+"""Phases, which are waves of independent tasks; each task makes one part file.
 
-A step's ``phases`` is a generator: it yields a phase, the runner has it done (or finds it done), and the next
-phase may look at what came out. A task is known by its fingerprint: the step's version, the phase's and the task's
+A step's ``phases`` is a generator: it yields a phase, the runner makes its files (or finds them), and the next
+phase may read them. A task is known by its fingerprint: the step's version, the phase's and the task's
 arguments, and the digests of what it reads. So resume, re-decision and incremental work are one mechanism.
 """
 
@@ -27,19 +27,19 @@ from tamis.schemas.resources import Claimed
 from tamis.schemas.scope import Scope
 
 CULPRITS = "culprits"
-"""In a file's notes: the rows that end their worker."""
+"""Name in a file's notes of the rows that end their worker."""
 
 WHOLES = frozenset(
     {"brackets", "budgets", "centroids", "clusters", "components", "cut", "cuts"}
     | {"range", "ratio", "target", "uids"}
 )
-"""What tasks over everything are called: their files have names of their own, for people."""
+"""Labels of tasks over everything, which name their files for people."""
 
 Args = TypeVar("Args")
 """A task's arguments: a frozen dataclass of plain values, the same for a phase's tasks and its function."""
 
 Args_co = TypeVar("Args_co", covariant=True)
-"""The same, where a task or a function's view of it is only read."""
+"""The same, where they are only read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +53,25 @@ class Part:
 
     @property
     def name(self) -> str:
-        """As it stands in file names."""
+        """Its form in file names."""
         return paths.task_name(Scope.PART, self.number)
 
 
 def location() -> Any:
-    """A field of a task's arguments that says where something lies: no part of the task's identity."""
+    """A field of a task's arguments for a location, which is no part of the task's identity."""
     return field(metadata={"location": True})
 
 
 @dataclass(frozen=True)
 class Task(Generic[Args_co]):
-    """One table to be made. ``inputs`` and ``args`` (but for locations) are all that it may depend on."""
+    """The making of one table, which may depend on ``inputs`` and ``args`` (but for locations) alone."""
 
     scope: Scope
     number: int
     inputs: Mapping[str, Sequence[Slice]]
     args: Args_co = None  # type: ignore[assignment]  # of a function that takes none
-    piece: int | None = None  # of a number that is shared out among several tasks
-    label: str = ""  # what the one task over everything is called
+    piece: int | None = None  # where several tasks share a number
+    label: str = ""  # of the one task over everything
 
     @staticmethod
     def whole(
@@ -85,7 +85,7 @@ class Task(Generic[Args_co]):
 
     @property
     def name(self) -> str:
-        """What its file is called."""
+        """The name of its file, without the ending."""
         if self.label:
             return self.label
         name = paths.task_name(self.scope, self.number)
@@ -93,36 +93,36 @@ class Task(Generic[Args_co]):
 
     @property
     def rows(self) -> int:
-        """Rows that it reads under the role that it reads most of; what progress is counted in."""
+        """Rows of its largest role: the unit of progress."""
         return max(
             (sum(piece.rows for piece in pieces) for pieces in self.inputs.values()), default=0
         )
 
 
 Ahead = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+"""``map``, or its like whose calls run elsewhere and before their results are asked for."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """How a task is to be done this time; no part of its identity."""
+    """Circumstances of one try of a task; no part of its identity."""
 
-    gpus: float = 0.0  # how many it holds, or which share of one
+    gpus: float = 0.0  # that it holds, or its share of one
     span: tuple[int, int] | None = None  # the rows to try, see ``TaskIo.span``
     culprits: tuple[int, ...] = ()  # the rows that end their worker
     rows_key: str | None = None  # of a phase ``per_row``: the fingerprint of its rows' values
     stored: TableFile | None = None  # a table whose rows may be taken over
-    frozen: bool = False  # nothing may be computed, only taken over
+    frozen: bool = False  # stored rows are taken over, and no other computed
 
 
 class TaskIo(Generic[Args_co]):
-    """What a task's function may do: read its inputs, and note counts. Made anew for each task."""
+    """Access of a task's function to its inputs, notes and outputs; a new one for each task."""
 
     def __init__(
         self, root: str, task: Task[Args_co], path: str, attempt: Attempt = Attempt()
     ) -> None:
         self.root, self.task, self.path, self.attempt = root, task, path, attempt
         self.ahead: Ahead = map
-        """Works as ``map``; its calls may be made elsewhere, some before their results are asked for."""
         self.notes: dict[str, Any] = {}
         self.counts: Counter[str] = Counter()
         self._outputs: dict[str, dict[str, Any]] = {}
@@ -148,7 +148,7 @@ class TaskIo(Generic[Args_co]):
             yield part_files.read(self.root, piece, columns)
 
     def alive(self, rows: int) -> npt.NDArray[np.int64]:
-        """The rows of a part of ``rows``, in order, that no verdict under the role "drops" dropped."""
+        """Living rows of a part of ``rows`` rows, ascending: those that no verdict under the role "drops" dropped."""
         if self._only is not None:
             return self._only
         mask = np.ones(rows, dtype=bool)
@@ -157,17 +157,17 @@ class TaskIo(Generic[Args_co]):
         return np.flatnonzero(mask)
 
     def restrict(self, rows: npt.NDArray[np.int64]) -> None:
-        """Let ``alive`` say ``rows``: what of a part is still to be computed."""
+        """Make ``alive`` return ``rows``: those of a part that are still to be computed."""
         self._only = rows
 
     @property
     def span(self) -> tuple[int, int] | None:
-        """The rows (from, to) that alone are to be opened, where this is a probe and its result thrown away."""
+        """The rows (from, to) that a probe opens, whose result is thrown away; None where this is no probe."""
         return self.attempt.span
 
     @property
     def culprits(self) -> npt.NDArray[np.int64]:
-        """The rows that must not be opened: whoever did has died of it."""
+        """The rows that must not be opened: each ended its worker."""
         return np.asarray(self.attempt.culprits, dtype=np.int64)
 
     def count(self, **counts: int) -> None:
@@ -187,7 +187,7 @@ class TaskIo(Generic[Args_co]):
 
     @contextmanager
     def output(self, path: str) -> Iterator[DigestingFile]:
-        """A file of the result: it stands whole or not at all, and its bytes and sha256 are noted for the manifest."""
+        """A file of the result, written whole or not at all; its bytes and sha256 are noted for the manifest."""
         with storage.write_atomic(storage.join(self.root, path)) as raw:
             out = DigestingFile(raw, hashlib.sha256())
             try:
@@ -198,13 +198,13 @@ class TaskIo(Generic[Args_co]):
         self._outputs[path] = {"path": path, "bytes": out.written, "sha256": out.hexdigest()}
 
     def receipt(self, path: str, rows: int) -> pa.Table:
-        """The part file of a task whose work is a file of the result; resume checks that both are there."""
+        """The part file of a task that writes a file of the result; resume checks that both are present."""
         self._outputs[path]["rows"] = rows
         self.notes["outputs"] = [self._outputs[name] for name in sorted(self._outputs)]
         return pa.table({"path": [path], "rows": [rows]})
 
     def footer(self) -> dict[str, Any]:
-        """Notes and counts, as the part file's footer keeps them."""
+        """Notes and counts for the part file's footer."""
         return {**self.notes, "counts": dict(sorted(self.counts.items()))}
 
 
@@ -220,12 +220,12 @@ class Phase(Generic[Args]):
     function: Callable[[TaskIo[Args]], Iterable[pa.Table]]
     tasks: Sequence[Task[Args]]
     resources: Claimed = field(default_factory=Claimed)
-    per_row: bool = (
-        False  # a row's values depend on that row alone: see tamis.pipeline.tasks.row_reuse
+    per_row: bool = False  # values depend on their row alone: tamis.pipeline.tasks.row_reuse
+    by_sample: bool = (
+        False  # opens samples singly and can leave some out: tamis.pipeline.runs.isolate
     )
-    by_sample: bool = False  # opens one sample after another, and can leave some out: see tamis.pipeline.runs.isolate
-    moves_pictures: bool = False  # however few rows it reads, it takes its time
-    reads_beside: bool = False  # what lies beside the input, known by sizes and times alone
+    moves_pictures: bool = False  # is slow however few rows it reads
+    reads_embedding_files: bool = False  # of the input, known by their sizes and times alone
 
 
 @dataclass(frozen=True)
@@ -238,16 +238,16 @@ class Done:
         return self.files[task]
 
     def whole(self) -> tuple[Slice, ...]:
-        """All files, whole."""
+        """Slices of all files, whole."""
         return tuple(Slice(file) for file in self.files.values())
 
     def groups(self, group: int) -> tuple[Slice, ...]:
         """The same row group of every file: one bucket of an exchange."""
         return tuple(Slice(file, group) for file in self.files.values())
 
-    def total(self, note: str) -> int:
+    def total(self, name: str) -> int:
         """The sum of a count over all files."""
-        return sum(int(file.notes.get("counts", {}).get(note, 0)) for file in self.files.values())
+        return sum(int(file.notes.get("counts", {}).get(name, 0)) for file in self.files.values())
 
     def counts(self) -> Counter[str]:
         """All counts, summed."""

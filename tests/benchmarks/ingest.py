@@ -129,7 +129,7 @@ def without_checks(source: InputFile) -> object:
             (tar_header, "is_unsafe", False),
             (captions, "is_text", True),
             (tar_rows, "_layout_fault", {}),
-            (IngestOptions, "why_closed", None),
+            (IngestOptions, "why_unopened", None),
         ):
             stack.enter_context(mock.patch.object(owner, name, lambda *_, _answer=answer: _answer))
         believed = mock.patch.object(captions, "judge_caption", lambda text, *_: {"text": text})

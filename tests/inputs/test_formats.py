@@ -22,8 +22,8 @@ from tamis.pipeline.inputs.formats import (
     MEMBER_COLUMNS,
     PICTURE_COLUMNS,
     VALUE_COLUMNS,
+    format_named,
     format_of,
-    named,
     outline,
 )
 from tamis.pipeline.inputs.ingest import ingest_file
@@ -82,13 +82,13 @@ class Maker:
 
     def file(self, samples: Sequence[Sample] = SAMPLES) -> InputFile:
         """The folder's one file, written again."""
-        path = self.folder / f"x{named(self.kind).endings[0]}"
+        path = self.folder / f"x{format_named(self.kind).endings[0]}"
         MAKERS[self.kind](path, samples)
         return self.of(path)
 
     def raw(self, data: bytes) -> InputFile:
         """The same with any bytes in it."""
-        path = self.folder / f"x{named(self.kind).endings[0]}"
+        path = self.folder / f"x{format_named(self.kind).endings[0]}"
         path.write_bytes(data)
         return self.of(path)
 
@@ -137,7 +137,7 @@ def test_a_job_may_name_the_format(maker: Maker) -> None:
 
 
 def test_no_two_formats_share_an_ending() -> None:
-    endings = [ending for name in FORMATS for ending in named(name).endings]
+    endings = [ending for name in FORMATS for ending in format_named(name).endings]
     assert all(ending.startswith(".") and ending == ending.lower() for ending in endings)
     assert not [(a, b) for a in endings for b in endings if a is not b and a.endswith(b)]
 
@@ -372,9 +372,11 @@ def test_the_outline_of_a_sound_file(maker: Maker) -> None:
 def test_every_sample_can_be_found_in_the_file(maker: Maker) -> None:
     rows = rows_of(maker.file())
     where = [
-        named(maker.kind).where({key: value for key, value in row.items() if value is not None})
+        format_named(maker.kind).where(
+            {key: value for key, value in row.items() if value is not None}
+        )
         for row in rows
     ]
     assert all(where)
     assert len(set(where)) == len(SAMPLES)
-    assert named(maker.kind).where({}) is None
+    assert format_named(maker.kind).where({}) is None

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from tamis.pipeline.audit.reading.finished_run import open_run
-from tamis.pipeline.runs import plan, state, walk
+from tamis.pipeline.runs import plan, walk
 from tamis.pipeline.runs.account import Result
 from tamis.pipeline.tasks.perform import Here
 from tamis.schemas.errors import StateError
+from tamis.schemas.layout import LAYOUT
 from tamis.schemas.parse import parse_job
 
 ARCHIVE = Path(__file__).with_name("earlier_run.tar.gz")
@@ -53,7 +54,7 @@ def test_it_is_gone_on_with(earlier: Path) -> None:
     assert (earlier / "ledger" / "part-00000.parquet").read_bytes() == ledger
     assert kept(earlier) == subset
     assert go_on().tasks_run == 0
-    assert json.loads((earlier / "plan.json").read_bytes())["layout"] == state.LAYOUT
+    assert json.loads((earlier / "plan.json").read_bytes())["layout"] == LAYOUT
 
 
 def test_it_can_be_read_as_it_is(earlier: Path) -> None:
@@ -66,7 +67,7 @@ def test_it_can_be_read_as_it_is(earlier: Path) -> None:
 
 def test_one_of_a_later_version_is_refused_in_one_line(earlier: Path) -> None:
     path = earlier / "plan.json"
-    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"layout": state.LAYOUT + 1}))
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"layout": LAYOUT + 1}))
     for ask in (go_on, lambda: open_run(str(earlier)).parts):
         with pytest.raises(
             StateError, match=r"layout 3, and this version reads 1 to 2: use the v.*$"

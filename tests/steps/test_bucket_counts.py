@@ -89,7 +89,7 @@ class Dry:
     def signals(self, part: Part) -> Sequence[tuple[str, Slice]]:
         return ()
 
-    verdicts = places = signals
+    verdicts = place_tables = signals
 
     def kept(self, part: Part) -> int:
         return part.rows

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tamis.pipeline.runs.ray_engine import FEW, LITTLE, Engine
+from tamis.pipeline.runs.ray_engine import FEW_ROWS, FEW_TASKS, Engine
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import Slice, TableFile
 from tamis.pipeline.tasks.claims import Claim
@@ -58,7 +58,7 @@ def done(root: str, phase: str) -> list[dict[str, object]]:
 
 def refused(root: str, given: list[Work]) -> str:
     """What is said of a task that could be done, before another that no machine could."""
-    engine = Engine(root, Machine(cpus=2), to_come=[Claim("later", 1, 1000, 0)])
+    engine = Engine(root, Machine(cpus=2), pending=[Claim("later", 1, 1000, 0)])
     try:
         list(engine.run(Phase("no", process, []), given))
     except ClusterError as error:
@@ -69,13 +69,13 @@ def refused(root: str, given: list[Work]) -> str:
 
 
 def main(root: str) -> None:
-    few, many = table(root, 10), table(root, LITTLE + 1)
+    few, many = table(root, 10), table(root, FEW_ROWS + 1)
     engine = Engine(root, Machine(cpus=2))
     asked = {"one": few, "two": few, "several": few, "dies": few, "after": few}
     asked |= {"alone": many, "much": many}
     for phase, file in asked.items():
         function = deadly_once if phase == "dies" else process
-        given = works(phase, file, {"alone": 1, "several": 3 * FEW}.get(phase, 3))
+        given = works(phase, file, {"alone": 1, "several": 3 * FEW_TASKS}.get(phase, 3))
         outcomes = list(engine.run(Phase(phase, function, []), given))
         names = sorted(work.task.name for work in given)
         assert sorted(outcome.name for outcome in outcomes) == names

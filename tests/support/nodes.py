@@ -149,7 +149,7 @@ def main(root: Path, job: Path) -> None:
     half = Claimed(cpus=0.5, gpus=0.5, pool=True)
     list(engine.run(Phase("gpu", where, (), half), works("gpu", 4, 0.2)))
     list(engine.run(Phase("cpu", where, (), Claimed()), works("cpu", 4, 1.0)))
-    split = Claimed(cpus=0, gpus=1, pool=True, ahead=2)
+    split = Claimed(cpus=0, gpus=1, pool=True, decoding_tasks=2)
     list(engine.run(Phase("split", together, (), split), works("split", 1, 0)))
     (died,) = engine.run(Phase("dying", dying, (), split), works("dying", 1, 0))
     (failed,) = engine.run(Phase("failing", failing, (), split), works("failing", 1, 0))

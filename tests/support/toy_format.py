@@ -22,7 +22,7 @@ from tamis.pipeline.inputs.part_builder import (
     FileTotals,
     IngestOptions,
     Row,
-    Run,
+    Section,
     damage_row,
     fault,
     picture_row,
@@ -56,44 +56,46 @@ class Jsonl(Format):
     endings = (".jsonl",)
     values_in_table = True
 
-    def outline(self, source: InputFile) -> Outline:
+    def outline(self, file: InputFile) -> Outline:
         """Nothing: a file has no header."""
-        del source
+        del file
         return Outline()
 
-    def columns(self, source: InputFile) -> columns.Columns:
+    def columns(self, file: InputFile) -> columns.Columns:
         """The keys of the first hundred lines."""
-        with storage.open_read(source.path) as stream:
+        with storage.open_read(file.path) as stream:
             parsed = [_parsed(line) for line in islice(_lines(stream), 100)]
         return columns.of_json(found[0] for found in parsed if found is not None)
 
-    def walk(self, source: InputFile, options: IngestOptions, totals: FileTotals) -> Iterator[Run]:
+    def walk(
+        self, file: InputFile, options: IngestOptions, totals: FileTotals
+    ) -> Iterator[Section]:
         """A row a line, whatever stands in it."""
-        yield Run(0, _rows(source, options, totals))
+        yield Section(0, _rows(file, options, totals))
 
-    def pictures(self, source: InputFile, rows: pa.Table) -> Iterator[bytes]:
+    def pictures(self, file: InputFile, rows: pa.Table) -> Iterator[bytes]:
         """A line at a time."""
         places = zip(
             *(rows[name].to_pylist() for name in ("image_offset", "group_row")), strict=True
         )
         for place, known in zip(places, rows["sha256"].to_pylist(), strict=True):
-            (line,) = storage.read_blocks(source.path, [place])
+            (line,) = storage.read_blocks(file.path, [place])
             found = _parsed(bytes(line))
             data = b"" if found is None else found[1]
-            check_same(source, [data], [known])
+            check_same(file, [data], [known])
             yield data
 
-    def members(self, source: InputFile, rows: pa.Table) -> Iterator[Sample]:
+    def members(self, file: InputFile, rows: pa.Table) -> Iterator[Sample]:
         """Picture and caption."""
         named = zip(rows["image_format"].to_pylist(), rows["text"].to_pylist(), strict=True)
-        for data, (form, text) in zip(self.pictures(source, rows), named, strict=True):
+        for data, (form, text) in zip(self.pictures(file, rows), named, strict=True):
             yield [(form, data), ("txt", text.encode())]
 
     def values(
-        self, source: InputFile, rows: pa.Table, wanted: Mapping[str, pa.DataType]
+        self, file: InputFile, rows: pa.Table, wanted: Mapping[str, pa.DataType]
     ) -> dict[str, pa.Array]:
         """From the table: the line without its picture stands there."""
-        del source
+        del file
         return columns.from_json(rows["meta"].to_pylist(), wanted)
 
     def where(self, read: Mapping[str, Any]) -> str | None:
@@ -120,30 +122,30 @@ def _parsed(line: bytes) -> tuple[dict[str, Any], bytes] | None:
     return fields, picture
 
 
-def _rows(source: InputFile, options: IngestOptions, totals: FileTotals) -> Iterator[Row]:
+def _rows(file: InputFile, options: IngestOptions, totals: FileTotals) -> Iterator[Row]:
     try:
-        stream = storage.open_read(source.path)
+        stream = storage.open_read(file.path)
     except FileNotFoundError:
-        raise InputError(f"`{storage.redact(source.path)}` is not there any more") from None
+        raise InputError(f"`{storage.redact(file.path)}` is not there any more") from None
     digest, offset = hashlib.sha256(), 0
     with stream:
         for number, line in enumerate(_lines(stream)):
-            yield _row(source, options, line, number, offset)
+            yield _row(file, options, line, number, offset)
             digest.update(line)
             offset += len(line)
     totals.size, totals.sha256 = offset, digest.digest()
 
 
-def _row(source: InputFile, options: IngestOptions, line: bytes, number: int, offset: int) -> Row:
+def _row(file: InputFile, options: IngestOptions, line: bytes, number: int, offset: int) -> Row:
     found = _parsed(line)
     if found is None:
         message = "the line is no JSON object with a picture in base64"
-        return damage_row(source, Reason.UNREADABLE_ROW, message, offset)
+        return damage_row(file, Reason.UNREADABLE_ROW, message, offset)
     fields, picture = found
     key = captions.field_text(fields, "key") or str(number)
     uid = parse_uid(captions.field_text(fields, "uid"))
     row: Row = {
-        "uid": uid or hash_uid(source.entry, source.relative, "row", key, number),
+        "uid": uid or hash_uid(file.entry, file.relative, "row", key, number),
         "key": key,
         "url": captions.field_text(fields, "url"),
         "image_offset": offset,

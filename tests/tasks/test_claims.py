@@ -75,10 +75,13 @@ def test_gpus_are_looked_for_before_anything_runs_but_for_steps_that_have_begun(
     tmp_path: Path,
 ) -> None:
     made = job("{}", "cuda")
-    assert [claim.step for claim in claims.to_come(made, str(tmp_path))] == ["embed", "density"]
+    assert [claim.step for claim in claims.pending_gpu_claims(made, str(tmp_path))] == [
+        "embed",
+        "density",
+    ]
     (tmp_path / "tables" / "embed").mkdir(parents=True)
-    assert [claim.step for claim in claims.to_come(made, str(tmp_path))] == ["density"]
-    assert claims.to_come(job("{}"), str(tmp_path)) == []
+    assert [claim.step for claim in claims.pending_gpu_claims(made, str(tmp_path))] == ["density"]
+    assert claims.pending_gpu_claims(job("{}"), str(tmp_path)) == []
 
 
 def test_the_claim_of_a_single_step_goes_before() -> None:

@@ -73,6 +73,13 @@ def usable(embeddings: Embeddings) -> NDArray[np.bool_]:
     return mask
 
 
+def train(
+    sample: Embeddings, clusters: int, iterations: int, seed: int, threads: int = 1
+) -> NDArray[np.float32]:
+    """Centroids of spherical k-means, float32 (K, d) unit rows; see `fit`."""
+    return fit(sample, clusters, iterations, seed, threads).centroids
+
+
 def fit(
     sample: Embeddings,
     clusters: int,

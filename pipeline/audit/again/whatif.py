@@ -291,5 +291,5 @@ def _clusters(walk: Run, chunk: Chunk) -> npt.NDArray[np.int64] | None:
 
 def _placed(walk: Run, part: Part) -> Slice | None:
     """The part's places, of the last step that makes any."""
-    made = walk.places(part)
+    made = walk.place_tables(part)
     return made[-1][1] if made else None

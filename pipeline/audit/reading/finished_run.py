@@ -15,12 +15,12 @@ from pydantic import ValidationError
 
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.results import ledger_index
-from tamis.pipeline.runs.state import check_layout
 from tamis.pipeline.steps.shared.audit import Row, StepAudit
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tasks.phase_index import INDEX
 from tamis.schemas.errors import StateError
+from tamis.schemas.layout import check_layout
 from tamis.schemas.ledger import Reason
 from tamis.schemas.manifest import Manifest
 from tamis.schemas.registry import audit_class, configuration

@@ -16,7 +16,7 @@ from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.inputs.entries import input_files
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.steps.embed.step import given_rows
+from tamis.pipeline.steps.embed.step import embeddings_at
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import vectors
@@ -93,7 +93,7 @@ def _differing(run: FinishedRun, step: str, number: int, of: str, address: str) 
         return 0
     usable = np.asarray(stored["reason"].is_null())
     rows = stored["row"].to_numpy()[usable]
-    there = given_rows(address, ingest["file_row"].to_numpy()[rows]).astype(np.float16)
+    there = embeddings_at(address, ingest["file_row"].to_numpy()[rows]).astype(np.float16)
     held = vectors(stored[of])[usable]
     if there.shape != held.shape:
         return len(rows)

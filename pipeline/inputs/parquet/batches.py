@@ -1,7 +1,7 @@
-"""What a parquet file says of its rows beside the pictures, a record batch at a time.
+"""The rows of a parquet file without their pictures, a record batch at a time.
 
-Every rule is a function of one cell. Captions, which are most of a file, are first looked at as a column: those that
-are sound for certain stay in it, and only the others go through the rule one by one.
+Every rule is a function of one cell. Captions, which are most of a file, are first checked as a column: only doubtful
+ones go through the rule one by one.
 """
 
 from __future__ import annotations
@@ -24,50 +24,50 @@ from tamis.schemas.ledger import Reason
 from tamis.schemas.tables import INGEST
 
 WHITE_SPACE = "".join(filter(str.isspace, map(chr, range(0x10000))))
-"""What ``str.strip`` takes off."""
+"""Characters that ``str.strip`` removes."""
 
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
-    """An input file, which of its columns is what, and what ingest refuses."""
+class FileLayout:
+    """An input file, the meaning of its columns, and the limits of ingest."""
 
-    source: InputFile
+    file: InputFile
     options: IngestOptions
     columns: Columns
 
 
 def describe(
-    file: Described, batch: pa.RecordBatch, group: int, start: int, first: int
+    layout: FileLayout, batch: pa.RecordBatch, group: int, start: int, first: int
 ) -> pa.Table:
-    """The rows of a batch as a table of schema INGEST, null where only a picture's bytes can say.
+    """The rows of a batch as a table of schema INGEST, with nulls for facts of the pictures.
 
     Args:
-        file: what the batch is of.
+        layout: of the file of the batch.
         batch: the columns that ``Columns.wanted`` names.
-        group: the row group that the batch is of.
+        group: the number of the row group of the batch.
         start: the number of its first row in the row group.
         first: the number of its first row in the file.
     """
-    columns, count = file.columns, batch.num_rows
+    columns, count = layout.columns, batch.num_rows
     numbers = range(first, first + count)
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         "url": _urls(batch, columns.url),
         "row_group": np.full(count, group, dtype=np.int32),
         "group_row": np.arange(start, start + count),
         "file_row": np.arange(first, first + count),
     }
-    given = _each(batch, columns.uid, parse_uid)
-    found["key"] = _keys(batch, columns.key, numbers)
-    found["uid"] = _uids(file.source, given, found["key"], numbers)
+    uids = _each(batch, columns.uid, parse_uid)
+    values["key"] = _keys(batch, columns.key, numbers)
+    values["uid"] = _uids(layout.file, uids, values["key"], numbers)
     if columns.text is not None:
-        found |= _captions(batch.column(columns.text), file.options)
-    if columns.image is None:  # else the pictures themselves are asked
-        found["width"] = _each(batch, columns.width, _side)
-        found["height"] = _each(batch, columns.height, _side)
-        found["sha256"] = _each(batch, columns.sha256, _sha256)
-    arrays = [_array(found.get(field.name), field.type, count) for field in INGEST]
+        values |= _captions(batch.column(columns.text), layout.options)
+    if columns.image is None:  # else they are read from the pictures
+        values["width"] = _each(batch, columns.width, _side)
+        values["height"] = _each(batch, columns.height, _side)
+        values["sha256"] = _each(batch, columns.sha256, _sha256)
+    arrays = [_array(values.get(field.name), field.type, count) for field in INGEST]
     return pa.Table.from_arrays(arrays, schema=INGEST)
 
 
@@ -78,7 +78,7 @@ def _array(values: Any, kind: pa.DataType, count: int) -> pa.Array:
 
 
 def _each(batch: pa.RecordBatch, name: str | None, rule: Callable[[Any], Any]) -> list[Any] | None:
-    """What a rule makes of each cell of a column; None where the file has no such column."""
+    """The rule's value for each cell of a column; None where the file has no such column."""
     return None if name is None else list(map(rule, _values(batch.column(name))))
 
 
@@ -89,12 +89,12 @@ def _keys(batch: pa.RecordBatch, name: str | None, numbers: Sequence[int]) -> li
 
 
 def _uids(
-    source: InputFile, given: list[bytes | None] | None, keys: list[str], numbers: Sequence[int]
+    file: InputFile, uids: list[bytes | None] | None, keys: list[str], numbers: Sequence[int]
 ) -> list[bytes | None]:
-    if given is not None and all(given):
-        return given
-    made = hash_uids(source.entry, source.relative, "row", keys, numbers)
-    return [uid or other for uid, other in zip(given or made, made, strict=True)]
+    if uids is not None and all(uids):
+        return uids
+    hashed = hash_uids(file.entry, file.relative, "row", keys, numbers)
+    return [uid or other for uid, other in zip(uids or hashed, hashed, strict=True)]
 
 
 def _key(value: object, number: int) -> str:
@@ -107,7 +107,7 @@ def _key(value: object, number: int) -> str:
 
 
 def _side(value: object) -> int | None:
-    """What a file without pictures says of a width or height, in pixels."""
+    """A width or height in pixels, from a column."""
     if isinstance(value, int | float) and 0 < value < 2**31:
         return int(value)
     return None
@@ -130,7 +130,7 @@ def _caption(value: object, options: IngestOptions) -> Row:
 
 
 def _captions(column: pa.Array, options: IngestOptions) -> dict[str, pa.Array]:
-    """``text``, and what is wrong with it: ``reason`` and ``message``."""
+    """The columns ``text``, and ``reason`` and ``message`` of its faults."""
     text = _text(column)
     if text is None:
         text = pa.nulls(len(column), pa.large_string())
@@ -141,16 +141,16 @@ def _captions(column: pa.Array, options: IngestOptions) -> dict[str, pa.Array]:
     if not values:
         return {"text": text}
     rows = [_caption(value, options) for value in values]
-    found = {"text": text, "reason": pa.nulls(len(text)), "message": pa.nulls(len(text))}
-    for name, array in found.items():
+    columns = {"text": text, "reason": pa.nulls(len(text)), "message": pa.nulls(len(text))}
+    for name, array in columns.items():
         kind = INGEST.field(name).type
         judged = pa.array([row.get(name) for row in rows], kind)
-        found[name] = pc.replace_with_mask(array.cast(kind), doubtful, judged)
-    return found
+        columns[name] = pc.replace_with_mask(array.cast(kind), doubtful, judged)
+    return columns
 
 
 def _doubtful(text: pa.Array, options: IngestOptions) -> pa.Array:
-    """Which captions are to be judged one by one: null, too long, or of white space alone."""
+    """(n,) True for captions to be judged one by one: null, too long, or of white space alone."""
     fits = pc.less_equal(pc.binary_length(text), options.max_caption_bytes)
     some = pc.greater(pc.binary_length(pc.utf8_ltrim(text, characters=WHITE_SPACE)), 0)
     return pc.invert(pc.fill_null(pc.and_(fits, some), False))
@@ -169,7 +169,7 @@ def _url(value: object) -> str | None:
 
 
 def _text(column: pa.Array) -> pa.Array | None:
-    """A column of text, or of bytes that are text; None where one value of it is not UTF-8, or pyarrow cannot tell."""
+    """A column of text, or of bytes that are text; None where a value is not UTF-8, or pyarrow cannot cast it."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     try:

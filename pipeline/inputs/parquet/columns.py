@@ -1,4 +1,4 @@
-"""The columns of a parquet file: what its schema says they hold, and their values in some rows."""
+"""The columns of a parquet file: their types, and their values in some rows."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
 
 BATCH_ROWS = 8_192
-"""Rows that are decoded at a time."""
+"""Rows decoded at a time."""
 
 
 def look(path: str) -> Columns:
-    """The columns of the file's schema; none where it cannot be read."""
+    """The types of the columns in the file's schema; none where it cannot be read."""
     try:
         with storage.open_table(path) as raw:
             return {field.name: _kind_of(field.type) for field in pq.read_schema(raw)}
@@ -45,25 +45,25 @@ def read(
     group_row: NDArray[np.integer],
     wanted: Mapping[str, pa.DataType],
 ) -> dict[str, pa.Array]:
-    """The values (n) of some columns in n rows; (row_group, group_row) say where each lies, ascending.
+    """The values (n) of some columns in n rows; (row_group, group_row) are their positions, ascending.
 
     Raises:
-        InputError: the file lacks a column or a row, or a column holds something else than is wanted.
+        InputError: the file lacks a column or a row, or a column is of another type than ``wanted``.
     """
-    found: list[pa.Table] = []
+    tables: list[pa.Table] = []
     try:
         with open_parquet(path) as file:
             _check(path, file.schema_arrow, wanted)
             for number in np.unique(row_group):
                 rows = group_row[row_group == number]
-                found += _rows_of(file, int(number), rows, list(wanted), path)
+                tables += _rows_of(file, int(number), rows, list(wanted), path)
     except BROKEN as error:
         columns = ", ".join(wanted)
         raise InputError(f"`{storage.redact(path)}`: cannot read {columns}: {error}") from error
-    if not found:
+    if not tables:
         return {name: pa.array([], kind) for name, kind in wanted.items()}
-    table = pa.concat_tables(found)
-    # Unsafe, since an integer above 2^53 is to lose its last digits and not to stop the run.
+    table = pa.concat_tables(tables)
+    # Unsafe: an integer above 2^53 loses its last digits and does not stop the run.
     return {
         name: table[name].cast(kind, safe=False).combine_chunks() for name, kind in wanted.items()
     }
@@ -72,14 +72,14 @@ def read(
 def _check(path: str, schema: pa.Schema, wanted: Mapping[str, pa.DataType]) -> None:
     for name, kind in wanted.items():
         if schema.names.count(name) != 1:
-            there = ", ".join(schema.names)
+            names = ", ".join(schema.names)
             raise InputError(
-                f"`{storage.redact(path)}` has not one column {name}, as other files of the input do: it has {there}"
+                f"`{storage.redact(path)}` has not one column {name}, as other files of the input do: it has {names}"
             )
-        holds = schema.field(name).type
-        if _kind_of(holds) not in (kind, pa.null()):
+        own = schema.field(name).type
+        if _kind_of(own) not in (kind, pa.null()):
             raise InputError(
-                f"`{storage.redact(path)}`: column {name} is {holds}, in other files of the input {kind}"
+                f"`{storage.redact(path)}`: column {name} is {own}, in other files of the input {kind}"
             )
 
 

@@ -1,4 +1,4 @@
-"""A parquet file opened, and which of its columns is what."""
+"""A parquet file, opened, and the meaning of its columns."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tamis.schemas.tables import find_column
 BATCH_ROWS = 1024
 BATCH_ROWS_WITH_PICTURES = 32
 READ_BUFFER = 1 << 20
-"""Bytes of a column that are read at a time: a column chunk is never held whole."""
+"""Bytes of a column read at a time: a column chunk is never held whole."""
 
 BROKEN = (OSError, pa.ArrowException, ValueError, OverflowError)
-"""What pyarrow raises on a damaged file."""
+"""Errors of pyarrow on a damaged file."""
 
 TAKEN = ("text", "image", "url", "uid", "key", "width", "height", "sha256")
-"""What ingest looks for."""
+"""Names of the columns that ingest looks for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The input's own names for what ingest reads; None for what it does not have."""
+    """The input's own names of the columns that ingest reads; None for a missing one."""
 
     text: str | None
     image: str | None
@@ -48,7 +48,7 @@ class Columns:
 
 
 class _Parquet(pq.ParquetFile):  # type: ignore[misc]  # pyarrow is untyped
-    """Takes the file below along when it is closed, which pyarrow leaves open."""
+    """A parquet file that closes its raw file with itself, which pyarrow leaves open."""
 
     def close(self, force: bool = True) -> None:
         super().close(force)
@@ -67,31 +67,33 @@ def open_parquet(path: str) -> pq.ParquetFile:
 
 
 def find_columns(schema: pa.Schema, options: IngestOptions, path: str) -> Columns:
-    """Which column is what.
+    """The meaning of the columns.
 
     Raises:
         InputError: a column that is needed is missing, or is of a type that
-            cannot hold it; the message lists the columns that are there.
+            cannot hold it; the message lists the file's columns.
     """
-    found: dict[str, str | None] = {}
+    names: dict[str, str | None] = {}
     for name in TAKEN:
         column = find_column(name, schema.names)
         if schema.names.count(column) > 1:
             raise InputError(f"`{storage.redact(path)}` has more than one column `{column}`")
         if column is None and name in options.need:
-            there = ", ".join(f"{field.name} ({field.type})" for field in schema)
-            raise InputError(f"`{storage.redact(path)}` has no column for `{name}`; it has {there}")
-        found[name] = column
-    if found["text"] is not None:
-        kind = schema.field(found["text"]).type
-        _expect(is_string(kind) or is_bytes(kind), path, found["text"], kind, "captions are text")
+            columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
+            raise InputError(
+                f"`{storage.redact(path)}` has no column for `{name}`; it has {columns}"
+            )
+        names[name] = column
+    if names["text"] is not None:
+        kind = schema.field(names["text"]).type
+        _expect(is_string(kind) or is_bytes(kind), path, names["text"], kind, "captions are text")
     nested = False
-    if found["image"] is not None:
-        kind = schema.field(found["image"]).type
+    if names["image"] is not None:
+        kind = schema.field(names["image"]).type
         nested = pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
         flat = kind.field("bytes").type if nested else kind
-        _expect(is_bytes(flat), path, found["image"], kind, "pictures are bytes or {bytes, path}")
-    return Columns(**found, nested=nested)
+        _expect(is_bytes(flat), path, names["image"], kind, "pictures are bytes or {bytes, path}")
+    return Columns(**names, nested=nested)
 
 
 def _expect(fits: bool, path: str, column: str, kind: pa.DataType, rule: str) -> None:

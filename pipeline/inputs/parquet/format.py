@@ -12,8 +12,8 @@ from tamis.pipeline.inputs.formats import Format, Outline, Sample
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet import columns, fetch
 from tamis.pipeline.inputs.parquet.file import BROKEN, TAKEN, find_columns, open_parquet
-from tamis.pipeline.inputs.parquet.rows import runs
-from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Run
+from tamis.pipeline.inputs.parquet.rows import sections
+from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
 from tamis.schemas.errors import InputError
 from tamis.schemas.tables import find_column
 
@@ -24,44 +24,46 @@ class Parquet(Format):
     endings = (".parquet",)
     values_in_table = False
 
-    def outline(self, source: InputFile) -> Outline:
-        """What the footer says."""
+    def outline(self, file: InputFile) -> Outline:
+        """The facts of the footer."""
         try:
-            with open_parquet(source.path) as file:
-                rows, schema = int(file.metadata.num_rows), file.schema_arrow
+            with open_parquet(file.path) as parquet:
+                rows, schema = int(parquet.metadata.num_rows), parquet.schema_arrow
         except BROKEN as error:
             return Outline(pictures=None, damage=" ".join(str(error).split()))
-        found = {name: find_column(name, schema.names) for name in TAKEN}
-        taken = {name: column for name, column in found.items() if column is not None}
+        columns = {name: find_column(name, schema.names) for name in TAKEN}
+        taken = {name: column for name, column in columns.items() if column is not None}
         return Outline(
             rows=rows,
             pictures="image" in taken if rows else None,
             taken=taken,
-            refused=_refused(schema, source.path),
+            refused=_refused(schema, file.path),
         )
 
-    def columns(self, source: InputFile) -> Columns:
+    def columns(self, file: InputFile) -> Columns:
         """Those of the schema."""
-        return columns.look(source.path)
+        return columns.look(file.path)
 
-    def walk(self, source: InputFile, options: IngestOptions, totals: FileTotals) -> Iterator[Run]:
-        """A run a row group."""
-        return runs(source, options, totals)
+    def walk(
+        self, file: InputFile, options: IngestOptions, totals: FileTotals
+    ) -> Iterator[Section]:
+        """A section a row group."""
+        return sections(file, options, totals)
 
-    def pictures(self, source: InputFile, rows: pa.Table) -> Iterator[bytes]:
+    def pictures(self, file: InputFile, rows: pa.Table) -> Iterator[bytes]:
         """Row group by row group."""
-        return fetch.pictures(source, rows)
+        return fetch.pictures(file, rows)
 
-    def members(self, source: InputFile, rows: pa.Table) -> Iterator[Sample]:
+    def members(self, file: InputFile, rows: pa.Table) -> Iterator[Sample]:
         """Picture and caption."""
-        return fetch.members(source, rows)
+        return fetch.members(file, rows)
 
     def values(
-        self, source: InputFile, rows: pa.Table, wanted: Mapping[str, pa.DataType]
+        self, file: InputFile, rows: pa.Table, wanted: Mapping[str, pa.DataType]
     ) -> dict[str, pa.Array]:
         """Row group by row group."""
         group, row = (rows[name].to_numpy() for name in ("row_group", "group_row"))
-        return columns.read(source.path, group, row, wanted)
+        return columns.read(file.path, group, row, wanted)
 
     def where(self, read: Mapping[str, Any]) -> str | None:
         """The row's number in the file."""

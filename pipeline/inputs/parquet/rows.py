@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.parquet.batches import Described, describe
+from tamis.pipeline.inputs.parquet.batches import FileLayout, describe
 from tamis.pipeline.inputs.parquet.file import (
     BATCH_ROWS,
     BATCH_ROWS_WITH_PICTURES,
@@ -32,7 +32,7 @@ from tamis.pipeline.inputs.part_builder import (
     FileTotals,
     IngestOptions,
     Row,
-    Run,
+    Section,
     damage_row,
     fault,
     hash_file,
@@ -44,94 +44,94 @@ from tamis.schemas.errors import InputError
 from tamis.schemas.ledger import Reason
 
 
-def runs(source: InputFile, options: IngestOptions, totals: FileTotals) -> Iterator[Run]:
-    """The rows of a file, a run a row group.
+def sections(file: InputFile, options: IngestOptions, totals: FileTotals) -> Iterator[Section]:
+    """The rows of a file, a section a row group.
 
     Raises:
-        InputError: the file is not there, or lacks a column (``find_columns``).
+        InputError: the file is missing, or lacks a column (``find_columns``).
     """
     try:
-        totals.size, totals.sha256 = hash_file(source.path)
+        totals.size, totals.sha256 = hash_file(file.path)
     except FileNotFoundError:
-        raise InputError(f"`{storage.redact(source.path)}` is not there any more") from None
+        raise InputError(f"`{storage.redact(file.path)}` is not there any more") from None
     with ExitStack() as stack:
         try:
-            file = stack.enter_context(open_parquet(source.path))
-            schema = file.schema_arrow
-            _check_footer(file.metadata)
+            parquet = stack.enter_context(open_parquet(file.path))
+            schema = parquet.schema_arrow
+            _check_footer(parquet.metadata)
         except BROKEN as error:
-            yield Run(1, iter([damage_row(source, Reason.UNREADABLE_FILE, _words(error))]))
+            yield Section(1, iter([damage_row(file, Reason.UNREADABLE_FILE, _words(error))]))
             return
-        described = Described(source, options, find_columns(schema, options, source.path))
+        layout = FileLayout(file, options, find_columns(schema, options, file.path))
         first = 0
-        for group in range(file.num_row_groups):
-            size = file.metadata.row_group(group).num_rows
-            yield Run(size, _group_rows(file, described, group, first))
+        for group in range(parquet.num_row_groups):
+            size = parquet.metadata.row_group(group).num_rows
+            yield Section(size, _group_rows(parquet, layout, group, first))
             first += size
 
 
 def _check_footer(metadata: pq.FileMetaData) -> None:
-    """A damaged footer can claim any number of rows; ValueError where its numbers contradict."""
+    """Raise ValueError where a footer's counts contradict: a damaged one can name any number of rows."""
     sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
     if min(sizes, default=0) < 0 or sum(sizes) != metadata.num_rows:
         raise ValueError(f"the footer counts {metadata.num_rows} rows, its row groups {sum(sizes)}")
 
 
 def _words(error: BaseException) -> str:
-    """An error's message without addresses in memory, in one line."""
+    """An error's message in one line, without memory addresses."""
     return re.sub(r"0x[0-9a-f]+", "0x...", " ".join(str(error).split()))
 
 
 def _group_rows(
-    file: pq.ParquetFile, described: Described, group: int, first: int
+    parquet: pq.ParquetFile, layout: FileLayout, group: int, first: int
 ) -> Iterator[Row | pa.Table]:
     """The rows of one row group; ``first`` is the number in the file of its first row."""
-    size = file.metadata.row_group(group).num_rows
+    size = parquet.metadata.row_group(group).num_rows
     done = 0
     message = "the row group has fewer rows than the footer says"
-    pictures = described.columns.image is not None
+    pictures = layout.columns.image is not None
     try:
-        for batch in file.iter_batches(
+        for batch in parquet.iter_batches(
             batch_size=BATCH_ROWS_WITH_PICTURES if pictures else BATCH_ROWS,
             row_groups=[group],
-            columns=described.columns.wanted,
+            columns=layout.columns.wanted,
             use_threads=False,
         ):
-            table = describe(described, batch, group, done, first + done).slice(0, size - done)
+            table = describe(layout, batch, group, done, first + done).slice(0, size - done)
             if not pictures:
                 yield table
                 done += table.num_rows
                 continue
-            for row in _with_pictures(described, batch, table):
+            for row in _with_pictures(layout, batch, table):
                 yield row
                 done += 1
     except BROKEN as error:
         message = _words(error)
-    for place in range(done, size):
-        yield _unreadable(described.source, group, place, first + place, message)
+    for row_number in range(done, size):
+        yield _unreadable(layout.file, group, row_number, first + row_number, message)
 
 
-def _unreadable(source: InputFile, group: int, place: int, number: int, message: str) -> Row:
+def _unreadable(file: InputFile, group: int, group_row: int, number: int, message: str) -> Row:
     key = str(number)
     row: Row = {
-        "uid": hash_uid(source.entry, source.relative, "row", key, number),
+        "uid": hash_uid(file.entry, file.relative, "row", key, number),
         "key": key,
         "row_group": group,
-        "group_row": place,
+        "group_row": group_row,
         "file_row": number,
     }
     return row | fault(Reason.UNREADABLE_ROW, f"row group {group}: {message}", None)
 
 
-def _with_pictures(described: Described, batch: pa.RecordBatch, table: pa.Table) -> Iterator[Row]:
-    """The rows of a batch, what its columns say of each joined by what the picture says. Of two faults a missing
-    picture counts before the caption's, and that before another of the picture's.
+def _with_pictures(layout: FileLayout, batch: pa.RecordBatch, table: pa.Table) -> Iterator[Row]:
+    """The rows of a batch, with the columns of their pictures. Of several faults a missing picture counts first, then
+    the caption's, then another of the picture's.
     """
-    images = _images(batch, described.columns)
-    for cell, given in zip(images, table.to_pylist(), strict=False):  # a broken footer counts less
-        row = {name: value for name, value in given.items() if value is not None}
+    images = _images(batch, layout.columns)
+    for cell, columns in zip(images, table.to_pylist(), strict=False):  # a broken footer has fewer
+        row = {name: value for name, value in columns.items() if value is not None}
         if cell.is_valid:
-            yield _picture(cell, row["file_row"], described.options) | row
+            yield _picture(cell, row["file_row"], layout.options) | row
         else:
             yield row | fault(Reason.MISSING_IMAGE, "no bytes: null, or only a path", None)
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from tamis.pipeline.inputs import columns
 from tamis.pipeline.inputs.formats import Buffer, Format, Outline, Sample
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Run
+from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
 from tamis.pipeline.inputs.tar import fetch
 from tamis.pipeline.inputs.tar.rows import read_json, rows
 from tamis.pipeline.inputs.tar.walker import Damage, Walker
@@ -19,7 +19,7 @@ from tamis.pipeline.inputs.tar.webdataset import META_SUFFIX, group
 from tamis.pipeline.store import storage
 
 LOOK_BYTES = (256 << 10, 4 << 20)
-"""How much of a tar is read to learn its columns; the second where the first holds no json member."""
+"""Bytes of a tar that are read to learn its columns; the second where the first have no json member."""
 
 
 class Tar(Format):
@@ -28,38 +28,40 @@ class Tar(Format):
     endings = (".tar",)
     values_in_table = True
 
-    def outline(self, source: InputFile) -> Outline:
+    def outline(self, file: InputFile) -> Outline:
         """Nothing: a tar has no list of what is in it."""
-        del source
+        del file
         return Outline()
 
-    def columns(self, source: InputFile) -> columns.Columns:
+    def columns(self, file: InputFile) -> columns.Columns:
         """The keys of the first json members."""
-        size = storage.stat(source.path).size
+        size = storage.stat(file.path).size
         for limit in LOOK_BYTES:
-            (start,) = storage.read_blocks(source.path, [(0, min(limit, size))])
-            found = columns.of_json(_fields(start))
-            if found or limit >= size:
+            (start,) = storage.read_blocks(file.path, [(0, min(limit, size))])
+            types = columns.of_json(_fields(start))
+            if types or limit >= size:
                 break
-        return found
+        return types
 
-    def walk(self, source: InputFile, options: IngestOptions, totals: FileTotals) -> Iterator[Run]:
+    def walk(
+        self, file: InputFile, options: IngestOptions, totals: FileTotals
+    ) -> Iterator[Section]:
         """Every byte is read once."""
-        yield Run(0, rows(source, options, totals))
+        yield Section(0, rows(file, options, totals))
 
-    def pictures(self, source: InputFile, rows: pa.Table) -> Iterator[bytes]:
+    def pictures(self, file: InputFile, rows: pa.Table) -> Iterator[bytes]:
         """By ranges of bytes."""
-        return fetch.pictures(source, rows)
+        return fetch.pictures(file, rows)
 
-    def members(self, source: InputFile, rows: pa.Table) -> Iterator[Sample]:
+    def members(self, file: InputFile, rows: pa.Table) -> Iterator[Sample]:
         """Whatever stands under the key."""
-        return fetch.members(source, rows)
+        return fetch.members(file, rows)
 
     def values(
-        self, source: InputFile, rows: pa.Table, wanted: Mapping[str, pa.DataType]
+        self, file: InputFile, rows: pa.Table, wanted: Mapping[str, pa.DataType]
     ) -> dict[str, pa.Array]:
         """From the json members."""
-        del source
+        del file
         return columns.from_json(rows["meta"].to_pylist(), wanted)
 
     def where(self, read: Mapping[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""The samples of a tar as rows of the ingest table: what lies where, what it is, and what is wrong with it."""
+"""The samples of a tar as rows of the ingest table: positions, contents and faults."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ from tamis.schemas.ledger import Reason
 from tamis.schemas.tables import find_column
 
 
-def rows(source: InputFile, options: IngestOptions, totals: FileTotals) -> Iterator[Row]:
+def rows(file: InputFile, options: IngestOptions, totals: FileTotals) -> Iterator[Row]:
     """A row for each key of a tar and each range of damage, in the order of the file.
 
     Raises:
         InputError: the file cannot be opened.
     """
     try:
-        stream = storage.open_read(source.path)
+        stream = storage.open_read(file.path)
     except OSError as error:
-        raise InputError(f"cannot read `{storage.redact(source.path)}`: {error.strerror}") from None
+        raise InputError(f"cannot read `{storage.redact(file.path)}`: {error.strerror}") from None
     with stream:
         walker = Walker(stream, options.max_member_bytes)
         for number, item in enumerate(group(walker)):
             if isinstance(item, Damage):
-                yield damage_row(source, item.reason, item.message, item.offset)
+                yield damage_row(file, item.reason, item.message, item.offset)
             else:
-                yield sample_row(source, item, number, options)
+                yield sample_row(file, item, number, options)
         totals.size = walker.size
         totals.sha256 = walker.window.sha256()
 
 
-def sample_row(source: InputFile, sample: Group, number: int, options: IngestOptions) -> Row:
+def sample_row(file: InputFile, sample: Group, number: int, options: IngestOptions) -> Row:
     """The row of one key of a tar, the file's row ``number``. Of several faults the first of these
     counts: the archive's, a repeated key, a missing picture, the caption's, the picture's.
     """
@@ -64,8 +64,7 @@ def sample_row(source: InputFile, sample: Group, number: int, options: IngestOpt
         for suffix, member in sample.members.items()
     ]
     row: Row = {
-        "uid": uid
-        or hash_uid(source.entry, source.relative, "sample", sample.key, sample.occurrence),
+        "uid": uid or hash_uid(file.entry, file.relative, "sample", sample.key, sample.occurrence),
         "key": sample.key,
         "url": captions.field_text(fields, "url"),
         "members": members,
@@ -85,7 +84,7 @@ def _picture(sample: Group, number: int, options: IngestOptions) -> Row:
 
 
 def _layout_fault(sample: Group) -> Row:
-    """Why the members of a group cannot be taken together, if so."""
+    """The fault of a group's layout; no columns where it has none."""
     if sample.damage is not None:
         damage = sample.damage
         return fault(damage.reason, f"{damage.name}: {damage.message}", damage.offset)
@@ -96,8 +95,8 @@ def _layout_fault(sample: Group) -> Row:
         )
         return fault(Reason.DUPLICATE_KEY, message, first)
     if sample.image is None:
-        found = ", ".join(sample.members) or "nothing"
-        return fault(Reason.MISSING_IMAGE, f"no picture among the members: {found}", first)
+        names = ", ".join(sample.members) or "nothing"
+        return fault(Reason.MISSING_IMAGE, f"no picture among the members: {names}", first)
     for suffix, member in sample.members.items():
         if not is_writable(suffix):
             message = f"a member cannot keep the suffix {suffix[:40]!r} in a webdataset"

@@ -14,10 +14,10 @@ BAD_EMBEDDING = "bad_embedding"
 MISSING_EMBEDDING = "missing_embedding"
 
 MODULES = {"open_clip": ("torch", "open_clip"), "timm": ("torch", "timm"), "demo": ("torch",)}
-"""What an encoder imports."""
+"""Encoder -> modules that it imports."""
 
 FILE_MARKS = {"open_clip": "/", "timm": "@"}
-"""Encoder -> what stands before the path of weights that are a file: `open_clip:MODEL/PATH`, `timm:MODEL@PATH`."""
+"""Encoder -> the mark before the path of weights that are a file: `open_clip:MODEL/PATH`, `timm:MODEL@PATH`."""
 
 
 class Embed(StepModel):
@@ -67,17 +67,17 @@ class Embed(StepModel):
 
     @property
     def makes_embedding(self) -> str:
-        """Its name for later steps."""
+        """The embedding's name for later steps."""
         return self.as_
 
     @property
     def takes_embeddings(self) -> bool:
-        """Whether no model is asked."""
+        """Whether the embeddings come with the input, and no model is loaded."""
         return self.encoder == PRECOMPUTED
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """What the encoder imports."""
+        """The modules that the encoder imports."""
         return MODULES.get(self.encoder.partition(":")[0], ())
 
     def without_gpu(self) -> Self:
@@ -86,21 +86,21 @@ class Embed(StepModel):
         return self.model_copy(update={"device": "cpu", "precision": precision})
 
     def claim(self, machine: Resources) -> Claimed:
-        """An embedding worker's: with ``device: cuda`` a GPU, of which the job may say how much."""
+        """The claim of an embedding worker: with ``device: cuda`` a GPU, or the share of one that the job says."""
         return Claimed(
             cpus=0 if machine.decode_tasks else 1,
             gpus=machine.gpus or (1.0 if self.device == "cuda" else 0.0),
             pool=True,
-            ahead=machine.decode_tasks,
+            decoding_tasks=machine.decode_tasks,
         )
 
     def with_paths(self, change: Change) -> Self:
-        """Weights changed that are a file here, and no name of published ones."""
+        """The settings with the path of weights changed, where they are a file and no published name."""
         mark = FILE_MARKS.get(self.encoder.partition(":")[0])
         if mark is None:
             return self
-        model, found, path = self.encoder.partition(mark)
+        model, separator, path = self.encoder.partition(mark)
         if "/" not in path and "." not in path:  # a tag of published weights is one bare word
             return self
-        encoder = f"{model}{found}{change(path, or_name=True)}"
+        encoder = f"{model}{separator}{change(path, or_name=True)}"
         return self.model_copy(update={"encoder": encoder})

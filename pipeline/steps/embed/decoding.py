@@ -1,4 +1,4 @@
-"""From pictures' bytes to the batches that a model takes: here, in threads beside a GPU, or on other processors."""
+"""Decoding of pictures to a model's batches: in the task's thread, in threads beside a GPU, or on other processors."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from tamis.pipeline.tasks.task import Ahead
 
 @dataclass(frozen=True)
 class Decoding:
-    """How pictures are decoded."""
+    """The settings of decoding."""
 
     batch_size: int
     limit: int  # pixels a picture
     shrink: bool  # large JPEGs at a half, a quarter or an eighth
-    beside_gpu: bool  # which must not wait
+    beside_gpu: bool  # a GPU is busy, and must not wait
 
 
 def batches(
     pictures: Iterator[bytes], preprocessing: Preprocessing, how: Decoding, ahead: Ahead = map
 ) -> Iterator[Pixels]:
-    """Preprocessed pictures, ``batch_size`` of them at a time, in order; few are held decoded.
+    """Preprocessed pictures, ``batch_size`` of them at a time, in order; few are in memory at once.
 
     On the CPU the task's one thread does it. Beside a GPU, threads decode the next batches: Pillow lets go of the
-    interpreter. Where the job has decoding tasks (``ahead``), it is done by those.
+    interpreter. Where the job has decoding tasks, ``ahead`` gives them the batches.
     """
     cut = partial(pixels, preprocessing=preprocessing, limit=how.limit, shrink=how.shrink)
     groups = iter(lambda: list(islice(pictures, how.batch_size)), [])
@@ -48,6 +48,6 @@ def batches(
 def pixels(
     group: Sequence[bytes], preprocessing: Preprocessing, limit: int, shrink: bool = False
 ) -> Pixels:
-    """Pictures' bytes to their pixels. It needs no model, and may run where there is no GPU."""
+    """The preprocessed pixels of pictures, stacked. Needs no model and no GPU."""
     least = preprocessing.resized_size if shrink else None
     return np.stack([preprocessing.pixels(to_rgb(data, limit, least)) for data in group])

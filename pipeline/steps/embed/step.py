@@ -1,7 +1,7 @@
-"""Encode the pictures and captions of what is alive, or take the embeddings that came with the input.
+"""Encode the pictures and captions of living samples, or take the embeddings that came with the input.
 
 A row's embedding depends on its own picture and caption, the encoder, the batch shape and the class of device,
-and not on its neighbours in the batch: what an earlier run of the same encoder has stored is taken over.
+and not on its neighbours in the batch: rows that an earlier run of the same encoder has stored are taken over.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ Floats = npt.NDArray[np.float32]
 class Encoded:
     """Arguments of ``encode`` and ``take``."""
 
-    encoder: Mapping[str, Any] | str  # what tells its weights and its preprocessing from others
+    encoder: Mapping[str, Any] | str  # the identity of its weights and its preprocessing
     spec: str  # as the job names it
     batch_size: int
     precision: Precision
     device: str
-    signal: str  # what the cosine of picture and caption is called
+    signal: str  # the name of the cosine of picture and caption
     source: tuple[str, str, str, int]  # the input file: entry, relative name, kind, bytes
     path: str = location()
     max_pixels: int = location()
     image: str | None = location()  # the addresses of embeddings that came with the input
     text: str | None = location()
-    decoder: str | None = None  # what was decoded in full is known without it
+    decoder: str | None = None  # None for full decoding
     text_rows: int | None = None  # on a CPU texts of one width go through in any number
-    given: Mapping[str, Sequence[str | int]] | None = None  # what tells embedding files from others
+    given: Mapping[str, Sequence[str | int]] | None = None  # identities of embedding files
 
 
 class Embed(Step):
-    """``vectors`` a part, on workers that keep the model; ``verdict``: what has no usable embedding."""
+    """``vectors`` a part, on workers that keep the model; ``verdict``: samples without a usable embedding."""
 
     version = 2
 
@@ -68,10 +68,10 @@ class Embed(Step):
 
     def makes(self) -> Mapping[str, str]:
         """The embedding, and the cosine of picture and caption as a signal."""
-        made = {f"embedding:{self.config.as_}": "vectors"}
+        makes = {f"embedding:{self.config.as_}": "vectors"}
         if self._has_text():
-            made[f"signal:{self.signal}"] = "vectors"
-        return made
+            makes[f"signal:{self.signal}"] = "vectors"
+        return makes
 
     def _has_text(self) -> bool:
         if self.config.takes_embeddings:
@@ -79,7 +79,7 @@ class Embed(Step):
         return encoders.describe(self.config.encoder, self.config.precision).has_text
 
     def check(self, inputs: Sequence[InputFile]) -> None:
-        """The model can be had; embeddings that should come with the input are there, and fit it and each other.
+        """Check that the model can be loaded, or that the input's embeddings exist and fit it and each other.
 
         Raises:
             ModelError, JobError, InputError: one line.
@@ -95,18 +95,18 @@ class Embed(Step):
             embedding_files.check(inputs)
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
-        """See the class."""
+        """``vectors``, then ``verdict``."""
         config = self.config
         identity = encoders.describe(config.encoder, config.precision).fingerprint
-        given = config.takes_embeddings
+        takes = config.takes_embeddings
         yield Phase(
             "vectors",
-            take if given else encode,
+            take if takes else encode,
             [self._task(context, part, identity) for part in context.parts],
             config.claim(self.job.resources),
             per_row=True,
             by_sample=True,
-            reads_beside=given,
+            reads_embedding_files=takes,
         )
         tasks: list[Task[None]] = [
             part_task(part, {"vectors": [context.at(self.name, "vectors", part)]})
@@ -118,8 +118,8 @@ class Embed(Step):
         file, config = context.inputs[part.file], self.config
         stamps = None
         if config.takes_embeddings:
-            beside = {"image": file.image_embeddings, "text": file.text_embeddings}
-            stamps = {name: _stamped(path) for name, path in beside.items() if path}
+            addresses = {"image": file.image_embeddings, "text": file.text_embeddings}
+            stamps = {name: _stamp(path) for name, path in addresses.items() if path}
         args = Encoded(
             encoder=identity,
             spec=config.encoder,
@@ -142,8 +142,8 @@ class Embed(Step):
 
 
 @lru_cache(maxsize=4096)
-def _stamped(address: str) -> list[str | int]:
-    """What tells an embedding file from one that was written in its place: size, stamp, and the member's name."""
+def _stamp(address: str) -> list[str | int]:
+    """The identity of an embedding file: size in bytes, stamp, and the member's name."""
     path, _, member = address.partition("#")
     file = storage.stat(path)
     return [file.size, file.stamp, member]
@@ -166,61 +166,61 @@ def encode(io: TaskIo[Encoded]) -> Iterator[pa.Table]:
     rows = io.alive(ingest.num_rows)
     living = ingest.take(pa.array(rows))
     entry, relative, kind, size = args.source
-    source = InputFile(entry, relative, args.path, kind, size)
-    described = encoders.describe(args.spec, args.precision)
-    assert described.preprocessing is not None  # of `precomputed` no picture is read
+    file = InputFile(entry, relative, args.path, kind, size)
+    description = encoders.describe(args.spec, args.precision)
+    assert description.preprocessing is not None  # `precomputed` alone has none
     image = np.zeros((len(rows), encoder.dim), dtype=np.float32)
     how = decoding.Decoding(
         args.batch_size, args.max_pixels, args.decoder == "shrink", args.device != "cpu"
     )
-    pictures = format_of(source).pictures(source, living)
-    batches = decoding.batches(pictures, described.preprocessing, how, io.ahead)
+    pictures = format_of(file).pictures(file, living)
+    batches = decoding.batches(pictures, description.preprocessing, how, io.ahead)
     start = 0
     for vectors in encoder.encode_images(batches, args.batch_size):
         image[start : start + len(vectors)] = vectors
         start += len(vectors)
     text = None
-    if described.has_text:
+    if description.has_text:
         captions = [caption or "" for caption in living["text"].to_pylist()]
         text = _captions(encoder, captions, args.batch_size)
     yield _table(io, rows, image, text)
 
 
 def _captions(encoder: Encoder, captions: Sequence[str], batch_size: int) -> Floats:
-    """Their vectors; each distinct one is encoded once."""
-    place: dict[str, int] = {}
-    rows = [place.setdefault(caption, len(place)) for caption in captions]
-    return encoder.encode_texts(list(place), batch_size)[np.asarray(rows, dtype=np.int64)]
+    """The captions' vectors, (n, dim); each distinct caption is encoded once."""
+    numbers: dict[str, int] = {}
+    rows = [numbers.setdefault(caption, len(numbers)) for caption in captions]
+    return encoder.encode_texts(list(numbers), batch_size)[np.asarray(rows, dtype=np.int64)]
 
 
 def take(io: TaskIo[Encoded]) -> Iterator[pa.Table]:
-    """The same, from the embeddings that came with the input. A row beyond the end of its file has none."""
+    """The table of ``encode`` from the embeddings that came with the input; a row beyond its file's end has none."""
     ingest = io.read("ingest", ["file_row"])
     rows = io.alive(ingest.num_rows)
-    places = ingest["file_row"].to_numpy()[rows]
+    positions = ingest["file_row"].to_numpy()[rows]
     assert io.args.image is not None, "the plan has checked that embeddings come with every file"
-    image, there = _rows(io.args.image, places)
+    image, present = _rows(io.args.image, positions)
     text = None
     if io.args.text:
-        text, also = _rows(io.args.text, places)
-        text, there = _unit(text), there & also
-    yield _table(io, rows, _unit(image), text, there)
+        text, text_present = _rows(io.args.text, positions)
+        text, present = _unit(text), present & text_present
+    yield _table(io, rows, _unit(image), text, present)
 
 
-def _rows(address: str, places: npt.NDArray[np.int64]) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """The rows of an embedding file (``path`` or ``path.npz#member``) at ``places``, ascending, in one read.
+def _rows(address: str, positions: npt.NDArray[np.int64]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """The rows of an embedding file (``path`` or ``path.npz#member``) at ``positions``, ascending, in one read.
 
     Returns:
-        float32 (n, dim), zeros where the file has no such row, and (n,) whether it has.
+        float32 (n, dim), zeros where the file has no such row, and bool (n,), True where it has.
     """
-    with embedding_files.opened(address) as (file, matrix):
-        there = places < matrix.rows
-        vectors = np.zeros((len(places), matrix.dim), dtype=np.float32)
-        found = places[there]
-        if len(found):
-            first, stop = int(found[0]), int(found[-1]) + 1
-            vectors[there] = embedding_files.rows(file, matrix, first, stop)[found - first]
-    return vectors, there
+    with embedding_files.open_matrix(address) as (file, matrix):
+        present = positions < matrix.rows
+        vectors = np.zeros((len(positions), matrix.dim), dtype=np.float32)
+        rows = positions[present]
+        if len(rows):
+            first, stop = int(rows[0]), int(rows[-1]) + 1
+            vectors[present] = embedding_files.read_rows(file, matrix, first, stop)[rows - first]
+    return vectors, present
 
 
 def _unit(vectors: Floats) -> Floats:
@@ -232,9 +232,9 @@ def _unit(vectors: Floats) -> Floats:
     return unit
 
 
-def given_rows(address: str, places: npt.NDArray[np.int64]) -> Floats:
-    """The embeddings of the rows at ``places``, ascending, as ``take`` stores them but for their precision."""
-    vectors, _ = _rows(address, places)
+def embeddings_at(address: str, positions: npt.NDArray[np.int64]) -> Floats:
+    """Rows of an embedding file at ``positions``, ascending, as ``take`` stores them but in float32."""
+    vectors, _ = _rows(address, positions)
     return _unit(vectors)
 
 
@@ -243,9 +243,9 @@ def _table(
     rows: npt.NDArray[np.int64],
     image: Floats,
     text: Floats | None,
-    there: npt.NDArray[np.bool_] | None = None,
+    present: npt.NDArray[np.bool_] | None = None,
 ) -> pa.Table:
-    """The embedding table of a part. What cannot be used has a reason, and zeros for numbers."""
+    """The embedding table of a part; an unusable row has a reason, and zeros for numbers."""
     usable = kmeans.usable(image)
     if text is not None:
         usable &= kmeans.usable(text)
@@ -253,8 +253,8 @@ def _table(
     image = np.where(usable[:, None], image, np.float32(0))
     io.notes["dim"] = int(image.shape[1])
     reason = np.where(usable, "", BAD_EMBEDDING).astype(object)
-    if there is not None:
-        reason[~there] = MISSING_EMBEDDING
+    if present is not None:
+        reason[~present] = MISSING_EMBEDDING
     columns: dict[str, Any] = {
         "row": rows.astype(np.uint32),
         "image": vector_column(image.astype(np.float16)),

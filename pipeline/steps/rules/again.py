@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from tamis.pipeline.steps.rules.bounds import failures
 from tamis.pipeline.steps.rules.config import Rules as Config
-from tamis.pipeline.steps.rules.step import no_numbers
+from tamis.pipeline.steps.rules.step import check_bound
 from tamis.pipeline.steps.shared.again import Again
 from tamis.pipeline.tables.columns import scatter
 from tamis.pipeline.tasks.chunks import Chunk
@@ -31,7 +31,7 @@ def _of_chunk(again: Again, config: Config, chunk: Chunk) -> Counter[str]:
         rows, stored = again.signal(chunk, name)
         column = scatter(pa.table({name: stored, "row": pa.array(rows)}), chunk.rows)[name]
         values = column.take(pa.array(alive))
-        no_numbers(config.name, name, bound, pa.types.is_string(values.type))
+        check_bound(config.name, name, bound, pa.types.is_string(values.type))
         for reason, fails in failures(values, bound).items():
             here = fails & ~gone
             dropped += again.drop(config.name, reason, chunk.start + alive[here])

@@ -16,7 +16,7 @@ NOT_ALLOWED = "not_allowed"
 
 
 class Bound(Model, defer_build=True):
-    """When a signal's value passes. Bounds are inclusive; NaN and null count as missing."""
+    """The limits of a signal's value. They are inclusive; NaN and null count as missing."""
 
     min: float | None = Field(None, description="the value must be at least this")
     max: float | None = Field(None, description="the value must be at most this")

@@ -43,18 +43,18 @@ class Rules(Step):
         self.steps = job.steps
 
     def needs(self) -> Sequence[str]:
-        """Every signal that a bound speaks of."""
+        """The signals of all bounds."""
         return [f"signal:{name}" for name in self.config.bounds]
 
     def check(self, inputs: Sequence[InputFile]) -> None:
-        """Bounds that compare numbers do not stand on text.
+        """Check that no text has a bound of numbers.
 
         Raises:
-            JobError: one does.
+            JobError: one has.
         """
         texts = signal_sources.texts(self.steps, inputs)
         for name, bound in self.config.bounds.items():
-            no_numbers(self.name, name, bound, name in texts)
+            check_bound(self.name, name, bound, name in texts)
 
     def phases(self, context: Context) -> Iterator[Phase[Bounded]]:
         """Read each part's signals, decide."""
@@ -64,7 +64,7 @@ class Rules(Step):
         tasks = []
         for part in context.parts:
             signals = {
-                f"signal:{name}": [_found(context.signal(name, part))]
+                f"signal:{name}": [_required(context.signal(name, part))]
                 for name in self.config.bounds
             }
             inputs = {**signals, "drops": context.drops(part)}
@@ -72,7 +72,7 @@ class Rules(Step):
         yield Phase("verdict", decide, tasks)
 
 
-def _found(piece: Any) -> Any:
+def _required(piece: Any) -> Any:
     assert piece is not None, "the plan has checked that every signal is made"
     return piece
 
@@ -87,13 +87,13 @@ def decide(io: TaskIo[Bounded]) -> Iterator[pa.Table]:
             pa.array(rows)
         )
         bound = Bound.model_validate(raw)
-        no_numbers(io.step, name, bound, pa.types.is_string(values.type))
+        check_bound(io.step, name, bound, pa.types.is_string(values.type))
         failing[name] = (values, failures(values, bound))
     yield verdict(io, rows, failing, bounds)
 
 
-def no_numbers(step: str, name: str, bound: Bound, text: bool) -> None:
-    """Who only reads a finished run need not have its inputs, and meets text where it is stored.
+def check_bound(step: str, name: str, bound: Bound, text: bool) -> None:
+    """Check a bound against its signal's type; audits, which lack the inputs, do so by the stored column.
 
     Raises:
         JobError: ``text`` is bounded by numbers.

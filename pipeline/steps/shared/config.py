@@ -1,4 +1,4 @@
-"""What the settings of several families of steps share."""
+"""Names that the settings of several families of steps share."""
 
 from __future__ import annotations
 

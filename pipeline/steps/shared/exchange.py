@@ -1,7 +1,7 @@
 """A shuffle through storage: part files with a row group a bucket, bucket files with a row group a range.
 
-What a bucket task reads is the same row group of every part's file, so nothing but the asked rows is moved,
-every file is written once, and a killed run finds each of them again. Small runs have one bucket and one range.
+A bucket task reads the same row group of every part's file: only its own rows are moved, every file is written
+once, and a killed run finds each of them again. Small runs have one bucket and one range.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tamis.schemas.scope import Scope
 
 
 def bucket_of(hashes: npt.NDArray[np.uint64], buckets: int) -> npt.NDArray[np.int64]:
-    """(n,) the bucket of each hash: equal spans of the high 32 bits."""
+    """The bucket of each hash, (n,): equal spans of the high 32 bits."""
     return ((hashes >> np.uint64(32)) * np.uint64(buckets) >> np.uint64(32)).astype(np.int64)
 
 
@@ -48,7 +48,7 @@ def split_by_range(table: pa.Table, starts: Sequence[int]) -> Iterator[pa.Table]
 
 
 def by_part(table: pa.Table, parts: Sequence[int]) -> Iterator[pa.Table]:
-    """One table for each part number, sorted by ``row``, which takes the place of ``sid``."""
+    """One table for each part number, with ``row`` instead of ``sid``, sorted by it."""
     sid = table["sid"].to_numpy()
     order = np.argsort(sid, kind="stable")
     arranged, sid = table.drop_columns(["sid"]).take(pa.array(order)), sid[order]
@@ -66,13 +66,13 @@ class Dropped:
     reason: str
 
 
-def verdict_phase(context: Context, found: Done, reason: str) -> Phase[Dropped]:
-    """The verdict over each range, from bucket files whose rows (sid and columns of DROPS) are all to be dropped."""
+def verdict_phase(context: Context, done: Done, reason: str) -> Phase[Dropped]:
+    """The verdict over each range, from bucket files of drops (sid and columns of DROPS)."""
     tasks = [
         Task(
             Scope.RANGE,
             number,
-            {"found": found.groups(number)},
+            {"found": done.groups(number)},
             Dropped(numbers(parts), str(reason)),
         )
         for number, parts in enumerate(context.ranges())
@@ -87,8 +87,8 @@ def numbers(parts: Sequence[Part]) -> list[int]:
 
 def decide(io: TaskIo[Dropped]) -> Iterator[pa.Table]:
     """A row group of DROPS for each part of a range."""
-    found = io.read("found")
-    columns = [name for name in found.column_names if name != "sid"]
-    for table in by_part(found, io.args.parts):
+    dropped = io.read("found")
+    columns = [name for name in dropped.column_names if name != "sid"]
+    for table in by_part(dropped, io.args.parts):
         values = {name: table[name].combine_chunks() for name in columns}
         yield drops(io, table["row"].to_numpy(), io.args.reason, **values)

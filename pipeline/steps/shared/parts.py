@@ -1,4 +1,4 @@
-"""What several steps do alike: who is alive, how a verdict looks, which embedding is meant."""
+"""Functions of several steps: living rows, verdict tables, the choice of an embedding."""
 
 from __future__ import annotations
 
@@ -26,23 +26,22 @@ def embedding_named(job: Job, wanted: str | None, step: str) -> str:
     """The name of the embedding that a step reads.
 
     Raises:
-        JobError: there is none, none of that name, or two and none was named.
+        JobError: no embedding, none of that name, or two and no name.
     """
-    made = [embed.makes_embedding for embed in job.embeds]
+    names = [embed.makes_embedding for embed in job.embeds]
     if wanted is not None:
-        if wanted not in made:
-            raise JobError(f"{step}: no embedding `{wanted}`{nearest(wanted, made)}")
+        if wanted not in names:
+            raise JobError(f"{step}: no embedding `{wanted}`{nearest(wanted, names)}")
         return wanted
-    if not made:
+    if not names:
         raise JobError(f"{step}: needs an embedding: put an `embed` step before it")
-    if len(made) > 1:
-        names = ", ".join(made)
-        raise JobError(f"{step}: two embeddings ({names}): say which with `embedding:`")
-    return str(made[0])
+    if len(names) > 1:
+        raise JobError(f"{step}: two embeddings ({', '.join(names)}): say which with `embedding:`")
+    return str(names[0])
 
 
 def nothing_reaches(step: str) -> JobError:
-    """What a step says that cannot choose among nothing."""
+    """The error of a step that no sample reaches."""
     return JobError(f"{step}: no sample reaches the step: loosen what stands before it")
 
 
@@ -56,7 +55,7 @@ def part_task(
 
 
 def alive_mask(io: TaskIo[Any], rows: int, role: str = "drops") -> Mask:
-    """(rows,) True where no verdict under ``role`` dropped the row of this one part."""
+    """(rows,) bool: True for the rows of a part that no verdict under ``role`` dropped."""
     mask = np.ones(rows, dtype=bool)
     for table in io.stream(role, ["row"]):
         mask[table["row"].to_numpy()] = False
@@ -66,7 +65,7 @@ def alive_mask(io: TaskIo[Any], rows: int, role: str = "drops") -> Mask:
 def drops(io: TaskIo[Any], rows: npt.NDArray[Any], reason: Any, **columns: Any) -> pa.Table:
     """A verdict over one part: ``rows`` dropped for ``reason`` (one, or one a row); counts them by reason.
 
-    ``columns`` are those of DROPS, arrays aligned with ``rows``; what is not given is null.
+    ``columns`` are those of DROPS, arrays aligned with ``rows``; the others are null.
 
     Raises:
         StateError: a row is dropped twice by the same verdict.
@@ -101,7 +100,7 @@ def _column(values: Any, order: npt.NDArray[Any], kind: pa.DataType) -> pa.Array
 
 
 def area(table: pa.Table) -> npt.NDArray[np.int64]:
-    """Pixels of each picture, from the columns ``width`` and ``height``; 0 where they are not known."""
+    """Pixels of each picture, int64 (n,), from the columns ``width`` and ``height``; 0 where one is null."""
     width, height = (
         table[side].fill_null(0).to_numpy().astype(np.int64) for side in ("width", "height")
     )
@@ -110,25 +109,25 @@ def area(table: pa.Table) -> npt.NDArray[np.int64]:
 
 
 def check_pictures(step: str, inputs: Sequence[InputFile], mend: str = "") -> None:
-    """Some input has pictures.
+    """Check that some input has pictures.
 
     Raises:
-        JobError: none has; ``mend`` says what else would do.
+        JobError: none has; ``mend`` names another way.
     """
     if not any(with_pictures(inputs).values()):
         raise JobError(f"{step}: compares pictures, and no input has any{mend}")
 
 
 def with_pictures(inputs: Sequence[InputFile]) -> dict[str, bool]:
-    """A file of each entry and format -> whether it has pictures: the first file that can tell.
+    """A file of each entry and format, the first that can tell -> whether it has pictures.
 
     Raises:
         InputError: no job can read a file.
     """
-    told: dict[tuple[str, str], tuple[str, bool]] = {}
+    answers: dict[tuple[str, str], tuple[str, bool]] = {}
     for file in inputs:
-        if (file.entry, file.kind) not in told:
+        if (file.entry, file.kind) not in answers:
             has = outline(file).accepted().pictures
             if has is not None:
-                told[file.entry, file.kind] = (file.source, has)
-    return dict(told.values())
+                answers[file.entry, file.kind] = (file.source, has)
+    return dict(answers.values())

@@ -36,15 +36,15 @@ class Signals(StepModel):
 
     @property
     def computes(self) -> tuple[str, ...]:
-        """All of them."""
+        """The names of all signals."""
         return self.names
 
     @property
     def linear_heads(self) -> Mapping[str, str]:
-        """As the job says."""
+        """Signal -> path of its head."""
         return self.heads
 
     def with_paths(self, change: Change) -> Self:
-        """The heads' paths changed."""
+        """The settings with the heads' paths changed."""
         heads = {name: change(path) for name, path in self.heads.items()}
         return self.model_copy(update={"heads": heads}) if heads else self

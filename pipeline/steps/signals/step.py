@@ -21,7 +21,7 @@ from tamis.pipeline.inputs.images import ImageDamage, to_rgb
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import signal_sources
 from tamis.pipeline.signals.linear_head import LinearHead, read_head
-from tamis.pipeline.signals.registry import SIGNALS, PixelSignal, SizeSignal, Source, TextSignal
+from tamis.pipeline.signals.registry import SIGNALS, Origin, PixelSignal, SizeSignal, TextSignal
 from tamis.pipeline.steps.shared.parts import drops, embedding_named, part_task
 from tamis.pipeline.steps.signals.config import Signals as Config
 from tamis.pipeline.store import storage
@@ -40,12 +40,12 @@ Values = dict[str, pa.Array]
 
 @dataclass(frozen=True)
 class Computed:
-    """Arguments of ``values``. What no signal of the part asks for is None."""
+    """Arguments of ``values``; those that no signal of the part needs are None."""
 
     types: Mapping[str, str]  # signal -> its Arrow type
-    from_: Mapping[str, Mapping[str, Any]]  # signal -> what its values depend on, see ``_identity``
+    from_: Mapping[str, Mapping[str, Any]]  # signal -> its ``_identity``
     file: InputFile = location()
-    heads: Mapping[str, str] = location()  # signal -> where its head lies
+    heads: Mapping[str, str] = location()  # signal -> path of its head
     kind: str | None = None  # of the input file
     max_pixels: int | None = None
     sha256: str | None = None  # of a file whose own columns are read
@@ -77,28 +77,28 @@ class Signals(Step):
         return {f"signal:{name}": "values" for name in self.config.names}
 
     def check(self, inputs: Sequence[InputFile]) -> None:
-        """Every signal can be had, and every head can be read."""
+        """Check that every signal can be computed or read, and that every head can be read."""
         signal_sources.find(self.config, inputs)
         for path in self.config.heads.values():
             _read_head(path)
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
-        """A task a part; what depends on the input entry stands in the task's arguments."""
-        found = signal_sources.find(self.config, context.inputs)
+        """A task a part, whose arguments hold the signals' origins in its input entry."""
+        origins = signal_sources.find(self.config, context.inputs)
         heads = {path: _read_head(path)[0] for path in self.config.heads.values()}
-        types = {name: str(kind) for name, kind in found.types.items()}
+        types = {name: str(kind) for name, kind in origins.types.items()}
         tasks = [
-            self._task(context, part, found.of[context.inputs[part.file].entry], heads, types)
+            self._task(context, part, origins.of[context.inputs[part.file].entry], heads, types)
             for part in context.parts
         ]
-        sources = [source for entry in found.of.values() for source in entry.values()]
-        model = any(source.signal is not None and source.signal.packages for source in sources)
-        claims = Claimed(pool=model)
-        yield Phase("values", values, tasks, claims, per_row=True, by_sample=True)
-        made = context.done(self.name, "values")
-        if any(CULPRITS in file.notes for file in made.files.values()):
+        signals = [origin.signal for entry in origins.of.values() for origin in entry.values()]
+        model = any(signal is not None and signal.packages for signal in signals)
+        claim = Claimed(pool=model)
+        yield Phase("values", values, tasks, claim, per_row=True, by_sample=True)
+        done = context.done(self.name, "values")
+        if any(CULPRITS in file.notes for file in done.files.values()):
             killed = [
-                part_task(part, {}, Killed(made[part.name].notes.get(CULPRITS, [])))
+                part_task(part, {}, Killed(done[part.name].notes.get(CULPRITS, [])))
                 for part in context.parts
             ]
             yield Phase("verdict", decide, killed)
@@ -107,7 +107,7 @@ class Signals(Step):
         self,
         context: Context,
         part: Part,
-        of: Mapping[str, Source],
+        of: Mapping[str, Origin],
         heads: Mapping[str, str],
         types: Mapping[str, str],
     ) -> Task[Computed]:
@@ -115,7 +115,7 @@ class Signals(Step):
         inputs = {"ingest": [context.ingest(part)], "drops": context.drops(part)}
         if self.embedding:
             inputs["embedding"] = [context.embedding(self.embedding, part)]
-        needed = {source.needs for source in of.values()}
+        needed = {origin.needs for origin in of.values()}
         digest = None
         if "column" in needed and not format_of(file).values_in_table:
             # Ingest's table does not hold these columns: the file's own digest stands for them.
@@ -123,50 +123,50 @@ class Signals(Step):
             digest = ingested.notes["sha256"]
         args = Computed(
             types,
-            {name: _identity(source, heads) for name, source in of.items()},
+            {name: _identity(origin, heads) for name, origin in of.items()},
             kind=file.kind if needed & {"pixels", "column"} else None,
             max_pixels=self.max_pixels if "pixels" in needed else None,
             sha256=digest,
             file=file,
             heads={
-                name: storage.absolute(source.head)
-                for name, source in of.items()
-                if source.head is not None
+                name: storage.absolute(origin.head)
+                for name, origin in of.items()
+                if origin.head is not None
             },
         )
         return part_task(part, inputs, args)
 
 
-def _identity(source: Source, heads: Mapping[str, str]) -> dict[str, Any]:
-    """What a signal's values depend on beside the part's rows, as JSON."""
-    if source.head is not None:
-        return {"head": heads[source.head]}
-    if source.column is not None:
-        return {"column": source.column}
-    assert source.signal is not None, "a source is one of the three"
-    return {"signal": source.signal.identity()}
+def _identity(origin: Origin, heads: Mapping[str, str]) -> dict[str, Any]:
+    """The identity of a signal's values beside the part's rows, as JSON."""
+    if origin.head is not None:
+        return {"head": heads[origin.head]}
+    if origin.column is not None:
+        return {"column": origin.column}
+    assert origin.signal is not None, "an origin is one of the three"
+    return {"signal": origin.signal.identity()}
 
 
 def values(io: TaskIo[Computed]) -> Iterator[pa.Table]:
     """``row`` and the signals of one part's living samples."""
     rows = io.alive(io.task.inputs["ingest"][0].rows)
-    made: Values = {}
+    columns: Values = {}
     for compute in (_of_texts, _of_sizes, _of_pixels, _of_columns, _of_embeddings):
-        made |= compute(io, rows)
+        columns |= compute(io, rows)
     arrays = {
-        name: made[name].cast(pa.type_for_alias(kind))
+        name: columns[name].cast(pa.type_for_alias(kind))
         for name, kind in sorted(io.args.types.items())
     }
     yield pa.table({"row": rows.astype(np.uint32), **arrays})
 
 
 def decide(io: TaskIo[Killed]) -> Iterator[pa.Table]:
-    """The samples of one part that nobody could open and live."""
+    """The samples of one part that ended their worker."""
     yield drops(io, np.asarray(io.args.rows, dtype=np.int64), str(Reason.KILLED_ITS_WORKER))
 
 
 def _computed(io: TaskIo[Computed], kind: type[Any]) -> list[str]:
-    """The part's signals that are computed, and so."""
+    """The part's signals of class ``kind``."""
     return [
         name
         for name, origin in io.args.from_.items()
@@ -230,8 +230,8 @@ def _of_columns(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
         return {}
     kinds = {column: pa.type_for_alias(io.args.types[name]) for name, column in wanted.items()}
     table = io.read("ingest", VALUE_COLUMNS).take(pa.array(rows))
-    found = format_of(io.args.file).values(io.args.file, table, kinds)
-    return {name: found[column] for name, column in wanted.items()}
+    arrays = format_of(io.args.file).values(io.args.file, table, kinds)
+    return {name: arrays[column] for name, column in wanted.items()}
 
 
 def _of_embeddings(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
@@ -242,15 +242,15 @@ def _of_embeddings(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     table = io.read("embedding", ["row", "image"])
     alive = np.isin(table["row"].to_numpy(), rows)
     embedded = table.filter(pa.array(alive & np.asarray(table["image"].is_valid())))
-    at = np.searchsorted(rows, embedded["row"].to_numpy())
-    there = np.zeros(len(rows), dtype=bool)
-    there[at] = True
-    made: Values = {}
+    positions = np.searchsorted(rows, embedded["row"].to_numpy())
+    present = np.zeros(len(rows), dtype=bool)
+    present[positions] = True
+    columns: Values = {}
     for name in names:
         scores = np.zeros(len(rows), dtype=np.float32)
-        scores[at] = _score(io.args.heads[name], io.args.from_[name]["head"], embedded)
-        made[name] = pa.array(scores, mask=~there)
-    return made
+        scores[positions] = _score(io.args.heads[name], io.args.from_[name]["head"], embedded)
+        columns[name] = pa.array(scores, mask=~present)
+    return columns
 
 
 def _score(path: str, digest: str, embedded: pa.Table) -> npt.NDArray[np.float32]:
@@ -264,8 +264,8 @@ def _score(path: str, digest: str, embedded: pa.Table) -> npt.NDArray[np.float32
 
 @lru_cache(maxsize=8)
 def _head(path: str, digest: str) -> LinearHead:
-    found, head = _read_head(path)
-    if found != digest:
+    current, head = _read_head(path)
+    if current != digest:
         raise ModelError(
             f"head {storage.redact(path)} has changed since the run began: start it again"
         )
@@ -276,7 +276,7 @@ def _read_head(path: str) -> tuple[str, LinearHead]:
     """A head file's sha256, and the head.
 
     Raises:
-        ModelError: there is no such file, or it is no head.
+        ModelError: the file cannot be read, or is no head.
     """
     try:
         data = storage.read_bytes(storage.absolute(path))

@@ -10,7 +10,7 @@ from tamis.schemas.step import StepModel
 
 
 class Write(StepModel):
-    """Write what is kept: webdataset shards with the original bytes, or a parquet subset, and `subset.npy`.
+    """Write the kept samples: webdataset shards with the original bytes, or a parquet subset, and `subset.npy`.
 
     The last step.
     """
@@ -24,5 +24,5 @@ class Write(StepModel):
 
     @property
     def shard_size(self) -> int | None:
-        """As the job says."""
+        """Samples a shard."""
         return self.samples_per_shard

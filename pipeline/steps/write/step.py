@@ -1,6 +1,6 @@
 """The result: shards with the original bytes, their sidecars and statistics, and the uid list of DataComp's tools.
 
-A sample's shard follows from its place among the kept, in the order of sids: shard = place // samples_per_shard.
+A sample's shard follows from its position among the kept, by sid: shard = position // samples_per_shard.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tamis.schemas.scope import Scope
 SUBSET = "subset.npy"
 
 SUBSET_BUCKET = 50_000_000
-"""Uids that are sorted at once."""
+"""Uids sorted at once."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Spread:
 
 @dataclass(frozen=True)
 class Shard:
-    """Arguments of ``write_shard``. ``spans`` and what follows: one a part that it takes samples of."""
+    """Arguments of ``write_shard``. ``spans``, ``sources`` and ``paths`` have an item for each part of the shard."""
 
     shard: int
     shards: int  # of the result
-    spans: Sequence[tuple[int, int]]  # which of the part's kept samples
+    spans: Sequence[tuple[int, int]]  # (first, stop) of the part's kept samples
     sources: Sequence[tuple[str, str, str, int]]  # its file: entry, relative name, kind, bytes
     samples_per_shard: int
     format: str
@@ -63,7 +63,7 @@ class Write(Step):
         self.config, self.name = config, config.name
 
     def check(self, inputs: Sequence[InputFile]) -> None:
-        """What goes into tars has pictures.
+        """Check that all inputs of tars have pictures.
 
         Raises:
             JobError: names an input that has none.
@@ -75,14 +75,14 @@ class Write(Step):
             )
 
     def _format(self, inputs: Sequence[InputFile]) -> str:
-        """The job's; or tars where any input has pictures."""
+        """The job's format; `auto` is tars where any input has pictures."""
         if self.config.format != "auto":
             return self.config.format
-        told = with_pictures(inputs).values()
-        return "parquet" if told and not any(told) else "webdataset"
+        answers = with_pictures(inputs).values()
+        return "parquet" if answers and not any(answers) else "webdataset"
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
-        """See the class."""
+        """``kept``, ``shards``, ``subset``."""
         buckets = buckets_for(context.alive, SUBSET_BUCKET)
         tasks = [
             part_task(
@@ -99,7 +99,7 @@ class Write(Step):
         yield Phase("subset", write_subset, [Task.whole("uids", roles)])
 
     def _shards(self, context: Context) -> Iterator[Task[Shard]]:
-        """A task a shard: the parts that it takes samples of, and which of their kept ones."""
+        """A task a shard, with its parts and the span of kept samples of each."""
         size = self.config.samples_per_shard
         counts = [context.kept(part) for part in context.parts]
         starts = list(accumulate(counts, initial=0))
@@ -176,24 +176,22 @@ def write_shard(io: TaskIo[Shard]) -> Iterator[pa.Table]:
     name = shards.shard_name(io.args.shard)
     rows = pa.concat_tables([table for _, table in taken])
     keys = [
-        shards.shard_key(io.args.shard, place, io.args.samples_per_shard)
-        for place in range(rows.num_rows)
+        shards.shard_key(io.args.shard, position, io.args.samples_per_shard)
+        for position in range(rows.num_rows)
     ]
     size = 0
     if io.args.format == "webdataset":
         with io.output(f"shards/{name}.tar") as out:
             writer = shards.ShardWriter(out)
             samples = (
-                sample
-                for source, table in taken
-                for sample in format_of(source).members(source, table)
+                sample for file, table in taken for sample in format_of(file).members(file, table)
             )
             for key, sample in zip(keys, samples, strict=True):
                 writer.add(key, sample)
             writer.close()
             size = out.written
         io.receipt(f"shards/{name}.tar", rows.num_rows)
-    sources = [source.source for source, table in taken for _ in range(table.num_rows)]
+    sources = [file.source for file, table in taken for _ in range(table.num_rows)]
     io.publish(f"shards/{name}.parquet", _sidecar(rows, keys, sources))
     with io.output(f"shards/{name}_stats.json") as out:
         out.write(shards.statistics(rows.num_rows, size))
@@ -201,7 +199,7 @@ def write_shard(io: TaskIo[Shard]) -> Iterator[pa.Table]:
 
 
 def _taken(io: TaskIo[Shard]) -> Iterator[tuple[InputFile, pa.Table]]:
-    """Part by part: where its samples lie, and the rows of those that this shard takes."""
+    """Part by part: the input file, and the rows of the samples in this shard."""
     columns = ["uid", "key", "url", "text", "width", "height", "sha256", *MEMBER_COLUMNS]
     parts = zip(
         io.stream("ingest", list(dict.fromkeys(columns))),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tamis.pipeline.steps.selectors.config import LEFT_OUT, Chooser
-from tamis.schemas.step import Reasons, StepModel
+from tamis.schemas.step import Reasons
 
 
-class Lottery(StepModel, Chooser):
+class Lottery(Chooser):
     """Keep what draws the smallest lots."""
 
     kind = "lottery"
