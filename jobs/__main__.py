@@ -1,4 +1,4 @@
-"""``python -m tamis.jobs``: the command line, where the console script ``tamis`` is not installed, as on a cluster."""
+"""``python -m tamis.jobs``: the command line without the console script ``tamis``, as on a Ray cluster."""
 
 from tamis.jobs.cli import main
 

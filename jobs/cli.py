@@ -1,6 +1,6 @@
-"""The command line: what each command takes. What it does is in ``jobs/commands``, imported when it is called.
+"""Arguments and help of each command; ``jobs/commands`` does the work, and is imported when a command is called.
 
-Whatever a person can mend is one line on standard error and exit code 2.
+An error that a person can mend is one line on standard error and exit code 2.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tamis.schemas.errors import BugError, JobError, TamisError, Terminated
 
 app = typer.Typer(
     name="tamis",
-    help="Curate image-text pairs: filter, deduplicate, prune by density, and say why each sample went.",
+    help="Curate image-text pairs: filter, deduplicate, prune by density, and explain why each sample was dropped.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -49,7 +49,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
     progress: PROGRESS = "auto",
     json: JSON = False,
 ) -> None:
-    """Do a job, or what is left of it: the same command resumes."""
+    """Run a job, or the rest of it: the same command resumes."""
     from tamis.jobs.commands.run import run_job
     from tamis.jobs.loading import Request
 
@@ -68,39 +68,42 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument an option
         str | None,
         typer.Option(
             metavar="SPEC",
-            help="What would it cost there? '8x(16cpu,64GB,1gpu)@2.50', @ the price of a node and hour; several "
-            "groups with +; or a YAML file. A sample of the parts is run, here.",
+            help="Predict the costs there: '8x(16cpu,64GB,1gpu)@2.50', @ the price of a node and hour; several "
+            "groups with +; or a YAML file. A sample of the parts is run here.",
         ),
     ] = None,
     rows: Annotated[
-        float | None, typer.Option(help="With --cluster: for this many samples, such as 5.8e9.")
+        float | None,
+        typer.Option(help="With --cluster: predict for this many samples, such as 5.8e9."),
     ] = None,
     sample: Annotated[
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="With --cluster: of the parts; 0.1 of them by default, 64 at most.",
+            help="With --cluster: run this share of the parts; 0.1 by default, at most 64 parts.",
         ),
     ] = None,
     rates: Annotated[
         str,
-        typer.Option(help="With --cluster: cpu=0.04,gpu=2 an hour, storage=0.023 a GB and month."),
+        typer.Option(
+            help="With --cluster: prices: cpu=0.04,gpu=2 an hour, storage=0.023 a GB and month."
+        ),
     ] = "",
     here: Annotated[
         bool,
-        typer.Option("--here", help="With --cluster: the sample in this process, without Ray."),
+        typer.Option("--here", help="With --cluster: run the sample in this process, without Ray."),
     ] = False,
     json: JSON = False,
 ) -> None:
-    """Check a job and show what it would do. Computes nothing; with --cluster it runs a sample, and tells the costs."""
+    """Check a job and show its steps. Computes nothing; with --cluster it runs a sample and predicts the costs."""
     from tamis.jobs.commands.plan import plan_job
     from tamis.jobs.loading import Request
 
     request = Request(job, inputs or (), output, settings or ())
     costs = {"--rows": rows, "--sample": sample, "--rates": rates, "--here": here}
-    alone = next((name for name, value in costs.items() if value), None)
-    if alone and cluster is None:
-        raise JobError(f"{alone}: belongs to --cluster: add it, such as '8x(16cpu,64GB)'")
+    misplaced = next((name for name, value in costs.items() if value), None)
+    if misplaced and cluster is None:
+        raise JobError(f"{misplaced}: belongs to --cluster: add it, such as '8x(16cpu,64GB)'")
     if cluster is not None:
         from tamis.jobs.commands.forecast import Question, forecast_job
 
@@ -120,7 +123,7 @@ def tune(
     samples: Annotated[
         int, typer.Option(min=1, help="Samples to embed in each, from the start of the input.")
     ] = 512,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each size is measured.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each size.")] = 3,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the figures; leave the job file as it is.")
     ] = False,
@@ -143,24 +146,27 @@ def audit(
     ] = None,
     sample: Annotated[
         str | None,
-        typer.Option("--sample", metavar="REASON", help="Show samples dropped for it, or `kept`."),
+        typer.Option(
+            "--sample", metavar="REASON", help="Show samples dropped for this reason, or `kept`."
+        ),
     ] = None,
     n: Annotated[
-        int | None, typer.Option("-n", min=1, help="How many samples or rows to show.")
+        int | None, typer.Option("-n", min=1, help="Most samples or rows to show.")
     ] = None,
     sql: Annotated[
         str | None,
-        typer.Option(metavar="QUERY", help="Ask the tables of the run: --sql 'show all tables'."),
+        typer.Option(metavar="QUERY", help="Query the tables of the run: --sql 'show all tables'."),
     ] = None,
     costs: Annotated[
         bool,
         typer.Option(
-            "--costs", help="What each step took, beside what `plan --cluster` predicted."
+            "--costs",
+            help="Show the costs of each step, beside those that `plan --cluster` predicted.",
         ),
     ] = False,
     json: JSON = False,
 ) -> None:
-    """Show what a run dropped: by step and reason, by input file, by concept; or ask its tables, or its costs."""
+    """Show what a run dropped: by step and reason, by input file, by concept; or query its tables, or its costs."""
     from tamis.jobs.commands.audit import audit_run
 
     if costs:
@@ -176,7 +182,7 @@ def explain(
     run: RUN,
     sample: Annotated[str, typer.Argument(metavar="SAMPLE", help="A uid, a key, or a URL.")],
     n: Annotated[
-        int, typer.Option("-n", min=1, help="How many to tell where it names several.")
+        int, typer.Option("-n", min=1, help="Most samples to show where SAMPLE names several.")
     ] = 5,
     html: Annotated[
         str | None,
@@ -186,7 +192,7 @@ def explain(
     ] = None,
     json: JSON = False,
 ) -> None:
-    """Tell the whole story of a sample: what was read, what each step saw, why it stayed or went."""
+    """Show the whole story of a sample: its data, the values at each step, and why it was kept or dropped."""
     from tamis.jobs.commands.explain import explain_sample
 
     explain_sample(run, sample, count=n, json=json, html=html)
@@ -196,13 +202,13 @@ def explain(
 def whatif(
     run: RUN,
     settings: SET = None,
-    n: Annotated[int, typer.Option("-n", min=0, help="Samples that change sides to name.")] = 10,
+    n: Annotated[int, typer.Option("-n", min=0, help="Most changed samples to show.")] = 10,
     json: JSON = False,
 ) -> None:
-    """Decide again with other settings, from what is stored: what would come, what would go."""
-    from tamis.jobs.commands.whatif import ask
+    """Show which samples other settings would keep or drop, from the stored values of a run."""
+    from tamis.jobs.commands.whatif import show_changes
 
-    ask(run, settings or (), n, json)
+    show_changes(run, settings or (), n, json)
 
 
 @app.command()
@@ -212,37 +218,35 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one argument an option
         str,
         typer.Option(
             metavar="SHARE|PATH",
-            help="Measure on this share of the run's pairs, drawn anew for every seed; or on another finished "
-            "run, or on input files, which are embedded first.",
+            help="Measure on this share of the run's pairs, drawn for each seed; or on another finished run; or "
+            "on input files, which are embedded first.",
         ),
     ] = "0.2",
     against: Annotated[
         str,
         typer.Option(
             metavar="SELECTORS",
-            help="What density is compared with; also density-hard, density-random, density-easy.",
+            help="Selectors to compare density with; also density-hard, density-random, density-easy.",
         ),
     ] = "random,deduplicated,score,prototypes,coverage,full,run",
     budgets: Annotated[
         str, typer.Option(metavar="SHARES", help="Sizes of the subsets, as shares of the pool.")
     ] = "0.1,0.2,0.3,0.4,0.5,0.6",
     seeds: Annotated[
-        int, typer.Option(metavar="N", help="Repetitions, each with draws of its own.")
+        int, typer.Option(metavar="N", help="Repetitions, each with other draws.")
     ] = 5,
     classes: Annotated[
         str | None,
         typer.Option(
             metavar="COLUMN",
-            help="The ledger's column of class names (a column of the input, named in `signals`): zero-shot too.",
+            help="The ledger's column of class names (an input column, named in `signals`), to measure zero-shot too.",
         ),
     ] = None,
-    steps: Annotated[
-        int, typer.Option(min=1, help="Steps that every subset is trained for.")
-    ] = 200,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps of each subset.")] = 200,
     cpus: CPUS = None,
     json: JSON = False,
 ) -> None:
-    """Train small heads on what selectors choose, at equal compute, and measure on pairs that none has seen."""
+    """Train small heads on the subsets of selectors, at equal compute, and measure them on held-out pairs."""
     from tamis.jobs.commands.evaluate import evaluate_run, processors, shares
     from tamis.pipeline.evaluate.evaluation import Request
 
@@ -257,10 +261,12 @@ def report(
     run: RUN,
     output: Annotated[
         str | None,
-        typer.Option("--output", metavar="FILE", help="Where to write it: report.html in the run."),
+        typer.Option(
+            "--output", metavar="FILE", help="The file to write; report.html in the run by default."
+        ),
     ] = None,
 ) -> None:
-    """Write one HTML file that shows a run: funnel, thresholds, concepts, duplicates. Works offline."""
+    """Write one HTML file about a run, for use offline: funnel, thresholds, concepts, duplicates."""
     from tamis.jobs.commands.report import write_report
 
     write_report(run, output)
@@ -270,13 +276,13 @@ def report(
 def materialize(
     run: RUN,
     output: Annotated[
-        str, typer.Option("--as", metavar="NEW", help="The new set's own run directory.")
+        str, typer.Option("--as", metavar="NEW", help="The new subset's own run directory.")
     ],
     settings: SET = None,
     progress: PROGRESS = "auto",
     json: JSON = False,
 ) -> None:
-    """Write the set that other settings choose, from what a run has stored: what `whatif` tells, made so."""
+    """Write the subset that `whatif` shows: by other settings, from the stored values of a run."""
     from tamis.jobs.commands.materialize import materialize_run
 
     materialize_run(run, output, settings or (), progress=progress, json=json)
@@ -285,11 +291,11 @@ def materialize(
 @app.command()
 def diff(
     before: Annotated[str, typer.Argument(metavar="RUN1", help="A finished run.")],
-    after: Annotated[str, typer.Argument(metavar="RUN2", help="Another.")],
-    n: Annotated[int, typer.Option("-n", min=0, help="Samples that moved to name.")] = 10,
+    after: Annotated[str, typer.Argument(metavar="RUN2", help="Another finished run.")],
+    n: Annotated[int, typer.Option("-n", min=0, help="Most moved samples to show.")] = 10,
     json: JSON = False,
 ) -> None:
-    """Compare what two runs did to the same samples: what moved, from which fate to which, and what was set."""
+    """Compare two runs: settings, inputs, and the samples that one kept and the other dropped."""
     from tamis.jobs.commands.diff import diff_runs
 
     diff_runs(before, after, n, json=json)
@@ -302,12 +308,12 @@ def verify(
         bool,
         typer.Option(
             "--deep",
-            help="Read the tables between the steps and precomputed embeddings too.",
+            help="Also read the tables between the steps, and precomputed embeddings.",
         ),
     ] = False,
     json: JSON = False,
 ) -> None:
-    """Recount and rehash a run's result and inputs against its manifest. Exits with 1 where anything differs."""
+    """Recount and rehash a run's result and inputs against its manifest. Exits with 1 at any difference."""
     from tamis.jobs.commands.verify import verify_run
 
     verify_run(run, deep=deep, json=json)
@@ -317,10 +323,11 @@ def verify(
 def browse(
     run: RUN,
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Where to listen; 0 takes a free one.")
+        int,
+        typer.Option("--port", min=0, max=65535, help="The port to listen on; 0 takes a free one."),
     ] = 8642,
 ) -> None:
-    """Look at a run in a web browser: filter its samples, read their stories, move a threshold."""
+    """Show a run in a web browser: filter its samples, read their stories, move a threshold."""
     from tamis.jobs.commands.browse import browse_run
 
     browse_run(run, port)
@@ -329,13 +336,11 @@ def browse(
 @app.command()
 def init(
     path: Annotated[
-        str, typer.Argument(metavar="FILE", help="Where to write it; `-` shows it.")
+        str, typer.Argument(metavar="FILE", help="The file to write; `-` prints it.")
     ] = "job.yaml",
     schema: Annotated[
         bool,
-        typer.Option(
-            "--schema", help="Show the JSON schema of a job instead, for an editor; writes nothing."
-        ),
+        typer.Option("--schema", help="Print the JSON schema of a job instead, for an editor."),
     ] = False,
 ) -> None:
     """Write a job file in which every key is explained."""
@@ -351,29 +356,29 @@ app.add_typer(cli.commands)
 
 
 def terminate(*_: object) -> None:
-    """The handler of SIGTERM."""
+    """Raise `Terminated`: the handler of SIGTERM."""
     raise Terminated
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The console script. Exits with 0, with 2 after an error that a person can mend, with 1 after a mistake of ours.
+    """The console script.
 
-    With 130 where it was stopped from the keyboard, with 143 where by SIGTERM.
+    Exit codes: 0; 2 after an error that a person can mend; 1 after a bug; 130 after Ctrl-C; 143 after SIGTERM.
     """
     signal.signal(signal.SIGTERM, terminate)
-    start.quicken()
+    start.speed_up_imports()
     try:
-        given = start.spread(sys.argv[1:] if arguments is None else arguments)
-        start.only(app, given)(args=given, prog_name="tamis")
+        arguments = start.one_value_each(sys.argv[1:] if arguments is None else arguments)
+        start.with_called_command(app, arguments)(args=arguments, prog_name="tamis")
     except TamisError as error:
         _complain(str(error))
     except BugError as error:
-        _complain(f"this is a mistake of tamis; please report it with these lines: {error}", 1)
+        _complain(f"this is a bug of tamis; please report it with these lines: {error}", 1)
     except OSError as error:
         if error.filename is None or error.strerror is None:
             raise
         _complain(
-            f"{error.filename}: {error.strerror}: check the path, who may write there, and the disk"
+            f"{error.filename}: {error.strerror}: check the path, its permissions, and the disk"
         )
 
 

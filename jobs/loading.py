@@ -1,4 +1,4 @@
-"""From what was asked on the command line to a checked job: a job file or preset, and changes to it."""
+"""A checked job from the command line's request: a job file or preset, and changes to it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PRESETS = Path(__file__).parent / "presets"
 
 @dataclass(frozen=True)
 class Request:
-    """A job as a person asks for it: a path or a preset's bare name, and what is to be different."""
+    """A job's path or a preset's bare name, and changes to it."""
 
     job: str
     inputs: Sequence[str] = ()
@@ -31,14 +31,14 @@ class Request:
 
 
 def load(request: Request) -> Job:
-    """The job, checked.
+    """The checked job of a request.
 
     Raises:
-        JobError: no such file or preset, or what is in it is no job.
-        StateError: the run whose centroids are asked for is not finished.
+        JobError: no such file or preset, or its content is no job.
+        StateError: the run whose centroids are to be taken is not finished.
     """
     path, preset = locate(request.job)
-    raw = read(text_of(path), request.job)
+    raw = read(read_text(path), request.job)
     if preset:
         _point_at_examples(raw)
     if request.inputs:
@@ -50,18 +50,18 @@ def load(request: Request) -> Job:
     for setting in request.settings:
         apply_setting(raw, setting)
     if preset:
-        _ask_for_places(raw, request.job)
+        _check_paths(raw, request.job)
     job = check(raw, request.job)
     return borrowing(job, open_run(request.centroids).root) if request.centroids else job
 
 
 def presets() -> list[str]:
-    """Their names."""
+    """The names of the presets, sorted."""
     return sorted(name.removesuffix(".yaml") for name in storage.listing(str(PRESETS)))
 
 
 def locate(job: str) -> tuple[str, bool]:
-    """The path of a job, and whether it is a preset: a bare name without an ending is one.
+    """The path of a job, and whether it is a preset (a bare name without an ending).
 
     Raises:
         JobError: no preset has that name.
@@ -76,11 +76,11 @@ def locate(job: str) -> tuple[str, bool]:
     return str(PRESETS / f"{job}.yaml"), True
 
 
-def text_of(path: str) -> str:
+def read_text(path: str) -> str:
     """A job file's text.
 
     Raises:
-        JobError: a directory, or no text.
+        JobError: a directory, or no text in UTF-8.
     """
     files, inner = storage.filesystem(path)
     if files.isdir(inner):
@@ -92,7 +92,7 @@ def text_of(path: str) -> str:
 
 
 def _point_at_examples(raw: dict[str, Any]) -> None:
-    """A preset's own input lies beside it in the installation, wherever the command is called."""
+    """Make a preset's own input paths absolute: they are relative to the installation."""
     for entry in raw.get("input") or ():
         if isinstance(entry.get("path"), str):
             entry["path"] = str(PRESETS.parent.parent / entry["path"])
@@ -102,16 +102,16 @@ def _replace_input(raw: dict[str, Any], paths: Sequence[str]) -> None:
     entries = raw.get("input") or [{}]
     if not isinstance(entries, list) or len(entries) > 1 or not isinstance(entries[0], dict):
         raise JobError(
-            f"--input {paths[0]}: the job has {len(entries)} inputs: say which, "
-            "with --set input.0.path=..."
+            f"--input {paths[0]}: the job has {len(entries)} inputs: "
+            "choose one with --set input.0.path=..."
         )
     raw["input"] = [{**entries[0], "path": list(paths)}]
 
 
-def _ask_for_places(raw: dict[str, Any], preset: str) -> None:
-    """A preset says what to do, not where: that is the command line's part."""
+def _check_paths(raw: dict[str, Any], preset: str) -> None:
+    """Refuse a preset without input or output, which the command line has to name."""
     entries = raw.get("input") or [{}]
     if not all("path" in entry for entry in entries if isinstance(entry, dict)):
-        raise JobError(f"{preset}: what is to be read? Add --input 'data/{{00000..00007}}.tar'")
+        raise JobError(f"{preset}: has no input: add --input 'data/{{00000..00007}}.tar'")
     if "output" not in raw:
-        raise JobError(f"{preset}: where is the result to go? Add --output runs/{preset}")
+        raise JobError(f"{preset}: has no output: add --output runs/{preset}")

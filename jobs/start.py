@@ -1,4 +1,4 @@
-"""What happens to the command line, and to this process, before a command begins: most of a short one is imports."""
+"""Preparation of the process and its arguments before a command begins: most of a short command is imports."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from collections.abc import Sequence
 
 import typer
 
-GARBAGE = 50_000
-"""Objects that are made before garbage is looked for; Python's own number is 700."""
+GARBAGE_THRESHOLD = 50_000
+"""New objects before Python collects garbage; 700 by default."""
 
 
-def quicken() -> None:
-    """Look for no garbage among what is imported, and for no plugins of pydantic in the metadata of every package."""
-    gc.set_threshold(GARBAGE)
+def speed_up_imports() -> None:
+    """Collect garbage rarely, and keep pydantic from searching all packages for plugins."""
+    gc.set_threshold(GARBAGE_THRESHOLD)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
-def spread(arguments: Sequence[str]) -> list[str]:
-    """``--set a=1 b=2`` as ``--set a=1 --set b=2``: several values may follow one ``--set``."""
-    spread: list[str] = []
-    several = ""
+def one_value_each(arguments: Sequence[str]) -> list[str]:
+    """Arguments with one value to each ``--set``: ``--set a=1 b=2`` becomes ``--set a=1 --set b=2``."""
+    single: list[str] = []
+    option = ""
     for argument in arguments:
-        follows = spread[-1] if spread else ""
+        follows = single[-1] if single else ""
         if argument.startswith("-"):
-            several = argument if argument == "--set" else ""
-        elif several and follows != several:
+            option = argument if argument == "--set" else ""
+        elif option and follows != option:
             if "=" in argument:
-                spread.append(several)
+                single.append(option)
             else:
-                several = ""
-        spread.append(argument)
-    return spread
+                option = ""
+        single.append(argument)
+    return single
 
 
-def only(app: typer.Typer, arguments: Sequence[str]) -> typer.Typer:
-    """``app`` with the command alone that is asked for: typer builds all that there are, at every call."""
-    asked = [
+def with_called_command(app: typer.Typer, arguments: Sequence[str]) -> typer.Typer:
+    """``app`` with the called command alone: typer would build all of them at every call."""
+    called = [
         command
         for command in app.registered_commands
         if command.callback is not None and [command.callback.__name__] == list(arguments[:1])
     ]
-    if not asked:
+    if not called:
         return app
     one = copy.copy(app)
-    one.registered_commands, one.registered_groups = asked, []
-    one.add_typer(typer.Typer())  # with a group beside it, it stays a command that is named
+    one.registered_commands, one.registered_groups = called, []
+    one.add_typer(typer.Typer())  # a lone command would lose its name; one beside a group keeps it
     return one

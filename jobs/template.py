@@ -1,4 +1,4 @@
-"""The job file that `tamis init` writes: every key of every model, at its default, with what its model says of it."""
+"""The job file that `tamis init` writes: every key of every model at its default, with its description."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STEPS_HEAD = (
     "`--set` and tables/ use; a kind that stands twice needs one."
 )
 
-USUAL = {
+SWITCHED_ON = {
     "signals",
     "rules",
     "exact_duplicates",
@@ -44,14 +44,14 @@ USUAL = {
     "density",
     "write",
 }
-"""The steps of the file as it stands; the others are there to be switched on."""
+"""The steps that are switched on in the file; the others are comments."""
 
 SIMILARITY = """
   - rules:
       name: similarity
       clip_similarity: {min: 0.28}
 """
-"""What stands behind `embed`: rules may stand twice."""
+"""The second `rules` step, behind `embed`."""
 
 WIDTH = 118
 
@@ -63,14 +63,14 @@ RANGES = {
     ("ge",): "At least {ge}",
     ("gt",): "Above {gt}",
 }
-"""Limits of a field -> how they are said."""
+"""Names of a field's limits -> their text."""
 
-Told = dict[tuple[type, str], str]
+Explained = dict[tuple[type, str], str]
 """Class and field -> the step at which it was explained."""
 
 
 def template() -> str:
-    """The whole file."""
+    """The text of the whole file."""
     return HEAD + "\n".join(_job()) + "\n"
 
 
@@ -86,62 +86,64 @@ def _job() -> Iterator[str]:
         elif isinstance(model, type) and issubclass(model, BaseModel):
             yield from (*_comment(_purpose(model), 0), f"{name}:", *_fields(model, 2))
         else:
-            yield from _explained(field, 0)
+            yield from _field_comment(field, 0)
             yield from _setting(Job, name, 0, True)
 
 
 def _item(lines: list[str]) -> Iterator[str]:
-    """The lines of a map as those of a list's item: a dash before the first key, comments before it over the dash."""
-    first = next(place for place, line in enumerate(lines) if not line.lstrip().startswith("#"))
+    """The lines of a map as a list's item, with a dash before the first key; comments stay above it."""
+    first = next(number for number, line in enumerate(lines) if not line.lstrip().startswith("#"))
     yield from (line[2:] for line in lines[:first])
     yield f"{lines[first][:2]}- {lines[first].lstrip()}"
     yield from lines[first + 1 :]
 
 
 def _steps() -> Iterator[str]:
-    told: Told = {}
-    for place, kind in enumerate(STEPS):
+    explained: Explained = {}
+    for position, kind in enumerate(STEPS):
         model = configuration(kind)
-        if place:
+        if position:
             yield ""
         more = f" Built in: {', '.join(SIGNALS)}." if kind == "signals" else ""
         yield from _comment(_purpose(model) + more, 2)
-        on = kind in USUAL
+        on = kind in SWITCHED_ON
         yield f"  {'' if on else '#'}- {kind}:"
-        yield from _fields(model, 6, on, told)
+        yield from _fields(model, 6, on, explained)
         if kind == "embed":
             yield from SIMILARITY.rstrip("\n").split("\n")
 
 
 def _fields(
-    model: type[BaseModel], indent: int, on: bool = True, told: Told | None = None
+    model: type[BaseModel], indent: int, on: bool = True, explained: Explained | None = None
 ) -> Iterator[str]:
-    """All fields; where ``told`` has one, an earlier step has explained it, and its name stands there instead, once."""
-    told = {} if told is None else told
+    """The lines of all fields; one that is in ``explained`` refers to the earlier step instead."""
+    explained = {} if explained is None else explained
     own = model.kind if issubclass(model, StepModel) else ""
-    named = ""
+    previous = ""
     for name in _ordered(model):
         if own and name == "name":
             yield f"{' ' * indent}#name: {own}"
             continue
         field = model.model_fields[name]
-        explains = told.setdefault((_declaring(model, name), name), own)
-        if explains == own:
-            yield from _explained(field, indent)
-        elif explains != named:
-            yield from _comment(f"as for {explains}", indent)
-        named = explains
+        step = explained.setdefault((_declaring(model, name), name), own)
+        if step == own:
+            yield from _field_comment(field, indent)
+        elif step != previous:
+            yield from _comment(f"as for {step}", indent)
+        previous = step
         yield from _setting(model, name, indent, on)
 
 
 def _ordered(model: type[BaseModel]) -> list[str]:
-    """The fields; of a step the name first, and what it shares with other steps that cluster last."""
+    """The names of the fields in order: a step's `name` first, fields that it shares with other steps last."""
     names = list(model.model_fields)
     if not issubclass(model, StepModel):
         return names
-    place = names.index("name")
+    position = names.index("name")
     own = [name for name in names if _declaring(model, name) is model]
-    shared = [[name for name in part if name not in own] for part in (names[:place], names[place:])]
+    shared = [
+        [name for name in part if name not in own] for part in (names[:position], names[position:])
+    ]
     return ["name", *shared[0], *own, *shared[1][1:]]
 
 
@@ -149,33 +151,33 @@ def _declaring(model: type, name: str) -> type:
     return next(base for base in model.__mro__ if name in inspect.get_annotations(base))
 
 
-def _explained(field: FieldInfo, indent: int) -> Iterator[str]:
-    """What the field is, and in what range; of a map of models, the same of each of their fields."""
-    yield from _comment(_said(field), indent)
-    for inner in get_args(_bare(field.annotation)):
+def _field_comment(field: FieldInfo, indent: int) -> Iterator[str]:
+    """A field's description and range; of a map of models, also those of each of their fields."""
+    yield from _comment(_description(field), indent)
+    for inner in get_args(_without_none(field.annotation)):
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             for name, part in inner.model_fields.items():
-                yield from _comment(f"{part.alias or name}: {_said(part)}", indent)
+                yield from _comment(f"{part.alias or name}: {_description(part)}", indent)
 
 
 def _setting(model: type[BaseModel], name: str, indent: int, on: bool) -> Iterator[str]:
-    """The line of a field; of a field whose key a job leaves out, a line for each entry."""
+    """The line of a field; a line for each entry of a map whose key a job leaves out."""
     field = model.model_fields[name]
     start = " " * indent + ("" if on and field.is_required() else "#")
-    given = field.default not in (None, "", PydanticUndefined)
-    value = field.default if given else (field.examples or [None])[0]
+    has_default = field.default not in (None, "", PydanticUndefined)
+    value = field.default if has_default else (field.examples or [None])[0]
     if value is None:
         raise BugError(f"{model.__name__}.{name}: has no default: give the field `examples=[...]`")
     entries = value if name == getattr(model, "implied", "") else {field.alias or name: value}
     yield from (f"{start}{key}: {_flow(entry)}" for key, entry in entries.items())
 
 
-def _said(field: FieldInfo) -> str:
-    """A field's description, and behind it what it does not say itself: choices or range."""
-    said = field.description or ""
+def _description(field: FieldInfo) -> str:
+    """A field's description, with its choices or range unless it names them itself."""
+    description = field.description or ""
     choices = [str(choice) for choice in _choices(field.annotation)]
-    if not all(re.search(rf"\b{choice}\b", said) for choice in choices):
-        return f"{said}. {', '.join(choices[:-1])} or {choices[-1]}"
+    if not all(re.search(rf"\b{choice}\b", description) for choice in choices):
+        return f"{description}. {', '.join(choices[:-1])} or {choices[-1]}"
     limits = {
         name: f"{getattr(limit, name):,}"
         for limit in field.metadata
@@ -184,19 +186,19 @@ def _said(field: FieldInfo) -> str:
     }
     for names, words in RANGES.items():
         if set(names) == set(limits):
-            return f"{said}. {words.format(**limits)}"
-    return said
+            return f"{description}. {words.format(**limits)}"
+    return description
 
 
 def _choices(annotation: Any) -> tuple[Any, ...]:
-    bare = _bare(annotation)
+    bare = _without_none(annotation)
     if bare is bool:
         return ("true", "false")
     return get_args(bare) if get_origin(bare) is Literal else ()
 
 
-def _bare(annotation: Any) -> Any:
-    """``X`` of ``X | None``."""
+def _without_none(annotation: Any) -> Any:
+    """``X`` of ``X | None``; any other annotation as it is."""
     others = [part for part in get_args(annotation) if part is not type(None)]
     return others[0] if len(others) == 1 and type(None) in get_args(annotation) else annotation
 
@@ -205,10 +207,10 @@ def _purpose(model: type[BaseModel]) -> str:
     return " ".join((inspect.getdoc(model) or "").split())
 
 
-def _comment(said: str, indent: int) -> Iterator[str]:
-    """A sentence, wrapped. Its first letter becomes large, unless that is a key, a value, or the k of k-means."""
-    begins_with_word = re.match(r"[a-z]{2,}(-[a-z]+)*,? ", said)
-    sentence = said[0].upper() + said[1:] if begins_with_word else said
+def _comment(text: str, indent: int) -> Iterator[str]:
+    """A sentence, wrapped. Its first letter becomes a capital, except in a key, a value, or k-means."""
+    begins_with_word = re.match(r"[a-z]{2,}(-[a-z]+)*,? ", text)
+    sentence = text[0].upper() + text[1:] if begins_with_word else text
     sentence = sentence if sentence.endswith(".") else f"{sentence}."
     start = f"{' ' * indent}# "
     yield from textwrap.wrap(
@@ -217,7 +219,7 @@ def _comment(said: str, indent: int) -> Iterator[str]:
 
 
 def _flow(value: Any) -> str:
-    """A value as YAML of one line."""
+    """A value as YAML on one line."""
     if isinstance(value, dict):
         return f"{{{', '.join(f'{key}: {_flow(inner)}' for key, inner in value.items())}}}"
     if isinstance(value, list | tuple):

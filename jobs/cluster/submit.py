@@ -139,7 +139,7 @@ def connect(address: str) -> Client:
         # Ray's client waits without end for a server that takes the connection and does not answer.
         answer = requests.get(f"{address}/api/version", timeout=ANSWER_SECONDS)
         if answer.ok and "ray_version" not in answer.text:
-            raise ValueError("what answers there is no Ray job server")
+            raise ValueError("the server there is no Ray job server")
         return JobSubmissionClient(address)
 
 
@@ -212,7 +212,7 @@ def _probe_failure(shipment: Shipment, status: str, output: str, message: str) -
             "nodes themselves run the image (tamis deploy kuberay, deploy/ray-cluster.yaml), and say --installed"
         )
     where = f" in the image {shipment.image}" if shipment.image else ""
-    return f"its Python{where} cannot be asked ({status}): {why}"
+    return f"the probe failed in its Python{where} ({status}): {why}"
 
 
 def _error_lines(text: str) -> list[str]:
@@ -300,7 +300,7 @@ def details(client: Client, job_id: str) -> Details:
     """
     if all(job_id != item.submission_id for item in list_jobs(client)):
         names = ", ".join(str(item.submission_id) for item in list_jobs(client)[:5]) or "none"
-        raise ClusterError(f"{client.get_address()}: no job `{job_id}` there; there is: {names}")
+        raise ClusterError(f"{client.get_address()}: no job `{job_id}` there; the latest: {names}")
     with _one_line_errors(client.get_address()):
         return client.get_job_info(job_id)
 

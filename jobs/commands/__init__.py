@@ -1,1 +1,1 @@
-"""What each command does, one file a command."""
+"""The work of the commands, one file a command."""

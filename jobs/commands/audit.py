@@ -9,16 +9,17 @@ import typer
 from rich.table import Table
 
 from tamis.jobs.terminal import display
-from tamis.pipeline.audit.reading import sql as asking
+from tamis.pipeline.audit.reading import sql as queries
 from tamis.pipeline.audit.reading.concepts import trained
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.audit.reading.funnel import (
     BY_REASON,
+    Funnel,
     by_cluster_query,
     by_source_query,
     funnel,
 )
-from tamis.pipeline.audit.reading.funnel import sample as sampled
+from tamis.pipeline.audit.reading.funnel import sample as sample_rows
 from tamis.pipeline.results import delta
 from tamis.pipeline.steps.rules.config import ABOVE_MAXIMUM, BELOW_MINIMUM, NOT_ALLOWED
 from tamis.pipeline.steps.shared.config import NO_VALUE
@@ -26,7 +27,7 @@ from tamis.schemas.errors import JobError
 from tamis.schemas.ledger import meaning
 
 CAPTION = 60
-"""Characters of a caption in a table."""
+"""Most characters of a caption in a table."""
 
 
 def audit_run(
@@ -42,70 +43,75 @@ def audit_run(
 
     Raises:
         JobError: two questions at once.
-        TamisError: there is no such run, or the question makes no sense.
+        TamisError: no such run, reason or column.
     """
     options = (("--by", by), ("--sample", sample), ("--sql", sql))
-    asked = [name for name, value in options if value is not None]
-    if len(asked) > 1:
-        raise JobError(f"{' and '.join(asked)} are two questions: ask one at a time")
+    questions = [name for name, value in options if value is not None]
+    if len(questions) > 1:
+        raise JobError(f"{' and '.join(questions)} are two questions: ask one at a time")
     run = open_run(path)
-    if not asked:
+    if not questions:
         _show_funnel(run, json)
         return
     if sample is not None:
-        with asking.connect(run, tables=False) as connection:
-            answer = sampled(run, connection, sample, (count or 20) + 1)
+        with queries.connect(run, tables=False) as connection:
+            answer = sample_rows(run, connection, sample, (count or 20) + 1)
         _show_answer(run, answer, count or 20, json)
         return
     limit = count or (0 if json else 50)
-    most = limit + 1 if limit else None  # one row more than is shown tells whether there are more
-    # The views over tables/ take a listing and an index for every phase: only what joins them waits for that.
-    with asking.connect(run, tables=by != "source") as connection:
+    most = limit + 1 if limit else None  # one row more shows whether there are more
+    # The views over tables/ read a listing and an index of each phase: made only for a query that joins them.
+    with queries.connect(run, tables=by != "source") as connection:
         if sql is not None:
-            asking.confine(connection, run)
-            answer = asking.ask_freely(connection, sql, most)
+            queries.confine(connection, run)
+            answer = queries.ask_freely(connection, sql, most)
         elif by == "source":
-            answer = asking.ask(connection, by_source_query(run), limit=most)
+            answer = queries.ask(connection, by_source_query(run), limit=most)
         else:
-            answer = asking.ask(connection, by_cluster_query(run), limit=most)
+            answer = queries.ask(connection, by_cluster_query(run), limit=most)
             if "complexity" not in answer[0] and any("complexity" in s.measures for s in run.steps):
                 typer.echo("without complexities: tables/ has been cleared", err=True)
     _show_answer(run, answer, limit, json)
-    made = trained(run) if by == "cluster" and not json else None
-    if made:
-        display.console().print(made)
+    training = trained(run) if by == "cluster" and not json else None
+    if training:
+        display.console().print(training)
 
 
 def _show_funnel(run: FinishedRun, json: bool) -> None:
-    counted = funnel(run)
-    changed = delta.counts(run.root)
+    totals = funnel(run)
+    delta_counts = delta.counts(run.root)
     if json:
-        more = {"delta": changed} if changed else {}
-        typer.echo(display.as_json({"run": run.root, **counted.to_json(), **more}))
+        more = {"delta": delta_counts} if delta_counts else {}
+        typer.echo(display.as_json({"run": run.root, **totals.to_json(), **more}))
         return
     out = display.console()
     display.print_table(out, funnel_table(run, reasons=False))
-    out.print(
-        f"{display.count(counted.rows_in)} in = {display.count(counted.kept)} kept "
-        f"+ {display.count(counted.dropped)} dropped"
-    )
-    if changed:
+    out.print(balance(totals))
+    if delta_counts:
         out.print(
-            f"against the subset before: {display.count(changed[delta.ADDED])} added, "
-            f"{display.count(changed[delta.MOVED_OUT])} moved out ({delta.FILE})"
+            f"against the subset before: {display.count(delta_counts[delta.ADDED])} added, "
+            f"{display.count(delta_counts[delta.MOVED_OUT])} moved out ({delta.FILE})"
         )
-    if not counted.dropped:
+    if not totals.dropped:
         return
-    with asking.connect(run, tables=False) as connection:
-        _, reasons = asking.ask(connection, BY_REASON)
+    with queries.connect(run, tables=False) as connection:
+        _, reasons = queries.ask(connection, BY_REASON)
     columns = [("step", "left"), ("reason", "left"), ("samples", "right"), ("of input", "right")]
     out.print()
     display.print_table(
         out,
         display.table(
             [*columns, ("meaning", "left")],
-            [_reason_row(counted.rows_in, *reason) for reason in reasons],
+            [_reason_row(totals.rows_in, *reason) for reason in reasons],
         ),
+    )
+
+
+def balance(totals: Funnel) -> str:
+    """The balance of a run: rows in, kept and dropped."""
+    return (
+        f"{display.count(totals.rows_in)} in = {display.count(totals.kept)} kept "
+        f"+ {display.count(totals.dropped)} dropped"
     )
 
 
@@ -116,17 +122,23 @@ def _reason_row(
     rows_in: int, step: str, reason: str, rule: str | None, bound: float | None, samples: int
 ) -> list[str]:
     sign = SIGNS.get(reason)
-    said = f"{rule} {sign} {display.number(bound)}" if sign else reason
+    condition = f"{rule} {sign} {display.number(bound)}" if sign else reason
     if rule and not sign and reason in (NOT_ALLOWED, NO_VALUE):
-        said = f"{rule}: {reason}"
-    return [step, said, display.count(samples), display.share(samples, rows_in), meaning(reason)]
+        condition = f"{rule}: {reason}"
+    return [
+        step,
+        condition,
+        display.count(samples),
+        display.share(samples, rows_in),
+        meaning(reason),
+    ]
 
 
 def funnel_table(run: FinishedRun, reasons: bool = True) -> Table:
-    """A row a step that decides, and with ``reasons`` below it a row a reason."""
-    counted = funnel(run)
+    """A table with a row for each step that decides, and with ``reasons`` for each of its reasons."""
+    totals = funnel(run)
     rows = []
-    for step in counted.steps:
+    for step in totals.steps:
         dropped = sum(step.dropped.values())
         rows.append(
             (
@@ -135,10 +147,10 @@ def funnel_table(run: FinishedRun, reasons: bool = True) -> Table:
                 display.count(dropped),
                 display.share(dropped, step.entered),
                 display.count(step.kept),
-                display.share(step.kept, counted.rows_in),
+                display.share(step.kept, totals.rows_in),
             )
         )
-        # One reason says nothing that the step's own row does not.
+        # A single reason would repeat the step's own row.
         if reasons and len(step.dropped) > 1:
             for reason, n in sorted(step.dropped.items(), key=lambda item: (-item[1], item[0])):
                 rows.append(
@@ -155,9 +167,9 @@ def _show_answer(
     more = bool(limit) and len(rows) > limit
     rows = rows[:limit] if limit else rows
     if json:
-        names = _unlike(names)
-        found = [dict(zip(names, row, strict=True)) for row in rows]
-        typer.echo(display.as_json({"run": run.root, "rows": found, "more": more}))
+        names = _unique(names)
+        objects = [dict(zip(names, row, strict=True)) for row in rows]
+        typer.echo(display.as_json({"run": run.root, "rows": objects, "more": more}))
         return
     filled = [i for i in range(len(names)) if not rows or any(row[i] is not None for row in rows)]
     names = [names[i] for i in filled]
@@ -177,16 +189,16 @@ def _show_answer(
         out.print(f"the first {display.count(limit)}; -n {10 * limit} shows more")
 
 
-def _unlike(names: Sequence[str]) -> list[str]:
-    """The names, each once: an object of JSON would lose all but the last of those that are alike."""
-    unlike: list[str] = []
+def _unique(names: Sequence[str]) -> list[str]:
+    """The names with numbers behind repeated ones, since a JSON object holds each name once."""
+    unique: list[str] = []
     for name in names:
         free, number = name, 1
-        while free in unlike:
+        while free in unique:
             number += 1
             free = f"{name}_{number}"
-        unlike.append(free)
-    return unlike
+        unique.append(free)
+    return unique
 
 
 def _cell(value: Any) -> str:

@@ -14,10 +14,10 @@ from tamis.schemas.errors import JobError
 
 
 def browse_run(path: str, port: int) -> None:
-    """Serve a finished run to this machine's web browser, until Ctrl-C.
+    """Serve a finished run to a web browser on this machine, until Ctrl-C.
 
     Raises:
-        StateError: there is no finished run.
+        StateError: no finished run.
         JobError: the port is taken.
     """
     browser = Browser(open_run(path), in_words)
@@ -26,7 +26,7 @@ def browse_run(path: str, port: int) -> None:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        raise JobError(f"--port {port}: somebody listens there: choose another") from None
+        raise JobError(f"--port {port}: is in use: choose another") from None
     typer.echo(f"{server.address} shows {path} (Ctrl-C ends)")
     try:
         server.serve_forever()

@@ -180,12 +180,8 @@ def list_jobs(*, address: str | None, json: bool) -> None:
 
 
 def _status(details: Details) -> str:
-    status = str(details.status).lower()
-    return (
-        status
-        if details.driver_exit_code in (0, None)
-        else f"{status} ({details.driver_exit_code})"
-    )
+    status, code = str(details.status).lower(), details.driver_exit_code
+    return status if code in (0, None) else f"{status} ({code})"
 
 
 def _summary(details: Details) -> dict[str, Any]:

@@ -21,60 +21,60 @@ COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("written", "written_bytes", display.size),
     ("peak memory", "memory_bytes", display.size),
 )
-"""Header, field of Cost, how it is written."""
+"""Header, field of Cost, format."""
 
 
 def show_costs(path: str, json: bool) -> None:
-    """What each step of a run took, and where there is a prediction, what it said.
+    """Show the costs of each step of a run, beside the predicted ones if any.
 
     Raises:
-        StateError: there is no journal to tell.
+        StateError: no journal with costs.
     """
-    found = costs(storage.absolute(path))
-    if not found.steps:
-        raise StateError(f"{path}: no events.jsonl that tells costs: name a run directory")
+    figures = costs(storage.absolute(path))
+    if not figures.steps:
+        raise StateError(f"{path}: no events.jsonl with costs: name a run directory")
     if json:
-        typer.echo(display.as_json({"run": storage.absolute(path), **_plain(found)}))
+        typer.echo(display.as_json({"run": storage.absolute(path), **_plain(figures)}))
         return
     out = display.console()
     headers = [("step", "left"), ("", "left"), *((name, "right") for name, _, _ in COLUMNS)]
     rows = []
-    for name, predicted, actual in _lines(found):
+    for name, predicted, actual in _lines(figures):
         if predicted:
             rows.append([name, "predicted", *cells(predicted)])
         rows.append(["" if predicted else name, "actual", *cells(actual)])
     display.print_table(out, display.table(headers, rows))
-    said = ""
-    if found.predicted_wall:
-        low, high = (display.duration(seconds) for seconds in found.predicted_wall)
-        said = f"; predicted {low} to {high} with the start"
-    out.print(f"wall time of the phases: {display.duration(found.wall_seconds)}{said}")
+    prediction = ""
+    if figures.predicted_wall:
+        low, high = (display.duration(seconds) for seconds in figures.predicted_wall)
+        prediction = f"; predicted {low} to {high} with the start"
+    out.print(f"wall time of the phases: {display.duration(figures.wall_seconds)}{prediction}")
 
 
-def _lines(found: Costs) -> list[tuple[str, Cost | None, Cost | None]]:
-    lines = [(step.step, step.predicted, step.actual) for step in found.steps]
-    return [*lines, ("together", found.predicted, found.actual)]
+def _lines(figures: Costs) -> list[tuple[str, Cost | None, Cost | None]]:
+    lines = [(step.step, step.predicted, step.actual) for step in figures.steps]
+    return [*lines, ("together", figures.predicted, figures.actual)]
 
 
 def cells(cost: Cost | None) -> list[str]:
-    """One a column; nothing where nothing is known."""
+    """The cells of a cost, one a column; empty ones without a cost."""
     if cost is None:
         return [""] * len(COLUMNS)
     return [write(getattr(cost, field)) for _, field, write in COLUMNS]
 
 
-def _plain(found: Costs) -> dict[str, object]:
+def _plain(figures: Costs) -> dict[str, object]:
     steps = [
         {
             "step": name,
             "predicted": asdict(predicted) if predicted else None,
             "actual": asdict(actual) if actual else None,
         }
-        for name, predicted, actual in _lines(found)
+        for name, predicted, actual in _lines(figures)
     ]
     return {
         "steps": steps[:-1],
         "together": steps[-1],
-        "wall_seconds": found.wall_seconds,
-        "predicted_wall_seconds": found.predicted_wall,
+        "wall_seconds": figures.wall_seconds,
+        "predicted_wall_seconds": figures.predicted_wall,
     }

@@ -13,43 +13,45 @@ from tamis.pipeline.audit.compare.diff import Difference, diff
 from tamis.pipeline.audit.reading.finished_run import open_run
 
 CAPTION = 60
-"""Characters of a caption in a table."""
+"""Most characters of a caption in a table."""
 
 MOST = 30
-"""Rows of a table."""
+"""Most rows of a table."""
 
 ABSENT = "(not there)"
 
 
 def diff_runs(before: str, after: str, count: int, *, json: bool) -> None:
-    """Show what moved from the first run to the second.
+    """Show the samples whose fate differs between two runs.
 
     Raises:
-        TamisError: one of them is no finished run.
+        TamisError: no finished run.
     """
-    found = diff(open_run(before), open_run(after), count)
+    difference = diff(open_run(before), open_run(after), count)
     if json:
-        more = {"came": found.came, "went": found.went, "only": found.only}
-        typer.echo(display.as_json({"before": before, "after": after, **asdict(found), **more}))
+        more = {"came": difference.came, "went": difference.went, "only": difference.only}
+        typer.echo(
+            display.as_json({"before": before, "after": after, **asdict(difference), **more})
+        )
         return
     out = display.console()
     for title, changes in (
-        ("setting", found.settings),
-        ("version of", found.versions),
-        ("input", found.inputs),
+        ("setting", difference.settings),
+        ("version of", difference.versions),
+        ("input", difference.inputs),
     ):
         _show_changes(title, changes)
     out.print(
-        f"kept {display.count(found.kept[0])} -> {display.count(found.kept[1])}: "
-        f"{display.count(found.came)} come, {display.count(found.went)} go"
+        f"kept {display.count(difference.kept[0])} -> {display.count(difference.kept[1])}: "
+        f"{display.count(difference.came)} come, {display.count(difference.went)} go"
     )
-    if any(found.only):
-        one, two = found.only
+    if any(difference.only):
+        one, two = difference.only
         out.print(
             f"only in the first {display.count(one)}, only in the second {display.count(two)}"
         )
-    if found.moves:
-        _show_moves(found)
+    if difference.moves:
+        _show_moves(difference)
     else:
         out.print("no sample has another fate")
 
@@ -70,16 +72,16 @@ def _show_changes(title: str, changes: Mapping[str, tuple[Any, Any]]) -> None:
     out.print()
 
 
-def _show_moves(found: Difference) -> None:
+def _show_moves(difference: Difference) -> None:
     rows = [
         [before or ABSENT, after or ABSENT, display.count(samples)]
-        for before, after, samples in found.moves
+        for before, after, samples in difference.moves
     ]
     out = display.console()
     display.print_table(
         out, display.table([("first", "left"), ("second", "left"), ("samples", "right")], rows)
     )
-    if not found.samples:
+    if not difference.samples:
         return
     out.print()
     rows = [
@@ -89,7 +91,7 @@ def _show_moves(found: Difference) -> None:
             sample["before"] or ABSENT,
             sample["after"] or ABSENT,
         ]
-        for sample in found.samples
+        for sample in difference.samples
     ]
     names = ("key", "caption", "first", "second")
     display.print_table(out, display.table([(name, "left") for name in names], rows))

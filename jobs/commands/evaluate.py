@@ -21,27 +21,27 @@ from tamis.schemas.evaluation import HEADLINE, METRICS, Evaluation, Figure, Poin
 
 
 def evaluate_run(path: str, request: Request, json: bool) -> None:
-    """Compare, write ``evaluation.json`` into the run, and show the table.
+    """Compare selectors, write ``evaluation.json`` into the run, and show the table.
 
     Raises:
         TamisError: the run or an option does not fit.
     """
     run = open_run(path)
     with _progress() as done:
-        found = evaluate(run, request, done)
-    storage.write_bytes(storage.join(run.root, FILE), found.to_json())
+        evaluation = evaluate(run, request, done)
+    storage.write_bytes(storage.join(run.root, FILE), evaluation.to_json())
     if json:
-        typer.echo(display.as_json(found.model_dump()))
+        typer.echo(display.as_json(evaluation.model_dump()))
         return
     out = display.console()
-    for line in _splits(found):
+    for line in _splits(evaluation):
         out.print(line)
-    display.print_table(out, _table(found))
-    out.print(by_luck(found))
-    for name in compared(found):
-        out.print(verdict(found, name))
-    out.print(chance(found))
-    for note in found.notes:
+    display.print_table(out, _table(evaluation))
+    out.print(by_luck(evaluation))
+    for name in compared(evaluation):
+        out.print(verdict(evaluation, name))
+    out.print(chance(evaluation))
+    for note in evaluation.notes:
         out.print(f"note: {display.plain(note)}")
     out.print(f"{storage.join(run.root, FILE)}; `tamis report` draws it")
 
@@ -50,25 +50,25 @@ def shares(text: str) -> list[float]:
     """``0.1,0.2`` as numbers.
 
     Raises:
-        JobError: something between the commas is none, or nothing is there.
+        JobError: no numbers with commas between them.
     """
     try:
-        found = [float(part) for part in text.split(",") if part.strip()]
+        values = [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        found = []
-    if not found:
+        values = []
+    if not values:
         raise JobError(f"--budgets '{text}': shares with commas between them: 0.1,0.2,0.4")
-    return found
+    return values
 
 
 def processors() -> int:
-    """How many this process may use."""
+    """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on standard error, where that is a terminal."""
+    """A callback that moves a bar on standard error, or None where that is no terminal."""
     err = display.console(stderr=True)
     if not err.is_terminal:
         yield None
@@ -84,11 +84,11 @@ def _progress() -> Iterator[Callable[[int, int], None] | None]:
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
-def _splits(found: Evaluation) -> Iterator[str]:
-    """Who is held out, in numbers that add up; over the seeds where they differ."""
+def _splits(evaluation: Evaluation) -> Iterator[str]:
+    """Sentences about the holdout's and pool's sizes, as ranges where the seeds differ, and about the training."""
 
     def over(field: str) -> str:
-        counts = [getattr(split, field) for split in found.splits]
+        counts = [getattr(split, field) for split in evaluation.splits]
         least, most = min(counts), max(counts)
         return (
             display.count(least)
@@ -101,20 +101,24 @@ def _splits(found: Evaluation) -> Iterator[str]:
         f"near-duplicate or caption with those + {over('alike')} whose picture's embedding is all but theirs + "
         f"{over('pool')} to train on, {over('candidates')} of them left by the run's filters and duplicate steps"
     )
-    asked = found.training
+    training = evaluation.training
     yield (
-        f"each subset: {asked.steps:,} steps of {asked.batch:,} pairs, two heads of {asked.width} dimensions, "
-        f"{len(found.splits)} seeds, each with a holdout of its own unless one was given"
+        f"each subset: {training.steps:,} steps of {training.batch:,} pairs, two heads of {training.width} dimensions, "
+        f"{len(evaluation.splits)} seeds, each with a holdout of its own unless one was given"
     )
 
 
-def _table(found: Evaluation) -> Table:
-    metrics = [name for name in METRICS if name in found.points[0].figures]
+def _table(evaluation: Evaluation) -> Table:
+    metrics = [name for name in METRICS if name in evaluation.points[0].figures]
     columns = [("selector", "left"), ("budget", "right"), ("pairs", "right")]
     columns += [(METRICS[name], "right") for name in metrics]
     columns += [("R@10 - random", "right"), ("p", "right"), ("", "left")]
-    rows = [_row(point, metrics) for selector in found.selectors for point in found.line(selector)]
-    luck = [f"{found.chance:.3f}" if name == HEADLINE else "" for name in metrics]
+    rows = [
+        _row(point, metrics)
+        for selector in evaluation.selectors
+        for point in evaluation.line(selector)
+    ]
+    luck = [f"{evaluation.chance:.3f}" if name == HEADLINE else "" for name in metrics]
     return display.table(columns, [*rows, ["chance", "", "", *luck, "", "", ""]])
 
 
@@ -122,16 +126,16 @@ def _row(point: Point, metrics: list[str]) -> list[str]:
     against = point.headline.against_random
     mean = round(sum(point.pairs) / len(point.pairs))
     row = [point.selector, f"{100 * point.budget:.3g}%", display.count(mean)]
-    row += [_said(name, point.figures[name]) for name in metrics]
+    row += [_figure(name, point.figures[name]) for name in metrics]
     if against is None:
         return [*row, "", "", ""]
     better = against.difference > 0
-    said = ("better" if better else "worse") if significant(point) else ""
+    word = ("better" if better else "worse") if significant(point) else ""
     p = "" if against.p is None else f"{against.p:.3f}"
-    return [*row, f"{against.difference:+.3f}", p, said]
+    return [*row, f"{against.difference:+.3f}", p, word]
 
 
-def _said(metric: str, figure: Figure) -> str:
+def _figure(metric: str, figure: Figure) -> str:
     if metric == "median_rank":
         return f"{figure.mean:.1f} ± {figure.spread:.1f}"
     return f"{figure.mean:.3f} ± {figure.spread:.3f}"

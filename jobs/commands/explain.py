@@ -15,7 +15,7 @@ from tamis.schemas.errors import InputError, JobError
 from tamis.schemas.ledger import likeness
 
 CAPTION = 300
-"""Characters of a caption."""
+"""Most characters of a caption."""
 
 STYLES = {
     "dropped": "bold red",
@@ -27,7 +27,7 @@ STYLES = {
 
 
 def in_words(story: Story) -> Story:
-    """A story with what is printed of it: ``fate``, ``facts`` (name, value), and each step's ``lines``."""
+    """A story with its printed words: ``fate``, ``facts`` (name, value), and each step's ``lines``."""
     read = story["read"] or {}
     steps = [
         {**step, "lines": [display.plain(line) for line in step_lines(step, read)]}
@@ -38,69 +38,69 @@ def in_words(story: Story) -> Story:
 
 
 def explain_sample(path: str, name: str, *, count: int, json: bool, html: str | None) -> None:
-    """Tell the story of the sample that ``name`` names; of several, list them, or write all into the file ``html``.
+    """Show the story of the sample with a uid, key or URL; list several, or write them into the file ``html``.
 
     Raises:
-        InputError: nobody has that uid, key or URL.
-        JobError: no sample is named, or two kinds of answer are asked for.
-        StateError: there is no finished run.
+        InputError: no sample has that uid, key or URL.
+        JobError: an empty name, or both --json and --html.
+        StateError: no finished run.
     """
     if not name:
         raise JobError("SAMPLE is empty: name a uid, a key or a URL")
     if json and html is not None:
         raise JobError("--json and --html are two answers: ask for one at a time")
     run = open_run(path)
-    found, told = stories(run, name, count)
-    if not found:
+    total, samples = stories(run, name, count)
+    if not total:
         raise InputError(
             f"{name}: no sample of this run has that uid, key or URL "
             f"(tamis audit {path} --sql \"SELECT uid, key FROM ledger WHERE text ILIKE '%word%'\" looks further)"
         )
     if html is not None:
-        _write_page(run, told, found, html)
+        _write_page(run, samples, total, html)
     elif json:
         typer.echo(
-            display.as_json({"run": run.root, "name": name, "found": found, "samples": told})
+            display.as_json({"run": run.root, "name": name, "found": total, "samples": samples})
         )
-    elif found == 1:
-        _print_story(told[0])
-        inline_pictures.show_pictures(run, told[0])
+    elif total == 1:
+        _print_story(samples[0])
+        inline_pictures.show_pictures(run, samples[0])
     else:
-        # A uid that the input gives to several tells none of them apart.
-        staying = run.named(name.lower())
-        how = "explain one by its uid" if staying is None else "the one that it stands for follows"
-        _list(told, found, count, how)
-        if staying is not None:
+        # Several samples of the input may have one uid, which names the one that ingest kept.
+        named = run.named(name.lower())
+        how = "explain one by its uid" if named is None else "the one that it stands for follows"
+        _list(samples, total, count, how)
+        if named is not None:
             typer.echo()
-            _print_story(tell(run, staying))
+            _print_story(tell(run, named))
 
 
-def _write_page(run: FinishedRun, told: list[Story], found: int, path: str) -> None:
+def _write_page(run: FinishedRun, samples: list[Story], total: int, path: str) -> None:
     from tamis.pipeline.audit.story.page import story_page
     from tamis.pipeline.store import storage
 
-    page = story_page(run, [in_words(story) for story in told], found)
+    page = story_page(run, [in_words(story) for story in samples], total)
     target = storage.absolute(path)
     storage.write_bytes(target, page)
     typer.echo(f"{target} ({display.size(len(page))})")
 
 
-def _list(told: list[Story], found: int, count: int, how: str) -> None:
+def _list(samples: list[Story], total: int, count: int, how: str) -> None:
     out = display.console()
-    out.print(f"{display.count(found)} samples have that name; {how}:")
+    out.print(f"{display.count(total)} samples have that name; {how}:")
     display.print_table(
         out,
         display.table(
             [("uid", "left"), ("source", "left"), ("key", "left"), ("fate", "left")],
-            [(story["uid"], story["source"], story["key"], fate_of(story)) for story in told],
+            [(story["uid"], story["source"], story["key"], fate_of(story)) for story in samples],
         ),
     )
-    if found > len(told):
-        out.print(f"the first {display.count(count)}; -n {found} lists all")
+    if total > len(samples):
+        out.print(f"the first {display.count(count)}; -n {total} lists all")
 
 
 def fate_of(story: Story) -> str:
-    """In a few words."""
+    """A sample's fate in a few words."""
     if story["kept"]:
         return "kept"
     (step,) = [step for step in story["steps"] if step["outcome"] == "dropped"]
@@ -132,17 +132,17 @@ def _print_story(story: Story) -> None:
 
 
 def _facts(story: Story) -> list[tuple[str, str]]:
-    facts = [("uid", story["uid"]), ("from", _where(story))]
+    facts = [("uid", story["uid"]), ("from", _location(story))]
     read = story["read"] or {}
     if "width" in read and "height" in read:  # an input's own columns may hold either alone
         sides = f"{read['width']} x {read['height']} pixels"
         size = f", {display.size(read['image_size'])}" if "image_size" in read else ""
-        told = (
+        picture = (
             f"{read['image_format']}, {sides}{size}"
             if "image_format" in read
             else f"{sides} by the input"
         )
-        facts.append(("picture", told))
+        facts.append(("picture", picture))
     if "sha256" in read:
         facts.append(("sha256", read["sha256"]))
     if story["url"] is not None:
@@ -152,12 +152,12 @@ def _facts(story: Story) -> list[tuple[str, str]]:
     return facts
 
 
-def _where(story: Story) -> str:
+def _location(story: Story) -> str:
     return ", ".join(filter(None, (story["source"], story["where"])))
 
 
 def step_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:
-    """What a step saw and decided, a line each; ``read`` is what ingest noted of the sample."""
+    """Lines about a step's values and decision; ``read`` holds the columns of ingest."""
     lines = []
     if "meaning" in step:
         lines.append(f"{step['reason']}: {step['meaning']}")
@@ -172,14 +172,14 @@ def step_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:
     if "place" in step:
         lines += _place_lines(step["place"])
     if "partner" in step:
-        lines += _other_lines(step, read)
+        lines += _partner_lines(step, read)
     elif "survivor" in step:
-        lines.append(f"survivor {_named(step['survivor'])}")
+        lines.append(f"survivor {_sample_line(step['survivor'])}")
     elif "value" in step and "rules" not in step and "place" not in step:
         bound = f", bound {display.number(step['bound'])}" if "bound" in step else ""
         lines.append(f"{step.get('rule', 'value')} {display.number(step['value'])}{bound}")
     if "passes_with" in step:
-        # Quotas are rounded, and a larger budget may give a concept one sample less: below this it may pass too.
+        # Quotas are rounded, and a larger budget may give a concept one sample less: a smaller one may do too.
         sure = "for certain " if any("samples" in mend for mend in step["passes_with"]) else ""
         lines.append(
             f"passes {sure}with {' and '.join(_mend(mend) for mend in step['passes_with'])}"
@@ -190,7 +190,7 @@ def step_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:
 
 
 def _then_line(then: dict[str, Any]) -> str:
-    """Which later step would take the sample if this one let it pass."""
+    """A line about the later step that would drop the sample if this one let it pass."""
     unseen = ", ".join(then["unseen"])
     if then["step"] is None:
         never = "they never" if len(then["unseen"]) > 1 else "it never"
@@ -220,18 +220,18 @@ def _rule_line(rule: dict[str, Any]) -> str:
     if "in" in rule:
         among = ", ".join(display.number(choice) for choice in rule["in"])
         return f"{rule['rule']} {value} {'is' if rule['passes'] else 'is NOT'} in {among}"
-    told = []
+    bounds = []
     if "min" in rule:
         below = float(rule["value"]) < rule["min"]
-        told.append(
+        bounds.append(
             f"{'<' if below else '>='} {display.number(rule['min'])}{', too low' if below else ''}"
         )
     if "max" in rule:
         above = float(rule["value"]) > rule["max"]
-        told.append(
+        bounds.append(
             f"{'>' if above else '<='} {display.number(rule['max'])}{', too high' if above else ''}"
         )
-    return f"{rule['rule']} {value} {' and '.join(told)}"
+    return f"{rule['rule']} {value} {' and '.join(bounds)}"
 
 
 def _place_lines(place: dict[str, Any]) -> list[str]:
@@ -251,23 +251,23 @@ def _place_lines(place: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _other_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:
+def _partner_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:
     partner, survivor = step["partner"], step.get("survivor")
     measure = likeness(step["reason"])
     alike = ""
     if measure and "partner_value" in step:
         bound = f", bound {display.number(step['bound'])}" if "bound" in step else ""
         alike = f" ({measure} {display.number(step['partner_value'])}{bound})"
-    lines = [f"partner {_named(partner)}{alike}"]
+    lines = [f"partner {_sample_line(partner)}{alike}"]
     if measure and "phash" in read and "phash" in partner:
         apart = (int(read["phash"], 16) ^ int(partner["phash"], 16)).bit_count()
         lines.append(f"their pictures' perceptual hashes are {apart} of 64 bits apart")
     if survivor is not None and survivor["uid"] != partner["uid"]:
-        lines.append(f"survivor of its group {_named(survivor)}")
+        lines.append(f"survivor of its group {_sample_line(survivor)}")
     return lines
 
 
-def _named(other: dict[str, Any]) -> str:
+def _sample_line(other: dict[str, Any]) -> str:
     if "key" not in other:
         return str(other["uid"])
     fate = "kept" if other["kept"] else f"dropped by {other['step']}: {other['reason']}"

@@ -1,4 +1,4 @@
-"""``tamis plan JOB --cluster SPEC``: what it would cost, from a sample that is really run."""
+"""``tamis plan JOB --cluster SPEC``: costs predicted from a sample that is run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tamis.schemas.parse import read
 SHARE = 0.1
 MOST_ROWS = 1e15
 MOST_PARTS = 64
-"""Parts of the sample, where nobody says how large it is to be."""
+"""Most parts of the sample without --sample."""
 
 
 @dataclass(frozen=True)
@@ -39,73 +39,78 @@ class Question:
 
 
 def forecast_job(request: Request, question: Question, *, json_asked: bool) -> None:
-    """Run a sample, and show what the whole would cost. It is kept beside ``plan.json`` unless it is for other rows.
+    """Run a sample, and show the predicted costs of the job; write them beside ``plan.json`` unless for other rows.
 
     Raises:
-        TamisError: the job cannot be done, or the question makes no sense.
+        TamisError: the job cannot be done, or an option is out of range.
     """
     if question.sample is not None and not 0 < question.sample <= 1:
         raise JobError(f"--sample {question.sample:g}: a share in (0, 1], such as 0.1")
     if question.rows is not None and not 1 <= question.rows <= MOST_ROWS:
         raise JobError(f"--rows {question.rows:g}: 1 to {MOST_ROWS:g}, such as 5.8e9")
-    cluster, rates = cluster_of(question.cluster), parse_rates(question.rates)
+    cluster, rates = read_cluster(question.cluster), parse_rates(question.rates)
     job = load(request)
     check_claims(job, cluster, question.cluster)
     plan = planning.make(job)
     start: trial.Start = Here if question.here else trial.on_ray(plan)
     processors = plan.job.resources.cpus or len(os.sched_getaffinity(0))
     workers = 1 if question.here else processors
-    typer.echo("tamis: a sample of the parts is run, here, in a temporary directory", err=True)
+    typer.echo("tamis: a sample of the parts is run here, in a temporary directory", err=True)
     bound = MOST_PARTS if question.sample is None else None
-    tried = trial.measure(plan, question.sample or SHARE, bound, start)
-    flops = trial.flops(tried.dim or 512)
-    said = predict(plan.job, tried, cluster, question.cluster, flops, workers, question.rows, rates)
+    sample = trial.measure(plan, question.sample or SHARE, bound, start)
+    flops = trial.flops(sample.dim or 512)
+    prediction = predict(
+        plan.job, sample, cluster, question.cluster, flops, workers, question.rows, rates
+    )
     if question.rows is None:
         path = storage.join(plan.root, PREDICTION)
-        storage.write_bytes(path, json.dumps(said.to_json(), indent=1).encode())
+        storage.write_bytes(path, json.dumps(prediction.to_json(), indent=1).encode())
     if json_asked:
-        typer.echo(display.as_json({"job": plan.job.name, **said.to_json()}))
+        typer.echo(display.as_json({"job": plan.job.name, **prediction.to_json()}))
         return
-    _show(said, tried, plan.root if question.rows is None else None)
+    _show(prediction, sample, plan.root if question.rows is None else None)
 
 
-def cluster_of(spec: str) -> RayCluster:
-    """A cluster from a line, or from a YAML file.
+def read_cluster(spec: str) -> RayCluster:
+    """A Ray cluster from a line, or from a YAML file.
 
     Raises:
-        ClusterError: it is none.
+        ClusterError: no such description.
     """
     if spec.endswith((".yaml", ".yml")):
         return check_cluster(read(storage.read_bytes(spec).decode(), spec), spec)
     return parse_cluster(spec)
 
 
-def _show(said: Prediction, tried: trial.Trial, kept: str | None) -> None:
+def _show(prediction: Prediction, sample: trial.Trial, root: str | None) -> None:
     out = display.console()
-    share = display.share(tried.rows, round(tried.input_rows))
+    share = display.share(sample.rows, round(sample.input_rows))
     out.print(
-        f"measured: {display.count(tried.rows)} samples in {display.count(tried.parts)} parts, {share} of the input, "
-        f"in {display.duration(tried.seconds)}"
+        f"measured: {display.count(sample.rows)} samples in {display.count(sample.parts)} parts, {share} of the input, "
+        f"in {display.duration(sample.seconds)}"
     )
-    out.print(f"predicted: {display.count(round(said.samples))} samples on {said.cluster}")
+    out.print(
+        f"predicted: {display.count(round(prediction.samples))} samples on {prediction.cluster}"
+    )
     out.print()
     headers = [("step", "left"), *((name, "right") for name, _, _ in COLUMNS), ("wall", "right")]
     rows = [
-        [name, *cells(cost), _span(*said.wall_seconds[name])] for name, cost in said.steps.items()
+        [name, *cells(cost), _span(*prediction.wall_seconds[name])]
+        for name, cost in prediction.steps.items()
     ]
-    rows.append(["together", *cells(said.total), _span(*said.wall)])
+    rows.append(["together", *cells(prediction.total), _span(*prediction.wall)])
     display.print_table(out, display.table(headers, rows))
     out.print(
-        f"CPU-hours {said.total.cpu_seconds / 3600:,.2f}, "
-        f"GPU-hours {said.total.gpu_seconds / 3600:,.2f}, stored {display.size(said.stored_bytes)}"
+        f"CPU-hours {prediction.total.cpu_seconds / 3600:,.2f}, "
+        f"GPU-hours {prediction.total.gpu_seconds / 3600:,.2f}, stored {display.size(prediction.stored_bytes)}"
     )
-    for what, (low, high) in said.money.items():
+    for what, (low, high) in prediction.money.items():
         out.print(f"{what}: {low:,.2f}" + (f" to {high:,.2f}" if high > low else ""))
-    for note in said.notes:
+    for note in prediction.notes:
         out.print(display.plain(f"note: {note}"), soft_wrap=True)
-    if kept:
+    if root:
         out.print(
-            f"kept in {kept}/{PREDICTION}: after the run, tamis audit {kept} --costs compares"
+            f"kept in {root}/{PREDICTION}: after the run, tamis audit {root} --costs compares"
         )
 
 

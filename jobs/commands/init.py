@@ -14,10 +14,10 @@ from tamis.schemas.json_schema import DIALECT
 
 
 def write_template(path: str) -> None:
-    """Write the commented job file to ``path``, or show it where that is ``-``.
+    """Write the commented job file to ``path``, or print it if that is ``-``.
 
     Raises:
-        JobError: something is there already.
+        JobError: a file is there already.
     """
     text = template()
     if path == "-":
@@ -30,6 +30,6 @@ def write_template(path: str) -> None:
 
 
 def show_schema() -> None:
-    """The JSON schema of a job file."""
+    """Print the JSON schema of a job file."""
     schema = {"$schema": DIALECT, **Job.model_json_schema(), "title": "A tamis job"}
     typer.echo(json.dumps(schema, indent=2))

@@ -20,14 +20,14 @@ def materialize_run(
     progress: Literal["auto", "lines", "json", "none"],
     json: bool,
 ) -> None:
-    """Write the set that ``settings`` choose, then show its funnel.
+    """Write the subset that ``settings`` choose, then show its funnel.
 
     Raises:
-        JobError: nothing is to be different.
-        TamisError: the run or a setting does not fit, or something was never scored.
+        JobError: no settings.
+        TamisError: the run or a setting does not fit, or a signal was never scored.
     """
     if not settings:
-        raise JobError("materialize: say what is to be different: --set density.keep=0.3")
+        raise JobError("materialize: no settings: add --set density.keep=0.3")
     run = open_run(path)
     plan = planned(run, settings, output)
     carry_out(plan, address=None, progress=progress, json=json, base=run.root)

@@ -15,16 +15,16 @@ from tamis.pipeline.store.redaction import redact
 
 
 def plan_job(request: Request, *, accept_changed: bool, json: bool) -> None:
-    """Check a job, and show what it reads, what each step makes of it, and where it goes.
+    """Check a job, and show its inputs, steps and run directory.
 
     Raises:
         TamisError: the job cannot be done as it stands.
     """
     plan = planning.make(load(request), accept_changed)
     state.check_output(plan)
-    seen = preview.preview(plan)
+    overview = preview.preview(plan)
     if json:
-        typer.echo(display.as_json(seen))
+        typer.echo(display.as_json(overview))
         return
     out = display.console()
     out.print(f"{plan.job.name}: {redact(plan.root)}", soft_wrap=True)
@@ -39,16 +39,18 @@ def plan_job(request: Request, *, accept_changed: bool, json: bool) -> None:
                 ("samples", "right"),
                 ("format", "left"),
             ],
-            [_input_row(entry) for entry in seen["inputs"]],
+            [_input_row(entry) for entry in overview["inputs"]],
         ),
     )
-    for entry in seen["inputs"]:
-        for wanted, taken in entry["columns"].items():
-            out.print(f"  {entry['name']}: {wanted} is the column {display.plain(taken)}")
+    for entry in overview["inputs"]:
+        for field, column in entry["columns"].items():
+            out.print(f"  {entry['name']}: {field} is the column {display.plain(column)}")
     out.print()
     columns = [("step", "left"), ("settings", "left"), ("reads", "left"), ("makes", "left")]
-    display.print_table(out, display.table(columns, [_step_row(step) for step in seen["steps"]]))
-    for note in (*seen["notes"], *plan.notes):
+    display.print_table(
+        out, display.table(columns, [_step_row(step) for step in overview["steps"]])
+    )
+    for note in (*overview["notes"], *plan.notes):
         out.print(display.plain(f"note: {note}"), soft_wrap=True)
 
 
@@ -74,12 +76,12 @@ def _step_row(step: dict[str, Any]) -> list[str]:
 
 
 def _bare(name: str) -> str:
-    """``signal:words`` as ``words``; an embedding or place keeps its kind, for it may be called like a step."""
+    """``signal:words`` as ``words``; an embedding or place keeps its kind, since it may have a step's name."""
     return name.removeprefix("signal:")
 
 
 def _settings(settings: dict[str, Any]) -> str:
-    """As a job would say it in short; signals stand under ``makes``."""
+    """A step's settings in short; its signals stand under ``makes``."""
     bounds = settings.get("bounds", {})
     shown = {key: value for key, value in settings.items() if key not in ("names", "bounds")}
     return "; ".join(f"{key} {_flow(value)}" for key, value in {**bounds, **shown}.items())

@@ -11,10 +11,10 @@ from tamis.pipeline.store import storage
 
 
 def write_report(path: str, output: str | None) -> None:
-    """Write a finished run's report, into the run's directory unless told otherwise.
+    """Write a finished run's report, to ``output`` or into the run's directory.
 
     Raises:
-        StateError: there is no finished run, or its account does not balance.
+        StateError: no finished run, or its counts do not balance.
     """
     run = open_run(path)
     page = report(run)

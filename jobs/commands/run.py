@@ -10,7 +10,7 @@ from typing import Literal
 
 import typer
 
-from tamis.jobs.commands.audit import funnel_table
+from tamis.jobs.commands.audit import balance, funnel_table
 from tamis.jobs.loading import Request, load
 from tamis.jobs.observers import journal, progress
 from tamis.jobs.observers.log_lines import LogLines
@@ -26,12 +26,12 @@ from tamis.schemas.events import Observer
 from tamis.schemas.manifest import Version
 
 INTERRUPTED, TERMINATED = 130, 143
-"""The exit codes of what was stopped: from the keyboard, and by SIGTERM."""
+"""Exit codes after Ctrl-C, and after SIGTERM."""
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Say it in a line where the block is stopped, and exit."""
+    """Print one line and exit when the block is stopped."""
     try:
         yield
     except KeyboardInterrupt as stop:
@@ -48,7 +48,7 @@ def run_job(
     progress: Literal["auto", "lines", "json", "none"],
     json: bool,
 ) -> None:
-    """Do what is left of a job, then show the funnel.
+    """Run the rest of a job, then show the funnel.
 
     Raises:
         TamisError: whatever a person can mend.
@@ -65,45 +65,45 @@ def carry_out(
     json: bool,
     base: str | None = None,
 ) -> None:
-    """Do what is left of a plan, with a journal; ``base``: a finished run to take tables from.
+    """Run the rest of a plan, with a journal; ``base`` is a finished run to take tables from.
 
     Raises:
         TamisError: whatever a person can mend.
     """
     for note in plan.notes:
         typer.echo(f"tamis: {note}", err=True)
-    kept_journal = journal.Journal(plan.root, _about(plan, address))
+    events = journal.Journal(plan.root, _about(plan, address))
     try:
-        result = _walk(plan, [kept_journal], progress, address, base)
+        result = _walk(plan, [events], progress, address, base)
     except KeyboardInterrupt:
-        kept_journal.close(ended="stopped")
+        events.close(ended="stopped")
         raise
     except TamisError as error:
-        kept_journal.close(ended="failed", why=redact_text(str(error)))
+        events.close(ended="failed", why=redact_text(str(error)))
         raise
-    kept_journal.close(ended="finished", tasks_run=result.tasks_run)
-    _tell(open_run(result.root), result.tasks_run, json)
+    events.close(ended="finished", tasks_run=result.tasks_run)
+    _show_result(open_run(result.root), result.tasks_run, json)
 
 
 def _walk(
     plan: planning.Plan,
     observers: Sequence[Observer],
-    shown: Literal["auto", "lines", "json", "none"],
+    kind: Literal["auto", "lines", "json", "none"],
     address: str | None,
     base: str | None,
 ) -> account.Result:
-    bars = progress.bars() if shown == "auto" else None
+    bars = progress.bars() if kind == "auto" else None
     more: list[Observer] = [bars] if bars else []
-    if shown == "lines":
+    if kind == "lines":
         more.append(LogLines(sys.stderr))
-    if shown == "json":
+    if kind == "json":
         more.append(journal.json_lines(sys.stderr))
     with bars or nullcontext():
         return running.run(plan, [*observers, *more], address=address, base=base)
 
 
 def _about(plan: planning.Plan, address: str | None) -> dict[str, object]:
-    """What may differ between equal runs, for the journal."""
+    """The journal's facts about a run, which may differ between equal runs."""
     return {
         "root": redact(plan.root),
         "directory": os.getcwd(),
@@ -111,32 +111,27 @@ def _about(plan: planning.Plan, address: str | None) -> dict[str, object]:
         "input_bytes": sum(file.size for file in plan.inputs),
         "address": address and redact(address),
         "resources": plan.job.resources.model_dump(),
-        "versions": {found.package: found.version for found in Version.installed()},
+        "versions": {version.package: version.version for version in Version.installed()},
     }
 
 
-def _tell(run: FinishedRun, tasks_run: int, json: bool) -> None:
-    counted = funnel(run)
+def _show_result(run: FinishedRun, tasks_run: int, json: bool) -> None:
+    totals = funnel(run)
     result = [output for output in run.manifest.outputs if output.path.startswith("shards/")]
     if json:
-        about = {"run": redact(run.root), "computed": tasks_run, **counted.to_json()}
+        about = {"run": redact(run.root), "computed": tasks_run, **totals.to_json()}
         typer.echo(display.as_json({**about, "bytes": sum(file.bytes for file in result)}))
         return
     out = display.console()
     display.print_table(out, funnel_table(run))
-    out.print(balance(counted.rows_in, counted.kept, counted.dropped))
+    out.print(balance(totals))
     if not tasks_run:
         out.print("nothing was left to do: every table stood as it was")
-    for line in _places(run):
+    for line in _output_lines(run):
         out.print(display.plain(line), soft_wrap=True)
 
 
-def balance(rows_in: int, kept: int, dropped: int) -> str:
-    """The sentence that has to be true of every run."""
-    return f"{display.count(rows_in)} in = {display.count(kept)} kept + {display.count(dropped)} dropped"
-
-
-def _places(run: FinishedRun) -> list[str]:
+def _output_lines(run: FinishedRun) -> list[str]:
     lines, root = [], redact(run.root)
     for folder, what in (("shards", "the result"), ("ledger", "why each sample stayed or went")):
         files = [output for output in run.manifest.outputs if output.path.startswith(f"{folder}/")]

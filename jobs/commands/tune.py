@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import typer
 
-from tamis.jobs.loading import Request, load, locate, text_of
+from tamis.jobs.loading import Request, load, locate, read_text
 from tamis.jobs.terminal import display
 from tamis.pipeline.planning import tuning
 from tamis.pipeline.runs import plan as planning
@@ -29,7 +29,7 @@ class Question:
 
 
 def tune_job(request: Request, question: Question, *, json: bool) -> None:
-    """Measure batch sizes over the job's own first samples, show them, and write the best into the job file.
+    """Measure batch sizes over the job's first samples, show them, and write the best into the job file.
 
     Raises:
         TamisError: the job cannot be done, has no model to tune, or its file cannot be changed in place.
@@ -39,24 +39,22 @@ def tune_job(request: Request, question: Question, *, json: bool) -> None:
     steps = [step for step in plan.job.embeds if not step.takes_embeddings]
     if not steps:
         raise JobError(f"{request.job}: no step embeds with a model: there is nothing to tune")
-    typer.echo("tamis: the first samples are embedded, here, in a temporary directory", err=True)
-    found = [tuning.tune(plan, step, sizes, question.samples, question.rounds) for step in steps]
-    written = [] if question.dry else _write(request.job, found)
+    typer.echo("tamis: the first samples are embedded here, in a temporary directory", err=True)
+    results = [tuning.tune(plan, step, sizes, question.samples, question.rounds) for step in steps]
+    written = [] if question.dry else _write(request.job, results)
     if json:
-        steps_found = {one.step: asdict(one) for one in found}
-        typer.echo(
-            display.as_json({"job": plan.job.name, "steps": steps_found, "written": written})
-        )
+        figures = {result.step: asdict(result) for result in results}
+        typer.echo(display.as_json({"job": plan.job.name, "steps": figures, "written": written}))
         return
-    for one in found:
-        _show(one, request.job, one.step in written)
+    for result in results:
+        _show(result, request.job, result.step in written)
 
 
 def numbers(text: str) -> list[int]:
     """``8,32,128`` as numbers.
 
     Raises:
-        JobError: one is no batch size.
+        JobError: no batch size.
     """
     pieces = [piece.strip() for piece in text.split(",")]
     for piece in pieces:
@@ -67,22 +65,22 @@ def numbers(text: str) -> list[int]:
     return [int(piece) for piece in pieces]
 
 
-def _write(job: str, found: Sequence[tuning.Tuned]) -> list[str]:
-    """The best sizes into the job file, where they are not there already; the steps that were changed."""
+def _write(job: str, results: Sequence[tuning.Tuned]) -> list[str]:
+    """Write the best sizes into the job file, and return the steps whose size changed."""
     path, preset = locate(job)
-    changed = [one for one in found if one.best != one.own]
+    changed = [result for result in results if result.best != result.own]
     if preset or not changed:  # a preset belongs to the installation
         return []
-    text = text_of(path)
-    for one in changed:
-        text = with_setting(text, job, one.step, "batch_size", one.best)
+    text = read_text(path)
+    for result in changed:
+        text = with_setting(text, job, result.step, "batch_size", result.best)
     storage.write_bytes(path, text.encode())
-    return [one.step for one in changed]
+    return [result.step for result in changed]
 
 
-def _show(one: tuning.Tuned, job: str, written: bool) -> None:
+def _show(result: tuning.Tuned, job: str, written: bool) -> None:
     out = display.console()
-    out.print(f"{one.step}: {display.count(one.samples)} samples, one worker")
+    out.print(f"{result.step}: {display.count(result.samples)} samples, one worker")
     headers = [
         ("batch_size", "right"),
         ("samples/s", "right"),
@@ -90,26 +88,26 @@ def _show(one: tuning.Tuned, job: str, written: bool) -> None:
         ("to", "right"),
         ("", "left"),
     ]
-    put = [
+    rows = [
         [
             display.count(rate.batch_size),
             *(f"{value:,.1f}" for value in (rate.median, rate.low, rate.high)),
             "best"
-            if rate.batch_size == one.best
+            if rate.batch_size == result.best
             else "the job's"
-            if rate.batch_size == one.own
+            if rate.batch_size == result.own
             else "",
         ]
-        for rate in one.rates
+        for rate in result.rates
     ]
-    display.print_table(out, display.table(headers, put))
-    setting = f"{one.step}.batch_size={one.best}"
+    display.print_table(out, display.table(headers, rows))
+    setting = f"{result.step}.batch_size={result.best}"
     if written:
-        said = (
+        outcome = (
             f"{job} now says {setting}: part of the result's identity, so the next run embeds anew"
         )
-    elif one.best == one.own:
-        said = f"{setting} is the job's own: it stays"
+    elif result.best == result.own:
+        outcome = f"{setting} is the job's own: it stays"
     else:
-        said = f"nothing was written: --set {setting}"
-    out.print(display.plain(said), soft_wrap=True)
+        outcome = f"nothing was written: --set {setting}"
+    out.print(display.plain(outcome), soft_wrap=True)

@@ -13,10 +13,10 @@ from tamis.pipeline.audit.verify.verify import Seen, verify
 
 
 def verify_run(path: str, *, deep: bool, json: bool) -> None:
-    """Say each fault on a line of its own, as it is found; exit with 1 where there is one.
+    """Print each fault as it is found, one a line; exit with 1 if there is any.
 
     Raises:
-        TamisError: there is no finished run to verify.
+        TamisError: no finished run.
     """
     run, seen, faults = open_run(path), Seen(), []
     for fault in verify(run, seen, deep):
@@ -24,23 +24,23 @@ def verify_run(path: str, *, deep: bool, json: bool) -> None:
         if not json:
             typer.echo(display.plain(f"{fault.path}: {fault.what}"))
     if json:
-        found = [asdict(fault) for fault in faults]
-        typer.echo(display.as_json({"run": run.root, "faults": found, "seen": asdict(seen)}))
+        objects = [asdict(fault) for fault in faults]
+        typer.echo(display.as_json({"run": run.root, "faults": objects, "seen": asdict(seen)}))
     else:
         for note in seen.notes:
             typer.echo(display.plain(f"note: {note}"))
         typer.echo(
             f"{counted(len(faults), 'fault')} in {counted(seen.rows, 'ledger row')}, "
             f"{counted(seen.outputs, 'file')} of the result, {counted(seen.inputs, 'input')} and "
-            f"{_lightly(seen, deep)}; {display.size(seen.bytes)} hashed"
+            f"{_tables_and_embeddings(seen, deep)}; {display.size(seen.bytes)} hashed"
         )
     if faults:
         raise typer.Exit(1)
 
 
-def _lightly(seen: Seen, deep: bool) -> str:
-    """What is read whole only where it is asked for."""
-    looked = counted(seen.tables, "table")
+def _tables_and_embeddings(seen: Seen, deep: bool) -> str:
+    """A phrase about the files that only ``deep`` reads whole."""
+    files = counted(seen.tables, "table")
     if seen.embeddings:
-        looked = f"{counted(seen.embeddings, 'embedding file')} and {looked}"
-    return f"{looked}, read whole" if deep else f"{looked} by size and footer (--deep reads them)"
+        files = f"{counted(seen.embeddings, 'embedding file')} and {files}"
+    return f"{files}, read whole" if deep else f"{files} by size and footer (--deep reads them)"

@@ -14,18 +14,18 @@ from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.schemas.errors import JobError
 
 CAPTION = 60
-"""Characters of a caption in a table."""
+"""Most characters of a caption in a table."""
 
 
-def ask(path: str, settings: Sequence[str], count: int, json: bool) -> None:
-    """Decide again, and show what moves.
+def show_changes(path: str, settings: Sequence[str], count: int, json: bool) -> None:
+    """Show the samples that other settings would keep or drop.
 
     Raises:
-        JobError: nothing was asked.
-        TamisError: the run or a setting does not fit, or something was never scored.
+        JobError: no settings.
+        TamisError: the run or a setting does not fit, or a signal was never scored.
     """
     if not settings:
-        raise JobError("whatif: say what is to be different: --set density.keep=0.3")
+        raise JobError("whatif: no settings: add --set density.keep=0.3")
     change = whatif(open_run(path), settings, count)
     if json:
         typer.echo(display.as_json(_plain(change)))

@@ -1,4 +1,4 @@
-"""tamis for Python: what ``import tamis`` gives."""
+"""The names that ``import tamis`` gives."""
 
 from tamis.pipeline.results.load import load
 

@@ -197,4 +197,4 @@ def test_the_command_on_ray(
     with pytest.raises(SystemExit) as ended:
         main(["materialize", str(finished), "--as", new])
     assert ended.value.code == 2
-    assert "say what is to be different" in capsys.readouterr().err
+    assert "no settings: add --set" in capsys.readouterr().err

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tamis.jobs.cli import app, main
-from tamis.jobs.start import only
+from tamis.jobs.start import with_called_command
 from tests.support.running import Sample, make_plan, picture, run_here, write_tar
 
 STEPS = """
@@ -270,8 +270,8 @@ def test_init_writes_a_job_that_can_be_planned(
             "output: JOB: is a file: give another `output:`",
         ),
         (["run", "dpb"], "dpb: no such preset; did you mean `dbp`?"),
-        (["run", "dbp"], "dbp: what is to be read? Add --input 'data/{00000..00007}.tar'"),
-        (["run", "dbp", "--input", "x"], "dbp: where is the result to go? Add --output runs/dbp"),
+        (["run", "dbp"], "dbp: has no input: add --input 'data/{00000..00007}.tar'"),
+        (["run", "dbp", "--input", "x"], "dbp: has no output: add --output runs/dbp"),
         (
             ["run", "JOB", "--set", "rulse.words.min=3"],
             "--set rulse.words.min=3: no such step or key",
@@ -390,9 +390,9 @@ def test_one_command_is_built_as_all_are(capsys: pytest.CaptureFixture[str]) -> 
     """Its help is the same; the program's lists all."""
     for command in ("explain", "whatif"):
         told = []
-        for made in (only(app, [command]), app):
+        for made in (with_called_command(app, [command]), app):
             made([command, "--help"], prog_name="tamis", standalone_mode=False)
             told.append(capsys.readouterr().out)
         assert told[0] == told[1]
         assert f"tamis {command}" in told[0]
-    assert only(app, ["--help"]) is app
+    assert with_called_command(app, ["--help"]) is app

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tamis.jobs.loading import Request, load, presets
-from tamis.jobs.start import spread
+from tamis.jobs.start import one_value_each
 
 
 @pytest.mark.parametrize("name", presets())
@@ -27,10 +27,10 @@ def test_the_demo_finds_the_example_data_from_anywhere(
 
 
 def test_set_takes_several_values() -> None:
-    assert spread(["run", "x", "--set", "a=1", "b=2", "--json", "c=3"]) == [
+    assert one_value_each(["run", "x", "--set", "a=1", "b=2", "--json", "c=3"]) == [
         *["run", "x", "--set", "a=1", "--set", "b=2"],
         *["--json", "c=3"],
     ]
-    assert spread(["run", "--set", "a=1", "job.yaml", "--set", "b=2"]) == [
+    assert one_value_each(["run", "--set", "a=1", "job.yaml", "--set", "b=2"]) == [
         *["run", "--set", "a=1", "job.yaml", "--set", "b=2"]
     ]

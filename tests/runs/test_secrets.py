@@ -81,8 +81,8 @@ def test_a_mistake_of_ours_is_told_in_words(
     def fail(*_: object, **__: object) -> None:
         raise BugError("tables/x.parquet:\nKeyError: 'https://host/a?sig=SECRET'")
 
-    monkeypatch.setattr("tamis.jobs.start.only", lambda *_: fail)
+    monkeypatch.setattr("tamis.jobs.start.with_called_command", lambda *_: fail)
     main_exits(["plan", "x.yaml"], 1)
     said = capsys.readouterr().err
-    assert said.startswith("tamis: this is a mistake of tamis; please report it")
+    assert said.startswith("tamis: this is a bug of tamis; please report it")
     assert "KeyError: 'https://host/a?***'" in said
