@@ -66,7 +66,7 @@ def needs_of(plan: Plan, *, installed: bool, grows: bool) -> Needs:
         modules += step.modules
     return Needs(
         claims=list(of_job(job)),
-        modules=[*dict.fromkeys([*modules, *(("pipeline",) if installed else ())])],
+        modules=[*dict.fromkeys([*modules, *(("tamis",) if installed else ())])],
         read=[*first_files.values(), *other_files(job)],
         write=[plan.root],
         grows=grows or job.resources.grows,

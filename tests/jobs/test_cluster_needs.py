@@ -145,7 +145,7 @@ def test_needs_follow_from_the_job(tmp_path: Path, pattern: str) -> None:
     assert needs.read == [f"{tmp_path}/in/0.tar"]
     assert needs.write == [f"{tmp_path}/run"]
     assert "torch" in needs.modules
-    assert "pipeline" not in needs.modules
+    assert "tamis" not in needs.modules
     said = {"gpus": 0.5, "memory": 1 << 30, "grows": True, "steps": {"signals": {"cpus": 4}}}
     half = make_plan(tmp_path / "run", pattern, steps, resources=said)
     needs = needs_of(half, installed=True, grows=False)
@@ -153,7 +153,7 @@ def test_needs_follow_from_the_job(tmp_path: Path, pattern: str) -> None:
     assert Claim("signals", 4, 0, 0) in needs.claims
     assert max(claim.memory for claim in needs.claims) == 1 << 30
     assert needs.grows
-    assert "pipeline" in needs.modules
+    assert "tamis" in needs.modules
 
 
 @pytest.mark.parametrize(("device", "needed"), [("cpu", False), ("cuda", True)])
