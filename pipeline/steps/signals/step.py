@@ -20,9 +20,9 @@ from tamis.pipeline.inputs import fetch
 from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.inputs.images import ImageDamage, to_rgb
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.signals import signal_sources
+from tamis.pipeline.signals import origins
 from tamis.pipeline.signals.linear_head import LinearHead, read_head
-from tamis.pipeline.signals.registry import SIGNALS, PixelSignal, SizeSignal, Source, TextSignal
+from tamis.pipeline.signals.registry import SIGNALS, Origin, PixelSignal, SizeSignal, TextSignal
 from tamis.pipeline.steps.shared.parts import drops, embedding_named, part_task
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
@@ -78,20 +78,20 @@ class Signals(Step):
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """Every signal can be had, and every head can be read."""
-        signal_sources.find(self.config, inputs)
+        origins.find(self.config, inputs)
         for path in self.config.heads.values():
             _read_head(path)
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """A task a part; what depends on the input entry stands in the task's arguments."""
-        found = signal_sources.find(self.config, context.inputs)
+        found = origins.find(self.config, context.inputs)
         heads = {path: _read_head(path)[0] for path in self.config.heads.values()}
         types = {name: str(kind) for name, kind in found.types.items()}
         tasks = [
-            self._task(context, part, found.of[context.inputs[part.file].entry], heads, types)
+            self._task(context, part, found.by_entry[context.inputs[part.file].entry], heads, types)
             for part in context.parts
         ]
-        sources = [source for entry in found.of.values() for source in entry.values()]
+        sources = [source for entry in found.by_entry.values() for source in entry.values()]
         model = any(source.signal is not None and source.signal.packages for source in sources)
         claims = Resources(pool=model)
         yield Phase("values", values, tasks, claims, per_row=True, by_sample=True)
@@ -107,7 +107,7 @@ class Signals(Step):
         self,
         context: Context,
         part: Part,
-        of: Mapping[str, Source],
+        of: Mapping[str, Origin],
         heads: Mapping[str, str],
         types: Mapping[str, str],
     ) -> Task[Computed]:
@@ -137,7 +137,7 @@ class Signals(Step):
         return part_task(part, inputs, args)
 
 
-def _identity(source: Source, heads: Mapping[str, str]) -> dict[str, Any]:
+def _identity(source: Origin, heads: Mapping[str, str]) -> dict[str, Any]:
     """What a signal's values depend on beside the part's rows, as JSON."""
     if source.head is not None:
         return {"head": heads[source.head]}
