@@ -1,4 +1,4 @@
-"""Signals over captions. A word is a run of characters between Unicode whitespace; a null caption counts as empty."""
+"""Signals over captions. A word is the text between Unicode whitespace; a null caption counts as empty."""
 
 import unicodedata
 from collections import Counter
@@ -12,7 +12,7 @@ Captions = Sequence[str | None]
 
 
 def words(captions: Captions) -> NDArray[np.int32]:
-    """Number of words of each of n captions, int32 (n,). Text in a script without spaces counts as one word a run."""
+    """Number of words of each of n captions, int32 (n,). Text without spaces is one word."""
     return np.array([len(text.split()) if text else 0 for text in captions], dtype=np.int32)
 
 
