@@ -23,6 +23,11 @@ from tamis.schemas.errors import InputError
 from tamis.schemas.formats import FORMATS
 from tamis.schemas.nearest import nearest
 
+PICTURE_COLUMNS = ["image_offset", "image_size", "sha256", "row_group", "group_row"]
+MEMBER_COLUMNS = [*PICTURE_COLUMNS, "members", "text", "image_format", "url"]
+VALUE_COLUMNS = ["meta", "row_group", "group_row"]
+"""What ``pictures``, ``members`` and ``values`` of a format need of the ingest table."""
+
 FOOTERS = 64
 """Files that are opened to be counted; with more of them only ingest counts."""
 
@@ -65,8 +70,8 @@ class Format(Protocol):
     """How files of one kind are read.
 
     ``walk`` makes a row of schema INGEST of everything that it meets. ``pictures``, ``members`` and ``values`` get some
-    of the rows back, in the order of the file, with the columns that ``tamis.pipeline.inputs.fetch`` lists. In
-    ``image_offset``, ``row_group``, ``group_row`` and ``meta`` a format writes down whatever it will need then;
+    of the rows back, all of one part, in the order of the file; what they give is in that order, a bounded chunk at a
+    time. In ``image_offset``, ``row_group``, ``group_row`` and ``meta`` a format notes what it will need for that;
     ``members``, where it fills them, are ranges of bytes of the file, from which ``plan`` sees how far a walk has come.
     """
 

@@ -1,4 +1,4 @@
-"""What ``plan`` shows of a job before anything runs: its inputs, which columns are taken, its steps, its concepts."""
+"""The preview of a job that ``plan`` shows before anything runs: inputs, columns, steps and concepts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from tamis.pipeline import encoders
-from tamis.pipeline.algorithms.clusters import kmeans, semantic
 from tamis.pipeline.inputs.formats import FOOTERS, outline, rows_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.runs.plan import Plan
@@ -17,11 +16,11 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.step import Step
 from tamis.schemas.formats import word
 from tamis.schemas.job import Job
-from tamis.schemas.steps import Chooser, Clustered, SemanticDuplicates, Signals, StepModel
+from tamis.schemas.step import StepModel
 
 
 def preview(plan: Plan) -> dict[str, Any]:
-    """Plain values: ``inputs``, ``samples``, ``steps``, ``notes``.
+    """The preview as plain values: ``inputs``, ``samples``, ``steps``, ``notes``.
 
     Raises:
         InputError: a file lacks a column that every job needs, or cannot be read.
@@ -36,7 +35,7 @@ def preview(plan: Plan) -> dict[str, Any]:
         "inputs": inputs,
         "samples": total,
         "steps": [_step(step, configs.get(step.name)) for step in plan.steps],
-        "notes": [*_damaged(plan.inputs), *_taken(plan), *_choices(plan.job, total)],
+        "notes": [*_damaged(plan.inputs), *_taken(plan), *_unexpected(plan.job, total)],
     }
 
 
@@ -63,7 +62,7 @@ def _first(files: Sequence[InputFile], count: int) -> Iterator[InputFile]:
 
 
 def _columns(files: Iterable[InputFile]) -> dict[str, str]:
-    """What ingest looks for -> the column that it takes for it, in the first file that tells."""
+    """Field of a sample -> the column that ingest takes for it, in the first file that has any."""
     taken = (outline(file).accepted().taken for file in files)
     return dict(next(filter(None, taken), {}))
 
@@ -104,7 +103,7 @@ def _step(step: Step, config: StepModel | None) -> dict[str, Any]:
 def _taken(plan: Plan) -> Iterator[str]:
     """The signals that are not computed but taken from a column of the input, or from a head."""
     for config in plan.job.steps:
-        if isinstance(config, Signals):
+        if config.computes:
             for entry, sources in origins.find(config, plan.inputs).by_entry.items():
                 for name, source in sources.items():
                     if source.column is not None:
@@ -113,38 +112,12 @@ def _taken(plan: Plan) -> Iterator[str]:
                         yield f"{config.name}: {name} is the head {storage.redact(source.head)}"
 
 
-def _choices(job: Job, total: int | None) -> Iterator[str]:
-    """What a person might not expect: the concepts that ``auto`` stands for, and a count of 1."""
+def _unexpected(job: Job, total: int | None) -> Iterator[str]:
+    """Notes of each step about its own settings."""
+
+    def width(embedding: str | None) -> int | None:
+        embed = next(embed for embed in job.embeds if embedding in (None, embed.makes_embedding))
+        return encoders.describe(embed.encoder, embed.precision).dim
+
     for config in job.steps:
-        name = config.name
-        if isinstance(config, Clustered) and config.clusters == "auto":
-            yield f"{name}: {_concepts(job, config, total)}"
-        if isinstance(config, Chooser) and isinstance(config.keep, int) and config.keep == 1:
-            yield f"{name}: keep: 1 is a count of one sample; all of them is 1.0"
-
-
-def _concepts(job: Job, config: Clustered, total: int | None) -> str:
-    if total is None:
-        return "clusters: auto is chosen once ingest has counted the samples"
-    choices = [_auto(job, config, max(1, samples)) for samples in (total, total // 2)]
-    if None in choices:
-        return "clusters: auto is chosen once the embeddings' dimension is known"
-    return (
-        f"clusters: auto is {choices[0]} if all {total:,} samples reach it, "
-        f"{choices[1]} if half of them do"
-    )
-
-
-def _auto(job: Job, config: Clustered, samples: int) -> str | None:
-    """How many, and where the cost decides what it comes to."""
-    if not isinstance(config, SemanticDuplicates):
-        return f"{kmeans.auto_clusters(samples):,}"
-    named = [embed for embed in job.embeds if config.embedding in (None, embed.as_)]
-    dim = encoders.describe(named[0].encoder, named[0].precision).dim
-    if dim is None:
-        return None
-    chosen = semantic.auto_clusters(samples, dim)
-    tera = [f"{cost / 1e12:,.3g}" for cost in (chosen.train, chosen.assign, chosen.compare)]
-    return (
-        f"{chosen.clusters:,} ({tera[0]} TFLOP to train, {tera[1]} to assign, {tera[2]} to compare)"
-    )
+        yield from (f"{config.name}: {note}" for note in config.notes(total, width))

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from tamis.pipeline.runs.account import Account
-from tamis.pipeline.steps.embed.step import PRECOMPUTED
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.redaction import without_secrets
 from tamis.pipeline.tasks.step import Context
@@ -92,7 +91,7 @@ def _embeddings(run: Context) -> list[Embeddings]:
     Their names and sizes, and no hash: of a file no task reads more than its own part's rows, so a hash would read
     them all once more. What was read of them is stored: ``verify --deep`` compares.
     """
-    if all(embed.encoder != PRECOMPUTED for embed in run.job.embeds):
+    if not any(embed.takes_embeddings for embed in run.job.embeds):
         return []
     listings: dict[str, dict[str, int]] = {}
     found = []

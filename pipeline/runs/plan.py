@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from tamis.pipeline.inputs.entries import input_files
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.steps import STEPS, Ingest, Ledger
+from tamis.pipeline.steps.ingest import Ingest
+from tamis.pipeline.steps.ledger import Ledger
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.step import Step
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.nearest import nearest
+from tamis.schemas.registry import step_class
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Plan:
     accept_changed: bool = False
     notes: tuple[str, ...] = field(default=())  # what a person should know before it starts
 
-    @property
+    @cached_property
     def makers(self) -> Mapping[str, tuple[str, str]]:
         """``signal:words`` or ``embedding:embed`` -> the step and phase whose tables hold it."""
         return {
@@ -48,7 +51,8 @@ def make(job: Job, accept_changed: bool = False) -> Plan:
 
 def build(job: Job) -> tuple[Step, ...]:
     """The steps of a job, the two built-in ones included."""
-    return (Ingest(job), *(STEPS[config.kind](config, job) for config in job.steps), Ledger(job))
+    named = (step_class(config.kind)(config, job) for config in job.steps)
+    return (Ingest(job), *named, Ledger(job))
 
 
 def check(steps: Sequence[Step], inputs: Sequence[InputFile]) -> None:

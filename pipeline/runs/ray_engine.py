@@ -25,9 +25,10 @@ from tamis.pipeline.host.lookahead import in_order
 from tamis.pipeline.runs.metrics import Metrics
 from tamis.pipeline.tasks import claims
 from tamis.pipeline.tasks.perform import LostError, Outcome, Work, perform
-from tamis.pipeline.tasks.task import Ahead, Function, Phase, Resources
+from tamis.pipeline.tasks.task import Ahead, Function, Phase
 from tamis.schemas.errors import BugError, ClusterError, StateError
-from tamis.schemas.job import Resources as Machine
+from tamis.schemas.resources import Claimed
+from tamis.schemas.resources import Resources as Machine
 
 SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
@@ -236,7 +237,7 @@ class Engine:
         ):
             return  # outcomes went down with their node: those tasks are found missing
 
-    def _pool(self, resources: Resources, works: int) -> dict[str, Any]:
+    def _pool(self, resources: Claimed, works: int) -> dict[str, Any]:
         """How many workers: what fits now; on a cluster it may grow to what fits later."""
         if resources.workers:
             return {"size": min(works, resources.workers)}
@@ -245,7 +246,7 @@ class Engine:
             return {"size": fitting}
         return {"min_size": 1, "initial_size": max(1, fitting), "max_size": works}
 
-    def _fitting(self, resources: Resources) -> int:
+    def _fitting(self, resources: Claimed) -> int:
         """How many workers the nodes carry at once; 0 only where the cluster grows, and there is to be waited.
 
         Raises:
@@ -266,7 +267,7 @@ class Engine:
 
     def _check(self, claim: claims.Claim) -> None:
         try:
-            self._fitting(Resources(claim.cpus, claim.gpus, claim.memory or None))
+            self._fitting(Claimed(claim.cpus, claim.gpus, claim.memory or None))
         except ClusterError as error:
             raise ClusterError(f"{claim.step}: {error}") from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +29,10 @@ WITHOUT = (
     "# User names, passwords and queries of URLs are left out here: to run this file again, give credentials in the\n"
     "# environment (AWS_ACCESS_KEY_ID and the like), or run the job file that was given first.\n"
 )
+
+LAYOUT = 2
+"""Of a run directory, goes up when files in it mean something else or lie elsewhere. Runs of layout 1, which says no
+number, can still be read and gone on with: some tables of global steps are made again under other names."""
 
 FIELDS = {"job": str, "part_samples": int, "inputs": list, "parts": list, "makes": dict}
 
@@ -117,6 +121,7 @@ class State:
         """Write ``plan.json`` if it says something else now."""
         text = json.dumps(
             {
+                "layout": LAYOUT,
                 "job": self.job_name,
                 "part_samples": self.part_samples,
                 "inputs": [
@@ -154,7 +159,22 @@ def read(path: str) -> dict[str, Any]:
         raise StateError(
             f"{path} is damaged ({error}): restore it, or give another `output:`"
         ) from None
+    check_layout(known, path)
     return dict(known)
+
+
+def check_layout(known: Mapping[str, Any], path: str) -> None:
+    """A run directory is one that this version can read; ``known`` is what its ``plan.json`` says.
+
+    Raises:
+        StateError: a later version made it.
+    """
+    layout = known.get("layout", 1)
+    if layout not in range(1, LAYOUT + 1):
+        raise StateError(
+            f"{storage.redact(path)}: layout {layout!r}, and this version reads 1 to {LAYOUT}: use the version that "
+            "made the run, or give another `output:`"
+        )
 
 
 def check_output(plan: Plan) -> None:

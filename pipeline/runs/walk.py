@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +38,7 @@ from tamis.schemas.events import (
     TaskDone,
 )
 from tamis.schemas.job import Job
+from tamis.schemas.ledger import FRAME
 from tamis.schemas.scope import Scope
 
 VERDICT = "verdict"
@@ -206,6 +207,7 @@ class Run(Context):
         if (step.name, VERDICT) not in self._done:
             return
         dropped = dict(self.done(step.name, VERDICT).counts())
+        self._check_reasons(step.name, dropped)
         account = Account(step.name, entered, dropped)
         if account.kept < 0:
             raise StateError(
@@ -214,6 +216,15 @@ class Run(Context):
         self._deciders.append(step.name)
         self._accounts.append(account)
         self._emit(StepEnded(step.name, entered, dropped, seconds))
+
+    def _check_reasons(self, step: str, dropped: Mapping[str, int]) -> None:
+        own = [config.reasons for config in self.job.steps if config.name == step]
+        unknown = sorted(set(dropped).difference(FRAME, *own))
+        if unknown:
+            raise StateError(
+                f"{step}: dropped {dropped[unknown[0]]} samples for the reason `{unknown[0]}`, which it does not "
+                "declare: add it, with its meaning, to `reasons` in the step's config.py"
+            )
 
     def _phase(self, step: Step, phase: Phase[Any]) -> None:
         started = time.perf_counter()

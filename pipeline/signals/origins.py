@@ -17,7 +17,7 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals.registry import Origin, resolve
 from tamis.schemas.errors import JobError
 from tamis.schemas.ledger import LEDGER
-from tamis.schemas.steps import Signals
+from tamis.schemas.step import StepModel
 
 TRIES = 8
 """Files of an entry among which one has to be readable."""
@@ -33,7 +33,7 @@ class Origins:
     types: Mapping[str, pa.DataType]
 
 
-def find(step: Signals, inputs: Sequence[InputFile]) -> Origins:
+def find(step: StepModel, inputs: Sequence[InputFile]) -> Origins:
     """The origins of all signals of a step.
 
     Raises:
@@ -41,14 +41,16 @@ def find(step: Signals, inputs: Sequence[InputFile]) -> Origins:
     """
     _check_names(step)
     by_entry: dict[str, dict[str, Origin]] = {}
-    types: dict[str, dict[str, pa.DataType]] = {name: {} for name in step.names}
+    types: dict[str, dict[str, pa.DataType]] = {name: {} for name in step.computes}
     for entry, files in _by_entry(inputs).items():
         first, known = _columns(files)
         available = _available(outline(first))
         by_entry[entry] = {}
-        for name in step.names:
+        for name in step.computes:
             try:
-                origin = resolve(name, available=available, columns=list(known), heads=step.heads)
+                origin = resolve(
+                    name, available=available, columns=list(known), heads=step.linear_heads
+                )
             except JobError as error:
                 is_damaged = outline(first).damage is not None
                 why = f"{first.source} is damaged, or has no columns: " if is_damaged else ""
@@ -58,24 +60,23 @@ def find(step: Signals, inputs: Sequence[InputFile]) -> Origins:
     return Origins(by_entry, {name: _common(step, name, kinds) for name, kinds in types.items()})
 
 
-def text_signals(steps: Sequence[object], inputs: Sequence[InputFile]) -> set[str]:
+def text_signals(steps: Sequence[StepModel], inputs: Sequence[InputFile]) -> set[str]:
     """The signals of a job's steps whose values are text, which has no order of size."""
-    named = [step for step in steps if isinstance(step, Signals)]
-    kinds = [find(step, inputs).types for step in named]
+    kinds = [find(step, inputs).types for step in steps if step.computes]
     return {name for types in kinds for name, kind in types.items() if kind == pa.string()}
 
 
-def _check_names(step: Signals) -> None:
+def _check_names(step: StepModel) -> None:
     """Refuse names of the ledger's columns, repeated names (some readers ignore case) and heads without a signal."""
     taken = {
         name.lower(): f"`{name}` is a column of every ledger" for name in ("row", *LEDGER.names)
     }
-    for name in step.names:
+    for name in step.computes:
         if name.lower() in taken:
             raise JobError(f"{step.name}: {name}: {taken[name.lower()]}: leave it out")
         taken[name.lower()] = f"`{name}` is in the list already"
-    for name in step.heads:
-        if name not in step.names:
+    for name in step.linear_heads:
+        if name not in step.computes:
             raise JobError(f"{step.name}: heads: `{name}` is none of the step's signals: add it")
 
 
@@ -109,7 +110,7 @@ def _available(known: Outline) -> set[str]:
     return {"text", "width", "height"} & set(known.taken)
 
 
-def _type(step: Signals, entry: str, origin: Origin, known: columns.Columns) -> pa.DataType:
+def _type(step: StepModel, entry: str, origin: Origin, known: columns.Columns) -> pa.DataType:
     if origin.signal is not None:
         return origin.signal.dtype
     if origin.column is None:
@@ -127,7 +128,7 @@ def _type(step: Signals, entry: str, origin: Origin, known: columns.Columns) -> 
     return kind
 
 
-def _common(step: Signals, name: str, types: Mapping[str, pa.DataType]) -> pa.DataType:
+def _common(step: StepModel, name: str, types: Mapping[str, pa.DataType]) -> pa.DataType:
     """One type for all entries: numbers of two kinds become float64."""
     kinds = list(dict.fromkeys(types.values()))
     if len(kinds) == 1:

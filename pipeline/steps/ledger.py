@@ -22,7 +22,6 @@ from tamis.schemas.errors import StateError
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import LEDGER
 from tamis.schemas.scope import Scope
-from tamis.schemas.steps import Write
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,7 @@ class Ledger(Step):
     version = 3
 
     def __init__(self, job: Job) -> None:
-        self.signals = [name for step in job.steps for name in getattr(step, "names", ())]
-        last = job.steps[-1]
-        self.samples_per_shard = last.samples_per_shard if isinstance(last, Write) else None
+        self.shard_size = job.steps[-1].shard_size
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """The rows of each part, then the index over all."""
@@ -94,7 +91,7 @@ class Ledger(Step):
             inputs[f"place:{step}"] = [piece]
             inputs[f"quotas:{step}"] = context.done(step, "quotas").whole()
         source = context.inputs[part.file].source
-        return part_task(part, inputs, Written(part.number, source, first, self.samples_per_shard))
+        return part_task(part, inputs, Written(part.number, source, first, self.shard_size))
 
 
 def rows(io: TaskIo[Written]) -> Iterator[pa.Table]:

@@ -9,11 +9,9 @@ from typing import Any
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tasks.task import Phase
-from tamis.pipeline.tasks.task import Resources as Claimed
 from tamis.schemas.errors import ClusterError
-from tamis.schemas.job import Job, Resources
-from tamis.schemas.selection import Clustered
-from tamis.schemas.steps import Embed
+from tamis.schemas.job import Job
+from tamis.schemas.resources import Claimed
 
 
 @dataclass(frozen=True)
@@ -32,65 +30,30 @@ class Claim:
         return ", ".join(said)
 
 
-def embedding(machine: Resources, config: Embed) -> Claimed:
-    """What an embedding worker claims: with ``device: cuda`` a GPU, of which the job may say how much."""
-    return Claimed(
-        cpus=0 if machine.decode_tasks else 1,
-        gpus=machine.gpus or (1.0 if config.device == "cuda" else 0.0),
-        pool=True,
-        ahead=machine.decode_tasks,
-    )
-
-
-POOL_BYTES = 64 << 20
-"""Centroids from which on they are held by a pool."""
-
-
-def clustering(machine: Resources, config: Clustered, centroid_bytes: int = 0) -> Claimed:
-    """What a task claims that works with centroids: with ``device: cuda`` a GPU, in a pool whose workers hold them.
-
-    On processors a pool is no faster: the processes that do plain tasks keep the centroids as well, and are there
-    already, while a pool's begin with each pass (on two cores, 40 parts of 5,000 x 512: 2.1 s of work to 500 centroids
-    and 23 s to 8,000 either way, and 3 to 8 s more by the clock for the start). But only a pool's workers give the
-    memory back when they are through, with the phase: so large centroids have one, of POOL_BYTES or more. A part of
-    10,000 samples then takes seconds, the start of a worker no longer than one or two parts.
-    """
-    if config.device == "cuda":
-        return Claimed(gpus=machine.gpus or 1.0, pool=True)
-    return Claimed(pool=centroid_bytes >= POOL_BYTES)
-
-
 def of_phase(phase: Phase[Any], step: str, job: Job) -> Claimed:
     """What each task of a phase claims in the end."""
     machine = job.resources
     said = (machine.steps or {}).get(step)
     changed = said.model_dump(exclude_none=True) if said else {}
-    if not phase.resources.gpus and _is_clustered_on_a_gpu(job, step):
-        changed.pop("gpus", None)  # most of its phases do nothing there
+    if not phase.resources.gpus and _own(job, step).gpus:
+        changed.pop("gpus", None)  # this phase does nothing on the GPU, others of the step do
     if machine.memory and any(task.scope.gathers for task in phase.tasks):
         changed.setdefault("memory", machine.memory)
     return replace(phase.resources, **changed)
 
 
-def _is_clustered_on_a_gpu(job: Job, step: str) -> bool:
-    return any(
-        isinstance(config, Clustered) and config.name == step and config.device == "cuda"
-        for config in job.steps
+def _own(job: Job, step: str) -> Claimed:
+    """What a step says of itself; the built-in ones say nothing."""
+    return next(
+        (config.claim(job.resources) for config in job.steps if config.name == step), Claimed()
     )
 
 
 def of_job(job: Job) -> Iterator[Claim]:
     """What the tasks of each step will claim, so that it can be compared with nodes before anything runs."""
     machine = job.resources
-    names = ("ingest", *(step.name for step in job.steps), "ledger")
-    steps = {step.name: step for step in job.steps}
-    for name in names:
-        config = steps.get(name)
-        own = Claimed()
-        if isinstance(config, Embed):
-            own = embedding(machine, config)
-        elif isinstance(config, Clustered):
-            own = clustering(machine, config)
+    for name in ("ingest", *(step.name for step in job.steps), "ledger"):
+        own = _own(job, name)
         said = (machine.steps or {}).get(name)
         own = replace(own, **said.model_dump(exclude_none=True)) if said else own
         yield Claim(name, own.cpus, own.gpus, own.memory or 0)

@@ -23,6 +23,7 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.store.digesting import DigestingFile
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.part_files import Slice, TableFile
+from tamis.schemas.resources import Claimed
 from tamis.schemas.scope import Scope
 
 CULPRITS = "culprits"
@@ -96,19 +97,6 @@ class Task(Generic[Args_co]):
         return max(
             (sum(piece.rows for piece in pieces) for pieces in self.inputs.values()), default=0
         )
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What one task of a phase claims."""
-
-    cpus: float = 1
-    gpus: float = 0
-    memory: int | None = None  # bytes
-    pool: bool = False  # an actor pool: workers that keep a model or centroids between tasks
-    workers: int | None = None  # of the pool; as many as fit by default
-    tries: int = 2  # how often a task is begun whose worker dies
-    ahead: int = 0  # calls of a task's ``TaskIo.ahead`` that are at work on processors of their own
 
 
 Ahead = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
@@ -231,7 +219,7 @@ class Phase(Generic[Args]):
     name: str
     function: Callable[[TaskIo[Args]], Iterable[pa.Table]]
     tasks: Sequence[Task[Args]]
-    resources: Resources = Resources()
+    resources: Claimed = field(default_factory=Claimed)
     per_row: bool = (
         False  # a row's values depend on that row alone: see tamis.pipeline.tasks.row_reuse
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from tamis.pipeline import encoders
 from tamis.pipeline.encoders.base import Encoder
+from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
 
 EXAMPLES = Path(__file__).parents[2] / "jobs" / "examples" / "clipart"
 
@@ -33,3 +35,58 @@ def example_pairs() -> dict[str, tuple[bytes, str]]:
         if name.endswith(".png"):
             pairs[name[:-4]] = (data, members[name[:-4] + ".txt"].decode())
     return pairs
+
+
+TINY = {
+    "embed_dim": 24,
+    "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 32},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+}
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The configuration `tamis-tiny`, known to open_clip, and a checkpoint of it."""
+    ensure_torchvision()
+    import open_clip
+    import torch
+
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "tamis-tiny.json").write_text(json.dumps(TINY))
+    open_clip.add_model_config(folder / "tamis-tiny.json")
+    torch.manual_seed(11)
+    torch.save(open_clip.create_model("tamis-tiny").state_dict(), folder / "tiny.pt")
+    return folder / "tiny.pt"
+
+
+TIMM = ["test_vit", "test_efficientnet", "test_convnext"]
+
+
+@pytest.fixture(scope="session")
+def timm_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint, classifier included, of each model."""
+    ensure_torchvision()
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("timm")
+    for name in TIMM:
+        torch.manual_seed(4)
+        save_file(timm.create_model(name).state_dict(), folder / f"{name}.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_spec() -> str:
+    return "demo"
+
+
+@pytest.fixture(scope="session")
+def open_clip_spec(checkpoint: Path) -> str:
+    return f"open_clip:tamis-tiny/{checkpoint}"
+
+
+@pytest.fixture(scope="session")
+def timm_spec(timm_weights: Path) -> str:
+    return f"timm:test_vit@{timm_weights / 'test_vit.safetensors'}"

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -35,43 +34,6 @@ def vectors(demo: Encoder, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 CAPTIONS = ["an apple (fruit, food)", "", "red flag", "a house " * 200, "¿qué?", "flag of Norway"]
 
 
-@pytest.fixture
-def two_threads() -> Iterator[None]:
-    import torch
-
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(1)
-
-
-def test_vectors_are_of_unit_norm_and_float32(
-    demo: Encoder, vectors: NDArray[np.float32], example_pairs: Pairs
-) -> None:
-    texts = demo.encode_texts(CAPTIONS)
-    assert vectors.shape == (11, demo.dim)
-    assert texts.shape == (len(CAPTIONS), demo.dim)
-    for rows in (vectors, texts):
-        assert rows.dtype == np.float32
-        np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
-
-
-def test_order_and_batch_size_change_no_bit(
-    demo: Encoder, pixels: NDArray[np.uint8], vectors: NDArray[np.float32]
-) -> None:
-    order = np.random.default_rng(5).permutation(len(pixels))
-    shuffled = images(demo, pixels[order], 4)
-    np.testing.assert_array_equal(shuffled, vectors[order])
-    texts = demo.encode_texts(CAPTIONS)
-    backwards = demo.encode_texts(CAPTIONS[::-1])
-    np.testing.assert_array_equal(backwards[::-1], texts)
-
-
-def test_two_threads_change_no_bit(
-    demo: Encoder, pixels: NDArray[np.uint8], vectors: NDArray[np.float32], two_threads: None
-) -> None:
-    np.testing.assert_array_equal(images(demo, pixels, 32), vectors)
-
-
 def test_a_small_change_matters_less_than_another_picture(
     demo: Encoder, example_pairs: Pairs, vectors: NDArray[np.float32]
 ) -> None:
@@ -96,19 +58,6 @@ def test_a_picture_finds_its_caption_more_often_than_by_chance(
     ranks = (cosines > np.diag(cosines)[:, None]).sum(axis=1)
     # By chance 3.3 of 40 would be among the first ten per cent.
     assert (ranks < 4).sum() >= 20
-
-
-def test_the_fingerprint_is_of_weights_and_precision(demo: Encoder) -> None:
-    assert demo.fingerprint == encoders.describe("demo").fingerprint
-    assert demo.fingerprint != encoders.describe("demo", "bf16").fingerprint
-
-
-def test_half_precision_is_near(
-    demo: Encoder, pixels: NDArray[np.uint8], vectors: NDArray[np.float32]
-) -> None:
-    half = encoders.load("demo", "cpu", "bf16")
-    assert ((images(half, pixels) * vectors).sum(axis=1) > 0.99).all()
-    assert ((half.encode_texts(CAPTIONS) * demo.encode_texts(CAPTIONS)).sum(axis=1) > 0.99).all()
 
 
 @pytest.mark.gpu

@@ -15,33 +15,13 @@ from tamis.pipeline.encoders.base import Encoder
 from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
 from tamis.pipeline.encoders.towers import Towers
 from tamis.schemas.errors import ModelError
+from tests.encoders.conftest import TINY
 from tests.support.encoded import images, seen
 
-TINY = {
-    "embed_dim": 24,
-    "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 32},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
-}
-
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The configuration `tamis-tiny`, known to open_clip, and a checkpoint of it."""
-    ensure_torchvision()
-    import open_clip
-    import torch
-
-    folder = tmp_path_factory.mktemp("tiny")
-    (folder / "tamis-tiny.json").write_text(json.dumps(TINY))
-    open_clip.add_model_config(folder / "tamis-tiny.json")
-    torch.manual_seed(11)
-    torch.save(open_clip.create_model("tamis-tiny").state_dict(), folder / "tiny.pt")
-    return folder / "tiny.pt"
-
-
-@pytest.fixture(scope="module")
-def tiny(checkpoint: Path) -> Encoder:
-    return encoders.load(f"open_clip:tamis-tiny/{checkpoint}")
+def tiny(open_clip_spec: str) -> Encoder:
+    return encoders.load(open_clip_spec)
 
 
 def test_it_is_open_clips_own_model(tiny: Encoder, checkpoint: Path) -> None:
@@ -119,18 +99,6 @@ def test_a_model_that_reads_the_padding_is_given_it(
     with torch.inference_mode():
         theirs = model.encode_text(open_clip.get_tokenizer(name)(texts), normalize=True)
     np.testing.assert_allclose(ours.encode_texts(texts), theirs.numpy(), atol=2e-5)
-
-
-def test_order_changes_no_bit(tiny: Encoder) -> None:
-    batch = np.random.default_rng(3).integers(0, 256, (10, 64, 64, 3), dtype=np.uint8)
-    forward = images(tiny, batch, 4)
-    np.testing.assert_array_equal(images(tiny, batch[::-1], 8)[::-1], forward)
-
-
-def test_the_description_needs_no_weights_in_memory(tiny: Encoder, checkpoint: Path) -> None:
-    described = encoders.describe(f"open_clip:tamis-tiny/{checkpoint}")
-    assert (described.dim, described.has_text) == (24, True)
-    assert described.fingerprint == tiny.fingerprint
 
 
 def test_other_weights_have_another_fingerprint(

@@ -10,30 +10,13 @@ import pytest
 from PIL import Image
 
 from tamis.pipeline import encoders
-from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
 from tamis.schemas.errors import ModelError
+from tests.encoders.conftest import TIMM
 from tests.support.encoded import images, seen
 
-MODELS = ["test_vit", "test_efficientnet", "test_convnext"]
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint, classifier included, of each model."""
-    ensure_torchvision()
-    import timm
-    import torch
-    from safetensors.torch import save_file
-
-    folder = tmp_path_factory.mktemp("timm")
-    for name in MODELS:
-        torch.manual_seed(4)
-        save_file(timm.create_model(name).state_dict(), folder / f"{name}.safetensors")
-    return folder
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_it_is_timms_own_model(name: str, folder: Path) -> None:
+@pytest.mark.parametrize("name", TIMM)
+def test_it_is_timms_own_model(name: str, timm_weights: Path) -> None:
     """Against timm's own transform and forward pass without the classifier."""
     import timm
     import torch
@@ -41,7 +24,7 @@ def test_it_is_timms_own_model(name: str, folder: Path) -> None:
     from timm.data.config import resolve_model_data_config
     from timm.data.transforms_factory import create_transform
 
-    weights = folder / f"{name}.safetensors"
+    weights = timm_weights / f"{name}.safetensors"
     model: Any = timm.create_model(name)
     model.load_state_dict(load_file(weights))
     model.reset_classifier(0)
@@ -60,26 +43,9 @@ def test_it_is_timms_own_model(name: str, folder: Path) -> None:
     assert (described.dim, described.fingerprint) == (encoder.dim, encoder.fingerprint)
 
 
-def test_it_has_no_captions(folder: Path) -> None:
-    spec = f"timm:test_vit@{folder / 'test_vit.safetensors'}"
-    assert not encoders.describe(spec).has_text
-    with pytest.raises(ModelError, match="no text tower"):
-        encoders.load(spec).encode_texts(["a cat"])
-
-
-def test_order_changes_no_bit(folder: Path) -> None:
-    spec = f"timm:test_vit@{folder / 'test_vit.safetensors'}"
-    encoder = encoders.load(spec)
-    size = seen(spec, [Image.new("RGB", (5, 5))]).shape[1:]
-    batch = np.random.default_rng(3).integers(0, 256, (6, *size), dtype=np.uint8)
-    forward = images(encoder, batch, 4)
-    backward = images(encoder, batch[::-1], 5)
-    np.testing.assert_array_equal(backward[::-1], forward)
-
-
-def test_weights_of_another_model_are_refused_in_one_line(folder: Path) -> None:
+def test_weights_of_another_model_are_refused_in_one_line(timm_weights: Path) -> None:
     with pytest.raises(ModelError, match=r"is no checkpoint of test_vit: RuntimeError") as caught:
-        encoders.load(f"timm:test_vit@{folder / 'test_convnext.safetensors'}")
+        encoders.load(f"timm:test_vit@{timm_weights / 'test_convnext.safetensors'}")
     assert "\n" not in str(caught.value)
 
 
@@ -92,6 +58,6 @@ def test_weights_of_another_model_are_refused_in_one_line(folder: Path) -> None:
     ],
 )
 def test_real_models_have_their_dimension_without_weights(
-    name: str, dim: int, folder: Path
+    name: str, dim: int, timm_weights: Path
 ) -> None:
-    assert encoders.describe(f"timm:{name}@{folder / 'test_vit.safetensors'}").dim == dim
+    assert encoders.describe(f"timm:{name}@{timm_weights / 'test_vit.safetensors'}").dim == dim

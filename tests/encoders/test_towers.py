@@ -15,14 +15,6 @@ from tamis.pipeline.encoders.preprocessing import Pixels
 from tamis.pipeline.encoders.towers import Towers
 from tests.support.encoded import images
 
-CAPTIONS = ["", "a flag", "an apple (fruit, food)", "ß ü 你好 " * 90, *map(str, range(17))]
-
-
-def test_any_number_of_texts_gives_the_same_bits(demo: Encoder) -> None:
-    whole = demo.encode_texts(CAPTIONS)
-    one_by_one = np.concatenate([demo.encode_texts([text]) for text in CAPTIONS])
-    np.testing.assert_array_equal(one_by_one, whole)
-
 
 def test_a_text_that_fills_its_width_is_seen_as_among_shorter_ones(demo: Encoder) -> None:
     """All pieces take one path: also those in which nothing is padded."""

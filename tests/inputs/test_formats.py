@@ -16,10 +16,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.pipeline.inputs import fetch
 from tamis.pipeline.inputs.columns import NUMBER, TEXT, TRUTH
 from tamis.pipeline.inputs.entries import input_files
-from tamis.pipeline.inputs.formats import format_of, named, outline
+from tamis.pipeline.inputs.formats import (
+    MEMBER_COLUMNS,
+    PICTURE_COLUMNS,
+    VALUE_COLUMNS,
+    format_of,
+    named,
+    outline,
+)
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions
@@ -201,10 +207,16 @@ def test_a_url_works_as_a_disk_does(maker: Maker) -> None:
     assert found.equals(table)
     assert outline(remote) == outline(source)
     assert format_of(remote).columns(remote) == format_of(source).columns(source)
-    assert list(fetch.pictures(remote, table)) == list(fetch.pictures(source, table))
-    assert list(fetch.members(remote, table)) == list(fetch.members(source, table))
+    assert list(format_of(remote).pictures(remote, table)) == list(
+        format_of(source).pictures(source, table)
+    )
+    assert list(format_of(remote).members(remote, table)) == list(
+        format_of(source).members(source, table)
+    )
     wanted = {"stars": NUMBER}
-    assert fetch.values(remote, table, wanted) == fetch.values(source, table, wanted)
+    assert format_of(remote).values(remote, table, wanted) == format_of(source).values(
+        source, table, wanted
+    )
 
 
 def test_a_missing_file_is_an_error(maker: Maker) -> None:
@@ -304,11 +316,11 @@ def test_pictures_and_members_come_back_byte_for_byte(maker: Maker, rows: list[i
     table = table_of(source).take(pa.array(rows, pa.int64()))
     chosen = [SAMPLES[row] for row in rows]
     images = [sample.image for sample in chosen]
-    pictures = table.select(fetch.PICTURE_COLUMNS)
-    assert list(fetch.pictures(source, pictures)) == images
+    pictures = table.select(PICTURE_COLUMNS)
+    assert list(format_of(source).pictures(source, pictures)) == images
     found = [
         {suffix: bytes(data) for suffix, data in sample}
-        for sample in fetch.members(source, table.select(fetch.MEMBER_COLUMNS))
+        for sample in format_of(source).members(source, table.select(MEMBER_COLUMNS))
     ]
     assert [members["png"] for members in found] == images
     assert [members["txt"].decode() for members in found] == [sample.text for sample in chosen]
@@ -324,7 +336,7 @@ def test_a_file_that_has_changed_is_an_error(maker: Maker, change: str) -> None:
         maker.file(SAMPLES[:3])
     else:
         maker.raw(data[: len(data) // 2] if change == "cut off" else b"x" * len(data))
-    for read in (fetch.pictures, fetch.members):
+    for read in (format_of(source).pictures, format_of(source).members):
         with pytest.raises(InputError, match=r"x\..*run again with --accept-changed"):
             list(read(source, table))
 
@@ -337,10 +349,10 @@ def test_columns_and_their_values(maker: Maker) -> None:
     expected = {"url": TEXT, "stars": NUMBER, "artist": TEXT, "good": TRUTH}
     found = format_of(source).columns(source)
     assert {name: found[name] for name in expected} == expected
-    table = table_of(source).select(fetch.VALUE_COLUMNS)
+    table = table_of(source).select(VALUE_COLUMNS)
     for rows in ([], [5], [0, 4, 9], list(range(10))):
         wanted = {"stars": NUMBER, "artist": TEXT, "good": TRUTH}
-        values = fetch.values(source, table.take(pa.array(rows, pa.int64())), wanted)
+        values = format_of(source).values(source, table.take(pa.array(rows, pa.int64())), wanted)
         assert set(values) == set(wanted)
         for name, kind in wanted.items():
             assert values[name].type == kind

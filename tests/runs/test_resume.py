@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,10 @@ import pytest
 
 from tamis.pipeline.runs import plan
 from tamis.pipeline.runs import walk as run
-from tamis.pipeline.tasks.perform import Here, Outcome, Work
-from tamis.pipeline.tasks.task import Phase
 from tamis.schemas.errors import StateError
 from tamis.schemas.events import Event, Notice, PhaseStarted
 from tests.conftest import ROOT
+from tests.support.executors import Never
 from tests.support.running import (
     Sample,
     contents,
@@ -78,13 +76,6 @@ def everything(folder: Path) -> dict[str, bytes]:
     return found
 
 
-class Never(Here):
-    """An executor that must not be asked."""
-
-    def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
-        raise AssertionError(f"{phase.name}: {[work.path for work in works]}")
-
-
 def phases_run(made: plan.Plan) -> dict[str, int]:
     """step/phase -> tasks that had to be done."""
     events: list[Event] = []
@@ -93,14 +84,6 @@ def phases_run(made: plan.Plan) -> dict[str, int]:
 
 
 # The same again, and other settings.
-
-
-def test_the_same_again_runs_nothing(folder: Path) -> None:
-    run_here(job(folder))
-    before = {path: path.stat().st_mtime_ns for path in (folder / "run").rglob("*.*")}
-    made = job(folder)
-    assert run.run(made, executor=Never(made.root)).tasks_run == 0
-    assert {path: path.stat().st_mtime_ns for path in (folder / "run").rglob("*.*")} == before
 
 
 def test_another_threshold_reruns_only_what_stands_below(folder: Path) -> None:

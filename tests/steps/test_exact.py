@@ -13,10 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tamis.pipeline.steps.duplicates.exact import step as exact
 from tests.support.running import (
     Sample,
-    contents,
     ledger,
     make_plan,
     picture,
@@ -117,35 +115,6 @@ def test_dropped_is_what_brute_force_drops(
         assert (row["partner_uid"], row["partner_value"]) == (row["survivor_uid"], 1.0)
 
 
-def with_uid(samples: list[Sample]) -> list[Sample]:
-    """As DataComp has it, each sample brings its own uid: it is the same in every file."""
-    draw = random.Random(8)
-    return [
-        dataclasses.replace(s, fields={**s.fields, "uid": f"{draw.getrandbits(128):032x}"})
-        for s in samples
-    ]
-
-
-@pytest.mark.parametrize("prefer", ["uid", "larger"])
-def test_neither_the_order_nor_the_division_into_files_matters(
-    prefer: str, samples: list[Sample], tmp_path: Path
-) -> None:
-    named = with_uid(samples)
-    step = f"{{on: url_text, prefer: {prefer}}}"
-
-    def kept(name: str, files: list[list[Sample]], part_samples: int) -> set[tuple[str, str]]:
-        rows = run_exact(tmp_path / name, files, step, part_samples)
-        return {(row["uid"], row["survivor_uid"] or row["uid"]) for row in rows}
-
-    one = kept("one", [named], 1000)
-    shuffled = named[:]
-    random.Random(9).shuffle(shuffled)
-    assert kept("two", [shuffled[:33], shuffled[33:]], 7) == one
-    assert kept("back", [named[::-1]], 20) == one
-    assert len(one) == len(named)
-    assert 0 < sum(uid != survivor for uid, survivor in one) < len(named)
-
-
 def test_among_the_dead_nobody_survives(samples: list[Sample], tmp_path: Path) -> None:
     """A copy that an earlier step dropped neither survives nor is dropped again."""
     tar = write_tar(tmp_path / "a.tar", samples)
@@ -171,20 +140,3 @@ def test_a_sample_without_a_value_has_no_duplicates(tmp_path: Path) -> None:
     rows = run_exact(tmp_path, [bare + linked], "{on: url_text}")
     kept = sorted(row["key"][:4] for row in rows if row["kept"])
     assert kept == ["bare", "bare", "bare", "link", "void", "void"]
-
-
-def test_many_buckets_and_ranges_decide_alike(
-    samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tar = write_tar(tmp_path / "a.tar", samples)
-
-    def ledger_of(name: str, **job: Any) -> dict[str, bytes]:
-        run_here(make_plan(tmp_path / name, tar, "  - exact_duplicates", part_samples=10, **job))
-        return contents(tmp_path / name / "ledger")
-
-    one = ledger_of("one")
-    monkeypatch.setattr(exact, "buckets_for", lambda rows: 7)
-    assert ledger_of("many", range_samples=30) == one
-    buckets = list((tmp_path / "many/tables/exact_duplicates/groups").glob("*.parquet"))
-    ranges = list((tmp_path / "many/tables/exact_duplicates/verdict").glob("*.parquet"))
-    assert (len(buckets), len(ranges)) == (7, 4)

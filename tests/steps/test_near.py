@@ -128,20 +128,6 @@ def test_larger_pictures_survive_where_asked(ingested: Path) -> None:
     assert any(uid < survivor for uid, survivor in wanted.items())
 
 
-@pytest.mark.parametrize("agree", ["none", "phash"])
-def test_neither_the_order_nor_the_division_into_files_and_parts_matters(
-    agree: str, samples: list[Sample], ingested: Path, tmp_path: Path
-) -> None:
-    one = duplicates.dropped(run_near(ingested, f"{{agree: {agree}}}"), "near_duplicates")
-    shuffled = samples[:]
-    random.Random(9).shuffle(shuffled)
-    for number in range(3):
-        write_tar(tmp_path / f"{7 - number}.tar", shuffled[number::3])
-    rows = run_near(tmp_path, f"{{agree: {agree}}}", part_samples=128, range_samples=200)
-    assert duplicates.dropped(rows, "near_duplicates") == one
-    assert len(one) > 100
-
-
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Buckets of a few captions and records, and searches of a few candidates."""

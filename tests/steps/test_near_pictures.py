@@ -92,18 +92,6 @@ def test_drops_are_those_of_all_pairs(radius: int, ingested: Path) -> None:
         assert (row["reason"], row["rule"], row["bound"]) == ("near_picture", "hamming", radius)
 
 
-def test_neither_the_order_nor_the_division_into_files_and_parts_matters(
-    samples: list[Sample], ingested: Path, tmp_path: Path
-) -> None:
-    one = duplicates.dropped(run_pictures(ingested, "{hamming: 6}"), "near_pictures")
-    shuffled = samples[:]
-    random.Random(9).shuffle(shuffled)
-    for number in range(3):
-        write_tar(tmp_path / f"{7 - number}.tar", shuffled[number::3])
-    rows = run_pictures(tmp_path, "{hamming: 6}", part_samples=128, range_samples=200)
-    assert duplicates.dropped(rows, "near_pictures") == one
-
-
 def test_shares_and_partitions_decide_as_one_task(
     ingested: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,12 +15,12 @@ from tamis.pipeline.audit.again.whatif import whatif
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.host import devices
 from tamis.pipeline.steps.concepts import clustering
+from tamis.pipeline.steps.selectors.density.config import Density
 from tamis.pipeline.tasks.perform import Work, perform
 from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import ModelError
 from tamis.schemas.events import Event, PhaseStarted
 from tamis.schemas.scope import Scope
-from tamis.schemas.selection import Density
 from tests.support.embedded import EMBED, blobs, by_uid, run_steps, write_input
 from tests.support.running import make_plan, materialize, run_here, table
 
@@ -158,7 +158,7 @@ def test_a_worker_is_told_what_share_of_a_gpu_it_has(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_worker_takes_no_more_of_a_gpu_than_its_share() -> None:
     devices.prepare("cuda", 0.5)
-    assert gpu._room("cuda") <= torch.cuda.mem_get_info()[1] // 4
+    assert gpu._default_room("cuda") <= torch.cuda.mem_get_info()[1] // 4
     with pytest.raises(torch.OutOfMemoryError):
         torch.empty(int(0.6 * torch.cuda.mem_get_info()[1]), dtype=torch.uint8, device="cuda")
 

@@ -172,14 +172,6 @@ def test_another_epsilon_only_decides_again(samples: Samples, tmp_path: Path) ->
     assert dropped == {uid for uid, (v, _) in scores(tmp_path / "run").items() if v > 0.8}
 
 
-def test_neither_order_nor_division_matters(samples: Samples, tmp_path: Path) -> None:
-    settings = "clusters: 6, epsilon: 0.05"
-    one = by_uid(run_semantic(tmp_path / "one", samples, settings))
-    shuffled = samples.take(np.random.default_rng(3).permutation(len(samples)))
-    job = {"part_samples": 100, "range_samples": 250}
-    assert by_uid(run_semantic(tmp_path / "two", shuffled, settings, **job)) == one
-
-
 def test_only_the_living_are_compared(samples: Samples, tmp_path: Path) -> None:
     """A copy whose partner an earlier step dropped is no duplicate."""
     first = run_semantic(tmp_path / "one", samples, "clusters: 1, epsilon: 0.05")

@@ -19,7 +19,7 @@ from tamis.pipeline.tasks.claims import Claim
 from tamis.pipeline.tasks.perform import Work
 from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.errors import ClusterError
-from tamis.schemas.job import Resources as Machine
+from tamis.schemas.resources import Resources as Machine
 from tamis.schemas.scope import Scope
 
 

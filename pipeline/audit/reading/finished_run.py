@@ -15,17 +15,17 @@ from pydantic import ValidationError
 
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.results import ledger_index
+from tamis.pipeline.runs.state import check_layout
+from tamis.pipeline.steps.shared.audit import Row, StepAudit
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tasks.phase_index import INDEX
 from tamis.schemas.errors import StateError
 from tamis.schemas.ledger import Reason
 from tamis.schemas.manifest import Manifest
+from tamis.schemas.registry import audit_class, configuration
 from tamis.schemas.scope import Scope
-from tamis.schemas.steps import KINDS, StepModel
-
-Row = dict[str, Any]
-"""A row of the ledger, by column."""
+from tamis.schemas.step import StepModel
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,32 @@ class FinishedRun:
 
     @cached_property
     def steps(self) -> tuple[StepModel, ...]:
-        """The steps of the job, in order, without the built-in ones."""
-        return tuple(
-            KINDS[kind].model_validate(settings)
-            for step in self.manifest.job["steps"]
-            for kind, settings in step.items()
-        )
+        """The steps of the job, in order, without the built-in ones.
+
+        Raises:
+            StateError: an earlier version made the run, and a setting is no longer known.
+        """
+        try:
+            return tuple(
+                configuration(kind).model_validate(settings)
+                for step in self.manifest.job["steps"]
+                for kind, settings in step.items()
+            )
+        except (KeyError, ValidationError) as error:
+            raise StateError(
+                f"{storage.redact(self.root)}: its job has settings that this version does not know: `tamis run JOB`, "
+                f"with the job file that it was made by, brings it up to date ({' '.join(str(error).split())[:120]})"
+            ) from None
+
+    @cached_property
+    def audits(self) -> dict[str, StepAudit[Any]]:
+        """What each of these steps says of the run, by its name."""
+        return {step.name: audit_class(step.kind)(step) for step in self.steps}
+
+    @property
+    def rows_in(self) -> int:
+        """All input samples."""
+        return self.manifest.rows_in
 
     @cached_property
     def _plan(self) -> dict[str, Any]:
@@ -109,6 +129,10 @@ class FinishedRun:
             for key, (maker, _) in made.items()
             if maker == step and key.startswith(mark)
         ]
+
+    def signals_of(self, step: str) -> Sequence[str]:
+        """The signals that a step of the job has computed."""
+        return self.audits[step].config.computes or self.made_by(step, "signal")
 
     @property
     def placing(self) -> list[str]:
@@ -183,7 +207,12 @@ class FinishedRun:
 
 
 def _check_plan(plan: Mapping[str, Any]) -> None:
-    """Whether all that is asked of a plan is there: else KeyError, TypeError, ValueError or AttributeError."""
+    """Whether all that is asked of a plan is there: else KeyError, TypeError, ValueError or AttributeError.
+
+    Raises:
+        StateError: a later version made the run.
+    """
+    check_layout(plan, "plan.json")
     for file in plan["inputs"]:
         InputFile(path="", **file)
     for _file, _group, _rows in plan["parts"]:

@@ -16,7 +16,7 @@ from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.inputs.entries import input_files
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.steps.embed.step import PRECOMPUTED, given_rows
+from tamis.pipeline.steps.embed.step import given_rows
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import vectors
@@ -63,7 +63,7 @@ def wrong_sizes(run: FinishedRun, now: Mapping[str, InputFile]) -> Iterator[Foun
 
 def other_rows(run: FinishedRun, now: Mapping[str, InputFile]) -> Iterator[Found]:
     """Files whose rows are not what is stored of them. Holds a part at a time."""
-    taking = [step.name for step in run.steps if getattr(step, "encoder", "") == PRECOMPUTED]
+    taking = [step.name for step in run.steps if step.takes_embeddings]
     wrong: Counter[str] = Counter()
     for step in taking:
         for number, (file, _, _) in enumerate(run.parts):

@@ -22,7 +22,6 @@ from tamis.pipeline.audit.reading.funnel import funnel
 from tamis.pipeline.audit.verify import embedding_files
 from tamis.pipeline.audit.verify.recount import Recount
 from tamis.pipeline.inputs.input_files import prefix_of
-from tamis.pipeline.steps.embed.step import PRECOMPUTED
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.part_files import TableFile
@@ -199,7 +198,7 @@ def _inputs(run: FinishedRun, seen: Seen, deep: bool) -> Iterator[Fault]:
 def _embeddings(run: FinishedRun, job: Job, seen: Seen, deep: bool) -> Iterator[Fault]:
     """Embeddings that came with the input: as long as they were, and ``deep`` with the rows that are stored."""
     if not run.manifest.embeddings:
-        if any(embed.encoder == PRECOMPUTED for embed in job.embeds):
+        if any(embed.takes_embeddings for embed in job.embeds):
             seen.notes.append(
                 "embeddings that came with the input were not looked at: manifest.json, which an earlier version "
                 "wrote, does not list them"

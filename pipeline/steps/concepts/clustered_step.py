@@ -7,10 +7,10 @@ from typing import Generic, TypeVar
 
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.concepts import concepts
+from tamis.pipeline.steps.concepts.config import Clustered
 from tamis.pipeline.steps.shared.parts import embedding_named
 from tamis.pipeline.tasks.step import Step
 from tamis.schemas.job import Job
-from tamis.schemas.selection import Clustered
 
 Config = TypeVar("Config", bound=Clustered)
 
@@ -20,7 +20,7 @@ class ClusteredStep(Step, Generic[Config]):
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name = config, config.name
-        self.embedding = embedding_named(job, config.embedding, config.name).as_
+        self.embedding = embedding_named(job, config.embedding, config.name)
 
     def needs(self) -> Sequence[str]:
         """The embedding."""

@@ -20,12 +20,12 @@ import pyarrow.compute as pc
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.host import devices
+from tamis.pipeline.steps.concepts.config import Clustered
 from tamis.pipeline.steps.shared.parts import alive_mask
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.columns import centroid_rows, centroid_table, uid_words, vectors
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.task import TaskIo, location
-from tamis.schemas.selection import Clustered
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,15 @@ import pyarrow as pa
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.steps.concepts import clustering, lloyd
 from tamis.pipeline.steps.concepts.clustering import Assignment, Sampling, Training
+from tamis.pipeline.steps.concepts.config import Clustered
 from tamis.pipeline.steps.shared.parts import nothing_reaches, part_task
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.part_files import DamagedTableError, Slice, TableFile
-from tamis.pipeline.tasks import claims
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Phase, Task, TaskIo, location
 from tamis.schemas.errors import InputError, JobError, StateError
 from tamis.schemas.nearest import nearest
-from tamis.schemas.selection import Clustered
 
 FILE = "centroids"
 
@@ -132,7 +131,7 @@ def phases(
         yield from _trained(context, config, embedding, clusters, dim, first)
     else:
         yield _taken(config, dim, first)
-    claimed = claims.clustering(context.job.resources, config, 4 * clusters * dim)
+    claimed = config.claim(context.job.resources, 4 * clusters * dim)
     if config.full_iterations:
         yield from lloyd.phases(context, config, embedding, first, claimed)
     centroids = context.done(config.name, "train").whole()
@@ -202,7 +201,7 @@ def _trained(
         threads=context.job.resources.cpus,
     )
     drawn = {"sample": context.done(config.name, "sample").whole()}
-    claimed = claims.clustering(context.job.resources, config)
+    claimed = config.claim(context.job.resources)
     yield Phase(phase, clustering.train, [Task.whole(FILE, drawn, training)], claimed)
 
 

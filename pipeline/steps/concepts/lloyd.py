@@ -16,15 +16,16 @@ import pyarrow as pa
 from tamis.pipeline.algorithms.choosing import density
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.steps.concepts import clustering
+from tamis.pipeline.steps.concepts.config import Clustered
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.parts import alive_mask
 from tamis.pipeline.tables import columns
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.step import Context
-from tamis.pipeline.tasks.task import Part, Phase, Resources, Task, TaskIo
+from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo
 from tamis.schemas.errors import JobError
+from tamis.schemas.resources import Claimed
 from tamis.schemas.scope import Scope
-from tamis.schemas.selection import Clustered
 
 UNIT = 2.0**-28
 """Of ``density.intra_sums``."""
@@ -46,7 +47,7 @@ class History:
 
 
 def phases(
-    context: Context, config: Clustered, embedding: str, first: str, claimed: Resources
+    context: Context, config: Clustered, embedding: str, first: str, claimed: Claimed
 ) -> Iterator[Phase[Any]]:
     """``sums-001``, ``update-001`` and so on from the centroids of the phase ``first``; ends with ``train``.
 

@@ -23,7 +23,6 @@ from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Done, Phase, Task, TaskIo
 from tamis.schemas.errors import StateError
-from tamis.schemas.ledger import Reason
 from tamis.schemas.scope import Scope
 from tamis.schemas.tables import UID
 
@@ -83,7 +82,7 @@ def edges(table: pa.Table, a: Ints, b: Ints, **values: npt.NDArray[Any]) -> pa.T
     return pa.table({**columns, **values})
 
 
-def phases(context: Context, step: str, rule: Rule, reason: Reason) -> Iterator[Phase[Any]]:
+def phases(context: Context, step: str, rule: Rule, reason: str) -> Iterator[Phase[Any]]:
     """``groups``, all that is dropped, by range; and ``verdict``. ``equal`` and ``similar`` hold the step's edges.
 
     Raises:
@@ -219,7 +218,7 @@ def large_star(io: TaskIo[Partitions]) -> Iterator[pa.Table]:
 def small_star(io: TaskIo[Partitions]) -> Iterator[pa.Table]:
     """One partition's small star; its edges by both nodes. Notes what it read."""
     edges = stars.unique(*_read(io))
-    count, total = stars.summed(edges)
+    count, total = stars.checksum(edges)
     io.notes |= {"edges": count, "hash": total}
     yield from _shared(io, stars.small_star(*edges), by_larger=False)
 
@@ -230,7 +229,7 @@ def _read(io: TaskIo[Partitions]) -> stars.Edges:
 
 
 def _shared(io: TaskIo[Partitions], edges: stars.Edges, by_larger: bool) -> Iterator[pa.Table]:
-    for node, neighbour in stars.shares(edges, io.args.partitions, by_larger):
+    for node, neighbour in stars.split_edges(edges, io.args.partitions, by_larger):
         yield pa.table({"node": node, "neighbour": neighbour})
 
 

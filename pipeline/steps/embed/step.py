@@ -19,23 +19,21 @@ import pyarrow.compute as pc
 from tamis.pipeline import encoders
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.encoders.base import Encoder, Precision
-from tamis.pipeline.inputs import embedding_files, fetch
+from tamis.pipeline.inputs import embedding_files
+from tamis.pipeline.inputs.formats import PICTURE_COLUMNS, format_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.embed import decoding
+from tamis.pipeline.steps.embed.config import BAD_EMBEDDING, MISSING_EMBEDDING
+from tamis.pipeline.steps.embed.config import Embed as Config
 from tamis.pipeline.steps.shared.parts import drops, part_task
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import vector_column
-from tamis.pipeline.tasks import claims
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo, location
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
-from tamis.schemas.ledger import Reason
-from tamis.schemas.steps import Embed as Config
 
 Floats = npt.NDArray[np.float32]
-
-PRECOMPUTED = "precomputed"
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class Embed(Step):
         return made
 
     def _has_text(self) -> bool:
-        if self.config.encoder == PRECOMPUTED:
+        if self.config.takes_embeddings:
             return all(entry.features or entry.text_embeddings for entry in self.job.input)
         return encoders.describe(self.config.encoder, self.config.precision).has_text
 
@@ -87,7 +85,7 @@ class Embed(Step):
             ModelError, JobError, InputError: one line.
         """
         encoders.describe(self.config.encoder, self.config.precision)
-        if self.config.encoder == PRECOMPUTED:
+        if self.config.takes_embeddings:
             bare = [file.source for file in inputs if file.image_embeddings is None]
             if bare:
                 raise JobError(
@@ -100,12 +98,12 @@ class Embed(Step):
         """See the class."""
         config = self.config
         identity = encoders.describe(config.encoder, config.precision).fingerprint
-        given = config.encoder == PRECOMPUTED
+        given = config.takes_embeddings
         yield Phase(
             "vectors",
             take if given else encode,
             [self._task(context, part, identity) for part in context.parts],
-            claims.embedding(self.job.resources, config),
+            config.claim(self.job.resources),
             per_row=True,
             by_sample=True,
             reads_beside=given,
@@ -119,7 +117,7 @@ class Embed(Step):
     def _task(self, context: Context, part: Part, identity: Any) -> Task[Encoded]:
         file, config = context.inputs[part.file], self.config
         stamps = None
-        if config.encoder == PRECOMPUTED:
+        if config.takes_embeddings:
             beside = {"image": file.image_embeddings, "text": file.text_embeddings}
             stamps = {name: _stamped(path) for name, path in beside.items() if path}
         args = Encoded(
@@ -164,7 +162,7 @@ def encode(io: TaskIo[Encoded]) -> Iterator[pa.Table]:
     """(row, image, text, reason, similarity) of one part's living samples, by the model."""
     args = io.args
     encoder = _encoder(args.spec, args.device, args.precision)
-    ingest = io.read("ingest", ["text", *fetch.PICTURE_COLUMNS])
+    ingest = io.read("ingest", ["text", *PICTURE_COLUMNS])
     rows = io.alive(ingest.num_rows)
     living = ingest.take(pa.array(rows))
     entry, relative, kind, size = args.source
@@ -175,7 +173,7 @@ def encode(io: TaskIo[Encoded]) -> Iterator[pa.Table]:
     how = decoding.Decoding(
         args.batch_size, args.max_pixels, args.decoder == "shrink", args.device != "cpu"
     )
-    pictures = fetch.pictures(source, living)
+    pictures = format_of(source).pictures(source, living)
     batches = decoding.batches(pictures, described.preprocessing, how, io.ahead)
     start = 0
     for vectors in encoder.encode_images(batches, args.batch_size):
@@ -254,9 +252,9 @@ def _table(
         text = np.where(usable[:, None], text, np.float32(0))
     image = np.where(usable[:, None], image, np.float32(0))
     io.notes["dim"] = int(image.shape[1])
-    reason = np.where(usable, "", str(Reason.BAD_EMBEDDING)).astype(object)
+    reason = np.where(usable, "", BAD_EMBEDDING).astype(object)
     if there is not None:
-        reason[~there] = str(Reason.MISSING_EMBEDDING)
+        reason[~there] = MISSING_EMBEDDING
     columns: dict[str, Any] = {
         "row": rows.astype(np.uint32),
         "image": vector_column(image.astype(np.float16)),

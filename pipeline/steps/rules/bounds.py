@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.schemas.ledger import Reason
-from tamis.schemas.steps import Bound
+from tamis.pipeline.steps.rules.config import ABOVE_MAXIMUM, BELOW_MINIMUM, NOT_ALLOWED, Bound
+from tamis.pipeline.steps.shared.config import NO_VALUE
 
 Mask = npt.NDArray[np.bool_]
 
@@ -24,18 +24,18 @@ def failures(values: pa.Array | list[Any], bound: Bound) -> dict[str, Mask]:
         there = np.array([value is not None and value == value for value in listed], dtype=bool)  # noqa: PLR0124 - NaN is not
         texts = {_written(choice) for choice in bound.one_of}
         allowed = np.array([_written(value) in texts for value in listed], dtype=bool)
-        found = {Reason.NOT_ALLOWED: there & ~allowed}
+        found = {NOT_ALLOWED: there & ~allowed}
     else:
         numbers = _numbers(values)
         there = ~np.isnan(numbers)
         found = {}
         if bound.min is not None:
-            found[Reason.BELOW_MINIMUM] = there & (numbers < bound.min)
+            found[BELOW_MINIMUM] = there & (numbers < bound.min)
         if bound.max is not None:
-            found[Reason.ABOVE_MAXIMUM] = there & (numbers > bound.max)
+            found[ABOVE_MAXIMUM] = there & (numbers > bound.max)
     if bound.missing == "drop":
-        found[Reason.NO_VALUE] = ~there
-    return {str(reason): mask for reason, mask in found.items()}
+        found[NO_VALUE] = ~there
+    return found
 
 
 def failure(value: Any, bound: Bound) -> str | None:

@@ -14,15 +14,15 @@ import pyarrow as pa
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import origins
 from tamis.pipeline.steps.rules.bounds import Mask, failures
+from tamis.pipeline.steps.rules.config import BELOW_MINIMUM, NOT_ALLOWED, Bound
+from tamis.pipeline.steps.rules.config import Rules as Config
+from tamis.pipeline.steps.shared.config import NO_VALUE
 from tamis.pipeline.steps.shared.parts import drops, part_task
 from tamis.pipeline.tables.columns import scatter
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Phase, TaskIo
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
-from tamis.schemas.ledger import Reason
-from tamis.schemas.steps import Bound
-from tamis.schemas.steps import Rules as Config
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,8 @@ def verdict(
 
 
 def _shown(value: Any, why: str, bound: Mapping[str, Any]) -> tuple[float, float, str | None]:
-    if why == Reason.NO_VALUE:
+    if why == NO_VALUE:
         return np.nan, np.nan, None
-    if why == Reason.NOT_ALLOWED:
+    if why == NOT_ALLOWED:
         return np.nan, np.nan, f"{value!r} is not in {list(bound['in'])}"
-    return float(value), float(bound["min"] if why == Reason.BELOW_MINIMUM else bound["max"]), None
+    return float(value), float(bound["min"] if why == BELOW_MINIMUM else bound["max"]), None

@@ -18,13 +18,13 @@ import pyarrow as pa
 
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.steps.concepts.concepts import sample_bound
+from tamis.pipeline.steps.selectors.config import budget, whole_of
 from tamis.pipeline.steps.shared.parts import alive_mask, nothing_reaches, part_task
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.errors import JobError, StateError
-from tamis.schemas.selection import budget, whole_of
 from tamis.schemas.tables import UID
 
 SORTED_ROWS = 10_000_000

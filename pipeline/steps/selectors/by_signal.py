@@ -14,13 +14,15 @@ from tamis.pipeline.algorithms import order
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import origins
 from tamis.pipeline.steps.selectors import budget_cut
+from tamis.pipeline.steps.selectors.config import NOT_CHOSEN
+from tamis.pipeline.steps.shared.config import NO_VALUE
 from tamis.pipeline.steps.shared.parts import drops, part_task
 from tamis.pipeline.tables.columns import scatter
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo
 from tamis.schemas.errors import JobError
-from tamis.schemas.ledger import Reason
+from tamis.schemas.step import StepModel
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ AnyChoice = TypeVar("AnyChoice", bound=Choice)
 
 
 def check_numbers(
-    step: str, signal: str, steps: Sequence[object], inputs: Sequence[InputFile]
+    step: str, signal: str, steps: Sequence[StepModel], inputs: Sequence[InputFile]
 ) -> None:
     """The signal that a step of a job chooses by is made of numbers.
 
@@ -100,7 +102,7 @@ def key(io: TaskIo[Keying]) -> Iterator[pa.Table]:
     valued = np.isfinite(values) if io.args.finite else ~np.isnan(values)
     rows, values = rows[valued], values[valued]
     uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(pa.array(rows))
-    keys = order.sortable(values if io.args.best == "highest" else -values)
+    keys = order.descending_unchecked(values if io.args.best == "highest" else -values)
     yield budget_cut.keyed(rows, keys, uid)
 
 
@@ -116,7 +118,7 @@ def with_missing(
     missing = budget_cut.without_key(io, io.args.rows, table)
     count = len(missing)
     nothing = np.full(count, np.nan)
-    reasons = [str(Reason.NOT_CHOSEN)] * len(rows) + [str(Reason.NO_VALUE)] * count
+    reasons = [NOT_CHOSEN] * len(rows) + [NO_VALUE] * count
     return drops(
         io,
         np.append(rows, missing),

@@ -17,31 +17,28 @@ from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.job import Job
 from tamis.schemas.nearest import nearest
 from tamis.schemas.scope import Scope
-from tamis.schemas.steps import Embed
 from tamis.schemas.tables import DROPS
 
 Mask = npt.NDArray[np.bool_]
 
 
-def embedding_named(job: Job, wanted: str | None, step: str) -> Embed:
-    """The embed step that a later step reads.
+def embedding_named(job: Job, wanted: str | None, step: str) -> str:
+    """The name of the embedding that a step reads.
 
     Raises:
         JobError: there is none, none of that name, or two and none was named.
     """
+    made = [embed.makes_embedding for embed in job.embeds]
     if wanted is not None:
-        for embed in job.embeds:
-            if embed.as_ == wanted:
-                return embed
-        raise JobError(
-            f"{step}: no embedding `{wanted}`{nearest(wanted, [embed.as_ for embed in job.embeds])}"
-        )
-    if not job.embeds:
+        if wanted not in made:
+            raise JobError(f"{step}: no embedding `{wanted}`{nearest(wanted, made)}")
+        return wanted
+    if not made:
         raise JobError(f"{step}: needs an embedding: put an `embed` step before it")
-    if len(job.embeds) > 1:
-        names = ", ".join(embed.as_ for embed in job.embeds)
+    if len(made) > 1:
+        names = ", ".join(made)
         raise JobError(f"{step}: two embeddings ({names}): say which with `embedding:`")
-    return job.embeds[0]
+    return str(made[0])
 
 
 def nothing_reaches(step: str) -> JobError:

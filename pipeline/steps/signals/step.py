@@ -16,24 +16,24 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.pipeline.inputs import fetch
-from tamis.pipeline.inputs.formats import format_of
+from tamis.pipeline.inputs.formats import PICTURE_COLUMNS, VALUE_COLUMNS, format_of
 from tamis.pipeline.inputs.images import ImageDamage, to_rgb
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import origins
 from tamis.pipeline.signals.linear_head import LinearHead, read_head
 from tamis.pipeline.signals.registry import SIGNALS, Origin, PixelSignal, SizeSignal, TextSignal
 from tamis.pipeline.steps.shared.parts import drops, embedding_named, part_task
+from tamis.pipeline.steps.signals.config import Signals as Config
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import vectors
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import CULPRITS, Part, Phase, Resources, Task, TaskIo, location
+from tamis.pipeline.tasks.task import CULPRITS, Part, Phase, Task, TaskIo, location
 from tamis.schemas.errors import InputError, ModelError
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason
+from tamis.schemas.resources import Claimed
 from tamis.schemas.scope import Scope
-from tamis.schemas.steps import Signals as Config
 
 Values = dict[str, pa.Array]
 
@@ -65,7 +65,7 @@ class Signals(Step):
         self.config, self.name = config, config.name
         self.max_pixels = job.limits.max_pixels
         self.embedding = (
-            embedding_named(job, config.embedding, config.name).as_ if config.heads else None
+            embedding_named(job, config.embedding, config.name) if config.heads else None
         )
 
     def needs(self) -> Sequence[str]:
@@ -93,7 +93,7 @@ class Signals(Step):
         ]
         sources = [source for entry in found.by_entry.values() for source in entry.values()]
         model = any(source.signal is not None and source.signal.packages for source in sources)
-        claims = Resources(pool=model)
+        claims = Claimed(pool=model)
         yield Phase("values", values, tasks, claims, per_row=True, by_sample=True)
         made = context.done(self.name, "values")
         if any(CULPRITS in file.notes for file in made.files.values()):
@@ -207,10 +207,10 @@ def _of_pixels(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
         return {}
     functions = [_loaded(name) for name in names]
     scores = np.empty((len(rows), len(names)))
-    table = io.read("ingest", fetch.PICTURE_COLUMNS).take(pa.array(rows))
+    table = io.read("ingest", PICTURE_COLUMNS).take(pa.array(rows))
     file, limit = io.args.file, io.args.max_pixels
     assert limit is not None, "pixels are needed"
-    for number, data in enumerate(fetch.pictures(file, table)):
+    for number, data in enumerate(format_of(file).pictures(file, table)):
         try:
             pixels = np.asarray(to_rgb(data, limit))
         except ImageDamage as damage:
@@ -229,8 +229,8 @@ def _of_columns(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     if not wanted:
         return {}
     kinds = {column: pa.type_for_alias(io.args.types[name]) for name, column in wanted.items()}
-    table = io.read("ingest", fetch.VALUE_COLUMNS).take(pa.array(rows))
-    found = fetch.values(io.args.file, table, kinds)
+    table = io.read("ingest", VALUE_COLUMNS).take(pa.array(rows))
+    found = format_of(io.args.file).values(io.args.file, table, kinds)
     return {name: found[column] for name, column in wanted.items()}
 
 

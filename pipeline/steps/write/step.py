@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.pipeline.inputs import fetch
+from tamis.pipeline.inputs.formats import MEMBER_COLUMNS, format_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.results import delta, shards, subset
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
 from tamis.pipeline.steps.shared.parts import part_task, with_pictures
+from tamis.pipeline.steps.write.config import Write as Config
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tables.part_files import Slice
@@ -28,7 +29,6 @@ from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo, location
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.scope import Scope
-from tamis.schemas.steps import Write as Config
 
 SUBSET = "subset.npy"
 
@@ -183,7 +183,11 @@ def write_shard(io: TaskIo[Shard]) -> Iterator[pa.Table]:
     if io.args.format == "webdataset":
         with io.output(f"shards/{name}.tar") as out:
             writer = shards.ShardWriter(out)
-            samples = (sample for source, table in taken for sample in fetch.members(source, table))
+            samples = (
+                sample
+                for source, table in taken
+                for sample in format_of(source).members(source, table)
+            )
             for key, sample in zip(keys, samples, strict=True):
                 writer.add(key, sample)
             writer.close()
@@ -198,7 +202,7 @@ def write_shard(io: TaskIo[Shard]) -> Iterator[pa.Table]:
 
 def _taken(io: TaskIo[Shard]) -> Iterator[tuple[InputFile, pa.Table]]:
     """Part by part: where its samples lie, and the rows of those that this shard takes."""
-    columns = ["uid", "key", "url", "text", "width", "height", "sha256", *fetch.MEMBER_COLUMNS]
+    columns = ["uid", "key", "url", "text", "width", "height", "sha256", *MEMBER_COLUMNS]
     parts = zip(
         io.stream("ingest", list(dict.fromkeys(columns))),
         io.stream("kept", ["row"]),

@@ -10,6 +10,13 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
+from tamis.pipeline.steps.duplicates.exact.config import (
+    SAME_IMAGE,
+    SAME_PAIR,
+    SAME_PIXELS,
+    SAME_URL_AND_TEXT,
+)
+from tamis.pipeline.steps.duplicates.exact.config import ExactDuplicates as Config
 from tamis.pipeline.steps.duplicates.reading import bucket_tasks, living
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import (
@@ -24,8 +31,6 @@ from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Phase, TaskIo
 from tamis.schemas.job import Job
-from tamis.schemas.ledger import Reason
-from tamis.schemas.steps import ExactDuplicates as Config
 from tamis.schemas.tables import UID
 
 COLUMNS = {
@@ -35,10 +40,10 @@ COLUMNS = {
     "url_text": ("url", "text"),
 }
 REASONS = {
-    "image": Reason.SAME_IMAGE,
-    "pixels": Reason.SAME_PIXELS,
-    "pair": Reason.SAME_PAIR,
-    "url_text": Reason.SAME_URL_AND_TEXT,
+    "image": SAME_IMAGE,
+    "pixels": SAME_PIXELS,
+    "pair": SAME_PAIR,
+    "url_text": SAME_URL_AND_TEXT,
 }
 
 

@@ -16,6 +16,8 @@ from tamis.pipeline.algorithms.near_captions.sketch_filter import most_differing
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.duplicates import grouping
 from tamis.pipeline.steps.duplicates.near_captions import tasks
+from tamis.pipeline.steps.duplicates.near_captions.config import NEAR_CAPTION
+from tamis.pipeline.steps.duplicates.near_captions.config import NearDuplicates as Config
 from tamis.pipeline.steps.duplicates.reading import bucket_tasks, living
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.exchange import range_starts
@@ -24,8 +26,6 @@ from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Done, Part, Phase, Task
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
-from tamis.schemas.ledger import Reason
-from tamis.schemas.steps import NearDuplicates as Config
 
 
 class NearDuplicates(Step):
@@ -40,10 +40,10 @@ class NearDuplicates(Step):
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name = config, config.name
-        self.agree = job.agreement(config)
+        self.agree = config.agreement(job)
         self.embedding: str | None = None
         if self.agree == "embedding":
-            self.embedding = embedding_named(job, config.embedding, config.name).as_
+            self.embedding = embedding_named(job, config.embedding, config.name)
         try:
             self.bands, self.rows = choose_bands(config.jaccard, config.permutations, config.recall)
         except ValueError as error:
@@ -86,7 +86,7 @@ class NearDuplicates(Step):
             prefer=self.config.prefer,
             starts=range_starts(context),
         )
-        yield from grouping.phases(context, self.name, rule, Reason.NEAR_CAPTION)
+        yield from grouping.phases(context, self.name, rule, NEAR_CAPTION)
 
     def _candidates(self, context: Context, by_text: Done, texts: int) -> Iterator[Phase[Any]]:
         """``bands`` and ``shared``: which captions may be alike."""

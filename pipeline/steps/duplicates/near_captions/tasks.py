@@ -217,7 +217,7 @@ def _candidates(
     keys: npt.NDArray[np.uint32], bits: Hashes, address: Hashes, most: int, number: int
 ) -> tuple[Ints, Hashes]:
     """(position, group) of the candidates under one band's keys; ``number`` is unique to them."""
-    met = sketch_filter.meetings(keys, bits, most)
+    met = sketch_filter.candidates(keys, bits, most)
     of_pair = _group_of(*np.sort([address[met.a], address[met.b]], axis=0))
     groups = np.arange(len(met.groups.sizes), dtype=np.uint64)
     # The first bit keeps them apart from pairs of addresses, which are below.

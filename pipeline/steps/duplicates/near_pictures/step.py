@@ -20,6 +20,8 @@ from tamis.pipeline.algorithms.hashing import mix64
 from tamis.pipeline.algorithms.near_pictures import hamming
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.duplicates import grouping
+from tamis.pipeline.steps.duplicates.near_pictures.config import NEAR_PICTURE
+from tamis.pipeline.steps.duplicates.near_pictures.config import NearPictures as Config
 from tamis.pipeline.steps.duplicates.reading import bucket_tasks, living
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.exchange import bucket_of, range_starts, split
@@ -28,9 +30,7 @@ from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.job import Job
-from tamis.schemas.ledger import Reason
 from tamis.schemas.scope import Scope
-from tamis.schemas.steps import NearPictures as Config
 
 TASKS = 8
 """Tasks that the tables are dealt out to, where each task holds all hashes."""
@@ -105,7 +105,7 @@ class NearPictures(Step):
             prefer=self.config.prefer,
             starts=range_starts(context),
         )
-        yield from grouping.phases(context, self.name, rule, Reason.NEAR_PICTURE)
+        yield from grouping.phases(context, self.name, rule, NEAR_PICTURE)
 
     def _tables(self, context: Context, masked: Masks) -> list[Task[Tables]]:
         """A task a table and share; or, where a task holds all hashes, a few tables a task."""

@@ -15,17 +15,16 @@ from tamis.pipeline.steps.concepts import clustering, concepts
 from tamis.pipeline.steps.concepts.clustered_step import ClusteredStep
 from tamis.pipeline.steps.duplicates.reading import living
 from tamis.pipeline.steps.duplicates.semantic import tasks
+from tamis.pipeline.steps.duplicates.semantic.config import SEMANTIC_DUPLICATE
+from tamis.pipeline.steps.duplicates.semantic.config import SemanticDuplicates as Config
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.exchange import numbers, range_starts, verdict_phase
 from tamis.pipeline.steps.shared.parts import nothing_reaches, part_task
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.part_files import Slice, TableFile
-from tamis.pipeline.tasks import claims
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Done, Part, Phase, Task
-from tamis.schemas.ledger import Reason
 from tamis.schemas.scope import Scope
-from tamis.schemas.steps import SemanticDuplicates as Config
 
 OVERSIZE_BYTES = 512 << 20
 """The most that a task holds of embeddings: a larger bucket is laid out on storage, and compared in pieces."""
@@ -70,7 +69,7 @@ class SemanticDuplicates(ClusteredStep[Config]):
         doomed = tasks.Doomed(self.config.epsilon, range_starts(context))
         decisions = [Task(Scope.BUCKET, b, {"pairs": pairs[b]}, doomed) for b in range(buckets)]
         yield Phase("doomed", tasks.doomed, decisions)
-        yield verdict_phase(context, context.done(self.name, "doomed"), Reason.SEMANTIC_DUPLICATE)
+        yield verdict_phase(context, context.done(self.name, "doomed"), SEMANTIC_DUPLICATE)
 
     def clusters(self, samples: int, dim: int) -> int:
         """As the job says, or as the cost model chooses."""
@@ -106,7 +105,7 @@ class SemanticDuplicates(ClusteredStep[Config]):
             spans = tasks.Spans(dim, 0, (), starts, device)
             for b in large:
                 compared += _pieces(b, ordered[paths.task_name(Scope.BUCKET, b)], blocks[b], spans)
-        claimed = claims.clustering(context.job.resources, self.config)
+        claimed = self.config.claim(context.job.resources)
         yield Phase("pairs", tasks.pairs, compared, claimed)
         return _by_bucket(compared, context.done(self.name, "pairs"))
 

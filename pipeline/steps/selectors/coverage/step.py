@@ -26,13 +26,13 @@ from tamis.pipeline.steps.selectors.by_signal import (
     keyed_phase,
     with_missing,
 )
+from tamis.pipeline.steps.selectors.coverage.config import Coverage as Config
 from tamis.pipeline.steps.shared.parts import part_task
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo
 from tamis.schemas.job import Job
-from tamis.schemas.selection import Coverage as Config
 
 HARDEST = "hardest-"
 
@@ -168,7 +168,7 @@ def _left(io: TaskIo[Any], hard: Hard) -> tuple[pa.Table, npt.NDArray[np.float64
 
 def scores_of(table: pa.Table, hard: Hard) -> npt.NDArray[np.float64]:
     """The scores that the keys of ``hardest-keyed`` were made of."""
-    values = order.undone(table["key"].to_numpy())
+    values = order.from_descending(table["key"].to_numpy())
     return values if hard == "high" else -values
 
 

@@ -21,12 +21,12 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.concepts import clustering, concepts, ranking
 from tamis.pipeline.steps.concepts.clustered_step import ClusteredStep
 from tamis.pipeline.steps.selectors.budget_cut import budget_of
+from tamis.pipeline.steps.selectors.density.config import OVER_QUOTA
+from tamis.pipeline.steps.selectors.density.config import Density as Config
 from tamis.pipeline.steps.shared.parts import drops, part_task
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.errors import JobError
-from tamis.schemas.ledger import Reason
-from tamis.schemas.selection import Density as Config
 
 DEFAULT_NEIGHBOURS = Config.model_fields["neighbours"].default
 """What stands in a job that says nothing: a stored job states every value, so it cannot be told from one that does."""
@@ -207,7 +207,7 @@ def decide(io: TaskIo[None]) -> Iterator[pa.Table]:
     yield drops(
         io,
         over["row"].to_numpy(),
-        Reason.OVER_QUOTA,
+        OVER_QUOTA,
         rule=rule,
         value=over["rank"],
         bound=over["quota"],

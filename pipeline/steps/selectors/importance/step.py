@@ -21,6 +21,7 @@ from tamis.pipeline.inputs.parquet.file import open_parquet
 from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.by_signal import Choice, cut_inputs, with_missing
+from tamis.pipeline.steps.selectors.importance.config import Importance as Config
 from tamis.pipeline.steps.shared.parts import part_task
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import uid_words
@@ -29,7 +30,6 @@ from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo, location
 from tamis.schemas.errors import InputError, StateError
 from tamis.schemas.job import Job
-from tamis.schemas.selection import Importance as Config
 from tamis.schemas.tables import find_column
 
 BATCH = 10_000
@@ -272,7 +272,7 @@ def decide(io: TaskIo[Choice]) -> Iterator[pa.Table]:
     table = io.read("keyed").combine_chunks()
     cut = budget_cut.read_cut(io)
     out = np.flatnonzero(~budget_cut.passes(table, cut))
-    value = order.undone(table["key"].to_numpy()[out])
+    value = order.from_descending(table["key"].to_numpy()[out])
     rows = table["row"].to_numpy()[out]
-    bound = np.repeat(order.undone(cut.key), len(out))
+    bound = np.repeat(order.from_descending(cut.key), len(out))
     yield with_missing(io, table, rows, ["importance"] * len(out), value, bound)

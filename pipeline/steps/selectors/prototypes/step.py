@@ -20,11 +20,11 @@ from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.steps.concepts import concepts, ranking
 from tamis.pipeline.steps.concepts.clustered_step import ClusteredStep
 from tamis.pipeline.steps.selectors import budget_cut
+from tamis.pipeline.steps.selectors.config import NOT_CHOSEN
+from tamis.pipeline.steps.selectors.prototypes.config import Prototypes as Config
 from tamis.pipeline.steps.shared.parts import drops, part_task
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Phase, Task, TaskIo
-from tamis.schemas.ledger import Reason
-from tamis.schemas.selection import Prototypes as Config
 
 CHOICE = "choice-"
 """Before the names of the phases that choose, for places have phases of the same names."""
@@ -153,13 +153,13 @@ def decide(io: TaskIo[None]) -> Iterator[pa.Table]:
     cut = budget_cut.read_cut(io)
     if cut.exists[0]:
         rule, value = "distance", table["distance"]
-        bound = np.repeat(order.undone(cut.key), count)
+        bound = np.repeat(order.from_descending(cut.key), count)
     else:
         rule, value, bound = "quota", table["rank"], table["quota"]
     yield drops(
         io,
         table["row"].to_numpy(),
-        Reason.NOT_CHOSEN,
+        NOT_CHOSEN,
         rule=[rule] * count,
         value=value,
         bound=bound,

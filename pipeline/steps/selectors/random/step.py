@@ -18,6 +18,8 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.results import subset
 from tamis.pipeline.steps.concepts.concepts import sample_bound
 from tamis.pipeline.steps.selectors import budget_cut
+from tamis.pipeline.steps.selectors.config import NOT_CHOSEN
+from tamis.pipeline.steps.selectors.random.config import Random as Config
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
 from tamis.pipeline.steps.shared.parts import alive_mask, drops, part_task
@@ -26,9 +28,7 @@ from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
-from tamis.schemas.ledger import Reason
 from tamis.schemas.scope import Scope
-from tamis.schemas.selection import Random as Config
 
 SUBSET_BUCKET = 20_000_000
 """Uids of a list that are sorted at once."""
@@ -168,7 +168,7 @@ def decide(io: TaskIo[Lots]) -> Iterator[pa.Table]:
     yield drops(
         io,
         rows,
-        Reason.NOT_CHOSEN,
+        NOT_CHOSEN,
         rule=names,
         value=lots[nearest, np.arange(len(rows))],
         bound=bounds[nearest],

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from tamis.pipeline.algorithms import order
-from tamis.pipeline.algorithms.choosing.score import place
+from tamis.pipeline.algorithms.choosing.score import cut_position
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.by_signal import (
@@ -21,12 +21,12 @@ from tamis.pipeline.steps.selectors.by_signal import (
     keyed_phase,
     with_missing,
 )
+from tamis.pipeline.steps.selectors.config import whole_of
+from tamis.pipeline.steps.selectors.score.config import Score as Config
 from tamis.pipeline.steps.shared.parts import part_task
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Phase, TaskIo
 from tamis.schemas.job import Job
-from tamis.schemas.selection import Score as Config
-from tamis.schemas.selection import whole_of
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Score(Step):
         wanted = budget_cut.budget_of(context, config, valued)
         if config.ties == "keep" and isinstance(config.keep, float):
             whole = whole_of(config.of, context.alive, context.total)
-            wanted = min(place(whole, config.keep) + 1, valued)
+            wanted = min(cut_position(whole, config.keep) + 1, valued)
         yield from budget_cut.phases(context, self.name, [wanted])
         cut = context.done(self.name, "cut").whole()
         tasks = [
@@ -84,6 +84,6 @@ def decide(io: TaskIo[ScoreChoice]) -> Iterator[pa.Table]:
     over = np.flatnonzero(~budget_cut.passes(table, cut, io.args.ties == "keep"))
     rows = table["row"].to_numpy()[over]
     sign = 1.0 if io.args.best == "highest" else -1.0
-    value = sign * order.undone(table["key"].to_numpy()[over])
-    bound = np.repeat(sign * order.undone(cut.key), len(rows))
+    value = sign * order.from_descending(table["key"].to_numpy()[over])
+    bound = np.repeat(sign * order.from_descending(cut.key), len(rows))
     yield with_missing(io, table, rows, [io.args.signal] * len(rows), value, bound)

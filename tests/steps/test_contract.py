@@ -1,0 +1,178 @@
+"""What every kind of step keeps to: neither order, division, deaths nor bad input show in what it decides."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tamis.pipeline.runs import account, walk
+from tamis.pipeline.runs.isolate import Executor
+from tamis.pipeline.tasks.perform import Here
+from tests.support.embedded import by_uid
+from tests.support.executors import Counted, KilledError, Never, Shuffled
+from tests.support.running import contents, make_plan
+from tests.support.step_cases import CASES, JOB, KINDS, Case, small
+
+RESULT = ("ledger/", "ledger_index/", "shards/", "subsets/", "subset.npy", "manifest.json")
+SUBSETS = ("subsets/", "subset.npy")
+
+
+class Tried:
+    """A case, and a run over it in which nothing goes wrong; others are made beside it."""
+
+    def __init__(self, case: Case, folder: Path) -> None:
+        self.case, self.source, self.folder = case, case.source(), folder
+        self.entry = self.source.write(folder / "in", self.source.files())
+        (folder / "target.txt").write_text("a red cat\nblue tree\n")
+        executor = Counted(str(folder / "run"))
+        self.result = self.run("run", executor)
+        self.done = Counter(executor.done)
+
+    @property
+    def phases(self) -> Mapping[str, int]:
+        """The folder of each phase, and how many tasks it has."""
+        return Counter(path.rpartition("/")[0] for path in self.done)
+
+    def run(self, name: str, executor: Executor, **job: Any) -> account.Result:
+        """Do the job into the folder ``name``."""
+        steps = self.case.steps.replace("TARGET", str(self.folder / "target.txt"))
+        settings = {**JOB, "input": [self.entry], **job}
+        made = make_plan(self.folder / name, "", steps, **settings)
+        return walk.run(made, executor=executor)
+
+    def over(self, name: str, files: Sequence[Sequence[Any]], **job: Any) -> account.Result:
+        """The same job over other files."""
+        entry = self.source.write(self.folder / f"{name}-in", files)
+        return self.run(name, Here(str(self.folder / name)), input=[entry], **job)
+
+    def files(self, name: str = "run", only: Sequence[str] = ("",)) -> dict[str, bytes]:
+        """What a run left, but for the job, which says where it was done."""
+        found = contents(self.folder / name)
+        return {
+            path: data
+            for path, data in found.items()
+            if path.startswith(tuple(only)) and path != "job.yaml"
+        }
+
+    def verdicts(self, name: str = "run") -> dict[str, dict[str, Any]]:
+        """The ledger by uid, without what says where a sample lies or went to."""
+        places = {"error_offset", "shard", "shard_key"}
+        return {
+            uid: {column: value for column, value in row.items() if column not in places}
+            for uid, row in by_uid(self.folder / name).items()
+        }
+
+
+@pytest.fixture(scope="module", params=sorted(CASES))
+def tried(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Tried:
+    with small():
+        return Tried(CASES[request.param], tmp_path_factory.mktemp("step"))
+
+
+@pytest.fixture
+def cut_small() -> Iterator[None]:
+    with small():
+        yield
+
+
+def assert_balanced(result: account.Result, verdicts: Mapping[str, Mapping[str, Any]]) -> None:
+    """All that enters is kept or dropped after every step, and the ledger says the same."""
+    alive = len(verdicts)
+    for step in result.accounts:
+        assert step.entered == alive
+        assert all(count >= 0 for count in step.dropped.values())
+        reasons = Counter(row["reason"] for row in verdicts.values() if row["step"] == step.step)
+        assert reasons == {reason: n for reason, n in step.dropped.items() if n}
+        alive -= reasons.total()
+    assert sum(row["kept"] for row in verdicts.values()) == alive > 0
+
+
+def test_every_kind_has_a_case() -> None:
+    assert {case.kind for case in CASES.values()} == KINDS
+
+
+def test_each_sample_is_kept_or_dropped_for_a_reason(tried: Tried) -> None:
+    verdicts = tried.verdicts()
+    assert len(verdicts) == len(tried.source.usual)
+    assert_balanced(tried.result, verdicts)
+    dropped = [row for row in verdicts.values() if row["step"] == tried.case.kind]
+    assert bool(dropped) == tried.case.decides
+
+
+def test_no_phase_has_the_folder_of_another(tried: Tried) -> None:
+    assert set(tried.done.values()) == {1}
+
+
+@pytest.mark.usefixtures("cut_small")
+def test_neither_order_nor_division_into_files_and_parts_matters(tried: Tried) -> None:
+    mixed = random.Random(8).sample(tried.source.usual, len(tried.source.usual))
+    files = [mixed[:9], mixed[9:33], mixed[33:34], mixed[34:]]
+    tried.over("mixed", files, part_samples=13, range_samples=30)
+    assert tried.verdicts("mixed") == tried.verdicts()
+    assert tried.files("mixed", SUBSETS) == tried.files("run", SUBSETS)
+
+
+def test_into_how_many_tasks_the_work_is_cut_shows_nowhere(tried: Tried) -> None:
+    usual = Counted(str(tried.folder / "usual"))
+    tried.run("usual", usual)
+    assert len(usual.done) < tried.done.total()
+    assert tried.files("usual", RESULT) == tried.files("run", RESULT)
+
+
+@pytest.mark.usefixtures("cut_small")
+@pytest.mark.parametrize("seed", [None, 1], ids=["backwards", "shuffled"])
+def test_the_order_in_which_tasks_end_changes_no_byte(tried: Tried, seed: int | None) -> None:
+    name = f"order-{seed}"
+    tried.run(name, Shuffled(str(tried.folder / name), seed))
+    assert tried.files(name) == tried.files()
+
+
+@pytest.mark.usefixtures("cut_small")
+def test_killed_in_every_phase_it_ends_the_same_and_does_nothing_twice(tried: Tried) -> None:
+    done: list[str] = []
+    for phase, tasks in tried.phases.items():
+        executor = Counted(str(tried.folder / "killed"), phase, (tasks + 1) // 2)
+        with pytest.raises(KilledError):
+            tried.run("killed", executor)
+        assert not (tried.folder / "killed/manifest.json").exists()
+        done += executor.done
+    executor = Counted(str(tried.folder / "killed"))
+    tried.run("killed", executor)
+    assert Counter(done + executor.done) == tried.done
+    assert tried.files("killed") == tried.files()
+
+
+@pytest.mark.usefixtures("cut_small")
+def test_the_same_again_does_nothing(tried: Tried) -> None:
+    def times() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in tried.folder.glob("run/**/*.*")}
+
+    before = times()
+    assert tried.run("run", Never(str(tried.folder / "run"))).tasks_run == 0
+    assert times() == before
+
+
+WITH: Mapping[str, Callable[[Tried], list[Any]]] = {
+    "a part of bad rows": lambda tried: list(tried.source.bad),
+    "an empty file": lambda _: [],
+}
+
+
+@pytest.mark.usefixtures("cut_small")
+@pytest.mark.parametrize("what", WITH)
+def test_others_are_decided_as_without(tried: Tried, what: str) -> None:
+    more = WITH[what](tried)
+    first, *rest = tried.source.files()
+    result = tried.over(what, [first, more, *rest])
+    found = tried.verdicts(what)
+    assert_balanced(result, found)
+    bad = set(found) - set(tried.verdicts())
+    assert len(bad) == len(more)
+    assert {found[uid]["step"] for uid in bad} <= {"ingest"}
+    assert {uid: row for uid, row in found.items() if uid not in bad} == tried.verdicts()
+    assert tried.files(what, SUBSETS) == tried.files("run", SUBSETS)
