@@ -11,7 +11,7 @@ from tamis.pipeline.inputs.formats import FOOTERS, outline, rows_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.runs.state import read
-from tamis.pipeline.signals import signal_sources
+from tamis.pipeline.signals import origins
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.step import Step
 from tamis.schemas.formats import word
@@ -104,7 +104,7 @@ def _taken(plan: Plan) -> Iterator[str]:
     """The signals that are not computed but taken from a column of the input, or from a head."""
     for config in plan.job.steps:
         if config.computes:
-            for entry, sources in signal_sources.find(config, plan.inputs).of.items():
+            for entry, sources in origins.find(config, plan.inputs).by_entry.items():
                 for name, source in sources.items():
                     if source.column is not None:
                         yield f"{config.name}: {name} is the column {source.column} of `{entry}`"

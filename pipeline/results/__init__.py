@@ -1,1 +1,1 @@
-"""What a run leaves for others: shards, the subset, the index of the ledger, the delta."""
+"""Results of a run for other programs: shards, the subset, the index of the ledger, the delta."""

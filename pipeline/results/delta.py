@@ -1,7 +1,7 @@
-"""``delta.parquet``: what the last change of the subset added to it and what it moved out, by uid.
+"""``delta.parquet``: the uids that the last change of the subset added and moved out.
 
-It speaks of two states of a run directory, not of the job: neither the manifest nor a fingerprint knows of it, and
-a run that reaches the same subset in one go has none.
+It compares two states of a run directory and does not depend on the job alone, so neither the manifest nor a
+fingerprint includes it: a run that reaches the same subset at once has none.
 """
 
 from __future__ import annotations
@@ -17,37 +17,38 @@ import pyarrow.parquet as pq
 from tamis.pipeline.results import subset
 from tamis.pipeline.store import storage
 
-Halves = npt.NDArray[np.uint64]
+Uids = npt.NDArray[np.uint64]
+"""(n, 2): the high and the low 64 bits of uids."""
 
 FILE = "delta.parquet"
 ADDED, MOVED_OUT = "added", "moved_out"
 SCHEMA = pa.schema([pa.field("uid", pa.string(), nullable=False), pa.field("change", pa.string())])
 
 
-def note(root: str, former: str, spans: Iterable[Halves]) -> None:
-    """Compare the subset file ``former``, which is about to be replaced, with the uids that will stand there.
+def write(root: str, former: str, spans: Iterable[Uids]) -> None:
+    """Write the differences between the subset file ``former`` and the uids that are about to replace it.
 
-    Nothing is written where they are the same: a run that was killed behind this finds its own subset. A former
-    file that is damaged is no subset to compare with.
+    ``spans`` are as for ``subset.write``. Equal subsets write nothing: a run that was killed after the replacement
+    compares its subset with itself. Neither does a missing or damaged ``former``.
     """
     path = storage.join(root, FILE)
     try:
         with storage.open_read(former) as file:
-            found = _tables(subset.changes(file, spans))
-            first = next(found, None)
+            tables = _tables(subset.changes(file, spans))
+            first = next(tables, None)
             if first is None:
                 return
             with (
                 storage.write_atomic(path) as out,
                 pq.ParquetWriter(out, SCHEMA, compression="zstd") as writer,
             ):
-                for table in chain([first], found):
+                for table in chain([first], tables):
                     writer.write_table(table)
     except (FileNotFoundError, ValueError):
         return
 
 
-def _tables(changes: Iterable[tuple[Halves, Halves]]) -> Iterator[pa.Table]:
+def _tables(changes: Iterable[tuple[Uids, Uids]]) -> Iterator[pa.Table]:
     for pair in changes:
         for uids, change in zip(pair, (ADDED, MOVED_OUT), strict=True):
             names = [f"{high:016x}{low:016x}" for high, low in uids.tolist()]
@@ -56,11 +57,11 @@ def _tables(changes: Iterable[tuple[Halves, Halves]]) -> Iterator[pa.Table]:
 
 
 def counts(root: str) -> dict[str, int]:
-    """How many were added and moved out; empty where the subset has not changed since it was first written."""
+    """Numbers of added and moved out uids; empty if the subset has not changed since it was first written."""
     path = storage.join(root, FILE)
     if not storage.exists(path):
         return {}
     with storage.open_table(path) as raw:
-        # ``pq.read_table`` reads in threads of Arrow's, and one that still holds the file when Python ends aborts it.
+        # ``pq.read_table`` reads in Arrow's threads, and one that has the file open as Python ends aborts Python.
         change = pq.ParquetFile(raw).read(["change"], use_threads=False)["change"].to_numpy()
     return {name: int(np.count_nonzero(change == name)) for name in (ADDED, MOVED_OUT)}

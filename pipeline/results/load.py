@@ -1,4 +1,4 @@
-"""A finished run, given back as a webdataset pipeline: what a trainer iterates over."""
+"""A finished run as a webdataset pipeline, for a trainer to iterate over."""
 
 from __future__ import annotations
 
@@ -11,33 +11,35 @@ from tamis.schemas.errors import StateError
 
 
 def shards(run: str) -> list[str]:
-    """The tars of a finished run, in order.
+    """Paths of a finished run's tars, in order.
 
     Raises:
-        StateError: there is no finished run, or it wrote no pictures.
+        StateError: there is no finished run, or it has no pictures.
     """
     root = storage.absolute(run)
     manifest = storage.join(root, "manifest.json")
     if not storage.exists(manifest):
-        raise StateError(f"{storage.redact(run)}: no finished run: it has no manifest.json")
+        raise StateError(
+            f"{storage.redact(run)} is no finished run, for it has no manifest.json: run its job"
+        )
     outputs = json.loads(storage.read_bytes(manifest))["outputs"]
     paths = [output["path"] for output in outputs if output["path"].endswith(".tar")]
     if not paths:
         raise StateError(
-            f"{storage.redact(run)}: the run wrote no tars (its input had no pictures)"
+            f"{storage.redact(run)} has no tars, for its input had no pictures: read its parquet files"
         )
     return [storage.join(root, path) for path in paths]
 
 
 def load(run: str, shuffle: int = 0, seed: int = 0) -> Any:
-    """Samples as webdataset makes them: ``__key__``, and bytes under each suffix; chain ``.decode()`` and the like.
+    """Samples in webdataset's form: ``__key__``, and bytes under each suffix; chain ``.decode()`` and the like.
 
-    Shards are shared out among the nodes and data loader workers of torch, as webdataset does it.
+    Shards are split among the nodes and data loader workers of torch by webdataset's own functions.
 
     Args:
         run: the run directory, an fsspec URL.
-        shuffle: size of the buffer that samples are drawn from; 0 keeps shards and samples in order.
-        seed: of the shuffling.
+        shuffle: samples in the buffer from which they are drawn; 0 keeps shards and samples in order.
+        seed: seed of the shuffle.
 
     Raises:
         StateError: as ``shards``.
@@ -53,6 +55,6 @@ def load(run: str, shuffle: int = 0, seed: int = 0) -> Any:
 
 
 def _open(urls: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Open where all other files are opened: webdataset takes remote files from command line tools."""
+    """Open shards by ``storage``: webdataset would read remote files by command line tools."""
     for sample in urls:
         yield {**sample, "stream": storage.open_read(sample["url"])}

@@ -1,6 +1,6 @@
-"""Shards as img2dataset lays them out: ``00000.tar``, ``00000.parquet`` beside it, ``00000_stats.json`` last.
+"""Shards in img2dataset's layout: ``00000.tar``, ``00000.parquet`` beside it, ``00000_stats.json`` last.
 
-The tar is as webdataset's own writer makes it: USTAR, names fixed, no time and no owner in it, members byte for byte.
+The tar equals that of webdataset's own writer: USTAR, fixed names, no time, no owner, members byte for byte.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from tamis.pipeline.inputs.tar import tar_header
 from tamis.pipeline.store.digesting import Writable
 
 _WRITE_BYTES = 4 << 20
-"""Members get their headers and are written together, at least so much at a time."""
+"""Bytes of members and headers from which they are written together."""
 
 _LARGE_BYTES = 1 << 15
-"""A member of this size is written from where it lies: to copy it takes longer than a call."""
+"""Bytes of a member from which it is written without a copy, which would take longer than a call."""
 
 _PADDING = [bytes(-size % tar_header.BLOCK) for size in range(tar_header.BLOCK)]
-"""By the size of what it follows, modulo a block."""
+"""Padding behind a member, by its size modulo a block."""
 
 SIDECAR = pa.schema(
     [
@@ -46,17 +46,17 @@ SIDECAR = pa.schema(
         ("source_key", pa.string()),
     ]
 )
-"""img2dataset's columns, and where the sample came from."""
+"""img2dataset's columns, and the origin of the sample."""
 
 
 def shard_name(shard: int) -> str:
-    """Five digits at least."""
+    """Name of a shard: its number, in five digits at least."""
     return f"{shard:05d}"
 
 
-def shard_key(shard: int, place: int, samples_per_shard: int) -> str:
-    """The key of a sample: shard and place in it, unique over all shards."""
-    return f"{shard:05d}{place:0{_digits(samples_per_shard)}d}"
+def shard_key(shard: int, position: int, samples_per_shard: int) -> str:
+    """The key of a sample, unique over all shards: its shard and its position there."""
+    return f"{shard:05d}{position:0{_digits(samples_per_shard)}d}"
 
 
 @cache
@@ -65,10 +65,10 @@ def _digits(samples_per_shard: int) -> int:
 
 
 class ShardWriter:
-    """One tar, written to a file that is already open; its bytes depend on its members alone.
+    """A writer of one tar to an open file; the bytes depend on the members alone.
 
-    They are those of webdataset's ``TarWriter``. With that the step takes three times as long over small members and
-    more, for an object, a check and a copy of each, and importing it imports torch.
+    They equal those of webdataset's ``TarWriter``, which takes three times as long or more over small members (an
+    object, a check and a copy of each), and imports torch.
     """
 
     def __init__(self, file: Writable) -> None:
@@ -78,7 +78,7 @@ class ShardWriter:
         self._size = self._written = 0
 
     def add(self, key: str, sample: Sample) -> None:
-        """The members of a sample, in the order of their suffixes."""
+        """Add the members of a sample, in the order of their suffixes."""
         for suffix, data in sorted(sample, key=itemgetter(0)):
             self._names.append(f"{key}.{suffix}")
             self._data.append(data)
@@ -87,7 +87,7 @@ class ShardWriter:
             self._flush()
 
     def close(self) -> None:
-        """Write the end mark: two empty blocks, and as many more as fill a record."""
+        """Write the end mark: two empty blocks, and more up to a full record."""
         self._flush()
         end = self._written + 2 * tar_header.BLOCK
         self._file.write(bytes(2 * tar_header.BLOCK + -end % tarfile.RECORDSIZE))
@@ -98,12 +98,12 @@ class ShardWriter:
         pieces[::3] = tar_header.plain(self._names, sizes)
         pieces[1::3] = self._data
         pieces[2::3] = map(_PADDING.__getitem__, (sizes % tar_header.BLOCK).tolist())
-        done = 0
-        for place in (3 * np.flatnonzero(sizes >= _LARGE_BYTES) + 1).tolist():
-            self._write(b"".join(pieces[done:place]))
-            self._write(pieces[place])
-            done = place + 1
-        self._write(b"".join(pieces[done:]))
+        start = 0
+        for large in (3 * np.flatnonzero(sizes >= _LARGE_BYTES) + 1).tolist():
+            self._write(b"".join(pieces[start:large]))
+            self._write(pieces[large])
+            start = large + 1
+        self._write(b"".join(pieces[start:]))
         self._names.clear()
         self._data.clear()
         self._size = 0
@@ -115,11 +115,11 @@ class ShardWriter:
 def sidecar(
     columns: Mapping[str, Sequence[Any] | pa.Array | pa.ChunkedArray], rows: int
 ) -> pa.Table:
-    """SIDECAR from the columns that are known; status is "success", since what failed is in the ledger."""
-    known = {"status": ["success"] * rows, **columns}
+    """A table of SIDECAR with ``columns``, others null; ``status`` is "success": failures are in the ledger."""
+    columns = {"status": ["success"] * rows, **columns}
     arrays = []
     for field in SIDECAR:
-        values = known.get(field.name)
+        values = columns.get(field.name)
         if values is None:
             arrays.append(pa.nulls(rows, field.type))
         elif isinstance(values, pa.Array | pa.ChunkedArray):
@@ -130,7 +130,7 @@ def sidecar(
 
 
 def statistics(samples: int, size: int) -> bytes:
-    """The shard's ``_stats.json``: img2dataset's counts, and bytes; no times."""
+    """Bytes of a shard's ``_stats.json``: img2dataset's counts and the size in bytes, without times."""
     counts = {
         "count": samples,
         "successes": samples,

@@ -1,4 +1,4 @@
-"""DataComp's subset file: the uids of the chosen samples as a sorted ``.npy`` of pairs of 64-bit halves."""
+"""DataComp's subset file: the uids of the kept samples as a sorted ``.npy`` of pairs of 64-bit halves."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ DTYPE = np.dtype("u8,u8")
 """(int(uid[:16], 16), int(uid[16:32], 16))"""
 
 BLOCK = 1 << 20
-"""Uids that are read at once."""
+"""Uids of one read."""
 
 
 def write(file: Writable, total: int, spans: Iterable[npt.NDArray[np.uint64]]) -> None:
-    """Write ``total`` uids: (n, 2) halves in spans, all of a span smaller than all of the next. Sorts each span.
+    """Write ``total`` uids: spans of halves, uint64 (n, 2), in any order inside a span, each smaller than the next.
 
     Raises:
-        ValueError: the spans hold another number of uids.
+        ValueError: the spans have another number of uids.
     """
     npy.write_array_header_1_0(
         file, {"descr": DTYPE.descr, "fortran_order": False, "shape": (total,)}
@@ -33,14 +33,13 @@ def write(file: Writable, total: int, spans: Iterable[npt.NDArray[np.uint64]]) -
         file.write(np.ascontiguousarray(uid[order], dtype="<u8").tobytes())
         written += len(uid)
     if written != total:
-        raise ValueError(f"{written} uids were given, {total} announced")
+        raise ValueError(f"{written} uids in the spans, but total is {total}")
 
 
 def changes(
     former: BinaryIO, spans: Iterable[npt.NDArray[np.uint64]]
 ) -> Iterator[tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]]:
-    """What a subset has that the file ``former`` has not, and the other way round: (n, 2) halves, sorted, a span
-    at a time. ``spans`` are as for ``write``. Holds of the former as much as lies in one span.
+    """Uids only in ``spans`` (as for ``write``) and only in the file ``former``: sorted uint64 (n, 2), span by span.
 
     Raises:
         ValueError: ``former`` is no subset file, or is cut short.
@@ -50,13 +49,13 @@ def changes(
         if len(uid):
             last = uid[np.lexsort((uid[:, 1], uid[:, 0]))[-1]]
             pieces = [waiting]
-            while total and (not len(pieces[-1]) or not _beyond(pieces[-1][-1:], last)[0]):
+            while total and (not len(pieces[-1]) or not _exceeds(pieces[-1][-1:], last)[0]):
                 pieces.append(_block(former, min(total, BLOCK)))
                 total -= len(pieces[-1])
-            held = np.concatenate(pieces)
-            later = _beyond(held, last)
-            waiting = held[later]
-            yield _alone(uid, held[~later])
+            rows = np.concatenate(pieces)
+            later = _exceeds(rows, last)
+            waiting = rows[later]
+            yield _differences(uid, rows[~later])
     nothing = np.empty((0, 2), dtype=np.uint64)
     yield nothing, waiting
     while total:
@@ -68,7 +67,7 @@ def changes(
 def _total(file: BinaryIO) -> int:
     version = npy.read_magic(file)
     if version != (1, 0):
-        raise ValueError(f"a subset file is of version 1.0, not {version}")
+        raise ValueError(f"a subset file has version 1.0, not {version}")
     (total,), _, kind = npy.read_array_header_1_0(file)
     if kind != DTYPE:
         raise ValueError(f"a subset file holds {DTYPE}, not {kind}")
@@ -82,18 +81,18 @@ def _block(file: BinaryIO, count: int) -> npt.NDArray[np.uint64]:
     return np.frombuffer(data, dtype="<u8").reshape(-1, 2).astype(np.uint64)
 
 
-def _beyond(uid: npt.NDArray[np.uint64], last: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-    """(n,) whether each is larger than ``last``."""
+def _exceeds(uid: npt.NDArray[np.uint64], last: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """Whether each uid is larger than ``last``, (n,)."""
     greater: npt.NDArray[np.bool_] = (uid[:, 0] > last[0]) | (
         (uid[:, 0] == last[0]) & (uid[:, 1] > last[1])
     )
     return greater
 
 
-def _alone(
+def _differences(
     one: npt.NDArray[np.uint64], two: npt.NDArray[np.uint64]
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    """What is in ``one`` alone, and in ``two`` alone, both sorted; neither has anything twice."""
+    """Uids only in ``one`` and uids only in ``two``, each sorted; neither has a uid twice."""
     both = np.concatenate([one, two])
     order = np.lexsort((both[:, 1], both[:, 0]))
     same = (both[order[1:]] == both[order[:-1]]).all(axis=1)

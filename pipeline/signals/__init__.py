@@ -1,1 +1,1 @@
-"""The stored columns that a job can ask for."""
+"""Signals: the stored columns that a job can name."""

@@ -7,20 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNDETERMINED = "und"
-"""ISO 639-2's code for a text whose language cannot be told."""
+"""Code of ISO 639-2 for a text without a known language."""
 
 MAX_CHARACTERS = 1_000
-"""Of a longer caption only the beginning is looked at."""
+"""Characters at the beginning of a caption that the model reads."""
 
 # Larger than a part, so that `language` and `language_score` of one part share one pass of the model.
-_REMEMBERED = 1 << 15
+_CACHE_SIZE = 1 << 15
 
 
 class LanguageDetector:
-    """Tells the language of captions; one instance holds the model (1 MB).
+    """A detector of the language of captions, which holds the model (1 MB).
 
-    It is weak on captions of a few words: of 1,000 clip-art titles, nearly all of them English, it calls 927
-    English. Bound ``language_score`` too where that matters.
+    It is weak on captions of a few words: of 1,000 clip-art titles, nearly all of them English, it takes 927 for
+    English. Set a bound on ``language_score`` too if that matters.
     """
 
     def __init__(self) -> None:
@@ -28,17 +28,16 @@ class LanguageDetector:
 
         config = LangDetectConfig(model="lite", max_input_length=None)
         self._model = LangDetector(config)
-        self._detect_one = lru_cache(maxsize=_REMEMBERED)(self._uncached)
+        self._detect_one = lru_cache(maxsize=_CACHE_SIZE)(self._uncached)
 
     def detect(self, captions: Sequence[str | None]) -> tuple[list[str], NDArray[np.float32]]:
-        """Language codes (n) and the model's probabilities for them, float32 (n,), in [0, 1].
+        """Language codes of n captions, and their probabilities, float32 (n,), in [0, 1].
 
-        The codes are fastText's: ISO 639-1 where there is one ("en"), else ISO 639-3 ("ceb"). A null caption, and
-        one without a single letter, is ("und", 0): the model would answer with its prior, English.
+        The codes are fastText's: ISO 639-1 if there is one ("en"), else ISO 639-3 ("ceb"). A null caption and one
+        without letters have "und" and 0: the model would return its prior, English.
         """
-        found = [self._detect_one((text or "")[:MAX_CHARACTERS]) for text in captions]
-        codes = [code for code, _ in found]
-        return codes, np.array([score for _, score in found], dtype=np.float32)
+        pairs = [self._detect_one((text or "")[:MAX_CHARACTERS]) for text in captions]
+        return [code for code, _ in pairs], np.array([score for _, score in pairs], np.float32)
 
     def _uncached(self, text: str) -> tuple[str, float]:
         if not any(map(str.isalpha, text)):

@@ -1,7 +1,7 @@
 """Linear heads over a stored embedding, such as LAION's aesthetic predictor: score = <weight, x> + bias.
 
-A head is one file, `.npz` or safetensors, with the arrays ``weight`` (d,) or (1, d), ``bias`` (one number), and, where
-the score is to be a probability, ``sigmoid`` (one number, 1). Pickles are not read.
+A head is one file, `.npz` or safetensors, with the arrays ``weight`` (d,) or (1, d), ``bias`` (one number), and, if the
+score is a probability, ``sigmoid`` (one number, 1). Pickles are refused.
 """
 
 import io
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from tamis.schemas.errors import ModelError
 
 _BLOCK = 1_024
-_MEND = "a head has `weight` (d,) or (1, d), `bias` (one number) and perhaps `sigmoid` (0 or 1), all finite"
+_FORM = "a head has `weight` (d,) or (1, d), `bias` (one number) and perhaps `sigmoid` (0 or 1), all finite"
 
 
 @dataclass(frozen=True)
 class LinearHead:
-    """A head's numbers: ``weight`` float64 (d,), ``bias``, and whether a logistic function follows."""
+    """A head's numbers: ``weight``, float64 (d,), ``bias``, and whether a logistic function follows."""
 
     weight: NDArray[np.float64]
     bias: float
@@ -28,14 +28,14 @@ class LinearHead:
 
     @property
     def dim(self) -> int:
-        """How many numbers an embedding must have."""
+        """Dimension d of the embeddings that it takes."""
         return len(self.weight)
 
     def score(self, embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Scores of embeddings (n, d), float32 (n,). A row's score does not depend on the rows beside it.
+        """Scores of embeddings (n, d), float32 (n,). A row's score does not depend on the other rows.
 
         Raises:
-            ValueError: if the embeddings are not (n, ``dim``).
+            ValueError: the embeddings are not (n, ``dim``).
         """
         if embeddings.ndim != 2 or embeddings.shape[1] != self.dim:
             raise ValueError(f"embeddings are {embeddings.shape}; the head takes (n, {self.dim})")
@@ -50,25 +50,25 @@ class LinearHead:
 
 
 def read_head(data: bytes, name: str) -> LinearHead:
-    """Parse a head file's bytes; ``name`` is what errors call it.
+    """Parse the bytes of a head file; ``name`` is for messages.
 
     Raises:
-        ModelError: if the bytes are neither format, or an array is missing, of another shape, or not finite.
+        ModelError: the bytes have neither format, or an array is missing, unknown, of another shape, or not finite.
     """
     arrays = _arrays(data, name)
     unknown = sorted(set(arrays) - {"weight", "bias", "sigmoid"})
     if unknown or "weight" not in arrays or "bias" not in arrays:
-        raise ModelError(f"head {name} has the arrays {sorted(arrays)}: {_MEND}")
+        raise ModelError(f"head {name} has the arrays {sorted(arrays)}: {_FORM}")
     weight, bias = arrays["weight"], arrays["bias"]
     if weight.ndim == 2 and weight.shape[0] == 1:
         weight = weight[0]
     sigmoid = arrays.get("sigmoid", np.zeros(()))
     if weight.ndim != 1 or not weight.size or bias.size != 1 or sigmoid.size != 1:
         shapes = {key: array.shape for key, array in sorted(arrays.items())}
-        raise ModelError(f"head {name} has the shapes {shapes}: {_MEND}")
+        raise ModelError(f"head {name} has the shapes {shapes}: {_FORM}")
     finite = np.isfinite(weight).all() and np.isfinite(bias).all()
     if not finite or sigmoid.item() not in (0, 1):
-        raise ModelError(f"head {name} has a number out of range: {_MEND}")
+        raise ModelError(f"head {name} has a number out of range: {_FORM}")
     return LinearHead(weight, float(bias.item()), bool(sigmoid.item()))
 
 
@@ -79,10 +79,10 @@ def _arrays(data: bytes, name: str) -> dict[str, NDArray[np.float64]]:
     try:
         if data[:2] == b"PK":
             with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-                found = {key: archive[key] for key in archive.files}
+                arrays = {key: archive[key] for key in archive.files}
         else:
-            found = load(data)
-        return {key: array.astype(np.float64) for key, array in found.items()}
+            arrays = load(data)
+        return {key: array.astype(np.float64) for key, array in arrays.items()}
     except (SafetensorError, zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"head {name} is no .npz or safetensors file of numbers: {error}"

@@ -5,10 +5,10 @@ from numpy.typing import NDArray
 
 
 class NsfwClassifier:
-    """Holds one ONNX Runtime session with one thread.
+    """The model in an ONNX Runtime session of one thread.
 
-    Pictures go through one at a time: the scores of a batch differ in the last bits with its size, and on one
-    thread a batch is no faster.
+    It takes one picture at a time: the last bits of scores depend on the size of a batch, which is no faster on
+    one thread.
     """
 
     def __init__(self) -> None:
@@ -17,10 +17,10 @@ class NsfwClassifier:
         self._classifier = Classifier(intra_op_threads=1, providers=["CPUExecutionProvider"])
 
     def score(self, pixels: NDArray[np.uint8]) -> float:
-        """The model's probability, in [0, 1], for RGB pixels of shape (height, width, 3).
+        """The model's probability, in [0, 1], for RGB pixels, uint8 (height, width, 3).
 
-        Below 0.2 is mostly safe and above 0.8 mostly not, by the model's authors. Resizing, the JPEG round trip
-        and the crop that the model was trained behind are the package's own.
+        By the model's authors, pictures below 0.2 are mostly safe and those above 0.8 mostly not. The package does
+        the resizing, JPEG round trip and crop that the model was trained with.
         """
         from PIL import Image
 

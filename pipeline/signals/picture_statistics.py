@@ -1,7 +1,7 @@
-"""Signals over pictures: of their pixels (height x width x 3, uint8, RGB) and of their sides.
+"""Signals over pictures: of their pixels, uint8 RGB (height, width, 3), and of their sides.
 
-All sums are exact integers and every logarithm is libm's, so a value does not depend on the CPU's vector units.
-Pixels are read in bands of rows: beside the picture itself, memory is bounded by ``BAND_PIXELS``.
+All sums are exact integers and every logarithm is libm's, so values do not depend on the CPU's vector units.
+Pixels are read in bands of rows of ``BAND_PIXELS``, which bound the memory beside the picture itself.
 """
 
 import math
@@ -17,7 +17,7 @@ Sides = NDArray[np.integer]
 
 
 def grey(pixels: Pixels) -> Pixels:
-    """Luma of RGB pixels, shape (h, w, 3) -> (h, w): ITU-R BT.601 in 16-bit fixed point, as Pillow's mode L."""
+    """Luma, uint8 (h, w), of RGB pixels, uint8 (h, w, 3): ITU-R BT.601 in 16-bit fixed point, as Pillow's mode L."""
     rgb = pixels.astype(np.uint32)
     luma = rgb[..., 0] * 19595 + rgb[..., 1] * 38470 + rgb[..., 2] * 7471 + 0x8000
     return (luma >> 16).astype(np.uint8)
@@ -26,11 +26,11 @@ def grey(pixels: Pixels) -> Pixels:
 def blur(pixels: Pixels) -> float:
     """Variance of the grey picture's 4-neighbour Laplacian, in squared grey levels; the lower, the blurrier.
 
-    Pech-Pacheco et al. 2000 ("Diatom autofocusing in brightfield microscopy"). Beyond its border the picture
-    continues with the border's own pixels. The value depends on the resolution: it is of the picture as stored.
+    Pech-Pacheco et al. 2000 ("Diatom autofocusing in brightfield microscopy"). The border's pixels are repeated
+    beyond the border. The value depends on the resolution, which is that of the stored picture.
 
     Raises:
-        ValueError: if ``pixels`` is not (h, w, 3) uint8 with at least one pixel.
+        ValueError: ``pixels`` is not (h, w, 3) uint8 with at least one pixel.
     """
     _check(pixels)
     total, squares = 0, 0
@@ -46,10 +46,10 @@ def blur(pixels: Pixels) -> float:
 
 
 def entropy(pixels: Pixels) -> float:
-    """Shannon entropy of the grey picture's histogram of 256 levels, in bits: 0 (one level) to 8 (all alike).
+    """Shannon entropy of the grey picture's histogram of 256 levels, in bits: 0 (one level) to 8 (equal counts).
 
     Raises:
-        ValueError: if ``pixels`` is not (h, w, 3) uint8 with at least one pixel.
+        ValueError: ``pixels`` is not (h, w, 3) uint8 with at least one pixel.
     """
     _check(pixels)
     histogram = np.zeros(256, dtype=np.int64)
@@ -61,17 +61,17 @@ def entropy(pixels: Pixels) -> float:
 
 
 def min_side(width: Sides, height: Sides) -> NDArray[np.int32]:
-    """The shorter side in pixels, shape (n,)."""
+    """The shorter side in pixels, int32 (n,)."""
     return np.minimum(width, height).astype(np.int32)
 
 
 def max_side(width: Sides, height: Sides) -> NDArray[np.int32]:
-    """The longer side in pixels, shape (n,)."""
+    """The longer side in pixels, int32 (n,)."""
     return np.maximum(width, height).astype(np.int32)
 
 
 def aspect_ratio(width: Sides, height: Sides) -> NDArray[np.float64]:
-    """Longer side over shorter side, shape (n,), at least 1; NaN where a side is not positive."""
+    """Longer side over shorter side, float64 (n,), at least 1; NaN where a side is not positive."""
     shorter = np.minimum(width, height).astype(np.float64)
     longer = np.maximum(width, height).astype(np.float64)
     ratio = np.full(shorter.shape, np.nan)
@@ -82,12 +82,12 @@ def aspect_ratio(width: Sides, height: Sides) -> NDArray[np.float64]:
 def _check(pixels: Pixels) -> None:
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
         raise ValueError(
-            f"pixels are {pixels.shape} {pixels.dtype}; they have to be (height, width, 3) uint8, not empty"
+            f"pixels are {pixels.dtype} {pixels.shape}: they have to be uint8 (height, width, 3), not empty"
         )
 
 
 def _grey_bands(pixels: Pixels, halo: int) -> Iterator[Pixels]:
-    """The grey picture in bands of rows, each with ``halo`` rows more on either side (border rows repeated)."""
+    """The grey picture in bands of rows, with ``halo`` more rows on either side (the border's rows are repeated)."""
     height, width = pixels.shape[:2]
     step = max(1, BAND_PIXELS // width)
     for start in range(0, height, step):

@@ -1,7 +1,7 @@
-"""The signals that a job can ask for by name, and where each one's values come from in a given job.
+"""The signals that a job can name, and the origin of their values in a job.
 
-Looking at this table loads no model: `resolve` answers from names and installed packages alone, so that a job that
-asks for something that cannot be had is refused before anything runs.
+`resolve` needs only names and installed packages and loads no model, so that a job with an unavailable signal is
+refused before anything runs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PixelFunction = Callable[[NDArray[np.uint8]], float]
 
 @dataclass(frozen=True, kw_only=True)
 class Signal:
-    """What is true of a signal whatever it is computed from."""
+    """Facts that signals of every kind have."""
 
     needs: ClassVar[Need]
 
@@ -39,22 +39,22 @@ class Signal:
     unit: str
     dtype: pa.DataType
     version: int = 1
-    """Raised where the values change: it stands in the fingerprint of what was computed."""
+    """Raised with every change of the values: it is part of the fingerprint of the computed table."""
     extra: str | None = None
     """The extra that installs ``packages``."""
     packages: tuple[str, ...] = ()
-    """Distributions that the values come from; their versions stand in the fingerprint too."""
+    """Distributions that compute the values; their versions are part of the fingerprint too."""
     reads: tuple[str, ...] = ()
-    """What of ingest's it is computed from: columns, or "pixels", the decoded picture."""
+    """Columns of ingest's table that the values are computed from, or "pixels", the decoded picture."""
     column: str | None = None
-    """A column of the input (or one of its aliases) that takes the signal's place where it cannot be computed."""
+    """A column of the input (or an alias) that replaces the signal if it cannot be computed."""
 
     def missing(self) -> list[str]:
         """The packages that are not installed."""
         return [package for package in self.packages if _installed(package) is None]
 
     def identity(self) -> list[str]:
-        """What the values depend on beside the input: the definition's version, the packages'."""
+        """Versions of the definition and the packages, on which the values depend beside the input."""
         return [
             str(self.version),
             *(f"{package}=={_installed(package)}" for package in self.packages),
@@ -63,7 +63,7 @@ class Signal:
 
 @dataclass(frozen=True, kw_only=True)
 class TextSignal(Signal):
-    """Computed from captions: ``load()`` gives a function (n captions or nulls) -> Arrow array (n)."""
+    """A signal of captions: ``load()`` returns a function (n captions or nulls) -> Arrow array (n)."""
 
     needs: ClassVar[Need] = "text"
     reads: tuple[str, ...] = ("text",)
@@ -72,7 +72,7 @@ class TextSignal(Signal):
 
 @dataclass(frozen=True, kw_only=True)
 class SizeSignal(Signal):
-    """Computed from numbers in ``reads``: ``load()`` gives a function (one Arrow array each) -> Arrow array."""
+    """A signal of the numbers in ``reads``: ``load()`` returns a function (an Arrow array each) -> Arrow array."""
 
     needs: ClassVar[Need] = "size"
     load: Callable[[], SizeFunction]
@@ -80,7 +80,7 @@ class SizeSignal(Signal):
 
 @dataclass(frozen=True, kw_only=True)
 class PixelSignal(Signal):
-    """Computed from a decoded picture: ``load()`` gives a function (h, w, 3) uint8 RGB -> float."""
+    """A signal of a decoded picture: ``load()`` returns a function (h, w, 3) uint8 RGB -> float."""
 
     needs: ClassVar[Need] = "pixels"
     reads: tuple[str, ...] = ("pixels",)
@@ -89,7 +89,7 @@ class PixelSignal(Signal):
 
 @dataclass(frozen=True, kw_only=True)
 class HeadSignal(Signal):
-    """Computed by a linear head file, which the job names, over a stored embedding."""
+    """A signal of a stored embedding, computed by a linear head whose file the job names."""
 
     needs: ClassVar[Need] = "embedding"
 
@@ -166,7 +166,7 @@ SIGNALS: dict[str, Signal] = {
         load=_language,
     ),
     "language_score": TextSignal(
-        doc="How sure the language model is of `language`.",
+        doc="The language model's confidence in `language`.",
         unit="probability, 0 to 1",
         dtype=pa.float32(),
         extra="signals",
@@ -237,61 +237,59 @@ SIGNALS: dict[str, Signal] = {
         load=lambda: NsfwClassifier().score,
     ),
     "watermark": HeadSignal(
-        doc="A watermark head's score over a stored embedding; the column `pwatermark` where no head is given.",
+        doc="A watermark head's score over a stored embedding; the column `pwatermark` where the job names no head.",
         unit="the head's, a probability with `sigmoid`",
         dtype=pa.float32(),
         column="pwatermark",
     ),
     "aesthetic": HeadSignal(
-        doc="An aesthetic head's score over a stored embedding; the column `aesthetic` where no head is given.",
+        doc="An aesthetic head's score over a stored embedding; the column `aesthetic` where the job names no head.",
         unit="the head's, 0 to 10 with LAION's",
         dtype=pa.float32(),
         column="aesthetic",
     ),
 }
-"""Every built-in signal by name. Any other column of the input is a signal too, under its own name."""
+"""The built-in signals by name. Every other column of the input is a signal too, under its own name."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a signal's values come from in one job: exactly one of the last three is set."""
+    """Origin of a signal's values in one job: exactly one of the last three fields is set."""
 
     name: str
     needs: Need
     signal: Signal | None = None
     column: str | None = None
-    """The input's own name of the column that is taken as it is."""
+    """The input's own name of the column that has the values."""
     head: str | None = None
     """The path of the linear head."""
 
 
 def resolve(
-    name: str, *, given: Collection[str], columns: Sequence[str], heads: Mapping[str, str]
+    name: str, *, available: Collection[str], columns: Sequence[str], heads: Mapping[str, str]
 ) -> Origin:
-    """Where the values of signal ``name`` come from; loads nothing.
-
-    A head that the job names comes first, then the computed signal, then the input's column.
+    """Origin of the values of signal ``name``: a head of the job, else the computed signal, else the input's column.
 
     Args:
         name: a built-in signal, a name in ``heads``, or a column of the input, in any case.
-        given: which of "text", "width", "height", "image_size" ingest can fill, and "pixels" where there are pictures.
+        available: those of "text", "width", "height", "image_size" that ingest can fill, and "pixels" with pictures.
         columns: the names of the input's own columns.
         heads: signal name -> path of a linear head file.
 
     Raises:
-        JobError: if the signal cannot be had; the message names the extra or the column that would mend it.
+        JobError: the signal has no origin; the message names the extra or the column to add.
     """
     if name in heads:
         return Origin(name, "embedding", head=heads[name])
     signal = SIGNALS.get(name)
-    if signal is not None and signal.reads and set(signal.reads) <= set(given):
+    if signal is not None and signal.reads and set(signal.reads) <= set(available):
         if signal.missing():
             raise JobError(_not_installed(name, signal, columns))
         return Origin(name, signal.needs, signal=signal)
     column = find_column((signal and signal.column) or name, list(columns))
     if column is not None:
         return Origin(name, "column", column=column)
-    raise JobError(_not_there(name, signal, given, columns))
+    raise JobError(_no_origin(name, signal, available, columns))
 
 
 def _installed(package: str) -> str | None:
@@ -303,15 +301,15 @@ def _installed(package: str) -> str | None:
 
 def _not_installed(name: str, signal: Signal, columns: Sequence[str]) -> str:
     packages = ", ".join(signal.missing())
-    mend = (
+    remedy = (
         f"{name} needs the extra `{signal.extra}` ({packages}): pip install 'tamis[{signal.extra}]'"
     )
-    instead = find_column(signal.column or name, list(columns))
-    return f"{mend}; or ask for the input's column {instead}" if instead else mend
+    column = find_column(signal.column or name, list(columns))
+    return f"{remedy}; or name the input's column {column}" if column else remedy
 
 
-def _not_there(
-    name: str, signal: Signal | None, given: Collection[str], columns: Sequence[str]
+def _no_origin(
+    name: str, signal: Signal | None, available: Collection[str], columns: Sequence[str]
 ) -> str:
     has = (
         f"the input has columns {', '.join(columns)}"
@@ -319,10 +317,10 @@ def _not_there(
         else "the input has no columns of its own"
     )
     if isinstance(signal, HeadSignal):
-        return f"{name}: name a linear head file (heads: {{{name}: PATH}}) or bring a column {signal.column}; {has}"
+        return f"{name}: name a linear head file (heads: {{{name}: PATH}}) or add a column {signal.column}; {has}"
     if signal is not None:
-        lacks = ", ".join(read for read in signal.reads if read not in given)
-        return f"{name} is computed from {lacks}, and stands in no column {signal.column or name}; {has}"
+        lacks = ", ".join(read for read in signal.reads if read not in available)
+        return f"{name} needs {lacks}, or a column {signal.column or name}; {has}"
     close = get_close_matches(name, [*SIGNALS, *columns], n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     return f"{name}: no such signal or column{hint}; {has}"

@@ -36,7 +36,7 @@ def redact_text(text: str) -> str:
 def without_secrets(value: Any) -> Any:
     """Plain values (maps, lists, strings) whose URLs have lost their user information and query.
 
-    Text behind ``?`` (a glob) or ``#`` (a part of a run or file) stays, unless it has a ``=`` or ``?`` is in a web URL.
+    Text behind ``?`` (a glob) or ``#`` (a part of a run or file) stays, unless it has a ``=`` or is a web URL's query.
     """
     if isinstance(value, dict):
         return {key: without_secrets(inner) for key, inner in value.items()}

@@ -73,7 +73,7 @@ def filesystem(path: str) -> tuple[Any, str]:
 
 
 def is_local(path: str) -> bool:
-    """Whether ``path`` lies on this machine's disk."""
+    """Whether ``path`` is on this machine's disk."""
     return filesystem(path)[0] is _DISK
 
 
@@ -149,14 +149,14 @@ def find(path: str) -> File | None:
 
 
 def exists(path: str) -> bool:
-    """Whether a file or directory stands at ``path``."""
+    """Whether there is a file or directory at ``path``."""
     fs, inner = filesystem(path)
     with objects.translate_errors(redact(path)):
         return bool(fs.exists(inner))
 
 
 def is_file(path: str) -> bool:
-    """Whether a file, and no directory, stands at ``path``."""
+    """Whether there is a file, and no directory, at ``path``."""
     fs, inner = filesystem(path)
     with objects.translate_errors(redact(path)):
         return bool(fs.isfile(inner))
@@ -176,8 +176,8 @@ def files_in(path: str) -> list[File]:
     fs, base = filesystem(path)[0], absolute(path)
     infos = _entries(path)
     files = [_file(fs, info, base) for info in infos if info["type"] == "file"]
-    shown = [file for file in files if not file.relative.startswith(".")]
-    return sorted(shown, key=lambda file: file.relative)
+    visible = [file for file in files if not file.relative.startswith(".")]
+    return sorted(visible, key=lambda file: file.relative)
 
 
 def folders_in(path: str) -> list[str]:
@@ -331,14 +331,14 @@ def nearest_directory(path: str) -> str:
     if not fs.isdir(folder):
         return "no part of the path exists"
     names = sorted(str(name).rstrip("/").rpartition("/")[2] for name in fs.ls(folder, detail=False))
-    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    entries = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     directory = folder if fs is _DISK else str(fs.unstrip_protocol(folder))
-    return f"the nearest directory is `{redact(directory)}`, which holds {shown or 'nothing'}"
+    return f"the nearest directory is `{redact(directory)}`, which holds {entries or 'nothing'}"
 
 
-def copy(source: str, target: str) -> None:
-    """Put the bytes of ``source`` at ``target``, whole or not at all, a block at a time."""
-    with open_read(source) as file, write_atomic(target) as out:
+def copy(path: str, target: str) -> None:
+    """Put the bytes of ``path`` at ``target``, whole or not at all, a block at a time."""
+    with open_read(path) as file, write_atomic(target) as out:
         shutil.copyfileobj(file, out, READ_BLOCK)
 
 

@@ -83,7 +83,7 @@ PLANNED = [
 RUNNING = [
     Bad(
         "a column that is missing",
-        ("words is computed from text", "the input has columns sha, words_of"),
+        ("words needs text", "the input has columns sha, words_of"),
         entry="path: FOLDER/data/0.parquet",
     ),
     Bad(

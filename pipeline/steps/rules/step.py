@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.signals import signal_sources
+from tamis.pipeline.signals import origins
 from tamis.pipeline.steps.rules.bounds import Mask, failures
 from tamis.pipeline.steps.rules.config import BELOW_MINIMUM, NOT_ALLOWED, Bound
 from tamis.pipeline.steps.rules.config import Rules as Config
@@ -52,7 +52,7 @@ class Rules(Step):
         Raises:
             JobError: one has.
         """
-        texts = signal_sources.texts(self.steps, inputs)
+        texts = origins.text_signals(self.steps, inputs)
         for name, bound in self.config.bounds.items():
             check_bound(self.name, name, bound, name in texts)
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.signals import signal_sources
+from tamis.pipeline.signals import origins
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.config import NOT_CHOSEN
 from tamis.pipeline.steps.shared.config import NO_VALUE
@@ -53,7 +53,7 @@ def check_numbers(
     Raises:
         JobError: it is text.
     """
-    if signal in signal_sources.texts(steps, inputs):
+    if signal in origins.text_signals(steps, inputs):
         raise JobError(
             f"{step}: {signal} is text, and a choice by score needs numbers: name another signal, or list what "
             "may pass in a `rules` step with `in`"

@@ -19,7 +19,7 @@ import pyarrow as pa
 from tamis.pipeline.inputs.formats import PICTURE_COLUMNS, VALUE_COLUMNS, format_of
 from tamis.pipeline.inputs.images import ImageDamage, to_rgb
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.signals import signal_sources
+from tamis.pipeline.signals import origins
 from tamis.pipeline.signals.linear_head import LinearHead, read_head
 from tamis.pipeline.signals.registry import SIGNALS, Origin, PixelSignal, SizeSignal, TextSignal
 from tamis.pipeline.steps.shared.parts import drops, embedding_named, part_task
@@ -78,20 +78,24 @@ class Signals(Step):
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """Check that every signal can be computed or read, and that every head can be read."""
-        signal_sources.find(self.config, inputs)
+        origins.find(self.config, inputs)
         for path in self.config.heads.values():
             _read_head(path)
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """A task a part, whose arguments hold the signals' origins in its input entry."""
-        origins = signal_sources.find(self.config, context.inputs)
+        resolved = origins.find(self.config, context.inputs)
         heads = {path: _read_head(path)[0] for path in self.config.heads.values()}
-        types = {name: str(kind) for name, kind in origins.types.items()}
+        types = {name: str(kind) for name, kind in resolved.types.items()}
         tasks = [
-            self._task(context, part, origins.of[context.inputs[part.file].entry], heads, types)
+            self._task(
+                context, part, resolved.by_entry[context.inputs[part.file].entry], heads, types
+            )
             for part in context.parts
         ]
-        signals = [origin.signal for entry in origins.of.values() for origin in entry.values()]
+        signals = [
+            origin.signal for entry in resolved.by_entry.values() for origin in entry.values()
+        ]
         model = any(signal is not None and signal.packages for signal in signals)
         claim = Claimed(pool=model)
         yield Phase("values", values, tasks, claim, per_row=True, by_sample=True)

@@ -160,7 +160,7 @@ def write_subset(io: TaskIo[Any]) -> Iterator[pa.Table]:
     """``subset.npy``: the kept uids, sorted, as DataComp's tools read them; and what changes in it."""
     roles = sorted(io.task.inputs)
     total = sum(piece.rows for role in roles for piece in io.task.inputs[role])
-    delta.note(io.root, storage.join(io.root, SUBSET), _uids(io, roles))
+    delta.write(io.root, storage.join(io.root, SUBSET), _uids(io, roles))
     with io.output(SUBSET) as out:
         subset.write(out, total, _uids(io, roles))
     yield io.receipt(SUBSET, total)

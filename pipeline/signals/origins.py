@@ -1,0 +1,139 @@
+"""Origins of a step's signals in each entry of the input, and their types.
+
+They follow from names, installed packages and each entry's first readable file, before anything runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import pyarrow as pa
+
+from tamis.pipeline.inputs import columns
+from tamis.pipeline.inputs.formats import Outline, format_of, outline
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.signals.registry import Origin, resolve
+from tamis.schemas.errors import JobError
+from tamis.schemas.ledger import LEDGER
+from tamis.schemas.step import StepModel
+
+TRIES = 8
+"""Files of an entry among which one has to be readable."""
+
+HEAD_TYPE = pa.float32()
+
+
+@dataclass(frozen=True)
+class Origins:
+    """Origins by entry and signal, and types by signal, each the same for all entries."""
+
+    by_entry: Mapping[str, Mapping[str, Origin]]
+    types: Mapping[str, pa.DataType]
+
+
+def find(step: StepModel, inputs: Sequence[InputFile]) -> Origins:
+    """The origins of all signals of a step.
+
+    Raises:
+        JobError: a signal has no origin, or cannot be a column of the ledger.
+    """
+    _check_names(step)
+    by_entry: dict[str, dict[str, Origin]] = {}
+    types: dict[str, dict[str, pa.DataType]] = {name: {} for name in step.computes}
+    for entry, files in _by_entry(inputs).items():
+        first, known = _columns(files)
+        available = _available(outline(first))
+        by_entry[entry] = {}
+        for name in step.computes:
+            try:
+                origin = resolve(
+                    name, available=available, columns=list(known), heads=step.linear_heads
+                )
+            except JobError as error:
+                is_damaged = outline(first).damage is not None
+                why = f"{first.source} is damaged, or has no columns: " if is_damaged else ""
+                raise JobError(f"{step.name}: input `{entry}`: {why}{error}") from None
+            by_entry[entry][name] = origin
+            types[name][entry] = _type(step, entry, origin, known)
+    return Origins(by_entry, {name: _common(step, name, kinds) for name, kinds in types.items()})
+
+
+def text_signals(steps: Sequence[StepModel], inputs: Sequence[InputFile]) -> set[str]:
+    """The signals of a job's steps whose values are text, which has no order of size."""
+    kinds = [find(step, inputs).types for step in steps if step.computes]
+    return {name for types in kinds for name, kind in types.items() if kind == pa.string()}
+
+
+def _check_names(step: StepModel) -> None:
+    """Refuse names of the ledger's columns, repeated names (some readers ignore case) and heads without a signal."""
+    taken = {
+        name.lower(): f"`{name}` is a column of every ledger" for name in ("row", *LEDGER.names)
+    }
+    for name in step.computes:
+        if name.lower() in taken:
+            raise JobError(f"{step.name}: {name}: {taken[name.lower()]}: leave it out")
+        taken[name.lower()] = f"`{name}` is in the list already"
+    for name in step.linear_heads:
+        if name not in step.computes:
+            raise JobError(f"{step.name}: heads: `{name}` is none of the step's signals: add it")
+
+
+def _by_entry(inputs: Sequence[InputFile]) -> dict[str, list[InputFile]]:
+    entries: dict[str, list[InputFile]] = {}
+    for file in inputs:
+        first = entries.setdefault(file.entry, [])
+        if len(first) < TRIES:
+            first.append(file)
+    return entries
+
+
+def _columns(files: Sequence[InputFile]) -> tuple[InputFile, columns.Columns]:
+    """The first file with columns, and their types; the first of all files if none has columns."""
+    for file in files:
+        known = _file_columns(file)
+        if known:
+            return file, known
+    return files[0], {}
+
+
+@lru_cache(maxsize=64)
+def _file_columns(file: InputFile) -> columns.Columns:
+    return format_of(file).columns(file)
+
+
+def _available(known: Outline) -> set[str]:
+    """The columns that ingest fills for such a file, and "pixels" with pictures."""
+    if known.pictures or "image" in known.taken:
+        return {"text", "width", "height", "image_size", "pixels"}
+    return {"text", "width", "height"} & set(known.taken)
+
+
+def _type(step: StepModel, entry: str, origin: Origin, known: columns.Columns) -> pa.DataType:
+    if origin.signal is not None:
+        return origin.signal.dtype
+    if origin.column is None:
+        return HEAD_TYPE
+    kind = known[origin.column]
+    if kind is None:
+        raise JobError(
+            f"{step.name}: input `{entry}`: column {origin.column} has neither numbers, text nor true/false"
+        )
+    if kind == pa.null():
+        raise JobError(
+            f"{step.name}: input `{entry}`: column {origin.column} has no value in the first samples, and "
+            "so no known type: leave it out"
+        )
+    return kind
+
+
+def _common(step: StepModel, name: str, types: Mapping[str, pa.DataType]) -> pa.DataType:
+    """One type for all entries: numbers of two kinds become float64."""
+    kinds = list(dict.fromkeys(types.values()))
+    if len(kinds) == 1:
+        return kinds[0]
+    if all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds):
+        return columns.NUMBER
+    conflict = ", ".join(f"{kind} in input `{entry}`" for entry, kind in types.items())
+    raise JobError(f"{step.name}: {name} is {conflict}: a signal has one type: leave it out")
