@@ -331,11 +331,20 @@ def init(
     path: Annotated[
         str, typer.Argument(metavar="FILE", help="Where to write it; `-` shows it.")
     ] = "job.yaml",
+    schema: Annotated[
+        bool,
+        typer.Option(
+            "--schema", help="Show the JSON schema of a job instead, for an editor; writes nothing."
+        ),
+    ] = False,
 ) -> None:
     """Write a job file in which every key is explained."""
-    from tamis.jobs.commands.init import write_template
+    from tamis.jobs.commands.init import show_schema, write_template
 
-    write_template(path)
+    if schema:
+        show_schema()
+    else:
+        write_template(path)
 
 
 app.add_typer(cli.commands)

@@ -1,4 +1,4 @@
-"""Every path that a job names, wherever it stands in it."""
+"""The paths in a job: listed, made absolute, or changed otherwise."""
 
 from __future__ import annotations
 
@@ -8,37 +8,39 @@ from typing import Any
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.redaction import without_secrets
 from tamis.schemas.job import Input, Job
-from tamis.schemas.selection import Clustered
-from tamis.schemas.step import StepModel
-from tamis.schemas.steps import Embed, Importance, Signals
 
 Change = Callable[[str], str]
 
 
-def places(job: Job) -> list[str]:
-    """The paths of a job, patterns among them; of its models those that are files here."""
-    found: list[str] = []
+def paths_of(job: Job) -> list[str]:
+    """The paths of a job, with its patterns, and with those of its models that are local files."""
+    paths: list[str] = []
 
-    def look(path: str) -> str:
-        found.append(path)
+    def collect(path: str) -> str:
+        paths.append(path)
         return path
 
-    changed(job, look)
-    return found
+    with_paths(job, collect)
+    return paths
 
 
-def made_absolute(job: Job) -> Job:
-    """``job`` for another directory: what is relative in it is meant from here."""
-    return changed(job, storage.absolute)
+def with_absolute_paths(job: Job) -> Job:
+    """``job`` with absolute paths, for another working directory."""
+    return with_paths(job, storage.absolute)
 
 
-def changed(job: Job, change: Change) -> Job:
-    """``job`` with ``change`` done to each of its paths."""
+def with_paths(job: Job, change: Change) -> Job:
+    """``job`` with ``change`` applied to each of its paths."""
+
+    def change_file(path: str, /, *, or_name: bool = False) -> str:
+        is_file = storage.is_local(path) and storage.is_file(path)
+        return change(path) if is_file or not or_name else path
+
     return job.model_copy(
         update={
             "input": tuple(_entry(entry, change) for entry in job.input),
             "output": change(job.output),
-            "steps": tuple(_step(step, change) for step in job.steps),
+            "steps": tuple(step.with_paths(change_file) for step in job.steps),
         }
     )
 
@@ -51,39 +53,12 @@ def _entry(entry: Input, change: Change) -> Input:
     return entry.model_copy(update=update)
 
 
-def _step(step: StepModel, change: Change) -> StepModel:
-    update: dict[str, Any] = {}
-    match step:
-        case Signals() if step.heads:
-            update["heads"] = {name: change(path) for name, path in step.heads.items()}
-        case Embed():
-            update["encoder"] = _encoder(step.encoder, change)
-        case Clustered() if step.centroids is not None:
-            run, mark, name = step.centroids.partition("#")
-            update["centroids"] = f"{change(run)}{mark}{name}"
-        case Importance():
-            update["target"] = change(step.target)
-    return step.model_copy(update=update) if update else step
-
-
-def _encoder(spec: str, change: Change) -> str:
-    """``open_clip:MODEL/PATH`` or ``timm:MODEL@PATH``, where that is a file here and no name of published weights."""
-    scheme, _, _ = spec.partition(":")
-    mark = {"open_clip": "/", "timm": "@"}.get(scheme)
-    if mark is None:
-        return spec
-    model, found, path = spec.partition(mark)
-    named = "/" in path or "." in path  # a tag of published weights is one bare word
-    is_file = named and storage.is_local(path) and storage.is_file(path)
-    return f"{model}{found}{change(path)}" if is_file else spec
-
-
-def told_secrets(job: Job, where: str, instead: str) -> str | None:
-    """A warning that URLs of ``job`` hold secrets which will be seen ``where``; None where they hold none."""
-    bare = [path for path in places(job) if without_secrets(path) != path]
-    if not bare:
+def secret_warning(job: Job, where: str, instead: str) -> str | None:
+    """A warning that a URL of ``job`` holds a secret, which ``where`` will show; None without one."""
+    secret = [path for path in paths_of(job) if without_secrets(path) != path]
+    if not secret:
         return None
     return (
-        f"tamis: note: `{storage.redact(bare[0])}` holds a password or signature, which whoever sees {where} sees too: "
+        f"tamis: note: `{storage.redact(secret[0])}` holds a password or signature, which {where} shows: "
         f"better give credentials by {instead}, or by the nodes' role"
     )

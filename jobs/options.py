@@ -1,4 +1,4 @@
-"""The arguments and options that several commands take, each said once."""
+"""Arguments and options that several commands take."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ SET = Annotated[
 ]
 INPUT = Annotated[
     list[str] | None,
-    typer.Option("--input", metavar="PATH", help="What to read, instead of the job's own paths."),
+    typer.Option("--input", metavar="PATH", help="Paths to read instead of the job's own."),
 ]
 OUTPUT = Annotated[
-    str | None, typer.Option("--output", metavar="DIR", help="The run directory, instead of its.")
+    str | None,
+    typer.Option("--output", metavar="DIR", help="The run directory instead of the job's own."),
 ]
 CPUS = Annotated[int | None, typer.Option("--cpus", min=1, help="Processors of this machine.")]
 ACCEPT = Annotated[
     bool,
     typer.Option(
         "--accept-changed",
-        help="Recompute what depends on inputs that have changed, but for those with another number of samples.",
+        help="Recompute what depends on changed inputs; one with another number of samples is still refused.",
     ),
 ]
 PROGRESS = Annotated[
     Literal["auto", "lines", "json", "none"],
     typer.Option(
         "--progress",
-        help="Bars on a terminal; a line a phase, or events as JSON lines, on standard error; or nothing.",
+        help="On standard error: bars on a terminal, a line a phase, events as JSON lines, or nothing.",
     ),
 ]
-JSON = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+JSON = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]

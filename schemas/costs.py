@@ -1,4 +1,4 @@
-"""What a step costs: measured after a run, or predicted before it. ``prediction.json`` beside ``plan.json``."""
+"""The cost of a step: measured after a run, or predicted before it, in ``prediction.json`` beside ``plan.json``."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ PREDICTION = "prediction.json"
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one step, or of all. Bytes are those that tasks moved to and from storage."""
+    """Cost of one step, or of several; bytes are those that tasks moved to and from storage."""
 
     cpu_seconds: float = 0.0
-    gpu_seconds: float = 0.0  # seconds of tasks that hold a GPU, times what they hold of it
+    gpu_seconds: float = 0.0  # seconds of tasks that hold a GPU, times their share of it
     read_bytes: float = 0.0
     written_bytes: float = 0.0
     shuffled_bytes: float = 0.0  # read by tasks that gather from many parts; in read_bytes too
     memory_bytes: float = 0.0  # the largest process
 
     def __add__(self, other: Cost) -> Cost:
-        """Both, one after the other: sums, and the larger memory."""
+        """Cost of both, one after the other: sums, and the larger memory."""
         return Cost(
             self.cpu_seconds + other.cpu_seconds,
             self.gpu_seconds + other.gpu_seconds,
@@ -34,21 +34,21 @@ class Cost:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a whole run was said to cost, before it. Ranges are (low, high)."""
+    """Predicted cost of a whole run. Ranges are (low, high)."""
 
     samples: float  # rows in
-    sampled: int  # of them really run
+    sampled: int  # rows that the trial ran
     cluster: str
     steps: Mapping[str, Cost]
     wall_seconds: Mapping[str, tuple[float, float]]  # by step
     start_seconds: float  # until the first task
-    stored_bytes: float  # what the run directory will hold
+    stored_bytes: float  # size of the run directory
     money: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
     def total(self) -> Cost:
-        """Of all steps."""
+        """Cost of all steps."""
         return sum(self.steps.values(), Cost())
 
     @property
@@ -58,7 +58,7 @@ class Prediction:
         return low + self.start_seconds, high + self.start_seconds
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, the totals among them."""
+        """Plain values, with the totals."""
         return {**asdict(self), "total": asdict(self.total), "wall": self.wall}
 
     @classmethod
@@ -66,13 +66,13 @@ class Prediction:
         """The inverse of ``to_json``.
 
         Raises:
-            KeyError, TypeError: it is none.
+            KeyError, TypeError: a key is missing or unknown.
         """
-        given = {key: value for key, value in raw.items() if key not in ("total", "wall")}
+        fields = {key: value for key, value in raw.items() if key not in ("total", "wall")}
         spans = ("wall_seconds", "money")
         return cls(
             **{
-                **given,
+                **fields,
                 "steps": {name: Cost(**cost) for name, cost in raw["steps"].items()},
                 "notes": tuple(raw["notes"]),
                 **{key: {name: tuple(span) for name, span in raw[key].items()} for key in spans},

@@ -1,4 +1,4 @@
-"""What ``evaluation.json`` holds: how models trained on chosen subsets do on pairs that none of them saw.
+"""The schema of ``evaluation.json``: measures of models trained on chosen subsets, on pairs that none of them saw.
 
 The same run, options and seeds give the same bytes on one class of processor.
 """
@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 HEADLINE = "recall_at_10"
-"""The metric that tables and plots show first: the mean of both directions."""
+"""The first metric of tables and plots: the mean of both directions."""
 
 METRICS = {
     "recall_at_1": "R@1",
@@ -18,14 +18,14 @@ METRICS = {
     "median_rank": "median rank",
     "zero_shot": "zero-shot",
 }
-"""Metric -> how it is written. Retrieval is the mean of both directions; the directions stand beside it."""
+"""Metric -> its label. Retrieval is the mean of both directions, each of which has figures of its own too."""
 
 SIGNIFICANT = 0.05
-"""Below this a paired test is called significant; so many of a hundred are by chance alone."""
+"""Largest p of a significant paired test: 5 of 100 tests are significant by chance alone."""
 
 RANDOM, DEDUPLICATED, FULL, OWN = "random", "deduplicated", "full", "run"
-"""What selectors are measured against: a uniform choice of all, one of what filters and duplicate steps left, and
-everything; and what the run itself kept."""
+"""Names of the choices that others are compared with: at random from all pairs, at random from those that filters and
+duplicate steps left, all pairs, and the pairs that the run kept."""
 
 
 class _Record(BaseModel):
@@ -38,32 +38,32 @@ class Split(_Record):
     seed: int
     pairs: int  # with an embedding of both sides, those of a foreign holdout included
     tested: int  # held out and measured on; no two share a picture, a near-duplicate or a caption
-    relatives: int  # left out: share a picture, near-duplicate or caption with a tested pair, or are chained to it
+    relatives: int  # left out: linked to a tested pair, through others too, by picture, near-duplicate or caption
     alike: int  # left out: the picture's embedding lies within epsilon of a tested one's
-    pool: int  # what `full` trains on
+    pool: int  # the pairs that `full` trains on
     candidates: (
-        int  # of it what the run's filters and duplicate steps left: what selectors choose from
+        int  # pairs of the pool left by filters and duplicate steps: selectors choose from them
     )
 
 
-class Against(_Record):
+class Comparison(_Record):
     """A paired comparison, seed by seed, with random pairs of the same number."""
 
     difference: float  # mean
-    p: float | None  # of a two-sided paired t-test; None with one seed, or where no seed differs
+    p: float | None  # of a two-sided paired t-test; None with one seed, or if no seed differs
 
 
 class Figure(_Record):
-    """One metric of one point, a value a seed."""
+    """One metric of one point, with a value a seed."""
 
     values: tuple[float, ...]
     mean: float
     spread: float  # standard deviation over the seeds (n - 1); 0 for one seed
-    against_random: Against | None
+    against_random: Comparison | None
 
 
 class Point(_Record):
-    """What a selector's choice of one size came to."""
+    """The figures of a selector's choice of one size."""
 
     selector: str
     budget: float  # share of the pool
@@ -72,12 +72,12 @@ class Point(_Record):
 
     @property
     def headline(self) -> Figure:
-        """The metric that is shown first."""
+        """Figure of the metric HEADLINE."""
         return self.figures[HEADLINE]
 
 
 class Training(_Record):
-    """What is equal for all subsets."""
+    """Settings of the training, equal for all subsets."""
 
     steps: int
     batch: int
@@ -87,7 +87,7 @@ class Training(_Record):
 
 
 class Evaluation(_Record):
-    """The whole file."""
+    """All of ``evaluation.json``."""
 
     job: str
     version: Literal[1] = 1
@@ -97,33 +97,32 @@ class Evaluation(_Record):
     training: Training
     splits: tuple[Split, ...]
     points: tuple[Point, ...]
-    notes: tuple[str, ...]  # what could not be measured, and why
+    notes: tuple[str, ...]  # missing measurements and the reason
 
     def point(self, selector: str, budget: float) -> Point | None:
-        """One point, if it was measured."""
-        there = (p for p in self.points if p.selector == selector and p.budget == budget)
-        return next(there, None)
+        """The point of a selector and budget; None if it was not measured."""
+        return next((point for point in self.line(selector) if point.budget == budget), None)
 
     def line(self, selector: str) -> list[Point]:
-        """A selector's points by budget."""
+        """A selector's points, in the order of their budgets."""
         return sorted((p for p in self.points if p.selector == selector), key=lambda p: p.budget)
 
     @property
     def selectors(self) -> list[str]:
-        """In the order in which they were asked for."""
+        """Names of the selectors, in the order of the command."""
         return list(dict.fromkeys(point.selector for point in self.points))
 
     @property
     def chance(self) -> float:
-        """The headline metric of a model that knows nothing: the right one is among ten of those tested by luck."""
+        """HEADLINE of a random ranking: the probability that the right one is among ten of the tested pairs."""
         shares = [min(1.0, 10 / split.tested) for split in self.splits]
         return sum(shares) / len(shares)
 
     @property
     def full(self) -> Point | None:
-        """Trained on the whole pool."""
+        """The point that trained on the whole pool; None if it was not measured."""
         return next((point for point in self.points if point.selector == FULL), None)
 
     def to_json(self) -> bytes:
-        """As it is written."""
+        """Bytes of the file."""
         return (self.model_dump_json(indent=1) + "\n").encode()

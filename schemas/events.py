@@ -1,20 +1,24 @@
-"""What happens while a run goes on, as small values. The engine's side emits them; observers show or store them."""
+"""Events of a run, as small values: the run emits them, observers show or store them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tamis.schemas.scope import Scope
+
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a task took of its process, as the process itself counted it."""
+    """Use of a process by one task, as the process counts it."""
 
     cpu_seconds: float = 0.0  # of all its threads
     read_bytes: int = 0  # from storage: inputs, tables
     written_bytes: int = 0  # its table, and its files of the result
-    memory_bytes: int = 0  # the largest resident set while it worked; 0 where nothing tells it
-    cold: bool = False  # the first of its kind in its process: imports and models are loaded by it
+    memory_bytes: int = (
+        0  # the largest resident set during the task; 0 if the system has no such figure
+    )
+    cold: bool = False  # the first task of its function in its process: it loads imports and models
 
 
 NOTHING = Spent()
@@ -22,9 +26,9 @@ NOTHING = Spent()
 
 @dataclass(frozen=True, slots=True)
 class PhaseStarted:
-    """A phase begins: ``tasks`` of them are still to be made, ``found`` were there already. ``rows`` are to be read.
+    """A phase begins: ``tasks`` have to run and read ``rows``, ``found`` have a file from before.
 
-    ``cpus`` and ``gpus`` are what each task claims.
+    ``cpus`` and ``gpus`` are the claims of each task.
     """
 
     step: str
@@ -38,11 +42,12 @@ class PhaseStarted:
 
 @dataclass(frozen=True, slots=True)
 class TaskDone:
-    """One part file stands: rows read, rows and bytes written, seconds of its worker."""
+    """A part file is complete: rows read, rows and bytes written, seconds of its worker."""
 
     step: str
     phase: str
     task: str
+    scope: Scope
     rows: int
     written: int
     bytes: int
@@ -51,18 +56,13 @@ class TaskDone:
 
     @property
     def gathers(self) -> bool:
-        """Whether it reads what many parts have written, and not one part, input file or shard: a shuffle."""
-        return gathers(self.task)
-
-
-def gathers(task: str) -> bool:
-    """Whether a task of that name reads what many parts have written."""
-    return not task.startswith(("part-", "file-", "shard-"))
+        """Whether the task reads tables of many parts (a shuffle), and not one part, input file or shard."""
+        return self.scope.gathers
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseEnded:
-    """All files of the phase stand. ``seconds`` is wall time."""
+    """All files of the phase are complete. ``seconds`` is wall time."""
 
     step: str
     phase: str
@@ -71,7 +71,7 @@ class PhaseEnded:
 
 @dataclass(frozen=True, slots=True)
 class StepEnded:
-    """A step has decided: of ``entered`` samples it dropped some, by reason."""
+    """A step has decided on ``entered`` samples; ``dropped`` has the number of drops by reason."""
 
     step: str
     entered: int
@@ -81,7 +81,7 @@ class StepEnded:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that a person should know and that stops nothing."""
+    """A message for a person; the run goes on."""
 
     text: str
 

@@ -6,21 +6,24 @@ Every field says its unit, its range and its default. Unknown keys are errors th
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    model_validator,
+)
 
-from tamis.schemas.steps import Embed, NearDuplicates, Step, Write
+from tamis.schemas.formats import check_word
+from tamis.schemas.json_schema import AnyStep
+from tamis.schemas.model import Model, Name
+from tamis.schemas.nearest import nearest
+from tamis.schemas.registry import STEPS, configuration
+from tamis.schemas.resources import Resources
+from tamis.schemas.step import StepModel
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
-
-
-class Model(BaseModel):
-    """Frozen, and no key that it does not know."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False
-    )
+Paths = tuple[str, ...]
 
 
 def _listed(value: object) -> object:
@@ -32,26 +35,54 @@ def _filled(value: object) -> object:
     return {} if value is None else value
 
 
+def _step(value: Any) -> Any:
+    """``{kind: settings}`` -> the step's settings, checked by their own class."""
+    if isinstance(value, StepModel):
+        return value
+    if isinstance(value, str):
+        value = {value: {}}
+    if not isinstance(value, dict) or len(value) != 1:
+        raise ValueError("a step is a map of one key, its kind: `- density: {keep: 0.4}`")
+    ((kind, settings),) = value.items()
+    if kind not in STEPS:
+        raise ValueError(f"no such step `{kind}`{nearest(kind, list(STEPS))}")
+    model = configuration(kind)
+    return model.model_validate(model.shorthand({} if settings is None else settings))
+
+
+Step = Annotated[Any, BeforeValidator(_step), AnyStep()]
+
+
 class Input(Model):
     """One entry of ``input``: files of one format under one fixed prefix."""
 
-    path: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
-        min_length=1, description="fsspec URLs with globs (`*`) and brace ranges (`{00000..00007}`)"
+    path: Annotated[Paths, BeforeValidator(_listed, json_schema_input_type=str | Paths)] = Field(
+        min_length=1,
+        examples=["data/{00000..00007}.tar"],
+        description="files of one format below one fixed prefix: paths or fsspec URLs (s3://, gs://, https://), one "
+        "or a list, with globs (`*`) and brace ranges (`{00000..00007}`)",
     )
     name: Name = Field(
         "input",
-        description="stands before the relative path in the ledger's `source`; part of every uid",
+        description="stands before the relative path in the ledger's `source`, and is part of every uid: two entries "
+        "need two names",
     )
-    format: Literal["auto", "webdataset", "parquet"] = Field(
-        "auto", description="auto: .tar is webdataset, .parquet is parquet"
+    format: Annotated[str, AfterValidator(check_word)] = Field(
+        "auto",
+        description="webdataset or parquet; auto: by the ending, .tar is webdataset, .parquet is parquet",
     )
     image_embeddings: str | None = Field(
         None,
-        description="`.npy` files, row-aligned with the parquet files, in the same sorted order (clip-retrieval)",
+        examples=["data/img_emb/*.npy"],
+        description="embeddings that come with parquet files instead of pictures, clip-retrieval's way: `.npy` files, "
+        "as many as there are parquet files, row-aligned with them in sorted order; none by default",
     )
-    text_embeddings: str | None = Field(None, description="the same for captions")
+    text_embeddings: str | None = Field(
+        None, examples=["data/text_emb/*.npy"], description="the same for captions"
+    )
     features: bool = Field(
-        False, description="DataComp: beside each `X.parquet` lies `X.npz`, row-aligned"
+        False,
+        description="the same DataComp's way: beside each `X.parquet` lies `X.npz`, row-aligned",
     )
     image_feature: str = Field(
         "l14_img", description="the member of the `.npz` that holds image embeddings"
@@ -67,7 +98,7 @@ class Input(Model):
 
 
 class Limits(Model):
-    """What ingest refuses to read."""
+    """What ingest refuses to read; the sample becomes a row of the ledger, and the run goes on."""
 
     max_pixels: int = Field(
         178_956_970, ge=1, description="pixels a picture; more is a bomb, refused from its header"
@@ -77,85 +108,40 @@ class Limits(Model):
     )
 
 
-class Claim(Model):
-    """What each task of one step claims; what is left out, the step decides."""
-
-    cpus: float | None = Field(None, gt=0, description="processors a task")
-    gpus: float | None = Field(
-        None,
-        ge=0,
-        description="GPUs a task; a fraction shares one; of a step with `device: cuda`, its tasks that work there",
-    )
-    memory: int | None = Field(None, ge=1 << 20, description="bytes a task")
-    workers: int | None = Field(
-        None, ge=1, description="workers, where the step keeps a model; as many as fit by default"
-    )
-
-
-class Resources(Model):
-    """How the work is spread. Nothing here changes a byte of the result, and none of it is part of a fingerprint."""
-
-    cpus: int | None = Field(
-        None, ge=1, description="processors to use on this machine; all of them by default"
-    )
-    gpus: float = Field(
-        0,
-        ge=0,
-        description="GPUs an embedding worker holds, or one of a step that clusters with `device: cuda`; a fraction "
-        "shares one; 0: none, and with `device: cuda` one",
-    )
-    decode_tasks: int = Field(
-        0,
-        ge=0,
-        description="decoding tasks that an embedding worker with a GPU keeps at work on processors anywhere, one "
-        "each; 0: it decodes by itself",
-    )
-    memory: int | None = Field(
-        None,
-        ge=1 << 26,
-        description="bytes that each task claims that gathers what many parts have written; by default none",
-    )
-    stuck_after: float = Field(
-        600,
-        gt=0,
-        description="seconds without a finished task after which those at work are named; none is ended",
-    )
-    grows: bool = Field(
-        False,
-        description="the cluster adds nodes as they are asked for: a claim that no node meets now is waited for",
-    )
-    steps: dict[Name, Claim] | None = Field(
-        None, description="claims of single steps, by their names: `{embed: {gpus: 0.5}}`"
-    )
-
-    @model_validator(mode="after")
-    def _decoding_finds_a_processor(self) -> Resources:
-        if self.decode_tasks and not self.gpus:
-            raise ValueError(
-                f"`decode_tasks` is {self.decode_tasks}, but workers hold no GPU: they would take the processors that "
-                "decoding waits for: set `gpus`, or leave it out"
-            )
-        return self
-
-
 class Job(Model):
     """A whole job."""
 
-    name: Name
+    name: Name = Field(
+        examples=["my-job"],
+        description="small letters, digits, `_`, `-` and `.`, at most 64; a run directory belongs to one job name",
+    )
     input: tuple[Input, ...] = Field(min_length=1)
-    output: str = Field(min_length=1, description="the run directory: an fsspec URL")
-    seed: int = Field(42, ge=0, le=2**63 - 1, description="of samples, hashes and random choices")
+    output: str = Field(
+        min_length=1,
+        examples=["runs/my-job"],
+        description="the run directory, for result, ledger, tables and manifest: a path or an fsspec URL",
+    )
+    seed: int = Field(
+        42,
+        ge=0,
+        le=2**63 - 1,
+        description="of samples, hashes and random choices: the same seed, job and input give the same bytes",
+    )
     part_samples: int = Field(
         10_000,
         ge=1,
         le=1_000_000,
-        description="samples a part, at most: the unit of work and of resume",
+        description="samples a part, at most: the unit of work and of resume; fixed once a run directory exists",
     )
     range_samples: int = Field(
         10_000_000, ge=1, description="samples a file of a global step's result, about"
     )
-    limits: Annotated[Limits, BeforeValidator(_filled)] = Limits()
-    resources: Annotated[Resources, BeforeValidator(_filled)] = Resources()
+    limits: Annotated[Limits, BeforeValidator(_filled, json_schema_input_type=Limits | None)] = (
+        Limits()
+    )
+    resources: Annotated[
+        Resources, BeforeValidator(_filled, json_schema_input_type=Resources | None)
+    ] = Resources()
     steps: tuple[Step, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -177,18 +163,18 @@ class Job(Model):
         return self
 
     @model_validator(mode="after")
-    def _write_is_last(self) -> Job:
-        writes = [i for i, step in enumerate(self.steps) if isinstance(step, Write)]
-        if writes and writes != [len(self.steps) - 1]:
-            raise ValueError("`write` stands once, as the last step")
+    def _the_last_step_is_last(self) -> Job:
+        for number, step in enumerate(self.steps, 1):
+            if step.is_last and number < len(self.steps):
+                raise ValueError(f"`{step.kind}` stands once, as the last step")
         return self
 
-    def agreement(self, config: NearDuplicates) -> Literal["none", "phash", "embedding"]:
-        """What else must agree of near-duplicate captions, where the step does not say it as well."""
-        has_pictures = any(not entry.precomputed for entry in self.input)
-        return config.agree or ("phash" if has_pictures else "embedding")
+    @property
+    def has_pictures(self) -> bool:
+        """Whether some of the input comes as pictures, and not as embeddings alone."""
+        return any(not entry.precomputed for entry in self.input)
 
     @property
-    def embeds(self) -> tuple[Embed, ...]:
-        """The job's embedding steps, in order."""
-        return tuple(step for step in self.steps if isinstance(step, Embed))
+    def embeds(self) -> tuple[Any, ...]:
+        """The steps that make an embedding, in order."""
+        return tuple(step for step in self.steps if step.makes_embedding)

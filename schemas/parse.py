@@ -12,6 +12,8 @@ from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.nearest import nearest
 from tamis.schemas.problems import messages
+from tamis.schemas.registry import STEPS, configuration
+from tamis.schemas.step import StepModel
 
 __all__ = ["apply_setting", "check", "dump", "nearest", "parse_job", "read", "with_setting"]
 
@@ -99,9 +101,10 @@ def apply_setting(raw: dict[str, Any], setting: str) -> None:
     place: Any = raw
     names = _step_settings(raw)
     if keys[0] in names and len(keys) > 1:
-        place, keys = names[keys[0]], keys[1:]
-        if isinstance(place.get("bounds"), dict) and keys[0] not in {"bounds", "name"}:
-            place = place["bounds"]  # which `rules: {words: ...}` leaves out
+        (kind, place), keys = names[keys[0]], keys[1:]
+        model = configuration(kind) if kind in STEPS else StepModel
+        if isinstance(place.get(model.implied), dict) and keys[0] not in model.model_fields:
+            place = place[model.implied]
     elif keys[0] in names:
         raise JobError(
             f"--set {setting}: `{keys[0]}` is a step: name one of its keys, {keys[0]}.KEY=VALUE"
@@ -138,21 +141,21 @@ def _descend(place: Any, key: str, setting: str) -> Any:
     raise JobError(f"--set {setting}: there is nothing at `{key}`")
 
 
-def _step_settings(raw: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Step name -> its settings as they stand in the YAML; what was written in short is made a map first."""
+def _step_settings(raw: dict[str, Any]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Step name -> its kind, and its settings as they stand in the YAML; a word or a list is made a map first."""
     steps = raw.get("steps")
     if not isinstance(steps, list):
         return {}
     steps[:] = [{step: {}} if isinstance(step, str) else step for step in steps]
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
     for step in steps:
         if not isinstance(step, dict) or len(step) != 1:
             continue
         ((kind, settings),) = step.items()
         if settings is None:
             settings = step[kind] = {}
-        elif isinstance(settings, list) and kind == "signals":
-            settings = step[kind] = {"names": settings}
+        elif isinstance(settings, list) and kind in STEPS:
+            settings = step[kind] = configuration(kind).shorthand(settings)
         if isinstance(settings, dict):
-            found[str(settings.get("name", kind))] = settings
+            found[str(settings.get("name", kind))] = kind, settings
     return found

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ValidationError
 
 from tamis.schemas.job import Job
 from tamis.schemas.nearest import nearest
-from tamis.schemas.steps import KINDS, StepModel
+from tamis.schemas.registry import STEPS, configuration
+from tamis.schemas.step import StepModel
 
 WANTED = {
     "tuple_type": "a list",
@@ -72,9 +73,9 @@ def _located(
         kind, settings = (
             next(iter(step.items())) if isinstance(step, dict) and step else (step, None)
         )
-        if isinstance(kind, str) and kind in KINDS:
+        if isinstance(kind, str) and kind in STEPS:
             named = settings.get("name") if isinstance(settings, dict) else None
-            return KINDS[kind], named if isinstance(named, str) else kind, place[2:]
+            return configuration(kind), named if isinstance(named, str) else kind, place[2:]
     return Job, "", place
 
 
@@ -86,8 +87,8 @@ def _is_choice(key: Sequence[str]) -> bool:
 
 
 def _implied(key: str, model: type[BaseModel]) -> bool:
-    """Whether a job leaves the key out: ``rules: {words: ...}`` stands for ``rules: {bounds: {words: ...}}``."""
-    return key == "bounds" and issubclass(model, StepModel) and model.kind == "rules"
+    """Whether a job leaves the key out."""
+    return issubclass(model, StepModel) and key == model.implied
 
 
 def _said(problem: Problem, problems: Sequence[Problem]) -> str:

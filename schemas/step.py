@@ -1,27 +1,59 @@
-"""What all steps of a job share."""
+"""What all steps of a job share, and what the frame asks of a step's settings.
+
+Each question has a neutral answer here. A step answers those that concern it, in the ``config.py`` of its folder.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from tamis.schemas.model import Model
+from tamis.schemas.resources import Claimed, Resources
 
 Share = Annotated[float, Field(gt=0, le=1)]
 StepName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)]
+Reasons = Mapping[str, str]
+Width = Callable[[str | None], int | None]
+"""From the name of an embedding, None for the only one, to its dimensions; None while they are unknown."""
 
 
-class StepModel(BaseModel):
-    """What all steps share: a unique name, which the ledger and ``tables/`` use."""
+class Change(Protocol):
+    """What is done to each path of a job."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        populate_by_name=True,
-        allow_inf_nan=False,
-        defer_build=True,  # most commands validate few of them
-    )
+    def __call__(self, path: str, /, *, or_name: bool = False) -> str:
+        """``or_name``: it may be a published name as well, and is to be changed only where it is a file here."""
+
+
+class StepModel(Model, defer_build=True):  # most commands validate few of them
+    """A step's settings: a unique name, which the ledger and ``tables/`` use, and what its own class adds."""
+
     kind: ClassVar[str]
-    name: StepName = ""
+    """The key that stands for the step in a job."""
+    reasons: ClassVar[Reasons] = {}
+    """Every reason for which the step drops a sample -> what it means. The run refuses any other."""
+    is_last: ClassVar[bool] = False
+    """Whether the step stands once, after all others."""
+    selects: ClassVar[bool] = False
+    """Whether the step chooses so many of what reaches it, and is no filter."""
+    listed: ClassVar[str] = ""
+    """The field that a list in place of the settings stands for: `names` of ``signals: [words]``."""
+    implied: ClassVar[str] = ""
+    """The field that a job leaves out, its entries standing beside the others: `bounds` of ``rules: {words: ...}``."""
+    likeness: ClassVar[str] = ""
+    """What the ledger's `partner_value` measures between duplicates; empty where it measures nothing."""
+    cutting: ClassVar[tuple[str, ...]] = ()
+    """Settings that only cut what the step has stored: with others it can decide again (``StepAudit.decide_again``)."""
+    compares_samples: ClassVar[bool] = False
+    """Whether what it stored of a sample depends on who else reached it, and so on every step before it."""
+    training: ClassVar[tuple[str, ...]] = ()
+    """Settings that decide where its centroids lie; none where it has no centroids."""
+    measures: ClassVar[tuple[str, ...]] = ()
+    """Columns of its table ``quotas`` that measure each concept, beside `size` and `quota`."""
+
+    name: StepName = Field("", description="unique in the job; the step's kind by default")
 
     @model_validator(mode="before")
     @classmethod
@@ -29,3 +61,88 @@ class StepModel(BaseModel):
         if isinstance(values, dict) and "name" not in values:
             return {**values, "name": cls.kind}
         return values
+
+    @classmethod
+    def shorthand(cls, settings: Any) -> Any:
+        """The settings in full, where a job wrote them in short: see ``listed`` and ``implied``."""
+        if cls.listed and isinstance(settings, list):
+            return {cls.listed: settings}
+        if cls.implied and isinstance(settings, dict) and cls.implied not in settings:
+            own = {key: value for key, value in settings.items() if key in cls.model_fields}
+            entries = {key: value for key, value in settings.items() if key not in own}
+            return {**own, cls.implied: entries}
+        return settings
+
+    @property
+    def makes_embedding(self) -> str:
+        """What later steps call the embedding that the step makes; empty if it makes none."""
+        return ""
+
+    @property
+    def takes_embeddings(self) -> bool:
+        """Whether that embedding comes with the input, and no model makes it."""
+        return False
+
+    @property
+    def computes(self) -> tuple[str, ...]:
+        """The signals that the step computes, in order."""
+        return ()
+
+    @property
+    def scores(self) -> bool:
+        """Whether later steps read what it computes, which it does only for samples that reach it."""
+        return bool(self.computes or self.makes_embedding)
+
+    @property
+    def linear_heads(self) -> Mapping[str, str]:
+        """Those of the signals that a linear head computes -> the head's path."""
+        return {}
+
+    @property
+    def shard_size(self) -> int | None:
+        """Samples in each shard that the step writes; None if it writes no shards."""
+        return None
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Python modules that the step's tasks import, beside those that every job needs."""
+        return ()
+
+    @property
+    def kept_count(self) -> int | None:
+        """Samples that the step is to keep; None where the job says no number of them."""
+        return None
+
+    def notes(self, samples: int | None, width: Width) -> Iterable[str]:
+        """Lines of `tamis plan` about what a person might not expect of these settings.
+
+        Args:
+            samples: of the whole input; None before they are counted.
+            width: of each embedding.
+        """
+        del samples, width
+        return ()
+
+    def scaled(self, share: float) -> Self:
+        """The settings for ``share`` of the samples: their counts in proportion."""
+        del share
+        return self
+
+    def without_gpu(self) -> Self:
+        """The settings for a machine that has no GPU."""
+        return self
+
+    def claim(self, machine: Resources) -> Claimed:
+        """The most that one task of the step claims, where the job does not say it."""
+        del machine
+        return Claimed()
+
+    def with_centroids(self, run: str) -> Self:
+        """The same settings with the centroids of a step of a finished run: `RUN#STEP`."""
+        del run
+        return self
+
+    def with_paths(self, change: Change) -> Self:
+        """The same settings with ``change`` done to each path."""
+        del change
+        return self

@@ -1,4 +1,4 @@
-"""What the tables between the steps look like: Arrow schemas, and the names that inputs use for the same column.
+"""Arrow schemas of the tables between the steps, and the names that inputs use for the same column.
 
 A *part* is at most ``part_samples`` consecutive rows of one input file. ``row`` is a sample's position in
 its part, from 0; ``sid = part << 32 | row`` is its address in the whole run.
@@ -9,10 +9,10 @@ from __future__ import annotations
 import pyarrow as pa
 
 UID = pa.binary(16)
-"""A sample's name outside: 128 bits, written as 32 hex digits wherever a person reads."""
+"""A sample's name outside the run: 128 bits, written as 32 hex digits for people."""
 
 MEMBER = pa.struct([("suffix", pa.string()), ("offset", pa.int64()), ("size", pa.int64())])
-"""A member of a tar: what follows the key's first dot ("png"), where its bytes start, how many they are."""
+"""A member of a tar: its name behind the key's first dot ("png"), and the offset and number of its bytes."""
 
 INGEST = pa.schema(
     [
@@ -26,21 +26,19 @@ INGEST = pa.schema(
         pa.field("sha256", pa.binary(32)),  # of the picture's bytes
         pa.field("pixels", pa.binary(16)),  # xxh3-128 of the decoded RGBA pixels and their shape
         pa.field("phash", pa.uint64()),  # 64-bit DCT perceptual hash
-        pa.field("image_offset", pa.int64()),  # tar: where the picture's bytes start in the file
+        pa.field("image_offset", pa.int64()),  # tar: offset of the picture's bytes in the file
         pa.field("image_size", pa.int64()),  # bytes
         pa.field("members", pa.list_(MEMBER)),  # tar: every member of the key, the picture too
-        pa.field("row_group", pa.int32()),  # parquet: where the row lies
+        pa.field("row_group", pa.int32()),  # parquet: row group of the row, and its row in it
         pa.field("group_row", pa.int64()),
         pa.field("file_row", pa.int64()),  # parquet: row in the file; the row of its embedding
         pa.field("meta", pa.large_string()),  # tar: the json member, as text
-        pa.field(
-            "reason", pa.string()
-        ),  # tamis.schemas.ledger.Reason where the sample cannot be used
+        pa.field("reason", pa.string()),  # ledger.Reason if the sample cannot be used
         pa.field("message", pa.string()),
         pa.field("error_offset", pa.int64()),  # bytes from the start of the file
     ]
 )
-"""One row for everything that the walk met, good or not. One file an input file, one row group a part."""
+"""One row a sample that the walk met, good or not. One file an input file, one row group a part."""
 
 DROPS = pa.schema(
     [
@@ -56,11 +54,11 @@ DROPS = pa.schema(
         pa.field("message", pa.string()),
     ]
 )
-"""A verdict: the rows that a step dropped out of one part, sorted by ``row``. All others passed."""
+"""A verdict: the rows of one part that a step dropped, sorted by ``row``. All others passed."""
 
 
 def embedding_type(dim: int) -> pa.DataType:
-    """The column type of ``dim`` float16 numbers: raw little-endian bytes, which read back without a copy."""
+    """Column type of ``dim`` float16 numbers: raw little-endian bytes, which are read without a copy."""
     return pa.binary(2 * dim)
 
 
@@ -83,11 +81,11 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "aesthetic": ("aesthetic", "aesthetic_score", "aesthetics_score"),
     "language": ("language", "lang"),
 }
-"""What LAION, DataComp and img2dataset call a column, lower case, the preferred name first."""
+"""Names of a column in LAION, DataComp and img2dataset, lower case, the preferred name first."""
 
 
 def find_column(wanted: str, available: list[str]) -> str | None:
-    """The input's own name for ``wanted``: itself, else an alias, compared without regard to case; None if none."""
+    """The input's own name for the column ``wanted`` or an alias of it, whatever its case; None if it has none."""
     by_lower = {name.lower(): name for name in reversed(available)}
     for name in (wanted.lower(), *ALIASES.get(wanted, ())):
         if name in by_lower:

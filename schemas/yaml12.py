@@ -1,6 +1,6 @@
-"""YAML as a job file means it: 1.2's core schema, where ``on`` is a word, ``1e-3`` a number and ``010`` ten.
+"""YAML of job files: the core schema of 1.2, where ``on`` is a word, ``1e-3`` a number and ``010`` ten.
 
-What ruamel.yaml reads as 1.2 has dates, ``1_000`` and ``0b1`` too, and of a key that stands twice it tells at length.
+ruamel.yaml's own 1.2 reads dates, ``1_000`` and ``0b1`` too, and its error for a repeated key has many lines.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ PLAIN = {
     "float": r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
     "merge": "<<",
 }
-"""What a scalar without quotes is, the first that fits; else text."""
+"""Type of a scalar without quotes -> its pattern. The first that fits decides; else the scalar is text."""
 
 _TAGS = [(Tag(suffix=f"tag:yaml.org,2002:{name}"), re.compile(PLAIN[name])) for name in PLAIN]
 
 
 class _Resolver(VersionedResolver):
-    processing_version = (1, 2)  # whatever a `%YAML` line says
+    processing_version = (1, 2)  # despite a `%YAML` line
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
         if kind is ScalarNode and implicit[0]:
-            fitting = (tag for tag, pattern in _TAGS if pattern.fullmatch(value))
-            return next(fitting, self.DEFAULT_SCALAR_TAG)
+            tags = (tag for tag, pattern in _TAGS if pattern.fullmatch(value))
+            return next(tags, self.DEFAULT_SCALAR_TAG)
         return super().resolve(kind, value, (False, False))
 
 
 class _Composer(Composer):
     def compose_mapping_node(self, anchor: Any) -> Any:
         node = super().compose_mapping_node(anchor)
-        seen: set[str] = set()
+        names: set[str] = set()
         for key, _ in node.value:
             name = str(key.value)
-            if name in seen:
-                raise ComposerError(None, None, f"the key `{name}` stands twice", key.start_mark)
-            seen.add(name)
+            if name in names:
+                raise ComposerError(None, None, f"the key `{name}` is repeated", key.start_mark)
+            names.add(name)
         return node
 
 
@@ -62,28 +62,28 @@ def _yaml() -> Any:
 
 
 def load(text: str) -> Any:
-    """Parse one document. Raises ``YAMLError``."""
+    """Parse one document; ``YAMLError`` if it is not valid."""
     return _yaml().load(text)
 
 
 def dump(value: Any) -> str:
-    """Block style, keys in their own order."""
+    """Write ``value`` in block style, keys in their own order."""
     out = StringIO()
     _yaml().dump(value, out)
     return out.getvalue()
 
 
 def with_key(text: str, key: str, value: int) -> Iterator[str]:
-    """``text`` with ``key: value`` in the first of its maps, in the second and so on; all else stays to the byte.
+    """One text a map of ``text``, in which that map has ``key: value``; all other bytes stay.
 
-    ruamel.yaml's own round trip lays lines out anew and loses comments within brackets.
+    ruamel.yaml's own round trip reflows lines and loses comments within brackets.
     """
     for node in _maps(_yaml().compose(text)):
         yield _changed(text, node, key, value)
 
 
 def _maps(node: Any) -> Iterator[MappingNode]:
-    """Every map that is not empty, the outer before the inner."""
+    """The maps that are not empty, outer before inner."""
     if isinstance(node, MappingNode):
         if node.value:
             yield node
@@ -95,13 +95,13 @@ def _maps(node: Any) -> Iterator[MappingNode]:
 
 
 def _changed(text: str, node: MappingNode, key: str, value: int) -> str:
-    for name, held in node.value:
+    for name, former in node.value:
         if name.value == key:
-            return f"{text[: held.start_mark.index]}{value}{text[held.end_mark.index :]}"
+            return f"{text[: former.start_mark.index]}{value}{text[former.end_mark.index :]}"
     first, last = node.value[0][0], node.value[-1][1]
     if node.flow_style:
         end = last.end_mark.index
         return f"{text[:end]}, {key}: {value}{text[end:]}"
-    # Before the first key and as deep: what follows keeps its line and its comment.
+    # Before the first key and as deep: later lines keep their comments.
     start, indent = first.start_mark.index, " " * first.start_mark.column
     return f"{text[:start]}{key}: {value}\n{indent}{text[start:]}"

@@ -1,1 +1,1 @@
-"""Jobs on a cluster: what it must have, how a job is sent there, manifests for it."""
+"""Jobs on a Ray cluster: the needs of a job, its shipment, manifests for KubeRay."""

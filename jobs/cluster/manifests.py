@@ -1,4 +1,4 @@
-"""A job as manifests for KubeRay: a ConfigMap that holds the job file, and a RayJob that does it."""
+"""Manifests of a job for KubeRay: a ConfigMap with the job file, and a RayJob that runs it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,19 @@ from tamis.schemas.parse import dump
 FOLDER = "/etc/tamis"
 SHARED_MEMORY = "4Gi"  # of a node's memory
 STORE = {"object-store-memory": str(3 << 30)}
-"""Ray's object store, and the shared memory that it lies in: tasks go through it, records of files, and pictures that
-are decoded elsewhere. Ray itself would take 30% of the memory, and a disk where that is more than is shared.
+"""Bytes of Ray's object store, which must fit into the shared memory. By default Ray takes 30% of the memory, and a
+disk where that is more than is shared.
 """
-
 
 IMAGE = re.compile(
     r"(?:[A-Za-z0-9.-]+(?::\d+)?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::\w[\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 )
-"""Registry, repository, tag, digest."""
+"""The name of a container image: registry, repository, tag, digest."""
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """The nodes. Memory as Kubernetes writes it: ``16Gi``."""
+    """The nodes of a Ray cluster. ``memory`` is a quantity of Kubernetes: ``16Gi``."""
 
     image: str
     workers: int = 4
@@ -44,18 +43,18 @@ class Fleet:
 
 
 class _Resolver(VersionedResolver):
-    processing_version = (1, 1)  # Kubernetes's, in which a text `on` needs quotes
+    processing_version = (1, 1)  # of Kubernetes: a text `on` needs quotes
 
 
 def manifests(job: Job, fleet: Fleet, ray_version: str) -> str:
-    """Both, as one YAML stream for ``kubectl apply -f -``."""
+    """Both manifests as one YAML stream for ``kubectl apply -f -``."""
     name = _name(job.name)
     config = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": name},
-        # As it is, to be read and edited in the manifest.
-        "data": {"job.yaml": LiteralScalarString(dump(grown(job)))},
+        # A literal block, which can be read and edited in the manifest.
+        "data": {"job.yaml": LiteralScalarString(dump(with_autoscaling(job)))},
     }
     command = f"tamis run {FOLDER}/job.yaml --address auto --progress lines"
     ray_job = {
@@ -64,11 +63,11 @@ def manifests(job: Job, fleet: Fleet, ray_version: str) -> str:
         "metadata": {"name": name},
         "spec": {
             "entrypoint": command,
-            # A run that failed is resumed by the same command: another try goes on where it stopped.
+            # The same command resumes a run that failed.
             "backoffLimit": 3,
             "shutdownAfterJobFinishes": True,
             "ttlSecondsAfterFinished": 600,
-            "rayClusterSpec": cluster(name, fleet, ray_version),
+            "rayClusterSpec": ray_cluster(name, fleet, ray_version),
         },
     }
     yaml, out = YAML(), StringIO()
@@ -77,8 +76,8 @@ def manifests(job: Job, fleet: Fleet, ray_version: str) -> str:
     return out.getvalue()
 
 
-def cluster(name: str, fleet: Fleet, ray_version: str) -> dict[str, Any]:
-    """The spec of the cluster: a head that computes nothing, CPU nodes, and GPU nodes where there are any."""
+def ray_cluster(name: str, fleet: Fleet, ray_version: str) -> dict[str, Any]:
+    """The Ray cluster's spec: a head that computes nothing, CPU nodes, and GPU nodes where there are any."""
     groups = [_group(name, fleet, "cpu", fleet.workers, 0)]
     if fleet.gpu_workers:
         groups.append(_group(name, fleet, "gpu", fleet.gpu_workers, fleet.gpus))
@@ -96,24 +95,24 @@ def cluster(name: str, fleet: Fleet, ray_version: str) -> dict[str, Any]:
 
 
 def _group(name: str, fleet: Fleet, kind: str, nodes: int, gpus: int) -> dict[str, Any]:
-    claims: dict[str, str] = {"cpu": str(fleet.cpus), "memory": fleet.memory}
+    resources: dict[str, str] = {"cpu": str(fleet.cpus), "memory": fleet.memory}
     if gpus:
-        claims["nvidia.com/gpu"] = str(gpus)
+        resources["nvidia.com/gpu"] = str(gpus)
     return {
         "groupName": kind,
         "replicas": nodes,
         "minReplicas": 0 if gpus else 1,
         "maxReplicas": nodes,
         "rayStartParams": dict(STORE),
-        "template": _template(name, fleet, claims),
+        "template": _template(name, fleet, resources),
     }
 
 
-def _template(name: str, fleet: Fleet, claims: dict[str, str]) -> dict[str, Any]:
+def _template(name: str, fleet: Fleet, resources: dict[str, str]) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": "tamis",
         "image": fleet.image,
-        "resources": {"requests": dict(claims), "limits": dict(claims)},
+        "resources": {"requests": dict(resources), "limits": dict(resources)},
         "volumeMounts": [
             {"name": "job", "mountPath": FOLDER, "readOnly": True},
             {"name": "shm", "mountPath": "/dev/shm"},
@@ -134,10 +133,10 @@ def _template(name: str, fleet: Fleet, claims: dict[str, str]) -> dict[str, Any]
 
 
 def check_image(image: str) -> None:
-    """The name of a container image is one: Ray pastes it into a command line, Kubernetes refuses it late.
+    """Refuse what is no name of a container image: Ray pastes it into a command line, Kubernetes refuses it late.
 
     Raises:
-        ClusterError: it is none.
+        ClusterError: no such name.
     """
     if not IMAGE.fullmatch(image):
         raise ClusterError(
@@ -145,12 +144,12 @@ def check_image(image: str) -> None:
         )
 
 
-def grown(job: Job) -> Job:
-    """``job`` for a cluster that adds nodes as they are asked for: it waits for what is not there yet."""
+def with_autoscaling(job: Job) -> Job:
+    """``job`` for a Ray cluster that adds nodes: its tasks wait for nodes that are yet to come."""
     return job.model_copy(update={"resources": job.resources.model_copy(update={"grows": True})})
 
 
 def _name(job: str) -> str:
-    """A job's name as KubeRay allows it: a letter, then lower case, digits and hyphens, 47 characters at most."""
+    """A job's name as KubeRay allows it: a letter, then lower case letters, digits and hyphens; at most 47 in all."""
     name = re.sub(r"[^a-z0-9-]+", "-", job.lower()).strip("-")
     return (name if name[:1].isalpha() else f"job-{name}")[:47].strip("-")

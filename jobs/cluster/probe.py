@@ -1,7 +1,7 @@
-"""Runs on the cluster before anything is sent there: what it is, what it has, what it may read and write.
+"""The probe that runs on a Ray cluster before a job is sent: versions, nodes, modules, and rights to read and write.
 
-Its source travels in the command itself, so it needs the standard library, Ray and (for stores) fsspec, and no
-more. Prints one line: MARK and a JSON object.
+Its source travels in the command line, so it imports only the standard library, Ray and (for stores) fsspec. It
+prints one line: MARK and a JSON object.
 """
 
 import importlib.util
@@ -13,8 +13,8 @@ from typing import Any
 
 MARK = "tamis-probe: "
 
-ASKED = 4
-"""Nodes that are asked whether they see what lies on a disk here."""
+PROBED = 4
+"""Most nodes that are asked for the paths on this node's disks."""
 
 ANSWER_SECONDS = 60.0
 
@@ -32,38 +32,38 @@ def nodes() -> list[dict[str, float]]:
     ]
 
 
-def elsewhere(paths: list[str]) -> dict[str, str]:
-    """For each path on a disk that is there on this node: another node on which it is not. Few nodes are asked."""
+def unshared(paths: list[str]) -> dict[str, str]:
+    """Paths that exist on this node's disks but not on another node, and that node's name."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = ray.get_runtime_context().get_node_id()
     local = [path for path in paths if "://" not in path and os.path.exists(path)]
-    others = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] != here][:ASKED]
-    look = ray.remote(num_cpus=0, max_retries=0)(absent)
-    waiting = {
-        node["NodeManagerHostname"]: look.options(
+    others = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] != here][:PROBED]
+    find_absent = ray.remote(num_cpus=0, max_retries=0)(absent)
+    answers = {
+        node["NodeManagerHostname"]: find_absent.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         ).remote(local)
         for node in (others if local else ())
     }
-    found: dict[str, str] = {}
-    for name, answer in waiting.items():
+    unshared_paths: dict[str, str] = {}
+    for name, pending in answers.items():
         try:
-            lacking = ray.get(answer, timeout=ANSWER_SECONDS)
-        except Exception:  # noqa: BLE001, S112 - a node that is busy, or leaves: not what was asked
+            lacking = ray.get(pending, timeout=ANSWER_SECONDS)
+        except Exception:  # noqa: BLE001, S112 - a node that is busy or leaves proves nothing
             continue
-        found |= dict.fromkeys(lacking, name)
-    return found
+        unshared_paths |= dict.fromkeys(lacking, name)
+    return unshared_paths
 
 
 def absent(paths: list[str]) -> list[str]:
-    """Which of them are not there."""
+    """The paths that do not exist on this node."""
     return [path for path in paths if not os.path.exists(path)]
 
 
-def trouble(path: str, write: bool) -> str | None:
-    """Why ``path`` cannot be read (or, with ``write``, no file be made and removed in it); None where it can."""
+def access_error(path: str, write: bool) -> str | None:
+    """The error of reading ``path`` (with ``write``: of making and removing a file in it), or None."""
     try:
         import fsspec
 
@@ -75,25 +75,25 @@ def trouble(path: str, write: bool) -> str | None:
             fs.rm_file(inner.rstrip("/") + "/.tamis-probe")
         else:
             fs.cat_file(inner, start=0, end=1)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what the person has to know
+    except Exception as error:  # noqa: BLE001 - each error is an answer
         return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     return None
 
 
-def main(wanted: dict[str, Any]) -> None:
-    """``wanted``: ``modules`` to import, paths to ``read``, a path to ``write``."""
+def main(needs: dict[str, Any]) -> None:
+    """Print the answer to ``needs``: ``modules`` to import, paths to ``read`` and to ``write``."""
     import ray
 
-    found = {
+    answer = {
         "ray": ray.__version__,
         "python": platform.python_version(),
         "nodes": nodes(),
-        "missing": [name for name in wanted["modules"] if importlib.util.find_spec(name) is None],
-        "unreadable": {path: trouble(path, False) for path in wanted["read"]},
-        "unwritable": {path: trouble(path, True) for path in wanted["write"]},
+        "missing": [name for name in needs["modules"] if importlib.util.find_spec(name) is None],
+        "unreadable": {path: access_error(path, False) for path in needs["read"]},
+        "unwritable": {path: access_error(path, True) for path in needs["write"]},
     }
-    found["unshared"] = elsewhere([*wanted["read"], *wanted["write"]])
-    sys.stdout.write(f"{MARK}{json.dumps(found)}\n")
+    answer["unshared"] = unshared([*needs["read"], *needs["write"]])
+    sys.stdout.write(f"{MARK}{json.dumps(answer)}\n")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import typer
 from rich.table import Table
 
-from tamis.jobs.terminal import show
+from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading import sql as asking
 from tamis.pipeline.audit.reading.concepts import trained
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
@@ -17,13 +17,13 @@ from tamis.pipeline.audit.reading.funnel import (
     by_cluster_query,
     by_source_query,
     funnel,
-    meaning,
 )
 from tamis.pipeline.audit.reading.funnel import sample as sampled
 from tamis.pipeline.results import delta
+from tamis.pipeline.steps.rules.config import ABOVE_MAXIMUM, BELOW_MINIMUM, NOT_ALLOWED
+from tamis.pipeline.steps.shared.config import NO_VALUE
 from tamis.schemas.errors import JobError
-from tamis.schemas.ledger import Reason
-from tamis.schemas.steps import Density
+from tamis.schemas.ledger import meaning
 
 CAPTION = 60
 """Characters of a caption in a table."""
@@ -68,12 +68,12 @@ def audit_run(
             answer = asking.ask(connection, by_source_query(run), limit=most)
         else:
             answer = asking.ask(connection, by_cluster_query(run), limit=most)
-            if "complexity" not in answer[0] and any(isinstance(s, Density) for s in run.steps):
+            if "complexity" not in answer[0] and any("complexity" in s.measures for s in run.steps):
                 typer.echo("without complexities: tables/ has been cleared", err=True)
     _show_answer(run, answer, limit, json)
     made = trained(run) if by == "cluster" and not json else None
     if made:
-        show.console().print(made)
+        display.console().print(made)
 
 
 def _show_funnel(run: FinishedRun, json: bool) -> None:
@@ -81,18 +81,18 @@ def _show_funnel(run: FinishedRun, json: bool) -> None:
     changed = delta.counts(run.root)
     if json:
         more = {"delta": changed} if changed else {}
-        typer.echo(show.as_json({"run": run.root, **counted.to_json(), **more}))
+        typer.echo(display.as_json({"run": run.root, **counted.to_json(), **more}))
         return
-    out = show.console()
-    show.put(out, funnel_table(run, reasons=False))
+    out = display.console()
+    display.print_table(out, funnel_table(run, reasons=False))
     out.print(
-        f"{show.count(counted.rows_in)} in = {show.count(counted.kept)} kept "
-        f"+ {show.count(counted.dropped)} dropped"
+        f"{display.count(counted.rows_in)} in = {display.count(counted.kept)} kept "
+        f"+ {display.count(counted.dropped)} dropped"
     )
     if changed:
         out.print(
-            f"against the subset before: {show.count(changed[delta.ADDED])} added, "
-            f"{show.count(changed[delta.MOVED_OUT])} moved out ({delta.FILE})"
+            f"against the subset before: {display.count(changed[delta.ADDED])} added, "
+            f"{display.count(changed[delta.MOVED_OUT])} moved out ({delta.FILE})"
         )
     if not counted.dropped:
         return
@@ -100,26 +100,26 @@ def _show_funnel(run: FinishedRun, json: bool) -> None:
         _, reasons = asking.ask(connection, BY_REASON)
     columns = [("step", "left"), ("reason", "left"), ("samples", "right"), ("of input", "right")]
     out.print()
-    show.put(
+    display.print_table(
         out,
-        show.table(
+        display.table(
             [*columns, ("meaning", "left")],
             [_reason_row(counted.rows_in, *reason) for reason in reasons],
         ),
     )
 
 
-SIGNS = {Reason.BELOW_MINIMUM: "<", Reason.ABOVE_MAXIMUM: ">"}
+SIGNS = {BELOW_MINIMUM: "<", ABOVE_MAXIMUM: ">"}
 
 
 def _reason_row(
     rows_in: int, step: str, reason: str, rule: str | None, bound: float | None, samples: int
 ) -> list[str]:
-    sign = SIGNS.get(Reason(reason))
-    said = f"{rule} {sign} {show.number(bound)}" if sign else reason
-    if rule and not sign and reason in (Reason.NOT_ALLOWED, Reason.NO_VALUE):
+    sign = SIGNS.get(reason)
+    said = f"{rule} {sign} {display.number(bound)}" if sign else reason
+    if rule and not sign and reason in (NOT_ALLOWED, NO_VALUE):
         said = f"{rule}: {reason}"
-    return [step, said, show.count(samples), show.share(samples, rows_in), meaning(reason)]
+    return [step, said, display.count(samples), display.share(samples, rows_in), meaning(reason)]
 
 
 def funnel_table(run: FinishedRun, reasons: bool = True) -> Table:
@@ -131,19 +131,21 @@ def funnel_table(run: FinishedRun, reasons: bool = True) -> Table:
         rows.append(
             (
                 step.step,
-                show.count(step.entered),
-                show.count(dropped),
-                show.share(dropped, step.entered),
-                show.count(step.kept),
-                show.share(step.kept, counted.rows_in),
+                display.count(step.entered),
+                display.count(dropped),
+                display.share(dropped, step.entered),
+                display.count(step.kept),
+                display.share(step.kept, counted.rows_in),
             )
         )
         # One reason says nothing that the step's own row does not.
         if reasons and len(step.dropped) > 1:
             for reason, n in sorted(step.dropped.items(), key=lambda item: (-item[1], item[0])):
-                rows.append((f"  {reason}", "", show.count(n), show.share(n, step.entered), "", ""))
+                rows.append(
+                    (f"  {reason}", "", display.count(n), display.share(n, step.entered), "", "")
+                )
     columns = [("step", "left"), ("entered", "right"), ("dropped", "right"), ("share", "right")]
-    return show.table([*columns, ("kept", "right"), ("of input", "right")], rows)
+    return display.table([*columns, ("kept", "right"), ("of input", "right")], rows)
 
 
 def _show_answer(
@@ -155,7 +157,7 @@ def _show_answer(
     if json:
         names = _unlike(names)
         found = [dict(zip(names, row, strict=True)) for row in rows]
-        typer.echo(show.as_json({"run": run.root, "rows": found, "more": more}))
+        typer.echo(display.as_json({"run": run.root, "rows": found, "more": more}))
         return
     filled = [i for i in range(len(names)) if not rows or any(row[i] is not None for row in rows)]
     names = [names[i] for i in filled]
@@ -167,10 +169,12 @@ def _show_answer(
     columns = [
         (name, "right" if right else "left") for name, right in zip(names, numeric, strict=True)
     ]
-    out = show.console()
-    show.put(out, show.table(columns, [[_cell(value) for value in row] for row in rows]))
+    out = display.console()
+    display.print_table(
+        out, display.table(columns, [[_cell(value) for value in row] for row in rows])
+    )
     if more:
-        out.print(f"the first {show.count(limit)}; -n {10 * limit} shows more")
+        out.print(f"the first {display.count(limit)}; -n {10 * limit} shows more")
 
 
 def _unlike(names: Sequence[str]) -> list[str]:
@@ -189,7 +193,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return show.plain(value, CAPTION)
+        return display.plain(value, CAPTION)
     if isinstance(value, (bool, int, float)):
-        return show.number(value)
-    return show.plain(show.as_json(value), CAPTION)
+        return display.number(value)
+    return display.plain(display.as_json(value), CAPTION)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tamis.jobs.cluster import submit
-from tamis.jobs.cluster.manifests import check_image, grown
+from tamis.jobs.cluster.manifests import check_image, with_autoscaling
 from tamis.jobs.cluster.needs import needs_of
-from tamis.jobs.job_paths import made_absolute, told_secrets
+from tamis.jobs.job_paths import secret_warning, with_absolute_paths
 from tamis.jobs.loading import Request, load
-from tamis.jobs.terminal import show
+from tamis.jobs.terminal import display
 from tamis.pipeline.runs import plan as planning
 from tamis.schemas.errors import ClusterError
 from tamis.schemas.job import Job
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from tamis.jobs.cluster.submit import Client, Details
 
 
-def _at(address: str | None) -> Client:
-    given = address or os.environ.get("RAY_API_SERVER_ADDRESS")
-    if not given:
+def _connect(address: str | None) -> Client:
+    address = address or os.environ.get("RAY_API_SERVER_ADDRESS")
+    if not address:
         raise ClusterError("which cluster? Add --address http://HEAD:8265")
-    return submit.connect(given)
+    return submit.connect(address)
 
 
 @dataclass(frozen=True)
-class Sending:
-    """How a job is to be sent: see the options of ``tamis submit``."""
+class SendOptions:
+    """The options of ``tamis submit`` summary how a job is sent."""
 
     installed: bool = False
     grows: bool = False
@@ -44,62 +44,62 @@ class Sending:
     image: str | None = None
 
     def shipment(self, before: submit.Shipment | None = None) -> submit.Shipment:
-        """What goes along; what is not said now is as it was ``before``.
+        """The shipment by these options; an option that is left out stays as ``before``.
 
         Raises:
-            ClusterError: a variable is to be forwarded that is not set here; no image has such a name.
+            ClusterError: a variable that is not set here, or no name of an image.
         """
-        said = submit.forwarded(self.env)
+        new_variables = submit.env_variables(self.env)
         if self.image is not None:
             check_image(self.image)
         before = before or submit.Shipment()
         image = self.image or before.image
         project = before.project and not (self.installed or image)
-        variables = {**before.environment, **said}
+        variables = {**before.environment, **new_variables}
         quoted = next((name for name, value in variables.items() if "'" in value), None)
-        if image and quoted:  # it writes NAME='VALUE' into podman's command line
+        if image and quoted:  # Ray writes NAME='VALUE' into podman's command line
             raise ClusterError(
                 f"--env {quoted}: Ray can give no value with a ' in it to a process in an image"
             )
         return submit.Shipment(project, variables, image)
 
 
-def submit_job(request: Request, address: str | None, sending: Sending) -> None:
-    """Check a job here and against the cluster, ship it, and show how it goes.
+def submit_job(request: Request, address: str | None, sending: SendOptions) -> None:
+    """Check a job here and against the Ray cluster, ship it, and print its output.
 
     Raises:
-        TamisError: it cannot be done there; nothing was uploaded.
+        TamisError: the job cannot be done there; nothing was uploaded.
     """
-    client = _at(address)
-    _ship(client, made_absolute(load(request)), sending, sending.shipment())
+    client = _connect(address)
+    _ship(client, with_absolute_paths(load(request)), sending, sending.shipment())
 
 
-def resume_job(job_id: str, address: str | None, sending: Sending) -> None:
-    """Send an ended job again, as it was, variables and image included: it goes on where it stopped.
+def resume_job(job_id: str, address: str | None, sending: SendOptions) -> None:
+    """Send an ended job again with its variables and image: it goes on where it stopped.
 
     Raises:
         ClusterError: no such job, or it has not ended.
     """
-    client = _at(address)
-    known = submit.details(client, job_id)
-    if str(known.status) not in submit.ENDED:
-        raise ClusterError(f"{job_id}: is {_word(known)}: watch it with tamis logs -f {job_id}")
-    job = parse_job((known.metadata or {})["job"], job_id)
-    _ship(client, job, sending, sending.shipment(submit.Shipment.of(known)), job_id)
+    client = _connect(address)
+    details = submit.details(client, job_id)
+    if str(details.status) not in submit.END_STATUSES:
+        raise ClusterError(f"{job_id}: is {_status(details)}: watch it with tamis logs -f {job_id}")
+    job = parse_job((details.metadata or {})["job"], job_id)
+    _ship(client, job, sending, sending.shipment(submit.Shipment.of(details)), job_id)
 
 
 def _ship(
     client: Client,
     job: Job,
-    sending: Sending,
+    sending: SendOptions,
     shipment: submit.Shipment,
     resumes: str | None = None,
 ) -> None:
     if sending.grows:
-        job = grown(job)
+        job = with_autoscaling(job)
     needs = needs_of(planning.make(job), installed=not shipment.project, grows=sending.grows)
-    if said := told_secrets(job, "the cluster's dashboard", "--env"):
-        typer.echo(said, err=True)
+    if warning := secret_warning(job, "the cluster's dashboard", "--env"):
+        typer.echo(warning, err=True)
     submit.check(client, needs, shipment)
     job_id = submit.send(client, job, shipment, resumes)
     typer.echo(job_id)
@@ -108,7 +108,7 @@ def _ship(
 
 
 def _watch(client: Client, job_id: str) -> None:
-    """Show what it prints; end as it ends."""
+    """Print a job's output until it ends, and exit with its code."""
     try:
         for piece in submit.follow(client, job_id):
             sys.stderr.write(piece)
@@ -118,38 +118,38 @@ def _watch(client: Client, job_id: str) -> None:
             f"tamis: the job goes on: tamis logs -f {job_id}, tamis cancel {job_id}", err=True
         )
         raise typer.Exit(130) from None
-    except ClusterError as error:  # a network between, which need not be the job's
+    except ClusterError as error:  # the connection failed, not the job
         raise ClusterError(f"{error}: the job is there still: tamis logs -f {job_id}") from None
-    known = submit.details(client, job_id)
-    if str(known.status) not in submit.ENDED:  # whoever stands between may close what is quiet
+    details = submit.details(client, job_id)
+    if str(details.status) not in submit.END_STATUSES:  # a proxy may close a quiet connection
         raise ClusterError(
-            f"{job_id}: {_word(known)}, but its log has been closed: tamis logs -f {job_id}"
+            f"{job_id}: {_status(details)}, but its log has been closed: tamis logs -f {job_id}"
         )
-    if str(known.status) != "SUCCEEDED":
-        typer.echo(f"tamis: {job_id}: {_word(known)}: tamis resume {job_id}", err=True)
+    if str(details.status) != "SUCCEEDED":
+        typer.echo(f"tamis: {job_id}: {_status(details)}: tamis resume {job_id}", err=True)
         raise typer.Exit(
-            known.driver_exit_code if known.driver_exit_code in (1, 2, 130, 143) else 1
+            details.driver_exit_code if details.driver_exit_code in (1, 2, 130, 143) else 1
         )
 
 
 def show_status(job_id: str, *, address: str | None, json: bool) -> None:
-    """One job: what it is and how it stands."""
-    client = _at(address)
-    about = _about(submit.details(client, job_id))
+    """Print one job's status and last lines."""
+    client = _connect(address)
+    summary = _summary(submit.details(client, job_id))
     if json:
-        typer.echo(show.as_json(about))
+        typer.echo(display.as_json(summary))
         return
     printed = submit.logs(client, job_id).strip().splitlines()
-    for key, value in about.items():
+    for key, value in summary.items():
         if value is not None:
-            typer.echo(f"{key:9}{show.plain(str(value))}")
+            typer.echo(f"{key:9}{display.plain(str(value))}")
     for line in printed[-3:]:
-        typer.echo(f"         {show.plain(line)}")
+        typer.echo(f"         {display.plain(line)}")
 
 
 def show_logs(job_id: str, *, address: str | None, following: bool) -> None:
-    """What a job has printed; with ``following``, until it ends."""
-    client = _at(address)
+    """Print a job's output so far; with ``following``, until it ends."""
+    client = _connect(address)
     submit.details(client, job_id)
     if not following:
         typer.echo(submit.logs(client, job_id), nl=False)
@@ -159,40 +159,44 @@ def show_logs(job_id: str, *, address: str | None, following: bool) -> None:
 
 
 def cancel_job(job_id: str, *, address: str | None) -> None:
-    """Stop a job; what it has done stays."""
-    client = _at(address)
-    known = submit.details(client, job_id)
-    if str(known.status) in submit.ENDED:
-        raise ClusterError(f"{job_id}: is {_word(known)} already")
+    """Stop a job; its finished tasks stay."""
+    client = _connect(address)
+    details = submit.details(client, job_id)
+    if str(details.status) in submit.END_STATUSES:
+        raise ClusterError(f"{job_id}: is {_status(details)} already")
     status = submit.cancel(client, job_id)
     typer.echo(f"{job_id}: {status.lower()}; tamis resume {job_id} goes on with it")
 
 
 def list_jobs(*, address: str | None, json: bool) -> None:
-    """All jobs of tamis that the cluster remembers, newest first."""
-    found = [_about(job) for job in submit.ours(_at(address))]
+    """Print all jobs of tamis that the Ray cluster remembers, newest first."""
+    summaries = [_summary(job) for job in submit.list_jobs(_connect(address))]
     if json:
-        typer.echo(show.as_json(found))
+        typer.echo(display.as_json(summaries))
         return
     names = ("id", "status", "started", "output")
-    rows = [[str(about[name] or "") for name in names] for about in found]
-    show.console().print(show.table([(name, "left") for name in names], rows))
+    rows = [[str(summary[name] or "") for name in names] for summary in summaries]
+    display.console().print(display.table([(name, "left") for name in names], rows))
 
 
-def _word(known: Details) -> str:
-    status = str(known.status).lower()
-    return status if known.driver_exit_code in (0, None) else f"{status} ({known.driver_exit_code})"
+def _status(details: Details) -> str:
+    status = str(details.status).lower()
+    return (
+        status
+        if details.driver_exit_code in (0, None)
+        else f"{status} ({details.driver_exit_code})"
+    )
 
 
-def _about(known: Details) -> dict[str, Any]:
-    metadata = known.metadata or {}
+def _summary(details: Details) -> dict[str, Any]:
+    metadata = details.metadata or {}
     return {
-        "id": known.submission_id,
-        "status": _word(known),
+        "id": details.submission_id,
+        "status": _status(details),
         "name": metadata.get("name"),
         "output": metadata.get("output"),
-        "started": _time(known.start_time),
-        "ended": _time(known.end_time),
+        "started": _time(details.start_time),
+        "ended": _time(details.end_time),
         "resumes": metadata.get("resumes"),
     }
 

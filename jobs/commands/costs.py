@@ -7,19 +7,19 @@ from dataclasses import asdict
 
 import typer
 
-from tamis.jobs.terminal import show
+from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.costs import Costs, costs
 from tamis.pipeline.store import storage
 from tamis.schemas.costs import Cost
 from tamis.schemas.errors import StateError
 
 COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
-    ("CPU", "cpu_seconds", show.duration),
-    ("GPU", "gpu_seconds", show.duration),
-    ("read", "read_bytes", show.size),
-    ("shuffled", "shuffled_bytes", show.size),
-    ("written", "written_bytes", show.size),
-    ("peak memory", "memory_bytes", show.size),
+    ("CPU", "cpu_seconds", display.duration),
+    ("GPU", "gpu_seconds", display.duration),
+    ("read", "read_bytes", display.size),
+    ("shuffled", "shuffled_bytes", display.size),
+    ("written", "written_bytes", display.size),
+    ("peak memory", "memory_bytes", display.size),
 )
 """Header, field of Cost, how it is written."""
 
@@ -34,21 +34,21 @@ def show_costs(path: str, json: bool) -> None:
     if not found.steps:
         raise StateError(f"{path}: no events.jsonl that tells costs: name a run directory")
     if json:
-        typer.echo(show.as_json({"run": storage.absolute(path), **_plain(found)}))
+        typer.echo(display.as_json({"run": storage.absolute(path), **_plain(found)}))
         return
-    out = show.console()
+    out = display.console()
     headers = [("step", "left"), ("", "left"), *((name, "right") for name, _, _ in COLUMNS)]
     rows = []
     for name, predicted, actual in _lines(found):
         if predicted:
             rows.append([name, "predicted", *cells(predicted)])
         rows.append(["" if predicted else name, "actual", *cells(actual)])
-    show.put(out, show.table(headers, rows))
+    display.print_table(out, display.table(headers, rows))
     said = ""
     if found.predicted_wall:
-        low, high = (show.duration(seconds) for seconds in found.predicted_wall)
+        low, high = (display.duration(seconds) for seconds in found.predicted_wall)
         said = f"; predicted {low} to {high} with the start"
-    out.print(f"wall time of the phases: {show.duration(found.wall_seconds)}{said}")
+    out.print(f"wall time of the phases: {display.duration(found.wall_seconds)}{said}")
 
 
 def _lines(found: Costs) -> list[tuple[str, Cost | None, Cost | None]]:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import typer
 
 from tamis.jobs.cluster.manifests import SHARED_MEMORY, Fleet, check_image, manifests
-from tamis.jobs.job_paths import places, told_secrets
+from tamis.jobs.job_paths import paths_of, secret_warning
 from tamis.jobs.loading import Request, load
 from tamis.pipeline.runs.plan import build
 from tamis.pipeline.store import storage
@@ -20,43 +20,43 @@ from tamis.schemas.parse import dump
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 UNITS |= {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
-LEAST = 6 << 30
-"""Bytes of a node."""
+LEAST_MEMORY = 6 << 30
+"""Least bytes of a node's memory."""
 
 CONFIG_MAP = 1 << 20
-"""Bytes that Kubernetes lets a ConfigMap have."""
+"""Most bytes of a ConfigMap of Kubernetes."""
 
-OBJECT = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+OBJECT_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 
 def print_manifests(request: Request, fleet: Fleet) -> None:
-    """A job's manifests for KubeRay, on standard output.
+    """Print a job's manifests for KubeRay.
 
     Raises:
-        JobError: the job needs what these nodes do not have, or lies on this machine's disk.
+        JobError: the nodes have too little for the job, or one of its paths lies on this machine's disk.
     """
     job = load(request)
-    build(job)  # a step that cannot be made is told here, not by a pod
+    build(job)  # a step that cannot be made fails here, not in a pod
     check_fleet(fleet)
     check(job, fleet)
-    if said := told_secrets(job, "the ConfigMap", "--secret"):
-        typer.echo(said, err=True)
+    if warning := secret_warning(job, "the ConfigMap", "--secret"):
+        typer.echo(warning, err=True)
     typer.echo(manifests(job, fleet, version("ray")), nl=False)
 
 
 def check_fleet(fleet: Fleet) -> None:
-    """What is said of the nodes is what Kubernetes takes.
+    """Refuse nodes that Kubernetes would refuse, or that are too small for Ray.
 
     Raises:
-        JobError: one line.
+        JobError: a bad name or quantity, or too little memory.
     """
     check_image(fleet.image)
-    if memory_of(fleet.memory) < LEAST:
+    if memory_of(fleet.memory) < LEAST_MEMORY:
         raise JobError(
-            f"--memory {fleet.memory}: at least {LEAST >> 30}Gi a node: {SHARED_MEMORY} of them are Ray's shared memory"
+            f"--memory {fleet.memory}: at least {LEAST_MEMORY >> 30}Gi a node: of which Ray shares {SHARED_MEMORY}"
         )
     for option, name in (("--secret", fleet.secret), ("--service-account", fleet.account)):
-        if name is not None and not OBJECT.fullmatch(name):
+        if name is not None and not OBJECT_NAME.fullmatch(name):
             raise JobError(
                 f"{option} '{name}': no name of Kubernetes: lower case letters, digits, `-` and `.`"
             )
@@ -66,21 +66,21 @@ def memory_of(text: str) -> float:
     """Bytes of a quantity as Kubernetes writes it.
 
     Raises:
-        JobError: it is none.
+        JobError: no such quantity.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]*)", text)
-    if not found or found[2] not in UNITS:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]*)", text)
+    if not match or match[2] not in UNITS:
         raise JobError(f"--memory {text}: no quantity of Kubernetes: it looks like 32Gi")
-    return float(found[1]) * UNITS[found[2]]
+    return float(match[1]) * UNITS[match[2]]
 
 
 def check(job: Job, fleet: Fleet) -> None:
-    """Pods share no disk, and have the processors, GPUs and memory that they are given.
+    """Refuse a job that needs a shared disk, a larger ConfigMap, or larger nodes.
 
     Raises:
-        JobError: one line.
+        JobError: the first need that the fleet does not meet.
     """
-    for path in places(job):
+    for path in paths_of(job):
         if storage.is_local(path):
             raise JobError(
                 f"{job.name}: `{path}` lies on a disk, which pods do not share: give a URL, such as "

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from tamis.jobs.terminal import show
+from tamis.jobs.terminal import display
 from tamis.pipeline.audit.compare.diff import Difference, diff
 from tamis.pipeline.audit.reading.finished_run import open_run
 
@@ -30,9 +30,9 @@ def diff_runs(before: str, after: str, count: int, *, json: bool) -> None:
     found = diff(open_run(before), open_run(after), count)
     if json:
         more = {"came": found.came, "went": found.went, "only": found.only}
-        typer.echo(show.as_json({"before": before, "after": after, **asdict(found), **more}))
+        typer.echo(display.as_json({"before": before, "after": after, **asdict(found), **more}))
         return
-    out = show.console()
+    out = display.console()
     for title, changes in (
         ("setting", found.settings),
         ("version of", found.versions),
@@ -40,12 +40,14 @@ def diff_runs(before: str, after: str, count: int, *, json: bool) -> None:
     ):
         _show_changes(title, changes)
     out.print(
-        f"kept {show.count(found.kept[0])} -> {show.count(found.kept[1])}: "
-        f"{show.count(found.came)} come, {show.count(found.went)} go"
+        f"kept {display.count(found.kept[0])} -> {display.count(found.kept[1])}: "
+        f"{display.count(found.came)} come, {display.count(found.went)} go"
     )
     if any(found.only):
         one, two = found.only
-        out.print(f"only in the first {show.count(one)}, only in the second {show.count(two)}")
+        out.print(
+            f"only in the first {display.count(one)}, only in the second {display.count(two)}"
+        )
     if found.moves:
         _show_moves(found)
     else:
@@ -56,32 +58,38 @@ def _show_changes(title: str, changes: Mapping[str, tuple[Any, Any]]) -> None:
     if not changes:
         return
     chosen = list(changes.items())[:MOST]
-    rows = [[name, *(show.plain(str(value), CAPTION) for value in pair)] for name, pair in chosen]
-    out = show.console()
-    show.put(out, show.table([(title, "left"), ("first", "left"), ("second", "left")], rows))
+    rows = [
+        [name, *(display.plain(str(value), CAPTION) for value in pair)] for name, pair in chosen
+    ]
+    out = display.console()
+    display.print_table(
+        out, display.table([(title, "left"), ("first", "left"), ("second", "left")], rows)
+    )
     if len(changes) > MOST:
-        out.print(f"and {show.count(len(changes) - MOST)} more")
+        out.print(f"and {display.count(len(changes) - MOST)} more")
     out.print()
 
 
 def _show_moves(found: Difference) -> None:
     rows = [
-        [before or ABSENT, after or ABSENT, show.count(samples)]
+        [before or ABSENT, after or ABSENT, display.count(samples)]
         for before, after, samples in found.moves
     ]
-    out = show.console()
-    show.put(out, show.table([("first", "left"), ("second", "left"), ("samples", "right")], rows))
+    out = display.console()
+    display.print_table(
+        out, display.table([("first", "left"), ("second", "left"), ("samples", "right")], rows)
+    )
     if not found.samples:
         return
     out.print()
     rows = [
         [
-            show.plain(sample["key"], CAPTION),
-            show.plain(sample["text"] or "", CAPTION),
+            display.plain(sample["key"], CAPTION),
+            display.plain(sample["text"] or "", CAPTION),
             sample["before"] or ABSENT,
             sample["after"] or ABSENT,
         ]
         for sample in found.samples
     ]
     names = ("key", "caption", "first", "second")
-    show.put(out, show.table([(name, "left") for name in names], rows))
+    display.print_table(out, display.table([(name, "left") for name in names], rows))

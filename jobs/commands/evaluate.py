@@ -10,7 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tamis.jobs.terminal import show
+from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.evaluation import FILE
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.reading.verdict import by_luck, chance, compared, significant, verdict
@@ -31,18 +31,18 @@ def evaluate_run(path: str, request: Request, json: bool) -> None:
         found = evaluate(run, request, done)
     storage.write_bytes(storage.join(run.root, FILE), found.to_json())
     if json:
-        typer.echo(show.as_json(found.model_dump()))
+        typer.echo(display.as_json(found.model_dump()))
         return
-    out = show.console()
+    out = display.console()
     for line in _splits(found):
         out.print(line)
-    show.put(out, _table(found))
+    display.print_table(out, _table(found))
     out.print(by_luck(found))
     for name in compared(found):
         out.print(verdict(found, name))
     out.print(chance(found))
     for note in found.notes:
-        out.print(f"note: {show.plain(note)}")
+        out.print(f"note: {display.plain(note)}")
     out.print(f"{storage.join(run.root, FILE)}; `tamis report` draws it")
 
 
@@ -69,7 +69,7 @@ def processors() -> int:
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None] | None]:
     """A bar on standard error, where that is a terminal."""
-    err = show.console(stderr=True)
+    err = display.console(stderr=True)
     if not err.is_terminal:
         yield None
         return
@@ -90,7 +90,11 @@ def _splits(found: Evaluation) -> Iterator[str]:
     def over(field: str) -> str:
         counts = [getattr(split, field) for split in found.splits]
         least, most = min(counts), max(counts)
-        return show.count(least) if least == most else f"{show.count(least)} to {show.count(most)}"
+        return (
+            display.count(least)
+            if least == most
+            else f"{display.count(least)} to {display.count(most)}"
+        )
 
     yield (
         f"{over('pairs')} embedded pairs = {over('tested')} to measure on + {over('relatives')} that share a picture, "
@@ -111,13 +115,13 @@ def _table(found: Evaluation) -> Table:
     columns += [("R@10 - random", "right"), ("p", "right"), ("", "left")]
     rows = [_row(point, metrics) for selector in found.selectors for point in found.line(selector)]
     luck = [f"{found.chance:.3f}" if name == HEADLINE else "" for name in metrics]
-    return show.table(columns, [*rows, ["chance", "", "", *luck, "", "", ""]])
+    return display.table(columns, [*rows, ["chance", "", "", *luck, "", "", ""]])
 
 
 def _row(point: Point, metrics: list[str]) -> list[str]:
     against = point.headline.against_random
     mean = round(sum(point.pairs) / len(point.pairs))
-    row = [point.selector, f"{100 * point.budget:.3g}%", show.count(mean)]
+    row = [point.selector, f"{100 * point.budget:.3g}%", display.count(mean)]
     row += [_said(name, point.figures[name]) for name in metrics]
     if against is None:
         return [*row, "", "", ""]

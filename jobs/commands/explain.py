@@ -8,11 +8,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from tamis.jobs.terminal import inline_pictures, show
+from tamis.jobs.terminal import display, inline_pictures
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.audit.story.story import Story, stories, tell
 from tamis.schemas.errors import InputError, JobError
-from tamis.schemas.ledger import Reason
+from tamis.schemas.ledger import likeness
 
 CAPTION = 300
 """Characters of a caption."""
@@ -30,10 +30,10 @@ def in_words(story: Story) -> Story:
     """A story with what is printed of it: ``fate``, ``facts`` (name, value), and each step's ``lines``."""
     read = story["read"] or {}
     steps = [
-        {**step, "lines": [show.plain(line) for line in step_lines(step, read)]}
+        {**step, "lines": [display.plain(line) for line in step_lines(step, read)]}
         for step in story["steps"]
     ]
-    facts = [(name, show.plain(value)) for name, value in _facts(story)]
+    facts = [(name, display.plain(value)) for name, value in _facts(story)]
     return {**story, "fate": fate_of(story), "facts": facts, "steps": steps}
 
 
@@ -59,7 +59,9 @@ def explain_sample(path: str, name: str, *, count: int, json: bool, html: str | 
     if html is not None:
         _write_page(run, told, found, html)
     elif json:
-        typer.echo(show.as_json({"run": run.root, "name": name, "found": found, "samples": told}))
+        typer.echo(
+            display.as_json({"run": run.root, "name": name, "found": found, "samples": told})
+        )
     elif found == 1:
         _print_story(told[0])
         inline_pictures.show_pictures(run, told[0])
@@ -80,21 +82,21 @@ def _write_page(run: FinishedRun, told: list[Story], found: int, path: str) -> N
     page = story_page(run, [in_words(story) for story in told], found)
     target = storage.absolute(path)
     storage.write_bytes(target, page)
-    typer.echo(f"{target} ({show.size(len(page))})")
+    typer.echo(f"{target} ({display.size(len(page))})")
 
 
 def _list(told: list[Story], found: int, count: int, how: str) -> None:
-    out = show.console()
-    out.print(f"{show.count(found)} samples have that name; {how}:")
-    show.put(
+    out = display.console()
+    out.print(f"{display.count(found)} samples have that name; {how}:")
+    display.print_table(
         out,
-        show.table(
+        display.table(
             [("uid", "left"), ("source", "left"), ("key", "left"), ("fate", "left")],
             [(story["uid"], story["source"], story["key"], fate_of(story)) for story in told],
         ),
     )
     if found > len(told):
-        out.print(f"the first {show.count(count)}; -n {found} lists all")
+        out.print(f"the first {display.count(count)}; -n {found} lists all")
 
 
 def fate_of(story: Story) -> str:
@@ -108,22 +110,22 @@ def fate_of(story: Story) -> str:
 
 
 def _print_story(story: Story) -> None:
-    out = show.console()
-    out.print(Text(show.plain(f"{story['key']}: {fate_of(story)}"), style="bold"))
+    out = display.console()
+    out.print(Text(display.plain(f"{story['key']}: {fate_of(story)}"), style="bold"))
     out.print()
     facts = Table.grid(padding=(0, 2))
     for name, text in _facts(story):
-        facts.add_row(Text(name, style="dim"), Text(show.plain(text)))
-    show.put(out, facts)
+        facts.add_row(Text(name, style="dim"), Text(display.plain(text)))
+    display.print_table(out, facts)
     out.print()
     steps = Table.grid(padding=(0, 2))
     for step in story["steps"]:
         outcome = step["outcome"]
-        lines = [show.plain(line) for line in step_lines(step, story["read"] or {})]
+        lines = [display.plain(line) for line in step_lines(step, story["read"] or {})]
         steps.add_row(
             Text(step["step"]), Text(outcome, style=STYLES[outcome]), Text("\n".join(lines))
         )
-    show.put(out, steps)
+    display.print_table(out, steps)
     if story["shard_key"] is not None:
         out.print()
         out.print(f"written to shard {story['shard']} as {story['shard_key']}")
@@ -134,7 +136,7 @@ def _facts(story: Story) -> list[tuple[str, str]]:
     read = story["read"] or {}
     if "width" in read and "height" in read:  # an input's own columns may hold either alone
         sides = f"{read['width']} x {read['height']} pixels"
-        size = f", {show.size(read['image_size'])}" if "image_size" in read else ""
+        size = f", {display.size(read['image_size'])}" if "image_size" in read else ""
         told = (
             f"{read['image_format']}, {sides}{size}"
             if "image_format" in read
@@ -146,17 +148,12 @@ def _facts(story: Story) -> list[tuple[str, str]]:
     if story["url"] is not None:
         facts.append(("url", story["url"]))
     if story["text"] is not None:
-        facts.append(("caption", show.plain(story["text"], CAPTION)))
+        facts.append(("caption", display.plain(story["text"], CAPTION)))
     return facts
 
 
 def _where(story: Story) -> str:
-    read = story["read"] or {}
-    if "image_offset" in read:
-        return f"{story['source']}, byte {show.count(read['image_offset'])}"
-    if "file_row" in read:
-        return f"{story['source']}, row {show.count(read['file_row'])}"
-    return str(story["source"])
+    return ", ".join(filter(None, (story["source"], story["where"])))
 
 
 def step_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:
@@ -165,13 +162,13 @@ def step_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:
     if "meaning" in step:
         lines.append(f"{step['reason']}: {step['meaning']}")
     if "message" in step:
-        at = f" (at byte {show.count(step['error_offset'])})" if "error_offset" in step else ""
+        at = f" (at byte {display.count(step['error_offset'])})" if "error_offset" in step else ""
         lines.append(f"{step['message']}{at}")
     lines += [_rule_line(rule) for rule in step.get("rules", ())]
     ruled = {rule["rule"] for rule in step.get("rules", ())}
     values = {name: value for name, value in step.get("signals", {}).items() if name not in ruled}
     if values:
-        lines.append(", ".join(f"{name} {show.number(value)}" for name, value in values.items()))
+        lines.append(", ".join(f"{name} {display.number(value)}" for name, value in values.items()))
     if "place" in step:
         lines += _place_lines(step["place"])
     if "partner" in step:
@@ -179,8 +176,8 @@ def step_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:
     elif "survivor" in step:
         lines.append(f"survivor {_named(step['survivor'])}")
     elif "value" in step and "rules" not in step and "place" not in step:
-        bound = f", bound {show.number(step['bound'])}" if "bound" in step else ""
-        lines.append(f"{step.get('rule', 'value')} {show.number(step['value'])}{bound}")
+        bound = f", bound {display.number(step['bound'])}" if "bound" in step else ""
+        lines.append(f"{step.get('rule', 'value')} {display.number(step['value'])}{bound}")
     if "passes_with" in step:
         # Quotas are rounded, and a larger budget may give a concept one sample less: below this it may pass too.
         sure = "for certain " if any("samples" in mend for mend in step["passes_with"]) else ""
@@ -205,70 +202,64 @@ def _then_line(then: dict[str, Any]) -> str:
 
 
 def _mend(mend: dict[str, Any]) -> str:
-    samples = f" ({show.count(mend['samples'])} samples)" if "samples" in mend else ""
+    samples = f" ({display.count(mend['samples'])} samples)" if "samples" in mend else ""
     value = mend["value"]
     exact = (
-        repr(value) if isinstance(value, float) and not value.is_integer() else show.number(value)
+        repr(value)
+        if isinstance(value, float) and not value.is_integer()
+        else display.number(value)
     )
     return f"{mend['setting']} {mend['relation']} {exact}{samples}"
 
 
 def _rule_line(rule: dict[str, Any]) -> str:
-    value = show.number(rule["value"])
+    value = display.number(rule["value"])
     if rule["value"] is None:
         verdict = "kept without a value" if rule["passes"] else "a value is needed"
         return f"{rule['rule']}: {verdict}"
     if "in" in rule:
-        among = ", ".join(show.number(choice) for choice in rule["in"])
+        among = ", ".join(display.number(choice) for choice in rule["in"])
         return f"{rule['rule']} {value} {'is' if rule['passes'] else 'is NOT'} in {among}"
     told = []
     if "min" in rule:
         below = float(rule["value"]) < rule["min"]
         told.append(
-            f"{'<' if below else '>='} {show.number(rule['min'])}{', too low' if below else ''}"
+            f"{'<' if below else '>='} {display.number(rule['min'])}{', too low' if below else ''}"
         )
     if "max" in rule:
         above = float(rule["value"]) > rule["max"]
         told.append(
-            f"{'>' if above else '<='} {show.number(rule['max'])}{', too high' if above else ''}"
+            f"{'>' if above else '<='} {display.number(rule['max'])}{', too high' if above else ''}"
         )
     return f"{rule['rule']} {value} {' and '.join(told)}"
 
 
 def _place_lines(place: dict[str, Any]) -> list[str]:
     lines = [
-        f"cluster {place['cluster']}, distance to its centroid {show.number(place['distance'])}"
+        f"cluster {place['cluster']}, distance to its centroid {display.number(place['distance'])}"
     ]
     if "complexity" in place:
         lines.append(
-            f"complexity {show.number(place['complexity'])} = d_inter {show.number(place['d_inter'])} "
-            f"x d_intra {show.number(place['d_intra'])}"
+            f"complexity {display.number(place['complexity'])} = d_inter {display.number(place['d_inter'])} "
+            f"x d_intra {display.number(place['d_intra'])}"
         )
     if place["rank"] is not None:
-        of = f" of {show.count(place['size'])}" if "size" in place else ""
+        of = f" of {display.count(place['size'])}" if "size" in place else ""
         lines.append(
-            f"rank {show.count(place['rank'])}{of}; its concept keeps {show.count(place['quota'])}"
+            f"rank {display.count(place['rank'])}{of}; its concept keeps {display.count(place['quota'])}"
         )
     return lines
 
 
-LIKENESS = {
-    Reason.NEAR_CAPTION: "Jaccard",
-    Reason.NEAR_PICTURE: "bits apart",
-    Reason.SEMANTIC_DUPLICATE: "cosine",
-}
-"""What ``partner_value`` is; of exact duplicates it says nothing."""
-
-
 def _other_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:
     partner, survivor = step["partner"], step.get("survivor")
-    likeness = LIKENESS.get(Reason(step["reason"]))
+    measure = likeness(step["reason"])
     alike = ""
-    if likeness and "partner_value" in step:
-        bound = f", bound {show.number(step['bound'])}" if "bound" in step else ""
-        alike = f" ({likeness} {show.number(step['partner_value'])}{bound})"
+    if measure and "partner_value" in step:
+        bound = f", bound {display.number(step['bound'])}" if "bound" in step else ""
+        alike = f" ({measure} {display.number(step['partner_value'])}{bound})"
     lines = [f"partner {_named(partner)}{alike}"]
-    if likeness and "phash" in read and "phash" in partner:
+    if measure and "phash" in read and "phash" in partner:
         apart = (int(read["phash"], 16) ^ int(partner["phash"], 16)).bit_count()
         lines.append(f"their pictures' perceptual hashes are {apart} of 64 bits apart")
     if survivor is not None and survivor["uid"] != partner["uid"]:
@@ -280,5 +271,5 @@ def _named(other: dict[str, Any]) -> str:
     if "key" not in other:
         return str(other["uid"])
     fate = "kept" if other["kept"] else f"dropped by {other['step']}: {other['reason']}"
-    caption = f' "{show.plain(other["text"], 80)}"' if other["text"] else ""
+    caption = f' "{display.plain(other["text"], 80)}"' if other["text"] else ""
     return f"{other['key']} in {other['source']}, {fate}{caption}; uid {other['uid']}"

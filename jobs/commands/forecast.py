@@ -10,13 +10,13 @@ import typer
 
 from tamis.jobs.commands.costs import COLUMNS, cells
 from tamis.jobs.loading import Request, load
-from tamis.jobs.terminal import show
+from tamis.jobs.terminal import display
 from tamis.pipeline.planning import trial
 from tamis.pipeline.planning.predict import check_claims, predict
 from tamis.pipeline.runs import plan as planning
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.perform import Here
-from tamis.schemas.cluster import Cluster, check_cluster, parse_cluster, parse_rates
+from tamis.schemas.cluster import RayCluster, check_cluster, parse_cluster, parse_rates
 from tamis.schemas.costs import PREDICTION, Prediction
 from tamis.schemas.errors import JobError
 from tamis.schemas.parse import read
@@ -64,12 +64,12 @@ def forecast_job(request: Request, question: Question, *, json_asked: bool) -> N
         path = storage.join(plan.root, PREDICTION)
         storage.write_bytes(path, json.dumps(said.to_json(), indent=1).encode())
     if json_asked:
-        typer.echo(show.as_json({"job": plan.job.name, **said.to_json()}))
+        typer.echo(display.as_json({"job": plan.job.name, **said.to_json()}))
         return
     _show(said, tried, plan.root if question.rows is None else None)
 
 
-def cluster_of(spec: str) -> Cluster:
+def cluster_of(spec: str) -> RayCluster:
     """A cluster from a line, or from a YAML file.
 
     Raises:
@@ -81,28 +81,28 @@ def cluster_of(spec: str) -> Cluster:
 
 
 def _show(said: Prediction, tried: trial.Trial, kept: str | None) -> None:
-    out = show.console()
-    share = show.share(tried.rows, round(tried.input_rows))
+    out = display.console()
+    share = display.share(tried.rows, round(tried.input_rows))
     out.print(
-        f"measured: {show.count(tried.rows)} samples in {show.count(tried.parts)} parts, {share} of the input, "
-        f"in {show.duration(tried.seconds)}"
+        f"measured: {display.count(tried.rows)} samples in {display.count(tried.parts)} parts, {share} of the input, "
+        f"in {display.duration(tried.seconds)}"
     )
-    out.print(f"predicted: {show.count(round(said.samples))} samples on {said.cluster}")
+    out.print(f"predicted: {display.count(round(said.samples))} samples on {said.cluster}")
     out.print()
     headers = [("step", "left"), *((name, "right") for name, _, _ in COLUMNS), ("wall", "right")]
     rows = [
         [name, *cells(cost), _span(*said.wall_seconds[name])] for name, cost in said.steps.items()
     ]
     rows.append(["together", *cells(said.total), _span(*said.wall)])
-    show.put(out, show.table(headers, rows))
+    display.print_table(out, display.table(headers, rows))
     out.print(
         f"CPU-hours {said.total.cpu_seconds / 3600:,.2f}, "
-        f"GPU-hours {said.total.gpu_seconds / 3600:,.2f}, stored {show.size(said.stored_bytes)}"
+        f"GPU-hours {said.total.gpu_seconds / 3600:,.2f}, stored {display.size(said.stored_bytes)}"
     )
     for what, (low, high) in said.money.items():
         out.print(f"{what}: {low:,.2f}" + (f" to {high:,.2f}" if high > low else ""))
     for note in said.notes:
-        out.print(show.plain(f"note: {note}"), soft_wrap=True)
+        out.print(display.plain(f"note: {note}"), soft_wrap=True)
     if kept:
         out.print(
             f"kept in {kept}/{PREDICTION}: after the run, tamis audit {kept} --costs compares"
@@ -110,4 +110,4 @@ def _show(said: Prediction, tried: trial.Trial, kept: str | None) -> None:
 
 
 def _span(low: float, high: float) -> str:
-    return f"{show.duration(low)} to {show.duration(high)}"
+    return f"{display.duration(low)} to {display.duration(high)}"

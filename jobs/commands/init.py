@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
 
 import typer
 
+from tamis.jobs.template import template
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import JobError
-
-TEMPLATE = Path(__file__).parent.parent / "template.yaml"
+from tamis.schemas.job import Job
+from tamis.schemas.json_schema import DIALECT
 
 
 def write_template(path: str) -> None:
@@ -18,11 +19,17 @@ def write_template(path: str) -> None:
     Raises:
         JobError: something is there already.
     """
-    text = storage.read_bytes(str(TEMPLATE))
+    text = template()
     if path == "-":
-        typer.echo(text.decode(), nl=False)
+        typer.echo(text, nl=False)
         return
     if storage.exists(path):
         raise JobError(f"{path}: is there already: name another file, or remove it")
-    storage.write_bytes(path, text)
+    storage.write_bytes(path, text.encode())
     typer.echo(f"{path} is written: put in your paths, then: tamis plan {path}")
+
+
+def show_schema() -> None:
+    """The JSON schema of a job file."""
+    schema = {"$schema": DIALECT, **Job.model_json_schema(), "title": "A tamis job"}
+    typer.echo(json.dumps(schema, indent=2))

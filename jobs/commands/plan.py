@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from tamis.jobs.loading import Request, load
-from tamis.jobs.terminal import show
+from tamis.jobs.terminal import display
 from tamis.pipeline.planning import preview
 from tamis.pipeline.runs import plan as planning
 from tamis.pipeline.runs import state
@@ -24,14 +24,14 @@ def plan_job(request: Request, *, accept_changed: bool, json: bool) -> None:
     state.check_output(plan)
     seen = preview.preview(plan)
     if json:
-        typer.echo(show.as_json(seen))
+        typer.echo(display.as_json(seen))
         return
-    out = show.console()
+    out = display.console()
     out.print(f"{plan.job.name}: {redact(plan.root)}", soft_wrap=True)
     out.print()
-    show.put(
+    display.print_table(
         out,
-        show.table(
+        display.table(
             [
                 ("input", "left"),
                 ("files", "right"),
@@ -44,21 +44,21 @@ def plan_job(request: Request, *, accept_changed: bool, json: bool) -> None:
     )
     for entry in seen["inputs"]:
         for wanted, taken in entry["columns"].items():
-            out.print(f"  {entry['name']}: {wanted} is the column {show.plain(taken)}")
+            out.print(f"  {entry['name']}: {wanted} is the column {display.plain(taken)}")
     out.print()
     columns = [("step", "left"), ("settings", "left"), ("reads", "left"), ("makes", "left")]
-    show.put(out, show.table(columns, [_step_row(step) for step in seen["steps"]]))
+    display.print_table(out, display.table(columns, [_step_row(step) for step in seen["steps"]]))
     for note in (*seen["notes"], *plan.notes):
-        out.print(show.plain(f"note: {note}"), soft_wrap=True)
+        out.print(display.plain(f"note: {note}"), soft_wrap=True)
 
 
 def _input_row(entry: dict[str, Any]) -> list[str]:
     samples = entry["samples"]
     return [
         entry["name"],
-        show.count(entry["files"]),
-        show.size(entry["bytes"]),
-        "counted by ingest" if samples is None else show.count(samples),
+        display.count(entry["files"]),
+        display.size(entry["bytes"]),
+        "counted by ingest" if samples is None else display.count(samples),
         entry["format"],
     ]
 
@@ -90,4 +90,4 @@ def _flow(value: Any) -> str:
         return " ".join(f"{key} {_flow(inner)}" for key, inner in value.items())
     if isinstance(value, list):
         return ", ".join(_flow(inner) for inner in value)
-    return show.number(value)
+    return display.number(value)

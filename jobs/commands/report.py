@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tamis.jobs.terminal import show
+from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.report.report import report
 from tamis.pipeline.store import storage
@@ -20,4 +20,4 @@ def write_report(path: str, output: str | None) -> None:
     page = report(run)
     target = storage.absolute(output) if output else storage.join(run.root, "report.html")
     storage.write_bytes(target, page)
-    typer.echo(f"{target} ({show.size(len(page))})")
+    typer.echo(f"{target} ({display.size(len(page))})")

@@ -13,8 +13,8 @@ import typer
 from tamis.jobs.commands.audit import funnel_table
 from tamis.jobs.loading import Request, load
 from tamis.jobs.observers import journal, progress
-from tamis.jobs.observers.log_lines import Lines
-from tamis.jobs.terminal import show
+from tamis.jobs.observers.log_lines import LogLines
+from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.audit.reading.funnel import funnel
 from tamis.pipeline.runs import account
@@ -95,9 +95,9 @@ def _walk(
     bars = progress.bars() if shown == "auto" else None
     more: list[Observer] = [bars] if bars else []
     if shown == "lines":
-        more.append(Lines(sys.stderr))
+        more.append(LogLines(sys.stderr))
     if shown == "json":
-        more.append(journal.lines(sys.stderr))
+        more.append(journal.json_lines(sys.stderr))
     with bars or nullcontext():
         return running.run(plan, [*observers, *more], address=address, base=base)
 
@@ -120,20 +120,20 @@ def _tell(run: FinishedRun, tasks_run: int, json: bool) -> None:
     result = [output for output in run.manifest.outputs if output.path.startswith("shards/")]
     if json:
         about = {"run": redact(run.root), "computed": tasks_run, **counted.to_json()}
-        typer.echo(show.as_json({**about, "bytes": sum(file.bytes for file in result)}))
+        typer.echo(display.as_json({**about, "bytes": sum(file.bytes for file in result)}))
         return
-    out = show.console()
-    show.put(out, funnel_table(run))
+    out = display.console()
+    display.print_table(out, funnel_table(run))
     out.print(balance(counted.rows_in, counted.kept, counted.dropped))
     if not tasks_run:
         out.print("nothing was left to do: every table stood as it was")
     for line in _places(run):
-        out.print(show.plain(line), soft_wrap=True)
+        out.print(display.plain(line), soft_wrap=True)
 
 
 def balance(rows_in: int, kept: int, dropped: int) -> str:
     """The sentence that has to be true of every run."""
-    return f"{show.count(rows_in)} in = {show.count(kept)} kept + {show.count(dropped)} dropped"
+    return f"{display.count(rows_in)} in = {display.count(kept)} kept + {display.count(dropped)} dropped"
 
 
 def _places(run: FinishedRun) -> list[str]:
@@ -141,8 +141,10 @@ def _places(run: FinishedRun) -> list[str]:
     for folder, what in (("shards", "the result"), ("ledger", "why each sample stayed or went")):
         files = [output for output in run.manifest.outputs if output.path.startswith(f"{folder}/")]
         if files:
-            total = show.size(sum(file.bytes for file in files))
+            total = display.size(sum(file.bytes for file in files))
             plural = "" if len(files) == 1 else "s"
-            lines.append(f"{root}/{folder}: {what}; {show.count(len(files))} file{plural}, {total}")
+            lines.append(
+                f"{root}/{folder}: {what}; {display.count(len(files))} file{plural}, {total}"
+            )
     lines.append(f"next: tamis audit {root}, tamis explain {root} KEY")
     return lines

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import typer
 
 from tamis.jobs.loading import Request, load, locate, text_of
-from tamis.jobs.terminal import show
+from tamis.jobs.terminal import display
 from tamis.pipeline.planning import tuning
 from tamis.pipeline.runs import plan as planning
 from tamis.pipeline.store import storage
@@ -36,7 +36,7 @@ def tune_job(request: Request, question: Question, *, json: bool) -> None:
     """
     sizes = numbers(question.sizes)
     plan = planning.make(load(request))
-    steps = [step for step in plan.job.embeds if step.encoder != tuning.PRECOMPUTED]
+    steps = [step for step in plan.job.embeds if not step.takes_embeddings]
     if not steps:
         raise JobError(f"{request.job}: no step embeds with a model: there is nothing to tune")
     typer.echo("tamis: the first samples are embedded, here, in a temporary directory", err=True)
@@ -44,7 +44,9 @@ def tune_job(request: Request, question: Question, *, json: bool) -> None:
     written = [] if question.dry else _write(request.job, found)
     if json:
         steps_found = {one.step: asdict(one) for one in found}
-        typer.echo(show.as_json({"job": plan.job.name, "steps": steps_found, "written": written}))
+        typer.echo(
+            display.as_json({"job": plan.job.name, "steps": steps_found, "written": written})
+        )
         return
     for one in found:
         _show(one, request.job, one.step in written)
@@ -79,8 +81,8 @@ def _write(job: str, found: Sequence[tuning.Tuned]) -> list[str]:
 
 
 def _show(one: tuning.Tuned, job: str, written: bool) -> None:
-    out = show.console()
-    out.print(f"{one.step}: {show.count(one.samples)} samples, one worker")
+    out = display.console()
+    out.print(f"{one.step}: {display.count(one.samples)} samples, one worker")
     headers = [
         ("batch_size", "right"),
         ("samples/s", "right"),
@@ -90,7 +92,7 @@ def _show(one: tuning.Tuned, job: str, written: bool) -> None:
     ]
     put = [
         [
-            show.count(rate.batch_size),
+            display.count(rate.batch_size),
             *(f"{value:,.1f}" for value in (rate.median, rate.low, rate.high)),
             "best"
             if rate.batch_size == one.best
@@ -100,7 +102,7 @@ def _show(one: tuning.Tuned, job: str, written: bool) -> None:
         ]
         for rate in one.rates
     ]
-    show.put(out, show.table(headers, put))
+    display.print_table(out, display.table(headers, put))
     setting = f"{one.step}.batch_size={one.best}"
     if written:
         said = (
@@ -110,4 +112,4 @@ def _show(one: tuning.Tuned, job: str, written: bool) -> None:
         said = f"{setting} is the job's own: it stays"
     else:
         said = f"nothing was written: --set {setting}"
-    out.print(show.plain(said), soft_wrap=True)
+    out.print(display.plain(said), soft_wrap=True)

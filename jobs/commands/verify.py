@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import typer
 
-from tamis.jobs.terminal import show
+from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.audit.verify.verify import Seen, verify
@@ -22,17 +22,17 @@ def verify_run(path: str, *, deep: bool, json: bool) -> None:
     for fault in verify(run, seen, deep):
         faults.append(fault)
         if not json:
-            typer.echo(show.plain(f"{fault.path}: {fault.what}"))
+            typer.echo(display.plain(f"{fault.path}: {fault.what}"))
     if json:
         found = [asdict(fault) for fault in faults]
-        typer.echo(show.as_json({"run": run.root, "faults": found, "seen": asdict(seen)}))
+        typer.echo(display.as_json({"run": run.root, "faults": found, "seen": asdict(seen)}))
     else:
         for note in seen.notes:
-            typer.echo(show.plain(f"note: {note}"))
+            typer.echo(display.plain(f"note: {note}"))
         typer.echo(
             f"{counted(len(faults), 'fault')} in {counted(seen.rows, 'ledger row')}, "
             f"{counted(seen.outputs, 'file')} of the result, {counted(seen.inputs, 'input')} and "
-            f"{_lightly(seen, deep)}; {show.size(seen.bytes)} hashed"
+            f"{_lightly(seen, deep)}; {display.size(seen.bytes)} hashed"
         )
     if faults:
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import typer
 from rich.table import Table
 
-from tamis.jobs.terminal import show
+from tamis.jobs.terminal import display
 from tamis.pipeline.audit.again.whatif import Change, whatif
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.schemas.errors import JobError
@@ -28,20 +28,22 @@ def ask(path: str, settings: Sequence[str], count: int, json: bool) -> None:
         raise JobError("whatif: say what is to be different: --set density.keep=0.3")
     change = whatif(open_run(path), settings, count)
     if json:
-        typer.echo(show.as_json(_plain(change)))
+        typer.echo(display.as_json(_plain(change)))
         return
-    out = show.console()
-    show.put(out, _steps(change))
+    out = display.console()
+    display.print_table(out, _steps(change))
     difference = change.kept_after - change.kept_before
     out.print(
-        f"kept {show.count(change.kept_before)} -> {show.count(change.kept_after)} ({difference:+,}): "
-        f"{show.count(change.came)} come, {show.count(change.went)} go"
+        f"kept {display.count(change.kept_before)} -> {display.count(change.kept_after)} ({difference:+,}): "
+        f"{display.count(change.came)} come, {display.count(change.went)} go"
     )
     for title, counts in (("reason", change.by_reason), ("cluster", change.by_cluster)):
         if counts:
-            show.put(out, _counts(title, {str(key): value for key, value in counts.items()}))
+            display.print_table(
+                out, _counts(title, {str(key): value for key, value in counts.items()})
+            )
     if change.samples:
-        show.put(out, _samples(change))
+        display.print_table(out, _samples(change))
 
 
 def _plain(change: Change) -> dict[str, object]:
@@ -54,25 +56,25 @@ def _steps(change: Change) -> Table:
     rows = []
     for before, after in zip(change.before, change.after, strict=True):
         counts = (before.entered - before.kept, after.entered - after.kept, before.kept, after.kept)
-        rows.append([before.step, *(show.count(number) for number in counts)])
+        rows.append([before.step, *(display.count(number) for number in counts)])
     names = ("dropped now", "dropped then", "kept now", "kept then")
-    return show.table([("step", "left"), *((name, "right") for name in names)], rows)
+    return display.table([("step", "left"), *((name, "right") for name in names)], rows)
 
 
 def _counts(title: str, counts: dict[str, int], most: int = 10) -> Table:
     chosen = sorted(counts, key=lambda key: (-abs(counts[key]), key))[:most]
     rows = [[name, f"{counts[name]:+,}"] for name in chosen]
-    return show.table([(title, "left"), ("come - go", "right")], rows)
+    return display.table([(title, "left"), ("come - go", "right")], rows)
 
 
 def _samples(change: Change) -> Table:
     rows = [
         [
             "+" if sample["side"] == "comes" else "-",
-            show.plain(sample["key"]),
-            show.plain(sample["text"] or "", CAPTION),
+            display.plain(sample["key"]),
+            display.plain(sample["text"] or "", CAPTION),
             sample["because"],
         ]
         for sample in change.samples
     ]
-    return show.table([(name, "left") for name in ("", "key", "caption", "because of")], rows)
+    return display.table([(name, "left") for name in ("", "key", "caption", "because of")], rows)

@@ -1,1 +1,1 @@
-"""Who is told what happens while a run goes on: a person, a log, a file."""
+"""Observers of a run's events: progress bars, log lines, the journal."""

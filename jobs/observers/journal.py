@@ -1,6 +1,6 @@
-"""Events as JSON lines: for a machine that watches, and in the run's own ``events.jsonl``.
+"""Events as JSON lines, on a stream and in the run's own ``events.jsonl``.
 
-All that differs between equal runs lives here: times, places, resources, versions of what cannot change a byte.
+All that differs between equal runs stands here: times, paths, resources, versions of packages that change no byte.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from tamis.schemas.events import Event, PhaseEnded, PhaseStarted, StepEnded, Tas
 FILE = "events.jsonl"
 
 
-def now() -> str:
-    """The time, in UTC, to the millisecond."""
+def timestamp() -> str:
+    """The time in UTC, to the millisecond (ISO 8601)."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def record(event: Event) -> dict[str, Any]:
-    """An event as it is written: when, what, and its fields."""
-    return {"time": now(), "event": type(event).__name__, **asdict(event)}
+    """An event's time, name and fields."""
+    return {"time": timestamp(), "event": type(event).__name__, **asdict(event)}
 
 
-def lines(stream: TextIO) -> Callable[[Event], None]:
-    """An observer that writes every event to ``stream``, a line each."""
+def json_lines(stream: TextIO) -> Callable[[Event], None]:
+    """An observer that writes each event to ``stream`` as one line."""
 
     def observe(event: Event) -> None:
         stream.write(json.dumps(record(event), ensure_ascii=False) + "\n")
@@ -39,7 +39,7 @@ def lines(stream: TextIO) -> Callable[[Event], None]:
 
 @dataclass
 class _Tally:
-    """What the tasks of a phase came to."""
+    """Sums over the tasks of a phase."""
 
     tasks: int = 0
     rows: int = 0
@@ -70,23 +70,23 @@ class _Tally:
 class Journal:
     """The observer that keeps ``events.jsonl``: a few lines a phase, whatever the number of its tasks.
 
-    The file is small and written whole each time, for an object store cannot append. Nothing is written
-    before the first event, so a run with nothing to do leaves it as it is.
+    The file is small and written whole each time, since an object store cannot append. Nothing is written
+    before the first event, so a run with nothing to do leaves the file unchanged.
     """
 
     def __init__(self, root: str, about: dict[str, Any]) -> None:
         self._path = storage.join(root, FILE)
-        self._begin = {"time": now(), "event": "RunStarted", **about}
+        self._begin = {"time": timestamp(), "event": "RunStarted", **about}
         self._lines: list[str] = []
         self._tally = _Tally()
 
     def __call__(self, event: Event) -> None:
-        """Take notice of an event."""
+        """Count a task; write any other event."""
         if isinstance(event, TaskDone):
             self._tally.add(event)
             return
         if isinstance(event, StepEnded) and not self._lines:
-            return  # found done
+            return  # the step was complete already
         entry = record(event)
         if isinstance(event, PhaseStarted):
             self._tally = _Tally()
@@ -95,9 +95,9 @@ class Journal:
         self._write(entry)
 
     def close(self, **about: Any) -> None:
-        """Say how it ended, if anything was done."""
+        """Write how the run ended, if any event was written."""
         if self._lines:
-            self._write({"time": now(), "event": "RunEnded", **about})
+            self._write({"time": timestamp(), "event": "RunEnded", **about})
 
     def _write(self, entry: dict[str, Any]) -> None:
         if not self._lines:

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: one bar a phase, once the phase has lasted a second."""
+"""Progress on a terminal: one bar a phase, shown once the phase has lasted a second."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from tamis.jobs.terminal import show
+from tamis.jobs.terminal import display
 from tamis.schemas.events import Event, Notice, PhaseEnded, PhaseStarted, TaskDone
 
 PATIENCE = 1.0
-"""Seconds that a phase may take without being shown."""
+"""Seconds of a phase before its bar is shown."""
 
 
 class _Rate(ProgressColumn):
@@ -26,7 +26,7 @@ class _Rate(ProgressColumn):
 
 
 class Bars:
-    """An observer with bars on a terminal; elsewhere it tells notices and nothing else. A context manager."""
+    """An observer that draws bars on a terminal, and elsewhere prints notices alone. A context manager."""
 
     def __init__(self, console: Console, patience: float = PATIENCE) -> None:
         self._console, self._patience = console, patience
@@ -46,7 +46,7 @@ class Bars:
         self._end()
 
     def __call__(self, event: Event) -> None:
-        """Take notice of an event."""
+        """Move the bar, or print the notice."""
         match event:
             case PhaseStarted() if self._console.is_terminal:
                 self._start(event)
@@ -55,13 +55,13 @@ class Bars:
             case PhaseEnded():
                 self._end()
             case Notice():
-                self._console.print(Text(show.plain(f"tamis: {event.text}")), soft_wrap=True)
+                self._console.print(Text(display.plain(f"tamis: {event.text}")), soft_wrap=True)
             case _:
                 pass
 
     def _start(self, event: PhaseStarted) -> None:
         self._end()
-        # Where a phase reads no table, as the walk over the input, its files are what can be counted.
+        # A phase that reads no table, such as the walk over the input, is counted in files.
         by_rows = event.rows > 0
         self._by_rows = by_rows
         self._progress = Progress(
@@ -105,5 +105,5 @@ class Bars:
 
 
 def bars() -> Bars:
-    """On standard error, so that what is printed can be piped."""
-    return Bars(show.console(stderr=True))
+    """Bars on standard error, so that standard output can be piped."""
+    return Bars(display.console(stderr=True))

@@ -1,1 +1,1 @@
-"""How numbers, tables and pictures look in a terminal."""
+"""Numbers, tables and pictures in a terminal."""

@@ -14,13 +14,13 @@ from tamis.pipeline.audit.story.story import Story, pictured
 Protocol = Literal["kitty", "iterm2"]
 
 CHUNK = 4096
-"""Characters of one of kitty's escape sequences, at most."""
+"""Most characters of one of kitty's escape sequences."""
 SIDE = 240
-"""Pixels of a picture, at most."""
+"""Most pixels of a picture's side."""
 
 
 def protocol(environment: Mapping[str, str]) -> Protocol | None:
-    """What the terminal says that it understands; inside tmux and screen, which keep such sequences, nothing."""
+    """The protocol that the terminal announces; None inside tmux and screen, which do not pass pictures on."""
     if environment.get("TERM", "").startswith(("screen", "tmux")):
         return None
     program = environment.get("TERM_PROGRAM", "")
@@ -30,23 +30,25 @@ def protocol(environment: Mapping[str, str]) -> Protocol | None:
     return "iterm2" if program in {"iTerm.app", "WezTerm"} else None
 
 
-def written(png: bytes, how: Protocol) -> str:
+def escape_sequences(png: bytes, kind: Protocol) -> str:
     """The escape sequences that draw a PNG where the cursor is."""
     data = base64.b64encode(png).decode()
-    if how == "iterm2":
+    if kind == "iterm2":
         return f"\033]1337;File=inline=1;size={len(png)}:{data}\a"
     chunks = [data[start : start + CHUNK] for start in range(0, len(data), CHUNK)]
     first = "a=T,f=100,"
-    drawn = ""
+    sequences = ""
     for number, chunk in enumerate(chunks, 1):
-        drawn += f"\033_G{first if number == 1 else ''}m={int(number < len(chunks))};{chunk}\033\\"
-    return drawn
+        sequences += (
+            f"\033_G{first if number == 1 else ''}m={int(number < len(chunks))};{chunk}\033\\"
+        )
+    return sequences
 
 
 def show_pictures(run: FinishedRun, story: Story) -> None:
     """Draw the sample's picture, and beside it its partner's and survivor's, where the terminal can."""
-    how = protocol(os.environ)
-    if how is None or not sys.stdout.isatty():
+    kind = protocol(os.environ)
+    if kind is None or not sys.stdout.isatty():
         return
     from tamis.pipeline.audit.reading.pictures import side_by_side
 
@@ -54,4 +56,4 @@ def show_pictures(run: FinishedRun, story: Story) -> None:
     png = side_by_side(run, [other["sid"] for other in shown], SIDE)
     if png is not None:
         roles = ", ".join(other["role"] for other in shown)
-        sys.stdout.write(f"\n{written(png, how)}\n{roles}, from left to right\n")
+        sys.stdout.write(f"\n{escape_sequences(png, kind)}\n{roles}, from left to right\n")

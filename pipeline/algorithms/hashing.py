@@ -9,10 +9,10 @@ def mix64(values: UInt64Array) -> UInt64Array:
     """Scramble 64-bit integers one to one (the finaliser of splitmix64; Steele et al. 2014).
 
     Args:
-        values: uint64, any shape. Overwritten: the result is the same array.
+        values: uint64 of any shape, overwritten in place.
 
     Returns:
-        uint64 of the same shape; each input bit flips each output bit with probability near 1/2.
+        The same array; each input bit flips each output bit with probability near 1/2.
     """
     values ^= values >> np.uint64(30)
     values *= np.uint64(0xBF58476D1CE4E5B9)

@@ -1,7 +1,7 @@
-"""Encoders: pictures and texts to vectors of unit norm. A new one is a file and a line in ``ENCODERS``.
+"""Encoders of pictures and texts as vectors of unit norm. A new one is a file and a line in ``ENCODERS``.
 
 An encoder's module has ``describe(rest, precision) -> Description`` and
-``load(rest, device, precision) -> Encoder``, where ``rest`` is what stands after the scheme.
+``load(rest, device, precision) -> Encoder``, where ``rest`` is the text behind the scheme.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import importlib
 from typing import Any, get_args
 
 from tamis.pipeline.encoders.base import Description, Encoder, Precision, one_line
-from tamis.pipeline.host.devices import has_cuda
+from tamis.pipeline.host.devices import require_cuda
 from tamis.schemas.errors import ModelError
 
 ENCODERS = {
@@ -19,36 +19,36 @@ ENCODERS = {
     "precomputed": "tamis.pipeline.encoders.precomputed",
     "demo": "tamis.pipeline.encoders.demo",
 }
-"""Scheme -> module, imported when it is asked for."""
+"""Scheme -> module, imported at its first use."""
 
 FORMS = "open_clip:MODEL/PRETRAINED, timm:MODEL, precomputed or demo"
 
 
 def describe(spec: str, precision: Precision = "fp32") -> Description:
-    """What the encoder ``spec`` is, without loading its weights.
+    """Describe the encoder ``spec`` without loading its weights.
 
     Raises:
-        ModelError: one line: no such encoder, or its package, name or weights are missing.
+        ModelError: there is no such encoder, or its package, name or weights are missing.
     """
     module, rest = _resolve(spec)
-    described: Description = module.describe(rest, _checked(precision))
-    return described
+    description: Description = module.describe(rest, _check(precision))
+    return description
 
 
 def load(spec: str, device: str = "cpu", precision: Precision = "fp32") -> Encoder:
-    """The encoder with its weights, on ``device``: ``cpu`` or ``cuda``.
+    """Load the encoder ``spec`` with its weights on ``device``: ``cpu`` or ``cuda``.
 
     Raises:
-        ModelError: as ``describe``; or the device is missing, or cannot do the precision.
+        ModelError: as ``describe``; or the device is missing, or lacks the precision.
     """
     module, rest = _resolve(spec)
     if device == "cpu" and precision == "fp16":
-        raise ModelError("precision: fp16 needs a GPU: take fp32 or bf16 on the CPU")
+        raise ModelError("precision: fp16 needs a GPU: set fp32 or bf16 on the CPU")
     if device not in {"cpu", "cuda"}:
-        raise ModelError(f"device `{device}`: cpu or cuda")
+        raise ModelError(f"no device `{device}`: set cpu or cuda")
     if device == "cuda":
-        _ready_gpu()
-    encoder: Encoder = module.load(rest, device, _checked(precision))
+        _prepare_gpu()
+    encoder: Encoder = module.load(rest, device, _check(precision))
     return encoder
 
 
@@ -62,16 +62,16 @@ def _resolve(spec: str) -> tuple[Any, str]:
         raise ModelError(f"encoder `{scheme}` cannot be imported: {one_line(error)}") from error
 
 
-def _checked(precision: Precision) -> Precision:
+def _check(precision: Precision) -> Precision:
     if precision not in get_args(Precision):
-        raise ModelError(f"precision `{precision}`: one of {', '.join(get_args(Precision))}")
+        raise ModelError(f"no precision `{precision}`: set one of {', '.join(get_args(Precision))}")
     return precision
 
 
-def _ready_gpu() -> None:
-    has_cuda()
+def _prepare_gpu() -> None:
+    require_cuda()
     import torch
 
-    torch.backends.cudnn.benchmark = False  # it picks kernels by racing them
+    torch.backends.cudnn.benchmark = False  # it would choose kernels by a race
     torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.allow_tf32 = False  # fp32 is no shorter in a convolution than in a product
+    torch.backends.cudnn.allow_tf32 = False  # full float32 in convolutions too

@@ -1,4 +1,4 @@
-"""What every encoder offers, and what is known of one before its weights are loaded."""
+"""The interface of an encoder, its description without weights, and helpers for its module."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What ``plan`` needs of a model, without its weights in memory.
+    """Facts about a model that need no weights in memory.
 
-    ``dim`` and ``preprocessing`` are None for ``precomputed``: there the input's header says the
-    dimension, and no picture is read. ``fingerprint`` changes with the weights' bytes, with what is
-    done to a picture or a text before them, and with the precision.
+    ``dim`` and ``preprocessing`` are None for ``precomputed``: there the input's header has the
+    dimension, and no picture is read. ``fingerprint`` changes with the weights' bytes, with the
+    preprocessing of pictures and texts, and with the precision.
     """
 
     dim: int | None
@@ -40,26 +40,27 @@ class Description:
 
 
 class Encoder(Protocol):
-    """A loaded model. Vectors are float32, of unit norm; one that is zero stays zero.
+    """A loaded model. Vectors are float32, of unit norm; a zero vector stays zero.
 
-    For one class of device, a row's vector depends on the row alone, whatever its neighbours are
-    and whatever number of threads torch has.
+    On one class of device a row's vector depends on the row alone, not on its neighbours or on
+    torch's number of threads.
     """
 
     dim: int
     fingerprint: str
 
     def encode_images(self, batches: Iterable[Pixels], rows: int) -> Iterator[Vectors]:
-        """Batches of at most ``rows`` preprocessed pictures, each (B, height, width, 3), to (B, dim), in order.
+        """Vectors (B, dim) of batches of at most ``rows`` preprocessed pictures (B, height, width, 3), in order.
 
-        On a GPU the last bits depend on ``rows``, to which a batch is filled up.
+        On a GPU a batch is padded to ``rows``, on which the last bits depend.
         """
         ...
 
     def encode_texts(self, texts: Sequence[str], rows: int = 32) -> Vectors:
-        """Any number of texts to (B, dim); ModelError where the model has no text tower.
+        """Vectors (n, dim) of n texts, on a GPU in batches of ``rows``, on which the last bits depend.
 
-        On a GPU so many of them as ``rows`` go through at a time, and the last bits depend on it.
+        Raises:
+            ModelError: the model has no text tower.
         """
         ...
 
@@ -68,7 +69,7 @@ def require(package: str, scheme: str, extra: str) -> str:
     """The folder of an installed package, found without importing it.
 
     Raises:
-        ModelError: it is not installed; the message names the command that installs it.
+        ModelError: the package is not installed; the message has the command that installs it.
     """
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
@@ -77,10 +78,10 @@ def require(package: str, scheme: str, extra: str) -> str:
 
 
 def file_hash(path: str) -> str:
-    """sha256 of a weights file, as hex; the file is read once, unless it changes.
+    """sha256 of a weights file, as hex; a file is read again only if it changes.
 
     Raises:
-        ModelError: no file is there.
+        ModelError: there is no file, or it cannot be read.
     """
     try:
         file = stat(path)
@@ -91,7 +92,7 @@ def file_hash(path: str) -> str:
 
 @lru_cache(maxsize=64)
 def _hash(path: str, size: int, stamp: str) -> str:
-    del size, stamp  # they are part of the key alone
+    del size, stamp  # only for the cache's key
     digest = hashlib.sha256()
     with open_read(path) as file:
         while chunk := file.read(1 << 20):
@@ -102,14 +103,14 @@ def _hash(path: str, size: int, stamp: str) -> str:
 def fingerprint(
     scheme: str, weights: Sequence[str], preprocessing: Preprocessing, **settings: Any
 ) -> str:
-    """32 hex digits over the content of the ``weights`` files and over everything else that counts."""
-    parts = {
+    """32 hex digits of a digest of the ``weights`` files' content, the preprocessing and all other settings."""
+    identity = {
         "scheme": scheme,
         "weights": [file_hash(path) for path in weights],
         "preprocessing": asdict(preprocessing),
         **settings,
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
 
 LOADING_ERRORS = (
@@ -121,11 +122,11 @@ LOADING_ERRORS = (
     AssertionError,
     pickle.UnpicklingError,
 )
-"""What torch, safetensors and the model libraries raise for a checkpoint that does not fit."""
+"""Errors of torch, safetensors and the model libraries for a checkpoint that does not fit."""
 
 
-def misfit(weights: str, model: str, error: BaseException) -> ModelError:
-    """The error for a checkpoint file that is damaged, of another model, or more than weights."""
+def checkpoint_error(weights: str, model: str, error: BaseException) -> ModelError:
+    """The error for a checkpoint file that is damaged, belongs to another model, or holds more than weights."""
     if isinstance(error.__cause__ or error, pickle.UnpicklingError):
         return ModelError(
             f"`{weights}` is damaged, or holds more than weights, which could run code: "
@@ -135,14 +136,14 @@ def misfit(weights: str, model: str, error: BaseException) -> ModelError:
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of what a library said, with the class of its error."""
-    said = str(error).strip().splitlines() or ["no reason given"]
-    return f"{type(error).__name__}: {said[0].strip().rstrip(':')}"
+    """The class and the first line of a library's error."""
+    lines = str(error).strip().splitlines() or ["no reason given"]
+    return f"{type(error).__name__}: {lines[0].strip().rstrip(':')}"
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Nothing is logged inside: a hub's client tells of every retry, and what fails is told once, as our error."""
+    """Turn logging off inside the block: a hub's client logs every retry, and our error reports the failure."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

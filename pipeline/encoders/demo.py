@@ -1,8 +1,8 @@
-"""The encoder ``demo``: a small stand-in for CLIP, for trying things out without a download.
+"""The encoder ``demo``: a small substitute for CLIP, to try tamis without a download.
 
 Two frozen towers whose weights come inside packages (EfficientNet-lite0 for pictures, all-MiniLM-L6-v2
-for texts), and two linear projections, fitted by ``tests/benchmarks/train_demo.py`` to a part of the example data:
-the model that open_clip makes of them. It knows clip art. Real jobs name a real CLIP.
+for texts), and two linear projections, which ``tests/benchmarks/train_demo.py`` fits to a part of the example data,
+as open_clip does for such towers. It knows only clip art: real jobs need a real CLIP.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ DIM = 256
 CONTEXT = 128
 PROJECTIONS = Path(__file__).with_name("demo.safetensors")
 PARAMETERS = ("visual.head.proj.weight", "visual.head.proj.bias", "text.proj.weight")
-"""The projections' names there, which are those of the open_clip model's parameters."""
+"""Names of the projections in that file: those of the open_clip model's parameters."""
 PREPROCESSING = Preprocessing(
     size=(224, 224),
     scale=(224, 224),
-    mode="longest",  # clip art is not composed around its middle: nothing is cut off
+    mode="longest",  # clip art has no main subject in its middle: nothing is cut off
     interpolation="bicubic",
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
@@ -44,7 +44,7 @@ _TEXT_FILES = ("model.safetensors", "config.json", "tokenizer.json")
 
 
 def describe(rest: str, precision: Precision) -> Description:
-    """What ``demo`` is; torch is not imported.
+    """Describe ``demo`` without importing torch.
 
     Raises:
         ModelError: a package is missing, or ``rest`` is not empty.
@@ -63,7 +63,7 @@ def describe(rest: str, precision: Precision) -> Description:
 
 
 def load(rest: str, device: str, precision: Precision) -> Towers:
-    """The model with its weights and projections.
+    """Load the towers and the projections.
 
     Raises:
         ModelError: as ``describe``.
@@ -71,14 +71,14 @@ def load(rest: str, device: str, precision: Precision) -> Towers:
     from safetensors.torch import load_file
     from torch.nn.functional import linear
 
-    described = describe(rest, precision)
+    description = describe(rest, precision)
     pictures, texts = frozen_towers(device, precision)
     dtype = torch_dtype(precision)
     image, bias, text = (
         load_file(PROJECTIONS)[name].to(device).float().to(dtype) for name in PARAMETERS
     )
     return Towers(
-        described,
+        description,
         device,
         precision,
         lambda pixels: linear(pictures(pixels), image, bias),
@@ -89,22 +89,22 @@ def load(rest: str, device: str, precision: Precision) -> Towers:
 
 
 def frozen_towers(device: str, precision: Precision) -> tuple[PictureTower, TextTower]:
-    """The packages' networks: pictures to features (B, 1280), tokens to features (B, 384)."""
+    """The packages' networks: from pictures to features (B, 1280), from tokens to features (B, 384)."""
     import torch
     from safetensors.torch import load_file
 
     from tamis.pipeline.encoders.demo_towers import PictureTower, TextTower
 
-    def put(value: torch.Tensor) -> torch.Tensor:
+    def to_device(value: torch.Tensor) -> torch.Tensor:
         return value.to(device=device, dtype=torch_dtype(precision), copy=True)
 
     images = torch.load(_image_weights(), weights_only=True, map_location="cpu")
     texts = load_file(_text_folder() / "model.safetensors")
-    return PictureTower(images, put), TextTower(texts, put)
+    return PictureTower(images, to_device), TextTower(texts, to_device)
 
 
 def tokenizer() -> Any:
-    """The text tower's tokenizer: texts to int64 (n, ``CONTEXT``), padded with 0."""
+    """The text tower's tokenizer: from n texts to int64 (n, ``CONTEXT``), padded with 0."""
     import ftfy
     import torch
     from tokenizers import Tokenizer
@@ -113,12 +113,12 @@ def tokenizer() -> Any:
     whole.enable_truncation(CONTEXT)
     whole.enable_padding(length=CONTEXT)
 
-    def cleaned(text: str) -> str:  # as open_clip does before any tokenizer
+    def clean(text: str) -> str:  # as open_clip does before any tokenizer
         return " ".join(html.unescape(html.unescape(ftfy.fix_text(text))).split())
 
     def ids(texts: list[str]) -> torch.Tensor:
-        found = whole.encode_batch_fast([cleaned(text) for text in texts])
-        rows = np.array([encoding.ids for encoding in found], dtype=np.int64)
+        encodings = whole.encode_batch_fast([clean(text) for text in texts])
+        rows = np.array([encoding.ids for encoding in encodings], dtype=np.int64)
         return torch.from_numpy(rows.reshape(-1, CONTEXT))
 
     return ids

@@ -1,4 +1,4 @@
-"""Build a model whose weights a checkpoint is to replace: to draw them takes longer than to read them."""
+"""Construction of a model without random weights, which a checkpoint will replace: to draw them takes longest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-_DRAWN = {
+_RANDOM = {
     torch.Tensor.normal_,
     torch.Tensor.uniform_,
     torch.nn.init.normal_,
@@ -17,10 +17,10 @@ _DRAWN = {
 }
 
 
-class Undrawn(TorchFunctionMode):
-    """Inside, a tensor that would be filled at random keeps what its memory held.
+class SkipRandomInit(TorchFunctionMode):
+    """Leaves tensors uninitialised inside the block instead of drawing random numbers.
 
-    For models alone of which every parameter is then loaded.
+    Only for models whose parameters are all loaded afterwards.
     """
 
     def __torch_function__(
@@ -30,8 +30,8 @@ class Undrawn(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """See the class."""
-        given = kwargs or {}
-        if func in _DRAWN:
-            return args[0] if args else given["tensor"]
-        return func(*args, **given)
+        """Call ``func``, or return its tensor as it is if ``func`` would draw random numbers."""
+        named = kwargs or {}
+        if func in _RANDOM:
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)

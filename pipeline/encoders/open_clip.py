@@ -1,7 +1,7 @@
 """Models of open_clip: ``open_clip:MODEL/PRETRAINED``.
 
-PRETRAINED is one of the model's tags (its weights come from the Hugging Face hub, or from that hub's
-cache), or the path of a local checkpoint. An absolute path makes two slashes:
+PRETRAINED is one of the model's tags (its weights come from the Hugging Face hub or its cache), or the
+path of a local checkpoint. An absolute path makes two slashes:
 ``open_clip:ViT-B-32//data/model.safetensors``. Pickled checkpoints are read as weights only.
 """
 
@@ -18,8 +18,8 @@ from tamis.pipeline.encoders.base import (
     LOADING_ERRORS,
     Description,
     Precision,
+    checkpoint_error,
     fingerprint,
-    misfit,
     one_line,
     quiet,
     require,
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
     import torch
 
 _WIDTHS = (16, 24, 32, 48)
-"""Tokens: what captions are padded to, below a model's own context."""
+"""Tokens to which captions are padded, if the model's context is longer."""
 
 _TRANSFORMERS = (8, 16)
-"""Pictures and texts at once on a CPU for open_clip's own vision transformers: see ``towers.AT_ONCE``."""
+"""``towers.AT_ONCE`` of open_clip's own vision transformers."""
 
 _WIDEST = 77
-"""open_clip's context where a model does not say."""
+"""Tokens of the context of a model whose configuration has none."""
 
 
 @dataclass(frozen=True)
-class _Source:
-    """Where a model's parts are: open_clip's name and configuration, the tag's, and the weights file."""
+class _Checkpoint:
+    """A model's name and configuration in open_clip, its tag's configuration, and the weights file."""
 
     name: str
     config: dict[str, Any]
@@ -53,76 +53,76 @@ class _Source:
 
 
 def describe(rest: str, precision: Precision) -> Description:
-    """What ``open_clip:rest`` is; fetches the weights of a tag, but does not load them.
+    """Describe ``open_clip:rest``; the weights of a tag are fetched, but not loaded.
 
     Raises:
         ModelError: open_clip, the model, the tag, the file or the tokenizer is missing.
     """
-    source = _source(rest)
-    _tokenizer(source.name)
-    preprocessing, widths = _preprocessing(source), _widths(source.config)
-    at_once = _at_once(source.config)
+    checkpoint = _find(rest)
+    _tokenizer(checkpoint.name)
+    preprocessing, widths = _preprocessing(checkpoint), _widths(checkpoint.config)
+    at_once = _at_once(checkpoint.config)
     identity = fingerprint(
         "open_clip",
-        [source.weights],
+        [checkpoint.weights],
         preprocessing,
-        config=source.config,
-        quick_gelu=_quick_gelu(source),
+        config=checkpoint.config,
+        quick_gelu=_quick_gelu(checkpoint),
         precision=precision,
         **({"widths": widths} if widths else {}),
-        **({"at_once": at_once} if at_once != (4, 8) else {}),  # what it was before it was told
+        **({"at_once": at_once} if at_once != (4, 8) else {}),  # older fingerprints have none
     )
-    return Description(source.config["embed_dim"], True, identity, preprocessing)
+    return Description(checkpoint.config["embed_dim"], True, identity, preprocessing)
 
 
 def load(rest: str, device: str, precision: Precision) -> Towers:
-    """The model with its weights.
+    """Load the model with its weights.
 
     Raises:
         ModelError: as ``describe``, or the checkpoint does not fit the model.
     """
-    ensure_torchvision()  # a worker comes here first
+    ensure_torchvision()  # before the import of open_clip, which needs it
     import open_clip
     import torch
 
-    from tamis.pipeline.encoders.lazy_init import Undrawn
+    from tamis.pipeline.encoders.lazy_init import SkipRandomInit
 
-    described = describe(rest, precision)
-    source = _source(rest)
+    description = describe(rest, precision)
+    checkpoint = _find(rest)
     try:
-        with Undrawn():  # open_clip refuses a checkpoint that lacks a parameter
+        with SkipRandomInit():  # open_clip refuses a checkpoint that lacks a parameter
             model = open_clip.create_model(
-                source.name,
-                pretrained=source.weights,
+                checkpoint.name,
+                pretrained=checkpoint.weights,
                 precision=precision,
                 device=device,
-                force_quick_gelu=_quick_gelu(source),
+                force_quick_gelu=_quick_gelu(checkpoint),
             )
     except LOADING_ERRORS as error:
-        raise misfit(source.weights, source.name, error) from error
-    # open_clip has set the precision, and leaves norms in fp32.
+        raise checkpoint_error(checkpoint.weights, checkpoint.name, error) from error
+    # open_clip has set the precision, but for norms, which stay in fp32.
     model.eval().to(memory_format=torch.channels_last)
-    tokenizer = _tokenizer(source.name)
+    tokenizer = _tokenizer(checkpoint.name)
     context = getattr(tokenizer, "context_length", model.context_length)
-    text_tower, widths = _text_tower(model, _widths(source.config), context)
-    at_once = _at_once(source.config)
+    text_tower, widths = _text_tower(model, _widths(checkpoint.config), context)
+    at_once = _at_once(checkpoint.config)
     return Towers(
-        described, device, precision, model.encode_image, text_tower, tokenizer, widths, at_once
+        description, device, precision, model.encode_image, text_tower, tokenizer, widths, at_once
     )
 
 
 def _at_once(config: dict[str, Any]) -> tuple[int, int]:
-    """A transformer's activations are small beside its weights, which are read once for every piece."""
+    """Larger pieces for transformers: their activations are small beside the weights, which every piece reads."""
     vision = config["vision_cfg"]
-    of_layers = isinstance(vision.get("layers"), int) and "timm_model_name" not in vision
-    return _TRANSFORMERS if of_layers else AT_ONCE
+    is_transformer = isinstance(vision.get("layers"), int) and "timm_model_name" not in vision
+    return _TRANSFORMERS if is_transformer else AT_ONCE
 
 
 def _widths(config: dict[str, Any]) -> tuple[int, ...]:
-    """Tokens below the whole context that texts may go through in.
+    """Numbers of tokens below the whole context to which texts may be padded; none if padding changes the vectors.
 
-    Where a token sees none that come after it, and a text's vector is that of its last token, what pads the text up to
-    the context counts for nothing, and is left out: captions of the web fill a quarter of it. Of other models none.
+    In a model with causal attention whose vector is that of the last token, the padding up to the context has no
+    effect and is left out: captions of the web fill a quarter of the context.
     """
     text = config["text_cfg"]
     padded = (
@@ -138,27 +138,27 @@ def _widths(config: dict[str, Any]) -> tuple[int, ...]:
 def _text_tower(
     model: Any, widths: tuple[int, ...], context: int
 ) -> tuple[TextTower, tuple[int, ...]]:
-    """The tower for texts, and the widths (tokens) that it takes."""
+    """The tower for texts, and the widths in tokens that it takes."""
     import open_clip
     from open_clip.transformer import TextTransformer
 
-    whole = type(model) is open_clip.CLIP  # its text tower's parts are its own
-    text = model if whole else getattr(model, "text", None)
-    known = whole or (type(model) is open_clip.CustomTextCLIP and type(text) is TextTransformer)
+    is_clip = type(model) is open_clip.CLIP  # whose text tower is the model itself
+    text = model if is_clip else getattr(model, "text", None)
+    known = is_clip or (type(model) is open_clip.CustomTextCLIP and type(text) is TextTransformer)
     if not widths or not known:
         return model.encode_text, (context,)
-    narrow = {width: _narrowed(text, width) for width in widths} | {context: text}
+    modules = {width: _narrow(text, width) for width in widths} | {context: text}
 
     def tower(tokens: torch.Tensor) -> torch.Tensor:
-        of_width = narrow[tokens.shape[1]]
-        found: torch.Tensor = of_width.encode_text(tokens) if whole else of_width(tokens)
-        return found
+        module = modules[tokens.shape[1]]
+        vectors: torch.Tensor = module.encode_text(tokens) if is_clip else module(tokens)
+        return vectors
 
-    return tower, tuple(narrow)
+    return tower, tuple(modules)
 
 
-def _narrowed(text: Any, width: int) -> Any:
-    """The same module, with the same weights in memory, for texts of ``width`` tokens."""
+def _narrow(text: Any, width: int) -> Any:
+    """A copy of the module ``text`` for texts of ``width`` tokens, with the same weights in memory."""
     import torch
 
     weights = {id(weight): weight for weight in (*text.parameters(), *text.buffers())}
@@ -169,7 +169,7 @@ def _narrowed(text: Any, width: int) -> Any:
     return narrow
 
 
-def _source(rest: str) -> _Source:
+def _find(rest: str) -> _Checkpoint:
     require("open_clip", "open_clip", "open_clip_torch")
     ensure_torchvision()
     import open_clip
@@ -180,21 +180,21 @@ def _source(rest: str) -> _Source:
         raise ModelError(f"`open_clip:{rest}`: write open_clip:MODEL/TAG or open_clip:MODEL//PATH")
     config = open_clip.get_model_config(name)
     if config is None:
-        near = difflib.get_close_matches(name, open_clip.list_models(), 3)
-        hint = f": did you mean {' or '.join(near)}?" if near else ""
+        matches = difflib.get_close_matches(name, open_clip.list_models(), 3)
+        hint = f": did you mean {' or '.join(matches)}?" if matches else ""
         raise ModelError(f"open_clip has no model `{name}`{hint}")
     tag = get_pretrained_cfg(name, pretrained)
     if tag:
-        return _Source(name, config, dict(tag), _fetched(name, pretrained, tag))
+        return _Checkpoint(name, config, dict(tag), _fetch(name, pretrained, tag))
     if not os.path.isfile(pretrained):
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
         raise ModelError(
             f"`{pretrained}` is neither a tag of {name} nor a checkpoint file; its tags: {tags}"
         )
-    return _Source(name, config, {}, pretrained)
+    return _Checkpoint(name, config, {}, pretrained)
 
 
-def _fetched(name: str, pretrained: str, tag: dict[str, Any]) -> str:
+def _fetch(name: str, pretrained: str, tag: dict[str, Any]) -> str:
     """The weights file of a tag, from the hub or its cache."""
     from open_clip.pretrained import download_pretrained
 
@@ -208,7 +208,7 @@ def _fetched(name: str, pretrained: str, tag: dict[str, Any]) -> str:
         ) from error
 
 
-@lru_cache(maxsize=1)  # each task asks, and to build one takes a tenth of a second
+@lru_cache(maxsize=1)  # each task needs it, and to build one takes a tenth of a second
 def _tokenizer(name: str) -> Any:
     import open_clip
 
@@ -218,12 +218,12 @@ def _tokenizer(name: str) -> Any:
         raise ModelError(f"cannot load the tokenizer of {name}: {one_line(error)}") from error
 
 
-def _preprocessing(source: _Source) -> Preprocessing:
+def _preprocessing(checkpoint: _Checkpoint) -> Preprocessing:
     """The tag's preprocessing over open_clip's defaults, at the image size of the model."""
     from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
-    values = merge_preprocess_dict(PreprocessCfg(), source.tag)
-    size = source.config["vision_cfg"].get("image_size", 224)
+    values = merge_preprocess_dict(PreprocessCfg(), checkpoint.tag)
+    size = checkpoint.config["vision_cfg"].get("image_size", 224)
     square = (size, size) if isinstance(size, int) else (size[0], size[1])
     bilinear = values["interpolation"] == "bilinear"
     return Preprocessing(
@@ -237,6 +237,6 @@ def _preprocessing(source: _Source) -> Preprocessing:
     )
 
 
-def _quick_gelu(source: _Source) -> bool:
-    # OpenAI's weights were trained with another GELU than open_clip's model of the same name has.
-    return bool(source.tag.get("quick_gelu", False) or source.config.get("quick_gelu", False))
+def _quick_gelu(checkpoint: _Checkpoint) -> bool:
+    # OpenAI's weights were trained with another GELU than that of open_clip's model of the same name.
+    return any(config.get("quick_gelu", False) for config in (checkpoint.tag, checkpoint.config))

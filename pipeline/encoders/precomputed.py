@@ -1,8 +1,8 @@
 """Embeddings that come with the input: ``precomputed``.
 
-They are read where they lie: a ``.npy`` in clip-retrieval's layout, or a member of a ``.npz`` in
-DataComp's (``b32_img b32_txt l14_img l14_txt``). The header says dimension and rows; of the rest only
-the rows asked for are read. A member that was stored compressed has to be unpacked from its start.
+They stay in their files: a ``.npy`` in clip-retrieval's layout, or a member of a ``.npz`` in DataComp's
+(``b32_img b32_txt l14_img l14_txt``). The header has the dimension and the number of rows; only the rows
+of a task are read. A compressed member has to be unpacked from its start.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tamis.schemas.errors import ModelError
 
 
 def describe(rest: str, precision: Precision) -> Description:
-    """``precomputed``: the dimension is the input's, and there is no model.
+    """Describe ``precomputed``: the input has the dimension, and there is no model.
 
     Raises:
         ModelError: ``rest`` is not empty, or ``precision`` is not the default.
@@ -21,12 +21,12 @@ def describe(rest: str, precision: Precision) -> Description:
     if rest:
         raise ModelError(f"`precomputed:{rest}`: write `precomputed`; the input names the files")
     if precision != "fp32":
-        raise ModelError(f"precision: {precision} has no meaning for `precomputed`: leave it out")
+        raise ModelError(f"precision: {precision} has no effect on `precomputed`: leave it out")
     return Description(None, True, "precomputed", None)
 
 
 def load(rest: str, device: str, precision: Precision) -> Towers:
-    """There is no model to load: ModelError."""
+    """Raise ModelError: there is no model to load."""
     describe(rest, precision)
     raise ModelError(
         f"`precomputed` has no model to load on {device}: the input has the embeddings"

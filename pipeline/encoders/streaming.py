@@ -1,12 +1,12 @@
-"""Pictures on their way to a device while it computes those before them.
+"""Copies to and from a device while it computes earlier batches.
 
-A GPU that takes eight milliseconds for a batch must wait for no copy. A picture travels as bytes, a quarter of what
-the model takes, from pinned memory on a stream of its own, and becomes numbers there; vectors come back into
-pinned memory, and are read when a later batch is already on its way.
+A GPU that takes eight milliseconds for a batch must not wait for copies. A picture is copied as bytes, a quarter of the
+model's input, from pinned memory on a stream of its own, and becomes numbers on the GPU; vectors are copied back into
+pinned memory, and are read while a later batch is on its way.
 
-Kernels are launched one by one, no CUDA graph is captured: three batches are asked for ahead, so that launching should
-cost the GPU nothing while a batch computes for longer than its launches take (a few hundred, of some microseconds
-each). `tests/benchmarks/gpu.py` measures whether it does: its ceiling is the same model captured.
+Kernels are launched one by one, without a CUDA graph. Three batches are requested ahead, so that launching should cost
+the GPU no time while a batch computes for longer than its launches take (a few hundred, of some microseconds each).
+`tests/benchmarks/gpu.py` measures it against a captured graph of the same model.
 """
 
 from __future__ import annotations
@@ -24,32 +24,31 @@ if TYPE_CHECKING:
     import torch
 
 Work = Callable[["torch.Tensor"], "torch.Tensor"]
-Returned = tuple["torch.Tensor", Callable[[], None]]
-"""Vectors in the processor's memory, and a call that waits until they are there."""
+Transfer = tuple["torch.Tensor", Callable[[], None]]
+"""Vectors in the processor's memory, and a call that waits until their copy is complete."""
 
-_BEGUN = 3
-"""Batches: one that is copied, one that is computed, one that is read."""
-
-
-def through(device: str, batches: Iterable[Pixels], work: Work) -> Iterator[NDArray[np.float32]]:
-    """``work`` over every batch, uint8 tensors of one shape on ``device``; float32 (rows, dim) of each, in order."""
-    lane = _Lane(device, work)
-    yield from in_order(lane.begin, _read, batches, _BEGUN)
+_AHEAD = 3
+"""Batches on their way: one is copied, one is computed, one is read."""
 
 
-def sent(values: torch.Tensor, device: str) -> torch.Tensor:
-    """``values`` on their way to ``device``, which nobody waits for."""
+def stream(device: str, batches: Iterable[Pixels], work: Work) -> Iterator[NDArray[np.float32]]:
+    """Results of ``work``, float32 (rows, dim), on every batch of one shape, in order, computed on ``device``."""
+    yield from in_order(_Streams(device, work).begin, _read, batches, _AHEAD)
+
+
+def send(values: torch.Tensor, device: str) -> torch.Tensor:
+    """``values`` on ``device``: a copy that does not block."""
     return values if device == "cpu" else values.pin_memory().to(device, non_blocking=True)
 
 
-def _read(returned: Returned) -> NDArray[np.float32]:
-    vectors, wait = returned
+def _read(transfer: Transfer) -> NDArray[np.float32]:
+    vectors, wait = transfer
     wait()
     return np.array(vectors.numpy())
 
 
-class _Lane:
-    """The streams of one device; without a GPU the same work in the same order, one after another."""
+class _Streams:
+    """The streams of a device; on the CPU the same work in the same order, without overlap."""
 
     def __init__(self, device: str, work: Work) -> None:
         import torch
@@ -58,23 +57,23 @@ class _Lane:
         self._cuda = self._device.type == "cuda"
         self._copies = torch.cuda.Stream(self._device) if self._cuda else None
 
-    def begin(self, batch: Pixels) -> Returned:
-        """Send a batch, compute it and have its vectors sent back: all of it asked for, nothing waited for."""
+    def begin(self, batch: Pixels) -> Transfer:
+        """Request the copy of a batch, its computation and the copy of its vectors back, without waiting."""
         import torch
 
-        held = torch.empty(batch.shape, dtype=torch.uint8, pin_memory=self._cuda)
-        held.numpy()[...] = batch
+        pinned = torch.empty(batch.shape, dtype=torch.uint8, pin_memory=self._cuda)
+        pinned.numpy()[...] = batch
         if self._copies is None:
-            return self._work(held.to(self._device)).cpu(), lambda: None
+            return self._work(pinned.to(self._device)).cpu(), lambda: None
         computing = torch.cuda.current_stream(self._device)
         with torch.cuda.stream(self._copies):
-            there = held.to(self._device, non_blocking=True)
+            pixels = pinned.to(self._device, non_blocking=True)
         computing.wait_stream(self._copies)
-        # Its memory is not given to the next copy before it was read.
-        there.record_stream(computing)
-        found = self._work(there)
-        back = torch.empty(found.shape, dtype=found.dtype, pin_memory=True)
-        back.copy_(found, non_blocking=True)
-        done = torch.cuda.Event()
-        done.record(computing)
-        return back, done.synchronize
+        # The next copy must not reuse the memory before the computation has read it.
+        pixels.record_stream(computing)
+        vectors = self._work(pixels)
+        copy = torch.empty(vectors.shape, dtype=vectors.dtype, pin_memory=True)
+        copy.copy_(vectors, non_blocking=True)
+        end = torch.cuda.Event()
+        end.record(computing)
+        return copy, end.synchronize

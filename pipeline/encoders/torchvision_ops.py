@@ -1,8 +1,8 @@
 """Make ``import torchvision`` work beside a CPU-only torch; open_clip, timm and transformers need it.
 
-Wheels of torchvision that were built against another torch do not load their compiled operators, and
-then fail while they register how two of them behave: ``operator torchvision::nms does not exist``.
-No encoder calls these operators. It is enough that their names are declared.
+Wheels of torchvision for another torch do not load their compiled operators, and then fail while they
+register two of them: ``operator torchvision::nms does not exist``. No encoder calls these operators, so
+it is enough to declare their names.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _declared: list[object] = []  # torch forgets the names when the library object 
 
 
 def ensure_torchvision() -> None:
-    """Import torchvision; where the plain import fails for want of ``nms``, declare it and try again.
+    """Import torchvision; if that fails for lack of ``nms``, declare it and import again.
 
     Raises:
         ImportError: torchvision is not installed.
@@ -34,7 +34,7 @@ def _declare() -> None:
     import torch
 
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-        del sys.modules[name]  # what the failed import left half made
+        del sys.modules[name]  # left by the failed import
     library = torch.library.Library("torchvision", "DEF")
     for name in _MISSING:
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

@@ -1,4 +1,4 @@
-"""Run a torch model over batches: the part that open_clip, timm and the demo model share."""
+"""An encoder over torch models, shared by open_clip, timm and the demo model."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ Tokenizer = Callable[[list[str]], "torch.Tensor"]
 Number = TypeVar("Number", np.int64, np.uint8)
 
 AT_ONCE = (4, 8)
-"""Pictures and texts that go through at once on a CPU, where a model does not say.
+"""Pictures and texts of one forward pass on a CPU, unless the model has its own numbers.
 
 Large activations cost more in fresh memory pages than in arithmetic: EfficientNet-lite0 embeds about half as many
 pictures again in fours as in thirty-twos. Texts are small: MiniLM takes a fifth less time in eights than in fours, and
-hardly less in more, which short parts would have to fill up. The last bits depend on them: whoever changes them
-changes the fingerprints too.
+hardly less in larger pieces, which short parts would have to pad. The last bits of vectors depend on these numbers: a
+change of them has to change the fingerprints too.
 """
 
-_LOOKED_UP = 32
-"""Pictures whose bytes become numbers at a time on a GPU: the places looked up fill four times their memory."""
+_LOOKUP = 32
+"""Pictures whose bytes become numbers at a time on a GPU: the indices of the look-up take four times their memory."""
 
 
 class Towers:
     """An ``Encoder`` over an image tower and, where there is one, a text tower.
 
     On the CPU a batch is cut into pieces of one small shape and computed by one thread, so vectors
-    depend on neither the batch size nor the machine's threads; more processes are how it goes
-    faster. On a GPU a batch of pictures goes through whole. Texts go through as wide as the least
-    of ``widths`` (tokens) that holds them, those of a width in pieces of one size on either.
+    depend on neither the batch size nor the machine's threads; more processes make it faster. On a
+    GPU a batch of pictures is computed whole. Texts are padded to the smallest of ``widths``
+    (tokens) that holds them, and those of one width are computed in pieces of one size.
     """
 
     def __init__(
         self,
-        described: Description,
+        description: Description,
         device: str,
         precision: Precision,
         image_tower: ImageTower,
@@ -56,18 +56,18 @@ class Towers:
         widths: tuple[int, ...] = (),
         at_once: tuple[int, int] = AT_ONCE,
     ) -> None:
-        if described.dim is None or described.preprocessing is None:
+        if description.dim is None or description.preprocessing is None:
             raise ValueError("a model has a dimension and a preprocessing")
-        self.dim: int = described.dim
-        self.fingerprint: str = described.fingerprint
-        self._preprocessing: Preprocessing = described.preprocessing
+        self.dim: int = description.dim
+        self.fingerprint: str = description.fingerprint
+        self._preprocessing: Preprocessing = description.preprocessing
         self._device, self._precision = device, precision
         self._image_tower, self._text_tower = image_tower, text_tower
         self._tokenizer, self._widths = tokenizer, widths
         self._images_at_once, self._texts_at_once = at_once
 
     def encode_images(self, batches: Iterable[Pixels], rows: int) -> Iterator[Vectors]:
-        """Batches of preprocessed pictures, (B, height, width, 3), to (B, dim), in order; see ``Encoder``."""
+        """Vectors (B, dim) of batches of preprocessed pictures, uint8 (B, height, width, 3): see ``Encoder``."""
         if self._device == "cpu":
             yield from map(self._on_processor, batches)
         else:
@@ -88,13 +88,13 @@ class Towers:
     def _on_device(self, batches: Iterable[Pixels], rows: int) -> Iterator[Vectors]:
         import torch
 
-        # What a byte becomes, as ``Preprocessing.normalise`` has it, looked up where the model is.
+        # The table of ``Preprocessing.normalise``, looked up on the model's device.
         values = torch.from_numpy(self._preprocessing.values()).to(self._device).reshape(-1)
         channel = torch.arange(3, device=self._device, dtype=torch.int32) * 256
         dtype = torch_dtype(self._precision)
-        counts: deque[int] = deque()  # of batches that are on their way
+        counts: deque[int] = deque()  # rows of the batches on their way
 
-        def filled() -> Iterator[Pixels]:
+        def padded() -> Iterator[Pixels]:
             for batch in batches:
                 for piece, count in _pieces(batch, rows):
                     counts.append(count)
@@ -103,16 +103,15 @@ class Towers:
         @torch.inference_mode()
         def work(pixels: torch.Tensor) -> torch.Tensor:
             numbers = torch.empty(pixels.shape, dtype=dtype, device=self._device)
-            some = zip(pixels.split(_LOOKED_UP), numbers.split(_LOOKED_UP), strict=True)
-            for stored, looked_up in some:
-                looked_up.copy_(values[stored + channel])
+            for chunk, target in zip(pixels.split(_LOOKUP), numbers.split(_LOOKUP), strict=True):
+                target.copy_(values[chunk + channel])
             return _unit(self._image_tower(numbers.permute(0, 3, 1, 2)))  # channels last as it is
 
-        for vectors in streaming.through(self._device, filled(), work):
+        for vectors in streaming.stream(self._device, padded(), work):
             yield vectors[: counts.popleft()]
 
     def encode_texts(self, texts: Sequence[str], rows: int = 32) -> Vectors:
-        """Any number of texts to (B, dim), ``rows`` of one width at a time on a GPU.
+        """Vectors (n, dim) of n texts, on a GPU in batches of ``rows`` of one width.
 
         Raises:
             ModelError: the model has no text tower.
@@ -120,7 +119,7 @@ class Towers:
         import torch
 
         if self._text_tower is None or self._tokenizer is None:
-            raise ModelError("the encoder has no text tower: captions need open_clip or demo")
+            raise ModelError("the encoder has no text tower: use open_clip or demo for captions")
         vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
         if not texts:
             return vectors
@@ -132,52 +131,52 @@ class Towers:
                 widths.append(width)
                 pieces.append(piece)
                 counts.append(count)
-        tokens = streaming.sent(tokens, self._device)
-        places = streaming.sent(torch.from_numpy(np.stack(pieces)), self._device)
+        tokens = streaming.send(tokens, self._device)
+        indices = streaming.send(torch.from_numpy(np.stack(pieces)), self._device)
         with torch.inference_mode(), _one_thread():
-            made = [
-                _unit(self._text_tower(tokens[place, :width]))
-                for place, width in zip(places, widths, strict=True)
+            outputs = [
+                _unit(self._text_tower(tokens[index, :width]))
+                for index, width in zip(indices, widths, strict=True)
             ]
-            found = torch.stack(made).cpu().numpy()  # a GPU is waited for here alone
-        for piece, count, of_piece in zip(pieces, counts, found, strict=True):
-            vectors[piece[:count]] = of_piece[:count]
+            stacked = torch.stack(outputs).cpu().numpy()  # the only wait for a GPU
+        for piece, count, output in zip(pieces, counts, stacked, strict=True):
+            vectors[piece[:count]] = output[:count]
         return vectors
 
     def _by_width(self, tokens: torch.Tensor) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """(width, rows that need it), for right-padded tokens where the pad is 0."""
-        held = np.asarray(tokens != 0)
-        used = held.shape[1] - np.argmax(held[:, ::-1], axis=1)
-        assert held.shape[1] <= self._widths[-1], "a tokenizer wider than its model"
-        place = np.searchsorted(np.asarray(self._widths), used)
+        """Each width in use and the rows that need it, of tokens (n, context) with padding of 0 on the right."""
+        is_token = np.asarray(tokens != 0)
+        lengths = is_token.shape[1] - np.argmax(is_token[:, ::-1], axis=1)
+        assert is_token.shape[1] <= self._widths[-1], "a tokenizer wider than its model"
+        indices = np.searchsorted(np.asarray(self._widths), lengths)
         for index, width in enumerate(self._widths):
-            rows = np.flatnonzero(place == index)
+            rows = np.flatnonzero(indices == index)
             if len(rows):
                 yield width, rows
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """On a CPU the last bits of a small batch depend on how many there are."""
+    """Compute with one thread inside the block: the last bits of a small batch depend on their number."""
     import torch
 
-    held = torch.get_num_threads()
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(held)
+        torch.set_num_threads(threads)
 
 
 def torch_dtype(precision: Precision) -> torch.dtype:
-    """The type of a tower's numbers."""
+    """The dtype of a tower's numbers."""
     import torch
 
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
-def ready(model: Any, device: str, precision: Precision) -> Any:
-    """The torch module ``model`` set for inference, on ``device``, channels last."""
+def to_inference(model: Any, device: str, precision: Precision) -> Any:
+    """Set the torch module ``model`` for inference and move it to ``device``, channels last; return it."""
     import torch
 
     model.eval().to(device=device, dtype=torch_dtype(precision))
@@ -185,13 +184,12 @@ def ready(model: Any, device: str, precision: Precision) -> Any:
 
 
 def _pieces(rows: NDArray[Number], size: int) -> Iterator[tuple[NDArray[Number], int]]:
-    """``rows`` in pieces of exactly ``size``, and how many of each count: the last is filled up with its own last."""
+    """Pieces of exactly ``size`` rows, and their numbers of real rows: the last piece is padded with its last row."""
     for start in range(0, len(rows), size):
         piece = rows[start : start + size]
         missing = size - len(piece)
         if missing:
-            filled = np.concatenate([piece, np.repeat(piece[-1:], missing, axis=0)])
-            yield filled, len(piece)
+            yield np.concatenate([piece, np.repeat(piece[-1:], missing, axis=0)]), len(piece)
         else:
             yield piece, size
 

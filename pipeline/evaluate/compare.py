@@ -21,9 +21,9 @@ from tamis.pipeline.evaluate.choices import Choices, TooManyError, UnavailableEr
 from tamis.pipeline.evaluate.heads import Scale, Sides
 from tamis.pipeline.evaluate.holdout import Holdout
 from tamis.pipeline.evaluate.pairs import Pairs
+from tamis.pipeline.steps.selectors.config import budget
 from tamis.schemas.errors import JobError
-from tamis.schemas.evaluation import FULL, OWN, RANDOM, Against, Figure, Point, Training
-from tamis.schemas.selection import budget
+from tamis.schemas.evaluation import FULL, OWN, RANDOM, Comparison, Figure, Point, Training
 
 LEAST_PAIRS = 16
 """A smaller subset is not trained on: a batch of it would hold hardly any wrong answers."""
@@ -34,7 +34,7 @@ Measured = dict[str, float]
 
 @dataclass(frozen=True)
 class Asked:
-    """What is compared: ``selectors`` at ``budgets`` (shares of the pool), for each of ``seeds``."""
+    """The comparison asked for: ``selectors`` at ``budgets`` (shares of the pool), for each of ``seeds``."""
 
     selectors: Sequence[str]
     budgets: Sequence[float]
@@ -109,7 +109,7 @@ def _most(pairs: Pairs, holdouts: Sequence[Holdout], choices: Choices, name: str
 
 
 def _share(own: Sequence[int], holdouts: Sequence[Holdout]) -> float:
-    """What the run itself kept of the pools, to four places."""
+    """The share of the pools that the run itself kept, to four places."""
     return round(sum(own) / sum(len(holdout.pool) for holdout in holdouts), 4)
 
 
@@ -165,7 +165,7 @@ def batch_of(trials: Sequence[Trial]) -> int:
 
 
 def points(trials: Sequence[Trial], measured: Sequence[Measured]) -> list[Point]:
-    """The trials of all seeds together, by selector and budget, each compared with random of its size."""
+    """A point for each selector and budget, over all seeds, compared with random pairs of its size."""
     together: dict[tuple[str, float], list[tuple[Trial, Measured]]] = {}
     for trial, figures in zip(trials, measured, strict=True):
         together.setdefault((trial.selector, trial.budget), []).append((trial, figures))
@@ -187,7 +187,7 @@ def points(trials: Sequence[Trial], measured: Sequence[Measured]) -> list[Point]
 def _figure(values: list[float], base: list[float] | None) -> Figure:
     against = None
     if base is not None:
-        against = Against(
+        against = Comparison(
             difference=statistics.fmean(values) - statistics.fmean(base), p=paired(values, base)
         )
     return Figure(

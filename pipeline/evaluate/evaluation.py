@@ -10,7 +10,7 @@ import numpy as np
 from tamis.pipeline import encoders
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.evaluate import compare, heads, holdout
-from tamis.pipeline.evaluate.choices import NAMES, Choices, Settings, with_concepts
+from tamis.pipeline.evaluate.choices import Choices, Settings, names, with_concepts
 from tamis.pipeline.evaluate.compare import Asked, Classes
 from tamis.pipeline.evaluate.foreign import open_holdout
 from tamis.pipeline.evaluate.holdout import Holdout
@@ -20,12 +20,12 @@ from tamis.schemas.evaluation import FULL, OWN, RANDOM, Evaluation, Training
 from tamis.schemas.nearest import nearest
 
 FEW_TESTED = 200
-"""With fewer pairs to measure on a warning is due: R@10 of 200 moves by three hundredths by chance."""
+"""Pairs to measure on below which a warning is due: R@10 of 200 moves by three hundredths by chance."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks for. ``holdout``: a share in (0, 1), a finished run, or input files."""
+    """The options of ``tamis evaluate``. ``holdout``: a share in (0, 1), a finished run, or input files."""
 
     holdout: str
     against: Sequence[str]
@@ -88,7 +88,7 @@ def evaluate(
 
 
 def _asked(request: Request) -> Asked:
-    known = [*NAMES, FULL, OWN]
+    known = [*names(), FULL, OWN]
     for name in request.against:
         if name not in known:
             raise JobError(f"--against {name}: no such selector{nearest(name, known)}")
@@ -156,26 +156,26 @@ def _classes(
     """
     if column is None:
         return None
-    names = sorted({label for label in pairs.label.tolist() if label})
-    label = np.array([names.index(name) if name else -1 for name in pairs.label.tolist()])
+    classes = sorted({label for label in pairs.label.tolist() if label})
+    label = np.array([classes.index(name) if name else -1 for name in pairs.label.tolist()])
     least = min(int((label[held.tested] >= 0).sum()) for held in holdouts)
-    if len(names) < 2 or not least:
+    if len(classes) < 2 or not least:
         raise JobError(
-            f"--classes {column}: {len(names)} different names, and {least} held-out pairs with one: at least two "
+            f"--classes {column}: {len(classes)} different names, and {least} held-out pairs with one: at least two "
             "names and some pairs are needed"
         )
     embed = embedding_of(run)
-    if embed.encoder == "precomputed":
+    if embed.takes_embeddings:
         raise JobError(
             f"--classes {column}: the run's embeddings came with its input, and no encoder is known that could "
             "read the names: leave --classes out"
         )
     encoder = encoders.load(embed.encoder, embed.device, embed.precision)
-    return Classes(encoder.encode_texts([name.replace("_", " ") for name in names]), label)
+    return Classes(encoder.encode_texts([name.replace("_", " ") for name in classes]), label)
 
 
 def _read_of(run: FinishedRun, count: int) -> list[str]:
-    """What of the run does not take part."""
+    """Notes about the pairs of the run that take no part."""
     if count == MOST_PAIRS:
         return [
             (

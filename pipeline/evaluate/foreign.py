@@ -8,11 +8,11 @@ from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.evaluate.pairs import embedding_of
 from tamis.pipeline.runs import plan
 from tamis.pipeline.runs import walk as running
+from tamis.pipeline.steps.embed.config import Embed
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.perform import Here
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Input, Job
-from tamis.schemas.steps import Embed
 
 FOLDER = "evaluation"
 """Below the run directory: a run for each set of input files that was held out."""
@@ -32,7 +32,7 @@ def open_holdout(run: FinishedRun, path: str) -> FinishedRun:
         other = open_run(path)
         _check_alike(embed, embedding_of(other), path)
         return other
-    if embed.encoder == "precomputed":
+    if embed.takes_embeddings:
         raise JobError(
             f"--holdout {path}: the run's embeddings came with its input; make a run of these files with theirs, "
             "and name its directory"

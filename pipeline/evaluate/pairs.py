@@ -17,16 +17,17 @@ from tamis.pipeline.algorithms import order
 from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.evaluate.heads import Sides
+from tamis.pipeline.steps.concepts.config import Clustered
+from tamis.pipeline.steps.embed.config import Embed
 from tamis.pipeline.store import storage
+from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import uid_words, vectors
+from tamis.pipeline.tasks.phase_index import INDEX
 from tamis.schemas.errors import JobError, StateError
-from tamis.schemas.selection import Coverage, Density, Importance, Prototypes, Random, Score
-from tamis.schemas.steps import Embed, StepModel
+from tamis.schemas.step import StepModel
 
 MOST_PAIRS = 100_000
 """Pairs that are read, at most; 200 MB of embeddings of 512 dimensions."""
-
-SELECTORS = (Density, Prototypes, Coverage, Random, Score, Importance)
 
 Objects = npt.NDArray[np.object_]
 
@@ -88,9 +89,9 @@ def embedding_of(run: FinishedRun) -> Embed:
     return embed
 
 
-def concepts_of(run: FinishedRun) -> Density | Prototypes | None:
+def concepts_of(run: FinishedRun) -> Clustered | None:
     """The run's first step that selects by concepts."""
-    return next((s for s in run.steps if isinstance(s, Density | Prototypes)), None)
+    return next((s for s in run.steps if isinstance(s, Clustered) and s.selects), None)
 
 
 def read(
@@ -120,7 +121,7 @@ def read(
 
 def _check_tables(run: FinishedRun, needed: list[tuple[str, str]]) -> None:
     for step, phase in needed:
-        if not storage.exists(storage.join(run.root, "tables", step, phase, "_phase.json")):
+        if not storage.exists(storage.join(run.root, paths.folder(step, phase), INDEX)):
             raise StateError(
                 f"{run.root}: the tables of `{step}` are gone: take manifest.json away, and the job makes them again"
             )
@@ -159,11 +160,11 @@ def _chosen(connection: Any, embed: str, run: FinishedRun, most: int) -> pa.Tabl
 
 def _selects(step: StepModel, run: FinishedRun, embed: str) -> bool:
     names = [s.name for s in run.steps]
-    return isinstance(step, SELECTORS) and names.index(step.name) > names.index(embed)
+    return step.selects and names.index(step.name) > names.index(embed)
 
 
 def _query(
-    embed: Embed, concepts: Density | Prototypes | None, signals: list[str], classes: str | None
+    embed: Embed, concepts: Clustered | None, signals: list[str], classes: str | None
 ) -> str:
     quoted = ", ".join(f'l."{name}"::DOUBLE AS signal_{i}' for i, name in enumerate(signals))
     label = f'l."{classes}"::VARCHAR' if classes else "NULL::VARCHAR"

@@ -1,1 +1,1 @@
-"""This process and the machine that it runs on: signals, environment, devices, what it has used."""
+"""This process and the machine that it runs on: signals, environment, devices, use of time and memory."""

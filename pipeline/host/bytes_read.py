@@ -1,4 +1,4 @@
-"""How many bytes this process has read from storage: ``pipeline.store`` counts here."""
+"""The count of bytes that this process has read from storage; ``pipeline.store`` adds to it."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ class Count:
 
     @property
     def total(self) -> int:
-        """Since the process began."""
+        """Sum since the process began."""
         return self._total
 
     def add(self, number: int) -> None:
-        """Count ``number`` more."""
+        """Add ``number`` to the total."""
         with self._lock:
             self._total += number
 
     def counted(self, data: bytes) -> bytes:
-        """``data`` itself, its length counted."""
+        """Count the length of ``data`` and return it."""
         self.add(len(data))
         return data
 
 
 READ = Count()
-"""Bytes read."""
+"""Bytes that this process has read from storage."""
 
 
 class CountedFile(io.FileIO):
-    """A file of this machine, unbuffered, whose reads are counted."""
+    """An unbuffered local file whose reads are counted."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """As of any file."""
+        """Read and count up to ``size`` bytes."""
         return READ.counted(super().read(-1 if size is None else size))
 
     def readall(self) -> bytes:
-        """As of any file."""
+        """Read and count the rest of the file."""
         return READ.counted(super().readall())
 
     def readinto(self, buffer: Any, /) -> int:
-        """As of any file."""
+        """Fill ``buffer`` and count the bytes read."""
         size = super().readinto(buffer)
         READ.add(size)
         return size

@@ -1,4 +1,4 @@
-"""Whether torch can work here on the device that a job names; and that it multiplies there in full float32."""
+"""Checks of the device that a job names: torch can use it, and multiplies there in full float32."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     import torch
 
 
-def has_cuda() -> None:
-    """Torch is there, and sees a GPU.
+def require_cuda() -> None:
+    """Check that torch is installed and sees a GPU.
 
     Raises:
-        ModelError: one line: what is missing.
+        ModelError: torch or the GPU is missing.
     """
     try:
         import torch
@@ -29,42 +29,43 @@ def has_cuda() -> None:
 
 
 @cache
-def ready(device: str | None, share: float = 1.0) -> None:
-    """This process is about to multiply on ``device``; None is for what needs no torch.
+def prepare(device: str | None, share: float = 1.0) -> None:
+    """Prepare this process for products on ``device``, and check one; with None do nothing.
 
     Args:
-        device: as torch names it.
-        share: of a GPU's memory, which torch then lets it have at most: others may work there too.
+        device: its name in torch; None for work that needs no torch.
+        share: the largest part of a GPU's memory that torch may take, from 0 to 1; other processes may use the rest.
 
     Raises:
-        ModelError: as ``has_cuda``; or products come out as of shorter numbers than float32.
+        ModelError: as ``require_cuda``; or products are rounded to fewer bits than float32 has.
     """
     if device is None:
         return
     if device == "cuda":
-        # A workspace of one size: cuBLAS may choose its kernels by what memory there is.
+        # A workspace of one size: cuBLAS may choose its kernels by the free memory.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        has_cuda()
+        require_cuda()
     import torch
 
     if device == "cuda":
         torch.cuda.set_per_process_memory_fraction(min(1.0, float(share)))
     torch.set_float32_matmul_precision("highest")
-    # In TF32, which keeps 10 bits behind the point, these would be ones, and the products 256.
+    # TF32 keeps 10 bits behind the point: it would round these to 1, and the products to 256.
     square = torch.full((256, 256), 1.0 + 2.0**-12, device=device)
-    if not in_full(square @ square):
+    if not is_float32(square @ square):
         raise ModelError(
-            f"device: {device} multiplies in shorter numbers than float32: unset NVIDIA_TF32_OVERRIDE, or set "
+            f"device: {device} rounds products to fewer bits than float32 has: unset NVIDIA_TF32_OVERRIDE, or set "
             "device: cpu"
         )
 
 
-def in_full(products: torch.Tensor) -> bool:
-    """Whether the products of ``ready`` are those of float32."""
+def is_float32(products: torch.Tensor) -> bool:
+    """Whether the products that ``prepare`` makes have the precision of float32."""
     return bool(((products - 256.125).abs() < 0.01).all())
 
 
-def is_full(error: RuntimeError) -> bool:
-    """Whether it is how torch says that a GPU's memory is full."""
-    said = str(error)
-    return ("CUDA" in said and "out of memory" in said) or "CUBLAS_STATUS_ALLOC_FAILED" in said
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error of torch means that a GPU's memory is full."""
+    message = str(error)
+    is_full = "CUDA" in message and "out of memory" in message
+    return is_full or "CUBLAS_STATUS_ALLOC_FAILED" in message

@@ -1,4 +1,4 @@
-"""What a process that is begun inherits: the environment, and where its errors go."""
+"""What new processes inherit: environment variables and standard error."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def surroundings(variables: Mapping[str, str]) -> Iterator[None]:
-    """What the environment has for processes that are begun inside."""
+def set_variables(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for processes that start inside the block, and restore them afterwards."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -23,13 +23,13 @@ def surroundings(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
-    """Standard error closed to native code: Ray says there that it has been told to say nothing."""
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+def silence_stderr() -> Iterator[None]:
+    """Discard standard error, that of native code too: Ray writes there that it was told to write nothing."""
+    stderr = os.dup(2)
+    with open(os.devnull, "wb") as null:
+        os.dup2(null.fileno(), 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)

@@ -1,6 +1,4 @@
-"""Ctrl-C and SIGTERM, where they must not cut something in two: while Ray starts or ends, while the lease is taken or
-given back. There they wait.
-"""
+"""Deferral of Ctrl-C and SIGTERM while Ray starts or ends, and while the lease is taken or given back."""
 
 from __future__ import annotations
 
@@ -16,51 +14,51 @@ Handler = Callable[[int, FrameType | None], Any]
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 PATIENCE = 2
-"""Signals that wait at once: one keystroke may come twice, from the terminal and from a parent. A third passes."""
+"""Signals that may wait; one more is raised at once. A keystroke may come twice: from the terminal and a parent."""
 
 
-class Held:
-    """What ``held`` gives. Signals that the process does not handle in Python (ignored, or deadly) stay as they are."""
+class Deferral:
+    """Deferred signals. Those without a handler in Python, which are ignored or end the process, stay as they are."""
 
     def __init__(self) -> None:
         self._set = signal.signal
-        mine = threading.current_thread() is threading.main_thread()
-        found = {number: signal.getsignal(number) for number in SIGNALS}
-        self._own: dict[int, Handler] = {
-            n: own for n, own in found.items() if mine and callable(own)
+        is_main = threading.current_thread() is threading.main_thread()
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
+        self._handlers: dict[int, Handler] = {
+            number: handler for number, handler in handlers.items() if is_main and callable(handler)
         }
         self._waiting: list[int] = []
         self._raised: int | None = None
 
-    def close(self) -> None:
-        """From now on they wait. Handlers that others set are not taken: Ray sets one for SIGTERM as it starts."""
-        for number in self._own:
+    def begin(self) -> None:
+        """Let signals wait from now on. Refuse other handlers: Ray sets one for SIGTERM as it starts."""
+        for number in self._handlers:
             self._set(number, self._wait)
-        if self._own:
+        if self._handlers:
             _replace_setter(self._refuse)
 
-    def release(self) -> None:
-        """As before ``held``; what waits is raised."""
-        self._give(self._own)
+    def end(self) -> None:
+        """Restore the former handlers, and raise the first signal that waits."""
+        self._restore(self._handlers)
 
     @contextmanager
-    def opened(self) -> Iterator[None]:
-        """Inside, a signal is raised at once; what follows on it waits while the block is left."""
+    def deliver(self) -> Iterator[None]:
+        """Raise the first signal inside the block at once; later ones wait while the block is left."""
         try:
-            self._give(dict.fromkeys(self._own, self._first))
+            self._restore(dict.fromkeys(self._handlers, self._first))
             yield
             self.check()
         finally:
-            self.close()
+            self.begin()
 
     def check(self) -> None:
-        """Raise once more what was raised inside ``opened`` and is lost: of a finaliser's error Python only tells."""
+        """Raise again a signal inside ``deliver`` whose error was lost: Python only prints errors of finalisers."""
         if self._raised is not None:
             number, self._raised = self._raised, None
-            self._own[number](number, None)
+            self._handlers[number](number, None)
 
-    def _give(self, handlers: dict[int, Handler]) -> None:
-        if self._own:
+    def _restore(self, handlers: dict[int, Handler]) -> None:
+        if self._handlers:
             _replace_setter(self._set)
         for number, handler in handlers.items():
             self._set(number, handler)
@@ -69,18 +67,20 @@ class Held:
             handlers[number](number, None)
 
     def _first(self, number: int, frame: FrameType | None) -> None:
-        self.close()
+        self.begin()
         self._raised = number
-        self._own[number](number, frame)
+        self._handlers[number](number, frame)
 
     def _wait(self, number: int, frame: FrameType | None) -> None:
         self._waiting.append(number)
         if len(self._waiting) > PATIENCE:
             self._waiting.clear()
-            self._own[number](number, frame)
+            self._handlers[number](number, frame)
 
     def _refuse(self, number: int, handler: Any) -> Any:
-        return signal.getsignal(number) if number in self._own else self._set(number, handler)
+        if number in self._handlers:
+            return signal.getsignal(number)
+        return self._set(number, handler)
 
 
 def _replace_setter(setter: Any) -> None:
@@ -88,11 +88,11 @@ def _replace_setter(setter: Any) -> None:
 
 
 @contextmanager
-def held() -> Iterator[Held]:
-    """Signals wait until the block ends, and are raised there. Only the main thread gets any: in others, nothing."""
-    hold = Held()
-    hold.close()
+def defer() -> Iterator[Deferral]:
+    """Defer signals until the block ends, and raise one there. Only the main thread gets signals: others do nothing."""
+    deferral = Deferral()
+    deferral.begin()
     try:
-        yield hold
+        yield deferral
     finally:
-        hold.release()
+        deferral.end()

@@ -1,4 +1,4 @@
-"""Work that is begun before its result is asked for: in order, and no more of it at once than was said."""
+"""Work that begins before its result is needed: results in order, and a bounded number pending."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def in_order(
     begin: Callable[[Item], Promise],
     result: Callable[[Promise], Result],
     items: Iterable[Item],
-    most: int,
+    limit: int,
 ) -> Iterator[Result]:
-    """The result of every item, in their order; ``most`` are begun and not yet handed on at any time."""
-    begun: deque[Promise] = deque()
+    """Results of the items, in their order; at most ``limit`` items are begun and not yet yielded."""
+    pending: deque[Promise] = deque()
     for item in items:
-        if len(begun) == most:
-            yield result(begun.popleft())
-        begun.append(begin(item))
-    while begun:
-        yield result(begun.popleft())
+        if len(pending) == limit:
+            yield result(pending.popleft())
+        pending.append(begin(item))
+    while pending:
+        yield result(pending.popleft())

@@ -1,4 +1,4 @@
-"""What a task takes of the process that does it: processor time, bytes, memory."""
+"""Measurement of a task in its process: processor time, bytes, memory."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Any
 from tamis.pipeline.host.bytes_read import READ
 from tamis.schemas.events import Spent
 
-_done: set[Callable[..., Any]] = set()
-"""The functions that this process has worked with: the first task of one pays for imports and models."""
+_warm: set[Callable[..., Any]] = set()
+"""Functions that this process has called: the first task of each pays for imports and models."""
 
 
 class Meter:
-    """Begins to count when it is made. A process does one task at a time."""
+    """A meter that counts from its construction. A process does one task at a time."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._cold = function not in _done
-        _done.add(function)
+        self._cold = function not in _warm
+        _warm.add(function)
         self._read = READ.total
-        with suppress(OSError):  # elsewhere than on Linux
+        with suppress(OSError):  # systems other than Linux lack the file
             Path("/proc/self/clear_refs").write_bytes(b"5")  # the peak begins anew: proc(5)
         self._cpu = time.process_time()
 
     def spent(self, written: int) -> Spent:
-        """Since then, by a task that wrote so many bytes."""
+        """Use since the construction, by a task that wrote ``written`` bytes."""
         return Spent(
             time.process_time() - self._cpu,
             READ.total - self._read,
@@ -38,7 +38,7 @@ class Meter:
 
 
 def _peak() -> int:
-    """Bytes of the largest resident set since the peak was last reset; 0 where the system does not tell."""
+    """Bytes of the largest resident set since the peak was last reset; 0 where the system has no such figure."""
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

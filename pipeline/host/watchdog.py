@@ -1,4 +1,4 @@
-"""Says aloud that nothing has happened for a while, and what is being waited for."""
+"""A watchdog: it reports that nothing has happened for a while."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from types import TracebackType
 
 
 class Watchdog:
-    """While the ``with`` block lasts, calls ``bark`` after every ``seconds`` without a ``feed``, in its own thread.
+    """Calls ``bark`` after every ``seconds`` without a ``feed`` inside the ``with`` block, in a thread of its own.
 
-    It ends nothing: that a task is slow is no proof that it will never end.
+    It ends nothing: a slow task may still end.
     """
 
     def __init__(self, seconds: float, bark: Callable[[float], None]) -> None:
-        """``bark`` is told for how many seconds nothing has happened."""
+        """``bark`` takes the seconds since the last ``feed``."""
         self._seconds, self._bark = seconds, bark
         self._fed = time.monotonic()
         self._stop = threading.Event()
@@ -36,15 +36,15 @@ class Watchdog:
         self._thread.join()
 
     def feed(self) -> None:
-        """Something has happened."""
+        """Start the wait again: something has happened."""
         self._fed = time.monotonic()
 
     def _watch(self) -> None:
-        barked = 0.0
+        last_bark = 0.0
         while True:
-            last = max(self._fed, barked)
+            last = max(self._fed, last_bark)
             if self._stop.wait(max(0.0, last + self._seconds - time.monotonic())):
                 return
-            if time.monotonic() - max(self._fed, barked) >= self._seconds:
-                barked = time.monotonic()
-                self._bark(barked - self._fed)
+            if time.monotonic() - max(self._fed, last_bark) >= self._seconds:
+                last_bark = time.monotonic()
+                self._bark(last_bark - self._fed)

@@ -1,36 +1,16 @@
-"""Captions and the json member: bytes to text, and what the text says."""
+"""Captions and other text of inputs, checked for use."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
 from tamis.pipeline.inputs.part_builder import IngestOptions, Row, fault
-from tamis.pipeline.inputs.tar.walker import Member
-from tamis.pipeline.inputs.tar.webdataset import CAPTION_SUFFIX, META_SUFFIX
 from tamis.schemas.ledger import Reason
 from tamis.schemas.tables import find_column
 
 
-def read_json(member: Member | None, limit: int) -> tuple[dict[str, Any], str | None, str]:
-    """(fields, text, complaint) of a json member; no fields and no text where it is no JSON object."""
-    if member is None:
-        return {}, None, ""
-    if member.size > limit:
-        return {}, None, f"the json member has {member.size} bytes: left out, the limit is {limit}"
-    try:
-        text = bytes(member.data).decode("utf-8")
-        fields = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return {}, None, f"the json member is left out: {type(error).__name__}: {error}"
-    if not isinstance(fields, dict):
-        return {}, None, "the json member is left out: it is no object"
-    return fields, text, ""
-
-
 def field_text(fields: dict[str, Any], name: str) -> str | None:
-    """The value that ``fields`` have for ``name`` or an alias, where it is text."""
+    """The text that ``fields`` have for ``name`` or an alias; None where the value is no text."""
     column = find_column(name, list(fields))
     value = fields[column] if column is not None else None
     return value if isinstance(value, str) and is_text(value) else None
@@ -42,7 +22,7 @@ def is_text(value: str) -> bool:
 
 
 def judge_caption(caption: str | None, offset: int | None, options: IngestOptions) -> Row:
-    """The columns of a caption: ``text``, or why it cannot be used."""
+    """The columns of a caption: ``text``, or the fault that forbids its use."""
     if caption is None:
         return fault(Reason.MISSING_CAPTION, "no caption", offset)
     if not is_text(caption):
@@ -54,25 +34,3 @@ def judge_caption(caption: str | None, offset: int | None, options: IngestOption
     if not caption.strip():
         return {"text": caption} | fault(Reason.EMPTY_CAPTION, "nothing but white space", offset)
     return {"text": caption}
-
-
-def read_caption(
-    members: Mapping[str, Member], fields: dict[str, Any], options: IngestOptions
-) -> Row:
-    """The columns of a tar sample's caption: from its txt member, else from its json's ``fields``."""
-    txt = members.get(CAPTION_SUFFIX)
-    if txt is not None:
-        try:
-            return judge_caption(bytes(txt.data).decode("utf-8"), txt.offset, options)
-        except UnicodeDecodeError as error:
-            message = f"not UTF-8: {error.reason} at byte {error.start}"
-            return fault(Reason.BAD_CAPTION, message, txt.offset + error.start)
-    meta = members.get(META_SUFFIX)
-    first = min((member.offset for member in members.values()), default=None)
-    offset = first if meta is None else meta.offset
-    column = find_column("text", list(fields))
-    value = fields[column] if column is not None else None
-    if value is not None and not isinstance(value, str):
-        message = f"`{column}` in the json member is {type(value).__name__}, not text"
-        return fault(Reason.BAD_CAPTION, message, offset)
-    return judge_caption(value, offset, options)

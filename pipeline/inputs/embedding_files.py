@@ -1,4 +1,4 @@
-"""Embedding files that come with the input: opened by their address, and compared with the files they belong to."""
+"""Embedding files of the input: their headers, their rows, and a check against the files they belong to."""
 
 from __future__ import annotations
 
@@ -15,65 +15,65 @@ from typing import BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from tamis.pipeline.inputs.formats import outline
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.parquet import BROKEN, open_parquet
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
 
 AT_ONCE = 16
-"""Headers that are read at a time."""
+"""Headers read at once."""
 
 FOOTERS = 1_000
-"""Parquet files whose rows are counted before a run; the rest of more is taken on trust."""
+"""Input files whose rows are counted before a run; further ones are trusted."""
 
 
 @contextmanager
-def opened(address: str) -> Iterator[tuple[BinaryIO, Matrix]]:
-    """An embedding file (``path`` or ``path.npz#member``) and what its header says.
+def open_matrix(address: str) -> Iterator[tuple[BinaryIO, Matrix]]:
+    """An embedding file (``path`` or ``path.npz#member``), opened, and the shape in its header.
 
     Raises:
-        InputError: it is not there, or is not what its name says; with its path.
+        InputError: it is missing, or no embedding file; names its path.
     """
     path, _, member = address.partition("#")
     try:
         with storage.open_read(path) as file:
-            yield file, header(file, member or None)
+            yield file, read_header(file, member or None)
     except FileNotFoundError:
         raise InputError(
-            f"`{storage.redact(path)}` is not there: {storage.nearest(path)}"
+            f"`{storage.redact(path)}` is not there: {storage.nearest_directory(path)}"
         ) from None
     except InputError as error:
         raise InputError(f"`{storage.redact(path)}`: {error}") from error
 
 
 def check(inputs: Sequence[InputFile]) -> None:
-    """All embeddings are of one dimension, and no file has more of them than its input has rows.
+    """Check that all embeddings have one dimension, and no file more of them than its input has rows.
 
     Headers and footers alone are read. With fewer rows than the input, the rest is `missing_embedding` in the ledger.
 
     Raises:
         InputError: names the two files that do not fit.
     """
-    beside = [
+    pairs = [
         (file if number < FOOTERS else None, address)
         for number, file in enumerate(inputs)
         for address in (file.image_embeddings, file.text_embeddings)
         if address is not None
     ]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        dims = list(pool.map(lambda pair: _fits(*pair), beside))
-    for (_, address), dim in zip(beside, dims, strict=True):
+        dims = list(pool.map(lambda pair: _dim(*pair), pairs))
+    for (_, address), dim in zip(pairs, dims, strict=True):
         if dim != dims[0]:
             raise InputError(
-                f"`{storage.redact(address)}`: embeddings of {dim} numbers, but `{storage.redact(beside[0][1])}` has "
+                f"`{storage.redact(address)}`: embeddings of {dim} numbers, but `{storage.redact(pairs[0][1])}` has "
                 f"{dims[0]}: pictures and captions of all files must be embedded by one model"
             )
 
 
-def _fits(input_file: InputFile | None, address: str) -> int:
-    """The dimension of the embeddings at ``address``, which are no more than the rows of ``input_file``."""
-    with opened(address) as (_, matrix):
-        rows = None if input_file is None else _rows(input_file)
+def _dim(input_file: InputFile | None, address: str) -> int:
+    """The dimension of the embeddings at ``address``, checked to be no more than the rows of ``input_file``."""
+    with open_matrix(address) as (_, matrix):
+        rows = None if input_file is None else outline(input_file).rows
     if input_file is not None and rows is not None and matrix.rows > rows:
         raise InputError(
             f"`{storage.redact(address)}`: {matrix.rows:,} embeddings for the {rows:,} rows of "
@@ -82,19 +82,8 @@ def _fits(input_file: InputFile | None, address: str) -> int:
     return matrix.dim
 
 
-def _rows(file: InputFile) -> int | None:
-    """How many rows a parquet file's footer counts; None where it cannot be read: that is ingest's to report."""
-    if file.kind != "parquet":
-        return None
-    try:
-        with open_parquet(file.path) as parquet:
-            return int(parquet.metadata.num_rows)
-    except BROKEN:
-        return None
-
-
 MAX_DIM = 1 << 16
-"""Numbers an embedding; a header that says more is damaged."""
+"""Numbers an embedding; a header with more is damaged."""
 
 
 _DAMAGE = (
@@ -110,7 +99,7 @@ _DAMAGE = (
     zlib.error,
     NotImplementedError,
 )
-"""What numpy and zipfile were seen to raise on a header that is none."""
+"""Errors of numpy and zipfile on a damaged header."""
 
 
 _LOCAL_HEADER = 30
@@ -135,30 +124,30 @@ class Matrix:
     compressed: bool
 
 
-def header(file: BinaryIO, member: str | None = None) -> Matrix:
+def read_header(file: BinaryIO, member: str | None = None) -> Matrix:
     """The header of a ``.npy``, or of ``member`` of a ``.npz``.
 
     Raises:
-        InputError: it is neither, the member is missing, or it is no matrix of float16/32/64 with a width.
+        InputError: no such file or member, or no matrix (rows, dim) of float16, 32 or 64.
     """
     file.seek(0)
     if file.read(4) != _ZIP_MAGIC:
         if member is not None:
             raise InputError(f"asked for the member `{member}` of a file that is no archive")
         file.seek(0)
-        return _parsed(file, None, False)
+        return _parse(file, None, False)
     info = _info(file, member)
     if info.compress_type != zipfile.ZIP_STORED:
         try:
             with zipfile.ZipFile(file) as archive, archive.open(info) as stream:
-                return _parsed(cast(BinaryIO, stream), member, True)
+                return _parse(cast(BinaryIO, stream), member, True)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
             raise InputError(f"the member `{member}` cannot be unpacked: {error}") from error
     file.seek(_data_start(file, info))
-    return _parsed(file, member, False)
+    return _parse(file, member, False)
 
 
-def rows(file: BinaryIO, matrix: Matrix, start: int, stop: int) -> NDArray[np.floating]:
+def read_rows(file: BinaryIO, matrix: Matrix, start: int, stop: int) -> NDArray[np.floating]:
     """Rows ``start`` to ``stop`` of ``matrix``, (stop - start, dim), of its stored dtype.
 
     Raises:
@@ -212,14 +201,14 @@ def _info(file: BinaryIO, member: str | None) -> zipfile.ZipInfo:
 
 
 def _data_start(file: BinaryIO, info: zipfile.ZipInfo) -> int:
-    """Where a stored member's bytes begin: after its local header, whose extra field is its own."""
+    """Offset of a stored member's bytes: after its local header, whose extra field differs from the directory's."""
     file.seek(info.header_offset)
     local = file.read(_LOCAL_HEADER)
     name, extra = int.from_bytes(local[26:28], "little"), int.from_bytes(local[28:30], "little")
     return info.header_offset + _LOCAL_HEADER + name + extra
 
 
-def _parsed(stream: BinaryIO, member: str | None, compressed: bool) -> Matrix:
+def _parse(stream: BinaryIO, member: str | None, compressed: bool) -> Matrix:
     try:
         version = np.lib.format.read_magic(stream)
         if version not in {(1, 0), (2, 0)}:

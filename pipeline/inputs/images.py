@@ -1,7 +1,7 @@
-"""Pictures: is it one, how large, what does it look like.
+"""Pictures: their size, format, hashes and pixels.
 
 Pillow decodes; its plugins are named here, so that no installed one (or its external program) is ever
-tried on input bytes. What every reader must agree on:
+tried on input bytes. The rules for every reader:
 
 - The size is the stored one. EXIF orientation is not applied: training loaders do not apply it either.
 - Of an animation the first frame counts.
@@ -52,12 +52,12 @@ PLUGINS = {
 }
 FORMATS = tuple(PLUGINS)
 
-# The limit is ours (``max_pixels``), and a picture that ends early is damaged wherever we run.
+# ``max_pixels`` is the limit instead, and a picture that ends early is damaged whatever the environment says.
 Image.MAX_IMAGE_PIXELS = None
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 _STRIP_PIXELS = 1 << 20
-_LOOK_SIDE = 192
+_HASH_SIDE = 192
 _BROKEN = (
     ArithmeticError,
     AttributeError,
@@ -71,11 +71,11 @@ _BROKEN = (
     struct.error,
     zlib.error,
 )
-"""What Pillow's decoders were seen to raise on damaged bytes."""
+"""Errors of Pillow's decoders on damaged bytes."""
 
 
 Least = Callable[[int, int], tuple[int, int]]
-"""From the stored (width, height) to the smallest (width, height) that will do."""
+"""A function from the stored (width, height) to the smallest (width, height) that suffices."""
 
 
 class ImageDamage(Exception):  # noqa: N818 - it is a finding about the input, not an error of ours
@@ -88,7 +88,7 @@ class ImageDamage(Exception):  # noqa: N818 - it is a finding about the input, n
 
 
 class Picture(NamedTuple):
-    """What is known of a picture: stored size, format (lower case), hash of pixels, perceptual hash."""
+    """The facts of a picture: stored size in pixels, format (lower case), hash of pixels, perceptual hash."""
 
     width: int
     height: int
@@ -99,7 +99,7 @@ class Picture(NamedTuple):
 
 @contextmanager
 def _decoding(data: bytes | memoryview) -> Iterator[None]:
-    """Turn whatever a decoder raises into ImageDamage; its warnings are silent whatever -W says."""
+    """Turn a decoder's errors into ImageDamage, and silence its warnings whatever -W says."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -145,17 +145,17 @@ def _open(data: bytes | memoryview, max_pixels: int) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits, or of floats in 0..255, as RGBA of eight bits; no more than a strip is held in numbers."""
+    """Grey of 16 or 32 bits, or of floats in 0..255, as RGBA of eight bits, a strip at a time."""
     width, height = image.size
-    made = Image.new("RGBA", image.size)
+    canvas = Image.new("RGBA", image.size)
     for top, bottom in _strips(width, height):
         values = np.asarray(image.crop((0, top, width, bottom)))
         if image.mode == "F":
             grey = np.clip(np.nan_to_num(values), 0, 255)
         else:
             grey = np.clip(values, 0, 65535) >> 8
-        made.paste(Image.fromarray(grey.astype(np.uint8)).convert("RGBA"), (0, top))
-    return made
+        canvas.paste(Image.fromarray(grey.astype(np.uint8)).convert("RGBA"), (0, top))
+    return canvas
 
 
 def _strips(width: int, height: int) -> Iterator[tuple[int, int]]:
@@ -181,8 +181,8 @@ def _rgba(image: Image.Image) -> Image.Image:
 def _on_white(image: Image.Image, mode: str) -> Image.Image:
     """In ``mode``, "L" or "RGB", on white.
 
-    All of it is what ``_composed`` says of its pixels. Where nothing can be seen through there is nothing to compose,
-    and the few colours of a palette are composed instead of all pixels.
+    The result is that of ``_composed``, at less cost: an opaque picture needs no composing, and of a palette the few
+    colours are composed instead of all pixels.
     """
     if image.mode == "P":
         colours = image.crop((0, 0, 16, 16))
@@ -200,8 +200,8 @@ def _on_white(image: Image.Image, mode: str) -> Image.Image:
 
 def _composed(image: Image.Image, mode: str) -> Image.Image:
     white = Image.new(mode, image.size, 255 if mode == "L" else (255, 255, 255))
-    seen = image if image.mode == "LA" else _rgba(image)
-    white.paste(seen.convert(mode), mask=seen.getchannel("A"))
+    layer = image if image.mode == "LA" else _rgba(image)
+    white.paste(layer.convert(mode), mask=layer.getchannel("A"))
     return white
 
 
@@ -217,22 +217,22 @@ def _hash_pixels(image: Image.Image) -> bytes:
 
 
 def _rgba_bytes(image: Image.Image) -> pa.Buffer:
-    """Pillow's own memory, not a copy.
+    """The RGBA bytes, where possible in Pillow's own memory.
 
     It holds RGB in four bytes, of which all its usual decoders set the last to 255. Then they are the RGBA bytes, and
     of a JPEG a tenth of the time is saved.
     """
     if image.mode == "RGB" and not image.has_transparency_data:
-        held: pa.Buffer = pa.array(image).buffers()[-1]
-        common = np.bitwise_and.reduce(np.frombuffer(held, np.uint32))
+        buffer: pa.Buffer = pa.array(image).buffers()[-1]
+        common = np.bitwise_and.reduce(np.frombuffer(buffer, np.uint32))
         if common.tobytes()[3] == 255:
-            return held
+            return buffer
     return pa.array(_rgba(image)).buffers()[-1]
 
 
-def _look(image: Image.Image) -> int:
-    """The perceptual hash. Of a large picture every k-th pixel will do: each cell still has 36 of them."""
-    step = min(image.size) // _LOOK_SIDE
+def _perceptual_hash(image: Image.Image) -> int:
+    """The perceptual hash; of a large picture from every k-th pixel, which leaves 36 or more for each cell."""
+    step = min(image.size) // _HASH_SIDE
     if step > 1:
         size = (image.width // step, image.height // step)
         image = image.resize(size, Image.Resampling.NEAREST)
@@ -241,7 +241,7 @@ def _look(image: Image.Image) -> int:
 
 
 def inspect(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Decode a picture once, in full, and say what it is.
+    """Decode a picture once, in full, and measure it.
 
     Raises:
         ImageDamage: no bytes, too many pixels (seen in the header, before decoding), cut off, or no
@@ -252,16 +252,16 @@ def inspect(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Picture:
         name = "jpeg" if image.format == "MPO" else str(image.format).lower()
         width, height = image.size
         image = _decoded(image)
-        return Picture(width, height, name, _hash_pixels(image), _look(image))
+        return Picture(width, height, name, _hash_pixels(image), _perceptual_hash(image))
 
 
 def to_rgb(
     data: bytes | memoryview, max_pixels: int = MAX_PIXELS, least: Least | None = None
 ) -> Image.Image:
-    """The picture as an encoder should see it: RGB, first frame, on white, of the stored orientation.
+    """The picture for an encoder: RGB, first frame, on white, of the stored orientation.
 
-    With ``least`` a JPEG may come smaller than it is stored: its decoder then leaves out the finest of its waves, and
-    most of the work.
+    With ``least`` a JPEG may come smaller than stored: its decoder then skips the highest frequencies, and most of the
+    work.
 
     Raises:
         ImageDamage: as ``inspect``.
@@ -269,5 +269,5 @@ def to_rgb(
     with _decoding(data):
         image = _open(data, max_pixels)
         if least is not None:
-            image.draft(image.mode, least(*image.size))  # of other formats it does nothing
+            image.draft(image.mode, least(*image.size))  # no effect on other formats
         return _on_white(_decoded(image), "RGB")

@@ -1,4 +1,4 @@
-"""The input files of a job: what its patterns name, in order, each with the embeddings that belong to it.
+"""An input file, and the files that patterns name, in order.
 
 A file's relative name, not its whole path, goes into uids and results: the same data in another place gives the same
 bytes.
@@ -11,28 +11,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Literal
 
 from braceexpand import braceexpand
 
 from tamis.pipeline.store import storage
-from tamis.pipeline.store.storage import redact
-from tamis.schemas.errors import InputError, JobError
-
-if TYPE_CHECKING:
-    from tamis.schemas.job import Input
-
-KINDS: dict[str, Literal["tar", "parquet"]] = {".tar": "tar", ".parquet": "parquet"}
+from tamis.schemas.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """One file of the input. ``relative`` is its path below the entry's fixed prefix."""
+    """One file of the input. ``relative`` is its path below the entry's fixed prefix, ``kind`` its format's name."""
 
     entry: str
     relative: str
     path: str
-    kind: Literal["tar", "parquet"]
+    kind: str
     size: int  # bytes
     stamp: str = ""  # changes when the file is written again; tasks do not ask for it
     image_embeddings: str | None = None  # a .npy, or an .npz#member
@@ -40,65 +33,8 @@ class InputFile:
 
     @property
     def source(self) -> str:
-        """As the ledger calls it."""
+        """Its name in the ledger."""
         return f"{self.entry}/{self.relative}"
-
-
-def input_files(entry: Input) -> list[InputFile]:
-    """The files of one input entry, by relative path, each with the embeddings that belong to it.
-
-    Raises:
-        InputError: a pattern that matches nothing.
-        JobError: a file of unknown format, or embeddings that do not pair with the files.
-    """
-    listing = resolve(entry.path)
-    images = _paired(entry, entry.image_embeddings, len(listing.files))
-    texts = _paired(entry, entry.text_embeddings, len(listing.files))
-    files = []
-    for number, file in enumerate(listing.files):
-        image, text = images[number], texts[number]
-        if entry.features:
-            stem = file.path.removesuffix(".parquet")
-            image, text = f"{stem}.npz#{entry.image_feature}", f"{stem}.npz#{entry.text_feature}"
-        files.append(
-            InputFile(
-                entry.name,
-                file.relative,
-                file.path,
-                _kind(entry, file.path),
-                file.size,
-                file.stamp,
-                image,
-                text,
-            )
-        )
-    return files
-
-
-def _paired(entry: Input, pattern: str | None, count: int) -> Sequence[str | None]:
-    if pattern is None:
-        return [None] * count
-    found = [file.path for file in resolve([pattern]).files]
-    if len(found) != count:
-        raise JobError(
-            f"input `{entry.name}`: {len(found)} embedding files for {count} input files: they must pair one to one"
-        )
-    return found
-
-
-def _kind(entry: Input, path: str) -> Literal["tar", "parquet"]:
-    if entry.format != "auto":
-        return "tar" if entry.format == "webdataset" else "parquet"
-    bare = path.lower()
-    if "://" in bare:
-        bare = bare.partition("?")[0]
-    for ending, kind in KINDS.items():
-        if bare.endswith(ending):
-            return kind
-    raise JobError(
-        f"input `{entry.name}`: {redact(path)}: neither .tar nor .parquet: "
-        "say `format: webdataset` or `format: parquet`"
-    )
 
 
 MAX_BRACES = 1_000_000
@@ -107,7 +43,7 @@ MAX_BRACES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What some patterns name: files, sorted by relative name, and the directory above them all."""
+    """The files of some patterns, sorted by relative name, and the directory above them all."""
 
     prefix: str
     files: tuple[storage.File, ...]
@@ -117,26 +53,26 @@ def resolve(patterns: Sequence[str]) -> Listing:
     """The files that ``patterns`` name: paths or URLs with globs, ``{0..7}``, ``{a,b}``.
 
     The prefix is the directory part before the first glob or brace (a plain file's directory); of
-    several patterns, what their prefixes have in common. A file that is named twice counts once.
+    several patterns, the common part of their prefixes. A file that is named twice counts once.
 
     Raises:
-        InputError: a pattern that matches nothing, with the nearest directory and what it holds.
+        InputError: a pattern that matches nothing, with the nearest directory and its content.
     """
     prefix = prefix_of(patterns)
-    found: dict[str, storage.File] = {}
+    by_name: dict[str, storage.File] = {}
     for pattern in patterns:
         for file in _matches(pattern, prefix):
-            found[file.relative] = file
-    return Listing(prefix, tuple(found[name] for name in sorted(found)))
+            by_name[file.relative] = file
+    return Listing(prefix, tuple(by_name[name] for name in sorted(by_name)))
 
 
 def prefix_of(patterns: Sequence[str]) -> str:
-    """The directory that the relative names of some patterns' files start from, whether or not they are there."""
+    """The directory that the files' relative names start from, whether or not the files exist."""
     return _common([_fixed_prefix(pattern) for pattern in patterns])
 
 
 def _common(prefixes: list[str]) -> str:
-    # The scheme stays out of it: commonpath would make one slash of two.
+    # Without the scheme: commonpath would make one slash of two.
     scheme, mark, _ = prefixes[0].rpartition("://")
     paths = [prefix.rpartition("://")[2] for prefix in prefixes]
     if any(prefix.rpartition("://")[0] != scheme for prefix in prefixes):
@@ -149,7 +85,7 @@ def _is_web(pattern: str) -> bool:
 
 
 def _marks(pattern: str) -> str:
-    # In a web address a question mark begins the query.
+    # A question mark begins a web address's query.
     return "*[" if _is_web(pattern) else "*?["
 
 
@@ -158,7 +94,7 @@ def _is_glob(name: str) -> bool:
 
 
 def _fixed_prefix(pattern: str) -> str:
-    storage.filesystem(pattern)  # a store that is not known is told by the name that was given
+    storage.filesystem(pattern)  # names an unknown store in its error
     plain = re.split(rf"[{{{re.escape(_marks(pattern))}]", pattern, maxsplit=1)[0]
     return storage.parent(storage.absolute(plain + "x"))
 
@@ -175,37 +111,37 @@ def _matches(pattern: str, prefix: str) -> list[storage.File]:
     missing: list[str] = []
     listings: dict[str, dict[str, storage.File]] = {}
     for name in names:
-        found = (
+        matches = (
             storage.glob(storage.absolute(name), prefix)
             if _is_glob(name)
             else _look_up(name, prefix, listings)
         )
-        files += found
-        if not found:
+        files += matches
+        if not matches:
             missing.append(name)
     if missing:
         rest = f" (one of {len(missing)} missing of {len(names)})" if len(names) > 1 else ""
-        what = "matches nothing" if _is_glob(missing[0]) else "is not there"
+        problem = "matches nothing" if _is_glob(missing[0]) else "is not there"
         first = storage.redact(missing[0])
-        near = "its server says so" if _is_web(first) else storage.nearest(missing[0])
-        raise InputError(f"`{first}` {what}{rest}: {near}")
+        hint = "its server says so" if _is_web(first) else storage.nearest_directory(missing[0])
+        raise InputError(f"`{first}` {problem}{rest}: {hint}")
     return files
 
 
 def _look_up(
     name: str, prefix: str, listings: dict[str, dict[str, storage.File]]
 ) -> list[storage.File]:
-    """One name, sought in its directory's listing: thousands of names cost one request. On the web it is asked for
-    itself: who may read a file, by a signature in its address, may not list what lies beside it.
+    """The file of one name, by its directory's listing: thousands of names cost one request. A web address is asked
+    for itself: a signature in it may allow to read the file, but not to list its directory.
     """
     path = storage.absolute(name)
     if _is_web(name):
-        found = storage.find(path)
-        return [] if found is None else [_below(found, prefix)]
+        match = storage.find(path)
+        return [] if match is None else [_below(match, prefix)]
     folder = storage.parent(path)
     if folder not in listings:
         listings[folder] = {file.path: file for file in storage.files_in(folder)}
-    # What a listing does not show (a hidden file, a web server's) may still be there.
+    # A listing may lack a file that exists (a hidden one, a web server's).
     file = listings[folder].get(path) or (storage.stat(path) if storage.exists(path) else None)
     if file is None:
         return []

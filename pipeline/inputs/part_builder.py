@@ -12,18 +12,20 @@ import pyarrow.compute as pc
 
 from tamis.pipeline.inputs.images import MAX_PIXELS, ImageDamage, inspect
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.tar.walker import MAX_MEMBER_BYTES, Damage
 from tamis.pipeline.inputs.uids import hash_uid
+from tamis.pipeline.store import storage
 from tamis.schemas.ledger import Reason
 from tamis.schemas.tables import INGEST
 
+MAX_MEMBER_BYTES = 256 << 20
+
 MAX_PART_BYTES = 64 << 20
-"""Bytes of captions and metadata after which a part ends early: its columns stay in memory."""
+"""Bytes of captions and metadata that end a part early: its columns stay in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """What ingest refuses, and how it cuts a file into parts.
+    """The limits of ingest, and the cut of a file into parts.
 
     Attributes:
         part_samples: rows a part, at most.
@@ -31,9 +33,9 @@ class IngestOptions:
         max_member_bytes: of a tar member or a parquet cell.
         max_caption_bytes: in UTF-8.
         max_meta_bytes: of a json member; a larger one is left out.
-        need: parquet: the names whose column must be there; without "image" in it, a file that has no
+        need: parquet: the names whose column must exist; without "image" in it, a file that has no
             pictures gives rows of metadata alone.
-        span: decode the pictures of these rows of the file alone (from, to): see tamis.pipeline.runs.isolate.
+        span: decode only the pictures of these rows of the file (from, to): see tamis.pipeline.runs.isolate.
         culprits: rows of the file whose pictures end the process that decodes them.
     """
 
@@ -46,8 +48,8 @@ class IngestOptions:
     span: tuple[int, int] | None = None
     culprits: frozenset[int] = frozenset()
 
-    def why_closed(self, number: int) -> str | None:
-        """Why the picture of the file's row ``number`` must not be decoded, if so."""
+    def why_unopened(self, number: int) -> str | None:
+        """The reason not to decode the picture of the file's row ``number``; None where there is none."""
         if self.span is not None and not self.span[0] <= number < self.span[1]:
             return "not opened"
         if number in self.culprits:
@@ -64,12 +66,12 @@ class FileTotals:
 
 
 Row = dict[str, Any]
-"""A row of INGEST; what is not in it is null."""
+"""A row of INGEST; absent columns are null."""
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """Rows that stand together in a file, such as a row group: ``size`` of them share a part if they fit.
+class Section:
+    """Rows that stand together in a file, such as a row group; they share a part if all ``size`` of them fit.
 
     ``pieces`` are single rows, or tables of schema INGEST where many are made at once.
     """
@@ -78,36 +80,47 @@ class Run:
     pieces: Iterator[Row | pa.Table]
 
 
+def hash_file(path: str) -> tuple[int, bytes]:
+    """Size in bytes and SHA-256 of a file, read once."""
+    digest = hashlib.sha256()
+    size = 0
+    with storage.open_read(path) as stream:
+        while chunk := stream.read(storage.READ_BLOCK):
+            digest.update(chunk)
+            size += len(chunk)
+    return size, digest.digest()
+
+
 def fault(reason: Reason, message: str, offset: int | None) -> Row:
-    """The columns that say why a row cannot be used."""
+    """The columns of a row's fault: its reason, a message, and an offset in bytes."""
     return {"reason": str(reason), "message": message, "error_offset": offset}
 
 
-def damage_row(source: InputFile, damage: Damage) -> Row:
-    """The row of a range of bytes, or of a whole file: its offset is its key."""
-    key = str(damage.offset)
-    uid = hash_uid(source.entry, source.relative, "damage", key, 0)
-    return {"uid": uid, "key": key} | fault(damage.reason, damage.message, damage.offset)
+def damage_row(file: InputFile, reason: Reason, message: str, offset: int = 0) -> Row:
+    """The row of a range of bytes without a sample, or of a whole file; its key is the offset."""
+    key = str(offset)
+    uid = hash_uid(file.entry, file.relative, "damage", key, 0)
+    return {"uid": uid, "key": key} | fault(reason, message, offset)
 
 
 def picture_row(
     data: bytes | memoryview, offset: int | None, number: int, options: IngestOptions
 ) -> Row:
-    """The columns of the picture of a file's row ``number``: what it is, or why it cannot be used."""
+    """The columns of the picture of a file's row ``number``: its facts, or its fault."""
     row: Row = {"image_size": len(data), "sha256": hashlib.sha256(data).digest()}
-    closed = options.why_closed(number)
-    if closed:
-        return row | fault(Reason.KILLED_ITS_WORKER, closed, offset)
+    refusal = options.why_unopened(number)
+    if refusal:
+        return row | fault(Reason.KILLED_ITS_WORKER, refusal, offset)
     try:
-        found = inspect(data, options.max_pixels)
+        picture = inspect(data, options.max_pixels)
     except ImageDamage as damage:
         return row | fault(damage.reason, damage.message, offset)
     return row | {
-        "image_format": found.format,
-        "width": found.width,
-        "height": found.height,
-        "pixels": found.pixels,
-        "phash": found.phash,
+        "image_format": picture.format,
+        "width": picture.width,
+        "height": picture.height,
+        "pixels": picture.pixels,
+        "phash": picture.phash,
     }
 
 
@@ -170,13 +183,13 @@ class PartBuilder:
     def take(self) -> pa.Table:
         """The part as a table of schema INGEST; the builder is empty again."""
         self._close_columns()
-        # In one piece, for a table in several is laid out otherwise in its file.
+        # In one piece: a table in several has other bytes in its file.
         table = pa.concat_tables(self._tables).combine_chunks()
         self._empty()
         return table
 
 
 def _characters(table: pa.Table) -> pa.ChunkedArray:
-    """What each row has of captions and metadata."""
+    """Characters of caption and metadata of each row."""
     text, meta = (pc.fill_null(pc.utf8_length(table[name]), 0) for name in ("text", "meta"))
     return pc.add(text, meta)

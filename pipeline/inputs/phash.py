@@ -19,8 +19,8 @@ _SCALE = 1 << 12
 
 def _dct_rows() -> NDArray[np.float64]:
     frequency = np.arange(_KEPT)[:, None]
-    place = np.arange(SIDE)[None, :]
-    waves: NDArray[np.float64] = np.cos(np.pi * frequency * (2 * place + 1) / (2 * SIDE))
+    pixel = np.arange(SIDE)[None, :]
+    waves: NDArray[np.float64] = np.cos(np.pi * frequency * (2 * pixel + 1) / (2 * SIDE))
     return np.rint(_SCALE * waves)
 
 

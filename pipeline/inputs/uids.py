@@ -1,4 +1,4 @@
-"""What a sample is called outside: 128 bits, written as 32 hex digits."""
+"""Uids, the names of samples outside a run: 128 bits, written as 32 hex digits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _HEX = re.compile(r"[0-9a-fA-F]{32}")
 
 
 def parse_uid(value: object) -> bytes | None:
-    """The 16 bytes of a uid that the input brings along; None where it is no 32 hex digits."""
+    """The 16 bytes of a uid that the input has for a sample; None where it is no 32 hex digits."""
     if isinstance(value, str) and _HEX.fullmatch(value):
         return bytes.fromhex(value)
     return None
@@ -32,7 +32,7 @@ def hash_uid(entry: str, relative: str, kind: str, key: str, occurrence: int) ->
 def hash_uids(
     entry: str, relative: str, kind: str, keys: Iterable[str], occurrences: Iterable[int]
 ) -> list[bytes]:
-    """``hash_uid`` of samples of one file: what they share is hashed once."""
+    """``hash_uid`` of samples of one file: the common fields are hashed once."""
     shared = hashlib.blake2b(digest_size=16)
     for field in (entry, relative, kind):
         raw = field.encode("utf-8", "surrogatepass")

@@ -1,16 +1,13 @@
-"""From the tasks of a sample to the costs of a whole run: how each phase grows. Formulas; nothing runs here.
+"""The growth of each phase, from the tasks of a sample to the costs of a whole run. Formulas; nothing runs here.
 
 With ``growth`` g = rows of the whole / rows of the sample, for each phase of each step:
 
-- *rows* grow by g; but the k-means sample is ``min(alive, K x points_per_centroid)``, cut to ``sample_bytes``.
-- *tasks*: one a part, file or shard: g times as many as the sample had; one a range: N / ``range_samples``; buckets:
-  as many as the step makes of what reaches it (``steps.shared.bucket_counts``), at least as many as the sample had;
-  others: as many as the sample had.
+- *rows* grow by g; but those of a sample to train on as the step says (``StepGrowth.trained_rows``).
+- *tasks*: one a part, file or shard: g times as many as the sample had; one a range: N / ``range_samples``, or as
+  the step says (``StepGrowth.groups``); buckets: as many as the step makes of what reaches it (``StepGrowth.buckets``),
+  at least as many as the sample had; others: as many as the sample had.
 - *processor seconds* = rows x seconds a row of warm tasks + cold seconds x workers + FLOP that grow otherwise / rate
-  (of a processor, or of a GPU where the phase's tasks hold one):
-    - assignment (``assign``, ``sums-*``): 2 x rows x K x d;
-    - training (``train``, or ``start``): 2 x sample x K x d x iterations;
-    - pairs inside clusters (``pairs``): alive^2 / K x d, clusters taken to be equal.
+  (of a processor, or of a GPU where the phase's tasks hold one); how FLOP grow the step says (``StepGrowth.flop``).
   Cold is the first task of a kind in a process: imports, a model. It is paid once a worker, and told apart from work.
 - *bytes read and written* grow with rows, but for what cold tasks read more than others: a model, once a worker. Where
   there are more buckets than the sample had, every reader of one row group reads a footer that describes all of them:
@@ -32,18 +29,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from tamis.pipeline.algorithms.clusters import kmeans, semantic
-from tamis.pipeline.algorithms.near_captions.minhash import choose_bands
 from tamis.pipeline.steps.shared import bucket_counts
-from tamis.pipeline.steps.shared.bucket_counts import buckets_for
-from tamis.schemas.cluster import Cluster
+from tamis.pipeline.steps.shared.growth import StepGrowth
+from tamis.schemas.cluster import RayCluster
 from tamis.schemas.costs import Cost
 from tamis.schemas.events import TaskDone
 from tamis.schemas.job import Job
-from tamis.schemas.selection import Clustered
-from tamis.schemas.step import StepModel
-from tamis.schemas.steps import NearDuplicates, NearPictures, SemanticDuplicates
+from tamis.schemas.registry import growth_class
+from tamis.schemas.scope import Scope
 
 HELD = 4
 """Bytes that a gathering task holds for each byte that it reads: uncompressed, sorted, and what it writes."""
@@ -57,7 +52,7 @@ TAIL = 64 << 10
 
 @dataclass
 class Measured:
-    """A phase, as the pilot (one part) and the sample ran it."""
+    """The tasks of a phase: of the pilot (one part) and of the sample."""
 
     step: str
     phase: str
@@ -79,12 +74,12 @@ class Scale:
 
 @dataclass(frozen=True)
 class Machine:
-    """What things ran on, and are to run on."""
+    """The machine of the sample, and the cluster of the whole."""
 
     sample_workers: int
     flops: float  # floating-point operations a second of one processor, as assignment does them
     dim: int  # of the embedding; 0 where there is none
-    cluster: Cluster
+    cluster: RayCluster
     ingest_bytes: tuple[float, float]  # of a file's ingest table: in the sample, in the whole
     gpu_flops: float = 0.0  # as ``flops``, of a GPU; 0 where the sample was run without one
 
@@ -95,7 +90,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class PhaseForecast:
-    """What a phase will take of a whole run."""
+    """The costs of a phase of the whole run."""
 
     cost: Cost
     tasks: int
@@ -103,20 +98,17 @@ class PhaseForecast:
 
 
 def phase(found: Measured, sample: Scale, whole: Scale, machine: Machine) -> PhaseForecast:
-    """How a phase grows from the sample to the whole. See the module for the formulas."""
-    config = _config(whole.job, found.step)
+    """The costs of a phase of the whole, by the formulas of the module."""
+    before, after = (growth_of(found.step, scale, machine.dim) for scale in (sample, whole))
     rows = sum(_rows(task) for task in found.sample)
     alike = whole.rows / sample.rows
     fewer = whole.alive[found.step] / max(1.0, sample.alive[found.step] * alike)
-    growth = _growth(found, sample, whole, machine.dim, alike * fewer)
+    growth = _row_growth(found, before, after, alike * fewer)
     grown = rows * growth
-    tasks = _tasks(found, grown, sample, whole, machine.dim)
+    tasks = _tasks(found, grown, after, sample, whole)
     slots = machine.cluster.slots(found.cpus, found.gpus) or 1
     workers = min(tasks, slots)
-    extra = _flop(whole, config, found, grown, machine.dim)
-    extra -= _flop(sample, _config(sample.job, found.step), found, rows, machine.dim) * (
-        grown / rows
-    )
+    extra = after.flop(found.phase, grown) - before.flop(found.phase, rows) * (grown / rows)
     cpu = _line(found, lambda task: task.spent.cpu_seconds)
     clock = _line(found, lambda task: task.seconds)
     cpu_seconds = max(0.0, cpu.at(grown, workers) + extra / machine.rate(found))
@@ -146,19 +138,35 @@ def phase(found: Measured, sample: Scale, whole: Scale, machine: Machine) -> Pha
 
 
 def _longer_tail(found: Measured, machine: Machine) -> float:
-    """What each task reads more of its file's ingest table; nothing where it read less than one, and so none."""
+    """Bytes that each task reads more of its file's ingest table; none where it read less than the end of one."""
     before, after = (min(TAIL, size) for size in machine.ingest_bytes)
     mean = _total(found.sample, "read_bytes") / len(found.sample)
-    reads_it = found.sample[0].task.startswith("part-") and mean > 0.95 * before
+    reads_it = found.sample[0].scope is Scope.PART and mean > 0.95 * before
     return after - before if reads_it else 0.0
 
 
-def _config(job: Job, step: str) -> StepModel | None:
-    return next((config for config in job.steps if config.name == step), None)
+class LedgerGrowth(StepGrowth[None]):
+    """The ledger's index lies in buckets."""
+
+    def buckets(self, phase: str, rows: int) -> int:
+        """By its entries."""
+        del phase, rows
+        return bucket_counts.of_index(int(self.alive))
+
+
+def growth_of(step: str, scale: Scale, dim: int) -> StepGrowth[Any]:
+    """The growth of a step at one scale; ``dim`` of the embedding, 0 where there is none."""
+    config = next((config for config in scale.job.steps if config.name == step), None)
+    if config is not None:
+        kind = growth_class(config.kind)
+    else:
+        kind = LedgerGrowth if step == "ledger" else StepGrowth
+    made: StepGrowth[Any] = kind(config, scale.job, scale.rows, scale.alive[step], dim)
+    return made
 
 
 def _rows(task: TaskDone) -> int:
-    """Rows that it read; those that it made where it read a file of the input."""
+    """Rows that a task read, or made where it read a file of the input."""
     return task.rows or task.written or 1
 
 
@@ -182,7 +190,7 @@ class _Line:
 
 
 def _line(found: Measured, seconds: Callable[[TaskDone], float]) -> _Line:
-    """From warm tasks; where all were cold, from the difference of sample and pilot."""
+    """The line through warm tasks; where all were cold, through the sample and the pilot."""
     everything = [*found.pilot, *found.sample]
     warm = [task for task in everything if not task.spent.cold]
     cold = [task for task in everything if task.spent.cold]
@@ -204,93 +212,36 @@ def _slope(found: Measured, seconds: Callable[[TaskDone], float]) -> float:
     return max(0.0, mean(found.sample, seconds) - mean(found.pilot, seconds)) / rows
 
 
-def _growth(found: Measured, sample: Scale, whole: Scale, dim: int, usual: float) -> float:
-    """By what a phase's rows grow."""
-    if _trains(found):
-        there = _config(sample.job, found.step), _config(whole.job, found.step)
-        before, after = (
-            _drawn(config, scale.alive[found.step], dim)
-            for config, scale in zip(there, (sample, whole), strict=True)
-        )
-        return after / max(1.0, before)
-    return usual
+def _row_growth(
+    found: Measured, before: StepGrowth[Any], after: StepGrowth[Any], usual: float
+) -> float:
+    """The factor by which a phase's rows grow."""
+    if found.sample[0].scope is not Scope.WHOLE:
+        return usual
+    drawn = before.trained_rows(found.phase), after.trained_rows(found.phase)
+    if drawn[0] is None or drawn[1] is None:
+        return usual
+    return drawn[1] / max(1.0, drawn[0])
 
 
-def _trains(found: Measured) -> bool:
-    return found.phase in {"train", "start"} and found.sample[0].task == "centroids"
-
-
-def clusters(config: Clustered, alive: float, dim: int) -> int:
-    """How many there will be where ``alive`` samples reach the step."""
-    if config.clusters != "auto":
-        return config.clusters
-    reaching = max(1, int(alive))
-    if isinstance(config, SemanticDuplicates):
-        return semantic.auto_clusters(reaching, max(1, dim)).clusters
-    return kmeans.auto_clusters(reaching)
-
-
-def _drawn(config: StepModel | None, alive: float, dim: int) -> float:
-    """Rows of the k-means sample."""
-    if not isinstance(config, Clustered):
-        return 1.0
-    wanted = kmeans.sample_size(
-        clusters(config, alive, dim), int(alive), config.points_per_centroid
-    )
-    return float(min(wanted, config.sample_bytes // (4 * max(1, dim))))
-
-
-def _flop(scale: Scale, config: StepModel | None, found: Measured, rows: float, dim: int) -> float:
-    """Floating-point operations of a phase that do not grow with its rows alone."""
-    if not isinstance(config, Clustered) or not dim:
-        return 0.0
-    alive = scale.alive[found.step]
-    count = clusters(config, alive, dim)
-    if found.phase == "assign" or found.phase.startswith("sums-"):
-        return 2.0 * rows * count * dim
-    trained = "start" if config.full_iterations else "train"
-    if found.phase == trained and config.centroids is None:
-        return 2.0 * _drawn(config, alive, dim) * count * dim * config.iterations
-    if found.phase == "pairs":
-        return alive * alive / count * dim
-    return 0.0
-
-
-def _tasks(found: Measured, rows: float, sample: Scale, whole: Scale, dim: int) -> int:
-    name = found.sample[0].task.partition("-")[0]
-    there = len(found.sample)
-    if name in ("part", "file"):
-        return max(there, math.ceil(there * whole.rows / sample.rows))
-    if name == "shard":
-        return max(there, math.ceil(there * rows / sum(map(_rows, found.sample))))
-    if name == "range":
+def _tasks(
+    found: Measured, rows: float, growth: StepGrowth[Any], sample: Scale, whole: Scale
+) -> int:
+    """The number of tasks of the phase in the whole run."""
+    scope = found.sample[0].scope
+    count = len(found.sample)
+    if scope in {Scope.PART, Scope.FILE}:
+        return max(count, math.ceil(count * whole.rows / sample.rows))
+    if scope is Scope.SHARD:
+        return max(count, math.ceil(count * rows / sum(map(_rows, found.sample))))
+    if scope is Scope.RANGE:
+        groups = growth.groups(found.phase)
+        if groups is not None:
+            return max(count, groups)
         return max(1, math.ceil(whole.rows / whole.job.range_samples))
-    config = _config(whole.job, found.step)
-    if name == "group" and isinstance(config, Clustered):
-        each = whole.job.part_samples
-        many = clusters(config, whole.alive[found.step], dim)
-        return max(there, bucket_counts.of_parts(math.ceil(whole.rows), each, many))
-    if name == "bucket":
-        return max(there, _buckets(found, config, int(rows), whole, dim))
-    return there
-
-
-def _buckets(found: Measured, config: StepModel | None, rows: int, whole: Scale, dim: int) -> int:
-    """As the step counts them by what reaches it; of candidates, which a bucket's ``rows`` are at the least."""
-    alive = int(whole.alive[found.step])
-    if isinstance(config, NearDuplicates):
-        vectors = whole.job.agreement(config) == "embedding"
-        if found.phase == "similar":
-            return bucket_counts.of_candidates(rows, vectors)
-        if found.phase == "shared":
-            bands, _ = choose_bands(config.jaccard, config.permutations, config.recall)
-            return bucket_counts.Bands.of(alive, bands).buckets
-        return bucket_counts.of_captions(alive, vectors)
-    if isinstance(config, SemanticDuplicates):
-        return bucket_counts.of_clusters(alive, dim, clusters(config, alive, dim))
-    if isinstance(config, NearPictures):
-        return bucket_counts.of_hashes(alive)
-    return bucket_counts.of_index(alive) if found.step == "ledger" else buckets_for(alive)
+    if scope is Scope.BUCKET:
+        return max(count, growth.buckets(found.phase, int(rows)))
+    return count
 
 
 def _memory(found: Measured, read: float, tasks: int) -> float:
@@ -302,6 +253,6 @@ def _memory(found: Measured, read: float, tasks: int) -> float:
 
 
 def _spread(found: Measured) -> float:
-    """How much longer the slowest task takes than the mean one."""
+    """Seconds of the slowest task / those of the mean one."""
     seconds = [task.seconds for task in found.sample if not task.spent.cold] or [1.0]
     return max(seconds) / (sum(seconds) / len(seconds)) if sum(seconds) else 1.0

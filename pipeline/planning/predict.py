@@ -8,7 +8,7 @@ from tamis.pipeline.planning import forecast
 from tamis.pipeline.planning.forecast import Machine, PhaseForecast, Scale
 from tamis.pipeline.planning.trial import Trial, has_gpu
 from tamis.pipeline.tasks.claims import of_job
-from tamis.schemas.cluster import Cluster
+from tamis.schemas.cluster import RayCluster
 from tamis.schemas.costs import Cost, Prediction
 from tamis.schemas.errors import ClusterError
 from tamis.schemas.job import Job
@@ -20,7 +20,7 @@ GB = 1e9
 def predict(
     job: Job,
     trial: Trial,
-    cluster: Cluster,
+    cluster: RayCluster,
     shown: str,
     flops: float,
     workers: int,
@@ -73,8 +73,8 @@ def predict(
     )
 
 
-def check_claims(job: Job, cluster: Cluster, shown: str) -> None:
-    """Every task of ``job`` fits a node, wherever its sample is run.
+def check_claims(job: Job, cluster: RayCluster, shown: str) -> None:
+    """Check that every task of ``job`` fits a node, wherever its sample is run.
 
     Raises:
         ClusterError: no node can carry one.
@@ -89,7 +89,7 @@ def check_claims(job: Job, cluster: Cluster, shown: str) -> None:
 
 
 def reaching(job: Job, trial: Trial, rows: float) -> dict[str, float]:
-    """How many of ``rows`` samples reach each step.
+    """Samples that reach each step, of ``rows`` in all.
 
     A verdict leaves the share that it left of the sample. But of duplicates more are found, the more there is to
     compare: survivors' = survivors x growth^b (Heaps' law). Were the sample's groups of duplicates as large as they
@@ -98,6 +98,7 @@ def reaching(job: Job, trial: Trial, rows: float) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     left = rows
+    counts = {config.name: config.kept_count for config in job.steps}
     for step in trial.sample.alive:
         found[step] = rows if step in ("ingest", "ledger") else left
         verdict = trial.verdicts.get(step)
@@ -107,23 +108,14 @@ def reaching(job: Job, trial: Trial, rows: float) -> dict[str, float]:
             met = (verdict.doubled + verdict.dropped) / 2 if verdict.doubled and growth > 1 else 0.0
             power = max(0.0, 1.0 - met / max(1, survivors))
             left = survivors * growth**power
-            count = _count(job, step)
-            left = min(left, count) if count else left
+            left = min(left, counts.get(step) or left)
     return found
-
-
-def _count(job: Job, step: str) -> int | None:
-    """How many samples a step is to keep, where the job says a count and no share."""
-    keep = next(
-        (getattr(config, "keep", None) for config in job.steps if config.name == step), None
-    )
-    return keep if isinstance(keep, int) else None
 
 
 def _corrected(
     made: PhaseForecast, step: str, phase: str, trial: Trial, rows: float
 ) -> PhaseForecast:
-    """Ingest reads every byte of the input once: that is known better than a sample tells."""
+    """The bytes that ingest reads, which are known: every byte of the input, once."""
     if (step, phase) != ("ingest", "files"):
         return made
     read = trial.input_bytes * rows / trial.input_rows
@@ -132,7 +124,7 @@ def _corrected(
 
 
 def _money(
-    total: Cost, wall: tuple[float, float], cluster: Cluster, rates: Mapping[str, float]
+    total: Cost, wall: tuple[float, float], cluster: RayCluster, rates: Mapping[str, float]
 ) -> Iterator[tuple[str, tuple[float, float]]]:
     if cluster.per_hour is not None:
         low, high = (seconds / HOUR * cluster.per_hour for seconds in wall)
@@ -146,7 +138,7 @@ def _money(
         yield "storage of the run, a month", (month, month)
 
 
-def _notes(job: Job, steps: Mapping[str, Cost], cluster: Cluster) -> Iterator[str]:
+def _notes(job: Job, steps: Mapping[str, Cost], cluster: RayCluster) -> Iterator[str]:
     for name, cost in steps.items():
         if not cluster.slots(0.01, 0.0, cost.memory_bytes):
             yield (

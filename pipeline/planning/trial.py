@@ -1,4 +1,4 @@
-"""Really run a share of a job's parts, in a temporary directory, and count what every task takes.
+"""Run a share of a job's parts, in a temporary directory, and count what every task takes.
 
 Which parts is decided by a hash of the input files' names: a few from every file where there are few files. One part
 goes first (the pilot): it tells how large parts are, and how the costs of small tasks grow.
@@ -22,37 +22,33 @@ import pyarrow.parquet as pq
 
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.host import devices
+from tamis.pipeline.inputs.formats import outline, rows_of
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.parquet import open_parquet
-from tamis.pipeline.planning.forecast import Measured, Scale
+from tamis.pipeline.planning.forecast import Measured, Scale, growth_of
 from tamis.pipeline.runs.plan import Plan, build
 from tamis.pipeline.runs.ray_engine import Engine
 from tamis.pipeline.runs.state import State
 from tamis.pipeline.runs.walk import Run
-from tamis.pipeline.steps.ingest import Ingest, walk
+from tamis.pipeline.steps.ingest import Ingest, Walked, walk
 from tamis.pipeline.store import storage
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.perform import Here
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Phase, TaskIo
 from tamis.schemas.events import Event, PhaseEnded, PhaseStarted, StepEnded, TaskDone
 from tamis.schemas.job import Job
-from tamis.schemas.selection import Chooser, Clustered
-from tamis.schemas.step import StepModel
-from tamis.schemas.steps import Embed
-
-TAR_BLOCK = 512
+from tamis.schemas.scope import Scope
 
 GPU_DRIVER = "/dev/nvidiactl"
 
 Start = Callable[[str], Engine | Here]
-"""Makes what has the tasks of a run directory done."""
+"""From a run directory to the executor of its tasks."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a step decided in the sample. ``doubled``: survivors for whom at least one duplicate was dropped."""
+    """A step's decision over the sample. ``doubled``: survivors for whom at least one duplicate was dropped."""
 
     entered: int
     dropped: int
@@ -61,7 +57,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of it."""
+    """The costs of the sample, by phase, and the size of the whole."""
 
     phases: tuple[Measured, ...]
     sample: Scale
@@ -84,7 +80,7 @@ def measure(plan: Plan, share: float, most_parts: int | None, executor: Start) -
         plan: of the job as it is to run.
         share: of all parts, in (0, 1].
         most_parts: a bound beside it; None: none.
-        executor: makes what has the tasks of a run directory done.
+        executor: from a run directory to the executor of its tasks.
 
     Raises:
         TamisError: the job cannot be done on so few samples, or not at all.
@@ -106,13 +102,14 @@ def measure(plan: Plan, share: float, most_parts: int | None, executor: Start) -
             sample = _Walk(plan, chosen, first, parts * per_part / total, executor(root), root)
         finally:
             one.stop()
-    rows = _counted(plan.inputs) or sample.rows * total / max(1.0, sample.consumed)
+    rows = float(rows_of(plan.inputs) or sample.rows * total / max(1.0, sample.consumed))
     a_file = rows / len(files) / (sample.rows / len(chosen))
     phases = tuple(_joined({**pilot.phases, **look.phases}, sample.phases))
-    on_gpu = any(isinstance(c, Clustered) and c.device == "cuda" for c in sample.job.steps)
+    scale = Scale(sample.rows, sample.alive, sample.job)
+    on_gpu = any(growth_of(found.step, scale, sample.dim).multiplies_on_gpu for found in phases)
     return Trial(
         phases=phases,
-        sample=Scale(sample.rows, sample.alive, sample.job),
+        sample=scale,
         verdicts=sample.verdicts,
         rows=sample.rows,
         parts=sample.parts,
@@ -139,7 +136,7 @@ def _joined(
 
 
 class _Walk:
-    """One run over the first parts of some files; without a share no further than ingest."""
+    """A run over the first parts of some files; without a share it ends with ingest."""
 
     def __init__(
         self,
@@ -198,6 +195,13 @@ class _Walk:
                 self._left = float(event.entered - sum(event.dropped.values()))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Begun(Walked):
+    """Arguments of ``begin``."""
+
+    first: int  # parts of the file
+
+
 class FirstParts(Ingest):
     """Ingest, of each file no more than its first parts."""
 
@@ -205,18 +209,22 @@ class FirstParts(Ingest):
         super().__init__(job)
         self._first = first
 
-    def phases(self, context: Context) -> Iterator[Phase]:
-        """As ever, but for the walk."""
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
+        """The phases of ingest, with another function for the walk."""
         for phase in super().phases(context):
             if phase.name == "files":
-                yield replace(phase, function=begin, args={**phase.args, "first": self._first})
+                tasks = [
+                    replace(task, args=Begun(**vars(task.args), first=self._first))
+                    for task in phase.tasks
+                ]
+                yield replace(phase, function=begin, tasks=tasks)
             else:
                 yield phase
 
 
-def begin(io: TaskIo) -> Iterator[pa.Table]:
+def begin(io: TaskIo[Begun]) -> Iterator[pa.Table]:
     """The first parts of one input file."""
-    yield from islice(walk(io), io.args["first"])
+    yield from islice(walk(io), io.args.first)
 
 
 def scaled(job: Job, share: float, root: str) -> Job:
@@ -224,9 +232,10 @@ def scaled(job: Job, share: float, root: str) -> Job:
 
     Where this machine has no GPU, nothing asks for one.
     """
-    steps = tuple(_scaled(config, share) for config in job.steps)
+    steps = tuple(config.scaled(share) for config in job.steps)
     changed: dict[str, Any] = {"steps": steps, "output": root}
     if not has_gpu():
+        changed["steps"] = tuple(config.without_gpu() for config in steps)
         claims = job.resources.steps or {}
         bare = {name: claim.model_copy(update={"gpus": None}) for name, claim in claims.items()}
         changed["resources"] = job.resources.model_copy(update={"gpus": 0.0, "steps": bare or None})
@@ -238,47 +247,22 @@ def has_gpu() -> bool:
     return storage.exists(GPU_DRIVER)
 
 
-def _scaled(config: StepModel, share: float) -> Any:
-    changed: dict[str, Any] = {}
-    if isinstance(config, Clustered) and config.clusters != "auto" and config.centroids is None:
-        changed["clusters"] = max(1, round(config.clusters * share))
-    if isinstance(config, (Embed, Clustered)) and not has_gpu():
-        changed["device"] = "cpu"
-        if isinstance(config, Embed) and config.precision == "fp16":  # which only a GPU does
-            changed["precision"] = "fp32"
-    if isinstance(config, Chooser) and isinstance(config.keep, int):
-        changed["keep"] = max(1, round(config.keep * share))
-    return config.model_copy(update=changed)
-
-
 def _consumed(root: str, run: Run, number: int) -> float:
     """Bytes of an input file that its rows came from."""
     file = run.inputs[number]
-    table = run.done("ingest", "files")[f"file-{number:05d}"]
-    if file.kind == "parquet":
-        with open_parquet(file.path) as parquet:
-            return file.size * sum(table.rows) / max(1, int(parquet.metadata.num_rows))
+    table = run.done("ingest", "files")[paths.task_name(Scope.FILE, number)]
+    known = outline(file).rows
+    if known is not None:
+        return file.size * sum(table.rows) / max(1, known)
     members = part_files.read(root, Slice(table, len(table.rows) - 1), ["members"])["members"]
     ends = [
         member["offset"] + member["size"] for held in members.to_pylist() for member in held or ()
     ]
-    end = max(ends, default=file.size)
-    return float(min(file.size, -(-end // TAR_BLOCK) * TAR_BLOCK))
-
-
-def _counted(inputs: Sequence[InputFile]) -> float | None:
-    """The rows of parquet files, which say it; None where there are others, or too many to be opened."""
-    if len(inputs) > 64 or any(file.kind != "parquet" for file in inputs):
-        return None
-    rows = 0
-    for file in inputs:
-        with open_parquet(file.path) as parquet:
-            rows += int(parquet.metadata.num_rows)
-    return float(rows)
+    return float(max(ends, default=file.size))
 
 
 def _doubled(root: str) -> dict[str, int]:
-    """By step: how many samples survived duplicates of theirs."""
+    """Survivors for whom a duplicate was dropped: their number, by step."""
     survivors: dict[str, set[str]] = {}
     for path in storage.listing(storage.join(root, "ledger")):
         with storage.open_table(storage.join(root, "ledger", path)) as raw:
@@ -301,7 +285,7 @@ def _dim(run: Run) -> int:
 
 
 def flops(dim: int) -> float:
-    """Floating-point operations that one processor of this machine does in a second when it assigns samples."""
+    """Floating-point operations a second of one processor of this machine that assigns samples."""
     random = np.random.default_rng(0)
     vectors = random.standard_normal((4096, max(1, dim))).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -312,12 +296,12 @@ def flops(dim: int) -> float:
 
 
 def gpu_flops(dim: int, device: str) -> float:
-    """The same of a GPU (as torch names it), by the clock; what it takes to send the samples there is in it.
+    """The same of a GPU (as torch names it), by the clock, with the time to send the samples there.
 
     Raises:
         ModelError: there is none.
     """
-    devices.ready(device)
+    devices.prepare(device)
     random = np.random.default_rng(0)
     vectors = random.standard_normal((32_768, max(1, dim))).astype(np.float32)
     centroids = kmeans.Centroids(vectors[:8192], device)
@@ -328,5 +312,5 @@ def gpu_flops(dim: int, device: str) -> float:
 
 
 def on_ray(plan: Plan) -> Start:
-    """What measures on a Ray of this machine. It is started once, for the executor that is asked first."""
+    """An executor on a Ray of this machine, which the first one starts."""
     return lambda root: Engine(root, plan.job.resources)

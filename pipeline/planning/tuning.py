@@ -10,20 +10,19 @@ import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tamis.pipeline.planning.trial import FirstParts
 from tamis.pipeline.runs.plan import Plan, build
 from tamis.pipeline.runs.state import State
 from tamis.pipeline.runs.walk import Run
+from tamis.pipeline.steps.embed.config import Embed
 from tamis.pipeline.tasks.perform import Here, Outcome, Work
 from tamis.pipeline.tasks.task import Phase
 from tamis.schemas.errors import JobError
-from tamis.schemas.steps import Embed
-
-PRECOMPUTED = "precomputed"
 
 NOISE = 0.05
-"""Gains below this are no reason to change a number that decides the bytes of a result."""
+"""The least gain that is a reason to change a number that decides the bytes of a result."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Tuned:
-    """What was measured for one step, and the batch size to take: the job's own, unless another gains."""
+    """The rates of one step, and the batch size to take: the job's own, unless another gains."""
 
     step: str
     own: int
@@ -61,7 +60,7 @@ def tune(plan: Plan, step: Embed, sizes: Sequence[int], samples: int, rounds: in
         JobError: embeddings that come with the input have no batches; or no sample can be read.
         TamisError: the model cannot be had, or not on this device.
     """
-    if step.encoder == PRECOMPUTED:
+    if step.takes_embeddings:
         raise JobError(f"{step.name}: its embeddings come with the input: there is nothing to tune")
     tried = sorted({step.batch_size, *sizes})
     rates: dict[int, list[float]] = {size: [] for size in tried}
@@ -80,17 +79,22 @@ def tune(plan: Plan, step: Embed, sizes: Sequence[int], samples: int, rounds: in
 
 
 def chosen(rates: Sequence[Rate], own: int) -> int:
-    """The fastest whose slowest round beats ``own``'s fastest and whose median gains more than noise; or ``own``."""
-    (held,) = [rate for rate in rates if rate.batch_size == own]
+    """The fastest size whose slowest round beats the fastest of ``own``, and whose median gains more than NOISE.
+
+    ``own`` where there is none.
+    """
+    (present,) = [rate for rate in rates if rate.batch_size == own]
     better = [
-        rate for rate in rates if rate.low > held.high and rate.median * (1 - NOISE) > held.median
+        rate
+        for rate in rates
+        if rate.low > present.high and rate.median * (1 - NOISE) > present.median
     ]
-    best = max(better or [held], key=lambda rate: (rate.median, -rate.batch_size))
+    best = max(better or [present], key=lambda rate: (rate.median, -rate.batch_size))
     return best.batch_size
 
 
 class _Embedding:
-    """The task that embeds the first samples, kept to be done again."""
+    """The task that embeds the first samples, to be done again and again."""
 
     def __init__(self, plan: Plan, step: Embed, samples: int, root: str) -> None:
         part = min(samples, plan.job.part_samples)
@@ -106,9 +110,9 @@ class _Embedding:
         self.rows = self._here.rows
 
     def seconds(self, batch_size: int) -> float:
-        """What the task takes in batches of that size: reading and decoding are part of it."""
+        """Seconds of the task in batches of that size, reading and decoding included."""
         phase, (work,) = self._here.vectors
-        task = replace(work.task, args={**work.task.args, "batch_size": batch_size})
+        task = replace(work.task, args=replace(work.task.args, batch_size=batch_size))
         (outcome,) = Here(self._here.root).run(phase, [replace(work, task=task)])
         if outcome.file is None:  # what it did a moment ago, and with this size cannot
             raise outcome.error or JobError(
@@ -118,15 +122,15 @@ class _Embedding:
 
 
 class _Keeping(Here):
-    """Does every task here, and keeps the one that embeds."""
+    """An executor in this process that keeps the task that embeds."""
 
     def __init__(self, root: str) -> None:
         super().__init__(root)
         self.root, self.rows = root, 0
-        self.vectors: tuple[Phase, Sequence[Work]]
+        self.vectors: tuple[Phase[Any], Sequence[Work]]
 
-    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
-        """As ``Here``."""
+    def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
+        """The outcomes of ``Here``."""
         for outcome in super().run(phase, works):
             if phase.name == "vectors":
                 self.vectors = (phase, works)

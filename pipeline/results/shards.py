@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tamis.pipeline.inputs.fetch import Buffer, Sample
+from tamis.pipeline.inputs.formats import Buffer, Sample
 from tamis.pipeline.inputs.tar import tar_header
 from tamis.pipeline.store.digesting import Writable
 

@@ -1,4 +1,4 @@
-"""What a run did to the count of samples."""
+"""The account of a run: samples that entered, were dropped and were kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Account:
-    """What a step did to the count: ``entered = kept + dropped``."""
+    """The samples that entered a step, and those dropped by reason: ``entered = kept + dropped``."""
 
     step: str
     entered: int
@@ -16,7 +16,7 @@ class Account:
 
     @property
     def kept(self) -> int:
-        """What is alive after the step."""
+        """Samples alive after the step."""
         return self.entered - sum(self.dropped.values())
 
 

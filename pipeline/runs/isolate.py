@@ -1,4 +1,4 @@
-"""A task that always ends its worker: the samples at fault are found by halving, and the task is done without them.
+"""Isolation of samples that end their worker: halving finds them, and the task is done without them.
 
 A crash in a decoder or a lack of memory cannot be caught in the process that it ends. So the rows of the task are
 halved, each half is tried in a process of its own and its result thrown away, and the halves that die are halved
@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from tamis.pipeline.tasks.task import CULPRITS, SPAN, Phase
+from tamis.pipeline.tasks.task import Phase
 from tamis.schemas.errors import WorkerError
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ Span = tuple[int, int]
 """Rows: from, to."""
 
 SURE = 3
-"""Times that one row alone must end its worker before it is blamed; a larger span is halved at once."""
+"""Times that a row alone must end its worker to be a culprit; a larger span is halved after one."""
 
 
 class Executor(Protocol):
     """Has tasks done: Ray, or this process."""
 
-    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+    def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         """Outcomes as they come."""
 
     def stop(self) -> None:
@@ -36,62 +36,65 @@ class Executor(Protocol):
 
 
 def outcomes(
-    executor: Executor, phase: Phase, works: Sequence[Work], tell: Callable[[str], None]
+    executor: Executor, phase: Phase[Any], works: Sequence[Work], notify: Callable[[str], None]
 ) -> Iterator[Outcome]:
-    """What comes of ``works``; those that died with their worker come last, without what killed it.
+    """The outcomes of ``works``; tasks that died with their worker come last, without the rows that ended it.
 
     Raises:
-        WorkerError: a task dies of something else than single samples.
+        WorkerError: a task dies for another reason than single samples.
     """
     died = []
-    by_name = {work.task.name: work for work in works}
+    by_name = {work.name: work for work in works}
     for outcome in executor.run(phase, works):
         if outcome.died:
             died.append(by_name[outcome.name])
         else:
             yield outcome
     for work in died:
-        yield _without_culprits(executor, phase, work, tell)
+        yield _without_culprits(executor, phase, work, notify)
 
 
 def _without_culprits(
-    executor: Executor, phase: Phase, work: Work, tell: Callable[[str], None]
+    executor: Executor, phase: Phase[Any], work: Work, notify: Callable[[str], None]
 ) -> Outcome:
-    tell(f"{work.path}: its worker process died each time; it is tried alone")
-    outcome = _alone(executor, _tried_at_most(phase, 1), work)
+    notify(f"{work.path}: its worker process died each time; it is tried alone")
+    outcome = _run_alone(executor, _with_tries(phase, 1), work)
     if not outcome.died:
         return outcome
     if not phase.by_sample:
-        raise _beyond_help(work, "and its work cannot be halved")
-    (census,) = _tried(executor, phase, work, [(0, 0)])
+        raise _worker_error(work, "and its work cannot be halved")
+    (census,) = _probe(executor, phase, work, [(0, 0)])
     if census.died:
-        raise _beyond_help(work, "before it opened a single sample")
+        raise _worker_error(work, "before it opened a single sample")
     rows = max(work.task.rows, census.rows)
-    tell(f"{work.path}: dies alone too; its {rows:,} rows are halved to find what kills it")
-    found = culprits(lambda spans: _deadly(executor, phase, work, spans), rows)
-    outcome = _alone(executor, phase, _placed(work, CULPRITS, found))
+    notify(f"{work.path}: dies alone too; its {rows:,} rows are halved to find what kills it")
+    culprits = find_culprits(lambda spans: _deadly(executor, phase, work, spans), rows)
+    outcome = _run_alone(executor, phase, _with_attempt(work, culprits=tuple(culprits)))
     if outcome.died:
-        blamed = (
-            f"without {len(found):,} rows that do so alone" if found else "but no row does alone"
+        cause = (
+            f"without {len(culprits):,} rows that do so alone"
+            if culprits
+            else "but no row does alone"
         )
-        raise _beyond_help(work, blamed)
-    named = ", ".join(str(row) for row in found[:10]) + (", ..." if len(found) > 10 else "")
-    tell(
-        f"{work.path}: done without what ends its worker: {len(found):,} of {rows:,} rows ({named})"
+        raise _worker_error(work, cause)
+    listing = ", ".join(str(row) for row in culprits[:10])
+    listing += ", ..." if len(culprits) > 10 else ""
+    notify(
+        f"{work.path}: done without what ends its worker: {len(culprits):,} of {rows:,} rows ({listing})"
     )
     return outcome
 
 
-def culprits(deadly: Callable[[Sequence[Span]], Iterable[Span]], rows: int) -> list[int]:
-    """The rows that are deadly alone, ascending. ``deadly`` says which of some spans are."""
-    found: list[int] = []
-    waiting: list[Span] = [(0, rows)]
-    while waiting:
-        halves = [half for span in waiting for half in _halves(span)]
-        waiting = sorted(deadly(halves))
-        found += [start for start, stop in waiting if stop - start == 1]
-        waiting = [(start, stop) for start, stop in waiting if stop - start > 1]
-    return sorted(found)
+def find_culprits(deadly: Callable[[Sequence[Span]], Iterable[Span]], rows: int) -> list[int]:
+    """Rows that are deadly alone, ascending; ``deadly`` filters the deadly ones of some spans."""
+    singles: list[int] = []
+    spans: list[Span] = [(0, rows)]
+    while spans:
+        halves = [half for span in spans for half in _halves(span)]
+        spans = sorted(deadly(halves))
+        singles += [start for start, stop in spans if stop - start == 1]
+        spans = [(start, stop) for start, stop in spans if stop - start > 1]
+    return sorted(singles)
 
 
 def _halves(span: Span) -> list[Span]:
@@ -100,48 +103,49 @@ def _halves(span: Span) -> list[Span]:
     return [half for half in ((start, middle), (middle, stop)) if half[0] < half[1]]
 
 
-def _deadly(executor: Executor, phase: Phase, work: Work, spans: Sequence[Span]) -> Iterator[Span]:
+def _deadly(
+    executor: Executor, phase: Phase[Any], work: Work, spans: Sequence[Span]
+) -> Iterator[Span]:
     for tries in (1, SURE):
         chosen = [span for span in spans if (span[1] - span[0] == 1) == (tries == SURE)]
         if chosen:
-            tried = _tried(executor, _tried_at_most(phase, tries), work, chosen)
-            yield from (span for span, outcome in zip(chosen, tried, strict=True) if outcome.died)
+            outcomes = _probe(executor, _with_tries(phase, tries), work, chosen)
+            yield from (
+                span for span, outcome in zip(chosen, outcomes, strict=True) if outcome.died
+            )
 
 
-def _tried(
-    executor: Executor, phase: Phase, work: Work, spans: Sequence[Span]
+def _probe(
+    executor: Executor, phase: Phase[Any], work: Work, spans: Sequence[Span]
 ) -> Sequence[Outcome]:
     """The outcomes of probes, in the order of ``spans``.
 
     Raises:
-        TamisError: a probe found something else wrong.
+        TamisError: a probe failed otherwise than by the end of its worker.
     """
-    probes = [
-        _placed(work, SPAN, span, f"{work.task.name}-{number}") for number, span in enumerate(spans)
-    ]
-    found = {outcome.name: outcome for outcome in executor.run(phase, probes)}
-    for outcome in found.values():
+    probes = [_with_attempt(work, span=span) for span in spans]
+    by_name = {outcome.name: outcome for outcome in executor.run(phase, probes)}
+    for outcome in by_name.values():
         if outcome.error:
             raise outcome.error
-    return [found[probe.task.name] for probe in probes]
+    return [by_name[probe.name] for probe in probes]
 
 
-def _tried_at_most(phase: Phase, tries: int) -> Phase:
+def _with_tries(phase: Phase[Any], tries: int) -> Phase[Any]:
     return replace(phase, resources=replace(phase.resources, tries=tries))
 
 
-def _placed(work: Work, key: str, value: object, name: str | None = None) -> Work:
-    task = replace(work.task, places={**work.task.places, key: value}, name=name or work.task.name)
-    return replace(work, task=task)
+def _with_attempt(work: Work, **changes: Any) -> Work:
+    return replace(work, attempt=replace(work.attempt, **changes))
 
 
-def _alone(executor: Executor, phase: Phase, work: Work) -> Outcome:
+def _run_alone(executor: Executor, phase: Phase[Any], work: Work) -> Outcome:
     (outcome,) = executor.run(phase, [work])
     return outcome
 
 
-def _beyond_help(work: Work, how: str) -> WorkerError:
+def _worker_error(work: Work, cause: str) -> WorkerError:
     return WorkerError(
-        f"{work.path.removesuffix('.parquet')}: its worker process dies every time, {how}: out of memory, or a crash "
+        f"{work.path.removesuffix('.parquet')}: its worker process dies every time, {cause}: out of memory, or a crash "
         "in a library; claim more memory for the step (`resources.steps`), or take smaller parts"
     )

@@ -1,4 +1,4 @@
-"""``manifest.json``: what went in, what came out, and every number between.
+"""``manifest.json``: the inputs, the outputs, and every count between.
 
 Nothing in it changes between equal runs.
 """
@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from tamis.pipeline.runs.account import Account
-from tamis.pipeline.steps.embed.step import PRECOMPUTED
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.redaction import without_secrets
 from tamis.pipeline.tasks.step import Context
@@ -27,33 +26,33 @@ RESULTS = {
     "shards": r"\d{5,}(\.tar|\.parquet|_stats\.json)",
     "subsets": r"epoch-\d{3,}\.npy",
 }
-"""The folders of the result, and how the files are called that a run makes there: only such are ever removed."""
+"""Folders of the result -> names of a run's files there: only such are ever removed."""
 
 
 def write_manifest(run: Context, accounts: Sequence[Account], phases: Iterable[Done]) -> None:
-    """Write it if it says something else now, and remove result files that no task of this plan has made.
+    """Write the manifest if it has changed, and remove result files that no task of this plan has made.
 
-    ``run`` is through: ``accounts`` has one for each step that has decided, ``phases`` are all of its phases.
+    ``run`` is finished: ``accounts`` has one for each step that has decided, ``phases`` are all of its phases.
     """
-    made = _outputs(phases)
-    for folder, ours in RESULTS.items():
+    outputs = _outputs(phases)
+    for folder, pattern in RESULTS.items():
         storage.clear_partial(storage.join(run.root, folder))
         for name in storage.listing(storage.join(run.root, folder)):
-            if f"{folder}/{name}" not in made and re.fullmatch(ours, name):
+            if f"{folder}/{name}" not in outputs and re.fullmatch(pattern, name):
                 storage.delete(storage.join(run.root, folder, name))
-    text = _build(run, accounts, made).to_json()
+    text = _build(run, accounts, outputs).to_json()
     path = storage.join(run.root, FILE)
     if not storage.exists(path) or storage.read_bytes(path) != text:
         storage.write_bytes(path, text)
 
 
 def _outputs(phases: Iterable[Done]) -> dict[str, Output]:
-    found: dict[str, Output] = {}
+    outputs: dict[str, Output] = {}
     for done in phases:
         for file in done.files.values():
             for raw in file.notes.get("outputs", ()):
-                found[raw["path"]] = Output(**raw)
-    return found
+                outputs[raw["path"]] = Output(**raw)
+    return outputs
 
 
 def _build(run: Context, accounts: Sequence[Account], outputs: dict[str, Output]) -> Manifest:
@@ -87,19 +86,19 @@ def _build(run: Context, accounts: Sequence[Account], outputs: dict[str, Output]
 
 
 def _embeddings(run: Context) -> list[Embeddings]:
-    """Those that came with the input, where a step takes them.
+    """The embedding files of the input, where a step takes them.
 
-    Their names and sizes, and no hash: of a file no task reads more than its own part's rows, so a hash would read
-    them all once more. What was read of them is stored: ``verify --deep`` compares.
+    Names and sizes, and no hash: of a file no task reads more than its own part's rows, so a hash would read
+    them all once more. The stored embeddings are their rows: ``verify --deep`` compares.
     """
-    if all(embed.encoder != PRECOMPUTED for embed in run.job.embeds):
+    if not any(embed.takes_embeddings for embed in run.job.embeds):
         return []
     listings: dict[str, dict[str, int]] = {}
-    found = []
+    records = []
     for file in run.inputs:
-        given: dict[Literal["image", "text"], str | None]
-        given = {"image": file.image_embeddings, "text": file.text_embeddings}
-        for of, address in given.items():
+        addresses: dict[Literal["image", "text"], str | None]
+        addresses = {"image": file.image_embeddings, "text": file.text_embeddings}
+        for of, address in addresses.items():
             if address is None:
                 continue
             path, mark, member = address.partition("#")
@@ -108,28 +107,28 @@ def _embeddings(run: Context) -> list[Embeddings]:
                 listings[folder] = storage.listing(folder)
             size = listings[folder].get(name)
             size = storage.stat(path).size if size is None else size
-            found.append(
+            records.append(
                 Embeddings(source=file.source, of=of, name=f"{name}{mark}{member}", bytes=size)
             )
-    return found
+    return records
 
 
 def _portable(job: dict[str, Any], kinds: list[str]) -> dict[str, Any]:
-    """The job without what may differ between equal runs: places and resources."""
+    """The job without settings that may differ between equal runs: paths and resources."""
     kept = {key: value for key, value in job.items() if key not in ("output", "resources", "input")}
     kept["steps"] = [
         {kind: {key: _without_folder(key, value) for key, value in settings.items()}}
         for kind, settings in zip(kinds, job["steps"], strict=True)
     ]
-    places = {"path", "image_embeddings", "text_embeddings"}
+    paths = {"path", "image_embeddings", "text_embeddings"}
     kept["input"] = [
-        {key: value for key, value in entry.items() if key not in places} for entry in job["input"]
+        {key: value for key, value in entry.items() if key not in paths} for entry in job["input"]
     ]
     return kept
 
 
 def _without_folder(key: str, value: Any) -> Any:
-    """A setting that says where something lies, by its last name alone."""
+    """A setting's value; of a path its last name alone."""
     if key in ("centroids", "target") and isinstance(value, str):
         return value.rstrip("/").rpartition("/")[2]
     return value

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.part_files import TableFile
 
 COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -17,27 +18,27 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "tamis_worker_seconds": ("seconds that workers spent", ("run", "step", "phase")),
     "tamis_dropped": ("samples dropped", ("run", "step", "reason")),
 }
-"""Name: what it counts, and its labels. ``run`` is the name of the run directory. Not ``job``: Prometheus has a label
-of that name already, by which it calls what it scrapes, and puts another aside as ``exported_job``."""
+"""Name -> description and labels. ``run`` is the name of the run directory, and not called ``job``: Prometheus has a
+label of that name for its targets, and would rename ours to ``exported_job``."""
 
 
 class Counter(Protocol):
-    """Ray's, as far as it is used."""
+    """The used part of Ray's counter."""
 
     def inc(self, value: float, tags: dict[str, str]) -> None:
         """Add."""
 
 
 class Metrics:
-    """Counts what tasks have made. ``make(name, description, labels)`` makes one counter."""
+    """Counters of finished tasks. ``make(name, description, labels)`` makes one counter."""
 
     def __init__(self, root: str, make: Callable[[str, str, tuple[str, ...]], Counter]) -> None:
         self._run = root.rstrip("/").rpartition("/")[2]
         self._counters = {name: make(name, *about) for name, about in COUNTERS.items()}
 
     def count(self, file: TableFile, seconds: float) -> None:
-        """One finished task: its file lies at ``tables/<step>/<phase>/<task>.parquet``."""
-        _, step, phase, _ = file.path.split("/")
+        """Count one finished task: its file lies at ``tables/<step>/<phase>/<task>.parquet``."""
+        step, phase, _ = paths.address(file.path)
         tags = {"run": self._run, "step": step, "phase": phase}
         amounts = {
             "tamis_tasks": 1.0,

@@ -1,40 +1,44 @@
-"""A job, checked: its input files, its steps in order, and the columns that they hand on. Nothing runs here."""
+"""A checked job: its input files, its steps in order, and the columns that they hand on. Nothing runs here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from tamis.pipeline.inputs.input_files import InputFile, input_files
-from tamis.pipeline.steps import STEPS, Ingest, Ledger
+from tamis.pipeline.inputs.entries import input_files
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.steps.ingest import Ingest
+from tamis.pipeline.steps.ledger import Ledger
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.step import Step
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.nearest import nearest
+from tamis.schemas.registry import step_class
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What ``run`` walks."""
+    """A checked job, ready to run."""
 
     job: Job
     root: str
     inputs: tuple[InputFile, ...]
     steps: tuple[Step, ...]
     accept_changed: bool = False
-    notes: tuple[str, ...] = field(default=())  # what a person should know before it starts
+    notes: tuple[str, ...] = field(default=())  # for people, before it starts
 
-    @property
+    @cached_property
     def makers(self) -> Mapping[str, tuple[str, str]]:
         """``signal:words`` or ``embedding:embed`` -> the step and phase whose tables hold it."""
         return {
-            made: (step.name, phase) for step in self.steps for made, phase in step.makes().items()
+            key: (step.name, phase) for step in self.steps for key, phase in step.makes().items()
         }
 
 
 def make(job: Job, accept_changed: bool = False) -> Plan:
-    """Check a job and list what there is to do.
+    """Check a job and list its files and steps.
 
     Raises:
         JobError, InputError, ModelError: one line, before anything has been computed.
@@ -46,12 +50,13 @@ def make(job: Job, accept_changed: bool = False) -> Plan:
 
 
 def build(job: Job) -> tuple[Step, ...]:
-    """The steps of a job, the two built-in ones included."""
-    return (Ingest(job), *(STEPS[config.kind](config, job) for config in job.steps), Ledger(job))
+    """The steps of a job, with the two built-in ones."""
+    named = (step_class(config.kind)(config, job) for config in job.steps)
+    return (Ingest(job), *named, Ledger(job))
 
 
 def check(steps: Sequence[Step], inputs: Sequence[InputFile]) -> None:
-    """Every column and embedding that a step reads is made by an earlier one, and every model can be had.
+    """Check each step, and that an earlier one makes every column and embedding that it reads.
 
     Raises:
         JobError: names the step, what it lacks, and what there is.
@@ -62,23 +67,25 @@ def check(steps: Sequence[Step], inputs: Sequence[InputFile]) -> None:
 
 
 def check_chain(steps: Sequence[Step]) -> None:
-    """What each step reads is made by an earlier one.
+    """Check that an earlier step makes every column and embedding that a step reads.
 
     Raises:
         JobError: names the step, what it lacks, and what there is.
     """
-    made: dict[str, str] = {}
+    makers: dict[str, str] = {}
     for step in steps:
         for need in step.needs():
-            if need not in made:
-                what, _, name = need.partition(":")
-                there = sorted(key.partition(":")[2] for key in made if key.startswith(f"{what}:"))
-                raise JobError(
-                    f"{step.name}: no {what} `{name}` at this point{nearest(name, there) if there else ''}"
+            if need not in makers:
+                kind, _, name = need.partition(":")
+                known = sorted(
+                    key.partition(":")[2] for key in makers if key.startswith(f"{kind}:")
                 )
-        for maker in step.makes():
-            if maker in made:
                 raise JobError(
-                    f"{step.name}: {maker.replace(':', ' `')}` is already made by `{made[maker]}`"
+                    f"{step.name}: no {kind} `{name}` at this point{nearest(name, known) if known else ''}"
                 )
-            made[maker] = step.name
+        for key in step.makes():
+            if key in makers:
+                raise JobError(
+                    f"{step.name}: {key.replace(':', ' `')}` is already made by `{makers[key]}`"
+                )
+            makers[key] = step.name

@@ -1,4 +1,4 @@
-"""``plan.json``: the inputs that a run directory was made from, and the numbers of its parts, which only grow."""
+"""``plan.json``: the inputs of a run directory, and the numbers of its parts, which only grow."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from tamis.pipeline.store.redaction import without_secrets
 from tamis.pipeline.tasks.task import Part
 from tamis.schemas import yaml12
 from tamis.schemas.errors import JobError, StateError
+from tamis.schemas.layout import LAYOUT, check_layout
 from tamis.schemas.parse import dump
 
 FILE = "plan.json"
 JOB = "job.yaml"
 
-OURS = (
+RUN_FILES = (
     "tables", "shards", "subsets", "ledger", "ledger_index",
     "subset.npy", "delta.parquet", "manifest.json", "events.jsonl", JOB,
 )  # fmt: skip
-"""What a run writes into its directory behind ``plan.json``, and may replace or remove there."""
+"""Names that a run writes into its directory beside ``plan.json``, and may replace or remove there."""
 
-WITHOUT = (
+SECRETS_NOTE = (
     "# User names, passwords and queries of URLs are left out here: to run this file again, give credentials in the\n"
     "# environment (AWS_ACCESS_KEY_ID and the like), or run the job file that was given first.\n"
 )
@@ -42,7 +43,7 @@ class State:
     part_samples: int
     inputs: list[InputFile]
     parts: list[Part]
-    makes: dict[str, list[str]]  # "signal:words" -> step and phase: what audits find tables by
+    makes: dict[str, list[str]]  # "signal:words" -> step and phase, for audits
 
     @classmethod
     def open(cls, plan: Plan) -> State:
@@ -52,40 +53,40 @@ class State:
             StateError: the directory belongs to another job, or an input is gone or has changed.
         """
         path = storage.join(plan.root, FILE)
-        known = read(path) if storage.exists(path) else None
-        makes = {made: [*maker] for made, maker in sorted(plan.makers.items())}
+        record = read(path) if storage.exists(path) else None
+        makes = {name: [*maker] for name, maker in sorted(plan.makers.items())}
         state = cls(plan.root, plan.job.name, plan.job.part_samples, [], [], makes)
-        if known is not None:
-            state._take(known, plan)
+        if record is not None:
+            state._continue(record, plan)
         present = {file.source for file in state.inputs}
         state.inputs += [file for file in plan.inputs if file.source not in present]
         return state
 
-    def _take(self, known: dict[str, Any], plan: Plan) -> None:
-        if known["job"] != self.job_name:
+    def _continue(self, record: dict[str, Any], plan: Plan) -> None:
+        if record["job"] != self.job_name:
             raise StateError(
-                f"{plan.root}: belongs to the job `{known['job']}`, not `{self.job_name}`: give another `output:`"
+                f"{plan.root}: belongs to the job `{record['job']}`, not `{self.job_name}`: give another `output:`"
             )
-        if known["part_samples"] != self.part_samples:
+        if record["part_samples"] != self.part_samples:
             raise StateError(
-                f"{plan.root}: was made with part_samples {known['part_samples']}, not {self.part_samples}: "
+                f"{plan.root}: was made with part_samples {record['part_samples']}, not {self.part_samples}: "
                 "keep that number, or give another `output:`"
             )
-        now = {file.source: file for file in plan.inputs}
-        for raw in known["inputs"]:
+        files = {file.source: file for file in plan.inputs}
+        for raw in record["inputs"]:
             source = f"{raw['entry']}/{raw['relative']}"
-            if source not in now:
+            if source not in files:
                 raise StateError(
                     f"{source}: was an input of {plan.root} and is no longer: bring it back, or give another `output:`"
                 )
-            file = now[source]
+            file = files[source]
             if (file.size, file.stamp) != (raw["size"], raw["stamp"]) and not plan.accept_changed:
                 raise StateError(
                     f"{source}: has changed since {plan.root} was made ({raw['size']} bytes then, {file.size} now): "
                     "--accept-changed recomputes what depends on it, if it still has as many samples"
                 )
             self.inputs.append(file)
-        self.parts = [Part(number, *numbers) for number, numbers in enumerate(known["parts"])]
+        self.parts = [Part(number, *numbers) for number, numbers in enumerate(record["parts"])]
 
     def settle(self, rows: Sequence[Sequence[int]]) -> None:
         """Number the parts of newly ingested files: ``rows[file][group]``. Old parts keep their numbers.
@@ -95,11 +96,11 @@ class State:
         """
         old = {(part.file, part.group): part for part in self.parts}
         for file, groups in enumerate(rows):
-            known = [part for part in self.parts if part.file == file]
-            if known and [p.rows for p in known] != [n for n in groups if n]:
+            parts = [part for part in self.parts if part.file == file]
+            if parts and [p.rows for p in parts] != [n for n in groups if n]:
                 raise StateError(
                     f"{self.inputs[file].source}: now has {sum(groups)} samples, "
-                    f"its parts have {sum(p.rows for p in known)}: "
+                    f"its parts have {sum(p.rows for p in parts)}: "
                     "a changed input with another number of samples needs another `output:`"
                 )
         for file, groups in enumerate(rows):
@@ -108,15 +109,16 @@ class State:
                     self.parts.append(Part(len(self.parts), file, group, count))
         self.save()
 
-    def claim(self) -> None:
-        """Write a first ``plan.json``, without inputs, if there is none: what stands beside it is this job's."""
+    def save_first(self) -> None:
+        """Write a ``plan.json`` without inputs if there is none, which marks the directory as this job's."""
         if not storage.exists(storage.join(self.root, FILE)):
             replace(self, inputs=[], parts=[]).save()
 
     def save(self) -> None:
-        """Write ``plan.json`` if it says something else now."""
+        """Write ``plan.json`` if it has changed."""
         text = json.dumps(
             {
+                "layout": LAYOUT,
                 "job": self.job_name,
                 "part_samples": self.part_samples,
                 "inputs": [
@@ -140,29 +142,30 @@ class State:
 
 
 def read(path: str) -> dict[str, Any]:
-    """What a ``plan.json`` says.
+    """The content of a ``plan.json``.
 
     Raises:
-        StateError: it is damaged, or none of ours.
+        StateError: it is damaged, or no file of a run.
     """
     try:
-        known = json.loads(storage.read_bytes(path))
+        record = json.loads(storage.read_bytes(path))
         for name, kind in FIELDS.items():
-            if not isinstance(known, dict) or not isinstance(known.get(name), kind):
+            if not isinstance(record, dict) or not isinstance(record.get(name), kind):
                 raise ValueError(f"it has no `{name}`")
     except ValueError as error:
         raise StateError(
             f"{path} is damaged ({error}): restore it, or give another `output:`"
         ) from None
-    return dict(known)
+    check_layout(record, path)
+    return dict(record)
 
 
 def check_output(plan: Plan) -> None:
-    """The run directory is this job's, or there is nothing in it that a run would replace. Writes nothing.
+    """Check that the run directory is this job's, or has no file that a run would replace. Writes nothing.
 
     Raises:
         JobError: an input lies in it, or it cannot be written.
-        StateError: what is there is another job's, or nobody knows whose.
+        StateError: its files belong to another job, or to no known one.
     """
     root = storage.redact(plan.root)
     for file in plan.inputs:
@@ -172,27 +175,27 @@ def check_output(plan: Plan) -> None:
                     f"output: {root}: the input {storage.redact(path)} lies in it, where results are replaced and "
                     "removed: give another `output:`"
                 )
-    why = storage.unwritable(plan.root)
+    why = storage.why_unwritable(plan.root)
     if why:
         raise JobError(f"output: {root}: {why}: give another `output:`")
     if storage.exists(storage.join(plan.root, FILE)):
         State.open(plan)
         return
-    there = [name for name in OURS if storage.exists(storage.join(plan.root, name))]
-    if there:
+    present = [name for name in RUN_FILES if storage.exists(storage.join(plan.root, name))]
+    if present:
         raise StateError(
-            f"{root}: holds {', '.join(there)}, but no {FILE}: no run of this version made it, and a run would replace "
-            "what is there: move it away, or give another `output:`"
+            f"{root}: holds {', '.join(present)}, but no {FILE}: no run of this version made it, and a run would "
+            "replace what is there: move it away, or give another `output:`"
         )
 
 
-def keep_job(plan: Plan) -> None:
-    """Write ``job.yaml``, the job as it is done here, if it says something else now. Secrets in URLs stay out of it."""
+def save_job(plan: Plan) -> None:
+    """Write ``job.yaml``, the job as it is done here, if it has changed; without secrets in URLs."""
     whole = dump(plan.job)
     plain = yaml12.dump(without_secrets(yaml12.load(whole)))
     path, text = (
         storage.join(plan.root, JOB),
-        (whole if plain == whole else WITHOUT + plain).encode(),
+        (whole if plain == whole else SECRETS_NOTE + plain).encode(),
     )
     if not storage.exists(path) or storage.read_bytes(path) != text:
         storage.write_bytes(path, text)

@@ -1,10 +1,10 @@
-"""Walks the plan: has each phase done, or finds it done; keeps the account of what is alive."""
+"""The walk over a plan: each phase is done or found done, and the living samples are counted."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,16 +17,16 @@ from tamis.pipeline.runs.isolate import Executor
 from tamis.pipeline.runs.manifest import write_manifest
 from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.runs.ray_engine import Engine
-from tamis.pipeline.runs.state import State, check_output, keep_job
+from tamis.pipeline.runs.state import State, check_output, save_job
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.lease import Lease
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks import claims, row_reuse
 from tamis.pipeline.tasks.perform import Outcome, Work
 from tamis.pipeline.tasks.phase_index import PhaseFiles
 from tamis.pipeline.tasks.step import Context, Step, fingerprint
-from tamis.pipeline.tasks.task import GPUS, Done, Part, Phase, Task
+from tamis.pipeline.tasks.task import Attempt, Done, Part, Phase, Task
 from tamis.schemas.errors import InputError, StateError
 from tamis.schemas.events import (
     Event,
@@ -38,24 +38,25 @@ from tamis.schemas.events import (
     TaskDone,
 )
 from tamis.schemas.job import Job
+from tamis.schemas.ledger import FRAME
+from tamis.schemas.scope import Scope
 
 VERDICT = "verdict"
-"""The phase whose files are DROPS tables: what the step decided."""
-
+"""The phase of a step's decision, whose files are DROPS tables."""
 
 DAMAGE_LIMIT = 100
-"""Damaged tables that are made again before the disk is taken to be at fault."""
+"""Damaged tables that are made again before a run blames the disk."""
 
 
-class AgainError(Exception):
-    """A table that was read is damaged: it has been removed, and the walk starts over."""
+class RestartError(Exception):
+    """A damaged table has been removed, and the walk must start over."""
 
 
 class Run(Context):
     """One walk over the plan. Holds counts and records of files, never samples.
 
-    ``base`` is a finished run whose tables stand in for what would have to be computed. With a lease, which is to say
-    in a run directory that is to last, they are copied there; without one they are read where they lie.
+    ``base`` is a finished run whose tables are taken where they fit. With a lease, in a run directory that is to last,
+    they are copied there; without one they are read where they lie.
     """
 
     def __init__(
@@ -79,21 +80,21 @@ class Run(Context):
         self._emitting = threading.Lock()
         self.tasks_run = 0
 
-    # What steps see.
+    # The view of steps.
 
     @property
     def parts(self) -> Sequence[Part]:
-        """In order of their numbers."""
+        """All parts, in order of their numbers."""
         return self._state.parts
 
     @property
     def total(self) -> int:
-        """All input samples."""
+        """Count of all input samples."""
         return sum(part.rows for part in self.parts)
 
     @property
     def alive(self) -> int:
-        """Samples that no earlier step dropped."""
+        """Count of samples that no earlier step dropped."""
         return self._accounts[-1].kept if self._accounts else self.total
 
     @property
@@ -103,18 +104,20 @@ class Run(Context):
 
     def ingest(self, part: Part) -> Slice:
         """The part's rows of the ingest table."""
-        return Slice(self.done("ingest", "files")[f"file-{part.file:05d}"], part.group)
+        return Slice(
+            self.done("ingest", "files")[paths.task_name(Scope.FILE, part.file)], part.group
+        )
 
     def verdicts(self, part: Part) -> Sequence[tuple[str, Slice]]:
         """The steps that have decided, in order, and the part's slice of each verdict."""
         return [(step, self.at(step, VERDICT, part)) for step in self._deciders]
 
     def kept(self, part: Part) -> int:
-        """Samples of the part that are alive: its rows less those of every verdict."""
+        """Count of the part's living samples: its rows less those of every verdict."""
         return part.rows - sum(piece.rows for piece in self.drops(part))
 
     def drops(self, part: Part) -> tuple[Slice, ...]:
-        """The part's rows of every earlier verdict."""
+        """The part's slice of every earlier verdict."""
         return tuple(self.at(step, VERDICT, part) for step in self._deciders)
 
     def done(self, step: str, phase: str) -> Done:
@@ -128,7 +131,7 @@ class Run(Context):
             return Slice(files[part.name], 0)
         self.ranges()
         number, position = self._range_of[part.number]
-        return Slice(files[f"range-{number:05d}"], position)
+        return Slice(files[paths.task_name(Scope.RANGE, number)], position)
 
     @property
     def inputs(self) -> Sequence[InputFile]:
@@ -142,15 +145,15 @@ class Run(Context):
 
     def signals(self, part: Part) -> Sequence[tuple[str, Slice]]:
         """Every signal, by name, and the part's slice of its table."""
-        made = sorted(key for key in self.plan.makers if key.startswith("signal:"))
+        keys = sorted(key for key in self.plan.makers if key.startswith("signal:"))
         return [
-            (key.removeprefix("signal:"), self.at(*self.plan.makers[key], part)) for key in made
+            (key.removeprefix("signal:"), self.at(*self.plan.makers[key], part)) for key in keys
         ]
 
-    def places(self, part: Part) -> Sequence[tuple[str, Slice]]:
-        """The steps that made places, in order, and the part's slice of each table."""
-        made = [maker for key, maker in self.plan.makers.items() if key.startswith("place:")]
-        return [(maker[0], self.at(*maker, part)) for maker in made]
+    def place_tables(self, part: Part) -> Sequence[tuple[str, Slice]]:
+        """The steps that place samples in concepts, in order, and the part's slice of each table."""
+        makers = [maker for key, maker in self.plan.makers.items() if key.startswith("place:")]
+        return [(maker[0], self.at(*maker, part)) for maker in makers]
 
     def embedding(self, name: str, part: Part) -> Slice:
         """The part's embeddings."""
@@ -172,7 +175,7 @@ class Run(Context):
     # The walk.
 
     def walk(self) -> None:
-        """All steps, in order; then the manifest.
+        """Walk all steps, in order; then write the manifest.
 
         Raises:
             StateError: the account does not balance.
@@ -183,7 +186,7 @@ class Run(Context):
         write_manifest(self, self.accounts, self._done.values())
 
     def walk_steps(self) -> None:
-        """All steps, in order. With a base nothing may be read but its tables, and no model be asked."""
+        """Walk all steps, in order. With a base only its tables are read, and no model is loaded."""
         for step in self.plan.steps:
             started, entered = time.perf_counter(), self.alive
             for phase in step.phases(self):
@@ -203,6 +206,7 @@ class Run(Context):
         if (step.name, VERDICT) not in self._done:
             return
         dropped = dict(self.done(step.name, VERDICT).counts())
+        self._check_reasons(step.name, dropped)
         account = Account(step.name, entered, dropped)
         if account.kept < 0:
             raise StateError(
@@ -212,24 +216,27 @@ class Run(Context):
         self._accounts.append(account)
         self._emit(StepEnded(step.name, entered, dropped, seconds))
 
-    def _phase(self, step: Step, phase: Phase) -> None:
-        started = time.perf_counter()
-        claimed = claims.of_phase(phase, step.name, self.job)
-        phase = replace(phase, resources=claimed)
-        folder = f"tables/{step.name}/{phase.name}"
-        works = [
-            Work(
-                _with_args(task, phase),
-                f"{folder}/{task.name}.parquet",
-                fingerprint(step, phase, task),
+    def _check_reasons(self, step: str, dropped: Mapping[str, int]) -> None:
+        own = [config.reasons for config in self.job.steps if config.name == step]
+        unknown = sorted(set(dropped).difference(FRAME, *own))
+        if unknown:
+            raise StateError(
+                f"{step}: dropped {dropped[unknown[0]]} samples for the reason `{unknown[0]}`, which it does not "
+                "declare: add it, with its meaning, to `reasons` in the step's config.py"
             )
-            for task in phase.tasks
-        ]
-        files = PhaseFiles(self.root, folder, self._base)
-        found = files.find(works)
+
+    def _phase(self, step: Step, phase: Phase[Any]) -> None:
+        started = time.perf_counter()
+        assert (step.name, phase.name) not in self._done, f"{step.name}: two phases `{phase.name}`"
+        claim = claims.of_phase(phase, step.name, self.job)
+        phase = replace(phase, resources=claim)
+        folder = paths.folder(step.name, phase.name)
+        works = [self._work(step, phase, task) for task in phase.tasks]
+        index = PhaseFiles(self.root, folder, self._base)
+        files = index.find(works)
         if self._lease:
-            found = files.adopt(found)
-        todo = [work for work in works if work.task.name not in found]
+            files = index.adopt(files)
+        todo = [work for work in works if work.name not in files]
         if phase.per_row:
             todo = [self._with_stored(step, phase, work) for work in todo]
         if todo and self._base and phase.name == "files" and step.name == "ingest":
@@ -237,28 +244,28 @@ class Run(Context):
                 f"ingest: {len(todo)} input files would have to be read again: run the job with that setting instead"
             )
         if todo:
-            files.open()
+            index.invalidate()
             rows = sum(work.task.rows for work in todo)
-            claim = phase.resources
             self._emit(
                 PhaseStarted(
-                    step.name, phase.name, len(todo), len(found), rows, claim.cpus, claim.gpus
+                    step.name, phase.name, len(todo), len(files), rows, claim.cpus, claim.gpus
                 )
             )
-            rows_of = {work.task.name: work.task.rows for work in todo}
+            task_of = {work.name: work.task for work in todo}
             lacking = 0
             for outcome in self._outcomes(step, phase, todo):
                 if isinstance(outcome.error, row_reuse.NotScoredError):
                     lacking += outcome.error.count
                     continue
                 file = self._accept(outcome)
-                found[outcome.name] = file
+                files[outcome.name] = file
                 self._emit(
                     TaskDone(
                         step.name,
                         phase.name,
                         outcome.name,
-                        rows_of[outcome.name],
+                        task_of[outcome.name].scope,
+                        task_of[outcome.name].rows,
                         sum(file.rows),
                         file.bytes,
                         outcome.seconds,
@@ -266,60 +273,59 @@ class Run(Context):
                     )
                 )
             if lacking:
-                asked = [work.task for work in todo]
-                raise StateError(row_reuse.refusal(step.name, lacking, phase, asked))
+                attempts = [work.attempt for work in todo]
+                raise StateError(row_reuse.refusal(step.name, lacking, phase, attempts))
             self.tasks_run += len(todo)
         if self._base is None or self._lease:
-            files.close([work.task.name for work in works], found)
-        self._done[step.name, phase.name] = Done(
-            {work.task.name: found[work.task.name] for work in works}
-        )
+            index.commit([work.name for work in works], files)
+        self._done[step.name, phase.name] = Done({work.name: files[work.name] for work in works})
         if todo:
             self._emit(PhaseEnded(step.name, phase.name, time.perf_counter() - started))
 
-    def _outcomes(self, step: Step, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
-        """As they come; what is waited for in vain is named."""
-        waited = {work.task.name: None for work in works}
+    def _work(self, step: Step, phase: Phase[Any], task: Task[Any]) -> Work:
+        path = paths.table(step.name, phase.name, task.name)
+        attempt = Attempt(gpus=phase.resources.gpus)
+        return Work(task, path, fingerprint(step, phase, task), attempt)
 
-        def bark(seconds: float) -> None:
-            names = list(waited)
+    def _outcomes(self, step: Step, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
+        """Outcomes as they come; where none comes for long, a notice names the tasks at work."""
+        unfinished = {work.name: None for work in works}
+
+        def name_unfinished(seconds: float) -> None:
+            names = list(unfinished)
             more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
-            self._tell(
+            self._notify(
                 f"{step.name} {phase.name}: no task has ended for {seconds:,.0f} s; "
                 f"waiting for {', '.join(names[:3])}{more}"
             )
 
-        with Watchdog(self.job.resources.stuck_after, bark) as watchdog:
-            for outcome in isolate.outcomes(self._executor, phase, works, self._tell):
+        with Watchdog(self.job.resources.stuck_after, name_unfinished) as watchdog:
+            for outcome in isolate.outcomes(self._executor, phase, works, self._notify):
                 watchdog.feed()
-                del waited[outcome.name]
+                del unfinished[outcome.name]
                 yield outcome
 
-    def _tell(self, text: str) -> None:
+    def _notify(self, text: str) -> None:
         self._emit(Notice(text))
 
-    def _with_stored(self, step: Step, phase: Phase, work: Work) -> Work:
+    def _with_stored(self, step: Step, phase: Phase[Any], work: Work) -> Work:
         """The work, with the file whose rows it may take over."""
-        key = fingerprint(step, phase, work.task, but="drops")
+        key = fingerprint(step, phase, work.task, without="drops")
         roots = [self.root, self._base] if self._base else [self.root]
-        stored = row_reuse.candidate(roots, work.path, key)
-        places = {**work.task.places, row_reuse.KEY: key}
-        if stored:
-            places[row_reuse.STORED] = stored.to_json()
-        if self._base:
-            places[row_reuse.FROZEN] = True
-        return replace(work, task=replace(work.task, places=places))
+        stored = row_reuse.stored_file(roots, work.path, key)
+        attempt = replace(work.attempt, rows_key=key, stored=stored, frozen=self._base is not None)
+        return replace(work, attempt=attempt)
 
     def _accept(self, outcome: Outcome) -> Any:
         if self._lease:
             self._lease.check()
-        if outcome.damaged and storage.is_whole(outcome.damaged):
-            raise part_files.damaged(outcome.damaged)
+        if outcome.damaged and storage.is_absolute(outcome.damaged):
+            raise part_files.damage_error(outcome.damaged)
         if outcome.damaged:
             storage.delete(storage.join(self.root, outcome.damaged))
-            PhaseFiles(self.root, outcome.damaged.rpartition("/")[0]).open()
+            PhaseFiles(self.root, outcome.damaged.rpartition("/")[0]).invalidate()
             self._emit(Notice(f"{outcome.damaged} is damaged: it is made again"))
-            raise AgainError
+            raise RestartError
         if outcome.error:
             raise outcome.error
         assert outcome.file is not None
@@ -331,11 +337,6 @@ class Run(Context):
                 observer(event)
 
 
-def _with_args(task: Task, phase: Phase) -> Task:
-    claimed = {GPUS: phase.resources.gpus} if phase.resources.gpus else {}
-    return replace(task, args={**phase.args, **task.args}, places={**task.places, **claimed})
-
-
 def run(
     plan: Plan,
     observers: Sequence[Observer] = (),
@@ -343,19 +344,19 @@ def run(
     address: str | None = None,
     base: str | None = None,
 ) -> Result:
-    """Do what is not done yet of ``plan``, and nothing else.
+    """Do the tasks of ``plan`` that are not done yet.
 
-    ``base``: a finished run whose tables are copied where they fit; what it has not scored is refused.
+    ``base``: a finished run whose tables are copied where they fit; samples that it has not scored are refused.
 
     Raises:
-        TamisError: whatever a person can mend, in one line.
+        TamisError: a fault that a person can mend, in one line.
     """
     check_output(plan)
-    claimed = () if base else claims.to_come(plan.job, plan.root)
-    executor = executor or Engine(plan.root, plan.job.resources, address, claimed)
-    with interrupts.held() as signals, Lease(plan.root) as lease:
+    pending = () if base else claims.pending_gpu_claims(plan.job, plan.root)
+    executor = executor or Engine(plan.root, plan.job.resources, address, pending)
+    with interrupts.defer() as signals, Lease(plan.root) as lease:
         try:
-            with signals.opened():
+            with signals.deliver():
                 watched = (lambda _: signals.check(), *observers)
                 return _walk(plan, watched, executor, lease, base)
         finally:
@@ -372,12 +373,12 @@ def _walk(
     tasks_run = 0
     for _ in range(DAMAGE_LIMIT):
         state = State.open(plan)
-        state.claim()
+        state.save_first()
         walk = Run(plan, state, executor, observers, lease, base)
-        keep_job(plan)
+        save_job(plan)
         try:
             walk.walk()
-        except AgainError:
+        except RestartError:
             tasks_run += walk.tasks_run
             continue
         return Result(plan.root, walk.accounts, tasks_run + walk.tasks_run)

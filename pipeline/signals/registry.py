@@ -253,7 +253,7 @@ SIGNALS: dict[str, Signal] = {
 
 
 @dataclass(frozen=True)
-class Source:
+class Origin:
     """Where a signal's values come from in one job: exactly one of the last three is set."""
 
     name: str
@@ -267,7 +267,7 @@ class Source:
 
 def resolve(
     name: str, *, given: Collection[str], columns: Sequence[str], heads: Mapping[str, str]
-) -> Source:
+) -> Origin:
     """Where the values of signal ``name`` come from; loads nothing.
 
     A head that the job names comes first, then the computed signal, then the input's column.
@@ -282,15 +282,15 @@ def resolve(
         JobError: if the signal cannot be had; the message names the extra or the column that would mend it.
     """
     if name in heads:
-        return Source(name, "embedding", head=heads[name])
+        return Origin(name, "embedding", head=heads[name])
     signal = SIGNALS.get(name)
     if signal is not None and signal.reads and set(signal.reads) <= set(given):
         if signal.missing():
             raise JobError(_not_installed(name, signal, columns))
-        return Source(name, signal.needs, signal=signal)
+        return Origin(name, signal.needs, signal=signal)
     column = find_column((signal and signal.column) or name, list(columns))
     if column is not None:
-        return Source(name, "column", column=column)
+        return Origin(name, "column", column=column)
     raise JobError(_not_there(name, signal, given, columns))
 
 

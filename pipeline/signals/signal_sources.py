@@ -12,12 +12,12 @@ from functools import lru_cache
 import pyarrow as pa
 
 from tamis.pipeline.inputs import columns
+from tamis.pipeline.inputs.formats import Outline, format_of, outline
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.signals.registry import Source, resolve
+from tamis.pipeline.signals.registry import Origin, resolve
 from tamis.schemas.errors import JobError
 from tamis.schemas.ledger import LEDGER
-from tamis.schemas.steps import Signals
-from tamis.schemas.tables import find_column
+from tamis.schemas.step import StepModel
 
 TRIES = 8
 """Files of an entry that are looked at for one that can be read."""
@@ -29,53 +29,52 @@ HEAD_TYPE = pa.float32()
 class Sources:
     """``of[entry][signal]`` is its source there; ``types[signal]`` holds for all entries."""
 
-    of: Mapping[str, Mapping[str, Source]]
+    of: Mapping[str, Mapping[str, Origin]]
     types: Mapping[str, pa.DataType]
 
 
-def find(step: Signals, inputs: Sequence[InputFile]) -> Sources:
+def find(step: StepModel, inputs: Sequence[InputFile]) -> Sources:
     """The sources of all signals that a step names.
 
     Raises:
         JobError: a signal that cannot be had, or cannot be a column of the ledger.
     """
     _check_names(step)
-    of: dict[str, dict[str, Source]] = {}
-    types: dict[str, dict[str, pa.DataType]] = {name: {} for name in step.names}
+    of: dict[str, dict[str, Origin]] = {}
+    types: dict[str, dict[str, pa.DataType]] = {name: {} for name in step.computes}
     for entry, files in _by_entry(inputs).items():
-        there = _columns(files)
-        given = _given(files[0].kind, there)
+        first, there = _columns(files)
+        given = _given(outline(first))
         of[entry] = {}
-        for name in step.names:
+        for name in step.computes:
             try:
-                source = resolve(name, given=given, columns=list(there), heads=step.heads)
+                source = resolve(name, given=given, columns=list(there), heads=step.linear_heads)
             except JobError as error:
-                bare = f"{files[0].source} is damaged, or has no columns: "
-                why = bare if not there and files[0].kind == "parquet" else ""
+                bare = f"{first.source} is damaged, or has no columns: "
+                why = bare if outline(first).damage is not None else ""
                 raise JobError(f"{step.name}: input `{entry}`: {why}{error}") from None
             of[entry][name] = source
             types[name][entry] = _type(step, entry, source, there)
     return Sources(of, {name: _common(step, name, found) for name, found in types.items()})
 
 
-def texts(steps: Sequence[object], inputs: Sequence[InputFile]) -> set[str]:
+def texts(steps: Sequence[StepModel], inputs: Sequence[InputFile]) -> set[str]:
     """The signals of a job's steps that are text: nothing in them is large or small."""
-    named = [step for step in steps if isinstance(step, Signals)]
-    kinds = [find(step, inputs).types for step in named]
+    kinds = [find(step, inputs).types for step in steps if step.computes]
     return {name for types in kinds for name, kind in types.items() if kind == pa.string()}
 
 
-def _check_names(step: Signals) -> None:
+def _check_names(step: StepModel) -> None:
     """Names become columns beside the ledger's own, and some readers do not tell upper from lower case."""
     taken = {
         name.lower(): f"`{name}` is a column of every ledger" for name in ("row", *LEDGER.names)
     }
-    for name in step.names:
+    for name in step.computes:
         if name.lower() in taken:
             raise JobError(f"{step.name}: {name}: {taken[name.lower()]}: leave it out")
         taken[name.lower()] = f"`{name}` stands in the list already"
-    for name in step.heads:
-        if name not in step.names:
+    for name in step.linear_heads:
+        if name not in step.computes:
             raise JobError(f"{step.name}: heads: `{name}` is none of the step's signals: add it")
 
 
@@ -88,28 +87,28 @@ def _by_entry(inputs: Sequence[InputFile]) -> dict[str, list[InputFile]]:
     return entries
 
 
-def _columns(files: Sequence[InputFile]) -> columns.Columns:
+def _columns(files: Sequence[InputFile]) -> tuple[InputFile, columns.Columns]:
+    """The first file that has columns, and what they hold; the first of all where none has any."""
     for file in files:
-        found = _look(file.path, file.kind, file.stamp)
+        found = _look(file)
         if found:
-            return found
-    return {}
+            return file, found
+    return files[0], {}
 
 
 @lru_cache(maxsize=64)
-def _look(path: str, kind: str, stamp: str) -> columns.Columns:
-    del stamp  # part of the key: the file may be another one later
-    return columns.look(path, "tar" if kind == "tar" else "parquet")
+def _look(file: InputFile) -> columns.Columns:
+    return format_of(file).columns(file)
 
 
-def _given(kind: str, there: columns.Columns) -> set[str]:
+def _given(known: Outline) -> set[str]:
     """What ingest fills for such an entry."""
-    if kind == "tar" or find_column("image", list(there)) is not None:
+    if known.pictures or "image" in known.taken:
         return {"text", "width", "height", "image_size", "pixels"}
-    return {name for name in ("text", "width", "height") if find_column(name, list(there))}
+    return {"text", "width", "height"} & set(known.taken)
 
 
-def _type(step: Signals, entry: str, source: Source, there: columns.Columns) -> pa.DataType:
+def _type(step: StepModel, entry: str, source: Origin, there: columns.Columns) -> pa.DataType:
     if source.signal is not None:
         return source.signal.dtype
     if source.column is None:
@@ -127,7 +126,7 @@ def _type(step: Signals, entry: str, source: Source, there: columns.Columns) -> 
     return kind
 
 
-def _common(step: Signals, name: str, found: Mapping[str, pa.DataType]) -> pa.DataType:
+def _common(step: StepModel, name: str, found: Mapping[str, pa.DataType]) -> pa.DataType:
     """One type for all entries: numbers of two kinds become float64."""
     kinds = list(dict.fromkeys(found.values()))
     if len(kinds) == 1:

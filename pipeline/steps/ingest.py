@@ -1,9 +1,10 @@
-"""The first step of every job: walk each input file once; a row for everything that is met, good or not."""
+"""The first step of every job: walk each input file once, with a row for each sample and each damage."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,20 +23,67 @@ from tamis.pipeline.steps.shared.exchange import (
     split,
     split_by_range,
 )
-from tamis.pipeline.steps.shared.parts import drops, part_task, range_name
+from tamis.pipeline.steps.shared.parts import drops, part_task
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Done, Part, Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import Done, Part, Phase, Task, TaskIo, location
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason
+from tamis.schemas.scope import Scope
 from tamis.schemas.tables import INGEST
+
+
+@dataclass(frozen=True)
+class Walked:
+    """Arguments of ``walk``."""
+
+    entry: str
+    relative: str
+    kind: str
+    size: int  # bytes
+    stamp: str  # makes a file that is written again be read again, at the same size too
+    part_samples: int
+    max_pixels: int
+    max_member_bytes: int
+    path: str = location()
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Arguments of ``uids``: a part's number, and how many buckets there are."""
+
+    part: int
+    buckets: int
+
+
+@dataclass(frozen=True)
+class Starts:
+    """The first sid of each range."""
+
+    starts: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Arguments of ``repeats``."""
+
+    parts: Sequence[int]  # numbers
+    sources: Sequence[str]  # by part: the name of its file
+    firsts: Sequence[int]  # by part: samples of its file that stand before it
+
+
+@dataclass(frozen=True)
+class PartNumber:
+    """A part's number."""
+
+    part: int
 
 
 class Ingest(Step):
     """``files``: one task an input file, whose table has a row group for each part; then the verdict on each part.
 
-    Between them ``uids`` and ``unique`` look for a uid that stands twice. Only where one does, ``repeats`` brings back
-    to each part which of its samples give way.
+    Between them ``uids`` and ``unique`` look for repeated uids. Only where there are any, ``repeats`` brings back to
+    each part the samples that it must drop for them.
     """
 
     name = "ingest"
@@ -44,65 +92,77 @@ class Ingest(Step):
     def __init__(self, job: Job) -> None:
         self.job = job
 
-    def phases(self, context: Context) -> Iterator[Phase]:
-        """Walk the files; then drop what cannot be used."""
-        limits = self.job.limits.model_dump()
-        tasks = [
-            Task(
-                f"file-{number:05d}",
-                args={
-                    "entry": file.entry,
-                    "relative": file.relative,
-                    "kind": file.kind,
-                    "size": file.size,
-                    "stamp": file.stamp,  # written again, it is read again: its size may be the same
-                },
-                places={"path": file.path},
-            )
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
+        """Walk the files; then drop samples that cannot be used."""
+        walks = [
+            Task(Scope.FILE, number, {}, self._walked(file))
             for number, file in enumerate(context.inputs)
         ]
-        args = {**limits, "part_samples": self.job.part_samples}
-        yield Phase("files", walk, tasks, args, by_sample=True)
-        parts = [
-            part_task(part, {"ingest": [context.ingest(part)]}, part=part.number)
+        yield Phase("files", walk, walks, by_sample=True)
+        buckets = buckets_for(context.total)
+        uid_tasks = [
+            part_task(part, {"ingest": [context.ingest(part)]}, Spread(part.number, buckets))
             for part in context.parts
         ]
-        buckets = buckets_for(context.total)
-        yield Phase("uids", uids, parts, {"buckets": buckets})
-        named = context.done("ingest", "uids")
-        check = [Task(f"bucket-{b:05d}", {"uids": named.groups(b)}) for b in range(buckets)]
-        yield Phase("unique", unique, check, {"starts": range_starts(context)})
-        found = context.done("ingest", "unique")
-        if found.total("repeated"):
-            yield _repeats(context, found)
-            parts = [
+        yield Phase("uids", uids, uid_tasks)
+        uid_files = context.done("ingest", "uids")
+        starts = Starts(range_starts(context))
+        checks = [
+            Task(Scope.BUCKET, b, {"uids": uid_files.groups(b)}, starts) for b in range(buckets)
+        ]
+        yield Phase("unique", unique, checks)
+        repeated = context.done("ingest", "unique")
+        verdicts = [
+            part_task(part, {"ingest": [context.ingest(part)]}, PartNumber(part.number))
+            for part in context.parts
+        ]
+        if repeated.total("repeated"):
+            yield _repeats(context, repeated)
+            verdicts = [
                 _with_repeats(context, part, task)
-                for part, task in zip(context.parts, parts, strict=True)
+                for part, task in zip(context.parts, verdicts, strict=True)
             ]
-        yield Phase("verdict", decide, parts)
+        yield Phase("verdict", decide, verdicts)
+
+    def _walked(self, file: InputFile) -> Walked:
+        limits = self.job.limits
+        return Walked(
+            file.entry,
+            file.relative,
+            file.kind,
+            file.size,
+            file.stamp,
+            self.job.part_samples,
+            limits.max_pixels,
+            limits.max_member_bytes,
+            path=file.path,
+        )
 
 
-def _repeats(context: Context, found: Done) -> Phase:
-    """The samples that give way, by range; what is said of them names the one that stays by its file."""
+def _repeats(context: Context, repeated: Done) -> Phase[Repeated]:
+    """The samples to drop for a repeated uid, by range; their messages name the sample that stays."""
+    sources = [context.inputs[part.file].source for part in context.parts]
+    firsts = _firsts(context.parts)
     tasks = [
-        Task(range_name(number), {"found": found.groups(number)}, {"parts": numbers(parts)})
+        Task(
+            Scope.RANGE,
+            number,
+            {"found": repeated.groups(number)},
+            Repeated(numbers(parts), sources, firsts),
+        )
         for number, parts in enumerate(context.ranges())
     ]
-    where = {
-        "sources": [context.inputs[part.file].source for part in context.parts],
-        "firsts": _firsts(context.parts),
-    }
-    return Phase("repeats", repeats, tasks, where)
+    return Phase("repeats", repeats, tasks)
 
 
-def _with_repeats(context: Context, part: Part, task: Task) -> Task:
-    """The part's verdict reads of them where it has some; any other stays the task that it was."""
+def _with_repeats(context: Context, part: Part, task: Task[PartNumber]) -> Task[PartNumber]:
+    """The part's verdict with its repeated uids as input; unchanged for a part without any."""
     piece = context.at("ingest", "repeats", part)
     return replace(task, inputs={**task.inputs, "repeats": [piece]}) if piece.rows else task
 
 
 def _firsts(parts: Sequence[Part]) -> list[int]:
-    """By part: how many samples of its file stand before it. A file's parts are numbered in its order."""
+    """By part: count of samples of its file before it. A file's parts are numbered in its order."""
     before: dict[int, int] = {}
     firsts = []
     for part in parts:
@@ -111,57 +171,55 @@ def _firsts(parts: Sequence[Part]) -> list[int]:
     return firsts
 
 
-def walk(io: TaskIo) -> Iterator[pa.Table]:
+def walk(io: TaskIo[Walked]) -> Iterator[pa.Table]:
     """One input file -> its INGEST table, a row group a part."""
     args = io.args
-    source = InputFile(
-        args["entry"], args["relative"], io.task.places["path"], args["kind"], args["size"]
-    )
+    file = InputFile(args.entry, args.relative, args.path, args.kind, args.size)
     options = IngestOptions(
-        args["part_samples"],
-        args["max_pixels"],
-        args["max_member_bytes"],
+        args.part_samples,
+        args.max_pixels,
+        args.max_member_bytes,
         span=io.span,
         culprits=frozenset(io.culprits.tolist()),
     )
-    file = ingest_file(source, options)
+    tables = ingest_file(file, options)
     empty = True
-    for table in file:
+    for table in tables:
         empty = False
         yield table
     if empty:
         yield INGEST.empty_table()
-    io.notes |= {"sha256": file.totals.sha256.hex(), "bytes": file.totals.size}
+    io.notes |= {"sha256": tables.totals.sha256.hex(), "bytes": tables.totals.size}
 
 
-def uids(io: TaskIo) -> Iterator[pa.Table]:
+def uids(io: TaskIo[Spread]) -> Iterator[pa.Table]:
     """(uid, sid, usable) of one part, a row group a bucket."""
     table = io.read("ingest", ["uid", "reason"]).combine_chunks()
     column = table["uid"].combine_chunks()
-    sid = (np.int64(io.args["part"]) << 32) | np.arange(len(column))
-    buckets = io.args["buckets"]
+    sid = (np.int64(io.args.part) << 32) | np.arange(len(column))
+    buckets = io.args.buckets
     bucket = bucket_of(uid_words(column)[:, 0], buckets)
     usable = pc.is_null(table["reason"])
     yield from split(pa.table({"uid": column, "sid": sid, "usable": usable}), bucket, buckets)
 
 
-def unique(io: TaskIo) -> Iterator[pa.Table]:
-    """(sid, stays) of the samples of a bucket that give way, a row group a range; the notes count them.
+def unique(io: TaskIo[Starts]) -> Iterator[pa.Table]:
+    """(sid, stays) of the samples of a bucket to drop for a repeated uid, a row group a range; the notes count them.
 
     Of the samples with one uid the first that can be used stays; where none can, the first.
     """
     table = io.read("uids").combine_chunks()
-    sid, stays = giving_way(
+    sid, stays = repeated_uids(
         uid_words(table["uid"]), table["sid"].to_numpy(), np.asarray(table["usable"])
     )
     io.count(repeated=len(sid))
-    yield from split_by_range(pa.table({"sid": sid, "stays": stays}), io.args["starts"])
+    yield from split_by_range(pa.table({"sid": sid, "stays": stays}), io.args.starts)
 
 
-def giving_way(
+def repeated_uids(
     uid: npt.NDArray[np.uint64], sid: npt.NDArray[np.int64], usable: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Who gives way to another sample of the same uid, and to whom: two arrays of sids, aligned.
+    """Sids of the samples to drop for a repeated uid, and, aligned, of the samples that stay.
 
     Args:
         uid: uint64 (n, 2).
@@ -170,7 +228,7 @@ def giving_way(
     """
     order = np.lexsort((uid[:, 1], uid[:, 0]))
     again = _same_as_before(uid[order])
-    order = order[again | np.roll(again, -1)]  # as a rule nobody is left
+    order = order[again | np.roll(again, -1)]  # usually empty
     order = order[np.lexsort((sid[order], ~usable[order], uid[order, 1], uid[order, 0]))]
     again = _same_as_before(uid[order])
     stays = np.maximum.accumulate(np.where(again, 0, np.arange(len(order))))
@@ -178,16 +236,16 @@ def giving_way(
 
 
 def _same_as_before(uid: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-    """(n,) which of the sorted uids is that of the row before it."""
+    """(n,) bool: True where a sorted uid equals the one before it."""
     same = np.zeros(len(uid), dtype=bool)
     same[1:] = (uid[1:] == uid[:-1]).all(axis=1)
     return same
 
 
-def repeats(io: TaskIo) -> Iterator[pa.Table]:
-    """(row, message) of the samples of each part that give way."""
-    sources, firsts = io.args["sources"], io.args["firsts"]
-    for table in by_part(io.read("found"), io.args["parts"]):
+def repeats(io: TaskIo[Repeated]) -> Iterator[pa.Table]:
+    """(row, message) of the samples of each part to drop for a repeated uid."""
+    sources, firsts = io.args.sources, io.args.firsts
+    for table in by_part(io.read("found"), io.args.parts):
         messages = [
             f"the uid names sample {firsts[sid >> 32] + (sid & 0xFFFFFFFF):,} of {sources[sid >> 32]} (counted from 0)"
             for sid in table["stays"].to_pylist()
@@ -195,20 +253,20 @@ def repeats(io: TaskIo) -> Iterator[pa.Table]:
         yield pa.table({"row": table["row"], "message": pa.array(messages, pa.string())})
 
 
-def decide(io: TaskIo) -> Iterator[pa.Table]:
-    """The rows of one part that cannot be used, or whose uid is another's; that other one's place is told first."""
+def decide(io: TaskIo[PartNumber]) -> Iterator[pa.Table]:
+    """The rows of one part that cannot be used or repeat a uid; a repeated uid stands first in the message."""
     table = io.read("ingest", ["reason", "message"])
     bad = np.flatnonzero(pc.is_valid(table["reason"]))
-    said = table.take(bad)
-    pairs = zip(said["reason"].to_pylist(), said["message"].to_pylist(), strict=True)
-    found = dict(zip(bad.tolist(), pairs, strict=True))
+    faults = table.take(bad)
+    pairs = zip(faults["reason"].to_pylist(), faults["message"].to_pylist(), strict=True)
+    by_row = dict(zip(bad.tolist(), pairs, strict=True))
     if "repeats" in io.task.inputs:
-        again = io.read("repeats")
+        repeated = io.read("repeats")
         for row, message in zip(
-            *(again[name].to_pylist() for name in ("row", "message")), strict=True
+            *(repeated[name].to_pylist() for name in ("row", "message")), strict=True
         ):
-            own = "; nor can this one be used, {}: {}".format(*found[row]) if row in found else ""
-            found[row] = (str(Reason.REPEATED_UID), message + own)
-    rows = np.array(sorted(found), dtype=np.int64)
-    reasons, messages = ([found[row][i] for row in rows.tolist()] for i in (0, 1))
+            own = "; nor can this one be used, {}: {}".format(*by_row[row]) if row in by_row else ""
+            by_row[row] = (str(Reason.REPEATED_UID), message + own)
+    rows = np.array(sorted(by_row), dtype=np.int64)
+    reasons, messages = ([by_row[row][i] for row in rows.tolist()] for i in (0, 1))
     yield drops(io, rows, reasons, message=pa.array(messages, pa.string()))

@@ -1,8 +1,9 @@
-"""The last step of every job: one row an input sample, and an index that finds one by uid, key or URL."""
+"""The last step of every job: one row an input sample, and an index of them by uid, key and URL."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -20,7 +21,32 @@ from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo
 from tamis.schemas.errors import StateError
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import LEDGER
-from tamis.schemas.steps import Write
+from tamis.schemas.scope import Scope
+
+
+@dataclass(frozen=True)
+class Written:
+    """Arguments of ``rows``."""
+
+    part: int
+    source: str  # the name of its input file
+    first: int  # kept samples before the part
+    samples_per_shard: int | None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Arguments of ``hashes``: a part's number, and how many buckets there are."""
+
+    part: int
+    buckets: int
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """Arguments of ``index``."""
+
+    bucket: int
 
 
 class Ledger(Step):
@@ -30,11 +56,9 @@ class Ledger(Step):
     version = 3
 
     def __init__(self, job: Job) -> None:
-        self.signals = [name for step in job.steps for name in getattr(step, "names", ())]
-        last = job.steps[-1]
-        self.samples_per_shard = last.samples_per_shard if isinstance(last, Write) else None
+        self.shard_size = job.steps[-1].shard_size
 
-    def phases(self, context: Context) -> Iterator[Phase]:
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """The rows of each part, then the index over all."""
         kept = [context.kept(part) for part in context.parts]
         tasks = [
@@ -49,48 +73,37 @@ class Ledger(Step):
             )
         buckets = bucket_counts.of_index(context.total)
         keys = [
-            part_task(part, {"ingest": [context.ingest(part)]}, part=part.number)
+            part_task(part, {"ingest": [context.ingest(part)]}, Spread(part.number, buckets))
             for part in context.parts
         ]
-        yield Phase("hashes", hashes, keys, {"buckets": buckets})
-        all_hashes = context.done("ledger", "hashes")
-        yield Phase(
-            "index",
-            index,
-            [
-                Task(f"bucket-{b:05d}", {"hashes": all_hashes.groups(b)}, {"bucket": b})
-                for b in range(buckets)
-            ],
-        )
+        yield Phase("hashes", hashes, keys)
+        entries = context.done("ledger", "hashes")
+        files = [
+            Task(Scope.BUCKET, b, {"hashes": entries.groups(b)}, Indexed(b)) for b in range(buckets)
+        ]
+        yield Phase("index", index, files)
 
-    def _task(self, context: Context, part: Part, first: int) -> Task:
+    def _task(self, context: Context, part: Part, first: int) -> Task[Written]:
         inputs: dict[str, Sequence[Any]] = {"ingest": [context.ingest(part)]}
         inputs |= {f"verdict:{step}": [piece] for step, piece in context.verdicts(part)}
         inputs |= {f"signal:{name}": [piece] for name, piece in context.signals(part)}
-        for step, piece in context.places(part):
+        for step, piece in context.place_tables(part):
             inputs[f"place:{step}"] = [piece]
             inputs[f"quotas:{step}"] = context.done(step, "quotas").whole()
         source = context.inputs[part.file].source
-        return part_task(
-            part,
-            inputs,
-            part=part.number,
-            source=source,
-            first=first,
-            samples_per_shard=self.samples_per_shard,
-        )
+        return part_task(part, inputs, Written(part.number, source, first, self.shard_size))
 
 
-def rows(io: TaskIo) -> Iterator[pa.Table]:
-    """Put one part's ledger together and write it; the table yielded is its receipt."""
+def rows(io: TaskIo[Written]) -> Iterator[pa.Table]:
+    """Write the ledger of one part; the table yielded is its receipt."""
     ingest = io.read("ingest", ["uid", "key", "url", "text", "reason", "message", "error_offset"])
     count = ingest.num_rows
     verdict = scatter(_verdicts(io), count)
     kept = np.asarray(pc.is_null(verdict["step"]))
     columns: dict[str, Any] = {
         "uid": hexadecimal(ingest["uid"]),
-        "sid": (np.int64(io.args["part"]) << 32) | np.arange(count, dtype=np.int64),
-        "source": [io.args["source"]] * count,
+        "sid": (np.int64(io.args.part) << 32) | np.arange(count, dtype=np.int64),
+        "source": [io.args.source] * count,
         "key": ingest["key"],
         "url": ingest["url"],
         "text": ingest["text"],
@@ -117,22 +130,22 @@ def rows(io: TaskIo) -> Iterator[pa.Table]:
     yield io.publish(f"ledger/{io.task.name}.parquet", table)
 
 
-def _verdicts(io: TaskIo) -> pa.Table:
+def _verdicts(io: TaskIo[Written]) -> pa.Table:
     """All verdicts over the part, with the step that made each.
 
     Raises:
-        StateError: two steps dropped the same sample: a step decided on what was no longer alive.
+        StateError: two steps dropped the same sample: the later one did not decide on living samples.
     """
-    found = []
+    tables = []
     for role in io.task.inputs:
         if role.startswith("verdict:"):
             table = io.read(role)
-            found.append(
+            tables.append(
                 table.append_column(
                     "step", pa.array([role.removeprefix("verdict:")] * table.num_rows, pa.string())
                 )
             )
-    table = pa.concat_tables(found)
+    table = pa.concat_tables(tables)
     if pc.count_distinct(table["row"]).as_py() != table.num_rows:
         raise StateError(
             f"{io.task.name}: a sample was dropped by two steps: the account does not balance"
@@ -140,19 +153,19 @@ def _verdicts(io: TaskIo) -> pa.Table:
     return table
 
 
-def _places(io: TaskIo, dropped_by: Any) -> dict[str, Any]:
+def _places(io: TaskIo[Written], dropped_by: Any) -> dict[str, Any]:
     """Each row's place: in the concepts of the step that dropped it, else in those of the last step that makes any."""
-    found: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     roles = [role for role in io.task.inputs if role.startswith("place:")]
     for role in reversed(roles):
         step = role.removeprefix("place:")
-        placed = ranking.with_quotas(io.read(role), io.read(f"quotas:{step}", ["quota"]))
-        table = scatter(placed, len(dropped_by))
-        here = pc.fill_null(pc.equal(dropped_by, step), False)
+        places = ranking.with_quotas(io.read(role), io.read(f"quotas:{step}", ["quota"]))
+        table = scatter(places, len(dropped_by))
+        own = pc.fill_null(pc.equal(dropped_by, step), False)
         for name in ("cluster", "rank", "distance", "quota"):
-            there = found.get(name)
-            found[name] = table[name] if there is None else pc.if_else(here, table[name], there)
-    return found
+            last = columns.get(name)
+            columns[name] = table[name] if last is None else pc.if_else(own, table[name], last)
+    return columns
 
 
 def _typed(values: Any, kind: pa.DataType, count: int) -> Any:
@@ -163,11 +176,11 @@ def _typed(values: Any, kind: pa.DataType, count: int) -> Any:
     return pa.array(values, kind)
 
 
-def _shards(io: TaskIo, kept: Any) -> tuple[Any, Any]:
-    size = io.args["samples_per_shard"]
+def _shards(io: TaskIo[Written], kept: Any) -> tuple[Any, Any]:
+    size = io.args.samples_per_shard
     if size is None:
         return None, None
-    ordinal = io.args["first"] + np.cumsum(kept) - 1
+    ordinal = io.args.first + np.cumsum(kept) - 1
     shard, position = ordinal // size, ordinal % size
     from tamis.pipeline.results.shards import shard_key
 
@@ -191,31 +204,31 @@ def hexadecimal(values: pa.ChunkedArray) -> pa.Array:
     return pc.if_else(whole.is_valid(), text, None)
 
 
-def hashes(io: TaskIo) -> Iterator[pa.Table]:
-    """(hash, sid) of everything that a sample of one part can be asked for by; one row group a bucket."""
+def hashes(io: TaskIo[Spread]) -> Iterator[pa.Table]:
+    """(hash, sid) of the uid, key and URL of each sample of one part; one row group a bucket."""
     table = io.read("ingest", ["uid", "key", "url"])
-    sid = (io.args["part"] << 32) | np.arange(table.num_rows, dtype=np.int64)
+    sid = (io.args.part << 32) | np.arange(table.num_rows, dtype=np.int64)
     names: list[np.ndarray[Any, Any]] = []
     sids: list[np.ndarray[Any, Any]] = []
     for column in (hexadecimal(table["uid"]), table["key"], table["url"]):
-        there = np.asarray(pc.is_valid(column))
+        valid = np.asarray(pc.is_valid(column))
         names.append(ledger_index.name_hashes(column.drop_null()))
-        sids.append(sid[there])
-    name, place = np.concatenate(names), np.concatenate(sids)
-    buckets = io.args["buckets"]
+        sids.append(sid[valid])
+    name, sid = np.concatenate(names), np.concatenate(sids)
+    buckets = io.args.buckets
     bucket = ledger_index.bucket_of(name, buckets)
     for number in range(buckets):
         mask = bucket == number
-        yield pa.table({"hash": name[mask], "sid": place[mask]})
+        yield pa.table({"hash": name[mask], "sid": sid[mask]})
 
 
-def index(io: TaskIo) -> Iterator[pa.Table]:
+def index(io: TaskIo[Indexed]) -> Iterator[pa.Table]:
     """One bucket of the index, sorted by hash and sid, in row groups of ``ledger_index.ROWS``."""
     table = io.read("hashes")
     name, sid = table["hash"].to_numpy(), table["sid"].to_numpy()
     order = np.lexsort((sid, name))
     yield io.publish(
-        f"{ledger_index.FOLDER}/{io.args['bucket']:05d}.parquet",
+        f"{ledger_index.FOLDER}/{io.args.bucket:05d}.parquet",
         pa.table({"hash": name[order], "sid": sid[order]}),
         row_group_rows=ledger_index.ROWS,
     )

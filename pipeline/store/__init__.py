@@ -1,1 +1,1 @@
-"""Files, wherever they lie. The only package that opens a path."""
+"""Files on disk and on object stores. The only package that opens a path."""

@@ -1,4 +1,4 @@
-"""A file that digests what is written through it, so that nothing has to be read again to know its hash."""
+"""A file that digests the bytes written through it, so that they need not be read again for their hash."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from typing import Any, BinaryIO, Protocol
 
 
 class Hash(Protocol):
-    """hashlib's and xxhash's interface."""
+    """The interface that hashlib and xxhash share."""
 
     def update(self, data: Any, /) -> None:
         """Take more bytes."""
 
     def hexdigest(self) -> str:
-        """Of all bytes so far."""
+        """Digest of all bytes so far."""
 
 
 class Writable(Protocol):
-    """What a format writes to."""
+    """The part of a file that a format's writer uses."""
 
     def write(self, data: bytes | memoryview, /) -> int:
-        """Take bytes; how many were taken."""
+        """Take bytes and return their number."""
 
 
-class Digesting:
-    """Write-only; closing it leaves the file below open."""
+class DigestingFile:
+    """A write-only file over another; closing it leaves the other open."""
 
     def __init__(self, file: BinaryIO, digest: Hash) -> None:
         self._file: BinaryIO | None = file
@@ -31,11 +31,11 @@ class Digesting:
         self.closed = False
 
     def abandon(self) -> None:
-        """Swallow what is still written: a parquet writer that is thrown away writes its footer all the same."""
+        """Discard all later writes: a parquet writer that is thrown away still writes its footer."""
         self._file = None
 
     def write(self, data: Any) -> int:
-        """Digest and pass on."""
+        """Digest ``data`` and write it to the file below."""
         view = memoryview(data).cast("B")
         if self._file is None:
             return len(view)
@@ -45,11 +45,11 @@ class Digesting:
         return len(view)
 
     def hexdigest(self) -> str:
-        """Of what was written since the hash was last replaced."""
+        """Digest of the bytes since the hash was last replaced."""
         return self._hash.hexdigest()
 
     def take_digest(self, fresh: Hash) -> str:
-        """Of what was written since the last call; ``fresh`` digests what comes next."""
+        """Digest of the bytes since the last call; ``fresh`` digests those that follow."""
         digest, self._hash = self._hash.hexdigest(), fresh
         return digest
 
@@ -58,7 +58,7 @@ class Digesting:
         return self.written
 
     def flush(self) -> None:
-        """Pass on."""
+        """Flush the file below."""
         if self._file is not None:
             self._file.flush()
 
@@ -75,5 +75,5 @@ class Digesting:
         return True
 
     def close(self) -> None:
-        """The file below is its opener's to close."""
+        """Close this file; the opener of the file below closes that one."""
         self.closed = True

@@ -1,4 +1,4 @@
-"""How files of this machine's disk are written: whole or not at all. ``pipeline.store.storage`` alone uses this."""
+"""Writing of files on this machine's disk, whole or not at all. Only ``pipeline.store.storage`` uses this module."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ PARTIAL = ".partial"
 
 
 class Disk:
-    """This machine's disk, with those methods of fsspec's file systems that most commands need.
+    """This machine's disk, with the methods of fsspec's file systems that most commands need.
 
-    Importing fsspec takes as long as much of what is asked of a finished run; the rest is left to it.
+    To import fsspec would take as long as many commands do; it has the other methods.
     """
 
     exists = staticmethod(os.path.exists)
@@ -29,24 +29,24 @@ class Disk:
     rm_file = staticmethod(os.remove)
 
     def info(self, path: str) -> dict[str, Any]:
-        """Name, size in bytes, and type: what a link points to is told.
+        """Name, size in bytes and type of a file or directory, or of the target of a link.
 
         Raises:
             FileNotFoundError, NotADirectoryError: nothing is there.
         """
-        return _told(path, os.stat(path))
+        return _info(path, os.stat(path))
 
     def ls(self, path: str, detail: bool = True) -> list[Any]:
-        """``info`` of what a directory holds, or of the file at ``path``; names alone without ``detail``.
+        """``info`` of the entries of a directory, or of the file at ``path``; without ``detail`` names alone.
 
-        A link in a directory is of another type than a file and a directory.
+        A link in a directory has the type "other".
         """
         if not os.path.isdir(path):
-            found = [self.info(path)]
+            infos = [self.info(path)]
         else:
             with os.scandir(path) as entries:
-                found = [info for entry in entries if (info := _entry(entry)) is not None]
-        return found if detail else [info["name"] for info in found]
+                infos = [info for entry in entries if (info := _entry_info(entry)) is not None]
+        return infos if detail else [info["name"] for info in infos]
 
     def __getattr__(self, name: str) -> Any:
         from fsspec.implementations.local import LocalFileSystem
@@ -54,16 +54,15 @@ class Disk:
         return getattr(LocalFileSystem(), name)
 
 
-def _entry(entry: os.DirEntry[str]) -> dict[str, Any] | None:
-    """None where it has gone meanwhile."""
+def _entry_info(entry: os.DirEntry[str]) -> dict[str, Any] | None:
+    """Name, size and type of an entry; None if it has been removed since the listing."""
     try:
-        info = _told(entry.path, entry.stat(follow_symlinks=False))
+        return _info(entry.path, entry.stat(follow_symlinks=False))
     except FileNotFoundError:
         return None
-    return info
 
 
-def _told(path: str, status: os.stat_result) -> dict[str, Any]:
+def _info(path: str, status: os.stat_result) -> dict[str, Any]:
     kind = "other"
     if stat.S_ISDIR(status.st_mode):
         kind = "directory"
@@ -72,19 +71,18 @@ def _told(path: str, status: os.stat_result) -> dict[str, Any]:
     return {"name": path, "size": status.st_size, "type": kind}
 
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""The disk, a quota, or the largest file that may be written."""
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Errors of a full disk, a used up quota, and a file above the largest size."""
 
 NO_SYNC = {errno.EINVAL, errno.ENOTSUP}
-"""Some network file systems cannot sync a directory."""
-
+"""Errors of network file systems that cannot sync a directory."""
 
 _SYNCED = ContextVar("synced", default=True)
 
 
 @contextmanager
-def fleeting() -> Iterator[None]:
-    """What is written inside need not outlive this process, and so is not synced."""
+def without_sync() -> Iterator[None]:
+    """Write files inside the block without a sync: they need not outlive this process."""
     token = _SYNCED.set(False)
     try:
         yield
@@ -93,7 +91,7 @@ def fleeting() -> Iterator[None]:
 
 
 @contextmanager
-def told(path: str) -> Iterator[None]:
+def translate_errors(path: str) -> Iterator[None]:
     """Turn "no room left" into one line about ``path``.
 
     Raises:
@@ -102,26 +100,26 @@ def told(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in NO_ROOM:
             raise
         raise StorageError(
             f"`{path}` cannot be written: {os.strerror(error.errno or 0).lower()}: make room, and the same command "
-            "goes on where it was"
+            "resumes"
         ) from error
 
 
 @contextmanager
-def written(path: str) -> Iterator[BinaryIO]:
-    """A file that stands at ``path`` once the block has ended well: a hidden neighbour, flushed, synced, renamed.
+def write_atomic(path: str) -> Iterator[BinaryIO]:
+    """A hidden file beside ``path``, which is flushed, synced and renamed to it once the block has ended without error.
 
-    The neighbour is this process's own: what a killed run has left at work may still be writing the same file.
+    Its name has the process id: a task that a killed run has left behind may still be writing the same file.
 
     Raises:
         StorageError: there is no room.
     """
     folder, name = os.path.split(path)
     partial = os.path.join(folder, f".{name}.{socket.gethostname()}-{os.getpid()}{PARTIAL}")
-    with told(path):
+    with translate_errors(path):
         os.makedirs(folder, exist_ok=True)
         try:
             with open(partial, "wb") as file:
@@ -150,12 +148,12 @@ def _sync_directory(folder: str) -> None:
 
 
 def create(path: str, data: bytes) -> bool:
-    """Put ``data`` at ``path`` if nothing stands there; False where something does.
+    """Put ``data`` at ``path`` if nothing is there, else return False.
 
     Raises:
         StorageError: there is no room.
     """
-    with told(path):
+    with translate_errors(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
@@ -166,20 +164,20 @@ def create(path: str, data: bytes) -> bool:
         return True
 
 
-def unwritable(folder: str) -> str | None:
-    """Why nothing can be written below ``folder``, which need not be there yet; else None."""
-    place = folder
-    while not os.path.lexists(place):
-        place = os.path.dirname(place)
-    if not os.path.isdir(place):
-        return "is a file" if place == folder else f"{place} is a file"
-    if not os.access(place, os.W_OK | os.X_OK):
-        return f"{place} cannot be written to"
+def why_unwritable(folder: str) -> str | None:
+    """Reason why nothing can be written below ``folder``, which need not exist yet; None if there is none."""
+    ancestor = folder
+    while not os.path.lexists(ancestor):
+        ancestor = os.path.dirname(ancestor)
+    if not os.path.isdir(ancestor):
+        return "is a file" if ancestor == folder else f"{ancestor} is a file"
+    if not os.access(ancestor, os.W_OK | os.X_OK):
+        return f"{ancestor} cannot be written to"
     return None
 
 
 def clear_partial(folder: str) -> None:
-    """Remove what killed writers have left in a directory; nobody may be writing there now."""
+    """Remove the partial files of killed writers in a directory; no writer may be at work in it."""
     if not os.path.isdir(folder):
         return
     for name in os.listdir(folder):

@@ -1,7 +1,7 @@
-"""How objects of a store are read and written through its fsspec client. ``pipeline.store.storage`` alone uses this.
+"""Objects of a store, read and written through its fsspec client. Only ``pipeline.store.storage`` uses this module.
 
-A store fails in ways that a disk does not: after the client's own retries what remains is a ``StorageError``,
-never an ``OSError``, which a reader of damaged files would take for damage.
+After the client's own retries a failure of the store is a ``StorageError``, never an ``OSError``, which a reader of
+damaged files would take for damage. ``name`` is an object's URL as messages show it, without secrets.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     import fsspec
 
 WHOLE = 1 << 20
-"""Bytes: a table up to this size is fetched by one request rather than footer first."""
+"""Bytes up to which a table is fetched by one request rather than footer first."""
 
 WRITE_BLOCK = 16 << 20
-"""Bytes of a part of a multipart upload; what a writer holds of its file."""
+"""Bytes of a part of a multipart upload, which a writer holds in memory."""
 
 PIECE = 1 << 16
-"""Bytes: the same for a reader that wants one of many row groups; a footer is read in such pieces anyway."""
+"""WHOLE for a reader of one of many row groups; pyarrow reads a footer in blocks of this size anyway."""
 
 RETRIES = 8
-"""Tries of one request, 0.1 s apart at first and 1.7 times longer each: ten seconds in all."""
+"""Tries of one request: waits begin at 0.1 s and grow by 1.7, ten seconds in all."""
 
 CLIENTS = {"aiobotocore", "aiohttp", "azure", "botocore", "fsspec", "gcsfs", "google", "s3fs"}
-"""Packages whose exceptions are a store's failures, not our mistakes."""
+"""Packages whose exceptions are failures of a store, not bugs."""
 
 DENIED = (
     "AccessDenied",
@@ -44,10 +44,10 @@ DENIED = (
 
 
 @contextmanager
-def told(shown: str) -> Iterator[None]:
-    """Turn a client's error into one line about ``shown``, without the secrets of URLs that the client quotes.
+def translate_errors(name: str) -> Iterator[None]:
+    """Turn a client's error into one line about ``name``, without the secrets of URLs that the client quotes.
 
-    "Not there" and "there already" stay what they are.
+    FileNotFoundError and FileExistsError stay as they are.
 
     Raises:
         StorageError: the store refused, or did not answer.
@@ -58,16 +58,16 @@ def told(shown: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:  # the client's own message would show the whole URL
         if not _is_refusal(error.__cause__):
-            raise FileNotFoundError(errno.ENOENT, "no such object", shown) from None
-        raise StorageError(f"`{shown}`: {_why(error.__cause__)}") from error
+            raise FileNotFoundError(errno.ENOENT, "no such object", name) from None
+        raise StorageError(f"`{name}`: {_why(error.__cause__)}") from error
     except Exception as error:
         if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in CLIENTS:
             raise
-        raise StorageError(f"`{shown}`: {_why(error)}") from error
+        raise StorageError(f"`{name}`: {_why(error)}") from error
 
 
 def _is_refusal(cause: BaseException | None) -> bool:
-    """Whether a web server, whose client calls everything "not there", was not reached or said something else."""
+    """Whether a web server failed in another way than "not found", which its client makes of every failure."""
     web = type(cause).__module__.split(".")[0] == "aiohttp"
     return web and getattr(cause, "status", None) not in {404, 410}
 
@@ -88,11 +88,11 @@ def _is_beyond(error: BaseException) -> bool:
     return any(word in text for word in ("InvalidRange", "416", "not satisfiable"))
 
 
-def _read(client: Callable[[], bytes], shown: str) -> bytes:
-    """What a client reads; nothing where an object has become so short that it ends before."""
+def _read(request: Callable[[], bytes], name: str) -> bytes:
+    """The bytes of a client's request; none where the object ends before the range."""
     try:
-        with told(shown):
-            return READ.counted(client())
+        with translate_errors(name):
+            return READ.counted(request())
     except StorageError as error:
         if error.__cause__ is not None and _is_beyond(error.__cause__):
             return b""
@@ -100,29 +100,29 @@ def _read(client: Callable[[], bytes], shown: str) -> bytes:
 
 
 def fetch_all(
-    fs: fsspec.AbstractFileSystem, path: str, shown: str, blocks: Sequence[tuple[int, int]]
+    fs: fsspec.AbstractFileSystem, path: str, name: str, blocks: Sequence[tuple[int, int]]
 ) -> list[bytes]:
-    """Each (offset, size), one request a block, many at a time; shorter where the object ends."""
+    """The bytes of each (offset, size), one request each, many at a time; shorter where the object ends."""
     starts = [offset for offset, _ in blocks]
     ends = [offset + size for offset, size in blocks]
-    found = fs.cat_ranges([path] * len(blocks), starts, ends, on_error="return")
-    return [_settled(data, shown) for data in found]
+    results = fs.cat_ranges([path] * len(blocks), starts, ends, on_error="return")
+    return [_block(data, name) for data in results]
 
 
-def _settled(data: bytes | BaseException, shown: str) -> bytes:
+def _block(data: bytes | BaseException, name: str) -> bytes:
     if not isinstance(data, BaseException):
         return READ.counted(data)
     if _is_beyond(data):
         return b""
-    with told(shown):
+    with translate_errors(name):
         raise data
 
 
-class _Guarded(io.RawIOBase):
-    """A client's file. Closing one that is written commits nothing: that is its opener's to do."""
+class _StoreFile(io.RawIOBase):
+    """A client's file, its errors translated. To close one that is written commits nothing: its opener does."""
 
-    def __init__(self, file: Any, shown: str) -> None:
-        self._file, self._shown = file, shown
+    def __init__(self, file: Any, name: str) -> None:
+        self._file, self._name = file, name
 
     def readable(self) -> bool:
         return bool(self._file.readable())
@@ -140,7 +140,7 @@ class _Guarded(io.RawIOBase):
         return int(self._file.seek(offset, whence))
 
     def read(self, size: int | None = -1) -> bytes:
-        return _read(lambda: self._file.read(-1 if size is None else size), self._shown)
+        return _read(lambda: self._file.read(-1 if size is None else size), self._name)
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
@@ -149,7 +149,7 @@ class _Guarded(io.RawIOBase):
         return len(data)
 
     def write(self, data: Any) -> int:
-        with told(self._shown):
+        with translate_errors(self._name):
             return int(self._file.write(data))
 
     def close(self) -> None:
@@ -158,63 +158,63 @@ class _Guarded(io.RawIOBase):
         super().close()
 
 
-def open_read(fs: fsspec.AbstractFileSystem, path: str, shown: str, block: int) -> BinaryIO:
-    """An object for a sequential reader: ``block`` bytes ahead, and all from one version of the object."""
-    with told(shown):
+def open_read(fs: fsspec.AbstractFileSystem, path: str, name: str, block: int) -> BinaryIO:
+    """Open an object for a sequential reader: ``block`` bytes ahead, all from one version of the object."""
+    with translate_errors(name):
         file = fs.open(path, "rb", block_size=block, cache_type="readahead")
-    return cast(BinaryIO, _Guarded(file, shown))
+    return cast(BinaryIO, _StoreFile(file, name))
 
 
 def open_table(
-    fs: fsspec.AbstractFileSystem, path: str, shown: str, size: int | None, whole: int = WHOLE
+    fs: fsspec.AbstractFileSystem, path: str, name: str, size: int | None, whole: int = WHOLE
 ) -> BinaryIO:
-    """An object for a reader that seeks. With ``size`` (bytes) nothing is asked before the first read.
+    """Open an object for a reader that seeks; one of up to ``whole`` bytes is fetched by one request.
 
-    Up to ``whole`` bytes it is fetched by one request.
+    With ``size`` (bytes) there is no request before the first read.
     """
     from fsspec.spec import AbstractBufferedFile
 
     if size is None:
-        with told(shown):
+        with translate_errors(name):
             size = int(fs.info(path)["size"])
     if size <= whole:
-        return io.BytesIO(_read(lambda: fs.cat_file(path, start=0, end=size), shown))
-    # The client's own file would ask for the object's tag first, also where the size is known.
+        return io.BytesIO(_read(lambda: fs.cat_file(path, start=0, end=size), name))
+    # The client's own file would request the object's tag first, even with a known size.
     file = AbstractBufferedFile(fs, path, cache_type="none", size=size)
-    return cast(BinaryIO, _Guarded(file, shown))
+    return cast(BinaryIO, _StoreFile(file, name))
 
 
 @contextmanager
-def upload(fs: fsspec.AbstractFileSystem, path: str, shown: str) -> Iterator[BinaryIO]:
-    """A file that is an object once the block has ended well, and nothing otherwise.
+def upload(fs: fsspec.AbstractFileSystem, path: str, name: str) -> Iterator[BinaryIO]:
+    """A file that becomes an object once the block has ended without error.
 
     Up to WRITE_BLOCK it is one PUT; beyond, a multipart upload that its last request commits.
     """
     if not fs.async_impl:
         buffer = io.BytesIO()
         yield buffer
-        with told(shown):
+        with translate_errors(name):
             fs.pipe_file(path, buffer.getvalue())
         return
     file = fs.open(path, "wb", block_size=WRITE_BLOCK)
     try:
-        yield cast(BinaryIO, _Guarded(file, shown))
-        with told(shown):
+        yield cast(BinaryIO, _StoreFile(file, name))
+        with translate_errors(name):
             file.close()
     except BaseException:
-        file.closed = True  # else its finaliser would commit what there is
+        file.closed = True  # else its finaliser would commit the parts so far
         file.discard()
         raise
 
 
-def create(fs: fsspec.AbstractFileSystem, path: str, shown: str, data: bytes) -> bool:
-    """Put an object where none stands (S3: a PUT with If-None-Match); False where one does."""
+def create(fs: fsspec.AbstractFileSystem, path: str, name: str, data: bytes) -> bool:
+    """Put an object if there is none (S3: a PUT with If-None-Match); False if there is one."""
     try:
-        with told(shown):
+        with translate_errors(name):
             fs.pipe_file(path, data, mode="create")
     except FileExistsError:
         return False
-    except StorageError as error:  # s3fs: a code that it does not know is a plain OSError
+    except StorageError as error:  # s3fs makes a plain OSError of a code that it does not know
         if any(word in str(error) for word in ("PreconditionFailed", "ConditionalRequestConflict")):
             return False
         raise

@@ -1,4 +1,4 @@
-"""Many byte ranges of one file, read as few blocks: small gaps between them are read along."""
+"""Byte ranges of one file, read as few blocks, with the small gaps between them."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.store.storage import Range
 
 Ranges = Sequence[Range] | npt.NDArray[np.int64]
-"""(n, 2) of offset and size in bytes."""
+"""(n, 2) offsets and sizes in bytes."""
 
 MERGE_GAP = 256 << 10
-"""Bytes: two ranges closer than this are read as one."""
+"""Largest gap in bytes between two ranges that are read as one."""
 
 
 def read_ranges(path: str, ranges: Ranges, merge_gap: int = MERGE_GAP) -> list[memoryview]:
-    """The bytes of each range, in the order asked: views of the blocks, which live as long as one of theirs.
+    """The bytes of each range, in the order of ``ranges``: views of the blocks, which live as long as any view.
 
     Raises:
         InputError: the file is shorter.
     """
-    wanted = np.asarray(ranges, dtype=np.int64).reshape(-1, 2)
-    found = [memoryview(b"")] * len(wanted)
-    places = np.flatnonzero(wanted[:, 1])
-    blocks, of = _cover(wanted[places], merge_gap)
-    asked = [(offset, size) for offset, size in blocks.tolist()]
-    held = [memoryview(data) for data in storage.read_blocks(path, asked)]
-    starts = wanted[places, 0] - blocks[of, 0]
-    stops = starts + wanted[places, 1]
-    columns = (column.tolist() for column in (places, of, starts, stops))
-    for place, block, start, stop in zip(*columns, strict=True):
-        found[place] = held[block][start:stop]
-    return found
+    spans = np.asarray(ranges, dtype=np.int64).reshape(-1, 2)
+    views = [memoryview(b"")] * len(spans)
+    rows = np.flatnonzero(spans[:, 1])
+    blocks, holder = _cover(spans[rows], merge_gap)
+    requests = [(offset, size) for offset, size in blocks.tolist()]
+    data = [memoryview(buffer) for buffer in storage.read_blocks(path, requests)]
+    starts = spans[rows, 0] - blocks[holder, 0]
+    stops = starts + spans[rows, 1]
+    columns = (column.tolist() for column in (rows, holder, starts, stops))
+    for row, block, start, stop in zip(*columns, strict=True):
+        views[row] = data[block][start:stop]
+    return views
 
 
 def _cover(
     ranges: npt.NDArray[np.int64], gap: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
-    """The merged ranges (m, 2) in order, and for each of ``ranges`` the one that holds it."""
+    """The merged ranges (m, 2), in order of offset, and (n,) the index of the one that holds each of ``ranges``."""
     order = np.argsort(ranges[:, 0], kind="stable")
     starts = ranges[order, 0]
     ends = np.maximum.accumulate(starts + ranges[order, 1])
@@ -48,6 +48,6 @@ def _cover(
     begins[1:] = starts[1:] > ends[:-1] + gap
     heads = np.flatnonzero(begins)
     tails = np.append(heads[1:], len(order))[: len(heads)] - 1
-    of = np.empty(len(order), dtype=np.intp)
-    of[order] = np.cumsum(begins) - 1
-    return np.stack([starts[heads], ends[tails] - starts[heads]], axis=1), of
+    holder = np.empty(len(order), dtype=np.intp)
+    holder[order] = np.cumsum(begins) - 1
+    return np.stack([starts[heads], ends[tails] - starts[heads]], axis=1), holder

@@ -1,9 +1,8 @@
-"""Files, wherever they lie: local paths and every fsspec URL. The only module that opens a path.
+"""Files at local paths and fsspec URLs. The only module that opens a path.
 
 A path inside the program is either absolute and local, or a full URL. Messages never show a user
-name, a password or a query string of a URL (``redact``). Object stores retry by their own clients
-(s3fs, with backoff); nothing is retried a second time here. What they still fail at is a
-``StorageError``.
+name, a password or a query string of a URL (``redact``). The clients of object stores retry (s3fs,
+with backoff); this module does not. Their last failure is a ``StorageError``.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from tamis.pipeline.store import local, objects, redaction
 from tamis.schemas.errors import InputError
 
 REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:|::")
-"""What fsspec has to make sense of: a protocol, or one file system inside another."""
+"""Paths for fsspec: those with a protocol, or with one file system inside another."""
 
 STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
-"""Object stores, whose clients keep listings for as long as a process lives."""
+"""Protocols of object stores, whose clients keep listings until the process ends."""
 
 _DISK = local.Disk()
 
-fleeting = local.fleeting
+without_sync = local.without_sync
 redact = redaction.redact
 
 READ_BLOCK = 8 << 20
-"""Bytes that a sequential reader asks an object store for at a time."""
+"""Bytes of a sequential reader's requests to an object store."""
 
 Range = tuple[int, int]
 """(offset, size) in bytes."""
@@ -41,7 +40,7 @@ Range = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file that exists: its size in bytes, and a stamp that changes when it is written again."""
+    """An existing file: its size in bytes, and a stamp that changes when it is written again."""
 
     path: str
     relative: str
@@ -50,9 +49,9 @@ class File:
 
 
 def filesystem(path: str) -> tuple[Any, str]:
-    """The file system of ``path``, and the path as that file system writes it."""
+    """The file system of ``path``, and the path in that file system's own form."""
     if not REMOTE.search(path):
-        # Asked for every table: fsspec takes 20 times as long to say so.
+        # Called for every table: fsspec takes 20 times as long.
         if not path.startswith("/"):
             path = os.path.abspath(os.path.expanduser(path))
         return _DISK, path.rstrip("/") or "/"
@@ -60,7 +59,7 @@ def filesystem(path: str) -> tuple[Any, str]:
     from fsspec.implementations.local import LocalFileSystem
 
     protocol = fsspec.core.split_protocol(path)[0]
-    # A listing that was kept from before would hide what another process has written since.
+    # A cached listing would hide files that another process has written since.
     options: dict[str, Any] = {"use_listings_cache": False} if protocol in STORES else {}
     try:
         fs, inner = fsspec.core.url_to_fs(path, **options)
@@ -79,14 +78,13 @@ def is_local(path: str) -> bool:
 
 
 def absolute(path: str) -> str:
-    """``path`` as the program passes it on: absolute where it is local, else a full URL."""
+    """``path`` as an absolute local path or a full URL."""
     fs, inner = filesystem(path)
-    local = fs is _DISK
-    return os.path.normpath(inner) if local else str(fs.unstrip_protocol(inner))
+    return os.path.normpath(inner) if fs is _DISK else str(fs.unstrip_protocol(inner))
 
 
-def is_whole(path: str) -> bool:
-    """Whether ``path`` says all, and not only what lies below some directory."""
+def is_absolute(path: str) -> bool:
+    """Whether ``path`` is an absolute local path or a full URL, and not relative to a directory."""
     return path.startswith("/") or "://" in path
 
 
@@ -102,7 +100,7 @@ def parent(path: str) -> str:
 
 
 def relative(path: str, base: str) -> str:
-    """``path`` as it is called below ``base``; ValueError where it does not lie there."""
+    """The path of ``path`` relative to ``base``; ValueError if it is not below ``base``."""
     start = base.rstrip("/") + "/"
     if not path.startswith(start):
         raise ValueError(f"{redact(path)} is not below {redact(base)}")
@@ -112,7 +110,7 @@ def relative(path: str, base: str) -> str:
 def _stamp(info: dict[str, Any]) -> str:
     for name in ("ETag", "etag", "md5Hash", "mtime_ns", "LastModified", "mtime", "created"):
         value = info.get(name)
-        if value is not None:  # some stores give a time in one call and seconds in another
+        if value is not None:  # some stores return a datetime from one call and text from another
             return str(value.timestamp() if isinstance(value, datetime) else value).strip('"')
     return str(info["size"])
 
@@ -128,55 +126,53 @@ def _file(fs: Any, info: dict[str, Any], base: str) -> File:
 
 
 def stat(path: str) -> File:
-    """What ``path`` is now; InputError where it is no file."""
+    """The file at ``path``; InputError if there is none."""
     file = find(path)
     if file is None:
-        raise InputError(f"no file `{redact(path)}`: {nearest(path)}")
+        raise InputError(f"no file `{redact(path)}`: {nearest_directory(path)}")
     return file
 
 
 def find(path: str) -> File | None:
-    """The same, but None where nothing is there."""
+    """The file at ``path``, or None; InputError if it is a directory or has no known size."""
     fs, inner = filesystem(path)
     try:
-        with objects.told(redact(path)):
+        with objects.translate_errors(redact(path)):
             info = fs.info(inner)
     except (FileNotFoundError, NotADirectoryError):
         return None
     if info["type"] != "file":
         raise InputError(f"`{redact(path)}` is a directory: name files in it, such as `*.tar`")
     if info["size"] is None:
-        raise InputError(
-            f"`{redact(path)}`: its server does not say how large it is: copy it first"
-        )
+        raise InputError(f"`{redact(path)}`: its server does not tell its size: copy it first")
     return _file(fs, info, "")
 
 
 def exists(path: str) -> bool:
     """Whether a file or directory stands at ``path``."""
     fs, inner = filesystem(path)
-    with objects.told(redact(path)):
+    with objects.translate_errors(redact(path)):
         return bool(fs.exists(inner))
 
 
 def is_file(path: str) -> bool:
     """Whether a file, and no directory, stands at ``path``."""
     fs, inner = filesystem(path)
-    with objects.told(redact(path)):
+    with objects.translate_errors(redact(path)):
         return bool(fs.isfile(inner))
 
 
 def _entries(path: str) -> list[dict[str, Any]]:
     fs, inner = filesystem(path)
     try:
-        with objects.told(redact(path)):
+        with objects.translate_errors(redact(path)):
             return list(fs.ls(inner, detail=True))
     except (FileNotFoundError, NotADirectoryError):
         return []
 
 
 def files_in(path: str) -> list[File]:
-    """The files of a directory by name, but for hidden ones; none where there is no directory."""
+    """The files of a directory by name, without hidden ones; none if there is no directory."""
     fs, base = filesystem(path)[0], absolute(path)
     infos = _entries(path)
     files = [_file(fs, info, base) for info in infos if info["type"] == "file"]
@@ -185,7 +181,7 @@ def files_in(path: str) -> list[File]:
 
 
 def folders_in(path: str) -> list[str]:
-    """The names of the directories in a directory, but for hidden ones; none where there is no directory."""
+    """The names of the directories in a directory, without hidden ones; none if there is no directory."""
     names = [
         str(info["name"]).rstrip("/").rpartition("/")[2]
         for info in _entries(path)
@@ -195,28 +191,28 @@ def folders_in(path: str) -> list[str]:
 
 
 def listing(path: str) -> dict[str, int]:
-    """The names in a directory and their sizes in bytes, but for hidden ones and directories."""
+    """The names of the files in a directory and their sizes in bytes, without hidden ones."""
     return {file.relative: file.size for file in files_in(path)}
 
 
 def glob(pattern: str, base: str) -> list[File]:
-    """The files that a pattern with ``*``, ``**``, ``?`` or ``[ ]`` names; relative to ``base``."""
+    """The files that match a pattern with ``*``, ``**``, ``?`` or ``[ ]``; relative to ``base``."""
     fs, inner = filesystem(pattern)
-    with objects.told(redact(pattern)):
+    with objects.translate_errors(redact(pattern)):
         infos = fs.glob(inner, detail=True).values()
     return [_file(fs, info, base) for info in infos if info["type"] == "file"]
 
 
-def unwritable(path: str) -> str | None:
-    """Why nothing can be written below the directory ``path``, as far as can be told without trying; else None."""
+def why_unwritable(path: str) -> str | None:
+    """Reason why nothing can be written below the directory ``path``; None if no reason is known without a try."""
     fs, inner = filesystem(path)
-    return local.unwritable(inner) if fs is _DISK else None
+    return local.why_unwritable(inner) if fs is _DISK else None
 
 
 def delete(path: str, recursive: bool = False) -> None:
-    """Remove a file, or with ``recursive`` a whole directory; nothing to remove is no error."""
+    """Remove a file, or with ``recursive`` a directory; do nothing if it does not exist."""
     fs, inner = filesystem(path)
-    with objects.told(redact(path)), suppress(FileNotFoundError):
+    with objects.translate_errors(redact(path)), suppress(FileNotFoundError):
         if recursive:
             fs.rm(inner, recursive=True)
         else:
@@ -224,7 +220,7 @@ def delete(path: str, recursive: bool = False) -> None:
 
 
 def open_read(path: str) -> BinaryIO:
-    """``path`` for reading: it can seek, but reads ahead for a sequential reader.
+    """Open ``path`` for a sequential reader: it reads ahead, but can seek.
 
     Raises:
         FileNotFoundError: nothing is there.
@@ -236,10 +232,10 @@ def open_read(path: str) -> BinaryIO:
 
 
 def open_table(path: str, size: int | None = None, pieces: int = 1) -> BinaryIO:
-    """``path`` for a reader that seeks, as parquet's does: nothing is read but what it asks for.
+    """Open ``path`` for a reader that seeks, such as parquet's: only the bytes of its requests are read.
 
-    ``size``: bytes, where they are known; it saves a request. A small file comes whole unless only one of many
-    ``pieces`` is wanted.
+    ``size`` (bytes), if known, saves a request. A small file is fetched whole unless the reader wants one of many
+    ``pieces``.
 
     Raises:
         FileNotFoundError: nothing is there.
@@ -252,25 +248,25 @@ def open_table(path: str, size: int | None = None, pieces: int = 1) -> BinaryIO:
 
 
 def read_bytes(path: str) -> bytes:
-    """The whole of a small file."""
+    """All bytes of a small file."""
     with open_read(path) as file:
         return file.read()
 
 
 def read_blocks(path: str, blocks: Sequence[Range]) -> Sequence[bytes | memoryview]:
-    """The bytes of each block: from a store many requests at a time. ``store.ranges`` makes few blocks of many.
+    """The bytes of each block, from a store by many requests at a time; ``store.ranges`` merges ranges into blocks.
 
     Raises:
         InputError: the file is shorter.
     """
-    held = _read_blocks(path, blocks) if blocks else ()
-    for (offset, size), data in zip(blocks, held, strict=True):
+    buffers = _read_blocks(path, blocks) if blocks else ()
+    for (offset, size), data in zip(blocks, buffers, strict=True):
         if len(data) != size:
             raise InputError(
-                f"`{redact(path)}` has changed: {size} bytes at {offset} wanted, {len(data)} "
-                "there; run again with --accept-changed"
+                f"`{redact(path)}` has changed: it ends after {len(data)} of {size} bytes at {offset}: run again with "
+                "--accept-changed"
             )
-    return held
+    return buffers
 
 
 def _read_blocks(path: str, blocks: Sequence[Range]) -> Sequence[bytes | memoryview]:
@@ -284,7 +280,7 @@ def _read_blocks(path: str, blocks: Sequence[Range]) -> Sequence[bytes | memoryv
 def _pread(descriptor: int, offset: int, size: int) -> memoryview:
     import pyarrow as pa
 
-    # Arrow keeps what is freed. C's allocator hands it back to the system, and fresh pages cost as much as a copy.
+    # Arrow keeps freed memory. C's allocator returns it to the system, and fresh pages cost as much as a copy.
     data = memoryview(pa.allocate_buffer(size)).cast("B")
     done = 0
     # One call moves at most about 2 GB.
@@ -296,17 +292,17 @@ def _pread(descriptor: int, offset: int, size: int) -> memoryview:
 
 @contextmanager
 def write_atomic(path: str) -> Iterator[BinaryIO]:
-    """A binary file that stands at ``path`` once the block has ended well, and not otherwise.
+    """A binary file that appears at ``path`` once the block has ended without error, and not otherwise.
 
-    Local: a hidden neighbour, flushed, synced and renamed. Elsewhere: the object is there when its
-    upload is complete.
+    Local: a hidden file beside it, flushed, synced and renamed. On a store: the object exists when its upload is
+    complete.
 
     Raises:
         StorageError: the store refuses it, or the disk has no room.
     """
     fs, inner = filesystem(path)
     if fs is _DISK:
-        with local.written(inner) as file:
+        with local.write_atomic(inner) as file:
             yield file
         return
     with objects.upload(fs, inner, redact(path)) as file:
@@ -314,7 +310,7 @@ def write_atomic(path: str) -> Iterator[BinaryIO]:
 
 
 def clear_partial(path: str) -> None:
-    """Remove what killed writers have left in a directory; nobody may be writing there now."""
+    """Remove the partial files of killed writers in a directory; no writer may be at work in it."""
     fs, inner = filesystem(path)
     if fs is _DISK:
         local.clear_partial(inner)
@@ -326,8 +322,8 @@ def write_bytes(path: str, data: bytes) -> None:
         file.write(data)
 
 
-def nearest(path: str) -> str:
-    """Where a path that is not there ends, and what is there, as words for a message."""
+def nearest_directory(path: str) -> str:
+    """The nearest existing directory above a missing path and its first entries, as words for a message."""
     fs, inner = filesystem(path)
     folder = parent(inner)
     while folder not in {"", "/"} and not fs.isdir(folder):
@@ -336,8 +332,8 @@ def nearest(path: str) -> str:
         return "no part of the path exists"
     names = sorted(str(name).rstrip("/").rpartition("/")[2] for name in fs.ls(folder, detail=False))
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    place = folder if fs is _DISK else str(fs.unstrip_protocol(folder))
-    return f"the nearest directory is `{redact(place)}`, which holds {shown or 'nothing'}"
+    directory = folder if fs is _DISK else str(fs.unstrip_protocol(folder))
+    return f"the nearest directory is `{redact(directory)}`, which holds {shown or 'nothing'}"
 
 
 def copy(source: str, target: str) -> None:
@@ -347,7 +343,7 @@ def copy(source: str, target: str) -> None:
 
 
 def create(path: str, data: bytes) -> bool:
-    """Put ``data`` at ``path`` if nothing stands there; False where something does. Of two at once one succeeds."""
+    """Put ``data`` at ``path`` if nothing is there, else return False. Of two calls at once one succeeds."""
     fs, inner = filesystem(path)
     if fs is _DISK:
         return local.create(inner, data)

@@ -1,1 +1,1 @@
-"""Parquet part files that know what they were made from."""
+"""Part files, which are parquet with a fingerprint, their paths, and their columns as arrays."""

@@ -1,4 +1,4 @@
-"""Columns of tables as arrays, and back."""
+"""Columns of tables as arrays, and arrays as columns."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pyarrow as pa
 
 from tamis.schemas.tables import embedding_type
 
-Halves = npt.NDArray[np.float16]
+Float16s = npt.NDArray[np.float16]
 
 
 def centroid_table(rows: npt.NDArray[np.float32]) -> pa.Table:
-    """(K, d) float32 as the table of a file of centroids."""
+    """The table of a file of centroids from ``rows``, float32 (K, d)."""
     raw = np.ascontiguousarray(rows, dtype="<f4")
     kind = pa.binary(raw.shape[1] * 4)
     column = pa.FixedSizeBinaryArray.from_buffers(kind, len(raw), [None, pa.py_buffer(raw)])
@@ -20,13 +20,13 @@ def centroid_table(rows: npt.NDArray[np.float32]) -> pa.Table:
 
 
 def centroid_rows(table: pa.Table) -> npt.NDArray[np.float32]:
-    """The inverse of ``centroid_table``."""
+    """The inverse of ``centroid_table``: float32 (K, d)."""
     column = table["centroid"].combine_chunks()
     return np.frombuffer(column.buffers()[1], dtype="<f4").reshape(len(column), -1)
 
 
-def vectors(column: pa.ChunkedArray | pa.Array) -> Halves:
-    """(n, d) float16 of a column of embeddings, without a copy where it is one chunk."""
+def vectors(column: pa.ChunkedArray | pa.Array) -> Float16s:
+    """The embeddings of a column as float16 (n, d): a view of its memory if it is one chunk, else a copy."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     dim = array.type.byte_width // 2
     numbers = (
@@ -37,23 +37,23 @@ def vectors(column: pa.ChunkedArray | pa.Array) -> Halves:
     return numbers.reshape(-1, dim)[array.offset : array.offset + len(array)]
 
 
-def column_of(rows: Halves) -> pa.Array:
-    """The inverse of ``vectors``."""
+def vector_column(rows: Float16s) -> pa.Array:
+    """The inverse of ``vectors``: a column of ``embedding_type`` from float16 (n, d)."""
     raw = np.ascontiguousarray(rows, dtype="<f2")
     kind = embedding_type(rows.shape[1])
     return pa.FixedSizeBinaryArray.from_buffers(kind, len(raw), [None, pa.py_buffer(raw.tobytes())])
 
 
 def scatter(table: pa.Table, rows: int) -> pa.Table:
-    """A table that holds some rows of a part (column ``row``), laid out over all ``rows`` of it; null elsewhere."""
+    """A table with all ``rows`` of a part, from one with those in its column ``row``: the others are null."""
     positions = np.full(rows, -1, dtype=np.int64)
     positions[table["row"].to_numpy()] = np.arange(table.num_rows)
-    picks = pa.array(positions, mask=positions < 0)
-    return table.drop_columns(["row"]).combine_chunks().take(picks)
+    indices = pa.array(positions, mask=positions < 0)
+    return table.drop_columns(["row"]).combine_chunks().take(indices)
 
 
 def uid_words(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
-    """(n, 2) the big-endian halves of 16-byte values: they sort as the bytes, and as the hex digits, do."""
+    """Big-endian 64-bit halves of 16-byte values, uint64 (n, 2): they sort as the bytes and the hex digits do."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if len(array) == 0:
         return np.empty((0, 2), dtype=np.uint64)

@@ -1,8 +1,8 @@
-"""Part files: parquet tables that appear whole or not at all and know what they were made from.
+"""Part files: parquet tables that appear whole or not at all, with a fingerprint of what they were made from.
 
 A file's footer holds its *fingerprint* (of everything that determined it) and a digest of each row group's
-bytes. The digests, not the fingerprints, enter the fingerprints of what is made from the file: a part that
-comes out the same after a change of threshold leaves everything below it valid.
+bytes. The digests, not the fingerprints, enter the fingerprints of files made from this one: a part that
+stays the same after a change of threshold leaves everything below it valid.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from tamis.pipeline.store import storage
-from tamis.pipeline.store.digesting import Digesting
+from tamis.pipeline.store.digesting import DigestingFile
 from tamis.schemas.errors import StateError
 
 METADATA_KEY = b"tamis"
@@ -29,35 +29,35 @@ MAGIC = b"PAR1"
 DIGEST_BLOCK = 1 << 20
 
 MANY_GROUPS = 64
-"""Row groups of a file whose footer takes longer to parse than one of them takes to read: it is kept."""
+"""Row groups of a file from which its footer is cached: to parse it takes longer than to read one of them."""
 
 FOOTERS = 12
-"""Such footers that a process keeps: about as many as the files that a task of the last steps reads a part of."""
+"""Footers that a process caches: about as many as a task of the last steps reads row groups of."""
 
 DAMAGE = (OSError, pa.ArrowException, UnicodeDecodeError)
-"""What pyarrow raises on bytes that are not what was written."""
+"""Errors of pyarrow on damaged bytes."""
 
 
 class DamagedTableError(Exception):
-    """A part file's bytes are not what was written. It is to be made again."""
+    """A part file is damaged: its bytes are not those that were written. It has to be made again."""
 
     def __init__(self, path: str, why: object) -> None:
         super().__init__(path, str(why))
         self.path = path
 
 
-def damaged(path: str, why: object = "") -> StateError:
-    """What is said of a damaged file of a finished run that is only read: it is not ours to make again."""
-    told = " ".join(str(why).split())
+def damage_error(path: str, why: object = "") -> StateError:
+    """The error for a damaged file of a run that the command only reads."""
+    cause = " ".join(str(why).split())
     return StateError(
-        f"{storage.redact(path)} is damaged{f' ({told})' if told else ''}: remove it, and `tamis run` with that "
+        f"{storage.redact(path)} is damaged{f' ({cause})' if cause else ''}: remove it, and `tamis run` with that "
         "run's job.yaml makes it again"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class TableFile:
-    """A finished part file. ``path`` is relative to the run directory; ``groups`` are its row groups' digests."""
+    """A finished part file: its path below the run directory, and the digests and rows of its row groups."""
 
     path: str
     fingerprint: str
@@ -68,12 +68,12 @@ class TableFile:
 
     @property
     def digest(self) -> str:
-        """Of all row groups."""
+        """Digest of all row groups."""
         return xxhash.xxh3_64_hexdigest("".join(self.groups).encode())
 
     @property
     def written(self) -> int:
-        """Bytes of the table, and of the result's files that it is the receipt of."""
+        """Bytes of the table, and of the result's files that its notes list."""
         return self.bytes + sum(int(output["bytes"]) for output in self.notes.get("outputs", ()))
 
     def to_json(self) -> dict[str, Any]:
@@ -88,19 +88,19 @@ class TableFile:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What a task reads of a file: one row group, or all of it."""
+    """A row group of a part file, or with None all of it: a task's unit of reading."""
 
     file: TableFile
     group: int | None = None
 
     @property
     def identity(self) -> str:
-        """The digest of the bytes that it stands for."""
+        """Digest of its bytes."""
         return self.file.digest if self.group is None else self.file.groups[self.group]
 
     @property
     def rows(self) -> int:
-        """Rows in it."""
+        """Number of its rows."""
         return sum(self.file.rows) if self.group is None else self.file.rows[self.group]
 
 
@@ -111,49 +111,49 @@ def write(
     groups: Iterable[pa.Table],
     notes: Callable[[], Mapping[str, Any]],
 ) -> TableFile:
-    """Write one row group for each table of ``groups``; ``notes`` is asked when all are made.
+    """Write one row group for each table of ``groups``; ``notes`` is called after the last.
 
     Raises:
-        ValueError: ``groups`` is empty: a part without rows is a table without rows, not nothing.
+        ValueError: ``groups`` is empty: a part without rows needs a table without rows.
     """
     with storage.write_atomic(storage.join(root, path)) as raw:
-        out = Digesting(raw, xxhash.xxh3_64())
+        out = DigestingFile(raw, xxhash.xxh3_64())
         try:
-            made = _write_groups(out, TableFile(path, fingerprint, (), (), 0), groups, notes)
+            file = _write_groups(out, TableFile(path, fingerprint, (), (), 0), groups, notes)
         except BaseException:
             out.abandon()
             raise
-    return replace(made, bytes=out.written)
+    return replace(file, bytes=out.written)
 
 
 def _write_groups(
-    out: Digesting,
+    out: DigestingFile,
     file: TableFile,
     groups: Iterable[pa.Table],
     notes: Callable[[], Mapping[str, Any]],
 ) -> TableFile:
     digests: list[str] = []
     rows: list[int] = []
-    described: list[str] = []
+    columns: list[str] = []
     sink = pa.PythonFile(out, mode="w")
     writer: pq.ParquetWriter | None = None
     for table in groups:
         if writer is None:
-            writer, described = _writer(sink, table.schema), _read_back(table.schema)
+            writer, columns = _writer(sink, table.schema), _stored_columns(table.schema)
         writer.write_table(table, row_group_size=max(1, table.num_rows))
         digests.append(out.take_digest(xxhash.xxh3_64()))
         rows.append(table.num_rows)
     if writer is None:
-        raise ValueError(f"{file.path}: no row group was given")
-    made = replace(file, groups=tuple(digests), rows=tuple(rows), notes=dict(notes()))
-    writer.add_key_value_metadata({METADATA_KEY: _seal({**made.to_json(), "schema": described})})
+        raise ValueError(f"{file.path}: no row group: a part without rows needs one without rows")
+    file = replace(file, groups=tuple(digests), rows=tuple(rows), notes=dict(notes()))
+    writer.add_key_value_metadata({METADATA_KEY: _seal({**file.to_json(), "schema": columns})})
     writer.close()
     sink.close()
-    return made
+    return file
 
 
 def _writer(sink: pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
-    # Numbers that are all different gain nothing from a dictionary; embeddings lose 30 times in speed.
+    # Distinct numbers gain nothing from a dictionary, and embeddings are written 30 times slower with one.
     # A uint64 is a hash.
     plain = [
         f.name
@@ -173,25 +173,25 @@ def _writer(sink: pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
 
 
 @lru_cache(maxsize=64)
-def _read_back(schema: pa.Schema) -> list[str]:
-    """How the schema is described once it has been through a file; nested fields may be renamed there."""
+def _stored_columns(schema: pa.Schema) -> list[str]:
+    """``_columns`` of the schema as a file returns it: parquet may rename nested fields."""
     buffer = io.BytesIO()
     pq.write_table(schema.empty_table(), buffer, store_schema=True)
-    return _described(pq.read_schema(buffer))
+    return _columns(pq.read_schema(buffer))
 
 
-def _described(schema: pa.Schema) -> list[str]:
+def _columns(schema: pa.Schema) -> list[str]:
     return [f"{field.name}: {field.type}" for field in schema]
 
 
 def _seal(record: Mapping[str, Any]) -> str:
-    """A footer has no checksum of its own: the record carries one, and the schema once more."""
+    """The record as text behind its checksum: a parquet footer has none of its own."""
     text = json.dumps(record, sort_keys=True)
     return xxhash.xxh3_64_hexdigest(text.encode()) + text
 
 
 def _record(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any] | None:
-    """The record in a footer's metadata; None where it is missing or not what was written."""
+    """The record in a footer's metadata; None if it is missing or damaged."""
     sealed = (metadata or {}).get(METADATA_KEY, b"")
     seal, text = sealed[:SEAL_BYTES], sealed[SEAL_BYTES:]
     if xxhash.xxh3_64_hexdigest(text).encode() != seal:
@@ -201,7 +201,7 @@ def _record(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any] | None:
 
 
 def inspect(root: str, path: str, size: int) -> TableFile | None:
-    """The record in a file's footer; None where the file is damaged or not ours."""
+    """The record in the footer of a file of ``size`` bytes; None if the file is damaged or no part file."""
     try:
         with storage.open_table(storage.join(root, path), size) as raw:
             record = _record(pq.read_metadata(raw).metadata)
@@ -214,13 +214,13 @@ def inspect(root: str, path: str, size: int) -> TableFile | None:
 
 
 def is_sound(root: str, file: TableFile) -> bool:
-    """Whether the bytes of every row group have the digests that ``file`` records. Reads all, a block at a time."""
-    path = located(root, file)
+    """Whether the bytes of every row group have the digests in ``file``. Reads the whole file, a block at a time."""
+    path = path_of(root, file)
     try:
         with storage.open_table(path, file.bytes) as raw:
             metadata = pq.read_metadata(raw)
             groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-        # Column chunks follow one another without gaps; the file's mark stands before the first.
+        # Column chunks follow one another without gaps, behind the file's magic bytes.
         sizes = [
             sum(group.column(i).total_compressed_size for i in range(group.num_columns))
             for group in groups
@@ -233,32 +233,32 @@ def is_sound(root: str, file: TableFile) -> bool:
 
 
 def _digest(raw: BinaryIO, size: int) -> str:
-    found = xxhash.xxh3_64()
+    digest = xxhash.xxh3_64()
     while size > 0 and (block := raw.read(min(size, DIGEST_BLOCK))):
-        found.update(block)
+        digest.update(block)
         size -= len(block)
-    return found.hexdigest()
+    return digest.hexdigest()
 
 
-def at(root: str, file: TableFile) -> TableFile:
-    """The same file, to be read from whichever run directory: its path is whole."""
+def absolute(root: str, file: TableFile) -> TableFile:
+    """The same file with an absolute path, to be read from any run directory."""
     return replace(file, path=storage.join(root, file.path))
 
 
-def located(root: str, file: TableFile) -> str:
-    """Where a file lies: below ``root``, unless its path is whole."""
-    return file.path if storage.is_whole(file.path) else storage.join(root, file.path)
+def path_of(root: str, file: TableFile) -> str:
+    """Absolute path of a file: below ``root``, unless its own path is absolute."""
+    return file.path if storage.is_absolute(file.path) else storage.join(root, file.path)
 
 
-Footer = tuple[str, str, tuple[str, ...]]
-"""Whose it is: a path, and the fingerprint and the digests of what is to lie there."""
+FooterKey = tuple[str, str, tuple[str, ...]]
+"""A file's path, and the fingerprint and digests that are expected there: another content has another key."""
 
-_footers: OrderedDict[Footer, pq.FileMetaData] = OrderedDict()
+_footers: OrderedDict[FooterKey, pq.FileMetaData] = OrderedDict()
 
 
-def _keep(of: Footer, footer: pq.FileMetaData) -> None:
-    _footers[of] = footer
-    _footers.move_to_end(of)
+def _cache(key: FooterKey, footer: pq.FileMetaData) -> None:
+    _footers[key] = footer
+    _footers.move_to_end(key)
     while len(_footers) > FOOTERS:
         _footers.popitem(last=False)
 
@@ -267,7 +267,7 @@ def read(root: str, piece: Slice, columns: Sequence[str] | None = None) -> pa.Ta
     """The rows of a slice, page checksums verified.
 
     Raises:
-        DamagedTableError: the bytes do not fit their checksums, or the file is gone or cut short.
+        DamagedTableError: the bytes do not fit their checksums, or the file is missing or cut short.
     """
     return read_groups(root, piece.file, None if piece.group is None else [piece.group], columns)
 
@@ -278,32 +278,32 @@ def read_groups(
     groups: Sequence[int] | None,
     columns: Sequence[str] | None = None,
 ) -> pa.Table:
-    """The same of some row groups of a file, one after another; of all with None.
+    """The rows of some row groups of a file, in the order of ``groups``; of all with None.
 
     Raises:
-        DamagedTableError: see ``read``.
+        DamagedTableError: as ``read``.
     """
-    path = located(root, record)
+    path = path_of(root, record)
     pieces = 1 if groups is None else len(record.groups)
-    of = (path, record.fingerprint, record.groups)
+    key = (path, record.fingerprint, record.groups)
     try:
         with (
             storage.open_table(path, record.bytes, pieces) as raw,
-            # On a store neighbouring column chunks are worth one request; on a disk they are not.
+            # One request for neighbouring column chunks pays on a store, not on a disk.
             pq.ParquetFile(
                 raw,
-                metadata=_footers.get(of),
+                metadata=_footers.get(key),
                 page_checksum_verification=True,
                 pre_buffer=not storage.is_local(path),
             ) as file,
         ):
             table = _read(file, groups, columns)
             if pieces >= MANY_GROUPS:
-                _keep(of, file.metadata)
+                _cache(key, file.metadata)
     except DAMAGE as error:
         raise DamagedTableError(record.path, error) from error
     if table is None:
-        raise DamagedTableError(record.path, "its footer is not what was written")
+        raise DamagedTableError(record.path, "its footer is damaged")
     return table
 
 
@@ -311,17 +311,17 @@ def _read(
     file: pq.ParquetFile, groups: Sequence[int] | None, columns: Sequence[str] | None
 ) -> pa.Table | None:
     record = _record(file.metadata.metadata)
-    if record is None or record["schema"] != _described(file.schema_arrow):
+    if record is None or record["schema"] != _columns(file.schema_arrow):
         return None
-    chosen = list(columns) if columns is not None else None
+    names = list(columns) if columns is not None else None
     if groups is None:
-        table, rows = file.read(columns=chosen, use_threads=False), sum(record["rows"])
+        table, rows = file.read(columns=names, use_threads=False), sum(record["rows"])
     else:
-        table = file.read_row_groups(list(groups), columns=chosen, use_threads=False)
+        table = file.read_row_groups(list(groups), columns=names, use_threads=False)
         rows = sum(record["rows"][group] for group in groups)
     return table if table.num_rows == rows else None
 
 
 def concat(root: str, pieces: Sequence[Slice], columns: Sequence[str] | None = None) -> pa.Table:
-    """The rows of several slices, one after another."""
+    """The rows of several slices, in the order of ``pieces``."""
     return pa.concat_tables([read(root, piece, columns) for piece in pieces])

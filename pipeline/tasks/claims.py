@@ -1,23 +1,22 @@
-"""What tasks claim of a node: the job's word goes before a step's own."""
+"""The claims of tasks on a node; the job's settings go before a step's own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tamis.pipeline.store import storage
+from tamis.pipeline.tables import paths
 from tamis.pipeline.tasks.task import Phase
-from tamis.pipeline.tasks.task import Resources as Claimed
 from tamis.schemas.errors import ClusterError
-from tamis.schemas.events import gathers
-from tamis.schemas.job import Job, Resources
-from tamis.schemas.selection import Clustered
-from tamis.schemas.steps import Embed
+from tamis.schemas.job import Job
+from tamis.schemas.resources import Claimed
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The most that one task of a step claims; none lies on two nodes. Memory in bytes, 0 where nothing is said."""
+    """The largest claim of one task of a step, which one node must meet. Memory in bytes, 0 for none."""
 
     step: str
     cpus: float
@@ -25,118 +24,84 @@ class Claim:
     memory: int
 
     def __str__(self) -> str:
-        said = [f"{self.cpus:g} CPU"] if self.cpus else []
-        said += [f"{self.gpus:g} GPU"] if self.gpus else []
-        said += [f"{self.memory:,} bytes"] if self.memory else []
-        return ", ".join(said)
+        amounts = [f"{self.cpus:g} CPU"] if self.cpus else []
+        amounts += [f"{self.gpus:g} GPU"] if self.gpus else []
+        amounts += [f"{self.memory:,} bytes"] if self.memory else []
+        return ", ".join(amounts)
 
 
-def embedding(machine: Resources, config: Embed) -> Claimed:
-    """What an embedding worker claims: with ``device: cuda`` a GPU, of which the job may say how much."""
-    return Claimed(
-        cpus=0 if machine.decode_tasks else 1,
-        gpus=machine.gpus or (1.0 if config.device == "cuda" else 0.0),
-        pool=True,
-        ahead=machine.decode_tasks,
-    )
-
-
-POOL_BYTES = 64 << 20
-"""Centroids from which on they are held by a pool."""
-
-
-def clustering(machine: Resources, config: Clustered, centroid_bytes: int = 0) -> Claimed:
-    """What a task claims that works with centroids: with ``device: cuda`` a GPU, in a pool whose workers hold them.
-
-    On processors a pool is no faster: the processes that do plain tasks keep the centroids as well, and are there
-    already, while a pool's begin with each pass (on two cores, 40 parts of 5,000 x 512: 2.1 s of work to 500 centroids
-    and 23 s to 8,000 either way, and 3 to 8 s more by the clock for the start). But only a pool's workers give the
-    memory back when they are through, with the phase: so large centroids have one, of POOL_BYTES or more. A part of
-    10,000 samples then takes seconds, the start of a worker no longer than one or two parts.
-    """
-    if config.device == "cuda":
-        return Claimed(gpus=machine.gpus or 1.0, pool=True)
-    return Claimed(pool=centroid_bytes >= POOL_BYTES)
-
-
-def of_phase(phase: Phase, step: str, job: Job) -> Claimed:
-    """What each task of a phase claims in the end."""
+def of_phase(phase: Phase[Any], step: str, job: Job) -> Claimed:
+    """The claim of each task of a phase, with the job's settings for the step."""
     machine = job.resources
-    said = (machine.steps or {}).get(step)
-    changed = said.model_dump(exclude_none=True) if said else {}
-    if not phase.resources.gpus and _is_clustered_on_a_gpu(job, step):
-        changed.pop("gpus", None)  # most of its phases do nothing there
-    if machine.memory and any(gathers(task.name) for task in phase.tasks):
-        changed.setdefault("memory", machine.memory)
-    return replace(phase.resources, **changed)
+    settings = (machine.steps or {}).get(step)
+    changes = settings.model_dump(exclude_none=True) if settings else {}
+    if not phase.resources.gpus and _own(job, step).gpus:
+        changes.pop("gpus", None)  # only other phases of the step work on the GPU
+    if machine.memory and any(task.scope.gathers for task in phase.tasks):
+        changes.setdefault("memory", machine.memory)
+    return replace(phase.resources, **changes)
 
 
-def _is_clustered_on_a_gpu(job: Job, step: str) -> bool:
-    return any(
-        isinstance(config, Clustered) and config.name == step and config.device == "cuda"
-        for config in job.steps
+def _own(job: Job, step: str) -> Claimed:
+    """A step's own claim; the default for a built-in step."""
+    return next(
+        (config.claim(job.resources) for config in job.steps if config.name == step), Claimed()
     )
 
 
 def of_job(job: Job) -> Iterator[Claim]:
-    """What the tasks of each step will claim, so that it can be compared with nodes before anything runs."""
+    """The claims of each step's tasks, to compare with nodes before anything runs."""
     machine = job.resources
-    names = ("ingest", *(step.name for step in job.steps), "ledger")
-    steps = {step.name: step for step in job.steps}
-    for name in names:
-        config = steps.get(name)
-        own = Claimed()
-        if isinstance(config, Embed):
-            own = embedding(machine, config)
-        elif isinstance(config, Clustered):
-            own = clustering(machine, config)
-        said = (machine.steps or {}).get(name)
-        own = replace(own, **said.model_dump(exclude_none=True)) if said else own
+    for name in ("ingest", *(step.name for step in job.steps), "ledger"):
+        own = _own(job, name)
+        settings = (machine.steps or {}).get(name)
+        own = replace(own, **settings.model_dump(exclude_none=True)) if settings else own
         yield Claim(name, own.cpus, own.gpus, own.memory or 0)
     if machine.memory:
-        yield Claim("what gathers many parts", 1, 0, machine.memory)
+        yield Claim("a task that gathers many parts", 1, 0, machine.memory)
 
 
-def to_come(job: Job, root: str) -> list[Claim]:
-    """The claims on a GPU of steps of which the run directory ``root`` has nothing yet.
+def pending_gpu_claims(job: Job, root: str) -> list[Claim]:
+    """The GPU claims of steps that have no tables in the run directory ``root`` yet.
 
-    A job that is begun may go on without: what worked on a GPU may be through.
+    A run can be resumed without a GPU once the steps that need one have begun to write.
     """
-    begun = storage.folders_in(storage.join(root, "tables"))
+    begun = storage.folders_in(storage.join(root, paths.TABLES))
     return [claim for claim in of_job(job) if claim.gpus and claim.step not in begun]
 
 
-def more_than_usual(claimed: Claimed) -> bool:
-    """Whether a task wants more than one processor, which a cluster always has or gets."""
-    return claimed.cpus > 1 or claimed.gpus > 0 or claimed.memory is not None
+def exceeds_one_cpu(claim: Claimed) -> bool:
+    """Whether a task claims more than the one processor that every Ray cluster has or gets."""
+    return claim.cpus > 1 or claim.gpus > 0 or claim.memory is not None
 
 
-def fitting(claimed: Claimed, nodes: Sequence[Mapping[str, float]], grows: bool) -> int:
-    """How many such tasks the nodes (Ray's resources of each) carry at once.
+def fitting(claim: Claimed, nodes: Sequence[Mapping[str, float]], grows: bool) -> int:
+    """Number of such tasks that the nodes carry at once; ``nodes`` are Ray's resources of each.
 
-    0 only where the cluster ``grows``: then a node for them is still to come.
+    0 only where the Ray cluster ``grows``: a node for them is yet to be added.
 
     Raises:
-        ClusterError: no node can carry one, so that it would be waited for without end.
+        ClusterError: no node can carry one, so that the task would wait for ever.
     """
-    wanted = {"CPU": claimed.cpus, "GPU": claimed.gpus, "memory": claimed.memory or 0}
-    asked = {name: claim for name, claim in wanted.items() if claim}
-    if not asked:
+    claims = {"CPU": claim.cpus, "GPU": claim.gpus, "memory": claim.memory or 0}
+    amounts = {name: amount for name, amount in claims.items() if amount}
+    if not amounts:
         raise ClusterError(
             "a worker claims no processor and no GPU, so that any number would fit: with `decode_tasks` it has to "
             "hold a GPU, or a part of one (resources.gpus)"
         )
     fits = sum(
-        int(min(node.get(name, 0) / claim for name, claim in asked.items())) for node in nodes
+        int(min(node.get(name, 0) / amount for name, amount in amounts.items())) for node in nodes
     )
     if fits or grows:
         return fits
-    said = ", ".join(f"{claim:g} {name}" for name, claim in asked.items())
-    there = "; ".join(
-        ", ".join(f"{node.get(name, 0):g} {name}" for name in asked) for node in nodes[:5]
+    claim_text = ", ".join(f"{amount:g} {name}" for name, amount in amounts.items())
+    nodes_text = "; ".join(
+        ", ".join(f"{node.get(name, 0):g} {name}" for name in amounts) for node in nodes[:5]
     )
-    bare = claimed.gpus and not any(node.get("GPU") for node in nodes)
+    no_gpu = claim.gpus and not any(node.get("GPU") for node in nodes)
+    cpu = "set device: cpu, " if no_gpu else ""
     raise ClusterError(
-        f"a worker claims {said}, and no node has that ({there}): {'set device: cpu, ' if bare else ''}change the "
+        f"a worker claims {claim_text}, and no node has that ({nodes_text}): {cpu}change the "
         "job's resources, or say resources.grows where the cluster adds nodes as they are asked for"
     )

@@ -1,74 +1,82 @@
-"""A task with its place and its fingerprint, and what comes of it when it is done here, in this process."""
+"""A task with its path and fingerprint, done in this process, and its outcome."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from tamis.pipeline.host import devices
 from tamis.pipeline.host.metering import Meter
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import DamagedTableError, TableFile
-from tamis.pipeline.tasks.row_reuse import completed
-from tamis.pipeline.tasks.task import Ahead, Function, Phase, Task, TaskIo
+from tamis.pipeline.tasks.row_reuse import with_stored_rows
+from tamis.pipeline.tasks.task import Ahead, Attempt, Function, Phase, Task, TaskIo
 from tamis.schemas.errors import ModelError, TamisError
 from tamis.schemas.events import NOTHING, Spent
 
 
 class LostError(Exception):
-    """What a task had others do ended with the process that did it."""
+    """A process died that worked for a task."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """A task, where its file goes, and the fingerprint that the file will carry."""
+    """A task with the path and the fingerprint of its file."""
 
-    task: Task
+    task: Task[Any]
     path: str
     fingerprint: str
+    attempt: Attempt = field(default_factory=Attempt)
+
+    @property
+    def name(self) -> str:
+        """The task's name; of a probe also its rows."""
+        span = self.attempt.span
+        return self.task.name if span is None else f"{self.task.name}:{span[0]}-{span[1]}"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a task: its file, or what went wrong that the run can deal with."""
+    """The outcome of a task: its file, or a failure that the run can deal with."""
 
     name: str
     seconds: float
     file: TableFile | None = None
-    damaged: str | None = None  # an input file that has to be made again
+    damaged: str | None = None  # path of a damaged table that it read
     error: TamisError | None = None
-    died: bool = False  # with its worker, or of a lack of memory: each time that it was tried
-    bug: str | None = None  # the traceback of an error that is nobody's but ours
+    died: bool = False  # its worker died or memory ran out, at every try
+    bug: str | None = None  # the traceback of an unforeseen error
     rows: int = 0  # of a probe, which makes no file
     spent: Spent = NOTHING
 
 
 def perform(function: Function, root: str, work: Work, ahead: Ahead = map) -> Outcome:
-    """Do one task here: run its function and write its file. Errors that are not ours are not caught."""
+    """Run a task's function in this process and write its file; unforeseen errors are not caught."""
     started = time.perf_counter()
     meter = Meter(function)
-    io = TaskIo(root, work.task, work.path)
+    io = TaskIo(root, work.task, work.path, work.attempt)
     io.ahead = ahead
     try:
         if io.span is not None:
-            rows = sum(table.num_rows for table in completed(function, io))
-            return Outcome(work.task.name, time.perf_counter() - started, rows=rows)
+            rows = sum(table.num_rows for table in with_stored_rows(function, io))
+            return Outcome(work.name, time.perf_counter() - started, rows=rows)
         file = part_files.write(
-            root, work.path, work.fingerprint, completed(function, io), io.footer
+            root, work.path, work.fingerprint, with_stored_rows(function, io), io.footer
         )
     except DamagedTableError as damage:
-        return Outcome(work.task.name, 0.0, damaged=damage.path)
+        return Outcome(work.name, 0.0, damaged=damage.path)
     except TamisError as error:
-        return Outcome(work.task.name, 0.0, error=error)
+        return Outcome(work.name, 0.0, error=error)
     except (LostError, MemoryError):
-        return Outcome(work.task.name, 0.0, died=True)
+        return Outcome(work.name, 0.0, died=True)
     except RuntimeError as error:
-        if not devices.is_full(error):
+        if not devices.is_out_of_memory(error):
             raise
-        return Outcome(work.task.name, 0.0, error=_full(work.path, error))
+        return Outcome(work.name, 0.0, error=_full(work.path, error))
     seconds = time.perf_counter() - started
-    return Outcome(work.task.name, seconds, file, spent=meter.spent(file.written))
+    return Outcome(work.name, seconds, file, spent=meter.spent(file.written))
 
 
 def _full(path: str, error: RuntimeError) -> ModelError:
@@ -80,15 +88,15 @@ def _full(path: str, error: RuntimeError) -> ModelError:
 
 
 class Here:
-    """The same in this process, one after another, without Ray: for tests, and for finding a bug."""
+    """An executor in this process, one task after another, without Ray."""
 
     def __init__(self, root: str) -> None:
         self._root = root
 
-    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+    def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         """Outcomes in the order of the tasks."""
         for work in works:
             yield perform(phase.function, self._root, work)
 
     def stop(self) -> None:
-        """Nothing was started."""
+        """Do nothing: nothing was started."""

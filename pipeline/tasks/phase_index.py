@@ -1,4 +1,4 @@
-"""What of a phase is there already: an index written when the phase is complete, footers where it is not."""
+"""Finished files of a phase: by an index once the phase is complete, by their footers before."""
 
 from __future__ import annotations
 
@@ -14,20 +14,18 @@ import xxhash
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import TableFile
+from tamis.pipeline.tasks.task import WHOLES
 
 if TYPE_CHECKING:
     from tamis.pipeline.tasks.perform import Work
 
 INDEX = "_phase.json"
 
-OURS = re.compile(
-    r"([a-z]+(-[a-z]+|-\d+)*-\d{3,}"
-    r"|brackets|budgets|centroids|clusters|components|cuts?|range|ratio|target|uids)\.parquet"
-)
-"""How tasks' files are called: only such are ever removed."""
+TASK_FILE = re.compile(rf"([a-z]+(-\d{{3,}})+|{'|'.join(sorted(WHOLES))})\.parquet")
+"""Names of tasks' files: only such are ever removed."""
 
 FOOTERS = 16
-"""Footers that are read at once."""
+"""Footers read at once."""
 
 
 class PhaseFiles:
@@ -37,75 +35,77 @@ class PhaseFiles:
     touched, and written after the last. So a complete phase costs one small read and one listing.
     """
 
-    def __init__(self, root: str, folder: str, base: str | None = None, ours: bool = True) -> None:
+    def __init__(
+        self, root: str, folder: str, base: str | None = None, writable: bool = True
+    ) -> None:
         """``base``: a finished run whose files are taken where they fit; they stay where they are.
 
-        ``ours``: whether anything here may be touched.
+        ``writable``: whether the folder may be changed.
         """
-        self._root, self._folder, self._ours = root, folder, ours
-        self._base = PhaseFiles(base, folder, ours=False) if base else None
+        self._root, self._folder, self._writable = root, folder, writable
+        self._base = PhaseFiles(base, folder, writable=False) if base else None
         self._path = storage.join(root, folder)
         self._listings: dict[str, dict[str, int]] = {}
 
     def find(self, works: Sequence[Work]) -> dict[str, TableFile]:
-        """The files that are there and have the fingerprints that these tasks would give them."""
+        """The present files that have the fingerprints of these tasks, by task name."""
         sizes = self._sizes()
         index = self._index(sizes)
-        there = [work for work in works if f"{work.task.name}.parquet" in sizes]
-        unlisted = [work for work in there if work.task.name not in index]
+        present = [work for work in works if f"{work.name}.parquet" in sizes]
+        unlisted = [work for work in present if work.name not in index]
         # After a kill every footer is a request: one at a time, a large phase would take hours.
         with ThreadPoolExecutor(FOOTERS) as pool:
             footers = pool.map(lambda work: self._footer(work, sizes), unlisted)
             records = index | {
-                work.task.name: file for work, file in zip(unlisted, footers, strict=True) if file
+                work.name: file for work, file in zip(unlisted, footers, strict=True) if file
             }
-        found: dict[str, TableFile] = {}
-        for work in there:
-            file = records.get(work.task.name)
+        files: dict[str, TableFile] = {}
+        for work in present:
+            file = records.get(work.name)
             if (
                 file
                 and file.fingerprint == work.fingerprint
-                and file.bytes == sizes[f"{work.task.name}.parquet"]
+                and file.bytes == sizes[f"{work.name}.parquet"]
                 and self._outputs_stand(file)
             ):
-                found[work.task.name] = file
-        return found | self._from_base([work for work in works if work.task.name not in found])
+                files[work.name] = file
+        return files | self._from_base([work for work in works if work.name not in files])
 
     def _from_base(self, works: Sequence[Work]) -> dict[str, TableFile]:
-        """Files of the base; receipts are not taken: what they speak of lies elsewhere."""
+        """Fitting files of the base, without receipts: their outputs lie elsewhere."""
         if self._base is None or not works:
             return {}
         files = self._base.find(works)
         return {
-            name: part_files.at(self._base._root, file)  # noqa: SLF001 - of the same class
+            name: part_files.absolute(self._base._root, file)  # noqa: SLF001 - of the same class
             for name, file in files.items()
             if "outputs" not in file.notes
         }
 
-    def adopt(self, found: Mapping[str, TableFile]) -> dict[str, TableFile]:
-        """``found`` with the base's files copied here; those whose copy is not what was written are left out."""
+    def adopt(self, files: Mapping[str, TableFile]) -> dict[str, TableFile]:
+        """``files`` with the base's files copied here; a file whose copy is damaged is left out."""
         if self._base is None:
-            return dict(found)
-        foreign = [name for name, file in found.items() if storage.is_whole(file.path)]
+            return dict(files)
+        foreign = [name for name, file in files.items() if storage.is_absolute(file.path)]
         if foreign:
-            self.open()
+            self.invalidate()
         with ThreadPoolExecutor(FOOTERS) as pool:
-            copies = pool.map(lambda name: self._copied(name, found[name]), foreign)
-            taken = dict(zip(foreign, copies, strict=True))
-        every = {name: taken.get(name, file) for name, file in found.items()}
+            copies = pool.map(lambda name: self._copy(name, files[name]), foreign)
+            copied = dict(zip(foreign, copies, strict=True))
+        every = {name: copied.get(name, file) for name, file in files.items()}
         return {name: file for name, file in every.items() if file is not None}
 
-    def _copied(self, name: str, file: TableFile) -> TableFile | None:
+    def _copy(self, name: str, file: TableFile) -> TableFile | None:
         path = f"{self._folder}/{name}.parquet"
         storage.copy(file.path, storage.join(self._root, path))
         copy = replace(file, path=path)
         return copy if part_files.is_sound(self._root, copy) else None
 
     def _footer(self, work: Work, sizes: Mapping[str, int]) -> TableFile | None:
-        return part_files.inspect(self._root, work.path, sizes[f"{work.task.name}.parquet"])
+        return part_files.inspect(self._root, work.path, sizes[f"{work.name}.parquet"])
 
     def _outputs_stand(self, file: TableFile) -> bool:
-        """Whether the result's files that a receipt speaks of are there, as long as they were."""
+        """Whether all outputs that a receipt names are present at their noted sizes."""
         for output in file.notes.get("outputs", ()):
             folder, _, name = output["path"].rpartition("/")
             if folder not in self._listings:
@@ -119,29 +119,29 @@ class PhaseFiles:
         return storage.listing(self._path)
 
     def _index(self, sizes: Mapping[str, int]) -> dict[str, TableFile]:
-        """The files that the index names; what of it is damaged is left out, and the index written anew."""
+        """The sound entries of the index, by task; an index with a damaged entry is removed."""
         if INDEX not in sizes:
             return {}
         files = read_index(self._path)
         sound = {name: file for name, file in files.items() if file is not None}
-        if len(sound) < len(files) and self._ours:
-            self.open()
+        if len(sound) < len(files) and self._writable:
+            self.invalidate()
         return sound
 
-    def open(self) -> None:
-        """The phase's files are about to change."""
+    def invalidate(self) -> None:
+        """Remove the index: the phase's files are about to change."""
         storage.delete(storage.join(self._path, INDEX))
 
-    def close(self, names: Sequence[str], files: Mapping[str, TableFile]) -> None:
-        """All files stand: write the index if it is not there, and remove what no task asks for any more."""
+    def commit(self, names: Sequence[str], files: Mapping[str, TableFile]) -> None:
+        """Write the index of the complete phase if it has changed, and remove files of no task."""
         text = json.dumps(
             {name: _seal(files[name]) for name in names}, indent=0, sort_keys=True
         ).encode()
         sizes = self._sizes()
         wanted = {INDEX, *(f"{name}.parquet" for name in names)}
-        stale = [name for name in sizes if name not in wanted and OURS.fullmatch(name)]
+        stale = [name for name in sizes if name not in wanted and TASK_FILE.fullmatch(name)]
         if stale or sizes.get(INDEX) != len(text):
-            self.open()
+            self.invalidate()
             storage.clear_partial(self._path)
             for name in stale:
                 storage.delete(storage.join(self._path, name))
@@ -149,7 +149,7 @@ class PhaseFiles:
 
 
 def read_index(path: str) -> dict[str, TableFile | None]:
-    """What the index of a phase's folder says, by task; None for what of it is damaged."""
+    """The entries of the index in a phase's folder, by task; None for a damaged one."""
     try:
         raw = json.loads(storage.read_bytes(storage.join(path, INDEX)))
         return {name: _unseal(file) for name, file in raw.items()}

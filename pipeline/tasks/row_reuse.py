@@ -1,8 +1,8 @@
-"""Rows that are stored already and do not have to be computed again because others have come or gone.
+"""Reuse of stored rows: where other rows of a part have come or gone, only missing rows are computed.
 
 A phase that is ``per_row`` (signals, embeddings) makes values that depend on their row alone. Where an earlier
-verdict has changed, the part file that stands there holds most of the rows that are asked for now: they are taken
-over, and only what is missing is computed. The file comes out as if all had been computed.
+verdict has changed, the stored part file has most of the rows that are alive now: they are taken over, and the others
+computed. The file has the bytes that it would have had all been computed.
 """
 
 from __future__ import annotations
@@ -17,22 +17,16 @@ import pyarrow as pa
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import Slice, TableFile
-from tamis.pipeline.tasks.task import CULPRITS, Function, Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import CULPRITS, Attempt, Function, Phase, TaskIo
 from tamis.schemas.errors import StateError
 from tamis.schemas.ledger import Reason
 
 KEY = "rows_key"
-"""In a file's notes: the fingerprint of its values, whichever rows it has."""
-
-STORED = "stored"
-"""In a task's places: the record of a file whose rows may be taken over."""
-
-FROZEN = "frozen"
-"""In a task's places: nothing may be computed, only taken over."""
+"""Name in a file's notes of the fingerprint of its values, whichever rows it has."""
 
 
 class NotScoredError(StateError):
-    """Samples that would be alive now were never scored. ``count`` of them, in one part."""
+    """Living samples of one part were never scored: ``count`` of them."""
 
     def __init__(self, count: int) -> None:
         super().__init__(f"{count} samples were never scored")
@@ -42,10 +36,10 @@ class NotScoredError(StateError):
         return NotScoredError, (self.count,)
 
 
-def refusal(step: str, lacking: int, phase: Phase, tasks: Sequence[Task]) -> str:
-    """Why nothing is decided: ``lacking`` samples have no stored values, or what is stored is of other files."""
-    fitting = all(STORED in task.places for task in tasks)
-    if phase.args.get("spec") == "precomputed" and not fitting:
+def refusal(step: str, lacking: int, phase: Phase[Any], attempts: Sequence[Attempt]) -> str:
+    """The message where ``lacking`` samples have no stored values, or those of other embedding files."""
+    fitting = all(attempt.stored for attempt in attempts)
+    if phase.reads_embedding_files and not fitting:
         return (
             f"{step}: the embeddings that came with the input have changed since they were read, or were written "
             "again (stored ones are known by the files' sizes and times): bring the files back as they were, or run "
@@ -57,7 +51,7 @@ def refusal(step: str, lacking: int, phase: Phase, tasks: Sequence[Task]) -> str
     )
 
 
-def candidate(roots: Sequence[str], path: str, key: str) -> TableFile | None:
+def stored_file(roots: Sequence[str], path: str, key: str) -> TableFile | None:
     """The first file called ``path`` below one of ``roots`` whose rows have the values of ``key``."""
     for root in roots:
         whole = storage.join(root, path)
@@ -66,27 +60,27 @@ def candidate(roots: Sequence[str], path: str, key: str) -> TableFile | None:
         if size is not None:
             file = part_files.inspect(root, path, size)
             if file is not None and file.notes.get(KEY) == key:
-                return part_files.at(root, file)
+                return part_files.absolute(root, file)
     return None
 
 
-def completed(function: Function, io: TaskIo) -> Iterator[pa.Table]:
-    """What ``function`` yields, with the rows that are stored already taken from there."""
-    if KEY not in io.task.places:
+def with_stored_rows(function: Function, io: TaskIo[Any]) -> Iterator[pa.Table]:
+    """The tables of ``function``, computed only for rows that are not stored; in a probe only for its span."""
+    if io.attempt.rows_key is None:
         yield from function(io)
         return
     alive = io.alive(sum(piece.rows for piece in io.task.inputs["ingest"]))
-    record = io.task.places.get(STORED)
+    record = io.attempt.stored
     stored = None
     if record is not None:
-        stored = part_files.read(io.root, Slice(TableFile.from_json(record)))
-        held = stored["row"].to_numpy()
-        # What the footer says of the old file is no part of the rows.
-        stored = stored.replace_schema_metadata().filter(pa.array(np.isin(held, alive)))
-        missing = np.setdiff1d(alive, held, assume_unique=True)
+        stored = part_files.read(io.root, Slice(record))
+        stored_rows = stored["row"].to_numpy()
+        # The old file's metadata does not belong to its rows.
+        stored = stored.replace_schema_metadata().filter(pa.array(np.isin(stored_rows, alive)))
+        missing = np.setdiff1d(alive, stored_rows, assume_unique=True)
     else:
         missing = alive
-    if len(missing) and io.task.places.get(FROZEN):
+    if len(missing) and io.attempt.frozen:
         raise NotScoredError(len(missing))
     if io.span is not None:
         io.restrict(missing[(missing >= io.span[0]) & (missing < io.span[1])])
@@ -100,8 +94,8 @@ def completed(function: Function, io: TaskIo) -> Iterator[pa.Table]:
         yield stored.combine_chunks()
     else:
         io.restrict(np.setdiff1d(missing, culprits, assume_unique=True))
-        made = [*([] if stored is None else [stored]), *function(io)]
-        every = pa.concat_tables([*made, _killed(culprits, made[-1].schema)])
+        tables = [*([] if stored is None else [stored]), *function(io)]
+        every = pa.concat_tables([*tables, _killed(culprits, tables[-1].schema)])
         yield every.take(
             pa.array(np.argsort(every["row"].to_numpy(), kind="stable"))
         ).combine_chunks()
@@ -110,19 +104,19 @@ def completed(function: Function, io: TaskIo) -> Iterator[pa.Table]:
         io.notes[CULPRITS] = [int(row) for row in culprits]
     else:
         io.notes.pop(CULPRITS, None)
-    io.notes[KEY] = io.task.places[KEY]
+    io.notes[KEY] = io.attempt.rows_key
 
 
-def _notes(record: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """What is noted in a stored file; nothing where there is none."""
-    return record["notes"] if record is not None else {}
+def _notes(record: TableFile | None) -> Mapping[str, Any]:
+    """The notes of a stored file; none without a file."""
+    return record.notes if record is not None else {}
 
 
 def _killed(rows: npt.NDArray[np.int64], schema: pa.Schema) -> pa.Table:
-    """Rows without values, for a reason that stands in the column ``reason`` if there is one."""
-    given = {
+    """Rows without values, with their reason where the table has the column ``reason``."""
+    values = {
         "row": pa.array(rows.astype(np.uint32)),
         "reason": pa.array([str(Reason.KILLED_ITS_WORKER)] * len(rows), pa.string()),
     }
-    columns = [given.get(field.name, pa.nulls(len(rows), field.type)) for field in schema]
+    columns = [values.get(field.name, pa.nulls(len(rows), field.type)) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema.remove_metadata())

@@ -1,4 +1,4 @@
-"""A step: what it reads and makes, and its phases; what it sees of the run; and the fingerprint of a task."""
+"""Steps, their view of the run, and the fingerprints of their tasks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any, Protocol
 
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.tables.part_files import Slice
@@ -15,24 +16,24 @@ from tamis.schemas.job import Job
 
 
 class Context(Protocol):
-    """What a step sees of the run while it plans its phases. Everything here is small: no samples."""
+    """A step's view of the run while it plans its phases: all of it small, no samples."""
 
     job: Job
     root: str
 
     @property
     def parts(self) -> Sequence[Part]:
-        """In order of their numbers."""
+        """All parts, in order of their numbers."""
 
     @property
     def alive(self) -> int:
-        """Samples that no earlier step dropped."""
+        """Count of samples that no earlier step dropped."""
 
     def ingest(self, part: Part) -> Slice:
         """The part's rows of the ingest table."""
 
     def drops(self, part: Part) -> tuple[Slice, ...]:
-        """The part's rows of every earlier verdict: what is no longer alive."""
+        """The part's slice of every earlier verdict: its dropped rows."""
 
     def done(self, step: str, phase: str) -> Done:
         """A finished phase of this or an earlier step."""
@@ -41,7 +42,7 @@ class Context(Protocol):
         """A part's slice of a finished phase, made part by part or range by range."""
 
     def signal(self, name: str, part: Part) -> Slice | None:
-        """The part's slice of the table that holds a signal (columns ``row`` and the name); None if nobody makes it."""
+        """The part's slice of a signal's table (columns ``row`` and the name); None if no step makes it."""
 
     def signals(self, part: Part) -> Sequence[tuple[str, Slice]]:
         """Every signal made so far, by name, and the part's slice of its table."""
@@ -49,13 +50,13 @@ class Context(Protocol):
     def verdicts(self, part: Part) -> Sequence[tuple[str, Slice]]:
         """The steps that have decided, in order, and the part's slice of each verdict."""
 
-    def places(self, part: Part) -> Sequence[tuple[str, Slice]]:
-        """The steps that made places, in order, and the part's slice of each table (columns ``row cluster rank
-        distance``). Each has a phase ``quotas``, too: a row a cluster, what it keeps in the column ``quota``.
+    def place_tables(self, part: Part) -> Sequence[tuple[str, Slice]]:
+        """The steps that place samples in concepts, in order, and the part's slice of each table (columns ``row
+        cluster rank distance``). Their phase ``quotas`` has a row a cluster: the count to keep in ``quota``.
         """
 
     def kept(self, part: Part) -> int:
-        """Samples of the part that are alive."""
+        """Count of the part's living samples."""
 
     def embedding(self, name: str, part: Part) -> Slice:
         """The part's embeddings: columns ``row``, ``image``, ``text`` (tamis.schemas.tables.embedding_type)."""
@@ -66,16 +67,16 @@ class Context(Protocol):
 
     @property
     def total(self) -> int:
-        """All input samples."""
+        """Count of all input samples."""
 
     def ranges(self) -> Sequence[Sequence[Part]]:
-        """Consecutive parts of about ``range_samples`` rows: what one file of a global step's result covers."""
+        """Consecutive parts of about ``range_samples`` rows, for one file each of a global step's result."""
 
 
 class Step(ABC):
-    """A step: what it reads and makes, and its phases. The phase ``verdict`` is its decision, where it has one.
+    """A step of a job as phases of tasks; the phase ``verdict`` is its decision, where it has one.
 
-    ``needs`` and ``makes`` speak of ``signal:NAME`` and ``embedding:NAME``; ``plan`` checks the chain.
+    ``needs`` and ``makes`` name ``signal:NAME`` and ``embedding:NAME``; ``plan`` checks the chain.
     """
 
     version: int = 1
@@ -85,31 +86,46 @@ class Step(ABC):
     """Unique in the job."""
 
     def needs(self) -> Sequence[str]:
-        """What an earlier step must have made."""
+        """Names that an earlier step must have made."""
         return ()
 
     def makes(self) -> Mapping[str, str]:
-        """What this step makes -> the phase whose tables hold it, by ``row``."""
+        """Names that this step makes -> the phase whose tables hold them, by ``row``."""
         return {}
 
     def check(self, inputs: Sequence[InputFile]) -> None:  # noqa: B027 - most steps have nothing to check
-        """Raise a TamisError for what cannot work: a model that is missing, a column that no input has."""
+        """Raise a TamisError where the step cannot work: no such model, no such column in any input."""
 
     @abstractmethod
-    def phases(self, context: Context) -> Iterator[Phase]:
-        """Yield a phase; when the generator goes on, its files are there."""
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
+        """Yield phases; the files of each are finished when the generator goes on."""
 
 
-def fingerprint(step: Step, phase: Phase, task: Task, but: str | None = None) -> str:
-    """128 bits of everything that determines a task's file, but for what it reads under the role ``but``."""
+def fingerprint(step: Step, phase: Phase[Any], task: Task[Any], without: str | None = None) -> str:
+    """128 bits, in hex, of all that determines a task's file, except for its inputs under the role ``without``."""
     identity = {
         "step": [type(step).__name__, step.version, phase.name],
-        "args": {**phase.args, **task.args},
+        "args": _identity(task.args),
         "inputs": {
             role: [piece.identity for piece in pieces]
             for role, pieces in task.inputs.items()
-            if role != but
+            if role != without
         },
     }
     text = json.dumps(identity, sort_keys=True, ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _identity(args: Any) -> dict[str, Any]:
+    """A task's arguments as JSON values, without locations and without options that are None."""
+    if args is None:
+        return {}
+    return {
+        field.name.rstrip("_"): _plain(getattr(args, field.name))
+        for field in fields(args)
+        if "location" not in field.metadata and getattr(args, field.name) is not None
+    }
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

@@ -1,7 +1,7 @@
-"""What a step is made of: phases, which are waves of independent tasks, each of which makes one part file.
+"""Phases, which are waves of independent tasks; each task makes one part file.
 
-A step's ``phases`` is a generator: it yields a phase, the runner has it done (or finds it done), and the next
-phase may look at what came out. A task is known by its fingerprint: the step's version, the phase's and the task's
+A step's ``phases`` is a generator: it yields a phase, the runner makes its files (or finds them), and the next
+phase may read them. A task is known by its fingerprint: the step's version, the phase's and the task's
 arguments, and the digests of what it reads. So resume, re-decision and incremental work are one mechanism.
 """
 
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,18 +20,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tamis.pipeline.store import storage
-from tamis.pipeline.store.digesting import Digesting
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.store.digesting import DigestingFile
+from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.part_files import Slice, TableFile
-
-SPAN = "span"
-"""In a task's places: the rows to try, see ``TaskIo.span``."""
-
-GPUS = "gpus"
-"""In a task's places, where it claims some: how many, or which share of one."""
+from tamis.schemas.resources import Claimed
+from tamis.schemas.scope import Scope
 
 CULPRITS = "culprits"
-"""In a task's places, and then in its file's notes: the rows that end their worker."""
+"""Name in a file's notes of the rows that end their worker."""
+
+WHOLES = frozenset(
+    {"brackets", "budgets", "centroids", "clusters", "components", "cut", "cuts"}
+    | {"range", "ratio", "target", "uids"}
+)
+"""Labels of tasks over everything, which name their files for people."""
+
+Args = TypeVar("Args")
+"""A task's arguments: a frozen dataclass of plain values, the same for a phase's tasks and its function."""
+
+Args_co = TypeVar("Args_co", covariant=True)
+"""The same, where they are only read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,61 +53,90 @@ class Part:
 
     @property
     def name(self) -> str:
-        """As it stands in file names."""
-        return f"part-{self.number:05d}"
+        """Its form in file names."""
+        return paths.task_name(Scope.PART, self.number)
+
+
+def location() -> Any:
+    """A field of a task's arguments for a location, which is no part of the task's identity."""
+    return field(metadata={"location": True})
 
 
 @dataclass(frozen=True)
-class Task:
-    """One part file to be made. ``inputs`` and ``args`` (JSON values) are all that it may depend on."""
+class Task(Generic[Args_co]):
+    """The making of one table, which may depend on ``inputs`` and ``args`` (but for locations) alone."""
 
-    name: str
-    inputs: Mapping[str, Sequence[Slice]] = field(default_factory=dict)
-    args: Mapping[str, Any] = field(default_factory=dict)
-    places: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # where things lie: no part of its identity
+    scope: Scope
+    number: int
+    inputs: Mapping[str, Sequence[Slice]]
+    args: Args_co = None  # type: ignore[assignment]  # of a function that takes none
+    piece: int | None = None  # where several tasks share a number
+    label: str = ""  # of the one task over everything
+
+    @staticmethod
+    def whole(
+        label: str,
+        inputs: Mapping[str, Sequence[Slice]],
+        args: Args = None,  # type: ignore[assignment]  # of a function that takes none
+    ) -> Task[Args]:
+        """The one task of its phase; ``label`` is one of WHOLES."""
+        assert label in WHOLES, label
+        return Task(Scope.WHOLE, 0, inputs, args, label=label)
+
+    @property
+    def name(self) -> str:
+        """The name of its file, without the ending."""
+        if self.label:
+            return self.label
+        name = paths.task_name(self.scope, self.number)
+        return name if self.piece is None else f"{name}-{self.piece:05d}"
 
     @property
     def rows(self) -> int:
-        """Rows that it reads under the role that it reads most of; what progress is counted in."""
+        """Rows of its largest role: the unit of progress."""
         return max(
             (sum(piece.rows for piece in pieces) for pieces in self.inputs.values()), default=0
         )
 
 
-@dataclass(frozen=True)
-class Resources:
-    """What one task of a phase claims."""
-
-    cpus: float = 1
-    gpus: float = 0
-    memory: int | None = None  # bytes
-    pool: bool = False  # an actor pool: workers that keep a model or centroids between tasks
-    workers: int | None = None  # of the pool; as many as fit by default
-    tries: int = 2  # how often a task is begun whose worker dies
-    ahead: int = 0  # calls of a task's ``TaskIo.ahead`` that are at work on processors of their own
-
-
 Ahead = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+"""``map``, or its like whose calls run elsewhere and before their results are asked for."""
 
 
-class TaskIo:
-    """What a task's function may do: read its inputs, and note counts. Made anew for each task."""
+@dataclass(frozen=True)
+class Attempt:
+    """Circumstances of one try of a task; no part of its identity."""
 
-    def __init__(self, root: str, task: Task, path: str) -> None:
-        self.root, self.task, self.path = root, task, path
+    gpus: float = 0.0  # that it holds, or its share of one
+    span: tuple[int, int] | None = None  # the rows to try, see ``TaskIo.span``
+    culprits: tuple[int, ...] = ()  # the rows that end their worker
+    rows_key: str | None = None  # of a phase ``per_row``: the fingerprint of its rows' values
+    stored: TableFile | None = None  # a table whose rows may be taken over
+    frozen: bool = False  # stored rows are taken over, and no other computed
+
+
+class TaskIo(Generic[Args_co]):
+    """Access of a task's function to its inputs, notes and outputs; a new one for each task."""
+
+    def __init__(
+        self, root: str, task: Task[Args_co], path: str, attempt: Attempt = Attempt()
+    ) -> None:
+        self.root, self.task, self.path, self.attempt = root, task, path, attempt
         self.ahead: Ahead = map
-        """Works as ``map``; its calls may be made elsewhere, some before their results are asked for."""
         self.notes: dict[str, Any] = {}
         self.counts: Counter[str] = Counter()
         self._outputs: dict[str, dict[str, Any]] = {}
         self._only: npt.NDArray[np.int64] | None = None
 
     @property
-    def args(self) -> Mapping[str, Any]:
-        """The task's arguments, its phase's merged in."""
+    def args(self) -> Args_co:
+        """The task's arguments."""
         return self.task.args
+
+    @property
+    def step(self) -> str:
+        """The name of the step that the task belongs to."""
+        return paths.address(self.path).step
 
     def read(self, role: str, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows under ``role``, one slice after another."""
@@ -111,7 +148,7 @@ class TaskIo:
             yield part_files.read(self.root, piece, columns)
 
     def alive(self, rows: int) -> npt.NDArray[np.int64]:
-        """The rows of a part of ``rows``, in order, that no verdict under the role "drops" dropped."""
+        """Living rows of a part of ``rows`` rows, ascending: those that no verdict under the role "drops" dropped."""
         if self._only is not None:
             return self._only
         mask = np.ones(rows, dtype=bool)
@@ -120,19 +157,18 @@ class TaskIo:
         return np.flatnonzero(mask)
 
     def restrict(self, rows: npt.NDArray[np.int64]) -> None:
-        """Let ``alive`` say ``rows``: what of a part is still to be computed."""
+        """Make ``alive`` return ``rows``: those of a part that are still to be computed."""
         self._only = rows
 
     @property
     def span(self) -> tuple[int, int] | None:
-        """The rows (from, to) that alone are to be opened, where this is a probe and its result thrown away."""
-        span = self.task.places.get(SPAN)
-        return (span[0], span[1]) if span is not None else None
+        """The rows (from, to) that a probe opens, whose result is thrown away; None where this is no probe."""
+        return self.attempt.span
 
     @property
     def culprits(self) -> npt.NDArray[np.int64]:
-        """The rows that must not be opened: whoever did has died of it."""
-        return np.asarray(self.task.places.get(CULPRITS, ()), dtype=np.int64)
+        """The rows that must not be opened: each ended its worker."""
+        return np.asarray(self.attempt.culprits, dtype=np.int64)
 
     def count(self, **counts: int) -> None:
         """Add to the counts that the part file carries in its footer."""
@@ -150,10 +186,10 @@ class TaskIo:
         return self.receipt(path, table.num_rows)
 
     @contextmanager
-    def output(self, path: str) -> Iterator[Digesting]:
-        """A file of the result: it stands whole or not at all, and its bytes and sha256 are noted for the manifest."""
+    def output(self, path: str) -> Iterator[DigestingFile]:
+        """A file of the result, written whole or not at all; its bytes and sha256 are noted for the manifest."""
         with storage.write_atomic(storage.join(self.root, path)) as raw:
-            out = Digesting(raw, hashlib.sha256())
+            out = DigestingFile(raw, hashlib.sha256())
             try:
                 yield out
             except BaseException:
@@ -162,34 +198,34 @@ class TaskIo:
         self._outputs[path] = {"path": path, "bytes": out.written, "sha256": out.hexdigest()}
 
     def receipt(self, path: str, rows: int) -> pa.Table:
-        """The part file of a task whose work is a file of the result; resume checks that both are there."""
+        """The part file of a task that writes a file of the result; resume checks that both are present."""
         self._outputs[path]["rows"] = rows
         self.notes["outputs"] = [self._outputs[name] for name in sorted(self._outputs)]
         return pa.table({"path": [path], "rows": [rows]})
 
     def footer(self) -> dict[str, Any]:
-        """Notes and counts, as the part file's footer keeps them."""
+        """Notes and counts for the part file's footer."""
         return {**self.notes, "counts": dict(sorted(self.counts.items()))}
 
 
-Function = Callable[[TaskIo], Iterable[pa.Table]]
+Function = Callable[[TaskIo[Any]], Iterable[pa.Table]]
 """A task's work: yields the file's row groups. A module-level function, so that it travels to a worker."""
 
 
 @dataclass(frozen=True)
-class Phase:
-    """A wave of tasks. ``args`` are merged into each task's own."""
+class Phase(Generic[Args]):
+    """A wave of tasks."""
 
     name: str
-    function: Function
-    tasks: Sequence[Task]
-    args: Mapping[str, Any] = field(default_factory=dict)
-    resources: Resources = Resources()
-    per_row: bool = (
-        False  # a row's values depend on that row alone: see tamis.pipeline.tasks.row_reuse
+    function: Callable[[TaskIo[Args]], Iterable[pa.Table]]
+    tasks: Sequence[Task[Args]]
+    resources: Claimed = field(default_factory=Claimed)
+    per_row: bool = False  # values depend on their row alone: tamis.pipeline.tasks.row_reuse
+    by_sample: bool = (
+        False  # opens samples singly and can leave some out: tamis.pipeline.runs.isolate
     )
-    by_sample: bool = False  # opens one sample after another, and can leave some out: see tamis.pipeline.runs.isolate
-    moves_pictures: bool = False  # however few rows it reads, it takes its time
+    moves_pictures: bool = False  # is slow however few rows it reads
+    reads_embedding_files: bool = False  # of the input, known by their sizes and times alone
 
 
 @dataclass(frozen=True)
@@ -202,16 +238,16 @@ class Done:
         return self.files[task]
 
     def whole(self) -> tuple[Slice, ...]:
-        """All files, whole."""
+        """Slices of all files, whole."""
         return tuple(Slice(file) for file in self.files.values())
 
     def groups(self, group: int) -> tuple[Slice, ...]:
         """The same row group of every file: one bucket of an exchange."""
         return tuple(Slice(file, group) for file in self.files.values())
 
-    def total(self, note: str) -> int:
+    def total(self, name: str) -> int:
         """The sum of a count over all files."""
-        return sum(int(file.notes.get("counts", {}).get(note, 0)) for file in self.files.values())
+        return sum(int(file.notes.get("counts", {}).get(name, 0)) for file in self.files.values())
 
     def counts(self) -> Counter[str]:
         """All counts, summed."""

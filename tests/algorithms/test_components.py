@@ -39,7 +39,7 @@ def judge(n: int, edges: list[tuple[int, int]]) -> list[int]:
 
 def dealt(pieces: list[stars.Edges], partitions: int, by_larger: bool) -> list[stars.Edges]:
     """Every piece's edges, by the partitions in which the next star looks for them."""
-    shares = [list(stars.shares(piece, partitions, by_larger)) for piece in pieces]
+    shares = [list(stars.split_edges(piece, partitions, by_larger)) for piece in pieces]
     return [
         (np.concatenate([a for a, _ in each]), np.concatenate([b for _, b in each]))
         for each in zip(*shares, strict=True)
@@ -53,7 +53,7 @@ def by_stars(n: int, edges: list[tuple[int, int]], partitions: int, block: int) 
     for _ in range(stars.MOST_TURNS):
         large = [stars.large_star(*one) for one in read]
         found = [stars.unique(*one) for one in dealt(large, partitions, by_larger=True)]
-        sums = [stars.summed(one) for one in found]
+        sums = [stars.checksum(one) for one in found]
         after = sum(count for count, _ in sums), sum(total for _, total in sums) % 2**64
         if after == before:
             break
@@ -109,7 +109,7 @@ def test_a_random_graph_with_many_components() -> None:
 
 
 def test_refuses_nodes_that_are_not_there() -> None:
-    with pytest.raises(ValueError, match="nodes 1 to 5, and there are nodes 0 to 4"):
+    with pytest.raises(ValueError, match="nodes 1 to 5, and n is 5"):
         components.connected(np.array([1]), np.array([5]), 5)
 
 

@@ -258,7 +258,7 @@ def test_refuses_what_is_not_finite_or_no_permutation(device: str) -> None:
     with pytest.raises(ValueError, match="permutation of the 4 rows"):
         semantic.max_similarity(rows, np.array([0, 1, 1, 2]), device=device)
     rows[2, 1] = np.nan
-    with pytest.raises(ValueError, match="place 2 of the order is not finite"):
+    with pytest.raises(ValueError, match="position 2 of the order is not finite"):
         semantic.max_similarity(rows, np.arange(4), device=device)
 
 

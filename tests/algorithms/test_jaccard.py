@@ -14,7 +14,7 @@ def test_equals_the_definition(raw: list[str], items: int) -> None:
     ngram = Ngram("char", 2)
     a, b = (part.ravel() for part in np.indices((len(texts), len(texts))))
     values = jaccard.pairs(shingles.shingle_sets(texts, ngram), a, b, items)
-    pieces = [minhash.pieces(one, ngram) for one in texts]
+    pieces = [minhash.shingle_strings(one, ngram) for one in texts]
     for left, right, value in zip(a, b, values, strict=True):
         union = pieces[left] | pieces[right]
         assert value == (len(pieces[left] & pieces[right]) / len(union) if union else 0.0)

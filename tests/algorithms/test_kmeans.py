@@ -102,7 +102,7 @@ def test_usable_rows_are_finite_and_not_zero() -> None:
 def test_training_finds_separate_concepts() -> None:
     centres = np.eye(8, 32, dtype=np.float32)
     rows = around(centres, 40, 0.2, seed=1)
-    centroids = kmeans.train(rows, 8, 25, seed=0)
+    centroids = kmeans.fit(rows, 8, 25, seed=0).centroids
     assert centroids.dtype == np.float32
     assert np.linalg.norm(centroids, axis=1) == pytest.approx(np.ones(8), abs=1e-6)
     cluster, _ = kmeans.assign(rows, centroids)
@@ -112,10 +112,10 @@ def test_training_finds_separate_concepts() -> None:
 
 def test_training_depends_on_the_seed_and_not_on_the_threads() -> None:
     rows = unit(4000, 24, 1)
-    results = [kmeans.train(rows, 50, 10, 7, threads) for threads in (1, 2, 5)]
+    results = [kmeans.fit(rows, 50, 10, 7, threads).centroids for threads in (1, 2, 5)]
     for other in results[1:]:
         assert (results[0].view(np.uint32) == other.view(np.uint32)).all()
-    assert (kmeans.train(rows, 50, 10, seed=8) != results[0]).any()
+    assert (kmeans.fit(rows, 50, 10, seed=8).centroids != results[0]).any()
 
 
 def test_training_improves_and_records_the_mean_similarity() -> None:
@@ -134,7 +134,10 @@ def test_training_is_as_good_as_that_of_faiss() -> None:
     theirs.train(rows)
     found = [
         kmeans.assign(rows, centroids)[1].mean()
-        for centroids in (kmeans.train(rows, 60, 20, seed=1), np.asarray(theirs.centroids))
+        for centroids in (
+            kmeans.fit(rows, 60, 20, seed=1).centroids,
+            np.asarray(theirs.centroids),
+        )
     ]
     assert found[0] > found[1] - 0.01
 
@@ -160,27 +163,27 @@ def test_training_ends_where_nothing_moves() -> None:
     rows = around(np.eye(4, 16, dtype=np.float32), 30, 0.01, seed=6)
     fit = kmeans.fit(rows, 4, 100, seed=2)
     assert len(fit.similarity) < 100
-    assert (kmeans.train(rows, 4, 50, seed=2) == fit.centroids).all()
+    assert (kmeans.fit(rows, 4, 50, seed=2).centroids == fit.centroids).all()
 
 
 def test_training_uses_every_row_of_the_sample() -> None:
     """Over faiss's own limit of 256 a centroid: the one centroid is the mean of all rows."""
     rows = around(unit(1, 8, 3), 2000, 0.5, seed=3)
     mean = rows.astype(np.float64).sum(axis=0)
-    centroid = kmeans.train(rows, 1, 2, seed=0)[0]
+    centroid = kmeans.fit(rows, 1, 2, seed=0).centroids[0]
     assert centroid == pytest.approx(mean / np.linalg.norm(mean), abs=1e-6)
 
 
 def test_as_many_clusters_as_points_and_float16_are_trained() -> None:
     rows = unit(6, 5, 1).astype(np.float16)
-    _, similarity = kmeans.assign(rows, kmeans.train(rows, 6, 3, seed=0))
+    _, similarity = kmeans.assign(rows, kmeans.fit(rows, 6, 3, seed=0).centroids)
     assert similarity == pytest.approx(np.ones(6), abs=2e-3)
 
 
 @pytest.mark.parametrize("clusters", [0, 11])
 def test_a_number_of_clusters_outside_the_sample_is_refused(clusters: int) -> None:
     with pytest.raises(ValueError, match=f"{clusters} clusters from a sample of 10 embeddings"):
-        kmeans.train(unit(10, 4, 0), clusters, 5, seed=0)
+        kmeans.fit(unit(10, 4, 0), clusters, 5, seed=0)
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan])
@@ -188,7 +191,7 @@ def test_training_refuses_zero_and_nan_rows(value: float) -> None:
     rows = unit(10, 4, 0)
     rows[3] = value
     with pytest.raises(ValueError, match=r"1 of 10 embeddings .* at row 3"):
-        kmeans.train(rows, 2, 5, seed=0)
+        kmeans.fit(rows, 2, 5, seed=0)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
@@ -215,7 +218,7 @@ def test_sums_of_parts_add_to_the_same_bits_in_any_order(
 
 def test_lloyd_steps_over_parts_converge_and_never_get_worse() -> None:
     rows = around(unit(12, 16, 5), 100, 1.0, seed=5)
-    centroids, mean, movement = kmeans.train(rows[::7], 12, 1, seed=0), [], 1.0
+    centroids, mean, movement = kmeans.fit(rows[::7], 12, 1, seed=0).centroids, [], 1.0
     for _ in range(60):
         cluster, similarity = kmeans.assign(rows, centroids)
         mean.append(float(similarity.mean()))

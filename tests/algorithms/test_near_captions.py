@@ -134,7 +134,9 @@ def test_edges_carry_their_true_values_and_stand_in_the_order_of_uids(agree: str
     agreement = agreements(hashes, vectors)[agree]
     uid = uids(600)
     keys = [tuple(row) for row in uid.tolist()]
-    pieces = [minhash.pieces(one, minhash.CAPTION_NGRAM) for one in shingles.normalise(captions)]
+    pieces = [
+        minhash.shingle_strings(one, minhash.CAPTION_NGRAM) for one in shingles.normalise(captions)
+    ]
     for edges in search.find(captions, uid, 0.8, agreement):
         assert [keys[row] for row in edges.a] == sorted(keys[row] for row in edges.a)
         for a, b, value in zip(edges.a, edges.b, edges.jaccard, strict=True):
@@ -301,7 +303,7 @@ class Counting:
     def __init__(self, agreement: Agreement) -> None:
         self.agreement = agreement
         self.splits = agreement.splits
-        self.same = agreement.same
+        self.picture_keys = agreement.picture_keys
         self.tables = agreement.tables
         self.sieve = agreement.sieve
         self.pairs = 0

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tamis.pipeline.algorithms.grouping import components
 from tamis.pipeline.algorithms.grouping.buckets import Limits
-from tamis.pipeline.algorithms.near_captions import search, who_meets
+from tamis.pipeline.algorithms.near_captions import posting_lists, search
 from tamis.pipeline.algorithms.near_captions.agreement import (
     Agreement,
     EmbeddingAgreement,
@@ -105,7 +105,7 @@ def test_pictures_too_many_for_the_sieve_meet_in_tables(monkeypatch: pytest.Monk
 
     A table holds more pairs than the limit, which counts for each of its parts.
     """
-    monkeypatch.setattr(who_meets, "_RECORDS", 32)
+    monkeypatch.setattr(posting_lists, "_RECORDS", 32)
     vectors = np.repeat(np.eye(200, dtype=np.float32), 2, axis=0)
     agreement = EmbeddingAgreement(lambda rows: vectors[rows], 0.9)
     few = Limits(all_pairs=8, comparisons=100, pairs=100)

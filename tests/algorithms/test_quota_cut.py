@@ -33,13 +33,13 @@ def test_it_is_the_rank_beyond_the_quota(
     cut = QuotaCut(clusters, which, seed=3)
     pieces = np.array_split(np.arange(n), 3)
     for rows in pieces:
-        coarse = cut.coarse(distance[rows], uid[rows])
-        cut.count(cut.histogram(cluster[rows], coarse))
-    cut.at(quota)
+        coarse = cut.bins_of(distance[rows], uid[rows])
+        cut.add(cut.histogram(cluster[rows], coarse))
+    cut.set_quotas(quota)
     beyond = np.zeros(n, bool)
     near: list[int] = []
     for rows in pieces:
-        sure, undecided = cut.split(cluster[rows], cut.coarse(distance[rows], uid[rows]))
+        sure, undecided = cut.split(cluster[rows], cut.bins_of(distance[rows], uid[rows]))
         beyond[rows[sure]] = True
         near += rows[undecided].tolist()
     places = np.array(near, dtype=np.int64)
@@ -55,8 +55,8 @@ def test_uids_are_asked_of_those_alone_whom_the_cut_divides() -> None:
     cut = QuotaCut(1, "hard")
     cluster = np.zeros(6, np.int32)
     distance = np.array([0.5009, 0.5009, 0.5008, 0.5007, 0.5007, 0.5006], np.float32)
-    coarse = cut.coarse(distance, None)
-    cut.count(cut.histogram(cluster, coarse))
+    coarse = cut.bins_of(distance, None)
+    cut.add(cut.histogram(cluster, coarse))
     asked: list[list[int]] = []
 
     def uids(places: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ def test_uids_are_asked_of_those_alone_whom_the_cut_divides() -> None:
         return np.stack([9 - places, places], axis=1).astype(np.uint64)
 
     for quota, tied in ((2, []), (3, []), (4, [[3, 4]])):
-        cut.at(np.array([quota]))
+        cut.set_quotas(np.array([quota]))
         key = ranks.keys(distance, np.zeros((6, 2), np.uint64))
         sure, near = cut.split(cluster, coarse)
         assert near.all()

@@ -121,9 +121,9 @@ def test_random_epochs_are_nested_inside_and_independent_between() -> None:
 
 def test_datacomps_fraction_rule_is_a_product_of_floats() -> None:
     """0.29 * 100 is 28.999999999999996, and int() of it 28: theirs, and so ours."""
-    assert score.place(100, 0.29) == 28
-    assert score.place(10, 0.3) == 3
-    assert score.place(8, 1.0) == 7
+    assert score.cut_position(100, 0.29) == 28
+    assert score.cut_position(10, 0.3) == 3
+    assert score.cut_position(8, 1.0) == 7
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_refuses_what_is_not_finite_or_no_permutation() -> None:
     with pytest.raises(ValueError, match="permutation of the 4 rows"):
         semantic.max_similarity(embeddings, np.array([0, 1, 1, 2]))
     embeddings[2, 1] = np.nan
-    with pytest.raises(ValueError, match="place 2 of the order is not finite"):
+    with pytest.raises(ValueError, match="position 2 of the order is not finite"):
         semantic.max_similarity(embeddings, np.arange(4))
     blocks = semantic.max_similarity_blocks(lambda i, j: embeddings[i:j], 4, 3, start=3)
     with pytest.raises(ValueError, match="must be multiples of"):

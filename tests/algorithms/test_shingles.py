@@ -60,7 +60,7 @@ def test_shingles_are_the_pieces_of_the_text(ngram: Ngram, raw: list[str]) -> No
         set(sets.hashes[start:stop].tolist())
         for start, stop in zip(sets.offsets[:-1], sets.offsets[1:], strict=True)
     ]
-    pieces = [minhash.pieces(one, ngram) for one in texts]
+    pieces = [minhash.shingle_strings(one, ngram) for one in texts]
     assert [len(one) for one in hashes] == [len(one) for one in pieces]
     assert sets.sizes.tolist() == [len(one) for one in pieces]
     for some, piece in zip(hashes, pieces, strict=True):

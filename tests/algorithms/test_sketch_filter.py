@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from tamis.pipeline.algorithms.near_captions import minhash, sketch_filter
 from tamis.pipeline.algorithms.near_captions.shingles import Ngram
-from tamis.pipeline.algorithms.near_captions.sketch_filter import Meetings
+from tamis.pipeline.algorithms.near_captions.sketch_filter import Candidates
 
 
-def pairs_of(met: Meetings) -> set[tuple[int, int]]:
+def pairs_of(met: Candidates) -> set[tuple[int, int]]:
     """All pairs that a search of the groups would look at."""
     found = {(min(a, b), max(a, b)) for a, b in zip(met.a.tolist(), met.b.tolist(), strict=True)}
     for group in met.groups:
@@ -27,7 +27,7 @@ def test_every_pair_with_one_key_and_like_sketches_comes_through(
     keys = draw.integers(0, draw.integers(1, n + 2), n).astype(np.uint32)
     bits = draw.integers(0, 2**64, (n, sketch_filter.WORDS), dtype=np.uint64)
     bits = np.where(draw.random((n, 1)) < 0.5, bits[:1] if n else bits, bits)
-    met = sketch_filter.meetings(keys, bits, most)
+    met = sketch_filter.candidates(keys, bits, most)
     same = keys[:, None] == keys[None, :]
     near = np.bitwise_count(bits[:, None] ^ bits[None, :]).sum(axis=2) <= most
     wanted = {(int(a), int(b)) for a, b in np.argwhere(same & near) if a < b}
@@ -43,13 +43,13 @@ def test_every_pair_with_one_key_and_like_sketches_comes_through(
 def test_a_large_group_is_kept_as_it_is() -> None:
     keys = np.repeat(np.arange(2, dtype=np.uint32), [1000, 5])
     bits = np.random.default_rng(0).integers(0, 2**64, (1005, sketch_filter.WORDS), dtype=np.uint64)
-    met = sketch_filter.meetings(keys, bits, 0)
+    met = sketch_filter.candidates(keys, bits, 0)
     assert met.groups.members.tolist() == list(range(1000))
     assert (len(met.a), met.groups.offsets.tolist()) == (0, [0, 1000])
 
 
 def test_a_million_records_of_one_key_are_one_group() -> None:
-    met = sketch_filter.meetings(
+    met = sketch_filter.candidates(
         np.zeros(10**6, np.uint32), np.zeros((10**6, sketch_filter.WORDS), np.uint64), 20
     )
     assert met.groups.offsets.tolist() == [0, 10**6]

@@ -13,6 +13,7 @@ from tamis.pipeline.audit.reading.costs import costs
 from tamis.schemas.costs import PREDICTION, Cost, Prediction
 from tamis.schemas.errors import StateError
 from tamis.schemas.events import Event, PhaseEnded, PhaseStarted, Spent, TaskDone
+from tamis.schemas.scope import Scope
 from tests.support.running import Sample, make_plan, picture, run_here, write_tar
 
 STEPS = "  - signals: [words]\n  - exact_duplicates: {on: image}\n  - write: {samples_per_shard: 7}"
@@ -45,7 +46,7 @@ def journal(root: Path, found: int, cpu_seconds: float, gpus: float = 0.0) -> No
     told = Journal(str(root), {})
     spent = Spent(cpu_seconds, 100, 10, 5)
     told(PhaseStarted("embed", "vectors", tasks=1, found=found, rows=1, gpus=gpus))
-    told(TaskDone("embed", "vectors", "part-00000", 1, 1, 10, 8.0, spent))
+    told(TaskDone("embed", "vectors", "part-00000", Scope.PART, 1, 1, 10, 8.0, spent))
     told(PhaseEnded("embed", "vectors", 9.0))
 
 

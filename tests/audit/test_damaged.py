@@ -125,7 +125,7 @@ def test_a_table_that_a_page_is_made_of_is_checked(embedded: object, tmp_path: P
     data[start + column.total_compressed_size - 1] ^= 1
     path.write_bytes(data)
     with pytest.raises(StateError, match=r"clusters\.parquet is damaged"):
-        open_run(str(run)).table("density/quotas/clusters.parquet")
+        open_run(str(run)).quotas("density")
 
 
 def without(path: Path, column: str) -> None:

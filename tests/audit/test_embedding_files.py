@@ -39,7 +39,7 @@ def faults(folder: Path, deep: bool) -> list[tuple[str, str]]:
 def change(folder: Path, more_rows: int) -> None:
     """Other numbers in the second file's embeddings."""
     path = folder / "in" / "img_emb_00001.npy"
-    step._stamped.cache_clear()  # a command is a process of its own
+    step._stamp.cache_clear()  # a command is a process of its own
     old = np.load(path)
     new = np.concatenate([old, old[:more_rows]])
     new[3] = -new[3]

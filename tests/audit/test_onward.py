@@ -150,12 +150,12 @@ def test_pictures_in_a_terminal(hostile: Path) -> None:
     Image.effect_noise((90, 90), 80).save(noisy, "PNG")
     for data in (png, noisy.getvalue()):
         sequences = re.findall(
-            r"\033_G([^;]*);([^\033]*)\033\\", inline_pictures.written(data, "kitty")
+            r"\033_G([^;]*);([^\033]*)\033\\", inline_pictures.escape_sequences(data, "kitty")
         )
         assert base64.b64decode("".join(chunk for _, chunk in sequences)) == data
         assert [keys[-3:] for keys, _ in sequences][:-1] == ["m=1"] * (len(sequences) - 1)
         assert sequences[-1][0].endswith("m=0")
-        assert inline_pictures.written(data, "iterm2").endswith(
+        assert inline_pictures.escape_sequences(data, "iterm2").endswith(
             base64.b64encode(data).decode() + "\a"
         )
 

@@ -24,6 +24,7 @@ from tamis.pipeline.audit.reading.pictures import SIDE, Album, Pictures, shrink
 from tamis.pipeline.audit.report.report import report
 from tamis.schemas.costs import PREDICTION, Cost, Prediction
 from tamis.schemas.events import PhaseEnded, PhaseStarted, Spent, TaskDone
+from tamis.schemas.scope import Scope
 from tests.audit.conftest import COPIES, HOSTILE, SHORT
 from tests.support.running import ledger, picture
 
@@ -259,7 +260,19 @@ def test_costs_stand_beside_what_was_predicted(hostile: Path, tmp_path: Path) ->
     assert "Nothing was predicted" not in " ".join(Page(report(open_run(str(root)))).words)
     told = Journal(str(root), {})
     told(PhaseStarted("signals", "values", tasks=1, found=0, rows=1))
-    told(TaskDone("signals", "values", "part-00000", 1, 1, 5, 8.0, Spent(3.25, 7_000_000, 10, 5)))
+    told(
+        TaskDone(
+            "signals",
+            "values",
+            "part-00000",
+            Scope.PART,
+            1,
+            1,
+            5,
+            8.0,
+            Spent(3.25, 7_000_000, 10, 5),
+        )
+    )
     told(PhaseEnded("signals", "values", 9.0))
     words = Page(report(open_run(str(root)))).words
     assert {"3.2 s", "7.0 MB"} <= set(words)

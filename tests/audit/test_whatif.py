@@ -178,7 +178,7 @@ def test_in_memory_it_decides_as_the_steps_do(
     chained: Path, setting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same fates, counts and samples as by another walk over the tables, in chunks of several parts."""
-    monkeypatch.setattr("tamis.pipeline.audit.reading.chunks.CHUNK_ROWS", 150)
+    monkeypatch.setattr("tamis.pipeline.tasks.chunks.CHUNK_ROWS", 150)
     run = open_run(str(chained))
     with _both(run, [setting]) as both:
         assert isinstance(both, Redecision)

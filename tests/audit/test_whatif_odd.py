@@ -58,7 +58,7 @@ def test_parts_of_which_nothing_is_left(
     finished: Path, setting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neighbouring ones are looked at together: all of a chunk may be gone."""
-    monkeypatch.setattr("tamis.pipeline.audit.reading.chunks.CHUNK_ROWS", 20)
+    monkeypatch.setattr("tamis.pipeline.tasks.chunks.CHUNK_ROWS", 20)
     here = whatif(open_run(str(finished)), [setting], 1000)
     monkeypatch.setattr("tamis.pipeline.audit.again.whatif.first_of", lambda *_: None)
     assert here == whatif(open_run(str(finished)), [setting], 1000)

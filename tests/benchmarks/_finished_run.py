@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -94,7 +95,7 @@ class Pool:
         self._root = root
         self._pool = ProcessPoolExecutor(processes, get_context("spawn"))
 
-    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+    def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         """Outcomes as they come."""
         bare = replace(phase, tasks=())
         for done in as_completed([self._pool.submit(do, self._root, bare, w) for w in works]):
@@ -105,9 +106,9 @@ class Pool:
         self._pool.shutdown(cancel_futures=True)
 
 
-def do(root: str, phase: Phase, work: Work) -> Outcome:
+def do(root: str, phase: Phase[Any], work: Work) -> Outcome:
     """One task. The run can be made again, so nothing waits for the disk."""
-    with storage.fleeting():
+    with storage.without_sync():
         (outcome,) = Here(root).run(phase, [work])
     return outcome
 

@@ -7,6 +7,7 @@ import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from tamis.pipeline.runs import plan
 from tamis.pipeline.runs import walk as run
@@ -31,16 +32,16 @@ class Recorded(Here):
     def __init__(self, root: str) -> None:
         super().__init__(root)
         self.root = root
-        self.seen: list[tuple[Phase, Sequence[Work]]] = []
+        self.seen: list[tuple[Phase[Any], Sequence[Work]]] = []
 
-    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+    def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         """As ``Here``."""
         self.seen.append((phase, works))
         yield from super().run(phase, works)
 
     def again(self, *places: str) -> None:
         """The tasks of the phases whose tables lie at ``step/phase``, as the engine does them; nothing is synced."""
-        with storage.fleeting():
+        with storage.without_sync():
             for phase, works in self.seen:
                 for work in works:
                     if any(work.path.startswith(f"tables/{place}/") for place in places):

@@ -50,7 +50,7 @@ def datasketch_characters(texts: Sequence[str]) -> object:
     from datasketch import MinHash
 
     sets = [
-        {piece.encode() for piece in minhash.pieces(one, minhash.CAPTION_NGRAM)}
+        {piece.encode() for piece in minhash.shingle_strings(one, minhash.CAPTION_NGRAM)}
         for one in shingles.normalise(texts)
     ]
     sketches = MinHash.generator(sets, num_perm=PERMUTATIONS, hashfunc=xxhash.xxh32_intdigest)

@@ -23,7 +23,7 @@ from tamis.pipeline import encoders
 from tamis.pipeline.encoders.preprocessing import Pixels
 from tamis.pipeline.host.lookahead import in_order
 from tamis.pipeline.inputs.images import MAX_PIXELS
-from tamis.pipeline.runs.ray_engine import Elsewhere
+from tamis.pipeline.runs.ray_engine import RayMap
 from tamis.pipeline.steps.embed.decoding import pixels
 from tests.benchmarks._steps import EXAMPLES, members
 from tests.benchmarks._table import Row, faster, race, show
@@ -45,7 +45,7 @@ def in_threads(cut: Cut, groups: Sequence[Sequence[bytes]]) -> None:
 def measure(name: str, pictures: Sequence[bytes], cut: Cut, rounds: int) -> Iterator[Row]:
     """All three; threads and tasks beside one thread."""
     groups = [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]
-    elsewhere = Elsewhere(CORES)
+    elsewhere = RayMap(CORES)
     works: dict[str, Callable[[], object]] = {
         "one thread": lambda: [*map(cut, groups)],
         f"{CORES} threads": lambda: in_threads(cut, groups),

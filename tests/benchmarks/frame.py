@@ -184,7 +184,7 @@ def growth(folder: Path, sizes: Sequence[int], rounds: int) -> Iterator[Row]:
             text = job("growth", tars, folder / f"out-{pairs}-{number}", CHAIN + WRITE)
             made = plan.make(parse_job(text, "frame"))
             began = time.process_time()
-            with storage.fleeting():
+            with storage.without_sync():
                 walk.run(made, executor=Here(made.root))
             seconds.append((time.process_time() - began) / pairs * 1e6)
         middle = statistics.median(seconds)

@@ -269,7 +269,7 @@ def works_of(device: str, host: Floats, sizes: Sizes) -> dict[str, Callable[[], 
 
     def assign(rows_at_once: int = nearest.rows_at_once) -> None:
         for rows in resident.split(min(rows_at_once, nearest.rows_at_once)):
-            nearest.of(rows)
+            nearest.search(rows)
 
     def assign_parts() -> None:
         for start in range(0, len(half), PART):
@@ -297,7 +297,7 @@ def works_of(device: str, host: Floats, sizes: Sizes) -> dict[str, Callable[[], 
 
 def products(device: str, sizes: Sizes) -> list[Row]:
     """They, beside the peak and beside faiss, and what they find."""
-    devices.ready(device)
+    devices.prepare(device)
     host = unit(sizes.rows, sizes.dimensions)
     centroids = host[: sizes.clusters]
     works = works_of(device, host, sizes)

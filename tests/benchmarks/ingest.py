@@ -29,10 +29,11 @@ from unittest import mock
 
 from PIL import Image
 
-from tamis.pipeline.inputs import captions, ingest
+from tamis.pipeline.inputs import captions
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions
+from tamis.pipeline.inputs.tar import rows as tar_rows
 from tamis.pipeline.inputs.tar import tar_header
 from tamis.pipeline.inputs.tar.webdataset import IMAGE_SUFFIXES
 from tamis.pipeline.tasks.perform import perform
@@ -127,8 +128,8 @@ def without_checks(source: InputFile) -> object:
             (tar_header, "_checksum_fits", True),
             (tar_header, "is_unsafe", False),
             (captions, "is_text", True),
-            (ingest, "_layout_fault", {}),
-            (IngestOptions, "why_closed", None),
+            (tar_rows, "_layout_fault", {}),
+            (IngestOptions, "why_unopened", None),
         ):
             stack.enter_context(mock.patch.object(owner, name, lambda *_, _answer=answer: _answer))
         believed = mock.patch.object(captions, "judge_caption", lambda text, *_: {"text": text})

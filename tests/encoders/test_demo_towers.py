@@ -11,7 +11,7 @@ from tamis.pipeline import encoders
 from tamis.pipeline.encoders.base import Encoder, Precision
 from tamis.pipeline.encoders.demo import CONTEXT, tokenizer
 from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
-from tamis.pipeline.encoders.towers import Towers, ready
+from tamis.pipeline.encoders.towers import Towers, to_inference
 from tamis.pipeline.inputs.images import to_rgb
 from tests.support.encoded import TEXTS, images, open_clip_demo, seen
 
@@ -43,7 +43,7 @@ def fold_batch_norms(module: Any) -> None:
 
 def as_encoder(model: Any, precision: Precision) -> Towers:
     described = encoders.describe("demo", precision)
-    ready(model, "cpu", precision)
+    to_inference(model, "cpu", precision)
     widths = (16, 32, 64, CONTEXT)
     return Towers(
         described, "cpu", precision, model.encode_image, model.encode_text, tokenizer(), widths

@@ -145,13 +145,13 @@ def test_a_tag_brings_its_own_preprocessing(
     """SigLIP's mean and squash, OpenAI's GELU: not open_clip's defaults."""
     from tamis.pipeline.encoders import open_clip as adapter
 
-    monkeypatch.setattr(adapter, "_fetched", lambda *_: str(checkpoint))
+    monkeypatch.setattr(adapter, "_fetch", lambda *_: str(checkpoint))
     monkeypatch.setattr(adapter, "_tokenizer", lambda _: None)
     siglip = encoders.describe("open_clip:ViT-B-16-SigLIP/webli").preprocessing
     assert siglip is not None
     assert (siglip.mode, siglip.mean) == ("squash", (0.5, 0.5, 0.5))
-    assert adapter._quick_gelu(adapter._source("ViT-B-32/openai"))
-    assert not adapter._quick_gelu(adapter._source("ViT-B-32/laion2b_s34b_b79k"))
+    assert adapter._quick_gelu(adapter._find("ViT-B-32/openai"))
+    assert not adapter._quick_gelu(adapter._find("ViT-B-32/laion2b_s34b_b79k"))
 
 
 def test_a_hub_that_is_out_of_reach_is_told_once(

@@ -23,8 +23,8 @@ def test_a_missing_package_names_what_installs_it(monkeypatch: pytest.MonkeyPatc
     ("device", "precision", "message"),
     [
         ("cpu", "fp16", "fp16 needs a GPU"),
-        ("tpu", "fp32", "device `tpu`: cpu or cuda"),
-        ("cpu", "int8", "precision `int8`: one of fp32, bf16, fp16"),
+        ("tpu", "fp32", "no device `tpu`: set cpu or cuda"),
+        ("cpu", "int8", "no precision `int8`: set one of fp32, bf16, fp16"),
     ],
 )
 def test_what_the_device_cannot_do(device: str, precision: str, message: str) -> None:

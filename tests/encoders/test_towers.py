@@ -71,7 +71,7 @@ def test_batches_are_asked_for_before_vectors_are_read() -> None:
             yield np.full((1, 1, 1, 3), number, dtype=np.uint8)
 
     found = []
-    for vectors in streaming.through("cpu", batches(), lambda batch: batch.float().sum((1, 2, 3))):
+    for vectors in streaming.stream("cpu", batches(), lambda batch: batch.float().sum((1, 2, 3))):
         found.append(float(vectors[0]))
         assert len(asked) <= len(found) + 3
     assert len(asked) == 6

@@ -16,8 +16,8 @@ from tamis.pipeline.evaluate import foreign
 from tamis.pipeline.evaluate.choices import Choices, Settings, with_concepts
 from tamis.pipeline.evaluate.pairs import read
 from tamis.pipeline.runs.plan import Plan
+from tamis.pipeline.steps.embed.config import Embed
 from tamis.schemas.evaluation import Evaluation
-from tamis.schemas.steps import Embed
 from tests.audit.test_report import Page, check_closed
 from tests.evaluate.conftest import COPIES, DISTINCT
 from tests.support.running import ledger, make_plan, read_tar, run_here, write_tar

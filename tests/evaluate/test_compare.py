@@ -7,11 +7,14 @@ from scipy import stats
 
 from tamis.pipeline.audit.reading.paired import paired
 from tamis.pipeline.evaluate import compare, holdout
-from tamis.pipeline.evaluate.choices import Choices, Settings
+from tamis.pipeline.evaluate.choices import Choices, Settings, names
 from tamis.pipeline.evaluate.compare import Asked, Trial
 from tamis.pipeline.evaluate.pairs import Pairs
+from tamis.pipeline.steps.selectors.coverage.config import Coverage
+from tamis.pipeline.steps.selectors.density.config import Density
+from tamis.pipeline.steps.selectors.prototypes.config import Prototypes
+from tamis.pipeline.steps.selectors.score.config import Score
 from tamis.schemas.evaluation import Point, Training
-from tamis.schemas.selection import Coverage, Density, Prototypes, Score
 from tests.support.synthetic import DIM, meanings, pairs, views
 
 SEEDS = range(5)
@@ -49,6 +52,16 @@ def _first_of(label: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
     _, first, place = np.unique(label, return_index=True, return_inverse=True)
     named: npt.NDArray[np.int64] = first[place].astype(np.int64)
     return named
+
+
+def test_steps_that_choose_in_memory_are_compared() -> None:
+    kinds = {"density", "prototypes", "coverage", "score"}
+    variants = {f"density-{which}" for which in ("hard", "random", "easy")}
+    assert set(names()) == {*kinds, *variants, "random", "deduplicated"}
+    settings = choices().settings
+    assert set(settings.choices) == kinds | variants
+    assert settings.choices["density-easy"].config.which == "easy"
+    assert settings.signals == ["hardness", "quality"]
 
 
 def test_shuffled_captions_leave_no_advantage_to_anyone() -> None:

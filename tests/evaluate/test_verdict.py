@@ -1,14 +1,14 @@
 """What is said of figures: better and worse only where a paired test says so, and deduplication's merit is its own."""
 
 from tamis.pipeline.audit.reading.verdict import by_luck, chance, significant, verdict
-from tamis.schemas.evaluation import Against, Evaluation, Figure, Point, Split, Training
+from tamis.schemas.evaluation import Comparison, Evaluation, Figure, Point, Split, Training
 
 SEEDS = 3
 
 
 def point(selector: str, budget: float, *values: float, p: float | None = None) -> Point:
     mean = sum(values) / len(values)
-    against = None if p is None else Against(difference=0.1, p=p)
+    against = None if p is None else Comparison(difference=0.1, p=p)
     figure = Figure(values=values, mean=mean, spread=0.01, against_random=against)
     return Point(
         selector=selector, budget=budget, pairs=(10,) * SEEDS, figures={"recall_at_10": figure}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tamis.jobs.cli import terminate
-from tamis.pipeline.host.interrupts import PATIENCE, held
+from tamis.pipeline.host.interrupts import PATIENCE, defer
 from tamis.schemas.errors import Terminated
 
 
@@ -44,7 +44,7 @@ def send(number: int) -> None:
 )
 def test_a_signal_waits_for_the_end(number: int, error: type[BaseException]) -> None:
     done = []
-    with pytest.raises(error), held():
+    with pytest.raises(error), defer():
         send(number)
         done.append(number)
     assert done == [number]
@@ -52,29 +52,29 @@ def test_a_signal_waits_for_the_end(number: int, error: type[BaseException]) -> 
         send(number)
 
 
-def test_without_one_all_is_as_before() -> None:
+def test_handlers_are_restored() -> None:
     setter = signal.signal
-    with held() as signals, signals.opened():
+    with defer() as signals, signals.deliver():
         pass
     assert signal.signal is setter
     assert signal.getsignal(signal.SIGTERM) is terminate
 
 
-def test_a_handler_that_another_sets_meanwhile_is_not_taken() -> None:
+def test_a_handler_set_during_the_deferral_is_refused() -> None:
     def other(*_: Any) -> None:
         raise SystemExit(15)
 
-    with pytest.raises(Terminated), held():
+    with pytest.raises(Terminated), defer():
         signal.signal(signal.SIGTERM, other)
         send(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is terminate
 
 
-def test_in_the_open_it_is_raised_at_once_and_the_next_waits() -> None:
+def test_a_delivered_signal_is_raised_at_once_and_the_next_waits() -> None:
     seen = []
-    with pytest.raises(KeyboardInterrupt), held() as signals:
+    with pytest.raises(KeyboardInterrupt), defer() as signals:
         try:
-            with signals.opened():
+            with signals.deliver():
                 try:
                     send(signal.SIGINT)
                     seen.append("not raised")
@@ -93,9 +93,9 @@ class Finalised:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("looked", [True, False])
-def test_what_python_lost_is_raised_where_it_is_looked_for_or_at_the_end(looked: bool) -> None:
+def test_a_lost_signal_is_raised_by_check_or_at_the_end(looked: bool) -> None:
     seen = []
-    with pytest.raises(KeyboardInterrupt), held() as signals, signals.opened():
+    with pytest.raises(KeyboardInterrupt), defer() as signals, signals.deliver():
         Finalised()
         seen.append("lost")
         if looked:
@@ -104,21 +104,21 @@ def test_what_python_lost_is_raised_where_it_is_looked_for_or_at_the_end(looked:
     assert seen == ["lost"]
 
 
-def test_what_came_before_it_opens_is_raised_there() -> None:
+def test_a_signal_that_waits_is_raised_where_delivery_begins() -> None:
     seen = []
-    with pytest.raises(Terminated), held() as signals:
+    with pytest.raises(Terminated), defer() as signals:
         send(signal.SIGTERM)
-        seen.append("still held")
-        with signals.opened():
-            seen.append("open")
-    assert seen == ["still held"]
+        seen.append("deferred")
+        with signals.deliver():
+            seen.append("delivered")
+    assert seen == ["deferred"]
 
 
-def test_one_that_is_held_within_the_open_closes_it() -> None:
+def test_a_deferral_inside_delivery_ends_the_delivery() -> None:
     seen = []
-    with pytest.raises(KeyboardInterrupt), held() as signals, signals.opened():
+    with pytest.raises(KeyboardInterrupt), defer() as signals, signals.deliver():
         try:
-            with held():
+            with defer():
                 send(signal.SIGINT)
                 seen.append("Ray has started")
         finally:
@@ -127,8 +127,8 @@ def test_one_that_is_held_within_the_open_closes_it() -> None:
     assert seen == ["Ray has started", "Ray has ended"]
 
 
-def test_who_insists_is_heard() -> None:
-    with pytest.raises(KeyboardInterrupt), held():
+def test_more_signals_than_wait_are_raised_at_once() -> None:
+    with pytest.raises(KeyboardInterrupt), defer():
         for _ in range(PATIENCE):
             send(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
@@ -136,11 +136,11 @@ def test_who_insists_is_heard() -> None:
         send(signal.SIGINT)
 
 
-def test_other_threads_have_nothing_to_hold() -> None:
+def test_other_threads_defer_nothing() -> None:
     seen = []
 
     def work() -> None:
-        with held() as signals, signals.opened():
+        with defer() as signals, signals.deliver():
             seen.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=work)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from tamis.pipeline.host.watchdog import Watchdog
 from tamis.pipeline.runs import walk as run
@@ -24,7 +25,7 @@ class Stuck(Here):
         super().__init__(root)
         self._heard = heard
 
-    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+    def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         for work in works:
             if (phase.name, work.task.name) == ("values", "part-00002"):
                 assert self._heard.wait(60)

@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 
 from tamis.pipeline.inputs import columns
 from tamis.pipeline.inputs.columns import NUMBER, TEXT, TRUTH
+from tamis.pipeline.inputs.parquet import columns as parquet
+from tamis.pipeline.inputs.tar.format import LOOK_BYTES, TAR
 from tamis.schemas.errors import InputError
+from tests.support.input_files import source
 from tests.support.running import Sample, picture, write_tar
 
 VALUES = st.recursive(
@@ -35,21 +38,15 @@ def test_a_tars_columns_are_the_keys_of_its_first_samples(tmp_path: Path) -> Non
     tar = write_tar(
         tmp_path / "a.tar", [Sample(f"{i}", picture(i), "t", f) for i, f in enumerate(fields)]
     )
-    found = columns.look(str(tar), "tar")
+    found = TAR.columns(source(tar))
     assert found == {"a": NUMBER, "b": TRUTH, "c": None, "d": TEXT, "e": pa.null()}
 
 
 @pytest.mark.parametrize("bytes_before", [300 << 10, 5 << 20])
 def test_the_look_ends_after_a_few_megabytes(bytes_before: int, tmp_path: Path) -> None:
     samples = [Sample("0", bytes(bytes_before), "t", {"a": 1})]
-    found = columns.look(str(write_tar(tmp_path / "a.tar", samples)), "tar")
-    assert found == ({"a": NUMBER} if bytes_before < columns.LOOK_BYTES[-1] else {})
-
-
-@pytest.mark.parametrize("kind", ["tar", "parquet"])
-def test_a_file_that_is_neither_has_no_columns(kind: Any, tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"nothing of the kind" * 100)
-    assert columns.look(str(tmp_path / "a"), kind) == {}
+    found = TAR.columns(source(write_tar(tmp_path / "a.tar", samples)))
+    assert found == ({"a": NUMBER} if bytes_before < LOOK_BYTES[-1] else {})
 
 
 def test_types_of_a_parquet_file(tmp_path: Path) -> None:
@@ -66,11 +63,11 @@ def test_types_of_a_parquet_file(tmp_path: Path) -> None:
         "y": (pa.array([b"x"]), None),
     }
     pq.write_table(pa.table({k: v for k, (v, _) in values.items()}), tmp_path / "a.parquet")
-    found = columns.look(str(tmp_path / "a.parquet"), "parquet")
+    found = parquet.look(str(tmp_path / "a.parquet"))
     assert found == {name: kind for name, (_, kind) in values.items()}
     usable = {name: kind for name, kind in found.items() if kind not in (None, pa.null())}
     zero = np.zeros(1, np.int64)
-    read = columns.from_parquet(str(tmp_path / "a.parquet"), zero, zero, usable)
+    read = parquet.read(str(tmp_path / "a.parquet"), zero, zero, usable)
     assert {name: array.to_pylist() for name, array in read.items()} == {
         "i": [1.0],
         "h": [1.0],
@@ -109,13 +106,13 @@ def test_rows_of_a_parquet_file_wherever_they_lie(
     if not path.exists():
         pq.write_table(pa.table({"x": range(100)}), path, row_group_size=group_rows)
     rows = np.array(sorted(wanted), np.int64)
-    found = columns.from_parquet(str(path), rows // group_rows, rows % group_rows, {"x": NUMBER})
+    found = parquet.read(str(path), rows // group_rows, rows % group_rows, {"x": NUMBER})
     assert found["x"].to_pylist() == [float(row) for row in rows]
 
 
 def test_a_row_that_is_gone_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"x": range(10)}), tmp_path / "a.parquet")
     with pytest.raises(InputError, match="row 10 of row group 0 is gone"):
-        columns.from_parquet(
+        parquet.read(
             str(tmp_path / "a.parquet"), np.zeros(2, int), np.array([9, 10]), {"x": NUMBER}
         )

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tamis.pipeline.inputs.embedding_files import header, rows
+from tamis.pipeline.inputs.embedding_files import read_header, read_rows
 from tamis.schemas.errors import InputError
 
 ARRAYS: dict[str, NDArray[Any]] = {
@@ -44,9 +44,9 @@ def test_npy_as_numpy(data: st.DataObject, dtype: str) -> None:
     start = data.draw(st.integers(0, stop))
     array = np.random.default_rng(count).normal(size=(count, 5)).astype(dtype)
     file = stored(array)
-    matrix = header(file)
+    matrix = read_header(file)
     assert (matrix.rows, matrix.dim) == array.shape
-    got = rows(file, matrix, start, stop)
+    got = read_rows(file, matrix, start, stop)
     np.testing.assert_array_equal(got, array[start:stop])
     assert got.dtype == np.dtype(dtype).newbyteorder("=")
 
@@ -55,10 +55,12 @@ def test_npy_as_numpy(data: st.DataObject, dtype: str) -> None:
 @pytest.mark.parametrize("member", ARRAYS)
 def test_npz_as_numpy(member: str, compressed: bool) -> None:
     file = archive(compressed)
-    matrix = header(file, member)
+    matrix = read_header(file, member)
     assert matrix.compressed == compressed
     for start, stop in ((0, 23), (7, 11), (22, 23), (5, 5)):
-        np.testing.assert_array_equal(rows(file, matrix, start, stop), ARRAYS[member][start:stop])
+        np.testing.assert_array_equal(
+            read_rows(file, matrix, start, stop), ARRAYS[member][start:stop]
+        )
 
 
 def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
@@ -77,9 +79,9 @@ def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
 
     np.savez(tmp_path / "a.npz", img=np.ones((100_000, 64), np.float16))
     with Counting(tmp_path / "a.npz") as file:
-        matrix = header(file, "img")
+        matrix = read_header(file, "img")
         file.count = 0
-        assert rows(file, matrix, 90_000, 90_010).shape == (10, 64)
+        assert read_rows(file, matrix, 90_000, 90_010).shape == (10, 64)
         assert file.count == 10 * 64 * 2
 
 
@@ -91,42 +93,42 @@ def test_what_is_no_matrix_of_floats_is_refused() -> None:
         (np.asfortranarray(np.zeros((4, 2), np.float32)), "stored by columns"),
     ):
         with pytest.raises(InputError, match=message):
-            header(stored(array))
+            read_header(stored(array))
 
 
 def test_a_pickle_is_never_read() -> None:
     buffer = io.BytesIO()
     np.save(buffer, np.array([[{}], [{}]], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match="of object"):
-        header(buffer)
+        read_header(buffer)
 
 
 def test_damage_is_said_in_one_line() -> None:
     whole = stored(ARRAYS["l14_img"]).getvalue()
-    matrix = header(io.BytesIO(whole))
+    matrix = read_header(io.BytesIO(whole))
     with pytest.raises(InputError, match="ends 10 bytes early: the file is truncated"):
-        rows(io.BytesIO(whole[:-10]), matrix, 0, 23)
+        read_rows(io.BytesIO(whole[:-10]), matrix, 0, 23)
     with pytest.raises(InputError, match="no numpy header"):
-        header(io.BytesIO(b"not an array, by far"))
+        read_header(io.BytesIO(b"not an array, by far"))
     with pytest.raises(InputError, match="no numpy header"):
-        header(io.BytesIO(b""))
+        read_header(io.BytesIO(b""))
     with pytest.raises(InputError, match="npz is damaged or truncated"):
-        header(io.BytesIO(archive(False).getvalue()[:400]), "b32_img")
+        read_header(io.BytesIO(archive(False).getvalue()[:400]), "b32_img")
     broken = bytearray(archive(True).getvalue())
     start = broken.index(b"l14_img.npy") + 300
     broken[start : start + 40] = bytes(40)
     with pytest.raises(InputError, match="damaged"):
-        rows(io.BytesIO(bytes(broken)), header(archive(True), "l14_img"), 0, 23)
+        read_rows(io.BytesIO(bytes(broken)), read_header(archive(True), "l14_img"), 0, 23)
 
 
 def test_what_is_not_there_is_named() -> None:
     with pytest.raises(InputError, match="no array `l14_txt`; it has b32_img, b32_txt, l14_img"):
-        header(archive(False), "l14_txt")
+        read_header(archive(False), "l14_txt")
     with pytest.raises(InputError, match="`l14_txt` of a file that is no archive"):
-        header(stored(ARRAYS["l14_img"]), "l14_txt")
-    matrix = header(stored(ARRAYS["l14_img"]))
+        read_header(stored(ARRAYS["l14_img"]), "l14_txt")
+    matrix = read_header(stored(ARRAYS["l14_img"]))
     with pytest.raises(InputError, match="rows 20 to 24 wanted of an array that has 23"):
-        rows(stored(ARRAYS["l14_img"]), matrix, 20, 24)
+        read_rows(stored(ARRAYS["l14_img"]), matrix, 20, 24)
 
 
 def test_a_member_larger_than_four_gigabytes_could_be_reached() -> None:
@@ -137,5 +139,5 @@ def test_a_member_larger_than_four_gigabytes_could_be_reached() -> None:
         zipped.open("img.npy", "w", force_zip64=True) as out,
     ):
         np.save(out, ARRAYS["l14_img"])
-    matrix = header(buffer, "img")
-    np.testing.assert_array_equal(rows(buffer, matrix, 3, 9), ARRAYS["l14_img"][3:9])
+    matrix = read_header(buffer, "img")
+    np.testing.assert_array_equal(read_rows(buffer, matrix, 3, 9), ARRAYS["l14_img"][3:9])

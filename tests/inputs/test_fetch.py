@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import pickle
 import tarfile
 from pathlib import Path
@@ -9,9 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.pipeline.inputs import fetch
+from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.store import ranges, storage
+from tamis.pipeline.inputs.tar import fetch as tar_fetch
+from tamis.pipeline.store import ranges
 from tamis.schemas.errors import InputError
 from tamis.schemas.tables import INGEST
 from tests.support.input_files import ingest, source
@@ -42,7 +42,9 @@ def test_members_come_back_byte_for_byte(tar: tuple[InputFile, pa.Table]) -> Non
     file, table = tar
     rows = table.take([0, 3, 4, 29])
     with tarfile.open(file.path) as judge:
-        for key, sample in zip(rows["key"].to_pylist(), fetch.members(file, rows), strict=True):
+        for key, sample in zip(
+            rows["key"].to_pylist(), format_of(file).members(file, rows), strict=True
+        ):
             assert [suffix for suffix, _ in sample] == ["jpg", "txt", "vec.npy"]
             for suffix, data in sample:
                 member = judge.extractfile(f"{key}.{suffix}")
@@ -57,10 +59,10 @@ def test_pictures_come_back_in_order_however_they_are_read(
     chunk: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fetch, "DISK_CHUNK_BYTES", chunk)
+    monkeypatch.setattr(tar_fetch, "DISK_CHUNK_BYTES", chunk)
     file, table = tar
     for rows in ([], [29], list(range(30)), [1, 2, 17, 20]):
-        found = list(fetch.pictures(file, table.take(pa.array(rows, pa.int64()))))
+        found = list(format_of(file).pictures(file, table.take(pa.array(rows, pa.int64()))))
         assert found == [pictures[row] for row in rows]
 
 
@@ -68,7 +70,7 @@ def test_no_more_is_held_than_a_chunk_and_its_gaps(
     tar: tuple[InputFile, pa.Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, table = tar
-    monkeypatch.setattr(fetch, "DISK_CHUNK_BYTES", 40_000)
+    monkeypatch.setattr(tar_fetch, "DISK_CHUNK_BYTES", 40_000)
     spans: list[int] = []
     read = ranges.read_ranges
 
@@ -77,7 +79,7 @@ def test_no_more_is_held_than_a_chunk_and_its_gaps(
         return read(path, wanted)
 
     monkeypatch.setattr(ranges, "read_ranges", measured)
-    assert len(list(fetch.pictures(file, table))) == 30
+    assert len(list(format_of(file).pictures(file, table))) == 30
     assert len(spans) > 5
     assert max(spans) <= 40_000
 
@@ -85,10 +87,10 @@ def test_no_more_is_held_than_a_chunk_and_its_gaps(
 def test_members_stay_what_they_are_when_more_is_read(
     tar: tuple[InputFile, pa.Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "DISK_CHUNK_BYTES", 5000)
+    monkeypatch.setattr(tar_fetch, "DISK_CHUNK_BYTES", 5000)
     file, table = tar
     first, kept = [], []
-    for sample in fetch.members(file, table):
+    for sample in format_of(file).members(file, table):
         kept.append(sample)
         first.append([(suffix, bytes(data)) for suffix, data in sample])
     assert kept == first
@@ -99,13 +101,13 @@ def test_members_may_lie_in_any_order(tar: tuple[InputFile, pa.Table]) -> None:
     turned = pa.array([sample[::-1] for sample in table["members"].to_pylist()], MEMBERS)
     swapped = table.set_column(table.schema.get_field_index("members"), "members", turned)
     rows = pa.array([7, 3, 29, 0])
-    found = list(fetch.members(file, swapped.take(rows)))
-    assert found == [sample[::-1] for sample in fetch.members(file, table.take(rows))]
-    assert list(fetch.members(file, table.slice(0, 0))) == []
+    found = list(format_of(file).members(file, swapped.take(rows)))
+    assert found == [sample[::-1] for sample in format_of(file).members(file, table.take(rows))]
+    assert list(format_of(file).members(file, table.slice(0, 0))) == []
 
 
 def test_pictures_travel_to_another_process(tar: tuple[InputFile, pa.Table]) -> None:
-    found = list(fetch.pictures(*tar))
+    found = list(format_of(tar[0]).pictures(*tar))
     assert pickle.loads(pickle.dumps(found)) == found
 
 
@@ -115,13 +117,13 @@ def test_a_changed_picture_is_an_error(tar: tuple[InputFile, pa.Table]) -> None:
     data = bytearray(path.read_bytes())
     data[table["image_offset"][5].as_py() + 50] ^= 1
     path.write_bytes(bytes(data))
-    for read in (fetch.pictures, fetch.members):
+    for read in (format_of(file).pictures, format_of(file).members):
         assert len(list(read(file, table.slice(0, 5)))) == 5
         with pytest.raises(InputError, match="has changed since it was ingested"):
             list(read(file, table))
     path.write_bytes(bytes(data[:20_000]))
     with pytest.raises(InputError, match="has changed"):
-        list(fetch.pictures(file, table.slice(25)))
+        list(format_of(file).pictures(file, table.slice(25)))
 
 
 @pytest.mark.parametrize("nested", [True, False])
@@ -135,18 +137,12 @@ def test_parquet_rows_come_back_across_row_groups(
     table = pa.concat_tables(ingest(path))
     chosen = [0, 11, 12, 23, 25, 29]
     rows = table.take(chosen)
-    assert list(fetch.pictures(source(path), rows)) == [pictures[i] for i in chosen]
-    assert list(fetch.members(source(path), rows)) == [
+    assert list(format_of(source(path)).pictures(source(path), rows)) == [
+        pictures[i] for i in chosen
+    ]
+    assert list(format_of(source(path)).members(source(path), rows)) == [
         [("jpg", pictures[i]), ("txt", captions[i].encode())] for i in chosen
     ]
     pq.write_table(pa.table({"image": pictures[::-1], "text": captions}), path, row_group_size=12)
     with pytest.raises(InputError, match="has changed"):
-        list(fetch.pictures(source(path), rows))
-
-
-def test_a_part_in_memory_reads_like_one_on_disk(tar: tuple[InputFile, pa.Table]) -> None:
-    file, table = tar
-    storage.write_bytes("memory://copy/x.tar", Path(file.path).read_bytes())
-    remote = InputFile(file.entry, file.relative, "memory://copy/x.tar", "tar", file.size)
-    assert list(fetch.members(remote, table)) == list(fetch.members(file, table))
-    assert io.BytesIO(next(fetch.pictures(remote, table))).read(2) == b"\xff\xd8"
+        list(format_of(source(path)).pictures(source(path), rows))

@@ -14,9 +14,8 @@ from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.inputs.uids import hash_uid, parse_uid
-from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
-from tests.support.input_files import ingest, ingest_bytes, reasons, source
+from tests.support.input_files import ingest, ingest_bytes, reasons
 from tests.support.pictures import encode, noise
 from tests.support.tars import make_tar
 
@@ -157,13 +156,3 @@ def test_a_missing_file_is_an_error() -> None:
     reading = ingest_file(InputFile("e", "x.tar", "/nowhere/x.tar", "tar", 0), IngestOptions())
     with pytest.raises(InputError, match=r"cannot read `/nowhere/x\.tar`: No such file"):
         list(reading)
-
-
-def test_a_url_works_as_a_disk_does(tmp_path: Path) -> None:
-    path = tmp_path / "x.tar"
-    path.write_bytes(make_tar(sample("a") + sample("b")))
-    storage.write_bytes("memory://inputs/x.tar", path.read_bytes())
-    remote = InputFile("input", "x.tar", "memory://inputs/x.tar", "tar", 0)
-    (table,) = ingest_file(remote, IngestOptions())
-    (local,) = ingest_file(source(path), IngestOptions())
-    assert table.equals(local)

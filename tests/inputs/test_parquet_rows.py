@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.pipeline.inputs import parquet, part_builder
+from tamis.pipeline.inputs import part_builder
 from tamis.pipeline.inputs.ingest import ingest_file
-from tamis.pipeline.inputs.parquet_rows import WHITE_SPACE
+from tamis.pipeline.inputs.parquet import file, rows
+from tamis.pipeline.inputs.parquet.batches import WHITE_SPACE
 from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.tables import part_files
 from tests.support import rowwise
@@ -152,7 +153,8 @@ def test_columns_come_to_what_rows_come_to(
     path.write_bytes(data)
     options = IngestOptions(part_samples, max_caption_bytes=LIMIT)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parquet, "BATCH_ROWS", batch_rows)
+        for module in (rows, file):
+            patch.setattr(module, "BATCH_ROWS", batch_rows)
         patch.setattr(part_builder, "MAX_PART_BYTES", part_bytes)
         found = list(ingest_file(source(path), options))
         due = rowwise.tables(source(path), options)

@@ -15,9 +15,10 @@ import pytest
 import tests.support.object_store as stores
 from tamis.jobs.cli import main
 from tamis.jobs.cluster import probe
-from tamis.jobs.cluster.needs import MODULES, Found, Needs, judge, needs_of
+from tamis.jobs.cluster.needs import MODULES, Needs, ProbeAnswer, judge, needs_of
 from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.tasks.claims import Claim
+from tamis.schemas import registry
 from tamis.schemas.errors import ClusterError
 from tamis.schemas.parse import parse_job
 from tests.conftest import ROOT
@@ -70,7 +71,7 @@ def test_what_does_not_fit_is_named(
 ) -> None:
     there = {"ray": "2.60.1", "python": "3.11.9", "nodes": NODES, **found}
     with pytest.raises(ClusterError, match=message) as caught:
-        judge(Found(**there), Needs(**needs), "2.60.0", "3.11.7")
+        judge(ProbeAnswer(**there), Needs(**needs), "2.60.0", "3.11.7")
     assert "\n" not in str(caught.value)
 
 
@@ -79,28 +80,28 @@ def test_trying_a_bucket_that_is_not_there_makes_none(monkeypatch: pytest.Monkey
     with stores.object_store() as store:
         for name, value in store.environment.items():
             monkeypatch.setenv(name, value)
-        assert probe.trouble(f"s3://{BUCKET}/run", True) is None
-        assert "does not exist" in (probe.trouble("s3://bukcet/run", True) or "")
+        assert probe.access_error(f"s3://{BUCKET}/run", True) is None
+        assert "does not exist" in (probe.access_error("s3://bukcet/run", True) or "")
         found = [bucket["Name"] for bucket in store.client.list_buckets()["Buckets"]]
         assert found == [BUCKET]
         assert stores.contents(store, "run/") == {}
 
 
 def test_trying_a_folder_of_a_disk(tmp_path: Path) -> None:
-    assert probe.trouble(f"{tmp_path}/new/run", True) is None
+    assert probe.access_error(f"{tmp_path}/new/run", True) is None
     assert probe.absent([f"{tmp_path}/new/run", f"{tmp_path}/none"]) == [f"{tmp_path}/none"]
-    assert "FileNotFoundError" in (probe.trouble(f"{tmp_path}/none", False) or "")
+    assert "FileNotFoundError" in (probe.access_error(f"{tmp_path}/none", False) or "")
 
 
 def test_what_fits_passes_and_a_growing_cluster_may_lack_nodes() -> None:
-    there = Found(ray="2.60.1", python="3.11.9", nodes=NODES, unwritable={"s3://b/out": None})
+    there = ProbeAnswer(ray="2.60.1", python="3.11.9", nodes=NODES, unwritable={"s3://b/out": None})
     judge(there, Needs([Claim("embed", 1, 0.5, 4 * 10**9)]), "2.60.0", "3.11.7")
     judge(there, Needs([Claim("embed", 1, 8, 0)], grows=True), "2.60.0", "3.11.7")
 
 
 def _source(module: str) -> Path | None:
     """The product's file of that module, if it is one of its own."""
-    place = ROOT.joinpath(*module.split("."))
+    place = ROOT.joinpath(*module.removeprefix("tamis.").split("."))
     return next((p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()), None)
 
 
@@ -115,8 +116,9 @@ def _imports(source: Path) -> Iterator[str]:
 
 
 def test_a_cluster_is_asked_only_for_what_a_run_imports() -> None:
-    """Followed through the sources from the command `run`: a module that nothing there imports is not needed."""
-    todo, seen, others = ["tamis.jobs.commands.run"], set[str](), set[str]()
+    """Followed through the sources from the command `run` and the steps, which it imports by their names."""
+    steps = [f"{place.partition(':')[0]}.step" for place in registry.STEPS.values()]
+    todo, seen, others = ["tamis.jobs.commands.run", *steps], set[str](), set[str]()
     while todo:
         module = todo.pop()
         if module not in seen:
@@ -127,7 +129,7 @@ def test_a_cluster_is_asked_only_for_what_a_run_imports() -> None:
             else:
                 todo += _imports(source)
     assert {"numpy", "ray"} <= others
-    assert sorted(set(MODULES) - others) == []
+    assert sorted({module.partition(".")[0] for module in MODULES} - others) == []
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tamis.jobs.cluster.needs import beside
-from tamis.jobs.job_paths import made_absolute, places, told_secrets
+from tamis.jobs.cluster.needs import other_files
+from tamis.jobs.job_paths import paths_of, secret_warning, with_absolute_paths
 from tamis.schemas.parse import parse_job
 
 JOB = """
@@ -38,13 +38,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_job_is_shipped_with_whole_paths(here: Path) -> None:
-    job = made_absolute(parse_job(JOB, "job"))
-    assert [path.removeprefix(f"{here}/") for path in places(job)] == [
+    job = with_absolute_paths(parse_job(JOB, "job"))
+    assert [path.removeprefix(f"{here}/") for path in paths_of(job)] == [
         *("in/*.tar", "s3://b/{0..9}.tar", "meta/*.parquet", "img/*.npy", "txt/*.npy", "runs/a"),
         *("heads/mine.npz", "models/clip.pt", "models/resnet.safetensors"),
         *("runs/b", "good.txt", "s3://b/run"),
     ]
-    assert all(path.startswith((f"{here}/", "s3://")) for path in places(job))
+    assert all(path.startswith((f"{here}/", "s3://")) for path in paths_of(job))
     encoders = [step.encoder for step in job.embeds]
     assert encoders == [
         "open_clip:ViT-B-32/openai",
@@ -54,13 +54,13 @@ def test_a_job_is_shipped_with_whole_paths(here: Path) -> None:
     steps = {step.name: step for step in job.steps}
     assert steps["semantic_duplicates"].centroids == f"{here}/runs/b#fine"
     assert steps["density"].centroids == "s3://b/run#density"
-    assert made_absolute(job) == job
+    assert with_absolute_paths(job) == job
 
 
 def test_files_beside_the_input_are_tried_from_the_cluster(here: Path) -> None:
-    job = made_absolute(parse_job(JOB, "job"))
+    job = with_absolute_paths(parse_job(JOB, "job"))
     names = ("heads/mine.npz", "models/clip.pt", "models/resnet.safetensors")
-    assert beside(job.model_copy(update={"input": job.input[:1]})) == [
+    assert other_files(job.model_copy(update={"input": job.input[:1]})) == [
         f"{here}/{name}" for name in names
     ]
 
@@ -68,9 +68,9 @@ def test_files_beside_the_input_are_tried_from_the_cluster(here: Path) -> None:
 def test_secrets_in_urls_are_told_without_them() -> None:
     path = "https://b.example.org/x.tar?X-Amz-Signature=hidden"
     text = f"name: a\ninput: [{{path: '{path}'}}]\noutput: /o\nsteps: [signals: [words]]"
-    told = told_secrets(parse_job(text, "job"), "the dashboard", "--env")
+    told = secret_warning(parse_job(text, "job"), "the dashboard", "--env")
     assert told
     assert "the dashboard" in told
     assert "hidden" not in told
     plain = parse_job(text.replace("?X-Amz-Signature=hidden", ""), "job")
-    assert told_secrets(plain, "the dashboard", "--env") is None
+    assert secret_warning(plain, "the dashboard", "--env") is None

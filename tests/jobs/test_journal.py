@@ -6,8 +6,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tamis.jobs.observers.journal import Journal, lines
+from tamis.jobs.observers.journal import Journal, json_lines
 from tamis.schemas.events import PhaseEnded, PhaseStarted, StepEnded, TaskDone
+from tamis.schemas.scope import Scope
 from tests.support.running import Sample, make_plan, picture, run_here, write_tar
 
 STEPS = """
@@ -21,7 +22,7 @@ def entries(path: Path) -> list[dict[str, Any]]:
 
 
 def done(task: str, seconds: float) -> TaskDone:
-    return TaskDone("a", "b", task, rows=10, written=9, bytes=100, seconds=seconds)
+    return TaskDone("a", "b", task, Scope.PART, rows=10, written=9, bytes=100, seconds=seconds)
 
 
 def test_a_phase_is_two_lines_whatever_its_tasks(tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ def test_a_run_tells_every_step_in_order(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", [Sample(f"k{n}", picture(n), "words", {}) for n in range(5)])
     made = make_plan(tmp_path / "run", tmp_path / "a.tar", STEPS)
     stream = io.StringIO()
-    run_here(made, [Journal(made.root, {}), lines(stream)])
+    run_here(made, [Journal(made.root, {}), json_lines(stream)])
     steps = [
         entry["step"]
         for entry in entries(tmp_path / "run" / "events.jsonl")

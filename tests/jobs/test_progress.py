@@ -7,14 +7,19 @@ from rich.console import Console
 
 from tamis.jobs.observers.progress import Bars
 from tamis.schemas.events import Event, Notice, PhaseEnded, PhaseStarted, StepEnded, TaskDone
+from tamis.schemas.scope import Scope
 
 ROWS: list[Event] = [
     PhaseStarted("embed", "vectors", tasks=4, found=0, rows=4000),
-    TaskDone("embed", "vectors", "part-00000", rows=1000, written=990, bytes=5, seconds=0.1),
+    TaskDone(
+        "embed", "vectors", "part-00000", Scope.PART, rows=1000, written=990, bytes=5, seconds=0.1
+    ),
 ]
 FILES: list[Event] = [
     PhaseStarted("ingest", "files", tasks=8, found=2, rows=0),
-    TaskDone("ingest", "files", "file-00000", rows=0, written=500, bytes=5, seconds=0.1),
+    TaskDone(
+        "ingest", "files", "file-00000", Scope.FILE, rows=0, written=500, bytes=5, seconds=0.1
+    ),
 ]
 
 

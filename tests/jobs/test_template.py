@@ -10,12 +10,15 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from tamis.jobs.loading import Request, load
+from tamis.jobs.template import template
 from tamis.pipeline.runs import plan
-from tamis.schemas.job import Claim, Input, Job, Limits, Resources
+from tamis.pipeline.steps.rules.config import Bound
+from tamis.schemas.job import Input, Job, Limits
 from tamis.schemas.parse import parse_job
-from tamis.schemas.steps import KINDS, Bound
+from tamis.schemas.registry import STEPS, configuration
+from tamis.schemas.resources import Claim, Resources
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "jobs" / "template.yaml"
+TEMPLATE = template()
 EITHER_OR: dict[type[BaseModel], set[str]] = {Bound: {"one_of"}}
 """Keys that cannot stand beside others: explained in words alone."""
 SWITCHED_OFF = re.compile(r"^( *)#(?=(?:- )?[a-z_]+:)", re.MULTILINE)
@@ -24,7 +27,7 @@ SWITCHED_OFF = re.compile(r"^( *)#(?=(?:- )?[a-z_]+:)", re.MULTILINE)
 @pytest.fixture(scope="module")
 def everything() -> Job:
     """The template with every key switched on."""
-    return parse_job(SWITCHED_OFF.sub(r"\1", TEMPLATE.read_text()), "template.yaml")
+    return parse_job(SWITCHED_OFF.sub(r"\1", TEMPLATE), "template.yaml")
 
 
 def models(value: Any) -> Iterator[BaseModel]:
@@ -42,7 +45,7 @@ def models(value: Any) -> Iterator[BaseModel]:
 
 
 def test_as_it_stands_it_is_a_job() -> None:
-    job = parse_job(TEMPLATE.read_text(), "template.yaml")
+    job = parse_job(TEMPLATE, "template.yaml")
     assert [step.kind for step in job.steps] == [
         "signals",
         "rules",
@@ -56,7 +59,9 @@ def test_as_it_stands_it_is_a_job() -> None:
     ]
 
 
-@pytest.mark.parametrize("model", [Job, Input, Limits, Resources, Claim, Bound, *KINDS.values()])
+@pytest.mark.parametrize(
+    "model", [Job, Input, Limits, Resources, Claim, Bound, *map(configuration, STEPS)]
+)
 def test_every_key_stands_in_it(model: type[BaseModel], everything: Job) -> None:
     found = [value for value in models(everything) if type(value) is model]
     named = {name for value in found for name in value.model_fields_set}
@@ -64,7 +69,7 @@ def test_every_key_stands_in_it(model: type[BaseModel], everything: Job) -> None
 
 
 def test_what_is_switched_off_is_the_default(everything: Job) -> None:
-    shown = list(models(parse_job(TEMPLATE.read_text(), "template.yaml")))
+    shown = list(models(parse_job(TEMPLATE, "template.yaml")))
     checked = 0
     for model in {type(value) for value in models(everything)}:
         full = [value for value in models(everything) if type(value) is model]

@@ -31,6 +31,7 @@ from tamis.schemas.errors import ClusterError
 from tamis.schemas.events import Spent, TaskDone
 from tamis.schemas.job import Job
 from tamis.schemas.parse import parse_job
+from tamis.schemas.scope import Scope
 from tests.support.embedded import EMBED, blobs, write_input
 from tests.support.running import Sample, make_plan, run_here, write_tar
 
@@ -152,11 +153,12 @@ def job(clusters: int) -> Job:
     return parse_job(text, "t")
 
 
-def measured(phase: str, task: str, tasks: int, rows: int, cpu: float) -> Measured:
+def measured(phase: str, scope: Scope, tasks: int, rows: int, cpu: float) -> Measured:
     spent = Spent(cpu, 1000, 500, 1 << 20)
     step = "semantic_duplicates"
     done = [
-        TaskDone(step, phase, f"{task}-{n:05d}", rows, rows, 1, cpu, spent) for n in range(tasks)
+        TaskDone(step, phase, f"{scope}-{n}", scope, rows, rows, 1, cpu, spent)
+        for n in range(tasks)
     ]
     return Measured(step, phase, 1.0, 0.0, done)
 
@@ -171,7 +173,7 @@ def grown(found: Measured, times: float, clusters: int = 10, more: int = 10) -> 
 
 @given(st.floats(1, 1e6), st.sampled_from(["members", "scores", "verdict"]))
 def test_what_has_no_formula_grows_with_its_rows(times: float, phase: str) -> None:
-    cost = grown(measured(phase, "part", 10, 100, 0.5), times)
+    cost = grown(measured(phase, Scope.PART, 10, 100, 0.5), times)
     assert cost.cpu_seconds == pytest.approx(5.0 * times)
     assert cost.read_bytes == pytest.approx(10_000 * times)
     assert cost.written_bytes == pytest.approx(5_000 * times)
@@ -180,14 +182,14 @@ def test_what_has_no_formula_grows_with_its_rows(times: float, phase: str) -> No
 
 @given(st.floats(1, 1e4), st.integers(10, 10_000))
 def test_assignment_grows_with_rows_and_clusters(times: float, clusters: int) -> None:
-    cost = grown(measured("assign", "part", 10, 100, 0.5), times, more=clusters)
+    cost = grown(measured("assign", Scope.PART, 10, 100, 0.5), times, more=clusters)
     flop = 2.0 * 1000 * times * 100 * (clusters - 10)
     assert cost.cpu_seconds == pytest.approx(5.0 * times + flop / 1e9)
 
 
 @given(st.floats(1, 1e4))
 def test_pairs_grow_with_the_square_and_fall_with_the_clusters(times: float) -> None:
-    found = measured("pairs", "bucket", 10, 100, 0.5)
+    found = measured("pairs", Scope.BUCKET, 10, 100, 0.5)
     same = grown(found, times).cpu_seconds
     flop = (1000 * times) ** 2 / 10 * 100
     linear = 1000**2 / 10 * 100 * times
@@ -196,7 +198,7 @@ def test_pairs_grow_with_the_square_and_fall_with_the_clusters(times: float) -> 
 
 
 def test_loading_is_paid_once_a_worker_and_not_once_a_row() -> None:
-    found = measured("members", "part", 10, 100, 0.5)
+    found = measured("members", Scope.PART, 10, 100, 0.5)
     spent = found.sample[0].spent
     loading = replace(spent, cpu_seconds=20.5, cold=True, read_bytes=spent.read_bytes + 1_000_000)
     found.sample[0] = replace(found.sample[0], spent=loading)
@@ -208,7 +210,7 @@ def test_loading_is_paid_once_a_worker_and_not_once_a_row() -> None:
 
 def test_a_task_that_gathers_more_holds_more() -> None:
     found = measured(
-        "doomed", "bucket", 8, 125, 0.5
+        "doomed", Scope.BUCKET, 8, 125, 0.5
     )  # eight buckets at the least, few or many rows
     assert grown(found, 1).memory_bytes == 1 << 20
     assert grown(found, 11).memory_bytes == (1 << 20) + 4 * 10_000
@@ -254,7 +256,7 @@ def test_money_is_that_of_the_wall_time_of_the_work_and_of_what_is_stored(tmp_pa
 
 
 def _tried() -> trial.Trial:
-    found = measured("members", "part", 10, 100, 0.5)
+    found = measured("members", Scope.PART, 10, 100, 0.5)
     scale = Scale(1000.0, {found.step: 1000.0}, job(10))
     return trial.Trial((found,), scale, {}, 1000, 10, 5000.0, 10**6, 16, (1.0, 1.0), 2.0, 3.0)
 
@@ -263,7 +265,7 @@ def test_what_more_there_is_to_multiply_is_done_at_the_rate_of_what_does_it() ->
     """Four times the clusters: three times the products more, on a GPU of 1e12 a second instead of 1e9."""
     machine = Machine(1, 1e9, 100, parse_cluster("2x(4cpu,1gpu)"), (1e6, 1e6), 1e12)
     small, large = (Scale(1000.0, {"semantic_duplicates": 1000.0}, job(n)) for n in (10, 40))
-    found = measured("assign", "part", 10, 100, 0.5)
+    found = measured("assign", Scope.PART, 10, 100, 0.5)
     extra = 2.0 * 1000 * 30 * 100
     for gpus, rate in ((0.0, 1e9), (1.0, 1e12)):
         cost = forecast.phase(replace(found, gpus=gpus), small, large, machine).cost

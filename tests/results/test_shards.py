@@ -13,7 +13,7 @@ import webdataset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.pipeline.inputs.fetch import Sample
+from tamis.pipeline.inputs.formats import Sample
 from tamis.pipeline.inputs.tar import tar_header
 from tamis.pipeline.results import shards
 from tests.support.pictures import encode, noise

@@ -8,9 +8,10 @@ from types import ModuleType
 import pytest
 
 from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
+from tests.conftest import ROOT
 from tests.support.running import Sample, make_plan, picture, run_here, write_tar
 
-BENCHMARK = Path(__file__).parent / "benchmarks" / "train_clip.py"
+BENCHMARK = ROOT / "tests" / "benchmarks" / "train_clip.py"
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ class Counting(Here):
         self.embedded = 0
         self.seconds = 0.0  # of processor time, for the whole run
 
-    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+    def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         if phase.name == "files":
             self.walked += [work.task.args["relative"] for work in works]
         with mock.patch.object(decoding, "to_rgb", self._to_rgb):

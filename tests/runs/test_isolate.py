@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.pipeline.runs import walk as run
-from tamis.pipeline.runs.isolate import Span, culprits
+from tamis.pipeline.runs.isolate import Span, find_culprits
 from tamis.schemas.errors import WorkerError
 from tamis.schemas.events import Event, Notice
 from tests.support.fragile import Deadly, FragileHere, hashes
@@ -42,12 +42,12 @@ def test_halving_finds_every_culprit_in_few_probes(rows: int, deadly: set[int]) 
         tried.extend(spans)
         return [span for span in spans if any(span[0] <= row < span[1] for row in deadly)]
 
-    assert culprits(kills, rows) == sorted(deadly)
+    assert find_culprits(kills, rows) == sorted(deadly)
     assert len(tried) <= 2 * (1 + len(deadly) * rows.bit_length())
 
 
 def test_rows_that_only_kill_together_are_not_blamed() -> None:
-    assert culprits(lambda spans: [(a, b) for a, b in spans if b - a > 5], 20) == []
+    assert find_culprits(lambda spans: [(a, b) for a, b in spans if b - a > 5], 20) == []
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.jobs.cli import main
-from tamis.schemas.cluster import Cluster, Nodes, check_cluster, parse_cluster, parse_rates
+from tamis.schemas.cluster import Nodes, RayCluster, check_cluster, parse_cluster, parse_rates
 from tamis.schemas.errors import ClusterError
 
 
@@ -30,8 +30,10 @@ def test_what_is_said_is_understood(
         gpus=gpus,
         per_hour=None if cents is None else cents / 100,
     )
-    assert parse_cluster(said) == Cluster(nodes=(meant,))
-    assert parse_cluster(f"{said} + 2 x (1 cpu)") == Cluster(nodes=(meant, Nodes(count=2, cpus=1)))
+    assert parse_cluster(said) == RayCluster(nodes=(meant,))
+    assert parse_cluster(f"{said} + 2 x (1 cpu)") == RayCluster(
+        nodes=(meant, Nodes(count=2, cpus=1))
+    )
 
 
 def test_a_file_says_the_same() -> None:
@@ -47,7 +49,7 @@ def test_a_file_says_the_same() -> None:
         ("8x(64GB)", "nodes.0.cpus: Field required"),
         ("0x(1cpu)", "nodes.0.count"),
         ("9999999999x(1cpu)", "nodes.0.count"),
-        ("8x(16cpu,8cpu)", "says its cpus twice"),
+        ("8x(16cpu,8cpu)", "has two sizes for cpus"),
     ],
 )
 def test_what_is_not_understood_is_one_line(

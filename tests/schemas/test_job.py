@@ -5,13 +5,19 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
+from tamis.pipeline.steps.duplicates.exact.config import ExactDuplicates
+from tamis.pipeline.steps.rules.config import Bound, Rules
+from tamis.pipeline.steps.selectors.config import budget, whole_of
+from tamis.pipeline.steps.selectors.density.config import Density
+from tamis.pipeline.steps.signals.config import Signals
 from tamis.schemas import yaml12
 from tamis.schemas.errors import JobError
-from tamis.schemas.job import Job
+from tamis.schemas.job import Input, Job, Limits
 from tamis.schemas.parse import dump, parse_job
-from tamis.schemas.selection import budget, whole_of
-from tamis.schemas.steps import Density, ExactDuplicates, Rules, Signals
+from tamis.schemas.registry import STEPS, configuration
+from tamis.schemas.resources import Claim, Resources
 
 HEAD = "name: a\ninput: [{path: x.tar}]\noutput: o\n"
 SHARE = "a share in (0, 1], written with a point (1.0), or a count of at least 1"
@@ -143,7 +149,7 @@ def test_a_bad_step_is_one_line(steps: str, message: str) -> None:
         ("", "a job is a map with the keys name, input, output, seed, part_samples, "),
         ("[]", "a job is a map with the keys "),
         ("name: [", "not YAML: while parsing a flow node"),
-        ("name: a\nname: b", "not YAML: the key `name` stands twice in "),
+        ("name: a\nname: b", "not YAML: the key `name` is repeated in "),
         (
             "nmae: a\ninput: [{path: x}]\noutput: o\nsteps: [write]",
             "job: unknown key `nmae`; did you mean `name`?",
@@ -166,6 +172,18 @@ def test_a_bad_step_is_one_line(steps: str, message: str) -> None:
         (
             "name: a\ninput: [{path: x, pth: y}]\noutput: o\nsteps: [write]",
             "input.0: unknown key `pth`; did you mean `path`?",
+        ),
+        (
+            "name: a\ninput: [{path: x, format: webdatset}]\noutput: o\nsteps: [write]",
+            "input.0.format: no format `webdatset`; did you mean `webdataset`?",
+        ),
+        (
+            "name: a\ninput: [{path: x, format: zip}]\noutput: o\nsteps: [write]",
+            "input.0.format: no format `zip`; known: auto, parquet, webdataset",
+        ),
+        (
+            "name: a\ninput: [{path: x, format: 3}]\noutput: o\nsteps: [write]",
+            "input.0.format: wanted text, got 3",
         ),
         (
             "name: a\ninput: [{path: x}, {path: y}]\noutput: o\nsteps: [write]",
@@ -326,12 +344,21 @@ def test_a_dumped_job_is_the_same_job() -> None:
 
 
 def test_every_field_says_what_it_is() -> None:
+    models: list[type[BaseModel]] = [
+        Job,
+        Input,
+        Limits,
+        Resources,
+        Claim,
+        Bound,
+        *map(configuration, STEPS),
+    ]
     undescribed = [
         f"{model.__name__}.{name}"
-        for model in (Job,)
+        for model in models
         for name, field in model.model_fields.items()
         if field.description is None
-        and name not in {"name", "input", "limits", "resources", "steps"}
+        and (model is not Job or name not in {"input", "limits", "resources", "steps"})
     ]
     assert not undescribed
 

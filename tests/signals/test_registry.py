@@ -12,9 +12,9 @@ from tamis.pipeline.signals import registry
 from tamis.pipeline.signals.registry import (
     SIGNALS,
     HeadSignal,
+    Origin,
     PixelSignal,
     SizeSignal,
-    Source,
     TextSignal,
     resolve,
 )
@@ -80,7 +80,7 @@ def test_a_side_of_zero_has_no_aspect_ratio() -> None:
 
 def test_a_computed_signal_comes_before_a_column() -> None:
     source = resolve("nsfw", given=PICTURES, columns=["punsafe"], heads={})
-    assert source == Source("nsfw", "pixels", signal=SIGNALS["nsfw"])
+    assert source == Origin("nsfw", "pixels", signal=SIGNALS["nsfw"])
 
 
 def test_a_column_takes_the_place_of_what_cannot_be_computed() -> None:
@@ -99,14 +99,14 @@ def test_a_column_takes_the_place_of_what_cannot_be_computed() -> None:
 
 def test_any_column_of_the_input_is_a_signal() -> None:
     source = resolve("exif_year", given=METADATA, columns=["url", "Exif_Year"], heads={})
-    assert source == Source("exif_year", "column", column="Exif_Year")
+    assert source == Origin("exif_year", "column", column="Exif_Year")
 
 
 def test_a_head_comes_first() -> None:
     heads = {"aesthetic": "heads/a.npz", "cosiness": "heads/c.npz"}
     for name, path in heads.items():
         source = resolve(name, given=PICTURES, columns=["aesthetic"], heads=heads)
-        assert source == Source(name, "embedding", head=path)
+        assert source == Origin(name, "embedding", head=path)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.pipeline.steps.rules.bounds import failure, failures, passing_sql
-from tamis.schemas.steps import Bound
+from tamis.pipeline.steps.rules.config import Bound
 
 NUMBERS = st.none() | st.integers(-5, 5).map(float) | st.floats(width=32) | st.just(float("nan"))
 LIMITS = st.none() | st.integers(-5, 5).map(float) | st.floats(-5, 5)

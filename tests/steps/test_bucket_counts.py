@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -88,12 +89,12 @@ class Dry:
     def signals(self, part: Part) -> Sequence[tuple[str, Slice]]:
         return ()
 
-    verdicts = places = signals
+    verdicts = place_tables = signals
 
     def kept(self, part: Part) -> int:
         return part.rows
 
-    def walk(self, step: Step) -> Iterator[Phase]:
+    def walk(self, step: Step) -> Iterator[Phase[Any]]:
         """The step's phases, each of which stands as soon as it has been asked for."""
         for phase in step.phases(self):
             files = {task.name: file(task.name, self.total) for task in phase.tasks}
@@ -109,12 +110,12 @@ def file(task: str, total: int = 0) -> TableFile:
     return TableFile(task, "", (), rows, 0, notes)
 
 
-def measured(step: str, phase: Phase) -> Measured:
-    done = [TaskDone(step, phase.name, task.name, 1, 1, 1, 1.0) for task in phase.tasks]
+def measured(step: str, phase: Phase[Any]) -> Measured:
+    done = [TaskDone(step, phase.name, task.name, task.scope, 1, 1, 1, 1.0) for task in phase.tasks]
     return Measured(step, phase.name, 1.0, 0.0, done)
 
 
-def phases(job: Job, rows: int) -> Iterator[tuple[str, Phase]]:
+def phases(job: Job, rows: int) -> Iterator[tuple[str, Phase[Any]]]:
     run = Dry(job, rows)
     for step in build(job):
         if step.name not in OF_ROWS:

@@ -258,8 +258,8 @@ def test_centroids_of_another_width_do_not_fit(tmp_path: Path, finished: Path) -
 def test_centroids_that_change_during_the_run_are_refused(tmp_path: Path, finished: Path) -> None:
     path = "tables/density/train/centroids.parquet"
     size = (finished / "run" / path).stat().st_size
-    places = {"root": str(finished / "run"), "path": path, "bytes": size}
-    task = Task("centroids", args={"digest": "another", "dim": 8, "clusters": 5}, places=places)
+    loan = concepts.Loan("another", 8, 5, root=str(finished / "run"), path=path, bytes=size)
+    task = Task.whole("centroids", {}, loan)
     with pytest.raises(StateError, match="has changed since this run began"):
         next(concepts.borrow(TaskIo(str(tmp_path), task, "x")))
 

@@ -80,13 +80,6 @@ def cut_small() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def two_drawn(tried: Tried, request: pytest.FixtureRequest) -> None:
-    """The ranking and the cut of prototypes each have a phase called ``drawn``, in one folder."""
-    if tried.case.kind == "prototypes":
-        request.applymarker(pytest.mark.xfail(strict=True, reason="two phases called drawn"))
-
-
 def assert_balanced(result: account.Result, verdicts: Mapping[str, Mapping[str, Any]]) -> None:
     """All that enters is kept or dropped after every step, and the ledger says the same."""
     alive = len(verdicts)
@@ -111,7 +104,6 @@ def test_each_sample_is_kept_or_dropped_for_a_reason(tried: Tried) -> None:
     assert bool(dropped) == tried.case.decides
 
 
-@pytest.mark.usefixtures("two_drawn")
 def test_no_phase_has_the_folder_of_another(tried: Tried) -> None:
     assert set(tried.done.values()) == {1}
 
@@ -140,7 +132,7 @@ def test_the_order_in_which_tasks_end_changes_no_byte(tried: Tried, seed: int | 
     assert tried.files(name) == tried.files()
 
 
-@pytest.mark.usefixtures("cut_small", "two_drawn")
+@pytest.mark.usefixtures("cut_small")
 def test_killed_in_every_phase_it_ends_the_same_and_does_nothing_twice(tried: Tried) -> None:
     done: list[str] = []
     for phase, tasks in tried.phases.items():
@@ -155,7 +147,7 @@ def test_killed_in_every_phase_it_ends_the_same_and_does_nothing_twice(tried: Tr
     assert tried.files("killed") == tried.files()
 
 
-@pytest.mark.usefixtures("cut_small", "two_drawn")
+@pytest.mark.usefixtures("cut_small")
 def test_the_same_again_does_nothing(tried: Tried) -> None:
     def times() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in tried.folder.glob("run/**/*.*")}

@@ -11,9 +11,11 @@ import pytest
 
 from tamis.pipeline import encoders
 from tamis.pipeline.inputs.images import to_rgb
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.embed import decoding
+from tamis.pipeline.steps.embed.decoding import Decoding
 from tamis.pipeline.steps.embed.step import Embed
-from tamis.pipeline.tasks.task import Ahead, Task, TaskIo
+from tamis.pipeline.tasks.task import Ahead, Part
 from tamis.schemas.parse import parse_job
 from tests.support.pictures import encode, noise
 from tests.support.running import picture
@@ -32,10 +34,8 @@ def test_batches_are_the_pictures_in_order(device: str, ahead: Ahead, count: int
     preprocessing = encoders.describe("demo").preprocessing
     assert preprocessing is not None
     pictures = [picture(number) for number in range(count)]
-    task = Task("t", args={"batch_size": SIZE, "device": device}, places={"max_pixels": 10**6})
-    io = TaskIo("", task, "")
-    io.ahead = ahead
-    made = list(decoding.batches(io, iter(pictures), preprocessing))
+    how = Decoding(SIZE, 10**6, shrink=False, beside_gpu=device == "cuda")
+    made = list(decoding.batches(iter(pictures), preprocessing, how, ahead))
     assert [len(batch) for batch in made] == [
         min(SIZE, count - start) for start in range(0, count, SIZE)
     ]
@@ -50,9 +50,8 @@ def test_what_is_large_is_decoded_smaller_where_the_job_asks_for_it() -> None:
     pictures = [encode(noise(900, 700), "JPEG"), encode(noise(300, 300), "JPEG"), picture(1)]
     made = {}
     for way in ("full", "shrink"):
-        args = {"batch_size": SIZE, "device": "cpu", "decoder": way}
-        io = TaskIo("", Task("t", args=args, places={"max_pixels": 10**6}), "")
-        (made[way],) = decoding.batches(io, iter(pictures), preprocessing)
+        how = Decoding(SIZE, 10**6, shrink=way == "shrink", beside_gpu=False)
+        (made[way],) = decoding.batches(iter(pictures), preprocessing, how)
     same = [bool((a == b).all()) for a, b in zip(made["full"], made["shrink"], strict=True)]
     assert same == [False, True, True]
 
@@ -61,6 +60,9 @@ def test_a_job_that_decodes_in_full_is_known_as_before_there_was_a_choice() -> N
     text = "name: a\ninput: [{path: a.tar}]\noutput: b\nsteps: [{embed: {encoder: demo%s}}]"
     for more, told in (("", None), (", decoder: full", None), (", decoder: shrink", "shrink")):
         job = parse_job(text % more, "job")
-        context: Any = SimpleNamespace(parts=[], inputs=[])
+        file, part = InputFile("e", "x.tar", "x.tar", "tar", 1), Part(0, 0, 0, 1)
+        context: Any = SimpleNamespace(
+            parts=[part], inputs=[file], ingest=lambda _: "i", drops=lambda _: (), at=lambda *_: "v"
+        )
         vectors, _ = Embed(job.embeds[0], job).phases(context)
-        assert vectors.args.get("decoder") == told
+        assert vectors.tasks[0].args.decoder == told

@@ -47,14 +47,14 @@ def test_partners_and_survivors_were_there_and_are_as_alike_as_is_said(
     came_to = {
         uid: len(CHAIN) if row["kept"] else CHAIN.index(row["step"]) for uid, row in by_uid.items()
     }
-    told = {step: [row for row in rows if row["step"] == step] for step in CHAIN}
-    for place, step in enumerate(CHAIN):
-        for row in told[step] if place else []:
+    dropped = {step: [row for row in rows if row["step"] == step] for step in CHAIN}
+    for position, step in enumerate(CHAIN):
+        for row in dropped[step] if position else []:
             partner, survivor = by_uid[row["partner_uid"]], by_uid[row["survivor_uid"]]
             assert partner["uid"] != row["uid"] != survivor["uid"]
             # A partner may be dropped by the same step; the survivor is not.
-            assert came_to[partner["uid"]] >= place
-            assert came_to[survivor["uid"]] > place
+            assert came_to[partner["uid"]] >= position
+            assert came_to[survivor["uid"]] > position
             bits = (row["phash"] ^ partner["phash"]).bit_count()
             if step == "exact_duplicates":
                 assert pixels[row["key"]] == pixels[partner["key"]] == pixels[survivor["key"]]
@@ -64,7 +64,7 @@ def test_partners_and_survivors_were_there_and_are_as_alike_as_is_said(
                 assert value >= 0.8
             else:
                 assert row["partner_value"] == bits <= 4
-    assert all(len(told[step]) > 10 for step in CHAIN[1:])
+    assert all(len(dropped[step]) > 10 for step in CHAIN[1:])
     # Some who survived one step are dropped by a later one: that is the next row to read.
-    survived = {row["survivor_uid"] for step in CHAIN[1:] for row in told[step]}
+    survived = {row["survivor_uid"] for step in CHAIN[1:] for row in dropped[step]}
     assert any(not by_uid[uid]["kept"] for uid in survived)

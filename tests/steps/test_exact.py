@@ -76,8 +76,8 @@ def samples(clipart_example: Path) -> list[Sample]:
 def run_exact(
     folder: Path, files: list[list[Sample]], step: str, part_samples: int = 20
 ) -> list[dict[str, Any]]:
-    for number, held in enumerate(files):
-        write_tar(folder / f"{number:05d}.tar", held)
+    for number, members in enumerate(files):
+        write_tar(folder / f"{number:05d}.tar", members)
     steps = f"  - exact_duplicates: {step}"
     run_here(make_plan(folder / "run", folder / "*.tar", steps, part_samples=part_samples))
     return ledger(folder / "run")
@@ -90,12 +90,12 @@ def survivors(
     groups = defaultdict(list)
     for row in rows:
         groups[VALUES[on](raw[row["key"]])].append(row)
-    found: dict[str, str] = {}
+    survivor: dict[str, str] = {}
     for members in groups.values():
         size = {row["uid"]: area(raw[row["key"]]) if prefer == "larger" else 0 for row in members}
         best = min(size, key=lambda uid: (-size[uid], uid))
-        found |= {uid: best for uid in size if uid != best}
-    return found
+        survivor |= {uid: best for uid in size if uid != best}
+    return survivor
 
 
 @pytest.mark.parametrize("on", sorted(VALUES))
@@ -128,8 +128,8 @@ def test_among_the_dead_nobody_survives(samples: list[Sample], tmp_path: Path) -
     living = [row for row in rows if len(row["text"]) >= 30]
     assert 0 < len(living) < len(rows)
     expected = survivors(living, raw, "image", "uid")
-    found = {r["uid"]: r["survivor_uid"] for r in rows if r["step"] == "exact_duplicates"}
-    assert found == expected
+    dropped = {r["uid"]: r["survivor_uid"] for r in rows if r["step"] == "exact_duplicates"}
+    assert dropped == expected
 
 
 def test_a_sample_without_a_value_has_no_duplicates(tmp_path: Path) -> None:

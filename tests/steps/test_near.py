@@ -44,13 +44,13 @@ def expected(rows: Rows, agree: str, bound: float = 0.8) -> dict[str, str]:
 def changed(sample: Sample, draw: random.Random, number: int) -> Sample:
     """The caption with a word changed, swapped or in capitals; the picture as it is."""
     words = sample.text.split()
-    place = draw.randrange(len(words))
+    position = draw.randrange(len(words))
     if number % 3 == 0:
-        words[place] = "plume"
+        words[position] = "plume"
     elif number % 3 == 1:
-        words[place], words[-1] = words[-1], words[place]
+        words[position], words[-1] = words[-1], words[position]
     else:
-        words[place] = words[place].upper()
+        words[position] = words[position].upper()
     return dataclasses.replace(sample, key=f"{sample.key}-{number}", text=" ".join(words))
 
 
@@ -91,17 +91,17 @@ def test_drops_are_those_of_all_pairs_and_every_edge_is_true(
     rows = run_near(ingested, f"{{agree: {agree}, kernel: {kernel}}}")
     by_uid = {row["uid"]: row for row in rows}
     wanted = expected(rows, agree)
-    found = duplicates.dropped(rows, "near_duplicates")
+    dropped = duplicates.dropped(rows, "near_duplicates")
     assert len(wanted) > (200 if agree == "none" else 100)
     if kernel == "fast":  # with this seed the bands miss nobody
-        assert found == wanted
+        assert dropped == wanted
     else:
-        assert len(found) >= 0.99 * len(wanted)
+        assert len(dropped) >= 0.99 * len(wanted)
     edges = duplicates.edges(ingested / "run", "near_duplicates", EDGES, "jaccard")
     for (a, b), value in edges.items():
         assert value == duplicates.jaccard(by_uid[a]["text"], by_uid[b]["text"]) >= 0.8
         assert agree == "none" or (by_uid[a]["phash"] ^ by_uid[b]["phash"]).bit_count() <= 8
-    for uid in found:
+    for uid in dropped:
         row, partner = by_uid[uid], by_uid[by_uid[uid]["partner_uid"]]
         assert (
             row["value"] == row["partner_value"] == duplicates.jaccard(row["text"], partner["text"])
@@ -166,7 +166,7 @@ def test_components_out_of_memory_are_those_in_memory(
     run_near(ingested, settings)
     assert contents(ingested / "run/ledger") == one
     folder = ingested / "run/tables/near_duplicates"
-    assert len(list((folder / "groups").glob("partition-*.parquet"))) > 3
+    assert len(list((folder / "groups").glob("bucket-*.parquet"))) > 3
     assert (folder / "small-01").is_dir()
 
 
@@ -177,16 +177,32 @@ def captions_only(folder: Path, captions: list[str | None]) -> list[int | None]:
     pq.write_table(pa.table({"uid": uid, "text": captions}), folder / "a.parquet")
     steps = "  - near_duplicates: {agree: none}"
     run_here(make_plan(folder / "run", folder / "a.parquet", steps))
-    found = [row["survivor_uid"] for row in ledger(folder / "run")]
-    return [int(uid, 16) if uid else None for uid in found]
+    survivors = [row["survivor_uid"] for row in ledger(folder / "run")]
+    return [int(uid, 16) if uid else None for uid in survivors]
 
 
 def test_short_empty_and_null_captions(tmp_path: Path) -> None:
     """A text shorter than the n-gram is compared as a whole; what has no caption is nobody's duplicate."""
     captions = ["ok", "OK", "", None, " \n", None, "", "no", " ok\t", "\uff2f\uff2b", "a", "b"]
     captions += ["\u200b", "\ufeff\u200b", "o\u200dk"]
-    found = captions_only(tmp_path / "a", captions)
-    assert found == [None, 0, None, None, None, None, None, None, 0, 0, None, None, None, None, 0]
+    survivors = captions_only(tmp_path / "a", captions)
+    assert survivors == [
+        None,
+        0,
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+        0,
+        0,
+        None,
+        None,
+        None,
+        None,
+        0,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -265,9 +281,9 @@ def test_all_clip_art_against_all_pairs(agree: str, whole: Callable[[str], Rows]
     rows = whole(f"{{agree: {agree}}}")
     assert len(rows) == 7396
     wanted = expected(rows, agree)
-    found = duplicates.dropped(rows, "near_duplicates")
+    dropped = duplicates.dropped(rows, "near_duplicates")
     assert len(wanted) > (5000 if agree == "none" else 2500)
-    assert len(found) >= 0.99 * len(wanted)
+    assert len(dropped) >= 0.99 * len(wanted)
     by_uid = {row["uid"]: row for row in rows}
     output = whole.__dict__["output"]
     edges = duplicates.edges(output, "near_duplicates", EDGES, "jaccard")
@@ -287,7 +303,7 @@ def recall_of_captions(rows: Rows, edges: dict[tuple[str, str], float]) -> tuple
     distinct = sorted(set(text.values()))
     a, b = duplicates.alike_captions(distinct, 0.8)
     true = {tuple(sorted((distinct[i], distinct[j]))) for i, j in zip(a, b, strict=True)}
-    found = {tuple(sorted((text[i], text[j]))) for i, j in edges}
+    joined = {tuple(sorted((text[i], text[j]))) for i, j in edges}
     bands, width = choose_bands(0.8, 108, 0.99)
     chance = [candidate_probability(duplicates.jaccard(i, j), bands, width) for i, j in true]
-    return len(true & found) / len(true), float(np.mean(chance))
+    return len(true & joined) / len(true), float(np.mean(chance))

@@ -103,8 +103,8 @@ def test_shares_and_partitions_decide_as_one_task(
     run_pictures(ingested, "{hamming: 4, prefer: larger}")
     assert contents(ingested / "run/ledger") == one
     folder = ingested / "run/tables/near_pictures"
-    assert len(list((folder / "similar").glob("table-*.parquet"))) > 20
-    assert len(list((folder / "groups").glob("partition-*.parquet"))) > 3
+    assert len(list((folder / "similar").glob("bucket-*-*.parquet"))) > 20
+    assert len(list((folder / "groups").glob("bucket-*.parquet"))) > 3
 
 
 def test_larger_pictures_survive_where_asked(ingested: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from tamis.pipeline.audit.again.whatif import whatif
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.host import devices
 from tamis.pipeline.steps.concepts import clustering
+from tamis.pipeline.steps.selectors.density.config import Density
 from tamis.pipeline.tasks.perform import Work, perform
 from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import ModelError
 from tamis.schemas.events import Event, PhaseStarted
-from tamis.schemas.selection import Density
+from tamis.schemas.scope import Scope
 from tests.support.embedded import EMBED, blobs, by_uid, run_steps, write_input
 from tests.support.running import make_plan, materialize, run_here, table
 
@@ -32,9 +34,9 @@ NO_GPU = "device: cuda, but torch sees no GPU here: set device: cpu"
 without_a_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 
 
-def _by_torch(io: TaskIo) -> str | None:
+def _by_torch(io: TaskIo[clustering.AnyDevice]) -> str | None:
     """Where there is no GPU, the same code on the processors."""
-    asked = io.args.get("device")
+    asked = io.args.device
     return asked and ("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -66,8 +68,8 @@ def test_labels_and_cosines_have_the_same_bits(finished: Path, step: str) -> Non
 
 
 def test_the_device_is_part_of_what_a_result_is_known_by(finished: Path, tmp_path: Path) -> None:
-    assert clustering.on_device(Density(keep=1, device="cuda")) == {"device": "cuda"}
-    assert clustering.on_device(Density(keep=1)) == {}
+    assert clustering.on_device(Density(keep=1, device="cuda")) == "cuda"
+    assert clustering.on_device(Density(keep=1)) is None
     entry = {
         "path": f"{finished}/in/*.parquet",
         "image_embeddings": f"{finished}/in/img_emb_*.npy",
@@ -124,7 +126,7 @@ def test_a_plan_is_made_without_a_gpu(tmp_path: Path) -> None:
 def test_torch_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(ModelError, match="needs the package torch, which is missing here"):
-        devices.has_cuda()
+        devices.require_cuda()
 
 
 @pytest.mark.parametrize("claimed", [0.25, 1.0])
@@ -138,7 +140,7 @@ def test_a_worker_is_told_what_share_of_a_gpu_it_has(
         told.append((name, share))
         raise ModelError("noted")
 
-    monkeypatch.setattr(devices, "ready", noted)
+    monkeypatch.setattr(devices, "prepare", noted)
     entry = write_input(tmp_path / "in", blobs((40,), (0.5,), dim=4))
     made = make_plan(
         tmp_path / "run",
@@ -155,15 +157,23 @@ def test_a_worker_is_told_what_share_of_a_gpu_it_has(
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_worker_takes_no_more_of_a_gpu_than_its_share() -> None:
-    devices.ready("cuda", 0.5)
-    assert gpu._room("cuda") <= torch.cuda.mem_get_info()[1] // 4
+    devices.prepare("cuda", 0.5)
+    assert gpu._default_room("cuda") <= torch.cuda.mem_get_info()[1] // 4
     with pytest.raises(torch.OutOfMemoryError):
         torch.empty(int(0.6 * torch.cuda.mem_get_info()[1]), dtype=torch.uint8, device="cuda")
 
 
-def full(io: TaskIo) -> Any:
+@dataclass(frozen=True)
+class Failure:
+    """Arguments of ``full``."""
+
+    kind: bool  # whether torch knows it as a lack of memory
+    said: str
+
+
+def full(io: TaskIo[Failure]) -> Any:
     """As torch says it; the last is cuBLAS."""
-    raise (torch.OutOfMemoryError if io.args["kind"] else RuntimeError)(io.args["said"])
+    raise (torch.OutOfMemoryError if io.args.kind else RuntimeError)(io.args.said)
 
 
 @pytest.mark.parametrize(
@@ -180,24 +190,23 @@ def full(io: TaskIo) -> Any:
 def test_a_gpu_that_is_full_is_one_line_with_what_to_do(
     tmp_path: Path, kind: bool, said: str
 ) -> None:
-    work = Work(
-        Task("t", args={"kind": kind, "said": said}), "tables/density/assign/t.parquet", "f"
-    )
+    task = Task(Scope.PART, 0, {}, Failure(kind, said))
+    work = Work(task, "tables/density/assign/part-00000.parquet", "f")
     error = perform(full, str(tmp_path), work).error
     assert isinstance(error, ModelError)
     assert str(error).startswith(f"{work.path}: a GPU's memory is full (CUDA ")
     assert "a larger resources.gpus" in str(error)
     assert "\n" not in str(error)
     assert "capacity" not in str(error)
-    other = Work(Task("t", args={"kind": False, "said": "the page is full"}), work.path, "f")
+    other = Work(replace(task, args=Failure(False, "the page is full")), work.path, "f")
     with pytest.raises(RuntimeError, match="the page is full"):
         perform(full, str(tmp_path), other)
 
 
 def test_products_of_short_numbers_are_noticed() -> None:
-    devices.ready("cpu")
+    devices.prepare("cpu")
     half = torch.full((256, 256), 1.0 + 2.0**-12).bfloat16().float()
-    assert not devices.in_full(half @ half)
+    assert not devices.is_float32(half @ half)
 
 
 # What a finished run is asked without a GPU

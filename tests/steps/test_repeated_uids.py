@@ -93,7 +93,7 @@ def test_who_gives_way_is_who_does_by_hand(files: list[list[Given]]) -> None:
     ).reshape(-1, 2)
     sid, usable = np.array([r[0] for r in rows]), np.array([r[2] for r in rows])
     mixed = np.random.default_rng(len(rows)).permutation(len(rows))
-    found = ingest.giving_way(uid[mixed], sid[mixed], usable[mixed])
+    found = ingest.repeated_uids(uid[mixed], sid[mixed], usable[mixed])
     expected = {
         int(one): stays[0] << 32 | stays[1]
         for one, stays in zip(sid, by_hand(files), strict=True)
@@ -103,7 +103,9 @@ def test_who_gives_way_is_who_does_by_hand(files: list[list[Given]]) -> None:
 
 
 def test_nobody_gives_way_in_an_empty_bucket() -> None:
-    found = ingest.giving_way(np.empty((0, 2), np.uint64), np.empty(0, np.int64), np.empty(0, bool))
+    found = ingest.repeated_uids(
+        np.empty((0, 2), np.uint64), np.empty(0, np.int64), np.empty(0, bool)
+    )
     assert [len(column) for column in found] == [0, 0]
 
 

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.pipeline.steps.rules.bounds import failures
+from tamis.pipeline.steps.rules.config import ABOVE_MAXIMUM, BELOW_MINIMUM, NOT_ALLOWED, Bound
+from tamis.pipeline.steps.shared.config import NO_VALUE
 from tamis.schemas.errors import JobError
-from tamis.schemas.ledger import Reason
-from tamis.schemas.steps import Bound
 from tests.support.running import Sample, ledger, make_plan, picture, read_tar, run_here, write_tar
 
 NUMBERS = st.none() | st.floats(width=32) | st.integers(-4, 4).map(float)
@@ -42,11 +42,11 @@ def test_bounds_are_inclusive_and_nan_is_no_value(
     for i, value in enumerate(values):
         reasons = {reason for reason, mask in found.items() if mask[i]}
         if value is None or math.isnan(value):
-            assert reasons == ({Reason.NO_VALUE} if missing == "drop" else set())
+            assert reasons == ({NO_VALUE} if missing == "drop" else set())
         elif low is not None and value < low:
-            assert reasons == {Reason.BELOW_MINIMUM}
+            assert reasons == {BELOW_MINIMUM}
         elif high is not None and value > high:
-            assert reasons == {Reason.ABOVE_MAXIMUM}
+            assert reasons == {ABOVE_MAXIMUM}
         else:
             assert reasons == set()
 
@@ -66,8 +66,8 @@ def test_a_list_compares_values_as_a_job_writes_them(
     values: list[Any], allowed: list[Any], passing: list[bool | None]
 ) -> None:
     found = failures(pa.array(values), Bound.model_validate({"in": allowed}))
-    assert found[Reason.NOT_ALLOWED].tolist() == [each is False for each in passing]
-    assert found[Reason.NO_VALUE].tolist() == [each is None for each in passing]
+    assert found[NOT_ALLOWED].tolist() == [each is False for each in passing]
+    assert found[NO_VALUE].tolist() == [each is None for each in passing]
 
 
 FIELDS: list[dict[str, Any]] = [

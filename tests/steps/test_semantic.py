@@ -58,12 +58,12 @@ def stored(output: Path) -> list[dict[str, Any]]:
     vectors = {
         (r["task"], r["row"]): r["image"] for r in table(output, "embed", "vectors").to_pylist()
     }
-    found = []
+    rows = []
     for row in assigned:
         address = row["task"], row["row"]
         vector = np.frombuffer(vectors[address], dtype=np.float16).astype(np.float64)
-        found.append({**row, "uid": uids[address], "vector": vector})
-    return found
+        rows.append({**row, "uid": uids[address], "vector": vector})
+    return rows
 
 
 def first_to_last(rows: list[dict[str, Any]], which: str, seed: int) -> list[dict[str, Any]]:
@@ -84,19 +84,17 @@ def full_matrix(output: Path, which: str, seed: int = 42) -> dict[str, tuple[flo
     clusters: dict[int, list[dict[str, Any]]] = {}
     for row in stored(output):
         clusters.setdefault(row["cluster"], []).append(row)
-    found: dict[str, tuple[float, set[str]]] = {}
+    nearest: dict[str, tuple[float, set[str]]] = {}
     for members in clusters.values():
         ordered = first_to_last(members, which, seed)
         vectors = np.stack([row["vector"] for row in ordered])
         products = np.tril(vectors @ vectors.T, -1)
-        for place, row in enumerate(ordered):
-            best = max(float(products[place, :place].max(initial=0.0)), 0.0)
-            like = {
-                ordered[other]["uid"]
-                for other in np.flatnonzero(products[place, :place] >= best - 1e-6)
-            }
-            found[row["uid"]] = best, like if best > 0 else {row["uid"]}
-    return found
+        for position, row in enumerate(ordered):
+            earlier = products[position, :position]
+            best = max(float(earlier.max(initial=0.0)), 0.0)
+            like = {ordered[other]["uid"] for other in np.flatnonzero(earlier >= best - 1e-6)}
+            nearest[row["uid"]] = best, like if best > 0 else {row["uid"]}
+    return nearest
 
 
 def scores(output: Path) -> dict[str, tuple[float, str]]:
@@ -105,15 +103,15 @@ def scores(output: Path) -> dict[str, tuple[float, str]]:
     for row in ledger(output):
         uids.setdefault(row["sid"] >> 32, []).append(row["uid"])
     parts = iter(sorted(uids))
-    found: dict[str, tuple[float, str]] = {}
+    nearest: dict[str, tuple[float, str]] = {}
     for path in sorted((output / "tables" / STEP / "scores").glob("range-*.parquet")):
         file = pq.ParquetFile(path)
         for group in range(file.num_row_groups):
             part = uids[next(parts)]
             for row in file.read_row_group(group).to_pylist():
                 value = row["semantic_similarity"], row["partner"].hex()
-                assert found.setdefault(part[row["row"]], value) is value
-    return found
+                assert nearest.setdefault(part[row["row"]], value) is value
+    return nearest
 
 
 @pytest.mark.parametrize("which", ["hard", "easy", "random"])
@@ -122,18 +120,18 @@ def test_similarities_and_drops_are_those_of_the_full_matrix(
 ) -> None:
     output = run_semantic(tmp_path, samples, f"clusters: 6, epsilon: 0.05, which_to_keep: {which}")
     wanted = full_matrix(output, which)
-    found = scores(output)
-    assert found.keys() == wanted.keys() == set(samples.uid)
-    for uid, (value, partner) in found.items():
+    nearest = scores(output)
+    assert nearest.keys() == wanted.keys() == set(samples.uid)
+    for uid, (value, partner) in nearest.items():
         assert value == pytest.approx(wanted[uid][0], abs=2e-6)
         assert partner in wanted[uid][1] or value == 0
     rows = by_uid(output)
     dropped = {uid for uid, row in rows.items() if not row["kept"]}
-    assert dropped == {uid for uid, (value, _) in found.items() if value > 1 - 0.05}
+    assert dropped == {uid for uid, (value, _) in nearest.items() if value > 1 - 0.05}
     assert 100 < len(dropped) < 400
     for uid in dropped:
         row = rows[uid]
-        assert (row["value"], row["partner_uid"]) == found[uid]
+        assert (row["value"], row["partner_uid"]) == nearest[uid]
         assert (row["reason"], row["rule"], row["bound"]) == ("semantic_duplicate", "epsilon", 0.95)
         chain = row["partner_uid"]
         while chain in dropped:
@@ -145,14 +143,14 @@ def test_the_public_vector(tmp_path: Path) -> None:
     """[1,2,3] [4,5,6] [7,8,9] [10,11,12] [1,2,3] [1,2,3], in this order, to what float16 keeps of it."""
     names = [f"{number:032x}" for number in range(6)]
     drawn = order.hashed(order.parse(names), 42, "semantic duplicates")
-    uid = [names[place] for place in np.argsort(drawn)]
+    uid = [names[position] for position in np.argsort(drawn)]
     rows = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12], [1, 2, 3], [1, 2, 3]])
     made = Samples(uid, unit(rows.astype(float)), {})
     output = run_semantic(tmp_path, made, "clusters: 1, epsilon: 0.001, which_to_keep: random")
-    found = scores(output)
-    similarity = [found[name][0] for name in uid]
+    nearest = scores(output)
+    similarity = [nearest[name][0] for name in uid]
     assert similarity == pytest.approx([0, 0.974631, 0.998190, 0.999618, 1, 1], abs=1e-3)
-    assert [uid.index(found[name][1]) for name in uid] == [0, 0, 1, 2, 0, 0]
+    assert [uid.index(nearest[name][1]) for name in uid] == [0, 0, 1, 2, 0, 0]
     assert [by_uid(output)[name]["kept"] for name in uid] == [True, True, True, False, False, False]
 
 
@@ -201,32 +199,32 @@ def test_a_bucket_too_large_to_be_held_gives_the_same_bytes(
     made = blobs([17_000, 300, 40, 1], [0.7, 0.3, 0.3, 0.1], dim=8, seed=5)
     settings = f"clusters: {clusters}, epsilon: 0.005"
     output = run_semantic(tmp_path, made, settings)
-    one, held = contents(output / "ledger"), scores(output)
+    one, nearest = contents(output / "ledger"), scores(output)
     monkeypatch.setattr(step, "OVERSIZE_BYTES", 2000)
     monkeypatch.setattr(bucket_counts, "VECTOR_BYTES", 100_000)
     monkeypatch.setattr(step, "SPAN_FLOP", 2e7)
     monkeypatch.setattr(tasks, "BLOCK_ROWS", 1500)
     run_semantic(tmp_path, made, settings)
     folder = output / "tables" / STEP
-    assert len(list((folder / "pairs").glob("*-piece-*.parquet"))) >= 3
-    assert len(list((folder / "blocks").glob("*-piece-*.parquet"))) >= 3
+    assert len(list((folder / "pairs").glob("bucket-*-*.parquet"))) >= 3
+    assert len(list((folder / "blocks").glob("bucket-*-*.parquet"))) >= 3
     assert contents(output / "ledger") == one
-    assert scores(output) == held
-    assert len(held) == len(made)
+    assert scores(output) == nearest
+    assert len(nearest) == len(made)
 
 
 def test_pieces_of_a_laid_out_bucket_cover_every_pair_once() -> None:
     sizes = [1, 40_000, 9000, 3, 17_000]
     covered: dict[int, list[tuple[int, int]]] = {}
-    for spans in step._dealt(sizes, 1e7):
-        for span in spans:
+    for task in step._dealt(sizes, 1e7):
+        for span in task:
             covered.setdefault(span.base, []).append((span.start, span.stop))
     bases = np.cumsum([0, *sizes[:-1]]).tolist()
     assert sorted(covered) == bases
     for base, size in zip(bases, sizes, strict=True):
-        places = covered[base]
-        assert [start for start, _ in places] == [0, *(stop for _, stop in places[:-1])]
-        assert places[-1][1] == size
+        spans = covered[base]
+        assert [start for start, _ in spans] == [0, *(stop for _, stop in spans[:-1])]
+        assert spans[-1][1] == size
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.pipeline.steps.signals.step import values
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.steps.signals.step import Computed, values
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.perform import Outcome, Work, perform
 from tamis.pipeline.tasks.task import Task
 from tamis.schemas.errors import InputError, JobError, ModelError
+from tamis.schemas.scope import Scope
 from tamis.schemas.tables import DROPS, embedding_type
 from tests.support.running import ledger, make_plan, picture, run_here, table
 
@@ -138,8 +140,13 @@ def head_task(root: Path, head: Path, digest: str, embeddings: npt.NDArray[np.fl
         "drops": [stored(root, "drops", dropped)],
         "embedding": [stored(root, "embedding", rows)],
     }
-    args = {"from": {"aesthetic": {"head": digest}}, "types": {"aesthetic": "float"}}
-    task = Task("part-00000", inputs, args, {"heads": {"aesthetic": str(head)}})
+    args = Computed(
+        {"aesthetic": "float"},
+        {"aesthetic": {"head": digest}},
+        file=InputFile("e", "x.parquet", "x.parquet", "parquet", 1),
+        heads={"aesthetic": str(head)},
+    )
+    task = Task(Scope.PART, 0, inputs, args)
     return perform(values, str(root), Work(task, "tables/values.parquet", "00"))
 
 

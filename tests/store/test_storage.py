@@ -135,7 +135,7 @@ def test_ranges_come_back_in_the_order_asked(root: str) -> None:
     for gap in (0, 5, 1 << 20):
         assert read_ranges(path, ranges, gap) == expected
         assert read_ranges(path, [], gap) == []
-    with pytest.raises(InputError, match="has changed: 2 bytes at 10239"):
+    with pytest.raises(InputError, match="has changed: it ends after 1 of 2 bytes at 10239"):
         read_ranges(path, [(10239, 2)], 0)
 
 
@@ -201,10 +201,10 @@ def test_secrets_are_not_shown(url: str, shown: str) -> None:
 
 def test_a_clients_own_words_show_no_secret() -> None:
     words = "403, url='https://u:p@host/a.tar?sig=secret', for https://host/b?secret: forbidden"
-    with pytest.raises(StorageError) as told, objects.told("https://host/a.tar?***"):
+    with pytest.raises(StorageError) as error, objects.translate_errors("https://host/a.tar?***"):
         raise PermissionError(words)
-    assert "secret" not in str(told.value)
-    assert "url='https://***@host/a.tar?***', for https://host/b?***: forbidden" in str(told.value)
+    assert "secret" not in str(error.value)
+    assert "url='https://***@host/a.tar?***', for https://host/b?***: forbidden" in str(error.value)
 
 
 def test_messages_show_no_secret() -> None:

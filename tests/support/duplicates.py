@@ -47,14 +47,14 @@ def alike_captions(texts: Sequence[str | None], bound: float) -> tuple[Ints, Int
         (np.ones(len(columns), np.int32), columns, offsets), shape=(len(texts), max(len(number), 1))
     )
     size = np.diff(offsets)
-    found = [np.empty((2, 0), np.int64)]
+    pairs = [np.empty((2, 0), np.int64)]
     for start in range(0, len(texts), 256):
         common = (matrix[start : start + 256] @ matrix.T).tocoo()
         a, b = common.row.astype(np.int64) + start, common.col.astype(np.int64)
         union = size[a] + size[b] - common.data
         keep = (common.data / union >= bound) & (a < b)
-        found.append(np.stack([a[keep], b[keep]]))
-    a, b = np.concatenate(found, axis=1)
+        pairs.append(np.stack([a[keep], b[keep]]))
+    a, b = np.concatenate(pairs, axis=1)
     return a, b
 
 
@@ -70,7 +70,7 @@ def survivors(label: Iterable[Hashable], uid: Sequence[str]) -> dict[str, str]:
     members: dict[Hashable, list[str]] = {}
     for one, name in zip(label, uid, strict=True):
         members.setdefault(one, []).append(name)
-    return {name: min(held) for held in members.values() for name in held if name != min(held)}
+    return {name: min(group) for group in members.values() for name in group if name != min(group)}
 
 
 def stored(output: Path) -> list[dict[str, Any]]:
@@ -99,11 +99,11 @@ def edges(
     output: Path, step: str, phases: Sequence[str], value: str
 ) -> dict[tuple[str, str], float]:
     """(smaller uid, larger uid) -> the stored value of every edge."""
-    found: dict[tuple[str, str], float] = {}
+    values: dict[tuple[str, str], float] = {}
     for phase in phases:
         for path in sorted((output / "tables" / step / phase).glob("*.parquet")):
             for row in pq.ParquetFile(path).read(["uid_a", "uid_b", value]).to_pylist():
                 pair = (row["uid_a"].hex(), row["uid_b"].hex())
                 assert pair[0] < pair[1]
-                assert found.setdefault(pair, row[value]) == row[value]
-    return found
+                assert values.setdefault(pair, row[value]) == row[value]
+    return values

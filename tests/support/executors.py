@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from tamis.pipeline.tasks.perform import Here, Outcome, Work
 from tamis.pipeline.tasks.task import Phase
@@ -12,7 +13,7 @@ from tamis.pipeline.tasks.task import Phase
 class Never(Here):
     """Must not be asked."""
 
-    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+    def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         raise AssertionError(f"{phase.name}: {[work.path for work in works]}")
 
 
@@ -23,7 +24,7 @@ class Shuffled(Here):
         super().__init__(root)
         self._draw = None if seed is None else random.Random(seed)
 
-    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+    def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         done = list(super().run(phase, self._in_order(works)))
         yield from done if self._draw is None else self._draw.sample(done, len(done))
 
@@ -43,7 +44,7 @@ class Counted(Here):
         self.done: list[str] = []
         self._dying, self._alive = dying, alive
 
-    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+    def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         for work in works:
             (outcome,) = super().run(phase, [work])
             self.done.append(work.path)

@@ -31,7 +31,7 @@ Deadly = dict[str, list[str]]
 
 
 def fragile(
-    function: Function, deadly: Sequence[str], abort: bool, io: TaskIo
+    function: Function, deadly: Sequence[str], abort: bool, io: TaskIo[Any]
 ) -> Iterator[pa.Table]:
     """A task's function, in a process with such a decoder."""
     sound = images._open
@@ -47,7 +47,7 @@ def fragile(
         yield from function(io)
 
 
-def weakened(phase: Phase, deadly: Deadly, abort: bool) -> Phase:
+def weakened(phase: Phase[Any], deadly: Deadly, abort: bool) -> Phase[Any]:
     """The phase on such workers."""
     function = partial(fragile, phase.function, deadly.get(phase.name, []), abort)
     return Phase(**{**vars(phase), "function": function})
@@ -61,7 +61,7 @@ class FragileHere(Here):
         self.deadly = deadly
         self.tasks = 0
 
-    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+    def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         self.tasks += len(works)
         return super().run(weakened(phase, self.deadly, abort=False), works)
 
@@ -71,7 +71,7 @@ class FragileEngine(Engine):
 
     deadly: Deadly
 
-    def run(self, phase: Phase, works: Sequence[Work]) -> Iterator[Outcome]:
+    def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         return super().run(weakened(phase, self.deadly, abort=True), works)
 
 

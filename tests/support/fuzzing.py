@@ -156,7 +156,7 @@ def check(number: int) -> str:
     path = f"memory://fuzz/{seed.name}"
     storage.write_bytes(path, data)
     kind = "tar" if seed.name.endswith(".tar") else "parquet"
-    reading = ingest_file(InputFile("input", seed.name, path, kind, len(data)), OPTIONS)  # type: ignore[arg-type]
+    reading = ingest_file(InputFile("input", seed.name, path, kind, len(data)), OPTIONS)
     try:
         parts = list(reading)
     except InputError:

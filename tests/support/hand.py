@@ -7,29 +7,31 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tamis.pipeline.runs.ray_engine import FEW, LITTLE, Engine
+from tamis.pipeline.runs.ray_engine import FEW_ROWS, FEW_TASKS, Engine
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import Slice, TableFile
 from tamis.pipeline.tasks.claims import Claim
 from tamis.pipeline.tasks.perform import Work
 from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.errors import ClusterError
-from tamis.schemas.job import Resources as Machine
+from tamis.schemas.resources import Resources as Machine
+from tamis.schemas.scope import Scope
 
 
-def process(io: TaskIo) -> Iterator[pa.Table]:
+def process(io: TaskIo[Any]) -> Iterator[pa.Table]:
     """Who does it, and with how many threads a product."""
     yield pa.table({"process": [os.getpid()], "threads": [os.environ["OMP_NUM_THREADS"]]})
 
 
-def deadly_once(io: TaskIo) -> Iterator[pa.Table]:
+def deadly_once(io: TaskIo[Any]) -> Iterator[pa.Table]:
     """The second task ends its process the first time."""
     mark = Path(io.root, "died")
-    if io.args["number"] == 1 and not mark.exists():
+    if io.task.number == 1 and not mark.exists():
         mark.touch()
         os.abort()
     yield from process(io)
@@ -43,9 +45,7 @@ def table(root: str, rows: int) -> TableFile:
 
 def works(phase: str, file: TableFile, count: int) -> list[Work]:
     return [
-        Work(
-            Task(f"t{i}", {"in": [Slice(file)]}, {"number": i}), f"tables/{phase}/t{i}.parquet", "f"
-        )
+        Work(Task(Scope.PART, i, {"in": [Slice(file)]}, None), f"tables/{phase}/t{i}.parquet", "f")
         for i in range(count)
     ]
 
@@ -58,7 +58,7 @@ def done(root: str, phase: str) -> list[dict[str, object]]:
 
 def refused(root: str, given: list[Work]) -> str:
     """What is said of a task that could be done, before another that no machine could; leaves Ray, which is there."""
-    engine = Engine(root, Machine(cpus=2), to_come=[Claim("later", 1, 1000, 0)])
+    engine = Engine(root, Machine(cpus=2), pending=[Claim("later", 1, 1000, 0)])
     try:
         list(engine.run(Phase("no", process, []), given))
     except ClusterError as error:
@@ -69,13 +69,13 @@ def refused(root: str, given: list[Work]) -> str:
 
 
 def main(root: str) -> None:
-    few, many = table(root, 10), table(root, LITTLE + 1)
+    few, many = table(root, 10), table(root, FEW_ROWS + 1)
     engine = Engine(root, Machine(cpus=2))
     asked = {"one": few, "two": few, "several": few, "dies": few, "after": few}
     asked |= {"alone": many, "much": many}
     for phase, file in asked.items():
         function = deadly_once if phase == "dies" else process
-        given = works(phase, file, {"alone": 1, "several": 3 * FEW}.get(phase, 3))
+        given = works(phase, file, {"alone": 1, "several": 3 * FEW_TASKS}.get(phase, 3))
         outcomes = list(engine.run(Phase(phase, function, []), given))
         names = sorted(work.task.name for work in given)
         assert sorted(outcome.name for outcome in outcomes) == names

@@ -20,8 +20,8 @@ DEFAULT = IngestOptions()
 
 def source(path: Path) -> InputFile:
     """The file as the job's entry `input` names it."""
-    kind = "parquet" if path.suffix == ".parquet" else "tar"
-    return InputFile("input", path.name, str(path), kind, path.stat().st_size)  # type: ignore[arg-type]
+    kind = path.suffix.removeprefix(".")
+    return InputFile("input", path.name, str(path), kind, path.stat().st_size)
 
 
 def ingest(path: Path, options: IngestOptions = DEFAULT) -> list[pa.Table]:

@@ -23,10 +23,12 @@ from tamis.jobs.cluster import probe
 from tamis.pipeline.runs import plan, walk
 from tamis.pipeline.runs.ray_engine import Engine
 from tamis.pipeline.tasks.perform import Outcome, Work
-from tamis.pipeline.tasks.task import Phase, Resources, Task, TaskIo
+from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.errors import ClusterError, InputError
-from tamis.schemas.job import Resources as Machine
 from tamis.schemas.parse import parse_job
+from tamis.schemas.resources import Claimed
+from tamis.schemas.resources import Resources as Machine
+from tamis.schemas.scope import Scope
 
 SMALL: dict[str, Any] = {
     "num_cpus": 1,
@@ -35,13 +37,13 @@ SMALL: dict[str, Any] = {
 }
 
 
-def where(io: TaskIo) -> Iterator[pa.Table]:
+def where(io: TaskIo[float]) -> Iterator[pa.Table]:
     """The node that the task runs on."""
-    time.sleep(io.args["seconds"])
+    time.sleep(io.args)
     yield pa.table({"node": [ray.get_runtime_context().get_node_id()]})
 
 
-def together(io: TaskIo) -> Iterator[pa.Table]:
+def together(io: TaskIo[Any]) -> Iterator[pa.Table]:
     """The nodes that the task and what it has done ahead run on, and in which order the latter came."""
     found = list(io.ahead(_slow_first, range(6)))
     here = ray.get_runtime_context().get_node_id()
@@ -55,12 +57,12 @@ def _slow_first(item: int) -> tuple[str, int]:
     return ray.get_runtime_context().get_node_id(), item
 
 
-def dying(io: TaskIo) -> Iterator[pa.Table]:
+def dying(io: TaskIo[Any]) -> Iterator[pa.Table]:
     """What it has done ahead ends its process."""
     yield pa.table({"item": list(io.ahead(os._exit, [1]))})
 
 
-def failing(io: TaskIo) -> Iterator[pa.Table]:
+def failing(io: TaskIo[Any]) -> Iterator[pa.Table]:
     """What it has done ahead finds something wrong that a person can mend."""
     yield pa.table({"item": list(io.ahead(_wrong, ["this"]))})
 
@@ -71,7 +73,7 @@ def _wrong(item: str) -> None:
 
 def works(phase: str, count: int, seconds: float) -> list[Work]:
     return [
-        Work(Task(f"t{i}", args={"seconds": seconds}), f"tables/step/{phase}/t{i}.parquet", f"{i}")
+        Work(Task(Scope.PART, i, {}, seconds), f"tables/step/{phase}/t{i}.parquet", f"{i}")
         for i in range(count)
     ]
 
@@ -81,11 +83,11 @@ def nodes_of(root: Path, phase: str) -> list[str]:
     return [pq.read_table(path)["node"][0].as_py() for path in files]
 
 
-def tried(root: Path, address: str, resources: Resources) -> str:
+def tried(root: Path, address: str, resources: Claimed) -> str:
     """What a claim that no node can meet is answered."""
     engine = Engine(str(root), Machine(), address)
     try:
-        list(engine.run(Phase("none", where, (), {}, resources), works("none", 1, 0)))
+        list(engine.run(Phase("none", where, (), resources), works("none", 1, 0)))
     except ClusterError as error:
         return str(error)
     finally:
@@ -97,7 +99,7 @@ def changing(cluster: Any, root: Path, node: Any) -> int:
     """One node leaves and another comes while tasks are at work; how many were finished."""
     engine = Engine(str(root), Machine(), cluster.address)
     finished = 0
-    for _ in engine.run(Phase("changing", where, (), {}, Resources()), works("changing", 8, 1.5)):
+    for _ in engine.run(Phase("changing", where, (), Claimed()), works("changing", 8, 1.5)):
         finished += 1
         if finished == 1:
             cluster.remove_node(node, allow_graceful=False)
@@ -110,8 +112,8 @@ def awaited(cluster: Any, root: Path) -> tuple[int, list[str], str]:
     """A GPU pool begins where no node has two GPUs; one comes later. Finished, where, and that node."""
     engine = Engine(str(root), Machine(grows=True), cluster.address)
     # Both Rays want the main thread: so the driver begins here, and goes on beside the node's coming.
-    list(engine.run(Phase("first", where, (), {}, Resources()), works("first", 1, 0)))
-    phase = Phase("awaited", where, (), {}, Resources(gpus=2, pool=True))
+    list(engine.run(Phase("first", where, (), Claimed()), works("first", 1, 0)))
+    phase = Phase("awaited", where, (), Claimed(gpus=2, pool=True))
     outcomes: list[Outcome] = []
     waiting = threading.Thread(
         target=lambda: outcomes.extend(engine.run(phase, works("awaited", 2, 0))), daemon=True
@@ -132,9 +134,9 @@ def _blind(paths: list[str]) -> list[str]:
 def asked(cluster: Any, root: Path) -> list[dict[str, str]]:
     """What a probe tells of a folder that all nodes see, and where another node says that it sees none."""
     ray.init(address=cluster.address, log_to_driver=False)
-    shared = probe.elsewhere([str(root), "s3://bucket/run", "/not/here/either"])
+    shared = probe.unshared([str(root), "s3://bucket/run", "/not/here/either"])
     probe.absent = _blind
-    unshared = probe.elsewhere([str(root)])
+    unshared = probe.unshared([str(root)])
     ray.shutdown()
     return [shared, unshared]
 
@@ -144,13 +146,13 @@ def main(root: Path, job: Path) -> None:
     leaving = cluster.add_node(**SMALL)
     gpu = cluster.add_node(**SMALL, num_gpus=1)
     engine = Engine(str(root), Machine(), cluster.address)
-    half = Resources(cpus=0.5, gpus=0.5, pool=True)
-    list(engine.run(Phase("gpu", where, (), {}, half), works("gpu", 4, 0.2)))
-    list(engine.run(Phase("cpu", where, (), {}, Resources()), works("cpu", 4, 1.0)))
-    split = Resources(cpus=0, gpus=1, pool=True, ahead=2)
-    list(engine.run(Phase("split", together, (), {}, split), works("split", 1, 0)))
-    (died,) = engine.run(Phase("dying", dying, (), {}, split), works("dying", 1, 0))
-    (failed,) = engine.run(Phase("failing", failing, (), {}, split), works("failing", 1, 0))
+    half = Claimed(cpus=0.5, gpus=0.5, pool=True)
+    list(engine.run(Phase("gpu", where, (), half), works("gpu", 4, 0.2)))
+    list(engine.run(Phase("cpu", where, (), Claimed()), works("cpu", 4, 1.0)))
+    split = Claimed(cpus=0, gpus=1, pool=True, decoding_tasks=2)
+    list(engine.run(Phase("split", together, (), split), works("split", 1, 0)))
+    (died,) = engine.run(Phase("dying", dying, (), split), works("dying", 1, 0))
+    (failed,) = engine.run(Phase("failing", failing, (), split), works("failing", 1, 0))
     engine.stop()
     made = plan.make(parse_job(job.read_text(), "job"))
     result = walk.run(made, address=cluster.address)
@@ -162,7 +164,7 @@ def main(root: Path, job: Path) -> None:
         "gpu": nodes_of(root, "gpu"),
         "cpu": nodes_of(root, "cpu"),
         "tasks": result.tasks_run,
-        "refused": tried(root, cluster.address, Resources(gpus=2, pool=True)),
+        "refused": tried(root, cluster.address, Claimed(gpus=2, pool=True)),
         "finished": changing(cluster, root, leaving),
         "awaited": awaited(cluster, root),
         "asked": asked(cluster, root),

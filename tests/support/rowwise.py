@@ -1,4 +1,4 @@
-"""Metadata in parquet read a row at a time: what ``pipeline.inputs.parquet_rows`` must come to, batch by batch."""
+"""Metadata in parquet read a row at a time: what ``pipeline.inputs.parquet.batches`` must come to, batch by batch."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from tamis.pipeline.inputs import parquet, part_builder
+from tamis.pipeline.inputs import part_builder
 from tamis.pipeline.inputs.captions import judge_caption
 from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.parquet import file as parquet
 from tamis.pipeline.inputs.part_builder import IngestOptions, Row
 from tamis.schemas.tables import INGEST
 

@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tamis.pipeline.steps import STEPS
 from tamis.pipeline.steps.concepts import ranking
 from tamis.pipeline.steps.duplicates import grouping
 from tamis.pipeline.steps.duplicates.semantic import step as semantic
@@ -25,6 +24,7 @@ from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.random import step as random_step
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.write import step as write_step
+from tamis.schemas.registry import STEPS
 from tests.support.embedded import EMBED, blobs
 from tests.support.pictures import encode, noise
 from tests.support.running import Sample, write_tar

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
+from tamis.pipeline.steps.concepts.config import POOL_BYTES
 from tamis.pipeline.tasks import claims
 from tamis.pipeline.tasks.claims import Claim
-from tamis.pipeline.tasks.task import Phase, Resources, Task
+from tamis.pipeline.tasks.task import Phase, Task
 from tamis.schemas.errors import ClusterError
 from tamis.schemas.job import Job
 from tamis.schemas.parse import parse_job
+from tamis.schemas.resources import Claimed
+from tamis.schemas.scope import Scope
 
 NODES = [{"CPU": 8.0, "memory": 16e9}, {"CPU": 4.0, "GPU": 2.0, "memory": 8e9}]
 
@@ -48,25 +51,37 @@ def test_a_step_that_clusters_holds_a_gpu_where_it_works_there_and_large_centroi
     assert of(asked, "cuda")["density"] == Claim("density", 1, 0.25, 0)
     made = job(asked, "cuda")
     density = made.steps[-1]
-    work = Phase("assign", print, (), {}, claims.clustering(made.resources, density))  # type: ignore[arg-type]
-    assert claims.of_phase(work, "density", made) == Resources(gpus=0.25, pool=True, workers=3)
+    work: Phase[None] = Phase("assign", print, (), density.claim(made.resources))  # type: ignore[arg-type]
+    assert claims.of_phase(work, "density", made) == Claimed(gpus=0.25, pool=True, workers=3)
     on_processors = density.model_copy(update={"device": "cpu"})
-    for size, pool in ((0, False), (claims.POOL_BYTES - 1, False), (claims.POOL_BYTES, True)):
-        found = claims.clustering(made.resources, on_processors, size)
-        assert found == Resources(pool=pool)
-    plain = Phase("sums", print, ())  # type: ignore[arg-type]
+    for size, pool in ((0, False), (POOL_BYTES - 1, False), (POOL_BYTES, True)):
+        found = on_processors.claim(made.resources, size)
+        assert found == Claimed(pool=pool)
+    plain: Phase[None] = Phase("sums", print, ())  # type: ignore[arg-type]
     assert claims.of_phase(plain, "density", made).gpus == 0
     assert claims.of_phase(plain, "signals", made).gpus == 1
+
+
+def test_a_jobs_word_on_gpus_is_for_those_tasks_of_a_step_that_work_there() -> None:
+    made = job("{steps: {embed: {gpus: 0.25}}}", "cuda")
+    embed = made.embeds[0]
+    vectors: Phase[None] = Phase("vectors", print, (), embed.claim(made.resources))  # type: ignore[arg-type]
+    verdict: Phase[None] = Phase("verdict", print, ())  # type: ignore[arg-type]
+    assert claims.of_phase(vectors, "embed", made).gpus == 0.25
+    assert claims.of_phase(verdict, "embed", made).gpus == 0
 
 
 def test_gpus_are_looked_for_before_anything_runs_but_for_steps_that_have_begun(
     tmp_path: Path,
 ) -> None:
     made = job("{}", "cuda")
-    assert [claim.step for claim in claims.to_come(made, str(tmp_path))] == ["embed", "density"]
+    assert [claim.step for claim in claims.pending_gpu_claims(made, str(tmp_path))] == [
+        "embed",
+        "density",
+    ]
     (tmp_path / "tables" / "embed").mkdir(parents=True)
-    assert [claim.step for claim in claims.to_come(made, str(tmp_path))] == ["density"]
-    assert claims.to_come(job("{}"), str(tmp_path)) == []
+    assert [claim.step for claim in claims.pending_gpu_claims(made, str(tmp_path))] == ["density"]
+    assert claims.pending_gpu_claims(job("{}"), str(tmp_path)) == []
 
 
 def test_the_claim_of_a_single_step_goes_before() -> None:
@@ -79,29 +94,30 @@ def test_the_claim_of_a_single_step_goes_before() -> None:
 def test_memory_is_claimed_by_what_gathers() -> None:
     made = job("{memory: 1073741824}")
 
-    def claimed(*tasks: str, **own: Any) -> Resources:
-        phase = Phase("p", print, [Task(name) for name in tasks], {}, Resources(**own))  # type: ignore[arg-type]
+    def claimed(scope: Scope, **own: Any) -> Claimed:
+        tasks: list[Task[None]] = [Task(scope, 0, {})]
+        phase = Phase("p", print, tasks, Claimed(**own))  # type: ignore[arg-type]
         return claims.of_phase(phase, "s", made)
 
-    assert claimed("bucket-00000").memory == 1 << 30
-    assert claimed("centroids").memory == 1 << 30
-    assert claimed("part-00000", pool=True) == Resources(pool=True)
+    assert claimed(Scope.BUCKET).memory == 1 << 30
+    assert claimed(Scope.WHOLE).memory == 1 << 30
+    assert claimed(Scope.PART, pool=True) == Claimed(pool=True)
     assert (
         max(of("{memory: 1073741824}").values(), key=lambda claim: claim.memory).memory == 1 << 30
     )
 
 
 def test_how_many_fit() -> None:
-    assert claims.fitting(Resources(), NODES, False) == 12
-    assert claims.fitting(Resources(gpus=0.5), NODES, False) == 4
-    assert claims.fitting(Resources(memory=5 * 10**9), NODES, False) == 3 + 1
+    assert claims.fitting(Claimed(), NODES, False) == 12
+    assert claims.fitting(Claimed(gpus=0.5), NODES, False) == 4
+    assert claims.fitting(Claimed(memory=5 * 10**9), NODES, False) == 3 + 1
 
 
 def test_what_no_node_has_is_told_or_waited_for() -> None:
     with pytest.raises(ClusterError, match="claims 8 CPU, 1 GPU, and no node has that"):
-        claims.fitting(Resources(cpus=8, gpus=1), NODES, False)
+        claims.fitting(Claimed(cpus=8, gpus=1), NODES, False)
     with pytest.raises(ClusterError, match=r"no node has that .*: set device: cpu, change"):
-        claims.fitting(Resources(gpus=1), NODES[:1], False)
-    assert claims.fitting(Resources(cpus=8, gpus=1), NODES, True) == 0
+        claims.fitting(Claimed(gpus=1), NODES[:1], False)
+    assert claims.fitting(Claimed(cpus=8, gpus=1), NODES, True) == 0
     with pytest.raises(ClusterError, match="any number would fit"):
-        claims.fitting(Resources(cpus=0), NODES, True)
+        claims.fitting(Claimed(cpus=0), NODES, True)

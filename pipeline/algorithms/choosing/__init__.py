@@ -1,1 +1,1 @@
-"""Which samples are kept: quotas, ranks, scores and draws."""
+"""Choices of samples to keep: by quotas, ranks, scores and draws."""

@@ -1,10 +1,9 @@
 """Importance resampling over hashed n-grams (DSIR): take captions that look like a target's.
 
-Xie et al., "Data selection for language models via importance resampling", NeurIPS 2023: a text is
-its counts of hashed 1-grams and 2-grams, both sets are bags of them, the log weight of a text is
-the sum over its n-grams of log p_target - log p_raw, and k texts are drawn without replacement in
-proportion to the weights by adding Gumbel noise. The paper's minimum of 100 tokens is left out: it
-would drop nearly every caption.
+Xie et al., "Data selection for language models via importance resampling", NeurIPS 2023: a text is represented by its
+counts of hashed 1-grams and 2-grams. Its log weight is the sum over its n-grams of log p_target - log p_raw, and k
+texts are drawn without replacement in proportion to their weights by adding Gumbel noise. The paper's minimum of 100
+tokens is left out: it would drop nearly every caption.
 """
 
 import re
@@ -24,7 +23,7 @@ _SMOOTHING = 1e-8
 
 
 def ngrams(text: str) -> list[str]:
-    """The lower-case tokens of a text and its pairs of neighbours, joined by a space.
+    """Lower-case tokens of a text, and its pairs of neighbouring tokens, each joined by a space.
 
     A token is a run of word characters or a run of other characters that are not whitespace.
     """
@@ -33,9 +32,10 @@ def ngrams(text: str) -> list[str]:
 
 
 def features(texts: Sequence[str], buckets: int = BUCKETS) -> sparse.csr_array:
-    """Counts of hashed n-grams: CSR int64 (n, buckets); xxh3-64 of the UTF-8 bytes, modulo buckets.
+    """Counts of hashed n-grams of n texts: CSR int64 (n, buckets).
 
-    A lone surrogate, which UTF-8 cannot hold, is encoded as it stands.
+    The bucket of an n-gram is xxh3-64 of its UTF-8 bytes, modulo `buckets`; a lone surrogate, which UTF-8 cannot hold,
+    is encoded as it stands.
     """
     columns: list[int] = []
     ends = [0]
@@ -54,41 +54,39 @@ def features(texts: Sequence[str], buckets: int = BUCKETS) -> sparse.csr_array:
 
 
 def totals(counts: sparse.csr_array) -> NDArray[np.int64]:
-    """Counts of a bucket over all texts: int64 (buckets,); the totals of parts may be added."""
+    """Counts of each bucket over all texts, int64 (buckets,), from counts (n, buckets); parts' totals can be added."""
     return np.asarray(counts.sum(axis=0), dtype=np.int64).ravel()
 
 
 def log_ratio(target: NDArray[np.int64], raw: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The log of p_target / p_raw for every bucket: float64 (buckets,).
+    """Logarithm of p_target / p_raw for every bucket, float64 (buckets,), from the `totals` of target and input.
 
-    p = count / sum, plus 1e-8 so that a bucket that one side lacks has a finite logarithm.
+    p = count / sum + 1e-8: a bucket that one side lacks has a finite logarithm.
 
     Raises:
-        ValueError: where one side has no n-grams at all.
+        ValueError: one side has no n-grams.
     """
     if not (target.sum() > 0 and raw.sum() > 0):
-        msg = (
+        raise ValueError(
             f"the target has {target.sum():,} n-grams and the input {raw.sum():,}: both need at "
             "least one; give captions that hold words"
         )
-        raise ValueError(msg)
-    wanted = np.log(target / target.sum() + _SMOOTHING)
-    there = np.log(raw / raw.sum() + _SMOOTHING)
-    return np.asarray(wanted - there, dtype=np.float64)
+    log_target = np.log(target / target.sum() + _SMOOTHING)
+    log_raw = np.log(raw / raw.sum() + _SMOOTHING)
+    return np.asarray(log_target - log_raw, dtype=np.float64)
 
 
 def log_weights(counts: sparse.csr_array, ratio: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The log importance weight of every text: float64 (n,); 0 for a text without n-grams."""
+    """Log importance weight of every text, float64 (n,), from counts (n, buckets); 0 without n-grams."""
     return np.asarray(counts @ ratio, dtype=np.float64)
 
 
 def perturbed(
     log_weight: NDArray[np.floating], uid: NDArray[np.uint64], seed: int
 ) -> NDArray[np.float64]:
-    """Log weight plus Gumbel noise, whose `count` largest are the draw: float64 (n,).
+    """Log weights (n,) plus Gumbel noise, float64 (n,): the k largest are a draw of k samples without replacement.
 
-    The noise -log(-log u) has u from the hash of seed and uid: it belongs to the sample, not to the
-    order in which samples arrive.
+    The noise is -log(-log u), u from the hash of seed and uid: it does not depend on the order of samples.
     """
     noise = -np.log(-np.log(uniform(hashed(uid, seed, "importance"))))
     return finite(log_weight, "log weight") + noise

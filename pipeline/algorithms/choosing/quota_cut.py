@@ -1,8 +1,8 @@
-"""Who lies beyond the quota of its cluster, without ranking anybody but those close to the cut.
+"""Samples beyond the quota of their cluster, found by ranking only those close to the cut.
 
 Samples are counted in coarse bins that follow the order of ``ranks.keys``. Once quotas are known, one bin of each
-cluster holds its cut: what is in an earlier bin is kept, what is in a later one is not, and only the members of that
-bin are ordered. The result is that of ``ranks.within`` compared with the quotas, to the sample.
+cluster holds its cut: members of earlier bins are kept, those of later bins are not, and only members of that bin are
+ranked. The result is exactly that of ``ranks.within`` compared with the quotas.
 """
 
 from collections.abc import Callable
@@ -14,50 +14,51 @@ from tamis.pipeline.algorithms.choosing import ranks
 from tamis.pipeline.algorithms.order import hashed
 
 CELLS = 1 << 22
-"""Bins of all clusters together, at most (of many clusters, LEAST each): 32 MB of counts."""
-MOST, LEAST = 1024, 16
+"""Most bins of all clusters together, 32 MB of counts; very many clusters still have LEAST_BINS each."""
+MOST_BINS, LEAST_BINS = 1024, 16
 SPAN = 2.0
-"""Distances lie between 0 and this."""
+"""Largest distance; the smallest is 0."""
 
 
 class QuotaCut:
-    """The cut of one budget: ``count`` everybody, say the quotas (``at``), then ask."""
+    """Cut of one budget over K clusters: count all samples (``add``), set the quotas, then ``split`` the samples."""
 
     def __init__(self, clusters: int, which: ranks.Which, seed: int = 0) -> None:
         self._which, self._seed = which, seed
-        self._depth = min(MOST, max(LEAST, CELLS // max(1, clusters))).bit_length() - 1
+        bins = min(MOST_BINS, max(LEAST_BINS, CELLS // max(1, clusters)))
+        self._depth = bins.bit_length() - 1
         self.bins = 1 << self._depth
         self._counts = np.zeros((clusters, self.bins), np.int64)
         self._bin = self._below = self._quota = np.zeros(clusters, np.int64)
 
-    def coarse(
+    def bins_of(
         self, distance: NDArray[np.float32], uid: NDArray[np.uint64] | None
     ) -> NDArray[np.int64]:
-        """The bin of every sample: int64 (n,). Never later than that of a sample with a larger key.
+        """Bin of every sample, int64 (n,): it ascends with the key.
 
         Args:
             distance: float32 (n,).
-            uid: uint64 (n, 2), which is looked at only where lots are drawn.
+            uid: uint64 (n, 2), needed for "random" only.
         """
         if self._which == "random":
             assert uid is not None
-            drawn: NDArray[np.uint64] = hashed(uid, self._seed, "ranks")
-            return (drawn >> np.uint64(64 - self._depth)).astype(np.int64)
+            hashes: NDArray[np.uint64] = hashed(uid, self._seed, "ranks")
+            return (hashes >> np.uint64(64 - self._depth)).astype(np.int64)
         scaled = distance * np.float32(self.bins / SPAN)
-        near: NDArray[np.int64] = np.clip(scaled, 0, self.bins - 1).astype(np.int64)
-        return self.bins - 1 - near if self._which == "hard" else near
+        nearest: NDArray[np.int64] = np.clip(scaled, 0, self.bins - 1).astype(np.int64)
+        return self.bins - 1 - nearest if self._which == "hard" else nearest
 
-    def histogram(self, cluster: NDArray[np.int32], coarse: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Samples a cluster and bin: (clusters * bins,)."""
-        cell = cluster.astype(np.int64) * self.bins + coarse
+    def histogram(self, cluster: NDArray[np.int32], bins: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count samples of each cluster and bin, int64 (K * bins,), from cluster int32 (n,) and bin int64 (n,)."""
+        cell = cluster.astype(np.int64) * self.bins + bins
         return np.bincount(cell, minlength=self._counts.size)
 
-    def count(self, histogram: NDArray[np.int64]) -> None:
-        """Add what ``histogram`` says of some samples."""
+    def add(self, histogram: NDArray[np.int64]) -> None:
+        """Add the ``histogram`` of some samples."""
         self._counts += histogram.reshape(self._counts.shape)
 
-    def at(self, quota: NDArray[np.int64]) -> None:
-        """Find each cluster's bin: everybody has been counted. ``quota``: int64 (clusters,)."""
+    def set_quotas(self, quota: NDArray[np.int64]) -> None:
+        """Find the bin of each cluster's cut, once all samples are counted; ``quota`` is int64 (K,)."""
         until = np.cumsum(self._counts, axis=1)
         self._quota = quota
         self._bin = (until < quota[:, None]).sum(axis=1)
@@ -68,11 +69,11 @@ class QuotaCut:
         )
 
     def split(
-        self, cluster: NDArray[np.int32], coarse: NDArray[np.int64]
+        self, cluster: NDArray[np.int32], bins: NDArray[np.int64]
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """(n,) certainly beyond the quota; and (n,) in the bin of the cut, for ``beyond`` to decide."""
+        """Mark samples behind the bin of the cut, beyond the quota for certain; and those in it: two bool (n,)."""
         bound = self._bin[cluster]
-        return coarse > bound, coarse == bound
+        return bins > bound, bins == bound
 
     def beyond(
         self,
@@ -80,12 +81,12 @@ class QuotaCut:
         key: NDArray[np.uint64],
         uids: Callable[[NDArray[np.int64]], NDArray[np.uint64]],
     ) -> NDArray[np.bool_]:
-        """(n,) beyond the quota, of all samples in the bins of the cuts.
+        """Mark samples beyond the quota, bool (n,), of all that lie in the bins of the cuts.
 
         Args:
             cluster: int32 (n,).
-            key: uint64 (n,), of ``ranks.keys``.
-            uids: (m, 2) of those at the places (m,) where cluster and key are the same on both sides of the cut.
+            key: uint64 (n,), by ``ranks.keys``.
+            uids: positions int64 (m,) -> uids uint64 (m, 2); asked for samples that tie across the cut only.
         """
         order = np.lexsort((key, cluster))
         group, ordered = cluster[order], key[order]
@@ -98,9 +99,9 @@ class QuotaCut:
             tie = np.zeros(len(self._quota), np.uint64)
             split = np.zeros(len(self._quota), np.bool_)
             tie[group[cut]], split[group[cut]] = ordered[cut], True
-            places = np.flatnonzero(split[cluster] & (key == tie[cluster]))
+            tied = np.flatnonzero(split[cluster] & (key == tie[cluster]))
             uid = np.zeros((len(key), 2), np.uint64)
-            uid[places] = uids(places)
+            uid[tied] = uids(tied)
             rank = ranks.within(cluster, key, uid) + self._below[cluster]
-        found: NDArray[np.bool_] = rank > self._quota[cluster]
-        return found
+        mask: NDArray[np.bool_] = rank > self._quota[cluster]
+        return mask

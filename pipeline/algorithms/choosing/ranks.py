@@ -1,11 +1,11 @@
-"""Places inside concepts: rank 1 is kept first."""
+"""Ranks of samples inside their clusters: rank 1 is kept first."""
 
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tamis.pipeline.algorithms.order import checked_uid, descending, hashed
+from tamis.pipeline.algorithms.order import check_uid, descending, hashed
 
 Which = Literal["hard", "easy", "random"]
 
@@ -15,22 +15,25 @@ def keys(
 ) -> NDArray[np.uint64]:
     """Keys in whose ascending order samples are kept: uint64 (n,).
 
-    "hard" keeps the farthest from the centroid first, "easy" the nearest, "random" the smallest
-    hash of seed and uid. With (key, uid) a concept's verdict is one cut, and a cut over many parts
-    can be found by counting keys.
+    With (key, uid) a cluster's verdict is one cut, and a cut over many parts can be found by counting keys.
+
+    Args:
+        distance: (n,) 1 - <x, c>.
+        uid: uint64 (n, 2).
+        which: "hard" keeps the farthest first, "easy" the nearest, "random" the smallest hash of seed and uid.
+        seed: the job's, for "random".
 
     Raises:
-        ValueError: for a distance that is not finite, or an unknown `which`.
+        ValueError: a distance that is not finite, or an unknown `which`.
     """
-    checked_uid(uid)
+    check_uid(uid)
     if which == "hard":
         return descending(distance, "distance")
     if which == "easy":
         return descending(-distance, "distance")
     if which == "random":
         return hashed(uid, seed, "ranks")
-    msg = f"which is {which!r}, and must be hard, easy or random"
-    raise ValueError(msg)
+    raise ValueError(f"which is {which!r}, and must be hard, easy or random")
 
 
 def ranks(
@@ -40,14 +43,9 @@ def ranks(
     which: Which = "hard",
     seed: int = 0,
 ) -> NDArray[np.int64]:
-    """Rank of every sample inside its cluster: int64 (n,), 1 for the first to be kept.
+    """Rank of every sample inside its cluster, int32 (n,): int64 (n,), 1 for the first to be kept.
 
-    Args:
-        cluster: int32 (n,).
-        distance: (n,) 1 - <x, c>; equal distances are ordered by uid, smallest first.
-        uid: uint64 (n, 2).
-        which: what is kept first, see `keys`.
-        seed: for "random".
+    Other arguments as `keys`; equal distances are ordered by uid, smallest first.
     """
     return within(cluster, keys(distance, uid, which, seed), uid)
 

@@ -1,1 +1,1 @@
-"""Concepts of embeddings, and near-equal members inside one: k-means and SemDeDup, on processors and GPUs."""
+"""Clusters of embeddings and near-equal members inside them: k-means and SemDeDup, on CPUs and GPUs."""

@@ -1,16 +1,15 @@
-"""The products of k-means and of semantic duplicates by torch, on a GPU. Imported where a device is asked for.
+"""Products of k-means and of semantic duplicates by torch, on a GPU; imported only where a device is used.
 
-A device is named as torch names it: `cuda`, or `cpu`, where the tests run the same code. What a part of the result
-depends on:
+A device has its name in torch: `cuda`, or `cpu`, where the tests run the same code. Results and the device:
 
-- Labels: not on the device. A product finds which centroids could be the nearest, to within what rounding can do
-  to it; where there are several, sums in an order that is fixed here decide.
-- Sums of members: not on the device, given the labels. They are whole numbers of 2^-24, exact in float64, so that
+- Labels do not depend on it. A matrix product finds the centroids that can be the nearest within its rounding error;
+  where there are several, sums in a fixed order decide.
+- Sums of members do not depend on it either, for the same labels. They are multiples of 2^-24, exact in float64:
   atomic additions in any order give the same bits.
-- Semantic similarities: on the kernels of one class of device. Rounding alone sets them apart from the processors',
-  and the shape of every product follows from the cluster's size and the place in it alone.
+- Semantic similarities depend on the kernels of one class of device. They differ from those of the CPU by rounding
+  alone, and the shape of every product depends only on the cluster's size and the position in it.
 
-Products are made in float32: `tamis.pipeline.host.devices.ready` sees to it that they are not cut to TF32.
+Products are made in float32: `tamis.pipeline.host.devices.prepare` keeps torch from using TF32.
 """
 
 from collections.abc import Iterator
@@ -23,81 +22,84 @@ from tamis.pipeline.algorithms.arrays import Float32Array
 from tamis.pipeline.algorithms.clusters import tiles
 
 Sums = tuple[NDArray[np.float64], NDArray[np.int64], float]
+"""Sums of members float64 (K, d), counts int64 (K,), mean product with the nearest centroid."""
 
 PRODUCT_BYTES = 256 << 20
-"""Products that are held at once: enough to fill a GPU, little beside its memory."""
+"""Bytes of products held at once: enough to fill a GPU, little beside its memory."""
 
 MOST_ROWS = 1 << 15
-"""Rows whose products are held at once, at most, however few the centroids."""
+"""Most rows whose products are held at once, however few the centroids."""
 
 PAIRS = 1 << 18
-"""Pairs whose products are summed in the fixed order at once, at most, and no more than PRODUCT_BYTES of them."""
+"""Most pairs whose products are summed in the fixed order at once; PRODUCT_BYTES limits them too."""
 
 ROUNDING = 2.0**-24
 GRID = 2.0**24  # see kmeans.partial_sums
 
 
 class Nearest:
-    """Centroids on a device.
+    """Search for the nearest centroid on a device.
 
     Args:
         centroids: float32 (K, d).
-        device: as torch names it.
+        device: its name in torch.
     """
 
     def __init__(self, centroids: Float32Array, device: str) -> None:
         self.device = device
-        self._centroids = _sent(centroids, device)
+        self._centroids = _send(centroids, device)
         longest = float(self._centroids.square().sum(dim=1).max().sqrt())
-        # Any order of d additions is off by at most d roundings of |x| |c| (Higham's gamma), and so twice that tells
-        # two products apart for certain; 64 more are for the fixed order's own sum and for this bound's arithmetic.
-        self._apart = 2 * (centroids.shape[1] + 64) * ROUNDING * longest
+        # Any order of d additions is off by at most d roundings of |x| |c| (Higham's gamma): products that differ by
+        # more than twice that are in order. 64 more roundings cover the fixed order's sum and this bound's arithmetic.
+        self._margin = 2 * (centroids.shape[1] + 64) * ROUNDING * longest
         self.rows_at_once = max(16, min(MOST_ROWS, PRODUCT_BYTES // (4 * len(centroids))))
 
     def labels(self, embeddings: NDArray[np.floating]) -> NDArray[np.int32]:
-        """The number of the nearest centroid of each row; any number for one that is not finite.
+        """Number of the nearest centroid of each row, int32 (n,); any number for a row that is not finite.
 
         Args:
             embeddings: (n, d), float16 or float32.
         """
-        found = np.empty(len(embeddings), np.int32)
+        labels = np.empty(len(embeddings), np.int32)
         for start in range(0, len(embeddings), self.rows_at_once):
-            here = slice(start, start + self.rows_at_once)
-            found[here] = self.of(_sent(embeddings[here], self.device).float())[0].cpu().numpy()
-        return found
+            span = slice(start, start + self.rows_at_once)
+            rows = _send(embeddings[span], self.device).float()
+            labels[span] = self.search(rows)[0].cpu().numpy()
+        return labels
 
-    def of(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(int64 (n,) label, float32 (n,) product) of float32 rows that are there already; at most `rows_at_once`."""
+    def search(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(label int64 (n,), product float32 (n,)) of float32 rows on the device, at most `rows_at_once`."""
         products = rows @ self._centroids.T
         best, label = products.max(dim=1)
-        bound = best - self._apart * rows.square().sum(dim=1).sqrt()
-        # What else may be the nearest is rare: only then are products looked at again.
+        bound = best - self._margin * rows.square().sum(dim=1).sqrt()
+        # A second possible centroid is rare: only for such rows are the products read again.
         products.scatter_(1, label[:, None], -torch.inf)
         close = torch.nonzero(products.amax(dim=1) >= bound)[:, 0]
         products.scatter_(1, label[:, None], torch.inf)
-        # Where all may be, as where all centroids are one, it is done in pieces.
-        for some in close.split(max(1, 16 * PAIRS // products.shape[1])):
-            able = products[some] >= bound[some][:, None]
-            label[some] = self._decided(rows[some], able)
+        # All rows can be close, as where all centroids are equal: they are taken in pieces.
+        for piece in close.split(max(1, 16 * PAIRS // products.shape[1])):
+            possible = products[piece] >= bound[piece][:, None]
+            label[piece] = self._exact_labels(rows[piece], possible)
         return label, best
 
-    def _decided(self, rows: torch.Tensor, able: torch.Tensor) -> torch.Tensor:
-        """Of the centroids that may be nearest to each row, the one that is; the first of equals."""
-        row, number = torch.nonzero(able, as_tuple=True)
+    def _exact_labels(self, rows: torch.Tensor, possible: torch.Tensor) -> torch.Tensor:
+        """Nearest of each row's possible centroids, bool (n, K), by sums in the fixed order; the first of equals."""
+        row, number = torch.nonzero(possible, as_tuple=True)
         most = max(1, min(PAIRS, PRODUCT_BYTES // (4 * rows.shape[1])))
         pairs = zip(row.split(most), number.split(most), strict=True)
         value = torch.cat([summed(rows[r] * self._centroids[n]) for r, n in pairs])
         best = torch.full((len(rows),), -torch.inf, device=rows.device)
         best.scatter_reduce_(0, row, value, "amax")
-        number = torch.where(value == best[row], number, able.shape[1] - 1)
-        first = torch.full((len(rows),), able.shape[1] - 1, device=rows.device)
+        number = torch.where(value == best[row], number, possible.shape[1] - 1)
+        first = torch.full((len(rows),), possible.shape[1] - 1, device=rows.device)
         return first.scatter_reduce_(0, row, number, "amin")
 
 
 def summed(products: torch.Tensor) -> torch.Tensor:
-    """Sums of the rows of (n, d), (n,), in one order everywhere.
+    """Sums of the rows of (n, d) in an order that is the same on every device: (n,).
 
-    The second half of the columns is added to the first until one is left; of an odd number the last goes to the first.
+    The second half of the columns is added to the first until one column is left; the last of an odd number is added
+    to the first.
     """
     while (columns := products.shape[1]) > 1:
         half = columns // 2
@@ -109,29 +111,29 @@ def summed(products: torch.Tensor) -> torch.Tensor:
 
 
 class Sample:
-    """What k-means trains on, on a device; what does not fit there goes there block by block, each time.
+    """Training sample of k-means on a device; a sample that does not fit is sent there block by block each time.
 
     Args:
         rows: float32 (n, d).
-        device: as torch names it.
-        room: bytes of the device that it may take; half of what is free, or its own, by default.
+        device: its name in torch.
+        room: bytes of the device that it may take; None: half of those that are available.
     """
 
     def __init__(self, rows: Float32Array, device: str, room: int | None = None) -> None:
         self._rows, self._device = rows, device
-        room = _room(device) if room is None else room
-        self._held = _sent(rows, device) if rows.nbytes <= room else None
+        room = _default_room(device) if room is None else room
+        self._copy = _send(rows, device) if rows.nbytes <= room else None
 
     def sums(self, centroids: Float32Array) -> Sums:
-        """One assignment: as `kmeans.partial_sums`, and the mean product with the nearest centroid."""
+        """Assign all rows to their nearest centroids: sums and counts as by `kmeans.partial_sums`, mean product."""
         nearest = Nearest(centroids, self._device)
         total = torch.zeros(centroids.shape, dtype=torch.float64, device=self._device)
         counts = torch.zeros(len(centroids), dtype=torch.int64, device=self._device)
         similarity = torch.zeros((), dtype=torch.float64, device=self._device)
         for start in range(0, len(self._rows), nearest.rows_at_once):
-            here = slice(start, start + nearest.rows_at_once)
-            rows = _sent(self._rows[here], self._device) if self._held is None else self._held[here]
-            label, best = nearest.of(rows)
+            span = slice(start, start + nearest.rows_at_once)
+            rows = _send(self._rows[span], self._device) if self._copy is None else self._copy[span]
+            label, best = nearest.search(rows)
             total.index_add_(0, label, (rows * GRID).round_().double())
             counts.index_add_(0, label, torch.ones_like(label))
             similarity += best.double().sum()
@@ -140,31 +142,31 @@ class Sample:
 
 
 class _Pieces:
-    """The embeddings of a cluster, `tiles.piece(n)` places a time: on the device as far as they fit."""
+    """Embeddings of a cluster on a device, `tiles.piece(n)` positions at a time; as many as fit stay there."""
 
     def __init__(
         self, fetch: tiles.Fetch, n: int, dimensions: int, device: str, room: int | None
     ) -> None:
         self._fetch, self._n, self._device = fetch, n, device
         self._size = tiles.piece(n)
-        room = _room(device) if room is None else room
-        self._most = room // (4 * self._size * dimensions)
+        room = _default_room(device) if room is None else room
+        self._capacity = room // (4 * self._size * dimensions)
         self._kept: dict[int, torch.Tensor] = {}
 
     def at(self, first: int) -> torch.Tensor:
-        """Float32, of the places from `first` on.
+        """Float32 embeddings of the piece that starts at position `first`.
 
         Raises:
-            ValueError: one is not finite.
+            ValueError: an embedding is not finite.
         """
         if first in self._kept:
             return self._kept[first]
-        rows = _sent(self._fetch(first, min(first + self._size, self._n)), self._device).float()
+        rows = _send(self._fetch(first, min(first + self._size, self._n)), self._device).float()
         bad = torch.nonzero(~torch.isfinite(rows).all(dim=1))
         if len(bad):
             raise ValueError(tiles.not_finite(first + int(bad[0, 0])))
-        # What comes first is compared with most of the others.
-        if len(self._kept) < self._most:
+        # The first pieces are compared with most of the others: those stay.
+        if len(self._kept) < self._capacity:
             self._kept[first] = rows
         return rows
 
@@ -177,15 +179,15 @@ def max_similarity_blocks(
     span: tuple[int, int],
     room: int | None = None,
 ) -> Iterator[tuple[int, Float32Array, NDArray[np.int64]]]:
-    """`semantic.max_similarity_blocks` on a device.
+    """Blocks of `semantic.max_similarity_blocks`, computed on a device.
 
     Args:
         fetch: as there.
         n: as there.
         dimensions: as there.
-        device: as torch names it.
-        span: the places to compute.
-        room: bytes of the device that embeddings may take, by default as for `Sample`. The rest is fetched anew.
+        device: its name in torch.
+        span: (start, stop), positions to compute.
+        room: bytes of the device that embeddings may take, as for `Sample`; the others are fetched anew.
     """
     size = tiles.piece(n)
     tile = tiles.side(n)
@@ -201,40 +203,40 @@ def max_similarity_blocks(
         for column in range(0, first, size):
             _keep_better(best, partner, rows @ pieces.at(column).T, column)
         for top in range(0, len(rows), tile):
-            here = slice(top, top + tile)
-            products = rows[here] @ rows[: top + tile].T
-            # On the diagonal a place is compared with those before it only.
+            in_tile = slice(top, top + tile)
+            products = rows[in_tile] @ rows[: top + tile].T
+            # On the diagonal a position is compared with earlier ones only.
             products[:, top:].masked_fill_(later, -torch.inf)
-            _keep_better(best[here], partner[here], products, first)
+            _keep_better(best[in_tile], partner[in_tile], products, first)
         alone = best < 0
         best[alone] = 0
         partner[alone] = alone.nonzero()[:, 0] + first
-        found = slice(0, last - first)
-        yield first, best[found].cpu().numpy(), partner[found].cpu().numpy()
+        count = last - first
+        yield first, best[:count].cpu().numpy(), partner[:count].cpu().numpy()
 
 
 def _keep_better(
     best: torch.Tensor, partner: torch.Tensor, products: torch.Tensor, column: int
 ) -> None:
-    """Take over, in place, what is greater in `products`, whose columns are the places from `column` on."""
-    value, place = products.max(dim=1)  # of equal ones the first, as torch says it
+    """Update best and partner in place with greater `products`, whose columns are the positions from `column` on."""
+    value, position = products.max(dim=1)  # of equal values the first, as torch documents
     # Columns come in order, so an equal value later on is not the earliest.
     better = value > best
     torch.where(better, value, best, out=best)
-    torch.where(better, place + column, partner, out=partner)
+    torch.where(better, position + column, partner, out=partner)
 
 
-def _sent(rows: NDArray[np.floating], device: str) -> torch.Tensor:
-    """Rows on a device, float16 as such, anything else as float32."""
-    kind = np.float16 if rows.dtype == np.float16 else np.float32
-    # Torch takes no array that cannot be written to.
-    return torch.from_numpy(np.require(rows, kind, ["C", "W"])).to(device)
+def _send(rows: NDArray[np.floating], device: str) -> torch.Tensor:
+    """Rows sent to a device, float16 as such, any other dtype as float32."""
+    dtype = np.float16 if rows.dtype == np.float16 else np.float32
+    # Torch takes no read-only array.
+    return torch.from_numpy(np.require(rows, dtype, ["C", "W"])).to(device)
 
 
-def _room(device: str) -> int:
-    """Half of the bytes that are free on a GPU, or of what this process may have there; elsewhere as many as one likes.
+def _default_room(device: str) -> int:
+    """Bytes that embeddings may take: half of those free on a GPU or, if fewer, of this process's limit there.
 
-    Others who work there see the same bytes free, and take them too: only what a process may have is its own.
+    Other processes on the GPU see the same bytes free and take them too: only a process's own limit is safe.
     """
     if torch.device(device).type != "cuda":
         return 1 << 62

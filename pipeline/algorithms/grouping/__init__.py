@@ -1,1 +1,1 @@
-"""From pairs to groups: the search of a bucket, and connected components."""
+"""Pairs and groups of duplicates: the search of a bucket, and connected components."""

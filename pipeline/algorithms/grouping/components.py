@@ -1,4 +1,4 @@
-"""Connected components of duplicate edges, in one machine's memory, and who survives of each."""
+"""Connected components of duplicate edges in one machine's memory, and the survivor of each."""
 
 from typing import Any
 
@@ -10,22 +10,18 @@ from tamis.pipeline.algorithms.grouping.buckets import uid_rank
 
 
 def connected(a: Int64Array, b: Int64Array, n: int) -> Int64Array:
-    """Label the connected components of n nodes.
+    """Label n nodes by the smallest node of their connected component: int64 (n,).
 
     Args:
         a: int64 (m,), one end of each edge, 0..n-1.
         b: int64 (m,), the other end. Edges may repeat, and join a node to itself.
         n: number of nodes.
 
-    Returns:
-        int64 (n,): the smallest node of each node's component.
-
     Raises:
-        ValueError: an edge names a node outside 0..n-1.
+        ValueError: an edge with a node outside 0..n-1.
     """
-    from scipy import (
-        sparse,
-    )  # not above: where no edge is, csgraph costs a worker a fifth of all its imports
+    # Imported here, because csgraph is a fifth of all imports of a worker that may have no edge.
+    from scipy import sparse
     from scipy.sparse.csgraph import connected_components
 
     _check_edges(a, b, n)
@@ -33,7 +29,7 @@ def connected(a: Int64Array, b: Int64Array, n: int) -> Int64Array:
     graph = sparse.coo_array((ones, (a, b)), shape=(n, n))
     _, component = connected_components(graph, directed=False)
     smallest = np.empty(n, dtype=np.int64)
-    # Written from the last node down, so the smallest node of a component is written last.
+    # Written from the last node down: the smallest node of a component is written last.
     smallest[component[::-1]] = np.arange(n)[::-1]
     return smallest[component]
 
@@ -41,35 +37,32 @@ def connected(a: Int64Array, b: Int64Array, n: int) -> Int64Array:
 def survivors(
     label: Int64Array, uid: UInt64Array, preference: NDArray[Any] | None = None
 ) -> Int64Array:
-    """Choose the one sample that is kept of each component.
+    """Survivor of each row's component, the one sample that is kept: int64 (n,) rows.
+
+    The survivor has the largest preference; of several such, the smallest uid. It does not depend on the order of rows.
 
     Args:
         label: int64 (n,), the component of each row; any numbers.
         uid: uint64 (n, 2), unique.
         preference: (n,) numbers, the larger the better (a picture's pixels, a similarity); NaN is
             worst. None: uids alone decide.
-
-    Returns:
-        int64 (n,): for each row the row of its component's survivor, the one with the largest
-        preference, and of several such the one with the smallest uid. It does not depend on the
-        order of rows.
     """
     keys: list[NDArray[Any]] = [uid_rank(uid)]
     if preference is not None:
         keys += [_descending(preference), np.isnan(preference)]
     order = np.lexsort((*keys, label))
     ordered = label[order]
-    fresh = np.ones(len(order), dtype=bool)
-    fresh[1:] = ordered[1:] != ordered[:-1]
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = ordered[1:] != ordered[:-1]
     result = np.empty(len(order), dtype=np.int64)
-    result[order] = order[fresh][np.cumsum(fresh) - 1]
+    result[order] = order[first][np.cumsum(first) - 1]
     return result
 
 
 def partners(
     a: Int64Array, b: Int64Array, value: NDArray[np.float64], uid: UInt64Array
 ) -> tuple[Int64Array, NDArray[np.float64]]:
-    """Give each row its most similar neighbour, of several such the one with the smallest uid.
+    """Partner of each row, its most similar neighbour; of several such, the one with the smallest uid.
 
     Args:
         a: int64 (m,), one end of each edge.
@@ -81,19 +74,19 @@ def partners(
         (partner int64 (n,), value float64 (n,)); -1 and NaN for a row without edges.
     """
     rank = uid_rank(uid)
-    source, target = np.concatenate([a, b]), np.concatenate([b, a])
-    both = np.concatenate([value, value])
+    row, neighbour = np.concatenate([a, b]), np.concatenate([b, a])
+    values = np.concatenate([value, value])
     # Written from the worst edge of a row to its best: the best stays.
-    order = np.lexsort((-rank[target], both))
+    order = np.lexsort((-rank[neighbour], values))
     partner = np.full(len(uid), -1, dtype=np.int64)
     best = np.full(len(uid), np.nan)
-    partner[source[order]] = target[order]
-    best[source[order]] = both[order]
+    partner[row[order]] = neighbour[order]
+    best[row[order]] = values[order]
     return partner, best
 
 
 def _descending(preference: NDArray[Any]) -> NDArray[Any]:
-    # Unsigned numbers have no negative: their complement descends as they ascend.
+    # Integers are complemented, since unsigned ones have no negative.
     return ~preference if preference.dtype.kind in "ui" else -preference
 
 
@@ -102,4 +95,6 @@ def _check_edges(a: Int64Array, b: Int64Array, n: int) -> None:
         return
     least, most = min(a.min(), b.min()), max(a.max(), b.max())
     if least < 0 or most >= n:
-        raise ValueError(f"edges name nodes {least} to {most}, and there are nodes 0 to {n - 1}")
+        raise ValueError(
+            f"edges have nodes {least} to {most}, and n is {n}: pass the number of all nodes"
+        )

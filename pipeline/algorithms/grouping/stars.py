@@ -1,13 +1,12 @@
 """Connected components of more edges than one machine holds: alternating large and small stars.
 
-Kiveris, Lattanzi, Mirrokni, Rastogi and Vassilvitskii, "Connected Components in MapReduce and
-Beyond" (SoCC 2014). Edges lie in partitions by a hash of a node; a star operation needs one
-partition at a time. A large star joins the larger neighbours of each node to the smallest node
-around; a small star joins its smaller neighbours, and itself, to the smallest of them. Both keep the
-components, and repeated they leave one star a component, its smallest node in the centre: about
-log^2 of the nodes' number of turns in theory, four to eight in practice.
+Kiveris, Lattanzi, Mirrokni, Rastogi and Vassilvitskii, "Connected Components in MapReduce and Beyond" (SoCC 2014).
+Edges are partitioned by a hash of a node, and a star operation reads one partition at a time. A large star joins the
+larger neighbours of each node to the smallest node among the node and its neighbours; a small star joins the node and
+its smaller neighbours to the smallest of them. Both keep the components. Repeated, they leave one star for each
+component, with its smallest node in the centre: after about log^2 n turns in theory, four to eight in practice.
 
-Memory is that of the largest partition, which holds at least all edges at one node: in the end one
+Memory is that of the largest partition, which holds at least all edges of one node: in the end one
 edge, 16 bytes, for each member of the largest component.
 """
 
@@ -21,19 +20,22 @@ from tamis.pipeline.algorithms.hashing import mix64
 Edges = tuple[Int64Array, Int64Array]
 
 MOST_TURNS = 100
-"""Far more than any graph has needed."""
+"""Most turns of both stars, far more than any graph has needed."""
 
 
 def partition_of(nodes: Int64Array, partitions: int) -> Int64Array:
-    """Partition of each node, int64 in 0..partitions-1, by a hash."""
+    """Partition of each node by a hash, 0..partitions-1: int64 (n,)."""
     hashed = mix64(nodes.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15))
     return (hashed % np.uint64(partitions)).astype(np.int64)
 
 
-def shares(edges: Edges, partitions: int, by_larger: bool) -> Iterator[Edges]:
-    """Part edges, one share a partition, each edge seen from the node that decides its home.
+def split_edges(edges: Edges, partitions: int, by_larger: bool) -> Iterator[Edges]:
+    """Yield the edges of each partition, (node, neighbour), the node being the one that lies in the partition.
 
-    A large star needs each edge at both its nodes, a small star at the larger one only.
+    Args:
+        edges: int64 (m,) pairs in any order; edges from a node to itself are dropped.
+        partitions: their number.
+        by_larger: each edge at its larger node alone, for a small star; else at both, for a large star.
     """
     a, b = np.maximum(*edges), np.minimum(*edges)
     a, b = a[a != b], b[a != b]
@@ -48,20 +50,20 @@ def shares(edges: Edges, partitions: int, by_larger: bool) -> Iterator[Edges]:
 
 
 def large_star(node: Int64Array, neighbour: Int64Array) -> Edges:
-    """Join the larger neighbours of each node to the smallest node of its surroundings.
+    """Join the larger neighbours of each node to the smallest node among it and its neighbours.
 
     Args:
-        node: int64 (m,), every edge of the partition's nodes, each seen from that node.
-        neighbour: int64 (m,), the other end.
+        node: int64 (m,), a partition's nodes, each once for every edge it has.
+        neighbour: int64 (m,), the other end of that edge.
 
     Returns:
-        Edges (larger, smallest), unique.
+        Unique edges (larger, smallest).
     """
-    nodes, place = np.unique(node, return_inverse=True)
+    nodes, inverse = np.unique(node, return_inverse=True)
     least = nodes.copy()
-    np.minimum.at(least, place, neighbour)
+    np.minimum.at(least, inverse, neighbour)
     larger = neighbour > node
-    return unique(neighbour[larger], least[place[larger]])
+    return unique(neighbour[larger], least[inverse[larger]])
 
 
 def small_star(node: Int64Array, neighbour: Int64Array) -> Edges:
@@ -72,25 +74,25 @@ def small_star(node: Int64Array, neighbour: Int64Array) -> Edges:
         neighbour: int64 (m,), its smaller end.
 
     Returns:
-        Edges (larger, smallest), unique.
+        Unique edges (larger, smallest).
     """
-    nodes, place = np.unique(node, return_inverse=True)
+    nodes, inverse = np.unique(node, return_inverse=True)
     least = nodes.copy()
-    np.minimum.at(least, place, neighbour)
+    np.minimum.at(least, inverse, neighbour)
     a = np.concatenate([neighbour, nodes])
-    b = np.concatenate([least[place], least])
+    b = np.concatenate([least[inverse], least])
     return unique(a[a != b], b[a != b])
 
 
-def summed(edges: Edges) -> tuple[int, int]:
-    """Count edges and sum their hashes, modulo 2**64."""
+def checksum(edges: Edges) -> tuple[int, int]:
+    """Number of edges and sum of their hashes, modulo 2**64: equal for equal sets of edges in any order."""
     a, b = edges
     hashed = mix64(mix64(a.astype(np.uint64) + np.uint64(1)) ^ b.astype(np.uint64))
     return len(a), int(hashed.sum(dtype=np.uint64))
 
 
 def unique(a: Int64Array, b: Int64Array) -> Edges:
-    """Each edge once, sorted."""
+    """Edges (a, b), each once, sorted."""
     order = np.lexsort((b, a))
     a, b = a[order], b[order]
     new = np.ones(len(a), dtype=bool)

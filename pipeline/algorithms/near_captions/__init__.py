@@ -1,1 +1,1 @@
-"""Captions that are nearly the same: MinHash proposes, exact Jaccard decides."""
+"""Near-duplicate captions: MinHash finds candidates, exact Jaccard similarity decides."""

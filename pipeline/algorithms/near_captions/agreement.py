@@ -1,8 +1,8 @@
-"""Whether two pictures agree, for duplicates that need both the captions and the pictures alike.
+"""Agreement of two pictures, for duplicates whose captions and pictures must both be alike.
 
-Three answers: any two agree (`AnyPicture`), the perceptual hashes are near (`PhashAgreement`), the
-embeddings are near (`EmbeddingAgreement`). Each compares many pairs at once, and offers keys that
-split a group too large to be compared pair by pair, or a sieve that compares many with many at little cost.
+Any two agree (`AnyPicture`), or those with near perceptual hashes (`PhashAgreement`), or those with near embeddings
+(`EmbeddingAgreement`). Each class compares many pairs at once. For groups too large for that it has keys that split the
+group, or a sieve that compares many rows with many at little cost.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,60 +18,61 @@ from tamis.pipeline.algorithms.near_captions.minhash import choose_bands
 from tamis.pipeline.algorithms.near_pictures.hamming import distance, masks
 
 FetchEmbeddings = Callable[[Int64Array], NDArray[np.floating]]
+"""Rows (m,) -> embeddings (m, d)."""
 Sieve = Callable[[Int64Array], Callable[[Int64Array], BoolArray]]
-"""Rows (m,) -> other rows (k,) -> who may agree, bool (k, m): all who do, and few more."""
+"""Rows (m,) -> other rows (k,) -> bool (k, m), true for all pairs that agree and for few others."""
 
 _RECALL = 0.995
 _SIGNS = 384
 
 
 class Agreement(Protocol):
-    """A comparison of pictures, by the rows of whatever holds them."""
+    """A comparison of pictures by their rows."""
 
     def compare(self, a: Int64Array, b: Int64Array) -> tuple[BoolArray, Float64Array]:
-        """Say which pairs of rows agree, bool (p,), and at what value, float64 (p,)."""
+        """Compare pairs of rows (p,): whether they agree, bool (p,), and at which value, float64 (p,)."""
         ...
 
-    def same(self, rows: Int64Array) -> NDArray[np.uint64]:
-        """Key of each row, uint64 (m,): rows of one key agree with each other and alike with all."""
+    def picture_keys(self, rows: Int64Array) -> UInt64Array:
+        """Keys of rows, uint64 (m,): pictures with equal keys agree, and agree with the same others."""
         ...
 
     def tables(self, rows: Int64Array) -> Iterator[UInt64Array]:
-        """Keys of rows, uint64 (m,), a table at a time: rows that agree share one in some table."""
+        """Yield keys of rows, uint64 (m,), a table at a time: rows that agree share the key of some table."""
         ...
 
     @property
     def splits(self) -> bool:
-        """Whether `tables` separates anything."""
+        """Whether the keys of `tables` can differ."""
         ...
 
     @property
     def sieve(self) -> Sieve | None:
-        """What misses nobody at little cost, or None where `tables` do."""
+        """Sieve that loses no pair; None if `tables` loses none."""
         ...
 
 
 class AnyPicture:
-    """All pictures agree: only captions count. The value is NaN."""
+    """Agreement of all pictures: only captions count. The value is NaN."""
 
     splits = False
     sieve = None
 
     def compare(self, a: Int64Array, b: Int64Array) -> tuple[BoolArray, Float64Array]:
-        """All true."""
+        """Pass all pairs."""
         return np.ones(len(a), dtype=bool), np.full(len(b), np.nan)
 
-    def same(self, rows: Int64Array) -> UInt64Array:
-        """One key for all."""
+    def picture_keys(self, rows: Int64Array) -> UInt64Array:
+        """One key for all rows."""
         return np.zeros(len(rows), dtype=np.uint64)
 
     def tables(self, rows: Int64Array) -> Iterator[UInt64Array]:
-        """One table, of one key."""
-        yield self.same(rows)
+        """Yield one table with one key."""
+        yield self.picture_keys(rows)
 
 
 class PhashAgreement:
-    """Perceptual hashes differ in at most `radius` bits. The value is the number of bits.
+    """Agreement of perceptual hashes that differ in at most `radius` bits. The value is the number of bits.
 
     Args:
         hashes: uint64 (n,), by row.
@@ -86,32 +87,35 @@ class PhashAgreement:
         self.radius = radius
 
     def compare(self, a: Int64Array, b: Int64Array) -> tuple[BoolArray, Float64Array]:
-        """Compare bit by bit."""
+        """Count the bits that differ."""
         bits = distance(self.hashes[a], self.hashes[b])
         return bits <= self.radius, bits.astype(np.float64)
 
-    def same(self, rows: Int64Array) -> UInt64Array:
-        """Take the hash itself for a key."""
+    def picture_keys(self, rows: Int64Array) -> UInt64Array:
+        """Hashes themselves."""
         return self.hashes[rows]
 
     def tables(self, rows: Int64Array) -> Iterator[UInt64Array]:
-        """Mask the hashes, so that no pair within the radius is lost (see `hamming`)."""
+        """Yield masked hashes; no pair within the radius is lost (see `hamming`)."""
         for mask in masks(len(rows), self.radius):
             yield self.hashes[rows] & mask
 
 
 class EmbeddingAgreement:
-    """Embeddings have a cosine of at least `cosine`. The value is the cosine.
+    """Agreement of embeddings whose cosine is at least `cosine`. The value is the cosine.
 
-    One caption's pictures are sieved, all by all. Large groups of several captions, and more pictures
-    of one caption than can be sieved (hundreds of thousands that are not alike), are split by the
-    signs of random projections: two vectors at angle t share a sign with probability 1 - t / pi
-    (Charikar 2002), and bands of signs find a pair at the bound with probability .995 at least.
+    The pictures of one caption are compared all by all with a sieve. Large groups of several captions, and more
+    pictures of one caption than the sieve can compare (hundreds of thousands that are not alike), are split by the
+    signs of random projections: two vectors at angle t share a sign with probability 1 - t / pi (Charikar 2002), and
+    bands of signs find a pair at the bound with probability .995 at least.
 
     Args:
-        fetch: rows int64 (m,) -> unit embeddings (m, d), fp16 or fp32.
+        fetch: rows int64 (m,) -> unit embeddings (m, d), float16 or float32.
         cosine: bound, in (0, 1].
-        pairs: pairs whose embeddings are held at once.
+        pairs: most pairs whose embeddings are held at once.
+
+    Raises:
+        ValueError: a bound outside (0, 1].
     """
 
     splits = True
@@ -124,17 +128,17 @@ class EmbeddingAgreement:
         self.pairs = pairs
 
     def compare(self, a: Int64Array, b: Int64Array) -> tuple[BoolArray, Float64Array]:
-        """Multiply pair by pair, in float64: the value depends on the two vectors alone.
+        """Multiply pair by pair in float64, so that the value depends on the two vectors alone.
 
-        Rounded to fp16 a vector has not quite length one, so the product is divided by the lengths:
-        equal vectors have a cosine of 1 exactly. A zero vector has 0 to all.
+        The product is divided by the lengths, because a vector rounded to float16 has not quite length 1: equal vectors
+        have a cosine of exactly 1. A zero vector has cosine 0 to all.
         """
         value = np.empty(len(a), dtype=np.float64)
         for start in range(0, len(a), self.pairs):
             part = slice(start, start + self.pairs)
-            rows, place = np.unique(np.concatenate([a[part], b[part]]), return_inverse=True)
+            rows, inverse = np.unique(np.concatenate([a[part], b[part]]), return_inverse=True)
             vectors = self.fetch(rows).astype(np.float64)
-            left, right = np.split(place, 2)
+            left, right = np.split(inverse, 2)
             square = np.einsum("ij,ij->i", vectors, vectors)
             product = np.einsum("ij,ij->i", vectors[left], vectors[right])
             lengths = np.sqrt(square[left] * square[right])
@@ -142,19 +146,19 @@ class EmbeddingAgreement:
         np.clip(value, -1.0, 1.0, out=value)
         return value >= self.cosine, value
 
-    def same(self, rows: Int64Array) -> UInt64Array:
-        """Take each row for itself: equal embeddings are not looked for."""
+    def picture_keys(self, rows: Int64Array) -> UInt64Array:
+        """Rows themselves: equal embeddings are not searched for."""
         return rows.astype(np.uint64)
 
     def tables(self, rows: Int64Array) -> Iterator[UInt64Array]:
-        """Band the signs of fixed projections."""
-        likeness = 1.0 - acos(self.cosine) / pi
-        bands, width = choose_bands(likeness, _SIGNS, _RECALL)
-        # A wider band splits a group more finely than it is large, and only costs tables.
+        """Yield bands of the signs of fixed projections."""
+        same_sign = 1.0 - acos(self.cosine) / pi
+        bands, width = choose_bands(same_sign, _SIGNS, _RECALL)
+        # A wider band would have more keys than the group has rows, and need more tables.
         while width > 1 and 2.0 ** (width - 1) > len(rows):
             width -= 1
         width = min(width, 63)
-        while bands > 1 and (1 - likeness**width) ** (bands - 1) <= 1 - _RECALL:
+        while bands > 1 and (1 - same_sign**width) ** (bands - 1) <= 1 - _RECALL:
             bands -= 1
         signs = self._signs(rows, bands * width)
         powers = np.uint64(1) << np.arange(width, dtype=np.uint64)
@@ -163,18 +167,18 @@ class EmbeddingAgreement:
             yield (part * powers).sum(axis=1, dtype=np.uint64)
 
     def sieve(self, rows: Int64Array) -> Callable[[Int64Array], BoolArray]:
-        """Multiply all by all in float32, at a bound lower by more than that can round."""
+        """Multiply all by all in float32, with a bound lowered by more than the rounding error."""
         columns = self._units(rows)
         bound = self.cosine - (columns.shape[1] + 4) * 2.0**-22
 
         def passes(others: Int64Array) -> BoolArray:
-            found: BoolArray = self._units(others) @ columns.T >= np.float32(bound)
-            return found
+            mask: BoolArray = self._units(others) @ columns.T >= np.float32(bound)
+            return mask
 
         return passes
 
     def _units(self, rows: Int64Array) -> NDArray[np.float32]:
-        """Embeddings of length one, or zero."""
+        """Embeddings scaled to length 1; a zero vector stays."""
         vectors = self.fetch(rows)
         units = np.empty(vectors.shape, dtype=np.float32)
         widen(vectors, units)
@@ -186,7 +190,7 @@ class EmbeddingAgreement:
         signs = np.empty((len(rows), count), dtype=bool)
         directions: Float64Array | None = None
         for start in range(0, len(rows), self.pairs):
-            # In float64 a sign does not hang on the rounding of one block shape or another.
+            # In float64 a sign does not depend on the block's shape through rounding.
             vectors = self.fetch(rows[start : start + self.pairs]).astype(np.float64)
             if directions is None:
                 generator = np.random.Generator(np.random.PCG64(0))

@@ -1,13 +1,13 @@
-"""Searching a large bucket so that its components are those of all its pairs, without comparing all pairs.
+"""Search of a large bucket that finds the components of all its pairs without comparing all pairs.
 
-Two members that are connected already need no edge. First come stars: centres, elected in the order of their rank,
-each compared with all who are not connected to it, which joins most of a bucket of one kind at one comparison a
-member. Then the exact bounds of `prefixes` say who of different components is worth comparing: the rarest shingles
-first, a block at a time, so that whom one block joins the next need not compare.
+Two members that are connected already need no edge. The search begins with stars: centres, taken in the order of their
+rank, are compared with all members that are not connected to them, which joins most of a bucket of like members at one
+comparison a member. Then the exact bounds of `prefix_filter` leave few pairs of different components to compare: those
+with the rarest shared shingles first, a block at a time, so that pairs joined by one block are left out of the next.
 
-The pairs depend on the bucket's members and their ranks alone. Where nearly all are alike, or a template leaves more
-than a ninth of its shingles open and few fill it alike, comparisons grow about as the bucket. Between these they
-grow faster, up to its square: `limits.comparisons` ends such a search.
+The edges depend on the bucket's members and their ranks alone. Comparisons grow about as the bucket where nearly all
+members are alike, or where a template leaves more than a ninth of the shingles open and few members fill it alike.
+Between these they grow faster, up to the square of the bucket: `limits.comparisons` ends such a search.
 """
 
 from collections.abc import Iterator
@@ -19,19 +19,19 @@ from tamis.pipeline.algorithms.arrays import BoolArray, Int64Array
 from tamis.pipeline.algorithms.grouping.buckets import Limits, Match, Matches
 from tamis.pipeline.algorithms.grouping.components import connected
 from tamis.pipeline.algorithms.near_captions.agreement import Agreement, Sieve
+from tamis.pipeline.algorithms.near_captions.posting_lists import Postings
 from tamis.pipeline.algorithms.near_captions.shingles import Shingles
 from tamis.pipeline.algorithms.near_captions.thinning import decisive
-from tamis.pipeline.algorithms.near_captions.who_meets import Meeting
 
-# Of centres that are compared at once, at most.
+# Most centres compared at once.
 _MOST_CENTRES = 256
-# Centres that are compared with everybody before it is asked whether bounds are the cheaper way.
+# Centres compared with all members before the search estimates whether bounds are cheaper.
 _CENTRES = 31
-# More edges a member of a large bucket than these are thinned, and so many at once.
-_KEPT, _EDGES = 16, 32
-# Pairs that a sieve looks at in the time of one comparison, about.
-_SIFTED = 64
-# Pairs of the first blocks: whom they join, the next need not compare.
+# Edges of a member: those that thinning keeps, and the number from which edges are thinned during the search.
+_KEPT_EDGES, _MOST_EDGES = 16, 32
+# Pairs that a sieve filters in about the time of one comparison.
+_SIEVE_PAIRS = 64
+# Pairs of the first block: small, so that the components it joins spare comparisons in the next ones.
 _FIRST_BLOCK = 1 << 12
 
 
@@ -43,51 +43,51 @@ def connect(
     sets: Shingles,
     threshold: float,
 ) -> tuple[Matches, int]:
-    """Find edges of one bucket whose components are those of all its edges.
+    """Find edges of one bucket with the components of all its edges.
 
     Args:
         members: int64 (m,), rows by rank.
-        match: the comparison; of two rows of one caption it holds never.
-        limits: see there.
-        caption: int64 (n,), each row's place in `sets`.
-        sets: shingle sets, as `text.shingle_sets` gives them.
+        match: the comparison; two rows with the same caption never match.
+        limits: see `Limits`.
+        caption: int64 (n,), each row's caption, a row of `sets`.
+        sets: shingle sets, by `shingles.shingle_sets`.
         threshold: least Jaccard similarity of an edge.
 
     Returns:
-        The pairs, unordered and possibly repeated, and how many members were left with some that they
-        have not met because `limits.comparisons` was reached.
+        The edges, unordered and possibly repeated; and the number of members whose comparisons were not finished at
+        `limits.comparisons`.
     """
     search = _Search(members, match, limits)
-    meeting: Meeting | None = None
-    look = _CENTRES * len(members)
+    postings: Postings | None = None
+    next_estimate = _CENTRES * len(members)
     for _ in search.stars():
-        if search.compared >= look:
-            look = 2 * search.compared
-            meeting = meeting or Meeting.of_prefixes(sets, caption[members], threshold)
-            if meeting.cost(search.label) <= search.compared:
+        if search.compared >= next_estimate:
+            next_estimate = 2 * search.compared
+            postings = postings or Postings.of_prefixes(sets, caption[members], threshold)
+            if postings.cost(search.label) <= search.compared:
                 break
-    if search.one:
-        return search.found, 0
-    meeting = meeting or Meeting.of_prefixes(sets, caption[members], threshold)
-    # Of one caption and its like under many pictures, say, the bounds rule out nobody.
-    if meeting.cost(search.label) >= len(members) ** 2 // 2:
-        meeting = Meeting.of_all(len(members))
-    left = search.meet(meeting)
-    return search.found, left
+    if search.is_connected:
+        return search.edges, 0
+    postings = postings or Postings.of_prefixes(sets, caption[members], threshold)
+    # The bounds rule out no pair where, say, a few like captions have many pictures each.
+    if postings.cost(search.label) >= len(members) ** 2 // 2:
+        postings = Postings.of_all(len(members))
+    left = search.compare_postings(postings)
+    return search.edges, left
 
 
 def connect_pictures(
     members: Int64Array, match: Match, limits: Limits, agreement: Agreement
 ) -> tuple[Matches, int]:
-    """Find edges of one caption whose components are those of all pairs of pictures that agree.
+    """Find edges of one caption with the components of all pairs of pictures that agree.
 
     Args:
         members: int64 (m,), rows by rank.
         match: the comparison.
-        limits: see there. Of pairs that a sieve looks at 64 count as one; comparisons among the tables are those
-            of one key, or of so many keys together as hold a million pictures.
-        agreement: its sieve, or its tables where it has none or `limits.comparisons` end it, say who is worth
-            comparing.
+        limits: see `Limits`; 64 pairs in a sieve count as one comparison, and each part of a table, about a million
+            pictures, has its own `limits.comparisons`.
+        agreement: agreement of the pictures; its tables are used where it has no sieve, or where `limits.comparisons`
+            ends the sieve.
 
     Returns:
         As `connect`.
@@ -96,131 +96,131 @@ def connect_pictures(
     for _ in search.stars():
         if search.compared >= _CENTRES * len(members):
             break
-    if search.one:
-        return search.found, 0
-    if agreement.sieve and not search.sift(agreement.sieve):
-        return search.found, 0
+    if search.is_connected:
+        return search.edges, 0
+    if agreement.sieve and not search.apply_sieve(agreement.sieve):
+        return search.edges, 0
     most = 0
     for keys in agreement.tables(members):
         left = 0
-        for part in Meeting.of_keys(keys).parts():
+        for part in Postings.of_keys(keys).parts():
             search.compared = 0
-            left += search.meet(part)  # nobody stands in two parts of one table
+            left += search.compare_postings(part)  # no member is in two parts of one table
         most = max(most, left)
-    return search.found, most
+    return search.edges, most
 
 
 class _Search:
-    """What is known of one bucket: the edges, and the component of each member by its first one."""
+    """State of a bucket's search: edges, comparisons, and the first position of each member's component."""
 
     def __init__(self, members: Int64Array, match: Match, limits: Limits) -> None:
         self._members, self._match, self._limits = members, match, limits
-        self._place = np.arange(len(members))
+        self._positions = np.arange(len(members))
         self._by_row = np.argsort(members)
-        self._found: list[Matches] = []
-        self._held = 0
-        self.label = self._place
+        self._matches: list[Matches] = []
+        self._unthinned = 0
+        self.label = self._positions
         self.compared = 0
 
     @property
-    def found(self) -> Matches:
-        """Edges; those that decide, where they are many."""
+    def edges(self) -> Matches:
+        """Edges, thinned where they are many."""
         self._thin()
-        return self._found[0]
+        return self._matches[0]
 
     @property
-    def one(self) -> bool:
+    def is_connected(self) -> bool:
         """Whether all members are connected."""
         return not self.label.any()
 
     def stars(self) -> Iterator[None]:
-        """Compare more and more centres with everybody, until no member stands alone: a turn at a time.
+        """Compare centres with all members until each member has been a centre or has an edge; yield after each turn.
 
-        Their number doubles from 1 to 256 a turn, so that a bucket of one kind costs one comparison a
-        member, and a bucket of many kinds few turns.
+        The number of centres doubles each turn, from 1 to 256: a bucket of like members costs one comparison a member,
+        and a bucket of many kinds takes few turns.
         """
-        elected = np.zeros(len(self._members), dtype=bool)
+        is_centre = np.zeros(len(self._members), dtype=bool)
         turn = 1
         while self.compared < self._limits.comparisons:
-            alone = np.bincount(self.label, minlength=len(elected))[self.label] == 1
-            centres = np.flatnonzero(alone & ~elected)[:turn]
+            alone = np.bincount(self.label, minlength=len(is_centre))[self.label] == 1
+            centres = np.flatnonzero(alone & ~is_centre)[:turn]
             if not len(centres):
                 return
-            elected[centres] = True
+            is_centre[centres] = True
             width = max(1, self._limits.pairs // len(centres))
-            for start in range(0, len(elected), width):
-                part = self._place[start : start + width]
+            for start in range(0, len(is_centre), width):
+                part = self._positions[start : start + width]
                 a, b = (x.ravel() for x in np.meshgrid(centres, part, indexing="ij"))
-                # Earlier centres have met these; of two of one turn the earlier meets the later.
-                self.compare(a, b, (b > a) | ~elected[b])
-            self.compared += len(centres) * len(elected)
+                # Centres of earlier turns were compared with these; of two in one turn, the earlier with the later.
+                self.compare(a, b, (b > a) | ~is_centre[b])
+            self.compared += len(centres) * len(is_centre)
             turn = min(2 * turn, _MOST_CENTRES)
             yield
 
     def _thin(self) -> None:
-        found = Matches.joined(self._found)
-        a, b = self._places(found)
-        kept = decisive(a, b, found.value[:, 0], self._place, _KEPT)
-        self._found = [Matches(found.a[kept], found.b[kept], found.value[kept])]
+        edges = Matches.concat(self._matches)
+        a, b = self._positions_of(edges)
+        kept = decisive(a, b, edges.value[:, 0], self._positions, _KEPT_EDGES)
+        self._matches = [Matches(edges.a[kept], edges.b[kept], edges.value[kept])]
 
-    def _places(self, found: Matches) -> tuple[Int64Array, Int64Array]:
+    def _positions_of(self, matches: Matches) -> tuple[Int64Array, Int64Array]:
         a, b = (
             self._by_row[np.searchsorted(self._members, rows, sorter=self._by_row)]
-            for rows in (found.a, found.b)
+            for rows in (matches.a, matches.b)
         )
         return a, b
 
     def compare(self, a: Int64Array, b: Int64Array, chosen: BoolArray) -> bool:
-        """Compare the chosen ones of pairs of places where they are not connected; whether any are joined."""
+        """Compare the chosen pairs of positions that are not connected; return whether any match."""
         chosen &= self.label[a] != self.label[b]
         matches = self._match(self._members[a[chosen]], self._members[b[chosen]])
         if not len(matches.a):
             return False
-        self._found.append(matches)
-        self._held += len(matches.a)
-        if self._held > max(_EDGES * len(self._members), self._limits.pairs):
+        self._matches.append(matches)
+        self._unthinned += len(matches.a)
+        if self._unthinned > max(_MOST_EDGES * len(self._members), self._limits.pairs):
             self._thin()
-            self._held = 0
-        a, b = (self.label[places] for places in self._places(matches))
-        labels, place = np.unique(np.concatenate([a, b]), return_inverse=True)
-        joined = self._place.copy()
-        left, right = np.split(place, 2)
-        joined[labels] = labels[connected(left, right, len(labels))]
-        self.label = joined[self.label]
+            self._unthinned = 0
+        a, b = (self.label[positions] for positions in self._positions_of(matches))
+        labels, inverse = np.unique(np.concatenate([a, b]), return_inverse=True)
+        new_label = self._positions.copy()
+        left, right = np.split(inverse, 2)
+        new_label[labels] = labels[connected(left, right, len(labels))]
+        self.label = new_label[self.label]
         return True
 
-    def meet(self, meeting: Meeting) -> int:
-        """Compare who meets and is not connected; how many are left at the limit."""
+    def compare_postings(self, postings: Postings) -> int:
+        """Compare the pairs of an inverted index that are not connected; count the members left at the limit."""
         block = _FIRST_BLOCK
-        for part in meeting.parts():
+        for part in postings.parts():
             rest = part
-            while len(rest.at):
+            while len(rest.member):
                 lists = rest.lists(self.label)
-                start, looked = 0, 0
-                while start < len(lists.asking):
+                start, since_sorted = 0, 0
+                while start < len(lists.probes):
                     if self.compared >= self._limits.comparisons:
-                        return len(np.unique(lists.at[lists.asking[start:]]))
+                        return len(np.unique(lists.member[lists.probes[start:]]))
                     stop, count = lists.block(start, block)
                     self.compared += count
-                    looked += count
-                    x, y = lists.pairs(start, stop)
+                    since_sorted += count
+                    a, b = lists.pairs(start, stop)
                     start = stop
-                    if self.compare(x, y, np.ones(len(x), dtype=bool)):
-                        # Sorted again, those who are joined by now are not even listed.
-                        if looked >= 4 * len(lists.at):
+                    if self.compare(a, b, np.ones(len(a), dtype=bool)):
+                        # Sorting again drops the pairs that are connected by now.
+                        if since_sorted >= 4 * len(lists.member):
                             break
                     else:
                         block = min(2 * block, self._limits.pairs)
                 rest = lists.rest(start)
         return 0
 
-    def sift(self, sieve: Sieve) -> int:
-        """Compare whom a sieve lets through and who is not connected; how many are left at the limit.
+    def apply_sieve(self, sieve: Sieve) -> int:
+        """Compare the pairs that pass a sieve and are not connected; count the members left at the limit.
 
-        Tiles depend on ranks and components alone, and all that passes is compared: how the sieve rounds
-        changes nothing.
+        Tiles depend on ranks and components alone, and all pairs that pass are compared: the sieve's rounding has no
+        effect.
         """
-        # Tiles of one component are passed over: the largest comes first, each stands together.
+        # Components lie together, the largest first, so that tiles inside one component can be skipped.
         sizes = np.bincount(self.label, minlength=len(self.label))
         order = np.lexsort((self.label, -sizes[self.label]))
         height = max(1, isqrt(self._limits.pairs) // 4)
@@ -230,14 +230,14 @@ class _Search:
             passes = None
             for top in range(0, left + len(columns), height):
                 rows = order[top : min(top + height, left + len(columns))]
-                here, there = self.label[rows], self.label[columns]
-                if (here == there[0]).all() and (there == there[0]).all():
+                row_label, column_label = self.label[rows], self.label[columns]
+                if (row_label == column_label[0]).all() and (column_label == column_label[0]).all():
                     continue
                 if self.compared >= self._limits.comparisons:
                     return len(order) - left
-                self.compared += -(-len(rows) * len(columns) // _SIFTED)
+                self.compared += -(-len(rows) * len(columns) // _SIEVE_PAIRS)
                 passes = passes or sieve(self._members[columns])
-                possible = passes(self._members[rows]) & (here[:, None] != there)
+                possible = passes(self._members[rows]) & (row_label[:, None] != column_label)
                 a, b = np.nonzero(possible)
                 self.compare(rows[a], columns[b], a + top < b + left)
         return 0

@@ -1,4 +1,4 @@
-"""Exact Jaccard similarity of many pairs of texts at once."""
+"""Exact Jaccard similarity of many pairs of texts."""
 
 from collections.abc import Iterator
 
@@ -10,22 +10,19 @@ from tamis.pipeline.algorithms.near_captions.shingles import Shingles
 
 
 def pairs(sets: Shingles, a: Int64Array, b: Int64Array, items: int = 1 << 21) -> Float64Array:
-    """Compute |A & B| / |A | B| for pairs of shingle sets.
+    """Jaccard similarity |A & B| / |A | B| of pairs of shingle sets: float64 (p,) in [0, 1]; 0 for an empty set.
 
     Args:
-        sets: sorted, unique hashes below 2**63 a text, as `text.shingle_sets` gives them.
+        sets: shingle sets, by `shingles.shingle_sets`.
         a: int64 (p,), rows of `sets`.
         b: int64 (p,), their partners.
-        items: shingles gathered at once; bounds the memory to about 40 bytes an item.
-
-    Returns:
-        float64 (p,) in [0, 1]. A text without shingles is like nothing: 0, with itself too.
+        items: shingles compared at once, about 40 bytes each.
     """
     sizes = sets.sizes
     shared = np.zeros(len(a), dtype=np.int64)
     table = _table(sets)
     for part in _blocks(sizes[a] + sizes[b], items):
-        # Both rows are sorted, so scipy merges them; the products left are the shared shingles.
+        # Both rows are sorted, so scipy merges them; the nonzero products are the shared shingles.
         common = table[a[part]].multiply(table[b[part]])
         shared[part] = np.diff(sparse.csr_array(common).indptr)
     union = sizes[a] + sizes[b] - shared
@@ -35,7 +32,7 @@ def pairs(sets: Shingles, a: Int64Array, b: Int64Array, items: int = 1 << 21) ->
 
 
 def _table(sets: Shingles) -> sparse.csr_array:
-    """Lay the sets out as a 0/1 matrix whose column numbers are the hashes themselves."""
+    """Sets as a 0/1 matrix whose column numbers are the hashes."""
     columns = sets.hashes.view(np.int64)
     ones = np.ones(len(columns), dtype=np.int8)
     table = sparse.csr_array(
@@ -46,7 +43,7 @@ def _table(sets: Shingles) -> sparse.csr_array:
 
 
 def _blocks(weights: Int64Array, limit: int) -> Iterator[slice]:
-    """Part the pairs into runs of at most `limit` items, at least one pair each."""
+    """Slices of pairs with at most `limit` items together, at least one pair each."""
     ends = np.cumsum(weights)
     start = 0
     while start < len(ends):

@@ -1,12 +1,11 @@
-"""MinHash signatures of captions, and the bands under which like captions meet.
+"""MinHash signatures of captions, and the keys of their bands, which like captions share.
 
-A signature keeps, for each of `permutations` random orders of all shingles, the least shingle of
-the text; two texts agree in one place with the probability of their Jaccard similarity (Broder
-1997). Bands of `rows` places turn this into keys: texts that share a key are candidates.
+A signature has the smallest shingle of the text in each of `permutations` random orders of all shingles; two texts
+agree in a position with the probability of their Jaccard similarity (Broder 1997). A key is made of each band of `rows`
+positions: texts that share a key are candidates.
 
-Two kernels give equally good signatures, but not the same numbers: never mix them in one run.
-`fast` works on whole arrays; `datasketch` is that library with its own hashes, text by text, as the
-reference.
+Two kernels give equally good signatures, but not the same numbers: never mix them in one run. `fast` works on whole
+arrays; `datasketch`, the reference, is that library with its own hashes, text by text.
 """
 
 from collections.abc import Sequence
@@ -27,23 +26,23 @@ from tamis.pipeline.algorithms.near_captions.shingles import (
 
 Kernel = Literal["fast", "datasketch"]
 
-# Captions: with these a pair at Jaccard 0.8 becomes a candidate with probability .996.
+# With these a pair of captions at Jaccard 0.8 becomes a candidate with probability .996.
 CAPTION_NGRAM = Ngram("char", 3)
 CAPTION_PERMUTATIONS = 112
 CAPTION_BANDS = 18
 CAPTION_ROWS = 6
 
-# What a text without shingles has in every place.
+# Every position of the signature of a text without shingles.
 EMPTY = np.uint32(2**32 - 1)
 
-# 128 KiB: the cells of a chunk and their products stay in a core's second-level cache.
+# 128 KiB each: the cells of a chunk and their products stay in a core's second-level cache.
 _CELLS = 1 << 15
 _CHARACTERS_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """How candidates are looked for; the defaults are those for captions."""
+    """Settings of the search for candidates; the defaults are those for captions."""
 
     ngram: Ngram = CAPTION_NGRAM
     bands: int = CAPTION_BANDS
@@ -67,18 +66,18 @@ def signatures(
     seed: int = 0,
     kernel: Kernel = "fast",
 ) -> UInt32Array:
-    """Sketch normalised texts.
+    """Signatures of normalised texts: uint32 (n, permutations).
 
     Args:
-        texts: n texts, as `text.normalise` gives them. An empty text has `EMPTY` everywhere: leave
-            it out of the bands, since all empty texts would meet there.
-        ngram: what a shingle is.
-        permutations: places of a signature.
-        seed: chooses the permutations.
+        texts: n texts, by `shingles.normalise`. An empty text has `EMPTY` everywhere: leave it out of the bands, since
+            all empty texts would be candidates.
+        ngram: unit and size of a shingle.
+        permutations: positions of a signature.
+        seed: seed of the permutations.
         kernel: `fast`, or the reference `datasketch`.
 
-    Returns:
-        uint32 (n, permutations). Memory beside it is bounded by a block of texts.
+    Raises:
+        ValueError: fewer than one permutation.
     """
     if permutations < 1:
         raise ValueError(f"permutations is {permutations}; give 1 or more")
@@ -87,28 +86,28 @@ def signatures(
         if kernel == "datasketch":
             result[part] = _datasketch(texts[part], ngram, permutations, seed)
         else:
-            result[part] = sketch(shingles(texts[part], ngram), permutations, seed)
+            result[part] = shingle_signatures(shingles(texts[part], ngram), permutations, seed)
     return result
 
 
-def sketch(cut: Shingles, permutations: int, seed: int) -> UInt32Array:
-    """Sketch shingled texts: uint32 (n, permutations).
+def shingle_signatures(grams: Shingles, permutations: int, seed: int) -> UInt32Array:
+    """Signatures of the shingles of n texts: uint32 (n, permutations).
 
-    A permutation multiplies the upper 32 bits of a shingle's hash by an odd number, modulo 2**32:
-    one to one, and with hashes that are already mixed as good as the usual a x + b.
+    A permutation multiplies the upper 32 bits of a shingle's hash by an odd number, modulo 2**32. That is one to one
+    and, for hashes that are mixed already, as good as the usual a x + b.
     """
     factors = _factors(permutations, seed)
-    upper = (cut.hashes >> np.uint64(32)).astype(np.uint32)
-    result = np.full((len(cut.sizes), permutations), EMPTY, dtype=np.uint32)
-    buffer = np.empty(max(_CELLS, int(cut.sizes.max(initial=1))), dtype=np.uint32)
-    for rows, width in length_chunks(cut.sizes, _CELLS):
-        # A short text repeats its last shingle: a minimum does not mind.
-        # The longer side lies contiguous: the texts where they are short, else their shingles.
+    upper = (grams.hashes >> np.uint64(32)).astype(np.uint32)
+    result = np.full((len(grams.sizes), permutations), EMPTY, dtype=np.uint32)
+    buffer = np.empty(max(_CELLS, int(grams.sizes.max(initial=1))), dtype=np.uint32)
+    for rows, width in length_chunks(grams.sizes, _CELLS):
+        # A short text repeats its last shingle, which leaves the minimum as it is. The longer side of the cells is
+        # contiguous: the texts where they are short, else their shingles.
         along = int(width >= len(rows))
         column, row = (
             (np.arange(width), rows[:, None]) if along else (np.arange(width)[:, None], rows)
         )
-        cells = upper[np.minimum(column, cut.sizes[row] - 1) + cut.offsets[row]]
+        cells = upper[np.minimum(column, grams.sizes[row] - 1) + grams.offsets[row]]
         product = buffer[: cells.size].reshape(cells.shape)
         least = np.empty((permutations, len(rows)), dtype=np.uint32)
         for number, factor in enumerate(factors):
@@ -119,25 +118,25 @@ def sketch(cut: Shingles, permutations: int, seed: int) -> UInt32Array:
 
 
 def _factors(permutations: int, seed: int) -> UInt32Array:
-    """Draw odd multipliers from a counter, so that no library's generator is part of the result."""
+    """Odd multipliers, uint32 (permutations,), from a counter: they do not depend on a library's generator."""
     counter = np.arange(1, permutations + 1, dtype=np.uint64)
     counter += mix64(np.array([seed], dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15))
     return (mix64(counter) >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
 
 
 def bands(signatures: UInt32Array, bands: int, rows: int) -> UInt64Array:
-    """Hash each band of a signature to a key.
+    """Hash each band of a signature to a key: uint64 (n, bands).
 
-    The band's number is part of the key, so that keys of all bands can lie in one table.
+    Texts that agree in a whole band share its key; others do with probability 2**-64. The number of the band is part of
+    the key, so that keys of all bands fit in one table.
 
     Args:
         signatures: uint32 (n, permutations).
-        bands: how many keys a text gets.
-        rows: places a band; bands * rows must not exceed the permutations.
+        bands: number of keys of a text.
+        rows: positions of a band.
 
-    Returns:
-        uint64 (n, bands). Texts that agree in a whole band share the key; others share one with
-        probability 2**-64.
+    Raises:
+        ValueError: bands * rows outside 1..permutations.
     """
     if bands < 1 or rows < 1 or bands * rows > signatures.shape[1]:
         raise ValueError(
@@ -154,7 +153,7 @@ def bands(signatures: UInt32Array, bands: int, rows: int) -> UInt64Array:
 
 
 def candidate_probability(jaccard: float, bands: int, rows: int) -> float:
-    """Probability that a pair of this Jaccard similarity shares a band: 1 - (1 - s^r)^b.
+    """Probability that a pair at this Jaccard similarity shares a key: 1 - (1 - s^r)^b.
 
     Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, section 3.4.
     """
@@ -162,13 +161,12 @@ def candidate_probability(jaccard: float, bands: int, rows: int) -> float:
 
 
 def choose_bands(threshold: float, permutations: int, recall: float) -> tuple[int, int]:
-    """Choose (bands, rows): the most selective bands that still find a pair at the threshold.
+    """Choose (bands, rows), the most selective bands that find a pair at the threshold with probability `recall`.
 
-    More rows make fewer false candidates, so rows is the largest number at which all the bands
-    that fit find such a pair with probability `recall`; all of them are then used.
+    More rows make fewer false candidates: the result has the most rows at which all bands that fit reach the recall.
 
     Raises:
-        ValueError: even bands of one row do not reach the recall.
+        ValueError: bands of one row do not reach the recall, or a threshold or recall outside its range.
     """
     if not (0.0 < threshold <= 1.0 and 0.0 < recall < 1.0):
         raise ValueError(f"threshold {threshold} must lie in (0, 1] and recall {recall} in (0, 1)")
@@ -185,13 +183,16 @@ def choose_bands(threshold: float, permutations: int, recall: float) -> tuple[in
 def _datasketch(texts: Sequence[str], ngram: Ngram, permutations: int, seed: int) -> UInt32Array:
     from datasketch import MinHash
 
-    sets = [[piece.encode("utf-8", "surrogatepass") for piece in pieces(t, ngram)] for t in texts]
-    sketches = MinHash.generator(sets, num_perm=permutations, seed=seed)
-    return np.array([s.hashvalues for s in sketches], dtype=np.uint32).reshape(-1, permutations)
+    sets = [
+        [one.encode("utf-8", "surrogatepass") for one in shingle_strings(text, ngram)]
+        for text in texts
+    ]
+    hashes = MinHash.generator(sets, num_perm=permutations, seed=seed)
+    return np.array([one.hashvalues for one in hashes], dtype=np.uint32).reshape(-1, permutations)
 
 
-def pieces(text: str, ngram: Ngram) -> set[str]:
-    """Cut one normalised text into its set of shingles, as strings: the definition, in Python."""
+def shingle_strings(text: str, ngram: Ngram) -> set[str]:
+    """Shingles of one normalised text as a set of strings: the definition in plain Python."""
     if not text:
         return set()
     if ngram.unit == "char":

@@ -1,7 +1,7 @@
-"""Which captions can be alike at all, by a few bits of each: exact, and a twentieth of a comparison's cost.
+"""Filter of pairs of captions by 512 bits of each: it loses no pair, at a twentieth of the cost of a comparison.
 
-Each shingle of a set flips one of 512 bits. Between two sets no more bits differ than there are shingles that they do
-not share, and two of sizes x and y at Jaccard similarity t or above leave at most (1 - t) / (1 + t) (x + y) unshared.
+Each shingle of a set flips one of 512 bits. At most as many bits of two sets differ as there are shingles that only one
+of them has; two sets of sizes x and y at Jaccard similarity t or above have at most (1 - t) / (1 + t) (x + y) of those.
 """
 
 from functools import cached_property
@@ -11,39 +11,38 @@ import numpy as np
 from tamis.pipeline.algorithms.arrays import BoolArray, Int64Array, UInt64Array
 from tamis.pipeline.algorithms.near_captions.shingles import Shingles
 
-# 512 bits tell captions of up to a few hundred shingles apart.
+# 512 bits, enough for captions of up to a few hundred shingles.
 _WORDS = 8
+# Shingles and pairs of a block.
 _SHINGLES = 1 << 18
 _PAIRS = 1 << 14
-# Rounding must rule out nobody.
+# Rounding must rule out no pair.
 _SLACK = 1e-9
+# Pairs after which the bits of a set have saved as much as they cost.
+_PAIRS_A_SET = 2
 
 _BYTES = np.uint64(0x00FF00FF00FF00FF)
 _SUM = np.uint64(0x0001000100010001)
 
 
-# To make the bits of a set costs as much as they save over so many pairs.
-_PAIRS_A_SET = 2
-
-
-class Parity:
-    """The bits of sets, 64 bytes a set, made when so many pairs have been asked about that they are worth it.
+class ParityFilter:
+    """Bits of shingle sets, 64 bytes a set, made once enough pairs were filtered to be worth it.
 
     Args:
-        sets: shingle sets, as `text.shingle_sets` gives them.
-        threshold: least Jaccard similarity.
+        sets: shingle sets, by `shingles.shingle_sets`.
+        threshold: least Jaccard similarity of a pair.
     """
 
     def __init__(self, sets: Shingles, threshold: float) -> None:
         self._sets = sets
         self._sizes = sets.sizes
         self._share = (1.0 - threshold) / (1.0 + threshold)
-        self._asked = 0
+        self._pairs = 0
 
     def possible(self, a: Int64Array, b: Int64Array) -> BoolArray:
-        """Say which pairs of rows of the sets are not ruled out: bool (p,)."""
-        self._asked += len(a)
-        if self._asked <= _PAIRS_A_SET * len(self._sizes):
+        """Mark the pairs of rows a and b of the sets, int64 (p,), that can reach the threshold: bool (p,)."""
+        self._pairs += len(a)
+        if self._pairs <= _PAIRS_A_SET * len(self._sizes):
             return np.ones(len(a), dtype=bool)
         result = np.empty(len(a), dtype=bool)
         for start in range(0, len(a), _PAIRS):
@@ -54,7 +53,7 @@ class Parity:
         return result
 
     def _differing(self, x: Int64Array, y: Int64Array) -> UInt64Array:
-        # Counts of up to 64 in each of eight bytes: summed in pairs, since eight of them may be more than a byte holds.
+        # Eight counts of up to 64, a byte each, are summed in 16 bits: together they may be more than a byte holds.
         counts = np.bitwise_count(self._flipped[x] ^ self._flipped[y]).view(np.uint64)[:, 0]
         in_pairs: UInt64Array = (counts & _BYTES) + ((counts >> np.uint64(8)) & _BYTES)
         in_pairs *= _SUM
@@ -65,19 +64,19 @@ class Parity:
         """Bits of each set: uint64 (n, _WORDS)."""
         offsets = self._sets.offsets
         flipped = np.zeros((len(self._sizes), _WORDS), dtype=np.uint64)
-        there = np.flatnonzero(self._sizes)
-        ends = np.cumsum(self._sizes[there])
+        rows = np.flatnonzero(self._sizes)  # an empty set has no bits
+        ends = np.cumsum(self._sizes[rows])
         start = 0
-        while start < len(there):
+        while start < len(rows):
             before = int(ends[start - 1]) if start else 0
             stop = max(int(np.searchsorted(ends, before + _SHINGLES, side="right")), start + 1)
-            first, last = offsets[there[start]], offsets[there[stop - 1] + 1]
+            first, last = offsets[rows[start]], offsets[rows[stop - 1] + 1]
             shingles = self._sets.hashes[first:last]
             bit: UInt64Array = np.uint64(1) << ((shingles >> np.uint64(20)) & np.uint64(63))
             word = (shingles >> np.uint64(26)) & np.uint64(_WORDS - 1)
-            starts = offsets[there[start:stop]] - first
+            starts = offsets[rows[start:stop]] - first
             for number in range(_WORDS):
-                here = np.where(word == number, bit, np.uint64(0))
-                flipped[there[start:stop], number] = np.bitwise_xor.reduceat(here, starts)
+                bits = np.where(word == number, bit, np.uint64(0))
+                flipped[rows[start:stop], number] = np.bitwise_xor.reduceat(bits, starts)
             start = stop
         return flipped

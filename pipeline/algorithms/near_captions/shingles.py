@@ -1,7 +1,7 @@
 """Captions as sets of shingles: normalised, cut into n-grams and hashed, many texts at once.
 
-The shingles of many texts are one flat array with offsets, as in a CSR matrix: text `i` owns
-`hashes[offsets[i]:offsets[i + 1]]`. Nothing here makes a Python object for a shingle.
+The shingles of many texts are one flat array with offsets, as in a CSR matrix: those of text `i` are
+`hashes[offsets[i]:offsets[i + 1]]`. No shingle is a Python object.
 """
 
 import re
@@ -17,9 +17,9 @@ import xxhash
 from tamis.pipeline.algorithms.arrays import Int64Array, UInt64Array
 from tamis.pipeline.algorithms.hashing import mix64
 
-# Unicode's Default_Ignorable_Code_Point, which its NFKC_Casefold leaves out too, but for the tags
-# (E0020 to E007F): they tell the flag of Scotland from that of Wales.
-_UNSEEN = re.compile(
+# Unicode's Default_Ignorable_Code_Point, which its NFKC_Casefold leaves out too. Tags (E0020 to E007F) stay, because
+# the flags of Scotland and Wales differ in them.
+_INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
     "\U0001d173-\U0001d17a\U000e0000-\U000e001f\U000e0080-\U000e0fff]+"
@@ -32,7 +32,7 @@ _CHARACTERS_AT_ONCE = 1 << 15
 
 @dataclass(frozen=True)
 class Ngram:
-    """The piece that a text is cut into: `size` neighbouring characters, or words."""
+    """Unit and size of a shingle: `size` neighbouring characters or words."""
 
     unit: Literal["char", "word"] = "char"
     size: int = 3
@@ -53,37 +53,35 @@ class Shingles:
 
     @property
     def sizes(self) -> Int64Array:
-        """How many shingles each text has: int64 (n,)."""
+        """Number of shingles of each text: int64 (n,)."""
         return np.diff(self.offsets)
 
 
 def normalise(texts: Sequence[str | None]) -> list[str]:
-    """Bring captions to the form in which they are compared.
+    """Normalise n captions for comparison.
 
-    Without what no reader sees (zero-width characters, marks of direction, soft hyphens, variation
-    selectors), NFKC (full-width forms, ligatures, composed accents), case folded, NFKC again because
-    folding can undo it, every run of Unicode white space one space, none at the ends. A null, and a
-    caption in which there is nothing to see, becomes "".
+    Invisible characters (zero-width characters, marks of direction, soft hyphens, variation selectors) are removed;
+    then NFKC (full-width forms, ligatures, composed accents), case folding, and NFKC again because folding can undo it.
+    A run of Unicode white space becomes one space, none at the ends. A null or invisible caption becomes "".
     Punctuation and digits stay: `page 1` and `page 2` are two captions.
     """
     return [_normal(text) if text else "" for text in texts]
 
 
 def _normal(text: str) -> str:
-    # ASCII is unchanged by NFKC, and folding it is lowering it: most captions take this way.
+    # Most captions are ASCII, which NFKC leaves as it is, and for which folding is lower case.
     if text.isascii():
         if text.isprintable() and "  " not in text:
             return text.lower().strip(" ")
         return " ".join(text.lower().split())
-    folded = unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).casefold()
+    folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).casefold()
     return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 
 def text_keys(texts: Sequence[str]) -> UInt64Array:
-    """Key texts by their content, uint64 (n,): equal texts have equal keys.
+    """Keys of n texts, xxh3 of their UTF-8 bytes: uint64 (n,), equal for equal texts.
 
-    xxh3 of the UTF-8 bytes. Among n distinct texts the chance that any two share a key is about
-    n^2 / 2^65: 0.5 % at 440 million.
+    Any two of n distinct texts share a key with probability about n^2 / 2^65: 0.5 % at 440 million.
     """
     digest = xxhash.xxh3_64_intdigest
     keys = (digest(text.encode("utf-8", "surrogatepass")) for text in texts)
@@ -93,16 +91,16 @@ def text_keys(texts: Sequence[str]) -> UInt64Array:
 def shingles(texts: Sequence[str], ngram: Ngram) -> Shingles:
     """Cut normalised texts into n-grams and hash them.
 
-    A text shorter than the n-gram has one shingle, the whole text; an empty one has none.
-    Shingles stand in the order of the text and repeat where the text repeats them.
+    A text shorter than the n-gram has one shingle, the whole text; an empty text has none. Shingles have the order of
+    the text and its repetitions.
 
     Args:
-        texts: n texts, as `normalise` gives them (words are parted by single spaces).
-        ngram: what a shingle is.
+        texts: n texts, by `normalise` (single spaces between words).
+        ngram: unit and size of a shingle.
     """
-    cut = _char_shingles if ngram.unit == "char" else _word_shingles
+    shingle = _char_shingles if ngram.unit == "char" else _word_shingles
     # Blocks that stay in the cache are several times as fast as one pass over all texts.
-    blocks = [cut(texts[part], ngram.size) for part in text_blocks(texts, _CHARACTERS_AT_ONCE)]
+    blocks = [shingle(texts[part], ngram.size) for part in text_blocks(texts, _CHARACTERS_AT_ONCE)]
     sizes = [block.sizes for block in blocks]
     return Shingles(
         hashes=np.concatenate([np.empty(0, np.uint64), *(block.hashes for block in blocks)]),
@@ -111,30 +109,30 @@ def shingles(texts: Sequence[str], ngram: Ngram) -> Shingles:
 
 
 def shingle_sets(texts: Sequence[str], ngram: Ngram) -> Shingles:
-    """Like `shingles`, but each text's hashes are sorted, unique and below 2**63.
+    """Shingle sets of normalised texts: as `shingles`, but each text's hashes are sorted, unique and below 2**63.
 
-    Below 2**63 they are valid signed indices too, which `jaccard.pairs` uses.
+    Below 2**63 they are valid signed indices too, for `jaccard.pairs`.
     """
-    cut = shingles(texts, ngram)
-    ordered = np.empty_like(cut.hashes)
-    first = np.zeros(len(cut.hashes), dtype=bool)
-    for rows, width in length_chunks(cut.sizes, 1 << 16):
+    grams = shingles(texts, ngram)
+    ordered = np.empty_like(grams.hashes)
+    first = np.zeros(len(grams.hashes), dtype=bool)
+    for rows, width in length_chunks(grams.sizes, 1 << 16):
         column = np.arange(width)
-        position = cut.offsets[rows, None] + column
-        inside = column < cut.sizes[rows, None]
+        position = grams.offsets[rows, None] + column
+        inside = column < grams.sizes[rows, None]
         padded = np.full(position.shape, np.uint64(2**63), dtype=np.uint64)
-        padded[inside] = cut.hashes[position[inside]] >> np.uint64(1)
+        padded[inside] = grams.hashes[position[inside]] >> np.uint64(1)
         padded.sort(axis=1)
         new = np.ones_like(inside)
         new[:, 1:] = padded[:, 1:] != padded[:, :-1]
         ordered[position[inside]] = padded[inside]
         first[position[inside]] = new[inside]
-    seen = np.concatenate([[0], np.cumsum(first, dtype=np.int64)])
-    return Shingles(hashes=ordered[first], offsets=seen[cut.offsets])
+    unique_before = np.concatenate([[0], np.cumsum(first, dtype=np.int64)])
+    return Shingles(hashes=ordered[first], offsets=unique_before[grams.offsets])
 
 
 def text_blocks(texts: Sequence[str], characters: int) -> Iterator[slice]:
-    """Part texts into consecutive blocks of about `characters` characters, at least one text each."""
+    """Yield slices of consecutive texts with at most `characters` characters together, at least one text each."""
     ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
     start = 0
     while start < len(texts):
@@ -146,14 +144,14 @@ def text_blocks(texts: Sequence[str], characters: int) -> Iterator[slice]:
 
 
 def length_chunks(sizes: Int64Array, cells: int) -> Iterator[tuple[Int64Array, int]]:
-    """Gather rows of like size, so that a padded matrix over them wastes little.
+    """Yield rows of like size, so that a padded matrix over them has little padding.
 
     Args:
-        sizes: int64 (n,), the items of each row; rows without items are left out.
-        cells: a chunk has at most this many cells, or one row.
+        sizes: int64 (n,), number of items of each row; rows without items are left out.
+        cells: most cells of a chunk, unless it has one row.
 
     Yields:
-        (rows int64 (k,), width): k rows of at most `width` items each, width = their largest.
+        (rows int64 (k,), width): k rows and the largest of their sizes.
     """
     order = np.argsort(-sizes, kind="stable")
     order = order[: int(np.count_nonzero(sizes))]
@@ -172,7 +170,7 @@ def _offsets(sizes: Int64Array) -> Int64Array:
 
 
 def _codes(texts: Sequence[str]) -> tuple[UInt64Array, Int64Array]:
-    """Lay texts out as code points: flat uint64, and the length of each text."""
+    """Code points of all texts, one flat uint64 array, and the length of each text, int64 (n,)."""
     flat = "".join(texts).encode("utf-32-le", "surrogatepass")
     lengths = np.fromiter((len(text) for text in texts), np.int64, len(texts))
     return np.frombuffer(flat, dtype="<u4").astype(np.uint64), lengths
@@ -184,21 +182,21 @@ def _char_shingles(texts: Sequence[str], size: int) -> Shingles:
 
 
 def _word_shingles(texts: Sequence[str], size: int) -> Shingles:
-    told = np.array([bool(text) for text in texts], dtype=bool)
-    if not told.any():
+    nonempty = np.array([bool(text) for text in texts], dtype=bool)
+    if not nonempty.any():
         return Shingles(np.empty(0, np.uint64), np.zeros(len(texts) + 1, np.int64))
-    # Joined by spaces, the texts are one row of words: a text ends where a word ends.
+    # Joined by spaces, the texts are one sequence of words: a text ends where a word ends.
     codes, _ = _codes([" ".join(text for text in texts if text)])
     stops = np.append(np.flatnonzero(codes == _SPACE), len(codes))
     starts = np.concatenate([[0], stops[:-1] + 1])
     ends = np.cumsum([len(text) + 1 for text in texts if text]) - 1
     counts = np.zeros(len(texts), dtype=np.int64)
-    counts[told] = np.diff(np.searchsorted(stops, ends) + 1, prepend=0)
-    # Words as polynomials: a difference of two running sums, moved back to power 0.
+    counts[nonempty] = np.diff(np.searchsorted(stops, ends) + 1, prepend=0)
+    # The hash of a word is a polynomial: a difference of two running sums, shifted back to power 0.
     powers, inverse = _powers(1 << len(codes).bit_length())
     running = np.concatenate([np.zeros(1, np.uint64), np.cumsum(codes * powers[: len(codes)])])
     words = (running[stops] - running[starts]) * inverse[starts]
-    # The length tells apart words that end in a code of zero.
+    # The length distinguishes words that end in a code of zero.
     words += (stops - starts).astype(np.uint64) * _LENGTH
     return _windows(mix64(words), counts, size)
 
@@ -214,7 +212,7 @@ def _powers(count: int) -> tuple[UInt64Array, UInt64Array]:
 
 
 def _windows(items: UInt64Array, lengths: Int64Array, size: int) -> Shingles:
-    """Hash each run of `size` neighbouring items of a text; a shorter text as a whole."""
+    """Hash each window of `size` neighbouring items of a text, or the whole of a shorter text."""
     count = np.where(lengths > 0, np.maximum(lengths - size + 1, 1), 0)
     offsets = _offsets(count)
     starts = np.cumsum(lengths) - lengths
@@ -223,7 +221,7 @@ def _windows(items: UInt64Array, lengths: Int64Array, size: int) -> Shingles:
     keep = np.ones(len(items), dtype=bool)
     ends = np.cumsum(lengths)
     for back in range(1, size):
-        # The last size - 1 places of a text start no window, save a short text's first.
+        # The last size - 1 items of a text start no window, but for a short text's first.
         keep[np.maximum(ends - back, starts)[lengths > 0]] = False
     keep[starts[short]] = True
     hashes = rolled[keep]
@@ -233,7 +231,7 @@ def _windows(items: UInt64Array, lengths: Int64Array, size: int) -> Shingles:
 
 
 def _roll(items: UInt64Array, size: int) -> UInt64Array:
-    """Hash the window that starts at each item; the last size - 1 hold nothing of use."""
+    """Hash the window that starts at each item; the last size - 1 hashes are 0."""
     length = max(len(items) - size + 1, 0)
     rolled = np.zeros(len(items), dtype=np.uint64)
     window = rolled[:length]

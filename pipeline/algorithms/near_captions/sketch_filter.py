@@ -1,9 +1,9 @@
-"""Which captions of a bucket of bands are worth a look: they share a key, and their sketches do not tell them apart.
+"""Candidate pairs of a bucket of bands: captions that share a key and have similar sketches.
 
-Among n captions the false meetings of a band grow as n squared. One bit a place of the signature is
-enough to turn nearly all of them away without the texts (b-bit minwise hashing; Li and Koenig,
-WWW 2010): places agree by Jaccard similarity J or else by chance, so bits differ with
-probability (1 - J) / 2.
+The false candidates of a band grow with the square of its captions. One bit for each position of the signature rejects
+nearly all of them without the texts (b-bit minwise hashing; Li and Koenig, WWW 2010): positions agree with the
+probability of the Jaccard similarity J and bits of the others by chance, so that bits differ with probability
+(1 - J) / 2.
 """
 
 from dataclasses import dataclass
@@ -15,21 +15,21 @@ from tamis.pipeline.algorithms.arrays import Int64Array, UInt8Array, UInt32Array
 from tamis.pipeline.algorithms.grouping.buckets import Groups, pair_blocks, stars
 
 WORDS = 2
-"""Of 64 bits in a sketch. Of pairs of similarity .4 that meet, the bound .8 lets a third by with one, a twentieth with
-two."""
+"""Words of 64 bits in a sketch. At threshold .8, one word passes a third of the candidates of similarity .4, two words
+a twentieth."""
 
-# Chance that a pair at the threshold is turned away.
+# Probability that a pair at the threshold is rejected.
 _LOSS = 1e-4
-# Groups of at most so many members become pairs: then a pair that meets in many bands is one.
+# Most members of a group that becomes pairs: a pair that shares many bands is then one candidate.
 _FEW = 8
-# Groups of at most so many are looked through; larger ones are kept as they are.
+# Most members of a group whose pairs are filtered; larger groups are kept as they are.
 _MANY = 512
 _PAIRS = 1 << 20
 
 
 @dataclass(frozen=True)
-class Meetings:
-    """Candidates, by their positions in a bucket: ``a`` and ``b`` int64 (p,) pairs; ``groups`` of more."""
+class Candidates:
+    """Candidates by their positions in a bucket: pairs ``a`` and ``b``, int64 (p,), and larger ``groups``."""
 
     a: Int64Array
     b: Int64Array
@@ -37,60 +37,60 @@ class Meetings:
 
 
 def sketch_bits(signatures: UInt32Array) -> UInt64Array:
-    """One bit of each of the first 128 places of signatures (n, permutations): uint64 (n, WORDS)."""
-    # A minimum is small, so its own bits are not even: the top bit of a multiple is.
-    places = signatures[:, : 64 * WORDS] * np.uint32(0x9E3779B1)
+    """Sketches, one bit for each of the first 128 positions of signatures (n, permutations): uint64 (n, WORDS)."""
+    # A minimum is small, so that its bits are not uniform; the top bit of its multiple is.
+    multiples = signatures[:, : 64 * WORDS] * np.uint32(0x9E3779B1)
     bits = np.zeros((len(signatures), 64 * WORDS), dtype=bool)
-    bits[:, : places.shape[1]] = places >> np.uint32(31)
+    bits[:, : multiples.shape[1]] = multiples >> np.uint32(31)
     packed: UInt64Array = np.packbits(bits, axis=1, bitorder="little").view("<u8")
     return packed
 
 
 def most_differing(threshold: float, permutations: int) -> int:
-    """Bits in which the sketches of a pair at this Jaccard similarity differ at most, but for one in ten thousand."""
-    places = min(permutations, 64 * WORDS)
+    """Most bits in which the sketches of a pair at this Jaccard similarity differ, but for one pair in ten thousand."""
+    positions = min(permutations, 64 * WORDS)
     chance = (1.0 - threshold) / 2.0
     below = 0.0
-    for bits in range(places):
-        below += comb(places, bits) * chance**bits * (1.0 - chance) ** (places - bits)
+    for bits in range(positions):
+        below += comb(positions, bits) * chance**bits * (1.0 - chance) ** (positions - bits)
         if below >= 1.0 - _LOSS:
             return bits
-    return places
+    return positions
 
 
-def meetings(keys: UInt32Array, bits: UInt64Array, most: int) -> Meetings:
-    """Group the records of a bucket by key, and leave out who is like nobody.
+def candidates(keys: UInt32Array, bits: UInt64Array, most: int) -> Candidates:
+    """Candidates among the captions of a bucket, grouped by key; captions unlike all others of their key are left out.
 
     Args:
-        keys: uint32 (n,), n < 2**32: of a band; two that only chance makes equal do no harm.
-        bits: uint64 (n, WORDS), the captions' sketches.
-        most: bits in which the sketches of a pair may differ.
+        keys: uint32 (n,), n < 2**32, of one band; keys that are equal by chance do no harm.
+        bits: uint64 (n, WORDS), by `sketch_bits`.
+        most: most bits in which the sketches of a pair differ, by `most_differing`.
     """
     groups = _grouped(keys)
     sizes = groups.sizes
     few, many = sizes <= _FEW, sizes > _MANY
     a, b = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for left, right in pair_blocks(groups.take(few), _PAIRS):
-        near = _differing(bits, left, right) <= most
-        a.append(left[near])
-        b.append(right[near])
-    alike = _alike(groups.take(~(few | many)), bits, most)
-    huge = groups.take(many)
-    together = Groups(
-        np.concatenate([alike.members, huge.members]),
-        np.concatenate([alike.offsets, alike.offsets[-1] + huge.offsets[1:]]),
+        similar = _differing(bits, left, right) <= most
+        a.append(left[similar])
+        b.append(right[similar])
+    middle = _with_partners(groups.take(~(few | many)), bits, most)
+    large = groups.take(many)
+    larger = Groups(
+        np.concatenate([middle.members, large.members]),
+        np.concatenate([middle.offsets, middle.offsets[-1] + large.offsets[1:]]),
     )
-    return Meetings(np.concatenate(a), np.concatenate(b), together)
+    return Candidates(np.concatenate(a), np.concatenate(b), larger)
 
 
 def _differing(bits: UInt64Array, a: Int64Array, b: Int64Array) -> UInt8Array:
-    """How many bits of the sketches of each pair differ."""
+    """Number of bits in which the sketches of each pair differ: uint8 (p,)."""
     differing: UInt8Array = np.bitwise_count(bits[a] ^ bits[b]).sum(axis=1, dtype=np.uint8)
     return differing
 
 
 def _grouped(keys: UInt32Array) -> Groups:
-    """Positions by key, those that stand alone left out."""
+    """Groups of the positions with equal keys, without groups of one."""
     # NumPy sorts 16 bits by radix: two stable passes are twice as fast as one comparison sort.
     order = np.argsort(keys.astype(np.uint16), kind="stable")
     order = order[np.argsort((keys >> np.uint32(16)).astype(np.uint16)[order], kind="stable")]
@@ -103,20 +103,20 @@ def _grouped(keys: UInt32Array) -> Groups:
     return Groups(members, np.append(starts, len(members)))
 
 
-def _alike(groups: Groups, bits: UInt64Array, most: int) -> Groups:
-    """Only members with a partner in their group that the sketches do not rule out."""
+def _with_partners(groups: Groups, bits: UInt64Array, most: int) -> Groups:
+    """Groups with only the members whose sketch is similar to another one of the group."""
     kept = np.zeros(len(groups.members), dtype=bool)
-    places = Groups(np.arange(len(groups.members)), groups.offsets)
-    # Of near copies of one caption all are like the first: then nobody else need be looked at.
-    a, b = stars(places)
-    near = _differing(bits, groups.members[a], groups.members[b]) <= most
-    kept[a[near]] = True
-    kept[b[near]] = True
-    settled = np.logical_and.reduceat(kept, groups.offsets[:-1]) if len(kept) else kept
-    for a, b in pair_blocks(places.take(~settled), _PAIRS):
-        near = _differing(bits, groups.members[a], groups.members[b]) <= most
-        kept[a[near]] = True
-        kept[b[near]] = True
+    positions = Groups(np.arange(len(groups.members)), groups.offsets)
+    # Near copies of one caption are all like the first: no other pair of such a group is compared.
+    a, b = stars(positions)
+    similar = _differing(bits, groups.members[a], groups.members[b]) <= most
+    kept[a[similar]] = True
+    kept[b[similar]] = True
+    complete = np.logical_and.reduceat(kept, groups.offsets[:-1]) if len(kept) else kept
+    for a, b in pair_blocks(positions.take(~complete), _PAIRS):
+        similar = _differing(bits, groups.members[a], groups.members[b]) <= most
+        kept[a[similar]] = True
+        kept[b[similar]] = True
     ends = np.concatenate([[0], np.cumsum(kept)])[groups.offsets]
-    held = np.diff(ends) > 0
-    return Groups(groups.members[kept], np.concatenate([[0], ends[1:][held]]))
+    nonempty = np.diff(ends) > 0
+    return Groups(groups.members[kept], np.concatenate([[0], ends[1:][nonempty]]))

@@ -1,7 +1,7 @@
-"""Which edges of dense components decide: the few that make the component and give each member its nearest neighbour.
+"""Thinning of dense components to the edges that decide: those that join them and each member's nearest neighbour.
 
-A hundred near copies of one caption are five thousand edges, of a hundred thousand captions five million; who is
-dropped, and because of whom, hangs on two a member.
+A hundred near copies of each of a thousand captions have five million edges. Two edges a member decide which samples
+are dropped, and because of which partner.
 """
 
 import numpy as np
@@ -10,27 +10,28 @@ from numpy.typing import NDArray
 from tamis.pipeline.algorithms.arrays import BoolArray, Int64Array
 from tamis.pipeline.algorithms.grouping.components import connected
 
-MOST = 64
-"""Edges a member of a component that are all kept: as many as 128 near copies have, of which all pairs are compared."""
+MOST_EDGES = 64
+"""Most edges a member of a component whose edges are all kept; 128 near copies, all of whose pairs are compared."""
 
 
 def decisive(
-    a: Int64Array, b: Int64Array, value: NDArray[np.float64], rank: Int64Array, most: int = MOST
+    a: Int64Array,
+    b: Int64Array,
+    value: NDArray[np.float64],
+    rank: Int64Array,
+    most: int = MOST_EDGES,
 ) -> BoolArray:
-    """Mark edges to keep: all but, in components of more than `most` a member, what changes nothing.
+    """Mark the edges to keep, bool (m,): all edges of components with at most `most` a member, few of the others.
 
-    There the best edge of each member stays (of several, the one to the smallest rank), as
-    `components.partners` chooses it, and as many others as keep the component in one piece.
+    Those keep the best edge of each member (of several, the one to the smallest rank), as `components.partners`
+    chooses it, and as many more as connect the component. The result depends on the edges and their order alone.
 
     Args:
-        a: int64 (m,), one end of each edge, 0..n-1. Each edge stands once.
+        a: int64 (m,), one end of each edge, 0..n-1. No edge is repeated.
         b: int64 (m,), the other end.
         value: float64 (m,), the larger the more alike.
-        rank: int64 (n,), the place of each row's uid among all uids.
+        rank: int64 (n,), each row's `uid_rank`.
         most: edges a member.
-
-    Returns:
-        bool (m,). Of the same edges in the same order it is the same.
     """
     n = len(rank)
     degree = np.bincount(a, minlength=n) + np.bincount(b, minlength=n)
@@ -43,24 +44,24 @@ def decisive(
     dense = np.flatnonzero((edges > most * members)[label[a]])
     kept[dense] = False
     kept[dense[_best(a[dense], b[dense], value[dense], rank)]] = True
-    joined = connected(a[kept], b[kept], n)
+    piece = connected(a[kept], b[kept], n)
     while True:
-        across = dense[joined[a[dense]] != joined[b[dense]]]
+        across = dense[piece[a[dense]] != piece[b[dense]]]
         if not len(across):
             return kept
-        # Each piece that is left takes its first edge to another.
-        ends = np.concatenate([joined[a[across]], joined[b[across]]])
+        # Each piece of a component takes its first edge to another piece.
+        ends = np.concatenate([piece[a[across]], piece[b[across]]])
         _, first = np.unique(ends, return_index=True)
         chosen = across[first % len(across)]
         kept[chosen] = True
-        joined = connected(joined[a[chosen]], joined[b[chosen]], n)[joined]
+        piece = connected(piece[a[chosen]], piece[b[chosen]], n)[piece]
 
 
 def _best(a: Int64Array, b: Int64Array, value: NDArray[np.float64], rank: Int64Array) -> Int64Array:
-    """The best edge of each row that has any: int64 places."""
-    source, target = np.concatenate([a, b]), np.concatenate([b, a])
-    both = np.concatenate([value, value])
-    order = np.lexsort((-rank[target], both))
+    """Position of the best edge of each row that has an edge: int64."""
+    row, neighbour = np.concatenate([a, b]), np.concatenate([b, a])
+    values = np.concatenate([value, value])
+    order = np.lexsort((-rank[neighbour], values))
     best = np.full(len(rank), -1, dtype=np.int64)
-    best[source[order]] = order % max(1, len(a))
+    best[row[order]] = order % max(1, len(a))
     return best[best >= 0]

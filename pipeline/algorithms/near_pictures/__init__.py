@@ -1,1 +1,1 @@
-"""Pictures whose perceptual hashes differ in few bits."""
+"""Near-duplicate pictures: perceptual hashes that differ in few bits."""

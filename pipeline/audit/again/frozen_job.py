@@ -6,21 +6,11 @@ from collections.abc import Sequence
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.store import storage
+from tamis.pipeline.tables import paths
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.job import Job
 from tamis.schemas.parse import parse_job
-from tamis.schemas.selection import Clustered
-
-TRAINING = (
-    "clusters",
-    "embedding",
-    "iterations",
-    "points_per_centroid",
-    "sample_bytes",
-    "full_iterations",
-    "centroids",
-)
-"""Settings of a clustering step that decide where its centroids lie."""
+from tamis.schemas.step import StepModel
 
 
 def job_of(run: FinishedRun, settings: Sequence[str] = ()) -> Job:
@@ -41,15 +31,15 @@ def job_of(run: FinishedRun, settings: Sequence[str] = ()) -> Job:
             f"{path}: is no text in UTF-8: `tamis run` with the run's job writes it anew"
         ) from None
     job = parse_job(text, path, settings)
-    asked = {step.name: step for step in job.steps if isinstance(step, Clustered)}
+    asked = {step.name: step for step in job.steps if step.training}
     for step in parse_job(text, path).steps:
-        if isinstance(step, Clustered) and step.name in asked:
+        if step.name in asked:
             _refuse_other_concepts(step, asked[step.name], run.root)
     return frozen(job, run.root)
 
 
-def _refuse_other_concepts(own: Clustered, asked: Clustered, root: str) -> None:
-    for name in TRAINING:
+def _refuse_other_concepts(own: StepModel, asked: StepModel, root: str) -> None:
+    for name in own.training:
         if getattr(own, name) != getattr(asked, name):
             raise JobError(
                 f"--set {own.name}.{name}={getattr(asked, name)}: asks for other concepts than those of {root}, "
@@ -60,8 +50,8 @@ def _refuse_other_concepts(own: Clustered, asked: Clustered, root: str) -> None:
 def frozen(job: Job, root: str) -> Job:
     """``job`` with the centroids of the run at ``root`` in every step that clusters and that the run has too."""
     steps = tuple(
-        step.model_copy(update={"centroids": f"{root}#{step.name}", "full_iterations": 0})
-        if isinstance(step, Clustered) and _has_centroids(root, step.name)
+        step.with_centroids(f"{root}#{step.name}")
+        if step.training and _has_centroids(root, step.name)
         else step
         for step in job.steps
     )
@@ -74,7 +64,7 @@ def borrowing(job: Job, root: str) -> Job:
     Raises:
         JobError: no step clusters, or the run has no centroids of one that does. (Planning refuses another number.)
     """
-    clustering = [step for step in job.steps if isinstance(step, Clustered)]
+    clustering = [step for step in job.steps if step.training]
     shown = f"--centroids {storage.redact(root)}"
     if not clustering:
         raise JobError(f"{shown}: no step of the job clusters: leave it out")
@@ -88,4 +78,4 @@ def borrowing(job: Job, root: str) -> Job:
 
 
 def _has_centroids(root: str, step: str) -> bool:
-    return storage.exists(storage.join(root, f"tables/{step}/train/centroids.parquet"))
+    return storage.exists(storage.join(root, paths.table(step, "train", "centroids")))

@@ -12,10 +12,9 @@ from dataclasses import replace
 
 from tamis.pipeline.audit.again.frozen_job import job_of
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.inputs.input_files import input_files
+from tamis.pipeline.inputs.entries import input_files
 from tamis.pipeline.runs.plan import Plan, build, check_chain
 from tamis.pipeline.runs.state import FILE, State, check_output
-from tamis.pipeline.steps.embed.step import Embed
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import StateError
 
@@ -38,8 +37,9 @@ def planned(run: FinishedRun, settings: Sequence[str], output: str) -> Plan:
     steps = build(job)
     check_chain(steps)
     plan = Plan(job, root, tuple(file for file in inputs if file.source in known), steps)
+    embeds = {embed.name for embed in job.embeds}
     for step in steps:
-        if not isinstance(step, Embed):
+        if step.name not in embeds:
             step.check(plan.inputs)
     State.open(replace(plan, root=run.root))
     check_output(plan)

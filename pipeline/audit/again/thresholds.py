@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,13 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from tamis.pipeline.algorithms.choosing.density import InfeasibleBudget, lower_bounds, quotas
 from tamis.pipeline.audit.reading import distributions
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.steps.rules.bounds import passing_sql
 from tamis.schemas.errors import InputError
-from tamis.schemas.selection import budget, whole_of
-from tamis.schemas.steps import Density, Embed, Rules, SemanticDuplicates, Signals, StepModel
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,10 +23,7 @@ PASSING = """
     FROM (SELECT kept, step, {passes} AS passes FROM ledger
           WHERE kept OR list_contains($steps, step))
 """
-"""Of the samples that reach a step. A rule's other bounds stand as they are: ``failed`` names all that failed."""
-
-SHARES = 10**6
-"""Steps of a share: its ends are rounded to them, inwards."""
+"""Of the samples that reach a step."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +40,7 @@ class Thresholds:
     @cached_property
     def _later(self) -> dict[str, list[str]]:
         """Step -> itself and the steps after it: who is dropped there has reached it."""
-        names = [step.name for step in self.run.steps]
+        names = list(self.run.audits)
         return {name: names[at:] for at, name in enumerate(names)}
 
     def listed(self) -> list[dict[str, Any]]:
@@ -57,30 +49,28 @@ class Thresholds:
         ``kind``: bound, epsilon, or of ``keep`` share or count, these with the ``low`` and ``high`` that can be met.
         ``last``: no later step decides. ``scoring``: the later steps that score only what reaches them.
         """
-        found: list[dict[str, Any]] = []
-        for signal, limits in distributions.limits(self.run).items():
-            for limit in limits:
-                told = {"signal": signal, "side": limit.side, "value": limit.value, "kind": "bound"}
-                path = f"{limit.step}.{signal}.{limit.side}"
-                config = self._configs[limit.step]
-                if isinstance(config, SemanticDuplicates):
-                    path = f"{limit.step}.epsilon"
-                    told |= {"kind": "epsilon", "value": config.epsilon}
-                found.append({"step": limit.step, "path": path, **told})
-        found += [
-            {"step": name, "path": f"{name}.keep", "signal": None, **self._keep(name)}
-            for name in self._concepts
+        found: list[dict[str, Any]] = [
+            {
+                "step": limit.step,
+                "path": f"{limit.step}.{limit.setting}",
+                "signal": limit.signal,
+                "side": limit.side,
+                "value": limit.stands,
+                "kind": limit.kind,
+            }
+            for limits in distributions.limits(self.run).values()
+            for limit in limits
         ]
+        for name, concepts in self._concepts.items():
+            keep = self.run.audits[name].keep_range(concepts, self.run.rows_in)
+            if keep is not None:
+                found.append({"step": name, "path": f"{name}.keep", "signal": None, **keep})
         order = list(self._later)
         found.sort(key=lambda told: order.index(told["step"]))
         return [
             {**told, "last": self._is_last(told["step"]), "scoring": self._scoring(told["step"])}
             for told in found
         ]
-
-    @cached_property
-    def _configs(self) -> dict[str, StepModel]:
-        return {step.name: step for step in self.run.steps}
 
     def _is_last(self, step: str) -> bool:
         """Whether no later step decides."""
@@ -89,29 +79,14 @@ class Thresholds:
     def _scoring(self, step: str) -> list[str]:
         """The later steps that never scored whom this step dropped."""
         later = self._later[step][1:]
-        return [name for name in later if isinstance(self._configs[name], Signals | Embed)]
+        return [name for name in later if self.run.audits[name].config.scores]
 
     @cached_property
     def _concepts(self) -> dict[str, pa.Table]:
-        """Density step -> its concepts, where they are still there."""
-        densities = [step.name for step in self.run.steps if isinstance(step, Density)]
-        tables = {name: self.run.table(f"{name}/quotas/clusters.parquet") for name in densities}
+        """Step that measures its concepts -> these, where they are still there."""
+        measuring = [step.name for step in self.run.steps if step.measures]
+        tables = {name: self.run.quotas(name) for name in measuring}
         return {name: table for name, table in tables.items() if table is not None}
-
-    def _keep(self, step: str) -> dict[str, Any]:
-        """Where ``keep`` stands, and between which ends it can be met."""
-        density, sizes = self._configs[step], self._concepts[step]["size"].to_numpy()
-        assert isinstance(density, Density)
-        # A balance divides the budget itself: it can always be met.
-        least = 1 if density.balance else max(1, int(lower_bounds(sizes, 0).sum()))
-        most = int(sizes.sum())
-        if isinstance(density.keep, int):
-            return {"value": density.keep, "kind": "count", "low": least, "high": most}
-        whole = whole_of(density.of, most, self.run.manifest.rows_in)
-        low = math.ceil(least / whole * SHARES) / SHARES
-        high = min(1.0, math.floor(most / whole * SHARES) / SHARES)
-        low, high = min(low, density.keep), max(high, density.keep)
-        return {"value": density.keep, "kind": "share", "low": low, "high": high}
 
     def moved(
         self, connection: duckdb.DuckDBPyConnection, step: str, signal: str, side: str, value: float
@@ -124,29 +99,19 @@ class Thresholds:
         Raises:
             InputError: the job has no such bound, or epsilon is none.
         """
-        config = self._configs.get(step)
         quoted = '"' + signal.replace('"', '""') + '"'
-        values: dict[str, Any] = {"step": step, "steps": self._later.get(step, [])}
-        bounds = config.bounds if isinstance(config, Rules) else {}
-        bound = bounds.get(signal)
-        if bound is not None and bound.one_of is None and side in {"min", "max"}:
-            passes, limits = passing_sql(quoted, bound.model_copy(update={side: value}))
-            values |= limits
-            if len(bounds) > 1:
-                passes = f"(step IS DISTINCT FROM $step OR failed = [$signal]) AND {passes}"
-                values["signal"] = signal
-        elif isinstance(config, SemanticDuplicates) and signal == "semantic_similarity":
-            if not 0 < value <= 1:
-                raise InputError(f"epsilon is {value}: it lies in (0, 1]")
-            values["high"] = 1.0 - value
-            passes = f"coalesce({quoted}::DOUBLE <= $high, step IS DISTINCT FROM $step)"
-        else:
+        audit = self.run.audits.get(step)
+        condition = audit.passing(quoted, signal, side, value) if audit is not None else None
+        if condition is None:
             raise InputError(f"the job has no threshold {step}.{signal}.{side}")
-        answer = connection.execute(PASSING.format(passes=passes), values)
+        passes, values = condition
+        answer = connection.execute(
+            PASSING.format(passes=passes), {"step": step, "steps": self._later[step], **values}
+        )
         names = [column[0] for column in answer.description or ()]
-        found = dict(zip(names, answer.fetchall()[0], strict=True))
-        let_in = found.pop("let_in")
-        return {**found, "unscored": let_in if self._scoring(step) else 0}
+        counts = dict(zip(names, answer.fetchall()[0], strict=True))
+        let_in = counts.pop("let_in")
+        return {**counts, "unscored": let_in if self._scoring(step) else 0}
 
     def kept_with(self, step: str, keep: float) -> dict[str, int]:
         """With another budget: samples that pass now and then, and how many concepts get more or fewer. Exact.
@@ -154,28 +119,19 @@ class Thresholds:
         ``keep`` is a share where the job says a share, and a count where it says a count.
 
         Raises:
-            InputError: the job has no such density step, or its concepts cannot meet that budget.
+            InputError: the job has no such step, or its concepts cannot meet that budget.
         """
-        density, table = self._configs.get(step), self._concepts.get(step)
-        if not isinstance(density, Density) or table is None:
+        table = self._concepts.get(step)
+        then = (
+            self.run.audits[step].quotas_with(table, self.run.rows_in, keep)
+            if table is not None
+            else None
+        )
+        if table is None or then is None:
             raise InputError(
                 f"this run has no concepts with quotas of a step `{step}`, or its tables have been cleared"
             )
-        counted = isinstance(density.keep, int)
-        if counted and not float(keep).is_integer():
-            raise InputError(f"keep is {keep}: a count of samples, as in the job")
-        if not counted and not 0 < keep <= 1:
-            raise InputError(f"keep is {keep}: a share in (0, 1]")
-        asked: int | float = int(keep) if counted else float(keep)
-        now = table["quota"].to_numpy()
-        sizes = table["size"].to_numpy()
-        whole = whole_of(density.of, int(sizes.sum()), self.run.manifest.rows_in)
-        total = budget(asked, whole)
-        complexity = table["complexity"].to_numpy()
-        try:
-            then = quotas(complexity, sizes, total, density.temperature, density.balance)
-        except InfeasibleBudget as error:
-            raise InputError(str(error)) from None
+        now, sizes = table["quota"].to_numpy(), table["size"].to_numpy()
         more = np.maximum(then - now, 0)
         return {
             "reaching": int(sizes.sum()),

@@ -22,19 +22,18 @@ import pyarrow.compute as pc
 
 from tamis.pipeline.audit.again.frozen_job import job_of
 from tamis.pipeline.audit.again.late_steps import Fates, Redecision, first_of
-from tamis.pipeline.audit.reading.chunks import Chunk, chunks
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.inputs.input_files import InputFile, input_files
+from tamis.pipeline.inputs.entries import input_files
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.runs.account import Account
 from tamis.pipeline.runs.plan import Plan, build, check_chain
 from tamis.pipeline.runs.state import State
 from tamis.pipeline.runs.walk import Run
-from tamis.pipeline.steps import Ledger
-from tamis.pipeline.steps.embed.step import PRECOMPUTED
-from tamis.pipeline.steps.write.step import Write
+from tamis.pipeline.steps.ledger import Ledger
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import DamagedTableError, Slice
+from tamis.pipeline.tasks.chunks import Chunk, chunks
 from tamis.pipeline.tasks.perform import Here
 from tamis.pipeline.tasks.task import Part
 from tamis.schemas.errors import InputError, JobError, StateError
@@ -124,8 +123,8 @@ def _damage_told(run: FinishedRun) -> Iterator[None]:
         yield
     except DamagedTableError as damage:
         path, why = damage.args
-        raise part_files.damaged(
-            path if storage.is_whole(path) else storage.join(run.root, path), why
+        raise part_files.damage_error(
+            path if storage.is_absolute(path) else storage.join(run.root, path), why
         ) from None
 
 
@@ -163,14 +162,15 @@ class _Walks:
 
 def _walked(run: FinishedRun, job: Job, root: str) -> Run:
     """All deciding steps of ``job``, on top of the run's tables."""
-    steps = tuple(step for step in build(job) if not isinstance(step, Write | Ledger))
+    last = {config.name for config in job.steps if config.is_last}
+    steps = tuple(s for s in build(job) if s.name not in last and not isinstance(s, Ledger))
     inputs = _inputs(run, job)
     plan = Plan(job.model_copy(update={"output": root}), root, inputs, steps)
     storage.write_bytes(
         storage.join(root, "plan.json"), storage.read_bytes(storage.join(run.root, "plan.json"))
     )
     walk = Run(plan, State.open(plan), Here(root), [], base=run.root)
-    with storage.fleeting():
+    with storage.without_sync():
         walk.walk_steps()
     return walk
 
@@ -184,7 +184,7 @@ def _inputs(run: FinishedRun, job: Job) -> tuple[InputFile, ...]:
     try:
         there = {file.source: file for entry in job.input for file in input_files(entry)}
     except (InputError, JobError) as error:
-        if any(embed.encoder == PRECOMPUTED for embed in job.embeds):
+        if any(embed.takes_embeddings for embed in job.embeds):
             raise StateError(
                 f"the embeddings that came with the input are not where {run.root} found them ({error}): bring the "
                 "files back, unchanged: what is stored of them is known by their sizes and times"
@@ -291,5 +291,5 @@ def _clusters(walk: Run, chunk: Chunk) -> npt.NDArray[np.int64] | None:
 
 def _placed(walk: Run, part: Part) -> Slice | None:
     """The part's places, of the last step that makes any."""
-    made = walk.places(part)
+    made = walk.place_tables(part)
     return made[-1][1] if made else None

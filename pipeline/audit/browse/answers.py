@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from tamis.pipeline.audit.again.thresholds import Thresholds
 from tamis.pipeline.audit.reading import distributions, sql
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.audit.reading.funnel import funnel, meaning
+from tamis.pipeline.audit.reading.funnel import funnel
 from tamis.pipeline.audit.story.story import Story, pictured, stories, tell
 from tamis.schemas.errors import InputError
+from tamis.schemas.ledger import meaning
 
 if TYPE_CHECKING:
     import duckdb

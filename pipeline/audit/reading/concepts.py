@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.store import storage
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables import part_files, paths
 
 if TYPE_CHECKING:
     import duckdb
@@ -61,7 +61,7 @@ COUNTS = """
 
 def concepts(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> list[Concept]:
     """The clusters of the last step that makes any, the most complex first; by number where none is measured."""
-    table = run.table(f"{run.placing[-1]}/quotas/clusters.parquet") if run.placing else None
+    table = run.quotas(run.placing[-1]) if run.placing else None
     measured = {row["cluster"]: row for row in table.to_pylist()} if table is not None else {}
     found = []
     for cluster, samples, size, kept, quota in connection.execute(
@@ -75,7 +75,7 @@ def concepts(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> list[Co
 
 def trained(run: FinishedRun) -> str | None:
     """How the concepts' centroids came to be, in one line; None where there are none, or the tables are gone."""
-    path = f"tables/{run.placing[-1]}/train/centroids.parquet" if run.placing else ""
+    path = paths.table(run.placing[-1], "train", "centroids") if run.placing else ""
     whole = storage.join(run.root, path)
     if not path or not storage.exists(whole):
         return None

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import number
+from tamis.pipeline.steps.shared.audit import Limit
 from tamis.schemas.ledger import LEDGER
-from tamis.schemas.steps import Rules, SemanticDuplicates
 
 if TYPE_CHECKING:
     import duckdb
@@ -34,14 +34,6 @@ class Histogram(NamedTuple):
     missing: int
 
 
-class Limit(NamedTuple):
-    """A bound of the job on a signal. ``side``: min or max."""
-
-    step: str
-    side: str
-    value: float
-
-
 def signals(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """The ledger's signals and their DuckDB types: the columns that only this job has."""
     described = connection.execute("DESCRIBE ledger").fetchall()
@@ -56,16 +48,9 @@ def is_numeric(kind: str) -> bool:
 def limits(run: FinishedRun) -> dict[str, list[Limit]]:
     """Signal -> the bounds that this job holds against it."""
     found: dict[str, list[Limit]] = {}
-    for step in run.steps:
-        if isinstance(step, Rules):
-            for signal, bound in step.bounds.items():
-                for side in ("min", "max"):
-                    value = getattr(bound, side)
-                    if value is not None:
-                        found.setdefault(signal, []).append(Limit(step.name, side, value))
-        if isinstance(step, SemanticDuplicates):
-            limit = Limit(step.name, "max", 1 - step.epsilon)
-            found.setdefault("semantic_similarity", []).append(limit)
+    for audit in run.audits.values():
+        for limit in audit.limits():
+            found.setdefault(limit.signal, []).append(limit)
     return found
 
 

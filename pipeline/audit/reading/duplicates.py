@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tamis.pipeline.audit.reading.finished_run import FinishedRun, Row
-from tamis.schemas.ledger import Reason
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.steps.shared.audit import Row
+from tamis.schemas.ledger import likeness
 
 if TYPE_CHECKING:
     import duckdb
-
-SCORES = {
-    Reason.NEAR_CAPTION: "Jaccard",
-    Reason.NEAR_PICTURE: "bits apart",
-    Reason.SEMANTIC_DUPLICATE: "cosine",
-}
-"""What ``partner_value`` is; equal samples have nothing to measure."""
 
 
 class Case(NamedTuple):
@@ -25,7 +19,7 @@ class Case(NamedTuple):
     partner: Row | None
     survivor: Row | None
     group: int
-    score: str | None
+    score: str
 
 
 class Found(NamedTuple):
@@ -51,7 +45,7 @@ FIRST = """
     WHERE step = $step AND survivor_uid IN (SELECT unnest($survivors)) GROUP BY survivor_uid
 """
 BORDERLINE = """
-    SELECT sid FROM ledger WHERE step = $step AND partner_value IS NOT NULL AND reason = $reason
+    SELECT sid FROM ledger WHERE step = $step AND partner_value IS NOT NULL
     ORDER BY abs(partner_value - coalesce(bound, partner_value)), uid LIMIT $count
 """
 
@@ -62,7 +56,8 @@ def duplicates(
     """For each step that found duplicates ``count`` groups and as many pairs, in the job's order."""
     totals = {step: (n, groups) for step, n, groups in connection.execute(STEPS).fetchall()}
     found = []
-    for step in (step.name for step in run.steps if step.name in totals):
+    for config in (step for step in run.steps if step.name in totals):
+        step = config.name
         dropped, groups = totals[step]
         largest = connection.execute(LARGEST, {"step": step, "count": count}).fetchall()
         found.append(
@@ -71,7 +66,7 @@ def duplicates(
                 dropped,
                 groups,
                 _largest(run, connection, step, dict(largest)),
-                _borderline(run, connection, step, count),
+                _borderline(run, connection, step, count) if config.likeness else [],
             )
         )
     return found
@@ -89,12 +84,9 @@ def _largest(
 def _borderline(
     run: FinishedRun, connection: duckdb.DuckDBPyConnection, step: str, count: int
 ) -> list[Case]:
-    sids: list[int] = []
-    for reason in SCORES:
-        values = {"step": step, "reason": reason.value, "count": count}
-        sids += [sid for (sid,) in connection.execute(BORDERLINE, values).fetchall()]
+    sids = connection.execute(BORDERLINE, {"step": step, "count": count}).fetchall()
     cases = []
-    for row in run.rows(sids):
+    for row in run.rows([sid for (sid,) in sids]):
         (members,) = connection.execute(
             "SELECT count(*) FROM ledger WHERE step = ? AND survivor_uid = ?",
             [step, row["survivor_uid"]],
@@ -106,4 +98,4 @@ def _borderline(
 def _case(run: FinishedRun, row: Row, group: int) -> Case:
     uids = (row[f"{role}_uid"] for role in ("partner", "survivor"))
     partner, survivor = (run.named(uid) if uid is not None else None for uid in uids)
-    return Case(row, partner, survivor, group, SCORES.get(Reason(row["reason"])))
+    return Case(row, partner, survivor, group, likeness(row["reason"]))

@@ -15,15 +15,17 @@ from pydantic import ValidationError
 
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.results import ledger_index
+from tamis.pipeline.steps.shared.audit import Row, StepAudit
 from tamis.pipeline.store import storage
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables import part_files, paths
+from tamis.pipeline.tasks.phase_index import INDEX
 from tamis.schemas.errors import StateError
+from tamis.schemas.layout import check_layout
 from tamis.schemas.ledger import Reason
 from tamis.schemas.manifest import Manifest
-from tamis.schemas.steps import KINDS, StepModel
-
-Row = dict[str, Any]
-"""A row of the ledger, by column."""
+from tamis.schemas.registry import audit_class, configuration
+from tamis.schemas.scope import Scope
+from tamis.schemas.step import StepModel
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,32 @@ class FinishedRun:
 
     @cached_property
     def steps(self) -> tuple[StepModel, ...]:
-        """The steps of the job, in order, without the built-in ones."""
-        return tuple(
-            KINDS[kind].model_validate(settings)
-            for step in self.manifest.job["steps"]
-            for kind, settings in step.items()
-        )
+        """The steps of the job, in order, without the built-in ones.
+
+        Raises:
+            StateError: an earlier version made the run, and a setting is no longer known.
+        """
+        try:
+            return tuple(
+                configuration(kind).model_validate(settings)
+                for step in self.manifest.job["steps"]
+                for kind, settings in step.items()
+            )
+        except (KeyError, ValidationError) as error:
+            raise StateError(
+                f"{storage.redact(self.root)}: its job has settings that this version does not know: `tamis run JOB`, "
+                f"with the job file that it was made by, brings it up to date ({' '.join(str(error).split())[:120]})"
+            ) from None
+
+    @cached_property
+    def audits(self) -> dict[str, StepAudit[Any]]:
+        """What each of these steps says of the run, by its name."""
+        return {step.name: audit_class(step.kind)(step) for step in self.steps}
+
+    @property
+    def rows_in(self) -> int:
+        """All input samples."""
+        return self.manifest.rows_in
 
     @cached_property
     def _plan(self) -> dict[str, Any]:
@@ -67,7 +89,7 @@ class FinishedRun:
         Raises:
             StateError: ``tables/`` has been cleared.
         """
-        if not storage.exists(storage.join(self.root, "tables", "ingest")):
+        if not storage.exists(storage.join(self.root, paths.TABLES, "ingest")):
             raise StateError(
                 f"{self.root}: tables/, from which would be decided again, has been cleared: bring it back, or run "
                 "the job with that setting"
@@ -83,6 +105,10 @@ class FinishedRun:
     def inputs(self) -> Sequence[InputFile]:
         """The input files by number, as far as the run knows them: where they lie now, it does not."""
         return [InputFile(path="", **raw) for raw in self._plan["inputs"]]
+
+    def input_of(self, sid: int) -> InputFile:
+        """The input file of a sample, as ``inputs`` has it."""
+        return InputFile(path="", **self._plan["inputs"][self.parts[sid >> 32][0]])
 
     @property
     def source_names(self) -> Sequence[str]:
@@ -103,6 +129,10 @@ class FinishedRun:
             for key, (maker, _) in made.items()
             if maker == step and key.startswith(mark)
         ]
+
+    def signals_of(self, step: str) -> Sequence[str]:
+        """The signals that a step of the job has computed."""
+        return self.audits[step].config.computes or self.made_by(step, "signal")
 
     @property
     def placing(self) -> list[str]:
@@ -154,9 +184,18 @@ class FinishedRun:
                     found[row["sid"]] = row
         return [found[sid] for sid in sids]
 
-    def table(self, path: str, group: int | None = None) -> pa.Table | None:
-        """A part file below ``tables/``, or one row group of it; None where ``tables/`` has been cleared."""
-        whole = storage.join(self.root, "tables", path)
+    def quotas(self, step: str) -> pa.Table | None:
+        """A row a cluster: its size, and what the step keeps of it; None where ``tables/`` has been cleared."""
+        return self.table(step, "quotas", "clusters")
+
+    def ingested(self, part: int) -> pa.Table | None:
+        """What ingest noted of a part's samples; None where ``tables/`` has been cleared."""
+        file, group, _ = self.parts[part]
+        return self.table("ingest", "files", paths.task_name(Scope.FILE, file), group)
+
+    def table(self, step: str, phase: str, task: str, group: int | None = None) -> pa.Table | None:
+        """A task's table, or one row group of it; None where ``tables/`` has been cleared."""
+        whole = storage.join(self.root, paths.table(step, phase, task))
         try:
             raw = storage.open_table(whole)
         except FileNotFoundError:
@@ -168,7 +207,12 @@ class FinishedRun:
 
 
 def _check_plan(plan: Mapping[str, Any]) -> None:
-    """Whether all that is asked of a plan is there: else KeyError, TypeError, ValueError or AttributeError."""
+    """Whether all that is asked of a plan is there: else KeyError, TypeError, ValueError or AttributeError.
+
+    Raises:
+        StateError: a later version made the run.
+    """
+    check_layout(plan, "plan.json")
     for file in plan["inputs"]:
         InputFile(path="", **file)
     for _file, _group, _rows in plan["parts"]:
@@ -188,7 +232,7 @@ def sound(path: str) -> Iterator[None]:
     except (FileNotFoundError, PermissionError):
         raise
     except part_files.DAMAGE as error:
-        raise part_files.damaged(path, error) from None
+        raise part_files.damage_error(path, error) from None
 
 
 def open_run(path: str) -> FinishedRun:
@@ -200,7 +244,7 @@ def open_run(path: str) -> FinishedRun:
     root = storage.absolute(path)
     manifest = storage.join(root, "manifest.json")
     finished = storage.exists(manifest)
-    if not finished and not storage.exists(storage.join(root, "tables")):
+    if not finished and not storage.exists(storage.join(root, paths.TABLES)):
         raise StateError(f"{path}: no run is here: name a run directory, which holds manifest.json")
     again = f"`tamis run {path.rstrip('/')}/job.yaml`"
     if not finished or _is_changing(root):
@@ -217,7 +261,7 @@ def open_run(path: str) -> FinishedRun:
 def _is_changing(root: str) -> bool:
     """Whether a run has begun to write the ledger and has not ended: its phase has files, but no index."""
     for phase in ("rows", "index"):
-        names = storage.listing(storage.join(root, "tables", "ledger", phase))
-        if names and "_phase.json" not in names:
+        names = storage.listing(storage.join(root, paths.folder("ledger", phase)))
+        if names and INDEX not in names:
             return True
     return False

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.store import storage
+from tamis.pipeline.tables import paths
 from tamis.schemas.errors import JobError, StateError
-from tamis.schemas.ledger import REASONS, Reason
 from tamis.schemas.manifest import StepCount
 from tamis.schemas.nearest import nearest
-from tamis.schemas.steps import Density
 
 if TYPE_CHECKING:
     import duckdb
@@ -60,11 +59,6 @@ def funnel(run: FinishedRun) -> Funnel:
     return found
 
 
-def meaning(reason: str) -> str:
-    """What a reason says, in words."""
-    return REASONS[Reason(reason)]
-
-
 BY_REASON = """
     SELECT step, reason, rule, any_value(bound) AS bound, count(*) AS samples
     FROM ledger WHERE NOT kept GROUP BY step, reason, rule ORDER BY samples DESC, step, reason, rule
@@ -96,7 +90,8 @@ def by_cluster_query(run: FinishedRun) -> str:
     Where ``tables/`` has been cleared it asks the ledger alone, which has no complexities.
     """
     last = [step for step in run.steps if step.name in run.placing[-1:]]
-    if last and isinstance(last[0], Density) and _is_there(run, f"tables/{last[0].name}/quotas"):
+    measured = last and "complexity" in last[0].measures
+    if measured and _is_there(run, paths.folder(last[0].name, "quotas")):
         return BY_CLUSTER.format(
             places="any_value(complexity) AS complexity, any_value(clusters.quota) AS quota",
             joined=f'LEFT JOIN "{last[0].name}"."quotas" AS clusters USING (cluster)',

@@ -12,9 +12,10 @@ import pyarrow as pa
 from PIL import Image
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.inputs import fetch
+from tamis.pipeline.inputs.entries import input_files
+from tamis.pipeline.inputs.formats import PICTURE_COLUMNS, format_of
 from tamis.pipeline.inputs.images import ImageDamage, to_rgb
-from tamis.pipeline.inputs.input_files import InputFile, input_files
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import TamisError
 from tamis.schemas.parse import parse_job
@@ -93,9 +94,8 @@ class Pictures:
     def _ingested(self, part: int) -> pa.Table | None:
         """Where a part's pictures lie; of the parts last asked for it is held."""
         if part not in self._tables:
-            file, group, _ = self._run.parts[part]
-            table = self._run.table(f"ingest/files/file-{file:05d}.parquet", group)
-            held = None if table is None else table.select(fetch.PICTURE_COLUMNS)
+            table = self._run.ingested(part)
+            held = None if table is None else table.select(PICTURE_COLUMNS)
             self._tables = dict([*self._tables.items(), (part, held)][-HELD:])
         return self._tables[part]
 
@@ -104,7 +104,9 @@ class Pictures:
     ) -> list[tuple[int, bytes]]:
         found: list[tuple[int, bytes]] = []
         try:
-            for row, data in zip(rows.tolist(), fetch.pictures(source, places), strict=True):
+            for row, data in zip(
+                rows.tolist(), format_of(source).pictures(source, places), strict=True
+            ):
                 found.append((row, data))
         except (TamisError, FileNotFoundError) as error:
             self._note(f"{source.source}: {error}")

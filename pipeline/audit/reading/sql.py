@@ -18,7 +18,10 @@ import pyarrow.parquet as pq
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.results import delta
 from tamis.pipeline.store import storage
+from tamis.pipeline.tables import paths
+from tamis.pipeline.tasks.phase_index import INDEX
 from tamis.schemas.errors import InputError, StateError
+from tamis.schemas.scope import Scope
 
 if TYPE_CHECKING:
     import duckdb
@@ -71,51 +74,51 @@ def readable(*runs: FinishedRun) -> Iterator[None]:
 
 
 def _add_views(connection: duckdb.DuckDBPyConnection, run: FinishedRun, tables: bool) -> None:
-    paths = [storage.join(run.root, path) for path in run.outputs("ledger")]
-    if paths:
-        connection.execute(f"CREATE VIEW ledger AS SELECT * FROM {reading(paths)}")
+    ledger = [storage.join(run.root, path) for path in run.outputs("ledger")]
+    if ledger:
+        connection.execute(f"CREATE VIEW ledger AS SELECT * FROM {reading(ledger)}")
     if storage.exists(storage.join(run.root, delta.FILE)):
         changes = reading([storage.join(run.root, delta.FILE)])
         connection.execute(f"CREATE VIEW delta AS SELECT * FROM {changes}")
     if tables:
-        for step in storage.folders_in(storage.join(run.root, "tables")):
+        for step in storage.folders_in(storage.join(run.root, paths.TABLES)):
             if step != "ledger":  # its tables are receipts for what the view `ledger` shows
                 _add_step(connection, run, step)
 
 
 def _add_step(connection: duckdb.DuckDBPyConnection, run: FinishedRun, step: str) -> None:
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_name(step)}")
-    for phase in storage.folders_in(storage.join(run.root, "tables", step)):
-        folder = storage.join(run.root, "tables", step, phase)
+    for phase in storage.folders_in(storage.join(run.root, paths.TABLES, step)):
+        folder = storage.join(run.root, paths.folder(step, phase))
         names = [name for name in storage.listing(folder) if name.endswith(".parquet")]
         if not names:
             continue
-        view, paths = f"{_name(step)}.{_name(phase)}", [storage.join(folder, n) for n in names]
-        with storage.open_read(paths[0]) as raw:
+        view, files = f"{_name(step)}.{_name(phase)}", [storage.join(folder, n) for n in names]
+        with storage.open_read(files[0]) as raw:
             columns = pq.read_schema(raw).names
         if "sid" in columns or not ("row" in columns or (step, phase) == ("ingest", "files")):
-            connection.execute(f"CREATE VIEW {view} AS SELECT * FROM {reading(paths)}")
+            connection.execute(f"CREATE VIEW {view} AS SELECT * FROM {reading(files)}")
             continue
         starts = f"_starts_{step}_{phase}"
-        connection.register(starts, _starts(run, folder, (step, phase) == ("ingest", "files")))
+        connection.register(starts, _starts(run, folder))
         connection.execute(
             POSITIONED.format(
                 view=view,
                 row='found."row"' if "row" in columns else "(found.file_row_number - starts.first)",
                 columns=", ".join(f"found.{_name(column)}" for column in columns),
-                reading=reading(paths, ", filename = true, file_row_number = true"),
+                reading=reading(files, ", filename = true, file_row_number = true"),
                 starts=_name(starts),
             )
         )
 
 
-def _starts(run: FinishedRun, folder: str, by_file: bool) -> pa.Table:
+def _starts(run: FinishedRun, folder: str) -> pa.Table:
     """(task, first, part): from which row of a file on its rows are those of which part.
 
     A part has a file of its own, or a row group in an input file's table or in a range's, where all parts follow
     one another in order.
     """
-    index = json.loads(storage.read_bytes(storage.join(folder, "_phase.json")))
+    index = json.loads(storage.read_bytes(storage.join(folder, INDEX)))
     parts = {(file, group): part for part, (file, group, _) in enumerate(run.parts)}
     task: list[str] = []
     first: list[int] = []
@@ -125,10 +128,11 @@ def _starts(run: FinishedRun, folder: str, by_file: bool) -> pa.Table:
         rows = index[name]["rows"]
         for group, start in enumerate(accumulate(rows[:-1], initial=0)):
             part: int | None = following
-            if by_file:
-                part = parts.get((int(name.rpartition("-")[2]), group))
-            elif name.startswith("part-"):
-                part = int(name.removeprefix("part-"))
+            scope, own = paths.numbered(name) or (Scope.WHOLE, 0)
+            if scope is Scope.FILE:
+                part = parts.get((own, group))
+            elif scope is Scope.PART:
+                part = own
             following += 1
             if rows[group] and part is not None:
                 task.append(name)
@@ -138,10 +142,10 @@ def _starts(run: FinishedRun, folder: str, by_file: bool) -> pa.Table:
     return pa.table({**columns, "part": pa.array(number, pa.int64())})
 
 
-def reading(paths: Sequence[str], more: str = "") -> str:
+def reading(files: Sequence[str], more: str = "") -> str:
     """The table function over some parquet files, for a query."""
-    files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-    return f"read_parquet([{files}], hive_partitioning = false{more})"
+    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in files)
+    return f"read_parquet([{listed}], hive_partitioning = false{more})"
 
 
 def _name(value: str) -> str:

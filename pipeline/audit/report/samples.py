@@ -15,11 +15,12 @@ from tamis.pipeline.audit.reading.concepts import (
     trained,
 )
 from tamis.pipeline.audit.reading.duplicates import Case, Found, duplicates
-from tamis.pipeline.audit.reading.finished_run import FinishedRun, Row
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.pictures import Album
 from tamis.pipeline.audit.reading.words import number, share
 from tamis.pipeline.audit.report import charts
 from tamis.pipeline.audit.report.html import caption, element, table, text
+from tamis.pipeline.steps.shared.audit import Row
 
 if TYPE_CHECKING:
     import duckdb
@@ -176,7 +177,7 @@ def _step(found: Found, album: Album) -> str:
 
 def _case(case: Case, album: Album) -> str:
     score = ""
-    if case.score is not None and case.dropped["partner_value"] is not None:
+    if case.score and case.dropped["partner_value"] is not None:
         score = f", {case.score} {number(case.dropped['partner_value'])}"
         if case.dropped["bound"] is not None:
             score += f" (bound {number(case.dropped['bound'])})"

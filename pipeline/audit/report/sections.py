@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 from tamis.pipeline.audit.reading import distributions
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.audit.reading.funnel import BY_REASON, funnel, meaning
+from tamis.pipeline.audit.reading.funnel import BY_REASON, funnel
 from tamis.pipeline.audit.reading.words import number, share
 from tamis.pipeline.audit.report import charts
 from tamis.pipeline.audit.report.html import element, table, text
-from tamis.schemas.ledger import Reason
+from tamis.pipeline.steps.rules.config import ABOVE_MAXIMUM, BELOW_MINIMUM, NOT_ALLOWED
+from tamis.pipeline.steps.shared.audit import Limit
+from tamis.pipeline.steps.shared.config import NO_VALUE
+from tamis.schemas.ledger import meaning
 
 if TYPE_CHECKING:
     import duckdb
@@ -61,10 +64,10 @@ def reasons_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> 
     rows = []
     for step, reason, rule, bound, samples in found:
         why = text(reason.replace("_", " "))
-        sign = {Reason.BELOW_MINIMUM: "&lt;", Reason.ABOVE_MAXIMUM: "&gt;"}.get(Reason(reason))
+        sign = {BELOW_MINIMUM: "&lt;", ABOVE_MAXIMUM: "&gt;"}.get(reason)
         if sign:
             why = f"{text(rule)} {sign} {number(bound)}"
-        elif rule and reason in {Reason.NOT_ALLOWED, Reason.NO_VALUE}:
+        elif rule and reason in {NOT_ALLOWED, NO_VALUE}:
             why = f"{text(rule)}: {why}"
         bar = charts.bar([("dropped", samples)], most)
         part = share(samples, run.manifest.rows_in)
@@ -91,7 +94,7 @@ def _histogram(
     connection: duckdb.DuckDBPyConnection,
     name: str,
     whole: bool,
-    bounds: list[distributions.Limit],
+    bounds: list[Limit],
 ) -> str:
     shown = distributions.histogram(connection, name, whole, [b.value for b in bounds])
     if shown is None:

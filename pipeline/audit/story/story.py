@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tamis.pipeline.audit.reading.finished_run import FinishedRun, Row
-from tamis.pipeline.audit.reading.funnel import meaning
-from tamis.pipeline.audit.story.margins import checked, mends
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.story.onward import onward
-from tamis.schemas.ledger import Reason
-from tamis.schemas.steps import Density, Rules, SemanticDuplicates, Signals, StepModel, Write
+from tamis.pipeline.inputs.formats import format_of
+from tamis.pipeline.steps.shared.audit import Row, StepAudit
+from tamis.schemas.ledger import Reason, meaning
+
+Audit = StepAudit[Any]
 
 Story = dict[str, Any]
 
@@ -34,15 +35,17 @@ def is_uid(name: str) -> bool:
 
 def tell(run: FinishedRun, row: Row) -> Story:
     """The story of the sample that a ledger row is about."""
+    read = _read(run, row["sid"])
     steps = [_step(run, row, "ingest", None)]
     reached = row["step"] != "ingest"
-    for config in run.steps:
-        steps.append(_step(run, row, config.name, config if reached else None, reached))
-        reached = reached and row["step"] != config.name
+    for name, audit in run.audits.items():
+        steps.append(_step(run, row, name, audit if reached else None, reached))
+        reached = reached and row["step"] != name
     return {
         **{name: row[name] for name in NAMES},
         "kept": row["kept"],
-        "read": _read(run, row["sid"]),
+        "read": read,
+        "where": format_of(run.input_of(row["sid"])).where(read or {}),
         "steps": steps,
         "dropped_by": row["step"],
         "shard": row["shard"],
@@ -51,26 +54,28 @@ def tell(run: FinishedRun, row: Row) -> Story:
 
 
 def _step(
-    run: FinishedRun, row: Row, name: str, config: StepModel | None, reached: bool = True
+    run: FinishedRun, row: Row, name: str, audit: Audit | None, reached: bool = True
 ) -> Story:
+    """``audit``: the step's, where it saw the sample; ingest has none."""
     told: Story = {"step": name, "outcome": _outcome(run, row, name, reached)}
-    names = config.names if isinstance(config, Signals) else run.made_by(name, "signal")
+    names = run.signals_of(name) if audit is not None else run.made_by(name, "signal")
     signals = {signal: row.get(signal) for signal in names}
     if any(value is not None for value in signals.values()):
         told["signals"] = signals
-    if isinstance(config, Rules):
-        told["rules"] = checked(row, config, list(config.bounds))
+    rules = audit.rules(row) if audit is not None else []
+    if rules:
+        told["rules"] = rules
     if name == _placed_by(run, row) and row["cluster"] is not None:
-        told["place"] = _place(run, row, name, config)
+        told["place"] = _place(run, row, name, audit)
     if row["step"] == name:
         told |= {key: row[key] for key in VERDICT if row[key] is not None}
         told["meaning"] = meaning(row["reason"])
         told |= _others(run, row)
-        mended = mends(run, row, config, told.get("rules", []))
-        if mended:
-            told["passes_with"] = mended
-            if isinstance(config, Rules | SemanticDuplicates):
-                told["then"] = onward(run, row, config)
+        mends = audit.mends(run, row) if audit is not None else []
+        if audit is not None and mends:
+            told["passes_with"] = mends
+            if audit.mends_one:
+                told["then"] = onward(run, row, name)
     return told
 
 
@@ -79,7 +84,7 @@ def _outcome(run: FinishedRun, row: Row, name: str, reached: bool) -> str:
         return "dropped"
     if not reached:
         return "not reached"
-    if any(isinstance(step, Write) and step.name == name for step in run.steps):
+    if name in run.audits and run.audits[name].config.shard_size is not None:
         return "written"
     decides = name in {step.step for step in run.manifest.steps}
     return "passed" if decides else "computed"
@@ -90,12 +95,13 @@ def _placed_by(run: FinishedRun, row: Row) -> str | None:
     return row["step"] if row["step"] in run.placing else next(reversed(run.placing), None)
 
 
-def _place(run: FinishedRun, row: Row, name: str, config: StepModel | None) -> Story:
+def _place(run: FinishedRun, row: Row, name: str, audit: Audit | None) -> Story:
     place = {key: row[key] for key in ("cluster", "rank", "distance", "quota")}
-    table = run.table(f"{name}/quotas/clusters.parquet") if isinstance(config, Density) else None
+    measures = audit.config.measures if audit is not None else ()
+    table = run.quotas(name) if measures else None
     if table is not None:
         concept = table.slice(row["cluster"], 1).to_pylist()[0]
-        place |= {key: concept[key] for key in ("size", "d_intra", "d_inter", "complexity")}
+        place |= {key: concept[key] for key in ("size", *measures)}
     return place
 
 
@@ -125,8 +131,7 @@ def fate(run: FinishedRun, uid: str) -> Story:
 
 def _read(run: FinishedRun, sid: int) -> Story | None:
     """What ingest noted of the sample; None where ``tables/`` has been cleared."""
-    file, group, _ = run.parts[sid >> 32]
-    table = run.table(f"ingest/files/file-{file:05d}.parquet", group)
+    table = run.ingested(sid >> 32)
     if table is None:
         return None
     raw = table.slice(sid & 0xFFFFFFFF, 1).to_pylist()[0]

@@ -14,12 +14,15 @@ import numpy as np
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import counted
-from tamis.pipeline.inputs.input_files import InputFile, input_files
-from tamis.pipeline.steps.embed.step import PRECOMPUTED, given_rows
+from tamis.pipeline.inputs.entries import input_files
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.steps.embed.step import embeddings_at
 from tamis.pipeline.store import storage
+from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import vectors
 from tamis.schemas.errors import InputError, JobError
 from tamis.schemas.job import Job
+from tamis.schemas.scope import Scope
 
 Found = tuple[str, str]
 """(input file and what of it, what does not hold there)."""
@@ -60,7 +63,7 @@ def wrong_sizes(run: FinishedRun, now: Mapping[str, InputFile]) -> Iterator[Foun
 
 def other_rows(run: FinishedRun, now: Mapping[str, InputFile]) -> Iterator[Found]:
     """Files whose rows are not what is stored of them. Holds a part at a time."""
-    taking = [step.name for step in run.steps if getattr(step, "encoder", "") == PRECOMPUTED]
+    taking = [step.name for step in run.steps if step.takes_embeddings]
     wrong: Counter[str] = Counter()
     for step in taking:
         for number, (file, _, _) in enumerate(run.parts):
@@ -84,14 +87,13 @@ def other_rows(run: FinishedRun, now: Mapping[str, InputFile]) -> Iterator[Found
 
 def _differing(run: FinishedRun, step: str, number: int, of: str, address: str) -> int:
     """How many usable rows of a part the file now has otherwise."""
-    file, group, _ = run.parts[number]
-    stored = run.table(f"{step}/vectors/part-{number:05d}.parquet")
-    ingest = run.table(f"ingest/files/file-{file:05d}.parquet", group)
+    stored = run.table(step, "vectors", paths.task_name(Scope.PART, number))
+    ingest = run.ingested(number)
     if stored is None or ingest is None or of not in stored.column_names:
         return 0
     usable = np.asarray(stored["reason"].is_null())
     rows = stored["row"].to_numpy()[usable]
-    there = given_rows(address, ingest["file_row"].to_numpy()[rows]).astype(np.float16)
+    there = embeddings_at(address, ingest["file_row"].to_numpy()[rows]).astype(np.float16)
     held = vectors(stored[of])[usable]
     if there.shape != held.shape:
         return len(rows)

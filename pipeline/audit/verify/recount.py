@@ -20,8 +20,7 @@ from tamis.pipeline.audit.verify.uids import Uids
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
 from tamis.schemas.errors import StateError
-from tamis.schemas.ledger import LEDGER, Reason
-from tamis.schemas.steps import Write
+from tamis.schemas.ledger import LEDGER, reasons
 
 COLUMNS = ["uid", "sid", "source", "kept", "step", "reason", "shard", "shard_key"]
 
@@ -39,8 +38,8 @@ class Recount:
         self._dropped: Counter[tuple[str, str]] = Counter()
         self._scratch = tempfile.TemporaryDirectory(prefix="tamis-verify-")
         self._uids = Uids(self._scratch.name)
-        last = run.steps[-1] if run.steps else None
-        self._shards = ShardWalk(run, last.samples_per_shard) if isinstance(last, Write) else None
+        size = run.steps[-1].shard_size if run.steps else None
+        self._shards = ShardWalk(run, size) if size else None
 
     def close(self) -> None:
         """Remove what was spilled."""
@@ -129,10 +128,8 @@ def _part_faults(table: pa.Table, number: int, source: str) -> Iterator[str]:
     kept = np.asarray(table["kept"])
     there = {name: np.asarray(pc.is_valid(table[name])) for name in ("step", "reason")}
     expected = (np.int64(number) << 32) | np.arange(table.num_rows, dtype=np.int64)
-    reasons = pa.array([reason.value for reason in Reason])
-    known = np.asarray(
-        pc.or_kleene(pc.is_null(table["reason"]), pc.is_in(table["reason"], reasons))
-    )
+    closed = pa.array(list(reasons()))
+    known = np.asarray(pc.or_kleene(pc.is_null(table["reason"]), pc.is_in(table["reason"], closed)))
     named = np.asarray(pc.match_substring_regex(table["uid"], "^[0-9a-f]{32}$"))
     checks: dict[str, npt.NDArray[Any]] = {
         "a sid that is not its place": table["sid"].to_numpy() != expected,

@@ -22,9 +22,8 @@ from tamis.pipeline.audit.reading.funnel import funnel
 from tamis.pipeline.audit.verify import embedding_files
 from tamis.pipeline.audit.verify.recount import Recount
 from tamis.pipeline.inputs.input_files import prefix_of
-from tamis.pipeline.steps.embed.step import PRECOMPUTED
 from tamis.pipeline.store import storage
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.part_files import TableFile
 from tamis.pipeline.tasks import phase_index
 from tamis.schemas.errors import InputError, JobError, StateError
@@ -199,7 +198,7 @@ def _inputs(run: FinishedRun, seen: Seen, deep: bool) -> Iterator[Fault]:
 def _embeddings(run: FinishedRun, job: Job, seen: Seen, deep: bool) -> Iterator[Fault]:
     """Embeddings that came with the input: as long as they were, and ``deep`` with the rows that are stored."""
     if not run.manifest.embeddings:
-        if any(embed.encoder == PRECOMPUTED for embed in job.embeds):
+        if any(embed.takes_embeddings for embed in job.embeds):
             seen.notes.append(
                 "embeddings that came with the input were not looked at: manifest.json, which an earlier version "
                 "wrote, does not list them"
@@ -234,14 +233,14 @@ def _place(job: Job, source: str) -> str | None:
 
 def _tables(run: FinishedRun, seen: Seen, deep: bool) -> Iterator[Fault]:
     """Each part file below ``tables/``: indexed, whole, and ours; and receipts say what the manifest says."""
-    top = storage.join(run.root, "tables")
+    top = storage.join(run.root, paths.TABLES)
     steps = storage.folders_in(top)
     if not steps:
         seen.notes.append("the tables were not looked at: tables/ has been cleared")
     outputs = {record.path: record.model_dump() for record in run.manifest.outputs}
     for step in steps:
         for phase in storage.folders_in(storage.join(top, step)):
-            yield from _phase(run, f"tables/{step}/{phase}", outputs, seen, deep)
+            yield from _phase(run, paths.folder(step, phase), outputs, seen, deep)
 
 
 def _phase(

@@ -19,7 +19,7 @@ ZEROS = bytes(BLOCK)
 
 REGULAR = frozenset({b"0", b"\0", b"7"})
 SILENT = frozenset({b"5", b"D", b"V"})
-"""Directories and volume labels: nothing is lost with them. A directory's size says nothing of data."""
+"""Directories and volume labels, which are skipped without damage. A directory's size is not of data."""
 WITHOUT_DATA = frozenset({b"1", b"2", b"3", b"4", b"5", b"6"})
 
 KINDS = {
@@ -34,7 +34,7 @@ KINDS = {
 
 
 class Header(NamedTuple):
-    """What a header block says: the name, the bytes of data that follow, the type flag."""
+    """A header block: the name, the size of the data that follows in bytes, the type flag."""
 
     name: str
     size: int
@@ -81,7 +81,7 @@ def _checksum_fits(block: bytes) -> bool:
 
 
 def parse(block: bytes) -> Header | None:
-    """The header in ``block`` (512 bytes); None where it is none: a wrong checksum or number."""
+    """The header in ``block`` (512 bytes); None where its checksum or a number is wrong."""
     if not _checksum_fits(block):
         return None
     try:
@@ -110,28 +110,28 @@ _PLAIN_SUM = int(_PLAIN.sum()) + 7 * ord(" ")
 
 
 def plain(names: Sequence[str], sizes: npt.NDArray[np.int64]) -> list[bytes]:
-    """The headers of files that anybody may read, of no owner and no time: the bytes that ``tarfile`` gives each.
+    """The headers of files readable by all, without owner or time: the bytes that ``tarfile`` gives each.
 
-    One that USTAR has no room for, a name that is not ASCII or 8 GiB and more, comes with its PAX header before it.
+    A file without room in USTAR, by a long or non-ASCII name or 8 GiB and more, has its PAX header before its own.
     """
     encoded = [name.encode() for name in names]
     padded = np.array(encoded, dtype=f"S{_NAME_BYTES}")
     blocks = np.tile(_PLAIN, (len(names), 1))
     blocks[:, :_NAME_BYTES] = padded.view(np.uint8).reshape(-1, _NAME_BYTES)
     blocks[:, _SIZE] = _octal(sizes, 11)
-    told = blocks[:, :_NAME_BYTES].sum(axis=1) + blocks[:, _SIZE].sum(axis=1)
-    blocks[:, _CHECKSUM] = _octal(_PLAIN_SUM + told.astype(np.int64), 6)
+    sums = blocks[:, :_NAME_BYTES].sum(axis=1) + blocks[:, _SIZE].sum(axis=1)
+    blocks[:, _CHECKSUM] = _octal(_PLAIN_SUM + sums.astype(np.int64), 6)
     whole = blocks.tobytes()
-    made = [whole[start : start + BLOCK] for start in range(0, len(whole), BLOCK)]
+    headers = [whole[start : start + BLOCK] for start in range(0, len(whole), BLOCK)]
     too_large = (sizes >= 1 << 33).tolist()
-    for place, (raw, large) in enumerate(zip(encoded, too_large, strict=True)):
+    for number, (raw, large) in enumerate(zip(encoded, too_large, strict=True)):
         if large or len(raw) > _NAME_BYTES or not raw.isascii():
-            made[place] = _extended(names[place], int(sizes[place]))
-    return made
+            headers[number] = _extended(names[number], int(sizes[number]))
+    return headers
 
 
 def _octal(numbers: npt.NDArray[np.int64], digits: int) -> npt.NDArray[np.int64]:
-    """(n, digits) the characters of each number."""
+    """The octal characters of each number, (n, digits)."""
     shifts = 3 * np.arange(digits - 1, -1, -1)
     return (numbers[:, None] >> shifts) & 7 | ord("0")
 

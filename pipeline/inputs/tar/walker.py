@@ -20,12 +20,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
+from tamis.pipeline.inputs.part_builder import MAX_MEMBER_BYTES
 from tamis.pipeline.inputs.tar import tar_header
 from tamis.pipeline.inputs.tar.tar_header import BLOCK, ZEROS, Header
 from tamis.pipeline.inputs.tar.window import CHUNK, Window
 from tamis.schemas.ledger import Reason
 
-MAX_MEMBER_BYTES = 256 << 20
 MAX_EXTENSION_BYTES = 1 << 20
 """A long name or PAX header larger than this is damage: no name is that long."""
 
@@ -60,14 +60,14 @@ class Damage(NamedTuple):
 
 @dataclass(slots=True)
 class _Extension:
-    """What headers before a member say about it."""
+    """Fields of a member from the headers before its own."""
 
     name: str | None = None
     size: int | None = None
     sparse: bool = False
 
 
-class _Place(NamedTuple):
+class _Extent(NamedTuple):
     """A member: its header's offset, its data's offset and size in bytes."""
 
     name: str
@@ -104,12 +104,12 @@ class Walker:
                 yield self._rest(0, Reason.NOT_AN_ARCHIVE, f"this is {advice}")
                 return
         while not self._finished:
-            found = self._next()
-            if found is not None:
-                yield found
+            item = self._next()
+            if item is not None:
+                yield item
 
     def _next(self) -> Member | Damage | None:
-        """One step: a header and what follows it, garbage, or the end."""
+        """Take one step: over a header and its member, garbage, or the end."""
         position = self._position
         if not self.window.ensure(position, BLOCK):
             return self._end_of_file()
@@ -137,74 +137,78 @@ class Walker:
         data = self._position + BLOCK
         if kind == b"S":
             data = self._behind_sparse_map(data)
-        place = _Place(name, self._position, data, size)
-        if self._is_beyond(place):
-            return self._false_size(place)
+        extent = _Extent(name, self._position, data, size)
+        if self._is_beyond(extent):
+            return self._false_size(extent)
         if extension.sparse or kind == b"S":
-            return self._skip(place, Reason.UNSUPPORTED_MEMBER, "a sparse member")
+            return self._skip(extent, Reason.UNSUPPORTED_MEMBER, "a sparse member")
         if kind in tar_header.REGULAR:
-            return self._regular(place)
+            return self._regular(extent)
         if kind in tar_header.SILENT:
-            return self._skip(place, None, "")
-        what = tar_header.KINDS.get(kind, f"member of the unknown type {tar_header.text(kind)!r}")
-        return self._skip(place, Reason.UNSUPPORTED_MEMBER, f"a {what}")
+            return self._skip(extent, None, "")
+        kind_name = tar_header.KINDS.get(
+            kind, f"member of the unknown type {tar_header.text(kind)!r}"
+        )
+        return self._skip(extent, Reason.UNSUPPORTED_MEMBER, f"a {kind_name}")
 
-    def _regular(self, place: _Place) -> Member | Damage | None:
-        if place.size > self._limit:
-            message = f"{_shown(place.size)} bytes: the limit is {self._limit} (max_member_bytes)"
-            return self._skip(place, Reason.MEMBER_TOO_LARGE, message)
-        if tar_header.is_unsafe(place.name):
+    def _regular(self, extent: _Extent) -> Member | Damage | None:
+        if extent.size > self._limit:
+            message = f"{_shown(extent.size)} bytes: the limit is {self._limit} (max_member_bytes)"
+            return self._skip(extent, Reason.MEMBER_TOO_LARGE, message)
+        if tar_header.is_unsafe(extent.name):
             message = "the name is absolute or climbs with `..`: rename the member"
-            return self._skip(place, Reason.UNSAFE_NAME, message)
-        if not self.window.ensure(place.data, place.size):
-            return self._truncated(place)
-        view = self.window.view_at(place.data, place.size)
-        self._count(place, "data")
-        return Member(place.name, place.data, place.size, view)
+            return self._skip(extent, Reason.UNSAFE_NAME, message)
+        if not self.window.ensure(extent.data, extent.size):
+            return self._truncated(extent)
+        view = self.window.view_at(extent.data, extent.size)
+        self._count(extent, "data")
+        return Member(extent.name, extent.data, extent.size, view)
 
-    def _skip(self, place: _Place, reason: Reason | None, message: str) -> Damage | None:
-        """Pass over a member's data without holding it; None where nothing is lost with it."""
-        self.window.skip(place.data + place.size)
-        if self.window.end < place.data + place.size:
-            return self._truncated(place)
-        self._count(place, "data" if reason is None else "damage")
+    def _skip(self, extent: _Extent, reason: Reason | None, message: str) -> Damage | None:
+        """Pass over a member's data without holding it; None for a member that is no damage."""
+        self.window.skip(extent.data + extent.size)
+        if self.window.end < extent.data + extent.size:
+            return self._truncated(extent)
+        self._count(extent, "data" if reason is None else "damage")
         if reason is None:
             return None
-        return Damage(reason, place.data, place.size, message, place.name)
+        return Damage(reason, extent.data, extent.size, message, extent.name)
 
-    def _count(self, place: _Place, kind: str) -> None:
-        """Count a whole member, its data as ``kind``, and stand behind it."""
-        end = place.data + place.size
-        behind = place.data + -(-place.size // BLOCK) * BLOCK
+    def _count(self, extent: _Extent, kind: str) -> None:
+        """Count a whole member, its data as ``kind``, and move behind it."""
+        end = extent.data + extent.size
+        behind = extent.data + -(-extent.size // BLOCK) * BLOCK
         if not self.window.ensure(end, behind - end):  # the file may end before the padding does
             behind = self.window.end
-        self.spans["header"] += place.data - place.header
-        self.spans[kind] += place.size
+        self.spans["header"] += extent.data - extent.header
+        self.spans[kind] += extent.size
         self.spans["padding"] += behind - end
         self._position = behind
 
-    def _truncated(self, place: _Place) -> Damage:
-        there = max(0, self.window.end - place.data)
-        message = f"{_shown(place.size)} bytes announced, {there} there: cut off, or a wrong size"
-        return self._rest(place.header, Reason.TRUNCATED_ARCHIVE, message, place.name)
+    def _truncated(self, extent: _Extent) -> Damage:
+        present = max(0, self.window.end - extent.data)
+        message = (
+            f"{_shown(extent.size)} bytes announced, {present} there: cut off, or a wrong size"
+        )
+        return self._rest(extent.header, Reason.TRUNCATED_ARCHIVE, message, extent.name)
 
-    def _is_beyond(self, place: _Place) -> bool:
-        return self._file_size is not None and place.data + place.size > self._file_size
+    def _is_beyond(self, extent: _Extent) -> bool:
+        return self._file_size is not None and extent.data + extent.size > self._file_size
 
-    def _false_size(self, place: _Place) -> Damage:
-        """A member that the file has no room for: what stands behind its header may still be found."""
-        behind = self._next_header(place.header)
+    def _false_size(self, extent: _Extent) -> Damage:
+        """Damage of a member larger than the rest of the file; the walk goes on at the next header."""
+        behind = self._next_header(extent.header)
         if behind is None:
-            return self._truncated(place)
+            return self._truncated(extent)
         self._position = behind
-        self.spans["damage"] += behind - place.header
-        message = f"{_shown(place.size)} bytes announced, more than the file has: a wrong size"
+        self.spans["damage"] += behind - extent.header
+        message = f"{_shown(extent.size)} bytes announced, more than the file has: a wrong size"
         return Damage(
-            Reason.DAMAGED_ARCHIVE, place.header, behind - place.header, message, place.name
+            Reason.DAMAGED_ARCHIVE, extent.header, behind - extent.header, message, extent.name
         )
 
     def _behind_sparse_map(self, data: int) -> int:
-        """Old GNU sparse members: the map may go on in further blocks, each with a flag for the next."""
+        """Offset of an old GNU sparse member's data, behind its map of blocks, each with a flag for the next."""
         flag = self.window.bytes_at(self._position, BLOCK)[482]
         while flag and self.window.ensure(data, BLOCK):
             flag = self.window.bytes_at(data, BLOCK)[504]
@@ -214,26 +218,26 @@ class Walker:
     # --- headers that describe the next member
 
     def _read_extension(self, header: Header) -> Damage | None:
-        place = _Place(header.name, self._position, self._position + BLOCK, header.size)
-        if self._is_beyond(place):
+        extent = _Extent(header.name, self._position, self._position + BLOCK, header.size)
+        if self._is_beyond(extent):
             self._extension = _Extension()
-            return self._false_size(place)._replace(name=None)
+            return self._false_size(extent)._replace(name=None)
         if header.size > MAX_EXTENSION_BYTES:
             message = (
                 f"a long name or PAX header of {_shown(header.size)} bytes: more than any name has"
             )
-            return self._skip(place, Reason.DAMAGED_ARCHIVE, message)
-        if not self.window.ensure(place.data, place.size):
-            return self._truncated(place)
-        payload = self.window.bytes_at(place.data, place.size)
+            return self._skip(extent, Reason.DAMAGED_ARCHIVE, message)
+        if not self.window.ensure(extent.data, extent.size):
+            return self._truncated(extent)
+        payload = self.window.bytes_at(extent.data, extent.size)
         try:
             self._apply(header.type, payload)
         except ValueError as error:
             self._extension = _Extension()
-            self._count(place, "damage")
+            self._count(extent, "damage")
             message = f"PAX header: {error}"
-            return Damage(Reason.DAMAGED_ARCHIVE, place.data, place.size, message)
-        self._count(place, "header")
+            return Damage(Reason.DAMAGED_ARCHIVE, extent.data, extent.size, message)
+        self._count(extent, "header")
         return None
 
     def _apply(self, kind: bytes, payload: bytes) -> None:
@@ -252,7 +256,7 @@ class Walker:
     # --- garbage and ends
 
     def _rest(self, offset: int, reason: Reason, message: str, name: str | None = None) -> Damage:
-        """Everything from ``offset`` on is one range of damage; the walk is over."""
+        """Damage of everything from ``offset`` on, which ends the walk."""
         while self.window.ensure(self.window.end, 1):
             pass
         length = self.window.end - offset
@@ -296,7 +300,7 @@ class Walker:
         return self._rest(position, Reason.DAMAGED_ARCHIVE, message)
 
     def _resynchronise(self) -> Damage:
-        """Skip what is no header, up to the next block that is one or the zeros at the end."""
+        """Skip bytes that are no header, up to the next header or the zeros at the end."""
         self._extension = _Extension()
         start = self._position
         behind = self._next_header(start)
@@ -315,30 +319,30 @@ class Walker:
         window, position = self.window, start + 1
         while window.ensure(position, BLOCK):
             last = window.end - BLOCK
-            found = self._search(start, position, last)
-            if found is not None:
-                return found
+            offset = self._search(start, position, last)
+            if offset is not None:
+                return offset
             position = last + 1
         return None
 
     def _search(self, start: int, first: int, last: int) -> int | None:
         """A header that begins in [first, last]: by its magic anywhere, else on the old alignment."""
         window = self.window
-        found: int | None = None
-        place = window.data.find(b"ustar", first - window.start + 257)
-        while place >= 0 and found is None:
-            offset = window.start + place - 257
+        match: int | None = None
+        index = window.data.find(b"ustar", first - window.start + 257)
+        while index >= 0 and match is None:
+            offset = window.start + index - 257
             if offset > last:
                 break
             if tar_header.parse(window.bytes_at(offset, BLOCK)) is not None:
-                found = offset
-            place = window.data.find(b"ustar", place + 1)
+                match = offset
+            index = window.data.find(b"ustar", index + 1)
         aligned = start + -(-(first - start) // BLOCK) * BLOCK
-        for offset in range(aligned, (last if found is None else found) + 1, BLOCK):
+        for offset in range(aligned, (last if match is None else match) + 1, BLOCK):
             digits = window.bytes_at(offset + 148, 8).strip(b" \0")
             if digits.isdigit() and tar_header.parse(window.bytes_at(offset, BLOCK)) is not None:
                 return offset
-        return found
+        return match
 
 
 def _size(stream: BinaryIO) -> int | None:
@@ -352,5 +356,5 @@ def _size(stream: BinaryIO) -> int | None:
 
 
 def _shown(number: int) -> str:
-    """A number out of a header, which may have thousands of digits."""
+    """A header's number as text, which may have thousands of digits."""
     return str(number) if number < 1 << 63 else "over 2^63"

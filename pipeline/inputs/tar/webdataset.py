@@ -21,7 +21,7 @@ IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 CAPTION_SUFFIX = "txt"
 META_SUFFIX = "json"
 MAX_SUFFIX_BYTES = 64
-_READ = frozenset((*IMAGE_SUFFIXES, CAPTION_SUFFIX, META_SUFFIX))
+_READ_SUFFIXES = frozenset((*IMAGE_SUFFIXES, CAPTION_SUFFIX, META_SUFFIX))
 _NO_BYTES = memoryview(b"")
 
 
@@ -35,7 +35,7 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def is_writable(suffix: str) -> bool:
-    """Whether a member of this suffix can stand in an output shard: it is there, fits a USTAR name, and
+    """Whether a member of this suffix can stand in an output shard: it is not empty, fits a USTAR name, and
     is none of the names with two underscores that the webdataset library keeps to itself.
     """
     fits = 0 < len(suffix.encode()) <= MAX_SUFFIX_BYTES
@@ -53,13 +53,15 @@ class Group:
     suffixes: set[str] = field(default_factory=set)
 
     def add(self, suffix: str, item: Member | Damage) -> None:
-        """Take a member, or note what has become of it; ``suffix`` in lower case."""
+        """Add a member, or note its damage; ``suffix`` in lower case."""
         self.suffixes.add(suffix)
         if isinstance(item, Damage):
             self.damage = self.damage or item
         else:
-            # Other members are of no interest here; their bytes need not be held.
-            self.members[suffix] = item if suffix in _READ else item._replace(data=_NO_BYTES)
+            # The bytes of other members are not read.
+            self.members[suffix] = (
+                item if suffix in _READ_SUFFIXES else item._replace(data=_NO_BYTES)
+            )
 
     @property
     def image(self) -> tuple[str, Member] | None:
@@ -77,19 +79,19 @@ def group(items: Iterable[Member | Damage]) -> Iterator[Group | Damage]:
     """
     seen: dict[str, int] = {}
     current: Group | None = None
-    waiting: list[Damage] = []
+    damages: list[Damage] = []
     for item in items:
         if item.name is None:
-            waiting.append(item)
+            damages.append(item)
             continue
         key, suffix = split_name(item.name)
         suffix = suffix.lower()
         if current is None or current.key != key or suffix in current.suffixes:
             yield from ([] if current is None else [current])
-            yield from waiting
-            waiting = []
+            yield from damages
+            damages = []
             seen[key] = seen.get(key, -1) + 1
             current = Group(key, seen[key])
         current.add(suffix, item)
     yield from ([] if current is None else [current])
-    yield from waiting
+    yield from damages

@@ -6,11 +6,11 @@ import hashlib
 from typing import BinaryIO
 
 CHUNK = 4 << 20
-"""Bytes that are read at a time."""
+"""Bytes read at a time."""
 
 
 class Window:
-    """Bytes of ``stream`` by their offset in the file. What lies before the last offset may be gone."""
+    """Bytes of ``stream`` by their offset in the file; those before the last offset may be dropped."""
 
     def __init__(self, stream: BinaryIO, chunk: int = CHUNK) -> None:
         self.data = b""
@@ -22,7 +22,7 @@ class Window:
 
     @property
     def end(self) -> int:
-        """How far the stream has been read; the file's size once it has ended."""
+        """Offset up to which the stream has been read; the file's size once it has ended."""
         return self.start + len(self.data)
 
     def _read(self, wanted: int) -> bytes:
@@ -36,14 +36,14 @@ class Window:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def skip(self, offset: int) -> None:
-        """Read on until ``offset`` is held, or the file ends; what lies before it may be dropped."""
+        """Read on up to ``offset`` or the file's end; bytes before it may be dropped."""
         while self.end < offset and not self._ended:
             fresh = self._read(self._chunk)
             self.start = self.end
             self.data = fresh
 
     def ensure(self, offset: int, size: int) -> bool:
-        """Hold the bytes from ``offset`` on, ``size`` of them; False where the file ends before."""
+        """Hold ``size`` bytes from ``offset`` on; False where the file ends before."""
         wanted = offset + size
         if wanted > self.end:
             self.skip(offset)
@@ -54,11 +54,11 @@ class Window:
         return wanted <= self.end
 
     def bytes_at(self, offset: int, size: int) -> bytes:
-        """A copy of bytes that are held."""
+        """A copy of held bytes."""
         return self.data[offset - self.start : offset - self.start + size]
 
     def view_at(self, offset: int, size: int) -> memoryview:
-        """Bytes that are held, without a copy."""
+        """A view of held bytes."""
         return memoryview(self.data)[offset - self.start : offset - self.start + size]
 
     def sha256(self) -> bytes:

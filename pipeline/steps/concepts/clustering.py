@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,23 +20,62 @@ import pyarrow.compute as pc
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.host import devices
+from tamis.pipeline.steps.concepts.config import Clustered
 from tamis.pipeline.steps.shared.parts import alive_mask
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.columns import centroid_rows, centroid_table, uid_words, vectors
 from tamis.pipeline.tables.part_files import Slice
-from tamis.pipeline.tasks.task import GPUS, TaskIo
-from tamis.schemas.selection import Clustered
+from tamis.pipeline.tasks.task import TaskIo, location
 
 
-def sample(io: TaskIo) -> Iterator[pa.Table]:
+@dataclass(frozen=True)
+class Sampling:
+    """Arguments of ``sample``."""
+
+    seed: int
+    below: int  # the bound that hashes stay at or below
+
+
+@dataclass(frozen=True)
+class Training:
+    """Arguments of ``train``."""
+
+    clusters: int
+    dim: int
+    iterations: int
+    seed: int
+    wanted: int  # samples to train on, at most
+    device: str | None  # see ``on_device``
+    threads: int | None = location()  # None: a thread a processor; the result is the same
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Arguments of ``assign``."""
+
+    device: str | None  # see ``on_device``
+
+
+class WithDevice(Protocol):
+    """Arguments of a task that works with centroids."""
+
+    @property
+    def device(self) -> str | None:
+        """See ``on_device``."""
+
+
+AnyDevice = TypeVar("AnyDevice", bound=WithDevice)
+
+
+def sample(io: TaskIo[Sampling]) -> Iterator[pa.Table]:
     """(hash, uid, vector) of the living samples of one part whose hash is below the bound."""
     uids = io.read("ingest", ["uid"])["uid"].combine_chunks()
     embedded = io.read("embedding", ["row", "image"])
     rows = embedded["row"].to_numpy()
     uid = uids.take(pa.array(rows))
-    hashes = order.hashed(uid_words(uid), io.args["seed"], "kmeans")
+    hashes = order.hashed(uid_words(uid), io.args.seed, "kmeans")
     living = alive_mask(io, len(uids))[rows]
-    chosen = np.flatnonzero(living & (hashes <= np.uint64(io.args["below"])))
+    chosen = np.flatnonzero(living & (hashes <= np.uint64(io.args.below)))
     yield pa.table(
         {
             "hash": hashes[chosen],
@@ -44,37 +85,37 @@ def sample(io: TaskIo) -> Iterator[pa.Table]:
     )
 
 
-def train(io: TaskIo) -> Iterator[pa.Table]:
+def train(io: TaskIo[Training]) -> Iterator[pa.Table]:
     """One row a centroid: its float32 numbers, raw. Holds the sample once, as float32."""
+    args = io.args
     names = io.read("sample", ["hash", "uid"]).combine_chunks()
-    count = min(io.args["wanted"], names.num_rows)
+    count = min(args.wanted, names.num_rows)
     chosen = order.smallest(names["hash"].to_numpy(), uid_words(names["uid"]), count)
-    place = np.full(names.num_rows, -1, dtype=np.int64)
-    place[chosen] = np.arange(count)
-    rows = np.empty((count, io.args["dim"]), dtype=np.float32)
+    position = np.full(names.num_rows, -1, dtype=np.int64)
+    position[chosen] = np.arange(count)
+    rows = np.empty((count, args.dim), dtype=np.float32)
     start = 0
     for piece in io.stream("sample", ["vector"]):
-        to = place[start : start + piece.num_rows]
+        to = position[start : start + piece.num_rows]
         rows[to[to >= 0]] = vectors(piece["vector"])[to >= 0]
         start += piece.num_rows
     # It is alone in its phase: the processors of its machine are idle.
-    threads = io.task.places["threads"] or len(os.sched_getaffinity(0))
-    settings = (io.args["clusters"], io.args["iterations"], io.args["seed"])
-    fit = kmeans.fit(rows, *settings, threads, device(io))
+    threads = args.threads or len(os.sched_getaffinity(0))
+    fit = kmeans.fit(rows, args.clusters, args.iterations, args.seed, threads, device(io))
     io.notes |= {
-        "clusters": io.args["clusters"],
-        "dim": io.args["dim"],
+        "clusters": args.clusters,
+        "dim": args.dim,
         "trained_on": count,
         "sample_similarity": [float(value) for value in fit.similarity],
     }
     yield centroid_table(fit.centroids)
 
 
-def assign(io: TaskIo) -> Iterator[pa.Table]:
+def assign(io: TaskIo[Assignment]) -> Iterator[pa.Table]:
     """(row, cluster, similarity) of one part's embedded samples."""
     table = io.read("embedding", ["row", "image", "reason"])
     table = table.filter(pc.is_null(table["reason"]))
-    number, similarity = held(io).assign(vectors(table["image"]))
+    number, similarity = searchable(io).assign(vectors(table["image"]))
     yield pa.table({"row": table["row"], "cluster": number, "similarity": similarity})
 
 
@@ -90,27 +131,26 @@ def centroids(root: str, piece: Slice) -> npt.NDArray[np.float32]:
 
 
 @lru_cache(maxsize=1)
-def _held(root: str, path: str, digest: str, where: str | None) -> kmeans.Centroids:
+def _searchable(root: str, path: str, digest: str, where: str | None) -> kmeans.Centroids:
     return kmeans.Centroids(_centroids(root, path, digest), where)
 
 
-def held(io: TaskIo) -> kmeans.Centroids:
+def searchable(io: TaskIo[AnyDevice]) -> kmeans.Centroids:
     """The centroids that a task reads, ready to be searched; kept by the process between tasks."""
     (piece,) = io.task.inputs["centroids"]
-    return _held(io.root, piece.file.path, piece.identity, device(io))
+    return _searchable(io.root, piece.file.path, piece.identity, device(io))
 
 
-def on_device(config: Clustered) -> dict[str, str]:
-    """The argument of tasks that work with centroids. None on processors: what they made is known without it."""
-    return {} if config.device == "cpu" else {"device": config.device}
+def on_device(config: Clustered) -> str | None:
+    """The device in a task's arguments. None for processors: what they made is known without it."""
+    return None if config.device == "cpu" else config.device
 
 
-def device(io: TaskIo) -> str | None:
-    """What ``on_device`` says in a task's arguments, as the algorithms take it.
+def device(io: TaskIo[AnyDevice]) -> str | None:
+    """The device of a task's arguments, made ready.
 
     Raises:
         ModelError: there is no such device here.
     """
-    name: str | None = io.args.get("device")
-    devices.ready(name, io.task.places.get(GPUS, 1.0))
-    return name
+    devices.prepare(io.args.device, io.attempt.gpus or 1.0)
+    return io.args.device

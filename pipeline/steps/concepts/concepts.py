@@ -15,16 +15,16 @@ import pyarrow as pa
 
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.steps.concepts import clustering, lloyd
+from tamis.pipeline.steps.concepts.clustering import Assignment, Sampling, Training
+from tamis.pipeline.steps.concepts.config import Clustered
 from tamis.pipeline.steps.shared.parts import nothing_reaches, part_task
 from tamis.pipeline.store import storage
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.part_files import DamagedTableError, Slice, TableFile
-from tamis.pipeline.tasks import claims
 from tamis.pipeline.tasks.step import Context
-from tamis.pipeline.tasks.task import Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import Phase, Task, TaskIo, location
 from tamis.schemas.errors import InputError, JobError, StateError
 from tamis.schemas.nearest import nearest
-from tamis.schemas.selection import Clustered
 
 FILE = "centroids"
 
@@ -42,6 +42,18 @@ class Borrowed:
         return sum(self.file.rows)
 
 
+@dataclass(frozen=True)
+class Loan:
+    """Arguments of ``borrow``."""
+
+    digest: str
+    dim: int
+    clusters: int
+    root: str = location()
+    path: str = location()  # below the root
+    bytes: int = location()
+
+
 def number(config: Clustered, auto: int) -> int:
     """How many clusters: as many as the job says, or the borrowed file has, or else ``auto``.
 
@@ -50,13 +62,13 @@ def number(config: Clustered, auto: int) -> int:
     """
     if config.centroids is None:
         return auto if config.clusters == "auto" else config.clusters
-    there = borrowed(config).clusters
-    if config.clusters not in ("auto", there):
+    clusters = borrowed(config).clusters
+    if config.clusters not in ("auto", clusters):
         raise JobError(
             f"{config.name}: clusters is {config.clusters:,}, but `{storage.redact(config.centroids)}` has "
-            f"{there:,} centroids: set `clusters: {there}`, or leave it out"
+            f"{clusters:,} centroids: set `clusters: {clusters}`, or leave it out"
         )
-    return there
+    return clusters
 
 
 def borrowed(config: Clustered) -> Borrowed:
@@ -76,14 +88,14 @@ def borrowed(config: Clustered) -> Borrowed:
         )
     names = [
         name
-        for name in storage.folders_in(storage.join(root, "tables"))
+        for name in storage.folders_in(storage.join(root, paths.TABLES))
         if storage.exists(storage.join(root, _path(name)))
     ]
     step = step or (names[0] if len(names) == 1 else config.name)
     if step not in names:
-        there = f"it has those of {', '.join(names)}" if names else "it has none"
+        others = f"it has those of {', '.join(names)}" if names else "it has none"
         raise JobError(
-            f"{shown} has no centroids of a step `{step}`{nearest(step, names)}: {there}"
+            f"{shown} has no centroids of a step `{step}`{nearest(step, names)}: {others}"
         )
     size = storage.stat(storage.join(root, _path(step))).size
     file = part_files.inspect(root, _path(step), size)
@@ -93,11 +105,13 @@ def borrowed(config: Clustered) -> Borrowed:
 
 
 def _path(step: str) -> str:
-    return f"tables/{step}/train/{FILE}.parquet"
+    return paths.table(step, "train", FILE)
 
 
-def phases(context: Context, config: Clustered, embedding: str, clusters: int) -> Iterator[Phase]:
-    """Afterwards every embedded sample has a cluster and a similarity.
+def phases(
+    context: Context, config: Clustered, embedding: str, clusters: int
+) -> Iterator[Phase[Any]]:
+    """Give every embedded sample a cluster and a similarity.
 
     Raises:
         JobError: no sample at all; more clusters than samples, or than the sample's bound has room for; borrowed
@@ -117,15 +131,20 @@ def phases(context: Context, config: Clustered, embedding: str, clusters: int) -
         yield from _trained(context, config, embedding, clusters, dim, first)
     else:
         yield _taken(config, dim, first)
-    claimed = claims.clustering(context.job.resources, config, 4 * clusters * dim)
+    claimed = config.claim(context.job.resources, 4 * clusters * dim)
     if config.full_iterations:
         yield from lloyd.phases(context, config, embedding, first, claimed)
-    held = context.done(config.name, "train").whole()
+    centroids = context.done(config.name, "train").whole()
+    args = Assignment(clustering.on_device(config))
     tasks = [
-        part_task(part, {"embedding": [context.embedding(embedding, part)], "centroids": held})
+        part_task(
+            part,
+            {"embedding": [context.embedding(embedding, part)], "centroids": centroids},
+            args,
+        )
         for part in context.parts
     ]
-    yield Phase("assign", clustering.assign, tasks, clustering.on_device(config), claimed)
+    yield Phase("assign", clustering.assign, tasks, claimed)
 
 
 def dimension(context: Context, step: str, embedding: str) -> int:
@@ -136,19 +155,19 @@ def dimension(context: Context, step: str, embedding: str) -> int:
     """
     dim, source = 0, ""
     for part in context.parts:
-        found = int(context.embedding(embedding, part).file.notes["dim"])
-        if dim and found != dim:
+        width = int(context.embedding(embedding, part).file.notes["dim"])
+        if dim and width != dim:
             raise InputError(
-                f"{step}: the embeddings of {context.inputs[part.file].source} have {found} dimensions, those of "
+                f"{step}: the embeddings of {context.inputs[part.file].source} have {width} dimensions, those of "
                 f"{source} have {dim}: one embedding needs one encoder"
             )
-        dim, source = found, context.inputs[part.file].source
+        dim, source = width, context.inputs[part.file].source
     return dim
 
 
 def _trained(
     context: Context, config: Clustered, embedding: str, clusters: int, dim: int, phase: str
-) -> Iterator[Phase]:
+) -> Iterator[Phase[Any]]:
     """``sample``, and the training on it."""
     room = config.sample_bytes // (4 * dim)
     if room < clusters:
@@ -158,6 +177,7 @@ def _trained(
         )
     wanted = kmeans.sample_size(clusters, context.alive, config.points_per_centroid)
     wanted = min(wanted, room)
+    sampling = Sampling(context.job.seed, sample_bound(wanted, context.alive))
     tasks = [
         part_task(
             part,
@@ -166,59 +186,66 @@ def _trained(
                 "ingest": [context.ingest(part)],
                 "drops": context.drops(part),
             },
+            sampling,
         )
         for part in context.parts
     ]
-    sampling = {"seed": context.job.seed, "below": sample_bound(wanted, context.alive)}
-    yield Phase("sample", clustering.sample, tasks, sampling)
-    settings = {
-        "clusters": clusters,
-        "dim": dim,
-        "iterations": config.iterations,
-        "seed": context.job.seed,
-        "wanted": wanted,
-    }
+    yield Phase("sample", clustering.sample, tasks)
+    training = Training(
+        clusters,
+        dim,
+        config.iterations,
+        context.job.seed,
+        wanted,
+        clustering.on_device(config),
+        threads=context.job.resources.cpus,
+    )
     drawn = {"sample": context.done(config.name, "sample").whole()}
-    places = {"threads": context.job.resources.cpus}
-    claimed = claims.clustering(context.job.resources, config)
-    task = Task(FILE, drawn, settings, places)
-    yield Phase(phase, clustering.train, [task], clustering.on_device(config), claimed)
+    claimed = config.claim(context.job.resources)
+    yield Phase(phase, clustering.train, [Task.whole(FILE, drawn, training)], claimed)
 
 
-def sample_bound(wanted: int, there: int) -> int:
-    """The hash that a sample must stay below: six standard deviations more than are wanted will pass it."""
-    share = wanted / there
-    ceiling = min(1.0, share + 6 * math.sqrt(share / there))
+def sample_bound(wanted: int, rows: int) -> int:
+    """The hash that a sampled row stays below; of ``rows``, six standard deviations more than are wanted do."""
+    share = wanted / rows
+    ceiling = min(1.0, share + 6 * math.sqrt(share / rows))
     return min(int(ceiling * 2**64), 2**64 - 1)
 
 
-def _taken(config: Clustered, dim: int, phase: str) -> Phase:
+def _taken(config: Clustered, dim: int, phase: str) -> Phase[Loan]:
     """Another run's centroids, copied; their digest is their identity.
 
     Raises:
         JobError: they have another width.
     """
-    found = borrowed(config)
-    width = int(found.file.notes["dim"])
+    centroids = borrowed(config)
+    file = centroids.file
+    width = int(file.notes["dim"])
     if width != dim:
         raise JobError(
             f"{config.name}: the centroids of `{storage.redact(config.centroids or '')}` have {width} dimensions, "
             f"the embedding has {dim}: use centroids of the same encoder"
         )
-    args: dict[str, Any] = {"digest": found.file.digest, "dim": dim, "clusters": found.clusters}
-    places = {"root": found.root, "path": found.file.path, "bytes": found.file.bytes}
-    return Phase(phase, borrow, [Task(FILE, args=args, places=places)])
+    loan = Loan(
+        file.digest,
+        dim,
+        centroids.clusters,
+        root=centroids.root,
+        path=file.path,
+        bytes=file.bytes,
+    )
+    return Phase(phase, borrow, [Task.whole(FILE, {}, loan)])
 
 
-def borrow(io: TaskIo) -> Iterator[pa.Table]:
+def borrow(io: TaskIo[Loan]) -> Iterator[pa.Table]:
     """The centroids of another run.
 
     Raises:
         StateError: they are no longer what they were when the run began.
     """
-    root, path = io.task.places["root"], io.task.places["path"]
-    file = part_files.inspect(root, path, io.task.places["bytes"])
-    if file is None or file.digest != io.args["digest"]:
+    root, path = io.args.root, io.args.path
+    file = part_files.inspect(root, path, io.args.bytes)
+    if file is None or file.digest != io.args.digest:
         raise StateError(
             f"{storage.redact(root)}: {path} has changed since this run began: start it again"
         )
@@ -229,8 +256,8 @@ def borrow(io: TaskIo) -> Iterator[pa.Table]:
             f"{storage.redact(root)}: {path} is damaged ({damage.args[1]}): run that job again"
         ) from None
     io.notes |= {
-        "clusters": io.args["clusters"],
-        "dim": io.args["dim"],
-        "borrowed": io.args["digest"],
+        "clusters": io.args.clusters,
+        "dim": io.args.dim,
+        "borrowed": io.args.digest,
     }
     yield table

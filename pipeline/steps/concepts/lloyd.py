@@ -6,7 +6,9 @@ early when an update moves no centroid and re-seeds none: every later iteration 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,25 +16,42 @@ import pyarrow as pa
 from tamis.pipeline.algorithms.choosing import density
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.steps.concepts import clustering
+from tamis.pipeline.steps.concepts.config import Clustered
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.parts import alive_mask
 from tamis.pipeline.tables import columns
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.step import Context
-from tamis.pipeline.tasks.task import Part, Phase, Resources, Task, TaskIo
+from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo
 from tamis.schemas.errors import JobError
-from tamis.schemas.selection import Clustered
+from tamis.schemas.resources import Claimed
+from tamis.schemas.scope import Scope
 
 UNIT = 2.0**-28
 """Of ``density.intra_sums``."""
 
 
+@dataclass(frozen=True)
+class Group:
+    """Arguments of ``sums``."""
+
+    rows: Sequence[int]  # by part
+    device: str | None  # see ``clustering.on_device``
+
+
+@dataclass(frozen=True)
+class History:
+    """Arguments of ``update`` and ``settle``."""
+
+    before: Mapping[str, Any]  # the notes of the centroids that they read
+
+
 def phases(
-    context: Context, config: Clustered, embedding: str, first: str, claimed: Resources
-) -> Iterator[Phase]:
+    context: Context, config: Clustered, embedding: str, first: str, claimed: Claimed
+) -> Iterator[Phase[Any]]:
     """``sums-001``, ``update-001`` and so on from the centroids of the phase ``first``; ends with ``train``.
 
-    ``claimed`` is by each task that assigns.
+    Each task that assigns claims ``claimed``.
 
     Raises:
         JobError: fewer samples than clusters.
@@ -47,16 +66,24 @@ def phases(
         )
     groups = list(grouped(context.parts, bucket_counts.ROWS_PER_CLUSTER * clusters))
     for iteration in range(1, config.full_iterations + 1):
-        held = (Slice(current),)
-        tasks = [_task(context, n, group, embedding, held) for n, group in enumerate(groups)]
-        yield Phase(f"sums-{iteration:03d}", sums, tasks, clustering.on_device(config), claimed)
-        inputs = {"sums": context.done(step, f"sums-{iteration:03d}").whole(), "centroids": held}
-        task = Task("centroids", inputs, {"before": dict(current.notes)})
+        inputs: dict[str, Sequence[Slice]] = {"centroids": [Slice(current)]}
+        tasks = [
+            Task(
+                Scope.RANGE,
+                number,
+                {**inputs, **_rows_of(context, parts, embedding)},
+                Group([part.rows for part in parts], clustering.on_device(config)),
+            )
+            for number, parts in enumerate(groups)
+        ]
+        yield Phase(f"sums-{iteration:03d}", sums, tasks, claimed)
+        inputs["sums"] = context.done(step, f"sums-{iteration:03d}").whole()
+        task = Task.whole("centroids", inputs, History(dict(current.notes)))
         yield Phase(f"update-{iteration:03d}", update, [task])
         current = context.done(step, f"update-{iteration:03d}")["centroids"]
         if current.notes["movement"][-1] == 0 and not current.notes["reseeded"][-1]:
             break
-    task = Task("centroids", {"centroids": (Slice(current),)}, {"before": dict(current.notes)})
+    task = Task.whole("centroids", {"centroids": [Slice(current)]}, History(dict(current.notes)))
     yield Phase("train", settle, [task])
 
 
@@ -72,49 +99,48 @@ def grouped(parts: Sequence[Part], rows: int) -> Iterator[list[Part]]:
         yield group
 
 
-def _task(
-    context: Context, number: int, parts: Sequence[Part], embedding: str, held: Sequence[Slice]
-) -> Task:
-    inputs: dict[str, Sequence[Slice]] = {"centroids": held}
-    for place, part in enumerate(parts):
-        inputs[f"embedding-{place}"] = [context.embedding(embedding, part)]
-        inputs[f"drops-{place}"] = context.drops(part)
-    return Task(f"group-{number:05d}", inputs, {"rows": [part.rows for part in parts]})
+def _rows_of(context: Context, parts: Sequence[Part], embedding: str) -> dict[str, Sequence[Slice]]:
+    """What ``sums`` reads of each part: the roles end in its position in the group."""
+    inputs: dict[str, Sequence[Slice]] = {}
+    for position, part in enumerate(parts):
+        inputs[f"embedding-{position}"] = [context.embedding(embedding, part)]
+        inputs[f"drops-{position}"] = context.drops(part)
+    return inputs
 
 
-def sums(io: TaskIo) -> Iterator[pa.Table]:
+def sums(io: TaskIo[Group]) -> Iterator[pa.Table]:
     """(cluster, size, distance, sum) of the clusters that the living samples of some parts are nearest to.
 
     ``sum`` is d float64, ``distance`` the sum of 1 - similarity in units of 2^-28.
     """
-    centroids = clustering.held(io)
+    centroids = clustering.searchable(io)
     clusters, dim = centroids.rows.shape
     total = np.zeros((clusters, dim))
     size = np.zeros(clusters, np.int64)
     distance = np.zeros_like(size)
-    for place, rows in enumerate(io.args["rows"]):
-        table = io.read(f"embedding-{place}", ["row", "image"])
-        living = alive_mask(io, rows, f"drops-{place}")[table["row"].to_numpy()]
+    for position, rows in enumerate(io.args.rows):
+        table = io.read(f"embedding-{position}", ["row", "image"])
+        living = alive_mask(io, rows, f"drops-{position}")[table["row"].to_numpy()]
         vectors = columns.vectors(table.filter(pa.array(living))["image"])
         number, similarity = centroids.assign(vectors)
         total += kmeans.partial_sums(vectors, number, clusters)[0]
         gaps, counts = density.intra_sums(number, similarity, clusters)
         size += counts
         distance += gaps
-    there = np.flatnonzero(size)
-    raw = pa.py_buffer(np.ascontiguousarray(total[there]))
+    present = np.flatnonzero(size)
+    raw = pa.py_buffer(np.ascontiguousarray(total[present]))
     kind = pa.binary(8 * dim)
     yield pa.table(
         {
-            "cluster": there.astype(np.int32),
-            "size": size[there],
-            "distance": distance[there],
-            "sum": pa.FixedSizeBinaryArray.from_buffers(kind, len(there), [None, raw]),
+            "cluster": present.astype(np.int32),
+            "size": size[present],
+            "distance": distance[present],
+            "sum": pa.FixedSizeBinaryArray.from_buffers(kind, len(present), [None, raw]),
         }
     )
 
 
-def update(io: TaskIo) -> Iterator[pa.Table]:
+def update(io: TaskIo[History]) -> Iterator[pa.Table]:
     """The next centroids. The notes grow by the similarity before, the movement, and the number re-seeded."""
     (piece,) = io.task.inputs["centroids"]
     centroids = clustering.centroids(io.root, piece)
@@ -130,7 +156,7 @@ def update(io: TaskIo) -> Iterator[pa.Table]:
             size[number] += part["size"].to_numpy()
             distance += int(part["distance"].to_numpy().sum())
     made = kmeans.update(total, size, centroids)
-    before = io.args["before"]
+    before = io.args.before
     io.notes |= {
         **before,
         "similarity": [*before.get("similarity", ()), 1.0 - distance * UNIT / int(size.sum())],
@@ -140,9 +166,9 @@ def update(io: TaskIo) -> Iterator[pa.Table]:
     yield columns.centroid_table(made.centroids)
 
 
-def settle(io: TaskIo) -> Iterator[pa.Table]:
+def settle(io: TaskIo[History]) -> Iterator[pa.Table]:
     """The last centroids, under the name that every later phase knows."""
-    before = io.args["before"]
+    before = io.args.before
     still = before["movement"][-1] == 0 and not before["reseeded"][-1]
     io.notes |= {**before, "converged": still}
     (piece,) = io.task.inputs["centroids"]

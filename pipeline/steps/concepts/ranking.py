@@ -1,4 +1,4 @@
-"""Each sample's place in its concept, exactly, whatever the sizes of concepts: an exchange by (cluster, key, uid).
+"""Each sample's rank in its concept, exactly, whatever the sizes of concepts: an exchange by (cluster, key, uid).
 
 Buckets are cut where a sample of the keys says, not by cluster, so that no concept is too large for one. A bucket
 ranks what it holds; what of its first cluster stands in earlier buckets is added when places are made.
@@ -6,7 +6,9 @@ ranks what it holds; what of its first cluster stands in earlier buckets is adde
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,54 +26,123 @@ from tamis.pipeline.steps.shared.exchange import (
     split,
     split_by_range,
 )
-from tamis.pipeline.steps.shared.parts import alive_mask, part_task, range_name
+from tamis.pipeline.steps.shared.parts import alive_mask, part_task
 from tamis.pipeline.tables.columns import scatter, uid_words
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Done, Part, Phase, Task, TaskIo
+from tamis.schemas.scope import Scope
 
 SAMPLES_PER_BUCKET = 1000
 """Sampled keys that a cut between two buckets rests on: buckets come out within a tenth of each other."""
 
 
-def phases(context: Context, step: str, which: str) -> Iterator[Phase]:
-    """``members`` and ``ranked``; with more samples than one bucket holds also ``drawn`` and ``cuts``."""
-    buckets = buckets_for(context.alive)
-    keying = {"which": which, "seed": context.job.seed}
-    inputs: dict[str, tuple[Slice, ...]] = {}
+@dataclass(frozen=True)
+class Keying:
+    """What a sample's key follows from."""
+
+    part: int
+    which: ranks.Which
+    seed: int
+
+
+@dataclass(frozen=True)
+class Draw(Keying):
+    """Arguments of ``drawn``."""
+
+    below: int  # the bound that hashes stay below
+
+
+@dataclass(frozen=True)
+class Spread(Keying):
+    """Arguments of ``members``."""
+
+    buckets: int
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """Arguments of ``cuts``."""
+
+    buckets: int
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Arguments of ``ranked``."""
+
+    starts: Sequence[int]  # the first sid of each range
+
+
+@dataclass(frozen=True)
+class Range:
+    """Arguments of ``places``."""
+
+    parts: Sequence[int]  # numbers
+    before: Sequence[tuple[int, int]]  # by bucket, see ``before``
+
+
+AnyKeying = TypeVar("AnyKeying", bound=Keying)
+
+
+def phases(context: Context, step: str, which: ranks.Which) -> Iterator[Phase[Any]]:
+    """``members``, ``ranked`` and ``places``; with more samples than one bucket holds also ``drawn`` and ``cuts``."""
+    buckets, seed = buckets_for(context.alive), context.job.seed
+    inputs = {part.number: living_inputs(context, step, part) for part in context.parts}
+    bounds: dict[str, tuple[Slice, ...]] = {}
     if buckets > 1:
         below = sample_bound(min(context.alive, SAMPLES_PER_BUCKET * buckets), context.alive)
-        yield Phase("drawn", drawn, living_tasks(context, step), {**keying, "below": below})
+        draws = [
+            part_task(part, inputs[part.number], Draw(part.number, which, seed, below))
+            for part in context.parts
+        ]
+        yield Phase("drawn", drawn, draws)
         every = {"drawn": context.done(step, "drawn").whole()}
-        yield Phase("cuts", cuts, [Task("cuts", every, {"buckets": buckets})])
-        inputs = {"cuts": context.done(step, "cuts").whole()}
-    tasks = living_tasks(context, step, inputs)
-    yield Phase("members", members, tasks, {**keying, "buckets": buckets})
-    made = context.done(step, "members")
-    tasks = [Task(f"bucket-{b:05d}", {"members": made.groups(b)}) for b in range(buckets)]
-    yield Phase("ranked", ranked, tasks, {"starts": range_starts(context)})
-
-
-def living_tasks(
-    context: Context, step: str, more: Mapping[str, Sequence[Slice]] | None = None
-) -> list[Task]:
-    """A task a part that reads the assignments of the living."""
-    return [
+        yield Phase("cuts", cuts, [Task.whole("cuts", every, Buckets(buckets))])
+        bounds = {"cuts": context.done(step, "cuts").whole()}
+    spreads = [
         part_task(
-            part,
-            {
-                "assigned": [context.at(step, "assign", part)],
-                "ingest": [context.ingest(part)],
-                "drops": context.drops(part),
-                **(more or {}),
-            },
-            part=part.number,
+            part, {**inputs[part.number], **bounds}, Spread(part.number, which, seed, buckets)
         )
         for part in context.parts
     ]
+    yield Phase("members", members, spreads)
+    by_bucket, starts = context.done(step, "members"), Starts(range_starts(context))
+    shares = [
+        Task(Scope.BUCKET, b, {"members": by_bucket.groups(b)}, starts) for b in range(buckets)
+    ]
+    yield Phase("ranked", ranked, shares)
+    yield _places(context, step)
 
 
-def living(io: TaskIo, columns: Sequence[str] | None = None) -> pa.Table:
+def _places(context: Context, step: str) -> Phase[Range]:
+    done = context.done(step, "ranked")
+    counts = before(done)
+    tasks = [
+        Task(
+            Scope.RANGE,
+            number,
+            {
+                "ranked": done.groups(number),
+                "assigned": [context.at(step, "assign", part) for part in parts],
+            },
+            Range(numbers(parts), counts),
+        )
+        for number, parts in enumerate(context.ranges())
+    ]
+    return Phase("places", places, tasks)
+
+
+def living_inputs(context: Context, step: str, part: Part) -> dict[str, Sequence[Slice]]:
+    """What a task reads that uses the assignments of a part's living samples."""
+    return {
+        "assigned": [context.at(step, "assign", part)],
+        "ingest": [context.ingest(part)],
+        "drops": context.drops(part),
+    }
+
+
+def living(io: TaskIo[Any], columns: Sequence[str] | None = None) -> pa.Table:
     """The assignments of one part's living samples."""
     rows = io.task.inputs["ingest"][0].rows
     assigned = io.read("assigned", columns)
@@ -85,39 +156,39 @@ def distances(assigned: pa.Table) -> npt.NDArray[np.float32]:
     return np.float32(1) - similarity
 
 
-def _keyed(io: TaskIo) -> pa.Table:
+def _keyed(io: TaskIo[AnyKeying]) -> pa.Table:
     """(sid, uid, cluster, key) of one part's living samples."""
     assigned = living(io)
     row = assigned["row"].to_numpy()
     uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(pa.array(row))
-    key = ranks.keys(distances(assigned), uid_words(uid), io.args["which"], io.args["seed"])
-    sid = (np.int64(io.args["part"]) << 32) | row
+    key = ranks.keys(distances(assigned), uid_words(uid), io.args.which, io.args.seed)
+    sid = (np.int64(io.args.part) << 32) | row
     return pa.table({"sid": sid, "uid": uid, "cluster": assigned["cluster"], "key": key})
 
 
-def drawn(io: TaskIo) -> Iterator[pa.Table]:
+def drawn(io: TaskIo[Draw]) -> Iterator[pa.Table]:
     """(cluster, key, uid) of the living samples of one part whose hash is below the bound."""
     table = _keyed(io).drop_columns(["sid"])
-    hashes = order.hashed(uid_words(table["uid"]), io.args["seed"], "ranking")
-    yield table.filter(pa.array(hashes < np.uint64(io.args["below"])))
+    hashes = order.hashed(uid_words(table["uid"]), io.args.seed, "ranking")
+    yield table.filter(pa.array(hashes < np.uint64(io.args.below)))
 
 
-def cuts(io: TaskIo) -> Iterator[pa.Table]:
-    """(cluster, key, high): the last of each bucket but the last; ``high`` is the first half of a uid."""
+def cuts(io: TaskIo[Buckets]) -> Iterator[pa.Table]:
+    """(cluster, key, high): where each bucket ends, but for the last; ``high`` is the first half of a uid."""
     table = io.read("drawn").combine_chunks()
     cluster, key = table["cluster"].to_numpy(), table["key"].to_numpy()
     high = uid_words(table["uid"])[:, 0]
     arranged = np.lexsort((high, key, cluster))
-    buckets = io.args["buckets"]
+    buckets = io.args.buckets
     last = arranged[np.arange(1, buckets) * len(arranged) // buckets]
     yield pa.table({"cluster": cluster[last], "key": key[last], "high": high[last]})
 
 
-def members(io: TaskIo) -> Iterator[pa.Table]:
+def members(io: TaskIo[Spread]) -> Iterator[pa.Table]:
     """(sid, uid, cluster, key) of one part's living samples, a row group a bucket."""
     table = _keyed(io)
     bucket = np.zeros(table.num_rows, dtype=np.int64)
-    if io.args["buckets"] > 1:
+    if io.args.buckets > 1:
         cluster, key = table["cluster"].to_numpy(), table["key"].to_numpy()
         high = uid_words(table["uid"])[:, 0]
         bounds = io.read("cuts")
@@ -125,10 +196,10 @@ def members(io: TaskIo) -> Iterator[pa.Table]:
         for a, b, c in triples:
             same = (cluster == a) & ((key > b) | ((key == b) & (high > c)))
             bucket += (cluster > a) | same
-    yield from split(table, bucket, io.args["buckets"])
+    yield from split(table, bucket, io.args.buckets)
 
 
-def ranked(io: TaskIo) -> Iterator[pa.Table]:
+def ranked(io: TaskIo[Starts]) -> Iterator[pa.Table]:
     """(sid, cluster, rank) of one bucket. The notes count what it holds of its first and of its last cluster."""
     table = io.read("members").combine_chunks()
     cluster = table["cluster"].to_numpy()
@@ -137,40 +208,30 @@ def ranked(io: TaskIo) -> Iterator[pa.Table]:
         ends = (int(cluster.min()), int(cluster.max()))
         io.notes["ends"] = [[end, int((cluster == end).sum())] for end in ends]
     out = pa.table({"sid": table["sid"], "cluster": table["cluster"], "rank": rank})
-    yield from split_by_range(out, io.args["starts"])
+    yield from split_by_range(out, io.args.starts)
 
 
-def before(done: Done) -> list[list[int]]:
-    """For each bucket of ``ranked``: its first cluster, and how many of that stand in earlier buckets."""
-    found: list[list[int]] = []
-    last, held = -1, 0
+def before(done: Done) -> list[tuple[int, int]]:
+    """Each bucket of ``ranked``: its first cluster, and how many of that stand in earlier buckets."""
+    counts: list[tuple[int, int]] = []
+    last, earlier = -1, 0
     for file in done.files.values():
         if "ends" not in file.notes:
-            found.append([-1, 0])
+            counts.append((-1, 0))
             continue
         (first, _), (end, count) = file.notes["ends"]
-        found.append([first, held if first == last else 0])
-        held = count + (held if first == end == last else 0)
+        counts.append((first, earlier if first == last else 0))
+        earlier = count + (earlier if first == end == last else 0)
         last = end
-    return found
+    return counts
 
 
-def places_task(context: Context, step: str, number: int, parts: Sequence[Part]) -> Task:
-    """One range of ``places``."""
-    done = context.done(step, "ranked")
-    inputs = {
-        "ranked": done.groups(number),
-        "assigned": [context.at(step, "assign", part) for part in parts],
-    }
-    return Task(range_name(number), inputs, {"parts": numbers(parts), "before": before(done)})
-
-
-def places(io: TaskIo) -> Iterator[pa.Table]:
+def places(io: TaskIo[Range]) -> Iterator[pa.Table]:
     """(row, cluster, rank, distance) a part; the rank is null for what did not reach the step.
 
     Quotas are not written beside them: another budget then leaves every place as it is.
     """
-    ranks_of = by_part(_whole_ranks(io), io.args["parts"])
+    ranks_of = by_part(_whole_ranks(io), io.args.parts)
     for assigned, with_rank in zip(io.stream("assigned"), ranks_of, strict=True):
         row = assigned["row"].to_numpy()
         width = int(row.max()) + 1 if len(row) else 0
@@ -194,14 +255,14 @@ def with_quotas(places: pa.Table, quotas: pa.Table) -> pa.Table:
 
 
 def over_quota(placed: pa.Table) -> pa.Table:
-    """Of places with their quotas those that stand beyond them."""
+    """The rows of a table of places with quotas whose rank is beyond the quota."""
     return placed.filter(pc.greater(placed["rank"], placed["quota"])).combine_chunks()
 
 
-def _whole_ranks(io: TaskIo) -> pa.Table:
+def _whole_ranks(io: TaskIo[Range]) -> pa.Table:
     """(sid, rank) in the whole cluster, of one range."""
-    found = []
-    for table, (first, count) in zip(io.stream("ranked"), io.args["before"], strict=True):
+    tables = []
+    for table, (first, count) in zip(io.stream("ranked"), io.args.before, strict=True):
         more = np.where(table["cluster"].to_numpy() == first, count, 0)
-        found.append(pa.table({"sid": table["sid"], "rank": table["rank"].to_numpy() + more}))
-    return pa.concat_tables(found)
+        tables.append(pa.table({"sid": table["sid"], "rank": table["rank"].to_numpy() + more}))
+    return pa.concat_tables(tables)

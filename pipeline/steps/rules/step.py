@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,25 @@ import pyarrow as pa
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import signal_sources
 from tamis.pipeline.steps.rules.bounds import Mask, failures
+from tamis.pipeline.steps.rules.config import BELOW_MINIMUM, NOT_ALLOWED, Bound
+from tamis.pipeline.steps.rules.config import Rules as Config
+from tamis.pipeline.steps.shared.config import NO_VALUE
 from tamis.pipeline.steps.shared.parts import drops, part_task
 from tamis.pipeline.tables.columns import scatter
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Phase, TaskIo
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
-from tamis.schemas.ledger import Reason
-from tamis.schemas.steps import Bound
-from tamis.schemas.steps import Rules as Config
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """Arguments of ``decide``."""
+
+    rows: int  # of the part
+    bounds: Sequence[
+        tuple[str, Mapping[str, Any]]
+    ]  # in the job's order: the first that fails is the reason
 
 
 class Rules(Step):
@@ -32,57 +43,57 @@ class Rules(Step):
         self.steps = job.steps
 
     def needs(self) -> Sequence[str]:
-        """Every signal that a bound speaks of."""
+        """The signals of all bounds."""
         return [f"signal:{name}" for name in self.config.bounds]
 
     def check(self, inputs: Sequence[InputFile]) -> None:
-        """Bounds that compare numbers do not stand on text.
+        """Check that no text has a bound of numbers.
 
         Raises:
-            JobError: one does.
+            JobError: one has.
         """
         texts = signal_sources.texts(self.steps, inputs)
         for name, bound in self.config.bounds.items():
-            no_numbers(self.name, name, bound, name in texts)
+            check_bound(self.name, name, bound, name in texts)
 
-    def phases(self, context: Context) -> Iterator[Phase]:
+    def phases(self, context: Context) -> Iterator[Phase[Bounded]]:
         """Read each part's signals, decide."""
-        # A list, since the order of the rules decides which of them is the reason.
         bounds = [
-            [name, bound.model_dump(by_alias=True)] for name, bound in self.config.bounds.items()
+            (name, bound.model_dump(by_alias=True)) for name, bound in self.config.bounds.items()
         ]
         tasks = []
         for part in context.parts:
             signals = {
-                f"signal:{name}": [_found(context.signal(name, part))]
+                f"signal:{name}": [_required(context.signal(name, part))]
                 for name in self.config.bounds
             }
-            tasks.append(part_task(part, {**signals, "drops": context.drops(part)}, rows=part.rows))
-        yield Phase("verdict", decide, tasks, {"bounds": bounds})
+            inputs = {**signals, "drops": context.drops(part)}
+            tasks.append(part_task(part, inputs, Bounded(part.rows, bounds)))
+        yield Phase("verdict", decide, tasks)
 
 
-def _found(piece: Any) -> Any:
+def _required(piece: Any) -> Any:
     assert piece is not None, "the plan has checked that every signal is made"
     return piece
 
 
-def decide(io: TaskIo) -> Iterator[pa.Table]:
+def decide(io: TaskIo[Bounded]) -> Iterator[pa.Table]:
     """The rows of one part that fail a bound."""
-    rows = io.alive(io.args["rows"])
+    rows = io.alive(io.args.rows)
     failing: dict[str, tuple[pa.Array, Mapping[str, Mask]]] = {}
-    bounds = dict(io.args["bounds"])
+    bounds = dict(io.args.bounds)
     for name, raw in bounds.items():
-        values = scatter(io.read(f"signal:{name}", ["row", name]), io.args["rows"])[name].take(
+        values = scatter(io.read(f"signal:{name}", ["row", name]), io.args.rows)[name].take(
             pa.array(rows)
         )
         bound = Bound.model_validate(raw)
-        no_numbers(io.path.split("/")[1], name, bound, pa.types.is_string(values.type))
+        check_bound(io.step, name, bound, pa.types.is_string(values.type))
         failing[name] = (values, failures(values, bound))
     yield verdict(io, rows, failing, bounds)
 
 
-def no_numbers(step: str, name: str, bound: Bound, text: bool) -> None:
-    """Who only reads a finished run need not have its inputs, and meets text where it is stored.
+def check_bound(step: str, name: str, bound: Bound, text: bool) -> None:
+    """Check a bound against its signal's type; audits, which lack the inputs, do so by the stored column.
 
     Raises:
         JobError: ``text`` is bounded by numbers.
@@ -94,7 +105,7 @@ def no_numbers(step: str, name: str, bound: Bound, text: bool) -> None:
 
 
 def verdict(
-    io: TaskIo,
+    io: TaskIo[Bounded],
     rows: npt.NDArray[Any],
     failing: Mapping[str, tuple[pa.Array, Mapping[str, Mask]]],
     bounds: Mapping[str, Mapping[str, Any]],
@@ -128,8 +139,8 @@ def verdict(
 
 
 def _shown(value: Any, why: str, bound: Mapping[str, Any]) -> tuple[float, float, str | None]:
-    if why == Reason.NO_VALUE:
+    if why == NO_VALUE:
         return np.nan, np.nan, None
-    if why == Reason.NOT_ALLOWED:
+    if why == NOT_ALLOWED:
         return np.nan, np.nan, f"{value!r} is not in {list(bound['in'])}"
-    return float(value), float(bound["min"] if why == Reason.BELOW_MINIMUM else bound["max"]), None
+    return float(value), float(bound["min"] if why == BELOW_MINIMUM else bound["max"]), None

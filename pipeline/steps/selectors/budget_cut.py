@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +18,13 @@ import pyarrow as pa
 
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.steps.concepts.concepts import sample_bound
+from tamis.pipeline.steps.selectors.config import budget, whole_of
 from tamis.pipeline.steps.shared.parts import alive_mask, nothing_reaches, part_task
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.errors import JobError, StateError
-from tamis.schemas.selection import budget, whole_of
 from tamis.schemas.tables import UID
 
 SORTED_ROWS = 10_000_000
@@ -55,6 +56,28 @@ class Choosing(Protocol):
         """Of what it is a share."""
 
 
+@dataclass(frozen=True)
+class Draw:
+    """Arguments of ``drawn``."""
+
+    below: int  # the bound that hashes stay at or below
+    seed: int
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Arguments of ``cut``."""
+
+    wanted: Sequence[int]  # samples to keep, by group
+
+
+@dataclass(frozen=True)
+class Bracketing(Wanted):
+    """Arguments of ``brackets``."""
+
+    share: float  # of the keys that were drawn
+
+
 class Counted(Protocol):
     """Where a step stands: all input samples, and those that reach it."""
 
@@ -67,18 +90,18 @@ class Counted(Protocol):
         """That no earlier step dropped."""
 
 
-def budget_of(context: Counted, config: Choosing, there: int | None = None) -> int:
-    """How many samples to keep; ``there`` is how many can be chosen, all that reach the step by default.
+def budget_of(context: Counted, config: Choosing, candidates: int | None = None) -> int:
+    """How many samples to keep; ``candidates`` can be chosen, by default all that reach the step.
 
     Raises:
-        JobError: more than there are, or there are none.
+        JobError: more than can be chosen, or none reaches the step.
     """
     if not context.alive:
         raise nothing_reaches(config.name)
     keep = config.keep or 0
     wanted = budget(keep, whole_of(config.of, context.alive, context.total))
-    if wanted > (context.alive if there is None else there):
-        choice = "" if there is None else f", and only {there:,} of them can be chosen"
+    if wanted > (context.alive if candidates is None else candidates):
+        choice = "" if candidates is None else f", and only {candidates:,} of them can be chosen"
         raise JobError(
             f"{config.name}: keep {keep:,} asks for {wanted:,} samples, but only {context.alive:,} reach the step"
             f"{choice}: keep fewer, or drop less before it"
@@ -102,7 +125,9 @@ def have_key(context: Context, step: str, phase: str = "keyed") -> int:
     return sum(sum(file.rows) for file in context.done(step, phase).files.values())
 
 
-def phases(context: Context, step: str, wanted: Sequence[int], prefix: str = "") -> Iterator[Phase]:
+def phases(
+    context: Context, step: str, wanted: Sequence[int], prefix: str = ""
+) -> Iterator[Phase[Any]]:
     """``cut``: (group, key, uid), the last of the ``wanted[group]`` that are kept; no row for a group that keeps none.
 
     It reads the phase ``keyed``, made part by part. All names stand behind ``prefix``.
@@ -110,60 +135,60 @@ def phases(context: Context, step: str, wanted: Sequence[int], prefix: str = "")
     source = context.done(step, f"{prefix}keyed")
     rows = have_key(context, step, f"{prefix}keyed")
     if rows > SORTED_ROWS:
-        below = sample_bound(min(rows, SAMPLED_ROWS), rows)
-        seeded = {"below": below, "seed": context.job.seed}
+        draw = Draw(sample_bound(min(rows, SAMPLED_ROWS), rows), context.job.seed)
         parts = {part.name: (Slice(source[part.name]),) for part in context.parts}
-        tasks = [part_task(part, {"keyed": parts[part.name]}) for part in context.parts]
-        yield Phase(f"{prefix}drawn", drawn, tasks, seeded)
+        draws = [part_task(part, {"keyed": parts[part.name]}, draw) for part in context.parts]
+        yield Phase(f"{prefix}drawn", drawn, draws)
         every = {"drawn": context.done(step, f"{prefix}drawn").whole()}
-        settings = {"wanted": list(wanted), "share": below / 2**64}
-        yield Phase(f"{prefix}brackets", brackets, [Task("brackets", every, settings)])
-        held = context.done(step, f"{prefix}brackets").whole()
-        tasks = [
-            part_task(part, {"keyed": parts[part.name], "brackets": held}) for part in context.parts
+        bracketing = Bracketing(list(wanted), draw.below / 2**64)
+        yield Phase(f"{prefix}brackets", brackets, [Task.whole("brackets", every, bracketing)])
+        bounds = context.done(step, f"{prefix}brackets").whole()
+        tasks: list[Task[None]] = [
+            part_task(part, {"keyed": parts[part.name], "brackets": bounds})
+            for part in context.parts
         ]
         yield Phase(f"{prefix}near", near, tasks)
         source = context.done(step, f"{prefix}near")
-    task = Task("cut", {"near": source.whole()}, {"wanted": list(wanted)})
+    task = Task.whole("cut", {"near": source.whole()}, Wanted(list(wanted)))
     yield Phase(f"{prefix}cut", cut, [task])
 
 
-def drawn(io: TaskIo) -> Iterator[pa.Table]:
+def drawn(io: TaskIo[Draw]) -> Iterator[pa.Table]:
     """(group, key, high) of the samples of one part whose hash is below the bound; ``high`` is half of the uid."""
     table = io.read("keyed", ["group", "key", "uid"]).combine_chunks()
     uid = uid_words(table["uid"])
-    chosen = order.hashed(uid, io.args["seed"], "brackets") <= np.uint64(io.args["below"])
+    chosen = order.hashed(uid, io.args.seed, "brackets") <= np.uint64(io.args.below)
     out = table.drop_columns(["uid"]).append_column("high", pa.array(uid[:, 0]))
     yield out.filter(pa.array(chosen))
 
 
-def brackets(io: TaskIo) -> Iterator[pa.Table]:
+def brackets(io: TaskIo[Bracketing]) -> Iterator[pa.Table]:
     """(group, low_key, low_high, end_key, end_high): between which sampled keys each group's cut lies."""
     table = io.read("drawn")
     group = table["group"].to_numpy()
     key, high = table["key"].to_numpy(), table["high"].to_numpy()
     arranged = np.lexsort((high, key, group))
-    starts = np.searchsorted(group[arranged], np.arange(len(io.args["wanted"]) + 1))
-    found: list[tuple[int, int, int, int]] = []
-    for number, wanted in enumerate(io.args["wanted"]):
+    starts = np.searchsorted(group[arranged], np.arange(len(io.args.wanted) + 1))
+    bounds: list[tuple[int, int, int, int]] = []
+    for number, wanted in enumerate(io.args.wanted):
         rows = arranged[starts[number] : starts[number + 1]]
-        expected = wanted * io.args["share"]  # sampled keys before the cut: binomial
+        expected = wanted * io.args.share  # sampled keys before the cut: binomial
         margin = DEVIATIONS * (math.sqrt(expected) + 1)
         low, end = math.floor(expected - margin), math.ceil(expected + margin)
         lowest = (int(key[rows[low]]), int(high[rows[low]])) if low >= 0 else (0, 0)
         highest = (2**64 - 1, 2**64 - 1)
         if end < len(rows):
             highest = (int(key[rows[end]]), int(high[rows[end]]))
-        found.append((*lowest, *highest))
-    columns = zip(*found, strict=True)
+        bounds.append((*lowest, *highest))
+    columns = zip(*bounds, strict=True)
     names = ("low_key", "low_high", "end_key", "end_high")
     arrays = {
         name: np.array(column, np.uint64) for name, column in zip(names, columns, strict=True)
     }
-    yield pa.table({"group": np.arange(len(found), dtype=np.int32), **arrays})
+    yield pa.table({"group": np.arange(len(bounds), dtype=np.int32), **arrays})
 
 
-def near(io: TaskIo) -> Iterator[pa.Table]:
+def near(io: TaskIo[None]) -> Iterator[pa.Table]:
     """(group, key, uid) of one part inside the brackets, and (group, below): how many lie below them."""
     table = io.read("keyed", ["group", "key", "uid"]).combine_chunks()
     bracket = io.read("brackets")
@@ -187,14 +212,14 @@ def near(io: TaskIo) -> Iterator[pa.Table]:
     yield pa.concat_tables([inside.append_column("below", nothing), counts])
 
 
-def cut(io: TaskIo) -> Iterator[pa.Table]:
+def cut(io: TaskIo[Wanted]) -> Iterator[pa.Table]:
     """(group, key, uid): each group's last that is kept.
 
     Raises:
         StateError: a bracket missed its cut.
     """
     table = io.read("near").combine_chunks()
-    wanted = np.array(io.args["wanted"], dtype=np.int64)
+    wanted = np.array(io.args.wanted, dtype=np.int64)
     if "below" in table.column_names:
         counted = table.filter(table["below"].is_valid())
         np.subtract.at(wanted, counted["group"].to_numpy(), counted["below"].to_numpy())
@@ -203,7 +228,7 @@ def cut(io: TaskIo) -> Iterator[pa.Table]:
     uid = uid_words(table["uid"])
     arranged = np.lexsort((uid[:, 1], uid[:, 0], table["key"].to_numpy(), group))
     starts = np.searchsorted(group[arranged], np.arange(len(wanted) + 1))
-    asked = np.flatnonzero(np.array(io.args["wanted"]))
+    asked = np.flatnonzero(np.array(io.args.wanted))
     last = starts[asked] + wanted[asked] - 1
     if ((wanted[asked] < 1) | (last >= starts[asked + 1])).any():
         raise StateError(
@@ -215,43 +240,43 @@ def cut(io: TaskIo) -> Iterator[pa.Table]:
 
 
 class Cut(NamedTuple):
-    """The cuts of all groups: ``there`` is False for a group of which nothing is kept."""
+    """The cuts of all groups: ``exists`` is False for a group of which nothing is kept."""
 
-    there: Mask
+    exists: Mask
     key: Words
     uid: Words
 
 
-def read_cut(io: TaskIo, groups: int = 1, role: str = "cut") -> Cut:
-    """What the phase ``cut`` found."""
+def read_cut(io: TaskIo[Any], groups: int = 1, role: str = "cut") -> Cut:
+    """The cuts that the phase ``cut`` has stored."""
     table = io.read(role).combine_chunks()
-    place = table["group"].to_numpy()
-    found = Cut(
+    group = table["group"].to_numpy()
+    cuts = Cut(
         np.zeros(groups, np.bool_), np.zeros(groups, np.uint64), np.zeros((groups, 2), np.uint64)
     )
-    found.there[place] = True
-    found.key[place] = table["key"].to_numpy()
-    found.uid[place] = uid_words(table["uid"])
-    return found
+    cuts.exists[group] = True
+    cuts.key[group] = table["key"].to_numpy()
+    cuts.uid[group] = uid_words(table["uid"])
+    return cuts
 
 
-def passes(table: pa.Table, found: Cut, all_ties: bool = False) -> Mask:
+def passes(table: pa.Table, cuts: Cut, all_ties: bool = False) -> Mask:
     """(n,) True where the row of a ``keyed`` table is at or before its group's cut.
 
     With ``all_ties`` whatever has the cut's key passes.
     """
     group, key = table["group"].to_numpy(), table["key"].to_numpy()
     uid = uid_words(table["uid"])
-    cut_key, cut_uid = found.key[group], found.uid[group]
+    cut_key, cut_uid = cuts.key[group], cuts.uid[group]
     by_uid = (uid[:, 0] < cut_uid[:, 0]) | (
         (uid[:, 0] == cut_uid[:, 0]) & (uid[:, 1] <= cut_uid[:, 1])
     )
     tied = (key == cut_key) & (by_uid | all_ties)
-    passing: Mask = found.there[group] & ((key < cut_key) | tied)
+    passing: Mask = cuts.exists[group] & ((key < cut_key) | tied)
     return passing
 
 
-def without_key(io: TaskIo, rows: int, table: pa.Table) -> npt.NDArray[np.int64]:
+def without_key(io: TaskIo[Any], rows: int, table: pa.Table) -> npt.NDArray[np.int64]:
     """The living rows of one part that a ``keyed`` table does not have."""
     mask = alive_mask(io, rows)
     mask[table["row"].to_numpy()] = False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,17 +14,39 @@ from tamis.pipeline.algorithms import order
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import signal_sources
 from tamis.pipeline.steps.selectors import budget_cut
+from tamis.pipeline.steps.selectors.config import NOT_CHOSEN
+from tamis.pipeline.steps.shared.config import NO_VALUE
 from tamis.pipeline.steps.shared.parts import drops, part_task
 from tamis.pipeline.tables.columns import scatter
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.step import Context
-from tamis.pipeline.tasks.task import Part, Task, TaskIo
+from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo
 from tamis.schemas.errors import JobError
-from tamis.schemas.ledger import Reason
+from tamis.schemas.step import StepModel
+
+
+@dataclass(frozen=True)
+class Keying:
+    """Arguments of ``key``."""
+
+    signal: str
+    best: Literal["highest", "lowest"]
+    finite: bool  # only samples of a finite value have a key
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Arguments of a verdict by a signal."""
+
+    rows: int  # of the part
+    signal: str
+
+
+AnyChoice = TypeVar("AnyChoice", bound=Choice)
 
 
 def check_numbers(
-    step: str, signal: str, steps: Sequence[object], inputs: Sequence[InputFile]
+    step: str, signal: str, steps: Sequence[StepModel], inputs: Sequence[InputFile]
 ) -> None:
     """The signal that a step of a job chooses by is made of numbers.
 
@@ -36,49 +60,54 @@ def check_numbers(
         )
 
 
-def signal_task(context: Context, part: Part, signal: str) -> Task:
-    """A task a part that reads a signal of the living."""
-    piece = context.signal(signal, part)
+def keyed_phase(context: Context, name: str, keying: Keying) -> Phase[Keying]:
+    """The phase ``name``: the keys of every part's living samples, by their values of a signal."""
+    tasks = [_signal_task(context, part, keying) for part in context.parts]
+    return Phase(name, key, tasks)
+
+
+def _signal_task(context: Context, part: Part, keying: Keying) -> Task[Keying]:
+    piece = context.signal(keying.signal, part)
     assert piece is not None, "the plan has checked that the signal is made"
     inputs = {"signal": [piece], "ingest": [context.ingest(part)], "drops": context.drops(part)}
-    return part_task(part, inputs)
+    return part_task(part, inputs, keying)
 
 
-def keyed_task(
-    context: Context, step: str, part: Part, cut: Sequence[Slice], **more: Sequence[Slice]
-) -> Task:
-    """A task a part that compares the living with a cut."""
-    inputs = {
+def cut_inputs(
+    context: Context, step: str, part: Part, cut: Sequence[Slice]
+) -> dict[str, Sequence[Slice]]:
+    """What a task reads that compares a part's living samples with the step's cut."""
+    return {
         "keyed": [context.at(step, "keyed", part)],
         "cut": cut,
         "drops": context.drops(part),
-        **more,
     }
-    return part_task(part, inputs, rows=part.rows)
 
 
-def living_values(io: TaskIo) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def living_values(
+    io: TaskIo[Keying],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """The living rows of one part and their values of the signal; NaN where there is none."""
     count = io.task.inputs["ingest"][0].rows
     rows = io.alive(count)
-    name = io.args["signal"]
+    name = io.args.signal
     column = scatter(io.read("signal", ["row", name]), count)[name].take(pa.array(rows))
     values = np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
     return rows, values
 
 
-def key(io: TaskIo) -> Iterator[pa.Table]:
+def key(io: TaskIo[Keying]) -> Iterator[pa.Table]:
     """The living samples of one part that have a value (a finite one, where that is asked), the best first."""
     rows, values = living_values(io)
-    there = np.isfinite(values) if io.args["finite"] else ~np.isnan(values)
-    rows, values = rows[there], values[there]
+    valued = np.isfinite(values) if io.args.finite else ~np.isnan(values)
+    rows, values = rows[valued], values[valued]
     uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(pa.array(rows))
-    keys = order.sortable(values if io.args["best"] == "highest" else -values)
+    keys = order.descending_unchecked(values if io.args.best == "highest" else -values)
     yield budget_cut.keyed(rows, keys, uid)
 
 
 def with_missing(
-    io: TaskIo,
+    io: TaskIo[AnyChoice],
     table: pa.Table,
     rows: npt.NDArray[np.integer],
     rules: Sequence[str],
@@ -86,15 +115,15 @@ def with_missing(
     bounds: npt.NDArray[np.float64],
 ) -> pa.Table:
     """The verdict: ``rows`` were not chosen; the living that ``table`` (``keyed``) lacks had no value of the signal."""
-    missing = budget_cut.without_key(io, io.args["rows"], table)
-    gone = len(missing)
-    nothing = np.full(gone, np.nan)
-    reasons = [str(Reason.NOT_CHOSEN)] * len(rows) + [str(Reason.NO_VALUE)] * gone
+    missing = budget_cut.without_key(io, io.args.rows, table)
+    count = len(missing)
+    nothing = np.full(count, np.nan)
+    reasons = [NOT_CHOSEN] * len(rows) + [NO_VALUE] * count
     return drops(
         io,
         np.append(rows, missing),
         np.array(reasons, object),
-        rule=[*rules, *[io.args["signal"]] * gone],
+        rule=[*rules, *[io.args.signal] * count],
         value=pa.array(np.append(values, nothing), from_pandas=True),
         bound=pa.array(np.append(bounds, nothing), from_pandas=True),
     )

@@ -1,29 +1,29 @@
-"""Into how many tasks the rows are dealt that many parts have written: what steps do, and forecasts foresee."""
+"""Counts of buckets, the tasks that share out rows of many parts; for steps and for forecasts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 BUCKET_ROWS = 10_000_000
-"""Rows that a bucket task holds, about."""
+"""Rows a bucket task, about."""
 
 TEXTS = 1_000_000
-"""Captions that a bucket holds, about (a tenth of it where embeddings travel along)."""
+"""Captions a bucket, about (a tenth of it where embeddings travel along)."""
 
 LEAST = 8
-"""Buckets that smaller runs are cut into, so that all processors have some."""
+"""Buckets of smaller runs, so that all processors have some."""
 
 RECORDS = 4_000_000
-"""Keys that a bucket of bands holds, about, with 20 bytes for each caption."""
+"""Keys a bucket of bands, about, of 20 bytes a caption."""
 
 CANDIDATES = 4_000_000
-"""Candidates, counted in every band, that one task compares, about (a tenth of it where embeddings travel along)."""
+"""Candidates, counted in every band, a task, about (a tenth of it where embeddings travel along)."""
 
 HASHES = 4_000_000
-"""Perceptual hashes that a task holds, about; 100 bytes each."""
+"""Perceptual hashes a task, about; 100 bytes each."""
 
 VECTOR_BYTES = 256 << 20
-"""Embeddings that a bucket task holds, about."""
+"""Bytes of embeddings a bucket task, about."""
 
 INDEX_ENTRIES = 30_000_000
 """Entries a file of the ledger's index, about; three a sample."""
@@ -33,19 +33,19 @@ ROWS_PER_CLUSTER = 16
 
 
 def buckets_for(rows: int, each: int = BUCKET_ROWS) -> int:
-    """How many buckets ``rows`` make."""
+    """Buckets of ``rows`` rows, with ``each`` in one."""
     return 1 + rows // each
 
 
 def of_captions(samples: int, vectors: bool) -> int:
-    """Of samples by their captions; ``vectors``: whether embeddings travel along."""
+    """Buckets of samples by their captions; ``vectors``: whether embeddings travel along."""
     each = TEXTS // 10 if vectors else TEXTS
     return 1 + max(samples // each, min(LEAST - 1, samples * LEAST // each))
 
 
 @dataclass(frozen=True)
 class Bands:
-    """How records are shared out: ``each`` bands a bucket, or each band over several by its keys."""
+    """The sharing out of records: ``each`` bands a bucket, or each band over several buckets by its keys."""
 
     count: int
     each: int
@@ -53,34 +53,34 @@ class Bands:
 
     @classmethod
     def of(cls, samples: int, bands: int) -> Bands:
-        """Buckets of about RECORDS."""
+        """Buckets of about RECORDS records."""
         each = max(1, min(bands, RECORDS // max(1, samples)))
         return cls(bands, each, buckets_for(samples, RECORDS))
 
     @property
     def buckets(self) -> int:
-        """All of them."""
+        """Count of all buckets."""
         return -(-self.count // self.each) * self.parts
 
 
 def of_candidates(candidates: int, vectors: bool) -> int:
-    """Of captions that may be alike, by their groups."""
+    """Buckets of candidate captions, by their groups."""
     each = CANDIDATES // 10 if vectors else CANDIDATES
     return max(buckets_for(candidates, each), 2 if candidates > each // LEAST else 1)
 
 
 def of_hashes(hashes: int) -> int:
-    """Of samples by their perceptual hashes."""
+    """Buckets of samples by their perceptual hashes."""
     return buckets_for(hashes, HASHES)
 
 
 def of_clusters(samples: int, dim: int, clusters: int) -> int:
-    """Of embeddings by their clusters, each of which lies in one bucket."""
+    """Buckets of embeddings; each cluster lies in one."""
     return min(clusters, max(LEAST, buckets_for(samples * dim * 2, VECTOR_BYTES)))
 
 
 def of_index(samples: int) -> int:
-    """Of the ledger's index."""
+    """Files of the ledger's index."""
     return buckets_for(3 * samples, INDEX_ENTRIES)
 
 

@@ -1,26 +1,26 @@
 """A shuffle through storage: part files with a row group a bucket, bucket files with a row group a range.
 
-What a bucket task reads is the same row group of every part's file, so nothing but the asked rows is moved,
-every file is written once, and a killed run finds each of them again. Small runs have one bucket and one range.
+A bucket task reads the same row group of every part's file: only its own rows are moved, every file is written
+once, and a killed run finds each of them again. Small runs have one bucket and one range.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.pipeline.steps.shared.parts import drops, range_name
+from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Done, Part, Phase, Task, TaskIo
-from tamis.schemas.ledger import Reason
+from tamis.schemas.scope import Scope
 
 
 def bucket_of(hashes: npt.NDArray[np.uint64], buckets: int) -> npt.NDArray[np.int64]:
-    """(n,) the bucket of each hash: equal spans of the high 32 bits."""
+    """The bucket of each hash, (n,): equal spans of the high 32 bits."""
     return ((hashes >> np.uint64(32)) * np.uint64(buckets) >> np.uint64(32)).astype(np.int64)
 
 
@@ -48,7 +48,7 @@ def split_by_range(table: pa.Table, starts: Sequence[int]) -> Iterator[pa.Table]
 
 
 def by_part(table: pa.Table, parts: Sequence[int]) -> Iterator[pa.Table]:
-    """One table for each part number, sorted by ``row``, which takes the place of ``sid``."""
+    """One table for each part number, with ``row`` instead of ``sid``, sorted by it."""
     sid = table["sid"].to_numpy()
     order = np.argsort(sid, kind="stable")
     arranged, sid = table.drop_columns(["sid"]).take(pa.array(order)), sid[order]
@@ -58,15 +58,26 @@ def by_part(table: pa.Table, parts: Sequence[int]) -> Iterator[pa.Table]:
         yield arranged.slice(start, stop - start).add_column(0, "row", row)
 
 
-def verdict_phase(
-    context: Context, found: Done, reason: Reason, args: Mapping[str, Any] | None = None
-) -> Phase:
-    """The verdict over each range, from bucket files whose rows (sid and columns of DROPS) are all to be dropped."""
+@dataclass(frozen=True)
+class Dropped:
+    """Arguments of ``decide``."""
+
+    parts: Sequence[int]  # numbers
+    reason: str
+
+
+def verdict_phase(context: Context, done: Done, reason: str) -> Phase[Dropped]:
+    """The verdict over each range, from bucket files of drops (sid and columns of DROPS)."""
     tasks = [
-        Task(range_name(number), {"found": found.groups(number)}, {"parts": numbers(parts)})
+        Task(
+            Scope.RANGE,
+            number,
+            {"found": done.groups(number)},
+            Dropped(numbers(parts), str(reason)),
+        )
         for number, parts in enumerate(context.ranges())
     ]
-    return Phase("verdict", decide, tasks, {"reason": str(reason), **(args or {})})
+    return Phase("verdict", decide, tasks)
 
 
 def numbers(parts: Sequence[Part]) -> list[int]:
@@ -74,10 +85,10 @@ def numbers(parts: Sequence[Part]) -> list[int]:
     return [part.number for part in parts]
 
 
-def decide(io: TaskIo) -> Iterator[pa.Table]:
+def decide(io: TaskIo[Dropped]) -> Iterator[pa.Table]:
     """A row group of DROPS for each part of a range."""
-    found = io.read("found")
-    columns = [name for name in found.column_names if name != "sid"]
-    for table in by_part(found, io.args["parts"]):
+    dropped = io.read("found")
+    columns = [name for name in dropped.column_names if name != "sid"]
+    for table in by_part(dropped, io.args.parts):
         values = {name: table[name].combine_chunks() for name in columns}
-        yield drops(io, table["row"].to_numpy(), io.args["reason"], **values)
+        yield drops(io, table["row"].to_numpy(), io.args.reason, **values)

@@ -1,72 +1,71 @@
-"""What several steps do alike: who is alive, how a verdict looks, which embedding is meant."""
+"""Functions of several steps: living rows, verdict tables, the choice of an embedding."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tamis.pipeline.inputs.formats import outline
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.parquet import BROKEN, find_columns, open_parquet
-from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.tables.part_files import Slice
-from tamis.pipeline.tasks.task import Part, Task, TaskIo
+from tamis.pipeline.tasks.task import Args, Part, Task, TaskIo
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.job import Job
 from tamis.schemas.nearest import nearest
-from tamis.schemas.steps import Embed
+from tamis.schemas.scope import Scope
 from tamis.schemas.tables import DROPS
 
 Mask = npt.NDArray[np.bool_]
 
 
-def embedding_named(job: Job, wanted: str | None, step: str) -> Embed:
-    """The embed step that a later step reads.
+def embedding_named(job: Job, wanted: str | None, step: str) -> str:
+    """The name of the embedding that a step reads.
 
     Raises:
-        JobError: there is none, none of that name, or two and none was named.
+        JobError: no embedding, none of that name, or two and no name.
     """
+    names = [embed.makes_embedding for embed in job.embeds]
     if wanted is not None:
-        for embed in job.embeds:
-            if embed.as_ == wanted:
-                return embed
-        raise JobError(
-            f"{step}: no embedding `{wanted}`{nearest(wanted, [embed.as_ for embed in job.embeds])}"
-        )
-    if not job.embeds:
+        if wanted not in names:
+            raise JobError(f"{step}: no embedding `{wanted}`{nearest(wanted, names)}")
+        return wanted
+    if not names:
         raise JobError(f"{step}: needs an embedding: put an `embed` step before it")
-    if len(job.embeds) > 1:
-        names = ", ".join(embed.as_ for embed in job.embeds)
-        raise JobError(f"{step}: two embeddings ({names}): say which with `embedding:`")
-    return job.embeds[0]
+    if len(names) > 1:
+        raise JobError(f"{step}: two embeddings ({', '.join(names)}): say which with `embedding:`")
+    return str(names[0])
 
 
 def nothing_reaches(step: str) -> JobError:
-    """What a step says that cannot choose among nothing."""
+    """The error of a step that no sample reaches."""
     return JobError(f"{step}: no sample reaches the step: loosen what stands before it")
 
 
-def part_task(part: Part, inputs: Mapping[str, Sequence[Slice]], /, **args: Any) -> Task:
+def part_task(
+    part: Part,
+    inputs: Mapping[str, Sequence[Slice]],
+    args: Args = None,  # type: ignore[assignment]
+) -> Task[Args]:
     """A task that makes one part's file."""
-    return Task(part.name, inputs, args)
+    return Task(Scope.PART, part.number, inputs, args)
 
 
-def alive_mask(io: TaskIo, rows: int, role: str = "drops") -> Mask:
-    """(rows,) True where no verdict under ``role`` dropped the row of this one part."""
+def alive_mask(io: TaskIo[Any], rows: int, role: str = "drops") -> Mask:
+    """(rows,) bool: True for the rows of a part that no verdict under ``role`` dropped."""
     mask = np.ones(rows, dtype=bool)
     for table in io.stream(role, ["row"]):
         mask[table["row"].to_numpy()] = False
     return mask
 
 
-def drops(io: TaskIo, rows: npt.NDArray[Any], reason: Any, **columns: Any) -> pa.Table:
+def drops(io: TaskIo[Any], rows: npt.NDArray[Any], reason: Any, **columns: Any) -> pa.Table:
     """A verdict over one part: ``rows`` dropped for ``reason`` (one, or one a row); counts them by reason.
 
-    ``columns`` are those of DROPS, arrays aligned with ``rows``; what is not given is null.
+    ``columns`` are those of DROPS, arrays aligned with ``rows``; the others are null.
 
     Raises:
         StateError: a row is dropped twice by the same verdict.
@@ -100,13 +99,8 @@ def _column(values: Any, order: npt.NDArray[Any], kind: pa.DataType) -> pa.Array
     return array.cast(kind).take(pa.array(order))
 
 
-def range_name(number: int) -> str:
-    """The task of one range of a global step's result: its file has a row group for each of its parts, in order."""
-    return f"range-{number:05d}"
-
-
 def area(table: pa.Table) -> npt.NDArray[np.int64]:
-    """Pixels of each picture, from the columns ``width`` and ``height``; 0 where they are not known."""
+    """Pixels of each picture, int64 (n,), from the columns ``width`` and ``height``; 0 where one is null."""
     width, height = (
         table[side].fill_null(0).to_numpy().astype(np.int64) for side in ("width", "height")
     )
@@ -115,33 +109,25 @@ def area(table: pa.Table) -> npt.NDArray[np.int64]:
 
 
 def check_pictures(step: str, inputs: Sequence[InputFile], mend: str = "") -> None:
-    """Some input has pictures.
+    """Check that some input has pictures.
 
     Raises:
-        JobError: none has; ``mend`` says what else would do.
+        JobError: none has; ``mend`` names another way.
     """
     if not any(with_pictures(inputs).values()):
         raise JobError(f"{step}: compares pictures, and no input has any{mend}")
 
 
 def with_pictures(inputs: Sequence[InputFile]) -> dict[str, bool]:
-    """A file of each entry and format -> whether it has pictures: of parquet the first with rows that can be read."""
-    told: dict[tuple[str, str], tuple[str, bool]] = {}
+    """A file of each entry and format, the first that can tell -> whether it has pictures.
+
+    Raises:
+        InputError: no job can read a file.
+    """
+    answers: dict[tuple[str, str], tuple[str, bool]] = {}
     for file in inputs:
-        if (file.entry, file.kind) not in told:
-            has = True if file.kind == "tar" else _has_pictures(file)
+        if (file.entry, file.kind) not in answers:
+            has = outline(file).accepted().pictures
             if has is not None:
-                told[file.entry, file.kind] = (file.source, has)
-    return dict(told.values())
-
-
-@lru_cache(maxsize=1024)
-def _has_pictures(file: InputFile) -> bool | None:
-    try:
-        with open_parquet(file.path) as parquet:
-            if parquet.metadata.num_rows == 0:
-                return None
-            schema = parquet.schema_arrow
-    except BROKEN:  # that is ingest's to report
-        return None
-    return find_columns(schema, IngestOptions(), file.path).image is not None
+                answers[file.entry, file.kind] = (file.source, has)
+    return dict(answers.values())

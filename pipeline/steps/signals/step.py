@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
 
@@ -15,23 +16,46 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.pipeline.inputs import columns, fetch
+from tamis.pipeline.inputs.formats import PICTURE_COLUMNS, VALUE_COLUMNS, format_of
 from tamis.pipeline.inputs.images import ImageDamage, to_rgb
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import signal_sources
 from tamis.pipeline.signals.linear_head import LinearHead, read_head
-from tamis.pipeline.signals.registry import SIGNALS, PixelSignal, SizeSignal, Source, TextSignal
+from tamis.pipeline.signals.registry import SIGNALS, Origin, PixelSignal, SizeSignal, TextSignal
 from tamis.pipeline.steps.shared.parts import drops, embedding_named, part_task
+from tamis.pipeline.steps.signals.config import Signals as Config
 from tamis.pipeline.store import storage
+from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import vectors
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import CULPRITS, Part, Phase, Resources, Task, TaskIo
+from tamis.pipeline.tasks.task import CULPRITS, Part, Phase, Task, TaskIo, location
 from tamis.schemas.errors import InputError, ModelError
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason
-from tamis.schemas.steps import Signals as Config
+from tamis.schemas.resources import Claimed
+from tamis.schemas.scope import Scope
 
 Values = dict[str, pa.Array]
+
+
+@dataclass(frozen=True)
+class Computed:
+    """Arguments of ``values``; those that no signal of the part needs are None."""
+
+    types: Mapping[str, str]  # signal -> its Arrow type
+    from_: Mapping[str, Mapping[str, Any]]  # signal -> its ``_identity``
+    file: InputFile = location()
+    heads: Mapping[str, str] = location()  # signal -> path of its head
+    kind: str | None = None  # of the input file
+    max_pixels: int | None = None
+    sha256: str | None = None  # of a file whose own columns are read
+
+
+@dataclass(frozen=True)
+class Killed:
+    """Arguments of ``decide``: the rows that ended their worker."""
+
+    rows: Sequence[int]
 
 
 class Signals(Step):
@@ -41,7 +65,7 @@ class Signals(Step):
         self.config, self.name = config, config.name
         self.max_pixels = job.limits.max_pixels
         self.embedding = (
-            embedding_named(job, config.embedding, config.name).as_ if config.heads else None
+            embedding_named(job, config.embedding, config.name) if config.heads else None
         )
 
     def needs(self) -> Sequence[str]:
@@ -53,95 +77,99 @@ class Signals(Step):
         return {f"signal:{name}": "values" for name in self.config.names}
 
     def check(self, inputs: Sequence[InputFile]) -> None:
-        """Every signal can be had, and every head can be read."""
+        """Check that every signal can be computed or read, and that every head can be read."""
         signal_sources.find(self.config, inputs)
         for path in self.config.heads.values():
             _read_head(path)
 
-    def phases(self, context: Context) -> Iterator[Phase]:
-        """A task a part; what depends on the input entry stands in the task's arguments."""
-        found = signal_sources.find(self.config, context.inputs)
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
+        """A task a part, whose arguments hold the signals' origins in its input entry."""
+        origins = signal_sources.find(self.config, context.inputs)
         heads = {path: _read_head(path)[0] for path in self.config.heads.values()}
+        types = {name: str(kind) for name, kind in origins.types.items()}
         tasks = [
-            self._task(context, part, found.of[context.inputs[part.file].entry], heads)
+            self._task(context, part, origins.of[context.inputs[part.file].entry], heads, types)
             for part in context.parts
         ]
-        types = {name: str(kind) for name, kind in found.types.items()}
-        sources = [source for entry in found.of.values() for source in entry.values()]
-        model = any(source.signal is not None and source.signal.packages for source in sources)
-        claims = Resources(pool=model)
-        yield Phase("values", values, tasks, {"types": types}, claims, per_row=True, by_sample=True)
-        made = context.done(self.name, "values")
-        if any(CULPRITS in file.notes for file in made.files.values()):
+        signals = [origin.signal for entry in origins.of.values() for origin in entry.values()]
+        model = any(signal is not None and signal.packages for signal in signals)
+        claim = Claimed(pool=model)
+        yield Phase("values", values, tasks, claim, per_row=True, by_sample=True)
+        done = context.done(self.name, "values")
+        if any(CULPRITS in file.notes for file in done.files.values()):
             killed = [
-                part_task(part, {}, rows=made[part.name].notes.get(CULPRITS, []))
+                part_task(part, {}, Killed(done[part.name].notes.get(CULPRITS, [])))
                 for part in context.parts
             ]
             yield Phase("verdict", decide, killed)
 
     def _task(
-        self, context: Context, part: Part, of: Mapping[str, Source], heads: Mapping[str, str]
-    ) -> Task:
+        self,
+        context: Context,
+        part: Part,
+        of: Mapping[str, Origin],
+        heads: Mapping[str, str],
+        types: Mapping[str, str],
+    ) -> Task[Computed]:
         file = context.inputs[part.file]
         inputs = {"ingest": [context.ingest(part)], "drops": context.drops(part)}
         if self.embedding:
             inputs["embedding"] = [context.embedding(self.embedding, part)]
-        args: dict[str, Any] = {
-            "from": {name: _identity(source, heads) for name, source in of.items()}
-        }
-        needed = {source.needs for source in of.values()}
-        if needed & {"pixels", "column"}:
-            args |= {"kind": file.kind}
-        if "pixels" in needed:
-            args |= {"max_pixels": self.max_pixels}
-        if "column" in needed and file.kind == "parquet":
+        needed = {origin.needs for origin in of.values()}
+        digest = None
+        if "column" in needed and not format_of(file).values_in_table:
             # Ingest's table does not hold these columns: the file's own digest stands for them.
-            ingested = context.done("ingest", "files")[f"file-{part.file:05d}"]
-            args |= {"sha256": ingested.notes["sha256"]}
-        places = {
-            "file": [file.entry, file.relative, file.path, file.kind, file.size],
-            "heads": {
-                name: storage.absolute(source.head)
-                for name, source in of.items()
-                if source.head is not None
+            ingested = context.done("ingest", "files")[paths.task_name(Scope.FILE, part.file)]
+            digest = ingested.notes["sha256"]
+        args = Computed(
+            types,
+            {name: _identity(origin, heads) for name, origin in of.items()},
+            kind=file.kind if needed & {"pixels", "column"} else None,
+            max_pixels=self.max_pixels if "pixels" in needed else None,
+            sha256=digest,
+            file=file,
+            heads={
+                name: storage.absolute(origin.head)
+                for name, origin in of.items()
+                if origin.head is not None
             },
-        }
-        return Task(part.name, inputs, args, places)
+        )
+        return part_task(part, inputs, args)
 
 
-def _identity(source: Source, heads: Mapping[str, str]) -> dict[str, Any]:
-    """What a signal's values depend on beside the part's rows, as JSON."""
-    if source.head is not None:
-        return {"head": heads[source.head]}
-    if source.column is not None:
-        return {"column": source.column}
-    assert source.signal is not None, "a source is one of the three"
-    return {"signal": source.signal.identity()}
+def _identity(origin: Origin, heads: Mapping[str, str]) -> dict[str, Any]:
+    """The identity of a signal's values beside the part's rows, as JSON."""
+    if origin.head is not None:
+        return {"head": heads[origin.head]}
+    if origin.column is not None:
+        return {"column": origin.column}
+    assert origin.signal is not None, "an origin is one of the three"
+    return {"signal": origin.signal.identity()}
 
 
-def values(io: TaskIo) -> Iterator[pa.Table]:
+def values(io: TaskIo[Computed]) -> Iterator[pa.Table]:
     """``row`` and the signals of one part's living samples."""
     rows = io.alive(io.task.inputs["ingest"][0].rows)
-    made: Values = {}
+    columns: Values = {}
     for compute in (_of_texts, _of_sizes, _of_pixels, _of_columns, _of_embeddings):
-        made |= compute(io, rows)
+        columns |= compute(io, rows)
     arrays = {
-        name: made[name].cast(pa.type_for_alias(kind))
-        for name, kind in sorted(io.args["types"].items())
+        name: columns[name].cast(pa.type_for_alias(kind))
+        for name, kind in sorted(io.args.types.items())
     }
     yield pa.table({"row": rows.astype(np.uint32), **arrays})
 
 
-def decide(io: TaskIo) -> Iterator[pa.Table]:
-    """The samples of one part that nobody could open and live."""
-    yield drops(io, np.asarray(io.args["rows"], dtype=np.int64), str(Reason.KILLED_ITS_WORKER))
+def decide(io: TaskIo[Killed]) -> Iterator[pa.Table]:
+    """The samples of one part that ended their worker."""
+    yield drops(io, np.asarray(io.args.rows, dtype=np.int64), str(Reason.KILLED_ITS_WORKER))
 
 
-def _computed(io: TaskIo, kind: type[Any]) -> list[str]:
-    """The part's signals that are computed, and so."""
+def _computed(io: TaskIo[Computed], kind: type[Any]) -> list[str]:
+    """The part's signals of class ``kind``."""
     return [
         name
-        for name, origin in io.args["from"].items()
+        for name, origin in io.args.from_.items()
         if "signal" in origin and isinstance(SIGNALS[name], kind)
     ]
 
@@ -152,7 +180,7 @@ def _loaded(name: str) -> Any:
     return cast("TextSignal | SizeSignal | PixelSignal", SIGNALS[name]).load()
 
 
-def _of_texts(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
+def _of_texts(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     names = _computed(io, TextSignal)
     if not names:
         return {}
@@ -160,7 +188,7 @@ def _of_texts(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
     return {name: _loaded(name)(texts) for name in names}
 
 
-def _of_sizes(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
+def _of_sizes(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     names = _computed(io, SizeSignal)
     if not names:
         return {}
@@ -172,18 +200,19 @@ def _of_sizes(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
     }
 
 
-def _of_pixels(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
+def _of_pixels(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     """Each picture is read and decoded once for all signals."""
     names = _computed(io, PixelSignal)
     if not names:
         return {}
     functions = [_loaded(name) for name in names]
     scores = np.empty((len(rows), len(names)))
-    table = io.read("ingest", fetch.PICTURE_COLUMNS).take(pa.array(rows))
-    file = InputFile(*io.task.places["file"])
-    for number, data in enumerate(fetch.pictures(file, table)):
+    table = io.read("ingest", PICTURE_COLUMNS).take(pa.array(rows))
+    file, limit = io.args.file, io.args.max_pixels
+    assert limit is not None, "pixels are needed"
+    for number, data in enumerate(format_of(file).pictures(file, table)):
         try:
-            pixels = np.asarray(to_rgb(data, io.args["max_pixels"]))
+            pixels = np.asarray(to_rgb(data, limit))
         except ImageDamage as damage:
             raise InputError(
                 f"`{storage.redact(file.path)}`: a picture that was whole is no longer ({damage.message}): "
@@ -193,41 +222,35 @@ def _of_pixels(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
     return {name: pa.array(scores[:, i]) for i, name in enumerate(names)}
 
 
-def _of_columns(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
+def _of_columns(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     wanted = {
-        name: origin["column"] for name, origin in io.args["from"].items() if "column" in origin
+        name: origin["column"] for name, origin in io.args.from_.items() if "column" in origin
     }
     if not wanted:
         return {}
-    kinds = {column: pa.type_for_alias(io.args["types"][name]) for name, column in wanted.items()}
-    path = io.task.places["file"][2]
-    if io.args["kind"] == "tar":
-        texts = io.read("ingest", ["meta"])["meta"].take(pa.array(rows)).to_pylist()
-        found = columns.from_json(texts, kinds)
-    else:
-        where = io.read("ingest", ["row_group", "group_row"]).take(pa.array(rows))
-        group, row = (where[name].to_numpy() for name in ("row_group", "group_row"))
-        found = columns.from_parquet(path, group, row, kinds)
-    return {name: found[column] for name, column in wanted.items()}
+    kinds = {column: pa.type_for_alias(io.args.types[name]) for name, column in wanted.items()}
+    table = io.read("ingest", VALUE_COLUMNS).take(pa.array(rows))
+    arrays = format_of(io.args.file).values(io.args.file, table, kinds)
+    return {name: arrays[column] for name, column in wanted.items()}
 
 
-def _of_embeddings(io: TaskIo, rows: npt.NDArray[np.int64]) -> Values:
+def _of_embeddings(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     """Scores of the samples that have a picture's embedding; null for the others."""
-    names = [name for name, origin in io.args["from"].items() if "head" in origin]
+    names = [name for name, origin in io.args.from_.items() if "head" in origin]
     if not names:
         return {}
     table = io.read("embedding", ["row", "image"])
     alive = np.isin(table["row"].to_numpy(), rows)
     embedded = table.filter(pa.array(alive & np.asarray(table["image"].is_valid())))
-    at = np.searchsorted(rows, embedded["row"].to_numpy())
-    there = np.zeros(len(rows), dtype=bool)
-    there[at] = True
-    made: Values = {}
+    positions = np.searchsorted(rows, embedded["row"].to_numpy())
+    present = np.zeros(len(rows), dtype=bool)
+    present[positions] = True
+    columns: Values = {}
     for name in names:
         scores = np.zeros(len(rows), dtype=np.float32)
-        scores[at] = _score(io.task.places["heads"][name], io.args["from"][name]["head"], embedded)
-        made[name] = pa.array(scores, mask=~there)
-    return made
+        scores[positions] = _score(io.args.heads[name], io.args.from_[name]["head"], embedded)
+        columns[name] = pa.array(scores, mask=~present)
+    return columns
 
 
 def _score(path: str, digest: str, embedded: pa.Table) -> npt.NDArray[np.float32]:
@@ -241,8 +264,8 @@ def _score(path: str, digest: str, embedded: pa.Table) -> npt.NDArray[np.float32
 
 @lru_cache(maxsize=8)
 def _head(path: str, digest: str) -> LinearHead:
-    found, head = _read_head(path)
-    if found != digest:
+    current, head = _read_head(path)
+    if current != digest:
         raise ModelError(
             f"head {storage.redact(path)} has changed since the run began: start it again"
         )
@@ -253,7 +276,7 @@ def _read_head(path: str) -> tuple[str, LinearHead]:
     """A head file's sha256, and the head.
 
     Raises:
-        ModelError: there is no such file, or it is no head.
+        ModelError: the file cannot be read, or is no head.
     """
     try:
         data = storage.read_bytes(storage.absolute(path))

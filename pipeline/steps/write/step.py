@@ -1,11 +1,12 @@
 """The result: shards with the original bytes, their sidecars and statistics, and the uid list of DataComp's tools.
 
-A sample's shard follows from its place among the kept, in the order of sids: shard = place // samples_per_shard.
+A sample's shard follows from its position among the kept, by sid: shard = position // samples_per_shard.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -13,25 +14,46 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.pipeline.inputs import fetch
+from tamis.pipeline.inputs.formats import MEMBER_COLUMNS, format_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.results import delta, shards, subset
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
 from tamis.pipeline.steps.shared.parts import part_task, with_pictures
+from tamis.pipeline.steps.write.config import Write as Config
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo, location
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
-from tamis.schemas.steps import Write as Config
+from tamis.schemas.scope import Scope
 
 SUBSET = "subset.npy"
 
 SUBSET_BUCKET = 50_000_000
-"""Uids that are sorted at once."""
+"""Uids sorted at once."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Arguments of ``kept``: how many buckets there are."""
+
+    buckets: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Arguments of ``write_shard``. ``spans``, ``sources`` and ``paths`` have an item for each part of the shard."""
+
+    shard: int
+    shards: int  # of the result
+    spans: Sequence[tuple[int, int]]  # (first, stop) of the part's kept samples
+    sources: Sequence[tuple[str, str, str, int]]  # its file: entry, relative name, kind, bytes
+    samples_per_shard: int
+    format: str
+    paths: Sequence[str] = location()
 
 
 class Write(Step):
@@ -41,7 +63,7 @@ class Write(Step):
         self.config, self.name = config, config.name
 
     def check(self, inputs: Sequence[InputFile]) -> None:
-        """What goes into tars has pictures.
+        """Check that all inputs of tars have pictures.
 
         Raises:
             JobError: names an input that has none.
@@ -53,33 +75,31 @@ class Write(Step):
             )
 
     def _format(self, inputs: Sequence[InputFile]) -> str:
-        """The job's; or tars where any input has pictures."""
+        """The job's format; `auto` is tars where any input has pictures."""
         if self.config.format != "auto":
             return self.config.format
-        told = with_pictures(inputs).values()
-        return "parquet" if told and not any(told) else "webdataset"
+        answers = with_pictures(inputs).values()
+        return "parquet" if answers and not any(answers) else "webdataset"
 
-    def phases(self, context: Context) -> Iterator[Phase]:
-        """See the class."""
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
+        """``kept``, ``shards``, ``subset``."""
         buckets = buckets_for(context.alive, SUBSET_BUCKET)
         tasks = [
-            part_task(part, {"ingest": [context.ingest(part)], "drops": context.drops(part)})
+            part_task(
+                part,
+                {"ingest": [context.ingest(part)], "drops": context.drops(part)},
+                Spread(buckets),
+            )
             for part in context.parts
         ]
-        yield Phase("kept", kept, tasks, {"buckets": buckets})
+        yield Phase("kept", kept, tasks)
         done = context.done(self.name, "kept")
-        yield Phase(
-            "shards",
-            write_shard,
-            list(self._shards(context)),
-            {"format": self._format(context.inputs)},
-            moves_pictures=True,
-        )
+        yield Phase("shards", write_shard, list(self._shards(context)), moves_pictures=True)
         roles = {f"bucket-{bucket:05d}": done.groups(bucket) for bucket in range(buckets)}
-        yield Phase("subset", write_subset, [Task("uids", roles)])
+        yield Phase("subset", write_subset, [Task.whole("uids", roles)])
 
-    def _shards(self, context: Context) -> Iterator[Task]:
-        """A task a shard: the parts that it takes samples of, and which of their kept ones."""
+    def _shards(self, context: Context) -> Iterator[Task[Shard]]:
+        """A task a shard, with its parts and the span of kept samples of each."""
         size = self.config.samples_per_shard
         counts = [context.kept(part) for part in context.parts]
         starts = list(accumulate(counts, initial=0))
@@ -104,37 +124,39 @@ class Write(Step):
 
     def _shard(
         self, context: Context, number: int, count: int, taken: Sequence[tuple[Part, int, int]]
-    ) -> Task:
+    ) -> Task[Shard]:
         files = [context.inputs[part.file] for part, _, _ in taken]
         return Task(
-            f"shard-{number:05d}",
+            Scope.SHARD,
+            number,
             {
                 "ingest": [context.ingest(part) for part, _, _ in taken],
                 "kept": [Slice(context.done(self.name, "kept")[part.name]) for part, _, _ in taken],
             },
-            {
-                "shard": number,
-                "shards": count,
-                "spans": [[start, stop] for _, start, stop in taken],
-                "sources": [[file.entry, file.relative, file.kind, file.size] for file in files],
-                "samples_per_shard": self.config.samples_per_shard,
-            },
-            {"paths": [file.path for file in files]},
+            Shard(
+                number,
+                count,
+                [(start, stop) for _, start, stop in taken],
+                [(file.entry, file.relative, file.kind, file.size) for file in files],
+                self.config.samples_per_shard,
+                self._format(context.inputs),
+                paths=[file.path for file in files],
+            ),
         )
 
 
-def kept(io: TaskIo) -> Iterator[pa.Table]:
+def kept(io: TaskIo[Any]) -> Iterator[pa.Table]:
     """(row, uid) of one part's kept samples; one row group a bucket of uids."""
     uids = io.read("ingest", ["uid"])["uid"].combine_chunks()
     rows = io.alive(len(uids))
     io.count(kept=len(rows))
     chosen = uids.take(pa.array(rows))
     table = pa.table({"row": rows.astype(np.uint32), "uid": chosen})
-    buckets = io.args["buckets"]
+    buckets = io.args.buckets
     yield from split(table, bucket_of(uid_words(chosen)[:, 0], buckets), buckets)
 
 
-def write_subset(io: TaskIo) -> Iterator[pa.Table]:
+def write_subset(io: TaskIo[Any]) -> Iterator[pa.Table]:
     """``subset.npy``: the kept uids, sorted, as DataComp's tools read them; and what changes in it."""
     roles = sorted(io.task.inputs)
     total = sum(piece.rows for role in roles for piece in io.task.inputs[role])
@@ -144,45 +166,47 @@ def write_subset(io: TaskIo) -> Iterator[pa.Table]:
     yield io.receipt(SUBSET, total)
 
 
-def _uids(io: TaskIo, roles: Sequence[str]) -> Iterator[npt.NDArray[np.uint64]]:
+def _uids(io: TaskIo[Any], roles: Sequence[str]) -> Iterator[npt.NDArray[np.uint64]]:
     return (uid_words(io.read(role, ["uid"])["uid"]) for role in roles)
 
 
-def write_shard(io: TaskIo) -> Iterator[pa.Table]:
+def write_shard(io: TaskIo[Shard]) -> Iterator[pa.Table]:
     """One shard: its tar (where there are pictures), its sidecar, and last its statistics."""
     taken = list(_taken(io))
-    name = shards.shard_name(io.args["shard"])
+    name = shards.shard_name(io.args.shard)
     rows = pa.concat_tables([table for _, table in taken])
     keys = [
-        shards.shard_key(io.args["shard"], place, io.args["samples_per_shard"])
-        for place in range(rows.num_rows)
+        shards.shard_key(io.args.shard, position, io.args.samples_per_shard)
+        for position in range(rows.num_rows)
     ]
     size = 0
-    if io.args["format"] == "webdataset":
+    if io.args.format == "webdataset":
         with io.output(f"shards/{name}.tar") as out:
             writer = shards.ShardWriter(out)
-            samples = (sample for source, table in taken for sample in fetch.members(source, table))
+            samples = (
+                sample for file, table in taken for sample in format_of(file).members(file, table)
+            )
             for key, sample in zip(keys, samples, strict=True):
                 writer.add(key, sample)
             writer.close()
             size = out.written
         io.receipt(f"shards/{name}.tar", rows.num_rows)
-    sources = [source.source for source, table in taken for _ in range(table.num_rows)]
+    sources = [file.source for file, table in taken for _ in range(table.num_rows)]
     io.publish(f"shards/{name}.parquet", _sidecar(rows, keys, sources))
     with io.output(f"shards/{name}_stats.json") as out:
         out.write(shards.statistics(rows.num_rows, size))
     yield io.receipt(f"shards/{name}_stats.json", rows.num_rows)
 
 
-def _taken(io: TaskIo) -> Iterator[tuple[InputFile, pa.Table]]:
-    """Part by part: where its samples lie, and the rows of those that this shard takes."""
-    columns = ["uid", "key", "url", "text", "width", "height", "sha256", *fetch.MEMBER_COLUMNS]
+def _taken(io: TaskIo[Shard]) -> Iterator[tuple[InputFile, pa.Table]]:
+    """Part by part: the input file, and the rows of the samples in this shard."""
+    columns = ["uid", "key", "url", "text", "width", "height", "sha256", *MEMBER_COLUMNS]
     parts = zip(
         io.stream("ingest", list(dict.fromkeys(columns))),
         io.stream("kept", ["row"]),
-        io.args["spans"],
-        io.args["sources"],
-        io.task.places["paths"],
+        io.args.spans,
+        io.args.sources,
+        io.args.paths,
         strict=True,
     )
     for table, kept_rows, (start, stop), (entry, relative, kind, size), path in parts:

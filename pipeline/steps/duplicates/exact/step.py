@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
+from tamis.pipeline.steps.duplicates.exact.config import (
+    SAME_IMAGE,
+    SAME_PAIR,
+    SAME_PIXELS,
+    SAME_URL_AND_TEXT,
+)
+from tamis.pipeline.steps.duplicates.exact.config import ExactDuplicates as Config
+from tamis.pipeline.steps.duplicates.reading import bucket_tasks, living
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import (
     bucket_of,
@@ -18,13 +26,11 @@ from tamis.pipeline.steps.shared.exchange import (
     split_by_range,
     verdict_phase,
 )
-from tamis.pipeline.steps.shared.parts import part_task
+from tamis.pipeline.steps.shared.parts import area, part_task
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import Phase, TaskIo
 from tamis.schemas.job import Job
-from tamis.schemas.ledger import Reason
-from tamis.schemas.steps import ExactDuplicates as Config
 from tamis.schemas.tables import UID
 
 COLUMNS = {
@@ -34,11 +40,28 @@ COLUMNS = {
     "url_text": ("url", "text"),
 }
 REASONS = {
-    "image": Reason.SAME_IMAGE,
-    "pixels": Reason.SAME_PIXELS,
-    "pair": Reason.SAME_PAIR,
-    "url_text": Reason.SAME_URL_AND_TEXT,
+    "image": SAME_IMAGE,
+    "pixels": SAME_PIXELS,
+    "pair": SAME_PAIR,
+    "url_text": SAME_URL_AND_TEXT,
 }
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Arguments of ``keys``."""
+
+    part: int  # its number
+    on: str  # one of COLUMNS
+    buckets: int
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Arguments of ``groups``."""
+
+    prefer: str
+    starts: Sequence[int]  # the first sid of each range
 
 
 class ExactDuplicates(Step):
@@ -50,32 +73,23 @@ class ExactDuplicates(Step):
         del job
         self.config, self.name = config, config.name
 
-    def phases(self, context: Context) -> Iterator[Phase]:
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """Exchange by key."""
         buckets = buckets_for(context.alive)
         tasks = [
-            part_task(
-                part,
-                {"ingest": [context.ingest(part)], "drops": context.drops(part)},
-                part=part.number,
-            )
+            part_task(part, living(context, part), Keys(part.number, self.config.on, buckets))
             for part in context.parts
         ]
-        yield Phase("keys", keys, tasks, {"on": self.config.on, "buckets": buckets})
-        made = context.done(self.name, "keys")
-        groups_of = [Task(f"bucket-{b:05d}", {"keys": made.groups(b)}) for b in range(buckets)]
-        yield Phase(
-            "groups",
-            groups,
-            groups_of,
-            {"prefer": self.config.prefer, "starts": range_starts(context)},
-        )
+        yield Phase("keys", keys, tasks)
+        choice = Groups(self.config.prefer, range_starts(context))
+        by_key = context.done(self.name, "keys")
+        yield Phase("groups", groups, bucket_tasks(buckets, choice, keys=by_key))
         yield verdict_phase(context, context.done(self.name, "groups"), REASONS[self.config.on])
 
 
-def keys(io: TaskIo) -> Iterator[pa.Table]:
+def keys(io: TaskIo[Keys]) -> Iterator[pa.Table]:
     """(key, uid, sid, pixels of the picture) of one part's living samples; a sample without a value has no key."""
-    names = COLUMNS[io.args["on"]]
+    names = COLUMNS[io.args.on]
     table = io.read("ingest", ["uid", "width", "height", *names])
     rows = io.alive(table.num_rows)
     table = table.take(pa.array(rows))
@@ -83,18 +97,17 @@ def keys(io: TaskIo) -> Iterator[pa.Table]:
     if "url" in names:  # where some rows have no URL, it is often written as an empty one
         values[names.index("url")] = [url or None for url in table["url"].to_pylist()]
     key = [_key(sample) for sample in zip(*values, strict=True)]
-    there = np.array([k is not None for k in key], dtype=bool)
-    size = _numbers(table["width"]) * _numbers(table["height"])
+    with_key = np.array([k is not None for k in key], dtype=bool)
     out = pa.table(
         {
             "key": pa.array([k for k in key if k is not None], UID),
-            "uid": table["uid"].combine_chunks().filter(pa.array(there)),
-            "sid": (np.int64(io.args["part"]) << 32) | rows[there],
-            "size": size[there],
+            "uid": table["uid"].combine_chunks().filter(pa.array(with_key)),
+            "sid": (np.int64(io.args.part) << 32) | rows[with_key],
+            "size": area(table)[with_key],
         }
     )
     head = np.array([int.from_bytes(k[:8], "big") for k in key if k is not None], dtype=np.uint64)
-    yield from split(out, bucket_of(head, io.args["buckets"]), io.args["buckets"])
+    yield from split(out, bucket_of(head, io.args.buckets), io.args.buckets)
 
 
 def _key(values: tuple[Any, ...]) -> bytes | None:
@@ -108,17 +121,13 @@ def _key(values: tuple[Any, ...]) -> bytes | None:
     return digest.digest()
 
 
-def _numbers(column: Any) -> npt.NDArray[np.int64]:
-    return column.fill_null(0).to_numpy().astype(np.int64)  # type: ignore[no-any-return]
-
-
-def groups(io: TaskIo) -> Iterator[pa.Table]:
-    """Sort a bucket by key, preference and uid; the first of each key survives, the others name it."""
+def groups(io: TaskIo[Groups]) -> Iterator[pa.Table]:
+    """What is dropped of a bucket: of each key all but the first by preference and uid; the others name it."""
     table = io.read("keys").combine_chunks()
     key = uid_words(table["key"])
     uid = uid_words(table["uid"])
     size = table["size"].to_numpy()
-    preference = -size if io.args["prefer"] == "larger" else np.zeros_like(size)
+    preference = -size if io.args.prefer == "larger" else np.zeros_like(size)
     order = np.lexsort((uid[:, 1], uid[:, 0], preference, key[:, 1], key[:, 0]))
     ordered = key[order]
     first = np.ones(len(order), dtype=bool)
@@ -135,4 +144,4 @@ def groups(io: TaskIo) -> Iterator[pa.Table]:
             "survivor": partner,
         }
     )
-    yield from split_by_range(out, io.args["starts"])
+    yield from split_by_range(out, io.args.starts)

@@ -7,7 +7,8 @@ are candidate groups; their captions travel once more, and are compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from tamis.pipeline.algorithms.near_captions.minhash import choose_bands
@@ -15,15 +16,16 @@ from tamis.pipeline.algorithms.near_captions.sketch_filter import most_differing
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.duplicates import grouping
 from tamis.pipeline.steps.duplicates.near_captions import tasks
+from tamis.pipeline.steps.duplicates.near_captions.config import NEAR_CAPTION
+from tamis.pipeline.steps.duplicates.near_captions.config import NearDuplicates as Config
+from tamis.pipeline.steps.duplicates.reading import bucket_tasks, living
 from tamis.pipeline.steps.shared import bucket_counts
-from tamis.pipeline.steps.shared.exchange import verdict_phase
+from tamis.pipeline.steps.shared.exchange import range_starts
 from tamis.pipeline.steps.shared.parts import check_pictures, embedding_named, part_task
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Done, Part, Phase, Task
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
-from tamis.schemas.ledger import Reason
-from tamis.schemas.steps import NearDuplicates as Config
 
 
 class NearDuplicates(Step):
@@ -38,14 +40,19 @@ class NearDuplicates(Step):
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name = config, config.name
-        self.agree = job.agreement(config)
+        self.agree = config.agreement(job)
         self.embedding: str | None = None
         if self.agree == "embedding":
-            self.embedding = embedding_named(job, config.embedding, config.name).as_
+            self.embedding = embedding_named(job, config.embedding, config.name)
         try:
             self.bands, self.rows = choose_bands(config.jaccard, config.permutations, config.recall)
         except ValueError as error:
             raise JobError(f"{config.name}: {error}") from None
+        self.pictures = tasks.Pictures(
+            self.agree,
+            hamming=config.hamming if self.agree == "phash" else None,
+            cosine=config.cosine if self.agree == "embedding" else None,
+        )
 
     def needs(self) -> Sequence[str]:
         """The embedding, where pictures are compared by it."""
@@ -61,61 +68,59 @@ class NearDuplicates(Step):
             mend = ": set `agree: none`, or `agree: embedding` after an `embed` step"
             check_pictures(self.name, inputs, mend)
 
-    def phases(self, context: Context) -> Iterator[Phase]:
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class and the module."""
         texts = bucket_counts.of_captions(context.alive, bool(self.embedding))
-        yield Phase(
-            "texts",
-            tasks.texts,
-            [self._text_task(context, part) for part in context.parts],
-            {"buckets": texts, "pictures": self.agree == "phash"},
-        )
+        parts = [self._text_task(context, part, texts) for part in context.parts]
+        yield Phase("texts", tasks.texts, parts)
         by_text = self._done(context, "texts")
-        yield Phase("equal", tasks.equal, _each(texts, texts=by_text), self._agreement)
+        together = bucket_tasks(texts, self.pictures, texts=by_text)
+        yield Phase("equal", tasks.equal, together)
         yield from self._candidates(context, by_text, texts)
         yield from self._similar(context, by_text, texts)
-        edges = [
-            *self._done(context, "equal").whole(),
-            *self._done(context, "similar").whole(),
-        ]
-        rule = grouping.Rule("jaccard", "jaccard", self.config.jaccard, larger=True)
-        yield from grouping.phases(context, self.name, edges, rule, self.config.prefer)
-        yield verdict_phase(context, self._done(context, "groups"), Reason.NEAR_CAPTION)
+        rule = grouping.Rule(
+            "jaccard",
+            value="jaccard",
+            bound=self.config.jaccard,
+            larger=True,
+            prefer=self.config.prefer,
+            starts=range_starts(context),
+        )
+        yield from grouping.phases(context, self.name, rule, NEAR_CAPTION)
 
-    @property
-    def _agreement(self) -> Mapping[str, Any]:
-        used = {"phash": "hamming", "embedding": "cosine"}.get(self.agree)
-        return {"agree": self.agree} | ({used: getattr(self.config, used)} if used else {})
-
-    @property
-    def _ngram(self) -> list[Any]:
-        return [self.config.unit, self.config.ngram]
-
-    def _candidates(self, context: Context, by_text: Done, texts: int) -> Iterator[Phase]:
+    def _candidates(self, context: Context, by_text: Done, texts: int) -> Iterator[Phase[Any]]:
         """``bands`` and ``shared``: which captions may be alike."""
         spread = bucket_counts.Bands.of(context.alive, self.bands)
-        scheme = {
-            "ngram": self._ngram,
-            "bands": [self.bands, self.rows],
-            "kernel": self.config.kernel,
-            "seed": context.job.seed,
-        }
-        shares = {"each": spread.each, "parts": spread.parts}
-        yield Phase("bands", tasks.bands, _each(texts, texts=by_text), {**scheme, **shares})
-        by_band = self._done(context, "bands")
+        banded = tasks.Bands(
+            self._ngram,
+            (self.bands, self.rows),
+            self.config.kernel,
+            context.job.seed,
+            spread.each,
+            spread.parts,
+        )
+        yield Phase("bands", tasks.bands, bucket_tasks(texts, banded, texts=by_text))
         most = most_differing(self.config.jaccard, self.bands * self.rows)
-        counted = {**shares, "bands": self.bands, "most": most}
-        yield Phase("shared", tasks.shared, _each(spread.buckets, bands=by_band), counted)
+        met = tasks.Shared(spread.each, spread.parts, self.bands, most)
+        by_band = self._done(context, "bands")
+        yield Phase("shared", tasks.shared, bucket_tasks(spread.buckets, met, bands=by_band))
 
-    def _similar(self, context: Context, by_text: Done, texts: int) -> Iterator[Phase]:
+    def _similar(self, context: Context, by_text: Done, texts: int) -> Iterator[Phase[Any]]:
         """``members`` and ``similar``: the candidates are compared."""
-        asked = self._done(context, "shared")
-        searches = self._searches(asked.total("candidates"), self._done(context, "bands"))
-        together = _each(texts, texts=by_text, shared=asked)
-        yield Phase("members", tasks.members, together, {**self._agreement, "buckets": searches})
-        found = _each(searches, members=self._done(context, "members"))
-        verify = {**self._agreement, "ngram": self._ngram, "jaccard": self.config.jaccard}
-        yield Phase("similar", tasks.similar, found, verify)
+        candidates = self._done(context, "shared")
+        count = candidates.total("candidates")
+        searches = self._searches(count, self._done(context, "bands"))
+        pictures = asdict(self.pictures)
+        chosen = tasks.Members(**pictures, buckets=searches)
+        together = bucket_tasks(texts, chosen, texts=by_text, shared=candidates)
+        yield Phase("members", tasks.members, together)
+        compared = tasks.Similar(**pictures, ngram=self._ngram, jaccard=self.config.jaccard)
+        members = self._done(context, "members")
+        yield Phase("similar", tasks.similar, bucket_tasks(searches, compared, members=members))
+
+    @property
+    def _ngram(self) -> tasks.Ngram:
+        return self.config.unit, self.config.ngram
 
     def _searches(self, candidates: int, captions: Done) -> int:
         """Tasks that compare the candidates, by the samples that these are: each picture of a caption is one."""
@@ -126,16 +131,8 @@ class NearDuplicates(Step):
     def _done(self, context: Context, phase: str) -> Done:
         return context.done(self.name, phase)
 
-    def _text_task(self, context: Context, part: Part) -> Task:
-        inputs: dict[str, Any] = {"ingest": [context.ingest(part)], "drops": context.drops(part)}
+    def _text_task(self, context: Context, part: Part, buckets: int) -> Task[tasks.Texts]:
+        inputs = living(context, part)
         if self.embedding:
             inputs["embedding"] = [context.embedding(self.embedding, part)]
-        return part_task(part, inputs, part=part.number)
-
-
-def _each(buckets: int, **roles: Done) -> list[Task]:
-    """A task a bucket, which reads that bucket of each role."""
-    return [
-        Task(f"bucket-{b:05d}", {role: done.groups(b) for role, done in roles.items()})
-        for b in range(buckets)
-    ]
+        return part_task(part, inputs, tasks.Texts(part.number, buckets, self.agree == "phash"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from itertools import compress
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +20,7 @@ from tamis.pipeline.algorithms.near_captions.agreement import (
     EmbeddingAgreement,
     PhashAgreement,
 )
-from tamis.pipeline.algorithms.near_captions.minhash import Scheme
+from tamis.pipeline.algorithms.near_captions.minhash import Kernel, Scheme
 from tamis.pipeline.algorithms.near_captions.minhash import bands as banded
 from tamis.pipeline.steps.duplicates import grouping
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
@@ -29,89 +31,146 @@ from tamis.schemas.errors import StateError
 
 Ints = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
+Ngram = tuple[Literal["char", "word"], int]
+"""Its unit and size, see ``shingles.Ngram``."""
 
 BLOCK = 1 << 16
 """Captions whose signatures are held at once."""
 
 
-def texts(io: TaskIo) -> Iterator[pa.Table]:
+@dataclass(frozen=True)
+class Texts:
+    """Arguments of ``texts``."""
+
+    part: int  # its number
+    buckets: int
+    pictures: bool  # whether perceptual hashes travel along
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Arguments of ``equal``: how pictures are compared."""
+
+    agree: str  # as the job has it: none, phash, embedding
+    hamming: int | None = None  # bits; of `phash`
+    cosine: float | None = None  # of `embedding`
+
+
+@dataclass(frozen=True)
+class Bands:
+    """Arguments of ``bands``."""
+
+    ngram: Ngram
+    bands: tuple[int, int]  # how many, and the rows of each
+    kernel: Kernel
+    seed: int
+    each: int  # bands a bucket
+    parts: int  # buckets a band, where it has several
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Arguments of ``shared``."""
+
+    each: int  # bands a bucket
+    parts: int  # buckets a band, where it has several
+    bands: int
+    most: int  # bits in which sketches may differ
+
+
+@dataclass(frozen=True, kw_only=True)
+class Members(Pictures):
+    """Arguments of ``members``."""
+
+    buckets: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Similar(Pictures):
+    """Arguments of ``similar``."""
+
+    ngram: Ngram
+    jaccard: float  # of an edge, at least
+
+
+def texts(io: TaskIo[Texts]) -> Iterator[pa.Table]:
     """(key, sid, uid, size, text[, phash or vector]) of one part's living samples that have a caption."""
-    columns = ["uid", "text", "width", "height"] + ["phash"] * io.args["pictures"]
+    columns = ["uid", "text", "width", "height"] + ["phash"] * io.args.pictures
     table = io.read("ingest", columns).combine_chunks()
     rows = io.alive(table.num_rows)
     if "embedding" in io.task.inputs:
         embedded = io.read("embedding", ["row", "image"]).combine_chunks()
         rows = np.intersect1d(rows, embedded["row"].to_numpy(), assume_unique=True)
-    normal = shingles.normalise(table["text"].take(pa.array(rows)).to_pylist())
-    told = np.array([bool(caption) for caption in normal], dtype=bool)
-    if io.args["pictures"]:  # a sample without a picture agrees with none
-        told &= table["phash"].is_valid().to_numpy()[rows]
-    kept = [caption for caption, there in zip(normal, told, strict=True) if there]
-    rows = rows[told]
+    captions = shingles.normalise(table["text"].take(pa.array(rows)).to_pylist())
+    usable = np.array([bool(caption) for caption in captions], dtype=bool)
+    if io.args.pictures:  # a sample without a picture agrees with none
+        usable &= table["phash"].is_valid().to_numpy()[rows]
+    captions = list(compress(captions, usable))
+    rows = rows[usable]
     table = table.take(pa.array(rows))
-    key = shingles.text_keys(kept)
+    key = shingles.text_keys(captions)
     made: dict[str, Any] = {
         "key": key,
-        "sid": (np.int64(io.args["part"]) << 32) | rows,
+        "sid": (np.int64(io.args.part) << 32) | rows,
         "uid": table["uid"].combine_chunks(),
         "size": area(table),
-        "text": pa.array(kept, pa.large_string()),
+        "text": pa.array(captions, pa.large_string()),
     }
-    if io.args["pictures"]:
+    if io.args.pictures:
         made["phash"] = table["phash"].combine_chunks()
     if "embedding" in io.task.inputs:
         at = np.searchsorted(embedded["row"].to_numpy(), rows)
         made["vector"] = embedded["image"].take(pa.array(at)).combine_chunks()
-    buckets = io.args["buckets"]
-    yield from split(pa.table(made), bucket_of(key, buckets), buckets)
+    yield from split(pa.table(made), bucket_of(key, io.args.buckets), io.args.buckets)
 
 
-def _agreement(io: TaskIo, table: pa.Table) -> Agreement:
+def _agreement(pictures: Pictures, table: pa.Table) -> Agreement:
     """How the pictures of the rows of ``table`` are compared."""
-    if io.args["agree"] == "phash":
-        return PhashAgreement(table["phash"].to_numpy(), io.args["hamming"])
-    if io.args["agree"] == "embedding":
-        held = vectors(table["vector"])
-        return EmbeddingAgreement(lambda rows: held[rows], io.args["cosine"])
+    if pictures.hamming is not None:
+        return PhashAgreement(table["phash"].to_numpy(), pictures.hamming)
+    if pictures.cosine is not None:
+        embeddings = vectors(table["vector"])
+        return EmbeddingAgreement(lambda rows: embeddings[rows], pictures.cosine)
     return AnyPicture()
 
 
-def _edges(io: TaskIo, table: pa.Table, found: search.Edges) -> pa.Table:
+def _edges(io: TaskIo[Any], table: pa.Table, pairs: search.Edges) -> pa.Table:
     """Edges among the rows of ``table``, with what is needed of both ends.
 
     Raises:
         StateError: a search gave up at its limit: something would be missed.
     """
-    if found.unsearched:
+    if pairs.unsearched:
         raise StateError(
-            f"{io.path}: {found.unsearched:,} samples stand in groups too large to be searched in "
+            f"{io.path}: {pairs.unsearched:,} samples stand in groups too large to be searched in "
             f"{Limits().comparisons:,} comparisons: raise `jaccard`, let the pictures agree at a narrower bound "
             "(`agree`, `hamming`, `cosine`), or drop exact duplicates before this step"
         )
-    return grouping.edges(table, found.a, found.b, jaccard=found.jaccard, agree=found.agree)
+    return grouping.edges(table, pairs.a, pairs.b, jaccard=pairs.jaccard, agree=pairs.agree)
 
 
-def equal(io: TaskIo) -> Iterator[pa.Table]:
+def equal(io: TaskIo[Pictures]) -> Iterator[pa.Table]:
     """Edges among samples with the same normalised caption."""
-    held = {"phash": ["phash"], "embedding": ["vector"]}.get(io.args["agree"], [])
-    table = io.read("texts", ["key", "sid", "uid", "size", *held]).combine_chunks()
-    found = search.equal(table["key"].to_numpy(), uid_words(table["uid"]), _agreement(io, table))
-    yield _edges(io, table, found)
+    picture = {"phash": ["phash"], "embedding": ["vector"]}.get(io.args.agree, [])
+    table = io.read("texts", ["key", "sid", "uid", "size", *picture]).combine_chunks()
+    agreement = _agreement(io.args, table)
+    pairs = search.equal(table["key"].to_numpy(), uid_words(table["uid"]), agreement)
+    yield _edges(io, table, pairs)
 
 
-def bands(io: TaskIo) -> Iterator[pa.Table]:
+def bands(io: TaskIo[Bands]) -> Iterator[pa.Table]:
     """(caption, bits, keys) of one bucket's distinct captions, by bucket of bands.
 
-    A caption is its place among the bucket's sorted keys; ``bits`` its sketch; ``keys`` those of ``each`` bands, 32
-    bits of each.
+    A caption is its position among the bucket's sorted keys; ``bits`` its sketch; ``keys`` those of ``each`` bands,
+    32 bits of each.
     """
     table = io.read("texts", ["key", "text"]).combine_chunks()
     distinct, first = np.unique(table["key"].to_numpy(), return_index=True)
     captions = table["text"].take(pa.array(first))
     io.count(samples=table.num_rows, captions=len(distinct))
-    unit, size = io.args["ngram"]
-    count, width = io.args["bands"]
-    scheme = Scheme(shingles.Ngram(unit, size), count, width, io.args["seed"], io.args["kernel"])
+    count, width = io.args.bands
+    ngram = shingles.Ngram(*io.args.ngram)
+    scheme = Scheme(ngram, count, width, io.args.seed, io.args.kernel)
     keys = np.empty((count, len(distinct)), dtype=np.uint64)
     bits = np.empty((len(distinct), sketch_filter.WORDS), dtype=np.uint64)
     for start in range(0, len(distinct), BLOCK):
@@ -119,20 +178,20 @@ def bands(io: TaskIo) -> Iterator[pa.Table]:
         sketches = scheme.signatures(captions[part].to_pylist())
         keys[:, part] = banded(sketches, count, width).T
         bits[part] = sketch_filter.sketch_bits(sketches)
-    each, parts = io.args["each"], io.args["parts"]
-    places = np.arange(len(distinct), dtype=np.uint32)
+    each, parts = io.args.each, io.args.parts
+    positions = np.arange(len(distinct), dtype=np.uint32)
     for start in range(0, count, each):
-        held = keys[start : start + each]
+        together = keys[start : start + each]
         columns = {
-            "caption": _raw(places[:, None]),
+            "caption": _raw(positions[:, None]),
             "bits": _raw(bits.view("<u4"), 2 * sketch_filter.WORDS),
-            "keys": _raw(held.astype(np.uint32).T, each),
+            "keys": _raw(together.astype(np.uint32).T, each),
         }
         # A bucket holds several bands only where it holds them whole.
-        yield from split(pa.table(columns), bucket_of(held[0], parts), parts)
+        yield from split(pa.table(columns), bucket_of(together[0], parts), parts)
 
 
-def shared(io: TaskIo) -> Iterator[pa.Table]:
+def shared(io: TaskIo[Shared]) -> Iterator[pa.Table]:
     """(caption, group) of the captions of one bucket of bands that may be like another, by bucket of captions.
 
     A pair has the same group in whichever band it meets.
@@ -143,13 +202,12 @@ def shared(io: TaskIo) -> Iterator[pa.Table]:
     keys = np.concatenate([_numbers(piece["keys"]) for piece in pieces])
     bucket = np.repeat(np.arange(len(pieces)), [piece.num_rows for piece in pieces])
     address = (bucket.astype(np.uint64) << np.uint64(32)) | caption
-    bucket_number = int(io.task.name.rpartition("-")[2])
-    first = bucket_number // io.args["parts"] * io.args["each"]
-    found = [
-        _candidates(keys[:, band], bits, address, io.args["most"], bucket_number << 16 | band)
-        for band in range(min(keys.shape[1], io.args["bands"] - first))
+    first = io.task.number // io.args.parts * io.args.each
+    candidates = [
+        _candidates(keys[:, band], bits, address, io.args.most, io.task.number << 16 | band)
+        for band in range(min(keys.shape[1], io.args.bands - first))
     ]
-    who, group = (np.concatenate(part) for part in zip(*found, strict=True))
+    who, group = (np.concatenate(column) for column in zip(*candidates, strict=True))
     io.count(candidates=len(who))
     out = pa.table({"caption": caption[who], "group": group})
     yield from split(out, bucket[who], len(pieces))
@@ -159,7 +217,7 @@ def _candidates(
     keys: npt.NDArray[np.uint32], bits: Hashes, address: Hashes, most: int, number: int
 ) -> tuple[Ints, Hashes]:
     """(position, group) of the candidates under one band's keys; ``number`` is unique to them."""
-    met = sketch_filter.meetings(keys, bits, most)
+    met = sketch_filter.candidates(keys, bits, most)
     of_pair = _group_of(*np.sort([address[met.a], address[met.b]], axis=0))
     groups = np.arange(len(met.groups.sizes), dtype=np.uint64)
     # The first bit keeps them apart from pairs of addresses, which are below.
@@ -170,10 +228,10 @@ def _candidates(
 
 def _raw(numbers: npt.NDArray[np.uint32], columns: int = 1) -> pa.Array:
     """(n, k) as n values of ``columns`` numbers each, the missing ones 0: written as they are."""
-    held = np.zeros((len(numbers), columns), dtype="<u4")
-    held[:, : numbers.shape[1]] = numbers
+    filled = np.zeros((len(numbers), columns), dtype="<u4")
+    filled[:, : numbers.shape[1]] = numbers
     kind = pa.binary(4 * columns)
-    return pa.FixedSizeBinaryArray.from_buffers(kind, len(held), [None, pa.py_buffer(held)])
+    return pa.FixedSizeBinaryArray.from_buffers(kind, len(filled), [None, pa.py_buffer(filled)])
 
 
 def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.uint32]:
@@ -182,26 +240,26 @@ def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.uint32]:
     width = array.type.byte_width // 4
     if not len(array):
         return np.empty((0, width), dtype=np.uint32)
-    held = np.frombuffer(array.buffers()[1], dtype="<u4").reshape(-1, width)
-    return held[array.offset : array.offset + len(array)]
+    numbers = np.frombuffer(array.buffers()[1], dtype="<u4").reshape(-1, width)
+    return numbers[array.offset : array.offset + len(array)]
 
 
 def _group_of(high: Hashes, low: Hashes) -> Hashes:
     return mix64(mix64(high + np.uint64(1)) ^ low)
 
 
-def members(io: TaskIo) -> Iterator[pa.Table]:
+def members(io: TaskIo[Members]) -> Iterator[pa.Table]:
     """What ``similar`` needs of one bucket's candidates, and the groups that each is in, by bucket of groups."""
     table = io.read("texts").combine_chunks()
-    asked = io.read("shared")
-    caption, group = _distinct(asked["caption"].to_numpy(), asked["group"].to_numpy())
+    candidates = io.read("shared")
+    caption, group = _distinct(candidates["caption"].to_numpy(), candidates["group"].to_numpy())
     every = np.unique(caption)
     table = table.take(pa.array(_rows_of(table["key"].to_numpy(), every)))
     keys = table["key"].to_numpy()
-    chosen = search.representatives(keys, uid_words(table["uid"]), _agreement(io, table))
+    chosen = search.representatives(keys, uid_words(table["uid"]), _agreement(io.args, table))
     _, starts = np.unique(keys[chosen], return_index=True)
     pictures_of = np.diff(starts, append=len(chosen))
-    buckets = io.args["buckets"]
+    buckets = io.args.buckets
     home = bucket_of(group, buckets)
     for bucket in range(buckets):
         here = home == bucket
@@ -212,53 +270,52 @@ def members(io: TaskIo) -> Iterator[pa.Table]:
         rows = chosen[_ranges(starts[met], pictures)]
         lists = _ranges(np.repeat(first, pictures), np.repeat(count, pictures))
         offsets = np.concatenate([[0], np.cumsum(np.repeat(count, pictures))])
-        held = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(group[here][lists]))
-        yield table.take(pa.array(rows)).append_column("groups", held)
+        groups = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(group[here][lists]))
+        yield table.take(pa.array(rows)).append_column("groups", groups)
 
 
 def _rows_of(keys: Hashes, captions: Ints) -> Ints:
-    """Rows whose key is among these, named by their places among all distinct keys."""
+    """Rows whose key is among ``captions``, which are positions among the sorted distinct keys."""
     order = np.argsort(keys)
     ordered = keys[order]
     new = np.ones(len(order), dtype=bool)
     new[1:] = ordered[1:] != ordered[:-1]
-    asked = np.zeros(int(new.sum()), dtype=bool)
-    asked[captions] = True
-    return np.sort(order[asked[np.cumsum(new) - 1]])
+    wanted = np.zeros(int(new.sum()), dtype=bool)
+    wanted[captions] = True
+    return np.sort(order[wanted[np.cumsum(new) - 1]])
 
 
 def _distinct(caption: npt.NDArray[np.uint32], group: Hashes) -> tuple[Ints, Hashes]:
     """Each pair once, sorted."""
     order = np.lexsort((group, caption))
-    place: Ints = caption[order].astype(np.int64)
+    position: Ints = caption[order].astype(np.int64)
     group = group[order]
     new = np.ones(len(order), dtype=bool)
-    new[1:] = (place[1:] != place[:-1]) | (group[1:] != group[:-1])
-    return place[new], group[new]
+    new[1:] = (position[1:] != position[:-1]) | (group[1:] != group[:-1])
+    return position[new], group[new]
 
 
 def _ranges(starts: Ints, counts: Ints) -> Ints:
     """start, start + 1, ... for each start, as many as its count, one after another."""
     skipped = np.cumsum(counts) - counts
-    places: Ints = np.arange(int(counts.sum())) + np.repeat(starts - skipped, counts)
-    return places
+    positions: Ints = np.arange(int(counts.sum())) + np.repeat(starts - skipped, counts)
+    return positions
 
 
-def similar(io: TaskIo) -> Iterator[pa.Table]:
+def similar(io: TaskIo[Similar]) -> Iterator[pa.Table]:
     """Edges among samples of a group whose captions differ and are alike enough."""
     table = io.read("members").combine_chunks()
     groups = table["groups"].combine_chunks()
     member = np.repeat(np.arange(len(groups)), np.diff(groups.offsets.to_numpy()))
     _, first, caption = np.unique(table["key"].to_numpy(), return_index=True, return_inverse=True)
-    unit, size = io.args["ngram"]
     captions = table["text"].take(pa.array(first)).to_pylist()
-    found = search.similar(
+    pairs = search.similar(
         groups.flatten().to_numpy(),
         member,
         caption,
         uid_words(table["uid"]),
-        shingles.shingle_sets(captions, shingles.Ngram(unit, size)),
-        io.args["jaccard"],
-        _agreement(io, table),
+        shingles.shingle_sets(captions, shingles.Ngram(*io.args.ngram)),
+        io.args.jaccard,
+        _agreement(io.args, table),
     )
-    yield _edges(io, table, found)
+    yield _edges(io, table, pairs)

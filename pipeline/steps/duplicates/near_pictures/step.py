@@ -8,7 +8,9 @@ out by what the mask leaves.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,18 +20,45 @@ from tamis.pipeline.algorithms.hashing import mix64
 from tamis.pipeline.algorithms.near_pictures import hamming
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.duplicates import grouping
+from tamis.pipeline.steps.duplicates.near_pictures.config import NEAR_PICTURE
+from tamis.pipeline.steps.duplicates.near_pictures.config import NearPictures as Config
+from tamis.pipeline.steps.duplicates.reading import bucket_tasks, living
 from tamis.pipeline.steps.shared import bucket_counts
-from tamis.pipeline.steps.shared.exchange import bucket_of, split, verdict_phase
+from tamis.pipeline.steps.shared.exchange import bucket_of, range_starts, split
 from tamis.pipeline.steps.shared.parts import area, check_pictures, part_task
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.job import Job
-from tamis.schemas.ledger import Reason
-from tamis.schemas.steps import NearPictures as Config
+from tamis.schemas.scope import Scope
 
 TASKS = 8
 """Tasks that the tables are dealt out to, where each task holds all hashes."""
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """Arguments of ``hashes``."""
+
+    part: int  # its number
+    buckets: int
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Arguments of ``distinct``."""
+
+    shares: int  # that the hashes of a table are dealt out to
+    masks: Sequence[int]  # by table
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Arguments of ``similar``."""
+
+    hamming: int  # bits
+    masks: Sequence[int]  # by table
+    tables: tuple[int, int]  # the first that the task searches, and where it stops
 
 
 class NearPictures(Step):
@@ -52,57 +81,59 @@ class NearPictures(Step):
         """
         check_pictures(self.name, inputs)
 
-    def phases(self, context: Context) -> Iterator[Phase]:
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class and the module."""
         count = bucket_counts.of_hashes(context.alive)
         tasks = [
-            part_task(
-                part,
-                {"ingest": [context.ingest(part)], "drops": context.drops(part)},
-                part=part.number,
-            )
+            part_task(part, living(context, part), Hashes(part.number, count))
             for part in context.parts
         ]
-        yield Phase("hashes", hashes, tasks, {"buckets": count})
-        made = context.done(self.name, "hashes")
-        own = [Task(f"bucket-{b:05d}", {"hashes": made.groups(b)}) for b in range(count)]
-        yield Phase("equal", equal, own)
-        there = sum(piece.rows for piece in made.whole())
-        masks = [int(mask) for mask in hamming.masks(there, self.config.hamming)]
-        shares = bucket_counts.of_hashes(there)
-        yield Phase("distinct", distinct, own, {"shares": shares, "masks": masks})
-        settings = {"hamming": self.config.hamming, "masks": masks}
-        yield Phase("similar", similar, self._tables(context, len(masks), shares), settings)
-        edges = [
-            *context.done(self.name, "equal").whole(),
-            *context.done(self.name, "similar").whole(),
-        ]
-        rule = grouping.Rule("hamming", "bits", self.config.hamming, larger=False)
-        yield from grouping.phases(context, self.name, edges, rule, self.config.prefer)
-        yield verdict_phase(context, context.done(self.name, "groups"), Reason.NEAR_PICTURE)
+        yield Phase("hashes", hashes, tasks)
+        by_hash = context.done(self.name, "hashes")
+        yield Phase("equal", equal, bucket_tasks(count, None, hashes=by_hash))
+        samples = sum(piece.rows for piece in by_hash.whole())
+        masks = [int(mask) for mask in hamming.masks(samples, self.config.hamming)]
+        shares = bucket_counts.of_hashes(samples)
+        masked = Masks(shares, masks)
+        yield Phase("distinct", distinct, bucket_tasks(count, masked, hashes=by_hash))
+        yield Phase("similar", similar, self._tables(context, masked))
+        rule = grouping.Rule(
+            "hamming",
+            value="bits",
+            bound=self.config.hamming,
+            larger=False,
+            prefer=self.config.prefer,
+            starts=range_starts(context),
+        )
+        yield from grouping.phases(context, self.name, rule, NEAR_PICTURE)
 
-    def _tables(self, context: Context, tables: int, shares: int) -> list[Task]:
+    def _tables(self, context: Context, masked: Masks) -> list[Task[Tables]]:
         """A task a table and share; or, where a task holds all hashes, a few tables a task."""
-        held = context.done(self.name, "distinct")
+        made = context.done(self.name, "distinct")
+        count, shares = len(masked.masks), masked.shares
+        every = Tables(self.config.hamming, masked.masks, (0, count))
         if shares == 1:
-            bounds = [tables * task // TASKS for task in range(TASKS + 1)]
-            dealt = [(a, b) for a, b in pairwise(bounds) if a < b]
+            bounds = [count * task // TASKS for task in range(TASKS + 1)]
+            inputs = {"hashes": made.groups(0)}
             return [
-                Task(f"tables-{a:05d}", {"hashes": held.groups(0)}, {"tables": [a, b]})
-                for a, b in dealt
+                Task(Scope.BUCKET, first, inputs, replace(every, tables=(first, stop)))
+                for first, stop in pairwise(bounds)
+                if first < stop
             ]
         return [
             Task(
-                f"table-{table:05d}-{share:05d}",
-                {"hashes": held.groups(table * shares + share)},
-                {"tables": [table, table + 1]},
+                Scope.BUCKET,
+                table,
+                {"hashes": made.groups(table * shares + share)},
+                replace(every, tables=(table, table + 1)),
+                piece=share,
             )
-            for table in range(tables)
+            for table in range(count)
             for share in range(shares)
         ]
 
 
-def hashes(io: TaskIo) -> Iterator[pa.Table]:
+def hashes(io: TaskIo[Hashes]) -> Iterator[pa.Table]:
     """(phash, sid, uid, size) of one part's living samples that have a perceptual hash."""
     table = io.read("ingest", ["uid", "phash", "width", "height"]).combine_chunks()
     rows = io.alive(table.num_rows)
@@ -111,49 +142,49 @@ def hashes(io: TaskIo) -> Iterator[pa.Table]:
     out = pa.table(
         {
             "phash": table["phash"],
-            "sid": (np.int64(io.args["part"]) << 32) | rows,
+            "sid": (np.int64(io.args.part) << 32) | rows,
             "uid": table["uid"],
             "size": area(table),
         }
     )
-    count = io.args["buckets"]
+    count = io.args.buckets
     yield from split(out, bucket_of(mix64(table["phash"].to_numpy().copy()), count), count)
 
 
-def equal(io: TaskIo) -> Iterator[pa.Table]:
+def equal(io: TaskIo[None]) -> Iterator[pa.Table]:
     """Edges from the sample with the smallest uid of each hash to the others with it."""
     table = io.read("hashes").combine_chunks()
     rank = buckets.uid_rank(uid_words(table["uid"]))
-    found = buckets.group(np.arange(len(rank)), rank, table["phash"].to_numpy())
-    centre, other = buckets.stars(found)
+    same = buckets.group(np.arange(len(rank)), rank, table["phash"].to_numpy())
+    centre, other = buckets.stars(same)
     yield grouping.edges(table, centre, other, bits=np.zeros(len(centre), dtype=np.uint8))
 
 
-def distinct(io: TaskIo) -> Iterator[pa.Table]:
-    """One sample for each hash; where there are shares, once for every table, by what the mask leaves."""
+def distinct(io: TaskIo[Masks]) -> Iterator[pa.Table]:
+    """One sample for each hash; where there are shares, once for every table, by the bits that its mask leaves."""
     table = io.read("hashes").combine_chunks()
     rank = buckets.uid_rank(uid_words(table["uid"]))
     chosen = table.take(pa.array(buckets.firsts(rank, table["phash"].to_numpy())))
-    shares = io.args["shares"]
+    shares = io.args.shares
     if shares == 1:
         yield chosen
         return
-    held = chosen["phash"].to_numpy()
-    for mask in io.args["masks"]:
-        yield from split(chosen, bucket_of(mix64(held & np.uint64(mask)), shares), shares)
+    phash = chosen["phash"].to_numpy()
+    for mask in io.args.masks:
+        yield from split(chosen, bucket_of(mix64(phash & np.uint64(mask)), shares), shares)
 
 
-def similar(io: TaskIo) -> Iterator[pa.Table]:
-    """Edges among distinct hashes that some of the tables bring together first."""
+def similar(io: TaskIo[Tables]) -> Iterator[pa.Table]:
+    """Edges among distinct hashes that meet in some of the tables, and in none before these."""
     table = io.read("hashes").combine_chunks()
     rank = buckets.uid_rank(uid_words(table["uid"]))
-    held, members = table["phash"].to_numpy(), np.arange(len(rank))
-    masks = np.array(io.args["masks"], dtype=np.uint64)
-    found = [
-        hamming.table_pairs(held, rank, members, masks, number, io.args["hamming"])
-        for number in range(*io.args["tables"])
+    phash, members = table["phash"].to_numpy(), np.arange(len(rank))
+    masks = np.array(io.args.masks, dtype=np.uint64)
+    pairs = [
+        hamming.table_pairs(phash, rank, members, masks, number, io.args.hamming)
+        for number in range(*io.args.tables)
     ]
-    a, b, bits = (np.concatenate(part) for part in zip(*found, strict=True))
+    a, b, bits = (np.concatenate(column) for column in zip(*pairs, strict=True))
     swap = rank[a] > rank[b]
     a, b = np.where(swap, b, a), np.where(swap, a, b)
     _, order = np.unique(rank[a] * len(rank) + rank[b], return_index=True)

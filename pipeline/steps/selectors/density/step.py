@@ -7,6 +7,7 @@ again and compares stored ranks with them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,31 +19,43 @@ from tamis.pipeline.algorithms.choosing import density
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.concepts import clustering, concepts, ranking
+from tamis.pipeline.steps.concepts.clustered_step import ClusteredStep
 from tamis.pipeline.steps.selectors.budget_cut import budget_of
-from tamis.pipeline.steps.shared.parts import drops, embedding_named, part_task
-from tamis.pipeline.tasks.step import Context, Step
+from tamis.pipeline.steps.selectors.density.config import OVER_QUOTA
+from tamis.pipeline.steps.selectors.density.config import Density as Config
+from tamis.pipeline.steps.shared.parts import drops, part_task
+from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.errors import JobError
-from tamis.schemas.job import Job
-from tamis.schemas.ledger import Reason
-from tamis.schemas.selection import Density as Config
 
 DEFAULT_NEIGHBOURS = Config.model_fields["neighbours"].default
 """What stands in a job that says nothing: a stored job states every value, so it cannot be told from one that does."""
 
 
-class Density(Step):
+@dataclass(frozen=True)
+class Membership:
+    """Arguments of ``sums``."""
+
+    part: int
+    clusters: int
+
+
+@dataclass(frozen=True)
+class QuotaSettings:
+    """Arguments of ``quotas``."""
+
+    clusters: int
+    budget: int  # samples to keep in all
+    neighbours: int
+    temperature: float
+    balance: float
+    neighbours_asked: int | None = None  # where there are too few clusters for what the job says
+
+
+class Density(ClusteredStep[Config]):
     """Concepts; ``sums`` and ``quotas`` a cluster; ``members``, ``ranked`` and ``places`` a sample; ``verdict``."""
 
     version = 2
-
-    def __init__(self, config: Config, job: Job) -> None:
-        self.config, self.name = config, config.name
-        self.embedding = embedding_named(job, config.embedding, config.name).as_
-
-    def needs(self) -> Sequence[str]:
-        """The embedding."""
-        return [f"embedding:{self.embedding}"]
 
     def makes(self) -> Mapping[str, str]:
         """Each sample's place in its concept."""
@@ -59,7 +72,7 @@ class Density(Step):
             self._neighbours(concepts.number(self.config, 0))
 
     def _neighbours(self, clusters: int) -> int:
-        """As the job says. Where ``auto`` has made few clusters, the default stands for as many as there are."""
+        """Neighbours of a cluster: as the job says, but by default never more than there are."""
         neighbours = self.config.neighbours
         chosen = (self.config.clusters, neighbours) != ("auto", DEFAULT_NEIGHBOURS)
         if chosen and 1 < clusters <= neighbours:
@@ -69,105 +82,109 @@ class Density(Step):
             )
         return min(neighbours, clusters - 1)
 
-    def phases(self, context: Context) -> Iterator[Phase]:
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class."""
         clusters = concepts.number(self.config, kmeans.auto_clusters(context.alive))
         self._neighbours(clusters)
         budget = budget_of(context, self.config)
         yield from concepts.phases(context, self.config, self.embedding, clusters)
-        yield Phase("sums", sums, ranking.living_tasks(context, self.name), {"clusters": clusters})
+        living = [
+            part_task(
+                part,
+                ranking.living_inputs(context, self.name, part),
+                Membership(part.number, clusters),
+            )
+            for part in context.parts
+        ]
+        yield Phase("sums", sums, living)
         yield self._quotas(context, clusters, budget)
         yield from ranking.phases(context, self.name, self.config.which)
-        tasks = [
-            ranking.places_task(context, self.name, number, parts)
-            for number, parts in enumerate(context.ranges())
-        ]
-        yield Phase("places", ranking.places, tasks)
-        held = {"quotas": context.done(self.name, "quotas").whole()}
-        placed = [
-            part_task(part, {"places": [context.at(self.name, "places", part)], **held})
+        solution = {"quotas": context.done(self.name, "quotas").whole()}
+        placed: list[Task[None]] = [
+            part_task(part, {"places": [context.at(self.name, "places", part)], **solution})
             for part in context.parts
         ]
         yield Phase("verdict", decide, placed)
 
-    def _quotas(self, context: Context, clusters: int, budget: int) -> Phase:
+    def _quotas(self, context: Context, clusters: int, budget: int) -> Phase[QuotaSettings]:
         inputs = {
             "sums": context.done(self.name, "sums").whole(),
             "centroids": context.done(self.name, "train").whole(),
         }
         settings = self.settings(clusters, budget)
-        return Phase("quotas", quotas, [Task("clusters", inputs, settings)])
+        return Phase("quotas", quotas, [Task.whole("clusters", inputs, settings)])
 
-    def settings(self, clusters: int, budget: int) -> dict[str, Any]:
+    def settings(self, clusters: int, budget: int) -> QuotaSettings:
         """What quotas follow from, beside sums and centroids."""
-        settings = {
-            "clusters": clusters,
-            "budget": budget,
-            "neighbours": self._neighbours(clusters),
-            "temperature": self.config.temperature,
-            "balance": self.config.balance,
-        }
-        if settings["neighbours"] < min(self.config.neighbours, clusters):
-            settings["neighbours_asked"] = self.config.neighbours
-        return settings
+        asked, neighbours = self.config.neighbours, self._neighbours(clusters)
+        return QuotaSettings(
+            clusters,
+            budget,
+            neighbours,
+            self.config.temperature,
+            self.config.balance,
+            asked if neighbours < min(asked, clusters) else None,
+        )
 
 
-def sums(io: TaskIo) -> Iterator[pa.Table]:
+def sums(io: TaskIo[Membership]) -> Iterator[pa.Table]:
     """(cluster, distance_sum in units of 2^-28, size) of the clusters that one part has members of."""
     assigned = ranking.living(io)
     distance, size = density.intra_sums(
-        assigned["cluster"].to_numpy(), assigned["similarity"].to_numpy(), io.args["clusters"]
+        assigned["cluster"].to_numpy(), assigned["similarity"].to_numpy(), io.args.clusters
     )
-    there = np.flatnonzero(size)
+    present = np.flatnonzero(size)
     yield pa.table(
-        {"cluster": there.astype(np.int32), "distance_sum": distance[there], "size": size[there]}
+        {
+            "cluster": present.astype(np.int32),
+            "distance_sum": distance[present],
+            "size": size[present],
+        }
     )
 
 
-def quotas(io: TaskIo) -> Iterator[pa.Table]:
+def quotas(io: TaskIo[QuotaSettings]) -> Iterator[pa.Table]:
     """One row a cluster: size, d_intra, d_inter, complexity, quota.
 
     Raises:
         JobError: no quotas within the bounds sum to the budget.
     """
-    count = io.args["clusters"]
+    args, count = io.args, io.args.clusters
     distance, size = np.zeros(count, np.int64), np.zeros(count, np.int64)
     for part in io.stream("sums"):
         # A part has each cluster once, so plain indexing adds every row.
         distance[part["cluster"].to_numpy()] += part["distance_sum"].to_numpy()
         size[part["cluster"].to_numpy()] += part["size"].to_numpy()
     (piece,) = io.task.inputs["centroids"]
-    if "neighbours_asked" in io.args:
-        io.notes |= {name: io.args[name] for name in ("neighbours", "neighbours_asked")}
-    yield solved(
-        io.path.split("/")[1], io.args, distance, size, clustering.centroids(io.root, piece)
-    )
+    if args.neighbours_asked is not None:
+        io.notes |= {"neighbours": args.neighbours, "neighbours_asked": args.neighbours_asked}
+    yield solved(io.step, args, distance, size, clustering.centroids(io.root, piece))
 
 
 def solved(
     step: str,
-    settings: Mapping[str, Any],
+    settings: QuotaSettings,
     distance: npt.NDArray[np.int64],
     size: npt.NDArray[np.int64],
     centroids: npt.NDArray[np.float32],
 ) -> pa.Table:
-    """The table of ``quotas``, from each cluster's sum and size; ``settings``: see ``Density.settings``.
+    """The table of ``quotas``, from each cluster's sum of distances and size.
 
     Raises:
         JobError: no quotas within the bounds sum to the budget.
     """
     d_intra = density.intra(distance, size)
-    d_inter = density.inter(centroids, settings["neighbours"])
+    d_inter = density.inter(centroids, settings.neighbours)
     complexity = d_inter * d_intra
     try:
         quota = density.quotas(
-            complexity, size, settings["budget"], settings["temperature"], settings["balance"]
+            complexity, size, settings.budget, settings.temperature, settings.balance
         )
     except density.InfeasibleBudget as error:
         raise JobError(f"{step}: {error}") from None
     return pa.table(
         {
-            "cluster": np.arange(settings["clusters"], dtype=np.int32),
+            "cluster": np.arange(settings.clusters, dtype=np.int32),
             "size": size,
             "d_intra": d_intra,
             "d_inter": d_inter,
@@ -177,7 +194,7 @@ def solved(
     )
 
 
-def decide(io: TaskIo) -> Iterator[pa.Table]:
+def decide(io: TaskIo[None]) -> Iterator[pa.Table]:
     """The samples of one part whose rank is beyond their concept's quota.
 
     The notes hold ``last``: (cluster, distance) of the samples that are the last that their concepts keep.
@@ -190,7 +207,7 @@ def decide(io: TaskIo) -> Iterator[pa.Table]:
     yield drops(
         io,
         over["row"].to_numpy(),
-        Reason.OVER_QUOTA,
+        OVER_QUOTA,
         rule=rule,
         value=over["rank"],
         bound=over["quota"],

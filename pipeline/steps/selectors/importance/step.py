@@ -6,8 +6,9 @@ Its log weight is stored as a signal; the draw adds noise that belongs to the sa
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from io import BufferedReader, RawIOBase, TextIOWrapper
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,21 +17,64 @@ import pyarrow as pa
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.algorithms.choosing import importance
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.parquet import hash_file, open_parquet
+from tamis.pipeline.inputs.parquet.file import open_parquet
+from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.steps.selectors import budget_cut
-from tamis.pipeline.steps.selectors.by_signal import keyed_task, with_missing
+from tamis.pipeline.steps.selectors.by_signal import Choice, cut_inputs, with_missing
+from tamis.pipeline.steps.selectors.importance.config import Importance as Config
 from tamis.pipeline.steps.shared.parts import part_task
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import uid_words
+from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo, location
 from tamis.schemas.errors import InputError, StateError
 from tamis.schemas.job import Job
-from tamis.schemas.selection import Importance as Config
 from tamis.schemas.tables import find_column
 
 BATCH = 10_000
 """Captions that are counted at once."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Arguments of ``count_target``."""
+
+    sha256: str  # of the file
+    column: str | None  # of a parquet file; None: the one that is known as the caption
+    buckets: int
+    path: str = location()
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """Arguments of ``count_raw``."""
+
+    buckets: int
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Arguments of ``ratio``."""
+
+    buckets: int
+    path: str = location()  # the target's
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """Arguments of ``weights``."""
+
+    buckets: int
+    signal: str
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Arguments of ``key``."""
+
+    seed: int
+    signal: str
 
 
 class Importance(Step):
@@ -53,40 +97,59 @@ class Importance(Step):
         storage.stat(self.config.target)
         next(captions(self.config.target, self.config.column), None)
 
-    def phases(self, context: Context) -> Iterator[Phase]:
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class."""
-        config, name = self.config, self.name
-        budget = budget_cut.budget_of(context, config)
-        buckets = {"buckets": config.buckets}
-        _, digest = hash_file(storage.absolute(config.target))
-        settings = {"sha256": digest.hex(), "column": config.column, **buckets}
-        place = {"path": storage.absolute(config.target)}
-        yield Phase("target", count_target, [Task("target", args=settings, places=place)])
-        tasks = [
-            part_task(part, {"ingest": [context.ingest(part)], "drops": context.drops(part)})
-            for part in context.parts
-        ]
-        yield Phase("raw", count_raw, tasks, buckets)
-        every = {role: context.done(name, role).whole() for role in ("target", "raw")}
-        yield Phase("ratio", ratio, [Task("ratio", every, buckets, place)])
-        held = context.done(name, "ratio").whole()
-        tasks = [Task(task.name, {**task.inputs, "ratio": held}) for task in tasks]
-        yield Phase("weights", weights, tasks, {**buckets, "signal": name})
-        tasks = [
+        name = self.name
+        budget = budget_cut.budget_of(context, self.config)
+        yield from self._weights(context)
+        noise = Noise(self.seed, name)
+        keyed = [
             part_task(
                 part,
                 {
                     "weights": [context.at(name, "weights", part)],
                     "ingest": [context.ingest(part)],
                 },
+                noise,
             )
             for part in context.parts
         ]
-        yield Phase("keyed", key, tasks, {"seed": self.seed, "signal": name})
+        yield Phase("keyed", key, keyed)
         yield from budget_cut.phases(context, name, [budget])
         cut = context.done(name, "cut").whole()
-        decided = [keyed_task(context, name, part, cut) for part in context.parts]
-        yield Phase("verdict", decide, decided, {"signal": name})
+        decided = [
+            part_task(part, cut_inputs(context, name, part, cut), Choice(part.rows, name))
+            for part in context.parts
+        ]
+        yield Phase("verdict", decide, decided)
+
+    def _weights(self, context: Context) -> Iterator[Phase[Any]]:
+        """N-grams of the target and of what reaches the step, and each sample's weight from them."""
+        config, name, buckets = self.config, self.name, self.config.buckets
+        path = storage.absolute(config.target)
+        _, digest = hash_file(path)
+        target = Target(digest.hex(), config.column, buckets, path=path)
+        yield Phase("target", count_target, [Task.whole("target", {}, target)])
+        counting = Buckets(buckets)
+        yield Phase(
+            "raw",
+            count_raw,
+            [part_task(part, _captions_of(context, part), counting) for part in context.parts],
+        )
+        every = {role: context.done(name, role).whole() for role in ("target", "raw")}
+        yield Phase("ratio", ratio, [Task.whole("ratio", every, Ratio(buckets, path=path))])
+        ratios = {"ratio": context.done(name, "ratio").whole()}
+        weighting = Weighting(buckets, name)
+        weighed = [
+            part_task(part, {**_captions_of(context, part), **ratios}, weighting)
+            for part in context.parts
+        ]
+        yield Phase("weights", weights, weighed)
+
+
+def _captions_of(context: Context, part: Part) -> dict[str, Sequence[Slice]]:
+    """What a task reads that uses the captions of a part's living samples."""
+    return {"ingest": [context.ingest(part)], "drops": context.drops(part)}
 
 
 def captions(path: str, column: str | None) -> Iterator[list[str]]:
@@ -100,34 +163,34 @@ def captions(path: str, column: str | None) -> Iterator[list[str]]:
         return
     with open_parquet(path) as file:
         names = file.schema_arrow.names
-        found = column if column in names else None
-        found = found or (find_column("text", names) if column is None else None)
-        if found is None:
+        name = column if column in names else None
+        name = name or (find_column("text", names) if column is None else None)
+        if name is None:
             raise InputError(
                 f"`{storage.redact(path)}` has no column `{column or 'text'}`; it has {', '.join(names)}"
             )
-        for batch in file.iter_batches(BATCH, columns=[found], use_threads=False):
+        for batch in file.iter_batches(BATCH, columns=[name], use_threads=False):
             yield [text for text in batch.column(0).to_pylist() if text]
 
 
 def _lines(path: str) -> Iterator[list[str]]:
-    found: list[str] = []
+    batch: list[str] = []
     try:
         raw = cast(RawIOBase, storage.open_read(path))
         with TextIOWrapper(BufferedReader(raw), encoding="utf-8") as lines:
             for line in lines:
                 if line.strip():
-                    found.append(line.strip())
-                if len(found) == BATCH:
-                    yield found
-                    found = []
+                    batch.append(line.strip())
+                if len(batch) == BATCH:
+                    yield batch
+                    batch = []
     except UnicodeDecodeError as error:
         raise InputError(
             f"`{storage.redact(path)}`: not UTF-8 ({error.reason} at byte {error.start}): "
             "a target is a parquet file, or a text file of one caption a line"
         ) from None
-    if found:
-        yield found
+    if batch:
+        yield batch
 
 
 def _totals(batches: Iterator[list[str]], buckets: int) -> npt.NDArray[np.int64]:
@@ -138,23 +201,23 @@ def _totals(batches: Iterator[list[str]], buckets: int) -> npt.NDArray[np.int64]
 
 
 def _sparse(total: npt.NDArray[np.int64]) -> pa.Table:
-    there = np.flatnonzero(total)
-    return pa.table({"bucket": there, "count": total[there]})
+    present = np.flatnonzero(total)
+    return pa.table({"bucket": present, "count": total[present]})
 
 
-def count_target(io: TaskIo) -> Iterator[pa.Table]:
+def count_target(io: TaskIo[Target]) -> Iterator[pa.Table]:
     """(bucket, count) of the target's n-grams.
 
     Raises:
         StateError: it is not the file that was there when the run began.
     """
-    path = io.task.places["path"]
-    if hash_file(path)[1].hex() != io.args["sha256"]:
+    path = io.args.path
+    if hash_file(path)[1].hex() != io.args.sha256:
         raise StateError(f"{storage.redact(path)} has changed since the run began: start it again")
-    yield _sparse(_totals(captions(path, io.args["column"]), io.args["buckets"]))
+    yield _sparse(_totals(captions(path, io.args.column), io.args.buckets))
 
 
-def _texts(io: TaskIo) -> tuple[npt.NDArray[np.int64], pa.Table, list[str]]:
+def _texts(io: TaskIo[Any]) -> tuple[npt.NDArray[np.int64], pa.Table, list[str]]:
     """The living rows of one part, their uids, and their captions."""
     table = io.read("ingest", ["uid", "text"])
     rows = io.alive(table.num_rows)
@@ -162,13 +225,13 @@ def _texts(io: TaskIo) -> tuple[npt.NDArray[np.int64], pa.Table, list[str]]:
     return rows, table, [text or "" for text in table["text"].to_pylist()]
 
 
-def count_raw(io: TaskIo) -> Iterator[pa.Table]:
+def count_raw(io: TaskIo[Buckets]) -> Iterator[pa.Table]:
     """(bucket, count) of one part's n-grams."""
     _, _, texts = _texts(io)
-    yield _sparse(_totals(iter([texts]), io.args["buckets"]))
+    yield _sparse(_totals(iter([texts]), io.args.buckets))
 
 
-def ratio(io: TaskIo) -> Iterator[pa.Table]:
+def ratio(io: TaskIo[Ratio]) -> Iterator[pa.Table]:
     """The log of p_target / p_raw, a row for each bucket.
 
     Raises:
@@ -176,40 +239,40 @@ def ratio(io: TaskIo) -> Iterator[pa.Table]:
     """
     totals = {}
     for role in ("target", "raw"):
-        totals[role] = np.zeros(io.args["buckets"], np.int64)
+        totals[role] = np.zeros(io.args.buckets, np.int64)
         for part in io.stream(role):
             totals[role][part["bucket"].to_numpy()] += part["count"].to_numpy()
         if not totals[role].any():
-            path = storage.redact(io.task.places["path"])
+            path = storage.redact(io.args.path)
             whose = f"target `{path}`" if role == "target" else "input"
-            raise InputError(f"{io.path.split('/')[1]}: the {whose} has no words: give captions")
+            raise InputError(f"{io.step}: the {whose} has no words: give captions")
     yield pa.table({"log_ratio": importance.log_ratio(totals["target"], totals["raw"])})
 
 
-def weights(io: TaskIo) -> Iterator[pa.Table]:
+def weights(io: TaskIo[Weighting]) -> Iterator[pa.Table]:
     """The log weight of one part's living samples, under the signal's name."""
     rows, _, texts = _texts(io)
-    counts = importance.features(texts, io.args["buckets"])
+    counts = importance.features(texts, io.args.buckets)
     weight = importance.log_weights(counts, io.read("ratio")["log_ratio"].to_numpy())
-    yield pa.table({"row": rows.astype(np.uint32), io.args["signal"]: weight})
+    yield pa.table({"row": rows.astype(np.uint32), io.args.signal: weight})
 
 
-def key(io: TaskIo) -> Iterator[pa.Table]:
+def key(io: TaskIo[Noise]) -> Iterator[pa.Table]:
     """One part's living samples by noisy weight, the largest first."""
     table = io.read("weights")
     row = table["row"].combine_chunks()
     uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(row)
-    weight = table[io.args["signal"]].to_numpy()
-    noisy = importance.perturbed(weight, uid_words(uid), io.args["seed"])
+    weight = table[io.args.signal].to_numpy()
+    noisy = importance.perturbed(weight, uid_words(uid), io.args.seed)
     yield budget_cut.keyed(row.to_numpy(), order.descending(noisy), uid)
 
 
-def decide(io: TaskIo) -> Iterator[pa.Table]:
+def decide(io: TaskIo[Choice]) -> Iterator[pa.Table]:
     """The samples of one part that were not drawn: log weight and noise, against the last that was."""
     table = io.read("keyed").combine_chunks()
-    found = budget_cut.read_cut(io)
-    out = np.flatnonzero(~budget_cut.passes(table, found))
-    value = order.undone(table["key"].to_numpy()[out])
+    cut = budget_cut.read_cut(io)
+    out = np.flatnonzero(~budget_cut.passes(table, cut))
+    value = order.from_descending(table["key"].to_numpy()[out])
     rows = table["row"].to_numpy()[out]
-    bound = np.repeat(order.undone(found.key), len(out))
+    bound = np.repeat(order.from_descending(cut.key), len(out))
     yield with_missing(io, table, rows, ["importance"] * len(out), value, bound)

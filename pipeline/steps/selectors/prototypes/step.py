@@ -6,7 +6,9 @@ shows each sample's rank against it. The verdict gives the distance against that
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,55 +17,49 @@ import pyarrow.compute as pc
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.algorithms.choosing import prototypes
 from tamis.pipeline.algorithms.clusters import kmeans
-from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.concepts import concepts, ranking
+from tamis.pipeline.steps.concepts.clustered_step import ClusteredStep
 from tamis.pipeline.steps.selectors import budget_cut
-from tamis.pipeline.steps.shared.parts import drops, embedding_named, part_task
-from tamis.pipeline.tasks.step import Context, Step
+from tamis.pipeline.steps.selectors.config import NOT_CHOSEN
+from tamis.pipeline.steps.selectors.prototypes.config import Prototypes as Config
+from tamis.pipeline.steps.shared.parts import drops, part_task
+from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Phase, Task, TaskIo
-from tamis.schemas.job import Job
-from tamis.schemas.ledger import Reason
-from tamis.schemas.selection import Prototypes as Config
+
+CHOICE = "choice-"
+"""Before the names of the phases that choose, for places have phases of the same names."""
 
 
-class Prototypes(Step):
+@dataclass(frozen=True)
+class Floor:
+    """Arguments of ``key`` and ``kept``."""
+
+    floor: int  # samples that each cluster keeps for certain
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Arguments of ``quotas``."""
+
+    clusters: int
+
+
+class Prototypes(ClusteredStep[Config]):
     """Concepts; ``places``; ``keyed`` and ``cut`` over what no floor guarantees; ``quotas``, ``verdict``."""
 
     version = 2
-
-    def __init__(self, config: Config, job: Job) -> None:
-        self.config, self.name = config, config.name
-        self.embedding = embedding_named(job, config.embedding, config.name).as_
-
-    def needs(self) -> Sequence[str]:
-        """The embedding."""
-        return [f"embedding:{self.embedding}"]
 
     def makes(self) -> Mapping[str, str]:
         """Each sample's place in its cluster."""
         return {f"place:{self.name}": "places"}
 
-    def check(self, inputs: Sequence[InputFile]) -> None:
-        """Borrowed centroids are there.
-
-        Raises:
-            JobError, StateError: one line.
-        """
-        del inputs
-        concepts.number(self.config, 0)
-
-    def phases(self, context: Context) -> Iterator[Phase]:
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class."""
         clusters = concepts.number(self.config, kmeans.auto_clusters(context.alive))
         budget = budget_cut.budget_of(context, self.config)
-        floor = prototypes.floor_count(budget, clusters, self.config.floor)
+        floor = Floor(prototypes.floor_count(budget, clusters, self.config.floor))
         yield from concepts.phases(context, self.config, self.embedding, clusters)
         yield from ranking.phases(context, self.name, "hard")
-        ranges = [
-            ranking.places_task(context, self.name, number, parts)
-            for number, parts in enumerate(context.ranges())
-        ]
-        yield Phase("places", ranking.places, ranges)
         keyed = [
             part_task(
                 part,
@@ -71,71 +67,74 @@ class Prototypes(Step):
                     "places": [context.at(self.name, "places", part)],
                     "ingest": [context.ingest(part)],
                 },
+                floor,
             )
             for part in context.parts
         ]
-        yield Phase("keyed", key, keyed, {"floor": floor})
-        open_to_all = budget_cut.have_key(context, self.name)
+        yield Phase(f"{CHOICE}keyed", key, keyed)
+        open_to_all = budget_cut.have_key(context, self.name, f"{CHOICE}keyed")
         wanted = budget - (context.alive - open_to_all)
-        yield from budget_cut.phases(context, self.name, [wanted])
+        yield from budget_cut.phases(context, self.name, [wanted], CHOICE)
         yield from self._verdict(context, floor, clusters)
 
-    def _verdict(self, context: Context, floor: int, clusters: int) -> Iterator[Phase]:
+    def _verdict(self, context: Context, floor: Floor, clusters: int) -> Iterator[Phase[Any]]:
         """What each cluster keeps, and the verdict that follows."""
-        cut = context.done(self.name, "cut").whole()
-        tasks = [
+        cut = context.done(self.name, f"{CHOICE}cut").whole()
+        counts = [
             part_task(
                 part,
                 {
                     "places": [context.at(self.name, "places", part)],
-                    "keyed": [context.at(self.name, "keyed", part)],
+                    "keyed": [context.at(self.name, f"{CHOICE}keyed", part)],
                     "cut": cut,
                 },
+                floor,
             )
             for part in context.parts
         ]
-        yield Phase("kept", kept, tasks, {"floor": floor})
-        held = {"kept": context.done(self.name, "kept").whole()}
-        yield Phase("quotas", quotas, [Task("clusters", held, {"clusters": clusters})])
-        held = {"quotas": context.done(self.name, "quotas").whole(), "cut": cut}
-        tasks = [
-            part_task(part, {"places": [context.at(self.name, "places", part)], **held})
+        yield Phase("kept", kept, counts)
+        every = {"kept": context.done(self.name, "kept").whole()}
+        yield Phase("quotas", quotas, [Task.whole("clusters", every, Clusters(clusters))])
+        shared = {"quotas": context.done(self.name, "quotas").whole(), "cut": cut}
+        tasks: list[Task[None]] = [
+            part_task(part, {"places": [context.at(self.name, "places", part)], **shared})
             for part in context.parts
         ]
         yield Phase("verdict", decide, tasks)
 
 
-def key(io: TaskIo) -> Iterator[pa.Table]:
+def key(io: TaskIo[Floor]) -> Iterator[pa.Table]:
     """The living samples of one part that no floor guarantees, by distance."""
     table = io.read("places", ["row", "rank", "distance"])
-    table = table.filter(pc.fill_null(pc.greater(table["rank"], io.args["floor"]), False))
+    table = table.filter(pc.fill_null(pc.greater(table["rank"], io.args.floor), False))
     uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(table["row"].combine_chunks())
     keys = order.descending(table["distance"].to_numpy())
     yield budget_cut.keyed(table["row"].to_numpy(), keys, uid)
 
 
-def kept(io: TaskIo) -> Iterator[pa.Table]:
+def kept(io: TaskIo[Floor]) -> Iterator[pa.Table]:
     """(cluster, size, quota): of one part's clusters the living samples, and those that are kept."""
     ranks = io.read("places", ["row", "cluster", "rank"])
     ranks = ranks.filter(pc.is_valid(ranks["rank"]))
     keyed = io.read("keyed").combine_chunks()
     chosen = keyed["row"].to_numpy()[budget_cut.passes(keyed, budget_cut.read_cut(io))]
     passing = np.isin(ranks["row"].to_numpy(), chosen)
-    passing |= ranks["rank"].to_numpy() <= io.args["floor"]
+    passing |= ranks["rank"].to_numpy() <= io.args.floor
     cluster = ranks["cluster"].to_numpy()
-    there, place = np.unique(cluster, return_inverse=True)
+    present, index = np.unique(cluster, return_inverse=True)
+    count = len(present)
     yield pa.table(
         {
-            "cluster": there.astype(np.int32),
-            "size": np.bincount(place, minlength=len(there)).astype(np.int64),
-            "quota": np.bincount(place[passing], minlength=len(there)).astype(np.int64),
+            "cluster": present.astype(np.int32),
+            "size": np.bincount(index, minlength=count).astype(np.int64),
+            "quota": np.bincount(index[passing], minlength=count).astype(np.int64),
         }
     )
 
 
-def quotas(io: TaskIo) -> Iterator[pa.Table]:
+def quotas(io: TaskIo[Clusters]) -> Iterator[pa.Table]:
     """(cluster, size, quota): one row a cluster, over all parts."""
-    count = io.args["clusters"]
+    count = io.args.clusters
     columns = {"size": np.zeros(count, np.int64), "quota": np.zeros(count, np.int64)}
     for part in io.stream("kept"):
         for name, total in columns.items():
@@ -143,7 +142,7 @@ def quotas(io: TaskIo) -> Iterator[pa.Table]:
     yield pa.table({"cluster": np.arange(count, dtype=np.int32), **columns})
 
 
-def decide(io: TaskIo) -> Iterator[pa.Table]:
+def decide(io: TaskIo[None]) -> Iterator[pa.Table]:
     """The samples of one part beyond what their cluster keeps: nearer than the last that the cut kept.
 
     Where the floors take the whole budget there is no cut, and a sample's rank stands against its quota.
@@ -151,16 +150,16 @@ def decide(io: TaskIo) -> Iterator[pa.Table]:
     placed = ranking.with_quotas(io.read("places"), io.read("quotas", ["quota"]))
     table = ranking.over_quota(placed)
     count = table.num_rows
-    found = budget_cut.read_cut(io)
-    if found.there[0]:
+    cut = budget_cut.read_cut(io)
+    if cut.exists[0]:
         rule, value = "distance", table["distance"]
-        bound = np.repeat(order.undone(found.key), count)
+        bound = np.repeat(order.from_descending(cut.key), count)
     else:
         rule, value, bound = "quota", table["rank"], table["quota"]
     yield drops(
         io,
         table["row"].to_numpy(),
-        Reason.NOT_CHOSEN,
+        NOT_CHOSEN,
         rule=[rule] * count,
         value=value,
         bound=bound,

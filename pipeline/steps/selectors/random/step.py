@@ -6,6 +6,8 @@ With epochs, what any epoch uses is kept, and each epoch's uids stand in ``subse
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +18,8 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.results import subset
 from tamis.pipeline.steps.concepts.concepts import sample_bound
 from tamis.pipeline.steps.selectors import budget_cut
+from tamis.pipeline.steps.selectors.config import NOT_CHOSEN
+from tamis.pipeline.steps.selectors.random.config import Random as Config
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
 from tamis.pipeline.steps.shared.parts import alive_mask, drops, part_task
@@ -24,14 +28,37 @@ from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Phase, Task, TaskIo
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
-from tamis.schemas.ledger import Reason
-from tamis.schemas.selection import Random as Config
+from tamis.schemas.scope import Scope
 
 SUBSET_BUCKET = 20_000_000
 """Uids of a list that are sorted at once."""
 
 SILENT = {"signals", "write"}
 """Kinds of steps that drop nothing that an epoch's list could name: they may follow."""
+
+
+@dataclass(frozen=True)
+class Lots:
+    """Arguments of ``decide``."""
+
+    rows: int  # of the part
+    epochs: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Draw(Lots):
+    """Arguments of ``key``."""
+
+    below: int  # the bound that lots stay at or below
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Arguments of ``chosen``."""
+
+    epochs: int
+    buckets: int  # of an epoch's uids
 
 
 class Random(Step):
@@ -57,20 +84,19 @@ class Random(Step):
                 f"put `{self.name}` after it"
             )
 
-    def phases(self, context: Context) -> Iterator[Phase]:
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class."""
         budget = budget_cut.budget_of(context, self.config)
         below = sample_bound(budget, context.alive) if budget else 0
-        settings = {"epochs": self.epochs, "seed": self.job.seed}
-        tasks = [
+        draws = [
             part_task(
                 part,
                 {"ingest": [context.ingest(part)], "drops": context.drops(part)},
-                rows=part.rows,
+                Draw(part.rows, self.epochs, self.job.seed, below),
             )
             for part in context.parts
         ]
-        yield Phase("keyed", key, tasks, {**settings, "below": below})
+        yield Phase("keyed", key, draws)
         yield from budget_cut.phases(context, self.name, [budget] * self.epochs)
         cut = context.done(self.name, "cut").whole()
         tasks = [
@@ -82,26 +108,28 @@ class Random(Step):
                     "ingest": [context.ingest(part)],
                     "drops": context.drops(part),
                 },
-                rows=part.rows,
+                Lots(part.rows, self.epochs, self.job.seed),
             )
             for part in context.parts
         ]
-        yield Phase("verdict", decide, tasks, settings)
+        yield Phase("verdict", decide, tasks)
         if self.config.epochs is not None:
             yield from self._lists(context, budget)
 
-    def _lists(self, context: Context, budget: int) -> Iterator[Phase]:
+    def _lists(self, context: Context, budget: int) -> Iterator[Phase[Any]]:
         buckets = buckets_for(budget, SUBSET_BUCKET)
         cut = context.done(self.name, "cut").whole()
+        spread = Spread(self.epochs, buckets)
         tasks = [
-            part_task(part, {"keyed": [context.at(self.name, "keyed", part)], "cut": cut})
+            part_task(part, {"keyed": [context.at(self.name, "keyed", part)], "cut": cut}, spread)
             for part in context.parts
         ]
-        yield Phase("chosen", chosen, tasks, {"epochs": self.epochs, "buckets": buckets})
+        yield Phase("chosen", chosen, tasks)
         done = context.done(self.name, "chosen")
-        lists = [
+        lists: list[Task[None]] = [
             Task(
-                f"epoch-{epoch:03d}",
+                Scope.BUCKET,
+                epoch,
                 {f"bucket-{b:05d}": done.groups(epoch * buckets + b) for b in range(buckets)},
             )
             for epoch in range(self.epochs)
@@ -109,57 +137,57 @@ class Random(Step):
         yield Phase("lists", write_list, lists)
 
 
-def key(io: TaskIo) -> Iterator[pa.Table]:
+def key(io: TaskIo[Draw]) -> Iterator[pa.Table]:
     """The living samples of one part whose hash is low enough to be chosen, for every epoch."""
     uids = io.read("ingest", ["uid"])["uid"].combine_chunks()
     living = io.alive(len(uids))
     uid = uid_words(uids)[living]
     tables = []
-    for epoch in range(io.args["epochs"]):
-        keys = random_choice.keys(uid, io.args["seed"], epoch)
-        low = np.flatnonzero(keys <= np.uint64(io.args["below"]))
+    for epoch in range(io.args.epochs):
+        keys = random_choice.keys(uid, io.args.seed, epoch)
+        low = np.flatnonzero(keys <= np.uint64(io.args.below))
         rows = living[low]
         group = np.full(len(rows), epoch)
         tables.append(budget_cut.keyed(rows, keys[low], uids.take(pa.array(rows)), group))
     yield pa.concat_tables(tables).combine_chunks()
 
 
-def decide(io: TaskIo) -> Iterator[pa.Table]:
+def decide(io: TaskIo[Lots]) -> Iterator[pa.Table]:
     """The samples of one part that no epoch chose: the lot that came nearest to being drawn, and the last that was."""
-    epochs, seed = io.args["epochs"], io.args["seed"]
+    epochs, seed = io.args.epochs, io.args.seed
     table = io.read("keyed").combine_chunks()
-    found = budget_cut.read_cut(io, epochs)
-    mask = alive_mask(io, io.args["rows"])
-    mask[table["row"].to_numpy()[budget_cut.passes(table, found)]] = False
+    cuts = budget_cut.read_cut(io, epochs)
+    mask = alive_mask(io, io.args.rows)
+    mask[table["row"].to_numpy()[budget_cut.passes(table, cuts)]] = False
     rows = np.flatnonzero(mask)
     uid = uid_words(io.read("ingest", ["uid"])["uid"])[rows]
     lots = np.stack([order.uniform(random_choice.keys(uid, seed, e)) for e in range(epochs)])
-    bounds = order.uniform(found.key)
+    bounds = order.uniform(cuts.key)
     nearest = (lots - bounds[:, None]).argmin(axis=0)
     names = [f"epoch-{epoch:03d}" for epoch in nearest] if epochs > 1 else ["random"] * len(rows)
     yield drops(
         io,
         rows,
-        Reason.NOT_CHOSEN,
+        NOT_CHOSEN,
         rule=names,
         value=lots[nearest, np.arange(len(rows))],
         bound=bounds[nearest],
     )
 
 
-def chosen(io: TaskIo) -> Iterator[pa.Table]:
+def chosen(io: TaskIo[Spread]) -> Iterator[pa.Table]:
     """(uid) of the samples of one part that are chosen: a row group for each epoch and bucket of uids."""
     table = io.read("keyed").combine_chunks()
-    epochs, buckets = io.args["epochs"], io.args["buckets"]
+    epochs, buckets = io.args.epochs, io.args.buckets
     table = table.filter(pa.array(budget_cut.passes(table, budget_cut.read_cut(io, epochs))))
     group = table["group"].to_numpy().astype(np.int64)
     bucket = bucket_of(uid_words(table["uid"])[:, 0], buckets)
     yield from split(table.select(["uid"]), group * buckets + bucket, epochs * buckets)
 
 
-def write_list(io: TaskIo) -> Iterator[pa.Table]:
+def write_list(io: TaskIo[None]) -> Iterator[pa.Table]:
     """One epoch's uids, sorted, as DataComp's tools read them."""
-    path = f"subsets/{io.task.name}.npy"
+    path = f"subsets/epoch-{io.task.number:03d}.npy"
     roles = sorted(io.task.inputs)
     total = sum(piece.rows for role in roles for piece in io.task.inputs[role])
     with io.output(path) as out:

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from tamis.pipeline.algorithms import order
-from tamis.pipeline.algorithms.choosing.score import place
+from tamis.pipeline.algorithms.choosing.score import cut_position
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.by_signal import (
+    Choice,
+    Keying,
     check_numbers,
-    key,
-    keyed_task,
-    signal_task,
+    cut_inputs,
+    keyed_phase,
     with_missing,
 )
+from tamis.pipeline.steps.selectors.config import whole_of
+from tamis.pipeline.steps.selectors.score.config import Score as Config
+from tamis.pipeline.steps.shared.parts import part_task
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Phase, TaskIo
 from tamis.schemas.job import Job
-from tamis.schemas.selection import Score as Config
-from tamis.schemas.selection import whole_of
+
+
+@dataclass(frozen=True)
+class ScoreChoice(Choice):
+    """Arguments of ``decide``."""
+
+    best: Literal["highest", "lowest"]
+    ties: Literal["uid", "keep"]
 
 
 class Score(Step):
@@ -43,30 +55,35 @@ class Score(Step):
         """
         check_numbers(self.name, self.config.signal, self.steps, inputs)
 
-    def phases(self, context: Context) -> Iterator[Phase]:
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class."""
         config = self.config
-        reading = {"signal": config.signal, "best": config.best}
-        tasks = [signal_task(context, part, config.signal) for part in context.parts]
-        yield Phase("keyed", key, tasks, {**reading, "finite": False})
-        there = budget_cut.have_key(context, self.name)
-        wanted = budget_cut.budget_of(context, config, there)
+        yield keyed_phase(context, "keyed", Keying(config.signal, config.best, finite=False))
+        valued = budget_cut.have_key(context, self.name)
+        wanted = budget_cut.budget_of(context, config, valued)
         if config.ties == "keep" and isinstance(config.keep, float):
             whole = whole_of(config.of, context.alive, context.total)
-            wanted = min(place(whole, config.keep) + 1, there)
+            wanted = min(cut_position(whole, config.keep) + 1, valued)
         yield from budget_cut.phases(context, self.name, [wanted])
         cut = context.done(self.name, "cut").whole()
-        tasks = [keyed_task(context, self.name, part, cut) for part in context.parts]
-        yield Phase("verdict", decide, tasks, {**reading, "ties": config.ties})
+        tasks = [
+            part_task(
+                part,
+                cut_inputs(context, self.name, part, cut),
+                ScoreChoice(part.rows, config.signal, config.best, config.ties),
+            )
+            for part in context.parts
+        ]
+        yield Phase("verdict", decide, tasks)
 
 
-def decide(io: TaskIo) -> Iterator[pa.Table]:
+def decide(io: TaskIo[ScoreChoice]) -> Iterator[pa.Table]:
     """The samples of one part beyond the cut, and those without a value."""
     table = io.read("keyed").combine_chunks()
-    found = budget_cut.read_cut(io)
-    over = np.flatnonzero(~budget_cut.passes(table, found, io.args["ties"] == "keep"))
+    cut = budget_cut.read_cut(io)
+    over = np.flatnonzero(~budget_cut.passes(table, cut, io.args.ties == "keep"))
     rows = table["row"].to_numpy()[over]
-    sign = 1.0 if io.args["best"] == "highest" else -1.0
-    value = sign * order.undone(table["key"].to_numpy()[over])
-    bound = np.repeat(sign * order.undone(found.key), len(rows))
-    yield with_missing(io, table, rows, [io.args["signal"]] * len(rows), value, bound)
+    sign = 1.0 if io.args.best == "highest" else -1.0
+    value = sign * order.from_descending(table["key"].to_numpy()[over])
+    bound = np.repeat(sign * order.from_descending(cut.key), len(rows))
+    yield with_missing(io, table, rows, [io.args.signal] * len(rows), value, bound)

@@ -1,0 +1,131 @@
+"""Numbers, captions and tables as a terminal shows them. Text from the data is never read as markup."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.box import Box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+RULE = Box(
+    "    \n    \n -- \n    \n -- \n -- \n    \n    \n",
+    ascii=True,
+)
+"""A line below the header, in characters that every terminal and log has."""
+
+PIPE_WIDTH = 400
+"""Columns of an output that is no terminal and states no width."""
+
+JOINERS = {"\u200c", "\u200d"}
+"""Invisible characters that scripts and emoji are written with."""
+
+
+def console(stderr: bool = False) -> Console:
+    """A console on standard output or standard error; wide where no terminal limits it."""
+    stream = sys.stderr if stderr else sys.stdout
+    wide = not stream.isatty() and "COLUMNS" not in os.environ
+    return Console(
+        file=stream, width=PIPE_WIDTH if wide else None, highlight=False, markup=False, emoji=False
+    )
+
+
+def print_table(out: Console, table: Table) -> None:
+    """Print a table; into a file or a pipe without trailing blanks."""
+    if out.is_terminal:
+        out.print(table)
+        return
+    with out.capture() as captured:
+        out.print(table)
+    for line in captured.get().splitlines():
+        out.print(Text(line.rstrip()), soft_wrap=True)
+
+
+def count(number: int) -> str:
+    """A count: 12,345."""
+    return f"{number:,}"
+
+
+def share(part: int, whole: int) -> str:
+    """A part of a whole: 12.3%."""
+    return f"{100 * part / whole:.1f}%" if whole else "-"
+
+
+def size(number: float) -> str:
+    """Bytes in the largest unit of which there is at least one: 1.5 GB."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if abs(number) < 1000 or unit == "TB":
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    raise AssertionError("the last unit takes all")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 3.2 s, 4 min 10 s, 5.1 h, or 1,234 h."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+    hours = seconds / 3600
+    return f"{hours:.1f} h" if hours < 100 else f"{hours:,.0f} h"
+
+
+def number(value: float | int | str | bool | None) -> str:
+    """A signal's value with at most six digits; "none" without one."""
+    if value is None:
+        return "none"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def plain(text: str, limit: int | None = None) -> str:
+    """``text`` on one line, with control, direction and unassigned characters written as escapes.
+
+    ``limit`` is in characters; a longer text is cut and ends in "...".
+    """
+    if limit is not None and len(text) > limit:
+        text = text[: limit - 3] + "..."
+    return "".join(_escaped(character) for character in text)
+
+
+def _escaped(character: str) -> str:
+    category = unicodedata.category(character)
+    hidden = category.startswith("C") or category in {"Zl", "Zp"}
+    return repr(character)[1:-1] if hidden and character not in JOINERS else character
+
+
+def table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> Table:
+    """A table of plain texts; each column is its header and "left" or "right"."""
+    grid = Table(box=RULE, pad_edge=False, show_edge=False, header_style="bold")
+    for header, side in columns:
+        grid.add_column(
+            Text(header),
+            justify="right" if side == "right" else "left",
+            overflow="fold",
+            no_wrap=side == "right",
+        )
+    for row in rows:
+        grid.add_row(*(Text(plain(cell)) for cell in row))
+    return grid
+
+
+def as_json(value: Any) -> str:
+    """JSON on one line; NaN and infinities, which JSON lacks, are null."""
+    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, default=str)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and value - value != 0:
+        return None
+    if isinstance(value, dict):
+        return {str(key): _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return value

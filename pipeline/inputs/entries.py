@@ -1,0 +1,70 @@
+"""An entry of a job's ``input`` as files, each with its format and the embeddings that belong to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tamis.pipeline.inputs.formats import format_named
+from tamis.pipeline.inputs.input_files import InputFile, resolve
+from tamis.pipeline.store.storage import redact
+from tamis.schemas.errors import JobError
+from tamis.schemas.formats import FORMATS, by_word
+from tamis.schemas.job import Input
+
+
+def input_files(entry: Input) -> list[InputFile]:
+    """The files of one input entry, by relative path, each with the embeddings that belong to it.
+
+    Raises:
+        InputError: a pattern that matches nothing.
+        JobError: a file of unknown format, or embeddings that do not pair with the files.
+    """
+    listing = resolve(entry.path)
+    endings = {ending: name for name in FORMATS for ending in format_named(name).endings}
+    images = _paired(entry, entry.image_embeddings, len(listing.files))
+    texts = _paired(entry, entry.text_embeddings, len(listing.files))
+    files = []
+    for number, file in enumerate(listing.files):
+        kind, image, text = _kind(entry, file.path, endings), images[number], texts[number]
+        if entry.features:
+            stem = _stem(file.path, kind)
+            image, text = f"{stem}.npz#{entry.image_feature}", f"{stem}.npz#{entry.text_feature}"
+        files.append(
+            InputFile(
+                entry.name, file.relative, file.path, kind, file.size, file.stamp, image, text
+            )
+        )
+    return files
+
+
+def _paired(entry: Input, pattern: str | None, count: int) -> Sequence[str | None]:
+    if pattern is None:
+        return [None] * count
+    paths = [file.path for file in resolve([pattern]).files]
+    if len(paths) != count:
+        raise JobError(
+            f"input `{entry.name}`: {len(paths)} embedding files for {count} input files: they must pair one to one"
+        )
+    return paths
+
+
+def _kind(entry: Input, path: str, endings: Mapping[str, str]) -> str:
+    """The name of a file's format: the entry's, or that of the path's ending."""
+    if entry.format != "auto":
+        return by_word()[entry.format]
+    bare = path.lower()
+    if "://" in bare:
+        bare = bare.partition("?")[0]
+    for ending, name in endings.items():
+        if bare.endswith(ending):
+            return name
+    mends = " or ".join(f"`format: {known}`" for known in by_word())
+    raise JobError(
+        f"input `{entry.name}`: {redact(path)}: neither {' nor '.join(endings)}: say {mends}"
+    )
+
+
+def _stem(path: str, kind: str) -> str:
+    for ending in format_named(kind).endings:
+        path = path.removesuffix(ending)
+    return path

@@ -1,0 +1,187 @@
+"""The protocol of input formats, and the format of a file.
+
+A format is one object with the methods of ``Format``, named in ``tamis.schemas.formats``. No other module depends
+on which format a file has: tests/inputs/test_formats.py holds every one to the same contract.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Protocol, cast
+
+import pyarrow as pa
+
+from tamis.pipeline.inputs.columns import Columns
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
+from tamis.pipeline.store import storage
+from tamis.schemas.errors import InputError
+from tamis.schemas.formats import FORMATS
+from tamis.schemas.nearest import nearest
+
+PICTURE_COLUMNS = ["image_offset", "image_size", "sha256", "row_group", "group_row"]
+MEMBER_COLUMNS = [*PICTURE_COLUMNS, "members", "text", "image_format", "url"]
+VALUE_COLUMNS = ["meta", "row_group", "group_row"]
+"""Columns of the ingest table for ``pictures``, ``members`` and ``values`` of a format."""
+
+FOOTERS = 64
+"""Files that are opened to be counted; of more of them only ingest counts the rows."""
+
+Buffer = bytes | memoryview
+
+Sample = list[tuple[str, Buffer]]
+"""The members of a sample: (suffix, bytes). A view keeps its whole chunk in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """Facts of a file before it is walked; the defaults are those of a file without header or footer.
+
+    Attributes:
+        rows: their count; None where only a walk can tell.
+        pictures: whether it has any; None where that is unknown, or it has no row.
+        taken: a name of ingest's (``text``, ``width``) -> the input's own column for it.
+        damage: the error of a file that cannot be opened, which is one row of the ledger.
+        refused: the error, in one line, of a file that no job can read.
+    """
+
+    rows: int | None = None
+    pictures: bool | None = True
+    taken: Mapping[str, str] = field(default_factory=dict)
+    damage: str | None = None
+    refused: str | None = None
+
+    def accepted(self) -> Outline:
+        """The outline, of a file that a job can read.
+
+        Raises:
+            InputError: no job can.
+        """
+        if self.refused is not None:
+            raise InputError(self.refused)
+        return self
+
+
+class Format(Protocol):
+    """A reader of files of one kind.
+
+    ``walk`` makes rows of schema INGEST, of samples and of damage. ``pictures``, ``members`` and ``values`` get some of
+    these rows back, all of one part, in the order of the file; their results are in that order, a bounded chunk at a
+    time. A format notes what it needs for that in ``image_offset``, ``row_group``, ``group_row`` and ``meta``;
+    ``members``, where it fills them, are ranges of bytes of the file, from which ``plan`` sees how far a walk has come.
+    """
+
+    endings: tuple[str, ...]
+    """Of the files' names, in lower case, with their dot."""
+
+    values_in_table: bool
+    """Whether ``values`` come out of the rows alone; else a change to the file computes them again."""
+
+    def outline(self, file: InputFile) -> Outline:
+        """The facts of the file, in a read or two. Damage is a field of it, not raised."""
+        ...
+
+    def columns(self, file: InputFile) -> Columns:
+        """The input's own columns, from a schema or the first samples; none where the file cannot be read."""
+        ...
+
+    def walk(
+        self, file: InputFile, options: IngestOptions, totals: FileTotals
+    ) -> Iterator[Section]:
+        """The rows of the whole file, in its order, read once; then ``totals`` is filled in.
+
+        Damage is a row with a reason, and never an exception. A picture goes through ``picture_row`` with the
+        number of its row in the file, a caption through ``judge_caption``; a uid is the input's own or ``hash_uid``.
+
+        Raises:
+            InputError: the file is missing, or lacks a column that every job needs.
+        """
+        ...
+
+    def pictures(self, file: InputFile, rows: pa.Table) -> Iterator[bytes]:
+        """The bytes of each row's picture. ``rows`` has PICTURE_COLUMNS.
+
+        Raises:
+            InputError: one has another ``sha256`` than its row (``check_same``).
+        """
+        ...
+
+    def members(self, file: InputFile, rows: pa.Table) -> Iterator[Sample]:
+        """The members of each row's sample for a shard, in their original bytes. ``rows`` has MEMBER_COLUMNS.
+
+        Raises:
+            InputError: as ``pictures``.
+        """
+        ...
+
+    def values(
+        self, file: InputFile, rows: pa.Table, wanted: Mapping[str, pa.DataType]
+    ) -> dict[str, pa.Array]:
+        """Some of the input's own columns, an array of each type wanted, a value a row. ``rows`` has VALUE_COLUMNS.
+
+        Raises:
+            InputError: a column is missing, or of another type than in the entry's other files.
+        """
+        ...
+
+    def where(self, read: Mapping[str, Any]) -> str | None:
+        """A sample's position in its file, for people: "row 12". ``read`` is its ingest row without nulls."""
+        ...
+
+
+def format_named(name: str) -> Format:
+    """The format of that name in FORMATS.
+
+    Raises:
+        InputError: no such format.
+    """
+    if name not in FORMATS:
+        raise InputError(f"no input format `{name}`{nearest(name, list(FORMATS))}")
+    module, _, attribute = FORMATS[name].partition(":")
+    return cast(Format, getattr(importlib.import_module(module), attribute))
+
+
+def format_of(file: InputFile) -> Format:
+    """The format of a file.
+
+    Raises:
+        InputError: its ``kind`` is no format.
+    """
+    return format_named(file.kind)
+
+
+@lru_cache(maxsize=1024)
+def outline(file: InputFile) -> Outline:
+    """The facts of a file before it is walked."""
+    return format_of(file).outline(file)
+
+
+def rows_of(files: Sequence[InputFile]) -> int | None:
+    """Count of rows of all files; None where one is unknown, or more than FOOTERS files would be opened."""
+    if len(files) > FOOTERS:
+        return None
+    total = 0
+    for file in files:
+        rows = outline(file).rows
+        if rows is None:
+            return None
+        total += rows
+    return total
+
+
+def check_same(file: InputFile, pictures: Iterable[Buffer], hashes: Iterable[bytes]) -> None:
+    """Check that pictures have the SHA-256 ``hashes`` that ingest noted.
+
+    Raises:
+        InputError: one has not.
+    """
+    for data, digest in zip(pictures, hashes, strict=True):
+        if hashlib.sha256(data).digest() != digest:
+            raise InputError(
+                f"`{storage.redact(file.path)}` has changed since it was ingested: a picture is not "
+                "the one whose hash was recorded; run again with --accept-changed"
+            )

@@ -1,0 +1,199 @@
+"""The rows of a parquet file without their pictures, a record batch at a time.
+
+Every rule is a function of one cell. Captions, which are most of a file, are first checked as a column: only doubtful
+ones go through the rule one by one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tamis.pipeline.inputs.captions import is_text, judge_caption
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.parquet.file import Columns, is_string
+from tamis.pipeline.inputs.part_builder import IngestOptions, Row, fault
+from tamis.pipeline.inputs.uids import hash_uids, parse_uid
+from tamis.schemas.ledger import Reason
+from tamis.schemas.tables import INGEST
+
+WHITE_SPACE = "".join(filter(str.isspace, map(chr, range(0x10000))))
+"""Characters that ``str.strip`` removes."""
+
+SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class FileLayout:
+    """An input file, the meaning of its columns, and the limits of ingest."""
+
+    file: InputFile
+    options: IngestOptions
+    columns: Columns
+
+
+def describe(
+    layout: FileLayout, batch: pa.RecordBatch, group: int, start: int, first: int
+) -> pa.Table:
+    """The rows of a batch as a table of schema INGEST, with nulls for facts of the pictures.
+
+    Args:
+        layout: of the file of the batch.
+        batch: the columns that ``Columns.wanted`` names.
+        group: the number of the row group of the batch.
+        start: the number of its first row in the row group.
+        first: the number of its first row in the file.
+    """
+    columns, count = layout.columns, batch.num_rows
+    numbers = range(first, first + count)
+    values: dict[str, Any] = {
+        "url": _urls(batch, columns.url),
+        "row_group": np.full(count, group, dtype=np.int32),
+        "group_row": np.arange(start, start + count),
+        "file_row": np.arange(first, first + count),
+    }
+    uids = _each(batch, columns.uid, parse_uid)
+    values["key"] = _keys(batch, columns.key, numbers)
+    values["uid"] = _uids(layout.file, uids, values["key"], numbers)
+    if columns.text is not None:
+        values |= _captions(batch.column(columns.text), layout.options)
+    if columns.image is None:  # else they are read from the pictures
+        values["width"] = _each(batch, columns.width, _side)
+        values["height"] = _each(batch, columns.height, _side)
+        values["sha256"] = _each(batch, columns.sha256, _sha256)
+    arrays = [_array(values.get(field.name), field.type, count) for field in INGEST]
+    return pa.Table.from_arrays(arrays, schema=INGEST)
+
+
+def _array(values: Any, kind: pa.DataType, count: int) -> pa.Array:
+    if values is None:
+        return pa.nulls(count, kind)
+    return values.cast(kind) if isinstance(values, pa.Array) else pa.array(values, kind)
+
+
+def _each(batch: pa.RecordBatch, name: str | None, rule: Callable[[Any], Any]) -> list[Any] | None:
+    """The rule's value for each cell of a column; None where the file has no such column."""
+    return None if name is None else list(map(rule, _values(batch.column(name))))
+
+
+def _keys(batch: pa.RecordBatch, name: str | None, numbers: Sequence[int]) -> list[str]:
+    if name is None:
+        return list(map(str, numbers))
+    return list(map(_key, _values(batch.column(name)), numbers))
+
+
+def _uids(
+    file: InputFile, uids: list[bytes | None] | None, keys: list[str], numbers: Sequence[int]
+) -> list[bytes | None]:
+    if uids is not None and all(uids):
+        return uids
+    hashed = hash_uids(file.entry, file.relative, "row", keys, numbers)
+    return [uid or other for uid, other in zip(uids or hashed, hashed, strict=True)]
+
+
+def _key(value: object, number: int) -> str:
+    """A key as text; LAION's are whole numbers stored as doubles. Without one, the row's number."""
+    if isinstance(value, str) and is_text(value):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value) if isinstance(value, int) else str(number)
+
+
+def _side(value: object) -> int | None:
+    """A width or height in pixels, from a column."""
+    if isinstance(value, int | float) and 0 < value < 2**31:
+        return int(value)
+    return None
+
+
+def _sha256(value: object) -> bytes | None:
+    if isinstance(value, str) and SHA256.fullmatch(value):
+        return bytes.fromhex(value)
+    return None
+
+
+def _caption(value: object, options: IngestOptions) -> Row:
+    if isinstance(value, bytes):
+        try:
+            value = value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            message = f"not UTF-8: {error.reason} at byte {error.start}"
+            return fault(Reason.BAD_CAPTION, message, None)
+    return judge_caption(value if isinstance(value, str) else None, None, options)
+
+
+def _captions(column: pa.Array, options: IngestOptions) -> dict[str, pa.Array]:
+    """The columns ``text``, and ``reason`` and ``message`` of its faults."""
+    text = _text(column)
+    if text is None:
+        text = pa.nulls(len(column), pa.large_string())
+        doubtful, values = pa.repeat(True, len(column)), _values(column)
+    else:
+        doubtful = _doubtful(text, options)
+        values = text.filter(doubtful).to_pylist()
+    if not values:
+        return {"text": text}
+    rows = [_caption(value, options) for value in values]
+    columns = {"text": text, "reason": pa.nulls(len(text)), "message": pa.nulls(len(text))}
+    for name, array in columns.items():
+        kind = INGEST.field(name).type
+        judged = pa.array([row.get(name) for row in rows], kind)
+        columns[name] = pc.replace_with_mask(array.cast(kind), doubtful, judged)
+    return columns
+
+
+def _doubtful(text: pa.Array, options: IngestOptions) -> pa.Array:
+    """(n,) True for captions to be judged one by one: null, too long, or of white space alone."""
+    fits = pc.less_equal(pc.binary_length(text), options.max_caption_bytes)
+    some = pc.greater(pc.binary_length(pc.utf8_ltrim(text, characters=WHITE_SPACE)), 0)
+    return pc.invert(pc.fill_null(pc.and_(fits, some), False))
+
+
+def _urls(batch: pa.RecordBatch, name: str | None) -> Any:
+    if name is None:
+        return None
+    column = batch.column(name)
+    text = _text(column) if is_string(column.type) else None
+    return _each(batch, name, _url) if text is None else text
+
+
+def _url(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _text(column: pa.Array) -> pa.Array | None:
+    """A column of text, or of bytes that are text; None where a value is not UTF-8, or pyarrow cannot cast it."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    try:
+        column.validate(full=True)
+        return column.cast(pa.large_string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """A column as Python values; text that is not UTF-8 stays bytes."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if not is_string(column.type):
+        return list(column.to_pylist())
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        return [_decoded(value) for value in column.cast(pa.large_binary()).to_pylist()]
+    return list(column.to_pylist())
+
+
+def _decoded(value: bytes | None) -> str | bytes | None:
+    try:
+        return value if value is None else value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value

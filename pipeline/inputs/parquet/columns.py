@@ -1,0 +1,103 @@
+"""The columns of a parquet file: their types, and their values in some rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from tamis.pipeline.inputs.columns import NUMBER, TEXT, TRUTH, Columns
+from tamis.pipeline.inputs.parquet.file import BROKEN, open_parquet
+from tamis.pipeline.store import storage
+from tamis.schemas.errors import InputError
+
+BATCH_ROWS = 8_192
+"""Rows decoded at a time."""
+
+
+def look(path: str) -> Columns:
+    """The types of the columns in the file's schema; none where it cannot be read."""
+    try:
+        with storage.open_table(path) as raw:
+            return {field.name: _kind_of(field.type) for field in pq.read_schema(raw)}
+    except BROKEN:  # a damaged input is ingest's to report, row by row
+        return {}
+
+
+def _kind_of(kind: pa.DataType) -> pa.DataType | None:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_boolean(kind):
+        return TRUTH
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return NUMBER
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return TEXT
+    return pa.null() if pa.types.is_null(kind) else None
+
+
+def read(
+    path: str,
+    row_group: NDArray[np.integer],
+    group_row: NDArray[np.integer],
+    wanted: Mapping[str, pa.DataType],
+) -> dict[str, pa.Array]:
+    """The values (n) of some columns in n rows; (row_group, group_row) are their positions, ascending.
+
+    Raises:
+        InputError: the file lacks a column or a row, or a column is of another type than ``wanted``.
+    """
+    tables: list[pa.Table] = []
+    try:
+        with open_parquet(path) as file:
+            _check(path, file.schema_arrow, wanted)
+            for number in np.unique(row_group):
+                rows = group_row[row_group == number]
+                tables += _rows_of(file, int(number), rows, list(wanted), path)
+    except BROKEN as error:
+        columns = ", ".join(wanted)
+        raise InputError(f"`{storage.redact(path)}`: cannot read {columns}: {error}") from error
+    if not tables:
+        return {name: pa.array([], kind) for name, kind in wanted.items()}
+    table = pa.concat_tables(tables)
+    # Unsafe: an integer above 2^53 loses its last digits and does not stop the run.
+    return {
+        name: table[name].cast(kind, safe=False).combine_chunks() for name, kind in wanted.items()
+    }
+
+
+def _check(path: str, schema: pa.Schema, wanted: Mapping[str, pa.DataType]) -> None:
+    for name, kind in wanted.items():
+        if schema.names.count(name) != 1:
+            names = ", ".join(schema.names)
+            raise InputError(
+                f"`{storage.redact(path)}` has not one column {name}, as other files of the input do: it has {names}"
+            )
+        own = schema.field(name).type
+        if _kind_of(own) not in (kind, pa.null()):
+            raise InputError(
+                f"`{storage.redact(path)}`: column {name} is {own}, in other files of the input {kind}"
+            )
+
+
+def _rows_of(
+    file: pq.ParquetFile, number: int, rows: NDArray[np.integer], names: list[str], path: str
+) -> list[pa.Table]:
+    """Some rows of one row group, decoded a batch at a time and no further than the last of them."""
+    taken: list[pa.Table] = []
+    start, left = 0, rows
+    batches = file.iter_batches(BATCH_ROWS, [number], names, use_threads=False)
+    while len(left):
+        batch = next(batches, None)
+        if batch is None:
+            raise InputError(
+                f"`{storage.redact(path)}`: row {left[0]} of row group {number} is gone: "
+                "the file has changed; run again with --accept-changed"
+            )
+        count = int(np.searchsorted(left, start + batch.num_rows))
+        taken.append(pa.Table.from_batches([batch]).take(pa.array(left[:count] - start)))
+        start, left = start + batch.num_rows, left[count:]
+    return taken

@@ -1,0 +1,124 @@
+"""A parquet file, opened, and the meaning of its columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tamis.pipeline.inputs.part_builder import IngestOptions
+from tamis.pipeline.store import storage
+from tamis.schemas.errors import InputError
+from tamis.schemas.tables import find_column
+
+BATCH_ROWS = 1024
+BATCH_ROWS_WITH_PICTURES = 32
+READ_BUFFER = 1 << 20
+"""Bytes of a column read at a time: a column chunk is never held whole."""
+
+BROKEN = (OSError, pa.ArrowException, ValueError, OverflowError)
+"""Errors of pyarrow on a damaged file."""
+
+TAKEN = ("text", "image", "url", "uid", "key", "width", "height", "sha256")
+"""Names of the columns that ingest looks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The input's own names of the columns that ingest reads; None for a missing one."""
+
+    text: str | None
+    image: str | None
+    url: str | None
+    uid: str | None
+    key: str | None
+    width: str | None
+    height: str | None
+    sha256: str | None
+    nested: bool = False
+
+    @property
+    def wanted(self) -> list[str]:
+        """The columns to read, once each; of a ``{bytes, path}`` picture the bytes alone."""
+        image = f"{self.image}.bytes" if self.nested else self.image
+        names = (self.text, image, self.url, self.uid, self.key)
+        more = () if self.image else (self.width, self.height, self.sha256)
+        return [*dict.fromkeys(name for name in (*names, *more) if name is not None)]
+
+
+class _Parquet(pq.ParquetFile):  # type: ignore[misc]  # pyarrow is untyped
+    """A parquet file that closes its raw file with itself, which pyarrow leaves open."""
+
+    def close(self, force: bool = True) -> None:
+        super().close(force)
+
+
+def open_parquet(path: str) -> pq.ParquetFile:
+    """A parquet file that is read in small pieces, page checksums verified; close it."""
+    raw = storage.open_table(path)
+    try:
+        return _Parquet(
+            raw, buffer_size=READ_BUFFER, pre_buffer=False, page_checksum_verification=True
+        )
+    except BROKEN:
+        raw.close()
+        raise
+
+
+def find_columns(schema: pa.Schema, options: IngestOptions, path: str) -> Columns:
+    """The meaning of the columns.
+
+    Raises:
+        InputError: a column that is needed is missing, or is of a type that
+            cannot hold it; the message lists the file's columns.
+    """
+    names: dict[str, str | None] = {}
+    for name in TAKEN:
+        column = find_column(name, schema.names)
+        if schema.names.count(column) > 1:
+            raise InputError(f"`{storage.redact(path)}` has more than one column `{column}`")
+        if column is None and name in options.need:
+            columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
+            raise InputError(
+                f"`{storage.redact(path)}` has no column for `{name}`; it has {columns}"
+            )
+        names[name] = column
+    if names["text"] is not None:
+        kind = schema.field(names["text"]).type
+        _expect(is_string(kind) or is_bytes(kind), path, names["text"], kind, "captions are text")
+    nested = False
+    if names["image"] is not None:
+        kind = schema.field(names["image"]).type
+        nested = pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
+        flat = kind.field("bytes").type if nested else kind
+        _expect(is_bytes(flat), path, names["image"], kind, "pictures are bytes or {bytes, path}")
+    return Columns(**names, nested=nested)
+
+
+def _expect(fits: bool, path: str, column: str, kind: pa.DataType, rule: str) -> None:
+    if not fits and not pa.types.is_null(kind):  # a column of nulls alone has no type of its own
+        raise InputError(
+            f"`{storage.redact(path)}`: the column `{column}` is of type {kind}, but {rule}"
+        )
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds bytes."""
+    types = pa.types
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(
+        types.is_binary(kind)
+        or types.is_large_binary(kind)
+        or types.is_binary_view(kind)
+        or types.is_fixed_size_binary(kind)
+    )
+
+
+def is_string(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds text."""
+    types = pa.types
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))

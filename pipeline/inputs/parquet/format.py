@@ -1,0 +1,81 @@
+"""Parquet, with or without pictures in it, as an input format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from tamis.pipeline.inputs.columns import Columns
+from tamis.pipeline.inputs.formats import Format, Outline, Sample
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.parquet import columns, fetch
+from tamis.pipeline.inputs.parquet.file import BROKEN, TAKEN, find_columns, open_parquet
+from tamis.pipeline.inputs.parquet.rows import sections
+from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
+from tamis.schemas.errors import InputError
+from tamis.schemas.tables import find_column
+
+
+class Parquet(Format):
+    """A row lies in a row group; the input's own columns are read from the file again."""
+
+    endings = (".parquet",)
+    values_in_table = False
+
+    def outline(self, file: InputFile) -> Outline:
+        """The facts of the footer."""
+        try:
+            with open_parquet(file.path) as parquet:
+                rows, schema = int(parquet.metadata.num_rows), parquet.schema_arrow
+        except BROKEN as error:
+            return Outline(pictures=None, damage=" ".join(str(error).split()))
+        columns = {name: find_column(name, schema.names) for name in TAKEN}
+        taken = {name: column for name, column in columns.items() if column is not None}
+        return Outline(
+            rows=rows,
+            pictures="image" in taken if rows else None,
+            taken=taken,
+            refused=_refused(schema, file.path),
+        )
+
+    def columns(self, file: InputFile) -> Columns:
+        """Those of the schema."""
+        return columns.look(file.path)
+
+    def walk(
+        self, file: InputFile, options: IngestOptions, totals: FileTotals
+    ) -> Iterator[Section]:
+        """A section a row group."""
+        return sections(file, options, totals)
+
+    def pictures(self, file: InputFile, rows: pa.Table) -> Iterator[bytes]:
+        """Row group by row group."""
+        return fetch.pictures(file, rows)
+
+    def members(self, file: InputFile, rows: pa.Table) -> Iterator[Sample]:
+        """Picture and caption."""
+        return fetch.members(file, rows)
+
+    def values(
+        self, file: InputFile, rows: pa.Table, wanted: Mapping[str, pa.DataType]
+    ) -> dict[str, pa.Array]:
+        """Row group by row group."""
+        group, row = (rows[name].to_numpy() for name in ("row_group", "group_row"))
+        return columns.read(file.path, group, row, wanted)
+
+    def where(self, read: Mapping[str, Any]) -> str | None:
+        """The row's number in the file."""
+        return f"row {read['file_row']:,}" if "file_row" in read else None
+
+
+def _refused(schema: pa.Schema, path: str) -> str | None:
+    try:
+        find_columns(schema, IngestOptions(), path)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+PARQUET = Parquet()

@@ -1,0 +1,151 @@
+"""Parquet of image-text pairs: LAION, DataComp, img2dataset, and files that hold the pictures too.
+
+Columns are found by alias. Where the format leaves room:
+
+- A key that repeats is no fault here: a row is whole by itself. Its number in the file, not the key's
+  occurrence, goes into the hashed uid, so that nothing grows with the file.
+- A picture that is only a path is missing: no path out of an input is ever opened.
+- A row group that cannot be read on gives a row for each of its rows that was not yet read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.parquet.batches import FileLayout, describe
+from tamis.pipeline.inputs.parquet.file import (
+    BATCH_ROWS,
+    BATCH_ROWS_WITH_PICTURES,
+    BROKEN,
+    Columns,
+    find_columns,
+    open_parquet,
+)
+from tamis.pipeline.inputs.part_builder import (
+    FileTotals,
+    IngestOptions,
+    Row,
+    Section,
+    damage_row,
+    fault,
+    hash_file,
+    picture_row,
+)
+from tamis.pipeline.inputs.uids import hash_uid
+from tamis.pipeline.store import storage
+from tamis.schemas.errors import InputError
+from tamis.schemas.ledger import Reason
+
+
+def sections(file: InputFile, options: IngestOptions, totals: FileTotals) -> Iterator[Section]:
+    """The rows of a file, a section a row group.
+
+    Raises:
+        InputError: the file is missing, or lacks a column (``find_columns``).
+    """
+    try:
+        totals.size, totals.sha256 = hash_file(file.path)
+    except FileNotFoundError:
+        raise InputError(f"`{storage.redact(file.path)}` is not there any more") from None
+    with ExitStack() as stack:
+        try:
+            parquet = stack.enter_context(open_parquet(file.path))
+            schema = parquet.schema_arrow
+            _check_footer(parquet.metadata)
+        except BROKEN as error:
+            yield Section(1, iter([damage_row(file, Reason.UNREADABLE_FILE, _words(error))]))
+            return
+        layout = FileLayout(file, options, find_columns(schema, options, file.path))
+        first = 0
+        for group in range(parquet.num_row_groups):
+            size = parquet.metadata.row_group(group).num_rows
+            yield Section(size, _group_rows(parquet, layout, group, first))
+            first += size
+
+
+def _check_footer(metadata: pq.FileMetaData) -> None:
+    """Raise ValueError where a footer's counts contradict: a damaged one can name any number of rows."""
+    sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+    if min(sizes, default=0) < 0 or sum(sizes) != metadata.num_rows:
+        raise ValueError(f"the footer counts {metadata.num_rows} rows, its row groups {sum(sizes)}")
+
+
+def _words(error: BaseException) -> str:
+    """An error's message in one line, without memory addresses."""
+    return re.sub(r"0x[0-9a-f]+", "0x...", " ".join(str(error).split()))
+
+
+def _group_rows(
+    parquet: pq.ParquetFile, layout: FileLayout, group: int, first: int
+) -> Iterator[Row | pa.Table]:
+    """The rows of one row group; ``first`` is the number in the file of its first row."""
+    size = parquet.metadata.row_group(group).num_rows
+    done = 0
+    message = "the row group has fewer rows than the footer says"
+    pictures = layout.columns.image is not None
+    try:
+        for batch in parquet.iter_batches(
+            batch_size=BATCH_ROWS_WITH_PICTURES if pictures else BATCH_ROWS,
+            row_groups=[group],
+            columns=layout.columns.wanted,
+            use_threads=False,
+        ):
+            table = describe(layout, batch, group, done, first + done).slice(0, size - done)
+            if not pictures:
+                yield table
+                done += table.num_rows
+                continue
+            for row in _with_pictures(layout, batch, table):
+                yield row
+                done += 1
+    except BROKEN as error:
+        message = _words(error)
+    for row_number in range(done, size):
+        yield _unreadable(layout.file, group, row_number, first + row_number, message)
+
+
+def _unreadable(file: InputFile, group: int, group_row: int, number: int, message: str) -> Row:
+    key = str(number)
+    row: Row = {
+        "uid": hash_uid(file.entry, file.relative, "row", key, number),
+        "key": key,
+        "row_group": group,
+        "group_row": group_row,
+        "file_row": number,
+    }
+    return row | fault(Reason.UNREADABLE_ROW, f"row group {group}: {message}", None)
+
+
+def _with_pictures(layout: FileLayout, batch: pa.RecordBatch, table: pa.Table) -> Iterator[Row]:
+    """The rows of a batch, with the columns of their pictures. Of several faults a missing picture counts first, then
+    the caption's, then another of the picture's.
+    """
+    images = _images(batch, layout.columns)
+    for cell, columns in zip(images, table.to_pylist(), strict=False):  # a broken footer has fewer
+        row = {name: value for name, value in columns.items() if value is not None}
+        if cell.is_valid:
+            yield _picture(cell, row["file_row"], layout.options) | row
+        else:
+            yield row | fault(Reason.MISSING_IMAGE, "no bytes: null, or only a path", None)
+
+
+def _images(batch: pa.RecordBatch, columns: Columns) -> pa.Array:
+    column = batch.column(columns.image)
+    if columns.nested:
+        column = pc.struct_field(column, "bytes")
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def _picture(cell: pa.Scalar, number: int, options: IngestOptions) -> Row:
+    data = memoryview(cell.as_buffer())
+    if len(data) > options.max_member_bytes:
+        message = f"{len(data)} bytes: the limit is {options.max_member_bytes} (max_member_bytes)"
+        return fault(Reason.MEMBER_TOO_LARGE, message, None)
+    return picture_row(data, None, number, options)

@@ -1,0 +1,72 @@
+"""Range reads of the members of some rows of a tar, merged over small gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tamis.pipeline.inputs.formats import Sample, check_same
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.store import ranges, storage
+
+CHUNK_BYTES = 32 << 20
+"""Bytes of members held at a time (a larger member alone), which are one request to a store."""
+
+DISK_CHUNK_BYTES = 4 << 20
+"""The same of a file on this machine: its bytes are hashed and copied while in the processor's cache."""
+
+
+def pictures(file: InputFile, rows: pa.Table) -> Iterator[bytes]:
+    """The bytes of each row's picture."""
+    spans = np.stack([rows[name].to_numpy() for name in ("image_offset", "image_size")], axis=1)
+    hashes = rows["sha256"].to_numpy()
+    for first, stop in _chunks(file, spans, np.arange(len(spans) + 1)):
+        views = ranges.read_ranges(file.path, spans[first:stop])
+        for view, digest in zip(views, hashes[first:stop], strict=True):
+            data = bytes(view)  # a copy, which does not keep the whole chunk
+            check_same(file, [data], [digest])
+            yield data
+
+
+def members(file: InputFile, rows: pa.Table) -> Iterator[Sample]:
+    """All members of each row, in the order of its list."""
+    listed = rows["members"].combine_chunks()
+    flat = listed.flatten()
+    spans = np.stack([flat.field(name).to_numpy() for name in ("offset", "size")], axis=1)
+    suffixes = flat.field("suffix").to_pylist()
+    bounds = np.append(0, np.cumsum(pc.list_value_length(listed).to_numpy()))
+    images = np.repeat(rows["image_offset"].to_numpy(), np.diff(bounds)) == spans[:, 0]
+    hashes = rows["sha256"].to_numpy()
+    for first, stop in _chunks(file, spans, bounds):
+        start, end = bounds[first], bounds[stop]
+        views = ranges.read_ranges(file.path, spans[start:end])
+        checked = [views[position] for position in np.flatnonzero(images[start:end]).tolist()]
+        check_same(file, checked, hashes[first:stop])
+        samples: Sample = list(zip(suffixes[start:end], views, strict=True))
+        for low, high in pairwise((bounds[first : stop + 1] - start).tolist()):
+            yield samples[low:high]
+
+
+def _chunks(
+    file: InputFile, spans: npt.NDArray[np.int64], bounds: npt.NDArray[np.int64]
+) -> Iterator[tuple[int, int]]:
+    """(first, stop) of the samples of each chunk, whose size includes the gaps that are read along.
+
+    ``spans`` (n, 2) are offsets and sizes of all members in bytes, those of sample i from ``bounds[i]`` to the next.
+    """
+    limit = DISK_CHUNK_BYTES if storage.is_local(file.path) else CHUNK_BYTES
+    gaps = np.maximum(spans[1:, 0] - spans[:-1].sum(axis=1), 0)
+    sizes = spans[:, 1].copy()
+    sizes[1:] += np.where(gaps <= ranges.MERGE_GAP, gaps, 0)
+    ends = np.append(0, np.cumsum(sizes))[bounds]
+    first = 0
+    while first < len(ends) - 1:
+        full = int(np.searchsorted(ends, ends[first] + limit, side="right")) - 1
+        stop = max(full, first + 1)
+        yield first, stop
+        first = stop

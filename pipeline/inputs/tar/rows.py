@@ -1,0 +1,142 @@
+"""The samples of a tar as rows of the ingest table: positions, contents and faults."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tamis.pipeline.inputs import captions
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.part_builder import (
+    FileTotals,
+    IngestOptions,
+    Row,
+    damage_row,
+    fault,
+    picture_row,
+)
+from tamis.pipeline.inputs.tar.walker import Damage, Member, Walker
+from tamis.pipeline.inputs.tar.webdataset import (
+    CAPTION_SUFFIX,
+    META_SUFFIX,
+    Group,
+    group,
+    is_writable,
+)
+from tamis.pipeline.inputs.uids import hash_uid, parse_uid
+from tamis.pipeline.store import storage
+from tamis.schemas.errors import InputError
+from tamis.schemas.ledger import Reason
+from tamis.schemas.tables import find_column
+
+
+def rows(file: InputFile, options: IngestOptions, totals: FileTotals) -> Iterator[Row]:
+    """A row for each key of a tar and each range of damage, in the order of the file.
+
+    Raises:
+        InputError: the file cannot be opened.
+    """
+    try:
+        stream = storage.open_read(file.path)
+    except OSError as error:
+        raise InputError(f"cannot read `{storage.redact(file.path)}`: {error.strerror}") from None
+    with stream:
+        walker = Walker(stream, options.max_member_bytes)
+        for number, item in enumerate(group(walker)):
+            if isinstance(item, Damage):
+                yield damage_row(file, item.reason, item.message, item.offset)
+            else:
+                yield sample_row(file, item, number, options)
+        totals.size = walker.size
+        totals.sha256 = walker.window.sha256()
+
+
+def sample_row(file: InputFile, sample: Group, number: int, options: IngestOptions) -> Row:
+    """The row of one key of a tar, the file's row ``number``. Of several faults the first of these
+    counts: the archive's, a repeated key, a missing picture, the caption's, the picture's.
+    """
+    meta = sample.members.get(META_SUFFIX)
+    fields, text, complaint = read_json(meta, options.max_meta_bytes)
+    uid = parse_uid(captions.field_text(fields, "uid")) if sample.occurrence == 0 else None
+    members = [
+        {"suffix": suffix, "offset": member.offset, "size": member.size}
+        for suffix, member in sample.members.items()
+    ]
+    row: Row = {
+        "uid": uid or hash_uid(file.entry, file.relative, "sample", sample.key, sample.occurrence),
+        "key": sample.key,
+        "url": captions.field_text(fields, "url"),
+        "members": members,
+        "meta": text,
+        "message": complaint or None,
+    }
+    caption = read_caption(sample.members, fields, options)
+    return row | _picture(sample, number, options) | caption | _layout_fault(sample)
+
+
+def _picture(sample: Group, number: int, options: IngestOptions) -> Row:
+    if sample.image is None:
+        return {}
+    _, member = sample.image
+    row = picture_row(member.data, member.offset, number, options)
+    return row | {"image_offset": member.offset}
+
+
+def _layout_fault(sample: Group) -> Row:
+    """The fault of a group's layout; no columns where it has none."""
+    if sample.damage is not None:
+        damage = sample.damage
+        return fault(damage.reason, f"{damage.name}: {damage.message}", damage.offset)
+    first = min(member.offset for member in sample.members.values())
+    if sample.occurrence > 0:
+        message = (
+            f"the key, or a suffix of it, stood before: this is number {sample.occurrence + 1}"
+        )
+        return fault(Reason.DUPLICATE_KEY, message, first)
+    if sample.image is None:
+        names = ", ".join(sample.members) or "nothing"
+        return fault(Reason.MISSING_IMAGE, f"no picture among the members: {names}", first)
+    for suffix, member in sample.members.items():
+        if not is_writable(suffix):
+            message = f"a member cannot keep the suffix {suffix[:40]!r} in a webdataset"
+            return fault(Reason.UNSUPPORTED_MEMBER, message, member.offset)
+    return {}
+
+
+def read_json(member: Member | None, limit: int) -> tuple[dict[str, Any], str | None, str]:
+    """(fields, text, complaint) of a json member; no fields and no text where it is no JSON object."""
+    if member is None:
+        return {}, None, ""
+    if member.size > limit:
+        return {}, None, f"the json member has {member.size} bytes: left out, the limit is {limit}"
+    try:
+        text = bytes(member.data).decode("utf-8")
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return {}, None, f"the json member is left out: {type(error).__name__}: {error}"
+    if not isinstance(fields, dict):
+        return {}, None, "the json member is left out: it is no object"
+    return fields, text, ""
+
+
+def read_caption(
+    members: Mapping[str, Member], fields: dict[str, Any], options: IngestOptions
+) -> Row:
+    """The columns of a tar sample's caption: from its txt member, else from its json's ``fields``."""
+    txt = members.get(CAPTION_SUFFIX)
+    if txt is not None:
+        try:
+            return captions.judge_caption(bytes(txt.data).decode("utf-8"), txt.offset, options)
+        except UnicodeDecodeError as error:
+            message = f"not UTF-8: {error.reason} at byte {error.start}"
+            return fault(Reason.BAD_CAPTION, message, txt.offset + error.start)
+    meta = members.get(META_SUFFIX)
+    first = min((member.offset for member in members.values()), default=None)
+    offset = first if meta is None else meta.offset
+    column = find_column("text", list(fields))
+    value = fields[column] if column is not None else None
+    if value is not None and not isinstance(value, str):
+        message = f"`{column}` in the json member is {type(value).__name__}, not text"
+        return fault(Reason.BAD_CAPTION, message, offset)
+    return captions.judge_caption(value, offset, options)

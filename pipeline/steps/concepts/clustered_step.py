@@ -1,0 +1,36 @@
+"""What steps share that work on the concepts of an embedding: which embedding, and how many concepts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.steps.concepts import concepts
+from tamis.pipeline.steps.concepts.config import Clustered
+from tamis.pipeline.steps.shared.parts import embedding_named
+from tamis.pipeline.tasks.step import Step
+from tamis.schemas.job import Job
+
+Config = TypeVar("Config", bound=Clustered)
+
+
+class ClusteredStep(Step, Generic[Config]):
+    """A step whose settings are ``Clustered``. It reads an embedding; its phases begin with ``concepts.phases``."""
+
+    def __init__(self, config: Config, job: Job) -> None:
+        self.config, self.name = config, config.name
+        self.embedding = embedding_named(job, config.embedding, config.name)
+
+    def needs(self) -> Sequence[str]:
+        """The embedding."""
+        return [f"embedding:{self.embedding}"]
+
+    def check(self, inputs: Sequence[InputFile]) -> None:
+        """Borrowed centroids are there.
+
+        Raises:
+            JobError, StateError: one line.
+        """
+        del inputs
+        concepts.number(self.config, 0)

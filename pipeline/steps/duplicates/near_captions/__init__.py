@@ -1,1 +1,0 @@
-"""The step `near_duplicates`: captions that are nearly the same, under pictures that agree."""

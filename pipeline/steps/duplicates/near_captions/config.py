@@ -1,0 +1,58 @@
+"""The settings of `near_duplicates`."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from tamis.schemas.job import Job
+from tamis.schemas.step import Reasons, Share, StepModel
+
+NEAR_CAPTION = "near_caption"
+
+
+class NearDuplicates(StepModel):
+    """Drop samples whose captions are nearly the same (MinHash-LSH, verified), and whose pictures agree."""
+
+    kind = "near_duplicates"
+    reasons: ClassVar[Reasons] = {
+        NEAR_CAPTION: "another sample has nearly the same caption (and, where asked, picture)"
+    }
+    likeness = "Jaccard"
+    jaccard: Share = Field(0.8, description="captions at least this alike are near-duplicates")
+    agree: Literal["none", "phash", "embedding"] | None = Field(
+        None,
+        examples=["phash"],
+        description="what else must agree: none, phash or embedding; by default phash, or embedding where there are "
+        "no pictures",
+    )
+    hamming: int = Field(
+        8,
+        ge=0,
+        le=32,
+        description="bits in which the 64-bit perceptual hashes may differ (agree: phash)",
+    )
+    cosine: Share = Field(0.9, description="the least cosine of the embeddings (agree: embedding)")
+    embedding: str | None = Field(
+        None,
+        examples=["embed"],
+        description="which embedding, where there are two; by default the only one",
+    )
+    ngram: int = Field(3, ge=1, le=24, description="characters (or words) a shingle")
+    unit: Literal["char", "word"] = Field("char", description="what a shingle is made of")
+    permutations: int = Field(108, ge=16, le=1024, description="hashes a signature")
+    recall: float = Field(
+        0.99,
+        gt=0,
+        lt=1,
+        description="share of the pairs at the threshold that the bands find; chooses bands and rows",
+    )
+    kernel: Literal["fast", "datasketch"] = Field("fast", description="who computes the signatures")
+    prefer: Literal["uid", "larger"] = Field(
+        "uid", description="who survives: uid, the smallest; or larger, the most pixels first"
+    )
+
+    def agreement(self, job: Job) -> Literal["none", "phash", "embedding"]:
+        """What else must agree, where the step leaves it to the job's input as well."""
+        return self.agree or ("phash" if job.has_pictures else "embedding")

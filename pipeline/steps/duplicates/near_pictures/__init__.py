@@ -1,1 +1,0 @@
-"""The step `near_pictures`: pictures whose perceptual hashes differ in few bits."""

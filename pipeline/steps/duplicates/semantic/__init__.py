@@ -1,1 +1,0 @@
-"""The step `semantic_duplicates`: near-equal embeddings inside a cluster (SemDeDup)."""

@@ -1,0 +1,59 @@
+"""What `semantic_duplicates` says of a finished run: the cosine that dropped a sample, and epsilon around it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from tamis.pipeline.steps.duplicates.semantic.config import SemanticDuplicates as Config
+from tamis.pipeline.steps.shared.audit import Finished, Limit, Mend, Row, StepAudit, mend
+from tamis.schemas.errors import InputError
+
+if TYPE_CHECKING:
+    from tamis.pipeline.steps.shared.again import Again
+
+SIGNAL = "semantic_similarity"
+"""The cosine to the nearest sample earlier in order."""
+
+
+class SemanticDuplicates(StepAudit[Config]):
+    """Epsilon alone decides over the stored cosine."""
+
+    mends_one = True
+
+    def mends(self, run: Finished, row: Row) -> list[Mend]:
+        """A smaller epsilon; none where the embeddings are equal."""
+        del run
+        if row["value"] is None:
+            return []
+        epsilon = math.floor((1 - row["value"]) * 1e6) / 1e6  # six decimals, never more
+        return [mend(f"{self.name}.epsilon", "<=", epsilon)] if epsilon > 0 else []
+
+    def limits(self) -> list[Limit]:
+        """The largest cosine that stays."""
+        epsilon = self.config.epsilon
+        return [Limit(self.name, SIGNAL, "max", 1 - epsilon, "epsilon", "epsilon", epsilon)]
+
+    def passing(
+        self, column: str, signal: str, side: str, value: float
+    ) -> tuple[str, dict[str, Any]] | None:
+        """``value`` is epsilon.
+
+        Raises:
+            InputError: it is none.
+        """
+        del side
+        if signal != SIGNAL:
+            return None
+        if not 0 < value <= 1:
+            raise InputError(f"epsilon is {value}: it lies in (0, 1]")
+        condition = f"coalesce({column}::DOUBLE <= $high, step IS DISTINCT FROM $step)"
+        return condition, {"high": 1.0 - value}
+
+    def decide_again(self, again: Again) -> Iterable[Counter[str]]:
+        """Chunk by chunk, over stored cosines."""
+        from tamis.pipeline.steps.duplicates.semantic.again import decide
+
+        return decide(again, self.config)

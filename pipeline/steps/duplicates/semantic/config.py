@@ -1,0 +1,32 @@
+"""The settings of `semantic_duplicates`."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from tamis.pipeline.steps.concepts.config import Clustered
+from tamis.schemas.step import Reasons, Share
+
+SEMANTIC_DUPLICATE = "semantic_duplicate"
+
+
+class SemanticDuplicates(Clustered):
+    """SemDeDup: inside a cluster, drop what is within epsilon of a sample earlier in order."""
+
+    kind = "semantic_duplicates"
+    reasons: ClassVar[Reasons] = {
+        SEMANTIC_DUPLICATE: "a sample of its cluster, earlier in order, has nearly the same embedding"
+    }
+    compares_members = True
+    likeness = "cosine"
+    cutting = ("epsilon",)
+    compares_samples = True
+    epsilon: Share = Field(
+        0.07, description="dropped where the cosine to an earlier sample is above 1 - epsilon"
+    )
+    which_to_keep: Literal["hard", "easy", "random"] = Field(
+        "hard",
+        description="the order: hard (farthest from the centroid first), easy (nearest first) or random (by hash)",
+    )

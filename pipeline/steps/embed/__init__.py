@@ -1,1 +1,0 @@
-"""The step `embed`: pictures and captions to vectors."""

@@ -1,1 +1,0 @@
-"""The step `rules`: signals compared with bounds."""

@@ -1,0 +1,81 @@
+"""What the settings of all selectors share: how many samples are kept, and of what."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, Field
+
+from tamis.schemas.step import Share, StepModel, Width
+
+NOT_CHOSEN = "not_chosen"
+LEFT_OUT = {NOT_CHOSEN: "the selector chose others"}
+"""The reason of every selector that has none of its own."""
+
+
+def _share_or_count(value: object) -> object:
+    if isinstance(value, float) and value.is_integer() and value > 1:
+        return int(value)
+    count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    share = isinstance(value, float) and 0 < value <= 1
+    if not count and not share:
+        raise ValueError(
+            f"keep is {value}: a share in (0, 1], written with a point (1.0), or a count of at least 1"
+        )
+    return value
+
+
+Count = Annotated[int, Field(ge=1)]
+Keep = Annotated[
+    int | float, BeforeValidator(_share_or_count, json_schema_input_type=Share | Count)
+]
+
+
+def budget(keep: float, whole: int) -> int:
+    """How many samples ``keep`` asks for: the count, or the share of ``whole`` as written in decimal, rounded down."""
+    return keep if isinstance(keep, int) else math.floor(whole * Fraction(repr(keep)))
+
+
+def whole_of(of: Literal["reaching", "input"], reaching: int, total: int) -> int:
+    """What a ``keep`` is a share of."""
+    return reaching if of == "reaching" else total
+
+
+class Amount(BaseModel):
+    """How many samples are kept, and of what: the first keys of a selector's settings."""
+
+    keep: Keep = Field(
+        examples=[0.4],
+        description="a share above 0, to 1, written with a point (1.0 is all), or a count of samples",
+    )
+    of: Literal["reaching", "input"] = Field(
+        "reaching",
+        description="a share of what is reaching the step, or of all input samples",
+    )
+
+
+class Chooser(StepModel, Amount):
+    """What the settings of all selectors share."""
+
+    selects: ClassVar[bool] = True
+
+    @property
+    def kept_count(self) -> int | None:
+        """As the job says."""
+        return self.keep if isinstance(self.keep, int) else None
+
+    def notes(self, samples: int | None, width: Width) -> Iterable[str]:
+        """A count of 1, which may be meant as a share."""
+        yield from super().notes(samples, width)
+        if self.kept_count == 1:
+            yield "keep: 1 is a count of one sample; all of them is 1.0"
+
+    def scaled(self, share: float) -> Self:
+        """With a count in proportion."""
+        scaled = super().scaled(share)
+        if scaled.kept_count is None:
+            return scaled
+        return scaled.model_copy(update={"keep": max(1, round(scaled.kept_count * share))})

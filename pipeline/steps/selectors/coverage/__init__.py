@@ -1,1 +1,0 @@
-"""The step `coverage`: the hardest are dropped, the range of the rest is covered."""

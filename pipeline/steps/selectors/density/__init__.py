@@ -1,1 +1,0 @@
-"""The step `density`: a quota a concept from its complexity (density-based pruning)."""

@@ -1,0 +1,122 @@
+"""What `density` says of a finished run: a sample's rank beside its concept's quota, and the budget behind it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from tamis.pipeline.steps.selectors.config import budget, whole_of
+from tamis.pipeline.steps.selectors.density.config import Density as Config
+from tamis.pipeline.steps.shared.audit import Finished, Mend, Row, StepAudit, Verdict, mend
+from tamis.pipeline.store import storage
+from tamis.pipeline.tables import paths
+from tamis.schemas.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from tamis.pipeline.steps.shared.again import Again
+
+SHARES = 10**6
+"""Steps of a share: its ends are rounded to them, inwards."""
+
+
+class Density(StepAudit[Config]):
+    """Quotas follow from what is stored of each concept, ranks from stored distances."""
+
+    def mends(self, run: Finished, row: Row) -> list[Mend]:
+        """The budget from which on the concept's real-valued quota reaches the sample's rank."""
+        config = self.config
+        concepts = (
+            run.quotas(self.name) if config.balance == 0 and row["rank"] is not None else None
+        )
+        if concepts is None:
+            return []
+        import numpy as np
+
+        from tamis.pipeline.algorithms.choosing.density import smallest_total
+
+        # Not to_numpy(): it imports pandas where that is installed, which takes longer than all else here.
+        sizes = np.asarray(np.from_dlpack(concepts["size"].combine_chunks()), np.int64)
+        complexity = np.asarray(np.from_dlpack(concepts["complexity"].combine_chunks()), np.float64)
+        samples = smallest_total(complexity, sizes, row["cluster"], row["rank"], config.temperature)
+        whole = whole_of(config.of, int(sizes.sum()), run.rows_in)
+        share = math.ceil(samples * 10_000 / whole) / 10_000
+        return [mend(f"{self.name}.keep", ">=", share, samples=samples)]
+
+    def would_drop(self, run: Finished, row: Row, missing: set[str]) -> Verdict:
+        """Known of a sample that has a place in this step's concepts."""
+        del missing
+        if self.name not in run.placing[-1:] or row["cluster"] is None:
+            return Verdict(None)
+        return Verdict(self._is_beyond_quota(run, row))
+
+    def _is_beyond_quota(self, run: Finished, row: Row) -> bool | None:
+        """Whether it would stand behind the last that its concept keeps; None where only uids or lots decide."""
+        concepts = run.quotas(self.name)
+        if self.config.which == "random" or concepts is None:
+            return None
+        if not concepts["quota"][row["cluster"]].as_py():
+            return True
+        last = self._last_distance(run, row["cluster"])
+        if last is None or last == row["distance"]:
+            return None
+        return bool(row["distance"] < last) == (self.config.which == "hard")
+
+    def _last_distance(self, run: Finished, cluster: int) -> float | None:
+        """The distance of the last sample that a concept keeps: the verdict on that sample's part has noted it."""
+        from tamis.pipeline.tasks.phase_index import read_index
+
+        folder = storage.join(run.root, paths.folder(self.name, "verdict"))
+        for file in read_index(folder).values():
+            for concept, distance in file.notes.get("last", ()) if file else ():
+                if concept == cluster:
+                    return float(distance)
+        return None
+
+    def keep_range(self, concepts: pa.Table, rows_in: int) -> dict[str, Any]:
+        """Between the bounds that every concept's quota has."""
+        from tamis.pipeline.algorithms.choosing.density import lower_bounds
+
+        keep, sizes = self.config.keep, concepts["size"].to_numpy()
+        # A balance divides the budget itself: it can always be met.
+        least = 1 if self.config.balance else max(1, int(lower_bounds(sizes, 0).sum()))
+        most = int(sizes.sum())
+        if isinstance(keep, int):
+            return {"value": keep, "kind": "count", "low": least, "high": most}
+        whole = whole_of(self.config.of, most, rows_in)
+        low = math.ceil(least / whole * SHARES) / SHARES
+        high = min(1.0, math.floor(most / whole * SHARES) / SHARES)
+        return {"value": keep, "kind": "share", "low": min(low, keep), "high": max(high, keep)}
+
+    def quotas_with(self, concepts: pa.Table, rows_in: int, keep: float) -> npt.NDArray[np.int64]:
+        """Exact. ``keep`` is a share where the job says a share, and a count where it says a count.
+
+        Raises:
+            InputError: it is neither, or the concepts cannot meet that budget.
+        """
+        from tamis.pipeline.algorithms.choosing.density import InfeasibleBudget, quotas
+
+        config = self.config
+        counted = isinstance(config.keep, int)
+        if counted and not float(keep).is_integer():
+            raise InputError(f"keep is {keep}: a count of samples, as in the job")
+        if not counted and not 0 < keep <= 1:
+            raise InputError(f"keep is {keep}: a share in (0, 1]")
+        asked: int | float = int(keep) if counted else float(keep)
+        sizes, complexity = concepts["size"].to_numpy(), concepts["complexity"].to_numpy()
+        total = budget(asked, whole_of(config.of, int(sizes.sum()), rows_in))
+        try:
+            return quotas(complexity, sizes, total, config.temperature, config.balance)
+        except InfeasibleBudget as error:
+            raise InputError(str(error)) from None
+
+    def decide_again(self, again: Again) -> Iterable[Counter[str]]:
+        """Over all chunks twice: sums, then who lies beyond the quotas."""
+        from tamis.pipeline.steps.selectors.density.again import Choice
+
+        return [Choice(again, self.config).decide()]

@@ -1,1 +1,0 @@
-"""The step `importance`: captions drawn that look like a target's (DSIR)."""

@@ -1,0 +1,37 @@
+"""The settings of `importance`."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from pydantic import Field
+
+from tamis.pipeline.steps.selectors.config import LEFT_OUT, Chooser
+from tamis.pipeline.steps.shared.config import MISSING
+from tamis.schemas.step import Change, Reasons
+
+
+class Importance(Chooser):
+    """Importance resampling (DSIR, Xie et al. 2023): captions are drawn that look like a target's."""
+
+    kind = "importance"
+    reasons: ClassVar[Reasons] = {**LEFT_OUT, **MISSING}
+    target: str = Field(
+        examples=["data/target.txt"],
+        description="captions to look like: a parquet file, or a text file of one caption a line",
+    )
+    column: str | None = Field(
+        None,
+        examples=["text"],
+        description="the parquet file's column of captions; found by its usual names by default",
+    )
+    buckets: int = Field(
+        10_000,
+        ge=2,
+        le=10_000_000,
+        description="buckets that words and pairs of words are hashed to",
+    )
+
+    def with_paths(self, change: Change) -> Self:
+        """The target's path changed."""
+        return self.model_copy(update={"target": change(self.target)})

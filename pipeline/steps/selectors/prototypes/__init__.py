@@ -1,1 +1,0 @@
-"""The step `prototypes`: what lies farthest from its nearest centroid is kept."""

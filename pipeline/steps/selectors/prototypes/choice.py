@@ -1,0 +1,22 @@
+"""How `prototypes` chooses in memory."""
+
+from __future__ import annotations
+
+from tamis.pipeline.algorithms.choosing import prototypes
+from tamis.pipeline.steps.selectors.choice import Mask, Pool, StepChoice
+from tamis.pipeline.steps.selectors.prototypes.config import Prototypes as Config
+
+
+class Prototypes(StepChoice[Config]):
+    """The farthest from their centroids."""
+
+    @classmethod
+    def default(cls, similarity: str) -> Config:
+        """The defaults of a job."""
+        del similarity
+        return Config(keep=1.0)
+
+    def select(self, pool: Pool, count: int) -> Mask:
+        """With the floor of each cluster."""
+        clusters, floor = len(pool.centroids), self.config.floor
+        return prototypes.select(pool.cluster, pool.distance, pool.uid, count, clusters, floor)

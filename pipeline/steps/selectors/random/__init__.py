@@ -1,1 +1,0 @@
-"""The step `random`: a uniform choice."""

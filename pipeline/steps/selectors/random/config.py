@@ -1,0 +1,24 @@
+"""The settings of `random`."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from tamis.pipeline.steps.selectors.config import LEFT_OUT, Chooser
+from tamis.schemas.step import Reasons
+
+
+class Random(Chooser):
+    """A uniform choice; with `epochs`, a fresh one every epoch (RS2, Okanovic et al. 2023), and their union is kept."""
+
+    kind = "random"
+    reasons: ClassVar[Reasons] = LEFT_OUT
+    epochs: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        examples=[10],
+        description="choices, one uid list each: subsets/epoch-000.npy and so on; none by default",
+    )

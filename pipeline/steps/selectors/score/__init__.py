@@ -1,1 +1,0 @@
-"""The step `score`: the best of one signal."""

@@ -1,1 +1,0 @@
-"""The step `signals`: stored columns about each sample."""

@@ -1,0 +1,50 @@
+"""The settings of `signals`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+from pydantic import Field
+
+from tamis.schemas.step import Change, StepModel
+
+
+class Signals(StepModel):
+    """Compute columns about each sample; drops nothing.
+
+    In short, without other settings: `signals: [words, min_side]`.
+    """
+
+    kind = "signals"
+    listed = "names"
+    names: tuple[str, ...] = Field(
+        min_length=1,
+        examples=[["words", "characters", "min_side", "aspect_ratio"]],
+        description="built-in signals, or columns of the input",
+    )
+    heads: dict[str, str] = Field(
+        {},
+        description="signal -> path of a linear head over a stored embedding, which an `embed` step before this one "
+        "makes; none by default",
+    )
+    embedding: str | None = Field(
+        None,
+        examples=["embed"],
+        description="which embedding the heads read, where there are two; by default the only one",
+    )
+
+    @property
+    def computes(self) -> tuple[str, ...]:
+        """The names of all signals."""
+        return self.names
+
+    @property
+    def linear_heads(self) -> Mapping[str, str]:
+        """Signal -> path of its head."""
+        return self.heads
+
+    def with_paths(self, change: Change) -> Self:
+        """The settings with the heads' paths changed."""
+        heads = {name: change(path) for name, path in self.heads.items()}
+        return self.model_copy(update={"heads": heads}) if heads else self

@@ -1,1 +1,0 @@
-"""The step `write`: shards of what is kept, and the list of its uids."""

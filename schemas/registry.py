@@ -1,0 +1,70 @@
+"""The steps that a job can name, and where their code lies. A step is imported when it is asked for, by its name."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.util import find_spec
+from typing import Any
+
+from tamis.schemas.step import StepModel
+
+STEPS: dict[str, str] = {
+    "signals": "tamis.pipeline.steps.signals:Signals",
+    "rules": "tamis.pipeline.steps.rules:Rules",
+    "exact_duplicates": "tamis.pipeline.steps.duplicates.exact:ExactDuplicates",
+    "near_duplicates": "tamis.pipeline.steps.duplicates.near_captions:NearDuplicates",
+    "near_pictures": "tamis.pipeline.steps.duplicates.near_pictures:NearPictures",
+    "embed": "tamis.pipeline.steps.embed:Embed",
+    "semantic_duplicates": "tamis.pipeline.steps.duplicates.semantic:SemanticDuplicates",
+    "density": "tamis.pipeline.steps.selectors.density:Density",
+    "prototypes": "tamis.pipeline.steps.selectors.prototypes:Prototypes",
+    "coverage": "tamis.pipeline.steps.selectors.coverage:Coverage",
+    "random": "tamis.pipeline.steps.selectors.random:Random",
+    "score": "tamis.pipeline.steps.selectors.score:Score",
+    "importance": "tamis.pipeline.steps.selectors.importance:Importance",
+    "write": "tamis.pipeline.steps.write:Write",
+}
+"""Kind -> folder and class: the settings are that class in ``config.py`` there, the step is that class in ``step.py``.
+
+The order is that of the job file which `tamis init` writes.
+"""
+
+
+def configuration(kind: str) -> type[StepModel]:
+    """The settings of a step: the model that a job's entry of this kind is checked by."""
+    found: type[StepModel] = _named(kind, "config")
+    return found
+
+
+def step_class(kind: str) -> Any:
+    """The step itself: called with its settings and the job, it gives a ``tasks.step.Step``."""
+    return _named(kind, "step")
+
+
+def audit_class(kind: str) -> Any:
+    """What audits ask about the step: its own class in ``audit.py``, or the neutral ``StepAudit``."""
+    return _optional(kind, "audit") or _neutral("StepAudit", "audit")
+
+
+def growth_class(kind: str) -> Any:
+    """How the step's costs grow: the class in its ``growth.py`` if it has one, else ``StepGrowth``."""
+    return _optional(kind, "growth") or _neutral("StepGrowth", "growth")
+
+
+def choice_class(kind: str) -> Any | None:
+    """How a selector chooses in memory: the class in its ``choice.py``; None if it has none."""
+    return _optional(kind, "choice")
+
+
+def _optional(kind: str, module: str) -> Any | None:
+    folder = STEPS[kind].partition(":")[0]
+    return _named(kind, module) if find_spec(f"{folder}.{module}") else None
+
+
+def _neutral(name: str, module: str) -> Any:
+    return getattr(importlib.import_module(f"tamis.pipeline.steps.shared.{module}"), name)
+
+
+def _named(kind: str, module: str) -> Any:
+    folder, _, name = STEPS[kind].partition(":")
+    return getattr(importlib.import_module(f"{folder}.{module}"), name)

@@ -1,0 +1,21 @@
+"""What the file of one task covers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """What of a run one task works on; its files are called by it."""
+
+    PART = "part"  # one part
+    FILE = "file"  # one input file
+    RANGE = "range"  # consecutive parts: a row group for each of them
+    BUCKET = "bucket"  # one share of an exchange, from every part
+    SHARD = "shard"  # one file of the result
+    WHOLE = "whole"  # everything: the phase has no other task
+
+    @property
+    def gathers(self) -> bool:
+        """Whether such a task reads what many parts have written: a shuffle."""
+        return self in {Scope.RANGE, Scope.BUCKET, Scope.WHOLE}

@@ -1,0 +1,45 @@
+"""The step: a verdict over each part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from tamis.pipeline.steps.shared.parts import drops, part_task
+from tamis.pipeline.tasks.step import Context, Step
+from tamis.pipeline.tasks.task import Phase, TaskIo
+from tamis.schemas.job import Job
+from tests.support.toy_step.config import EveryNth as Config
+
+
+@dataclass(frozen=True)
+class Every:
+    """Arguments of ``decide``."""
+
+    rows: int  # of the part
+    n: int
+    because: str
+
+
+class EveryNth(Step):
+    """One phase: ``verdict``."""
+
+    def __init__(self, config: Config, job: Job) -> None:
+        del job
+        self.config, self.name = config, config.name
+
+    def phases(self, context: Context) -> Iterator[Phase[Every]]:
+        """A task a part."""
+        n, because = self.config.n, self.config.because
+        tasks = [
+            part_task(part, {"drops": context.drops(part)}, Every(part.rows, n, because))
+            for part in context.parts
+        ]
+        yield Phase("verdict", decide, tasks)
+
+
+def decide(io: TaskIo[Every]) -> Iterator[pa.Table]:
+    """The living rows of one part whose number is a multiple of n."""
+    yield drops(io, io.alive(io.args.rows)[:: io.args.n], io.args.because)

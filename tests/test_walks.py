@@ -1,0 +1,28 @@
+"""The program that prints the files which a reader passes sees the project's functions, by stage."""
+
+from __future__ import annotations
+
+from tamis.pipeline.store import storage
+from tamis.pipeline.tables import paths
+from tests.support.walks import Recorder, dying
+
+
+def test_what_is_entered_belongs_to_its_stage() -> None:
+    recorder = Recorder()
+    storage.join("before", "file")
+    with recorder.at("outer stage"):
+        paths.folder("step", "phase")
+        with recorder.at("inner"):
+            storage.join("folder", "file")
+        paths.address("tables/step/phase/task.parquet")
+    storage.join("after", "file")
+    assert recorder.files(["outer"]) == {"pipeline/tables/paths.py": "folder"}
+    assert recorder.files(["inner"]) == {"pipeline/store/storage.py": "join"}
+    assert [*recorder.files(["inner", "outer"])] == [
+        "pipeline/store/storage.py",
+        "pipeline/tables/paths.py",
+    ]
+
+
+def test_a_task_that_dies_is_found_by_words() -> None:
+    assert {"pipeline/runs/isolate.py", "pipeline/runs/ray_engine.py"} <= set(dying())
