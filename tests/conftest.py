@@ -65,7 +65,11 @@ def clipart_example() -> Path:
 
 @pytest.fixture(scope="session")
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
-    """The preset `demo`, done once by the command itself on Ray with two processors: a minute or two."""
-    from tests.support.demo_run import run_demo
+    """The preset `demo`, done once by the command itself on Ray with two processors: a minute or two.
 
-    return run_demo(tmp_path_factory.mktemp("demo") / "run", "--cpus", "2")
+    Tests read it, of several processes at once, and change nothing there.
+    """
+    from tests.support.demo_run import shared_demo
+
+    base = tmp_path_factory.getbasetemp()
+    return shared_demo(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)

@@ -96,8 +96,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def by_run(finished: Path, output: Path, setting: str) -> dict[str, dict[str, Any]]:
-    """The ledger, by uid, of a run of its own, started with the setting and the finished run's centroids."""
+def by_run(finished: Path, setting: str) -> dict[str, dict[str, Any]]:
+    """The ledger, by uid, of a run of its own with the setting and the finished run's centroids.
+
+    All settings are run in one directory, so that each computes what stands below it.
+    """
+    output = finished.parent / "own"
     text = (finished / "job.yaml").read_text()
     borrowed = [
         f"{step}.centroids={finished}#{step}" for step in ("semantic_duplicates", "density")
@@ -109,7 +113,7 @@ def by_run(finished: Path, output: Path, setting: str) -> dict[str, dict[str, An
     return {row["uid"]: row for row in ledger(output)}
 
 
-def agree(finished: Path, tmp_path: Path, setting: str) -> Change:
+def agree(finished: Path, setting: str) -> Change:
     """What ``whatif`` says is what a run of its own does: the same samples, and the same account of what moves."""
     before = {row["uid"]: row for row in ledger(finished)}
     change = whatif(open_run(str(finished)), [setting], len(before))
@@ -120,7 +124,7 @@ def agree(finished: Path, tmp_path: Path, setting: str) -> Change:
     assert goes <= kept
     assert comes.isdisjoint(kept)
     asked = kept - goes | comes
-    after = by_run(finished, tmp_path / "own", setting)
+    after = by_run(finished, setting)
     assert asked == {name for name, row in after.items() if row["kept"]}
     moved: Counter[str] = Counter()
     for name, row in after.items():
@@ -135,9 +139,9 @@ def agree(finished: Path, tmp_path: Path, setting: str) -> Change:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", GRID)
-def test_it_agrees_with_a_run_of_its_own(finished: Path, tmp_path: Path, setting: str) -> None:
+def test_it_agrees_with_a_run_of_its_own(finished: Path, setting: str) -> None:
     """Tightened and loosened, early and late."""
-    agree(finished, tmp_path, setting)
+    agree(finished, setting)
 
 
 LATE = [
@@ -258,9 +262,9 @@ def pictured(tmp_path_factory: pytest.TempPathFactory, clipart_example: Path) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", OF_PICTURES)
-def test_it_agrees_over_pictures(pictured: Path, tmp_path: Path, setting: str) -> None:
+def test_it_agrees_over_pictures(pictured: Path, setting: str) -> None:
     """The thresholds of the preset ``dbp`` that captions and embeddings alone do not have."""
-    change = agree(pictured, tmp_path, setting)
+    change = agree(pictured, setting)
     assert change.before != change.after
 
 

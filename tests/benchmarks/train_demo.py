@@ -180,17 +180,17 @@ def main(
 
     pairs = read_pairs(data)
     held = is_held_out(pairs)
-    pictures, captions = features(pairs)
     fitted = one_answer_each(pairs, np.flatnonzero(~held))
     rest = one_answer_each(pairs, np.flatnonzero(held))
-    projections = fit(pictures[fitted], captions[fitted])
+    known, unknown = (features([pairs[row] for row in rows]) for rows in (fitted, rest))
+    projections = fit(*known)
     if write is not None:
         write_bytes(str(write), save(projections))
     figures = {
         "different_pairs": len(pairs),
         "fitted_pairs": len(fitted),
-        "held_out": measure(projections, pictures[rest], captions[rest]),
-        "fitted": measure(projections, pictures[fitted], captions[fitted]),
+        "held_out": measure(projections, *unknown),
+        "fitted": measure(projections, *known),
     }
     typer.echo(json.dumps(figures, indent=2))
 

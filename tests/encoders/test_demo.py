@@ -86,16 +86,20 @@ def test_a_gpu_gives_nearly_the_same(
     assert ((words * demo.encode_texts(texts)).sum(axis=1) > 0.999).all()
 
 
-def test_no_hub_is_asked(tmp_path: object) -> None:
+HEAVY = ["transformers", "open_clip", "timm", "torchvision"]
+
+
+def test_no_hub_is_asked_and_no_more_than_torch_imported(tmp_path: object) -> None:
     """With the hub switched off and no cache, in a process of its own, both towers encode."""
     code = (
-        "import numpy as np; from tamis.pipeline import encoders; e = encoders.load('demo');"
+        "import sys, numpy as np; from tamis.pipeline import encoders; e = encoders.load('demo');"
         "i, = e.encode_images([np.zeros((1,224,224,3),'u1')], 1);"
-        "print(e.encode_texts(['a flag']).shape, i.shape)"
+        "print(e.encode_texts(['a flag', 'two flags']).shape, i.shape,"
+        f"[name for name in {HEAVY} if name in sys.modules])"
     )
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
-    assert done.stdout.strip() == "(1, 256) (1, 256)"
+    assert done.stdout.strip() == "(2, 256) (1, 256) []"
     assert "Traceback" not in done.stderr

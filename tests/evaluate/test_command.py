@@ -20,7 +20,7 @@ from tamis.pipeline.steps.embed.config import Embed
 from tamis.schemas.evaluation import Evaluation
 from tests.audit.test_report import Page, check_closed
 from tests.evaluate.conftest import COPIES, DISTINCT
-from tests.support.running import ledger, make_plan, run_here
+from tests.support.running import ledger, make_plan, read_tar, run_here, write_tar
 from tests.support.synthetic import captions, meanings, views, write_input
 
 QUICK = ["--seeds", "2", "--budgets", "0.2,0.4", "--steps", "20", "--cpus", "2"]
@@ -165,9 +165,12 @@ def test_input_files_are_held_out_and_classes_are_read(
 ) -> None:
     """Pictures through a real encoder; the run has no concepts, so that they are trained here."""
     steps = "- signals: [category]\n- embed: {encoder: demo}\n"
-    made = make_plan(tmp_path / "run", clipart_example / "00000.tar", steps)
-    run_here(made)
-    arguments = [str(tmp_path / "run"), *QUICK, "--holdout", str(clipart_example / "00003.tar")]
+    known, held = (
+        write_tar(tmp_path / name, read_tar(clipart_example / name)[:170])
+        for name in ("00000.tar", "00003.tar")
+    )
+    run_here(make_plan(tmp_path / "run", known, steps))
+    arguments = [str(tmp_path / "run"), *QUICK, "--holdout", str(held)]
     found = told(capsys, *arguments)
     assert found["splits"][0]["tested"] > 100
     embedded = list((tmp_path / "run" / "evaluation").glob("*/tables/embed/vectors/*.parquet"))

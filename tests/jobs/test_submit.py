@@ -46,11 +46,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def job(folder: Path, data: Path, steps: str = STEPS, **more: Any) -> Path:
+def job(folder: Path, data: Path, steps: str = STEPS, files: str = "*.tar", **more: Any) -> Path:
     path = folder / "job.yaml"
     rest = "".join(f"{key}: {json.dumps(value)}\n" for key, value in more.items())
     path.write_text(
-        f"name: test\ninput: [{{path: '{data}/*.tar'}}]\noutput: {folder}/run\n{rest}steps:{steps}"
+        f"name: test\ninput: [{{path: '{data}/{files}'}}]\noutput: {folder}/run\n{rest}steps:{steps}"
     )
     return path
 
@@ -80,27 +80,6 @@ def wait_for(there: Callable[[], object]) -> None:
     raise AssertionError("it did not come")
 
 
-def test_a_submitted_job_makes_the_same_bytes(head: RayHead, data: Path, tmp_path: Path) -> None:
-    made = head.tamis("submit", str(job(tmp_path, data)))
-    assert made.returncode == 0, made.stderr
-    job_id = made.stdout.strip()
-    assert "tamis: exact_duplicates: 60 in = 30 kept + 30 dropped" in made.stderr
-    assert "Uploading" not in made.stderr
-    assert "WebSocket" not in made.stderr
-    run_here(make_plan(tmp_path / "local", data / "*.tar", STEPS))
-    for folder in ("shards", "ledger", "ledger_index"):
-        assert contents(tmp_path / "run" / folder) == contents(tmp_path / "local" / folder)
-    assert status_of(head, job_id) == "succeeded"
-    assert "60 in = 30 kept + 30 dropped" in head.tamis("logs", job_id).stdout
-    assert head.tamis("logs", "-f", job_id).stdout == head.tamis("logs", job_id).stdout
-    assert job_id in head.tamis("jobs").stdout
-
-    again = head.tamis("resume", job_id)
-    assert again.returncode == 0, again.stderr
-    assert "nothing was left to do" in again.stderr
-    assert jobs_of(head)[0]["resumes"] == job_id
-
-
 def test_a_cancelled_job_is_resumed(head: RayHead, openclipart: Path, tmp_path: Path) -> None:
     steps = """
   - signals: [words, blur, entropy]
@@ -108,7 +87,7 @@ def test_a_cancelled_job_is_resumed(head: RayHead, openclipart: Path, tmp_path: 
   - exact_duplicates: {on: image}
   - write: {samples_per_shard: 1000}
 """
-    path = job(tmp_path, openclipart, steps, part_samples=250)
+    path = job(tmp_path, openclipart, steps, "{00000..00003}.tar", part_samples=250)
     sent = head.tamis("submit", "--detach", str(path))
     job_id = sent.stdout.strip()
     assert sent.returncode == 0, sent.stderr
@@ -199,7 +178,8 @@ def test_a_job_in_an_image(head: RayHead, data: Path, tmp_path: Path) -> None:
     assert made.returncode == 0, made.stderr
     assert "60 in = 30 kept + 30 dropped" in made.stderr
     run_here(make_plan(tmp_path / "local", data / "*.tar", STEPS))
-    assert contents(tmp_path / "run" / "shards") == contents(tmp_path / "local" / "shards")
+    for folder in ("shards", "ledger", "ledger_index"):
+        assert contents(tmp_path / "run" / folder) == contents(tmp_path / "local" / folder)
     images = (head.commands / "images").read_text().split()
     assert set(images) == {image}
     assert len(images) > 4  # the supervisors of probe and job, and workers
@@ -219,7 +199,9 @@ def test_a_job_that_fails_says_why(head: RayHead, data: Path, tmp_path: Path) ->
     assert status_of(head, failed.stdout.strip()) == "failed (2)"
 
 
-def test_a_job_on_a_store_needs_its_rights_there(head: RayHead, data: Path, tmp_path: Path) -> None:
+def test_a_job_on_a_store_makes_the_same_bytes_and_needs_its_rights_there(
+    head: RayHead, data: Path, tmp_path: Path
+) -> None:
     """Input and result on S3; the credentials go along by --env. Without the right to write nothing is sent."""
     with stores.object_store() as store:
         for path in data.glob("*.tar"):
@@ -239,8 +221,19 @@ def test_a_job_on_a_store_needs_its_rights_there(head: RayHead, data: Path, tmp_
         assert made.returncode == 0, made.stderr
         found = stores.contents(store, "run/")
         # Without --env: the cluster has it still. What is asked from here needs the credentials here.
-        again = head.tamis("resume", made.stdout.strip(), **store.environment)
+        job_id = made.stdout.strip()
+        again = head.tamis("resume", job_id, **store.environment)
+        assert again.returncode == 0, again.stderr
         assert "nothing was left to do" in again.stderr, again.stderr
+    assert "tamis: exact_duplicates: 60 in = 30 kept + 30 dropped" in made.stderr
+    assert "Uploading" not in made.stderr
+    assert "WebSocket" not in made.stderr
+    assert status_of(head, job_id) == "succeeded"
+    logs = head.tamis("logs", job_id).stdout
+    assert "60 in = 30 kept + 30 dropped" in logs
+    assert head.tamis("logs", "-f", job_id).stdout == logs
+    assert job_id in head.tamis("jobs").stdout
+    assert jobs_of(head)[0]["resumes"] == job_id
     run_here(make_plan(tmp_path / "local", data / "*.tar", STEPS))
     local = contents(tmp_path / "local")
     result = ("shards/", "ledger/", "ledger_index/", "subset.npy", "manifest.json")

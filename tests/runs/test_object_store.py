@@ -86,7 +86,7 @@ def tars(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make(pattern: str, output: str, steps: str = STEPS_OF_JOB) -> plan.Plan:
     text = (
         f"name: test\ninput: [{{path: '{pattern}'}}]\noutput: {output}\n"
-        f"part_samples: 8\nsteps:{steps}"
+        f"part_samples: 12\nsteps:{steps}"
     )
     return plan.make(parse_job(text, "test"))
 
@@ -216,18 +216,18 @@ def merged(store: ObjectStore, step: str) -> tuple[list[int], list[Read]]:
     """The sizes of what is alive after the rules, and the merged ranges that hold it, from the run's tables."""
     ledger = rows_of(store, "out/ledger/")
     alive = {row["uid"]: row["shard"] for row in ledger if row["step"] not in ("ingest", "rules")}
-    wanted: dict[tuple[str, int, Any], list[storage.Range]] = {}
+    wanted: dict[tuple[str, Any], list[storage.Range]] = {}
     for number, row in enumerate(rows_of(store, "out/tables/ingest/files")):
         uid = row["uid"].hex()
         if uid in alive:
-            file, place = divmod(number, 12)
+            file = number // 12
             members = [(member["offset"], member["size"]) for member in row["members"]]
             ranges = members if step == "write" else [(row["image_offset"], row["image_size"])]
             unit = alive[uid] if step == "write" else None
-            wanted.setdefault((f"in/{file:05d}.tar", place // 8, unit), []).extend(ranges)
+            wanted.setdefault((f"in/{file:05d}.tar", unit), []).extend(ranges)
     expected: list[Read] = [
         (name, offset, size)
-        for (name, _, _), ranges in wanted.items()
+        for (name, _), ranges in wanted.items()
         for offset, size in merge_ranges(ranges)
     ]
     return [size for ranges in wanted.values() for _, size in ranges], expected

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tamis.jobs.cli import main
@@ -110,6 +110,7 @@ def test_nobody_gives_way_in_an_empty_bucket() -> None:
 
 
 @pytest.mark.slow
+@settings(max_examples=settings().max_examples // 3)  # each is two runs, and an audit
 @given(FILES)
 def test_each_repeated_uid_is_a_row_and_one_of_each_stays(files: list[list[Given]]) -> None:
     folder = Path(tempfile.mkdtemp())

@@ -18,6 +18,7 @@ from tamis.pipeline.steps.duplicates.semantic import step, tasks
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.schemas.events import Event, PhaseStarted
 from tests.support import duplicates
+from tests.support.demo_run import DemoRun
 from tests.support.embedded import EMBED, Samples, blobs, by_uid, run_steps, unit, write_input
 from tests.support.running import contents, ledger, make_plan, run_here, table
 
@@ -226,15 +227,25 @@ def test_pieces_of_a_laid_out_bucket_cover_every_pair_once() -> None:
         assert spans[-1][1] == size
 
 
+@pytest.fixture(scope="module")
+def clip_art(demo_run: DemoRun) -> Samples:
+    """What the demo encoder has made of clip art, of which exact and near copies are gone."""
+    found: dict[str, bytes] = {}
+    uids = {row["sid"]: row["uid"] for row in demo_run.ledger()}
+    for path in sorted((demo_run.root / "tables/embed/vectors").glob("part-*.parquet")):
+        first = int(path.stem.removeprefix("part-")) << 32
+        for row in pq.read_table(path, columns=["row", "image"]).to_pylist():
+            found[uids[first | row["row"]]] = row["image"]
+    vectors = np.stack([np.frombuffer(image, np.float16) for image in found.values()])
+    return Samples(list(found), vectors, {})
+
+
 @pytest.mark.slow
-def test_a_cluster_of_all_clip_art_by_the_demo_encoder(
-    clipart_example: Path, tmp_path: Path
-) -> None:
-    steps = f"  - embed: {{encoder: demo}}\n  - {STEP}: {{clusters: 3, epsilon: 0.1}}"
-    rows = duplicates.run_in(make_plan(tmp_path / "run", clipart_example / "*.tar", steps))
-    wanted = full_matrix(tmp_path / "run", "hard")
+def test_clusters_of_clip_art_by_the_demo_encoder(clip_art: Samples, tmp_path: Path) -> None:
+    output = run_semantic(tmp_path, clip_art, "clusters: 3, epsilon: 0.1")
+    wanted = full_matrix(output, "hard")
     near = {uid for uid, (value, _) in wanted.items() if abs(value - 0.9) < 1e-6}
-    dropped = set(duplicates.dropped(rows, STEP))
+    dropped = set(duplicates.dropped(ledger(output), STEP))
     assert dropped - near == {uid for uid, (value, _) in wanted.items() if value > 0.9} - near
     assert len(dropped) > 20
 

@@ -57,7 +57,7 @@ def done(root: str, phase: str) -> list[dict[str, object]]:
 
 
 def refused(root: str, given: list[Work]) -> str:
-    """What is said of a task that could be done, before another that no machine could."""
+    """What is said of a task that could be done, before another that no machine could; leaves Ray, which is there."""
     engine = Engine(root, Machine(cpus=2), pending=[Claim("later", 1, 1000, 0)])
     try:
         list(engine.run(Phase("no", process, []), given))
@@ -80,7 +80,6 @@ def main(root: str) -> None:
         names = sorted(work.task.name for work in given)
         assert sorted(outcome.name for outcome in outcomes) == names
         assert not any(outcome.died or outcome.bug for outcome in outcomes), outcomes
-    engine.stop()
     found: dict[str, object] = {phase: done(root, phase) for phase in asked}
     said = {"did": found, "refused": refused(root, works("no", few, 1))}
     sys.stdout.write(json.dumps({**said, "threads": os.environ["OMP_NUM_THREADS"]}) + "\n")
