@@ -7,13 +7,16 @@ import os
 import tarfile
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.audit.story.story import tell
+from tamis.pipeline.audit.verify.verify import Seen, verify
 from tamis.pipeline.runs import plan, walk
 from tamis.pipeline.runs.account import Result
 from tamis.pipeline.tasks.perform import Here
-from tamis.schemas.errors import StateError
+from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.layout import LAYOUT
 from tamis.schemas.parse import parse_job
 
@@ -58,11 +61,23 @@ def test_it_is_gone_on_with(earlier: Path) -> None:
 
 
 def test_it_can_be_read_as_it_is(earlier: Path) -> None:
+    """Its own job file too, with settings that are gone since."""
     run = open_run(str(earlier))
     assert run.manifest.kept == 7
-    assert len(run.find("https://example.org/none.png")) == 0
-    with pytest.raises(StateError, match="its job has settings that this version does not know: "):
-        run.steps  # noqa: B018 - asked for its error
+    assert [step.name for step in run.steps][-3:] == ["score", "density", "write"]
+    assert parse_job((earlier / "job.yaml").read_text(), "job.yaml").name == "earlier"
+    seen = Seen()
+    assert [fault for fault in verify(run, seen) if fault.path == "job.yaml"] == []
+    ledger = pq.read_table(earlier / "ledger" / "part-00000.parquet").to_pylist()
+    dropped = next(row for row in ledger if row["step"] == "density")
+    (row,) = run.find(dropped["uid"])
+    assert tell(run, row)["dropped_by"] == "density"
+
+
+def test_a_retired_setting_that_said_something_is_unknown(earlier: Path) -> None:
+    text = (earlier / "job.yaml").read_text().replace("object_store: 268435456", "object_store: 1")
+    with pytest.raises(JobError, match="unknown key `object_store`"):
+        parse_job(text, "job.yaml")
 
 
 def test_one_of_a_later_version_is_refused_in_one_line(earlier: Path) -> None:

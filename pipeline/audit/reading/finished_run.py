@@ -20,7 +20,7 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tasks.phase_index import INDEX
 from tamis.schemas.errors import StateError
-from tamis.schemas.layout import check_layout
+from tamis.schemas.layout import check_layout, without_retired
 from tamis.schemas.ledger import Reason
 from tamis.schemas.manifest import Manifest
 from tamis.schemas.registry import audit_class, configuration
@@ -45,7 +45,7 @@ class FinishedRun:
         try:
             return tuple(
                 configuration(kind).model_validate(settings)
-                for step in self.manifest.job["steps"]
+                for step in without_retired(self.manifest.job)["steps"]
                 for kind, settings in step.items()
             )
         except (KeyError, ValidationError) as error:

@@ -1,7 +1,7 @@
 """The last phases of the steps that look for near duplicates: from verified edges to who is dropped.
 
 A table of edges has, for each end (``_a``, ``_b``), the columns ENDS, and one value a pair. Up to EDGES of them are
-joined in one task's memory. More are joined by large and small stars (``algorithms.star_components``), a phase
+joined in one task's memory. More are joined by large and small stars (``algorithms.grouping.stars``), a phase
 a star, each partition a task; then a component's members meet where its label lives.
 """
 
