@@ -126,7 +126,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     # ``ray stop`` would end every Ray on this machine.
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGTERM)
-    _, alive = psutil.wait_procs([psutil.Process(process.pid), *children], timeout=20)
+    _, alive = psutil.wait_procs([psutil.Process(process.pid), *children], timeout=5)
     for left in alive:
         with suppress(psutil.NoSuchProcess):  # it may have ended by itself
             left.kill()
