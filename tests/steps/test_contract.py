@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from tamis.pipeline.runs import account, walk
 from tamis.pipeline.runs.isolate import Executor
 from tamis.pipeline.tasks.perform import Here
+from tamis.schemas.resources import Resources
 from tests.support.embedded import by_uid
-from tests.support.executors import Counted, KilledError, Never, Shuffled
+from tests.support.executors import Counted, KilledError, Never, OnSharedRay, Shuffled
 from tests.support.running import contents, make_plan
 from tests.support.step_cases import CASES, JOB, KINDS, Case, small
 
@@ -155,6 +157,20 @@ def test_the_same_again_does_nothing(tried: Tried) -> None:
     before = times()
     assert tried.run("run", Never(str(tried.folder / "run"))).tasks_run == 0
     assert times() == before
+
+
+@pytest.fixture(scope="module")
+def two_workers() -> Iterator[None]:
+    """A Ray with two processors, for all cases."""
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.usefixtures("two_workers")
+def test_two_real_workers_give_the_bytes_of_one_process(tried: Tried) -> None:
+    tried.run("ray", OnSharedRay(str(tried.folder / "ray"), Resources(cpus=2)))
+    assert tried.files("ray", RESULT) == tried.files("run", RESULT)
 
 
 WITH: Mapping[str, Callable[[Tried], list[Any]]] = {

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tamis.pipeline.runs.ray_engine import Engine
 from tamis.pipeline.tasks.perform import Here, Outcome, Work
 from tamis.pipeline.tasks.task import Phase
 
@@ -53,3 +54,10 @@ class Counted(Here):
                 if not self._alive:
                     raise KilledError
             yield outcome
+
+
+class OnSharedRay(Engine):
+    """Real workers, of a Ray that others use too: it is left running."""
+
+    def stop(self) -> None:
+        self._started = False
