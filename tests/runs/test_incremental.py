@@ -52,7 +52,7 @@ class Counting(Here):
 
     def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         if phase.name == "files":
-            self.walked += [work.task.args["relative"] for work in works]
+            self.walked += [work.task.args.relative for work in works]
         with mock.patch.object(decoding, "to_rgb", self._to_rgb):
             yield from super().run(phase, works)
 
