@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ast
-import runpy
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-import setuptools
 
 from tests.conftest import ROOT
 
@@ -146,22 +144,17 @@ def test_a_circle_is_found(planted: Path) -> None:
 
 
 def test_every_package_says_what_it_is_for() -> None:
-    """Of a step's folder its settings do."""
     folders = {path.parent for path in modules(ROOT).values()} - {ROOT / "jobs" / "python"}
     for folder in folders:
-        own = folder / "__init__.py"
-        says = own if own.exists() else folder / "config.py"
-        assert ast.get_docstring(ast.parse(says.read_text())), folder
+        assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), folder
 
 
-def test_the_installation_has_every_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    given: dict[str, list[str]] = {}
-    monkeypatch.setattr(setuptools, "setup", lambda **settings: given.update(settings))
-    monkeypatch.chdir(ROOT)
-    runpy.run_path("setup.py")
+def test_the_installation_has_every_package() -> None:
+    """setuptools does not look for packages under other names than their folders'."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     folders = {path.parent.relative_to(ROOT) for path in modules(ROOT).values()}
-    there = {".".join(("tamis", *folder.parts)) for folder in folders} - {"tamis.jobs.python"}
-    assert there | {"tamis"} <= set(given["packages"])
+    there = {".".join(("tamis", *folder.parts)) for folder in folders}
+    assert set(settings["packages"]) == there - {"tamis.jobs.python"} | {"tamis"}
 
 
 def test_the_installation_has_every_file_that_is_no_module() -> None:

@@ -134,6 +134,6 @@ class StepAudit(Generic[Config]):
     def decide_again(self, again: Again) -> Iterable[Counter[str]]:
         """Drop in memory what the step drops with these settings: counts by reason. For a step with ``cutting``."""
         del again
-        raise NotImplementedError(
+        raise TypeError(
             f"{self.config.kind}: has `cutting` settings: its audit.py needs `decide_again`"
         )

@@ -1,0 +1,1 @@
+"""The step `semantic_duplicates`: near-equal embeddings inside a cluster (SemDeDup)."""

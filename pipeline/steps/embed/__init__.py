@@ -1,0 +1,1 @@
+"""The step `embed`: pictures and captions to vectors."""

@@ -1,0 +1,1 @@
+"""The step `rules`: signals compared with bounds."""

@@ -1,0 +1,1 @@
+"""The step `importance`: captions drawn that look like a target's (DSIR)."""

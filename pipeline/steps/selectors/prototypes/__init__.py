@@ -1,0 +1,1 @@
+"""The step `prototypes`: samples far from their nearest centroid are kept."""

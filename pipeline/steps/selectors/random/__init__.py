@@ -1,0 +1,1 @@
+"""The step `random`: a uniform choice."""

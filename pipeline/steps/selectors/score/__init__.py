@@ -1,0 +1,1 @@
+"""The step `score`: the best of one signal."""

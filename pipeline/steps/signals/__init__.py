@@ -1,0 +1,1 @@
+"""The step `signals`: stored columns about each sample."""
