@@ -9,6 +9,7 @@ class Scope(StrEnum):
     """What of a run one task works on; its files are called by it."""
 
     PART = "part"  # one part
+    BUNDLE = "bundle"  # 128 consecutive parts: a row group for each of them, or of an exchange for each bucket
     FILE = "file"  # one input file
     RANGE = "range"  # consecutive parts: a row group for each of them
     BUCKET = "bucket"  # one share of an exchange, from every part

@@ -18,10 +18,8 @@ from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.evaluate.pairs import Pairs, concepts_of, embedding_of
 from tamis.pipeline.steps.selectors.choice import InfeasibleError, Mask, Pool, StepChoice
-from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.columns import centroid_rows
-from tamis.pipeline.tables.part_files import Slice, TableFile
 from tamis.schemas.evaluation import DEDUPLICATED, FULL, OWN, RANDOM
 from tamis.schemas.registry import STEPS, choice_class
 from tamis.schemas.step import StepModel
@@ -82,8 +80,7 @@ def with_concepts(
     step = concepts_of(run)
     if step is not None:
         path = paths.table(step.name, "train", "centroids")
-        file = TableFile(storage.join(run.root, path), "", (), (), 0)
-        return pairs, centroid_rows(part_files.read(run.root, Slice(file)))
+        return pairs, centroid_rows(part_files.read_file(run.root, path))
     rows = np.flatnonzero(pairs.candidate)
     hashes = order.hashed(pairs.uid[rows], settings.seed, "kmeans")
     clusters = kmeans.auto_clusters(len(rows))

@@ -22,7 +22,7 @@ from tamis.pipeline.steps.embed.config import Embed
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import uid_words, vectors
-from tamis.pipeline.tasks.phase_index import INDEX
+from tamis.pipeline.tasks.sources import INDEX
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.step import StepModel
 

@@ -32,10 +32,10 @@ from tamis.pipeline.runs.walk import Run
 from tamis.pipeline.steps.ingest import Ingest, Walked, walk
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
-from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.perform import Here
+from tamis.pipeline.tasks.phase import Listed, Phase
 from tamis.pipeline.tasks.step import Context
-from tamis.pipeline.tasks.task import Phase, TaskIo
+from tamis.pipeline.tasks.task import TaskIo
 from tamis.schemas.events import Event, PhaseEnded, PhaseStarted, StepEnded, TaskDone
 from tamis.schemas.job import Job
 from tamis.schemas.scope import Scope
@@ -174,8 +174,7 @@ class _Walk:
         }
         for step in ("ingest", "ledger"):  # they have a row for every sample, alive or not
             self.alive[step] = float(run.total)
-        made = run.done("ingest", "files").files.values()
-        self.ingest_bytes = sum(file.bytes for file in made) / len(files)
+        self.ingest_bytes = float(run.done("ingest", "files").files.bytes.sum()) / len(files)
 
     def _observe(self, event: Event) -> None:
         match event:
@@ -217,7 +216,7 @@ class FirstParts(Ingest):
                     replace(task, args=Begun(**vars(task.args), first=self._first))
                     for task in phase.tasks
                 ]
-                yield replace(phase, function=begin, tasks=tasks)
+                yield replace(phase, function=begin, tasks=Listed(tasks))
             else:
                 yield phase
 
@@ -254,7 +253,7 @@ def _consumed(root: str, run: Run, number: int) -> float:
     known = outline(file).rows
     if known is not None:
         return file.size * sum(table.rows) / max(1, known)
-    members = part_files.read(root, Slice(table, len(table.rows) - 1), ["members"])["members"]
+    members = part_files.read(root, table.slice(len(table.rows) - 1), ["members"])["members"]
     ends = [
         member["offset"] + member["size"] for held in members.to_pylist() for member in held or ()
     ]
@@ -278,8 +277,7 @@ def _dim(run: Run) -> int:
     for maker, (step, phase) in run.plan.makers.items():
         if maker.startswith("embedding:"):
             return max(
-                (int(file.notes.get("dim", 0)) for file in run.done(step, phase).files.values()),
-                default=0,
+                (int(notes.get("dim", 0)) for notes in run.done(step, phase).notes()), default=0
             )
     return 0
 

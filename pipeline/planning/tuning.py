@@ -18,7 +18,7 @@ from tamis.pipeline.runs.state import State
 from tamis.pipeline.runs.walk import Run
 from tamis.pipeline.steps.embed.config import Embed
 from tamis.pipeline.tasks.perform import Here, Outcome, Work
-from tamis.pipeline.tasks.task import Phase
+from tamis.pipeline.tasks.phase import Phase
 from tamis.schemas.errors import JobError
 
 NOISE = 0.05

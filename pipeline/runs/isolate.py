@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tamis.pipeline.tasks.task import Phase
+from tamis.pipeline.tasks.phase import Phase
 from tamis.schemas.errors import WorkerError
 
 if TYPE_CHECKING:

@@ -10,18 +10,21 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
+import numpy as np
+
 from tamis.pipeline.runs.account import Account
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.redaction import without_secrets
+from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.step import Context
-from tamis.pipeline.tasks.task import Done
 from tamis.schemas.manifest import Embeddings, Manifest, Output, StepCount, Version
 from tamis.schemas.manifest import Input as InputRecord
+from tamis.schemas.scope import Scope
 
 FILE = "manifest.json"
 
 RESULTS = {
-    "ledger": r"part-\d{5,}\.parquet",
+    "ledger": r"(bundle|part)-\d{5,}\.parquet",
     "ledger_index": r"\d{5,}\.parquet",
     "shards": r"\d{5,}(\.tar|\.parquet|_stats\.json)",
     "subsets": r"epoch-\d{3,}\.npy",
@@ -49,14 +52,16 @@ def write_manifest(run: Context, accounts: Sequence[Account], phases: Iterable[D
 def _outputs(phases: Iterable[Done]) -> dict[str, Output]:
     outputs: dict[str, Output] = {}
     for done in phases:
-        for file in done.files.values():
-            for raw in file.notes.get("outputs", ()):
-                outputs[raw["path"]] = Output(**raw)
+        if done.scope in {Scope.SHARD, Scope.BUNDLE, Scope.BUCKET, Scope.WHOLE}:
+            for notes in done.notes():
+                for raw in notes.get("outputs", ()):
+                    outputs[raw["path"]] = Output(**raw)
     return outputs
 
 
 def _build(run: Context, accounts: Sequence[Account], outputs: dict[str, Output]) -> Manifest:
-    ingested = run.done("ingest", "files").files.values()
+    ingested = run.done("ingest", "files").files
+    rows = np.add.reduceat(ingested.rows, ingested.starts).tolist()
     return Manifest(
         job=_portable(
             without_secrets(json.loads(run.job.model_dump_json(by_alias=True))),
@@ -66,11 +71,11 @@ def _build(run: Context, accounts: Sequence[Account], outputs: dict[str, Output]
         inputs=[
             InputRecord(
                 source=file.source,
-                bytes=int(table.notes["bytes"]),
-                sha256=table.notes["sha256"],
-                rows=sum(table.rows),
+                bytes=int(notes["bytes"]),
+                sha256=notes["sha256"],
+                rows=count,
             )
-            for file, table in zip(run.inputs, ingested, strict=True)
+            for file, notes, count in zip(run.inputs, ingested.all_notes(), rows, strict=True)
         ],
         embeddings=_embeddings(run),
         steps=[

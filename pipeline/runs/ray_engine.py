@@ -25,7 +25,8 @@ from tamis.pipeline.host.lookahead import in_order
 from tamis.pipeline.runs.metrics import Metrics
 from tamis.pipeline.tasks import claims
 from tamis.pipeline.tasks.perform import LostError, Outcome, Work, perform
-from tamis.pipeline.tasks.task import Ahead, Function, Phase
+from tamis.pipeline.tasks.phase import Phase
+from tamis.pipeline.tasks.task import Ahead, Function
 from tamis.schemas.errors import BugError, ClusterError, StateError
 from tamis.schemas.resources import Claimed, Resources
 

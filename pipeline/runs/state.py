@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.redaction import without_secrets
-from tamis.pipeline.tasks.task import Part
+from tamis.pipeline.tables.file_columns import Ints
+from tamis.pipeline.tasks.parts import Parts
 from tamis.schemas import yaml12
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.layout import LAYOUT, check_layout
@@ -42,7 +44,7 @@ class State:
     job_name: str
     part_samples: int
     inputs: list[InputFile]
-    parts: list[Part]
+    parts: Parts
     makes: dict[str, list[str]]  # "signal:words" -> step and phase, for audits
 
     @classmethod
@@ -55,7 +57,7 @@ class State:
         path = storage.join(plan.root, FILE)
         record = read(path) if storage.exists(path) else None
         makes = {name: [*maker] for name, maker in sorted(plan.makers.items())}
-        state = cls(plan.root, plan.job.name, plan.job.part_samples, [], [], makes)
+        state = cls(plan.root, plan.job.name, plan.job.part_samples, [], Parts.of([]), makes)
         if record is not None:
             state._continue(record, plan)
         present = {file.source for file in state.inputs}
@@ -86,33 +88,47 @@ class State:
                     "--accept-changed recomputes what depends on it, if it still has as many samples"
                 )
             self.inputs.append(file)
-        self.parts = [Part(number, *numbers) for number, numbers in enumerate(record["parts"])]
+        self.parts = Parts.of(record["parts"])
 
-    def settle(self, rows: Sequence[Sequence[int]]) -> None:
-        """Number the parts of newly ingested files: ``rows[file][group]``. Old parts keep their numbers.
+    def settle(self, rows: Ints, ends: Ints) -> None:
+        """Number the parts of newly ingested files. Old parts keep their numbers.
+
+        ``rows`` has the rows of each row group of all files, ``ends`` where those of each file end.
 
         Raises:
             StateError: a file that has numbered parts no longer splits the same way.
         """
-        old = {(part.file, part.group): part for part in self.parts}
-        for file, groups in enumerate(rows):
-            parts = [part for part in self.parts if part.file == file]
-            if parts and [p.rows for p in parts] != [n for n in groups if n]:
-                raise StateError(
-                    f"{self.inputs[file].source}: now has {sum(groups)} samples, "
-                    f"its parts have {sum(p.rows for p in parts)}: "
-                    "a changed input with another number of samples needs another `output:`"
-                )
-        for file, groups in enumerate(rows):
-            for group, count in enumerate(groups):
-                if count and (file, group) not in old:
-                    self.parts.append(Part(len(self.parts), file, group, count))
+        starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
+        file = np.repeat(np.arange(len(ends)), ends - starts)
+        group = np.arange(len(rows)) - starts[file]
+        old = np.zeros(len(ends), bool)
+        old[self.parts.file] = True
+        filled = rows > 0
+        before = np.lexsort((self.parts.group, self.parts.file))
+        was = np.stack([self.parts.file[before], self.parts.rows[before]])
+        now = np.stack([file, rows])[:, filled & old[file]]
+        if was.shape != now.shape or (was != now).any():
+            self._refuse(file, rows)
+        more = np.flatnonzero(filled & ~old[file])
+        columns = ((self.parts.file, file), (self.parts.group, group), (self.parts.rows, rows))
+        self.parts = Parts(*(np.concatenate([known, new[more]]) for known, new in columns))
         self.save()
+
+    def _refuse(self, file: Ints, rows: Ints) -> None:
+        """Name a file that splits another way than its numbered parts say."""
+        for number in np.unique(self.parts.file):
+            was = self.parts.rows[self.parts.file == number]
+            now = rows[(file == number) & (rows > 0)]
+            if not np.array_equal(was, now):
+                raise StateError(
+                    f"{self.inputs[int(number)].source}: now has {int(now.sum())} samples, its parts have "
+                    f"{int(was.sum())}: a changed input with another number of samples needs another `output:`"
+                )
 
     def save_first(self) -> None:
         """Write a ``plan.json`` without inputs if there is none, which marks the directory as this job's."""
         if not storage.exists(storage.join(self.root, FILE)):
-            replace(self, inputs=[], parts=[]).save()
+            replace(self, inputs=[], parts=Parts.of([])).save()
 
     def save(self) -> None:
         """Write ``plan.json`` if it has changed."""
@@ -131,7 +147,9 @@ class State:
                     }
                     for f in self.inputs
                 ],
-                "parts": [[part.file, part.group, part.rows] for part in self.parts],
+                "parts": np.stack(
+                    [self.parts.file, self.parts.group, self.parts.rows], axis=1
+                ).tolist(),
                 "makes": self.makes,
             },
             indent=1,

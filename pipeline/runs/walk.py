@@ -6,7 +6,11 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from tamis.pipeline.host import interrupts
 from tamis.pipeline.host.watchdog import Watchdog
@@ -21,12 +25,16 @@ from tamis.pipeline.runs.state import State, check_output, save_job
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.lease import Lease
 from tamis.pipeline.tables import part_files, paths
-from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tables.file_columns import Ints
 from tamis.pipeline.tasks import claims, row_reuse
-from tamis.pipeline.tasks.perform import Outcome, Work
-from tamis.pipeline.tasks.phase_index import PhaseFiles
-from tamis.pipeline.tasks.step import Context, Step, fingerprint
-from tamis.pipeline.tasks.task import Attempt, Done, Part, Phase, Task
+from tamis.pipeline.tasks.done import Done
+from tamis.pipeline.tasks.parts import Parts, ranges
+from tamis.pipeline.tasks.perform import Outcome, Works
+from tamis.pipeline.tasks.phase import Fingerprints, Phase
+from tamis.pipeline.tasks.phase_index import PhaseFiles, Records
+from tamis.pipeline.tasks.sources import ByPart
+from tamis.pipeline.tasks.step import Context, Step
+from tamis.pipeline.tasks.task import Attempt
 from tamis.schemas.errors import InputError, StateError
 from tamis.schemas.events import (
     Event,
@@ -39,7 +47,6 @@ from tamis.schemas.events import (
 )
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import FRAME
-from tamis.schemas.scope import Scope
 
 VERDICT = "verdict"
 """The phase of a step's decision, whose files are DROPS tables."""
@@ -73,24 +80,24 @@ class Run(Context):
         self.plan, self._state, self._executor, self._observers = plan, state, executor, observers
         self._lease, self._base = lease, base
         self._done: dict[tuple[str, str], Done] = {}
+        self._by_part: dict[tuple[str, str], ByPart] = {}
         self._deciders: list[str] = []
         self._accounts: list[Account] = []
-        self._ranges: list[list[Part]] = []
-        self._range_of: dict[int, tuple[int, int]] = {}
+        self._ranges: list[range] = []
         self._emitting = threading.Lock()
         self.tasks_run = 0
 
     # The view of steps.
 
     @property
-    def parts(self) -> Sequence[Part]:
+    def parts(self) -> Parts:
         """All parts, in order of their numbers."""
         return self._state.parts
 
     @property
     def total(self) -> int:
         """Count of all input samples."""
-        return sum(part.rows for part in self.parts)
+        return self.parts.total
 
     @property
     def alive(self) -> int:
@@ -102,74 +109,63 @@ class Run(Context):
         """One for each step that has decided."""
         return tuple(self._accounts)
 
-    def ingest(self, part: Part) -> Slice:
-        """The part's rows of the ingest table."""
-        return Slice(
-            self.done("ingest", "files")[paths.task_name(Scope.FILE, part.file)], part.group
-        )
+    def ingest(self) -> ByPart:
+        """The ingest table."""
+        return self.at("ingest", "files")
 
-    def verdicts(self, part: Part) -> Sequence[tuple[str, Slice]]:
-        """The steps that have decided, in order, and the part's slice of each verdict."""
-        return [(step, self.at(step, VERDICT, part)) for step in self._deciders]
+    def verdicts(self) -> Sequence[tuple[str, ByPart]]:
+        """The steps that have decided, in order, and the table of each verdict."""
+        return [(step, self.at(step, VERDICT)) for step in self._deciders]
 
-    def kept(self, part: Part) -> int:
-        """Count of the part's living samples: its rows less those of every verdict."""
-        return part.rows - sum(piece.rows for piece in self.drops(part))
+    def kept(self) -> npt.NDArray[np.int64]:
+        """Count of each part's living samples: its rows less those of every verdict."""
+        left = self.parts.rows.copy()
+        for verdict in self.drops():
+            left -= verdict.rows
+        return left
 
-    def drops(self, part: Part) -> tuple[Slice, ...]:
-        """The part's slice of every earlier verdict."""
-        return tuple(self.at(step, VERDICT, part) for step in self._deciders)
+    def drops(self) -> Sequence[ByPart]:
+        """Every earlier verdict."""
+        return [self.at(step, VERDICT) for step in self._deciders]
 
     def done(self, step: str, phase: str) -> Done:
         """A finished phase."""
         return self._done[step, phase]
 
-    def at(self, step: str, phase: str, part: Part) -> Slice:
-        """A part's slice of a finished phase, made part by part or range by range."""
-        files = self._done[step, phase].files
-        if part.name in files:
-            return Slice(files[part.name], 0)
-        self.ranges()
-        number, position = self._range_of[part.number]
-        return Slice(files[paths.task_name(Scope.RANGE, number)], position)
+    def at(self, step: str, phase: str) -> ByPart:
+        """The table of a finished phase, made part by part, bundle by bundle or range by range."""
+        if (step, phase) not in self._by_part:
+            self._by_part[step, phase] = self._done[step, phase].by_part(self.parts, self.ranges())
+        return self._by_part[step, phase]
 
     @property
     def inputs(self) -> Sequence[InputFile]:
         """The input files, by number."""
         return self._state.inputs
 
-    def signal(self, name: str, part: Part) -> Slice | None:
-        """The part's slice of the table that holds a signal; None if no step makes it."""
+    def signal(self, name: str) -> ByPart | None:
+        """The table that holds a signal; None if no step makes it."""
         maker = self.plan.makers.get(f"signal:{name}")
-        return self.at(*maker, part) if maker else None
+        return self.at(*maker) if maker else None
 
-    def signals(self, part: Part) -> Sequence[tuple[str, Slice]]:
-        """Every signal, by name, and the part's slice of its table."""
+    def signals(self) -> Sequence[tuple[str, ByPart]]:
+        """Every signal, by name, and its table."""
         keys = sorted(key for key in self.plan.makers if key.startswith("signal:"))
-        return [
-            (key.removeprefix("signal:"), self.at(*self.plan.makers[key], part)) for key in keys
-        ]
+        return [(key.removeprefix("signal:"), self.at(*self.plan.makers[key])) for key in keys]
 
-    def place_tables(self, part: Part) -> Sequence[tuple[str, Slice]]:
-        """The steps that place samples in concepts, in order, and the part's slice of each table."""
+    def place_tables(self) -> Sequence[tuple[str, ByPart]]:
+        """The steps that place samples in concepts, in order, and their tables."""
         makers = [maker for key, maker in self.plan.makers.items() if key.startswith("place:")]
-        return [(maker[0], self.at(*maker, part)) for maker in makers]
+        return [(maker[0], self.at(*maker)) for maker in makers]
 
-    def embedding(self, name: str, part: Part) -> Slice:
-        """The part's embeddings."""
-        return self.at(*self.plan.makers[f"embedding:{name}"], part)
+    def embedding(self, name: str) -> ByPart:
+        """The embeddings."""
+        return self.at(*self.plan.makers[f"embedding:{name}"])
 
-    def ranges(self) -> Sequence[Sequence[Part]]:
-        """Consecutive parts of about ``range_samples`` rows."""
+    def ranges(self) -> list[range]:
+        """Numbers of consecutive parts of about ``range_samples`` rows."""
         if not self._ranges:
-            size = 0
-            for part in self.parts:
-                if not self._ranges or size + part.rows > self.job.range_samples:
-                    self._ranges.append([])
-                    size = 0
-                self._ranges[-1].append(part)
-                self._range_of[part.number] = (len(self._ranges) - 1, len(self._ranges[-1]) - 1)
-                size += part.rows
+            self._ranges = ranges(self.parts.rows, self.job.range_samples)
         return self._ranges
 
     # The walk.
@@ -197,9 +193,9 @@ class Run(Context):
 
     def _settle(self) -> int:
         files = self.done("ingest", "files").files
-        if not any(sum(file.rows) for file in files.values()):
+        if not files.rows.any():
             raise InputError("the input has no samples: no file has a row: see what `input:` names")
-        self._state.settle([file.rows for file in files.values()])
+        self._state.settle(files.rows, files.ends)
         return self.total
 
     def _decide(self, step: Step, entered: int, seconds: float) -> None:
@@ -228,75 +224,99 @@ class Run(Context):
     def _phase(self, step: Step, phase: Phase[Any]) -> None:
         started = time.perf_counter()
         assert (step.name, phase.name) not in self._done, f"{step.name}: two phases `{phase.name}`"
-        claim = claims.of_phase(phase, step.name, self.job)
-        phase = replace(phase, resources=claim)
-        folder = paths.folder(step.name, phase.name)
-        works = [self._work(step, phase, task) for task in phase.tasks]
-        index = PhaseFiles(self.root, folder, self._base)
-        files = index.find(works)
+        phase = replace(phase, resources=claims.of_phase(phase, step.name, self.job))
+        head = [type(step).__name__, step.version, phase.name]
+        index = PhaseFiles(self.root, paths.folder(step.name, phase.name), self._base)
+        names, fingerprints = phase.tasks.names(), phase.tasks.fingerprints(head)
+        records = index.find(names, fingerprints)
         if self._lease:
-            files = index.adopt(files)
-        todo = [work for work in works if work.name not in files]
-        if phase.per_row:
-            todo = [self._with_stored(step, phase, work) for work in todo]
-        if todo and self._base and phase.name == "files" and step.name == "ingest":
-            raise StateError(
-                f"ingest: {len(todo)} input files would have to be read again: run the job with that setting instead"
-            )
-        if todo:
+            index.adopt(records)
+        todo = records.missing
+        if len(todo):
+            if self._base and phase.name == "files" and step.name == "ingest":
+                raise StateError(
+                    f"ingest: {len(todo)} input files would have to be read again: run the job with that setting "
+                    "instead"
+                )
             index.invalidate()
-            rows = sum(work.task.rows for work in todo)
-            self._emit(
-                PhaseStarted(
-                    step.name, phase.name, len(todo), len(files), rows, claim.cpus, claim.gpus
-                )
-            )
-            task_of = {work.name: work.task for work in todo}
-            lacking = 0
-            for outcome in self._outcomes(step, phase, todo):
-                if isinstance(outcome.error, row_reuse.NotScoredError):
-                    lacking += outcome.error.count
-                    continue
-                file = self._accept(outcome)
-                files[outcome.name] = file
-                self._emit(
-                    TaskDone(
-                        step.name,
-                        phase.name,
-                        outcome.name,
-                        task_of[outcome.name].scope,
-                        task_of[outcome.name].rows,
-                        sum(file.rows),
-                        file.bytes,
-                        outcome.seconds,
-                        outcome.spent,
-                    )
-                )
-            if lacking:
-                attempts = [work.attempt for work in todo]
-                raise StateError(row_reuse.refusal(step.name, lacking, phase, attempts))
+            works = self._works(step.name, phase, names, fingerprints, todo, head)
+            self._do(step, phase, works, records)
             self.tasks_run += len(todo)
-        if self._base is None or self._lease:
-            index.commit([work.name for work in works], files)
-        self._done[step.name, phase.name] = Done({work.name: files[work.name] for work in works})
-        if todo:
+        files = records.columns()
+        index.commit(files)
+        self._done[step.name, phase.name] = Done(phase.tasks.scope, files)
+        if len(todo):
             self._emit(PhaseEnded(step.name, phase.name, time.perf_counter() - started))
 
-    def _work(self, step: Step, phase: Phase[Any], task: Task[Any]) -> Work:
-        path = paths.table(step.name, phase.name, task.name)
+    def _works(
+        self,
+        step: str,
+        phase: Phase[Any],
+        names: Sequence[str],
+        fingerprints: Fingerprints,
+        todo: Ints,
+        head: Sequence[Any],
+    ) -> Works:
         attempt = Attempt(gpus=phase.resources.gpus)
-        return Work(task, path, fingerprint(step, phase, task), attempt)
+        folder = paths.folder(step, phase.name)
+        if not phase.per_row:
+            return Works(phase.tasks, folder, names, fingerprints, todo, attempt)
+        roots = [self.root, self._base] if self._base else [self.root]
+        attempt = replace(attempt, frozen=self._base is not None)
+        stored = row_reuse.Stored(
+            phase.tasks.fingerprints(head, without="drops"), row_reuse.StoredFiles(roots, folder)
+        )
+        return Works(phase.tasks, folder, names, fingerprints, todo, attempt, stored)
 
-    def _outcomes(self, step: Step, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
+    def _do(self, step: Step, phase: Phase[Any], works: Works, records: Records) -> None:
+        """Do the works; their files are added to ``records``."""
+        rows, claim = phase.tasks.rows(), phase.resources
+        found = len(records.names) - len(works)
+        self._emit(
+            PhaseStarted(
+                step.name,
+                phase.name,
+                len(works),
+                found,
+                int(rows[works.todo].sum()),
+                claim.cpus,
+                claim.gpus,
+            )
+        )
+        position = {records.names[task]: int(task) for task in works.todo}
+        lacking = 0
+        for outcome in self._outcomes(step, phase, works):
+            if isinstance(outcome.error, row_reuse.NotScoredError):
+                lacking += outcome.error.count
+                continue
+            file, task = self._accept(outcome), position[outcome.name]
+            records.set(task, file)
+            self._emit(
+                TaskDone(
+                    step.name,
+                    phase.name,
+                    outcome.name,
+                    phase.tasks.scope,
+                    int(rows[task]),
+                    sum(file.rows),
+                    file.bytes,
+                    outcome.seconds,
+                    outcome.spent,
+                )
+            )
+        if lacking:
+            raise StateError(row_reuse.refusal(step.name, lacking, phase, works.attempts()))
+
+    def _outcomes(self, step: Step, phase: Phase[Any], works: Works) -> Iterator[Outcome]:
         """Outcomes as they come; where none comes for long, a notice names the tasks at work."""
-        unfinished = {work.name: None for work in works}
+        unfinished = dict.fromkeys(works.names())
 
         def name_unfinished(seconds: float) -> None:
-            names = list(unfinished)
-            more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+            names = list(islice(unfinished, 3))
+            more = f" and {len(unfinished) - 3:,} more" if len(unfinished) > 3 else ""
             self._notify(
                 f"{step.name} {phase.name}: no task has ended for {seconds:,.0f} s; "
-                f"waiting for {', '.join(names[:3])}{more}"
+                f"waiting for {', '.join(names)}{more}"
             )
 
         with Watchdog(self.job.resources.stuck_after, name_unfinished) as watchdog:
@@ -307,14 +327,6 @@ class Run(Context):
 
     def _notify(self, text: str) -> None:
         self._emit(Notice(text))
-
-    def _with_stored(self, step: Step, phase: Phase[Any], work: Work) -> Work:
-        """The work, with the file whose rows it may take over."""
-        key = fingerprint(step, phase, work.task, without="drops")
-        roots = [self.root, self._base] if self._base else [self.root]
-        stored = row_reuse.stored_file(roots, work.path, key)
-        attempt = replace(work.attempt, rows_key=key, stored=stored, frozen=self._base is not None)
-        return replace(work, attempt=attempt)
 
     def _accept(self, outcome: Outcome) -> Any:
         if self._lease:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,17 +16,21 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import (
+    Span,
     bucket_of,
     by_part,
-    numbers,
+    range_phase,
     range_starts,
     split,
     split_by_range,
 )
-from tamis.pipeline.steps.shared.parts import drops, part_task
+from tamis.pipeline.steps.shared.parts import drops
+from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.columns import uid_words
+from tamis.pipeline.tasks.parts import BUNDLE, Part, Parts
+from tamis.pipeline.tasks.phase import EachPart, Numbered, Phase, listed
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Done, Part, Phase, Task, TaskIo, location
+from tamis.pipeline.tasks.task import Task, TaskIo, location
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason
 from tamis.schemas.scope import Scope
@@ -50,9 +54,8 @@ class Walked:
 
 @dataclass(frozen=True)
 class Spread:
-    """Arguments of ``uids``: a part's number, and how many buckets there are."""
+    """Arguments of ``uids``: how many buckets there are."""
 
-    part: int
     buckets: int
 
 
@@ -64,19 +67,18 @@ class Starts:
 
 
 @dataclass(frozen=True)
-class Repeated:
-    """Arguments of ``repeats``."""
+class Source:
+    """Arguments of ``sources``: a part's input file by name, and the samples of it that stand before the part."""
 
-    parts: Sequence[int]  # numbers
-    sources: Sequence[str]  # by part: the name of its file
-    firsts: Sequence[int]  # by part: samples of its file that stand before it
+    source: str
+    first: int
 
 
 @dataclass(frozen=True)
-class PartNumber:
-    """A part's number."""
+class Repeated:
+    """Arguments of ``repeats``."""
 
-    part: int
+    parts: Span
 
 
 class Ingest(Step):
@@ -94,35 +96,31 @@ class Ingest(Step):
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """Walk the files; then drop samples that cannot be used."""
-        walks = [
-            Task(Scope.FILE, number, {}, self._walked(file))
-            for number, file in enumerate(context.inputs)
-        ]
+        files = context.inputs
+        walks = Numbered(
+            Scope.FILE,
+            [0] * len(files),
+            lambda number: Task(Scope.FILE, number, {}, self._walked(files[number])),
+        )
         yield Phase("files", walk, walks, by_sample=True)
-        buckets = buckets_for(context.total)
-        uid_tasks = [
-            part_task(part, {"ingest": [context.ingest(part)]}, Spread(part.number, buckets))
-            for part in context.parts
-        ]
-        yield Phase("uids", uids, uid_tasks)
+        buckets, rows = buckets_for(context.total), {"ingest": context.ingest()}
+        spread = EachPart(context.parts, rows, Spread(buckets), buckets=buckets)
+        yield Phase("uids", uids, spread)
         uid_files = context.done("ingest", "uids")
         starts = Starts(range_starts(context))
         checks = [
             Task(Scope.BUCKET, b, {"uids": uid_files.groups(b)}, starts) for b in range(buckets)
         ]
-        yield Phase("unique", unique, checks)
+        yield listed("unique", unique, checks)
         repeated = context.done("ingest", "unique")
-        verdicts = [
-            part_task(part, {"ingest": [context.ingest(part)]}, PartNumber(part.number))
-            for part in context.parts
-        ]
         if repeated.total("repeated"):
-            yield _repeats(context, repeated)
-            verdicts = [
-                _with_repeats(context, part, task)
-                for part, task in zip(context.parts, verdicts, strict=True)
-            ]
-        yield Phase("verdict", decide, verdicts)
+            yield Phase("sources", sources, EachPart(context.parts, {}, each=_source(context)))
+            every = {"sources": context.done("ingest", "sources").whole()}
+            yield range_phase(
+                context, "repeats", repeats, {"found": repeated}, Repeated, shared=every
+            )
+            rows["repeats"] = context.at("ingest", "repeats")
+        yield Phase("verdict", decide, EachPart(context.parts, rows))
 
     def _walked(self, file: InputFile) -> Walked:
         limits = self.job.limits
@@ -139,35 +137,20 @@ class Ingest(Step):
         )
 
 
-def _repeats(context: Context, repeated: Done) -> Phase[Repeated]:
-    """The samples to drop for a repeated uid, by range; their messages name the sample that stays."""
-    sources = [context.inputs[part.file].source for part in context.parts]
+def _source(context: Context) -> Callable[[Part], Source]:
+    """What ``sources`` says of a part. A file's parts are numbered in its order."""
     firsts = _firsts(context.parts)
-    tasks = [
-        Task(
-            Scope.RANGE,
-            number,
-            {"found": repeated.groups(number)},
-            Repeated(numbers(parts), sources, firsts),
-        )
-        for number, parts in enumerate(context.ranges())
-    ]
-    return Phase("repeats", repeats, tasks)
+    return lambda part: Source(context.inputs[part.file].source, int(firsts[part.number]))
 
 
-def _with_repeats(context: Context, part: Part, task: Task[PartNumber]) -> Task[PartNumber]:
-    """The part's verdict with its repeated uids as input; unchanged for a part without any."""
-    piece = context.at("ingest", "repeats", part)
-    return replace(task, inputs={**task.inputs, "repeats": [piece]}) if piece.rows else task
-
-
-def _firsts(parts: Sequence[Part]) -> list[int]:
-    """By part: count of samples of its file before it. A file's parts are numbered in its order."""
-    before: dict[int, int] = {}
-    firsts = []
-    for part in parts:
-        firsts.append(before.get(part.file, 0))
-        before[part.file] = firsts[-1] + part.rows
+def _firsts(parts: Parts) -> npt.NDArray[np.int64]:
+    """By part: count of samples of its file before it."""
+    order = np.lexsort((parts.group, parts.file))
+    rows, file = parts.rows[order], parts.file[order]
+    before = np.cumsum(rows) - rows
+    starts = np.searchsorted(file, file)
+    firsts = np.empty(len(parts), np.int64)
+    firsts[order] = before - before[starts]
     return firsts
 
 
@@ -196,7 +179,7 @@ def uids(io: TaskIo[Spread]) -> Iterator[pa.Table]:
     """(uid, sid, usable) of one part, a row group a bucket."""
     table = io.read("ingest", ["uid", "reason"]).combine_chunks()
     column = table["uid"].combine_chunks()
-    sid = (np.int64(io.args.part) << 32) | np.arange(len(column))
+    sid = (np.int64(io.part) << 32) | np.arange(len(column))
     buckets = io.args.buckets
     bucket = bucket_of(uid_words(column)[:, 0], buckets)
     usable = pc.is_null(table["reason"])
@@ -242,18 +225,36 @@ def _same_as_before(uid: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     return same
 
 
+def sources(io: TaskIo[Source]) -> Iterator[pa.Table]:
+    """(source, first) of one part, a row: what a message says of a sample beside its row."""
+    yield pa.table({"source": [io.args.source], "first": [io.args.first]})
+
+
 def repeats(io: TaskIo[Repeated]) -> Iterator[pa.Table]:
     """(row, message) of the samples of each part to drop for a repeated uid."""
-    sources, firsts = io.args.sources, io.args.firsts
-    for table in by_part(io.read("found"), io.args.parts):
+    found = io.read("found")
+    named = _sources_of(io, np.unique(found["stays"].to_numpy() >> 32))
+    for table in by_part(found, io.args.parts):
         messages = [
-            f"the uid names sample {firsts[sid >> 32] + (sid & 0xFFFFFFFF):,} of {sources[sid >> 32]} (counted from 0)"
+            f"the uid names sample {named[sid >> 32].first + (sid & 0xFFFFFFFF):,} of {named[sid >> 32].source} "
+            "(counted from 0)"
             for sid in table["stays"].to_pylist()
         ]
         yield pa.table({"row": table["row"], "message": pa.array(messages, pa.string())})
 
 
-def decide(io: TaskIo[PartNumber]) -> Iterator[pa.Table]:
+def _sources_of(io: TaskIo[Repeated], parts: npt.NDArray[np.int64]) -> dict[int, Source]:
+    """What ``sources`` has of some parts."""
+    named: dict[int, Source] = {}
+    for bundle, slices in enumerate(io.slices("sources")):
+        wanted = parts[parts // BUNDLE == bundle]
+        if len(wanted):
+            rows = part_files.read(io.root, slices).take(pa.array(wanted % BUNDLE)).to_pylist()
+            named |= {int(part): Source(**row) for part, row in zip(wanted, rows, strict=True)}
+    return named
+
+
+def decide(io: TaskIo[None]) -> Iterator[pa.Table]:
     """The rows of one part that cannot be used or repeat a uid; a repeated uid stands first in the message."""
     table = io.read("ingest", ["reason", "message"])
     bad = np.flatnonzero(pc.is_valid(table["reason"]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,13 @@ import pyarrow.compute as pc
 from tamis.pipeline.results import ledger_index
 from tamis.pipeline.steps.concepts import ranking
 from tamis.pipeline.steps.shared import bucket_counts
-from tamis.pipeline.steps.shared.parts import part_task
+from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import scatter
+from tamis.pipeline.tasks.parts import Part
+from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import StateError
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import LEDGER
@@ -26,9 +28,8 @@ from tamis.schemas.scope import Scope
 
 @dataclass(frozen=True)
 class Written:
-    """Arguments of ``rows``."""
+    """Arguments of ``rows``, by part."""
 
-    part: int
     source: str  # the name of its input file
     first: int  # kept samples before the part
     samples_per_shard: int | None
@@ -36,9 +37,8 @@ class Written:
 
 @dataclass(frozen=True)
 class Spread:
-    """Arguments of ``hashes``: a part's number, and how many buckets there are."""
+    """Arguments of ``hashes``: how many buckets there are."""
 
-    part: int
     buckets: int
 
 
@@ -60,49 +60,56 @@ class Ledger(Step):
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """The rows of each part, then the index over all."""
-        kept = [context.kept(part) for part in context.parts]
-        tasks = [
-            self._task(context, part, first)
-            for part, first in zip(context.parts, accumulate(kept, initial=0), strict=False)
-        ]
-        yield Phase("rows", rows, tasks)
+        yield Phase("rows", rows, self._rows(context))
         written = context.done("ledger", "rows").total("kept")
         if written != context.alive:
             raise StateError(
                 f"the ledger has {written} kept samples, the steps left {context.alive}: the account does not balance"
             )
         buckets = bucket_counts.of_index(context.total)
-        keys = [
-            part_task(part, {"ingest": [context.ingest(part)]}, Spread(part.number, buckets))
-            for part in context.parts
-        ]
-        yield Phase("hashes", hashes, keys)
+        ingest = {"ingest": context.ingest()}
+        spread = EachPart(context.parts, ingest, Spread(buckets), buckets=buckets)
+        yield Phase("hashes", hashes, spread)
         entries = context.done("ledger", "hashes")
         files = [
             Task(Scope.BUCKET, b, {"hashes": entries.groups(b)}, Indexed(b)) for b in range(buckets)
         ]
-        yield Phase("index", index, files)
+        yield listed("index", index, files)
 
-    def _task(self, context: Context, part: Part, first: int) -> Task[Written]:
-        inputs: dict[str, Sequence[Any]] = {"ingest": [context.ingest(part)]}
-        inputs |= {f"verdict:{step}": [piece] for step, piece in context.verdicts(part)}
-        inputs |= {f"signal:{name}": [piece] for name, piece in context.signals(part)}
-        for step, piece in context.place_tables(part):
-            inputs[f"place:{step}"] = [piece]
-            inputs[f"quotas:{step}"] = context.done(step, "quotas").whole()
-        source = context.inputs[part.file].source
-        return part_task(part, inputs, Written(part.number, source, first, self.shard_size))
+    def _rows(self, context: Context) -> EachPart[Written]:
+        inputs: dict[str, ByPart | Sequence[ByPart]] = {"ingest": context.ingest()}
+        inputs |= {f"verdict:{step}": table for step, table in context.verdicts()}
+        inputs |= {f"signal:{name}": table for name, table in context.signals()}
+        shared = {}
+        for step, table in context.place_tables():
+            inputs[f"place:{step}"] = table
+            shared[f"quotas:{step}"] = context.done(step, "quotas").whole()
+        kept = context.kept()
+        firsts = np.cumsum(kept) - kept
+
+        def written(part: Part) -> Written:
+            source = context.inputs[part.file].source
+            return Written(source, int(firsts[part.number]), self.shard_size)
+
+        return EachPart(context.parts, inputs, shared=shared, each=written, together=True)
 
 
 def rows(io: TaskIo[Written]) -> Iterator[pa.Table]:
-    """Write the ledger of one part; the table yielded is its receipt."""
+    """Write the ledger of a bundle, a row group a part; the table yielded is its receipt."""
+    yield io.publish_groups(
+        f"{paths.LEDGER}/{io.task.name}.parquet", (_part_rows(part) for part in io.parts())
+    )
+
+
+def _part_rows(io: TaskIo[Written]) -> pa.Table:
+    """The ledger of one part."""
     ingest = io.read("ingest", ["uid", "key", "url", "text", "reason", "message", "error_offset"])
     count = ingest.num_rows
     verdict = scatter(_verdicts(io), count)
     kept = np.asarray(pc.is_null(verdict["step"]))
     columns: dict[str, Any] = {
         "uid": hexadecimal(ingest["uid"]),
-        "sid": (np.int64(io.args.part) << 32) | np.arange(count, dtype=np.int64),
+        "sid": (np.int64(io.part) << 32) | np.arange(count, dtype=np.int64),
         "source": [io.args.source] * count,
         "key": ingest["key"],
         "url": ingest["url"],
@@ -127,7 +134,7 @@ def rows(io: TaskIo[Written]) -> Iterator[pa.Table]:
             name = role.removeprefix("signal:")
             table = table.append_column(name, scatter(io.read(role, ["row", name]), count)[name])
     io.count(kept=int(kept.sum()), dropped=int((~kept).sum()))
-    yield io.publish(f"ledger/{io.task.name}.parquet", table)
+    return table
 
 
 def _verdicts(io: TaskIo[Written]) -> pa.Table:
@@ -207,7 +214,7 @@ def hexadecimal(values: pa.ChunkedArray) -> pa.Array:
 def hashes(io: TaskIo[Spread]) -> Iterator[pa.Table]:
     """(hash, sid) of the uid, key and URL of each sample of one part; one row group a bucket."""
     table = io.read("ingest", ["uid", "key", "url"])
-    sid = (io.args.part << 32) | np.arange(table.num_rows, dtype=np.int64)
+    sid = (np.int64(io.part) << 32) | np.arange(table.num_rows, dtype=np.int64)
     names: list[np.ndarray[Any, Any]] = []
     sids: list[np.ndarray[Any, Any]] = []
     for column in (hexadecimal(table["uid"]), table["key"], table["url"]):

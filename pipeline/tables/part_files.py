@@ -10,10 +10,11 @@ from __future__ import annotations
 import io
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,6 +34,9 @@ MANY_GROUPS = 64
 
 FOOTERS = 12
 """Footers that a process caches: about as many as a task of the last steps reads row groups of."""
+
+OPEN_FILES = 48
+"""Files that ``kept_open`` holds open: more than the tables that a bundle reads of each of its parts."""
 
 DAMAGE = (OSError, pa.ArrowException, UnicodeDecodeError)
 """Errors of pyarrow on damaged bytes."""
@@ -55,6 +59,11 @@ def damage_error(path: str, why: object = "") -> StateError:
     )
 
 
+def joined_digest(groups: Sequence[str]) -> str:
+    """Digest of a file from those of its row groups."""
+    return xxhash.xxh3_64_hexdigest("".join(groups).encode())
+
+
 @dataclass(frozen=True, slots=True)
 class TableFile:
     """A finished part file: its path below the run directory, and the digests and rows of its row groups."""
@@ -69,15 +78,23 @@ class TableFile:
     @property
     def digest(self) -> str:
         """Digest of all row groups."""
-        return xxhash.xxh3_64_hexdigest("".join(self.groups).encode())
+        return joined_digest(self.groups)
 
     @property
     def written(self) -> int:
         """Bytes of the table, and of the result's files that its notes list."""
         return self.bytes + sum(int(output["bytes"]) for output in self.notes.get("outputs", ()))
 
+    def slice(self, group: int | None = None) -> Slice:
+        """One of its row groups; with None all of it."""
+        if group is None:
+            identity, rows = self.digest, sum(self.rows)
+        else:
+            identity, rows = self.groups[group], self.rows[group]
+        return Slice(self.path, self.bytes, identity, rows, group, len(self.groups))
+
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for the index of a phase."""
+        """Plain values, for the footer."""
         return asdict(self)
 
     @classmethod
@@ -88,20 +105,14 @@ class TableFile:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A row group of a part file, or with None all of it: a task's unit of reading."""
+    """A row group of a part file, or with None all of it: a task's unit of reading. Knows nothing of other groups."""
 
-    file: TableFile
+    path: str  # below the run directory, or absolute
+    bytes: int  # of the file
+    identity: str  # digest of the slice's bytes, in hex
+    rows: int
     group: int | None = None
-
-    @property
-    def identity(self) -> str:
-        """Digest of its bytes."""
-        return self.file.digest if self.group is None else self.file.groups[self.group]
-
-    @property
-    def rows(self) -> int:
-        """Number of its rows."""
-        return sum(self.file.rows) if self.group is None else self.file.rows[self.group]
+    groups: int = 1  # of the file
 
 
 def write(
@@ -215,7 +226,7 @@ def inspect(root: str, path: str, size: int) -> TableFile | None:
 
 def is_sound(root: str, file: TableFile) -> bool:
     """Whether the bytes of every row group have the digests in ``file``. Reads the whole file, a block at a time."""
-    path = path_of(root, file)
+    path = path_of(root, file.path)
     try:
         with storage.open_table(path, file.bytes) as raw:
             metadata = pq.read_metadata(raw)
@@ -245,20 +256,67 @@ def absolute(root: str, file: TableFile) -> TableFile:
     return replace(file, path=storage.join(root, file.path))
 
 
-def path_of(root: str, file: TableFile) -> str:
-    """Absolute path of a file: below ``root``, unless its own path is absolute."""
-    return file.path if storage.is_absolute(file.path) else storage.join(root, file.path)
+def path_of(root: str, path: str) -> str:
+    """Absolute path of a table: below ``root``, unless ``path`` is absolute."""
+    return path if storage.is_absolute(path) else storage.join(root, path)
 
 
-FooterKey = tuple[str, str, tuple[str, ...]]
-"""A file's path, and the fingerprint and digests that are expected there: another content has another key."""
+class _Footer(NamedTuple):
+    """A file's footer, read and checked."""
 
-_footers: OrderedDict[FooterKey, pq.FileMetaData] = OrderedDict()
+    metadata: pq.FileMetaData
+    groups: Sequence[str]
+    rows: Sequence[int]
+
+    def fits(self, piece: Slice) -> bool:
+        """Whether the file holds the bytes that ``piece`` names."""
+        if not piece.identity:
+            return True
+        if piece.group is None:
+            return joined_digest(self.groups) == piece.identity
+        return piece.group < len(self.groups) and self.groups[piece.group] == piece.identity
 
 
-def _cache(key: FooterKey, footer: pq.FileMetaData) -> None:
-    _footers[key] = footer
-    _footers.move_to_end(key)
+@dataclass(frozen=True, slots=True)
+class _OpenFile(AbstractContextManager["_OpenFile"]):
+    """A part file that is open for reading."""
+
+    raw: BinaryIO
+    file: pq.ParquetFile
+    footer: _Footer
+
+    def close(self) -> None:
+        self.file.close()
+        self.raw.close()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+_footers: OrderedDict[tuple[str, int], _Footer] = OrderedDict()
+"""By absolute path and size; a footer that does not fit what is asked for is read again."""
+
+_kept: OrderedDict[str, _OpenFile] | None = None
+"""Open files, within ``kept_open``."""
+
+
+@contextmanager
+def kept_open() -> Iterator[None]:
+    """Keep files open between reads: for a task that reads one row group after another of the same files."""
+    global _kept  # noqa: PLW0603 - a process works for one task at a time
+    assert _kept is None, "a process works for one task at a time"
+    _kept = OrderedDict()
+    try:
+        yield
+    finally:
+        for opened in _kept.values():
+            opened.close()
+        _kept = None
+
+
+def _cache(path: str, size: int, footer: _Footer) -> None:
+    _footers[path, size] = footer
+    _footers.move_to_end((path, size))
     while len(_footers) > FOOTERS:
         _footers.popitem(last=False)
 
@@ -267,61 +325,118 @@ def read(root: str, piece: Slice, columns: Sequence[str] | None = None) -> pa.Ta
     """The rows of a slice, page checksums verified.
 
     Raises:
-        DamagedTableError: the bytes do not fit their checksums, or the file is missing or cut short.
+        DamagedTableError: the bytes do not fit their checksums or the slice's digest, or the file is missing or cut
+            short.
     """
-    return read_groups(root, piece.file, None if piece.group is None else [piece.group], columns)
+    groups = None if piece.group is None else [piece.group]
+    return _checked(root, piece, groups, columns)
 
 
 def read_groups(
-    root: str,
-    record: TableFile,
-    groups: Sequence[int] | None,
-    columns: Sequence[str] | None = None,
+    root: str, pieces: Sequence[Slice], columns: Sequence[str] | None = None
 ) -> pa.Table:
-    """The rows of some row groups of a file, in the order of ``groups``; of all with None.
+    """The rows of several row groups of one file, in the order of ``pieces``.
 
     Raises:
         DamagedTableError: as ``read``.
     """
-    path = path_of(root, record)
-    pieces = 1 if groups is None else len(record.groups)
-    key = (path, record.fingerprint, record.groups)
+    groups = [piece.group for piece in pieces]
+    return _checked(root, pieces[0], [group for group in groups if group is not None], columns)
+
+
+def read_file(root: str, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """All rows of the part file at ``path``, whatever its digests.
+
+    Raises:
+        DamagedTableError: as ``read``.
+    """
+    return _checked(root, Slice(path, 0, "", 0), None, columns)
+
+
+def _checked(
+    root: str, piece: Slice, groups: Sequence[int] | None, columns: Sequence[str] | None
+) -> pa.Table:
+    path = path_of(root, piece.path)
     try:
-        with (
-            storage.open_table(path, record.bytes, pieces) as raw,
-            # One request for neighbouring column chunks pays on a store, not on a disk.
-            pq.ParquetFile(
-                raw,
-                metadata=_footers.get(key),
-                page_checksum_verification=True,
-                pre_buffer=not storage.is_local(path),
-            ) as file,
-        ):
-            table = _read(file, groups, columns)
-            if pieces >= MANY_GROUPS:
-                _cache(key, file.metadata)
+        with _opened(path, piece) as opened:
+            footer = opened.footer
+            table = opened.file.read_row_groups(
+                list(range(len(footer.groups)) if groups is None else groups),
+                columns=None if columns is None else list(columns),
+                use_threads=False,
+            )
+            wanted = footer.rows if groups is None else [footer.rows[group] for group in groups]
     except DAMAGE as error:
-        raise DamagedTableError(record.path, error) from error
-    if table is None:
-        raise DamagedTableError(record.path, "its footer is damaged")
+        raise DamagedTableError(piece.path, error) from error
+    if table.num_rows != sum(wanted):
+        raise DamagedTableError(piece.path, f"{table.num_rows} of {sum(wanted)} rows")
     return table
 
 
-def _read(
-    file: pq.ParquetFile, groups: Sequence[int] | None, columns: Sequence[str] | None
-) -> pa.Table | None:
+@contextmanager
+def _opened(path: str, piece: Slice) -> Iterator[_OpenFile]:
+    """The file that ``piece`` names, open for reading.
+
+    Raises:
+        DamagedTableError: it does not fit.
+    """
+    held = _kept.get(path) if _kept is not None else None
+    if held is not None and held.footer.fits(piece):
+        yield held
+        return
+    opened = _open(path, piece)
+    if _kept is not None:
+        _keep(_kept, path, opened)
+        yield opened
+        return
+    with opened:
+        yield opened
+
+
+def _keep(kept: OrderedDict[str, _OpenFile], path: str, opened: _OpenFile) -> None:
+    for last in [path] if path in kept else list(kept)[: len(kept) + 1 - OPEN_FILES]:
+        kept.pop(last).close()
+    kept[path] = opened
+
+
+def _open(path: str, piece: Slice) -> _OpenFile:
+    """The file, open, with the footer that the process has cached of it or its own.
+
+    Raises:
+        DamagedTableError: its footer is damaged, or it is not the file that ``piece`` names.
+    """
+    known = _footers.get((path, piece.bytes))
+    if known is not None and not known.fits(piece):
+        known = None
+    pieces = 1 if piece.group is None else piece.groups
+    raw = storage.open_table(path, piece.bytes or None, pieces)
+    try:
+        file = pq.ParquetFile(
+            raw,
+            metadata=known.metadata if known else None,
+            page_checksum_verification=True,
+            # One request for neighbouring column chunks pays on a store, not on a disk.
+            pre_buffer=not storage.is_local(path),
+        )
+        footer = known or _footer(file, piece)
+    except BaseException:
+        raw.close()
+        raise
+    if len(footer.groups) >= MANY_GROUPS:
+        _cache(path, piece.bytes, footer)
+    return _OpenFile(raw, file, footer)
+
+
+def _footer(file: pq.ParquetFile, piece: Slice) -> _Footer:
     record = _record(file.metadata.metadata)
     if record is None or record["schema"] != _columns(file.schema_arrow):
-        return None
-    names = list(columns) if columns is not None else None
-    if groups is None:
-        table, rows = file.read(columns=names, use_threads=False), sum(record["rows"])
-    else:
-        table = file.read_row_groups(list(groups), columns=names, use_threads=False)
-        rows = sum(record["rows"][group] for group in groups)
-    return table if table.num_rows == rows else None
+        raise DamagedTableError(piece.path, "its footer is damaged")
+    footer = _Footer(file.metadata, record["groups"], record["rows"])
+    if not footer.fits(piece):
+        raise DamagedTableError(piece.path, "it is not the file that was written here")
+    return footer
 
 
-def concat(root: str, pieces: Sequence[Slice], columns: Sequence[str] | None = None) -> pa.Table:
+def concat(root: str, pieces: Iterable[Slice], columns: Sequence[str] | None = None) -> pa.Table:
     """The rows of several slices, in the order of ``pieces``."""
     return pa.concat_tables([read(root, piece, columns) for piece in pieces])

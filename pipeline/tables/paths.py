@@ -7,6 +7,7 @@ from typing import NamedTuple
 from tamis.schemas.scope import Scope
 
 TABLES = "tables"
+LEDGER = "ledger"
 
 
 class Address(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import Slice
-from tamis.pipeline.tasks.task import Part
+from tamis.pipeline.tasks.parts import Part
+from tamis.pipeline.tasks.sources import ByPart
 
 CHUNK_ROWS = 1 << 18
 """Rows of a chunk, about; a larger part is one by itself."""
@@ -49,14 +50,16 @@ class Chunk:
         numbers = np.array([part.number for part in self.parts])
         return (numbers[part] << 32) | (rows - self.offsets[part])
 
-    def pieces(self, of: Callable[[Part], Slice | None]) -> list[tuple[int, Slice]]:
+    def pieces(self, of: ByPart | None) -> list[tuple[int, Slice]]:
         """Each part's slice of a table, behind where the part begins; where any has rows, those without are left out.
 
-        Where none has, one is kept: it knows the columns' types.
+        Where none has, one is kept: it knows the columns' types. Without a table there are none.
         """
-        found = [(int(at), of(part)) for at, part in zip(self.offsets, self.parts, strict=False)]
-        there = [(at, piece) for at, piece in found if piece is not None]
-        return [(at, piece) for at, piece in there if piece.rows] or there[:1]
+        if of is None:
+            return []
+        offsets = zip(self.offsets.tolist(), self.parts, strict=False)
+        filled = [(at, of[part.number]) for at, part in offsets if of.rows[part.number]]
+        return filled or [(0, of[self.parts[0].number])]
 
     def read(
         self, root: str, pieces: Sequence[tuple[int, Slice]], columns: Sequence[str]
@@ -68,14 +71,10 @@ class Chunk:
         """
         found: list[pa.Table] = []
         rows: list[Rows] = []
-        for _, group in groupby(pieces, key=lambda pair: pair[1].file.path):
+        for _, group in groupby(pieces, key=lambda pair: pair[1].path):
             run = list(group)
-            file, groups = run[0][1].file, [piece.group for _, piece in run]
-            there = [number for number in groups if number is not None]
-            whole = len(there) < len(groups)
-            found.append(
-                part_files.read_groups(root, file, None if whole else there, ["row", *columns])
-            )
+            slices = [piece for _, piece in run]
+            found.append(part_files.read_groups(root, slices, ["row", *columns]))
             starts = np.repeat([at for at, _ in run], [piece.rows for _, piece in run])
             rows.append(starts + found[-1]["row"].combine_chunks().to_numpy())
         return np.concatenate(rows), pa.concat_tables(found).select(list(columns)).combine_chunks()

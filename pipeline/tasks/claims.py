@@ -8,7 +8,7 @@ from typing import Any
 
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
-from tamis.pipeline.tasks.task import Phase
+from tamis.pipeline.tasks.phase import Phase
 from tamis.schemas.errors import ClusterError
 from tamis.schemas.job import Job
 from tamis.schemas.resources import Claimed
@@ -37,7 +37,7 @@ def of_phase(phase: Phase[Any], step: str, job: Job) -> Claimed:
     changes = settings.model_dump(exclude_none=True) if settings else {}
     if not phase.resources.gpus and _own(job, step).gpus:
         changes.pop("gpus", None)  # only other phases of the step work on the GPU
-    if machine.memory and any(task.scope.gathers for task in phase.tasks):
+    if machine.memory and phase.tasks.scope.gathers:
         changes.setdefault("memory", machine.memory)
     return replace(phase.resources, **changes)
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, overload
+
+import pyarrow as pa
 
 from tamis.pipeline.host import devices
 from tamis.pipeline.host.metering import Meter
 from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables.file_columns import Ints
 from tamis.pipeline.tables.part_files import DamagedTableError, TableFile
-from tamis.pipeline.tasks.row_reuse import with_stored_rows
-from tamis.pipeline.tasks.task import Ahead, Attempt, Function, Phase, Task, TaskIo
+from tamis.pipeline.tasks.phase import Fingerprints, Phase, Tasks
+from tamis.pipeline.tasks.row_reuse import Stored, with_stored_rows
+from tamis.pipeline.tasks.task import Ahead, Attempt, Function, Task, TaskIo
 from tamis.schemas.errors import ModelError, TamisError
 from tamis.schemas.events import NOTHING, Spent
+from tamis.schemas.scope import Scope
 
 
 class LostError(Exception):
@@ -35,6 +40,55 @@ class Work:
         """The task's name; of a probe also its rows."""
         span = self.attempt.span
         return self.task.name if span is None else f"{self.task.name}:{span[0]}-{span[1]}"
+
+
+class Works(Sequence[Work]):
+    """The works of a phase that are to be done; each is built when it is asked for."""
+
+    def __init__(
+        self,
+        tasks: Tasks[Any],
+        folder: str,
+        names: Sequence[str],
+        fingerprints: Fingerprints,
+        todo: Ints,
+        attempt: Attempt,
+        stored: Stored | None = None,
+    ) -> None:
+        """``names`` and ``fingerprints`` are those of all ``tasks``, ``todo`` the positions of those to be done."""
+        self._tasks, self._folder, self._names, self._prints = tasks, folder, names, fingerprints
+        self.todo, self._attempt, self._stored = todo, attempt, stored
+
+    def __len__(self) -> int:
+        return len(self.todo)
+
+    def names(self) -> list[str]:
+        """The names of the tasks."""
+        return [self._names[task] for task in self.todo]
+
+    def attempts(self) -> list[Attempt]:
+        """The attempts of all."""
+        return [self._attempt_of(int(task)) for task in self.todo]
+
+    @overload
+    def __getitem__(self, number: int) -> Work: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Work]: ...
+    def __getitem__(self, number: int | slice) -> Work | list[Work]:
+        if isinstance(number, slice):
+            return [self._work(int(task)) for task in self.todo[number]]
+        return self._work(int(self.todo[number]))
+
+    def _work(self, task: int) -> Work:
+        path = f"{self._folder}/{self._names[task]}.parquet"
+        fingerprint = self._prints[task].tobytes().hex()
+        return Work(self._tasks[task], path, fingerprint, self._attempt_of(task))
+
+    def _attempt_of(self, task: int) -> Attempt:
+        if self._stored is None:
+            return self._attempt
+        key, file = self._stored.find(task, self._names[task])
+        return replace(self._attempt, rows_key=key, stored=file)
 
 
 @dataclass(frozen=True)
@@ -62,9 +116,7 @@ def perform(function: Function, root: str, work: Work, ahead: Ahead = map) -> Ou
         if io.span is not None:
             rows = sum(table.num_rows for table in with_stored_rows(function, io))
             return Outcome(work.name, time.perf_counter() - started, rows=rows)
-        file = part_files.write(
-            root, work.path, work.fingerprint, with_stored_rows(function, io), io.footer
-        )
+        file = part_files.write(root, work.path, work.fingerprint, _made(function, io), io.footer)
     except DamagedTableError as damage:
         return Outcome(work.name, 0.0, damaged=damage.path)
     except TamisError as error:
@@ -77,6 +129,31 @@ def perform(function: Function, root: str, work: Work, ahead: Ahead = map) -> Ou
         return Outcome(work.name, 0.0, error=_full(work.path, error))
     seconds = time.perf_counter() - started
     return Outcome(work.name, seconds, file, spent=meter.spent(file.written))
+
+
+def _made(function: Function, io: TaskIo[Any]) -> Iterable[pa.Table]:
+    """The row groups of the task's file."""
+    if io.task.scope is not Scope.BUNDLE:
+        return with_stored_rows(function, io)
+    members = io.task.members
+    assert members is not None, f"{io.path}: a bundle has parts"
+    if members.together:
+        return function(io)
+    if members.buckets is None:
+        return (table for part in io.parts() for table in function(part))
+    return _by_bucket(function, io, members.buckets)
+
+
+def _by_bucket(function: Function, io: TaskIo[Any], buckets: int) -> Iterator[pa.Table]:
+    """A row group a bucket, with the rows of all parts."""
+    tables: list[list[pa.Table]] = [[] for _ in range(buckets)]
+    for part in io.parts():
+        for of_bucket, table in zip(tables, function(part), strict=True):
+            if table.num_rows or not of_bucket:
+                of_bucket.append(table)
+    for of_bucket in tables:
+        yield pa.concat_tables(of_bucket).combine_chunks()
+        of_bucket.clear()
 
 
 def _full(path: str, error: RuntimeError) -> ModelError:

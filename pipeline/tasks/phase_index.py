@@ -2,30 +2,93 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import xxhash
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 from tamis.pipeline.store import storage
-from tamis.pipeline.tables import part_files
-from tamis.pipeline.tables.part_files import TableFile
+from tamis.pipeline.tables import file_columns, part_files
+from tamis.pipeline.tables.file_columns import FileColumns, Ints
+from tamis.pipeline.tables.part_files import DamagedTableError, TableFile
+from tamis.pipeline.tasks import sources
+from tamis.pipeline.tasks.phase import Fingerprints
+from tamis.pipeline.tasks.sources import INDEX
 from tamis.pipeline.tasks.task import WHOLES
-
-if TYPE_CHECKING:
-    from tamis.pipeline.tasks.perform import Work
-
-INDEX = "_phase.json"
 
 TASK_FILE = re.compile(rf"([a-z]+(-\d{{3,}})+|{'|'.join(sorted(WHOLES))})\.parquet")
 """Names of tasks' files: only such are ever removed."""
 
 FOOTERS = 16
 """Footers read at once."""
+
+ABSENT = -1
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Records:
+    """The files of a phase's tasks, as far as they are known: found ones in columns, new ones one by one."""
+
+    def __init__(self, folder: str, names: Sequence[str]) -> None:
+        self.folder, self.names = folder, names
+        self._columns: list[FileColumns] = []
+        self._new: dict[int, TableFile] = {}
+        self._source = np.full(len(names), ABSENT, np.int64)
+        self._at = np.zeros(len(names), np.int64)
+
+    @property
+    def missing(self) -> Ints:
+        """Positions of the tasks whose file is not known, ascending."""
+        return np.flatnonzero(self._source == ABSENT)
+
+    def add(self, files: FileColumns, tasks: Ints, at: Ints) -> None:
+        """Say that the files of ``tasks`` are the records ``at`` of ``files``."""
+        self._source[tasks], self._at[tasks] = len(self._columns), at
+        self._columns.append(files)
+
+    def set(self, task: int, file: TableFile) -> None:
+        """Say that the file of a task is ``file``."""
+        self._new[task] = file
+        self._source[task] = 0  # known; where it lies is settled by ``columns``
+
+    def file(self, task: int) -> TableFile:
+        """The file of a task, which is known."""
+        if task in self._new:
+            return self._new[task]
+        return self._columns[int(self._source[task])].file(int(self._at[task]))
+
+    def foreign(self) -> list[tuple[int, TableFile]]:
+        """The tasks whose file lies in another run, and that file."""
+        return [(task, file) for task, file in self._new.items() if storage.is_absolute(file.path)]
+
+    def drop(self, tasks: Ints) -> None:
+        """Forget the files of ``tasks``."""
+        self._source[tasks] = ABSENT
+        for task in tasks.tolist():
+            self._new.pop(task, None)
+
+    def columns(self) -> FileColumns:
+        """All records, in the order of the tasks; none may be missing."""
+        assert not len(self.missing), f"{self.folder}: {len(self.missing)} files are missing"
+        new = sorted(self._new)
+        fresh = FileColumns.of(
+            self.folder, [self.names[task] for task in new], [self._new[task] for task in new]
+        )
+        if len(new) == len(self.names):
+            return fresh
+        starts = np.cumsum([0, *(len(files) for files in self._columns)])
+        at = starts[self._source] + self._at
+        at[new] = starts[-1] + np.arange(len(new))
+        every = file_columns.concat([*self._columns, fresh] if new else self._columns)
+        every = replace(every, folder=self.folder)
+        straight = len(at) == len(every) and bool((at == np.arange(len(at))).all())
+        return every if straight else every.take(at)
 
 
 class PhaseFiles:
@@ -46,54 +109,78 @@ class PhaseFiles:
         self._base = PhaseFiles(base, folder, writable=False) if base else None
         self._path = storage.join(root, folder)
         self._listings: dict[str, dict[str, int]] = {}
+        self._sizes: dict[str, int] | None = None  # of the folder, until it changes
+        self._index: FileColumns | None = None
 
-    def find(self, works: Sequence[Work]) -> dict[str, TableFile]:
-        """The present files that have the fingerprints of these tasks, by task name."""
-        sizes = self._sizes()
-        index = self._index(sizes)
-        present = [work for work in works if f"{work.name}.parquet" in sizes]
-        unlisted = [work for work in present if work.name not in index]
+    def find(self, names: Sequence[str], fingerprints: Fingerprints) -> Records:
+        """The present files that have the fingerprints of these tasks."""
+        records = Records(self._folder, names)
+        self._find(records, fingerprints)
+        if self._base is not None and len(records.missing):
+            self._from_base(self._base, records, fingerprints)
+        return records
+
+    def _find(self, records: Records, fingerprints: Fingerprints) -> None:
+        sizes = self._listed()
+        present = np.array([sizes.get(f"{name}.parquet", -1) for name in records.names], np.int64)
+        if not (present >= 0).any():
+            return
+        index = self._index
+        if index is not None:
+            positions = index.positions
+            at = np.array([positions.get(name, ABSENT) for name in records.names], np.int64)
+            listed = np.flatnonzero((at != ABSENT) & (present >= 0))
+            fits = self._fits(index, at[listed], fingerprints[listed], present[listed])
+            records.add(index, listed[fits], at[listed][fits])
+            unlisted = np.flatnonzero((at == ABSENT) & (present >= 0))
+        else:
+            unlisted = np.flatnonzero(present >= 0)
         # After a kill every footer is a request: one at a time, a large phase would take hours.
+        paths = [f"{self._folder}/{records.names[task]}.parquet" for task in unlisted.tolist()]
         with ThreadPoolExecutor(FOOTERS) as pool:
-            footers = pool.map(lambda work: self._footer(work, sizes), unlisted)
-            records = index | {
-                work.name: file for work, file in zip(unlisted, footers, strict=True) if file
-            }
-        files: dict[str, TableFile] = {}
-        for work in present:
-            file = records.get(work.name)
-            if (
-                file
-                and file.fingerprint == work.fingerprint
-                and file.bytes == sizes[f"{work.name}.parquet"]
-                and self._outputs_stand(file)
-            ):
-                files[work.name] = file
-        return files | self._from_base([work for work in works if work.name not in files])
+            footers = pool.map(
+                lambda pair: part_files.inspect(self._root, *pair),
+                zip(paths, present[unlisted].tolist(), strict=True),
+            )
+            found = [(task, file) for task, file in zip(unlisted, footers, strict=True) if file]
+        for task, file in found:
+            wanted = fingerprints[task].tobytes().hex()
+            if file.fingerprint == wanted and self._outputs_stand(file.notes):
+                records.set(int(task), file)
 
-    def _from_base(self, works: Sequence[Work]) -> dict[str, TableFile]:
-        """Fitting files of the base, without receipts: their outputs lie elsewhere."""
-        if self._base is None or not works:
-            return {}
-        files = self._base.find(works)
-        return {
-            name: part_files.absolute(self._base._root, file)  # noqa: SLF001 - of the same class
-            for name, file in files.items()
-            if "outputs" not in file.notes
-        }
+    def _fits(self, index: FileColumns, at: Ints, fingerprints: Fingerprints, sizes: Ints) -> Mask:
+        """Whether the records ``at`` have these fingerprints and sizes, and their outputs stand."""
+        same = (index.fingerprints[at] == fingerprints).all(axis=1) & (index.bytes[at] == sizes)
+        notes = index.notes.take(pa.array(at)).to_pylist()
+        with_outputs = [i for i, text in enumerate(notes) if '"outputs"' in text and same[i]]
+        for i in with_outputs:
+            same[i] = self._outputs_stand(index.note(int(at[i])))
+        result: Mask = same
+        return result
 
-    def adopt(self, files: Mapping[str, TableFile]) -> dict[str, TableFile]:
-        """``files`` with the base's files copied here; a file whose copy is damaged is left out."""
-        if self._base is None:
-            return dict(files)
-        foreign = [name for name, file in files.items() if storage.is_absolute(file.path)]
-        if foreign:
-            self.invalidate()
+    def _from_base(self, base: PhaseFiles, records: Records, fingerprints: Fingerprints) -> None:
+        """Add fitting files of the base, without receipts: their outputs lie elsewhere."""
+        tasks = records.missing
+        found = base.find([records.names[task] for task in tasks], fingerprints[tasks])
+        known = np.setdiff1d(np.arange(len(tasks)), found.missing)
+        for position in known.tolist():
+            file = found.file(position)
+            if "outputs" not in file.notes:
+                records.set(int(tasks[position]), part_files.absolute(base._root, file))
+
+    def adopt(self, records: Records) -> None:
+        """Copy the base's files here; a file whose copy is damaged is forgotten."""
+        foreign = records.foreign()
+        if self._base is None or not foreign:
+            return
+        self.invalidate()
         with ThreadPoolExecutor(FOOTERS) as pool:
-            copies = pool.map(lambda name: self._copy(name, files[name]), foreign)
-            copied = dict(zip(foreign, copies, strict=True))
-        every = {name: copied.get(name, file) for name, file in files.items()}
-        return {name: file for name, file in every.items() if file is not None}
+            copies = pool.map(lambda pair: self._copy(records.names[pair[0]], pair[1]), foreign)
+            for (task, _), copy in zip(foreign, copies, strict=True):
+                if copy is None:
+                    records.drop(np.array([task]))
+                else:
+                    records.set(task, copy)
 
     def _copy(self, name: str, file: TableFile) -> TableFile | None:
         path = f"{self._folder}/{name}.parquet"
@@ -101,12 +188,9 @@ class PhaseFiles:
         copy = replace(file, path=path)
         return copy if part_files.is_sound(self._root, copy) else None
 
-    def _footer(self, work: Work, sizes: Mapping[str, int]) -> TableFile | None:
-        return part_files.inspect(self._root, work.path, sizes[f"{work.name}.parquet"])
-
-    def _outputs_stand(self, file: TableFile) -> bool:
+    def _outputs_stand(self, notes: Mapping[str, Any]) -> bool:
         """Whether all outputs that a receipt names are present at their noted sizes."""
-        for output in file.notes.get("outputs", ()):
+        for output in notes.get("outputs", ()):
             folder, _, name = output["path"].rpartition("/")
             if folder not in self._listings:
                 path = storage.join(self._root, folder) if folder else self._root
@@ -115,56 +199,39 @@ class PhaseFiles:
                 return False
         return True
 
-    def _sizes(self) -> dict[str, int]:
-        return storage.listing(self._path)
-
-    def _index(self, sizes: Mapping[str, int]) -> dict[str, TableFile]:
-        """The sound entries of the index, by task; an index with a damaged entry is removed."""
-        if INDEX not in sizes:
-            return {}
-        files = read_index(self._path)
-        sound = {name: file for name, file in files.items() if file is not None}
-        if len(sound) < len(files) and self._writable:
-            self.invalidate()
-        return sound
+    def _listed(self) -> dict[str, int]:
+        """Sizes by name; reads the index as well, and removes one that is damaged."""
+        if self._sizes is None:
+            self._sizes = storage.listing(self._path)
+            if INDEX in self._sizes:
+                self._index = read_index(self._root, self._folder)
+                if self._index is None and self._writable:
+                    storage.delete(storage.join(self._path, INDEX))
+        return self._sizes
 
     def invalidate(self) -> None:
         """Remove the index: the phase's files are about to change."""
         storage.delete(storage.join(self._path, INDEX))
+        self._sizes = self._index = None
 
-    def commit(self, names: Sequence[str], files: Mapping[str, TableFile]) -> None:
+    def commit(self, files: FileColumns) -> None:
         """Write the index of the complete phase if it has changed, and remove files of no task."""
-        text = json.dumps(
-            {name: _seal(files[name]) for name in names}, indent=0, sort_keys=True
-        ).encode()
-        sizes = self._sizes()
-        wanted = {INDEX, *(f"{name}.parquet" for name in names)}
+        sizes = self._listed()
+        wanted = {INDEX, *(f"{name}.parquet" for name in files.names.to_pylist())}
         stale = [name for name in sizes if name not in wanted and TASK_FILE.fullmatch(name)]
-        if stale or sizes.get(INDEX) != len(text):
+        if stale or self._index is None or self._index.digest != files.digest:
             self.invalidate()
             storage.clear_partial(self._path)
             for name in stale:
                 storage.delete(storage.join(self._path, name))
-            storage.write_bytes(storage.join(self._path, INDEX), text)
+            path = f"{self._folder}/{INDEX}"
+            part_files.write(self._root, path, files.digest, [files.to_table()], dict)
+        sources.keep_index(self._root, files)
 
 
-def read_index(path: str) -> dict[str, TableFile | None]:
-    """The entries of the index in a phase's folder, by task; None for a damaged one."""
+def read_index(root: str, folder: str) -> FileColumns | None:
+    """The index in a phase's folder; None where it is damaged."""
     try:
-        raw = json.loads(storage.read_bytes(storage.join(path, INDEX)))
-        return {name: _unseal(file) for name, file in raw.items()}
-    except (ValueError, AttributeError):
-        return {"": None}
-
-
-def _seal(file: TableFile) -> dict[str, Any]:
-    """A file's entry in the index, with a checksum of itself."""
-    entry = file.to_json()
-    return {**entry, "seal": xxhash.xxh3_64_hexdigest(json.dumps(entry, sort_keys=True).encode())}
-
-
-def _unseal(entry: dict[str, Any]) -> TableFile | None:
-    """The inverse; None where the entry is not what was written."""
-    plain = {name: value for name, value in entry.items() if name != "seal"}
-    seal = xxhash.xxh3_64_hexdigest(json.dumps(plain, sort_keys=True).encode())
-    return TableFile.from_json(plain) if seal == entry.get("seal") else None
+        return FileColumns.from_table(folder, part_files.read_file(root, f"{folder}/{INDEX}"))
+    except DamagedTableError:
+        return None

@@ -8,6 +8,7 @@ computed. The file has the bytes that it would have had all been computed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ import pyarrow as pa
 
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
-from tamis.pipeline.tables.part_files import Slice, TableFile
-from tamis.pipeline.tasks.task import CULPRITS, Attempt, Function, Phase, TaskIo
+from tamis.pipeline.tables.part_files import TableFile
+from tamis.pipeline.tasks.phase import Fingerprints, Phase
+from tamis.pipeline.tasks.task import CULPRITS, Attempt, Function, TaskIo
 from tamis.schemas.errors import StateError
 from tamis.schemas.ledger import Reason
 
@@ -51,17 +53,35 @@ def refusal(step: str, lacking: int, phase: Phase[Any], attempts: Sequence[Attem
     )
 
 
-def stored_file(roots: Sequence[str], path: str, key: str) -> TableFile | None:
-    """The first file called ``path`` below one of ``roots`` whose rows have the values of ``key``."""
-    for root in roots:
-        whole = storage.join(root, path)
-        folder, _, name = whole.rpartition("/")
-        size = storage.listing(folder).get(name)
-        if size is not None:
-            file = part_files.inspect(root, path, size)
-            if file is not None and file.notes.get(KEY) == key:
-                return part_files.absolute(root, file)
-    return None
+class StoredFiles:
+    """The files of a phase as they lie in some runs, each listed once; for rows that may be taken over."""
+
+    def __init__(self, roots: Sequence[str], folder: str) -> None:
+        self._roots, self._folder = roots, folder
+        self._sizes = [storage.listing(storage.join(root, folder)) for root in roots]
+
+    def find(self, task: str, key: str) -> TableFile | None:
+        """The first file of the task ``task`` whose rows have the values of ``key``."""
+        for root, sizes in zip(self._roots, self._sizes, strict=True):
+            size = sizes.get(f"{task}.parquet")
+            if size is not None:
+                file = part_files.inspect(root, f"{self._folder}/{task}.parquet", size)
+                if file is not None and file.notes.get(KEY) == key:
+                    return part_files.absolute(root, file)
+        return None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The keys of the rows' values of each task of a phase, and the stored files that may have them."""
+
+    keys: Fingerprints
+    files: StoredFiles
+
+    def find(self, task: int, name: str) -> tuple[str, TableFile | None]:
+        """A task's key, and the file whose rows it may take over."""
+        key = self.keys[task].tobytes().hex()
+        return key, self.files.find(name, key)
 
 
 def with_stored_rows(function: Function, io: TaskIo[Any]) -> Iterator[pa.Table]:
@@ -69,11 +89,11 @@ def with_stored_rows(function: Function, io: TaskIo[Any]) -> Iterator[pa.Table]:
     if io.attempt.rows_key is None:
         yield from function(io)
         return
-    alive = io.alive(sum(piece.rows for piece in io.task.inputs["ingest"]))
+    alive = io.alive()
     record = io.attempt.stored
     stored = None
     if record is not None:
-        stored = part_files.read(io.root, Slice(record))
+        stored = part_files.read(io.root, record.slice())
         stored_rows = stored["row"].to_numpy()
         # The old file's metadata does not belong to its rows.
         stored = stored.replace_schema_metadata().filter(pa.array(np.isin(stored_rows, alive)))

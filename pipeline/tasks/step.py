@@ -1,17 +1,19 @@
-"""Steps, their view of the run, and the fingerprints of their tasks."""
+"""Steps, and their view of the run."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.tables.part_files import Slice
-from tamis.pipeline.tasks.task import Done, Part, Phase, Task
+from tamis.pipeline.tasks.done import Done
+from tamis.pipeline.tasks.parts import Parts
+from tamis.pipeline.tasks.phase import Phase
+from tamis.pipeline.tasks.sources import ByPart
 from tamis.schemas.job import Job
 
 
@@ -22,44 +24,44 @@ class Context(Protocol):
     root: str
 
     @property
-    def parts(self) -> Sequence[Part]:
+    def parts(self) -> Parts:
         """All parts, in order of their numbers."""
 
     @property
     def alive(self) -> int:
         """Count of samples that no earlier step dropped."""
 
-    def ingest(self, part: Part) -> Slice:
-        """The part's rows of the ingest table."""
+    def ingest(self) -> ByPart:
+        """The ingest table."""
 
-    def drops(self, part: Part) -> tuple[Slice, ...]:
-        """The part's slice of every earlier verdict: its dropped rows."""
+    def drops(self) -> Sequence[ByPart]:
+        """Every earlier verdict: its dropped rows."""
 
     def done(self, step: str, phase: str) -> Done:
         """A finished phase of this or an earlier step."""
 
-    def at(self, step: str, phase: str, part: Part) -> Slice:
-        """A part's slice of a finished phase, made part by part or range by range."""
+    def at(self, step: str, phase: str) -> ByPart:
+        """The table of a finished phase, made part by part, bundle by bundle or range by range."""
 
-    def signal(self, name: str, part: Part) -> Slice | None:
-        """The part's slice of a signal's table (columns ``row`` and the name); None if no step makes it."""
+    def signal(self, name: str) -> ByPart | None:
+        """A signal's table (columns ``row`` and the name); None if no step makes it."""
 
-    def signals(self, part: Part) -> Sequence[tuple[str, Slice]]:
-        """Every signal made so far, by name, and the part's slice of its table."""
+    def signals(self) -> Sequence[tuple[str, ByPart]]:
+        """Every signal made so far, by name, and its table."""
 
-    def verdicts(self, part: Part) -> Sequence[tuple[str, Slice]]:
-        """The steps that have decided, in order, and the part's slice of each verdict."""
+    def verdicts(self) -> Sequence[tuple[str, ByPart]]:
+        """The steps that have decided, in order, and the table of each verdict."""
 
-    def place_tables(self, part: Part) -> Sequence[tuple[str, Slice]]:
-        """The steps that place samples in concepts, in order, and the part's slice of each table (columns ``row
-        cluster rank distance``). Their phase ``quotas`` has a row a cluster: the count to keep in ``quota``.
+    def place_tables(self) -> Sequence[tuple[str, ByPart]]:
+        """The steps that place samples in concepts, in order, and their tables (columns ``row cluster rank
+        distance``). Their phase ``quotas`` has a row a cluster: the count to keep in ``quota``.
         """
 
-    def kept(self, part: Part) -> int:
-        """Count of the part's living samples."""
+    def kept(self) -> npt.NDArray[np.int64]:
+        """Count of each part's living samples, (parts,)."""
 
-    def embedding(self, name: str, part: Part) -> Slice:
-        """The part's embeddings: columns ``row``, ``image``, ``text`` (tamis.schemas.tables.embedding_type)."""
+    def embedding(self, name: str) -> ByPart:
+        """The embeddings: columns ``row``, ``image``, ``text`` (tamis.schemas.tables.embedding_type)."""
 
     @property
     def inputs(self) -> Sequence[InputFile]:
@@ -69,8 +71,8 @@ class Context(Protocol):
     def total(self) -> int:
         """Count of all input samples."""
 
-    def ranges(self) -> Sequence[Sequence[Part]]:
-        """Consecutive parts of about ``range_samples`` rows, for one file each of a global step's result."""
+    def ranges(self) -> list[range]:
+        """Numbers of consecutive parts of about ``range_samples`` rows, for a file each of a global step's result."""
 
 
 class Step(ABC):
@@ -99,33 +101,3 @@ class Step(ABC):
     @abstractmethod
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """Yield phases; the files of each are finished when the generator goes on."""
-
-
-def fingerprint(step: Step, phase: Phase[Any], task: Task[Any], without: str | None = None) -> str:
-    """128 bits, in hex, of all that determines a task's file, except for its inputs under the role ``without``."""
-    identity = {
-        "step": [type(step).__name__, step.version, phase.name],
-        "args": _identity(task.args),
-        "inputs": {
-            role: [piece.identity for piece in pieces]
-            for role, pieces in task.inputs.items()
-            if role != without
-        },
-    }
-    text = json.dumps(identity, sort_keys=True, ensure_ascii=False)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _identity(args: Any) -> dict[str, Any]:
-    """A task's arguments as JSON values, without locations and without options that are None."""
-    if args is None:
-        return {}
-    return {
-        field.name.rstrip("_"): _plain(getattr(args, field.name))
-        for field in fields(args)
-        if "location" not in field.metadata and getattr(args, field.name) is not None
-    }
-
-
-def _plain(value: Any) -> Any:
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

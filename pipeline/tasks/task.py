@@ -1,7 +1,6 @@
-"""Phases, which are waves of independent tasks; each task makes one part file.
+"""Tasks, each of which makes one part file, and the access of a task's function to what it reads and writes.
 
-A step's ``phases`` is a generator: it yields a phase, the runner makes its files (or finds them), and the next
-phase may read them. A task is known by its fingerprint: the step's version, the phase's and the task's
+A task is known by its fingerprint (``tamis.pipeline.tasks.phase``): the step's version, the phase's and the task's
 arguments, and the digests of what it reads. So resume, re-decision and incremental work are one mechanism.
 """
 
@@ -23,7 +22,8 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.store.digesting import DigestingFile
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.part_files import Slice, TableFile
-from tamis.schemas.resources import Claimed
+from tamis.pipeline.tasks import sources
+from tamis.pipeline.tasks.sources import PartSlices, Source
 from tamis.schemas.scope import Scope
 
 CULPRITS = "culprits"
@@ -42,24 +42,28 @@ Args_co = TypeVar("Args_co", covariant=True)
 """The same, where they are only read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """At most ``part_samples`` consecutive rows of one input file."""
-
-    number: int
-    file: int  # its input's number, the task number of its ingest table
-    group: int  # its row group there
-    rows: int
-
-    @property
-    def name(self) -> str:
-        """Its form in file names."""
-        return paths.task_name(Scope.PART, self.number)
-
-
 def location() -> Any:
     """A field of a task's arguments for a location, which is no part of the task's identity."""
     return field(metadata={"location": True})
+
+
+@dataclass(frozen=True)
+class Members(Generic[Args_co]):
+    """The parts that one task works on, and what it reads of each."""
+
+    first: int  # number of the first part
+    rows: tuple[int, ...]  # by part
+    inputs: Mapping[str, Sequence[PartSlices]]
+    each: Sequence[Args_co] | None = None  # by part: its own arguments
+    buckets: int | None = None  # row groups of the result, joined over the parts; None: one a part
+    together: bool = False  # the task's function goes over the parts by itself
+
+    def task(self, of: Task[Args_co], position: int) -> Task[Args_co]:
+        """What there is to do for one part of the task ``of``."""
+        own = {role: [by[position] for by in several] for role, several in self.inputs.items()}
+        args = of.args if self.each is None else self.each[position]
+        number = self.first + position
+        return Task(Scope.PART, number, {**of.inputs, **own}, args, rows=self.rows[position])
 
 
 @dataclass(frozen=True)
@@ -68,15 +72,17 @@ class Task(Generic[Args_co]):
 
     scope: Scope
     number: int
-    inputs: Mapping[str, Sequence[Slice]]
+    inputs: Mapping[str, Sequence[Source]]
     args: Args_co = None  # type: ignore[assignment]  # of a function that takes none
     piece: int | None = None  # where several tasks share a number
     label: str = ""  # of the one task over everything
+    rows: int = 0  # that it works on: of the part, or of the parts together
+    members: Members[Args_co] | None = None  # of a task that works on several parts
 
     @staticmethod
     def whole(
         label: str,
-        inputs: Mapping[str, Sequence[Slice]],
+        inputs: Mapping[str, Sequence[Source]],
         args: Args = None,  # type: ignore[assignment]  # of a function that takes none
     ) -> Task[Args]:
         """The one task of its phase; ``label`` is one of WHOLES."""
@@ -92,11 +98,10 @@ class Task(Generic[Args_co]):
         return name if self.piece is None else f"{name}-{self.piece:05d}"
 
     @property
-    def rows(self) -> int:
+    def read_rows(self) -> int:
         """Rows of its largest role: the unit of progress."""
-        return max(
-            (sum(piece.rows for piece in pieces) for pieces in self.inputs.values()), default=0
-        )
+        pieces = (sum(source.rows for source in role) for role in self.inputs.values())
+        return self.rows or max(pieces, default=0)
 
 
 Ahead = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
@@ -116,7 +121,7 @@ class Attempt:
 
 
 class TaskIo(Generic[Args_co]):
-    """Access of a task's function to its inputs, notes and outputs; a new one for each task."""
+    """Access of a task's function to its inputs, notes and outputs; a new one for each task, and each part of one."""
 
     def __init__(
         self, root: str, task: Task[Args_co], path: str, attempt: Attempt = Attempt()
@@ -140,21 +145,55 @@ class TaskIo(Generic[Args_co]):
 
     def read(self, role: str, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows under ``role``, one slice after another."""
-        return part_files.concat(self.root, self.task.inputs[role], columns)
+        return part_files.concat(self.root, self.slices(role), columns)
+
+    def slices(self, role: str) -> Iterator[Slice]:
+        """What ``role`` reads, one after another."""
+        return sources.slices(self.root, self.task.inputs[role])
 
     def stream(self, role: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The same, a slice at a time."""
-        for piece in self.task.inputs[role]:
+        for piece in self.slices(role):
             yield part_files.read(self.root, piece, columns)
 
-    def alive(self, rows: int) -> npt.NDArray[np.int64]:
-        """Living rows of a part of ``rows`` rows, ascending: those that no verdict under the role "drops" dropped."""
-        if self._only is not None:
-            return self._only
-        mask = np.ones(rows, dtype=bool)
-        for table in self.stream("drops", ["row"]):
-            mask[table["row"].to_numpy()] = False
-        return np.flatnonzero(mask)
+    def parts(self) -> Iterator[TaskIo[Args_co]]:
+        """The same access to each part, in order, of a task that works on several.
+
+        Their counts are added to the task's. Their notes must be lists, which are joined.
+        """
+        members = self.task.members
+        assert members is not None, f"{self.path}: a task that works on no parts"
+        with part_files.kept_open():
+            for position in range(len(members.rows)):
+                one = TaskIo(self.root, members.task(self.task, position), self.path, self.attempt)
+                yield one
+                self.counts.update(one.counts)
+                for name, items in one.notes.items():
+                    self.notes.setdefault(name, []).extend(items)
+
+    @property
+    def part(self) -> int:
+        """The number of the part that the task works on."""
+        assert self.task.scope is Scope.PART, self.task.scope
+        return self.task.number
+
+    @property
+    def rows(self) -> int:
+        """Rows of the part that the task works on."""
+        assert self.task.scope is Scope.PART, self.task.scope
+        return self.task.rows
+
+    def living(self) -> npt.NDArray[np.bool_]:
+        """(rows,) bool: True for the rows of the part that no verdict under the role "drops" dropped."""
+        mask = np.ones(self.rows, dtype=bool)
+        for piece in self.slices("drops"):
+            if piece.rows:
+                mask[part_files.read(self.root, piece, ["row"])["row"].to_numpy()] = False
+        return mask
+
+    def alive(self) -> npt.NDArray[np.int64]:
+        """The same rows, as ascending numbers; within ``restrict`` those that it named."""
+        return np.flatnonzero(self.living()) if self._only is None else self._only
 
     def restrict(self, rows: npt.NDArray[np.int64]) -> None:
         """Make ``alive`` return ``rows``: those of a part that are still to be computed."""
@@ -176,14 +215,22 @@ class TaskIo(Generic[Args_co]):
 
     def publish(self, path: str, table: pa.Table, row_group_rows: int | None = None) -> pa.Table:
         """Write a plain parquet file of the result, outside ``tables/``; returns its receipt."""
+        size = row_group_rows or max(1, table.num_rows)
+        groups = (table.slice(at, size) for at in range(0, max(1, table.num_rows), size))
+        return self.publish_groups(path, groups)
+
+    def publish_groups(self, path: str, groups: Iterable[pa.Table]) -> pa.Table:
+        """The same with a row group for each table of ``groups``, at least one."""
+        rows = 0
+        writer: pq.ParquetWriter | None = None
         with self.output(path) as out:
-            pq.write_table(
-                table,
-                out,
-                row_group_size=row_group_rows or max(1, table.num_rows),
-                compression="zstd",
-            )
-        return self.receipt(path, table.num_rows)
+            for table in groups:
+                writer = writer or pq.ParquetWriter(out, table.schema, compression="zstd")
+                writer.write_table(table, row_group_size=max(1, table.num_rows))
+                rows += table.num_rows
+            assert writer is not None, f"{path}: no row group"
+            writer.close()
+        return self.receipt(path, rows)
 
     @contextmanager
     def output(self, path: str) -> Iterator[DigestingFile]:
@@ -210,48 +257,3 @@ class TaskIo(Generic[Args_co]):
 
 Function = Callable[[TaskIo[Any]], Iterable[pa.Table]]
 """A task's work: yields the file's row groups. A module-level function, so that it travels to a worker."""
-
-
-@dataclass(frozen=True)
-class Phase(Generic[Args]):
-    """A wave of tasks."""
-
-    name: str
-    function: Callable[[TaskIo[Args]], Iterable[pa.Table]]
-    tasks: Sequence[Task[Args]]
-    resources: Claimed = field(default_factory=Claimed)
-    per_row: bool = False  # values depend on their row alone: tamis.pipeline.tasks.row_reuse
-    by_sample: bool = (
-        False  # opens samples singly and can leave some out: tamis.pipeline.runs.isolate
-    )
-    moves_pictures: bool = False  # is slow however few rows it reads
-    reads_embedding_files: bool = False  # of the input, known by their sizes and times alone
-
-
-@dataclass(frozen=True)
-class Done:
-    """A finished phase: its files in the order of its tasks."""
-
-    files: Mapping[str, TableFile]
-
-    def __getitem__(self, task: str) -> TableFile:
-        return self.files[task]
-
-    def whole(self) -> tuple[Slice, ...]:
-        """Slices of all files, whole."""
-        return tuple(Slice(file) for file in self.files.values())
-
-    def groups(self, group: int) -> tuple[Slice, ...]:
-        """The same row group of every file: one bucket of an exchange."""
-        return tuple(Slice(file, group) for file in self.files.values())
-
-    def total(self, name: str) -> int:
-        """The sum of a count over all files."""
-        return sum(int(file.notes.get("counts", {}).get(name, 0)) for file in self.files.values())
-
-    def counts(self) -> Counter[str]:
-        """All counts, summed."""
-        summed: Counter[str] = Counter()
-        for file in self.files.values():
-            summed.update(file.notes.get("counts", {}))
-        return summed

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from functools import partial
 from tempfile import TemporaryFile
 from typing import Any, TypeVar
 
@@ -26,6 +25,7 @@ from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.chunks import Chunk, Rows, chunks
+from tamis.pipeline.tasks.sources import ByPart
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import reasons
 from tamis.schemas.registry import audit_class
@@ -112,8 +112,8 @@ class Redecision:
         """The fates of a chunk as they were, and of them those that stay whatever the later steps decide."""
         before, after = self.before[chunk.place], self.after[chunk.place]
         for step in self._names:
-            pieces = chunk.pieces(partial(self.old.at, step, VERDICT))
-            reasons = {why for _, piece in pieces for why in piece.file.notes.get("counts", ())}
+            verdict = self.old.at(step, VERDICT)
+            pieces, reasons = chunk.pieces(verdict), _reasons_of(verdict, chunk)
             if not any(piece.rows for _, piece in pieces):
                 continue
             one = len(reasons) == 1
@@ -142,20 +142,20 @@ class Redecision:
 
     def signal(self, chunk: Chunk, name: str) -> tuple[Rows, pa.Array]:
         """The rows that have a signal, and their values."""
-        pieces = chunk.pieces(partial(self.old.signal, name))
-        rows, stored = chunk.read(self.root, pieces, [name])
+        rows, stored = chunk.read(self.root, chunk.pieces(self.old.signal(name)), [name])
         return rows, stored[name].combine_chunks()
 
     def stored(
         self, chunk: Chunk, step: str, phase: str, columns: list[str]
     ) -> tuple[Rows, pa.Table]:
         """The rows of a phase's tables, and their columns."""
-        return chunk.read(self.root, chunk.pieces(partial(self.old.at, step, phase)), columns)
+        return chunk.read(self.root, chunk.pieces(self.old.at(step, phase)), columns)
 
     def whole(self, step: str, phase: str) -> Slice:
         """The one table of a phase."""
-        (table,) = self.old.done(step, phase).whole()
-        return table
+        done = self.old.done(step, phase)
+        assert len(done) == 1, f"{step}: {phase} has {len(done)} tables"
+        return done.files.file(0).slice()
 
     def scratch(self, kind: npt.DTypeLike) -> Any:
         """(total,) zeros in a file that has no name and goes with them."""
@@ -165,11 +165,18 @@ class Redecision:
     def uids(self, places: Rows) -> npt.NDArray[np.uint64]:
         """(n, 2) the uids of rows by their places among all, which need not be in order."""
         found = np.empty((len(places), 2), np.uint64)
-        starts = np.cumsum([0, *(part.rows for part in self.old.parts)])
+        starts = np.cumsum([0, *self.old.parts.rows])
+        ingest = self.old.ingest()
         number = np.searchsorted(starts, places, side="right") - 1
         for part in np.unique(number):
             here = number == part
-            piece = self.old.ingest(self.old.parts[part])
-            words = uid_words(part_files.read(self.old.root, piece, ["uid"])["uid"])
+            words = uid_words(part_files.read(self.old.root, ingest[int(part)], ["uid"])["uid"])
             found[here] = words[places[here] - starts[part]]
         return found
+
+
+def _reasons_of(verdict: ByPart, chunk: Chunk) -> set[str]:
+    """The reasons of the files of a verdict that have the parts of a chunk."""
+    first, last = chunk.parts[0].number, chunk.parts[-1].number
+    files = np.unique(verdict.file[first : last + 1]).tolist()
+    return {why for file in files for why in verdict.files.note(file).get("counts", ())}

@@ -34,8 +34,8 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import DamagedTableError, Slice
 from tamis.pipeline.tasks.chunks import Chunk, chunks
+from tamis.pipeline.tasks.parts import Part
 from tamis.pipeline.tasks.perform import Here
-from tamis.pipeline.tasks.task import Part
 from tamis.schemas.errors import InputError, JobError, StateError
 from tamis.schemas.job import Job
 
@@ -148,7 +148,10 @@ class _Walks:
         return before, after
 
     def _part(self, part: Part) -> tuple[Fates, Fates]:
-        old, new = dict(self.old.verdicts(part)), dict(self._new.verdicts(part))
+        old, new = (
+            {step: table[part.number] for step, table in walk.verdicts()}
+            for walk in (self.old, self._new)
+        )
         same = {step for step in old if step in new and old[step].identity == new[step].identity}
         return (
             _fates(self.old, part, _but(old, same), self._numbers),
@@ -280,16 +283,11 @@ def _sums(keys: npt.NDArray[Any], values: npt.NDArray[np.int64]) -> dict[int, in
 
 def _clusters(walk: Run, chunk: Chunk) -> npt.NDArray[np.int64] | None:
     """(rows,) each row's concept, -1 where it has none; None where the job has no concepts."""
-    pieces = chunk.pieces(lambda part: _placed(walk, part))
-    if not pieces:
+    made = walk.place_tables()
+    if not made:
         return None
+    pieces = chunk.pieces(made[-1][1])
     rows, table = chunk.read(walk.root, pieces, ["cluster"])
     found = np.full(chunk.rows, -1, dtype=np.int64)
     found[rows] = table["cluster"].to_numpy()
     return found
-
-
-def _placed(walk: Run, part: Part) -> Slice | None:
-    """The part's places, of the last step that makes any."""
-    made = walk.place_tables(part)
-    return made[-1][1] if made else None

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, sound
 from tamis.pipeline.store import storage
+from tamis.pipeline.tasks.parts import BUNDLE
 from tamis.schemas.ledger import Reason
 
 COLUMNS = ["uid", "kept", "step", "reason"]
@@ -51,8 +52,8 @@ def moved(before: FinishedRun, after: FinishedRun, count: int) -> Moved | None:
     found = Moved()
 
     def compared(place: int) -> Moved | None:
-        one, two = (_read(run, names[place]) for run in (before, after))
-        return _compared(one, two, place, count)
+        (one, rows), (two, other_rows) = (_read(run, names[place]) for run in (before, after))
+        return _compared(one, two, _sids(place, rows), count) if rows == other_rows else None
 
     with (
         ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
@@ -73,21 +74,30 @@ def _map(
     yield from pool.map(function, places)
 
 
-def _compared(one: pa.Table, two: pa.Table, number: int, count: int) -> Moved | None:
-    """One part; its smallest uids alone are kept."""
+def _sids(bundle: int, rows: Sequence[int]) -> npt.NDArray[np.int64]:
+    """The addresses of a bundle's samples, whose parts have so many ``rows``."""
+    first = bundle * BUNDLE
+    return np.concatenate([((first + i) << 32) + np.arange(count) for i, count in enumerate(rows)])
+
+
+def _compared(one: pa.Table, two: pa.Table, sid: npt.NDArray[np.int64], count: int) -> Moved | None:
+    """One bundle; its smallest uids alone are kept."""
     if not one["uid"].equals(two["uid"]) or _repeated(one) != _repeated(two):
         return None
     rows = np.flatnonzero(_differs(one, two))
     picks = pa.array(rows)
     pairs = list(zip(_fates(one.take(picks)), _fates(two.take(picks)), strict=True))
-    uids, sids = one["uid"].take(picks).to_pylist(), ((number << 32) | rows).tolist()
+    uids, sids = one["uid"].take(picks).to_pylist(), sid[rows].tolist()
     return Moved(Counter(pairs), heapq.nsmallest(count, zip(uids, sids, pairs, strict=True)))
 
 
-def _read(run: FinishedRun, name: str) -> pa.Table:
+def _read(run: FinishedRun, name: str) -> tuple[pa.Table, list[int]]:
+    """The ledger of a bundle, and the rows of each of its parts."""
     path = storage.join(run.root, name)
     with sound(path), storage.open_table(path) as raw, pq.ParquetFile(raw) as file:
-        return file.read(columns=COLUMNS, use_threads=False).combine_chunks()
+        metadata = file.metadata
+        rows = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+        return file.read(columns=COLUMNS, use_threads=False).combine_chunks(), rows
 
 
 def _repeated(table: pa.Table) -> pa.ChunkedArray:

@@ -18,7 +18,8 @@ from tamis.pipeline.results import ledger_index
 from tamis.pipeline.steps.shared.audit import Row, StepAudit
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
-from tamis.pipeline.tasks.phase_index import INDEX
+from tamis.pipeline.tasks.parts import BUNDLE
+from tamis.pipeline.tasks.sources import INDEX
 from tamis.schemas.errors import StateError
 from tamis.schemas.layout import check_layout, without_retired
 from tamis.schemas.ledger import Reason
@@ -176,9 +177,11 @@ class FinishedRun:
         for sid in sids:
             by_part.setdefault(sid >> 32, []).append(sid & 0xFFFFFFFF)
         for part, positions in by_part.items():
-            path = storage.join(self.root, "ledger", f"part-{part:05d}.parquet")
+            bundle, group = divmod(part, BUNDLE)
+            name = f"{paths.task_name(Scope.BUNDLE, bundle)}.parquet"
+            path = storage.join(self.root, paths.LEDGER, name)
             with sound(path), storage.open_table(path) as raw, pq.ParquetFile(raw) as file:
-                table = file.read(use_threads=False)
+                table = file.read_row_group(group, use_threads=False)
                 for position in positions:
                     (row,) = table.slice(position, 1).to_pylist()
                     found[row["sid"]] = row

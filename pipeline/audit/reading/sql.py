@@ -6,10 +6,10 @@ Tables that speak of samples get a column ``sid``, which joins them with each ot
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.results import delta
 from tamis.pipeline.store import storage
-from tamis.pipeline.tables import paths
-from tamis.pipeline.tasks.phase_index import INDEX
+from tamis.pipeline.tables import part_files, paths
+from tamis.pipeline.tasks.phase_index import TASK_FILE, read_index
+from tamis.pipeline.tasks.sources import INDEX
 from tamis.schemas.errors import InputError, StateError
 from tamis.schemas.scope import Scope
 
@@ -90,7 +91,7 @@ def _add_step(connection: duckdb.DuckDBPyConnection, run: FinishedRun, step: str
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_name(step)}")
     for phase in storage.folders_in(storage.join(run.root, paths.TABLES, step)):
         folder = storage.join(run.root, paths.folder(step, phase))
-        names = [name for name in storage.listing(folder) if name.endswith(".parquet")]
+        names = [name for name in storage.listing(folder) if TASK_FILE.fullmatch(name)]
         if not names:
             continue
         view, files = f"{_name(step)}.{_name(phase)}", [storage.join(folder, n) for n in names]
@@ -100,7 +101,7 @@ def _add_step(connection: duckdb.DuckDBPyConnection, run: FinishedRun, step: str
             connection.execute(f"CREATE VIEW {view} AS SELECT * FROM {reading(files)}")
             continue
         starts = f"_starts_{step}_{phase}"
-        connection.register(starts, _starts(run, folder))
+        connection.register(starts, _starts(run, paths.folder(step, phase)))
         connection.execute(
             POSITIONED.format(
                 view=view,
@@ -115,17 +116,19 @@ def _add_step(connection: duckdb.DuckDBPyConnection, run: FinishedRun, step: str
 def _starts(run: FinishedRun, folder: str) -> pa.Table:
     """(task, first, part): from which row of a file on its rows are those of which part.
 
-    A part has a file of its own, or a row group in an input file's table or in a range's, where all parts follow
-    one another in order.
+    A part has a file of its own, or a row group in an input file's table, in a bundle's or in a range's. In the last
+    two all parts follow one another in order.
     """
-    index = json.loads(storage.read_bytes(storage.join(folder, INDEX)))
+    index = read_index(run.root, folder)
+    if index is None:
+        raise part_files.damage_error(storage.join(run.root, folder, INDEX))
     parts = {(file, group): part for part, (file, group, _) in enumerate(run.parts)}
     task: list[str] = []
     first: list[int] = []
     number: list[int] = []
     following = 0
-    for name in sorted(index):
-        rows = index[name]["rows"]
+    for position, name in sorted(enumerate(index.names.to_pylist()), key=itemgetter(1)):
+        rows = index.file(position).rows
         for group, start in enumerate(accumulate(rows[:-1], initial=0)):
             part: int | None = following
             scope, own = paths.numbered(name) or (Scope.WHOLE, 0)

@@ -18,9 +18,11 @@ from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.audit.verify.shards import ShardWalk
 from tamis.pipeline.audit.verify.uids import Uids
 from tamis.pipeline.store import storage
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables import part_files, paths
+from tamis.pipeline.tasks.parts import BUNDLE
 from tamis.schemas.errors import StateError
 from tamis.schemas.ledger import LEDGER, reasons
+from tamis.schemas.scope import Scope
 
 COLUMNS = ["uid", "sid", "source", "kept", "step", "reason", "shard", "shard_key"]
 
@@ -52,14 +54,17 @@ class Recount:
         except (StateError, OSError, ValueError, KeyError):
             return  # said by who reads the plan
         listed = set(self._run.outputs("ledger"))
-        names = [f"ledger/part-{number:05d}.parquet" for number in range(len(parts))]
+        bundles = range((len(parts) + BUNDLE - 1) // BUNDLE)
+        names = [f"{paths.LEDGER}/{paths.task_name(Scope.BUNDLE, b)}.parquet" for b in bundles]
         for extra in sorted(listed - set(names)):
             yield extra, "plan.json has no such part"
-        for number, (name, (file, _, rows)) in enumerate(zip(names, parts, strict=True)):
+        for number, (file, _, rows) in enumerate(parts):
+            name = names[number // BUNDLE]
             try:
-                table = self._read(name)
+                table = self._read(name, number % BUNDLE)
             except part_files.DAMAGE as error:
-                yield name, f"the ledger's part cannot be read: {' '.join(str(error).split())}"
+                why = " ".join(str(error).split())
+                yield name, f"part {number} of the ledger cannot be read: {why}"
                 continue
             if table.num_rows != rows:
                 # What stands behind the last would be found wrong once more by every count that follows.
@@ -78,13 +83,15 @@ class Recount:
         if self._shards is not None:
             yield from self._shards.finish()
 
-    def _read(self, name: str) -> pa.Table:
+    def _read(self, name: str, group: int) -> pa.Table:
         path = storage.join(self._run.root, name)
         with (
             storage.open_table(path) as raw,
             pq.ParquetFile(raw, page_checksum_verification=True) as file,
         ):
-            table = file.read(columns=COLUMNS, use_threads=False).combine_chunks()
+            if group >= file.metadata.num_row_groups:
+                raise pa.ArrowInvalid(f"it has {file.metadata.num_row_groups} parts")
+            table = file.read_row_group(group, columns=COLUMNS, use_threads=False).combine_chunks()
         # Readers name what is there by the footer, and leave out what they do not find.
         there = dict(zip(table.column_names, table.schema.types, strict=True))
         other = [name for name in COLUMNS if there.get(name) != LEDGER.field(name).type]

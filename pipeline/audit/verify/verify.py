@@ -26,6 +26,7 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.part_files import TableFile
 from tamis.pipeline.tasks import phase_index
+from tamis.pipeline.tasks.sources import INDEX
 from tamis.schemas.errors import InputError, JobError, StateError
 from tamis.schemas.job import Job
 from tamis.schemas.manifest import Input, Output
@@ -252,15 +253,15 @@ def _phase(
 ) -> Iterator[Fault]:
     path = storage.join(run.root, folder)
     sizes = storage.listing(path)
-    index = phase_index.read_index(path) if phase_index.INDEX in sizes else {"": None}
-    if None in index.values():
-        yield Fault(f"{folder}/{phase_index.INDEX}", "is missing or damaged")
-    known = {f"{name}.parquet": file for name, file in index.items() if file is not None}
-    for name in sorted({*known, *sizes} - {phase_index.INDEX}):
-        record = known.get(name)
-        if record is None:
+    index = phase_index.read_index(run.root, folder) if INDEX in sizes else None
+    if index is None:
+        yield Fault(f"{folder}/{INDEX}", "is missing or damaged")
+    known = {f"{name}.parquet": at for name, at in index.positions.items()} if index else {}
+    for name in sorted({*known, *sizes} - {INDEX}):
+        if index is None or name not in known:
             yield Fault(f"{folder}/{name}", "is not in its phase's index")
             continue
+        record = index.file(known[name])
         what = _table_differs(run.root, record, sizes.get(name), deep)
         seen.tables += 1
         if what is not None:

@@ -21,7 +21,6 @@ from tamis.pipeline.algorithms import order
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.host import devices
 from tamis.pipeline.steps.concepts.config import Clustered
-from tamis.pipeline.steps.shared.parts import alive_mask
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.columns import centroid_rows, centroid_table, uid_words, vectors
 from tamis.pipeline.tables.part_files import Slice
@@ -74,7 +73,7 @@ def sample(io: TaskIo[Sampling]) -> Iterator[pa.Table]:
     rows = embedded["row"].to_numpy()
     uid = uids.take(pa.array(rows))
     hashes = order.hashed(uid_words(uid), io.args.seed, "kmeans")
-    living = alive_mask(io, len(uids))[rows]
+    living = io.living()[rows]
     chosen = np.flatnonzero(living & (hashes <= np.uint64(io.args.below)))
     yield pa.table(
         {
@@ -122,12 +121,12 @@ def assign(io: TaskIo[Assignment]) -> Iterator[pa.Table]:
 @lru_cache(maxsize=4)
 def _centroids(root: str, path: str, digest: str) -> npt.NDArray[np.float32]:
     del digest  # part of the key: the same path may hold other centroids later
-    return centroid_rows(part_files.read(root, Slice(part_files.TableFile(path, "", (), (), 0))))
+    return centroid_rows(part_files.read_file(root, path))
 
 
 def centroids(root: str, piece: Slice) -> npt.NDArray[np.float32]:
     """(K, d) float32 of a file of centroids; kept by the process between tasks."""
-    return _centroids(root, piece.file.path, piece.identity)
+    return _centroids(root, piece.path, piece.identity)
 
 
 @lru_cache(maxsize=1)
@@ -137,8 +136,8 @@ def _searchable(root: str, path: str, digest: str, where: str | None) -> kmeans.
 
 def searchable(io: TaskIo[AnyDevice]) -> kmeans.Centroids:
     """The centroids that a task reads, ready to be searched; kept by the process between tasks."""
-    (piece,) = io.task.inputs["centroids"]
-    return _searchable(io.root, piece.file.path, piece.identity, device(io))
+    (piece,) = io.slices("centroids")
+    return _searchable(io.root, piece.path, piece.identity, device(io))
 
 
 def on_device(config: Clustered) -> str | None:

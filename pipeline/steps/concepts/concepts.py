@@ -7,7 +7,7 @@ living samples.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,14 @@ from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.steps.concepts import clustering, lloyd
 from tamis.pipeline.steps.concepts.clustering import Assignment, Sampling, Training
 from tamis.pipeline.steps.concepts.config import Clustered
-from tamis.pipeline.steps.shared.parts import nothing_reaches, part_task
+from tamis.pipeline.steps.shared.parts import nothing_reaches
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
-from tamis.pipeline.tables.part_files import DamagedTableError, Slice, TableFile
+from tamis.pipeline.tables.part_files import DamagedTableError, TableFile
+from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context
-from tamis.pipeline.tasks.task import Phase, Task, TaskIo, location
+from tamis.pipeline.tasks.task import Task, TaskIo, location
 from tamis.schemas.errors import InputError, JobError, StateError
 from tamis.schemas.nearest import nearest
 
@@ -135,15 +137,12 @@ def phases(
     if config.full_iterations:
         yield from lloyd.phases(context, config, embedding, first, claimed)
     centroids = context.done(config.name, "train").whole()
-    args = Assignment(clustering.on_device(config))
-    tasks = [
-        part_task(
-            part,
-            {"embedding": [context.embedding(embedding, part)], "centroids": centroids},
-            args,
-        )
-        for part in context.parts
-    ]
+    tasks = EachPart(
+        context.parts,
+        {"embedding": context.embedding(embedding)},
+        Assignment(clustering.on_device(config)),
+        shared={"centroids": centroids},
+    )
     yield Phase("assign", clustering.assign, tasks, claimed)
 
 
@@ -153,15 +152,16 @@ def dimension(context: Context, step: str, embedding: str) -> int:
     Raises:
         InputError: it is not the same for all inputs.
     """
-    dim, source = 0, ""
-    for part in context.parts:
-        width = int(context.embedding(embedding, part).file.notes["dim"])
+    dim, last = 0, 0
+    for part, notes in enumerate(context.embedding(embedding).files.all_notes()):
+        width = int(notes["dim"])
         if dim and width != dim:
+            one, other = (context.inputs[context.parts[at].file].source for at in (part, last))
             raise InputError(
-                f"{step}: the embeddings of {context.inputs[part.file].source} have {width} dimensions, those of "
-                f"{source} have {dim}: one embedding needs one encoder"
+                f"{step}: the embeddings of {one} have {width} dimensions, those of {other} have {dim}: one embedding "
+                "needs one encoder"
             )
-        dim, source = width, context.inputs[part.file].source
+        dim, last = width, part
     return dim
 
 
@@ -178,19 +178,13 @@ def _trained(
     wanted = kmeans.sample_size(clusters, context.alive, config.points_per_centroid)
     wanted = min(wanted, room)
     sampling = Sampling(context.job.seed, sample_bound(wanted, context.alive))
-    tasks = [
-        part_task(
-            part,
-            {
-                "embedding": [context.embedding(embedding, part)],
-                "ingest": [context.ingest(part)],
-                "drops": context.drops(part),
-            },
-            sampling,
-        )
-        for part in context.parts
-    ]
-    yield Phase("sample", clustering.sample, tasks)
+    inputs: dict[str, ByPart | Sequence[ByPart]] = {
+        "embedding": context.embedding(embedding),
+        "ingest": context.ingest(),
+        "drops": context.drops(),
+    }
+    # One row group a file: the training reads them all.
+    yield Phase("sample", clustering.sample, EachPart(context.parts, inputs, sampling, buckets=1))
     training = Training(
         clusters,
         dim,
@@ -202,7 +196,7 @@ def _trained(
     )
     drawn = {"sample": context.done(config.name, "sample").whole()}
     claimed = config.claim(context.job.resources)
-    yield Phase(phase, clustering.train, [Task.whole(FILE, drawn, training)], claimed)
+    yield listed(phase, clustering.train, [Task.whole(FILE, drawn, training)], claimed)
 
 
 def sample_bound(wanted: int, rows: int) -> int:
@@ -234,7 +228,7 @@ def _taken(config: Clustered, dim: int, phase: str) -> Phase[Loan]:
         path=file.path,
         bytes=file.bytes,
     )
-    return Phase(phase, borrow, [Task.whole(FILE, {}, loan)])
+    return listed(phase, borrow, [Task.whole(FILE, {}, loan)])
 
 
 def borrow(io: TaskIo[Loan]) -> Iterator[pa.Table]:
@@ -250,7 +244,7 @@ def borrow(io: TaskIo[Loan]) -> Iterator[pa.Table]:
             f"{storage.redact(root)}: {path} has changed since this run began: start it again"
         )
     try:
-        table = part_files.read(root, Slice(file))
+        table = part_files.read(root, file.slice())
     except DamagedTableError as damage:
         raise StateError(
             f"{storage.redact(root)}: {path} is damaged ({damage.args[1]}): run that job again"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.pipeline.algorithms.choosing import density
@@ -18,11 +19,11 @@ from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.steps.concepts import clustering
 from tamis.pipeline.steps.concepts.config import Clustered
 from tamis.pipeline.steps.shared import bucket_counts
-from tamis.pipeline.steps.shared.parts import alive_mask
 from tamis.pipeline.tables import columns
-from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tasks.phase import Phase, listed, members_of
+from tamis.pipeline.tasks.sources import Source
 from tamis.pipeline.tasks.step import Context
-from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import JobError
 from tamis.schemas.resources import Claimed
 from tamis.schemas.scope import Scope
@@ -35,7 +36,6 @@ UNIT = 2.0**-28
 class Group:
     """Arguments of ``sums``."""
 
-    rows: Sequence[int]  # by part
     device: str | None  # see ``clustering.on_device``
 
 
@@ -64,48 +64,41 @@ def phases(
             f"{step}: full_iterations over {context.alive:,} samples cannot fill {clusters:,} clusters: "
             "leave `full_iterations` out, or use fewer clusters"
         )
-    groups = list(grouped(context.parts, bucket_counts.ROWS_PER_CLUSTER * clusters))
+    groups = list(grouped(context.parts.rows, bucket_counts.ROWS_PER_CLUSTER * clusters))
+    living = {"embedding": [context.embedding(embedding)], "drops": context.drops()}
     for iteration in range(1, config.full_iterations + 1):
-        inputs: dict[str, Sequence[Slice]] = {"centroids": [Slice(current)]}
+        inputs: dict[str, Sequence[Source]] = {"centroids": [current.slice()]}
         tasks = [
             Task(
                 Scope.RANGE,
                 number,
-                {**inputs, **_rows_of(context, parts, embedding)},
-                Group([part.rows for part in parts], clustering.on_device(config)),
+                inputs,
+                Group(clustering.on_device(config)),
+                rows=int(context.parts.rows[parts.start : parts.stop].sum()),
+                members=members_of(context.parts, living, parts.start, parts.stop),
             )
             for number, parts in enumerate(groups)
         ]
-        yield Phase(f"sums-{iteration:03d}", sums, tasks, claimed)
+        yield listed(f"sums-{iteration:03d}", sums, tasks, claimed)
         inputs["sums"] = context.done(step, f"sums-{iteration:03d}").whole()
         task = Task.whole("centroids", inputs, History(dict(current.notes)))
-        yield Phase(f"update-{iteration:03d}", update, [task])
+        yield listed(f"update-{iteration:03d}", update, [task])
         current = context.done(step, f"update-{iteration:03d}")["centroids"]
         if current.notes["movement"][-1] == 0 and not current.notes["reseeded"][-1]:
             break
-    task = Task.whole("centroids", {"centroids": [Slice(current)]}, History(dict(current.notes)))
-    yield Phase("train", settle, [task])
+    task = Task.whole("centroids", {"centroids": [current.slice()]}, History(dict(current.notes)))
+    yield listed("train", settle, [task])
 
 
-def grouped(parts: Sequence[Part], rows: int) -> Iterator[list[Part]]:
-    """Consecutive parts of at least ``rows`` rows together; the last may have fewer."""
-    group: list[Part] = []
-    for part in parts:
-        group.append(part)
-        if sum(part.rows for part in group) >= rows:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
-def _rows_of(context: Context, parts: Sequence[Part], embedding: str) -> dict[str, Sequence[Slice]]:
-    """What ``sums`` reads of each part: the roles end in its position in the group."""
-    inputs: dict[str, Sequence[Slice]] = {}
-    for position, part in enumerate(parts):
-        inputs[f"embedding-{position}"] = [context.embedding(embedding, part)]
-        inputs[f"drops-{position}"] = context.drops(part)
-    return inputs
+def grouped(rows: npt.NDArray[np.int64], least: int) -> Iterator[range]:
+    """Numbers of consecutive parts of at least ``least`` rows together; the last may have fewer."""
+    ends = np.cumsum(rows)
+    first = 0
+    while first < len(rows):
+        before = int(ends[first - 1]) if first else 0
+        stop = min(int(np.searchsorted(ends, before + least)) + 1, len(rows))
+        yield range(first, stop)
+        first = stop
 
 
 def sums(io: TaskIo[Group]) -> Iterator[pa.Table]:
@@ -118,9 +111,9 @@ def sums(io: TaskIo[Group]) -> Iterator[pa.Table]:
     total = np.zeros((clusters, dim))
     size = np.zeros(clusters, np.int64)
     distance = np.zeros_like(size)
-    for position, rows in enumerate(io.args.rows):
-        table = io.read(f"embedding-{position}", ["row", "image"])
-        living = alive_mask(io, rows, f"drops-{position}")[table["row"].to_numpy()]
+    for part in io.parts():
+        table = part.read("embedding", ["row", "image"])
+        living = part.living()[table["row"].to_numpy()]
         vectors = columns.vectors(table.filter(pa.array(living))["image"])
         number, similarity = centroids.assign(vectors)
         total += kmeans.partial_sums(vectors, number, clusters)[0]
@@ -142,7 +135,7 @@ def sums(io: TaskIo[Group]) -> Iterator[pa.Table]:
 
 def update(io: TaskIo[History]) -> Iterator[pa.Table]:
     """The next centroids. The notes grow by the similarity before, the movement, and the number re-seeded."""
-    (piece,) = io.task.inputs["centroids"]
+    (piece,) = io.slices("centroids")
     centroids = clustering.centroids(io.root, piece)
     total = np.zeros(centroids.shape)
     size = np.zeros(len(centroids), np.int64)
@@ -171,5 +164,5 @@ def settle(io: TaskIo[History]) -> Iterator[pa.Table]:
     before = io.args.before
     still = before["movement"][-1] == 0 and not before["reseeded"][-1]
     io.notes |= {**before, "converged": still}
-    (piece,) = io.task.inputs["centroids"]
+    (piece,) = io.slices("centroids")
     yield columns.centroid_table(clustering.centroids(io.root, piece))

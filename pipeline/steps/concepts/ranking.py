@@ -20,17 +20,19 @@ from tamis.pipeline.algorithms.choosing import ranks
 from tamis.pipeline.steps.concepts.concepts import sample_bound
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import (
+    Span,
     by_part,
-    numbers,
+    range_phase,
     range_starts,
     split,
     split_by_range,
 )
-from tamis.pipeline.steps.shared.parts import alive_mask, part_task
 from tamis.pipeline.tables.columns import scatter, uid_words
-from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tasks.done import Done
+from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.sources import ByPart, Source
 from tamis.pipeline.tasks.step import Context
-from tamis.pipeline.tasks.task import Done, Part, Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.scope import Scope
 
 SAMPLES_PER_BUCKET = 1000
@@ -41,7 +43,6 @@ SAMPLES_PER_BUCKET = 1000
 class Keying:
     """What a sample's key follows from."""
 
-    part: int
     which: ranks.Which
     seed: int
 
@@ -78,7 +79,7 @@ class Starts:
 class Range:
     """Arguments of ``places``."""
 
-    parts: Sequence[int]  # numbers
+    parts: Span
     before: Sequence[tuple[int, int]]  # by bucket, see ``before``
 
 
@@ -88,65 +89,53 @@ AnyKeying = TypeVar("AnyKeying", bound=Keying)
 def phases(context: Context, step: str, which: ranks.Which) -> Iterator[Phase[Any]]:
     """``members``, ``ranked`` and ``places``; with more samples than one bucket holds also ``drawn`` and ``cuts``."""
     buckets, seed = buckets_for(context.alive), context.job.seed
-    inputs = {part.number: living_inputs(context, step, part) for part in context.parts}
-    bounds: dict[str, tuple[Slice, ...]] = {}
+    inputs = living_inputs(context, step)
+    bounds: dict[str, Sequence[Source]] = {}
     if buckets > 1:
         below = sample_bound(min(context.alive, SAMPLES_PER_BUCKET * buckets), context.alive)
-        draws = [
-            part_task(part, inputs[part.number], Draw(part.number, which, seed, below))
-            for part in context.parts
-        ]
-        yield Phase("drawn", drawn, draws)
+        draw = Draw(which, seed, below)
+        yield Phase("drawn", drawn, EachPart(context.parts, inputs, draw, buckets=1))
         every = {"drawn": context.done(step, "drawn").whole()}
-        yield Phase("cuts", cuts, [Task.whole("cuts", every, Buckets(buckets))])
+        yield listed("cuts", cuts, [Task.whole("cuts", every, Buckets(buckets))])
         bounds = {"cuts": context.done(step, "cuts").whole()}
-    spreads = [
-        part_task(
-            part, {**inputs[part.number], **bounds}, Spread(part.number, which, seed, buckets)
-        )
-        for part in context.parts
-    ]
-    yield Phase("members", members, spreads)
+    spread = Spread(which, seed, buckets)
+    tasks = EachPart(context.parts, inputs, spread, shared=bounds, buckets=buckets)
+    yield Phase("members", members, tasks)
     by_bucket, starts = context.done(step, "members"), Starts(range_starts(context))
     shares = [
         Task(Scope.BUCKET, b, {"members": by_bucket.groups(b)}, starts) for b in range(buckets)
     ]
-    yield Phase("ranked", ranked, shares)
+    yield listed("ranked", ranked, shares)
     yield _places(context, step)
 
 
 def _places(context: Context, step: str) -> Phase[Range]:
     done = context.done(step, "ranked")
     counts = before(done)
-    tasks = [
-        Task(
-            Scope.RANGE,
-            number,
-            {
-                "ranked": done.groups(number),
-                "assigned": [context.at(step, "assign", part) for part in parts],
-            },
-            Range(numbers(parts), counts),
-        )
-        for number, parts in enumerate(context.ranges())
-    ]
-    return Phase("places", places, tasks)
+    assigned = {"assigned": [context.at(step, "assign")]}
+    return range_phase(
+        context,
+        "places",
+        places,
+        {"ranked": done},
+        lambda parts: Range(parts, counts),
+        assigned,
+    )
 
 
-def living_inputs(context: Context, step: str, part: Part) -> dict[str, Sequence[Slice]]:
-    """What a task reads that uses the assignments of a part's living samples."""
+def living_inputs(context: Context, step: str) -> dict[str, ByPart | Sequence[ByPart]]:
+    """What a task reads that uses the assignments of living samples."""
     return {
-        "assigned": [context.at(step, "assign", part)],
-        "ingest": [context.ingest(part)],
-        "drops": context.drops(part),
+        "assigned": context.at(step, "assign"),
+        "ingest": context.ingest(),
+        "drops": context.drops(),
     }
 
 
 def living(io: TaskIo[Any], columns: Sequence[str] | None = None) -> pa.Table:
     """The assignments of one part's living samples."""
-    rows = io.task.inputs["ingest"][0].rows
     assigned = io.read("assigned", columns)
-    alive = alive_mask(io, rows)[assigned["row"].to_numpy()]
+    alive = io.living()[assigned["row"].to_numpy()]
     return assigned.filter(pa.array(alive)).combine_chunks()
 
 
@@ -162,7 +151,7 @@ def _keyed(io: TaskIo[AnyKeying]) -> pa.Table:
     row = assigned["row"].to_numpy()
     uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(pa.array(row))
     key = ranks.keys(distances(assigned), uid_words(uid), io.args.which, io.args.seed)
-    sid = (np.int64(io.args.part) << 32) | row
+    sid = (np.int64(io.part) << 32) | row
     return pa.table({"sid": sid, "uid": uid, "cluster": assigned["cluster"], "key": key})
 
 
@@ -215,11 +204,11 @@ def before(done: Done) -> list[tuple[int, int]]:
     """Each bucket of ``ranked``: its first cluster, and how many of that stand in earlier buckets."""
     counts: list[tuple[int, int]] = []
     last, earlier = -1, 0
-    for file in done.files.values():
-        if "ends" not in file.notes:
+    for notes in done.notes():
+        if "ends" not in notes:
             counts.append((-1, 0))
             continue
-        (first, _), (end, count) = file.notes["ends"]
+        (first, _), (end, count) = notes["ends"]
         counts.append((first, earlier if first == last else 0))
         earlier = count + (earlier if first == end == last else 0)
         last = end
@@ -232,7 +221,8 @@ def places(io: TaskIo[Range]) -> Iterator[pa.Table]:
     Quotas are not written beside them: another budget then leaves every place as it is.
     """
     ranks_of = by_part(_whole_ranks(io), io.args.parts)
-    for assigned, with_rank in zip(io.stream("assigned"), ranks_of, strict=True):
+    for part, with_rank in zip(io.parts(), ranks_of, strict=True):
+        assigned = part.read("assigned")
         row = assigned["row"].to_numpy()
         width = int(row.max()) + 1 if len(row) else 0
         rank = scatter(with_rank, width)["rank"].take(pa.array(row))

@@ -16,12 +16,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.pipeline.algorithms.grouping import components, stars
-from tamis.pipeline.steps.duplicates.reading import bucket_tasks
+from tamis.pipeline.steps.duplicates.reading import bucket_phase
 from tamis.pipeline.steps.shared.exchange import split, split_by_range, verdict_phase
 from tamis.pipeline.tables.columns import uid_words
-from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tasks.done import Done
+from tamis.pipeline.tasks.phase import Phase, listed
 from tamis.pipeline.tasks.step import Context
-from tamis.pipeline.tasks.task import Done, Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import StateError
 from tamis.schemas.scope import Scope
 from tamis.schemas.tables import UID
@@ -88,31 +89,30 @@ def phases(context: Context, step: str, rule: Rule, reason: str) -> Iterator[Pha
     Raises:
         StateError: the stars do not come to rest.
     """
-    pieces = [
-        piece for phase in ("equal", "similar") for piece in context.done(step, phase).whole()
-    ]
-    if sum(piece.rows for piece in pieces) <= EDGES:
-        yield Phase("groups", joined, [Task.whole("components", {"edges": pieces}, rule)])
+    found = [context.done(step, phase) for phase in ("equal", "similar")]
+    if sum(done.rows for done in found) <= EDGES:
+        every = {"edges": [source for done in found for source in done.whole()]}
+        yield listed("groups", joined, [Task.whole("components", every, rule)])
     else:
-        yield from _by_stars(context, step, pieces, rule)
+        yield from _by_stars(context, step, found, rule)
     yield verdict_phase(context, context.done(step, "groups"), reason)
 
 
 def _by_stars(
-    context: Context, step: str, pieces: Sequence[Slice], rule: Rule
+    context: Context, step: str, found: Sequence[Done], rule: Rule
 ) -> Iterator[Phase[Any]]:
     """``groups`` of more edges than one task holds."""
-    partitions = 1 + sum(piece.rows for piece in pieces) // PARTITION
+    partitions = 1 + sum(done.rows for done in found) // PARTITION
     by_end = Links(partitions, rule.value)
-    tasks = [Task(Scope.BUCKET, i, {"edges": [piece]}, by_end) for i, piece in enumerate(pieces)]
-    yield Phase("links", links, tasks)
+    files = [done.files.file(i).slice() for done in found for i in range(len(done))]
+    tasks = [Task(Scope.BUCKET, i, {"edges": [file]}, by_end) for i, file in enumerate(files)]
+    yield listed("links", links, tasks)
     linked = context.done(step, "links")
     centres = yield from _turns(context, step, linked, partitions)
     by_label = Labels(partitions, rule.larger)
-    together = bucket_tasks(partitions, by_label, links=linked, labels=centres)
-    yield Phase("labels", labelled, together)
+    yield bucket_phase("labels", labelled, partitions, by_label, links=linked, labels=centres)
     members = context.done(step, "labels")
-    yield Phase("groups", gathered, bucket_tasks(partitions, rule, members=members))
+    yield bucket_phase("groups", gathered, partitions, rule, members=members)
 
 
 def _turns(
@@ -123,11 +123,11 @@ def _turns(
     source, before = linked, (-1, 0)
     for turn in range(stars.MOST_TURNS):
         large, small = f"large-{turn:02d}", f"small-{turn:02d}"
-        yield Phase(large, large_star, bucket_tasks(partitions, args, edges=source))
+        yield bucket_phase(large, large_star, partitions, args, edges=source)
         centres = context.done(step, large)
-        yield Phase(small, small_star, bucket_tasks(partitions, args, edges=centres))
+        yield bucket_phase(small, small_star, partitions, args, edges=centres)
         source = context.done(step, small)
-        notes = [file.notes for file in source.files.values()]
+        notes = list(source.notes())
         after = sum(n["edges"] for n in notes), sum(n["hash"] for n in notes) % 2**64
         if after == before:
             return centres

@@ -1,18 +1,23 @@
-"""What the tasks of the duplicate steps read: a part's living samples, or one bucket of what the parts wrote."""
+"""What the tasks of the duplicate steps read: each part's living samples, or one bucket of what the parts wrote."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-from tamis.pipeline.tables.part_files import Slice
+import pyarrow as pa
+
+from tamis.pipeline.tasks.done import Done
+from tamis.pipeline.tasks.phase import Phase, listed
+from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context
-from tamis.pipeline.tasks.task import Args, Done, Part, Task
+from tamis.pipeline.tasks.task import Args, Task, TaskIo
 from tamis.schemas.scope import Scope
 
 
-def living(context: Context, part: Part) -> dict[str, Sequence[Slice]]:
-    """A part's ingest table, and what earlier steps dropped of it."""
-    return {"ingest": [context.ingest(part)], "drops": context.drops(part)}
+def living(context: Context) -> dict[str, ByPart | Sequence[ByPart]]:
+    """The ingest table, and what earlier steps dropped."""
+    return {"ingest": context.ingest(), "drops": context.drops()}
 
 
 def bucket_tasks(buckets: int, args: Args, **roles: Done) -> list[Task[Args]]:
@@ -21,3 +26,14 @@ def bucket_tasks(buckets: int, args: Args, **roles: Done) -> list[Task[Args]]:
         Task(Scope.BUCKET, b, {role: done.groups(b) for role, done in roles.items()}, args)
         for b in range(buckets)
     ]
+
+
+def bucket_phase(
+    name: str,
+    function: Callable[[TaskIo[Args]], Iterable[pa.Table]],
+    buckets: int,
+    args: Args,
+    **roles: Done,
+) -> Phase[Any]:
+    """A phase of a task for each bucket."""
+    return listed(name, function, bucket_tasks(buckets, args, **roles))

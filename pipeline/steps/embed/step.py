@@ -25,11 +25,12 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.embed import decoding
 from tamis.pipeline.steps.embed.config import BAD_EMBEDDING, MISSING_EMBEDDING
 from tamis.pipeline.steps.embed.config import Embed as Config
-from tamis.pipeline.steps.shared.parts import drops, part_task
+from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import vector_column
+from tamis.pipeline.tasks.phase import EachPart, Phase
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo, location
+from tamis.pipeline.tasks.task import TaskIo, location
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 
@@ -102,25 +103,27 @@ class Embed(Step):
         yield Phase(
             "vectors",
             take if takes else encode,
-            [self._task(context, part, identity) for part in context.parts],
+            EachPart(
+                context.parts,
+                {"ingest": context.ingest(), "drops": context.drops()},
+                each=lambda part: self._encoded(context.inputs[part.file], identity),
+                bundle=None,
+            ),
             config.claim(self.job.resources),
             per_row=True,
             by_sample=True,
             reads_embedding_files=takes,
         )
-        tasks: list[Task[None]] = [
-            part_task(part, {"vectors": [context.at(self.name, "vectors", part)]})
-            for part in context.parts
-        ]
-        yield Phase("verdict", decide, tasks)
+        vectors = {"vectors": context.at(self.name, "vectors")}
+        yield Phase("verdict", decide, EachPart(context.parts, vectors))
 
-    def _task(self, context: Context, part: Part, identity: Any) -> Task[Encoded]:
-        file, config = context.inputs[part.file], self.config
+    def _encoded(self, file: InputFile, identity: Any) -> Encoded:
+        config = self.config
         stamps = None
         if config.takes_embeddings:
             addresses = {"image": file.image_embeddings, "text": file.text_embeddings}
             stamps = {name: _stamp(path) for name, path in addresses.items() if path}
-        args = Encoded(
+        return Encoded(
             encoder=identity,
             spec=config.encoder,
             batch_size=config.batch_size,
@@ -135,9 +138,6 @@ class Embed(Step):
             max_pixels=self.job.limits.max_pixels,
             image=file.image_embeddings,
             text=file.text_embeddings,
-        )
-        return part_task(
-            part, {"ingest": [context.ingest(part)], "drops": context.drops(part)}, args
         )
 
 
@@ -163,7 +163,7 @@ def encode(io: TaskIo[Encoded]) -> Iterator[pa.Table]:
     args = io.args
     encoder = _encoder(args.spec, args.device, args.precision)
     ingest = io.read("ingest", ["text", *PICTURE_COLUMNS])
-    rows = io.alive(ingest.num_rows)
+    rows = io.alive()
     living = ingest.take(pa.array(rows))
     entry, relative, kind, size = args.source
     file = InputFile(entry, relative, args.path, kind, size)
@@ -196,7 +196,7 @@ def _captions(encoder: Encoder, captions: Sequence[str], batch_size: int) -> Flo
 def take(io: TaskIo[Encoded]) -> Iterator[pa.Table]:
     """The table of ``encode`` from the embeddings that came with the input; a row beyond its file's end has none."""
     ingest = io.read("ingest", ["file_row"])
-    rows = io.alive(ingest.num_rows)
+    rows = io.alive()
     positions = ingest["file_row"].to_numpy()[rows]
     assert io.args.image is not None, "the plan has checked that embeddings come with every file"
     image, present = _rows(io.args.image, positions)

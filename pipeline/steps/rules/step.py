@@ -17,10 +17,12 @@ from tamis.pipeline.steps.rules.bounds import Mask, failures
 from tamis.pipeline.steps.rules.config import BELOW_MINIMUM, NOT_ALLOWED, Bound
 from tamis.pipeline.steps.rules.config import Rules as Config
 from tamis.pipeline.steps.shared.config import NO_VALUE
-from tamis.pipeline.steps.shared.parts import drops, part_task
+from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.tables.columns import scatter
+from tamis.pipeline.tasks.phase import EachPart, Phase
+from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Phase, TaskIo
+from tamis.pipeline.tasks.task import TaskIo
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 
@@ -29,7 +31,6 @@ from tamis.schemas.job import Job
 class Bounded:
     """Arguments of ``decide``."""
 
-    rows: int  # of the part
     bounds: Sequence[
         tuple[str, Mapping[str, Any]]
     ]  # in the job's order: the first that fails is the reason
@@ -61,29 +62,21 @@ class Rules(Step):
         bounds = [
             (name, bound.model_dump(by_alias=True)) for name, bound in self.config.bounds.items()
         ]
-        tasks = []
-        for part in context.parts:
-            signals = {
-                f"signal:{name}": [_required(context.signal(name, part))]
-                for name in self.config.bounds
-            }
-            inputs = {**signals, "drops": context.drops(part)}
-            tasks.append(part_task(part, inputs, Bounded(part.rows, bounds)))
-        yield Phase("verdict", decide, tasks)
-
-
-def _required(piece: Any) -> Any:
-    assert piece is not None, "the plan has checked that every signal is made"
-    return piece
+        inputs: dict[str, ByPart | Sequence[ByPart]] = {"drops": context.drops()}
+        for name in self.config.bounds:
+            signal = context.signal(name)
+            assert signal is not None, "the plan has checked that every signal is made"
+            inputs[f"signal:{name}"] = signal
+        yield Phase("verdict", decide, EachPart(context.parts, inputs, Bounded(bounds)))
 
 
 def decide(io: TaskIo[Bounded]) -> Iterator[pa.Table]:
     """The rows of one part that fail a bound."""
-    rows = io.alive(io.args.rows)
+    rows = io.alive()
     failing: dict[str, tuple[pa.Array, Mapping[str, Mask]]] = {}
     bounds = dict(io.args.bounds)
     for name, raw in bounds.items():
-        values = scatter(io.read(f"signal:{name}", ["row", name]), io.args.rows)[name].take(
+        values = scatter(io.read(f"signal:{name}", ["row", name]), io.rows)[name].take(
             pa.array(rows)
         )
         bound = Bound.model_validate(raw)

@@ -19,11 +19,11 @@ import pyarrow as pa
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.steps.concepts.concepts import sample_bound
 from tamis.pipeline.steps.selectors.config import budget, whole_of
-from tamis.pipeline.steps.shared.parts import alive_mask, nothing_reaches, part_task
+from tamis.pipeline.steps.shared.parts import nothing_reaches
 from tamis.pipeline.tables.columns import uid_words
-from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.step import Context
-from tamis.pipeline.tasks.task import Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.tables import UID
 
@@ -122,7 +122,7 @@ def keyed(
 
 def have_key(context: Context, step: str, phase: str = "keyed") -> int:
     """Samples that have a key."""
-    return sum(sum(file.rows) for file in context.done(step, phase).files.values())
+    return context.done(step, phase).rows
 
 
 def phases(
@@ -136,21 +136,17 @@ def phases(
     rows = have_key(context, step, f"{prefix}keyed")
     if rows > SORTED_ROWS:
         draw = Draw(sample_bound(min(rows, SAMPLED_ROWS), rows), context.job.seed)
-        parts = {part.name: (Slice(source[part.name]),) for part in context.parts}
-        draws = [part_task(part, {"keyed": parts[part.name]}, draw) for part in context.parts]
-        yield Phase(f"{prefix}drawn", drawn, draws)
+        keys = {"keyed": context.at(step, f"{prefix}keyed")}
+        yield Phase(f"{prefix}drawn", drawn, EachPart(context.parts, keys, draw, buckets=1))
         every = {"drawn": context.done(step, f"{prefix}drawn").whole()}
         bracketing = Bracketing(list(wanted), draw.below / 2**64)
-        yield Phase(f"{prefix}brackets", brackets, [Task.whole("brackets", every, bracketing)])
-        bounds = context.done(step, f"{prefix}brackets").whole()
-        tasks: list[Task[None]] = [
-            part_task(part, {"keyed": parts[part.name], "brackets": bounds})
-            for part in context.parts
-        ]
+        yield listed(f"{prefix}brackets", brackets, [Task.whole("brackets", every, bracketing)])
+        bounds = {"brackets": context.done(step, f"{prefix}brackets").whole()}
+        tasks: EachPart[None] = EachPart(context.parts, keys, shared=bounds, buckets=1)
         yield Phase(f"{prefix}near", near, tasks)
         source = context.done(step, f"{prefix}near")
     task = Task.whole("cut", {"near": source.whole()}, Wanted(list(wanted)))
-    yield Phase(f"{prefix}cut", cut, [task])
+    yield listed(f"{prefix}cut", cut, [task])
 
 
 def drawn(io: TaskIo[Draw]) -> Iterator[pa.Table]:
@@ -276,8 +272,8 @@ def passes(table: pa.Table, cuts: Cut, all_ties: bool = False) -> Mask:
     return passing
 
 
-def without_key(io: TaskIo[Any], rows: int, table: pa.Table) -> npt.NDArray[np.int64]:
+def without_key(io: TaskIo[Any], table: pa.Table) -> npt.NDArray[np.int64]:
     """The living rows of one part that a ``keyed`` table does not have."""
-    mask = alive_mask(io, rows)
+    mask = io.living()
     mask[table["row"].to_numpy()] = False
     return np.flatnonzero(mask)

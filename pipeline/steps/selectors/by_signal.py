@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -16,11 +16,12 @@ from tamis.pipeline.signals import origins
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.config import NOT_CHOSEN
 from tamis.pipeline.steps.shared.config import NO_VALUE
-from tamis.pipeline.steps.shared.parts import drops, part_task
+from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.tables.columns import scatter
-from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tasks.phase import EachPart, Phase
+from tamis.pipeline.tasks.sources import ByPart, Source
 from tamis.pipeline.tasks.step import Context
-from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import Args, TaskIo
 from tamis.schemas.errors import JobError
 from tamis.schemas.step import StepModel
 
@@ -38,7 +39,6 @@ class Keying:
 class Choice:
     """Arguments of a verdict by a signal."""
 
-    rows: int  # of the part
     signal: str
 
 
@@ -62,34 +62,40 @@ def check_numbers(
 
 def keyed_phase(context: Context, name: str, keying: Keying) -> Phase[Keying]:
     """The phase ``name``: the keys of every part's living samples, by their values of a signal."""
-    tasks = [_signal_task(context, part, keying) for part in context.parts]
-    return Phase(name, key, tasks)
-
-
-def _signal_task(context: Context, part: Part, keying: Keying) -> Task[Keying]:
-    piece = context.signal(keying.signal, part)
-    assert piece is not None, "the plan has checked that the signal is made"
-    inputs = {"signal": [piece], "ingest": [context.ingest(part)], "drops": context.drops(part)}
-    return part_task(part, inputs, keying)
-
-
-def cut_inputs(
-    context: Context, step: str, part: Part, cut: Sequence[Slice]
-) -> dict[str, Sequence[Slice]]:
-    """What a task reads that compares a part's living samples with the step's cut."""
-    return {
-        "keyed": [context.at(step, "keyed", part)],
-        "cut": cut,
-        "drops": context.drops(part),
+    signal = context.signal(keying.signal)
+    assert signal is not None, "the plan has checked that the signal is made"
+    inputs: dict[str, ByPart | Sequence[ByPart]] = {
+        "signal": signal,
+        "ingest": context.ingest(),
+        "drops": context.drops(),
     }
+    return Phase(name, key, EachPart(context.parts, inputs, keying))
+
+
+def cut_phase(
+    context: Context,
+    step: str,
+    function: Callable[[TaskIo[Args]], Iterable[pa.Table]],
+    args: Args,
+    inputs: Mapping[str, ByPart] | None = None,
+    shared: Mapping[str, Sequence[Source]] | None = None,
+) -> Phase[Args]:
+    """The verdict of a step that compares each part's living samples with its cut; it may read more ``inputs``."""
+    read: dict[str, ByPart | Sequence[ByPart]] = {
+        "keyed": context.at(step, "keyed"),
+        "drops": context.drops(),
+        **(inputs or {}),
+    }
+    cut = {"cut": context.done(step, "cut").whole(), **(shared or {})}
+    return Phase("verdict", function, EachPart(context.parts, read, args, shared=cut))
 
 
 def living_values(
     io: TaskIo[Keying],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """The living rows of one part and their values of the signal; NaN where there is none."""
-    count = io.task.inputs["ingest"][0].rows
-    rows = io.alive(count)
+    count = io.rows
+    rows = io.alive()
     name = io.args.signal
     column = scatter(io.read("signal", ["row", name]), count)[name].take(pa.array(rows))
     values = np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
@@ -115,7 +121,7 @@ def with_missing(
     bounds: npt.NDArray[np.float64],
 ) -> pa.Table:
     """The verdict: ``rows`` were not chosen; the living that ``table`` (``keyed``) lacks had no value of the signal."""
-    missing = budget_cut.without_key(io, io.args.rows, table)
+    missing = budget_cut.without_key(io, table)
     count = len(missing)
     nothing = np.full(count, np.nan)
     reasons = [NOT_CHOSEN] * len(rows) + [NO_VALUE] * count

@@ -1,12 +1,12 @@
-"""A shuffle through storage: part files with a row group a bucket, bucket files with a row group a range.
+"""A shuffle through storage: bundle files with a row group a bucket, bucket files with a row group a range.
 
-A bucket task reads the same row group of every part's file: only its own rows are moved, every file is written
-once, and a killed run finds each of them again. Small runs have one bucket and one range.
+A bucket task reads the same row group of every file: only its own rows are moved, every file is written once, and a
+killed run finds each of them again. Small runs have one bucket and one range.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.pipeline.steps.shared.parts import drops
+from tamis.pipeline.tasks.done import Done
+from tamis.pipeline.tasks.phase import Phase, listed, members_of
+from tamis.pipeline.tasks.sources import ByPart, Source
 from tamis.pipeline.tasks.step import Context
-from tamis.pipeline.tasks.task import Done, Part, Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import Args, Members, Task, TaskIo
 from tamis.schemas.scope import Scope
+
+Span = tuple[int, int]
+"""Numbers of parts: from, to."""
 
 
 def bucket_of(hashes: npt.NDArray[np.uint64], buckets: int) -> npt.NDArray[np.int64]:
@@ -38,7 +44,7 @@ def split(table: pa.Table, group: npt.NDArray[np.int64], groups: int) -> Iterato
 
 def range_starts(context: Context) -> list[int]:
     """The first sid of each range of a global step's result."""
-    return [parts[0].number << 32 for parts in context.ranges()]
+    return [parts.start << 32 for parts in context.ranges()]
 
 
 def split_by_range(table: pa.Table, starts: Sequence[int]) -> Iterator[pa.Table]:
@@ -47,12 +53,12 @@ def split_by_range(table: pa.Table, starts: Sequence[int]) -> Iterator[pa.Table]
     yield from split(table, group, len(starts))
 
 
-def by_part(table: pa.Table, parts: Sequence[int]) -> Iterator[pa.Table]:
-    """One table for each part number, with ``row`` instead of ``sid``, sorted by it."""
+def by_part(table: pa.Table, parts: Span) -> Iterator[pa.Table]:
+    """One table for each part of a range, with ``row`` instead of ``sid``, sorted by it."""
     sid = table["sid"].to_numpy()
     order = np.argsort(sid, kind="stable")
     arranged, sid = table.drop_columns(["sid"]).take(pa.array(order)), sid[order]
-    for part in parts:
+    for part in range(*parts):
         start, stop = np.searchsorted(sid, [part << 32, (part + 1) << 32])
         row = pa.array((sid[start:stop] & 0xFFFFFFFF).astype(np.uint32))
         yield arranged.slice(start, stop - start).add_column(0, "row", row)
@@ -62,27 +68,41 @@ def by_part(table: pa.Table, parts: Sequence[int]) -> Iterator[pa.Table]:
 class Dropped:
     """Arguments of ``decide``."""
 
-    parts: Sequence[int]  # numbers
+    parts: Span
     reason: str
 
 
 def verdict_phase(context: Context, done: Done, reason: str) -> Phase[Dropped]:
     """The verdict over each range, from bucket files of drops (sid and columns of DROPS)."""
-    tasks = [
-        Task(
-            Scope.RANGE,
-            number,
-            {"found": done.groups(number)},
-            Dropped(numbers(parts), str(reason)),
+    return range_phase(
+        context, "verdict", decide, {"found": done}, lambda parts: Dropped(parts, str(reason))
+    )
+
+
+def range_phase(
+    context: Context,
+    name: str,
+    function: Callable[[TaskIo[Args]], Iterable[pa.Table]],
+    roles: Mapping[str, Done],
+    args: Callable[[Span], Args],
+    members: Mapping[str, Sequence[ByPart]] | None = None,
+    shared: Mapping[str, Sequence[Source]] | None = None,
+) -> Phase[Args]:
+    """A task for each range, which reads that row group of every file of ``roles``.
+
+    It also reads ``members`` of each of its parts, and what is ``shared`` by all.
+    """
+    tasks = []
+    for number, parts in enumerate(context.ranges()):
+        span = parts.start, parts.stop
+        rows = int(context.parts.rows[parts.start : parts.stop].sum())
+        inputs: dict[str, Sequence[Source]] = dict(shared or {})
+        inputs |= {role: done.groups(number) for role, done in roles.items()}
+        of_parts: Members[Args] | None = (
+            members_of(context.parts, members, *span) if members else None
         )
-        for number, parts in enumerate(context.ranges())
-    ]
-    return Phase("verdict", decide, tasks)
-
-
-def numbers(parts: Sequence[Part]) -> list[int]:
-    """Part numbers, as a task's argument."""
-    return [part.number for part in parts]
+        tasks.append(Task(Scope.RANGE, number, inputs, args(span), rows=rows, members=of_parts))
+    return listed(name, function, tasks)
 
 
 def decide(io: TaskIo[Dropped]) -> Iterator[pa.Table]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,15 +11,11 @@ import pyarrow as pa
 
 from tamis.pipeline.inputs.formats import outline
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.tables.part_files import Slice
-from tamis.pipeline.tasks.task import Args, Part, Task, TaskIo
+from tamis.pipeline.tasks.task import TaskIo
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.job import Job
 from tamis.schemas.nearest import nearest
-from tamis.schemas.scope import Scope
 from tamis.schemas.tables import DROPS
-
-Mask = npt.NDArray[np.bool_]
 
 
 def embedding_named(job: Job, wanted: str | None, step: str) -> str:
@@ -43,23 +39,6 @@ def embedding_named(job: Job, wanted: str | None, step: str) -> str:
 def nothing_reaches(step: str) -> JobError:
     """The error of a step that no sample reaches."""
     return JobError(f"{step}: no sample reaches the step: loosen what stands before it")
-
-
-def part_task(
-    part: Part,
-    inputs: Mapping[str, Sequence[Slice]],
-    args: Args = None,  # type: ignore[assignment]
-) -> Task[Args]:
-    """A task that makes one part's file."""
-    return Task(Scope.PART, part.number, inputs, args)
-
-
-def alive_mask(io: TaskIo[Any], rows: int, role: str = "drops") -> Mask:
-    """(rows,) bool: True for the rows of a part that no verdict under ``role`` dropped."""
-    mask = np.ones(rows, dtype=bool)
-    for table in io.stream(role, ["row"]):
-        mask[table["row"].to_numpy()] = False
-    return mask
 
 
 def drops(io: TaskIo[Any], rows: npt.NDArray[Any], reason: Any, **columns: Any) -> pa.Table:

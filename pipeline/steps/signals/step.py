@@ -22,18 +22,19 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import origins
 from tamis.pipeline.signals.linear_head import LinearHead, read_head
 from tamis.pipeline.signals.registry import SIGNALS, Origin, PixelSignal, SizeSignal, TextSignal
-from tamis.pipeline.steps.shared.parts import drops, embedding_named, part_task
+from tamis.pipeline.steps.shared.parts import drops, embedding_named
 from tamis.pipeline.steps.signals.config import Signals as Config
 from tamis.pipeline.store import storage
-from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import vectors
+from tamis.pipeline.tasks.parts import Part
+from tamis.pipeline.tasks.phase import EachPart, Phase
+from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import CULPRITS, Part, Phase, Task, TaskIo, location
+from tamis.pipeline.tasks.task import CULPRITS, TaskIo, location
 from tamis.schemas.errors import InputError, ModelError
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason
 from tamis.schemas.resources import Claimed
-from tamis.schemas.scope import Scope
 
 Values = dict[str, pa.Array]
 
@@ -87,12 +88,18 @@ class Signals(Step):
         resolved = origins.find(self.config, context.inputs)
         heads = {path: _read_head(path)[0] for path in self.config.heads.values()}
         types = {name: str(kind) for name, kind in resolved.types.items()}
-        tasks = [
-            self._task(
-                context, part, resolved.by_entry[context.inputs[part.file].entry], heads, types
-            )
-            for part in context.parts
-        ]
+        inputs: dict[str, ByPart | Sequence[ByPart]] = {
+            "ingest": context.ingest(),
+            "drops": context.drops(),
+        }
+        if self.embedding:
+            inputs["embedding"] = context.embedding(self.embedding)
+
+        def computed(part: Part) -> Computed:
+            of = resolved.by_entry[context.inputs[part.file].entry]
+            return self._computed(context, part, of, heads, types)
+
+        tasks = EachPart(context.parts, inputs, each=computed, bundle=None)
         signals = [
             origin.signal for entry in resolved.by_entry.values() for origin in entry.values()
         ]
@@ -100,32 +107,26 @@ class Signals(Step):
         claim = Claimed(pool=model)
         yield Phase("values", values, tasks, claim, per_row=True, by_sample=True)
         done = context.done(self.name, "values")
-        if any(CULPRITS in file.notes for file in done.files.values()):
-            killed = [
-                part_task(part, {}, Killed(done[part.name].notes.get(CULPRITS, [])))
-                for part in context.parts
-            ]
-            yield Phase("verdict", decide, killed)
+        killed = [notes.get(CULPRITS, []) for notes in done.notes()]
+        if any(killed):
+            each = EachPart(context.parts, {}, each=lambda part: Killed(killed[part.number]))
+            yield Phase("verdict", decide, each)
 
-    def _task(
+    def _computed(
         self,
         context: Context,
         part: Part,
         of: Mapping[str, Origin],
         heads: Mapping[str, str],
         types: Mapping[str, str],
-    ) -> Task[Computed]:
+    ) -> Computed:
         file = context.inputs[part.file]
-        inputs = {"ingest": [context.ingest(part)], "drops": context.drops(part)}
-        if self.embedding:
-            inputs["embedding"] = [context.embedding(self.embedding, part)]
         needed = {origin.needs for origin in of.values()}
         digest = None
         if "column" in needed and not format_of(file).values_in_table:
             # Ingest's table does not hold these columns: the file's own digest stands for them.
-            ingested = context.done("ingest", "files")[paths.task_name(Scope.FILE, part.file)]
-            digest = ingested.notes["sha256"]
-        args = Computed(
+            digest = context.done("ingest", "files").files.note(part.file)["sha256"]
+        return Computed(
             types,
             {name: _identity(origin, heads) for name, origin in of.items()},
             kind=file.kind if needed & {"pixels", "column"} else None,
@@ -138,7 +139,6 @@ class Signals(Step):
                 if origin.head is not None
             },
         )
-        return part_task(part, inputs, args)
 
 
 def _identity(origin: Origin, heads: Mapping[str, str]) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def _identity(origin: Origin, heads: Mapping[str, str]) -> dict[str, Any]:
 
 def values(io: TaskIo[Computed]) -> Iterator[pa.Table]:
     """``row`` and the signals of one part's living samples."""
-    rows = io.alive(io.task.inputs["ingest"][0].rows)
+    rows = io.alive()
     columns: Values = {}
     for compute in (_of_texts, _of_sizes, _of_pixels, _of_columns, _of_embeddings):
         columns |= compute(io, rows)

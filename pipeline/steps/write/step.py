@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,14 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.results import delta, shards, subset
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
-from tamis.pipeline.steps.shared.parts import part_task, with_pictures
+from tamis.pipeline.steps.shared.parts import with_pictures
 from tamis.pipeline.steps.write.config import Write as Config
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import uid_words
-from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tasks.phase import EachPart, Numbered, Phase, listed
+from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo, location
+from tamis.pipeline.tasks.task import Task, TaskIo, location
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.scope import Scope
@@ -38,7 +38,7 @@ SUBSET_BUCKET = 50_000_000
 
 @dataclass(frozen=True)
 class Spread:
-    """Arguments of ``kept``: how many buckets there are."""
+    """Arguments of ``spread_uids``: how many buckets there are."""
 
     buckets: int
 
@@ -57,7 +57,7 @@ class Shard:
 
 
 class Write(Step):
-    """``kept`` a part; ``shards``; ``subset``."""
+    """``kept`` a part; ``shards``; ``subset``, of many uids after ``spread`` and ``sorted``."""
 
     def __init__(self, config: Config, _job: Job) -> None:
         self.config, self.name = config, config.name
@@ -83,91 +83,113 @@ class Write(Step):
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """``kept``, ``shards``, ``subset``."""
-        buckets = buckets_for(context.alive, SUBSET_BUCKET)
-        tasks = [
-            part_task(
-                part,
-                {"ingest": [context.ingest(part)], "drops": context.drops(part)},
-                Spread(buckets),
-            )
-            for part in context.parts
-        ]
-        yield Phase("kept", kept, tasks)
-        done = context.done(self.name, "kept")
-        yield Phase("shards", write_shard, list(self._shards(context)), moves_pictures=True)
-        roles = {f"bucket-{bucket:05d}": done.groups(bucket) for bucket in range(buckets)}
-        yield Phase("subset", write_subset, [Task.whole("uids", roles)])
+        living: dict[str, ByPart | Sequence[ByPart]] = {
+            "ingest": context.ingest(),
+            "drops": context.drops(),
+        }
+        yield Phase("kept", kept, EachPart(context.parts, living))
+        yield Phase("shards", write_shard, self._shards(context), moves_pictures=True)
+        yield from self._subset(context)
 
-    def _shards(self, context: Context) -> Iterator[Task[Shard]]:
+    def _subset(self, context: Context) -> Iterator[Phase[Any]]:
+        """``subset``; of more uids than are sorted at once ``spread`` and ``sorted`` before it."""
+        buckets = buckets_for(context.alive, SUBSET_BUCKET)
+        uids = context.done(self.name, "kept")
+        if buckets > 1:
+            by_part = {"kept": context.at(self.name, "kept")}
+            spread = EachPart(context.parts, by_part, Spread(buckets), buckets=buckets)
+            yield Phase("spread", spread_uids, spread)
+            done = context.done(self.name, "spread")
+            tasks: list[Task[None]] = [
+                Task(Scope.BUCKET, b, {"uids": done.groups(b)}) for b in range(buckets)
+            ]
+            yield listed("sorted", sort_uids, tasks)
+            uids = context.done(self.name, "sorted")
+        yield listed("subset", write_subset, [Task.whole("uids", {"uids": uids.whole()})])
+
+    def _shards(self, context: Context) -> Numbered[Shard]:
         """A task a shard, with its parts and the span of kept samples of each."""
         size = self.config.samples_per_shard
-        counts = [context.kept(part) for part in context.parts]
-        starts = list(accumulate(counts, initial=0))
-        count = -(-starts[-1] // size)
-        first = 0
-        for number in range(count):
-            low, high = number * size, min((number + 1) * size, starts[-1])
-            while starts[first + 1] <= low:
-                first += 1
-            taken, last = [], first
-            while last < len(counts) and starts[last] < high:
-                if counts[last]:
-                    taken.append(
-                        (
-                            context.parts[last],
-                            max(low - starts[last], 0),
-                            min(high - starts[last], counts[last]),
-                        )
-                    )
-                last += 1
-            yield self._shard(context, number, count, taken)
+        kept_of = context.kept()
+        ends = np.cumsum(kept_of)
+        starts, total = ends - kept_of, int(ends[-1])
+        count = (total + size - 1) // size
+        sizes = [min(size, total - number * size) for number in range(count)]
+        chosen, ingest = context.at(self.name, "kept"), context.ingest()
+        form = self._format(context.inputs)
 
-    def _shard(
-        self, context: Context, number: int, count: int, taken: Sequence[tuple[Part, int, int]]
-    ) -> Task[Shard]:
-        files = [context.inputs[part.file] for part, _, _ in taken]
-        return Task(
-            Scope.SHARD,
-            number,
-            {
-                "ingest": [context.ingest(part) for part, _, _ in taken],
-                "kept": [Slice(context.done(self.name, "kept")[part.name]) for part, _, _ in taken],
-            },
-            Shard(
+        def shard(number: int) -> Task[Shard]:
+            low, high = number * size, min((number + 1) * size, total)
+            first, last = (int(np.searchsorted(ends, at, "right")) for at in (low, high - 1))
+            taken = [
+                (
+                    part,
+                    max(low - int(starts[part]), 0),
+                    int(min(high - starts[part], kept_of[part])),
+                )
+                for part in range(first, last + 1)
+                if kept_of[part]
+            ]
+            files = [context.inputs[context.parts[part].file] for part, _, _ in taken]
+            return Task(
+                Scope.SHARD,
                 number,
-                count,
-                [(start, stop) for _, start, stop in taken],
-                [(file.entry, file.relative, file.kind, file.size) for file in files],
-                self.config.samples_per_shard,
-                self._format(context.inputs),
-                paths=[file.path for file in files],
-            ),
-        )
+                {
+                    "ingest": [ingest[part] for part, _, _ in taken],
+                    "kept": [chosen[part] for part, _, _ in taken],
+                },
+                Shard(
+                    number,
+                    count,
+                    [(start, stop) for _, start, stop in taken],
+                    [(file.entry, file.relative, file.kind, file.size) for file in files],
+                    size,
+                    form,
+                    paths=[file.path for file in files],
+                ),
+                rows=sizes[number],
+            )
+
+        return Numbered(Scope.SHARD, sizes, shard)
 
 
-def kept(io: TaskIo[Any]) -> Iterator[pa.Table]:
-    """(row, uid) of one part's kept samples; one row group a bucket of uids."""
+def kept(io: TaskIo[None]) -> Iterator[pa.Table]:
+    """(row, uid) of one part's kept samples."""
     uids = io.read("ingest", ["uid"])["uid"].combine_chunks()
-    rows = io.alive(len(uids))
+    rows = io.alive()
     io.count(kept=len(rows))
-    chosen = uids.take(pa.array(rows))
-    table = pa.table({"row": rows.astype(np.uint32), "uid": chosen})
+    yield pa.table({"row": rows.astype(np.uint32), "uid": uids.take(pa.array(rows))})
+
+
+def spread_uids(io: TaskIo[Spread]) -> Iterator[pa.Table]:
+    """(uid) of one part's kept samples, a row group a bucket."""
+    table = io.read("kept", ["uid"]).combine_chunks()
     buckets = io.args.buckets
-    yield from split(table, bucket_of(uid_words(chosen)[:, 0], buckets), buckets)
+    yield from split(table, bucket_of(uid_words(table["uid"])[:, 0], buckets), buckets)
 
 
-def write_subset(io: TaskIo[Any]) -> Iterator[pa.Table]:
+def sort_uids(io: TaskIo[None]) -> Iterator[pa.Table]:
+    """(uid) of a bucket, sorted."""
+    table = io.read("uids").combine_chunks()
+    words = uid_words(table["uid"])
+    yield table.take(pa.array(np.lexsort((words[:, 1], words[:, 0]))))
+
+
+def write_subset(io: TaskIo[None]) -> Iterator[pa.Table]:
     """``subset.npy``: the kept uids, sorted, as DataComp's tools read them; and what changes in it."""
-    roles = sorted(io.task.inputs)
-    total = sum(piece.rows for role in roles for piece in io.task.inputs[role])
-    delta.write(io.root, storage.join(io.root, SUBSET), _uids(io, roles))
+    total = sum(source.rows for source in io.task.inputs["uids"])
+    delta.write(io.root, storage.join(io.root, SUBSET), _uids(io, total))
     with io.output(SUBSET) as out:
-        subset.write(out, total, _uids(io, roles))
+        subset.write(out, total, _uids(io, total))
     yield io.receipt(SUBSET, total)
 
 
-def _uids(io: TaskIo[Any], roles: Sequence[str]) -> Iterator[npt.NDArray[np.uint64]]:
-    return (uid_words(io.read(role, ["uid"])["uid"]) for role in roles)
+def _uids(io: TaskIo[None], total: int) -> Iterator[npt.NDArray[np.uint64]]:
+    """All uids, some at a time: a part's of few, of many a bucket's, which is sorted."""
+    if total < SUBSET_BUCKET:
+        yield uid_words(io.read("uids", ["uid"])["uid"])
+    else:
+        yield from (uid_words(table["uid"]) for table in io.stream("uids", ["uid"]))
 
 
 def write_shard(io: TaskIo[Shard]) -> Iterator[pa.Table]:

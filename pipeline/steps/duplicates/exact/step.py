@@ -17,7 +17,7 @@ from tamis.pipeline.steps.duplicates.exact.config import (
     SAME_URL_AND_TEXT,
 )
 from tamis.pipeline.steps.duplicates.exact.config import ExactDuplicates as Config
-from tamis.pipeline.steps.duplicates.reading import bucket_tasks, living
+from tamis.pipeline.steps.duplicates.reading import bucket_phase, living
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import (
     bucket_of,
@@ -26,10 +26,11 @@ from tamis.pipeline.steps.shared.exchange import (
     split_by_range,
     verdict_phase,
 )
-from tamis.pipeline.steps.shared.parts import area, part_task
+from tamis.pipeline.steps.shared.parts import area
 from tamis.pipeline.tables.columns import uid_words
+from tamis.pipeline.tasks.phase import EachPart, Phase
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Phase, TaskIo
+from tamis.pipeline.tasks.task import TaskIo
 from tamis.schemas.job import Job
 from tamis.schemas.tables import UID
 
@@ -51,7 +52,6 @@ REASONS = {
 class Keys:
     """Arguments of ``keys``."""
 
-    part: int  # its number
     on: str  # one of COLUMNS
     buckets: int
 
@@ -76,14 +76,12 @@ class ExactDuplicates(Step):
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """Exchange by key."""
         buckets = buckets_for(context.alive)
-        tasks = [
-            part_task(part, living(context, part), Keys(part.number, self.config.on, buckets))
-            for part in context.parts
-        ]
+        spread = Keys(self.config.on, buckets)
+        tasks = EachPart(context.parts, living(context), spread, buckets=buckets)
         yield Phase("keys", keys, tasks)
         choice = Groups(self.config.prefer, range_starts(context))
         by_key = context.done(self.name, "keys")
-        yield Phase("groups", groups, bucket_tasks(buckets, choice, keys=by_key))
+        yield bucket_phase("groups", groups, buckets, choice, keys=by_key)
         yield verdict_phase(context, context.done(self.name, "groups"), REASONS[self.config.on])
 
 
@@ -91,7 +89,7 @@ def keys(io: TaskIo[Keys]) -> Iterator[pa.Table]:
     """(key, uid, sid, pixels of the picture) of one part's living samples; a sample without a value has no key."""
     names = COLUMNS[io.args.on]
     table = io.read("ingest", ["uid", "width", "height", *names])
-    rows = io.alive(table.num_rows)
+    rows = io.alive()
     table = table.take(pa.array(rows))
     values = [table[name].to_pylist() for name in names]
     if "url" in names:  # where some rows have no URL, it is often written as an empty one
@@ -102,7 +100,7 @@ def keys(io: TaskIo[Keys]) -> Iterator[pa.Table]:
         {
             "key": pa.array([k for k in key if k is not None], UID),
             "uid": table["uid"].combine_chunks().filter(pa.array(with_key)),
-            "sid": (np.int64(io.args.part) << 32) | rows[with_key],
+            "sid": (np.int64(io.part) << 32) | rows[with_key],
             "size": area(table)[with_key],
         }
     )

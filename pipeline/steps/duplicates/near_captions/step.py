@@ -18,12 +18,13 @@ from tamis.pipeline.steps.duplicates import grouping
 from tamis.pipeline.steps.duplicates.near_captions import tasks
 from tamis.pipeline.steps.duplicates.near_captions.config import NEAR_CAPTION
 from tamis.pipeline.steps.duplicates.near_captions.config import NearDuplicates as Config
-from tamis.pipeline.steps.duplicates.reading import bucket_tasks, living
+from tamis.pipeline.steps.duplicates.reading import bucket_phase, living
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.exchange import range_starts
-from tamis.pipeline.steps.shared.parts import check_pictures, embedding_named, part_task
+from tamis.pipeline.steps.shared.parts import check_pictures, embedding_named
+from tamis.pipeline.tasks.done import Done
+from tamis.pipeline.tasks.phase import EachPart, Phase
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Done, Part, Phase, Task
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 
@@ -71,11 +72,9 @@ class NearDuplicates(Step):
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class and the module."""
         texts = bucket_counts.of_captions(context.alive, bool(self.embedding))
-        parts = [self._text_task(context, part, texts) for part in context.parts]
-        yield Phase("texts", tasks.texts, parts)
+        yield Phase("texts", tasks.texts, self._text_tasks(context, texts))
         by_text = self._done(context, "texts")
-        together = bucket_tasks(texts, self.pictures, texts=by_text)
-        yield Phase("equal", tasks.equal, together)
+        yield bucket_phase("equal", tasks.equal, texts, self.pictures, texts=by_text)
         yield from self._candidates(context, by_text, texts)
         yield from self._similar(context, by_text, texts)
         rule = grouping.Rule(
@@ -99,11 +98,11 @@ class NearDuplicates(Step):
             spread.each,
             spread.parts,
         )
-        yield Phase("bands", tasks.bands, bucket_tasks(texts, banded, texts=by_text))
+        yield bucket_phase("bands", tasks.bands, texts, banded, texts=by_text)
         most = most_differing(self.config.jaccard, self.bands * self.rows)
         met = tasks.Shared(spread.each, spread.parts, self.bands, most)
         by_band = self._done(context, "bands")
-        yield Phase("shared", tasks.shared, bucket_tasks(spread.buckets, met, bands=by_band))
+        yield bucket_phase("shared", tasks.shared, spread.buckets, met, bands=by_band)
 
     def _similar(self, context: Context, by_text: Done, texts: int) -> Iterator[Phase[Any]]:
         """``members`` and ``similar``: the candidates are compared."""
@@ -112,11 +111,12 @@ class NearDuplicates(Step):
         searches = self._searches(count, self._done(context, "bands"))
         pictures = asdict(self.pictures)
         chosen = tasks.Members(**pictures, buckets=searches)
-        together = bucket_tasks(texts, chosen, texts=by_text, shared=candidates)
-        yield Phase("members", tasks.members, together)
+        yield bucket_phase(
+            "members", tasks.members, texts, chosen, texts=by_text, shared=candidates
+        )
         compared = tasks.Similar(**pictures, ngram=self._ngram, jaccard=self.config.jaccard)
         members = self._done(context, "members")
-        yield Phase("similar", tasks.similar, bucket_tasks(searches, compared, members=members))
+        yield bucket_phase("similar", tasks.similar, searches, compared, members=members)
 
     @property
     def _ngram(self) -> tasks.Ngram:
@@ -131,8 +131,9 @@ class NearDuplicates(Step):
     def _done(self, context: Context, phase: str) -> Done:
         return context.done(self.name, phase)
 
-    def _text_task(self, context: Context, part: Part, buckets: int) -> Task[tasks.Texts]:
-        inputs = living(context, part)
+    def _text_tasks(self, context: Context, buckets: int) -> EachPart[tasks.Texts]:
+        inputs = living(context)
         if self.embedding:
-            inputs["embedding"] = [context.embedding(self.embedding, part)]
-        return part_task(part, inputs, tasks.Texts(part.number, buckets, self.agree == "phash"))
+            inputs["embedding"] = context.embedding(self.embedding)
+        spread = tasks.Texts(buckets, self.agree == "phash")
+        return EachPart(context.parts, inputs, spread, buckets=buckets)

@@ -42,7 +42,6 @@ BLOCK = 1 << 16
 class Texts:
     """Arguments of ``texts``."""
 
-    part: int  # its number
     buckets: int
     pictures: bool  # whether perceptual hashes travel along
 
@@ -97,7 +96,7 @@ def texts(io: TaskIo[Texts]) -> Iterator[pa.Table]:
     """(key, sid, uid, size, text[, phash or vector]) of one part's living samples that have a caption."""
     columns = ["uid", "text", "width", "height"] + ["phash"] * io.args.pictures
     table = io.read("ingest", columns).combine_chunks()
-    rows = io.alive(table.num_rows)
+    rows = io.alive()
     if "embedding" in io.task.inputs:
         embedded = io.read("embedding", ["row", "image"]).combine_chunks()
         rows = np.intersect1d(rows, embedded["row"].to_numpy(), assume_unique=True)
@@ -111,7 +110,7 @@ def texts(io: TaskIo[Texts]) -> Iterator[pa.Table]:
     key = shingles.text_keys(captions)
     made: dict[str, Any] = {
         "key": key,
-        "sid": (np.int64(io.args.part) << 32) | rows,
+        "sid": (np.int64(io.part) << 32) | rows,
         "uid": table["uid"].combine_chunks(),
         "size": area(table),
         "text": pa.array(captions, pa.large_string()),

@@ -22,13 +22,14 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.duplicates import grouping
 from tamis.pipeline.steps.duplicates.near_pictures.config import NEAR_PICTURE
 from tamis.pipeline.steps.duplicates.near_pictures.config import NearPictures as Config
-from tamis.pipeline.steps.duplicates.reading import bucket_tasks, living
+from tamis.pipeline.steps.duplicates.reading import bucket_phase, living
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.exchange import bucket_of, range_starts, split
-from tamis.pipeline.steps.shared.parts import area, check_pictures, part_task
+from tamis.pipeline.steps.shared.parts import area, check_pictures
 from tamis.pipeline.tables.columns import uid_words
+from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.job import Job
 from tamis.schemas.scope import Scope
 
@@ -40,7 +41,6 @@ TASKS = 8
 class Hashes:
     """Arguments of ``hashes``."""
 
-    part: int  # its number
     buckets: int
 
 
@@ -84,19 +84,16 @@ class NearPictures(Step):
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class and the module."""
         count = bucket_counts.of_hashes(context.alive)
-        tasks = [
-            part_task(part, living(context, part), Hashes(part.number, count))
-            for part in context.parts
-        ]
+        tasks = EachPart(context.parts, living(context), Hashes(count), buckets=count)
         yield Phase("hashes", hashes, tasks)
         by_hash = context.done(self.name, "hashes")
-        yield Phase("equal", equal, bucket_tasks(count, None, hashes=by_hash))
-        samples = sum(piece.rows for piece in by_hash.whole())
+        yield bucket_phase("equal", equal, count, None, hashes=by_hash)
+        samples = by_hash.rows
         masks = [int(mask) for mask in hamming.masks(samples, self.config.hamming)]
         shares = bucket_counts.of_hashes(samples)
         masked = Masks(shares, masks)
-        yield Phase("distinct", distinct, bucket_tasks(count, masked, hashes=by_hash))
-        yield Phase("similar", similar, self._tables(context, masked))
+        yield bucket_phase("distinct", distinct, count, masked, hashes=by_hash)
+        yield listed("similar", similar, self._tables(context, masked))
         rule = grouping.Rule(
             "hamming",
             value="bits",
@@ -136,13 +133,13 @@ class NearPictures(Step):
 def hashes(io: TaskIo[Hashes]) -> Iterator[pa.Table]:
     """(phash, sid, uid, size) of one part's living samples that have a perceptual hash."""
     table = io.read("ingest", ["uid", "phash", "width", "height"]).combine_chunks()
-    rows = io.alive(table.num_rows)
+    rows = io.alive()
     rows = rows[table["phash"].is_valid().to_numpy()[rows]]
     table = table.take(pa.array(rows))
     out = pa.table(
         {
             "phash": table["phash"],
-            "sid": (np.int64(io.args.part) << 32) | rows,
+            "sid": (np.int64(io.part) << 32) | rows,
             "uid": table["uid"],
             "size": area(table),
         }

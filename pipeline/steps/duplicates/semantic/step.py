@@ -18,12 +18,15 @@ from tamis.pipeline.steps.duplicates.semantic import tasks
 from tamis.pipeline.steps.duplicates.semantic.config import SEMANTIC_DUPLICATE
 from tamis.pipeline.steps.duplicates.semantic.config import SemanticDuplicates as Config
 from tamis.pipeline.steps.shared import bucket_counts
-from tamis.pipeline.steps.shared.exchange import numbers, range_starts, verdict_phase
-from tamis.pipeline.steps.shared.parts import nothing_reaches, part_task
+from tamis.pipeline.steps.shared.exchange import range_phase, range_starts, verdict_phase
+from tamis.pipeline.steps.shared.parts import nothing_reaches
 from tamis.pipeline.tables import paths
-from tamis.pipeline.tables.part_files import Slice, TableFile
+from tamis.pipeline.tables.part_files import TableFile
+from tamis.pipeline.tasks.done import Done
+from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.sources import Source
 from tamis.pipeline.tasks.step import Context
-from tamis.pipeline.tasks.task import Done, Part, Phase, Task
+from tamis.pipeline.tasks.task import Task
 from tamis.schemas.scope import Scope
 
 OVERSIZE_BYTES = 512 << 20
@@ -32,7 +35,10 @@ OVERSIZE_BYTES = 512 << 20
 SPAN_FLOP = 4e12
 """What a task that compares a piece of a large bucket performs, about: a minute."""
 
-Files = dict[int, list[Slice]]
+VECTORS_BUNDLE = 32
+"""Parts of a file of ``members``: a task holds the embeddings of its parts, a third of a gigabyte at 512 dimensions."""
+
+Files = dict[int, list[TableFile]]
 """The files of a phase, by bucket."""
 
 
@@ -61,34 +67,37 @@ class SemanticDuplicates(ClusteredStep[Config]):
         clusters = self.clusters(context.alive, dim)
         yield from concepts.phases(context, self.config, self.embedding, clusters)
         buckets = bucket_counts.of_clusters(context.alive, dim, clusters)
-        parts = [self._member_task(context, part, clusters, buckets) for part in context.parts]
-        yield Phase("members", tasks.members, parts)
+        yield Phase("members", tasks.members, self._member_tasks(context, clusters, buckets))
         pairs = yield from self._compare(context, buckets, dim)
         yield self._scores(context)
         # Partners are of the same cluster, and so of the same bucket.
         doomed = tasks.Doomed(self.config.epsilon, range_starts(context))
-        decisions = [Task(Scope.BUCKET, b, {"pairs": pairs[b]}, doomed) for b in range(buckets)]
-        yield Phase("doomed", tasks.doomed, decisions)
+        decisions = [
+            Task(Scope.BUCKET, b, {"pairs": [file.slice() for file in pairs[b]]}, doomed)
+            for b in range(buckets)
+        ]
+        yield listed("doomed", tasks.doomed, decisions)
         yield verdict_phase(context, context.done(self.name, "doomed"), SEMANTIC_DUPLICATE)
 
     def clusters(self, samples: int, dim: int) -> int:
         """As the job says, or as the cost model chooses."""
         return concepts.number(self.config, semantic.auto_clusters(samples, dim).clusters)
 
-    def _member_task(
-        self, context: Context, part: Part, clusters: int, buckets: int
-    ) -> Task[tasks.Members]:
-        inputs = living(context, part)
-        inputs["assigned"] = [context.at(self.name, "assign", part)]
-        inputs["embedding"] = [context.embedding(self.embedding, part)]
-        return part_task(part, inputs, tasks.Members(part.number, clusters, buckets))
+    def _member_tasks(
+        self, context: Context, clusters: int, buckets: int
+    ) -> EachPart[tasks.Members]:
+        inputs = living(context)
+        inputs["assigned"] = context.at(self.name, "assign")
+        inputs["embedding"] = context.embedding(self.embedding)
+        spread = tasks.Members(clusters, buckets)
+        return EachPart(context.parts, inputs, spread, buckets=buckets, bundle=VECTORS_BUNDLE)
 
     def _compare(
         self, context: Context, buckets: int, dim: int
     ) -> Generator[Phase[Any], None, Files]:
         """``pairs``: a task a bucket, or several for one that is too large for memory. Returns its files by bucket."""
         made = context.done(self.name, "members")
-        rows = {b: sum(piece.rows for piece in made.groups(b)) for b in range(buckets)}
+        rows = {b: sum(source.rows for source in made.groups(b)) for b in range(buckets)}
         large = {b: n for b, n in rows.items() if n * dim * 2 > OVERSIZE_BYTES}
         starts, device = range_starts(context), clustering.on_device(self.config)
         whole = tasks.Whole(
@@ -106,7 +115,7 @@ class SemanticDuplicates(ClusteredStep[Config]):
             for b in large:
                 compared += _pieces(b, ordered[paths.task_name(Scope.BUCKET, b)], blocks[b], spans)
         claimed = self.config.claim(context.job.resources)
-        yield Phase("pairs", tasks.pairs, compared, claimed)
+        yield listed("pairs", tasks.pairs, compared, claimed)
         return _by_bucket(compared, context.done(self.name, "pairs"))
 
     def _lay_out(
@@ -116,35 +125,28 @@ class SemanticDuplicates(ClusteredStep[Config]):
         made = context.done(self.name, "members")
         by_rank = tasks.Order(self.config.which_to_keep, context.job.seed)
         orders = [Task(Scope.BUCKET, b, {"members": made.groups(b)}, by_rank) for b in rows]
-        yield Phase("order", tasks.order, orders)
+        yield listed("order", tasks.order, orders)
         ordered = context.done(self.name, "order")
         blocks = [
             task
             for b, count in rows.items()
             for task in _blocks(b, count, dim, made, ordered[paths.task_name(Scope.BUCKET, b)])
         ]
-        yield Phase("blocks", tasks.blocks, blocks)
+        yield listed("blocks", tasks.blocks, blocks)
         return _by_bucket(blocks, context.done(self.name, "blocks"))
 
     def _scores(self, context: Context) -> Phase[tasks.Scores]:
-        pairs = context.done(self.name, "pairs")
-        ranges = [
-            Task(
-                Scope.RANGE,
-                number,
-                {"pairs": pairs.groups(number)},
-                tasks.Scores(numbers(parts), self.signal),
-            )
-            for number, parts in enumerate(context.ranges())
-        ]
-        return Phase("scores", tasks.scores, ranges)
+        roles = {"pairs": context.done(self.name, "pairs")}
+        return range_phase(
+            context, "scores", tasks.scores, roles, lambda parts: tasks.Scores(parts, self.signal)
+        )
 
 
 def _by_bucket(bucket_tasks: Sequence[Task[Any]], done: Done) -> Files:
     """Every bucket's files: its own, or those of its pieces."""
     files: Files = {}
     for task in bucket_tasks:
-        files.setdefault(task.number, []).append(Slice(done[task.name]))
+        files.setdefault(task.number, []).append(done[task.name])
     return files
 
 
@@ -154,23 +156,24 @@ def _blocks(
     """Tasks that lay a bucket's embeddings out in order, each VECTOR_BYTES of whole blocks."""
     block = tasks.BLOCK_ROWS
     each = max(1, bucket_counts.VECTOR_BYTES // (2 * dim * block)) * block
-    inputs = {"order": [Slice(order)], "members": made.groups(bucket)}
+    inputs: dict[str, Sequence[Source]] = {
+        "order": [order.slice()],
+        "members": made.groups(bucket),
+    }
     for piece, first in enumerate(range(0, rows, each)):
         positions = tasks.Blocks(dim, (first, min(first + each, rows)))
         yield Task(Scope.BUCKET, bucket, inputs, positions, piece)
 
 
 def _pieces(
-    bucket: int, order: TableFile, files: Sequence[Slice], args: tasks.Spans
+    bucket: int, order: TableFile, files: Sequence[TableFile], args: tasks.Spans
 ) -> Iterator[Task[tasks.Spans]]:
     """Tasks that together compare every pair of every cluster of a laid-out bucket."""
-    blocks = [
-        Slice(piece.file, group) for piece in files for group in range(len(piece.file.groups))
-    ]
+    blocks = [file.slice(group) for file in files for group in range(len(file.groups))]
     for piece, spans in enumerate(_dealt(order.notes["sizes"], SPAN_FLOP / (2 * args.dim))):
         first = spans[0].base // tasks.BLOCK_ROWS
         stop = -(-(spans[-1].base + spans[-1].stop) // tasks.BLOCK_ROWS)
-        inputs = {"order": [Slice(order)], "blocks": blocks[first:stop]}
+        inputs = {"order": [order.slice()], "blocks": blocks[first:stop]}
         yield Task(Scope.BUCKET, bucket, inputs, replace(args, offset=first, spans=spans), piece)
 
 

@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from tamis.pipeline.algorithms.clusters import semantic
 from tamis.pipeline.steps.concepts import clustering
+from tamis.pipeline.steps.shared.exchange import Span as PartSpan
 from tamis.pipeline.steps.shared.exchange import by_part, split, split_by_range
-from tamis.pipeline.steps.shared.parts import alive_mask
 from tamis.pipeline.tables import columns, part_files
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.task import TaskIo
@@ -34,7 +34,6 @@ BLOCK_ROWS = 8192
 class Members:
     """Arguments of ``members``."""
 
-    part: int  # its number
     clusters: int
     buckets: int
 
@@ -92,7 +91,7 @@ class Spans:
 class Scores:
     """Arguments of ``scores``."""
 
-    parts: Sequence[int]  # numbers
+    parts: PartSpan
     signal: str
 
 
@@ -109,14 +108,14 @@ def members(io: TaskIo[Members]) -> Iterator[pa.Table]:
     uids = io.read("ingest", ["uid"])["uid"].combine_chunks()
     assigned = io.read("assigned").combine_chunks()
     embedded = io.read("embedding", ["row", "image"]).combine_chunks()
-    living = alive_mask(io, len(uids))[assigned["row"].to_numpy()]
+    living = io.living()[assigned["row"].to_numpy()]
     assigned = assigned.filter(pa.array(living))
     row = assigned["row"].to_numpy()
     at = np.searchsorted(embedded["row"].to_numpy(), row)
     number = assigned["cluster"].to_numpy()
     table = pa.table(
         {
-            "sid": (np.int64(io.args.part) << 32) | row,
+            "sid": (np.int64(io.part) << 32) | row,
             "uid": uids.take(pa.array(row)),
             "cluster": number,
             "distance": np.float32(1) - assigned["similarity"].to_numpy(),
@@ -204,7 +203,7 @@ def blocks(io: TaskIo[Blocks]) -> Iterator[pa.Table]:
 def _of_spans(io: TaskIo[Any], args: Spans, device: str | None) -> pa.Table:
     """The pairs of some spans of a laid-out bucket: blocks are read as the tiles ask for them."""
     table = io.read("order").combine_chunks()
-    pieces = io.task.inputs["blocks"]
+    pieces = list(io.slices("blocks"))
 
     @lru_cache(maxsize=2)
     def block(number: int) -> columns.Float16s:

@@ -22,16 +22,16 @@ from tamis.pipeline.steps.selectors.by_signal import (
     Choice,
     Keying,
     check_numbers,
-    cut_inputs,
+    cut_phase,
     keyed_phase,
     with_missing,
 )
 from tamis.pipeline.steps.selectors.coverage.config import Coverage as Config
-from tamis.pipeline.steps.shared.parts import part_task
 from tamis.pipeline.tables.columns import uid_words
-from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.sources import ByPart, Source
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.job import Job
 
 HARDEST = "hardest-"
@@ -110,52 +110,37 @@ class Coverage(Step):
         yield from self._strata(context, budget)
         wanted = context.done(name, "budgets")["budgets"].notes["budgets"]
         lots = Lots(config.strata, config.hard, self.seed)
-        ranged = {"range": context.done(name, "range").whole()}
-        tasks = [
-            part_task(part, {**self._inputs(context, part), **ranged}, lots)
-            for part in context.parts
-        ]
+        shared = {**self._hardest(context), "range": context.done(name, "range").whole()}
+        tasks = EachPart(context.parts, self._scores(context), lots, shared=shared)
         yield Phase("keyed", stratified, tasks)
         yield from budget_cut.phases(context, name, wanted)
         yield self._verdict(context)
 
     def _verdict(self, context: Context) -> Phase[CoverageChoice]:
         name, config = self.name, self.config
-        cut = context.done(name, "cut").whole()
-        shared = {"budgets": context.done(name, "budgets").whole()}
-        tasks = [
-            part_task(
-                part,
-                {**cut_inputs(context, name, part, cut), **self._inputs(context, part), **shared},
-                CoverageChoice(part.rows, config.score, config.strata, config.hard),
-            )
-            for part in context.parts
-        ]
-        return Phase("verdict", decide, tasks)
+        shared = {"budgets": context.done(name, "budgets").whole(), **self._hardest(context)}
+        choice = CoverageChoice(config.score, config.strata, config.hard)
+        return cut_phase(context, name, decide, choice, self._scores(context), shared)
 
-    def _inputs(self, context: Context, part: Part) -> dict[str, Sequence[Slice]]:
-        return {
-            "scores": [context.at(self.name, f"{HARDEST}keyed", part)],
-            "hardest": context.done(self.name, f"{HARDEST}cut").whole(),
-        }
+    def _scores(self, context: Context) -> dict[str, ByPart]:
+        return {"scores": context.at(self.name, f"{HARDEST}keyed")}
+
+    def _hardest(self, context: Context) -> dict[str, Sequence[Source]]:
+        return {"hardest": context.done(self.name, f"{HARDEST}cut").whole()}
 
     def _strata(self, context: Context, budget: int) -> Iterator[Phase[Any]]:
         """The range of what is left, the strata's sizes, and their budgets."""
         strata, hard = self.config.strata, self.config.hard
-        inputs = {part.number: self._inputs(context, part) for part in context.parts}
-        difficulty = Difficulty(hard)
-        ends = [part_task(part, inputs[part.number], difficulty) for part in context.parts]
+        scores, hardest = self._scores(context), self._hardest(context)
+        ends = EachPart(context.parts, scores, Difficulty(hard), shared=hardest, buckets=1)
         yield Phase("limits", limits, ends)
         every = {"limits": context.done(self.name, "limits").whole()}
-        yield Phase("range", whole_range, [Task.whole("range", every)])
-        ranged = {"range": context.done(self.name, "range").whole()}
-        args = Strata(strata, hard)
-        counts = [
-            part_task(part, {**inputs[part.number], **ranged}, args) for part in context.parts
-        ]
+        yield listed("range", whole_range, [Task.whole("range", every)])
+        ranged = {**hardest, "range": context.done(self.name, "range").whole()}
+        counts = EachPart(context.parts, scores, Strata(strata, hard), shared=ranged, buckets=1)
         yield Phase("sizes", sizes, counts)
         every = {"sizes": context.done(self.name, "sizes").whole()}
-        yield Phase("budgets", budgets, [Task.whole("budgets", every, Budget(strata, budget))])
+        yield listed("budgets", budgets, [Task.whole("budgets", every, Budget(strata, budget))])
 
 
 def _left(io: TaskIo[Any], hard: Hard) -> tuple[pa.Table, npt.NDArray[np.float64]]:
@@ -207,7 +192,7 @@ def budgets(io: TaskIo[Budget]) -> Iterator[pa.Table]:
     """(stratum, size, budget); the notes hold the budgets, for the phases that follow."""
     size = np.zeros(io.args.strata, np.int64)
     for part in io.stream("sizes"):
-        size[part["stratum"].to_numpy()] += part["size"].to_numpy()
+        np.add.at(size, part["stratum"].to_numpy(), part["size"].to_numpy())
     given = coverage.budgets(size, io.args.budget)
     io.notes["budgets"] = given.tolist()
     yield pa.table({"stratum": np.arange(len(size)), "size": size, "budget": given})

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from tamis.pipeline.steps.selectors.config import budget, whole_of
 from tamis.pipeline.steps.selectors.density.config import Density as Config
 from tamis.pipeline.steps.shared.audit import Finished, Mend, Row, StepAudit, Verdict, mend
-from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.schemas.errors import InputError
 
@@ -71,9 +70,9 @@ class Density(StepAudit[Config]):
         """The distance of the last sample that a concept keeps: the verdict on that sample's part has noted it."""
         from tamis.pipeline.tasks.phase_index import read_index
 
-        folder = storage.join(run.root, paths.folder(self.name, "verdict"))
-        for file in read_index(folder).values():
-            for concept, distance in file.notes.get("last", ()) if file else ():
+        files = read_index(run.root, paths.folder(self.name, "verdict"))
+        for notes in files.all_notes() if files else ():
+            for concept, distance in notes.get("last", ()):
                 if concept == cluster:
                     return float(distance)
         return None

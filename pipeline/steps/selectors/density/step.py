@@ -23,9 +23,10 @@ from tamis.pipeline.steps.concepts.clustered_step import ClusteredStep
 from tamis.pipeline.steps.selectors.budget_cut import budget_of
 from tamis.pipeline.steps.selectors.density.config import OVER_QUOTA
 from tamis.pipeline.steps.selectors.density.config import Density as Config
-from tamis.pipeline.steps.shared.parts import drops, part_task
+from tamis.pipeline.steps.shared.parts import drops
+from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.step import Context
-from tamis.pipeline.tasks.task import Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import JobError
 
 DEFAULT_NEIGHBOURS = Config.model_fields["neighbours"].default
@@ -36,7 +37,6 @@ DEFAULT_NEIGHBOURS = Config.model_fields["neighbours"].default
 class Membership:
     """Arguments of ``sums``."""
 
-    part: int
     clusters: int
 
 
@@ -88,23 +88,14 @@ class Density(ClusteredStep[Config]):
         self._neighbours(clusters)
         budget = budget_of(context, self.config)
         yield from concepts.phases(context, self.config, self.embedding, clusters)
-        living = [
-            part_task(
-                part,
-                ranking.living_inputs(context, self.name, part),
-                Membership(part.number, clusters),
-            )
-            for part in context.parts
-        ]
-        yield Phase("sums", sums, living)
+        living = ranking.living_inputs(context, self.name)
+        members = EachPart(context.parts, living, Membership(clusters), together=True)
+        yield Phase("sums", sums, members)
         yield self._quotas(context, clusters, budget)
         yield from ranking.phases(context, self.name, self.config.which)
         solution = {"quotas": context.done(self.name, "quotas").whole()}
-        placed: list[Task[None]] = [
-            part_task(part, {"places": [context.at(self.name, "places", part)], **solution})
-            for part in context.parts
-        ]
-        yield Phase("verdict", decide, placed)
+        placed = {"places": context.at(self.name, "places")}
+        yield Phase("verdict", decide, EachPart(context.parts, placed, shared=solution))
 
     def _quotas(self, context: Context, clusters: int, budget: int) -> Phase[QuotaSettings]:
         inputs = {
@@ -112,7 +103,7 @@ class Density(ClusteredStep[Config]):
             "centroids": context.done(self.name, "train").whole(),
         }
         settings = self.settings(clusters, budget)
-        return Phase("quotas", quotas, [Task.whole("clusters", inputs, settings)])
+        return listed("quotas", quotas, [Task.whole("clusters", inputs, settings)])
 
     def settings(self, clusters: int, budget: int) -> QuotaSettings:
         """What quotas follow from, beside sums and centroids."""
@@ -128,11 +119,15 @@ class Density(ClusteredStep[Config]):
 
 
 def sums(io: TaskIo[Membership]) -> Iterator[pa.Table]:
-    """(cluster, distance_sum in units of 2^-28, size) of the clusters that one part has members of."""
-    assigned = ranking.living(io)
-    distance, size = density.intra_sums(
-        assigned["cluster"].to_numpy(), assigned["similarity"].to_numpy(), io.args.clusters
-    )
+    """(cluster, distance_sum in units of 2^-28, size) of the clusters that a bundle has members of."""
+    distance, size = np.zeros((2, io.args.clusters), np.int64)
+    for part in io.parts():
+        assigned = ranking.living(part)
+        gaps, counts = density.intra_sums(
+            assigned["cluster"].to_numpy(), assigned["similarity"].to_numpy(), io.args.clusters
+        )
+        distance += gaps
+        size += counts
     present = np.flatnonzero(size)
     yield pa.table(
         {
@@ -151,11 +146,11 @@ def quotas(io: TaskIo[QuotaSettings]) -> Iterator[pa.Table]:
     """
     args, count = io.args, io.args.clusters
     distance, size = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    for part in io.stream("sums"):
-        # A part has each cluster once, so plain indexing adds every row.
-        distance[part["cluster"].to_numpy()] += part["distance_sum"].to_numpy()
-        size[part["cluster"].to_numpy()] += part["size"].to_numpy()
-    (piece,) = io.task.inputs["centroids"]
+    for bundle in io.stream("sums"):
+        # A bundle has each cluster once, so plain indexing adds every row.
+        distance[bundle["cluster"].to_numpy()] += bundle["distance_sum"].to_numpy()
+        size[bundle["cluster"].to_numpy()] += bundle["size"].to_numpy()
+    (piece,) = io.slices("centroids")
     if args.neighbours_asked is not None:
         io.notes |= {"neighbours": args.neighbours, "neighbours_asked": args.neighbours_asked}
     yield solved(io.step, args, distance, size, clustering.centroids(io.root, piece))

@@ -20,14 +20,14 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet.file import open_parquet
 from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.steps.selectors import budget_cut
-from tamis.pipeline.steps.selectors.by_signal import Choice, cut_inputs, with_missing
+from tamis.pipeline.steps.selectors.by_signal import Choice, cut_phase, with_missing
 from tamis.pipeline.steps.selectors.importance.config import Importance as Config
-from tamis.pipeline.steps.shared.parts import part_task
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import uid_words
-from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Part, Phase, Task, TaskIo, location
+from tamis.pipeline.tasks.task import Task, TaskIo, location
 from tamis.schemas.errors import InputError, StateError
 from tamis.schemas.job import Job
 from tamis.schemas.tables import find_column
@@ -103,25 +103,10 @@ class Importance(Step):
         budget = budget_cut.budget_of(context, self.config)
         yield from self._weights(context)
         noise = Noise(self.seed, name)
-        keyed = [
-            part_task(
-                part,
-                {
-                    "weights": [context.at(name, "weights", part)],
-                    "ingest": [context.ingest(part)],
-                },
-                noise,
-            )
-            for part in context.parts
-        ]
-        yield Phase("keyed", key, keyed)
+        weighed = {"weights": context.at(name, "weights"), "ingest": context.ingest()}
+        yield Phase("keyed", key, EachPart(context.parts, weighed, noise))
         yield from budget_cut.phases(context, name, [budget])
-        cut = context.done(name, "cut").whole()
-        decided = [
-            part_task(part, cut_inputs(context, name, part, cut), Choice(part.rows, name))
-            for part in context.parts
-        ]
-        yield Phase("verdict", decide, decided)
+        yield cut_phase(context, name, decide, Choice(name))
 
     def _weights(self, context: Context) -> Iterator[Phase[Any]]:
         """N-grams of the target and of what reaches the step, and each sample's weight from them."""
@@ -129,27 +114,18 @@ class Importance(Step):
         path = storage.absolute(config.target)
         _, digest = hash_file(path)
         target = Target(digest.hex(), config.column, buckets, path=path)
-        yield Phase("target", count_target, [Task.whole("target", {}, target)])
-        counting = Buckets(buckets)
-        yield Phase(
-            "raw",
-            count_raw,
-            [part_task(part, _captions_of(context, part), counting) for part in context.parts],
-        )
+        yield listed("target", count_target, [Task.whole("target", {}, target)])
+        inputs: dict[str, ByPart | Sequence[ByPart]] = {
+            "ingest": context.ingest(),
+            "drops": context.drops(),
+        }
+        counting = EachPart(context.parts, inputs, Buckets(buckets), together=True)
+        yield Phase("raw", count_raw, counting)
         every = {role: context.done(name, role).whole() for role in ("target", "raw")}
-        yield Phase("ratio", ratio, [Task.whole("ratio", every, Ratio(buckets, path=path))])
+        yield listed("ratio", ratio, [Task.whole("ratio", every, Ratio(buckets, path=path))])
         ratios = {"ratio": context.done(name, "ratio").whole()}
         weighting = Weighting(buckets, name)
-        weighed = [
-            part_task(part, {**_captions_of(context, part), **ratios}, weighting)
-            for part in context.parts
-        ]
-        yield Phase("weights", weights, weighed)
-
-
-def _captions_of(context: Context, part: Part) -> dict[str, Sequence[Slice]]:
-    """What a task reads that uses the captions of a part's living samples."""
-    return {"ingest": [context.ingest(part)], "drops": context.drops(part)}
+        yield Phase("weights", weights, EachPart(context.parts, inputs, weighting, shared=ratios))
 
 
 def captions(path: str, column: str | None) -> Iterator[list[str]]:
@@ -220,15 +196,14 @@ def count_target(io: TaskIo[Target]) -> Iterator[pa.Table]:
 def _texts(io: TaskIo[Any]) -> tuple[npt.NDArray[np.int64], pa.Table, list[str]]:
     """The living rows of one part, their uids, and their captions."""
     table = io.read("ingest", ["uid", "text"])
-    rows = io.alive(table.num_rows)
+    rows = io.alive()
     table = table.take(pa.array(rows))
     return rows, table, [text or "" for text in table["text"].to_pylist()]
 
 
 def count_raw(io: TaskIo[Buckets]) -> Iterator[pa.Table]:
-    """(bucket, count) of one part's n-grams."""
-    _, _, texts = _texts(io)
-    yield _sparse(_totals(iter([texts]), io.args.buckets))
+    """(bucket, count) of the n-grams of a bundle."""
+    yield _sparse(_totals((_texts(part)[2] for part in io.parts()), io.args.buckets))
 
 
 def ratio(io: TaskIo[Ratio]) -> Iterator[pa.Table]:
@@ -240,8 +215,8 @@ def ratio(io: TaskIo[Ratio]) -> Iterator[pa.Table]:
     totals = {}
     for role in ("target", "raw"):
         totals[role] = np.zeros(io.args.buckets, np.int64)
-        for part in io.stream(role):
-            totals[role][part["bucket"].to_numpy()] += part["count"].to_numpy()
+        for piece in io.stream(role):
+            totals[role][piece["bucket"].to_numpy()] += piece["count"].to_numpy()
         if not totals[role].any():
             path = storage.redact(io.args.path)
             whose = f"target `{path}`" if role == "target" else "input"

@@ -22,9 +22,10 @@ from tamis.pipeline.steps.concepts.clustered_step import ClusteredStep
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.config import NOT_CHOSEN
 from tamis.pipeline.steps.selectors.prototypes.config import Prototypes as Config
-from tamis.pipeline.steps.shared.parts import drops, part_task
+from tamis.pipeline.steps.shared.parts import drops
+from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.step import Context
-from tamis.pipeline.tasks.task import Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import Task, TaskIo
 
 CHOICE = "choice-"
 """Before the names of the phases that choose, for places have phases of the same names."""
@@ -32,9 +33,16 @@ CHOICE = "choice-"
 
 @dataclass(frozen=True)
 class Floor:
-    """Arguments of ``key`` and ``kept``."""
+    """Arguments of ``key``."""
 
     floor: int  # samples that each cluster keeps for certain
+
+
+@dataclass(frozen=True)
+class Counting(Floor):
+    """Arguments of ``kept``."""
+
+    clusters: int
 
 
 @dataclass(frozen=True)
@@ -60,18 +68,8 @@ class Prototypes(ClusteredStep[Config]):
         floor = Floor(prototypes.floor_count(budget, clusters, self.config.floor))
         yield from concepts.phases(context, self.config, self.embedding, clusters)
         yield from ranking.phases(context, self.name, "hard")
-        keyed = [
-            part_task(
-                part,
-                {
-                    "places": [context.at(self.name, "places", part)],
-                    "ingest": [context.ingest(part)],
-                },
-                floor,
-            )
-            for part in context.parts
-        ]
-        yield Phase(f"{CHOICE}keyed", key, keyed)
+        placed = {"places": context.at(self.name, "places"), "ingest": context.ingest()}
+        yield Phase(f"{CHOICE}keyed", key, EachPart(context.parts, placed, floor))
         open_to_all = budget_cut.have_key(context, self.name, f"{CHOICE}keyed")
         wanted = budget - (context.alive - open_to_all)
         yield from budget_cut.phases(context, self.name, [wanted], CHOICE)
@@ -80,27 +78,15 @@ class Prototypes(ClusteredStep[Config]):
     def _verdict(self, context: Context, floor: Floor, clusters: int) -> Iterator[Phase[Any]]:
         """What each cluster keeps, and the verdict that follows."""
         cut = context.done(self.name, f"{CHOICE}cut").whole()
-        counts = [
-            part_task(
-                part,
-                {
-                    "places": [context.at(self.name, "places", part)],
-                    "keyed": [context.at(self.name, f"{CHOICE}keyed", part)],
-                    "cut": cut,
-                },
-                floor,
-            )
-            for part in context.parts
-        ]
+        places = {"places": context.at(self.name, "places")}
+        chosen = {**places, "keyed": context.at(self.name, f"{CHOICE}keyed")}
+        counting = Counting(floor.floor, clusters)
+        counts = EachPart(context.parts, chosen, counting, shared={"cut": cut}, together=True)
         yield Phase("kept", kept, counts)
         every = {"kept": context.done(self.name, "kept").whole()}
-        yield Phase("quotas", quotas, [Task.whole("clusters", every, Clusters(clusters))])
+        yield listed("quotas", quotas, [Task.whole("clusters", every, Clusters(clusters))])
         shared = {"quotas": context.done(self.name, "quotas").whole(), "cut": cut}
-        tasks: list[Task[None]] = [
-            part_task(part, {"places": [context.at(self.name, "places", part)], **shared})
-            for part in context.parts
-        ]
-        yield Phase("verdict", decide, tasks)
+        yield Phase("verdict", decide, EachPart(context.parts, places, shared=shared))
 
 
 def key(io: TaskIo[Floor]) -> Iterator[pa.Table]:
@@ -112,33 +98,33 @@ def key(io: TaskIo[Floor]) -> Iterator[pa.Table]:
     yield budget_cut.keyed(table["row"].to_numpy(), keys, uid)
 
 
-def kept(io: TaskIo[Floor]) -> Iterator[pa.Table]:
-    """(cluster, size, quota): of one part's clusters the living samples, and those that are kept."""
-    ranks = io.read("places", ["row", "cluster", "rank"])
-    ranks = ranks.filter(pc.is_valid(ranks["rank"]))
-    keyed = io.read("keyed").combine_chunks()
-    chosen = keyed["row"].to_numpy()[budget_cut.passes(keyed, budget_cut.read_cut(io))]
-    passing = np.isin(ranks["row"].to_numpy(), chosen)
-    passing |= ranks["rank"].to_numpy() <= io.args.floor
-    cluster = ranks["cluster"].to_numpy()
-    present, index = np.unique(cluster, return_inverse=True)
-    count = len(present)
+def kept(io: TaskIo[Counting]) -> Iterator[pa.Table]:
+    """(cluster, size, quota): of a bundle's clusters the living samples, and those that are kept."""
+    count = io.args.clusters
+    size, quota = np.zeros((2, count), np.int64)
+    for part in io.parts():
+        ranks = part.read("places", ["row", "cluster", "rank"])
+        ranks = ranks.filter(pc.is_valid(ranks["rank"]))
+        keyed = part.read("keyed").combine_chunks()
+        chosen = keyed["row"].to_numpy()[budget_cut.passes(keyed, budget_cut.read_cut(part))]
+        passing = np.isin(ranks["row"].to_numpy(), chosen)
+        passing |= ranks["rank"].to_numpy() <= io.args.floor
+        cluster = ranks["cluster"].to_numpy()
+        size += np.bincount(cluster, minlength=count)
+        quota += np.bincount(cluster[passing], minlength=count)
+    present = np.flatnonzero(size)
     yield pa.table(
-        {
-            "cluster": present.astype(np.int32),
-            "size": np.bincount(index, minlength=count).astype(np.int64),
-            "quota": np.bincount(index[passing], minlength=count).astype(np.int64),
-        }
+        {"cluster": present.astype(np.int32), "size": size[present], "quota": quota[present]}
     )
 
 
 def quotas(io: TaskIo[Clusters]) -> Iterator[pa.Table]:
-    """(cluster, size, quota): one row a cluster, over all parts."""
+    """(cluster, size, quota): one row a cluster, over all bundles."""
     count = io.args.clusters
     columns = {"size": np.zeros(count, np.int64), "quota": np.zeros(count, np.int64)}
-    for part in io.stream("kept"):
+    for bundle in io.stream("kept"):
         for name, total in columns.items():
-            total[part["cluster"].to_numpy()] += part[name].to_numpy()
+            total[bundle["cluster"].to_numpy()] += bundle[name].to_numpy()
     yield pa.table({"cluster": np.arange(count, dtype=np.int32), **columns})
 
 

@@ -18,14 +18,17 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.results import subset
 from tamis.pipeline.steps.concepts.concepts import sample_bound
 from tamis.pipeline.steps.selectors import budget_cut
+from tamis.pipeline.steps.selectors.by_signal import cut_phase
 from tamis.pipeline.steps.selectors.config import NOT_CHOSEN
 from tamis.pipeline.steps.selectors.random.config import Random as Config
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
-from tamis.pipeline.steps.shared.parts import alive_mask, drops, part_task
+from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.tables.columns import uid_words
+from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.scope import Scope
@@ -41,7 +44,6 @@ SILENT = {"signals", "write"}
 class Lots:
     """Arguments of ``decide``."""
 
-    rows: int  # of the part
     epochs: int
     seed: int
 
@@ -88,42 +90,27 @@ class Random(Step):
         """See the class."""
         budget = budget_cut.budget_of(context, self.config)
         below = sample_bound(budget, context.alive) if budget else 0
-        draws = [
-            part_task(
-                part,
-                {"ingest": [context.ingest(part)], "drops": context.drops(part)},
-                Draw(part.rows, self.epochs, self.job.seed, below),
-            )
-            for part in context.parts
-        ]
-        yield Phase("keyed", key, draws)
+        inputs: dict[str, ByPart | Sequence[ByPart]] = {
+            "ingest": context.ingest(),
+            "drops": context.drops(),
+        }
+        draw = Draw(self.epochs, self.job.seed, below)
+        yield Phase("keyed", key, EachPart(context.parts, inputs, draw))
         yield from budget_cut.phases(context, self.name, [budget] * self.epochs)
-        cut = context.done(self.name, "cut").whole()
-        tasks = [
-            part_task(
-                part,
-                {
-                    "keyed": [context.at(self.name, "keyed", part)],
-                    "cut": cut,
-                    "ingest": [context.ingest(part)],
-                    "drops": context.drops(part),
-                },
-                Lots(part.rows, self.epochs, self.job.seed),
-            )
-            for part in context.parts
-        ]
-        yield Phase("verdict", decide, tasks)
+        ingest = {"ingest": context.ingest()}
+        yield cut_phase(context, self.name, decide, Lots(self.epochs, self.job.seed), ingest)
         if self.config.epochs is not None:
             yield from self._lists(context, budget)
 
     def _lists(self, context: Context, budget: int) -> Iterator[Phase[Any]]:
         buckets = buckets_for(budget, SUBSET_BUCKET)
-        cut = context.done(self.name, "cut").whole()
-        spread = Spread(self.epochs, buckets)
-        tasks = [
-            part_task(part, {"keyed": [context.at(self.name, "keyed", part)], "cut": cut}, spread)
-            for part in context.parts
-        ]
+        tasks = EachPart(
+            context.parts,
+            {"keyed": context.at(self.name, "keyed")},
+            Spread(self.epochs, buckets),
+            shared={"cut": context.done(self.name, "cut").whole()},
+            buckets=self.epochs * buckets,
+        )
         yield Phase("chosen", chosen, tasks)
         done = context.done(self.name, "chosen")
         lists: list[Task[None]] = [
@@ -134,13 +121,13 @@ class Random(Step):
             )
             for epoch in range(self.epochs)
         ]
-        yield Phase("lists", write_list, lists)
+        yield listed("lists", write_list, lists)
 
 
 def key(io: TaskIo[Draw]) -> Iterator[pa.Table]:
     """The living samples of one part whose hash is low enough to be chosen, for every epoch."""
     uids = io.read("ingest", ["uid"])["uid"].combine_chunks()
-    living = io.alive(len(uids))
+    living = io.alive()
     uid = uid_words(uids)[living]
     tables = []
     for epoch in range(io.args.epochs):
@@ -157,7 +144,7 @@ def decide(io: TaskIo[Lots]) -> Iterator[pa.Table]:
     epochs, seed = io.args.epochs, io.args.seed
     table = io.read("keyed").combine_chunks()
     cuts = budget_cut.read_cut(io, epochs)
-    mask = alive_mask(io, io.args.rows)
+    mask = io.living()
     mask[table["row"].to_numpy()[budget_cut.passes(table, cuts)]] = False
     rows = np.flatnonzero(mask)
     uid = uid_words(io.read("ingest", ["uid"])["uid"])[rows]

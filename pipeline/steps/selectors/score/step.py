@@ -17,15 +17,15 @@ from tamis.pipeline.steps.selectors.by_signal import (
     Choice,
     Keying,
     check_numbers,
-    cut_inputs,
+    cut_phase,
     keyed_phase,
     with_missing,
 )
 from tamis.pipeline.steps.selectors.config import whole_of
 from tamis.pipeline.steps.selectors.score.config import Score as Config
-from tamis.pipeline.steps.shared.parts import part_task
+from tamis.pipeline.tasks.phase import Phase
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Phase, TaskIo
+from tamis.pipeline.tasks.task import TaskIo
 from tamis.schemas.job import Job
 
 
@@ -65,16 +65,8 @@ class Score(Step):
             whole = whole_of(config.of, context.alive, context.total)
             wanted = min(cut_position(whole, config.keep) + 1, valued)
         yield from budget_cut.phases(context, self.name, [wanted])
-        cut = context.done(self.name, "cut").whole()
-        tasks = [
-            part_task(
-                part,
-                cut_inputs(context, self.name, part, cut),
-                ScoreChoice(part.rows, config.signal, config.best, config.ties),
-            )
-            for part in context.parts
-        ]
-        yield Phase("verdict", decide, tasks)
+        choice = ScoreChoice(config.signal, config.best, config.ties)
+        yield cut_phase(context, self.name, decide, choice)
 
 
 def decide(io: TaskIo[ScoreChoice]) -> Iterator[pa.Table]:

@@ -1,0 +1,288 @@
+"""Phases, which are waves of independent tasks, and the fingerprints of their tasks.
+
+A step's ``phases`` is a generator: it yields a phase, the runner makes its files (or finds them), and the next
+phase may read them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any, Generic, overload
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tamis.pipeline.tables import paths
+from tamis.pipeline.tasks.parts import BUNDLE, Part, Parts
+from tamis.pipeline.tasks.sources import ByPart, Source
+from tamis.pipeline.tasks.task import Args, Members, Task, TaskIo
+from tamis.schemas.resources import Claimed
+from tamis.schemas.scope import Scope
+
+FINGERPRINT_BYTES = 16
+
+Fingerprints = npt.NDArray[np.uint8]
+"""(tasks, 16)."""
+
+
+class Tasks(Sequence[Task[Args]]):
+    """The tasks of a phase; each is built when it is asked for."""
+
+    scope: Scope
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """The name of each, without building any."""
+
+    @abstractmethod
+    def rows(self) -> npt.NDArray[np.int64]:
+        """How many rows each reads, likewise."""
+
+    @abstractmethod
+    def build(self, number: int) -> Task[Args]:
+        """The task at a position."""
+
+    def fingerprints(self, head: Sequence[Any], without: str | None = None) -> Fingerprints:
+        """128 bits of all that determines each task's file, except for its inputs under the role ``without``.
+
+        ``head`` says which step and phase it is.
+        """
+        digests = (_digest(head, task, without) for task in self)
+        return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, FINGERPRINT_BYTES)
+
+    @overload
+    def __getitem__(self, number: int) -> Task[Args]: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Task[Args]]: ...
+    def __getitem__(self, number: int | slice) -> Task[Args] | list[Task[Args]]:
+        if isinstance(number, slice):
+            return [self.build(i) for i in range(*number.indices(len(self)))]
+        if not 0 <= number < len(self):
+            raise IndexError(f"task {number} of {len(self)}")
+        return self.build(number)
+
+
+class Listed(Tasks[Args]):
+    """A few tasks, in a list."""
+
+    def __init__(self, tasks: Sequence[Task[Args]]) -> None:
+        self._tasks = tasks
+        self.scope = tasks[0].scope if tasks else Scope.WHOLE
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def names(self) -> list[str]:
+        """The name of each."""
+        return [task.name for task in self._tasks]
+
+    def rows(self) -> npt.NDArray[np.int64]:
+        """How many rows each reads."""
+        return np.array([task.read_rows for task in self._tasks], np.int64)
+
+    def build(self, number: int) -> Task[Args]:
+        """The task at a position."""
+        return self._tasks[number]
+
+
+class Numbered(Tasks[Args]):
+    """Tasks of one scope, numbered from 0, made by a function of their number."""
+
+    def __init__(
+        self, scope: Scope, rows: Sequence[int], make: Callable[[int], Task[Args]]
+    ) -> None:
+        self.scope, self._rows, self._make = scope, np.asarray(rows, np.int64), make
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def names(self) -> list[str]:
+        """The name of each."""
+        return [paths.task_name(self.scope, number) for number in range(len(self))]
+
+    def rows(self) -> npt.NDArray[np.int64]:
+        """How many rows each reads."""
+        return self._rows
+
+    def build(self, number: int) -> Task[Args]:
+        """The task at a position."""
+        return self._make(number)
+
+
+class EachPart(Tasks[Args]):
+    """The same work for every part of the run: a file a bundle, with a row group a part.
+
+    What a part's table depends on is what ``inputs`` has of the part, what ``shared`` has for all, ``args``, and the
+    part's number and rows. Where ``args`` differ from part to part, ``each`` makes them.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        inputs: Mapping[str, ByPart | Sequence[ByPart]],
+        args: Args = None,  # type: ignore[assignment]  # of a function that takes none
+        *,
+        shared: Mapping[str, Sequence[Source]] | None = None,
+        each: Callable[[Part], Args] | None = None,
+        buckets: int | None = None,
+        bundle: int | None = BUNDLE,
+        together: bool = False,
+    ) -> None:
+        """``buckets``: of an exchange, whose files have a row group a bucket, over all parts of a bundle.
+
+        ``bundle``: the parts a file; None for a file a part, of work so dear that a kill must lose no more.
+        ``together``: the phase's function goes over the parts of a bundle by itself.
+        """
+        self.scope = Scope.PART if bundle is None else Scope.BUNDLE
+        self._parts, self._args, self._each, self._buckets = parts, args, each, buckets
+        self._inputs: dict[str, Sequence[ByPart]] = {
+            role: [by] if isinstance(by, ByPart) else by for role, by in inputs.items()
+        }
+        self._shared = dict(shared or {})
+        self._size, self._together = bundle or 1, together
+
+    def __len__(self) -> int:
+        return (len(self._parts) + self._size - 1) // self._size
+
+    def names(self) -> list[str]:
+        """The name of each."""
+        return [paths.task_name(self.scope, number) for number in range(len(self))]
+
+    def rows(self) -> npt.NDArray[np.int64]:
+        """How many rows the parts of each have."""
+        if not len(self):
+            return np.zeros(0, np.int64)
+        return np.add.reduceat(self._parts.rows, np.arange(0, len(self._parts), self._size))
+
+    def build(self, number: int) -> Task[Args]:
+        """The task at a position."""
+        if self.scope is Scope.PART:
+            own = {role: [by[number] for by in several] for role, several in self._inputs.items()}
+            part = self._parts[number]
+            args = self._args if self._each is None else self._each(part)
+            return Task(Scope.PART, number, {**self._shared, **own}, args, rows=part.rows)
+        first = number * self._size
+        stop = min(first + self._size, len(self._parts))
+        members = members_of(self._parts, self._inputs, first, stop, self._each)
+        members = replace(members, buckets=self._buckets, together=self._together)
+        rows = sum(members.rows)
+        return Task(Scope.BUNDLE, number, self._shared, self._args, rows=rows, members=members)
+
+    def fingerprints(self, head: Sequence[Any], without: str | None = None) -> Fingerprints:
+        """See ``Tasks``. Costs microseconds a task: a run with nothing to do asks for all of them."""
+        roles = sorted(role for role in self._inputs if role != without)
+        common = {
+            "step": list(head),
+            "args": identity(self._args),
+            "roles": [[role, len(self._inputs[role])] for role in roles],
+            "shared": _identities(self._shared, without),
+            "buckets": self._buckets,
+        }
+        base = hashlib.blake2b(_dumped(common), digest_size=FINGERPRINT_BYTES)
+        columns = [by.digests for role in roles for by in self._inputs[role]]
+        digests = np.stack([self._parts.rows.astype(np.uint64), *columns], axis=1)
+        made = []
+        for number in range(len(self)):
+            first = number * self._size
+            stop = min(first + self._size, len(self._parts))
+            state = base.copy()
+            state.update(first.to_bytes(8, "little"))
+            state.update(digests[first:stop].tobytes())
+            if self._each is not None:
+                for part in self._parts[first:stop]:
+                    state.update(_dumped(identity(self._each(part))))
+            made.append(state.digest())
+        return np.frombuffer(b"".join(made), np.uint8).reshape(-1, FINGERPRINT_BYTES)
+
+
+def members_of(
+    parts: Parts,
+    inputs: Mapping[str, Sequence[ByPart]],
+    first: int,
+    stop: int,
+    each: Callable[[Part], Args] | None = None,
+) -> Members[Args]:
+    """The parts from ``first`` to before ``stop``, and what a task reads of each."""
+    return Members(
+        first,
+        tuple(parts.rows[first:stop].tolist()),
+        {role: [by.span(first, stop) for by in several] for role, several in inputs.items()},
+        None if each is None else [each(part) for part in parts[first:stop]],
+    )
+
+
+@dataclass(frozen=True)
+class Phase(Generic[Args]):
+    """A wave of tasks."""
+
+    name: str
+    function: Callable[[TaskIo[Args]], Iterable[pa.Table]]
+    tasks: Tasks[Args]
+    resources: Claimed = field(default_factory=Claimed)
+    per_row: bool = False  # values depend on their row alone: tamis.pipeline.tasks.row_reuse
+    by_sample: bool = (
+        False  # opens samples singly and can leave some out: tamis.pipeline.runs.isolate
+    )
+    moves_pictures: bool = False  # is slow however few rows it reads
+    reads_embedding_files: bool = False  # of the input, known by their sizes and times alone
+
+
+def listed(
+    name: str,
+    function: Callable[[TaskIo[Args]], Iterable[pa.Table]],
+    tasks: Iterable[Task[Args]],
+    resources: Claimed | None = None,
+) -> Phase[Args]:
+    """A phase of few tasks."""
+    return Phase(name, function, Listed(list(tasks)), resources or Claimed())
+
+
+def identity(args: Any) -> dict[str, Any]:
+    """A task's arguments as JSON values, without locations and without options that are None."""
+    if args is None:
+        return {}
+    return {
+        field.name.rstrip("_"): _plain(getattr(args, field.name))
+        for field in fields(args)
+        if "location" not in field.metadata and getattr(args, field.name) is not None
+    }
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _dumped(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
+
+
+def _identities(inputs: Mapping[str, Sequence[Source]], without: str | None) -> dict[str, Any]:
+    return {
+        role: [source.identity for source in sources]
+        for role, sources in inputs.items()
+        if role != without
+    }
+
+
+def _digest(head: Sequence[Any], task: Task[Any], without: str | None) -> bytes:
+    """One task's fingerprint; see ``Tasks.fingerprints``."""
+    whole: dict[str, Any] = {
+        "step": list(head),
+        "args": identity(task.args),
+        "inputs": _identities(task.inputs, without),
+    }
+    members = task.members
+    if members is not None:
+        whole["parts"] = [members.first, list(members.rows)]
+        whole["members"] = {
+            role: [by.identity for by in several]
+            for role, several in members.inputs.items()
+            if role != without
+        }
+        whole["each"] = [identity(args) for args in members.each or ()]
+    return hashlib.blake2b(_dumped(whole), digest_size=FINGERPRINT_BYTES).digest()

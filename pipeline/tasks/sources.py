@@ -1,0 +1,178 @@
+"""What a task reads: row groups of a finished phase's files.
+
+A task's description says where the row groups lie that it reads (``Slice``, ``PartSlices``). Where every file of a
+phase has one for it, it says only which phase (``Gathered``), and the worker looks them up in the phase's index.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables.file_columns import Digests, FileColumns, Ints, digest_of
+from tamis.pipeline.tables.part_files import DamagedTableError, Slice
+
+INDEX = "_index.parquet"
+"""The file in a complete phase's folder that lists its tables."""
+
+INDICES = 8
+"""Indices that a process keeps."""
+
+Numbers = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class PartSlices:
+    """One row group for each of some consecutive parts."""
+
+    folder: str  # with its slash; empty where the files lie in several
+    names: tuple[str, ...]  # of the files, without their ending
+    bytes: Ints  # by file
+    groups: Numbers  # by file: how many it has
+    file: Numbers  # by part: the position of its file
+    group: Numbers  # by part
+    digests: Digests  # by part
+    rows: Ints  # by part
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def identity(self) -> str:
+        """Digest of all of them."""
+        return digest_of([self.digests])
+
+    def __getitem__(self, position: int) -> Slice:
+        """The slice of the part at ``position``."""
+        file = int(self.file[position])
+        return Slice(
+            f"{self.folder}{self.names[file]}.parquet",
+            int(self.bytes[file]),
+            f"{int(self.digests[position]):016x}",
+            int(self.rows[position]),
+            int(self.group[position]),
+            int(self.groups[file]),
+        )
+
+
+@dataclass(frozen=True)
+class ByPart:
+    """One row group for each part of the run, somewhere in the files of a finished phase."""
+
+    files: FileColumns
+    file: Numbers  # (parts,) the position of the part's file
+    group: Numbers  # (parts,)
+
+    def __post_init__(self) -> None:
+        at = self.files.starts[self.file] + self.group
+        object.__setattr__(self, "digests", self.files.digests[at])
+        object.__setattr__(self, "rows", self.files.rows[at])
+
+    digests: Digests = None  # type: ignore[assignment]  # (parts,), set from the files
+    rows: Ints = None  # type: ignore[assignment]  # (parts,), set from the files
+
+    def __getitem__(self, part: int) -> Slice:
+        """The slice of one part."""
+        return self.files.slice(int(self.file[part]), int(self.group[part]))
+
+    def span(self, first: int, stop: int) -> PartSlices:
+        """The slices of the parts from ``first`` to before ``stop``."""
+        files, of_part = np.unique(self.file[first:stop], return_inverse=True)
+        paths = [self.files.path(int(file)) for file in files]
+        folders = {path.rpartition("/")[0] for path in paths}
+        folder = f"{folders.pop()}/" if len(folders) == 1 else ""
+        return PartSlices(
+            folder,
+            tuple(path.removeprefix(folder).removesuffix(".parquet") for path in paths),
+            self.files.bytes[files],
+            (self.files.ends - self.files.starts)[files].astype(np.int32),
+            of_part.astype(np.int32),
+            self.group[first:stop],
+            self.digests[first:stop],
+            self.rows[first:stop],
+        )
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The same row group of many files of a finished phase, or with None all of them."""
+
+    folder: str
+    index: str  # the digest of the phase's index
+    identity: str  # digest of the slices' bytes, in hex
+    rows: int
+    group: int | None = None
+    first: int = 0  # the position of the first file
+    stop: int | None = None  # the position behind the last
+
+    def slices(self, root: str) -> Iterator[Slice]:
+        """A slice of each file, in their order."""
+        files = read_index(root, self.folder, self.index)
+        for position in range(len(files))[self.first : self.stop]:
+            if self.group is not None:
+                yield files.slice(position, self.group)
+            else:
+                yield files.file(position).slice()
+
+
+Source = Slice | Gathered
+
+
+def gathered(
+    files: FileColumns, group: int | None = None, first: int = 0, stop: int | None = None
+) -> Gathered:
+    """One row group of every file from ``first`` to before ``stop``, or with None all of them."""
+    span = slice(first, len(files) if stop is None else stop)
+    starts, ends = files.starts[span], files.ends[span]
+    if group is not None:
+        digests, rows = files.digests[starts + group], files.rows[starts + group]
+    elif len(starts):
+        whole = slice(int(starts[0]), int(ends[-1]))
+        digests, rows = files.digests[whole], files.rows[whole]
+    else:
+        digests, rows = files.digests[:0], files.rows[:0]
+    identity = digest_of([digests, (ends - starts).astype(np.uint64)])
+    return Gathered(files.folder, files.digest, identity, int(rows.sum()), group, first, stop)
+
+
+_indices: OrderedDict[tuple[str, str, str], FileColumns] = OrderedDict()
+
+
+def read_index(root: str, folder: str, digest: str) -> FileColumns:
+    """The index of a phase, whose records have ``digest``; kept by the process between tasks.
+
+    Raises:
+        DamagedTableError: it is damaged or missing, or another one.
+    """
+    key = (root, folder, digest)
+    if key not in _indices:
+        path = f"{folder}/{INDEX}"
+        files = FileColumns.from_table(folder, part_files.read_file(root, path))
+        if files.digest != digest:
+            raise DamagedTableError(path, "it is not the index that this task was made from")
+        _indices[key] = files
+        while len(_indices) > INDICES:
+            _indices.popitem(last=False)
+    _indices.move_to_end(key)
+    return _indices[key]
+
+
+def keep_index(root: str, files: FileColumns) -> None:
+    """Keep an index that this process has written, or knows."""
+    _indices[root, files.folder, files.digest] = files
+    while len(_indices) > INDICES:
+        _indices.popitem(last=False)
+
+
+def slices(root: str, sources: Sequence[Source]) -> Iterator[Slice]:
+    """The slices of some sources, one after another."""
+    for source in sources:
+        if isinstance(source, Slice):
+            yield source
+        else:
+            yield from source.slices(root)
