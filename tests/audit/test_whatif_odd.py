@@ -16,7 +16,7 @@ from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.runs import walk
 from tamis.pipeline.runs.plan import make
 from tamis.pipeline.tasks.perform import Here
-from tamis.pipeline.tasks.phase_index import INDEX
+from tamis.pipeline.tasks.sources import INDEX
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.parse import parse_job
 from tests.support.embedded import blobs, write_input

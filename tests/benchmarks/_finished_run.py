@@ -23,7 +23,7 @@ from tamis.pipeline.runs import plan
 from tamis.pipeline.runs import walk as run
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.perform import Here, Outcome, Work
-from tamis.pipeline.tasks.task import Phase
+from tamis.pipeline.tasks.phase import Listed, Phase
 from tamis.schemas.events import Event, StepEnded
 from tamis.schemas.parse import parse_job
 
@@ -97,7 +97,7 @@ class Pool:
 
     def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         """Outcomes as they come."""
-        bare = replace(phase, tasks=())
+        bare = replace(phase, tasks=Listed([]))
         for done in as_completed([self._pool.submit(do, self._root, bare, w) for w in works]):
             yield done.result()
 

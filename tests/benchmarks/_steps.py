@@ -13,7 +13,7 @@ from tamis.pipeline.runs import plan
 from tamis.pipeline.runs import walk as run
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.perform import Here, Outcome, Work, perform
-from tamis.pipeline.tasks.task import Phase
+from tamis.pipeline.tasks.phase import Phase
 from tamis.schemas.parse import parse_job
 
 EXAMPLES = Path(__file__).parents[2] / "jobs" / "examples" / "clipart"

@@ -11,7 +11,7 @@ from typing import Any
 from tamis.pipeline.host.watchdog import Watchdog
 from tamis.pipeline.runs import walk as run
 from tamis.pipeline.tasks.perform import Here, Outcome, Work
-from tamis.pipeline.tasks.task import Phase
+from tamis.pipeline.tasks.phase import Phase
 from tamis.schemas.events import Event, Notice
 from tests.support.running import Sample, make_plan, picture, write_tar
 

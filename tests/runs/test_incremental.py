@@ -22,7 +22,7 @@ from tamis.pipeline.inputs.images import to_rgb
 from tamis.pipeline.runs import walk as run
 from tamis.pipeline.steps.embed import decoding
 from tamis.pipeline.tasks.perform import Here, Outcome, Work
-from tamis.pipeline.tasks.task import Phase
+from tamis.pipeline.tasks.phase import Phase
 from tests.support.demo_run import tamis
 from tests.support.embedded import blobs, run_steps, write_input
 from tests.support.running import contents, ledger, make_plan, read_tar, subset_uids, write_tar

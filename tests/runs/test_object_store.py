@@ -25,7 +25,6 @@ from tamis.pipeline.store import objects, storage
 from tamis.pipeline.store.lease import Lease
 from tamis.pipeline.store.ranges import MERGE_GAP
 from tamis.pipeline.tables import part_files
-from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.perform import Here
 from tamis.schemas.errors import StateError, StorageError
 from tamis.schemas.events import Event, PhaseEnded, PhaseStarted
@@ -146,10 +145,10 @@ def test_a_table_costs_one_request_and_only_the_columns_that_are_read(
     groups = [large.slice(50_000 * i, 50_000) for i in range(4)]
     wide = part_files.write(root, "wide.parquet", "f", groups, dict)
     store.requests.clear()
-    assert part_files.read(root, Slice(small)).equals(large.slice(0, 100))
+    assert part_files.read(root, small.slice()).equals(large.slice(0, 100))
     assert [request.method for request in store.requests] == ["GET"]
     store.requests.clear()
-    assert part_files.read(root, Slice(wide, 2), ["b", "c"]).equals(groups[2].select(["b", "c"]))
+    assert part_files.read(root, wide.slice(2), ["b", "c"]).equals(groups[2].select(["b", "c"]))
     assert {request.method for request in store.requests} == {"GET"}
     assert len(store.requests) <= 3  # footer, and the two neighbouring columns
     assert sum(request.size for request in store.requests) < 2 * 50_000 * 8 + (80 << 10)

@@ -6,19 +6,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.planning import forecast
 from tamis.pipeline.planning.forecast import Machine, Measured, Scale
 from tamis.pipeline.runs.plan import build
-from tamis.pipeline.tables.part_files import Slice, TableFile
+from tamis.pipeline.tables.file_columns import FileColumns
+from tamis.pipeline.tables.part_files import TableFile
+from tamis.pipeline.tasks.done import Done
+from tamis.pipeline.tasks.parts import Parts
+from tamis.pipeline.tasks.phase import Phase
+from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Step
-from tamis.pipeline.tasks.task import Done, Part, Phase
 from tamis.schemas.cluster import parse_cluster
 from tamis.schemas.events import TaskDone
 from tamis.schemas.job import Job
 from tamis.schemas.parse import parse_job
+from tamis.schemas.scope import Scope
 
 DIM = 64
 STEPS = """
@@ -56,58 +63,63 @@ class Dry:
     inputs: Sequence[InputFile] = (InputFile("x", "x", "x", "parquet", 0),)
 
     @property
-    def parts(self) -> list[Part]:
+    def parts(self) -> Parts:
         starts = range(0, self.total, self.job.part_samples)
         rows = [min(self.job.part_samples, self.total - start) for start in starts]
-        return [Part(number, 0, number, count) for number, count in enumerate(rows)]
+        return Parts.of((0, number, count) for number, count in enumerate(rows))
 
     @property
     def alive(self) -> int:
         return self.total
 
-    def ranges(self) -> list[list[Part]]:
-        return [self.parts]
+    def ranges(self) -> list[range]:
+        return [range(len(self.parts))]
 
     def done(self, step: str, phase: str) -> Done:
         return self.made[step, phase]
 
-    def at(self, step: str, phase: str, part: Part) -> Slice:
-        return Slice(file("part"))
+    def at(self, step: str, phase: str) -> ByPart:
+        return self.made[step, phase].by_part(self.parts, self.ranges())
 
-    def signal(self, name: str, part: Part) -> Slice | None:
+    def signal(self, name: str) -> ByPart | None:
         return None
 
-    def ingest(self, part: Part) -> Slice:
-        return Slice(file("part"))
+    def ingest(self) -> ByPart:
+        return Done(Scope.FILE, columns(["file-00000"])).by_part(self.parts, [])
 
-    def embedding(self, name: str, part: Part) -> Slice:
-        return Slice(file("part"))
+    def embedding(self, name: str) -> ByPart:
+        return self.ingest()
 
-    def drops(self, part: Part) -> tuple[Slice, ...]:
+    def drops(self) -> Sequence[ByPart]:
         return ()
 
-    def signals(self, part: Part) -> Sequence[tuple[str, Slice]]:
+    def signals(self) -> Sequence[tuple[str, ByPart]]:
         return ()
 
     verdicts = place_tables = signals
 
-    def kept(self, part: Part) -> int:
-        return part.rows
+    def kept(self) -> npt.NDArray[np.int64]:
+        return self.parts.rows
 
     def walk(self, step: Step) -> Iterator[Phase[Any]]:
         """The step's phases, each of which stands as soon as it has been asked for."""
         for phase in step.phases(self):
-            files = {task.name: file(task.name, self.total) for task in phase.tasks}
-            self.made[step.name, phase.name] = Done(files)
+            files = columns(phase.tasks.names(), self.total)
+            self.made[step.name, phase.name] = Done(phase.tasks.scope, files)
             yield phase
 
 
+def columns(tasks: Sequence[str], total: int = 0) -> FileColumns:
+    """What tasks would have made; the table of centroids alone has rows."""
+    return FileColumns.of("t", tasks, [file(task, total) for task in tasks])
+
+
 def file(task: str, total: int = 0) -> TableFile:
-    """What a task would have made; the table of centroids alone has rows."""
+    """What a task would have made."""
     rows = (900,) if task == "centroids" else (0,) * 2000
     still = {"movement": [0.0], "reseeded": [0]}
     notes = {"dim": DIM, "counts": {"kept": total}, **still}
-    return TableFile(task, "", (), rows, 0, notes)
+    return TableFile(task, "00" * 16, ("00" * 8,) * len(rows), rows, 0, notes)
 
 
 def measured(step: str, phase: Phase[Any]) -> Measured:

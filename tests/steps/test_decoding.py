@@ -15,7 +15,8 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.embed import decoding
 from tamis.pipeline.steps.embed.decoding import Decoding
 from tamis.pipeline.steps.embed.step import Embed
-from tamis.pipeline.tasks.task import Ahead, Part
+from tamis.pipeline.tasks.parts import Part
+from tamis.pipeline.tasks.task import Ahead
 from tamis.schemas.parse import parse_job
 from tests.support.pictures import encode, noise
 from tests.support.running import picture

@@ -123,7 +123,7 @@ def test_pictures_in_cells_and_columns_of_the_same_file(tmp_path: Path) -> None:
 
 
 def stored(root: Path, name: str, rows: pa.Table) -> Slice:
-    return Slice(part_files.write(str(root), f"tables/{name}.parquet", "00", [rows], dict), 0)
+    return part_files.write(str(root), f"tables/{name}.parquet", "00", [rows], dict).slice(0)
 
 
 def head_task(root: Path, head: Path, digest: str, embeddings: npt.NDArray[np.float16]) -> Outcome:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tamis.pipeline.runs.ray_engine import Engine
 from tamis.pipeline.tasks.perform import Here, Outcome, Work
-from tamis.pipeline.tasks.task import Phase
+from tamis.pipeline.tasks.phase import Phase
 
 
 class Never(Here):

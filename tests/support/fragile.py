@@ -22,7 +22,8 @@ from tamis.pipeline.inputs import images
 from tamis.pipeline.runs import walk as run
 from tamis.pipeline.runs.ray_engine import Engine
 from tamis.pipeline.tasks.perform import Here, Outcome, Work
-from tamis.pipeline.tasks.task import Function, Phase, TaskIo
+from tamis.pipeline.tasks.phase import Phase
+from tamis.pipeline.tasks.task import Function, TaskIo
 from tamis.schemas.events import Event, Notice
 from tests.support.running import make_plan
 

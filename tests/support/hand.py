@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 
 from tamis.pipeline.runs.ray_engine import FEW_ROWS, FEW_TASKS, Engine
 from tamis.pipeline.tables import part_files
-from tamis.pipeline.tables.part_files import Slice, TableFile
+from tamis.pipeline.tables.part_files import TableFile
 from tamis.pipeline.tasks.claims import Claim
 from tamis.pipeline.tasks.perform import Work
-from tamis.pipeline.tasks.task import Phase, Task, TaskIo
+from tamis.pipeline.tasks.phase import listed
+from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import ClusterError
 from tamis.schemas.resources import Resources as Machine
 from tamis.schemas.scope import Scope
@@ -45,7 +46,7 @@ def table(root: str, rows: int) -> TableFile:
 
 def works(phase: str, file: TableFile, count: int) -> list[Work]:
     return [
-        Work(Task(Scope.PART, i, {"in": [Slice(file)]}, None), f"tables/{phase}/t{i}.parquet", "f")
+        Work(Task(Scope.PART, i, {"in": [file.slice()]}, None), f"tables/{phase}/t{i}.parquet", "f")
         for i in range(count)
     ]
 
@@ -60,7 +61,7 @@ def refused(root: str, given: list[Work]) -> str:
     """What is said of a task that could be done, before another that no machine could; leaves Ray, which is there."""
     engine = Engine(root, Machine(cpus=2), pending=[Claim("later", 1, 1000, 0)])
     try:
-        list(engine.run(Phase("no", process, []), given))
+        list(engine.run(listed("no", process, []), given))
     except ClusterError as error:
         return str(error)
     finally:
@@ -76,7 +77,7 @@ def main(root: str) -> None:
     for phase, file in asked.items():
         function = deadly_once if phase == "dies" else process
         given = works(phase, file, {"alone": 1, "several": 3 * FEW_TASKS}.get(phase, 3))
-        outcomes = list(engine.run(Phase(phase, function, []), given))
+        outcomes = list(engine.run(listed(phase, function, []), given))
         names = sorted(work.task.name for work in given)
         assert sorted(outcome.name for outcome in outcomes) == names
         assert not any(outcome.died or outcome.bug for outcome in outcomes), outcomes

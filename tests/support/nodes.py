@@ -23,7 +23,8 @@ from tamis.jobs.cluster import probe
 from tamis.pipeline.runs import plan, walk
 from tamis.pipeline.runs.ray_engine import Engine
 from tamis.pipeline.tasks.perform import Outcome, Work
-from tamis.pipeline.tasks.task import Phase, Task, TaskIo
+from tamis.pipeline.tasks.phase import listed
+from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import ClusterError, InputError
 from tamis.schemas.parse import parse_job
 from tamis.schemas.resources import Claimed
@@ -87,7 +88,7 @@ def tried(root: Path, address: str, resources: Claimed) -> str:
     """What a claim that no node can meet is answered."""
     engine = Engine(str(root), Machine(), address)
     try:
-        list(engine.run(Phase("none", where, (), resources), works("none", 1, 0)))
+        list(engine.run(listed("none", where, [], resources), works("none", 1, 0)))
     except ClusterError as error:
         return str(error)
     finally:
@@ -99,7 +100,7 @@ def changing(cluster: Any, root: Path, node: Any) -> int:
     """One node leaves and another comes while tasks are at work; how many were finished."""
     engine = Engine(str(root), Machine(), cluster.address)
     finished = 0
-    for _ in engine.run(Phase("changing", where, (), Claimed()), works("changing", 8, 1.5)):
+    for _ in engine.run(listed("changing", where, [], Claimed()), works("changing", 8, 1.5)):
         finished += 1
         if finished == 1:
             cluster.remove_node(node, allow_graceful=False)
@@ -112,8 +113,8 @@ def awaited(cluster: Any, root: Path) -> tuple[int, list[str], str]:
     """A GPU pool begins where no node has two GPUs; one comes later. Finished, where, and that node."""
     engine = Engine(str(root), Machine(grows=True), cluster.address)
     # Both Rays want the main thread: so the driver begins here, and goes on beside the node's coming.
-    list(engine.run(Phase("first", where, (), Claimed()), works("first", 1, 0)))
-    phase = Phase("awaited", where, (), Claimed(gpus=2, pool=True))
+    list(engine.run(listed("first", where, [], Claimed()), works("first", 1, 0)))
+    phase = listed("awaited", where, [], Claimed(gpus=2, pool=True))
     outcomes: list[Outcome] = []
     waiting = threading.Thread(
         target=lambda: outcomes.extend(engine.run(phase, works("awaited", 2, 0))), daemon=True
@@ -147,12 +148,12 @@ def main(root: Path, job: Path) -> None:
     gpu = cluster.add_node(**SMALL, num_gpus=1)
     engine = Engine(str(root), Machine(), cluster.address)
     half = Claimed(cpus=0.5, gpus=0.5, pool=True)
-    list(engine.run(Phase("gpu", where, (), half), works("gpu", 4, 0.2)))
-    list(engine.run(Phase("cpu", where, (), Claimed()), works("cpu", 4, 1.0)))
+    list(engine.run(listed("gpu", where, [], half), works("gpu", 4, 0.2)))
+    list(engine.run(listed("cpu", where, [], Claimed()), works("cpu", 4, 1.0)))
     split = Claimed(cpus=0, gpus=1, pool=True, decoding_tasks=2)
-    list(engine.run(Phase("split", together, (), split), works("split", 1, 0)))
-    (died,) = engine.run(Phase("dying", dying, (), split), works("dying", 1, 0))
-    (failed,) = engine.run(Phase("failing", failing, (), split), works("failing", 1, 0))
+    list(engine.run(listed("split", together, [], split), works("split", 1, 0)))
+    (died,) = engine.run(listed("dying", dying, [], split), works("dying", 1, 0))
+    (failed,) = engine.run(listed("failing", failing, [], split), works("failing", 1, 0))
     engine.stop()
     made = plan.make(parse_job(job.read_text(), "job"))
     result = walk.run(made, address=cluster.address)

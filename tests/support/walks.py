@@ -26,8 +26,8 @@ from tamis.jobs.loading import Request, load
 from tamis.pipeline.runs import plan, walk
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tasks.perform import Here, Outcome, Work
+from tamis.pipeline.tasks.phase import Phase
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Phase
 from tests.conftest import ROOT
 
 EXAMPLE = ROOT / "jobs" / "examples" / "clipart"

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tamis.pipeline.tables import part_files
-from tamis.pipeline.tables.part_files import DamagedTableError, Slice, TableFile
+from tamis.pipeline.tables.part_files import DamagedTableError, TableFile
 
 
 def sample(rows: int, seed: int = 0) -> pa.Table:
@@ -40,12 +40,12 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     assert (file.path, file.fingerprint, file.rows) == ("t/a.parquet", "f", (9, 0, 5))
     assert file.bytes == (tmp_path / "t/a.parquet").stat().st_size
     for number, group in enumerate(groups):
-        assert part_files.read(str(tmp_path), Slice(file, number)).equals(group)
-        assert Slice(file, number).rows == group.num_rows
-    assert part_files.read(str(tmp_path), Slice(file)).equals(pa.concat_tables(groups))
-    some = part_files.read(str(tmp_path), Slice(file, 2), ["x", "row"])
+        assert part_files.read(str(tmp_path), file.slice(number)).equals(group)
+        assert file.slice(number).rows == group.num_rows
+    assert part_files.read(str(tmp_path), file.slice()).equals(pa.concat_tables(groups))
+    some = part_files.read(str(tmp_path), file.slice(2), ["x", "row"])
     assert some.to_pydict() == groups[2].select(["x", "row"]).to_pydict()
-    pieces = [Slice(file, 2), Slice(file, 0)]
+    pieces = [file.slice(2), file.slice(0)]
     joined = pa.concat_tables([groups[2], groups[0]])
     assert part_files.concat(str(tmp_path), pieces).equals(joined)
 
@@ -66,7 +66,7 @@ def test_a_footer_is_kept_for_its_own_file_alone(
         file = write(tmp_path, groups)
         for _ in range(2):
             for number, group in enumerate(groups):
-                assert part_files.read(str(tmp_path), Slice(file, number)).equals(group)
+                assert part_files.read(str(tmp_path), file.slice(number)).equals(group)
     assert len(part_files._footers) == part_files.FOOTERS
 
 
@@ -135,7 +135,7 @@ def test_no_flipped_bit_changes_a_table_unnoticed(tmp_path: Path) -> None:
         path.write_bytes(flipped)
         assert part_files.inspect(str(tmp_path), file.path, len(raw)) in (None, file)
         try:
-            assert part_files.read(str(tmp_path), Slice(file)).equals(pa.concat_tables(groups))
+            assert part_files.read(str(tmp_path), file.slice()).equals(pa.concat_tables(groups))
         except DamagedTableError:
             noticed["pages" if position < pages_end else "footer"] += 1
     assert noticed["pages"] > 0.8 * pages_end  # the rest says the same another way
@@ -151,7 +151,7 @@ def test_a_file_cut_short_or_gone_is_damaged(size: int, tmp_path: Path) -> None:
     else:
         path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(DamagedTableError, match=r"t/a.parquet"):
-        part_files.read(str(tmp_path), Slice(file, 0))
+        part_files.read(str(tmp_path), file.slice(0))
     assert part_files.inspect(str(tmp_path), file.path, max(size, 0)) is None
 
 

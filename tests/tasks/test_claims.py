@@ -10,7 +10,8 @@ import pytest
 from tamis.pipeline.steps.concepts.config import POOL_BYTES
 from tamis.pipeline.tasks import claims
 from tamis.pipeline.tasks.claims import Claim
-from tamis.pipeline.tasks.task import Phase, Task
+from tamis.pipeline.tasks.phase import Phase, listed
+from tamis.pipeline.tasks.task import Task
 from tamis.schemas.errors import ClusterError
 from tamis.schemas.job import Job
 from tamis.schemas.parse import parse_job
@@ -51,13 +52,13 @@ def test_a_step_that_clusters_holds_a_gpu_where_it_works_there_and_large_centroi
     assert of(asked, "cuda")["density"] == Claim("density", 1, 0.25, 0)
     made = job(asked, "cuda")
     density = made.steps[-1]
-    work: Phase[None] = Phase("assign", print, (), density.claim(made.resources))  # type: ignore[arg-type]
+    work: Phase[None] = listed("assign", print, [], density.claim(made.resources))  # type: ignore[arg-type]
     assert claims.of_phase(work, "density", made) == Claimed(gpus=0.25, pool=True, workers=3)
     on_processors = density.model_copy(update={"device": "cpu"})
     for size, pool in ((0, False), (POOL_BYTES - 1, False), (POOL_BYTES, True)):
         found = on_processors.claim(made.resources, size)
         assert found == Claimed(pool=pool)
-    plain: Phase[None] = Phase("sums", print, ())  # type: ignore[arg-type]
+    plain: Phase[None] = listed("sums", print, [])  # type: ignore[arg-type]
     assert claims.of_phase(plain, "density", made).gpus == 0
     assert claims.of_phase(plain, "signals", made).gpus == 1
 
@@ -65,8 +66,8 @@ def test_a_step_that_clusters_holds_a_gpu_where_it_works_there_and_large_centroi
 def test_a_jobs_word_on_gpus_is_for_those_tasks_of_a_step_that_work_there() -> None:
     made = job("{steps: {embed: {gpus: 0.25}}}", "cuda")
     embed = made.embeds[0]
-    vectors: Phase[None] = Phase("vectors", print, (), embed.claim(made.resources))  # type: ignore[arg-type]
-    verdict: Phase[None] = Phase("verdict", print, ())  # type: ignore[arg-type]
+    vectors: Phase[None] = listed("vectors", print, [], embed.claim(made.resources))  # type: ignore[arg-type]
+    verdict: Phase[None] = listed("verdict", print, [])  # type: ignore[arg-type]
     assert claims.of_phase(vectors, "embed", made).gpus == 0.25
     assert claims.of_phase(verdict, "embed", made).gpus == 0
 
@@ -96,7 +97,7 @@ def test_memory_is_claimed_by_what_gathers() -> None:
 
     def claimed(scope: Scope, **own: Any) -> Claimed:
         tasks: list[Task[None]] = [Task(scope, 0, {})]
-        phase = Phase("p", print, tasks, Claimed(**own))  # type: ignore[arg-type]
+        phase = listed("p", print, tasks, Claimed(**own))  # type: ignore[arg-type]
         return claims.of_phase(phase, "s", made)
 
     assert claimed(Scope.BUCKET).memory == 1 << 30

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,12 @@ import pyarrow as pa
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.config import NOT_CHOSEN
-from tamis.pipeline.steps.shared.parts import drops, part_task
+from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.tables.columns import uid_words
+from tamis.pipeline.tasks.phase import EachPart, Phase
+from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Phase, Task, TaskIo
+from tamis.pipeline.tasks.task import TaskIo
 from tamis.schemas.job import Job
 from tests.support.toy_selector.config import Lottery as Config
 
@@ -24,7 +26,6 @@ from tests.support.toy_selector.config import Lottery as Config
 class Lots:
     """Arguments of ``key``."""
 
-    rows: int  # of the part
     seed: int
 
 
@@ -37,27 +38,20 @@ class Lottery(Step):
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class."""
         wanted = budget_cut.budget_of(context, self.config)
-        keyed = [
-            part_task(
-                part,
-                {"ingest": [context.ingest(part)], "drops": context.drops(part)},
-                Lots(part.rows, self.seed),
-            )
-            for part in context.parts
-        ]
-        yield Phase("keyed", key, keyed)
+        living: dict[str, ByPart | Sequence[ByPart]] = {
+            "ingest": context.ingest(),
+            "drops": context.drops(),
+        }
+        yield Phase("keyed", key, EachPart(context.parts, living, Lots(self.seed)))
         yield from budget_cut.phases(context, self.name, [wanted])
-        cut = context.done(self.name, "cut").whole()
-        verdicts: list[Task[None]] = [
-            part_task(part, {"keyed": [context.at(self.name, "keyed", part)], "cut": cut})
-            for part in context.parts
-        ]
-        yield Phase("verdict", decide, verdicts)
+        cut = {"cut": context.done(self.name, "cut").whole()}
+        keyed = {"keyed": context.at(self.name, "keyed")}
+        yield Phase("verdict", decide, EachPart(context.parts, keyed, shared=cut))
 
 
 def key(io: TaskIo[Lots]) -> Iterator[pa.Table]:
     """The living samples of one part, and their lots."""
-    rows = io.alive(io.args.rows)
+    rows = io.alive()
     uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(pa.array(rows))
     yield budget_cut.keyed(rows, order.hashed(uid_words(uid), io.args.seed, "lottery"), uid)
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from tamis.pipeline.steps.shared.parts import drops, part_task
+from tamis.pipeline.steps.shared.parts import drops
+from tamis.pipeline.tasks.phase import EachPart, Phase
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Phase, TaskIo
+from tamis.pipeline.tasks.task import TaskIo
 from tamis.schemas.job import Job
 from tests.support.toy_step.config import EveryNth as Config
 
@@ -18,7 +19,6 @@ from tests.support.toy_step.config import EveryNth as Config
 class Every:
     """Arguments of ``decide``."""
 
-    rows: int  # of the part
     n: int
     because: str
 
@@ -31,15 +31,12 @@ class EveryNth(Step):
         self.config, self.name = config, config.name
 
     def phases(self, context: Context) -> Iterator[Phase[Every]]:
-        """A task a part."""
+        """The same for each part."""
         n, because = self.config.n, self.config.because
-        tasks = [
-            part_task(part, {"drops": context.drops(part)}, Every(part.rows, n, because))
-            for part in context.parts
-        ]
-        yield Phase("verdict", decide, tasks)
+        drops_before = {"drops": context.drops()}
+        yield Phase("verdict", decide, EachPart(context.parts, drops_before, Every(n, because)))
 
 
 def decide(io: TaskIo[Every]) -> Iterator[pa.Table]:
     """The living rows of one part whose number is a multiple of n."""
-    yield drops(io, io.alive(io.args.rows)[:: io.args.n], io.args.because)
+    yield drops(io, io.alive()[:: io.args.n], io.args.because)
