@@ -208,10 +208,12 @@ def members_of(
     each: Callable[[Part], Args] | None = None,
 ) -> Members[Args]:
     """The parts from ``first`` to before ``stop``, and what a task reads of each."""
+    # One table under several roles travels once.
+    spans = {id(by): by.span(first, stop) for several in inputs.values() for by in several}
     return Members(
         first,
         tuple(parts.rows[first:stop].tolist()),
-        {role: [by.span(first, stop) for by in several] for role, several in inputs.items()},
+        {role: [spans[id(by)] for by in several] for role, several in inputs.items()},
         None if each is None else [each(part) for part in parts[first:stop]],
     )
 

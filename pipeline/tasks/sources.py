@@ -34,10 +34,10 @@ class PartSlices:
     names: tuple[str, ...]  # of the files, without their ending
     bytes: Ints  # by file
     groups: Numbers  # by file: how many it has
-    file: Numbers  # by part: the position of its file
+    file: npt.NDArray[np.integer]  # by part: the position of its file
     group: Numbers  # by part
     digests: Digests  # by part
-    rows: Ints  # by part
+    rows: Numbers  # by part
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -83,6 +83,7 @@ class ByPart:
     def span(self, first: int, stop: int) -> PartSlices:
         """The slices of the parts from ``first`` to before ``stop``."""
         files, of_part = np.unique(self.file[first:stop], return_inverse=True)
+        narrow = np.uint16 if len(files) < 1 << 16 else np.int32
         paths = [self.files.path(int(file)) for file in files]
         folders = {path.rpartition("/")[0] for path in paths}
         folder = f"{folders.pop()}/" if len(folders) == 1 else ""
@@ -91,10 +92,10 @@ class ByPart:
             tuple(path.removeprefix(folder).removesuffix(".parquet") for path in paths),
             self.files.bytes[files],
             (self.files.ends - self.files.starts)[files].astype(np.int32),
-            of_part.astype(np.int32),
+            of_part.astype(narrow),
             self.group[first:stop],
             self.digests[first:stop],
-            self.rows[first:stop],
+            self.rows[first:stop].astype(np.int32),
         )
 
 

@@ -1,0 +1,414 @@
+"""A run of any size without data: the real plan, steps, fingerprints, indices and pickles, over made-up outcomes.
+
+``python -m tests.simulate --rows 5.85e9 --samples-per-file 10000 --json``: what a run of so many samples costs its driver.
+Everything is measured that the driver does, but for the work of tasks, the storage's answers, and Ray: with ``--ray``
+the cost of a call is measured with the real engine, and added.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pickle
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.runs.plan import Plan, build
+from tamis.pipeline.runs.state import State
+from tamis.pipeline.runs.walk import Run
+from tamis.pipeline.store import storage
+from tamis.pipeline.tables import paths
+from tamis.pipeline.tables.part_files import TableFile
+from tamis.pipeline.tasks.perform import Outcome, Work, Works
+from tamis.pipeline.tasks.phase import Phase
+from tamis.pipeline.tasks.task import Task
+from tamis.schemas.job import Job
+from tamis.schemas.parse import parse_job
+from tamis.schemas.scope import Scope
+
+ROOT = Path(__file__).resolve().parents[1]
+
+PRESET = """
+name: dbp
+input: [{path: x.tar}]
+output: OUTPUT
+part_samples: PART
+steps:
+  - signals: [words, min_side, aspect_ratio]
+  - rules: {words: {min: 2}, min_side: {min: 64}, aspect_ratio: {max: 3.0}}
+  - exact_duplicates: {on: image}
+  - near_duplicates: {jaccard: 0.8, agree: phash}
+  - embed: {encoder: demo}
+  - rules: {name: similarity, clip_similarity: {min: 0.28}}
+  - semantic_duplicates: {clusters: auto, epsilon: 0.07, which_to_keep: hard}
+  - density: {clusters: 500, keep: 0.4, temperature: 0.1, neighbours: 20}
+  - write: {samples_per_shard: 10000}
+"""
+"""The steps of the preset ``dbp``, with an encoder that needs no weights; embeddings are as wide as CLIP's."""
+
+DIM = 512
+DROPPED = {
+    "rules": (0.10, "below_minimum"),
+    "exact_duplicates": (0.05, "same_image"),
+    "near_duplicates": (0.10, "near_caption"),
+    "similarity": (0.10, "below_minimum"),
+    "semantic_duplicates": (0.05, "semantic_duplicate"),
+    "density": (0.60, "over_quota"),
+}
+"""Step -> the share of what reaches it that it drops, and why."""
+
+ROW_BYTES = {
+    "uids": 41, "keys": 40, "texts": 130, "bands": 28, "shared": 12, "near members": 140, "similar": 60,
+    "semantic members": 1060, "pairs": 40, "members": 36, "ranked": 20, "drops": 40, "assigned": 12,
+    "hashes": 16, "kept": 20, "sample": 2080, "vectors": 2060, "ingest": 400,
+}  # fmt: skip
+"""Bytes of a row in memory, by what is read: of the schemas, at captions of 60 bytes and DIM."""
+
+COPIES = 3
+"""What a task that gathers holds of what it reads: the rows, sorted rows, and what it writes."""
+
+
+@dataclass
+class Cost:
+    """What a simulated run costs. Bytes and seconds are measured, but for those called computed."""
+
+    rows: int
+    parts: int = 0
+    bundles: int = 0
+    tasks: int = 0
+    files: int = 0
+    requests: int = 0  # computed: PUTs, and GETs of what tasks read
+    index_bytes: int = 0
+    driver_peak_bytes: int = 0
+    driver_own_seconds: float = 0.0
+    ray_seconds: float = 0.0  # tasks times what the real engine was measured to cost
+    driver_seconds: float = 0.0  # both
+    largest_task_bytes: int = 0
+    largest_task: str = ""
+    largest_task_memory: int = 0  # computed, from the rows that a task reads
+    largest_memory_task: str = ""
+    noop_seconds: float = 0.0
+    phases: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Fabricated:
+    """An executor whose tasks are not done: each is described, pickled and counted, and an outcome made up."""
+
+    def __init__(self, cost: Cost, samples_per_file: int) -> None:
+        self.cost, self._per_file = cost, samples_per_file
+        self.run_of: Run | None = None
+        self.aside = 0.0  # seconds of making outcomes up, which no driver spends
+
+    def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
+        """Outcomes in the order of the tasks."""
+        assert isinstance(works, Works)
+        started, aside = time.process_time(), self.aside
+        largest = 0
+        for work in works:
+            described = len(pickle.dumps(work, pickle.HIGHEST_PROTOCOL))
+            before = time.process_time()
+            largest = max(largest, described)
+            step, name, _ = paths.address(work.path)
+            made = self._file(step, name, phase, work)
+            self._count(f"{step}/{name}", work.task, described, made)
+            outcome = Outcome(work.name, 0.0, made)
+            self.aside += time.process_time() - before
+            yield outcome
+        step, name, _ = paths.address(works[0].path)
+        spent = time.process_time() - started - (self.aside - aside)
+        self.cost.phases.append(
+            {
+                "phase": f"{step}/{name}",
+                "tasks": len(works),
+                "largest_task_bytes": largest,
+                "seconds": round(spent, 2),
+                "rss": resident(),
+            }
+        )
+
+    def stop(self) -> None:
+        """Do nothing: nothing was started."""
+
+    def _count(self, name: str, task: Task[Any], described: int, made: TableFile) -> None:
+        cost = self.cost
+        cost.tasks += 1
+        cost.files += 1
+        read = {role: sum(s.rows for s in sources) for role, sources in task.inputs.items()}
+        slices = sum(
+            (s.stop or 1) - s.first if hasattr(s, "first") else 1
+            for sources in task.inputs.values()
+            for s in sources
+        )
+        if task.members is not None:
+            slices += sum(
+                len(set(by.file.tolist())) if name != "ledger/rows" else 1
+                for several in task.members.inputs.values()
+                for by in several
+            )
+        cost.requests += 1 + 2 * slices
+        if described > cost.largest_task_bytes:
+            cost.largest_task_bytes, cost.largest_task = described, f"{name} {task.name}"
+        memory = COPIES * max(
+            (rows * _row_bytes(name, role) for role, rows in read.items()), default=0
+        )
+        if task.scope is Scope.WHOLE and name.endswith(("subset", "train", "quotas")):
+            memory = 0  # these stream: bounded by the job's sample_bytes, by clusters, by a bucket
+        if task.members is not None and task.members.buckets:
+            memory = COPIES * sum(made.rows) * _row_bytes(name, "")
+        if memory > cost.largest_task_memory:
+            cost.largest_task_memory, cost.largest_memory_task = memory, f"{name} {task.name}"
+
+    def _file(self, step: str, name: str, phase: Phase[Any], work: Work) -> TableFile:
+        """A made-up record."""
+        assert self.run_of is not None
+        task, args = work.task, work.task.args
+        notes: dict[str, Any] = {}
+        counts: dict[str, int] = {}
+        rows = self._rows(step, name, task, args)
+        if name == "files":
+            notes = {"bytes": 1_000_000_000, "sha256": f"{task.number:064x}"}
+        elif name == "verdict":
+            share, reason = DROPPED.get(step, (0.0, "bad_embedding"))
+            rows = [int(count * share * self._alive_share()) for count in rows]
+            counts = {reason: sum(rows)} if sum(rows) else {}
+        elif name == "vectors":
+            notes = {"dim": DIM, "rows_key": work.attempt.rows_key}
+        elif name == "values":
+            notes = {"rows_key": work.attempt.rows_key}
+        elif name == "train":
+            notes = {"dim": DIM, "clusters": args.clusters}
+        elif name == "ranked":
+            notes = {"ends": [[1, 5], [2, 5]]}
+        elif name == "unique":
+            counts = {"repeated": 0}
+        elif name == "bands":
+            counts = {"samples": sum(rows), "captions": sum(rows)}
+        elif name == "shared":
+            counts = {"candidates": int(self.run_of.alive * 0.3 / len(phase.tasks))}
+        elif name.startswith(("small-", "large-")):
+            notes = {"edges": 1, "hash": 2}
+        elif (step, name) == ("ledger", "rows"):
+            assert task.members is not None
+            first, stop = task.members.first, task.members.first + len(task.members.rows)
+            counts = {"kept": int(self._kept()[first:stop].sum())}
+        notes |= {"outputs": out} if (out := _outputs(step, name, task)) else {}
+        digests = np.random.default_rng(task.number).integers(0, 2**63, len(rows))
+        return TableFile(
+            work.path,
+            work.fingerprint,
+            tuple(f"{digest:016x}" for digest in digests.tolist()),
+            tuple(rows),
+            12345,
+            {**notes, "counts": counts},
+        )
+
+    def _rows(self, step: str, name: str, task: Task[Any], args: Any) -> list[int]:
+        """Rows of each row group."""
+        run = self.run_of
+        assert run is not None
+        members = task.members
+        if task.scope is Scope.FILE:
+            return self._file_rows(task.number)
+        if task.scope is Scope.RANGE:
+            start, stop = args.parts
+            return [int(count) for count in run.parts.rows[start:stop]]
+        if members is not None and members.buckets is None and not members.together:
+            return [int(count * self._alive_share()) or 1 for count in members.rows]
+        if members is not None:
+            groups = members.buckets or 1
+            rows = int(task.rows * self._alive_share())
+            if name in ("sums", "rows"):
+                rows = 500 if name == "sums" else task.rows
+            if name == "sample":
+                rows = int(rows * min(1.0, args.below / 2**64))
+            return [rows // groups] * groups
+        groups = 1
+        for wanted in ("starts", "buckets", "partitions"):
+            found = getattr(args, wanted, None)
+            if found is not None:
+                groups = len(found) if wanted == "starts" else found
+        if name == "shared":
+            groups = len(run.done(step, "bands"))
+        if name == "bands":
+            groups = -(-args.bands[0] // args.each) * args.parts
+        read = max((sum(s.rows for s in of) for of in task.inputs.values()), default=0)
+        share = {"groups": 0.08, "doomed": 0.05, "similar": 0.1, "equal": 0.02}.get(name, 1.0)
+        if name == "train":
+            return [args.clusters]
+        if name == "unique":
+            share = 0.0
+        if task.scope is Scope.SHARD:
+            return [1]
+        return [int(read * share) // groups] * groups
+
+    def _file_rows(self, number: int) -> list[int]:
+        run = self.run_of
+        assert run is not None
+        left = min(self._per_file, self.cost.rows - number * self._per_file)
+        size = run.job.part_samples
+        return [min(size, left - start) for start in range(0, left, size)]
+
+    def _alive_share(self) -> float:
+        run = self.run_of
+        assert run is not None
+        return run.alive / max(1, run.total)
+
+    def _kept(self) -> Any:
+        run = self.run_of
+        assert run is not None
+        if not hasattr(self, "_kept_of"):
+            self._kept_of = run.kept()
+        return self._kept_of
+
+
+def _row_bytes(name: str, role: str) -> int:
+    step = "semantic" if name.startswith("semantic") else "near"
+    phase = name.rpartition("/")[2]
+    for known in (f"{step} {role}", role, f"{step} {phase}", phase):
+        if known in ROW_BYTES:
+            return ROW_BYTES[known]
+    return 40
+
+
+def _outputs(step: str, name: str, task: Task[Any]) -> list[dict[str, Any]]:
+    made = {"rows": 1, "bytes": 1000, "sha256": "0" * 64}
+    if (step, name) == ("ledger", "rows"):
+        return [{"path": f"ledger/{task.name}.parquet", **made}]
+    if name == "shards":
+        ends = (".tar", ".parquet", "_stats.json")
+        return [{"path": f"shards/{task.number:05d}{end}", **made} for end in ends]
+    if (step, name) == ("ledger", "index"):
+        return [{"path": f"ledger_index/{task.number:05d}.parquet", **made}]
+    if name == "subset":
+        return [{"path": "subset.npy", **made}]
+    return []
+
+
+def resident() -> int:
+    """Bytes of this process in memory."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _job(root: str, part_samples: int) -> Job:
+    text = PRESET.replace("OUTPUT", root).replace("PART", str(part_samples))
+    return parse_job(text, "simulated")
+
+
+def _plan(job: Job, root: str, files: int) -> Plan:
+    example = str(next((ROOT / "jobs" / "examples" / "clipart").glob("*.tar")))
+    inputs = tuple(
+        InputFile("input", f"{number:06d}.tar", example, "tar", 1_000_000_000, "1")
+        for number in range(files)
+    )
+    return Plan(job, root, inputs, build(job))
+
+
+@contextmanager
+def _made_up_storage(run: Run) -> Iterator[None]:
+    """Listings show the files that outcomes speak of; indices, plan and manifest are written and read for real."""
+    real = storage.listing
+
+    def listing(path: str) -> Mapping[str, int]:
+        inner = path.removeprefix(run.root).strip("/")
+        found = dict(real(path))
+        step, _, phase = inner.removeprefix(f"{paths.TABLES}/").partition("/")
+        done = finished.get((step, phase))
+        if done is not None:
+            names = [f"{name}.parquet" for name in done.files.names.to_pylist()]
+            found |= dict(zip(names, done.files.bytes.tolist(), strict=True))
+        if inner in results:
+            found |= results[inner]
+        return found
+
+    finished = run._done
+    results = _result_sizes(run) if finished else {}
+    storage.listing = listing  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        storage.listing = real
+
+
+def _result_sizes(run: Run) -> dict[str, dict[str, int]]:
+    sizes: dict[str, dict[str, int]] = {}
+    for done in run._done.values():
+        for notes in done.notes():
+            for output in notes.get("outputs", ()):
+                folder, _, name = output["path"].rpartition("/")
+                sizes.setdefault(folder, {})[name] = output["bytes"]
+    return sizes
+
+
+def simulate(rows: int, samples_per_file: int, root: str, part_samples: int = 10_000) -> Cost:
+    """Run the preset over ``rows`` samples, and then once more with nothing to do."""
+    cost = Cost(rows)
+    files = (rows + samples_per_file - 1) // samples_per_file
+    job = _job(root, part_samples)
+    plan = _plan(job, root, files)
+    began = time.process_time()
+    executor = Fabricated(cost, samples_per_file)
+    state = State.open(plan)
+    state.save_first()
+    run = Run(plan, state, executor, ())
+    executor.run_of = run
+    run.walk()
+    cost.driver_own_seconds = time.process_time() - began - executor.aside
+    cost.parts = len(run.parts)
+    cost.bundles = (cost.parts + 127) // 128
+    cost.driver_peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    cost.index_bytes = sum(path.stat().st_size for path in Path(root).rglob("_index.parquet"))
+    cost.noop_seconds = _nothing_to_do(plan, run)
+    return cost
+
+
+def _nothing_to_do(plan: Plan, before: Run) -> float:
+    """Seconds of the same walk again, with every table where it was."""
+
+    class Nothing:
+        def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
+            raise AssertionError(f"{phase.name}: {len(works)} tasks, {works[0].path} first")
+
+        def stop(self) -> None:
+            """Nothing was started."""
+
+    with _made_up_storage(before):
+        began = time.perf_counter()
+        Run(plan, State.open(plan), Nothing(), ()).walk()
+        return time.perf_counter() - began
+
+
+def main(words: Sequence[str]) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rows", type=float, required=True)
+    parser.add_argument("--samples-per-file", type=int, default=10_000)
+    parser.add_argument("--part-samples", type=int, default=10_000)
+    parser.add_argument("--json", action="store_true", help="one JSON object, without the phases")
+    asked = parser.parse_args(words)
+    with tempfile.TemporaryDirectory(prefix="tamis-simulate-") as root:
+        cost = simulate(int(asked.rows), asked.samples_per_file, root, asked.part_samples)
+    shown = asdict(cost)
+    phases = shown.pop("phases")
+    if not asked.json:
+        for phase in phases:
+            sys.stdout.write(
+                f"{phase['phase']:36} {phase['tasks']:>9,} tasks {phase['largest_task_bytes']:>9,} B "
+                f"{phase['seconds']:>8.1f} s {phase['rss'] / 1e9:>6.2f} GB\n"
+            )
+    sys.stdout.write(json.dumps(shown, indent=None if asked.json else 1) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
