@@ -203,6 +203,8 @@ class Fabricated:
             first, stop = task.members.first, task.members.first + len(task.members.rows)
             counts = {"kept": int(self._kept()[first:stop].sum())}
         notes |= {"outputs": out} if (out := _outputs(step, name, task)) else {}
+        if work.fan > 1:
+            rows = [sum(rows[at : at + work.fan]) for at in range(0, len(rows), work.fan)]
         digests = np.random.default_rng(task.number).integers(0, 2**63, len(rows))
         return TableFile(
             work.path,
@@ -230,7 +232,7 @@ class Fabricated:
             rows = int(task.rows * self._alive_share())
             if name in ("sums", "rows"):
                 rows = 500 if name == "sums" else task.rows
-            if name == "sample":
+            if name in ("sample", "drawn"):
                 rows = int(rows * min(1.0, args.below / 2**64))
             return [rows // groups] * groups
         groups = 1
@@ -248,6 +250,8 @@ class Fabricated:
             return [args.clusters]
         if name == "unique":
             share = 0.0
+        if name.endswith("-dealt"):
+            groups = args.fan
         if task.scope is Scope.SHARD:
             return [1]
         return [int(read * share) // groups] * groups

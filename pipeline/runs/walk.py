@@ -26,7 +26,7 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.store.lease import Lease
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.file_columns import Ints
-from tamis.pipeline.tasks import claims, row_reuse
+from tamis.pipeline.tasks import claims, dealing, row_reuse
 from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.parts import Parts, ranges
 from tamis.pipeline.tasks.perform import Outcome, Works
@@ -226,6 +226,8 @@ class Run(Context):
         assert (step.name, phase.name) not in self._done, f"{step.name}: two phases `{phase.name}`"
         phase = replace(phase, resources=claims.of_phase(phase, step.name, self.job))
         head = [type(step).__name__, step.version, phase.name]
+        fan = dealing.fan_of(phase.tasks.buckets)
+        head += [fan] if fan > 1 else []
         index = PhaseFiles(self.root, paths.folder(step.name, phase.name), self._base)
         names, fingerprints = phase.tasks.names(), phase.tasks.fingerprints(head)
         records = index.find(names, fingerprints)
@@ -244,7 +246,14 @@ class Run(Context):
             self.tasks_run += len(todo)
         files = records.columns()
         index.commit(files)
-        self._done[step.name, phase.name] = Done(phase.tasks.scope, files)
+        done = Done(phase.tasks.scope, files)
+        if dealing.fan_of(phase.tasks.buckets) > 1:
+            buckets = phase.tasks.buckets or 0
+            second = dealing.second_wave(phase.name, files, buckets)
+            self._phase(step, second)
+            dealt = self._done[step.name, second.name].files
+            done = replace(done, dealt=dealt, buckets=buckets)
+        self._done[step.name, phase.name] = done
         if len(todo):
             self._emit(PhaseEnded(step.name, phase.name, time.perf_counter() - started))
 

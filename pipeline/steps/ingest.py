@@ -111,7 +111,7 @@ class Ingest(Step):
         checks = [
             Task(Scope.BUCKET, b, {"uids": uid_files.groups(b)}, starts) for b in range(buckets)
         ]
-        yield listed("unique", unique, checks)
+        yield listed("unique", unique, checks, buckets=len(starts.starts))
         repeated = context.done("ingest", "unique")
         if repeated.total("repeated"):
             yield Phase("sources", sources, EachPart(context.parts, {}, each=_source(context)))

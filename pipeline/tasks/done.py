@@ -12,6 +12,7 @@ import numpy as np
 
 from tamis.pipeline.tables.file_columns import FileColumns
 from tamis.pipeline.tables.part_files import TableFile
+from tamis.pipeline.tasks import dealing
 from tamis.pipeline.tasks.parts import BUNDLE, Parts
 from tamis.pipeline.tasks.sources import ByPart, Gathered, Source, gathered
 from tamis.schemas.scope import Scope
@@ -24,6 +25,8 @@ class Done:
     scope: Scope
     files: FileColumns
     bundle: int = BUNDLE  # parts a file, where it has several
+    dealt: FileColumns | None = None  # of an exchange in two waves: the second's files
+    buckets: int = 0  # of such an exchange
 
     def __getitem__(self, task: str) -> TableFile:
         return self.files.file(self.files.positions[task])
@@ -39,6 +42,8 @@ class Done:
 
     def groups(self, group: int) -> tuple[Gathered]:
         """The same row group of every file: one bucket of an exchange."""
+        if self.dealt is not None:
+            return (dealing.of_bucket(self.files, self.dealt, self.buckets, group),)
         return (gathered(self.files, group),)
 
     @property

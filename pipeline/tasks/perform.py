@@ -14,6 +14,7 @@ from tamis.pipeline.host.metering import Meter
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.file_columns import Ints
 from tamis.pipeline.tables.part_files import DamagedTableError, TableFile
+from tamis.pipeline.tasks import dealing
 from tamis.pipeline.tasks.phase import Fingerprints, Phase, Tasks
 from tamis.pipeline.tasks.row_reuse import Stored, with_stored_rows
 from tamis.pipeline.tasks.task import Ahead, Attempt, Function, Task, TaskIo
@@ -34,6 +35,7 @@ class Work:
     path: str
     fingerprint: str
     attempt: Attempt = field(default_factory=Attempt)
+    fan: int = 1  # see tamis.pipeline.tasks.dealing
 
     @property
     def name(self) -> str:
@@ -82,7 +84,10 @@ class Works(Sequence[Work]):
     def _work(self, task: int) -> Work:
         path = f"{self._folder}/{self._names[task]}.parquet"
         fingerprint = self._prints[task].tobytes().hex()
-        return Work(self._tasks[task], path, fingerprint, self._attempt_of(task))
+        attempt = self._attempt_of(task)
+        return Work(
+            self._tasks[task], path, fingerprint, attempt, dealing.fan_of(self._tasks.buckets)
+        )
 
     def _attempt_of(self, task: int) -> Attempt:
         if self._stored is None:
@@ -116,7 +121,9 @@ def perform(function: Function, root: str, work: Work, ahead: Ahead = map) -> Ou
         if io.span is not None:
             rows = sum(table.num_rows for table in with_stored_rows(function, io))
             return Outcome(work.name, time.perf_counter() - started, rows=rows)
-        file = part_files.write(root, work.path, work.fingerprint, _made(function, io), io.footer)
+        tables = _made(function, io)
+        tables = tables if work.fan == 1 else dealing.joined(tables, work.fan)
+        file = part_files.write(root, work.path, work.fingerprint, tables, io.footer)
     except DamagedTableError as damage:
         return Outcome(work.name, 0.0, damaged=damage.path)
     except TamisError as error:

@@ -10,7 +10,8 @@ import hashlib
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
 from typing import Any, Generic, overload
 
 import numpy as np
@@ -34,6 +35,9 @@ class Tasks(Sequence[Task[Args]]):
     """The tasks of a phase; each is built when it is asked for."""
 
     scope: Scope
+    buckets: int | None = (
+        None  # of an exchange: the tables that the function gives, of each task the same number
+    )
 
     @abstractmethod
     def names(self) -> list[str]:
@@ -70,8 +74,8 @@ class Tasks(Sequence[Task[Args]]):
 class Listed(Tasks[Args]):
     """A few tasks, in a list."""
 
-    def __init__(self, tasks: Sequence[Task[Args]]) -> None:
-        self._tasks = tasks
+    def __init__(self, tasks: Sequence[Task[Args]], buckets: int | None = None) -> None:
+        self._tasks, self.buckets = tasks, buckets
         self.scope = tasks[0].scope if tasks else Scope.WHOLE
 
     def __len__(self) -> int:
@@ -139,7 +143,8 @@ class EachPart(Tasks[Args]):
         ``together``: the phase's function goes over the parts of a bundle by itself.
         """
         self.scope = Scope.PART if bundle is None else Scope.BUNDLE
-        self._parts, self._args, self._each, self._buckets = parts, args, each, buckets
+        self.buckets = buckets
+        self._parts, self._args, self._each = parts, args, each
         self._inputs: dict[str, Sequence[ByPart]] = {
             role: [by] if isinstance(by, ByPart) else by for role, by in inputs.items()
         }
@@ -169,7 +174,7 @@ class EachPart(Tasks[Args]):
         first = number * self._size
         stop = min(first + self._size, len(self._parts))
         members = members_of(self._parts, self._inputs, first, stop, self._each)
-        members = replace(members, buckets=self._buckets, together=self._together)
+        members = replace(members, buckets=self.buckets, together=self._together)
         rows = sum(members.rows)
         return Task(Scope.BUNDLE, number, self._shared, self._args, rows=rows, members=members)
 
@@ -181,7 +186,7 @@ class EachPart(Tasks[Args]):
             "args": identity(self._args),
             "roles": [[role, len(self._inputs[role])] for role in roles],
             "shared": _identities(self._shared, without),
-            "buckets": self._buckets,
+            "buckets": self.buckets,
         }
         base = hashlib.blake2b(_dumped(common), digest_size=FINGERPRINT_BYTES)
         columns = [by.digests for role in roles for by in self._inputs[role]]
@@ -239,24 +244,28 @@ def listed(
     function: Callable[[TaskIo[Args]], Iterable[pa.Table]],
     tasks: Iterable[Task[Args]],
     resources: Claimed | None = None,
+    buckets: int | None = None,
 ) -> Phase[Args]:
-    """A phase of few tasks."""
-    return Phase(name, function, Listed(list(tasks)), resources or Claimed())
+    """A phase of few tasks; ``buckets``: the tables that each gives, where these are for others to gather."""
+    return Phase(name, function, Listed(list(tasks), buckets), resources or Claimed())
 
 
 def identity(args: Any) -> dict[str, Any]:
     """A task's arguments as JSON values, without locations and without options that are None."""
     if args is None:
         return {}
-    return {
-        field.name.rstrip("_"): _plain(getattr(args, field.name))
-        for field in fields(args)
-        if "location" not in field.metadata and getattr(args, field.name) is not None
-    }
+    values = ((name.rstrip("_"), getattr(args, name)) for name in _known_by(type(args)))
+    return {name: _plain(value) for name, value in values if value is not None}
+
+
+@cache
+def _known_by(kind: type) -> tuple[str, ...]:
+    """The fields of a class of arguments that identify a task."""
+    return tuple(field.name for field in fields(kind) if "location" not in field.metadata)
 
 
 def _plain(value: Any) -> Any:
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    return asdict(value) if hasattr(type(value), "__dataclass_fields__") else value
 
 
 def _dumped(value: Any) -> bytes:

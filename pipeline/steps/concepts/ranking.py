@@ -105,7 +105,7 @@ def phases(context: Context, step: str, which: ranks.Which) -> Iterator[Phase[An
     shares = [
         Task(Scope.BUCKET, b, {"members": by_bucket.groups(b)}, starts) for b in range(buckets)
     ]
-    yield listed("ranked", ranked, shares)
+    yield listed("ranked", ranked, shares, buckets=len(starts.starts))
     yield _places(context, step)
 
 
@@ -189,14 +189,17 @@ def members(io: TaskIo[Spread]) -> Iterator[pa.Table]:
 
 
 def ranked(io: TaskIo[Starts]) -> Iterator[pa.Table]:
-    """(sid, cluster, rank) of one bucket. The notes count what it holds of its first and of its last cluster."""
+    """(sid, cluster, rank, ranked_in) of one bucket. The notes count what it holds of its first and of its last cluster."""
     table = io.read("members").combine_chunks()
     cluster = table["cluster"].to_numpy()
     rank = ranks.within(cluster, table["key"].to_numpy(), uid_words(table["uid"]))
     if len(cluster):
         ends = (int(cluster.min()), int(cluster.max()))
         io.notes["ends"] = [[end, int((cluster == end).sum())] for end in ends]
-    out = pa.table({"sid": table["sid"], "cluster": table["cluster"], "rank": rank})
+    number = np.full(len(rank), io.task.number, np.int32)
+    out = pa.table(
+        {"sid": table["sid"], "cluster": table["cluster"], "rank": rank, "ranked_in": number}
+    )
     yield from split_by_range(out, io.args.starts)
 
 
@@ -251,8 +254,7 @@ def over_quota(placed: pa.Table) -> pa.Table:
 
 def _whole_ranks(io: TaskIo[Range]) -> pa.Table:
     """(sid, rank) in the whole cluster, of one range."""
-    tables = []
-    for table, (first, count) in zip(io.stream("ranked"), io.args.before, strict=True):
-        more = np.where(table["cluster"].to_numpy() == first, count, 0)
-        tables.append(pa.table({"sid": table["sid"], "rank": table["rank"].to_numpy() + more}))
-    return pa.concat_tables(tables)
+    table = io.read("ranked").combine_chunks()
+    before = np.array(io.args.before, np.int64).reshape(-1, 2)[table["ranked_in"].to_numpy()]
+    more = np.where(table["cluster"].to_numpy() == before[:, 0], before[:, 1], 0)
+    return pa.table({"sid": table["sid"], "rank": table["rank"].to_numpy() + more})

@@ -92,7 +92,8 @@ def phases(context: Context, step: str, rule: Rule, reason: str) -> Iterator[Pha
     found = [context.done(step, phase) for phase in ("equal", "similar")]
     if sum(done.rows for done in found) <= EDGES:
         every = {"edges": [source for done in found for source in done.whole()]}
-        yield listed("groups", joined, [Task.whole("components", every, rule)])
+        whole = Task.whole("components", every, rule)
+        yield listed("groups", joined, [whole], buckets=len(rule.starts))
     else:
         yield from _by_stars(context, step, found, rule)
     yield verdict_phase(context, context.done(step, "groups"), reason)
@@ -106,13 +107,15 @@ def _by_stars(
     by_end = Links(partitions, rule.value)
     files = [done.files.file(i).slice() for done in found for i in range(len(done))]
     tasks = [Task(Scope.BUCKET, i, {"edges": [file]}, by_end) for i, file in enumerate(files)]
-    yield listed("links", links, tasks)
+    yield listed("links", links, tasks, buckets=partitions)
     linked = context.done(step, "links")
     centres = yield from _turns(context, step, linked, partitions)
     by_label = Labels(partitions, rule.larger)
-    yield bucket_phase("labels", labelled, partitions, by_label, links=linked, labels=centres)
+    yield bucket_phase(
+        "labels", labelled, partitions, by_label, partitions, links=linked, labels=centres
+    )
     members = context.done(step, "labels")
-    yield bucket_phase("groups", gathered, partitions, rule, members=members)
+    yield bucket_phase("groups", gathered, partitions, rule, len(rule.starts), members=members)
 
 
 def _turns(
@@ -123,9 +126,9 @@ def _turns(
     source, before = linked, (-1, 0)
     for turn in range(stars.MOST_TURNS):
         large, small = f"large-{turn:02d}", f"small-{turn:02d}"
-        yield bucket_phase(large, large_star, partitions, args, edges=source)
+        yield bucket_phase(large, large_star, partitions, args, partitions, edges=source)
         centres = context.done(step, large)
-        yield bucket_phase(small, small_star, partitions, args, edges=centres)
+        yield bucket_phase(small, small_star, partitions, args, partitions, edges=centres)
         source = context.done(step, small)
         notes = list(source.notes())
         after = sum(n["edges"] for n in notes), sum(n["hash"] for n in notes) % 2**64

@@ -33,7 +33,8 @@ def bucket_phase(
     function: Callable[[TaskIo[Args]], Iterable[pa.Table]],
     buckets: int,
     args: Args,
+    dealt: int | None = None,
     **roles: Done,
 ) -> Phase[Any]:
-    """A phase of a task for each bucket."""
-    return listed(name, function, bucket_tasks(buckets, args, **roles))
+    """A phase of a task for each bucket; ``dealt``: the buckets that each deals its rows out to."""
+    return listed(name, function, bucket_tasks(buckets, args, **roles), buckets=dealt)

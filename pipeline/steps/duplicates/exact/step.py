@@ -81,7 +81,7 @@ class ExactDuplicates(Step):
         yield Phase("keys", keys, tasks)
         choice = Groups(self.config.prefer, range_starts(context))
         by_key = context.done(self.name, "keys")
-        yield bucket_phase("groups", groups, buckets, choice, keys=by_key)
+        yield bucket_phase("groups", groups, buckets, choice, len(choice.starts), keys=by_key)
         yield verdict_phase(context, context.done(self.name, "groups"), REASONS[self.config.on])
 
 

@@ -98,11 +98,11 @@ class NearDuplicates(Step):
             spread.each,
             spread.parts,
         )
-        yield bucket_phase("bands", tasks.bands, texts, banded, texts=by_text)
+        yield bucket_phase("bands", tasks.bands, texts, banded, spread.buckets, texts=by_text)
         most = most_differing(self.config.jaccard, self.bands * self.rows)
         met = tasks.Shared(spread.each, spread.parts, self.bands, most)
         by_band = self._done(context, "bands")
-        yield bucket_phase("shared", tasks.shared, spread.buckets, met, bands=by_band)
+        yield bucket_phase("shared", tasks.shared, spread.buckets, met, texts, bands=by_band)
 
     def _similar(self, context: Context, by_text: Done, texts: int) -> Iterator[Phase[Any]]:
         """``members`` and ``similar``: the candidates are compared."""
@@ -112,7 +112,7 @@ class NearDuplicates(Step):
         pictures = asdict(self.pictures)
         chosen = tasks.Members(**pictures, buckets=searches)
         yield bucket_phase(
-            "members", tasks.members, texts, chosen, texts=by_text, shared=candidates
+            "members", tasks.members, texts, chosen, searches, texts=by_text, shared=candidates
         )
         compared = tasks.Similar(**pictures, ngram=self._ngram, jaccard=self.config.jaccard)
         members = self._done(context, "members")

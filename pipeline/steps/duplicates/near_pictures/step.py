@@ -51,6 +51,11 @@ class Masks:
     shares: int  # that the hashes of a table are dealt out to
     masks: Sequence[int]  # by table
 
+    @property
+    def buckets(self) -> int:
+        """Row groups: one where there is one share, else a share of each table."""
+        return 1 if self.shares == 1 else self.shares * len(self.masks)
+
 
 @dataclass(frozen=True)
 class Tables:
@@ -92,7 +97,7 @@ class NearPictures(Step):
         masks = [int(mask) for mask in hamming.masks(samples, self.config.hamming)]
         shares = bucket_counts.of_hashes(samples)
         masked = Masks(shares, masks)
-        yield bucket_phase("distinct", distinct, count, masked, hashes=by_hash)
+        yield bucket_phase("distinct", distinct, count, masked, masked.buckets, hashes=by_hash)
         yield listed("similar", similar, self._tables(context, masked))
         rule = grouping.Rule(
             "hamming",

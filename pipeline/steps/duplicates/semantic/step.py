@@ -76,7 +76,7 @@ class SemanticDuplicates(ClusteredStep[Config]):
             Task(Scope.BUCKET, b, {"pairs": [file.slice() for file in pairs[b]]}, doomed)
             for b in range(buckets)
         ]
-        yield listed("doomed", tasks.doomed, decisions)
+        yield listed("doomed", tasks.doomed, decisions, buckets=len(doomed.starts))
         yield verdict_phase(context, context.done(self.name, "doomed"), SEMANTIC_DUPLICATE)
 
     def clusters(self, samples: int, dim: int) -> int:
@@ -115,7 +115,7 @@ class SemanticDuplicates(ClusteredStep[Config]):
             for b in large:
                 compared += _pieces(b, ordered[paths.task_name(Scope.BUCKET, b)], blocks[b], spans)
         claimed = self.config.claim(context.job.resources)
-        yield listed("pairs", tasks.pairs, compared, claimed)
+        yield listed("pairs", tasks.pairs, compared, claimed, buckets=len(starts))
         return _by_bucket(compared, context.done(self.name, "pairs"))
 
     def _lay_out(
