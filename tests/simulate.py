@@ -1,8 +1,8 @@
 """A run of any size without data: the real plan, steps, fingerprints, indices and pickles, over made-up outcomes.
 
-``python -m tests.simulate --rows 5.85e9 --samples-per-file 10000 --json``: what a run of so many samples costs its driver.
-Everything is measured that the driver does, but for the work of tasks, the storage's answers, and Ray: with ``--ray``
-the cost of a call is measured with the real engine, and added.
+``python -m tests.simulate --rows 5.85e9 --samples-per-file 10000 --json`` says what a run of so many samples costs its
+driver. All is measured that the driver does, but for the work of tasks, the storage's answers, and Ray: what the real
+engine costs a task is measured in the same command, and added.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ from tamis.pipeline.runs.state import State
 from tamis.pipeline.runs.walk import Run
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
+from tamis.pipeline.tables.file_columns import Ints
 from tamis.pipeline.tables.part_files import TableFile
 from tamis.pipeline.tasks.perform import Outcome, Work, Works
 from tamis.pipeline.tasks.phase import Phase
+from tamis.pipeline.tasks.sources import Gathered
 from tamis.pipeline.tasks.task import Task
 from tamis.schemas.job import Job
 from tamis.schemas.parse import parse_job
@@ -75,6 +77,12 @@ ROW_BYTES = {
 }  # fmt: skip
 """Bytes of a row in memory, by what is read: of the schemas, at captions of 60 bytes and DIM."""
 
+SHARES = {"unique": 0.0, "groups": 0.08, "doomed": 0.05, "similar": 0.1, "equal": 0.02}
+"""Phase -> the rows that come of one that it reads; 1 of the others."""
+
+CANDIDATES = 0.3
+"""Candidates a caption."""
+
 COPIES = 3
 """What a task that gathers holds of what it reads: the rows, sorted rows, and what it writes."""
 
@@ -87,7 +95,6 @@ class Cost:
     parts: int = 0
     bundles: int = 0
     tasks: int = 0
-    files: int = 0
     requests: int = 0  # computed: PUTs, and GETs of what tasks read
     index_bytes: int = 0
     driver_peak_bytes: int = 0
@@ -108,6 +115,7 @@ class Fabricated:
     def __init__(self, cost: Cost, samples_per_file: int) -> None:
         self.cost, self._per_file = cost, samples_per_file
         self.run_of: Run | None = None
+        self._kept_of: Ints | None = None
         self.aside = 0.0  # seconds of making outcomes up, which no driver spends
 
     def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
@@ -143,118 +151,86 @@ class Fabricated:
     def _count(self, name: str, task: Task[Any], described: int, made: TableFile) -> None:
         cost = self.cost
         cost.tasks += 1
-        cost.files += 1
-        read = {role: sum(s.rows for s in sources) for role, sources in task.inputs.items()}
-        slices = sum(
-            (s.stop or 1) - s.first if hasattr(s, "first") else 1
-            for sources in task.inputs.values()
-            for s in sources
-        )
-        if task.members is not None:
-            slices += sum(
-                len(set(by.file.tolist())) if name != "ledger/rows" else 1
-                for several in task.members.inputs.values()
-                for by in several
-            )
-        cost.requests += 1 + 2 * slices
+        cost.requests += 1 + 2 * self._slices(task)
         if described > cost.largest_task_bytes:
             cost.largest_task_bytes, cost.largest_task = described, f"{name} {task.name}"
-        memory = COPIES * max(
-            (rows * _row_bytes(name, role) for role, rows in read.items()), default=0
-        )
-        if task.scope is Scope.WHOLE and name.endswith(("subset", "train", "quotas")):
-            memory = 0  # these stream: bounded by the job's sample_bytes, by clusters, by a bucket
-        if task.members is not None and task.members.buckets:
-            memory = COPIES * sum(made.rows) * _row_bytes(name, "")
+        memory = COPIES * _held_bytes(name, task, made)
         if memory > cost.largest_task_memory:
             cost.largest_task_memory, cost.largest_memory_task = memory, f"{name} {task.name}"
 
+    def _slices(self, task: Task[Any]) -> int:
+        """Row groups that a task reads, a file's in one piece where they are neighbours."""
+        sources = [source for several in task.inputs.values() for source in several]
+        count = sum(
+            (source.stop or 1) - source.first if isinstance(source, Gathered) else 1
+            for source in sources
+        )
+        if task.members is not None:
+            of_parts = {id(by): by for several in task.members.inputs.values() for by in several}
+            count += sum(len(by.names) for by in of_parts.values())
+        return count
+
     def _file(self, step: str, name: str, phase: Phase[Any], work: Work) -> TableFile:
         """A made-up record."""
-        assert self.run_of is not None
-        task, args = work.task, work.task.args
-        notes: dict[str, Any] = {}
-        counts: dict[str, int] = {}
-        rows = self._rows(step, name, task, args)
-        if name == "files":
-            notes = {"bytes": 1_000_000_000, "sha256": f"{task.number:064x}"}
-        elif name == "verdict":
+        run, task = self.run_of, work.task
+        assert run is not None
+        rows = self._rows(step, name, task)
+        if name == "verdict":
             share, reason = DROPPED.get(step, (0.0, "bad_embedding"))
             rows = [int(count * share * self._alive_share()) for count in rows]
             counts = {reason: sum(rows)} if sum(rows) else {}
-        elif name == "vectors":
-            notes = {"dim": DIM, "rows_key": work.attempt.rows_key}
-        elif name == "values":
-            notes = {"rows_key": work.attempt.rows_key}
-        elif name == "train":
-            notes = {"dim": DIM, "clusters": args.clusters}
-        elif name == "ranked":
-            notes = {"ends": [[1, 5], [2, 5]]}
-        elif name == "unique":
-            counts = {"repeated": 0}
-        elif name == "bands":
-            counts = {"samples": sum(rows), "captions": sum(rows)}
-        elif name == "shared":
-            counts = {"candidates": int(self.run_of.alive * 0.3 / len(phase.tasks))}
-        elif name.startswith(("small-", "large-")):
-            notes = {"edges": 1, "hash": 2}
-        elif (step, name) == ("ledger", "rows"):
+        else:
+            counts = _counts(name, rows, run.alive, len(phase.tasks))
+        if (step, name) == ("ledger", "rows"):
             assert task.members is not None
             first, stop = task.members.first, task.members.first + len(task.members.rows)
             counts = {"kept": int(self._kept()[first:stop].sum())}
-        notes |= {"outputs": out} if (out := _outputs(step, name, task)) else {}
         if work.fan > 1:
             rows = [sum(rows[at : at + work.fan]) for at in range(0, len(rows), work.fan)]
         digests = np.random.default_rng(task.number).integers(0, 2**63, len(rows))
-        return TableFile(
-            work.path,
-            work.fingerprint,
-            tuple(f"{digest:016x}" for digest in digests.tolist()),
-            tuple(rows),
-            12345,
-            {**notes, "counts": counts},
-        )
+        notes = {**_notes(name, work), **_outputs(step, name, task), "counts": counts}
+        groups = tuple(f"{digest:016x}" for digest in digests.tolist())
+        return TableFile(work.path, work.fingerprint, groups, tuple(rows), 12345, notes)
 
-    def _rows(self, step: str, name: str, task: Task[Any], args: Any) -> list[int]:
+    def _rows(self, step: str, name: str, task: Task[Any]) -> list[int]:
         """Rows of each row group."""
-        run = self.run_of
+        run, members = self.run_of, task.members
         assert run is not None
-        members = task.members
-        if task.scope is Scope.FILE:
-            return self._file_rows(task.number)
-        if task.scope is Scope.RANGE:
-            start, stop = args.parts
-            return [int(count) for count in run.parts.rows[start:stop]]
+        match task.scope:
+            case Scope.FILE:
+                return self._file_rows(task.number)
+            case Scope.RANGE:
+                return [int(count) for count in run.parts.rows[slice(*task.args.parts)]]
+            case Scope.SHARD:
+                return [1]
+            case Scope.PART:
+                return [int(task.rows * self._alive_share())]
         if members is not None and members.buckets is None and not members.together:
             return [int(count * self._alive_share()) or 1 for count in members.rows]
-        if members is not None:
-            groups = members.buckets or 1
-            rows = int(task.rows * self._alive_share())
-            if name in ("sums", "rows"):
-                rows = 500 if name == "sums" else task.rows
-            if name in ("sample", "drawn"):
-                rows = int(rows * min(1.0, args.below / 2**64))
-            return [rows // groups] * groups
-        groups = 1
-        for wanted in ("starts", "buckets", "partitions"):
-            found = getattr(args, wanted, None)
-            if found is not None:
-                groups = len(found) if wanted == "starts" else found
-        if name == "shared":
-            groups = len(run.done(step, "bands"))
-        if name == "bands":
-            groups = -(-args.bands[0] // args.each) * args.parts
         read = max((sum(s.rows for s in of) for of in task.inputs.values()), default=0)
-        share = {"groups": 0.08, "doomed": 0.05, "similar": 0.1, "equal": 0.02}.get(name, 1.0)
-        if name == "train":
-            return [args.clusters]
-        if name == "unique":
-            share = 0.0
+        if members is not None:
+            read = int(task.rows * self._alive_share())
+        if name in ("sample", "drawn"):
+            read = int(read * min(1.0, task.args.below / 2**64))
+        read = {"sums": 500, "train": getattr(task.args, "clusters", 0)}.get(name, read)
+        groups = self._groups(step, name, task)
+        return [int(read * SHARES.get(name, 1.0)) // groups] * groups
+
+    def _groups(self, step: str, name: str, task: Task[Any]) -> int:
+        """Row groups of a task that deals out its rows; 1 of any other."""
+        run, args = self.run_of, task.args
+        assert run is not None
         if name.endswith("-dealt"):
-            groups = args.fan
-        if task.scope is Scope.SHARD:
-            return [1]
-        return [int(read * share) // groups] * groups
+            return int(args.fan)
+        if name == "shared":
+            return int(args.texts)
+        if name == "bands":
+            return int(-(-args.bands[0] // args.each) * args.parts)
+        if task.members is not None:
+            return task.members.buckets or 1
+        if hasattr(args, "starts"):
+            return len(args.starts)
+        return int(getattr(args, "buckets", None) or getattr(args, "partitions", None) or 1)
 
     def _file_rows(self, number: int) -> list[int]:
         run = self.run_of
@@ -268,12 +244,47 @@ class Fabricated:
         assert run is not None
         return run.alive / max(1, run.total)
 
-    def _kept(self) -> Any:
-        run = self.run_of
-        assert run is not None
-        if not hasattr(self, "_kept_of"):
-            self._kept_of = run.kept()
+    def _kept(self) -> Ints:
+        assert self.run_of is not None
+        if self._kept_of is None:
+            self._kept_of = self.run_of.kept()
         return self._kept_of
+
+
+def _counts(name: str, rows: Sequence[int], alive: int, tasks: int) -> dict[str, int]:
+    """Counts that a later phase asks for."""
+    if name == "unique":
+        return {"repeated": 0}
+    if name == "bands":
+        return {"samples": sum(rows), "captions": sum(rows)}
+    if name == "shared":
+        return {"candidates": int(alive * CANDIDATES / tasks)}
+    return {}
+
+
+def _notes(name: str, work: Work) -> dict[str, Any]:
+    """Notes that a later phase asks for."""
+    if name == "files":
+        return {"bytes": 1_000_000_000, "sha256": f"{work.task.number:064x}"}
+    if name in ("vectors", "values"):
+        return {"dim": DIM, "rows_key": work.attempt.rows_key}
+    if name == "train":
+        return {"dim": DIM, "clusters": work.task.args.clusters}
+    if name == "ranked":
+        return {"ends": [[1, 5], [2, 5]]}
+    if name.startswith(("small-", "large-")):
+        return {"edges": 1, "hash": 2}
+    return {}
+
+
+def _held_bytes(name: str, task: Task[Any], made: TableFile) -> int:
+    """Bytes of the rows that a task holds at once, by the widths of rows; what streams holds little."""
+    if task.scope is Scope.WHOLE and name.endswith(("subset", "train", "quotas")):
+        return 0  # bounded by a bucket, by the job's sample_bytes, by the clusters
+    if task.members is not None and task.members.buckets:
+        return sum(made.rows) * _row_bytes(name, "")
+    read = {role: sum(s.rows for s in sources) for role, sources in task.inputs.items()}
+    return max((rows * _row_bytes(name, role) for role, rows in read.items()), default=0)
 
 
 def _row_bytes(name: str, role: str) -> int:
@@ -285,18 +296,20 @@ def _row_bytes(name: str, role: str) -> int:
     return 40
 
 
-def _outputs(step: str, name: str, task: Task[Any]) -> list[dict[str, Any]]:
-    made = {"rows": 1, "bytes": 1000, "sha256": "0" * 64}
+def _outputs(step: str, name: str, task: Task[Any]) -> dict[str, Any]:
+    """The note of a receipt."""
     if (step, name) == ("ledger", "rows"):
-        return [{"path": f"ledger/{task.name}.parquet", **made}]
-    if name == "shards":
-        ends = (".tar", ".parquet", "_stats.json")
-        return [{"path": f"shards/{task.number:05d}{end}", **made} for end in ends]
-    if (step, name) == ("ledger", "index"):
-        return [{"path": f"ledger_index/{task.number:05d}.parquet", **made}]
-    if name == "subset":
-        return [{"path": "subset.npy", **made}]
-    return []
+        made = [f"ledger/{task.name}.parquet"]
+    elif name == "shards":
+        made = [f"shards/{task.number:05d}{end}" for end in (".tar", ".parquet", "_stats.json")]
+    elif (step, name) == ("ledger", "index"):
+        made = [f"ledger_index/{task.number:05d}.parquet"]
+    elif name == "subset":
+        made = ["subset.npy"]
+    else:
+        return {}
+    same = {"rows": 1, "bytes": 1000, "sha256": "0" * 64}
+    return {"outputs": [{"path": path, **same} for path in made]}
 
 
 def resident() -> int:

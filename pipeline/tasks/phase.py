@@ -254,12 +254,13 @@ def identity(args: Any) -> dict[str, Any]:
     """A task's arguments as JSON values, without locations and without options that are None."""
     if args is None:
         return {}
-    values = ((name.rstrip("_"), getattr(args, name)) for name in _known_by(type(args)))
+    kind: Any = type(args)
+    values = ((name.rstrip("_"), getattr(args, name)) for name in _known_by(kind))
     return {name: _plain(value) for name, value in values if value is not None}
 
 
 @cache
-def _known_by(kind: type) -> tuple[str, ...]:
+def _known_by(kind: Any) -> tuple[str, ...]:
     """The fields of a class of arguments that identify a task."""
     return tuple(field.name for field in fields(kind) if "location" not in field.metadata)
 

@@ -24,6 +24,7 @@ from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.random import step as random_step
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.write import step as write_step
+from tamis.pipeline.tasks import dealing
 from tamis.schemas.registry import STEPS
 from tests.support.embedded import EMBED, blobs
 from tests.support.pictures import encode, noise
@@ -35,6 +36,7 @@ KINDS = frozenset(STEPS)
 JOB = {"part_samples": 8, "range_samples": 20}
 
 SMALL = {
+    dealing: {"GROUPS": 4, "LEAST_FILES": 2, "TOGETHER_BYTES": 4},
     bucket_counts: {"TEXTS": 200, "RECORDS": 600, "CANDIDATES": 600, "HASHES": 15},
     grouping: {"EDGES": 4, "PARTITION": 8},
     semantic: {"OVERSIZE_BYTES": 200, "SPAN_FLOP": 1500},

@@ -189,7 +189,10 @@ def members(io: TaskIo[Spread]) -> Iterator[pa.Table]:
 
 
 def ranked(io: TaskIo[Starts]) -> Iterator[pa.Table]:
-    """(sid, cluster, rank, ranked_in) of one bucket. The notes count what it holds of its first and of its last cluster."""
+    """(sid, cluster, rank, ranked_in) of one bucket, by its number.
+
+    The notes count what it holds of its first and of its last cluster.
+    """
     table = io.read("members").combine_chunks()
     cluster = table["cluster"].to_numpy()
     rank = ranks.within(cluster, table["key"].to_numpy(), uid_words(table["uid"]))

@@ -100,7 +100,7 @@ class NearDuplicates(Step):
         )
         yield bucket_phase("bands", tasks.bands, texts, banded, spread.buckets, texts=by_text)
         most = most_differing(self.config.jaccard, self.bands * self.rows)
-        met = tasks.Shared(spread.each, spread.parts, self.bands, most)
+        met = tasks.Shared(spread.each, spread.parts, self.bands, most, texts)
         by_band = self._done(context, "bands")
         yield bucket_phase("shared", tasks.shared, spread.buckets, met, texts, bands=by_band)
 

@@ -75,6 +75,7 @@ class Shared:
     parts: int  # buckets a band, where it has several
     bands: int
     most: int  # bits in which sketches may differ
+    texts: int  # buckets of captions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,10 +159,10 @@ def equal(io: TaskIo[Pictures]) -> Iterator[pa.Table]:
 
 
 def bands(io: TaskIo[Bands]) -> Iterator[pa.Table]:
-    """(caption, bits, keys) of one bucket's distinct captions, by bucket of bands.
+    """(home, caption, bits, keys) of one bucket's distinct captions, by bucket of bands.
 
-    A caption is its position among the bucket's sorted keys; ``bits`` its sketch; ``keys`` those of ``each`` bands,
-    32 bits of each.
+    ``home`` is the bucket, and a caption its position among the bucket's sorted keys; ``bits`` its sketch; ``keys``
+    those of ``each`` bands, 32 bits of each.
     """
     table = io.read("texts", ["key", "text"]).combine_chunks()
     distinct, first = np.unique(table["key"].to_numpy(), return_index=True)
@@ -179,9 +180,11 @@ def bands(io: TaskIo[Bands]) -> Iterator[pa.Table]:
         bits[part] = sketch_filter.sketch_bits(sketches)
     each, parts = io.args.each, io.args.parts
     positions = np.arange(len(distinct), dtype=np.uint32)
+    home = np.full(len(distinct), io.task.number, np.int32)
     for start in range(0, count, each):
         together = keys[start : start + each]
         columns = {
+            "home": pa.array(home),
             "caption": _raw(positions[:, None]),
             "bits": _raw(bits.view("<u4"), 2 * sketch_filter.WORDS),
             "keys": _raw(together.astype(np.uint32).T, each),
@@ -195,12 +198,11 @@ def shared(io: TaskIo[Shared]) -> Iterator[pa.Table]:
 
     A pair has the same group in whichever band it meets.
     """
-    pieces = list(io.stream("bands"))
-    caption = np.concatenate([_numbers(piece["caption"])[:, 0] for piece in pieces])
-    bits = np.concatenate([_numbers(piece["bits"]) for piece in pieces]).view("<u8")
-    keys = np.concatenate([_numbers(piece["keys"]) for piece in pieces])
-    bucket = np.repeat(np.arange(len(pieces)), [piece.num_rows for piece in pieces])
-    address = (bucket.astype(np.uint64) << np.uint64(32)) | caption
+    table = io.read("bands")
+    caption, keys = _numbers(table["caption"])[:, 0], _numbers(table["keys"])
+    bits = _numbers(table["bits"]).view("<u8")
+    home = table["home"].to_numpy()
+    address = (home.astype(np.uint64) << np.uint64(32)) | caption
     first = io.task.number // io.args.parts * io.args.each
     candidates = [
         _candidates(keys[:, band], bits, address, io.args.most, io.task.number << 16 | band)
@@ -209,7 +211,7 @@ def shared(io: TaskIo[Shared]) -> Iterator[pa.Table]:
     who, group = (np.concatenate(column) for column in zip(*candidates, strict=True))
     io.count(candidates=len(who))
     out = pa.table({"caption": caption[who], "group": group})
-    yield from split(out, bucket[who], len(pieces))
+    yield from split(out, home[who].astype(np.int64), io.args.texts)
 
 
 def _candidates(
