@@ -1,4 +1,4 @@
-"""Pairs to measure on that are not the run's: another finished run, or input files, which are embedded beside it."""
+"""Test pairs from another finished run, or from input files, which are embedded as the run's are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tamis.schemas.errors import JobError
 from tamis.schemas.job import Input, Job
 
 FOLDER = "evaluation"
-"""Below the run directory: a run for each set of input files that was held out."""
+"""Folder below the run directory with a run for each set of held-out input files."""
 
 
 def open_holdout(run: FinishedRun, path: str) -> FinishedRun:

@@ -1,4 +1,4 @@
-"""What a job will cost on a cluster: a trial's phases, grown to the whole and added up by step."""
+"""Predicted costs of a job on a cluster: the costs of a trial's phases, scaled to the whole and added up by step."""
 
 from __future__ import annotations
 

@@ -45,8 +45,8 @@ def _lead(evaluation: Evaluation) -> str:
         f"Two linear heads over the frozen embeddings of {evaluation.encoder}, {training.steps:,} steps of "
         f"{training.batch:,} pairs for every subset alike, {len(evaluation.splits)} seeds. {METRICS[HEADLINE]}: the "
         f"right one is among the nearest ten of {min(tested):,} or more held-out pairs, mean of both directions. Bars: "
-        "one standard deviation over the seeds. Held-out pairs share no picture, near-duplicate or caption with what was "
-        "trained on."
+        "one standard deviation over the seeds. Held-out pairs share no picture, near-duplicate or caption with "
+        "training pairs."
     )
 
 

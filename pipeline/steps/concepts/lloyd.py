@@ -1,7 +1,7 @@
 """Lloyd iterations over all living samples: sums over groups of parts, one update for each iteration.
 
-The sums are exact (see ``kmeans.partial_sums``), so no grouping and no order of parts shows in the centroids. They end
-early when an update moves no centroid and re-seeds none: every later iteration would give the same again.
+The sums are exact (see ``kmeans.partial_sums``), so the centroids do not depend on the grouping and order of parts. The
+iterations end early when an update moves no centroid and re-seeds none: later ones would change nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tamis.schemas.resources import Claimed
 from tamis.schemas.scope import Scope
 
 UNIT = 2.0**-28
-"""Of ``density.intra_sums``."""
+"""Unit of the distances of ``density.intra_sums``."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class History:
 def phases(
     context: Context, config: Clustered, embedding: str, first: str, claimed: Claimed
 ) -> Iterator[Phase[Any]]:
-    """``sums-001``, ``update-001`` and so on from the centroids of the phase ``first``; ends with ``train``.
+    """``sums-001``, ``update-001`` and so on, from the centroids of the phase ``first``; the last phase is ``train``.
 
-    Each task that assigns claims ``claimed``.
+    ``claimed``: the claim of each task that assigns.
 
     Raises:
         JobError: fewer samples than clusters.
@@ -100,7 +100,7 @@ def grouped(parts: Sequence[Part], rows: int) -> Iterator[list[Part]]:
 
 
 def _rows_of(context: Context, parts: Sequence[Part], embedding: str) -> dict[str, Sequence[Slice]]:
-    """What ``sums`` reads of each part: the roles end in its position in the group."""
+    """The inputs of ``sums``; the role of each ends in its part's position in the group."""
     inputs: dict[str, Sequence[Slice]] = {}
     for position, part in enumerate(parts):
         inputs[f"embedding-{position}"] = [context.embedding(embedding, part)]
@@ -109,7 +109,7 @@ def _rows_of(context: Context, parts: Sequence[Part], embedding: str) -> dict[st
 
 
 def sums(io: TaskIo[Group]) -> Iterator[pa.Table]:
-    """(cluster, size, distance, sum) of the clusters that the living samples of some parts are nearest to.
+    """(cluster, size, distance, sum) of the clusters that living samples of some parts are assigned to.
 
     ``sum`` is d float64, ``distance`` the sum of 1 - similarity in units of 2^-28.
     """
@@ -141,7 +141,7 @@ def sums(io: TaskIo[Group]) -> Iterator[pa.Table]:
 
 
 def update(io: TaskIo[History]) -> Iterator[pa.Table]:
-    """The next centroids. The notes grow by the similarity before, the movement, and the number re-seeded."""
+    """The next centroids. The notes get one more similarity (before the update), movement, and number re-seeded."""
     (piece,) = io.task.inputs["centroids"]
     centroids = clustering.centroids(io.root, piece)
     total = np.zeros(centroids.shape)
@@ -167,7 +167,7 @@ def update(io: TaskIo[History]) -> Iterator[pa.Table]:
 
 
 def settle(io: TaskIo[History]) -> Iterator[pa.Table]:
-    """The last centroids, under the name that every later phase knows."""
+    """The last centroids, as the table that later phases read."""
     before = io.args.before
     still = before["movement"][-1] == 0 and not before["reseeded"][-1]
     io.notes |= {**before, "converged": still}

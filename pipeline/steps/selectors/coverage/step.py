@@ -159,7 +159,7 @@ class Coverage(Step):
 
 
 def _left(io: TaskIo[Any], hard: Hard) -> tuple[pa.Table, npt.NDArray[np.float64]]:
-    """What is not among the hardest of one part, and its scores."""
+    """The samples of one part without the hardest, and their scores."""
     table = io.read("scores").combine_chunks()
     hardest = budget_cut.passes(table, budget_cut.read_cut(io, role="hardest"))
     table = table.filter(pa.array(~hardest)).combine_chunks()
@@ -214,7 +214,7 @@ def budgets(io: TaskIo[Budget]) -> Iterator[pa.Table]:
 
 
 def stratified(io: TaskIo[Lots]) -> Iterator[pa.Table]:
-    """What is not among the hardest of one part, by stratum and a hash."""
+    """Keys of the samples of one part without the hardest, by stratum and a hash."""
     table, scores = _left(io, io.args.hard)
     uid = table["uid"].combine_chunks()
     keys = order.hashed(uid_words(uid), io.args.seed, "coverage")

@@ -115,7 +115,7 @@ class Density(ClusteredStep[Config]):
         return Phase("quotas", quotas, [Task.whole("clusters", inputs, settings)])
 
     def settings(self, clusters: int, budget: int) -> QuotaSettings:
-        """What quotas follow from, beside sums and centroids."""
+        """The settings that, with sums and centroids, determine the quotas."""
         asked, neighbours = self.config.neighbours, self._neighbours(clusters)
         return QuotaSettings(
             clusters,

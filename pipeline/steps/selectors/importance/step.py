@@ -148,7 +148,7 @@ class Importance(Step):
 
 
 def _captions_of(context: Context, part: Part) -> dict[str, Sequence[Slice]]:
-    """What a task reads that uses the captions of a part's living samples."""
+    """The inputs of a task that reads the captions of a part's living samples."""
     return {"ingest": [context.ingest(part)], "drops": context.drops(part)}
 
 

@@ -78,7 +78,7 @@ class Prototypes(ClusteredStep[Config]):
         yield from self._verdict(context, floor, clusters)
 
     def _verdict(self, context: Context, floor: Floor, clusters: int) -> Iterator[Phase[Any]]:
-        """What each cluster keeps, and the verdict that follows."""
+        """The phases ``quotas`` and ``verdict``."""
         cut = context.done(self.name, f"{CHOICE}cut").whole()
         counts = [
             part_task(
