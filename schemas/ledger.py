@@ -8,6 +8,7 @@ from enum import StrEnum
 import pyarrow as pa
 
 from tamis.schemas import registry
+from tamis.schemas.step import StepModel
 
 
 class Reason(StrEnum):
@@ -70,15 +71,15 @@ def reasons() -> Mapping[str, str]:
     return meanings
 
 
-def meaning(reason: str) -> str:
-    """The meaning of a reason, in words."""
-    return reasons()[reason]
+def meaning(reason: str, step: StepModel | None) -> str:
+    """The meaning of a reason that ``step`` gave, in words. None: a step that every job has, as ingest."""
+    words = None if step is None else step.reasons.get(reason)
+    return words or FRAME[reason]
 
 
-def likeness(reason: str) -> str:
-    """Name of the measure in `partner_value` beside a reason; empty if there is none."""
-    models = (registry.configuration(kind) for kind in registry.STEPS)
-    return next((model.likeness for model in models if reason in model.reasons), "")
+def likeness(reason: str, step: StepModel | None) -> str:
+    """Name of the measure in `partner_value` beside a reason that ``step`` gave; empty if there is none."""
+    return step.likeness if step is not None and reason in step.reasons else ""
 
 
 LEDGER = pa.schema(

@@ -5,6 +5,7 @@ Each question has a neutral answer here. A step answers those that concern it, i
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Protocol, Self
 
@@ -16,6 +17,8 @@ from tamis.schemas.resources import Claimed, Resources
 Share = Annotated[float, Field(gt=0, le=1)]
 StepName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)]
 Reasons = Mapping[str, str]
+BY_RULE = "{rule}: {reason}"
+"""A phrase of ``StepModel.phrases``."""
 Width = Callable[[str | None], int | None]
 """From the name of an embedding, None for the only one, to its dimensions; None while they are unknown."""
 
@@ -34,6 +37,8 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
     """The step's key in a job."""
     reasons: ClassVar[Reasons] = {}
     """Every reason for which the step drops a sample -> its meaning. The run refuses any other."""
+    phrases: ClassVar[Mapping[str, str]] = {}
+    """Reason -> a table's text for it, with the fields `reason`, `rule` and `bound`; "{reason}" by default."""
     is_last: ClassVar[bool] = False
     """True if the step stands once, after all others."""
     selects: ClassVar[bool] = False
@@ -73,6 +78,11 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
             return {**own, cls.implied: entries}
         return settings
 
+    @classmethod
+    def purpose(cls) -> str:
+        """The step's purpose, for the job file that `tamis init` writes: its docstring."""
+        return inspect.getdoc(cls) or ""
+
     @property
     def makes_embedding(self) -> str:
         """Name of the embedding that the step makes; empty if it makes none."""
@@ -82,6 +92,11 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
     def takes_embeddings(self) -> bool:
         """True if that embedding comes with the input, and no model makes it."""
         return False
+
+    @property
+    def clustered_embedding(self) -> str | None:
+        """Name of the embedding that the step clusters; None if it clusters none, or the job's only one."""
+        return None
 
     @property
     def computes(self) -> tuple[str, ...]:

@@ -8,11 +8,11 @@ from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.evaluate.pairs import embedding_of
 from tamis.pipeline.runs import plan
 from tamis.pipeline.runs import walk as running
-from tamis.pipeline.steps.embed.config import Embed
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.perform import Here
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Input, Job
+from tamis.schemas.step import StepModel
 
 FOLDER = "evaluation"
 """Folder below the run directory with a run for each set of held-out input files."""
@@ -50,7 +50,7 @@ def open_holdout(run: FinishedRun, path: str) -> FinishedRun:
     return open_run(made.root)
 
 
-def _check_alike(own: Embed, other: Embed, path: str) -> None:
+def _check_alike(own: StepModel, other: StepModel, path: str) -> None:
     for what in ("encoder", "precision"):
         ours, theirs = getattr(own, what), getattr(other, what)
         if ours != theirs:

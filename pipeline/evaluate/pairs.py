@@ -17,8 +17,6 @@ from tamis.pipeline.algorithms import order
 from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.evaluate.heads import Sides
-from tamis.pipeline.steps.concepts.config import Clustered
-from tamis.pipeline.steps.embed.config import Embed
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import uid_words, vectors
@@ -69,18 +67,18 @@ class Pairs:
         return Pairs(*(np.concatenate(pair) for pair in both))
 
 
-def embedding_of(run: FinishedRun) -> Embed:
-    """The embedding that the run clusters, else its first.
+def embedding_of(run: FinishedRun) -> Any:
+    """The step that makes the embedding that the run clusters, else its first one.
 
     Raises:
         StateError: the run has none, or one without captions.
     """
-    embeds = [step for step in run.steps if isinstance(step, Embed)]
+    embeds = [step for step in run.steps if step.makes_embedding]
     if not embeds:
         raise StateError(f"{run.root}: has no embeddings: put an `embed` step into its job")
     chosen = concepts_of(run)
-    named = chosen.embedding if chosen is not None else None
-    embed = next((step for step in embeds if step.as_ == named), embeds[0])
+    named = chosen.clustered_embedding if chosen is not None else None
+    embed = next((step for step in embeds if step.makes_embedding == named), embeds[0])
     if not run.made_by(embed.name, "signal"):
         raise StateError(
             f"{run.root}: `{embed.name}` has embeddings of pictures alone: heads need those of captions too; "
@@ -89,9 +87,9 @@ def embedding_of(run: FinishedRun) -> Embed:
     return embed
 
 
-def concepts_of(run: FinishedRun) -> Clustered | None:
+def concepts_of(run: FinishedRun) -> StepModel | None:
     """The run's first step that selects by concepts."""
-    return next((s for s in run.steps if isinstance(s, Clustered) and s.selects), None)
+    return next((step for step in run.steps if step.selects and step.training), None)
 
 
 def read(
@@ -164,7 +162,7 @@ def _selects(step: StepModel, run: FinishedRun, embed: str) -> bool:
 
 
 def _query(
-    embed: Embed, concepts: Clustered | None, signals: list[str], classes: str | None
+    embed: StepModel, concepts: StepModel | None, signals: list[str], classes: str | None
 ) -> str:
     quoted = ", ".join(f'l."{name}"::DOUBLE AS signal_{i}' for i, name in enumerate(signals))
     label = f'l."{classes}"::VARCHAR' if classes else "NULL::VARCHAR"

@@ -29,7 +29,6 @@ from tamis.pipeline.runs.account import Account
 from tamis.pipeline.runs.plan import Plan, build, check_chain
 from tamis.pipeline.runs.state import State
 from tamis.pipeline.runs.walk import Run
-from tamis.pipeline.steps.ledger import Ledger
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import DamagedTableError, Slice
@@ -162,8 +161,8 @@ class _Walks:
 
 def _walked(run: FinishedRun, job: Job, root: str) -> Run:
     """A walk over the deciding steps of ``job`` that takes the run's tables where they fit."""
-    last = {config.name for config in job.steps if config.is_last}
-    steps = tuple(s for s in build(job) if s.name not in last and not isinstance(s, Ledger))
+    writing = {"ledger", *(config.name for config in job.steps if config.is_last)}
+    steps = tuple(step for step in build(job) if step.name not in writing)
     inputs = _inputs(run, job)
     plan = Plan(job.model_copy(update={"output": root}), root, inputs, steps)
     storage.write_bytes(

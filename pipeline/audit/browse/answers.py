@@ -71,12 +71,18 @@ class Browser:
     def overview(self) -> dict[str, Any]:
         """The run's name and account, and the values that a filter can choose from."""
         counted = funnel(self.run)
-        reasons = sorted({reason for step in counted.steps for reason in step.dropped})
+        meanings = {
+            reason: meaning(reason, self.run.settings_of(step.step))
+            for step in counted.steps
+            for reason in step.dropped
+        }
         sources = [record.source for record in self.run.manifest.inputs]
         return {
             "name": self.run.manifest.job["name"],
             **counted.to_json(),
-            "reasons": [{"reason": reason, "meaning": meaning(reason)} for reason in reasons],
+            "reasons": [
+                {"reason": reason, "meaning": meanings[reason]} for reason in sorted(meanings)
+            ],
             "sources": sources[:SOURCES],
             "clustered": bool(self.thresholds.placing),
             "signals": self._ranges(),

@@ -98,4 +98,5 @@ def _borderline(
 def _case(run: FinishedRun, row: Row, group: int) -> Case:
     uids = (row[f"{role}_uid"] for role in ("partner", "survivor"))
     partner, survivor = (run.named(uid) if uid is not None else None for uid in uids)
-    return Case(row, partner, survivor, group, likeness(row["reason"]))
+    measure = likeness(row["reason"], run.settings_of(row["step"]))
+    return Case(row, partner, survivor, group, measure)

@@ -59,6 +59,15 @@ class FinishedRun:
         """Step -> its ``StepAudit``, which answers questions about the run."""
         return {step.name: audit_class(step.kind)(step) for step in self.steps}
 
+    def settings_of(self, step: str | None) -> StepModel | None:
+        """The settings of a step by its name; None for a step that every job has."""
+        return next((config for config in self.steps if config.name == step), None)
+
+    def phrase(self, step: str, reason: str) -> str:
+        """The text of a step's reason in tables, with fields as in ``StepModel.phrases``."""
+        config = self.settings_of(step)
+        return "{reason}" if config is None else config.phrases.get(reason, "{reason}")
+
     @property
     def rows_in(self) -> int:
         """Number of input samples."""

@@ -10,9 +10,7 @@ from tamis.pipeline.audit.reading.funnel import BY_REASON, funnel
 from tamis.pipeline.audit.reading.words import number, share
 from tamis.pipeline.audit.report import charts
 from tamis.pipeline.audit.report.html import element, table, text
-from tamis.pipeline.steps.rules.config import ABOVE_MAXIMUM, BELOW_MINIMUM, NOT_ALLOWED
 from tamis.pipeline.steps.shared.audit import Limit
-from tamis.pipeline.steps.shared.config import NO_VALUE
 from tamis.schemas.ledger import meaning
 
 if TYPE_CHECKING:
@@ -65,15 +63,12 @@ def reasons_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> 
     most = max(samples for *_, samples in counts)
     rows = []
     for step, reason, rule, bound, samples in counts:
-        why = text(reason.replace("_", " "))
-        sign = {BELOW_MINIMUM: "&lt;", ABOVE_MAXIMUM: "&gt;"}.get(reason)
-        if sign:
-            why = f"{text(rule)} {sign} {number(bound)}"
-        elif rule and reason in {NOT_ALLOWED, NO_VALUE}:
-            why = f"{text(rule)}: {why}"
+        fields = {"reason": reason.replace("_", " "), "rule": rule, "bound": number(bound)}
+        why = text(run.phrase(step, reason).format(**fields))
         bar = charts.bar([("dropped", samples)], most)
         part = share(samples, run.manifest.rows_in)
-        rows.append([text(step), why, number(samples), part, bar, text(meaning(reason))])
+        words = text(meaning(reason, run.settings_of(step)))
+        rows.append([text(step), why, number(samples), part, bar, words])
     columns = [("step", "left"), ("reason", "left"), ("samples", "right"), ("of input", "right")]
     return table([*columns, ("", "wide"), ("meaning", "left")], rows, "Reasons")
 

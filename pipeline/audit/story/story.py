@@ -12,7 +12,7 @@ from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.story.onward import onward
 from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.steps.shared.audit import Row, StepAudit
-from tamis.schemas.ledger import Reason, meaning
+from tamis.schemas.ledger import Reason, likeness, meaning
 
 Audit = StepAudit[Any]
 
@@ -69,7 +69,11 @@ def _step(
         story["place"] = _place(run, row, name, audit)
     if row["step"] == name:
         story |= {key: row[key] for key in VERDICT if row[key] is not None}
-        story["meaning"] = meaning(row["reason"])
+        config = run.settings_of(name)
+        story["meaning"] = meaning(row["reason"], config)
+        measure = likeness(row["reason"], config)
+        if measure:
+            story["measure"] = measure
         story |= _others(run, row)
         mends = audit.mends(run, row) if audit is not None else []
         if audit is not None and mends:

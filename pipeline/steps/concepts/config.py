@@ -72,6 +72,11 @@ class Clustered(StepModel):
         return self
 
     @property
+    def clustered_embedding(self) -> str | None:
+        """The embedding that the settings name."""
+        return self.embedding
+
+    @property
     def modules(self) -> tuple[str, ...]:
         """torch, which computes on GPUs."""
         return ("torch",) if self.device == "cuda" else ()
