@@ -21,7 +21,7 @@ from tamis.pipeline.evaluate.choices import Choices, TooManyError, UnavailableEr
 from tamis.pipeline.evaluate.heads import Scale, Sides
 from tamis.pipeline.evaluate.holdout import Holdout
 from tamis.pipeline.evaluate.pairs import Pairs
-from tamis.pipeline.steps.selectors.config import budget
+from tamis.pipeline.steps.selectors.config import count_of
 from tamis.schemas.errors import JobError
 from tamis.schemas.evaluation import FULL, OWN, RANDOM, Comparison, Figure, Point, Training
 
@@ -74,7 +74,7 @@ def plan(
         try:
             for index, (seed, holdout) in enumerate(zip(asked.seeds, holdouts, strict=True)):
                 pool = pairs.take(holdout.pool)
-                count = own[index] if at == share else budget(at, len(pool))
+                count = own[index] if at == share else count_of(at, len(pool))
                 rows = holdout.pool[choices(name, pool, count, seed)]
                 if len(rows) < LEAST_PAIRS:
                     raise UnavailableError(f"{len(rows):,} pairs, fewer than {LEAST_PAIRS}")

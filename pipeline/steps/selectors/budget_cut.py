@@ -1,4 +1,4 @@
-"""The budget of a selector, and the cut that keeps exactly that many samples.
+"""The cut of a selector, which keeps exactly so many samples as its budget.
 
 A selector gives each sample a group and a 64-bit key; of each group the smallest (key, uid) are kept. The cut is
 the last (key, uid) that is kept. With more samples than a task holds, a sample of the keys first brackets each cut,
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,12 @@ import pyarrow as pa
 
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.steps.concepts.concepts import sample_bound
-from tamis.pipeline.steps.selectors.config import budget, whole_of
-from tamis.pipeline.steps.shared.parts import alive_mask, nothing_reaches, part_task
+from tamis.pipeline.steps.shared.parts import alive_mask, part_task
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Phase, Task, TaskIo
-from tamis.schemas.errors import JobError, StateError
+from tamis.schemas.errors import StateError
 from tamis.schemas.tables import UID
 
 SORTED_ROWS = 10_000_000
@@ -38,22 +37,6 @@ DEVIATIONS = 6
 
 Mask = npt.NDArray[np.bool_]
 Words = npt.NDArray[np.uint64]
-
-
-class Choosing(Protocol):
-    """Settings with a number of samples to keep."""
-
-    @property
-    def name(self) -> str:
-        """The step's name."""
-
-    @property
-    def keep(self) -> float | None:
-        """A share or a count."""
-
-    @property
-    def of(self) -> Literal["reaching", "input"]:
-        """The whole that a share is of."""
 
 
 @dataclass(frozen=True)
@@ -76,37 +59,6 @@ class Bracketing(Wanted):
     """Arguments of ``brackets``."""
 
     share: float  # of the keys that were drawn
-
-
-class Counted(Protocol):
-    """Numbers of samples in front of a step."""
-
-    @property
-    def total(self) -> int:
-        """All input samples."""
-
-    @property
-    def alive(self) -> int:
-        """Samples that no earlier step dropped."""
-
-
-def budget_of(context: Counted, config: Choosing, candidates: int | None = None) -> int:
-    """The number of samples to keep, out of ``candidates``, by default all that reach the step.
-
-    Raises:
-        JobError: the number exceeds the candidates, or no sample reaches the step.
-    """
-    if not context.alive:
-        raise nothing_reaches(config.name)
-    keep = config.keep or 0
-    wanted = budget(keep, whole_of(config.of, context.alive, context.total))
-    if wanted > (context.alive if candidates is None else candidates):
-        choice = "" if candidates is None else f", and only {candidates:,} of them can be chosen"
-        raise JobError(
-            f"{config.name}: keep {keep:,} asks for {wanted:,} samples, but only {context.alive:,} reach the step"
-            f"{choice}: keep fewer, or drop less before it"
-        )
-    return wanted
 
 
 def keyed(

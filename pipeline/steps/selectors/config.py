@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field
 
+from tamis.schemas.errors import JobError
 from tamis.schemas.step import Share, StepModel, Width
 
 NOT_CHOSEN = "not_chosen"
@@ -34,14 +35,9 @@ Keep = Annotated[
 ]
 
 
-def budget(keep: float, whole: int) -> int:
+def count_of(keep: float, whole: int) -> int:
     """The number of samples to keep: the count, or the share of ``whole`` as written in decimal, rounded down."""
     return keep if isinstance(keep, int) else math.floor(whole * Fraction(repr(keep)))
-
-
-def whole_of(of: Literal["reaching", "input"], reaching: int, total: int) -> int:
-    """The number of samples that ``keep`` is a share of."""
-    return reaching if of == "reaching" else total
 
 
 class Amount(BaseModel):
@@ -66,6 +62,29 @@ class Chooser(StepModel, Amount):
     def kept_count(self) -> int | None:
         """The number of samples to keep; None if the job gives a share."""
         return self.keep if isinstance(self.keep, int) else None
+
+    def whole(self, reaching: int, total: int) -> int:
+        """The number of samples that a share is of: those that reach the step, or all of the input."""
+        return reaching if self.of == "reaching" else total
+
+    def budget(self, reaching: int, total: int, candidates: int | None = None) -> int:
+        """The number of samples to keep, out of ``candidates``, by default all that reach the step.
+
+        Raises:
+            JobError: the number exceeds the candidates, or no sample reaches the step.
+        """
+        if not reaching:
+            from tamis.pipeline.steps.shared.parts import nothing_reaches
+
+            raise nothing_reaches(self.name)
+        wanted = count_of(self.keep, self.whole(reaching, total))
+        if wanted > (reaching if candidates is None else candidates):
+            less = "" if candidates is None else f", and only {candidates:,} of them can be chosen"
+            raise JobError(
+                f"{self.name}: keep {self.keep:,} asks for {wanted:,} samples, but only {reaching:,} reach the step"
+                f"{less}: keep fewer, or drop less before it"
+            )
+        return wanted
 
     def notes(self, samples: int | None, width: Width) -> Iterable[str]:
         """A warning about a count of 1, which may be meant as a share."""

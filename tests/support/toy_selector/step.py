@@ -36,7 +36,7 @@ class Lottery(Step):
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class."""
-        wanted = budget_cut.budget_of(context, self.config)
+        wanted = self.config.budget(context.alive, context.total)
         keyed = [
             part_task(
                 part,

@@ -105,7 +105,7 @@ class Coverage(Step):
         yield keyed_phase(context, f"{HARDEST}keyed", Keying(config.score, best, finite=True))
         scored = budget_cut.have_key(context, name, f"{HARDEST}keyed")
         hardest = coverage.hardest_count(scored, config.beta)
-        budget = budget_cut.budget_of(context, config, scored - hardest)
+        budget = config.budget(context.alive, context.total, scored - hardest)
         yield from budget_cut.phases(context, name, [hardest], HARDEST)
         yield from self._strata(context, budget)
         wanted = context.done(name, "budgets")["budgets"].notes["budgets"]

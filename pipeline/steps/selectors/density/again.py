@@ -10,7 +10,6 @@ import numpy.typing as npt
 from tamis.pipeline.algorithms.choosing import density, ranks
 from tamis.pipeline.algorithms.choosing.quota_cut import QuotaCut
 from tamis.pipeline.steps.concepts.clustering import centroids
-from tamis.pipeline.steps.selectors.budget_cut import budget_of
 from tamis.pipeline.steps.selectors.density.config import OVER_QUOTA
 from tamis.pipeline.steps.selectors.density.config import Density as Config
 from tamis.pipeline.steps.selectors.density.step import Density as Step
@@ -37,7 +36,7 @@ class Choice:
     def decide(self) -> Counter[str]:
         """Drop the samples beyond the quotas, and count them by reason."""
         again, config, clusters = self._again, self._config, self._trained.rows
-        budget = budget_of(again, config)
+        budget = config.budget(again.alive, again.total)
         distance, size = np.zeros(clusters, np.int64), np.zeros(clusters, np.int64)
         for sums, counts, histogram in again.each(self._summed):
             distance += sums

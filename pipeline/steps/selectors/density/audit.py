@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from tamis.pipeline.steps.selectors.config import budget, whole_of
+from tamis.pipeline.steps.selectors.config import count_of
 from tamis.pipeline.steps.selectors.density.config import Density as Config
 from tamis.pipeline.steps.shared.audit import Finished, Mend, Row, StepAudit, Verdict, mend
 from tamis.pipeline.store import storage
@@ -44,7 +44,7 @@ class Density(StepAudit[Config]):
         sizes = np.asarray(np.from_dlpack(concepts["size"].combine_chunks()), np.int64)
         complexity = np.asarray(np.from_dlpack(concepts["complexity"].combine_chunks()), np.float64)
         samples = smallest_total(complexity, sizes, row["cluster"], row["rank"], config.temperature)
-        whole = whole_of(config.of, int(sizes.sum()), run.rows_in)
+        whole = config.whole(int(sizes.sum()), run.rows_in)
         share = math.ceil(samples * 10_000 / whole) / 10_000
         return [mend(f"{self.name}.keep", ">=", share, samples=samples)]
 
@@ -88,7 +88,7 @@ class Density(StepAudit[Config]):
         most = int(sizes.sum())
         if isinstance(keep, int):
             return {"value": keep, "kind": "count", "low": least, "high": most}
-        whole = whole_of(self.config.of, most, rows_in)
+        whole = self.config.whole(most, rows_in)
         low = math.ceil(least / whole * SHARES) / SHARES
         high = min(1.0, math.floor(most / whole * SHARES) / SHARES)
         return {"value": keep, "kind": "share", "low": min(low, keep), "high": max(high, keep)}
@@ -109,7 +109,7 @@ class Density(StepAudit[Config]):
             raise InputError(f"keep is {keep}: a share in (0, 1]")
         asked: int | float = int(keep) if counted else float(keep)
         sizes, complexity = concepts["size"].to_numpy(), concepts["complexity"].to_numpy()
-        total = budget(asked, whole_of(config.of, int(sizes.sum()), rows_in))
+        total = count_of(asked, config.whole(int(sizes.sum()), rows_in))
         try:
             return quotas(complexity, sizes, total, config.temperature, config.balance)
         except InfeasibleBudget as error:

@@ -103,7 +103,7 @@ class Importance(Step):
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class."""
         name = self.name
-        budget = budget_cut.budget_of(context, self.config)
+        budget = self.config.budget(context.alive, context.total)
         yield from self._weights(context)
         noise = Noise(self.seed, name)
         keyed = [

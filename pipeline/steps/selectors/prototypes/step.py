@@ -56,7 +56,7 @@ class Prototypes(ClusteredStep[Config]):
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class."""
         clusters = concepts.number(self.config, kmeans.auto_clusters(context.alive))
-        budget = budget_cut.budget_of(context, self.config)
+        budget = self.config.budget(context.alive, context.total)
         floor = Floor(prototypes.floor_count(budget, clusters, self.config.floor))
         yield from concepts.phases(context, self.config, self.embedding, clusters)
         yield from ranking.phases(context, self.name, "hard")
