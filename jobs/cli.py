@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, NoReturn
 
 import typer
@@ -100,16 +100,19 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument an option
     from tamis.jobs.loading import Request
 
     request = Request(job, inputs or (), output, settings or ())
-    costs = {"--rows": rows, "--sample": sample, "--rates": rates, "--here": here}
-    misplaced = next((name for name, value in costs.items() if value), None)
-    if misplaced and cluster is None:
-        raise JobError(f"{misplaced}: belongs to --cluster: add it, such as '8x(16cpu,64GB)'")
-    if cluster is not None:
-        from tamis.jobs.commands.forecast import Question, forecast_job
-
-        forecast_job(request, Question(cluster, rows, sample, rates, here), json_asked=json)
+    if cluster is None:
+        _need_cluster({"--rows": rows, "--sample": sample, "--rates": rates, "--here": here})
+        plan_job(request, accept_changed=accept_changed, json=json)
         return
-    plan_job(request, accept_changed=accept_changed, json=json)
+    from tamis.jobs.commands.forecast import Question, forecast_job
+
+    forecast_job(request, Question(cluster, rows, sample, rates, here), json_asked=json)
+
+
+def _need_cluster(options: Mapping[str, object]) -> None:
+    for name, value in options.items():
+        if value:
+            raise JobError(f"{name}: belongs to --cluster: add it, such as '8x(16cpu,64GB)'")
 
 
 @app.command()

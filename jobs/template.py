@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from tamis.pipeline.signals.registry import SIGNALS
+from tamis.jobs import loading
 from tamis.schemas import yaml12
 from tamis.schemas.errors import BugError
 from tamis.schemas.job import Input, Job
@@ -34,24 +34,8 @@ STEPS_HEAD = (
     "`--set` and tables/ use; a kind that stands twice needs one."
 )
 
-SWITCHED_ON = {
-    "signals",
-    "rules",
-    "exact_duplicates",
-    "near_duplicates",
-    "embed",
-    "semantic_duplicates",
-    "density",
-    "write",
-}
-"""The steps that are switched on in the file; the others are comments."""
-
-SIMILARITY = """
-  - rules:
-      name: similarity
-      clip_similarity: {min: 0.28}
-"""
-"""The second `rules` step, behind `embed`."""
+PRESET = "dbp"
+"""Steps of this preset are switched on in the file; the others are comments."""
 
 WIDTH = 118
 
@@ -84,7 +68,11 @@ def _job() -> Iterator[str]:
             yield from (*_comment(STEPS_HEAD, 0), "steps:")
             yield from _steps()
         elif isinstance(model, type) and issubclass(model, BaseModel):
-            yield from (*_comment(_purpose(model), 0), f"{name}:", *_fields(model, 2))
+            yield from (
+                *_comment(_one_line(inspect.getdoc(model) or ""), 0),
+                f"{name}:",
+                *_fields(model, 2),
+            )
         else:
             yield from _field_comment(field, 0)
             yield from _setting(Job, name, 0, True)
@@ -100,17 +88,31 @@ def _item(lines: list[str]) -> Iterator[str]:
 
 def _steps() -> Iterator[str]:
     explained: Explained = {}
+    used = _used()
     for position, kind in enumerate(STEPS):
         model = configuration(kind)
         if position:
             yield ""
-        more = f" Built in: {', '.join(SIGNALS)}." if kind == "signals" else ""
-        yield from _comment(_purpose(model) + more, 2)
-        on = kind in SWITCHED_ON
-        yield f"  {'' if on else '#'}- {kind}:"
-        yield from _fields(model, 6, on, explained)
-        if kind == "embed":
-            yield from SIMILARITY.rstrip("\n").split("\n")
+        yield from _comment(_one_line(model.purpose()), 2)
+        yield f"  {'' if kind in used else '#'}- {kind}:"
+        yield from _fields(model, 6, kind in used, explained)
+        for again, settings in used.get(kind, []):
+            yield from ("", f"  - {again}:")
+            yield from (f"      {key}: {_flow(value)}" for key, value in settings.items())
+
+
+def _used() -> dict[str, list[tuple[str, dict[str, Any]]]]:
+    """Each kind of ``PRESET`` -> the steps behind it whose kinds come a second time, with their settings."""
+    path, _ = loading.locate(PRESET)
+    used: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    kind = ""
+    for step in yaml12.load(loading.read_text(path))["steps"]:
+        ((name, settings),) = step.items() if isinstance(step, dict) else [(step, {})]
+        if name in used:
+            used[kind].append((name, settings))
+        else:
+            used[name], kind = [], name
+    return used
 
 
 def _fields(
@@ -203,8 +205,8 @@ def _without_none(annotation: Any) -> Any:
     return others[0] if len(others) == 1 and type(None) in get_args(annotation) else annotation
 
 
-def _purpose(model: type[BaseModel]) -> str:
-    return " ".join((inspect.getdoc(model) or "").split())
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _comment(text: str, indent: int) -> Iterator[str]:

@@ -1,1 +1,1 @@
-"""What things look like: jobs, tables, the ledger, the manifest. Imports nothing of the project."""
+"""Schemas of jobs, tables, the ledger and the manifest. Imports nothing of the project."""

@@ -56,7 +56,7 @@ class TaskDone:
 
     @property
     def gathers(self) -> bool:
-        """Whether the task reads tables of many parts (a shuffle), and not one part, input file or shard."""
+        """True if the task reads tables of many parts (a shuffle), and not one part, input file or shard."""
         return self.scope.gathers
 
 

@@ -1,4 +1,4 @@
-"""Which formats an input may have, and where the code is that reads each. A new one is a file and a line here."""
+"""The registry of input formats: a new one is a file and a line here."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ FORMATS: dict[str, str] = {
     "tar": "tamis.pipeline.inputs.tar.format:TAR",
     "parquet": "tamis.pipeline.inputs.parquet.format:PARQUET",
 }
-"""Name -> ``module:OBJECT``, imported when it is asked for. ``plan.json`` and the fingerprints hold the name."""
+"""Name -> ``module:OBJECT``, imported when a file has the format. ``plan.json`` and fingerprints hold the name."""
 
 WORDS = {"tar": "webdataset"}
-"""What a job and its plan call a format, where that is not its name."""
+"""Name -> the word for it in jobs and plans, if that is another."""
 
 
 def word(name: str) -> str:
-    """What a job calls the format ``name``."""
+    """The word for the format ``name`` in jobs."""
     return WORDS.get(name, name)
 
 
 def by_word() -> dict[str, str]:
-    """What a job calls each format -> its name."""
+    """The word for each format in jobs -> its name."""
     return {word(name): name for name in FORMATS}
 
 

@@ -93,12 +93,12 @@ class Input(Model):
 
     @property
     def precomputed(self) -> bool:
-        """Whether embeddings come with this entry."""
+        """True if embeddings come with this entry."""
         return self.features or self.image_embeddings is not None
 
 
 class Limits(Model):
-    """What ingest refuses to read; the sample becomes a row of the ledger, and the run goes on."""
+    """Limits beyond which ingest does not read a sample, but drops it."""
 
     max_pixels: int = Field(
         178_956_970, ge=1, description="pixels a picture; more is a bomb, refused from its header"
@@ -171,7 +171,7 @@ class Job(Model):
 
     @property
     def has_pictures(self) -> bool:
-        """Whether some of the input comes as pictures, and not as embeddings alone."""
+        """True if some of the input comes as pictures, and not as embeddings alone."""
         return any(not entry.precomputed for entry in self.input)
 
     @property

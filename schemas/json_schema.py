@@ -44,7 +44,7 @@ class AnyStep:
 
 
 def _forms(model: type[StepModel], full: dict[str, Any]) -> list[dict[str, Any]]:
-    """What may stand behind a step's kind: its settings in full, or in short (``StepModel.shorthand``)."""
+    """Schemas of a step's settings: in full, and in short (``StepModel.shorthand``)."""
     forms = [full]
     fields = full["properties"]
     if model.listed:

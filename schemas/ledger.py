@@ -8,6 +8,7 @@ from enum import StrEnum
 import pyarrow as pa
 
 from tamis.schemas import registry
+from tamis.schemas.step import StepModel
 
 
 class Reason(StrEnum):
@@ -59,26 +60,26 @@ FRAME: dict[str, str] = {
     Reason.UNREADABLE_ROW: "the parquet row, or its row group, cannot be read",
     Reason.KILLED_ITS_WORKER: "reading the sample ended the worker process, alone and repeatedly",
 }
-"""The frame's reasons, with what they mean."""
+"""The frame's reasons -> their meanings."""
 
 
 def reasons() -> Mapping[str, str]:
-    """The closed list: every reason that a row can give, with what it means; the frame's first, then step by step."""
-    found = {str(reason): words for reason, words in FRAME.items()}
+    """The closed list: every reason -> its meaning; the frame's reasons first, then those of each step."""
+    meanings = {str(reason): words for reason, words in FRAME.items()}
     for kind in registry.STEPS:
-        found |= registry.configuration(kind).reasons
-    return found
+        meanings |= registry.configuration(kind).reasons
+    return meanings
 
 
-def meaning(reason: str) -> str:
-    """What a reason says, in words."""
-    return reasons()[reason]
+def meaning(reason: str, step: StepModel | None) -> str:
+    """The meaning of a reason that ``step`` gave, in words. None: a step that every job has, as ingest."""
+    words = None if step is None else step.reasons.get(reason)
+    return words or FRAME[reason]
 
 
-def likeness(reason: str) -> str:
-    """What `partner_value` measures beside a reason; empty where it measures nothing."""
-    models = (registry.configuration(kind) for kind in registry.STEPS)
-    return next((model.likeness for model in models if reason in model.reasons), "")
+def likeness(reason: str, step: StepModel | None) -> str:
+    """Name of the measure in `partner_value` beside a reason that ``step`` gave; empty if there is none."""
+    return step.likeness if step is not None and reason in step.reasons else ""
 
 
 LEDGER = pa.schema(

@@ -1,4 +1,4 @@
-"""What all parts of a job share: frozen models without unknown keys, and names."""
+"""The base model of all parts of a job: frozen, without unknown keys; and names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
 
 
 class Model(BaseModel):
-    """Frozen, and no key that it does not know."""
+    """A frozen model that refuses unknown keys."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False

@@ -23,7 +23,7 @@ def parse_job(text: str, source: str, settings: Sequence[str] = ()) -> Job:
     """Read a job file's text; ``settings`` are ``path=value`` overrides as in ``--set``.
 
     Raises:
-        JobError: one line that names ``source``, the place in it, the value, and the nearest known key.
+        JobError: one line that names ``source``, the path in it, the value, and the nearest known key.
     """
     raw = read(text, source)
     for setting in settings:
@@ -99,13 +99,13 @@ def apply_setting(raw: dict[str, Any], setting: str) -> None:
     if not equals or not path:
         raise JobError(f"--set {setting}: write path=value, for example density.keep=0.3")
     keys = path.split(".")
-    place: Any = raw
+    node: Any = raw
     names = _step_settings(raw)
     if keys[0] in names and len(keys) > 1:
-        (kind, place), keys = names[keys[0]], keys[1:]
+        (kind, node), keys = names[keys[0]], keys[1:]
         model = configuration(kind) if kind in STEPS else StepModel
-        if isinstance(place.get(model.implied), dict) and keys[0] not in model.model_fields:
-            place = place[model.implied]
+        if isinstance(node.get(model.implied), dict) and keys[0] not in model.model_fields:
+            node = node[model.implied]
     elif keys[0] in names:
         raise JobError(
             f"--set {setting}: `{keys[0]}` is a step: name one of its keys, {keys[0]}.KEY=VALUE"
@@ -115,12 +115,12 @@ def apply_setting(raw: dict[str, Any], setting: str) -> None:
             f"--set {setting}: no such step or key `{keys[0]}`{nearest(keys[0], [*names, *Job.model_fields])}"
         )
     for key in keys[:-1]:
-        place = _descend(place, key, setting)
+        node = _descend(node, key, setting)
     value = _value(text, setting)
-    if isinstance(place, list) and keys[-1].isdigit() and int(keys[-1]) < len(place):
-        place[int(keys[-1])] = value
-    elif isinstance(place, dict):
-        place[keys[-1]] = value
+    if isinstance(node, list) and keys[-1].isdigit() and int(keys[-1]) < len(node):
+        node[int(keys[-1])] = value
+    elif isinstance(node, dict):
+        node[keys[-1]] = value
     else:
         raise JobError(f"--set {setting}: there is nothing at `{keys[-1]}`")
 
@@ -134,11 +134,11 @@ def _value(text: str, setting: str) -> Any:
         ) from None
 
 
-def _descend(place: Any, key: str, setting: str) -> Any:
-    if isinstance(place, list) and key.isdigit() and int(key) < len(place):
-        return place[int(key)]
-    if isinstance(place, dict):
-        return place.setdefault(key, {})
+def _descend(node: Any, key: str, setting: str) -> Any:
+    if isinstance(node, list) and key.isdigit() and int(key) < len(node):
+        return node[int(key)]
+    if isinstance(node, dict):
+        return node.setdefault(key, {})
     raise JobError(f"--set {setting}: there is nothing at `{key}`")
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a job, in a job's words: pydantic's problems, one line each, the most telling first."""
+"""Pydantic's errors about a job as lines in a job's words, the most helpful first."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ Problem = Mapping[str, Any]
 
 
 def messages(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:
-    """One line a problem: ``place: what is wrong, and the nearest that would be right``."""
+    """One line for each error: ``path: message``, with the nearest known key."""
     # A typo is often two problems, an unknown key and a missing one: the unknown one shows the mend.
     problems: list[Problem] = sorted(
         error.errors(), key=lambda problem: problem["type"] != "extra_forbidden"
     )
     for problem in problems:
-        model, name, place = _located(problem["loc"], raw)
-        shown = [*([name] if name else []), *(key for key in place if not _implied(key, model))]
+        model, name, path = _located(problem["loc"], raw)
+        shown = [*([name] if name else []), *(key for key in path if not _implied(key, model))]
         if problem["type"] in {"extra_forbidden", "missing"}:
             above = ".".join(shown[:-1]) or "job"
-            known = _keys_at(model, place[:-1])
+            known = _keys_at(model, path[:-1])
             yield (
-                f"{above}: unknown key `{place[-1]}`{nearest(place[-1], known)}"
+                f"{above}: unknown key `{path[-1]}`{nearest(path[-1], known)}"
                 if problem["type"] == "extra_forbidden"
-                else f"{above}: `{place[-1]}` is missing"
+                else f"{above}: `{path[-1]}` is missing"
             )
         else:
             yield f"{'.'.join(shown) or 'job'}: {_said(problem, problems)}"
@@ -64,10 +64,10 @@ def messages(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:
 def _located(
     loc: tuple[int | str, ...], raw: Mapping[str, Any]
 ) -> tuple[type[BaseModel], str, list[str]]:
-    """The model that a problem lies in, the step's name if it is one, and the place below it."""
-    place = [str(key) for key in loc]
-    if _is_choice(place[-1:]):
-        place.pop()
+    """The model that a problem lies in, the step's name ("" for none), and the path below it."""
+    path = [str(key) for key in loc]
+    if _is_choice(path[-1:]):
+        path.pop()
     if len(loc) > 1 and loc[0] == "steps" and isinstance(loc[1], int):
         step = raw["steps"][loc[1]]
         kind, settings = (
@@ -75,19 +75,19 @@ def _located(
         )
         if isinstance(kind, str) and kind in STEPS:
             named = settings.get("name") if isinstance(settings, dict) else None
-            return configuration(kind), named if isinstance(named, str) else kind, place[2:]
-    return Job, "", place
+            return configuration(kind), named if isinstance(named, str) else kind, path[2:]
+    return Job, "", path
 
 
 def _is_choice(key: Sequence[str]) -> bool:
-    """Whether the end of a place is no key but pydantic's name for a branch of a union."""
+    """Tell whether the end of a path is pydantic's name for a branch of a union, and no key."""
     return bool(key) and (
         key[0] in {"int", "float", "str", "bool"} or key[0].startswith("literal[")
     )
 
 
 def _implied(key: str, model: type[BaseModel]) -> bool:
-    """Whether a job leaves the key out."""
+    """Tell whether jobs leave the key out."""
     return issubclass(model, StepModel) and key == model.implied
 
 

@@ -1,4 +1,4 @@
-"""The steps that a job can name, and where their code lies. A step is imported when it is asked for, by its name."""
+"""The registry of steps. A step's modules are imported when a job names it."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ The order is that of the job file which `tamis init` writes.
 
 def configuration(kind: str) -> type[StepModel]:
     """The settings of a step: the model that a job's entry of this kind is checked by."""
-    found: type[StepModel] = _named(kind, "config")
-    return found
+    model: type[StepModel] = _named(kind, "config")
+    return model
 
 
 def step_class(kind: str) -> Any:
-    """The step itself: called with its settings and the job, it gives a ``tasks.step.Step``."""
+    """The step's class: called with its settings and the job, it makes a ``tasks.step.Step``."""
     return _named(kind, "step")
 
 
 def audit_class(kind: str) -> Any:
-    """What audits ask about the step: its own class in ``audit.py``, or the neutral ``StepAudit``."""
+    """The class that answers audits: the step's own in ``audit.py``, or the neutral ``StepAudit``."""
     return _optional(kind, "audit") or _neutral("StepAudit", "audit")
 
 
 def growth_class(kind: str) -> Any:
-    """How the step's costs grow: the class in its ``growth.py`` if it has one, else ``StepGrowth``."""
+    """The class that predicts the step's costs: its own in ``growth.py``, or the neutral ``StepGrowth``."""
     return _optional(kind, "growth") or _neutral("StepGrowth", "growth")
 
 
 def choice_class(kind: str) -> Any | None:
-    """How a selector chooses in memory: the class in its ``choice.py``; None if it has none."""
+    """The class that chooses in memory, in a selector's ``choice.py``; None if there is none."""
     return _optional(kind, "choice")
 
 

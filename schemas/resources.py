@@ -1,4 +1,4 @@
-"""What a job says about machines, and what a task claims of one. No byte of a result depends on it."""
+"""Settings about machines, and claims of tasks. No byte of a result depends on them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tamis.schemas.model import Model, Name
 
 @dataclass(frozen=True)
 class Claimed:
-    """What one task of a phase claims of a node."""
+    """Resources of a node that each task of a phase claims."""
 
     cpus: float = 1
     gpus: float = 0
@@ -25,7 +25,7 @@ class Claimed:
 
 
 class Claim(Model):
-    """What each task of one step claims; what is left out, the step decides."""
+    """The claim of each task of one step; the step decides what is left out."""
 
     cpus: float | None = Field(None, gt=0, examples=[1], description="processors a task")
     gpus: float | None = Field(
@@ -44,7 +44,7 @@ class Claim(Model):
 
 
 class Resources(Model):
-    """How the work is spread. Nothing here changes a byte of the result, and none of it is part of a fingerprint."""
+    """Distribution of the work. Nothing here changes a byte of the result, and none of it is part of a fingerprint."""
 
     cpus: int | None = Field(
         None,

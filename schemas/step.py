@@ -1,10 +1,11 @@
-"""What all steps of a job share, and what the frame asks of a step's settings.
+"""The base model of a step's settings, with the questions that the frame asks of them.
 
 Each question has a neutral answer here. A step answers those that concern it, in the ``config.py`` of its folder.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Protocol, Self
 
@@ -16,40 +17,44 @@ from tamis.schemas.resources import Claimed, Resources
 Share = Annotated[float, Field(gt=0, le=1)]
 StepName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)]
 Reasons = Mapping[str, str]
+BY_RULE = "{rule}: {reason}"
+"""A phrase of ``StepModel.phrases``."""
 Width = Callable[[str | None], int | None]
 """From the name of an embedding, None for the only one, to its dimensions; None while they are unknown."""
 
 
 class Change(Protocol):
-    """What is done to each path of a job."""
+    """A function that changes each path of a job."""
 
     def __call__(self, path: str, /, *, or_name: bool = False) -> str:
-        """``or_name``: it may be a published name as well, and is to be changed only where it is a file here."""
+        """``or_name``: ``path`` may also be a published name; then it is changed only if it is a local file."""
 
 
 class StepModel(Model, defer_build=True):  # most commands validate few of them
     """A step's settings: a unique name, which the ledger and ``tables/`` use, and what its own class adds."""
 
     kind: ClassVar[str]
-    """The key that stands for the step in a job."""
+    """The step's key in a job."""
     reasons: ClassVar[Reasons] = {}
-    """Every reason for which the step drops a sample -> what it means. The run refuses any other."""
+    """Every reason for which the step drops a sample -> its meaning. The run refuses any other."""
+    phrases: ClassVar[Mapping[str, str]] = {}
+    """Reason -> a table's text for it, with the fields `reason`, `rule` and `bound`; "{reason}" by default."""
     is_last: ClassVar[bool] = False
-    """Whether the step stands once, after all others."""
+    """True if the step stands once, after all others."""
     selects: ClassVar[bool] = False
-    """Whether the step chooses so many of what reaches it, and is no filter."""
+    """True if the step keeps a given share or number of samples, as selectors do."""
     listed: ClassVar[str] = ""
-    """The field that a list in place of the settings stands for: `names` of ``signals: [words]``."""
+    """The field of a step that is written as a list: `names` of ``signals: [words]``."""
     implied: ClassVar[str] = ""
-    """The field that a job leaves out, its entries standing beside the others: `bounds` of ``rules: {words: ...}``."""
+    """The field whose entries stand directly among the settings: `bounds` of ``rules: {words: ...}``."""
     likeness: ClassVar[str] = ""
-    """What the ledger's `partner_value` measures between duplicates; empty where it measures nothing."""
+    """Name of the measure in the ledger's `partner_value`; empty if the step finds no similar samples."""
     cutting: ClassVar[tuple[str, ...]] = ()
-    """Settings that only cut what the step has stored: with others it can decide again (``StepAudit.decide_again``)."""
+    """Settings that only cut stored values: with other cuts it can decide again (``StepAudit.decide_again``)."""
     compares_samples: ClassVar[bool] = False
-    """Whether what it stored of a sample depends on who else reached it, and so on every step before it."""
+    """True if the stored values of a sample depend on the other samples that reach the step."""
     training: ClassVar[tuple[str, ...]] = ()
-    """Settings that decide where its centroids lie; none where it has no centroids."""
+    """Settings that determine the step's centroids; empty for a step without centroids."""
     measures: ClassVar[tuple[str, ...]] = ()
     """Columns of its table ``quotas`` that measure each concept, beside `size` and `quota`."""
 
@@ -73,15 +78,25 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
             return {**own, cls.implied: entries}
         return settings
 
+    @classmethod
+    def purpose(cls) -> str:
+        """The step's purpose, for the job file that `tamis init` writes: its docstring."""
+        return inspect.getdoc(cls) or ""
+
     @property
     def makes_embedding(self) -> str:
-        """What later steps call the embedding that the step makes; empty if it makes none."""
+        """Name of the embedding that the step makes; empty if it makes none."""
         return ""
 
     @property
     def takes_embeddings(self) -> bool:
-        """Whether that embedding comes with the input, and no model makes it."""
+        """True if that embedding comes with the input, and no model makes it."""
         return False
+
+    @property
+    def clustered_embedding(self) -> str | None:
+        """Name of the embedding that the step clusters; None if it clusters none, or the job's only one."""
+        return None
 
     @property
     def computes(self) -> tuple[str, ...]:
@@ -90,12 +105,12 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
 
     @property
     def scores(self) -> bool:
-        """Whether later steps read what it computes, which it does only for samples that reach it."""
+        """True if the step computes values for later steps, and only for samples that reach it."""
         return bool(self.computes or self.makes_embedding)
 
     @property
     def linear_heads(self) -> Mapping[str, str]:
-        """Those of the signals that a linear head computes -> the head's path."""
+        """Signals that a linear head computes -> the head's path."""
         return {}
 
     @property

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -23,11 +22,12 @@ LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 PATH = re.compile(
     r"(?:pipeline|jobs|schemas|tests|deploy|docs|\.ci)/[\w./*<>-]*|[\w.-]+\.(?:md|toml|txt)|Makefile"
 )
-PLACEHOLDER = re.compile(r"[A-Z]{2,}(?!\w*\.md$)")
-"""What a recipe writes for a name that a reader chooses: `tests/steps/test_NAME.py`."""
+MODULE = re.compile(r"(?:tamis|tests)(?:\.\w+)+")
+ANY = re.compile(r"<\w+>|[A-Z]{2,}(?!\w*\.md$)")
+"""A name that a reader chooses, or each of several that exist: `tests/steps/test_NAME.py`, `steps/<step>/config.py`."""
 
-ANY = re.compile(r"<\w+>")
-"""What stands for each of several names that exist: `pipeline/steps/<step>/config.py`."""
+DEFINED = re.compile(r"`(\w+)`(?:,? and `(\w+)`)?,? (?:of\s+|in\s+|\()`([\w/]+\.py)`")
+"""Names, and the file that a document says they are defined in."""
 
 
 def code(text: str) -> list[str]:
@@ -44,18 +44,41 @@ def paths(text: str) -> Iterator[str]:
                 yield bare
 
 
+def modules(text: str) -> Iterator[str]:
+    """The modules and packages that a document names, as code."""
+    for piece in code(text):
+        for word in re.split(r"[\s\"':]+", piece):
+            if MODULE.fullmatch(word):
+                yield word
+
+
 def missing(text: str, root: Path, folder: Path) -> list[str]:
-    """Named paths that are not below ``root``, and links that lead nowhere from ``folder``."""
-    named = [path for path in paths(text) if not _is_there(path, root)]
+    """Named paths and modules that are not below ``root``, and links that lead nowhere from ``folder``."""
+    named = [path for path in paths(text) if not _exists(path, root)]
+    named += [name for name in modules(text) if not _is_module(name, root)]
     links = [link for link in LINK.findall(text) if "://" not in link]
     return named + [link for link in links if not (folder / link).exists()]
 
 
-def _is_there(path: str, root: Path) -> bool:
-    """Whether a path, or a pattern, is met; of one with a placeholder, the folder in which it is to be made."""
-    parts = ANY.sub("*", path.rstrip("/")).split("/")
-    known = [*takewhile(lambda part: not PLACEHOLDER.search(part), parts)]
-    return any(root.glob("/".join(known)))
+def _exists(path: str, root: Path) -> bool:
+    """Tell whether a path exists; one with names to be chosen or a pattern, whether any file is so called."""
+    return any(root.glob(ANY.sub("*", path)))
+
+
+def _is_module(name: str, root: Path) -> bool:
+    path = name.removeprefix("tamis.").replace(".", "/")
+    return _exists(f"{path}/", root) or _exists(f"{path}.py", root)
+
+
+def undefined(text: str, root: Path) -> list[str]:
+    """Names that are not in the file in which a document says they are."""
+    return [
+        f"{name} of {path}"
+        for *names, path in DEFINED.findall(text)
+        for name in filter(None, names)
+        for file in root.glob(ANY.sub("*", path))
+        if not re.search(rf"\b{name}\b", file.read_text())
+    ]
 
 
 def commands(text: str) -> set[str]:
@@ -82,6 +105,11 @@ def packages(text: str) -> list[tuple[int, str, str]]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_path_in_the_documents_exists(document: Path) -> None:
     assert missing(document.read_text(), ROOT, document.parent) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_name_is_in_the_file_that_the_documents_give(document: Path) -> None:
+    assert undefined(document.read_text(), ROOT) == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -126,6 +154,7 @@ def project(tmp_path: Path) -> Path:
         "write `pipeline/store/NAME.py`, as `pipeline/<package>/*.py` are; [more](README.md#more)",
         "not ours: `data/00000.tar`, `runs/mine`, `docs`, https://example.org/pipeline/x",
         "in prose pipeline/store/leese.py is no path",
+        "a line `tamis.pipeline.NAME.lease:CLASS` and `python -m tamis.pipeline.store`",
     ],
 )
 def test_paths_that_exist_pass(project: Path, text: str) -> None:
@@ -139,6 +168,11 @@ def test_paths_that_exist_pass(project: Path, text: str) -> None:
         ("run `python pipeline/stores/lease.py`:", "pipeline/stores/lease.py"),
         ("```\ncat docs/map.md\n```\n", "docs/map.md"),
         ("write `pipeline/stores/NAME.py`", "pipeline/stores/NAME.py"),
+        ("write `pipeline/NAME/leese.py`", "pipeline/NAME/leese.py"),
+        ("write `pipeline/store/test_NAME.py`", "pipeline/store/test_NAME.py"),
+        ("write `pipeline/store/NAME/`", "pipeline/store/NAME/"),
+        ('a line `"NAME": "tamis.pipeline.stores.NAME:CLASS"`', "tamis.pipeline.stores.NAME"),
+        ("`python -m tamis.pipeline.leese`", "tamis.pipeline.leese"),
         ("`pipeline/store/test_*.py`", "pipeline/store/test_*.py"),
         ("`pipeline/<package>/leese.py`", "pipeline/<package>/leese.py"),
         ("`CHANGES.md`", "CHANGES.md"),
@@ -147,6 +181,20 @@ def test_paths_that_exist_pass(project: Path, text: str) -> None:
 )
 def test_a_wrong_path_is_found(project: Path, text: str, wrong: str) -> None:
     assert missing(text, project, project) == [wrong]
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("`take` of `pipeline/store/lease.py`", []),
+        ("a `take` (`pipeline/store/lease.py`)", []),
+        ("`take` and `give` in\n   `pipeline/store/lease.py`", ["give of pipeline/store/lease.py"]),
+        ("`tak` of `pipeline/store/lease.py`", ["tak of pipeline/store/lease.py"]),
+    ],
+)
+def test_a_name_that_its_file_lacks_is_found(project: Path, text: str, wrong: list[str]) -> None:
+    (project / "pipeline" / "store" / "lease.py").write_text("def take() -> None: ...")
+    assert undefined(text, project) == wrong
 
 
 def test_commands_are_found_in_code_alone() -> None:

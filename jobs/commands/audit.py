@@ -21,8 +21,6 @@ from tamis.pipeline.audit.reading.funnel import (
 )
 from tamis.pipeline.audit.reading.funnel import sample as sample_rows
 from tamis.pipeline.results import delta
-from tamis.pipeline.steps.rules.config import ABOVE_MAXIMUM, BELOW_MINIMUM, NOT_ALLOWED
-from tamis.pipeline.steps.shared.config import NO_VALUE
 from tamis.schemas.errors import JobError
 from tamis.schemas.ledger import meaning
 
@@ -102,7 +100,7 @@ def _show_funnel(run: FinishedRun, json: bool) -> None:
         out,
         display.table(
             [*columns, ("meaning", "left")],
-            [_reason_row(totals.rows_in, *reason) for reason in reasons],
+            [_reason_row(run, *reason) for reason in reasons],
         ),
     )
 
@@ -115,22 +113,16 @@ def balance(totals: Funnel) -> str:
     )
 
 
-SIGNS = {BELOW_MINIMUM: "<", ABOVE_MAXIMUM: ">"}
-
-
 def _reason_row(
-    rows_in: int, step: str, reason: str, rule: str | None, bound: float | None, samples: int
+    run: FinishedRun, step: str, reason: str, rule: str | None, bound: float | None, samples: int
 ) -> list[str]:
-    sign = SIGNS.get(reason)
-    condition = f"{rule} {sign} {display.number(bound)}" if sign else reason
-    if rule and not sign and reason in (NOT_ALLOWED, NO_VALUE):
-        condition = f"{rule}: {reason}"
+    phrase = run.phrase(step, reason)
     return [
         step,
-        condition,
+        phrase.format(reason=reason, rule=rule, bound=display.number(bound)),
         display.count(samples),
-        display.share(samples, rows_in),
-        meaning(reason),
+        display.share(samples, run.rows_in),
+        meaning(reason, run.settings_of(step)),
     ]
 
 

@@ -35,7 +35,7 @@ def _connect(address: str | None) -> Client:
 
 @dataclass(frozen=True)
 class SendOptions:
-    """The options of ``tamis submit`` summary how a job is sent."""
+    """The options of ``tamis submit`` about the shipment of a job."""
 
     installed: bool = False
     grows: bool = False

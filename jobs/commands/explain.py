@@ -12,7 +12,6 @@ from tamis.jobs.terminal import display, inline_pictures
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.audit.story.story import Story, stories, tell
 from tamis.schemas.errors import InputError, JobError
-from tamis.schemas.ledger import likeness
 
 CAPTION = 300
 """Most characters of a caption."""
@@ -253,7 +252,7 @@ def _place_lines(place: dict[str, Any]) -> list[str]:
 
 def _partner_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:
     partner, survivor = step["partner"], step.get("survivor")
-    measure = likeness(step["reason"])
+    measure = step.get("measure")
     alike = ""
     if measure and "partner_value" in step:
         bound = f", bound {display.number(step['bound'])}" if "bound" in step else ""

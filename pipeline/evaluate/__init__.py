@@ -1,1 +1,1 @@
-"""What a choice is worth: small heads trained on it, beside heads trained on random pairs."""
+"""Comparison of selectors: small heads trained on their choices, beside heads trained on random pairs."""

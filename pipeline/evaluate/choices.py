@@ -26,11 +26,11 @@ from tamis.schemas.step import StepModel
 
 
 class UnavailableError(Exception):
-    """A selector cannot make this choice; the message says why."""
+    """A selector cannot make this choice; the message gives the reason."""
 
 
 class TooManyError(UnavailableError):
-    """There are not so many pairs to choose from."""
+    """The count exceeds the pairs to choose from."""
 
 
 def names() -> list[str]:

@@ -21,12 +21,12 @@ from tamis.pipeline.evaluate.choices import Choices, TooManyError, UnavailableEr
 from tamis.pipeline.evaluate.heads import Scale, Sides
 from tamis.pipeline.evaluate.holdout import Holdout
 from tamis.pipeline.evaluate.pairs import Pairs
-from tamis.pipeline.steps.selectors.config import budget
+from tamis.pipeline.steps.selectors.config import count_of
 from tamis.schemas.errors import JobError
 from tamis.schemas.evaluation import FULL, OWN, RANDOM, Comparison, Figure, Point, Training
 
 LEAST_PAIRS = 16
-"""A smaller subset is not trained on: a batch of it would hold hardly any wrong answers."""
+"""Least size of a subset: a batch of a smaller one would hold hardly any wrong answers."""
 
 Ints = npt.NDArray[np.int64]
 Measured = dict[str, float]
@@ -63,36 +63,36 @@ def plan(
 ) -> tuple[list[Trial], list[str]]:
     """All subsets, and notes about those that cannot be made. ``holdouts`` are aligned with the seeds.
 
-    A point is there for all seeds or for none.
+    A subset that one seed cannot have is left out for all of them.
     """
     own = [int(pairs.kept[holdout.pool].sum()) for holdout in holdouts]
     share = _share(own, holdouts) if OWN in asked.selectors else None
     trials: list[Trial] = []
     notes: list[str] = []
     for name, at in _wanted(asked, share):
-        found: list[Trial] = []
+        of_point: list[Trial] = []
         try:
-            for place, (seed, holdout) in enumerate(zip(asked.seeds, holdouts, strict=True)):
+            for index, (seed, holdout) in enumerate(zip(asked.seeds, holdouts, strict=True)):
                 pool = pairs.take(holdout.pool)
-                count = own[place] if at == share else budget(at, len(pool))
+                count = own[index] if at == share else count_of(at, len(pool))
                 rows = holdout.pool[choices(name, pool, count, seed)]
                 if len(rows) < LEAST_PAIRS:
                     raise UnavailableError(f"{len(rows):,} pairs, fewer than {LEAST_PAIRS}")
-                found.append(Trial(name, at, seed, rows))
+                of_point.append(Trial(name, at, seed, rows))
         except UnavailableError as error:
             most = ""
             if isinstance(error, TooManyError):
                 most = f": at most {_most(pairs, holdouts, choices, name):g}%"
             notes.append(f"{name} at {100 * at:.3g}% is left out: {error}{most}")
             continue
-        trials += found
+        trials += of_point
     if not trials:
         raise JobError(f"--budgets: no subset can be made: {notes[0]}")
     return trials, notes
 
 
 def _wanted(asked: Asked, share: float | None) -> list[tuple[str, float]]:
-    """(selector, budget) of every point; ``run`` is measured at its own share, beside random pairs of that number."""
+    """(selector, budget) of every point; the run's own choice is measured at its share, beside as many random pairs."""
     free = [name for name in asked.selectors if name not in (FULL, OWN)]
     wanted = [(name, at) for name in free for at in asked.budgets]
     if share is not None:
@@ -103,13 +103,13 @@ def _wanted(asked: Asked, share: float | None) -> list[tuple[str, float]]:
 
 
 def _most(pairs: Pairs, holdouts: Sequence[Holdout], choices: Choices, name: str) -> float:
-    """Per cent of the pool that a selector can be asked for with every seed, to a tenth below."""
+    """Per cent of the pool that a selector can choose with every seed, rounded down to a tenth."""
     pools = [pairs.take(holdout.pool) for holdout in holdouts]
     return min(1000 * choices.most(name, pool) // len(pool) for pool in pools) / 10
 
 
 def _share(own: Sequence[int], holdouts: Sequence[Holdout]) -> float:
-    """The share of the pools that the run itself kept, to four places."""
+    """The share of the pools that the run itself kept, rounded to four decimals."""
     return round(sum(own) / sum(len(holdout.pool) for holdout in holdouts), 4)
 
 
@@ -160,7 +160,7 @@ def measure(
 
 
 def batch_of(trials: Sequence[Trial]) -> int:
-    """One batch for all subsets."""
+    """The batch size, one for all subsets."""
     return min([heads.BATCH, *(len(trial.rows) for trial in trials)])
 
 

@@ -20,7 +20,7 @@ from tamis.schemas.evaluation import FULL, OWN, RANDOM, Evaluation, Training
 from tamis.schemas.nearest import nearest
 
 FEW_TESTED = 200
-"""Pairs to measure on below which a warning is due: R@10 of 200 moves by three hundredths by chance."""
+"""Number of test pairs below which a warning is due: with 200, R@10 varies by 0.03 by chance."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Request:
 def evaluate(
     run: FinishedRun, request: Request, done: Callable[[int, int], None] | None = None
 ) -> Evaluation:
-    """Compare the selectors. ``done`` is told how many heads of how many are trained.
+    """Compare the selectors. ``done`` is called with the number of trained heads, and of all.
 
     Raises:
         JobError: an unknown selector, a budget or a share out of range, too little to measure on.
@@ -103,7 +103,7 @@ def _asked(request: Request) -> Asked:
 
 
 def _share(text: str) -> float | None:
-    """The share that ``--holdout`` names; None where it is no number."""
+    """The share that ``--holdout`` gives; None if it is not a number."""
     try:
         share = float(text)
     except ValueError:
@@ -118,7 +118,7 @@ def _in_order(pairs: Pairs) -> Pairs:
 
 
 def _foreign(run: FinishedRun, pairs: Pairs, request: Request) -> tuple[Pairs, list[Holdout]]:
-    """The run's pairs and the foreign ones, which alone are measured on. All seeds have the one holdout."""
+    """The run's pairs and the foreign ones, which make up the holdout of every seed."""
     other = open_holdout(run, request.holdout)
     theirs = read(other, [], request.classes, holdout.TESTED * 10)
     if theirs.image.shape[1] != pairs.image.shape[1]:

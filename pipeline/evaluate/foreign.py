@@ -1,4 +1,4 @@
-"""Pairs to measure on that are not the run's: another finished run, or input files, which are embedded beside it."""
+"""Test pairs from another finished run, or from input files, which are embedded as the run's are."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.evaluate.pairs import embedding_of
 from tamis.pipeline.runs import plan
 from tamis.pipeline.runs import walk as running
-from tamis.pipeline.steps.embed.config import Embed
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.perform import Here
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Input, Job
+from tamis.schemas.step import StepModel
 
 FOLDER = "evaluation"
-"""Below the run directory: a run for each set of input files that was held out."""
+"""Folder below the run directory with a run for each set of held-out input files."""
 
 
 def open_holdout(run: FinishedRun, path: str) -> FinishedRun:
@@ -50,7 +50,7 @@ def open_holdout(run: FinishedRun, path: str) -> FinishedRun:
     return open_run(made.root)
 
 
-def _check_alike(own: Embed, other: Embed, path: str) -> None:
+def _check_alike(own: StepModel, other: StepModel, path: str) -> None:
     for what in ("encoder", "precision"):
         ours, theirs = getattr(own, what), getattr(other, what)
         if ours != theirs:

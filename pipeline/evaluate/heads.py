@@ -40,20 +40,20 @@ class Sides(NamedTuple):
     text: Floats
 
     def take(self, rows: npt.NDArray[np.integer]) -> Sides:
-        """Some of them."""
+        """Some of the pairs."""
         return Sides(self.image[rows], self.text[rows])
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Mean and spread of every dimension: heads see numbers of one size, whatever the encoder makes."""
+    """Mean and spread of every dimension, by which the inputs of heads are standardised."""
 
     mean: Floats
     spread: Floats
 
     @classmethod
     def of(cls, vectors: Floats) -> Scale:
-        """Of the rows (n, d); a dimension that never moves keeps its size."""
+        """Mean and spread of the rows (n, d); a constant dimension gets spread 1."""
         wide = vectors.astype(np.float64)
         spread = wide.std(axis=0)
         spread[spread < 1e-6] = 1.0
@@ -82,7 +82,7 @@ class Heads:
 
 
 def train(pairs: Sides, training: Training, seed: int) -> Heads:
-    """Train on all of ``pairs``: so many steps, whatever their number. One thread; the same numbers every time.
+    """Train on ``pairs`` for a fixed number of steps, in one thread, so that results are reproducible.
 
     Args:
         pairs: scaled embeddings, at least ``training.batch`` of them.
@@ -138,7 +138,7 @@ def _start(rows: int, width: int, seed: int, side: str) -> torch.Tensor:
 
 
 def _batches(count: int, training: Training, seed: int) -> torch.Tensor:
-    """int64 (steps, batch): the pairs in a fresh order every epoch; what is left over of one waits for the next."""
+    """int64 (steps, batch): the pairs in a new order every epoch; the rest of one epoch begins the next."""
     import torch
 
     generator = torch.Generator().manual_seed(derived_seed(seed, "heads/order") >> 1)
@@ -151,7 +151,7 @@ def _batches(count: int, training: Training, seed: int) -> torch.Tensor:
 
 
 def ranks(left: Floats, right: Floats) -> Ints:
-    """The place of each row's partner among all of ``right``, 1 for the nearest; a tie counts against it.
+    """int64 (n,) rank of each row's partner among all of ``right``, 1 for the nearest; ties count against it.
 
     Args:
         left: unit rows (n, width).
@@ -159,8 +159,8 @@ def ranks(left: Floats, right: Floats) -> Ints:
     """
     cosines = left @ right.T
     own = np.diag(cosines)[:, None]
-    found: Ints = (cosines >= own).sum(axis=1).astype(np.int64)
-    return found
+    rank: Ints = (cosines >= own).sum(axis=1).astype(np.int64)
+    return rank
 
 
 def retrieval(heads: Heads, held: Sides) -> dict[str, float]:
@@ -168,10 +168,10 @@ def retrieval(heads: Heads, held: Sides) -> dict[str, float]:
     image, text = heads.images(held.image), heads.texts(held.text)
     measured: dict[str, float] = {}
     ways = {"image_to_text": ranks(image, text), "text_to_image": ranks(text, image)}
-    for way, places in ways.items():
-        measured[f"{way}_recall_at_1"] = float((places <= 1).mean())
-        measured[f"{way}_recall_at_10"] = float((places <= 10).mean())
-        measured[f"{way}_median_rank"] = float(np.median(places))
+    for way, rank in ways.items():
+        measured[f"{way}_recall_at_1"] = float((rank <= 1).mean())
+        measured[f"{way}_recall_at_10"] = float((rank <= 10).mean())
+        measured[f"{way}_median_rank"] = float(np.median(rank))
     for metric in ("recall_at_1", "recall_at_10", "median_rank"):
         measured[metric] = sum(measured[f"{way}_{metric}"] for way in ways) / 2
     return measured

@@ -1,7 +1,7 @@
-"""Who is held out: whole groups of pairs that share a picture, a near-duplicate or a caption, so that nothing leaks.
+"""The holdout: whole groups of pairs that share a picture, a near-duplicate or a caption, so that nothing leaks.
 
-Groups, not pairs, are drawn: to hold out one of a hundred copies would mean to take the other ninety-nine out of the
-pool, and so to do the work of deduplication for every subset alike.
+Groups are drawn, not pairs: to hold out one of a hundred copies, the other ninety-nine would have to leave the pool,
+which would deduplicate it for every subset alike.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 JACCARD = 0.8
-"""Captions at least this alike (character 3-grams) are one group, as in ``near_duplicates``."""
+"""Least Jaccard similarity of captions (character 3-grams) in one group, as in ``near_duplicates``."""
 
 HAMMING = 4
-"""Perceptual hashes at most so many bits apart are one group, as in ``near_pictures``."""
+"""Bits by which perceptual hashes of one group differ, at most, as in ``near_pictures``."""
 
 EPSILON = 0.07
-"""A picture whose embedding has a cosine above 1 - this to a tested one is in no pool, as in SemDeDup."""
+"""Pictures with a cosine above 1 - EPSILON to a tested one are in no pool, as in SemDeDup."""
 
 LARGEST = 0.01
-"""Share of all pairs; a larger group always trains: held out, it would be most of one seed's holdout."""
+"""Share of all pairs above which a group is never held out: it would be most of the holdout."""
 
 TESTED = 2_000
-"""Pairs that are measured on, at most: retrieval among more is no better a measure, and dearer."""
+"""Test pairs, at most: retrieval among more is no better a measure, and costs more."""
 
 LEAST_TESTED = 20
-"""With fewer R@10 says nothing."""
+"""Test pairs, at least: R@10 among fewer means nothing."""
 
 _BLOCK = 1_024
 
 
 @dataclass(frozen=True)
 class Holdout:
-    """Rows of ``Pairs``: measured on, and trained on."""
+    """Rows of ``Pairs``: the tested ones, and the pool to choose from."""
 
     tested: Ints
     pool: Ints
@@ -79,7 +79,7 @@ def _keys(captions: Objects) -> Objects:
 
 
 def _equal(values: Objects) -> tuple[Ints, Ints]:
-    """Edges from every row to the first that holds the same value; None equals nothing."""
+    """Edges from every row to the first with the same value; None equals nothing."""
     first: dict[Any, int] = {}
     edges = [
         (first.setdefault(value, row), row)
@@ -91,7 +91,7 @@ def _equal(values: Objects) -> tuple[Ints, Ints]:
 
 
 def by_share(pairs: Pairs, group: Ints, share: float, seed: int) -> Holdout:
-    """Hold out groups whose hash of seed and uid says so: about ``share`` of them.
+    """Hold out about ``share`` of the groups, drawn by a hash of seed and uid.
 
     Raises:
         JobError: fewer than ``LEAST_TESTED`` pairs would be tested.
@@ -105,7 +105,7 @@ def by_share(pairs: Pairs, group: Ints, share: float, seed: int) -> Holdout:
 
 
 def by_origin(pairs: Pairs, group: Ints, foreign: Mask, seed: int) -> Holdout:
-    """Hold out the pairs that are ``foreign``, bool (n,), and what shares a group with them.
+    """Hold out the pairs that are ``foreign``, bool (n,), and all pairs of their groups.
 
     Raises:
         JobError: fewer than ``LEAST_TESTED`` pairs would be tested.
@@ -115,7 +115,7 @@ def by_origin(pairs: Pairs, group: Ints, foreign: Mask, seed: int) -> Holdout:
 
 
 def _holdout(pairs: Pairs, group: Ints, held: Mask, eligible: Mask, seed: int) -> Holdout:
-    """One pair of each held group is tested: of the eligible the one with the smallest hash."""
+    """Choose a test pair from each held-out group: the eligible one with the smallest hash."""
     rows = np.flatnonzero(eligible)
     key = order.hashed(pairs.uid, seed, "tested")
     rows = rows[np.lexsort((key[rows], group[rows]))]
@@ -143,7 +143,7 @@ def _holdout(pairs: Pairs, group: Ints, held: Mask, eligible: Mask, seed: int) -
 
 
 def _alike(pairs: Pairs, rows: Ints, tested: Ints) -> Mask:
-    """Which ``rows`` have a picture embedding within ``EPSILON`` of a tested one's."""
+    """(n,) True for ``rows`` with a picture embedding within ``EPSILON`` of a tested one."""
     against = pairs.image[tested].astype(np.float32).T
     near_one = np.zeros(len(rows), dtype=bool)
     for start in range(0, len(rows), _BLOCK):

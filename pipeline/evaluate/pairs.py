@@ -1,4 +1,4 @@
-"""The pairs that a finished run has embedded: what heads are trained on, and what says which pairs belong together.
+"""The embedded pairs of a finished run: embeddings to train on, and hashes and captions by which pairs are grouped.
 
 Everything comes from the run's tables; no picture is opened. Of a large run a uniform share is read, so that memory
 is bounded by ``MOST_PAIRS`` and not by the data set.
@@ -17,8 +17,6 @@ from tamis.pipeline.algorithms import order
 from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.evaluate.heads import Sides
-from tamis.pipeline.steps.concepts.config import Clustered
-from tamis.pipeline.steps.embed.config import Embed
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import uid_words, vectors
@@ -56,7 +54,7 @@ class Pairs:
         return len(self.uid)
 
     def take(self, rows: npt.NDArray[Any]) -> Pairs:
-        """Some rows, by number or by mask."""
+        """Some of the pairs, by row numbers or by a mask."""
         return Pairs(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def sides(self) -> Sides:
@@ -64,23 +62,23 @@ class Pairs:
         return Sides(self.image.astype(np.float32), self.caption.astype(np.float32))
 
     def joined(self, other: Pairs) -> Pairs:
-        """These, then the rows of ``other``."""
+        """These pairs, then those of ``other``."""
         both = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
         return Pairs(*(np.concatenate(pair) for pair in both))
 
 
-def embedding_of(run: FinishedRun) -> Embed:
-    """The embedding that the run's concepts are made of, else its first.
+def embedding_of(run: FinishedRun) -> Any:
+    """The step that makes the embedding that the run clusters, else its first one.
 
     Raises:
         StateError: the run has none, or one without captions.
     """
-    embeds = [step for step in run.steps if isinstance(step, Embed)]
+    embeds = [step for step in run.steps if step.makes_embedding]
     if not embeds:
         raise StateError(f"{run.root}: has no embeddings: put an `embed` step into its job")
     chosen = concepts_of(run)
-    named = chosen.embedding if chosen is not None else None
-    embed = next((step for step in embeds if step.as_ == named), embeds[0])
+    named = chosen.clustered_embedding if chosen is not None else None
+    embed = next((step for step in embeds if step.makes_embedding == named), embeds[0])
     if not run.made_by(embed.name, "signal"):
         raise StateError(
             f"{run.root}: `{embed.name}` has embeddings of pictures alone: heads need those of captions too; "
@@ -89,9 +87,9 @@ def embedding_of(run: FinishedRun) -> Embed:
     return embed
 
 
-def concepts_of(run: FinishedRun) -> Clustered | None:
+def concepts_of(run: FinishedRun) -> StepModel | None:
     """The run's first step that selects by concepts."""
-    return next((s for s in run.steps if isinstance(s, Clustered) and s.selects), None)
+    return next((step for step in run.steps if step.selects and step.training), None)
 
 
 def read(
@@ -128,9 +126,9 @@ def _check_tables(run: FinishedRun, needed: list[tuple[str, str]]) -> None:
 
 
 def _check_columns(connection: Any, run: FinishedRun, wanted: list[str]) -> None:
-    there = {name for name, *_ in connection.execute("DESCRIBE ledger").fetchall()}
+    columns = {name for name, *_ in connection.execute("DESCRIBE ledger").fetchall()}
     for name in wanted:
-        if name not in there:
+        if name not in columns:
             raise JobError(
                 f"{run.root}: the ledger has no column `{name}`: add it to a `signals` step of the job "
                 "(a column of the input will do) and run it again"
@@ -164,17 +162,17 @@ def _selects(step: StepModel, run: FinishedRun, embed: str) -> bool:
 
 
 def _query(
-    embed: Embed, concepts: Clustered | None, signals: list[str], classes: str | None
+    embed: StepModel, concepts: StepModel | None, signals: list[str], classes: str | None
 ) -> str:
     quoted = ", ".join(f'l."{name}"::DOUBLE AS signal_{i}' for i, name in enumerate(signals))
     label = f'l."{classes}"::VARCHAR' if classes else "NULL::VARCHAR"
-    place, join = "NULL::INTEGER AS cluster, NULL::FLOAT AS similarity", ""
+    cluster, join = "NULL::INTEGER AS cluster, NULL::FLOAT AS similarity", ""
     if concepts is not None:
-        place = "a.cluster, a.similarity"
+        cluster = "a.cluster, a.similarity"
         join = f'LEFT JOIN "{concepts.name}".assign AS a USING (sid)'
     return (
         "SELECT i.uid, i.text, i.sha256, i.pixels, i.phash, v.image, v.text AS caption, c.reached, l.kept, "
-        f"{label} AS label, {place}{', ' + quoted if quoted else ''} "
+        f"{label} AS label, {cluster}{', ' + quoted if quoted else ''} "
         f'FROM chosen AS c JOIN "{embed.name}".vectors AS v USING (sid) '
         f"JOIN ingest.files AS i USING (sid) JOIN ledger AS l USING (sid) {join} ORDER BY i.uid"
     )
@@ -205,12 +203,12 @@ def _pairs(table: pa.Table, run: FinishedRun, signals: list[str]) -> Pairs:
 
 
 def _fixed(column: pa.ChunkedArray) -> pa.Array:
-    """DuckDB knows bytes of one length only as bytes: their type again."""
+    """The fixed-size binary array of a column, which DuckDB returns as bytes of any length."""
     array = column.combine_chunks()
     return array.cast(pa.binary()).cast(pa.binary(len(array[0].as_py())))
 
 
 def _objects(column: pa.ChunkedArray) -> Objects:
-    found = np.empty(len(column), dtype=object)
-    found[:] = column.to_pylist()
-    return found
+    values = np.empty(len(column), dtype=object)
+    values[:] = column.to_pylist()
+    return values

@@ -60,12 +60,12 @@ def prepare(device: str | None, share: float = 1.0) -> None:
 
 
 def is_float32(products: torch.Tensor) -> bool:
-    """Whether the products that ``prepare`` makes have the precision of float32."""
+    """Tell whether ``prepare`` leaves products in the precision of float32."""
     return bool(((products - 256.125).abs() < 0.01).all())
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error of torch means that a GPU's memory is full."""
+    """Tell whether an error of torch means that a GPU's memory is full."""
     message = str(error)
     is_full = "CUDA" in message and "out of memory" in message
     return is_full or "CUBLAS_STATUS_ALLOC_FAILED" in message

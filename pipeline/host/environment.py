@@ -1,4 +1,4 @@
-"""What new processes inherit: environment variables and standard error."""
+"""The environment of new processes: variables and standard error."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a job would cost, here or on a cluster, and the batch size that suits this machine."""
+"""Predicted costs of a job, here or on a cluster, and the batch size that suits this machine."""

@@ -1,4 +1,4 @@
-"""What a job will cost on a cluster: a trial's phases, grown to the whole and added up by step."""
+"""Predicted costs of a job on a cluster: the costs of a trial's phases, scaled to the whole and added up by step."""
 
 from __future__ import annotations
 
@@ -47,17 +47,10 @@ def predict(
     machine = Machine(workers, flops, trial.dim, cluster, trial.ingest_bytes, trial.gpu_flops)
     steps: dict[str, Cost] = {}
     wall: dict[str, tuple[float, float]] = {}
-    for found in trial.phases:
-        if not cluster.slots(found.cpus, found.gpus):
-            raise ClusterError(
-                f"--cluster {shown}: {found.step} claims {found.cpus:g} CPU and {found.gpus:g} GPU a task, "
-                "and no node has that: change resources.steps, or the nodes"
-            )
-        made = forecast.phase(found, trial.sample, whole, machine)
-        made = _corrected(made, found.step, found.phase, trial, whole_rows)
-        low, high = wall.get(found.step, (0.0, 0.0))
-        steps[found.step] = steps.get(found.step, Cost()) + made.cost
-        wall[found.step] = low + made.wall_seconds[0], high + made.wall_seconds[1]
+    for step, made in _phases(trial, whole, machine, shown):
+        low, high = wall.get(step, (0.0, 0.0))
+        steps[step] = steps.get(step, Cost()) + made.cost
+        wall[step] = low + made.wall_seconds[0], high + made.wall_seconds[1]
     total = sum(steps.values(), Cost())
     span = tuple(sum(each[i] for each in wall.values()) + trial.start_seconds for i in (0, 1))
     return Prediction(
@@ -71,6 +64,20 @@ def predict(
         dict(_money(total, (span[0], span[1]), cluster, rates or {})),
         tuple(_notes(job, steps, cluster)),
     )
+
+
+def _phases(
+    trial: Trial, whole: Scale, machine: Machine, shown: str
+) -> Iterator[tuple[str, PhaseForecast]]:
+    """The step and the forecast of each phase."""
+    for phase in trial.phases:
+        if not machine.cluster.slots(phase.cpus, phase.gpus):
+            raise ClusterError(
+                f"--cluster {shown}: {phase.step} claims {phase.cpus:g} CPU and {phase.gpus:g} GPU a task, "
+                "and no node has that: change resources.steps, or the nodes"
+            )
+        made = forecast.phase(phase, trial.sample, whole, machine)
+        yield phase.step, _corrected(made, phase.step, phase.phase, trial, whole.rows)
 
 
 def check_claims(job: Job, cluster: RayCluster, shown: str) -> None:
@@ -91,10 +98,10 @@ def check_claims(job: Job, cluster: RayCluster, shown: str) -> None:
 def reaching(job: Job, trial: Trial, rows: float) -> dict[str, float]:
     """Samples that reach each step, of ``rows`` in all.
 
-    A verdict leaves the share that it left of the sample. But of duplicates more are found, the more there is to
-    compare: survivors' = survivors x growth^b (Heaps' law). Were the sample's groups of duplicates as large as they
-    get, only a survivor that has none yet could still lose to one: 1 - b = ``doubled`` / survivors. Were all pairs,
-    the dropped share would double with the data: 1 - b = dropped / survivors. The middle of the two is taken.
+    A filter keeps the same share as in the sample. The share of duplicates grows with the data: survivors' =
+    survivors x growth^b (Heaps' law). If the sample's groups of duplicates are complete, only survivors without a
+    duplicate can still lose to one: 1 - b = ``doubled`` / survivors. If all groups are pairs, the dropped share doubles
+    with the data: 1 - b = dropped / survivors. The formula takes the mean of the two.
     """
     found: dict[str, float] = {}
     left = rows

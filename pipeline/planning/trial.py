@@ -242,7 +242,7 @@ def scaled(job: Job, share: float, root: str) -> Job:
 
 
 def has_gpu() -> bool:
-    """Whether a claim on a GPU can be met here."""
+    """Tell whether this machine has a GPU."""
     return storage.exists(GPU_DRIVER)
 
 

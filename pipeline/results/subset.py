@@ -82,7 +82,7 @@ def _block(file: BinaryIO, count: int) -> npt.NDArray[np.uint64]:
 
 
 def _exceeds(uid: npt.NDArray[np.uint64], last: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-    """Whether each uid is larger than ``last``, (n,)."""
+    """(n,) True for uids that are larger than ``last``."""
     greater: npt.NDArray[np.bool_] = (uid[:, 0] > last[0]) | (
         (uid[:, 0] == last[0]) & (uid[:, 1] > last[1])
     )

@@ -154,10 +154,10 @@ def changed(column: str, row: int, value: object) -> Callable[[pa.Table], pa.Tab
         ("reason", "dislike", "ledger/part-00001.parquet", "not in the closed list"),
         ("reason", "same_pair", "ledger", "rules dropped 1 for same_pair, manifest.json says 0"),
         ("kept", True, "ledger/part-00001.parquet", "kept, but with a step or reason"),
-        ("sid", 7, "ledger/part-00001.parquet", "a sid that is not its place"),
+        ("sid", 7, "ledger/part-00001.parquet", "a wrong sid"),
         ("source", "input/9.tar", "ledger/part-00001.parquet", "another source than input/0.tar"),
         ("uid", "no uid", "ledger/part-00001.parquet", "a uid that is not 32 hex digits"),
-        ("shard_key", "000000003", "ledger/part-00001.parquet", "not their place"),
+        ("shard_key", "000000003", "ledger/part-00001.parquet", "a wrong shard or shard_key"),
     ],
 )
 def test_a_dropped_row_that_says_something_else(
@@ -207,11 +207,11 @@ def test_a_file_that_nobody_made(copy: Path) -> None:
     assert faults(copy) == [("shards/99999.tar", "is not in manifest.json")]
 
 
-@pytest.mark.parametrize("held", [10, 10**6])
+@pytest.mark.parametrize("in_memory", [10, 10**6])
 def test_uids_are_compared_whether_spilled_or_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int
 ) -> None:
-    monkeypatch.setattr(spilling, "HELD", held)
+    monkeypatch.setattr(spilling, "IN_MEMORY", in_memory)
     random = np.random.default_rng(5)
     names = [random.bytes(16).hex() for _ in range(100)]
     kept = [bool(random.integers(2)) for _ in names]

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,29 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().err
 
 
+@dataclass(frozen=True)
+class Twice:
+    """A run that was evaluated twice: with ``--json`` on two processors, then with a table on one."""
+
+    root: Path
+    printed: tuple[str, str]
+    written: tuple[bytes, bytes]  # evaluation.json
+
+
+@pytest.fixture(scope="module")
+def twice(learnable: Path, tmp_path_factory: pytest.TempPathFactory) -> Twice:
+    root = tmp_path_factory.mktemp("twice") / "run"
+    shutil.copytree(learnable, root)
+    printed, written = [], []
+    for options in (["--json"], ["--cpus", "1"]):
+        with redirect_stdout(StringIO()) as out, pytest.raises(SystemExit) as ended:
+            main(["evaluate", str(root), *QUICK, *options])
+        assert ended.value.code == 0
+        printed.append(out.getvalue())
+        written.append((root / "evaluation.json").read_bytes())
+    return Twice(root, (printed[0], printed[1]), (written[0], written[1]))
+
+
 @pytest.fixture
 def run(learnable: Path, tmp_path: Path) -> Path:
     """A copy to write into."""
@@ -48,12 +74,10 @@ def run(learnable: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def test_the_same_answer_twice(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first = told(capsys, str(run), *QUICK)
-    written = (run / "evaluation.json").read_bytes()
-    assert told(capsys, str(run), *QUICK, "--cpus", "1") == first
-    assert (run / "evaluation.json").read_bytes() == written
-    found = Evaluation.model_validate_json(written)
+def test_the_same_answer_twice(twice: Twice) -> None:
+    assert twice.written[0] == twice.written[1]
+    found = Evaluation.model_validate_json(twice.written[0])
+    assert json.loads(twice.printed[0]) == found.model_dump(mode="json")
     assert found.selectors[:2] == ["density", "random"]
     assert {"deduplicated", "score", "prototypes", "coverage", "full", "run"} < set(found.selectors)
     for split in found.splits:
@@ -65,18 +89,13 @@ def test_the_same_answer_twice(run: Path, capsys: pytest.CaptureFixture[str]) ->
         assert (point.headline.against_random is None) == (point.selector in {"random", "full"})
 
 
-def test_the_table_and_the_report_say_the_same(
-    run: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert "Evaluation" not in Page(report(open_run(str(run)))).words
-    with pytest.raises(SystemExit) as ended:
-        main(["evaluate", str(run), *QUICK])
-    assert ended.value.code == 0
-    shown = capsys.readouterr().out
-    found = evaluation.stored(open_run(str(run)))
+def test_the_table_and_the_report_say_the_same(learnable: Path, twice: Twice) -> None:
+    assert "Evaluation" not in Page(report(open_run(str(learnable)))).words
+    shown = twice.printed[1]
+    found = evaluation.stored(open_run(str(twice.root)))
     assert found is not None
     assert found.full is not None
-    data = report(open_run(str(run)))
+    data = report(open_run(str(twice.root)))
     page = Page(data)
     check_closed(page)
     assert "Evaluation" in page.words
@@ -89,7 +108,7 @@ def test_the_table_and_the_report_say_the_same(
     assert page.tags["polyline"] == lines
     assert data.count(b'class="error"') == sum(len(found.line(n)) for n in found.selectors) - 1
     assert any(words.startswith("all ") for words in page.words)
-    assert report(open_run(str(run))) == data
+    assert report(open_run(str(twice.root))) == data
 
 
 def test_density_over_everything_is_what_the_run_kept(learnable: Path) -> None:

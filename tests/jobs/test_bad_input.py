@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -99,6 +100,22 @@ RUNNING = [
 ]
 
 
+EACH = """
+import contextlib, io, json, sys
+from tamis.jobs.cli import main
+for job in sys.argv[1:]:
+    out, error = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+        try:
+            main(["run", job, "--cpus", "1"])
+            code = 0
+        except SystemExit as ended:
+            code = ended.code
+    print(json.dumps([code, out.getvalue(), error.getvalue()]))
+"""
+"""Runs each job, one after another, and prints its answer."""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Good input, a finished run of the job `test`, a checkpoint that is none, a table without captions."""
@@ -112,22 +129,53 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.mark.parametrize("bad", [*PLANNED, *RUNNING], ids=lambda bad: bad.name)
-def test_one_line_and_exit_code_2(bad: Bad, folder: Path) -> None:
-    def filled(text: str) -> str:
-        return text.replace("FOLDER", str(folder))
+def write_job(bad: Bad, folder: Path, below: str) -> Path:
+    job = folder / below / bad.name / "job.yaml"
+    job.parent.mkdir(parents=True)
+    text = (
+        f"name: other\ninput: [{{{bad.entry}}}]\noutput: {bad.output}\n{bad.rest}steps:{bad.steps}"
+    )
+    job.write_text(text.replace("FOLDER", str(folder)))
+    return job
 
-    job = folder / "job.yaml"
-    job.write_text(
-        f"name: other\ninput: [{{{filled(bad.entry)}}}]\noutput: {filled(bad.output)}\n"
-        f"{bad.rest}steps:{filled(bad.steps)}"
-    )
-    command = [sys.executable, "-c", "from tamis.jobs.cli import main; main()", "run", str(job)]
-    done = subprocess.run(
-        [*command, "--cpus", "1"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (2, ""), done.stderr
-    assert done.stderr.startswith("tamis: ")
-    assert done.stderr.count("\n") == 1, done.stderr
+
+def process(code: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+Answer = tuple[int, str, str]
+"""Exit code, standard output, standard error."""
+
+
+@pytest.fixture(scope="module")
+def answers(folder: Path) -> dict[str, Answer]:
+    """The answers to the jobs that fail before they run, by one process: most of the time goes into imports."""
+    done = process(EACH, *(write_job(bad, folder, "planned") for bad in PLANNED))
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    return {bad.name: json.loads(line) for bad, line in zip(PLANNED, lines, strict=True)}
+
+
+def check(bad: Bad, folder: Path, answer: Answer) -> None:
+    code, out, error = answer
+    assert (code, out) == (2, ""), error
+    assert error.startswith("tamis: ")
+    assert error.count("\n") == 1, error
     for words in bad.says:
-        assert filled(words) in done.stderr
+        assert words.replace("FOLDER", str(folder)) in error
+
+
+@pytest.mark.parametrize("bad", PLANNED, ids=lambda bad: bad.name)
+def test_before_it_runs_one_line_and_exit_code_2(
+    bad: Bad, folder: Path, answers: dict[str, Answer]
+) -> None:
+    check(bad, folder, answers[bad.name])
+
+
+@pytest.mark.parametrize("bad", [PLANNED[0], *RUNNING], ids=lambda bad: bad.name)
+def test_in_a_process_of_its_own_one_line_and_exit_code_2(bad: Bad, folder: Path) -> None:
+    """The other jobs fail in their phases, on Ray."""
+    code = "from tamis.jobs.cli import main; main()"
+    done = process(code, "run", write_job(bad, folder, "alone"), "--cpus", "1")
+    check(bad, folder, (done.returncode, done.stdout, done.stderr))

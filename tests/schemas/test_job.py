@@ -9,7 +9,6 @@ from pydantic import BaseModel
 
 from tamis.pipeline.steps.duplicates.exact.config import ExactDuplicates
 from tamis.pipeline.steps.rules.config import Bound, Rules
-from tamis.pipeline.steps.selectors.config import budget, whole_of
 from tamis.pipeline.steps.selectors.density.config import Density
 from tamis.pipeline.steps.signals.config import Signals
 from tamis.schemas import yaml12
@@ -285,19 +284,19 @@ def test_steps_have_short_forms() -> None:
 def test_keep_is_a_share_or_a_count(keep: str, count: int) -> None:
     (step,) = job(f"{{density: {{keep: {keep}}}}}").steps
     assert isinstance(step, Density)
-    assert budget(step.keep, whole_of(step.of, 1000, 5000)) == count
+    assert step.budget(1000, 5000) == count
 
 
 def test_a_share_means_what_it_says_in_decimal() -> None:
     (step,) = job("{density: {keep: 0.29}}").steps
     assert isinstance(step, Density)
-    assert budget(step.keep, 100) == 29  # 0.29 as a binary fraction is a little less
+    assert step.budget(100, 100) == 29  # 0.29 as a binary fraction is a little less
 
 
 def test_keep_may_be_of_all_input() -> None:
     (step,) = job("{density: {keep: 0.5, of: input}}").steps
     assert isinstance(step, Density)
-    assert budget(step.keep, whole_of(step.of, 700, 1000)) == 500
+    assert step.budget(700, 1000) == 500
 
 
 @pytest.mark.parametrize(

@@ -96,8 +96,37 @@ def test_a_reason_has_one_meaning() -> None:
     declared = [dict(ledger.FRAME), *(dict(registry.configuration(kind).reasons) for kind in KINDS)]
     for reasons in declared:
         for reason, words in reasons.items():
-            assert ledger.meaning(reason) == words
+            assert ledger.reasons()[reason] == words
     assert set(ledger.reasons()) == {reason for reasons in declared for reason in reasons}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_tells_the_meaning_of_all_reasons_that_it_may_give(kind: str) -> None:
+    step = registry.configuration(kind).model_construct()
+    for reason in (*ledger.FRAME, *step.reasons):
+        assert ledger.meaning(reason, step) == ledger.reasons()[reason]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_phrases_are_of_reasons_of_the_step_and_have_known_fields(kind: str) -> None:
+    model = registry.configuration(kind)
+    assert set(model.phrases) <= set(model.reasons)
+    for phrase in model.phrases.values():
+        phrase.format(reason="a", rule="b", bound="c")
+
+
+def test_a_reason_of_one_step_imports_no_other_step() -> None:
+    """Whoever explains a sample waits for the settings of its job's steps alone."""
+    code = (
+        "import sys\nfrom tamis.schemas import ledger, registry\n"
+        "step = registry.configuration('rules').model_construct()\n"
+        "print(ledger.meaning('truncated_image', None), ledger.likeness('below_minimum', step), sep='')\n"
+        "print(*(n for n in sys.modules if n.startswith('tamis.pipeline.steps.') and n.endswith('.config')))"
+    )
+    assert told_by(code) == [
+        ledger.FRAME[ledger.Reason.TRUNCATED_IMAGE],
+        "tamis.pipeline.steps.shared.config tamis.pipeline.steps.rules.config",
+    ]
 
 
 def test_every_reason_of_the_frame_has_a_meaning() -> None:

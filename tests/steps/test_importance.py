@@ -55,6 +55,9 @@ def test_importance_reads_parquet_targets(tmp_path: Path) -> None:
     (tmp_path / "d.txt").write_bytes(b"caf\xe9\n")
     with pytest.raises(InputError, match="not UTF-8"):
         run_one(tmp_path, made, steps + "d.txt}")
+    (tmp_path / "d.parquet").write_bytes(b"caption\n" * 10)
+    with pytest.raises(InputError, match=r"d.parquet`: cannot be read as parquet \("):
+        run_one(tmp_path, made, steps + "d.parquet}")
     (tmp_path / "e.txt").write_text("\n  \n")
     with pytest.raises(
         InputError, match=r"importance: the target `.*e.txt` has no words: give captions"

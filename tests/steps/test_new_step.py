@@ -14,7 +14,7 @@ from tamis.pipeline.planning import preview, trial
 from tamis.pipeline.planning.forecast import growth_of
 from tamis.pipeline.planning.predict import predict
 from tamis.pipeline.tasks.perform import Here
-from tamis.schemas import ledger, registry
+from tamis.schemas import registry
 from tamis.schemas.cluster import parse_cluster
 from tamis.schemas.errors import StateError
 from tamis.schemas.job import Job
@@ -36,7 +36,7 @@ def test_it_runs_and_is_explained(pattern: Path, tmp_path: Path) -> None:
     assert [row["key"] for row in rows if not row["kept"]] == ["0", "3", "6"]
     assert {row["reason"] for row in rows} == {None, "every_nth"}
     told = tell(open_run(str(tmp_path / "run")), rows[3])
-    assert ledger.meaning("every_nth") in str(told)
+    assert registry.configuration("every_nth").reasons["every_nth"] in str(told)
 
 
 def test_it_is_planned_and_forecast(pattern: Path, tmp_path: Path) -> None:

@@ -107,17 +107,9 @@ def fit(
     Raises:
         ValueError: fewer rows than clusters, or rows that are not finite or of unit length (to 0.01).
     """
-    if not 1 <= clusters <= len(sample):
-        raise ValueError(
-            f"{clusters:,} clusters from a sample of {len(sample):,} embeddings: "
-            f"set clusters to 1..{len(sample):,}, or train on a larger sample"
-        )
     rows = np.ascontiguousarray(sample, dtype=np.float32)
     _check_unit(rows)
-    numbers = np.zeros((len(rows), 2), np.uint64)
-    numbers[:, 1] = np.arange(len(rows))
-    start = order.smallest(order.hashed(numbers, seed, "start"), numbers, clusters)
-    centroids = _normalised(rows[start].astype(np.float64))
+    centroids = _first_centroids(rows, clusters, seed)
     similarity: list[float] = []
     sums_of = _assignment(rows, threads, device)
     before = centroids
@@ -134,6 +126,23 @@ def fit(
             break
         before, centroids = centroids, step.centroids
     return Fit(centroids, np.array(similarity))
+
+
+def _first_centroids(rows: NDArray[np.float32], clusters: int, seed: int) -> NDArray[np.float32]:
+    """(K, d): the rows whose numbers have the smallest hashes, normalised.
+
+    Raises:
+        ValueError: fewer rows than clusters.
+    """
+    if not 1 <= clusters <= len(rows):
+        raise ValueError(
+            f"{clusters:,} clusters from a sample of {len(rows):,} embeddings: "
+            f"set clusters to 1..{len(rows):,}, or train on a larger sample"
+        )
+    numbers = np.zeros((len(rows), 2), np.uint64)
+    numbers[:, 1] = np.arange(len(rows))
+    start = order.smallest(order.hashed(numbers, seed, "start"), numbers, clusters)
+    return _normalised(rows[start].astype(np.float64))
 
 
 def _assignment(

@@ -136,7 +136,14 @@ def max_similarity_blocks(
         from tamis.pipeline.algorithms.clusters import gpu
 
         yield from gpu.max_similarity_blocks(fetch, n, dimensions, device, (start, stop))
-        return
+    else:
+        yield from _on_cpu(fetch, n, dimensions, threads, (start, stop))
+
+
+def _on_cpu(
+    fetch: tiles.Fetch, n: int, dimensions: int, threads: int, positions: tuple[int, int]
+) -> Iterator[tuple[int, Float32Array, Int64Array]]:
+    start, stop = positions
     tile = tiles.side(n)
     later = np.triu(np.ones((tile, tile), dtype=bool))
     with ExitStack() as stack:

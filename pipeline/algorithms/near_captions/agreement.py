@@ -43,7 +43,7 @@ class Agreement(Protocol):
 
     @property
     def splits(self) -> bool:
-        """Whether the keys of `tables` can differ."""
+        """True if the keys of `tables` can differ."""
         ...
 
     @property

@@ -130,7 +130,7 @@ class _Search:
 
     @property
     def is_connected(self) -> bool:
-        """Whether all members are connected."""
+        """True if all members are connected."""
         return not self.label.any()
 
     def stars(self) -> Iterator[None]:

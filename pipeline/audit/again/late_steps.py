@@ -1,9 +1,9 @@
-"""Late steps decide again in memory, over what a finished run has stored: no table is written, and nothing is sorted.
+"""A second decision of a run's last steps, in memory, over stored tables: nothing is written and nothing sorted.
 
-This is for what people ask most: another budget or shape of a density step, another epsilon, other bounds of a rule,
-with nothing behind the change but steps that have such ``cutting`` settings. What a row's fate was, and what it would
-be, is a number a row, in two files that are mapped into memory. Everything else is asked of the walk: see ``whatif``
-beside this.
+It covers the most frequent questions: another budget or shape of a density step, another epsilon, other bounds of a
+rule. Every step from the first change on must have such ``cutting`` settings; ``whatif`` beside this walks the steps
+again for any other change. The fates of all rows before and after are two files, mapped into memory, of one number a
+row.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from tamis.schemas.registry import audit_class
 from tamis.schemas.step import StepModel
 
 Fates = npt.NDArray[np.uint16]
-"""A number a row: 0 where no verdict dropped it, else which step and reason did."""
+"""(rows,) uint16: 0 for a living row, else the number of the step and reason that dropped it."""
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 def first_of(old: Job, new: Job) -> int | None:
-    """The place among the job's steps of the first that differs; None where this module cannot decide again."""
+    """Index of the first step that differs between two jobs; None for a change that this module cannot decide."""
     if old.model_copy(update={"steps": ()}) != new.model_copy(update={"steps": ()}):
         return None
     pairs = list(zip(old.steps, new.steps, strict=False))
@@ -46,24 +46,24 @@ def first_of(old: Job, new: Job) -> int | None:
         (a.kind, a.name) != (b.kind, b.name) for a, b in pairs
     ):
         return None
-    changed = [place for place, (a, b) in enumerate(pairs) if a != b]
+    changed = [index for index, (a, b) in enumerate(pairs) if a != b]
     if not changed or new.steps[changed[0]].is_last:
         return None
     first = changed[0]
     again = [step for step in new.steps[first:] if not step.is_last]
     if not all(step.cutting for step in again) or any(step.compares_samples for step in again[1:]):
         return None
-    return first if all(_is_cut_elsewhere(*pairs[place]) for place in changed) else None
+    return first if all(_is_cut_elsewhere(*pairs[index]) for index in changed) else None
 
 
 def _is_cut_elsewhere(old: StepModel, new: StepModel) -> bool:
-    """Whether two steps store the same, and only cut it in different places."""
+    """Tell whether two steps differ in their ``cutting`` settings alone, so that both store the same tables."""
     cut = {name: getattr(new, name) for name in new.cutting}
     return new.is_last or old.model_copy(update=cut) == new
 
 
 class Redecision:
-    """What the steps of ``job`` from the one at place ``first`` on decide, on top of a walk over the run as it is.
+    """Decisions of the steps of ``job`` from index ``first`` on, over the tables of a walk over the unchanged run.
 
     ``before`` and ``after``: the fates of all rows, (total,), in files below ``scratch``.
     """
@@ -82,11 +82,11 @@ class Redecision:
         self._decide()
 
     def fates(self, chunk: Chunk) -> tuple[Fates, Fates]:
-        """Of a chunk's rows, before and after."""
+        """The fates of a chunk's rows, before and after."""
         return np.asarray(self.before[chunk.place]), np.asarray(self.after[chunk.place])
 
-    def each(self, function: Callable[[Chunk], Found]) -> Iterator[Found]:
-        """What comes of every chunk, in order."""
+    def each(self, function: Callable[[Chunk], Result]) -> Iterator[Result]:
+        """Results of ``function`` for all chunks, in order."""
         return iter(self._pool.map(function, self.chunks))
 
     def name(self, fate: int) -> str:
@@ -109,7 +109,7 @@ class Redecision:
         self.alive = self.accounts[-1].kept
 
     def _begin(self, chunk: Chunk) -> None:
-        """The fates of a chunk as they were, and of them those that stay whatever the later steps decide."""
+        """Fill in a chunk's fates: all of them before, and after only those of the steps that do not decide again."""
         before, after = self.before[chunk.place], self.after[chunk.place]
         for step in self._names:
             verdict = self.old.at(step, VERDICT)
@@ -128,17 +128,17 @@ class Redecision:
             if step in self._earlier:
                 after[rows] = fates
 
-    # What steps see.
+    # For the steps.
 
     def living(self, chunk: Chunk) -> npt.NDArray[np.bool_]:
-        """(rows,) whether no verdict has dropped a row."""
+        """(rows,) True for rows that no verdict has dropped."""
         living: npt.NDArray[np.bool_] = np.asarray(self.after[chunk.place]) == 0
         return living
 
-    def drop(self, step: str, reason: str, places: Rows) -> Counter[str]:
-        """Note the fate of rows by their places among all: how many."""
-        self.after[places] = self._number(step, reason)
-        return Counter({reason: len(places)})
+    def drop(self, step: str, reason: str, rows: Rows) -> Counter[str]:
+        """Note the fate of rows, given by their indices among all rows; returns the count by reason."""
+        self.after[rows] = self._number(step, reason)
+        return Counter({reason: len(rows)})
 
     def signal(self, chunk: Chunk, name: str) -> tuple[Rows, pa.Array]:
         """The rows that have a signal, and their values."""
@@ -158,10 +158,11 @@ class Redecision:
         return done.files.file(0).slice()
 
     def scratch(self, kind: npt.DTypeLike) -> Any:
-        """(total,) zeros in a file that has no name and goes with them."""
+        """(total,) zeros in an unnamed file, which is removed together with the array."""
         with TemporaryFile(dir=self._scratch) as file:
             return np.memmap(file, kind, "w+", shape=self.total)
 
+<<<<<<< HEAD
     def uids(self, places: Rows) -> npt.NDArray[np.uint64]:
         """(n, 2) the uids of rows by their places among all, which need not be in order."""
         found = np.empty((len(places), 2), np.uint64)
@@ -180,3 +181,16 @@ def _reasons_of(verdict: ByPart, chunk: Chunk) -> set[str]:
     first, last = chunk.parts[0].number, chunk.parts[-1].number
     files = np.unique(verdict.file[first : last + 1]).tolist()
     return {why for file in files for why in verdict.files.note(file).get("counts", ())}
+=======
+    def uids(self, rows: Rows) -> npt.NDArray[np.uint64]:
+        """(n, 2) uint64 halves of the uids of rows, given by their indices among all rows, in any order."""
+        uids = np.empty((len(rows), 2), np.uint64)
+        starts = np.cumsum([0, *(part.rows for part in self.old.parts)])
+        number = np.searchsorted(starts, rows, side="right") - 1
+        for part in np.unique(number):
+            inside = number == part
+            piece = self.old.ingest(self.old.parts[part])
+            words = uid_words(part_files.read(self.old.root, piece, ["uid"])["uid"])
+            uids[inside] = words[rows[inside] - starts[part]]
+        return uids
+>>>>>>> w-words

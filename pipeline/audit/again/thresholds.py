@@ -1,4 +1,4 @@
-"""Another threshold, from what the ledger holds: how many would pass that step, before any later step decides anew."""
+"""Effect of another threshold on its own step, counted in the ledger; later steps do not decide again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PASSING = """
     FROM (SELECT kept, step, {passes} AS passes FROM ledger
           WHERE kept OR list_contains($steps, step))
 """
-"""Of the samples that reach a step."""
+"""Counts of the samples that reach a step."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Thresholds:
 
     @cached_property
     def _later(self) -> dict[str, list[str]]:
-        """Step -> itself and the steps after it: who is dropped there has reached it."""
+        """Step -> itself and the later steps: a sample that one of them dropped has reached the step."""
         names = list(self.run.audits)
         return {name: names[at:] for at, name in enumerate(names)}
 
@@ -49,7 +49,7 @@ class Thresholds:
         ``kind``: bound, epsilon, or of ``keep`` share or count, these with the ``low`` and ``high`` that can be met.
         ``last``: no later step decides. ``scoring``: the later steps that score only what reaches them.
         """
-        found: list[dict[str, Any]] = [
+        thresholds: list[dict[str, Any]] = [
             {
                 "step": limit.step,
                 "path": f"{limit.step}.{limit.setting}",
@@ -64,26 +64,30 @@ class Thresholds:
         for name, concepts in self._concepts.items():
             keep = self.run.audits[name].keep_range(concepts, self.run.rows_in)
             if keep is not None:
-                found.append({"step": name, "path": f"{name}.keep", "signal": None, **keep})
+                thresholds.append({"step": name, "path": f"{name}.keep", "signal": None, **keep})
         order = list(self._later)
-        found.sort(key=lambda told: order.index(told["step"]))
+        thresholds.sort(key=lambda threshold: order.index(threshold["step"]))
         return [
-            {**told, "last": self._is_last(told["step"]), "scoring": self._scoring(told["step"])}
-            for told in found
+            {
+                **threshold,
+                "last": self._is_last(threshold["step"]),
+                "scoring": self._scoring(threshold["step"]),
+            }
+            for threshold in thresholds
         ]
 
     def _is_last(self, step: str) -> bool:
-        """Whether no later step decides."""
+        """Tell whether no later step decides."""
         return step == self.run.manifest.steps[-1].step
 
     def _scoring(self, step: str) -> list[str]:
-        """The later steps that never scored whom this step dropped."""
+        """The later steps that score samples, and have no scores of what this step dropped."""
         later = self._later[step][1:]
         return [name for name in later if self.run.audits[name].config.scores]
 
     @cached_property
     def _concepts(self) -> dict[str, pa.Table]:
-        """Step that measures its concepts -> these, where they are still there."""
+        """Step that measures its concepts -> their table, unless it has been cleared."""
         measuring = [step.name for step in self.run.steps if step.measures]
         tables = {name: self.run.quotas(name) for name in measuring}
         return {name: table for name, table in tables.items() if table is not None}

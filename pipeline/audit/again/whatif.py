@@ -1,8 +1,8 @@
-"""Another threshold over what a finished run has stored: the same steps decide again, and nothing else is done.
+"""Effect of other settings on a finished run: its steps decide again over its stored tables.
 
-The walk is the run's own, over its part files: whatever has the fingerprint that it would have under the new
-settings is taken as it stands, the rest is computed from stored signals, edges and embeddings into a scratch
-folder. No picture is opened and no model loaded; where one would be needed the question is refused.
+The steps are walked as in any run, and tables whose fingerprints fit the new settings are taken from the run. The
+others are computed from stored signals, edges and embeddings, into a scratch folder. No picture is opened and no model
+loaded: a question that needs one is refused.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from tamis.pipeline.runs.account import Account
 from tamis.pipeline.runs.plan import Plan, build, check_chain
 from tamis.pipeline.runs.state import State
 from tamis.pipeline.runs.walk import Run
-from tamis.pipeline.steps.ledger import Ledger
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import DamagedTableError, Slice
@@ -39,12 +38,12 @@ from tamis.pipeline.tasks.perform import Here
 from tamis.schemas.errors import InputError, JobError, StateError
 from tamis.schemas.job import Job
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 @dataclass
 class Change:
-    """What another decision moves. ``by_reason`` and ``by_cluster`` count samples that leave (-) and come (+)."""
+    """Effect of other settings. ``by_reason`` and ``by_cluster`` count samples that leave (-) and come (+)."""
 
     before: tuple[Account, ...]
     after: tuple[Account, ...]
@@ -73,24 +72,24 @@ def whatif(run: FinishedRun, settings: Sequence[str], count: int = 20) -> Change
 
 
 class _Both(Protocol):
-    """What the run has decided, and what it would decide."""
+    """The run's decisions, and those of the other settings."""
 
     old: Run
     chunks: list[Chunk]
 
     @property
     def accounts(self) -> tuple[Account, ...]:
-        """As they would be."""
+        """The accounts under the other settings."""
 
     @property
     def alive(self) -> int:
-        """Samples that would be kept."""
+        """Number of samples kept under the other settings."""
 
     def fates(self, chunk: Chunk) -> tuple[Fates, Fates]:
-        """Of a chunk's rows, before and after; verdicts that are the same in both may be left out."""
+        """The fates of a chunk's rows, before and after; a verdict that is the same in both may be left out."""
 
-    def each(self, function: Callable[[Chunk], Found]) -> Iterator[Found]:
-        """What comes of every chunk, in order."""
+    def each(self, function: Callable[[Chunk], Result]) -> Iterator[Result]:
+        """Results of ``function`` for all chunks, in order."""
 
     def name(self, fate: int) -> str:
         """The step and reason that a fate stands for."""
@@ -98,12 +97,12 @@ class _Both(Protocol):
 
 @contextmanager
 def _both(run: FinishedRun, settings: Sequence[str]) -> Iterator[_Both]:
-    """In memory where only late steps decide otherwise; else by another walk."""
+    """Both decisions: the second in memory where only late steps differ, else by another walk."""
     now = job_of(run)
     then = job_of(run, settings).model_copy(update={"name": now.name})  # a name decides nothing
     check_chain(build(then))
     with (
-        _damage_told(run),
+        _damage_reported(run),
         tempfile.TemporaryDirectory(prefix="tamis-whatif-") as scratch,
         ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
     ):
@@ -118,7 +117,7 @@ def _both(run: FinishedRun, settings: Sequence[str]) -> Iterator[_Both]:
 
 
 @contextmanager
-def _damage_told(run: FinishedRun) -> Iterator[None]:
+def _damage_reported(run: FinishedRun) -> Iterator[None]:
     try:
         yield
     except DamagedTableError as damage:
@@ -129,7 +128,7 @@ def _damage_told(run: FinishedRun) -> Iterator[None]:
 
 
 class _Walks:
-    """Two walks over the same parts: verdicts are read from what they have found or made."""
+    """Two walks over the same parts, whose verdicts are compared."""
 
     def __init__(self, old: Run, new: Run) -> None:
         self.old, self._new = old, new
@@ -137,12 +136,12 @@ class _Walks:
         self.accounts, self.alive = new.accounts, new.alive
         self._numbers: dict[str, int] = {}
 
-    def each(self, function: Callable[[Chunk], Found]) -> Iterator[Found]:
-        """One after another."""
+    def each(self, function: Callable[[Chunk], Result]) -> Iterator[Result]:
+        """Results of ``function`` for all chunks, one after another."""
         return map(function, self.chunks)
 
     def fates(self, chunk: Chunk) -> tuple[Fates, Fates]:
-        """A verdict that is the same in both moves nobody: only the others are read."""
+        """The fates of a chunk's rows; a verdict that is the same in both walks moves no sample and is not read."""
         pairs = [self._part(part) for part in chunk.parts]
         before, after = (np.concatenate(fates) for fates in zip(*pairs, strict=True))
         return before, after
@@ -159,14 +158,14 @@ class _Walks:
         )
 
     def name(self, fate: int) -> str:
-        """What has that number."""
+        """The step and reason that a fate stands for."""
         return list(self._numbers)[fate - 1]
 
 
 def _walked(run: FinishedRun, job: Job, root: str) -> Run:
-    """All deciding steps of ``job``, on top of the run's tables."""
-    last = {config.name for config in job.steps if config.is_last}
-    steps = tuple(s for s in build(job) if s.name not in last and not isinstance(s, Ledger))
+    """A walk over the deciding steps of ``job`` that takes the run's tables where they fit."""
+    writing = {"ledger", *(config.name for config in job.steps if config.is_last)}
+    steps = tuple(step for step in build(job) if step.name not in writing)
     inputs = _inputs(run, job)
     plan = Plan(job.model_copy(update={"output": root}), root, inputs, steps)
     storage.write_bytes(
@@ -179,30 +178,30 @@ def _walked(run: FinishedRun, job: Job, root: str) -> Run:
 
 
 def _inputs(run: FinishedRun, job: Job) -> tuple[InputFile, ...]:
-    """The run's inputs, with where they and their embeddings lie now, if still there: only columns' names are read.
+    """The run's inputs with their present paths and those of their embeddings; only names of columns are read.
 
     Raises:
-        StateError: embeddings that came with the input, and are part of what stored ones are known by, are gone.
+        StateError: embeddings that came with the input are gone; the fingerprints of stored ones need them.
     """
     try:
-        there = {file.source: file for entry in job.input for file in input_files(entry)}
+        present = {file.source: file for entry in job.input for file in input_files(entry)}
     except (InputError, JobError) as error:
         if any(embed.takes_embeddings for embed in job.embeds):
             raise StateError(
                 f"the embeddings that came with the input are not where {run.root} found them ({error}): bring the "
                 "files back, unchanged: what is stored of them is known by their sizes and times"
             ) from None
-        there = {}
+        present = {}
     return tuple(
-        replace(there[file.source], size=file.size, stamp=file.stamp)
-        if file.source in there
+        replace(present[file.source], size=file.size, stamp=file.stamp)
+        if file.source in present
         else file
         for file in run.inputs
     )
 
 
 def _fates(walk: Run, part: Part, pieces: Mapping[str, Slice], numbers: dict[str, int]) -> Fates:
-    """What the verdicts in ``pieces`` say of a part's rows. ``numbers``: "step: reason" -> number; grows here."""
+    """The fates of a part's rows by the verdicts in ``pieces``. ``numbers``: "step: reason" -> number; grows here."""
     fates = np.zeros(part.rows, dtype=np.uint16)
     for step, piece in pieces.items():
         table = part_files.read(walk.root, piece, ["row", "reason"]).combine_chunks()
@@ -214,7 +213,7 @@ def _fates(walk: Run, part: Part, pieces: Mapping[str, Slice], numbers: dict[str
 
 
 class _Moved(NamedTuple):
-    """What changes sides in a chunk: the first samples, and how many come (+) and go (-)."""
+    """Samples of a chunk that change sides: the first of them, and counts of those that come (+) and go (-)."""
 
     came: int
     went: int
@@ -225,7 +224,7 @@ class _Moved(NamedTuple):
 
 @dataclass
 class _Comparison:
-    """Goes over the chunks, and counts what changes sides."""
+    """Count of the samples that change sides, over all chunks."""
 
     run: FinishedRun
     both: _Both
@@ -233,7 +232,7 @@ class _Comparison:
     count: int  # samples to be named
 
     def moved(self, chunk: Chunk) -> _Moved:
-        """Of one chunk."""
+        """The samples of one chunk that change sides."""
         before, after = self.both.fates(chunk)
         rows = np.flatnonzero((before == 0) != (after == 0))
         comes = before[rows] != 0
@@ -242,14 +241,14 @@ class _Comparison:
         cluster = _clusters(self.both.old, chunk) if len(rows) else None
         by_cluster = {}
         if cluster is not None:
-            there = cluster[rows] >= 0
-            by_cluster = _sums(cluster[rows][there], sign[there])
+            clustered = cluster[rows] >= 0
+            by_cluster = _sums(cluster[rows][clustered], sign[clustered])
         sids = chunk.sids(rows[: self.count]).tolist()
         first = list(zip(sids, comes.tolist(), why.tolist(), strict=False))
         return _Moved(came, len(rows) - came, _sums(why, sign), by_cluster, first)
 
     def add(self, moved: _Moved) -> None:
-        """The next chunk's."""
+        """Add the next chunk's samples."""
         change = self.change
         change.came += moved.came
         change.went += moved.went
@@ -258,8 +257,8 @@ class _Comparison:
         for cluster, total in moved.by_cluster.items():
             change.by_cluster[cluster] += total
         first = moved.first[: self.count - len(change.samples)]
-        found = self.run.rows([sid for sid, *_ in first])
-        for row, (_, comes, fate) in zip(found, first, strict=True):
+        rows = self.run.rows([sid for sid, *_ in first])
+        for row, (_, comes, fate) in zip(rows, first, strict=True):
             change.samples.append(
                 {
                     **{name: row[name] for name in ("uid", "key", "text")},
@@ -275,19 +274,37 @@ def _but(pieces: Mapping[str, Slice], same: set[str]) -> dict[str, Slice]:
 
 def _sums(keys: npt.NDArray[Any], values: npt.NDArray[np.int64]) -> dict[int, int]:
     """Each key that occurs -> the sum of its values."""
-    there, place = np.unique(keys, return_inverse=True)
-    totals = np.zeros(len(there), dtype=np.int64)
-    np.add.at(totals, place, values)
-    return dict(zip(there.tolist(), totals.tolist(), strict=True))
+    distinct, group = np.unique(keys, return_inverse=True)
+    totals = np.zeros(len(distinct), dtype=np.int64)
+    np.add.at(totals, group, values)
+    return dict(zip(distinct.tolist(), totals.tolist(), strict=True))
 
 
 def _clusters(walk: Run, chunk: Chunk) -> npt.NDArray[np.int64] | None:
+<<<<<<< HEAD
     """(rows,) each row's concept, -1 where it has none; None where the job has no concepts."""
     made = walk.place_tables()
     if not made:
+=======
+    """(rows,) int64 concept of each row, -1 for none; None for a job without concepts."""
+    pieces = chunk.pieces(lambda part: _place_table(walk, part))
+    if not pieces:
+>>>>>>> w-words
         return None
     pieces = chunk.pieces(made[-1][1])
     rows, table = chunk.read(walk.root, pieces, ["cluster"])
+<<<<<<< HEAD
     found = np.full(chunk.rows, -1, dtype=np.int64)
     found[rows] = table["cluster"].to_numpy()
     return found
+=======
+    clusters = np.full(chunk.rows, -1, dtype=np.int64)
+    clusters[rows] = table["cluster"].to_numpy()
+    return clusters
+
+
+def _place_table(walk: Run, part: Part) -> Slice | None:
+    """The part's table of places in concepts, of the last step that makes one."""
+    made = walk.place_tables(part)
+    return made[-1][1] if made else None
+>>>>>>> w-words

@@ -1,6 +1,6 @@
-"""What the browser page asks of a run: what is there, which samples meet a filter, and one sample's story.
+"""Answers to the browser page: an overview of a run, the samples that meet a filter, and one sample's story.
 
-Answers are plain values, made by DuckDB over the ledger; no answer grows with the ledger but by its counts.
+Answers are plain values, made by DuckDB over the ledger. Their size does not grow with the ledger.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 PAGE = 24
 """Samples a page; below DuckDB's limit for reading the other columns of the chosen rows alone."""
 SOURCES = 500
-"""Input files that are offered for choice; of more, a name can still be typed."""
+"""Input files in the list of choices, at most; the name of any other can be typed."""
 
 Words = Callable[[Story], Story]
-"""Adds to a story what a person reads: ``fate``, and to each step its ``lines``."""
+"""Function that adds a story's text: ``fate``, and the ``lines`` of each step."""
 
 SHOWN = (
     "sid::VARCHAR AS sid, uid, key, source, text, kept, step, reason, rule, value, bound, "
@@ -38,7 +38,7 @@ EQUAL = ("step", "reason", "rule", "source")
 
 
 class Browser:
-    """A run, to be asked. Any number of threads may ask at once."""
+    """A finished run as the browser page asks for it. Any number of threads may ask at once."""
 
     def __init__(self, run: FinishedRun, words: Words) -> None:
         self.run = run
@@ -63,20 +63,26 @@ class Browser:
             made.close()
 
     def interrupt(self) -> None:
-        """Let what is being asked fail: a process that ends while DuckDB is at work is aborted."""
+        """Let all running queries fail: a process that ends while DuckDB is at work is aborted."""
         for asking in list(self._asking):
             asking.interrupt()
 
     @cached_property
     def overview(self) -> dict[str, Any]:
-        """The run's name and account, and what a filter can choose from."""
+        """The run's name and account, and the values that a filter can choose from."""
         counted = funnel(self.run)
-        reasons = sorted({reason for step in counted.steps for reason in step.dropped})
-        sources = [found.source for found in self.run.manifest.inputs]
+        meanings = {
+            reason: meaning(reason, self.run.settings_of(step.step))
+            for step in counted.steps
+            for reason in step.dropped
+        }
+        sources = [record.source for record in self.run.manifest.inputs]
         return {
             "name": self.run.manifest.job["name"],
             **counted.to_json(),
-            "reasons": [{"reason": reason, "meaning": meaning(reason)} for reason in reasons],
+            "reasons": [
+                {"reason": reason, "meaning": meanings[reason]} for reason in sorted(meanings)
+            ],
             "sources": sources[:SOURCES],
             "clustered": bool(self.thresholds.placing),
             "signals": self._ranges(),
@@ -93,11 +99,11 @@ class Browser:
         return [{"name": n, "min": low, "max": high} for n, low, high in pairs if low is not None]
 
     def samples(self, asked: Mapping[str, str]) -> dict[str, Any]:
-        """A page of the samples that meet a filter; with their ``counts`` where these are all, else None.
+        """A page of the samples that meet a filter; ``counts`` is None unless all of them fit the page.
 
         ``asked``: ``kept`` (yes, no), ``step``, ``reason``, ``rule``, ``source``, ``cluster``, ``text``,
-        ``min.SIGNAL``, ``max.SIGNAL``; ``after``: the last sid of the page before. A page ends the reading of the
-        ledger where it is full, so that it is there long before all are counted.
+        ``min.SIGNAL``, ``max.SIGNAL``; ``after``: the last sid of the page before. The ledger is read only until the
+        page is full, which takes far less time than counting all samples.
 
         Raises:
             InputError: a filter that this run does not have, or a value that is none.
@@ -118,7 +124,7 @@ class Browser:
         return {"rows": rows[:PAGE], "more": len(rows) > PAGE, "counts": counts}
 
     def counts(self, asked: Mapping[str, str]) -> dict[str, Any]:
-        """How many samples meet a filter, how many of them are kept, and the fates of the others.
+        """Numbers of the samples that meet a filter: all, kept, and by fate of the others.
 
         Raises:
             InputError: as ``samples``.
@@ -157,18 +163,18 @@ class Browser:
         return " AND ".join(terms), values
 
     def story(self, name: str) -> dict[str, Any]:
-        """The samples that a uid, key or URL names: one is told, several are listed.
+        """The stories of the samples that a uid, key or URL names.
 
         Raises:
-            InputError: nobody has that name.
+            InputError: no sample has that name.
         """
-        found, told = stories(self.run, name, PAGE)
-        if not found:
+        count, samples = stories(self.run, name, PAGE)
+        if not count:
             raise InputError(f"no sample has the uid, key or URL `{name}`")
-        return {"found": found, "samples": [self._shown(one) for one in told]}
+        return {"found": count, "samples": [self._shown(story) for story in samples]}
 
     def story_at(self, sid: int) -> dict[str, Any]:
-        """The same of the one sample at an address: several may carry its names.
+        """The story of the one sample at an address, whose names other samples may have too.
 
         Raises:
             InputError: there is no such address.
@@ -178,7 +184,7 @@ class Browser:
         return {"found": 1, "samples": [self._shown(tell(self.run, *self.run.rows([sid])))]}
 
     def _shown(self, story: Story) -> Story:
-        """In words, and with who belongs beside it; a sid is text: JavaScript's numbers are too short for it."""
+        """A story in words, with the samples shown beside it; sids are text, which JavaScript's numbers cannot hold."""
         beside = [{**other, "sid": str(other["sid"])} for other in pictured(self.run, story)]
         return {**self._words(story), "sid": str(story["sid"]), "pictures": beside}
 
@@ -201,9 +207,9 @@ class Browser:
 
 
 def _counts(fates: Sequence[tuple[str | None, str | None, int]]) -> dict[str, Any]:
-    """``fates``: (step, reason, samples), without a step those that are kept."""
+    """Counts of ``fates``: (step, reason, samples); of kept samples step and reason are None."""
     dropped = [(step, reason, n) for step, reason, n in fates if step is not None]
-    dropped.sort(key=lambda told: (-told[2], told[0], told[1]))
+    dropped.sort(key=lambda fate: (-fate[2], fate[0], fate[1]))
     return {
         "found": sum(n for *_, n in fates),
         "kept": sum(n for step, _, n in fates if step is None),

@@ -1,8 +1,8 @@
 """A local web server for one run: one page, and JSON for it. It only reads, and it only answers this machine.
 
-What it shows was written by strangers. So the page's Content-Security-Policy lets in nothing but its own two
-files and pictures, captions travel as JSON and become text nodes, and pictures are encoded anew. A request whose
-Host is not this server is refused: another site's page must not reach it through a name of its own.
+Captions and pictures are not to be trusted. So the page's Content-Security-Policy allows only its own files and
+pictures, captions travel as JSON and become text nodes, and pictures are encoded anew. A request whose Host is not
+this server is refused, so that no other site's page can reach it under a name of its own.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ PAGES = {
     "/browse.css": ("browse.css", "text/css; charset=utf-8"),
 }
 PATIENCE = 10.0
-"""Seconds that the end waits for answers that are being made."""
+"""Seconds that ``end`` waits for open connections."""
 LARGE = 480
-"""Pixels of a picture in a story."""
+"""Longer side in pixels of a picture in a story."""
 
 
 class Server(ThreadingHTTPServer):
@@ -64,11 +64,11 @@ class Server(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """What to open."""
+        """The URL to open."""
         return f"http://127.0.0.1:{self.server_port}/"
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """All that one connection asks, which the browser may hold open; ``end`` waits for it."""
+        """Serve one connection, which the browser may keep open; ``end`` waits for it."""
         with self._idle:
             self.open.add(request)
         try:
@@ -79,7 +79,7 @@ class Server(ThreadingHTTPServer):
                 self._idle.notify_all()
 
     def end(self) -> None:
-        """Listen no more, and let answers that are being made fail: their threads must not outlive the process."""
+        """Stop listening, and interrupt the open connections: their threads must not outlive the process."""
         self.ended = True
         self.server_close()
         until = time.monotonic() + PATIENCE
@@ -134,7 +134,7 @@ class Server(ThreadingHTTPServer):
 
 
 class Unknown(Exception):  # noqa: N818 - it names the condition
-    """There is no such page, or a field of its question is missing."""
+    """No such page, or a field is missing from the request."""
 
 
 def _field(asked: Mapping[str, str], name: str) -> str:
@@ -145,7 +145,7 @@ def _field(asked: Mapping[str, str], name: str) -> str:
 
 
 def _sid(asked: Mapping[str, str]) -> int:
-    """A sample's address; -1, which nobody has, where none is given."""
+    """A sample's sid; -1, which no sample has, where none is given."""
     written = asked.get("sid", "")
     return int(written) if written.isdecimal() and len(written) < 20 else -1
 
@@ -215,11 +215,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-        """Say nothing: what was asked is nobody's business but the page's."""
+        """Log nothing: requests are private to the page."""
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
+    """A value without NaN and infinity, which JSON does not have: they become null."""
     if isinstance(value, float) and value - value != 0:
         return None
     if isinstance(value, dict):

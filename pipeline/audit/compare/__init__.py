@@ -1,1 +1,1 @@
-"""What moved between two runs, and why."""
+"""Differences between two runs, and their causes."""

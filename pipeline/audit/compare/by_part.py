@@ -1,7 +1,7 @@
-"""Two runs over the same samples in the same places, compared part by part: what another threshold makes of a run.
+"""Comparison part by part of two runs whose ledgers have the same samples in the same rows.
 
-Only a part of each ledger is held. Where the places do not say which sample is which, ``diff`` beside this joins the
-ledgers by uid instead.
+Runs of one job with other thresholds are such. Memory holds one part of each ledger. ``diff`` beside this joins any
+other two ledgers by uid.
 """
 
 from __future__ import annotations
@@ -36,44 +36,51 @@ KEPT = "kept"
 
 @dataclass
 class Moved:
-    """How many samples made each move, and (uid, sid, move) of those with the smallest uids."""
+    """Counts of samples by move, and (uid, sid, move) of those with the smallest uids."""
 
     moves: Counter[Move] = field(default_factory=Counter)
     first: list[tuple[str, int, Move]] = field(default_factory=list)
 
 
 def moved(before: FinishedRun, after: FinishedRun, count: int) -> Moved | None:
-    """What moved, with ``count`` samples; None where a place does not hold the same sample in both runs."""
+    """Compare two runs, and name ``count`` samples; None where a row is not the same sample in both ledgers."""
     names = before.outputs("ledger")
     if names != after.outputs("ledger"):
         return None
     digests = [{o.path: o.sha256 for o in run.manifest.outputs} for run in (before, after)]
-    other = [place for place, name in enumerate(names) if digests[0][name] != digests[1][name]]
-    found = Moved()
+    other = [part for part, name in enumerate(names) if digests[0][name] != digests[1][name]]
+    total = Moved()
 
+<<<<<<< HEAD
     def compared(place: int) -> Moved | None:
         (one, rows), (two, other_rows) = (_read(run, names[place]) for run in (before, after))
         return _compared(one, two, _sids(place, rows), count) if rows == other_rows else None
+=======
+    def compared(part: int) -> Moved | None:
+        one, two = (_read(run, names[part]) for run in (before, after))
+        return _compared(one, two, part, count)
+>>>>>>> w-words
 
     with (
         ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
-        closing(_map(pool, compared, other)) as parts,
+        closing(_map(pool, compared, other)) as results,
     ):
-        for part in parts:
-            if part is None:
+        for result in results:
+            if result is None:
                 return None
-            found.moves.update(part.moves)
-            found.first = heapq.nsmallest(count, [*found.first, *part.first])
-    return found
+            total.moves.update(result.moves)
+            total.first = heapq.nsmallest(count, [*total.first, *result.first])
+    return total
 
 
 def _map(
-    pool: ThreadPoolExecutor, function: Callable[[int], Moved | None], places: Sequence[int]
+    pool: ThreadPoolExecutor, function: Callable[[int], Moved | None], parts: Sequence[int]
 ) -> Generator[Moved | None, None, None]:
-    """In order; who stops early cancels what has not begun."""
-    yield from pool.map(function, places)
+    """Results in order; closing the generator cancels calls that have not begun."""
+    yield from pool.map(function, parts)
 
 
+<<<<<<< HEAD
 def _sids(bundle: int, rows: Sequence[int]) -> npt.NDArray[np.int64]:
     """The addresses of a bundle's samples, whose parts have so many ``rows``."""
     first = bundle * BUNDLE
@@ -82,6 +89,10 @@ def _sids(bundle: int, rows: Sequence[int]) -> npt.NDArray[np.int64]:
 
 def _compared(one: pa.Table, two: pa.Table, sid: npt.NDArray[np.int64], count: int) -> Moved | None:
     """One bundle; its smallest uids alone are kept."""
+=======
+def _compared(one: pa.Table, two: pa.Table, number: int, count: int) -> Moved | None:
+    """Compare one part; of its samples only those with the smallest uids are held."""
+>>>>>>> w-words
     if not one["uid"].equals(two["uid"]) or _repeated(one) != _repeated(two):
         return None
     rows = np.flatnonzero(_differs(one, two))
@@ -101,17 +112,17 @@ def _read(run: FinishedRun, name: str) -> tuple[pa.Table, list[int]]:
 
 
 def _repeated(table: pa.Table) -> pa.ChunkedArray:
-    """Which rows repeat another's uid: they are known by their order, not by their uid."""
+    """(rows,) True for rows that repeat another's uid; these are matched by their order, not by uid."""
     return pc.fill_null(pc.equal(table["reason"], str(Reason.REPEATED_UID)), False)
 
 
 def _differs(one: pa.Table, two: pa.Table) -> npt.NDArray[np.bool_]:
-    """(n,) whether the fate is another."""
-    other = np.asarray(pc.not_equal(one["kept"], two["kept"]))
+    """(rows,) True where the two fates differ."""
+    differs = np.asarray(pc.not_equal(one["kept"], two["kept"]))
     for name in ("step", "reason"):
-        here, there = (pc.fill_null(table[name], "") for table in (one, two))
-        other |= np.asarray(pc.not_equal(here, there))
-    return other
+        was, now = (pc.fill_null(table[name], "") for table in (one, two))
+        differs |= np.asarray(pc.not_equal(was, now))
+    return differs
 
 
 def _fates(table: pa.Table) -> Iterator[str]:
@@ -119,14 +130,14 @@ def _fates(table: pa.Table) -> Iterator[str]:
         yield KEPT if kept else f"{step}: {reason}"
 
 
-def described(before: FinishedRun, after: FinishedRun, found: Moved) -> list[dict[str, Any]]:
-    """The samples of ``found`` with their names, and what decided in each run."""
-    sids = [sid for _, sid, _ in found.first]
-    told = []
-    rows = zip(found.first, before.rows(sids), after.rows(sids), strict=True)
+def described(before: FinishedRun, after: FinishedRun, moves: Moved) -> list[dict[str, Any]]:
+    """The samples of ``moves`` with their names, and the rule and value that decided in each run."""
+    sids = [sid for _, sid, _ in moves.first]
+    samples = []
+    rows = zip(moves.first, before.rows(sids), after.rows(sids), strict=True)
     for (uid, _, (was, now)), one, two in rows:
         names = {name: one[name] if two[name] is None else two[name] for name in ("key", "text")}
-        told.append(
+        samples.append(
             {
                 "uid": uid,
                 **names,
@@ -138,4 +149,4 @@ def described(before: FinishedRun, after: FinishedRun, found: Moved) -> list[dic
                 "value_after": two["value"],
             }
         )
-    return told
+    return samples

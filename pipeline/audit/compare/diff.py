@@ -1,7 +1,7 @@
-"""What moved between two runs, and why: the fates of the same uids, and what was asked differently.
+"""Comparison of two runs: the fates of the same uids, and differences of settings, versions and inputs.
 
 A fate is ``kept``, or the step and reason that dropped the sample. Ledgers of the same samples are compared part by
-part; other ones DuckDB joins, and spills to a scratch directory what does not fit its memory.
+part. DuckDB joins any other two, and spills to a scratch directory what does not fit into its memory.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NUMBERED = f"""
     SELECT uid, row_number() OVER (PARTITION BY uid ORDER BY sid), sid, {FATE} FROM {{ledger}}
     WHERE reason = '{Reason.REPEATED_UID}'
 """
-"""A uid names one sample; those that ingest dropped for repeating it are numbered from 1."""
+"""Number 0 is the one sample that a uid names; samples that ingest dropped for repeating it count from 1."""
 
 MOVED = f"""
     CREATE TABLE moved AS
@@ -60,9 +60,9 @@ Move = tuple[str | None, str | None, int]
 
 @dataclass(frozen=True)
 class Difference:
-    """``moves``: (fate in the first run, fate in the second, samples); None where a run does not have the sample.
+    """Difference of two runs. ``moves``: a fate is None where that run does not have the sample.
 
-    ``settings``, ``versions``, ``inputs``: what -> (in the first, in the second), of what is not the same.
+    ``settings``, ``versions``, ``inputs``: name -> (value in the first run, value in the second), where they differ.
     """
 
     rows: tuple[int, int]
@@ -75,17 +75,17 @@ class Difference:
 
     @property
     def came(self) -> int:
-        """Samples that only the second run keeps."""
+        """Number of samples that only the second run keeps."""
         return sum(count for _, after, count in self.moves if after == "kept")
 
     @property
     def went(self) -> int:
-        """Samples that only the first run keeps."""
+        """Number of samples that only the first run keeps."""
         return sum(count for before, _, count in self.moves if before == "kept")
 
     @property
     def only(self) -> tuple[int, int]:
-        """Samples that only the first run has, and only the second."""
+        """Numbers of samples that only the first run has, and only the second."""
         return (
             sum(count for _, after, count in self.moves if after is None),
             sum(count for before, _, count in self.moves if before is None),
@@ -103,11 +103,11 @@ def diff(before: FinishedRun, after: FinishedRun, count: int = 20) -> Difference
             raise StateError(
                 f"{storage.redact(run.root)}: has no samples: there is nothing to compare"
             )
-    found = by_part.moved(before, after, count)
-    if found is not None:
-        moves: list[Move] = [(was, now, n) for (was, now), n in found.moves.items()]
+    by_row = by_part.moved(before, after, count)
+    if by_row is not None:
+        moves: list[Move] = [(was, now, n) for (was, now), n in by_row.moves.items()]
         moves.sort(key=lambda move: (-move[2], str(move[0]), str(move[1])))
-        samples = by_part.described(before, after, found)
+        samples = by_part.described(before, after, by_row)
     else:
         moves, samples = _joined(before, after, count)
     one, two = before.manifest, after.manifest
@@ -125,7 +125,7 @@ def diff(before: FinishedRun, after: FinishedRun, count: int = 20) -> Difference
 def _joined(
     before: FinishedRun, after: FinishedRun, count: int
 ) -> tuple[list[Move], list[dict[str, Any]]]:
-    """Moves and samples of ledgers whose samples have other places."""
+    """Moves and samples of ledgers whose rows are not the same samples."""
     with tempfile.TemporaryDirectory(prefix="tamis-diff-") as scratch:
         connection = _connect(scratch)
         try:
@@ -162,7 +162,7 @@ def _add_ledgers(
 
 
 def _settings(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Every setting by its path, as ``--set`` names it: a step by its name."""
+    """Every setting by its path, as ``--set`` names it, with steps by their names."""
     plain = {key: value for key, value in job.items() if key != "steps"}
     for step in job["steps"]:
         for kind, settings in step.items():
@@ -177,10 +177,10 @@ def _flat(value: Any, path: str) -> dict[str, Any]:
         items = {str(number): inner for number, inner in enumerate(value)}.items()
     else:
         return {path: value}
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, inner in items:
-        found |= _flat(inner, f"{path}.{key}" if path else str(key))
-    return found
+        flat |= _flat(inner, f"{path}.{key}" if path else str(key))
+    return flat
 
 
 def _changed(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

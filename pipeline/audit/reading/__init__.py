@@ -1,1 +1,1 @@
-"""What a finished run says, as numbers: ledger, tables, funnel, concepts, duplicates, signals."""
+"""A finished run as numbers: ledger, tables, funnel, concepts, duplicates, signals."""

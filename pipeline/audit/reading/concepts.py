@@ -1,4 +1,4 @@
-"""Concepts for people: each cluster's place in the plan, and the samples nearest to and farthest from its centroid."""
+"""Concepts as they are shown: sizes and quotas, and the samples nearest to and farthest from the centroids."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SHOWN = 2000
 
 
 class Concept(NamedTuple):
-    """A cluster: ``size`` are the samples that reached the step that chooses; ``samples`` all that were assigned, less
-    what an earlier step of the same kind dropped.
+    """A cluster. ``samples`` were assigned to it, less those that an earlier clustering step dropped; ``size`` of them
+    reached the step that chooses.
     """
 
     cluster: int
@@ -32,7 +32,7 @@ class Concept(NamedTuple):
 
     @property
     def share(self) -> float:
-        """Of what reached the step, the part that was kept."""
+        """Kept samples as a share of those that reached the step."""
         return self.kept / self.size if self.size else 0.0
 
 
@@ -47,7 +47,7 @@ class Example(NamedTuple):
 
 
 class Gallery(NamedTuple):
-    """Of one concept: from the centroid outwards, and from the edge inwards."""
+    """Samples of one concept: from the centroid outwards, and from the edge inwards."""
 
     nearest: list[Example]
     farthest: list[Example]
@@ -63,18 +63,18 @@ def concepts(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> list[Co
     """The clusters of the last step that makes any, the most complex first; by number where none is measured."""
     table = run.quotas(run.placing[-1]) if run.placing else None
     measured = {row["cluster"]: row for row in table.to_pylist()} if table is not None else {}
-    found = []
+    clusters = []
     for cluster, samples, size, kept, quota in connection.execute(
         COUNTS.format(placed=run.placed)
     ).fetchall():
         more = measured.get(cluster, {})
         values = {name: more.get(name) for name in ("d_intra", "d_inter", "complexity")}
-        found.append(Concept(cluster, samples, size, kept, more.get("quota", quota), **values))
-    return sorted(found, key=lambda concept: -(concept.complexity or 0.0))
+        clusters.append(Concept(cluster, samples, size, kept, more.get("quota", quota), **values))
+    return sorted(clusters, key=lambda concept: -(concept.complexity or 0.0))
 
 
 def trained(run: FinishedRun) -> str | None:
-    """How the concepts' centroids came to be, in one line; None where there are none, or the tables are gone."""
+    """One line on how the concepts' centroids were trained; None without centroids, or without their table."""
     path = paths.table(run.placing[-1], "train", "centroids") if run.placing else ""
     whole = storage.join(run.root, path)
     if not path or not storage.exists(whole):
@@ -83,32 +83,32 @@ def trained(run: FinishedRun) -> str | None:
     if file is None:
         return None
     notes = file.notes
-    told = [f"{run.placing[-1]}: {notes['clusters']:,} centroids"]
+    facts = [f"{run.placing[-1]}: {notes['clusters']:,} centroids"]
     if "borrowed" in notes:
-        told.append("taken from another run")
+        facts.append("taken from another run")
     else:
         curve = notes["sample_similarity"]
-        told.append(
+        facts.append(
             f"trained on {notes['trained_on']:,} samples, whose mean similarity to them is {curve[-1]:.4f} after "
             f"{len(curve)} iterations"
         )
         if len(curve) > 1:
-            told.append(f"the last gained {curve[-1] - curve[-2]:.1e}")
+            facts.append(f"the last gained {curve[-1] - curve[-2]:.1e}")
     if "movement" in notes:
-        told.append(
+        facts.append(
             f"{len(notes['movement'])} iterations over all samples: similarity {notes['similarity'][-1]:.4f}, last "
             f"movement {notes['movement'][-1]:.1e}, {sum(notes['reseeded']):,} re-seeded, "
             f"{'converged' if notes['converged'] else 'not converged'}"
         )
-    return "; ".join([", ".join(told[:2]), *told[2:]])
+    return "; ".join([", ".join(facts[:2]), *facts[2:]])
 
 
-def spread(found: Sequence[Concept], most: int) -> list[Concept]:
+def spread(concepts: Sequence[Concept], most: int) -> list[Concept]:
     """At most ``most`` of them, evenly from the first to the last."""
-    if len(found) <= most:
-        return list(found)
-    last = len(found) - 1
-    return [found[round(i * last / (most - 1))] for i in range(most)]
+    if len(concepts) <= most:
+        return list(concepts)
+    last = len(concepts) - 1
+    return [concepts[round(i * last / (most - 1))] for i in range(most)]
 
 
 ENDS = """
@@ -127,14 +127,14 @@ def galleries(
 ) -> dict[int, Gallery]:
     """The ``count`` samples at either end of each chosen concept, of those that reached the step that chooses."""
     ends: dict[str, dict[int, list[Example]]] = {"min_by": {}, "max_by": {}}
-    # A step that only clusters ranks nobody: then all that were assigned are shown.
+    # A step that only clusters gives no ranks: then all assigned samples are shown.
     ranked = any(concept.size for concept in chosen)
-    for end, found in ends.items():
+    for end, by_cluster in ends.items():
         reached = "rank IS NOT NULL" if ranked else "true"
         query = ENDS.format(end=end, placed=run.placed, reached=reached)
         values: dict[str, Any] = {"count": count, "chosen": [c.cluster for c in chosen]}
         for cluster, examples in connection.execute(query, values).fetchall():
-            found[cluster] = [Example(**example) for example in examples]
+            by_cluster[cluster] = [Example(**example) for example in examples]
     return {
         concept.cluster: Gallery(
             ends["min_by"].get(concept.cluster, []), ends["max_by"].get(concept.cluster, [])

@@ -1,4 +1,4 @@
-"""What each step of a run has cost, from ``events.jsonl``, beside what ``tamis plan --cluster`` had predicted."""
+"""Costs of a run's steps, from ``events.jsonl``, beside those that ``tamis plan --cluster`` predicted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JOURNAL = "events.jsonl"
 
 @dataclass(frozen=True)
 class StepCosts:
-    """One step: what was predicted (None where nothing was), and what it took (None where nothing tells)."""
+    """Costs of one step; None where there is no prediction, or no record."""
 
     step: str
     predicted: Cost | None
@@ -25,7 +25,7 @@ class StepCosts:
 
 @dataclass(frozen=True)
 class Costs:
-    """A run's steps in the order in which they ran; wall seconds are (low, high) as predicted, and measured."""
+    """Costs of a run's steps, in the order in which they ran. The predicted wall seconds are (low, high)."""
 
     steps: tuple[StepCosts, ...]
     predicted_wall: tuple[float, float] | None
@@ -33,35 +33,35 @@ class Costs:
 
     @property
     def predicted(self) -> Cost | None:
-        """Of all steps."""
-        found = [step.predicted for step in self.steps if step.predicted]
-        return sum(found, Cost()) if found else None
+        """Predicted costs of all steps together."""
+        predicted = [step.predicted for step in self.steps if step.predicted]
+        return sum(predicted, Cost()) if predicted else None
 
     @property
     def actual(self) -> Cost:
-        """Of all steps."""
+        """Actual costs of all steps together."""
         return sum((step.actual for step in self.steps if step.actual), Cost())
 
 
 def costs(root: str) -> Costs:
-    """Predicted and actual, by step.
+    """Predicted and actual costs, by step.
 
-    Actual is what the tasks that ended have taken, since the phase was last begun from nothing. What a killed
-    worker had done is not in it, nor what Ray's own processes and the driver take.
+    Actual costs are those of finished tasks since their phase was last begun from nothing. Work lost with a killed
+    worker is not counted, nor are Ray's own processes and the driver.
 
     Raises:
         StateError: ``prediction.json`` or ``events.jsonl`` is not what this version writes.
     """
     predicted = prediction(root)
     spent, wall = actual(root)
-    said = predicted.steps if predicted else {}
-    names = list(dict.fromkeys([*spent, *said]))
-    steps = tuple(StepCosts(name, said.get(name), spent.get(name)) for name in names)
+    expected = predicted.steps if predicted else {}
+    names = list(dict.fromkeys([*spent, *expected]))
+    steps = tuple(StepCosts(name, expected.get(name), spent.get(name)) for name in names)
     return Costs(steps, predicted.wall if predicted else None, wall)
 
 
 def prediction(root: str) -> Prediction | None:
-    """What was predicted for this run directory, if anything was.
+    """The prediction in a run directory; None where there is none.
 
     Raises:
         StateError: the file is damaged.
@@ -78,7 +78,7 @@ def prediction(root: str) -> Prediction | None:
 
 
 def actual(root: str) -> tuple[dict[str, Cost], float]:
-    """What every step took, and the seconds that the phases took together; nothing where there is no journal.
+    """Costs by step, and the wall seconds of all phases; empty and 0 without a journal.
 
     Raises:
         StateError: the journal is damaged.
@@ -100,8 +100,8 @@ def actual(root: str) -> tuple[dict[str, Cost], float]:
 def _phases(
     entries: Iterable[Mapping[str, Any]],
 ) -> tuple[dict[tuple[str, str], Cost], float]:
-    """Every phase since it was last begun from nothing; the sum of their wall seconds."""
-    found: dict[tuple[str, str], Cost] = {}
+    """Costs by (step, phase) since the phase was last begun from nothing; and the sum of the wall seconds."""
+    costs: dict[tuple[str, str], Cost] = {}
     wall: dict[tuple[str, str], float] = {}
     gpus = 0.0
     for entry in entries:
@@ -111,12 +111,12 @@ def _phases(
         if entry["event"] == "PhaseStarted":
             gpus = entry.get("gpus", 0.0)
             if entry["found"] == 0:
-                found.pop(key, None)
+                costs.pop(key, None)
                 wall.pop(key, None)
-        elif "cpu_seconds" in entry:  # an older journal does not tell
-            found[key] = found.get(key, Cost()) + _cost(entry, gpus)
+        elif "cpu_seconds" in entry:  # absent from journals of older versions
+            costs[key] = costs.get(key, Cost()) + _cost(entry, gpus)
             wall[key] = wall.get(key, 0.0) + entry["seconds"]
-    return found, sum(wall.values())
+    return costs, sum(wall.values())
 
 
 def _cost(ended: Mapping[str, Any], gpus: float) -> Cost:

@@ -1,4 +1,4 @@
-"""How a signal is distributed: exact counts in bins, made by DuckDB, never more in memory than the bins."""
+"""Distributions of signals: exact counts in bins, made by DuckDB. Memory holds the bins alone."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 BINS = 48
 TAIL = 0.005
-"""Share of the samples at either end that may lie outside the picture, so that one giant does not flatten the rest."""
+"""Share of the samples at either end that may lie outside the bins, so that an outlier does not flatten the rest."""
 ROUNDS = 4
-"""Times that a range is narrowed: each by up to BINS."""
+"""Times that a range is narrowed, at most; each time by a factor of up to BINS."""
 
 NUMERIC = ("INT", "FLOAT", "DOUBLE", "DECIMAL")
 
 
 class Histogram(NamedTuple):
-    """``bins``: (kept, dropped) between ``low`` and ``high``, equally wide. ``below`` and ``above`` lie outside."""
+    """Counts in bins of equal width from ``low`` to ``high``: (kept, dropped). ``below`` and ``above`` lie outside."""
 
     low: float
     high: float
@@ -41,25 +41,25 @@ def signals(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
 
 
 def is_numeric(kind: str) -> bool:
-    """Whether a DuckDB type is one of numbers."""
+    """Tell whether a DuckDB type is numeric."""
     return any(word in kind for word in NUMERIC)
 
 
 def limits(run: FinishedRun) -> dict[str, list[Limit]]:
-    """Signal -> the bounds that this job holds against it."""
-    found: dict[str, list[Limit]] = {}
+    """Signal -> the job's bounds on it."""
+    bounds: dict[str, list[Limit]] = {}
     for audit in run.audits.values():
         for limit in audit.limits():
-            found.setdefault(limit.signal, []).append(limit)
-    return found
+            bounds.setdefault(limit.signal, []).append(limit)
+    return bounds
 
 
 def histogram(
     connection: duckdb.DuckDBPyConnection, column: str, whole: bool, bounds: list[float]
 ) -> Histogram | None:
-    """The distribution of a numeric column; None where it has no value.
+    """The distribution of a numeric column; None for a column without values.
 
-    ``whole``: bins hold whole numbers. ``bounds`` are always in the picture.
+    ``whole``: bins hold whole numbers. ``bounds`` always lie inside the bins.
     """
     name = '"' + column.replace('"', '""') + '"'
     least, most, total, rows = connection.execute(
@@ -131,8 +131,8 @@ def _narrowed(
 
 
 def describe(shown: Histogram) -> str:
-    """What the picture leaves out, in words; nothing where it leaves out nothing."""
-    told = [
+    """Samples outside the bins, in words; "" where there are none."""
+    outside = [
         f"{count:,} {words}"
         for count, words in (
             (shown.below, f"below {number(shown.low)}"),
@@ -141,4 +141,4 @@ def describe(shown: Histogram) -> str:
         )
         if count
     ]
-    return ", ".join(told)
+    return ", ".join(outside)

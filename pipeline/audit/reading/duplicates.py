@@ -1,4 +1,4 @@
-"""Duplicates for people: of each step that finds any, its largest groups, and the pairs nearest to its bound."""
+"""Duplicates as they are shown: for each step the largest groups, and the pairs nearest to its bound."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Case(NamedTuple):
-    """A dropped sample, the partner that made it a duplicate, and who was kept of its group of ``group`` samples."""
+    """A dropped sample, its partner, the survivor of its group, and the number of samples in that group."""
 
     dropped: Row
     partner: Row | None
@@ -22,8 +22,8 @@ class Case(NamedTuple):
     score: str
 
 
-class Found(NamedTuple):
-    """Of one step: duplicates and groups in all, and what is shown of them."""
+class StepDuplicates(NamedTuple):
+    """Duplicates of one step: their number, the number of groups, and examples."""
 
     step: str
     dropped: int
@@ -52,16 +52,16 @@ BORDERLINE = """
 
 def duplicates(
     run: FinishedRun, connection: duckdb.DuckDBPyConnection, count: int = 4
-) -> list[Found]:
-    """For each step that found duplicates ``count`` groups and as many pairs, in the job's order."""
+) -> list[StepDuplicates]:
+    """Up to ``count`` groups and as many pairs of each step that found duplicates, in the job's order."""
     totals = {step: (n, groups) for step, n, groups in connection.execute(STEPS).fetchall()}
-    found = []
+    by_step = []
     for config in (step for step in run.steps if step.name in totals):
         step = config.name
         dropped, groups = totals[step]
         largest = connection.execute(LARGEST, {"step": step, "count": count}).fetchall()
-        found.append(
-            Found(
+        by_step.append(
+            StepDuplicates(
                 step,
                 dropped,
                 groups,
@@ -69,7 +69,7 @@ def duplicates(
                 _borderline(run, connection, step, count) if config.likeness else [],
             )
         )
-    return found
+    return by_step
 
 
 def _largest(
@@ -98,4 +98,5 @@ def _borderline(
 def _case(run: FinishedRun, row: Row, group: int) -> Case:
     uids = (row[f"{role}_uid"] for role in ("partner", "survivor"))
     partner, survivor = (run.named(uid) if uid is not None else None for uid in uids)
-    return Case(row, partner, survivor, group, likeness(row["reason"]))
+    measure = likeness(row["reason"], run.settings_of(row["step"]))
+    return Case(row, partner, survivor, group, measure)

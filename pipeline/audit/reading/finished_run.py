@@ -1,4 +1,4 @@
-"""A finished run, for reading: its manifest, its ledger, and where each sample's row lies."""
+"""A finished run, for reading: its manifest, its ledger, and the row of each sample."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tamis.schemas.step import StepModel
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What ``open_run`` gives."""
+    """A finished run, as ``open_run`` returns it."""
 
     root: str
     manifest: Manifest
@@ -57,12 +57,21 @@ class FinishedRun:
 
     @cached_property
     def audits(self) -> dict[str, StepAudit[Any]]:
-        """What each of these steps says of the run, by its name."""
+        """Step -> its ``StepAudit``, which answers questions about the run."""
         return {step.name: audit_class(step.kind)(step) for step in self.steps}
+
+    def settings_of(self, step: str | None) -> StepModel | None:
+        """The settings of a step by its name; None for a step that every job has."""
+        return next((config for config in self.steps if config.name == step), None)
+
+    def phrase(self, step: str, reason: str) -> str:
+        """The text of a step's reason in tables, with fields as in ``StepModel.phrases``."""
+        config = self.settings_of(step)
+        return "{reason}" if config is None else config.phrases.get(reason, "{reason}")
 
     @property
     def rows_in(self) -> int:
-        """All input samples."""
+        """Number of input samples."""
         return self.manifest.rows_in
 
     @cached_property
@@ -85,7 +94,7 @@ class FinishedRun:
         return plan
 
     def need_tables(self) -> None:
-        """For what decides again.
+        """Make sure that the tables are there, from which steps decide again.
 
         Raises:
             StateError: ``tables/`` has been cleared.
@@ -98,31 +107,31 @@ class FinishedRun:
 
     @property
     def parts(self) -> Sequence[Sequence[int]]:
-        """By part number: input file, row group of its ingest table, rows."""
+        """(input file, row group of its ingest table, rows) of each part, by number."""
         parts: list[list[int]] = self._plan["parts"]
         return parts
 
     @property
     def inputs(self) -> Sequence[InputFile]:
-        """The input files by number, as far as the run knows them: where they lie now, it does not."""
+        """The input files by number. Their ``path`` is empty: the run does not know where they lie now."""
         return [InputFile(path="", **raw) for raw in self._plan["inputs"]]
 
     def input_of(self, sid: int) -> InputFile:
-        """The input file of a sample, as ``inputs`` has it."""
+        """The input file of a sample, as in ``inputs``."""
         return InputFile(path="", **self._plan["inputs"][self.parts[sid >> 32][0]])
 
     @property
     def source_names(self) -> Sequence[str]:
-        """What the ledger calls each input file, by its number in ``parts``."""
+        """The input files' names in the ledger, by their numbers in ``parts``."""
         return [f"{file['entry']}/{file['relative']}" for file in self._plan["inputs"]]
 
     def has(self, sid: int) -> bool:
-        """Whether a sample of the run has that address."""
+        """Tell whether a sample of the run has that sid."""
         part, row = sid >> 32, sid & 0xFFFFFFFF
         return 0 <= part < len(self.parts) and row < self.parts[part][2]
 
     def made_by(self, step: str, what: str) -> list[str]:
-        """The names of what a step made: ``what`` is signal, embedding or place."""
+        """Names of a step's products of one kind; ``what`` is signal, embedding or place."""
         made: dict[str, list[str]] = self._plan["makes"]
         mark = f"{what}:"
         return [
@@ -142,9 +151,9 @@ class FinishedRun:
 
     @property
     def placed(self) -> str:
-        """A condition on the ledger's rows: their place is the last placing step's, whose concepts are shown.
+        """SQL condition on the ledger's rows: their cluster is one of the last clustering step.
 
-        What an earlier one dropped has its place there: the same numbers stand for other clusters.
+        Samples that an earlier clustering step dropped carry its cluster numbers, which stand for other clusters.
         """
         earlier = ", ".join(f"'{name}'" for name in self.placing[:-1])
         return f"(step IS NULL OR step NOT IN ({earlier}))" if earlier else "true"
@@ -159,20 +168,20 @@ class FinishedRun:
         if not buckets:
             return []
         with sound(ledger_index.path_of(self.root, name, buckets)):
-            found = ledger_index.find(self.root, name, buckets)
-        rows = self.rows(found)
+            sids = ledger_index.find(self.root, name, buckets)
+        rows = self.rows(sids)
         return [row for row in rows if name in (row["uid"], row["key"], row["url"])]
 
     def named(self, uid: str) -> Row | None:
-        """The ledger's row of the one sample that a uid names: what ingest dropped for repeating it is passed over."""
+        """The ledger's row of the sample that a uid names, and not of one dropped for repeating it; None if absent."""
         for row in self.find(uid):
             if row["uid"] == uid and row["reason"] != Reason.REPEATED_UID:
                 return row
         return None
 
     def rows(self, sids: Sequence[int]) -> list[Row]:
-        """The ledger's rows of some samples; a part is read once however many it holds."""
-        found: dict[int, Row] = {}
+        """The ledger's rows of some samples, in their order; each part is read once."""
+        rows: dict[int, Row] = {}
         by_part: dict[int, list[int]] = {}
         for sid in sids:
             by_part.setdefault(sid >> 32, []).append(sid & 0xFFFFFFFF)
@@ -184,15 +193,15 @@ class FinishedRun:
                 table = file.read_row_group(group, use_threads=False)
                 for position in positions:
                     (row,) = table.slice(position, 1).to_pylist()
-                    found[row["sid"]] = row
-        return [found[sid] for sid in sids]
+                    rows[row["sid"]] = row
+        return [rows[sid] for sid in sids]
 
     def quotas(self, step: str) -> pa.Table | None:
         """A row a cluster: its size, and what the step keeps of it; None where ``tables/`` has been cleared."""
         return self.table(step, "quotas", "clusters")
 
     def ingested(self, part: int) -> pa.Table | None:
-        """What ingest noted of a part's samples; None where ``tables/`` has been cleared."""
+        """The rows that ingest stored of a part; None where ``tables/`` has been cleared."""
         file, group, _ = self.parts[part]
         return self.table("ingest", "files", paths.task_name(Scope.FILE, file), group)
 
@@ -210,10 +219,11 @@ class FinishedRun:
 
 
 def _check_plan(plan: Mapping[str, Any]) -> None:
-    """Whether all that is asked of a plan is there: else KeyError, TypeError, ValueError or AttributeError.
+    """Access all fields of a plan that this module reads.
 
     Raises:
         StateError: a later version made the run.
+        KeyError, TypeError, ValueError, AttributeError: the plan is damaged.
     """
     check_layout(plan, "plan.json")
     for file in plan["inputs"]:
@@ -225,10 +235,10 @@ def _check_plan(plan: Mapping[str, Any]) -> None:
 
 @contextmanager
 def sound(path: str) -> Iterator[None]:
-    """Around the reading of a file of the run.
+    """Context in which a file of the run is read, with damage as one error.
 
     Raises:
-        StateError: its bytes are not what was written.
+        StateError: its bytes are not those that were written.
     """
     try:
         yield
@@ -239,7 +249,7 @@ def sound(path: str) -> Iterator[None]:
 
 
 def open_run(path: str) -> FinishedRun:
-    """A run, to read.
+    """Open a finished run.
 
     Raises:
         StateError: there is none, it is not finished, or its manifest is not one.
@@ -262,7 +272,7 @@ def open_run(path: str) -> FinishedRun:
 
 
 def _is_changing(root: str) -> bool:
-    """Whether a run has begun to write the ledger and has not ended: its phase has files, but no index."""
+    """Tell whether a run is writing its ledger: a phase of it has files, and no index yet."""
     for phase in ("rows", "index"):
         names = storage.listing(storage.join(root, paths.folder("ledger", phase)))
         if names and INDEX not in names:

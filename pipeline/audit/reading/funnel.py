@@ -1,4 +1,4 @@
-"""The funnel: what each step was given and what it dropped for which reason; the same by input file and by concept."""
+"""The funnel: samples that entered and left each step, by reason; and counts by input file and by concept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Funnel:
-    """``rows_in = kept + dropped``; ``steps`` in order, each entering what the one before it kept."""
+    """Counts of a run: ``rows_in = kept + dropped``; what one step kept enters the next."""
 
     rows_in: int
     kept: int
@@ -27,11 +27,11 @@ class Funnel:
 
     @property
     def dropped(self) -> int:
-        """By all steps together."""
+        """Samples dropped, by all steps together."""
         return sum(sum(step.dropped.values()) for step in self.steps)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The counts as plain values."""
         return {
             "rows_in": self.rows_in,
             "kept": self.kept,
@@ -41,29 +41,29 @@ class Funnel:
 
 
 def funnel(run: FinishedRun) -> Funnel:
-    """What the manifest says, checked to add up.
+    """The manifest's counts.
 
     Raises:
-        StateError: it does not.
+        StateError: they do not add up.
     """
-    found = Funnel(run.manifest.rows_in, run.manifest.kept, tuple(run.manifest.steps))
-    alive = found.rows_in
-    for step in found.steps:
+    counts = Funnel(run.manifest.rows_in, run.manifest.kept, tuple(run.manifest.steps))
+    alive = counts.rows_in
+    for step in counts.steps:
         if step.entered != alive or step.kept != alive - sum(step.dropped.values()):
             raise StateError(f"{run.root}: the account does not balance at `{step.step}`")
         alive = step.kept
-    if alive != found.kept:
+    if alive != counts.kept:
         raise StateError(
-            f"{run.root}: the account does not balance: {alive} left, {found.kept} kept"
+            f"{run.root}: the account does not balance: {alive} left, {counts.kept} kept"
         )
-    return found
+    return counts
 
 
 BY_REASON = """
     SELECT step, reason, rule, any_value(bound) AS bound, count(*) AS samples
     FROM ledger WHERE NOT kept GROUP BY step, reason, rule ORDER BY samples DESC, step, reason, rule
 """
-"""Each reason of each step, and of a rule each bound; the most frequent first."""
+"""Counts by step, reason, rule and bound; the most frequent first."""
 
 BY_SOURCE = """
     SELECT source, count(*) AS samples, count_if(kept) AS kept, {reasons}
@@ -71,35 +71,34 @@ BY_SOURCE = """
 """
 
 BY_CLUSTER = """
-    SELECT cluster, count(*) AS samples, count(rank) AS reached, {places}, count_if(kept) AS kept
+    SELECT cluster, count(*) AS samples, count(rank) AS reached, {measures}, count_if(kept) AS kept
     FROM ledger {joined} WHERE cluster IS NOT NULL AND {placed} GROUP BY cluster ORDER BY {order} cluster
 """
 
 
 def by_source_query(run: FinishedRun) -> str:
-    """A query over the views of ``sql.connect``: samples, kept, and each reason that occurs, an input file a row."""
+    """SQL over the views of ``sql.connect``: a row for each input file, with samples, kept, and counts by reason."""
     reasons = sorted({reason for step in run.manifest.steps for reason in step.dropped})
     columns = ", ".join(f"count_if(reason = '{reason}') AS {reason}" for reason in reasons)
     return BY_SOURCE.format(reasons=columns or "0 AS dropped")
 
 
 def by_cluster_query(run: FinishedRun) -> str:
-    """A query over the same: samples, complexity and quota of the concepts of the last step that makes any, the most
-    complex first.
+    """SQL over the same views: a row for each concept of the last step that makes any, the most complex first.
 
-    Where ``tables/`` has been cleared it asks the ledger alone, which has no complexities.
+    Complexities come from ``tables/``; where it has been cleared the query reads the ledger alone.
     """
     last = [step for step in run.steps if step.name in run.placing[-1:]]
     measured = last and "complexity" in last[0].measures
     if measured and _is_there(run, paths.folder(last[0].name, "quotas")):
         return BY_CLUSTER.format(
-            places="any_value(complexity) AS complexity, any_value(clusters.quota) AS quota",
+            measures="any_value(complexity) AS complexity, any_value(clusters.quota) AS quota",
             joined=f'LEFT JOIN "{last[0].name}"."quotas" AS clusters USING (cluster)',
             placed=run.placed,
             order="complexity DESC,",
         )
-    places = "any_value(quota) AS quota"
-    return BY_CLUSTER.format(places=places, joined="", placed=run.placed, order="")
+    measures = "any_value(quota) AS quota"
+    return BY_CLUSTER.format(measures=measures, joined="", placed=run.placed, order="")
 
 
 def _is_there(run: FinishedRun, path: str) -> bool:
@@ -117,18 +116,18 @@ SAMPLE = """
 def sample(
     run: FinishedRun, connection: duckdb.DuckDBPyConnection, name: str, count: int
 ) -> tuple[list[str], list[list[Any]]]:
-    """Columns and rows of ``count`` samples that went for a reason or at a step, or were ``kept``.
+    """Columns and rows of ``count`` samples that a step dropped, or that have a reason, or were ``kept``.
 
-    They come in the order of their uids, which are hashes: as good as drawn by lot, and the same every time. They are
-    chosen by their uids alone, so that of all others no caption is read.
+    They are the samples with the smallest uids, which are hashes: a random sample, and the same every time. The first
+    query reads no captions, the second those of the chosen samples alone.
 
     Raises:
         JobError: this run has no such reason or step.
     """
     chosen, values = _chosen(run, name)
     query = f"{SAMPLED.format(chosen=chosen)} LIMIT {count}"
-    _, found = sql.ask(connection, query, values)
-    sids = ", ".join(str(sid) for (sid,) in found) or "NULL"
+    _, chosen_rows = sql.ask(connection, query, values)
+    sids = ", ".join(str(sid) for (sid,) in chosen_rows) or "NULL"
     return sql.ask(connection, SAMPLE.format(sids=sids))
 
 

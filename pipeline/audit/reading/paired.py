@@ -8,16 +8,17 @@ import numpy as np
 from scipy import stats
 
 SAME = 1e-12
-"""Figures that differ by less are equal: what is left is rounding."""
+"""Difference below which two figures are equal, but for rounding."""
 
 
 def paired(values: Sequence[float], base: Sequence[float]) -> float | None:
-    """The p-value of the two-sided paired t-test (Student); None where there is nothing to test: one
-    seed, or no difference in any. A difference that is the same in every seed leaves no doubt: 0.
+    """The p-value of Student's two-sided paired t-test.
+
+    None if there is nothing to test: one seed, or no difference in any. 0 if the difference is the same in every seed.
 
     Args:
-        values: one a seed.
-        base: what they are compared with, of the same seeds in the same order.
+        values: one figure a seed.
+        base: the figures to compare with, of the same seeds in the same order.
     """
     differences = np.subtract(values, base)
     if len(differences) < 2 or not np.abs(differences).max() > SAME:

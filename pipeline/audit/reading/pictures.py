@@ -1,4 +1,4 @@
-"""The pictures of a finished run, read again from its inputs: small, on white, and never more bytes than asked for."""
+"""Thumbnails of a finished run's pictures, read again from its inputs."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from tamis.schemas.errors import TamisError
 from tamis.schemas.parse import parse_job
 
 SIDE = 96
-"""Pixels: the longer side of a thumbnail, at most."""
+"""Longer side of a thumbnail in pixels, at most."""
 QUALITY = 72
 GAP = 12
 """Pixels between pictures side by side."""
-HELD = 8
-"""Parts of which it is held where their pictures lie."""
+CACHED_PARTS = 8
+"""Parts whose offsets of pictures are held in memory, at most."""
 
 
 class Pictures:
-    """Reads pictures by sid. What stops it is no error, for the rest can be told without: it stands in ``notes``."""
+    """Reads pictures by sid. Pictures that cannot be read are no error, but a line in ``notes``."""
 
     def __init__(self, run: FinishedRun) -> None:
         self._run = run
@@ -39,78 +39,78 @@ class Pictures:
 
     @cached_property
     def _sources(self) -> dict[str, InputFile]:
-        """The input files that are still where the job found them, by the name that the ledger has for them."""
+        """Input files that are still there, by their names in the ledger."""
         path = storage.join(self._run.root, "job.yaml")
         try:
             job = parse_job(storage.read_bytes(path).decode(), "job.yaml")
         except (FileNotFoundError, UnicodeDecodeError, TamisError) as error:
             self._note(f"job.yaml, which says where the inputs lie, cannot be read: {error}")
             return {}
-        found = {}
+        files = {}
         for entry in job.input:
             try:
                 for file in input_files(entry):
-                    found[file.source] = InputFile(
+                    files[file.source] = InputFile(
                         file.entry, file.relative, file.path, file.kind, file.size
                     )
             except TamisError as error:
                 self._note(f"the input `{entry.name}` is not where the job found it: {error}")
-        return found
+        return files
 
     def _note(self, words: str) -> None:
         if words not in self.notes:
             self.notes.append(words)
 
     def encoded(self, sids: Iterable[int], side: int = SIDE) -> dict[int, bytes]:
-        """WebP bytes of each sample's picture, ``side`` pixels at most; a sample that has none is left out."""
+        """WebP bytes of the pictures by sid, ``side`` pixels at most; samples without a picture are left out."""
         by_part: dict[int, list[int]] = {}
         for sid in sorted(set(sids)):
             by_part.setdefault(sid >> 32, []).append(sid & 0xFFFFFFFF)
-        found: dict[int, bytes] = {}
+        thumbnails: dict[int, bytes] = {}
         for part, rows in by_part.items():
             for row, data in self._of_part(part, rows):
                 small = shrink(data, side)
                 if small is not None:
-                    found[part << 32 | row] = small
-        return found
+                    thumbnails[part << 32 | row] = small
+        return thumbnails
 
     def _of_part(self, part: int, rows: Sequence[int]) -> list[tuple[int, bytes]]:
-        """(row, the picture's bytes) of one part, where they can be had."""
+        """(row, the picture's bytes) of the readable pictures of one part."""
         ingested = self._ingested(part)
         if ingested is None:
             self._note("tables/ingest, which says where the pictures lie, has been cleared")
             return []
         entry = self._run.source_names[self._run.parts[part][0]]
         ingested = ingested.take(pa.array(rows))
-        there = np.array([value.is_valid for value in ingested["sha256"]], dtype=bool)
-        if not there.any():
+        readable = np.array([value.is_valid for value in ingested["sha256"]], dtype=bool)
+        if not readable.any():
             return []
         source = self._sources.get(entry)
         if source is None:
             self._note(f"{entry} is gone: its pictures cannot be shown")
             return []
-        return self._fetched(source, ingested.filter(pa.array(there)), np.array(rows)[there])
+        return self._fetched(source, ingested.filter(pa.array(readable)), np.array(rows)[readable])
 
     def _ingested(self, part: int) -> pa.Table | None:
-        """Where a part's pictures lie; of the parts last asked for it is held."""
+        """The offsets of a part's pictures; those of the last ``CACHED_PARTS`` parts are cached."""
         if part not in self._tables:
             table = self._run.ingested(part)
-            held = None if table is None else table.select(PICTURE_COLUMNS)
-            self._tables = dict([*self._tables.items(), (part, held)][-HELD:])
+            offsets = None if table is None else table.select(PICTURE_COLUMNS)
+            self._tables = dict([*self._tables.items(), (part, offsets)][-CACHED_PARTS:])
         return self._tables[part]
 
     def _fetched(
-        self, source: InputFile, places: pa.Table, rows: np.ndarray
+        self, source: InputFile, offsets: pa.Table, rows: np.ndarray
     ) -> list[tuple[int, bytes]]:
-        found: list[tuple[int, bytes]] = []
+        pictures: list[tuple[int, bytes]] = []
         try:
             for row, data in zip(
-                rows.tolist(), format_of(source).pictures(source, places), strict=True
+                rows.tolist(), format_of(source).pictures(source, offsets), strict=True
             ):
-                found.append((row, data))
+                pictures.append((row, data))
         except (TamisError, FileNotFoundError) as error:
             self._note(f"{source.source}: {error}")
-        return found
+        return pictures
 
 
 def shrink(data: bytes, side: int) -> bytes | None:
@@ -126,15 +126,15 @@ def shrink(data: bytes, side: int) -> bytes | None:
 
 
 def side_by_side(run: FinishedRun, sids: Sequence[int], side: int) -> bytes | None:
-    """One PNG of several samples' pictures, in that order; a blank for who has none; None where nobody has one."""
-    found = Pictures(run).encoded(sids, side)
-    if not found:
+    """One PNG of several samples' pictures, in that order, with blanks for missing ones; None if all are missing."""
+    thumbnails = Pictures(run).encoded(sids, side)
+    if not thumbnails:
         return None
     sheet = Image.new("RGB", (len(sids) * (side + GAP) - GAP, side), "white")
-    for place, sid in enumerate(sids):
-        if sid in found:
-            image = Image.open(io.BytesIO(found[sid]))
-            left = place * (side + GAP) + (side - image.width) // 2
+    for index, sid in enumerate(sids):
+        if sid in thumbnails:
+            image = Image.open(io.BytesIO(thumbnails[sid]))
+            left = index * (side + GAP) + (side - image.width) // 2
             sheet.paste(image, (left, (side - image.height) // 2))
     out = io.BytesIO()
     sheet.save(out, "PNG")
@@ -142,21 +142,21 @@ def side_by_side(run: FinishedRun, sids: Sequence[int], side: int) -> bytes | No
 
 
 class Album:
-    """Thumbnails for one page, with a bound on what they add to it."""
+    """Thumbnails for one page, with a limit on their bytes."""
 
     def __init__(self, pictures: Pictures, limit: int, side: int = SIDE) -> None:
         self._pictures, self._side = pictures, side
         self._left = limit
-        self._held: dict[int, bytes] = {}
+        self._fetched: dict[int, bytes] = {}
         self.left_out = 0
 
     def fetch(self, sids: Iterable[int]) -> None:
-        """Read these before they are shown: those of one input file together."""
-        self._held |= self._pictures.encoded(set(sids) - set(self._held), self._side)
+        """Read these pictures, each input file once; ``uri`` then returns them."""
+        self._fetched |= self._pictures.encoded(set(sids) - set(self._fetched), self._side)
 
     def uri(self, sid: int) -> str | None:
-        """The thumbnail as a ``data:`` URI; None where there is none, or no room for it."""
-        data = self._held.get(sid)
+        """A fetched thumbnail as a ``data:`` URI; None if there is none, or it exceeds the limit."""
+        data = self._fetched.get(sid)
         if data is None:
             return None
         written = "data:image/webp;base64," + base64.b64encode(data).decode()
@@ -168,7 +168,7 @@ class Album:
 
     @property
     def notes(self) -> list[str]:
-        """Why pictures are missing, a line each."""
+        """Reasons for missing pictures, a line each."""
         left_out = self.left_out
         more = [f"{left_out:,} pictures are left out, to keep this file small"] if left_out else []
         return [*self._pictures.notes, *more]

@@ -1,7 +1,7 @@
-"""The run's ledger and tables as DuckDB views: ``ledger``, ``"step"."phase"`` for every table below ``tables/``, and
+"""The run's ledger and tables as DuckDB views: ``ledger``, ``"step"."phase"`` for every phase below ``tables/``, and
 ``delta`` where the subset has changed.
 
-Tables that speak of samples get a column ``sid``, which joins them with each other and with the ledger.
+Tables with rows of samples get a column ``sid``, by which they join with each other and with the ledger.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MEMORY = "1500MB"
 
 ZONED = "WITH TIME ZONE"
-"""In the name of a type whose values take a package more to become Python's."""
+"""Part of the name of DuckDB types whose values can be read only with another package, pytz."""
 
 POSITIONED = """
     CREATE VIEW {view} AS
@@ -41,9 +41,9 @@ POSITIONED = """
 
 
 def connect(run: FinishedRun, tables: bool = True) -> duckdb.DuckDBPyConnection:
-    """A connection of its own in memory, with the views; ``tables``: those of ``tables/`` too.
+    """A new connection in memory, with the views; ``tables``: with those of ``tables/`` too.
 
-    No sample is read before it is asked for.
+    Samples are read only when a query asks for them.
     """
     import duckdb
 
@@ -58,10 +58,10 @@ def connect(run: FinishedRun, tables: bool = True) -> duckdb.DuckDBPyConnection:
 
 @contextmanager
 def readable(*runs: FinishedRun) -> Iterator[None]:
-    """Around what DuckDB reads of some runs.
+    """Context in which DuckDB reads files of some runs.
 
     Raises:
-        StateError: in its words, what it cannot read.
+        StateError: a file cannot be read; the message is DuckDB's.
     """
     import duckdb
 
@@ -83,7 +83,7 @@ def _add_views(connection: duckdb.DuckDBPyConnection, run: FinishedRun, tables: 
         connection.execute(f"CREATE VIEW delta AS SELECT * FROM {changes}")
     if tables:
         for step in storage.folders_in(storage.join(run.root, paths.TABLES)):
-            if step != "ledger":  # its tables are receipts for what the view `ledger` shows
+            if step != "ledger":  # its tables are receipts of the files behind the view `ledger`
                 _add_step(connection, run, step)
 
 
@@ -114,10 +114,15 @@ def _add_step(connection: duckdb.DuckDBPyConnection, run: FinishedRun, step: str
 
 
 def _starts(run: FinishedRun, folder: str) -> pa.Table:
-    """(task, first, part): from which row of a file on its rows are those of which part.
+    """(task, first, part): the rows of a task's file from ``first`` on belong to that part.
 
+    <<<<<<< HEAD
     A part has a file of its own, or a row group in an input file's table, in a bundle's or in a range's. In the last
     two all parts follow one another in order.
+    =======
+    A part has a file of its own, or a row group in the table of its input file or range; the parts of such tables
+    follow one another in order.
+    >>>>>>> w-words
     """
     index = read_index(run.root, folder)
     if index is None:
@@ -146,7 +151,7 @@ def _starts(run: FinishedRun, folder: str) -> pa.Table:
 
 
 def reading(files: Sequence[str], more: str = "") -> str:
-    """The table function over some parquet files, for a query."""
+    """SQL of the table function that reads some parquet files."""
     listed = ", ".join("'" + path.replace("'", "''") + "'" for path in files)
     return f"read_parquet([{listed}], hive_partitioning = false{more})"
 
@@ -156,7 +161,7 @@ def _name(value: str) -> str:
 
 
 def confine(connection: duckdb.DuckDBPyConnection, run: FinishedRun) -> None:
-    """From now on only the run's own files are open to queries, and nothing of that can be set back."""
+    """Let queries read the run's own files alone, for good."""
     root = run.root.rstrip("/").replace("'", "''")
     connection.execute(f"SET allowed_directories = ['{root}/']")
     connection.execute("SET enable_external_access = false")
@@ -167,19 +172,19 @@ def confine(connection: duckdb.DuckDBPyConnection, run: FinishedRun) -> None:
 def ask_freely(
     connection: duckdb.DuckDBPyConnection, query: str, limit: int | None = None
 ) -> tuple[list[str], list[list[Any]]]:
-    """``ask`` for a query that somebody wrote, over a connection that is confined.
+    """Answer a user's query, over a connection that is confined; as ``ask``.
 
     Raises:
-        InputError: it is not one query that only reads, or DuckDB cannot make sense of it.
+        InputError: it is not exactly one SELECT, or DuckDB refuses it.
     """
     import duckdb
 
     try:
         kinds = [statement.type.name for statement in connection.extract_statements(query)]
         if kinds != [duckdb.StatementType.SELECT.name]:
-            said = ", ".join(kinds) or "none"
+            given = ", ".join(kinds) or "none"
             raise InputError(
-                f"--sql: one query that reads is answered (SELECT ...), this is: {said}"
+                f"--sql: one query that reads is answered (SELECT ...), this is: {given}"
             )
         answer = connection.sql(_without_end(connection, query))
         names = list(answer.columns)
@@ -194,7 +199,7 @@ def ask_freely(
 
 
 def _without_end(connection: duckdb.DuckDBPyConnection, query: str) -> str:
-    """A query without the semicolon that ends it, and the comments behind that: so it can stand in another."""
+    """A query without its last semicolon and the comments behind it, so that it can be nested."""
     head, mark, tail = query.rpartition(";")
     while mark and not _says_something(connection, tail):
         query = head
@@ -212,7 +217,7 @@ def _says_something(connection: duckdb.DuckDBPyConnection, text: str) -> bool:
 
 
 def _shown(number: int, column: tuple[str, str]) -> str:
-    """A column by its number. What has a time zone comes as text: as a value it takes a package more."""
+    """SQL of a column by its number; as text if it has a time zone (``ZONED``)."""
     name, kind = column
     return f"#{number}{'::VARCHAR' if ZONED in kind else ''} AS {_name(name)}"
 
@@ -226,7 +231,7 @@ def ask(
     """The answer's column names and its first ``limit`` rows; bytes as hex digits.
 
     Raises:
-        InputError: DuckDB cannot make sense of the query, in its own words.
+        InputError: DuckDB refuses the query; the message is its own.
     """
     import duckdb
 
@@ -246,7 +251,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON and a table can show."""
+    """A value as JSON and tables can show it."""
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, list):

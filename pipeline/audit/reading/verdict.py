@@ -1,4 +1,4 @@
-"""What an evaluation says in words: where a selector beats random pairs, and where it reaches the full set."""
+"""An evaluation in words: sizes at which a selector beats random pairs, and reaches the full set."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def verdict(evaluation: Evaluation, selector: str) -> str:
     line = evaluation.line(selector)
     if len(evaluation.splits) == 1:
         return f"{selector}: one seed, so nothing is tested{_reach(evaluation, line)}"
-    told = _against(evaluation, line, RANDOM)
+    comparison = _against(evaluation, line, RANDOM)
     for base in _bases(evaluation, selector)[1:]:
-        told += "; " + _against(evaluation, line, base)
-    return f"{selector}: {told}{_reach(evaluation, line)}"
+        comparison += "; " + _against(evaluation, line, base)
+    return f"{selector}: {comparison}{_reach(evaluation, line)}"
 
 
 def _bases(evaluation: Evaluation, selector: str) -> list[str]:
-    """What a selector is tested against."""
+    """The lines that a selector is tested against."""
     if selector in (DEDUPLICATED, OWN) or not evaluation.line(DEDUPLICATED):
         return [RANDOM]
     # Beating random pairs is no merit of a selector where a random choice of the deduplicated does so too.
@@ -39,15 +39,17 @@ def _bases(evaluation: Evaluation, selector: str) -> list[str]:
 
 
 def _against(evaluation: Evaluation, line: Sequence[Point], base: str) -> str:
-    """Where a line is better or worse than that of ``base``, by paired tests at each size."""
-    found: dict[str, list[Point]] = {}
+    """Sizes at which a line is better or worse than that of ``base``, by a paired test at each size."""
+    by_outcome: dict[str, list[Point]] = {}
     for point in line:
         other = evaluation.point(base, point.budget)
         if other is not None:
-            found.setdefault(_compared(point.headline, other.headline), []).append(point)
-    if list(found) == ["no different from"]:
+            by_outcome.setdefault(_compared(point.headline, other.headline), []).append(point)
+    if list(by_outcome) == ["no different from"]:
         return f"no different from {base} at any size"
-    return ", ".join(f"{said} {base} at {_shares(points)}" for said, points in found.items())
+    return ", ".join(
+        f"{outcome} {base} at {_shares(points)}" for outcome, points in by_outcome.items()
+    )
 
 
 def _compared(own: Figure, other: Figure) -> str:
@@ -58,7 +60,7 @@ def _compared(own: Figure, other: Figure) -> str:
 
 
 def chance(evaluation: Evaluation) -> str:
-    """How many of the tests would be called significant if nothing made any difference."""
+    """The expected number of significant tests if no choice made any difference, in words."""
     pairs = [
         (point, evaluation.point(base, point.budget))
         for selector in compared(evaluation)
@@ -80,12 +82,12 @@ def chance(evaluation: Evaluation) -> str:
 
 
 def compared(evaluation: Evaluation) -> list[str]:
-    """The selectors about which there is something to say."""
+    """The selectors that get a verdict."""
     return [name for name in evaluation.selectors if name not in (RANDOM, FULL)]
 
 
 def significant(point: Point, metric: str = HEADLINE) -> bool:
-    """Whether the paired test tells the point from random pairs."""
+    """Tell whether the point differs significantly from random pairs."""
     against = point.figures[metric].against_random
     return against is not None and against.p is not None and against.p < SIGNIFICANT
 
@@ -98,23 +100,23 @@ def _reach(evaluation: Evaluation, line: Sequence[Point]) -> str:
     full = evaluation.full
     if full is None or _is_chance(evaluation, full):
         return ""
-    there = [point for point in line if point.headline.mean >= full.headline.mean]
+    reaching = [point for point in line if point.headline.mean >= full.headline.mean]
     what = f"the full set's {METRICS[HEADLINE]} of {full.headline.mean:.3f}"
-    if not there:
+    if not reaching:
         return f"; never reaches {what}"
-    p = paired(there[0].headline.values, full.headline.values)
+    p = paired(reaching[0].headline.values, full.headline.values)
     tested = "" if p is None else f" (p = {p:.2f} between them)"
-    return f"; reaches {what} with {100 * there[0].budget:.3g}% of the pairs{tested}"
+    return f"; reaches {what} with {100 * reaching[0].budget:.3g}% of the pairs{tested}"
 
 
 def by_luck(evaluation: Evaluation) -> str:
-    """What the headline metric is by chance alone, and whether the full set teaches any more than that."""
-    said = f"{METRICS[HEADLINE]} by chance is {evaluation.chance:.3f}"
+    """The headline metric by chance alone, and a warning if training on all pairs did not exceed it."""
+    line = f"{METRICS[HEADLINE]} by chance is {evaluation.chance:.3f}"
     full = evaluation.full
     if full is None or not _is_chance(evaluation, full):
-        return said
+        return line
     return (
-        f"{said}, and trained on all pairs it is {full.headline.mean:.3f}: nothing was learned from them, so that "
+        f"{line}, and trained on all pairs it is {full.headline.mean:.3f}: nothing was learned from them, so that "
         "differences between choices mean nothing"
     )
 

@@ -1,15 +1,15 @@
-"""Words that follow a number."""
+"""Numbers as text."""
 
 from __future__ import annotations
 
 
 def counted(count: int, noun: str) -> str:
-    """1 key, 2,000 keys."""
+    """A count and its noun: 1 key, 2,000 keys."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def number(value: float | int | None) -> str:
-    """Four digits that count, or all of a whole number."""
+    """Four significant digits, or all digits of a whole number; "-" for None."""
     if value is None:
         return "-"
     if float(value).is_integer() and abs(value) < 1e15:
@@ -18,5 +18,5 @@ def number(value: float | int | None) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """12.3%"""
+    """A share as 12.3%; "-" of nothing."""
     return f"{100 * part / whole:.1f}%" if whole else "-"

@@ -11,25 +11,26 @@ from tamis.pipeline.audit.reading.words import number
 from tamis.pipeline.audit.report.html import element, text
 
 WIDTH, HEIGHT = 360, 180
+"""Size of a histogram, in units of the SVG's view box."""
 WIDE, TALL = 520, 260
-"""Of a scatter plot and of lines."""
+"""Size of a scatter plot and of a line chart, in the same units."""
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 22, 34
-"""Margins around the plot, in the same units: the numbers of the axes stand there."""
+"""Margins around the plot, in the same units; they hold the numbers of the axes."""
 ROOM = 96
-"""For the names at the ends of the lines."""
+"""Width of the names at the ends of lines, in the same units."""
 APART = 12
-"""Between two such names, at least."""
+"""Distance between two such names, at least, in the same units."""
 
 
 class Mark(NamedTuple):
-    """A threshold, or a level that lines are held against: where it stands, and how it is called."""
+    """A threshold or reference level: its value and its label."""
 
     at: float
     label: str
 
 
 class Point(NamedTuple):
-    """A dot of a scatter plot and what it says when pointed at."""
+    """A dot of a scatter plot; ``label`` is its tooltip."""
 
     x: float
     y: float
@@ -37,7 +38,7 @@ class Point(NamedTuple):
 
 
 class Value(NamedTuple):
-    """A point of a line: its mean, the spread that its error bar shows, and what it says when pointed at."""
+    """A point of a line, with the half-length of its error bar; ``label`` is its tooltip."""
 
     x: float
     mean: float
@@ -54,14 +55,14 @@ class Line(NamedTuple):
 
 
 class Axis:
-    """From values to positions in the picture."""
+    """Linear map from values to positions in the picture."""
 
     def __init__(self, low: float, high: float, start: float, end: float) -> None:
         self.low, self.high = low, high if high > low else low + 1
         self.start, self.end = start, end
 
     def __call__(self, value: float) -> float:
-        """Position of a value; outside the axis it is the end."""
+        """Position of a value; values beyond the axis get the position of its end."""
         part = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
         return round(self.start + part * (self.end - self.start), 2)
 
@@ -79,7 +80,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 def _short(value: float) -> str:
-    """12000 as 12k."""
+    """A number in short: 12000 as 12k."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(value) >= 10 * size or (abs(value) >= size and value % size == 0):
             return f"{value / size:g}{unit}"
@@ -91,12 +92,12 @@ def _percent(share: float) -> str:
 
 
 def bar(parts: Sequence[tuple[str, float]], whole: float) -> str:
-    """A bar as wide as its place, cut into parts: (class, amount) of ``whole``."""
+    """A bar of full width, cut into parts: (class, amount) of ``whole``."""
     at, pieces = 0.0, []
     for style, amount in parts:
         width = 1000 * amount / whole if whole else 0
         if width > 0:
-            # What is there must be seen, however few.
+            # Even one sample gets a visible bar.
             wide = round(max(width, 2), 2)
             pieces.append(
                 f'<rect class="{style}" x="{min(at, 998):.2f}" y="0" width="{wide}" height="10"/>'
@@ -107,7 +108,7 @@ def bar(parts: Sequence[tuple[str, float]], whole: float) -> str:
 
 
 def histogram(shown: Histogram, marks: Sequence[Mark], name: str) -> str:
-    """Bars of kept on top of dropped, and the thresholds as lines."""
+    """A histogram: bars of kept samples below dropped ones, and the thresholds as lines."""
     x = Axis(shown.low, shown.high, LEFT, WIDTH - RIGHT)
     highest = max((kept + dropped for kept, dropped in shown.bins), default=0)
     y = Axis(0, highest, HEIGHT - BOTTOM, TOP)
@@ -129,7 +130,7 @@ def histogram(shown: Histogram, marks: Sequence[Mark], name: str) -> str:
 
 
 def scatter(points: Sequence[Point], x_name: str, y_name: str, y_share: bool = False) -> str:
-    """One dot a point; both axes begin at 0 where that leaves the points their room."""
+    """A scatter plot. The y axis begins at 0, and so does the x axis if a point lies in its lower half."""
     xs = [point.x for point in points] or [0.0]
     low = 0.0 if min(xs) < 0.5 * max(xs) else min(xs)
     x = Axis(low, max(xs), LEFT, WIDE - RIGHT)
@@ -143,7 +144,7 @@ def scatter(points: Sequence[Point], x_name: str, y_name: str, y_share: bool = F
 
 
 def lines(shown: Sequence[Line], references: Sequence[Mark], x_name: str, y_name: str) -> str:
-    """Lines over shares of a whole. The upright axis begins where the lowest error bar does: differences are small."""
+    """A line chart over shares. The upright axis begins at the lowest error bar: differences are small."""
     values = [value for line in shown for value in line.values]
     level = [reference.at for reference in references]
     low = min([value.mean - value.spread for value in values] + level, default=0.0)
@@ -167,8 +168,8 @@ def lines(shown: Sequence[Line], references: Sequence[Mark], x_name: str, y_name
 
 
 def _line(line: Line, x: Axis, y: Axis) -> str:
-    places = " ".join(f"{x(value.x)},{y(value.mean)}" for value in line.values)
-    made = [f'<polyline class="path" points="{places}"/>']
+    points = " ".join(f"{x(value.x)},{y(value.mean)}" for value in line.values)
+    made = [f'<polyline class="path" points="{points}"/>']
     for value in line.values:
         at, top, foot = x(value.x), y(value.mean + value.spread), y(value.mean - value.spread)
         made.append(f'<line class="error" x1="{at}" x2="{at}" y1="{top}" y2="{foot}"/>')
@@ -177,7 +178,7 @@ def _line(line: Line, x: Axis, y: Axis) -> str:
 
 
 def _ends(shown: Sequence[Line], x: Axis, y: Axis) -> str:
-    """The lines' names beside the chart, in the order of their ends, each below the one before; a dot's beside it."""
+    """Names of the lines at their right ends, without overlap; that of a single point stands beside it."""
     made = [
         f'<text class="end {line.style}" x="{x(line.values[0].x) + 7}" y="{y(line.values[0].mean) + 3.5}">'
         f"{text(line.name)}</text>"
@@ -196,35 +197,38 @@ def _ends(shown: Sequence[Line], x: Axis, y: Axis) -> str:
 
 
 def stacked(heights: Sequence[float]) -> list[float]:
-    """Heights, ascending, moved as little as keeps them apart and in the picture; from the top down where they are
-    too many for it.
+    """Ascending heights, moved so that they are ``APART`` units apart and inside the picture, if there is room.
+
+    Too many of them are stacked from the top down.
     """
-    placed: list[float] = []
+    moved: list[float] = []
     for height in heights:
-        placed.append(max(height, placed[-1] + APART if placed else float(TOP)))
+        moved.append(max(height, moved[-1] + APART if moved else float(TOP)))
     limit = float(TALL - BOTTOM)
-    for place in reversed(range(len(placed))):
-        placed[place] = max(min(placed[place], limit), TOP + APART * place)
-        limit = placed[place] - APART
-    return placed
+    for index in reversed(range(len(moved))):
+        moved[index] = max(min(moved[index], limit), TOP + APART * index)
+        limit = moved[index] - APART
+    return moved
 
 
 def _across(
-    x: Axis, y: Axis, values: Sequence[float], said: Callable[[float], str] = _short
+    x: Axis, y: Axis, values: Sequence[float], written: Callable[[float], str] = _short
 ) -> str:
-    """A line for each value of the upright axis, and the value beside it."""
+    """Grid lines at values of the upright axis, with the values."""
     return "".join(
         f'<line class="grid" x1="{LEFT}" x2="{x.end}" y1="{y(value)}" y2="{y(value)}"/>'
-        f'<text x="{LEFT - 5}" y="{y(value) + 3.5}" text-anchor="end">{said(value)}</text>'
+        f'<text x="{LEFT - 5}" y="{y(value) + 3.5}" text-anchor="end">{written(value)}</text>'
         for value in values
     )
 
 
-def _below(x: Axis, y: Axis, values: Sequence[float], said: Callable[[float], str] = _short) -> str:
-    """The axis along the bottom and its values."""
+def _below(
+    x: Axis, y: Axis, values: Sequence[float], written: Callable[[float], str] = _short
+) -> str:
+    """The axis along the bottom, with its values."""
     line = f'<line class="axis" x1="{LEFT}" x2="{x.end}" y1="{y.start}" y2="{y.start}"/>'
     return line + "".join(
-        f'<text x="{x(value)}" y="{y.start + 14}" text-anchor="middle">{said(value)}</text>'
+        f'<text x="{x(value)}" y="{y.start + 14}" text-anchor="middle">{written(value)}</text>'
         for value in values
     )
 

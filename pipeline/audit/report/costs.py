@@ -1,4 +1,4 @@
-"""The section of a report that shows what each step took, beside what had been predicted."""
+"""The section of a report with the costs of each step, actual and predicted."""
 
 from __future__ import annotations
 
@@ -28,36 +28,36 @@ COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("written", "written_bytes", _megabytes),
     ("peak memory", "memory_bytes", _megabytes),
 )
-"""Header, field of Cost, how it is written."""
+"""(header, field of ``Cost``, function that writes it)."""
 
 
 def cost_section(run: FinishedRun) -> str:
-    """A row a step: actual figures, and below each the predicted one, where ``tamis plan --cluster`` left any."""
+    """A table with a row a step: actual figures, and below them those that ``tamis plan --cluster`` predicted."""
     try:
-        found = costs(run.root)
+        spent = costs(run.root)
     except StateError as error:
         return element("p", f"What the run cost cannot be told: {text(error)}.", class_="note")
-    if not found.steps:
+    if not spent.steps:
         return ""
-    whole = StepCosts("together", found.predicted, found.actual)
+    whole = StepCosts("together", spent.predicted, spent.actual)
     columns = [
         column
         for column in COLUMNS
-        if any(getattr(cost, column[1]) for cost in (found.actual, found.predicted) if cost)
+        if any(getattr(cost, column[1]) for cost in (spent.actual, spent.predicted) if cost)
     ]
-    most = max(cost.cpu_seconds for cost in _every(found.steps))
+    most = max(cost.cpu_seconds for cost in _every(spent.steps))
     rows = [
-        [text(step.step), _bar(step.actual, most), *_cells(step, columns)] for step in found.steps
+        [text(step.step), _bar(step.actual, most), *_cells(step, columns)] for step in spent.steps
     ]
     rows.append([element("b", "together"), "", *_cells(whole, columns)])
     header = [("step", "left"), ("", "wide"), *((name, "right") for name, _, _ in columns)]
-    said = f"The phases took {_seconds(found.wall_seconds)} one after another."
-    if found.predicted_wall:
-        low, high = found.predicted_wall
-        said += f" Predicted: {_seconds(low)} to {_seconds(high)} with the start; predictions stand in brackets."
+    summary = f"The phases took {_seconds(spent.wall_seconds)} one after another."
+    if spent.predicted_wall:
+        low, high = spent.predicted_wall
+        summary += f" Predicted: {_seconds(low)} to {_seconds(high)} with the start; predictions stand in brackets."
     else:
-        said += " Nothing was predicted (tamis plan JOB --cluster does)."
-    return element("p", text(said), class_="soft") + table(header, rows, "Cost")
+        summary += " Nothing was predicted (tamis plan JOB --cluster does)."
+    return element("p", text(summary), class_="soft") + table(header, rows, "Cost")
 
 
 def _every(steps: tuple[StepCosts, ...]) -> list[Cost]:
@@ -73,7 +73,7 @@ def _cells(step: StepCosts, columns: list[tuple[str, str, Callable[[float], str]
     for _, field, written in columns:
         cell = written(getattr(step.actual, field)) if step.actual else "-"
         if step.predicted:
-            said = f"[{written(getattr(step.predicted, field))}]"
-            cell += "<br>" + element("span", said, class_="soft")
+            predicted = f"[{written(getattr(step.predicted, field))}]"
+            cell += "<br>" + element("span", predicted, class_="soft")
         cells.append(cell)
     return cells

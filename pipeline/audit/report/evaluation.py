@@ -1,4 +1,4 @@
-"""The report's section about an evaluation: the plot, what it says in words, and the figures behind it."""
+"""The report's section about an evaluation: plot, verdicts in words, and table."""
 
 from __future__ import annotations
 
@@ -11,56 +11,58 @@ from tamis.pipeline.audit.report.html import element, table, text
 from tamis.schemas.evaluation import FULL, HEADLINE, METRICS, OWN, RANDOM, Evaluation, Point
 
 STYLES = 8
-"""Colours of lines in the style sheet, taken in turn; the first line has the first."""
+"""Number of line colours in the style sheet; lines take them in turn."""
 
 
-def _style(place: int) -> str:
-    """A colour; of the second round of colours the lines are dashed."""
-    return f"s{place % STYLES}{' again' if place >= STYLES else ''}"
+def _style(index: int) -> str:
+    """CSS class of the line at an index; after ``STYLES`` lines the colours come again, dashed."""
+    return f"s{index % STYLES}{' again' if index >= STYLES else ''}"
 
 
 def evaluation_section(run: FinishedRun) -> str:
-    """Nothing where the run has not been evaluated."""
-    found = stored(run)
-    if found is None:
+    """The section; "" for a run without an evaluation."""
+    evaluation = stored(run)
+    if evaluation is None:
         return ""
-    said = "".join(element("li", text(verdict(found, name))) for name in compared(found))
-    notes = "".join(element("p", text(note), class_="soft") for note in found.notes)
+    verdicts = "".join(
+        element("li", text(verdict(evaluation, name))) for name in compared(evaluation)
+    )
+    notes = "".join(element("p", text(note), class_="soft") for note in evaluation.notes)
     return (
-        element("p", text(_lead(found)), class_="soft")
-        + element("figure", _chart(found))
-        + element("ul", said)
-        + element("p", text(f"{by_luck(found)}. {chance(found)}."), class_="soft")
-        + _table(found)
+        element("p", text(_lead(evaluation)), class_="soft")
+        + element("figure", _chart(evaluation))
+        + element("ul", verdicts)
+        + element("p", text(f"{by_luck(evaluation)}. {chance(evaluation)}."), class_="soft")
+        + _table(evaluation)
         + notes
     )
 
 
-def _lead(found: Evaluation) -> str:
-    tested = [split.tested for split in found.splits]
-    training = found.training
+def _lead(evaluation: Evaluation) -> str:
+    tested = [split.tested for split in evaluation.splits]
+    training = evaluation.training
     return (
-        f"Two linear heads over the frozen embeddings of {found.encoder}, {training.steps:,} steps of "
-        f"{training.batch:,} pairs for every subset alike, {len(found.splits)} seeds. {METRICS[HEADLINE]}: the right "
-        f"one is among the nearest ten of {min(tested):,} or more held-out pairs, mean of both directions. Bars: one "
-        "standard deviation over the seeds. Held-out pairs share no picture, near-duplicate or caption with what was "
-        "trained on."
+        f"Two linear heads over the frozen embeddings of {evaluation.encoder}, {training.steps:,} steps of "
+        f"{training.batch:,} pairs for every subset alike, {len(evaluation.splits)} seeds. {METRICS[HEADLINE]}: the "
+        f"right one is among the nearest ten of {min(tested):,} or more held-out pairs, mean of both directions. Bars: "
+        "one standard deviation over the seeds. Held-out pairs share no picture, near-duplicate or caption with "
+        "training pairs."
     )
 
 
-def _chart(found: Evaluation) -> str:
-    names = [name for name in found.selectors if name not in (FULL, RANDOM)]
+def _chart(evaluation: Evaluation) -> str:
+    names = [name for name in evaluation.selectors if name not in (FULL, RANDOM)]
     # Random last: it lies over the others, and everything is read against it.
     shown = [
         Line(
             name,
-            {RANDOM: "random", OWN: "own"}.get(name, _style(place)),
-            [_value(point) for point in found.line(name)],
+            {RANDOM: "random", OWN: "own"}.get(name, _style(index)),
+            [_value(point) for point in evaluation.line(name)],
         )
-        for place, name in enumerate([*names, RANDOM])
+        for index, name in enumerate([*names, RANDOM])
     ]
-    full = found.full
-    levels = [Mark(found.chance, f"chance: {found.chance:.3f}")]
+    full = evaluation.full
+    levels = [Mark(evaluation.chance, f"chance: {evaluation.chance:.3f}")]
     if full is not None:
         mean = round(sum(full.pairs) / len(full.pairs))
         levels.append(Mark(full.headline.mean, f"all {mean:,} pairs: {full.headline.mean:.3f}"))
@@ -75,13 +77,17 @@ def _value(point: Point) -> Value:
     return Value(point.budget, figure.mean, figure.spread, label)
 
 
-def _table(found: Evaluation) -> str:
-    metrics = [name for name in METRICS if name in found.points[0].figures]
+def _table(evaluation: Evaluation) -> str:
+    metrics = [name for name in METRICS if name in evaluation.points[0].figures]
     columns = [("selector", "left"), ("budget", "right"), ("pairs", "right")]
     columns += [(METRICS[name], "right") for name in metrics]
     columns += [(f"{METRICS[HEADLINE]} less random's", "right"), ("p", "right")]
-    rows = [_row(point, metrics) for selector in found.selectors for point in found.line(selector)]
-    luck = [f"{found.chance:.3f}" if name == HEADLINE else "" for name in metrics]
+    rows = [
+        _row(point, metrics)
+        for selector in evaluation.selectors
+        for point in evaluation.line(selector)
+    ]
+    luck = [f"{evaluation.chance:.3f}" if name == HEADLINE else "" for name in metrics]
     rows.append(["chance", "", "", *luck, "", ""])
     return table(columns, rows, "Evaluation")
 
@@ -95,6 +101,6 @@ def _row(point: Point, metrics: list[str]) -> list[str]:
     against = point.headline.against_random
     if against is None:
         return [*row, "", ""]
-    said = f"{against.difference:+.3f}"
+    difference = f"{against.difference:+.3f}"
     p = "" if against.p is None else f"{against.p:.3f}"
-    return [*row, element("b", said) if significant(point) else said, p]
+    return [*row, element("b", difference) if significant(point) else difference, p]

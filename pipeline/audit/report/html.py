@@ -1,4 +1,4 @@
-"""HTML as text: every word that comes from data passes through ``text``, which no caption can leave."""
+"""Pieces of HTML. All text from data passes through ``text``, which escapes it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tamis.pipeline.store import storage
 
 STYLE = Path(__file__).with_name("report.css")
 
-_UNSAID = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-"""What HTML has no way to write: control characters, and halves of surrogate pairs."""
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Characters that HTML cannot hold: control characters, and halves of surrogate pairs."""
 
 
 PAGE = """<!doctype html>
@@ -35,7 +35,7 @@ PAGE = """<!doctype html>
 
 
 def document(title: str, body: str) -> bytes:
-    """A whole file, UTF-8: no script, and a policy that lets in its own style sheet and ``data:`` pictures alone."""
+    """A whole file, UTF-8, without scripts; its policy allows its own style sheet and ``data:`` pictures alone."""
     style = storage.read_bytes(str(STYLE)).decode()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = (
@@ -46,15 +46,15 @@ def document(title: str, body: str) -> bytes:
 
 
 def text(value: object, limit: int | None = None) -> str:
-    """``value`` for an element's content or a quoted attribute; longer than ``limit`` characters, it is cut."""
+    """``value`` escaped for an element's content or a quoted attribute, and cut to ``limit`` characters."""
     words = str(value)
     if limit is not None and len(words) > limit:
         words = words[: limit - 1] + "…"
-    return escape(_UNSAID.sub("\ufffd", words), quote=True)
+    return escape(_FORBIDDEN.sub("\ufffd", words), quote=True)
 
 
 def element(name: str, content: str = "", **attributes: object) -> str:
-    """``<name ...>content</name>``. ``content`` is HTML; attributes are data; ``class_`` is ``class``."""
+    """``<name ...>content</name>``. ``content`` is HTML; attributes are escaped; ``class_`` is ``class``."""
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{text(value)}"'
         for key, value in attributes.items()
@@ -64,14 +64,14 @@ def element(name: str, content: str = "", **attributes: object) -> str:
 
 
 def caption(value: str | None, limit: int = 160) -> str:
-    """A caption, which may be in any script and direction and so is isolated from what stands around it."""
+    """A caption, cut and isolated: its writing direction must not change the text around it."""
     if value is None:
         return element("span", "no caption", class_="none")
     return element("bdi", text(value, limit), dir="auto", class_="caption")
 
 
 def table(columns: list[tuple[str, str]], rows: list[list[str]], name: str) -> str:
-    """A table of HTML cells. ``columns``: header, and "left" or "right"; ``name`` is read out where it scrolls."""
+    """A table of HTML cells. ``columns``: (header, "left" or "right"); screen readers read ``name``."""
     head = "".join(element("th", text(title), scope="col", class_=side) for title, side in columns)
     body = "".join(
         element(

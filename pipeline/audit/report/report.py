@@ -1,7 +1,6 @@
-"""The report: one HTML file that shows a finished run, and asks nothing of any network.
+"""The report: one self-contained HTML file about a finished run.
 
-It holds no script, and a Content-Security-Policy that lets nothing in but its own style sheet and the
-pictures written into it.
+It has no script, and its Content-Security-Policy allows only its own style sheet and the pictures written into it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     import duckdb
 
 PICTURE_BYTES = 4_000_000
-"""Of pictures in a report, as they are written into it; with all else it stays below 5 MB."""
+"""Bytes of encoded pictures in a report, at most; with everything else it stays below 5 MB."""
 
 
 def report(run: FinishedRun) -> bytes:
@@ -74,7 +73,7 @@ def _heading(run: FinishedRun) -> str:
 
 def _tiles(run: FinishedRun) -> str:
     counted = funnel(run)
-    told = [
+    figures = [
         (number(counted.rows_in), "samples in"),
         (number(counted.kept), "kept"),
         (share(counted.kept, counted.rows_in), "of the input"),
@@ -83,7 +82,7 @@ def _tiles(run: FinishedRun) -> str:
     ]
     tiles = "".join(
         element("div", element("b", value) + element("span", words), class_="tile")
-        for value, words in told
+        for value, words in figures
     )
     return element("div", tiles, class_="tiles")
 

@@ -14,7 +14,7 @@ from tamis.pipeline.audit.reading.concepts import (
     spread,
     trained,
 )
-from tamis.pipeline.audit.reading.duplicates import Case, Found, duplicates
+from tamis.pipeline.audit.reading.duplicates import Case, StepDuplicates, duplicates
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.pictures import Album
 from tamis.pipeline.audit.reading.words import number, share
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     import duckdb
 
 GALLERIES = 100
-"""Concepts whose samples are shown."""
+"""Concepts whose samples are shown, at most."""
 EXAMPLES = 3
-"""Samples at either end of a concept."""
+"""Samples shown at either end of a concept."""
 
 
 def concepts_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection, album: Album) -> str:
-    """Plots, a table and a gallery of the concepts; nothing where the job has none."""
-    found = concepts(run, connection)
-    if not found:
+    """Plots, a table and a gallery of the concepts; "" for a job without concepts."""
+    clusters = concepts(run, connection)
+    if not clusters:
         return ""
-    chosen = spread([concept for concept in found if concept.size] or found, GALLERIES)
+    chosen = spread([concept for concept in clusters if concept.size] or clusters, GALLERIES)
     shown = galleries(run, connection, chosen, EXAMPLES)
     album.fetch(
         example.sid
@@ -44,27 +44,27 @@ def concepts_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection, al
         for example in (*gallery.nearest, *gallery.farthest)
     )
     cards = "".join(_card(concept, shown[concept.cluster], album) for concept in chosen)
-    some = f", {len(chosen):,} of them shown here" if len(chosen) < len(found) else ""
-    said = f"{len(found):,} concepts{some}; of each, what lies nearest to and farthest from its centroid."
-    key = (
+    some = f", {len(chosen):,} of them shown here" if len(chosen) < len(clusters) else ""
+    summary = f"{len(clusters):,} concepts{some}; of each, what lies nearest to and farthest from its centroid."
+    legend = (
         '<p class="key"><span><i class="kept"></i>kept</span>'
         '<span><i class="dropped"></i>dropped</span></p>'
     )
     made = trained(run)
     return (
-        element("p", said, class_="soft")
+        element("p", summary, class_="soft")
         + (element("p", text(made), class_="soft") if made else "")
-        + _plots(found)
+        + _plots(clusters)
         + element("h3", "Table")
         + _table(chosen)
         + element("h3", "Gallery")
-        + key
+        + legend
         + element("div", cards, class_="concepts")
     )
 
 
-def _plots(found: list[Concept]) -> str:
-    drawn = spread(found, SHOWN)
+def _plots(clusters: list[Concept]) -> str:
+    drawn = spread(clusters, SHOWN)
     figures = []
     if all(concept.complexity is not None for concept in drawn):
         rates = [
@@ -115,7 +115,7 @@ def _card(concept: Concept, gallery: Gallery, album: Album) -> str:
     facts = [("size", concept.size), ("quota", concept.quota), ("kept", concept.kept)]
     facts += [("d_intra", concept.d_intra), ("d_inter", concept.d_inter)]
     facts.append(("complexity", concept.complexity))
-    told = "".join(
+    terms = "".join(
         element("div", element("dt", name) + element("dd", number(value)))
         for name, value in facts
         if value is not None
@@ -131,7 +131,7 @@ def _card(concept: Concept, gallery: Gallery, album: Album) -> str:
             ("farthest", gallery.farthest),
         )
     )
-    inner = element("h3", f"Concept {concept.cluster}") + element("dl", told)
+    inner = element("h3", f"Concept {concept.cluster}") + element("dl", terms)
     inner += element("div", ends, class_="ends")
     return element("article", inner, class_="concept", id=f"concept-{concept.cluster}")
 
@@ -153,21 +153,21 @@ def _frame(album: Album, sid: int | None) -> str:
 def duplicates_section(
     run: FinishedRun, connection: duckdb.DuckDBPyConnection, album: Album
 ) -> str:
-    """For each step that found duplicates: the largest groups, and the pairs nearest to the bound."""
-    found = duplicates(run, connection)
-    cases = [case for step in found for case in (*step.largest, *step.borderline)]
+    """The largest groups of each step that found duplicates, and its pairs nearest to the bound."""
+    by_step = duplicates(run, connection)
+    cases = [case for step in by_step for case in (*step.largest, *step.borderline)]
     album.fetch(
         row["sid"] for case in cases for row in (case.dropped, case.partner, case.survivor) if row
     )
-    return "".join(_step(step, album) for step in found)
+    return "".join(_step(step, album) for step in by_step)
 
 
-def _step(found: Found, album: Album) -> str:
-    said = f"{found.dropped:,} duplicates in {found.groups:,} groups."
-    shown = element("h3", text(found.step)) + element("p", said, class_="soft")
+def _step(step: StepDuplicates, album: Album) -> str:
+    summary = f"{step.dropped:,} duplicates in {step.groups:,} groups."
+    shown = element("h3", text(step.step)) + element("p", summary, class_="soft")
     for title, cases in (
-        ("The largest groups", found.largest),
-        ("Nearest to the bound", found.borderline),
+        ("The largest groups", step.largest),
+        ("Nearest to the bound", step.borderline),
     ):
         if cases:
             inner = "".join(_case(case, album) for case in cases)

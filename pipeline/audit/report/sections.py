@@ -10,18 +10,16 @@ from tamis.pipeline.audit.reading.funnel import BY_REASON, funnel
 from tamis.pipeline.audit.reading.words import number, share
 from tamis.pipeline.audit.report import charts
 from tamis.pipeline.audit.report.html import element, table, text
-from tamis.pipeline.steps.rules.config import ABOVE_MAXIMUM, BELOW_MINIMUM, NOT_ALLOWED
 from tamis.pipeline.steps.shared.audit import Limit
-from tamis.pipeline.steps.shared.config import NO_VALUE
 from tamis.schemas.ledger import meaning
 
 if TYPE_CHECKING:
     import duckdb
 
 WORST = 25
-"""Input files that are shown."""
+"""Input files that are shown, at most."""
 VALUES = 12
-"""Values of a signal that is no number."""
+"""Values shown of a signal that is not numeric, at most."""
 
 KEY = (
     '<p class="key"><span><i class="kept"></i>kept</span>'
@@ -31,53 +29,52 @@ THRESHOLD = '<span><i class="line"></i>threshold</span>'
 
 
 def funnel_section(run: FinishedRun) -> str:
-    """A bar a step: what it kept and what it dropped, of all input."""
+    """The funnel: a bar for each step, with kept and dropped samples as shares of the input."""
     counted = funnel(run)
     rows = []
     for step in counted.steps:
         gone = sum(step.dropped.values())
         bar = charts.bar([("kept", step.kept), ("dropped", gone)], counted.rows_in)
-        said = (
+        count = (
             f"{number(step.kept)} left, <b>{number(gone)}</b> dropped"
             if gone
             else number(step.kept)
         )
         name = element("div", text(step.step), class_="step")
-        rows.append(element("div", name + bar + element("div", said, class_="count"), class_="row"))
-    said = (
+        rows.append(
+            element("div", name + bar + element("div", count, class_="count"), class_="row")
+        )
+    summary = (
         f"{number(counted.rows_in)} in = {number(counted.kept)} kept "
         f"+ {number(counted.dropped)} dropped."
     )
     return (
-        element("p", said, class_="soft")
+        element("p", summary, class_="soft")
         + KEY.format(more="")
         + element("div", "".join(rows), class_="funnel")
     )
 
 
 def reasons_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> str:
-    """A row a reason, the most frequent first."""
-    found = connection.execute(BY_REASON).fetchall()
-    if not found:
+    """A table with a row for each reason, the most frequent first."""
+    counts = connection.execute(BY_REASON).fetchall()
+    if not counts:
         return element("p", "Nothing was dropped.")
-    most = max(samples for *_, samples in found)
+    most = max(samples for *_, samples in counts)
     rows = []
-    for step, reason, rule, bound, samples in found:
-        why = text(reason.replace("_", " "))
-        sign = {BELOW_MINIMUM: "&lt;", ABOVE_MAXIMUM: "&gt;"}.get(reason)
-        if sign:
-            why = f"{text(rule)} {sign} {number(bound)}"
-        elif rule and reason in {NOT_ALLOWED, NO_VALUE}:
-            why = f"{text(rule)}: {why}"
+    for step, reason, rule, bound, samples in counts:
+        fields = {"reason": reason.replace("_", " "), "rule": rule, "bound": number(bound)}
+        why = text(run.phrase(step, reason).format(**fields))
         bar = charts.bar([("dropped", samples)], most)
         part = share(samples, run.manifest.rows_in)
-        rows.append([text(step), why, number(samples), part, bar, text(meaning(reason))])
+        words = text(meaning(reason, run.settings_of(step)))
+        rows.append([text(step), why, number(samples), part, bar, words])
     columns = [("step", "left"), ("reason", "left"), ("samples", "right"), ("of input", "right")]
     return table([*columns, ("", "wide"), ("meaning", "left")], rows, "Reasons")
 
 
 def signals_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> str:
-    """A distribution a signal, with the job's thresholds in it."""
+    """The distribution of each signal, with the job's thresholds."""
     bounds = distributions.limits(run)
     kinds = distributions.signals(connection) | {"distance": "FLOAT"}
     figures = []
@@ -101,29 +98,29 @@ def _histogram(
         return ""
     marks = [charts.Mark(b.value, f"{b.side} {number(b.value)}") for b in bounds]
     title = {"distance": "distance to the concept's centroid"}.get(name, name)
-    said = element("b", text(title)) + f" {shown.total:,} samples"
+    heading = element("b", text(title)) + f" {shown.total:,} samples"
     outside = distributions.describe(shown)
     below = element("div", text(outside), class_="soft") if outside else ""
     drawn = charts.histogram(shown, marks, name)
-    return element("figure", element("figcaption", said) + drawn + below)
+    return element("figure", element("figcaption", heading) + drawn + below)
 
 
 def _values(connection: duckdb.DuckDBPyConnection, name: str) -> str:
-    """A signal that is no number: its most frequent values."""
+    """The most frequent values of a signal that is not numeric."""
     quoted = '"' + name.replace('"', '""') + '"'
-    found = connection.execute(
+    counts = connection.execute(
         f"SELECT {quoted}::VARCHAR, count_if(kept), count(*) AS n FROM ledger "  # it has a column `value`
         f"WHERE {quoted} IS NOT NULL GROUP BY 1 ORDER BY n DESC, 1 LIMIT {VALUES}"
     ).fetchall()
-    if not found:
+    if not counts:
         return ""
     rows = [
         [
             text(value, 40),
-            charts.bar([("kept", kept), ("dropped", n - kept)], found[0][2]),
+            charts.bar([("kept", kept), ("dropped", n - kept)], counts[0][2]),
             number(n),
         ]
-        for value, kept, n in found
+        for value, kept, n in counts
     ]
     columns = [("value", "left"), ("", "wide"), ("samples", "right")]
     return element(
@@ -133,7 +130,7 @@ def _values(connection: duckdb.DuckDBPyConnection, name: str) -> str:
 
 def inputs_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> str:
     """The input files of which the smallest share was kept."""
-    found = connection.execute(
+    files = connection.execute(
         "SELECT source, count(*) AS samples, count_if(kept) AS kept, "
         "count_if(step = 'ingest') AS unread, mode(reason ORDER BY reason) AS why "
         "FROM ledger GROUP BY source ORDER BY count_if(kept) / count(*), source "
@@ -149,7 +146,7 @@ def inputs_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> s
             number(unread),
             text((why or "").replace("_", " ")),
         ]
-        for source, samples, kept, unread, why in found
+        for source, samples, kept, unread, why in files
     ]
     columns = [
         ("input file", "left"),
@@ -161,5 +158,5 @@ def inputs_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> s
         ("most frequent reason", "left"),
     ]
     total = len(run.manifest.inputs)
-    said = f"The {len(found):,} of {total:,} input files of which the smallest share was kept."
-    return element("p", said, class_="soft") + table(columns, rows, "Input files")
+    summary = f"The {len(files):,} of {total:,} input files of which the smallest share was kept."
+    return element("p", summary, class_="soft") + table(columns, rows, "Input files")

@@ -1,8 +1,8 @@
-"""Which later step would drop a sample, had the one that dropped it let it pass: as far as stored tables tell.
+"""The next step that would drop a dropped sample if its own step had let it pass, as far as stored tables tell.
 
-Where a step never saw the sample, nobody may know whether it would have let it pass. All other samples, and the quotas
-of concepts, stay as they are: a setting that lets this sample pass may let others pass too, who then take its place.
-``whatif`` tells that.
+A step that never saw the sample may leave that open. The other samples and the quotas of concepts are taken as they
+are, although a setting that lets this sample pass may let others pass, which then fill the quota: ``whatif`` decides
+all of them again.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.steps.shared.audit import Row
 
 Onward = dict[str, Any]
-"""``step`` that would drop it, or None; ``rules`` that it fails there; ``unseen``: earlier steps that never saw it."""
+"""``step`` that would drop it, or None; ``rules`` that it fails there; ``unseen``: earlier steps without its values."""
 
 
 def onward(run: FinishedRun, row: Row, dropped_by: str) -> Onward:
-    """What the steps after ``dropped_by`` would do with the sample of a ledger row."""
+    """Ask the steps after ``dropped_by`` whether they would drop the sample of a ledger row."""
     names = list(run.audits)
     later = names[names.index(dropped_by) + 1 :]
     missing = {signal for name in later for signal in run.signals_of(name)}

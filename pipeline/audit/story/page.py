@@ -11,22 +11,23 @@ from tamis.pipeline.audit.report.html import caption, document, element, text
 from tamis.pipeline.audit.story.story import Story, pictured
 
 SIDE = 480
-"""Pixels of a picture, at most."""
+"""Longer side of a picture in pixels, at most."""
 PICTURE_BYTES = 4_000_000
+"""Bytes of pictures in a page, at most."""
 
 
-def story_page(run: FinishedRun, told: Sequence[Story], found: int) -> bytes:
-    """The file. ``told`` are stories in words: with ``fate``, ``facts``, and each step's ``lines``; of ``found``."""
+def story_page(run: FinishedRun, shown: Sequence[Story], total: int) -> bytes:
+    """The HTML file, UTF-8. ``shown``: stories with ``fate``, ``facts``, and each step's ``lines``; of ``total``."""
     album = Album(Pictures(run), PICTURE_BYTES, SIDE)
-    beside = [pictured(run, story) for story in told]
+    beside = [pictured(run, story) for story in shown]
     album.fetch([other["sid"] for others in beside for other in others])
     sections = "".join(
-        _story(story, others, album) for story, others in zip(told, beside, strict=True)
+        _story(story, others, album) for story, others in zip(shown, beside, strict=True)
     )
-    name = told[0]["key"]
+    name = shown[0]["key"]
     more = (
-        f"{found:,} samples have that name; the first {len(told):,} are told."
-        if found > len(told)
+        f"{total:,} samples have that name; the first {len(shown):,} are told."
+        if total > len(shown)
         else ""
     )
     notes = "".join(
@@ -58,10 +59,10 @@ def _figure(other: Story, uri: str | None) -> str:
     if uri is not None:
         drawn = f'<img src="{uri}" alt="{text(other["text"] or other["key"], 160)}">'
     fate = "kept" if other["kept"] else f"dropped by {other['step']}"
-    said = element("b", text(other["role"])) + " " + element("span", text(fate), class_="soft")
+    head = element("b", text(other["role"])) + " " + element("span", text(fate), class_="soft")
     return element(
         "figure",
-        element("figcaption", said) + drawn + caption(other["text"]),
+        element("figcaption", head) + drawn + caption(other["text"]),
         class_="was-kept" if other["kept"] else "was-dropped",
     )
 

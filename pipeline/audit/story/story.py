@@ -1,7 +1,7 @@
-"""The story of one sample: what was read, what every step saw and decided, who its partner was, where it went.
+"""The story of one sample: its row in the input, each step's values and decision, its partner, and its shard.
 
-A story is plain values: the command prints it, ``--json`` hands it on. Nothing is computed anew but the
-comparison of stored signals with the job's bounds.
+A story is plain values, which the command prints and ``--json`` writes. It is read from stored tables; only the
+comparison of signals with the job's bounds is computed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.story.onward import onward
 from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.steps.shared.audit import Row, StepAudit
-from tamis.schemas.ledger import Reason, meaning
+from tamis.schemas.ledger import Reason, likeness, meaning
 
 Audit = StepAudit[Any]
 
@@ -23,18 +23,18 @@ VERDICT = ("reason", "rule", "value", "bound", "failed", "message", "error_offse
 
 
 def stories(run: FinishedRun, name: str, limit: int) -> tuple[int, list[Story]]:
-    """How many samples a uid, key or URL names, and the stories of the first ``limit``."""
+    """The number of samples that a uid, key or URL names, and the stories of the first ``limit``."""
     rows = run.find(name.lower() if is_uid(name) else name)
     return len(rows), [tell(run, row) for row in rows[:limit]]
 
 
 def is_uid(name: str) -> bool:
-    """Whether ``name`` is 32 hex digits."""
+    """Tell whether ``name`` is 32 hex digits."""
     return len(name) == 32 and all(digit in "0123456789abcdefABCDEF" for digit in name)
 
 
 def tell(run: FinishedRun, row: Row) -> Story:
-    """The story of the sample that a ledger row is about."""
+    """The story of the sample of a ledger row."""
     read = _read(run, row["sid"])
     steps = [_step(run, row, "ingest", None)]
     reached = row["step"] != "ingest"
@@ -56,27 +56,31 @@ def tell(run: FinishedRun, row: Row) -> Story:
 def _step(
     run: FinishedRun, row: Row, name: str, audit: Audit | None, reached: bool = True
 ) -> Story:
-    """``audit``: the step's, where it saw the sample; ingest has none."""
-    told: Story = {"step": name, "outcome": _outcome(run, row, name, reached)}
+    """One step of a sample's story. ``audit``: the step's; None for ingest, and if the sample did not reach it."""
+    story: Story = {"step": name, "outcome": _outcome(run, row, name, reached)}
     names = run.signals_of(name) if audit is not None else run.made_by(name, "signal")
     signals = {signal: row.get(signal) for signal in names}
     if any(value is not None for value in signals.values()):
-        told["signals"] = signals
+        story["signals"] = signals
     rules = audit.rules(row) if audit is not None else []
     if rules:
-        told["rules"] = rules
+        story["rules"] = rules
     if name == _placed_by(run, row) and row["cluster"] is not None:
-        told["place"] = _place(run, row, name, audit)
+        story["place"] = _place(run, row, name, audit)
     if row["step"] == name:
-        told |= {key: row[key] for key in VERDICT if row[key] is not None}
-        told["meaning"] = meaning(row["reason"])
-        told |= _others(run, row)
+        story |= {key: row[key] for key in VERDICT if row[key] is not None}
+        config = run.settings_of(name)
+        story["meaning"] = meaning(row["reason"], config)
+        measure = likeness(row["reason"], config)
+        if measure:
+            story["measure"] = measure
+        story |= _others(run, row)
         mends = audit.mends(run, row) if audit is not None else []
         if audit is not None and mends:
-            told["passes_with"] = mends
+            story["passes_with"] = mends
             if audit.mends_one:
-                told["then"] = onward(run, row, name)
-    return told
+                story["then"] = onward(run, row, name)
+    return story
 
 
 def _outcome(run: FinishedRun, row: Row, name: str, reached: bool) -> str:
@@ -91,7 +95,7 @@ def _outcome(run: FinishedRun, row: Row, name: str, reached: bool) -> str:
 
 
 def _placed_by(run: FinishedRun, row: Row) -> str | None:
-    """The step whose place a row of the ledger holds: the one that dropped it, else the last that makes any."""
+    """The clustering step whose cluster and rank a ledger row has: the one that dropped it, else the last."""
     return row["step"] if row["step"] in run.placing else next(reversed(run.placing), None)
 
 
@@ -106,46 +110,46 @@ def _place(run: FinishedRun, row: Row, name: str, audit: Audit | None) -> Story:
 
 
 def _others(run: FinishedRun, row: Row) -> Story:
-    """The partner and the survivor, each with its own fate; none where there was none. Of a repeated uid the sample
-    that it names has survived.
+    """The partner and the survivor, each with its own fate, where the row has any. The survivor of a repeated uid is
+    the sample that the uid names.
     """
-    told: Story = {}
+    others: Story = {}
     uids = {role: row[f"{role}_uid"] for role in ("partner", "survivor")}
     if row["reason"] == Reason.REPEATED_UID:
         uids["survivor"] = row["uid"]
     for role, uid in uids.items():
         if uid is not None:
-            told[role] = {"uid": uid, **fate(run, uid)}
-    return told
+            others[role] = {"uid": uid, **fate(run, uid)}
+    return others
 
 
 def fate(run: FinishedRun, uid: str) -> Story:
-    """Of another sample: its names, its perceptual hash, and whether it was kept or where it went."""
+    """Names, perceptual hash and fate of another sample; empty if the ledger does not have it."""
     row = run.named(uid)
     if row is None:
         return {}
     read = _read(run, row["sid"]) or {}
-    told = {key: row[key] for key in ("source", "key", "url", "text", "kept", "step", "reason")}
-    return told | ({"phash": read["phash"]} if "phash" in read else {})
+    story = {key: row[key] for key in ("source", "key", "url", "text", "kept", "step", "reason")}
+    return story | ({"phash": read["phash"]} if "phash" in read else {})
 
 
 def _read(run: FinishedRun, sid: int) -> Story | None:
-    """What ingest noted of the sample; None where ``tables/`` has been cleared."""
+    """The row that ingest stored of a sample, as text; None where ``tables/`` has been cleared."""
     table = run.ingested(sid >> 32)
     if table is None:
         return None
     raw = table.slice(sid & 0xFFFFFFFF, 1).to_pylist()[0]
-    told = {key: value for key, value in raw.items() if value is not None and key not in NAMES}
+    fields = {key: value for key, value in raw.items() if value is not None and key not in NAMES}
     for key in ("sha256", "pixels"):
-        if key in told:
-            told[key] = told[key].hex()
-    if "phash" in told:
-        told["phash"] = f"{told['phash']:016x}"
-    return told
+        if key in fields:
+            fields[key] = fields[key].hex()
+    if "phash" in fields:
+        fields["phash"] = f"{fields['phash']:016x}"
+    return fields
 
 
 def pictured(run: FinishedRun, story: Story) -> list[Story]:
-    """Whose pictures belong side by side: the sample's (``role`` sample), its partner's, its survivor's."""
+    """The samples whose pictures are shown side by side: the sample itself (``role`` sample), partner, survivor."""
     names = ("uid", "sid", "source", "key", "text", "kept")
     own = {name: story[name] for name in names} | {"step": story["dropped_by"]}
     shown: dict[int, Story] = {story["sid"]: {"role": "sample", **own}}

@@ -1,8 +1,7 @@
-"""Embeddings that came with the input, held against what a run recorded and stored of them.
+"""Comparison of embeddings that came with the input with the records and tables of a run.
 
-The manifest has their sizes and no hash (``pipeline.runs.manifest`` says why), so one that was written again with
-the same size is found only by reading: each part's rows are taken from the file once more, and compared with what is
-stored.
+The manifest has their sizes and no hashes (``pipeline.runs.manifest`` says why). So a file that was overwritten with
+one of the same size is found only by comparing its rows with the stored ones, part by part.
 """
 
 from __future__ import annotations
@@ -24,31 +23,31 @@ from tamis.schemas.errors import InputError, JobError
 from tamis.schemas.job import Job
 from tamis.schemas.scope import Scope
 
-Found = tuple[str, str]
-"""(input file and what of it, what does not hold there)."""
+Mismatch = tuple[str, str]
+"""(input file and kind of embeddings, message)."""
 
 
 def files_now(job: Job) -> dict[str, InputFile]:
-    """Input files by name, with where their embeddings lie now; without entries whose files do not pair any more."""
-    found: dict[str, InputFile] = {}
+    """Input files by name, with the present paths of their embeddings; entries that cannot be read are left out."""
+    files: dict[str, InputFile] = {}
     for entry in job.input:
         try:
-            found |= {file.source: file for file in input_files(entry)}
+            files |= {file.source: file for file in input_files(entry)}
         except (InputError, JobError):
             continue
-    return found
+    return files
 
 
 def address_of(file: InputFile | None, of: str) -> str | None:
-    """Where an input file's embeddings lie; None where there are none."""
+    """The address of an input file's embeddings; None if there are none."""
     if file is None:
         return None
     address = file.image_embeddings if of == "image" else file.text_embeddings
     return address if address and storage.exists(address.partition("#")[0]) else None
 
 
-def wrong_sizes(run: FinishedRun, now: Mapping[str, InputFile]) -> Iterator[Found]:
-    """Files that are still there with another size than the manifest's."""
+def wrong_sizes(run: FinishedRun, now: Mapping[str, InputFile]) -> Iterator[Mismatch]:
+    """Compare the sizes of files that are still there with the manifest."""
     for record in run.manifest.embeddings:
         address = address_of(now.get(record.source), record.of)
         if address is None:
@@ -61,8 +60,8 @@ def wrong_sizes(run: FinishedRun, now: Mapping[str, InputFile]) -> Iterator[Foun
             )
 
 
-def other_rows(run: FinishedRun, now: Mapping[str, InputFile]) -> Iterator[Found]:
-    """Files whose rows are not what is stored of them. Holds a part at a time."""
+def other_rows(run: FinishedRun, now: Mapping[str, InputFile]) -> Iterator[Mismatch]:
+    """Compare the rows of files with the stored ones. Memory holds one part."""
     taking = [step.name for step in run.steps if step.takes_embeddings]
     wrong: Counter[str] = Counter()
     for step in taking:
@@ -86,15 +85,15 @@ def other_rows(run: FinishedRun, now: Mapping[str, InputFile]) -> Iterator[Found
 
 
 def _differing(run: FinishedRun, step: str, number: int, of: str, address: str) -> int:
-    """How many usable rows of a part the file now has otherwise."""
+    """Number of a part's usable rows that differ between the file and the stored table."""
     stored = run.table(step, "vectors", paths.task_name(Scope.PART, number))
     ingest = run.ingested(number)
     if stored is None or ingest is None or of not in stored.column_names:
         return 0
     usable = np.asarray(stored["reason"].is_null())
     rows = stored["row"].to_numpy()[usable]
-    there = embeddings_at(address, ingest["file_row"].to_numpy()[rows]).astype(np.float16)
-    held = vectors(stored[of])[usable]
-    if there.shape != held.shape:
+    present = embeddings_at(address, ingest["file_row"].to_numpy()[rows]).astype(np.float16)
+    known = vectors(stored[of])[usable]
+    if present.shape != known.shape:
         return len(rows)
-    return int((there != held).any(axis=1).sum())
+    return int((present != known).any(axis=1).sum())

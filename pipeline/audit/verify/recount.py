@@ -1,4 +1,4 @@
-"""Counts a run's ledger anew, row by row, and holds it against the plan, the manifest, the shards and the subset."""
+"""Recount of a run's ledger, row by row, compared with the plan, the manifest, the shards and the subset."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tamis.schemas.scope import Scope
 
 COLUMNS = ["uid", "sid", "source", "kept", "step", "reason", "shard", "shard_key"]
 
-Found = tuple[str, str]
-"""(path in the run, what does not hold there)."""
+Mismatch = tuple[str, str]
+"""(path in the run, message)."""
 
 
 class Recount:
-    """One pass over the ledger. Holds a part of it, a shard's keys, and a bounded number of uids."""
+    """One pass over the ledger. Memory holds a part of it, a shard's keys, and a bounded number of uids."""
 
     def __init__(self, run: FinishedRun) -> None:
         self.rows = 0
@@ -44,15 +44,15 @@ class Recount:
         self._shards = ShardWalk(run, size) if size else None
 
     def close(self) -> None:
-        """Remove what was spilled."""
+        """Remove the spilled uids."""
         self._scratch.cleanup()
 
-    def faults(self) -> Iterator[Found]:
-        """All of them."""
+    def faults(self) -> Iterator[Mismatch]:
+        """All mismatches."""
         try:
             parts = list(self._run.parts)
         except (StateError, OSError, ValueError, KeyError):
-            return  # said by who reads the plan
+            return  # `verify` reports a damaged plan
         listed = set(self._run.outputs("ledger"))
         bundles = range((len(parts) + BUNDLE - 1) // BUNDLE)
         names = [f"{paths.LEDGER}/{paths.task_name(Scope.BUNDLE, b)}.parquet" for b in bundles]
@@ -67,7 +67,7 @@ class Recount:
                 yield name, f"part {number} of the ledger cannot be read: {why}"
                 continue
             if table.num_rows != rows:
-                # What stands behind the last would be found wrong once more by every count that follows.
+                # Rows beyond those of the plan would only make every later count wrong.
                 rest = ": the rest is not counted" if table.num_rows > rows else ""
                 yield name, f"has {counted(table.num_rows, 'row')}, plan.json says {rows:,}{rest}"
                 table = table.slice(0, rows)
@@ -89,12 +89,19 @@ class Recount:
             storage.open_table(path) as raw,
             pq.ParquetFile(raw, page_checksum_verification=True) as file,
         ):
+<<<<<<< HEAD
             if group >= file.metadata.num_row_groups:
                 raise pa.ArrowInvalid(f"it has {file.metadata.num_row_groups} parts")
             table = file.read_row_group(group, columns=COLUMNS, use_threads=False).combine_chunks()
         # Readers name what is there by the footer, and leave out what they do not find.
         there = dict(zip(table.column_names, table.schema.types, strict=True))
         other = [name for name in COLUMNS if there.get(name) != LEDGER.field(name).type]
+=======
+            table = file.read(columns=COLUMNS, use_threads=False).combine_chunks()
+        # A reader leaves out the columns that it does not find.
+        types = dict(zip(table.column_names, table.schema.types, strict=True))
+        other = [name for name in COLUMNS if types.get(name) != LEDGER.field(name).type]
+>>>>>>> w-words
         if other:
             raise pa.ArrowInvalid(f"{other[0]} is not a column of it, or of another type")
         return table
@@ -108,22 +115,24 @@ class Recount:
             self._dropped[str(group["step"]), str(group["reason"])] += group["count_all"]
         self._uids.add(table)
 
-    def _totals(self) -> Iterator[Found]:
-        """The sums, against the manifest; the uids, against each other and the subset."""
+    def _totals(self) -> Iterator[Mismatch]:
+        """Compare the sums with the manifest, and the uids with each other and the subset."""
         manifest = self._run.manifest
-        for what, here, there in (
+        for what, counted_now, recorded in (
             ("rows", self.rows, manifest.rows_in),
             ("kept rows", self._kept, manifest.kept),
         ):
-            if here != there:
-                yield "ledger", f"has {here:,} {what}, manifest.json says {there:,}"
-        said = {(s.step, reason): n for s in manifest.steps for reason, n in s.dropped.items() if n}
-        for step, reason in sorted({*said, *self._dropped}):
-            here, there = self._dropped[step, reason], said.get((step, reason), 0)
-            if here != there:
+            if counted_now != recorded:
+                yield "ledger", f"has {counted_now:,} {what}, manifest.json says {recorded:,}"
+        by_reason = {
+            (s.step, reason): n for s in manifest.steps for reason, n in s.dropped.items() if n
+        }
+        for step, reason in sorted({*by_reason, *self._dropped}):
+            counted_now, recorded = self._dropped[step, reason], by_reason.get((step, reason), 0)
+            if counted_now != recorded:
                 yield (
                     "ledger",
-                    f"{step} dropped {here:,} for {reason}, manifest.json says {there:,}",
+                    f"{step} dropped {counted_now:,} for {reason}, manifest.json says {recorded:,}",
                 )
         written = any(output.path == "subset.npy" for output in manifest.outputs)
         subset = storage.join(self._run.root, "subset.npy") if written else None
@@ -131,18 +140,18 @@ class Recount:
 
 
 def _part_faults(table: pa.Table, number: int, source: str) -> Iterator[str]:
-    """What of one part's rows does not hold, each with how many rows and the first."""
+    """Errors in one part's rows, each with the number of rows and the first of them."""
     kept = np.asarray(table["kept"])
-    there = {name: np.asarray(pc.is_valid(table[name])) for name in ("step", "reason")}
+    filled = {name: np.asarray(pc.is_valid(table[name])) for name in ("step", "reason")}
     expected = (np.int64(number) << 32) | np.arange(table.num_rows, dtype=np.int64)
     closed = pa.array(list(reasons()))
     known = np.asarray(pc.or_kleene(pc.is_null(table["reason"]), pc.is_in(table["reason"], closed)))
     named = np.asarray(pc.match_substring_regex(table["uid"], "^[0-9a-f]{32}$"))
     checks: dict[str, npt.NDArray[Any]] = {
-        "a sid that is not its place": table["sid"].to_numpy() != expected,
+        "a wrong sid": table["sid"].to_numpy() != expected,
         f"another source than {source}": np.asarray(pc.not_equal(table["source"], source)),
-        "kept, but with a step or reason": kept & (there["step"] | there["reason"]),
-        "dropped without a step or reason": ~kept & ~(there["step"] & there["reason"]),
+        "kept, but with a step or reason": kept & (filled["step"] | filled["reason"]),
+        "dropped without a step or reason": ~kept & ~(filled["step"] & filled["reason"]),
         "a reason that is not in the closed list": ~known,
         "a uid that is not 32 hex digits": ~named,
     }

@@ -1,4 +1,4 @@
-"""The shards beside the ledger: the keys and uids of its kept rows, in order, with the pictures that belong to them."""
+"""Comparison of the shards with the ledger: keys and uids of its kept rows, in order, and hashes of their pictures."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
 
 Pair = tuple[str, str]
-"""Key in the shard, uid."""
+"""(key in the shard, uid)."""
 
 
 class ShardWalk:
-    """Takes the ledger part by part, holds the pairs of the shard that is being filled, and compares each full one."""
+    """Collects the keys and uids that each shard should have, part by part of the ledger, and compares full shards."""
 
     def __init__(self, run: FinishedRun, size: int) -> None:
         self._run, self._size = run, size
@@ -33,16 +33,18 @@ class ShardWalk:
         self._shard = 0
 
     def add(self, table: pa.Table) -> Iterator[str]:
-        """The next part of the ledger; what of its shards' numbers and keys is not their place."""
+        """Add the next part of the ledger, and check the shard and key that it has for each row."""
         kept = np.asarray(table["kept"])
         start = self._shard * self._size + len(self._pairs)
-        places = start + np.arange(int(kept.sum()))
-        keys = [shard_key(*divmod(place, self._size), self._size) for place in places.tolist()]
+        positions = start + np.arange(int(kept.sum()))
+        keys = [
+            shard_key(*divmod(position, self._size), self._size) for position in positions.tolist()
+        ]
         self._pairs += zip(keys, table["uid"].filter(pa.array(kept)).to_pylist(), strict=True)
         wrong = np.asarray(pc.is_valid(table["shard"])) | np.asarray(
             pc.is_valid(table["shard_key"])
         )
-        due = {"shard": pa.array(places // self._size), "shard_key": pa.array(keys, pa.string())}
+        due = {"shard": pa.array(positions // self._size), "shard_key": pa.array(keys, pa.string())}
         same = [
             np.asarray(pc.fill_null(pc.equal(table[name].filter(pa.array(kept)), values), False))
             for name, values in due.items()
@@ -51,19 +53,18 @@ class ShardWalk:
         if wrong.any():
             first = table["uid"][int(wrong.argmax())].as_py()
             yield (
-                f"{counted(int(wrong.sum()), 'row')}: a shard or shard_key that is not their place "
-                f"(the first is {first})"
+                f"{counted(int(wrong.sum()), 'row')}: a wrong shard or shard_key (the first is {first})"
             )
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """What is wrong with the shards that are full now."""
+        """Errors of the shards that are now complete."""
         while len(self._pairs) >= self._size:
             yield from self._compare(self._pairs[: self._size])
             del self._pairs[: self._size]
             self._shard += 1
 
     def finish(self) -> Iterator[tuple[str, str]]:
-        """The last shard, and those that should not be there."""
+        """Errors of the last shard, and shards that should not exist."""
         if self._pairs:
             yield from self._compare(self._pairs)
             self._shard += 1
@@ -89,25 +90,25 @@ class ShardWalk:
                 yield f"{name}.tar", what
 
     def _tar(self, path: str, hashes: dict[str, str | None]) -> Iterator[str]:
-        """The members of one tar against its sidecar: the same keys in order, each with its picture."""
-        met: dict[str, set[str]] = {}
+        """Compare the members of one tar with its sidecar: the same keys in order, each with its picture."""
+        by_key: dict[str, set[str]] = {}
         try:
             with (
                 storage.open_read(storage.join(self._run.root, path)) as raw,
                 tarfile.open(fileobj=raw, mode="r|", bufsize=1 << 20) as tar,
             ):
                 for info in tar:
-                    found = met.setdefault(info.name.partition(".")[0], set())
+                    digests = by_key.setdefault(info.name.partition(".")[0], set())
                     file = tar.extractfile(info)
                     if file is not None:
-                        found.add(
+                        digests.add(
                             hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
                         )
         except (OSError, tarfile.TarError) as error:
             yield f"cannot be read as a tar: {error}"
             return
-        if list(met) != list(hashes):
-            yield f"holds {counted(len(met), 'key')}, its parquet file {len(hashes):,}, or not the same in order"
-        wrong = [key for key in met if (due := hashes.get(key)) and due not in met[key]]
+        if list(by_key) != list(hashes):
+            yield f"holds {counted(len(by_key), 'key')}, its parquet file {len(hashes):,}, or not the same in order"
+        wrong = [key for key in by_key if (due := hashes.get(key)) and due not in by_key[key]]
         if wrong:
             yield f"{counted(len(wrong), 'key')} without the picture whose sha256 is recorded (the first is {wrong[0]})"

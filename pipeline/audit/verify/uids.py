@@ -1,4 +1,4 @@
-"""Does a uid name one sample, and is the subset exactly those of the kept, in order? In bounded memory.
+"""Check that uids are unique, and that the subset lists exactly the kept ones, in order; in bounded memory.
 
 Uids are spilled to a scratch directory by their leading bits, and each bucket is sorted on its own.
 """
@@ -21,14 +21,14 @@ from tamis.pipeline.results import subset
 from tamis.pipeline.store import storage
 from tamis.schemas.ledger import Reason
 
-HELD = 4_000_000
-"""Uids that are held before they are spilled."""
+IN_MEMORY = 4_000_000
+"""Uids in memory, at most; then they are spilled."""
 
 BUCKETS = 64
-"""Files of a spill: a bucket of a billion uids is 270 MB."""
+"""Files of a spill; of a billion uids each bucket has 270 MB."""
 
 DIGITS = 32
-"""Of a uid."""
+"""Hex digits of a uid."""
 
 RECORD = np.dtype([("high", "<u8"), ("low", "<u8"), ("kept", "?"), ("gave_way", "?")])
 
@@ -36,48 +36,48 @@ Records = npt.NDArray[np.void]
 
 
 class Uids:
-    """Takes uids in any order; says what is wrong with all of them at the end."""
+    """Collects uids in any order, and checks them at the end."""
 
     def __init__(self, scratch: str) -> None:
         self._scratch = scratch
-        self._held: list[Records] = []
+        self._records: list[Records] = []
         self._count = 0
         self._spills = 0
 
     def add(self, rows: pa.Table) -> None:
-        """Some rows of the ledger. What is no uid is left out: who reads the rows says so."""
-        there, raw = _raw(rows["uid"].combine_chunks())
+        """Add rows of the ledger. Values that are no uids are left out: the check of the rows reports them."""
+        valid, raw = _raw(rows["uid"].combine_chunks())
         words = np.frombuffer(raw, dtype=">u8").reshape(-1, 2)
         records = np.empty(len(words), dtype=RECORD)
         records["high"], records["low"] = words[:, 0], words[:, 1]
         gave_way = pc.fill_null(pc.equal(rows["reason"], str(Reason.REPEATED_UID)), False)
-        records["kept"] = np.asarray(rows["kept"])[there]
-        records["gave_way"] = np.asarray(gave_way)[there]
-        self._held.append(records)
+        records["kept"] = np.asarray(rows["kept"])[valid]
+        records["gave_way"] = np.asarray(gave_way)[valid]
+        self._records.append(records)
         self._count += len(records)
-        if self._count >= HELD:
+        if self._count >= IN_MEMORY:
             self._spill()
 
     def _spill(self) -> None:
-        records = np.concatenate(self._held)
+        records = np.concatenate(self._records)
         bucket = records["high"] // np.uint64(2**64 // BUCKETS)
         for number in np.unique(bucket):
             path = self._path(self._spills, int(number))
             storage.write_bytes(path, records[bucket == number].tobytes())
         self._spills += 1
-        self._held, self._count = [], 0
+        self._records, self._count = [], 0
 
     def _path(self, spill: int, bucket: int) -> str:
         return storage.join(self._scratch, f"{spill:05d}-{bucket:02d}")
 
     def _sorted(self) -> Iterator[Records]:
-        """All of them in order, a bucket at a time; of one uid those that gave way are last."""
+        """All uids in order, a bucket at a time; of equal ones those dropped as repeated come last."""
         if self._spills:
-            if self._held:
+            if self._records:
                 self._spill()
             buckets: Iterator[list[Records]] = (self._bucket(number) for number in range(BUCKETS))
         else:
-            buckets = iter([self._held])
+            buckets = iter([self._records])
         for pieces in buckets:
             records = np.concatenate([np.empty(0, RECORD), *pieces])
             yield records[np.lexsort([records[name] for name in ("gave_way", "low", "high")])]
@@ -91,10 +91,10 @@ class Uids:
         ]
 
     def faults(self, path: str | None) -> Iterator[tuple[str, str]]:
-        """Uids that stand twice, but for rows that were dropped for that; such rows whose uid nobody else has; and
-        where the subset at ``path``, if there is to be one, is another list.
+        """Errors of the uids: repeated ones whose row was not dropped for that; rows dropped for a uid that is not
+        repeated; and differences of the subset at ``path``, if the run has one.
         """
-        twice, alone = _Some(), _Some()
+        twice, alone = _Tally(), _Tally()
         listed = _Subset(path) if path else None
         for records in self._sorted():
             again = np.zeros(len(records), dtype=bool)
@@ -117,29 +117,29 @@ class Uids:
 
 
 def _raw(uids: pa.Array) -> tuple[npt.NDArray[np.bool_], bytes]:
-    """Where uids stand, and their 16 bytes each, one after another."""
-    there = np.ones(len(uids), dtype=bool)
+    """(n,) True for valid uids; and the valid ones as 16 bytes each, one after another."""
+    valid = np.ones(len(uids), dtype=bool)
     ends = np.frombuffer(uids.buffers()[1], np.int32)[uids.offset : uids.offset + len(uids) + 1]
     if len(uids) and not uids.null_count and (np.diff(ends) == DIGITS).all():
         digits = memoryview(uids.buffers()[2] or b"")[ends[0] : ends[-1]]
         with suppress(ValueError):
             raw = bytes.fromhex(str(digits, "ascii"))  # blanks would be passed over
             if 2 * len(raw) == len(digits):
-                return there, raw
-    found = []
-    for place, value in enumerate(uids.to_pylist()):
+                return valid, raw
+    words = []
+    for index, value in enumerate(uids.to_pylist()):
         try:
             data = bytes.fromhex(value)
         except (TypeError, ValueError):
             data = b""
-        there[place] = 2 * len(data) == DIGITS
-        found.append(data if there[place] else b"")
-    return there, b"".join(found)
+        valid[index] = 2 * len(data) == DIGITS
+        words.append(data if valid[index] else b"")
+    return valid, b"".join(words)
 
 
 @dataclass
-class _Some:
-    """How many records something holds of, and the uid of the first."""
+class _Tally:
+    """A count of records, and the uid of the first."""
 
     count: int = 0
     first: str = ""
@@ -158,7 +158,7 @@ def _digits(record: np.void) -> str:
 
 
 class _Subset:
-    """Reads a subset file along with what it ought to hold."""
+    """Reads a subset file while the uids that it should hold are listed."""
 
     def __init__(self, path: str) -> None:
         self._wrong = ""
@@ -175,7 +175,7 @@ class _Subset:
             self._wrong = f"holds {self._dtype}, not pairs of 64-bit halves"
 
     def expect(self, records: Records) -> None:
-        """The next uids that it ought to hold."""
+        """Compare the next records of the file with these."""
         self._expected += len(records)
         if self._wrong or self._file is None:
             return
@@ -184,7 +184,7 @@ class _Subset:
             self._wrong = "holds other uids than the ledger's kept ones, or in another order"
 
     def difference(self) -> str:
-        """What is wrong with it; "" where nothing is. Closes the file."""
+        """The first difference, "" if there is none. Closes the file."""
         if self._file is not None:
             if not self._wrong and (self._total != self._expected or self._file.read(1)):
                 self._wrong = f"holds {self._total:,} uids, the ledger keeps {self._expected:,}"

@@ -1,8 +1,8 @@
-"""Recounts and rehashes a finished run against its manifest, its plan and its inputs: what does not hold is a fault.
+"""Verification of a finished run: recount and rehash it, and compare with its manifest, its plan and its inputs.
 
-Nothing of the result is taken on trust that can be computed from its files. Files are read a block at a time, the
-ledger a part at a time. Of the tables between the steps, and of embeddings that came with the input, which may be
-as large as all else together, only sizes and footers are looked at unless it is to be ``deep``.
+Everything that follows from the result's files is computed from them anew. Files are read a block at a time, the
+ledger a part at a time. Tables between the steps, and embeddings that came with the input, may be as large as all
+other files together: only their sizes and footers are read, unless the check is ``deep``.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from tamis.schemas.manifest import Input, Output
 from tamis.schemas.parse import parse_job
 
 BLOCK = 1 << 20
-"""Bytes that are hashed at a time."""
+"""Bytes hashed at a time."""
 
 RESULTS = ("ledger", "ledger_index", "shards", "subsets")
-"""Folders that hold nothing but files of the result."""
+"""Folders in which every file must be in the manifest."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that does not hold: where, and what."""
+    """An error: its file, and a message."""
 
     path: str
     what: str
@@ -49,7 +49,7 @@ class Fault:
 
 @dataclass
 class Seen:
-    """What a verification has looked at; ``notes`` say what it could not look at."""
+    """Counts of what a verification has read; ``notes``: what it could not read, a line each."""
 
     outputs: int = 0
     inputs: int = 0
@@ -61,8 +61,10 @@ class Seen:
 
 
 def verify(run: FinishedRun, seen: Seen, deep: bool = False) -> Iterator[Fault]:
-    """Every fault of a run, as it is found; ``deep``: the tables between the steps are read whole too, and
-    embeddings that came with the input are compared with what is stored of them.
+    """Every fault of a run, one after another.
+
+    ``deep``: read the tables between the steps whole, and compare embeddings that came with the input with the stored
+    ones.
     """
     yield from _account(run)
     yield from _outputs(run, seen)
@@ -75,7 +77,7 @@ def verify(run: FinishedRun, seen: Seen, deep: bool = False) -> Iterator[Fault]:
 
 
 def _account(run: FinishedRun) -> Iterator[Fault]:
-    """The manifest in itself, and against ``plan.json``."""
+    """Check that the manifest adds up, and compare it with ``plan.json``."""
     try:
         funnel(run)
     except StateError as error:
@@ -83,8 +85,8 @@ def _account(run: FinishedRun) -> Iterator[Fault]:
     try:
         parts, sources = run.parts, [file.source for file in run.inputs]
     except StateError:
-        there = storage.exists(storage.join(run.root, "plan.json"))
-        yield Fault("plan.json", "is damaged" if there else "is missing")
+        exists = storage.exists(storage.join(run.root, "plan.json"))
+        yield Fault("plan.json", "is damaged" if exists else "is missing")
         return
     except (OSError, ValueError, KeyError) as error:
         yield Fault("plan.json", f"cannot be read: {error}")
@@ -108,11 +110,11 @@ def _account(run: FinishedRun) -> Iterator[Fault]:
 
 
 def _outputs(run: FinishedRun, seen: Seen) -> Iterator[Fault]:
-    """Each file of the result: there, as long, with that hash and that many rows; and no other."""
+    """Compare size, hash and rows of each result file with the manifest; and find files that it does not list."""
     outputs = run.manifest.outputs
-    places = [storage.join(run.root, record.path) for record in outputs]
+    whole_paths = [storage.join(run.root, record.path) for record in outputs]
     for record, path, (what, size) in zip(
-        outputs, places, _differences(zip(places, outputs, strict=True)), strict=True
+        outputs, whole_paths, _differences(zip(whole_paths, outputs, strict=True)), strict=True
     ):
         seen.outputs += 1
         seen.bytes += size
@@ -128,11 +130,11 @@ def _outputs(run: FinishedRun, seen: Seen) -> Iterator[Fault]:
 
 
 Hashed = tuple[str | None, int]
-"""What of a file is not as recorded, None where all is; and the bytes that were hashed."""
+"""(difference of a file from its record, None if there is none; bytes hashed)."""
 
 
 def _differences(files: Iterable[tuple[str, Output | Input]]) -> Iterator[Hashed]:
-    """Of each (path, record), in order; on all processors: hashing lets others work."""
+    """Compare each (path, record), in order; in threads on all processors, since hashing releases the GIL."""
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         yield from pool.map(lambda file: _difference(*file), files)
 
@@ -156,14 +158,14 @@ def _difference(path: str, record: Output | Input) -> Hashed:
 def _rows_differ(path: str, rows: int) -> str | None:
     try:
         with storage.open_table(path) as raw:
-            found = pq.read_metadata(raw).num_rows
+            count = pq.read_metadata(raw).num_rows
     except (OSError, pa.ArrowException) as error:
         return f"cannot be read: {error}"
-    return None if found == rows else f"has {found:,} rows, manifest.json says {rows:,}"
+    return None if count == rows else f"has {count:,} rows, manifest.json says {rows:,}"
 
 
 def _inputs(run: FinishedRun, seen: Seen, deep: bool) -> Iterator[Fault]:
-    """Each input that is still where the job says: as long, and with that hash; and its embeddings."""
+    """Compare size and hash of each input that is still there; and its embeddings."""
     path = storage.join(run.root, "job.yaml")
     if not storage.exists(path):
         seen.notes.append(
@@ -176,14 +178,14 @@ def _inputs(run: FinishedRun, seen: Seen, deep: bool) -> Iterator[Fault]:
         yield Fault("job.yaml", f"cannot be read, and so the inputs were not looked at: {error}")
         return
     missing: list[str] = []
-    there: list[tuple[str, Input]] = []
+    present: list[tuple[str, Input]] = []
     for record in run.manifest.inputs:
-        place = _place(job, record.source)
-        if place is None or not storage.exists(place):
+        address = _address(job, record.source)
+        if address is None or not storage.exists(address):
             missing.append(record.source)
         else:
-            there.append((place, record))
-    for (_, record), (what, size) in zip(there, _differences(there), strict=True):
+            present.append((address, record))
+    for (_, record), (what, size) in zip(present, _differences(present), strict=True):
         seen.inputs += 1
         seen.bytes += size
         if what is not None:
@@ -197,7 +199,7 @@ def _inputs(run: FinishedRun, seen: Seen, deep: bool) -> Iterator[Fault]:
 
 
 def _embeddings(run: FinishedRun, job: Job, seen: Seen, deep: bool) -> Iterator[Fault]:
-    """Embeddings that came with the input: as long as they were, and ``deep`` with the rows that are stored."""
+    """Compare the sizes of embeddings that came with the input; if ``deep``, also their rows."""
     if not run.manifest.embeddings:
         if any(embed.takes_embeddings for embed in job.embeds):
             seen.notes.append(
@@ -218,13 +220,13 @@ def _embeddings(run: FinishedRun, job: Job, seen: Seen, deep: bool) -> Iterator[
     for path, what in embedding_files.wrong_sizes(run, now):
         wrong = True
         yield Fault(path, what)
-    if deep and not wrong:  # what has another size has other rows: once is enough
+    if deep and not wrong:  # a file of another size has other rows: one report is enough
         for path, what in embedding_files.other_rows(run, now):
             yield Fault(path, what)
 
 
-def _place(job: Job, source: str) -> str | None:
-    """Where an input file should lie."""
+def _address(job: Job, source: str) -> str | None:
+    """The path that the job has for an input file; None if no entry has its name."""
     entry, _, relative = source.partition("/")
     for known in job.input:
         if known.name == entry:
@@ -233,7 +235,7 @@ def _place(job: Job, source: str) -> str | None:
 
 
 def _tables(run: FinishedRun, seen: Seen, deep: bool) -> Iterator[Fault]:
-    """Each part file below ``tables/``: indexed, whole, and ours; and receipts say what the manifest says."""
+    """Compare each file below ``tables/`` with its phase's index, and receipts with the manifest."""
     top = storage.join(run.root, paths.TABLES)
     steps = storage.folders_in(top)
     if not steps:

@@ -1,1 +1,1 @@
-"""Every embedded sample in a concept: what the steps share that cluster."""
+"""Clustering: the phases that give every embedded sample a concept, for all steps that cluster."""

@@ -1,4 +1,4 @@
-"""What steps share that work on the concepts of an embedding: which embedding, and how many concepts."""
+"""The base class of steps that work on the concepts of an embedding."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class ClusteredStep(Step, Generic[Config]):
         self.embedding = embedding_named(job, config.embedding, config.name)
 
     def needs(self) -> Sequence[str]:
-        """The embedding."""
+        """The embedding that is clustered."""
         return [f"embedding:{self.embedding}"]
 
     def check(self, inputs: Sequence[InputFile]) -> None:
-        """Borrowed centroids are there.
+        """Check that borrowed centroids exist, and have the job's number.
 
         Raises:
-            JobError, StateError: one line.
+            JobError, StateError: they do not.
         """
         del inputs
         concepts.number(self.config, 0)

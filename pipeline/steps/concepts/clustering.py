@@ -1,7 +1,7 @@
-"""What tasks do with embeddings and centroids: draw a sample, train on it, assign, and read either from its table.
+"""Task functions of clustering: draw a sample, train centroids on it, assign samples to them.
 
-The sample is what has the smallest hashes of seed and uid among the living, so it depends neither on the
-order of the input nor on its division into parts.
+The sample consists of the living samples with the smallest hashes of seed and uid, so it depends neither on the order
+of the input nor on its division into parts.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def sample(io: TaskIo[Sampling]) -> Iterator[pa.Table]:
 
 
 def train(io: TaskIo[Training]) -> Iterator[pa.Table]:
-    """One row a centroid: its float32 numbers, raw. Holds the sample once, as float32."""
+    """The centroids, a row each: float32 as raw bytes. Memory holds the sample once, as float32."""
     args = io.args
     names = io.read("sample", ["hash", "uid"]).combine_chunks()
     count = min(args.wanted, names.num_rows)
@@ -98,7 +98,7 @@ def train(io: TaskIo[Training]) -> Iterator[pa.Table]:
         to = position[start : start + piece.num_rows]
         rows[to[to >= 0]] = vectors(piece["vector"])[to >= 0]
         start += piece.num_rows
-    # It is alone in its phase: the processors of its machine are idle.
+    # The task is alone in its phase: the processors of its machine are idle.
     threads = args.threads or len(os.sched_getaffinity(0))
     fit = kmeans.fit(rows, args.clusters, args.iterations, args.seed, threads, device(io))
     io.notes |= {
@@ -125,8 +125,13 @@ def _centroids(root: str, path: str, digest: str) -> npt.NDArray[np.float32]:
 
 
 def centroids(root: str, piece: Slice) -> npt.NDArray[np.float32]:
+<<<<<<< HEAD
     """(K, d) float32 of a file of centroids; kept by the process between tasks."""
     return _centroids(root, piece.path, piece.identity)
+=======
+    """(K, d) float32 centroids of a file; cached by the process between tasks."""
+    return _centroids(root, piece.file.path, piece.identity)
+>>>>>>> w-words
 
 
 @lru_cache(maxsize=1)
@@ -135,13 +140,19 @@ def _searchable(root: str, path: str, digest: str, where: str | None) -> kmeans.
 
 
 def searchable(io: TaskIo[AnyDevice]) -> kmeans.Centroids:
+<<<<<<< HEAD
     """The centroids that a task reads, ready to be searched; kept by the process between tasks."""
     (piece,) = io.slices("centroids")
     return _searchable(io.root, piece.path, piece.identity, device(io))
+=======
+    """The centroids that a task reads, ready for search; cached by the process between tasks."""
+    (piece,) = io.task.inputs["centroids"]
+    return _searchable(io.root, piece.file.path, piece.identity, device(io))
+>>>>>>> w-words
 
 
 def on_device(config: Clustered) -> str | None:
-    """The device in a task's arguments. None for processors: what they made is known without it."""
+    """The device in a task's arguments. None for processors, so that their tables keep their fingerprints."""
     return None if config.device == "cpu" else config.device
 
 

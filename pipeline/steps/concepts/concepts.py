@@ -1,7 +1,7 @@
-"""The phases that end in every embedded sample's concept: ``train`` holds the centroids, ``assign`` the assignments.
+"""The phases that assign every embedded sample to a concept: ``train`` has the centroids, ``assign`` the assignments.
 
-The centroids come from a sample, or from a finished run; both may be refined by Lloyd iterations over all
-living samples.
+The centroids are trained on a sample, or taken from a finished run. Lloyd iterations over all living samples may refine
+them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Borrowed:
 
     @property
     def clusters(self) -> int:
-        """Rows of it."""
+        """The number of centroids."""
         return sum(self.file.rows)
 
 
@@ -57,7 +57,7 @@ class Loan:
 
 
 def number(config: Clustered, auto: int) -> int:
-    """How many clusters: as many as the job says, or the borrowed file has, or else ``auto``.
+    """The number of clusters: the job's, that of the borrowed file, or else ``auto``.
 
     Raises:
         JobError: the job says one number and the borrowed file has another.
@@ -74,7 +74,7 @@ def number(config: Clustered, auto: int) -> int:
 
 
 def borrowed(config: Clustered) -> Borrowed:
-    """The file that ``centroids: RUN`` or ``RUN#STEP`` names; without a step the only one, or that of the same name.
+    """The file that ``centroids: RUN`` or ``RUN#STEP`` names; without a step the only one, or that of this step's name.
 
     Raises:
         JobError: there is no finished run, or no such step in it, or several to choose from.
@@ -168,7 +168,7 @@ def dimension(context: Context, step: str, embedding: str) -> int:
 def _trained(
     context: Context, config: Clustered, embedding: str, clusters: int, dim: int, phase: str
 ) -> Iterator[Phase[Any]]:
-    """``sample``, and the training on it."""
+    """The phase ``sample``, and the training on it."""
     room = config.sample_bytes // (4 * dim)
     if room < clusters:
         raise JobError(
@@ -200,7 +200,7 @@ def _trained(
 
 
 def sample_bound(wanted: int, rows: int) -> int:
-    """The hash that a sampled row stays below; of ``rows``, six standard deviations more than are wanted do."""
+    """The bound on hashes of sampled rows. The expected sample exceeds ``wanted`` by six standard deviations."""
     share = wanted / rows
     ceiling = min(1.0, share + 6 * math.sqrt(share / rows))
     return min(int(ceiling * 2**64), 2**64 - 1)

@@ -1,4 +1,4 @@
-"""What the settings of all steps share that cluster an embedding."""
+"""Settings that all steps share that cluster an embedding."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tamis.schemas.resources import Claimed, Resources
 from tamis.schemas.step import Change, StepModel, Width
 
 POOL_BYTES = 64 << 20
-"""Bytes of centroids from which on a pool holds them."""
+"""Bytes of centroids from which on a pool of workers holds them."""
 
 
 class Clustered(StepModel):
-    """What steps that cluster an embedding share."""
+    """Settings of a step that clusters an embedding."""
 
     training = (
         "clusters",
@@ -27,7 +27,7 @@ class Clustered(StepModel):
         "centroids",
     )
     compares_members: ClassVar[bool] = False
-    """Whether members of a cluster are compared, pair by pair: then `clusters: auto` weighs what that costs."""
+    """True if members of a cluster are compared pair by pair: `clusters: auto` then weighs the cost of that."""
 
     clusters: int | Literal["auto"] = Field(
         "auto",
@@ -72,12 +72,17 @@ class Clustered(StepModel):
         return self
 
     @property
+    def clustered_embedding(self) -> str | None:
+        """The embedding that the settings name."""
+        return self.embedding
+
+    @property
     def modules(self) -> tuple[str, ...]:
-        """On a GPU it is torch that computes."""
+        """torch, which computes on GPUs."""
         return ("torch",) if self.device == "cuda" else ()
 
     def concepts(self, samples: int, dim: int) -> int:
-        """How many there will be where ``samples`` of ``dim`` dimensions reach the step; borrowed ones are not read."""
+        """The number of concepts if ``samples`` of ``dim`` dimensions reach the step; reads no borrowed centroids."""
         from tamis.pipeline.algorithms.clusters import kmeans, semantic
 
         if self.clusters != "auto":
@@ -87,7 +92,7 @@ class Clustered(StepModel):
         return kmeans.auto_clusters(max(1, samples))
 
     def notes(self, samples: int | None, width: Width) -> Iterable[str]:
-        """The number that ``clusters: auto`` stands for, and where the cost decides it, that cost."""
+        """The number that ``clusters: auto`` stands for, with the cost if that decides it."""
         if self.clusters == "auto":
             yield self._foreseen(samples, width)
         yield from super().notes(samples, width)
@@ -114,35 +119,35 @@ class Clustered(StepModel):
         return f"{number} ({train} TFLOP to train, {assign} to assign, {compare} to compare)"
 
     def scaled(self, share: float) -> Self:
-        """With as many concepts in proportion, unless they are borrowed."""
+        """The settings for a share of the samples: a number of concepts in proportion, unless they are borrowed."""
         scaled = super().scaled(share)
         if scaled.clusters == "auto" or scaled.centroids is not None:
             return scaled
         return scaled.model_copy(update={"clusters": max(1, round(scaled.clusters * share))})
 
     def without_gpu(self) -> Self:
-        """On processors."""
+        """The settings without a GPU."""
         return super().without_gpu().model_copy(update={"device": "cpu"})
 
     def claim(self, machine: Resources, centroid_bytes: int = 0) -> Claimed:
-        """A claim of a task that works with centroids: with ``device: cuda`` a GPU, in a pool whose workers hold them.
+        """The claim of a task that works with centroids: with ``device: cuda`` a GPU, in a pool of workers.
 
-        On processors a pool is no faster: the processes that do plain tasks keep the centroids as well, and are there
-        already, while a pool's begin with each pass (on two cores, 40 parts of 5,000 x 512: 2.1 s of work to 500
-        centroids and 23 s to 8,000 either way, and 3 to 8 s more by the clock for the start). But only a pool's workers
-        give the memory back when they are through, with the phase: so large centroids have one, of POOL_BYTES or more.
-        A part of 10,000 samples then takes seconds, the start of a worker no longer than one or two parts.
+        On processors a pool is no faster: the processes of plain tasks cache the centroids as well, and have started
+        already (on two cores, 40 parts of 5,000 x 512: 2.1 s of work with 500 centroids and 23 s with 8,000 either way,
+        and 3 to 8 s more for the start of a pool). But a pool's workers end with the phase, and only that frees their
+        memory: so centroids of POOL_BYTES or more get a pool. A part of 10,000 samples then takes seconds, and the
+        start of a worker no longer than one or two parts.
         """
         if self.device == "cuda":
             return Claimed(gpus=machine.gpus or 1.0, pool=True)
         return Claimed(pool=centroid_bytes >= POOL_BYTES)
 
     def with_centroids(self, run: str) -> Self:
-        """Nothing is trained."""
+        """The settings with a run's centroids, and without training."""
         return self.model_copy(update={"centroids": run, "full_iterations": 0})
 
     def with_paths(self, change: Change) -> Self:
-        """The run changed whose centroids are taken."""
+        """The settings with ``change`` applied to the path of the run that lends its centroids."""
         if self.centroids is None:
             return self
         run, mark, name = self.centroids.partition("#")

@@ -1,9 +1,9 @@
-"""How the tasks grow of steps that cluster an embedding: with rows, concepts K and dimensions d.
+"""Growth of the tasks of steps that cluster an embedding: with rows, concepts K and dimensions d.
 
 - assignment (``assign``, ``sums-*``): 2 x rows x K x d;
 - training (``train``, or ``start``): 2 x sample x K x d x iterations, where the k-means sample is
   ``min(alive, K x points_per_centroid)``, cut to ``sample_bytes``;
-- pairs inside clusters (``pairs``): alive^2 / K x d, clusters taken to be equal.
+- pairs inside clusters (``pairs``): alive^2 / K x d, if all clusters are equal.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ Config = TypeVar("Config", bound=Clustered)
 
 
 class ClusteredGrowth(StepGrowth[Config]):
-    """Answers of a step whose settings are ``Clustered``."""
+    """Growth of a step whose settings are ``Clustered``."""
 
     @property
     def multiplies_on_gpu(self) -> bool:
-        """As the job says."""
+        """True with ``device: cuda``."""
         return self.config.device == "cuda"
 
     @property
     def concepts(self) -> int:
-        """How many there will be."""
+        """The number of concepts."""
         return self.config.concepts(int(self.alive), self.dim)
 
     def trained_rows(self, phase: str) -> float | None:
-        """The k-means sample."""
+        """Rows of the k-means sample."""
         if phase not in {"train", "start"}:
             return None
         wanted = kmeans.sample_size(self.concepts, int(self.alive), self.config.points_per_centroid)
         return float(min(wanted, self.config.sample_bytes // (4 * max(1, self.dim))))
 
     def flop(self, phase: str, rows: float) -> float:
-        """As the module says."""
+        """Floating-point operations by the formulas of the module."""
         if not self.dim:
             return 0.0
         if phase == "assign" or phase.startswith("sums-"):
@@ -54,7 +54,7 @@ class ClusteredGrowth(StepGrowth[Config]):
         return 0.0
 
     def groups(self, phase: str) -> int | None:
-        """So many parts to a task of sums as its sums are worth."""
+        """Tasks of ``sums-*``, each of so many parts that its sums are small beside them."""
         if not phase.startswith("sums-"):
             return None
         return bucket_counts.of_parts(math.ceil(self.rows), self.job.part_samples, self.concepts)

@@ -1,7 +1,7 @@
 """Lloyd iterations over all living samples: sums over groups of parts, one update for each iteration.
 
-The sums are exact (see ``kmeans.partial_sums``), so no grouping and no order of parts shows in the centroids. They end
-early when an update moves no centroid and re-seeds none: every later iteration would give the same again.
+The sums are exact (see ``kmeans.partial_sums``), so the centroids do not depend on the grouping and order of parts. The
+iterations end early when an update moves no centroid and re-seeds none: later ones would change nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tamis.schemas.resources import Claimed
 from tamis.schemas.scope import Scope
 
 UNIT = 2.0**-28
-"""Of ``density.intra_sums``."""
+"""Unit of the distances of ``density.intra_sums``."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class History:
 def phases(
     context: Context, config: Clustered, embedding: str, first: str, claimed: Claimed
 ) -> Iterator[Phase[Any]]:
-    """``sums-001``, ``update-001`` and so on from the centroids of the phase ``first``; ends with ``train``.
+    """``sums-001``, ``update-001`` and so on, from the centroids of the phase ``first``; the last phase is ``train``.
 
-    Each task that assigns claims ``claimed``.
+    ``claimed``: the claim of each task that assigns.
 
     Raises:
         JobError: fewer samples than clusters.
@@ -90,6 +90,7 @@ def phases(
     yield listed("train", settle, [task])
 
 
+<<<<<<< HEAD
 def grouped(rows: npt.NDArray[np.int64], least: int) -> Iterator[range]:
     """Numbers of consecutive parts of at least ``least`` rows together; the last may have fewer."""
     ends = np.cumsum(rows)
@@ -99,10 +100,31 @@ def grouped(rows: npt.NDArray[np.int64], least: int) -> Iterator[range]:
         stop = min(int(np.searchsorted(ends, before + least)) + 1, len(rows))
         yield range(first, stop)
         first = stop
+=======
+def grouped(parts: Sequence[Part], rows: int) -> Iterator[list[Part]]:
+    """Consecutive parts of at least ``rows`` rows together; the last may have fewer."""
+    group: list[Part] = []
+    for part in parts:
+        group.append(part)
+        if sum(part.rows for part in group) >= rows:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _rows_of(context: Context, parts: Sequence[Part], embedding: str) -> dict[str, Sequence[Slice]]:
+    """The inputs of ``sums``; the role of each ends in its part's position in the group."""
+    inputs: dict[str, Sequence[Slice]] = {}
+    for position, part in enumerate(parts):
+        inputs[f"embedding-{position}"] = [context.embedding(embedding, part)]
+        inputs[f"drops-{position}"] = context.drops(part)
+    return inputs
+>>>>>>> w-words
 
 
 def sums(io: TaskIo[Group]) -> Iterator[pa.Table]:
-    """(cluster, size, distance, sum) of the clusters that the living samples of some parts are nearest to.
+    """(cluster, size, distance, sum) of the clusters that living samples of some parts are assigned to.
 
     ``sum`` is d float64, ``distance`` the sum of 1 - similarity in units of 2^-28.
     """
@@ -134,8 +156,13 @@ def sums(io: TaskIo[Group]) -> Iterator[pa.Table]:
 
 
 def update(io: TaskIo[History]) -> Iterator[pa.Table]:
+<<<<<<< HEAD
     """The next centroids. The notes grow by the similarity before, the movement, and the number re-seeded."""
     (piece,) = io.slices("centroids")
+=======
+    """The next centroids. The notes get one more similarity (before the update), movement, and number re-seeded."""
+    (piece,) = io.task.inputs["centroids"]
+>>>>>>> w-words
     centroids = clustering.centroids(io.root, piece)
     total = np.zeros(centroids.shape)
     size = np.zeros(len(centroids), np.int64)
@@ -160,7 +187,7 @@ def update(io: TaskIo[History]) -> Iterator[pa.Table]:
 
 
 def settle(io: TaskIo[History]) -> Iterator[pa.Table]:
-    """The last centroids, under the name that every later phase knows."""
+    """The last centroids, as the table that later phases read."""
     before = io.args.before
     still = before["movement"][-1] == 0 and not before["reseeded"][-1]
     io.notes |= {**before, "converged": still}

@@ -1,7 +1,7 @@
-"""Each sample's rank in its concept, exactly, whatever the sizes of concepts: an exchange by (cluster, key, uid).
+"""Each sample's exact rank in its concept, for concepts of any size: an exchange by (cluster, key, uid).
 
-Buckets are cut where a sample of the keys says, not by cluster, so that no concept is too large for one. A bucket
-ranks what it holds; what of its first cluster stands in earlier buckets is added when places are made.
+The bounds between buckets come from a sample of the keys, so that a large concept spans several buckets. A bucket ranks
+its own rows; the phase ``places`` then adds the rows of the bucket's first cluster that lie in earlier buckets.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.scope import Scope
 
 SAMPLES_PER_BUCKET = 1000
-"""Sampled keys that a cut between two buckets rests on: buckets come out within a tenth of each other."""
+"""Sampled keys for each bucket: the sizes of buckets then differ by about a tenth at most."""
 
 
 @dataclass(frozen=True)
 class Keying:
-    """What a sample's key follows from."""
+    """Arguments that determine a sample's key."""
 
     which: ranks.Which
     seed: int
@@ -123,8 +123,13 @@ def _places(context: Context, step: str) -> Phase[Range]:
     )
 
 
+<<<<<<< HEAD
 def living_inputs(context: Context, step: str) -> dict[str, ByPart | Sequence[ByPart]]:
     """What a task reads that uses the assignments of living samples."""
+=======
+def living_inputs(context: Context, step: str, part: Part) -> dict[str, Sequence[Slice]]:
+    """The inputs of a task that reads the assignments of a part's living samples."""
+>>>>>>> w-words
     return {
         "assigned": context.at(step, "assign"),
         "ingest": context.ingest(),
@@ -140,7 +145,7 @@ def living(io: TaskIo[Any], columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def distances(assigned: pa.Table) -> npt.NDArray[np.float32]:
-    """1 - similarity, float32 (n,)."""
+    """(n,) float32, 1 - similarity."""
     similarity: npt.NDArray[np.float32] = assigned["similarity"].to_numpy()
     return np.float32(1) - similarity
 
@@ -163,7 +168,7 @@ def drawn(io: TaskIo[Draw]) -> Iterator[pa.Table]:
 
 
 def cuts(io: TaskIo[Buckets]) -> Iterator[pa.Table]:
-    """(cluster, key, high): where each bucket ends, but for the last; ``high`` is the first half of a uid."""
+    """(cluster, key, high) of the end of each bucket but the last; ``high`` is the first half of a uid."""
     table = io.read("drawn").combine_chunks()
     cluster, key = table["cluster"].to_numpy(), table["key"].to_numpy()
     high = uid_words(table["uid"])[:, 0]
@@ -189,10 +194,14 @@ def members(io: TaskIo[Spread]) -> Iterator[pa.Table]:
 
 
 def ranked(io: TaskIo[Starts]) -> Iterator[pa.Table]:
+<<<<<<< HEAD
     """(sid, cluster, rank, ranked_in) of one bucket, by its number.
 
     The notes count what it holds of its first and of its last cluster.
     """
+=======
+    """(sid, cluster, rank) of one bucket. The notes count its rows of its first and of its last cluster."""
+>>>>>>> w-words
     table = io.read("members").combine_chunks()
     cluster = table["cluster"].to_numpy()
     rank = ranks.within(cluster, table["key"].to_numpy(), uid_words(table["uid"]))
@@ -207,7 +216,7 @@ def ranked(io: TaskIo[Starts]) -> Iterator[pa.Table]:
 
 
 def before(done: Done) -> list[tuple[int, int]]:
-    """Each bucket of ``ranked``: its first cluster, and how many of that stand in earlier buckets."""
+    """For each bucket of ``ranked``: its first cluster, and the number of rows of that in earlier buckets."""
     counts: list[tuple[int, int]] = []
     last, earlier = -1, 0
     for notes in done.notes():
@@ -222,9 +231,9 @@ def before(done: Done) -> list[tuple[int, int]]:
 
 
 def places(io: TaskIo[Range]) -> Iterator[pa.Table]:
-    """(row, cluster, rank, distance) a part; the rank is null for what did not reach the step.
+    """(row, cluster, rank, distance), part by part; the rank is null for samples that did not reach the step.
 
-    Quotas are not written beside them: another budget then leaves every place as it is.
+    Quotas are not part of the table, so that another budget leaves it as it is.
     """
     ranks_of = by_part(_whole_ranks(io), io.args.parts)
     for part, with_rank in zip(io.parts(), ranks_of, strict=True):
@@ -243,7 +252,7 @@ def places(io: TaskIo[Range]) -> Iterator[pa.Table]:
 
 
 def with_quotas(places: pa.Table, quotas: pa.Table) -> pa.Table:
-    """``places`` and what each sample's concept keeps, null where the rank is; ``quotas`` has a row a cluster."""
+    """``places`` with the quota of each sample's concept, null without a rank; ``quotas`` has a row a cluster."""
     quota = quotas["quota"].to_numpy()[places["cluster"].to_numpy()]
     return places.append_column(
         "quota", pa.array(quota, mask=np.asarray(pc.is_null(places["rank"])))
@@ -256,8 +265,17 @@ def over_quota(placed: pa.Table) -> pa.Table:
 
 
 def _whole_ranks(io: TaskIo[Range]) -> pa.Table:
+<<<<<<< HEAD
     """(sid, rank) in the whole cluster, of one range."""
     table = io.read("ranked").combine_chunks()
     before = np.array(io.args.before, np.int64).reshape(-1, 2)[table["ranked_in"].to_numpy()]
     more = np.where(table["cluster"].to_numpy() == before[:, 0], before[:, 1], 0)
     return pa.table({"sid": table["sid"], "rank": table["rank"].to_numpy() + more})
+=======
+    """(sid, rank in the whole cluster) of one range."""
+    tables = []
+    for table, (first, count) in zip(io.stream("ranked"), io.args.before, strict=True):
+        more = np.where(table["cluster"].to_numpy() == first, count, 0)
+        tables.append(pa.table({"sid": table["sid"], "rank": table["rank"].to_numpy() + more}))
+    return pa.concat_tables(tables)
+>>>>>>> w-words

@@ -72,7 +72,7 @@ class Embed(StepModel):
 
     @property
     def takes_embeddings(self) -> bool:
-        """Whether the embeddings come with the input, and no model is loaded."""
+        """True if the embeddings come with the input, and no model is loaded."""
         return self.encoder == PRECOMPUTED
 
     @property

@@ -1,4 +1,4 @@
-"""What `rules` says of a finished run: each bound with the sample's value."""
+"""Answers of `rules` about a finished run: each bound with the sample's value."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 class Rules(StepAudit[Config]):
-    """All that a bound decides follows from the signals that the ledger holds."""
+    """Answers by the signals in the ledger, from which all decisions of bounds follow."""
 
     mends_one = True
 
     def rules(self, row: Row) -> list[Checked]:
-        """Each bound, in the job's order."""
+        """Each bound with the sample's value, in the job's order."""
         return [self._checked(name, row.get(name)) for name in self.config.bounds]
 
     def _checked(self, signal: str, value: Any) -> Checked:
@@ -59,7 +59,7 @@ class Rules(StepAudit[Config]):
         return mend(f"{name}.max", ">=", value)
 
     def would_drop(self, run: Finished, row: Row, missing: set[str]) -> Verdict:
-        """Certain where a stored signal fails, or all are stored."""
+        """The verdict; it is open unless a stored signal fails, or all signals are stored."""
         del run
         stored = [rule for rule in self.rules(row) if rule["rule"] not in missing]
         failed = [rule for rule in stored if not rule["passes"]]
@@ -68,7 +68,7 @@ class Rules(StepAudit[Config]):
         return Verdict(False if len(stored) == len(self.config.bounds) else None)
 
     def limits(self) -> list[Limit]:
-        """The ends of every bound."""
+        """The lower and upper ends of every bound."""
         return [
             Limit(self.name, signal, side, value, f"{signal}.{side}", "bound", value)
             for signal, bound in self.config.bounds.items()
@@ -79,7 +79,7 @@ class Rules(StepAudit[Config]):
     def passing(
         self, column: str, signal: str, side: str, value: float
     ) -> tuple[str, dict[str, Any]] | None:
-        """The other bounds stand as they are: ``failed`` names all that failed."""
+        """The condition with one end moved. Of a sample that failed other bounds too, ``failed`` names these."""
         bounds = self.config.bounds
         bound = bounds.get(signal)
         if bound is None or bound.one_of is not None or side not in {"min", "max"}:
@@ -92,7 +92,7 @@ class Rules(StepAudit[Config]):
         return condition, values
 
     def decide_again(self, again: Again) -> Iterable[Counter[str]]:
-        """Chunk by chunk, over stored signals."""
+        """Counts of dropped samples by reason, chunk by chunk."""
         from tamis.pipeline.steps.rules.again import decide
 
         return decide(again, self.config)

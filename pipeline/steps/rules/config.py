@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from tamis.pipeline.steps.shared.config import MISSING
+from tamis.pipeline.steps.shared.config import MISSING, NO_VALUE
 from tamis.schemas.model import Model
-from tamis.schemas.step import Reasons, StepModel
+from tamis.schemas.step import BY_RULE, Reasons, StepModel
 
 BELOW_MINIMUM = "below_minimum"
 ABOVE_MAXIMUM = "above_maximum"
@@ -47,6 +48,12 @@ class Rules(StepModel):
         ABOVE_MAXIMUM: "the value is above the rule's maximum",
         NOT_ALLOWED: "the value is not in the rule's list",
         **MISSING,
+    }
+    phrases: ClassVar[Mapping[str, str]] = {
+        BELOW_MINIMUM: "{rule} < {bound}",
+        ABOVE_MAXIMUM: "{rule} > {bound}",
+        NOT_ALLOWED: BY_RULE,
+        NO_VALUE: BY_RULE,
     }
     implied = "bounds"
     cutting = ("bounds",)

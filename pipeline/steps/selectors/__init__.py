@@ -1,1 +1,1 @@
-"""The steps that choose how many samples are kept, and which."""
+"""Selectors: the steps that keep a given share or number of the samples."""

@@ -1,8 +1,8 @@
-"""What selectors share: the budget, and the cut that keeps exactly so many of all samples.
+"""The cut of a selector, which keeps exactly so many samples as its budget.
 
 A selector gives each sample a group and a 64-bit key; of each group the smallest (key, uid) are kept. The cut is
-the last (key, uid) that is kept. With more samples than a task holds, a sample of the keys brackets each cut
-first, and only what lies inside the brackets is sorted.
+the last (key, uid) that is kept. With more samples than a task holds, a sample of the keys first brackets each cut,
+and only keys inside the brackets are sorted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,40 +20,28 @@ from tamis.pipeline.algorithms import order
 from tamis.pipeline.steps.concepts.concepts import sample_bound
 from tamis.pipeline.steps.selectors.config import budget, whole_of
 from tamis.pipeline.steps.shared.parts import nothing_reaches
+from tamis.pipeline.steps.shared.parts import alive_mask, part_task
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import JobError, StateError
+from tamis.pipeline.tasks.phase import Phase
+from tamis.pipeline.tasks.task import Task, TaskIo
+from tamis.schemas.errors import StateError
 from tamis.schemas.tables import UID
 
 SORTED_ROWS = 10_000_000
-"""Keys that the last step of a cut sorts, at most; of more, a sample brackets the cut."""
+"""Keys that the phase ``cut`` sorts, at most; with more of them, a sample brackets the cut."""
 
 SAMPLED_ROWS = 1_000_000
-"""Keys that are sampled for it, about."""
+"""Size of that sample, about."""
 
 DEVIATIONS = 6
-"""Standard deviations between a cut and its bracket's ends: it is missed once in a thousand million times."""
+"""Standard deviations between a cut and the ends of its bracket, which misses it once in a thousand million times."""
 
 Mask = npt.NDArray[np.bool_]
 Words = npt.NDArray[np.uint64]
-
-
-class Choosing(Protocol):
-    """A step's settings that say how many to keep."""
-
-    @property
-    def name(self) -> str:
-        """The step's."""
-
-    @property
-    def keep(self) -> float | None:
-        """A share or a count."""
-
-    @property
-    def of(self) -> Literal["reaching", "input"]:
-        """Of what it is a share."""
 
 
 @dataclass(frozen=True)
@@ -78,37 +66,6 @@ class Bracketing(Wanted):
     share: float  # of the keys that were drawn
 
 
-class Counted(Protocol):
-    """Where a step stands: all input samples, and those that reach it."""
-
-    @property
-    def total(self) -> int:
-        """All."""
-
-    @property
-    def alive(self) -> int:
-        """That no earlier step dropped."""
-
-
-def budget_of(context: Counted, config: Choosing, candidates: int | None = None) -> int:
-    """How many samples to keep; ``candidates`` can be chosen, by default all that reach the step.
-
-    Raises:
-        JobError: more than can be chosen, or none reaches the step.
-    """
-    if not context.alive:
-        raise nothing_reaches(config.name)
-    keep = config.keep or 0
-    wanted = budget(keep, whole_of(config.of, context.alive, context.total))
-    if wanted > (context.alive if candidates is None else candidates):
-        choice = "" if candidates is None else f", and only {candidates:,} of them can be chosen"
-        raise JobError(
-            f"{config.name}: keep {keep:,} asks for {wanted:,} samples, but only {context.alive:,} reach the step"
-            f"{choice}: keep fewer, or drop less before it"
-        )
-    return wanted
-
-
 def keyed(
     rows: npt.NDArray[np.integer],
     key: Words,
@@ -121,16 +78,25 @@ def keyed(
 
 
 def have_key(context: Context, step: str, phase: str = "keyed") -> int:
+<<<<<<< HEAD
     """Samples that have a key."""
     return context.done(step, phase).rows
+=======
+    """Number of samples that have a key."""
+    return sum(sum(file.rows) for file in context.done(step, phase).files.values())
+>>>>>>> w-words
 
 
 def phases(
     context: Context, step: str, wanted: Sequence[int], prefix: str = ""
 ) -> Iterator[Phase[Any]]:
-    """``cut``: (group, key, uid), the last of the ``wanted[group]`` that are kept; no row for a group that keeps none.
+    """The phases up to ``cut``: (group, key, uid) of the last kept sample of each group that keeps any.
 
-    It reads the phase ``keyed``, made part by part. All names stand behind ``prefix``.
+    Args:
+        context: the run, in which the phase ``keyed`` is done, part by part.
+        step: the step's name.
+        wanted: samples to keep, by group.
+        prefix: of the names of all phases, ``keyed`` too.
     """
     source = context.done(step, f"{prefix}keyed")
     rows = have_key(context, step, f"{prefix}keyed")
@@ -159,7 +125,7 @@ def drawn(io: TaskIo[Draw]) -> Iterator[pa.Table]:
 
 
 def brackets(io: TaskIo[Bracketing]) -> Iterator[pa.Table]:
-    """(group, low_key, low_high, end_key, end_high): between which sampled keys each group's cut lies."""
+    """(group, low_key, low_high, end_key, end_high): the sampled keys around each group's cut."""
     table = io.read("drawn")
     group = table["group"].to_numpy()
     key, high = table["key"].to_numpy(), table["high"].to_numpy()
@@ -185,7 +151,7 @@ def brackets(io: TaskIo[Bracketing]) -> Iterator[pa.Table]:
 
 
 def near(io: TaskIo[None]) -> Iterator[pa.Table]:
-    """(group, key, uid) of one part inside the brackets, and (group, below): how many lie below them."""
+    """(group, key, uid) of the samples of one part inside the brackets, and (group, below) counts of those below."""
     table = io.read("keyed", ["group", "key", "uid"]).combine_chunks()
     bracket = io.read("brackets")
     group, key = table["group"].to_numpy(), table["key"].to_numpy()
@@ -209,7 +175,7 @@ def near(io: TaskIo[None]) -> Iterator[pa.Table]:
 
 
 def cut(io: TaskIo[Wanted]) -> Iterator[pa.Table]:
-    """(group, key, uid): each group's last that is kept.
+    """(group, key, uid) of the last kept sample of each group.
 
     Raises:
         StateError: a bracket missed its cut.
@@ -236,7 +202,7 @@ def cut(io: TaskIo[Wanted]) -> Iterator[pa.Table]:
 
 
 class Cut(NamedTuple):
-    """The cuts of all groups: ``exists`` is False for a group of which nothing is kept."""
+    """The cuts of all groups; ``exists`` is False for a group that keeps no sample."""
 
     exists: Mask
     key: Words
@@ -257,9 +223,9 @@ def read_cut(io: TaskIo[Any], groups: int = 1, role: str = "cut") -> Cut:
 
 
 def passes(table: pa.Table, cuts: Cut, all_ties: bool = False) -> Mask:
-    """(n,) True where the row of a ``keyed`` table is at or before its group's cut.
+    """(n,) True for rows of a ``keyed`` table at or before their group's cut.
 
-    With ``all_ties`` whatever has the cut's key passes.
+    With ``all_ties`` every row with the cut's key passes.
     """
     group, key = table["group"].to_numpy(), table["key"].to_numpy()
     uid = uid_words(table["uid"])

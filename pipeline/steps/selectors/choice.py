@@ -1,4 +1,4 @@
-"""A selector's maths on arrays in memory: what `tamis evaluate` asks each selector for a subset.
+"""A selector's maths on arrays in memory, by which `tamis evaluate` gets a subset from each.
 
 A selector takes part in the comparison if its folder has a ``choice.py``, with a class of the step's name that
 derives from ``StepChoice``.
@@ -22,7 +22,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Pool:
-    """n samples to choose among."""
+    """The n samples that a selector chooses from."""
 
     uid: npt.NDArray[np.uint64]  # (n, 2)
     cluster: npt.NDArray[np.int32]  # (n,) the concept of each
@@ -42,10 +42,10 @@ class StepChoice(ABC, Generic[Config]):
     """A selector as a function from a pool to a subset."""
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Other settings that can be compared: ``which`` of the name ``KIND-which`` -> what they change."""
+    """Variants that can be compared: ``which`` in the name ``KIND-which`` -> the settings that differ."""
 
     refuses: ClassVar[str] = ""
-    """Samples that it takes at no count, as a message names them: see ``most``."""
+    """Name in messages of the samples that it never takes: see ``most``."""
 
     config: Config
     seed: int
@@ -53,20 +53,20 @@ class StepChoice(ABC, Generic[Config]):
     @classmethod
     @abstractmethod
     def default(cls, similarity: str) -> Config:
-        """The settings where the run has no such step; ``similarity``: the signal of its embedding."""
+        """The settings for a run without such a step; ``similarity``: the signal of its embedding."""
 
     @property
     def signal(self) -> str | None:
-        """The signal that it reads; samples without a value are not chosen."""
+        """The signal that it reads, None for none; samples without a value are not chosen."""
         return None
 
     def most(self, samples: int) -> int:
-        """The largest count of ``samples`` that it can be asked for."""
+        """The largest count that it can choose from ``samples``."""
         return samples
 
     @abstractmethod
     def select(self, pool: Pool, count: int) -> Mask:
-        """So many samples of the pool, bool (n,).
+        """(n,) True for the ``count`` chosen samples of the pool.
 
         Raises:
             InfeasibleError: the settings do not allow the count.

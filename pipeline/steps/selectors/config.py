@@ -1,4 +1,4 @@
-"""What the settings of all selectors share: how many samples are kept, and of what."""
+"""Settings that all selectors share: the share or number of samples to keep."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field
 
+from tamis.schemas.errors import JobError
 from tamis.schemas.step import Share, StepModel, Width
 
 NOT_CHOSEN = "not_chosen"
 LEFT_OUT = {NOT_CHOSEN: "the selector chose others"}
-"""The reason of every selector that has none of its own."""
+"""The reason of a selector that declares no other."""
 
 
 def _share_or_count(value: object) -> object:
@@ -34,18 +35,13 @@ Keep = Annotated[
 ]
 
 
-def budget(keep: float, whole: int) -> int:
-    """How many samples ``keep`` asks for: the count, or the share of ``whole`` as written in decimal, rounded down."""
+def count_of(keep: float, whole: int) -> int:
+    """The number of samples to keep: the count, or the share of ``whole`` as written in decimal, rounded down."""
     return keep if isinstance(keep, int) else math.floor(whole * Fraction(repr(keep)))
 
 
-def whole_of(of: Literal["reaching", "input"], reaching: int, total: int) -> int:
-    """What a ``keep`` is a share of."""
-    return reaching if of == "reaching" else total
-
-
 class Amount(BaseModel):
-    """How many samples are kept, and of what: the first keys of a selector's settings."""
+    """The first keys of a selector's settings."""
 
     keep: Keep = Field(
         examples=[0.4],
@@ -58,23 +54,46 @@ class Amount(BaseModel):
 
 
 class Chooser(StepModel, Amount):
-    """What the settings of all selectors share."""
+    """Settings of a selector."""
 
     selects: ClassVar[bool] = True
 
     @property
     def kept_count(self) -> int | None:
-        """As the job says."""
+        """The number of samples to keep; None if the job gives a share."""
         return self.keep if isinstance(self.keep, int) else None
 
+    def whole(self, reaching: int, total: int) -> int:
+        """The number of samples that a share is of: those that reach the step, or all of the input."""
+        return reaching if self.of == "reaching" else total
+
+    def budget(self, reaching: int, total: int, candidates: int | None = None) -> int:
+        """The number of samples to keep, out of ``candidates``, by default all that reach the step.
+
+        Raises:
+            JobError: the number exceeds the candidates, or no sample reaches the step.
+        """
+        if not reaching:
+            from tamis.pipeline.steps.shared.parts import nothing_reaches
+
+            raise nothing_reaches(self.name)
+        wanted = count_of(self.keep, self.whole(reaching, total))
+        if wanted > (reaching if candidates is None else candidates):
+            less = "" if candidates is None else f", and only {candidates:,} of them can be chosen"
+            raise JobError(
+                f"{self.name}: keep {self.keep:,} asks for {wanted:,} samples, but only {reaching:,} reach the step"
+                f"{less}: keep fewer, or drop less before it"
+            )
+        return wanted
+
     def notes(self, samples: int | None, width: Width) -> Iterable[str]:
-        """A count of 1, which may be meant as a share."""
+        """A warning about a count of 1, which may be meant as a share."""
         yield from super().notes(samples, width)
         if self.kept_count == 1:
             yield "keep: 1 is a count of one sample; all of them is 1.0"
 
     def scaled(self, share: float) -> Self:
-        """With a count in proportion."""
+        """The settings for a share of the samples: a count in proportion."""
         scaled = super().scaled(share)
         if scaled.kept_count is None:
             return scaled

@@ -34,6 +34,13 @@ class Signals(StepModel):
         description="which embedding the heads read, where there are two; by default the only one",
     )
 
+    @classmethod
+    def purpose(cls) -> str:
+        """The docstring, and the names of all built-in signals."""
+        from tamis.pipeline.signals.registry import SIGNALS
+
+        return f"{super().purpose()} Built in: {', '.join(SIGNALS)}."
+
     @property
     def computes(self) -> tuple[str, ...]:
         """The names of all signals."""

@@ -120,7 +120,7 @@ def _key(values: tuple[Any, ...]) -> bytes | None:
 
 
 def groups(io: TaskIo[Groups]) -> Iterator[pa.Table]:
-    """What is dropped of a bucket: of each key all but the first by preference and uid; the others name it."""
+    """The dropped samples of a bucket: of each key all but the first by preference and uid, which they name."""
     table = io.read("keys").combine_chunks()
     key = uid_words(table["key"])
     uid = uid_words(table["uid"])

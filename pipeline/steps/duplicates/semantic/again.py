@@ -1,4 +1,4 @@
-"""Another epsilon that is tried on a finished run, over stored cosines."""
+"""Another epsilon over a finished run's stored cosines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tamis.pipeline.tasks.chunks import Chunk
 
 
 def decide(again: Again, config: Config) -> Iterator[Counter[str]]:
-    """Counts by reason, of each chunk: who was compared is who reaches the step."""
+    """Counts of dropped samples by reason, of each chunk; the compared samples are those that reach the step."""
     signal = Step(config, again.job).signal
 
     def of_chunk(chunk: Chunk) -> Counter[str]:

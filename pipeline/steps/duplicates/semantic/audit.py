@@ -1,4 +1,4 @@
-"""What `semantic_duplicates` says of a finished run: the cosine that dropped a sample, and epsilon around it."""
+"""Answers of `semantic_duplicates` about a finished run, by the stored cosines and epsilon."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SIGNAL = "semantic_similarity"
 
 
 class SemanticDuplicates(StepAudit[Config]):
-    """Epsilon alone decides over the stored cosine."""
+    """Answers by the stored cosine, on which epsilon alone decides."""
 
     mends_one = True
 
     def mends(self, run: Finished, row: Row) -> list[Mend]:
-        """A smaller epsilon; none where the embeddings are equal."""
+        """A smaller epsilon, unless the embeddings are equal."""
         del run
         if row["value"] is None:
             return []
@@ -32,17 +32,17 @@ class SemanticDuplicates(StepAudit[Config]):
         return [mend(f"{self.name}.epsilon", "<=", epsilon)] if epsilon > 0 else []
 
     def limits(self) -> list[Limit]:
-        """The largest cosine that stays."""
+        """The largest cosine that is kept."""
         epsilon = self.config.epsilon
         return [Limit(self.name, SIGNAL, "max", 1 - epsilon, "epsilon", "epsilon", epsilon)]
 
     def passing(
         self, column: str, signal: str, side: str, value: float
     ) -> tuple[str, dict[str, Any]] | None:
-        """``value`` is epsilon.
+        """The condition under another epsilon, which is ``value``.
 
         Raises:
-            InputError: it is none.
+            InputError: ``value`` does not lie in (0, 1].
         """
         del side
         if signal != SIGNAL:
@@ -53,7 +53,7 @@ class SemanticDuplicates(StepAudit[Config]):
         return condition, {"high": 1.0 - value}
 
     def decide_again(self, again: Again) -> Iterable[Counter[str]]:
-        """Chunk by chunk, over stored cosines."""
+        """Counts of dropped samples by reason, chunk by chunk."""
         from tamis.pipeline.steps.duplicates.semantic.again import decide
 
         return decide(again, self.config)

@@ -1,4 +1,4 @@
-"""How the tasks of `semantic_duplicates` grow: as clustering does, and with the pairs inside clusters."""
+"""Growth of the tasks of `semantic_duplicates`: that of clustering, and of the pairs inside clusters."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from tamis.pipeline.steps.shared import bucket_counts
 
 
 class SemanticDuplicates(ClusteredGrowth[Config]):
-    """Embeddings lie in buckets by their clusters."""
+    """The growth of clustering, and of buckets of embeddings by cluster."""
 
     def buckets(self, phase: str, rows: int) -> int:
-        """By the bytes of the embeddings."""
+        """Buckets by the bytes of the embeddings."""
         del phase, rows
         return bucket_counts.of_clusters(int(self.alive), self.dim, self.concepts)

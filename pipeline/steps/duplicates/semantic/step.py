@@ -30,10 +30,10 @@ from tamis.pipeline.tasks.task import Task
 from tamis.schemas.scope import Scope
 
 OVERSIZE_BYTES = 512 << 20
-"""The most that a task holds of embeddings: a larger bucket is laid out on storage, and compared in pieces."""
+"""Bytes of embeddings that a task holds, at most; a larger bucket is laid out on storage, and compared in pieces."""
 
 SPAN_FLOP = 4e12
-"""What a task that compares a piece of a large bucket performs, about: a minute."""
+"""Work of a task that compares a piece of a large bucket: about a minute."""
 
 VECTORS_BUNDLE = 32
 """Parts of a file of ``members``: a task holds the embeddings of its parts, a third of a gigabyte at 512 dimensions."""
@@ -52,7 +52,7 @@ class SemanticDuplicates(ClusteredStep[Config]):
 
     @property
     def signal(self) -> str:
-        """The name of what is stored: the cosine to the nearest sample earlier in order."""
+        """The name of the stored signal: the cosine to the nearest sample earlier in order."""
         return "semantic_similarity" if self.name == self.config.kind else f"{self.name}_similarity"
 
     def makes(self) -> Mapping[str, str]:
@@ -80,7 +80,7 @@ class SemanticDuplicates(ClusteredStep[Config]):
         yield verdict_phase(context, context.done(self.name, "doomed"), SEMANTIC_DUPLICATE)
 
     def clusters(self, samples: int, dim: int) -> int:
-        """As the job says, or as the cost model chooses."""
+        """The number of clusters: the job's, or that of the cost model."""
         return concepts.number(self.config, semantic.auto_clusters(samples, dim).clusters)
 
     def _member_tasks(

@@ -40,7 +40,7 @@ class Members:
 
 @dataclass(frozen=True)
 class Order:
-    """Arguments of ``order``: who of a cluster is before whom."""
+    """Arguments of ``order``, which sorts the members of each cluster."""
 
     which: semantic.Which
     seed: int
@@ -72,7 +72,7 @@ class Span(NamedTuple):
 
     @property
     def pairs(self) -> float:
-        """How many are compared."""
+        """Number of pairs that are compared."""
         return (self.stop - self.start) * (self.stop + self.start) / 2
 
 
@@ -240,7 +240,7 @@ def scores(io: TaskIo[Scores]) -> Iterator[pa.Table]:
 
 
 def doomed(io: TaskIo[Doomed]) -> Iterator[pa.Table]:
-    """What is dropped of one bucket, with the partner, and the first in its chain of partners that is kept."""
+    """The dropped samples of one bucket, each with its partner, and the first kept sample in its chain of partners."""
     table = io.read("pairs").combine_chunks()
     dropped = semantic.dropped(table["similarity"].to_numpy(), io.args.epsilon)
     sid = table["sid"].to_numpy()

@@ -1,4 +1,4 @@
-"""How `coverage` chooses in memory."""
+"""The choice of `coverage` in memory."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from tamis.pipeline.steps.selectors.coverage.config import Coverage as Config
 
 
 class Coverage(StepChoice[Config]):
-    """All strata of a signal but the hardest samples."""
+    """A choice from all strata of a signal, without the hardest samples."""
 
     refuses = "the hardest (beta)"
 
     @classmethod
     def default(cls, similarity: str) -> Config:
-        """Pairs that are hardly alike are hard."""
+        """Settings by which the least similar pairs are the hardest."""
         return Config(score=similarity, hard="low", keep=1.0)
 
     @property
     def signal(self) -> str:
-        """As the job says."""
+        """The score of the settings."""
         return self.config.score
 
     def most(self, samples: int) -> int:
-        """All but the hardest."""
+        """The number of all but the hardest samples."""
         return samples - coverage.hardest_count(samples, self.config.beta)
 
     def select(self, pool: Pool, count: int) -> Mask:
-        """As the job says."""
+        """(n,) True for the ``count`` chosen samples."""
         beta, hard, strata = self.config.beta, self.config.hard, self.config.strata
         return coverage.select(pool.signal, pool.uid, count, self.seed, beta, hard, strata)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from tamis.pipeline.steps.selectors.config import LEFT_OUT, Chooser
-from tamis.pipeline.steps.shared.config import MISSING
-from tamis.schemas.step import Reasons
+from tamis.pipeline.steps.shared.config import MISSING, NO_VALUE
+from tamis.schemas.step import BY_RULE, Reasons
 
 
 class Coverage(Chooser):
@@ -16,6 +17,7 @@ class Coverage(Chooser):
 
     kind = "coverage"
     reasons: ClassVar[Reasons] = {**LEFT_OUT, **MISSING}
+    phrases: ClassVar[Mapping[str, str]] = {NO_VALUE: BY_RULE}
     score: str = Field(examples=["blur"], description="the signal that says how hard a sample is")
     hard: Literal["high", "low"] = Field(
         "high", description="whether a high score is hard (EL2N), or a low one (AUM)"

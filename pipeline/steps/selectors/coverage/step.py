@@ -105,7 +105,7 @@ class Coverage(Step):
         yield keyed_phase(context, f"{HARDEST}keyed", Keying(config.score, best, finite=True))
         scored = budget_cut.have_key(context, name, f"{HARDEST}keyed")
         hardest = coverage.hardest_count(scored, config.beta)
-        budget = budget_cut.budget_of(context, config, scored - hardest)
+        budget = config.budget(context.alive, context.total, scored - hardest)
         yield from budget_cut.phases(context, name, [hardest], HARDEST)
         yield from self._strata(context, budget)
         wanted = context.done(name, "budgets")["budgets"].notes["budgets"]
@@ -144,7 +144,7 @@ class Coverage(Step):
 
 
 def _left(io: TaskIo[Any], hard: Hard) -> tuple[pa.Table, npt.NDArray[np.float64]]:
-    """What is not among the hardest of one part, and its scores."""
+    """The samples of one part without the hardest, and their scores."""
     table = io.read("scores").combine_chunks()
     hardest = budget_cut.passes(table, budget_cut.read_cut(io, role="hardest"))
     table = table.filter(pa.array(~hardest)).combine_chunks()
@@ -199,7 +199,7 @@ def budgets(io: TaskIo[Budget]) -> Iterator[pa.Table]:
 
 
 def stratified(io: TaskIo[Lots]) -> Iterator[pa.Table]:
-    """What is not among the hardest of one part, by stratum and a hash."""
+    """Keys of the samples of one part without the hardest, by stratum and a hash."""
     table, scores = _left(io, io.args.hard)
     uid = table["uid"].combine_chunks()
     keys = order.hashed(uid_words(uid), io.args.seed, "coverage")

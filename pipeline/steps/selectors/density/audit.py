@@ -1,4 +1,4 @@
-"""What `density` says of a finished run: a sample's rank beside its concept's quota, and the budget behind it."""
+"""Answers of `density` about a finished run: a sample's rank and its concept's quota, under this and other budgets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from tamis.pipeline.steps.selectors.config import budget, whole_of
+from tamis.pipeline.steps.selectors.config import count_of
 from tamis.pipeline.steps.selectors.density.config import Density as Config
 from tamis.pipeline.steps.shared.audit import Finished, Mend, Row, StepAudit, Verdict, mend
 from tamis.pipeline.tables import paths
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from tamis.pipeline.steps.shared.again import Again
 
 SHARES = 10**6
-"""Steps of a share: its ends are rounded to them, inwards."""
+"""Shares are rounded to a multiple of 1 / SHARES."""
 
 
 class Density(StepAudit[Config]):
-    """Quotas follow from what is stored of each concept, ranks from stored distances."""
+    """Answers by the stored sizes and complexities of concepts, and the stored distances of samples."""
 
     def mends(self, run: Finished, row: Row) -> list[Mend]:
-        """The budget from which on the concept's real-valued quota reaches the sample's rank."""
+        """The least budget at which the concept's real-valued quota reaches the sample's rank."""
         config = self.config
         concepts = (
             run.quotas(self.name) if config.balance == 0 and row["rank"] is not None else None
@@ -43,19 +43,19 @@ class Density(StepAudit[Config]):
         sizes = np.asarray(np.from_dlpack(concepts["size"].combine_chunks()), np.int64)
         complexity = np.asarray(np.from_dlpack(concepts["complexity"].combine_chunks()), np.float64)
         samples = smallest_total(complexity, sizes, row["cluster"], row["rank"], config.temperature)
-        whole = whole_of(config.of, int(sizes.sum()), run.rows_in)
+        whole = config.whole(int(sizes.sum()), run.rows_in)
         share = math.ceil(samples * 10_000 / whole) / 10_000
         return [mend(f"{self.name}.keep", ">=", share, samples=samples)]
 
     def would_drop(self, run: Finished, row: Row, missing: set[str]) -> Verdict:
-        """Known of a sample that has a place in this step's concepts."""
+        """The verdict on a sample that has a place in this step's concepts; open for any other."""
         del missing
         if self.name not in run.placing[-1:] or row["cluster"] is None:
             return Verdict(None)
         return Verdict(self._is_beyond_quota(run, row))
 
     def _is_beyond_quota(self, run: Finished, row: Row) -> bool | None:
-        """Whether it would stand behind the last that its concept keeps; None where only uids or lots decide."""
+        """True if the sample ranks behind the last one that its concept keeps; None if only uids or lots decide."""
         concepts = run.quotas(self.name)
         if self.config.which == "random" or concepts is None:
             return None
@@ -67,7 +67,7 @@ class Density(StepAudit[Config]):
         return bool(row["distance"] < last) == (self.config.which == "hard")
 
     def _last_distance(self, run: Finished, cluster: int) -> float | None:
-        """The distance of the last sample that a concept keeps: the verdict on that sample's part has noted it."""
+        """Distance of the last sample that a concept keeps, from the notes of the verdict on that sample's part."""
         from tamis.pipeline.tasks.phase_index import read_index
 
         files = read_index(run.root, paths.folder(self.name, "verdict"))
@@ -78,7 +78,7 @@ class Density(StepAudit[Config]):
         return None
 
     def keep_range(self, concepts: pa.Table, rows_in: int) -> dict[str, Any]:
-        """Between the bounds that every concept's quota has."""
+        """The value of ``keep``, and the range that the bounds on all quotas allow."""
         from tamis.pipeline.algorithms.choosing.density import lower_bounds
 
         keep, sizes = self.config.keep, concepts["size"].to_numpy()
@@ -87,13 +87,13 @@ class Density(StepAudit[Config]):
         most = int(sizes.sum())
         if isinstance(keep, int):
             return {"value": keep, "kind": "count", "low": least, "high": most}
-        whole = whole_of(self.config.of, most, rows_in)
+        whole = self.config.whole(most, rows_in)
         low = math.ceil(least / whole * SHARES) / SHARES
         high = min(1.0, math.floor(most / whole * SHARES) / SHARES)
         return {"value": keep, "kind": "share", "low": min(low, keep), "high": max(high, keep)}
 
     def quotas_with(self, concepts: pa.Table, rows_in: int, keep: float) -> npt.NDArray[np.int64]:
-        """Exact. ``keep`` is a share where the job says a share, and a count where it says a count.
+        """The exact quotas under another ``keep``, which is a share or a count as in the job.
 
         Raises:
             InputError: it is neither, or the concepts cannot meet that budget.
@@ -108,14 +108,14 @@ class Density(StepAudit[Config]):
             raise InputError(f"keep is {keep}: a share in (0, 1]")
         asked: int | float = int(keep) if counted else float(keep)
         sizes, complexity = concepts["size"].to_numpy(), concepts["complexity"].to_numpy()
-        total = budget(asked, whole_of(config.of, int(sizes.sum()), rows_in))
+        total = count_of(asked, config.whole(int(sizes.sum()), rows_in))
         try:
             return quotas(complexity, sizes, total, config.temperature, config.balance)
         except InfeasibleBudget as error:
             raise InputError(str(error)) from None
 
     def decide_again(self, again: Again) -> Iterable[Counter[str]]:
-        """Over all chunks twice: sums, then who lies beyond the quotas."""
+        """Two passes over all chunks: sums, then the samples beyond the quotas."""
         from tamis.pipeline.steps.selectors.density.again import Choice
 
         return [Choice(again, self.config).decide()]

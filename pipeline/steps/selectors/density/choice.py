@@ -1,4 +1,4 @@
-"""How `density` chooses in memory."""
+"""The choice of `density` in memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tamis.pipeline.steps.selectors.density.config import Density as Config
 
 
 class Density(StepChoice[Config]):
-    """A quota a concept."""
+    """A choice by a quota for each concept."""
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         which: {"which": which} for which in ("hard", "random", "easy")
@@ -21,12 +21,12 @@ class Density(StepChoice[Config]):
 
     @classmethod
     def default(cls, similarity: str) -> Config:
-        """The defaults of a job."""
+        """The defaults of a job, which need no signal."""
         del similarity
         return Config(keep=1.0)
 
     def select(self, pool: Pool, count: int) -> Mask:
-        """The first of each concept, up to its quota."""
+        """(n,) True for the first samples of each concept, up to its quota."""
         config = self.config
         clusters = len(pool.centroids)
         sums, sizes = density.intra_sums(pool.cluster, np.float32(1) - pool.distance, clusters)

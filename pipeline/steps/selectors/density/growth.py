@@ -1,4 +1,4 @@
-"""How the tasks of `density` grow: as clustering does."""
+"""Growth of the tasks of `density`."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from tamis.pipeline.steps.selectors.density.config import Density as Config
 
 
 class Density(ClusteredGrowth[Config]):
-    """No answer of its own."""
+    """The growth of clustering alone."""

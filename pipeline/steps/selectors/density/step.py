@@ -20,7 +20,6 @@ from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.concepts import clustering, concepts, ranking
 from tamis.pipeline.steps.concepts.clustered_step import ClusteredStep
-from tamis.pipeline.steps.selectors.budget_cut import budget_of
 from tamis.pipeline.steps.selectors.density.config import OVER_QUOTA
 from tamis.pipeline.steps.selectors.density.config import Density as Config
 from tamis.pipeline.steps.shared.parts import drops
@@ -86,7 +85,7 @@ class Density(ClusteredStep[Config]):
         """See the class."""
         clusters = concepts.number(self.config, kmeans.auto_clusters(context.alive))
         self._neighbours(clusters)
-        budget = budget_of(context, self.config)
+        budget = self.config.budget(context.alive, context.total)
         yield from concepts.phases(context, self.config, self.embedding, clusters)
         living = ranking.living_inputs(context, self.name)
         members = EachPart(context.parts, living, Membership(clusters), together=True)
@@ -106,7 +105,7 @@ class Density(ClusteredStep[Config]):
         return listed("quotas", quotas, [Task.whole("clusters", inputs, settings)])
 
     def settings(self, clusters: int, budget: int) -> QuotaSettings:
-        """What quotas follow from, beside sums and centroids."""
+        """The settings that, with sums and centroids, determine the quotas."""
         asked, neighbours = self.config.neighbours, self._neighbours(clusters)
         return QuotaSettings(
             clusters,

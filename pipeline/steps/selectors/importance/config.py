@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Self
 
 from pydantic import Field
 
 from tamis.pipeline.steps.selectors.config import LEFT_OUT, Chooser
-from tamis.pipeline.steps.shared.config import MISSING
-from tamis.schemas.step import Change, Reasons
+from tamis.pipeline.steps.shared.config import MISSING, NO_VALUE
+from tamis.schemas.step import BY_RULE, Change, Reasons
 
 
 class Importance(Chooser):
@@ -16,6 +17,7 @@ class Importance(Chooser):
 
     kind = "importance"
     reasons: ClassVar[Reasons] = {**LEFT_OUT, **MISSING}
+    phrases: ClassVar[Mapping[str, str]] = {NO_VALUE: BY_RULE}
     target: str = Field(
         examples=["data/target.txt"],
         description="captions to look like: a parquet file, or a text file of one caption a line",

@@ -13,11 +13,11 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.algorithms.choosing import importance
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.parquet.file import open_parquet
 from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.by_signal import Choice, cut_phase, with_missing
@@ -34,6 +34,9 @@ from tamis.schemas.tables import find_column
 
 BATCH = 10_000
 """Captions that are counted at once."""
+
+READ_BUFFER = 1 << 20
+"""Bytes of a column that are read at a time: its chunk may be as large as the file."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class Importance(Step):
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class."""
         name = self.name
-        budget = budget_cut.budget_of(context, self.config)
+        budget = self.config.budget(context.alive, context.total)
         yield from self._weights(context)
         noise = Noise(self.seed, name)
         weighed = {"weights": context.at(name, "weights"), "ingest": context.ingest()}
@@ -125,19 +128,48 @@ class Importance(Step):
         yield listed("ratio", ratio, [Task.whole("ratio", every, Ratio(buckets, path=path))])
         ratios = {"ratio": context.done(name, "ratio").whole()}
         weighting = Weighting(buckets, name)
+<<<<<<< HEAD
         yield Phase("weights", weights, EachPart(context.parts, inputs, weighting, shared=ratios))
+=======
+        weighed = [
+            part_task(part, {**_captions_of(context, part), **ratios}, weighting)
+            for part in context.parts
+        ]
+        yield Phase("weights", weights, weighed)
+
+
+def _captions_of(context: Context, part: Part) -> dict[str, Sequence[Slice]]:
+    """The inputs of a task that reads the captions of a part's living samples."""
+    return {"ingest": [context.ingest(part)], "drops": context.drops(part)}
+>>>>>>> w-words
 
 
 def captions(path: str, column: str | None) -> Iterator[list[str]]:
     """The captions of a parquet file, or the lines of a text file that are not empty, some at a time.
 
     Raises:
-        InputError: the parquet file has no such column, or the text file is no UTF-8.
+        InputError: the parquet file is damaged or has no such column, or the text file is no UTF-8.
     """
     if not path.lower().endswith(".parquet"):
         yield from _lines(path)
         return
-    with open_parquet(path) as file:
+    try:
+        yield from _cells(path, column)
+    except (pa.ArrowException, OSError) as error:
+        why = " ".join(str(error).split())[:120]
+        raise InputError(
+            f"`{storage.redact(path)}`: cannot be read as parquet ({why}): "
+            "a target is a parquet file, or a text file of one caption a line"
+        ) from None
+
+
+def _cells(path: str, column: str | None) -> Iterator[list[str]]:
+    with (
+        storage.open_table(path) as raw,
+        pq.ParquetFile(
+            raw, buffer_size=READ_BUFFER, pre_buffer=False, page_checksum_verification=True
+        ) as file,
+    ):
         names = file.schema_arrow.names
         name = column if column in names else None
         name = name or (find_column("text", names) if column is None else None)

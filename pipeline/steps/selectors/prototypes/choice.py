@@ -1,4 +1,4 @@
-"""How `prototypes` chooses in memory."""
+"""The choice of `prototypes` in memory."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from tamis.pipeline.steps.selectors.prototypes.config import Prototypes as Confi
 
 
 class Prototypes(StepChoice[Config]):
-    """The farthest from their centroids."""
+    """A choice of the samples farthest from their centroids."""
 
     @classmethod
     def default(cls, similarity: str) -> Config:
-        """The defaults of a job."""
+        """The defaults of a job, which need no signal."""
         del similarity
         return Config(keep=1.0)
 
     def select(self, pool: Pool, count: int) -> Mask:
-        """With the floor of each cluster."""
+        """(n,) True for the chosen samples, among them the floor of each cluster."""
         clusters, floor = len(pool.centroids), self.config.floor
         return prototypes.select(pool.cluster, pool.distance, pool.uid, count, clusters, floor)

@@ -1,4 +1,4 @@
-"""How the tasks of `prototypes` grow: as clustering does."""
+"""Growth of the tasks of `prototypes`."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from tamis.pipeline.steps.selectors.prototypes.config import Prototypes as Confi
 
 
 class Prototypes(ClusteredGrowth[Config]):
-    """No answer of its own."""
+    """The growth of clustering alone."""

@@ -64,7 +64,7 @@ class Prototypes(ClusteredStep[Config]):
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class."""
         clusters = concepts.number(self.config, kmeans.auto_clusters(context.alive))
-        budget = budget_cut.budget_of(context, self.config)
+        budget = self.config.budget(context.alive, context.total)
         floor = Floor(prototypes.floor_count(budget, clusters, self.config.floor))
         yield from concepts.phases(context, self.config, self.embedding, clusters)
         yield from ranking.phases(context, self.name, "hard")
@@ -76,7 +76,7 @@ class Prototypes(ClusteredStep[Config]):
         yield from self._verdict(context, floor, clusters)
 
     def _verdict(self, context: Context, floor: Floor, clusters: int) -> Iterator[Phase[Any]]:
-        """What each cluster keeps, and the verdict that follows."""
+        """The phases ``quotas`` and ``verdict``."""
         cut = context.done(self.name, f"{CHOICE}cut").whole()
         places = {"places": context.at(self.name, "places")}
         chosen = {**places, "keyed": context.at(self.name, f"{CHOICE}keyed")}

@@ -88,7 +88,7 @@ class Random(Step):
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class."""
-        budget = budget_cut.budget_of(context, self.config)
+        budget = self.config.budget(context.alive, context.total)
         below = sample_bound(budget, context.alive) if budget else 0
         inputs: dict[str, ByPart | Sequence[ByPart]] = {
             "ingest": context.ingest(),

@@ -1,4 +1,4 @@
-"""How `score` chooses in memory."""
+"""The choice of `score` in memory."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from tamis.pipeline.steps.selectors.score.config import Score as Config
 
 
 class Score(StepChoice[Config]):
-    """The best of a signal, to the exact count."""
+    """A choice of the best samples by a signal, of exactly the count."""
 
     @classmethod
     def default(cls, similarity: str) -> Config:
-        """The most alike."""
+        """Settings that keep the most similar pairs."""
         return Config(signal=similarity, keep=1.0)
 
     @property
     def signal(self) -> str:
-        """As the job says."""
+        """The signal of the settings."""
         return self.config.signal
 
     def select(self, pool: Pool, count: int) -> Mask:
-        """Of equal values the smaller uid."""
+        """(n,) True for the best samples; of equal values those with the smaller uids."""
         values = -pool.signal if self.config.best == "lowest" else pool.signal
         return score.top(values, pool.uid, count)

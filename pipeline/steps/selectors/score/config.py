@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from tamis.pipeline.steps.selectors.config import LEFT_OUT, Chooser
-from tamis.pipeline.steps.shared.config import MISSING
-from tamis.schemas.step import Reasons
+from tamis.pipeline.steps.shared.config import MISSING, NO_VALUE
+from tamis.schemas.step import BY_RULE, Reasons
 
 
 class Score(Chooser):
@@ -16,6 +17,7 @@ class Score(Chooser):
 
     kind = "score"
     reasons: ClassVar[Reasons] = {**LEFT_OUT, **MISSING}
+    phrases: ClassVar[Mapping[str, str]] = {NO_VALUE: BY_RULE}
     signal: str = Field(
         examples=["clip_similarity"],
         description="a signal, such as clip_similarity, or a column of the input",

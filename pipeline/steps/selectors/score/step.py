@@ -21,7 +21,6 @@ from tamis.pipeline.steps.selectors.by_signal import (
     keyed_phase,
     with_missing,
 )
-from tamis.pipeline.steps.selectors.config import whole_of
 from tamis.pipeline.steps.selectors.score.config import Score as Config
 from tamis.pipeline.tasks.phase import Phase
 from tamis.pipeline.tasks.step import Context, Step
@@ -60,9 +59,9 @@ class Score(Step):
         config = self.config
         yield keyed_phase(context, "keyed", Keying(config.signal, config.best, finite=False))
         valued = budget_cut.have_key(context, self.name)
-        wanted = budget_cut.budget_of(context, config, valued)
+        wanted = config.budget(context.alive, context.total, valued)
         if config.ties == "keep" and isinstance(config.keep, float):
-            whole = whole_of(config.of, context.alive, context.total)
+            whole = config.whole(context.alive, context.total)
             wanted = min(cut_position(whole, config.keep) + 1, valued)
         yield from budget_cut.phases(context, self.name, [wanted])
         choice = ScoreChoice(config.signal, config.best, config.ties)
