@@ -162,9 +162,8 @@ class Redecision:
         with TemporaryFile(dir=self._scratch) as file:
             return np.memmap(file, kind, "w+", shape=self.total)
 
-<<<<<<< HEAD
     def uids(self, places: Rows) -> npt.NDArray[np.uint64]:
-        """(n, 2) the uids of rows by their places among all, which need not be in order."""
+        """(n, 2) uint64 halves of the uids of rows, given by their indices among all rows, in any order."""
         found = np.empty((len(places), 2), np.uint64)
         starts = np.cumsum([0, *self.old.parts.rows])
         ingest = self.old.ingest()
@@ -181,16 +180,3 @@ def _reasons_of(verdict: ByPart, chunk: Chunk) -> set[str]:
     first, last = chunk.parts[0].number, chunk.parts[-1].number
     files = np.unique(verdict.file[first : last + 1]).tolist()
     return {why for file in files for why in verdict.files.note(file).get("counts", ())}
-=======
-    def uids(self, rows: Rows) -> npt.NDArray[np.uint64]:
-        """(n, 2) uint64 halves of the uids of rows, given by their indices among all rows, in any order."""
-        uids = np.empty((len(rows), 2), np.uint64)
-        starts = np.cumsum([0, *(part.rows for part in self.old.parts)])
-        number = np.searchsorted(starts, rows, side="right") - 1
-        for part in np.unique(number):
-            inside = number == part
-            piece = self.old.ingest(self.old.parts[part])
-            words = uid_words(part_files.read(self.old.root, piece, ["uid"])["uid"])
-            uids[inside] = words[rows[inside] - starts[part]]
-        return uids
->>>>>>> w-words

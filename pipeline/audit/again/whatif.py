@@ -281,30 +281,12 @@ def _sums(keys: npt.NDArray[Any], values: npt.NDArray[np.int64]) -> dict[int, in
 
 
 def _clusters(walk: Run, chunk: Chunk) -> npt.NDArray[np.int64] | None:
-<<<<<<< HEAD
-    """(rows,) each row's concept, -1 where it has none; None where the job has no concepts."""
+    """(rows,) int64 concept of each row, -1 for none; None for a job without concepts."""
     made = walk.place_tables()
     if not made:
-=======
-    """(rows,) int64 concept of each row, -1 for none; None for a job without concepts."""
-    pieces = chunk.pieces(lambda part: _place_table(walk, part))
-    if not pieces:
->>>>>>> w-words
         return None
     pieces = chunk.pieces(made[-1][1])
     rows, table = chunk.read(walk.root, pieces, ["cluster"])
-<<<<<<< HEAD
     found = np.full(chunk.rows, -1, dtype=np.int64)
     found[rows] = table["cluster"].to_numpy()
     return found
-=======
-    clusters = np.full(chunk.rows, -1, dtype=np.int64)
-    clusters[rows] = table["cluster"].to_numpy()
-    return clusters
-
-
-def _place_table(walk: Run, part: Part) -> Slice | None:
-    """The part's table of places in concepts, of the last step that makes one."""
-    made = walk.place_tables(part)
-    return made[-1][1] if made else None
->>>>>>> w-words

@@ -51,15 +51,9 @@ def moved(before: FinishedRun, after: FinishedRun, count: int) -> Moved | None:
     other = [part for part, name in enumerate(names) if digests[0][name] != digests[1][name]]
     total = Moved()
 
-<<<<<<< HEAD
     def compared(place: int) -> Moved | None:
         (one, rows), (two, other_rows) = (_read(run, names[place]) for run in (before, after))
         return _compared(one, two, _sids(place, rows), count) if rows == other_rows else None
-=======
-    def compared(part: int) -> Moved | None:
-        one, two = (_read(run, names[part]) for run in (before, after))
-        return _compared(one, two, part, count)
->>>>>>> w-words
 
     with (
         ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
@@ -80,7 +74,6 @@ def _map(
     yield from pool.map(function, parts)
 
 
-<<<<<<< HEAD
 def _sids(bundle: int, rows: Sequence[int]) -> npt.NDArray[np.int64]:
     """The addresses of a bundle's samples, whose parts have so many ``rows``."""
     first = bundle * BUNDLE
@@ -89,10 +82,6 @@ def _sids(bundle: int, rows: Sequence[int]) -> npt.NDArray[np.int64]:
 
 def _compared(one: pa.Table, two: pa.Table, sid: npt.NDArray[np.int64], count: int) -> Moved | None:
     """One bundle; its smallest uids alone are kept."""
-=======
-def _compared(one: pa.Table, two: pa.Table, number: int, count: int) -> Moved | None:
-    """Compare one part; of its samples only those with the smallest uids are held."""
->>>>>>> w-words
     if not one["uid"].equals(two["uid"]) or _repeated(one) != _repeated(two):
         return None
     rows = np.flatnonzero(_differs(one, two))

@@ -89,19 +89,12 @@ class Recount:
             storage.open_table(path) as raw,
             pq.ParquetFile(raw, page_checksum_verification=True) as file,
         ):
-<<<<<<< HEAD
             if group >= file.metadata.num_row_groups:
                 raise pa.ArrowInvalid(f"it has {file.metadata.num_row_groups} parts")
             table = file.read_row_group(group, columns=COLUMNS, use_threads=False).combine_chunks()
         # Readers name what is there by the footer, and leave out what they do not find.
         there = dict(zip(table.column_names, table.schema.types, strict=True))
         other = [name for name in COLUMNS if there.get(name) != LEDGER.field(name).type]
-=======
-            table = file.read(columns=COLUMNS, use_threads=False).combine_chunks()
-        # A reader leaves out the columns that it does not find.
-        types = dict(zip(table.column_names, table.schema.types, strict=True))
-        other = [name for name in COLUMNS if types.get(name) != LEDGER.field(name).type]
->>>>>>> w-words
         if other:
             raise pa.ArrowInvalid(f"{other[0]} is not a column of it, or of another type")
         return table

@@ -125,13 +125,8 @@ def _centroids(root: str, path: str, digest: str) -> npt.NDArray[np.float32]:
 
 
 def centroids(root: str, piece: Slice) -> npt.NDArray[np.float32]:
-<<<<<<< HEAD
-    """(K, d) float32 of a file of centroids; kept by the process between tasks."""
-    return _centroids(root, piece.path, piece.identity)
-=======
     """(K, d) float32 centroids of a file; cached by the process between tasks."""
-    return _centroids(root, piece.file.path, piece.identity)
->>>>>>> w-words
+    return _centroids(root, piece.path, piece.identity)
 
 
 @lru_cache(maxsize=1)
@@ -140,15 +135,9 @@ def _searchable(root: str, path: str, digest: str, where: str | None) -> kmeans.
 
 
 def searchable(io: TaskIo[AnyDevice]) -> kmeans.Centroids:
-<<<<<<< HEAD
-    """The centroids that a task reads, ready to be searched; kept by the process between tasks."""
+    """The centroids that a task reads, ready for search; cached by the process between tasks."""
     (piece,) = io.slices("centroids")
     return _searchable(io.root, piece.path, piece.identity, device(io))
-=======
-    """The centroids that a task reads, ready for search; cached by the process between tasks."""
-    (piece,) = io.task.inputs["centroids"]
-    return _searchable(io.root, piece.file.path, piece.identity, device(io))
->>>>>>> w-words
 
 
 def on_device(config: Clustered) -> str | None:

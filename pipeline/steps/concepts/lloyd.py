@@ -90,7 +90,6 @@ def phases(
     yield listed("train", settle, [task])
 
 
-<<<<<<< HEAD
 def grouped(rows: npt.NDArray[np.int64], least: int) -> Iterator[range]:
     """Numbers of consecutive parts of at least ``least`` rows together; the last may have fewer."""
     ends = np.cumsum(rows)
@@ -100,27 +99,6 @@ def grouped(rows: npt.NDArray[np.int64], least: int) -> Iterator[range]:
         stop = min(int(np.searchsorted(ends, before + least)) + 1, len(rows))
         yield range(first, stop)
         first = stop
-=======
-def grouped(parts: Sequence[Part], rows: int) -> Iterator[list[Part]]:
-    """Consecutive parts of at least ``rows`` rows together; the last may have fewer."""
-    group: list[Part] = []
-    for part in parts:
-        group.append(part)
-        if sum(part.rows for part in group) >= rows:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
-def _rows_of(context: Context, parts: Sequence[Part], embedding: str) -> dict[str, Sequence[Slice]]:
-    """The inputs of ``sums``; the role of each ends in its part's position in the group."""
-    inputs: dict[str, Sequence[Slice]] = {}
-    for position, part in enumerate(parts):
-        inputs[f"embedding-{position}"] = [context.embedding(embedding, part)]
-        inputs[f"drops-{position}"] = context.drops(part)
-    return inputs
->>>>>>> w-words
 
 
 def sums(io: TaskIo[Group]) -> Iterator[pa.Table]:
@@ -156,13 +134,8 @@ def sums(io: TaskIo[Group]) -> Iterator[pa.Table]:
 
 
 def update(io: TaskIo[History]) -> Iterator[pa.Table]:
-<<<<<<< HEAD
-    """The next centroids. The notes grow by the similarity before, the movement, and the number re-seeded."""
-    (piece,) = io.slices("centroids")
-=======
     """The next centroids. The notes get one more similarity (before the update), movement, and number re-seeded."""
-    (piece,) = io.task.inputs["centroids"]
->>>>>>> w-words
+    (piece,) = io.slices("centroids")
     centroids = clustering.centroids(io.root, piece)
     total = np.zeros(centroids.shape)
     size = np.zeros(len(centroids), np.int64)

@@ -123,13 +123,8 @@ def _places(context: Context, step: str) -> Phase[Range]:
     )
 
 
-<<<<<<< HEAD
 def living_inputs(context: Context, step: str) -> dict[str, ByPart | Sequence[ByPart]]:
     """What a task reads that uses the assignments of living samples."""
-=======
-def living_inputs(context: Context, step: str, part: Part) -> dict[str, Sequence[Slice]]:
-    """The inputs of a task that reads the assignments of a part's living samples."""
->>>>>>> w-words
     return {
         "assigned": context.at(step, "assign"),
         "ingest": context.ingest(),
@@ -194,14 +189,7 @@ def members(io: TaskIo[Spread]) -> Iterator[pa.Table]:
 
 
 def ranked(io: TaskIo[Starts]) -> Iterator[pa.Table]:
-<<<<<<< HEAD
-    """(sid, cluster, rank, ranked_in) of one bucket, by its number.
-
-    The notes count what it holds of its first and of its last cluster.
-    """
-=======
     """(sid, cluster, rank) of one bucket. The notes count its rows of its first and of its last cluster."""
->>>>>>> w-words
     table = io.read("members").combine_chunks()
     cluster = table["cluster"].to_numpy()
     rank = ranks.within(cluster, table["key"].to_numpy(), uid_words(table["uid"]))
@@ -265,17 +253,8 @@ def over_quota(placed: pa.Table) -> pa.Table:
 
 
 def _whole_ranks(io: TaskIo[Range]) -> pa.Table:
-<<<<<<< HEAD
-    """(sid, rank) in the whole cluster, of one range."""
+    """(sid, rank in the whole cluster) of one range."""
     table = io.read("ranked").combine_chunks()
     before = np.array(io.args.before, np.int64).reshape(-1, 2)[table["ranked_in"].to_numpy()]
     more = np.where(table["cluster"].to_numpy() == before[:, 0], before[:, 1], 0)
     return pa.table({"sid": table["sid"], "rank": table["rank"].to_numpy() + more})
-=======
-    """(sid, rank in the whole cluster) of one range."""
-    tables = []
-    for table, (first, count) in zip(io.stream("ranked"), io.args.before, strict=True):
-        more = np.where(table["cluster"].to_numpy() == first, count, 0)
-        tables.append(pa.table({"sid": table["sid"], "rank": table["rank"].to_numpy() + more}))
-    return pa.concat_tables(tables)
->>>>>>> w-words

@@ -18,15 +18,9 @@ import pyarrow as pa
 
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.steps.concepts.concepts import sample_bound
-from tamis.pipeline.steps.selectors.config import budget, whole_of
-from tamis.pipeline.steps.shared.parts import nothing_reaches
-from tamis.pipeline.steps.shared.parts import alive_mask, part_task
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.step import Context
-from tamis.pipeline.tasks.task import Task, TaskIo
-from tamis.schemas.errors import JobError, StateError
-from tamis.pipeline.tasks.phase import Phase
 from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import StateError
 from tamis.schemas.tables import UID
@@ -78,13 +72,8 @@ def keyed(
 
 
 def have_key(context: Context, step: str, phase: str = "keyed") -> int:
-<<<<<<< HEAD
-    """Samples that have a key."""
-    return context.done(step, phase).rows
-=======
     """Number of samples that have a key."""
-    return sum(sum(file.rows) for file in context.done(step, phase).files.values())
->>>>>>> w-words
+    return context.done(step, phase).rows
 
 
 def phases(

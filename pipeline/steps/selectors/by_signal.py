@@ -61,36 +61,13 @@ def check_numbers(
 
 
 def keyed_phase(context: Context, name: str, keying: Keying) -> Phase[Keying]:
-<<<<<<< HEAD
-    """The phase ``name``: the keys of every part's living samples, by their values of a signal."""
+    """The phase ``name``: keys of every part's living samples, by their values of a signal."""
     signal = context.signal(keying.signal)
     assert signal is not None, "the plan has checked that the signal is made"
     inputs: dict[str, ByPart | Sequence[ByPart]] = {
         "signal": signal,
         "ingest": context.ingest(),
         "drops": context.drops(),
-=======
-    """The phase ``name``: keys of every part's living samples, by their values of a signal."""
-    tasks = [_signal_task(context, part, keying) for part in context.parts]
-    return Phase(name, key, tasks)
-
-
-def _signal_task(context: Context, part: Part, keying: Keying) -> Task[Keying]:
-    piece = context.signal(keying.signal, part)
-    assert piece is not None, "the plan has checked that the signal is made"
-    inputs = {"signal": [piece], "ingest": [context.ingest(part)], "drops": context.drops(part)}
-    return part_task(part, inputs, keying)
-
-
-def cut_inputs(
-    context: Context, step: str, part: Part, cut: Sequence[Slice]
-) -> dict[str, Sequence[Slice]]:
-    """The inputs of a task that compares a part's living samples with the step's cut."""
-    return {
-        "keyed": [context.at(step, "keyed", part)],
-        "cut": cut,
-        "drops": context.drops(part),
->>>>>>> w-words
     }
     return Phase(name, key, EachPart(context.parts, inputs, keying))
 
@@ -116,15 +93,9 @@ def cut_phase(
 def living_values(
     io: TaskIo[Keying],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-<<<<<<< HEAD
-    """The living rows of one part and their values of the signal; NaN where there is none."""
+    """The living rows of one part and their values of the signal, NaN for none."""
     count = io.rows
     rows = io.alive()
-=======
-    """The living rows of one part and their values of the signal, NaN for none."""
-    count = io.task.inputs["ingest"][0].rows
-    rows = io.alive(count)
->>>>>>> w-words
     name = io.args.signal
     column = scatter(io.read("signal", ["row", name]), count)[name].take(pa.array(rows))
     values = np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
@@ -149,13 +120,8 @@ def with_missing(
     values: npt.NDArray[np.float64],
     bounds: npt.NDArray[np.float64],
 ) -> pa.Table:
-<<<<<<< HEAD
     """The verdict: ``rows`` were not chosen; the living that ``table`` (``keyed``) lacks had no value of the signal."""
     missing = budget_cut.without_key(io, table)
-=======
-    """The verdict on one part: ``rows`` were not chosen, and living rows that are not in ``table`` have no value."""
-    missing = budget_cut.without_key(io, io.args.rows, table)
->>>>>>> w-words
     count = len(missing)
     nothing = np.full(count, np.nan)
     reasons = [NOT_CHOSEN] * len(rows) + [NO_VALUE] * count

@@ -37,25 +37,12 @@ class Lottery(Step):
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class."""
-<<<<<<< HEAD
-        wanted = budget_cut.budget_of(context, self.config)
+        wanted = self.config.budget(context.alive, context.total)
         living: dict[str, ByPart | Sequence[ByPart]] = {
             "ingest": context.ingest(),
             "drops": context.drops(),
         }
         yield Phase("keyed", key, EachPart(context.parts, living, Lots(self.seed)))
-=======
-        wanted = self.config.budget(context.alive, context.total)
-        keyed = [
-            part_task(
-                part,
-                {"ingest": [context.ingest(part)], "drops": context.drops(part)},
-                Lots(part.rows, self.seed),
-            )
-            for part in context.parts
-        ]
-        yield Phase("keyed", key, keyed)
->>>>>>> w-words
         yield from budget_cut.phases(context, self.name, [wanted])
         cut = {"cut": context.done(self.name, "cut").whole()}
         keyed = {"keyed": context.at(self.name, "keyed")}

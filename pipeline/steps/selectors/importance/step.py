@@ -128,20 +128,7 @@ class Importance(Step):
         yield listed("ratio", ratio, [Task.whole("ratio", every, Ratio(buckets, path=path))])
         ratios = {"ratio": context.done(name, "ratio").whole()}
         weighting = Weighting(buckets, name)
-<<<<<<< HEAD
         yield Phase("weights", weights, EachPart(context.parts, inputs, weighting, shared=ratios))
-=======
-        weighed = [
-            part_task(part, {**_captions_of(context, part), **ratios}, weighting)
-            for part in context.parts
-        ]
-        yield Phase("weights", weights, weighed)
-
-
-def _captions_of(context: Context, part: Part) -> dict[str, Sequence[Slice]]:
-    """The inputs of a task that reads the captions of a part's living samples."""
-    return {"ingest": [context.ingest(part)], "drops": context.drops(part)}
->>>>>>> w-words
 
 
 def captions(path: str, column: str | None) -> Iterator[list[str]]:
