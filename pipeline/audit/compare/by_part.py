@@ -51,9 +51,9 @@ def moved(before: FinishedRun, after: FinishedRun, count: int) -> Moved | None:
     other = [part for part, name in enumerate(names) if digests[0][name] != digests[1][name]]
     total = Moved()
 
-    def compared(place: int) -> Moved | None:
-        (one, rows), (two, other_rows) = (_read(run, names[place]) for run in (before, after))
-        return _compared(one, two, _sids(place, rows), count) if rows == other_rows else None
+    def compared(bundle: int) -> Moved | None:
+        (one, rows), (two, other_rows) = (_read(run, names[bundle]) for run in (before, after))
+        return _compared(one, two, _sids(bundle, rows), count) if rows == other_rows else None
 
     with (
         ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
