@@ -115,7 +115,8 @@ def _stamp(info: dict[str, Any]) -> str:
     return str(info["size"])
 
 
-def _file(fs: Any, info: dict[str, Any], base: str) -> File:
+def file_of(fs: Any, info: dict[str, Any], base: str) -> File:
+    """The file of fsspec's facts of it; ``relative`` to ``base``, which may be empty."""
     inner = str(info["name"])
     if fs is _DISK:
         status = os.stat(inner)
@@ -141,11 +142,13 @@ def find(path: str) -> File | None:
             info = fs.info(inner)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if info["type"] != "file":
+    if info["type"] == "directory":
         raise InputError(f"`{redact(path)}` is a directory: name files in it, such as `*.tar`")
+    if info["type"] != "file":
+        raise InputError(f"`{redact(path)}` is neither file nor directory: name a file")
     if info["size"] is None:
         raise InputError(f"`{redact(path)}`: its server does not tell its size: copy it first")
-    return _file(fs, info, "")
+    return file_of(fs, info, "")
 
 
 def exists(path: str) -> bool:
@@ -174,10 +177,16 @@ def _entries(path: str) -> list[dict[str, Any]]:
 def files_in(path: str) -> list[File]:
     """The files of a directory by name, without hidden ones; none if there is no directory."""
     fs, base = filesystem(path)[0], absolute(path)
-    infos = _entries(path)
-    files = [_file(fs, info, base) for info in infos if info["type"] == "file"]
+    infos = [info for info in _entries(path) if _is_file(fs, info)]
+    files = [file_of(fs, info, base) for info in infos]
     visible = [file for file in files if not file.relative.startswith(".")]
     return sorted(visible, key=lambda file: file.relative)
+
+
+def _is_file(fs: Any, info: dict[str, Any]) -> bool:
+    """Whether an entry of a directory is a file, or a link to one."""
+    kind = info["type"]
+    return bool(kind == "file" or (fs is _DISK and kind == "other" and fs.isfile(info["name"])))
 
 
 def folders_in(path: str) -> list[str]:
@@ -193,14 +202,6 @@ def folders_in(path: str) -> list[str]:
 def listing(path: str) -> dict[str, int]:
     """The names of the files in a directory and their sizes in bytes, without hidden ones."""
     return {file.relative: file.size for file in files_in(path)}
-
-
-def glob(pattern: str, base: str) -> list[File]:
-    """The files that match a pattern with ``*``, ``**``, ``?`` or ``[ ]``; relative to ``base``."""
-    fs, inner = filesystem(pattern)
-    with objects.translate_errors(redact(pattern)):
-        infos = fs.glob(inner, detail=True).values()
-    return [_file(fs, info, base) for info in infos if info["type"] == "file"]
 
 
 def why_unwritable(path: str) -> str | None:
