@@ -73,7 +73,8 @@ def _local_matches(pattern: str, inner: str) -> Iterator[tuple[str, Info]]:
             yield match.path, None
             continue
         try:
-            info = filesystem(pattern)[0].info(match.path)
+            with objects.translate_errors(match.path):
+                info = filesystem(pattern)[0].info(match.path)
         except FileNotFoundError:
             why = dead_link(match.path) or "has been removed: run it again"
             raise InputError(f"`{match.path}` {why}") from None

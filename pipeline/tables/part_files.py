@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from tamis.pipeline.store import storage
+from tamis.pipeline.store.damage import CONTENT, require_content
 from tamis.pipeline.store.digesting import DigestingFile
 from tamis.schemas.errors import StateError
 
@@ -34,8 +35,8 @@ MANY_GROUPS = 64
 FOOTERS = 12
 """Footers that a process caches: about as many as a task of the last steps reads row groups of."""
 
-DAMAGE = (OSError, pa.ArrowException, UnicodeDecodeError)
-"""Errors of pyarrow on damaged bytes."""
+DAMAGE = (*CONTENT, UnicodeDecodeError)
+"""Errors of pyarrow on damaged bytes, once ``require_content`` has looked at them."""
 
 
 class DamagedTableError(Exception):
@@ -205,7 +206,8 @@ def inspect(root: str, path: str, size: int) -> TableFile | None:
     try:
         with storage.open_table(storage.join(root, path), size) as raw:
             record = _record(pq.read_metadata(raw).metadata)
-    except DAMAGE:
+    except DAMAGE as error:
+        require_content(error, path)
         return None
     if record is None:
         return None
@@ -228,7 +230,8 @@ def is_sound(root: str, file: TableFile) -> bool:
         sizes[:1] = [size + len(MAGIC) for size in sizes[:1]]
         with storage.open_read(path) as raw:
             return tuple(_digest(raw, size) for size in sizes) == file.groups
-    except DAMAGE:
+    except DAMAGE as error:
+        require_content(error, path)
         return False
 
 
@@ -301,6 +304,7 @@ def read_groups(
             if pieces >= MANY_GROUPS:
                 _cache(key, file.metadata)
     except DAMAGE as error:
+        require_content(error, path)
         raise DamagedTableError(record.path, error) from error
     if table is None:
         raise DamagedTableError(record.path, "its footer is damaged")

@@ -18,6 +18,7 @@ from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.audit.verify.shards import ShardWalk
 from tamis.pipeline.audit.verify.uids import Uids
 from tamis.pipeline.store import storage
+from tamis.pipeline.store.damage import require_content
 from tamis.pipeline.tables import part_files
 from tamis.schemas.errors import StateError
 from tamis.schemas.ledger import LEDGER, reasons
@@ -59,6 +60,7 @@ class Recount:
             try:
                 table = self._read(name)
             except part_files.DAMAGE as error:
+                require_content(error, name)
                 yield name, f"the ledger's part cannot be read: {' '.join(str(error).split())}"
                 continue
             if table.num_rows != rows:
