@@ -50,7 +50,7 @@ def plan_job(request: Request, *, accept_changed: bool, json: bool) -> None:
     display.print_table(
         out, display.table(columns, [_step_row(step) for step in overview["steps"]])
     )
-    for note in (*overview["notes"], *plan.notes):
+    for note in overview["notes"]:
         out.print(display.plain(f"note: {note}"), soft_wrap=True)
 
 

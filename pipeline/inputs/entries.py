@@ -13,7 +13,13 @@ from tamis.schemas.job import Input
 
 
 def input_files(entry: Input) -> list[InputFile]:
-    """The files of one input entry, by relative path, each with the embeddings that belong to it.
+    """The files of one input entry, as ``listed`` gives them."""
+    return listed(entry)[0]
+
+
+def listed(entry: Input) -> tuple[list[InputFile], list[str]]:
+    """The files of one input entry, by relative path, each with the embeddings that belong to it; and notes for people
+    on what the patterns match besides.
 
     Raises:
         InputError: a pattern that matches nothing.
@@ -34,7 +40,8 @@ def input_files(entry: Input) -> list[InputFile]:
                 entry.name, file.relative, file.path, kind, file.size, file.stamp, image, text
             )
         )
-    return files
+    notes = [f"input `{entry.name}`: {note}" for note in listing.notes()]
+    return files, notes
 
 
 def _paired(entry: Input, pattern: str | None, count: int) -> Sequence[str | None]:
@@ -53,7 +60,7 @@ def _kind(entry: Input, path: str, endings: Mapping[str, str]) -> str:
     if entry.format != "auto":
         return by_word()[entry.format]
     bare = path.lower()
-    if "://" in bare:
+    if bare.startswith(("http://", "https://")):
         bare = bare.partition("?")[0]
     for ending, name in endings.items():
         if bare.endswith(ending):
@@ -66,5 +73,6 @@ def _kind(entry: Input, path: str, endings: Mapping[str, str]) -> str:
 
 def _stem(path: str, kind: str) -> str:
     for ending in format_named(kind).endings:
-        path = path.removesuffix(ending)
+        if path.lower().endswith(ending):
+            return path[: -len(ending)]
     return path

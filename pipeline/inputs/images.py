@@ -35,6 +35,7 @@ from PIL import (
 )
 
 from tamis.pipeline.inputs.phash import SIDE, phash
+from tamis.pipeline.store.damage import lacks_memory
 from tamis.schemas.ledger import Reason
 
 MAX_PIXELS = 178_956_970
@@ -105,6 +106,8 @@ def _decoding(data: bytes | memoryview) -> Iterator[None]:
         try:
             yield
         except _BROKEN as error:
+            if lacks_memory(error):
+                raise MemoryError(str(error)) from error
             early = "truncated" in str(error).lower() or _ends_early(bytes(data))
             reason = Reason.TRUNCATED_IMAGE if early else Reason.UNDECODABLE_IMAGE
             raise ImageDamage(reason, _words(error)) from None

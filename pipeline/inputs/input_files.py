@@ -10,11 +10,9 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
-from braceexpand import braceexpand
-
-from tamis.pipeline.store import storage
+from tamis.pipeline.inputs.braces import names_of
+from tamis.pipeline.store import matching, storage
 from tamis.schemas.errors import InputError
 
 
@@ -40,13 +38,34 @@ class InputFile:
 MAX_BRACES = 1_000_000
 """Names that one brace pattern may stand for."""
 
+SHOWN = 3
+"""Names in a note; of more the number is told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The files of some patterns, sorted by relative name, and the directory above them all."""
+    """The files of some patterns, sorted by relative name, and the directory above them all.
+
+    ``left_out``: what a pattern matches besides, and why that is no input.
+    """
 
     prefix: str
     files: tuple[storage.File, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+
+    def notes(self) -> list[str]:
+        """A line for each reason why something that a pattern matches is left out."""
+        by_reason: dict[str, list[str]] = {}
+        for path, why in self.left_out:
+            by_reason.setdefault(why, []).append(storage.redact(path))
+        lines = []
+        for why, paths in sorted(by_reason.items()):
+            more = f" and {len(paths) - SHOWN:,} more" if len(paths) > SHOWN else ""
+            lines.append(
+                f"{len(paths):,} left out of {len(paths) + len(self.files):,} that match, for each is {why}: "
+                f"{', '.join(paths[:SHOWN])}{more}"
+            )
+        return lines
 
 
 def resolve(patterns: Sequence[str]) -> Listing:
@@ -56,14 +75,34 @@ def resolve(patterns: Sequence[str]) -> Listing:
     several patterns, the common part of their prefixes. A file that is named twice counts once.
 
     Raises:
-        InputError: a pattern that matches nothing, with the nearest directory and its content.
+        InputError: a pattern that matches nothing, with the nearest directory and its content; two addresses with one
+            relative name; a name that is no text.
     """
     prefix = prefix_of(patterns)
     by_name: dict[str, storage.File] = {}
+    left_out: dict[str, str] = {}
     for pattern in patterns:
-        for file in _matches(pattern, prefix):
+        for file in _matches(pattern, prefix, left_out):
+            _check_name(file, by_name.get(file.relative))
             by_name[file.relative] = file
-    return Listing(prefix, tuple(by_name[name] for name in sorted(by_name)))
+    files = tuple(by_name[name] for name in sorted(by_name))
+    return Listing(prefix, files, tuple(sorted(left_out.items())))
+
+
+def _check_name(file: storage.File, other: storage.File | None) -> None:
+    """Refuse a name that the ledger cannot hold, or that another file of the entry has."""
+    try:
+        file.relative.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(file.path).decode("utf-8", "backslashreplace")
+        raise InputError(
+            f"`{shown}`: the name is not UTF-8, as the ledger's are: rename it"
+        ) from None
+    if other is not None and other.path != file.path:
+        raise InputError(
+            f"`{storage.redact(file.path)}`: addresses that differ behind their `?` alone would have one name in the "
+            "ledger: give each an input of its own, with a `name:`"
+        )
 
 
 def prefix_of(patterns: Sequence[str]) -> str:
@@ -95,37 +134,46 @@ def _is_glob(name: str) -> bool:
 
 def _fixed_prefix(pattern: str) -> str:
     storage.filesystem(pattern)  # names an unknown store in its error
+    if _is_web(pattern):  # a query may hold slashes, and secrets
+        pattern = re.split(r"[?#]", pattern, maxsplit=1)[0]
     plain = re.split(rf"[{{{re.escape(_marks(pattern))}]", pattern, maxsplit=1)[0]
     return storage.parent(storage.absolute(plain + "x"))
 
 
-def _matches(pattern: str, prefix: str) -> list[storage.File]:
-    shown = storage.redact(pattern)
-    try:
-        names = list(islice(braceexpand(pattern, escape=False), MAX_BRACES + 1))
-    except ValueError:
-        raise InputError(f"`{shown}`: a brace is not closed") from None
-    if len(names) > MAX_BRACES:
-        raise InputError(f"`{shown}` names more than {MAX_BRACES:,} files: use a glob")
+def _matches(pattern: str, prefix: str, left_out: dict[str, str]) -> list[storage.File]:
+    """The files of one pattern; what it matches besides goes into ``left_out``, with the reason."""
+    names = names_of(pattern, storage.redact(pattern), MAX_BRACES)
     files: list[storage.File] = []
     missing: list[str] = []
     listings: dict[str, dict[str, storage.File]] = {}
     for name in names:
-        matches = (
-            storage.glob(storage.absolute(name), prefix)
-            if _is_glob(name)
-            else _look_up(name, prefix, listings)
-        )
+        if _is_glob(name):
+            found = matching.glob(storage.absolute(name), prefix)
+            left_out.update(found.left_out)
+            matches = [_below(file, prefix) for file in found.files]
+        else:
+            matches = _look_up(name, prefix, listings)
         files += matches
         if not matches:
             missing.append(name)
     if missing:
         rest = f" (one of {len(missing)} missing of {len(names)})" if len(names) > 1 else ""
-        problem = "matches nothing" if _is_glob(missing[0]) else "is not there"
-        first = storage.redact(missing[0])
-        hint = "its server says so" if _is_web(first) else storage.nearest_directory(missing[0])
-        raise InputError(f"`{first}` {problem}{rest}: {hint}")
+        raise InputError(
+            f"`{storage.redact(missing[0])}` {_why_missing(missing[0], rest, left_out)}"
+        )
     return files
+
+
+def _why_missing(name: str, rest: str, left_out: dict[str, str]) -> str:
+    dead = matching.dead_link(name)
+    if dead:
+        return f"{dead}{rest}"
+    if left_out:
+        path, why = next(iter(left_out.items()))
+        return f"matches no file{rest}, but {storage.redact(path)}, which is {why}"
+    problem = "matches nothing" if _is_glob(name) else "is not there"
+    hint = "its server says so" if _is_web(name) else storage.nearest_directory(name)
+    return f"{problem}{rest}: {hint}"
 
 
 def _look_up(
@@ -149,5 +197,9 @@ def _look_up(
 
 
 def _below(file: storage.File, prefix: str) -> storage.File:
-    below = storage.relative(file.path, prefix).partition("?")[0]
+    below = storage.relative(file.path, prefix)
+    if _is_web(
+        file.path
+    ):  # a query may hold a signature; a key of a store may hold a question mark
+        below = re.split(r"[?#]", below, maxsplit=1)[0]
     return storage.File(file.path, below, file.size, file.stamp)

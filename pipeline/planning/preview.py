@@ -35,7 +35,12 @@ def preview(plan: Plan) -> dict[str, Any]:
         "inputs": inputs,
         "samples": total,
         "steps": [_step(step, configs.get(step.name)) for step in plan.steps],
-        "notes": [*_damaged(plan.inputs), *_taken(plan), *_unexpected(plan.job, total)],
+        "notes": [
+            *plan.notes,
+            *_damaged(plan.inputs),
+            *_taken(plan),
+            *_unexpected(plan.job, total),
+        ],
     }
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tamis.pipeline.store import storage
+from tamis.pipeline.store import finished, storage
 from tamis.schemas.errors import StateError
 
 
@@ -16,19 +16,27 @@ def shards(run: str) -> list[str]:
     Raises:
         StateError: there is no finished run, or it has no pictures.
     """
+    return list(_sizes(run))
+
+
+def _sizes(run: str) -> dict[str, int]:
+    """Path of each tar -> its bytes, in order."""
     root = storage.absolute(run)
-    manifest = storage.join(root, "manifest.json")
+    manifest = storage.join(root, finished.MANIFEST)
     if not storage.exists(manifest):
         raise StateError(
-            f"{storage.redact(run)} is no finished run, for it has no manifest.json: run its job"
+            f"{finished.state(root)} (no {finished.MANIFEST})"
+            if storage.exists(storage.join(root, "plan.json"))
+            else f"{storage.redact(run)} is no finished run, for it has no {finished.MANIFEST}: run its job"
         )
     outputs = json.loads(storage.read_bytes(manifest))["outputs"]
-    paths = [output["path"] for output in outputs if output["path"].endswith(".tar")]
-    if not paths:
+    sizes = {output["path"]: output["bytes"] for output in outputs}
+    tars = {storage.join(root, path): n for path, n in sizes.items() if path.endswith(".tar")}
+    if not tars:
         raise StateError(
             f"{storage.redact(run)} has no tars, for its input had no pictures: read its parquet files"
         )
-    return [storage.join(root, path) for path in paths]
+    return tars
 
 
 def load(run: str, shuffle: int = 0, seed: int = 0) -> Any:
@@ -42,19 +50,38 @@ def load(run: str, shuffle: int = 0, seed: int = 0) -> Any:
         seed: seed of the shuffle.
 
     Raises:
-        StateError: as ``shards``.
+        StateError: as ``shards``; and as a shard is opened that is not the one that was written, or once the run has
+            been done again.
     """
     import webdataset as wds
 
-    stages: list[Any] = [wds.SimpleShardList(shards(run), seed=seed if shuffle else None)]
-    stages += [wds.split_by_node, wds.split_by_worker, _open, wds.tariterators.tar_file_expander]
+    opening = _Opening(run)
+
+    stages: list[Any] = [wds.SimpleShardList(opening.paths, seed=seed if shuffle else None)]
+    stages += [wds.split_by_node, wds.split_by_worker, opening, wds.tariterators.tar_file_expander]
     stages.append(wds.tariterators.group_by_keys)
     if shuffle:
         stages.append(wds.shuffle(shuffle, seed=seed))
     return wds.DataPipeline(*stages)
 
 
-def _open(urls: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Open shards by ``storage``: webdataset would read remote files by command line tools."""
-    for sample in urls:
-        yield {**sample, "stream": storage.open_read(sample["url"])}
+class _Opening:
+    """Opens shards by ``storage``: webdataset would read remote files by command line tools."""
+
+    def __init__(self, run: str) -> None:
+        self._watched = finished.Watched(storage.absolute(run))
+        self._sizes = _sizes(run)
+        self.paths = list(self._sizes)
+
+    def __call__(self, urls: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Each shard with its ``stream``."""
+        for sample in urls:
+            path = sample["url"]
+            self._watched.check()
+            size = storage.stat(path).size
+            if size != self._sizes[path]:
+                raise StateError(
+                    f"{storage.redact(path)} has {size:,} bytes, {finished.MANIFEST} says {self._sizes[path]:,}: "
+                    "`tamis verify` says what is damaged"
+                )
+            yield {**sample, "stream": storage.open_read(path)}

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tamis.pipeline.runs.account import Account
-from tamis.pipeline.store import storage
+from tamis.pipeline.store import finished, storage
 from tamis.pipeline.store.redaction import without_secrets
 from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.step import Context
@@ -42,6 +42,7 @@ def write_manifest(run: Context, accounts: Sequence[Account], phases: Iterable[D
         storage.clear_partial(storage.join(run.root, folder))
         for name in storage.listing(storage.join(run.root, folder)):
             if f"{folder}/{name}" not in outputs and re.fullmatch(pattern, name):
+                finished.withdraw(run.root)
                 storage.delete(storage.join(run.root, folder, name))
     text = _build(run, accounts, outputs).to_json()
     path = storage.join(run.root, FILE)

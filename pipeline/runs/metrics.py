@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from tamis.pipeline.tables import paths
@@ -55,4 +56,11 @@ class Metrics:
 
     def _add(self, name: str, amount: float, tags: dict[str, str]) -> None:
         if amount > 0:  # Ray refuses to count nothing
-            self._counters[name].inc(amount, tags)
+            plain = {label: _ascii(value) for label, value in tags.items()}
+            with suppress(Exception):  # no run ends for what only watches it
+                self._counters[name].inc(amount, plain)
+
+
+def _ascii(value: str) -> str:
+    """A label as Ray takes it."""
+    return value.encode("ascii", "backslashreplace").decode()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from tamis.pipeline.inputs.entries import input_files
+from tamis.pipeline.inputs.entries import listed
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.ingest import Ingest
 from tamis.pipeline.steps.ledger import Ledger
@@ -43,10 +43,12 @@ def make(job: Job, accept_changed: bool = False) -> Plan:
     Raises:
         JobError, InputError, ModelError: one line, before anything has been computed.
     """
-    inputs = tuple(file for entry in job.input for file in input_files(entry))
+    entries = [listed(entry) for entry in job.input]
+    inputs = tuple(file for files, _ in entries for file in files)
+    notes = tuple(note for _, noted in entries for note in noted)
     steps = build(job)
     check(steps, inputs)
-    return Plan(job, storage.absolute(job.output), inputs, steps, accept_changed)
+    return Plan(job, storage.absolute(job.output), inputs, steps, accept_changed, notes)
 
 
 def build(job: Job) -> tuple[Step, ...]:

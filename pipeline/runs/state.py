@@ -199,12 +199,29 @@ def check_output(plan: Plan) -> None:
     if storage.exists(storage.join(plan.root, FILE)):
         State.open(plan)
         return
+    _check_above(plan.root)
     present = [name for name in RUN_FILES if storage.exists(storage.join(plan.root, name))]
     if present:
         raise StateError(
             f"{root}: holds {', '.join(present)}, but no {FILE}: no run of this version made it, and a run would "
             "replace what is there: move it away, or give another `output:`"
         )
+
+
+def _check_above(root: str) -> None:
+    """Refuse a directory inside another run's: its files would lie among results that are replaced and removed.
+
+    Raises:
+        StateError: names the run.
+    """
+    above = storage.parent(root)
+    while above != storage.parent(above) and not above.endswith((":/", "://")):
+        if all(storage.exists(storage.join(above, name)) for name in (FILE, JOB)):
+            raise StateError(
+                f"{storage.redact(root)}: lies in the run {storage.redact(above)}, where results are replaced and "
+                "removed: give another `output:`"
+            )
+        above = storage.parent(above)
 
 
 def save_job(plan: Plan) -> None:

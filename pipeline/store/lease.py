@@ -1,8 +1,13 @@
-"""The lease of a run directory, for one run at a time: its holder renews it, and others see it expire."""
+"""The lease of a run directory, for one run at a time: its holder renews it, and others see it expire.
+
+A process that held it is known to have ended only where its process ids are ours too: on this boot of this machine, in
+this namespace. Containers have names of hosts in common, and ids of their own.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import threading
@@ -10,13 +15,20 @@ import time
 from types import TracebackType
 from typing import Any
 
+from tamis.pipeline.host import processes
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import StateError, StorageError
 
 FILE = "run.lock"
+TAKEOVER = "run.lock.takeover"
+"""Made by who takes a dead lock over: of two at once one succeeds."""
+
 RENEW_SECONDS = 15.0
 EXPIRE_SECONDS = 90.0
 """Seconds without a renewal after which a holder on another machine counts as gone."""
+
+WATCH_SECONDS = 2 * RENEW_SECONDS + 1
+"""Seconds for which a lock is watched that says to be of the future: the clocks differ, or it is damaged."""
 
 
 class Lease:
@@ -35,8 +47,10 @@ class Lease:
         self._successor = ""
         self._identity: dict[str, Any] = {
             "host": socket.gethostname(),
+            "boot": processes.boot(),
+            "space": processes.namespace(),
             "process": os.getpid(),
-            "process_started": _start_time(os.getpid()),
+            "process_started": processes.start_time(os.getpid()),
         }
         self._thread = threading.Thread(target=self._renew, daemon=True, name="tamis-lease")
 
@@ -81,32 +95,51 @@ class Lease:
         self.check()
 
     def _lose(self, holder: dict[str, Any] | None) -> None:
-        self._successor = (
-            f"process {holder.get('process')} on {holder.get('host')}" if holder else ""
-        )
+        self._successor = f"process {holder['process']} on {holder['host']}" if holder else ""
 
     def _take_over(self) -> None:
         holder = self._read()
-        if holder is not None and not _is_gone(holder):
-            raise StateError(
-                f"{self._root}: another run is at work in it (process {holder.get('process')} on "
-                f"{holder.get('host')}): wait for it, or end it"
-            )
-        storage.delete(self._path)
-        if not storage.create(self._path, self._text()):
+        if holder is not None and not self._is_gone(holder):
+            raise StateError(self._taken(holder))
+        guard = storage.join(self._root, TAKEOVER)
+        if not storage.create(guard, self._text()) and not self._is_left(guard):
             raise StateError(f"{self._root}: another run has just begun in it: wait for it")
+        try:
+            if self._read() != holder:  # another was faster, and has it now
+                raise StateError(f"{self._root}: another run has just begun in it: wait for it")
+            storage.write_bytes(self._path, self._text())
+        finally:
+            storage.delete(guard)
+
+    def _is_left(self, guard: str) -> bool:
+        """Whether a guard was left by a process that ended while it took a lock over."""
+        other = _parsed(guard)
+        return other is None or self._is_gone(other)
+
+    def _is_gone(self, holder: dict[str, Any]) -> bool:
+        """Whether the process that holds a lock has ended, or has lost its right to it."""
+        mine = self._identity
+        if all(holder.get(name, mine[name]) == mine[name] for name in ("host", "boot", "space")):
+            return not processes.is_running(holder["process"], holder.get("process_started"))
+        age = time.time() - float(holder["renewed"])
+        if age > EXPIRE_SECONDS:
+            return True
+        if age >= -RENEW_SECONDS:
+            return False
+        self._stop.wait(WATCH_SECONDS)  # NaN, or ahead
+        return self._read() == holder
+
+    def _taken(self, holder: dict[str, Any]) -> str:
+        return (
+            f"{storage.redact(self._root)}: another run is at work in it ({described(holder)}): wait for it or end it; "
+            f"where `ps -p {holder['process']}` there shows no tamis, remove {FILE}"
+        )
 
     def _text(self) -> bytes:
         return json.dumps({**self._identity, "renewed": time.time()}).encode()
 
     def _read(self) -> dict[str, Any] | None:
-        try:
-            holder = json.loads(storage.read_bytes(self._path))
-            sound = isinstance(holder["host"], str) and isinstance(holder["process"], int)
-            float(holder["renewed"])
-        except (OSError, ValueError, TypeError, LookupError):
-            return None  # deleted, cut short by a full disk, or not a lock of ours
-        return dict(holder) if sound else None
+        return _parsed(self._path)
 
     def _holder(self) -> dict[str, Any] | None:
         holder = self._read()
@@ -124,16 +157,27 @@ class Lease:
                 continue
 
 
-def _is_gone(holder: dict[str, Any]) -> bool:
-    if holder.get("host") == socket.gethostname():
-        return _start_time(holder["process"]) != holder.get("process_started")
-    return time.time() - float(holder["renewed"]) > EXPIRE_SECONDS
-
-
-def _start_time(process: int) -> str | None:
-    """Start of a process of this machine, in the kernel's ticks, since ids are used again; None if it has ended."""
+def _parsed(path: str) -> dict[str, Any] | None:
+    """A lock's content; None if it is not there, was cut short by a full disk, or is not a lock of ours."""
     try:
-        with open(f"/proc/{process}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[19]
-    except OSError:
+        holder = json.loads(storage.read_bytes(path))
+        sound = isinstance(holder["host"], str) and isinstance(holder["process"], int)
+        holder["renewed"] = repr(float(holder["renewed"]))  # of two NaN none is the other
+    except (FileNotFoundError, ValueError, TypeError, LookupError, OverflowError, RecursionError):
         return None
+    return dict(holder) if sound else None
+
+
+def holder_of(root: str) -> str | None:
+    """Words for the run that is, or was, at work in a directory, by its lock; None without one."""
+    holder = _parsed(storage.join(root, FILE))
+    return None if holder is None else described(holder)
+
+
+def described(holder: dict[str, Any]) -> str:
+    """A lock's holder and age: "process 7 on host, which renewed run.lock 12 s ago"."""
+    age = time.time() - float(holder["renewed"])
+    known = math.isfinite(age) and age >= 0
+    renewed = f"{age:,.0f} s ago" if known else "at a time that is not of this machine's clock"
+    who = f"process {holder['process']} on {holder['host'][:80]}"
+    return f"{who}, which renewed {FILE} {renewed}"

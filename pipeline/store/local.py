@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import socket
@@ -10,11 +11,15 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
+from tamis.pipeline.host import bytes_read
 from tamis.schemas.errors import StorageError
 
 PARTIAL = ".partial"
+
+_PROCESS = os.urandom(4).hex()
+"""Told apart by it: processes of containers that have one host name, each with a first process."""
 
 
 class Disk:
@@ -23,10 +28,22 @@ class Disk:
     To import fsspec would take as long as many commands do; it has the other methods.
     """
 
-    exists = staticmethod(os.path.exists)
-    isfile = staticmethod(os.path.isfile)
-    isdir = staticmethod(os.path.isdir)
     rm_file = staticmethod(os.remove)
+
+    # Not those of ``os.path``, for which a disk that fails has no files.
+    def exists(self, path: str) -> bool:
+        """Whether anything is there."""
+        return _status(path) is not None
+
+    def isfile(self, path: str) -> bool:
+        """Whether a file is there."""
+        status = _status(path)
+        return status is not None and stat.S_ISREG(status.st_mode)
+
+    def isdir(self, path: str) -> bool:
+        """Whether a directory is there."""
+        status = _status(path)
+        return status is not None and stat.S_ISDIR(status.st_mode)
 
     def info(self, path: str) -> dict[str, Any]:
         """Name, size in bytes and type of a file or directory, or of the target of a link.
@@ -41,7 +58,7 @@ class Disk:
 
         A link in a directory has the type "other".
         """
-        if not os.path.isdir(path):
+        if not self.isdir(path):
             infos = [self.info(path)]
         else:
             with os.scandir(path) as entries:
@@ -52,6 +69,20 @@ class Disk:
         from fsspec.implementations.local import LocalFileSystem
 
         return getattr(LocalFileSystem(), name)
+
+
+ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
+"""Errors of a path at which nothing can be."""
+
+
+def _status(path: str) -> os.stat_result | None:
+    """The status of what is at ``path``; None if nothing is."""
+    try:
+        return os.stat(path)
+    except OSError as error:
+        if error.errno not in ABSENT:
+            raise
+        return None
 
 
 def _entry_info(entry: os.DirEntry[str]) -> dict[str, Any] | None:
@@ -91,21 +122,68 @@ def without_sync() -> Iterator[None]:
 
 
 @contextmanager
-def translate_errors(path: str) -> Iterator[None]:
-    """Turn "no room left" into one line about ``path``.
+def translate_errors(path: str, what: str = "read") -> Iterator[None]:
+    """Turn a failed system call into one line about ``path``; that a file is, or is not, there stays as it is.
 
     Raises:
-        StorageError: there is no room.
+        StorageError: the disk failed, refused, or has no room: nothing is known of the content.
     """
     try:
         yield
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        told = FileExistsError if what == "written" else (FileNotFoundError, FileExistsError)
+        if error.errno is None or isinstance(error, told):
             raise
+        why = os.strerror(error.errno).lower()
+        mend = "make room" if error.errno in NO_ROOM else "mend that"
         raise StorageError(
-            f"`{path}` cannot be written: {os.strerror(error.errno or 0).lower()}: make room, and the same command "
-            "resumes"
+            f"`{path}` cannot be {what}: {why}: {mend}, and the same command resumes"
         ) from error
+
+
+class DiskFile(bytes_read.CountedFile):
+    """A file of this machine's disk whose failures are StorageErrors: an OSError would be taken for damage."""
+
+    def __init__(self, path: str, mode: str) -> None:
+        self._what = "read" if mode == "rb" else "written"
+        with translate_errors(path, self._what):
+            super().__init__(path, mode)
+        self._path = path
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read up to ``size`` bytes."""
+        with translate_errors(self._path):
+            return super().read(size)
+
+    def readall(self) -> bytes:
+        """Read the rest of the file."""
+        with translate_errors(self._path):
+            return super().readall()
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill ``buffer``."""
+        with translate_errors(self._path):
+            return super().readinto(buffer)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move to an offset."""
+        with translate_errors(self._path):
+            return super().seek(offset, whence)
+
+    def write(self, data: Any, /) -> int:
+        """Write as much as the disk takes at once."""
+        with translate_errors(self._path, "written"):
+            return super().write(data)
+
+
+def open_read(path: str) -> BinaryIO:
+    """Open a file, unbuffered.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        StorageError: it cannot be opened.
+    """
+    return cast(BinaryIO, DiskFile(path, "rb"))
 
 
 @contextmanager
@@ -115,24 +193,29 @@ def write_atomic(path: str) -> Iterator[BinaryIO]:
     Its name has the process id: a task that a killed run has left behind may still be writing the same file.
 
     Raises:
-        StorageError: there is no room.
+        StorageError: there is no room, or the disk fails.
     """
     folder, name = os.path.split(path)
-    partial = os.path.join(folder, f".{name}.{socket.gethostname()}-{os.getpid()}{PARTIAL}")
-    with translate_errors(path):
+    partial = os.path.join(
+        folder, f".{name}.{socket.gethostname()}-{os.getpid()}-{_PROCESS}{PARTIAL}"
+    )
+    with translate_errors(path, "written"):
         os.makedirs(folder, exist_ok=True)
-        try:
-            with open(partial, "wb") as file:
-                yield file
+    try:
+        with io.BufferedWriter(DiskFile(partial, "wb")) as file:
+            yield file
+            with translate_errors(path, "written"):
                 file.flush()
                 if _SYNCED.get():
                     os.fsync(file.fileno())
+        with translate_errors(path, "written"):
             os.replace(partial, path)
-        except BaseException:
-            if os.path.exists(partial):
-                os.unlink(partial)
-            raise
-        if _SYNCED.get():
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(partial)
+        raise
+    if _SYNCED.get():
+        with translate_errors(path, "written"):
             _sync_directory(folder)
 
 
@@ -153,7 +236,7 @@ def create(path: str, data: bytes) -> bool:
     Raises:
         StorageError: there is no room.
     """
-    with translate_errors(path):
+    with translate_errors(path, "written"):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
@@ -178,9 +261,11 @@ def why_unwritable(folder: str) -> str | None:
 
 def clear_partial(folder: str) -> None:
     """Remove the partial files of killed writers in a directory; no writer may be at work in it."""
-    if not os.path.isdir(folder):
-        return
-    for name in os.listdir(folder):
-        if re.fullmatch(rf"\..+-\d+{re.escape(PARTIAL)}", name):
-            with suppress(FileNotFoundError):
-                os.unlink(os.path.join(folder, name))
+    with translate_errors(folder, "cleared"):
+        status = _status(folder)
+        if status is None or not stat.S_ISDIR(status.st_mode):
+            return
+        for name in os.listdir(folder):
+            if re.fullmatch(rf"\..+-\d+(-[0-9a-f]+)?{re.escape(PARTIAL)}", name):
+                with suppress(FileNotFoundError):
+                    os.unlink(os.path.join(folder, name))

@@ -56,6 +56,8 @@ def translate_errors(name: str) -> Iterator[None]:
         yield
     except (FileExistsError, StorageError):
         raise
+    except NotADirectoryError:
+        raise FileNotFoundError(errno.ENOENT, "no such object", name) from None
     except FileNotFoundError as error:  # the client's own message would show the whole URL
         if not _is_refusal(error.__cause__):
             raise FileNotFoundError(errno.ENOENT, "no such object", name) from None

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from tamis.pipeline.host import bytes_read
 from tamis.pipeline.store import local, objects, redaction
@@ -50,6 +50,8 @@ class File:
 
 def filesystem(path: str) -> tuple[Any, str]:
     """The file system of ``path``, and the path in that file system's own form."""
+    if "\0" in path:
+        raise InputError(f"`{redact(path)}`: no path has a NUL character in it")
     if not REMOTE.search(path):
         # Called for every table: fsspec takes 20 times as long.
         if not path.startswith("/"):
@@ -115,10 +117,12 @@ def _stamp(info: dict[str, Any]) -> str:
     return str(info["size"])
 
 
-def _file(fs: Any, info: dict[str, Any], base: str) -> File:
+def file_of(fs: Any, info: dict[str, Any], base: str) -> File:
+    """The file of fsspec's facts of it; ``relative`` to ``base``, which may be empty."""
     inner = str(info["name"])
     if fs is _DISK:
-        status = os.stat(inner)
+        with local.translate_errors(inner):
+            status = os.stat(inner)
         size, stamp, path = status.st_size, str(status.st_mtime_ns), inner
     else:
         size, stamp, path = int(info["size"]), _stamp(info), str(fs.unstrip_protocol(inner))
@@ -141,11 +145,13 @@ def find(path: str) -> File | None:
             info = fs.info(inner)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if info["type"] != "file":
+    if info["type"] == "directory":
         raise InputError(f"`{redact(path)}` is a directory: name files in it, such as `*.tar`")
+    if info["type"] != "file":
+        raise InputError(f"`{redact(path)}` is neither file nor directory: name a file")
     if info["size"] is None:
         raise InputError(f"`{redact(path)}`: its server does not tell its size: copy it first")
-    return _file(fs, info, "")
+    return file_of(fs, info, "")
 
 
 def exists(path: str) -> bool:
@@ -174,10 +180,20 @@ def _entries(path: str) -> list[dict[str, Any]]:
 def files_in(path: str) -> list[File]:
     """The files of a directory by name, without hidden ones; none if there is no directory."""
     fs, base = filesystem(path)[0], absolute(path)
-    infos = _entries(path)
-    files = [_file(fs, info, base) for info in infos if info["type"] == "file"]
-    visible = [file for file in files if not file.relative.startswith(".")]
-    return sorted(visible, key=lambda file: file.relative)
+    files: list[File] = []
+    for info in _entries(path):
+        hidden = str(info["name"]).rpartition("/")[2].startswith(".")
+        if not hidden and _is_file(fs, info):
+            with suppress(FileNotFoundError):  # removed since the listing
+                files.append(file_of(fs, info, base))
+    return sorted(files, key=lambda file: file.relative)
+
+
+def _is_file(fs: Any, info: dict[str, Any]) -> bool:
+    """Whether an entry of a directory is a file, or a link to one."""
+    kind = info["type"]
+    with local.translate_errors(info["name"]):
+        return bool(kind == "file" or (fs is _DISK and kind == "other" and fs.isfile(info["name"])))
 
 
 def folders_in(path: str) -> list[str]:
@@ -193,14 +209,6 @@ def folders_in(path: str) -> list[str]:
 def listing(path: str) -> dict[str, int]:
     """The names of the files in a directory and their sizes in bytes, without hidden ones."""
     return {file.relative: file.size for file in files_in(path)}
-
-
-def glob(pattern: str, base: str) -> list[File]:
-    """The files that match a pattern with ``*``, ``**``, ``?`` or ``[ ]``; relative to ``base``."""
-    fs, inner = filesystem(pattern)
-    with objects.translate_errors(redact(pattern)):
-        infos = fs.glob(inner, detail=True).values()
-    return [_file(fs, info, base) for info in infos if info["type"] == "file"]
 
 
 def why_unwritable(path: str) -> str | None:
@@ -227,7 +235,7 @@ def open_read(path: str) -> BinaryIO:
     """
     fs, inner = filesystem(path)
     if fs is _DISK:
-        return cast(BinaryIO, bytes_read.CountedFile(inner, "rb"))
+        return local.open_read(inner)
     return objects.open_read(fs, inner, redact(path), READ_BLOCK)
 
 
@@ -273,7 +281,7 @@ def _read_blocks(path: str, blocks: Sequence[Range]) -> Sequence[bytes | memoryv
     fs, inner = filesystem(path)
     if fs is not _DISK:
         return objects.fetch_all(fs, inner, redact(path), blocks)
-    with open_read(path) as file:
+    with open_read(path) as file, local.translate_errors(inner):
         return [_pread(file.fileno(), offset, size) for offset, size in blocks]
 
 

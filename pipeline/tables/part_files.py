@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from tamis.pipeline.store import storage
+from tamis.pipeline.store.damage import CONTENT, require_content
 from tamis.pipeline.store.digesting import DigestingFile
 from tamis.schemas.errors import StateError
 
@@ -38,8 +39,8 @@ FOOTERS = 12
 OPEN_FILES = 48
 """Files that ``kept_open`` holds open: more than the tables that a bundle reads of each of its parts."""
 
-DAMAGE = (OSError, pa.ArrowException, UnicodeDecodeError)
-"""Errors of pyarrow on damaged bytes."""
+DAMAGE = (*CONTENT, UnicodeDecodeError)
+"""Errors of pyarrow on damaged bytes, once ``require_content`` has looked at them."""
 
 
 class DamagedTableError(Exception):
@@ -216,7 +217,8 @@ def inspect(root: str, path: str, size: int) -> TableFile | None:
     try:
         with storage.open_table(storage.join(root, path), size) as raw:
             record = _record(pq.read_metadata(raw).metadata)
-    except DAMAGE:
+    except DAMAGE as error:
+        require_content(error, path)
         return None
     if record is None:
         return None
@@ -239,7 +241,8 @@ def is_sound(root: str, file: TableFile) -> bool:
         sizes[:1] = [size + len(MAGIC) for size in sizes[:1]]
         with storage.open_read(path) as raw:
             return tuple(_digest(raw, size) for size in sizes) == file.groups
-    except DAMAGE:
+    except DAMAGE as error:
+        require_content(error, path)
         return False
 
 
@@ -367,6 +370,7 @@ def _checked(
             )
             wanted = footer.rows if groups is None else [footer.rows[group] for group in groups]
     except DAMAGE as error:
+        require_content(error, path)
         raise DamagedTableError(piece.path, error) from error
     if table.num_rows != sum(wanted):
         raise DamagedTableError(piece.path, f"{table.num_rows} of {sum(wanted)} rows")

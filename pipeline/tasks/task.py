@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tamis.pipeline.store import storage
+from tamis.pipeline.store import finished, storage
 from tamis.pipeline.store.digesting import DigestingFile
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.part_files import Slice, TableFile
@@ -235,6 +235,7 @@ class TaskIo(Generic[Args_co]):
     @contextmanager
     def output(self, path: str) -> Iterator[DigestingFile]:
         """A file of the result, written whole or not at all; its bytes and sha256 are noted for the manifest."""
+        finished.withdraw(self.root)
         with storage.write_atomic(storage.join(self.root, path)) as raw:
             out = DigestingFile(raw, hashlib.sha256())
             try:

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.results import ledger_index
 from tamis.pipeline.steps.shared.audit import Row, StepAudit
-from tamis.pipeline.store import storage
+from tamis.pipeline.store import finished, storage
+from tamis.pipeline.store.damage import require_content
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tasks.parts import BUNDLE
 from tamis.pipeline.tasks.sources import INDEX
@@ -242,9 +243,10 @@ def sound(path: str) -> Iterator[None]:
     """
     try:
         yield
-    except (FileNotFoundError, PermissionError):
+    except FileNotFoundError:
         raise
     except part_files.DAMAGE as error:
+        require_content(error, path)
         raise part_files.damage_error(path, error) from None
 
 
@@ -255,13 +257,13 @@ def open_run(path: str) -> FinishedRun:
         StateError: there is none, it is not finished, or its manifest is not one.
     """
     root = storage.absolute(path)
-    manifest = storage.join(root, "manifest.json")
-    finished = storage.exists(manifest)
-    if not finished and not storage.exists(storage.join(root, paths.TABLES)):
+    manifest = storage.join(root, finished.MANIFEST)
+    there = storage.exists(manifest)
+    if not there and not storage.exists(storage.join(root, paths.TABLES)):
         raise StateError(f"{path}: no run is here: name a run directory, which holds manifest.json")
     again = f"`tamis run {path.rstrip('/')}/job.yaml`"
-    if not finished or _is_changing(root):
-        raise StateError(f"{path}: the run is not finished: {again} goes on with it")
+    if not there or _is_changing(root):
+        raise StateError(finished.state(root))
     try:
         return FinishedRun(root, Manifest.model_validate_json(storage.read_bytes(manifest)))
     except ValidationError as error:

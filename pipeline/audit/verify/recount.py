@@ -18,6 +18,7 @@ from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.audit.verify.shards import ShardWalk
 from tamis.pipeline.audit.verify.uids import Uids
 from tamis.pipeline.store import storage
+from tamis.pipeline.store.damage import require_content
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tasks.parts import BUNDLE
 from tamis.schemas.errors import StateError
@@ -63,6 +64,7 @@ class Recount:
             try:
                 table = self._read(name, number % BUNDLE)
             except part_files.DAMAGE as error:
+                require_content(error, name)
                 why = " ".join(str(error).split())
                 yield name, f"part {number} of the ledger cannot be read: {why}"
                 continue

@@ -17,6 +17,7 @@ from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.results.shards import shard_key, shard_name
 from tamis.pipeline.store import storage
+from tamis.pipeline.store.damage import require_content
 from tamis.pipeline.tables import part_files
 
 Pair = tuple[str, str]
@@ -81,6 +82,7 @@ class ShardWalk:
                 side = pq.ParquetFile(raw).read(["key", "uid", "sha256"], use_threads=False)
             keys, uids, hashes = (side[column].to_pylist() for column in ("key", "uid", "sha256"))
         except (*part_files.DAMAGE, KeyError) as error:
+            require_content(error, name)
             yield f"{name}.parquet", f"cannot be read: {' '.join(str(error).split())}"
             return
         if list(zip(keys, uids, strict=True)) != pairs:

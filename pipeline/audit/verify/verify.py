@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
@@ -23,6 +22,7 @@ from tamis.pipeline.audit.verify import embedding_files
 from tamis.pipeline.audit.verify.recount import Recount
 from tamis.pipeline.inputs.input_files import prefix_of
 from tamis.pipeline.store import storage
+from tamis.pipeline.store.damage import CONTENT, require_content
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.part_files import TableFile
 from tamis.pipeline.tasks import phase_index
@@ -159,7 +159,8 @@ def _rows_differ(path: str, rows: int) -> str | None:
     try:
         with storage.open_table(path) as raw:
             count = pq.read_metadata(raw).num_rows
-    except (OSError, pa.ArrowException) as error:
+    except CONTENT as error:
+        require_content(error, path)
         return f"cannot be read: {error}"
     return None if count == rows else f"has {count:,} rows, manifest.json says {rows:,}"
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tamis.pipeline.inputs.columns import NUMBER, TEXT, TRUTH, Columns
 from tamis.pipeline.inputs.parquet.file import BROKEN, open_parquet
 from tamis.pipeline.store import storage
+from tamis.pipeline.store.damage import require_content
 from tamis.schemas.errors import InputError
 
 BATCH_ROWS = 8_192
@@ -21,9 +22,10 @@ BATCH_ROWS = 8_192
 def look(path: str) -> Columns:
     """The types of the columns in the file's schema; none where it cannot be read."""
     try:
-        with storage.open_table(path) as raw:
-            return {field.name: _kind_of(field.type) for field in pq.read_schema(raw)}
-    except BROKEN:  # a damaged input is ingest's to report, row by row
+        with open_parquet(path) as file:
+            return {field.name: _kind_of(field.type) for field in file.schema_arrow}
+    except BROKEN as error:  # a damaged input is ingest's to report, row by row
+        require_content(error, path)
         return {}
 
 
@@ -58,6 +60,7 @@ def read(
                 rows = group_row[row_group == number]
                 tables += _rows_of(file, int(number), rows, list(wanted), path)
     except BROKEN as error:
+        require_content(error, path)
         columns = ", ".join(wanted)
         raise InputError(f"`{storage.redact(path)}`: cannot read {columns}: {error}") from error
     if not tables:

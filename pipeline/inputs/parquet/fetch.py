@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 
 from tamis.pipeline.inputs.formats import Sample, check_same
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.parquet.file import BATCH_ROWS_WITH_PICTURES, open_parquet
+from tamis.pipeline.inputs.parquet.file import BATCH_ROWS_WITH_PICTURES, BROKEN, open_parquet
 from tamis.pipeline.store import storage
+from tamis.pipeline.store.damage import require_content
 from tamis.schemas.errors import InputError
 from tamis.schemas.tables import find_column
 
@@ -27,8 +28,8 @@ def pictures(file: InputFile, rows: pa.Table) -> Iterator[bytes]:
         for data, digest in zip(_cells(file, rows), rows["sha256"], strict=True):
             check_same(file, [data], [digest.as_py()])
             yield data
-    # An OSError of the disk is not caught; pyarrow raises ValueError for a file that is no parquet.
-    except ValueError as error:
+    except BROKEN as error:
+        require_content(error, path)
         words = " ".join(str(error).split())
         raise InputError(
             f"`{path}` has changed since it was ingested: {words}; run again with --accept-changed"

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.store import storage
+from tamis.pipeline.store.damage import CONTENT, require_content
 from tamis.schemas.errors import InputError
 from tamis.schemas.tables import find_column
 
@@ -17,8 +18,8 @@ BATCH_ROWS_WITH_PICTURES = 32
 READ_BUFFER = 1 << 20
 """Bytes of a column read at a time: a column chunk is never held whole."""
 
-BROKEN = (OSError, pa.ArrowException, ValueError, OverflowError)
-"""Errors of pyarrow on a damaged file."""
+BROKEN = (*CONTENT, ValueError, OverflowError)
+"""Errors of pyarrow on a damaged file, once ``require_content`` has looked at them."""
 
 TAKEN = ("text", "image", "url", "uid", "key", "width", "height", "sha256")
 """Names of the columns that ingest looks for."""
@@ -55,14 +56,22 @@ class _Parquet(pq.ParquetFile):  # type: ignore[misc]  # pyarrow is untyped
 
 
 def open_parquet(path: str) -> pq.ParquetFile:
-    """A parquet file that is read in small pieces, page checksums verified; close it."""
-    raw = storage.open_table(path)
+    """A parquet file that is read in small pieces, page checksums verified; close it.
+
+    Raises:
+        InputError: it is gone.
+    """
+    try:
+        raw = storage.open_table(path)
+    except FileNotFoundError:
+        raise InputError(f"`{storage.redact(path)}` is not there any more") from None
     try:
         return _Parquet(
             raw, buffer_size=READ_BUFFER, pre_buffer=False, page_checksum_verification=True
         )
-    except BROKEN:
+    except BROKEN as error:
         raw.close()
+        require_content(error, path)
         raise
 
 

@@ -14,6 +14,7 @@ from tamis.pipeline.inputs.parquet import columns, fetch
 from tamis.pipeline.inputs.parquet.file import BROKEN, TAKEN, find_columns, open_parquet
 from tamis.pipeline.inputs.parquet.rows import sections
 from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
+from tamis.pipeline.store.damage import require_content
 from tamis.schemas.errors import InputError
 from tamis.schemas.tables import find_column
 
@@ -30,6 +31,7 @@ class Parquet(Format):
             with open_parquet(file.path) as parquet:
                 rows, schema = int(parquet.metadata.num_rows), parquet.schema_arrow
         except BROKEN as error:
+            require_content(error, file.path)
             return Outline(pictures=None, damage=" ".join(str(error).split()))
         columns = {name: find_column(name, schema.names) for name in TAKEN}
         taken = {name: column for name, column in columns.items() if column is not None}

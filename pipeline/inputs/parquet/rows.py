@@ -40,6 +40,7 @@ from tamis.pipeline.inputs.part_builder import (
 )
 from tamis.pipeline.inputs.uids import hash_uid
 from tamis.pipeline.store import storage
+from tamis.pipeline.store.damage import require_content
 from tamis.schemas.errors import InputError
 from tamis.schemas.ledger import Reason
 
@@ -60,6 +61,7 @@ def sections(file: InputFile, options: IngestOptions, totals: FileTotals) -> Ite
             schema = parquet.schema_arrow
             _check_footer(parquet.metadata)
         except BROKEN as error:
+            require_content(error, file.path)
             yield Section(1, iter([damage_row(file, Reason.UNREADABLE_FILE, _words(error))]))
             return
         layout = FileLayout(file, options, find_columns(schema, options, file.path))
@@ -106,6 +108,7 @@ def _group_rows(
                 yield row
                 done += 1
     except BROKEN as error:
+        require_content(error, layout.file.path)
         message = _words(error)
     for row_number in range(done, size):
         yield _unreadable(layout.file, group, row_number, first + row_number, message)

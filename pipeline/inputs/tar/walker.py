@@ -350,7 +350,7 @@ def _size(stream: BinaryIO) -> int | None:
     try:
         size = stream.seek(0, io.SEEK_END)
         stream.seek(0)
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (io.UnsupportedOperation, AttributeError):
         return None
     return size
 
