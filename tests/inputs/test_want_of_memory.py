@@ -62,7 +62,7 @@ def test_no_table_is_damaged_for_it(tmp_path: Path, want: Callable[[], Exception
         raise want()
 
     asked: list[Callable[[], object]] = [
-        lambda: part_files.read(str(tmp_path), part_files.file.slice()),
+        lambda: part_files.read(str(tmp_path), file.slice()),
         lambda: part_files.inspect(str(tmp_path), "t.parquet", file.bytes),
         lambda: part_files.is_sound(str(tmp_path), file),
     ]
