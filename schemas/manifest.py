@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -49,8 +50,9 @@ class Version(_Record):
         return versions
 
 
-class Input(_Record):
-    """An input file: its name (entry/relative path), size in bytes, content, and samples."""
+@dataclass(frozen=True, slots=True)
+class Input:
+    """An input file: its name (entry/relative path), size in bytes, sha256 in hex, and samples."""
 
     source: str
     bytes: int
@@ -58,7 +60,8 @@ class Input(_Record):
     rows: int
 
 
-class Embeddings(_Record):
+@dataclass(frozen=True, slots=True)
+class Embeddings:
     """A file of embeddings beside an input file: that file's name, the side, its own name (``#`` a member), bytes."""
 
     source: str
@@ -67,13 +70,18 @@ class Embeddings(_Record):
     bytes: int
 
 
-class Output(_Record):
+@dataclass(frozen=True, slots=True)
+class Output:
     """A file of the result, by its path in the run directory."""
 
     path: str
     bytes: int
     sha256: str
     rows: int
+
+
+FileRecord = Input | Embeddings | Output
+"""A row of a table of ``manifest/``."""
 
 
 class StepCount(_Record):
@@ -86,18 +94,15 @@ class StepCount(_Record):
 
 
 class Manifest(_Record):
-    """All of ``manifest.json``."""
+    """All of ``manifest.json``. ``files`` has the sha256 of each table of ``manifest/``, which names every file."""
 
     job: dict[str, Any]
     versions: list[Version]
-    inputs: list[Input]
-    embeddings: list[Embeddings] = []  # of a job that takes embeddings beside the input
     steps: list[StepCount]
-    outputs: list[Output]
     rows_in: int
     kept: int
+    files: dict[str, str]
 
     def to_json(self) -> bytes:
         """Bytes of the file: indented, in the order of the fields."""
-        without = None if self.embeddings else {"embeddings"}
-        return (self.model_dump_json(indent=1, exclude=without) + "\n").encode()
+        return (self.model_dump_json(indent=1) + "\n").encode()

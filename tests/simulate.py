@@ -377,7 +377,7 @@ def simulate(rows: int, samples_per_file: int, root: str, part_samples: int = 10
     began = time.process_time()
     executor = Fabricated(cost, samples_per_file)
     state = State.open(plan)
-    state.save_first()
+    state.save_head()
     run = Run(plan, state, executor, ())
     executor.run_of = run
     run.walk()

@@ -117,7 +117,7 @@ def _about(plan: planning.Plan, address: str | None) -> dict[str, object]:
 
 def _show_result(run: FinishedRun, tasks_run: int, json: bool) -> None:
     totals = funnel(run)
-    result = [output for output in run.manifest.outputs if output.path.startswith("shards/")]
+    result = [output for output in run.files.outputs if output.path.startswith("shards/")]
     if json:
         about = {"run": redact(run.root), "computed": tasks_run, **totals.to_json()}
         typer.echo(display.as_json({**about, "bytes": sum(file.bytes for file in result)}))
@@ -134,7 +134,7 @@ def _show_result(run: FinishedRun, tasks_run: int, json: bool) -> None:
 def _output_lines(run: FinishedRun) -> list[str]:
     lines, root = [], redact(run.root)
     for folder, what in (("shards", "the result"), ("ledger", "why each sample stayed or went")):
-        files = [output for output in run.manifest.outputs if output.path.startswith(f"{folder}/")]
+        files = [output for output in run.files.outputs if output.path.startswith(f"{folder}/")]
         if files:
             total = display.size(sum(file.bytes for file in files))
             plural = "" if len(files) == 1 else "s"

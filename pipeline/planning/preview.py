@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from tamis.pipeline import encoders
 from tamis.pipeline.inputs.formats import FOOTERS, outline, rows_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.runs.plan import Plan
-from tamis.pipeline.runs.state import read
 from tamis.pipeline.signals import origins
 from tamis.pipeline.store import storage
+from tamis.pipeline.tasks import plan_files
 from tamis.pipeline.tasks.step import Step
 from tamis.schemas.formats import word
 from tamis.schemas.job import Job
@@ -74,14 +76,13 @@ def _columns(files: Iterable[InputFile]) -> dict[str, str]:
 
 def _counted(plan: Plan, entry: str, files: int) -> int | None:
     """The samples that an earlier run in the same directory has counted; None where it has not met all files."""
-    path = storage.join(plan.root, "plan.json")
-    if not storage.exists(path):
+    known = plan_files.read(plan.root)
+    if known is None:
         return None
-    state = read(path)
-    numbers = {n for n, file in enumerate(state["inputs"]) if file["entry"] == entry}
+    numbers = [number for number, file in enumerate(known.inputs()) if file.entry == entry]
     if len(numbers) != files:
         return None
-    return sum(int(rows) for file, _, rows in state["parts"] if file in numbers)
+    return int(known.parts.rows[np.isin(known.parts.file, numbers)].sum())
 
 
 def _damaged(files: Sequence[InputFile]) -> Iterator[str]:

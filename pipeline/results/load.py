@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from tamis.pipeline.results.manifest_files import ManifestFiles
 from tamis.pipeline.store import finished, storage
 from tamis.schemas.errors import StateError
 
@@ -29,9 +30,9 @@ def _sizes(run: str) -> dict[str, int]:
             if storage.exists(storage.join(root, "plan.json"))
             else f"{storage.redact(run)} is no finished run, for it has no {finished.MANIFEST}: run its job"
         )
-    outputs = json.loads(storage.read_bytes(manifest))["outputs"]
-    sizes = {output["path"]: output["bytes"] for output in outputs}
-    tars = {storage.join(root, path): n for path, n in sizes.items() if path.endswith(".tar")}
+    digests = json.loads(storage.read_bytes(manifest)).get("files", {})
+    outputs = ManifestFiles(root, digests).outputs
+    tars = {storage.join(root, o.path): o.bytes for o in outputs if o.path.endswith(".tar")}
     if not tars:
         raise StateError(
             f"{storage.redact(run)} has no tars, for its input had no pictures: read its parquet files"

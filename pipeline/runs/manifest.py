@@ -12,12 +12,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tamis.pipeline.results import manifest_files
 from tamis.pipeline.runs.account import Account
 from tamis.pipeline.store import finished, storage
 from tamis.pipeline.store.redaction import without_secrets
 from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.step import Context
-from tamis.schemas.manifest import Embeddings, Manifest, Output, StepCount, Version
+from tamis.schemas.manifest import Embeddings, FileRecord, Manifest, Output, StepCount, Version
 from tamis.schemas.manifest import Input as InputRecord
 from tamis.schemas.scope import Scope
 
@@ -44,7 +45,13 @@ def write_manifest(run: Context, accounts: Sequence[Account], phases: Iterable[D
             if f"{folder}/{name}" not in outputs and re.fullmatch(pattern, name):
                 finished.withdraw(run.root)
                 storage.delete(storage.join(run.root, folder, name))
-    text = _build(run, accounts, outputs).to_json()
+    records: dict[str, Sequence[FileRecord]] = {
+        manifest_files.INPUTS: _inputs(run),
+        manifest_files.EMBEDDINGS: _embeddings(run),
+        manifest_files.OUTPUTS: [outputs[path] for path in sorted(outputs)],
+    }
+    files = manifest_files.write(run.root, records)
+    text = _build(run, accounts, files).to_json()
     path = storage.join(run.root, FILE)
     if not storage.exists(path) or storage.read_bytes(path) != text:
         storage.write_bytes(path, text)
@@ -60,34 +67,31 @@ def _outputs(phases: Iterable[Done]) -> dict[str, Output]:
     return outputs
 
 
-def _build(run: Context, accounts: Sequence[Account], outputs: dict[str, Output]) -> Manifest:
+def _inputs(run: Context) -> list[InputRecord]:
     ingested = run.done("ingest", "files").files
     rows = np.add.reduceat(ingested.rows, ingested.starts).tolist()
+    return [
+        InputRecord(file.source, int(notes["bytes"]), notes["sha256"], count)
+        for file, notes, count in zip(run.inputs, ingested.all_notes(), rows, strict=True)
+    ]
+
+
+def _build(run: Context, accounts: Sequence[Account], files: dict[str, str]) -> Manifest:
     return Manifest(
         job=_portable(
             without_secrets(json.loads(run.job.model_dump_json(by_alias=True))),
             [step.kind for step in run.job.steps],
         ),
         versions=Version.installed(),
-        inputs=[
-            InputRecord(
-                source=file.source,
-                bytes=int(notes["bytes"]),
-                sha256=notes["sha256"],
-                rows=count,
-            )
-            for file, notes, count in zip(run.inputs, ingested.all_notes(), rows, strict=True)
-        ],
-        embeddings=_embeddings(run),
         steps=[
             StepCount(
                 step=a.step, entered=a.entered, dropped=dict(sorted(a.dropped.items())), kept=a.kept
             )
             for a in accounts
         ],
-        outputs=[outputs[path] for path in sorted(outputs)],
         rows_in=run.total,
         kept=run.alive,
+        files=files,
     )
 
 

@@ -1,9 +1,11 @@
-"""``plan.json``: the inputs of a run directory, and the numbers of its parts, which only grow."""
+"""What a run directory was planned for: ``plan.json``, and ``plan.parquet``, its inputs and the numbers of its parts.
+
+Both numbers only grow. ``plan.json`` is written first, and marks the directory as a job's.
+"""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,18 +15,18 @@ from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.redaction import without_secrets
 from tamis.pipeline.tables.file_columns import Ints
+from tamis.pipeline.tasks import plan_files
 from tamis.pipeline.tasks.parts import Parts
 from tamis.schemas import yaml12
 from tamis.schemas.errors import JobError, StateError
-from tamis.schemas.layout import LAYOUT, check_layout
 from tamis.schemas.parse import dump
 
-FILE = "plan.json"
+FILE = plan_files.HEAD
 JOB = "job.yaml"
 
 RUN_FILES = (
-    "tables", "shards", "subsets", "ledger", "ledger_index",
-    "subset.npy", "delta.parquet", "manifest.json", "events.jsonl", JOB,
+    "tables", "shards", "subsets", "ledger", "ledger_index", plan_files.TABLE,
+    "subset.npy", "delta.parquet", "manifest", "manifest.json", "events.jsonl", JOB,
 )  # fmt: skip
 """Names that a run writes into its directory beside ``plan.json``, and may replace or remove there."""
 
@@ -32,8 +34,6 @@ SECRETS_NOTE = (
     "# User names, passwords and queries of URLs are left out here: to run this file again, give credentials in the\n"
     "# environment (AWS_ACCESS_KEY_ID and the like), or run the job file that was given first.\n"
 )
-
-FIELDS = {"job": str, "part_samples": int, "inputs": list, "parts": list, "makes": dict}
 
 
 @dataclass
@@ -55,7 +55,7 @@ class State:
             StateError: the directory belongs to another job, or an input is gone or has changed.
         """
         path = storage.join(plan.root, FILE)
-        record = read(path) if storage.exists(path) else None
+        record = plan_files.read_head(plan.root) if storage.exists(path) else None
         makes = {name: [*maker] for name, maker in sorted(plan.makers.items())}
         state = cls(plan.root, plan.job.name, plan.job.part_samples, [], Parts.of([]), makes)
         if record is not None:
@@ -74,21 +74,24 @@ class State:
                 f"{plan.root}: was made with part_samples {record['part_samples']}, not {self.part_samples}: "
                 "keep that number, or give another `output:`"
             )
+        known = plan_files.read(self.root)
+        if known is None:
+            return
         files = {file.source: file for file in plan.inputs}
-        for raw in record["inputs"]:
-            source = f"{raw['entry']}/{raw['relative']}"
-            if source not in files:
+        for was in known.inputs():
+            if was.source not in files:
                 raise StateError(
-                    f"{source}: was an input of {plan.root} and is no longer: bring it back, or give another `output:`"
+                    f"{was.source}: was an input of {plan.root} and is no longer: bring it back, or give another "
+                    "`output:`"
                 )
-            file = files[source]
-            if (file.size, file.stamp) != (raw["size"], raw["stamp"]) and not plan.accept_changed:
+            file = files[was.source]
+            if (file.size, file.stamp) != (was.size, was.stamp) and not plan.accept_changed:
                 raise StateError(
-                    f"{source}: has changed since {plan.root} was made ({raw['size']} bytes then, {file.size} now): "
+                    f"{was.source}: has changed since {plan.root} was made ({was.size} bytes then, {file.size} now): "
                     "--accept-changed recomputes what depends on it, if it still has as many samples"
                 )
             self.inputs.append(file)
-        self.parts = Parts.of(record["parts"])
+        self.parts = known.parts
 
     def settle(self, rows: Ints, ends: Ints) -> None:
         """Number the parts of newly ingested files. Old parts keep their numbers.
@@ -125,57 +128,13 @@ class State:
                     f"{int(was.sum())}: a changed input with another number of samples needs another `output:`"
                 )
 
-    def save_first(self) -> None:
-        """Write a ``plan.json`` without inputs if there is none, which marks the directory as this job's."""
-        if not storage.exists(storage.join(self.root, FILE)):
-            replace(self, inputs=[], parts=Parts.of([])).save()
+    def save_head(self) -> None:
+        """Write ``plan.json`` if it has changed; it marks the directory as this job's."""
+        plan_files.write_head(self.root, self.job_name, self.part_samples, self.makes)
 
     def save(self) -> None:
-        """Write ``plan.json`` if it has changed."""
-        text = json.dumps(
-            {
-                "layout": LAYOUT,
-                "job": self.job_name,
-                "part_samples": self.part_samples,
-                "inputs": [
-                    {
-                        "entry": f.entry,
-                        "relative": f.relative,
-                        "kind": f.kind,
-                        "size": f.size,
-                        "stamp": f.stamp,
-                    }
-                    for f in self.inputs
-                ],
-                "parts": np.stack(
-                    [self.parts.file, self.parts.group, self.parts.rows], axis=1
-                ).tolist(),
-                "makes": self.makes,
-            },
-            indent=1,
-        ).encode()
-        path = storage.join(self.root, FILE)
-        if not storage.exists(path) or storage.read_bytes(path) != text:
-            storage.write_bytes(path, text)
-
-
-def read(path: str) -> dict[str, Any]:
-    """The content of a ``plan.json``.
-
-    Raises:
-        StateError: it is damaged, or no file of a run.
-    """
-    try:
-        record = json.loads(storage.read_bytes(path))
-        for name, kind in FIELDS.items():
-            if not isinstance(record, dict) or not isinstance(record.get(name), kind):
-                raise ValueError(f"it has no `{name}`")
-    except ValueError as error:
-        raise StateError(
-            f"{path} is damaged ({error}): restore it, or give another `output:`"
-        ) from None
-    check_layout(record, path)
-    return dict(record)
+        """Write ``plan.parquet`` if it has changed."""
+        plan_files.write(self.root, self.inputs, self.parts)
 
 
 def check_output(plan: Plan) -> None:

@@ -394,7 +394,7 @@ def _walk(
     tasks_run = 0
     for _ in range(DAMAGE_LIMIT):
         state = State.open(plan)
-        state.save_first()
+        state.save_head()
         walk = Run(plan, state, executor, observers, lease, base)
         save_job(plan)
         try:

@@ -73,7 +73,7 @@ def test_diff_names_a_damaged_ledger(
     DAMAGES[damage](path)
     manifest = run / "manifest.json"
     text = manifest.read_text()
-    there = next(o for o in open_run(str(run)).manifest.outputs if o.path.startswith("ledger/"))
+    there = next(o for o in open_run(str(run)).files.outputs if o.path.startswith("ledger/"))
     manifest.write_text(text.replace(there.sha256, "0" * 64))  # else it is the same file
     if joined:
         monkeypatch.setattr("tamis.pipeline.audit.compare.by_part.moved", lambda *_: None)

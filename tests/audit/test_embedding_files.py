@@ -53,7 +53,7 @@ def test_what_is_as_it_was_has_no_fault_and_is_looked_at(folder: Path) -> None:
     run, seen = open_run(str(folder / "run")), Seen()
     assert list(verify(run, seen, deep=True)) == []
     assert (seen.embeddings, seen.notes) == (2, [])
-    assert [record.name for record in run.manifest.embeddings] == [
+    assert [record.name for record in run.files.embeddings] == [
         "img_emb_00000.npy",
         "img_emb_00001.npy",
     ]

@@ -32,6 +32,7 @@ from tamis.pipeline.runs.walk import Run
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import DamagedTableError, Slice
+from tamis.pipeline.tasks import plan_files
 from tamis.pipeline.tasks.chunks import Chunk, chunks
 from tamis.pipeline.tasks.parts import Part
 from tamis.pipeline.tasks.perform import Here
@@ -168,9 +169,8 @@ def _walked(run: FinishedRun, job: Job, root: str) -> Run:
     steps = tuple(step for step in build(job) if step.name not in writing)
     inputs = _inputs(run, job)
     plan = Plan(job.model_copy(update={"output": root}), root, inputs, steps)
-    storage.write_bytes(
-        storage.join(root, "plan.json"), storage.read_bytes(storage.join(run.root, "plan.json"))
-    )
+    for name in (plan_files.HEAD, plan_files.TABLE):
+        storage.copy(storage.join(run.root, name), storage.join(root, name))
     walk = Run(plan, State.open(plan), Here(root), [], base=run.root)
     with storage.without_sync():
         walk.walk_steps()

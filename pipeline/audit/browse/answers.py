@@ -76,7 +76,7 @@ class Browser:
             for step in counted.steps
             for reason in step.dropped
         }
-        sources = [record.source for record in self.run.manifest.inputs]
+        sources = [record.source for record in self.run.files.inputs]
         return {
             "name": self.run.manifest.job["name"],
             **counted.to_json(),

@@ -47,7 +47,7 @@ def moved(before: FinishedRun, after: FinishedRun, count: int) -> Moved | None:
     names = before.outputs("ledger")
     if names != after.outputs("ledger"):
         return None
-    digests = [{o.path: o.sha256 for o in run.manifest.outputs} for run in (before, after)]
+    digests = [{o.path: o.sha256 for o in run.files.outputs} for run in (before, after)]
     other = [part for part, name in enumerate(names) if digests[0][name] != digests[1][name]]
     total = Moved()
 

@@ -118,7 +118,9 @@ def diff(before: FinishedRun, after: FinishedRun, count: int = 20) -> Difference
         samples=samples,
         settings=_changed(_settings(one.job), _settings(two.job)),
         versions=_changed(*({v.package: v.version for v in m.versions} for m in (one, two))),
-        inputs=_changed(*({i.source: i.sha256 for i in m.inputs} for m in (one, two))),
+        inputs=_changed(
+            *({i.source: i.sha256 for i in run.files.inputs} for run in (before, after))
+        ),
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,14 +14,16 @@ from pydantic import ValidationError
 
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.results import ledger_index
+from tamis.pipeline.results.manifest_files import ManifestFiles
 from tamis.pipeline.steps.shared.audit import Row, StepAudit
 from tamis.pipeline.store import finished, storage
 from tamis.pipeline.store.damage import require_content
 from tamis.pipeline.tables import part_files, paths
-from tamis.pipeline.tasks.parts import BUNDLE
-from tamis.pipeline.tasks.sources import INDEX
+from tamis.pipeline.tasks import plan_files
+from tamis.pipeline.tasks.parts import BUNDLE, Parts
+from tamis.pipeline.tasks.plan_files import PlanTable
 from tamis.schemas.errors import StateError
-from tamis.schemas.layout import check_layout, without_retired
+from tamis.schemas.layout import without_retired
 from tamis.schemas.ledger import Reason
 from tamis.schemas.manifest import Manifest
 from tamis.schemas.registry import audit_class, configuration
@@ -70,29 +71,35 @@ class FinishedRun:
         config = self.settings_of(step)
         return "{reason}" if config is None else config.phrases.get(reason, "{reason}")
 
+    @cached_property
+    def files(self) -> ManifestFiles:
+        """The tables of ``manifest/``."""
+        return ManifestFiles(self.root, self.manifest.files)
+
     @property
     def rows_in(self) -> int:
         """Number of input samples."""
         return self.manifest.rows_in
 
     @cached_property
-    def _plan(self) -> dict[str, Any]:
+    def _head(self) -> dict[str, Any]:
         try:
-            raw = storage.read_bytes(storage.join(self.root, "plan.json"))
+            return plan_files.read_head(self.root)
         except FileNotFoundError:
-            raise StateError(
-                f"{self.root}: plan.json, which numbers the parts of the ledger, is missing: bring it back, or run "
-                "the job again into another directory"
-            ) from None
-        try:
-            plan: dict[str, Any] = json.loads(raw)
-            _check_plan(plan)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StateError(
-                f"{self.root}: plan.json, which numbers the parts of the ledger, is damaged ({error!r}): bring it "
-                "back, or run the job again into another directory"
-            ) from None
-        return plan
+            raise self._without_plan(plan_files.HEAD) from None
+
+    @cached_property
+    def _plan(self) -> PlanTable:
+        table = plan_files.read(self.root)
+        if table is None:
+            raise self._without_plan(plan_files.TABLE)
+        return table
+
+    def _without_plan(self, name: str) -> StateError:
+        return StateError(
+            f"{self.root}: {name}, without which the parts of the ledger have no numbers, is missing: bring it back, "
+            "or run the job again into another directory"
+        )
 
     def need_tables(self) -> None:
         """Make sure that the tables are there, from which steps decide again.
@@ -106,34 +113,33 @@ class FinishedRun:
                 "the job with that setting"
             )
 
-    @property
-    def parts(self) -> Sequence[Sequence[int]]:
-        """(input file, row group of its ingest table, rows) of each part, by number."""
-        parts: list[list[int]] = self._plan["parts"]
-        return parts
+    @cached_property
+    def parts(self) -> Parts:
+        """All parts, by number."""
+        return self._plan.parts
 
-    @property
+    @cached_property
     def inputs(self) -> Sequence[InputFile]:
         """The input files by number. Their ``path`` is empty: the run does not know where they lie now."""
-        return [InputFile(path="", **raw) for raw in self._plan["inputs"]]
+        return list(self._plan.inputs())
 
     def input_of(self, sid: int) -> InputFile:
         """The input file of a sample, as in ``inputs``."""
-        return InputFile(path="", **self._plan["inputs"][self.parts[sid >> 32][0]])
+        return self._plan.input(self.parts[sid >> 32].file)
 
-    @property
+    @cached_property
     def source_names(self) -> Sequence[str]:
         """The input files' names in the ledger, by their numbers in ``parts``."""
-        return [f"{file['entry']}/{file['relative']}" for file in self._plan["inputs"]]
+        return self._plan.sources
 
     def has(self, sid: int) -> bool:
         """Tell whether a sample of the run has that sid."""
         part, row = sid >> 32, sid & 0xFFFFFFFF
-        return 0 <= part < len(self.parts) and row < self.parts[part][2]
+        return 0 <= part < len(self.parts) and row < self.parts[part].rows
 
     def made_by(self, step: str, what: str) -> list[str]:
         """Names of a step's products of one kind; ``what`` is signal, embedding or place."""
-        made: dict[str, list[str]] = self._plan["makes"]
+        made: dict[str, list[str]] = self._head["makes"]
         mark = f"{what}:"
         return [
             key.removeprefix(mark)
@@ -161,7 +167,7 @@ class FinishedRun:
 
     def outputs(self, folder: str) -> list[str]:
         """The result's files in ``folder``, in order, relative to the run."""
-        return [o.path for o in self.manifest.outputs if o.path.startswith(f"{folder}/")]
+        return self.files.paths(folder)
 
     def find(self, name: str) -> list[Row]:
         """The ledger's rows of all samples whose uid, key or URL is ``name``, in the order of their addresses."""
@@ -203,8 +209,8 @@ class FinishedRun:
 
     def ingested(self, part: int) -> pa.Table | None:
         """The rows that ingest stored of a part; None where ``tables/`` has been cleared."""
-        file, group, _ = self.parts[part]
-        return self.table("ingest", "files", paths.task_name(Scope.FILE, file), group)
+        found = self.parts[part]
+        return self.table("ingest", "files", paths.task_name(Scope.FILE, found.file), found.group)
 
     def table(self, step: str, phase: str, task: str, group: int | None = None) -> pa.Table | None:
         """A task's table, or one row group of it; None where ``tables/`` has been cleared."""
@@ -217,21 +223,6 @@ class FinishedRun:
             if group is None:
                 return file.read(use_threads=False)
             return file.read_row_group(group, use_threads=False)
-
-
-def _check_plan(plan: Mapping[str, Any]) -> None:
-    """Access all fields of a plan that this module reads.
-
-    Raises:
-        StateError: a later version made the run.
-        KeyError, TypeError, ValueError, AttributeError: the plan is damaged.
-    """
-    check_layout(plan, "plan.json")
-    for file in plan["inputs"]:
-        InputFile(path="", **file)
-    for _file, _group, _rows in plan["parts"]:
-        pass
-    plan["makes"].items()
 
 
 @contextmanager
@@ -262,7 +253,7 @@ def open_run(path: str) -> FinishedRun:
     if not there and not storage.exists(storage.join(root, paths.TABLES)):
         raise StateError(f"{path}: no run is here: name a run directory, which holds manifest.json")
     again = f"`tamis run {path.rstrip('/')}/job.yaml`"
-    if not there or _is_changing(root):
+    if not there:
         raise StateError(finished.state(root))
     try:
         return FinishedRun(root, Manifest.model_validate_json(storage.read_bytes(manifest)))
@@ -271,12 +262,3 @@ def open_run(path: str) -> FinishedRun:
         raise StateError(
             f"{path}: manifest.json is not what this version writes ({why}): {again} writes it anew"
         ) from None
-
-
-def _is_changing(root: str) -> bool:
-    """Tell whether a run is writing its ledger: a phase of it has files, and no index yet."""
-    for phase in ("rows", "index"):
-        names = storage.listing(storage.join(root, paths.folder("ledger", phase)))
-        if names and INDEX not in names:
-            return True
-    return False

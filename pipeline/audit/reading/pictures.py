@@ -80,7 +80,7 @@ class Pictures:
         if ingested is None:
             self._note("tables/ingest, which says where the pictures lie, has been cleared")
             return []
-        entry = self._run.source_names[self._run.parts[part][0]]
+        entry = self._run.source_names[self._run.parts[part].file]
         ingested = ingested.take(pa.array(rows))
         readable = np.array([value.is_valid for value in ingested["sha256"]], dtype=bool)
         if not readable.any():

@@ -127,7 +127,7 @@ def _starts(run: FinishedRun, folder: str) -> pa.Table:
     index = read_index(run.root, folder)
     if index is None:
         raise part_files.damage_error(storage.join(run.root, folder, INDEX))
-    parts = {(file, group): part for part, (file, group, _) in enumerate(run.parts)}
+    parts = {(part.file, part.group): part.number for part in run.parts}
     task: list[str] = []
     first: list[int] = []
     number: list[int] = []

@@ -64,8 +64,8 @@ def _body(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> str:
 
 
 def _heading(run: FinishedRun) -> str:
-    names = ", ".join(str(entry) for entry in sorted({i.source for i in run.manifest.inputs})[:1])
-    count = len(run.manifest.inputs)
+    names = ", ".join(str(entry) for entry in sorted({i.source for i in run.files.inputs})[:1])
+    count = len(run.files.inputs)
     more = f" and {count - 1:,} more files" if count > 1 else ""
     lead = f"What was kept of {text(names)}{more}, and why the rest was not."
     return element("h1", text(run.manifest.job["name"])) + element("p", lead, class_="lead")

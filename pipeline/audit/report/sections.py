@@ -157,6 +157,6 @@ def inputs_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> s
         ("unreadable", "right"),
         ("most frequent reason", "left"),
     ]
-    total = len(run.manifest.inputs)
+    total = len(run.files.inputs)
     summary = f"The {len(files):,} of {total:,} input files of which the smallest share was kept."
     return element("p", summary, class_="soft") + table(columns, rows, "Input files")

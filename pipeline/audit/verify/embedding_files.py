@@ -48,7 +48,7 @@ def address_of(file: InputFile | None, of: str) -> str | None:
 
 def wrong_sizes(run: FinishedRun, now: Mapping[str, InputFile]) -> Iterator[Mismatch]:
     """Compare the sizes of files that are still there with the manifest."""
-    for record in run.manifest.embeddings:
+    for record in run.files.embeddings:
         address = address_of(now.get(record.source), record.of)
         if address is None:
             continue
@@ -65,9 +65,9 @@ def other_rows(run: FinishedRun, now: Mapping[str, InputFile]) -> Iterator[Misma
     taking = [step.name for step in run.steps if step.takes_embeddings]
     wrong: Counter[str] = Counter()
     for step in taking:
-        for number, (file, _, _) in enumerate(run.parts):
-            source = run.inputs[file].source
-            for record in run.manifest.embeddings:
+        for part in run.parts:
+            number, source = part.number, run.inputs[part.file].source
+            for record in run.files.embeddings:
                 address = address_of(now.get(source), record.of)
                 if record.source != source or address is None:
                     continue

@@ -59,7 +59,8 @@ class Recount:
         names = [f"{paths.LEDGER}/{paths.task_name(Scope.BUNDLE, b)}.parquet" for b in bundles]
         for extra in sorted(listed - set(names)):
             yield extra, "plan.json has no such part"
-        for number, (file, _, rows) in enumerate(parts):
+        for part in parts:
+            number, rows = part.number, part.rows
             name = names[number // BUNDLE]
             try:
                 table = self._read(name, number % BUNDLE)
@@ -73,7 +74,7 @@ class Recount:
                 rest = ": the rest is not counted" if table.num_rows > rows else ""
                 yield name, f"has {counted(table.num_rows, 'row')}, plan.json says {rows:,}{rest}"
                 table = table.slice(0, rows)
-            source = self._run.manifest.inputs[file].source
+            source = self._run.files.inputs[part.file].source
             for what in _part_faults(table, number, source):
                 yield name, what
             self._count(table)
@@ -129,7 +130,7 @@ class Recount:
                     "ledger",
                     f"{step} dropped {counted_now:,} for {reason}, manifest.json says {recorded:,}",
                 )
-        written = any(output.path == "subset.npy" for output in manifest.outputs)
+        written = any(output.path == "subset.npy" for output in self._run.files.outputs)
         subset = storage.join(self._run.root, "subset.npy") if written else None
         yield from self._uids.faults(subset)
 

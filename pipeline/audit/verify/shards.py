@@ -29,7 +29,7 @@ class ShardWalk:
 
     def __init__(self, run: FinishedRun, size: int) -> None:
         self._run, self._size = run, size
-        self._outputs = {output.path for output in run.manifest.outputs}
+        self._outputs = {output.path for output in run.files.outputs}
         self._pairs: list[Pair] = []
         self._shard = 0
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import pyarrow.parquet as pq
 
@@ -66,6 +66,11 @@ def verify(run: FinishedRun, seen: Seen, deep: bool = False) -> Iterator[Fault]:
     ``deep``: read the tables between the steps whole, and compare embeddings that came with the input with the stored
     ones.
     """
+    broken = [Fault(*fault) for fault in run.files.damaged()]
+    yield from broken
+    if broken:
+        seen.notes.append("nothing else was looked at: manifest/ says what there should be")
+        return
     yield from _account(run)
     yield from _outputs(run, seen)
     yield from _inputs(run, seen, deep)
@@ -91,13 +96,13 @@ def _account(run: FinishedRun) -> Iterator[Fault]:
     except (OSError, ValueError, KeyError) as error:
         yield Fault("plan.json", f"cannot be read: {error}")
         return
-    if sources != [record.source for record in run.manifest.inputs]:
+    if sources != [record.source for record in run.files.inputs]:
         yield Fault("plan.json", "lists other inputs than manifest.json")
         return
     rows = [0] * len(sources)
-    for file, _, count in parts:
-        rows[file] += count
-    for record, count in zip(run.manifest.inputs, rows, strict=True):
+    for part in parts:
+        rows[part.file] += part.rows
+    for record, count in zip(run.files.inputs, rows, strict=True):
         if record.rows != count:
             yield Fault(
                 "plan.json",
@@ -111,7 +116,7 @@ def _account(run: FinishedRun) -> Iterator[Fault]:
 
 def _outputs(run: FinishedRun, seen: Seen) -> Iterator[Fault]:
     """Compare size, hash and rows of each result file with the manifest; and find files that it does not list."""
-    outputs = run.manifest.outputs
+    outputs = run.files.outputs
     whole_paths = [storage.join(run.root, record.path) for record in outputs]
     for record, path, (what, size) in zip(
         outputs, whole_paths, _differences(zip(whole_paths, outputs, strict=True)), strict=True
@@ -122,7 +127,7 @@ def _outputs(run: FinishedRun, seen: Seen) -> Iterator[Fault]:
         fault = _rows_differ(path, record.rows) if whole else what
         if fault is not None:
             yield Fault(record.path, fault)
-    listed = {record.path for record in run.manifest.outputs}
+    listed = {record.path for record in run.files.outputs}
     for folder in RESULTS:
         for name in storage.listing(storage.join(run.root, folder)):
             if f"{folder}/{name}" not in listed:
@@ -180,7 +185,7 @@ def _inputs(run: FinishedRun, seen: Seen, deep: bool) -> Iterator[Fault]:
         return
     missing: list[str] = []
     present: list[tuple[str, Input]] = []
-    for record in run.manifest.inputs:
+    for record in run.files.inputs:
         address = _address(job, record.source)
         if address is None or not storage.exists(address):
             missing.append(record.source)
@@ -193,7 +198,7 @@ def _inputs(run: FinishedRun, seen: Seen, deep: bool) -> Iterator[Fault]:
             yield Fault(record.source, f"{what}: the input has changed since")
     if missing:
         seen.notes.append(
-            f"{len(missing):,} of {len(run.manifest.inputs):,} inputs are no longer where job.yaml says and were "
+            f"{len(missing):,} of {len(run.files.inputs):,} inputs are no longer where job.yaml says and were "
             f"not looked at: {', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}"
         )
     yield from _embeddings(run, job, seen, deep)
@@ -201,7 +206,7 @@ def _inputs(run: FinishedRun, seen: Seen, deep: bool) -> Iterator[Fault]:
 
 def _embeddings(run: FinishedRun, job: Job, seen: Seen, deep: bool) -> Iterator[Fault]:
     """Compare the sizes of embeddings that came with the input; if ``deep``, also their rows."""
-    if not run.manifest.embeddings:
+    if not run.files.embeddings:
         if any(embed.takes_embeddings for embed in job.embeds):
             seen.notes.append(
                 "embeddings that came with the input were not looked at: manifest.json, which an earlier version "
@@ -209,12 +214,12 @@ def _embeddings(run: FinishedRun, job: Job, seen: Seen, deep: bool) -> Iterator[
             )
         return
     now = embedding_files.files_now(job)
-    for record in run.manifest.embeddings:
+    for record in run.files.embeddings:
         seen.embeddings += embedding_files.address_of(now.get(record.source), record.of) is not None
-    gone = len(run.manifest.embeddings) - seen.embeddings
+    gone = len(run.files.embeddings) - seen.embeddings
     if gone:
         seen.notes.append(
-            f"{gone:,} of {len(run.manifest.embeddings):,} embeddings that came with the input are no longer where "
+            f"{gone:,} of {len(run.files.embeddings):,} embeddings that came with the input are no longer where "
             "job.yaml says and were not looked at"
         )
     wrong = False
@@ -241,7 +246,7 @@ def _tables(run: FinishedRun, seen: Seen, deep: bool) -> Iterator[Fault]:
     steps = storage.folders_in(top)
     if not steps:
         seen.notes.append("the tables were not looked at: tables/ has been cleared")
-    outputs = {record.path: record.model_dump() for record in run.manifest.outputs}
+    outputs = {record.path: asdict(record) for record in run.files.outputs}
     for step in steps:
         for phase in storage.folders_in(storage.join(top, step)):
             yield from _phase(run, paths.folder(step, phase), outputs, seen, deep)

@@ -1,0 +1,172 @@
+"""The plan of a run directory as files, for those that go on with it and those that read it.
+
+``plan.json`` names the job. ``plan.parquet`` has a row for each input file, with the parts that its samples are in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.store import storage
+from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables.part_files import DamagedTableError
+from tamis.pipeline.tasks.parts import Parts
+from tamis.schemas.errors import StateError
+from tamis.schemas.layout import LAYOUT, check_layout
+
+HEAD = "plan.json"
+TABLE = "plan.parquet"
+
+FIELDS = {"job": str, "part_samples": int, "makes": dict}
+
+SCHEMA = pa.schema(
+    {
+        "entry": pa.string(),
+        "relative": pa.string(),
+        "kind": pa.string(),
+        "size": pa.int64(),
+        "stamp": pa.string(),
+        "parts": pa.list_(
+            pa.struct({"number": pa.int64(), "group": pa.int32(), "rows": pa.int64()})
+        ),
+    }
+)
+
+
+@dataclass(frozen=True)
+class PlanTable:
+    """What ``plan.parquet`` says."""
+
+    table: pa.Table
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def input(self, number: int) -> InputFile:
+        """An input file by its number, without where it lies now."""
+        (row,) = self.table.slice(number, 1).drop_columns(["parts"]).to_pylist()
+        return InputFile(path="", **row)
+
+    def inputs(self) -> Iterator[InputFile]:
+        """All input files, by number."""
+        for batch in self.table.drop_columns(["parts"]).to_batches(4096):
+            for row in batch.to_pylist():
+                yield InputFile(path="", **row)
+
+    @property
+    def sources(self) -> list[str]:
+        """What the ledger calls each input file, by number."""
+        entries, names = (self.table[name].to_pylist() for name in ("entry", "relative"))
+        return [f"{entry}/{name}" for entry, name in zip(entries, names, strict=True)]
+
+    @property
+    def parts(self) -> Parts:
+        """All parts, by number."""
+        lists = self.table["parts"].combine_chunks()
+        counts = np.diff(lists.offsets.to_numpy())
+        fields = lists.flatten()
+        number, group, rows = (
+            fields.field(name).to_numpy().astype(np.int64) for name in ("number", "group", "rows")
+        )
+        order = np.argsort(number)
+        if not np.array_equal(number[order], np.arange(len(number))):
+            raise ValueError("its parts are not numbered from 0")
+        file = np.repeat(np.arange(len(counts)), counts)
+        return Parts(file[order], group[order], rows[order])
+
+
+def write(root: str, inputs: Sequence[InputFile], parts: Parts) -> None:
+    """Write ``plan.parquet`` if it has changed."""
+    order = np.lexsort((np.arange(len(parts)), parts.file))
+    ends = np.searchsorted(parts.file[order], np.arange(len(inputs) + 1))
+    fields = [
+        pa.array(order.astype(np.int64)),
+        pa.array(parts.group[order].astype(np.int32)),
+        pa.array(parts.rows[order]),
+    ]
+    kind = SCHEMA.field("parts").type
+    struct = pa.StructArray.from_arrays(fields, fields=list(kind.value_type))
+    columns: list[Any] = [
+        pa.array([getattr(file, name) for file in inputs], SCHEMA.field(name).type)
+        for name in SCHEMA.names[:-1]
+    ]
+    columns.append(pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), struct, type=kind))
+    table = pa.Table.from_arrays(columns, schema=SCHEMA)
+    digest = _digest(table)
+    known = part_files.inspect(root, TABLE, size) if (size := _size(root)) else None
+    if known is None or known.fingerprint != digest:
+        part_files.write(root, TABLE, digest, [table], dict)
+
+
+def _size(root: str) -> int:
+    file = storage.find(storage.join(root, TABLE))
+    return 0 if file is None else file.size
+
+
+def _digest(table: pa.Table) -> str:
+    """128 bits of the table's content."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return str(xxhash.xxh3_128_hexdigest(sink.getvalue()))
+
+
+def read(root: str) -> PlanTable | None:
+    """What ``plan.parquet`` says; None where there is none yet.
+
+    Raises:
+        StateError: it is damaged.
+    """
+    if not storage.exists(storage.join(root, TABLE)):
+        return None
+    try:
+        table = PlanTable(part_files.read_file(root, TABLE))
+        if table.table.schema.names != SCHEMA.names:
+            raise ValueError(f"its columns are {', '.join(table.table.schema.names)}")
+        _ = table.parts
+    except (DamagedTableError, ValueError) as error:
+        raise damage(root, TABLE, error.args[-1]) from None
+    return table
+
+
+def write_head(root: str, job: str, part_samples: int, makes: Mapping[str, Sequence[str]]) -> None:
+    """Write ``plan.json`` if it has changed."""
+    head = {"layout": LAYOUT, "job": job, "part_samples": part_samples, "makes": makes}
+    path, text = storage.join(root, HEAD), (json.dumps(head, indent=1) + "\n").encode()
+    if not storage.exists(path) or storage.read_bytes(path) != text:
+        storage.write_bytes(path, text)
+
+
+def read_head(root: str) -> dict[str, Any]:
+    """The content of ``plan.json``.
+
+    Raises:
+        StateError: it is damaged, or no file of a run.
+        FileNotFoundError: there is none.
+    """
+    path = storage.join(root, HEAD)
+    try:
+        record = json.loads(storage.read_bytes(path))
+        if isinstance(record, dict):
+            check_layout(record, path)
+        for name, kind in FIELDS.items():
+            if not isinstance(record, dict) or not isinstance(record.get(name), kind):
+                raise ValueError(f"it has no `{name}`")
+    except (RecursionError, ValueError) as error:
+        raise damage(root, HEAD, error) from None
+    return dict(record)
+
+
+def damage(root: str, name: str, why: object) -> StateError:
+    """The error for a damaged file of the plan."""
+    return StateError(
+        f"{storage.redact(storage.join(root, name))} is damaged ({why}): restore it, or give another `output:`"
+    )
