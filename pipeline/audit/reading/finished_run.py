@@ -18,7 +18,7 @@ from tamis.pipeline.results import ledger_index
 from tamis.pipeline.steps.shared.audit import Row, StepAudit
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
-from tamis.pipeline.tasks.parts import BUNDLE
+from tamis.pipeline.tasks.parts import bundle_of
 from tamis.pipeline.tasks.sources import INDEX
 from tamis.schemas.errors import StateError
 from tamis.schemas.layout import check_layout, without_retired
@@ -177,7 +177,7 @@ class FinishedRun:
         for sid in sids:
             by_part.setdefault(sid >> 32, []).append(sid & 0xFFFFFFFF)
         for part, positions in by_part.items():
-            bundle, group = divmod(part, BUNDLE)
+            bundle, group = bundle_of(part)
             name = f"{paths.task_name(Scope.BUNDLE, bundle)}.parquet"
             path = storage.join(self.root, paths.LEDGER, name)
             with sound(path), storage.open_table(path) as raw, pq.ParquetFile(raw) as file:

@@ -19,7 +19,7 @@ from tamis.pipeline.audit.verify.shards import ShardWalk
 from tamis.pipeline.audit.verify.uids import Uids
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
-from tamis.pipeline.tasks.parts import BUNDLE
+from tamis.pipeline.tasks.parts import bundle_of, bundles
 from tamis.schemas.errors import StateError
 from tamis.schemas.ledger import LEDGER, reasons
 from tamis.schemas.scope import Scope
@@ -54,14 +54,17 @@ class Recount:
         except (StateError, OSError, ValueError, KeyError):
             return  # said by who reads the plan
         listed = set(self._run.outputs("ledger"))
-        bundles = range((len(parts) + BUNDLE - 1) // BUNDLE)
-        names = [f"{paths.LEDGER}/{paths.task_name(Scope.BUNDLE, b)}.parquet" for b in bundles]
+        names = [
+            f"{paths.LEDGER}/{paths.task_name(Scope.BUNDLE, bundle)}.parquet"
+            for bundle in range(bundles(len(parts)))
+        ]
         for extra in sorted(listed - set(names)):
             yield extra, "plan.json has no such part"
         for number, (file, _, rows) in enumerate(parts):
-            name = names[number // BUNDLE]
+            bundle, group = bundle_of(number)
+            name = names[bundle]
             try:
-                table = self._read(name, number % BUNDLE)
+                table = self._read(name, group)
             except part_files.DAMAGE as error:
                 why = " ".join(str(error).split())
                 yield name, f"part {number} of the ledger cannot be read: {why}"
