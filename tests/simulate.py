@@ -31,6 +31,7 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.file_columns import Ints
 from tamis.pipeline.tables.part_files import TableFile
+from tamis.pipeline.tasks.parts import bundles
 from tamis.pipeline.tasks.perform import Outcome, Work, Works
 from tamis.pipeline.tasks.phase import Phase
 from tamis.pipeline.tasks.sources import Gathered
@@ -383,7 +384,7 @@ def simulate(rows: int, samples_per_file: int, root: str, part_samples: int = 10
     run.walk()
     cost.driver_own_seconds = time.process_time() - began - executor.aside
     cost.parts = len(run.parts)
-    cost.bundles = (cost.parts + 127) // 128
+    cost.bundles = bundles(cost.parts)
     cost.driver_peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     cost.index_bytes = sum(path.stat().st_size for path in Path(root).rglob("_index.parquet"))
     cost.noop_seconds = _nothing_to_do(plan, run)

@@ -3,15 +3,15 @@
 With ``growth`` g = rows of the whole / rows of the sample, for each phase of each step:
 
 - *rows* grow by g; but those of a sample to train on as the step says (``StepGrowth.trained_rows``).
-- *tasks*: one a part, file or shard: g times as many as the sample had; one a range: N / ``range_samples``, or as
-  the step says (``StepGrowth.groups``); buckets: as many as the step makes of what reaches it (``StepGrowth.buckets``),
-  at least as many as the sample had; others: as many as the sample had.
+- *tasks*: one a part, file or shard: g times as many as the sample had; one a bundle: N / ``part_samples`` / 128; one
+  a range: N / ``range_samples``, or as the step says (``StepGrowth.groups``); buckets: as many as the step makes of
+  what reaches it (``StepGrowth.buckets``), at least as many as the sample had; others: as many as the sample had.
 - *processor seconds* = rows x seconds a row of warm tasks + cold seconds x workers + FLOP that grow otherwise / rate
   (of a processor, or of a GPU where the phase's tasks hold one); how FLOP grow the step says (``StepGrowth.flop``).
   Cold is the first task of a kind in a process: imports, a model. It is paid once a worker, and told apart from work.
 - *bytes read and written* grow with rows, but for what cold tasks read more than others: a model, once a worker. Where
   there are more buckets than the sample had, every reader of one row group reads a footer that describes all of them:
-  parts x buckets x (buckets - sample's) x ``FOOTER`` bytes more.
+  bundles x buckets x (buckets - sample's) x ``FOOTER`` bytes more.
   A part's task that reads the ingest table of its file asks for the end of it, 64 KiB at most: the whole's is longer
   than the sample's, which has but the file's first parts.
 - *memory*: the largest process of the sample; a part stays as large as it is, and a task that gathers holds ``HELD``
@@ -33,6 +33,7 @@ from typing import Any
 
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.growth import StepGrowth
+from tamis.pipeline.tasks.parts import bundles
 from tamis.schemas.cluster import RayCluster
 from tamis.schemas.costs import Cost
 from tamis.schemas.events import TaskDone
@@ -120,8 +121,7 @@ def phase(found: Measured, sample: Scale, whole: Scale, machine: Machine) -> Pha
     read += workers * loaded if cold else 0.0
     more = tasks - len(found.sample)
     if found.sample[0].gathers and more > 0:
-        parts = whole.rows / whole.job.part_samples
-        read += parts * tasks * more * FOOTER
+        read += _bundles(whole) * tasks * more * FOOTER
     read += tasks * _longer_tail(found, machine)
     cost = Cost(
         cpu_seconds,
@@ -228,20 +228,27 @@ def _tasks(
     found: Measured, rows: float, growth: StepGrowth[Any], sample: Scale, whole: Scale
 ) -> int:
     """The number of tasks of the phase in the whole run."""
-    scope = found.sample[0].scope
     count = len(found.sample)
-    if scope in {Scope.PART, Scope.FILE}:
-        return max(count, math.ceil(count * whole.rows / sample.rows))
-    if scope is Scope.SHARD:
-        return max(count, math.ceil(count * rows / sum(map(_rows, found.sample))))
-    if scope is Scope.RANGE:
-        groups = growth.groups(found.phase)
-        if groups is not None:
-            return max(count, groups)
+    ranges = growth.groups(found.phase)
+    if found.sample[0].scope is Scope.RANGE and ranges is None:
         return max(1, math.ceil(whole.rows / whole.job.range_samples))
-    if scope is Scope.BUCKET:
-        return max(count, growth.buckets(found.phase, int(rows)))
-    return count
+    grown: float = 0
+    match found.sample[0].scope:
+        case Scope.PART | Scope.FILE:
+            grown = count * whole.rows / sample.rows
+        case Scope.BUNDLE:
+            grown = _bundles(whole)
+        case Scope.SHARD:
+            grown = count * rows / sum(map(_rows, found.sample))
+        case Scope.RANGE:
+            grown = ranges or 0
+        case Scope.BUCKET:
+            grown = growth.buckets(found.phase, int(rows))
+    return max(count, math.ceil(grown))
+
+
+def _bundles(scale: Scale) -> int:
+    return bundles(math.ceil(scale.rows / scale.job.part_samples))
 
 
 def _memory(found: Measured, read: float, tasks: int) -> float:

@@ -27,7 +27,7 @@ from tamis.pipeline.steps.shared.exchange import (
 from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.columns import uid_words
-from tamis.pipeline.tasks.parts import BUNDLE, Part, Parts
+from tamis.pipeline.tasks.parts import Part, Parts
 from tamis.pipeline.tasks.phase import EachPart, Numbered, Phase, listed
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Task, TaskIo, location
@@ -244,13 +244,15 @@ def repeats(io: TaskIo[Repeated]) -> Iterator[pa.Table]:
 
 
 def _sources_of(io: TaskIo[Repeated], parts: npt.NDArray[np.int64]) -> dict[int, Source]:
-    """What ``sources`` has of some parts."""
+    """What ``sources`` has of some parts: a row a part, in their order."""
     named: dict[int, Source] = {}
-    for bundle, slices in enumerate(io.slices("sources")):
-        wanted = parts[parts // BUNDLE == bundle]
+    first = 0
+    for piece in io.slices("sources"):
+        wanted = parts[(parts >= first) & (parts < first + piece.rows)]
         if len(wanted):
-            rows = part_files.read(io.root, slices).take(pa.array(wanted % BUNDLE)).to_pylist()
+            rows = part_files.read(io.root, piece).take(pa.array(wanted - first)).to_pylist()
             named |= {int(part): Source(**row) for part, row in zip(wanted, rows, strict=True)}
+        first += piece.rows
     return named
 
 

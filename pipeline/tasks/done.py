@@ -13,7 +13,8 @@ import numpy as np
 from tamis.pipeline.tables.file_columns import FileColumns
 from tamis.pipeline.tables.part_files import TableFile
 from tamis.pipeline.tasks import dealing
-from tamis.pipeline.tasks.parts import BUNDLE, Parts
+from tamis.pipeline.tasks import parts as run_parts
+from tamis.pipeline.tasks.parts import Parts
 from tamis.pipeline.tasks.sources import ByPart, Gathered, Source, gathered
 from tamis.schemas.scope import Scope
 
@@ -24,7 +25,6 @@ class Done:
 
     scope: Scope
     files: FileColumns
-    bundle: int = BUNDLE  # parts a file, where it has several
     dealt: FileColumns | None = None  # of an exchange in two waves: the second's files
     buckets: int = 0  # of such an exchange
 
@@ -79,7 +79,7 @@ class Done:
         if self.scope is Scope.FILE:
             return ByPart(self.files, parts.file.astype(np.int32), parts.group.astype(np.int32))
         if self.scope is Scope.BUNDLE:
-            file, group = np.divmod(numbers, self.bundle)
+            file, group = np.divmod(numbers, run_parts.BUNDLE)
             return ByPart(self.files, file.astype(np.int32), group.astype(np.int32))
         assert self.scope is Scope.RANGE, f"{self.files.folder}: {self.scope} has no rows by part"
         counts = [len(span) for span in ranges]

@@ -72,6 +72,16 @@ class Parts(Sequence[Part]):
         return int(self.rows.sum())
 
 
+def bundle_of(part: int) -> tuple[int, int]:
+    """The number of a part's bundle, and the part's place in it."""
+    return divmod(part, BUNDLE)
+
+
+def bundles(parts: int) -> int:
+    """How many bundles so many parts make."""
+    return (parts + BUNDLE - 1) // BUNDLE
+
+
 def ranges(rows: Ints, each: int) -> list[range]:
     """Consecutive parts of at most ``each`` rows together, or one larger part."""
     spans: list[range] = []

@@ -19,7 +19,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.pipeline.tables import paths
-from tamis.pipeline.tasks.parts import BUNDLE, Part, Parts
+from tamis.pipeline.tasks import parts as run_parts
+from tamis.pipeline.tasks.parts import Part, Parts
 from tamis.pipeline.tasks.sources import ByPart, Source
 from tamis.pipeline.tasks.task import Args, Members, Task, TaskIo
 from tamis.schemas.resources import Claimed
@@ -134,22 +135,23 @@ class EachPart(Tasks[Args]):
         shared: Mapping[str, Sequence[Source]] | None = None,
         each: Callable[[Part], Args] | None = None,
         buckets: int | None = None,
-        bundle: int | None = BUNDLE,
+        bundle: int | None = None,
         together: bool = False,
     ) -> None:
         """``buckets``: of an exchange, whose files have a row group a bucket, over all parts of a bundle.
 
-        ``bundle``: the parts a file; None for a file a part, of work so dear that a kill must lose no more.
+        ``bundle``: the parts a file, None for as many as usual. 1: a file a part, of work so dear that a kill must
+        lose no more.
         ``together``: the phase's function goes over the parts of a bundle by itself.
         """
-        self.scope = Scope.PART if bundle is None else Scope.BUNDLE
+        self.scope = Scope.PART if bundle == 1 else Scope.BUNDLE
         self.buckets = buckets
         self._parts, self._args, self._each = parts, args, each
         self._inputs: dict[str, Sequence[ByPart]] = {
             role: [by] if isinstance(by, ByPart) else by for role, by in inputs.items()
         }
         self._shared = dict(shared or {})
-        self._size, self._together = bundle or 1, together
+        self._size, self._together = bundle or run_parts.BUNDLE, together
 
     def __len__(self) -> int:
         return (len(self._parts) + self._size - 1) // self._size

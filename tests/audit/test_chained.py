@@ -12,7 +12,8 @@ from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.audit.reading.funnel import by_cluster_query
 from tamis.pipeline.audit.story.story import stories
 from tests.support.embedded import blobs, run_steps, write_input
-from tests.support.running import ledger, table
+from tests.support.running import ledger
+from tests.support.tables import table, with_sids
 
 DENSITY = "- density: {clusters: 4, neighbours: 3, keep: 0.7}\n"
 SECOND = {
@@ -36,18 +37,12 @@ def run(chained: Path) -> FinishedRun:
 
 
 def places(root: Path, step: str) -> dict[int, dict[str, Any]]:
-    """sid -> its place; a file has one part here, or is the one range of all parts, in order."""
+    """sid -> its place."""
     quota = table(root, step, "quotas")["quota"].to_pylist()
-    found, part, before = {}, 0, -1
-    for row in table(root, step, "places").to_pylist():
-        name = str(row["task"])
-        if name.startswith("part-"):
-            part = int(name.removeprefix("part-"))
-        elif row["row"] <= before:
-            part += 1
-        before = row["row"]
+    found = {}
+    for row in with_sids(root, step, "places").to_pylist():
         row["quota"] = None if row["rank"] is None else quota[row["cluster"]]
-        found[part << 32 | row["row"]] = {column: row[column] for column in PLACE}
+        found[row["sid"]] = {column: row[column] for column in PLACE}
     return found
 
 

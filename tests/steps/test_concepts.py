@@ -22,7 +22,8 @@ from tamis.pipeline.tables import part_files
 from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import InputError, JobError, StateError
 from tests.support.embedded import EMBED, Samples, blobs, by_uid, run_steps, unit, write_input
-from tests.support.running import make_plan, run_here, table
+from tests.support.running import make_plan, run_here
+from tests.support.tables import table
 
 SETTINGS = "clusters: 5, neighbours: 2, keep: 0.5"
 

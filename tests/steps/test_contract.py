@@ -19,6 +19,7 @@ from tests.support.embedded import by_uid
 from tests.support.executors import Counted, KilledError, Never, OnSharedRay, Shuffled
 from tests.support.running import contents, make_plan
 from tests.support.step_cases import CASES, JOB, KINDS, Case, small
+from tests.support.tables import small_bundles
 
 RESULT = ("ledger/", "ledger_index/", "shards/", "subsets/", "subset.npy", "manifest.json")
 SUBSETS = ("subsets/", "subset.npy")
@@ -68,6 +69,14 @@ class Tried:
             uid: {column: value for column, value in row.items() if column not in places}
             for uid, row in by_uid(self.folder / name).items()
         }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def several_bundles() -> Iterator[None]:
+    """For all runs here: how many parts a file of the ledger has is a matter of layout, and shows."""
+    with pytest.MonkeyPatch.context() as patch:
+        small_bundles(patch, 3)
+        yield
 
 
 @pytest.fixture(scope="module", params=sorted(CASES))

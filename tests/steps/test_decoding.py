@@ -15,10 +15,13 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.embed import decoding
 from tamis.pipeline.steps.embed.decoding import Decoding
 from tamis.pipeline.steps.embed.step import Embed
-from tamis.pipeline.tasks.parts import Part
+from tamis.pipeline.tasks.done import Done
+from tamis.pipeline.tasks.parts import Parts
 from tamis.pipeline.tasks.task import Ahead
 from tamis.schemas.parse import parse_job
+from tamis.schemas.scope import Scope
 from tests.support.pictures import encode, noise
+from tests.support.records import files_of
 from tests.support.running import picture
 
 SIZE = 4
@@ -59,11 +62,12 @@ def test_what_is_large_is_decoded_smaller_where_the_job_asks_for_it() -> None:
 
 def test_a_job_that_decodes_in_full_is_known_as_before_there_was_a_choice() -> None:
     text = "name: a\ninput: [{path: a.tar}]\noutput: b\nsteps: [{embed: {encoder: demo%s}}]"
+    parts, file = Parts.of([(0, 0, 1)]), InputFile("e", "x.tar", "x.tar", "tar", 1)
+    rows = Done(Scope.PART, files_of([1])).by_part(parts, [])
+    context: Any = SimpleNamespace(
+        parts=parts, inputs=[file], ingest=lambda: rows, drops=list, at=lambda *_: rows
+    )
     for more, told in (("", None), (", decoder: full", None), (", decoder: shrink", "shrink")):
         job = parse_job(text % more, "job")
-        file, part = InputFile("e", "x.tar", "x.tar", "tar", 1), Part(0, 0, 0, 1)
-        context: Any = SimpleNamespace(
-            parts=[part], inputs=[file], ingest=lambda _: "i", drops=lambda _: (), at=lambda *_: "v"
-        )
         vectors, _ = Embed(job.embeds[0], job).phases(context)
         assert vectors.tasks[0].args.decoder == told

@@ -17,7 +17,8 @@ from tamis.pipeline.tables import part_files
 from tamis.schemas.errors import InputError, JobError
 from tamis.schemas.events import Event, PhaseStarted
 from tests.support.embedded import EMBED, Samples, blobs, by_uid, kept, run_steps, unit, write_input
-from tests.support.running import make_plan, run_here, table
+from tests.support.running import make_plan, run_here
+from tests.support.tables import table
 
 SIZES, SPREADS = (150, 90, 60, 30, 10, 1), (0.3, 1.2, 0.6, 2.0, 0.1, 0.1)
 STEPS = """

@@ -40,7 +40,10 @@ def test_it_runs_and_is_explained(pattern: Path, tmp_path: Path) -> None:
 
 
 def test_it_is_planned_and_forecast(pattern: Path, tmp_path: Path) -> None:
-    plan = make_plan(tmp_path / "run", pattern, "- every_nth: {n: 3}\n- write")
+    samples = [Sample(f"{n}", picture(n), "", {}) for n in range(2)]
+    write_tar(pattern.parent / "1.tar", samples)  # are dropped before it, as it has to read
+    files = pattern.parent / "*.tar"
+    plan = make_plan(tmp_path / "run", files, "- every_nth: {n: 3}\n- write")
     assert preview.preview(plan)["steps"][1]["kind"] == "every_nth"
     tried = trial.measure(plan, 1.0, None, Here)
     costs = predict(plan.job, tried, parse_cluster("2x(4cpu,16GB)"), "c", 1e10, 1).steps

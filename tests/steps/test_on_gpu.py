@@ -22,7 +22,8 @@ from tamis.schemas.errors import ModelError
 from tamis.schemas.events import Event, PhaseStarted
 from tamis.schemas.scope import Scope
 from tests.support.embedded import EMBED, blobs, by_uid, run_steps, write_input
-from tests.support.running import make_plan, materialize, run_here, table
+from tests.support.running import make_plan, materialize, run_here
+from tests.support.tables import table
 
 STEPS = """
 - semantic_duplicates: {clusters: 4, epsilon: 0.05, device: cuda}

@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from tests.support.running import (
     subset_uids,
     write_tar,
 )
+from tests.support.tables import small_bundles
 
 STEPS = """
   - signals: [words]
@@ -54,6 +55,14 @@ FILES = st.lists(
     min_size=1,
     max_size=3,
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def several_bundles() -> Iterator[None]:
+    """Of two parts each, in all runs here."""
+    with pytest.MonkeyPatch.context() as patch:
+        small_bundles(patch, 2)
+        yield
 
 
 def write_files(folder: Path, files: Sequence[Sequence[Given]]) -> None:
@@ -210,7 +219,7 @@ def test_the_browser_tells_each_by_its_address(made: Path) -> None:
 
 
 def test_a_new_shard_that_repeats_an_old_uid(made: Path, tmp_path: Path) -> None:
-    """The old sample stays, its part's verdict stands, and the end is that of a run over both."""
+    """The old sample stays, the verdict on its bundle stands, and the end is that of a run over both."""
     shutil.copytree(made / "one", tmp_path / "run")
     started: list[Event] = []
     run_here(
@@ -222,7 +231,7 @@ def test_a_new_shard_that_repeats_an_old_uid(made: Path, tmp_path: Path) -> None
         if isinstance(e, PhaseStarted) and e.step == "ingest"
     }
     assert tasks["ingest", "files"] == 1
-    assert tasks["ingest", "verdict"] == 2  # of the new file
+    assert tasks["ingest", "verdict"] == 1  # the bundle of the new file's two parts
     assert contents(tmp_path / "run/ledger") == contents(made / "run/ledger")
     assert list(verify(open_run(str(tmp_path / "run")), Seen(), deep=True)) == []
 

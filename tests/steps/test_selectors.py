@@ -13,7 +13,8 @@ from tamis.pipeline.algorithms import order
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.schemas.errors import JobError, StateError
 from tests.support.embedded import Samples, blobs, by_uid, numbered, run_one, run_steps, write_input
-from tests.support.running import ledger, make_plan, run_here, table
+from tests.support.running import ledger, make_plan, run_here
+from tests.support.tables import table
 
 
 def by_hash(rows: list[int], purpose: str, count: int, seed: int = 42) -> list[int]:

@@ -20,7 +20,8 @@ from tamis.schemas.events import Event, PhaseStarted
 from tests.support import duplicates
 from tests.support.demo_run import DemoRun
 from tests.support.embedded import EMBED, Samples, blobs, by_uid, run_steps, unit, write_input
-from tests.support.running import contents, ledger, make_plan, run_here, table
+from tests.support.running import contents, ledger, make_plan, run_here
+from tests.support.tables import with_sids
 
 STEP = "semantic_duplicates"
 Doubles = npt.NDArray[np.float64]
@@ -49,20 +50,12 @@ def run_semantic(folder: Path, samples: Samples, settings: str, **job: Any) -> P
 
 def stored(output: Path) -> list[dict[str, Any]]:
     """Of every embedded sample: uid, vector, cluster, its similarity to the centroid, and what the step stored."""
-    uids: dict[tuple[str, int], str] = {}
-    for part in range(len(list((output / "ledger").glob("*.parquet")))):
-        path = output / "ledger" / f"part-{part:05d}.parquet"
-        for number, uid in enumerate(pq.read_table(path, columns=["uid"])["uid"].to_pylist()):
-            uids[f"part-{part:05d}", number] = uid
-    assigned = table(output, STEP, "assign").to_pylist()
-    vectors = {
-        (r["task"], r["row"]): r["image"] for r in table(output, "embed", "vectors").to_pylist()
-    }
+    uids = {row["sid"]: row["uid"] for row in ledger(output)}
+    vectors = {r["sid"]: r["image"] for r in with_sids(output, "embed", "vectors").to_pylist()}
     rows = []
-    for row in assigned:
-        address = row["task"], row["row"]
-        vector = np.frombuffer(vectors[address], dtype=np.float16).astype(np.float64)
-        rows.append({**row, "uid": uids[address], "vector": vector})
+    for row in with_sids(output, STEP, "assign").to_pylist():
+        vector = np.frombuffer(vectors[row["sid"]], dtype=np.float16).astype(np.float64)
+        rows.append({**row, "uid": uids[row["sid"]], "vector": vector})
     return rows
 
 
@@ -98,19 +91,12 @@ def full_matrix(output: Path, which: str, seed: int = 42) -> dict[str, tuple[flo
 
 
 def scores(output: Path) -> dict[str, tuple[float, str]]:
-    """uid -> the stored similarity and partner; a range has a row group for each of its parts, in order."""
-    uids: dict[int, list[str]] = {}
-    for row in ledger(output):
-        uids.setdefault(row["sid"] >> 32, []).append(row["uid"])
-    parts = iter(sorted(uids))
+    """uid -> the stored similarity and partner."""
+    uids = {row["sid"]: row["uid"] for row in ledger(output)}
     nearest: dict[str, tuple[float, str]] = {}
-    for path in sorted((output / "tables" / STEP / "scores").glob("range-*.parquet")):
-        file = pq.ParquetFile(path)
-        for group in range(file.num_row_groups):
-            part = uids[next(parts)]
-            for row in file.read_row_group(group).to_pylist():
-                value = row["semantic_similarity"], row["partner"].hex()
-                assert nearest.setdefault(part[row["row"]], value) is value
+    for row in with_sids(output, STEP, "scores").to_pylist():
+        value = row["semantic_similarity"], row["partner"].hex()
+        assert nearest.setdefault(uids[row["sid"]], value) is value
     return nearest
 
 
@@ -232,10 +218,8 @@ def clip_art(demo_run: DemoRun) -> Samples:
     """What the demo encoder has made of clip art, of which exact and near copies are gone."""
     found: dict[str, bytes] = {}
     uids = {row["sid"]: row["uid"] for row in demo_run.ledger()}
-    for path in sorted((demo_run.root / "tables/embed/vectors").glob("part-*.parquet")):
-        first = int(path.stem.removeprefix("part-")) << 32
-        for row in pq.read_table(path, columns=["row", "image"]).to_pylist():
-            found[uids[first | row["row"]]] = row["image"]
+    for row in with_sids(demo_run.root, "embed", "vectors").to_pylist():
+        found[uids[row["sid"]]] = row["image"]
     vectors = np.stack([np.frombuffer(image, np.float16) for image in found.values()])
     return Samples(list(found), vectors, {})
 

@@ -26,9 +26,9 @@ from tests.support.running import (
     picture,
     read_tar,
     run_here,
-    table,
     write_tar,
 )
+from tests.support.tables import table, with_sids
 
 TEXTS = "words, characters, special_characters, repetition, language, language_score"
 SIDES = "width, height, min_side, max_side, aspect_ratio, bytes"
@@ -131,7 +131,7 @@ def test_a_signal_is_what_a_straight_path_finds(
 def test_the_ledger_shows_every_signal(example: Path, raw: list[Sample]) -> None:
     rows = ledger(example)
     assert [row["key"] for row in rows] == [sample.key for sample in raw]
-    stored = table(example, "signals", "values").drop_columns(["row", "task"])
+    stored = table(example, "signals", "values").drop_columns(["row"])
     assert [{name: row[name] for name in stored.column_names} for row in rows] == stored.to_pylist()
 
 
@@ -160,9 +160,8 @@ def test_only_what_is_alive_is_computed(clipart_example: Path, tmp_path: Path) -
     run_here(make_plan(tmp_path / "run", clipart_example / "00001.tar", steps, part_samples=70))
     alive = [(i, sample) for i, sample in enumerate(samples) if len(sample.text) >= 60]
     assert 0 < len(alive) < len(samples)
-    second = table(tmp_path / "run", "second", "values").to_pylist()
-    parts = [(f"part-{i // 70:05d}", i % 70) for i, _ in alive]
-    assert [(row["task"], row["row"]) for row in second] == parts
+    second = with_sids(tmp_path / "run", "second", "values").to_pylist()
+    assert [row["sid"] for row in second] == [i // 70 << 32 | i % 70 for i, _ in alive]
     assert [row["creator"] for row in second] == [sample.fields["creator"] for _, sample in alive]
     assert [row["words"] for row in second] == [len(sample.text.split()) for _, sample in alive]
     dropped = [row for row in ledger(tmp_path / "run") if not row["kept"]]

@@ -21,7 +21,8 @@ from tamis.pipeline.tasks.task import Task
 from tamis.schemas.errors import InputError, JobError, ModelError
 from tamis.schemas.scope import Scope
 from tamis.schemas.tables import DROPS, embedding_type
-from tests.support.running import ledger, make_plan, picture, run_here, table
+from tests.support.running import ledger, make_plan, picture, run_here
+from tests.support.tables import table
 
 ROWS = 130
 STEPS = """
@@ -146,7 +147,7 @@ def head_task(root: Path, head: Path, digest: str, embeddings: npt.NDArray[np.fl
         file=InputFile("e", "x.parquet", "x.parquet", "parquet", 1),
         heads={"aesthetic": str(head)},
     )
-    task = Task(Scope.PART, 0, inputs, args)
+    task = Task(Scope.PART, 0, inputs, args, rows=10)
     return perform(values, str(root), Work(task, "tables/values.parquet", "00"))
 
 

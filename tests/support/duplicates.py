@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from tamis.pipeline.runs.plan import Plan
 from tests.support.running import ledger, run_here
+from tests.support.tables import files
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -77,7 +78,7 @@ def stored(output: Path) -> list[dict[str, Any]]:
     """The ledger's rows, each with the perceptual hash and the size that ingest stored."""
     rows = ledger(output)
     read: list[dict[str, Any]] = []
-    for path in sorted((output / "tables/ingest/files").glob("*.parquet")):
+    for path in files(output, "ingest", "files"):
         columns = ["uid", "phash", "width", "height"]
         read += pq.ParquetFile(path).read(columns).to_pylist()
     by_uid = {row["uid"].hex(): row for row in read}
@@ -101,7 +102,7 @@ def edges(
     """(smaller uid, larger uid) -> the stored value of every edge."""
     values: dict[tuple[str, str], float] = {}
     for phase in phases:
-        for path in sorted((output / "tables" / step / phase).glob("*.parquet")):
+        for path in files(output, step, phase):
             for row in pq.ParquetFile(path).read(["uid_a", "uid_b", value]).to_pylist():
                 pair = (row["uid_a"].hex(), row["uid_b"].hex())
                 assert pair[0] < pair[1]

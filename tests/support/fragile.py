@@ -26,6 +26,7 @@ from tamis.pipeline.tasks.phase import Phase
 from tamis.pipeline.tasks.task import Function, TaskIo
 from tamis.schemas.events import Event, Notice
 from tests.support.running import make_plan
+from tests.support.tables import files
 
 Deadly = dict[str, list[str]]
 """Phase -> sha256 of the pictures that its workers cannot open."""
@@ -79,7 +80,7 @@ class FragileEngine(Engine):
 def hashes(output: Path, keys: Sequence[str]) -> list[str]:
     """The sha256 of some samples' pictures, as a run's ingest table has them."""
     found = []
-    for path in sorted((output / "tables/ingest/files").glob("*.parquet")):
+    for path in files(output, "ingest", "files"):
         rows = pq.read_table(path, columns=["key", "sha256"]).to_pylist()
         found += [row["sha256"].hex() for row in rows if row["key"] in keys]
     return found

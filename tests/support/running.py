@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
@@ -101,15 +100,6 @@ def materialize(
     """What `tamis materialize` does, in this process."""
     made = planned(finished, settings, str(output))
     return walk.run(made, observers, executor=Here(made.root), base=finished.root)
-
-
-def table(output: Path, step: str, phase: str) -> pa.Table:
-    """All files of a phase, with the file's name in the column ``task``."""
-    found = []
-    for path in sorted((output / "tables" / step / phase).glob("*.parquet")):
-        rows = pq.ParquetFile(path).read()
-        found.append(rows.append_column("task", pa.array([path.stem] * rows.num_rows, pa.string())))
-    return pa.concat_tables(found)
 
 
 def subset_uids(output: Path) -> list[str]:

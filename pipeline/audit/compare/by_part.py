@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, sound
 from tamis.pipeline.store import storage
-from tamis.pipeline.tasks.parts import BUNDLE
+from tamis.pipeline.tasks import parts as run_parts
 from tamis.schemas.ledger import Reason
 
 COLUMNS = ["uid", "kept", "step", "reason"]
@@ -76,7 +76,7 @@ def _map(
 
 def _sids(bundle: int, rows: Sequence[int]) -> npt.NDArray[np.int64]:
     """The addresses of a bundle's samples, whose parts have so many ``rows``."""
-    first = bundle * BUNDLE
+    first = bundle * run_parts.BUNDLE
     return np.concatenate([((first + i) << 32) + np.arange(count) for i, count in enumerate(rows)])
 
 

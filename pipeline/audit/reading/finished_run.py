@@ -20,7 +20,7 @@ from tamis.pipeline.store import finished, storage
 from tamis.pipeline.store.damage import require_content
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tasks import plan_files
-from tamis.pipeline.tasks.parts import BUNDLE, Parts
+from tamis.pipeline.tasks.parts import Parts, bundle_of
 from tamis.pipeline.tasks.plan_files import PlanTable
 from tamis.schemas.errors import StateError
 from tamis.schemas.layout import without_retired
@@ -193,7 +193,7 @@ class FinishedRun:
         for sid in sids:
             by_part.setdefault(sid >> 32, []).append(sid & 0xFFFFFFFF)
         for part, positions in by_part.items():
-            bundle, group = divmod(part, BUNDLE)
+            bundle, group = bundle_of(part)
             name = f"{paths.task_name(Scope.BUNDLE, bundle)}.parquet"
             path = storage.join(self.root, paths.LEDGER, name)
             with sound(path), storage.open_table(path) as raw, pq.ParquetFile(raw) as file:

@@ -20,7 +20,7 @@ from tamis.pipeline.audit.verify.uids import Uids
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
 from tamis.pipeline.tables import part_files, paths
-from tamis.pipeline.tasks.parts import BUNDLE
+from tamis.pipeline.tasks.parts import bundle_of, bundles
 from tamis.schemas.errors import StateError
 from tamis.schemas.ledger import LEDGER, reasons
 from tamis.schemas.scope import Scope
@@ -55,15 +55,18 @@ class Recount:
         except (StateError, OSError, ValueError, KeyError):
             return  # `verify` reports a damaged plan
         listed = set(self._run.outputs("ledger"))
-        bundles = range((len(parts) + BUNDLE - 1) // BUNDLE)
-        names = [f"{paths.LEDGER}/{paths.task_name(Scope.BUNDLE, b)}.parquet" for b in bundles]
+        names = [
+            f"{paths.LEDGER}/{paths.task_name(Scope.BUNDLE, bundle)}.parquet"
+            for bundle in range(bundles(len(parts)))
+        ]
         for extra in sorted(listed - set(names)):
             yield extra, "plan.json has no such part"
         for part in parts:
             number, rows = part.number, part.rows
-            name = names[number // BUNDLE]
+            bundle, group = bundle_of(number)
+            name = names[bundle]
             try:
-                table = self._read(name, number % BUNDLE)
+                table = self._read(name, group)
             except part_files.DAMAGE as error:
                 require_content(error, name)
                 why = " ".join(str(error).split())

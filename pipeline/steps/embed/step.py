@@ -107,7 +107,7 @@ class Embed(Step):
                 context.parts,
                 {"ingest": context.ingest(), "drops": context.drops()},
                 each=lambda part: self._encoded(context.inputs[part.file], identity),
-                bundle=None,
+                bundle=1,
             ),
             config.claim(self.job.resources),
             per_row=True,

@@ -99,7 +99,7 @@ class Signals(Step):
             of = resolved.by_entry[context.inputs[part.file].entry]
             return self._computed(context, part, of, heads, types)
 
-        tasks = EachPart(context.parts, inputs, each=computed, bundle=None)
+        tasks = EachPart(context.parts, inputs, each=computed, bundle=1)
         signals = [
             origin.signal for entry in resolved.by_entry.values() for origin in entry.values()
         ]
