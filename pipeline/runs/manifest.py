@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 from tamis.pipeline.runs.account import Account
 from tamis.pipeline.store import finished, storage
-from tamis.pipeline.store.redaction import without_secrets
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Done
 from tamis.schemas.manifest import Embeddings, Manifest, Output, StepCount, Version
 from tamis.schemas.manifest import Input as InputRecord
+from tamis.schemas.redaction import without_secrets
 
 FILE = "manifest.json"
 

@@ -10,12 +10,12 @@ from typing import Any
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.store import storage
-from tamis.pipeline.store.redaction import without_secrets
 from tamis.pipeline.tasks.task import Part
 from tamis.schemas import yaml12
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.layout import LAYOUT, check_layout
 from tamis.schemas.parse import dump
+from tamis.schemas.redaction import without_secrets
 
 FILE = "plan.json"
 JOB = "job.yaml"

@@ -6,8 +6,7 @@ Tables that speak of samples get a column ``sid``, which joins them with each ot
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -15,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.audit.reading.finished_run import FinishedRun, sound
+from tamis.pipeline.host.interrupts import interruptible
 from tamis.pipeline.results import delta
 from tamis.pipeline.store import storage
-from tamis.pipeline.tables import paths
+from tamis.pipeline.tables import part_files, paths
+from tamis.pipeline.tables.part_files import TableFile
+from tamis.pipeline.tasks import phase_index
 from tamis.pipeline.tasks.phase_index import INDEX
 from tamis.schemas.errors import InputError, StateError
 from tamis.schemas.scope import Scope
@@ -68,9 +70,7 @@ def readable(*runs: FinishedRun) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         roots = " and ".join(storage.redact(run.root) for run in runs)
-        raise StateError(
-            f"{roots}: {_one_line(error)}: `tamis verify` says what is damaged"
-        ) from None
+        raise StateError(f"{roots}: {_in_words(error)}") from None
 
 
 def _add_views(connection: duckdb.DuckDBPyConnection, run: FinishedRun, tables: bool) -> None:
@@ -94,7 +94,7 @@ def _add_step(connection: duckdb.DuckDBPyConnection, run: FinishedRun, step: str
         if not names:
             continue
         view, files = f"{_name(step)}.{_name(phase)}", [storage.join(folder, n) for n in names]
-        with storage.open_read(files[0]) as raw:
+        with sound(files[0]), storage.open_read(files[0]) as raw:
             columns = pq.read_schema(raw).names
         if "sid" in columns or not ("row" in columns or (step, phase) == ("ingest", "files")):
             connection.execute(f"CREATE VIEW {view} AS SELECT * FROM {reading(files)}")
@@ -118,14 +118,14 @@ def _starts(run: FinishedRun, folder: str) -> pa.Table:
     A part has a file of its own, or a row group in an input file's table or in a range's, where all parts follow
     one another in order.
     """
-    index = json.loads(storage.read_bytes(storage.join(folder, INDEX)))
+    index = _index(folder)
     parts = {(file, group): part for part, (file, group, _) in enumerate(run.parts)}
     task: list[str] = []
     first: list[int] = []
     number: list[int] = []
     following = 0
     for name in sorted(index):
-        rows = index[name]["rows"]
+        rows = index[name].rows
         for group, start in enumerate(accumulate(rows[:-1], initial=0)):
             part: int | None = following
             scope, own = paths.numbered(name) or (Scope.WHOLE, 0)
@@ -140,6 +140,20 @@ def _starts(run: FinishedRun, folder: str) -> pa.Table:
                 number.append(part)
     columns = {"task": pa.array(task, pa.string()), "first": pa.array(first, pa.int64())}
     return pa.table({**columns, "part": pa.array(number, pa.int64())})
+
+
+def _index(folder: str) -> Mapping[str, TableFile]:
+    """The entries of a phase's index.
+
+    Raises:
+        StateError: it is damaged, or missing.
+    """
+    path = storage.join(folder, INDEX)
+    entries = phase_index.read_index(folder) if storage.exists(path) else {"": None}
+    found = {name: file for name, file in entries.items() if file is not None}
+    if len(found) < len(entries):
+        raise part_files.damage_error(path)
+    return found
 
 
 def reading(files: Sequence[str], more: str = "") -> str:
@@ -184,7 +198,8 @@ def ask_freely(
         if any(ZONED in kind for kind in kinds):
             shown = (_shown(*column) for column in enumerate(zip(names, kinds, strict=True), 1))
             answer = answer.project(", ".join(shown))
-        rows = (answer if limit is None else answer.limit(limit)).fetchall()
+        asked = answer if limit is None else answer.limit(limit)
+        rows = interruptible(asked.fetchall, connection.interrupt)
     except duckdb.Error as error:
         raise InputError(f"--sql: {_one_line(error)}") from None
     return names, [[_plain(value) for value in row] for row in rows]
@@ -228,14 +243,21 @@ def ask(
     import duckdb
 
     try:
-        answer = connection.execute(query, list(values))
+        answer = interruptible(
+            lambda: connection.execute(query, list(values)), connection.interrupt
+        )
         names = [column[0] for column in answer.description or ()]
         rows = answer.fetchall() if limit is None else answer.fetchmany(limit)
     except duckdb.Error as error:
-        raise InputError(
-            f"this run's tables: {_one_line(error)}: `tamis verify` says what is damaged"
-        ) from None
+        raise InputError(f"this run's tables: {_in_words(error)}") from None
     return names, [[_plain(value) for value in row] for row in rows]
+
+
+def _in_words(error: Exception) -> str:
+    """DuckDB's error, and what to do about it."""
+    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__:
+        return f"{_one_line(error)}: ask for less at once"
+    return f"{_one_line(error)}: `tamis verify` says what is damaged"
 
 
 def _one_line(error: Exception) -> str:
