@@ -15,7 +15,13 @@ import typer
 from tamis.jobs import start
 from tamis.jobs.cluster import cli
 from tamis.jobs.options import ACCEPT, CPUS, INPUT, JOB, JSON, OUTPUT, PROGRESS, RUN, SET
-from tamis.schemas.errors import BugError, JobError, TamisError, Terminated
+from tamis.pipeline.host import crash_log
+from tamis.schemas.errors import JobError, TamisError, Terminated
+from tamis.schemas.redaction import redact_text
+from tamis.schemas.terminal_text import plain
+
+BUG = 70
+"""Exit code after an error of the program itself (EX_SOFTWARE of sysexits.h)."""
 
 app = typer.Typer(
     name="tamis",
@@ -366,7 +372,7 @@ def terminate(*_: object) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script.
 
-    Exit codes: 0; 2 after an error that a person can mend; 1 after a bug; 130 after Ctrl-C; 143 after SIGTERM.
+    Exit codes: 0; 2 after an error that a person can mend; 70 after a bug; 130 after Ctrl-C; 143 after SIGTERM.
     """
     signal.signal(signal.SIGTERM, terminate)
     start.speed_up_imports()
@@ -375,18 +381,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         start.with_called_command(app, arguments)(args=arguments, prog_name="tamis")
     except TamisError as error:
         _complain(str(error))
-    except BugError as error:
-        _complain(f"this is a bug of tamis; please report it with these lines: {error}", 1)
     except OSError as error:
         if error.filename is None or error.strerror is None:
-            raise
+            _complain(crash_log.write(error), BUG)
         _complain(
             f"{error.filename}: {error.strerror}: check the path, its permissions, and the disk"
         )
+    except MemoryError as error:
+        _complain(
+            f"memory ran out ({str(error) or 'no more is known'}): ask for less at once, or use a larger machine"
+        )
+    except Exception as error:  # noqa: BLE001 - nobody is shown a traceback
+        _complain(crash_log.write(error), BUG)
 
 
 def _complain(message: str, code: int = 2) -> NoReturn:
-    from tamis.pipeline.store.redaction import redact_text
-
-    typer.echo(f"tamis: {redact_text(message)}", err=True)
+    typer.echo(f"tamis: {plain(redact_text(message))}", err=True)
     sys.exit(code)

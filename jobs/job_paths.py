@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tamis.pipeline.store import storage
-from tamis.pipeline.store.redaction import without_secrets
 from tamis.schemas.job import Input, Job
+from tamis.schemas.redaction import without_secrets
 
 Change = Callable[[str], str]
 

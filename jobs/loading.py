@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tamis.jobs.terminal import display
 from tamis.pipeline.audit.again.frozen_job import borrowing
-from tamis.pipeline.audit.reading.finished_run import open_run
-from tamis.pipeline.store import storage
+from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
+from tamis.pipeline.store import finished, storage
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.nearest import nearest
@@ -53,6 +54,19 @@ def load(request: Request) -> Job:
         _check_paths(raw, request.job)
     job = check(raw, request.job)
     return borrowing(job, open_run(request.centroids).root) if request.centroids else job
+
+
+def opened(path: str) -> FinishedRun:
+    """A finished run, to read; a note says where it is at work again.
+
+    Raises:
+        StateError: as ``open_run``.
+    """
+    run = open_run(path)
+    note = finished.note(run.root)
+    if note is not None:
+        display.note(f"note: {note}")
+    return run
 
 
 def presets() -> list[str]:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+
+from tamis.schemas.redaction import redact_text
+from tamis.schemas.terminal_text import plain
+
 
 class TamisError(Exception):
-    """An error with one line as its message: what is wrong, where, and how to mend it."""
+    """An error with one line as its message: what is wrong, where, and how to mend it.
+
+    Whatever the message quotes, it shows no secret of an address, and nothing that would command a terminal.
+    """
+
+    def __str__(self) -> str:
+        return plain(redact_text(super().__str__()))
 
 
 class BugError(Exception):
@@ -41,3 +52,5 @@ class ClusterError(TamisError):
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM: a scheduler's form of Ctrl-C."""
+
+    number = signal.SIGTERM

@@ -30,6 +30,13 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _printable(value: str) -> str:
+    """A path that can be shown and written down."""
+    if not value.isprintable():
+        raise ValueError(f"has a character that cannot be shown: {value[:80]!r}")
+    return value
+
+
 def _filled(value: object) -> object:
     """In YAML a key below which all is commented out has no value."""
     return {} if value is None else value
@@ -116,7 +123,7 @@ class Job(Model):
         description="small letters, digits, `_`, `-` and `.`, at most 64; a run directory belongs to one job name",
     )
     input: tuple[Input, ...] = Field(min_length=1)
-    output: str = Field(
+    output: Annotated[str, AfterValidator(_printable)] = Field(
         min_length=1,
         examples=["runs/my-job"],
         description="the run directory, for result, ledger, tables and manifest: a path or an fsspec URL",

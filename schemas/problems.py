@@ -94,7 +94,7 @@ def _implied(key: str, model: type[BaseModel]) -> bool:
 def _said(problem: Problem, problems: Sequence[Problem]) -> str:
     if problem["type"] == "value_error":
         return str(problem["msg"]).removeprefix("Value error, ")
-    if not _is_choice([str(problem["loc"][-1])]):
+    if not _is_choice([str(key) for key in problem["loc"][-1:]]):
         alike = [problem]
     else:
         alike = [other for other in problems if other["loc"][:-1] == problem["loc"][:-1]]

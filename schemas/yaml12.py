@@ -61,9 +61,52 @@ def _yaml() -> Any:
     return yaml
 
 
+MAX_DEPTH = 60
+"""Lists and maps inside each other; a job has about eight."""
+
+
 def load(text: str) -> Any:
-    """Parse one document; ``YAMLError`` if it is not valid."""
-    return _yaml().load(text)
+    """Parse one document; ``YAMLError`` if it is not valid, nests too deep, or has a value unlike its tag."""
+    try:
+        value = _yaml().load(text)
+    except YAMLError:
+        raise
+    except RecursionError:
+        raise _too_deep() from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        why = f"{type(error).__name__}: {error}"[:120]
+        raise YAMLError(f"a value that is not what its tag or its form says ({why})") from None
+    level, depth = [value], 0
+    while level:  # an alias that leads back to itself has no end
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise _too_deep()
+        if not all(map(_is_usable, level)):
+            raise YAMLError("half a surrogate pair, which no text has, or a number without bounds")
+        distinct = {id(outer): outer for outer in level}  # aliases of aliases are as many as one
+        level = [inner for outer in distinct.values() for inner in _inside(outer)]
+    return value
+
+
+def _too_deep() -> YAMLError:
+    return YAMLError(f"more than {MAX_DEPTH} lists and maps inside each other")
+
+
+MAX_BITS = 1024
+"""Of a whole number: Python itself refuses to show one of some thousand digits."""
+
+
+def _is_usable(value: Any) -> bool:
+    """False for a string that cannot be written as UTF-8, and for a number that cannot be shown."""
+    if isinstance(value, int):
+        return value.bit_length() <= MAX_BITS
+    return not isinstance(value, str) or not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [*value, *value.values()]
+    return [*value] if isinstance(value, (list, tuple, set)) else []
 
 
 def dump(value: Any) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import typer
 from rich.table import Table
 
+from tamis.jobs.loading import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading import sql as queries
 from tamis.pipeline.audit.reading.concepts import trained
-from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.funnel import (
     BY_REASON,
     Funnel,
@@ -47,7 +47,7 @@ def audit_run(
     questions = [name for name, value in options if value is not None]
     if len(questions) > 1:
         raise JobError(f"{' and '.join(questions)} are two questions: ask one at a time")
-    run = open_run(path)
+    run = opened(path)
     if not questions:
         _show_funnel(run, json)
         return
@@ -68,7 +68,7 @@ def audit_run(
         else:
             answer = queries.ask(connection, by_cluster_query(run), limit=most)
             if "complexity" not in answer[0] and any("complexity" in s.measures for s in run.steps):
-                typer.echo("without complexities: tables/ has been cleared", err=True)
+                display.echo("without complexities: tables/ has been cleared", err=True)
     _show_answer(run, answer, limit, json)
     training = trained(run) if by == "cluster" and not json else None
     if training:
@@ -80,7 +80,7 @@ def _show_funnel(run: FinishedRun, json: bool) -> None:
     delta_counts = delta.counts(run.root)
     if json:
         more = {"delta": delta_counts} if delta_counts else {}
-        typer.echo(display.as_json({"run": run.root, **totals.to_json(), **more}))
+        display.echo(display.as_json({"run": run.root, **totals.to_json(), **more}))
         return
     out = display.console()
     display.print_table(out, funnel_table(run, reasons=False))
@@ -161,7 +161,7 @@ def _show_answer(
     if json:
         names = _unique(names)
         objects = [dict(zip(names, row, strict=True)) for row in rows]
-        typer.echo(display.as_json({"run": run.root, "rows": objects, "more": more}))
+        display.echo(display.as_json({"run": run.root, "rows": objects, "more": more}))
         return
     filled = [i for i in range(len(names)) if not rows or any(row[i] is not None for row in rows)]
     names = [names[i] for i in filled]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import errno
 
-import typer
-
 from tamis.jobs.commands.explain import in_words
+from tamis.jobs.loading import opened
+from tamis.jobs.terminal import display
 from tamis.pipeline.audit.browse.answers import Browser
 from tamis.pipeline.audit.browse.server import Server
-from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.schemas.errors import JobError
 
 
@@ -20,17 +19,17 @@ def browse_run(path: str, port: int) -> None:
         StateError: no finished run.
         JobError: the port is taken.
     """
-    browser = Browser(open_run(path), in_words)
+    browser = Browser(opened(path), in_words)
     try:
         server = Server(browser, port)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
         raise JobError(f"--port {port}: is in use: choose another") from None
-    typer.echo(f"{server.address} shows {path} (Ctrl-C ends)")
+    display.echo(f"{server.address} shows {path} (Ctrl-C ends)")
     try:
         server.serve_forever()
     except KeyboardInterrupt:
-        typer.echo("ended")
+        display.echo("ended")
     finally:
         server.end()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -99,10 +98,10 @@ def _ship(
         job = with_autoscaling(job)
     needs = needs_of(planning.make(job), installed=not shipment.project, grows=sending.grows)
     if warning := secret_warning(job, "the cluster's dashboard", "--env"):
-        typer.echo(warning, err=True)
+        display.echo(warning, err=True)
     submit.check(client, needs, shipment)
     job_id = submit.send(client, job, shipment, resumes)
-    typer.echo(job_id)
+    display.echo(job_id)
     if not sending.detach:
         _watch(client, job_id)
 
@@ -111,10 +110,9 @@ def _watch(client: Client, job_id: str) -> None:
     """Print a job's output until it ends, and exit with its code."""
     try:
         for piece in submit.follow(client, job_id):
-            sys.stderr.write(piece)
-            sys.stderr.flush()
+            display.echo(piece, err=True, nl=False)
     except KeyboardInterrupt:
-        typer.echo(
+        display.echo(
             f"tamis: the job goes on: tamis logs -f {job_id}, tamis cancel {job_id}", err=True
         )
         raise typer.Exit(130) from None
@@ -126,7 +124,7 @@ def _watch(client: Client, job_id: str) -> None:
             f"{job_id}: {_status(details)}, but its log has been closed: tamis logs -f {job_id}"
         )
     if str(details.status) != "SUCCEEDED":
-        typer.echo(f"tamis: {job_id}: {_status(details)}: tamis resume {job_id}", err=True)
+        display.echo(f"tamis: {job_id}: {_status(details)}: tamis resume {job_id}", err=True)
         raise typer.Exit(
             details.driver_exit_code if details.driver_exit_code in (1, 2, 130, 143) else 1
         )
@@ -137,14 +135,14 @@ def show_status(job_id: str, *, address: str | None, json: bool) -> None:
     client = _connect(address)
     summary = _summary(submit.details(client, job_id))
     if json:
-        typer.echo(display.as_json(summary))
+        display.echo(display.as_json(summary))
         return
     printed = submit.logs(client, job_id).strip().splitlines()
     for key, value in summary.items():
         if value is not None:
-            typer.echo(f"{key:9}{display.plain(str(value))}")
+            display.echo(f"{key:9}{display.plain(str(value))}")
     for line in printed[-3:]:
-        typer.echo(f"         {display.plain(line)}")
+        display.echo(f"         {display.plain(line)}")
 
 
 def show_logs(job_id: str, *, address: str | None, following: bool) -> None:
@@ -152,10 +150,10 @@ def show_logs(job_id: str, *, address: str | None, following: bool) -> None:
     client = _connect(address)
     submit.details(client, job_id)
     if not following:
-        typer.echo(submit.logs(client, job_id), nl=False)
+        display.echo(submit.logs(client, job_id), nl=False)
         return
     for piece in submit.follow(client, job_id):
-        typer.echo(piece, nl=False)
+        display.echo(piece, nl=False)
 
 
 def cancel_job(job_id: str, *, address: str | None) -> None:
@@ -165,14 +163,14 @@ def cancel_job(job_id: str, *, address: str | None) -> None:
     if str(details.status) in submit.END_STATUSES:
         raise ClusterError(f"{job_id}: is {_status(details)} already")
     status = submit.cancel(client, job_id)
-    typer.echo(f"{job_id}: {status.lower()}; tamis resume {job_id} goes on with it")
+    display.echo(f"{job_id}: {status.lower()}; tamis resume {job_id} goes on with it")
 
 
 def list_jobs(*, address: str | None, json: bool) -> None:
     """Print all jobs of tamis that the Ray cluster remembers, newest first."""
     summaries = [_summary(job) for job in submit.list_jobs(_connect(address))]
     if json:
-        typer.echo(display.as_json(summaries))
+        display.echo(display.as_json(summaries))
         return
     names = ("id", "status", "started", "output")
     rows = [[str(summary[name] or "") for name in names] for summary in summaries]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 
-import typer
-
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.costs import Costs, costs
 from tamis.pipeline.store import storage
@@ -34,7 +32,7 @@ def show_costs(path: str, json: bool) -> None:
     if not figures.steps:
         raise StateError(f"{path}: no events.jsonl with costs: name a run directory")
     if json:
-        typer.echo(display.as_json({"run": storage.absolute(path), **_plain(figures)}))
+        display.echo(display.as_json({"run": storage.absolute(path), **_plain(figures)}))
         return
     out = display.console()
     headers = [("step", "left"), ("", "left"), *((name, "right") for name, _, _ in COLUMNS)]

@@ -10,6 +10,7 @@ import typer
 from tamis.jobs.cluster.manifests import SHARED_MEMORY, Fleet, check_image, manifests
 from tamis.jobs.job_paths import paths_of, secret_warning
 from tamis.jobs.loading import Request, load
+from tamis.jobs.terminal import display
 from tamis.pipeline.runs.plan import build
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.claims import of_job
@@ -40,7 +41,7 @@ def print_manifests(request: Request, fleet: Fleet) -> None:
     check_fleet(fleet)
     check(job, fleet)
     if warning := secret_warning(job, "the ConfigMap", "--secret"):
-        typer.echo(warning, err=True)
+        display.echo(warning, err=True)
     typer.echo(manifests(job, fleet, version("ray")), nl=False)
 
 

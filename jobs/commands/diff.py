@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import typer
-
+from tamis.jobs.loading import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.compare.diff import Difference, diff
-from tamis.pipeline.audit.reading.finished_run import open_run
 
 CAPTION = 60
 """Most characters of a caption in a table."""
@@ -27,10 +25,10 @@ def diff_runs(before: str, after: str, count: int, *, json: bool) -> None:
     Raises:
         TamisError: no finished run.
     """
-    difference = diff(open_run(before), open_run(after), count)
+    difference = diff(opened(before), opened(after), count)
     if json:
         more = {"came": difference.came, "went": difference.went, "only": difference.only}
-        typer.echo(
+        display.echo(
             display.as_json({"before": before, "after": after, **asdict(difference), **more})
         )
         return

@@ -6,13 +6,12 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tamis.jobs.loading import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.evaluation import FILE
-from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.reading.verdict import by_luck, chance, compared, significant, verdict
 from tamis.pipeline.evaluate.evaluation import Request, evaluate
 from tamis.pipeline.store import storage
@@ -26,12 +25,12 @@ def evaluate_run(path: str, request: Request, json: bool) -> None:
     Raises:
         TamisError: the run or an option does not fit.
     """
-    run = open_run(path)
+    run = opened(path)
     with _progress() as done:
         evaluation = evaluate(run, request, done)
     storage.write_bytes(storage.join(run.root, FILE), evaluation.to_json())
     if json:
-        typer.echo(display.as_json(evaluation.model_dump()))
+        display.echo(display.as_json(evaluation.model_dump()))
         return
     out = display.console()
     for line in _splits(evaluation):

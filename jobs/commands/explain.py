@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer
 from rich.table import Table
 from rich.text import Text
 
+from tamis.jobs.loading import opened
 from tamis.jobs.terminal import display, inline_pictures
-from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.story.story import Story, stories, tell
 from tamis.schemas.errors import InputError, JobError
 
@@ -48,7 +48,7 @@ def explain_sample(path: str, name: str, *, count: int, json: bool, html: str | 
         raise JobError("SAMPLE is empty: name a uid, a key or a URL")
     if json and html is not None:
         raise JobError("--json and --html are two answers: ask for one at a time")
-    run = open_run(path)
+    run = opened(path)
     total, samples = stories(run, name, count)
     if not total:
         raise InputError(
@@ -58,7 +58,7 @@ def explain_sample(path: str, name: str, *, count: int, json: bool, html: str | 
     if html is not None:
         _write_page(run, samples, total, html)
     elif json:
-        typer.echo(
+        display.echo(
             display.as_json({"run": run.root, "name": name, "found": total, "samples": samples})
         )
     elif total == 1:
@@ -70,7 +70,7 @@ def explain_sample(path: str, name: str, *, count: int, json: bool, html: str | 
         how = "explain one by its uid" if named is None else "the one that it stands for follows"
         _list(samples, total, count, how)
         if named is not None:
-            typer.echo()
+            display.echo()
             _print_story(tell(run, named))
 
 
@@ -81,7 +81,7 @@ def _write_page(run: FinishedRun, samples: list[Story], total: int, path: str) -
     page = story_page(run, [in_words(story) for story in samples], total)
     target = storage.absolute(path)
     storage.write_bytes(target, page)
-    typer.echo(f"{target} ({display.size(len(page))})")
+    display.echo(f"{target} ({display.size(len(page))})")
 
 
 def _list(samples: list[Story], total: int, count: int, how: str) -> None:

@@ -6,8 +6,6 @@ import json
 import os
 from dataclasses import dataclass
 
-import typer
-
 from tamis.jobs.commands.costs import COLUMNS, cells
 from tamis.jobs.loading import Request, load
 from tamis.jobs.terminal import display
@@ -55,7 +53,7 @@ def forecast_job(request: Request, question: Question, *, json_asked: bool) -> N
     start: trial.Start = Here if question.here else trial.on_ray(plan)
     processors = plan.job.resources.cpus or len(os.sched_getaffinity(0))
     workers = 1 if question.here else processors
-    typer.echo("tamis: a sample of the parts is run here, in a temporary directory", err=True)
+    display.echo("tamis: a sample of the parts is run here, in a temporary directory", err=True)
     bound = MOST_PARTS if question.sample is None else None
     sample = trial.measure(plan, question.sample or SHARE, bound, start)
     flops = trial.flops(sample.dim or 512)
@@ -66,7 +64,7 @@ def forecast_job(request: Request, question: Question, *, json_asked: bool) -> N
         path = storage.join(plan.root, PREDICTION)
         storage.write_bytes(path, json.dumps(prediction.to_json(), indent=1).encode())
     if json_asked:
-        typer.echo(display.as_json({"job": plan.job.name, **prediction.to_json()}))
+        display.echo(display.as_json({"job": plan.job.name, **prediction.to_json()}))
         return
     _show(prediction, sample, plan.root if question.rows is None else None)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 
-import typer
-
 from tamis.jobs.template import template
+from tamis.jobs.terminal import display
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
@@ -21,15 +20,15 @@ def write_template(path: str) -> None:
     """
     text = template()
     if path == "-":
-        typer.echo(text, nl=False)
+        display.echo(text, nl=False)
         return
     if storage.exists(path):
         raise JobError(f"{path}: is there already: name another file, or remove it")
     storage.write_bytes(path, text.encode())
-    typer.echo(f"{path} is written: put in your paths, then: tamis plan {path}")
+    display.echo(f"{path} is written: put in your paths, then: tamis plan {path}")
 
 
 def show_schema() -> None:
     """Print the JSON schema of a job file."""
     schema = {"$schema": DIALECT, **Job.model_json_schema(), "title": "A tamis job"}
-    typer.echo(json.dumps(schema, indent=2))
+    display.echo(json.dumps(schema, indent=2))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from tamis.jobs.commands.run import carry_out, stoppable
+from tamis.jobs.loading import opened
 from tamis.pipeline.audit.again.materialize import planned
-from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.schemas.errors import JobError
 
 
@@ -28,6 +28,6 @@ def materialize_run(
     """
     if not settings:
         raise JobError("materialize: no settings: add --set density.keep=0.3")
-    run = open_run(path)
+    run = opened(path)
     plan = planned(run, settings, output)
     carry_out(plan, address=None, progress=progress, json=json, base=run.root)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer
-
 from tamis.jobs.loading import Request, load
 from tamis.jobs.terminal import display
 from tamis.pipeline.planning import preview
 from tamis.pipeline.runs import plan as planning
 from tamis.pipeline.runs import state
-from tamis.pipeline.store.redaction import redact
+from tamis.schemas.redaction import redact
 
 
 def plan_job(request: Request, *, accept_changed: bool, json: bool) -> None:
@@ -24,7 +22,7 @@ def plan_job(request: Request, *, accept_changed: bool, json: bool) -> None:
     state.check_output(plan)
     overview = preview.preview(plan)
     if json:
-        typer.echo(display.as_json(overview))
+        display.echo(display.as_json(overview))
         return
     out = display.console()
     out.print(f"{plan.job.name}: {redact(plan.root)}", soft_wrap=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import typer
-
+from tamis.jobs.loading import opened
 from tamis.jobs.terminal import display
-from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.report.report import report
 from tamis.pipeline.store import storage
 
@@ -16,8 +14,8 @@ def write_report(path: str, output: str | None) -> None:
     Raises:
         StateError: no finished run, or its counts do not balance.
     """
-    run = open_run(path)
+    run = opened(path)
     page = report(run)
     target = storage.absolute(output) if output else storage.join(run.root, "report.html")
     storage.write_bytes(target, page)
-    typer.echo(f"{target} ({display.size(len(page))})")
+    display.echo(f"{target} ({display.size(len(page))})")

@@ -20,10 +20,10 @@ from tamis.pipeline.audit.reading.funnel import funnel
 from tamis.pipeline.runs import account
 from tamis.pipeline.runs import plan as planning
 from tamis.pipeline.runs import walk as running
-from tamis.pipeline.store.redaction import redact, redact_text
 from tamis.schemas.errors import TamisError, Terminated
 from tamis.schemas.events import Observer
 from tamis.schemas.manifest import Version
+from tamis.schemas.redaction import redact, redact_text
 
 INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after Ctrl-C, and after SIGTERM."""
@@ -35,7 +35,7 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        typer.echo("tamis: stopped; the same command resumes", err=True)
+        display.echo("tamis: stopped; the same command resumes", err=True)
         raise typer.Exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED) from None
 
 
@@ -71,7 +71,7 @@ def carry_out(
         TamisError: whatever a person can mend.
     """
     for note in plan.notes:
-        typer.echo(f"tamis: {note}", err=True)
+        display.note(note)
     events = journal.Journal(plan.root, _about(plan, address))
     try:
         result = _walk(plan, [events], progress, address, base)
@@ -120,7 +120,7 @@ def _show_result(run: FinishedRun, tasks_run: int, json: bool) -> None:
     result = [output for output in run.files.outputs if output.path.startswith("shards/")]
     if json:
         about = {"run": redact(run.root), "computed": tasks_run, **totals.to_json()}
-        typer.echo(display.as_json({**about, "bytes": sum(file.bytes for file in result)}))
+        display.echo(display.as_json({**about, "bytes": sum(file.bytes for file in result)}))
         return
     out = display.console()
     display.print_table(out, funnel_table(run))

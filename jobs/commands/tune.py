@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-import typer
-
 from tamis.jobs.loading import Request, load, locate, read_text
 from tamis.jobs.terminal import display
 from tamis.pipeline.planning import tuning
@@ -39,12 +37,12 @@ def tune_job(request: Request, question: Question, *, json: bool) -> None:
     steps = [step for step in plan.job.embeds if not step.takes_embeddings]
     if not steps:
         raise JobError(f"{request.job}: no step embeds with a model: there is nothing to tune")
-    typer.echo("tamis: the first samples are embedded here, in a temporary directory", err=True)
+    display.echo("tamis: the first samples are embedded here, in a temporary directory", err=True)
     results = [tuning.tune(plan, step, sizes, question.samples, question.rounds) for step in steps]
     written = [] if question.dry else _write(request.job, results)
     if json:
         figures = {result.step: asdict(result) for result in results}
-        typer.echo(display.as_json({"job": plan.job.name, "steps": figures, "written": written}))
+        display.echo(display.as_json({"job": plan.job.name, "steps": figures, "written": written}))
         return
     for result in results:
         _show(result, request.job, result.step in written)

@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import typer
 
+from tamis.jobs.loading import opened
 from tamis.jobs.terminal import display
-from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.audit.verify.verify import Seen, verify
 
@@ -18,18 +18,18 @@ def verify_run(path: str, *, deep: bool, json: bool) -> None:
     Raises:
         TamisError: no finished run.
     """
-    run, seen, faults = open_run(path), Seen(), []
+    run, seen, faults = opened(path), Seen(), []
     for fault in verify(run, seen, deep):
         faults.append(fault)
         if not json:
-            typer.echo(display.plain(f"{fault.path}: {fault.what}"))
+            display.echo(display.plain(f"{fault.path}: {fault.what}"))
     if json:
         objects = [asdict(fault) for fault in faults]
-        typer.echo(display.as_json({"run": run.root, "faults": objects, "seen": asdict(seen)}))
+        display.echo(display.as_json({"run": run.root, "faults": objects, "seen": asdict(seen)}))
     else:
         for note in seen.notes:
-            typer.echo(display.plain(f"note: {note}"))
-        typer.echo(
+            display.echo(display.plain(f"note: {note}"))
+        display.echo(
             f"{counted(len(faults), 'fault')} in {counted(seen.rows, 'ledger row')}, "
             f"{counted(seen.outputs, 'file')} of the result, {counted(seen.inputs, 'input')} and "
             f"{_tables_and_embeddings(seen, deep)}; {display.size(seen.bytes)} hashed"

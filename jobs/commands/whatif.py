@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-import typer
 from rich.table import Table
 
+from tamis.jobs.loading import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.again.whatif import Change, whatif
-from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.schemas.errors import JobError
 
 CAPTION = 60
@@ -26,9 +25,9 @@ def show_changes(path: str, settings: Sequence[str], count: int, json: bool) -> 
     """
     if not settings:
         raise JobError("whatif: no settings: add --set density.keep=0.3")
-    change = whatif(open_run(path), settings, count)
+    change = whatif(opened(path), settings, count)
     if json:
-        typer.echo(display.as_json(_plain(change)))
+        display.echo(display.as_json(_plain(change)))
         return
     out = display.console()
     display.print_table(out, _steps(change))

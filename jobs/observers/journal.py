@@ -13,6 +13,8 @@ from typing import Any, TextIO
 
 from tamis.pipeline.store import storage
 from tamis.schemas.events import Event, PhaseEnded, PhaseStarted, StepEnded, TaskDone
+from tamis.schemas.redaction import hide_known
+from tamis.schemas.terminal_text import plain_json
 
 FILE = "events.jsonl"
 
@@ -27,11 +29,15 @@ def record(event: Event) -> dict[str, Any]:
     return {"time": timestamp(), "event": type(event).__name__, **asdict(event)}
 
 
+def _line(entry: dict[str, Any]) -> str:
+    return plain_json(hide_known(json.dumps(entry, ensure_ascii=False)))
+
+
 def json_lines(stream: TextIO) -> Callable[[Event], None]:
     """An observer that writes each event to ``stream`` as one line."""
 
     def observe(event: Event) -> None:
-        stream.write(json.dumps(record(event), ensure_ascii=False) + "\n")
+        stream.write(_line(record(event)) + "\n")
         stream.flush()
 
     return observe
@@ -103,6 +109,6 @@ class Journal:
         if not self._lines:
             if storage.exists(self._path):
                 self._lines = storage.read_bytes(self._path).decode().splitlines()
-            self._lines.append(json.dumps(self._begin, ensure_ascii=False))
-        self._lines.append(json.dumps(entry, ensure_ascii=False))
+            self._lines.append(_line(self._begin))
+        self._lines.append(_line(entry))
         storage.write_bytes(self._path, ("\n".join(self._lines) + "\n").encode())

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import typer
 from rich.box import Box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from tamis.schemas import terminal_text
+from tamis.schemas.redaction import hide_known, redact_text
+from tamis.schemas.terminal_text import plain_json, plain_lines
 
 RULE = Box(
     "    \n    \n -- \n    \n -- \n -- \n    \n    \n",
@@ -23,15 +27,33 @@ RULE = Box(
 PIPE_WIDTH = 400
 """Columns of an output that is no terminal and states no width."""
 
-JOINERS = {"\u200c", "\u200d"}
-"""Invisible characters that scripts and emoji are written with."""
+plain = terminal_text.plain
+
+
+def echo(text: str = "", err: bool = False, nl: bool = True) -> None:
+    """Print lines, on standard output or standard error: all text but tables goes through here or a ``console``."""
+    typer.echo(plain_lines(hide_known(text)), err=err, nl=nl)
+
+
+def note(text: str) -> None:
+    """Print a line of the program's own on standard error, every address in it without its secrets."""
+    typer.echo(f"tamis: {plain(redact_text(text))}", err=True)
+
+
+class _PlainConsole(Console):
+    """A console that shows text of the data as it is."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, strings as ``plain_lines``."""
+        shown = (plain_lines(hide_known(one)) if isinstance(one, str) else one for one in objects)
+        super().print(*shown, **options)
 
 
 def console(stderr: bool = False) -> Console:
     """A console on standard output or standard error; wide where no terminal limits it."""
     stream = sys.stderr if stderr else sys.stdout
     wide = not stream.isatty() and "COLUMNS" not in os.environ
-    return Console(
+    return _PlainConsole(
         file=stream, width=PIPE_WIDTH if wide else None, highlight=False, markup=False, emoji=False
     )
 
@@ -85,22 +107,6 @@ def number(value: float | int | str | bool | None) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def plain(text: str, limit: int | None = None) -> str:
-    """``text`` on one line, with control, direction and unassigned characters written as escapes.
-
-    ``limit`` is in characters; a longer text is cut and ends in "...".
-    """
-    if limit is not None and len(text) > limit:
-        text = text[: limit - 3] + "..."
-    return "".join(_escaped(character) for character in text)
-
-
-def _escaped(character: str) -> str:
-    category = unicodedata.category(character)
-    hidden = category.startswith("C") or category in {"Zl", "Zp"}
-    return repr(character)[1:-1] if hidden and character not in JOINERS else character
-
-
 def table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> Table:
     """A table of plain texts; each column is its header and "left" or "right"."""
     grid = Table(box=RULE, pad_edge=False, show_edge=False, header_style="bold")
@@ -112,13 +118,13 @@ def table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> 
             no_wrap=side == "right",
         )
     for row in rows:
-        grid.add_row(*(Text(plain(cell)) for cell in row))
+        grid.add_row(*(Text(plain(hide_known(cell))) for cell in row))
     return grid
 
 
 def as_json(value: Any) -> str:
-    """JSON on one line; NaN and infinities, which JSON lacks, are null."""
-    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, default=str)
+    """JSON on one line; NaN and infinities, which JSON lacks, are null, and commands to a terminal are escaped."""
+    return plain_json(json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, default=str))
 
 
 def _finite(value: Any) -> Any:

@@ -1,13 +1,16 @@
-"""Deferral of Ctrl-C and SIGTERM while Ray starts or ends, and while the lease is taken or given back."""
+"""Ctrl-C and SIGTERM: deferred while Ray starts or ends and while the lease changes hands; heard in long calls."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 Handler = Callable[[int, FrameType | None], Any]
 
@@ -96,3 +99,46 @@ def defer() -> Iterator[Deferral]:
         yield deferral
     finally:
         deferral.end()
+
+
+HEARING_SECONDS = 0.1
+"""Between two looks at whether a long call has ended, at which signals are heard."""
+
+ENDING_SECONDS = 3.0
+"""Seconds that a call gets to end in once it is interrupted; then the process ends without it."""
+
+STOPPED = 128
+"""Added to a signal's number it is the exit code of a process that ended by it."""
+
+
+def interruptible(call: Callable[[], Result], interrupt: Callable[[], object]) -> Result:
+    """The result of a call of native code, in which Python hears no signal: the main thread waits for it in another.
+
+    A signal calls ``interrupt``, and is raised once the call has ended; if that does not happen, the process ends.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return call()
+    ended = threading.Event()
+    results: list[Result] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except BaseException as error:  # noqa: BLE001 - it is raised again, in the thread that asked
+            errors.append(error)
+        finally:
+            ended.set()
+
+    threading.Thread(target=run, daemon=True, name="tamis-call").start()
+    try:
+        while not ended.wait(HEARING_SECONDS):
+            pass
+    except KeyboardInterrupt as stop:
+        interrupt()
+        if not ended.wait(ENDING_SECONDS):
+            os._exit(STOPPED + int(getattr(stop, "number", signal.SIGINT)))
+        raise
+    if errors:
+        raise errors[0]
+    return results[0]

@@ -15,11 +15,11 @@ import numpy as np
 from tamis.pipeline.results import manifest_files
 from tamis.pipeline.runs.account import Account
 from tamis.pipeline.store import finished, storage
-from tamis.pipeline.store.redaction import without_secrets
 from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.step import Context
 from tamis.schemas.manifest import Embeddings, FileRecord, Manifest, Output, StepCount, Version
 from tamis.schemas.manifest import Input as InputRecord
+from tamis.schemas.redaction import without_secrets
 from tamis.schemas.scope import Scope
 
 FILE = "manifest.json"

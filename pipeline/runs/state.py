@@ -13,13 +13,13 @@ import numpy as np
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.store import storage
-from tamis.pipeline.store.redaction import without_secrets
 from tamis.pipeline.tables.file_columns import Ints
 from tamis.pipeline.tasks import plan_files
 from tamis.pipeline.tasks.parts import Parts
 from tamis.schemas import yaml12
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.parse import dump
+from tamis.schemas.redaction import without_secrets
 
 FILE = plan_files.HEAD
 JOB = "job.yaml"

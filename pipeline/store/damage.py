@@ -10,8 +10,8 @@ import errno
 
 import pyarrow as pa
 
-from tamis.pipeline.store.redaction import redact
 from tamis.schemas.errors import StorageError
+from tamis.schemas.redaction import redact
 
 CONTENT = (
     OSError,

@@ -114,7 +114,7 @@ class Lease:
     def _is_left(self, guard: str) -> bool:
         """Whether a guard was left by a process that ended while it took a lock over."""
         other = _parsed(guard)
-        return other is None or self._is_gone(other)
+        return storage.exists(guard) if other is None else self._is_gone(other)
 
     def _is_gone(self, holder: dict[str, Any]) -> bool:
         """Whether the process that holds a lock has ended, or has lost its right to it."""

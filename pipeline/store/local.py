@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -20,6 +21,11 @@ PARTIAL = ".partial"
 
 _PROCESS = os.urandom(4).hex()
 """Told apart by it: processes of containers that have one host name, each with a first process."""
+
+
+def _own() -> str:
+    """A part of a name that no other process has."""
+    return f"{socket.gethostname()}-{os.getpid()}-{_PROCESS}"
 
 
 class Disk:
@@ -107,6 +113,9 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 NO_SYNC = {errno.EINVAL, errno.ENOTSUP}
 """Errors of network file systems that cannot sync a directory."""
+
+NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+"""Errors of file systems on which no file has two names."""
 
 _SYNCED = ContextVar("synced", default=True)
 
@@ -231,20 +240,43 @@ def _sync_directory(folder: str) -> None:
 
 
 def create(path: str, data: bytes) -> bool:
-    """Put ``data`` at ``path`` if nothing is there, else return False.
+    """Put ``data`` at ``path``, whole, if nothing is there, else return False.
 
     Raises:
-        StorageError: there is no room.
+        StorageError: there is no room, or the disk fails.
     """
+    folder, name = os.path.split(path)
+    whole = os.path.join(folder, f".{name}.{_own()}-{threading.get_ident()}{PARTIAL}")
     with translate_errors(path, "written"):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.makedirs(folder, exist_ok=True)
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            try:
+                _write_and_link(whole, path, data)
+            except FileNotFoundError:  # cleared away by who has just been faster
+                _write_and_link(whole, path, data)
         except FileExistsError:
             return False
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        return True
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(whole)
+    return True
+
+
+def _write_and_link(whole: str, path: str, data: bytes) -> None:
+    with open(whole, "wb") as file:
+        file.write(data)
+    _link(whole, path)
+
+
+def _link(whole: str, path: str) -> None:
+    """Give a file a second name that is free, or FileExistsError. Where a file has one name alone it is copied."""
+    try:
+        os.link(whole, path)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        with open(path, "xb") as file, open(whole, "rb") as source:
+            file.write(source.read())
 
 
 def why_unwritable(folder: str) -> str | None:
@@ -266,6 +298,6 @@ def clear_partial(folder: str) -> None:
         if status is None or not stat.S_ISDIR(status.st_mode):
             return
         for name in os.listdir(folder):
-            if re.fullmatch(rf"\..+-\d+(-[0-9a-f]+)?{re.escape(PARTIAL)}", name):
+            if re.fullmatch(rf"\..+-\d+(-[0-9a-f]+)*{re.escape(PARTIAL)}", name):
                 with suppress(FileNotFoundError):
                     os.unlink(os.path.join(folder, name))

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from tamis.pipeline.host.bytes_read import READ
-from tamis.pipeline.store.redaction import redact_text
 from tamis.schemas.errors import StorageError
+from tamis.schemas.redaction import redact_text
 
 if TYPE_CHECKING:
     import fsspec
@@ -31,8 +31,8 @@ PIECE = 1 << 16
 RETRIES = 8
 """Tries of one request: waits begin at 0.1 s and grow by 1.7, ten seconds in all."""
 
-CLIENTS = {"aiobotocore", "aiohttp", "azure", "botocore", "fsspec", "gcsfs", "google", "s3fs"}
-"""Packages whose exceptions are failures of a store, not bugs."""
+OURS = {"builtins", "pyarrow", "tamis"}
+"""Packages whose exceptions may be bugs of ours; those of any other are a client's, and failures of its store."""
 
 DENIED = (
     "AccessDenied",
@@ -63,7 +63,7 @@ def translate_errors(name: str) -> Iterator[None]:
             raise FileNotFoundError(errno.ENOENT, "no such object", name) from None
         raise StorageError(f"`{name}`: {_why(error.__cause__)}") from error
     except Exception as error:
-        if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in CLIENTS:
+        if not isinstance(error, OSError) and type(error).__module__.split(".")[0] in OURS:
             raise
         raise StorageError(f"`{name}`: {_why(error)}") from error
 

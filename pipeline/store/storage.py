@@ -17,7 +17,8 @@ from datetime import datetime
 from typing import Any, BinaryIO
 
 from tamis.pipeline.host import bytes_read
-from tamis.pipeline.store import local, objects, redaction
+from tamis.pipeline.store import local, objects
+from tamis.schemas import redaction
 from tamis.schemas.errors import InputError
 
 REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:|::")
@@ -57,6 +58,7 @@ def filesystem(path: str) -> tuple[Any, str]:
         if not path.startswith("/"):
             path = os.path.abspath(os.path.expanduser(path))
         return _DISK, path.rstrip("/") or "/"
+    redaction.note_secrets(path)  # a client may quote any part of them
     import fsspec
     from fsspec.implementations.local import LocalFileSystem
 
@@ -64,7 +66,8 @@ def filesystem(path: str) -> tuple[Any, str]:
     # A cached listing would hide files that another process has written since.
     options: dict[str, Any] = {"use_listings_cache": False} if protocol in STORES else {}
     try:
-        fs, inner = fsspec.core.url_to_fs(path, **options)
+        with objects.translate_errors(redact(path)):
+            fs, inner = fsspec.core.url_to_fs(path, **options)
     except (ValueError, ImportError) as error:
         raise InputError(
             f"cannot open `{redact(path)}`: {redaction.redact_text(str(error))}"

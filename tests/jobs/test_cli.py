@@ -263,7 +263,7 @@ def test_init_writes_a_job_that_can_be_planned(
         (["run", "DIR"], "DIR: is a directory: name a job file in it (a run's own is job.yaml)"),
         (
             ["run", "JOB", "--output", "/proc/run"],
-            "/proc/run: No such file or directory: check the path",
+            "`/proc/run/run.lock` cannot be written: no such file or directory",
         ),
         (
             ["run", "JOB", "--output", "JOB"],

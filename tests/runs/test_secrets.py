@@ -8,10 +8,10 @@ import fsspec
 import pytest
 
 from tamis.jobs.cli import main
-from tamis.pipeline.store.redaction import without_secrets
 from tamis.pipeline.tasks.perform import Here
 from tamis.schemas.errors import BugError
 from tamis.schemas.parse import parse_job
+from tamis.schemas.redaction import without_secrets
 from tests.support.running import Sample, contents, picture, write_tar
 
 JOB = """
@@ -75,14 +75,26 @@ def test_a_kept_job_has_its_paths_and_no_secrets(url: str, kept: str) -> None:
     assert without_secrets({"input": [{"path": url}]}) == {"input": [{"path": kept}]}
 
 
-def test_a_mistake_of_ours_is_told_in_words(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [BugError, KeyError, RecursionError, ValueError])
+def test_a_mistake_of_ours_is_one_line_and_a_log(
+    error: type[Exception],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise BugError("tables/x.parquet:\nKeyError: 'https://host/a?sig=SECRET'")
+        raise error("tables/x.parquet:\nKeyError: \x1b[31m 'https://host/a?sig=SECRET'")
 
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("tamis.jobs.start.with_called_command", lambda *_: fail)
-    main_exits(["plan", "x.yaml"], 1)
-    said = capsys.readouterr().err
-    assert said.startswith("tamis: this is a bug of tamis; please report it")
-    assert "KeyError: 'https://host/a?***'" in said
+    main_exits(["plan", "x.yaml"], 70)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("tamis: this is a bug of tamis; please report it with its log: ")
+    log = Path(line.rpartition(": ")[2])
+    told = log.read_text()
+    assert log.parent == tmp_path
+    assert "Traceback" in told
+    assert "'https://host/a?***'" in told.replace('"', "'")
+    for text in (line, told):
+        assert "SECRET" not in text
+        assert "\x1b" not in text

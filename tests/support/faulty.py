@@ -14,7 +14,7 @@ from tamis.pipeline.host.bytes_read import CountedFile
 from tamis.pipeline.store import local, matching, storage
 
 CALLS = (
-    "fsync", "listdir", "makedirs", "open", "preadv", "remove", "replace", "scandir", "stat", "unlink",
+    "fsync", "link", "listdir", "makedirs", "open", "preadv", "remove", "replace", "scandir", "stat", "unlink",
 )  # fmt: skip
 """Functions of ``os`` that the store calls."""
 

@@ -5,6 +5,7 @@ Answers are plain values, made by DuckDB over the ledger. Their size does not gr
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -221,15 +222,22 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+LARGEST = 2.0**63
+"""Whole numbers from here on are none that a column can hold."""
+
+
 def _number(name: str, value: str) -> float:
     try:
-        return float(value) if "." in value or "e" in value.lower() else int(value)
+        number = float(value)
     except ValueError:
-        raise InputError(f"`{name}` is `{value[:40]}`: a number is needed") from None
+        number = math.nan
+    if math.isnan(number):
+        raise InputError(f"`{name}` is `{value[:40]}`: a number is needed")
+    return int(value) if value.lstrip("+-").isdecimal() and abs(number) < LARGEST else number
 
 
 def _whole(name: str, value: str) -> int:
     number = _number(name, value)
-    if not float(number).is_integer():
+    if not (abs(number) < LARGEST and float(number).is_integer()):
         raise InputError(f"`{name}` is `{value[:40]}`: a whole number is needed")
     return int(number)

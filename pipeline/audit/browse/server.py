@@ -8,6 +8,7 @@ this server is refused, so that no other site's page can reach it under a name o
 from __future__ import annotations
 
 import json
+import math
 import socket
 import threading
 import time
@@ -19,8 +20,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import duckdb
+
 from tamis.pipeline.audit.browse.answers import Browser
 from tamis.pipeline.audit.reading.pictures import SIDE, Pictures
+from tamis.pipeline.host import crash_log
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError, TamisError
 
@@ -152,9 +156,12 @@ def _sid(asked: Mapping[str, str]) -> int:
 
 def _real(value: str) -> float:
     try:
-        return float(value)
+        number = float(value)
     except ValueError:
-        raise InputError(f"`{value[:40]}` is no number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"`{value[:40]}` is no number")
+    return number
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -175,15 +182,18 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(HTTPStatus.BAD_REQUEST, {"error": str(error)})
         except Unknown as error:
             self._say(HTTPStatus.NOT_FOUND, {"error": str(error)})
-        except ConnectionError:
-            pass  # the page has gone away
-        except Exception as error:
+        except duckdb.Error as error:
             if self.server.ended:
                 self.close_connection = True
                 return
-            why = f"tamis failed at this: {type(error).__name__}: {error}; its terminal says where"
-            self._say(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": why})
-            raise
+            self._say(HTTPStatus.BAD_REQUEST, {"error": " ".join(str(error).split())[:400]})
+        except ConnectionError:
+            pass  # the page has gone away
+        except Exception as error:  # noqa: BLE001 - one question's fault must not end the server
+            if self.server.ended:
+                self.close_connection = True
+                return
+            self._say(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": crash_log.write(error)})
 
     def _answer(self, path: str, asked: Mapping[str, str]) -> None:
         if path in PAGES:

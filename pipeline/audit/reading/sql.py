@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.audit.reading.finished_run import FinishedRun, sound
+from tamis.pipeline.host.interrupts import interruptible
 from tamis.pipeline.results import delta
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
@@ -69,9 +70,7 @@ def readable(*runs: FinishedRun) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         roots = " and ".join(storage.redact(run.root) for run in runs)
-        raise StateError(
-            f"{roots}: {_one_line(error)}: `tamis verify` says what is damaged"
-        ) from None
+        raise StateError(f"{roots}: {_in_words(error)}") from None
 
 
 def _add_views(connection: duckdb.DuckDBPyConnection, run: FinishedRun, tables: bool) -> None:
@@ -95,7 +94,7 @@ def _add_step(connection: duckdb.DuckDBPyConnection, run: FinishedRun, step: str
         if not names:
             continue
         view, files = f"{_name(step)}.{_name(phase)}", [storage.join(folder, n) for n in names]
-        with storage.open_read(files[0]) as raw:
+        with sound(files[0]), storage.open_read(files[0]) as raw:
             columns = pq.read_schema(raw).names
         if "sid" in columns or not ("row" in columns or (step, phase) == ("ingest", "files")):
             connection.execute(f"CREATE VIEW {view} AS SELECT * FROM {reading(files)}")
@@ -116,13 +115,8 @@ def _add_step(connection: duckdb.DuckDBPyConnection, run: FinishedRun, step: str
 def _starts(run: FinishedRun, folder: str) -> pa.Table:
     """(task, first, part): the rows of a task's file from ``first`` on belong to that part.
 
-    <<<<<<< HEAD
-    A part has a file of its own, or a row group in an input file's table, in a bundle's or in a range's. In the last
-    two all parts follow one another in order.
-    =======
-    A part has a file of its own, or a row group in the table of its input file or range; the parts of such tables
-    follow one another in order.
-    >>>>>>> w-words
+    A part has a file of its own, or a row group in the table of its input file, bundle or range. In tables of bundles
+    and ranges all parts follow one another in order.
     """
     index = read_index(run.root, folder)
     if index is None:
@@ -192,7 +186,8 @@ def ask_freely(
         if any(ZONED in kind for kind in kinds):
             shown = (_shown(*column) for column in enumerate(zip(names, kinds, strict=True), 1))
             answer = answer.project(", ".join(shown))
-        rows = (answer if limit is None else answer.limit(limit)).fetchall()
+        asked = answer if limit is None else answer.limit(limit)
+        rows = interruptible(asked.fetchall, connection.interrupt)
     except duckdb.Error as error:
         raise InputError(f"--sql: {_one_line(error)}") from None
     return names, [[_plain(value) for value in row] for row in rows]
@@ -236,14 +231,21 @@ def ask(
     import duckdb
 
     try:
-        answer = connection.execute(query, list(values))
+        answer = interruptible(
+            lambda: connection.execute(query, list(values)), connection.interrupt
+        )
         names = [column[0] for column in answer.description or ()]
         rows = answer.fetchall() if limit is None else answer.fetchmany(limit)
     except duckdb.Error as error:
-        raise InputError(
-            f"this run's tables: {_one_line(error)}: `tamis verify` says what is damaged"
-        ) from None
+        raise InputError(f"this run's tables: {_in_words(error)}") from None
     return names, [[_plain(value) for value in row] for row in rows]
+
+
+def _in_words(error: Exception) -> str:
+    """DuckDB's error, and what to do about it."""
+    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__:
+        return f"{_one_line(error)}: ask for less at once"
+    return f"{_one_line(error)}: `tamis verify` says what is damaged"
 
 
 def _one_line(error: Exception) -> str:

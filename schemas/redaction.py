@@ -1,16 +1,49 @@
 """URLs without their secrets: user information, queries and fragments, which may hold passwords and signatures.
 
-A password may hold any character, and a mistyped URL follows no grammar: in doubt more is hidden.
+A password may hold any character, and a mistyped URL follows no grammar: in doubt more is hidden. What a URL of this
+process has hidden once is hidden in every later text, however a client of a store writes it.
 """
 
 from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import quote, unquote
 
 _HIDDEN = "***"
 _IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"`<>]*?(?=[:;,.)\]}]*(?:[\s'\"`<>]|$))")
 """A URL in a message, without the punctuation behind it."""
+
+
+LEAST_SECRET, LEAST_NAME = 4, 8
+"""Characters of a password, and of a name or a query's value, from which they are looked for in texts: shorter ones are
+parts of other words.
+"""
+
+_noted: set[str] = set()
+
+
+def note_secrets(url: str) -> None:
+    """Hide a URL's user information and query in every text from now on."""
+    scheme, mark, rest = url.rpartition("://")
+    if not mark:
+        return
+    before, at, _ = rest.rpartition("@")
+    found: list[str] = []
+    if at:
+        name, colon, password = before.partition(":")
+        found += [before] if colon else []
+        found += [name] if len(name) >= LEAST_NAME else []
+        found += [password] if len(password) >= LEAST_SECRET else []
+        # A password with a slash in it is quoted in pieces: up to the slash it looks like a bucket.
+        found += [piece for piece in re.split(r"[/@]", before) if len(piece) >= LEAST_NAME]
+        found += [piece for piece in password.split("/") if len(piece) >= LEAST_SECRET]
+    if scheme.endswith(("http", "https")):
+        query = _cut(rest)[2]
+        found += [query, *(pair.partition("=")[2] for pair in re.split(r"[&;]", query))]
+    for secret in found:
+        if len(secret) >= LEAST_SECRET and (secret == before or len(secret) >= LEAST_NAME or at):
+            _noted.update((secret, unquote(secret), quote(secret, safe="")))
 
 
 def redact(url: str) -> str:
@@ -29,8 +62,15 @@ def redact(url: str) -> str:
 
 
 def redact_text(text: str) -> str:
-    """A message, such as one of a store's client, with every URL in it redacted."""
-    return _IN_TEXT.sub(lambda match: redact(match[0]), text)
+    """A message, such as one of a store's client, with every URL in it redacted, and every secret that is known."""
+    return hide_known(_IN_TEXT.sub(lambda match: redact(match[0]), text))
+
+
+def hide_known(text: str) -> str:
+    """``text`` without the secrets of this process's own addresses; other URLs, such as a sample's, stay."""
+    for secret in sorted(_noted, key=len, reverse=True):
+        text = text.replace(secret, _HIDDEN)
+    return text
 
 
 def without_secrets(value: Any) -> Any:
