@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -67,11 +68,7 @@ def all_pairs(
     """Compare every caption with every other, then every pair of samples with like captions."""
     texts = np.array(shingles.normalise(captions), dtype=object)
     distinct, caption = np.unique(texts, return_inverse=True)
-    sets = shingles.shingle_sets(list(distinct), minhash.CAPTION_NGRAM)
-    a, b = np.triu_indices(len(distinct), 1)
-    alike = np.diag(distinct != "")
-    alike[a, b] = jaccard.pairs(sets, a, b) >= threshold
-    alike |= alike.T
+    alike = alike_texts(tuple(distinct), threshold)
     found: list[Int64Array] = [np.empty((2, 0), dtype=np.int64)]
     for start in range(0, len(texts), 256):
         left, right = np.nonzero(alike[caption[start : start + 256]][:, caption])
@@ -81,6 +78,18 @@ def all_pairs(
         found.append(np.stack([left[keep], right[keep]]))
     left, right = np.concatenate(found, axis=1)
     return left, right
+
+
+@lru_cache(maxsize=1)
+def alike_texts(distinct: tuple[str, ...], threshold: float) -> NDArray[np.bool_]:
+    """(n, n) which normalised texts are alike; kept for the next test of the same ones."""
+    sets = shingles.shingle_sets(list(distinct), minhash.CAPTION_NGRAM)
+    a, b = np.triu_indices(len(distinct), 1)
+    alike: NDArray[np.bool_] = np.diag(np.array(distinct, dtype=object) != "")
+    alike[a, b] = jaccard.pairs(sets, a, b) >= threshold
+    alike |= alike.T
+    alike.setflags(write=False)
+    return alike
 
 
 def joined(edges: tuple[search.Edges, search.Edges]) -> tuple[Int64Array, Int64Array]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Hashable, Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,29 @@ def pieces(text: str, size: int = 3) -> set[str]:
     return {text[i : i + size] for i in range(max(len(text) - size, 0) + 1)} if text else set()
 
 
+@lru_cache(maxsize=20_000)
+def _pieces_of(text: str | None) -> frozenset[str]:
+    """The n-grams of a raw caption, kept for all the pairs that it is in."""
+    return frozenset(pieces(normal(text)))
+
+
 def jaccard(a: str | None, b: str | None) -> float:
     """True similarity of two raw captions."""
-    left, right = pieces(normal(a)), pieces(normal(b))
+    left, right = _pieces_of(a), _pieces_of(b)
     return len(left & right) / len(left | right) if left or right else 0.0
 
 
 def alike_captions(texts: Sequence[str | None], bound: float) -> tuple[Ints, Ints]:
-    """All pairs a < b of captions at or above the bound, by the product of the incidence matrix with itself."""
-    sets = [pieces(normal(text)) for text in texts]
+    """All pairs a < b of captions at or above the bound, by the product of the incidence matrix with itself.
+
+    Tests of one data set ask for the same pairs: the last answers are kept.
+    """
+    return _alike(tuple(texts), bound)
+
+
+@lru_cache(maxsize=4)
+def _alike(texts: tuple[str | None, ...], bound: float) -> tuple[Ints, Ints]:
+    sets = [_pieces_of(text) for text in texts]
     number: dict[str, int] = {}
     columns = [number.setdefault(piece, len(number)) for one in sets for piece in sorted(one)]
     offsets = np.concatenate([[0], np.cumsum([len(one) for one in sets])]).astype(np.int64)
@@ -56,6 +71,8 @@ def alike_captions(texts: Sequence[str | None], bound: float) -> tuple[Ints, Int
         keep = (common.data / union >= bound) & (a < b)
         pairs.append(np.stack([a[keep], b[keep]]))
     a, b = np.concatenate(pairs, axis=1)
+    for array in (a, b):
+        array.setflags(write=False)
     return a, b
 
 

@@ -36,8 +36,8 @@ ZONED = "WITH TIME ZONE"
 POSITIONED = """
     CREATE VIEW {view} AS
     SELECT (starts.part << 32) | {row} AS sid, {columns}
-    FROM {reading} AS found ASOF JOIN {starts} AS starts
-    ON parse_filename(found.filename, true) = starts.task AND found.file_row_number >= starts.first
+    FROM {reading} AS read ASOF JOIN {starts} AS starts
+    ON parse_filename(read.filename, true) = starts.task AND read.file_row_number >= starts.first
 """
 
 
@@ -104,8 +104,8 @@ def _add_step(connection: duckdb.DuckDBPyConnection, run: FinishedRun, step: str
         connection.execute(
             POSITIONED.format(
                 view=view,
-                row='found."row"' if "row" in columns else "(found.file_row_number - starts.first)",
-                columns=", ".join(f"found.{_name(column)}" for column in columns),
+                row='read."row"' if "row" in columns else "(read.file_row_number - starts.first)",
+                columns=", ".join(f"read.{_name(column)}" for column in columns),
                 reading=reading(files, ", filename = true, file_row_number = true"),
                 starts=_name(starts),
             )
@@ -176,9 +176,9 @@ def ask_freely(
     try:
         kinds = [statement.type.name for statement in connection.extract_statements(query)]
         if kinds != [duckdb.StatementType.SELECT.name]:
-            given = ", ".join(kinds) or "none"
+            named = ", ".join(kinds) or "none"
             raise InputError(
-                f"--sql: one query that reads is answered (SELECT ...), this is: {given}"
+                f"--sql: one query that reads is answered (SELECT ...), this is: {named}"
             )
         answer = connection.sql(_without_end(connection, query))
         names = list(answer.columns)
