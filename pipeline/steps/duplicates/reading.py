@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tamis.pipeline.steps.shared.parts import area
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Args, Done, Part, Task
@@ -21,3 +26,10 @@ def bucket_tasks(buckets: int, args: Args, **roles: Done) -> list[Task[Args]]:
         Task(Scope.BUCKET, b, {role: done.groups(b) for role, done in roles.items()}, args)
         for b in range(buckets)
     ]
+
+
+def preference(prefer: str, table: pa.Table) -> npt.NDArray[np.float64]:
+    """What decides who of several duplicates is kept, before the uid: float64 (n,), the larger the better."""
+    if prefer == "larger":
+        return area(table).astype(np.float64)
+    return np.zeros(table.num_rows)
