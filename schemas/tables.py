@@ -14,6 +14,9 @@ UID = pa.binary(16)
 MEMBER = pa.struct([("suffix", pa.string()), ("offset", pa.int64()), ("size", pa.int64())])
 """A member of a tar: its name behind the key's first dot ("png"), and the offset and number of its bytes."""
 
+LAYOUT = pa.binary(162)
+"""A picture's layout, of ``layouts.BYTES`` bytes."""
+
 INGEST = pa.schema(
     [
         pa.field("uid", UID, nullable=False),
@@ -26,6 +29,9 @@ INGEST = pa.schema(
         pa.field("sha256", pa.binary(32)),  # of the picture's bytes
         pa.field("pixels", pa.binary(16)),  # xxh3-128 of the decoded RGBA pixels and their shape
         pa.field("phash", pa.uint64()),  # 64-bit DCT perceptual hash
+        pa.field(
+            "layout", LAYOUT
+        ),  # light and colour of its cells: algorithms.near_pictures.layouts
         pa.field("image_offset", pa.int64()),  # tar: offset of the picture's bytes in the file
         pa.field("image_size", pa.int64()),  # bytes
         pa.field("members", pa.list_(MEMBER)),  # tar: every member of the key, the picture too

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.algorithms.grouping.components import connected
 from tamis.pipeline.algorithms.near_captions import search, shingles
-from tamis.pipeline.algorithms.near_pictures import hamming
+from tamis.pipeline.algorithms.near_pictures import search as near
 from tamis.pipeline.evaluate.pairs import Objects, Pairs
 from tamis.schemas.errors import JobError
 from tamis.schemas.evaluation import Split
@@ -28,6 +28,9 @@ JACCARD = 0.8
 
 HAMMING = 4
 """Bits by which perceptual hashes of one group differ, at most, as in ``near_pictures``."""
+
+DIFFERENCE = 0.25
+"""And their layouts at most so far, which is wider than in ``near_pictures``: a relative is no copy."""
 
 EPSILON = 0.07
 """Pictures with a cosine above 1 - EPSILON to a tested one are in no pool, as in SemDeDup."""
@@ -56,9 +59,9 @@ class Holdout:
 def groups(pairs: Pairs) -> Ints:
     """Label of each pair's group, int64 (n,): the smallest row of it.
 
-    Two pairs are joined where their pictures have the same bytes or pixels or perceptual hashes within ``HAMMING``
-    bits, or their normalised captions are equal or have a Jaccard similarity of ``JACCARD``; groups are the
-    connected components, so a chain of such pairs is one.
+    Two pairs are joined where their pictures have the same bytes or pixels, or perceptual hashes within ``HAMMING``
+    bits and layouts within ``DIFFERENCE``, or their normalised captions are equal or have a Jaccard similarity of
+    ``JACCARD``; groups are the connected components, so a chain of such pairs is one.
     """
     edges = [_equal(pairs.sha256), _equal(pairs.pixels), _equal(_keys(pairs.text))]
     found = search.find(pairs.text.tolist(), pairs.uid, JACCARD)
@@ -66,7 +69,9 @@ def groups(pairs: Pairs) -> Ints:
     seen = np.flatnonzero(pairs.phash != None)  # noqa: E711 - one comparison for all elements
     if len(seen):
         hashes = np.array([int(value) for value in pairs.phash[seen]], dtype=np.uint64)
-        a, b, _ = hamming.pairs(hashes, pairs.uid[seen], HAMMING)
+        layouts = np.frombuffer(b"".join(pairs.layout[seen]), dtype=np.uint8)
+        pictures = near.Pictures(hashes, layouts.reshape(len(seen), -1), HAMMING, DIFFERENCE)
+        a, b = near.find(pictures, pairs.uid[seen])
         edges.append((seen[a], seen[b]))
     left, right = (np.concatenate(side) for side in zip(*edges, strict=True))
     return connected(left, right, len(pairs))

@@ -36,9 +36,10 @@ class Pairs:
 
     uid: npt.NDArray[np.uint64]  # (n, 2)
     text: Objects  # the caption
-    sha256: Objects  # of the picture's bytes; None where there is none, like the next two
+    sha256: Objects  # of the picture's bytes; None where there is none, like the next three
     pixels: Objects
     phash: Objects
+    layout: Objects
     image: npt.NDArray[np.float16]  # (n, d)
     caption: npt.NDArray[np.float16]  # (n, e)
     candidate: npt.NDArray[np.bool_]  # reached the run's first selecting step
@@ -171,7 +172,7 @@ def _query(
         cluster = "a.cluster, a.similarity"
         join = f'LEFT JOIN "{concepts.name}".assign AS a USING (sid)'
     return (
-        "SELECT i.uid, i.text, i.sha256, i.pixels, i.phash, v.image, v.text AS caption, c.reached, l.kept, "
+        "SELECT i.uid, i.text, i.sha256, i.pixels, i.phash, i.layout, v.image, v.text AS caption, c.reached, l.kept, "
         f"{label} AS label, {cluster}{', ' + quoted if quoted else ''} "
         f'FROM chosen AS c JOIN "{embed.name}".vectors AS v USING (sid) '
         f"JOIN ingest.files AS i USING (sid) JOIN ledger AS l USING (sid) {join} ORDER BY i.uid"
@@ -191,6 +192,7 @@ def _pairs(table: pa.Table, run: FinishedRun, signals: list[str]) -> Pairs:
         sha256=_objects(table["sha256"]),
         pixels=_objects(table["pixels"]),
         phash=_objects(table["phash"]),
+        layout=_objects(table["layout"]),
         image=vectors(_fixed(table["image"])),
         caption=vectors(_fixed(table["caption"])),
         candidate=table["reached"].to_numpy(zero_copy_only=False),

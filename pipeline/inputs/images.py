@@ -34,6 +34,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from tamis.pipeline.algorithms.near_pictures import layouts
 from tamis.pipeline.inputs.phash import SIDE, phash
 from tamis.pipeline.store.damage import lacks_memory
 from tamis.schemas.ledger import Reason
@@ -59,6 +60,7 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 _STRIP_PIXELS = 1 << 20
 _HASH_SIDE = 192
+_COLOUR_SIDE = 64
 _BROKEN = (
     ArithmeticError,
     AttributeError,
@@ -89,13 +91,14 @@ class ImageDamage(Exception):  # noqa: N818 - it is a finding about the input, n
 
 
 class Picture(NamedTuple):
-    """The facts of a picture: stored size in pixels, format (lower case), hash of pixels, perceptual hash."""
+    """The facts of a picture: stored size in pixels, format (lower case), hash of pixels, perceptual hash, layout."""
 
     width: int
     height: int
     format: str
     pixels: bytes
     phash: int
+    layout: bytes  # by ``layouts.encode``
 
 
 @contextmanager
@@ -233,14 +236,29 @@ def _rgba_bytes(image: Image.Image) -> pa.Buffer:
     return pa.array(_rgba(image)).buffers()[-1]
 
 
-def _perceptual_hash(image: Image.Image) -> int:
-    """The perceptual hash; of a large picture from every k-th pixel, which leaves 36 or more for each cell."""
-    step = min(image.size) // _HASH_SIDE
-    if step > 1:
-        size = (image.width // step, image.height // step)
-        image = image.resize(size, Image.Resampling.NEAREST)
-    grey = _on_white(image, "L").resize((SIDE, SIDE), Image.Resampling.BOX)
-    return phash(np.frombuffer(grey.tobytes(), np.uint8).reshape(SIDE, SIDE))
+def _signature(image: Image.Image) -> tuple[int, bytes]:
+    """The perceptual hash and the layout; of a large picture from every k-th pixel, which leaves 36 or more for a cell.
+
+    Triangles are averaged, not boxes: a box's edge falls on other pixels in a resized copy.
+    """
+    grey = _on_white(_thinned(image, _HASH_SIDE), "L")
+    fine = grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    cells = grey.resize((layouts.SIDE, layouts.SIDE), Image.Resampling.BILINEAR)
+    if image.mode in {"L", "LA", "1"}:
+        colour = cells.resize((layouts.COLOUR_SIDE,) * 2).convert("RGB")
+    else:
+        thin = _on_white(_thinned(image, _COLOUR_SIDE), "RGB")
+        colour = thin.resize((layouts.COLOUR_SIDE,) * 2, Image.Resampling.BILINEAR)
+    return phash(np.asarray(fine)), layouts.encode(np.asarray(cells), np.asarray(colour))
+
+
+def _thinned(image: Image.Image, side: int) -> Image.Image:
+    """Every k-th pixel of a large picture, with ``side`` or more in each direction."""
+    step = min(image.size) // side
+    if step < 2:
+        return image
+    size = (image.width // step, image.height // step)
+    return image.resize(size, Image.Resampling.NEAREST)
 
 
 def inspect(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -255,7 +273,7 @@ def inspect(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Picture:
         name = "jpeg" if image.format == "MPO" else str(image.format).lower()
         width, height = image.size
         image = _decoded(image)
-        return Picture(width, height, name, _hash_pixels(image), _perceptual_hash(image))
+        return Picture(width, height, name, _hash_pixels(image), *_signature(image))
 
 
 def to_rgb(

@@ -121,6 +121,7 @@ def picture_row(
         "height": picture.height,
         "pixels": picture.pixels,
         "phash": picture.phash,
+        "layout": picture.layout,
     }
 
 

@@ -1,8 +1,9 @@
 """A 64-bit perceptual hash: pictures that look alike differ in few bits.
 
 The usual "pHash": a 32 x 32 grey picture, its two-dimensional DCT-II, the 8 x 8 lowest frequencies, one bit
-each for "above their median". All numbers are whole and below 2**53, so that sums in double precision are
-exact in any order, and no processor's rounding can flip a bit.
+each for "above their median", here by more than a margin. Without it the bits of a symmetric, striped or flat picture,
+whose frequencies are mostly as good as the median, are up to the noise of a JPEG. All numbers are whole and below
+2**53, so that sums in double precision are exact in any order, and no processor's rounding can flip a bit.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ SIDE = 32
 
 _KEPT = 8
 _SCALE = 1 << 12
+
+_MARGIN = 128 * _SCALE**2
+"""A wave of half a grey level: what the worst usual JPEG adds to a frequency, about."""
 
 
 def _dct_rows() -> NDArray[np.float64]:
@@ -37,4 +41,4 @@ def phash(grey: NDArray[np.uint8]) -> int:
         raise ValueError(f"a grey picture of shape ({SIDE}, {SIDE}) is wanted, not {grey.shape}")
     low = (_ROWS @ grey.astype(np.float64) @ _ROWS.T).ravel()
     middle = np.partition(low, (31, 32))[31:33]
-    return int.from_bytes(np.packbits(2 * low > middle.sum()).tobytes(), "big")
+    return int.from_bytes(np.packbits(2 * low > middle.sum() + 2 * _MARGIN).tobytes(), "big")

@@ -89,7 +89,7 @@ class Ingest(Step):
     """
 
     name = "ingest"
-    version = 3
+    version = 4
 
     def __init__(self, job: Job) -> None:
         self.job = job

@@ -59,3 +59,13 @@ def uid_words(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
         return np.empty((0, 2), dtype=np.uint64)
     raw = np.frombuffer(array.buffers()[1], dtype=">u8").reshape(-1, 2)
     return raw[array.offset : array.offset + len(array)].astype(np.uint64)
+
+
+def byte_rows(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint8]:
+    """Bytes of a column of values of one length, uint8 (n, bytes): a view of its memory if it is one chunk."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    width = array.type.byte_width
+    if len(array) == 0:
+        return np.empty((0, width), dtype=np.uint8)
+    raw = np.frombuffer(array.buffers()[1], dtype=np.uint8).reshape(-1, width)
+    return raw[array.offset : array.offset + len(array)]

@@ -1,19 +1,12 @@
 """Near duplicates against a comparison of all pairs: precision, recall, order, giant buckets."""
 
-import io
-import tarfile
-from functools import lru_cache
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
-from scipy.fft import dctn
 
-from tamis.pipeline.algorithms.grouping import components
+from tamis.pipeline.algorithms.grouping import buckets, components, leaders
 from tamis.pipeline.algorithms.grouping.buckets import Limits
 from tamis.pipeline.algorithms.near_captions import jaccard, minhash, search, shingles
 from tamis.pipeline.algorithms.near_captions.agreement import (
@@ -22,18 +15,25 @@ from tamis.pipeline.algorithms.near_captions.agreement import (
     EmbeddingAgreement,
     PhashAgreement,
 )
-from tests.support import duplicates
+from tamis.pipeline.algorithms.near_pictures import layouts
+from tamis.pipeline.algorithms.near_pictures.search import Pictures
 
 Int64Array = NDArray[np.int64]
 UInt64Array = NDArray[np.uint64]
 Pair = tuple[int, int]
 
 # Every bucket above eight members takes the ways of giant buckets.
-TINY = Limits(all_pairs=8, pairs=100)
+TINY = Limits(few=8, pairs=100)
 
 
 def uids(n: int, seed: int = 0) -> UInt64Array:
     return np.random.default_rng(seed).integers(0, 2**63, size=(n, 2), dtype=np.uint64)
+
+
+def alike(hashes: UInt64Array, radius: int) -> PhashAgreement:
+    """Pictures that their hashes alone tell apart."""
+    rows = np.zeros((len(hashes), layouts.BYTES), dtype=np.uint8)
+    return PhashAgreement(Pictures(hashes, rows, radius, 0.11))
 
 
 def synthetic(n: int, seed: int) -> tuple[list[str | None], UInt64Array, NDArray[np.float32]]:
@@ -68,7 +68,11 @@ def all_pairs(
     """Compare every caption with every other, then every pair of samples with like captions."""
     texts = np.array(shingles.normalise(captions), dtype=object)
     distinct, caption = np.unique(texts, return_inverse=True)
-    alike = alike_texts(tuple(distinct), threshold)
+    sets = shingles.shingle_sets(list(distinct), minhash.CAPTION_NGRAM)
+    a, b = np.triu_indices(len(distinct), 1)
+    alike = np.diag(distinct != "")
+    alike[a, b] = jaccard.pairs(sets, a, b) >= threshold
+    alike |= alike.T
     found: list[Int64Array] = [np.empty((2, 0), dtype=np.int64)]
     for start in range(0, len(texts), 256):
         left, right = np.nonzero(alike[caption[start : start + 256]][:, caption])
@@ -78,18 +82,6 @@ def all_pairs(
         found.append(np.stack([left[keep], right[keep]]))
     left, right = np.concatenate(found, axis=1)
     return left, right
-
-
-@lru_cache(maxsize=1)
-def alike_texts(distinct: tuple[str, ...], threshold: float) -> NDArray[np.bool_]:
-    """(n, n) which normalised texts are alike; kept for the next test of the same ones."""
-    sets = shingles.shingle_sets(list(distinct), minhash.CAPTION_NGRAM)
-    a, b = np.triu_indices(len(distinct), 1)
-    alike: NDArray[np.bool_] = np.diag(np.array(distinct, dtype=object) != "")
-    alike[a, b] = jaccard.pairs(sets, a, b) >= threshold
-    alike |= alike.T
-    alike.setflags(write=False)
-    return alike
 
 
 def joined(edges: tuple[search.Edges, search.Edges]) -> tuple[Int64Array, Int64Array]:
@@ -115,7 +107,7 @@ def drops(a: Int64Array, b: Int64Array, n: int) -> int:
 def agreements(hashes: UInt64Array, vectors: NDArray[np.floating]) -> dict[str, Agreement]:
     return {
         "none": AnyPicture(),
-        "phash": PhashAgreement(hashes, 4),
+        "phash": alike(hashes, 4),
         "embedding": EmbeddingAgreement(lambda rows: vectors[rows], 0.9),
     }
 
@@ -181,16 +173,16 @@ def test_partitions_by_key_together_find_what_one_finds(seed: int, partitions: i
     captions, hashes, _ = synthetic(120, seed)
     texts = [one for one in shingles.normalise(captions) if one]
     n = len(texts)
-    uid, agreement = uids(n), PhashAgreement(hashes, 6)
+    rank, agreement = leaders.ranks(uids(n)), alike(hashes, 6)
     distinct, caption = np.unique(np.array(texts, dtype=object), return_inverse=True)
     sets = shingles.shingle_sets(list(distinct), minhash.CAPTION_NGRAM)
     band = minhash.Scheme().keys(list(distinct))[caption].ravel()
     member = np.repeat(np.arange(n), minhash.CAPTION_BANDS)
-    whole = search.similar(band, member, caption, uid, sets, 0.8, agreement)
+    whole = search.similar(band, member, caption, rank, sets, 0.8, agreement)
     together: set[Pair] = set()
     for partition in range(partitions):
         rows = band % np.uint64(partitions) == partition
-        part = search.similar(band[rows], member[rows], caption, uid, sets, 0.8, agreement)
+        part = search.similar(band[rows], member[rows], caption, rank, sets, 0.8, agreement)
         together |= pairs(part.a, part.b)
     assert together == pairs(whole.a, whole.b)
 
@@ -211,11 +203,13 @@ def test_a_set_without_captions_has_no_edges() -> None:
 def test_one_caption_under_a_million_pictures_is_a_million_edges() -> None:
     n = 1_000_000
     key = np.zeros(n, dtype=np.uint64)
-    uid = np.stack([np.zeros(n, dtype=np.uint64), np.arange(n, dtype=np.uint64)], axis=1)
-    assert len(search.equal(key, uid, AnyPicture()).a) == n - 1
-    same = PhashAgreement(np.full(n, 7, dtype=np.uint64), 4)
-    assert len(search.equal(key, uid, same).a) == n - 1
-    assert search.representatives(key, uid, same).tolist() == [0]
+    rank = np.arange(n)
+    edges = search.equal(key, rank, AnyPicture())
+    assert len(edges.a) == n - 1
+    assert edges.same.all()
+    same = alike(np.full(n, 7, dtype=np.uint64), 4)
+    assert len(search.equal(key, rank, same).a) == n - 1
+    assert search.representatives(key, rank, same).tolist() == [0]
 
 
 @pytest.mark.parametrize("agree", ["phash", "embedding"])
@@ -225,11 +219,12 @@ def test_one_caption_under_thousands_of_different_pictures(agree: str) -> None:
     _, hashes, vectors = synthetic(n, 4)
     agreement = agreements(hashes, vectors)[agree]
     compared = Counting(agreement)
-    edges = search.equal(np.zeros(n, dtype=np.uint64), uids(n), compared)
+    edges = search.equal(np.zeros(n, dtype=np.uint64), leaders.ranks(uids(n)), compared)
     truth = all_pairs(["the same caption"] * n, agreement, 0.8)
     assert pairs(edges.a, edges.b) <= pairs(*truth)
     assert drops(edges.a, edges.b, n) >= 0.99 * drops(*truth, n)
-    assert compared.pairs < n * (n - 1) / 2 / (4 if agree == "phash" else 1)
+    if agree == "phash":
+        assert compared.pairs < n * (n - 1) / 8
     assert compared.most <= Limits().pairs + n
 
 
@@ -243,13 +238,15 @@ def test_a_giant_bucket_of_near_equal_captions_costs_few_comparisons_a_member() 
         np.zeros(5000, dtype=np.uint64),
         np.arange(5000),
         np.arange(5000),
-        uids(5000),
+        leaders.ranks(uids(5000)),
         shingles.shingle_sets(texts, minhash.CAPTION_NGRAM),
         0.8,
         counting,
     )
     assert drops(edges.a, edges.b, 5000) == 4999
-    assert len(edges.a) < 20 * 5000
+    assert len(edges.a) <= buckets.MOST_EDGES * 5000
+    assert counting.pairs < 5000 * Limits().first
+    assert edges.unsearched >= 5000 - Limits().first
 
 
 def test_a_giant_bucket_that_meets_in_every_band_is_searched_once() -> None:
@@ -262,31 +259,49 @@ def test_a_giant_bucket_that_meets_in_every_band_is_searched_once() -> None:
         counting = Counting(AnyPicture())
         band = np.repeat(np.arange(bands, dtype=np.uint64), 600)
         member = np.tile(np.arange(600), bands)
-        search.similar(band, member, np.arange(600), uids(600), sets, 0.8, counting)
+        search.similar(band, member, np.arange(600), leaders.ranks(uids(600)), sets, 0.8, counting)
         asked.append(counting.pairs)
     assert asked[0] == asked[1] > 0
 
 
-def test_a_search_that_stops_at_its_limit_says_so() -> None:
-    captions = [f"{i:05d} {i * 7919 % 99991:05d} {i * 104729 % 99991:05d}" for i in range(600)]
-    edges = search.similar(
-        np.zeros(600, dtype=np.uint64),
-        np.arange(600),
-        np.arange(600),
-        uids(600),
-        shingles.shingle_sets(captions, minhash.CAPTION_NGRAM),
-        0.8,
-        AnyPicture(),
-        Limits(all_pairs=8, comparisons=2_000),
-    )
-    assert 0 < edges.unsearched < 600
+def test_a_bucket_above_the_limit_meets_its_first_nodes_and_says_so() -> None:
+    captions = [
+        f"a very long caption about a red fox in the deep snow, picture {i}" for i in range(300)
+    ]
+    sets = shingles.shingle_sets(captions, minhash.CAPTION_NGRAM)
+    rank = leaders.ranks(uids(300))
+    band, rows = np.zeros(300, dtype=np.uint64), np.arange(300)
+    limits = Limits(few=8, every=100, first=20, pairs=500)
+    edges = search.similar(band, rows, rows, rank, sets, 0.8, AnyPicture(), limits)
+    whole = search.similar(band, rows, rows, rank, sets, 0.8, AnyPicture())
+    among = rank[whole.a] < 20
+    assert pairs(edges.a, edges.b) == pairs(whole.a[among], whole.b[among])
+    assert edges.unsearched == 280
+    assert whole.unsearched == 300 - 1 - buckets.MOST_EDGES
+
+
+def test_the_preferred_stands_for_its_node_and_every_edge_names_it_first() -> None:
+    captions, hashes, _ = synthetic(400, 5)
+    texts = shingles.normalise(captions)
+    rows = np.flatnonzero(np.array([bool(one) for one in texts]))
+    key, agreement = shingles.text_keys([texts[row] for row in rows]), alike(hashes[rows] % 8, 0)
+    preference = np.random.default_rng(1).integers(0, 3, len(rows)).astype(float)
+    rank = leaders.ranks(uids(400)[rows], preference)
+    edges = search.equal(key, rank, agreement)
+    assert edges.same.any()
+    assert (rank[edges.a] < rank[edges.b]).all()
+    for row in edges.b[edges.same]:
+        node = (key == key[row]) & (agreement.pictures.hashes == agreement.pictures.hashes[row])
+        assert edges.a[edges.same & (edges.b == row)].tolist() == [
+            np.flatnonzero(node)[np.argmin(rank[node])]
+        ]
 
 
 def test_refuses_a_threshold_that_is_no_similarity() -> None:
     none = np.empty(0, dtype=np.int64)
     sets = shingles.shingle_sets([], minhash.CAPTION_NGRAM)
     with pytest.raises(ValueError, match=r"threshold 0.0; give a number in \(0, 1\]"):
-        search.similar(none.astype(np.uint64), none, none, uids(0), sets, 0.0, AnyPicture())
+        search.similar(none.astype(np.uint64), none, none, none, sets, 0.0, AnyPicture())
     with pytest.raises(ValueError, match=r"cosine bound 1\.5"):
         EmbeddingAgreement(lambda rows: np.empty((len(rows), 2)), 1.5)
 
@@ -302,7 +317,7 @@ def test_copies_of_a_picture_agree_at_every_bound() -> None:
     nothing, value = agreement.compare(np.array([800, 0]), np.array([801, 801]))
     assert not nothing.any()
     assert value.tolist() == [0.0, 0.0]
-    edges = search.equal(np.zeros(802, dtype=np.uint64), uids(802), agreement, TINY)
+    edges = search.equal(np.zeros(802, dtype=np.uint64), leaders.ranks(uids(802)), agreement, TINY)
     assert pairs(edges.a, edges.b) == {(row, row + 400) for row in range(400)}
 
 
@@ -314,7 +329,6 @@ class Counting:
         self.splits = agreement.splits
         self.picture_keys = agreement.picture_keys
         self.tables = agreement.tables
-        self.sieve = agreement.sieve
         self.pairs = 0
         self.most = 0
 
@@ -324,85 +338,3 @@ class Counting:
         self.pairs += len(a)
         self.most = max(self.most, len(a))
         return self.agreement.compare(a, b)
-
-
-def read_clipart(folder: Path, pictures: bool) -> tuple[list[str | None], UInt64Array]:
-    captions: list[str | None] = []
-    hashes: list[int] = []
-    for path in sorted(folder.glob("*.tar")):
-        with tarfile.open(path) as tar:
-            for member in tar:
-                stream = tar.extractfile(member)
-                if stream is not None and member.name.endswith(".txt"):
-                    captions.append(stream.read().decode())
-                elif stream is not None and pictures and member.name.endswith(".png"):
-                    hashes.append(phash(stream.read()))
-    return captions, np.array(hashes, dtype=np.uint64)
-
-
-def phash(data: bytes) -> int:
-    """Perceptual hash: signs of the 64 lowest cosine frequencies against their median."""
-    picture = Image.open(io.BytesIO(data)).convert("RGBA")
-    small = picture.resize((32, 32), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    page = Image.new("RGBA", small.size, "white")
-    page.alpha_composite(small)
-    grey = np.asarray(page.convert("L"), np.float64)
-    low = np.asarray(dctn(grey))[:8, :8].ravel()
-    return int("".join("1" if value > np.median(low[1:]) else "0" for value in low), 2)
-
-
-def test_recall_on_real_captions(openclipart: Path) -> None:
-    """Bands find the pairs they should, every edge is true, and the drops are those of all pairs."""
-    captions, _ = read_clipart(openclipart, pictures=False)
-    distinct = sorted({one for one in shingles.normalise(captions) if one})
-    sets = shingles.shingle_sets(distinct, minhash.CAPTION_NGRAM)
-    a, b = np.triu_indices(len(distinct), 1)
-    similarity = jaccard.pairs(sets, a, b)
-    true = similarity >= 0.8
-    scheme = minhash.Scheme()
-    keys = scheme.keys(distinct)
-    met = (keys[a[true]] == keys[b[true]]).any(axis=1).mean()
-    predicted = [
-        minhash.candidate_probability(one, scheme.bands, scheme.rows) for one in similarity[true]
-    ]
-    assert met >= 0.99
-    assert abs(met - np.mean(predicted)) < 0.01
-    truth = all_pairs(captions, AnyPicture(), 0.8)
-    found = joined(search.find(captions, uids(len(captions))))
-    assert all_true(found, truth)
-    assert drops(*found, len(captions)) >= 0.99 * drops(*truth, len(captions))
-
-
-def test_bounds_from_half_to_one_on_real_captions(openclipart: Path) -> None:
-    """With the bands that each bound chooses: no false edge, and pairs and drops as they predict."""
-    captions, _ = read_clipart(openclipart, pictures=False)
-    distinct = sorted({one for one in shingles.normalise(captions) if one})
-    a, b = duplicates.alike_captions(distinct, 0.5)
-    similarity = np.array(
-        [duplicates.jaccard(distinct[i], distinct[j]) for i, j in zip(a, b, strict=True)]
-    )
-    for bound in (0.5, 0.7, 0.9, 1.0):
-        bands, width = minhash.choose_bands(bound, 108, 0.99)
-        edges = search.find(
-            distinct, uids(len(distinct)), bound, scheme=minhash.Scheme(bands=bands, rows=width)
-        )
-        truth, found = (a[similarity >= bound], b[similarity >= bound]), joined(edges)
-        assert all_true(found, truth)
-        chance = [
-            minhash.candidate_probability(s, bands, width) for s in similarity[similarity >= bound]
-        ]
-        assert abs(len(found[0]) / len(truth[0]) - np.mean(chance)) < 0.01
-        assert drops(*found, len(distinct)) >= 0.99 * drops(*truth, len(distinct)) > 0
-
-
-@pytest.mark.slow
-def test_recall_of_dropped_samples_where_real_pictures_must_agree(openclipart: Path) -> None:
-    captions, hashes = read_clipart(openclipart, pictures=True)
-    for radius in (0, 4, 8):
-        agreement = PhashAgreement(hashes, radius)
-        truth = all_pairs(captions, agreement, 0.8)
-        for limits in (None, TINY):
-            edges = search.find(captions, uids(len(captions)), 0.8, agreement, limits=limits)
-            found = joined(edges)
-            assert all_true(found, truth)
-            assert drops(*found, len(captions)) >= 0.99 * drops(*truth, len(captions))

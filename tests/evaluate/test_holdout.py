@@ -37,6 +37,7 @@ def messy(seed: int = 0) -> Pairs:
         made,
         text=texts[order],
         phash=phash.astype(object)[order],
+        layout=np.array([bytes(162)] * COUNT, dtype=object),
         sha256=sha256[order],
         pixels=sha256[order],
         image=made.image[order],

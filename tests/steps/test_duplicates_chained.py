@@ -52,8 +52,7 @@ def test_partners_and_survivors_were_there_and_are_as_alike_as_is_said(
         for row in dropped[step] if position else []:
             partner, survivor = by_uid[row["partner_uid"]], by_uid[row["survivor_uid"]]
             assert partner["uid"] != row["uid"] != survivor["uid"]
-            # A partner may be dropped by the same step; the survivor is not.
-            assert came_to[partner["uid"]] >= position
+            assert partner["uid"] == survivor["uid"]
             assert came_to[survivor["uid"]] > position
             bits = (row["phash"] ^ partner["phash"]).bit_count()
             if step == "exact_duplicates":

@@ -25,20 +25,26 @@ Rows = list[dict[str, Any]]
 EDGES = ("equal", "similar")
 
 
-def agreeing(rows: Rows, agree: str, a: duplicates.Ints, b: duplicates.Ints) -> duplicates.Bools:
-    if agree == "none":
-        return np.ones(len(a), dtype=bool)
-    hashes = np.array([row["phash"] for row in rows], dtype=np.uint64)
-    near_enough: duplicates.Bools = np.bitwise_count(hashes[a] ^ hashes[b]) <= 8
-    return near_enough
-
-
-def expected(rows: Rows, agree: str, bound: float = 0.8) -> dict[str, str]:
-    """Whom a comparison of all pairs drops, and for whom."""
+def pairs_alike(rows: Rows, agree: str, bound: float = 0.8) -> tuple[duplicates.Ints, ...]:
+    """All pairs a < b whose captions are alike and whose pictures agree, and the captions' similarity."""
     a, b = duplicates.alike_captions([row["text"] for row in rows], bound)
-    keep = agreeing(rows, agree, a, b)
-    label = duplicates.groups(a[keep], b[keep], len(rows))
-    return duplicates.survivors(label, [row["uid"] for row in rows])
+    if agree == "phash":
+        near = np.zeros((len(rows), len(rows)), dtype=bool)
+        c, d, _ = duplicates.alike_pictures(rows, 8)
+        near[c, d] = True
+        a, b = a[near[a, b]], b[near[a, b]]
+    value = [
+        duplicates.jaccard(rows[i]["text"], rows[j]["text"]) for i, j in zip(a, b, strict=True)
+    ]
+    return a, b, np.array(value)
+
+
+def expected(rows: Rows, agree: str, bound: float = 0.8, larger: bool = False) -> dict[str, str]:
+    """Whom a pass over all pairs drops, and for whom."""
+    a, b, value = pairs_alike(rows, agree, bound)
+    better = [float(row["width"] * row["height"]) if larger else 0.0 for row in rows]
+    found = duplicates.led(a, b, [row["uid"] for row in rows], value.tolist(), better)
+    return {uid: leader for uid, (leader, _) in found.items()}
 
 
 def changed(sample: Sample, draw: random.Random, number: int) -> Sample:
@@ -101,31 +107,30 @@ def test_drops_are_those_of_all_pairs_and_every_edge_is_true(
     for (a, b), value in edges.items():
         assert value == duplicates.jaccard(by_uid[a]["text"], by_uid[b]["text"]) >= 0.8
         assert agree == "none" or (by_uid[a]["phash"] ^ by_uid[b]["phash"]).bit_count() <= 8
+        assert agree == "none" or len(duplicates.alike_pictures([by_uid[a], by_uid[b]], 8)[0])
     for uid in dropped:
         row, partner = by_uid[uid], by_uid[by_uid[uid]["partner_uid"]]
         assert (
             row["value"] == row["partner_value"] == duplicates.jaccard(row["text"], partner["text"])
         )
         assert (row["reason"], row["rule"], row["bound"]) == ("near_caption", "jaccard", 0.8)
-        assert by_uid[row["survivor_uid"]]["kept"]
-        ends = {e: v for e, v in edges.items() if uid in e}
-        assert row["value"] == max(ends.values())
+        assert row["survivor_uid"] == row["partner_uid"]
+        assert partner["kept"]
 
 
-def test_larger_pictures_survive_where_asked(ingested: Path) -> None:
+def test_larger_pictures_are_kept_where_asked(ingested: Path) -> None:
     rows = run_near(ingested, "{agree: none, prefer: larger}")
-    area = {row["uid"]: row["width"] * row["height"] for row in rows}
-    a, b = duplicates.alike_captions([row["text"] for row in rows], 0.8)
-    label = duplicates.groups(a, b, len(rows))
-    best: dict[int, str] = {}
-    for one, uid in sorted(zip(label.tolist(), area, strict=True), key=lambda x: x[1]):
-        if one not in best or area[uid] > area[best[one]]:
-            best[one] = uid
-    wanted = {
-        uid: best[one] for one, uid in zip(label.tolist(), area, strict=True) if best[one] != uid
-    }
+    wanted = expected(rows, "none", larger=True)
     assert duplicates.dropped(rows, "near_duplicates") == wanted
     assert any(uid < survivor for uid, survivor in wanted.items())
+
+
+def test_in_chains_one_of_each_component_is_kept(ingested: Path) -> None:
+    rows = run_near(ingested, "{agree: none, group: chain}")
+    a, b, _ = pairs_alike(rows, "none")
+    label = duplicates.groups(a, b, len(rows))
+    wanted = duplicates.survivors(label, [row["uid"] for row in rows])
+    assert duplicates.dropped(rows, "near_duplicates") == wanted
 
 
 @pytest.fixture
@@ -155,10 +160,11 @@ def test_many_buckets_decide_as_one(
 
 
 @pytest.mark.parametrize("prefer", ["uid", "larger"])
-def test_components_out_of_memory_are_those_in_memory(
-    prefer: str, ingested: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("group", ["leader", "chain"])
+def test_groups_out_of_memory_are_those_in_memory(
+    prefer: str, group: str, ingested: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = f"{{agree: none, prefer: {prefer}}}"
+    settings = f"{{agree: none, prefer: {prefer}, group: {group}}}"
     run_near(ingested, settings)
     one = contents(ingested / "run/ledger")
     monkeypatch.setattr(grouping, "EDGES", 10)
@@ -167,7 +173,7 @@ def test_components_out_of_memory_are_those_in_memory(
     assert contents(ingested / "run/ledger") == one
     folder = ingested / "run/tables/near_duplicates"
     assert len(list((folder / "groups").glob("bucket-*.parquet"))) > 3
-    assert (folder / "small-01").is_dir()
+    assert (folder / ("small-01" if group == "chain" else "round-00")).is_dir()
 
 
 def captions_only(folder: Path, captions: list[str | None]) -> list[int | None]:
@@ -242,8 +248,9 @@ def test_one_caption_under_thousands_of_pictures(
     vectors = unit(samples.vectors.astype(np.float16).astype(np.float64)).astype(np.float64)
     a, b = np.nonzero(np.triu(vectors @ vectors.T >= 0.9, 1))
     assert duplicates.jaccard(*captions) >= 0.6
+    fallen = duplicates.dropped(rows, "near_duplicates")
     wanted = duplicates.survivors(duplicates.groups(a, b, n), samples.uid)
-    assert duplicates.dropped(rows, "near_duplicates") == wanted
+    assert fallen.keys() == wanted.keys()
     assert len(wanted) == n - kinds
     # Of two captions only, but shared out by the samples that travel with them.
     searches = (tmp_path / "run/tables/near_duplicates/similar").glob("*.parquet")

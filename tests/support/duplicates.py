@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Hashable, Iterable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ import pyarrow.parquet as pq
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from tamis.pipeline.algorithms.near_pictures import layouts
 from tamis.pipeline.runs.plan import Plan
 from tests.support.running import ledger, run_here
-from tests.support.tables import files
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -33,29 +32,15 @@ def pieces(text: str, size: int = 3) -> set[str]:
     return {text[i : i + size] for i in range(max(len(text) - size, 0) + 1)} if text else set()
 
 
-@lru_cache(maxsize=20_000)
-def _pieces_of(text: str | None) -> frozenset[str]:
-    """The n-grams of a raw caption, kept for all the pairs that it is in."""
-    return frozenset(pieces(normal(text)))
-
-
 def jaccard(a: str | None, b: str | None) -> float:
     """True similarity of two raw captions."""
-    left, right = _pieces_of(a), _pieces_of(b)
+    left, right = pieces(normal(a)), pieces(normal(b))
     return len(left & right) / len(left | right) if left or right else 0.0
 
 
 def alike_captions(texts: Sequence[str | None], bound: float) -> tuple[Ints, Ints]:
-    """All pairs a < b of captions at or above the bound, by the product of the incidence matrix with itself.
-
-    Tests of one data set ask for the same pairs: the last answers are kept.
-    """
-    return _alike(tuple(texts), bound)
-
-
-@lru_cache(maxsize=4)
-def _alike(texts: tuple[str | None, ...], bound: float) -> tuple[Ints, Ints]:
-    sets = [_pieces_of(text) for text in texts]
+    """All pairs a < b of captions at or above the bound, by the product of the incidence matrix with itself."""
+    sets = [pieces(normal(text)) for text in texts]
     number: dict[str, int] = {}
     columns = [number.setdefault(piece, len(number)) for one in sets for piece in sorted(one)]
     offsets = np.concatenate([[0], np.cumsum([len(one) for one in sets])]).astype(np.int64)
@@ -71,8 +56,6 @@ def _alike(texts: tuple[str | None, ...], bound: float) -> tuple[Ints, Ints]:
         keep = (common.data / union >= bound) & (a < b)
         pairs.append(np.stack([a[keep], b[keep]]))
     a, b = np.concatenate(pairs, axis=1)
-    for array in (a, b):
-        array.setflags(write=False)
     return a, b
 
 
@@ -91,12 +74,46 @@ def survivors(label: Iterable[Hashable], uid: Sequence[str]) -> dict[str, str]:
     return {name: min(group) for group in members.values() for name in group if name != min(group)}
 
 
+def led(
+    a: Ints, b: Ints, uid: Sequence[str], value: Sequence[float], better: Sequence[float] = ()
+) -> dict[str, tuple[str, float]]:
+    """uid of each that falls -> the kept one before it that it is most alike to, and the value.
+
+    One sample after another, the better first and then by uid: kept unless alike to a kept one.
+    """
+    place = {row: (-better[row] if len(better) else 0.0, name) for row, name in enumerate(uid)}
+    alike: dict[int, list[tuple[float, int]]] = {}
+    for i, j, v in zip(a.tolist(), b.tolist(), value, strict=True):
+        first, second = sorted((i, j), key=place.__getitem__)
+        alike.setdefault(second, []).append((v, first))
+    fallen: dict[int, tuple[str, float]] = {}
+    for row in sorted(place, key=place.__getitem__):
+        kept = [(-v, place[other], other) for v, other in alike.get(row, []) if other not in fallen]
+        if kept:
+            least, _, other = min(kept)
+            fallen[row] = (uid[other], -least)
+    return {uid[row]: found for row, found in fallen.items()}
+
+
+def alike_pictures(
+    rows: Sequence[dict[str, Any]], radius: int, bound: float = 0.11
+) -> tuple[Ints, Ints, Ints]:
+    """All pairs a < b whose hashes and layouts are near, and the bits in which the hashes differ."""
+    hashes = np.array([row["phash"] for row in rows], dtype=np.uint64)
+    table = np.frombuffer(b"".join(row["layout"] for row in rows), np.uint8).reshape(len(rows), -1)
+    bits = np.bitwise_count(hashes[:, None] ^ hashes[None, :])
+    a, b = np.nonzero(np.triu(bits <= radius, 1))
+    near = layouts.difference(table, a, b) <= bound
+    a, b = a[near], b[near]
+    return a, b, bits[a, b].astype(np.int64)
+
+
 def stored(output: Path) -> list[dict[str, Any]]:
     """The ledger's rows, each with the perceptual hash and the size that ingest stored."""
     rows = ledger(output)
     read: list[dict[str, Any]] = []
-    for path in files(output, "ingest", "files"):
-        columns = ["uid", "phash", "width", "height"]
+    for path in sorted((output / "tables/ingest/files").glob("*.parquet")):
+        columns = ["uid", "phash", "layout", "width", "height"]
         read += pq.ParquetFile(path).read(columns).to_pylist()
     by_uid = {row["uid"].hex(): row for row in read}
     return [{**by_uid[row["uid"]], **row} for row in rows]
@@ -119,9 +136,9 @@ def edges(
     """(smaller uid, larger uid) -> the stored value of every edge."""
     values: dict[tuple[str, str], float] = {}
     for phase in phases:
-        for path in files(output, step, phase):
+        for path in sorted((output / "tables" / step / phase).glob("*.parquet")):
             for row in pq.ParquetFile(path).read(["uid_a", "uid_b", value]).to_pylist():
-                pair = (row["uid_a"].hex(), row["uid_b"].hex())
-                assert pair[0] < pair[1]
+                one, other = sorted((row["uid_a"].hex(), row["uid_b"].hex()))
+                pair = (one, other)
                 assert values.setdefault(pair, row[value]) == row[value]
     return values

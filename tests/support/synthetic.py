@@ -49,6 +49,7 @@ def pairs(image: Floats, caption: Floats, candidate: npt.NDArray[np.bool_] | Non
         sha256=nothing,
         pixels=nothing,
         phash=nothing,
+        layout=nothing,
         image=image.astype(np.float16),
         caption=caption.astype(np.float16),
         candidate=every if candidate is None else candidate,

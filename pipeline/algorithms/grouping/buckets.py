@@ -1,15 +1,12 @@
-"""Search of buckets: the matching pairs inside groups of rows that share a key, without comparing all pairs.
+"""Search of buckets: the matching pairs inside groups of rows that share a key.
 
-Rows 0..n-1 are ranked by uid. A small group is compared pair by pair. A large one is first split by further keys, if
-the comparison has any. A group that is still large is searched by a function of the comparison (`dense_buckets`), or
-else by centres: the first few members by rank are compared with *every* member, then the first few of those without a
-match, and so on. That misses only pairs whose members both matched other centres, and each further table is another
-chance to find them.
+Rows 0..n-1 are ranked by preference. Groups are compared pair by pair. A large one is first split by further keys, if
+the comparison has any. In a group that is still larger than a limit each member is compared with the most preferred
+ones alone: of duplicates they are the ones that stay. Which members that leaves with a pair not compared is told.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import xxhash
@@ -17,15 +14,20 @@ import xxhash
 from tamis.pipeline.algorithms.arrays import BoolArray, Float64Array, Int64Array, UInt64Array
 from tamis.pipeline.algorithms.order import check_uid
 
+MOST_EDGES = 128
+"""Edges to preferred samples that a search keeps of each sample; those to the most preferred."""
+
 
 @dataclass(frozen=True)
 class Limits:
     """Limits of a bucket's search: of its completeness and of its memory."""
 
-    all_pairs: int = 128
+    few: int = 128
+    """Most members of a group that is compared with others of its kind at once, and not split."""
+    every: int = 1 << 12
     """Most members of a group that is compared pair by pair."""
-    comparisons: int = 1 << 30
-    """Pairs of one large group after which its search ends; the members that are left count as unsearched."""
+    first: int = 1 << 9
+    """Preferred members of a larger group that each is compared with."""
     pairs: int = 1 << 19
     """Most pairs held at once, about 100 bytes each."""
 
@@ -61,6 +63,10 @@ class Matches:
     b: Int64Array
     value: Float64Array
 
+    def take(self, chosen: Int64Array) -> "Matches":
+        """Select pairs by their positions (k,)."""
+        return Matches(self.a[chosen], self.b[chosen], self.value[chosen])
+
     @classmethod
     def concat(cls, parts: "list[Matches]") -> "Matches":
         """Concatenate several arrays of pairs."""
@@ -75,8 +81,6 @@ Match = Callable[[Int64Array, Int64Array], Matches]
 """Rows a (p,) and b (p,) -> the pairs that match, each in the order (a, b) of the call."""
 Split = Callable[[Int64Array], Iterator[UInt64Array]]
 """Members (m,) of a large group -> their keys, a table at a time; a matching pair shares the key of some table."""
-SearchLarge = Callable[[Int64Array], tuple[Matches, int]]
-"""Members (m,) of a large group by rank -> pairs with the components of all pairs; number of unsearched members."""
 
 
 def repeated(keys: UInt64Array) -> BoolArray:
@@ -146,7 +150,7 @@ def group(members: Int64Array, rank: Int64Array, *keys: UInt64Array) -> Groups:
 
     Args:
         members: int64 (m,), rows; a row may have several keys.
-        rank: int64 (n,), each row's `uid_rank`.
+        rank: int64 (n,), each row's, unique.
         keys: uint64 arrays (m,), all of which must be equal; first the one with the most distinct keys.
     """
     shared = repeated(keys[0])
@@ -196,40 +200,66 @@ def pair_blocks(
 
 
 def search(
-    groups: Groups,
-    rank: Int64Array,
-    match: Match,
-    split: Split | None,
-    limits: Limits,
-    search_large: SearchLarge | None = None,
-) -> tuple[Matches, int]:
+    groups: Groups, rank: Int64Array, match: Match, split: Split | None, limits: Limits
+) -> tuple[Matches, Int64Array]:
     """Find the matching pairs of all groups.
 
     Args:
         groups: by `group`.
-        rank: int64 (n,), each row's `uid_rank`.
-        match: the comparison; called with at most `limits.pairs` pairs (or those of one centre).
+        rank: int64 (n,), each row's, unique.
+        match: the comparison; called with about `limits.pairs` pairs at most.
         split: keys that split a large group; None if the comparison has none.
         limits: see `Limits`.
-        search_large: search of a group that is still large; None: by centres.
 
     Returns:
-        The pairs, unordered and possibly repeated; and the number of members left unsearched at `limits.comparisons`,
-        0 but for degenerate data.
+        The pairs, unordered and possibly repeated; and the rows some of whose pairs were left out, int64.
     """
-    small = groups.sizes <= limits.all_pairs
+    small = groups.sizes <= limits.few
     # Near copies share many bands: their pairs come together, so that `match` can compare each once.
     matches = [match(a, b) for a, b in pair_blocks(groups.take(small), limits.pairs, together=True)]
-    unsearched = 0
-    search_large = search_large or partial(_centres, match=match, limits=limits)
+    left_out = [np.empty(0, np.int64)]
     for members in _without_repeats(groups.take(~small), set()):
-        if split is None:
-            pairs, left = search_large(members)
-        else:
-            pairs, left = _tables(members, rank, match, split, limits, search_large)
-        matches.append(pairs)
-        unsearched += left
-    return Matches.concat(matches), unsearched
+        for part in [members] if split is None else _tables(members, rank, split):
+            for a, b in first_pairs(part, limits):
+                found = match(a, b)
+                first = first_edges(rank[found.a], rank[found.b])
+                left_out.append(np.delete(found.b, first))
+                matches.append(found.take(first))
+            if len(part) > limits.every:
+                left_out.append(part[limits.first :])
+    return Matches.concat(matches), np.unique(np.concatenate(left_out))
+
+
+def first_edges(first: Int64Array, second: Int64Array, most: int = MOST_EDGES) -> Int64Array:
+    """Positions of the edges that are kept of many: of each sample those to its most preferred neighbours, int64.
+
+    A sample with more preferred neighbours than that is near copies' copy, and the most preferred of them lead.
+
+    Args:
+        first: int64 (m,), rank of the preferred end of each edge.
+        second: int64 (m,), rank of the other end.
+        most: edges to preferred samples that a sample keeps.
+    """
+    if len(second) <= most:
+        return np.arange(len(second))
+    order = np.lexsort((first, second))
+    ordered = second[order]
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = ordered[1:] != ordered[:-1]
+    starts = np.flatnonzero(new)
+    place = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
+    return np.sort(order[place < most])
+
+
+def first_pairs(members: Int64Array, limits: Limits) -> Iterator[tuple[Int64Array, Int64Array]]:
+    """Yield all pairs of a group's members, by rank; of a large group those with one of its first members."""
+    most = len(members) if len(members) <= limits.every else limits.first
+    width = max(1, limits.pairs // most)
+    for start in range(0, len(members), width):
+        stop = min(start + width, len(members))
+        first, second = np.meshgrid(np.arange(min(most, stop)), np.arange(start, stop))
+        before = first < second
+        yield members[first[before]], members[second[before]]
 
 
 def _without_repeats(groups: Groups, seen: set[bytes]) -> Iterator[Int64Array]:
@@ -241,54 +271,9 @@ def _without_repeats(groups: Groups, seen: set[bytes]) -> Iterator[Int64Array]:
             yield members
 
 
-def _tables(
-    members: Int64Array,
-    rank: Int64Array,
-    match: Match,
-    split: Split,
-    limits: Limits,
-    search_large: SearchLarge,
-) -> tuple[Matches, int]:
-    """Search a large group under each of its tables' keys."""
-    matches: list[Matches] = []
-    unsearched = 0
+def _tables(members: Int64Array, rank: Int64Array, split: Split) -> Iterator[Int64Array]:
+    """Yield the groups of a large group under each of its tables' keys."""
     seen: set[bytes] = set()
     for keys in split(members):
-        groups = group(members, rank, keys)
-        small = groups.sizes <= limits.all_pairs
-        matches += [match(a, b) for a, b in pair_blocks(groups.take(small), limits.pairs)]
         # Equal pictures share the key of every table: once is enough.
-        for large in _without_repeats(groups.take(~small), seen):
-            pairs, left = search_large(large)
-            matches.append(pairs)
-            unsearched += left
-    return Matches.concat(matches), unsearched
-
-
-def _centres(members: Int64Array, match: Match, limits: Limits) -> tuple[Matches, int]:
-    """Search one large group until every member is a centre or has matched one.
-
-    The number of centres doubles each turn, from 1 to 256: a group of like members costs one comparison a member, and a
-    group of many kinds takes few turns.
-    """
-    parts: list[Matches] = []
-    positions = np.arange(len(members))
-    by_row = np.argsort(members)
-    is_centre = np.zeros(len(members), dtype=bool)
-    unmatched = np.ones(len(members), dtype=bool)
-    compared, turn = 0, 1
-    while unmatched.any() and compared < limits.comparisons:
-        centres = np.flatnonzero(unmatched)[:turn]
-        is_centre[centres] = True
-        unmatched[centres] = False
-        width = max(1, limits.pairs // len(centres))
-        for start in range(0, len(members), width):
-            a, b = np.meshgrid(centres, positions[start : start + width], indexing="ij")
-            # Centres are taken in order: an earlier one has been compared with this one already.
-            new = (b > a) | ((b < a) & ~is_centre[b])
-            matches = match(members[a[new]], members[b[new]])
-            unmatched[by_row[np.searchsorted(members, matches.b, sorter=by_row)]] = False
-            parts.append(matches)
-        compared += len(centres) * len(members)
-        turn = min(turn * 2, 256)
-    return Matches.concat(parts), int(np.count_nonzero(unmatched))
+        yield from _without_repeats(group(members, rank, keys), seen)

@@ -1,8 +1,8 @@
 """Agreement of two pictures, for duplicates whose captions and pictures must both be alike.
 
-Any two agree (`AnyPicture`), or those with near perceptual hashes (`PhashAgreement`), or those with near embeddings
-(`EmbeddingAgreement`). Each class compares many pairs at once. For groups too large for that it has keys that split the
-group, or a sieve that compares many rows with many at little cost.
+Any two agree (`AnyPicture`), or those with near perceptual hashes and layouts (`PhashAgreement`), or those with near
+embeddings (`EmbeddingAgreement`). Each class compares many pairs at once. For groups too large for that it has keys
+that split the group.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamis.pipeline.algorithms.arrays import BoolArray, Float64Array, Int64Array, UInt64Array
-from tamis.pipeline.algorithms.clusters.float16 import widen
 from tamis.pipeline.algorithms.near_captions.minhash import choose_bands
+from tamis.pipeline.algorithms.near_pictures import layouts
 from tamis.pipeline.algorithms.near_pictures.hamming import distance, masks
+from tamis.pipeline.algorithms.near_pictures.search import Pictures, compare
 
 FetchEmbeddings = Callable[[Int64Array], NDArray[np.floating]]
 """Rows (m,) -> embeddings (m, d)."""
-Sieve = Callable[[Int64Array], Callable[[Int64Array], BoolArray]]
-"""Rows (m,) -> other rows (k,) -> bool (k, m), true for all pairs that agree and for few others."""
 
 _RECALL = 0.995
 _SIGNS = 384
@@ -46,17 +45,11 @@ class Agreement(Protocol):
         """True if the keys of `tables` can differ."""
         ...
 
-    @property
-    def sieve(self) -> Sieve | None:
-        """Sieve that loses no pair; None if `tables` loses none."""
-        ...
-
 
 class AnyPicture:
     """Agreement of all pictures: only captions count. The value is NaN."""
 
     splits = False
-    sieve = None
 
     def compare(self, a: Int64Array, b: Int64Array) -> tuple[BoolArray, Float64Array]:
         """Pass all pairs."""
@@ -72,42 +65,40 @@ class AnyPicture:
 
 
 class PhashAgreement:
-    """Agreement of perceptual hashes that differ in at most `radius` bits. The value is the number of bits.
+    """Agreement of perceptual hashes that differ in at most so many bits, and of layouts. The value is the bits.
 
     Args:
-        hashes: uint64 (n,), by row.
-        radius: 0 to 63.
+        pictures: by row.
     """
 
     splits = True
-    sieve = None
 
-    def __init__(self, hashes: UInt64Array, radius: int) -> None:
-        self.hashes = hashes
-        self.radius = radius
+    def __init__(self, pictures: Pictures) -> None:
+        self.pictures = pictures
 
     def compare(self, a: Int64Array, b: Int64Array) -> tuple[BoolArray, Float64Array]:
-        """Count the bits that differ."""
-        bits = distance(self.hashes[a], self.hashes[b])
-        return bits <= self.radius, bits.astype(np.float64)
+        """Count the bits that differ, and compare the layouts of those whose hashes are near."""
+        bits = distance(self.pictures.hashes[a], self.pictures.hashes[b])
+        agree = bits <= self.pictures.radius
+        near = np.flatnonzero(agree)
+        agree[near], _ = compare(self.pictures, a[near], b[near])
+        return agree, bits.astype(np.float64)
 
     def picture_keys(self, rows: Int64Array) -> UInt64Array:
-        """Hashes themselves."""
-        return self.hashes[rows]
+        """Keys of hash and layout."""
+        return layouts.keys(self.pictures.layouts[rows], self.pictures.hashes[rows])
 
     def tables(self, rows: Int64Array) -> Iterator[UInt64Array]:
         """Yield masked hashes; no pair within the radius is lost (see `hamming`)."""
-        for mask in masks(len(rows), self.radius):
-            yield self.hashes[rows] & mask
+        for mask in masks(len(rows), self.pictures.radius):
+            yield self.pictures.hashes[rows] & mask
 
 
 class EmbeddingAgreement:
     """Agreement of embeddings whose cosine is at least `cosine`. The value is the cosine.
 
-    The pictures of one caption are compared all by all with a sieve. Large groups of several captions, and more
-    pictures of one caption than the sieve can compare (hundreds of thousands that are not alike), are split by the
-    signs of random projections: two vectors at angle t share a sign with probability 1 - t / pi (Charikar 2002), and
-    bands of signs find a pair at the bound with probability .995 at least.
+    Large groups are split by the signs of random projections: two vectors at angle t share a sign with probability
+    1 - t / pi (Charikar 2002), and bands of signs find a pair at the bound with probability .995 at least.
 
     Args:
         fetch: rows int64 (m,) -> unit embeddings (m, d), float16 or float32.
@@ -165,26 +156,6 @@ class EmbeddingAgreement:
         for band in range(bands):
             part = signs[:, band * width : (band + 1) * width]
             yield (part * powers).sum(axis=1, dtype=np.uint64)
-
-    def sieve(self, rows: Int64Array) -> Callable[[Int64Array], BoolArray]:
-        """Multiply all by all in float32, with a bound lowered by more than the rounding error."""
-        columns = self._units(rows)
-        bound = self.cosine - (columns.shape[1] + 4) * 2.0**-22
-
-        def passes(others: Int64Array) -> BoolArray:
-            mask: BoolArray = self._units(others) @ columns.T >= np.float32(bound)
-            return mask
-
-        return passes
-
-    def _units(self, rows: Int64Array) -> NDArray[np.float32]:
-        """Embeddings scaled to length 1; a zero vector stays."""
-        vectors = self.fetch(rows)
-        units = np.empty(vectors.shape, dtype=np.float32)
-        widen(vectors, units)
-        length = np.sqrt(np.einsum("ij,ij->i", units, units))[:, None]
-        np.divide(units, length, out=units, where=length > 0)
-        return units
 
     def _signs(self, rows: Int64Array, count: int) -> BoolArray:
         signs = np.empty((len(rows), count), dtype=bool)

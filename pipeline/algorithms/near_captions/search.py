@@ -1,23 +1,21 @@
 """Search for near duplicates: samples with near-equal captions and, if the job says so, pictures that agree.
 
-Two searches find the edges. `equal` compares samples whose normalised captions are equal, each caption once for all
-bands. `similar` compares samples that share a MinHash band and have different captions. Of the samples with one caption
-and one picture hash only one of `representatives` needs bands: a caption under a million equal pictures counts once.
-Every edge is verified, by the exact Jaccard similarity of the shingle sets and the agreement of the pictures.
+Samples with one caption and one picture signature are one node, of which the preferred sample stands for all: a caption
+under a million equal pictures counts once. Two searches find the edges among nodes. `equal` compares those whose
+normalised captions are equal, each caption once for all bands. `similar` compares those that share a MinHash band
+and have different captions. Every edge is verified, by the exact Jaccard similarity of the shingle sets and the
+agreement of the pictures.
 
-Of many near copies not all edges are found or kept: both searches find edges with the components of all edges of their
-groups (`dense_buckets`), and keep the edges that decide of dense components (`thinning`). An edge can be missed only
-where embeddings must agree: their signs split a bucket of more than 128, and the pictures of one caption that are too
-many for the sieve.
+An edge is left out only where a bucket has more nodes than `Limits.every`, or a node more preferred neighbours than
+`buckets.MOST_EDGES`, which is counted; and where embeddings must agree, whose signs split a bucket of more than 128.
 
 Each search takes any union of whole groups (all samples of a caption, all members of a band key): partitions by key are
-independent, and each needs only its own captions in memory. Edges depend on the samples and their uids, not on the
+independent, and each needs only its own captions in memory. Edges depend on the samples and their ranks, not on the
 order of rows.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,74 +25,75 @@ from tamis.pipeline.algorithms.grouping.buckets import (
     Limits,
     Match,
     Matches,
+    first_edges,
     firsts,
     group,
     repeated,
     search,
     stars,
-    uid_rank,
 )
+from tamis.pipeline.algorithms.grouping.leaders import ranks
 from tamis.pipeline.algorithms.near_captions import jaccard, shingles
-from tamis.pipeline.algorithms.near_captions.agreement import Agreement, AnyPicture, Sieve
-from tamis.pipeline.algorithms.near_captions.dense_buckets import connect, connect_pictures
+from tamis.pipeline.algorithms.near_captions.agreement import Agreement, AnyPicture
 from tamis.pipeline.algorithms.near_captions.minhash import Scheme
 from tamis.pipeline.algorithms.near_captions.parity_filter import ParityFilter
 from tamis.pipeline.algorithms.near_captions.shingles import Shingles
-from tamis.pipeline.algorithms.near_captions.thinning import decisive
 
 
 @dataclass(frozen=True)
 class Edges:
-    """Verified pairs of samples, sorted by uid, uid[a] < uid[b], each pair once.
+    """Verified pairs of samples, sorted by rank, rank[a] < rank[b], each pair once.
 
     Args:
         a: int64 (m,), rows.
         b: int64 (m,), rows.
+        same: bool (m,), whether the two are one node.
         jaccard: float64 (m,), Jaccard similarity of the captions' shingle sets.
         agree: float64 (m,), Hamming distance in bits or cosine; NaN where pictures do not count.
-        unsearched: members left at the limit of comparisons, 0 but for degenerate data. Pictures searched by tables of
-            signs, which may miss a pair at the bound (see `EmbeddingAgreement`), are not counted.
+        unsearched: nodes some of whose pairs or edges were left out, 0 but for degenerate data. Pictures searched by
+            tables of signs, which may miss a pair at the bound (see `EmbeddingAgreement`), are not counted.
     """
 
     a: Int64Array
     b: Int64Array
+    same: BoolArray
     jaccard: Float64Array
     agree: Float64Array
     unsearched: int
 
 
-def representatives(key: UInt64Array, uid: UInt64Array, agreement: Agreement) -> Int64Array:
+def representatives(key: UInt64Array, rank: Int64Array, agreement: Agreement) -> Int64Array:
     """Rows of the samples that represent all with the same caption and picture key: int64.
 
     Args:
         key: uint64 (n,), of the caption, by `shingles.text_keys`.
-        uid: uint64 (n, 2), unique.
+        rank: int64 (n,), by `leaders.ranks`.
         agreement: agreement of the pictures, by row 0..n-1.
     """
     rows = np.arange(len(key))
-    return firsts(uid_rank(uid), agreement.picture_keys(rows), key)
+    return firsts(rank, agreement.picture_keys(rows), key)
 
 
 def equal(
-    key: UInt64Array, uid: UInt64Array, agreement: Agreement, limits: Limits | None = None
+    key: UInt64Array, rank: Int64Array, agreement: Agreement, limits: Limits | None = None
 ) -> Edges:
     """Join samples whose captions are equal and whose pictures agree.
 
-    Samples with the same caption and picture key are joined to their representative, the one with the smallest uid;
-    then the representatives of each caption are compared by their pictures.
+    Samples with the same caption and picture key are joined to their representative, the preferred one; then the
+    representatives of each caption are compared by their pictures.
 
     Args:
         key: uint64 (n,), of the caption; leave empty captions out.
-        uid: uint64 (n, 2), unique.
+        rank: int64 (n,), by `leaders.ranks`.
         agreement: agreement of the pictures, by row 0..n-1.
         limits: limits of the search.
     """
-    rank = uid_rank(uid)
     rows = np.arange(len(key))
     picture = agreement.picture_keys(rows)
     centre, other = stars(group(rows, rank, key, picture))
-    parts = [_with_values(centre, other, np.ones(len(centre)), agreement)]
-    unsearched = 0
+    _, value = agreement.compare(centre, other)
+    same = Matches(centre, other, np.stack([np.ones(len(centre)), value], axis=1))
+    between, left_out = Matches.concat([]), np.empty(0, np.int64)
     if agreement.splits:
 
         def match(a: Int64Array, b: Int64Array) -> Matches:
@@ -104,18 +103,15 @@ def equal(
 
         rows = firsts(rank, picture, key)
         groups = group(rows, rank, key[rows])
-        limits = limits or Limits()
-        search_large = partial(connect_pictures, match=match, limits=limits, agreement=agreement)
-        matches, unsearched = search(groups, rank, match, None, limits, search_large)
-        parts.append(matches)
-    return _edges(Matches.concat(parts), rank, unsearched)
+        between, left_out = search(groups, rank, match, agreement.tables, limits or Limits())
+    return _edges(same, between, rank, left_out)
 
 
 def similar(
     band: UInt64Array,
     member: Int64Array,
     caption: Int64Array,
-    uid: UInt64Array,
+    rank: Int64Array,
     sets: Shingles,
     threshold: float,
     agreement: Agreement,
@@ -127,7 +123,7 @@ def similar(
         band: uint64 (r,), band keys, one record for each member of each bucket.
         member: int64 (r,), the record's sample, a row 0..n-1.
         caption: int64 (n,), each sample's row in `sets`.
-        uid: uint64 (n, 2), unique.
+        rank: int64 (n,), by `leaders.ranks`.
         sets: shingle sets of the distinct captions, by `shingles.shingle_sets`.
         threshold: least Jaccard similarity of an edge, in (0, 1].
         agreement: agreement of the pictures, by row 0..n-1.
@@ -138,17 +134,12 @@ def similar(
     """
     if not 0.0 < threshold <= 1.0:
         raise ValueError(f"Jaccard threshold {threshold}; give a number in (0, 1]")
-    rank = uid_rank(uid)
     nonempty = sets.sizes[caption[member]] > 0
     groups = _of_several_captions(group(member[nonempty], rank, band[nonempty]), caption)
     match = _caption_match(caption, sets, threshold, agreement)
     split = agreement.tables if agreement.splits else None
-    limits = limits or Limits()
-    search_large = partial(
-        connect, match=match, limits=limits, caption=caption, sets=sets, threshold=threshold
-    )
-    matches, unsearched = search(groups, rank, match, split, limits, search_large)
-    return _edges(matches, rank, unsearched)
+    matches, left_out = search(groups, rank, match, split, limits or Limits())
+    return _edges(Matches.concat([]), matches, rank, left_out)
 
 
 def _of_several_captions(groups: Groups, caption: Int64Array) -> Groups:
@@ -195,21 +186,27 @@ def _captions_alike(
     return similarity >= threshold, similarity
 
 
-def _with_values(
-    a: Int64Array, b: Int64Array, similarity: Float64Array, agreement: Agreement
-) -> Matches:
-    _, value = agreement.compare(a, b)
-    return Matches(a, b, np.stack([similarity, value], axis=1))
-
-
-def _edges(matches: Matches, rank: Int64Array, unsearched: int) -> Edges:
-    """Matches in the order of their uids, each once, thinned where they are many."""
-    swap = rank[matches.a] > rank[matches.b]
-    a, b = np.where(swap, matches.b, matches.a), np.where(swap, matches.a, matches.b)
-    _, first = np.unique(rank[a] * len(rank) + rank[b], return_index=True)
-    first = first[decisive(a[first], b[first], matches.value[first, 0], rank)]
-    value = matches.value[first]
-    return Edges(a[first], b[first], value[:, 0], value[:, 1], unsearched)
+def _edges(same: Matches, between: Matches, rank: Int64Array, left_out: Int64Array) -> Edges:
+    """Matches in the order of their ranks, each once; of a node that has many the first."""
+    swap = rank[between.a] > rank[between.b]
+    a, b = np.where(swap, between.b, between.a), np.where(swap, between.a, between.b)
+    _, once = np.unique(rank[a] * len(rank) + rank[b], return_index=True)
+    first = once[first_edges(rank[a[once]], rank[b[once]])]
+    incomplete = np.zeros(len(rank), dtype=bool)
+    incomplete[left_out] = True
+    incomplete[b[np.setdiff1d(once, first, assume_unique=True)]] = True
+    a, b = np.concatenate([same.a, a[first]]), np.concatenate([same.b, b[first]])
+    value = np.concatenate([same.value, between.value[first]])
+    is_same = np.arange(len(a)) < len(same.a)
+    order = np.lexsort((rank[b], rank[a]))
+    return Edges(
+        a[order],
+        b[order],
+        is_same[order],
+        value[order, 0],
+        value[order, 1],
+        int(np.count_nonzero(incomplete)),
+    )
 
 
 def find(
@@ -239,11 +236,12 @@ def find(
     rows = np.flatnonzero(np.array([bool(caption) for caption in texts], dtype=bool))
     keys = shingles.text_keys([texts[row] for row in rows])
     pictures = _RowSubset(agreement, rows)
-    among_equal = equal(keys, uid[rows], pictures, limits)
+    rank = ranks(uid[rows])
+    among_equal = equal(keys, rank, pictures, limits)
     _, first, caption = np.unique(keys, return_index=True, return_inverse=True)
     distinct = [texts[row] for row in rows[first]]
     bands = scheme.keys(distinct)
-    member = representatives(keys, uid[rows], pictures)
+    member = representatives(keys, rank, pictures)
     band = bands[caption[member]].ravel()
     shared = repeated(band)
     band, member = band[shared], np.repeat(member, scheme.bands)[shared]
@@ -252,14 +250,12 @@ def find(
     row_in_sets = np.zeros(len(rows), dtype=np.int64)
     row_in_sets[member] = inverse
     sets = shingles.shingle_sets([distinct[row] for row in candidates], scheme.ngram)
-    among_different = similar(
-        band, member, row_in_sets, uid[rows], sets, threshold, pictures, limits
-    )
+    among_different = similar(band, member, row_in_sets, rank, sets, threshold, pictures, limits)
     return _with_rows(among_equal, rows), _with_rows(among_different, rows)
 
 
 def _with_rows(edges: Edges, rows: Int64Array) -> Edges:
-    return Edges(rows[edges.a], rows[edges.b], edges.jaccard, edges.agree, edges.unsearched)
+    return replace(edges, a=rows[edges.a], b=rows[edges.b])
 
 
 class _RowSubset:
@@ -278,15 +274,3 @@ class _RowSubset:
 
     def tables(self, rows: Int64Array) -> Iterator[UInt64Array]:
         return self.agreement.tables(self.rows[rows])
-
-    @property
-    def sieve(self) -> Sieve | None:
-        of_all = self.agreement.sieve
-        if of_all is None:
-            return None
-
-        def sieve(rows: Int64Array) -> Callable[[Int64Array], BoolArray]:
-            passes = of_all(self.rows[rows])
-            return lambda others: passes(self.rows[others])
-
-        return sieve

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
+from tamis.pipeline.steps.shared.parts import area
 from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.phase import Phase, listed
 from tamis.pipeline.tasks.sources import ByPart
@@ -38,3 +41,10 @@ def bucket_phase(
 ) -> Phase[Any]:
     """A phase of a task for each bucket; ``dealt``: the buckets that each deals its rows out to."""
     return listed(name, function, bucket_tasks(buckets, args, **roles), buckets=dealt)
+
+
+def preference(prefer: str, table: pa.Table) -> npt.NDArray[np.float64]:
+    """What decides who of several duplicates is kept, before the uid: float64 (n,), the larger the better."""
+    if prefer == "larger":
+        return area(table).astype(np.float64)
+    return np.zeros(table.num_rows)

@@ -19,8 +19,8 @@ RECORDS = 4_000_000
 CANDIDATES = 4_000_000
 """Candidates, counted in every band, a task, about (a tenth of it where embeddings travel along)."""
 
-HASHES = 4_000_000
-"""Perceptual hashes a task, about; 100 bytes each."""
+HASHES = 2_000_000
+"""Perceptual hashes a task, about; 300 bytes each, with the layouts."""
 
 VECTOR_BYTES = 256 << 20
 """Bytes of embeddings a bucket task, about."""

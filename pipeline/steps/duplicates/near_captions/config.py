@@ -33,6 +33,10 @@ class NearDuplicates(StepModel):
         le=32,
         description="bits in which the 64-bit perceptual hashes may differ (agree: phash)",
     )
+    difference: Share = Field(
+        0.11,
+        description="how far the pictures' layouts may differ, as a share of their contrast (agree: phash)",
+    )
     cosine: Share = Field(0.9, description="the least cosine of the embeddings (agree: embedding)")
     embedding: str | None = Field(
         None,
@@ -49,6 +53,11 @@ class NearDuplicates(StepModel):
         description="share of the pairs at the threshold that the bands find; chooses bands and rows",
     )
     kernel: Literal["fast", "datasketch"] = Field("fast", description="who computes the signatures")
+    group: Literal["leader", "chain"] = Field(
+        "leader",
+        description="leader: a sample falls only for a kept one that it is alike to itself; chain: one of each "
+        "connected component is kept",
+    )
     prefer: Literal["uid", "larger"] = Field(
         "uid", description="who survives: uid, the smallest; or larger, the most pixels first"
     )

@@ -15,6 +15,7 @@ from tamis.pipeline.algorithms.near_captions.minhash import choose_bands
 from tamis.pipeline.algorithms.near_captions.sketch_filter import most_differing
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.duplicates import grouping
+from tamis.pipeline.steps.duplicates.edges import Rule
 from tamis.pipeline.steps.duplicates.near_captions import tasks
 from tamis.pipeline.steps.duplicates.near_captions.config import NEAR_CAPTION
 from tamis.pipeline.steps.duplicates.near_captions.config import NearDuplicates as Config
@@ -32,12 +33,12 @@ from tamis.schemas.job import Job
 class NearDuplicates(Step):
     """``texts``, ``equal``, ``bands``, ``shared``, ``members``, ``similar``; then ``groups`` and ``verdict``.
 
-    Tables ``equal`` and ``similar`` hold verified edges with their values: all of them, but where a component has more
-    than 64 a member, a bucket more than 128 captions, or a caption more than 128 pictures. Those keep what makes the
-    components, and the most similar neighbour of each member among all that were compared.
+    Tables ``equal`` and ``similar`` hold verified edges with their values: all of them, but where a bucket has more
+    nodes than ``Limits.every``, or a node more preferred neighbours than ``MOST_EDGES``: then the first of them, and
+    ``unsearched`` is counted.
     """
 
-    version = 7
+    version = 8
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name = config, config.name
@@ -52,6 +53,7 @@ class NearDuplicates(Step):
         self.pictures = tasks.Pictures(
             self.agree,
             hamming=config.hamming if self.agree == "phash" else None,
+            difference=config.difference if self.agree == "phash" else 0.0,
             cosine=config.cosine if self.agree == "embedding" else None,
         )
 
@@ -77,12 +79,12 @@ class NearDuplicates(Step):
         yield bucket_phase("equal", tasks.equal, texts, self.pictures, texts=by_text)
         yield from self._candidates(context, by_text, texts)
         yield from self._similar(context, by_text, texts)
-        rule = grouping.Rule(
+        rule = Rule(
             "jaccard",
             value="jaccard",
             bound=self.config.jaccard,
             larger=True,
-            prefer=self.config.prefer,
+            chain=self.config.group == "chain",
             starts=range_starts(context),
         )
         yield from grouping.phases(context, self.name, rule, NEAR_CAPTION)
@@ -135,5 +137,5 @@ class NearDuplicates(Step):
         inputs = living(context)
         if self.embedding:
             inputs["embedding"] = context.embedding(self.embedding)
-        spread = tasks.Texts(buckets, self.agree == "phash")
+        spread = tasks.Texts(buckets, self.agree == "phash", self.config.prefer)
         return EachPart(context.parts, inputs, spread, buckets=buckets)

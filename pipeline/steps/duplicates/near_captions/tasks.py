@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.pipeline.algorithms.grouping.buckets import Limits
+from tamis.pipeline.algorithms.grouping import leaders
 from tamis.pipeline.algorithms.hashing import mix64
 from tamis.pipeline.algorithms.near_captions import search, shingles, sketch_filter
 from tamis.pipeline.algorithms.near_captions.agreement import (
@@ -22,12 +22,12 @@ from tamis.pipeline.algorithms.near_captions.agreement import (
 )
 from tamis.pipeline.algorithms.near_captions.minhash import Kernel, Scheme
 from tamis.pipeline.algorithms.near_captions.minhash import bands as banded
-from tamis.pipeline.steps.duplicates import grouping
+from tamis.pipeline.algorithms.near_pictures.search import Pictures as Alike
+from tamis.pipeline.steps.duplicates.edges import edges as edge_table
+from tamis.pipeline.steps.duplicates.reading import preference
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
-from tamis.pipeline.steps.shared.parts import area
-from tamis.pipeline.tables.columns import uid_words, vectors
+from tamis.pipeline.tables.columns import byte_rows, uid_words, vectors
 from tamis.pipeline.tasks.task import TaskIo
-from tamis.schemas.errors import StateError
 
 Ints = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
@@ -43,7 +43,8 @@ class Texts:
     """Arguments of ``texts``."""
 
     buckets: int
-    pictures: bool  # whether perceptual hashes travel along
+    pictures: bool  # whether hashes and layouts of pictures travel along
+    prefer: str
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Pictures:
     """Arguments of ``equal``: how pictures are compared."""
 
     agree: str  # as the job has it: none, phash, embedding
-    hamming: int | None = None  # bits; of `phash`
+    hamming: int | None = None  # bits; of `phash`, as the next
+    difference: float = 0.0
     cosine: float | None = None  # of `embedding`
 
 
@@ -94,8 +96,8 @@ class Similar(Pictures):
 
 
 def texts(io: TaskIo[Texts]) -> Iterator[pa.Table]:
-    """(key, sid, uid, size, text[, phash or vector]) of one part's living samples that have a caption."""
-    columns = ["uid", "text", "width", "height"] + ["phash"] * io.args.pictures
+    """(key, sid, uid, preference, text[, phash and layout, or vector]) of a part's living samples with a caption."""
+    columns = ["uid", "text", "width", "height"] + ["phash", "layout"] * io.args.pictures
     table = io.read("ingest", columns).combine_chunks()
     rows = io.alive()
     if "embedding" in io.task.inputs:
@@ -113,11 +115,11 @@ def texts(io: TaskIo[Texts]) -> Iterator[pa.Table]:
         "key": key,
         "sid": (np.int64(io.part) << 32) | rows,
         "uid": table["uid"].combine_chunks(),
-        "size": area(table),
+        "preference": preference(io.args.prefer, table),
         "text": pa.array(captions, pa.large_string()),
     }
     if io.args.pictures:
-        made["phash"] = table["phash"].combine_chunks()
+        made |= {name: table[name].combine_chunks() for name in ("phash", "layout")}
     if "embedding" in io.task.inputs:
         at = np.searchsorted(embedded["row"].to_numpy(), rows)
         made["vector"] = embedded["image"].take(pa.array(at)).combine_chunks()
@@ -127,7 +129,8 @@ def texts(io: TaskIo[Texts]) -> Iterator[pa.Table]:
 def _agreement(pictures: Pictures, table: pa.Table) -> Agreement:
     """How the pictures of the rows of ``table`` are compared."""
     if pictures.hamming is not None:
-        return PhashAgreement(table["phash"].to_numpy(), pictures.hamming)
+        hashes, layouts = table["phash"].to_numpy(), byte_rows(table["layout"])
+        return PhashAgreement(Alike(hashes, layouts, pictures.hamming, pictures.difference))
     if pictures.cosine is not None:
         embeddings = vectors(table["vector"])
         return EmbeddingAgreement(lambda rows: embeddings[rows], pictures.cosine)
@@ -135,27 +138,22 @@ def _agreement(pictures: Pictures, table: pa.Table) -> Agreement:
 
 
 def _edges(io: TaskIo[Any], table: pa.Table, pairs: search.Edges) -> pa.Table:
-    """Edges among the rows of ``table``, with what is needed of both ends.
+    """Edges among the rows of ``table``, with what is needed of both ends."""
+    io.count(unsearched=pairs.unsearched)
+    values = {"jaccard": pairs.jaccard, "agree": pairs.agree}
+    return edge_table(table, pairs.a, pairs.b, same=pairs.same, **values)
 
-    Raises:
-        StateError: a search gave up at its limit: something would be missed.
-    """
-    if pairs.unsearched:
-        raise StateError(
-            f"{io.path}: {pairs.unsearched:,} samples stand in groups too large to be searched in "
-            f"{Limits().comparisons:,} comparisons: raise `jaccard`, let the pictures agree at a narrower bound "
-            "(`agree`, `hamming`, `cosine`), or drop exact duplicates before this step"
-        )
-    return grouping.edges(table, pairs.a, pairs.b, jaccard=pairs.jaccard, agree=pairs.agree)
+
+def _rank(table: pa.Table) -> Ints:
+    return leaders.ranks(uid_words(table["uid"]), table["preference"].to_numpy())
 
 
 def equal(io: TaskIo[Pictures]) -> Iterator[pa.Table]:
     """Edges among samples with the same normalised caption."""
-    picture = {"phash": ["phash"], "embedding": ["vector"]}.get(io.args.agree, [])
-    table = io.read("texts", ["key", "sid", "uid", "size", *picture]).combine_chunks()
+    picture = {"phash": ["phash", "layout"], "embedding": ["vector"]}.get(io.args.agree, [])
+    table = io.read("texts", ["key", "sid", "uid", "preference", *picture]).combine_chunks()
     agreement = _agreement(io.args, table)
-    pairs = search.equal(table["key"].to_numpy(), uid_words(table["uid"]), agreement)
-    yield _edges(io, table, pairs)
+    yield _edges(io, table, search.equal(table["key"].to_numpy(), _rank(table), agreement))
 
 
 def bands(io: TaskIo[Bands]) -> Iterator[pa.Table]:
@@ -257,7 +255,7 @@ def members(io: TaskIo[Members]) -> Iterator[pa.Table]:
     every = np.unique(caption)
     table = table.take(pa.array(_rows_of(table["key"].to_numpy(), every)))
     keys = table["key"].to_numpy()
-    chosen = search.representatives(keys, uid_words(table["uid"]), _agreement(io.args, table))
+    chosen = search.representatives(keys, _rank(table), _agreement(io.args, table))
     _, starts = np.unique(keys[chosen], return_index=True)
     pictures_of = np.diff(starts, append=len(chosen))
     buckets = io.args.buckets
@@ -314,7 +312,7 @@ def similar(io: TaskIo[Similar]) -> Iterator[pa.Table]:
         groups.flatten().to_numpy(),
         member,
         caption,
-        uid_words(table["uid"]),
+        _rank(table),
         shingles.shingle_sets(captions, shingles.Ngram(*io.args.ngram)),
         io.args.jaccard,
         _agreement(io.args, table),

@@ -6,21 +6,31 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from tamis.schemas.step import Reasons, StepModel
+from tamis.schemas.step import Reasons, Share, StepModel
 
 NEAR_PICTURE = "near_picture"
 
 
 class NearPictures(StepModel):
-    """Drop samples whose pictures have nearly the same perceptual hash, whatever their captions. Needs no model."""
+    """Drop samples whose pictures are nearly the same, by hash and layout, whatever their captions. Needs no model."""
 
     kind = "near_pictures"
     reasons: ClassVar[Reasons] = {
-        NEAR_PICTURE: "another sample's picture has nearly the same perceptual hash"
+        NEAR_PICTURE: "another sample's picture has nearly the same perceptual hash and layout"
     }
     likeness = "bits apart"
     hamming: int = Field(
         4, ge=0, le=16, description="bits in which two 64-bit perceptual hashes may differ"
+    )
+    difference: Share = Field(
+        0.11,
+        description="how far the pictures' layouts may differ, as a share of their contrast: what the hash proposes, "
+        "this decides",
+    )
+    group: Literal["leader", "chain"] = Field(
+        "leader",
+        description="leader: a sample falls only for a kept one that it is alike to itself; chain: one of each "
+        "connected component is kept",
     )
     prefer: Literal["uid", "larger"] = Field(
         "uid", description="who survives: uid, the smallest; or larger, the most pixels first"

@@ -1,8 +1,8 @@
-"""Near-duplicate pictures by perceptual hash: within a number of bits, nobody missed, no model needed.
+"""Near-duplicate pictures: perceptual hashes within a number of bits propose, the pictures' layouts decide; no model.
 
-Equal hashes are joined first, and one sample goes on for all of them. Distinct ones meet in tables, each of which
-masks some bits (``algorithms.hamming``). Up to HASHES of them are held by each table's task; more are shared
-out by what the mask leaves.
+Samples with equal hash and layout are joined first, and the preferred one goes on for all of them. The others meet in
+tables, each of which masks some bits of the hash (``algorithms.near_pictures``). Up to HASHES of them are held by each
+table's task; more are shared out by what the mask leaves.
 """
 
 from __future__ import annotations
@@ -13,25 +13,30 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.pipeline.algorithms.grouping import buckets
+from tamis.pipeline.algorithms.grouping import leaders
 from tamis.pipeline.algorithms.hashing import mix64
-from tamis.pipeline.algorithms.near_pictures import hamming
+from tamis.pipeline.algorithms.near_pictures import hamming, search
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.duplicates import grouping
+from tamis.pipeline.steps.duplicates.edges import Rule
+from tamis.pipeline.steps.duplicates.edges import edges as edge_table
 from tamis.pipeline.steps.duplicates.near_pictures.config import NEAR_PICTURE
 from tamis.pipeline.steps.duplicates.near_pictures.config import NearPictures as Config
-from tamis.pipeline.steps.duplicates.reading import bucket_phase, living
+from tamis.pipeline.steps.duplicates.reading import bucket_phase, living, preference
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.exchange import bucket_of, range_starts, split
-from tamis.pipeline.steps.shared.parts import area, check_pictures
-from tamis.pipeline.tables.columns import uid_words
+from tamis.pipeline.steps.shared.parts import check_pictures
+from tamis.pipeline.tables.columns import byte_rows, uid_words
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.job import Job
 from tamis.schemas.scope import Scope
+
+Ints = npt.NDArray[np.int64]
 
 TASKS = 8
 """Tasks that the tables are dealt out to, where each task holds all hashes."""
@@ -42,6 +47,7 @@ class Hashes:
     """Arguments of ``hashes``."""
 
     buckets: int
+    prefer: str
 
 
 @dataclass(frozen=True)
@@ -58,10 +64,17 @@ class Masks:
 
 
 @dataclass(frozen=True)
-class Tables:
-    """Arguments of ``similar``."""
+class Alike:
+    """What makes two pictures alike."""
 
     hamming: int  # bits
+    difference: float
+
+
+@dataclass(frozen=True)
+class Tables(Alike):
+    """Arguments of ``similar``."""
+
     masks: Sequence[int]  # by table
     tables: tuple[int, int]  # the first that the task searches, and where it stops
 
@@ -69,10 +82,11 @@ class Tables:
 class NearPictures(Step):
     """``hashes``, ``equal``, ``distinct``, ``similar``; then ``groups`` and ``verdict``.
 
-    Tables ``equal`` and ``similar`` hold the edges: pairs of samples and the ``bits`` in which they differ.
+    Tables ``equal`` and ``similar`` hold the edges: pairs of samples, the ``bits`` in which their hashes differ and the
+    ``difference`` of their layouts.
     """
 
-    version = 2
+    version = 3
 
     def __init__(self, config: Config, job: Job) -> None:
         del job
@@ -89,8 +103,10 @@ class NearPictures(Step):
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class and the module."""
         count = bucket_counts.of_hashes(context.alive)
-        tasks = EachPart(context.parts, living(context), Hashes(count), buckets=count)
-        yield Phase("hashes", hashes, tasks)
+        spread = Hashes(count, self.config.prefer)
+        yield Phase(
+            "hashes", hashes, EachPart(context.parts, living(context), spread, buckets=count)
+        )
         by_hash = context.done(self.name, "hashes")
         yield bucket_phase("equal", equal, count, None, hashes=by_hash)
         samples = by_hash.rows
@@ -99,12 +115,12 @@ class NearPictures(Step):
         masked = Masks(shares, masks)
         yield bucket_phase("distinct", distinct, count, masked, masked.buckets, hashes=by_hash)
         yield listed("similar", similar, self._tables(context, masked))
-        rule = grouping.Rule(
+        rule = Rule(
             "hamming",
             value="bits",
             bound=self.config.hamming,
             larger=False,
-            prefer=self.config.prefer,
+            chain=self.config.group == "chain",
             starts=range_starts(context),
         )
         yield from grouping.phases(context, self.name, rule, NEAR_PICTURE)
@@ -113,7 +129,7 @@ class NearPictures(Step):
         """A task a table and share; or, where a task holds all hashes, a few tables a task."""
         made = context.done(self.name, "distinct")
         count, shares = len(masked.masks), masked.shares
-        every = Tables(self.config.hamming, masked.masks, (0, count))
+        every = Tables(self.config.hamming, self.config.difference, masked.masks, (0, count))
         if shares == 1:
             bounds = [count * task // TASKS for task in range(TASKS + 1)]
             inputs = {"hashes": made.groups(0)}
@@ -136,37 +152,46 @@ class NearPictures(Step):
 
 
 def hashes(io: TaskIo[Hashes]) -> Iterator[pa.Table]:
-    """(phash, sid, uid, size) of one part's living samples that have a perceptual hash."""
-    table = io.read("ingest", ["uid", "phash", "width", "height"]).combine_chunks()
+    """(phash, layout, sid, uid, preference) of one part's living samples that have a perceptual hash."""
+    columns = ["uid", "phash", "layout", "width", "height"]
+    table = io.read("ingest", columns).combine_chunks()
     rows = io.alive()
     rows = rows[table["phash"].is_valid().to_numpy()[rows]]
     table = table.take(pa.array(rows))
     out = pa.table(
         {
             "phash": table["phash"],
+            "layout": table["layout"],
             "sid": (np.int64(io.part) << 32) | rows,
             "uid": table["uid"],
-            "size": area(table),
+            "preference": preference(io.args.prefer, table),
         }
     )
     count = io.args.buckets
     yield from split(out, bucket_of(mix64(table["phash"].to_numpy().copy()), count), count)
 
 
-def equal(io: TaskIo[None]) -> Iterator[pa.Table]:
-    """Edges from the sample with the smallest uid of each hash to the others with it."""
+def _read(io: TaskIo[Any], alike: Alike | None = None) -> tuple[pa.Table, search.Pictures, Ints]:
+    """Samples by their hashes: the table, what they are compared by, and their ranks."""
     table = io.read("hashes").combine_chunks()
-    rank = buckets.uid_rank(uid_words(table["uid"]))
-    same = buckets.group(np.arange(len(rank)), rank, table["phash"].to_numpy())
-    centre, other = buckets.stars(same)
-    yield grouping.edges(table, centre, other, bits=np.zeros(len(centre), dtype=np.uint8))
+    alike = alike or Alike(0, 0.0)
+    hashes, layouts = table["phash"].to_numpy(), byte_rows(table["layout"])
+    pictures = search.Pictures(hashes, layouts, alike.hamming, alike.difference)
+    return table, pictures, leaders.ranks(uid_words(table["uid"]), table["preference"].to_numpy())
+
+
+def equal(io: TaskIo[None]) -> Iterator[pa.Table]:
+    """Edges from the preferred sample of each hash and layout to the others with both."""
+    table, pictures, rank = _read(io)
+    a, b = search.nodes(pictures, rank)
+    bits, difference = np.zeros(len(a), dtype=np.uint8), np.zeros(len(a))
+    yield edge_table(table, a, b, same=True, bits=bits, difference=difference)
 
 
 def distinct(io: TaskIo[Masks]) -> Iterator[pa.Table]:
-    """One sample for each hash; where there are shares, once for every table, by the bits that its mask leaves."""
-    table = io.read("hashes").combine_chunks()
-    rank = buckets.uid_rank(uid_words(table["uid"]))
-    chosen = table.take(pa.array(buckets.firsts(rank, table["phash"].to_numpy())))
+    """A sample for each hash and layout; where there are shares, once for every table, by the bits its mask leaves."""
+    table, pictures, rank = _read(io)
+    chosen = table.take(pa.array(search.firsts_of_nodes(pictures, rank)))
     shares = io.args.shares
     if shares == 1:
         yield chosen
@@ -177,17 +202,11 @@ def distinct(io: TaskIo[Masks]) -> Iterator[pa.Table]:
 
 
 def similar(io: TaskIo[Tables]) -> Iterator[pa.Table]:
-    """Edges among distinct hashes that meet in some of the tables, and in none before these."""
-    table = io.read("hashes").combine_chunks()
-    rank = buckets.uid_rank(uid_words(table["uid"]))
-    phash, members = table["phash"].to_numpy(), np.arange(len(rank))
+    """Edges among distinct pictures that meet in some of the tables, and in none before these."""
+    table, pictures, rank = _read(io, io.args)
     masks = np.array(io.args.masks, dtype=np.uint64)
-    pairs = [
-        hamming.table_pairs(phash, rank, members, masks, number, io.args.hamming)
-        for number in range(*io.args.tables)
-    ]
-    a, b, bits = (np.concatenate(column) for column in zip(*pairs, strict=True))
-    swap = rank[a] > rank[b]
-    a, b = np.where(swap, b, a), np.where(swap, a, b)
-    _, order = np.unique(rank[a] * len(rank) + rank[b], return_index=True)
-    yield grouping.edges(table, a[order], b[order], bits=bits[order])
+    found = search.tables(pictures, rank, np.arange(len(rank)), masks, range(*io.args.tables))
+    io.count(unsearched=found.unsearched)
+    yield edge_table(
+        table, found.a, found.b, same=False, bits=found.bits, difference=found.difference
+    )

@@ -1,0 +1,151 @@
+"""Layouts: how light and colour are spread over a picture, in 162 bytes; what a perceptual hash proposes, they decide.
+
+Light is kept of 16 x 16 cells, four bits a cell between the darkest and the lightest of them, and colour (Cb and Cr, as
+in JPEG) of 4 x 4 cells, eight bits each. A drawing of thin lines has little contrast in its cells: so light is compared
+relative to it. All sums are of whole numbers: a difference is the same in any order, on any machine.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamis.pipeline.algorithms.arrays import (
+    BoolArray,
+    Float64Array,
+    Int64Array,
+    UInt8Array,
+    UInt64Array,
+)
+from tamis.pipeline.algorithms.hashing import mix64
+
+SIDE = 16
+"""Cells of light a side."""
+
+COLOUR_SIDE = 4
+"""Cells of colour a side."""
+
+CELLS, COLOURS = SIDE * SIDE, 2 * COLOUR_SIDE * COLOUR_SIDE
+
+BYTES = 2 + CELLS // 2 + COLOURS
+"""Of a layout: the darkest and the lightest cell, two cells of light a byte, then the colours."""
+
+_LEVELS = 15
+_LEAST_CONTRAST = 48
+"""Levels of 255; below it the noise of a JPEG does not shrink with the contrast."""
+
+_SPREAD = 3.0
+"""What the root mean square of light counts beside its largest difference."""
+
+_COLOUR_SCALE = 90.0
+"""Levels of Cb or Cr that count as much as the whole contrast of light: it is noisier, and told less finely by eyes."""
+
+_PAIRS = 1 << 13
+"""Pairs compared at once: their cells stay in the cache."""
+
+
+def encode(light: UInt8Array, colour: UInt8Array) -> bytes:
+    """Layout of a picture.
+
+    Args:
+        light: uint8 (16, 16), grey levels.
+        colour: uint8 (4, 4, 3), RGB.
+    """
+    cells = light.astype(np.int64).ravel()
+    low, high = int(cells.min()), int(cells.max())
+    spread = max(1, high - low)
+    level = ((2 * _LEVELS * (cells - low) + spread) // (2 * spread)).astype(np.uint8)
+    red, green, blue = (colour[..., channel].astype(np.int64).ravel() for channel in range(3))
+    cb = 128 + (-43 * red - 85 * green + 128 * blue + 128 >> 8)
+    cr = 128 + (128 * red - 107 * green - 21 * blue + 128 >> 8)
+    chroma = np.clip(np.concatenate([cb, cr]), 0, 255).astype(np.uint8)
+    packed: bytes = (level[0::2] << 4 | level[1::2]).tobytes() + chroma.tobytes()
+    return bytes([low, high]) + packed
+
+
+def difference(layouts: UInt8Array, a: Int64Array, b: Int64Array) -> Float64Array:
+    """Difference of pairs of pictures: float64 (p,), 0 for equal layouts, 1 where a cell differs by all the contrast.
+
+    The largest of three: a cell's difference in light as a share of the contrast, three times the root mean square of
+    these, and a cell's difference in colour over 90 levels. Contrast is the smaller of the two pictures', 48 at least.
+
+    Args:
+        layouts: uint8 (n, 162), by `encode`.
+        a: int64 (p,), rows.
+        b: int64 (p,), rows.
+    """
+    result = np.empty(len(a), dtype=np.float64)
+    for start in range(0, len(a), _PAIRS):
+        part = slice(start, start + _PAIRS)
+        left, right = layouts[a[part]], layouts[b[part]]
+        light = np.abs(_light(left) - _light(right)).astype(np.int32)
+        contrast = _LEVELS * np.minimum(_contrast(left), _contrast(right))
+        square = np.einsum("ij,ij->i", light, light, dtype=np.int64)
+        chroma = np.abs(left[:, -COLOURS:].astype(np.int16) - right[:, -COLOURS:])
+        result[part] = np.maximum.reduce(
+            [
+                light.max(axis=1) / contrast,
+                _SPREAD * np.sqrt(square / CELLS) / contrast,
+                chroma.max(axis=1) / _COLOUR_SCALE,
+            ]
+        )
+    return result
+
+
+def _light(layouts: UInt8Array) -> NDArray[np.int16]:
+    """Light of each cell in fifteenths of a grey level: int16 (n, 256), the even cells before the odd."""
+    low, high = layouts[:, :1].astype(np.int16), layouts[:, 1:2].astype(np.int16)
+    packed = layouts[:, 2 : 2 + CELLS // 2]
+    level = np.concatenate([packed >> 4, packed & 15], axis=1).astype(np.int16)
+    light: NDArray[np.int16] = _LEVELS * low + level * (high - low)
+    return light
+
+
+def _contrast(layouts: UInt8Array) -> NDArray[np.int64]:
+    """Contrast of each layout in grey levels, at least the least that counts: int64 (n,)."""
+    spread = layouts[:, 1].astype(np.int64) - layouts[:, 0]
+    contrast: Int64Array = np.maximum(spread, _LEAST_CONTRAST)
+    return contrast
+
+
+def keys(layouts: UInt8Array, hashes: UInt64Array) -> UInt64Array:
+    """Keys of layouts (n, 162) and perceptual hashes (n,) together: uint64 (n,), equal for equal ones."""
+    padded = np.zeros((len(layouts), -(-BYTES // 8) * 8), dtype=np.uint8)
+    padded[:, :BYTES] = layouts
+    key = mix64(hashes + np.uint64(1))
+    for word in padded.view("<u8").T:
+        key = mix64(key ^ word) + np.uint64(0x9E3779B97F4A7C15)
+    return key
+
+
+class Sieve:
+    """Blocks of pairs, most of which a matrix product excludes: those whose light differs too much on the whole.
+
+    Args:
+        layouts: uint8 (n, 162), by `encode`.
+        bound: largest `difference` of a pair that has to pass.
+    """
+
+    def __init__(self, layouts: UInt8Array, bound: float) -> None:
+        self._light = _light(layouts).astype(np.float32)
+        self._square = np.einsum("ij,ij->i", self._light, self._light)
+        most = bound / _SPREAD * _LEVELS * _contrast(layouts).astype(np.float64)
+        # Twice the rounding error of the product of such numbers in float32.
+        self._most = (CELLS * most**2 + 1e-5 * self._square).astype(np.float32)
+
+    def passing(self, rows: slice, columns: slice) -> BoolArray:
+        """Pairs that may be within the bound: bool (rows, columns)."""
+        products = self._light[rows] @ self._light[columns].T
+        products *= -2
+        products += self._square[rows, None]
+        products += self._square[columns]
+        passing: BoolArray = products <= self._most[rows, None] + 1e-5 * self._square[columns]
+        return passing
+
+
+def blocks(n: int, side: int, most: int) -> Iterator[tuple[slice, slice]]:
+    """Blocks (rows, columns) of all pairs of n members, each with the ``most`` members that stand first, or all."""
+    for left in range(0, min(n, most), side):
+        columns = slice(left, min(left + side, n, most))
+        for top in range(left, n, side):
+            yield slice(top, min(top + side, n)), columns
