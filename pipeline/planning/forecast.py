@@ -4,8 +4,8 @@ With ``growth`` g = rows of the whole / rows of the sample, for each phase of ea
 
 - *rows* grow by g; but those of a sample to train on as the step says (``StepGrowth.trained_rows``).
 - *tasks*: one a part, file or shard: g times as many as the sample had; one a bundle: N / ``part_samples`` / 128; one
-  a range: N / ``range_samples``, or as the step says (``StepGrowth.groups``); buckets: as many as the step makes of what reaches it (``StepGrowth.buckets``),
-  at least as many as the sample had; others: as many as the sample had.
+  a range: N / ``range_samples``, or as the step says (``StepGrowth.groups``); buckets: as many as the step makes of
+  what reaches it (``StepGrowth.buckets``), at least as many as the sample had; others: as many as the sample had.
 - *processor seconds* = rows x seconds a row of warm tasks + cold seconds x workers + FLOP that grow otherwise / rate
   (of a processor, or of a GPU where the phase's tasks hold one); how FLOP grow the step says (``StepGrowth.flop``).
   Cold is the first task of a kind in a process: imports, a model. It is paid once a worker, and told apart from work.
@@ -230,10 +230,9 @@ def _tasks(
     """The number of tasks of the phase in the whole run."""
     scope = found.sample[0].scope
     count = len(found.sample)
-    if scope in {Scope.PART, Scope.FILE}:
-        return max(count, math.ceil(count * whole.rows / sample.rows))
-    if scope is Scope.BUNDLE:
-        return max(count, _bundles(whole))
+    if scope in {Scope.PART, Scope.FILE, Scope.BUNDLE}:
+        alike = math.ceil(count * whole.rows / sample.rows)
+        return max(count, _bundles(whole) if scope is Scope.BUNDLE else alike)
     if scope is Scope.SHARD:
         return max(count, math.ceil(count * rows / sum(map(_rows, found.sample))))
     if scope is Scope.RANGE:

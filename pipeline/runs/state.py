@@ -174,7 +174,7 @@ def read(path: str) -> dict[str, Any]:
         raise StateError(
             f"{path} is damaged ({error}): restore it, or give another `output:`"
         ) from None
-    check_layout(record, path)
+    check_layout(record, storage.redact(path))
     return dict(record)
 
 

@@ -21,7 +21,7 @@ from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tasks.parts import bundle_of
 from tamis.pipeline.tasks.sources import INDEX
 from tamis.schemas.errors import StateError
-from tamis.schemas.layout import check_layout, without_retired
+from tamis.schemas.layout import check_layout
 from tamis.schemas.ledger import Reason
 from tamis.schemas.manifest import Manifest
 from tamis.schemas.registry import audit_class, configuration
@@ -46,7 +46,7 @@ class FinishedRun:
         try:
             return tuple(
                 configuration(kind).model_validate(settings)
-                for step in without_retired(self.manifest.job)["steps"]
+                for step in self.manifest.job["steps"]
                 for kind, settings in step.items()
             )
         except (KeyError, ValidationError) as error:
@@ -210,12 +210,7 @@ class FinishedRun:
 
 
 def _check_plan(plan: Mapping[str, Any]) -> None:
-    """Whether all that is asked of a plan is there: else KeyError, TypeError, ValueError or AttributeError.
-
-    Raises:
-        StateError: a later version made the run.
-    """
-    check_layout(plan, "plan.json")
+    """Whether all that is asked of a plan is there: else KeyError, TypeError, ValueError or AttributeError."""
     for file in plan["inputs"]:
         InputFile(path="", **file)
     for _file, _group, _rows in plan["parts"]:
@@ -242,13 +237,14 @@ def open_run(path: str) -> FinishedRun:
     """A run, to read.
 
     Raises:
-        StateError: there is none, it is not finished, or its manifest is not one.
+        StateError: there is none, it is not finished, its manifest is not one, or another version made it.
     """
     root = storage.absolute(path)
     manifest = storage.join(root, "manifest.json")
     finished = storage.exists(manifest)
     if not finished and not storage.exists(storage.join(root, paths.TABLES)):
         raise StateError(f"{path}: no run is here: name a run directory, which holds manifest.json")
+    _check_layout(root)
     again = f"`tamis run {path.rstrip('/')}/job.yaml`"
     if not finished or _is_changing(root):
         raise StateError(f"{path}: the run is not finished: {again} goes on with it")
@@ -259,6 +255,21 @@ def open_run(path: str) -> FinishedRun:
         raise StateError(
             f"{path}: manifest.json is not what this version writes ({why}): {again} writes it anew"
         ) from None
+
+
+def _check_layout(root: str) -> None:
+    """Check that this version reads the run; a plan that is gone or damaged is told by who needs it.
+
+    Raises:
+        StateError: another version made it.
+    """
+    path = storage.join(root, "plan.json")
+    try:
+        plan = json.loads(storage.read_bytes(path))
+    except (FileNotFoundError, ValueError):
+        return
+    if isinstance(plan, dict):
+        check_layout(plan, storage.redact(path))
 
 
 def _is_changing(root: str) -> bool:
