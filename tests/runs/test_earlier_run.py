@@ -40,7 +40,7 @@ ASKED = {
     "explain": ["explain", "run", "0"],
     "verify": ["verify", "run"],
     "whatif": ["whatif", "run", "--set", "rules.words.min=3"],
-    "materialize": ["materialize", "run", "--set", "rules.words.min=3", "other"],
+    "materialize": ["materialize", "run", "--set", "rules.words.min=3", "--as", "other"],
 }
 
 
