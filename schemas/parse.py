@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from tamis.schemas import yaml12
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
-from tamis.schemas.layout import without_retired
 from tamis.schemas.nearest import nearest
 from tamis.schemas.problems import messages
 from tamis.schemas.registry import STEPS, configuration
@@ -53,7 +52,7 @@ def check(raw: dict[str, Any], source: str) -> Job:
         JobError: the first thing that is wrong with it.
     """
     try:
-        return Job.model_validate(without_retired(raw))
+        return Job.model_validate(raw)
     except ValidationError as error:
         raise JobError(f"{source}: {next(messages(error, raw))}") from None
 

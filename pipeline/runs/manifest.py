@@ -25,7 +25,7 @@ from tamis.schemas.scope import Scope
 FILE = "manifest.json"
 
 RESULTS = {
-    "ledger": r"(bundle|part)-\d{5,}\.parquet",
+    "ledger": r"bundle-\d{5,}\.parquet",
     "ledger_index": r"\d{5,}\.parquet",
     "shards": r"\d{5,}(\.tar|\.parquet|_stats\.json)",
     "subsets": r"epoch-\d{3,}\.npy",

@@ -156,7 +156,7 @@ def read_head(root: str) -> dict[str, Any]:
     try:
         record = json.loads(storage.read_bytes(path))
         if isinstance(record, dict):
-            check_layout(record, path)
+            check_layout(record, storage.redact(path))
         for name, kind in FIELDS.items():
             if not isinstance(record, dict) or not isinstance(record.get(name), kind):
                 raise ValueError(f"it has no `{name}`")

@@ -48,7 +48,7 @@ DAMAGES = {"page": cut_page, "footer": cut_end}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("folder", ["ledger/part-00000", "ledger_index/00000"])
+@pytest.mark.parametrize("folder", ["ledger/bundle-00000", "ledger_index/00000"])
 def test_explain_names_a_damaged_file(
     run: Path, folder: str, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -69,7 +69,7 @@ def test_diff_names_a_damaged_ledger(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path = run / "ledger" / "part-00000.parquet"
+    path = run / "ledger" / "bundle-00000.parquet"
     DAMAGES[damage](path)
     manifest = run / "manifest.json"
     text = manifest.read_text()
@@ -86,13 +86,18 @@ def test_diff_names_a_damaged_ledger(
 def test_audit_names_a_damaged_ledger(
     run: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    DAMAGES[damage](run / "ledger" / "part-00000.parquet")
+    DAMAGES[damage](run / "ledger" / "bundle-00000.parquet")
     line = said(capsys, "audit", str(run), "--sample", "kept")
     assert "`tamis verify` says what is damaged" in line
 
 
 @pytest.mark.parametrize(
-    "text", ["{", '{"parts": []}', '{"parts": [], "makes": {}, "inputs": [{"entrz": "input"}]}']
+    "text",
+    [
+        "{",
+        '{"layout": 3, "parts": []}',
+        '{"layout": 3, "parts": [], "makes": {}, "inputs": [{"entrz": "input"}]}',
+    ],
 )
 def test_a_damaged_plan_is_named(run: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     uid = ledger(run)[3]["uid"]
@@ -138,7 +143,11 @@ def without(path: Path, column: str) -> None:
 @pytest.mark.parametrize(
     ("path", "column", "what"),
     [
-        ("ledger/part-00000.parquet", "shard", "the ledger's part cannot be read: shard is not"),
+        (
+            "ledger/bundle-00000.parquet",
+            "shard",
+            "part 0 of the ledger cannot be read: shard is not",
+        ),
         ("shards/00000.parquet", "sha256", "cannot be read: "),
     ],
 )

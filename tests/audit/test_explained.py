@@ -27,6 +27,7 @@ from tamis.pipeline.inputs.phash import phash
 from tests.support.demo_run import DemoRun, Members, Row, raw, raw_input
 from tests.support.encoded import images, seen
 from tests.support.running import Sample, make_plan, run_here, write_tar
+from tests.support.tables import with_sids
 
 pytestmark = pytest.mark.slow
 
@@ -240,13 +241,8 @@ def test_similarity_of_picture_and_caption(
 
 def stored(demo_run: DemoRun, phase: str, column: str) -> dict[int, Any]:
     """sid -> a column of the tables that a phase has made part by part."""
-    found = {}
-    for path in sorted((demo_run.root / "tables" / phase).glob("part-*.parquet")):
-        table = pq.ParquetFile(path).read(["row", column])
-        part = int(path.stem.removeprefix("part-"))
-        for row, value in zip(*table.to_pydict().values(), strict=True):
-            found[part << 32 | row] = value
-    return found
+    table = with_sids(demo_run.root, *phase.split("/"))
+    return dict(zip(table["sid"].to_pylist(), table[column].to_pylist(), strict=True))
 
 
 def vectors(demo_run: DemoRun) -> dict[int, Floats]:

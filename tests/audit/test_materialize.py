@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.events import Event, TaskDone
 from tests.support.embedded import blobs, write_input
 from tests.support.running import contents, make_plan, materialize, run_here
+from tests.support.tables import INDEX, small_bundles
 
 STEPS = """
   - signals: [words, width]
@@ -30,6 +32,14 @@ STEPS = """
   - density: {clusters: 5, neighbours: 2, keep: 0.4}
   - write: {samples_per_shard: 30}
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def several_bundles() -> Iterator[None]:
+    """Of two parts each."""
+    with pytest.MonkeyPatch.context() as patch:
+        small_bundles(patch, 2)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +125,7 @@ def test_the_new_run_stands_on_its_own_and_nothing_is_left_to_do(
     plan = make(load(Request(str(tmp_path / "new" / "job.yaml"))))
     assert walk.run(plan, executor=Here(plan.root)).tasks_run == 0
     folders = {path.parent for path in (tmp_path / "new" / "tables").rglob("*.parquet")}
-    assert all((folder / "_phase.json").exists() for folder in folders)
+    assert all((folder / INDEX).exists() for folder in folders)
     assert not (tmp_path / "new" / "tables" / "density" / "sample").exists()
 
 
@@ -124,7 +134,7 @@ def test_stopped_it_goes_on(finished: Path, tmp_path: Path) -> None:
         pass
 
     def stop(event: Event) -> None:
-        if isinstance(event, TaskDone) and event.step == "density" and event.task == "part-00001":
+        if isinstance(event, TaskDone) and event.step == "density" and event.task == "bundle-00001":
             raise StoppedError
 
     root = tmp_path / "new"
@@ -138,14 +148,14 @@ def test_stopped_it_goes_on(finished: Path, tmp_path: Path) -> None:
 
 def test_a_damaged_table_is_not_taken_over(finished: Path, tmp_path: Path) -> None:
     """A byte that was flipped in the first run's decision: it is decided again, not copied."""
-    table = finished / "tables" / "late" / "verdict" / "part-00000.parquet"
+    table = finished / "tables" / "late" / "verdict" / "bundle-00000.parquet"
     sound = table.read_bytes()
     table.write_bytes(sound[:60] + bytes([sound[60] ^ 1]) + sound[61:])
     try:
         done = here(finished, tmp_path / "new", "density.keep=0.7")
     finally:
         table.write_bytes(sound)
-    assert ("late", "part-00000") in done
+    assert ("late", "bundle-00000") in done
     own_run(finished, tmp_path / "own", "density.keep=0.7")
     assert_same_result(tmp_path / "new", tmp_path / "own")
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,9 @@ from tamis.pipeline.audit.verify import uids as spilling
 from tamis.pipeline.audit.verify.uids import Uids
 from tamis.pipeline.audit.verify.verify import Seen, verify
 from tests.support.running import Sample, ledger, make_plan, picture, run_here, write_tar
+from tests.support.tables import INDEX, ledger_parts, small_bundles
+
+BUNDLE = 2
 
 STEPS = """
   - signals: [words]
@@ -27,6 +30,14 @@ STEPS = """
   - exact_duplicates: {on: image}
   - write: {samples_per_shard: 5}
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def several_bundles() -> Iterator[None]:
+    """Of two parts each."""
+    with pytest.MonkeyPatch.context() as patch:
+        small_bundles(patch, BUNDLE)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +78,8 @@ def flip(path: Path, at: int) -> None:
 def test_a_sound_run_has_no_fault_and_all_of_it_is_looked_at(made: Path) -> None:
     seen = Seen()
     assert list(verify(open_run(str(made / "run")), seen, deep=True)) == []
-    files = list((made / "run" / "tables").rglob("*.parquet"))
+    tables = (made / "run" / "tables").rglob("*.parquet")
+    files = [path for path in tables if path.name != INDEX]
     assert (seen.rows, seen.inputs, seen.tables, seen.notes) == (32, 2, len(files), [])
     results = sum(
         len(list((made / "run" / name).iterdir())) for name in ("shards", "ledger", "ledger_index")
@@ -94,12 +106,12 @@ def test_one_flipped_byte_anywhere_in_a_shard(copy: Path, place: int) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "ledger/part-00002.parquet",
+        "ledger/bundle-00001.parquet",
         "ledger_index/00000.parquet",
         "shards/00002.parquet",
         "subset.npy",
-        "tables/rules/verdict/part-00001.parquet",
-        "tables/ingest/files/_phase.json",
+        "tables/rules/verdict/bundle-00001.parquet",
+        "tables/ingest/files/_index.parquet",
     ],
 )
 def test_a_missing_file(copy: Path, path: str) -> None:
@@ -122,8 +134,11 @@ def as_recorded(run: Path, path: str) -> None:
 
 def rewritten(run: Path, change: Callable[[pa.Table], pa.Table]) -> dict[str, str]:
     """The second part of the ledger, changed, and everything made to fit it; the faults by path."""
-    path = "ledger/part-00001.parquet"
-    pq.write_table(change(pq.read_table(run / path)), run / path)
+    path = "ledger/bundle-00000.parquet"
+    first, second = ledger_parts(run)[:BUNDLE]
+    with pq.ParquetWriter(run / path, first.schema) as writer:
+        writer.write_table(first)
+        writer.write_table(change(second))
     as_recorded(run, path)
     found: dict[str, str] = {}
     for where, what in faults(run):
@@ -134,7 +149,7 @@ def rewritten(run: Path, change: Callable[[pa.Table], pa.Table]) -> dict[str, st
 def test_a_ledger_row_too_many(copy: Path) -> None:
     found = rewritten(copy, lambda table: pa.concat_tables([table, table.slice(0, 1)]))
     [(path, what)] = found.items()
-    assert path == "ledger/part-00001.parquet"
+    assert path == "ledger/bundle-00000.parquet"
     assert what == "; has 9 rows, plan.json says 8: the rest is not counted"
 
 
@@ -151,13 +166,13 @@ def changed(column: str, row: int, value: object) -> Callable[[pa.Table], pa.Tab
 @pytest.mark.parametrize(
     ("column", "value", "where", "what"),
     [
-        ("reason", "dislike", "ledger/part-00001.parquet", "not in the closed list"),
+        ("reason", "dislike", "ledger/bundle-00000.parquet", "not in the closed list"),
         ("reason", "same_pair", "ledger", "rules dropped 1 for same_pair, manifest.json says 0"),
-        ("kept", True, "ledger/part-00001.parquet", "kept, but with a step or reason"),
-        ("sid", 7, "ledger/part-00001.parquet", "a wrong sid"),
-        ("source", "input/9.tar", "ledger/part-00001.parquet", "another source than input/0.tar"),
-        ("uid", "no uid", "ledger/part-00001.parquet", "a uid that is not 32 hex digits"),
-        ("shard_key", "000000003", "ledger/part-00001.parquet", "a wrong shard or shard_key"),
+        ("kept", True, "ledger/bundle-00000.parquet", "kept, but with a step or reason"),
+        ("sid", 7, "ledger/bundle-00000.parquet", "a wrong sid"),
+        ("source", "input/9.tar", "ledger/bundle-00000.parquet", "another source than input/0.tar"),
+        ("uid", "no uid", "ledger/bundle-00000.parquet", "a uid that is not 32 hex digits"),
+        ("shard_key", "000000003", "ledger/bundle-00000.parquet", "a wrong shard or shard_key"),
     ],
 )
 def test_a_dropped_row_that_says_something_else(

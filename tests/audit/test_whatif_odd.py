@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.parse import parse_job
 from tests.support.embedded import blobs, write_input
 from tests.support.running import contents, make_plan, materialize, run_here
+from tests.support.tables import small_bundles
 
 SHORT = 40
 """The first samples, whose captions a rule drops: whole parts of them."""
@@ -34,6 +36,14 @@ STEPS = """
   - density: {clusters: 3, neighbours: 2, keep: 0.5}
   - write: {format: parquet}
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def several_bundles() -> Iterator[None]:
+    """Of five parts each."""
+    with pytest.MonkeyPatch.context() as patch:
+        small_bundles(patch, 5)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +118,8 @@ def flip(path: Path, column: int = 0) -> None:
 @pytest.mark.parametrize(
     ("setting", "table"),
     [
-        ("density.keep=0.3", "density/assign/part-00007.parquet"),
-        ("density.keep=0.3", "rules/verdict/part-00001.parquet"),
+        ("density.keep=0.3", "density/assign/bundle-00001.parquet"),
+        ("density.keep=0.3", "rules/verdict/bundle-00000.parquet"),
         ("late.characters.min=11", "more/values/part-00007.parquet"),
         ("rules.words.min=3", "signals/values/part-00007.parquet"),
     ],
@@ -139,7 +149,7 @@ def test_rows_that_cannot_be_taken_over_are_named_at_once(copy: Path, tmp_path: 
 def test_an_index_that_is_damaged_is_left_as_it_is(copy: Path) -> None:
     """What only reads a finished run removes nothing there."""
     path = copy / "tables" / "density" / "assign" / INDEX
-    path.write_text(path.read_text().replace('"rows"', '"rowz"', 1))
+    flip(path)
     before: dict[str, Any] = contents(copy)
     assert whatif(open_run(str(copy)), ["density.keep=0.3"]).went
     assert contents(copy) == before

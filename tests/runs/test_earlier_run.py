@@ -1,4 +1,4 @@
-"""A run that an earlier version made: it is gone on with, or refused in one line."""
+"""A run that another version made, in another layout: it is refused in one line, whatever it is asked."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ import os
 import tarfile
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
+from tamis.jobs.cli import main
 from tamis.pipeline.audit.reading.finished_run import open_run
-from tamis.pipeline.audit.story.story import tell
-from tamis.pipeline.audit.verify.verify import Seen, verify
 from tamis.pipeline.runs import plan, walk
-from tamis.pipeline.runs.account import Result
-from tamis.pipeline.tasks.perform import Here
-from tamis.schemas.errors import JobError, StateError
+from tamis.schemas.errors import StateError
 from tamis.schemas.layout import LAYOUT
 from tamis.schemas.parse import parse_job
+from tests.support.executors import Never
+from tests.support.running import contents
 
 ARCHIVE = Path(__file__).with_name("earlier_run.tar.gz")
 """A job over 40 rows of metadata with embeddings, its input, and its run directory, made by version 0.1.0."""
@@ -36,55 +34,43 @@ def earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "run"
 
 
-def go_on(accept_changed: bool = False) -> Result:
-    """The same job again."""
-    made = plan.make(parse_job(Path("job.yaml").read_text(), "job.yaml"), accept_changed)
-    return walk.run(made, executor=Here(made.root))
+ASKED = {
+    "run": ["run", "job.yaml"],
+    "audit": ["audit", "run"],
+    "explain": ["explain", "run", "0"],
+    "verify": ["verify", "run"],
+    "whatif": ["whatif", "run", "--set", "rules.words.min=3"],
+    "materialize": ["materialize", "run", "--set", "rules.words.min=3", "--as", "other"],
+}
 
 
-def kept(run: Path) -> bytes:
-    return (run / "subset.npy").read_bytes()
+@pytest.mark.parametrize("command", ASKED)
+def test_it_is_refused_in_one_line(
+    command: str, earlier: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(earlier)
+    with pytest.raises(SystemExit) as ended:
+        main(ASKED[command])
+    assert ended.value.code not in (0, None)
+    said = capsys.readouterr().err.strip()
+    assert (
+        f"plan.json: layout 1, and this version reads and goes on with layout {LAYOUT} alo" in said
+    )
+    assert "use the version that made the run, or run the job into another `output:`" in said
+    assert "\n" not in said
+    assert contents(earlier) == before
+    assert not (earlier.parent / "other").exists()
 
 
-def test_it_is_gone_on_with(earlier: Path) -> None:
-    """Ingest and signals are taken over. The embedding files are newer here, so their part is done again."""
-    ledger, subset = (earlier / "ledger" / "part-00000.parquet").read_bytes(), kept(earlier)
-    files = {path: path.stat().st_mtime_ns for path in earlier.glob("tables/*/*/*.parquet")}
-    go_on()
-    same = {path for path, stamp in files.items() if path.stat().st_mtime_ns == stamp}
-    for phase in ("ingest/files", "signals/values", "rules/verdict", "exact_duplicates/verdict"):
-        assert list(same & set(earlier.glob(f"tables/{phase}/*.parquet"))), phase
-    assert (earlier / "ledger" / "part-00000.parquet").read_bytes() == ledger
-    assert kept(earlier) == subset
-    assert go_on().tasks_run == 0
-    assert json.loads((earlier / "plan.json").read_bytes())["layout"] == LAYOUT
-
-
-def test_it_can_be_read_as_it_is(earlier: Path) -> None:
-    """Its own job file too, with settings that are gone since."""
-    run = open_run(str(earlier))
-    assert run.manifest.kept == 7
-    assert [step.name for step in run.steps][-3:] == ["score", "density", "write"]
-    assert parse_job((earlier / "job.yaml").read_text(), "job.yaml").name == "earlier"
-    seen = Seen()
-    assert [fault for fault in verify(run, seen) if fault.path == "job.yaml"] == []
-    ledger = pq.read_table(earlier / "ledger" / "part-00000.parquet").to_pylist()
-    dropped = next(row for row in ledger if row["step"] == "density")
-    (row,) = run.find(dropped["uid"])
-    assert tell(run, row)["dropped_by"] == "density"
-
-
-def test_a_retired_setting_that_said_something_is_unknown(earlier: Path) -> None:
-    text = (earlier / "job.yaml").read_text().replace("object_store: 268435456", "object_store: 1")
-    with pytest.raises(JobError, match="unknown key `object_store`"):
-        parse_job(text, "job.yaml")
-
-
-def test_one_of_a_later_version_is_refused_in_one_line(earlier: Path) -> None:
+@pytest.mark.parametrize("layout", [LAYOUT - 1, LAYOUT + 1, "3", None])
+def test_so_is_any_other_layout(layout: object, earlier: Path) -> None:
     path = earlier / "plan.json"
-    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"layout": LAYOUT + 1}))
-    for ask in (go_on, lambda: open_run(str(earlier)).parts):
-        with pytest.raises(
-            StateError, match=r"layout 3, and this version reads 1 to 2: use the v.*$"
-        ):
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"layout": layout}))
+
+    def go_on() -> None:
+        made = plan.make(parse_job(Path("job.yaml").read_text(), "job.yaml"))
+        walk.run(made, executor=Never(made.root))
+
+    for ask in (go_on, lambda: open_run(str(earlier))):
+        with pytest.raises(StateError, match=rf"layout {layout!r}, and this version reads .*`$"):
             ask()

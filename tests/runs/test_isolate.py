@@ -148,7 +148,7 @@ def test_a_task_that_dies_without_opening_a_sample_is_an_error_that_names_it(
             return iter([Outcome(work.task.name, 0.0, died=True) for work in works])
 
     with pytest.raises(
-        WorkerError, match=r"^tables/ingest/verdict/part-00000: its worker .* cannot be halved"
+        WorkerError, match=r"^tables/ingest/verdict/bundle-00000: its worker .* cannot be halved"
     ):
         run.run(made, executor=Starved(made.root, {}))
 

@@ -132,7 +132,7 @@ def test_the_result_on_a_store_is_the_local_one(
     assert {r.key for r in store.requests if r.method == "PUT"} == {"out/run.lock"}
     assert not store.reads("in/")
     heads = [request for request in store.requests if request.method == "HEAD"]
-    assert not [request for request in heads if request.key.endswith("part-00000.parquet")]
+    assert not [request for request in heads if request.key.endswith("-00000.parquet")]
 
 
 def test_a_table_costs_one_request_and_only_the_columns_that_are_read(

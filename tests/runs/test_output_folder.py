@@ -99,7 +99,12 @@ def test_an_input_below_the_output_is_refused(folder: Path) -> None:
 
 def test_only_what_is_called_as_ours_is_removed(folder: Path) -> None:
     foreign = ("shards/mine.tar", "ledger/x.parquet", "tables/ingest/files/keep.parquet")
-    stale = ("shards/00007.tar", "ledger/part-00009.parquet", "tables/rules/verdict/part-00009.parquet")  # fmt: skip
+    stale = (
+        "shards/00007.tar",
+        "ledger/bundle-00009.parquet",
+        "tables/rules/verdict/bundle-00009.parquet",
+        "tables/signals/values/part-00009.parquet",
+    )
     for name in (*foreign, *stale):
         (folder / "run" / name).write_bytes(b"zz")
     (folder / "run/.note.partial").write_bytes(b"zz")

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +31,29 @@ from tests.support.running import (
     run_here,
     write_tar,
 )
+from tests.support.tables import INDEX, small_bundles
 
 STEPS = """
   - signals: [words, entropy]
   - rules: {words: {min: WORDS}}
   - exact_duplicates
   - write: {samples_per_shard: 40}"""
+BUNDLE = 4
 RESULT = ("ledger", "ledger_index", "shards", "subset.npy", "manifest.json")
 
 
 def job(folder: Path, words: float = 4, output: str = "run", **more: Any) -> plan.Plan:
-    """Nine parts: three of each tar."""
+    """Nine parts, three of each tar; three bundles, the last of one part."""
     steps = more.pop("steps", STEPS).replace("WORDS", str(words))
     settings = {"part_samples": 15, **more}
     return make_plan(folder / output, folder / "in" / "*.tar", steps, **settings)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def several_bundles() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        small_bundles(patch, BUNDLE)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +104,7 @@ def test_another_threshold_reruns_only_what_stands_below(folder: Path) -> None:
         "write",
         "ledger",
     }
-    assert ran["rules/verdict"] == 9
+    assert ran["rules/verdict"] == 3
     run_here(job(folder, words=7, output="fresh"))
     assert contents(folder / "run" / "tables") == contents(folder / "fresh" / "tables")
     assert result(folder / "run") == result(folder / "fresh")
@@ -103,7 +113,7 @@ def test_another_threshold_reruns_only_what_stands_below(folder: Path) -> None:
 def test_a_threshold_that_changes_no_verdict_reruns_no_more_than_it(folder: Path) -> None:
     before = result(folder / "run")
     looser = STEPS.replace("min: WORDS", "min: 4, max: 1000")
-    assert phases_run(job(folder, steps=looser)) == {"rules/verdict": 9}
+    assert phases_run(job(folder, steps=looser)) == {"rules/verdict": 3}
     after = result(folder / "run")
     del before["manifest.json"], after["manifest.json"]  # which quotes the job
     assert after == before
@@ -137,9 +147,9 @@ def flip(path: Path) -> None:
         ("ingest/files/file-00001", "ledger/rows"),
         ("ingest/files/file-00002", "exact_duplicates/keys"),
         ("signals/values/part-00004", "rules/verdict"),
-        ("rules/verdict/part-00004", "ledger/rows"),
+        ("rules/verdict/bundle-00001", "ledger/rows"),
         ("exact_duplicates/groups/bucket-00000", "exact_duplicates/verdict"),
-        ("write/kept/part-00000", "write/shards"),
+        ("write/kept/bundle-00000", "write/shards"),
     ],
 )
 def test_a_flipped_byte_is_noticed_when_it_is_read_and_the_table_made_again(
@@ -155,18 +165,21 @@ def test_a_flipped_byte_is_noticed_when_it_is_read_and_the_table_made_again(
     assert everything(folder) == before
 
 
-@pytest.mark.parametrize("change", ["garbage", "digit", "empty", "list"])
+@pytest.mark.parametrize("change", ["garbage", "bit", "cut", "empty", "another's"])
 def test_a_damaged_index_is_not_believed(change: str, folder: Path) -> None:
-    index = folder / "run/tables/signals/values/_phase.json"
+    index = folder / "run/tables/signals/values/_index.parquet"
     sound = index.read_bytes()
-    index.write_bytes(
-        {
-            "garbage": b"\xff" * len(sound),
-            "digit": sound.replace(b"15", b"16", 1),
-            "empty": b"",
-            "list": b"[]",
-        }[change]
-    )
+    if change == "bit":
+        flip(index)
+    else:
+        index.write_bytes(
+            {
+                "garbage": b"\xff" * len(sound),
+                "cut": sound[:-9],
+                "empty": b"",
+                "another's": (folder / "run/tables/rules/verdict/_index.parquet").read_bytes(),
+            }[change]
+        )
     assert index.read_bytes() != sound
     made = job(folder)
     assert run.run(made, executor=Never(made.root)).tasks_run == 0
@@ -182,7 +195,7 @@ def test_a_damaged_list_of_parts_is_an_error_that_says_so(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "cut"),
     [
-        ("ledger/part-00003.parquet", None),
+        ("ledger/bundle-00001.parquet", None),
         ("ledger_index/00000.parquet", 10),
         ("shards/00001.tar", 1000),
         ("shards/00002.parquet", None),
@@ -209,7 +222,10 @@ from pathlib import Path
 import dataclasses
 from tamis.pipeline.runs import walk as run
 from tamis.pipeline.tasks.perform import Here
-from tests.runs.test_resume import job
+from tamis.pipeline.tasks import parts
+from tests.runs.test_resume import BUNDLE, job
+
+parts.BUNDLE = BUNDLE
 
 left = int(sys.argv[2])
 
@@ -244,11 +260,12 @@ def run_until_killed(folder: Path, task: int, words: float = 4) -> None:
 def test_killed_anywhere_the_next_run_goes_on(folder: Path) -> None:
     before = everything(folder)
     shutil.rmtree(folder / "run")
-    for task in (2, 14, 40):  # in ingest, signals, write
+    for task in (2, 14, 20):  # in ingest, signals, write
         run_until_killed(folder, task)
         assert list((folder / "run").rglob(".*.partial"))
-    stood = len(list((folder / "run/tables").rglob("*.parquet")))
-    wanted = sum(name.startswith("tables/") and name.endswith(".parquet") for name in before)
+    stood = sum(path.name != INDEX for path in (folder / "run/tables").rglob("*.parquet"))
+    tables = [name for name in before if name.startswith("tables/") and name.endswith(".parquet")]
+    wanted = sum(not name.endswith(INDEX) for name in tables)
     assert 0 < stood < wanted
     assert run_here(job(folder)).tasks_run == wanted - stood
     assert everything(folder) == before
@@ -256,10 +273,11 @@ def test_killed_anywhere_the_next_run_goes_on(folder: Path) -> None:
 
 def test_an_index_does_not_outlive_a_kill_in_its_phase(folder: Path) -> None:
     before = everything(folder)
-    index = folder / "run/tables/rules/verdict/_phase.json"
+    index = folder / "run/tables/rules/verdict/_index.parquet"
     assert index.exists()
-    run_until_killed(folder, 4, words=7)
-    assert not index.exists()  # three of its files are another threshold's now
+    run_until_killed(folder, 2, words=7)
+    assert not index.exists()  # one of its bundles is another threshold's now, and one is half made
+    assert [path.name for path in index.parent.glob(".*.partial")]
     run_here(job(folder))
     assert everything(folder) == before
 
@@ -328,7 +346,7 @@ def test_a_new_input_leaves_the_old_parts_as_they_are(folder: Path) -> None:
     ran = phases_run(job(folder))
     assert ran["ingest/files"] == 1
     assert ran["signals/values"] == 2
-    assert ran["rules/verdict"] == 2
+    assert ran["rules/verdict"] == 1  # the last bundle, which had room
     rows = ledger(folder / "run")
     assert {row["uid"]: row["sid"] for row in rows if row["uid"] in old} == old
     assert [row["sid"] >> 32 for row in rows if row["uid"] not in old] == [9] * 15 + [10] * 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from tamis.pipeline.tasks import plan_files
 from tamis.pipeline.tasks.parts import Parts, bundle_of
 from tamis.pipeline.tasks.plan_files import PlanTable
 from tamis.schemas.errors import StateError
-from tamis.schemas.layout import without_retired
+from tamis.schemas.layout import check_layout
 from tamis.schemas.ledger import Reason
 from tamis.schemas.manifest import Manifest
 from tamis.schemas.registry import audit_class, configuration
@@ -48,7 +49,7 @@ class FinishedRun:
         try:
             return tuple(
                 configuration(kind).model_validate(settings)
-                for step in without_retired(self.manifest.job)["steps"]
+                for step in self.manifest.job["steps"]
                 for kind, settings in step.items()
             )
         except (KeyError, ValidationError) as error:
@@ -245,13 +246,14 @@ def open_run(path: str) -> FinishedRun:
     """Open a finished run.
 
     Raises:
-        StateError: there is none, it is not finished, or its manifest is not one.
+        StateError: there is none, it is not finished, its manifest is not one, or another version made it.
     """
     root = storage.absolute(path)
     manifest = storage.join(root, finished.MANIFEST)
     there = storage.exists(manifest)
     if not there and not storage.exists(storage.join(root, paths.TABLES)):
         raise StateError(f"{path}: no run is here: name a run directory, which holds manifest.json")
+    _check_layout(root)
     again = f"`tamis run {path.rstrip('/')}/job.yaml`"
     if not there:
         raise StateError(finished.state(root))
@@ -262,3 +264,18 @@ def open_run(path: str) -> FinishedRun:
         raise StateError(
             f"{path}: manifest.json is not what this version writes ({why}): {again} writes it anew"
         ) from None
+
+
+def _check_layout(root: str) -> None:
+    """Check that this version reads the run; a plan that is gone or damaged is told by who needs it.
+
+    Raises:
+        StateError: another version made it.
+    """
+    path = storage.join(root, "plan.json")
+    try:
+        plan = json.loads(storage.read_bytes(path))
+    except (FileNotFoundError, ValueError):
+        return
+    if isinstance(plan, dict):
+        check_layout(plan, storage.redact(path))
