@@ -98,7 +98,7 @@ class Ingest(Step):
             Task(Scope.FILE, number, {}, self._walked(file))
             for number, file in enumerate(context.inputs)
         ]
-        yield Phase("files", walk, walks, by_sample=True)
+        yield Phase("files", walk, walks, by_sample=True, carries_bytes=True)
         buckets = buckets_for(context.total)
         uid_tasks = [
             part_task(part, {"ingest": [context.ingest(part)]}, Spread(part.number, buckets))

@@ -94,7 +94,7 @@ class Write(Step):
         ]
         yield Phase("kept", kept, tasks)
         done = context.done(self.name, "kept")
-        yield Phase("shards", write_shard, list(self._shards(context)), moves_pictures=True)
+        yield Phase("shards", write_shard, list(self._shards(context)), carries_bytes=True)
         roles = {f"bucket-{bucket:05d}": done.groups(bucket) for bucket in range(buckets)}
         yield Phase("subset", write_subset, [Task.whole("uids", roles)])
 
