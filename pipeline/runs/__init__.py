@@ -1,1 +1,1 @@
-"""A job as a plan, and the plan as a walk over its steps; the one module that imports Ray."""
+"""A job as a plan, and the plan as a walk over its steps; the two modules that import Ray."""

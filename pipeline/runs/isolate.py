@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol, overload
 
+from tamis.pipeline.tasks.perform import Outcome, Work
 from tamis.pipeline.tasks.phase import Phase
 from tamis.schemas.errors import WorkerError
-
-if TYPE_CHECKING:
-    from tamis.pipeline.tasks.perform import Outcome, Work
 
 Span = tuple[int, int]
 """Rows: from, to."""
@@ -44,14 +42,37 @@ def outcomes(
         WorkerError: a task dies for another reason than single samples.
     """
     died = []
-    by_name = {work.name: work for work in works}
-    for outcome in executor.run(phase, works):
+    asked = _Asked(works)
+    for outcome in executor.run(phase, asked):
+        work = asked.out.pop(outcome.name)
         if outcome.died:
-            died.append(by_name[outcome.name])
+            died.append(work)
         else:
             yield outcome
     for work in died:
         yield _without_culprits(executor, phase, work, notify)
+
+
+class _Asked(Sequence[Work]):
+    """Tasks for an executor, none looked at before it asks; ``out`` are those that it has and says nothing of yet."""
+
+    def __init__(self, works: Sequence[Work]) -> None:
+        self._works = works
+        self.out: dict[str, Work] = {}
+
+    def __len__(self) -> int:
+        return len(self._works)
+
+    @overload
+    def __getitem__(self, index: int) -> Work: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Work]: ...
+    def __getitem__(self, index: int | slice) -> Work | Sequence[Work]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        work = self._works[index]
+        self.out[work.name] = work
+        return work
 
 
 def _without_culprits(

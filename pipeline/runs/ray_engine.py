@@ -1,56 +1,65 @@
 """Ray as the executor of tasks.
 
-This is the only module that imports ray. Each phase is one Ray Data pass over rows that are tasks; no sample and
-no picture ever travels through Ray's object store, only tasks (in) and the records of part files (out). A pass takes
-a third of a second, the first of them some seconds: a phase of one task, or of few rows, is one Ray task or a few
-instead, in processes that an earlier phase has left.
+This module and ``ray_connection`` alone import ray. A phase goes one of two ways. In both, tasks are looked at and
+pickled a chunk at a time, shortly before a worker is free for them; and no sample and no picture travels through Ray's
+object store, only tasks (in) and the records of part files (out).
+
+- *calls*: plain Ray tasks, three for each worker at once, each of as many of our tasks as take a second.
+- *pipeline*: one Ray Data pass, where a phase carries bytes of the input, or keeps a model in a pool of actors. A row
+  is a chunk of up to ``ROW`` tasks. To begin a pass takes a third of a second, and some seconds the first time: a
+  single task is a call in any case.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import pickle
-import traceback
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
+from itertools import islice
 from typing import Any, cast
 
 import numpy as np
 
 from tamis.pipeline.host import interrupts
-from tamis.pipeline.host.environment import set_variables, silence_stderr
 from tamis.pipeline.host.lookahead import in_order
+from tamis.pipeline.runs import ray_connection
+from tamis.pipeline.runs.feed import Feed
 from tamis.pipeline.runs.metrics import Metrics
+from tamis.pipeline.runs.window import Window, chunk, chunks
+from tamis.pipeline.runs.worker import Worker
 from tamis.pipeline.tasks import claims
-from tamis.pipeline.tasks.perform import LostError, Outcome, Work, perform
+from tamis.pipeline.tasks.perform import LostError, Outcome, Work
 from tamis.pipeline.tasks.phase import Phase
-from tamis.pipeline.tasks.task import Ahead, Function
-from tamis.schemas.errors import BugError, ClusterError, StateError
+from tamis.pipeline.tasks.task import Function
+from tamis.schemas.errors import BugError, ClusterError
 from tamis.schemas.resources import Claimed, Resources
 
-SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+CALLS = 3
+"""Calls under way at once for each worker: one that it does, and two that wait, so that it need not."""
 
+CALL = 32
+"""Tasks of a call, at most. Their outcomes come back together: so a call is to take no longer than CALL_SECONDS."""
 
-SYSTEM = {
-    # A worker that idles while a pool is at work is kept: to start another takes seconds, and it comes without caches.
-    "num_workers_soft_limit": 64,
-    "idle_worker_killing_time_threshold_ms": 3_600_000,
-    # A task that runs out of memory counts as any other death: by default Ray would begin it again for ever.
-    "task_oom_retries": 0,
-}
-"""Settings of a Ray started on this machine."""
+CALL_SECONDS = 1.0
 
+ROW = 64
+"""Tasks of a row of a pipeline, at most. A row costs the driver ten milliseconds or so, however few tasks it has."""
 
-OBJECT_STORE = 256 << 20
-"""Bytes of Ray's object store on this machine: for tasks, records of part files, and pixels from decoding tasks."""
+ROWS = 4
+"""Rows for each worker that are handed out at once: those of a pass that has no more than that begin with it."""
 
-FEW_ROWS = 10_000
-"""Rows, about those of a part, that one worker finishes before a Ray Data pass has begun."""
+REPORTS = 2
+"""Outcomes of unfinished rows that reach the driver, a second, from all workers together."""
 
-FEW_TASKS = 16
-"""Short tasks that one process finishes before a second one would pay."""
+WAITING = 100_000
+"""Workers that can wait for a chunk at the same time."""
+
+REFRESH = 10.0
+"""Seconds after which the nodes of a Ray cluster are counted again."""
 
 
 class RayMap:
@@ -84,39 +93,85 @@ def _result(reference: Any) -> Any:
         return ray.get(reference)
     except exceptions.RayTaskError as error:
         raise error.cause from None
-    except (
-        exceptions.ObjectLostError,
-        exceptions.OutOfMemoryError,
-        exceptions.WorkerCrashedError,
-    ) as error:
+    except _lost() as error:
         raise LostError(str(error)) from None
 
 
-class _Worker:
-    """One process of a pool. Its functions keep models in module-level caches."""
+def _lost() -> tuple[type[Exception], ...]:
+    """What Ray raises where a process or a node has ended with what it was to give."""
+    from ray import exceptions
 
-    def __init__(self, function: Function, root: str, decoding_tasks: int = 0) -> None:
-        self._function, self._root = function, root
-        self._ahead: Ahead = RayMap(decoding_tasks) if decoding_tasks else map
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Perform a batch of pickled works; gives a batch of pickled outcomes."""
-        outcomes = [self.perform(pickle.loads(raw)) for raw in batch["work"]]  # noqa: S301 - from our own driver
-        return {"outcome": np.array([pickle.dumps(outcome) for outcome in outcomes], dtype=object)}
-
-    def perform(self, work: Work) -> Outcome:
-        """Do one task; an unforeseen error becomes an outcome."""
-        try:
-            return perform(self._function, self._root, work, self._ahead)
-        except Exception:  # noqa: BLE001 - Ray goes on without a block that fails: it must not be the one to see it
-            return Outcome(work.name, 0.0, bug=traceback.format_exc())
+    return (
+        exceptions.NodeDiedError,
+        exceptions.ObjectLostError,
+        exceptions.OutOfMemoryError,
+        exceptions.RayActorError,
+        exceptions.WorkerCrashedError,
+    )
 
 
-def _perform_all(function: Function, root: str, works: Sequence[bytes]) -> Iterator[Outcome]:
-    """Outcomes of pickled works, one after another."""
-    worker = _Worker(function, root)
-    for raw in works:
-        yield worker.perform(pickle.loads(raw))  # noqa: S301 - from our own driver
+def _worker(function: Function, root: str, again: bool, decoding_tasks: int) -> Worker:
+    return Worker(function, root, again, RayMap(decoding_tasks) if decoding_tasks else map)
+
+
+def do_tasks(
+    function: Function, root: str, again: bool, decoding_tasks: int, works: bytes
+) -> list[Outcome]:
+    """A call: the outcomes of pickled tasks."""
+    return list(_worker(function, root, again, decoding_tasks).outcomes(works))
+
+
+class _Row:
+    """The stage of a pipeline: a row is a chunk of tasks, or empty, and then the next is taken from ``feed``."""
+
+    def __init__(self, begin: Callable[[], Worker], seconds: float, feed: Any) -> None:
+        self._worker, self._seconds, self._feed = begin(), seconds, feed
+
+    def __call__(self, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Lists of outcomes, pickled, as they come."""
+        import ray
+
+        for row in batch["works"]:
+            works = row
+            while works == b"":
+                works = ray.get(self._feed.take.remote())
+                if (
+                    not works
+                ):  # where workers have died, nobody else wakes the driver, so that it adds more
+                    yield _told([])
+            if works is not None:
+                yield from map(_told, self._worker.reports(works, self._seconds))
+
+
+def _told(outcomes: list[Outcome]) -> dict[str, Any]:
+    return {"outcomes": np.array([pickle.dumps(outcomes)], dtype=object)}
+
+
+class _Supply:
+    """Hands chunks of a window, of these sizes, to the workers of one pass, where there is room for them."""
+
+    def __init__(self, window: Window, sizes: Sequence[int], capacity: int) -> None:
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        self._window, self._sizes, self._added = window, iter(sizes), 0
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        begin = cast(Any, ray.remote)(
+            num_cpus=0, max_concurrency=WAITING, scheduling_strategy=here
+        )(Feed)
+        self.feed = begin.remote(len(sizes), capacity)
+        self.fill()
+
+    def fill(self) -> None:
+        """Add what there is room for."""
+        import ray
+
+        if self._window.left:
+            sizes = islice(self._sizes, ray.get(self.feed.room.remote(self._added)))
+            added = [pickle.dumps(self._window.take(size)) for size in sizes]
+            self._added += len(added)
+            if added:
+                self.feed.add.remote(added)
 
 
 class Engine:
@@ -130,7 +185,7 @@ class Engine:
         pending: Sequence[claims.Claim] = (),
     ) -> None:
         """``pending``: claims of later tasks, checked against the nodes before the first task begins."""
-        check_address(address)
+        ray_connection.check_address(address)
         self._root, self._resources, self._address = root, resources, address
         self._pending = pending
         self._started = False
@@ -146,116 +201,143 @@ class Engine:
             BugError: a task failed in an unforeseen way.
         """
         self._start()
-        left = {work.name: work for work in works}
+        window = Window(works)
         for attempt in range(phase.resources.tries):
-            works = list(left.values())
-            alone = (
-                len(works) == 1 and not self._address
-            )  # on a Ray cluster it would run on any node
-            short = _needs_no_claim(phase) and (alone or _is_short(phase, works))
-            for outcome in (
-                self._in_ray_tasks(phase, works)
-                if short and attempt == 0
-                else self._in_ray_data(phase, works, attempt > 0)
-            ):
-                if outcome.bug:
-                    raise BugError(f"{left[outcome.name].path}:\n{outcome.bug}")
-                if outcome.died:  # memory ran out, and the worker lives
-                    continue
-                del left[outcome.name]
-                if self._metrics and outcome.file:
-                    self._metrics.count(outcome.file, outcome.seconds)
-                yield outcome
-            if not left:
+            alone = attempt > 0 or phase.resources.tries == 1
+            # A pass that ends early, for want of workers that live, is begun again while it brings anything.
+            while window.left:
+                came = False
+                for outcome in self._once(phase, window, alone):
+                    if outcome.bug:
+                        raise BugError(f"{window.path(outcome.name)}:\n{outcome.bug}")
+                    if outcome.died:  # memory ran out, and the worker lives
+                        continue
+                    came = True
+                    window.back(outcome.name)
+                    if self._metrics and outcome.file:
+                        self._metrics.count(outcome.file, outcome.seconds)
+                    yield outcome
+                if not came:
+                    break
+            window = Window(window.missing())
+            if not window.left:
                 return
-        yield from [Outcome(name, 0.0, died=True) for name in left]
+        yield from (Outcome(work.name, 0.0, died=True) for work in window.take(window.left))
 
-    def _in_ray_tasks(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
-        """Do every task once, in few processes that exist already. Outcomes lost with a process do not come."""
+    def _once(self, phase: Phase[Any], window: Window, alone: bool) -> Iterator[Outcome]:
+        """Do every task once, ``alone`` or in chunks. Outcomes lost with a worker do not come."""
+        if window.left > 1 and (phase.carries_bytes or phase.resources.pool):
+            return self._in_pipeline(phase, window, alone)
+        return self._in_calls(phase, window, alone)
+
+    def _in_calls(self, phase: Phase[Any], window: Window, alone: bool) -> Iterator[Outcome]:
         import ray
-        from ray import exceptions
 
-        begin = ray.remote(num_cpus=0, max_retries=0, num_returns="streaming")(_perform_all)
-        pickles = [pickle.dumps(work) for work in works]
-        count = max(1, min(len(pickles) // FEW_TASKS, self._fitting(phase.resources)))
-        shares = [pickles[first::count] for first in range(count)]
-        # They work at the same time, in whatever order they are read. Ray has no type for a stream.
-        streams: list[Any] = [begin.remote(phase.function, self._root, share) for share in shares]
-        for stream in streams:
-            try:
-                for outcome in stream:
-                    yield ray.get(outcome)
-            except (
-                exceptions.NodeDiedError,
-                exceptions.ObjectLostError,
-                exceptions.OutOfMemoryError,
-                exceptions.WorkerCrashedError,
-            ):
-                continue
-
-    def _in_ray_data(
-        self, phase: Phase[Any], works: Sequence[Work], again: bool
-    ) -> Iterator[Outcome]:
-        """Do every task once, in a Ray Data pass. Outcomes lost with a worker do not come."""
-        from ray import exceptions
-
-        ray_data = _ray_data()
+        claim = phase.resources
         options: dict[str, Any] = {
-            "batch_size": 1,
-            "num_cpus": phase.resources.cpus,
-            "num_gpus": phase.resources.gpus or None,
-            "memory": phase.resources.memory,
+            **_options(claim),
+            "max_retries": 0,
+            "scheduling_strategy": "SPREAD" if self._address else "DEFAULT",
+            "enable_task_events": False,  # Ray would keep four kilobytes for each call
         }
-        rows = ray_data.from_items(
-            [{"work": pickle.dumps(work)} for work in works], override_num_blocks=len(works)
+        call = cast(Any, ray.remote)(**options)(do_tasks)
+        settings = (phase.function, self._root, alone, claim.decoding_tasks)
+        pending: list[Any] = []
+        seconds, files, slots, counted = 0.0, 0, 0, -REFRESH
+        try:
+            while window.left or pending:
+                if time.monotonic() - counted >= REFRESH:
+                    slots, counted = self._slots(claim), time.monotonic()
+                most = 1 if alone or not files else int(CALL_SECONDS * files / max(seconds, 1e-9))
+                while window.left and len(pending) < CALLS * slots:
+                    size = chunk(window.left, slots, max(1, min(CALL, most)))
+                    pending.append(call.remote(*settings, pickle.dumps(window.take(size))))
+                for outcome in self._ended(pending):
+                    seconds, files = seconds + outcome.seconds, files + 1
+                    yield outcome
+        finally:
+            for reference in pending:
+                ray.cancel(reference)
+
+    def _ended(self, pending: list[Any]) -> Iterator[Outcome]:
+        """Wait for calls, remove those that have ended, and give their outcomes."""
+        import ray
+
+        ray.wait(pending)
+        ready, pending[:] = ray.wait(pending, num_returns=len(pending), timeout=0)
+        for reference in ready:
+            with suppress(*_lost()):
+                yield from ray.get(reference)
+
+    def _in_pipeline(self, phase: Phase[Any], window: Window, alone: bool) -> Iterator[Outcome]:
+        claim, slots = phase.resources, self._slots(phase.resources)
+        sizes = list(chunks(window.left, slots, 1 if alone else ROW))
+        supply = None
+        if window.left <= ROWS * slots * ROW:
+            rows = [pickle.dumps(window.take(size)) for size in sizes]
+        else:
+            supply = _Supply(window, sizes, slots)
+            # Some to spare: a worker that dies may take two rows along, of which one had no chunk yet.
+            rows = [b""] * (len(sizes) + slots)
+        begin = partial(_worker, phase.function, self._root, alone, claim.decoding_tasks)
+        results = self._pass(claim, rows, (begin, slots / REPORTS, supply and supply.feed), alone)
+        try:
+            for batch in results:
+                for told in batch["outcomes"].to_pylist():
+                    yield from pickle.loads(told)  # noqa: S301 - from our own workers
+                if supply:
+                    supply.fill()
+        except _lost():
+            return  # outcomes were lost with their node: `run` tries those tasks again
+
+    def _pass(
+        self, claim: Claimed, rows: Sequence[bytes], arguments: tuple[Any, ...], alone: bool
+    ) -> Iterator[Any]:
+        """The batches that come out of a Ray Data pass over ``rows``; ``arguments`` are those of ``_Row``."""
+        ray_data = _ray_data()
+        options = {"batch_size": 1, **_options(claim)}
+        source = ray_data.from_items(
+            [{"works": row} for row in rows], override_num_blocks=len(rows)
         )
         with warnings.catch_warnings():
             # Ray Data has no other setting yet for the number of tries.
             warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
-            if phase.resources.pool:
-                results = rows.map_batches(
-                    _Worker,
-                    fn_constructor_args=(
-                        phase.function,
-                        self._root,
-                        phase.resources.decoding_tasks,
-                    ),
+            if claim.pool:
+                results = source.map_batches(
+                    _Row,
+                    fn_constructor_args=arguments,
                     compute=ray_data.ActorPoolStrategy(
-                        **self._pool(phase.resources, len(works)),
-                        max_tasks_in_flight_per_actor=1 if again else None,
+                        **self._pool(claim, len(rows)),
+                        max_tasks_in_flight_per_actor=1 if alone else None,
                     ),
                     # A restarted worker may wait for a node that never comes: its task must not wait with it.
                     max_task_retries=0,
                     **options,
                 )
             else:
-                if claims.exceeds_one_cpu(phase.resources):
-                    self._fitting(phase.resources)
                 # The bound method of an object: Ray Data would take the object itself for an actor class.
-                worker = _Worker(phase.function, self._root, phase.resources.decoding_tasks)
-                results = rows.map_batches(cast(Any, worker.__call__), max_retries=0, **options)
-        try:
-            for row in results.iter_rows():
-                yield pickle.loads(row["outcome"])  # noqa: S301 - from our own workers
-        except (
-            exceptions.ObjectLostError,
-            exceptions.OutOfMemoryError,
-            exceptions.RayActorError,
-            exceptions.WorkerCrashedError,
-        ):
-            return  # outcomes were lost with their node: `run` tries those tasks again
+                row = cast(Any, _Row(*arguments).__call__)
+                results = source.map_batches(row, max_retries=0, **options)
+        # Ahead of need it would hold each batch back until the next is there.
+        batches = results.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow")
+        return iter(cast(Iterable[Any], batches))
 
-    def _pool(self, claim: Claimed, works: int) -> dict[str, Any]:
+    def _pool(self, claim: Claimed, rows: int) -> dict[str, Any]:
         """The pool's size in workers: those that fit now; on a Ray cluster it may grow."""
         if claim.workers:
-            return {"size": min(works, claim.workers)}
-        fitting = min(works, self._fitting(claim))
+            return {"size": min(rows, claim.workers)}
+        fitting = min(rows, self._fitting(claim))
         if not self._address:
             return {"size": fitting}
-        return {"min_size": 1, "initial_size": max(1, fitting), "max_size": works}
+        return {"min_size": 1, "initial_size": max(1, fitting), "max_size": rows}
+
+    def _slots(self, claim: Claimed) -> int:
+        """Number of workers that tasks are handed out for."""
+        fitting = max(1, self._fitting(claim))
+        return min(fitting, claim.workers or fitting)
 
     def _fitting(self, claim: Claimed) -> int:
-        """Number of workers that the nodes carry at once; 0 only where the Ray cluster grows.
+        """Number of workers that the nodes carry at once; 0 only where a node is yet to join the Ray cluster.
 
         Raises:
             ClusterError: no node can carry one, so that its task would wait for ever.
@@ -263,13 +345,18 @@ class Engine:
         import ray
 
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        grows = bool(self._address) and self._resources.grows
-        return claims.fitting(claim, nodes, grows)
+        grows = self._resources.grows or not claims.exceeds_one_cpu(claim)
+        return claims.fitting(claim, nodes, bool(self._address) and grows)
 
     def _start(self) -> None:
         if not self._started:
             with interrupts.defer():  # half a Ray could not be stopped
-                self._join_or_begin()
+                ray_connection.open_(self._address, self._resources)
+            self._started = True
+            if self._address:
+                from ray.util.metrics import Counter
+
+                self._metrics = Metrics(self._root, cast(Any, Counter))
             for claim in self._pending:
                 self._check(claim)
 
@@ -278,25 +365,6 @@ class Engine:
             self._fitting(Claimed(claim.cpus, claim.gpus, claim.memory or None))
         except ClusterError as error:
             raise ClusterError(f"{claim.step}: {error}") from None
-
-    def _join_or_begin(self) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # On a busy machine a node starts slowly.
-        os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
-        # Its notices are for Ray's developers.
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-        import ray
-
-        logging.getLogger("ray").setLevel(logging.CRITICAL)  # observers show events
-        shared: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-        if self._address:
-            _connect(self._address, shared)
-            from ray.util.metrics import Counter
-
-            self._metrics = Metrics(self._root, cast(Any, Counter))
-        elif not ray.is_initialized():
-            _begin(self._resources, shared)
-        self._started = True
 
     def stop(self) -> None:
         """Leave Ray, if it was started."""
@@ -307,6 +375,10 @@ class Engine:
             self._started = False
 
 
+def _options(claim: Claimed) -> dict[str, Any]:
+    return {"num_cpus": claim.cpus, "num_gpus": claim.gpus or None, "memory": claim.memory}
+
+
 def _ray_data() -> Any:
     """Ray Data, configured; imported for passes alone, as the import takes a second in every process."""
     import ray.data
@@ -314,78 +386,7 @@ def _ray_data() -> Any:
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
+    context.target_max_block_size = 1  # a list of outcomes is a block: it comes when it is there
     context.max_errored_blocks = -1  # a block is a task, and `run` notices missing tasks
     context.execution_options.preserve_order = False
     return ray.data
-
-
-def check_address(address: str | None) -> None:
-    """Check that a run can join the Ray cluster at ``address``, from inside it.
-
-    Raises:
-        ClusterError: the address is that of a job server, or of Ray's client.
-    """
-    if address and "://" in address:
-        raise ClusterError(
-            f"--address {address}: inside a cluster it is `auto` or HEAD:6379; from outside: "
-            "tamis submit JOB --address http://HEAD:8265"
-        )
-
-
-def _connect(address: str, options: dict[str, Any]) -> None:
-    import ray
-    from ray.exceptions import AuthenticationError, RayError
-
-    try:
-        with silence_stderr():  # Ray prints each second of waiting
-            ray.init(address=address, runtime_env={"env_vars": SINGLE_THREADED}, **options)
-    except AuthenticationError:
-        raise ClusterError(
-            f"--address {address}: the cluster wants a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
-        ) from None
-    except (ConnectionError, RayError, RuntimeError, ValueError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise ClusterError(
-            f"--address {address}: no Ray cluster there: {why}: is it up, and RAY_AUTH_TOKEN the one that it wants?"
-        ) from None
-
-
-def _begin(resources: Resources, options: dict[str, Any]) -> None:
-    """Start Ray on this machine.
-
-    Raises:
-        StateError: Ray does not start.
-    """
-    import ray
-
-    try:
-        # Workers inherit the variables. With a runtime_env the workers that Ray begins at once would idle for ever,
-        # beside others begun later.
-        with silence_stderr(), set_variables(SINGLE_THREADED):
-            ray.init(
-                address="local",  # without it, a Ray cluster on this machine would be joined
-                num_cpus=resources.cpus,
-                object_store_memory=OBJECT_STORE,
-                include_dashboard=False,
-                _system_config=SYSTEM,
-                **options,
-            )
-    except Exception as error:  # Ray raises no narrower class where the node starts too late
-        why = " ".join(str(error).split())[:200]
-        raise StateError(
-            f"Ray does not start on this machine ({why}): is it very busy, or out of memory or of /dev/shm? try again"
-        ) from error
-
-
-def _needs_no_claim(phase: Phase[Any]) -> bool:
-    """Whether the phase needs no worker of its own: no pool, GPU or memory."""
-    claim = phase.resources
-    return not (claim.pool or claim.gpus or claim.memory)
-
-
-def _is_short(phase: Phase[Any], works: Sequence[Work]) -> bool:
-    """Whether a phase reads tables of few rows, and opens no picture."""
-    if phase.by_sample or phase.moves_pictures:
-        return False
-    reading = all(work.task.inputs for work in works)
-    return reading and sum(work.task.rows for work in works) <= FEW_ROWS

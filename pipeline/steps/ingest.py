@@ -102,7 +102,7 @@ class Ingest(Step):
             [0] * len(files),
             lambda number: Task(Scope.FILE, number, {}, self._walked(files[number])),
         )
-        yield Phase("files", walk, walks, by_sample=True)
+        yield Phase("files", walk, walks, by_sample=True, carries_bytes=True)
         buckets, rows = buckets_for(context.total), {"ingest": context.ingest()}
         spread = EachPart(context.parts, rows, Spread(buckets), buckets=buckets)
         yield Phase("uids", uids, spread)

@@ -237,7 +237,7 @@ class Phase(Generic[Args]):
     by_sample: bool = (
         False  # opens samples singly and can leave some out: tamis.pipeline.runs.isolate
     )
-    moves_pictures: bool = False  # is slow however few rows it reads
+    carries_bytes: bool = False  # of the input: a pipeline of tamis.pipeline.runs.ray_engine
     reads_embedding_files: bool = False  # of the input, known by their sizes and times alone
 
 

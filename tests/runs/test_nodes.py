@@ -48,12 +48,11 @@ def found(place: Path) -> Any:
     )
     environment = {
         **os.environ,
-        "PYTHONPATH": str(ROOT),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
     }
     child = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "nodes.py"), str(place / "tasks"), str(job)],
+        [sys.executable, "-m", "tests.support.nodes", str(place / "tasks"), str(job)],
         env=environment,
         cwd=ROOT,
         capture_output=True,

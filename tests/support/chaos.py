@@ -164,6 +164,8 @@ def at_work(head: RayHead) -> list[psutil.Process]:
     found = []
     for process in psutil.Process(head.process).children(recursive=True):
         with suppress(psutil.Error, IndexError):
-            if process.cmdline()[0].startswith(("ray::MapWorker", "ray::MapBatches")):
+            if process.cmdline()[0].startswith(
+                ("ray::MapWorker", "ray::MapBatches", "ray::do_tasks")
+            ):
                 found.append(process)
     return sorted(found, key=lambda process: process.pid)

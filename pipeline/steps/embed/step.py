@@ -112,6 +112,7 @@ class Embed(Step):
             config.claim(self.job.resources),
             per_row=True,
             by_sample=True,
+            carries_bytes=True,
             reads_embedding_files=takes,
         )
         vectors = {"vectors": context.at(self.name, "vectors")}

@@ -88,7 +88,7 @@ class Write(Step):
             "drops": context.drops(),
         }
         yield Phase("kept", kept, EachPart(context.parts, living))
-        yield Phase("shards", write_shard, self._shards(context), moves_pictures=True)
+        yield Phase("shards", write_shard, self._shards(context), carries_bytes=True)
         yield from self._subset(context)
 
     def _subset(self, context: Context) -> Iterator[Phase[Any]]:

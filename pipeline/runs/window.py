@@ -1,0 +1,52 @@
+"""What of a phase is at work: tasks are looked at when they are handed out, and forgotten when they are back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from tamis.pipeline.tasks.perform import Work
+
+ROUNDS = 4
+"""Chunks that a worker is still to get of what is left: so the last are small, and no worker idles beside another's."""
+
+
+class Window:
+    """The tasks of a phase, each looked at once, in order; those that are handed out and not back are held."""
+
+    def __init__(self, works: Sequence[Work]) -> None:
+        self.left = len(works)  # not handed out yet
+        self._works = iter(works)
+        self._out: dict[str, Work] = {}
+
+    def take(self, count: int) -> list[Work]:
+        """Hand out the next ``count``, or as many as there are."""
+        taken = list(islice(self._works, min(count, self.left)))
+        self.left -= len(taken)
+        self._out.update((work.name, work) for work in taken)
+        return taken
+
+    def path(self, name: str) -> str:
+        """Where a task's file is to be, of one that is handed out."""
+        return self._out[name].path
+
+    def back(self, name: str) -> None:
+        """Forget a task: its outcome is here."""
+        del self._out[name]
+
+    def missing(self) -> list[Work]:
+        """Tasks that were handed out without an outcome, then those that never were."""
+        return [*self._out.values(), *self.take(self.left)]
+
+
+def chunk(left: int, slots: int, most: int) -> int:
+    """How many of the ``left`` tasks one of ``slots`` workers gets next, at most ``most``."""
+    return max(1, min(most, left // (ROUNDS * slots)))
+
+
+def chunks(count: int, slots: int, most: int) -> Iterator[int]:
+    """The sizes of all chunks of ``count`` tasks."""
+    while count:
+        size = chunk(count, slots, most)
+        yield size
+        count -= size

@@ -1,0 +1,68 @@
+"""A process that does tasks for the engine, a chunk of them at a time; nothing here imports Ray."""
+
+from __future__ import annotations
+
+import pickle
+import time
+import traceback
+from collections.abc import Iterator
+
+from tamis.pipeline.store import storage
+from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables.part_files import TableFile
+from tamis.pipeline.tasks.perform import Outcome, Work, perform
+from tamis.pipeline.tasks.task import Ahead, Function
+
+
+class Worker:
+    """Does pickled chunks of tasks; each file is there as soon as its task is done.
+
+    ``again``: these tasks were at work in a chunk whose process died: what was done is found, not repeated.
+    """
+
+    def __init__(
+        self, function: Function, root: str, again: bool = False, ahead: Ahead = map
+    ) -> None:
+        self._function, self._root, self._again, self._ahead = function, root, again, ahead
+
+    def outcomes(self, chunk: bytes) -> Iterator[Outcome]:
+        """The outcomes of a chunk, one after another; a bug is the last."""
+        for work in pickle.loads(chunk):  # noqa: S301 - from our own driver
+            outcome = self._outcome(work)
+            yield outcome
+            if outcome.bug:
+                return
+
+    def reports(self, chunk: bytes, seconds: float) -> Iterator[list[Outcome]]:
+        """The same in lists: one at the end, one at once where no file was made, and one each so many seconds."""
+        held: list[Outcome] = []
+        told = time.monotonic()
+        for outcome in self.outcomes(chunk):
+            held.append(outcome)
+            if outcome.file is None or time.monotonic() - told >= seconds:
+                yield held
+                held, told = [], time.monotonic()
+        if held:
+            yield held
+
+    def _outcome(self, work: Work) -> Outcome:
+        try:
+            file = finished(self._root, work) if self._again else None
+            if file is not None:
+                return Outcome(work.name, 0.0, file)
+            return perform(self._function, self._root, work, self._ahead)
+        except Exception:  # noqa: BLE001 - Ray Data goes on without a row that fails: it must not be the one to see it
+            return Outcome(work.name, 0.0, bug=traceback.format_exc())
+
+
+def finished(root: str, work: Work) -> TableFile | None:
+    """The task's file, where it stands with all that it lists; None where it has to be made, or this is a probe."""
+    found = None if work.attempt.span else storage.find(storage.join(root, work.path))
+    file = part_files.inspect(root, work.path, found.size) if found else None
+    if file is None or file.fingerprint != work.fingerprint:
+        return None
+    for output in file.notes.get("outputs", ()):
+        beside = storage.find(storage.join(root, output["path"]))
+        if beside is None or beside.size != output["bytes"]:
+            return None
+    return file
