@@ -21,6 +21,7 @@ from tests.benchmarks._steps import samples
 from tests.benchmarks._table import race
 from tests.benchmarks.embed import Floor, bare, through
 from tests.benchmarks.ingest import straight
+from tests.support.tables import files
 
 EMBEDDED = 320
 """Pairs that are embedded at most: every so-manieth of the input, and their time is scaled."""
@@ -39,7 +40,7 @@ class Floors:
         self._tars = sorted(tars.glob("*.tar"))
         self._kept = write.ranges(root, tars)
         self._scratch = scratch
-        vectors = (root / "tables" / "embed" / "vectors").glob("*.parquet")
+        vectors = files(root, "embed", "vectors")
         embedded = sum(pq.read_metadata(path).num_rows for path in vectors)
         known = samples(self._tars)
         some = known[:: -(-len(known) // EMBEDDED)]

@@ -31,7 +31,7 @@ FIND = """
 import sys
 import duckdb
 for step in ("density", "rules", "semantic_duplicates"):
-    query = f"SELECT uid FROM '{sys.argv[1]}/ledger/part-00000.parquet' WHERE step = ? ORDER BY sid LIMIT 1"
+    query = f"SELECT uid FROM '{sys.argv[1]}/ledger/bundle-00000.parquet' WHERE step = ? ORDER BY sid LIMIT 1"
     print(duckdb.execute(query, [step]).fetchall()[0][0])
 """
 

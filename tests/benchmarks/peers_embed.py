@@ -34,6 +34,7 @@ from tests.benchmarks._peers import Command, Spent
 from tests.benchmarks._steps import CLIPART, EXAMPLES, Member, samples, write_tar
 from tests.benchmarks._table import Row, faster, show
 from tests.benchmarks.embed import _on_white, spec
+from tests.support.tables import by_part
 
 PEER = "clip-retrieval"
 TARS = 4
@@ -67,11 +68,10 @@ def write(folder: Path, pairs: int) -> int:
 def our_vectors(run: Path) -> dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
     """By key, of picture and caption."""
     found = {}
-    walked = sorted((run / "tables" / "ingest" / "files").glob("*.parquet"))
-    embedded = sorted((run / "tables" / "embed" / "vectors").glob("*.parquet"))
-    for files, vectors in zip(walked, embedded, strict=True):
-        keys = pq.read_table(files, columns=["key"])["key"].to_pylist()
-        for row in pq.read_table(vectors, columns=["row", "image", "text"]).to_pylist():
+    walked, embedded = by_part(run, "ingest", "files"), by_part(run, "embed", "vectors")
+    for ingested, vectors in zip(walked, embedded, strict=True):
+        keys = ingested["key"].to_pylist()
+        for row in vectors.select(["row", "image", "text"]).to_pylist():
             found[keys[row["row"]]] = (_vector(row["image"]), _vector(row["text"]))
     return found
 
