@@ -36,7 +36,7 @@ def slow(a: bytes, b: bytes) -> Any:
         low, high, packed = layout[0], layout[1], layout[2:130]
         levels = [level for byte in packed for level in (byte >> 4, byte & 15)]
         both.append([low + level * (high - low) / 15 for level in levels])
-        contrast = min(contrast, max(48, high - low))
+        contrast = min(contrast, max(24, high - low))
     apart = [abs(x - y) for x, y in zip(*both, strict=True)]
     mean = (sum(x * x for x in apart) / 256) ** 0.5
     colour = max(abs(x - y) for x, y in zip(a[130:], b[130:], strict=True))

@@ -31,7 +31,7 @@ BYTES = 2 + CELLS // 2 + COLOURS
 """Of a layout: the darkest and the lightest cell, two cells of light a byte, then the colours."""
 
 _LEVELS = 15
-_LEAST_CONTRAST = 48
+_LEAST_CONTRAST = 24
 """Levels of 255; below it the noise of a JPEG does not shrink with the contrast."""
 
 _SPREAD = 3.0
@@ -67,7 +67,7 @@ def difference(layouts: UInt8Array, a: Int64Array, b: Int64Array) -> Float64Arra
     """Difference of pairs of pictures: float64 (p,), 0 for equal layouts, 1 where a cell differs by all the contrast.
 
     The largest of three: a cell's difference in light as a share of the contrast, three times the root mean square of
-    these, and a cell's difference in colour over 90 levels. Contrast is the smaller of the two pictures', 48 at least.
+    these, and a cell's difference in colour over 90 levels. Contrast is the smaller of the two pictures', 24 at least.
 
     Args:
         layouts: uint8 (n, 162), by `encode`.
