@@ -329,6 +329,7 @@ class Counting:
         self.splits = agreement.splits
         self.picture_keys = agreement.picture_keys
         self.tables = agreement.tables
+        self.possible = agreement.possible
         self.pairs = 0
         self.most = 0
 
