@@ -33,7 +33,7 @@ from tamis.pipeline.algorithms.grouping.buckets import (
     stars,
 )
 from tamis.pipeline.algorithms.grouping.leaders import ranks
-from tamis.pipeline.algorithms.near_captions import jaccard, shingles
+from tamis.pipeline.algorithms.near_captions import folding, jaccard, shingles
 from tamis.pipeline.algorithms.near_captions.agreement import Agreement, AnyPicture
 from tamis.pipeline.algorithms.near_captions.minhash import Scheme
 from tamis.pipeline.algorithms.near_captions.parity_filter import ParityFilter
@@ -232,7 +232,7 @@ def find(
     """
     scheme = scheme or Scheme()
     agreement = agreement or AnyPicture()
-    texts = shingles.normalise(captions)
+    texts = folding.normalise(captions)
     rows = np.flatnonzero(np.array([bool(caption) for caption in texts], dtype=bool))
     keys = shingles.text_keys([texts[row] for row in rows])
     pictures = _RowSubset(agreement, rows)

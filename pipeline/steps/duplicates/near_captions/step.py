@@ -37,7 +37,7 @@ class NearDuplicates(Step):
     ``unsearched`` is counted.
     """
 
-    version = 8
+    version = 9
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name = config, config.name
@@ -137,6 +137,11 @@ class NearDuplicates(Step):
         inputs = living(context, part)
         if self.embedding:
             inputs["embedding"] = [context.embedding(self.embedding, part)]
-        prefer = self.config.prefer
-        texts = tasks.Texts(part.number, buckets, self.agree == "phash", prefer)
+        texts = tasks.Texts(
+            part.number,
+            buckets,
+            self.agree == "phash",
+            self.config.prefer,
+            self.config.fold,
+        )
         return part_task(part, inputs, texts)
