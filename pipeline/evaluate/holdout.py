@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.algorithms.grouping.components import connected
-from tamis.pipeline.algorithms.near_captions import search, shingles
+from tamis.pipeline.algorithms.near_captions import folding, search
 from tamis.pipeline.algorithms.near_pictures import search as near
 from tamis.pipeline.evaluate.pairs import Objects, Pairs
 from tamis.schemas.errors import JobError
@@ -79,7 +79,7 @@ def groups(pairs: Pairs) -> Ints:
 
 def _keys(captions: Objects) -> Objects:
     found = np.empty(len(captions), dtype=object)
-    found[:] = [caption or None for caption in shingles.normalise(captions.tolist())]
+    found[:] = [caption or None for caption in folding.normalise(captions.tolist())]
     return found
 
 

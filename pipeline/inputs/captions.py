@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tamis.pipeline.algorithms.near_captions.folding import is_visible
 from tamis.pipeline.inputs.part_builder import IngestOptions, Row, fault
 from tamis.schemas.ledger import Reason
 from tamis.schemas.tables import find_column
@@ -31,6 +32,6 @@ def judge_caption(caption: str | None, offset: int | None, options: IngestOption
     if size > options.max_caption_bytes:
         message = f"{size} bytes: the limit is {options.max_caption_bytes} (max_caption_bytes)"
         return fault(Reason.CAPTION_TOO_LONG, message, offset)
-    if not caption.strip():
-        return {"text": caption} | fault(Reason.EMPTY_CAPTION, "nothing but white space", offset)
+    if not is_visible(caption):
+        return {"text": caption} | fault(Reason.EMPTY_CAPTION, "nothing to see", offset)
     return {"text": caption}

@@ -214,6 +214,7 @@ def test_similarities_are_the_processors(
     expected, _ = semantic.max_similarity(rows, order)
     np.testing.assert_allclose(value, expected, rtol=0, atol=1e-6)
     wide = rows.astype(np.float64)
+    wide /= np.linalg.norm(wide, axis=1, keepdims=True)
     own = np.einsum("ij,ij->i", wide, wide[partner])
     related = partner != np.arange(n)
     np.testing.assert_allclose(own[related], value[related], rtol=0, atol=1e-6)
@@ -223,10 +224,10 @@ def test_similarities_are_the_processors(
 
 
 def test_equal_similarities_have_the_earliest_partner(device: str) -> None:
-    """Whole numbers make every product exact: the definition can be applied as it stands."""
-    rows = np.random.default_rng(0).integers(-2, 3, (3000, 6)).astype(np.float32)
+    """Sixteen signs have length 4, and every product is exact: the definition can be applied as it stands."""
+    rows = np.random.default_rng(0).choice([-1.0, 1.0], (3000, 16)).astype(np.float32)
     value, partner = semantic.max_similarity(rows, np.arange(3000), device=device)
-    products = np.where(np.tri(3000, k=-1, dtype=bool), rows @ rows.T, -np.inf)
+    products = np.where(np.tri(3000, k=-1, dtype=bool), rows @ rows.T / 16, -np.inf)
     best, first = products.max(axis=1), products.argmax(axis=1)
     assert (value == np.maximum(best, 0)).all()
     assert (partner == np.where(best < 0, np.arange(3000), first)).all()

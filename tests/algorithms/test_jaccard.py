@@ -4,13 +4,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.pipeline.algorithms.near_captions import jaccard, minhash, shingles
+from tamis.pipeline.algorithms.near_captions import folding, jaccard, minhash, shingles
 from tamis.pipeline.algorithms.near_captions.shingles import Ngram
 
 
 @given(st.lists(st.text("abcd ", max_size=15), min_size=1, max_size=12), st.integers(1, 40))
 def test_equals_the_definition(raw: list[str], items: int) -> None:
-    texts = shingles.normalise(raw)
+    texts = folding.normalise(raw)
     ngram = Ngram("char", 2)
     a, b = (part.ravel() for part in np.indices((len(texts), len(texts))))
     values = jaccard.pairs(shingles.shingle_sets(texts, ngram), a, b, items)

@@ -36,11 +36,11 @@ def slow(a: bytes, b: bytes) -> Any:
         low, high, packed = layout[0], layout[1], layout[2:130]
         levels = [level for byte in packed for level in (byte >> 4, byte & 15)]
         both.append([low + level * (high - low) / 15 for level in levels])
-        contrast = min(contrast, max(48, high - low))
+        contrast = min(contrast, max(24, high - low))
     apart = [abs(x - y) for x, y in zip(*both, strict=True)]
     mean = (sum(x * x for x in apart) / 256) ** 0.5
     colour = max(abs(x - y) for x, y in zip(a[130:], b[130:], strict=True))
-    return max(max(apart) / contrast, 3 * mean / contrast, colour / 90)
+    return max(max(apart) / contrast, 3 * mean / contrast, colour / 64)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -85,6 +85,9 @@ def test_a_sieve_loses_no_pair(seed: int, bound: float) -> None:
     passing = layouts.Sieve(rows, bound).passing(slice(0, 24), slice(0, 24))
     assert passing[a, b][within].all()
     assert passing[b, a][within].all()
+    assert layouts.possible(rows, a, b, bound)[within].all()
+    light = layouts.mean_light(rows)
+    assert (np.abs(light[a] - light[b])[within] <= layouts.mean_within(bound) + 1e-9).all()
 
 
 def test_a_sieve_excludes_most_others() -> None:

@@ -85,8 +85,8 @@ def test_a_large_group_is_searched_in_blocks(dense: float, monkeypatch: pytest.M
     pictures = search.Pictures(pictures.hashes & np.uint64(0xFF), pictures.layouts, 8, 0.3)
     rank = leaders.ranks(uids(300))
     wanted = found_among(pictures, rank)
-    monkeypatch.setattr(search, "_SIDE", 16)
-    monkeypatch.setattr(search, "_DENSE", dense)
+    for name, value in (("_SIDE", 16), ("_DENSE", dense), ("_EDGES", 50)):
+        monkeypatch.setattr(search, name, value)
     again = found_among(pictures, rank)
     assert (again.a.tolist(), again.b.tolist()) == (wanted.a.tolist(), wanted.b.tolist())
     assert again.unsearched == 0
@@ -99,6 +99,7 @@ def test_a_group_above_the_limit_meets_its_first_nodes(monkeypatch: pytest.Monke
     whole = found_among(pictures, rank)
     members = search.firsts_of_nodes(pictures, rank)
     first = np.sort(rank[members])[19]
+    assert len(members) > 100
     for name, value in (("_SIDE", 8), ("ALL", 50), ("FIRST", 20)):
         monkeypatch.setattr(search, name, value)
     edges = found_among(pictures, rank)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.fft import dctn
 
-from tamis.pipeline.algorithms.near_captions import jaccard, minhash, search, shingles
+from tamis.pipeline.algorithms.near_captions import folding, jaccard, minhash, search, shingles
 from tamis.pipeline.algorithms.near_captions.agreement import AnyPicture
 from tests.algorithms.test_near_captions import (
     TINY,
@@ -54,7 +54,7 @@ def phash(data: bytes) -> int:
 def test_recall_on_real_captions(openclipart: Path) -> None:
     """Bands find the pairs they should, every edge is true, and the drops are those of all pairs."""
     captions, _ = read_clipart(openclipart, pictures=False)
-    distinct = sorted({one for one in shingles.normalise(captions) if one})
+    distinct = sorted({one for one in folding.normalise(captions) if one})
     sets = shingles.shingle_sets(distinct, minhash.CAPTION_NGRAM)
     a, b = np.triu_indices(len(distinct), 1)
     similarity = jaccard.pairs(sets, a, b)
@@ -76,7 +76,7 @@ def test_recall_on_real_captions(openclipart: Path) -> None:
 def test_bounds_from_half_to_one_on_real_captions(openclipart: Path) -> None:
     """With the bands that each bound chooses: no false edge, and pairs and drops as they predict."""
     captions, _ = read_clipart(openclipart, pictures=False)
-    distinct = sorted({one for one in shingles.normalise(captions) if one})
+    distinct = sorted({one for one in folding.normalise(captions) if one})
     a, b = duplicates.alike_captions(distinct, 0.5)
     similarity = np.array(
         [duplicates.jaccard(distinct[i], distinct[j]) for i, j in zip(a, b, strict=True)]

@@ -151,3 +151,19 @@ def test_clusters_are_few_where_comparing_is_cheap_and_cost_near_the_least_elsew
 def test_the_decision_is_strict() -> None:
     similarity = np.array([0.75, 0.7500001, 0.5], dtype=np.float32)
     assert semantic.dropped(similarity, 0.25).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("dimensions", [8, 512, 1152])
+def test_copies_among_stored_halves_are_found_at_any_epsilon_above_the_resolution(
+    dimensions: int,
+) -> None:
+    draw = np.random.default_rng(dimensions)
+    vectors = draw.standard_normal((700, dimensions))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    halves = np.repeat(vectors.astype(np.float16), 2, axis=0)[draw.permutation(1400)]
+    found, partner = semantic.max_similarity(halves, np.arange(1400))
+    assert found.max() <= 1
+    copies = np.unique(halves, axis=0, return_inverse=True)[1].ravel()
+    dropped = semantic.dropped(found, semantic.RESOLUTION)
+    assert dropped.sum() == 700
+    assert (copies[partner[dropped]] == copies[dropped]).all()

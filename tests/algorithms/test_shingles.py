@@ -5,56 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.pipeline.algorithms.near_captions import minhash, shingles
+from tamis.pipeline.algorithms.near_captions import folding, minhash, shingles
 from tamis.pipeline.algorithms.near_captions.shingles import Ngram
 
 NGRAMS = [Ngram("char", 1), Ngram("char", 3), Ngram("char", 5), Ngram("word", 1), Ngram("word", 2)]
 captions = st.lists(st.text(st.sampled_from("ab é日\U0001f600 "), max_size=20), max_size=12)
 
 
-@given(st.text(max_size=30))
-def test_normalising_twice_is_normalising_once(caption: str) -> None:
-    once = shingles.normalise([caption])
-    assert shingles.normalise(once) == once
-    assert once[0] == once[0].strip()
-    assert "  " not in once[0]
-
-
-def test_normalising_folds_case_width_and_space() -> None:
-    given_captions = [
-        "  A \t Red\u00a0\u3000Fox\n",
-        "\uff26\uff55\uff4c\uff4c \ufb01",
-        "STRASSE",
-        "straße",
-        "",
-        None,
-        " \n",
-    ]
-    assert shingles.normalise(given_captions) == [
-        "a red fox", "full fi", "strasse", "strasse", "", "", "",
-    ]  # fmt: skip
-
-
-def test_normalising_leaves_out_what_no_reader_sees() -> None:
-    """Two captions that look the same are the same; one in which there is nothing to see is empty."""
-    pairs = [
-        ("\u200bred\u200d fox\ufeff", "red fox"),
-        ("\u200f\u05e9\u05dc\u05d5\u05dd\u200e \u202b1\u202c", "\u05e9\u05dc\u05d5\u05dd 1"),
-        ("so\u00adft", "soft"),
-        ("\u2764\ufe0f", "\u2764"),
-        ("e\u200d\u0301", "\u00e9"),
-        ("\u3164 \u2060\u200b", ""),
-    ]
-    assert shingles.normalise([raw for raw, _ in pairs]) == [seen for _, seen in pairs]
-    flags = ["".join(chr(c) for c in (0x1F3F4, *tags, 0xE007F)) for tags in ([0xE0073], [0xE0077])]
-    assert len(set(shingles.normalise(flags))) == 2
-
-
 @pytest.mark.parametrize("ngram", NGRAMS, ids=str)
 @given(captions)
 def test_shingles_are_the_pieces_of_the_text(ngram: Ngram, raw: list[str]) -> None:
     """Texts have as many distinct hashes as distinct pieces, and share as many as they share."""
-    texts = shingles.normalise(raw)
+    texts = folding.normalise(raw)
     sets = shingles.shingle_sets(texts, ngram)
     hashes = [
         set(sets.hashes[start:stop].tolist())
@@ -69,7 +31,7 @@ def test_shingles_are_the_pieces_of_the_text(ngram: Ngram, raw: list[str]) -> No
 
 @given(captions)
 def test_sets_are_sorted_unique_and_valid_as_signed_numbers(raw: list[str]) -> None:
-    sets = shingles.shingle_sets(shingles.normalise(raw), Ngram("char", 2))
+    sets = shingles.shingle_sets(folding.normalise(raw), Ngram("char", 2))
     for start, stop in zip(sets.offsets[:-1], sets.offsets[1:], strict=True):
         one = sets.hashes[start:stop]
         assert (one[1:] > one[:-1]).all()
@@ -78,7 +40,7 @@ def test_sets_are_sorted_unique_and_valid_as_signed_numbers(raw: list[str]) -> N
 
 def test_a_text_does_not_depend_on_those_around_it() -> None:
     texts = [f"caption number {i} " + "word " * (i % 37) for i in range(4000)]
-    texts = shingles.normalise([*texts, "x" * 50_000, "ab", ""])
+    texts = folding.normalise([*texts, "x" * 50_000, "ab", ""])
     for ngram in NGRAMS:
         sets = shingles.shingle_sets(texts, ngram)
         for row in (0, 1234, 3999, 4000, 4001, 4002):

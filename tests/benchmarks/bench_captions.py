@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tamis.pipeline.algorithms.near_captions import minhash, shingles
+from tamis.pipeline.algorithms.near_captions import folding, minhash
 from tamis.pipeline.algorithms.near_captions.shingles import Ngram
 from tests.benchmarks._table import Row, faster, race, show
 
@@ -25,13 +25,13 @@ Runner = Callable[[Sequence[str]], object]
 
 def ours(texts: Sequence[str]) -> object:
     """Normalise, shingle, sketch and band with the default scheme."""
-    return minhash.Scheme().keys(shingles.normalise(texts))
+    return minhash.Scheme().keys(folding.normalise(texts))
 
 
 def ours_by_words(texts: Sequence[str]) -> object:
     """The same with single words as shingles."""
     scheme = minhash.Scheme(ngram=Ngram("word", 1))
-    return scheme.keys(shingles.normalise(texts))
+    return scheme.keys(folding.normalise(texts))
 
 
 def datasketch_at_its_best(texts: Sequence[str]) -> object:
@@ -39,7 +39,7 @@ def datasketch_at_its_best(texts: Sequence[str]) -> object:
     import xxhash
     from datasketch import MinHash
 
-    sets = [{word.encode() for word in one.split()} for one in shingles.normalise(texts)]
+    sets = [{word.encode() for word in one.split()} for one in folding.normalise(texts)]
     sketches = MinHash.generator(sets, num_perm=PERMUTATIONS, hashfunc=xxhash.xxh32_intdigest)
     return [one.hashvalues.tobytes() for one in sketches]
 
@@ -51,7 +51,7 @@ def datasketch_characters(texts: Sequence[str]) -> object:
 
     sets = [
         {piece.encode() for piece in minhash.shingle_strings(one, minhash.CAPTION_NGRAM)}
-        for one in shingles.normalise(texts)
+        for one in folding.normalise(texts)
     ]
     sketches = MinHash.generator(sets, num_perm=PERMUTATIONS, hashfunc=xxhash.xxh32_intdigest)
     return [one.hashvalues.tobytes() for one in sketches]

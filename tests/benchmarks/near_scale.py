@@ -25,7 +25,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tamis.pipeline.algorithms.near_captions import minhash, search, shingles
+from tamis.pipeline.algorithms.near_captions import folding, minhash, search
 from tamis.pipeline.runs import plan
 from tamis.pipeline.runs import walk as run
 from tamis.schemas.events import Event, PhaseEnded, StepEnded
@@ -152,7 +152,7 @@ def kernel(texts: list[str]) -> float:
     """Captions a CPU second, from text to band keys, 20,000 at a time."""
     before = time.process_time()
     for start in range(0, len(texts), 20_000):
-        minhash.Scheme().keys(shingles.normalise(texts[start : start + 20_000]))
+        minhash.Scheme().keys(folding.normalise(texts[start : start + 20_000]))
     return len(texts) / (time.process_time() - before)
 
 

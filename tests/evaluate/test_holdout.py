@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tamis.pipeline.algorithms.near_captions import jaccard, shingles
+from tamis.pipeline.algorithms.near_captions import folding, jaccard, shingles
 from tamis.pipeline.algorithms.near_captions.minhash import CAPTION_NGRAM
 from tamis.pipeline.evaluate import holdout
 from tamis.pipeline.evaluate.holdout import EPSILON, HAMMING, JACCARD, Holdout
@@ -47,7 +47,7 @@ def messy(seed: int = 0) -> Pairs:
 
 def shared(made: Pairs, a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> int:
     """Pairs of rows, one of ``a`` and one of ``b``, that share anything."""
-    told = shingles.normalise(made.text.tolist())
+    told = folding.normalise(made.text.tolist())
     sets = shingles.shingle_sets(told, CAPTION_NGRAM)
     left, right = np.repeat(a, len(b)), np.tile(b, len(a))
     alike = jaccard.pairs(sets, left, right) >= JACCARD

@@ -232,6 +232,7 @@ def test_a_missing_file_is_an_error(maker: Maker) -> None:
     ("change", "options", "reason"),
     [
         ({"text": " \n"}, {}, Reason.EMPTY_CAPTION),
+        ({"text": "\u200b \ufeff"}, {}, Reason.EMPTY_CAPTION),
         ({"text": "x" * 99}, {"max_caption_bytes": 98}, Reason.CAPTION_TOO_LONG),
         ({"image": b"no picture"}, {}, Reason.UNDECODABLE_IMAGE),
         ({"image": SAMPLES[2].image[:-40]}, {}, Reason.TRUNCATED_IMAGE),

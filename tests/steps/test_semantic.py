@@ -80,7 +80,8 @@ def full_matrix(output: Path, which: str, seed: int = 42) -> dict[str, tuple[flo
     nearest: dict[str, tuple[float, set[str]]] = {}
     for members in clusters.values():
         ordered = first_to_last(members, which, seed)
-        vectors = np.stack([row["vector"] for row in ordered])
+        vectors = np.stack([row["vector"] for row in ordered]).astype(np.float64)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         products = np.tril(vectors @ vectors.T, -1)
         for position, row in enumerate(ordered):
             earlier = products[position, :position]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import unicodedata
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
@@ -22,8 +23,9 @@ Bools = npt.NDArray[np.bool_]
 
 
 def normal(text: str | None) -> str:
-    """As captions are compared: NFKC, case folded, white space as single spaces."""
-    folded = unicodedata.normalize("NFKC", text or "").casefold()
+    """As captions of the tests are compared: entities read, NFKC, case folded, white space as single spaces."""
+    plain = html.unescape(text or "").translate(str.maketrans("\u2018\u2019\u2013\u2014", "''--"))
+    folded = unicodedata.normalize("NFKC", plain).casefold()
     return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 

@@ -154,7 +154,7 @@ class _Pieces:
         self._kept: dict[int, torch.Tensor] = {}
 
     def at(self, first: int) -> torch.Tensor:
-        """Float32 embeddings of the piece that starts at position `first`.
+        """Float32 embeddings of unit norm of the piece that starts at position `first`.
 
         Raises:
             ValueError: an embedding is not finite.
@@ -165,6 +165,8 @@ class _Pieces:
         bad = torch.nonzero(~torch.isfinite(rows).all(dim=1))
         if len(bad):
             raise ValueError(tiles.not_finite(first + int(bad[0, 0])))
+        length = rows.square().sum(dim=1, keepdim=True).sqrt()
+        rows = torch.where(length > 0, rows / length, rows)
         # The first pieces are compared with most of the others: those stay.
         if len(self._kept) < self._capacity:
             self._kept[first] = rows
@@ -212,7 +214,8 @@ def max_similarity_blocks(
         best[alone] = 0
         partner[alone] = alone.nonzero()[:, 0] + first
         count = last - first
-        yield first, best[:count].cpu().numpy(), partner[:count].cpu().numpy()
+        # Rounding may lift a product of two unit vectors above 1.
+        yield first, best[:count].clamp(max=1).cpu().numpy(), partner[:count].cpu().numpy()
 
 
 def _keep_better(

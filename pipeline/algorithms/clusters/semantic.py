@@ -5,6 +5,9 @@ largest cosine of member j to any earlier one, and j is dropped where M_j > 1 - 
 it is stored once, and another epsilon is another comparison. The rule is not greedy: a dropped member still counts for
 later ones.
 
+Embeddings are stored as halves, whose length is not quite 1: they are normalised again before they are compared, so
+that copies have a cosine of 1 within RESOLUTION, and nobody has a larger one.
+
 Only tiles of the similarity matrix with earlier members are computed, each by one single-threaded matrix product whose
 shape depends on the cluster's size alone: the bits are the same for any number of threads and any storage of the
 embeddings. Memory beside the embeddings is a few tiles.
@@ -28,6 +31,9 @@ from tamis.pipeline.algorithms.grouping.buckets import uid_rank
 from tamis.pipeline.algorithms.order import hashed
 
 Which = Literal["hard", "easy", "random"]
+
+RESOLUTION = 1e-6
+"""Copies have a similarity above 1 - this: at a larger epsilon they are found."""
 
 _FREE_COST = 1e13  # FLOP that are never worth saving: about a minute on two cores
 _SLACK = 1.5  # times the cheapest cost
@@ -67,7 +73,7 @@ def max_similarity(
     """Largest similarity of each row to the rows before it in `order`, and the partner, the row with that similarity.
 
     Args:
-        embeddings: (n, d) unit vectors, float16 or float32; converted tile by tile.
+        embeddings: (n, d) float16 or float32, of about unit norm; converted and normalised tile by tile.
         order: int64 (n,), a permutation of the rows.
         threads: tiles computed at once; the result does not depend on it.
         device: as for `max_similarity_blocks`.
@@ -177,7 +183,8 @@ def _run(pool: ThreadPoolExecutor | None, tasks: list[Callable[[], None]]) -> No
 
 
 def _result(rows: "list[_Row]", first: int, last: int) -> tuple[int, Float32Array, Int64Array]:
-    best = np.concatenate([row.best for row in rows])[: last - first]
+    # Rounding may lift a product of two unit vectors above 1.
+    best = np.minimum(np.concatenate([row.best for row in rows])[: last - first], np.float32(1))
     partner = np.concatenate([row.partner for row in rows])[: last - first]
     alone = best < 0
     own = np.arange(first, last)
@@ -225,12 +232,14 @@ class _Row:
 def _converted(
     fetch: tiles.Fetch, start: int, stop: int, tile: int, dimensions: int
 ) -> Float32Array:
-    """Embeddings at the positions from `start` to `stop` as float32, padded with zeros to a whole tile."""
+    """Embeddings at the positions from `start` to `stop` as float32 of unit norm, padded with zeros to a whole tile."""
     block = np.zeros((tile, dimensions), dtype=np.float32)
     widen(fetch(start, stop), block[: stop - start])
     if not np.isfinite(block).all():
         bad = int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
         raise ValueError(tiles.not_finite(start + bad))
+    length = np.sqrt(np.einsum("ij,ij->i", block, block))[:, None]
+    np.divide(block, length, out=block, where=length > 0)
     return block
 
 

@@ -32,6 +32,10 @@ class Agreement(Protocol):
         """Compare pairs of rows (p,): whether they agree, bool (p,), and at which value, float64 (p,)."""
         ...
 
+    def possible(self, a: Int64Array, b: Int64Array) -> BoolArray:
+        """Mark the pairs of rows (p,) that may agree, at less than the cost of a comparison: bool (p,)."""
+        ...
+
     def picture_keys(self, rows: Int64Array) -> UInt64Array:
         """Keys of rows, uint64 (m,): pictures with equal keys agree, and agree with the same others."""
         ...
@@ -54,6 +58,11 @@ class AnyPicture:
     def compare(self, a: Int64Array, b: Int64Array) -> tuple[BoolArray, Float64Array]:
         """Pass all pairs."""
         return np.ones(len(a), dtype=bool), np.full(len(b), np.nan)
+
+    def possible(self, a: Int64Array, b: Int64Array) -> BoolArray:
+        """Pass all pairs."""
+        del b
+        return np.ones(len(a), dtype=bool)
 
     def picture_keys(self, rows: Int64Array) -> UInt64Array:
         """One key for all rows."""
@@ -83,6 +92,12 @@ class PhashAgreement:
         near = np.flatnonzero(agree)
         agree[near], _ = compare(self.pictures, a[near], b[near])
         return agree, bits.astype(np.float64)
+
+    def possible(self, a: Int64Array, b: Int64Array) -> BoolArray:
+        """Compare the hashes alone."""
+        bits = distance(self.pictures.hashes[a], self.pictures.hashes[b])
+        near: BoolArray = bits <= self.pictures.radius
+        return near
 
     def picture_keys(self, rows: Int64Array) -> UInt64Array:
         """Keys of hash and layout."""
@@ -136,6 +151,11 @@ class EmbeddingAgreement:
             value[part] = np.divide(product, lengths, out=np.zeros_like(product), where=lengths > 0)
         np.clip(value, -1.0, 1.0, out=value)
         return value >= self.cosine, value
+
+    def possible(self, a: Int64Array, b: Int64Array) -> BoolArray:
+        """Pass all pairs: captions are compared at less cost."""
+        del b
+        return np.ones(len(a), dtype=bool)
 
     def picture_keys(self, rows: Int64Array) -> UInt64Array:
         """Rows themselves: equal embeddings are not searched for."""

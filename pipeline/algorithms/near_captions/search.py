@@ -33,7 +33,7 @@ from tamis.pipeline.algorithms.grouping.buckets import (
     stars,
 )
 from tamis.pipeline.algorithms.grouping.leaders import ranks
-from tamis.pipeline.algorithms.near_captions import jaccard, shingles
+from tamis.pipeline.algorithms.near_captions import folding, jaccard, shingles
 from tamis.pipeline.algorithms.near_captions.agreement import Agreement, AnyPicture
 from tamis.pipeline.algorithms.near_captions.minhash import Scheme
 from tamis.pipeline.algorithms.near_captions.parity_filter import ParityFilter
@@ -155,12 +155,12 @@ def _of_several_captions(groups: Groups, caption: Int64Array) -> Groups:
 def _caption_match(
     caption: Int64Array, sets: Shingles, threshold: float, agreement: Agreement
 ) -> Match:
-    """Comparison of captions first, each pair of captions once, and then of the pictures of those alike."""
+    """Comparison of what costs little of the pictures, of the captions, each pair once, and of the pictures in full."""
     parity = ParityFilter(sets, threshold)
 
     def match(a: Int64Array, b: Int64Array) -> Matches:
-        differ = caption[a] != caption[b]
-        a, b = a[differ], b[differ]
+        chosen = agreement.possible(a, b) & (caption[a] != caption[b])
+        a, b = a[chosen], b[chosen]
         alike, similarity = _captions_alike(caption[a], caption[b], sets, threshold, parity)
         a, b, similarity = a[alike], b[alike], similarity[alike]
         agree, value = agreement.compare(a, b)
@@ -232,7 +232,7 @@ def find(
     """
     scheme = scheme or Scheme()
     agreement = agreement or AnyPicture()
-    texts = shingles.normalise(captions)
+    texts = folding.normalise(captions)
     rows = np.flatnonzero(np.array([bool(caption) for caption in texts], dtype=bool))
     keys = shingles.text_keys([texts[row] for row in rows])
     pictures = _RowSubset(agreement, rows)
@@ -268,6 +268,9 @@ class _RowSubset:
 
     def compare(self, a: Int64Array, b: Int64Array) -> tuple[BoolArray, Float64Array]:
         return self.agreement.compare(self.rows[a], self.rows[b])
+
+    def possible(self, a: Int64Array, b: Int64Array) -> BoolArray:
+        return self.agreement.possible(self.rows[a], self.rows[b])
 
     def picture_keys(self, rows: Int64Array) -> UInt64Array:
         return self.agreement.picture_keys(self.rows[rows])

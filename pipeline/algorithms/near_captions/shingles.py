@@ -1,11 +1,9 @@
-"""Captions as sets of shingles: normalised, cut into n-grams and hashed, many texts at once.
+"""Normalised captions as sets of shingles: cut into n-grams and hashed, many texts at once.
 
 The shingles of many texts are one flat array with offsets, as in a CSR matrix: those of text `i` are
 `hashes[offsets[i]:offsets[i + 1]]`. No shingle is a Python object.
 """
 
-import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,13 +15,6 @@ import xxhash
 from tamis.pipeline.algorithms.arrays import Int64Array, UInt64Array
 from tamis.pipeline.algorithms.hashing import mix64
 
-# Unicode's Default_Ignorable_Code_Point, which its NFKC_Casefold leaves out too. Tags (E0020 to E007F) stay, because
-# the flags of Scotland and Wales differ in them.
-_INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
-    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
-    "\U0001d173-\U0001d17a\U000e0000-\U000e001f\U000e0080-\U000e0fff]+"
-)
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _LENGTH = np.uint64(0xD6E8FEB86659FD93)
 _SPACE = 32
@@ -57,27 +48,6 @@ class Shingles:
         return np.diff(self.offsets)
 
 
-def normalise(texts: Sequence[str | None]) -> list[str]:
-    """Normalise n captions for comparison.
-
-    Invisible characters (zero-width characters, marks of direction, soft hyphens, variation selectors) are removed;
-    then NFKC (full-width forms, ligatures, composed accents), case folding, and NFKC again because folding can undo it.
-    A run of Unicode white space becomes one space, none at the ends. A null or invisible caption becomes "".
-    Punctuation and digits stay: `page 1` and `page 2` are two captions.
-    """
-    return [_normal(text) if text else "" for text in texts]
-
-
-def _normal(text: str) -> str:
-    # Most captions are ASCII, which NFKC leaves as it is, and for which folding is lower case.
-    if text.isascii():
-        if text.isprintable() and "  " not in text:
-            return text.lower().strip(" ")
-        return " ".join(text.lower().split())
-    folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).casefold()
-    return " ".join(unicodedata.normalize("NFKC", folded).split())
-
-
 def text_keys(texts: Sequence[str]) -> UInt64Array:
     """Keys of n texts, xxh3 of their UTF-8 bytes: uint64 (n,), equal for equal texts.
 
@@ -95,7 +65,7 @@ def shingles(texts: Sequence[str], ngram: Ngram) -> Shingles:
     the text and its repetitions.
 
     Args:
-        texts: n texts, by `normalise` (single spaces between words).
+        texts: n texts, by `folding.normalise` (single spaces between words).
         ngram: unit and size of a shingle.
     """
     shingle = _char_shingles if ngram.unit == "char" else _word_shingles

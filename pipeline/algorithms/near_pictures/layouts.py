@@ -5,8 +5,6 @@ in JPEG) of 4 x 4 cells, eight bits each. A drawing of thin lines has little con
 relative to it. All sums are of whole numbers: a difference is the same in any order, on any machine.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,13 +29,13 @@ BYTES = 2 + CELLS // 2 + COLOURS
 """Of a layout: the darkest and the lightest cell, two cells of light a byte, then the colours."""
 
 _LEVELS = 15
-_LEAST_CONTRAST = 48
+_LEAST_CONTRAST = 24
 """Levels of 255; below it the noise of a JPEG does not shrink with the contrast."""
 
 _SPREAD = 3.0
 """What the root mean square of light counts beside its largest difference."""
 
-_COLOUR_SCALE = 90.0
+_COLOUR_SCALE = 64.0
 """Levels of Cb or Cr that count as much as the whole contrast of light: it is noisier, and told less finely by eyes."""
 
 _PAIRS = 1 << 13
@@ -67,7 +65,7 @@ def difference(layouts: UInt8Array, a: Int64Array, b: Int64Array) -> Float64Arra
     """Difference of pairs of pictures: float64 (p,), 0 for equal layouts, 1 where a cell differs by all the contrast.
 
     The largest of three: a cell's difference in light as a share of the contrast, three times the root mean square of
-    these, and a cell's difference in colour over 90 levels. Contrast is the smaller of the two pictures', 48 at least.
+    these, and a cell's difference in colour over 64 levels. Contrast is the smaller of the two pictures', 24 at least.
 
     Args:
         layouts: uint8 (n, 162), by `encode`.
@@ -92,10 +90,33 @@ def difference(layouts: UInt8Array, a: Int64Array, b: Int64Array) -> Float64Arra
     return result
 
 
-def _light(layouts: UInt8Array) -> NDArray[np.int16]:
-    """Light of each cell in fifteenths of a grey level: int16 (n, 256), the even cells before the odd."""
+def possible(layouts: UInt8Array, a: Int64Array, b: Int64Array, bound: float) -> BoolArray:
+    """Mark the pairs (p,) that may be within the bound by an eighth of their cells: bool (p,), at less cost."""
+    result = np.empty(len(a), dtype=bool)
+    for start in range(0, len(a), 8 * _PAIRS):
+        part = slice(start, start + 8 * _PAIRS)
+        left, right = layouts[a[part]], layouts[b[part]]
+        apart = np.abs(_light(left, 8) - _light(right, 8)).max(axis=1)
+        contrast = _LEVELS * np.minimum(_contrast(left), _contrast(right))
+        result[part] = apart / contrast <= bound
+    return result
+
+
+def mean_light(layouts: UInt8Array) -> Float64Array:
+    """Mean light of the cells in grey levels, float64 (n,): of a pair within a bound by how much see `mean_within`."""
+    mean: Float64Array = _light(layouts).mean(axis=1) / _LEVELS
+    return mean
+
+
+def mean_within(bound: float) -> float:
+    """Most grey levels by which the mean light of a pair within the bound differs."""
+    return 255.0 * bound / _SPREAD
+
+
+def _light(layouts: UInt8Array, step: int = 1) -> NDArray[np.int16]:
+    """Light of the cells of every step-th byte in fifteenths of a level: int16 (n, 256 / step), even before odd."""
     low, high = layouts[:, :1].astype(np.int16), layouts[:, 1:2].astype(np.int16)
-    packed = layouts[:, 2 : 2 + CELLS // 2]
+    packed = layouts[:, 2 : 2 + CELLS // 2 : step]
     level = np.concatenate([packed >> 4, packed & 15], axis=1).astype(np.int16)
     light: NDArray[np.int16] = _LEVELS * low + level * (high - low)
     return light
@@ -141,11 +162,3 @@ class Sieve:
         products += self._square[columns]
         passing: BoolArray = products <= self._most[rows, None] + 1e-5 * self._square[columns]
         return passing
-
-
-def blocks(n: int, side: int, most: int) -> Iterator[tuple[slice, slice]]:
-    """Blocks (rows, columns) of all pairs of n members, each with the ``most`` members that stand first, or all."""
-    for left in range(0, min(n, most), side):
-        columns = slice(left, min(left + side, n, most))
-        for top in range(left, n, side):
-            yield slice(top, min(top + side, n)), columns

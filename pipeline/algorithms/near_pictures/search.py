@@ -6,6 +6,7 @@ its FIRST preferred ones, and of a node with more preferred neighbours than `buc
 leaves with something unsearched is counted.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,13 +29,15 @@ from tamis.pipeline.algorithms.grouping.buckets import (
 from tamis.pipeline.algorithms.grouping.leaders import ranks
 from tamis.pipeline.algorithms.near_pictures import hamming, layouts
 
-ALL = 1 << 15
-"""Most nodes of a group that are compared each with each."""
+ALL = 1 << 18
+"""Most nodes of a group that are compared each with each that is about as light."""
 
 FIRST = 1 << 13
 """Preferred nodes of a larger group that each of its nodes is compared with."""
 
 _PAIRS = 1 << 19
+# Edges of a large group after which those are left out that no node keeps.
+_EDGES = 1 << 22
 _SIDE = 1 << 11
 # Share of a block's pairs from which a matrix product is cheaper than looking at them one by one.
 _DENSE = 1 / 16
@@ -107,8 +110,10 @@ def find(pictures: Pictures, uid: UInt64Array) -> tuple[Int64Array, Int64Array]:
 
 
 def compare(pictures: Pictures, a: Int64Array, b: Int64Array) -> tuple[BoolArray, Float64Array]:
-    """Compare the layouts of pairs (p,): which are within the bound, bool (p,), and the differences float64 (p,)."""
-    difference = layouts.difference(pictures.layouts, a, b)
+    """Compare the layouts of pairs (p,): which are within the bound, bool (p,), and their differences, float64 (p,)."""
+    difference = np.full(len(a), np.inf)
+    likely = np.flatnonzero(layouts.possible(pictures.layouts, a, b, pictures.bound))
+    difference[likely] = layouts.difference(pictures.layouts, a[likely], b[likely])
     return difference <= pictures.bound, difference
 
 
@@ -132,7 +137,7 @@ def tables(
         for a, b in pair_blocks(groups.take(small), _PAIRS):
             found.append(_verified(pictures, masks[:number], a, b))
         for large in groups.take(~small):
-            found += _large(pictures, masks[:number], large)
+            found.append(_large(pictures, rank, masks[:number], large))
             left_out[large[ALL if len(large) <= ALL else FIRST :]] = True
     a, b, difference = (np.concatenate(column) for column in zip(*found, strict=True))
     swap = rank[a] > rank[b]
@@ -158,32 +163,51 @@ def _verified(
 
 
 def _large(
-    pictures: Pictures, earlier: UInt64Array, members: Int64Array
-) -> list[tuple[Int64Array, Int64Array, Float64Array]]:
-    """Edges of one large group, by rank: pairs are looked through by hash, and where many are left by their light.
+    pictures: Pictures, rank: Int64Array, earlier: UInt64Array, members: Int64Array
+) -> tuple[Int64Array, Int64Array, Float64Array]:
+    """Edges of one large group, by rank; of a node that has many the first, and one more, by which that is seen."""
+    found = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
+    count = 0
+    for a, b in _proposed(pictures, members):
+        found.append(_verified(pictures, earlier, a, b))
+        count += len(found[-1][0])
+        if count > _EDGES:
+            found, count = [_thinned(rank, found)], 0
+    return _thinned(rank, found)
 
-    Blocks come by the rank of their preferred ends, of which a member with many needs no more.
+
+def _thinned(
+    rank: Int64Array, found: list[tuple[Int64Array, Int64Array, Float64Array]]
+) -> tuple[Int64Array, Int64Array, Float64Array]:
+    a, b, difference = (np.concatenate(column) for column in zip(*found, strict=True))
+    swap = rank[a] > rank[b]
+    a, b = np.where(swap, b, a), np.where(swap, a, b)
+    kept = first_edges(rank[a], rank[b], MOST_EDGES + 1)
+    return a[kept], b[kept], difference[kept]
+
+
+def _proposed(pictures: Pictures, members: Int64Array) -> Iterator[tuple[Int64Array, Int64Array]]:
+    """Yield pairs of a large group, by rank, whose hashes are near and whose light may be: rows a and b.
+
+    Sorted by their mean light, a member has its like in a window.
     """
-    found = []
-    edges = np.zeros(len(members), dtype=np.int64)
+    first = len(members) if len(members) <= ALL else FIRST
+    light = layouts.mean_light(pictures.layouts[members])
+    is_first = np.arange(len(members)) < first
+    order = np.argsort(light, kind="stable")
+    members, light, is_first = members[order], light[order], is_first[order]
     hashes = pictures.hashes[members]
     sieve = layouts.Sieve(pictures.layouts[members], pictures.bound)
-    most = len(members) if len(members) <= ALL else FIRST
-    for rows, columns in layouts.blocks(len(members), _SIDE, most):
-        apart = hashes[rows, None] ^ hashes[columns]
-        near = np.bitwise_count(apart) <= pictures.radius
-        for mask in earlier:
-            near &= (apart & mask) != 0
-        near &= np.arange(rows.start, rows.stop)[:, None] > np.arange(columns.start, columns.stop)
-        near &= edges[rows, None] <= MOST_EDGES
-        if np.count_nonzero(near) > _DENSE * near.size:
-            near &= sieve.passing(rows, columns)
-        second, first = np.nonzero(near)
-        a, b = members[first + columns.start], members[second + rows.start]
-        alike, difference = compare(pictures, a, b)
-        kept = np.flatnonzero(alike)
-        # One more than is kept in the end, by which it is seen that some are left out.
-        kept = kept[first_edges(first[kept], second[kept], MOST_EDGES + 1)]
-        edges[rows] += np.bincount(second[kept], minlength=rows.stop - rows.start)
-        found.append((a[kept], b[kept], difference[kept]))
-    return found
+    within = layouts.mean_within(pictures.bound)
+    for top in range(0, len(members), _SIDE):
+        rows = slice(top, min(top + _SIDE, len(members)))
+        left = int(np.searchsorted(light, light[top] - within - 1e-6))
+        for start in range(left, rows.stop, _SIDE):
+            columns = slice(start, min(start + _SIDE, rows.stop))
+            near = np.bitwise_count(hashes[rows, None] ^ hashes[columns]) <= pictures.radius
+            if np.count_nonzero(near) > _DENSE * near.size:
+                near &= sieve.passing(rows, columns)
+            i, j = np.nonzero(near)
+            i, j = i + rows.start, j + columns.start
+            chosen = (i > j) & (is_first[i] | is_first[j])
+            yield members[j[chosen]], members[i[chosen]]

@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis.pipeline.algorithms.near_captions.folding import is_visible
 from tamis.pipeline.inputs.captions import is_text, judge_caption
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet.file import Columns, is_string
@@ -22,9 +24,6 @@ from tamis.pipeline.inputs.part_builder import IngestOptions, Row, fault
 from tamis.pipeline.inputs.uids import hash_uids, parse_uid
 from tamis.schemas.ledger import Reason
 from tamis.schemas.tables import INGEST
-
-WHITE_SPACE = "".join(filter(str.isspace, map(chr, range(0x10000))))
-"""Characters that ``str.strip`` removes."""
 
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -149,10 +148,16 @@ def _captions(column: pa.Array, options: IngestOptions) -> dict[str, pa.Array]:
     return columns
 
 
+@cache
+def unseen() -> str:
+    """Characters in which there is nothing to see."""
+    return "".join(one for one in map(chr, range(0x10000)) if not is_visible(one))
+
+
 def _doubtful(text: pa.Array, options: IngestOptions) -> pa.Array:
-    """(n,) True for captions to be judged one by one: null, too long, or of white space alone."""
+    """(n,) True for captions to be judged one by one: null, too long, or with nothing to see."""
     fits = pc.less_equal(pc.binary_length(text), options.max_caption_bytes)
-    some = pc.greater(pc.binary_length(pc.utf8_ltrim(text, characters=WHITE_SPACE)), 0)
+    some = pc.greater(pc.binary_length(pc.utf8_ltrim(text, characters=unseen())), 0)
     return pc.invert(pc.fill_null(pc.and_(fits, some), False))
 
 

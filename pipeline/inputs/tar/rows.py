@@ -111,7 +111,7 @@ def read_json(member: Member | None, limit: int) -> tuple[dict[str, Any], str | 
     if member.size > limit:
         return {}, None, f"the json member has {member.size} bytes: left out, the limit is {limit}"
     try:
-        text = bytes(member.data).decode("utf-8")
+        text = bytes(member.data).decode("utf-8-sig")
         fields = json.loads(text)
     except (ValueError, RecursionError) as error:
         return {}, None, f"the json member is left out: {type(error).__name__}: {error}"
@@ -127,7 +127,7 @@ def read_caption(
     txt = members.get(CAPTION_SUFFIX)
     if txt is not None:
         try:
-            return captions.judge_caption(bytes(txt.data).decode("utf-8"), txt.offset, options)
+            return captions.judge_caption(bytes(txt.data).decode("utf-8-sig"), txt.offset, options)
         except UnicodeDecodeError as error:
             message = f"not UTF-8: {error.reason} at byte {error.start}"
             return fault(Reason.BAD_CAPTION, message, txt.offset + error.start)

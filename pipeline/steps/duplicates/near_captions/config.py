@@ -43,6 +43,11 @@ class NearDuplicates(StepModel):
         examples=["embed"],
         description="which embedding, where there are two; by default the only one",
     )
+    fold: tuple[Literal["markup", "quotes", "vowels"], ...] = Field(
+        ("markup", "quotes", "vowels"),
+        description="what is read as one in captions, beside case, width and space: markup (HTML's entities are read, "
+        "tags left out), quotes (curly quotes and long dashes), vowels (marks of Arabic and Hebrew)",
+    )
     ngram: int = Field(3, ge=1, le=24, description="characters (or words) a shingle")
     unit: Literal["char", "word"] = Field("char", description="what a shingle is made of")
     permutations: int = Field(108, ge=16, le=1024, description="hashes a signature")

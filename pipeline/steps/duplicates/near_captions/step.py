@@ -38,7 +38,7 @@ class NearDuplicates(Step):
     ``unsearched`` is counted.
     """
 
-    version = 8
+    version = 9
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name = config, config.name
@@ -137,5 +137,6 @@ class NearDuplicates(Step):
         inputs = living(context)
         if self.embedding:
             inputs["embedding"] = context.embedding(self.embedding)
-        spread = tasks.Texts(buckets, self.agree == "phash", self.config.prefer)
+        config = self.config
+        spread = tasks.Texts(buckets, self.agree == "phash", config.prefer, config.fold)
         return EachPart(context.parts, inputs, spread, buckets=buckets)

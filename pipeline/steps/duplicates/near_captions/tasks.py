@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any, Literal
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from tamis.pipeline.algorithms.grouping import leaders
 from tamis.pipeline.algorithms.hashing import mix64
-from tamis.pipeline.algorithms.near_captions import search, shingles, sketch_filter
+from tamis.pipeline.algorithms.near_captions import folding, search, shingles, sketch_filter
 from tamis.pipeline.algorithms.near_captions.agreement import (
     Agreement,
     AnyPicture,
@@ -45,6 +45,7 @@ class Texts:
     buckets: int
     pictures: bool  # whether hashes and layouts of pictures travel along
     prefer: str
+    fold: Sequence[folding.Fold]
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def texts(io: TaskIo[Texts]) -> Iterator[pa.Table]:
     if "embedding" in io.task.inputs:
         embedded = io.read("embedding", ["row", "image"]).combine_chunks()
         rows = np.intersect1d(rows, embedded["row"].to_numpy(), assume_unique=True)
-    captions = shingles.normalise(table["text"].take(pa.array(rows)).to_pylist())
+    captions = folding.normalise(table["text"].take(pa.array(rows)).to_pylist(), io.args.fold)
     usable = np.array([bool(caption) for caption in captions], dtype=bool)
     if io.args.pictures:  # a sample without a picture agrees with none
         usable &= table["phash"].is_valid().to_numpy()[rows]

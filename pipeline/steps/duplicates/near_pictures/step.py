@@ -86,7 +86,7 @@ class NearPictures(Step):
     ``difference`` of their layouts.
     """
 
-    version = 3
+    version = 4
 
     def __init__(self, config: Config, job: Job) -> None:
         del job

@@ -24,7 +24,9 @@ class SemanticDuplicates(Clustered):
     cutting = ("epsilon",)
     compares_samples = True
     epsilon: Share = Field(
-        0.07, description="dropped where the cosine to an earlier sample is above 1 - epsilon"
+        0.07,
+        description="dropped where the cosine to an earlier sample is above 1 - epsilon, as that of exact copies is at "
+        "any epsilon above 1e-6",
     )
     which_to_keep: Literal["hard", "easy", "random"] = Field(
         "hard",

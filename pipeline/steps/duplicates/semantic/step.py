@@ -48,7 +48,7 @@ class SemanticDuplicates(ClusteredStep[Config]):
     Between the first two, ``order`` and ``blocks`` of the buckets that are too large to be held.
     """
 
-    version = 2
+    version = 3
 
     @property
     def signal(self) -> str:
