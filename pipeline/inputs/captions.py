@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tamis.pipeline.inputs.part_builder import IngestOptions, Row, fault
+from tamis.pipeline.inputs.part_builder import MAX_URL_BYTES, IngestOptions, Row, fault
 from tamis.schemas.ledger import Reason
 from tamis.schemas.tables import find_column
 
@@ -14,6 +14,13 @@ def field_text(fields: dict[str, Any], name: str) -> str | None:
     column = find_column(name, list(fields))
     value = fields[column] if column is not None else None
     return value if isinstance(value, str) and is_text(value) else None
+
+
+def bounded_url(url: str | None) -> tuple[str | None, str]:
+    """(url, complaint): without the URL where it is longer than any is."""
+    if url is None or len(url) <= MAX_URL_BYTES // 4 or len(url.encode()) <= MAX_URL_BYTES:
+        return url, ""
+    return None, f"the url is left out: {len(url)} characters, the limit is {MAX_URL_BYTES} bytes"
 
 
 def is_text(value: str) -> bool:

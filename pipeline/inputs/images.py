@@ -12,11 +12,13 @@ tried on input bytes. The rules for every reader:
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +58,13 @@ FORMATS = tuple(PLUGINS)
 # ``max_pixels`` is the limit instead, and a picture that ends early is damaged whatever the environment says.
 Image.MAX_IMAGE_PIXELS = None
 ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+MAX_SCANS = 100
+"""Of a JPEG; real ones have up to about 12. Each is decoded over the whole picture, however few bytes it has."""
+
+_SCAN = re.compile(rb"\xff\xda")
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+"""A marker that begins a segment, or ends the picture: neither a stuffed byte nor a restart."""
 
 _STRIP_PIXELS = 1 << 20
 _HASH_SIDE = 192
@@ -140,11 +149,49 @@ def _open(data: bytes | memoryview, max_pixels: int) -> Image.Image:
     if len(data) == 0:
         raise ImageDamage(Reason.EMPTY_IMAGE, "0 bytes")
     image = Image.open(io.BytesIO(data), formats=FORMATS)
+    _check_scans(data, image)
     width, height = image.size
     if width * height > max_pixels:
         message = f"{width} x {height} pixels: the limit is {max_pixels} (max_pixels)"
         raise ImageDamage(Reason.IMAGE_TOO_LARGE, message)
     return image
+
+
+def _check_scans(data: bytes | memoryview, image: Image.Image) -> None:
+    """Refuse a JPEG, alone or in a TIFF, whose scans would be decoded for hours."""
+    is_jpeg = image.format in {"JPEG", "MPO"}
+    if not is_jpeg and image.format != "TIFF":
+        return
+    found = sum(1 for _ in islice(_SCAN.finditer(data), MAX_SCANS * 1000))
+    if found > MAX_SCANS and is_jpeg:
+        found = _scans(
+            data
+        )  # other segments may have such bytes, and what stands behind the picture
+    elif found > MAX_SCANS:
+        found = found if "jpeg" in str(image.info.get("compression")) else 0
+        found -= len(_strip_offsets(image))
+    if found > MAX_SCANS:
+        message = f"{found} scans: the limit is {MAX_SCANS}, for each is decoded in full"
+        raise ImageDamage(Reason.IMAGE_TOO_LARGE, message)
+
+
+def _strip_offsets(image: Image.Image) -> Sequence[int]:
+    """The offsets of a TIFF's strips or tiles, each of which is a JPEG of its own."""
+    tags = getattr(image, "tag_v2", {})
+    return tuple(tags.get(273) or tags.get(324) or ())
+
+
+def _scans(data: bytes | memoryview) -> int:
+    """The scans of a JPEG, by its segments up to its end; one more than MAX_SCANS where there are more."""
+    position, count = 2, 0
+    while count <= MAX_SCANS and (marker := _MARKER.search(data, position)):
+        position = marker.end()
+        kind = data[position - 1]
+        if kind == 0xD9:
+            break
+        count += kind == 0xDA
+        position += int.from_bytes(data[position : position + 2], "big")
+    return count
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -15,10 +15,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.pipeline.inputs.captions import is_text, judge_caption
+from tamis.pipeline.inputs.captions import bounded_url, is_text, judge_caption
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet.file import Columns, is_string
-from tamis.pipeline.inputs.part_builder import IngestOptions, Row, fault
+from tamis.pipeline.inputs.part_builder import (
+    MAX_KEY_BYTES,
+    MAX_URL_BYTES,
+    IngestOptions,
+    Row,
+    fault,
+)
 from tamis.pipeline.inputs.uids import hash_uids, parse_uid
 from tamis.schemas.ledger import Reason
 from tamis.schemas.tables import INGEST
@@ -53,7 +59,6 @@ def describe(
     columns, count = layout.columns, batch.num_rows
     numbers = range(first, first + count)
     values: dict[str, Any] = {
-        "url": _urls(batch, columns.url),
         "row_group": np.full(count, group, dtype=np.int32),
         "group_row": np.arange(start, start + count),
         "file_row": np.arange(first, first + count),
@@ -63,6 +68,8 @@ def describe(
     values["uid"] = _uids(layout.file, uids, values["key"], numbers)
     if columns.text is not None:
         values |= _captions(batch.column(columns.text), layout.options)
+    if columns.url is not None:
+        values |= _bounded(_urls(batch, columns.url), values.get("message"))
     if columns.image is None:  # else they are read from the pictures
         values["width"] = _each(batch, columns.width, _side)
         values["height"] = _each(batch, columns.height, _side)
@@ -100,7 +107,7 @@ def _uids(
 def _key(value: object, number: int) -> str:
     """A key as text; LAION's are whole numbers stored as doubles. Without one, the row's number."""
     if isinstance(value, str) and is_text(value):
-        return value
+        return value if len(value) <= MAX_KEY_BYTES else str(number)
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value) if isinstance(value, int) else str(number)
@@ -156,12 +163,21 @@ def _doubtful(text: pa.Array, options: IngestOptions) -> pa.Array:
     return pc.invert(pc.fill_null(pc.and_(fits, some), False))
 
 
-def _urls(batch: pa.RecordBatch, name: str | None) -> Any:
-    if name is None:
-        return None
+def _urls(batch: pa.RecordBatch, name: str) -> pa.Array:
     column = batch.column(name)
     text = _text(column) if is_string(column.type) else None
-    return _each(batch, name, _url) if text is None else text
+    return pa.array(_each(batch, name, _url), pa.large_string()) if text is None else text
+
+
+def _bounded(urls: pa.Array, message: pa.Array | None) -> dict[str, pa.Array]:
+    """The column ``url`` without those that are too long, and a ``message`` where none stands."""
+    long = pc.fill_null(pc.greater(pc.binary_length(urls), MAX_URL_BYTES), False)
+    if not pc.any(long).as_py():
+        return {"url": urls}
+    complaints = [bounded_url(url)[1] for url in urls.filter(long).to_pylist()]
+    told = pc.replace_with_mask(pa.nulls(len(urls), pa.string()), long, pa.array(complaints))
+    messages = told if message is None else pc.coalesce(message.cast(pa.string()), told)
+    return {"url": pc.if_else(long, pa.scalar(None, urls.type), urls), "message": messages}
 
 
 def _url(value: object) -> str | None:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tamis.pipeline.inputs.columns import NUMBER, TEXT, TRUTH, Columns
+from tamis.pipeline.inputs.parquet.batch_size import batch_rows
 from tamis.pipeline.inputs.parquet.file import BROKEN, open_parquet
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
@@ -92,7 +93,8 @@ def _rows_of(
     """Some rows of one row group, decoded a batch at a time and no further than the last of them."""
     taken: list[pa.Table] = []
     start, left = 0, rows
-    batches = file.iter_batches(BATCH_ROWS, [number], names, use_threads=False)
+    size = batch_rows(file, number, names, BATCH_ROWS)
+    batches = file.iter_batches(size, [number], names, use_threads=False)
     while len(left):
         batch = next(batches, None)
         if batch is None:

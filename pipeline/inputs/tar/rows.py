@@ -59,6 +59,7 @@ def sample_row(file: InputFile, sample: Group, number: int, options: IngestOptio
     meta = sample.members.get(META_SUFFIX)
     fields, text, complaint = read_json(meta, options.max_meta_bytes)
     uid = parse_uid(captions.field_text(fields, "uid")) if sample.occurrence == 0 else None
+    url, long_url = captions.bounded_url(captions.field_text(fields, "url"))
     members = [
         {"suffix": suffix, "offset": member.offset, "size": member.size}
         for suffix, member in sample.members.items()
@@ -66,10 +67,10 @@ def sample_row(file: InputFile, sample: Group, number: int, options: IngestOptio
     row: Row = {
         "uid": uid or hash_uid(file.entry, file.relative, "sample", sample.key, sample.occurrence),
         "key": sample.key,
-        "url": captions.field_text(fields, "url"),
+        "url": url,
         "members": members,
         "meta": text,
-        "message": complaint or None,
+        "message": complaint or long_url or None,
     }
     caption = read_caption(sample.members, fields, options)
     return row | _picture(sample, number, options) | caption | _layout_fault(sample)

@@ -12,6 +12,7 @@ Members of a key stand together. Where the layout leaves room:
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -21,6 +22,13 @@ IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 CAPTION_SUFFIX = "txt"
 META_SUFFIX = "json"
 MAX_SUFFIX_BYTES = 64
+
+MAX_MEMBERS = 256
+"""Members of one key; more are a mistake in the names."""
+
+LONG_KEY = 256
+"""Characters of a key from which its hash is remembered instead."""
+
 _READ_SUFFIXES = frozenset((*IMAGE_SUFFIXES, CAPTION_SUFFIX, META_SUFFIX))
 _NO_BYTES = memoryview(b"")
 
@@ -51,9 +59,13 @@ class Group:
     members: dict[str, Member] = field(default_factory=dict)
     damage: Damage | None = None
     suffixes: set[str] = field(default_factory=set)
+    beyond: int = 0  # members that are not held, since there are too many
 
     def add(self, suffix: str, item: Member | Damage) -> None:
         """Add a member, or note its damage; ``suffix`` in lower case."""
+        if len(self.suffixes) >= MAX_MEMBERS:
+            self.beyond += 1
+            return
         self.suffixes.add(suffix)
         if isinstance(item, Damage):
             self.damage = self.damage or item
@@ -77,7 +89,7 @@ def group(items: Iterable[Member | Damage]) -> Iterator[Group | Damage]:
 
     Only the keys of the file are remembered, never its bytes.
     """
-    seen: dict[str, int] = {}
+    seen: dict[str | bytes, int] = {}
     current: Group | None = None
     damages: list[Damage] = []
     for item in items:
@@ -90,8 +102,13 @@ def group(items: Iterable[Member | Damage]) -> Iterator[Group | Damage]:
             yield from ([] if current is None else [current])
             yield from damages
             damages = []
-            seen[key] = seen.get(key, -1) + 1
-            current = Group(key, seen[key])
+            name = (
+                key
+                if len(key) <= LONG_KEY
+                else hashlib.blake2b(key.encode("utf-8", "surrogatepass")).digest()
+            )
+            seen[name] = seen.get(name, -1) + 1
+            current = Group(key, seen[name])
         current.add(suffix, item)
     yield from ([] if current is None else [current])
     yield from damages
