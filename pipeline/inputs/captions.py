@@ -9,10 +9,15 @@ from tamis.schemas.ledger import Reason
 from tamis.schemas.tables import find_column
 
 
+def field(fields: dict[str, Any], name: str) -> Any:
+    """What ``fields`` have for ``name`` or an alias; None where they have nothing."""
+    column = find_column(name, list(fields))
+    return fields[column] if column is not None else None
+
+
 def field_text(fields: dict[str, Any], name: str) -> str | None:
     """The text that ``fields`` have for ``name`` or an alias; None where the value is no text."""
-    column = find_column(name, list(fields))
-    value = fields[column] if column is not None else None
+    value = field(fields, name)
     return value if isinstance(value, str) and is_text(value) else None
 
 
@@ -20,7 +25,12 @@ def bounded_url(url: str | None) -> tuple[str | None, str]:
     """(url, complaint): without the URL where it is longer than any is."""
     if url is None or len(url) <= MAX_URL_BYTES // 4 or len(url.encode()) <= MAX_URL_BYTES:
         return url, ""
-    return None, f"the url is left out: {len(url)} characters, the limit is {MAX_URL_BYTES} bytes"
+    return None, long_url(len(url))
+
+
+def long_url(characters: int) -> str:
+    """The complaint about a URL that is too long."""
+    return f"the url is left out: {characters} characters, the limit is {MAX_URL_BYTES} bytes"
 
 
 def is_text(value: str) -> bool:

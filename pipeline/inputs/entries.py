@@ -37,7 +37,15 @@ def listed(entry: Input) -> tuple[list[InputFile], list[str]]:
             image, text = f"{stem}.npz#{entry.image_feature}", f"{stem}.npz#{entry.text_feature}"
         files.append(
             InputFile(
-                entry.name, file.relative, file.path, kind, file.size, file.stamp, image, text
+                entry.name,
+                file.relative,
+                file.path,
+                kind,
+                file.size,
+                file.stamp,
+                image,
+                text,
+                own_uids="uid" not in entry.columns,
             )
         )
     notes = [f"input `{entry.name}`: {note}" for note in listing.notes()]

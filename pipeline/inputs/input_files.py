@@ -28,6 +28,7 @@ class InputFile:
     stamp: str = ""  # changes when the file is written again; tasks do not ask for it
     image_embeddings: str | None = None  # a .npy, or an .npz#member
     text_embeddings: str | None = None
+    own_uids: bool = True  # a sample's uid is the input's, where it has one
 
     @property
     def source(self) -> str:

@@ -215,6 +215,22 @@ class Run(Context):
         self._deciders.append(step.name)
         self._accounts.append(account)
         self._emit(StepEnded(step.name, entered, dropped, seconds))
+        if self._lease and entered and not account.kept:
+            raise StateError(self._all_dropped(step.name, account))
+
+    def _all_dropped(self, step: str, account: Account) -> str:
+        """Words for a step after which nothing is left: the next would only say that nothing reaches it."""
+        reason, count = max(sorted(account.dropped.items()), key=lambda item: item[1])
+        why = f"{count:,} for {reason}"
+        for file in self.done(step, VERDICT).files.values():
+            told = part_files.read_groups(self.root, file, None, ["reason", "message"]).to_pylist()
+            messages = [
+                row["message"] for row in told if row["reason"] == reason and row["message"]
+            ]
+            if messages:
+                why += f", such as: {messages[0][:200]}"
+                break
+        return f"{step}: drops all {account.entered:,} samples that reach it, {why}: loosen it, or mend the input"
 
     def _check_reasons(self, step: str, dropped: Mapping[str, int]) -> None:
         own = [config.reasons for config in self.job.steps if config.name == step]

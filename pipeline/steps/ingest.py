@@ -45,6 +45,7 @@ class Walked:
     part_samples: int
     max_pixels: int
     max_member_bytes: int
+    own_uids: bool
     path: str = location()
 
 
@@ -87,7 +88,7 @@ class Ingest(Step):
     """
 
     name = "ingest"
-    version = 3
+    version = 4
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -135,6 +136,7 @@ class Ingest(Step):
             self.job.part_samples,
             limits.max_pixels,
             limits.max_member_bytes,
+            file.own_uids,
             path=file.path,
         )
 
@@ -174,7 +176,9 @@ def _firsts(parts: Sequence[Part]) -> list[int]:
 def walk(io: TaskIo[Walked]) -> Iterator[pa.Table]:
     """One input file -> its INGEST table, a row group a part."""
     args = io.args
-    file = InputFile(args.entry, args.relative, args.path, args.kind, args.size)
+    file = InputFile(
+        args.entry, args.relative, args.path, args.kind, args.size, own_uids=args.own_uids
+    )
     options = IngestOptions(
         args.part_samples,
         args.max_pixels,

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.pipeline.inputs.captions import bounded_url, is_text, judge_caption
+from tamis.pipeline.inputs.captions import is_text, judge_caption, long_url
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet.file import Columns, is_string
 from tamis.pipeline.inputs.part_builder import (
@@ -25,8 +26,9 @@ from tamis.pipeline.inputs.part_builder import (
     Row,
     fault,
 )
-from tamis.pipeline.inputs.uids import hash_uids, parse_uid
+from tamis.pipeline.inputs.uids import hash_uids, own_uid
 from tamis.schemas.ledger import Reason
+from tamis.schemas.redaction import redact
 from tamis.schemas.tables import INGEST
 
 WHITE_SPACE = "".join(filter(str.isspace, map(chr, range(0x10000))))
@@ -63,7 +65,8 @@ def describe(
         "group_row": np.arange(start, start + count),
         "file_row": np.arange(first, first + count),
     }
-    uids = _each(batch, columns.uid, parse_uid)
+    own = columns.uid if layout.file.own_uids else None
+    uids = _each(batch, own, partial(own_uid, place=f"`{redact(layout.file.path)}`"))
     values["key"] = _keys(batch, columns.key, numbers)
     values["uid"] = _uids(layout.file, uids, values["key"], numbers)
     if columns.text is not None:
@@ -174,7 +177,7 @@ def _bounded(urls: pa.Array, message: pa.Array | None) -> dict[str, pa.Array]:
     long = pc.fill_null(pc.greater(pc.binary_length(urls), MAX_URL_BYTES), False)
     if not pc.any(long).as_py():
         return {"url": urls}
-    complaints = [bounded_url(url)[1] for url in urls.filter(long).to_pylist()]
+    complaints = [long_url(size) for size in pc.utf8_length(urls.filter(long)).to_pylist()]
     told = pc.replace_with_mask(pa.nulls(len(urls), pa.string()), long, pa.array(complaints))
     messages = told if message is None else pc.coalesce(message.cast(pa.string()), told)
     return {"url": pc.if_else(long, pa.scalar(None, urls.type), urls), "message": messages}

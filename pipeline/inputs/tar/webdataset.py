@@ -7,6 +7,7 @@ Members of a key stand together. Where the layout leaves room:
   occurrence number, and cannot be used (duplicate_key): which members belong together is not known.
 - A suffix that comes again in one group (letter case aside) begins such a sample too.
 - Of several pictures the first of IMAGE_SUFFIXES counts, whatever their order in the file.
+- What file managers leave in folders is no sample: ``._x.jpg``, ``.DS_Store``, ``__MACOSX``.
 - A damage with a name belongs to its key's sample; one without is a row of its own.
 """
 
@@ -19,8 +20,15 @@ from dataclasses import dataclass, field
 from tamis.pipeline.inputs.tar.walker import Damage, Member
 
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
+OTHER_PICTURES = frozenset(
+    ("avif", "heic", "heif", "jp2", "j2k", "jxl", "svg", "jfif", "jpe", "ico", "psd")
+)
+"""Suffixes of pictures that are not read, to be named in a message."""
+
 CAPTION_SUFFIX = "txt"
 META_SUFFIX = "json"
+DEBRIS = frozenset((".DS_Store", "Thumbs.db", "desktop.ini"))
+
 MAX_SUFFIX_BYTES = 64
 
 MAX_MEMBERS = 256
@@ -40,6 +48,12 @@ def split_name(name: str) -> tuple[str, str]:
     if not stem:
         return name, ""
     return folder + slash + stem, suffix
+
+
+def is_debris(name: str) -> bool:
+    """Whether a member is what a desktop's file manager leaves in folders, such as the Finder's ``._x.jpg``."""
+    parts = name.split("/")
+    return parts[-1].startswith("._") or parts[-1] in DEBRIS or "__MACOSX" in parts[:-1]
 
 
 def is_writable(suffix: str) -> bool:
@@ -95,6 +109,8 @@ def group(items: Iterable[Member | Damage]) -> Iterator[Group | Damage]:
     for item in items:
         if item.name is None:
             damages.append(item)
+            continue
+        if isinstance(item, Member) and is_debris(item.name):
             continue
         key, suffix = split_name(item.name)
         suffix = suffix.lower()
