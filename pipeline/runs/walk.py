@@ -10,6 +10,7 @@ from typing import Any
 
 from tamis.pipeline.host import interrupts
 from tamis.pipeline.host.watchdog import Watchdog
+from tamis.pipeline.inputs.entries import check_unchanged
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.runs import isolate
 from tamis.pipeline.runs.account import Account, Result
@@ -181,6 +182,9 @@ class Run(Context):
             StateError: the account does not balance.
         """
         self.walk_steps()
+        if self._base is None:
+            ingested = self.done("ingest", "files").files.values()
+            check_unchanged(self.job.input, self.inputs, [f.notes["sha256"] for f in ingested])
         if self._lease:
             self._lease.check_now()
         write_manifest(self, self.accounts, self._done.values())
