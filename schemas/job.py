@@ -6,7 +6,7 @@ Every field says its unit, its range and its default. Unknown keys are errors th
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -77,6 +77,11 @@ class Input(Model):
     format: Annotated[str, AfterValidator(check_word)] = Field(
         "auto",
         description="webdataset or parquet; auto: by the ending, .tar is webdataset, .parquet is parquet",
+    )
+    columns: dict[Literal["uid"], Literal["none"]] = Field(
+        default={},
+        description="`{uid: none}`: the input's own uids are not taken, such as those that are not 32 hex digits; by "
+        "default they are",
     )
     image_embeddings: str | None = Field(
         None,

@@ -5,16 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 from tamis.pipeline.algorithms.near_captions.folding import is_visible
-from tamis.pipeline.inputs.part_builder import IngestOptions, Row, fault
+from tamis.pipeline.inputs.part_builder import MAX_URL_BYTES, IngestOptions, Row, fault
 from tamis.schemas.ledger import Reason
 from tamis.schemas.tables import find_column
 
 
+def field(fields: dict[str, Any], name: str) -> Any:
+    """What ``fields`` have for ``name`` or an alias; None where they have nothing."""
+    column = find_column(name, list(fields))
+    return fields[column] if column is not None else None
+
+
 def field_text(fields: dict[str, Any], name: str) -> str | None:
     """The text that ``fields`` have for ``name`` or an alias; None where the value is no text."""
-    column = find_column(name, list(fields))
-    value = fields[column] if column is not None else None
+    value = field(fields, name)
     return value if isinstance(value, str) and is_text(value) else None
+
+
+def bounded_url(url: str | None) -> tuple[str | None, str]:
+    """(url, complaint): without the URL where it is longer than any is."""
+    if url is None or len(url) <= MAX_URL_BYTES // 4 or len(url.encode()) <= MAX_URL_BYTES:
+        return url, ""
+    return None, long_url(len(url))
+
+
+def long_url(characters: int) -> str:
+    """The complaint about a URL that is too long."""
+    return f"the url is left out: {characters} characters, the limit is {MAX_URL_BYTES} bytes"
 
 
 def is_text(value: str) -> bool:

@@ -47,9 +47,9 @@ def open_matrix(address: str) -> Iterator[tuple[BinaryIO, Matrix]]:
 
 
 def check(inputs: Sequence[InputFile]) -> None:
-    """Check that all embeddings have one dimension, and no file more of them than its input has rows.
+    """Check that all embeddings have one dimension, and each file as many of them as its input has rows.
 
-    Headers and footers alone are read. With fewer rows than the input, the rest is `missing_embedding` in the ledger.
+    Headers and footers alone are read.
 
     Raises:
         InputError: names the two files that do not fit.
@@ -71,10 +71,10 @@ def check(inputs: Sequence[InputFile]) -> None:
 
 
 def _dim(input_file: InputFile | None, address: str) -> int:
-    """The dimension of the embeddings at ``address``, checked to be no more than the rows of ``input_file``."""
+    """The dimension of the embeddings at ``address``, checked to be as many as the rows of ``input_file``."""
     with open_matrix(address) as (_, matrix):
         rows = None if input_file is None else outline(input_file).rows
-    if input_file is not None and rows is not None and matrix.rows > rows:
+    if input_file is not None and rows is not None and matrix.rows != rows:
         raise InputError(
             f"`{storage.redact(address)}`: {matrix.rows:,} embeddings for the {rows:,} rows of "
             f"`{storage.redact(input_file.path)}`: they belong to other rows: pair each parquet file with its own"

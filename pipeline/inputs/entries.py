@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from tamis.pipeline.inputs.formats import format_named
 from tamis.pipeline.inputs.input_files import InputFile, resolve
+from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.store.storage import redact
-from tamis.schemas.errors import JobError
+from tamis.schemas.errors import InputError, JobError
 from tamis.schemas.formats import FORMATS, by_word
 from tamis.schemas.job import Input
 
@@ -37,11 +38,41 @@ def listed(entry: Input) -> tuple[list[InputFile], list[str]]:
             image, text = f"{stem}.npz#{entry.image_feature}", f"{stem}.npz#{entry.text_feature}"
         files.append(
             InputFile(
-                entry.name, file.relative, file.path, kind, file.size, file.stamp, image, text
+                entry.name,
+                file.relative,
+                file.path,
+                kind,
+                file.size,
+                file.stamp,
+                image,
+                text,
+                own_uids="uid" not in entry.columns,
+                touched=file.touched,
             )
         )
     notes = [f"input `{entry.name}`: {note}" for note in listing.notes()]
     return files, notes
+
+
+def check_unchanged(
+    entries: Sequence[Input], files: Sequence[InputFile], hashes: Sequence[str]
+) -> None:
+    """Check that input files are what they were when they were listed; ``hashes`` are the sha256 that ingest found.
+
+    Raises:
+        InputError: one has been written again, or is gone. Of a local file that was only touched the bytes decide.
+    """
+    now = {file.source: file for entry in entries for file in input_files(entry)}
+    for file, sha256 in zip(files, hashes, strict=True):
+        found = now.get(file.source)
+        same = found is not None and (found.size, found.stamp) == (file.size, file.stamp)
+        if same and found is not None and found.touched != file.touched:
+            same = hash_file(file.path)[1].hex() == sha256
+        if not same:
+            raise InputError(
+                f"`{redact(file.path)}` has changed while the run was at work: its result may be of both: run again "
+                "with --accept-changed"
+            )
 
 
 def _paired(entry: Input, pattern: str | None, count: int) -> Sequence[str | None]:

@@ -24,7 +24,7 @@ from tamis.schemas.formats import FORMATS
 from tamis.schemas.nearest import nearest
 
 PICTURE_COLUMNS = ["image_offset", "image_size", "sha256", "row_group", "group_row"]
-MEMBER_COLUMNS = [*PICTURE_COLUMNS, "members", "text", "image_format", "url"]
+MEMBER_COLUMNS = [*PICTURE_COLUMNS, "members", "text", "meta", "image_format", "url"]
 VALUE_COLUMNS = ["meta", "row_group", "group_row"]
 """Columns of the ingest table for ``pictures``, ``members`` and ``values`` of a format."""
 
@@ -185,3 +185,22 @@ def check_same(file: InputFile, pictures: Iterable[Buffer], hashes: Iterable[byt
                 f"`{storage.redact(file.path)}` has changed since it was ingested: a picture is not "
                 "the one whose hash was recorded; run again with --accept-changed"
             )
+
+
+def check_texts(file: InputFile, members: Sample, text: str | None, meta: str | None) -> None:
+    """Check that a sample's caption and json are those that ingest noted; None where it noted none.
+
+    Raises:
+        InputError: one is not.
+    """
+    for suffix, noted in (("txt", text), ("json", meta)):
+        for name, data in members:
+            if name == suffix and noted is not None and _as_text(data, suffix) != noted:
+                raise InputError(
+                    f"`{storage.redact(file.path)}` has changed since it was ingested: a {suffix} member is not the "
+                    "one that was recorded; run again with --accept-changed"
+                )
+
+
+def _as_text(data: Buffer, suffix: str) -> str:
+    return str(data, "utf-8-sig" if suffix == "json" else "utf-8", "replace")

@@ -3,20 +3,23 @@
 Pillow decodes; its plugins are named here, so that no installed one (or its external program) is ever
 tried on input bytes. The rules for every reader:
 
-- The size is the stored one. EXIF orientation is not applied: training loaders do not apply it either.
+- Size and pixels are the stored ones. Orientation is not applied, a TIFF's neither, which Pillow would turn.
 - Of an animation the first frame counts.
 - Transparent pixels are composited on white; a plain RGB conversion would show what lies hidden below.
 - CMYK is converted without its colour profile, as Pillow does; of 16 bits the upper eight are taken.
+- Grey in floating point is of 0 to 1 where no value is above 1, else of 0 to 255.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -57,6 +60,61 @@ FORMATS = tuple(PLUGINS)
 # ``max_pixels`` is the limit instead, and a picture that ends early is damaged whatever the environment says.
 Image.MAX_IMAGE_PIXELS = None
 ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+MAX_SCANS = 100
+"""Of a JPEG; real ones have up to about 12. Each is decoded over the whole picture, however few bytes it has."""
+
+_SCAN = re.compile(rb"\xff\xda")
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+"""A marker that begins a segment, or ends the picture: neither a stuffed byte nor a restart."""
+
+SNIFFED = 1024
+"""First bytes of a file from which its format is told."""
+
+OWN_MAGIC = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"RIFF": "WEBP",
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+}
+OTHER_MAGIC = (
+    (4, b"ftypavi", "AVIF"),
+    (4, b"ftypmif1", "HEIC or AVIF"),
+    (4, b"ftyphe", "HEIC"),
+    (4, b"ftypmsf1", "HEIC"),
+    (4, b"ftypcrx", "a camera's raw picture"),
+    (4, b"ftyp", "a film"),
+    (4, b"jP  \r\n\x87\n", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (4, b"JXL \r\n\x87\n", "JPEG XL"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"II\xbc", "JPEG XR"),
+    (0, b"II+\0", "BigTIFF"),
+    (0, b"MM\0+", "BigTIFF"),
+    (0, b"8BPS", "a Photoshop file"),
+    (0, b"\0\0\x01\0", "an icon"),
+    (0, b"%PDF", "PDF"),
+    (0, b"%!PS", "PostScript"),
+    (0, b"\x1f\x8b", "gzip"),
+    (0, b"PK\x03\x04", "a zip archive"),
+)
+"""(offset, bytes, name) of formats that are met in the wild."""
+
+ORIENTATION = 0x0112
+
+TURN_BACK = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""Orientation of a TIFF -> the inverse of how Pillow has turned it."""
 
 _STRIP_PIXELS = 1 << 20
 _HASH_SIDE = 192
@@ -113,14 +171,31 @@ def _decoding(data: bytes | memoryview) -> Iterator[None]:
                 raise MemoryError(str(error)) from error
             early = "truncated" in str(error).lower() or _ends_early(bytes(data))
             reason = Reason.TRUNCATED_IMAGE if early else Reason.UNDECODABLE_IMAGE
-            raise ImageDamage(reason, _words(error)) from None
+            unknown = isinstance(error, UnidentifiedImageError)
+            raise ImageDamage(reason, _unidentified(data) if unknown else _words(error)) from None
 
 
 def _words(error: BaseException) -> str:
-    # Pillow's message for an unknown format shows the address of the buffer, which is never the same.
-    if isinstance(error, UnidentifiedImageError):
-        return f"no picture of a known format ({', '.join(FORMATS)})"
     return f"{type(error).__name__}: {error}"
+
+
+def _unidentified(data: bytes | memoryview) -> str:
+    """Why no plugin of Pillow's opens a file: its message would show the buffer's address, which is never the same."""
+    start = bytes(data[:SNIFFED])
+    for magic, name in OWN_MAGIC.items():
+        if start.startswith(magic):
+            try:
+                PLUGINS[name](io.BytesIO(data))
+            except _BROKEN as error:
+                return f"a {name} that cannot be read: {_words(error)}"
+    for place, magic, name in OTHER_MAGIC:
+        if start[place:].startswith(magic):
+            return f"this is {name}, which is not decoded: convert it to JPEG, PNG or WebP"
+    if b"<svg" in start.lower():
+        return "this is SVG, which is not decoded: draw it as PNG"
+    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "this is a page of HTML, and no picture"
+    return f"no picture of a known format ({', '.join(FORMATS)})"
 
 
 def _ends_early(data: bytes) -> bool:
@@ -143,6 +218,7 @@ def _open(data: bytes | memoryview, max_pixels: int) -> Image.Image:
     if len(data) == 0:
         raise ImageDamage(Reason.EMPTY_IMAGE, "0 bytes")
     image = Image.open(io.BytesIO(data), formats=FORMATS)
+    _check_scans(data, image)
     width, height = image.size
     if width * height > max_pixels:
         message = f"{width} x {height} pixels: the limit is {max_pixels} (max_pixels)"
@@ -150,18 +226,67 @@ def _open(data: bytes | memoryview, max_pixels: int) -> Image.Image:
     return image
 
 
+def _check_scans(data: bytes | memoryview, image: Image.Image) -> None:
+    """Refuse a JPEG, alone or in a TIFF, whose scans would be decoded for hours."""
+    is_jpeg = image.format in {"JPEG", "MPO"}
+    if not is_jpeg and image.format != "TIFF":
+        return
+    found = sum(1 for _ in islice(_SCAN.finditer(data), MAX_SCANS * 1000))
+    if found > MAX_SCANS and is_jpeg:
+        found = _scans(
+            data
+        )  # other segments may have such bytes, and what stands behind the picture
+    elif found > MAX_SCANS:
+        found = found if "jpeg" in str(image.info.get("compression")) else 0
+        found -= len(_strip_offsets(image))
+    if found > MAX_SCANS:
+        message = f"{found} scans: the limit is {MAX_SCANS}, for each is decoded in full"
+        raise ImageDamage(Reason.IMAGE_TOO_LARGE, message)
+
+
+def _strip_offsets(image: Image.Image) -> Sequence[int]:
+    """The offsets of a TIFF's strips or tiles, each of which is a JPEG of its own."""
+    tags = getattr(image, "tag_v2", {})
+    return tuple(tags.get(273) or tags.get(324) or ())
+
+
+def _scans(data: bytes | memoryview) -> int:
+    """The scans of a JPEG, by its segments up to its end; one more than MAX_SCANS where there are more."""
+    position, count = 2, 0
+    while count <= MAX_SCANS and (marker := _MARKER.search(data, position)):
+        position = marker.end()
+        kind = data[position - 1]
+        if kind == 0xD9:
+            break
+        count += kind == 0xDA
+        position += int.from_bytes(data[position : position + 2], "big")
+    return count
+
+
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Grey of 16 or 32 bits, or of floats in 0..255, as RGBA of eight bits, a strip at a time."""
     width, height = image.size
     canvas = Image.new("RGBA", image.size)
+    hidden = image.info.get("transparency")
+    is_share = image.mode == "F" and _is_share(image)
     for top, bottom in _strips(width, height):
         values = np.asarray(image.crop((0, top, width, bottom)))
         if image.mode == "F":
-            grey = np.clip(np.nan_to_num(values), 0, 255)
+            grey = np.clip(np.nan_to_num(values) * (255 if is_share else 1), 0, 255)
         else:
             grey = np.clip(values, 0, 65535) >> 8
-        canvas.paste(Image.fromarray(grey.astype(np.uint8)).convert("RGBA"), (0, top))
+        strip = Image.fromarray(grey.astype(np.uint8)).convert("RGBA")
+        if isinstance(hidden, int):
+            seen = np.where(values == hidden, 0, 255).astype(np.uint8)
+            strip.putalpha(Image.fromarray(seen))
+        canvas.paste(strip, (0, top))
     return canvas
+
+
+def _is_share(image: Image.Image) -> bool:
+    """Whether a picture of floats is of 0 to 1: none is above, and one lies between."""
+    low, high = image.getextrema()
+    return 0 < float(high) <= 1 and float(low) >= 0  # type: ignore[arg-type]  # of a picture of one band
 
 
 def _strips(width: int, height: int) -> Iterator[tuple[int, int]]:
@@ -173,10 +298,11 @@ def _strips(width: int, height: int) -> Iterator[tuple[int, int]]:
 
 def _decoded(image: Image.Image) -> Image.Image:
     """The first frame, eight bits a channel, as it is stored."""
+    turned = image.getexif().get(ORIENTATION) if image.format == "TIFF" else None
     if image.mode == "F" or image.mode.startswith("I"):
-        return _eight_bits(image)
+        image = _eight_bits(image)
     image.load()
-    return image
+    return image.transpose(TURN_BACK[turned]) if turned in TURN_BACK else image
 
 
 def _rgba(image: Image.Image) -> Image.Image:
@@ -271,9 +397,8 @@ def inspect(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Picture:
     with _decoding(data):
         image = _open(data, max_pixels)
         name = "jpeg" if image.format == "MPO" else str(image.format).lower()
-        width, height = image.size
         image = _decoded(image)
-        return Picture(width, height, name, _hash_pixels(image), *_signature(image))
+        return Picture(*image.size, name, _hash_pixels(image), *_signature(image))
 
 
 def to_rgb(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from tamis.pipeline.inputs.braces import names_of
 from tamis.pipeline.store import matching, storage
@@ -28,6 +28,10 @@ class InputFile:
     stamp: str = ""  # changes when the file is written again; tasks do not ask for it
     image_embeddings: str | None = None  # a .npy, or an .npz#member
     text_embeddings: str | None = None
+    own_uids: bool = True  # a sample's uid is the input's, where it has one
+    touched: str = field(
+        default="", compare=False
+    )  # as ``storage.File`` has it; of this listing alone
 
     @property
     def source(self) -> str:
@@ -202,4 +206,4 @@ def _below(file: storage.File, prefix: str) -> storage.File:
         file.path
     ):  # a query may hold a signature; a key of a store may hold a question mark
         below = re.split(r"[?#]", below, maxsplit=1)[0]
-    return storage.File(file.path, below, file.size, file.stamp)
+    return replace(file, relative=below)

@@ -20,7 +20,19 @@ from tamis.schemas.tables import INGEST
 MAX_MEMBER_BYTES = 256 << 20
 
 MAX_PART_BYTES = 64 << 20
-"""Bytes of captions and metadata that end a part early: its columns stay in memory."""
+"""Bytes of text of all kinds that end a part early: its columns stay in memory."""
+
+MAX_URL_BYTES = 64 << 10
+"""A longer URL is left out."""
+
+MAX_KEY_BYTES = 4 << 10
+"""A longer key of a row is left out: the row's number stands for it. A tar's keys are as long as its names."""
+
+MEMBER_BYTES = 64
+"""Of a member in a row's list, beside its suffix."""
+
+COUNTED = ("text", "meta", "key", "url", "message")
+"""The columns whose length has no small bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +181,8 @@ class PartBuilder:
         for name, column in self._columns.items():
             column.append(row.get(name))
         self._rows += 1
-        self._characters += len(row.get("text") or "") + len(row.get("meta") or "")
+        self._characters += sum(len(row.get(name) or "") for name in COUNTED)
+        self._characters += sum(MEMBER_BYTES + len(m["suffix"]) for m in row.get("members") or ())
 
     def _add_table(self, table: pa.Table) -> None:
         self._close_columns()
@@ -191,6 +204,10 @@ class PartBuilder:
 
 
 def _characters(table: pa.Table) -> pa.ChunkedArray:
-    """Characters of caption and metadata of each row."""
-    text, meta = (pc.fill_null(pc.utf8_length(table[name]), 0) for name in ("text", "meta"))
-    return pc.add(text, meta)
+    """Characters of text of each row; a table has no members."""
+    text, *others = (
+        pc.fill_null(pc.utf8_length(table[name]).cast(pa.int64()), 0) for name in COUNTED
+    )
+    for other in others:
+        text = pc.add(text, other)
+    return text

@@ -6,14 +6,43 @@ import hashlib
 import re
 from collections.abc import Iterable
 
+from tamis.schemas.errors import InputError
+
 _HEX = re.compile(r"[0-9a-fA-F]{32}")
 
 
+_DASHED = re.compile("-".join(f"[0-9a-fA-F]{{{digits}}}" for digits in (8, 4, 4, 4, 12)))
+
+
 def parse_uid(value: object) -> bytes | None:
-    """The 16 bytes of a uid that the input has for a sample; None where it is no 32 hex digits."""
-    if isinstance(value, str) and _HEX.fullmatch(value):
-        return bytes.fromhex(value)
-    return None
+    """The 16 bytes of a uid that the input has for a sample; None where it has none.
+
+    Raises:
+        ValueError: it is neither 32 hex digits, with a UUID's dashes or without, nor 16 bytes.
+    """
+    if isinstance(value, bytes) and len(value) == 16:
+        return value
+    if isinstance(value, bytes):
+        value = value.decode("ascii", "replace")
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and (_HEX.fullmatch(value) or _DASHED.fullmatch(value)):
+        return bytes.fromhex(value.replace("-", ""))
+    raise ValueError(f"{value!r:.60} is no uid of 32 hex digits")
+
+
+def own_uid(value: object, place: str) -> bytes | None:
+    """``parse_uid``, for a sample at a ``place``, in words.
+
+    Raises:
+        InputError: as ``parse_uid``: other names would be replaced, and the result would name nobody's samples.
+    """
+    try:
+        return parse_uid(value)
+    except ValueError as error:
+        raise InputError(
+            f"{place}: {error}: mend the column, or give the input `columns: {{uid: none}}` to have uids made"
+        ) from None
 
 
 def hash_uid(entry: str, relative: str, kind: str, key: str, occurrence: int) -> bytes:

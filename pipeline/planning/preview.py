@@ -41,6 +41,7 @@ def preview(plan: Plan) -> dict[str, Any]:
             *plan.notes,
             *_damaged(plan.inputs),
             *_taken(plan),
+            *_lacking(plan),
             *_unexpected(plan.job, total),
         ],
     }
@@ -116,6 +117,24 @@ def _taken(plan: Plan) -> Iterator[str]:
                         yield f"{config.name}: {name} is the column {source.column} of `{entry}`"
                     elif source.head is not None:
                         yield f"{config.name}: {name} is the head {storage.redact(source.head)}"
+
+
+def _lacking(plan: Plan) -> Iterator[str]:
+    """The columns that signals are taken from, and that some of the first files lack, or have of another type."""
+    for config in plan.job.steps:
+        if not config.computes:
+            continue
+        found = origins.find(config, plan.inputs)
+        for entry, sources in found.by_entry.items():
+            files = [file for file in _first(plan.inputs, FOOTERS) if file.entry == entry]
+            for name, source in sources.items():
+                lacking = origins.lacking(files, source.column, found.types[name])
+                if lacking:
+                    more = f" and {len(lacking) - 3:,} more" if len(lacking) > 3 else ""
+                    yield (
+                        f"{config.name}: no column {source.column} of the type {found.types[name]}, and so no value of "
+                        f"{name}, in {', '.join(file.source for file in lacking[:3])}{more}"
+                    )
 
 
 def _unexpected(job: Job, total: int | None) -> Iterator[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
+import time
 from typing import Any
 
 from tamis.pipeline.host.environment import set_variables, silence_stderr
@@ -79,6 +81,16 @@ def _connect(address: str, options: dict[str, Any]) -> None:
         ) from None
 
 
+STARTS = 3
+"""Times that Ray is started before a person is told that it does not."""
+
+START_WAIT = 5.0
+"""Seconds between two of them."""
+
+LEAST_ROOM = 100 << 20
+"""Bytes free without which Ray's session has no room."""
+
+
 def _begin(resources: Resources, options: dict[str, Any]) -> None:
     """Start Ray on this machine.
 
@@ -87,20 +99,36 @@ def _begin(resources: Resources, options: dict[str, Any]) -> None:
     """
     import ray
 
-    try:
-        # Workers inherit the variables. With a runtime_env the workers that Ray begins at once would idle for ever,
-        # beside others begun later.
-        with silence_stderr(), set_variables(SINGLE_THREADED):
-            ray.init(
-                address="local",  # without it, a Ray cluster on this machine would be joined
-                num_cpus=resources.cpus,
-                object_store_memory=OBJECT_STORE,
-                include_dashboard=False,
-                _system_config=SYSTEM,
-                **options,
-            )
-    except Exception as error:  # Ray raises no narrower class where the node starts too late
-        why = " ".join(str(error).split())[:200]
-        raise StateError(
-            f"Ray does not start on this machine ({why}): is it very busy, or out of memory or of /dev/shm? try again"
-        ) from error
+    for left in reversed(range(STARTS)):
+        try:
+            # Workers inherit the variables. With a runtime_env the workers that Ray begins at once would idle for ever,
+            # beside others begun later.
+            with silence_stderr(), set_variables(SINGLE_THREADED):
+                ray.init(
+                    address="local",  # without it, a Ray cluster on this machine would be joined
+                    num_cpus=resources.cpus,
+                    object_store_memory=OBJECT_STORE,
+                    include_dashboard=False,
+                    _system_config=SYSTEM,
+                    **options,
+                )
+            return
+        except Exception as error:  # Ray raises no narrower class where the node starts too late
+            with silence_stderr():
+                ray.shutdown()
+            if not left or "AF_UNIX" in str(error):
+                raise StateError(_why_not_started(error)) from error
+            time.sleep(START_WAIT)
+
+
+def _why_not_started(error: Exception) -> str:
+    """What keeps Ray from starting here, as far as it can be seen."""
+    why = " ".join(str(error).split())[:200]
+    folder = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    if "AF_UNIX" in why:
+        mend = f"{folder} is too long a path for its sockets: set a shorter TMPDIR or RAY_TMPDIR"
+    elif (room := os.statvfs(folder)).f_bavail * room.f_frsize < LEAST_ROOM or not room.f_favail:
+        mend = f"{folder}, where it keeps its session, is full: make room, or set another TMPDIR"
+    else:
+        mend = "is it very busy, or out of memory or of /dev/shm? try again"
+    return f"Ray does not start on this machine, {STARTS} times over ({why}): {mend}"

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from tamis.pipeline.host import interrupts
 from tamis.pipeline.host.watchdog import Watchdog
+from tamis.pipeline.inputs.entries import check_unchanged
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.runs import isolate
 from tamis.pipeline.runs.account import Account, Result
@@ -177,6 +178,9 @@ class Run(Context):
             StateError: the account does not balance.
         """
         self.walk_steps()
+        if self._base is None:
+            ingested = self.done("ingest", "files").notes()
+            check_unchanged(self.job.input, self.inputs, [notes["sha256"] for notes in ingested])
         if self._lease:
             self._lease.check_now()
         write_manifest(self, self.accounts, self._done.values())
@@ -211,6 +215,25 @@ class Run(Context):
         self._deciders.append(step.name)
         self._accounts.append(account)
         self._emit(StepEnded(step.name, entered, dropped, seconds))
+        if self._lease and entered and not account.kept:
+            raise StateError(self._all_dropped(step.name, account))
+
+    def _all_dropped(self, step: str, account: Account) -> str:
+        """Words for a step after which nothing is left: the next would only say that nothing reaches it."""
+        reason, count = max(sorted(account.dropped.items()), key=lambda item: item[1])
+        why = f"{count:,} for {reason}"
+        files = self.done(step, VERDICT).files
+        for position in range(len(files)):
+            told = part_files.read(self.root, files.file(position).slice(), ["reason", "message"])
+            messages = [
+                row["message"]
+                for row in told.to_pylist()
+                if row["reason"] == reason and row["message"]
+            ]
+            if messages:
+                why += f", such as: {messages[0][:200]}"
+                break
+        return f"{step}: drops all {account.entered:,} samples that reach it, {why}: loosen it, or mend the input"
 
     def _check_reasons(self, step: str, dropped: Mapping[str, int]) -> None:
         own = [config.reasons for config in self.job.steps if config.name == step]

@@ -14,13 +14,13 @@ import pyarrow as pa
 from tamis.pipeline.inputs import columns
 from tamis.pipeline.inputs.formats import Outline, format_of, outline
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.signals.registry import Origin, resolve
+from tamis.pipeline.signals.registry import SIGNALS, Origin, resolve
 from tamis.schemas.errors import JobError
 from tamis.schemas.ledger import LEDGER
 from tamis.schemas.step import StepModel
 
 TRIES = 8
-"""Files of an entry among which one has to be readable."""
+"""Files of an entry among which one has to be readable, and to have a value of each column."""
 
 HEAD_TYPE = pa.float32()
 
@@ -43,7 +43,7 @@ def find(step: StepModel, inputs: Sequence[InputFile]) -> Origins:
     by_entry: dict[str, dict[str, Origin]] = {}
     types: dict[str, dict[str, pa.DataType]] = {name: {} for name in step.computes}
     for entry, files in _by_entry(inputs).items():
-        first, known = _columns(files)
+        first, known = _columns(files, step.computes)
         available = _available(outline(first))
         by_entry[entry] = {}
         for name in step.computes:
@@ -58,6 +58,19 @@ def find(step: StepModel, inputs: Sequence[InputFile]) -> Origins:
             by_entry[entry][name] = origin
             types[name][entry] = _type(step, entry, origin, known)
     return Origins(by_entry, {name: _common(step, name, kinds) for name, kinds in types.items()})
+
+
+def lacking(files: Sequence[InputFile], column: str | None, kind: pa.DataType) -> list[InputFile]:
+    """The files whose schema says that they have no such column of that type; a tar has no schema."""
+    if column is None:
+        return []
+    return [
+        file
+        for file in files
+        if not format_of(file).values_in_table
+        and (known := _file_columns(file))
+        and known.get(column) not in (kind, pa.null())
+    ]
 
 
 def text_signals(steps: Sequence[StepModel], inputs: Sequence[InputFile]) -> set[str]:
@@ -83,19 +96,38 @@ def _check_names(step: StepModel) -> None:
 def _by_entry(inputs: Sequence[InputFile]) -> dict[str, list[InputFile]]:
     entries: dict[str, list[InputFile]] = {}
     for file in inputs:
-        first = entries.setdefault(file.entry, [])
-        if len(first) < TRIES:
-            first.append(file)
-    return entries
+        entries.setdefault(file.entry, []).append(file)
+    return {entry: _spread(files) for entry, files in entries.items()}
 
 
-def _columns(files: Sequence[InputFile]) -> tuple[InputFile, columns.Columns]:
-    """The first file with columns, and their types; the first of all files if none has columns."""
-    for file in files:
-        known = _file_columns(file)
-        if known:
-            return file, known
-    return files[0], {}
+def _spread(files: Sequence[InputFile]) -> list[InputFile]:
+    """TRIES of the files: the first ones, and as many more from all over the others."""
+    first, others = list(files[: TRIES // 2]), files[TRIES // 2 :]
+    more = min(len(others), TRIES - len(first))
+    return first + [others[(number + 1) * len(others) // more - 1] for number in range(more)]
+
+
+def _columns(
+    files: Sequence[InputFile], wanted: Sequence[str]
+) -> tuple[InputFile, columns.Columns]:
+    """The first file with columns, and their types; the first of all files if none has columns.
+
+    Of a column that this file lacks, or has no value of, the next file that has one tells the type.
+    """
+    rest = iter(files)
+    first = next((file for file in rest if _file_columns(file)), None)
+    if first is None:
+        return files[0], {}
+    known = dict(_file_columns(first))
+    names = {name.lower() for name in wanted if name not in SIGNALS}
+    for file in rest:
+        own = [name for name in known if name.lower() in names]
+        if len(own) >= len(names) and all(known[name] != pa.null() for name in own):
+            break
+        for name, kind in _file_columns(file).items():
+            if known.get(name, pa.null()) == pa.null():
+                known[name] = kind
+    return first, known
 
 
 @lru_cache(maxsize=64)
@@ -122,8 +154,8 @@ def _type(step: StepModel, entry: str, origin: Origin, known: columns.Columns) -
         )
     if kind == pa.null():
         raise JobError(
-            f"{step.name}: input `{entry}`: column {origin.column} has no value in the first samples, and "
-            "so no known type: leave it out"
+            f"{step.name}: input `{entry}`: column {origin.column} has no value in the first samples of "
+            f"{TRIES} files, and so no known type: leave it out"
         )
     return kind
 

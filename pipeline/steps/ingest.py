@@ -49,6 +49,7 @@ class Walked:
     part_samples: int
     max_pixels: int
     max_member_bytes: int
+    own_uids: bool
     path: str = location()
 
 
@@ -133,6 +134,7 @@ class Ingest(Step):
             self.job.part_samples,
             limits.max_pixels,
             limits.max_member_bytes,
+            file.own_uids,
             path=file.path,
         )
 
@@ -157,7 +159,9 @@ def _firsts(parts: Parts) -> npt.NDArray[np.int64]:
 def walk(io: TaskIo[Walked]) -> Iterator[pa.Table]:
     """One input file -> its INGEST table, a row group a part."""
     args = io.args
-    file = InputFile(args.entry, args.relative, args.path, args.kind, args.size)
+    file = InputFile(
+        args.entry, args.relative, args.path, args.kind, args.size, own_uids=args.own_uids
+    )
     options = IngestOptions(
         args.part_samples,
         args.max_pixels,

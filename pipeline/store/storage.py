@@ -41,12 +41,17 @@ Range = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """An existing file: its size in bytes, and a stamp that changes when it is written again."""
+    """An existing file: its size in bytes, and a stamp that changes when it is written again.
+
+    ``touched`` is a local file's time of change, which no program sets back: it also changes when the file is copied,
+    renamed, or given to somebody else.
+    """
 
     path: str
     relative: str
     size: int
     stamp: str
+    touched: str = ""
 
 
 def filesystem(path: str) -> tuple[Any, str]:
@@ -127,9 +132,11 @@ def file_of(fs: Any, info: dict[str, Any], base: str) -> File:
         with local.translate_errors(inner):
             status = os.stat(inner)
         size, stamp, path = status.st_size, str(status.st_mtime_ns), inner
+        touched = f"{status.st_ctime_ns} {status.st_ino}"
     else:
         size, stamp, path = int(info["size"]), _stamp(info), str(fs.unstrip_protocol(inner))
-    return File(path, relative(path, base) if base else path, size, stamp)
+        touched = ""
+    return File(path, relative(path, base) if base else path, size, stamp, touched)
 
 
 def stat(path: str) -> File:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -192,10 +193,15 @@ def test_the_same_file_gives_the_same_rows_however_it_is_cut(maker: Maker) -> No
 
 
 def test_a_uid_of_the_input_is_taken(maker: Maker) -> None:
-    given = [replace(SAMPLES[0], fields={"uid": UID}), replace(SAMPLES[1], fields={"uid": "short"})]
+    dashed = str(uuid.UUID(UID[::-1]))
+    given = [replace(SAMPLES[0], fields={"uid": UID}), replace(SAMPLES[1], fields={"uid": dashed})]
     first, second = rows_of(maker.file(given))
     assert first["uid"].hex() == UID
-    assert second["uid"].hex() != UID
+    assert second["uid"].hex() == UID[::-1]
+    with pytest.raises(
+        InputError, match=r"'short' is no uid .*give the input `columns: {uid: none}`"
+    ):
+        rows_of(maker.file([given[0], replace(SAMPLES[1], fields={"uid": "short"})]))
 
 
 def test_a_url_works_as_a_disk_does(maker: Maker) -> None:

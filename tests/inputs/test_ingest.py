@@ -4,7 +4,9 @@ import hashlib
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,14 +17,14 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.inputs.uids import hash_uid, parse_uid
 from tamis.schemas.errors import InputError
-from tests.support.input_files import ingest, ingest_bytes, reasons
+from tests.support.input_files import ingest, ingest_bytes, reasons, source
 from tests.support.pictures import encode, noise
 from tests.support.tars import make_tar
 
 PICTURE = encode(noise())
 
 
-def sample(key: str, caption: bytes = b"a caption", **fields: object) -> list[tuple[str, bytes]]:
+def sample(key: str, caption: bytes = b"a caption", **fields: Any) -> list[tuple[str, bytes]]:
     members = [(f"{key}.png", PICTURE), (f"{key}.txt", caption)]
     return [*members, (f"{key}.json", json.dumps(fields).encode())] if fields else members
 
@@ -65,7 +67,7 @@ def test_the_same_file_gives_the_same_table_however_it_is_cut(tmp_path: Path) ->
 def test_a_part_ends_early_where_captions_are_huge(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(part_builder, "MAX_PART_BYTES", 1000)
+    monkeypatch.setattr(part_builder, "MAX_PART_BYTES", 1500)
     path = tmp_path / "x.tar"
     path.write_bytes(make_tar([m for i in range(9) for m in sample(f"{i}", b"x" * 300)]))
     assert [part.num_rows for part in ingest(path)] == [4, 4, 1]
@@ -73,11 +75,24 @@ def test_a_part_ends_early_where_captions_are_huge(
 
 def test_a_uid_of_the_input_is_taken_where_it_is_one(tmp_path: Path) -> None:
     good = "0123456789abcdefABCDEF0123456789"
-    data = make_tar([*sample("a", uid=good), *sample("b", uid="short"), *sample("c", uid=7)])
-    first, second, third = ingest_bytes(tmp_path, data)
+    first, second = ingest_bytes(
+        tmp_path, make_tar([*sample("a", uid=good), *sample("b", uid=None)])
+    )
     assert first["uid"].hex() == good.lower()
     assert second["uid"] == hash_uid("input", "x.tar", "sample", "b", 0)
-    assert third["uid"] == hash_uid("input", "x.tar", "sample", "c", 0)
+
+
+@pytest.mark.parametrize("other", ["short", 7, ["a"], 1.5, True])
+def test_another_name_than_a_uid_is_not_replaced_in_silence(tmp_path: Path, other: Any) -> None:
+    path = tmp_path / "x.tar"
+    path.write_bytes(make_tar([*sample("a"), *sample("b", uid=other)]))
+    with pytest.raises(
+        InputError, match=r"x.tar`: b: .* is no uid of 32 hex digits: mend the column"
+    ):
+        ingest(path)
+    file = replace(source(path), own_uids=False)
+    (table,) = ingest_file(file, IngestOptions())
+    assert table["uid"][1].as_py() == hash_uid("input", "x.tar", "sample", "b", 0)
 
 
 def test_a_uid_hash_separates_its_fields() -> None:
@@ -95,9 +110,13 @@ def test_a_uid_hash_separates_its_fields() -> None:
 
 
 def test_a_uid_is_32_hex_digits() -> None:
-    assert parse_uid("0" * 32) == bytes(16)
-    for value in ("0" * 31, "0" * 33, "g" * 32, "0" * 32 + "\n", None, 12):
-        assert parse_uid(value) is None
+    uids: list[object] = ["0" * 32, "00000000-0000-0000-0000-000000000000", b"0" * 32, bytes(16)]
+    assert list(map(parse_uid, uids)) == [bytes(16)] * 4
+    assert parse_uid(None) is parse_uid("") is None
+    others: list[object] = ["0" * 31, "0" * 33, "g" * 32, "0" * 32 + "\n", 12, b"0" * 31, "0-" * 18]
+    for other in [*others, "-" * 36, "\uff11" * 32]:
+        with pytest.raises(ValueError, match="is no uid of 32 hex digits"):
+            parse_uid(other)
 
 
 def test_a_repeated_key_gets_a_uid_of_its_own_even_if_its_json_repeats_one(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tamis.pipeline.planning import forecast, trial
 from tamis.pipeline.planning.forecast import Machine, Measured, Scale
 from tamis.pipeline.planning.predict import check_claims, predict, reaching
 from tamis.pipeline.runs.plan import Plan
+from tamis.pipeline.steps.selectors.density.config import Density
 from tamis.pipeline.tasks.claims import of_job
 from tamis.pipeline.tasks.perform import Here
 from tamis.schemas.cluster import parse_cluster
@@ -295,3 +296,16 @@ def test_a_job_for_gpus_is_measured_where_there_are_none(monkeypatch: pytest.Mon
         match = f"embed: a task claims 2 CPU, 1 GPU, and no node has that: {mend}"
         with pytest.raises(ClusterError, match=match):
             check_claims(asked, parse_cluster(lacking), lacking)
+
+
+@pytest.mark.parametrize("clusters", [2, 3, 21, 500, "auto"])
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.1, 0.001])
+def test_a_job_that_is_scaled_is_a_job(clusters: int | str, share: float) -> None:
+    """Neighbours fit the concepts that a sample has."""
+    neighbours = 20 if clusters == "auto" else min(20, int(clusters) - 1)
+    density = Density(clusters=clusters, keep=0.5, neighbours=neighbours).scaled(share)
+    assert density.neighbours >= 1
+    if density.clusters != "auto":
+        assert density.neighbours < density.clusters
+    if share == 1.0:
+        assert (density.clusters, density.neighbours) == (clusters, neighbours)

@@ -13,7 +13,7 @@ import pytest
 
 from tamis.schemas.errors import InputError
 from tests.support.embedded import EMBED
-from tests.support.running import ledger, make_plan, run_here
+from tests.support.running import make_plan, run_here
 
 STEPS = f"{EMBED}\n- write"
 
@@ -77,10 +77,11 @@ def test_captions_and_pictures_are_of_one_dimension(tmp_path: Path) -> None:
         planned(folder, text_embeddings=f"{folder}/t*.npy")
 
 
-def test_too_few_rows_are_missing_embedding_in_the_ledger(tmp_path: Path) -> None:
-    folder = folder_of(tmp_path, i0=vectors(6), i1=vectors(4))
-    run_here(planned(folder))
-    assert [row["reason"] for row in ledger(folder / "run")] == [None] * 10 + ["missing_embedding"] * 2  # fmt: skip
+@pytest.mark.parametrize("rows", [4, 5, 7])
+def test_fewer_or_more_embeddings_than_rows_belong_to_others(tmp_path: Path, rows: int) -> None:
+    folder = folder_of(tmp_path, i0=vectors(6), i1=vectors(rows))
+    with pytest.raises(InputError, match=f"{rows} embeddings for the 6 rows of .* other rows"):
+        planned(folder)
 
 
 def test_a_truncated_file_is_named(tmp_path: Path) -> None:

@@ -175,9 +175,16 @@ LAYOUT = {
     "a file without a dot": Stretch(
         lambda _: members(("README", b"hello")), (Reason.MISSING_IMAGE,)
     ),
-    "a hidden file": Stretch(
-        lambda _: members((".DS_Store", b"\0\0\0\1Bud1")), (Reason.MISSING_IMAGE,)
+    "what file managers leave": Stretch(
+        lambda _: members(
+            (".DS_Store", b"\0\0\0\1Bud1"),
+            ("a/._good-0000.jpg", b"\0\5\x16\7"),
+            ("__MACOSX/a/good-0001.jpg", b"1"),
+            ("a/Thumbs.db", b"1"),
+        ),
+        (),
     ),
+    "a hidden file": Stretch(lambda _: members((".hidden", b"1")), (Reason.MISSING_IMAGE,)),
     "a tar inside": Stretch(
         lambda _: members(("inner.tar", make_tar([("x.jpg", GOOD)]))), (Reason.MISSING_IMAGE,)
     ),

@@ -40,7 +40,8 @@ def tables(source: InputFile, options: IngestOptions) -> list[pa.Table]:
                 end()
             for row in _group(source, options, file, group, first, size):
                 part.append(row)
-                characters += len(row.get("text") or "")
+                texts = ("text", "key", "url", "message")
+                characters += sum(len(row.get(name) or "") for name in texts)
                 if len(part) >= options.part_samples or characters >= part_builder.MAX_PART_BYTES:
                     end()
             first += size
@@ -85,11 +86,15 @@ def _batch(
         cell = {name: values[i] for name, values in cells.items()}
         key = _key(cell["key"], first + i)
         row: Row = {
-            "uid": _uid(cell["uid"]) or hash_uid(source, key, first + i),
+            "uid": hash_uid(source, key, first + i),
             "key": key,
             "url": cell["url"] if isinstance(cell["url"], str) else None,
             "file_row": first + i,
         }
+        size = len((row["url"] or "").encode())
+        if size > part_builder.MAX_URL_BYTES:
+            said = f"the url is left out: {len(cell['url'])} characters, the limit is 65536 bytes"
+            row |= {"url": None, "message": said}
         for name in ("width", "height"):
             if isinstance(cell[name], int | float) and 0 < cell[name] < 2**31:
                 row[name] = int(cell[name])
@@ -120,16 +125,10 @@ def _cells(batch: pa.RecordBatch, name: str | None) -> list[Any]:
 
 def _key(value: object, number: int) -> str:
     if isinstance(value, str):
-        return value
+        return value if len(value) <= part_builder.MAX_KEY_BYTES else str(number)
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else str(number)
     return str(value) if isinstance(value, int) else str(number)
-
-
-def _uid(value: object) -> bytes | None:
-    if isinstance(value, str) and re.fullmatch(r"[0-9a-fA-F]{32}", value):
-        return bytes.fromhex(value)
-    return None
 
 
 def hash_uid(source: InputFile, key: str, number: int) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.pipeline.algorithms.near_captions.folding import is_visible
-from tamis.pipeline.inputs.captions import is_text, judge_caption
+from tamis.pipeline.inputs.captions import is_text, judge_caption, long_url
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet.file import Columns, is_string
-from tamis.pipeline.inputs.part_builder import IngestOptions, Row, fault
-from tamis.pipeline.inputs.uids import hash_uids, parse_uid
+from tamis.pipeline.inputs.part_builder import (
+    MAX_KEY_BYTES,
+    MAX_URL_BYTES,
+    IngestOptions,
+    Row,
+    fault,
+)
+from tamis.pipeline.inputs.uids import hash_uids, own_uid
 from tamis.schemas.ledger import Reason
+from tamis.schemas.redaction import redact
 from tamis.schemas.tables import INGEST
 
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -52,16 +59,18 @@ def describe(
     columns, count = layout.columns, batch.num_rows
     numbers = range(first, first + count)
     values: dict[str, Any] = {
-        "url": _urls(batch, columns.url),
         "row_group": np.full(count, group, dtype=np.int32),
         "group_row": np.arange(start, start + count),
         "file_row": np.arange(first, first + count),
     }
-    uids = _each(batch, columns.uid, parse_uid)
+    own = columns.uid if layout.file.own_uids else None
+    uids = _each(batch, own, partial(own_uid, place=f"`{redact(layout.file.path)}`"))
     values["key"] = _keys(batch, columns.key, numbers)
     values["uid"] = _uids(layout.file, uids, values["key"], numbers)
     if columns.text is not None:
         values |= _captions(batch.column(columns.text), layout.options)
+    if columns.url is not None:
+        values |= _bounded(_urls(batch, columns.url), values.get("message"))
     if columns.image is None:  # else they are read from the pictures
         values["width"] = _each(batch, columns.width, _side)
         values["height"] = _each(batch, columns.height, _side)
@@ -99,7 +108,7 @@ def _uids(
 def _key(value: object, number: int) -> str:
     """A key as text; LAION's are whole numbers stored as doubles. Without one, the row's number."""
     if isinstance(value, str) and is_text(value):
-        return value
+        return value if len(value) <= MAX_KEY_BYTES else str(number)
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value) if isinstance(value, int) else str(number)
@@ -161,12 +170,21 @@ def _doubtful(text: pa.Array, options: IngestOptions) -> pa.Array:
     return pc.invert(pc.fill_null(pc.and_(fits, some), False))
 
 
-def _urls(batch: pa.RecordBatch, name: str | None) -> Any:
-    if name is None:
-        return None
+def _urls(batch: pa.RecordBatch, name: str) -> pa.Array:
     column = batch.column(name)
     text = _text(column) if is_string(column.type) else None
-    return _each(batch, name, _url) if text is None else text
+    return pa.array(_each(batch, name, _url), pa.large_string()) if text is None else text
+
+
+def _bounded(urls: pa.Array, message: pa.Array | None) -> dict[str, pa.Array]:
+    """The column ``url`` without those that are too long, and a ``message`` where none stands."""
+    long = pc.fill_null(pc.greater(pc.binary_length(urls), MAX_URL_BYTES), False)
+    if not pc.any(long).as_py():
+        return {"url": urls}
+    complaints = [long_url(size) for size in pc.utf8_length(urls.filter(long)).to_pylist()]
+    told = pc.replace_with_mask(pa.nulls(len(urls), pa.string()), long, pa.array(complaints))
+    messages = told if message is None else pc.coalesce(message.cast(pa.string()), told)
+    return {"url": pc.if_else(long, pa.scalar(None, urls.type), urls), "message": messages}
 
 
 def _url(value: object) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tamis.pipeline.inputs.columns import NUMBER, TEXT, TRUTH, Columns
+from tamis.pipeline.inputs.parquet.batch_size import batch_rows
 from tamis.pipeline.inputs.parquet.file import BROKEN, open_parquet
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
@@ -49,50 +50,74 @@ def read(
 ) -> dict[str, pa.Array]:
     """The values (n) of some columns in n rows; (row_group, group_row) are their positions, ascending.
 
+    Null where a column is missing, of another type than ``wanted``, or cannot be read.
+
     Raises:
-        InputError: the file lacks a column or a row, or a column is of another type than ``wanted``.
+        InputError: the file lacks a row, or has two columns of one name.
     """
-    tables: list[pa.Table] = []
+    if not len(row_group):  # a file that cannot be opened has no row that is asked for
+        return {name: pa.array([], kind) for name, kind in wanted.items()}
+    pieces: list[pa.Table] = []
     try:
         with open_parquet(path) as file:
-            _check(path, file.schema_arrow, wanted)
+            present = _present(path, file.schema_arrow, wanted)
             for number in np.unique(row_group):
                 rows = group_row[row_group == number]
-                tables += _rows_of(file, int(number), rows, list(wanted), path)
+                pieces += _group_values(file, int(number), rows, present, path)
     except BROKEN as error:
         require_content(error, path)
         columns = ", ".join(wanted)
         raise InputError(f"`{storage.redact(path)}`: cannot read {columns}: {error}") from error
-    if not tables:
-        return {name: pa.array([], kind) for name, kind in wanted.items()}
-    table = pa.concat_tables(tables)
-    # Unsafe: an integer above 2^53 loses its last digits and does not stop the run.
+    table = pa.concat_tables(pieces)
     return {
-        name: table[name].cast(kind, safe=False).combine_chunks() for name, kind in wanted.items()
+        name: table[name].combine_chunks() if name in present else pa.nulls(len(row_group), kind)
+        for name, kind in wanted.items()
     }
 
 
-def _check(path: str, schema: pa.Schema, wanted: Mapping[str, pa.DataType]) -> None:
-    for name, kind in wanted.items():
-        if schema.names.count(name) != 1:
-            names = ", ".join(schema.names)
-            raise InputError(
-                f"`{storage.redact(path)}` has not one column {name}, as other files of the input do: it has {names}"
-            )
-        own = schema.field(name).type
-        if _kind_of(own) not in (kind, pa.null()):
-            raise InputError(
-                f"`{storage.redact(path)}`: column {name} is {own}, in other files of the input {kind}"
-            )
+def _present(
+    path: str, schema: pa.Schema, wanted: Mapping[str, pa.DataType]
+) -> dict[str, pa.DataType]:
+    """The wanted columns that the file has, of that type; a sample has no value in another."""
+    for name in wanted:
+        if schema.names.count(name) > 1:
+            raise InputError(f"`{storage.redact(path)}` has more than one column `{name}`")
+    return {
+        name: kind
+        for name, kind in wanted.items()
+        if name in schema.names and _kind_of(schema.field(name).type) in (kind, pa.null())
+    }
+
+
+def _group_values(
+    file: pq.ParquetFile,
+    number: int,
+    rows: NDArray[np.integer],
+    present: Mapping[str, pa.DataType],
+    path: str,
+) -> list[pa.Table]:
+    """The values of some rows of one row group; none from a page on that cannot be read."""
+    taken: list[pa.Table] = []
+    try:
+        for piece in _rows_of(file, number, rows, list(present), path):
+            # Unsafe: an integer above 2^53 loses its last digits and does not stop the run.
+            columns = [piece[name].cast(kind, safe=False) for name, kind in present.items()]
+            taken.append(pa.table(columns, names=list(present)))
+    except BROKEN as error:
+        require_content(error, path)
+    left = len(rows) - sum(piece.num_rows for piece in taken)
+    if left:
+        taken.append(pa.table({name: pa.nulls(left, kind) for name, kind in present.items()}))
+    return taken
 
 
 def _rows_of(
     file: pq.ParquetFile, number: int, rows: NDArray[np.integer], names: list[str], path: str
-) -> list[pa.Table]:
+) -> Iterator[pa.Table]:
     """Some rows of one row group, decoded a batch at a time and no further than the last of them."""
-    taken: list[pa.Table] = []
     start, left = 0, rows
-    batches = file.iter_batches(BATCH_ROWS, [number], names, use_threads=False)
+    size = batch_rows(file, number, names, BATCH_ROWS)
+    batches = file.iter_batches(size, [number], names, use_threads=False)
     while len(left):
         batch = next(batches, None)
         if batch is None:
@@ -101,6 +126,5 @@ def _rows_of(
                 "the file has changed; run again with --accept-changed"
             )
         count = int(np.searchsorted(left, start + batch.num_rows))
-        taken.append(pa.Table.from_batches([batch]).take(pa.array(left[:count] - start)))
+        yield pa.Table.from_batches([batch]).take(pa.array(left[:count] - start))
         start, left = start + batch.num_rows, left[count:]
-    return taken

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from tamis.pipeline.inputs.formats import Sample, check_same
 from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.parquet.batch_size import batch_rows
 from tamis.pipeline.inputs.parquet.file import BATCH_ROWS_WITH_PICTURES, BROKEN, open_parquet
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
@@ -67,7 +68,8 @@ def _of_group(
 ) -> Iterator[bytes]:
     """The cells of one column in some rows of a row group, decoded no further than the last of them."""
     start = 0
-    for batch in parquet.iter_batches(BATCH_ROWS_WITH_PICTURES, [group], [name], use_threads=False):
+    rows = batch_rows(parquet, group, [name], BATCH_ROWS_WITH_PICTURES)
+    for batch in parquet.iter_batches(rows, [group], [name], use_threads=False):
         column = batch.column(0)
         values = column.field("bytes") if pa.types.is_struct(column.type) else column
         for row in wanted[(wanted >= start) & (wanted < start + len(values))].tolist():

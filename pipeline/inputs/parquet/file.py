@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -51,8 +53,22 @@ class Columns:
 class _Parquet(pq.ParquetFile):  # type: ignore[misc]  # pyarrow is untyped
     """A parquet file that closes its raw file with itself, which pyarrow leaves open."""
 
+    def __init__(self, raw: BinaryIO, **options: Any) -> None:
+        super().__init__(
+            raw,
+            buffer_size=READ_BUFFER,
+            pre_buffer=False,
+            page_checksum_verification=True,
+            **options,
+        )
+        self._raw = raw
+
     def close(self, force: bool = True) -> None:
         super().close(force)
+
+    def with_dictionaries(self, columns: Sequence[str]) -> pq.ParquetFile:
+        """A second reader of the file, to which these columns' dictionaries are not unfolded; leave it open."""
+        return _Parquet(self._raw, metadata=self.metadata, read_dictionary=list(columns))
 
 
 def open_parquet(path: str) -> pq.ParquetFile:
@@ -66,9 +82,7 @@ def open_parquet(path: str) -> pq.ParquetFile:
     except FileNotFoundError:
         raise InputError(f"`{storage.redact(path)}` is not there any more") from None
     try:
-        return _Parquet(
-            raw, buffer_size=READ_BUFFER, pre_buffer=False, page_checksum_verification=True
-        )
+        return _Parquet(raw)
     except BROKEN as error:
         raw.close()
         require_content(error, path)

@@ -35,6 +35,8 @@ class Parquet(Format):
             return Outline(pictures=None, damage=" ".join(str(error).split()))
         columns = {name: find_column(name, schema.names) for name in TAKEN}
         taken = {name: column for name, column in columns.items() if column is not None}
+        if not file.own_uids:
+            taken.pop("uid", None)
         return Outline(
             rows=rows,
             pictures="image" in taken if rows else None,

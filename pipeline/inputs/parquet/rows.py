@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.parquet.batch_size import batch_rows
 from tamis.pipeline.inputs.parquet.batches import FileLayout, describe
 from tamis.pipeline.inputs.parquet.file import (
     BATCH_ROWS,
@@ -94,7 +95,12 @@ def _group_rows(
     pictures = layout.columns.image is not None
     try:
         for batch in parquet.iter_batches(
-            batch_size=BATCH_ROWS_WITH_PICTURES if pictures else BATCH_ROWS,
+            batch_size=batch_rows(
+                parquet,
+                group,
+                layout.columns.wanted,
+                BATCH_ROWS_WITH_PICTURES if pictures else BATCH_ROWS,
+            ),
             row_groups=[group],
             columns=layout.columns.wanted,
             use_threads=False,

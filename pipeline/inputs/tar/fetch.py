@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.pipeline.inputs.formats import Sample, check_same
+from tamis.pipeline.inputs.formats import Sample, check_same, check_texts
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.store import ranges, storage
 
@@ -48,7 +48,10 @@ def members(file: InputFile, rows: pa.Table) -> Iterator[Sample]:
         checked = [views[position] for position in np.flatnonzero(images[start:end]).tolist()]
         check_same(file, checked, hashes[first:stop])
         samples: Sample = list(zip(suffixes[start:end], views, strict=True))
-        for low, high in pairwise((bounds[first : stop + 1] - start).tolist()):
+        spans_of = pairwise((bounds[first : stop + 1] - start).tolist())
+        noted = (rows[name].slice(first, stop - first).to_pylist() for name in ("text", "meta"))
+        for (low, high), text, meta in zip(spans_of, *noted, strict=True):
+            check_texts(file, samples[low:high], text, meta)
             yield samples[low:high]
 
 

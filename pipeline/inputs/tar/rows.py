@@ -19,12 +19,14 @@ from tamis.pipeline.inputs.part_builder import (
 from tamis.pipeline.inputs.tar.walker import Damage, Member, Walker
 from tamis.pipeline.inputs.tar.webdataset import (
     CAPTION_SUFFIX,
+    MAX_MEMBERS,
     META_SUFFIX,
+    OTHER_PICTURES,
     Group,
     group,
     is_writable,
 )
-from tamis.pipeline.inputs.uids import hash_uid, parse_uid
+from tamis.pipeline.inputs.uids import hash_uid, own_uid
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
 from tamis.schemas.ledger import Reason
@@ -58,7 +60,12 @@ def sample_row(file: InputFile, sample: Group, number: int, options: IngestOptio
     """
     meta = sample.members.get(META_SUFFIX)
     fields, text, complaint = read_json(meta, options.max_meta_bytes)
-    uid = parse_uid(captions.field_text(fields, "uid")) if sample.occurrence == 0 else None
+    uid = None
+    if sample.occurrence == 0 and file.own_uids:
+        uid = own_uid(
+            captions.field(fields, "uid"), f"`{storage.redact(file.path)}`: {sample.key[:80]}"
+        )
+    url, long_url = captions.bounded_url(captions.field_text(fields, "url"))
     members = [
         {"suffix": suffix, "offset": member.offset, "size": member.size}
         for suffix, member in sample.members.items()
@@ -66,12 +73,15 @@ def sample_row(file: InputFile, sample: Group, number: int, options: IngestOptio
     row: Row = {
         "uid": uid or hash_uid(file.entry, file.relative, "sample", sample.key, sample.occurrence),
         "key": sample.key,
-        "url": captions.field_text(fields, "url"),
+        "url": url,
         "members": members,
         "meta": text,
-        "message": complaint or None,
+        "message": complaint or long_url or None,
     }
     caption = read_caption(sample.members, fields, options)
+    if caption.get("reason") == Reason.MISSING_CAPTION:
+        why = f"; {complaint}" if complaint else ""
+        caption["message"] = f"no caption among the members: {_listed(sample)}{why}"
     return row | _picture(sample, number, options) | caption | _layout_fault(sample)
 
 
@@ -95,13 +105,34 @@ def _layout_fault(sample: Group) -> Row:
         )
         return fault(Reason.DUPLICATE_KEY, message, first)
     if sample.image is None:
-        names = ", ".join(sample.members) or "nothing"
-        return fault(Reason.MISSING_IMAGE, f"no picture among the members: {names}", first)
+        message = f"no picture among the members: {_listed(sample)}{_other_picture(sample)}"
+        return fault(Reason.MISSING_IMAGE, message, first)
+    if sample.beyond:
+        message = f"more than {MAX_MEMBERS} members of one key: {_listed(sample)}"
+        return fault(Reason.UNSUPPORTED_MEMBER, message, first)
     for suffix, member in sample.members.items():
         if not is_writable(suffix):
             message = f"a member cannot keep the suffix {suffix[:40]!r} in a webdataset"
             return fault(Reason.UNSUPPORTED_MEMBER, message, member.offset)
     return {}
+
+
+SHOWN = 5
+"""Members in a message; of more the number is told."""
+
+
+def _listed(sample: Group) -> str:
+    """The first members of a key, with what is known of a key that has too many, or none to itself."""
+    names = [name[:40] or "nothing" for name in list(sample.members)[:SHOWN]]
+    more = len(sample.members) + sample.beyond - len(names)
+    if not more:
+        return ", ".join(names) or "nothing"
+    return f"{', '.join(names)} and {more:,} more (a key ends at the first dot of the file's name)"
+
+
+def _other_picture(sample: Group) -> str:
+    other = next((name for name in sample.members if name in OTHER_PICTURES), None)
+    return f": {other} is not decoded, convert it to jpg, png or webp" if other else ""
 
 
 def read_json(member: Member | None, limit: int) -> tuple[dict[str, Any], str | None, str]:

@@ -7,20 +7,36 @@ Members of a key stand together. Where the layout leaves room:
   occurrence number, and cannot be used (duplicate_key): which members belong together is not known.
 - A suffix that comes again in one group (letter case aside) begins such a sample too.
 - Of several pictures the first of IMAGE_SUFFIXES counts, whatever their order in the file.
+- What file managers leave in folders is no sample: ``._x.jpg``, ``.DS_Store``, ``__MACOSX``.
 - A damage with a name belongs to its key's sample; one without is a row of its own.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tamis.pipeline.inputs.tar.walker import Damage, Member
 
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
+OTHER_PICTURES = frozenset(
+    ("avif", "heic", "heif", "jp2", "j2k", "jxl", "svg", "jfif", "jpe", "ico", "psd")
+)
+"""Suffixes of pictures that are not read, to be named in a message."""
+
 CAPTION_SUFFIX = "txt"
 META_SUFFIX = "json"
+DEBRIS = frozenset((".DS_Store", "Thumbs.db", "desktop.ini"))
+
 MAX_SUFFIX_BYTES = 64
+
+MAX_MEMBERS = 256
+"""Members of one key; more are a mistake in the names."""
+
+LONG_KEY = 256
+"""Characters of a key from which its hash is remembered instead."""
+
 _READ_SUFFIXES = frozenset((*IMAGE_SUFFIXES, CAPTION_SUFFIX, META_SUFFIX))
 _NO_BYTES = memoryview(b"")
 
@@ -32,6 +48,12 @@ def split_name(name: str) -> tuple[str, str]:
     if not stem:
         return name, ""
     return folder + slash + stem, suffix
+
+
+def is_debris(name: str) -> bool:
+    """Whether a member is what a desktop's file manager leaves in folders, such as the Finder's ``._x.jpg``."""
+    parts = name.split("/")
+    return parts[-1].startswith("._") or parts[-1] in DEBRIS or "__MACOSX" in parts[:-1]
 
 
 def is_writable(suffix: str) -> bool:
@@ -51,9 +73,13 @@ class Group:
     members: dict[str, Member] = field(default_factory=dict)
     damage: Damage | None = None
     suffixes: set[str] = field(default_factory=set)
+    beyond: int = 0  # members that are not held, since there are too many
 
     def add(self, suffix: str, item: Member | Damage) -> None:
         """Add a member, or note its damage; ``suffix`` in lower case."""
+        if len(self.suffixes) >= MAX_MEMBERS:
+            self.beyond += 1
+            return
         self.suffixes.add(suffix)
         if isinstance(item, Damage):
             self.damage = self.damage or item
@@ -77,12 +103,14 @@ def group(items: Iterable[Member | Damage]) -> Iterator[Group | Damage]:
 
     Only the keys of the file are remembered, never its bytes.
     """
-    seen: dict[str, int] = {}
+    seen: dict[str | bytes, int] = {}
     current: Group | None = None
     damages: list[Damage] = []
     for item in items:
         if item.name is None:
             damages.append(item)
+            continue
+        if isinstance(item, Member) and is_debris(item.name):
             continue
         key, suffix = split_name(item.name)
         suffix = suffix.lower()
@@ -90,8 +118,13 @@ def group(items: Iterable[Member | Damage]) -> Iterator[Group | Damage]:
             yield from ([] if current is None else [current])
             yield from damages
             damages = []
-            seen[key] = seen.get(key, -1) + 1
-            current = Group(key, seen[key])
+            name = (
+                key
+                if len(key) <= LONG_KEY
+                else hashlib.blake2b(key.encode("utf-8", "surrogatepass")).digest()
+            )
+            seen[name] = seen.get(name, -1) + 1
+            current = Group(key, seen[name])
         current.add(suffix, item)
     yield from ([] if current is None else [current])
     yield from damages

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -38,3 +38,12 @@ class Density(Clustered, Chooser):
         "hard",
         description="kept first: hard (farthest from the centroid), easy (nearest) or random (by hash)",
     )
+
+    def scaled(self, share: float) -> Self:
+        """With neighbours that fit the fewer concepts."""
+        scaled = super().scaled(share)
+        if scaled.clusters == "auto":  # as many fewer, since their number is not known
+            return scaled.model_copy(update={"neighbours": max(1, round(self.neighbours * share))})
+        clusters = scaled.clusters if scaled.centroids is not None else max(2, scaled.clusters)
+        neighbours = min(self.neighbours, max(1, clusters - 1))
+        return scaled.model_copy(update={"clusters": clusters, "neighbours": neighbours})

@@ -1,0 +1,62 @@
+"""Rows of a record batch: as many as stay within a budget of bytes, whatever a small file unfolds to.
+
+A dictionary holds a value once, and a batch once for each row; compressed pages unfold a thousandfold. Footers tell the
+bytes of a column before compression, dictionaries their longest value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+BATCH_BYTES = 64 << 20
+"""Bytes of a batch, about."""
+
+
+def batch_rows(parquet: pq.ParquetFile, group: int, names: Sequence[str], most: int) -> int:
+    """Rows, ``most`` at most, of a batch of the columns ``names`` of one row group."""
+    rows = max(1, parquet.metadata.row_group(group).num_rows)
+    chunks = _chunks(parquet, group, names)
+    even = sum(chunk.total_uncompressed_size for chunk in chunks) / rows
+    doubtful = [
+        chunk.path_in_schema
+        for chunk in chunks
+        if chunk.physical_type == "BYTE_ARRAY"
+        and chunk.has_dictionary_page
+        and chunk.total_uncompressed_size * most > BATCH_BYTES
+    ]
+    cell = max(even, _longest(parquet, group, doubtful) if doubtful else 0.0)
+    return int(min(most, max(1.0, BATCH_BYTES / max(1.0, cell))))
+
+
+def _chunks(
+    parquet: pq.ParquetFile, group: int, names: Sequence[str]
+) -> list[pq.ColumnChunkMetaData]:
+    metadata = parquet.metadata.row_group(group)
+    chunks = [metadata.column(number) for number in range(metadata.num_columns)]
+    below = tuple(f"{name}." for name in names)
+    return [c for c in chunks if c.path_in_schema in names or c.path_in_schema.startswith(below)]
+
+
+def _longest(parquet: pq.ParquetFile, group: int, paths: Sequence[str]) -> float:
+    """Bytes of the longest value in the dictionaries of some columns."""
+    reader = parquet.with_dictionaries(paths)
+    longest = 0
+    for path in paths:
+        batch = next(reader.iter_batches(1, [group], [path], use_threads=False), None)
+        if batch is not None:
+            longest = max(longest, _length(batch.column(0)))
+    return float(longest)
+
+
+def _length(column: pa.Array) -> int:
+    """Bytes of the longest value of an array, of its dictionary's if it has one, or of its field's."""
+    while pa.types.is_struct(column.type) and column.type.num_fields == 1:
+        column = column.field(0)
+    values = column.dictionary if pa.types.is_dictionary(column.type) else column
+    if not (pa.types.is_string(values.type) or pa.types.is_binary(values.type)):
+        return 0
+    return int(pc.max(pc.binary_length(values)).as_py() or 0)
