@@ -46,6 +46,28 @@ def open_matrix(address: str) -> Iterator[tuple[BinaryIO, Matrix]]:
         raise InputError(f"`{storage.redact(path)}`: {error}") from error
 
 
+def stamps(inputs: Sequence[InputFile]) -> dict[str, storage.File]:
+    """The size and stamp of every embedding file that comes with the inputs, by its path.
+
+    One request lists a directory's files, a thousand at a time; those that no listing has are asked for one by one.
+
+    Raises:
+        InputError: one is not there.
+    """
+    given = {
+        address.partition("#")[0]
+        for file in inputs
+        for address in (file.image_embeddings, file.text_embeddings)
+        if address is not None
+    }
+    folders = sorted({storage.parent(path) for path in given if not path.startswith("http")})
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = {file.path: file for files in pool.map(storage.files_in, folders) for file in files}
+        missing = sorted(given - found.keys())
+        found |= dict(zip(missing, pool.map(storage.stat, missing), strict=True))
+    return {path: found[path] for path in given}
+
+
 def check(inputs: Sequence[InputFile]) -> None:
     """Check that all embeddings have one dimension, and each file as many of them as its input has rows.
 

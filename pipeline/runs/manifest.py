@@ -61,8 +61,8 @@ def _outputs(phases: Iterable[Done]) -> dict[str, Output]:
     outputs: dict[str, Output] = {}
     for done in phases:
         if done.scope in {Scope.SHARD, Scope.BUNDLE, Scope.BUCKET, Scope.WHOLE}:
-            for notes in done.notes():
-                for raw in notes.get("outputs", ()):
+            for _, receipts in done.files.noted("outputs"):
+                for raw in receipts:
                     outputs[raw["path"]] = Output(**raw)
     return outputs
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 
 from tamis.pipeline.store import storage
@@ -21,6 +22,9 @@ Digests = npt.NDArray[np.uint64]
 
 DIGEST_BYTES = 8
 FINGERPRINT_BYTES = 16
+
+NO_COUNTS = '"counts":{}'
+"""What ``dump_notes`` writes for a file that has counted nothing."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,9 @@ class FileColumns:
         """Digest of all records, in hex."""
         state = xxhash.xxh3_128()
         for texts in (self.names, self.notes, self.folders):
-            state.update("\n".join(texts.to_pylist()).encode())
+            ends, data = _text_buffers(texts)
+            state.update(ends.tobytes())
+            state.update(data)
         for column in (self.fingerprints, self.bytes, self.ends, self.digests, self.rows):
             state.update(np.ascontiguousarray(column).tobytes())
         return str(state.hexdigest())
@@ -104,6 +110,34 @@ class FileColumns:
         for batch in range(0, len(self), 4096):
             for text in self.notes.slice(batch, 4096).to_pylist():
                 yield json.loads(text)
+
+    def counted_notes(self) -> Iterator[dict[str, Any]]:
+        """The notes of each file that has counted something."""
+        nothing = pc.match_substring(self.notes, NO_COUNTS)
+        for text in self.notes.filter(pc.invert(nothing)).to_pylist():
+            notes = json.loads(text)
+            if notes.get("counts"):
+                yield notes
+
+    def noted(self, name: str) -> Iterator[tuple[int, Any]]:
+        """The position of each file that has a note of that name, and the note."""
+        if not len(self):
+            return
+        named = pc.indices_nonzero(pc.match_substring(self.notes, f'"{name}":'))
+        for position, text in zip(
+            named.to_pylist(), self.notes.take(named).to_pylist(), strict=True
+        ):
+            notes = json.loads(text)
+            if name in notes:
+                yield position, notes[name]
+
+    def noted_numbers(self, name: str) -> Ints:
+        """A note that every file has, a whole number, (n,); no file's notes are parsed."""
+        found = pc.extract_regex(self.notes, rf'"{name}":(?P<number>\d+)')
+        numbers: Ints = (
+            pc.struct_field(found, "number").cast(pa.int64()).to_numpy(zero_copy_only=False)
+        )
+        return numbers
 
     def file(self, position: int) -> TableFile:
         """One record."""
@@ -221,6 +255,17 @@ def digest_of(digests: Iterable[Digests]) -> str:
     for array in digests:
         state.update(np.ascontiguousarray(array).tobytes())
     return str(state.hexdigest())
+
+
+def _text_buffers(texts: pa.Array) -> tuple[Ints, pa.Buffer]:
+    """Where each text ends, and all texts one after another; the same however the array came about."""
+    plain = texts.cast(pa.large_string())
+    _, offsets, data = plain.buffers()
+    if not len(plain):
+        return np.zeros(0, np.int64), pa.py_buffer(b"")
+    ends = np.frombuffer(offsets, np.int64)[plain.offset :][: len(plain) + 1]
+    first, last = int(ends[0]), int(ends[-1])
+    return ends[1:] - first, (data or pa.py_buffer(b"")).slice(first, last - first)
 
 
 def _binary(numbers: npt.NDArray[Any], offsets: Ints) -> pa.LargeBinaryArray:

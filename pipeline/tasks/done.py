@@ -66,8 +66,8 @@ class Done:
     @cached_property
     def _counts(self) -> Counter[str]:
         summed: Counter[str] = Counter()
-        for notes in self.files.all_notes():
-            summed.update(notes.get("counts", {}))
+        for notes in self.files.counted_notes():
+            summed.update(notes["counts"])
         return summed
 
     def by_part(self, parts: Parts, ranges: list[range]) -> ByPart:

@@ -15,6 +15,9 @@ from tamis.schemas.scope import Scope
 BUNDLE = 128
 """Parts of a bundle. A bundle's parts follow from its number alone, and may be of several input files."""
 
+RANGE_PARTS = 2048
+"""Parts of a range, at most: its task describes each, and stays small where parts are of few rows."""
+
 Ints = npt.NDArray[np.int64]
 
 
@@ -83,12 +86,13 @@ def bundles(parts: int) -> int:
 
 
 def ranges(rows: Ints, each: int) -> list[range]:
-    """Consecutive parts of at most ``each`` rows together, or one larger part."""
+    """Consecutive parts, RANGE_PARTS at most, of at most ``each`` rows together, or one larger part."""
     spans: list[range] = []
     ends = np.cumsum(rows)
     first, before = 0, 0
     while first < len(rows):
         stop = max(first + 1, int(np.searchsorted(ends, before + each, side="right")))
+        stop = min(stop, first + RANGE_PARTS)
         spans.append(range(first, stop))
         first, before = stop, int(ends[stop - 1])
     return spans

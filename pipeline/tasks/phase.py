@@ -271,8 +271,12 @@ def _plain(value: Any) -> Any:
     return asdict(value) if hasattr(type(value), "__dataclass_fields__") else value
 
 
+_JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
+"""Made once: to make an encoder takes as long as to write a task's arguments."""
+
+
 def _dumped(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
+    return _JSON.encode(value).encode()
 
 
 def _identities(inputs: Mapping[str, Sequence[Source]], without: str | None) -> dict[str, Any]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import file_columns, part_files
@@ -145,16 +144,16 @@ class PhaseFiles:
             found = [(task, file) for task, file in zip(unlisted, footers, strict=True) if file]
         for task, file in found:
             wanted = fingerprints[task].tobytes().hex()
-            if file.fingerprint == wanted and self._outputs_stand(file.notes):
+            if file.fingerprint == wanted and self._outputs_stand(file.notes.get("outputs", ())):
                 records.set(int(task), file)
 
     def _fits(self, index: FileColumns, at: Ints, fingerprints: Fingerprints, sizes: Ints) -> Mask:
         """Whether the records ``at`` have these fingerprints and sizes, and their outputs stand."""
         same = (index.fingerprints[at] == fingerprints).all(axis=1) & (index.bytes[at] == sizes)
-        notes = index.notes.take(pa.array(at)).to_pylist()
-        with_outputs = [i for i, text in enumerate(notes) if '"outputs"' in text and same[i]]
-        for i in with_outputs:
-            same[i] = self._outputs_stand(index.note(int(at[i])))
+        receipts = dict(index.noted("outputs"))
+        if receipts:
+            for i in np.flatnonzero(same).tolist():
+                same[i] = self._outputs_stand(receipts.get(int(at[i]), ()))
         result: Mask = same
         return result
 
@@ -188,9 +187,9 @@ class PhaseFiles:
         copy = replace(file, path=path)
         return copy if part_files.is_sound(self._root, copy) else None
 
-    def _outputs_stand(self, notes: Mapping[str, Any]) -> bool:
+    def _outputs_stand(self, outputs: Iterable[Mapping[str, Any]]) -> bool:
         """Whether all outputs that a receipt names are present at their noted sizes."""
-        for output in notes.get("outputs", ()):
+        for output in outputs:
             folder, _, name = output["path"].rpartition("/")
             if folder not in self._listings:
                 path = storage.join(self._root, folder) if folder else self._root

@@ -11,7 +11,9 @@ import pytest
 from tamis.pipeline.audit.again.whatif import whatif
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.verify.verify import Seen, verify
-from tamis.pipeline.steps.embed import step
+from tamis.pipeline.inputs import embedding_files
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.store import storage
 from tamis.schemas.errors import StateError
 from tests.support.embedded import blobs, write_input
 from tests.support.running import make_plan, run_here
@@ -39,7 +41,6 @@ def faults(folder: Path, deep: bool) -> list[tuple[str, str]]:
 def change(folder: Path, more_rows: int) -> None:
     """Other numbers in the second file's embeddings."""
     path = folder / "in" / "img_emb_00001.npy"
-    step._stamp.cache_clear()  # a command is a process of its own
     old = np.load(path)
     new = np.concatenate([old, old[:more_rows]])
     new[3] = -new[3]
@@ -89,3 +90,31 @@ def test_what_has_been_cleared_is_named(folder: Path) -> None:
         open_run(str(folder / "run")).parts  # noqa: B018 - reading it is what fails
     found = dict(faults(folder, deep=False))
     assert "is missing" in found["plan.json"]
+
+
+def test_stamps_are_taken_from_listings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that each file would give for itself; only one that a listing leaves out is asked."""
+    names = [f"{number}.npy" for number in range(5)] + [".hidden.npy"]
+    for name in names:
+        (tmp_path / name).write_bytes(name.encode())
+    paths = [str(tmp_path / name) for name in names]
+    inputs = [
+        InputFile(
+            "input", name, "", "parquet", 0, image_embeddings=path, text_embeddings=f"{path}#t"
+        )
+        for name, path in zip(names, paths, strict=True)
+    ]
+    truth = {path: storage.stat(path) for path in paths}
+    asked: list[str] = []
+    stat = storage.stat
+
+    def counted(path: str) -> storage.File:
+        asked.append(path)
+        return stat(path)
+
+    monkeypatch.setattr(storage, "stat", counted)
+    stamps = embedding_files.stamps(inputs)
+    assert {path: (file.size, file.stamp) for path, file in stamps.items()} == {
+        path: (file.size, file.stamp) for path, file in truth.items()
+    }
+    assert asked == [paths[-1]]

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from tamis.pipeline.algorithms.clusters import kmeans
@@ -152,16 +153,15 @@ def dimension(context: Context, step: str, embedding: str) -> int:
     Raises:
         InputError: it is not the same for all inputs.
     """
-    dim, last = 0, 0
-    for part, notes in enumerate(context.embedding(embedding).files.all_notes()):
-        width = int(notes["dim"])
-        if dim and width != dim:
-            one, other = (context.inputs[context.parts[at].file].source for at in (part, last))
-            raise InputError(
-                f"{step}: the embeddings of {one} have {width} dimensions, those of {other} have {dim}: one embedding "
-                "needs one encoder"
-            )
-        dim, last = width, part
+    widths = context.embedding(embedding).files.noted_numbers("dim")
+    dim = int(widths[0])
+    others = np.flatnonzero(widths != dim)
+    if len(others):
+        one, other = (context.inputs[context.parts[at].file].source for at in (int(others[0]), 0))
+        raise InputError(
+            f"{step}: the embeddings of {one} have {widths[others[0]]} dimensions, those of {other} have {dim}: one "
+            "embedding needs one encoder"
+        )
     return dim
 
 

@@ -100,13 +100,14 @@ class Embed(Step):
         config = self.config
         identity = encoders.describe(config.encoder, config.precision).fingerprint
         takes = config.takes_embeddings
+        stamps = embedding_files.stamps(context.inputs) if takes else {}
         yield Phase(
             "vectors",
             take if takes else encode,
             EachPart(
                 context.parts,
                 {"ingest": context.ingest(), "drops": context.drops()},
-                each=lambda part: self._encoded(context.inputs[part.file], identity),
+                each=lambda part: self._encoded(context.inputs[part.file], identity, stamps),
                 bundle=1,
             ),
             config.claim(self.job.resources),
@@ -118,12 +119,14 @@ class Embed(Step):
         vectors = {"vectors": context.at(self.name, "vectors")}
         yield Phase("verdict", decide, EachPart(context.parts, vectors))
 
-    def _encoded(self, file: InputFile, identity: Any) -> Encoded:
+    def _encoded(
+        self, file: InputFile, identity: Any, stamps: Mapping[str, storage.File]
+    ) -> Encoded:
         config = self.config
-        stamps = None
+        given = None
         if config.takes_embeddings:
             addresses = {"image": file.image_embeddings, "text": file.text_embeddings}
-            stamps = {name: _stamp(path) for name, path in addresses.items() if path}
+            given = {name: _stamp(path, stamps) for name, path in addresses.items() if path}
         return Encoded(
             encoder=identity,
             spec=config.encoder,
@@ -134,7 +137,7 @@ class Embed(Step):
             source=(file.entry, file.relative, file.kind, file.size),
             decoder=None if config.decoder == "full" else config.decoder,
             text_rows=None if config.device == "cpu" else config.batch_size,
-            given=stamps,
+            given=given,
             path=file.path,
             max_pixels=self.job.limits.max_pixels,
             image=file.image_embeddings,
@@ -142,12 +145,10 @@ class Embed(Step):
         )
 
 
-@lru_cache(maxsize=4096)
-def _stamp(address: str) -> list[str | int]:
+def _stamp(address: str, stamps: Mapping[str, storage.File]) -> list[str | int]:
     """The identity of an embedding file: size in bytes, stamp, and the member's name."""
     path, _, member = address.partition("#")
-    file = storage.stat(path)
-    return [file.size, file.stamp, member]
+    return [stamps[path].size, stamps[path].stamp, member]
 
 
 @lru_cache(maxsize=1)

@@ -106,10 +106,11 @@ class Signals(Step):
         model = any(signal is not None and signal.packages for signal in signals)
         claim = Claimed(pool=model)
         yield Phase("values", values, tasks, claim, per_row=True, by_sample=True)
-        done = context.done(self.name, "values")
-        killed = [notes.get(CULPRITS, []) for notes in done.notes()]
-        if any(killed):
-            each = EachPart(context.parts, {}, each=lambda part: Killed(killed[part.number]))
+        killed = dict(context.done(self.name, "values").files.noted(CULPRITS))
+        if any(killed.values()):
+            each = EachPart(
+                context.parts, {}, each=lambda part: Killed(killed.get(part.number, []))
+            )
             yield Phase("verdict", decide, each)
 
     def _computed(
