@@ -52,20 +52,14 @@ def read(
     Raises:
         InputError: the file lacks a column or a row, or a column is of another type than ``wanted``.
     """
-    tables: list[pa.Table] = []
     try:
         with open_parquet(path) as file:
             _check(path, file.schema_arrow, wanted)
-            for number in np.unique(row_group):
-                rows = group_row[row_group == number]
-                tables += _rows_of(file, int(number), rows, list(wanted), path)
+            table = rows_of(file, row_group, group_row, list(wanted), path)
     except BROKEN as error:
         require_content(error, path)
         columns = ", ".join(wanted)
         raise InputError(f"`{storage.redact(path)}`: cannot read {columns}: {error}") from error
-    if not tables:
-        return {name: pa.array([], kind) for name, kind in wanted.items()}
-    table = pa.concat_tables(tables)
     # Unsafe: an integer above 2^53 loses its last digits and does not stop the run.
     return {
         name: table[name].cast(kind, safe=False).combine_chunks() for name, kind in wanted.items()
@@ -84,6 +78,28 @@ def _check(path: str, schema: pa.Schema, wanted: Mapping[str, pa.DataType]) -> N
             raise InputError(
                 f"`{storage.redact(path)}`: column {name} is {own}, in other files of the input {kind}"
             )
+
+
+def rows_of(
+    file: pq.ParquetFile,
+    row_group: NDArray[np.integer],
+    group_row: NDArray[np.integer],
+    names: list[str],
+    path: str,
+) -> pa.Table:
+    """Some columns, or fields of them (``image.path``), in the rows at ascending positions.
+
+    Raises:
+        InputError: the file lacks a row.
+    """
+    tables: list[pa.Table] = []
+    for number in np.unique(row_group):
+        rows = group_row[row_group == number]
+        tables += _rows_of(file, int(number), rows, names, path)
+    if not tables:
+        empty = {name.partition(".")[0] for name in names}
+        return pa.schema([f for f in file.schema_arrow if f.name in empty]).empty_table()
+    return pa.concat_tables(tables)
 
 
 def _rows_of(
