@@ -40,3 +40,19 @@ PROGRESS = Annotated[
     ),
 ]
 JSON = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"tamis {version('tamis')}")
+        raise typer.Exit
+
+
+VERSION = Annotated[
+    bool,
+    typer.Option(
+        "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+    ),
+]

@@ -16,7 +16,7 @@ from tamis.jobs.observers import journal, progress
 from tamis.jobs.observers.log_lines import LogLines
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
-from tamis.pipeline.audit.reading.funnel import funnel
+from tamis.pipeline.audit.reading.funnel import Funnel, funnel
 from tamis.pipeline.runs import account
 from tamis.pipeline.runs import plan as planning
 from tamis.pipeline.runs import walk as running
@@ -24,9 +24,13 @@ from tamis.schemas.errors import TamisError, Terminated
 from tamis.schemas.events import Observer
 from tamis.schemas.manifest import Version
 from tamis.schemas.redaction import redact, redact_text
+from tamis.schemas.step import StepModel
 
 INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after Ctrl-C, and after SIGTERM."""
+
+HALF = 0.5
+"""Share of what reached a step above which its drops are said aloud."""
 
 
 @contextmanager
@@ -125,10 +129,26 @@ def _show_result(run: FinishedRun, tasks_run: int, json: bool) -> None:
     out = display.console()
     display.print_table(out, funnel_table(run))
     out.print(balance(totals))
+    for line in losses(run.steps, totals):
+        out.print(display.plain(line), soft_wrap=True)
     if not tasks_run:
         out.print("nothing was left to do: every table stood as it was")
     for line in _output_lines(run):
         out.print(display.plain(line), soft_wrap=True)
+
+
+def losses(steps: Sequence[StepModel], totals: Funnel) -> Iterator[str]:
+    """A line for each step that dropped more than half of what reached it, though the job names no share to keep."""
+    selectors = {step.name for step in steps if step.selects}
+    for step in totals.steps:
+        dropped = sum(step.dropped.values())
+        if step.step not in selectors and dropped > HALF * step.entered:
+            reason = max(step.dropped, key=step.dropped.__getitem__)
+            yield (
+                f"note: {step.step} dropped {display.count(dropped)} of {display.count(step.entered)} "
+                f"({display.share(dropped, step.entered)}), most as {reason}: see whether its settings fit the data: "
+                "tamis whatif shows what others would keep"
+            )
 
 
 def _output_lines(run: FinishedRun) -> list[str]:
