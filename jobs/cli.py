@@ -12,9 +12,9 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from tamis.jobs import start
+from tamis.jobs import job_files, start
 from tamis.jobs.cluster import cli
-from tamis.jobs.options import ACCEPT, CPUS, INPUT, JOB, JSON, OUTPUT, PROGRESS, RUN, SET
+from tamis.jobs.options import ACCEPT, CPUS, INPUT, JOB, JSON, OUTPUT, PROGRESS, RUN, SET, VERSION
 from tamis.pipeline.host import crash_log
 from tamis.schemas.errors import JobError, TamisError, Terminated
 from tamis.schemas.redaction import redact_text
@@ -25,12 +25,20 @@ BUG = 70
 
 app = typer.Typer(
     name="tamis",
-    help="Curate image-text pairs: filter, deduplicate, prune by density, and explain why each sample was dropped.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def about(
+    shown: VERSION = False,
+) -> None:
+    """Curate image-text pairs: filter, deduplicate, prune by density, and explain why each sample was dropped."""
+    del shown
 
 
 @app.command()
@@ -342,25 +350,7 @@ def browse(
     browse_run(run, port)
 
 
-@app.command()
-def init(
-    path: Annotated[
-        str, typer.Argument(metavar="FILE", help="The file to write; `-` prints it.")
-    ] = "job.yaml",
-    schema: Annotated[
-        bool,
-        typer.Option("--schema", help="Print the JSON schema of a job instead, for an editor."),
-    ] = False,
-) -> None:
-    """Write a job file in which every key is explained."""
-    from tamis.jobs.commands.init import show_schema, write_template
-
-    if schema:
-        show_schema()
-    else:
-        write_template(path)
-
-
+app.add_typer(job_files.commands)
 app.add_typer(cli.commands)
 
 
@@ -378,6 +368,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     start.speed_up_imports()
     try:
         arguments = start.one_value_each(sys.argv[1:] if arguments is None else arguments)
+        start.check_quoted(arguments)
         start.with_called_command(app, arguments)(args=arguments, prog_name="tamis")
     except TamisError as error:
         _complain(str(error))

@@ -82,12 +82,21 @@ def locate(job: str) -> tuple[str, bool]:
     """
     if "/" in job or "\\" in job or job.lower().endswith((".yaml", ".yml")):
         return job, False
+    return preset_path(job), True
+
+
+def preset_path(name: str) -> str:
+    """The path of a preset.
+
+    Raises:
+        JobError: no preset has that name.
+    """
     names = presets()
-    if job not in names:
+    if name not in names:
         raise JobError(
-            f"{job}: no such preset{nearest(job, names)}; a job file's name ends in .yaml or has a /"
+            f"{name}: no such preset{nearest(name, names)}; a job file's name ends in .yaml or has a /"
         )
-    return str(PRESETS / f"{job}.yaml"), True
+    return str(PRESETS / f"{name}.yaml")
 
 
 def read_text(path: str) -> str:
@@ -114,6 +123,8 @@ def _point_at_examples(raw: dict[str, Any]) -> None:
 
 def _replace_input(raw: dict[str, Any], paths: Sequence[str]) -> None:
     entries = raw.get("input") or [{}]
+    if isinstance(entries, str):  # short for one entry with that path
+        entries = [{}]
     if not isinstance(entries, list) or len(entries) > 1 or not isinstance(entries[0], dict):
         raise JobError(
             f"--input {paths[0]}: the job has {len(entries)} inputs: "

@@ -36,7 +36,24 @@ PROGRESS = Annotated[
     Literal["auto", "lines", "json", "none"],
     typer.Option(
         "--progress",
-        help="On standard error: bars on a terminal, a line a phase, events as JSON lines, or nothing.",
+        help="On standard error. auto: bars on a terminal, elsewhere a line every so often; lines: one a phase; "
+        "json: events as JSON lines; none: nothing.",
     ),
 ]
 JSON = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"tamis {version('tamis')}")
+        raise typer.Exit
+
+
+VERSION = Annotated[
+    bool,
+    typer.Option(
+        "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+    ),
+]

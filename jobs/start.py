@@ -6,8 +6,11 @@ import copy
 import gc
 import os
 from collections.abc import Sequence
+from itertools import takewhile
 
 import typer
+
+from tamis.schemas.errors import JobError
 
 GARBAGE_THRESHOLD = 50_000
 """New objects before Python collects garbage; 700 by default."""
@@ -34,6 +37,29 @@ def one_value_each(arguments: Sequence[str]) -> list[str]:
                 option = ""
         single.append(argument)
     return single
+
+
+def check_quoted(arguments: Sequence[str]) -> None:
+    """Refuse a pattern that the shell has replaced by the names of files.
+
+    Raises:
+        JobError: more than one file stands behind ``--input``.
+    """
+    for place, argument in enumerate(arguments):
+        if argument == "--input":
+            rest = list(takewhile(lambda word: not word.startswith("-"), arguments[place + 1 :]))
+            files = [
+                name
+                for name in rest
+                if not name.endswith((".yaml", ".yml")) and os.path.isfile(name)
+            ]
+            if len(files) > 1:
+                folder, ending = os.path.dirname(files[0]), os.path.splitext(files[0])[1]
+                pattern = os.path.join(folder, f"*{ending}")
+                raise JobError(
+                    f"--input: {len(files):,} files follow it: the shell has put them in the place of a pattern: "
+                    f"quote it: --input '{pattern}'"
+                )
 
 
 def with_called_command(app: typer.Typer, arguments: Sequence[str]) -> typer.Typer:

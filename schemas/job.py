@@ -30,6 +30,15 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _entries(value: object) -> object:
+    """``input: data/*.tar`` is short for a list of one entry with that path; so is a list of paths."""
+    if isinstance(value, str):
+        return [{"path": value}]
+    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        return [{"path": value}]
+    return value
+
+
 def _printable(value: str) -> str:
     """A path that can be shown and written down."""
     if not value.isprintable():
@@ -55,6 +64,10 @@ def _step(value: Any) -> Any:
         raise ValueError(f"no such step `{kind}`{nearest(kind, list(STEPS))}")
     model = configuration(kind)
     return model.model_validate(model.shorthand({} if settings is None else settings))
+
+
+def _settled(steps: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(step.settled(steps) for step in steps)
 
 
 Step = Annotated[Any, BeforeValidator(_step), AnyStep()]
@@ -127,7 +140,7 @@ class Job(Model):
         examples=["my-job"],
         description="small letters, digits, `_`, `-` and `.`, at most 64; a run directory belongs to one job name",
     )
-    input: tuple[Input, ...] = Field(min_length=1)
+    input: Annotated[tuple[Input, ...], BeforeValidator(_entries)] = Field(min_length=1)
     output: Annotated[str, AfterValidator(_printable)] = Field(
         min_length=1,
         examples=["runs/my-job"],
@@ -154,7 +167,7 @@ class Job(Model):
     resources: Annotated[
         Resources, BeforeValidator(_filled, json_schema_input_type=Resources | None)
     ] = Resources()
-    steps: tuple[Step, ...] = Field(min_length=1)
+    steps: Annotated[tuple[Step, ...], AfterValidator(_settled)] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Job:

@@ -6,7 +6,7 @@ Each question has a neutral answer here. A step answers those that concern it, i
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Protocol, Self
 
 from pydantic import Field, model_validator
@@ -127,6 +127,23 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
     def kept_count(self) -> int | None:
         """Samples that the step is to keep; None where the job says no number of them."""
         return None
+
+    def similarity(self, steps: Sequence[Any]) -> tuple[str, str] | None:
+        """The signal of how well picture and caption fit that the step makes, and its encoder; None if it makes none.
+
+        ``steps`` are the job's.
+        """
+        del steps
+        return None
+
+    def settled(self, steps: Sequence[Any]) -> Self:
+        """The settings with the value that `auto` stands for, where the job's ``steps`` determine it.
+
+        Raises:
+            ValueError: they do not; the message says what to write instead.
+        """
+        del steps
+        return self
 
     def notes(self, samples: int | None, width: Width) -> Iterable[str]:
         """Lines of `tamis plan` about what a person might not expect of these settings.

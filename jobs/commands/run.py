@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Literal
@@ -16,17 +17,24 @@ from tamis.jobs.observers import journal, progress
 from tamis.jobs.observers.log_lines import LogLines
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
-from tamis.pipeline.audit.reading.funnel import funnel
+from tamis.pipeline.audit.reading.funnel import Funnel, funnel
 from tamis.pipeline.runs import account
 from tamis.pipeline.runs import plan as planning
 from tamis.pipeline.runs import walk as running
 from tamis.schemas.errors import TamisError, Terminated
-from tamis.schemas.events import Observer
+from tamis.schemas.events import Event, Observer, PhaseEnded
 from tamis.schemas.manifest import Version
 from tamis.schemas.redaction import redact, redact_text
+from tamis.schemas.step import StepModel
 
 INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after Ctrl-C, and after SIGTERM."""
+
+LONGEST = 3
+"""Steps whose times are shown."""
+
+HALF = 0.5
+"""Share of what reached a step above which its drops are said aloud."""
 
 
 @contextmanager
@@ -73,8 +81,11 @@ def carry_out(
     for note in plan.notes:
         display.note(note)
     events = journal.Journal(plan.root, _about(plan, address))
+    times = Times()
+    if progress != "none":
+        display.note(beginning(plan))
     try:
-        result = _walk(plan, [events], progress, address, base)
+        result = _walk(plan, [events, times], progress, address, base)
     except KeyboardInterrupt:
         events.close(ended="stopped")
         raise
@@ -82,7 +93,7 @@ def carry_out(
         events.close(ended="failed", why=redact_text(str(error)))
         raise
     events.close(ended="finished", tasks_run=result.tasks_run)
-    _show_result(open_run(result.root), result.tasks_run, json)
+    _show_result(open_run(result.root), result.tasks_run, times, json)
 
 
 def _walk(
@@ -92,7 +103,7 @@ def _walk(
     address: str | None,
     base: str | None,
 ) -> account.Result:
-    bars = progress.bars() if kind == "auto" else None
+    bars = progress.bars([step.name for step in plan.steps]) if kind == "auto" else None
     more: list[Observer] = [bars] if bars else []
     if kind == "lines":
         more.append(LogLines(sys.stderr))
@@ -115,7 +126,42 @@ def _about(plan: planning.Plan, address: str | None) -> dict[str, object]:
     }
 
 
-def _show_result(run: FinishedRun, tasks_run: int, json: bool) -> None:
+def beginning(plan: planning.Plan) -> str:
+    """What is about to be done, in a line: Ray needs seconds to start, and says nothing."""
+    files = display.count(len(plan.inputs))
+    size = display.size(sum(file.size for file in plan.inputs))
+    plural = "" if len(plan.inputs) == 1 else "s"
+    return (
+        f"{plan.job.name}: {len(plan.steps)} steps over {files} file{plural} ({size}), into {plan.root}; "
+        "Ctrl-C stops, the same command goes on"
+    )
+
+
+class Times:
+    """An observer of how long each step takes, in seconds of the wall; ``total`` is since it was made."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._by_step: dict[str, float] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Add the time of a phase to its step's."""
+        if isinstance(event, PhaseEnded):
+            self._by_step[event.step] = self._by_step.get(event.step, 0.0) + event.seconds
+
+    @property
+    def total(self) -> float:
+        """Seconds so far."""
+        return time.monotonic() - self._begun
+
+    def line(self) -> str:
+        """The whole time, and the steps that took most of it."""
+        longest = sorted(self._by_step.items(), key=lambda item: -item[1])[:LONGEST]
+        named = ", ".join(f"{step} {display.duration(seconds)}" for step, seconds in longest)
+        return f"took {display.duration(self.total)}" + (f": {named}" if named else "")
+
+
+def _show_result(run: FinishedRun, tasks_run: int, times: Times, json: bool) -> None:
     totals = funnel(run)
     result = [output for output in run.files.outputs if output.path.startswith("shards/")]
     if json:
@@ -125,10 +171,28 @@ def _show_result(run: FinishedRun, tasks_run: int, json: bool) -> None:
     out = display.console()
     display.print_table(out, funnel_table(run))
     out.print(balance(totals))
+    for line in losses(run.steps, totals):
+        out.print(display.plain(line), soft_wrap=True)
     if not tasks_run:
         out.print("nothing was left to do: every table stood as it was")
+    else:
+        out.print(times.line())
     for line in _output_lines(run):
         out.print(display.plain(line), soft_wrap=True)
+
+
+def losses(steps: Sequence[StepModel], totals: Funnel) -> Iterator[str]:
+    """A line for each step that dropped more than half of what reached it, though the job names no share to keep."""
+    selectors = {step.name for step in steps if step.selects}
+    for step in totals.steps:
+        dropped = sum(step.dropped.values())
+        if step.step not in selectors and dropped > HALF * step.entered:
+            reason = max(step.dropped, key=step.dropped.__getitem__)
+            yield (
+                f"note: {step.step} dropped {display.count(dropped)} of {display.count(step.entered)} "
+                f"({display.share(dropped, step.entered)}), most as {reason}: see whether its settings fit the data: "
+                "tamis whatif shows what others would keep"
+            )
 
 
 def _output_lines(run: FinishedRun) -> list[str]:

@@ -1,16 +1,21 @@
-"""Progress on a terminal: one bar a phase, shown once the phase has lasted a second."""
+"""Progress on a terminal: a bar for the phase at work, shown once it has lasted a second, and a line a step."""
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from tamis.jobs.observers.pace import Pace
+from tamis.jobs.observers.pulse import Pulse, step_line
 from tamis.jobs.terminal import display
-from tamis.schemas.events import Event, Notice, PhaseEnded, PhaseStarted, TaskDone
+from tamis.schemas.events import Event, Notice, PhaseEnded, PhaseStarted, StepEnded, TaskDone
 
 PATIENCE = 1.0
 """Seconds of a phase before its bar is shown."""
@@ -25,14 +30,30 @@ class _Rate(ProgressColumn):
         return Text(f"{rate:,.0f} samples/s" if rate else "")
 
 
-class Bars:
-    """An observer that draws bars on a terminal, and elsewhere prints notices alone. A context manager."""
+class _Elapsed(ProgressColumn):
+    """Time since the run began."""
 
-    def __init__(self, console: Console, patience: float = PATIENCE) -> None:
-        self._console, self._patience = console, patience
+    def render(self, task: Task) -> Text:
+        elapsed = time.monotonic() - task.fields["begun"]
+        return Text(f"{display.duration(elapsed)} so far")
+
+
+class Bars:
+    """An observer that draws bars on a terminal, and a line for each step that has decided. A context manager.
+
+    ``steps`` are the names of the run's steps, in order.
+    """
+
+    def __init__(
+        self, console: Console, steps: Sequence[str] = (), patience: float = PATIENCE
+    ) -> None:
+        self._console, self._steps, self._patience = console, steps, patience
+        self._begun = time.monotonic()
         self._lock = threading.Lock()
         self._progress: Progress | None = None
         self._timer: threading.Timer | None = None
+        self._pace: Pace | None = None
+        self._shown = False  # anything at all: a run with nothing to do says nothing
 
     def __enter__(self) -> Bars:
         return self
@@ -48,36 +69,43 @@ class Bars:
     def __call__(self, event: Event) -> None:
         """Move the bar, or print the notice."""
         match event:
-            case PhaseStarted() if self._console.is_terminal:
+            case PhaseStarted():
                 self._start(event)
             case TaskDone():
                 self._advance(event)
             case PhaseEnded():
                 self._end()
+            case StepEnded() if self._shown:
+                self._print(step_line(event, self._steps))
             case Notice():
-                self._console.print(Text(display.plain(f"tamis: {event.text}")), soft_wrap=True)
+                self._print(f"tamis: {event.text}")
             case _:
                 pass
 
+    def _print(self, text: str) -> None:
+        self._console.print(Text(display.plain(text)), soft_wrap=True)
+
     def _start(self, event: PhaseStarted) -> None:
         self._end()
-        # A phase that reads no table, such as the walk over the input, is counted in files.
-        by_rows = event.rows > 0
-        self._by_rows = by_rows
+        self._shown = True
+        self._pace = Pace.of(event, self._steps, time.monotonic())
+        place = f"{self._pace.place}, " if self._pace.place else ""
         self._progress = Progress(
-            TextColumn(f"{event.step} {event.phase}"),
-            BarColumn(bar_width=30),
+            TextColumn(f"{place}{self._pace.name}"),
+            BarColumn(bar_width=20),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}"),
             _Rate(),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            _Elapsed(),
             console=self._console,
             transient=True,
         )
         self._task = self._progress.add_task(
             "",
-            total=event.rows if by_rows else event.tasks,
+            total=self._pace.total,
             samples=0,
-            unit="" if by_rows else "files",
+            unit="" if self._pace.by_rows else "files",
+            begun=self._begun,
         )
         self._timer = threading.Timer(self._patience, self._reveal, [self._progress])
         self._timer.daemon = True
@@ -89,11 +117,9 @@ class Bars:
                 progress.start()
 
     def _advance(self, event: TaskDone) -> None:
-        if self._progress is None:
-            return
-        samples = event.rows if self._by_rows else event.written
-        done = self._progress.tasks[0].fields["samples"] + samples
-        self._progress.update(self._task, advance=event.rows if self._by_rows else 1, samples=done)
+        if self._progress is not None and self._pace is not None:
+            self._pace.add(event)
+            self._progress.update(self._task, completed=self._pace.done, samples=self._pace.samples)
 
     def _end(self) -> None:
         if self._timer is not None:
@@ -104,6 +130,7 @@ class Bars:
                 progress.stop()
 
 
-def bars() -> Bars:
-    """Bars on standard error, so that standard output can be piped."""
-    return Bars(display.console(stderr=True))
+def bars(steps: Sequence[str]) -> Bars | Pulse:
+    """Progress on standard error, so that standard output can be piped: bars on a terminal, elsewhere lines."""
+    console = display.console(stderr=True)
+    return Bars(console, steps) if console.is_terminal else Pulse(sys.stderr, steps)

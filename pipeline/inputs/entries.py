@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from tamis.pipeline.inputs.formats import format_named
 from tamis.pipeline.inputs.input_files import InputFile, resolve
 from tamis.pipeline.inputs.part_builder import hash_file
+from tamis.pipeline.inputs.unread import advice
 from tamis.pipeline.store.storage import redact
 from tamis.schemas.errors import InputError, JobError
 from tamis.schemas.formats import FORMATS, by_word
@@ -34,6 +35,11 @@ def listed(entry: Input) -> tuple[list[InputFile], list[str]]:
     for number, file in enumerate(listing.files):
         kind, image, text = _kind(entry, file.path, endings), images[number], texts[number]
         if entry.features:
+            if format_named(kind).values_in_table:
+                raise JobError(
+                    f"input `{entry.name}`: {redact(file.path)}: `features: true` is for parquet, beside which an .npz "
+                    "of embeddings lies: leave it out, or name the metadata"
+                )
             stem = _stem(file.path, kind)
             image, text = f"{stem}.npz#{entry.image_feature}", f"{stem}.npz#{entry.text_feature}"
         files.append(
@@ -96,6 +102,9 @@ def _kind(entry: Input, path: str, endings: Mapping[str, str]) -> str:
     for ending, name in endings.items():
         if bare.endswith(ending):
             return name
+    mend = advice(redact(path))
+    if mend is not None:
+        raise JobError(f"input `{entry.name}`: {redact(path)}: {mend}")
     mends = " or ".join(f"`format: {known}`" for known in by_word())
     raise JobError(
         f"input `{entry.name}`: {redact(path)}: neither {' nor '.join(endings)}: say {mends}"

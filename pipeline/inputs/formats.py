@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol, cast
@@ -127,6 +127,35 @@ class Format(Protocol):
             InputError: a column is missing, or of another type than in the entry's other files.
         """
         ...
+
+    def own_schema(self, file: InputFile, rows: pa.Table) -> pa.Schema:
+        """All of the input's own columns in these rows, typed as they are there. ``rows`` has VALUE_COLUMNS.
+
+        A column that holds the pictures is left out, or stands without their bytes. By default the numbers, texts and
+        truths that ``columns`` names.
+        """
+        del rows
+        kinds = self.columns(file).items()
+        return pa.schema(
+            [(name, kind) for name, kind in kinds if kind is not None and kind != pa.null()]
+        )
+
+    def own(self, file: InputFile, rows: pa.Table, names: Collection[str]) -> pa.Table:
+        """Those columns of ``own_schema`` that ``names`` has, a value a row.
+
+        Raises:
+            InputError: the file has changed.
+        """
+        schema = self.own_schema(file, rows)
+        wanted = {field.name: field.type for field in schema if field.name in names}
+        if not wanted:
+            return pa.table({"": pa.nulls(rows.num_rows)}).select([])
+        return pa.table(self.values(file, rows, wanted))
+
+    def picture_field(self, file: InputFile) -> pa.Field | None:
+        """The column that holds the pictures: bytes, or a struct with a field ``bytes``. None: they are no column."""
+        del file
+        return None
 
     def where(self, read: Mapping[str, Any]) -> str | None:
         """A sample's position in its file, for people: "row 12". ``read`` is its ingest row without nulls."""

@@ -1,4 +1,4 @@
-"""Shards in img2dataset's layout: ``00000.tar``, ``00000.parquet`` beside it, ``00000_stats.json`` last.
+"""Shards in img2dataset's layout: ``00000.tar``, ``00000.parquet`` beside it (``sidecars``), ``00000_stats.json`` last.
 
 The tar equals that of webdataset's own writer: USTAR, fixed names, no time, no owner, members byte for byte.
 """
@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Mapping, Sequence
 from functools import cache
 from operator import itemgetter
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from tamis.pipeline.inputs.formats import Buffer, Sample
 from tamis.pipeline.inputs.tar import tar_header
@@ -27,26 +24,6 @@ _LARGE_BYTES = 1 << 15
 
 _PADDING = [bytes(-size % tar_header.BLOCK) for size in range(tar_header.BLOCK)]
 """Padding behind a member, by its size modulo a block."""
-
-SIDECAR = pa.schema(
-    [
-        ("url", pa.string()),
-        ("caption", pa.large_string()),
-        ("key", pa.string()),
-        ("status", pa.string()),
-        ("error_message", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("original_width", pa.int32()),
-        ("original_height", pa.int32()),
-        ("exif", pa.string()),
-        ("sha256", pa.string()),
-        ("uid", pa.string()),
-        ("source", pa.string()),
-        ("source_key", pa.string()),
-    ]
-)
-"""img2dataset's columns, and the origin of the sample."""
 
 
 def shard_name(shard: int) -> str:
@@ -112,31 +89,17 @@ class ShardWriter:
         self._written += self._file.write(data)
 
 
-def sidecar(
-    columns: Mapping[str, Sequence[Any] | pa.Array | pa.ChunkedArray], rows: int
-) -> pa.Table:
-    """A table of SIDECAR with ``columns``, others null; ``status`` is "success": failures are in the ledger."""
-    columns = {"status": ["success"] * rows, **columns}
-    arrays = []
-    for field in SIDECAR:
-        values = columns.get(field.name)
-        if values is None:
-            arrays.append(pa.nulls(rows, field.type))
-        elif isinstance(values, pa.Array | pa.ChunkedArray):
-            arrays.append(values.cast(field.type))
-        else:
-            arrays.append(pa.array(values, field.type))
-    return pa.Table.from_arrays(arrays, schema=SIDECAR)
+def statistics(samples: int, pictures: int, size: int) -> bytes:
+    """Bytes of a shard's ``_stats.json``: img2dataset's counts and the size in bytes, without times.
 
-
-def statistics(samples: int, size: int) -> bytes:
-    """Bytes of a shard's ``_stats.json``: img2dataset's counts and the size in bytes, without times."""
+    A success is a sample whose picture is in the shard; what failed is no sample of it, but in the ledger.
+    """
     counts = {
         "count": samples,
-        "successes": samples,
+        "successes": pictures,
         "failed_to_download": 0,
         "failed_to_resize": 0,
         "bytes": size,
-        "status_dict": {"success": samples},
+        "status_dict": {"success": pictures} if pictures else {},
     }
     return (json.dumps(counts, indent=1) + "\n").encode()

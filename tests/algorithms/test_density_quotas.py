@@ -157,7 +157,7 @@ def test_balance_raises_the_lower_bound() -> None:
 @pytest.mark.parametrize(
     ("total", "text"),
     [
-        (2, "a budget of 2 is below the lower bounds, which sum to 3 over 3 clusters"),
+        (2, "a budget of 2 is below 3, the least that 3 clusters"),
         (31, "a budget of 31 is above the upper bounds, the cluster sizes, which sum to 30"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A long phase has a bar with its rate and the time left, on a terminal; elsewhere there is silence."""
+"""A long phase has a bar with its rate and the time left, on a terminal; elsewhere there is a line every so often."""
 
 import io
 import time
@@ -6,6 +6,7 @@ import time
 from rich.console import Console
 
 from tamis.jobs.observers.progress import Bars
+from tamis.jobs.observers.pulse import Pulse
 from tamis.schemas.events import Event, Notice, PhaseEnded, PhaseStarted, StepEnded, TaskDone
 from tamis.schemas.scope import Scope
 
@@ -23,11 +24,14 @@ FILES: list[Event] = [
 ]
 
 
+STEPS = ["ingest", "rules", "embed", "ledger"]
+
+
 def shown(events: list[Event], terminal: bool, patience: float, until: str = "") -> str:
     """What is on the screen once ``until`` is, or after ten seconds, before the phase ends."""
     file = io.StringIO()
     console = Console(file=file, force_terminal=terminal, width=120, color_system=None)
-    with Bars(console, patience) as bars:
+    with Bars(console, STEPS, patience) as bars:
         for event in events:
             bars(event)
         for _ in range(1000):
@@ -39,7 +43,8 @@ def shown(events: list[Event], terminal: bool, patience: float, until: str = "")
 
 def test_a_phase_over_samples_counts_samples() -> None:
     text = shown([*ROWS], terminal=True, patience=0, until="1,000/4,000")
-    assert "embed vectors" in text
+    assert "step 3 of 4, embed vectors" in text
+    assert "so far" in text
     assert "1,000/4,000" in text
     assert "samples/s" in text
     assert "0:00:" in text or "-:--" in text or "--:--" in text  # the time left
@@ -57,11 +62,51 @@ def test_a_short_phase_is_not_shown() -> None:
     assert shown([*ROWS, ended, *FILES], terminal=True, patience=60) == ""
 
 
-def test_no_terminal_no_bar() -> None:
-    assert shown([*ROWS], terminal=False, patience=0) == ""
+def test_a_step_that_has_decided_keeps_its_line() -> None:
+    decided = StepEnded("rules", 5, {"below_minimum": 2}, 0.1)
+    assert shown([decided], terminal=True, patience=60) == ""  # nothing has run
+    text = shown([*ROWS, decided], terminal=True, patience=60, until="rules")
+    assert text == "step 2 of 4, rules: 5 in = 3 kept + 2 dropped, 0.1 s\n"
+
+
+def pulsed(events: list[Event], interval: float, until: str = "") -> str:
+    """What is written off a terminal once ``until`` is, or after ten seconds."""
+    file = io.StringIO()
+    with Pulse(file, STEPS, interval) as pulse:
+        for event in events:
+            pulse(event)
+        for _ in range(1000):
+            if until in file.getvalue():
+                break
+            time.sleep(0.01)
+    return file.getvalue()
+
+
+def test_off_a_terminal_a_line_comes_while_a_phase_is_at_work() -> None:
+    text = pulsed([*ROWS], interval=0.05, until="so far")
+    line = text.splitlines()[0]
+    assert line.startswith("tamis: step 3 of 4, embed vectors: 1,000 of 4,000 samples, ")
+    assert "left, " in line
+    assert "1 of 8 files" in pulsed([*FILES], interval=0.05, until="so far")
+
+
+def test_off_a_terminal_a_line_comes_before_anything_has_begun() -> None:
+    assert pulsed([], interval=0.05, until="so far").startswith("tamis: at work, ")
+
+
+def test_off_a_terminal_there_is_no_line_more_often() -> None:
+    assert pulsed([*ROWS], interval=3600) == ""
+
+
+def test_off_a_terminal_a_step_and_a_notice_have_their_lines() -> None:
+    text = pulsed([StepEnded("rules", 5, {"x": 2}, 0.1), Notice("hello")], interval=3600)
+    assert text.splitlines() == [
+        "tamis: step 2 of 4, rules: 5 in = 3 kept + 2 dropped, 0.1 s",
+        "tamis: hello",
+    ]
 
 
 def test_notices_are_always_told() -> None:
     notice = Notice("tables/[x].parquet is damaged: it is made again")
-    text = shown([notice, StepEnded("rules", 5, {}, 0.1)], terminal=False, patience=0)
+    text = shown([notice], terminal=False, patience=0)
     assert text == "tamis: tables/[x].parquet is damaged: it is made again\n"

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import webdataset
 from hypothesis import given
@@ -110,17 +109,7 @@ def test_an_empty_shard_is_an_archive_without_members() -> None:
     assert walk(out.getvalue()) == []
 
 
-def test_the_sidecar_has_img2datasets_columns() -> None:
-    table = shards.sidecar({"key": ["a", "b"], "width": pa.array([1, None], pa.int64())}, 2)
-    first = ["url", "caption", "key", "status", "error_message", "width", "height"]
-    assert table.schema.names[:7] == first
-    assert table.schema.names[7:11] == ["original_width", "original_height", "exif", "sha256"]
-    assert table["status"].to_pylist() == ["success", "success"]
-    assert table["width"].to_pylist() == [1, None]
-    assert table["url"].null_count == 2
-
-
 def test_the_statistics_hold_no_time() -> None:
-    counts = json.loads(shards.statistics(3, 1000))
+    counts = json.loads(shards.statistics(3, 3, 1000))
     assert (counts["count"], counts["successes"], counts["bytes"]) == (3, 3, 1000)
     assert not [name for name in counts if "time" in name]

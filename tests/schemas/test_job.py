@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from tamis.pipeline.encoders.bounds import BOUNDS
 from tamis.pipeline.steps.duplicates.exact.config import ExactDuplicates
 from tamis.pipeline.steps.rules.config import Bound, Rules
 from tamis.pipeline.steps.selectors.density.config import Density
@@ -56,7 +57,7 @@ def wrong(text: str, *settings: str) -> str:
         ("{write: {fromat: auto}}", "write: unknown key `fromat`; did you mean `format`?"),
         (
             "{write: {zzz: auto}}",
-            "write: unknown key `zzz`; known: format, name, samples_per_shard",
+            "write: unknown key `zzz`; known: columns, format, json, name, pictures, samples_per_shard",
         ),
         # what is missing
         ("{density: {}}", "density: `keep` is missing"),
@@ -71,7 +72,7 @@ def wrong(text: str, *settings: str) -> str:
         ("{signals: words}", "signals: wanted a map, got 'words'"),
         ("{signals: [words, 3]}", "signals.names.1: wanted text, got 3"),
         ("{rules: {words: 2}}", "rules.words: wanted a map, got 2"),
-        ("{rules: {words: {min: two}}}", "rules.words.min: wanted a number, got 'two'"),
+        ("{rules: {words: {min: two}}}", "rules.words.min: wanted a number or `auto`, got 'two'"),
         ("{rules: {words: {in: en}}}", "rules.words.in: wanted a list, got 'en'"),
         (
             "{near_duplicates: {jaccard: 80%}}",
@@ -115,7 +116,7 @@ def wrong(text: str, *settings: str) -> str:
         ),
         (
             "{rules: {words: {min: .nan}}}",
-            "rules.words.min: wanted a finite number, got nan",
+            "rules.words.min: wanted a finite number or `auto`, got nan",
         ),
         (
             "{rules: {nsfw: {max: 1, in: [a]}}}",
@@ -124,7 +125,10 @@ def wrong(text: str, *settings: str) -> str:
         # names and order
         (
             "{density: {keep: 1.0, name: Big}}",
-            "Big.name: wanted a name that matches ^[a-z][a-z0-9_-]*$, got 'Big'",
+            (
+                "Big.name: wanted a name of small letters, digits, `-` and `_`, such as `my-job` (^[a-z][a-z0-9_-]*$), "
+                "got 'Big'"
+            ),
         ),
         (
             "{rules: {words: {min: 1}}}, {rules: {width: {min: 1}}}",
@@ -155,13 +159,13 @@ def test_a_bad_step_is_one_line(steps: str, message: str) -> None:
         ),
         (
             "name: A b\ninput: [{path: x}]\noutput: o\nsteps: [write]",
-            "name: wanted a name that matches ",
+            "name: wanted a name of small letters",
         ),
         ("name: a\noutput: o\nsteps: [write]", "job: `input` is missing"),
-        ("name: a\ninput: x.tar\noutput: o\nsteps: [write]", "input: wanted a list, got 'x.tar'"),
+        ("name: a\ninput: 7\noutput: o\nsteps: [write]", "input: wanted a list, got 7"),
         (
-            "name: a\ninput: [x.tar]\noutput: o\nsteps: [write]",
-            "input.0: wanted a map, got 'x.tar'",
+            "name: a\ninput: [{path: y}, x.tar]\noutput: o\nsteps: [write]",
+            "input.1: wanted a map, got 'x.tar'",
         ),
         ("name: a\ninput: [{}]\noutput: o\nsteps: [write]", "input.0: `path` is missing"),
         (
@@ -370,3 +374,36 @@ def test_messages_carry_no_terms_of_python() -> None:
         "{signals: 3}",
     ):
         assert not re.search(r"tuple|dict|instance|validat", wrong(f"{HEAD}steps: [{steps}]"))
+
+
+@pytest.mark.parametrize("written", ["data/*.tar", "[data/*.tar]", "[{path: data/*.tar}]"])
+def test_an_input_may_be_written_in_short(written: str) -> None:
+    job = parse_job(f"name: a\ninput: {written}\noutput: o\nsteps: [write]", "job")
+    assert [entry.path for entry in job.input] == [("data/*.tar",)]
+
+
+AUTO = "{rules: {clip_similarity: {min: auto}}}"
+
+
+def test_min_auto_is_the_number_of_the_jobs_encoder() -> None:
+    for encoder, bound in BOUNDS.items():
+        steps = f'{{embed: {{encoder: "{encoder}"}}}}, {AUTO}'
+        rules = parse_job(f"{HEAD}steps: [{steps}]", "job").steps[-1]
+        assert rules.bounds["clip_similarity"].least == bound
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        (AUTO, "rules: clip_similarity: min: auto is for the similarity of an `embed` step"),
+        (
+            f"{{embed: {{encoder: precomputed}}}}, {AUTO}",
+            (
+                "the encoder `precomputed` has no bound of its own: write a number, or keep a share: "
+                "`- score: {signal: clip_similarity, keep: 0.5}`"
+            ),
+        ),
+    ],
+)
+def test_min_auto_without_a_bound_says_what_to_write(steps: str, message: str) -> None:
+    assert message in wrong(f"{HEAD}steps: [{steps}]")

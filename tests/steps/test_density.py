@@ -238,7 +238,7 @@ def test_few_clusters_of_auto_have_as_many_neighbours_as_there_are(tmp_path: Pat
         (
             "clusters: 4, neighbours: 3, keep: 1",
             JobError,
-            "budget of 1 is below the lower bounds, which sum to",
+            "budget of 1 is below",
         ),
     ],
 )

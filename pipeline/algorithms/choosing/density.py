@@ -155,9 +155,8 @@ def problem(
     least, most = int(lower.sum()), int(sizes.sum())
     if total < least:
         raise InfeasibleBudget(
-            f"a budget of {total:,} is below the lower bounds, which sum to {least:,} over "
-            f"{np.count_nonzero(sizes):,} clusters with members: keep at least {least:,}, "
-            "or use fewer clusters"
+            f"a budget of {total:,} is below {least:,}, the least that {np.count_nonzero(sizes):,} clusters with "
+            f"members keep together: keep at least {least:,}, or use fewer clusters"
         )
     if total > most:
         raise InfeasibleBudget(

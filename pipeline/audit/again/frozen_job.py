@@ -30,9 +30,11 @@ def job_of(run: FinishedRun, settings: Sequence[str] = ()) -> Job:
         raise StateError(
             f"{path}: is no text in UTF-8: `tamis run` with the run's job writes it anew"
         ) from None
-    job = parse_job(text, path, settings)
+    own = parse_job(text, path)
+    # What is wrong with a setting is said of the setting: the file is the run's own.
+    job = parse_job(text, f"--set {' '.join(settings)}", settings) if settings else own
     asked = {step.name: step for step in job.steps if step.training}
-    for step in parse_job(text, path).steps:
+    for step in own.steps:
         if step.name in asked:
             _refuse_other_concepts(step, asked[step.name], run.root)
     return frozen(job, run.root)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.results.shards import shard_key, shard_name
+from tamis.pipeline.results.sidecars import ours_in
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
 from tamis.pipeline.tables import part_files
@@ -79,8 +80,11 @@ class ShardWalk:
         name = f"shards/{shard_name(self._shard)}"
         try:
             with storage.open_table(storage.join(self._run.root, f"{name}.parquet")) as raw:
-                side = pq.ParquetFile(raw).read(["key", "uid", "sha256"], use_threads=False)
-            keys, uids, hashes = (side[column].to_pylist() for column in ("key", "uid", "sha256"))
+                file = pq.ParquetFile(raw)
+                named = ours_in(file.schema_arrow)
+                columns = [named[name] for name in ("key", "uid", "sha256")]
+                side = file.read(columns, use_threads=False)
+            keys, uids, hashes = (side[column].to_pylist() for column in columns)
         except (*part_files.DAMAGE, KeyError) as error:
             require_content(error, name)
             yield f"{name}.parquet", f"cannot be read: {' '.join(str(error).split())}"

@@ -111,6 +111,28 @@ def _group_values(
     return taken
 
 
+def rows_of(
+    file: pq.ParquetFile,
+    row_group: NDArray[np.integer],
+    group_row: NDArray[np.integer],
+    names: list[str],
+    path: str,
+) -> pa.Table:
+    """Some columns, or fields of them (``image.path``), in the rows at ascending positions.
+
+    Raises:
+        InputError: the file lacks a row.
+    """
+    tables: list[pa.Table] = []
+    for number in np.unique(row_group):
+        rows = group_row[row_group == number]
+        tables += _rows_of(file, int(number), rows, names, path)
+    if not tables:
+        empty = {name.partition(".")[0] for name in names}
+        return pa.schema([f for f in file.schema_arrow if f.name in empty]).empty_table()
+    return pa.concat_tables(tables)
+
+
 def _rows_of(
     file: pq.ParquetFile, number: int, rows: NDArray[np.integer], names: list[str], path: str
 ) -> Iterator[pa.Table]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ import pyarrow as pa
 from tamis.pipeline.inputs.columns import Columns
 from tamis.pipeline.inputs.formats import Format, Outline, Sample
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.parquet import columns, fetch
+from tamis.pipeline.inputs.parquet import columns, fetch, own
 from tamis.pipeline.inputs.parquet.file import BROKEN, TAKEN, find_columns, open_parquet
 from tamis.pipeline.inputs.parquet.rows import sections
 from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
@@ -68,6 +68,19 @@ class Parquet(Format):
         """Row group by row group."""
         group, row = (rows[name].to_numpy() for name in ("row_group", "group_row"))
         return columns.read(file.path, group, row, wanted)
+
+    def own_schema(self, file: InputFile, rows: pa.Table) -> pa.Schema:
+        """That of the footer."""
+        del rows
+        return own.schema(file)[0]
+
+    def own(self, file: InputFile, rows: pa.Table, names: Collection[str]) -> pa.Table:
+        """Row group by row group."""
+        return own.read(file, rows, names)
+
+    def picture_field(self, file: InputFile) -> pa.Field | None:
+        """The column that ingest takes for it."""
+        return own.schema(file)[1]
 
     def where(self, read: Mapping[str, Any]) -> str | None:
         """The row's number in the file."""

@@ -170,4 +170,9 @@ def read_caption(
     if value is not None and not isinstance(value, str):
         message = f"`{column}` in the json member is {type(value).__name__}, not text"
         return fault(Reason.BAD_CAPTION, message, offset)
+    if value is None:
+        names = ", ".join(members) or "nothing"
+        keys = f", and no text in its json: {', '.join(list(fields)[:12])}" if fields else ""
+        message = f"no caption: no txt among the members: {names[:200]}{keys[:200]}"
+        return fault(Reason.MISSING_CAPTION, message, offset)
     return captions.judge_caption(value, offset, options)

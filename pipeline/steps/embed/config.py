@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -74,6 +75,12 @@ class Embed(StepModel):
     def takes_embeddings(self) -> bool:
         """True if the embeddings come with the input, and no model is loaded."""
         return self.encoder == PRECOMPUTED
+
+    def similarity(self, steps: Sequence[Any]) -> tuple[str, str]:
+        """`clip_similarity` for the first step of the job that embeds, else a name of its own; and the encoder."""
+        first = next(step.name for step in steps if step.makes_embedding)
+        signal = "clip_similarity" if first == self.name else f"{self.as_}_similarity"
+        return signal, self.encoder
 
     @property
     def modules(self) -> tuple[str, ...]:

@@ -64,8 +64,7 @@ class Embed(Step):
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.job = config, config.name, job
-        first = job.embeds[0].name == config.name
-        self.signal = "clip_similarity" if first else f"{config.as_}_similarity"
+        self.signal, _ = config.similarity(job.steps)
 
     def makes(self) -> Mapping[str, str]:
         """The embedding, and the cosine of picture and caption as a signal."""

@@ -29,8 +29,8 @@ def failures(values: pa.Array | list[Any], bound: Bound) -> dict[str, Mask]:
         numbers = _numbers(values)
         present = ~np.isnan(numbers)
         masks = {}
-        if bound.min is not None:
-            masks[BELOW_MINIMUM] = present & (numbers < bound.min)
+        if bound.least is not None:
+            masks[BELOW_MINIMUM] = present & (numbers < bound.least)
         if bound.max is not None:
             masks[ABOVE_MAXIMUM] = present & (numbers > bound.max)
     if bound.missing == "drop":
@@ -49,7 +49,7 @@ def passing_sql(column: str, bound: Bound) -> tuple[str, dict[str, float]]:
     ``column`` is an SQL expression. Bounds with ``in`` have no such condition: SQL does not compare values as text.
     """
     assert bound.one_of is None, "the bounds that can be moved are numbers"
-    limits = {"min": bound.min, "max": bound.max}
+    limits = {"min": bound.least, "max": bound.max}
     parameters = {name: limit for name, limit in limits.items() if limit is not None}
     signs = {"min": ">=", "max": "<="}
     within = " AND ".join(f"{column}::DOUBLE {signs[name]} ${name}" for name in parameters)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -19,7 +19,10 @@ NOT_ALLOWED = "not_allowed"
 class Bound(Model, defer_build=True):
     """The limits of a signal's value. They are inclusive; NaN and null count as missing."""
 
-    min: float | None = Field(None, description="the value must be at least this")
+    min: float | Literal["auto"] | None = Field(
+        None,
+        description="the value must be at least this; auto, of a similarity that `embed` makes: the encoder's own",
+    )
     max: float | None = Field(None, description="the value must be at most this")
     one_of: tuple[str | bool | float, ...] | None = Field(
         None, alias="in", description="the value must be one of these: `language: {in: [en, de]}`"
@@ -34,9 +37,15 @@ class Bound(Model, defer_build=True):
             raise ValueError("a rule needs `min`, `max` or `in`")
         if self.one_of is not None and (self.min is not None or self.max is not None):
             raise ValueError("`in` cannot stand beside `min` or `max`")
-        if self.min is not None and self.max is not None and self.min > self.max:
+        if isinstance(self.min, float) and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min:g} is above max {self.max:g}: nothing could pass")
         return self
+
+    @property
+    def least(self) -> float | None:
+        """The number that the value must be at least, if there is one; `auto` is none any more in a checked job."""
+        assert self.min != "auto", "Rules.settled has put a number in its place"
+        return self.min
 
 
 class Rules(StepModel):
@@ -68,3 +77,24 @@ class Rules(StepModel):
         ],
         description="signal -> bound",
     )
+
+    def settled(self, steps: Sequence[Any]) -> Self:
+        """The bounds as numbers: `min: auto` is the bound of the encoder that makes the signal."""
+        from tamis.pipeline.encoders.bounds import bound_of
+
+        bounds = dict(self.bounds)
+        encoders = dict(filter(None, (step.similarity(steps) for step in steps)))
+        for signal, bound in self.bounds.items():
+            if bound.min == "auto":
+                if signal not in encoders:
+                    raise ValueError(
+                        f"{self.name}: {signal}: min: auto is for the similarity of an `embed` step: write a number"
+                    )
+                least = bound_of(encoders[signal])
+                if least is None:
+                    raise ValueError(
+                        f"{self.name}: {signal}: min: auto: the encoder `{encoders[signal]}` has no bound of its own: "
+                        f"write a number, or keep a share: `- score: {{signal: {signal}, keep: 0.5}}`"
+                    )
+                bounds[signal] = bound.model_copy(update={"min": least})
+        return self.model_copy(update={"bounds": bounds}) if bounds != self.bounds else self

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from tamis.schemas.step import StepModel
 
 
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) and value != "all" else value
+
+
 class Write(StepModel):
-    """Write the kept samples: webdataset shards with the original bytes, or a parquet subset, and `subset.npy`.
+    """Write the kept samples: webdataset shards with the original bytes, or parquet, and `subset.npy`.
 
     The last step.
     """
@@ -20,6 +24,20 @@ class Write(StepModel):
     samples_per_shard: int = Field(10_000, ge=1, le=1_000_000, description="samples a shard")
     format: Literal["auto", "webdataset", "parquet"] = Field(
         "auto", description="auto: webdataset where the input has pictures, else parquet"
+    )
+    columns: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_listed)] = Field(
+        "all",
+        description="columns of the input, and signals, in the shards' parquet files and json members: all, or a list "
+        "of names. img2dataset's columns and the sample's origin are always there",
+    )
+    json_: Literal["input", "signals"] = Field(
+        "input",
+        alias="json",
+        description="json members. input: as they are in the input's tars, byte for byte; of parquet, its columns; "
+        "signals: with the signals too",
+    )
+    pictures: bool = Field(
+        True, description="whether parquet holds the pictures too, where the input has them"
     )
 
     @property

@@ -5,6 +5,7 @@ A sample's shard follows from its position among the kept, by sid: shard = posit
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,21 +14,29 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.pipeline.inputs.formats import MEMBER_COLUMNS, format_of
+from tamis.pipeline.inputs import own_columns
+from tamis.pipeline.inputs.formats import Buffer, Sample, format_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.results import delta, shards, subset
+from tamis.pipeline.results.sidecars import Layout
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
 from tamis.pipeline.steps.shared.parts import with_pictures
+from tamis.pipeline.steps.write import columns
+from tamis.pipeline.steps.write.columns import Piece
 from tamis.pipeline.steps.write.config import Write as Config
+from tamis.pipeline.steps.write.sidecar import Sidecar
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import uid_words
+from tamis.pipeline.tasks.parts import Part
 from tamis.pipeline.tasks.phase import EachPart, Numbered, Phase, listed
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Task, TaskIo, location
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
+from tamis.schemas.nearest import nearest
+from tamis.schemas.registry import step_class
 from tamis.schemas.scope import Scope
 
 SUBSET = "subset.npy"
@@ -53,26 +62,62 @@ class Shard:
     sources: Sequence[tuple[str, str, str, int]]  # its file: entry, relative name, kind, bytes
     samples_per_shard: int
     format: str
+    wanted: Sequence[str] | None  # columns of the input; None: all
+    with_signals: bool  # in json members
+    digests: Sequence[str | None]  # of files whose own columns are read
     paths: Sequence[str] = location()
 
 
 class Write(Step):
-    """``kept`` a part; ``shards``; ``subset``, of many uids after ``spread`` and ``sorted``."""
+    """``kept`` a part; ``columns`` a part, and ``layout``; ``shards``; ``subset``, of many uids after ``spread`` and
+    ``sorted``.
+    """
 
-    def __init__(self, config: Config, _job: Job) -> None:
-        self.config, self.name = config, config.name
+    version = 2
+
+    def __init__(self, config: Config, job: Job) -> None:
+        self.config, self.name, self.job = config, config.name, job
 
     def check(self, inputs: Sequence[InputFile]) -> None:
-        """Check that all inputs of tars have pictures.
+        """Check that all inputs of tars have pictures, and that there are such columns.
 
         Raises:
-            JobError: names an input that has none.
+            JobError: names an input that has none, or a column that is neither the input's nor a signal.
         """
         bare = [source for source, has in with_pictures(inputs).items() if not has]
         if bare and self._format(inputs) == "webdataset":
             raise JobError(
                 f"{self.name}: {bare[0]} has no pictures to put into tars: set `format: parquet`, or leave it out"
             )
+
+        if self.config.columns != "all":
+            known = [*self._signals(), *self._own(inputs), columns.CLUSTER]
+            for name in self.config.columns:
+                if name not in known:
+                    raise JobError(
+                        f"{self.name}: columns: neither the input nor a signal is called `{name}`"
+                        f"{nearest(name, known)}"
+                    )
+
+    def _signals(self) -> Iterator[str]:
+        """The signals that the job's other steps make."""
+        for config in self.job.steps:
+            if not config.is_last:
+                for key in step_class(config.kind)(config, self.job).makes():
+                    kind, _, name = key.partition(":")
+                    if kind == "signal":
+                        yield name
+
+    @staticmethod
+    def _own(inputs: Sequence[InputFile]) -> Iterator[str]:
+        """The columns of the input: those of each entry's first file."""
+        firsts = {(file.entry, file.kind): file for file in reversed(inputs)}
+        for file in firsts.values():
+            yield from format_of(file).columns(file)
+
+    @property
+    def _wanted(self) -> Sequence[str] | None:
+        return None if self.config.columns == "all" else self.config.columns
 
     def _format(self, inputs: Sequence[InputFile]) -> str:
         """The job's format; `auto` is tars where any input has pictures."""
@@ -88,8 +133,44 @@ class Write(Step):
             "drops": context.drops(),
         }
         yield Phase("kept", kept, EachPart(context.parts, living))
+        yield self._columns(context)
+        found = {"found": context.done(self.name, "columns").whole()}
+        yield listed("layout", columns.join, [Task.whole("columns", found)])
         yield Phase("shards", write_shard, self._shards(context), carries_bytes=True)
         yield from self._subset(context)
+
+    def _tables(self, context: Context) -> dict[str, ByPart]:
+        """Tables of signals and of clusters by role, of columns that the result is to have."""
+        tables = {f"{columns.SIGNAL}{name}": table for name, table in context.signals()}
+        for _, table in context.place_tables():  # the last counts
+            tables[columns.PLACE] = table
+        wanted = self._wanted
+        return {
+            role: table
+            for role, table in tables.items()
+            if wanted is None or columns.column_of(role) in wanted
+        }
+
+    def _columns(self, context: Context) -> Phase[columns.Found]:
+        """``columns``: those of each part."""
+        tables: dict[str, ByPart | Sequence[ByPart]] = {
+            "ingest": context.ingest(),
+            "kept": context.at(self.name, "kept"),
+            **self._tables(context),
+        }
+        form = self._format(context.inputs)
+
+        def found(part: Part) -> columns.Found:
+            file = context.inputs[part.file]
+            return columns.Found(
+                (file.entry, file.relative, file.kind, file.size),
+                self._wanted,
+                form == "parquet" and self.config.pictures,
+                file.path,
+                _digest(context, part, file),
+            )
+
+        return Phase("columns", columns.find, EachPart(context.parts, tables, each=found))
 
     def _subset(self, context: Context) -> Iterator[Phase[Any]]:
         """``subset``; of more uids than are sorted at once ``spread`` and ``sorted`` before it."""
@@ -117,6 +198,8 @@ class Write(Step):
         sizes = [min(size, total - number * size) for number in range(count)]
         chosen, ingest = context.at(self.name, "kept"), context.ingest()
         form = self._format(context.inputs)
+        tables = self._tables(context)
+        layout = context.done(self.name, "layout").whole()
 
         def shard(number: int) -> Task[Shard]:
             low, high = number * size, min((number + 1) * size, total)
@@ -137,6 +220,8 @@ class Write(Step):
                 {
                     "ingest": [ingest[part] for part, _, _ in taken],
                     "kept": [chosen[part] for part, _, _ in taken],
+                    "layout": layout,
+                    **{role: [by[part] for part, _, _ in taken] for role, by in tables.items()},
                 },
                 Shard(
                     number,
@@ -145,6 +230,12 @@ class Write(Step):
                     [(file.entry, file.relative, file.kind, file.size) for file in files],
                     size,
                     form,
+                    self._wanted,
+                    self.config.json_ == "signals",
+                    [
+                        _digest(context, context.parts[part], file)
+                        for (part, _, _), file in zip(taken, files, strict=True)
+                    ],
                     paths=[file.path for file in files],
                 ),
                 rows=sizes[number],
@@ -192,39 +283,44 @@ def _uids(io: TaskIo[None], total: int) -> Iterator[npt.NDArray[np.uint64]]:
         yield from (uid_words(table["uid"]) for table in io.stream("uids", ["uid"]))
 
 
+def _digest(context: Context, part: Part, file: InputFile) -> str | None:
+    """The sha256 of a file whose own columns are read again; None where ingest's table holds them."""
+    if format_of(file).values_in_table:
+        return None
+    return str(context.done("ingest", "files").files.note(part.file)["sha256"])
+
+
 def write_shard(io: TaskIo[Shard]) -> Iterator[pa.Table]:
     """One shard: its tar (where there are pictures), its sidecar, and last its statistics."""
-    taken = list(_taken(io))
-    name = shards.shard_name(io.args.shard)
-    rows = pa.concat_tables([table for _, table in taken])
-    keys = [
-        shards.shard_key(io.args.shard, position, io.args.samples_per_shard)
-        for position in range(rows.num_rows)
-    ]
+    args = io.args
+    pieces = list(_pieces(io))
+    layout = columns.read_layout(io, pieces[0].signals.schema)
+    name = shards.shard_name(args.shard)
+    count = sum(piece.rows.num_rows for piece in pieces)
+    keys = [shards.shard_key(args.shard, place, args.samples_per_shard) for place in range(count)]
     size = 0
-    if io.args.format == "webdataset":
+    if args.format == "webdataset":
         with io.output(f"shards/{name}.tar") as out:
             writer = shards.ShardWriter(out)
-            samples = (
-                sample for file, table in taken for sample in format_of(file).members(file, table)
-            )
+            samples = (sample for piece in pieces for sample in _samples(piece, layout, args))
             for key, sample in zip(keys, samples, strict=True):
                 writer.add(key, sample)
             writer.close()
             size = out.written
-        io.receipt(f"shards/{name}.tar", rows.num_rows)
-    sources = [file.source for file, table in taken for _ in range(table.num_rows)]
-    io.publish(f"shards/{name}.parquet", _sidecar(rows, keys, sources))
+        io.receipt(f"shards/{name}.tar", count)
+    sidecar = Sidecar(layout, keys, args.format == "webdataset")
+    io.publish_groups(f"shards/{name}.parquet", sidecar.groups(pieces))
     with io.output(f"shards/{name}_stats.json") as out:
-        out.write(shards.statistics(rows.num_rows, size))
-    yield io.receipt(f"shards/{name}_stats.json", rows.num_rows)
+        out.write(shards.statistics(count, sidecar.successes, size))
+    yield io.receipt(f"shards/{name}_stats.json", count)
 
 
-def _taken(io: TaskIo[Shard]) -> Iterator[tuple[InputFile, pa.Table]]:
-    """Part by part: the input file, and the rows of the samples in this shard."""
-    columns = ["uid", "key", "url", "text", "width", "height", "sha256", *MEMBER_COLUMNS]
+def _pieces(io: TaskIo[Shard]) -> Iterator[Piece]:
+    """Part by part: the samples that are in this shard."""
+    roles = [role for role in sorted(io.task.inputs) if columns.is_column(role)]
+    signals = [io.stream(role, ["row", columns.column_of(role)]) for role in roles]
     parts = zip(
-        io.stream("ingest", list(dict.fromkeys(columns))),
+        io.stream("ingest", columns.COLUMNS),
         io.stream("kept", ["row"]),
         io.args.spans,
         io.args.sources,
@@ -233,22 +329,42 @@ def _taken(io: TaskIo[Shard]) -> Iterator[tuple[InputFile, pa.Table]]:
     )
     for table, kept_rows, (start, stop), (entry, relative, kind, size), path in parts:
         rows = np.sort(kept_rows["row"].to_numpy())[start:stop]
-        yield InputFile(entry, relative, path, kind, size), table.take(pa.array(rows))
+        tables = {role: next(stream) for role, stream in zip(roles, signals, strict=True)}
+        yield columns.piece(
+            InputFile(entry, relative, path, kind, size),
+            table.take(pa.array(rows)),
+            columns.aligned(tables, rows, table.num_rows),
+            io.args.wanted,
+        )
 
 
-def _sidecar(rows: pa.Table, keys: Sequence[str], sources: Sequence[str]) -> pa.Table:
-    def digits(name: str) -> list[str | None]:
-        return [None if value is None else value.hex() for value in rows[name].to_numpy()]
+def _samples(piece: Piece, layout: Layout, args: Shard) -> Iterator[Sample]:
+    """The members of each sample: the input's own, and a caption and columns that came otherwise."""
+    texts = piece.rows["text"].to_pylist()
+    fields = own_columns.objects(piece.own)
+    more = own_columns.objects(piece.signals) if args.with_signals else [{}] * len(fields)
+    members = format_of(piece.file).members(piece.file, piece.rows)
+    for sample, text, own, signals in zip(members, texts, fields, more, strict=True):
+        named = {layout.names.get(name, name): value for name, value in signals.items()}
+        yield [*_members(sample, text, own, named)]
 
-    columns: dict[str, Any] = {
-        "url": rows["url"],
-        "caption": rows["text"],
-        "key": keys,
-        "sha256": digits("sha256"),
-        "uid": digits("uid"),
-        "source": sources,
-        "source_key": rows["key"],
-    }
-    for side in ("width", "height"):
-        columns[side] = columns[f"original_{side}"] = rows[side]
-    return shards.sidecar(columns, rows.num_rows)
+
+def _members(
+    sample: Sample, text: str | None, own: dict[str, Any], signals: dict[str, Any]
+) -> Iterator[tuple[str, Buffer]]:
+    suffixes = {suffix for suffix, _ in sample}
+    for suffix, data in sample:
+        yield suffix, _extended(data, signals) if suffix == "json" and signals else data
+    if "txt" not in suffixes and text is not None:
+        yield "txt", text.encode()
+    if "json" not in suffixes and (own or signals):
+        yield "json", own_columns.dumped(own | signals)
+
+
+def _extended(data: Buffer, more: dict[str, Any]) -> Buffer:
+    """A json member with more fields; as it is where it is no JSON object."""
+    try:
+        fields = json.loads(bytes(data))
+    except ValueError:
+        return data
+    return own_columns.dumped(fields | more) if isinstance(fields, dict) else data

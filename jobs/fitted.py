@@ -1,0 +1,283 @@
+"""The job that fits some files: what `tamis init --input` writes after a look at them.
+
+Bounds are the strictest of a few common ones that the first samples pass; a share stands where a bound would depend on
+the encoder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tamis.jobs.terminal import display
+from tamis.pipeline import encoders
+from tamis.pipeline.algorithms.clusters import kmeans
+from tamis.pipeline.inputs import columns
+from tamis.pipeline.inputs.entries import input_files
+from tamis.pipeline.inputs.formats import format_of, outline, rows_of
+from tamis.pipeline.inputs.ingest import ingest_file
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.part_builder import IngestOptions
+from tamis.pipeline.signals.registry import SIGNALS, TextSignal
+from tamis.pipeline.store import storage
+from tamis.schemas.errors import InputError, ModelError
+from tamis.schemas.job import Input
+from tamis.schemas.tables import find_column
+
+SAMPLES = 500
+"""Samples that are looked at, from the start of the first file that has any."""
+
+FILES = 8
+"""Files that are tried."""
+
+LOST = 0.02
+"""Share of the sound samples that a bound may drop, at most; where every candidate drops more, the mildest is taken."""
+
+CANDIDATES: dict[str, tuple[str, tuple[float, ...]]] = {
+    "words": ("min", (2, 1)),
+    "min_side": ("min", (200, 64, 32, 16)),
+    "aspect_ratio": ("max", (3.0, 4.0, 6.0, 10.0)),
+}
+"""Signal -> which end is bounded, and the bounds that are tried, the strictest first."""
+
+CLIP = "open_clip:ViT-B-32/laion2b_s34b_b79k"
+CLIP_REPOSITORY = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
+CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+FOLDERS = {"image_embeddings": "img_emb", "text_embeddings": "text_emb"}
+"""Key of an input -> the folder beside the metadata in which clip-retrieval writes its files."""
+
+SMALL = 400
+"""Samples from which the fitted job prunes by density: fewer are as many as a person looks at."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What there is to see in some files.
+
+    Attributes:
+        files: all of them.
+        rows: the first rows, of schema INGEST.
+        samples: of all files; estimated where ``counted`` is false.
+        columns: the input's own.
+        embeddings: keys of the job's input that name embeddings.
+    """
+
+    files: Sequence[InputFile]
+    rows: pa.Table
+    samples: int
+    counted: bool
+    columns: columns.Columns
+    embeddings: dict[str, str]
+
+    @property
+    def sound(self) -> pa.Table:
+        """The rows that can be used."""
+        return self.rows.filter(pc.is_null(self.rows["reason"]))
+
+    @property
+    def pictures(self) -> bool:
+        """Whether the samples have pictures."""
+        return bool(self.rows["image_size"].null_count < self.rows.num_rows)
+
+
+def fitted(patterns: Sequence[str]) -> str:
+    """The text of a job file for the files that ``patterns`` name.
+
+    Raises:
+        InputError, JobError: no such files, or none that is read.
+    """
+    look = _look(patterns)
+    encoder, why = _encoder(look)
+    lines = [*_head(look), "", *_input(look, patterns), f"output: runs/{_name(patterns)}", "steps:"]
+    lines += [f"  {line}" for line in _steps(look, encoder, why)]
+    return "\n".join(lines) + "\n"
+
+
+def _look(patterns: Sequence[str]) -> Look:
+    files = input_files(Input(path=tuple(patterns)))
+    first, rows = _first_rows(files)
+    samples = rows_of(files)
+    estimate = sum(file.size for file in files) / max(1.0, first.size / max(1, rows.num_rows))
+    if rows.num_rows >= SAMPLES:
+        ends = [m["offset"] + m["size"] for row in rows["members"].to_pylist() for m in row or ()]
+        estimate = sum(file.size for file in files) / max(1.0, max(ends, default=1) / rows.num_rows)
+    return Look(
+        files,
+        rows,
+        round(estimate) if samples is None else samples,
+        samples is not None,
+        format_of(first).columns(first),
+        _embeddings(files),
+    )
+
+
+def _first_rows(files: Sequence[InputFile]) -> tuple[InputFile, pa.Table]:
+    for file in files[:FILES]:
+        outline(file).accepted()
+        for rows in islice(ingest_file(file, IngestOptions(part_samples=SAMPLES)), 1):
+            if rows["reason"].null_count:
+                return file, rows
+            fault = rows.slice(0, 1).to_pylist()[0]
+    names = Counter(rows["reason"].to_pylist()).most_common(1)
+    raise InputError(
+        f"no sample of `{storage.redact(files[0].path)}` can be used: {names[0][0]}: {fault['message']}"
+    )
+
+
+def _embeddings(files: Sequence[InputFile]) -> dict[str, str]:
+    """Embeddings that lie beside metadata: DataComp's ``X.npz``, or the folders of clip-retrieval."""
+    paths = [file.path for file in files if file.path.endswith(".parquet")]
+    if not paths or len(paths) < len(files):
+        return {}
+    if all(storage.exists(path.removesuffix(".parquet") + ".npz") for path in paths[:FILES]):
+        return {"features": "true"}
+    found: dict[str, str] = {}
+    folder = storage.parent(paths[0])
+    for key, name in FOLDERS.items():
+        for base in (storage.parent(folder), folder):
+            arrays = (
+                [f for f in storage.files_in(f"{base}/{name}") if f.path.endswith(".npy")]
+                if (storage.exists(f"{base}/{name}"))
+                else []
+            )
+            if len(arrays) == len(paths):
+                found.setdefault(key, f"{base}/{name}/*.npy")
+    return found if "image_embeddings" in found else {}
+
+
+def _encoder(look: Look) -> tuple[str | None, str]:
+    """The encoder that can be had, and a word about it."""
+    if look.embeddings:
+        return "precomputed", "the embeddings beside the metadata"
+    if not look.pictures:
+        return None, ""
+    if _is_cached():
+        return CLIP, "its weights are on this machine"
+    try:
+        encoders.describe("demo")
+    except ModelError:
+        return CLIP, "600 MB are fetched at its first use"
+    return "demo", f'small, knows clip art alone; for photographs "{CLIP}", 600 MB'
+
+
+def _is_cached() -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    return any(
+        isinstance(try_to_load_from_cache(CLIP_REPOSITORY, name), str) for name in CLIP_FILES
+    )
+
+
+def _head(look: Look) -> Iterator[str]:
+    about = "" if look.counted else "about "
+    size = display.size(sum(file.size for file in look.files))
+    yield f"# {display.count(len(look.files))} files, {size}, {about}{display.count(look.samples)} samples."
+    taken = next((outline(file).taken for file in look.files if outline(file).taken), {})
+    if taken:
+        named = ", ".join(f"{name} is {column}" for name, column in sorted(taken.items()))
+        yield f"# Columns: {display.plain(named)}."
+    others = [name for name in look.columns if name not in taken.values()]
+    if others:
+        yield f"# Kept in the result beside them: {display.plain(', '.join(others[:20]))}."
+    bad = Counter(look.rows["reason"].drop_null().to_pylist())
+    if bad:
+        count = look.rows.num_rows
+        named = ", ".join(f"{reason} {number}" for reason, number in sorted(bad.items()))
+        yield f"# Of the first {count}, {sum(bad.values())} cannot be used: {named}."
+    yield "# `tamis init` without --input writes every setting, explained. Next: tamis plan, tamis run."
+
+
+def _input(look: Look, patterns: Sequence[str]) -> Iterator[str]:
+    yield f"name: {_name(patterns)}"
+    yield "input:"
+    listed = ", ".join(f"'{pattern.replace(chr(39), chr(39) * 2)}'" for pattern in patterns)
+    yield f"  - path: {listed if len(patterns) == 1 else f'[{listed}]'}"
+    yield from (
+        f"    {key}: {value if key == 'features' else repr(value)}"
+        for key, value in look.embeddings.items()
+    )
+
+
+def _name(patterns: Sequence[str]) -> str:
+    plain = re.split(r"[*?\[{]", patterns[0], maxsplit=1)[0].rstrip("/")
+    parts = [part for part in plain.lower().split("/") if part.strip(".")]
+    word = re.sub(r"[^a-z0-9_-]+", "-", parts[-1].partition(".")[0] if parts else "").strip("-_")
+    return word[:40] or "job"
+
+
+def _steps(look: Look, encoder: str | None, why: str) -> Iterator[str]:
+    bounds = dict(_bounds(look))
+    unsafe = find_column("punsafe", list(look.columns))
+    if unsafe is not None and look.columns[unsafe] == columns.NUMBER:
+        bounds[unsafe] = "{max: 0.5}"
+    yield f"- signals: [{', '.join(bounds)}]"
+    yield f"- rules: {{{', '.join(f'{name}: {bound}' for name, bound in bounds.items())}}}"
+    yield f"- exact_duplicates: {{on: {'image' if look.pictures else 'url_text' if _has_url(look) else 'pair'}}}"
+    agree = "phash" if look.pictures else "embedding" if encoder else "none"
+    near = f"- near_duplicates: {{jaccard: 0.8, agree: {agree}}}"
+    if agree != "embedding":
+        yield near
+    similarity = find_column("similarity", list(look.columns))
+    if encoder:
+        yield f"# {why}"
+        yield f'- embed: {{encoder: "{encoder}"}}'
+        if agree == "embedding":
+            yield near
+        if encoder != "precomputed" or len(look.embeddings) > 1 or "features" in look.embeddings:
+            yield from _share("clip_similarity")
+        yield "- semantic_duplicates: {clusters: auto, epsilon: 0.07}"
+        number = kmeans.auto_clusters(look.samples)
+        mark = "" if look.samples >= SMALL else "# "
+        yield f"# Half of what is left, more of complex concepts than of simple ones; auto is {number} concepts here."
+        yield f"{mark}- density: {{clusters: auto, keep: 0.5}}"
+    elif similarity is not None and look.columns[similarity] == columns.NUMBER:
+        yield from _share(similarity)
+    yield "- write"
+
+
+def _share(signal: str) -> Iterator[str]:
+    yield "# A share, since what a similarity means depends on its encoder: the 5% whose caption fits least go."
+    yield f"- score: {{name: similarity, signal: {signal}, keep: 0.95}}"
+
+
+def _has_url(look: Look) -> bool:
+    return bool(look.rows["url"].null_count < look.rows.num_rows)
+
+
+def _bounds(look: Look) -> Iterator[tuple[str, str]]:
+    """A bound for each signal of CANDIDATES that the samples have."""
+    sound = look.sound
+    for name, (end, tried) in CANDIDATES.items():
+        values = _values(name, sound)
+        known = values[~np.isnan(values)]
+        if not len(known):
+            continue
+        for bound in tried:
+            passing = known >= bound if end == "min" else known <= bound
+            if passing.mean() >= 1 - LOST:
+                break
+        missing = "" if len(known) == len(values) else ", missing: keep"
+        yield name, f"{{{end}: {bound:g}{missing}}}"
+
+
+def _values(name: str, rows: pa.Table) -> npt.NDArray[np.float64]:
+    if name == "words":
+        signal = SIGNALS["words"]
+        assert isinstance(signal, TextSignal), "words are counted in captions"
+        counted = signal.load()(rows["text"].to_pylist())
+        return np.asarray(counted.cast(pa.float64()).to_numpy(zero_copy_only=False))
+    width, height = (
+        rows[side].cast(pa.float64()).to_numpy(zero_copy_only=False) for side in ("width", "height")
+    )
+    if name == "min_side":
+        return np.asarray(np.fmin(width, height))
+    return np.asarray(np.maximum(width, height) / np.minimum(width, height))

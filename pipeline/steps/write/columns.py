@@ -1,0 +1,204 @@
+"""The columns of the result: found part by part and joined, and their values for the samples of a shard."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tamis.pipeline.inputs import own_columns
+from tamis.pipeline.inputs.formats import MEMBER_COLUMNS, VALUE_COLUMNS, format_of
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.results import sidecars
+from tamis.pipeline.results.sidecars import Layout
+from tamis.pipeline.tables.columns import scatter
+from tamis.pipeline.tasks.task import TaskIo, location
+from tamis.schemas.errors import JobError
+
+SIGNAL, PLACE = "signal:", "place"
+"""Roles of the tables of signals, and of the last clusters."""
+
+CLUSTER = "cluster"
+
+OURS = ["uid", "key", "url", "text", "width", "height", "sha256"]
+"""Columns of ingest's table from which ours are made."""
+
+OURS_OF_TARS = ""
+"""Stands for a column of pictures where the input has its pictures in no column."""
+
+COLUMNS = list(dict.fromkeys([*OURS, *MEMBER_COLUMNS, *VALUE_COLUMNS]))
+"""Columns of ingest's table that a shard needs."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Arguments of ``find``: a part's file, and what the result takes of it."""
+
+    source: tuple[str, str, str, int]  # entry, relative name, kind, bytes
+    wanted: Sequence[str] | None  # columns of the input; None: all
+    pictures: bool  # whether a column of pictures is one of them
+    path: str = location()
+    sha256: str | None = None  # of a file whose own columns are read
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The samples of one part in a shard.
+
+    Attributes:
+        file: the input file.
+        rows: of ingest's table, with COLUMNS.
+        own: the input's columns, typed as in this part.
+        ours: our columns but for the key, by our names.
+        signals: those of them that are signals.
+    """
+
+    file: InputFile
+    rows: pa.Table
+    own: pa.Table
+    ours: pa.Table
+    signals: pa.Table
+
+
+def find(io: TaskIo[Found]) -> Iterator[pa.Table]:
+    """(schema, picture, differ) of one part that has kept samples, a row: the input's columns, the name of the one that
+    holds pictures (OURS_OF_TARS: none of them), and the names that ours and the input's share without saying the same.
+    """
+    kept = np.sort(io.read("kept", ["row"])["row"].to_numpy())
+    found: dict[str, list[object]] = {"schema": [], "picture": [], "differ": []}
+    if len(kept):
+        entry, relative, kind, size = io.args.source
+        file = InputFile(entry, relative, io.args.path, kind, size)
+        rows = io.read("ingest", COLUMNS).take(pa.array(kept))
+        form = format_of(file)
+        own = _wanted(form.own_schema(file, rows), io.args.wanted)
+        ours = _ours(file, rows, _signals(io, kept, io.rows))
+        shared = set(own.names) & set(ours.column_names)
+        differ = sidecars.differing(form.own(file, rows, shared), ours)
+        pictures = io.args.pictures and has_pictures(rows)
+        picture = form.picture_field(file) if pictures else None
+        if picture is not None:
+            own = own_columns.union([pa.schema([picture]), own])  # the order of its struct
+        found = {
+            "schema": [own.serialize().to_pybytes()],
+            "picture": [
+                picture.name if picture is not None else OURS_OF_TARS if pictures else None
+            ],
+            "differ": [sorted(differ)],
+        }
+    types = [("schema", pa.binary()), ("picture", pa.string()), ("differ", pa.list_(pa.string()))]
+    yield pa.table(found, schema=pa.schema(types))
+
+
+def join(io: TaskIo[None]) -> Iterator[pa.Table]:
+    """What ``find`` has of all parts, as one row of the same columns; ``picture`` is a list."""
+    schemas: dict[bytes, None] = {}
+    differ: set[str] = set()
+    pictures: dict[str, None] = {}
+    for table in io.stream("found"):
+        schemas |= dict.fromkeys(table["schema"].to_pylist())
+        differ.update(name for names in table["differ"].to_pylist() for name in names)
+        pictures |= dict.fromkeys(table["picture"].drop_null().to_pylist())
+    own = own_columns.union(_parsed(schema) for schema in schemas)
+    for name in filter(None, pictures):
+        kind = own.field(name).type
+        if pa.types.is_string(kind):
+            raise JobError(
+                f"{io.step}: {name} holds pictures as bytes in one input and as a struct in another: "
+                "write them by two jobs, or set `pictures: false`"
+            )
+    yield pa.table(
+        {
+            "schema": pa.array([own.serialize().to_pybytes()], pa.binary()),
+            "picture": pa.array([list(pictures)], pa.list_(pa.string())),
+            "differ": pa.array([sorted(differ)], pa.list_(pa.string())),
+        }
+    )
+
+
+def _parsed(schema: bytes) -> pa.Schema:
+    return pa.ipc.read_schema(pa.py_buffer(schema))
+
+
+def read_layout(io: TaskIo[Any], signals: pa.Schema) -> Layout:
+    """The layout that ``join`` found, with the signals behind our other columns."""
+    (found,) = io.read("layout").to_pylist()
+    pictures = set(found["picture"])
+    ours = [*sidecars.SIDECAR, *signals]
+    if OURS_OF_TARS in pictures:
+        ours.append(pa.field(sidecars.PICTURE, sidecars.PICTURE_TYPE))
+    return sidecars.layout(
+        _parsed(found["schema"]), pa.schema(ours), found["differ"], pictures - {OURS_OF_TARS}
+    )
+
+
+def _wanted(schema: pa.Schema, wanted: Collection[str] | None) -> pa.Schema:
+    return schema if wanted is None else pa.schema([f for f in schema if f.name in wanted])
+
+
+def piece(
+    file: InputFile, rows: pa.Table, signals: pa.Table, wanted: Sequence[str] | None
+) -> Piece:
+    """The samples of a part in a shard: their rows of ingest's table, with COLUMNS, and their signals."""
+    form = format_of(file)
+    names = _wanted(form.own_schema(file, rows), wanted).names
+    return Piece(file, rows, form.own(file, rows, names), _ours(file, rows, signals), signals)
+
+
+def _signals(io: TaskIo[Found], kept: npt.NDArray[np.int64], rows: int) -> pa.Table:
+    """The signals of a part's kept samples, and their clusters."""
+    tables = {
+        role: io.read(role, ["row", column_of(role)]) for role in io.task.inputs if is_column(role)
+    }
+    return aligned(tables, kept, rows)
+
+
+def is_column(role: str) -> bool:
+    """Whether the tables under a role have a column of the result."""
+    return role.startswith(SIGNAL) or role == PLACE
+
+
+def column_of(role: str) -> str:
+    """The column that is read under a role."""
+    return CLUSTER if role == PLACE else role.removeprefix(SIGNAL)
+
+
+def aligned(tables: dict[str, pa.Table], kept: npt.NDArray[np.int64], rows: int) -> pa.Table:
+    """A column for each role's table, with a value for each kept row of a part that has ``rows``."""
+    arrays = {}
+    for role in sorted(tables):
+        name = column_of(role)
+        arrays[name] = scatter(tables[role], rows)[name].take(pa.array(kept))
+    return pa.table(arrays) if arrays else pa.table({"": pa.nulls(len(kept))}).select([])
+
+
+def _ours(file: InputFile, rows: pa.Table, signals: pa.Table) -> pa.Table:
+    """Our columns but for the key."""
+
+    def digits(name: str) -> list[str | None]:
+        return [None if value is None else value.hex() for value in rows[name].to_pylist()]
+
+    count = rows.num_rows
+    columns = {
+        "url": rows["url"],
+        "caption": rows["text"],
+        "width": rows["width"],
+        "height": rows["height"],
+        "original_width": rows["width"],
+        "original_height": rows["height"],
+        "sha256": pa.array(digits("sha256"), pa.string()),
+        "uid": pa.array(digits("uid"), pa.string()),
+        "source": pa.array([file.source] * count, pa.string()),
+        "source_key": rows["key"],
+        **{name: signals[name] for name in signals.column_names},
+    }
+    return pa.table(columns)
+
+
+def has_pictures(rows: pa.Table) -> bool:
+    """Whether the samples of a piece come with pictures."""
+    return bool(rows.num_rows) and rows["image_size"].null_count < rows.num_rows

@@ -1,0 +1,111 @@
+"""The parquet file of one shard, a row group at a time: with pictures in it, one holds few samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tamis.pipeline.inputs import own_columns
+from tamis.pipeline.inputs.formats import format_of
+from tamis.pipeline.results.sidecars import PICTURE, Layout
+from tamis.pipeline.steps.write.columns import Piece, has_pictures
+
+GROUP_BYTES = 32 << 20
+"""Bytes of pictures from which a row group ends."""
+
+ENDINGS = {"jpeg": "jpg", "tiff": "tif"}
+"""Picture format -> ending of its files, where the two differ."""
+
+
+class Sidecar:
+    """The rows of a shard's pieces. ``successes`` counts those whose picture is in the shard, once they are made."""
+
+    def __init__(self, layout: Layout, keys: Sequence[str], in_tar: bool) -> None:
+        self._layout, self._keys, self._in_tar = layout, keys, in_tar
+        self._schema = layout.schema()
+        self._in_table = bool(layout.pictures) or PICTURE in layout.ours.names
+        self.successes = 0
+
+    def groups(self, pieces: Iterable[Piece]) -> Iterator[pa.Table]:
+        """The row groups; one where no pictures are among the columns."""
+        tables = self._tables(pieces)
+        if self._in_table:
+            yield from tables
+        else:
+            yield pa.concat_tables(tables).combine_chunks()
+
+    def _tables(self, pieces: Iterable[Piece]) -> Iterator[pa.Table]:
+        start = 0
+        for piece in pieces:
+            pictures = None
+            cuts = [0, piece.rows.num_rows]
+            if self._in_table and has_pictures(piece.rows):
+                pictures = format_of(piece.file).pictures(piece.file, piece.rows)
+                cuts = _cuts(piece.rows["image_size"].to_numpy())
+            for first, stop in pairwise(cuts):
+                keys = self._keys[start + first : start + stop]
+                part = _slice(piece, first, stop)
+                data = None if pictures is None else list(islice(pictures, stop - first))
+                yield self._table(part, keys, data)
+            start += piece.rows.num_rows
+
+    def _table(self, piece: Piece, keys: Sequence[str], pictures: list[bytes] | None) -> pa.Table:
+        rows = piece.rows.num_rows
+        inside = self._in_tar or pictures is not None
+        self.successes += rows if inside else 0
+        ours: dict[str, Any] = {name: piece.ours[name] for name in piece.ours.column_names}
+        ours |= {"key": keys, "status": ["success"] * rows if inside else None}
+        column = None
+        if pictures is not None:
+            picture = format_of(piece.file).picture_field(piece.file)
+            column = None if picture is None else picture.name
+            if column is None:
+                endings = [ENDINGS.get(e, e) for e in piece.rows["image_format"].to_pylist()]
+                named = zip(pictures, keys, endings, strict=True)
+                ours[PICTURE] = [{"bytes": b, "path": f"{key}.{end}"} for b, key, end in named]
+        arrays = {
+            name: _array(ours.get(our), self._layout.ours.field(our).type, rows)
+            for our, name in self._layout.names.items()
+        }
+        own = own_columns.fitted(piece.own, self._layout.own)
+        arrays |= {name: own[name].combine_chunks() for name in own.column_names}
+        if column is not None:
+            arrays[column] = _with_bytes(arrays[column], pictures or [])
+        return pa.Table.from_arrays(
+            [arrays[field.name] for field in self._schema], schema=self._schema
+        )
+
+
+def _cuts(sizes: Any) -> list[int]:
+    """Where the row groups of a piece's pictures begin, and where the last ends."""
+    numbers = np.cumsum(sizes) // GROUP_BYTES
+    return [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(sizes)]
+
+
+def _slice(piece: Piece, first: int, stop: int) -> Piece:
+    tables = (piece.rows, piece.own, piece.ours, piece.signals)
+    rows, own, ours, signals = (table.slice(first, stop - first) for table in tables)
+    return Piece(piece.file, rows, own, ours, signals)
+
+
+def _array(values: Any, kind: pa.DataType, rows: int) -> pa.Array:
+    if values is None:
+        return pa.nulls(rows, kind)
+    if isinstance(values, pa.ChunkedArray):
+        return values.cast(kind).combine_chunks()
+    return pa.array(values, kind)
+
+
+def _with_bytes(column: pa.Array, pictures: Sequence[bytes]) -> pa.Array:
+    """A column of pictures with their bytes: flat, or in the field ``bytes`` of a struct."""
+    if not pa.types.is_struct(column.type):
+        return pa.array(pictures, column.type)
+    arrays = [
+        pa.array(pictures, field.type) if field.name == "bytes" else column.field(field.name)
+        for field in column.type
+    ]
+    return pa.StructArray.from_arrays(arrays, fields=list(column.type))

@@ -1,0 +1,192 @@
+"""The first commands of a newcomer: a job that fits their files, presets, the version, advice for common slips."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tamis.jobs.cli import main
+from tamis.jobs.commands.run import losses
+from tamis.jobs.fitted import fitted
+from tamis.jobs.template import template
+from tamis.pipeline.audit.reading.funnel import Funnel
+from tamis.pipeline.runs import plan
+from tamis.schemas.manifest import StepCount
+from tamis.schemas.parse import parse_job
+from tests.support.pictures import encode, noise
+from tests.support.running import Sample, picture, write_tar
+
+
+def ended(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command."""
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    out, err = capsys.readouterr()
+    return int(stop.value.code or 0), out, err
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+def pairs(folder: Path, count: int = 60) -> Path:
+    """Noise of 70 x 64 pixels, no two alike, with captions of three words; every tenth has one word."""
+    write_tar(
+        folder / "0.tar",
+        [
+            Sample(
+                f"{i:04d}",
+                encode(noise(64, 70, seed=i), "PNG"),
+                f"picture number {i}" if i % 10 else "x",
+                {"licence": "cc-by"},
+            )
+            for i in range(count)
+        ],
+    )
+    return folder / "*.tar"
+
+
+def test_init_into_a_file_writes_a_job(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("job.yaml").touch()  # as the shell does for `>`
+    assert ended(capsys, "init") == (0, template(), "")
+    assert ended(capsys, "init", "job.yaml")[0] == 0
+    assert parse_job(Path("job.yaml").read_text(), "job.yaml").steps
+    code, _, err = ended(capsys, "init", "job.yaml")
+    assert (code, "is there already" in err) == (2, True)
+
+
+def test_the_template_bounds_its_encoder_by_its_own_bound() -> None:
+    job = parse_job(template(), "template")
+    (similarity,) = [step for step in job.steps if step.name == "similarity"]
+    assert similarity.bounds["clip_similarity"].least == 0.1
+
+
+def test_the_version_and_short_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(capsys, "--version")[1].startswith("tamis 0.")
+    assert "Usage:" in ended(capsys, "-h")[1]
+    assert "--output" in ended(capsys, "run", "-h")[1]
+
+
+def test_presets_are_listed_and_written(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = ended(capsys, "presets", "--json")
+    assert code == 0
+    for name, about in json.loads(out).items():
+        assert about
+        assert f"name: {name}" in ended(capsys, "init", "--preset", name)[1]
+    assert "did you mean `dbp`" in ended(capsys, "init", "--preset", "dpb")[2]
+
+
+def test_an_unquoted_pattern_is_told_to_be_quoted(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.tar", "b.tar"):
+        Path(name).touch()
+    code, _, err = ended(capsys, "plan", "dbp", "--input", "a.tar", "b.tar", "--output", "x")
+    assert (code, "quote it: --input '*.tar'" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("a.csv", "a.csv').to_parquet('"),
+        ("a.jsonl", "a.jsonl', lines=True).to_parquet('"),
+        ("a.jpg", "pack the folder"),
+        ("a.tar.gz", "unpack it first"),
+        ("a.tgz", "unpack it first"),
+    ],
+)
+def test_what_is_not_read_is_named_with_the_way_to_convert_it(
+    capsys: pytest.CaptureFixture[str], name: str, advice: str
+) -> None:
+    Path(name).touch()
+    code, _, err = ended(capsys, "plan", "dbp", "--input", name, "--output", "x")
+    assert (code, advice in err) == (2, True)
+
+
+def test_features_of_tars_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pattern = str(pairs(tmp_path / "in"))
+    _, _, err = ended(capsys, "plan", "datacomp-medium", "--input", pattern, "--output", "x")
+    assert "`features: true` is for parquet" in err
+
+
+def test_a_fitted_job_of_tars(tmp_path: Path) -> None:
+    text = fitted([str(pairs(tmp_path / "photos"))])
+    job = parse_job(text, "fitted")
+    assert "licence" in text
+    assert job.name == "photos"
+    bounds = job.steps[1].bounds
+    assert {name: (bound.least, bound.max) for name, bound in bounds.items()} == {
+        "words": (1.0, None),  # two words would drop a tenth
+        "min_side": (64.0, None),
+        "aspect_ratio": (None, 3.0),
+    }
+    kinds = [step.kind for step in job.steps]
+    assert kinds[-1] == "write"
+    assert "density" not in kinds  # of sixty pairs
+    assert "rules" not in kinds[2:]  # what a similarity means depends on the encoder
+    plan.make(job)
+
+
+def test_a_fitted_job_of_metadata_takes_the_embeddings_beside_it(tmp_path: Path) -> None:
+    for name in ("metadata", "img_emb", "text_emb"):
+        (tmp_path / name).mkdir()
+    rows = 500
+    table = pa.table(
+        {
+            "URL": [f"https://example.org/{i}" for i in range(rows)],
+            "TEXT": [f"caption number {i}" for i in range(rows)],
+            "WIDTH": [300] * rows,
+            "HEIGHT": [200] * rows,
+            "punsafe": np.linspace(0, 1, rows),
+        }
+    )
+    pq.write_table(table, tmp_path / "metadata/metadata_0.parquet")
+    vectors = np.random.default_rng(0).normal(size=(rows, 16)).astype(np.float16)
+    for name in ("img_emb", "text_emb"):
+        np.save(tmp_path / name / f"{name}_0.npy", vectors)
+    text = fitted([str(tmp_path / "metadata/*.parquet")])
+    job = parse_job(text, "fitted")
+    assert job.input[0].image_embeddings == str(tmp_path / "img_emb/*.npy")
+    assert job.input[0].text_embeddings == str(tmp_path / "text_emb/*.npy")
+    assert "text is TEXT" in text
+    assert job.steps[1].bounds["punsafe"].max == 0.5
+    assert [step.kind for step in job.steps][2:] == [
+        "exact_duplicates",
+        "embed",
+        "near_duplicates",
+        "score",
+        "semantic_duplicates",
+        "density",
+        "write",
+    ]
+    plan.make(job)
+
+
+def test_a_fitted_job_of_parquet_with_pictures(tmp_path: Path) -> None:
+    (tmp_path / "hf").mkdir()
+    images = [{"bytes": picture(i, 40, 40), "path": f"{i}.png"} for i in range(20)]
+    table = pa.table({"image": images, "caption": [f"picture number {i}" for i in range(20)]})
+    pq.write_table(table, tmp_path / "hf/train-00000-of-00001.parquet")
+    job = parse_job(fitted([str(tmp_path / "hf/*.parquet")]), "fitted")
+    assert job.steps[1].bounds["min_side"].least == 32
+    assert any(step.kind == "embed" for step in job.steps)
+    plan.make(job)
+
+
+def test_a_step_that_drops_more_than_half_is_named() -> None:
+    steps = parse_job(
+        "name: a\ninput: x.tar\noutput: o\n"
+        "steps: [{signals: [words]}, {rules: {words: {min: 2}}}, {score: {signal: words, keep: 0.1}}]",
+        "job",
+    ).steps
+    counts = (
+        StepCount(step="rules", entered=100, dropped={"below_minimum": 60, "no_value": 1}, kept=39),
+        StepCount(step="score", entered=39, dropped={"not_chosen": 36}, kept=3),
+    )
+    (line,) = losses(steps, Funnel(100, 3, counts))
+    assert line.startswith("note: rules dropped 61 of 100 (61.0%), most as below_minimum")
