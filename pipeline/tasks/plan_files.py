@@ -170,3 +170,15 @@ def damage(root: str, name: str, why: object) -> StateError:
     return StateError(
         f"{storage.redact(storage.join(root, name))} is damaged ({why}): restore it, or give another `output:`"
     )
+
+
+def faults(root: str) -> Iterator[tuple[str, str]]:
+    """Each file of the plan that is missing or damaged, and which it is."""
+    for name, reader in ((HEAD, read_head), (TABLE, read)):
+        if not storage.exists(storage.join(root, name)):
+            yield name, "is missing"
+            continue
+        try:
+            reader(root)
+        except StateError:
+            yield name, "is damaged"

@@ -95,17 +95,15 @@ def test_audit_names_a_damaged_ledger(
     "text",
     [
         "{",
-        '{"layout": 3, "parts": []}',
-        '{"layout": 3, "parts": [], "makes": {}, "inputs": [{"entrz": "input"}]}',
+        '{"layout": 3}',
+        '{"layout": 3, "job": "test", "part_samples": 8, "makes": []}',
     ],
 )
 def test_a_damaged_plan_is_named(run: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     uid = ledger(run)[3]["uid"]
     (run / "plan.json").write_text(text)
     for command in (["explain", str(run), uid], ["whatif", str(run), "--set", "rules.words.min=3"]):
-        assert "plan.json, which numbers the parts of the ledger, is damaged" in said(
-            capsys, *command
-        )
+        assert "plan.json is damaged" in said(capsys, *command)
     faults = list(verify(open_run(str(run)), Seen()))
     assert ("plan.json", "is damaged") in {(fault.path, fault.what) for fault in faults}
 

@@ -85,11 +85,11 @@ def test_what_has_been_cleared_is_named(folder: Path) -> None:
     shutil.rmtree(folder / "run" / "tables")
     with pytest.raises(StateError, match=r"tables/, from which .* has been cleared"):
         whatif(open_run(str(folder / "run")), ["density.keep=0.4"])
-    (folder / "run" / "plan.json").unlink()
-    with pytest.raises(StateError, match=r"plan\.json, which numbers the parts .* is missing"):
+    (folder / "run" / "plan.parquet").unlink()
+    with pytest.raises(StateError, match=r"plan\.parquet, .* is missing"):
         open_run(str(folder / "run")).parts  # noqa: B018 - reading it is what fails
     found = dict(faults(folder, deep=False))
-    assert "is missing" in found["plan.json"]
+    assert "is missing" in found["plan.parquet"]
 
 
 def test_stamps_are_taken_from_listings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

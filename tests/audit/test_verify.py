@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,9 @@ from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.verify import uids as spilling
 from tamis.pipeline.audit.verify.uids import Uids
 from tamis.pipeline.audit.verify.verify import Seen, verify
+from tamis.pipeline.results import manifest_files
+from tamis.pipeline.results.manifest_files import ManifestFiles
+from tamis.schemas.manifest import FileRecord, Output
 from tests.support.running import Sample, ledger, make_plan, picture, run_here, write_tar
 from tests.support.tables import INDEX, ledger_parts, small_bundles
 
@@ -124,10 +127,16 @@ def as_recorded(run: Path, path: str) -> None:
     """Let the manifest and the receipt say what a changed file is now, so that only counting can tell."""
     data = (run / path).read_bytes()
     manifest = json.loads((run / "manifest.json").read_text())
-    for output in manifest["outputs"]:
-        if output["path"] == path:
-            rows = pq.read_metadata(run / path).num_rows
-            output |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "rows": rows}
+    files = ManifestFiles(str(run), manifest["files"])
+    rows = pq.read_metadata(run / path).num_rows
+    now = Output(path, len(data), hashlib.sha256(data).hexdigest(), rows)
+    outputs = [now if output.path == path else output for output in files.outputs]
+    records: dict[str, Sequence[FileRecord]] = {
+        "inputs": files.inputs,
+        "embeddings": files.embeddings,
+        "outputs": outputs,
+    }
+    manifest["files"] = manifest_files.write(str(run), records)
     (run / "manifest.json").write_text(json.dumps(manifest))
     shutil.rmtree(run / "tables")
 

@@ -14,6 +14,7 @@ import pytest
 
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.results.load import load, shards
+from tamis.pipeline.results.manifest_files import ManifestFiles
 from tamis.pipeline.runs import walk
 from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.store import finished, lease
@@ -48,11 +49,11 @@ def folder(tmp_path: Path) -> Path:
 
 def not_as_listed(run: Path) -> list[str]:
     """The files that a run's manifest lists, and that have other bytes."""
-    listed = json.loads((run / "manifest.json").read_bytes())["outputs"]
+    digests = json.loads((run / "manifest.json").read_bytes())["files"]
     return [
-        output["path"]
-        for output in listed
-        if hashlib.sha256((run / output["path"]).read_bytes()).hexdigest() != output["sha256"]
+        output.path
+        for output in ManifestFiles(str(run), digests).outputs
+        if hashlib.sha256((run / output.path).read_bytes()).hexdigest() != output.sha256
     ]
 
 
@@ -93,7 +94,9 @@ def test_it_is_finished_or_says_that_it_is_not(folder: Path, words: int) -> None
             break
         run_here(plan)
         now = contents(folder / "again")
-        assert [n for n in sound if now[n] != sound[n] and n not in ("job.yaml", "plan.json")] == []
+        assert [
+            n for n in sound if now[n] != sound[n] and n not in ("job.yaml", "plan.parquet")
+        ] == []
     assert withdrawn > 3
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from tamis.pipeline.runs import walk
 from tests.support.embedded import EMBED, Samples, blobs, write_input
 from tests.support.executors import Counted
 from tests.support.running import contents, ledger, make_plan, run_here
-from tests.support.tables import small_bundles
+from tests.support.tables import plan_parts, small_bundles
 
 BUNDLE = 3
 JOB: dict[str, Any] = {"part_samples": 10, "range_samples": 45}
@@ -105,7 +104,7 @@ def stamps(output: Path) -> dict[str, tuple[int, int]]:
 
 
 def parts(output: Path) -> int:
-    return len(json.loads((output / "plan.json").read_text())["parts"])
+    return len(plan_parts(output))
 
 
 def test_each_new_file_fills_the_last_bundle_and_leaves_the_full_ones(tmp_path: Path) -> None:

@@ -36,7 +36,15 @@ from tests.support.running import Sample, picture, write_tar
 Read = tuple[str, int | None, int]
 """(key, offset, bytes) of an answered request."""
 
-RESULT = ("shards/", "ledger/", "ledger_index/", "subset.npy", "manifest.json", "plan.json")
+RESULT = (
+    "shards/",
+    "ledger/",
+    "ledger_index/",
+    "subset.npy",
+    "manifest.json",
+    "manifest/",
+    "plan.",
+)
 
 pytestmark = pytest.mark.slow
 
@@ -100,9 +108,9 @@ def do(made: plan.Plan) -> account.Result:
 
 
 def result(files: dict[str, bytes]) -> dict[str, bytes]:
-    # plan.json holds the stamps of the input files, which are the store's own.
+    # plan.parquet holds the stamps of the input files, which are the store's own.
     kept = {name: data for name, data in files.items() if name.startswith(RESULT)}
-    kept.pop("plan.json")
+    kept.pop("plan.parquet")
     return kept
 
 
@@ -122,7 +130,7 @@ def test_the_result_on_a_store_is_the_local_one(
     first = do(make(f"s3://{BUCKET}/in/*.tar", f"s3://{BUCKET}/out"))
     assert result(stores.contents(store, "out/")) == local
     assert first.tasks_run > 0
-    again = {"out/run.lock", "out/plan.json"}
+    again = {"out/run.lock", "out/plan.parquet"}
     puts = [r for r in store.requests if r.method == "PUT" and r.key not in again]
     # Each file is written once, but for the lease's heartbeat, and for the plan: whose folder it is, then its parts.
     assert len({request.key for request in puts}) == len(puts)

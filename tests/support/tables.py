@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.pipeline.tasks import parts
+from tamis.pipeline.tasks import parts, plan_files
 
 INDEX = "_index.parquet"
 
@@ -40,7 +39,7 @@ def by_part(output: Path, step: str, phase: str) -> list[pa.Table]:
     for path in files(output, step, phase):
         file = pq.ParquetFile(path)
         groups.append([file.read_row_group(group) for group in range(file.num_row_groups)])
-    numbered = json.loads((output / "plan.json").read_text())["parts"]
+    numbered = plan_parts(output)
     if files(output, step, phase)[0].name.startswith("file-"):
         return [groups[file][group] for file, group, _ in numbered]
     every = [one for of_file in groups for one in of_file]
@@ -61,3 +60,10 @@ def ledger_parts(output: Path) -> list[pa.Table]:
     """The ledger's rows of each part, by its number."""
     opened = [pq.ParquetFile(path) for path in sorted((output / "ledger").glob("*.parquet"))]
     return [file.read_row_group(group) for file in opened for group in range(file.num_row_groups)]
+
+
+def plan_parts(output: Path) -> list[tuple[int, int, int]]:
+    """(input file, row group of its ingest table, rows) of each part, as the plan numbers them."""
+    known = plan_files.read(str(output))
+    assert known is not None, f"{output}: no plan"
+    return [(part.file, part.group, part.rows) for part in known.parts]

@@ -25,7 +25,7 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import CONTENT, require_content
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.part_files import TableFile
-from tamis.pipeline.tasks import phase_index
+from tamis.pipeline.tasks import phase_index, plan_files
 from tamis.pipeline.tasks.sources import INDEX
 from tamis.schemas.errors import InputError, JobError, StateError
 from tamis.schemas.job import Job
@@ -87,15 +87,11 @@ def _account(run: FinishedRun) -> Iterator[Fault]:
         funnel(run)
     except StateError as error:
         yield Fault("manifest.json", str(error))
-    try:
-        parts, sources = run.parts, [file.source for file in run.inputs]
-    except StateError:
-        exists = storage.exists(storage.join(run.root, "plan.json"))
-        yield Fault("plan.json", "is damaged" if exists else "is missing")
+    broken = [Fault(*fault) for fault in plan_files.faults(run.root)]
+    if broken:
+        yield from broken
         return
-    except (OSError, ValueError, KeyError) as error:
-        yield Fault("plan.json", f"cannot be read: {error}")
-        return
+    parts, sources = run.parts, run.source_names
     if sources != [record.source for record in run.files.inputs]:
         yield Fault("plan.json", "lists other inputs than manifest.json")
         return
