@@ -155,13 +155,12 @@ def read_head(root: str) -> dict[str, Any]:
     path = storage.join(root, HEAD)
     try:
         record = json.loads(storage.read_bytes(path))
-        if isinstance(record, dict):
-            check_layout(record, storage.redact(path))
         for name, kind in FIELDS.items():
             if not isinstance(record, dict) or not isinstance(record.get(name), kind):
                 raise ValueError(f"it has no `{name}`")
     except (RecursionError, ValueError) as error:
         raise damage(root, HEAD, error) from None
+    check_layout(record, storage.redact(path))
     return dict(record)
 
 
