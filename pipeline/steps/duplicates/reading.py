@@ -3,21 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.signals import origins
 from tamis.pipeline.steps.shared.parts import area
+from tamis.pipeline.tables.columns import scatter
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.step import Context
-from tamis.pipeline.tasks.task import Args, Done, Part, Task
+from tamis.pipeline.tasks.task import Args, Done, Part, Task, TaskIo
+from tamis.schemas.errors import JobError
 from tamis.schemas.scope import Scope
+from tamis.schemas.step import StepModel
+
+Ints = npt.NDArray[np.int64]
+SIGNAL = "signal:"
+"""What stands before a signal's name in a preference."""
 
 
-def living(context: Context, part: Part) -> dict[str, Sequence[Slice]]:
-    """A part's ingest table, and what earlier steps dropped of it."""
-    return {"ingest": [context.ingest(part)], "drops": context.drops(part)}
+def living(context: Context, part: Part, signal: str | None = None) -> dict[str, Sequence[Slice]]:
+    """A part's ingest table, what earlier steps dropped of it, and the values of a signal that is preferred by."""
+    inputs: dict[str, Sequence[Slice]] = {
+        "ingest": [context.ingest(part)],
+        "drops": context.drops(part),
+    }
+    if signal is not None:
+        piece = context.signal(signal, part)
+        assert piece is not None, "the plan has checked that the signal is made"
+        inputs["preference"] = [piece]
+    return inputs
+
+
+def preference(
+    io: TaskIo[Any], prefer: str, table: pa.Table, rows: Ints
+) -> npt.NDArray[np.float64]:
+    """What decides who of several duplicates is kept, before the uid: float64 (n,), the larger the better, NaN worst.
+
+    ``table`` has ``width`` and ``height`` of the part's ``rows``.
+    """
+    if prefer.startswith(SIGNAL):
+        return signal_values(io, prefer.removeprefix(SIGNAL), rows)
+    if prefer == "larger":
+        return area(table).astype(np.float64)
+    return np.zeros(len(rows))
+
+
+def signal_values(io: TaskIo[Any], name: str, rows: Ints) -> npt.NDArray[np.float64]:
+    """Values of the signal under the role ``preference`` of a part's rows: float64 (n,), NaN where there is none."""
+    count = int(rows.max(initial=-1)) + 1
+    stored = io.read("preference", ["row", name])
+    stored = stored.filter(pa.array(stored["row"].to_numpy() < count))
+    column = scatter(stored, count)[name].take(pa.array(rows)).cast(pa.float64())
+    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
+
+
+def needed(signal: str | None) -> list[str]:
+    """What a step needs of earlier ones to prefer by a signal."""
+    return [] if signal is None else [f"{SIGNAL}{signal}"]
+
+
+def check_preference(
+    step: str, signal: str | None, steps: Sequence[StepModel], inputs: Sequence[InputFile]
+) -> None:
+    """The signal that a step prefers by is made of numbers.
+
+    Raises:
+        JobError: it is text.
+    """
+    if signal is not None and signal in origins.text_signals(steps, inputs):
+        raise JobError(
+            f"{step}: {signal} is text, and the larger number is preferred: name another"
+        )
 
 
 def bucket_tasks(buckets: int, args: Args, **roles: Done) -> list[Task[Args]]:
@@ -26,10 +86,3 @@ def bucket_tasks(buckets: int, args: Args, **roles: Done) -> list[Task[Args]]:
         Task(Scope.BUCKET, b, {role: done.groups(b) for role, done in roles.items()}, args)
         for b in range(buckets)
     ]
-
-
-def preference(prefer: str, table: pa.Table) -> npt.NDArray[np.float64]:
-    """What decides who of several duplicates is kept, before the uid: float64 (n,), the larger the better."""
-    if prefer == "larger":
-        return area(table).astype(np.float64)
-    return np.zeros(table.num_rows)

@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
+from tamis.pipeline.algorithms.grouping import leaders
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.duplicates.exact.config import (
     SAME_IMAGE,
     SAME_PAIR,
@@ -17,7 +19,13 @@ from tamis.pipeline.steps.duplicates.exact.config import (
     SAME_URL_AND_TEXT,
 )
 from tamis.pipeline.steps.duplicates.exact.config import ExactDuplicates as Config
-from tamis.pipeline.steps.duplicates.reading import bucket_tasks, living
+from tamis.pipeline.steps.duplicates.reading import (
+    bucket_tasks,
+    check_preference,
+    living,
+    needed,
+    preference,
+)
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import (
     bucket_of,
@@ -26,7 +34,7 @@ from tamis.pipeline.steps.shared.exchange import (
     split_by_range,
     verdict_phase,
 )
-from tamis.pipeline.steps.shared.parts import area, part_task
+from tamis.pipeline.steps.shared.parts import part_task
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Phase, TaskIo
@@ -54,41 +62,56 @@ class Keys:
     part: int  # its number
     on: str  # one of COLUMNS
     buckets: int
+    prefer: str
 
 
 @dataclass(frozen=True)
 class Groups:
     """Arguments of ``groups``."""
 
-    prefer: str
     starts: Sequence[int]  # the first sid of each range
 
 
 class ExactDuplicates(Step):
     """``keys``: a 128-bit key a sample; ``groups``: who is dropped, key by key; ``verdict``."""
 
-    version = 2
+    version = 3
 
     def __init__(self, config: Config, job: Job) -> None:
-        del job
-        self.config, self.name = config, config.name
+        self.config, self.name, self.steps = config, config.name, job.steps
+
+    def needs(self) -> Sequence[str]:
+        """The signal that is preferred by, if any."""
+        return needed(self.config.preferred_signal)
+
+    def check(self, inputs: Sequence[InputFile]) -> None:
+        """What is preferred by is a number.
+
+        Raises:
+            JobError: it is text.
+        """
+        check_preference(self.name, self.config.preferred_signal, self.steps, inputs)
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """Exchange by key."""
         buckets = buckets_for(context.alive)
         tasks = [
-            part_task(part, living(context, part), Keys(part.number, self.config.on, buckets))
+            part_task(
+                part,
+                living(context, part, self.config.preferred_signal),
+                Keys(part.number, self.config.on, buckets, self.config.preference),
+            )
             for part in context.parts
         ]
         yield Phase("keys", keys, tasks)
-        choice = Groups(self.config.prefer, range_starts(context))
+        choice = Groups(range_starts(context))
         by_key = context.done(self.name, "keys")
         yield Phase("groups", groups, bucket_tasks(buckets, choice, keys=by_key))
         yield verdict_phase(context, context.done(self.name, "groups"), REASONS[self.config.on])
 
 
 def keys(io: TaskIo[Keys]) -> Iterator[pa.Table]:
-    """(key, uid, sid, pixels of the picture) of one part's living samples; a sample without a value has no key."""
+    """(key, uid, sid, preference) of one part's living samples; a sample without a value has no key."""
     names = COLUMNS[io.args.on]
     table = io.read("ingest", ["uid", "width", "height", *names])
     rows = io.alive(table.num_rows)
@@ -103,7 +126,7 @@ def keys(io: TaskIo[Keys]) -> Iterator[pa.Table]:
             "key": pa.array([k for k in key if k is not None], UID),
             "uid": table["uid"].combine_chunks().filter(pa.array(with_key)),
             "sid": (np.int64(io.args.part) << 32) | rows[with_key],
-            "size": area(table)[with_key],
+            "preference": preference(io, io.args.prefer, table, rows)[with_key],
         }
     )
     head = np.array([int.from_bytes(k[:8], "big") for k in key if k is not None], dtype=np.uint64)
@@ -125,10 +148,8 @@ def groups(io: TaskIo[Groups]) -> Iterator[pa.Table]:
     """What is dropped of a bucket: of each key all but the first by preference and uid; the others name it."""
     table = io.read("keys").combine_chunks()
     key = uid_words(table["key"])
-    uid = uid_words(table["uid"])
-    size = table["size"].to_numpy()
-    preference = -size if io.args.prefer == "larger" else np.zeros_like(size)
-    order = np.lexsort((uid[:, 1], uid[:, 0], preference, key[:, 1], key[:, 0]))
+    rank = leaders.ranks(uid_words(table["uid"]), table["preference"].to_numpy())
+    order = np.lexsort((rank, key[:, 1], key[:, 0]))
     ordered = key[order]
     first = np.ones(len(order), dtype=bool)
     first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)

@@ -25,7 +25,13 @@ from tamis.pipeline.steps.duplicates.edges import Rule
 from tamis.pipeline.steps.duplicates.edges import edges as edge_table
 from tamis.pipeline.steps.duplicates.near_pictures.config import NEAR_PICTURE
 from tamis.pipeline.steps.duplicates.near_pictures.config import NearPictures as Config
-from tamis.pipeline.steps.duplicates.reading import bucket_tasks, living, preference
+from tamis.pipeline.steps.duplicates.reading import (
+    bucket_tasks,
+    check_preference,
+    living,
+    needed,
+    preference,
+)
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.exchange import bucket_of, range_starts, split
 from tamis.pipeline.steps.shared.parts import check_pictures, part_task
@@ -84,22 +90,30 @@ class NearPictures(Step):
     version = 4
 
     def __init__(self, config: Config, job: Job) -> None:
-        del job
-        self.config, self.name = config, config.name
+        self.config, self.name, self.steps = config, config.name, job.steps
+
+    def needs(self) -> Sequence[str]:
+        """The signal that is preferred by, if any."""
+        return needed(self.config.preferred_signal)
 
     def check(self, inputs: Sequence[InputFile]) -> None:
-        """There are pictures.
+        """There are pictures, and what is preferred by is a number.
 
         Raises:
-            JobError: no input has any.
+            JobError: no input has any, or it is text.
         """
         check_pictures(self.name, inputs)
+        check_preference(self.name, self.config.preferred_signal, self.steps, inputs)
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class and the module."""
         count = bucket_counts.of_hashes(context.alive)
         tasks = [
-            part_task(part, living(context, part), Hashes(part.number, count, self.config.prefer))
+            part_task(
+                part,
+                living(context, part, self.config.preferred_signal),
+                Hashes(part.number, count, self.config.preference),
+            )
             for part in context.parts
         ]
         yield Phase("hashes", hashes, tasks)
@@ -160,7 +174,7 @@ def hashes(io: TaskIo[Hashes]) -> Iterator[pa.Table]:
             "layout": table["layout"],
             "sid": (np.int64(io.args.part) << 32) | rows,
             "uid": table["uid"],
-            "preference": preference(io.args.prefer, table),
+            "preference": preference(io, io.args.prefer, table, rows),
         }
     )
     count = io.args.buckets
