@@ -146,7 +146,7 @@ def test_the_best_copy_is_kept_where_a_signal_says_so(ingested: Path) -> None:
     uid, better = [row["uid"] for row in rows], [float(len(row["text"])) for row in rows]
     found = duplicates.led(a, b, uid, (-bits).tolist(), better)
     assert fell(rows) == {one: (leader, -value) for one, (leader, value) in found.items()}
-    with pytest.raises(JobError, match="needs signal:characters"):
+    with pytest.raises(JobError, match="no signal `characters`"):
         make_plan(ingested / "run", ingested / "*.tar", steps.replace("characters]", "words]"))
 
 

@@ -280,4 +280,4 @@ def test_the_best_by_a_signal_comes_first(samples: Samples, tmp_path: Path) -> N
     for value, unsure, row in zip(best, near, order_of, strict=True):
         found = rows[samples.uid[row]]
         assert unsure or found["kept"] == (value <= 0.95)
-        assert found["kept"] or place[found["partner_uid"]] < place[found["uid"]]
+        assert found["kept"] or place[found["partner_uid"]] < place[samples.uid[row]]

@@ -53,8 +53,8 @@ def preference(
 
 
 def signal_values(io: TaskIo[Any], name: str, rows: Ints) -> npt.NDArray[np.float64]:
-    """Values of the signal under the role ``preference`` of a part's rows: float64 (n,), NaN where there is none."""
-    count = int(rows.max(initial=-1)) + 1
+    """Values of the signal under the role ``preference``, float64 (n,), NaN where there is none; rows ascend."""
+    count = int(rows[-1]) + 1 if len(rows) else 0
     stored = io.read("preference", ["row", name])
     stored = stored.filter(pa.array(stored["row"].to_numpy() < count))
     column = scatter(stored, count)[name].take(pa.array(rows)).cast(pa.float64())
