@@ -40,6 +40,11 @@ VALUES: dict[str, Callable[[Sample], Hashable]] = {
     "pair": lambda s: (s.image, s.text),
     "url_text": lambda s: (s.fields["url"], s.text),
 }
+GOODNESS: dict[str, Callable[[Sample], int]] = {
+    "uid": lambda s: 0,
+    "larger": area,
+    "{signal: characters}": lambda s: len(s.text),
+}
 REASONS = {
     "image": "same_image",
     "pixels": "same_pixels",
@@ -78,7 +83,7 @@ def run_exact(
 ) -> list[dict[str, Any]]:
     for number, members in enumerate(files):
         write_tar(folder / f"{number:05d}.tar", members)
-    steps = f"  - exact_duplicates: {step}"
+    steps = f"  - signals: [characters]\n  - exact_duplicates: {step}"
     run_here(make_plan(folder / "run", folder / "*.tar", steps, part_samples=part_samples))
     return ledger(folder / "run")
 
@@ -92,14 +97,14 @@ def survivors(
         groups[VALUES[on](raw[row["key"]])].append(row)
     survivor: dict[str, str] = {}
     for members in groups.values():
-        size = {row["uid"]: area(raw[row["key"]]) if prefer == "larger" else 0 for row in members}
+        size = {row["uid"]: GOODNESS[prefer](raw[row["key"]]) for row in members}
         best = min(size, key=lambda uid: (-size[uid], uid))
         survivor |= {uid: best for uid in size if uid != best}
     return survivor
 
 
 @pytest.mark.parametrize("on", sorted(VALUES))
-@pytest.mark.parametrize("prefer", ["uid", "larger"])
+@pytest.mark.parametrize("prefer", sorted(GOODNESS))
 def test_dropped_is_what_brute_force_drops(
     on: str, prefer: str, samples: list[Sample], tmp_path: Path
 ) -> None:

@@ -137,6 +137,19 @@ def test_larger_pictures_are_kept_where_asked(ingested: Path) -> None:
     assert any(uid < leader for uid, (leader, _) in wanted.items())
 
 
+def test_the_best_copy_is_kept_where_a_signal_says_so(ingested: Path) -> None:
+    steps = """
+  - signals: [characters]
+  - near_pictures: {hamming: 8, difference: 0.3, prefer: {signal: characters}}"""
+    rows = duplicates.run_in(make_plan(ingested / "run", ingested / "*.tar", steps))
+    a, b, bits = duplicates.alike_pictures(rows, 8, 0.3)
+    uid, better = [row["uid"] for row in rows], [float(len(row["text"])) for row in rows]
+    found = duplicates.led(a, b, uid, (-bits).tolist(), better)
+    assert fell(rows) == {one: (leader, -value) for one, (leader, value) in found.items()}
+    with pytest.raises(JobError, match="no signal `characters`"):
+        make_plan(ingested / "run", ingested / "*.tar", steps.replace("characters]", "words]"))
+
+
 def flag(colours: list[str], across: bool) -> Image.Image:
     """Three stripes."""
     image = Image.new("RGB", (90, 60))

@@ -243,3 +243,25 @@ def test_the_plan_says_how_many_clusters_auto_is_and_what_they_cost(tmp_path: Pa
     (note,) = [note for note in notes if note.startswith(STEP)]
     assert "clusters: auto is 1 (0 TFLOP to train, 0 to assign, " in note
     assert "to compare) if all 5,000 samples reach it" in note
+
+
+def test_the_best_by_a_signal_comes_first(samples: Samples, tmp_path: Path) -> None:
+    """Nobody falls for a caption shorter than its own; the rest is the rule as in any other order."""
+    draw = np.random.default_rng(8)
+    lengths = draw.integers(1, 20, len(samples))
+    text = ["x" * int(length) for length in lengths]
+    given = dataclasses.replace(samples, columns={"text": text})
+    write_input(tmp_path / "in", given, files=3)
+    entry = {"path": f"{tmp_path}/in/*.parquet", "image_embeddings": f"{tmp_path}/in/img_emb_*.npy"}
+    settings = "clusters: 1, epsilon: 0.05, which_to_keep: {signal: characters}"
+    run_steps(tmp_path / "run", [entry], f"- signals: [characters]\n- {STEP}: {{{settings}}}")
+    place = {uid: (-int(n), uid) for uid, n in zip(samples.uid, lengths, strict=True)}
+    order_of = sorted(range(len(samples)), key=lambda row: place[samples.uid[row]])
+    vectors = unit(samples.vectors.astype(np.float16).astype(np.float64))[order_of]
+    best = np.tril(vectors @ vectors.T, -1).max(axis=1)
+    near = np.abs(best - 0.95) < 1e-5
+    rows = by_uid(tmp_path / "run")
+    for value, unsure, row in zip(best, near, order_of, strict=True):
+        found = rows[samples.uid[row]]
+        assert unsure or found["kept"] == (value <= 0.95)
+        assert found["kept"] or place[found["partner_uid"]] < place[samples.uid[row]]

@@ -9,18 +9,77 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.signals import origins
 from tamis.pipeline.steps.shared.parts import area
+from tamis.pipeline.tables.columns import scatter
 from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.phase import Phase, listed
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Args, Task, TaskIo
+from tamis.schemas.errors import JobError
 from tamis.schemas.scope import Scope
+from tamis.schemas.step import StepModel
+
+Ints = npt.NDArray[np.int64]
+SIGNAL = "signal:"
+"""What stands before a signal's name in a preference."""
 
 
-def living(context: Context) -> dict[str, ByPart | Sequence[ByPart]]:
-    """The ingest table, and what earlier steps dropped."""
-    return {"ingest": context.ingest(), "drops": context.drops()}
+def living(context: Context, preferred: str | None = None) -> dict[str, ByPart | Sequence[ByPart]]:
+    """The ingest table, what earlier steps dropped, and the table of a signal that is preferred by."""
+    inputs: dict[str, ByPart | Sequence[ByPart]] = {
+        "ingest": context.ingest(),
+        "drops": context.drops(),
+    }
+    if preferred is not None:
+        signal = context.signal(preferred)
+        assert signal is not None, "the plan has checked that the signal is made"
+        inputs["preference"] = signal
+    return inputs
+
+
+def preference(
+    io: TaskIo[Any], prefer: str, table: pa.Table, rows: Ints
+) -> npt.NDArray[np.float64]:
+    """What decides who of several duplicates is kept, before the uid: float64 (n,), the larger the better, NaN worst.
+
+    ``table`` has ``width`` and ``height`` of the part's ``rows``.
+    """
+    if prefer.startswith(SIGNAL):
+        return signal_values(io, prefer.removeprefix(SIGNAL), rows)
+    if prefer == "larger":
+        return area(table).astype(np.float64)
+    return np.zeros(len(rows))
+
+
+def signal_values(io: TaskIo[Any], name: str, rows: Ints) -> npt.NDArray[np.float64]:
+    """Values of the signal under the role ``preference``, float64 (n,), NaN where there is none; rows ascend."""
+    count = int(rows[-1]) + 1 if len(rows) else 0
+    stored = io.read("preference", ["row", name])
+    stored = stored.filter(pa.array(stored["row"].to_numpy() < count))
+    column = scatter(stored, count)[name].take(pa.array(rows)).cast(pa.float64())
+    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
+
+
+def needed(signal: str | None) -> list[str]:
+    """What a step needs of earlier ones to prefer by a signal."""
+    return [] if signal is None else [f"{SIGNAL}{signal}"]
+
+
+def check_preference(
+    step: str, signal: str | None, steps: Sequence[StepModel], inputs: Sequence[InputFile]
+) -> None:
+    """The signal that a step prefers by is made of numbers.
+
+    Raises:
+        JobError: it is text.
+    """
+    if signal is not None and signal in origins.text_signals(steps, inputs):
+        raise JobError(
+            f"{step}: {signal} is text, and the larger number is preferred: name another"
+        )
 
 
 def bucket_tasks(buckets: int, args: Args, **roles: Done) -> list[Task[Args]]:
@@ -41,10 +100,3 @@ def bucket_phase(
 ) -> Phase[Any]:
     """A phase of a task for each bucket; ``dealt``: the buckets that each deals its rows out to."""
     return listed(name, function, bucket_tasks(buckets, args, **roles), buckets=dealt)
-
-
-def preference(prefer: str, table: pa.Table) -> npt.NDArray[np.float64]:
-    """What decides who of several duplicates is kept, before the uid: float64 (n,), the larger the better."""
-    if prefer == "larger":
-        return area(table).astype(np.float64)
-    return np.zeros(table.num_rows)

@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from tamis.schemas.step import Reasons, StepModel
+from tamis.pipeline.steps.duplicates.config import Preferring
+from tamis.schemas.step import Reasons
 
 SAME_IMAGE = "same_image"
 SAME_PIXELS = "same_pixels"
@@ -14,7 +15,7 @@ SAME_PAIR = "same_pair"
 SAME_URL_AND_TEXT = "same_url_and_text"
 
 
-class ExactDuplicates(StepModel):
+class ExactDuplicates(Preferring):
     """Drop samples that equal another one."""
 
     kind = "exact_duplicates"
@@ -28,7 +29,4 @@ class ExactDuplicates(StepModel):
         "image",
         description="image: the same bytes; pixels: the same decoded pixels; "
         "pair: bytes and caption; url_text: URL and caption",
-    )
-    prefer: Literal["uid", "larger"] = Field(
-        "uid", description="who survives: uid, the smallest; or larger, the most pixels first"
     )

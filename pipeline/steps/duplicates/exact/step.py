@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
+from tamis.pipeline.algorithms.grouping import leaders
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.duplicates.exact.config import (
     SAME_IMAGE,
     SAME_PAIR,
@@ -17,7 +19,13 @@ from tamis.pipeline.steps.duplicates.exact.config import (
     SAME_URL_AND_TEXT,
 )
 from tamis.pipeline.steps.duplicates.exact.config import ExactDuplicates as Config
-from tamis.pipeline.steps.duplicates.reading import bucket_phase, living
+from tamis.pipeline.steps.duplicates.reading import (
+    bucket_phase,
+    check_preference,
+    living,
+    needed,
+    preference,
+)
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import (
     bucket_of,
@@ -26,7 +34,6 @@ from tamis.pipeline.steps.shared.exchange import (
     split_by_range,
     verdict_phase,
 )
-from tamis.pipeline.steps.shared.parts import area
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.phase import EachPart, Phase
 from tamis.pipeline.tasks.step import Context, Step
@@ -54,39 +61,51 @@ class Keys:
 
     on: str  # one of COLUMNS
     buckets: int
+    prefer: str
 
 
 @dataclass(frozen=True)
 class Groups:
     """Arguments of ``groups``."""
 
-    prefer: str
     starts: Sequence[int]  # the first sid of each range
 
 
 class ExactDuplicates(Step):
     """``keys``: a 128-bit key a sample; ``groups``: who is dropped, key by key; ``verdict``."""
 
-    version = 2
+    version = 3
 
     def __init__(self, config: Config, job: Job) -> None:
-        del job
-        self.config, self.name = config, config.name
+        self.config, self.name, self.steps = config, config.name, job.steps
+
+    def needs(self) -> Sequence[str]:
+        """The signal that is preferred by, if any."""
+        return needed(self.config.preferred_signal)
+
+    def check(self, inputs: Sequence[InputFile]) -> None:
+        """What is preferred by is a number.
+
+        Raises:
+            JobError: it is text.
+        """
+        check_preference(self.name, self.config.preferred_signal, self.steps, inputs)
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """Exchange by key."""
         buckets = buckets_for(context.alive)
-        spread = Keys(self.config.on, buckets)
-        tasks = EachPart(context.parts, living(context), spread, buckets=buckets)
+        spread = Keys(self.config.on, buckets, self.config.preference)
+        inputs = living(context, self.config.preferred_signal)
+        tasks = EachPart(context.parts, inputs, spread, buckets=buckets)
         yield Phase("keys", keys, tasks)
-        choice = Groups(self.config.prefer, range_starts(context))
+        choice = Groups(range_starts(context))
         by_key = context.done(self.name, "keys")
         yield bucket_phase("groups", groups, buckets, choice, len(choice.starts), keys=by_key)
         yield verdict_phase(context, context.done(self.name, "groups"), REASONS[self.config.on])
 
 
 def keys(io: TaskIo[Keys]) -> Iterator[pa.Table]:
-    """(key, uid, sid, pixels of the picture) of one part's living samples; a sample without a value has no key."""
+    """(key, uid, sid, preference) of one part's living samples; a sample without a value has no key."""
     names = COLUMNS[io.args.on]
     table = io.read("ingest", ["uid", "width", "height", *names])
     rows = io.alive()
@@ -101,7 +120,7 @@ def keys(io: TaskIo[Keys]) -> Iterator[pa.Table]:
             "key": pa.array([k for k in key if k is not None], UID),
             "uid": table["uid"].combine_chunks().filter(pa.array(with_key)),
             "sid": (np.int64(io.part) << 32) | rows[with_key],
-            "size": area(table)[with_key],
+            "preference": preference(io, io.args.prefer, table, rows)[with_key],
         }
     )
     head = np.array([int.from_bytes(k[:8], "big") for k in key if k is not None], dtype=np.uint64)
@@ -123,10 +142,8 @@ def groups(io: TaskIo[Groups]) -> Iterator[pa.Table]:
     """The dropped samples of a bucket: of each key all but the first by preference and uid, which they name."""
     table = io.read("keys").combine_chunks()
     key = uid_words(table["key"])
-    uid = uid_words(table["uid"])
-    size = table["size"].to_numpy()
-    preference = -size if io.args.prefer == "larger" else np.zeros_like(size)
-    order = np.lexsort((uid[:, 1], uid[:, 0], preference, key[:, 1], key[:, 0]))
+    rank = leaders.ranks(uid_words(table["uid"]), table["preference"].to_numpy())
+    order = np.lexsort((rank, key[:, 1], key[:, 0]))
     ordered = key[order]
     first = np.ones(len(order), dtype=bool)
     first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)

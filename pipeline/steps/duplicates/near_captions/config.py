@@ -6,13 +6,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from tamis.pipeline.steps.duplicates.config import Preferring
 from tamis.schemas.job import Job
-from tamis.schemas.step import Reasons, Share, StepModel
+from tamis.schemas.step import Reasons, Share
 
 NEAR_CAPTION = "near_caption"
 
 
-class NearDuplicates(StepModel):
+class NearDuplicates(Preferring):
     """Drop samples whose captions are nearly the same (MinHash-LSH, verified), and whose pictures agree."""
 
     kind = "near_duplicates"
@@ -62,9 +63,6 @@ class NearDuplicates(StepModel):
         "leader",
         description="leader: a sample falls only for a kept one that it is alike to itself; chain: one of each "
         "connected component is kept",
-    )
-    prefer: Literal["uid", "larger"] = Field(
-        "uid", description="who survives: uid, the smallest; or larger, the most pixels first"
     )
 
     def agreement(self, job: Job) -> Literal["none", "phash", "embedding"]:

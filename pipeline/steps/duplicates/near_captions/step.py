@@ -19,7 +19,12 @@ from tamis.pipeline.steps.duplicates.edges import Rule
 from tamis.pipeline.steps.duplicates.near_captions import tasks
 from tamis.pipeline.steps.duplicates.near_captions.config import NEAR_CAPTION
 from tamis.pipeline.steps.duplicates.near_captions.config import NearDuplicates as Config
-from tamis.pipeline.steps.duplicates.reading import bucket_phase, living
+from tamis.pipeline.steps.duplicates.reading import (
+    bucket_phase,
+    check_preference,
+    living,
+    needed,
+)
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.exchange import range_starts
 from tamis.pipeline.steps.shared.parts import check_pictures, embedding_named
@@ -41,7 +46,7 @@ class NearDuplicates(Step):
     version = 9
 
     def __init__(self, config: Config, job: Job) -> None:
-        self.config, self.name = config, config.name
+        self.config, self.name, self.steps = config, config.name, job.steps
         self.agree = config.agreement(job)
         self.embedding: str | None = None
         if self.agree == "embedding":
@@ -58,15 +63,17 @@ class NearDuplicates(Step):
         )
 
     def needs(self) -> Sequence[str]:
-        """The embedding, where pictures are compared by it."""
-        return [f"embedding:{self.embedding}"] if self.embedding else []
+        """The embedding, where pictures are compared by it, and the signal that is preferred by."""
+        embeddings = [f"embedding:{self.embedding}"] if self.embedding else []
+        return embeddings + needed(self.config.preferred_signal)
 
     def check(self, inputs: Sequence[InputFile]) -> None:
-        """There are pictures, where they are compared by their hashes.
+        """There are pictures, where they are compared by their hashes, and what is preferred by is a number.
 
         Raises:
-            JobError: no input has any.
+            JobError: no input has any, or it is text.
         """
+        check_preference(self.name, self.config.preferred_signal, self.steps, inputs)
         if self.agree == "phash":
             mend = ": set `agree: none`, or `agree: embedding` after an `embed` step"
             check_pictures(self.name, inputs, mend)
@@ -134,9 +141,9 @@ class NearDuplicates(Step):
         return context.done(self.name, phase)
 
     def _text_tasks(self, context: Context, buckets: int) -> EachPart[tasks.Texts]:
-        inputs = living(context)
+        config = self.config
+        inputs = living(context, config.preferred_signal)
         if self.embedding:
             inputs["embedding"] = context.embedding(self.embedding)
-        config = self.config
-        spread = tasks.Texts(buckets, self.agree == "phash", config.prefer, config.fold)
+        spread = tasks.Texts(buckets, self.agree == "phash", config.preference, config.fold)
         return EachPart(context.parts, inputs, spread, buckets=buckets)

@@ -116,7 +116,7 @@ def texts(io: TaskIo[Texts]) -> Iterator[pa.Table]:
         "key": key,
         "sid": (np.int64(io.part) << 32) | rows,
         "uid": table["uid"].combine_chunks(),
-        "preference": preference(io.args.prefer, table),
+        "preference": preference(io, io.args.prefer, table, rows),
         "text": pa.array(captions, pa.large_string()),
     }
     if io.args.pictures:

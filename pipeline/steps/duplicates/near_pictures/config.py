@@ -6,12 +6,13 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from tamis.schemas.step import Reasons, Share, StepModel
+from tamis.pipeline.steps.duplicates.config import Preferring
+from tamis.schemas.step import Reasons, Share
 
 NEAR_PICTURE = "near_picture"
 
 
-class NearPictures(StepModel):
+class NearPictures(Preferring):
     """Drop samples whose pictures are nearly the same, by hash and layout, whatever their captions. Needs no model."""
 
     kind = "near_pictures"
@@ -31,7 +32,4 @@ class NearPictures(StepModel):
         "leader",
         description="leader: a sample falls only for a kept one that it is alike to itself; chain: one of each "
         "connected component is kept",
-    )
-    prefer: Literal["uid", "larger"] = Field(
-        "uid", description="who survives: uid, the smallest; or larger, the most pixels first"
     )

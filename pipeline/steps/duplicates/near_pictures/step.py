@@ -25,7 +25,13 @@ from tamis.pipeline.steps.duplicates.edges import Rule
 from tamis.pipeline.steps.duplicates.edges import edges as edge_table
 from tamis.pipeline.steps.duplicates.near_pictures.config import NEAR_PICTURE
 from tamis.pipeline.steps.duplicates.near_pictures.config import NearPictures as Config
-from tamis.pipeline.steps.duplicates.reading import bucket_phase, living, preference
+from tamis.pipeline.steps.duplicates.reading import (
+    bucket_phase,
+    check_preference,
+    living,
+    needed,
+    preference,
+)
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.exchange import bucket_of, range_starts, split
 from tamis.pipeline.steps.shared.parts import check_pictures
@@ -89,24 +95,27 @@ class NearPictures(Step):
     version = 4
 
     def __init__(self, config: Config, job: Job) -> None:
-        del job
-        self.config, self.name = config, config.name
+        self.config, self.name, self.steps = config, config.name, job.steps
+
+    def needs(self) -> Sequence[str]:
+        """The signal that is preferred by, if any."""
+        return needed(self.config.preferred_signal)
 
     def check(self, inputs: Sequence[InputFile]) -> None:
-        """There are pictures.
+        """There are pictures, and what is preferred by is a number.
 
         Raises:
-            JobError: no input has any.
+            JobError: no input has any, or it is text.
         """
         check_pictures(self.name, inputs)
+        check_preference(self.name, self.config.preferred_signal, self.steps, inputs)
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class and the module."""
         count = bucket_counts.of_hashes(context.alive)
-        spread = Hashes(count, self.config.prefer)
-        yield Phase(
-            "hashes", hashes, EachPart(context.parts, living(context), spread, buckets=count)
-        )
+        spread = Hashes(count, self.config.preference)
+        inputs = living(context, self.config.preferred_signal)
+        yield Phase("hashes", hashes, EachPart(context.parts, inputs, spread, buckets=count))
         by_hash = context.done(self.name, "hashes")
         yield bucket_phase("equal", equal, count, None, hashes=by_hash)
         samples = by_hash.rows
@@ -164,7 +173,7 @@ def hashes(io: TaskIo[Hashes]) -> Iterator[pa.Table]:
             "layout": table["layout"],
             "sid": (np.int64(io.part) << 32) | rows,
             "uid": table["uid"],
-            "preference": preference(io.args.prefer, table),
+            "preference": preference(io, io.args.prefer, table, rows),
         }
     )
     count = io.args.buckets

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from tamis.pipeline.steps.concepts.config import Clustered
+from tamis.pipeline.steps.duplicates.config import BySignal
 from tamis.schemas.step import Reasons, Share
 
 SEMANTIC_DUPLICATE = "semantic_duplicate"
@@ -28,7 +29,18 @@ class SemanticDuplicates(Clustered):
         description="dropped where the cosine to an earlier sample is above 1 - epsilon, as that of exact copies is at "
         "any epsilon above 1e-6",
     )
-    which_to_keep: Literal["hard", "easy", "random"] = Field(
+    which_to_keep: Literal["hard", "easy", "random"] | BySignal = Field(
         "hard",
-        description="the order: hard (farthest from the centroid first), easy (nearest first) or random (by hash)",
+        description="the order: hard (farthest from the centroid first), easy (nearest first), random (by hash), or "
+        "{signal: NAME} (the largest value first)",
     )
+
+    @property
+    def preferred_signal(self) -> str | None:
+        """The signal that decides; None where none does."""
+        return self.which_to_keep.signal if isinstance(self.which_to_keep, BySignal) else None
+
+    @property
+    def order(self) -> Literal["hard", "easy", "random", "preference"]:
+        """What decides, as an argument of a task."""
+        return "preference" if isinstance(self.which_to_keep, BySignal) else self.which_to_keep

@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from tamis.pipeline.algorithms.clusters import semantic, tiles
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.concepts import clustering, concepts
 from tamis.pipeline.steps.concepts.clustered_step import ClusteredStep
-from tamis.pipeline.steps.duplicates.reading import living
+from tamis.pipeline.steps.duplicates.reading import check_preference, living, needed
 from tamis.pipeline.steps.duplicates.semantic import tasks
 from tamis.pipeline.steps.duplicates.semantic.config import SEMANTIC_DUPLICATE
 from tamis.pipeline.steps.duplicates.semantic.config import SemanticDuplicates as Config
@@ -27,6 +28,7 @@ from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.sources import Source
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Task
+from tamis.schemas.job import Job
 from tamis.schemas.scope import Scope
 
 OVERSIZE_BYTES = 512 << 20
@@ -48,12 +50,29 @@ class SemanticDuplicates(ClusteredStep[Config]):
     Between the first two, ``order`` and ``blocks`` of the buckets that are too large to be held.
     """
 
-    version = 3
+    version = 4
+
+    def __init__(self, config: Config, job: Job) -> None:
+        super().__init__(config, job)
+        self.steps = job.steps
 
     @property
     def signal(self) -> str:
         """The name of the stored signal: the cosine to the nearest sample earlier in order."""
         return "semantic_similarity" if self.name == self.config.kind else f"{self.name}_similarity"
+
+    def needs(self) -> Sequence[str]:
+        """The embedding, and the signal that is preferred by, if any."""
+        return [*super().needs(), *needed(self.config.preferred_signal)]
+
+    def check(self, inputs: Sequence[InputFile]) -> None:
+        """What is preferred by is a number.
+
+        Raises:
+            JobError: it is text, or the step cannot cluster.
+        """
+        super().check(inputs)
+        check_preference(self.name, self.config.preferred_signal, self.steps, inputs)
 
     def makes(self) -> Mapping[str, str]:
         """The similarity, as a signal."""
@@ -86,10 +105,10 @@ class SemanticDuplicates(ClusteredStep[Config]):
     def _member_tasks(
         self, context: Context, clusters: int, buckets: int
     ) -> EachPart[tasks.Members]:
-        inputs = living(context)
+        inputs = living(context, self.config.preferred_signal)
         inputs["assigned"] = context.at(self.name, "assign")
         inputs["embedding"] = context.embedding(self.embedding)
-        spread = tasks.Members(clusters, buckets)
+        spread = tasks.Members(clusters, buckets, self.config.preferred_signal)
         return EachPart(context.parts, inputs, spread, buckets=buckets, bundle=VECTORS_BUNDLE)
 
     def _compare(
@@ -100,9 +119,7 @@ class SemanticDuplicates(ClusteredStep[Config]):
         rows = {b: sum(source.rows for source in made.groups(b)) for b in range(buckets)}
         large = {b: n for b, n in rows.items() if n * dim * 2 > OVERSIZE_BYTES}
         starts, device = range_starts(context), clustering.on_device(self.config)
-        whole = tasks.Whole(
-            self.config.which_to_keep, context.job.seed, starts=starts, device=device
-        )
+        whole = tasks.Whole(self.config.order, context.job.seed, starts=starts, device=device)
         compared: list[Task[tasks.Whole | tasks.Spans]] = [
             Task(Scope.BUCKET, b, {"members": made.groups(b)}, whole)
             for b in rows
@@ -123,7 +140,7 @@ class SemanticDuplicates(ClusteredStep[Config]):
     ) -> Generator[Phase[Any], None, Files]:
         """``order`` and ``blocks`` of the buckets with so many rows. Returns the blocks' files by bucket."""
         made = context.done(self.name, "members")
-        by_rank = tasks.Order(self.config.which_to_keep, context.job.seed)
+        by_rank = tasks.Order(self.config.order, context.job.seed)
         orders = [Task(Scope.BUCKET, b, {"members": made.groups(b)}, by_rank) for b in rows]
         yield listed("order", tasks.order, orders)
         ordered = context.done(self.name, "order")

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.pipeline.algorithms.clusters import semantic
+from tamis.pipeline.algorithms.grouping import leaders
 from tamis.pipeline.steps.concepts import clustering
+from tamis.pipeline.steps.duplicates.reading import signal_values
 from tamis.pipeline.steps.shared.exchange import Span as PartSpan
 from tamis.pipeline.steps.shared.exchange import by_part, split, split_by_range
 from tamis.pipeline.tables import columns, part_files
@@ -36,13 +38,14 @@ class Members:
 
     clusters: int
     buckets: int
+    signal: str | None  # that is preferred by
 
 
 @dataclass(frozen=True)
 class Order:
     """Arguments of ``order``, which sorts the members of each cluster."""
 
-    which: semantic.Which
+    which: Literal["hard", "easy", "random", "preference"]
     seed: int
 
 
@@ -104,7 +107,7 @@ class Doomed:
 
 
 def members(io: TaskIo[Members]) -> Iterator[pa.Table]:
-    """(sid, uid, cluster, distance, vector) of one part's living samples; neighbouring clusters share a bucket."""
+    """(sid, uid, cluster, distance, preference, vector) of one part's living samples; neighbours share a bucket."""
     uids = io.read("ingest", ["uid"])["uid"].combine_chunks()
     assigned = io.read("assigned").combine_chunks()
     embedded = io.read("embedding", ["row", "image"]).combine_chunks()
@@ -112,13 +115,14 @@ def members(io: TaskIo[Members]) -> Iterator[pa.Table]:
     assigned = assigned.filter(pa.array(living))
     row = assigned["row"].to_numpy()
     at = np.searchsorted(embedded["row"].to_numpy(), row)
-    number = assigned["cluster"].to_numpy()
+    number, signal = assigned["cluster"].to_numpy(), io.args.signal
     table = pa.table(
         {
             "sid": (np.int64(io.part) << 32) | row,
             "uid": uids.take(pa.array(row)),
             "cluster": number,
             "distance": np.float32(1) - assigned["similarity"].to_numpy(),
+            "preference": signal_values(io, signal, row) if signal else np.zeros(len(row)),
             "vector": embedded["image"].combine_chunks().take(pa.array(at)),
         }
     )
@@ -154,11 +158,14 @@ def _of_whole(io: TaskIo[Any], args: Whole, device: str | None) -> pa.Table:
 def _ordered(table: pa.Table, args: Order) -> Iterator[Ints]:
     """The rows of each cluster, in the order that decides who is before whom."""
     number, uid = table["cluster"].to_numpy(), uid_words(table["uid"])
-    distance = table["distance"].to_numpy()
+    distance, preference = table["distance"].to_numpy(), table["preference"].to_numpy()
     by_cluster = np.argsort(number, kind="stable")
     ends = np.flatnonzero(np.diff(number[by_cluster], append=-1)) + 1
     for rows in np.split(by_cluster, ends[:-1]) if len(number) else []:
-        yield rows[semantic.order_in_cluster(distance[rows], uid[rows], args.which, args.seed)]
+        if args.which == "preference":
+            yield rows[np.argsort(leaders.ranks(uid[rows], preference[rows]))]
+        else:
+            yield rows[semantic.order_in_cluster(distance[rows], uid[rows], args.which, args.seed)]
 
 
 def _compared(
@@ -179,7 +186,7 @@ def _compared(
 
 def order(io: TaskIo[Order]) -> Iterator[pa.Table]:
     """(sid, uid) of a bucket that is too large for memory, cluster by cluster in order; notes the clusters' sizes."""
-    table = io.read("members", ["sid", "uid", "cluster", "distance"]).combine_chunks()
+    table = io.read("members", ["sid", "uid", "cluster", "distance", "preference"]).combine_chunks()
     clusters = list(_ordered(table, io.args))
     io.notes["sizes"] = [len(rows) for rows in clusters]
     yield table.select(["sid", "uid"]).take(pa.array(np.concatenate(clusters)))
