@@ -148,7 +148,7 @@ class PartBuilder:
         self._tables: list[pa.Table] = []
         self._columns: dict[str, list[Any]] = {name: [] for name in INGEST.names}
         self._rows = 0
-        self._characters = 0
+        self._bytes = 0
 
     def __len__(self) -> int:
         return self._rows
@@ -161,13 +161,13 @@ class PartBuilder:
                 yield self.take()
             return
         while piece.num_rows:
-            characters = pc.cumulative_sum(_characters(piece))
-            short = pc.less(characters, MAX_PART_BYTES - self._characters)
+            sizes = pc.cumulative_sum(_sizes(piece))
+            short = pc.less(sizes, MAX_PART_BYTES - self._bytes)
             # The row that fills the part is its last.
             filled = (pc.sum(short).as_py() or 0) + 1
             count = min(piece.num_rows, filled, self._options.part_samples - self._rows)
             self._add_table(piece.slice(0, count))
-            self._characters += characters[count - 1].as_py()
+            self._bytes += sizes[count - 1].as_py()
             piece = piece.slice(count)
             if self._full:
                 yield self.take()
@@ -175,14 +175,14 @@ class PartBuilder:
     @property
     def _full(self) -> bool:
         """Whether the part must end here."""
-        return self._rows >= self._options.part_samples or self._characters >= MAX_PART_BYTES
+        return self._rows >= self._options.part_samples or self._bytes >= MAX_PART_BYTES
 
     def _add_row(self, row: Row) -> None:
         for name, column in self._columns.items():
             column.append(row.get(name))
         self._rows += 1
-        self._characters += sum(len(row.get(name) or "") for name in COUNTED)
-        self._characters += sum(MEMBER_BYTES + len(m["suffix"]) for m in row.get("members") or ())
+        self._bytes += sum(_size(row.get(name)) for name in COUNTED)
+        self._bytes += sum(MEMBER_BYTES + len(m["suffix"]) for m in row.get("members") or ())
 
     def _add_table(self, table: pa.Table) -> None:
         self._close_columns()
@@ -203,11 +203,19 @@ class PartBuilder:
         return table
 
 
-def _characters(table: pa.Table) -> pa.ChunkedArray:
-    """Characters of text of each row; a table has no members."""
-    text, *others = (
-        pc.fill_null(pc.utf8_length(table[name]).cast(pa.int64()), 0) for name in COUNTED
+def _sizes(table: pa.Table) -> pa.ChunkedArray:
+    """(n,) bytes of text of each row; a table has no members."""
+    some = [name for name in COUNTED if table[name].null_count < table.num_rows]
+    first, *others = (
+        pc.fill_null(pc.binary_length(table[name]).cast(pa.int64()), 0) for name in some
     )
     for other in others:
-        text = pc.add(text, other)
-    return text
+        first = pc.add(first, other)
+    return first
+
+
+def _size(text: str | None) -> int:
+    """Bytes of a text in UTF-8."""
+    if text is None or text.isascii():
+        return len(text or "")
+    return len(text.encode("utf-8", "surrogatepass"))

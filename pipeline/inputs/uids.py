@@ -20,6 +20,8 @@ def parse_uid(value: object) -> bytes | None:
     Raises:
         ValueError: it is neither 32 hex digits, with a UUID's dashes or without, nor 16 bytes.
     """
+    if isinstance(value, str) and _HEX.fullmatch(value):
+        return bytes.fromhex(value)
     if isinstance(value, bytes) and len(value) == 16:
         return value
     if isinstance(value, bytes):
@@ -31,14 +33,14 @@ def parse_uid(value: object) -> bytes | None:
     raise ValueError(f"{value!r:.60} is no uid of 32 hex digits")
 
 
-def own_uid(value: object, place: str) -> bytes | None:
-    """``parse_uid``, for a sample at a ``place``, in words.
+def own_uids(values: Iterable[object], place: str) -> list[bytes | None]:
+    """``parse_uid`` of samples at a ``place``, in words.
 
     Raises:
         InputError: as ``parse_uid``: other names would be replaced, and the result would name nobody's samples.
     """
     try:
-        return parse_uid(value)
+        return list(map(parse_uid, values))
     except ValueError as error:
         raise InputError(
             f"{place}: {error}: mend the column, or give the input `columns: {{uid: none}}` to have uids made"

@@ -41,7 +41,7 @@ def tables(source: InputFile, options: IngestOptions) -> list[pa.Table]:
             for row in _group(source, options, file, group, first, size):
                 part.append(row)
                 texts = ("text", "key", "url", "message")
-                characters += sum(len(row.get(name) or "") for name in texts)
+                characters += sum(len((row.get(name) or "").encode()) for name in texts)
                 if len(part) >= options.part_samples or characters >= part_builder.MAX_PART_BYTES:
                     end()
             first += size

@@ -27,7 +27,7 @@ from tamis.pipeline.inputs.part_builder import (
     fault,
     picture_row,
 )
-from tamis.pipeline.inputs.uids import hash_uid, own_uid
+from tamis.pipeline.inputs.uids import hash_uid, own_uids
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
 from tamis.schemas.ledger import Reason
@@ -143,7 +143,7 @@ def _row(file: InputFile, options: IngestOptions, line: bytes, number: int, offs
         return damage_row(file, Reason.UNREADABLE_ROW, message, offset)
     fields, picture = found
     key = captions.field_text(fields, "key") or str(number)
-    uid = own_uid(captions.field(fields, "uid"), file.path)
+    (uid,) = own_uids([captions.field(fields, "uid")], file.path)
     row: Row = {
         "uid": uid or hash_uid(file.entry, file.relative, "row", key, number),
         "key": key,

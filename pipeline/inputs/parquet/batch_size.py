@@ -15,6 +15,9 @@ import pyarrow.parquet as pq
 BATCH_BYTES = 64 << 20
 """Bytes of a batch, about."""
 
+DOUBTFUL_BYTES, DOUBTFUL_RATIO = 16 << 20, 8
+"""Bytes of a column in a row group, and how often its bytes in the file, from which its longest value is asked for."""
+
 
 def batch_rows(parquet: pq.ParquetFile, group: int, names: Sequence[str], most: int) -> int:
     """Rows, ``most`` at most, of a batch of the columns ``names`` of one row group."""
@@ -27,9 +30,18 @@ def batch_rows(parquet: pq.ParquetFile, group: int, names: Sequence[str], most: 
         if chunk.physical_type == "BYTE_ARRAY"
         and chunk.has_dictionary_page
         and chunk.total_uncompressed_size * most > BATCH_BYTES
+        and _is_doubtful(chunk)
     ]
     cell = max(even, _longest(parquet, group, doubtful) if doubtful else 0.0)
     return int(min(most, max(1.0, BATCH_BYTES / max(1.0, cell))))
+
+
+def _is_doubtful(chunk: pq.ColumnChunkMetaData) -> bool:
+    """Whether a dictionary is looked into, which takes as long as some thousand rows: captions and URLs of one megabyte
+    that shrink two- to fivefold are not.
+    """
+    size = chunk.total_uncompressed_size
+    return bool(size > DOUBTFUL_BYTES or size > DOUBTFUL_RATIO * chunk.total_compressed_size)
 
 
 def _chunks(

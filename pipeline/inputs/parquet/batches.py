@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from tamis.pipeline.inputs.part_builder import (
     Row,
     fault,
 )
-from tamis.pipeline.inputs.uids import hash_uids, own_uid
+from tamis.pipeline.inputs.uids import hash_uids, own_uids
 from tamis.schemas.ledger import Reason
 from tamis.schemas.redaction import redact
 from tamis.schemas.tables import INGEST
@@ -63,8 +63,10 @@ def describe(
         "group_row": np.arange(start, start + count),
         "file_row": np.arange(first, first + count),
     }
-    own = columns.uid if layout.file.own_uids else None
-    uids = _each(batch, own, partial(own_uid, place=f"`{redact(layout.file.path)}`"))
+    uids = None
+    if columns.uid is not None and layout.file.own_uids:
+        cells = _values(batch.column(columns.uid))
+        uids = own_uids(cells, f"`{redact(layout.file.path)}`")
     values["key"] = _keys(batch, columns.key, numbers)
     values["uid"] = _uids(layout.file, uids, values["key"], numbers)
     if columns.text is not None:

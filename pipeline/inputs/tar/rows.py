@@ -26,7 +26,7 @@ from tamis.pipeline.inputs.tar.webdataset import (
     group,
     is_writable,
 )
-from tamis.pipeline.inputs.uids import hash_uid, own_uid
+from tamis.pipeline.inputs.uids import hash_uid, own_uids
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
 from tamis.schemas.ledger import Reason
@@ -62,9 +62,8 @@ def sample_row(file: InputFile, sample: Group, number: int, options: IngestOptio
     fields, text, complaint = read_json(meta, options.max_meta_bytes)
     uid = None
     if sample.occurrence == 0 and file.own_uids:
-        uid = own_uid(
-            captions.field(fields, "uid"), f"`{storage.redact(file.path)}`: {sample.key[:80]}"
-        )
+        place = f"`{storage.redact(file.path)}`: {sample.key[:80]}"
+        (uid,) = own_uids([captions.field(fields, "uid")], place)
     url, long_url = captions.bounded_url(captions.field_text(fields, "url"))
     members = [
         {"suffix": suffix, "offset": member.offset, "size": member.size}
