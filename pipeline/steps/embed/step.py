@@ -99,6 +99,9 @@ class Embed(Step):
         config = self.config
         identity = encoders.describe(config.encoder, config.precision).fingerprint
         takes = config.takes_embeddings
+        if takes:
+            rows = context.done("ingest", "files").files.rows
+            embedding_files.check_counted(context.inputs, rows.tolist())
         yield Phase(
             "vectors",
             take if takes else encode,
