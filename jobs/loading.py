@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,20 @@ def load(request: Request) -> Job:
     raw = read(read_text(path), request.job)
     if preset:
         _point_at_examples(raw)
+    job = _changed(raw, request, preset)
+    return borrowing(job, open_run(request.centroids).root) if request.centroids else job
+
+
+def load_map(job: Mapping[str, Any], request: Request) -> Job:
+    """The checked job of a map with the keys of a job file, and the changes of a request; the map stays as it is.
+
+    Raises:
+        JobError: it is no job.
+    """
+    return _changed(copy.deepcopy(dict(job)), replace(request, job="the job"), preset=False)
+
+
+def _changed(raw: dict[str, Any], request: Request, preset: bool) -> Job:
     if request.inputs:
         _replace_input(raw, request.inputs)
     if request.output is not None:
@@ -52,8 +67,7 @@ def load(request: Request) -> Job:
         apply_setting(raw, setting)
     if preset:
         _check_paths(raw, request.job)
-    job = check(raw, request.job)
-    return borrowing(job, open_run(request.centroids).root) if request.centroids else job
+    return check(raw, request.job)
 
 
 def opened(path: str) -> FinishedRun:

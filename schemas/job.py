@@ -80,7 +80,7 @@ class Input(Model):
         min_length=1,
         examples=["data/{00000..00007}.tar"],
         description="files of one format below one fixed prefix: paths or fsspec URLs (s3://, gs://, https://), one "
-        "or a list, with globs (`*`) and brace ranges (`{00000..00007}`)",
+        "or a list, with globs (`*`) and brace ranges (`{00000..00007}`); or a directory, for all files below it",
     )
     name: Name = Field(
         "input",
@@ -99,8 +99,8 @@ class Input(Model):
     image_embeddings: str | None = Field(
         None,
         examples=["data/img_emb/*.npy"],
-        description="embeddings that come with parquet files instead of pictures, clip-retrieval's way: `.npy` files, "
-        "as many as there are parquet files, row-aligned with them in sorted order; none by default",
+        description="embeddings that come with the files, clip-retrieval's way: `.npy` files, as many as there are "
+        "input files, in sorted order; a row for each row of parquet, or each sample of a tar; none by default",
     )
     text_embeddings: str | None = Field(
         None, examples=["data/text_emb/*.npy"], description="the same for captions"

@@ -37,7 +37,8 @@ INGEST = pa.schema(
         pa.field("members", pa.list_(MEMBER)),  # tar: every member of the key, the picture too
         pa.field("row_group", pa.int32()),  # parquet: row group of the row, and its row in it
         pa.field("group_row", pa.int64()),
-        pa.field("file_row", pa.int64()),  # parquet: row in the file; the row of its embedding
+        pa.field("file_row", pa.int64()),  # row in the parquet file, place among the tar's samples:
+        # the row of its embedding
         pa.field("meta", pa.large_string()),  # tar: the json member, as text
         pa.field("reason", pa.string()),  # ledger.Reason if the sample cannot be used
         pa.field("message", pa.string()),

@@ -82,8 +82,6 @@ def carry_out(
         display.note(note)
     events = journal.Journal(plan.root, _about(plan, address))
     times = Times()
-    if progress != "none":
-        display.note(beginning(plan))
     try:
         result = _walk(plan, [events, times], progress, address, base)
     except KeyboardInterrupt:
@@ -103,7 +101,9 @@ def _walk(
     address: str | None,
     base: str | None,
 ) -> account.Result:
-    bars = progress.bars([step.name for step in plan.steps]) if kind == "auto" else None
+    bars = None
+    if kind == "auto":
+        bars = progress.bars([step.name for step in plan.steps], beginning(plan))
     more: list[Observer] = [bars] if bars else []
     if kind == "lines":
         more.append(LogLines(sys.stderr))
@@ -132,7 +132,7 @@ def beginning(plan: planning.Plan) -> str:
     size = display.size(sum(file.size for file in plan.inputs))
     plural = "" if len(plan.inputs) == 1 else "s"
     return (
-        f"{plan.job.name}: {len(plan.steps)} steps over {files} file{plural} ({size}), into {plan.root}; "
+        f"{plan.job.name}: {len(plan.steps)} steps over {files} file{plural} ({size}), into {redact(plan.root)}; "
         "Ctrl-C stops, the same command goes on"
     )
 

@@ -41,13 +41,18 @@ class _Elapsed(ProgressColumn):
 class Bars:
     """An observer that draws bars on a terminal, and a line for each step that has decided. A context manager.
 
-    ``steps`` are the names of the run's steps, in order.
+    ``steps`` are the names of the run's steps, in order; ``beginning`` is written once a phase begins.
     """
 
     def __init__(
-        self, console: Console, steps: Sequence[str] = (), patience: float = PATIENCE
+        self,
+        console: Console,
+        steps: Sequence[str] = (),
+        beginning: str = "",
+        patience: float = PATIENCE,
     ) -> None:
         self._console, self._steps, self._patience = console, steps, patience
+        self._beginning = beginning
         self._begun = time.monotonic()
         self._lock = threading.Lock()
         self._progress: Progress | None = None
@@ -87,6 +92,8 @@ class Bars:
 
     def _start(self, event: PhaseStarted) -> None:
         self._end()
+        if self._beginning and not self._shown:
+            self._print(f"tamis: {self._beginning}")
         self._shown = True
         self._pace = Pace.of(event, self._steps, time.monotonic())
         place = f"{self._pace.place}, " if self._pace.place else ""
@@ -130,7 +137,8 @@ class Bars:
                 progress.stop()
 
 
-def bars(steps: Sequence[str]) -> Bars | Pulse:
+def bars(steps: Sequence[str], beginning: str = "") -> Bars | Pulse:
     """Progress on standard error, so that standard output can be piped: bars on a terminal, elsewhere lines."""
     console = display.console(stderr=True)
-    return Bars(console, steps) if console.is_terminal else Pulse(sys.stderr, steps)
+    terminal = console.is_terminal
+    return Bars(console, steps, beginning) if terminal else Pulse(sys.stderr, steps, beginning)

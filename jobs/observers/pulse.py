@@ -17,10 +17,21 @@ INTERVAL = 15.0
 
 
 class Pulse:
-    """An observer that writes lines. A context manager: a thread of its own writes while no task ends."""
+    """An observer that writes lines. A context manager: a thread of its own writes while no task ends.
 
-    def __init__(self, stream: TextIO, steps: Sequence[str], interval: float = INTERVAL) -> None:
+    ``steps`` are the names of the run's steps, in order; ``beginning`` is written once something is done, or seems to.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        steps: Sequence[str],
+        beginning: str = "",
+        interval: float = INTERVAL,
+    ) -> None:
         self._stream, self._steps, self._interval = stream, steps, interval
+        self._beginning = beginning
+        self._at_work = False  # a run with nothing to do says nothing
         self._lock = threading.Lock()
         self._pace: Pace | None = None
         self._begun = self._written = time.monotonic()
@@ -45,12 +56,14 @@ class Pulse:
         with self._lock:
             match event:
                 case PhaseStarted():
+                    self._begin()
+                    self._at_work = True
                     self._pace = Pace.of(event, self._steps, time.monotonic())
                 case TaskDone() if self._pace is not None:
                     self._pace.add(event)
                 case PhaseEnded():
                     self._pace = None
-                case StepEnded():
+                case StepEnded() if self._at_work:
                     self._write(step_line(event, self._steps))
                 case Notice():
                     self._write(event.text)
@@ -60,8 +73,14 @@ class Pulse:
     def _beat(self) -> None:
         while not self._stopped.wait(self._interval / 10):
             with self._lock:
+                self._begin()
                 if time.monotonic() - self._written >= self._interval:
                     self._write(self._state())
+
+    def _begin(self) -> None:
+        if self._beginning:
+            text, self._beginning = self._beginning, ""
+            self._write(text)
 
     def _state(self) -> str:
         now = time.monotonic()

@@ -92,15 +92,43 @@ def check(inputs: Sequence[InputFile]) -> None:
             )
 
 
+def check_counted(inputs: Sequence[InputFile], rows: Sequence[int]) -> None:
+    """Check that no file has more embeddings than the rows, (files,), that ingest has counted: a tar has no header.
+
+    Raises:
+        InputError: as ``check``.
+    """
+    pairs = [
+        (file, address, count)
+        for file, count in zip(inputs[:FOOTERS], rows, strict=False)
+        for address in (file.image_embeddings, file.text_embeddings)
+        if address is not None and outline(file).rows is None
+    ]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = list(pool.map(lambda pair: _rows_of(pair[1]), pairs))
+    for (file, address, count), have in zip(pairs, found, strict=True):
+        if have > count:
+            raise _other_count(address, have, count, file)
+
+
+def _rows_of(address: str) -> int:
+    with open_matrix(address) as (_, matrix):
+        return matrix.rows
+
+
+def _other_count(address: str, have: int, rows: int, file: InputFile) -> InputError:
+    return InputError(
+        f"`{storage.redact(address)}`: {have:,} embeddings for the {rows:,} rows of "
+        f"`{storage.redact(file.path)}`: they belong to other rows: pair each input file with its own"
+    )
+
+
 def _dim(input_file: InputFile | None, address: str) -> int:
     """The dimension of the embeddings at ``address``, checked to be as many as the rows of ``input_file``."""
     with open_matrix(address) as (_, matrix):
         rows = None if input_file is None else outline(input_file).rows
     if input_file is not None and rows is not None and matrix.rows != rows:
-        raise InputError(
-            f"`{storage.redact(address)}`: {matrix.rows:,} embeddings for the {rows:,} rows of "
-            f"`{storage.redact(input_file.path)}`: they belong to other rows: pair each parquet file with its own"
-        )
+        raise _other_count(address, matrix.rows, rows, input_file)
     return matrix.dim
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tamis.pipeline.inputs.folders import expanded
 from tamis.pipeline.inputs.formats import format_named
 from tamis.pipeline.inputs.input_files import InputFile, resolve
 from tamis.pipeline.inputs.part_builder import hash_file
@@ -27,8 +28,8 @@ def listed(entry: Input) -> tuple[list[InputFile], list[str]]:
         InputError: a pattern that matches nothing.
         JobError: a file of unknown format, or embeddings that do not pair with the files.
     """
-    listing = resolve(entry.path)
     endings = {ending: name for name in FORMATS for ending in format_named(name).endings}
+    listing = resolve(expanded(entry.path, list(endings)))
     images = _paired(entry, entry.image_embeddings, len(listing.files))
     texts = _paired(entry, entry.text_embeddings, len(listing.files))
     files = []

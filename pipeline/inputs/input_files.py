@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from tamis.pipeline.inputs.braces import names_of
+from tamis.pipeline.inputs.folders import is_folder
 from tamis.pipeline.store import matching, storage
 from tamis.schemas.errors import InputError
 
@@ -138,6 +139,8 @@ def _is_glob(name: str) -> bool:
 
 def _fixed_prefix(pattern: str) -> str:
     storage.filesystem(pattern)  # names an unknown store in its error
+    if is_folder(pattern):
+        return storage.absolute(pattern.rstrip("/") or "/")
     if _is_web(pattern):  # a query may hold slashes, and secrets
         pattern = re.split(r"[?#]", pattern, maxsplit=1)[0]
     plain = re.split(rf"[{{{re.escape(_marks(pattern))}]", pattern, maxsplit=1)[0]

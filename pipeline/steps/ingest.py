@@ -90,7 +90,7 @@ class Ingest(Step):
     """
 
     name = "ingest"
-    version = 4
+    version = 5
 
     def __init__(self, job: Job) -> None:
         self.job = job

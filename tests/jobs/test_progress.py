@@ -31,7 +31,7 @@ def shown(events: list[Event], terminal: bool, patience: float, until: str = "")
     """What is on the screen once ``until`` is, or after ten seconds, before the phase ends."""
     file = io.StringIO()
     console = Console(file=file, force_terminal=terminal, width=120, color_system=None)
-    with Bars(console, STEPS, patience) as bars:
+    with Bars(console, STEPS, patience=patience) as bars:
         for event in events:
             bars(event)
         for _ in range(1000):
@@ -72,7 +72,7 @@ def test_a_step_that_has_decided_keeps_its_line() -> None:
 def pulsed(events: list[Event], interval: float, until: str = "") -> str:
     """What is written off a terminal once ``until`` is, or after ten seconds."""
     file = io.StringIO()
-    with Pulse(file, STEPS, interval) as pulse:
+    with Pulse(file, STEPS, interval=interval) as pulse:
         for event in events:
             pulse(event)
         for _ in range(1000):
@@ -99,7 +99,9 @@ def test_off_a_terminal_there_is_no_line_more_often() -> None:
 
 
 def test_off_a_terminal_a_step_and_a_notice_have_their_lines() -> None:
-    text = pulsed([StepEnded("rules", 5, {"x": 2}, 0.1), Notice("hello")], interval=3600)
+    decided = StepEnded("rules", 5, {"x": 2}, 0.1)
+    assert pulsed([decided], interval=3600) == ""  # nothing has run
+    text = pulsed([*ROWS, decided, Notice("hello")], interval=3600)
     assert text.splitlines() == [
         "tamis: step 2 of 4, rules: 5 in = 3 kept + 2 dropped, 0.1 s",
         "tamis: hello",

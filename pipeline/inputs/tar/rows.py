@@ -45,11 +45,15 @@ def rows(file: InputFile, options: IngestOptions, totals: FileTotals) -> Iterato
         raise InputError(f"cannot read `{storage.redact(file.path)}`: {error.strerror}") from None
     with stream:
         walker = Walker(stream, options.max_member_bytes)
+        place = (
+            0  # among the samples: embeddings beside a tar have no row for damage without a name
+        )
         for number, item in enumerate(group(walker)):
             if isinstance(item, Damage):
                 yield damage_row(file, item.reason, item.message, item.offset)
             else:
-                yield sample_row(file, item, number, options)
+                yield sample_row(file, item, number, options) | {"file_row": place}
+                place += 1
         totals.size = walker.size
         totals.sha256 = walker.window.sha256()
 

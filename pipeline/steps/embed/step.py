@@ -100,6 +100,10 @@ class Embed(Step):
         identity = encoders.describe(config.encoder, config.precision).fingerprint
         takes = config.takes_embeddings
         stamps = embedding_files.stamps(context.inputs) if takes else {}
+        if takes:
+            ingested = context.done("ingest", "files").files
+            rows = np.add.reduceat(ingested.rows, ingested.starts)
+            embedding_files.check_counted(context.inputs, rows.tolist())
         yield Phase(
             "vectors",
             take if takes else encode,

@@ -1,0 +1,256 @@
+"""tamis as a library: run a job, open a finished run, and ask it what the command line answers.
+
+``import tamis`` gives ``run``, ``open`` and ``Run``. What needs a table is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tamis.schemas.errors import StateError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from tamis.pipeline.audit.again.whatif import Change
+    from tamis.pipeline.audit.compare.diff import Difference
+    from tamis.pipeline.audit.reading.finished_run import FinishedRun
+    from tamis.schemas.job import Job
+
+Settings = Mapping[str, Any]
+"""Path in the job -> value, as in ``--set``: ``{"density.keep": 0.3}``."""
+
+UIDS = "subset.npy"
+
+
+class Run:
+    """A finished run. ``path`` is its directory."""
+
+    def __init__(self, path: str) -> None:
+        """Open the run in ``path``, a directory or an fsspec URL.
+
+        Raises:
+            StateError: there is none, or it is not finished.
+        """
+        from tamis.pipeline.audit.reading.finished_run import open_run
+
+        self._run: FinishedRun = open_run(path)
+        self.path = path
+
+    @property
+    def kept(self) -> int:
+        """Count of samples in the result."""
+        return self._run.manifest.kept
+
+    @property
+    def total(self) -> int:
+        """Count of samples of the input."""
+        return self._run.manifest.rows_in
+
+    def __len__(self) -> int:
+        return self.kept
+
+    def __repr__(self) -> str:
+        return f"Run({self.path!r}: {self.kept:,} of {self.total:,} kept)"
+
+    def _repr_html_(self) -> str:
+        """The funnel, as a notebook shows it."""
+        title = html.escape(f"{self.path}: {self.kept:,} of {self.total:,} samples kept")
+        return f"<p><b>{title}</b></p>{self.funnel().to_html()}"
+
+    @cached_property
+    def job(self) -> Job:
+        """The job that was run, every setting at its value."""
+        from tamis.pipeline.audit.again.frozen_job import job_of
+
+        return job_of(self._run)
+
+    def funnel(self) -> pd.DataFrame:
+        """A row for each step that decided, by name: entered, dropped, kept, and the dropped by reason."""
+        import pandas as pd
+
+        from tamis.pipeline.audit.reading.funnel import funnel
+
+        rows = [
+            {
+                "step": step.step,
+                "entered": step.entered,
+                "dropped": sum(step.dropped.values()),
+                "kept": step.kept,
+                "reasons": dict(step.dropped),
+            }
+            for step in funnel(self._run).steps
+        ]
+        return pd.DataFrame(rows).set_index("step")
+
+    def ledger(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """A row for each input sample, kept or dropped, by what and why. All of it is held in memory.
+
+        Args:
+            columns: the ledger's, such as ``["uid", "kept", "reason"]``; all by default.
+
+        Raises:
+            StateError: a file of it is damaged.
+        """
+        return self._tables("ledger/", columns)
+
+    def subset(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """A row for each kept sample, with the input's columns and the signals: ``shards/*.parquet``, in order."""
+        return self._tables("shards/", columns)
+
+    def _tables(self, folder: str, columns: Sequence[str] | None) -> pa.Table:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        from tamis.pipeline.audit.reading.finished_run import sound
+        from tamis.pipeline.store import storage
+
+        tables = []
+        for output in self._run.files.outputs:
+            if output.path.startswith(folder) and output.path.endswith(".parquet"):
+                whole = storage.join(self._run.root, output.path)
+                with sound(whole), storage.open_table(whole) as raw:
+                    tables.append(pq.ParquetFile(raw).read(columns))
+        if not tables:
+            raise StateError(f"{self.path}: has no {folder}*.parquet: its job has no step `write`")
+        return pa.concat_tables(tables)
+
+    def uids(self) -> list[str]:
+        """The uids of the kept samples, 32 hex digits each, sorted, as `subset.npy` holds them."""
+        import io
+
+        import numpy as np
+
+        from tamis.pipeline.store import storage
+
+        data = storage.read_bytes(storage.join(self._run.root, UIDS))
+        halves = np.load(io.BytesIO(data), allow_pickle=False)
+        return [f"{high:016x}{low:016x}" for high, low in halves.tolist()]
+
+    def explain(self, sample: str) -> dict[str, Any]:
+        """The whole story of a sample, by uid, key or URL: its data, its values at each step, why it stayed or went.
+
+        Raises:
+            StateError: no sample has that name.
+        """
+        from tamis.pipeline.audit.story.story import stories
+
+        count, told = stories(self._run, sample, 1)
+        if not count:
+            raise StateError(f"{sample}: no sample of {self.path} has this uid, key or URL")
+        return dict(told[0])
+
+    def whatif(self, set: Settings, count: int = 20) -> Change:  # noqa: A002 - as on the command line
+        """Which samples other settings would keep or drop, from the stored values; ``count`` of them are named.
+
+        Raises:
+            JobError: a setting that does not fit the job.
+            StateError: something was never scored.
+        """
+        from tamis.pipeline.audit.again.whatif import whatif
+
+        return whatif(self._run, settings(set), count)
+
+    def materialize(self, output: str, set: Settings) -> Run:  # noqa: A002 - as on the command line
+        """The run of the subset that ``whatif`` shows, written into ``output``."""
+        from tamis.pipeline.audit.again.materialize import planned
+        from tamis.pipeline.runs import walk
+
+        walk.run(planned(self._run, settings(set), output), base=self._run.root)
+        return Run(output)
+
+    def diff(self, other: Run, count: int = 20) -> Difference:
+        """What ``other`` keeps or drops that this run does not: settings, inputs, samples."""
+        from tamis.pipeline.audit.compare.diff import diff
+
+        return diff(self._run, other._run, count)
+
+    def sql(self, query: str) -> pd.DataFrame:
+        """The answer to a query over the ledger and the tables of the run, in DuckDB's SQL.
+
+        Raises:
+            InputError: it is no query, or DuckDB refuses it.
+        """
+        import pandas as pd
+
+        from tamis.pipeline.audit.reading import sql
+
+        connection = sql.connect(self._run)
+        sql.confine(connection, self._run)
+        names, rows = sql.ask_freely(connection, query)
+        return pd.DataFrame(rows, columns=names)
+
+    def to_webdataset(self, shuffle: int = 0, seed: int = 0) -> Any:
+        """The kept pairs as a webdataset pipeline: see ``tamis.load``."""
+        from tamis.pipeline.results.load import load
+
+        return load(self._run.root, shuffle, seed)
+
+
+def settings(changes: Settings) -> list[str]:
+    """Changes of a job as ``--set`` writes them."""
+    import json
+
+    return [f"{path}={json.dumps(value)}" for path, value in changes.items()]
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a finished run.
+
+    Raises:
+        StateError: there is none, or it is not finished.
+    """
+    return Run(str(path))
+
+
+def run(
+    job: str | Path | Mapping[str, Any],
+    *,
+    set: Settings | None = None,  # noqa: A002 - as on the command line
+    input: str | Sequence[str] | None = None,  # noqa: A002 - as on the command line
+    output: str | None = None,
+    address: str | None = None,
+    progress: bool = True,
+) -> Run:
+    """Run a job, or the rest of it, and open the result.
+
+    Args:
+        job: a job file, a preset's bare name, or the job itself as a map with the keys of a job file.
+        set: changes of single values, by their paths.
+        input: paths to read instead of the job's own.
+        output: the run directory instead of the job's own.
+        address: a Ray cluster; this machine by default.
+        progress: show on standard error how far it is.
+
+    Raises:
+        TamisError: whatever a person can mend, in one line.
+    """
+    from contextlib import nullcontext
+
+    from tamis.jobs.observers.progress import bars
+    from tamis.pipeline.runs import plan as planning
+    from tamis.pipeline.runs import walk
+
+    made = planning.make(_checked(job, set or {}, input, output))
+    shown = bars([step.name for step in made.steps]) if progress else None
+    with shown or nullcontext():
+        result = walk.run(made, [shown] if shown else [], address=address)
+    return Run(result.root)
+
+
+def _checked(
+    job: str | Path | Mapping[str, Any],
+    changes: Settings,
+    inputs: str | Sequence[str] | None,
+    output: str | None,
+) -> Job:
+    from tamis.jobs.loading import Request, load, load_map
+
+    listed = [inputs] if isinstance(inputs, str) else list(inputs or ())
+    request = Request(str(job), listed, output, settings(changes))
+    return load_map(job, request) if isinstance(job, Mapping) else load(request)
