@@ -90,6 +90,7 @@ class Ingest(Step):
 
     name = "ingest"
     version = 4
+    passing = ("uids", "sources")
 
     def __init__(self, job: Job) -> None:
         self.job = job

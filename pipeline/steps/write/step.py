@@ -59,6 +59,8 @@ class Shard:
 class Write(Step):
     """``kept`` a part; ``shards``; ``subset``, of many uids after ``spread`` and ``sorted``."""
 
+    passing = ("spread", "sorted")
+
     def __init__(self, config: Config, _job: Job) -> None:
         self.config, self.name = config, config.name
 

@@ -68,6 +68,7 @@ class ExactDuplicates(Step):
     """``keys``: a 128-bit key a sample; ``groups``: who is dropped, key by key; ``verdict``."""
 
     version = 2
+    passing = ("keys",)
 
     def __init__(self, config: Config, job: Job) -> None:
         del job

@@ -39,6 +39,7 @@ class NearDuplicates(Step):
     """
 
     version = 8
+    passing = ("texts", "bands", "shared", "members")
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name = config, config.name

@@ -87,6 +87,7 @@ class NearPictures(Step):
     """
 
     version = 3
+    passing = ("hashes", "distinct")
 
     def __init__(self, config: Config, job: Job) -> None:
         del job

@@ -49,6 +49,7 @@ class SemanticDuplicates(ClusteredStep[Config]):
     """
 
     version = 2
+    passing = (*concepts.PASSING, "members", "order", "blocks")
 
     @property
     def signal(self) -> str:
