@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -38,3 +38,11 @@ class Density(Clustered, Chooser):
         "hard",
         description="kept first: hard (farthest from the centroid), easy (nearest) or random (by hash)",
     )
+
+    def scaled(self, share: float) -> Self:
+        """The settings for a share of the samples: of fewer concepts no more neighbours than each has."""
+        scaled = super().scaled(share)
+        if scaled.clusters == "auto" or scaled.centroids is not None:
+            return scaled
+        most = max(1, scaled.clusters - 1)
+        return scaled.model_copy(update={"neighbours": min(scaled.neighbours, most)})
