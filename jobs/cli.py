@@ -337,6 +337,18 @@ def verify(
 
 
 @app.command()
+def clean(
+    run: RUN,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove them; without it nothing is.")] = False,
+    json: JSON = False,
+) -> None:
+    """Show which tables of a run may go, for only an exchange needed them, and what becomes slower."""
+    from tamis.jobs.commands.clean import clean_run
+
+    clean_run(run, yes=yes, json=json)
+
+
+@app.command()
 def browse(
     run: RUN,
     port: Annotated[

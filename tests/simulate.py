@@ -74,7 +74,7 @@ DROPPED = {
 ROW_BYTES = {
     "uids": 41, "keys": 40, "texts": 130, "bands": 28, "shared": 12, "near members": 140, "similar": 60,
     "semantic members": 1060, "pairs": 40, "members": 36, "ranked": 20, "drops": 40, "assigned": 12,
-    "hashes": 16, "kept": 20, "sample": 2080, "vectors": 2060, "ingest": 400,
+    "hashes": 16, "kept": 20, "write/sorted": 16, "sample": 2080, "vectors": 2060, "ingest": 400,
 }  # fmt: skip
 """Bytes of a row in memory, by what is read: of the schemas, at captions of 60 bytes and DIM."""
 
@@ -292,7 +292,7 @@ def _held_bytes(name: str, task: Task[Any], made: TableFile) -> int:
 def _row_bytes(name: str, role: str) -> int:
     step = "semantic" if name.startswith("semantic") else "near"
     phase = name.rpartition("/")[2]
-    for known in (f"{step} {role}", role, f"{step} {phase}", phase):
+    for known in (name, f"{step} {role}", role, f"{step} {phase}", phase):
         if known in ROW_BYTES:
             return ROW_BYTES[known]
     return 40

@@ -6,6 +6,7 @@ from typing import Any
 
 from tamis.jobs.loading import Request, load
 from tamis.jobs.terminal import display
+from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.planning import preview
 from tamis.pipeline.runs import plan as planning
 from tamis.pipeline.runs import state
@@ -43,6 +44,7 @@ def plan_job(request: Request, *, accept_changed: bool, json: bool) -> None:
     for entry in overview["inputs"]:
         for field, column in entry["columns"].items():
             out.print(f"  {entry['name']}: {field} is the column {display.plain(column)}")
+    out.print(_sized(overview["sizes"]), soft_wrap=True)
     out.print()
     columns = [("step", "left"), ("settings", "left"), ("reads", "left"), ("makes", "left")]
     display.print_table(
@@ -61,6 +63,16 @@ def _input_row(entry: dict[str, Any]) -> list[str]:
         "counted by ingest" if samples is None else display.count(samples),
         entry["format"],
     ]
+
+
+def _sized(sizes: dict[str, Any]) -> str:
+    """The sizes of the run in one line."""
+    about = "" if sizes["counted"] else "about "
+    return (
+        f"{about}{counted(sizes['parts'], 'part')} in {counted(sizes['bundles'], 'bundle')}; at most "
+        f"{counted(sizes['tasks'], 'task')} and {counted(sizes['buckets'], 'bucket')} a step; a task's description "
+        f"{display.size(sizes['task_bytes'])} and the driver {display.size(sizes['driver_bytes'])}, at most"
+    )
 
 
 def _step_row(step: dict[str, Any]) -> list[str]:

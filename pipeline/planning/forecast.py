@@ -3,19 +3,21 @@
 With ``growth`` g = rows of the whole / rows of the sample, for each phase of each step:
 
 - *rows* grow by g; but those of a sample to train on as the step says (``StepGrowth.trained_rows``).
-- *tasks*: one a part, file or shard: g times as many as the sample had; one a bundle: N / ``part_samples`` / 128; one
-  a range: N / ``range_samples``, or as the step says (``StepGrowth.groups``); buckets: as many as the step makes of
+- *tasks*: one a part, file or shard: g times as many as the sample had; one a bundle: parts / 128, with as many rows a
+  part as the sample's had (``Scale.part_rows``: of short input files fewer than ``part_samples``); one a range: N /
+  ``range_samples``, or as the step says (``StepGrowth.groups``); buckets: as many as the step makes of
   what reaches it (``StepGrowth.buckets``), at least as many as the sample had; others: as many as the sample had.
 - *processor seconds* = rows x seconds a row of warm tasks + cold seconds x workers + FLOP that grow otherwise / rate
   (of a processor, or of a GPU where the phase's tasks hold one); how FLOP grow the step says (``StepGrowth.flop``).
   Cold is the first task of a kind in a process: imports, a model. It is paid once a worker, and told apart from work.
 - *bytes read and written* grow with rows, but for what cold tasks read more than others: a model, once a worker. Where
-  there are more buckets than the sample had, every reader of one row group reads a footer that describes all of them:
-  bundles x buckets x (buckets - sample's) x ``FOOTER`` bytes more.
+  there are more buckets than the sample had, every reader of one row group reads a footer that describes all of its
+  file: files x buckets x (row groups a file - the sample's) x ``FOOTER`` bytes more. An exchange of more than
+  ``dealing.GROUPS`` buckets goes in two waves, with fewer files and row groups.
   A part's task that reads the ingest table of its file asks for the end of it, 64 KiB at most: the whole's is longer
   than the sample's, which has but the file's first parts.
 - *memory*: the largest process of the sample; a part stays as large as it is, and a task that gathers holds ``HELD``
-  bytes more for every byte that it reads more than the sample's did.
+  bytes more for every byte that it reads more than the sample's did, but for footers: it drops each once read.
 - *wall seconds*, low: processor seconds over the tasks that run at once; high: as many rounds as there are tasks for
   a worker, each as long as the slowest by the clock, and what starting the phase took besides.
 
@@ -33,6 +35,7 @@ from typing import Any
 
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.growth import StepGrowth
+from tamis.pipeline.tasks import dealing
 from tamis.pipeline.tasks.parts import bundles
 from tamis.schemas.cluster import RayCluster
 from tamis.schemas.costs import Cost
@@ -71,6 +74,7 @@ class Scale:
     rows: float
     alive: Mapping[str, float]  # by step
     job: Job  # with the numbers of clusters that hold at this scale
+    part_rows: float  # of a part, the mean
 
 
 @dataclass(frozen=True)
@@ -119,9 +123,9 @@ def phase(found: Measured, sample: Scale, whole: Scale, machine: Machine) -> Pha
     read = max(0.0, _total(found.sample, "read_bytes") - cold * loaded)
     read *= growth / min(1.0, fewer or 1.0)
     read += workers * loaded if cold else 0.0
-    more = tasks - len(found.sample)
-    if found.sample[0].gathers and more > 0:
-        read += _bundles(whole) * tasks * more * FOOTER
+    held = read
+    if found.sample[0].gathers:
+        read += _longer_footers(tasks, len(found.sample), _bundles(whole))
     read += tasks * _longer_tail(found, machine)
     cost = Cost(
         cpu_seconds,
@@ -129,12 +133,20 @@ def phase(found: Measured, sample: Scale, whole: Scale, machine: Machine) -> Pha
         read,
         _total(found.sample, "written_bytes") * growth,
         read if found.sample[0].gathers else 0.0,
-        _memory(found, read, tasks),
+        _memory(found, held, tasks),
     )
     waves = math.ceil(tasks / workers) * clock_seconds / tasks * _spread(found)
     idle = max(0.0, found.wall_seconds - _clock(found) / machine.sample_workers)
     low = cpu_seconds / workers
     return PhaseForecast(cost, tasks, (low, max(low, waves) + idle))
+
+
+def _longer_footers(tasks: int, before: int, files: int) -> float:
+    """Bytes of footers that readers of one row group of each file read, for row groups that the sample had not."""
+    groups, fan = tasks, dealing.fan_of(tasks)
+    if fan > 1:
+        groups, files = fan, math.ceil(files / dealing.LEAST_FILES)
+    return float(files * tasks * max(0, groups - before) * FOOTER)
 
 
 def _longer_tail(found: Measured, machine: Machine) -> float:
@@ -248,7 +260,7 @@ def _tasks(
 
 
 def _bundles(scale: Scale) -> int:
-    return bundles(math.ceil(scale.rows / scale.job.part_samples))
+    return bundles(math.ceil(scale.rows / scale.part_rows))
 
 
 def _memory(found: Measured, read: float, tasks: int) -> float:

@@ -43,7 +43,7 @@ def predict(
         ClusterError: no node can carry a task.
     """
     whole_rows = float(rows or trial.input_rows)
-    whole = Scale(whole_rows, reaching(job, trial, whole_rows), job)
+    whole = Scale(whole_rows, reaching(job, trial, whole_rows), job, trial.sample.part_rows)
     machine = Machine(workers, flops, trial.dim, cluster, trial.ingest_bytes, trial.gpu_flops)
     steps: dict[str, Cost] = {}
     wall: dict[str, tuple[float, float]] = {}
@@ -148,9 +148,10 @@ def _money(
 def _notes(job: Job, steps: Mapping[str, Cost], cluster: RayCluster) -> Iterator[str]:
     for name, cost in steps.items():
         if not cluster.slots(0.01, 0.0, cost.memory_bytes):
+            # What gathers from all parts takes no less of smaller ones.
+            mend = "larger nodes" if cost.shuffled_bytes else "larger nodes, or smaller parts"
             yield (
-                f"{name}: a task takes {cost.memory_bytes / GB:,.1f} GB, and no node has that much: "
-                "larger nodes, or smaller parts"
+                f"{name}: a task takes {cost.memory_bytes / GB:,.1f} GB, and no node has that much: {mend}"
             )
     if any(claim.gpus for claim in of_job(job)) and not has_gpu():
         yield (

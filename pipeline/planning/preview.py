@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from tamis.pipeline import encoders
 from tamis.pipeline.inputs.formats import FOOTERS, outline, rows_of
 from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.planning.sizes import sizes
 from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.signals import origins
 from tamis.pipeline.store import storage
@@ -22,9 +24,10 @@ from tamis.schemas.step import StepModel
 
 
 def preview(plan: Plan) -> dict[str, Any]:
-    """The preview as plain values: ``inputs``, ``samples``, ``steps``, ``notes``.
+    """The preview as plain values: ``inputs``, ``samples``, ``sizes``, ``steps``, ``notes``.
 
     Raises:
+        JobError: the run would have more parts than this machine's memory can hold.
         InputError: a file lacks a column that every job needs, or cannot be read.
     """
     inputs = [_input(plan, entry.name) for entry in plan.job.input]
@@ -36,6 +39,7 @@ def preview(plan: Plan) -> dict[str, Any]:
         "output": storage.redact(plan.root),
         "inputs": inputs,
         "samples": total,
+        "sizes": asdict(sizes(plan)),
         "steps": [_step(step, configs.get(step.name)) for step in plan.steps],
         "notes": [
             *plan.notes,

@@ -105,7 +105,7 @@ def measure(plan: Plan, share: float, most_parts: int | None, executor: Start) -
     rows = float(rows_of(plan.inputs) or sample.rows * total / max(1.0, sample.consumed))
     a_file = rows / len(files) / (sample.rows / len(chosen))
     phases = tuple(_joined({**pilot.phases, **look.phases}, sample.phases))
-    scale = Scale(sample.rows, sample.alive, sample.job)
+    scale = Scale(sample.rows, sample.alive, sample.job, sample.rows / max(1, sample.parts))
     on_gpu = any(growth_of(found.step, scale, sample.dim).multiplies_on_gpu for found in phases)
     return Trial(
         phases=phases,

@@ -366,14 +366,23 @@ class Run(Context):
         if outcome.damaged and storage.is_absolute(outcome.damaged):
             raise part_files.damage_error(outcome.damaged)
         if outcome.damaged:
-            storage.delete(storage.join(self.root, outcome.damaged))
-            PhaseFiles(self.root, outcome.damaged.rpartition("/")[0]).invalidate()
-            self._emit(Notice(f"{outcome.damaged} is damaged: it is made again"))
-            raise RestartError
+            raise self._make_again(outcome.damaged)
         if outcome.error:
             raise outcome.error
         assert outcome.file is not None
         return outcome.file
+
+    def _make_again(self, table: str) -> RestartError:
+        """Remove a table that a task could not read, so that the walk that starts over makes it again."""
+        folder = table.rpartition("/")[0]
+        files = PhaseFiles(self.root, folder)
+        if files.is_cleared:
+            self._notify(f"{folder} is made again, for a task reads it: `tamis clean` removed it")
+        else:
+            self._notify(f"{table} is damaged: it is made again")
+        storage.delete(storage.join(self.root, table))
+        files.invalidate()
+        return RestartError()
 
     def _emit(self, event: Event) -> None:
         with self._emitting:  # the watchdog has a thread of its own

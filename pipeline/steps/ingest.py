@@ -91,6 +91,7 @@ class Ingest(Step):
 
     name = "ingest"
     version = 5
+    passing = ("uids", "sources")
 
     def __init__(self, job: Job) -> None:
         self.job = job

@@ -54,6 +54,7 @@ class Ledger(Step):
 
     name = "ledger"
     version = 3
+    passing = ("hashes",)
 
     def __init__(self, job: Job) -> None:
         self.shard_size = job.steps[-1].shard_size

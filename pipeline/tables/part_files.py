@@ -23,6 +23,7 @@ import xxhash
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import CONTENT, require_content
 from tamis.pipeline.store.digesting import DigestingFile
+from tamis.pipeline.tables import paths
 from tamis.schemas.errors import StateError
 
 METADATA_KEY = b"tamis"
@@ -53,6 +54,11 @@ class DamagedTableError(Exception):
 
 def damage_error(path: str, why: object = "") -> StateError:
     """The error for a damaged file of a run that the command only reads."""
+    if storage.exists(storage.join(storage.parent(path), paths.CLEARED)):
+        return StateError(
+            f"{storage.redact(storage.parent(path))}: `tamis clean` has removed these tables, and this needs them: "
+            "`tamis run` with the setting in question makes them again"
+        )
     cause = " ".join(str(why).split())
     return StateError(
         f"{storage.redact(path)} is damaged{f' ({cause})' if cause else ''}: remove it, and `tamis run` with that "

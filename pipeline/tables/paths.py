@@ -9,6 +9,9 @@ from tamis.schemas.scope import Scope
 TABLES = "tables"
 LEDGER = "ledger"
 
+CLEARED = "_cleared"
+"""The file in a phase's folder whose tables `tamis clean` has removed; its index stands."""
+
 
 class Address(NamedTuple):
     """The parts of a table's path."""

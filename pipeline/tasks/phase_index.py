@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis.pipeline.store import storage
-from tamis.pipeline.tables import file_columns, part_files
+from tamis.pipeline.tables import file_columns, part_files, paths
 from tamis.pipeline.tables.file_columns import FileColumns, Ints
 from tamis.pipeline.tables.part_files import DamagedTableError, TableFile
 from tamis.pipeline.tasks import sources
@@ -119,7 +119,15 @@ class PhaseFiles:
             self._from_base(self._base, records, fingerprints)
         return records
 
+    @property
+    def is_cleared(self) -> bool:
+        """Whether `tamis clean` has removed the tables. Their records stand, in the index."""
+        return paths.CLEARED in self._listed() and self._index is not None
+
     def _find(self, records: Records, fingerprints: Fingerprints) -> None:
+        if self.is_cleared:
+            self._find_cleared(records, fingerprints)
+            return
         sizes = self._listed()
         present = np.array([sizes.get(f"{name}.parquet", -1) for name in records.names], np.int64)
         if not (present >= 0).any():
@@ -147,6 +155,15 @@ class PhaseFiles:
             if file.fingerprint == wanted and self._outputs_stand(file.notes.get("outputs", ())):
                 records.set(int(task), file)
 
+    def _find_cleared(self, records: Records, fingerprints: Fingerprints) -> None:
+        """Add all records, or none: a phase of which one table is to be made has none of the others."""
+        index = self._index
+        assert index is not None
+        positions = index.positions
+        at = np.array([positions.get(name, ABSENT) for name in records.names], np.int64)
+        if (at != ABSENT).all() and (index.fingerprints[at] == fingerprints).all():
+            records.add(index, np.arange(len(at)), at)
+
     def _fits(self, index: FileColumns, at: Ints, fingerprints: Fingerprints, sizes: Ints) -> Mask:
         """Whether the records ``at`` have these fingerprints and sizes, and their outputs stand."""
         same = (index.fingerprints[at] == fingerprints).all(axis=1) & (index.bytes[at] == sizes)
@@ -168,9 +185,12 @@ class PhaseFiles:
                 records.set(int(tasks[position]), part_files.absolute(base._root, file))
 
     def adopt(self, records: Records) -> None:
-        """Copy the base's files here; a file whose copy is damaged is forgotten."""
+        """Copy the base's files here; a file whose copy is damaged is forgotten, or that the base lacks."""
         foreign = records.foreign()
         if self._base is None or not foreign:
+            return
+        if self._base.is_cleared:
+            records.drop(np.array([task for task, _ in foreign]))
             return
         self.invalidate()
         with ThreadPoolExecutor(FOOTERS) as pool:
@@ -210,7 +230,8 @@ class PhaseFiles:
 
     def invalidate(self) -> None:
         """Remove the index: the phase's files are about to change."""
-        storage.delete(storage.join(self._path, INDEX))
+        for name in (INDEX, paths.CLEARED):
+            storage.delete(storage.join(self._path, name))
         self._sizes = self._index = None
 
     def commit(self, files: FileColumns) -> None:

@@ -87,6 +87,11 @@ class Step(ABC):
     name: str
     """Unique in the job."""
 
+    passing: Sequence[str] = ()
+    """Phases whose tables this step's own later phases alone read, or patterns of their names: `tamis clean` may
+    remove them. A later phase that has another setting reads them again.
+    """
+
     def needs(self) -> Sequence[str]:
         """Names that an earlier step must have made."""
         return ()

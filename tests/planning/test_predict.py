@@ -6,6 +6,7 @@ Bytes and rows are compared, never seconds: those are for tests/benchmarks/predi
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -146,6 +147,8 @@ def test_which_parts_are_run_is_no_matter_of_chance_and_ingest_reads_every_byte(
 
 # The formulas.
 
+PART_ROWS = 100.0
+
 STEPS = "- embed: {encoder: demo}\n- semantic_duplicates: {clusters: %d}"
 
 
@@ -167,8 +170,8 @@ def measured(phase: str, scope: Scope, tasks: int, rows: int, cpu: float) -> Mea
 def grown(found: Measured, times: float, clusters: int = 10, more: int = 10) -> Cost:
     """A phase of 1,000 rows at ``times`` as many, with ``more`` clusters instead of ``clusters``."""
     machine = Machine(1, 1e9, 100, CLUSTER, (1e6, 1e6))
-    small = Scale(1000.0, {found.step: 1000.0}, job(clusters))
-    large = Scale(1000.0 * times, {found.step: 1000.0 * times}, job(more))
+    small = Scale(1000.0, {found.step: 1000.0}, job(clusters), PART_ROWS)
+    large = Scale(1000.0 * times, {found.step: 1000.0 * times}, job(more), PART_ROWS)
     return forecast.phase(found, small, large, machine).cost
 
 
@@ -258,14 +261,16 @@ def test_money_is_that_of_the_wall_time_of_the_work_and_of_what_is_stored(tmp_pa
 
 def _tried() -> trial.Trial:
     found = measured("members", Scope.PART, 10, 100, 0.5)
-    scale = Scale(1000.0, {found.step: 1000.0}, job(10))
+    scale = Scale(1000.0, {found.step: 1000.0}, job(10), PART_ROWS)
     return trial.Trial((found,), scale, {}, 1000, 10, 5000.0, 10**6, 16, (1.0, 1.0), 2.0, 3.0)
 
 
 def test_what_more_there_is_to_multiply_is_done_at_the_rate_of_what_does_it() -> None:
     """Four times the clusters: three times the products more, on a GPU of 1e12 a second instead of 1e9."""
     machine = Machine(1, 1e9, 100, parse_cluster("2x(4cpu,1gpu)"), (1e6, 1e6), 1e12)
-    small, large = (Scale(1000.0, {"semantic_duplicates": 1000.0}, job(n)) for n in (10, 40))
+    small, large = (
+        Scale(1000.0, {"semantic_duplicates": 1000.0}, job(n), PART_ROWS) for n in (10, 40)
+    )
     found = measured("assign", Scope.PART, 10, 100, 0.5)
     extra = 2.0 * 1000 * 30 * 100
     for gpus, rate in ((0.0, 1e9), (1.0, 1e12)):
@@ -309,3 +314,29 @@ def test_a_job_that_is_scaled_is_a_job(clusters: int | str, share: float) -> Non
         assert density.neighbours < density.clusters
     if share == 1.0:
         assert (density.clusters, density.neighbours) == (clusters, neighbours)
+
+
+@given(st.floats(1, 1e6))
+def test_bundles_are_of_parts_as_long_as_the_sample_had(times: float) -> None:
+    """Not of ``part_samples`` rows: input files may be shorter."""
+    found = measured("members", Scope.BUNDLE, 1, 1000, 0.5)
+    machine = Machine(1, 1e9, 100, CLUSTER, (1e6, 1e6))
+    small, large = (
+        Scale(rows, {found.step: rows}, job(10), PART_ROWS) for rows in (1000.0, 1000.0 * times)
+    )
+    made = forecast.phase(found, small, large, machine)
+    assert made.tasks == math.ceil(math.ceil(1000 * times / PART_ROWS) / 128)
+
+
+@given(st.integers(9, 100_000))
+def test_footers_are_read_and_not_held(buckets: int) -> None:
+    """A task of one bucket reads the ends of many files; that adds bytes, and no memory."""
+    assert forecast._longer_footers(buckets, 8, 1000) > 0
+    found = measured("doomed", Scope.BUCKET, 8, 125, 0.5)
+    machine = Machine(1, 1e9, 100, CLUSTER, (1e6, 1e6))
+    small, large = (
+        Scale(rows, {found.step: rows}, job(n), 1.0) for rows, n in ((1000.0, 10), (1e9, 100_000))
+    )
+    made = forecast.phase(found, small, large, machine)
+    data = 1e6 * 8 * 1000 / made.tasks
+    assert made.cost.memory_bytes <= (1 << 20) + forecast.HELD * data

@@ -146,7 +146,7 @@ def test_the_forecast_counts_the_buckets_that_the_steps_make(rows: int) -> None:
     job = parse_job(f"{text}part_samples: 1000000\n", "t")
     names = [step.name for step in build(job)]
     machine = Machine(1, 1e9, DIM, parse_cluster("2x(4cpu,16GB)"), (1e6, 1e6))
-    small, large = (Scale(float(n), dict.fromkeys(names, float(n)), job) for n in (1000, rows))
+    small, large = (Scale(float(n), dict.fromkeys(names, float(n)), job, 1e6) for n in (1000, rows))
     sample = {(step, phase.name): measured(step, phase) for step, phase in phases(job, 1000)}
     found: dict[str, dict[str, int]] = {step: {} for step in OF_ROWS}
     for step, phase in phases(job, rows):

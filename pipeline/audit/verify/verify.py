@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.funnel import funnel
+from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.audit.verify import embedding_files
 from tamis.pipeline.audit.verify.recount import Recount
 from tamis.pipeline.inputs.input_files import prefix_of
@@ -26,6 +27,7 @@ from tamis.pipeline.store.damage import CONTENT, require_content
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.part_files import TableFile
 from tamis.pipeline.tasks import phase_index, plan_files
+from tamis.pipeline.tasks.phase_index import PhaseFiles
 from tamis.pipeline.tasks.sources import INDEX
 from tamis.schemas.errors import InputError, JobError, StateError
 from tamis.schemas.job import Job
@@ -243,9 +245,16 @@ def _tables(run: FinishedRun, seen: Seen, deep: bool) -> Iterator[Fault]:
     if not steps:
         seen.notes.append("the tables were not looked at: tables/ has been cleared")
     outputs = {record.path: asdict(record) for record in run.files.outputs}
+    cleared = 0
     for step in steps:
         for phase in storage.folders_in(storage.join(top, step)):
-            yield from _phase(run, paths.folder(step, phase), outputs, seen, deep)
+            folder = paths.folder(step, phase)
+            if PhaseFiles(run.root, folder, writable=False).is_cleared:
+                cleared += 1
+            else:
+                yield from _phase(run, folder, outputs, seen, deep)
+    if cleared:
+        seen.notes.append(f"`tamis clean` has removed the tables of {counted(cleared, 'phase')}")
 
 
 def _phase(

@@ -31,6 +31,9 @@ from tamis.schemas.nearest import nearest
 
 FILE = "centroids"
 
+PASSING = ("sample", "sums-*")
+"""Phases that only the training of centroids reads."""
+
 
 @dataclass(frozen=True)
 class Borrowed:

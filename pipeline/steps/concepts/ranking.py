@@ -35,6 +35,9 @@ from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.scope import Scope
 
+PASSING = ("drawn", "members", "ranked")
+"""Phases that only ``places`` reads, or one before it."""
+
 SAMPLES_PER_BUCKET = 1000
 """Sampled keys for each bucket: the sizes of buckets then differ by about a tenth at most."""
 

@@ -74,6 +74,7 @@ class Write(Step):
     """
 
     version = 2
+    passing = ("spread", "sorted")
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.job = config, config.name, job

@@ -75,6 +75,7 @@ class ExactDuplicates(Step):
     """``keys``: a 128-bit key a sample; ``groups``: who is dropped, key by key; ``verdict``."""
 
     version = 3
+    passing = ("keys",)
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.steps = config, config.name, job.steps

@@ -44,6 +44,7 @@ class NearDuplicates(Step):
     """
 
     version = 9
+    passing = ("texts", "bands", "shared", "members")
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.steps = config, config.name, job.steps

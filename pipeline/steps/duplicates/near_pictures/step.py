@@ -93,6 +93,7 @@ class NearPictures(Step):
     """
 
     version = 4
+    passing = ("hashes", "distinct")
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.steps = config, config.name, job.steps

@@ -51,6 +51,7 @@ class SemanticDuplicates(ClusteredStep[Config]):
     """
 
     version = 4
+    passing = (*concepts.PASSING, "members", "order", "blocks")
 
     def __init__(self, config: Config, job: Job) -> None:
         super().__init__(config, job)

@@ -55,6 +55,7 @@ class Density(ClusteredStep[Config]):
     """Concepts; ``sums`` and ``quotas`` a cluster; ``members``, ``ranked`` and ``places`` a sample; ``verdict``."""
 
     version = 2
+    passing = (*concepts.PASSING, *ranking.PASSING)
 
     def makes(self) -> Mapping[str, str]:
         """Each sample's place in its concept."""

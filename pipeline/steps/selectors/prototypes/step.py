@@ -56,6 +56,7 @@ class Prototypes(ClusteredStep[Config]):
     """Concepts; ``places``; ``keyed`` and ``cut`` over what no floor guarantees; ``quotas``, ``verdict``."""
 
     version = 2
+    passing = (*concepts.PASSING, *ranking.PASSING)
 
     def makes(self) -> Mapping[str, str]:
         """Each sample's place in its cluster."""
