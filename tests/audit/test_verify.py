@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,8 @@ from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.verify import uids as spilling
 from tamis.pipeline.audit.verify.uids import Uids
 from tamis.pipeline.audit.verify.verify import Seen, verify
-from tamis.pipeline.results import manifest_files
-from tamis.pipeline.results.manifest_files import ManifestFiles
-from tamis.schemas.manifest import FileRecord, Output
 from tests.support.running import Sample, ledger, make_plan, picture, run_here, write_tar
-from tests.support.tables import INDEX, ledger_parts, small_bundles
+from tests.support.tables import INDEX, ledger_parts, record_output, small_bundles
 
 BUNDLE = 2
 
@@ -126,18 +123,9 @@ def test_a_missing_file(copy: Path, path: str) -> None:
 def as_recorded(run: Path, path: str) -> None:
     """Let the manifest and the receipt say what a changed file is now, so that only counting can tell."""
     data = (run / path).read_bytes()
-    manifest = json.loads((run / "manifest.json").read_text())
-    files = ManifestFiles(str(run), manifest["files"])
     rows = pq.read_metadata(run / path).num_rows
-    now = Output(path, len(data), hashlib.sha256(data).hexdigest(), rows)
-    outputs = [now if output.path == path else output for output in files.outputs]
-    records: dict[str, Sequence[FileRecord]] = {
-        "inputs": files.inputs,
-        "embeddings": files.embeddings,
-        "outputs": outputs,
-    }
-    manifest["files"] = manifest_files.write(str(run), records)
-    (run / "manifest.json").write_text(json.dumps(manifest))
+    digest = hashlib.sha256(data).hexdigest()
+    record_output(run, path, bytes=len(data), sha256=digest, rows=rows)
     shutil.rmtree(run / "tables")
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tamis.pipeline.results import manifest_files
+from tamis.pipeline.results.manifest_files import ManifestFiles
 from tamis.pipeline.tasks import parts, plan_files
+from tamis.schemas.manifest import FileRecord
 
 INDEX = "_index.parquet"
 
@@ -67,3 +74,17 @@ def plan_parts(output: Path) -> list[tuple[int, int, int]]:
     known = plan_files.read(str(output))
     assert known is not None, f"{output}: no plan"
     return [(part.file, part.group, part.rows) for part in known.parts]
+
+
+def record_output(run: Path, path: str, **now: Any) -> None:
+    """Let the manifest say something else of a file of the result."""
+    manifest = json.loads((run / "manifest.json").read_text())
+    files = ManifestFiles(str(run), manifest["files"])
+    outputs = [replace(o, **now) if o.path == path else o for o in files.outputs]
+    records: dict[str, Sequence[FileRecord]] = {
+        "inputs": files.inputs,
+        "embeddings": files.embeddings,
+        "outputs": outputs,
+    }
+    manifest["files"] = manifest_files.write(str(run), records)
+    (run / "manifest.json").write_text(json.dumps(manifest))
