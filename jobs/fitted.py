@@ -26,7 +26,7 @@ from tamis.pipeline.inputs.formats import format_of, outline, rows_of
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions
-from tamis.pipeline.signals.registry import SIGNALS
+from tamis.pipeline.signals import caption_statistics
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError, ModelError
 from tamis.schemas.job import Input
@@ -86,7 +86,7 @@ class Look:
     @property
     def pictures(self) -> bool:
         """Whether the samples have pictures."""
-        return self.rows["image_size"].null_count < self.rows.num_rows
+        return bool(self.rows["image_size"].null_count < self.rows.num_rows)
 
 
 def fitted(patterns: Sequence[str]) -> str:
@@ -271,8 +271,7 @@ def _bounds(look: Look) -> Iterator[tuple[str, str]]:
 
 def _values(name: str, rows: pa.Table) -> npt.NDArray[np.float64]:
     if name == "words":
-        counted = SIGNALS["words"].load()(rows["text"].to_pylist())
-        return np.asarray(counted.cast(pa.float64()).to_numpy(zero_copy_only=False))
+        return caption_statistics.words(rows["text"].to_pylist()).astype(np.float64)
     width, height = (
         rows[side].cast(pa.float64()).to_numpy(zero_copy_only=False) for side in ("width", "height")
     )

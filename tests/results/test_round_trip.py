@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,9 @@ def parquet(folder: Path, table: pa.Table) -> Path:
     return folder / "*.parquet"
 
 
-def img2dataset(folder: Path, fields: list[dict[str, Any] | None], caption: bool = True) -> Path:
+def img2dataset(
+    folder: Path, fields: Sequence[dict[str, Any] | None], caption: bool = True
+) -> Path:
     """Tars as img2dataset writes them; without ``caption`` it stands in the json alone."""
     folder.mkdir()
     with tarfile.open(folder / "00000.tar", "w") as tar:
