@@ -26,7 +26,7 @@ from tamis.pipeline.inputs.formats import format_of, outline, rows_of
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions
-from tamis.pipeline.signals.registry import SIGNALS, TextSignal
+from tamis.pipeline.signals import caption_statistics
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError, ModelError
 from tamis.schemas.job import Input
@@ -271,10 +271,7 @@ def _bounds(look: Look) -> Iterator[tuple[str, str]]:
 
 def _values(name: str, rows: pa.Table) -> npt.NDArray[np.float64]:
     if name == "words":
-        signal = SIGNALS["words"]
-        assert isinstance(signal, TextSignal), "words are counted in captions"
-        counted = signal.load()(rows["text"].to_pylist())
-        return np.asarray(counted.cast(pa.float64()).to_numpy(zero_copy_only=False))
+        return caption_statistics.words(rows["text"].to_pylist()).astype(np.float64)
     width, height = (
         rows[side].cast(pa.float64()).to_numpy(zero_copy_only=False) for side in ("width", "height")
     )

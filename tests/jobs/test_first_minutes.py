@@ -15,6 +15,7 @@ from tamis.jobs.commands.run import losses
 from tamis.jobs.fitted import fitted
 from tamis.jobs.template import template
 from tamis.pipeline.audit.reading.funnel import Funnel
+from tamis.pipeline.planning.preview import preview
 from tamis.pipeline.runs import plan
 from tamis.schemas.manifest import StepCount
 from tamis.schemas.parse import parse_job
@@ -190,3 +191,11 @@ def test_a_step_that_drops_more_than_half_is_named() -> None:
     )
     (line,) = losses(steps, Funnel(100, 3, counts))
     assert line.startswith("note: rules dropped 61 of 100 (61.0%), most as below_minimum")
+
+
+def test_a_column_of_paths_is_said_not_to_be_read(tmp_path: Path) -> None:
+    table = pa.table({"image_path": ["1.jpg"], "caption": ["two words"]})
+    pq.write_table(table, tmp_path / "0.parquet")
+    text = f"name: a\ninput: {tmp_path}\noutput: {tmp_path}/run\nsteps: [write]"
+    (note,) = preview(plan.make(parse_job(text, "job")))["notes"]
+    assert note.startswith("input/0.parquet: image_path names pictures, which are not read")

@@ -34,7 +34,9 @@ def sidecars(demo_run: DemoRun) -> dict[str, Row]:
     """What DuckDB reads in the sidecars: output key -> row, with the names that the ledger uses."""
     rows = rows_of(f"FROM '{demo_run.root}/shards/*.parquet'")
     assert len(rows) == demo_run.manifest["kept"]
-    return {row["key"]: {**row, "key": row["source_key"]} for row in rows}
+    return {
+        row["tamis_key"]: {**row, "key": row["source_key"]} for row in rows
+    }  # the input has a `key`
 
 
 def test_every_member_equals_its_input_byte_for_byte(
@@ -151,5 +153,5 @@ def test_hugging_face_datasets(
         assert sample["png"]["bytes"] == members["png"]
         assert sample["txt"] == members["txt"].decode()
     rows = load("parquet", [path.with_suffix(".parquet") for path in tars])
-    assert list(rows["key"]) == sorted(sidecars)
+    assert list(rows["tamis_key"]) == sorted(sidecars)
     assert list(rows["caption"]) == [sidecars[key]["caption"] for key in sorted(sidecars)]
