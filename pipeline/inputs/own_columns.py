@@ -97,8 +97,7 @@ def union(schemas: Iterable[pa.Schema]) -> pa.Schema:
 
 def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """The table with the columns of ``schema``, of a ``union`` of its own; a column that it lacks is null."""
-    arrays = {field.name: _cast(table, field) for field in schema}
-    return _table(arrays, table.num_rows).cast(schema) if arrays else _table({}, table.num_rows)
+    return _table({field.name: _cast(table, field) for field in schema}, table.num_rows)
 
 
 def _cast(table: pa.Table, field: pa.Field) -> pa.Array:

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from tamis.pipeline.encoders.bounds import BOUNDS
 from tamis.pipeline.steps.duplicates.exact.config import ExactDuplicates
 from tamis.pipeline.steps.rules.config import Bound, Rules
 from tamis.pipeline.steps.selectors.density.config import Density
@@ -380,30 +379,3 @@ def test_messages_carry_no_terms_of_python() -> None:
 def test_an_input_may_be_written_in_short(written: str) -> None:
     job = parse_job(f"name: a\ninput: {written}\noutput: o\nsteps: [write]", "job")
     assert [entry.path for entry in job.input] == [("data/*.tar",)]
-
-
-AUTO = "{rules: {clip_similarity: {min: auto}}}"
-
-
-def test_min_auto_is_the_number_of_the_jobs_encoder() -> None:
-    for encoder, bound in BOUNDS.items():
-        steps = f'{{embed: {{encoder: "{encoder}"}}}}, {AUTO}'
-        rules = parse_job(f"{HEAD}steps: [{steps}]", "job").steps[-1]
-        assert rules.bounds["clip_similarity"].least == bound
-
-
-@pytest.mark.parametrize(
-    ("steps", "message"),
-    [
-        (AUTO, "rules: clip_similarity: min: auto is for the similarity of an `embed` step"),
-        (
-            f"{{embed: {{encoder: precomputed}}}}, {AUTO}",
-            (
-                "the encoder `precomputed` has no bound of its own: write a number, or keep a share: "
-                "`- score: {signal: clip_similarity, keep: 0.5}`"
-            ),
-        ),
-    ],
-)
-def test_min_auto_without_a_bound_says_what_to_write(steps: str, message: str) -> None:
-    assert message in wrong(f"{HEAD}steps: [{steps}]")

@@ -1,0 +1,62 @@
+"""Columns of JSON objects: any values have a type that holds them, over files that differ too."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tamis.pipeline.inputs import own_columns
+
+Objects = list[dict[str, Any] | None]
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=2)
+    ),
+    max_leaves=5,
+)
+FIELDS = st.dictionaries(st.sampled_from(["a", "b"]), VALUES)
+OBJECTS = st.lists(st.none() | FIELDS, min_size=1, max_size=4)
+
+
+@given(OBJECTS, OBJECTS)
+def test_any_objects_of_two_files_are_columns_of_one_type(one: Objects, other: Objects) -> None:
+    tables = [own_columns.of_objects(objects) for objects in (one, other)]
+    schema = own_columns.union(table.schema for table in tables)
+    for objects, table in zip((one, other), tables, strict=True):
+        fitted = own_columns.fitted(table, schema)
+        assert fitted.num_rows == len(objects)
+        if fitted.column_names:
+            out = io.BytesIO()
+            pq.write_table(fitted, out)
+            assert pq.read_table(out).schema.names == schema.names
+        for objects_row in own_columns.objects(fitted):
+            json.loads(own_columns.dumped(objects_row))
+
+
+@given(st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), min_size=1))
+def test_whole_numbers_stay_whole(values: list[int | None]) -> None:
+    table = own_columns.of_objects([{"a": value} for value in values])
+    assert table["a"].to_pylist() == values
+
+
+def test_types_that_exclude_each_other_become_text() -> None:
+    assert own_columns.merged(pa.int64(), pa.float64()) == pa.float64()
+    assert own_columns.merged(pa.list_(pa.null()), pa.list_(pa.int64())) == pa.list_(pa.int64())
+    assert own_columns.merged(pa.int64(), pa.string()) == pa.string()
+    table = own_columns.of_objects([{"a": 1}, {"a": "x"}, {"a": [1]}, {"a": {}}])
+    assert table["a"].to_pylist() == ["1", "x", "[1]", "{}"]
