@@ -154,8 +154,8 @@ def _type(step: StepModel, entry: str, origin: Origin, known: columns.Columns) -
         )
     if kind == pa.null():
         raise JobError(
-            f"{step.name}: input `{entry}`: column {origin.column} has no value in the first samples of "
-            f"{TRIES} files, and so no known type: leave it out"
+            f"{step.name}: input `{entry}`: column {origin.column} has no value in the first samples, and "
+            "so no known type: leave it out"
         )
     return kind
 

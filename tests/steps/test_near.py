@@ -225,7 +225,7 @@ def test_bands_that_cannot_be_are_one_line(settings: str, message: str, tmp_path
         make_plan(tmp_path / "run", tmp_path / "a.parquet", steps)
 
 
-@pytest.mark.parametrize("captions", [["alone"], ["", None], ["one", "two"]])
+@pytest.mark.parametrize("captions", [["alone"], ["alone", "", None], ["one", "two"]])
 def test_sets_without_duplicates(captions: list[str | None], tmp_path: Path) -> None:
     assert captions_only(tmp_path / "a", captions) == [None] * len(captions)
 
