@@ -78,11 +78,14 @@ ROW_BYTES = {
 }  # fmt: skip
 """Bytes of a row in memory, by what is read: of the schemas, at captions of 60 bytes and DIM."""
 
-SHARES = {"unique": 0.0, "groups": 0.08, "doomed": 0.05, "similar": 0.1, "equal": 0.02}
-"""Phase -> the rows that come of one that it reads; 1 of the others."""
-
 CANDIDATES = 0.3
 """Candidates a caption."""
+
+SHARES = {
+    "unique": 0.0, "groups": 0.08, "doomed": 0.05, "similar": 0.1, "equal": 0.02,
+    "near_duplicates/members": CANDIDATES,
+}  # fmt: skip
+"""Phase -> the rows that come of one that it reads; 1 of the others."""
 
 COPIES = 3
 """What a task that gathers holds of what it reads: the rows, sorted rows, and what it writes."""
@@ -216,7 +219,8 @@ class Fabricated:
             read = int(read * min(1.0, task.args.below / 2**64))
         read = {"sums": 500, "train": getattr(task.args, "clusters", 0)}.get(name, read)
         groups = self._groups(step, name, task)
-        return [int(read * SHARES.get(name, 1.0)) // groups] * groups
+        share = SHARES.get(f"{step}/{name}", SHARES.get(name, 1.0))
+        return [int(read * share) // groups] * groups
 
     def _groups(self, step: str, name: str, task: Task[Any]) -> int:
         """Row groups of a task that deals out its rows; 1 of any other."""
@@ -290,7 +294,7 @@ def _held_bytes(name: str, task: Task[Any], made: TableFile) -> int:
 
 
 def _row_bytes(name: str, role: str) -> int:
-    step = "semantic" if name.startswith("semantic") else "near"
+    step = name.partition("_")[0]
     phase = name.rpartition("/")[2]
     for known in (name, f"{step} {role}", role, f"{step} {phase}", phase):
         if known in ROW_BYTES:
