@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tamis.pipeline.results.manifest_files import ManifestFiles
 from tamis.pipeline.store import finished, storage
 from tamis.schemas.errors import StateError
 
@@ -30,6 +29,9 @@ def _sizes(run: str) -> dict[str, int]:
             if storage.exists(storage.join(root, "plan.json"))
             else f"{storage.redact(run)} is no finished run, for it has no {finished.MANIFEST}: run its job"
         )
+    # Whoever imports tamis waits for no pyarrow.
+    from tamis.pipeline.results.manifest_files import ManifestFiles
+
     digests = json.loads(storage.read_bytes(manifest)).get("files", {})
     outputs = ManifestFiles(root, digests).outputs
     tars = {storage.join(root, o.path): o.bytes for o in outputs if o.path.endswith(".tar")}
