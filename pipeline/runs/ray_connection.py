@@ -50,6 +50,19 @@ def open_(address: str | None, resources: Resources) -> None:
         _begin(resources, shared)
 
 
+def ray_data() -> Any:
+    """Ray Data, configured; imported for passes alone, as the import takes a second in every process."""
+    import ray.data
+
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.target_max_block_size = 1  # a list of outcomes is a block: it comes when it is there
+    context.max_errored_blocks = -1  # a block is a task, and `run` notices missing tasks
+    context.execution_options.preserve_order = False
+    return ray.data
+
+
 def check_address(address: str | None) -> None:
     """Check that a run can join the Ray cluster at ``address``, from inside it.
 

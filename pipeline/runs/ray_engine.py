@@ -12,7 +12,7 @@ object store, only tasks (in) and the records of part files (out).
 
 from __future__ import annotations
 
-import logging
+import gc
 import pickle
 import time
 import warnings
@@ -50,7 +50,10 @@ ROW = 64
 """Tasks of a row of a pipeline, at most. A row costs the driver ten milliseconds or so, however few tasks it has."""
 
 ROWS = 4
-"""Rows for each worker that are handed out at once: those of a pass that has no more than that begin with it."""
+"""Rows for each worker that are out at once, at most."""
+
+SMALL = 512
+"""Tasks of a pass that all begin with it: so few are not worth a feed, which is another process."""
 
 REPORTS = 2
 """Outcomes of unfinished rows that reach the driver, a second, from all workers together."""
@@ -150,24 +153,27 @@ def _told(outcomes: list[Outcome]) -> dict[str, Any]:
 class _Supply:
     """Hands chunks of a window, of these sizes, to the workers of one pass, where there is room for them."""
 
-    def __init__(self, window: Window, sizes: Sequence[int], capacity: int) -> None:
+    def __init__(self, window: Window, sizes: Sequence[int], slots: int) -> None:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         self._window, self._sizes, self._added = window, iter(sizes), 0
+        self._most = ROWS * slots
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         begin = cast(Any, ray.remote)(
             num_cpus=0, max_concurrency=WAITING, scheduling_strategy=here
         )(Feed)
-        self.feed = begin.remote(len(sizes), capacity)
+        self.feed = begin.remote(len(sizes), slots)
         self.fill()
 
-    def fill(self) -> None:
-        """Add what there is room for."""
+    def fill(self, starved: bool = False) -> None:
+        """Add what there is room for; at least a chunk where a worker is ``starved``: of what is out, some was lost."""
         import ray
 
-        if self._window.left:
-            sizes = islice(self._sizes, ray.get(self.feed.room.remote(self._added)))
+        more = max(int(starved), self._most - self._window.out // ROW)
+        if self._window.left and more > 0:
+            room = ray.get(self.feed.room.remote(self._added))
+            sizes = islice(self._sizes, min(room, more))
             added = [pickle.dumps(self._window.take(size)) for size in sizes]
             self._added += len(added)
             if added:
@@ -273,7 +279,7 @@ class Engine:
         claim, slots = phase.resources, self._slots(phase.resources)
         sizes = list(chunks(window.left, slots, 1 if alone else ROW))
         supply = None
-        if window.left <= ROWS * slots * ROW:
+        if window.left <= SMALL:
             rows = [pickle.dumps(window.take(size)) for size in sizes]
         else:
             supply = _Supply(window, sizes, slots)
@@ -284,17 +290,22 @@ class Engine:
         try:
             for batch in results:
                 for told in batch["outcomes"].to_pylist():
-                    yield from pickle.loads(told)  # noqa: S301 - from our own workers
-                if supply:
-                    supply.fill()
+                    outcomes = pickle.loads(told)  # noqa: S301 - from our own workers
+                    yield from outcomes
+                    if supply:
+                        supply.fill(starved=not outcomes)
         except _lost():
             return  # outcomes were lost with their node: `run` tries those tasks again
+        finally:
+            del results
+            if window.out:  # circles of Ray Data's hold the actors that came for dead ones, and these their processors
+                gc.collect()
 
     def _pass(
         self, claim: Claimed, rows: Sequence[bytes], arguments: tuple[Any, ...], alone: bool
     ) -> Iterator[Any]:
         """The batches that come out of a Ray Data pass over ``rows``; ``arguments`` are those of ``_Row``."""
-        ray_data = _ray_data()
+        ray_data = ray_connection.ray_data()
         options = {"batch_size": 1, **_options(claim)}
         source = ray_data.from_items(
             [{"works": row} for row in rows], override_num_blocks=len(rows)
@@ -377,16 +388,3 @@ class Engine:
 
 def _options(claim: Claimed) -> dict[str, Any]:
     return {"num_cpus": claim.cpus, "num_gpus": claim.gpus or None, "memory": claim.memory}
-
-
-def _ray_data() -> Any:
-    """Ray Data, configured; imported for passes alone, as the import takes a second in every process."""
-    import ray.data
-
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.target_max_block_size = 1  # a list of outcomes is a block: it comes when it is there
-    context.max_errored_blocks = -1  # a block is a task, and `run` notices missing tasks
-    context.execution_options.preserve_order = False
-    return ray.data

@@ -19,6 +19,11 @@ class Window:
         self._works = iter(works)
         self._out: dict[str, Work] = {}
 
+    @property
+    def out(self) -> int:
+        """How many are handed out and not back."""
+        return len(self._out)
+
     def take(self, count: int) -> list[Work]:
         """Hand out the next ``count``, or as many as there are."""
         taken = list(islice(self._works, min(count, self.left)))

@@ -1,6 +1,6 @@
 """What the engine costs beside the tasks themselves, on Ray of this machine: many tasks that each write one row.
 
-For each way that a phase can go, and a task: processor time of the driver and of all processes, less what the same
+For each way that a phase can go, and a task: processor time of the driver and of all processes, beside what the same
 task costs in one process without Ray; the growth of the driver's memory; and the most tasks that were out at once.
 Files go to memory where there is /dev/shm: it is not the disk that is measured.
 
@@ -48,7 +48,7 @@ class Cost:
     way: str
     tasks: int
     driver_ms: float  # of processor time
-    all_ms: float  # of processor time, of every process, less that of the task
+    all_ms: float  # of processor time, of every process, with that of the task
     task_ms: float  # of processor time, in one process without Ray
     driver_bytes: float  # of memory, kept
     ahead: int  # tasks that were out at once, at most
@@ -123,7 +123,7 @@ def measured(engine: Engine, way: str, count: int, task: float) -> Cost:
         way,
         count,
         driver / count * 1e3,
-        (every / count - task) * 1e3,
+        every / count * 1e3,
         task * 1e3,
         memory / count,
         ahead,

@@ -13,7 +13,7 @@ from typing import Any, overload
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tamis.pipeline.runs.ray_engine import CALL, CALLS, ROW, ROWS, Engine
+from tamis.pipeline.runs.ray_engine import CALL, CALLS, ROW, ROWS, SMALL, Engine
 from tamis.pipeline.tasks.claims import Claim
 from tamis.pipeline.tasks.perform import Work
 from tamis.pipeline.tasks.phase import Listed, Phase
@@ -24,7 +24,7 @@ from tamis.schemas.resources import Resources as Machine
 from tamis.schemas.scope import Scope
 
 CPUS = 2
-MANY = 2 * ROWS * CPUS * ROW
+MANY = 2 * SMALL
 """Tasks of which not all are handed out at once, either way."""
 
 HELD = {
@@ -54,6 +54,11 @@ def deadly(io: TaskIo[Any]) -> Iterator[pa.Table]:
     if io.task.number == DEADLY:
         os.abort()
     yield from process(io)
+
+
+def fatal(io: TaskIo[Any]) -> Iterator[pa.Table]:
+    """No process survives it."""
+    os.abort()
 
 
 def deadly_once(io: TaskIo[Any]) -> Iterator[pa.Table]:
@@ -129,6 +134,9 @@ def main(root: str) -> None:
         assert sorted(outcome.name for outcome in outcomes) == names
         assert not any(outcome.died or outcome.bug for outcome in outcomes), outcomes
     found: dict[str, object] = {phase: done(root, phase) for phase in counts}
+    for settings in WAYS.values():
+        outcomes = list(engine.run(Phase("no", fatal, [], **settings), Lazy("no", 2)))
+        assert [outcome.died for outcome in outcomes] == [True, True]
     told = {way: many(engine, way) for way in WAYS}
     begun = Counter(Path(root, "begun").read_text().splitlines())
     said = {
