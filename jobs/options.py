@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from tamis.jobs.terminal import display
+
 JOB = Annotated[
     str, typer.Argument(metavar="JOB", help="A job file, or the bare name of a preset.")
 ]
@@ -47,7 +49,7 @@ def _show_version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        typer.echo(f"tamis {version('tamis')}")
+        display.echo(f"tamis {version('tamis')}")
         raise typer.Exit
 
 

@@ -32,8 +32,7 @@ def is_folder(pattern: str) -> bool:
     """Whether a path without globs is a directory."""
     if pattern.startswith(("http://", "https://")) or any(mark in pattern for mark in "*?[{"):
         return False
-    files, inner = storage.filesystem(pattern)
-    return bool(files.isdir(inner))
+    return storage.is_folder(pattern)
 
 
 def _of_folder(folder: str, endings: Sequence[str]) -> list[str]:

@@ -171,6 +171,13 @@ def exists(path: str) -> bool:
         return bool(fs.exists(inner))
 
 
+def is_folder(path: str) -> bool:
+    """Whether there is a directory at ``path``."""
+    fs, inner = filesystem(path)
+    with objects.translate_errors(redact(path)):
+        return bool(fs.isdir(inner))
+
+
 def is_file(path: str) -> bool:
     """Whether there is a file, and no directory, at ``path``."""
     fs, inner = filesystem(path)

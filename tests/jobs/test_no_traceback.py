@@ -117,7 +117,7 @@ def test_beside_a_damaged_table(
 ) -> None:
     """Of every phase one table, and its index."""
     for phase in sorted(finished.glob("tables/*/*")):
-        for path in (next(phase.glob("*.parquet")), phase / "_phase.json"):
+        for path in (next(phase.glob("*.parquet")), phase / "_index.parquet"):
             shutil.rmtree(tmp_path / "run", ignore_errors=True)
             shutil.copytree(finished, tmp_path / "run")
             DAMAGES[damage](tmp_path / "run" / path.relative_to(finished))

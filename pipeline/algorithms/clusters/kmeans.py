@@ -108,6 +108,7 @@ def fit(
         ValueError: fewer rows than clusters, or rows that are not finite or of unit length (to 0.01).
     """
     rows = np.ascontiguousarray(sample, dtype=np.float32)
+    _check_count(rows, clusters)
     _check_unit(rows)
     centroids = _first_centroids(rows, clusters, seed)
     similarity: list[float] = []
@@ -129,16 +130,7 @@ def fit(
 
 
 def _first_centroids(rows: NDArray[np.float32], clusters: int, seed: int) -> NDArray[np.float32]:
-    """(K, d): the rows whose numbers have the smallest hashes, normalised.
-
-    Raises:
-        ValueError: fewer rows than clusters.
-    """
-    if not 1 <= clusters <= len(rows):
-        raise ValueError(
-            f"{clusters:,} clusters from a sample of {len(rows):,} embeddings: "
-            f"set clusters to 1..{len(rows):,}, or train on a larger sample"
-        )
+    """(K, d): the rows whose numbers have the smallest hashes, normalised."""
     numbers = np.zeros((len(rows), 2), np.uint64)
     numbers[:, 1] = np.arange(len(rows))
     start = order.smallest(order.hashed(numbers, seed, "start"), numbers, clusters)
@@ -330,6 +322,14 @@ def _spans(rows: int) -> Iterator[slice]:
 def _normalised(rows: NDArray[np.float64]) -> NDArray[np.float32]:
     unit: NDArray[np.float64] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return unit.astype(np.float32)
+
+
+def _check_count(rows: NDArray[np.float32], clusters: int) -> None:
+    if not 1 <= clusters <= len(rows):
+        raise ValueError(
+            f"{clusters:,} clusters from a sample of {len(rows):,} embeddings: "
+            f"set clusters to 1..{len(rows):,}, or train on a larger sample"
+        )
 
 
 def _check_unit(rows: NDArray[np.float32]) -> None:
