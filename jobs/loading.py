@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tamis.jobs.terminal import display
 from tamis.pipeline.audit.again.frozen_job import borrowing
-from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
-from tamis.pipeline.store import finished, storage
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.store import storage
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.nearest import nearest
@@ -68,19 +67,6 @@ def _changed(raw: dict[str, Any], request: Request, preset: bool) -> Job:
     if preset:
         _check_paths(raw, request.job)
     return check(raw, request.job)
-
-
-def opened(path: str) -> FinishedRun:
-    """A finished run, to read; a note says where it is at work again.
-
-    Raises:
-        StateError: as ``open_run``.
-    """
-    run = open_run(path)
-    note = finished.note(run.root)
-    if note is not None:
-        display.note(f"note: {note}")
-    return run
 
 
 def presets() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from tamis.jobs.commands.explain import in_words
-from tamis.jobs.loading import opened
+from tamis.jobs.opening import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.browse.answers import Browser
 from tamis.pipeline.audit.browse.server import Server

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tamis.jobs.loading import opened
+from tamis.jobs.opening import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.evaluation import FILE
 from tamis.pipeline.audit.reading.verdict import by_luck, chance, compared, significant, verdict

@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from tamis.jobs.loading import opened
+from tamis.jobs.opening import opened
 from tamis.jobs.terminal import display, inline_pictures
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.story.story import Story, stories, tell

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from tamis.jobs.commands.run import carry_out, stoppable
-from tamis.jobs.loading import opened
+from tamis.jobs.opening import opened
 from tamis.pipeline.audit.again.materialize import planned
 from tamis.schemas.errors import JobError
 

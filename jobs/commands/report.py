@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tamis.jobs.loading import opened
+from tamis.jobs.opening import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.report.report import report
 from tamis.pipeline.store import storage

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
@@ -71,16 +72,22 @@ class PlanTable:
     def parts(self) -> Parts:
         """All parts, by number."""
         lists = self.table["parts"].combine_chunks()
-        counts = np.diff(lists.offsets.to_numpy())
+        counts = np.diff(_values(lists.offsets, np.int32))
         fields = lists.flatten()
-        number, group, rows = (
-            fields.field(name).to_numpy().astype(np.int64) for name in ("number", "group", "rows")
-        )
+        kinds = {"number": np.int64, "group": np.int32, "rows": np.int64}
+        number, group, rows = (_values(fields.field(n), k) for n, k in kinds.items())
         order = np.argsort(number)
         if not np.array_equal(number[order], np.arange(len(number))):
             raise ValueError("its parts are not numbered from 0")
         file = np.repeat(np.arange(len(counts)), counts)
         return Parts(file[order], group[order], rows[order])
+
+
+def _values(column: pa.Array, kind: Any) -> npt.NDArray[np.int64]:
+    """A column without nulls as an array; Arrow's own way would import pandas, for which `explain` waits."""
+    data = column.buffers()[1]
+    values = np.frombuffer(data if data is not None else b"", kind)
+    return values[column.offset : column.offset + len(column)].astype(np.int64)
 
 
 def write(root: str, inputs: Sequence[InputFile], parts: Parts) -> None:

@@ -151,7 +151,7 @@ def test_many_buckets_decide_as_one(
     run_near(ingested, f"{{agree: {agree}}}")
     assert contents(ingested / "run/ledger") == one
     counted = {
-        phase: len(list((ingested / "run/tables/near_duplicates" / phase).glob("*.parquet")))
+        phase: len(list((ingested / "run/tables/near_duplicates" / phase).glob("bucket-*.parquet")))
         for phase in ("equal", "shared", "similar")
     }
     assert counted["equal"] > 8
@@ -253,7 +253,7 @@ def test_one_caption_under_thousands_of_pictures(
     assert fallen.keys() == wanted.keys()
     assert len(wanted) == n - kinds
     # Of two captions only, but shared out by the samples that travel with them.
-    searches = (tmp_path / "run/tables/near_duplicates/similar").glob("*.parquet")
+    searches = (tmp_path / "run/tables/near_duplicates/similar").glob("bucket-*.parquet")
     assert len(list(searches)) >= 6
 
 

@@ -114,7 +114,7 @@ def stored(output: Path) -> list[dict[str, Any]]:
     """The ledger's rows, each with the perceptual hash and the size that ingest stored."""
     rows = ledger(output)
     read: list[dict[str, Any]] = []
-    for path in sorted((output / "tables/ingest/files").glob("*.parquet")):
+    for path in sorted((output / "tables/ingest/files").glob("file-*.parquet")):
         columns = ["uid", "phash", "layout", "width", "height"]
         read += pq.ParquetFile(path).read(columns).to_pylist()
     by_uid = {row["uid"].hex(): row for row in read}
@@ -138,7 +138,7 @@ def edges(
     """(smaller uid, larger uid) -> the stored value of every edge."""
     values: dict[tuple[str, str], float] = {}
     for phase in phases:
-        for path in sorted((output / "tables" / step / phase).glob("*.parquet")):
+        for path in sorted((output / "tables" / step / phase).glob("bucket-*.parquet")):
             for row in pq.ParquetFile(path).read(["uid_a", "uid_b", value]).to_pylist():
                 one, other = sorted((row["uid_a"].hex(), row["uid_b"].hex()))
                 pair = (one, other)

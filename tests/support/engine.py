@@ -135,7 +135,7 @@ def main(root: str) -> None:
         assert not any(outcome.died or outcome.bug for outcome in outcomes), outcomes
     found: dict[str, object] = {phase: done(root, phase) for phase in counts}
     for settings in WAYS.values():
-        outcomes = list(engine.run(Phase("no", fatal, [], **settings), Lazy("no", 2)))
+        outcomes = list(engine.run(Phase("no", fatal, Listed([]), **settings), Lazy("no", 2)))
         assert [outcome.died for outcome in outcomes] == [True, True]
     told = {way: many(engine, way) for way in WAYS}
     begun = Counter(Path(root, "begun").read_text().splitlines())
