@@ -224,7 +224,7 @@ def merged(store: ObjectStore, step: str) -> tuple[list[int], list[Read]]:
     ledger = rows_of(store, "out/ledger/")
     alive = {row["uid"]: row["shard"] for row in ledger if row["step"] not in ("ingest", "rules")}
     wanted: dict[tuple[str, Any], list[storage.Range]] = {}
-    for number, row in enumerate(rows_of(store, "out/tables/ingest/files")):
+    for number, row in enumerate(rows_of(store, "out/tables/ingest/files/file-")):
         uid = row["uid"].hex()
         if uid in alive:
             file = number // 12
