@@ -89,7 +89,6 @@ def test_other_shards_and_another_name_move_nobody(finished: Path, setting: str)
         "late.kind.min=1",
         "rules.kind.in=[7]",
         "rules.characters.min=1",
-        "late.characters.min=1000",
         "density.neighbours=3",
         "density.keep=1",
     ],
@@ -97,12 +96,22 @@ def test_other_shards_and_another_name_move_nobody(finished: Path, setting: str)
 def test_what_no_run_would_take_is_refused_in_the_words_of_a_run(
     finished: Path, tmp_path: Path, setting: str
 ) -> None:
-    """A signal that is nowhere, or not yet; text below a number; a rule that leaves nothing."""
+    """A signal that is nowhere, or not yet; text below a number."""
     text = (finished / "job.yaml").read_text()
     job = borrowing(parse_job(text, "x", [setting, f"output={tmp_path}"]), str(finished))
     with pytest.raises(JobError) as refused:
         walk.run(make(job), executor=Here(str(tmp_path)))
     with pytest.raises(JobError, match=f"^{re.escape(str(refused.value))}$"):
+        whatif(open_run(str(finished)), [setting])
+
+
+def test_a_rule_that_leaves_nothing_is_refused(finished: Path, tmp_path: Path) -> None:
+    """A run stops at the rule, and says why it dropped them; what-if names the step that has nothing to decide."""
+    setting = "late.characters.min=1000"
+    job = parse_job((finished / "job.yaml").read_text(), "x", [setting, f"output={tmp_path}"])
+    with pytest.raises(StateError, match=r"^late: drops all .* for below_minimum"):
+        walk.run(make(borrowing(job, str(finished))), executor=Here(str(tmp_path)))
+    with pytest.raises(JobError, match="no sample reaches the step"):
         whatif(open_run(str(finished)), [setting])
 
 
