@@ -73,7 +73,7 @@ def test_a_column_unfolds_a_little_at_a_time(kind: str, encoding: str, tmp_path:
     columns, due = BOMBS[kind]
     path = tmp_path / "x.parquet"
     if encoding == "plain":
-        count = 300 if kind != "pictures" else 24
+        count = 300 if kind != "pictures" else 16
         columns = {name: column[:count] for name, column in columns.items()}
         table = pa.table({n: c.cast(c.type.value_type) if isinstance(c, pa.DictionaryArray) else c
                           for n, c in columns.items()})  # fmt: skip

@@ -334,7 +334,9 @@ def test_a_store_that_is_down_is_not_taken_for_damage(
     with pytest.raises(StorageError, match=f"s3://{BUCKET}/{place}"):
         do(made)
     deleted = [request for request in store.requests if request.method == "DELETE"]
-    assert not [request for request in deleted if request.key.endswith(".parquet")]
+    # An index goes before its phase's first file is made, and is no damage.
+    tables = [request.key for request in deleted if request.key.endswith(".parquet")]
+    assert not [key for key in tables if not key.endswith("/_index.parquet")]
     store.faults = []
     do(made)
     reasons = {row["reason"] for row in rows_of(store, "out/ledger/")}

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-BATCH_BYTES = 64 << 20
+BATCH_BYTES = 32 << 20
 """Bytes of a batch, about."""
 
 DOUBTFUL_BYTES, DOUBTFUL_RATIO = 16 << 20, 8

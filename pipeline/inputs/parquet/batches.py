@@ -183,10 +183,13 @@ def _bounded(urls: pa.Array, message: pa.Array | None) -> dict[str, pa.Array]:
     long = pc.fill_null(pc.greater(pc.binary_length(urls), MAX_URL_BYTES), False)
     if not pc.any(long).as_py():
         return {"url": urls}
-    complaints = [long_url(size) for size in pc.utf8_length(urls.filter(long)).to_pylist()]
+    complaints = [long_url(size) for size in pc.utf8_length(urls).filter(long).to_pylist()]
     told = pc.replace_with_mask(pa.nulls(len(urls), pa.string()), long, pa.array(complaints))
     messages = told if message is None else pc.coalesce(message.cast(pa.string()), told)
-    return {"url": pc.if_else(long, pa.scalar(None, urls.type), urls), "message": messages}
+    # Not `if_else`: its result keeps room for all that it leaves out.
+    short = np.asarray(pc.invert(long))
+    rows = pa.array(np.cumsum(short) - 1, mask=~short)
+    return {"url": urls.filter(pa.array(short)).take(rows), "message": messages}
 
 
 def _url(value: object) -> str | None:
