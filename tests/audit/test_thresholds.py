@@ -54,7 +54,7 @@ def test_a_moved_budget_is_what_a_run_with_it_keeps(embedded: Any, keep: float) 
 
 def test_a_budget_that_no_concept_can_meet_is_refused(embedded: Any, hostile: Path) -> None:
     concepts = Browser(open_run(str(embedded())), in_words)
-    for keep, said in ((0.0, "a share in"), (1.5, "a share in"), (0.001, "lower bounds")):
+    for keep, said in ((0.0, "a share in"), (1.5, "a share in"), (0.001, "the least that")):
         with pytest.raises(InputError, match=said):
             concepts.thresholds.kept_with("density", keep)
     with pytest.raises(InputError, match="no concepts"):
