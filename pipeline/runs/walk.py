@@ -178,7 +178,7 @@ class Run(Context):
             StateError: the account does not balance.
         """
         self.walk_steps()
-        if self._base is None:
+        if self._base is None and self.tasks_run:
             ingested = self.done("ingest", "files").notes()
             check_unchanged(self.job.input, self.inputs, [notes["sha256"] for notes in ingested])
         if self._lease:

@@ -89,7 +89,6 @@ def test_the_same_answer_twice(twice: Twice) -> None:
         assert (point.headline.against_random is None) == (point.selector in {"random", "full"})
 
 
-@pytest.mark.xfail(reason="known: to be mended before the next change here", strict=False)
 def test_the_table_and_the_report_say_the_same(learnable: Path, twice: Twice) -> None:
     assert "Evaluation" not in Page(report(open_run(str(learnable)))).words
     shown = twice.printed[1]

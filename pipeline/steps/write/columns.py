@@ -79,6 +79,8 @@ def find(io: TaskIo[Found]) -> Iterator[pa.Table]:
         ours = _ours(file, rows, _signals(io, kept, io.rows))
         shared = set(own.names) & set(ours.column_names)
         differ = sidecars.differing(form.own(file, rows, shared), ours)
+        # Where another part has such a column of its own, these samples have null there.
+        differ |= {n for n in set(ours.column_names) - shared if ours[n].null_count < len(kept)}
         pictures = io.args.pictures and has_pictures(rows)
         picture = form.picture_field(file) if pictures else None
         if picture is not None:
