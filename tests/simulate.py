@@ -36,7 +36,7 @@ from tamis.pipeline.tables.part_files import TableFile
 from tamis.pipeline.tasks.parts import bundles
 from tamis.pipeline.tasks.perform import Outcome, Work
 from tamis.pipeline.tasks.phase import Phase
-from tamis.pipeline.tasks.sources import Gathered
+from tamis.pipeline.tasks.sources import Gathered, PartSlices, Source
 from tamis.pipeline.tasks.task import Task
 from tamis.schemas.job import Job
 from tamis.schemas.parse import parse_job
@@ -168,10 +168,7 @@ class Fabricated:
     def _slices(self, task: Task[Any]) -> int:
         """Row groups that a task reads, a file's in one piece where they are neighbours."""
         sources = [source for several in task.inputs.values() for source in several]
-        count = sum(
-            (source.stop or 1) - source.first if isinstance(source, Gathered) else 1
-            for source in sources
-        )
+        count = sum(map(_pieces, sources))
         if task.members is not None:
             of_parts = {id(by): by for several in task.members.inputs.values() for by in several}
             count += sum(len(by.names) for by in of_parts.values())
@@ -283,6 +280,12 @@ def _notes(name: str, work: Work) -> dict[str, Any]:
     if name.startswith(("small-", "large-")):
         return {"edges": 1, "hash": 2}
     return {}
+
+
+def _pieces(source: Source) -> int:
+    if isinstance(source, Gathered):
+        return (source.stop or 1) - source.first
+    return len(source.names) if isinstance(source, PartSlices) else 1
 
 
 def _held_bytes(name: str, task: Task[Any], made: TableFile) -> int:

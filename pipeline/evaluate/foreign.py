@@ -8,14 +8,12 @@ from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.evaluate.pairs import embedding_of
 from tamis.pipeline.runs import plan
 from tamis.pipeline.runs import walk as running
+from tamis.pipeline.runs.state import EVALUATION
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.perform import Here
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Input, Job
 from tamis.schemas.step import StepModel
-
-FOLDER = "evaluation"
-"""Folder below the run directory with a run for each set of held-out input files."""
 
 
 def open_holdout(run: FinishedRun, path: str) -> FinishedRun:
@@ -42,7 +40,7 @@ def open_holdout(run: FinishedRun, path: str) -> FinishedRun:
     job = Job(
         name="holdout",
         input=(Input(path=(whole,), name="holdout"),),
-        output=storage.join(run.root, FOLDER, f"holdout-{name}"),
+        output=storage.join(run.root, EVALUATION, f"holdout-{name}"),
         steps=(embed,),
     )
     made = plan.make(job, accept_changed=True)  # they are another's: changed ones are embedded anew

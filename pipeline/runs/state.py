@@ -30,6 +30,9 @@ RUN_FILES = (
 )  # fmt: skip
 """Names that a run writes into its directory beside ``plan.json``, and may replace or remove there."""
 
+EVALUATION = "evaluation"
+"""Folder of a run with a run for each set of held-out input files."""
+
 SECRETS_NOTE = (
     "# User names, passwords and queries of URLs are left out here: to run this file again, give credentials in the\n"
     "# environment (AWS_ACCESS_KEY_ID and the like), or run the job file that was given first.\n"
@@ -170,17 +173,20 @@ def check_output(plan: Plan) -> None:
 def _check_above(root: str) -> None:
     """Refuse a directory inside another run's: its files would lie among results that are replaced and removed.
 
+    Not in its ``EVALUATION``, which no run touches.
+
     Raises:
         StateError: names the run.
     """
-    above = storage.parent(root)
+    below, above = root, storage.parent(root)
     while above != storage.parent(above) and not above.endswith((":/", "://")):
-        if all(storage.exists(storage.join(above, name)) for name in (FILE, JOB)):
+        is_run = all(storage.exists(storage.join(above, name)) for name in (FILE, JOB))
+        if is_run and below != storage.join(above, EVALUATION):
             raise StateError(
                 f"{storage.redact(root)}: lies in the run {storage.redact(above)}, where results are replaced and "
                 "removed: give another `output:`"
             )
-        above = storage.parent(above)
+        below, above = above, storage.parent(above)
 
 
 def save_job(plan: Plan) -> None:

@@ -1,7 +1,8 @@
 """What a task reads: row groups of a finished phase's files.
 
-A task's description says where the row groups lie that it reads (``Slice``, ``PartSlices``). Where every file of a
-phase has one for it, it says only which phase (``Gathered``), and the worker looks them up in the phase's index.
+A task's description says where the row groups lie that it reads: one (``Slice``) or one for each of some parts
+(``PartSlices``). Where every file of a phase has one for it, it says only which phase (``Gathered``), and the worker
+looks them up in the phase's index.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Numbers = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class PartSlices:
-    """One row group for each of some consecutive parts."""
+    """One row group for each of some parts."""
 
     folder: str  # with its slash; empty where the files lie in several
     names: tuple[str, ...]  # of the files, without their ending
@@ -37,10 +38,15 @@ class PartSlices:
     file: npt.NDArray[np.integer]  # by part: the position of its file
     group: Numbers  # by part
     digests: Digests  # by part
-    rows: Numbers  # by part
+    rows_of: Numbers  # by part
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.rows_of)
+
+    @property
+    def rows(self) -> int:
+        """Of all of them."""
+        return int(self.rows_of.sum())
 
     @property
     def identity(self) -> str:
@@ -54,7 +60,7 @@ class PartSlices:
             f"{self.folder}{self.names[file]}.parquet",
             int(self.bytes[file]),
             f"{int(self.digests[position]):016x}",
-            int(self.rows[position]),
+            int(self.rows_of[position]),
             int(self.group[position]),
             int(self.groups[file]),
         )
@@ -82,7 +88,11 @@ class ByPart:
 
     def span(self, first: int, stop: int) -> PartSlices:
         """The slices of the parts from ``first`` to before ``stop``."""
-        files, of_part = np.unique(self.file[first:stop], return_inverse=True)
+        return self.of(np.arange(first, stop))
+
+    def of(self, parts: npt.NDArray[np.int64]) -> PartSlices:
+        """The slices of some parts."""
+        files, of_part = np.unique(self.file[parts], return_inverse=True)
         narrow = np.uint16 if len(files) < 1 << 16 else np.int32
         paths = [self.files.path(int(file)) for file in files]
         folders = {path.rpartition("/")[0] for path in paths}
@@ -93,9 +103,9 @@ class ByPart:
             self.files.bytes[files],
             (self.files.ends - self.files.starts)[files].astype(np.int32),
             of_part.astype(narrow),
-            self.group[first:stop],
-            self.digests[first:stop],
-            self.rows[first:stop].astype(np.int32),
+            self.group[parts],
+            self.digests[parts],
+            self.rows[parts].astype(np.int32),
         )
 
 
@@ -121,7 +131,7 @@ class Gathered:
                 yield files.file(position).slice()
 
 
-Source = Slice | Gathered
+Source = Slice | Gathered | PartSlices
 
 
 def gathered(
@@ -175,5 +185,7 @@ def slices(root: str, sources: Sequence[Source]) -> Iterator[Slice]:
     for source in sources:
         if isinstance(source, Slice):
             yield source
+        elif isinstance(source, PartSlices):
+            yield from (source[position] for position in range(len(source)))
         else:
             yield from source.slices(root)

@@ -189,7 +189,7 @@ def test_input_files_are_held_out_and_classes_are_read(
     arguments = [str(tmp_path / "run"), *QUICK, "--holdout", str(held)]
     found = told(capsys, *arguments)
     assert found["splits"][0]["tested"] > 100
-    embedded = list((tmp_path / "run" / "evaluation").glob("*/tables/embed/vectors/*.parquet"))
+    embedded = list((tmp_path / "run" / "evaluation").glob("*/tables/embed/vectors/p*.parquet"))
     assert len(embedded) == 1
     written = embedded[0].stat().st_mtime_ns
     assert told(capsys, *arguments) == found

@@ -6,6 +6,7 @@ Tables with rows of samples get a column ``sid``, by which they join with each o
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
@@ -50,6 +51,8 @@ def connect(run: FinishedRun, tables: bool = True) -> duckdb.DuckDBPyConnection:
 
     connection = duckdb.connect(":memory:")
     connection.execute(f"SET memory_limit = '{MEMORY}'")
+    # Not the working directory, where a killed query would leave what it put aside.
+    connection.execute("SET temp_directory = ?", [tempfile.gettempdir()])
     if not storage.is_local(run.root):
         connection.register_filesystem(storage.filesystem(run.root)[0])
     with readable(run):

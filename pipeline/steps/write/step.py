@@ -6,8 +6,10 @@ A sample's shard follows from its position among the kept, by sid: shard = posit
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -54,12 +56,13 @@ class Spread:
 
 @dataclass(frozen=True)
 class Shard:
-    """Arguments of ``write_shard``. ``spans``, ``sources`` and ``paths`` have an item for each part of the shard."""
+    """Arguments of ``write_shard``. ``sources``, ``digests`` and ``paths`` have an item for each file of the input."""
 
     shard: int
     shards: int  # of the result
-    spans: Sequence[tuple[int, int]]  # (first, stop) of the part's kept samples
-    sources: Sequence[tuple[str, str, str, int]]  # its file: entry, relative name, kind, bytes
+    first: int  # the kept samples of the first part that are in the shard before
+    samples: int
+    sources: Sequence[tuple[str, str, str, int, int]]  # entry, relative name, kind, bytes, parts
     samples_per_shard: int
     format: str
     wanted: Sequence[str] | None  # columns of the input; None: all
@@ -168,7 +171,7 @@ class Write(Step):
                 self._wanted,
                 form == "parquet" and self.config.pictures,
                 file.path,
-                _digest(context, part, file),
+                _digest(context, part.file, file),
             )
 
         return Phase("columns", columns.find, EachPart(context.parts, tables, each=found))
@@ -203,40 +206,33 @@ class Write(Step):
         layout = context.done(self.name, "layout").whole()
 
         def shard(number: int) -> Task[Shard]:
-            low, high = number * size, min((number + 1) * size, total)
-            first, last = (int(np.searchsorted(ends, at, "right")) for at in (low, high - 1))
-            taken = [
-                (
-                    part,
-                    max(low - int(starts[part]), 0),
-                    int(min(high - starts[part], kept_of[part])),
-                )
-                for part in range(first, last + 1)
-                if kept_of[part]
-            ]
-            files = [context.inputs[context.parts[part].file] for part, _, _ in taken]
+            low = number * size
+            ends_at = np.searchsorted(ends, [low, low + sizes[number] - 1], "right")
+            span = np.arange(ends_at[0], ends_at[1] + 1)
+            taken = span[kept_of[span] > 0]
+            of_file = Counter(context.parts[part].file for part in taken)
+            files = [context.inputs[file] for file in of_file]
+            by_role = {"ingest": ingest, "kept": chosen, **tables}
+            # A table under several roles travels once.
+            slices = {id(by): [by.of(taken)] for by in by_role.values()}
             return Task(
                 Scope.SHARD,
                 number,
-                {
-                    "ingest": [ingest[part] for part, _, _ in taken],
-                    "kept": [chosen[part] for part, _, _ in taken],
-                    "layout": layout,
-                    **{role: [by[part] for part, _, _ in taken] for role, by in tables.items()},
-                },
+                {"layout": layout, **{role: slices[id(by)] for role, by in by_role.items()}},
                 Shard(
                     number,
                     count,
-                    [(start, stop) for _, start, stop in taken],
-                    [(file.entry, file.relative, file.kind, file.size) for file in files],
+                    low - int(starts[taken[0]]),
+                    sizes[number],
+                    [
+                        (file.entry, file.relative, file.kind, file.size, parts)
+                        for file, parts in zip(files, of_file.values(), strict=True)
+                    ],
                     size,
                     form,
                     self._wanted,
                     self.config.json_ == "signals",
-                    [
-                        _digest(context, context.parts[part], file)
-                        for (part, _, _), file in zip(taken, files, strict=True)
-                    ],
+                    [_digest(context, number, context.inputs[number]) for number in of_file],
                     paths=[file.path for file in files],
                 ),
                 rows=sizes[number],
@@ -284,11 +280,11 @@ def _uids(io: TaskIo[None], total: int) -> Iterator[npt.NDArray[np.uint64]]:
         yield from (uid_words(table["uid"]) for table in io.stream("uids", ["uid"]))
 
 
-def _digest(context: Context, part: Part, file: InputFile) -> str | None:
+def _digest(context: Context, number: int, file: InputFile) -> str | None:
     """The sha256 of a file whose own columns are read again; None where ingest's table holds them."""
     if format_of(file).values_in_table:
         return None
-    return str(context.done("ingest", "files").files.note(part.file)["sha256"])
+    return str(context.done("ingest", "files").files.note(number)["sha256"])
 
 
 def write_shard(io: TaskIo[Shard]) -> Iterator[pa.Table]:
@@ -323,20 +319,26 @@ def _pieces(io: TaskIo[Shard]) -> Iterator[Piece]:
     parts = zip(
         io.stream("ingest", columns.COLUMNS),
         io.stream("kept", ["row"]),
-        io.args.spans,
-        io.args.sources,
-        io.args.paths,
+        _files(io.args),
         strict=True,
     )
-    for table, kept_rows, (start, stop), (entry, relative, kind, size), path in parts:
-        rows = np.sort(kept_rows["row"].to_numpy())[start:stop]
+    first, left = io.args.first, io.args.samples
+    for table, kept_rows, file in parts:
+        rows = np.sort(kept_rows["row"].to_numpy())[first : first + left]
+        first, left = 0, left - len(rows)
         tables = {role: next(stream) for role, stream in zip(roles, signals, strict=True)}
         yield columns.piece(
-            InputFile(entry, relative, path, kind, size),
+            file,
             table.take(pa.array(rows)),
             columns.aligned(tables, rows, table.num_rows),
             io.args.wanted,
         )
+
+
+def _files(args: Shard) -> Iterator[InputFile]:
+    """The input file of each part."""
+    for (entry, relative, kind, size, parts), path in zip(args.sources, args.paths, strict=True):
+        yield from repeat(InputFile(entry, relative, path, kind, size), parts)
 
 
 def _samples(piece: Piece, layout: Layout, args: Shard) -> Iterator[Sample]:
