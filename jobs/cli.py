@@ -16,7 +16,7 @@ from tamis.jobs import job_files, start
 from tamis.jobs.cluster import cli
 from tamis.jobs.options import ACCEPT, CPUS, INPUT, JOB, JSON, OUTPUT, PROGRESS, RUN, SET, VERSION
 from tamis.pipeline.host import crash_log
-from tamis.schemas.errors import JobError, TamisError, Terminated
+from tamis.schemas.errors import JobError, TamisError
 from tamis.schemas.redaction import redact_text
 from tamis.schemas.terminal_text import plain
 
@@ -366,17 +366,12 @@ app.add_typer(job_files.commands)
 app.add_typer(cli.commands)
 
 
-def terminate(*_: object) -> None:
-    """Raise `Terminated`: the handler of SIGTERM."""
-    raise Terminated
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script.
 
     Exit codes: 0; 2 after an error that a person can mend; 70 after a bug; 130 after Ctrl-C; 143 after SIGTERM.
     """
-    signal.signal(signal.SIGTERM, terminate)
+    signal.signal(signal.SIGTERM, start.terminate)
     start.speed_up_imports()
     try:
         arguments = start.one_value_each(sys.argv[1:] if arguments is None else arguments)

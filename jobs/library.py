@@ -105,17 +105,17 @@ class Run:
 
     def _tables(self, folder: str, columns: Sequence[str] | None) -> pa.Table:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         from tamis.pipeline.audit.reading.finished_run import sound
         from tamis.pipeline.store import storage
+        from tamis.pipeline.store.parquet import ParquetFile
 
         tables = []
         for output in self._run.files.outputs:
             if output.path.startswith(folder) and output.path.endswith(".parquet"):
                 whole = storage.join(self._run.root, output.path)
                 with sound(whole), storage.open_table(whole) as raw:
-                    tables.append(pq.ParquetFile(raw).read(columns))
+                    tables.append(ParquetFile(raw).read(columns))
         if not tables:
             raise StateError(f"{self.path}: has no {folder}*.parquet: its job has no step `write`")
         return pa.concat_tables(tables)

@@ -10,10 +10,15 @@ from itertools import takewhile
 
 import typer
 
-from tamis.schemas.errors import JobError
+from tamis.schemas.errors import JobError, Terminated
 
 GARBAGE_THRESHOLD = 50_000
 """New objects before Python collects garbage; 700 by default."""
+
+
+def terminate(*_: object) -> None:
+    """Raise `Terminated`: the handler of SIGTERM."""
+    raise Terminated
 
 
 def speed_up_imports() -> None:

@@ -36,11 +36,19 @@ from tamis.pipeline.tables.part_files import TableFile
 from tamis.pipeline.tasks.parts import bundles
 from tamis.pipeline.tasks.perform import Outcome, Work
 from tamis.pipeline.tasks.phase import Phase
-from tamis.pipeline.tasks.sources import Gathered, PartSlices, Source
 from tamis.pipeline.tasks.task import Task
 from tamis.schemas.job import Job
 from tamis.schemas.parse import parse_job
 from tamis.schemas.scope import Scope
+from tests.support.made_up import (
+    CANDIDATES,
+    COPIES,
+    counts_of,
+    files_read,
+    held_bytes,
+    notes_of,
+    outputs_of,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -62,7 +70,6 @@ steps:
 """
 """The steps of the preset ``dbp``, with an encoder that needs no weights; embeddings are as wide as CLIP's."""
 
-DIM = 512
 DROPPED = {
     "rules": (0.10, "below_minimum"),
     "exact_duplicates": (0.05, "same_image"),
@@ -73,24 +80,11 @@ DROPPED = {
 }
 """Step -> the share of what reaches it that it drops, and why."""
 
-ROW_BYTES = {
-    "uids": 41, "keys": 40, "texts": 130, "bands": 28, "shared": 12, "near members": 140, "similar": 60,
-    "semantic members": 1060, "pairs": 40, "members": 36, "ranked": 20, "drops": 40, "assigned": 12,
-    "hashes": 16, "kept": 20, "write/sorted": 16, "sample": 2080, "vectors": 2060, "ingest": 400,
-}  # fmt: skip
-"""Bytes of a row in memory, by what is read: of the schemas, at captions of 60 bytes and DIM."""
-
-CANDIDATES = 0.3
-"""Candidates a caption."""
-
 SHARES = {
     "unique": 0.0, "groups": 0.08, "doomed": 0.05, "similar": 0.1, "equal": 0.02,
     "near_duplicates/members": CANDIDATES,
 }  # fmt: skip
 """Phase -> the rows that come of one that it reads; 1 of the others."""
-
-COPIES = 3
-"""What a task that gathers holds of what it reads: the rows, sorted rows, and what it writes."""
 
 
 @dataclass
@@ -161,14 +155,14 @@ class Fabricated:
         cost.requests += 1 + 2 * self._slices(task)
         if described > cost.largest_task_bytes:
             cost.largest_task_bytes, cost.largest_task = described, f"{name} {task.name}"
-        memory = COPIES * _held_bytes(name, task, made)
+        memory = COPIES * held_bytes(name, task, made)
         if memory > cost.largest_task_memory:
             cost.largest_task_memory, cost.largest_memory_task = memory, f"{name} {task.name}"
 
     def _slices(self, task: Task[Any]) -> int:
         """Row groups that a task reads, a file's in one piece where they are neighbours."""
         sources = [source for several in task.inputs.values() for source in several]
-        count = sum(map(_pieces, sources))
+        count = sum(map(files_read, sources))
         if task.members is not None:
             of_parts = {id(by): by for several in task.members.inputs.values() for by in several}
             count += sum(len(by.names) for by in of_parts.values())
@@ -184,7 +178,7 @@ class Fabricated:
             rows = [int(count * share * self._alive_share()) for count in rows]
             counts = {reason: sum(rows)} if sum(rows) else {}
         else:
-            counts = _counts(name, rows, run.alive, len(phase.tasks))
+            counts = counts_of(name, rows, run.alive, len(phase.tasks))
         if (step, name) == ("ledger", "rows"):
             assert task.members is not None
             first, stop = task.members.first, task.members.first + len(task.members.rows)
@@ -192,7 +186,7 @@ class Fabricated:
         if work.fan > 1:
             rows = [sum(rows[at : at + work.fan]) for at in range(0, len(rows), work.fan)]
         digests = np.random.default_rng(task.number).integers(0, 2**63, len(rows))
-        notes = {**_notes(name, work), **_outputs(step, name, task), "counts": counts}
+        notes = {**notes_of(name, work), **outputs_of(step, name, task), "counts": counts}
         groups = tuple(f"{digest:016x}" for digest in digests.tolist())
         return TableFile(work.path, work.fingerprint, groups, tuple(rows), 12345, notes)
 
@@ -254,73 +248,6 @@ class Fabricated:
         if self._kept_of is None:
             self._kept_of = self.run_of.kept()
         return self._kept_of
-
-
-def _counts(name: str, rows: Sequence[int], alive: int, tasks: int) -> dict[str, int]:
-    """Counts that a later phase asks for."""
-    if name == "unique":
-        return {"repeated": 0}
-    if name == "bands":
-        return {"samples": sum(rows), "captions": sum(rows)}
-    if name == "shared":
-        return {"candidates": int(alive * CANDIDATES / tasks)}
-    return {}
-
-
-def _notes(name: str, work: Work) -> dict[str, Any]:
-    """Notes that a later phase asks for."""
-    if name == "files":
-        return {"bytes": 1_000_000_000, "sha256": f"{work.task.number:064x}"}
-    if name in ("vectors", "values"):
-        return {"dim": DIM, "rows_key": work.attempt.rows_key}
-    if name == "train":
-        return {"dim": DIM, "clusters": work.task.args.clusters}
-    if name == "ranked":
-        return {"ends": [[1, 5], [2, 5]]}
-    if name.startswith(("small-", "large-")):
-        return {"edges": 1, "hash": 2}
-    return {}
-
-
-def _pieces(source: Source) -> int:
-    if isinstance(source, Gathered):
-        return (source.stop or 1) - source.first
-    return len(source.names) if isinstance(source, PartSlices) else 1
-
-
-def _held_bytes(name: str, task: Task[Any], made: TableFile) -> int:
-    """Bytes of the rows that a task holds at once, by the widths of rows; what streams holds little."""
-    if task.scope is Scope.WHOLE and name.endswith(("subset", "train", "quotas")):
-        return 0  # bounded by a bucket, by the job's sample_bytes, by the clusters
-    if task.members is not None and task.members.buckets:
-        return sum(made.rows) * _row_bytes(name, "")
-    read = {role: sum(s.rows for s in sources) for role, sources in task.inputs.items()}
-    return max((rows * _row_bytes(name, role) for role, rows in read.items()), default=0)
-
-
-def _row_bytes(name: str, role: str) -> int:
-    step = name.partition("_")[0]
-    phase = name.rpartition("/")[2]
-    for known in (name, f"{step} {role}", role, f"{step} {phase}", phase):
-        if known in ROW_BYTES:
-            return ROW_BYTES[known]
-    return 40
-
-
-def _outputs(step: str, name: str, task: Task[Any]) -> dict[str, Any]:
-    """The note of a receipt."""
-    if (step, name) == ("ledger", "rows"):
-        made = [f"ledger/{task.name}.parquet"]
-    elif name == "shards":
-        made = [f"shards/{task.number:05d}{end}" for end in (".tar", ".parquet", "_stats.json")]
-    elif (step, name) == ("ledger", "index"):
-        made = [f"ledger_index/{task.number:05d}.parquet"]
-    elif name == "subset":
-        made = ["subset.npy"]
-    else:
-        return {}
-    same = {"rows": 1, "bytes": 1000, "sha256": "0" * 64}
-    return {"outputs": [{"path": path, **same} for path in made]}
 
 
 def resident() -> int:

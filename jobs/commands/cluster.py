@@ -174,7 +174,8 @@ def list_jobs(*, address: str | None, json: bool) -> None:
         return
     names = ("id", "status", "started", "output")
     rows = [[str(summary[name] or "") for name in names] for summary in summaries]
-    display.console().print(display.table([(name, "left") for name in names], rows))
+    table = display.table([(name, "left") for name in names], rows)
+    display.print_table(display.console(), table)
 
 
 def _status(details: Details) -> str:

@@ -27,6 +27,9 @@ RULE = Box(
 PIPE_WIDTH = 400
 """Columns of an output that is no terminal and states no width."""
 
+WRAPPED = 20
+"""Columns that a table of many leaves to a long text, at least."""
+
 plain = terminal_text.plain
 
 
@@ -59,14 +62,27 @@ def console(stderr: bool = False) -> Console:
 
 
 def print_table(out: Console, table: Table) -> None:
-    """Print a table; into a file or a pipe without trailing blanks."""
-    if out.is_terminal:
-        out.print(table)
-        return
-    with out.capture() as captured:
-        out.print(table)
-    for line in captured.get().splitlines():
-        out.print(Text(line.rstrip()), soft_wrap=True)
+    """Print a table without trailing blanks; one with too many columns is wider than the terminal, and none is cut."""
+    width = max(out.width, _least_width(out, table))
+    for segments in out.render_lines(table, out.options.update(width=width), pad=False):
+        line = Text.assemble(*((piece.text, piece.style or "") for piece in segments))
+        line.rstrip()
+        out.print(line, soft_wrap=True)
+
+
+def _least_width(out: Console, table: Table) -> int:
+    """Columns that a table needs: no number is cut, and WRAPPED columns are left of a text."""
+    wide = out.options.update(width=PIPE_WIDTH)
+    widths = [
+        max(out.measure(cell, options=wide).maximum for cell in (column.header, *column.cells))
+        for column in table.columns
+    ]
+    natural = out.measure(table, options=wide).maximum
+    saved = [
+        0 if column.no_wrap else max(width - WRAPPED, 0)
+        for column, width in zip(table.columns, widths, strict=True)
+    ]
+    return natural - sum(saved)
 
 
 def count(number: int) -> str:

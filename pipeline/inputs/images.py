@@ -1,7 +1,6 @@
 """Pictures: their size, format, hashes and pixels.
 
-Pillow decodes; its plugins are named here, so that no installed one (or its external program) is ever
-tried on input bytes. The rules for every reader:
+Pillow decodes. The rules for every reader:
 
 - Size and pixels are the stored ones. Orientation is not applied, a TIFF's neither, which Pillow would turn.
 - Of an animation the first frame counts.
@@ -16,7 +15,6 @@ import io
 import re
 import struct
 import warnings
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -25,37 +23,21 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import xxhash
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    UnidentifiedImageError,
-    WebPImagePlugin,
-)
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tamis.pipeline.algorithms.near_pictures import layouts
 from tamis.pipeline.inputs.phash import SIDE, phash
+from tamis.pipeline.inputs.picture_formats import (
+    BROKEN,
+    FORMATS,
+    ends_early,
+    why_unidentified,
+    words_of,
+)
 from tamis.pipeline.store.damage import lacks_memory
 from tamis.schemas.ledger import Reason
 
 MAX_PIXELS = 178_956_970
-
-PLUGINS = {
-    plugin.format: plugin
-    for plugin in (
-        JpegImagePlugin.JpegImageFile,
-        PngImagePlugin.PngImageFile,
-        WebPImagePlugin.WebPImageFile,
-        GifImagePlugin.GifImageFile,
-        BmpImagePlugin.BmpImageFile,
-        TiffImagePlugin.TiffImageFile,
-    )
-}
-FORMATS = tuple(PLUGINS)
 
 # ``max_pixels`` is the limit instead, and a picture that ends early is damaged whatever the environment says.
 Image.MAX_IMAGE_PIXELS = None
@@ -67,41 +49,6 @@ MAX_SCANS = 100
 _SCAN = re.compile(rb"\xff\xda")
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 """A marker that begins a segment, or ends the picture: neither a stuffed byte nor a restart."""
-
-SNIFFED = 1024
-"""First bytes of a file from which its format is told."""
-
-OWN_MAGIC = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"RIFF": "WEBP",
-    b"GIF8": "GIF",
-    b"BM": "BMP",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-}
-OTHER_MAGIC = (
-    (4, b"ftypavi", "AVIF"),
-    (4, b"ftypmif1", "HEIC or AVIF"),
-    (4, b"ftyphe", "HEIC"),
-    (4, b"ftypmsf1", "HEIC"),
-    (4, b"ftypcrx", "a camera's raw picture"),
-    (4, b"ftyp", "a film"),
-    (4, b"jP  \r\n\x87\n", "JPEG 2000"),
-    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (4, b"JXL \r\n\x87\n", "JPEG XL"),
-    (0, b"\xff\x0a", "JPEG XL"),
-    (0, b"II\xbc", "JPEG XR"),
-    (0, b"II+\0", "BigTIFF"),
-    (0, b"MM\0+", "BigTIFF"),
-    (0, b"8BPS", "a Photoshop file"),
-    (0, b"\0\0\x01\0", "an icon"),
-    (0, b"%PDF", "PDF"),
-    (0, b"%!PS", "PostScript"),
-    (0, b"\x1f\x8b", "gzip"),
-    (0, b"PK\x03\x04", "a zip archive"),
-)
-"""(offset, bytes, name) of formats that are met in the wild."""
 
 ORIENTATION = 0x0112
 
@@ -119,21 +66,6 @@ TURN_BACK = {
 _STRIP_PIXELS = 1 << 20
 _HASH_SIDE = 192
 _COLOUR_SIDE = 64
-_BROKEN = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
-"""Errors of Pillow's decoders on damaged bytes."""
-
 
 Least = Callable[[int, int], tuple[int, int]]
 """A function from the stored (width, height) to the smallest (width, height) that suffices."""
@@ -166,51 +98,15 @@ def _decoding(data: bytes | memoryview) -> Iterator[None]:
         warnings.simplefilter("ignore")
         try:
             yield
-        except _BROKEN as error:
+        except BROKEN as error:
             if lacks_memory(error):
                 raise MemoryError(str(error)) from error
-            early = "truncated" in str(error).lower() or _ends_early(bytes(data))
+            early = "truncated" in str(error).lower() or ends_early(bytes(data))
             reason = Reason.TRUNCATED_IMAGE if early else Reason.UNDECODABLE_IMAGE
             unknown = isinstance(error, UnidentifiedImageError)
-            raise ImageDamage(reason, _unidentified(data) if unknown else _words(error)) from None
-
-
-def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
-def _unidentified(data: bytes | memoryview) -> str:
-    """Why no plugin of Pillow's opens a file: its message would show the buffer's address, which is never the same."""
-    start = bytes(data[:SNIFFED])
-    for magic, name in OWN_MAGIC.items():
-        if start.startswith(magic):
-            try:
-                PLUGINS[name](io.BytesIO(data))
-            except _BROKEN as error:
-                return f"a {name} that cannot be read: {_words(error)}"
-    for place, magic, name in OTHER_MAGIC:
-        if start[place:].startswith(magic):
-            return f"this is {name}, which is not decoded: convert it to JPEG, PNG or WebP"
-    if b"<svg" in start.lower():
-        return "this is SVG, which is not decoded: draw it as PNG"
-    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return "this is a page of HTML, and no picture"
-    return f"no picture of a known format ({', '.join(FORMATS)})"
-
-
-def _ends_early(data: bytes) -> bool:
-    """Whether a picture that would not decode lacks its format's last bytes."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return not data.rstrip(b"\0").endswith(b"\xff\xd9")
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return b"IEND" not in data[-64:]
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return len(data) < int.from_bytes(data[4:8], "little") + 8
-    if data[:4] == b"GIF8":
-        return not data.rstrip(b"\0").endswith(b";")
-    if data[:2] == b"BM":
-        return len(data) < int.from_bytes(data[2:6], "little")
-    return False
+            raise ImageDamage(
+                reason, why_unidentified(data) if unknown else words_of(error)
+            ) from None
 
 
 def _open(data: bytes | memoryview, max_pixels: int) -> Image.Image:

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.host import devices
@@ -31,6 +30,7 @@ from tamis.pipeline.runs.state import State
 from tamis.pipeline.runs.walk import Run
 from tamis.pipeline.steps.ingest import Ingest, Walked, walk
 from tamis.pipeline.store import storage
+from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tasks.perform import Here
 from tamis.pipeline.tasks.phase import Listed, Phase
@@ -267,7 +267,7 @@ def _doubled(root: str) -> dict[str, int]:
     survivors: dict[str, set[str]] = {}
     for path in storage.listing(storage.join(root, "ledger")):
         with storage.open_table(storage.join(root, "ledger", path)) as raw:
-            rows = pq.ParquetFile(raw).read(["step", "survivor_uid"], use_threads=False).to_pylist()
+            rows = ParquetFile(raw).read(["step", "survivor_uid"]).to_pylist()
         for row in rows:
             if row["survivor_uid"]:
                 survivors.setdefault(row["step"], set()).add(row["survivor_uid"])

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from tamis.pipeline.results import subset
 from tamis.pipeline.store import storage
+from tamis.pipeline.store.parquet import ParquetFile
 
 Uids = npt.NDArray[np.uint64]
 """(n, 2): the high and the low 64 bits of uids."""
@@ -62,6 +63,5 @@ def counts(root: str) -> dict[str, int]:
     if not storage.exists(path):
         return {}
     with storage.open_table(path) as raw:
-        # ``pq.read_table`` reads in Arrow's threads, and one that has the file open as Python ends aborts Python.
-        change = pq.ParquetFile(raw).read(["change"], use_threads=False)["change"].to_numpy()
+        change = ParquetFile(raw).read(["change"])["change"].to_numpy()
     return {name: int(np.count_nonzero(change == name)) for name in (ADDED, MOVED_OUT)}

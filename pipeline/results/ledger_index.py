@@ -10,10 +10,10 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 import xxhash
 
 from tamis.pipeline.store import storage
+from tamis.pipeline.store.parquet import ParquetFile
 
 FOLDER = "ledger_index"
 ROWS = 1 << 16
@@ -49,12 +49,12 @@ def find(root: str, name: str, buckets: int) -> list[int]:
     """The sids whose uid, key or URL has the hash of ``name``, in order: candidates, which the ledger confirms."""
     key, path = name_hash(name), path_of(root, name, buckets)
     sids: list[int] = []
-    with storage.open_table(path) as raw, pq.ParquetFile(raw) as file:
+    with storage.open_table(path) as raw, ParquetFile(raw) as file:
         for number in range(file.metadata.num_row_groups):
             statistics = file.metadata.row_group(number).column(0).statistics
             if statistics is None or not statistics.min <= key <= statistics.max:
                 continue  # an index without entries has a row group without statistics
-            group = file.read_row_group(number, use_threads=False)
+            group = file.read_row_group(number)
             # Not to_numpy(): it imports pandas if that is installed, which takes longer than the rest.
             hashes = np.from_dlpack(group["hash"].combine_chunks())
             first, last = (

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
+from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import part_files
 from tamis.schemas.manifest import Embeddings, FileRecord, Input, Output
 
@@ -112,8 +113,8 @@ class ManifestFiles:
             return
         path = _path(self.root, name)
         try:
-            with storage.open_table(path) as raw, pq.ParquetFile(raw) as file:
-                table = file.read(use_threads=False).cast(SCHEMAS[name])
+            with storage.open_table(path) as raw, ParquetFile(raw) as file:
+                table = file.read().cast(SCHEMAS[name])
         except part_files.DAMAGE as error:
             require_content(error, path)
             raise part_files.damage_error(path, error) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -17,7 +17,7 @@ from tamis.pipeline.host.watchdog import Watchdog
 from tamis.pipeline.inputs.entries import check_unchanged
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.runs import isolate
-from tamis.pipeline.runs.account import Account, Result
+from tamis.pipeline.runs.account import Account, Result, all_dropped, check_reasons
 from tamis.pipeline.runs.isolate import Executor
 from tamis.pipeline.runs.manifest import write_manifest
 from tamis.pipeline.runs.plan import Plan
@@ -32,7 +32,7 @@ from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.parts import Parts, ranges
 from tamis.pipeline.tasks.perform import Outcome, Works
 from tamis.pipeline.tasks.phase import Fingerprints, Phase
-from tamis.pipeline.tasks.phase_index import PhaseFiles, Records
+from tamis.pipeline.tasks.phase_index import PhaseFiles, Records, remove_damaged
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Attempt
@@ -47,7 +47,6 @@ from tamis.schemas.events import (
     TaskDone,
 )
 from tamis.schemas.job import Job
-from tamis.schemas.ledger import FRAME
 
 VERDICT = "verdict"
 """The phase of a step's decision, whose files are DROPS tables."""
@@ -63,8 +62,7 @@ class RestartError(Exception):
 class Run(Context):
     """One walk over the plan. Holds counts and records of files, never samples.
 
-    ``base`` is a finished run whose tables are taken where they fit. With a lease, in a run directory that is to last,
-    they are copied there; without one they are read where they lie.
+    ``base``: a finished run whose tables are taken where they fit: copied with a lease, else read where they lie.
     """
 
     def __init__(
@@ -206,7 +204,7 @@ class Run(Context):
         if (step.name, VERDICT) not in self._done:
             return
         dropped = dict(self.done(step.name, VERDICT).counts())
-        self._check_reasons(step.name, dropped)
+        check_reasons(self.job, step.name, dropped)
         account = Account(step.name, entered, dropped)
         if account.kept < 0:
             raise StateError(
@@ -216,33 +214,8 @@ class Run(Context):
         self._accounts.append(account)
         self._emit(StepEnded(step.name, entered, dropped, seconds))
         if self._lease and entered and not account.kept:
-            raise StateError(self._all_dropped(step.name, account))
-
-    def _all_dropped(self, step: str, account: Account) -> str:
-        """Words for a step after which nothing is left: the next would only say that nothing reaches it."""
-        reason, count = max(sorted(account.dropped.items()), key=lambda item: item[1])
-        why = f"{count:,} for {reason}"
-        files = self.done(step, VERDICT).files
-        for position in range(len(files)):
-            told = part_files.read(self.root, files.file(position).slice(), ["reason", "message"])
-            messages = [
-                row["message"]
-                for row in told.to_pylist()
-                if row["reason"] == reason and row["message"]
-            ]
-            if messages:
-                why += f", such as: {messages[0][:200]}"
-                break
-        return f"{step}: drops all {account.entered:,} samples that reach it, {why}: loosen it, or mend the input"
-
-    def _check_reasons(self, step: str, dropped: Mapping[str, int]) -> None:
-        own = [config.reasons for config in self.job.steps if config.name == step]
-        unknown = sorted(set(dropped).difference(FRAME, *own))
-        if unknown:
-            raise StateError(
-                f"{step}: dropped {dropped[unknown[0]]} samples for the reason `{unknown[0]}`, which it does not "
-                "declare: add it, with its meaning, to `reasons` in the step's config.py"
-            )
+            verdict = self.done(step.name, VERDICT).files
+            raise StateError(all_dropped(self.root, account, verdict))
 
     def _phase(self, step: Step, phase: Phase[Any]) -> None:
         started = time.perf_counter()
@@ -366,23 +339,12 @@ class Run(Context):
         if outcome.damaged and storage.is_absolute(outcome.damaged):
             raise part_files.damage_error(outcome.damaged)
         if outcome.damaged:
-            raise self._make_again(outcome.damaged)
+            self._notify(remove_damaged(self.root, outcome.damaged))
+            raise RestartError
         if outcome.error:
             raise outcome.error
         assert outcome.file is not None
         return outcome.file
-
-    def _make_again(self, table: str) -> RestartError:
-        """Remove a table that a task could not read, so that the walk that starts over makes it again."""
-        folder = table.rpartition("/")[0]
-        files = PhaseFiles(self.root, folder)
-        if files.is_cleared:
-            self._notify(f"{folder} is made again, for a task reads it: `tamis clean` removed it")
-        else:
-            self._notify(f"{table} is damaged: it is made again")
-        storage.delete(storage.join(self.root, table))
-        files.invalidate()
-        return RestartError()
 
     def _emit(self, event: Event) -> None:
         with self._emitting:  # the watchdog has a thread of its own

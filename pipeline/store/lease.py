@@ -30,6 +30,9 @@ EXPIRE_SECONDS = 90.0
 WATCH_SECONDS = 2 * RENEW_SECONDS + 1
 """Seconds for which a lock is watched that says to be of the future: the clocks differ, or it is damaged."""
 
+_held: set[str] = set()
+"""The locks that this process holds: one that it lost hold of, because the disk failed, is a dead one."""
+
 
 class Lease:
     """The lease of the directory ``root`` for the length of the ``with`` block.
@@ -57,7 +60,12 @@ class Lease:
     def __enter__(self) -> Lease:
         if not storage.create(self._path, self._text()):
             self._take_over()
-        storage.clear_partial(self._root)
+        _held.add(self._path)
+        try:
+            storage.clear_partial(self._root)
+        except BaseException:
+            self._release()
+            raise
         self._thread.start()
         return self
 
@@ -69,6 +77,10 @@ class Lease:
     ) -> None:
         self._stop.set()
         self._thread.join()
+        self._release()
+
+    def _release(self) -> None:
+        _held.discard(self._path)
         if self._holder() in (None, self._identity):
             storage.delete(self._path)
 
@@ -120,6 +132,8 @@ class Lease:
         """Whether the process that holds a lock has ended, or has lost its right to it."""
         mine = self._identity
         if all(holder.get(name, mine[name]) == mine[name] for name in ("host", "boot", "space")):
+            if holder["process"] == mine["process"]:
+                return self._path not in _held
             return not processes.is_running(holder["process"], holder.get("process_started"))
         age = time.time() - float(holder["renewed"])
         if age > EXPIRE_SECONDS:

@@ -160,6 +160,56 @@ class _StoreFile(io.RawIOBase):
         super().close()
 
 
+class TableObject(io.RawIOBase):
+    """An object for a reader that seeks: a request each read, but for the bytes that ``fetch`` got before.
+
+    The client's own file would request the object's tag first, even with a known size.
+    """
+
+    def __init__(self, fs: fsspec.AbstractFileSystem, path: str, name: str, size: int) -> None:
+        self._fs, self._path, self._name, self._size = fs, path, name, size
+        self._at = 0
+        self._blocks: list[tuple[int, bytes]] = []
+
+    def fetch(self, blocks: Sequence[tuple[int, int]]) -> None:
+        """Get the bytes of each (offset, size), many requests at a time, and let go of those of the last call."""
+        self._blocks = []
+        data = fetch_all(self._fs, self._path, self._name, blocks)
+        self._blocks = [(offset, held) for (offset, _), held in zip(blocks, data, strict=True)]
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def tell(self) -> int:
+        """The offset of the next read, in bytes."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to ``offset`` bytes from the start, the present offset or the end; returns the new one."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to ``size`` bytes, all that are left by default."""
+        left = max(0, self._size - self._at)
+        wanted = left if size is None or size < 0 else min(size, left)
+        data = self._bytes(self._at, self._at + wanted) if wanted else b""
+        self._at += len(data)
+        return data
+
+    def _bytes(self, start: int, stop: int) -> bytes:
+        for offset, held in self._blocks:
+            if offset <= start and stop <= offset + len(held):
+                return held[start - offset : stop - offset]
+        return _read(lambda: self._fs.cat_file(self._path, start=start, end=stop), self._name)
+
+
 def open_read(fs: fsspec.AbstractFileSystem, path: str, name: str, block: int) -> BinaryIO:
     """Open an object for a sequential reader: ``block`` bytes ahead, all from one version of the object."""
     with translate_errors(name):
@@ -174,16 +224,12 @@ def open_table(
 
     With ``size`` (bytes) there is no request before the first read.
     """
-    from fsspec.spec import AbstractBufferedFile
-
     if size is None:
         with translate_errors(name):
             size = int(fs.info(path)["size"])
     if size <= whole:
         return io.BytesIO(_read(lambda: fs.cat_file(path, start=0, end=size), name))
-    # The client's own file would request the object's tag first, even with a known size.
-    file = AbstractBufferedFile(fs, path, cache_type="none", size=size)
-    return cast(BinaryIO, _StoreFile(file, name))
+    return cast(BinaryIO, TableObject(fs, path, name, size))
 
 
 @contextmanager

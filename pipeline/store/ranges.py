@@ -26,7 +26,7 @@ def read_ranges(path: str, ranges: Ranges, merge_gap: int = MERGE_GAP) -> list[m
     spans = np.asarray(ranges, dtype=np.int64).reshape(-1, 2)
     views = [memoryview(b"")] * len(spans)
     rows = np.flatnonzero(spans[:, 1])
-    blocks, holder = _cover(spans[rows], merge_gap)
+    blocks, holder = merged(spans[rows], merge_gap)
     requests = [(offset, size) for offset, size in blocks.tolist()]
     data = [memoryview(buffer) for buffer in storage.read_blocks(path, requests)]
     starts = spans[rows, 0] - blocks[holder, 0]
@@ -37,10 +37,9 @@ def read_ranges(path: str, ranges: Ranges, merge_gap: int = MERGE_GAP) -> list[m
     return views
 
 
-def _cover(
-    ranges: npt.NDArray[np.int64], gap: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
-    """The merged ranges (m, 2), in order of offset, and (n,) the index of the one that holds each of ``ranges``."""
+def merged(of: Ranges, gap: int = MERGE_GAP) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
+    """The merged ranges (m, 2), in order of offset, and (n,) the index of the one that holds each of ``of``."""
+    ranges = np.asarray(of, dtype=np.int64).reshape(-1, 2)
     order = np.argsort(ranges[:, 0], kind="stable")
     starts = ranges[order, 0]
     ends = np.maximum.accumulate(starts + ranges[order, 1])

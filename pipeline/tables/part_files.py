@@ -7,13 +7,11 @@ stays the same after a change of threshold leaves everything below it valid.
 
 from __future__ import annotations
 
-import io
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
 from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
@@ -22,7 +20,7 @@ import xxhash
 
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import CONTENT, require_content
-from tamis.pipeline.store.digesting import DigestingFile
+from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import paths
 from tamis.schemas.errors import StateError
 
@@ -122,90 +120,9 @@ class Slice:
     groups: int = 1  # of the file
 
 
-def write(
-    root: str,
-    path: str,
-    fingerprint: str,
-    groups: Iterable[pa.Table],
-    notes: Callable[[], Mapping[str, Any]],
-) -> TableFile:
-    """Write one row group for each table of ``groups``; ``notes`` is called after the last.
-
-    Raises:
-        ValueError: ``groups`` is empty: a part without rows needs a table without rows.
-    """
-    with storage.write_atomic(storage.join(root, path)) as raw:
-        out = DigestingFile(raw, xxhash.xxh3_64())
-        try:
-            file = _write_groups(out, TableFile(path, fingerprint, (), (), 0), groups, notes)
-        except BaseException:
-            out.abandon()
-            raise
-    return replace(file, bytes=out.written)
-
-
-def _write_groups(
-    out: DigestingFile,
-    file: TableFile,
-    groups: Iterable[pa.Table],
-    notes: Callable[[], Mapping[str, Any]],
-) -> TableFile:
-    digests: list[str] = []
-    rows: list[int] = []
-    columns: list[str] = []
-    sink = pa.PythonFile(out, mode="w")
-    writer: pq.ParquetWriter | None = None
-    for table in groups:
-        if writer is None:
-            writer, columns = _writer(sink, table.schema), _stored_columns(table.schema)
-        writer.write_table(table, row_group_size=max(1, table.num_rows))
-        digests.append(out.take_digest(xxhash.xxh3_64()))
-        rows.append(table.num_rows)
-    if writer is None:
-        raise ValueError(f"{file.path}: no row group: a part without rows needs one without rows")
-    file = replace(file, groups=tuple(digests), rows=tuple(rows), notes=dict(notes()))
-    writer.add_key_value_metadata({METADATA_KEY: _seal({**file.to_json(), "schema": columns})})
-    writer.close()
-    sink.close()
-    return file
-
-
-def _writer(sink: pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
-    # Distinct numbers gain nothing from a dictionary, and embeddings are written 30 times slower with one.
-    # A uint64 is a hash.
-    plain = [
-        f.name
-        for f in schema
-        if pa.types.is_fixed_size_binary(f.type)
-        or pa.types.is_floating(f.type)
-        or pa.types.is_uint64(f.type)
-    ]
-    return pq.ParquetWriter(
-        sink,
-        schema,
-        compression={f.name: "none" if f.name in plain else "zstd" for f in schema},
-        use_dictionary=[f.name for f in schema if f.name not in plain] or False,
-        write_page_checksum=True,
-        store_schema=True,
-    )
-
-
-@lru_cache(maxsize=64)
-def _stored_columns(schema: pa.Schema) -> list[str]:
-    """``_columns`` of the schema as a file returns it: parquet may rename nested fields."""
-    buffer = io.BytesIO()
-    pq.write_table(schema.empty_table(), buffer, store_schema=True)
-    return _columns(pq.read_schema(buffer))
-
-
-def _columns(schema: pa.Schema) -> list[str]:
+def columns_of(schema: pa.Schema) -> list[str]:
+    """Names and types, as a footer's record has them."""
     return [f"{field.name}: {field.type}" for field in schema]
-
-
-def _seal(record: Mapping[str, Any]) -> str:
-    """The record as text behind its checksum: a parquet footer has none of its own."""
-    text = json.dumps(record, sort_keys=True)
-    return xxhash.xxh3_64_hexdigest(text.encode()) + text
 
 
 def _record(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any] | None:
@@ -291,7 +208,7 @@ class _OpenFile(AbstractContextManager["_OpenFile"]):
     """A part file that is open for reading."""
 
     raw: BinaryIO
-    file: pq.ParquetFile
+    file: ParquetFile
     footer: _Footer
 
     def close(self) -> None:
@@ -370,9 +287,7 @@ def _checked(
         with _opened(path, piece) as opened:
             footer = opened.footer
             table = opened.file.read_row_groups(
-                list(range(len(footer.groups)) if groups is None else groups),
-                columns=None if columns is None else list(columns),
-                use_threads=False,
+                range(len(footer.groups)) if groups is None else groups, columns
             )
             wanted = footer.rows if groups is None else [footer.rows[group] for group in groups]
     except DAMAGE as error:
@@ -421,13 +336,7 @@ def _open(path: str, piece: Slice) -> _OpenFile:
     pieces = 1 if piece.group is None else piece.groups
     raw = storage.open_table(path, piece.bytes or None, pieces)
     try:
-        file = pq.ParquetFile(
-            raw,
-            metadata=known.metadata if known else None,
-            page_checksum_verification=True,
-            # One request for neighbouring column chunks pays on a store, not on a disk.
-            pre_buffer=not storage.is_local(path),
-        )
+        file = ParquetFile(raw, known.metadata if known else None)
         footer = known or _footer(file, piece)
     except BaseException:
         raw.close()
@@ -437,9 +346,9 @@ def _open(path: str, piece: Slice) -> _OpenFile:
     return _OpenFile(raw, file, footer)
 
 
-def _footer(file: pq.ParquetFile, piece: Slice) -> _Footer:
+def _footer(file: ParquetFile, piece: Slice) -> _Footer:
     record = _record(file.metadata.metadata)
-    if record is None or record["schema"] != _columns(file.schema_arrow):
+    if record is None or record["schema"] != columns_of(file.schema_arrow):
         raise DamagedTableError(piece.path, "its footer is damaged")
     footer = _Footer(file.metadata, record["groups"], record["rows"])
     if not footer.fits(piece):

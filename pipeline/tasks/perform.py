@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from tamis.pipeline.host import devices
 from tamis.pipeline.host.metering import Meter
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables import part_files, writing
 from tamis.pipeline.tables.file_columns import Ints
 from tamis.pipeline.tables.part_files import DamagedTableError, TableFile
 from tamis.pipeline.tasks import dealing
@@ -121,9 +122,11 @@ def perform(function: Function, root: str, work: Work, ahead: Ahead = map) -> Ou
         if io.span is not None:
             rows = sum(table.num_rows for table in with_stored_rows(function, io))
             return Outcome(work.name, time.perf_counter() - started, rows=rows)
-        tables = _made(function, io)
-        tables = tables if work.fan == 1 else dealing.joined(tables, work.fan)
-        file = part_files.write(root, work.path, work.fingerprint, tables, io.footer)
+        # Not around the reads themselves: generators of a function that fails stay open until Python collects them.
+        with part_files.kept_open() if io.task.scope is Scope.BUNDLE else nullcontext():
+            tables = _made(function, io)
+            tables = tables if work.fan == 1 else dealing.joined(tables, work.fan)
+            file = writing.write(root, work.path, work.fingerprint, tables, io.footer)
     except DamagedTableError as damage:
         return Outcome(work.name, 0.0, damaged=damage.path)
     except TamisError as error:

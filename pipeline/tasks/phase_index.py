@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis.pipeline.store import storage
-from tamis.pipeline.tables import file_columns, part_files, paths
+from tamis.pipeline.tables import file_columns, part_files, paths, writing
 from tamis.pipeline.tables.file_columns import FileColumns, Ints
 from tamis.pipeline.tables.part_files import DamagedTableError, TableFile
 from tamis.pipeline.tasks import sources
@@ -245,7 +245,7 @@ class PhaseFiles:
             for name in stale:
                 storage.delete(storage.join(self._path, name))
             path = f"{self._folder}/{INDEX}"
-            part_files.write(self._root, path, files.digest, [files.to_table()], dict)
+            writing.write(self._root, path, files.digest, [files.to_table()], dict)
         sources.keep_index(self._root, files)
 
 
@@ -255,3 +255,15 @@ def read_index(root: str, folder: str) -> FileColumns | None:
         return FileColumns.from_table(folder, part_files.read_file(root, f"{folder}/{INDEX}"))
     except DamagedTableError:
         return None
+
+
+def remove_damaged(root: str, table: str) -> str:
+    """Remove a table that a task could not read, so that the next walk makes it again; what there is to say of it."""
+    folder = table.rpartition("/")[0]
+    files = PhaseFiles(root, folder)
+    was_cleared = files.is_cleared
+    storage.delete(storage.join(root, table))
+    files.invalidate()
+    if was_cleared:
+        return f"{folder} is made again, for a task reads it: `tamis clean` removed it"
+    return f"{table} is damaged: it is made again"

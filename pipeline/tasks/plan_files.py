@@ -17,7 +17,7 @@ import xxhash
 
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.store import storage
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables import part_files, writing
 from tamis.pipeline.tables.part_files import DamagedTableError
 from tamis.pipeline.tasks.parts import Parts
 from tamis.schemas.errors import StateError
@@ -110,7 +110,7 @@ def write(root: str, inputs: Sequence[InputFile], parts: Parts) -> None:
     digest = _digest(table)
     known = part_files.inspect(root, TABLE, size) if (size := _size(root)) else None
     if known is None or known.fingerprint != digest:
-        part_files.write(root, TABLE, digest, [table], dict)
+        writing.write(root, TABLE, digest, [table], dict)
 
 
 def _size(root: str) -> int:

@@ -163,13 +163,12 @@ class TaskIo(Generic[Args_co]):
         """
         members = self.task.members
         assert members is not None, f"{self.path}: a task that works on no parts"
-        with part_files.kept_open():
-            for position in range(len(members.rows)):
-                one = TaskIo(self.root, members.task(self.task, position), self.path, self.attempt)
-                yield one
-                self.counts.update(one.counts)
-                for name, items in one.notes.items():
-                    self.notes.setdefault(name, []).extend(items)
+        for position in range(len(members.rows)):
+            one = TaskIo(self.root, members.task(self.task, position), self.path, self.attempt)
+            yield one
+            self.counts.update(one.counts)
+            for name, items in one.notes.items():
+                self.notes.setdefault(name, []).extend(items)
 
     @property
     def part(self) -> int:

@@ -18,7 +18,7 @@ from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.parquet import file, rows
 from tamis.pipeline.inputs.parquet.batches import unseen
 from tamis.pipeline.inputs.part_builder import IngestOptions
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables import writing
 from tests.support import rowwise
 from tests.support.input_files import source
 
@@ -170,7 +170,7 @@ def test_columns_come_to_what_rows_come_to(
 
 def _written(folder: Path, name: str, parts: list[pa.Table]) -> tuple[str, ...]:
     """The digests of the parts' bytes in a part file."""
-    return part_files.write(str(folder), name, "", parts, dict).groups
+    return writing.write(str(folder), name, "", parts, dict).groups
 
 
 def test_white_space_is_what_python_takes_for_it() -> None:

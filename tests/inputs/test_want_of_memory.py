@@ -17,7 +17,7 @@ from tamis.pipeline.inputs.formats import VALUE_COLUMNS, format_of
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.store.damage import lacks_memory
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables import part_files, writing
 from tests.support.input_files import source
 from tests.support.running import picture
 
@@ -56,7 +56,7 @@ def test_no_row_is_unreadable_for_it(path: Path, want: Callable[[], Exception], 
 
 @pytest.mark.parametrize("want", WANTS)
 def test_no_table_is_damaged_for_it(tmp_path: Path, want: Callable[[], Exception]) -> None:
-    file = part_files.write(str(tmp_path), "t.parquet", "f", [pa.table({"a": [1]})], dict)
+    file = writing.write(str(tmp_path), "t.parquet", "f", [pa.table({"a": [1]})], dict)
 
     def fail(*_: Any, **__: Any) -> Any:
         raise want()

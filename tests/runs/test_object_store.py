@@ -24,7 +24,7 @@ from tamis.pipeline.runs import account, plan, walk
 from tamis.pipeline.store import objects, storage
 from tamis.pipeline.store.lease import Lease
 from tamis.pipeline.store.ranges import MERGE_GAP
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables import part_files, writing
 from tamis.pipeline.tasks.perform import Here
 from tamis.schemas.errors import StateError, StorageError
 from tamis.schemas.events import Event, PhaseEnded, PhaseStarted
@@ -149,9 +149,9 @@ def test_a_table_costs_one_request_and_only_the_columns_that_are_read(
     root = f"s3://{BUCKET}/out"
     random = np.random.default_rng(0)
     large = pa.table({name: random.random(200_000) for name in "abcd"} | {"n": np.arange(200_000)})
-    small = part_files.write(root, "small.parquet", "f", [large.slice(0, 100)], dict)
+    small = writing.write(root, "small.parquet", "f", [large.slice(0, 100)], dict)
     groups = [large.slice(50_000 * i, 50_000) for i in range(4)]
-    wide = part_files.write(root, "wide.parquet", "f", groups, dict)
+    wide = writing.write(root, "wide.parquet", "f", groups, dict)
     store.requests.clear()
     assert part_files.read(root, small.slice()).equals(large.slice(0, 100))
     assert [request.method for request in store.requests] == ["GET"]

@@ -15,7 +15,7 @@ import pytest
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.planning.preview import preview
 from tamis.pipeline.steps.signals.step import Computed, values
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables import writing
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.perform import Outcome, Work, perform
 from tamis.pipeline.tasks.task import Task
@@ -169,7 +169,7 @@ def test_pictures_in_cells_and_columns_of_the_same_file(tmp_path: Path) -> None:
 
 
 def stored(root: Path, name: str, rows: pa.Table) -> Slice:
-    return part_files.write(str(root), f"tables/{name}.parquet", "00", [rows], dict).slice(0)
+    return writing.write(str(root), f"tables/{name}.parquet", "00", [rows], dict).slice(0)
 
 
 def head_task(root: Path, head: Path, digest: str, embeddings: npt.NDArray[np.float16]) -> Outcome:

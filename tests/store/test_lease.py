@@ -15,7 +15,7 @@ import pytest
 from tamis.pipeline.host import processes
 from tamis.pipeline.store import lease, storage
 from tamis.pipeline.store.lease import FILE, TAKEOVER, Lease
-from tamis.schemas.errors import StateError
+from tamis.schemas.errors import StateError, StorageError
 
 HERE = {"host": socket.gethostname(), "boot": processes.boot(), "space": processes.namespace()}
 DAY = 86_400.0
@@ -50,6 +50,7 @@ TAKEN_OVER: dict[str, dict[str, Any]] = {
     "for ever": {"host": "other", "renewed": float("inf")},
     "never": {"host": "other", "renewed": float("-inf")},
     "an earlier version's, of a process that has ended": {"boot": HERE["boot"]},
+    "this process's, which the disk let go of": {"process": os.getpid(), "process_started": processes.start_time(os.getpid())},
     "empty": {"text": ""},
     "junk": {"text": "\0\x01"},
     "another shape": {"text": '{"host": ["a"], "process": 5, "renewed": 1}'},
@@ -61,7 +62,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "another boot's, with our host's name": {"boot": "other"},
     "another container's, with our host's name": {"space": "pid:[1]"},
     "another container's first process": {"space": "pid:[1]", "process": 1},
-    "this process's": {"process": os.getpid(), "process_started": processes.start_time(os.getpid())},
+    "a living process's": {"process": os.getppid(), "process_started": processes.start_time(os.getppid())},
 }  # fmt: skip
 
 
@@ -84,6 +85,26 @@ def test_a_lock_of_the_living_holds(tmp_path: Path, kind: str) -> None:
     assert "renewed run.lock 0 s ago" in said
     assert "`ps -p " in said
     assert (tmp_path / FILE).read_text() == before
+
+
+def test_this_process_holds_what_it_has_not_let_go_of(tmp_path: Path) -> None:
+    with Lease(str(tmp_path)):
+        with pytest.raises(StateError, match="another run is at work"), Lease(str(tmp_path)):
+            pass
+        assert (tmp_path / FILE).exists()
+    with Lease(str(tmp_path)):
+        pass
+
+
+def test_a_start_that_fails_leaves_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(root: str) -> None:
+        raise StorageError(f"{root} cannot be cleared")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "clear_partial", fail)
+        with pytest.raises(StorageError), Lease(str(tmp_path)):
+            pass
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_holder_whose_clock_is_ahead_is_seen_to_be_alive(tmp_path: Path) -> None:

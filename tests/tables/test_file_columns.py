@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.pipeline.tables import file_columns, part_files
+from tamis.pipeline.tables import file_columns, part_files, writing
 from tamis.pipeline.tables.file_columns import FileColumns
 from tamis.pipeline.tables.part_files import TableFile
 
@@ -65,7 +65,7 @@ def test_each_record_is_what_it_was(some: list[TableFile]) -> None:
 def test_a_table_of_them_is_the_same_after_it_was_written(some: list[TableFile]) -> None:
     made = columns(some)
     with tempfile.TemporaryDirectory() as root:
-        part_files.write(root, "index.parquet", "0" * 32, [made.to_table()], dict)
+        writing.write(root, "index.parquet", "0" * 32, [made.to_table()], dict)
         read = FileColumns.from_table(FOLDER, part_files.read_file(root, "index.parquet"))
     assert back(read) == some
     assert read.digest == made.digest

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables import part_files, writing
 from tamis.pipeline.tables.part_files import DamagedTableError, TableFile
 
 
@@ -31,7 +31,7 @@ def sample(rows: int, seed: int = 0) -> pa.Table:
 
 def write(root: Path, groups: list[pa.Table], fingerprint: str = "f") -> TableFile:
     notes = {"counts": {"a": 1}}
-    return part_files.write(str(root), "t/a.parquet", fingerprint, groups, lambda: notes)
+    return writing.write(str(root), "t/a.parquet", fingerprint, groups, lambda: notes)
 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def broken(groups: int) -> Iterator[pa.Table]:
 @pytest.mark.parametrize("groups", [0, 1, 3])
 def test_a_task_that_fails_leaves_nothing(groups: int, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="the task failed"):
-        part_files.write(str(tmp_path), "t/a.parquet", "f", broken(groups), dict)
+        writing.write(str(tmp_path), "t/a.parquet", "f", broken(groups), dict)
     assert list(tmp_path.rglob("*.*")) == []
 
 
@@ -112,7 +112,7 @@ def test_a_task_that_fails_leaves_what_stood_there(tmp_path: Path) -> None:
     file = write(tmp_path, [sample(9)])
     before = (tmp_path / file.path).read_bytes()
     with pytest.raises(RuntimeError, match="the task failed"):
-        part_files.write(str(tmp_path), file.path, "g", broken(2), dict)
+        writing.write(str(tmp_path), file.path, "g", broken(2), dict)
     assert (tmp_path / file.path).read_bytes() == before
     assert os.listdir(tmp_path / "t") == ["a.parquet"]
 

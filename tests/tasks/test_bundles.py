@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tamis.pipeline.tables import part_files, paths
+from tamis.pipeline.tables import part_files, paths, writing
 from tamis.pipeline.tables.file_columns import FileColumns
 from tamis.pipeline.tables.part_files import DamagedTableError, TableFile
 from tamis.pipeline.tasks import sources
@@ -88,7 +88,7 @@ def made_parts() -> Parts:
 
 
 def write(root: Path, step: str, phase: str, task: str, groups: Sequence[pa.Table]) -> TableFile:
-    return part_files.write(str(root), paths.table(step, phase, task), "0" * 32, groups, dict)
+    return writing.write(str(root), paths.table(step, phase, task), "0" * 32, groups, dict)
 
 
 def columns(files: Sequence[TableFile]) -> FileColumns:
@@ -145,6 +145,24 @@ def test_a_bundle_is_its_parts_one_after_another(
         }
         assert file.notes["counts"] == wanted
         assert file.notes["numbers"] == [n for f in of_parts for n in f.notes["numbers"]]
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_one_that_fails_leaves_its_process_fit_for_the_next(
+    together: bool, inputs: dict[str, ByPart], tmp_path: Path
+) -> None:
+    """Whoever holds the error holds the generators of the function, which then stay open."""
+
+    def fails_at_the_third(io: TaskIo[Factor]) -> Iterator[pa.Table]:
+        for part in io.parts() if together else [io]:
+            if part.part == 2:
+                raise ValueError("the third")
+            yield from times(part)
+
+    with pytest.raises(ValueError, match="the third") as held:
+        done(tmp_path, inputs, fails_at_the_third, 4, together=together)
+    assert groups(tmp_path, done(tmp_path, inputs, times, 4))
+    assert held.value.__traceback__ is not None
 
 
 @pytest.mark.parametrize("size", [2, 3, 100])

@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, sound
 from tamis.pipeline.store import storage
+from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tasks import parts as run_parts
 from tamis.schemas.ledger import Reason
 
@@ -94,10 +94,10 @@ def _compared(one: pa.Table, two: pa.Table, sid: npt.NDArray[np.int64], count: i
 def _read(run: FinishedRun, name: str) -> tuple[pa.Table, list[int]]:
     """The ledger of a bundle, and the rows of each of its parts."""
     path = storage.join(run.root, name)
-    with sound(path), storage.open_table(path) as raw, pq.ParquetFile(raw) as file:
+    with sound(path), storage.open_table(path) as raw, ParquetFile(raw) as file:
         metadata = file.metadata
         rows = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
-        return file.read(columns=COLUMNS, use_threads=False).combine_chunks(), rows
+        return file.read(columns=COLUMNS).combine_chunks(), rows
 
 
 def _repeated(table: pa.Table) -> pa.ChunkedArray:

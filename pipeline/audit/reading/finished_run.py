@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from tamis.pipeline.inputs.input_files import InputFile
@@ -19,6 +18,7 @@ from tamis.pipeline.results.manifest_files import ManifestFiles
 from tamis.pipeline.steps.shared.audit import Row, StepAudit
 from tamis.pipeline.store import finished, storage
 from tamis.pipeline.store.damage import require_content
+from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tasks import plan_files
 from tamis.pipeline.tasks.parts import Parts, bundle_of
@@ -197,8 +197,8 @@ class FinishedRun:
             bundle, group = bundle_of(part)
             name = f"{paths.task_name(Scope.BUNDLE, bundle)}.parquet"
             path = storage.join(self.root, paths.LEDGER, name)
-            with sound(path), storage.open_table(path) as raw, pq.ParquetFile(raw) as file:
-                table = file.read_row_group(group, use_threads=False)
+            with sound(path), storage.open_table(path) as raw, ParquetFile(raw) as file:
+                table = file.read_row_group(group)
                 for position in positions:
                     (row,) = table.slice(position, 1).to_pylist()
                     rows[row["sid"]] = row
@@ -220,10 +220,10 @@ class FinishedRun:
             raw = storage.open_table(whole)
         except FileNotFoundError:
             return None
-        with sound(whole), raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
+        with sound(whole), raw, ParquetFile(raw) as file:
             if group is None:
-                return file.read(use_threads=False)
-            return file.read_row_group(group, use_threads=False)
+                return file.read()
+            return file.read_row_group(group)
 
 
 @contextmanager

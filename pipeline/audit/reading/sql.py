@@ -6,7 +6,9 @@ Tables with rows of samples get a column ``sid``, by which they join with each o
 
 from __future__ import annotations
 
+import os
 import tempfile
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
@@ -51,8 +53,10 @@ def connect(run: FinishedRun, tables: bool = True) -> duckdb.DuckDBPyConnection:
 
     connection = duckdb.connect(":memory:")
     connection.execute(f"SET memory_limit = '{MEMORY}'")
-    # Not the working directory, where a killed query would leave what it put aside.
-    connection.execute("SET temp_directory = ?", [tempfile.gettempdir()])
+    # Not the working directory, where a killed query would leave what it put aside; and a folder of its own, since
+    # queries may read what lies there. DuckDB makes it when it needs it.
+    spilled = os.path.join(tempfile.gettempdir(), f"tamis-{uuid.uuid4().hex}")
+    connection.execute("SET temp_directory = ?", [spilled])
     if not storage.is_local(run.root):
         connection.register_filesystem(storage.filesystem(run.root)[0])
     with readable(run):

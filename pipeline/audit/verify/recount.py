@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import counted
@@ -19,6 +18,7 @@ from tamis.pipeline.audit.verify.shards import ShardWalk
 from tamis.pipeline.audit.verify.uids import Uids
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
+from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tasks.parts import bundle_of, bundles
 from tamis.schemas.errors import StateError
@@ -93,11 +93,11 @@ class Recount:
         path = storage.join(self._run.root, name)
         with (
             storage.open_table(path) as raw,
-            pq.ParquetFile(raw, page_checksum_verification=True) as file,
+            ParquetFile(raw) as file,
         ):
             if group >= file.metadata.num_row_groups:
                 raise pa.ArrowInvalid(f"it has {file.metadata.num_row_groups} parts")
-            table = file.read_row_group(group, columns=COLUMNS, use_threads=False).combine_chunks()
+            table = file.read_row_group(group, columns=COLUMNS).combine_chunks()
         # Readers name what is there by the footer, and leave out what they do not find.
         there = dict(zip(table.column_names, table.schema.types, strict=True))
         other = [name for name in COLUMNS if there.get(name) != LEDGER.field(name).type]

@@ -11,7 +11,6 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import counted
@@ -19,6 +18,7 @@ from tamis.pipeline.results.shards import shard_key, shard_name
 from tamis.pipeline.results.sidecars import ours_in
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
+from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import part_files
 
 Pair = tuple[str, str]
@@ -80,10 +80,10 @@ class ShardWalk:
         name = f"shards/{shard_name(self._shard)}"
         try:
             with storage.open_table(storage.join(self._run.root, f"{name}.parquet")) as raw:
-                file = pq.ParquetFile(raw)
+                file = ParquetFile(raw)
                 named = ours_in(file.schema_arrow)
                 columns = [named[name] for name in ("key", "uid", "sha256")]
-                side = file.read(columns, use_threads=False)
+                side = file.read(columns)
             keys, uids, hashes = (side[column].to_pylist() for column in columns)
         except (*part_files.DAMAGE, KeyError) as error:
             require_content(error, name)

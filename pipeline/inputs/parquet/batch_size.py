@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tamis.pipeline.inputs.parquet.file import InputParquet
+
 BATCH_BYTES = 32 << 20
 """Bytes of a batch, about."""
 
@@ -19,7 +21,7 @@ DOUBTFUL_BYTES, DOUBTFUL_RATIO = 16 << 20, 8
 """Bytes of a column in a row group, and how often its bytes in the file, from which its longest value is asked for."""
 
 
-def batch_rows(parquet: pq.ParquetFile, group: int, names: Sequence[str], most: int) -> int:
+def batch_rows(parquet: InputParquet, group: int, names: Sequence[str], most: int) -> int:
     """Rows, ``most`` at most, of a batch of the columns ``names`` of one row group."""
     rows = max(1, parquet.metadata.row_group(group).num_rows)
     chunks = _chunks(parquet, group, names)
@@ -45,7 +47,7 @@ def _is_doubtful(chunk: pq.ColumnChunkMetaData) -> bool:
 
 
 def _chunks(
-    parquet: pq.ParquetFile, group: int, names: Sequence[str]
+    parquet: InputParquet, group: int, names: Sequence[str]
 ) -> list[pq.ColumnChunkMetaData]:
     metadata = parquet.metadata.row_group(group)
     chunks = [metadata.column(number) for number in range(metadata.num_columns)]
@@ -53,7 +55,7 @@ def _chunks(
     return [c for c in chunks if c.path_in_schema in names or c.path_in_schema.startswith(below)]
 
 
-def _longest(parquet: pq.ParquetFile, group: int, paths: Sequence[str]) -> float:
+def _longest(parquet: InputParquet, group: int, paths: Sequence[str]) -> float:
     """Bytes of the longest value in the dictionaries of some columns."""
     reader = parquet.with_dictionaries(paths)
     longest = 0

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tamis.pipeline.inputs.columns import NUMBER, TEXT, TRUTH, Columns
 from tamis.pipeline.inputs.parquet.batch_size import batch_rows
-from tamis.pipeline.inputs.parquet.file import BROKEN, open_parquet
+from tamis.pipeline.inputs.parquet.file import BROKEN, InputParquet, open_parquet
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
 from tamis.schemas.errors import InputError
@@ -90,7 +89,7 @@ def _present(
 
 
 def _group_values(
-    file: pq.ParquetFile,
+    file: InputParquet,
     number: int,
     rows: NDArray[np.integer],
     present: Mapping[str, pa.DataType],
@@ -112,7 +111,7 @@ def _group_values(
 
 
 def rows_of(
-    file: pq.ParquetFile,
+    file: InputParquet,
     row_group: NDArray[np.integer],
     group_row: NDArray[np.integer],
     names: list[str],
@@ -134,7 +133,7 @@ def rows_of(
 
 
 def _rows_of(
-    file: pq.ParquetFile, number: int, rows: NDArray[np.integer], names: list[str], path: str
+    file: InputParquet, number: int, rows: NDArray[np.integer], names: list[str], path: str
 ) -> Iterator[pa.Table]:
     """Some rows of one row group, decoded a batch at a time and no further than the last of them."""
     start, left = 0, rows

@@ -7,12 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tamis.pipeline.inputs.formats import Sample, check_same
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet.batch_size import batch_rows
-from tamis.pipeline.inputs.parquet.file import BATCH_ROWS_WITH_PICTURES, BROKEN, open_parquet
+from tamis.pipeline.inputs.parquet.file import (
+    BATCH_ROWS_WITH_PICTURES,
+    BROKEN,
+    InputParquet,
+    open_parquet,
+)
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
 from tamis.schemas.errors import InputError
@@ -64,7 +68,7 @@ def _cells(file: InputFile, rows: pa.Table) -> Iterator[bytes]:
 
 
 def _of_group(
-    parquet: pq.ParquetFile, group: int, name: str, wanted: npt.NDArray[np.int64]
+    parquet: InputParquet, group: int, name: str, wanted: npt.NDArray[np.int64]
 ) -> Iterator[bytes]:
     """The cells of one column in some rows of a row group, decoded no further than the last of them."""
     start = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import CONTENT, require_content
+from tamis.pipeline.store.parquet import ParquetFile
 from tamis.schemas.errors import InputError
 from tamis.schemas.tables import find_column
 
@@ -50,28 +51,27 @@ class Columns:
         return [*dict.fromkeys(name for name in (*names, *more) if name is not None)]
 
 
-class _Parquet(pq.ParquetFile):  # type: ignore[misc]  # pyarrow is untyped
-    """A parquet file that closes its raw file with itself, which pyarrow leaves open."""
+class InputParquet(ParquetFile):
+    """A parquet file that is read in small pieces, and closes its raw file with itself, which pyarrow leaves open."""
 
-    def __init__(self, raw: BinaryIO, **options: Any) -> None:
-        super().__init__(
-            raw,
-            buffer_size=READ_BUFFER,
-            pre_buffer=False,
-            page_checksum_verification=True,
-            **options,
-        )
-        self._raw = raw
+    def __init__(
+        self,
+        raw: BinaryIO,
+        metadata: pq.FileMetaData | None = None,
+        read_dictionary: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__(raw, metadata, READ_BUFFER, read_dictionary)
 
     def close(self, force: bool = True) -> None:
+        """Close it, and with ``force`` the raw file."""
         super().close(force)
 
-    def with_dictionaries(self, columns: Sequence[str]) -> pq.ParquetFile:
+    def with_dictionaries(self, columns: Sequence[str]) -> InputParquet:
         """A second reader of the file, to which these columns' dictionaries are not unfolded; leave it open."""
-        return _Parquet(self._raw, metadata=self.metadata, read_dictionary=list(columns))
+        return InputParquet(self._raw, self.metadata, columns)
 
 
-def open_parquet(path: str) -> pq.ParquetFile:
+def open_parquet(path: str) -> InputParquet:
     """A parquet file that is read in small pieces, page checksums verified; close it.
 
     Raises:
@@ -82,7 +82,7 @@ def open_parquet(path: str) -> pq.ParquetFile:
     except FileNotFoundError:
         raise InputError(f"`{storage.redact(path)}` is not there any more") from None
     try:
-        return _Parquet(raw)
+        return InputParquet(raw)
     except BROKEN as error:
         raw.close()
         require_content(error, path)

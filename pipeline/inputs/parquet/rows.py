@@ -26,6 +26,7 @@ from tamis.pipeline.inputs.parquet.file import (
     BATCH_ROWS_WITH_PICTURES,
     BROKEN,
     Columns,
+    InputParquet,
     find_columns,
     open_parquet,
 )
@@ -86,7 +87,7 @@ def _words(error: BaseException) -> str:
 
 
 def _group_rows(
-    parquet: pq.ParquetFile, layout: FileLayout, group: int, first: int
+    parquet: InputParquet, layout: FileLayout, group: int, first: int
 ) -> Iterator[Row | pa.Table]:
     """The rows of one row group; ``first`` is the number in the file of its first row."""
     size = parquet.metadata.row_group(group).num_rows

@@ -13,7 +13,6 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.algorithms.choosing import importance
@@ -23,6 +22,7 @@ from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.by_signal import Choice, cut_phase, with_missing
 from tamis.pipeline.steps.selectors.importance.config import Importance as Config
 from tamis.pipeline.store import storage
+from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.sources import ByPart
@@ -153,9 +153,7 @@ def captions(path: str, column: str | None) -> Iterator[list[str]]:
 def _cells(path: str, column: str | None) -> Iterator[list[str]]:
     with (
         storage.open_table(path) as raw,
-        pq.ParquetFile(
-            raw, buffer_size=READ_BUFFER, pre_buffer=False, page_checksum_verification=True
-        ) as file,
+        ParquetFile(raw, buffer_size=READ_BUFFER) as file,
     ):
         names = file.schema_arrow.names
         name = column if column in names else None
