@@ -37,6 +37,11 @@ def lock(folder: Path, text: str | None = None, **holder: Any) -> None:
     (folder / FILE).write_text(json.dumps(whole) if text is None else text)
 
 
+def process(number: int) -> dict[str, Any]:
+    """A living process, as a lock names it."""
+    return {"process": number, "process_started": processes.start_time(number)}
+
+
 TAKEN_OVER: dict[str, dict[str, Any]] = {
     "a process that has ended": {},
     "a process id that is used again": {"process": 1, "process_started": "1"},
@@ -50,7 +55,7 @@ TAKEN_OVER: dict[str, dict[str, Any]] = {
     "for ever": {"host": "other", "renewed": float("inf")},
     "never": {"host": "other", "renewed": float("-inf")},
     "an earlier version's, of a process that has ended": {"boot": HERE["boot"]},
-    "this process's, which the disk let go of": {"process": os.getpid(), "process_started": processes.start_time(os.getpid())},
+    "this process's, which the disk let go of": process(os.getpid()),
     "empty": {"text": ""},
     "junk": {"text": "\0\x01"},
     "another shape": {"text": '{"host": ["a"], "process": 5, "renewed": 1}'},
@@ -62,7 +67,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "another boot's, with our host's name": {"boot": "other"},
     "another container's, with our host's name": {"space": "pid:[1]"},
     "another container's first process": {"space": "pid:[1]", "process": 1},
-    "a living process's": {"process": os.getppid(), "process_started": processes.start_time(os.getppid())},
+    "a living process's": process(os.getppid()),
 }  # fmt: skip
 
 
