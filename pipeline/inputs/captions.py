@@ -11,7 +11,7 @@ from tamis.schemas.tables import find_column
 
 
 def field(fields: dict[str, Any], name: str) -> Any:
-    """What ``fields`` have for ``name`` or an alias; None where they have nothing."""
+    """The value of ``name`` or an alias in ``fields``; None where they have none."""
     column = find_column(name, list(fields))
     return fields[column] if column is not None else None
 

@@ -88,7 +88,7 @@ def words_of(error: BaseException) -> str:
 
 
 def why_unidentified(data: bytes | memoryview) -> str:
-    """Why no plugin of Pillow's opens a file: its message would show the buffer's address, which is never the same."""
+    """The reason why no plugin of Pillow's opens a file: Pillow's message has the buffer's address, never the same."""
     start = bytes(data[:SNIFFED])
     for magic, name in OWN_MAGIC.items():
         if start.startswith(magic):

@@ -1,4 +1,4 @@
-"""What to do with files that are not read: a line for each ending that people try."""
+"""Advice for files that are not read: a line for each ending that people try."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 
 def advice(path: str) -> str | None:
-    """How to convert a file whose ending is none that is read; None where nothing is known of it."""
+    """Advice how to convert a file whose ending is not read; None where nothing is known of it."""
     name = path.lower()
     for ending, read in TABLES.items():
         if name.endswith(ending):

@@ -43,7 +43,7 @@ DIM = 1024
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a run will have, at most; ``counted``: whether an earlier run has counted the parts."""
+    """The sizes of a run, at most; ``counted``: whether an earlier run has counted the parts."""
 
     samples: int
     parts: int

@@ -22,7 +22,7 @@ AT_ONCE = 16
 """Files removed at once."""
 
 DEALT = "-dealt"
-"""How the second wave of an exchange is named, behind the first's name."""
+"""The ending of the name of an exchange's second wave, behind the first's name."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class Feed:
         self._changed = asyncio.Condition()
 
     async def room(self, added: int) -> int:
-        """How many chunks more it holds, once all that were ``added`` are here."""
+        """The number of chunks that it still takes, once all that were ``added`` are here."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._added >= added)
             return self._capacity - len(self._chunks)

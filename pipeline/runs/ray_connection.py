@@ -135,7 +135,7 @@ def _begin(resources: Resources, options: dict[str, Any]) -> None:
 
 
 def _why_not_started(error: Exception) -> str:
-    """What keeps Ray from starting here, as far as it can be seen."""
+    """The obstacle that keeps Ray from starting here, as far as it can be seen."""
     why = " ".join(str(error).split())[:200]
     folder = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
     if "AF_UNIX" in why:

@@ -101,7 +101,7 @@ def _result(reference: Any) -> Any:
 
 
 def _lost() -> tuple[type[Exception], ...]:
-    """What Ray raises where a process or a node has ended with what it was to give."""
+    """Errors of Ray where a process or a node has ended with what it was to give."""
     from ray import exceptions
 
     return (

@@ -1,4 +1,4 @@
-"""What a run directory was planned for: ``plan.json``, and ``plan.parquet``, its inputs and the numbers of its parts.
+"""The plan of a run directory: ``plan.json``, and ``plan.parquet``, its inputs and the numbers of its parts.
 
 Both numbers only grow. ``plan.json`` is written first, and marks the directory as a job's.
 """

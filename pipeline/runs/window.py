@@ -1,4 +1,4 @@
-"""What of a phase is at work: tasks are looked at when they are handed out, and forgotten when they are back."""
+"""The tasks of a phase that are at work, looked at when they are handed out, forgotten when they are back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Window:
 
     @property
     def out(self) -> int:
-        """How many are handed out and not back."""
+        """The number of tasks that are handed out and not back."""
         return len(self._out)
 
     def take(self, count: int) -> list[Work]:
@@ -32,7 +32,7 @@ class Window:
         return taken
 
     def path(self, name: str) -> str:
-        """Where a task's file is to be, of one that is handed out."""
+        """The path of the file of a task that is handed out."""
         return self._out[name].path
 
     def back(self, name: str) -> None:
@@ -45,7 +45,7 @@ class Window:
 
 
 def chunk(left: int, slots: int, most: int) -> int:
-    """How many of the ``left`` tasks one of ``slots`` workers gets next, at most ``most``."""
+    """The number of the ``left`` tasks that one of ``slots`` workers gets next, at most ``most``."""
     return max(1, min(most, left // (ROUNDS * slots)))
 
 

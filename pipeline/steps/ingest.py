@@ -141,7 +141,7 @@ class Ingest(Step):
 
 
 def _source(context: Context) -> Callable[[Part], Source]:
-    """What ``sources`` says of a part. A file's parts are numbered in its order."""
+    """The row of a part in ``sources``. A file's parts are numbered in its order."""
     firsts = _firsts(context.parts)
     return lambda part: Source(context.inputs[part.file].source, int(firsts[part.number]))
 
@@ -249,7 +249,7 @@ def repeats(io: TaskIo[Repeated]) -> Iterator[pa.Table]:
 
 
 def _sources_of(io: TaskIo[Repeated], parts: npt.NDArray[np.int64]) -> dict[int, Source]:
-    """What ``sources`` has of some parts: a row a part, in their order."""
+    """The rows of some parts in ``sources``: a row a part, in their order."""
     named: dict[int, Source] = {}
     first = 0
     for piece in io.slices("sources"):

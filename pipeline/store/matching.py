@@ -26,14 +26,14 @@ class Matches:
 
 
 HIDDEN = "hidden"
-"""Why a name that begins with a dot is left out of a pattern's matches."""
+"""The reason why a pattern leaves out a name that begins with a dot."""
 
 FOLDER = "a directory"
-"""Why a directory is."""
+"""The reason why it leaves out a directory."""
 
 
 def glob(pattern: str, base: str) -> Matches:
-    """What matches a pattern with ``*``, ``**``, ``?`` or ``[ ]``; the files relative to ``base``.
+    """Files that match a pattern with ``*``, ``**``, ``?`` or ``[ ]``; the files relative to ``base``.
 
     Hidden names are left out unless the pattern has their dot. So are directories where the pattern ends in ``*``.
 
@@ -123,7 +123,7 @@ def is_hidden(name: str, part: str) -> bool:
 
 
 def matches(pattern: str) -> list[Match]:
-    """What fits an absolute pattern with ``*``, ``?``, ``[ ]`` or ``**``, by path: files, directories, dead links.
+    """Entries of an absolute pattern with ``*``, ``?``, ``[ ]`` or ``**``: files, directories, dead links; by path.
 
     ``**`` is any number of directories. One that is hidden, or lies above itself by a link, is not entered.
 

@@ -24,7 +24,7 @@ DIGEST_BYTES = 8
 FINGERPRINT_BYTES = 16
 
 NO_COUNTS = '"counts":{}'
-"""What ``dump_notes`` writes for a file that has counted nothing."""
+"""The notes of a file that has counted nothing, as ``dump_notes`` writes them."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class FileColumns:
 
     @cached_property
     def starts(self) -> Ints:
-        """Where the row groups of each file begin."""
+        """The position of the first row group of each file."""
         return np.concatenate([np.zeros(1, np.int64), self.ends[:-1]])
 
     @cached_property
@@ -258,7 +258,7 @@ def digest_of(digests: Iterable[Digests]) -> str:
 
 
 def _text_buffers(texts: pa.Array) -> tuple[Ints, pa.Buffer]:
-    """Where each text ends, and all texts one after another; the same however the array came about."""
+    """The end of each text, and all texts one after another; the same however the array came about."""
     plain = texts.cast(pa.large_string())
     _, offsets, data = plain.buffers()
     if not len(plain):

@@ -1,1 +1,1 @@
-"""What a step is made of: phases of tasks, what they claim, and what of them is done already."""
+"""Steps as phases of tasks: their claims on the machine, their fingerprints, and which of them are done already."""

@@ -31,7 +31,7 @@ class Chunk:
 
     @cached_property
     def offsets(self) -> Rows:
-        """Where each part's rows begin in the chunk, and where the last end."""
+        """The first row of each part in the chunk, and the end of the last."""
         return np.cumsum([0, *(part.rows for part in self.parts)])
 
     @property

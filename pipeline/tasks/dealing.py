@@ -88,7 +88,7 @@ def deal(io: TaskIo[Dealt]) -> Iterator[pa.Table]:
 
 
 def of_bucket(first: FileColumns, second: FileColumns, buckets: int, bucket: int) -> Gathered:
-    """What the second wave wrote for one bucket."""
+    """The second wave's file for one bucket."""
     group, within = divmod(bucket, fan_of(buckets))
     each = len(_spans(first))
     return gathered(second, within, group * each, (group + 1) * each)

@@ -81,7 +81,7 @@ def bundle_of(part: int) -> tuple[int, int]:
 
 
 def bundles(parts: int) -> int:
-    """How many bundles so many parts make."""
+    """The number of bundles of so many parts."""
     return (parts + BUNDLE - 1) // BUNDLE
 
 

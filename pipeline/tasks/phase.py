@@ -46,7 +46,7 @@ class Tasks(Sequence[Task[Args]]):
 
     @abstractmethod
     def rows(self) -> npt.NDArray[np.int64]:
-        """How many rows each reads, likewise."""
+        """The number of rows that each reads, likewise."""
 
     @abstractmethod
     def build(self, number: int) -> Task[Args]:
@@ -87,7 +87,7 @@ class Listed(Tasks[Args]):
         return [task.name for task in self._tasks]
 
     def rows(self) -> npt.NDArray[np.int64]:
-        """How many rows each reads."""
+        """The number of rows that each reads."""
         return np.array([task.read_rows for task in self._tasks], np.int64)
 
     def build(self, number: int) -> Task[Args]:
@@ -161,7 +161,7 @@ class EachPart(Tasks[Args]):
         return [paths.task_name(self.scope, number) for number in range(len(self))]
 
     def rows(self) -> npt.NDArray[np.int64]:
-        """How many rows the parts of each have."""
+        """The number of rows in the parts of each."""
         if not len(self):
             return np.zeros(0, np.int64)
         return np.add.reduceat(self._parts.rows, np.arange(0, len(self._parts), self._size))

@@ -44,7 +44,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class PlanTable:
-    """What ``plan.parquet`` says."""
+    """The content of ``plan.parquet``."""
 
     table: pa.Table
 
@@ -64,7 +64,7 @@ class PlanTable:
 
     @property
     def sources(self) -> list[str]:
-        """What the ledger calls each input file, by number."""
+        """The ledger's name of each input file, by number."""
         entries, names = (self.table[name].to_pylist() for name in ("entry", "relative"))
         return [f"{entry}/{name}" for entry, name in zip(entries, names, strict=True)]
 
@@ -127,7 +127,7 @@ def _digest(table: pa.Table) -> str:
 
 
 def read(root: str) -> PlanTable | None:
-    """What ``plan.parquet`` says; None where there is none yet.
+    """The content of ``plan.parquet``; None where there is none yet.
 
     Raises:
         StateError: it is damaged.

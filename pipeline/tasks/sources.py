@@ -1,4 +1,4 @@
-"""What a task reads: row groups of a finished phase's files.
+"""Sources of a task: row groups of a finished phase's files.
 
 A task's description says where the row groups lie that it reads: one (``Slice``) or one for each of some parts
 (``PartSlices``). Where every file of a phase has one for it, it says only which phase (``Gathered``), and the worker

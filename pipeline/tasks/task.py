@@ -59,7 +59,7 @@ class Members(Generic[Args_co]):
     together: bool = False  # the task's function goes over the parts by itself
 
     def task(self, of: Task[Args_co], position: int) -> Task[Args_co]:
-        """What there is to do for one part of the task ``of``."""
+        """The task for one part of the bundle's task ``of``."""
         own = {role: [by[position] for by in several] for role, several in self.inputs.items()}
         args = of.args if self.each is None else self.each[position]
         number = self.first + position
@@ -148,7 +148,7 @@ class TaskIo(Generic[Args_co]):
         return part_files.concat(self.root, self.slices(role), columns)
 
     def slices(self, role: str) -> Iterator[Slice]:
-        """What ``role`` reads, one after another."""
+        """The slices under ``role``, one after another."""
         return sources.slices(self.root, self.task.inputs[role])
 
     def stream(self, role: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:

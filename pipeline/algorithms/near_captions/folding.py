@@ -19,7 +19,7 @@ from typing import Literal
 Fold = Literal["markup", "quotes", "vowels"]
 
 FOLDS: tuple[Fold, ...] = ("markup", "quotes", "vowels")
-"""All that can be folded."""
+"""The kinds of marks that can be folded."""
 
 # Unicode's Default_Ignorable_Code_Point, which its NFKC_Casefold leaves out too. Tags (E0020 to E007F) stay, because
 # the flags of Scotland and Wales differ in them.

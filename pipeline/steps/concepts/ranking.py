@@ -127,7 +127,7 @@ def _places(context: Context, step: str) -> Phase[Range]:
 
 
 def living_inputs(context: Context, step: str) -> dict[str, ByPart | Sequence[ByPart]]:
-    """What a task reads that uses the assignments of living samples."""
+    """Inputs of a task that uses the assignments of living samples."""
     return {
         "assigned": context.at(step, "assign"),
         "ingest": context.ingest(),

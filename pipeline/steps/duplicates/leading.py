@@ -162,7 +162,7 @@ class _Partition:
         self.state, self.of_neighbour = self._states(self.nodes), self._states(self.neighbour)
 
     def _states(self, sids: Ints) -> npt.NDArray[np.int8]:
-        """What is known of samples: UNKNOWN, KEPT or FALLEN, int8 (n,)."""
+        """The state of samples: UNKNOWN, KEPT or FALLEN, int8 (n,)."""
         states = np.full(len(sids), UNKNOWN, dtype=np.int8)
         at = np.searchsorted(self._known, sids)
         met = np.flatnonzero(at < len(self._known))

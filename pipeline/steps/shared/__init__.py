@@ -1,1 +1,1 @@
-"""What several steps do alike."""
+"""Parts that several steps have in common."""

@@ -22,7 +22,7 @@ class Again(Protocol):
 
     @property
     def root(self) -> str:
-        """Where the tables lie."""
+        """The folder of the tables."""
 
     @property
     def job(self) -> Job:
@@ -37,7 +37,7 @@ class Again(Protocol):
         """Samples that reach the step that decides."""
 
     def each(self, function: Callable[[Chunk], Found]) -> Iterator[Found]:
-        """What comes of every chunk, in order; several are done at once."""
+        """The result for every chunk, in order; several are done at once."""
 
     def living(self, chunk: Chunk) -> npt.NDArray[np.bool_]:
         """(rows,) whether a row is alive."""

@@ -1,4 +1,4 @@
-"""What a step says of a finished run: more than here in a class of its own name, in the ``audit.py`` of its folder."""
+"""Answers of a step about a finished run; a step that has more to say has a class in the ``audit.py`` of its folder."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Limit(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What a step would decide. ``drops``: None where nothing stored tells; ``rules``: the bounds that would fail."""
+    """A decision at other settings. ``drops``: None where nothing stored tells; ``rules``: the bounds not passed."""
 
     drops: bool | None
     rules: list[Checked] = []  # noqa: RUF012 - nobody adds to it
@@ -71,7 +71,7 @@ def mend(setting: str, relation: str, value: Any, **more: Any) -> Mend:
 
 
 class StepAudit(Generic[Config]):
-    """What audits ask about a step of a run. Each answer here is that of a step of which nothing more is known."""
+    """Questions of audits to a step of a run. Each answer here is that of a step of which nothing more is known."""
 
     mends_one: ClassVar[bool] = False
     """Whether ``mends`` leaves the fates of others as they are, so that ``would_drop`` of later steps can be told."""
@@ -85,7 +85,7 @@ class StepAudit(Generic[Config]):
         return []
 
     def mends(self, run: Finished, row: Row) -> list[Mend]:
-        """What would have let a sample pass that the step dropped, all others left as they are; all are needed."""
+        """The changes that let a dropped sample pass, all others left as they are; all are needed."""
         del run, row
         return []
 
@@ -113,7 +113,7 @@ class StepAudit(Generic[Config]):
         return None
 
     def keep_range(self, concepts: pa.Table, rows_in: int) -> dict[str, Any] | None:
-        """Where ``keep`` stands (``value``, ``kind``), and its ``low`` and ``high`` ends; None if it cannot be moved.
+        """The setting ``keep`` (``value``, ``kind``) with its ``low`` and ``high`` ends; None if it cannot be moved.
 
         ``concepts`` is the step's table of quotas; asked of a step that ``measures`` its concepts.
         """

@@ -1,4 +1,4 @@
-"""How a step's tasks grow with the rows: what `tamis plan --cluster` asks each step.
+"""Growth of a step's tasks with the rows: `tamis plan --cluster` asks each step for it.
 
 A step of other growth has a ``growth.py`` in its folder, with a class of the step's name that derives from
 ``StepGrowth``.

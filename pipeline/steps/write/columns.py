@@ -97,7 +97,7 @@ def find(io: TaskIo[Found]) -> Iterator[pa.Table]:
 
 
 def join(io: TaskIo[None]) -> Iterator[pa.Table]:
-    """What ``find`` has of all parts, as one row of the same columns; ``picture`` is a list."""
+    """The columns found in all parts, as one row like those of ``find``; ``picture`` is a list."""
     schemas: dict[bytes, None] = {}
     differ: set[str] = set()
     pictures: dict[str, None] = {}

@@ -1,4 +1,4 @@
-"""How the tasks of `near_duplicates` grow."""
+"""Growth of the tasks of `near_duplicates`."""
 
 from __future__ import annotations
 

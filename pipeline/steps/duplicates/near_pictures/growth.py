@@ -1,4 +1,4 @@
-"""How the tasks of `near_pictures` grow."""
+"""Growth of the tasks of `near_pictures`."""
 
 from __future__ import annotations
 

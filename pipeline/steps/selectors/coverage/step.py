@@ -37,7 +37,7 @@ from tamis.schemas.job import Job
 HARDEST = "hardest-"
 
 Hard = Literal["high", "low"]
-"""Which end of the scores is the hard one."""
+"""The end of the scores that is the hard one."""
 
 
 @dataclass(frozen=True)
