@@ -15,6 +15,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -40,6 +41,7 @@ from tamis.pipeline.tasks.task import Task
 from tamis.schemas.job import Job
 from tamis.schemas.parse import parse_job
 from tamis.schemas.scope import Scope
+from tests.benchmarks.engine import costs, way_of
 from tests.support.made_up import (
     CANDIDATES,
     COPIES,
@@ -99,7 +101,7 @@ class Cost:
     index_bytes: int = 0
     driver_peak_bytes: int = 0
     driver_own_seconds: float = 0.0
-    ray_seconds: float = 0.0  # tasks times what the real engine was measured to cost
+    ray_seconds: float = 0.0  # tasks of each way times what one was measured to cost the driver
     driver_seconds: float = 0.0  # both
     largest_task_bytes: int = 0
     largest_task: str = ""
@@ -107,6 +109,8 @@ class Cost:
     largest_memory_task: str = ""
     noop_seconds: float = 0.0
     noop_processor_seconds: float = 0.0
+    tasks_by_way: Counter[str] = field(default_factory=Counter)
+    ray_ms_a_task: dict[str, float] = field(default_factory=dict)
     phases: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -134,6 +138,7 @@ class Fabricated:
             outcome = Outcome(work.name, 0.0, made)
             self.aside += time.process_time() - before
             yield outcome
+        self.cost.tasks_by_way[way_of(phase)] += len(works)
         step, name, _ = paths.address(f"{folder}/none")
         spent = time.process_time() - started - (self.aside - aside)
         self.cost.phases.append(
@@ -345,16 +350,28 @@ def _nothing_to_do(plan: Plan, before: Run) -> tuple[float, float]:
         return time.perf_counter() - began, time.process_time() - processor
 
 
+def add_ray(cost: Cost, tasks: int) -> None:
+    """Measure the real engine over so many empty tasks of each way, and add what it costs the driver."""
+    for measured in costs(list(cost.tasks_by_way), tasks):
+        cost.ray_ms_a_task[measured.way] = round(measured.driver_ms, 3)
+        cost.ray_seconds += cost.tasks_by_way[measured.way] * measured.driver_ms / 1e3
+    cost.driver_seconds = cost.driver_own_seconds + cost.ray_seconds
+
+
 def main(words: Sequence[str]) -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rows", type=float, required=True)
     parser.add_argument("--samples-per-file", type=int, default=10_000)
     parser.add_argument("--part-samples", type=int, default=10_000)
+    parser.add_argument(
+        "--ray-tasks", type=int, default=10_000, help="empty tasks of each way, on the real engine"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object, without the phases")
     asked = parser.parse_args(words)
     with tempfile.TemporaryDirectory(prefix="tamis-simulate-") as root:
         cost = simulate(int(asked.rows), asked.samples_per_file, root, asked.part_samples)
+    add_ray(cost, asked.ray_tasks)
     shown = asdict(cost)
     phases = shown.pop("phases")
     if not asked.json:

@@ -131,6 +131,26 @@ def measured(engine: Engine, way: str, count: int, task: float) -> Cost:
     )
 
 
+def costs(ways: Sequence[str], count: int) -> Iterator[Cost]:
+    """The cost of each way, over ``count`` tasks on an engine of its own."""
+    memory = Path("/dev/shm")
+    for way in ways:
+        root = tempfile.mkdtemp(prefix="tamis-engine-", dir=memory if memory.exists() else None)
+        engine = Engine(root, Resources(cpus=len(os.sched_getaffinity(0))))
+        try:
+            yield measured(engine, way, count, bare(root))
+        finally:
+            engine.stop()
+            shutil.rmtree(root)
+
+
+def way_of(phase: Phase[Any]) -> str:
+    """The way that a phase goes."""
+    if not phase.carries_bytes:
+        return "calls"
+    return "pipeline, pool" if phase.resources.pool else "pipeline"
+
+
 def main() -> None:
     """A line of JSON for each way."""
     options = argparse.ArgumentParser(
@@ -139,17 +159,9 @@ def main() -> None:
     options.add_argument("--tasks", type=int, default=10_000)
     options.add_argument("--ways", choices=WAYS, nargs="+", default=list(WAYS))
     given = options.parse_args()
-    memory = Path("/dev/shm")
-    for way in given.ways:
-        root = tempfile.mkdtemp(prefix="tamis-engine-", dir=memory if memory.exists() else None)
-        engine = Engine(root, Resources(cpus=len(os.sched_getaffinity(0))))
-        try:
-            cost = measured(engine, way, given.tasks, bare(root))
-            print(json.dumps({name: _short(value) for name, value in asdict(cost).items()}))
-            sys.stdout.flush()
-        finally:
-            engine.stop()
-            shutil.rmtree(root)
+    for cost in costs(given.ways, given.tasks):
+        print(json.dumps({name: _short(value) for name, value in asdict(cost).items()}))
+        sys.stdout.flush()
 
 
 def _short(value: object) -> object:
