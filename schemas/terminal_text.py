@@ -5,8 +5,10 @@ Captions, keys and names of files come from strangers, and an error's message ma
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
+from typing import Any
 
 JOINERS = {"\u200c", "\u200d"}
 """Invisible characters that scripts and emoji are written with."""
@@ -33,6 +35,21 @@ def plain_lines(text: str) -> str:
     """Several lines, each as ``plain`` has it; the colours of another program's log are left out."""
     pieces = re.split(r"([\n\t])", _COLOURS.sub("", text))
     return "".join(piece if piece in {"\n", "\t"} else plain(piece) for piece in pieces)
+
+
+def as_json(value: Any) -> str:
+    """JSON on one line; NaN and infinities, which JSON lacks, are null, and commands to a terminal are escaped."""
+    return plain_json(json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, default=str))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and value - value != 0:
+        return None
+    if isinstance(value, dict):
+        return {str(key): _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return value
 
 
 def plain_json(text: str) -> str:

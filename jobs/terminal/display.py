@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -16,7 +15,7 @@ from rich.text import Text
 
 from tamis.schemas import terminal_text
 from tamis.schemas.redaction import hide_known, redact_text
-from tamis.schemas.terminal_text import plain_json, plain_lines
+from tamis.schemas.terminal_text import plain_lines
 
 RULE = Box(
     "    \n    \n -- \n    \n -- \n -- \n    \n    \n",
@@ -30,7 +29,7 @@ PIPE_WIDTH = 400
 WRAPPED = 20
 """Columns that a table of many leaves to a long text, at least."""
 
-plain = terminal_text.plain
+plain, as_json = terminal_text.plain, terminal_text.as_json
 
 
 def echo(text: str = "", err: bool = False, nl: bool = True) -> None:
@@ -136,18 +135,3 @@ def table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> 
     for row in rows:
         grid.add_row(*(Text(plain(hide_known(cell))) for cell in row))
     return grid
-
-
-def as_json(value: Any) -> str:
-    """JSON on one line; NaN and infinities, which JSON lacks, are null, and commands to a terminal are escaped."""
-    return plain_json(json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, default=str))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and value - value != 0:
-        return None
-    if isinstance(value, dict):
-        return {str(key): _finite(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
-    return value

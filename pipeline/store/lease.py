@@ -12,7 +12,6 @@ import os
 import socket
 import threading
 import time
-from types import TracebackType
 from typing import Any
 
 from tamis.pipeline.host import processes
@@ -69,12 +68,7 @@ class Lease:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
         self._release()

@@ -7,7 +7,6 @@ this server is refused, so that no other site's page can reach it under a name o
 
 from __future__ import annotations
 
-import json
 import math
 import socket
 import threading
@@ -27,6 +26,7 @@ from tamis.pipeline.audit.reading.pictures import SIDE, Pictures
 from tamis.pipeline.host import crash_log
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError, TamisError
+from tamis.schemas.terminal_text import as_json
 
 WEB = Path(__file__).parent / "web"
 
@@ -210,10 +210,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(HTTPStatus.OK, self.server.answer(path, asked))
 
     def _say(self, status: HTTPStatus, value: Any) -> None:
-        data = json.dumps(_finite(value), ensure_ascii=False, default=str).encode(
-            "utf-8", "replace"
+        self._send(
+            status, as_json(value).encode("utf-8", "replace"), "application/json; charset=utf-8"
         )
-        self._send(status, data, "application/json; charset=utf-8")
 
     def _send(self, status: HTTPStatus, data: bytes, kind: str) -> None:
         self.send_response(status)
@@ -226,14 +225,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
         """Log nothing: requests are private to the page."""
-
-
-def _finite(value: Any) -> Any:
-    """A value without NaN and infinity, which JSON does not have: they become null."""
-    if isinstance(value, float) and value - value != 0:
-        return None
-    if isinstance(value, dict):
-        return {str(key): _finite(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
-    return value
