@@ -7,12 +7,24 @@ import io
 import random
 from collections import defaultdict
 from collections.abc import Callable, Hashable
+from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
+from tamis.pipeline.steps.duplicates.exact import step as exact
+from tamis.pipeline.steps.duplicates.exact.step import Groups, groups
+from tamis.pipeline.tables import paths, writing
+from tamis.pipeline.tasks.task import Task, TaskIo
+from tamis.schemas.scope import Scope
+from tamis.schemas.tables import UID
 from tests.support.running import (
     Sample,
     ledger,
@@ -145,3 +157,38 @@ def test_a_sample_without_a_value_has_no_duplicates(tmp_path: Path) -> None:
     rows = run_exact(tmp_path, [bare + linked], "{on: url_text}")
     kept = sorted(row["key"][:4] for row in rows if row["kept"])
     assert kept == ["bare", "bare", "bare", "link", "void", "void"]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=60),
+    st.lists(st.integers(0, 60), max_size=5),
+    st.sets(st.integers(1, 60), max_size=4),
+    st.integers(1, 30),
+)
+def test_a_bucket_in_passes_is_the_bucket_at_once(
+    drawn: list[tuple[int, int]], cuts: list[int], starts: set[int], held: int
+) -> None:
+    """However its rows are cut into pieces, ranges and batches. One key may have them all."""
+    order = random.Random(len(drawn)).sample(range(len(drawn)), len(drawn))
+    table = pa.table(
+        {
+            "key": pa.array([bytes([key]) * 16 for key, _ in drawn], UID),
+            "uid": pa.array([number.to_bytes(16, "big") for number in order], UID),
+            "sid": np.arange(len(drawn)),
+            "preference": np.array([float(value) for _, value in drawn]),
+        }
+    )
+    edges = sorted({0, *cuts, len(drawn)} & set(range(len(drawn) + 1)))
+    with TemporaryDirectory() as root:
+        pieces = [table.slice(a, b - a) for a, b in pairwise(edges)]
+        path = paths.table("exact_duplicates", "keys", "bundle-00000")
+        file = writing.write(root, path, "0" * 32, pieces, dict)
+        slices = [file.slice(group) for group in range(len(pieces))]
+        task = Task(Scope.BUCKET, 0, {"keys": slices}, Groups([0, *sorted(starts)]))
+        with pytest.MonkeyPatch.context() as patch:
+            at_once = list(groups(TaskIo(root, task, "none")))
+            patch.setattr(exact, "HELD_ROWS", held)
+            in_passes = list(groups(TaskIo(root, task, "none")))
+    assert len(at_once) == len(in_passes) == 1 + len(starts)
+    for one, other in zip(at_once, in_passes, strict=True):
+        assert one.sort_by("sid").equals(other.sort_by("sid").combine_chunks())

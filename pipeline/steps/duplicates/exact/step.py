@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 
+from tamis.pipeline.algorithms.arrays import BoolArray, Int64Array
 from tamis.pipeline.algorithms.grouping import leaders
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.duplicates.exact.config import (
@@ -26,7 +29,7 @@ from tamis.pipeline.steps.duplicates.reading import (
     needed,
     preference,
 )
-from tamis.pipeline.steps.shared.bucket_counts import buckets_for
+from tamis.pipeline.steps.shared.bucket_counts import BUCKET_ROWS, buckets_for
 from tamis.pipeline.steps.shared.exchange import (
     bucket_of,
     range_starts,
@@ -53,6 +56,9 @@ REASONS = {
     "pair": SAME_PAIR,
     "url_text": SAME_URL_AND_TEXT,
 }
+
+HELD_ROWS = 3 * BUCKET_ROWS
+"""Rows of a bucket that are held at once, of 48 bytes each, and as much again to sort them."""
 
 
 @dataclass(frozen=True)
@@ -141,23 +147,75 @@ def _key(values: tuple[Any, ...]) -> bytes | None:
 
 def groups(io: TaskIo[Groups]) -> Iterator[pa.Table]:
     """The dropped samples of a bucket: of each key all but the first by preference and uid, which they name."""
+    if sum(piece.rows for piece in io.slices("keys")) > HELD_ROWS:
+        yield from _groups_in_passes(io)
+        return
     table = io.read("keys").combine_chunks()
+    order, first = _ordered(table)
+    survivor = order[np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))]
+    partner = table["uid"].combine_chunks().take(pa.array(survivor[~first]))
+    yield from split_by_range(
+        _fallen(table["sid"].to_numpy()[order[~first]], partner), io.args.starts
+    )
+
+
+def _ordered(table: pa.Table) -> tuple[Int64Array, BoolArray]:
+    """The rows of a bucket by key, preference and uid, (n,); and bool (n,) in that order: the first of its key?"""
     key = uid_words(table["key"])
     rank = leaders.ranks(uid_words(table["uid"]), table["preference"].to_numpy())
     order = np.lexsort((rank, key[:, 1], key[:, 0]))
     ordered = key[order]
     first = np.ones(len(order), dtype=bool)
     first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    survivor = order[np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))]
-    dropped, kept = order[~first], survivor[~first]
-    uids = table["uid"].combine_chunks()
-    partner = uids.take(pa.array(kept))
-    out = pa.table(
-        {
-            "sid": table["sid"].to_numpy()[dropped],
-            "partner": partner,
-            "partner_value": np.ones(len(dropped)),
-            "survivor": partner,
-        }
-    )
-    yield from split_by_range(out, io.args.starts)
+    return order, first
+
+
+def _fallen(sid: Int64Array, partner: pa.Array) -> pa.Table:
+    ones = np.ones(len(sid))
+    return pa.table({"sid": sid, "partner": partner, "partner_value": ones, "survivor": partner})
+
+
+def _groups_in_passes(io: TaskIo[Groups]) -> Iterator[pa.Table]:
+    """The same of a bucket that is too large to be held: the first of each key in one pass, who falls in a second.
+
+    A bucket grows so where very many samples have one key. Its samples follow one another by sid, so a range is
+    written as soon as a later one has begun.
+    """
+    firsts = list[pa.Table]()
+    for table in _batches(io):
+        held = pa.concat_tables([*firsts, table]).combine_chunks()
+        order, first = _ordered(held)
+        firsts = [held.take(pa.array(order[first]))]
+    starts, done, waiting = list(io.args.starts), 0, list[pa.Table]()
+    for table in _batches(io):
+        reached = bisect_right(starts, table["sid"][0].as_py()) - 1
+        falls = _falls_for(table, *firsts)
+        if reached > done:
+            before = pa.concat_tables([falls.slice(0, 0), *waiting])
+            whole = list(split_by_range(before, starts[done:]))
+            yield from whole[: reached - done]
+            done, waiting = reached, whole[reached - done :]
+        waiting.append(falls)
+    yield from split_by_range(pa.concat_tables(waiting), starts[done:])
+
+
+def _batches(io: TaskIo[Groups]) -> Iterator[pa.Table]:
+    """The rows of a bucket, about a third of HELD_ROWS at a time."""
+    held, rows = list[pa.Table](), 0
+    for table in io.stream("keys"):
+        held.append(table)
+        rows += len(table)
+        if 3 * rows >= HELD_ROWS:
+            yield pa.concat_tables(held)
+            held, rows = [], 0
+    if rows:
+        yield pa.concat_tables(held)
+
+
+def _falls_for(table: pa.Table, firsts: pa.Table) -> pa.Table:
+    """The rows of ``table`` that are not the first of their key."""
+    at = pc.index_in(table["key"], value_set=firsts["key"].combine_chunks())
+    partner = firsts["uid"].combine_chunks().take(at.combine_chunks())
+    falls = pc.not_equal(table["uid"].combine_chunks(), partner)
+    sid = table["sid"].combine_chunks().filter(falls).to_numpy()
+    return _fallen(sid, partner.filter(falls))
