@@ -11,6 +11,7 @@ from tamis.schemas.step import StepModel
 STEPS: dict[str, str] = {
     "signals": "tamis.pipeline.steps.signals:Signals",
     "rules": "tamis.pipeline.steps.rules:Rules",
+    "exclude": "tamis.pipeline.steps.exclude:Exclude",
     "exact_duplicates": "tamis.pipeline.steps.duplicates.exact:ExactDuplicates",
     "near_duplicates": "tamis.pipeline.steps.duplicates.near_captions:NearDuplicates",
     "near_pictures": "tamis.pipeline.steps.duplicates.near_pictures:NearPictures",

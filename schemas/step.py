@@ -124,6 +124,16 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         return ()
 
     @property
+    def redacts(self) -> bool:
+        """True if the names, captions and pictures of the samples that the step drops are to be shown nowhere."""
+        return False
+
+    @property
+    def hidden_list(self) -> bool:
+        """True if the list that the step reads is to be known by its sha256 alone, which its phase `list` notes."""
+        return False
+
+    @property
     def kept_count(self) -> int | None:
         """Samples that the step is to keep; None where the job says no number of them."""
         return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -81,6 +81,7 @@ def _build(run: Context, accounts: Sequence[Account], files: dict[str, str]) -> 
         job=_portable(
             without_secrets(json.loads(run.job.model_dump_json(by_alias=True))),
             [step.kind for step in run.job.steps],
+            _hidden(run),
         ),
         versions=Version.installed(),
         steps=[
@@ -123,11 +124,28 @@ def _embeddings(run: Context) -> list[Embeddings]:
     return records
 
 
-def _portable(job: dict[str, Any], kinds: list[str]) -> dict[str, Any]:
-    """The job without settings that may differ between equal runs: paths and resources."""
+def _hidden(run: Context) -> dict[str, str]:
+    """Step -> what stands for the list that it keeps to itself: the list's sha256."""
+    hidden = [step.name for step in run.job.steps if step.hidden_list]
+    return {
+        name: f"sha256 {notes['sha256']}"
+        for name in hidden
+        for notes in run.done(name, "list").notes()
+    }
+
+
+def _portable(job: dict[str, Any], kinds: list[str], hidden: Mapping[str, str]) -> dict[str, Any]:
+    """The job without ``hidden`` lists and settings that may differ between equal runs: paths and resources."""
     kept = {key: value for key, value in job.items() if key not in ("output", "resources", "input")}
     kept["steps"] = [
-        {kind: {key: _without_folder(key, value) for key, value in settings.items()}}
+        {
+            kind: {
+                key: hidden.get(settings["name"], _without_folder(key, value))
+                if key == "list"
+                else _without_folder(key, value)
+                for key, value in settings.items()
+            }
+        }
         for kind, settings in zip(kinds, job["steps"], strict=True)
     ]
     paths = {"path", "image_embeddings", "text_embeddings"}
@@ -139,6 +157,6 @@ def _portable(job: dict[str, Any], kinds: list[str]) -> dict[str, Any]:
 
 def _without_folder(key: str, value: Any) -> Any:
     """A setting's value; of a path its last name alone."""
-    if key in ("centroids", "target") and isinstance(value, str):
+    if key in ("centroids", "list", "target") and isinstance(value, str):
         return value.rstrip("/").rpartition("/")[2]
     return value

@@ -33,6 +33,7 @@ class Written:
     source: str  # the name of its input file
     first: int  # kept samples before the part
     samples_per_shard: int | None
+    redacting: Sequence[str] | None = None  # steps whose dropped samples stay without a name
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Ledger(Step):
 
     def __init__(self, job: Job) -> None:
         self.shard_size = job.steps[-1].shard_size
+        self.redacting = [step.name for step in job.steps if step.redacts]
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """The rows of each part, then the index over all."""
@@ -68,8 +70,10 @@ class Ledger(Step):
                 f"the ledger has {written} kept samples, the steps left {context.alive}: the account does not balance"
             )
         buckets = bucket_counts.of_index(context.total)
-        ingest = {"ingest": context.ingest()}
-        spread = EachPart(context.parts, ingest, Spread(buckets), buckets=buckets)
+        named: dict[str, ByPart | Sequence[ByPart]] = {"ingest": context.ingest()}
+        if self.redacting:
+            named["nameless"] = [context.at(step, "verdict") for step in self.redacting]
+        spread = EachPart(context.parts, named, Spread(buckets), buckets=buckets)
         yield Phase("hashes", hashes, spread)
         entries = context.done("ledger", "hashes")
         files = [
@@ -90,7 +94,8 @@ class Ledger(Step):
 
         def written(part: Part) -> Written:
             source = context.inputs[part.file].source
-            return Written(source, int(firsts[part.number]), self.shard_size)
+            first = int(firsts[part.number])
+            return Written(source, first, self.shard_size, self.redacting or None)
 
         return EachPart(context.parts, inputs, shared=shared, each=written, together=True)
 
@@ -134,7 +139,21 @@ def _part_rows(io: TaskIo[Written]) -> pa.Table:
         if role.startswith("signal:"):
             name = role.removeprefix("signal:")
             table = table.append_column(name, scatter(io.read(role, ["row", name]), count)[name])
+    if io.args.redacting:
+        table = _redacted(table, io.args.redacting)
     io.count(kept=int(kept.sum()), dropped=int((~kept).sum()))
+    return table
+
+
+def _redacted(table: pa.Table, steps: Sequence[str]) -> pa.Table:
+    """The rows without key, URL, caption, message, and all signals of text, of the samples that ``steps`` dropped."""
+    nameless = pc.fill_null(pc.is_in(table["step"], pa.array(steps, pa.string())), False)
+    for number, field in enumerate(table.schema):
+        own = field.name in ("key", "url", "text", "message") or field.name not in LEDGER.names
+        if own and (pa.types.is_string(field.type) or pa.types.is_large_string(field.type)):
+            blank = pa.scalar("" if field.name == "key" else None, field.type)
+            column = pc.if_else(nameless, blank, table[field.name])
+            table = table.set_column(number, field, column)
     return table
 
 
@@ -216,6 +235,12 @@ def hashes(io: TaskIo[Spread]) -> Iterator[pa.Table]:
     """(hash, sid) of the uid, key and URL of each sample of one part; one row group a bucket."""
     table = io.read("ingest", ["uid", "key", "url"])
     sid = (np.int64(io.part) << 32) | np.arange(table.num_rows, dtype=np.int64)
+    if "nameless" in io.task.inputs:
+        nameless = np.zeros(table.num_rows, dtype=bool)
+        nameless[io.read("nameless", ["row"])["row"].to_numpy()] = True
+        for column in ("key", "url"):
+            blank = pc.if_else(nameless, pa.scalar(None, table[column].type), table[column])
+            table = table.set_column(table.column_names.index(column), column, blank)
     names: list[np.ndarray[Any, Any]] = []
     sids: list[np.ndarray[Any, Any]] = []
     for column in (hexadecimal(table["uid"]), table["key"], table["url"]):

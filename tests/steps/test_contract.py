@@ -32,6 +32,7 @@ class Tried:
         self.case, self.source, self.folder = case, case.source(), folder
         self.entry = self.source.write(folder / "in", self.source.files())
         (folder / "target.txt").write_text("a red cat\nblue tree\n")
+        (folder / "list.txt").write_text("u3\nu21\nu38\n")
         executor = Counted(str(folder / "run"))
         self.result = self.run("run", executor)
         self.done = Counter(executor.done)
@@ -44,6 +45,7 @@ class Tried:
     def run(self, name: str, executor: Executor, **job: Any) -> account.Result:
         """Do the job into the folder ``name``."""
         steps = self.case.steps.replace("TARGET", str(self.folder / "target.txt"))
+        steps = steps.replace("LIST", str(self.folder / "list.txt"))
         settings = {**JOB, "input": [self.entry], **job}
         made = make_plan(self.folder / name, "", steps, **settings)
         return walk.run(made, executor=executor)

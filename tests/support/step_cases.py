@@ -77,7 +77,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Case:
-    """A YAML list of steps, ``TARGET`` in it a file of captions; ``decides``: whether the last of them drops any."""
+    """A YAML list of steps, ``TARGET`` in it a file of captions, ``LIST`` one of hosts.
+
+    ``decides``: whether the last of them drops any.
+    """
 
     steps: str
     source: Callable[[], Source]
@@ -187,6 +190,11 @@ def over_embeddings(step: str) -> Case:
 CASES: Mapping[str, Case] = {
     "signals": Case("- signals: [words, entropy, quality]", captioned, decides=False),
     "rules": Case("- signals: [words]\n- rules: {words: {min: 3}}", captioned),
+    "exclude": Case("- exclude: {list: LIST, on: url}", embedded),
+    "exclude in secret": Case(
+        "- signals: [quality]\n- exclude: {list: LIST, on: domain, reveal: false, redact: true}",
+        captioned,
+    ),
     "exact_duplicates": Case("- exact_duplicates: {on: pixels, prefer: larger}", captioned),
     "exact_duplicates of metadata": Case("- exact_duplicates: {on: url_text}", embedded),
     "near_duplicates": Case(

@@ -24,12 +24,13 @@ def distance(a: UInt64Array, b: UInt64Array) -> UInt8Array:
     return np.asarray(np.bitwise_count(a ^ b), dtype=np.uint8)
 
 
-def masks(n: int, radius: int) -> UInt64Array:
+def masks(n: int, radius: int, most: int = _MOST_TABLES) -> UInt64Array:
     """Masks of the tables, uint64 (tables,), that cost least for n evenly spread hashes.
 
     Args:
         n: number of hashes; the speed depends on it, the pairs do not.
         radius: largest distance of a pair, 0 to 63 bits.
+        most: tables, unless the least that there can be, radius + 1, are more.
 
     Raises:
         ValueError: a radius outside 0 to 63.
@@ -38,12 +39,12 @@ def masks(n: int, radius: int) -> UInt64Array:
         raise ValueError(f"Hamming radius {radius}; give 0 to {BITS - 1} of {BITS} bits")
     if radius == 0:
         return np.array([2**BITS - 1], dtype=np.uint64)
-    return _masks(radius, min(range(1, BITS - radius + 1), key=lambda k: _cost(n, radius, k)))
+    return _masks(radius, min(range(1, BITS - radius + 1), key=lambda k: _cost(n, radius, k, most)))
 
 
-def _cost(n: int, radius: int, equal_chunks: int) -> float:
+def _cost(n: int, radius: int, equal_chunks: int, most: int) -> float:
     tables = comb(radius + equal_chunks, equal_chunks)
-    if equal_chunks > 1 and tables > _MOST_TABLES:
+    if equal_chunks > 1 and tables > most:
         return float("inf")
     group_size: float = n * 0.5 ** (BITS * equal_chunks / (radius + equal_chunks))
     return tables * (_TABLE_COST + group_size / 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,6 +66,18 @@ class FinishedRun:
     def settings_of(self, step: str | None) -> StepModel | None:
         """The settings of a step by its name; None for a step that every job has."""
         return next((config for config in self.steps if config.name == step), None)
+
+    def is_redacted(self, row: Row) -> bool:
+        """Tell whether names, caption and picture of a ledger row are to be shown nowhere."""
+        config = self.settings_of(row["step"])
+        return config is not None and config.redacts
+
+    def without_redacted(self, sids: Iterable[int]) -> list[int]:
+        """Those of the samples, given by their addresses, whose pictures may be shown; sorted."""
+        asked = sorted(set(sids))
+        if not any(config.redacts for config in self.steps):
+            return asked
+        return [row["sid"] for row in self.rows(asked) if not self.is_redacted(row)]
 
     def phrase(self, step: str, reason: str) -> str:
         """The text of a step's reason in tables, with fields as in ``StepModel.phrases``."""

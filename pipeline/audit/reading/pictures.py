@@ -62,9 +62,11 @@ class Pictures:
             self.notes.append(words)
 
     def encoded(self, sids: Iterable[int], side: int = SIDE) -> dict[int, bytes]:
-        """WebP bytes of the pictures by sid, ``side`` pixels at most; samples without a picture are left out."""
+        """WebP bytes of the pictures by sid, ``side`` pixels at most; samples without a picture are left out, and those
+        that a step redacts.
+        """
         by_part: dict[int, list[int]] = {}
-        for sid in sorted(set(sids)):
+        for sid in self._run.without_redacted(sids):
             by_part.setdefault(sid >> 32, []).append(sid & 0xFFFFFFFF)
         thumbnails: dict[int, bytes] = {}
         for part, rows in by_part.items():

@@ -24,7 +24,7 @@ def story_page(run: FinishedRun, shown: Sequence[Story], total: int) -> bytes:
     sections = "".join(
         _story(story, others, album) for story, others in zip(shown, beside, strict=True)
     )
-    name = shown[0]["key"]
+    name = shown[0]["key"] or shown[0]["uid"]
     more = (
         f"{total:,} samples have that name; the first {len(shown):,} are told."
         if total > len(shown)

@@ -35,7 +35,7 @@ def is_uid(name: str) -> bool:
 
 def tell(run: FinishedRun, row: Row) -> Story:
     """The story of the sample of a ledger row."""
-    read = _read(run, row["sid"])
+    read = _read(run, row)
     steps = [_step(run, row, "ingest", None)]
     reached = row["step"] != "ingest"
     for name, audit in run.audits.items():
@@ -128,14 +128,15 @@ def fate(run: FinishedRun, uid: str) -> Story:
     row = run.named(uid)
     if row is None:
         return {}
-    read = _read(run, row["sid"]) or {}
+    read = _read(run, row) or {}
     story = {key: row[key] for key in ("source", "key", "url", "text", "kept", "step", "reason")}
     return story | ({"phash": read["phash"]} if "phash" in read else {})
 
 
-def _read(run: FinishedRun, sid: int) -> Story | None:
-    """The row that ingest stored of a sample, as text; None where ``tables/`` has been cleared."""
-    table = run.ingested(sid >> 32)
+def _read(run: FinishedRun, row: Row) -> Story | None:
+    """The row that ingest stored of a sample, as text; None where ``tables/`` has been cleared, or it is redacted."""
+    sid = row["sid"]
+    table = None if run.is_redacted(row) else run.ingested(sid >> 32)
     if table is None:
         return None
     raw = table.slice(sid & 0xFFFFFFFF, 1).to_pylist()[0]

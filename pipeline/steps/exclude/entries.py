@@ -1,0 +1,316 @@
+"""Lists of what is to be left out, as sorted tables of keys or of perceptual hashes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from io import BufferedReader, RawIOBase, TextIOWrapper
+from itertools import islice
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+
+from tamis.pipeline.algorithms.exclusion import addresses, members
+from tamis.pipeline.algorithms.near_captions import folding
+from tamis.pipeline.inputs.input_files import resolve
+from tamis.pipeline.inputs.part_builder import hash_file
+from tamis.pipeline.steps.exclude import run_entries
+from tamis.pipeline.steps.exclude.config import On
+from tamis.pipeline.store import storage
+from tamis.pipeline.store.parquet import ParquetFile
+from tamis.pipeline.tables.columns import byte_rows, uid_words
+from tamis.pipeline.tasks.task import location
+from tamis.schemas.errors import InputError, StateError
+from tamis.schemas.tables import LAYOUT, UID, find_column
+
+MOST_ENTRIES = 50_000_000
+"""Entries of a list, at most: a worker holds them, in 32 bytes each."""
+
+MOST_HASHES = 1_000_000
+"""Perceptual hashes of a list, at most: a worker holds them and their layouts, in some 500 bytes each."""
+
+BATCH = 10_000
+"""Entries that are read at once."""
+
+USUAL = {"caption": "text"}
+"""What is compared -> the name by which its column is known, where that is another."""
+
+KEYS = pa.schema([("key", UID), ("uid", UID)])
+"""A list of keys: xxh3-128 of a text, a uid, or the first half of a sha256; and the entry's uid, if it has one."""
+
+HASHES = pa.schema([("phash", pa.uint64()), ("layout", LAYOUT), ("uid", UID)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """Arguments of a task that reads a list."""
+
+    sha256: str
+    on: On
+    column: str | None  # of parquet, or of a run's ledger
+    reveal: bool
+    shown: str = location()  # the list's name in messages
+    path: str = location()
+
+
+class Entry(NamedTuple):
+    """An entry as it stands in the list, the place where it stands, and the uid beside it."""
+
+    value: Any
+    place: str
+    uid: Any = None
+
+
+def text_key(text: str) -> bytes:
+    """16 bytes of a text that is compared as a whole."""
+    return xxhash.xxh3_128_digest(text.encode("utf-8", "surrogatepass"))
+
+
+def name_of(path: str) -> str:
+    """The list's name in the ledger: the last of its path."""
+    return storage.redact(path).rstrip("/").rpartition("/")[2]
+
+
+def files_of(path: str, on: On) -> list[str]:
+    """The files of a list that is no run.
+
+    Raises:
+        InputError: there is none, or it is a folder of another form.
+    """
+    if not storage.is_folder(path):
+        return [file.path for file in resolve([path]).files]
+    name = {"domain": "domains", "url": "urls"}.get(on, "")
+    folders = [path, *(storage.join(path, below) for below in storage.folders_in(path))]
+    found = [storage.join(folder, name) for folder in folders] if name else []
+    found = [storage.absolute(file) for file in found if storage.is_file(file)]
+    if not found:
+        form = f"a file `{name}`, as UT1's have" if name else "a list of that"
+        raise InputError(
+            f"`{storage.redact(path)}` is a folder without manifest.json, so no finished run, and without {form}: "
+            "name the list's file"
+        )
+    return found
+
+
+def digest(path: str, on: On) -> str:
+    """What a list is known by: the sha256 of its file, of a run's manifest, or of the digests of several files."""
+    if run_entries.is_run(path):
+        return hash_file(storage.join(path, run_entries.MANIFEST))[1].hex()
+    digests = [hash_file(file)[1] for file in files_of(path, on)]
+    return digests[0].hex() if len(digests) == 1 else hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def check_first(listing: Listing) -> None:
+    """Read the first entries.
+
+    Raises:
+        InputError: the list is missing or empty, has no such column, or holds something else.
+    """
+    if next((table for table in _tables(listing) if table.num_rows), None) is None:
+        raise _empty(listing)
+
+
+def read(listing: Listing) -> pa.Table:
+    """The whole list, each entry once and sorted: a table of schema KEYS or HASHES.
+
+    Raises:
+        StateError: it is not the list that was there when the run began.
+        InputError: as ``check_first``; or it is longer than a worker holds.
+    """
+    if digest(listing.path, listing.on) != listing.sha256:
+        raise StateError(f"{listing.shown} has changed since the run began: start it again")
+    most = MOST_HASHES if listing.on == "phash" else MOST_ENTRIES
+    tables: list[pa.Table] = []
+    count = 0
+    for table in _tables(listing):
+        tables.append(table)
+        count += table.num_rows
+        if count > most:
+            raise InputError(
+                f"{listing.shown} has more than {most:,} entries, which is what a worker holds: make several lists "
+                "of it, each for an `exclude` step of its own"
+            )
+    if not count:
+        raise _empty(listing)
+    return _sorted(pa.concat_tables(tables).combine_chunks())
+
+
+def _empty(listing: Listing) -> InputError:
+    return InputError(f"{listing.shown} has no entries: leave the step out, or give the list")
+
+
+def _sorted(table: pa.Table) -> pa.Table:
+    """In order, of equal entries the one with the smallest uid."""
+    uid = uid_words(table["uid"].combine_chunks().fill_null(bytes(members.BYTES)))
+    columns = [_bytes(table[name]) for name in table.column_names if name != "uid"]
+    order = np.lexsort((uid[:, 1], uid[:, 0], *reversed(columns)))
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = False
+    for column in columns:
+        first[1:] |= column[order[1:]] != column[order[:-1]]
+    return table.take(pa.array(order[first]))
+
+
+def _bytes(column: pa.ChunkedArray) -> Any:
+    """A column as an array that sorts, (n,)."""
+    if pa.types.is_uint64(column.type):
+        return column.to_numpy()
+    filled = column.combine_chunks().fill_null(bytes(column.type.byte_width))
+    rows = np.ascontiguousarray(byte_rows(filled))
+    return rows.view(f"S{rows.shape[1]}").ravel()
+
+
+def _tables(listing: Listing) -> Iterator[pa.Table]:
+    """The list's entries, some at a time, as tables of schema KEYS or HASHES."""
+    if run_entries.is_run(listing.path):
+        kept = run_entries.kept(listing.path, listing.on, listing.column, listing.shown)
+        yield from (_of_run(listing.on, table) for table in kept)
+        return
+    for path in files_of(listing.path, listing.on):
+        entries = _cells if path.lower().endswith(".parquet") else _lines
+        batches = entries(path, listing)
+        while batch := list(islice(batches, BATCH)):
+            yield _table(listing, batch)
+
+
+def _of_run(on: On, table: pa.Table) -> pa.Table:
+    """A part of a run as a table of schema KEYS or HASHES; a sample without a value is no entry."""
+    uids = pa.array([bytes.fromhex(uid) for uid in table["uid"].to_pylist()], UID)
+    if on == "phash":
+        columns = [table["value"].combine_chunks(), table["layout"].combine_chunks(), uids]
+        found = pa.Table.from_arrays(columns, schema=HASHES)
+        return found.filter(found["phash"].is_valid())
+    keys = [stored_key(on, value) for value in table["value"].to_pylist()]
+    found = pa.Table.from_arrays([pa.array(keys, UID), uids], schema=KEYS)
+    return found.filter(found["key"].is_valid())
+
+
+def _table(listing: Listing, batch: Sequence[Entry]) -> pa.Table:
+    form = FORMS[listing.on]
+    values = []
+    for entry in batch:
+        try:
+            values.append(form(entry.value))
+        except (ValueError, AttributeError, TypeError) as error:
+            said = f" `{str(entry.value)[:80]}`" if listing.reveal else ""
+            raise InputError(
+                f"{listing.shown}: {entry.place}:{said} is no {listing.on}: {error}"
+            ) from None
+    uids = pa.array([_own_uid(entry.uid) for entry in batch], UID)
+    if listing.on == "phash":
+        columns = [pa.array(values, pa.uint64()), pa.nulls(len(values), LAYOUT), uids]
+        return pa.Table.from_arrays(columns, schema=HASHES)
+    return pa.Table.from_arrays([pa.array(values, UID), uids], schema=KEYS)
+
+
+def _lines(path: str, listing: Listing) -> Iterator[Entry]:
+    """The lines that are not empty; but in a list of captions a line that begins with # is a comment."""
+    try:
+        raw = cast(RawIOBase, storage.open_read(path))
+        with TextIOWrapper(BufferedReader(raw), encoding="utf-8-sig") as lines:
+            for number, line in enumerate(lines, 1):
+                text = line.strip()
+                if text and (listing.on == "caption" or not text.startswith("#")):
+                    yield Entry(text, f"line {number:,}")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{listing.shown}: not UTF-8 ({error.reason} at byte {error.start}): a list is parquet, or a text file of "
+            "one entry a line"
+        ) from None
+
+
+def _cells(path: str, listing: Listing) -> Iterator[Entry]:
+    try:
+        with storage.open_table(path) as raw, ParquetFile(raw) as file:
+            names = file.schema_arrow.names
+            wanted = listing.column or USUAL.get(listing.on, listing.on)
+            name = wanted if wanted in names else None
+            name = name or (find_column(wanted, names) if listing.column is None else None)
+            if name is None:
+                has = f"; it has {', '.join(names)}" if listing.reveal else ""
+                raise InputError(
+                    f"{listing.shown} has no column `{wanted}`{has}: say which with `column:`"
+                )
+            own = find_column("uid", names) if listing.on != "uid" else None
+            columns = [name] if own in (None, name) else [name, str(own)]
+            row = 0
+            for batch in file.iter_batches(BATCH, columns=columns, use_threads=False):
+                values = batch.column(name).to_pylist()
+                uids = batch.column(columns[1]).to_pylist() if columns[1:] else [None] * len(values)
+                for value, uid in zip(values, uids, strict=True):
+                    row += 1
+                    if value is not None and value != "":
+                        yield Entry(value, f"row {row:,}", uid)
+    except (pa.ArrowException, OSError) as error:
+        why = " ".join(str(error).split())[:120]
+        raise InputError(
+            f"{listing.shown}: cannot be read as parquet ({why}): a list is parquet, or a text file of one entry a line"
+        ) from None
+
+
+# The forms in which entries are compared: each makes a key, or raises a ValueError that says what is wanted.
+
+
+def _digits(value: Any, count: int) -> bytes:
+    if isinstance(value, bytes) and len(value) == count:
+        return value
+    try:
+        raw = bytes.fromhex(value)
+    except (TypeError, ValueError):
+        raw = b""
+    if len(raw) != count:
+        raise ValueError(f"{2 * count} hex digits are wanted")
+    return raw
+
+
+def _phash(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value % 2**64  # many formats have no unsigned numbers
+    return int.from_bytes(_digits(value, 8), "big")
+
+
+def _address(form: Callable[[str], str], what: str) -> Callable[[Any], bytes]:
+    def key(value: Any) -> bytes:
+        text = form(value)
+        if not text:
+            raise ValueError(f"{what} is wanted")
+        return text_key(text)
+
+    return key
+
+
+def caption_key(text: str) -> bytes:
+    """16 bytes of a caption, folded as in `near_duplicates`."""
+    return text_key(folding.normalise([text])[0])
+
+
+def stored_key(on: On, value: Any) -> bytes | None:
+    """The key of a sample's own value; None where it has none, or an address names no host."""
+    if value is None or value == "":
+        return None
+    if on in ("domain", "url"):
+        text = addresses.host_of(value) if on == "domain" else addresses.same_url(value)
+        return text_key(text) if text else None
+    return bytes(FORMS[on](value))
+
+
+FORMS: dict[On, Callable[[Any], Any]] = {
+    "uid": lambda value: _digits(value, 16),
+    "url": _address(addresses.same_url, "an address with a host"),
+    "domain": _address(addresses.domain, "a host without path or port"),
+    "sha256": lambda value: _digits(value, 32)[: members.BYTES],
+    "phash": _phash,
+    "caption": caption_key,
+    "signal": lambda value: text_key(value.strip()),
+}
+
+
+def _own_uid(value: Any) -> bytes | None:
+    """The uid beside an entry; None where it is none of 32 hex digits."""
+    try:
+        return None if value is None else _digits(value, members.BYTES)
+    except ValueError:
+        return None

@@ -1,0 +1,273 @@
+"""Samples that stand in a list, or in another set, are left out: a look-up of each part's samples in a sorted list.
+
+The list is read once, by the task ``list``, and every task of the verdict reads its table; a list that is not to be
+revealed leaves no table: then each of them reads the file itself. Nothing is exchanged, and a worker holds one part and
+the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tamis.pipeline.algorithms.exclusion import addresses, members
+from tamis.pipeline.algorithms.exclusion.near_hashes import Nearest
+from tamis.pipeline.inputs.formats import format_of
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.signals import origins
+from tamis.pipeline.steps.exclude import entries
+from tamis.pipeline.steps.exclude.config import EXCLUDED, On
+from tamis.pipeline.steps.exclude.config import Exclude as Config
+from tamis.pipeline.steps.exclude.entries import Listing
+from tamis.pipeline.steps.shared.parts import check_pictures, drops
+from tamis.pipeline.store import storage
+from tamis.pipeline.tables.columns import byte_rows, scatter
+from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.sources import ByPart
+from tamis.pipeline.tasks.step import Context, Step
+from tamis.pipeline.tasks.task import Task, TaskIo
+from tamis.schemas.errors import JobError
+from tamis.schemas.job import Job
+from tamis.schemas.nearest import nearest
+from tamis.schemas.tables import find_column
+
+Ints = npt.NDArray[np.int64]
+
+COLUMNS: dict[On, list[str]] = {
+    "uid": ["uid"],
+    "url": ["url"],
+    "domain": ["url"],
+    "sha256": ["sha256"],
+    "phash": ["phash", "layout"],
+    "caption": ["text"],
+    "signal": [],
+}
+"""What is compared -> its columns of the table of ingest."""
+
+SHOWN_DIGITS = 16
+"""Of a sha256, in the ledger, where a list has no other name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matching(Listing):
+    """Arguments of ``decide``."""
+
+    rule: str  # the list's name in the ledger
+    signal: str | None
+    within: int | None  # bits, and by how much layouts may differ: of perceptual hashes
+    difference: float | None
+    redact: bool
+
+
+class Found(NamedTuple):
+    """Samples that stand in a list."""
+
+    row: Ints  # positions among those that were looked up, ascending
+    entry: Ints  # positions in the list
+    bits: Ints | None  # in which perceptual hashes differ
+    said: list[str | None]  # the entry, where the sample does not say it by itself
+
+
+class Lookup(Protocol):
+    """A list, ready to be searched."""
+
+    def find(self, samples: pa.Table) -> Found:
+        """The samples that stand in the list."""
+
+
+class Exclude(Step):
+    """``list``, the entries that samples are compared with, and ``verdict``."""
+
+    passing = ("list",)
+
+    def __init__(self, config: Config, job: Job) -> None:
+        self.config, self.name, self.steps = config, config.name, job.steps
+
+    def needs(self) -> Sequence[str]:
+        """The column that is compared, if it is a signal."""
+        return [] if self.config.signal is None else [f"signal:{self.config.signal}"]
+
+    def check(self, inputs: Sequence[InputFile]) -> None:
+        """The list is there and begins with an entry, and the input has what is compared.
+
+        Raises:
+            InputError: the list is missing or empty, lacks the column, or holds something else.
+            JobError: no input has URLs or pictures, or the signal is no text.
+        """
+        config = self.config
+        if config.on == "phash":
+            check_pictures(self.name, inputs)
+        if config.on in ("url", "domain") and inputs and not any(map(_may_have_url, inputs)):
+            raise JobError(
+                f"{self.name}: compares URLs, and no input has a column of them: compare something else, with `on:`"
+            )
+        texts = origins.text_signals(self.steps, inputs) if config.signal else set()
+        if config.signal is not None and config.signal not in texts:
+            known = nearest(config.signal, sorted(texts)) if texts else ""
+            raise JobError(
+                f"{self.name}: no signal of text `{config.signal}`{known}: numbers are bounded in a `rules` step"
+            )
+        entries.check_first(self._listing(""))
+
+    def _listing(self, sha256: str) -> Listing:
+        config, path = self.config, storage.absolute(self.config.path)
+        shown = f"{self.name}: the list"
+        if config.reveal:
+            shown += f" `{storage.redact(config.path)}`"
+        column = config.column or config.signal
+        return Listing(
+            sha256=sha256,
+            on=config.on,
+            column=column,
+            shown=shown,
+            reveal=config.reveal,
+            path=path,
+        )
+
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
+        """See the class."""
+        config = self.config
+        sha256 = entries.digest(storage.absolute(config.path), config.on)
+        listing = self._listing(sha256)
+        yield listed("list", read_list, [Task.whole("list", {}, listing)])
+        inputs: dict[str, ByPart | Sequence[ByPart]] = {
+            "ingest": context.ingest(),
+            "drops": context.drops(),
+        }
+        if config.signal is not None:
+            signal = context.signal(config.signal)
+            assert signal is not None, "the plan has checked that the signal is made"
+            inputs["signal"] = signal
+        near = config.on == "phash"
+        matching = Matching(
+            **vars(listing),
+            rule=entries.name_of(config.path)
+            if config.reveal
+            else f"sha256 {sha256[:SHOWN_DIGITS]}",
+            signal=config.signal,
+            within=config.within if near else None,
+            difference=config.difference if near else None,
+            redact=config.redact,
+        )
+        shared = {"list": context.done(self.name, "list").whole()}
+        tasks = EachPart(context.parts, inputs, matching, shared=shared, together=True)
+        yield Phase("verdict", decide, tasks)
+
+
+def _may_have_url(file: InputFile) -> bool:
+    """False where a schema says that the file has none."""
+    form = format_of(file)
+    columns = {} if form.values_in_table else form.columns(file)
+    return not columns or find_column("url", list(columns)) is not None
+
+
+def read_list(io: TaskIo[Listing]) -> Iterator[pa.Table]:
+    """The whole list, of schema KEYS or HASHES; without a row where it is not to be revealed. Notes its sha256."""
+    io.notes["sha256"] = io.args.sha256
+    table = entries.read(io.args)
+    yield table if io.args.reveal else table.slice(0, 0)
+
+
+def decide(io: TaskIo[Matching]) -> Iterator[pa.Table]:
+    """The samples of a bundle that stand in the list, a table a part."""
+    table = io.read("list") if io.args.reveal else entries.read(io.args)
+    table = table.combine_chunks()
+    lookup = lookup_of(io.args, table)
+    for part in io.parts():
+        yield _excluded(part, lookup, table)
+
+
+def lookup_of(args: Matching, table: pa.Table) -> Lookup:
+    """A list as a search needs it."""
+    if args.on == "phash":
+        assert args.within is not None
+        assert args.difference is not None
+        return _Pictures(table, args.within, args.difference)
+    return _Keys(table, args.on)
+
+
+def _excluded(io: TaskIo[Matching], lookup: Lookup, table: pa.Table) -> pa.Table:
+    args = io.args
+    rows = io.alive()
+    found = lookup.find(_compared(io, rows))
+    count = len(found.row)
+    columns: dict[str, Any] = {"rule": [args.rule] * count}
+    if args.reveal:
+        columns["partner"] = table["uid"].take(pa.array(found.entry))
+        columns["message"] = [None] * count if args.redact else found.said
+    if args.reveal and found.bits is not None:
+        columns["value"] = columns["partner_value"] = found.bits.astype(np.float64)
+        columns["bound"] = np.full(count, float(args.within or 0))
+    return drops(io, rows[found.row], EXCLUDED, **columns)
+
+
+def _compared(io: TaskIo[Matching], rows: Ints) -> pa.Table:
+    """What is compared of the rows of a part."""
+    if io.args.signal is None:
+        table = io.read("ingest", COLUMNS[io.args.on])
+    else:
+        stored = scatter(io.read("signal", ["row", io.args.signal]), io.rows)
+        table = stored.select([io.args.signal])
+    return table.take(pa.array(rows)).combine_chunks()
+
+
+class _Keys:
+    """A list of keys: a sample stands in it if one of its own is there."""
+
+    def __init__(self, table: pa.Table, on: On) -> None:
+        self._on = on
+        self._listed = members.keys(byte_rows(table["key"]).tobytes())
+
+    def find(self, samples: pa.Table) -> Found:
+        """The samples whose key, or one of whose domains, is listed; of several the longest."""
+        own, keys, said = self._own(samples.column(0).to_pylist())
+        place = members.positions(self._listed, members.keys(b"".join(keys)))
+        hits = np.flatnonzero(place >= 0)
+        _, first = np.unique(own[hits], return_index=True)
+        hits = hits[first]
+        return Found(own[hits], place[hits], None, [said[hit] for hit in hits.tolist()])
+
+    def _own(self, values: list[Any]) -> tuple[Ints, list[bytes], list[str | None]]:
+        """The row of each key, the keys, and the domain that each stands for."""
+        own: list[int] = []
+        keys: list[bytes] = []
+        said: list[str | None] = []
+        known: dict[str, list[tuple[str, bytes]]] = {}
+        for row, value in enumerate(values):
+            if self._on != "domain":
+                key = entries.stored_key(self._on, value)
+                made: list[tuple[str | None, bytes]] = [] if key is None else [(None, key)]
+            else:
+                host = addresses.host_of(value) if value else ""
+                if host not in known:  # many samples of a part share theirs
+                    above = addresses.suffixes(host) if host else []
+                    known[host] = [(name, entries.text_key(name)) for name in above]
+                made = list(known[host])
+            own += [row] * len(made)
+            keys += [key for _, key in made]
+            said += [name for name, _ in made]
+        return np.array(own, np.int64), keys, said
+
+
+class _Pictures:
+    """A list of perceptual hashes."""
+
+    def __init__(self, table: pa.Table, within: int, difference: float) -> None:
+        self._hashes = table["phash"].to_numpy()
+        known = not table["layout"].null_count
+        layouts = byte_rows(table["layout"]) if known else None
+        self._nearest = Nearest(self._hashes, layouts, within, difference)
+
+    def find(self, samples: pa.Table) -> Found:
+        """The samples with a hash near a listed one, and a layout near its layout if it has one."""
+        row = np.flatnonzero(samples["phash"].is_valid().to_numpy())
+        some = samples.take(pa.array(row)).combine_chunks()
+        entry, bits = self._nearest.find(some["phash"].to_numpy(), byte_rows(some["layout"]))
+        hit = np.flatnonzero(entry >= 0)
+        said: list[str | None] = [f"{value:016x}" for value in self._hashes[entry[hit]].tolist()]
+        return Found(row[hit], entry[hit], bits[hit], said)
