@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from tamis.pipeline.steps.duplicates.config import Preferring
+from tamis.pipeline.steps.duplicates.config import ByEdges, Cut
 from tamis.schemas.job import Job
 from tamis.schemas.step import Reasons, Share
 
 NEAR_CAPTION = "near_caption"
 
 
-class NearDuplicates(Preferring):
+class NearDuplicates(ByEdges):
     """Drop samples whose captions are nearly the same (MinHash-LSH, verified), and whose pictures agree."""
 
     kind = "near_duplicates"
@@ -21,6 +22,7 @@ class NearDuplicates(Preferring):
         NEAR_CAPTION: "another sample has nearly the same caption (and, where asked, picture)"
     }
     likeness = "Jaccard"
+    cutting = ("jaccard", "hamming", "cosine", "group")
     jaccard: Share = Field(0.8, description="captions at least this alike are near-duplicates")
     agree: Literal["none", "phash", "embedding"] | None = Field(
         None,
@@ -59,12 +61,17 @@ class NearDuplicates(Preferring):
         description="share of the pairs at the threshold that the bands find; chooses bands and rows",
     )
     kernel: Literal["fast", "datasketch"] = Field("fast", description="who computes the signatures")
-    group: Literal["leader", "chain"] = Field(
-        "leader",
-        description="leader: a sample falls only for a kept one that it is alike to itself; chain: one of each "
-        "connected component is kept",
-    )
 
     def agreement(self, job: Job) -> Literal["none", "phash", "embedding"]:
         """What else must agree, where the step leaves it to the job's input as well."""
         return self.agree or ("phash" if job.has_pictures else "embedding")
+
+    def cuts(self, job: Job) -> Sequence[Cut]:
+        """Jaccard, and what bounds the pictures; edges have no difference of layouts."""
+        captions = Cut("jaccard", "jaccard", larger=True)
+        pictures = {
+            "phash": Cut("hamming", "agree", larger=False),
+            "embedding": Cut("cosine", "agree", larger=True),
+        }
+        agreement = self.agreement(job)
+        return (captions, pictures[agreement]) if agreement in pictures else (captions,)
