@@ -53,6 +53,11 @@ class NearDuplicates(ByEdges):
     )
     ngram: int = Field(3, ge=1, le=24, description="characters (or words) a shingle")
     unit: Literal["char", "word"] = Field("char", description="what a shingle is made of")
+    segment: bool = Field(
+        False,
+        description="whether words of scripts without blanks are found by ICU's dictionaries (unit: word); needs the "
+        "extra `signals`",
+    )
     permutations: int = Field(108, ge=16, le=1024, description="hashes a signature")
     recall: float = Field(
         0.99,
@@ -61,6 +66,16 @@ class NearDuplicates(ByEdges):
         description="share of the pairs at the threshold that the bands find; chooses bands and rows",
     )
     kernel: Literal["fast", "datasketch"] = Field("fast", description="who computes the signatures")
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """ICU, where words are segmented."""
+        return ("icu4py",) if self.segments else ()
+
+    @property
+    def segments(self) -> bool:
+        """Whether captions are cut into words by a dictionary."""
+        return self.segment and self.unit == "word"
 
     def agreement(self, job: Job) -> Literal["none", "phash", "embedding"]:
         """What else must agree, where the step leaves it to the job's input as well."""
