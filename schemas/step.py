@@ -49,10 +49,14 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
     """The field whose entries stand directly among the settings: `bounds` of ``rules: {words: ...}``."""
     likeness: ClassVar[str] = ""
     """Name of the measure in the ledger's `partner_value`; empty if the step finds no similar samples."""
+    larger_is_alike: ClassVar[bool] = True
+    """Whether a larger `partner_value` is more alike; it is not where a distance is measured."""
     cutting: ClassVar[tuple[str, ...]] = ()
     """Settings that only cut stored values: with other cuts it can decide again (``StepAudit.decide_again``)."""
     compares_samples: ClassVar[bool] = False
     """True if the stored values of a sample depend on the other samples that reach the step."""
+    edge_phases: ClassVar[tuple[str, ...]] = ()
+    """The phases whose tables hold every pair that it found alike; empty for a step that stores none."""
     training: ClassVar[tuple[str, ...]] = ()
     """Settings that determine the step's centroids; empty for a step without centroids."""
     measures: ClassVar[tuple[str, ...]] = ()

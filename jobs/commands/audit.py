@@ -20,12 +20,15 @@ from tamis.pipeline.audit.reading.funnel import (
     funnel,
 )
 from tamis.pipeline.audit.reading.funnel import sample as sample_rows
+from tamis.pipeline.audit.reading.pairs import drawn, remarks
 from tamis.pipeline.results import delta
 from tamis.schemas.errors import JobError
 from tamis.schemas.ledger import meaning
 
 CAPTION = 60
 """Most characters of a caption in a table."""
+SHEET = 500
+"""Pairs of a contact sheet, unless -n says another number."""
 
 
 def audit_run(
@@ -35,6 +38,8 @@ def audit_run(
     sample: str | None,
     count: int | None,
     sql: str | None,
+    edges: str | None,
+    html: str | None,
     json: bool,
 ) -> None:
     """Show the funnel, or the answer to one question about it.
@@ -43,11 +48,16 @@ def audit_run(
         JobError: two questions at once.
         TamisError: no such run, reason or column.
     """
-    options = (("--by", by), ("--sample", sample), ("--sql", sql))
+    options = (("--by", by), ("--sample", sample), ("--sql", sql), ("--edges", edges))
     questions = [name for name, value in options if value is not None]
     if len(questions) > 1:
         raise JobError(f"{' and '.join(questions)} are two questions: ask one at a time")
+    if html is not None and (edges is None or json):
+        raise JobError("--html: it writes the sheet of --edges STEP, and without --json")
     run = opened(path)
+    if edges is not None:
+        _show_edges(run, edges, count, html, json)
+        return
     if not questions:
         _show_funnel(run, json)
         return
@@ -79,7 +89,9 @@ def _show_funnel(run: FinishedRun, json: bool) -> None:
     totals = funnel(run)
     delta_counts = delta.counts(run.root)
     if json:
-        more = {"delta": delta_counts} if delta_counts else {}
+        more: dict[str, Any] = {"delta": delta_counts} if delta_counts else {}
+        with queries.connect(run, tables=False) as connection:
+            more["notes"] = remarks(run, connection)
         display.echo(display.as_json({"run": run.root, **totals.to_json(), **more}))
         return
     out = display.console()
@@ -94,6 +106,7 @@ def _show_funnel(run: FinishedRun, json: bool) -> None:
         return
     with queries.connect(run, tables=False) as connection:
         _, reasons = queries.ask(connection, BY_REASON)
+        notes = remarks(run, connection)
     columns = [("step", "left"), ("reason", "left"), ("samples", "right"), ("of input", "right")]
     out.print()
     display.print_table(
@@ -103,6 +116,34 @@ def _show_funnel(run: FinishedRun, json: bool) -> None:
             [_reason_row(run, *reason) for reason in reasons],
         ),
     )
+    if notes:
+        out.print()
+    for note in notes:
+        out.print(note)
+
+
+def _show_edges(
+    run: FinishedRun, step: str, count: int | None, html: str | None, json: bool
+) -> None:
+    """What a step of duplicates dropped beside what it kept instead, as a table or as a sheet of pictures."""
+    if html is not None:
+        from tamis.pipeline.audit.report.sheet import sheet
+        from tamis.pipeline.store import storage
+
+        page = sheet(run, step, count or SHEET)
+        target = storage.absolute(html)
+        storage.write_bytes(target, page)
+        display.echo(f"{target} ({display.size(len(page))})")
+        return
+    with queries.connect(run, tables=False) as connection:
+        pairs = drawn(run, connection, step, count or 20)
+    names = ["value", "dropped", "text", "survivor", "survivor_text"]
+    rows = [
+        [pair.dropped["partner_value"], pair.dropped["uid"], pair.dropped["text"]]
+        + ([pair.survivor["uid"], pair.survivor["text"]] if pair.survivor else [None, None])
+        for pair in pairs
+    ]
+    _show_answer(run, (names, rows), 0, json)
 
 
 def balance(totals: Funnel) -> str:

@@ -179,9 +179,11 @@ def step_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:
         lines.append(f"{step.get('rule', 'value')} {display.number(step['value'])}{bound}")
     if "passes_with" in step:
         # Quotas are rounded, and a larger budget may give a concept one sample less: a smaller one may do too.
-        sure = "for certain " if any("samples" in mend for mend in step["passes_with"]) else ""
+        # So may a bound that still has edges to samples which fall themselves.
+        mends = step["passes_with"]
+        sure = any("samples" in mend or mend.get("sufficient") for mend in mends)
         lines.append(
-            f"passes {sure}with {' and '.join(_mend(mend) for mend in step['passes_with'])}"
+            f"passes {'for certain ' * sure}with {' and '.join(_mend(mend) for mend in mends)}"
         )
     if "then" in step:
         lines.append(_then_line(step["then"]))

@@ -36,6 +36,8 @@ def show_changes(path: str, settings: Sequence[str], count: int, json: bool) -> 
         f"kept {display.count(change.kept_before)} -> {display.count(change.kept_after)} ({difference:+,}): "
         f"{display.count(change.came)} come, {display.count(change.went)} go"
     )
+    for note in change.notes:
+        out.print(note)
     for title, counts in (("reason", change.by_reason), ("cluster", change.by_cluster)):
         if counts:
             display.print_table(

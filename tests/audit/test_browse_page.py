@@ -261,3 +261,14 @@ def test_a_narrow_screen_needs_no_scrolling_sideways(page: Driven) -> None:
         assert page.driver.execute_script(wide) <= 0
     finally:
         page.driver.set_window_size(1200, 1000)
+
+
+@pytest.mark.browser
+def test_groups_of_duplicates_are_counted_once_the_fold_is_opened(page: Driven) -> None:
+    page.one("#groups summary").click()
+    page.says(
+        "#groups", f"exact_duplicates: {COPIES} fell for 1; the largest group: {COPIES + 1} samples"
+    )
+    cells = [cell.text for cell in page.driver.find_elements("css selector", "table.groups td")]
+    assert cells == ["4 to 7", "1", str(COPIES)]
+    page.check_unharmed()

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.pipeline.signals import caption_statistics
+from tamis.pipeline.signals.registry import SIGNALS, TextSignal
 
 CAPTIONS = st.lists(st.none() | st.text(max_size=80))
 # Few different words, so that runs of them repeat.
@@ -111,3 +112,17 @@ def test_a_caption_has_the_same_value_alone_and_among_others(
     assert together.tolist() == [signal([text])[0] for text in texts]
     if dtype is np.float64:
         assert ((together >= 0) & (together <= 1)).all()
+
+
+def test_segmented_signals_count_the_words_of_scripts_without_blanks() -> None:
+    pytest.importorskip("icu4py")
+    captions = ["我们在公园里散步", "แมวนั่งอยู่บนเก้าอี้", "白色的天空和白色的云", "a red fox", "", None]
+    found = {}
+    for name in ("words", "segmented_words", "repetition", "segmented_repetition"):
+        signal = SIGNALS[name]
+        assert isinstance(signal, TextSignal)
+        found[name] = signal.load()(captions).to_pylist()
+    assert found["words"] == [1, 1, 1, 3, 0, 0]
+    assert found["segmented_words"] == [5, 5, 7, 3, 0, 0]
+    assert found["repetition"] == [0.0] * 6
+    assert found["segmented_repetition"] == [0, 0, pytest.approx(6 / 10), 0, 0, 0]

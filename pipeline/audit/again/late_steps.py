@@ -9,7 +9,7 @@ row.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from tempfile import TemporaryFile
 from typing import Any, TypeVar
@@ -56,6 +56,15 @@ def first_of(old: Job, new: Job) -> int | None:
     return first if all(_is_cut_elsewhere(*pairs[index]) for index in changed) else None
 
 
+def lacking(walk: Run, old: Job, new: Job) -> str:
+    """Why the stored tables of a step that differs do not decide the new settings; "" if they do."""
+    for before, after in zip(old.steps, new.steps, strict=True):
+        why = audit_class(after.kind)(after).lacks(walk, before) if before != after else ""
+        if why:
+            return f"{after.name}: {why}"
+    return ""
+
+
 def _is_cut_elsewhere(old: StepModel, new: StepModel) -> bool:
     """Tell whether two steps differ in their ``cutting`` settings alone, so that both store the same tables."""
     cut = {name: getattr(new, name) for name in new.cutting}
@@ -79,7 +88,12 @@ class Redecision:
         self.total, self.alive = walk.total, walk.total
         self.before, self.after = (self.scratch(np.uint16) for _ in range(2))
         self.accounts = walk.accounts[: len(self._earlier)]
+        self.notes = [self._edges_told(step) for step in self._steps if step.edge_phases]
         self._decide()
+
+    def _edges_told(self, step: StepModel) -> str:
+        count = sum(self.old.done(step.name, phase).rows for phase in step.edge_phases)
+        return f"{step.name}: decided again over its {count:,} stored edges"
 
     def fates(self, chunk: Chunk) -> tuple[Fates, Fates]:
         """The fates of a chunk's rows, before and after."""
@@ -156,6 +170,17 @@ class Redecision:
         done = self.old.done(step, phase)
         assert len(done) == 1, f"{step}: {phase} has {len(done)} tables"
         return done.files.file(0).slice()
+
+    def tables(self, step: str, phase: str) -> Sequence[Slice]:
+        """All tables of a phase, whole."""
+        files = self.old.done(step, phase).files
+        return [files.file(position).slice() for position in range(len(files))]
+
+    def places(self, sids: Rows) -> Rows:
+        """The indices among all rows of rows given by their sids."""
+        starts = np.cumsum([0, *self.old.parts.rows])
+        places: Rows = starts[sids >> 32] + (sids & 0xFFFFFFFF)
+        return places
 
     def scratch(self, kind: npt.DTypeLike) -> Any:
         """(total,) zeros in an unnamed file, which is removed together with the array."""

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from tamis.pipeline.audit.again.frozen_job import job_of
-from tamis.pipeline.audit.again.late_steps import Fates, Redecision, first_of
+from tamis.pipeline.audit.again.late_steps import Fates, Redecision, first_of, lacking
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.inputs.entries import input_files
 from tamis.pipeline.inputs.input_files import InputFile
@@ -37,6 +37,7 @@ from tamis.pipeline.tasks.chunks import Chunk, chunks
 from tamis.pipeline.tasks.parts import Part
 from tamis.pipeline.tasks.perform import Here
 from tamis.schemas.errors import InputError, JobError, StateError
+from tamis.schemas.events import Event, Observer, PhaseStarted
 from tamis.schemas.job import Job
 
 Result = TypeVar("Result")
@@ -55,6 +56,7 @@ class Change:
     by_reason: Counter[str] = field(default_factory=Counter)
     by_cluster: Counter[int] = field(default_factory=Counter)
     samples: list[dict[str, Any]] = field(default_factory=list)  # the first that change sides
+    notes: list[str] = field(default_factory=list)  # how steps that compare samples decided again
 
 
 def whatif(run: FinishedRun, settings: Sequence[str], count: int = 20) -> Change:
@@ -69,6 +71,7 @@ def whatif(run: FinishedRun, settings: Sequence[str], count: int = 20) -> Change
         comparison = _Comparison(run, both, change, count)
         for moved in both.each(comparison.moved):
             comparison.add(moved)
+        change.notes += both.notes
     return change
 
 
@@ -77,6 +80,7 @@ class _Both(Protocol):
 
     old: Run
     chunks: list[Chunk]
+    notes: list[str]
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -109,12 +113,35 @@ def _both(run: FinishedRun, settings: Sequence[str]) -> Iterator[_Both]:
     ):
         old = _walked(run, now, storage.join(scratch, "before"))
         first = first_of(now, then)
+        why = lacking(old, now, then) if first is not None else ""
         both: _Both
-        if first is not None:
+        if first is not None and not why:
             both = Redecision(old, then, first, scratch, pool)
         else:
-            both = _Walks(old, _walked(run, then, storage.join(scratch, "after")))
+            searched = _Searched(then)
+            new = _walked(run, then, storage.join(scratch, "after"), [searched])
+            both = _Walks(old, new, searched.notes(why))
         yield both
+
+
+class _Searched:
+    """The steps of a walk that look for alike samples again."""
+
+    def __init__(self, job: Job) -> None:
+        self._searches = {step.name: step.edge_phases for step in job.steps if step.edge_phases}
+        self._steps: list[str] = []
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, PhaseStarted) and event.phase in self._searches.get(event.step, ()):
+            self._steps.append(event.step)
+
+    def notes(self, why: str) -> list[str]:
+        """A line for each of them; ``why`` none could decide over what is stored."""
+        lines = [
+            f"{step}: its pairs were searched for again, which takes as long as in a run"
+            for step in dict.fromkeys(self._steps)
+        ]
+        return lines + [why] * bool(lines and why)
 
 
 @contextmanager
@@ -131,8 +158,8 @@ def _damage_reported(run: FinishedRun) -> Iterator[None]:
 class _Walks:
     """Two walks over the same parts, whose verdicts are compared."""
 
-    def __init__(self, old: Run, new: Run) -> None:
-        self.old, self._new = old, new
+    def __init__(self, old: Run, new: Run, notes: list[str]) -> None:
+        self.old, self._new, self.notes = old, new, notes
         self.chunks = list(chunks(old.parts))
         self.accounts, self.alive = new.accounts, new.alive
         self._numbers: dict[str, int] = {}
@@ -163,7 +190,7 @@ class _Walks:
         return list(self._numbers)[fate - 1]
 
 
-def _walked(run: FinishedRun, job: Job, root: str) -> Run:
+def _walked(run: FinishedRun, job: Job, root: str, observers: Sequence[Observer] = ()) -> Run:
     """A walk over the deciding steps of ``job`` that takes the run's tables where they fit."""
     writing = {"ledger", *(config.name for config in job.steps if config.is_last)}
     steps = tuple(step for step in build(job) if step.name not in writing)
@@ -171,7 +198,7 @@ def _walked(run: FinishedRun, job: Job, root: str) -> Run:
     plan = Plan(job.model_copy(update={"output": root}), root, inputs, steps)
     for name in (plan_files.HEAD, plan_files.TABLE):
         storage.copy(storage.join(run.root, name), storage.join(root, name))
-    walk = Run(plan, State.open(plan), Here(root), [], base=run.root)
+    walk = Run(plan, State.open(plan), Here(root), observers, base=run.root)
     with storage.without_sync():
         walk.walk_steps()
     return walk

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from tamis.pipeline.audit.again.thresholds import Thresholds
 from tamis.pipeline.audit.reading import distributions, sql
+from tamis.pipeline.audit.reading.duplicates import group_sizes
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.funnel import funnel
+from tamis.pipeline.audit.reading.pairs import fallen, remarks
 from tamis.pipeline.audit.story.story import Story, pictured, stories, tell
 from tamis.schemas.errors import InputError
 from tamis.schemas.ledger import meaning
@@ -188,6 +190,23 @@ class Browser:
         """A story in words, with the samples shown beside it; sids are text, which JavaScript's numbers cannot hold."""
         beside = [{**other, "sid": str(other["sid"])} for other in pictured(self.run, story)]
         return {**self._words(story), "sid": str(story["sid"]), "pictures": beside}
+
+    @cached_property
+    def groups(self) -> list[dict[str, Any]]:
+        """Each step that found duplicates, with its groups by size and what to look at."""
+        with self.cursor() as cursor:
+            notes = remarks(self.run, cursor)
+            found = fallen(self.run, cursor)
+            steps = [step for step in self.run.steps if step.name in found]
+            return [
+                {
+                    "step": step.name,
+                    "measure": step.likeness,
+                    "notes": [line for line in notes if line.startswith(f"{step.name}: ")],
+                    "sizes": [sizes._asdict() for sizes in group_sizes(cursor, step)],
+                }
+                for step in steps
+            ]
 
     def histogram(self, signal: str) -> dict[str, Any]:
         """A signal's distribution, and the job's bounds on it.

@@ -44,6 +44,7 @@ PAGES = {
     "/": ("browse.html", "text/html; charset=utf-8"),
     "/browse.js": ("browse.js", "text/javascript; charset=utf-8"),
     "/charts.js": ("charts.js", "text/javascript; charset=utf-8"),
+    "/groups.js": ("groups.js", "text/javascript; charset=utf-8"),
     "/thresholds.js": ("thresholds.js", "text/javascript; charset=utf-8"),
     "/browse.css": ("browse.css", "text/css; charset=utf-8"),
 }
@@ -104,8 +105,8 @@ class Server(ThreadingHTTPServer):
         """
         browser = self.browser
         match path:
-            case "/api/run":
-                return browser.overview
+            case "/api/run" | "/api/groups":
+                return browser.overview if path == "/api/run" else browser.groups
             case "/api/samples" | "/api/counts":
                 return (browser.samples if path == "/api/samples" else browser.counts)(asked)
             case "/api/story":

@@ -1,4 +1,4 @@
-"""Duplicates as they are shown: for each step the largest groups, and the pairs nearest to its bound."""
+"""Duplicates as they are shown: of each step groups by size, the largest of them, and the pairs nearest its bound."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.steps.shared.audit import Row
 from tamis.schemas.ledger import likeness
+from tamis.schemas.step import StepModel
 
 if TYPE_CHECKING:
     import duckdb
@@ -22,12 +23,25 @@ class Case(NamedTuple):
     score: str
 
 
+class GroupSizes(NamedTuple):
+    """The groups of ``least`` to ``most`` samples: how many, how many fell, and how alike these are to partners."""
+
+    least: int
+    most: int
+    groups: int
+    dropped: int
+    median: float | None  # of the values
+    weakest: float | None
+
+
 class StepDuplicates(NamedTuple):
-    """Duplicates of one step: their number, the number of groups, and examples."""
+    """Duplicates of one step: their number, the number of groups, their sizes, and examples."""
 
     step: str
+    measure: str  # of the values; empty where nothing is measured
     dropped: int
     groups: int
+    sizes: list[GroupSizes]
     largest: list[Case]
     borderline: list[Case]
 
@@ -39,6 +53,15 @@ STEPS = """
 LARGEST = """
     SELECT survivor_uid, count(*) AS members FROM ledger WHERE step = $step
     GROUP BY survivor_uid ORDER BY members DESC, survivor_uid LIMIT $count
+"""
+SIZES = """
+    WITH fallen AS (
+        SELECT partner_value, count(*) OVER (PARTITION BY survivor_uid) + 1 AS members, survivor_uid
+        FROM ledger WHERE step = $step AND survivor_uid IS NOT NULL
+    )
+    SELECT floor(log2(members))::BIGINT AS power, count(DISTINCT survivor_uid), count(*),
+        median(partner_value), {weakest}(partner_value)
+    FROM fallen GROUP BY power ORDER BY power DESC
 """
 FIRST = """
     SELECT survivor_uid, min_by(sid, uid) FROM ledger
@@ -63,13 +86,27 @@ def duplicates(
         by_step.append(
             StepDuplicates(
                 step,
+                config.likeness,
                 dropped,
                 groups,
+                group_sizes(connection, config),
                 _largest(run, connection, step, dict(largest)),
                 _borderline(run, connection, step, count) if config.likeness else [],
             )
         )
     return by_step
+
+
+def group_sizes(connection: duckdb.DuckDBPyConnection, step: StepModel) -> list[GroupSizes]:
+    """A step's groups by powers of two of their size, the largest first."""
+    query = SIZES.format(weakest=weakest(step))
+    counted = connection.execute(query, {"step": step.name}).fetchall()
+    return [GroupSizes(1 << power, (2 << power) - 1, *rest) for power, *rest in counted]
+
+
+def weakest(step: StepModel) -> str:
+    """The function of SQL that finds the value least alike."""
+    return "min" if step.larger_is_alike else "max"
 
 
 def _largest(

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ValidationError
 
+from tamis.pipeline.audit.reading import stored_edges
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.results import ledger_index
 from tamis.pipeline.results.manifest_files import ManifestFiles
@@ -219,6 +220,11 @@ class FinishedRun:
     def quotas(self, step: str) -> pa.Table | None:
         """A row a cluster: its size, and what the step keeps of it; None where ``tables/`` has been cleared."""
         return self.table(step, "quotas", "clusters")
+
+    def edges_to_preferred(self, step: str, sid: int) -> pa.Table | None:
+        """A sample's edges to those that are preferred to it; None where not all are stored."""
+        phases = self.audits[step].config.edge_phases
+        return stored_edges.to_preferred(self.root, step, phases, sid)
 
     def ingested(self, part: int) -> pa.Table | None:
         """The rows that ingest stored of a part; None where ``tables/`` has been cleared."""

@@ -35,7 +35,7 @@ def report(run: FinishedRun) -> bytes:
 
 def _body(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> str:
     album = Album(Pictures(run), PICTURE_BYTES)
-    shown = [("funnel", "Funnel", sections.funnel_section(run))]
+    shown = [("funnel", "Funnel", sections.funnel_section(run, connection))]
     if run.manifest.rows_in:
         shown += [
             ("evaluation", "Evaluation", evaluation.evaluation_section(run)),

@@ -14,7 +14,12 @@ from tamis.pipeline.audit.reading.concepts import (
     spread,
     trained,
 )
-from tamis.pipeline.audit.reading.duplicates import Case, StepDuplicates, duplicates
+from tamis.pipeline.audit.reading.duplicates import (
+    Case,
+    GroupSizes,
+    StepDuplicates,
+    duplicates,
+)
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.pictures import Album
 from tamis.pipeline.audit.reading.words import number, share
@@ -165,6 +170,7 @@ def duplicates_section(
 def _step(step: StepDuplicates, album: Album) -> str:
     summary = f"{step.dropped:,} duplicates in {step.groups:,} groups."
     shown = element("h3", text(step.step)) + element("p", summary, class_="soft")
+    shown += _sizes(step)
     for title, cases in (
         ("The largest groups", step.largest),
         ("Nearest to the bound", step.borderline),
@@ -173,6 +179,23 @@ def _step(step: StepDuplicates, album: Album) -> str:
             inner = "".join(_case(case, album) for case in cases)
             shown += element("h4", title) + element("div", inner, class_="cases")
     return shown
+
+
+def _sizes(step: StepDuplicates) -> str:
+    """The groups by their size, with their spread."""
+    columns = [("samples of a group", "left"), ("groups", "right"), ("dropped", "right")]
+    if step.measure:
+        columns += [(f"{step.measure}, median", "right"), ("weakest", "right")]
+    rows = [
+        [_span(sizes), number(sizes.groups), number(sizes.dropped)]
+        + [number(value) for value in (sizes.median, sizes.weakest) if step.measure]
+        for sizes in step.sizes
+    ]
+    return table(columns, rows, f"{step.step}: groups by size")
+
+
+def _span(sizes: GroupSizes) -> str:
+    return f"{sizes.least:,} to {sizes.most:,}"
 
 
 def _case(case: Case, album: Album) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tamis.pipeline.audit.reading import distributions
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.funnel import BY_REASON, funnel
+from tamis.pipeline.audit.reading.pairs import remarks
 from tamis.pipeline.audit.reading.words import number, share
 from tamis.pipeline.audit.report import charts
 from tamis.pipeline.audit.report.html import element, table, text
@@ -28,8 +29,8 @@ KEY = (
 THRESHOLD = '<span><i class="line"></i>threshold</span>'
 
 
-def funnel_section(run: FinishedRun) -> str:
-    """The funnel: a bar for each step, with kept and dropped samples as shares of the input."""
+def funnel_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> str:
+    """The funnel: a bar for each step, with kept and dropped samples as shares of the input; and what to look at."""
     counted = funnel(run)
     rows = []
     for step in counted.steps:
@@ -52,6 +53,7 @@ def funnel_section(run: FinishedRun) -> str:
         element("p", summary, class_="soft")
         + KEY.format(more="")
         + element("div", "".join(rows), class_="funnel")
+        + "".join(element("p", text(line), class_="note") for line in remarks(run, connection))
     )
 
 

@@ -1,11 +1,13 @@
-"""Settings of several duplicate steps: which of two duplicates is preferred."""
+"""Settings of several duplicate steps: who of two duplicates is preferred, and what bounds their likeness."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
+from tamis.schemas.job import Job
 from tamis.schemas.model import Model
 from tamis.schemas.step import StepModel
 
@@ -36,3 +38,28 @@ class Preferring(StepModel):
         if isinstance(self.prefer, BySignal):
             return f"signal:{self.prefer.signal}"
         return self.prefer
+
+
+class Cut(NamedTuple):
+    """A setting that bounds a column of the edges."""
+
+    setting: str
+    column: str
+    larger: bool  # whether larger values are more alike
+
+
+class ByEdges(Preferring):
+    """A step that stores each pair it found alike, an edge, and decides by them."""
+
+    compares_samples = True
+    edge_phases = ("equal", "similar")
+    group: Literal["leader", "chain"] = Field(
+        "leader",
+        description="leader: a sample falls only for a kept one that it is alike to itself; chain: one of each "
+        "connected component is kept",
+    )
+
+    def cuts(self, job: Job) -> Sequence[Cut]:
+        """The settings that bound its edges, in the order in which they are proposed to save a sample."""
+        del job
+        return ()

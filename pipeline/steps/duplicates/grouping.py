@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tamis.pipeline.steps.duplicates import chaining, leading
+from tamis.pipeline.steps.duplicates.config import ByEdges
 from tamis.pipeline.steps.duplicates.edges import Rule
 from tamis.pipeline.steps.shared.exchange import verdict_phase
 from tamis.pipeline.tasks.phase import Phase, listed
@@ -25,7 +26,7 @@ def phases(context: Context, step: str, rule: Rule, reason: str) -> Iterator[Pha
     Raises:
         StateError: there are more edges than a task holds, and they are not decided in any number of rounds.
     """
-    found = [context.done(step, phase) for phase in ("equal", "similar")]
+    found = [context.done(step, phase) for phase in ByEdges.edge_phases]
     count = sum(done.rows for done in found)
     partitions = 1 + count // PARTITION
     files = [done.files.file(i).slice() for done in found for i in range(len(done))]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -57,22 +57,35 @@ class Round:
     by_hash: bool  # whether the order is that of a hash of the uids
 
 
-def led(io: TaskIo[Rule]) -> Iterator[pa.Table]:
-    """Who is dropped, in one memory: each sample that is alike to a kept one preferred to it."""
-    edges = io.read("edges").combine_chunks()
+class Followers(NamedTuple):
+    """Samples that fall: their sids (n,), the uid of the leader of each, and how alike the two are, float64 (n,)."""
+
+    sid: Ints
+    leader: pa.Array
+    value: npt.NDArray[np.float64]
+
+
+def followers(edges: pa.Table, value: npt.NDArray[np.float64]) -> Followers:
+    """Who falls by the rule, in one memory. ``value``: of each edge, (m,), the larger the more alike."""
     sid, first, position = np.unique(both_ends(edges, "sid").to_numpy(), True, True)
     a, b = np.split(position, 2)
     uids = both_ends(edges, "uid").take(pa.array(first))
     preference = both_ends(edges, "preference").to_numpy()[first]
     rank = leaders.ranks(uid_words(uids), preference)
-    same = edges["same"].to_numpy()
-    value = signed(io.args, edges)
-    leader, best = leaders.follow(rank[a], rank[b], value, same)
+    leader, best = leaders.follow(rank[a], rank[b], value, edges["same"].to_numpy())
     dropped = np.flatnonzero(leader != np.arange(len(leader)))
     by_rank = np.argsort(rank)
-    who, picks = by_rank[dropped], uids.take(pa.array(by_rank[leader[dropped]]))
-    values = best[dropped] if io.args.larger else -best[dropped]
-    yield from falls(io, pa.array(sid[who]), picks, pa.array(values), picks)
+    return Followers(
+        sid[by_rank[dropped]], uids.take(pa.array(by_rank[leader[dropped]])), best[dropped]
+    )
+
+
+def led(io: TaskIo[Rule]) -> Iterator[pa.Table]:
+    """Who is dropped, in one memory: each sample that is alike to a kept one preferred to it."""
+    edges = io.read("edges").combine_chunks()
+    found = followers(edges, signed(io.args, edges))
+    values = found.value if io.args.larger else -found.value
+    yield from falls(io, pa.array(found.sid), found.leader, pa.array(values), found.leader)
 
 
 def phases(

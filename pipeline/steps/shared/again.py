@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -55,6 +55,12 @@ class Again(Protocol):
 
     def whole(self, step: str, phase: str) -> Slice:
         """The one table of a phase."""
+
+    def tables(self, step: str, phase: str) -> Sequence[Slice]:
+        """All tables of a phase, whole."""
+
+    def places(self, sids: Rows) -> Rows:
+        """The places among all of rows given by their sids."""
 
     def uids(self, places: Rows) -> npt.NDArray[np.uint64]:
         """(n, 2) the uids of rows, by their places among all."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tamis.pipeline.steps.shared.again import Again
+    from tamis.pipeline.tasks.step import Context
 
 Row = dict[str, Any]
 """A row of the ledger, by column."""
@@ -22,7 +23,8 @@ Checked = dict[str, Any]
 """A bound on a signal (``rule``, its limits), the sample's ``value``, and whether it ``passes``."""
 
 Mend = dict[str, Any]
-"""``setting`` as ``--set`` writes it, ``relation`` (<= or >=) and ``value``; for ``keep`` also ``samples``."""
+"""``setting`` as ``--set`` writes it, ``relation`` (<= or >=) and ``value``; for ``keep`` also ``samples``; and
+``sufficient``, where a weaker value may do too."""
 
 Config = TypeVar("Config", bound=StepModel)
 
@@ -44,6 +46,9 @@ class Finished(Protocol):
 
     def quotas(self, step: str) -> pa.Table | None:
         """A row a cluster: its size, and what the step keeps of it; None where ``tables/`` has been cleared."""
+
+    def edges_to_preferred(self, step: str, sid: int) -> pa.Table | None:
+        """A sample's edges to those that are preferred to it; None where not all are stored."""
 
 
 class Limit(NamedTuple):
@@ -130,6 +135,11 @@ class StepAudit(Generic[Config]):
         """
         del concepts, rows_in, keep
         return None
+
+    def lacks(self, context: Context, before: Config) -> str:
+        """Why what a run with the settings ``before`` stored does not decide these; "" if it does."""
+        del context, before
+        return ""
 
     def decide_again(self, again: Again) -> Iterable[Counter[str]]:
         """Drop in memory what the step drops with these settings: counts by reason. For a step with ``cutting``."""

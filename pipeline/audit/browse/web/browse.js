@@ -1,6 +1,7 @@
 // The browser page: filters, pages of samples, stories. Captions are data: they only ever become text nodes.
 
 import { bar, make, number, share } from "/charts.js";
+import { startGroups } from "/groups.js";
 import { startThresholds } from "/thresholds.js";
 
 const by = (id) => document.getElementById(id);
@@ -237,6 +238,7 @@ try {
   fill(run);
   search();
   startThresholds(run.thresholds, ask);
+  startGroups(ask, complain);
 } catch (error) {
   complain(error);
 }

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from tamis.pipeline.steps.duplicates.config import Preferring
+from tamis.pipeline.steps.duplicates.config import ByEdges, Cut
 from tamis.schemas.job import Job
 from tamis.schemas.step import Reasons, Share
 
 NEAR_CAPTION = "near_caption"
 
 
-class NearDuplicates(Preferring):
+class NearDuplicates(ByEdges):
     """Drop samples whose captions are nearly the same (MinHash-LSH, verified), and whose pictures agree."""
 
     kind = "near_duplicates"
@@ -21,6 +22,7 @@ class NearDuplicates(Preferring):
         NEAR_CAPTION: "another sample has nearly the same caption (and, where asked, picture)"
     }
     likeness = "Jaccard"
+    cutting = ("jaccard", "hamming", "cosine", "group")
     jaccard: Share = Field(0.8, description="captions at least this alike are near-duplicates")
     agree: Literal["none", "phash", "embedding"] | None = Field(
         None,
@@ -51,6 +53,11 @@ class NearDuplicates(Preferring):
     )
     ngram: int = Field(3, ge=1, le=24, description="characters (or words) a shingle")
     unit: Literal["char", "word"] = Field("char", description="what a shingle is made of")
+    segment: bool = Field(
+        False,
+        description="whether words of scripts without blanks are found by ICU's dictionaries (unit: word); needs the "
+        "extra `signals`",
+    )
     permutations: int = Field(108, ge=16, le=1024, description="hashes a signature")
     recall: float = Field(
         0.99,
@@ -59,12 +66,27 @@ class NearDuplicates(Preferring):
         description="share of the pairs at the threshold that the bands find; chooses bands and rows",
     )
     kernel: Literal["fast", "datasketch"] = Field("fast", description="who computes the signatures")
-    group: Literal["leader", "chain"] = Field(
-        "leader",
-        description="leader: a sample falls only for a kept one that it is alike to itself; chain: one of each "
-        "connected component is kept",
-    )
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """ICU, where words are segmented."""
+        return ("icu4py",) if self.segments else ()
+
+    @property
+    def segments(self) -> bool:
+        """Whether captions are cut into words by a dictionary."""
+        return self.segment and self.unit == "word"
 
     def agreement(self, job: Job) -> Literal["none", "phash", "embedding"]:
         """What else must agree, where the step leaves it to the job's input as well."""
         return self.agree or ("phash" if job.has_pictures else "embedding")
+
+    def cuts(self, job: Job) -> Sequence[Cut]:
+        """Jaccard, and what bounds the pictures; edges have no difference of layouts."""
+        captions = Cut("jaccard", "jaccard", larger=True)
+        pictures = {
+            "phash": Cut("hamming", "agree", larger=False),
+            "embedding": Cut("cosine", "agree", larger=True),
+        }
+        agreement = self.agreement(job)
+        return (captions, pictures[agreement]) if agreement in pictures else (captions,)

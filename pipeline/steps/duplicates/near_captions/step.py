@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from tamis.pipeline.algorithms.near_captions import segmentation
 from tamis.pipeline.algorithms.near_captions.minhash import choose_bands
 from tamis.pipeline.algorithms.near_captions.sketch_filter import most_differing
 from tamis.pipeline.inputs.input_files import InputFile
@@ -72,8 +74,12 @@ class NearDuplicates(Step):
         """There are pictures, where they are compared by their hashes, and what is preferred by is a number.
 
         Raises:
-            JobError: no input has any, or it is text.
+            JobError: no input has any, or it is text; or what segments captions is not installed.
         """
+        if self.config.segments and _segmentation() is None:
+            raise JobError(
+                f"{self.name}: segment needs the extra `signals` ({segmentation.PACKAGE}): pip install 'tamis[signals]'"
+            )
         check_preference(self.name, self.config.preferred_signal, self.steps, inputs)
         if self.agree == "phash":
             mend = ": set `agree: none`, or `agree: embedding` after an `embed` step"
@@ -146,5 +152,16 @@ class NearDuplicates(Step):
         inputs = living(context, config.preferred_signal)
         if self.embedding:
             inputs["embedding"] = context.embedding(self.embedding)
-        spread = tasks.Texts(buckets, self.agree == "phash", config.preference, config.fold)
+        segmented_by = _segmentation() if config.segments else None
+        spread = tasks.Texts(
+            buckets, self.agree == "phash", config.preference, config.fold, segmented_by
+        )
         return EachPart(context.parts, inputs, spread, buckets=buckets)
+
+
+def _segmentation() -> str | None:
+    """The version of what cuts captions into words; None where it is not installed."""
+    try:
+        return f"{segmentation.PACKAGE}=={version(segmentation.PACKAGE)}"
+    except PackageNotFoundError:
+        return None

@@ -13,7 +13,13 @@ import pyarrow as pa
 
 from tamis.pipeline.algorithms.grouping import leaders
 from tamis.pipeline.algorithms.hashing import mix64
-from tamis.pipeline.algorithms.near_captions import folding, search, shingles, sketch_filter
+from tamis.pipeline.algorithms.near_captions import (
+    folding,
+    search,
+    segmentation,
+    shingles,
+    sketch_filter,
+)
 from tamis.pipeline.algorithms.near_captions.agreement import (
     Agreement,
     AnyPicture,
@@ -46,6 +52,7 @@ class Texts:
     pictures: bool  # whether hashes and layouts of pictures travel along
     prefer: str
     fold: Sequence[folding.Fold]
+    segmented_by: str | None = None  # the version of what cuts captions into words; None: blanks do
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,8 @@ def texts(io: TaskIo[Texts]) -> Iterator[pa.Table]:
         embedded = io.read("embedding", ["row", "image"]).combine_chunks()
         rows = np.intersect1d(rows, embedded["row"].to_numpy(), assume_unique=True)
     captions = folding.normalise(table["text"].take(pa.array(rows)).to_pylist(), io.args.fold)
+    if io.args.segmented_by is not None:
+        captions = [segmentation.segmented(caption) for caption in captions]
     usable = np.array([bool(caption) for caption in captions], dtype=bool)
     if io.args.pictures:  # a sample without a picture agrees with none
         usable &= table["phash"].is_valid().to_numpy()[rows]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from typing import ClassVar
 
 from pydantic import Field
 
-from tamis.pipeline.steps.duplicates.config import Preferring
+from tamis.pipeline.steps.duplicates.config import ByEdges, Cut
+from tamis.schemas.job import Job
 from tamis.schemas.step import Reasons, Share
 
 NEAR_PICTURE = "near_picture"
 
 
-class NearPictures(Preferring):
+class NearPictures(ByEdges):
     """Drop samples whose pictures are nearly the same, by hash and layout, whatever their captions. Needs no model."""
 
     kind = "near_pictures"
@@ -20,6 +22,8 @@ class NearPictures(Preferring):
         NEAR_PICTURE: "another sample's picture has nearly the same perceptual hash and layout"
     }
     likeness = "bits apart"
+    larger_is_alike = False
+    cutting = ("hamming", "difference", "group")
     hamming: int = Field(
         4, ge=0, le=16, description="bits in which two 64-bit perceptual hashes may differ"
     )
@@ -28,8 +32,8 @@ class NearPictures(Preferring):
         description="how far the pictures' layouts may differ, as a share of their contrast: what the hash proposes, "
         "this decides",
     )
-    group: Literal["leader", "chain"] = Field(
-        "leader",
-        description="leader: a sample falls only for a kept one that it is alike to itself; chain: one of each "
-        "connected component is kept",
-    )
+
+    def cuts(self, job: Job) -> Sequence[Cut]:
+        """Bits and difference."""
+        del job
+        return Cut("hamming", "bits", larger=False), Cut("difference", "difference", larger=False)
