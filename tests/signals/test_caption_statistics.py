@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.pipeline.signals import caption_statistics
+from tamis.pipeline.signals.caption_forms import Captions
 
 CAPTIONS = st.lists(st.none() | st.text(max_size=80))
 # Few different words, so that runs of them repeat.
@@ -101,7 +102,7 @@ def test_repetition_refuses_an_empty_run() -> None:
 )
 @given(texts=CAPTIONS)
 def test_a_caption_has_the_same_value_alone_and_among_others(
-    signal: Callable[[caption_statistics.Captions], np.ndarray],
+    signal: Callable[[Captions], np.ndarray],
     dtype: type,
     texts: list[str | None],
 ) -> None:
