@@ -118,6 +118,11 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         return {}
 
     @property
+    def word_lists(self) -> Mapping[str, str]:
+        """Signals that count the entries of a list of words -> the list's path."""
+        return {}
+
+    @property
     def shard_size(self) -> int | None:
         """Samples in each shard that the step writes; None if it writes no shards."""
         return None

@@ -130,7 +130,7 @@ def _step(step: Step, config: StepModel | None) -> dict[str, Any]:
 
 
 def _taken(plan: Plan) -> Iterator[str]:
-    """The signals that are not computed but taken from a column of the input, or from a head."""
+    """The signals that are not built in but taken from a column of the input, a head or a list."""
     for config in plan.job.steps:
         if config.computes:
             for entry, sources in origins.find(config, plan.inputs).by_entry.items():
@@ -139,6 +139,8 @@ def _taken(plan: Plan) -> Iterator[str]:
                         yield f"{config.name}: {name} is the column {source.column} of `{entry}`"
                     elif source.head is not None:
                         yield f"{config.name}: {name} is the head {storage.redact(source.head)}"
+                    elif source.words is not None:
+                        yield f"{config.name}: {name} counts the list {storage.redact(source.words)}"
 
 
 def _lacking(plan: Plan) -> Iterator[str]:

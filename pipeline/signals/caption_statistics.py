@@ -1,14 +1,10 @@
 """Signals over captions. A word is the text between Unicode whitespace; a null caption counts as empty."""
 
-import unicodedata
-from collections import Counter
-from collections.abc import Sequence
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
 
-Captions = Sequence[str | None]
+from tamis.pipeline.signals import caption_forms as forms
+from tamis.pipeline.signals.caption_forms import Captions
 
 
 def words(captions: Captions) -> NDArray[np.int32]:
@@ -27,8 +23,12 @@ def special_characters(captions: Captions) -> NDArray[np.float64]:
     Special characters are all but letters, combining marks, numbers (Unicode categories L, M, N) and whitespace:
     punctuation, symbols, emoji, control characters. An empty caption has 0.
     """
-    shares = [sum(map(_is_special, text)) / len(text) if text else 0.0 for text in captions]
-    return np.array(shares, dtype=np.float64)
+    shares = [np.zeros(0)]
+    for texts in forms.blocks(captions):
+        of = forms.flat(texts)
+        special = np.bincount(of.owner[(of.kinds & forms.SPECIAL) != 0], minlength=len(texts))
+        shares.append(special / np.maximum(np.bincount(of.owner, minlength=len(texts)), 1))
+    return np.concatenate(shares)
 
 
 def repetition(captions: Captions, ngram: int = 2) -> NDArray[np.float64]:
@@ -44,21 +44,16 @@ def repetition(captions: Captions, ngram: int = 2) -> NDArray[np.float64]:
     """
     if ngram < 1:
         raise ValueError(f"ngram is {ngram}: it has to be at least 1")
-    return np.array([_repeated_share(text or "", ngram) for text in captions], dtype=np.float64)
-
-
-@cache
-def _is_special(character: str) -> bool:
-    return unicodedata.category(character)[0] not in "LMN" and not character.isspace()
-
-
-def _repeated_share(text: str, ngram: int) -> float:
-    tokens = text.casefold().split()
-    ngrams = [tuple(tokens[start : start + ngram]) for start in range(len(tokens) - ngram + 1)]
-    occurrences = Counter(ngrams)
-    repeated: set[int] = set()
-    for start, gram in enumerate(ngrams):
-        if occurrences[gram] > 1:
-            repeated.update(range(start, start + ngram))
-    total = sum(map(len, tokens))
-    return sum(len(tokens[position]) for position in repeated) / total if total else 0.0
+    shares = [np.zeros(0)]
+    for texts in forms.blocks(captions):
+        of = forms.flat([text.casefold() for text in texts])
+        found = forms.runs(of, 0)
+        grams, first = forms.grams(forms.hashed(of, found.start, found.stop), found.owner, ngram)
+        starts = first[forms.repeated(grams, found.owner[first])]
+        inside = np.zeros(len(found.owner), bool)
+        for place in range(ngram):
+            inside[starts + place] = True
+        total = np.bincount(found.owner, found.lengths, len(texts))
+        part = np.bincount(found.owner, found.lengths * inside, len(texts))
+        shares.append(part / np.maximum(total, 1))
+    return np.concatenate(shares)

@@ -23,6 +23,7 @@ TRIES = 8
 """Files of an entry among which one has to be readable, and to have a value of each column."""
 
 HEAD_TYPE = pa.float32()
+COUNT_TYPE = pa.int32()
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,11 @@ def find(step: StepModel, inputs: Sequence[InputFile]) -> Origins:
         for name in step.computes:
             try:
                 origin = resolve(
-                    name, available=available, columns=list(known), heads=step.linear_heads
+                    name,
+                    available=available,
+                    columns=list(known),
+                    heads=step.linear_heads,
+                    lists=step.word_lists,
                 )
             except JobError as error:
                 is_damaged = outline(first).damage is not None
@@ -88,9 +93,15 @@ def _check_names(step: StepModel) -> None:
         if name.lower() in taken:
             raise JobError(f"{step.name}: {name}: {taken[name.lower()]}: leave it out")
         taken[name.lower()] = f"`{name}` is in the list already"
+    for key, files in (("heads", step.linear_heads), ("lists", step.word_lists)):
+        for name in files:
+            if name not in step.computes:
+                raise JobError(
+                    f"{step.name}: {key}: `{name}` is none of the step's signals: add it"
+                )
     for name in step.linear_heads:
-        if name not in step.computes:
-            raise JobError(f"{step.name}: heads: `{name}` is none of the step's signals: add it")
+        if name in step.word_lists:
+            raise JobError(f"{step.name}: `{name}` is in heads and in lists: take one of them")
 
 
 def _by_entry(inputs: Sequence[InputFile]) -> dict[str, list[InputFile]]:
@@ -145,6 +156,8 @@ def _available(known: Outline) -> set[str]:
 def _type(step: StepModel, entry: str, origin: Origin, known: columns.Columns) -> pa.DataType:
     if origin.signal is not None:
         return origin.signal.dtype
+    if origin.words is not None:
+        return COUNT_TYPE
     if origin.column is None:
         return HEAD_TYPE
     kind = known[origin.column]

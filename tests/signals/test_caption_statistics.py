@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.pipeline.signals import caption_statistics
-from tamis.pipeline.signals.registry import SIGNALS, TextSignal
+from tamis.pipeline.signals.caption_forms import Captions
+from tamis.pipeline.signals.kinds import TextSignal
+from tamis.pipeline.signals.registry import SIGNALS
 
 CAPTIONS = st.lists(st.none() | st.text(max_size=80))
 # Few different words, so that runs of them repeat.
@@ -102,7 +104,7 @@ def test_repetition_refuses_an_empty_run() -> None:
 )
 @given(texts=CAPTIONS)
 def test_a_caption_has_the_same_value_alone_and_among_others(
-    signal: Callable[[caption_statistics.Captions], np.ndarray],
+    signal: Callable[[Captions], np.ndarray],
     dtype: type,
     texts: list[str | None],
 ) -> None:

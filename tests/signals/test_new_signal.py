@@ -13,7 +13,8 @@ from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.report.report import report
 from tamis.pipeline.audit.story.story import stories
 from tamis.pipeline.planning.preview import preview
-from tamis.pipeline.signals import registry
+from tamis.pipeline.signals import caption_signals, registry
+from tamis.pipeline.signals.kinds import TextSignal
 from tests.support.running import Sample, ledger, make_plan, picture, run_here, write_tar
 
 STEPS = """
@@ -30,11 +31,11 @@ def vowels(texts: Sequence[str | None]) -> np.ndarray:
 def test_it_is_computed_bounded_explained_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry = registry.TextSignal(
+    entry = TextSignal(
         doc="vowels of the caption",
         unit="vowels",
         dtype=registry.SIGNALS["words"].dtype,
-        load=lambda: registry._text(vowels),
+        load=lambda: caption_signals._text(vowels),
     )
     monkeypatch.setitem(registry.SIGNALS, "vowels", entry)
     captions = ["sky", "an apple", "a red boat", "rhythm"]

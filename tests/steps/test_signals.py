@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 
 from tamis.pipeline.signals.registry import SIGNALS
-from tamis.schemas.errors import JobError
+from tamis.schemas.errors import InputError, JobError
+from tests.support.plain_captions import PLAIN
 from tests.support.running import (
     Sample,
     contents,
@@ -30,10 +31,12 @@ from tests.support.running import (
 )
 from tests.support.tables import table, with_sids
 
-TEXTS = "words, characters, special_characters, repetition, language, language_score"
+WORDS = ", ".join(PLAIN)
+TEXTS = f"words, characters, special_characters, repetition, language, language_score, {WORDS}"
+PERSONAL = "mail_addresses, telephone_numbers"
 SIDES = "width, height, min_side, max_side, aspect_ratio, bytes"
 COLUMNS = "category, original_width"
-NAMES = f"{TEXTS}, {SIDES}, blur, entropy, {COLUMNS}"
+NAMES = f"{TEXTS}, {PERSONAL}, {SIDES}, blur, entropy, {COLUMNS}"
 
 
 def on_white(sample: Sample) -> Image.Image:
@@ -83,6 +86,10 @@ def blur(sample: Sample) -> float:
     return float((across + down).var())
 
 
+def of_text(plain: Callable[[str], float]) -> Callable[[Sample], float]:
+    return lambda sample: plain(sample.text)
+
+
 STRAIGHT: dict[str, Callable[[Sample], Any]] = {
     "words": lambda s: len(re.findall(r"\S+", s.text)),
     "characters": lambda s: len(list(s.text)),
@@ -90,6 +97,9 @@ STRAIGHT: dict[str, Callable[[Sample], Any]] = {
     "repetition": repetition,
     "language": lambda s: detected(s)[0],
     "language_score": lambda s: detected(s)[1],
+    **{name: of_text(plain) for name, plain in PLAIN.items()},
+    "mail_addresses": lambda s: len(re.findall(r"\S@\S+\.\w", s.text)),
+    "telephone_numbers": lambda s: len(re.findall(r"\+\d\d \d", s.text)),
     "width": lambda s: side(s, lambda size: size[0]),
     "height": lambda s: side(s, lambda size: size[1]),
     "min_side": lambda s: side(s, min),
@@ -136,7 +146,9 @@ def test_the_ledger_shows_every_signal(example: Path, raw: list[Sample]) -> None
 
 
 def test_every_built_in_signal_of_pictures_and_captions_is_covered() -> None:
-    computed = {name for name, signal in SIGNALS.items() if signal.reads}
+    computed = {
+        name for name, signal in SIGNALS.items() if signal.reads
+    }  # not by a file of the job
     assert computed == STRAIGHT.keys() - {"category", "original_width"} | {"nsfw"}
 
 
@@ -209,6 +221,13 @@ def test_a_column_stands_in_where_there_is_no_head(tmp_path: Path) -> None:
             "wrods: no such signal .* .did you mean words.*the input has columns title, many, empty",
         ),
         ("[aesthetic]", "aesthetic: name a linear head file"),
+        ("[blocked_words]", "blocked_words: name a list of words .lists: {blocked_words: PATH}."),
+        ("{names: [words], lists: {bad: x.txt}}", "lists: `bad` is none of the step's signals"),
+        ("{names: [bad], lists: {bad: x.txt}}", "list x.txt cannot be read: No such file"),
+        (
+            "{names: [bad], lists: {bad: x.txt}, heads: {bad: x.npz}}",
+            "needs an embedding|`bad` is in heads and in lists",
+        ),
         ("[many]", "column many has neither numbers, text nor true/false"),
         ("[empty]", "column empty has no value in the first samples, and so no known type"),
         ("[words, WORDS]", "WORDS: `words` is in the list already: leave it out"),
@@ -221,10 +240,29 @@ def test_what_cannot_be_had_is_refused_before_anything_runs(
 ) -> None:
     fields = {"title": "x", "many": [1], "empty": None}
     tar = write_tar(tmp_path / "a.tar", [Sample("a", picture(1), "a caption", fields)])
-    with pytest.raises(JobError, match=message) as caught:
+    with pytest.raises((JobError, InputError), match=message) as caught:
         make_plan(tmp_path / "run", tar, f"  - signals: {step}")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_entries_of_a_list_are_counted_and_another_list_counts_again(tmp_path: Path) -> None:
+    texts = ["a red hat", "red hat, Red Hat", "a hat"]
+    samples = [Sample(f"{i}", picture(i), text, {}) for i, text in enumerate(texts)]
+    tar, words = write_tar(tmp_path / "a.tar", samples), tmp_path / "bad.txt"
+    steps = f"""
+  - signals: {{names: [words, bad], lists: {{bad: {words}}}}}
+  - rules: {{bad: {{max: 1}}}}"""
+
+    def counted(entries: str) -> list[int]:
+        words.write_text(entries)
+        run_here(make_plan(tmp_path / "run", tar, steps))
+        return [row["bad"] for row in ledger(tmp_path / "run")]
+
+    assert counted("red hat") == [1, 2, 0]
+    assert counted("hat\nred hat\n") == [2, 4, 1]
+    words.write_text("hat\nred hat\n")
+    assert run_here(make_plan(tmp_path / "run", tar, steps)).tasks_run == 0
 
 
 def test_one_signal_has_one_type_over_all_entries(tmp_path: Path) -> None:

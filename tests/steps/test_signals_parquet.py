@@ -190,7 +190,7 @@ def head_task(root: Path, head: Path, digest: str, embeddings: npt.NDArray[np.fl
         {"aesthetic": "float"},
         {"aesthetic": {"head": digest}},
         file=InputFile("e", "x.parquet", "x.parquet", "parquet", 1),
-        heads={"aesthetic": str(head)},
+        paths={"aesthetic": str(head)},
     )
     task = Task(Scope.PART, 0, inputs, args, rows=10)
     return perform(values, str(root), Work(task, "tables/values.parquet", "00"))

@@ -28,6 +28,11 @@ class Signals(StepModel):
         description="signal -> path of a linear head over a stored embedding, which an `embed` step before this one "
         "makes; none by default",
     )
+    lists: dict[str, str] = Field(
+        {},
+        description="signal -> path of a list of words, one entry a line, whose entries are counted in the caption; "
+        "none by default",
+    )
     embedding: str | None = Field(
         None,
         examples=["embed"],
@@ -51,7 +56,15 @@ class Signals(StepModel):
         """Signal -> path of its head."""
         return self.heads
 
+    @property
+    def word_lists(self) -> Mapping[str, str]:
+        """Signal -> path of its list."""
+        return self.lists
+
     def with_paths(self, change: Change) -> Self:
-        """The settings with the heads' paths changed."""
-        heads = {name: change(path) for name, path in self.heads.items()}
-        return self.model_copy(update={"heads": heads}) if heads else self
+        """The settings with the paths of heads and lists changed."""
+        changed = {
+            "heads": {name: change(path) for name, path in self.heads.items()},
+            "lists": {name: change(path) for name, path in self.lists.items()},
+        }
+        return self.model_copy(update={key: paths for key, paths in changed.items() if paths})

@@ -1,7 +1,7 @@
 """Signals: stored columns about each living sample, which rules compare later and the ledger shows. Drops nothing.
 
-One table a part: ``row`` and a column for each signal. A signal's version, its packages' versions, and a head's or an
-input file's digest are part of the fingerprint, so another model computes its part files again.
+One table a part: ``row`` and a column for each signal. A signal's version, its packages' versions, and the digest of a
+head, a list or an input file are part of the fingerprint, so another model computes its part files again.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from tamis.pipeline.inputs.formats import PICTURE_COLUMNS, VALUE_COLUMNS, format
 from tamis.pipeline.inputs.images import ImageDamage, to_rgb
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import origins
+from tamis.pipeline.signals.caption_words import Shared
+from tamis.pipeline.signals.kinds import PixelSignal, SizeSignal, TextSignal
 from tamis.pipeline.signals.linear_head import LinearHead, read_head
-from tamis.pipeline.signals.registry import SIGNALS, Origin, PixelSignal, SizeSignal, TextSignal
+from tamis.pipeline.signals.registry import SIGNALS, Origin
+from tamis.pipeline.signals.word_list import WordList, read_list
 from tamis.pipeline.steps.shared.parts import drops, embedding_named
 from tamis.pipeline.steps.signals.config import Signals as Config
 from tamis.pipeline.store import storage
@@ -46,7 +49,7 @@ class Computed:
     types: Mapping[str, str]  # signal -> its Arrow type
     from_: Mapping[str, Mapping[str, Any]]  # signal -> its ``_identity``
     file: InputFile = location()
-    heads: Mapping[str, str] = location()  # signal -> path of its head
+    paths: Mapping[str, str] = location()  # signal -> path of its head or list
     kind: str | None = None  # of the input file
     max_pixels: int | None = None
     sha256: str | None = None  # of a file whose own columns are read
@@ -82,11 +85,14 @@ class Signals(Step):
         origins.find(self.config, inputs)
         for path in self.config.heads.values():
             _read_head(path)
+        for path in self.config.lists.values():
+            _read_list(path)
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """A task a part, whose arguments hold the signals' origins in its input entry."""
         resolved = origins.find(self.config, context.inputs)
-        heads = {path: _read_head(path)[0] for path in self.config.heads.values()}
+        digests = {path: _read_head(path)[0] for path in self.config.heads.values()}
+        digests |= {path: _read_list(path)[0] for path in self.config.lists.values()}
         types = {name: str(kind) for name, kind in resolved.types.items()}
         inputs: dict[str, ByPart | Sequence[ByPart]] = {
             "ingest": context.ingest(),
@@ -97,7 +103,7 @@ class Signals(Step):
 
         def computed(part: Part) -> Computed:
             of = resolved.by_entry[context.inputs[part.file].entry]
-            return self._computed(context, part, of, heads, types)
+            return self._computed(context, part, of, digests, types)
 
         tasks = EachPart(context.parts, inputs, each=computed, bundle=1)
         signals = [
@@ -118,7 +124,7 @@ class Signals(Step):
         context: Context,
         part: Part,
         of: Mapping[str, Origin],
-        heads: Mapping[str, str],
+        digests: Mapping[str, str],
         types: Mapping[str, str],
     ) -> Computed:
         file = context.inputs[part.file]
@@ -129,26 +135,28 @@ class Signals(Step):
             digest = context.done("ingest", "files").files.note(part.file)["sha256"]
         return Computed(
             types,
-            {name: _identity(origin, heads) for name, origin in of.items()},
+            {name: _identity(origin, digests) for name, origin in of.items()},
             kind=file.kind if needed & {"pixels", "column"} else None,
             max_pixels=self.max_pixels if "pixels" in needed else None,
             sha256=digest,
             file=file,
-            heads={
-                name: storage.absolute(origin.head)
+            paths={
+                name: storage.absolute(path)
                 for name, origin in of.items()
-                if origin.head is not None
+                if (path := origin.head or origin.words) is not None
             },
         )
 
 
-def _identity(origin: Origin, heads: Mapping[str, str]) -> dict[str, Any]:
+def _identity(origin: Origin, digests: Mapping[str, str]) -> dict[str, Any]:
     """The identity of a signal's values beside the part's rows, as JSON."""
     if origin.head is not None:
-        return {"head": heads[origin.head]}
+        return {"head": digests[origin.head]}
+    if origin.words is not None:
+        return {"list": digests[origin.words]}
     if origin.column is not None:
         return {"column": origin.column}
-    assert origin.signal is not None, "an origin is one of the three"
+    assert origin.signal is not None, "an origin is one of the four"
     return {"signal": origin.signal.identity()}
 
 
@@ -187,10 +195,15 @@ def _loaded(name: str) -> Any:
 
 def _of_texts(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     names = _computed(io, TextSignal)
-    if not names:
+    lists = {name: origin["list"] for name, origin in io.args.from_.items() if "list" in origin}
+    if not names and not lists:
         return {}
-    texts = io.read("ingest", ["text"])["text"].take(pa.array(rows)).to_pylist()
-    return {name: _loaded(name)(texts) for name in names}
+    texts = Shared(io.read("ingest", ["text"])["text"].take(pa.array(rows)).to_pylist())
+    counts = {
+        name: pa.array(_list(io.args.paths[name], digest).occurrences(texts))
+        for name, digest in lists.items()
+    }
+    return {name: _loaded(name)(texts) for name in names} | counts
 
 
 def _of_sizes(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
@@ -253,7 +266,7 @@ def _of_embeddings(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     columns: Values = {}
     for name in names:
         scores = np.zeros(len(rows), dtype=np.float32)
-        scores[positions] = _score(io.args.heads[name], io.args.from_[name]["head"], embedded)
+        scores[positions] = _score(io.args.paths[name], io.args.from_[name]["head"], embedded)
         columns[name] = pa.array(scores, mask=~present)
     return columns
 
@@ -265,6 +278,29 @@ def _score(path: str, digest: str, embedded: pa.Table) -> npt.NDArray[np.float32
         raise ModelError(
             f"head {storage.redact(path)}: {error}: give the embedding it was made for"
         ) from error
+
+
+@lru_cache(maxsize=8)
+def _list(path: str, digest: str) -> WordList:
+    current, words = _read_list(path)
+    if current != digest:
+        raise InputError(
+            f"list {storage.redact(path)} has changed since the run began: start it again"
+        )
+    return words
+
+
+def _read_list(path: str) -> tuple[str, WordList]:
+    """A list's sha256, and the list.
+
+    Raises:
+        InputError: the file cannot be read, or is no list.
+    """
+    try:
+        data = storage.read_bytes(storage.absolute(path))
+    except OSError as error:
+        raise InputError(f"list {storage.redact(path)} cannot be read: {error.strerror}") from error
+    return hashlib.sha256(data).hexdigest(), read_list(data, storage.redact(path))
 
 
 @lru_cache(maxsize=8)

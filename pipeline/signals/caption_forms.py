@@ -1,0 +1,245 @@
+"""Captions as flat arrays of code points, so that many are measured at once.
+
+Words and runs of characters are compared by 54 bits of a hash: two of the 30 words of a caption are taken for one in
+one of 10^13 captions.
+"""
+
+from __future__ import annotations
+
+import string
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+BLOCK_CAPTIONS = 1 << 10
+BLOCK_CHARACTERS = 1 << 20
+"""Most of a block, but of one with a single caption: its arrays take about 60 bytes a character."""
+
+SPACE, WORD, LETTER, UPPER, LOWER, NUMERIC, PUNCTUATION, SPECIAL = (1 << bit for bit in range(8))
+"""Kinds of a character, as Python's `str` has them; PUNCTUATION is that of ASCII, WORD what ``\\w`` finds.
+
+SPECIAL is what is neither letter, mark, number (Unicode categories L, M, N) nor white space.
+"""
+
+SIGMA = "\u03a3"
+_HASH_BITS = 54
+_BASE = 0x9E3779B97F4A7C15
+_BASE_INVERSE = pow(_BASE, -1, 1 << 64)
+_NO_PUNCTUATION = {ord(mark): None for mark in string.punctuation}
+
+Captions = Sequence[str | None]
+Hashes = npt.NDArray[np.uint64]
+Numbers = npt.NDArray[np.int64]
+
+
+class Flat(NamedTuple):
+    """The characters of n captions, one after another: code point, kinds, and number of the caption."""
+
+    codes: npt.NDArray[np.uint32]
+    kinds: npt.NDArray[np.uint8]
+    owner: Numbers
+
+
+@dataclass(frozen=True)
+class Words:
+    """Words of n captions in order: its caption's number, its characters (from, to), its kinds together."""
+
+    owner: Numbers
+    start: Numbers
+    stop: Numbers
+    kinds: npt.NDArray[np.uint8]
+
+    @property
+    def lengths(self) -> Numbers:
+        """Characters of each word."""
+        return self.stop - self.start
+
+
+class Repeats(NamedTuple):
+    """Hashes that repeat in a caption: the caption's number, how often each stands there, and where first."""
+
+    owner: Numbers
+    times: Numbers
+    first: Numbers
+
+
+def blocks(captions: Captions) -> Iterator[list[str]]:
+    """The captions in order, some thousand at a time; null is empty."""
+    for start in range(0, len(captions), BLOCK_CAPTIONS):
+        block = [caption or "" for caption in captions[start : start + BLOCK_CAPTIONS]]
+        while len(block) > 1 and sum(map(len, block)) > BLOCK_CHARACTERS:
+            total = list(accumulate(map(len, block)))
+            cut = max(1, bisect_right(total, BLOCK_CHARACTERS))
+            yield block[:cut]
+            block = block[cut:]
+        if block:
+            yield block
+
+
+def flat(texts: Sequence[str]) -> Flat:
+    """The characters of the texts."""
+    codes = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    highest = int(codes.max(initial=0))
+    kinds = _kinds(1 << highest.bit_length())[codes]
+    return Flat(codes, kinds, np.repeat(np.arange(len(texts)), lengths))
+
+
+def normal(texts: Sequence[str]) -> Flat:
+    """The characters of the texts in lower case, in NFD, without ASCII punctuation: RedPajama-V2's normal form.
+
+    White space stays as it is; the words are the same.
+    """
+    whole = flat([_lower(text) for text in texts])
+    keep = (whole.kinds & PUNCTUATION) == 0
+    return Flat(*(column[keep] for column in whole))
+
+
+def runs(of: Flat, alike: int) -> Words:
+    """Words: the longest runs of characters that have the same kinds among ``alike`` and are no white space."""
+    if not len(of.codes):
+        none = np.zeros(0, np.int64)
+        return Words(none, none, none, np.zeros(0, np.uint8))
+    kinds = of.kinds & (alike | SPACE)
+    new = np.ones(len(kinds), bool)
+    new[1:] = (kinds[1:] != kinds[:-1]) | (of.owner[1:] != of.owner[:-1])
+    start = np.flatnonzero(new)
+    stop = np.append(start[1:], len(kinds))
+    together = np.bitwise_or.reduceat(of.kinds, start)
+    is_word = (kinds[start] & SPACE) == 0
+    return Words(*(column[is_word] for column in (of.owner[start], start, stop, together)))
+
+
+def hashed(of: Flat, start: Numbers, stop: Numbers) -> Hashes:
+    """A hash of each span of characters, which depends on its characters alone."""
+    sums, inverses = _sums(of)
+    return mixed((sums[stop] - sums[start]) * inverses[start])
+
+
+def hashed_runs(of: Flat, size: int) -> tuple[Hashes, Numbers]:
+    """A hash of each run of ``size`` characters of a caption, at every position, and the caption's number."""
+    count = max(0, len(of.codes) - size + 1)
+    sums, inverses = _sums(of)
+    hashes = mixed((sums[size:][:count] - sums[:count]) * inverses[:count])
+    inside = of.owner[:count] == of.owner[size - 1 :][:count]
+    return hashes[inside], of.owner[:count][inside]
+
+
+def grams(words: Hashes, owner: Numbers, size: int) -> tuple[Hashes, Numbers]:
+    """A hash of each ``size`` words that follow each other in a caption, and the positions of their first words."""
+    count = max(0, len(words) - size + 1)
+    together = words[:count]
+    for place in range(1, size):
+        together = mixed(together * np.uint64(_BASE) + words[place : place + count])
+    first = np.flatnonzero(owner[:count] == owner[size - 1 :][:count])
+    return together[first], first
+
+
+def repeats(hashes: Hashes, owner: Numbers) -> Repeats:
+    """The hashes that stand at least twice in a caption, in order of captions."""
+    keys = _keys(hashes, owner)
+    places = _perhaps_repeated(mixed(keys))
+    keys = keys[places]
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    start = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
+    count = np.diff(np.append(start, len(keys)))
+    start, count = start[count > 1], count[count > 1]
+    return Repeats(
+        (keys[start] >> np.uint64(_HASH_BITS)).astype(np.int64), count, places[order[start]]
+    )
+
+
+def repeated(hashes: Hashes, owner: Numbers) -> npt.NDArray[np.bool_]:
+    """True for each hash that stands again in its caption."""
+    keys = _keys(hashes, owner)
+    mask = np.zeros(len(keys), bool)
+    places = _perhaps_repeated(mixed(keys))
+    _, inverse, times = np.unique(keys[places], return_inverse=True, return_counts=True)
+    mask[places] = times[inverse] > 1
+    return mask
+
+
+def _keys(hashes: Hashes, owner: Numbers) -> Hashes:
+    """Caption and hash as one number."""
+    bits = np.uint64(_HASH_BITS)
+    return (owner.astype(np.uint64) << bits) | (hashes >> (np.uint64(64) - bits))
+
+
+def _sums(of: Flat) -> tuple[Hashes, Hashes]:
+    """Sums of the characters' terms of a polynomial up to each character, and the inverse of each one's power."""
+    powers, inverses = _powers(1 << max(10, len(of.codes).bit_length()))
+    codes = of.codes.astype(np.uint64)
+    codes += np.uint64(1)
+    codes *= np.uint64(0xD6E8FEB86659FD93)
+    codes *= powers[: len(codes)]
+    sums = np.zeros(len(codes) + 1, np.uint64)
+    np.cumsum(codes, out=sums[1:])
+    return sums, inverses
+
+
+def _perhaps_repeated(keys: Hashes) -> Numbers:
+    """The places of all keys that stand twice, and of few others: those that share a slot of a table."""
+    bits = np.uint64(max(10, (4 * len(keys)).bit_length()))
+    slots = (keys >> (np.uint64(64) - bits)).astype(np.intp)
+    places = np.arange(len(keys), dtype=np.int32)
+    last = np.empty(1 << int(bits), np.int32)
+    last[slots] = places
+    shared = np.zeros(len(last), bool)
+    shared[slots[last[slots] != places]] = True
+    return np.flatnonzero(shared[slots])
+
+
+def mixed(values: Hashes) -> Hashes:
+    """Each value with its bits spread over the whole word (the last steps of SplitMix64)."""
+    values = values ^ (values >> np.uint64(30))
+    values *= np.uint64(0xBF58476D1CE4E5B9)
+    values ^= values >> np.uint64(27)
+    values *= np.uint64(0x94D049BB133111EB)
+    values ^= values >> np.uint64(31)
+    return values
+
+
+def _lower(text: str) -> str:
+    if text.isascii():
+        return text.lower()
+    if SIGMA in text:  # whose small form depends on the letters beside it: punctuation goes first
+        text = text.translate(_NO_PUNCTUATION)
+    return unicodedata.normalize("NFD", text.lower())
+
+
+@cache
+def _kinds(count: int) -> npt.NDArray[np.uint8]:
+    """The kinds of the first ``count`` code points."""
+    return np.array([_kind(chr(code)) for code in range(min(count, 0x110000))], np.uint8)
+
+
+def _kind(character: str) -> int:
+    return (
+        SPACE * character.isspace()
+        | WORD * (character.isalnum() or character == "_")
+        | LETTER * character.isalpha()
+        | UPPER * character.isupper()
+        | LOWER * (character.islower() or (character.istitle() and not character.isupper()))
+        | NUMERIC * character.isnumeric()
+        | PUNCTUATION * (character in string.punctuation)
+        | SPECIAL * (unicodedata.category(character)[0] not in "LMN" and not character.isspace())
+    )
+
+
+@cache
+def _powers(count: int) -> tuple[Hashes, Hashes]:
+    """The powers of the base below ``count``, modulo 2^64, and their inverses."""
+    both = []
+    for base in (_BASE, _BASE_INVERSE):
+        powers = np.full(count, base, np.uint64)
+        powers[0] = 1
+        both.append(np.cumprod(powers))
+    return both[0], both[1]
