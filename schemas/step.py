@@ -53,6 +53,8 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
     """Settings that only cut stored values: with other cuts it can decide again (``StepAudit.decide_again``)."""
     compares_samples: ClassVar[bool] = False
     """True if the stored values of a sample depend on the other samples that reach the step."""
+    instead: ClassVar[Mapping[str, str]] = {}
+    """Settings that stand in the place of another -> that one. `tamis init` writes these as explanation alone."""
     training: ClassVar[tuple[str, ...]] = ()
     """Settings that determine the step's centroids; empty for a step without centroids."""
     measures: ClassVar[tuple[str, ...]] = ()
