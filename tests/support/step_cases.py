@@ -212,10 +212,6 @@ CASES: Mapping[str, Case] = {
     ),
     "random": Case("- random: {keep: 0.3, epochs: 3}", embedded),
     "score": Case(f"{QUALITY}- score: {{signal: quality, keep: 0.5}}", embedded),
-    "score over the input": Case(
-        f"{QUALITY}- rules: {{quality: {{max: 7}}}}\n- score: {{signal: quality, threshold: {{share: 0.5}}}}",
-        embedded,
-    ),
     "importance": Case("- importance: {target: TARGET, keep: 0.5}", embedded),
     "write": Case(
         "- signals: [words]\n- rules: {words: {min: 3}}\n- write: {samples_per_shard: 7}",

@@ -52,8 +52,8 @@ class Score(Chooser):
         None,
         examples=[{"share": 0.3, "over": "input"}],
         description="instead of `keep`: of all input samples in order, those without a value last, the value at place "
-        "int(share * samples) decides; it and its equals pass (DataComp's rule). The signal must be made before anything"
-        " drops",
+        "int(share * samples) decides; it and its equals pass (DataComp's rule). The signal is made before anything "
+        "drops samples",
     )
 
     @model_validator(mode="after")
