@@ -217,7 +217,7 @@ def _name(patterns: Sequence[str]) -> str:
 def _steps(look: Look, encoder: str | None, why: str) -> Iterator[str]:
     bounds = dict(_bounds(look))
     unsafe = find_column("punsafe", list(look.columns))
-    if unsafe is not None and look.columns[unsafe] == columns.NUMBER:
+    if unsafe is not None and columns.is_number(look.columns[unsafe]):
         bounds[unsafe] = "{max: 0.5}"
     yield f"- signals: [{', '.join(bounds)}]"
     yield f"- rules: {{{', '.join(f'{name}: {bound}' for name, bound in bounds.items())}}}"
@@ -239,7 +239,7 @@ def _steps(look: Look, encoder: str | None, why: str) -> Iterator[str]:
         mark = "" if look.samples >= SMALL else "# "
         yield f"# Half of what is left, more of complex concepts than of simple ones; auto is {number} concepts here."
         yield f"{mark}- density: {{clusters: auto, keep: 0.5}}"
-    elif similarity is not None and look.columns[similarity] == columns.NUMBER:
+    elif similarity is not None and columns.is_number(look.columns[similarity]):
         yield from _share(similarity)
     yield "- write"
 

@@ -133,7 +133,10 @@ def _fields(
         elif step != previous:
             yield from _comment(f"as for {step}", indent)
         previous = step
-        yield from _setting(model, name, indent, on)
+        if name in getattr(model, "instead", ()):
+            yield f"{' ' * indent}# {name}: {_flow((field.examples or [None])[0])}"
+        else:
+            yield from _setting(model, name, indent, on)
 
 
 def _ordered(model: type[BaseModel]) -> list[str]:

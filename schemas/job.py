@@ -123,13 +123,17 @@ class Input(Model):
 
 
 class Limits(Model):
-    """Limits beyond which ingest does not read a sample, but drops it."""
+    """Limits beyond which ingest drops a sample."""
 
     max_pixels: int = Field(
         178_956_970, ge=1, description="pixels a picture; more is a bomb, refused from its header"
     )
     max_member_bytes: int = Field(
         256 << 20, ge=1, description="bytes a tar member or a parquet cell"
+    )
+    empty_captions: Literal["drop", "keep"] = Field(
+        "drop",
+        description="what becomes of a sample whose caption has nothing to see; where it is kept, `words` is 0",
     )
 
 

@@ -57,6 +57,8 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
     """True if the stored values of a sample depend on the other samples that reach the step."""
     edge_phases: ClassVar[tuple[str, ...]] = ()
     """The phases whose tables hold every pair that it found alike; empty for a step that stores none."""
+    instead: ClassVar[Mapping[str, str]] = {}
+    """Settings that stand in the place of another -> that one. `tamis init` writes these as explanation alone."""
     training: ClassVar[tuple[str, ...]] = ()
     """Settings that determine the step's centroids; empty for a step without centroids."""
     measures: ClassVar[tuple[str, ...]] = ()

@@ -49,6 +49,6 @@ def judge_caption(caption: str | None, offset: int | None, options: IngestOption
     if size > options.max_caption_bytes:
         message = f"{size} bytes: the limit is {options.max_caption_bytes} (max_caption_bytes)"
         return fault(Reason.CAPTION_TOO_LONG, message, offset)
-    if not is_visible(caption):
+    if not options.empty_captions and not is_visible(caption):
         return {"text": caption} | fault(Reason.EMPTY_CAPTION, "nothing to see", offset)
     return {"text": caption}

@@ -16,8 +16,21 @@ from tamis.pipeline.inputs.captions import is_text
 
 NUMBER, TEXT, TRUTH = pa.float64(), pa.string(), pa.bool_()
 
+SINGLE = pa.float32()
+"""The type of fractions of 32 bits or fewer: as float64 they would differ from numbers that are equal on paper."""
+
 Columns = Mapping[str, pa.DataType | None]
-"""Name -> NUMBER, TEXT or TRUTH; pa.null() where no value has been seen, None for another type."""
+"""Name -> NUMBER, SINGLE, TEXT or TRUTH; pa.null() where no value has been seen, None for another type."""
+
+
+def is_number(kind: pa.DataType | None) -> bool:
+    """Whether columns of that type hold numbers."""
+    return kind in (NUMBER, SINGLE)
+
+
+def fits(kind: pa.DataType | None, wanted: pa.DataType) -> bool:
+    """Whether values of a column of the type ``kind`` can be taken for ``wanted``: numbers are cast."""
+    return kind in (wanted, pa.null()) or (is_number(kind) and is_number(wanted))
 
 
 def of_json(objects: Iterable[Mapping[str, Any]]) -> Columns:

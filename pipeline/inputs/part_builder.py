@@ -45,6 +45,7 @@ class IngestOptions:
         max_member_bytes: of a tar member or a parquet cell.
         max_caption_bytes: in UTF-8.
         max_meta_bytes: of a json member; a larger one is left out.
+        empty_captions: take a caption in which there is nothing to see; otherwise it is a fault.
         need: parquet: the names whose column must exist; without "image" in it, a file that has no
             pictures gives rows of metadata alone.
         span: decode only the pictures of these rows of the file (from, to): see tamis.pipeline.runs.isolate.
@@ -56,6 +57,7 @@ class IngestOptions:
     max_member_bytes: int = MAX_MEMBER_BYTES
     max_caption_bytes: int = 64 << 10
     max_meta_bytes: int = 1 << 20
+    empty_captions: bool = False
     need: tuple[str, ...] = ("text",)
     span: tuple[int, int] | None = None
     culprits: frozenset[int] = frozenset()

@@ -74,7 +74,7 @@ def lacking(files: Sequence[InputFile], column: str | None, kind: pa.DataType) -
         for file in files
         if not format_of(file).values_in_table
         and (known := _file_columns(file))
-        and known.get(column) not in (kind, pa.null())
+        and not columns.fits(known.get(column), kind)
     ]
 
 

@@ -51,6 +51,7 @@ class Walked:
     max_member_bytes: int
     own_uids: bool
     path: str = location()
+    empty_captions: bool | None = None  # True where they are kept
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ class Ingest(Step):
             limits.max_member_bytes,
             file.own_uids,
             path=file.path,
+            empty_captions=True if limits.empty_captions == "keep" else None,
         )
 
 
@@ -167,6 +169,7 @@ def walk(io: TaskIo[Walked]) -> Iterator[pa.Table]:
         args.part_samples,
         args.max_pixels,
         args.max_member_bytes,
+        empty_captions=bool(args.empty_captions),
         span=io.span,
         culprits=frozenset(io.culprits.tolist()),
     )

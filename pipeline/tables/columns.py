@@ -11,6 +11,20 @@ from tamis.schemas.tables import embedding_type
 Float16s = npt.NDArray[np.float16]
 
 
+class Single(float):
+    """A number out of a column of 32 bits, which is compared with others rounded to 32 bits."""
+
+
+def row_values(table: pa.Table, position: int) -> dict[str, object]:
+    """One row of a table, by column, with ``Single`` for numbers of 32 bits."""
+    (row,) = table.slice(position, 1).to_pylist()
+    for field in table.schema:
+        if field.type in (pa.float16(), pa.float32()) and row[field.name] is not None:
+            row[field.name] = Single(row[field.name])
+    found: dict[str, object] = row
+    return found
+
+
 def centroid_table(rows: npt.NDArray[np.float32]) -> pa.Table:
     """The table of a file of centroids from ``rows``, float32 (K, d)."""
     raw = np.ascontiguousarray(rows, dtype="<f4")

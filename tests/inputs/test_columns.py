@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.pipeline.inputs import columns
-from tamis.pipeline.inputs.columns import NUMBER, TEXT, TRUTH
+from tamis.pipeline.inputs.columns import NUMBER, SINGLE, TEXT, TRUTH
 from tamis.pipeline.inputs.parquet import columns as parquet
 from tamis.pipeline.inputs.tar.format import LOOK_BYTES, TAR
 from tamis.schemas.errors import InputError
@@ -52,7 +52,8 @@ def test_the_look_ends_after_a_few_megabytes(bytes_before: int, tmp_path: Path) 
 def test_types_of_a_parquet_file(tmp_path: Path) -> None:
     values = {
         "i": (pa.array([1], pa.uint8()), NUMBER),
-        "h": (pa.array([np.float16(1)]), NUMBER),
+        "h": (pa.array([np.float16(1)]), SINGLE),
+        "f": (pa.array([0.26], pa.float32()), SINGLE),
         "m": (pa.array([Decimal("1.5")]), NUMBER),
         "s": (pa.array(["x"], pa.large_string()), TEXT),
         "d": (pa.array(["x"]).dictionary_encode(), TEXT),
@@ -71,6 +72,7 @@ def test_types_of_a_parquet_file(tmp_path: Path) -> None:
     assert {name: array.to_pylist() for name, array in read.items()} == {
         "i": [1.0],
         "h": [1.0],
+        "f": [float(np.float32(0.26))],
         "m": [1.5],
         "s": ["x"],
         "d": ["x"],

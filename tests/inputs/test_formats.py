@@ -257,6 +257,15 @@ def test_a_fault_of_one_sample_is_its_rows_reason(
     assert rows[2]["message"]
 
 
+@pytest.mark.parametrize("text", ["", " \n", "\u200b \ufeff"])
+def test_empty_captions_can_be_taken(maker: Maker, text: str) -> None:
+    samples = [*SAMPLES[:2], replace(SAMPLES[2], text=text), *SAMPLES[3:]]
+    taken = rows_of(maker.file(samples), IngestOptions(empty_captions=True))
+    assert [row["reason"] for row in taken] == [None] * len(samples)
+    assert taken[2]["text"] == text
+    assert taken[2]["sha256"] is not None
+
+
 def test_a_picture_that_ends_the_process_is_not_opened(maker: Maker) -> None:
     source = maker.file()
     killed = [row["reason"] for row in rows_of(source, IngestOptions(culprits=frozenset({2, 7})))]

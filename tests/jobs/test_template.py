@@ -19,7 +19,10 @@ from tamis.schemas.registry import STEPS, configuration
 from tamis.schemas.resources import Claim, Resources
 
 TEMPLATE = template()
-EITHER_OR: dict[type[BaseModel], set[str]] = {Bound: {"one_of"}}
+EITHER_OR: dict[type[BaseModel], set[str]] = {
+    Bound: {"one_of"},
+    **{model: set(model.instead) for model in map(configuration, STEPS)},
+}
 """Keys that cannot stand beside others: explained in words alone."""
 SWITCHED_OFF = re.compile(r"^( *)#(?=(?:- )?[a-z_]+:)", re.MULTILINE)
 

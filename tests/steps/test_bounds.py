@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from tamis.pipeline.steps.rules.bounds import failure, failures, passing_sql
 from tamis.pipeline.steps.rules.config import Bound
+from tamis.pipeline.tables.columns import row_values
 
 NUMBERS = st.none() | st.integers(-5, 5).map(float) | st.floats(width=32) | st.just(float("nan"))
 LIMITS = st.none() | st.integers(-5, 5).map(float) | st.floats(-5, 5)
@@ -41,7 +43,9 @@ def column(values: list[float | None], kind: pa.DataType) -> pa.Array:
 def agrees(values: pa.Array, bound: Bound) -> list[bool]:
     """Which pass, by the column; each value alone says so, and why."""
     failed = failures(values, bound)
-    for i, value in enumerate(values.to_pylist()):
+    table = pa.table({"value": values})
+    for i in range(len(values)):
+        value = row_values(table, i)["value"]
         why = failure(value, bound)
         assert ([] if why is None else [why]) == [name for name, at in failed.items() if at[i]]
     return [not any(mask[i] for mask in failed.values()) for i in range(len(values))]
@@ -74,6 +78,18 @@ def test_numbers(
 )
 def test_lists(values: list[Any], choices: list[object], missing: str) -> None:
     agrees(pa.array(values), Bound.model_validate({"in": choices, "missing": missing}))
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()])
+@pytest.mark.parametrize("side", ["min", "max"])
+def test_a_number_equal_on_paper_meets_its_bound(kind: pa.DataType, side: str) -> None:
+    """0.26 as a float32 is 0.25999999, and 0.3 is 0.30000001."""
+    for number in (0.26, 0.3):
+        stored = pa.array([number], pa.float64()).cast(kind, safe=False)
+        if kind != pa.float16():
+            assert agrees(stored, Bound.model_validate({side: number})) == [True]
+    wide = pa.array([float(np.float32(0.26))])
+    assert agrees(wide, Bound(min=0.26)) == [False]
 
 
 def test_text_is_no_number() -> None:

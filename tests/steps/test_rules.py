@@ -187,3 +187,14 @@ def test_the_values_of_a_verdict_are_the_stored_ones(tmp_path: Path) -> None:
     run_here(make_plan(tmp_path / "run", tmp_path / "a.parquet", steps, part_samples=10))
     for row, p in zip(ledger(tmp_path / "run"), given["p"].to_pylist(), strict=True):
         assert row["value"] == (p if p > 0.5 else None)
+
+
+def test_a_column_of_32_bits_is_compared_as_it_is(tmp_path: Path) -> None:
+    """As float64 the score would be 0.25999999, and below the bound that it equals."""
+    scores = pa.array([0.26, 0.27, 0.25], pa.float32())
+    pq.write_table(pa.table({"text": ["a", "b", "c"], "score": scores}), tmp_path / "a.parquet")
+    np.save(tmp_path / "a.npy", np.ones((3, 4), np.float16))
+    entry = {"path": f"{tmp_path}/*.parquet", "image_embeddings": f"{tmp_path}/*.npy"}
+    steps = "- signals: [score]\n- rules: {score: {min: 0.26}}"
+    run_here(make_plan(tmp_path / "run", "", steps, input=[entry]))
+    assert [row["kept"] for row in ledger(tmp_path / "run")] == [True, True, False]

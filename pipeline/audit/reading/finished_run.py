@@ -21,6 +21,7 @@ from tamis.pipeline.store import finished, storage
 from tamis.pipeline.store.damage import require_content
 from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import part_files, paths
+from tamis.pipeline.tables.columns import row_values
 from tamis.pipeline.tasks import plan_files
 from tamis.pipeline.tasks.parts import Parts, bundle_of
 from tamis.pipeline.tasks.plan_files import PlanTable
@@ -213,7 +214,7 @@ class FinishedRun:
             with sound(path), storage.open_table(path) as raw, ParquetFile(raw) as file:
                 table = file.read_row_group(group)
                 for position in positions:
-                    (row,) = table.slice(position, 1).to_pylist()
+                    row: Row = row_values(table, position)
                     rows[row["sid"]] = row
         return [rows[sid] for sid in sids]
 

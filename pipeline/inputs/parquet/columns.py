@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tamis.pipeline.inputs.columns import NUMBER, TEXT, TRUTH, Columns
+from tamis.pipeline.inputs.columns import NUMBER, SINGLE, TEXT, TRUTH, Columns, fits
 from tamis.pipeline.inputs.parquet.batch_size import batch_rows
 from tamis.pipeline.inputs.parquet.file import BROKEN, InputParquet, open_parquet
 from tamis.pipeline.store import storage
@@ -34,6 +34,8 @@ def _kind_of(kind: pa.DataType) -> pa.DataType | None:
         kind = kind.value_type
     if pa.types.is_boolean(kind):
         return TRUTH
+    if kind in (pa.float16(), pa.float32()):
+        return SINGLE
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return NUMBER
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
@@ -84,7 +86,7 @@ def _present(
     return {
         name: kind
         for name, kind in wanted.items()
-        if name in schema.names and _kind_of(schema.field(name).type) in (kind, pa.null())
+        if name in schema.names and fits(_kind_of(schema.field(name).type), kind)
     }
 
 

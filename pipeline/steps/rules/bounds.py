@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from tamis.pipeline.steps.rules.config import ABOVE_MAXIMUM, BELOW_MINIMUM, NOT_ALLOWED, Bound
 from tamis.pipeline.steps.shared.config import NO_VALUE
+from tamis.pipeline.tables.columns import Single
 
 Mask = npt.NDArray[np.bool_]
 
@@ -17,7 +18,9 @@ Mask = npt.NDArray[np.bool_]
 def failures(values: pa.Array | list[Any], bound: Bound) -> dict[str, Mask]:
     """Reason -> (n,) bool, True where the value fails for it. Bounds are inclusive; NaN and null are no value.
 
-    A list is for one value or a few: an Arrow array of it would import pandas.
+    Values of 32 bits are compared with the bound rounded to 32 bits: 0.26 as a float32 is below 0.26 as a float64, and
+    would fail ``min: 0.26``. A list is for one value or a few, those of 32 bits as ``Single``: an Arrow array of it
+    would import pandas.
     """
     if bound.one_of is not None:
         listed = values if isinstance(values, list) else values.to_pylist()
@@ -26,13 +29,13 @@ def failures(values: pa.Array | list[Any], bound: Bound) -> dict[str, Mask]:
         allowed = np.array([_written(value) in texts for value in listed], dtype=bool)
         masks = {NOT_ALLOWED: present & ~allowed}
     else:
-        numbers = _numbers(values)
+        numbers, single = _numbers(values)
         present = ~np.isnan(numbers)
         masks = {}
         if bound.least is not None:
-            masks[BELOW_MINIMUM] = present & (numbers < bound.least)
+            masks[BELOW_MINIMUM] = present & (numbers < _limit(bound.least, single))
         if bound.max is not None:
-            masks[ABOVE_MAXIMUM] = present & (numbers > bound.max)
+            masks[ABOVE_MAXIMUM] = present & (numbers > _limit(bound.max, single))
     if bound.missing == "drop":
         masks[NO_VALUE] = ~present
     return masks
@@ -52,17 +55,29 @@ def passing_sql(column: str, bound: Bound) -> tuple[str, dict[str, float]]:
     limits = {"min": bound.least, "max": bound.max}
     parameters = {name: limit for name, limit in limits.items() if limit is not None}
     signs = {"min": ">=", "max": "<="}
-    within = " AND ".join(f"{column}::DOUBLE {signs[name]} ${name}" for name in parameters)
+    wide, narrow = (
+        " AND ".join(f"{column}::{kind} {signs[name]} ${name}::{kind}" for name in parameters)
+        for kind in ("DOUBLE", "FLOAT")
+    )
+    within = f"CASE WHEN typeof({column}) = 'FLOAT' THEN {narrow} ELSE {wide} END"
     missing = "true" if bound.missing == "keep" else "false"
     none = f"{column} IS NULL OR isnan({column}::DOUBLE)"
     return f"CASE WHEN {none} THEN {missing} ELSE {within} END", parameters
 
 
-def _numbers(values: pa.Array | list[Any]) -> npt.NDArray[np.float64]:
-    """Values as numbers, (n,), with NaN for null."""
+def _numbers(values: pa.Array | list[Any]) -> tuple[npt.NDArray[np.float64], bool | Mask]:
+    """Values as numbers, (n,), with NaN for null; and whether they have 32 bits or fewer, each or all."""
     if isinstance(values, list):
-        return np.array(values, np.float64)
-    return np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+        single = np.array([isinstance(value, Single) for value in values], np.bool_)
+        return np.array(values, np.float64), single
+    numbers = np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+    return numbers, values.type in (pa.float32(), pa.float16())
+
+
+def _limit(bound: float, single: bool | Mask) -> npt.NDArray[np.float64]:
+    """The number that values are compared with: the bound, rounded to 32 bits for values of that width."""
+    with np.errstate(over="ignore"):
+        return np.where(single, np.float64(np.float32(bound)), np.float64(bound))
 
 
 def _written(value: object) -> str:

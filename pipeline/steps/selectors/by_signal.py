@@ -60,14 +60,19 @@ def check_numbers(
         )
 
 
-def keyed_phase(context: Context, name: str, keying: Keying) -> Phase[Keying]:
-    """The phase ``name``: keys of every part's living samples, by their values of a signal."""
+def keyed_phase(
+    context: Context, name: str, keying: Keying, everyone: bool = False
+) -> Phase[Keying]:
+    """The phase ``name``: keys of every part's living samples, by their values of a signal.
+
+    With ``everyone`` also of those that earlier steps have dropped.
+    """
     signal = context.signal(keying.signal)
     assert signal is not None, "the plan has checked that the signal is made"
     inputs: dict[str, ByPart | Sequence[ByPart]] = {
         "signal": signal,
         "ingest": context.ingest(),
-        "drops": context.drops(),
+        "drops": () if everyone else context.drops(),
     }
     return Phase(name, key, EachPart(context.parts, inputs, keying))
 

@@ -1,9 +1,9 @@
-"""Selection by one signal: its best share or count, to the exact number."""
+"""Selection by one signal: its best share or count, to the exact number; or by a threshold over the whole input."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +25,7 @@ from tamis.pipeline.steps.selectors.score.config import Score as Config
 from tamis.pipeline.tasks.phase import Phase
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import TaskIo
+from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 
 
@@ -34,6 +35,9 @@ class ScoreChoice(Choice):
 
     best: Literal["highest", "lowest"]
     ties: Literal["uid", "keep"]
+    over: str | None = (
+        None  # "input": of a threshold that samples take part in which do not reach the step
+    )
 
 
 class Score(Step):
@@ -47,30 +51,46 @@ class Score(Step):
         return [f"signal:{self.config.signal}"]
 
     def check(self, inputs: Sequence[InputFile]) -> None:
-        """It is made of numbers.
+        """It is made of numbers, and for a threshold over the input nothing is dropped before it is made.
 
         Raises:
-            JobError: it is text.
+            JobError: one line.
         """
-        check_numbers(self.name, self.config.signal, self.steps, inputs)
+        config = self.config
+        check_numbers(self.name, config.signal, self.steps, inputs)
+        late = config.made_late(self.steps) if config.threshold is not None else None
+        if late is not None:
+            maker, dropping = late
+            raise JobError(
+                f"{self.name}: threshold over the input: `{maker}` makes {config.signal} only for what `{dropping}` "
+                f"has left: move `{maker}` above `{dropping}`, or take a column of the input with `signals` there"
+            )
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class."""
-        config = self.config
-        yield keyed_phase(context, "keyed", Keying(config.signal, config.best, finite=False))
+        config, threshold = self.config, self.config.threshold
+        keying = Keying(config.signal, config.best, finite=False)
+        yield keyed_phase(context, "keyed", keying, everyone=threshold is not None)
         valued = budget_cut.have_key(context, self.name)
-        wanted = config.budget(context.alive, context.total, valued)
-        if config.ties == "keep" and isinstance(config.keep, float):
-            whole = config.whole(context.alive, context.total)
-            wanted = min(cut_position(whole, config.keep) + 1, valued)
+        if threshold is not None:
+            wanted = min(cut_position(context.total, threshold.share) + 1, valued)
+        else:
+            wanted = config.budget(context.alive, context.total, valued)
+            if config.ties == "keep" and isinstance(config.keep, float):
+                whole = config.whole(context.alive, context.total)
+                wanted = min(cut_position(whole, config.keep) + 1, valued)
         yield from budget_cut.phases(context, self.name, [wanted])
         choice = ScoreChoice(config.signal, config.best, config.ties)
+        if threshold is not None:
+            choice = replace(choice, ties="keep", over=threshold.over)
         yield cut_phase(context, self.name, decide, choice)
 
 
 def decide(io: TaskIo[ScoreChoice]) -> Iterator[pa.Table]:
     """The samples of one part beyond the cut, and those without a value."""
     table = io.read("keyed").combine_chunks()
+    if io.args.over is not None:
+        table = table.filter(pa.array(io.living()[table["row"].to_numpy()])).combine_chunks()
     cut = budget_cut.read_cut(io)
     over = np.flatnonzero(~budget_cut.passes(table, cut, io.args.ties == "keep"))
     rows = table["row"].to_numpy()[over]
