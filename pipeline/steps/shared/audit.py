@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from tamis.schemas.step import StepModel
@@ -22,7 +22,8 @@ Checked = dict[str, Any]
 """A bound on a signal (``rule``, its limits), the sample's ``value``, and whether it ``passes``."""
 
 Mend = dict[str, Any]
-"""``setting`` as ``--set`` writes it, ``relation`` (<= or >=) and ``value``; for ``keep`` also ``samples``."""
+"""``setting`` as ``--set`` writes it, ``relation`` (<= or >=) and ``value``; for ``keep`` also ``samples``, and
+``by_lot``: it holds with the same seed."""
 
 Config = TypeVar("Config", bound=StepModel)
 
@@ -39,11 +40,18 @@ class Finished(Protocol):
         """All input samples."""
 
     @property
+    def seed(self) -> int:
+        """The job's."""
+
+    @property
     def placing(self) -> list[str]:
         """The steps that give samples a place in a concept, in order."""
 
     def quotas(self, step: str) -> pa.Table | None:
         """A row a cluster: its size, and what the step keeps of it; None where ``tables/`` has been cleared."""
+
+    def rows(self, sids: Sequence[int]) -> list[Row]:
+        """The ledger's rows of some samples, in their order."""
 
 
 class Limit(NamedTuple):
