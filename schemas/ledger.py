@@ -73,7 +73,7 @@ def reasons() -> Mapping[str, str]:
 
 def meaning(reason: str, step: StepModel | None) -> str:
     """The meaning of a reason that ``step`` gave, in words. None: a step that every job has, as ingest."""
-    words = None if step is None else step.reasons.get(reason)
+    words = None if step is None else step.meaning(reason)
     return words or FRAME[reason]
 
 

@@ -16,12 +16,12 @@ STEPS: dict[str, str] = {
     "near_duplicates": "tamis.pipeline.steps.duplicates.near_captions:NearDuplicates",
     "near_pictures": "tamis.pipeline.steps.duplicates.near_pictures:NearPictures",
     "embed": "tamis.pipeline.steps.embed:Embed",
+    "score": "tamis.pipeline.steps.selectors.score:Score",
     "semantic_duplicates": "tamis.pipeline.steps.duplicates.semantic:SemanticDuplicates",
     "density": "tamis.pipeline.steps.selectors.density:Density",
     "prototypes": "tamis.pipeline.steps.selectors.prototypes:Prototypes",
     "coverage": "tamis.pipeline.steps.selectors.coverage:Coverage",
     "random": "tamis.pipeline.steps.selectors.random:Random",
-    "score": "tamis.pipeline.steps.selectors.score:Score",
     "importance": "tamis.pipeline.steps.selectors.importance:Importance",
     "write": "tamis.pipeline.steps.write:Write",
 }

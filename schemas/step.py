@@ -110,6 +110,11 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         return ()
 
     @property
+    def by_lot(self) -> bool:
+        """True if the ranks that the step gives are drawn by a hash of seed and uid, and measure nothing."""
+        return False
+
+    @property
     def scores(self) -> bool:
         """True if the step computes values for later steps, and only for samples that reach it."""
         return bool(self.computes or self.makes_embedding)
@@ -165,6 +170,10 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         """
         del steps
         return self
+
+    def meaning(self, reason: str) -> str | None:
+        """What one of ``reasons`` means with these settings; None for a reason of the frame's."""
+        return self.reasons.get(reason)
 
     def notes(self, samples: int | None, width: Width) -> Iterable[str]:
         """Lines of `tamis plan` about what a person might not expect of these settings.

@@ -55,7 +55,7 @@ from tests.support.made_up import (
 ROOT = Path(__file__).resolve().parents[1]
 
 PRESET = """
-name: dbp
+name: dbp-paper
 input: [{path: x.tar}]
 output: OUTPUT
 part_samples: PART
@@ -67,10 +67,10 @@ steps:
   - embed: {encoder: demo}
   - rules: {name: similarity, clip_similarity: {min: 0.28}}
   - semantic_duplicates: {clusters: auto, epsilon: 0.07, which_to_keep: hard}
-  - density: {clusters: 500, keep: 0.4, temperature: 0.1, neighbours: 20}
+  - density: {clusters: 500, keep: 0.4, temperature: 0.1, neighbours: 20, which: hard}
   - write: {samples_per_shard: 10000}
 """
-"""The steps of the preset ``dbp``, with an encoder that needs no weights; embeddings are as wide as CLIP's."""
+"""The steps of the preset ``dbp-paper``, with an encoder that needs no weights; embeddings are as wide as CLIP's."""
 
 DROPPED = {
     "rules": (0.10, "below_minimum"),

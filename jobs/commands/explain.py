@@ -206,6 +206,8 @@ def _then_line(then: dict[str, Any]) -> str:
 
 def _mend(mend: dict[str, Any]) -> str:
     samples = f" ({display.count(mend['samples'])} samples)" if "samples" in mend else ""
+    if mend.get("by_lot"):
+        samples += " and the same seed"
     value = mend["value"]
     exact = (
         repr(value)
@@ -248,8 +250,9 @@ def _place_lines(place: dict[str, Any]) -> list[str]:
         )
     if place["rank"] is not None:
         of = f" of {display.count(place['size'])}" if "size" in place else ""
+        ranked, by_lot = ("place", " by lot") if place.get("by_lot") else ("rank", "")
         lines.append(
-            f"rank {display.count(place['rank'])}{of}; its concept keeps {display.count(place['quota'])}"
+            f"{ranked} {display.count(place['rank'])}{of}{by_lot}; its concept keeps {display.count(place['quota'])}"
         )
     return lines
 

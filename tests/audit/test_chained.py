@@ -1,5 +1,6 @@
 """Two steps that make places in a chain: a sample is told of the one that dropped it, concepts of the last."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,13 @@ def test_concepts_are_those_of_the_last_step(chained: Path, run: FinishedRun) ->
 
 
 def test_a_budget_is_said_to_be_enough(chained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is sufficient: by the rounding of quotas a smaller one may do."""
+    """It is sufficient: by the rounding of quotas a smaller one may do. Another seed would draw other lots."""
     row = next(row for row in ledger(chained) if row["step"] == "density")
     with pytest.raises(SystemExit):
         main(["explain", str(chained), row["uid"]])
-    assert "passes for certain with density.keep >= " in capsys.readouterr().out
+    out = capsys.readouterr().out
+    place = f"place {row['rank']} of "
+    assert re.search(rf"{place}\d+ by lot; its concept keeps {row['quota']}\n", out)
+    assert re.search(
+        r"passes for certain with density.keep >= \S+ \(\d+ samples\) and the same seed\n", out
+    )

@@ -309,11 +309,23 @@ def test_density(demo_run: DemoRun, reaching: Reaching) -> None:
     assert place["complexity"] == pytest.approx(concept.complexity[mine], rel=1e-5)
     assert place["quota"] == said["bound"] == quotas[mine]
     assert place["rank"] == said["value"] == concept.rank[uid]
+    assert place["by_lot"]
     assert (said["reason"], said["rule"]) == ("over_quota", "quota")
     assert place["rank"] > place["quota"]
     for row in rows:  # and nobody else's place is another
         assert (row["rank"], row["quota"]) == (concept.rank[row["uid"]], quotas[row["cluster"]])
         assert (row["rank"] > row["quota"]) == (row["uid"] in dropped)
+
+
+def lot(uid: str, seed: int = 42) -> int:
+    """The lot of a uid for its place in a concept: splitmix64 over a seed and both halves of the uid."""
+    state = int.from_bytes(hashlib.blake2b(f"{seed}/ranks".encode(), digest_size=8).digest(), "big")
+    for half in (uid[:16], uid[16:]):
+        state = ((state ^ int(half, 16)) + 0x9E3779B97F4A7C15) % 2**64
+        state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        state = (state ^ state >> 27) * 0x94D049BB133111EB % 2**64
+        state ^= state >> 31
+    return state
 
 
 class Concepts:
@@ -334,7 +346,7 @@ class Concepts:
         self.complexity = self.inter * self.intra
         self.rank: dict[str, int] = {}
         for number in numbers:
-            inside = [(-distance[i], rows[i]["uid"]) for i in np.flatnonzero(own == number)]
+            inside = [(lot(rows[i]["uid"]), rows[i]["uid"]) for i in np.flatnonzero(own == number)]
             for rank, (_, uid) in enumerate(sorted(inside), 1):
                 self.rank[uid] = rank
 

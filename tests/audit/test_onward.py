@@ -14,6 +14,7 @@ from PIL import Image
 
 from tamis.jobs.cli import main
 from tamis.jobs.terminal import inline_pictures
+from tamis.pipeline.algorithms import order
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.audit.reading.pictures import side_by_side
 from tamis.pipeline.audit.story.story import pictured, stories
@@ -33,8 +34,14 @@ STEPS = """
 WORDS = ["a", "bird", "on", "some", "houses"]
 
 
+@pytest.fixture(scope="module", params=["random", "hard"])
+def which(request: pytest.FixtureRequest) -> str:
+    """The order in which a concept keeps."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+def run(which: str, tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     """A finished run over 300 samples, in parts of 64."""
     folder = tmp_path_factory.mktemp("onward")
     draw = np.random.default_rng(5)
@@ -42,7 +49,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     url = [f"https://example.org/{number}" for number in range(300)]
     sizes, spreads = [90, 80, 70, 60], [0.4, 0.6, 0.5, 0.7]
     entry = write_input(folder / "in", blobs(sizes, spreads, seed=3, text=text, url=url))
-    run_here(make_plan(folder / "run", "", STEPS, input=[entry], part_samples=64))
+    steps = STEPS.replace("keep: 0.5", f"keep: 0.5, which: {which}")
+    run_here(make_plan(folder / "run", "", steps, input=[entry], part_samples=64))
     return open_run(str(folder / "run"))
 
 
@@ -51,6 +59,11 @@ def explain(*arguments: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["explain", *arguments])
     assert ended.value.code == 0
+
+
+def lots(uids: list[str]) -> dict[str, int]:
+    """The lot of each uid, by which a concept keeps at random."""
+    return dict(zip(uids, order.hashed(order.parse(uids), 42, "ranks").tolist(), strict=True))
 
 
 def then(run: FinishedRun, row: dict[str, Any]) -> dict[str, Any]:
@@ -74,9 +87,14 @@ def test_after_a_rule(run: FinishedRun) -> None:
             assert (told["step"], told["unseen"]) == (None, [*never, "density"])
 
 
-def test_after_epsilon(run: FinishedRun) -> None:
+def test_after_epsilon(run: FinishedRun, which: str) -> None:
     """The late rule by its signal, density by a count of the samples that stand before it in its concept."""
     rows = ledger(Path(run.root))
+    lot = lots([row["uid"] for row in rows])
+
+    def key(row: dict[str, Any]) -> tuple[float, str]:
+        return (lot[row["uid"]] if which == "random" else -row["distance"]), row["uid"]
+
     judged = set()
     for row in rows:
         if row["step"] != "semantic_duplicates" or row["value"] >= 1:
@@ -86,7 +104,7 @@ def test_after_epsilon(run: FinishedRun) -> None:
             for other in rows
             if other["cluster"] == row["cluster"]
             and other["rank"] is not None
-            and (-other["distance"], other["uid"]) < (-row["distance"], row["uid"])
+            and key(other) < key(row)
         ]
         quota = [o["quota"] for o in rows if o["cluster"] == row["cluster"] and o["rank"]]
         taker = "late" if row["characters"] > 12 else None

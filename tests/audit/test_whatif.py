@@ -66,7 +66,7 @@ GRID = [
     "density.neighbours=2",
     "density.balance=0.5",
     "density.which=easy",
-    "density.which=random",
+    "density.which=hard",
     "semantic_duplicates.epsilon=0.01",
     "semantic_duplicates.epsilon=0.2",
     "semantic_duplicates.which_to_keep=easy",
@@ -147,7 +147,7 @@ def test_it_agrees_with_a_run_of_its_own(finished: Path, setting: str) -> None:
 LATE = [
     "density.keep=0.2",
     "density.which=easy",
-    "density.which=random",
+    "density.which=hard",
     "density.temperature=0.02",
     "semantic_duplicates.epsilon=0.2",
     "late.characters.max=30",
@@ -226,7 +226,7 @@ PICTURED = """
   - density: {clusters: 5, neighbours: 3, keep: 0.4}
   - write
 """
-"""The preset ``dbp``, with embeddings that are given: no model is loaded."""
+"""The preset ``dbp-paper``, with embeddings that are given: no model is loaded."""
 
 OF_PICTURES = [
     "rules.min_side.min=128",
@@ -263,7 +263,7 @@ def pictured(tmp_path_factory: pytest.TempPathFactory, clipart_example: Path) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", OF_PICTURES)
 def test_it_agrees_over_pictures(pictured: Path, setting: str) -> None:
-    """The thresholds of the preset ``dbp`` that captions and embeddings alone do not have."""
+    """The thresholds of the preset ``dbp-paper`` that captions and embeddings alone do not have."""
     change = agree(pictured, setting)
     assert change.before != change.after
 

@@ -63,7 +63,7 @@ def copy(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
-@pytest.mark.parametrize("setting", ["late.characters.min=15", "density.which=random"])
+@pytest.mark.parametrize("setting", ["late.characters.min=15", "density.which=hard"])
 def test_parts_of_which_nothing_is_left(
     finished: Path, setting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

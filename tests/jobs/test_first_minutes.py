@@ -63,10 +63,12 @@ def test_init_into_a_file_writes_a_job(capsys: pytest.CaptureFixture[str]) -> No
     assert (code, "is there already" in err) == (2, True)
 
 
-def test_the_template_bounds_its_encoder_by_its_own_bound() -> None:
+def test_the_template_filters_by_a_share_of_its_encoders_similarity() -> None:
     job = parse_job(template(), "template")
-    (similarity,) = [step for step in job.steps if step.name == "similarity"]
-    assert similarity.bounds["clip_similarity"].least == 0.1
+    kinds = [step.kind for step in job.steps]
+    score = job.steps[kinds.index("score")]
+    assert kinds.index("embed") < kinds.index("score") < kinds.index("semantic_duplicates")
+    assert (score.signal, score.kept_count) == ("clip_similarity", None)
 
 
 def test_the_version_and_short_help(capsys: pytest.CaptureFixture[str]) -> None:

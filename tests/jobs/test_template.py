@@ -55,7 +55,7 @@ def test_as_it_stands_it_is_a_job() -> None:
         "exact_duplicates",
         "near_duplicates",
         "embed",
-        "rules",
+        "score",
         "semantic_duplicates",
         "density",
         "write",

@@ -12,10 +12,13 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 
+from tamis.pipeline.algorithms import order
 from tamis.pipeline.steps.concepts import ranking
+from tamis.pipeline.steps.selectors.density.config import Density
 from tamis.pipeline.tables import part_files
 from tamis.schemas.errors import InputError, JobError
 from tamis.schemas.events import Event, PhaseStarted
+from tamis.schemas.ledger import meaning
 from tests.support.embedded import EMBED, Samples, blobs, by_uid, kept, run_steps, unit, write_input
 from tests.support.running import make_plan, run_here
 from tests.support.tables import table
@@ -108,7 +111,10 @@ def test_the_step_keeps_what_the_formulas_say(tmp_path: Path, samples: Samples, 
         assert [rows[uid]["rank"] for uid in ranked] == list(range(1, len(members) + 1))
         assert [rows[uid]["kept"] for uid in ranked] == [r < quota[j] for r in range(len(members))]
         gaps = np.array([distance[uid] for uid in ranked])
-        if which != "random":
+        if which == "random":
+            lots = order.hashed(order.parse(ranked), 42, "ranks")
+            assert (np.diff(lots.astype(object)) > 0).all()
+        else:
             assert (np.diff(gaps) * (1 if which == "easy" else -1) >= -1e-6).all()
         assert np.allclose([rows[uid]["distance"] for uid in ranked], gaps, atol=1e-6)
 
@@ -178,7 +184,7 @@ def test_equal_distances_are_ordered_by_uid(tmp_path: Path) -> None:
     made = Samples(
         [f"{i:032x}" for i in np.random.default_rng(1).permutation(60)], np.ones((60, 4)), {}
     )
-    steps = "- density: {clusters: 1, keep: 20}"
+    steps = "- density: {clusters: 1, keep: 20, which: hard}"
     run_steps(tmp_path / "run", [write_input(tmp_path / "in", made, 2)], steps, part_samples=7)
     assert kept(tmp_path / "run") == {f"{i:032x}" for i in range(20)}
 
@@ -276,7 +282,7 @@ def test_one_cluster_keeps_the_farthest(tmp_path: Path) -> None:
     run_steps(
         tmp_path / "run",
         [write_input(tmp_path / "in", blobs((30,), (1.0,)))],
-        "- density: {clusters: 1, keep: 7}",
+        "- density: {clusters: 1, keep: 7, which: hard}",
     )
     rows = by_uid(tmp_path / "run").values()
     assert sorted(row["rank"] for row in rows if row["kept"]) == list(range(1, 8))
@@ -290,7 +296,7 @@ def test_buckets_cut_through_a_large_cluster(
     monkeypatch.setattr(ranking, "buckets_for", lambda rows: 1 + rows // 60)
     monkeypatch.setattr(ranking, "SAMPLES_PER_BUCKET", 40)
     made = blobs((500, 5, 1), (0.4, 0.2, 0.1))
-    steps = "- density: {clusters: 3, neighbours: 2, keep: 50}"
+    steps = "- density: {clusters: 3, neighbours: 2, keep: 50, which: hard}"
     run_steps(tmp_path / "run", [write_input(tmp_path / "in", made, 3)], steps, part_samples=100)
     files = sorted((tmp_path / "run/tables/density/ranked").glob("bucket-*.parquet"))
     assert len(files) == 1 + 506 // 60
@@ -301,3 +307,30 @@ def test_buckets_cut_through_a_large_cluster(
         ranks = np.asarray(mine["rank"])
         assert sorted(ranks) == list(range(1, len(ranks) + 1))
         assert (np.diff(np.asarray(mine["distance"])[np.argsort(ranks)]) <= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("which", "words"),
+    [("hard", "farther from"), ("easy", "nearer to"), ("random", "whose lots were drawn before")],
+)
+def test_the_reason_says_in_which_order_a_concept_keeps(which: str, words: str) -> None:
+    step = Density.model_validate({"keep": 0.5, "which": which})
+    assert words in meaning("over_quota", step)
+    assert step.by_lot == (which == "random")
+
+
+@pytest.mark.parametrize(
+    ("which", "samples", "warned"),
+    [
+        ("hard", None, True),
+        ("hard", 90_158, True),
+        ("hard", 10**6, False),
+        ("random", 90_158, False),
+    ],
+)
+def test_the_hardest_are_advised_against_where_the_pool_may_be_small(
+    which: str, samples: int | None, warned: bool
+) -> None:
+    step = Density.model_validate({"keep": 0.5, "clusters": 8, "which": which})
+    notes = list(step.notes(samples, lambda _: 16))
+    assert any(note.startswith("which: hard is for large, clean pools") for note in notes) == warned

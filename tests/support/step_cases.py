@@ -210,7 +210,9 @@ CASES: Mapping[str, Case] = {
     "embed": Case("- embed: {encoder: demo, batch_size: 8}", captioned, decides=False),
     "semantic_duplicates": over_embeddings("- semantic_duplicates: {clusters: 4, epsilon: 0.1}"),
     "density": over_embeddings("- density: {clusters: 4, neighbours: 2, keep: 0.5, balance: 0.3}"),
-    "density by lot": over_embeddings("- density: {clusters: auto, keep: 0.5, which: random}"),
+    "density of the hardest": over_embeddings(
+        "- density: {clusters: auto, keep: 0.5, which: hard}"
+    ),
     "density in rounds": over_embeddings(
         "- density: {clusters: 4, neighbours: 2, keep: 0.5, full_iterations: 2}"
     ),

@@ -96,6 +96,12 @@ class FinishedRun:
         """Number of input samples."""
         return self.manifest.rows_in
 
+    @property
+    def seed(self) -> int:
+        """The seed of the job."""
+        seed: int = self.manifest.job["seed"]
+        return seed
+
     @cached_property
     def _head(self) -> dict[str, Any]:
         try:

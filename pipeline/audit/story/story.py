@@ -106,6 +106,8 @@ def _place(run: FinishedRun, row: Row, name: str, audit: Audit | None) -> Story:
     if table is not None:
         concept = table.slice(row["cluster"], 1).to_pylist()[0]
         place |= {key: concept[key] for key in ("size", *measures)}
+    if audit is not None and audit.config.by_lot:
+        place["by_lot"] = True
     return place
 
 

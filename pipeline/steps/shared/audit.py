@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from tamis.schemas.step import StepModel
@@ -23,8 +23,8 @@ Checked = dict[str, Any]
 """A bound on a signal (``rule``, its limits), the sample's ``value``, and whether it ``passes``."""
 
 Mend = dict[str, Any]
-"""``setting`` as ``--set`` writes it, ``relation`` (<= or >=) and ``value``; for ``keep`` also ``samples``; and
-``sufficient``, where a weaker value may do too."""
+"""``setting`` as ``--set`` writes it, ``relation`` (<= or >=) and ``value``; for ``keep`` also ``samples``, and
+``by_lot``: it holds with the same seed; and ``sufficient``, where a weaker value may do too."""
 
 Config = TypeVar("Config", bound=StepModel)
 
@@ -41,6 +41,10 @@ class Finished(Protocol):
         """All input samples."""
 
     @property
+    def seed(self) -> int:
+        """The job's."""
+
+    @property
     def placing(self) -> list[str]:
         """The steps that give samples a place in a concept, in order."""
 
@@ -49,6 +53,9 @@ class Finished(Protocol):
 
     def edges_to_preferred(self, step: str, sid: int) -> pa.Table | None:
         """A sample's edges to those that are preferred to it; None where not all are stored."""
+
+    def rows(self, sids: Sequence[int]) -> list[Row]:
+        """The ledger's rows of some samples, in their order."""
 
 
 class Limit(NamedTuple):

@@ -45,7 +45,7 @@ class Density(StepAudit[Config]):
         samples = smallest_total(complexity, sizes, row["cluster"], row["rank"], config.temperature)
         whole = config.whole(int(sizes.sum()), run.rows_in)
         share = math.ceil(samples * 10_000 / whole) / 10_000
-        return [mend(f"{self.name}.keep", ">=", share, samples=samples)]
+        return [mend(f"{self.name}.keep", ">=", share, samples=samples, by_lot=config.by_lot)]
 
     def would_drop(self, run: Finished, row: Row, missing: set[str]) -> Verdict:
         """The verdict on a sample that has a place in this step's concepts; open for any other."""
@@ -55,26 +55,36 @@ class Density(StepAudit[Config]):
         return Verdict(self._is_beyond_quota(run, row))
 
     def _is_beyond_quota(self, run: Finished, row: Row) -> bool | None:
-        """True if the sample ranks behind the last one that its concept keeps; None if only uids or lots decide."""
+        """True if the sample ranks behind the last one that its concept keeps; None where its tables do not tell."""
         concepts = run.quotas(self.name)
-        if self.config.which == "random" or concepts is None:
+        if concepts is None:
             return None
         if not concepts["quota"][row["cluster"]].as_py():
             return True
-        last = self._last_distance(run, row["cluster"])
-        if last is None or last == row["distance"]:
+        last = self._last_kept(run, row["cluster"])
+        if last is None:
             return None
-        return bool(row["distance"] < last) == (self.config.which == "hard")
+        import numpy as np
 
-    def _last_distance(self, run: Finished, cluster: int) -> float | None:
-        """Distance of the last sample that a concept keeps, from the notes of the verdict on that sample's part."""
+        from tamis.pipeline.algorithms import order
+        from tamis.pipeline.algorithms.choosing import ranks
+
+        distance = np.array([row["distance"], last["distance"]], np.float32)
+        uid = order.parse([row["uid"], last["uid"]])
+        own, other = ranks.keys(distance, uid, self.config.which, run.seed).tolist()
+        return bool((own, row["uid"]) > (other, last["uid"]))
+
+    def _last_kept(self, run: Finished, cluster: int) -> Row | None:
+        """The last sample that a concept keeps, which the verdict on that sample's part has noted."""
         from tamis.pipeline.tasks.phase_index import read_index
 
         files = read_index(run.root, paths.folder(self.name, "verdict"))
         for notes in files.all_notes() if files else ():
-            for concept, distance in notes.get("last", ()):
-                if concept == cluster:
-                    return float(distance)
+            for concept, sid in notes.get("last", ()):
+                if concept == cluster and isinstance(
+                    sid, int
+                ):  # earlier versions noted its distance
+                    return run.rows([sid])[0]
         return None
 
     def keep_range(self, concepts: pa.Table, rows_in: int) -> dict[str, Any]:

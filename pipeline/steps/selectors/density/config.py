@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
 from tamis.pipeline.steps.concepts.config import Clustered
 from tamis.pipeline.steps.selectors.config import Chooser
-from tamis.schemas.step import Reasons
+from tamis.schemas.step import Reasons, Width
 
 OVER_QUOTA = "over_quota"
 
+FILLED_BY = {
+    "hard": "samples farther from the centroid",
+    "easy": "samples nearer to the centroid",
+    "random": "samples whose lots were drawn before",
+}
+"""`which` -> the samples that a concept keeps first."""
+
+LARGE = 1_000_000
+"""Samples from which on the hardest may be worth keeping. Below, where it was measured, they were not."""
+
 
 class Density(Clustered, Chooser):
-    """Density-based pruning: a quota a concept from its complexity, the farthest from the centroid kept."""
+    """Density-based pruning: a quota a concept from its complexity, filled by lot, or in the order of `which`."""
 
     kind = "density"
     reasons: ClassVar[Reasons] = {
-        OVER_QUOTA: "its concept's quota was filled by samples farther from the centroid"
+        OVER_QUOTA: "its concept's quota was filled by samples that come before it"
     }
     cutting = ("keep", "of", "temperature", "neighbours", "balance", "which")
     measures = ("d_intra", "d_inter", "complexity")
@@ -35,9 +46,31 @@ class Density(Clustered, Chooser):
         0.0, ge=0, le=1, description="share of an equal split that every concept gets for certain"
     )
     which: Literal["hard", "easy", "random"] = Field(
-        "hard",
-        description="kept first: hard (farthest from the centroid), easy (nearest) or random (by hash)",
+        "random",
+        description="kept first: random (by a hash of seed and uid), easy (nearest to the centroid), or hard "
+        "(farthest), which is for large, clean pools and long training: on 90,158 icons it trained worse than random",
     )
+
+    @property
+    def by_lot(self) -> bool:
+        """True with ``which: random``."""
+        return self.which == "random"
+
+    def meaning(self, reason: str) -> str | None:
+        """By which samples the quota was filled."""
+        if reason == OVER_QUOTA:
+            return f"its concept's quota was filled by {FILLED_BY[self.which]}"
+        return super().meaning(reason)
+
+    def notes(self, samples: int | None, width: Width) -> Iterable[str]:
+        """What the hardest samples cost where that was measured, for a pool that is not known to be large."""
+        yield from super().notes(samples, width)
+        if self.which == "hard" and (samples is None or samples < LARGE):
+            yield (
+                f"which: hard is for large, clean pools (some {LARGE:,} samples, with a filter before it) and long "
+                "training: of 90,158 icons a fifth chosen so trained 17% worse than a random fifth of the "
+                "deduplicated, and worst of all where captions were exchanged; which: random is the default"
+            )
 
     def scaled(self, share: float) -> Self:
         """With neighbours that fit the fewer concepts."""

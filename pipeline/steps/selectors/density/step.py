@@ -1,7 +1,7 @@
-"""Density-based pruning (Abbas et al., ICLR 2024): a quota a concept from its complexity, the hardest kept.
+"""Density-based pruning (Abbas et al., ICLR 2024): a quota a concept from its complexity.
 
-The ranks do not depend on the budget, nor the sums on the temperature: another ``keep`` solves the quotas
-again and compares stored ranks with them.
+The paper keeps the hardest of each concept, which is ``which: hard``. The ranks do not depend on the budget, nor the
+sums on the temperature: another ``keep`` solves the quotas again and compares stored ranks with them.
 """
 
 from __future__ import annotations
@@ -192,11 +192,11 @@ def solved(
 def decide(io: TaskIo[None]) -> Iterator[pa.Table]:
     """The samples of one part whose rank is beyond their concept's quota.
 
-    The notes hold ``last``: (cluster, distance) of the samples that are the last that their concepts keep.
+    The notes hold ``last``: (cluster, sid) of the samples that are the last that their concepts keep.
     """
     table = ranking.with_quotas(io.read("places"), io.read("quotas", ["quota"]))
     last = table.filter(pc.fill_null(pc.equal(table["rank"], table["quota"]), False))
-    io.notes["last"] = [[row["cluster"], row["distance"]] for row in last.to_pylist()]
+    io.notes["last"] = [[row["cluster"], io.part << 32 | row["row"]] for row in last.to_pylist()]
     over = ranking.over_quota(table)
     rule: list[Any] = ["quota"] * over.num_rows
     yield drops(
