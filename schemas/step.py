@@ -145,6 +145,11 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         return False
 
     @property
+    def leaves_gaps(self) -> bool:
+        """True if what the step drops keeps its position in the shards, as a gap; no step that decides comes after."""
+        return False
+
+    @property
     def hidden_list(self) -> bool:
         """True if the list that the step reads is to be known by its sha256 alone, which its phase `list` notes."""
         return False

@@ -31,9 +31,12 @@ class Written:
     """Arguments of ``rows``, by part."""
 
     source: str  # the name of its input file
-    first: int  # kept samples before the part
+    first: int  # kept samples before the part, and gaps
     samples_per_shard: int | None
     redacting: Sequence[str] | None = None  # steps whose dropped samples stay without a name
+    gapped: Sequence[str] | None = (
+        None  # steps whose dropped samples keep their positions in the shards
+    )
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Ledger(Step):
     def __init__(self, job: Job) -> None:
         self.shard_size = job.steps[-1].shard_size
         self.redacting = [step.name for step in job.steps if step.redacts]
+        self.gapped = [step.name for step in job.steps if step.leaves_gaps]
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """The rows of each part, then the index over all."""
@@ -89,13 +93,16 @@ class Ledger(Step):
         for step, table in context.place_tables():
             inputs[f"place:{step}"] = table
             shared[f"quotas:{step}"] = context.done(step, "quotas").whole()
-        kept = context.kept()
-        firsts = np.cumsum(kept) - kept
+        placed = context.kept() + sum(
+            table.rows for step, table in context.verdicts() if step in self.gapped
+        )
+        firsts = np.cumsum(placed) - placed
 
         def written(part: Part) -> Written:
             source = context.inputs[part.file].source
             first = int(firsts[part.number])
-            return Written(source, first, self.shard_size, self.redacting or None)
+            more = (self.redacting or None, self.gapped or None)
+            return Written(source, first, self.shard_size, *more)
 
         return EachPart(context.parts, inputs, shared=shared, each=written, together=True)
 
@@ -131,7 +138,8 @@ def _part_rows(io: TaskIo[Written]) -> pa.Table:
         "survivor_uid": hexadecimal(verdict["survivor"]),
     }
     columns |= _places(io, verdict["step"])
-    columns["shard"], columns["shard_key"] = _shards(io, kept)
+    gaps = pc.is_in(verdict["step"], pa.array(io.args.gapped or [], pa.string()))
+    columns["shard"], columns["shard_key"] = _shards(io, kept, kept | np.asarray(gaps))
     table = pa.Table.from_arrays(
         [_typed(columns.get(f.name), f.type, count) for f in LEDGER], schema=LEDGER
     )
@@ -203,11 +211,12 @@ def _typed(values: Any, kind: pa.DataType, count: int) -> Any:
     return pa.array(values, kind)
 
 
-def _shards(io: TaskIo[Written], kept: Any) -> tuple[Any, Any]:
+def _shards(io: TaskIo[Written], kept: Any, placed: Any) -> tuple[Any, Any]:
+    """The shard and key of each kept sample; ``placed``: those that have a position, as gaps have too."""
     size = io.args.samples_per_shard
     if size is None:
         return None, None
-    ordinal = io.args.first + np.cumsum(kept) - 1
+    ordinal = io.args.first + np.cumsum(placed) - 1
     shard, position = ordinal // size, ordinal % size
     from tamis.pipeline.results.shards import shard_key
 

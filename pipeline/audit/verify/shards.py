@@ -22,7 +22,7 @@ from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import part_files
 
 Pair = tuple[str, str]
-"""(key in the shard, uid)."""
+"""(key in the shard, uid); of a gap there is none."""
 
 
 class ShardWalk:
@@ -31,18 +31,19 @@ class ShardWalk:
     def __init__(self, run: FinishedRun, size: int) -> None:
         self._run, self._size = run, size
         self._outputs = {output.path for output in run.files.outputs}
-        self._pairs: list[Pair] = []
+        self._gapped = pa.array([step.name for step in run.steps if step.leaves_gaps], pa.string())
+        self._pairs: list[Pair | None] = []
         self._shard = 0
 
     def add(self, table: pa.Table) -> Iterator[str]:
         """Add the next part of the ledger, and check the shard and key that it has for each row."""
         kept = np.asarray(table["kept"])
+        placed = kept | np.asarray(pc.is_in(table["step"], self._gapped))
         start = self._shard * self._size + len(self._pairs)
-        positions = start + np.arange(int(kept.sum()))
-        keys = [
-            shard_key(*divmod(position, self._size), self._size) for position in positions.tolist()
-        ]
-        self._pairs += zip(keys, table["uid"].filter(pa.array(kept)).to_pylist(), strict=True)
+        positions = (start + np.cumsum(placed) - 1)[kept]
+        keys = [shard_key(*divmod(int(position), self._size), self._size) for position in positions]
+        pairs = zip(keys, table["uid"].filter(pa.array(kept)).to_pylist(), strict=True)
+        self._pairs += [next(pairs) if has else None for has in kept[placed].tolist()]
         wrong = np.asarray(pc.is_valid(table["shard"])) | np.asarray(
             pc.is_valid(table["shard_key"])
         )
@@ -76,7 +77,7 @@ class ShardWalk:
             if path.startswith("shards/") and name not in due:
                 yield path, "the ledger keeps no sample in it"
 
-    def _compare(self, pairs: list[Pair]) -> Iterator[tuple[str, str]]:
+    def _compare(self, places: list[Pair | None]) -> Iterator[tuple[str, str]]:
         name = f"shards/{shard_name(self._shard)}"
         try:
             with storage.open_table(storage.join(self._run.root, f"{name}.parquet")) as raw:
@@ -89,6 +90,7 @@ class ShardWalk:
             require_content(error, name)
             yield f"{name}.parquet", f"cannot be read: {' '.join(str(error).split())}"
             return
+        pairs = [pair for pair in places if pair is not None]
         if list(zip(keys, uids, strict=True)) != pairs:
             yield f"{name}.parquet", "has other keys and uids than the ledger's rows of this shard"
         if f"{name}.tar" in self._outputs:

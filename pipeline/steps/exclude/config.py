@@ -63,6 +63,12 @@ class Exclude(StepModel):
         "and its picture is not shown. true or false",
     )
 
+    gaps: bool = Field(
+        False,
+        description="true: the shards keep gaps where its samples stood, so that only those that held one are written "
+        "again: for lists that come after a run. Stands right before `write`. true or false",
+    )
+
     @model_validator(mode="after")
     def _signal_goes_with_on(self) -> Self:
         if (self.on == "signal") != (self.signal is not None):
@@ -73,6 +79,11 @@ class Exclude(StepModel):
     def redacts(self) -> bool:
         """True if the names and captions of what the step drops are to be shown nowhere."""
         return self.redact
+
+    @property
+    def leaves_gaps(self) -> bool:
+        """True if what the step drops keeps its position in the shards."""
+        return self.gaps
 
     @property
     def hidden_list(self) -> bool:

@@ -97,9 +97,16 @@ class Exclude(Step):
 
         Raises:
             InputError: the list is missing or empty, lacks the column, or holds something else.
-            JobError: no input has URLs or pictures, or the signal is no text.
+            JobError: no input has URLs or pictures, the signal is no text, or gaps would be left before other steps.
         """
         config = self.config
+        names = [step.name for step in self.steps]
+        for step in self.steps[names.index(self.name) + 1 :] if config.gaps else ():
+            if not (step.is_last or step.leaves_gaps):
+                raise JobError(
+                    f"{self.name}: `gaps: true` is for a step right before `write`, and {step.name} comes after it: "
+                    "move it there, or leave `gaps` out"
+                )
         if config.on == "phash":
             check_pictures(self.name, inputs)
         if config.on in ("url", "domain") and inputs and not any(map(_may_have_url, inputs)):

@@ -1,6 +1,7 @@
 """The result: shards with the original bytes, their sidecars and statistics, and the uid list of DataComp's tools.
 
-A sample's shard follows from its position among the kept, by sid: shard = position // samples_per_shard.
+A sample's shard follows from its position among the kept, by sid: shard = position // samples_per_shard. What a step
+with ``gaps`` leaves out keeps its position, so that only the shards that held it are written again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tamis.pipeline.inputs import own_columns
 from tamis.pipeline.inputs.formats import Buffer, Sample, format_of
@@ -81,6 +83,7 @@ class Write(Step):
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.job = config, config.name, job
+        self._gapped = {step.name for step in job.steps if step.leaves_gaps}
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """Check that all inputs of tars have pictures, and that there are such columns.
@@ -131,10 +134,10 @@ class Write(Step):
         return "parquet" if answers and not any(answers) else "webdataset"
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
-        """``kept``, ``shards``, ``subset``."""
+        """``kept``, ``shards``, ``subset``; with gaps ``left`` before the last."""
         living: dict[str, ByPart | Sequence[ByPart]] = {
             "ingest": context.ingest(),
-            "drops": context.drops(),
+            "drops": self._drops(context, gapped=False),
         }
         yield Phase("kept", kept, EachPart(context.parts, living))
         yield self._columns(context)
@@ -142,6 +145,10 @@ class Write(Step):
         yield listed("layout", columns.join, [Task.whole("columns", found)])
         yield Phase("shards", write_shard, self._shards(context), carries_bytes=True)
         yield from self._subset(context)
+
+    def _drops(self, context: Context, gapped: bool) -> list[ByPart]:
+        """The verdicts of steps that leave gaps, or of all others."""
+        return [by for step, by in context.verdicts() if (step in self._gapped) is gapped]
 
     def _tables(self, context: Context) -> dict[str, ByPart]:
         """Tables of signals and of clusters by role, of columns that the result is to have."""
@@ -179,9 +186,14 @@ class Write(Step):
     def _subset(self, context: Context) -> Iterator[Phase[Any]]:
         """``subset``; of more uids than are sorted at once ``spread`` and ``sorted`` before it."""
         buckets = buckets_for(context.alive, SUBSET_BUCKET)
-        uids = context.done(self.name, "kept")
+        phase = "kept"
+        if self._gapped:
+            phase = "left"
+            both = {"kept": [context.at(self.name, "kept")], "gone": self._drops(context, True)}
+            yield Phase("left", left, EachPart(context.parts, both))
+        uids = context.done(self.name, phase)
         if buckets > 1:
-            by_part = {"kept": context.at(self.name, "kept")}
+            by_part = {"kept": context.at(self.name, phase)}
             spread = EachPart(context.parts, by_part, Spread(buckets), buckets=buckets)
             yield Phase("spread", spread_uids, spread)
             done = context.done(self.name, "spread")
@@ -195,7 +207,8 @@ class Write(Step):
     def _shards(self, context: Context) -> Numbered[Shard]:
         """A task a shard, with its parts and the span of kept samples of each."""
         size = self.config.samples_per_shard
-        kept_of = context.kept()
+        gone = self._drops(context, gapped=True)
+        kept_of = context.kept() + sum(by.rows for by in gone)
         ends = np.cumsum(kept_of)
         starts, total = ends - kept_of, int(ends[-1])
         count = (total + size - 1) // size
@@ -215,10 +228,15 @@ class Write(Step):
             by_role = {"ingest": ingest, "kept": chosen, **tables}
             # A table under several roles travels once.
             slices = {id(by): [by.of(taken)] for by in by_role.values()}
+            inputs = {"layout": layout, **{role: slices[id(by)] for role, by in by_role.items()}}
+            if any(
+                by.rows[taken].any() for by in gone
+            ):  # a shard without gaps does not know of them
+                inputs["gone"] = [by.of(taken) for by in gone]
             return Task(
                 Scope.SHARD,
                 number,
-                {"layout": layout, **{role: slices[id(by)] for role, by in by_role.items()}},
+                inputs,
                 Shard(
                     number,
                     count,
@@ -247,6 +265,13 @@ def kept(io: TaskIo[None]) -> Iterator[pa.Table]:
     rows = io.alive()
     io.count(kept=len(rows))
     yield pa.table({"row": rows.astype(np.uint32), "uid": uids.take(pa.array(rows))})
+
+
+def left(io: TaskIo[None]) -> Iterator[pa.Table]:
+    """(row, uid) of one part's kept samples that are no gaps."""
+    table = io.read("kept")
+    gone = io.read("gone", ["row"])["row"]
+    yield table.filter(pc.invert(pc.is_in(table["row"], gone.combine_chunks())))
 
 
 def spread_uids(io: TaskIo[Spread]) -> Iterator[pa.Table]:
@@ -290,11 +315,14 @@ def _digest(context: Context, number: int, file: InputFile) -> str | None:
 def write_shard(io: TaskIo[Shard]) -> Iterator[pa.Table]:
     """One shard: its tar (where there are pictures), its sidecar, and last its statistics."""
     args = io.args
-    pieces = list(_pieces(io))
+    pieces, positions = zip(*_pieces(io), strict=True)
     layout = columns.read_layout(io, pieces[0].signals.schema)
     name = shards.shard_name(args.shard)
     count = sum(piece.rows.num_rows for piece in pieces)
-    keys = [shards.shard_key(args.shard, place, args.samples_per_shard) for place in range(count)]
+    keys = [
+        shards.shard_key(args.shard, position, args.samples_per_shard)
+        for position in np.concatenate(positions).tolist()
+    ]
     size = 0
     if args.format == "webdataset":
         with io.output(f"shards/{name}.tar") as out:
@@ -312,27 +340,40 @@ def write_shard(io: TaskIo[Shard]) -> Iterator[pa.Table]:
     yield io.receipt(f"shards/{name}_stats.json", count)
 
 
-def _pieces(io: TaskIo[Shard]) -> Iterator[Piece]:
-    """Part by part: the samples that are in this shard."""
+def _pieces(io: TaskIo[Shard]) -> Iterator[tuple[Piece, npt.NDArray[np.int64]]]:
+    """Part by part: the samples that are in this shard, and the position in it of each."""
     roles = [role for role in sorted(io.task.inputs) if columns.is_column(role)]
     signals = [io.stream(role, ["row", columns.column_of(role)]) for role in roles]
     parts = zip(
         io.stream("ingest", columns.COLUMNS),
         io.stream("kept", ["row"]),
         _files(io.args),
+        _gone(io),
         strict=True,
     )
-    first, left = io.args.first, io.args.samples
-    for table, kept_rows, file in parts:
-        rows = np.sort(kept_rows["row"].to_numpy())[first : first + left]
-        first, left = 0, left - len(rows)
+    first, before = io.args.first, 0
+    for table, kept_rows, file, gone in parts:
+        spanned = np.sort(kept_rows["row"].to_numpy())[first : first + io.args.samples - before]
+        here = ~np.isin(spanned, gone)
+        rows = spanned[here]
         tables = {role: next(stream) for role, stream in zip(roles, signals, strict=True)}
-        yield columns.piece(
+        piece = columns.piece(
             file,
             table.take(pa.array(rows)),
             columns.aligned(tables, rows, table.num_rows),
             io.args.wanted,
         )
+        yield piece, before + np.flatnonzero(here)
+        first, before = 0, before + len(spanned)
+
+
+def _gone(io: TaskIo[Shard]) -> Iterator[npt.NDArray[np.uint32]]:
+    """The rows of each part that are gaps."""
+    count = sum(parts for *_, parts in io.args.sources)
+    tables = list(io.stream("gone", ["row"])) if "gone" in io.task.inputs else []
+    for part in range(count):
+        of_steps = [table["row"].to_numpy() for table in tables[part::count]]
+        yield np.concatenate([np.zeros(0, np.uint32), *of_steps])
 
 
 def _files(args: Shard) -> Iterator[InputFile]:
