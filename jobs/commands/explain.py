@@ -110,7 +110,9 @@ def fate_of(story: Story) -> str:
 
 def _print_story(story: Story) -> None:
     out = display.console()
-    out.print(Text(display.plain(f"{story['key'] or story['uid']}: {fate_of(story)}"), style="bold"))
+    out.print(
+        Text(display.plain(f"{story['key'] or story['uid']}: {fate_of(story)}"), style="bold")
+    )
     out.print()
     facts = Table.grid(padding=(0, 2))
     for name, text in _facts(story):

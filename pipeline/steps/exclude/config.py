@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from tamis.schemas.step import BY_RULE, Change, Reasons, Share, StepModel
 
@@ -62,12 +62,6 @@ class Exclude(StepModel):
         description="true: URL, key and caption of what is left out are blank in the ledger, its index and the report, "
         "and its picture is not shown. true or false",
     )
-
-    @model_validator(mode="after")
-    def _signal_goes_with_on(self) -> Self:
-        if (self.on == "signal") != (self.signal is not None):
-            raise ValueError("`signal` goes with `on: signal`: give both, or neither")
-        return self
 
     @property
     def redacts(self) -> bool:

@@ -97,9 +97,11 @@ class Exclude(Step):
 
         Raises:
             InputError: the list is missing or empty, lacks the column, or holds something else.
-            JobError: no input has URLs or pictures, or the signal is no text.
+            JobError: no input has URLs or pictures, or the signal is no text, or not named.
         """
         config = self.config
+        if (config.on == "signal") != (config.signal is not None):
+            raise JobError(f"{self.name}: `signal` goes with `on: signal`: give both, or neither")
         if config.on == "phash":
             check_pictures(self.name, inputs)
         if config.on in ("url", "domain") and inputs and not any(map(_may_have_url, inputs)):
