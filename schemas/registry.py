@@ -23,6 +23,7 @@ STEPS: dict[str, str] = {
     "random": "tamis.pipeline.steps.selectors.random:Random",
     "score": "tamis.pipeline.steps.selectors.score:Score",
     "importance": "tamis.pipeline.steps.selectors.importance:Importance",
+    "quotas": "tamis.pipeline.steps.selectors.quotas:Quotas",
     "write": "tamis.pipeline.steps.write:Write",
 }
 """Kind -> folder and class: the settings are that class in ``config.py`` there, the step is that class in ``step.py``.
