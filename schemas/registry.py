@@ -23,6 +23,7 @@ STEPS: dict[str, str] = {
     "random": "tamis.pipeline.steps.selectors.random:Random",
     "score": "tamis.pipeline.steps.selectors.score:Score",
     "importance": "tamis.pipeline.steps.selectors.importance:Importance",
+    "balance": "tamis.pipeline.steps.selectors.balance:Balance",
     "quotas": "tamis.pipeline.steps.selectors.quotas:Quotas",
     "write": "tamis.pipeline.steps.write:Write",
 }

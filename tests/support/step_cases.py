@@ -221,6 +221,7 @@ CASES: Mapping[str, Case] = {
     "random": Case("- random: {keep: 0.3, epochs: 3}", embedded),
     "score": Case(f"{QUALITY}- score: {{signal: quality, keep: 0.5}}", embedded),
     "importance": Case("- importance: {target: TARGET, keep: 0.5}", embedded),
+    "balance": Case("- balance: {list: TARGET, most: 5}", embedded),
     "quotas": Case(
         f"{QUALITY}- quotas: {{by: quality, keep: 0.5, weights: {{mean: quality}}, most: 3}}",
         embedded,
