@@ -12,7 +12,7 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from tamis.jobs import job_files, start
+from tamis.jobs import comparing, job_files, start
 from tamis.jobs.cluster import cli
 from tamis.jobs.options import ACCEPT, CPUS, INPUT, JOB, JSON, OUTPUT, PROGRESS, RUN, SET, VERSION
 from tamis.pipeline.host import crash_log
@@ -363,6 +363,7 @@ def browse(
 
 
 app.add_typer(job_files.commands)
+app.add_typer(comparing.commands)
 app.add_typer(cli.commands)
 
 
