@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tamis.jobs import job_files, start
+from tamis.jobs import comparing, job_files, start
 from tamis.jobs.cluster import cli
 from tamis.jobs.options import (
     ACCEPT,
@@ -364,6 +364,7 @@ def browse(
 
 
 app.add_typer(job_files.commands)
+app.add_typer(comparing.commands)
 app.add_typer(cli.commands)
 
 

@@ -23,6 +23,8 @@ STEPS: dict[str, str] = {
     "coverage": "tamis.pipeline.steps.selectors.coverage:Coverage",
     "random": "tamis.pipeline.steps.selectors.random:Random",
     "importance": "tamis.pipeline.steps.selectors.importance:Importance",
+    "balance": "tamis.pipeline.steps.selectors.balance:Balance",
+    "quotas": "tamis.pipeline.steps.selectors.quotas:Quotas",
     "write": "tamis.pipeline.steps.write:Write",
 }
 """Kind -> folder and class: the settings are that class in ``config.py`` there, the step is that class in ``step.py``.

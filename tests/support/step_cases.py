@@ -223,6 +223,15 @@ CASES: Mapping[str, Case] = {
     "random": Case("- random: {keep: 0.3, epochs: 3}", embedded),
     "score": Case(f"{QUALITY}- score: {{signal: quality, keep: 0.5}}", embedded),
     "importance": Case("- importance: {target: TARGET, keep: 0.5}", embedded),
+    "balance": Case("- balance: {list: TARGET, most: 5}", embedded),
+    "quotas": Case(
+        f"{QUALITY}- quotas: {{by: quality, keep: 0.5, weights: {{mean: quality}}, most: 3}}",
+        embedded,
+    ),
+    "quotas of concepts": over_embeddings(
+        "- semantic_duplicates: {clusters: 4, epsilon: 0.001}\n"
+        "- signals: [quality]\n- quotas: {by: [cluster, quality], keep: 0.5, score: quality}"
+    ),
     "write": Case(
         "- signals: [words]\n- rules: {words: {min: 3}}\n- write: {samples_per_shard: 7}",
         captioned,

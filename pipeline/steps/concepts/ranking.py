@@ -38,6 +38,9 @@ from tamis.schemas.scope import Scope
 PASSING = ("drawn", "members", "ranked")
 """Phases that only ``places`` reads, or one before it."""
 
+KEY = "key"
+"""The column of a table ``assign`` whose groups are no concepts: what its samples are ranked by, for distances."""
+
 SAMPLES_PER_BUCKET = 1000
 """Sampled keys for each bucket: the sizes of buckets then differ by about a tenth at most."""
 
@@ -148,12 +151,22 @@ def distances(assigned: pa.Table) -> npt.NDArray[np.float32]:
     return np.float32(1) - similarity
 
 
+def _distances_or_none(assigned: pa.Table) -> npt.NDArray[np.float32] | pa.Array:
+    """``distances``, or nulls for groups that are no concepts."""
+    if KEY in assigned.column_names:
+        return pa.nulls(assigned.num_rows, pa.float32())
+    return distances(assigned)
+
+
 def _keyed(io: TaskIo[AnyKeying]) -> pa.Table:
     """(sid, uid, cluster, key) of one part's living samples."""
     assigned = living(io)
     row = assigned["row"].to_numpy()
     uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(pa.array(row))
-    key = ranks.keys(distances(assigned), uid_words(uid), io.args.which, io.args.seed)
+    if KEY in assigned.column_names:
+        key = assigned[KEY].to_numpy()
+    else:
+        key = ranks.keys(distances(assigned), uid_words(uid), io.args.which, io.args.seed)
     sid = (np.int64(io.part) << 32) | row
     return pa.table({"sid": sid, "uid": uid, "cluster": assigned["cluster"], "key": key})
 
@@ -237,7 +250,7 @@ def places(io: TaskIo[Range]) -> Iterator[pa.Table]:
                 "row": assigned["row"],
                 "cluster": assigned["cluster"],
                 "rank": rank,
-                "distance": distances(assigned),
+                "distance": _distances_or_none(assigned),
             }
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from tamis.schemas.step import BY_RULE, Change, Reasons, Share, StepModel
 
@@ -68,12 +68,6 @@ class Exclude(StepModel):
         description="true: the shards keep gaps where its samples stood, so that only those that held one are written "
         "again: for lists that come after a run. Stands right before `write`. true or false",
     )
-
-    @model_validator(mode="after")
-    def _signal_goes_with_on(self) -> Self:
-        if (self.on == "signal") != (self.signal is not None):
-            raise ValueError("`signal` goes with `on: signal`: give both, or neither")
-        return self
 
     @property
     def redacts(self) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from io import BufferedReader, RawIOBase, TextIOWrapper
 from itertools import islice
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +18,7 @@ from tamis.pipeline.inputs.input_files import resolve
 from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.steps.exclude import run_entries
 from tamis.pipeline.steps.exclude.config import On
+from tamis.pipeline.steps.shared import text_lines
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables.columns import byte_rows, uid_words
@@ -208,18 +208,9 @@ def _table(listing: Listing, batch: Sequence[Entry]) -> pa.Table:
 
 def _lines(path: str, listing: Listing) -> Iterator[Entry]:
     """The lines that are not empty; but in a list of captions a line that begins with # is a comment."""
-    try:
-        raw = cast(RawIOBase, storage.open_read(path))
-        with TextIOWrapper(BufferedReader(raw), encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, 1):
-                text = line.strip()
-                if text and (listing.on == "caption" or not text.startswith("#")):
-                    yield Entry(text, f"line {number:,}")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{listing.shown}: not UTF-8 ({error.reason} at byte {error.start}): a list is parquet, or a text file of "
-            "one entry a line"
-        ) from None
+    for number, text in text_lines.lines(path, listing.shown):
+        if listing.on == "caption" or not text.startswith("#"):
+            yield Entry(text, f"line {number:,}")
 
 
 def _cells(path: str, listing: Listing) -> Iterator[Entry]:

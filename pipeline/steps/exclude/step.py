@@ -97,9 +97,12 @@ class Exclude(Step):
 
         Raises:
             InputError: the list is missing or empty, lacks the column, or holds something else.
-            JobError: no input has URLs or pictures, the signal is no text, or gaps would be left before other steps.
+            JobError: no input has URLs or pictures, the signal is no text or not named, or gaps would be left before
+                other steps.
         """
         config = self.config
+        if (config.on == "signal") != (config.signal is not None):
+            raise JobError(f"{self.name}: `signal` goes with `on: signal`: give both, or neither")
         names = [step.name for step in self.steps]
         for step in self.steps[names.index(self.name) + 1 :] if config.gaps else ():
             if not (step.is_last or step.leaves_gaps):

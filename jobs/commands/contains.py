@@ -1,0 +1,89 @@
+"""``tamis contains``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tamis.jobs.opening import opened
+from tamis.jobs.terminal import display
+from tamis.pipeline.audit.compare.contains import By, Containment, On, Pair, compare
+from tamis.pipeline.audit.reading.words import counted
+
+
+def show_containment(
+    paths: Sequence[str], *, by: By | None, on: On, sample: float, count: int, json: bool
+) -> None:
+    """Show which inputs stand in which others, and which of them could go.
+
+    Raises:
+        TamisError: no such run, its tables are gone, or nothing can be compared.
+    """
+    runs = [opened(path) for path in paths]
+    found = compare(runs, by or ("run" if len(runs) > 1 else "source"), on, sample)
+    if json:
+        display.echo(display.as_json(_plain(found)))
+        return
+    out = display.console()
+    pairs = found.pairs()
+    if not pairs:
+        out.print(f"no two of {display.count(len(found.names))} inputs share a {on}")
+        return
+    columns = [("input", "left"), ("stands in", "left"), ("shared", "right"), ("share", "right")]
+    if sample < 1:
+        columns.append(("95% interval", "right"))
+    display.print_table(out, display.table(columns, [_row(found, p) for p in pairs[:count]]))
+    if len(pairs) > count:
+        out.print(f"the first {display.count(count)} of {display.count(len(pairs))}; -n shows more")
+    out.print()
+    contained = found.contained()
+    may = "may stand" if sample < 1 else "stands"
+    for one, keeper in contained:
+        size = display.size(found.bytes[one])
+        out.print(f"{found.names[one]} ({size}) {may} in {found.names[keeper]} as a whole")
+    total = display.size(sum(found.bytes[one] for one, _ in contained))
+    if contained and sample == 1:
+        out.print(
+            f"{counted(len(contained), 'input')} could be deleted, {total}; the cost of making them again is "
+            "not counted"
+        )
+    elif contained:
+        out.print("a sample is no proof: without --sample every key is looked at")
+    else:
+        out.print(f"no input stands in another as a whole, by {on}")
+
+
+def _row(found: Containment, pair: Pair) -> list[str]:
+    cells = [found.names[pair.a], found.names[pair.b], display.count(pair.shared)]
+    cells.append(f"{100 * pair.share:.1f}%")
+    if found.sample < 1:
+        cells.append(f"{100 * pair.low:.1f}% to {100 * pair.high:.1f}%")
+    return cells
+
+
+def _plain(found: Containment) -> dict[str, Any]:
+    counts = found.counts
+    rows = zip(
+        found.names, found.bytes, counts.size.tolist(), counts.elsewhere.tolist(), strict=True
+    )
+    return {
+        "sample": found.sample,
+        "sets": [
+            {"name": name, "bytes": size, "keys": keys, "elsewhere": elsewhere}
+            for name, size, keys, elsewhere in rows
+        ],
+        "pairs": [
+            {
+                "a": found.names[pair.a],
+                "b": found.names[pair.b],
+                "shared": pair.shared,
+                "share": pair.share,
+                "interval": [pair.low, pair.high],
+            }
+            for pair in found.pairs()
+        ],
+        "contained": [
+            {"name": found.names[one], "in": found.names[keeper], "bytes": found.bytes[one]}
+            for one, keeper in found.contained()
+        ],
+    }

@@ -1,0 +1,1 @@
+"""The step `balance`: captions with frequent concepts are drawn down (MetaCLIP)."""

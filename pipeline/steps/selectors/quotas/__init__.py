@@ -1,0 +1,1 @@
+"""The step `quotas`: a budget shared out over groups."""

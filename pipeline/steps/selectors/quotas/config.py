@@ -1,0 +1,106 @@
+"""The settings of `quotas`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, Field
+
+from tamis.pipeline.steps.selectors.config import Chooser, Keep
+from tamis.pipeline.steps.shared.config import MISSING, NO_VALUE
+from tamis.schemas.model import Model
+from tamis.schemas.step import BY_RULE, Change, Reasons, Share
+
+GROUP_FULL = "group_full"
+
+CLUSTER = "cluster"
+"""The name in `by` of the concepts of an earlier step."""
+
+
+class WeightsFile(Model):
+    """Weights of the groups, from a table."""
+
+    file: str = Field(
+        examples=["weights.csv"],
+        description="CSV with a header, or parquet: a column for each of `by`, and one called `weight`",
+    )
+
+
+class MeanOf(Model):
+    """Weights that are means of a signal."""
+
+    mean: str = Field(
+        examples=["aesthetic"], description="the signal whose mean in a group is the group's weight"
+    )
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class Quotas(Chooser):
+    """Share a budget out over groups: by language, category, cluster, or several of them one below the other."""
+
+    kind = "quotas"
+    reasons: ClassVar[Reasons] = {GROUP_FULL: "its group's quota was filled by others", **MISSING}
+    phrases: ClassVar[Mapping[str, str]] = {NO_VALUE: BY_RULE}
+    keep: Keep | None = Field(  # type: ignore[assignment]  # it may be left out here alone
+        None,
+        examples=[0.4],
+        description="a share above 0, to 1, written with a point (1.0 is all), or a count of samples; by default as "
+        "many as `cap` and `most` allow",
+    )
+    by: Annotated[
+        tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | tuple[str, ...])
+    ] = Field(
+        min_length=1,
+        examples=[["language"]],
+        description="signals of text, true/false or whole numbers, each a level below the one before; or cluster, the "
+        "concepts of the last step before this one that makes any",
+    )
+    weights: Literal["equal", "size"] | WeightsFile | MeanOf = Field(
+        "equal",
+        description="what a group's share is in proportion to: equal, size, {file: weights.csv}, or {mean: SIGNAL}",
+    )
+    power: float = Field(
+        1.0, gt=0, le=10, description="weights are raised to it: 0.5 with `size` is its square root"
+    )
+    cap: Share = Field(1.0, description="the most that is kept of a group, as a share of it")
+    most: int | None = Field(
+        None, ge=1, examples=[10_000], description="the most that is kept of a group, in samples"
+    )
+    score: str | None = Field(
+        None,
+        examples=["clip_similarity"],
+        description="the signal by which a group keeps its samples; by default a hash decides, as a lot would",
+    )
+    best: Literal["highest", "lowest"] = Field(
+        "highest", description="which values of `score` are kept first"
+    )
+
+    @property
+    def signals(self) -> list[str]:
+        """The signals that the step reads, each once."""
+        mean = [self.weights.mean] if isinstance(self.weights, MeanOf) else []
+        named = [*self.by, *([self.score] if self.score else []), *mean]
+        return [name for name in dict.fromkeys(named) if name != CLUSTER]
+
+    @property
+    def weights_path(self) -> str | None:
+        """The file of weights; None where none is read."""
+        return self.weights.file if isinstance(self.weights, WeightsFile) else None
+
+    def scaled(self, share: float) -> Self:
+        """The settings for a share of the samples: all counts in proportion."""
+        scaled = super().scaled(share)
+        if self.most is None:
+            return scaled
+        return scaled.model_copy(update={"most": max(1, round(self.most * share))})
+
+    def with_paths(self, change: Change) -> Self:
+        """The path of the weights changed."""
+        if not isinstance(self.weights, WeightsFile):
+            return self
+        weights = WeightsFile(file=change(self.weights.file))
+        return self.model_copy(update={"weights": weights})

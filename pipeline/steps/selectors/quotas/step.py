@@ -1,0 +1,330 @@
+"""Quotas over groups: a budget shared out by weight, and exact in sum; inside a group the best, or those drawn by lot.
+
+Ranks in a group depend on neither budget nor weights: with another ``keep``, other weights or caps, the quotas are
+solved again and compared with stored ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tamis.pipeline.algorithms import order
+from tamis.pipeline.algorithms.choosing import group_quotas
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.part_builder import hash_file
+from tamis.pipeline.steps.concepts import ranking
+from tamis.pipeline.steps.selectors.by_signal import check_numbers
+from tamis.pipeline.steps.selectors.quotas import groups
+from tamis.pipeline.steps.selectors.quotas.config import CLUSTER, GROUP_FULL, MeanOf
+from tamis.pipeline.steps.selectors.quotas.config import Quotas as Config
+from tamis.pipeline.steps.shared.config import NO_VALUE
+from tamis.pipeline.steps.shared.parts import drops, nothing_reaches
+from tamis.pipeline.store import storage
+from tamis.pipeline.tables.columns import scatter, uid_words
+from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.sources import ByPart
+from tamis.pipeline.tasks.step import Context, Step
+from tamis.pipeline.tasks.task import Task, TaskIo, location
+from tamis.schemas.errors import JobError, StateError
+from tamis.schemas.job import Job
+
+Ints = npt.NDArray[np.int64]
+
+QUOTA = "quota"
+"""The rule in the ledger of a sample beyond its group's quota."""
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Arguments of ``counted`` and ``assign``."""
+
+    by: Sequence[str]
+    score: str | None
+    best: Literal["highest", "lowest"]
+    mean: str | None = None  # the signal that weighs groups
+    seed: int | None = None  # of the order by lot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shares:
+    """Arguments of ``solve``."""
+
+    by: Sequence[str]
+    budget: int | None  # samples to keep in all; None: as many as the groups allow
+    weights: Literal["equal", "size", "file", "mean"]
+    power: float
+    cap: float
+    most: int | None
+    mean: str | None = None
+    sha256: str | None = None  # of the file of weights
+    path: str | None = location()
+
+
+class Quotas(Step):
+    """``counted`` and ``sizes``, the groups; ``assign`` to ``places``, ranks in them; ``quotas`` and ``verdict``."""
+
+    passing = ("counted", *ranking.PASSING)
+
+    def __init__(self, config: Config, job: Job) -> None:
+        self.config, self.name, self.steps, self.seed = config, config.name, job.steps, job.seed
+        names = [step.name for step in job.steps]
+        before = job.steps[: names.index(config.name)]
+        self.clustering = next((step.name for step in reversed(before) if step.training), None)
+
+    def needs(self) -> Sequence[str]:
+        """All signals."""
+        return [f"signal:{name}" for name in self.config.signals]
+
+    def check(self, inputs: Sequence[InputFile]) -> None:
+        """There are concepts if they are asked for, scores are numbers, and the weights are there.
+
+        Raises:
+            JobError: no step before this one makes concepts, or the score is text.
+            InputError: no file of weights.
+        """
+        config = self.config
+        if CLUSTER in config.by and self.clustering is None:
+            raise JobError(
+                f"{self.name}: by: {CLUSTER} is the concept of a step that clusters: put one before this, such as "
+                "`semantic_duplicates`"
+            )
+        mean = config.weights.mean if isinstance(config.weights, MeanOf) else None
+        for signal in filter(None, (config.score, mean)):
+            check_numbers(self.name, signal, self.steps, inputs)
+        if config.weights_path is not None:
+            storage.stat(config.weights_path)
+
+    def phases(self, context: Context) -> Iterator[Phase[Any]]:
+        """See the class."""
+        config, name = self.config, self.name
+        if not context.alive:
+            raise nothing_reaches(name)
+        mean = config.weights.mean if isinstance(config.weights, MeanOf) else None
+        grouping = Grouping(config.by, config.score, config.best, mean)
+        inputs = self._inputs(context)
+        yield Phase("counted", count, EachPart(context.parts, inputs, grouping, together=True))
+        every = {"counted": context.done(name, "counted").whole()}
+        yield listed("sizes", sizes, [Task.whole("clusters", every, grouping)])
+        known = {"sizes": context.done(name, "sizes").whole()}
+        lots = replace(grouping, mean=None, seed=self.seed)
+        yield Phase("assign", assign, EachPart(context.parts, inputs, lots, shared=known))
+        yield from ranking.phases(context, name, "random")
+        yield listed("quotas", solve, [Task.whole("clusters", known, self._shares(context, mean))])
+        placed = {"places": context.at(name, "places"), **inputs}
+        solution = {"quotas": context.done(name, "quotas").whole()}
+        yield Phase("verdict", decide, EachPart(context.parts, placed, grouping, shared=solution))
+
+    def _inputs(self, context: Context) -> dict[str, ByPart | Sequence[ByPart]]:
+        """What tells a part's groups and scores."""
+        inputs: dict[str, ByPart | Sequence[ByPart]] = {
+            "ingest": context.ingest(),
+            "drops": context.drops(),
+        }
+        for signal in self.config.signals:
+            made = context.signal(signal)
+            assert made is not None, "the plan has checked that every signal is made"
+            inputs[f"signal:{signal}"] = made
+        if CLUSTER in self.config.by:
+            assert self.clustering is not None
+            inputs[f"signal:{CLUSTER}"] = context.at(self.clustering, "assign")
+        return inputs
+
+    def _shares(self, context: Context, mean: str | None) -> Shares:
+        config = self.config
+        budget = None
+        if config.keep is not None:
+            chosen = context.done(self.name, "assign").rows
+            budget = config.budget(context.alive, context.total, chosen)
+        kind = config.weights if isinstance(config.weights, str) else "mean" if mean else "file"
+        path = None if config.weights_path is None else storage.absolute(config.weights_path)
+        sha256 = None if path is None else hash_file(path)[1].hex()
+        return Shares(
+            by=config.by,
+            budget=budget,
+            weights=kind,
+            power=config.power,
+            cap=config.cap,
+            most=config.most,
+            mean=mean,
+            sha256=sha256,
+            path=path,
+        )
+
+
+def _values(io: TaskIo[Any], name: str, rows: Ints) -> pa.Array:
+    """The values of a signal, or the clusters, of some rows of one part."""
+    stored = io.read(f"signal:{name}", ["row", name])
+    return scatter(stored, io.rows)[name].take(pa.array(rows)).combine_chunks()
+
+
+def _numbers(io: TaskIo[Any], name: str, rows: Ints) -> npt.NDArray[np.float64]:
+    """The same as numbers, NaN for none."""
+    column = _values(io, name, rows).cast(pa.float64())
+    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
+
+
+def _grouped(io: TaskIo[Grouping]) -> tuple[Ints, pa.Table]:
+    """The living rows of one part that have a group and, if it decides, a score; and their groups' names."""
+    rows = io.alive()
+    levels = groups.level_names(len(io.args.by))
+    columns = [groups.names(_values(io, name, rows), io.step, name) for name in io.args.by]
+    known = np.ones(len(rows), bool)
+    for column in columns:
+        known &= np.asarray(column.is_valid())
+    if io.args.score is not None:
+        known &= ~np.isnan(_numbers(io, io.args.score, rows))
+    return rows[known], pa.table(dict(zip(levels, columns, strict=True))).filter(pa.array(known))
+
+
+def count(io: TaskIo[Grouping]) -> Iterator[pa.Table]:
+    """The groups of a bundle, with the sums of ``groups.COUNTED``."""
+    levels = groups.level_names(len(io.args.by))
+    parts = (groups.grouped([_sums(part)], levels) for part in io.parts())
+    yield groups.summed(parts, levels)
+
+
+def _sums(io: TaskIo[Grouping]) -> pa.Table:
+    """A row a sample: its group, and what is summed of it.
+
+    Raises:
+        JobError: a value that is too large to be summed.
+    """
+    rows, table = _grouped(io)
+    value = np.full(len(rows), np.nan)
+    if io.args.mean is not None:
+        value = _numbers(io, io.args.mean, rows)
+    finite = np.isfinite(value)
+    value = np.where(finite, value, 0.0)
+    if (np.abs(value) >= groups.LARGEST).any():
+        raise JobError(
+            f"{io.step}: weights: {io.args.mean} has the value {value[np.abs(value).argmax()]:g}, and means are of "
+            f"values below {groups.LARGEST:,.0f}: weigh by another signal"
+        )
+    whole = np.floor(value)
+    columns = {
+        "size": np.ones(len(rows), np.int64),
+        "valued": finite.astype(np.int64),
+        "whole": whole.astype(np.int64),
+        "fraction": np.rint((value - whole) * groups.FRACTION).astype(np.int64),
+    }
+    for name in groups.COUNTED:
+        table = table.append_column(name, pa.array(columns[name]))
+    return table
+
+
+def sizes(io: TaskIo[Grouping]) -> Iterator[pa.Table]:
+    """All groups in the order of their names, a row each, with the sums of ``groups.COUNTED``."""
+    yield groups.summed(io.stream("counted"), groups.level_names(len(io.args.by)))
+
+
+def assign(io: TaskIo[Grouping]) -> Iterator[pa.Table]:
+    """(row, cluster, key) of one part's samples: the group's number, and what its samples are ranked by."""
+    args = io.args
+    rows, table = _grouped(io)
+    number = groups.numbers(io.read("sizes"), table, groups.level_names(len(args.by)))
+    uid = uid_words(io.read("ingest", ["uid"])["uid"].combine_chunks().take(pa.array(rows)))
+    if args.score is None:
+        assert args.seed is not None
+        key = order.hashed(uid, args.seed, "quotas")
+    else:
+        score = _numbers(io, args.score, rows)
+        key = order.descending_unchecked(score if args.best == "highest" else -score)
+    columns = {"row": rows.astype(np.uint32), "cluster": number.astype(np.int32), ranking.KEY: key}
+    yield pa.table(columns)
+
+
+def solve(io: TaskIo[Shares]) -> Iterator[pa.Table]:
+    """(cluster, group, size, capacity, weight, quota), a row a group, in the order of their numbers.
+
+    Raises:
+        JobError: the groups do not allow the budget.
+        InputError: the file of weights lacks a group, or has a wrong weight.
+        StateError: it is not the file that was there when the run began.
+    """
+    table = io.read("sizes").combine_chunks()
+    yield solution(io.step, io.args, table)
+
+
+def solution(step: str, args: Shares, table: pa.Table) -> pa.Table:
+    """The table of ``solve``, from that of ``sizes``."""
+    size = table["size"].to_numpy()
+    capacity = group_quotas.capacities(size, args.cap, args.most)
+    weight = _weights(step, args, table)
+    levels = groups.tree(table, weight, args.power, capacity, len(args.by))
+    try:
+        quota = groups.solved(levels, args.budget)
+    except group_quotas.InfeasibleQuotas as error:
+        raise JobError(
+            f"{step}: {error}: keep fewer, or raise `cap`, `most` or weights of 0"
+        ) from None
+    return pa.table(
+        {
+            "cluster": np.arange(len(size), dtype=np.int32),
+            "group": pa.array(groups.labels(table, args.by), pa.string()),
+            "size": size,
+            "capacity": capacity,
+            "weight": levels[-1].weight,
+            "quota": quota,
+        }
+    )
+
+
+def _weights(step: str, args: Shares, table: pa.Table) -> npt.NDArray[np.float64] | None:
+    """The groups' weights before they are raised to a power; None for equal ones."""
+    if args.weights == "equal":
+        return None
+    if args.weights == "size":
+        return np.asarray(table["size"].to_numpy(), np.float64)
+    if args.mean is not None:
+        return groups.means(table, step, args.mean, args.by)
+    assert args.path is not None
+    if hash_file(args.path)[1].hex() != args.sha256:
+        raise StateError(
+            f"{storage.redact(args.path)} has changed since the run began: start it again"
+        )
+    return groups.file_weights(args.path, table, args.by)
+
+
+def decide(io: TaskIo[Grouping]) -> Iterator[pa.Table]:
+    """The samples of one part whose rank is beyond their group's quota, and those without a group or score."""
+    quotas = io.read("quotas", ["group", "quota"])
+    placed = ranking.with_quotas(io.read("places"), quotas.select(["quota"]))
+    over = ranking.over_quota(placed)
+    rows, rules = _lacking(io, placed["row"].to_numpy())
+    none = len(rows)
+    yield drops(
+        io,
+        np.append(over["row"].to_numpy(), rows),
+        np.array([GROUP_FULL] * over.num_rows + [NO_VALUE] * none, object),
+        rule=[QUOTA] * over.num_rows + rules,
+        value=pa.concat_arrays([_floats(over["rank"]), pa.nulls(none, pa.float64())]),
+        bound=pa.concat_arrays([_floats(over["quota"]), pa.nulls(none, pa.float64())]),
+        message=[
+            *quotas["group"].take(over["cluster"].combine_chunks()).to_pylist(),
+            *[None] * none,
+        ],
+    )
+
+
+def _floats(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return array.cast(pa.float64())
+
+
+def _lacking(io: TaskIo[Grouping], placed: npt.NDArray[Any]) -> tuple[Ints, list[str]]:
+    """The living rows of one part that have no place, and the first signal of which each has no value."""
+    left = io.living()
+    left[placed] = False
+    rows = np.flatnonzero(left)
+    rules = [io.args.score or ""] * len(rows)
+    for name in reversed(io.args.by):
+        missing = pc.is_null(groups.names(_values(io, name, rows), io.step, name)).to_pylist()
+        rules = [name if none else rule for rule, none in zip(rules, missing, strict=True)]
+    return rows, rules
