@@ -339,3 +339,16 @@ class Counting:
         self.pairs += len(a)
         self.most = max(self.most, len(a))
         return self.agreement.compare(a, b)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_hundred_thousand_different_captions_of_one_band_meet_the_first_alone() -> None:
+    n = 100_000
+    draw = np.random.default_rng(5).integers(10_000, 100_000, (n, 4))
+    captions = [" ".join(map(str, numbers)) for numbers in draw.tolist()]
+    sets = shingles.shingle_sets(captions, minhash.CAPTION_NGRAM)
+    rows, rank = np.arange(n), leaders.ranks(uids(n))
+    edges = search.similar(np.zeros(n, np.uint64), rows, rows, rank, sets, 0.8, AnyPicture())
+    assert len(edges.a) == 0
+    assert edges.unsearched == n - Limits().first

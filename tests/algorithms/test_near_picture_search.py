@@ -159,3 +159,13 @@ def test_a_hundred_thousand_equal_pictures_are_as_many_edges() -> None:
     a, b = search.find(pictures, uids(n))
     assert len(a) == n - 1
     assert len(np.unique(components.connected(a, b, n))) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_hundred_thousand_different_pictures_of_one_hash_all_stay() -> None:
+    n = 100_000
+    rows = np.random.default_rng(4).integers(0, 256, (n, layouts.BYTES)).astype(np.uint8)
+    pictures = search.Pictures(np.full(n, 42, dtype=np.uint64), rows, 0, 0.11)
+    edges = found_among(pictures, leaders.ranks(uids(n)))
+    assert len(edges.a) == edges.unsearched == 0

@@ -124,10 +124,16 @@ def test_groups_are_counted_by_size_with_their_spread(alike: Path) -> None:
         )
         for sizes in shown[step].sizes:
             here = {uid for uid, power in powers.items() if 2**power == sizes.least}
-            values = [row["partner_value"] for row in rows if row["survivor_uid"] in here]
-            assert (sizes.groups, sizes.dropped) == (len(here), len(values))
-            assert sizes.median == pytest.approx(median(values))
-            assert sizes.weakest == min(values, key=lambda value: sign * value)
+            weakest = [
+                min(
+                    (r["partner_value"] for r in rows if r["survivor_uid"] == uid),
+                    key=lambda v: sign * v,
+                )
+                for uid in here
+            ]
+            assert (sizes.groups, sizes.dropped) == (len(here), sum(members[uid] for uid in here))
+            assert sizes.median == pytest.approx(median(weakest))
+            assert sizes.weakest == min(weakest, key=lambda value: sign * value)
             assert f"{sizes.least} to {sizes.most}" in page
 
 
@@ -182,3 +188,14 @@ def test_the_browser_page_has_the_same_groups(alike: Path) -> None:
         [s._asdict() for s in step.sizes] for step in shown
     ]
     assert [line for step in groups for line in step["notes"]] == notes
+
+
+def test_groups_of_very_many_are_left_to_the_report(
+    alike: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tamis.pipeline.audit.reading.pairs.GROUPED", 3)
+    run = open_run(str(alike))
+    with sql.connect(run, tables=False) as connection:
+        assert remarks(run, connection) == [
+            "groups of duplicates among more than 3 dropped samples: see `tamis report`"
+        ]

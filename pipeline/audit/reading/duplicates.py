@@ -24,14 +24,14 @@ class Case(NamedTuple):
 
 
 class GroupSizes(NamedTuple):
-    """The groups of ``least`` to ``most`` samples: how many, how many fell, and how alike these are to partners."""
+    """The groups of ``least`` to ``most`` samples: how many, how many fell, and of each the value least alike."""
 
     least: int
     most: int
     groups: int
     dropped: int
-    median: float | None  # of the values
-    weakest: float | None
+    median: float | None  # of these values
+    weakest: float | None  # of all
 
 
 class StepDuplicates(NamedTuple):
@@ -55,13 +55,13 @@ LARGEST = """
     GROUP BY survivor_uid ORDER BY members DESC, survivor_uid LIMIT $count
 """
 SIZES = """
-    WITH fallen AS (
-        SELECT partner_value, count(*) OVER (PARTITION BY survivor_uid) + 1 AS members, survivor_uid
-        FROM ledger WHERE step = $step AND survivor_uid IS NOT NULL
+    WITH groups AS (
+        SELECT count(*) + 1 AS members, {weakest}(partner_value) AS weakest
+        FROM ledger WHERE step = $step AND survivor_uid IS NOT NULL GROUP BY survivor_uid
     )
-    SELECT floor(log2(members))::BIGINT AS power, count(DISTINCT survivor_uid), count(*),
-        median(partner_value), {weakest}(partner_value)
-    FROM fallen GROUP BY power ORDER BY power DESC
+    SELECT floor(log2(members))::BIGINT AS power, count(*), sum(members - 1)::BIGINT,
+        median(weakest), {weakest}(weakest)
+    FROM groups GROUP BY power ORDER BY power DESC
 """
 FIRST = """
     SELECT survivor_uid, min_by(sid, uid) FROM ledger

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 WEAKEST = 1 / 3
 """Share of the pairs that are those least alike."""
 
+GROUPED = 20_000_000
+"""Most dropped samples whose groups are counted for the notes: more take minutes."""
+
 
 class Pair(NamedTuple):
     """A dropped sample and its survivor; None where the ledger does not have it."""
@@ -105,9 +108,14 @@ def fallen(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> dict[str,
 
 
 def remarks(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """A line for each step of duplicates: its largest group and weakest edge; and what it left unsearched."""
-    found = fallen(run, connection)
+    """A line for each step of duplicates: its largest group and weakest edge; and what it decided otherwise."""
+    gone = sum(sum(step.dropped.values()) for step in run.manifest.steps)
+    found = fallen(run, connection) if gone <= GROUPED else {}
     lines = []
+    if gone > GROUPED:
+        lines.append(
+            f"groups of duplicates among more than {GROUPED:,} dropped samples: see `tamis report`"
+        )
     for step in run.steps:
         if step.name in found:
             lines.append(_told(step, found[step.name]))
@@ -116,6 +124,12 @@ def remarks(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> list[str
             lines.append(
                 f"{step.name}: {left_out:,} samples were compared with the most preferred of their like alone "
                 "(unsearched): some that are alike may both be kept"
+            )
+        hashed = stored_edges.by_hash(run.root, step.name) if step.edge_phases else 0
+        if hashed:
+            lines.append(
+                f"{step.name}: {hashed:,} samples of long chains were decided in the order of a hash of their uids, "
+                "not of preference"
             )
     return lines
 

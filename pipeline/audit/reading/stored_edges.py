@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.file_columns import FileColumns
 from tamis.pipeline.tables.part_files import DamagedTableError
@@ -19,7 +20,15 @@ MOST = 8_000_000
 def unsearched(root: str, step: str, phases: Sequence[str]) -> int | None:
     """Samples of which a step left a pair out; None where ``tables/`` has been cleared."""
     files = _indices(root, step, phases)
-    return None if files is None else _left_out(files)
+    return None if files is None else _counted(files, "unsearched")
+
+
+def by_hash(root: str, step: str) -> int:
+    """Samples that a step decided in the order of a hash, since the rounds of ``leading`` came to no end."""
+    folder = storage.join(root, paths.TABLES, step)
+    rounds = [name for name in storage.folders_in(folder) if name.startswith("round-")]
+    files = _indices(root, step, rounds) if rounds else None
+    return 0 if files is None else _counted(files, "by_hash")
 
 
 def to_preferred(root: str, step: str, phases: Sequence[str], sid: int) -> pa.Table | None:
@@ -32,7 +41,11 @@ def to_preferred(root: str, step: str, phases: Sequence[str], sid: int) -> pa.Ta
         StateError: a table is damaged.
     """
     files = _indices(root, step, phases)
-    if files is None or _left_out(files) or sum(int(file.rows.sum()) for file in files) > MOST:
+    if (
+        files is None
+        or _counted(files, "unsearched")
+        or sum(int(file.rows.sum()) for file in files) > MOST
+    ):
         return None
     found: list[pa.Table] = []
     for phase in files:
@@ -54,7 +67,5 @@ def _indices(root: str, step: str, phases: Sequence[str]) -> list[FileColumns] |
     return found if found and len(found) == len(files) else None
 
 
-def _left_out(files: Sequence[FileColumns]) -> int:
-    return sum(
-        notes["counts"].get("unsearched", 0) for file in files for notes in file.counted_notes()
-    )
+def _counted(files: Sequence[FileColumns], name: str) -> int:
+    return sum(notes["counts"].get(name, 0) for file in files for notes in file.counted_notes())

@@ -185,7 +185,7 @@ def _sizes(step: StepDuplicates) -> str:
     """The groups by their size, with their spread."""
     columns = [("samples of a group", "left"), ("groups", "right"), ("dropped", "right")]
     if step.measure:
-        columns += [(f"{step.measure}, median", "right"), ("weakest", "right")]
+        columns += [(f"{step.measure}, weakest of a group: median", "right"), ("of all", "right")]
     rows = [
         [_span(sizes), number(sizes.groups), number(sizes.dropped)]
         + [number(value) for value in (sizes.median, sizes.weakest) if step.measure]

@@ -4,7 +4,7 @@ import { make, number } from "/charts.js";
 
 function table(found) {
   const names = ["samples of a group", "groups", "dropped"];
-  if (found.measure) names.push(`${found.measure}, median`, "weakest");
+  if (found.measure) names.push(`${found.measure}, weakest of a group: median`, "of all");
   const rows = found.sizes.map((sizes) => {
     const cells = [`${number(sizes.least)} to ${number(sizes.most)}`, number(sizes.groups), number(sizes.dropped)];
     if (found.measure) cells.push(number(sizes.median), number(sizes.weakest));
