@@ -14,7 +14,7 @@ import pytest
 
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.planning.preview import preview
-from tamis.pipeline.steps.signals.step import Computed, values
+from tamis.pipeline.steps.signals.tasks import Computed, values
 from tamis.pipeline.tables import writing
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.perform import Outcome, Work, perform
