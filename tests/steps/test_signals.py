@@ -35,8 +35,9 @@ WORDS = ", ".join(PLAIN)
 TEXTS = f"words, characters, special_characters, repetition, language, language_score, {WORDS}"
 PERSONAL = "mail_addresses, telephone_numbers"
 SIDES = "width, height, min_side, max_side, aspect_ratio, bytes"
+PIXELS = "blur, entropy, dark, light, grey, noise, jpeg_quality, animated, transparency"
 COLUMNS = "category, original_width"
-NAMES = f"{TEXTS}, {PERSONAL}, {SIDES}, blur, entropy, {COLUMNS}"
+NAMES = f"{TEXTS}, {PERSONAL}, {SIDES}, {PIXELS}, {COLUMNS}"
 
 
 def on_white(sample: Sample) -> Image.Image:
@@ -86,6 +87,24 @@ def blur(sample: Sample) -> float:
     return float((across + down).var())
 
 
+def brightness(sample: Sample, percent: float) -> float:
+    squares = np.asarray(on_white(sample), np.float64) ** 2
+    levels = np.floor(np.sqrt((squares @ [0.241, 0.691, 0.068]).round(9)))
+    return float(np.percentile(levels, percent, method="inverted_cdf")) / 255
+
+
+def noise(sample: Sample) -> float | None:
+    grey = np.asarray(on_white(sample).convert("L"), np.float64)
+    if min(grey.shape) < 3:
+        return None
+    return float(np.abs(np.diff(np.diff(grey, 2, 0), 2, 1)).mean() * (np.pi / 2) ** 0.5 / 6)
+
+
+def opacity(sample: Sample) -> np.ndarray:
+    image = Image.open(io.BytesIO(sample.image)).convert("RGBA")
+    return np.asarray(image.getchannel("A"), np.float64) / 255
+
+
 def of_text(plain: Callable[[str], float]) -> Callable[[Sample], float]:
     return lambda sample: plain(sample.text)
 
@@ -108,6 +127,13 @@ STRAIGHT: dict[str, Callable[[Sample], Any]] = {
     "bytes": lambda s: len(s.image),
     "blur": blur,
     "entropy": lambda s: on_white(s).convert("L").entropy(),
+    "dark": lambda s: 1 - brightness(s, 99),
+    "light": lambda s: brightness(s, 5),
+    "grey": lambda s: float((np.ptp(np.asarray(on_white(s)), axis=2) == 0).mean()),
+    "noise": noise,
+    "jpeg_quality": lambda s: None,
+    "animated": lambda s: 0,
+    "transparency": lambda s: 1 - float(opacity(s).mean()),
     "category": lambda s: s.fields["category"],
     "original_width": lambda s: s.fields["original_width"],
 }
@@ -226,7 +252,7 @@ def test_a_column_stands_in_where_there_is_no_head(tmp_path: Path) -> None:
         ("{names: [bad], lists: {bad: x.txt}}", "list x.txt cannot be read: No such file"),
         (
             "{names: [bad], lists: {bad: x.txt}, heads: {bad: x.npz}}",
-            "needs an embedding|`bad` is in heads and in lists",
+            "needs an embedding|`bad` stands twice among heads, lists and plugins",
         ),
         ("[many]", "column many has neither numbers, text nor true/false"),
         ("[empty]", "column empty has no value in the first samples, and so no known type"),
