@@ -125,8 +125,8 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         return bool(self.computes or self.makes_embedding)
 
     @property
-    def linear_heads(self) -> Mapping[str, str]:
-        """Signals that a linear head computes -> the head's path."""
+    def head_files(self) -> Mapping[str, str]:
+        """Signals that a head computes -> the head's path."""
         return {}
 
     @property

@@ -92,7 +92,7 @@ class PictureSignal(Signal):
 
 @dataclass(frozen=True, kw_only=True)
 class HeadSignal(Signal):
-    """A signal of a stored embedding, computed by a linear head whose file the job names."""
+    """A signal of a stored embedding, computed by a head whose file the job names."""
 
     needs: ClassVar[Need] = "embedding"
 

@@ -53,7 +53,7 @@ def find(step: StepModel, inputs: Sequence[InputFile]) -> Origins:
                     name,
                     available=available,
                     columns=list(known),
-                    heads=step.linear_heads,
+                    heads=step.head_files,
                     lists=step.word_lists,
                     plugged=step.plugged,
                 )
@@ -95,7 +95,7 @@ def _check_names(step: StepModel) -> None:
             raise JobError(f"{step.name}: {name}: {taken[name.lower()]}: leave it out")
         taken[name.lower()] = f"`{name}` is in the list already"
     by_key: dict[str, Mapping[str, object]] = {
-        "heads": step.linear_heads,
+        "heads": step.head_files,
         "lists": step.word_lists,
         "plugins": step.plugged,
     }
@@ -105,7 +105,7 @@ def _check_names(step: StepModel) -> None:
                 raise JobError(
                     f"{step.name}: {key}: `{name}` is none of the step's signals: add it"
                 )
-    files = [*step.linear_heads, *step.word_lists, *step.plugged]
+    files = [*step.head_files, *step.word_lists, *step.plugged]
     for name in files:
         if files.count(name) > 1:
             raise JobError(

@@ -32,7 +32,7 @@ class Origin:
     column: str | None = None
     """The input's own name of the column that has the values."""
     head: str | None = None
-    """The path of the linear head."""
+    """The path of the head."""
     words: str | None = None
     """The path of the list of words."""
     plugin: str | None = None
@@ -54,7 +54,7 @@ def resolve(
         name: a built-in signal, a name in ``heads``, ``lists`` or ``plugged``, or a column of the input, in any case.
         available: those of "text", "width", "height", "image_size" that ingest can fill, and "pixels" with pictures.
         columns: the names of the input's own columns.
-        heads: signal name -> path of a linear head file.
+        heads: signal name -> path of a head file.
         lists: signal name -> path of a list of words.
         plugged: signal name -> what is known of the user's function.
 
@@ -104,7 +104,7 @@ def _no_origin(
 ) -> str:
     has = _columns_there(columns)
     if isinstance(signal, HeadSignal):
-        return f"{name}: name a linear head file (heads: {{{name}: PATH}}) or add a column {signal.column}; {has}"
+        return f"{name}: name a head file (heads: {{{name}: PATH}}) or add a column {signal.column}; {has}"
     if isinstance(signal, ListSignal):
         return f"{name}: name a list of words (lists: {{{name}: PATH}}) or add a column {signal.column}; {has}"
     if signal is not None:

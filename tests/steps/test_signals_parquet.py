@@ -1,4 +1,4 @@
-"""Signals of parquet inputs: columns as they are, pictures in cells, linear heads over stored embeddings."""
+"""Signals of parquet inputs: columns as they are, pictures in cells, heads over stored embeddings."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class Signals(StepModel):
     )
     heads: dict[str, str] = Field(
         {},
-        description="signal -> path of a linear head over a stored embedding, which an `embed` step before this one "
+        description="signal -> path of a head over a stored embedding, which an `embed` step before this one "
         "makes; none by default",
     )
     lists: dict[str, str] = Field(
@@ -130,7 +130,7 @@ class Signals(StepModel):
         return self.names
 
     @property
-    def linear_heads(self) -> Mapping[str, str]:
+    def head_files(self) -> Mapping[str, str]:
         """Signal -> path of its head."""
         return self.heads
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
-from tamis.pipeline.signals.linear_head import LinearHead, read_head
+from tamis.pipeline.signals.heads import Head, read_head
 from tamis.pipeline.signals.word_list import WordList, read_list
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError, ModelError
@@ -36,7 +36,7 @@ def read_list_file(path: str) -> tuple[str, WordList]:
 
 
 @lru_cache(maxsize=8)
-def stored_head(path: str, digest: str) -> LinearHead:
+def stored_head(path: str, digest: str) -> Head:
     """The head at ``path``, which has to have that sha256."""
     current, head = read_head_file(path)
     if current != digest:
@@ -46,7 +46,7 @@ def stored_head(path: str, digest: str) -> LinearHead:
     return head
 
 
-def read_head_file(path: str) -> tuple[str, LinearHead]:
+def read_head_file(path: str) -> tuple[str, Head]:
     """A head file's sha256, and the head.
 
     Raises:

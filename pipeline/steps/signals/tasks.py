@@ -16,6 +16,7 @@ from tamis.pipeline.inputs.images import ImageDamage, Opened
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import plugin, plugin_files
 from tamis.pipeline.signals.caption_words import Shared
+from tamis.pipeline.signals.heads import Head
 from tamis.pipeline.signals.kinds import PictureSignal, PixelSignal, SizeSignal, TextSignal
 from tamis.pipeline.signals.plugin_values import Plugged
 from tamis.pipeline.signals.registry import SIGNALS
@@ -225,27 +226,31 @@ def _of_columns(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
 
 
 def _of_embeddings(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
-    """Scores of the samples that have a picture's embedding; null for the others."""
+    """Scores of the samples that have the embeddings that a head takes; null for the others."""
     names = [name for name, origin in io.args.from_.items() if "head" in origin]
     if not names:
         return {}
-    table = io.read("embedding", ["row", "image"])
-    alive = np.isin(table["row"].to_numpy(), rows)
-    embedded = table.filter(pa.array(alive & np.asarray(table["image"].is_valid())))
-    positions = np.searchsorted(rows, embedded["row"].to_numpy())
-    present = np.zeros(len(rows), dtype=bool)
-    present[positions] = True
+    heads = {name: stored_head(io.args.paths[name], io.args.from_[name]["head"]) for name in names}
+    with_text = any(head.takes_text for head in heads.values())
+    table = io.read("embedding", ["row", "image", *(["text"] if with_text else [])])
+    table = table.filter(pa.array(np.isin(table["row"].to_numpy(), rows)))
     columns: Values = {}
-    for name in names:
+    for name, head in heads.items():
+        sides = ["image", "text"] if head.takes_text else ["image"]
+        has_all = np.logical_and.reduce([np.asarray(table[side].is_valid()) for side in sides])
+        embedded = table.filter(pa.array(has_all))
+        positions = np.searchsorted(rows, embedded["row"].to_numpy())
+        missing = np.ones(len(rows), dtype=bool)
+        missing[positions] = False
         scores = np.zeros(len(rows), dtype=np.float32)
-        scores[positions] = _score(io.args.paths[name], io.args.from_[name]["head"], embedded)
-        columns[name] = pa.array(scores, mask=~present)
+        scores[positions] = _score(io.args.paths[name], head, [embedded[side] for side in sides])
+        columns[name] = pa.array(scores, mask=missing)
     return columns
 
 
-def _score(path: str, digest: str, embedded: pa.Table) -> npt.NDArray[np.float32]:
+def _score(path: str, head: Head, sides: Sequence[pa.ChunkedArray]) -> npt.NDArray[np.float32]:
     try:
-        return stored_head(path, digest).score(vectors(embedded["image"]))
+        return head.score(*(vectors(side) for side in sides))
     except ValueError as error:
         raise ModelError(
             f"head {storage.redact(path)}: {error}: give the embedding it was made for"
