@@ -34,6 +34,10 @@ class ModelError(TamisError):
     """A model cannot be loaded: its package, weights, name or device is missing."""
 
 
+class PlugInError(TamisError):
+    """A function of one's own cannot be imported, says too little of itself, or fails on a sample."""
+
+
 class StateError(TamisError):
     """The run directory or a file in it does not fit this job."""
 

@@ -30,6 +30,22 @@ class Change(Protocol):
         """``or_name``: ``path`` may also be a published name; then it is changed only if it is a local file."""
 
 
+class Plugged(Protocol):
+    """What a job knows of a user's function, without importing it."""
+
+    @property
+    def file(self) -> str:
+        """The name of its file."""
+
+    @property
+    def type(self) -> str | None:
+        """The Arrow type of its values; None before the job has been settled."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The columns that it reads."""
+
+
 class StepModel(Model, defer_build=True):  # most commands validate few of them
     """A step's settings: a unique name, which the ledger and ``tables/`` use, and what its own class adds."""
 
@@ -120,14 +136,23 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         return bool(self.computes or self.makes_embedding)
 
     @property
-    def linear_heads(self) -> Mapping[str, str]:
-        """Signals that a linear head computes -> the head's path."""
+    def head_files(self) -> Mapping[str, str]:
+        """Signals that a head computes -> the head's path."""
         return {}
 
     @property
     def word_lists(self) -> Mapping[str, str]:
         """Signals that count the entries of a list of words -> the list's path."""
         return {}
+
+    @property
+    def plugged(self) -> Mapping[str, Plugged]:
+        """Signals that a function of the user's own file computes -> what is known of it."""
+        return {}
+
+    def shown(self) -> dict[str, Any]:
+        """The settings that the job says, for `tamis plan`."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
     @property
     def shard_size(self) -> int | None:

@@ -21,7 +21,7 @@ ENCODERS = {
 }
 """Scheme -> module, imported at its first use."""
 
-FORMS = "open_clip:MODEL/PRETRAINED, timm:MODEL, precomputed or demo"
+FORMS = "open_clip:MODEL/PRETRAINED, open_clip:hf-hub:OWNER/NAME, timm:MODEL, precomputed or demo"
 
 
 def describe(spec: str, precision: Precision = "fp32") -> Description:

@@ -1,19 +1,24 @@
-"""Models of open_clip: ``open_clip:MODEL/PRETRAINED``.
+"""Models of open_clip: ``open_clip:MODEL/PRETRAINED``, or ``open_clip:hf-hub:OWNER/NAME``.
 
 PRETRAINED is one of the model's tags (its weights come from the Hugging Face hub or its cache), or the
 path of a local checkpoint. An absolute path makes two slashes:
 ``open_clip:ViT-B-32//data/model.safetensors``. Pickled checkpoints are read as weights only.
+A repository of the hub has a model's configuration and preprocessing beside its weights.
 """
 
 from __future__ import annotations
 
 import copy
 import difflib
+import json
 import os
+import re
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tamis.pipeline.encoders import hub
 from tamis.pipeline.encoders.base import (
     LOADING_ERRORS,
     Description,
@@ -37,6 +42,19 @@ _WIDTHS = (16, 24, 32, 48)
 
 _TRANSFORMERS = (8, 16)
 """``towers.AT_ONCE`` of open_clip's own vision transformers."""
+
+HUB = "hf-hub:"
+"""Before the name of a repository, as open_clip has it."""
+
+FOLDER = "local-dir:"
+"""Before the path of a folder with such a repository's files."""
+
+_HUB_CONFIG = "open_clip_config.json"
+_HUB_WEIGHTS = (
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+)
 
 _WIDEST = 77
 """Tokens of the context of a model whose configuration has none."""
@@ -93,7 +111,8 @@ def load(rest: str, device: str, precision: Precision) -> Towers:
         with SkipRandomInit():  # open_clip refuses a checkpoint that lacks a parameter
             model = open_clip.create_model(
                 checkpoint.name,
-                pretrained=checkpoint.weights,
+                # Of a folder open_clip takes the weights that lie in it.
+                pretrained=None if checkpoint.name.startswith(FOLDER) else checkpoint.weights,
                 precision=precision,
                 device=device,
                 force_quick_gelu=_quick_gelu(checkpoint),
@@ -175,9 +194,13 @@ def _find(rest: str) -> _Checkpoint:
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg
 
+    if rest.startswith(HUB):
+        return _of_hub(rest)
     name, slash, pretrained = rest.partition("/")
     if not slash or not name or not pretrained:
-        raise ModelError(f"`open_clip:{rest}`: write open_clip:MODEL/TAG or open_clip:MODEL//PATH")
+        raise ModelError(
+            f"`open_clip:{rest}`: write open_clip:MODEL/TAG, open_clip:MODEL//PATH or open_clip:{HUB}OWNER/NAME"
+        )
     config = open_clip.get_model_config(name)
     if config is None:
         matches = difflib.get_close_matches(name, open_clip.list_models(), 3)
@@ -192,6 +215,32 @@ def _find(rest: str) -> _Checkpoint:
             f"`{pretrained}` is neither a tag of {name} nor a checkpoint file; its tags: {tags}"
         )
     return _Checkpoint(name, config, {}, pretrained)
+
+
+def _of_hub(name: str) -> _Checkpoint:
+    """The model of a repository of the hub: its configuration, preprocessing and weights."""
+    repository = name.removeprefix(HUB)
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", repository, re.ASCII):
+        raise ModelError(
+            f"`open_clip:{name}`: write open_clip:{HUB}OWNER/NAME, such as {HUB}apple/DFN-public"
+        )
+    try:
+        written, weights = hub.fetch(repository, [_HUB_CONFIG], _HUB_WEIGHTS)
+    except ModelError as error:
+        raise ModelError(
+            f"`open_clip:{name}`: {error}: check the name and the network, or name a local checkpoint: "
+            "open_clip:MODEL//path/to/checkpoint.safetensors"
+        ) from error
+    try:
+        config = json.loads(Path(written).read_text())
+        model = dict(config["model_cfg"])
+        model["embed_dim"], model["vision_cfg"], model["text_cfg"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"`open_clip:{name}`: its {_HUB_CONFIG} describes no model ({one_line(error)})"
+        ) from error
+    folder = str(Path(written).parent)
+    return _Checkpoint(f"{FOLDER}{folder}", model, config.get("preprocess_cfg") or {}, weights)
 
 
 def _fetch(name: str, pretrained: str, tag: dict[str, Any]) -> str:

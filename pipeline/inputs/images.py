@@ -15,14 +15,16 @@ import io
 import re
 import struct
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import xxhash
+from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tamis.pipeline.algorithms.near_pictures import layouts
@@ -62,6 +64,9 @@ TURN_BACK = {
     8: Image.Transpose.ROTATE_270,
 }
 """Orientation of a TIFF -> the inverse of how Pillow has turned it."""
+
+ANIMATED = frozenset({"gif", "png", "webp"})
+"""Formats whose further frames are those of a film, and not other pictures in the same file."""
 
 _STRIP_PIXELS = 1 << 20
 _HASH_SIDE = 192
@@ -295,6 +300,52 @@ def inspect(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Picture:
         name = "jpeg" if image.format == "MPO" else str(image.format).lower()
         image = _decoded(image)
         return Picture(*image.size, name, _hash_pixels(image), *_signature(image))
+
+
+class Opened:
+    """A picture for signals: its first frame, decoded once, and what its file says of itself."""
+
+    def __init__(self, data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> None:
+        """Decode it.
+
+        Raises:
+            ImageDamage: as ``inspect``.
+        """
+        self._data = data
+        with _decoding(data):
+            image = _open(data, max_pixels)
+            self.format = "jpeg" if image.format == "MPO" else str(image.format).lower()
+            tables: Mapping[int, Sequence[int]] = getattr(image, "quantization", None) or {}
+            self.tables = tables
+            """A JPEG's quantisation tables by number, row by row; empty for other formats."""
+            self._image = _decoded(image)
+
+    @cached_property
+    def pixels(self) -> NDArray[np.uint8]:
+        """(height, width, 3) RGB on white, as an encoder gets it."""
+        with _decoding(self._data):
+            return np.asarray(_on_white(self._image, "RGB"))
+
+    @property
+    def opaque(self) -> float:
+        """The mean opacity of its pixels, 0 to 1."""
+        if self._image.mode in {"L", "RGB"} and not self._image.has_transparency_data:
+            return 1.0
+        levels = _rgba(self._image).getchannel("A").histogram()
+        return sum(level * count for level, count in enumerate(levels)) / (255 * sum(levels))
+
+    @property
+    def is_animated(self) -> bool | None:
+        """Whether a second frame follows; None where what stands behind the first is damaged."""
+        if self.format not in ANIMATED:
+            return False
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with Image.open(io.BytesIO(self._data), formats=FORMATS) as image:
+                    return bool(getattr(image, "is_animated", False))
+        except BROKEN:
+            return None
 
 
 def to_rgb(

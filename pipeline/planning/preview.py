@@ -117,7 +117,7 @@ def _unread_pictures(files: Sequence[InputFile]) -> Iterator[str]:
 
 
 def _step(step: Step, config: StepModel | None) -> dict[str, Any]:
-    settings = config.model_dump(mode="json", by_alias=True, exclude_unset=True) if config else {}
+    settings = config.shown() if config else {}
     if settings.get("as") == settings.pop("name", step.name):
         settings.pop("as")
     return {
@@ -130,7 +130,7 @@ def _step(step: Step, config: StepModel | None) -> dict[str, Any]:
 
 
 def _taken(plan: Plan) -> Iterator[str]:
-    """The signals that are not built in but taken from a column of the input, a head or a list."""
+    """The signals that are not built in but taken from a column of the input, or made by a file of the job."""
     for config in plan.job.steps:
         if config.computes:
             for entry, sources in origins.find(config, plan.inputs).by_entry.items():
@@ -139,6 +139,8 @@ def _taken(plan: Plan) -> Iterator[str]:
                         yield f"{config.name}: {name} is the column {source.column} of `{entry}`"
                     elif source.head is not None:
                         yield f"{config.name}: {name} is the head {storage.redact(source.head)}"
+                    elif source.plugin is not None:
+                        yield f"{config.name}: {name} is a function of {source.plugin}"
                     elif source.words is not None:
                         yield f"{config.name}: {name} counts the list {storage.redact(source.words)}"
 

@@ -26,7 +26,7 @@ JOB = "job.yaml"
 
 RUN_FILES = (
     "tables", "shards", "subsets", "ledger", "ledger_index", plan_files.TABLE,
-    "subset.npy", "delta.parquet", "manifest", "manifest.json", "events.jsonl", JOB,
+    "subset.npy", "delta.parquet", "manifest", "manifest.json", "events.jsonl", "plugins", JOB,
 )  # fmt: skip
 """Names that a run writes into its directory beside ``plan.json``, and may replace or remove there."""
 

@@ -11,10 +11,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-Need = Literal["text", "size", "pixels", "embedding", "column", "list"]
+from tamis.pipeline.inputs.images import Opened
+
+Need = Literal["text", "size", "pixels", "embedding", "column", "list", "plugin"]
 TextFunction = Callable[[Sequence[str | None]], pa.Array]
 SizeFunction = Callable[..., pa.Array]
 PixelFunction = Callable[[NDArray[np.uint8]], float]
+PictureFunction = Callable[[Opened], float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +71,7 @@ class SizeSignal(Signal):
 
 @dataclass(frozen=True, kw_only=True)
 class PixelSignal(Signal):
-    """A signal of a decoded picture: ``load()`` returns a function (h, w, 3) uint8 RGB -> float."""
+    """A signal of a decoded picture: ``load()`` returns a function (h, w, 3) uint8 RGB -> float; NaN is no value."""
 
     needs: ClassVar[Need] = "pixels"
     reads: tuple[str, ...] = ("pixels",)
@@ -76,8 +79,20 @@ class PixelSignal(Signal):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PictureSignal(Signal):
+    """A signal of a picture as its file has it: ``load()`` returns a function of the opened picture -> float.
+
+    NaN is no value.
+    """
+
+    needs: ClassVar[Need] = "pixels"
+    reads: tuple[str, ...] = ("pixels",)
+    load: Callable[[], PictureFunction]
+
+
+@dataclass(frozen=True, kw_only=True)
 class HeadSignal(Signal):
-    """A signal of a stored embedding, computed by a linear head whose file the job names."""
+    """A signal of a stored embedding, computed by a head whose file the job names."""
 
     needs: ClassVar[Need] = "embedding"
 

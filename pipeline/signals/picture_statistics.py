@@ -5,12 +5,20 @@ Pixels are read in bands of rows of ``BAND_PIXELS``, which bound the memory besi
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 BAND_PIXELS = 1 << 20
+
+_LUMINANCE = (
+    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55,
+    14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
+    18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
+    49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
+)  # fmt: skip
 
 Pixels = NDArray[np.uint8]
 Sides = NDArray[np.integer]
@@ -60,6 +68,94 @@ def entropy(pixels: Pixels) -> float:
     return math.fsum(share * -math.log2(share) for share in shares)
 
 
+def dark(pixels: Pixels) -> float:
+    """1 less the brightness that 99 in 100 pixels do not exceed, 0 to 1; the higher, the darker the lightest parts.
+
+    Brightness of a pixel is sqrt(.241 R^2 + .691 G^2 + .068 B^2) / 255 (Finley 2006), in 256 levels.
+
+    Raises:
+        ValueError: ``pixels`` is not (h, w, 3) uint8 with at least one pixel.
+    """
+    return 1 - _brightness(pixels, 99)
+
+
+def light(pixels: Pixels) -> float:
+    """The brightness that 5 in 100 pixels do not exceed, 0 to 1; the higher, the lighter the darkest parts.
+
+    Raises:
+        ValueError: as ``dark``.
+    """
+    return _brightness(pixels, 5)
+
+
+def _brightness(pixels: Pixels, percent: int) -> float:
+    _check(pixels)
+    histogram = np.zeros(256, dtype=np.int64)
+    for band in _bands(pixels):
+        squares = band.astype(np.uint32) ** 2
+        weighted = squares[..., 0] * 241 + squares[..., 1] * 691 + squares[..., 2] * 68
+        # Square roots are rounded alike on every processor.
+        levels = np.sqrt(weighted / 1000).astype(np.intp)
+        histogram += np.bincount(levels.ravel(), minlength=256)
+    place = -(-percent * int(histogram.sum()) // 100)
+    return int(np.searchsorted(np.cumsum(histogram), place)) / 255
+
+
+def grey_share(pixels: Pixels) -> float:
+    """Share of the pixels whose three channels are equal, 0 to 1.
+
+    Raises:
+        ValueError: ``pixels`` is not (h, w, 3) uint8 with at least one pixel.
+    """
+    _check(pixels)
+    count = 0
+    for band in _bands(pixels):
+        red, green, blue = band[..., 0], band[..., 1], band[..., 2]
+        count += int(np.count_nonzero((red == green) & (green == blue)))
+    return count / int(pixels.shape[0] * pixels.shape[1])
+
+
+def noise(pixels: Pixels) -> float:
+    """Standard deviation of the noise in the grey picture, in grey levels; NaN where a side is below 3.
+
+    Immerkaer 1996 ("Fast noise variance estimation"): the mean of a difference of two Laplacians, which is 0 on flat
+    surfaces and straight edges. Fine texture counts as noise.
+
+    Raises:
+        ValueError: ``pixels`` is not (h, w, 3) uint8 with at least one pixel.
+    """
+    _check(pixels)
+    height, width = map(int, pixels.shape[:2])
+    if min(height, width) < 3:
+        return math.nan
+    total, done = 0, 0
+    for band in _grey_bands(pixels, halo=1):
+        rows = band.astype(np.int32)
+        across = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
+        residue = np.abs(across[:-2] - 2 * across[1:-1] + across[2:])
+        first, last = done == 0, done + len(residue) == height
+        total += int(residue[first : len(residue) - last].sum())
+        done += len(residue)
+    return math.sqrt(math.pi / 2) * total / (6 * (height - 2) * (width - 2))
+
+
+def jpeg_quality(table: Sequence[int]) -> int:
+    """The quality, 1 to 100, whose table in the JPEG group's own encoder is nearest to a luminance table of 64 numbers.
+
+    That encoder's own tables give its quality exactly.
+    """
+    distances = np.abs(_jpeg_tables() - np.asarray(table, np.int64)).sum(axis=1)
+    return int(distances.argmin()) + 1
+
+
+@cache
+def _jpeg_tables() -> NDArray[np.int64]:
+    """(100, 64): the table of each quality, from that of annex K of the JPEG standard (ITU-T T.81)."""
+    quality = np.arange(1, 101)[:, np.newaxis]
+    scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
+    return ((np.array(_LUMINANCE) * scale + 50) // 100).clip(1, 255)
+
+
 def min_side(width: Sides, height: Sides) -> NDArray[np.int32]:
     """The shorter side in pixels, int32 (n,)."""
     return np.minimum(width, height).astype(np.int32)
@@ -84,6 +180,13 @@ def _check(pixels: Pixels) -> None:
         raise ValueError(
             f"pixels are {pixels.dtype} {pixels.shape}: they have to be uint8 (height, width, 3), not empty"
         )
+
+
+def _bands(pixels: Pixels) -> Iterator[Pixels]:
+    """The picture in bands of rows."""
+    step = max(1, BAND_PIXELS // pixels.shape[1])
+    for start in range(0, len(pixels), step):
+        yield pixels[start : start + step]
 
 
 def _grey_bands(pixels: Pixels, halo: int) -> Iterator[Pixels]:

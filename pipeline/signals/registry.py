@@ -13,7 +13,9 @@ from difflib import get_close_matches
 from tamis.pipeline.signals.caption_signals import CAPTION_SIGNALS
 from tamis.pipeline.signals.kinds import HeadSignal, ListSignal, Need, Signal
 from tamis.pipeline.signals.picture_signals import PICTURE_SIGNALS
+from tamis.pipeline.signals.plugin import COLUMNS
 from tamis.schemas.errors import JobError
+from tamis.schemas.step import Plugged
 from tamis.schemas.tables import find_column
 
 SIGNALS: dict[str, Signal] = {**CAPTION_SIGNALS, **PICTURE_SIGNALS}
@@ -22,7 +24,7 @@ SIGNALS: dict[str, Signal] = {**CAPTION_SIGNALS, **PICTURE_SIGNALS}
 
 @dataclass(frozen=True)
 class Origin:
-    """Origin of a signal's values in one job: exactly one of the last four fields is set."""
+    """Origin of a signal's values in one job: exactly one of the last five fields is set."""
 
     name: str
     needs: Need
@@ -30,9 +32,11 @@ class Origin:
     column: str | None = None
     """The input's own name of the column that has the values."""
     head: str | None = None
-    """The path of the linear head."""
+    """The path of the head."""
     words: str | None = None
     """The path of the list of words."""
+    plugin: str | None = None
+    """The name of the file with the user's function."""
 
 
 def resolve(
@@ -42,21 +46,25 @@ def resolve(
     columns: Sequence[str],
     heads: Mapping[str, str],
     lists: Mapping[str, str],
+    plugged: Mapping[str, Plugged],
 ) -> Origin:
-    """Origin of the values of signal ``name``: a head or list of the job, else computed, else the input's column.
+    """Origin of the values of signal ``name``: by a file of the job, else computed, else the input's column.
 
     Args:
-        name: a built-in signal, a name in ``heads`` or ``lists``, or a column of the input, in any case.
+        name: a built-in signal, a name in ``heads``, ``lists`` or ``plugged``, or a column of the input, in any case.
         available: those of "text", "width", "height", "image_size" that ingest can fill, and "pixels" with pictures.
         columns: the names of the input's own columns.
-        heads: signal name -> path of a linear head file.
+        heads: signal name -> path of a head file.
         lists: signal name -> path of a list of words.
+        plugged: signal name -> what is known of the user's function.
 
     Raises:
         JobError: the signal has no origin; the message names the extra or the column to add.
     """
     if name in heads:
         return Origin(name, "embedding", head=heads[name])
+    if name in plugged:
+        return _of_plugin(name, plugged[name], available, columns)
     if name in lists:
         if "text" not in available:
             raise JobError(f"{name} needs text, and {_columns_there(columns)}")
@@ -70,6 +78,16 @@ def resolve(
     if column is not None:
         return Origin(name, "column", column=column)
     raise JobError(_no_origin(name, signal, available, columns))
+
+
+def _of_plugin(
+    name: str, function: Plugged, available: Collection[str], columns: Sequence[str]
+) -> Origin:
+    read = {COLUMNS[parameter] for parameter in function.reads} - {"key"}
+    lacking = sorted(read - set(available))
+    if lacking:
+        raise JobError(f"{name} reads {', '.join(lacking)}, and {_columns_there(columns)}")
+    return Origin(name, "pixels" if "pixels" in read else "plugin", plugin=function.file)
 
 
 def _not_installed(name: str, signal: Signal, columns: Sequence[str]) -> str:
@@ -86,7 +104,7 @@ def _no_origin(
 ) -> str:
     has = _columns_there(columns)
     if isinstance(signal, HeadSignal):
-        return f"{name}: name a linear head file (heads: {{{name}: PATH}}) or add a column {signal.column}; {has}"
+        return f"{name}: name a head file (heads: {{{name}: PATH}}) or add a column {signal.column}; {has}"
     if isinstance(signal, ListSignal):
         return f"{name}: name a list of words (lists: {{{name}: PATH}}) or add a column {signal.column}; {has}"
     if signal is not None:

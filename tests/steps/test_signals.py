@@ -35,8 +35,9 @@ WORDS = ", ".join(PLAIN)
 TEXTS = f"words, characters, special_characters, repetition, language, language_score, {WORDS}"
 PERSONAL = "mail_addresses, telephone_numbers"
 SIDES = "width, height, min_side, max_side, aspect_ratio, bytes"
+PIXELS = "blur, entropy, dark, light, grey, noise, jpeg_quality, animated, transparency"
 COLUMNS = "category, original_width"
-NAMES = f"{TEXTS}, {PERSONAL}, {SIDES}, blur, entropy, {COLUMNS}"
+NAMES = f"{TEXTS}, {PERSONAL}, {SIDES}, {PIXELS}, {COLUMNS}"
 
 
 def on_white(sample: Sample) -> Image.Image:
@@ -86,6 +87,24 @@ def blur(sample: Sample) -> float:
     return float((across + down).var())
 
 
+def brightness(sample: Sample, percent: float) -> float:
+    squares = np.asarray(on_white(sample), np.float64) ** 2
+    levels = np.floor(np.sqrt((squares @ [0.241, 0.691, 0.068]).round(9)))
+    return float(np.percentile(levels, percent, method="inverted_cdf")) / 255
+
+
+def noise(sample: Sample) -> float | None:
+    grey = np.asarray(on_white(sample).convert("L"), np.float64)
+    if min(grey.shape) < 3:
+        return None
+    return float(np.abs(np.diff(np.diff(grey, 2, 0), 2, 1)).mean() * (np.pi / 2) ** 0.5 / 6)
+
+
+def opacity(sample: Sample) -> np.ndarray:
+    image = Image.open(io.BytesIO(sample.image)).convert("RGBA")
+    return np.asarray(image.getchannel("A"), np.float64) / 255
+
+
 def of_text(plain: Callable[[str], float]) -> Callable[[Sample], float]:
     return lambda sample: plain(sample.text)
 
@@ -108,6 +127,13 @@ STRAIGHT: dict[str, Callable[[Sample], Any]] = {
     "bytes": lambda s: len(s.image),
     "blur": blur,
     "entropy": lambda s: on_white(s).convert("L").entropy(),
+    "dark": lambda s: 1 - brightness(s, 99),
+    "light": lambda s: brightness(s, 5),
+    "grey": lambda s: float((np.ptp(np.asarray(on_white(s)), axis=2) == 0).mean()),
+    "noise": noise,
+    "jpeg_quality": lambda s: None,
+    "animated": lambda s: 0,
+    "transparency": lambda s: 1 - float(opacity(s).mean()),
     "category": lambda s: s.fields["category"],
     "original_width": lambda s: s.fields["original_width"],
 }
@@ -133,7 +159,8 @@ def test_a_signal_is_what_a_straight_path_finds(
     values = table(example, "signals", "values")[name].to_pylist()
     expected = [STRAIGHT[name](sample) for sample in raw]
     if isinstance(expected[0], float):
-        assert values == pytest.approx(expected, rel=1e-6, abs=1e-9)
+        near = [one if one is None else pytest.approx(one, rel=1e-6, abs=1e-9) for one in expected]
+        assert values == near
     else:
         assert values == expected
 
@@ -220,13 +247,13 @@ def test_a_column_stands_in_where_there_is_no_head(tmp_path: Path) -> None:
             "[wrods]",
             "wrods: no such signal .* .did you mean words.*the input has columns title, many, empty",
         ),
-        ("[aesthetic]", "aesthetic: name a linear head file"),
+        ("[aesthetic]", "aesthetic: name a head file"),
         ("[blocked_words]", "blocked_words: name a list of words .lists: {blocked_words: PATH}."),
         ("{names: [words], lists: {bad: x.txt}}", "lists: `bad` is none of the step's signals"),
         ("{names: [bad], lists: {bad: x.txt}}", "list x.txt cannot be read: No such file"),
         (
             "{names: [bad], lists: {bad: x.txt}, heads: {bad: x.npz}}",
-            "needs an embedding|`bad` is in heads and in lists",
+            "needs an embedding|`bad` stands twice among heads, lists and plugins",
         ),
         ("[many]", "column many has neither numbers, text nor true/false"),
         ("[empty]", "column empty has no value in the first samples, and so no known type"),
@@ -263,6 +290,20 @@ def test_the_entries_of_a_list_are_counted_and_another_list_counts_again(tmp_pat
     assert counted("hat\nred hat\n") == [2, 4, 1]
     words.write_text("hat\nred hat\n")
     assert run_here(make_plan(tmp_path / "run", tar, steps)).tasks_run == 0
+
+
+def test_a_pair_head_of_the_identity_is_the_similarity(tmp_path: Path) -> None:
+    samples = [Sample(f"{i}", picture(0x2211 * i), f"a colour {i}", {}) for i in range(3)]
+    tar, head = write_tar(tmp_path / "a.tar", samples), tmp_path / "pair.npz"
+    np.savez(head, image=np.eye(256), text=np.eye(256))
+    steps = f"""
+  - embed: {{encoder: demo}}
+  - signals: {{names: [fit], heads: {{fit: {head}}}}}"""
+    run_here(make_plan(tmp_path / "run", tar, steps))
+    rows = ledger(tmp_path / "run")
+    similar = [row["clip_similarity"] for row in rows]
+    assert len(set(similar)) > 1
+    assert [row["fit"] for row in rows] == pytest.approx(similar, abs=1e-3)
 
 
 def test_one_signal_has_one_type_over_all_entries(tmp_path: Path) -> None:

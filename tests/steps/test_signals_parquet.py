@@ -1,4 +1,4 @@
-"""Signals of parquet inputs: columns as they are, pictures in cells, linear heads over stored embeddings."""
+"""Signals of parquet inputs: columns as they are, pictures in cells, heads over stored embeddings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.planning.preview import preview
-from tamis.pipeline.steps.signals.step import Computed, values
+from tamis.pipeline.steps.signals.tasks import Computed, values
 from tamis.pipeline.tables import writing
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.perform import Outcome, Work, perform

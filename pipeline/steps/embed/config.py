@@ -31,8 +31,9 @@ class Embed(StepModel):
     }
     encoder: str = Field(
         examples=["demo"],
-        description="`open_clip:MODEL/PRETRAINED`, `timm:MODEL` (pictures only), `precomputed` (comes with the "
-        "input), or `demo` (small, no download, for trying things out)",
+        description="`open_clip:MODEL/PRETRAINED`, `open_clip:hf-hub:OWNER/NAME` (a repository of the hub), "
+        "`timm:MODEL` (pictures only), `precomputed` (comes with the input), or `demo` (small, no download, for trying "
+        "things out)",
     )
     as_: StepName = Field(
         "",
@@ -107,6 +108,8 @@ class Embed(StepModel):
         if mark is None:
             return self
         model, separator, path = self.encoder.partition(mark)
+        if model.startswith("open_clip:hf-hub:"):  # a name of the hub, and no path
+            return self
         if "/" not in path and "." not in path:  # a tag of published weights is one bare word
             return self
         encoder = f"{model}{separator}{change(path, or_name=True)}"

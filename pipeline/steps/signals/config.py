@@ -2,12 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema, model_validator
 
+from tamis.schemas.model import Model
 from tamis.schemas.step import Change, StepModel
+
+_ENTRY = {
+    "type": "object",
+    "properties": {
+        "file": {"type": "string"},
+        "name": {"type": "string"},
+        "with": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": ["file", "name"],
+    "additionalProperties": False,
+}
+_NAMES = {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "string"}, _ENTRY]}}
+
+
+class Plugin(Model, defer_build=True):
+    """A function of one's own; what stands below `with` is filled in when the job is read."""
+
+    file: str = Field(
+        description="path of the Python file that has the function of the signal's name"
+    )
+    with_: tuple[str, ...] = Field(
+        (), alias="with", description="paths of files that it imports, each as a module of its name"
+    )
+    type: str | None = Field(None, description="Arrow type of the values, by the annotation")
+    reads: tuple[str, ...] = Field((), description="columns that it reads, by its parameters")
+    by_row: bool = Field(False, description="whether it takes one sample, and not columns")
+    packed: str | None = Field(None, description="the sources, which travel with the job")
+
+    def settled(self, name: str) -> Plugin:
+        """The same with all that is filled in, and bare names for the files, which are not needed any more.
+
+        Raises:
+            PlugInError, OSError: a file cannot be read or imported.
+        """
+        from tamis.pipeline.signals import plugin
+        from tamis.pipeline.signals.plugin_files import read_sources
+
+        if self.packed is not None and self.type is not None:
+            return self
+        packed = self.packed or plugin.pack(read_sources(self.file, self.with_))
+        form = plugin.form_of(packed, name)
+        file, *others = plugin.unpack(packed)
+        return self.model_copy(
+            update={
+                "file": file,
+                "with_": tuple(others),
+                "type": form.type,
+                "reads": form.reads,
+                "by_row": form.by_row,
+                "packed": packed,
+            }
+        )
 
 
 class Signals(StepModel):
@@ -18,14 +71,14 @@ class Signals(StepModel):
 
     kind = "signals"
     listed = "names"
-    names: tuple[str, ...] = Field(
+    names: Annotated[tuple[str, ...], WithJsonSchema(_NAMES)] = Field(
         min_length=1,
         examples=[["words", "characters", "min_side", "aspect_ratio"]],
-        description="built-in signals, or columns of the input",
+        description="built-in signals, columns of the input, or functions of your own: `{file: my.py, name: vowels}`",
     )
     heads: dict[str, str] = Field(
         {},
-        description="signal -> path of a linear head over a stored embedding, which an `embed` step before this one "
+        description="signal -> path of a head over a stored embedding, which an `embed` step before this one "
         "makes; none by default",
     )
     lists: dict[str, str] = Field(
@@ -33,11 +86,36 @@ class Signals(StepModel):
         description="signal -> path of a list of words, one entry a line, whose entries are counted in the caption; "
         "none by default",
     )
+    plugins: dict[str, Plugin] = Field(
+        {}, description="signal -> its function, in full; none by default"
+    )
     embedding: str | None = Field(
         None,
         examples=["embed"],
         description="which embedding the heads read, where there are two; by default the only one",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _functions_by_name(cls, values: Any) -> Any:
+        """Maps among ``names`` go to ``plugins``."""
+        names = values.get("names") if isinstance(values, dict) else None
+        if not isinstance(names, list | tuple) or not any(isinstance(one, dict) for one in names):
+            return values
+        plugins = dict(values.get("plugins") or {})
+        plain: list[Any] = []
+        for entry in names:
+            if not isinstance(entry, dict):
+                plain.append(entry)
+                continue
+            name = entry.get("name")
+            if not isinstance(name, str) or not isinstance(entry.get("file"), str):
+                raise ValueError(
+                    f"a function of your own is written {{file: my.py, name: vowels}}, not {entry}"
+                )
+            plugins[name] = {key: entry[key] for key in entry if key != "name"}
+            plain.append(name)
+        return {**values, "names": plain, "plugins": plugins}
 
     @classmethod
     def purpose(cls) -> str:
@@ -52,7 +130,7 @@ class Signals(StepModel):
         return self.names
 
     @property
-    def linear_heads(self) -> Mapping[str, str]:
+    def head_files(self) -> Mapping[str, str]:
         """Signal -> path of its head."""
         return self.heads
 
@@ -61,8 +139,28 @@ class Signals(StepModel):
         """Signal -> path of its list."""
         return self.lists
 
+    @property
+    def plugged(self) -> Mapping[str, Plugin]:
+        """Signal -> its function."""
+        return self.plugins
+
+    def settled(self, steps: Sequence[Any]) -> Self:
+        """The settings with the sources of all functions, and what their signatures say."""
+        del steps
+        if not self.plugins:
+            return self
+        plugins = {name: plugin.settled(name) for name, plugin in self.plugins.items()}
+        return self.model_copy(update={"plugins": plugins})
+
+    def shown(self) -> dict[str, Any]:
+        """The settings without sources."""
+        shown = super().shown()
+        for plugin in shown.get("plugins", {}).values():
+            plugin.pop("packed", None)
+        return shown
+
     def with_paths(self, change: Change) -> Self:
-        """The settings with the paths of heads and lists changed."""
+        """The settings with the paths of heads and lists changed; functions have none any more."""
         changed = {
             "heads": {name: change(path) for name, path in self.heads.items()},
             "lists": {name: change(path) for name, path in self.lists.items()},

@@ -1,0 +1,64 @@
+"""Files of repositories on the Hugging Face hub, or in its cache."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from tamis.pipeline.encoders.base import one_line, quiet
+from tamis.schemas.errors import ModelError
+
+CONNECT_SECONDS = 5.0
+
+
+def fetch(repository: str, *choices: Sequence[str]) -> list[str]:
+    """Paths of a repository's files: of each of ``choices`` the first that it has.
+
+    Where the hub does not answer, they have to be in the cache: its client would try again for more than a minute.
+
+    Raises:
+        ModelError: one line; there is no such repository or file, or no way to it.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    unreachable = why_unreachable()
+    found: list[str] = []
+    for names in choices:
+        for name in names:
+            try:
+                with quiet():
+                    local = unreachable is not None
+                    found.append(hf_hub_download(repository, name, local_files_only=local))
+                break
+            except EntryNotFoundError:
+                continue
+            except (OSError, RuntimeError, ValueError) as error:
+                raise ModelError(f"cannot fetch {repository} ({one_line(error)})") from error
+        else:
+            files = " or ".join(names)
+            raise ModelError(
+                f"{unreachable}, and the cache has no {files} of {repository}"
+                if unreachable
+                else f"{repository} has no file {files}"
+            )
+    return found
+
+
+def why_unreachable() -> str | None:
+    """Why nothing can be fetched from the hub; None if it answers, or a proxy may reach it."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    address = urlsplit(constants.ENDPOINT)
+    if address.scheme in getproxies():
+        return None
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.hostname or "", port), CONNECT_SECONDS).close()
+    except OSError as error:
+        return f"the hub {address.hostname} does not answer ({error.strerror or error})"
+    return None

@@ -1,0 +1,286 @@
+"""Heads over stored embeddings, such as LAION's aesthetic predictors and safety classifiers.
+
+A head is one file, safetensors or `.npz`, and its arrays say which kind it is:
+
+- layers: ``weight_0``, ``bias_0``, ``weight_1``, ... of any number, (out, in) and (out,), the last of one output; ReLU
+  between two unless ``relu`` says 0, for all of them or for each; before the first ``(x - mean) / sqrt(variance)``
+  where there are these two; behind the last a logistic function where ``sigmoid`` is 1. One layer may be called
+  ``weight`` and ``bias``;
+- a pair: ``image`` and ``text``, (w, d) each: the cosine of the picture's and the caption's vectors after these maps;
+- prompts: ``prompts``, (m, d), and ``flagged``, (m,) of 0 and 1: the best cosine with a flagged prompt less the best
+  with another. A `.npy` file of two prompts, such as Q16's, flags the second.
+
+Pickles are refused. All is computed in float64, and no row's score depends on the others.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamis.schemas.errors import ModelError
+
+_BLOCK = 1_024
+
+Matrix = NDArray[np.float64]
+Arrays = Mapping[str, Matrix]
+Vectors = NDArray[np.floating]
+
+
+class Head(Protocol):
+    """A function of stored vectors."""
+
+    takes_text: bool
+    """Whether it needs the caption's vectors beside the picture's."""
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the vectors."""
+
+    def score(self, image: Vectors, text: Vectors | None = None) -> NDArray[np.float32]:
+        """Scores of n samples, float32 (n,), of their pictures' vectors (n, ``dim``), and their captions'.
+
+        Raises:
+            ValueError: the vectors are not (n, ``dim``).
+        """
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: ``weight`` (out, in), ``bias`` (out,), and whether ReLU follows."""
+
+    weight: Matrix
+    bias: Matrix
+    relu: bool
+
+
+@dataclass(frozen=True)
+class LayeredHead:
+    """Layers over the picture's vector, of which ``mean`` and ``deviation``, (d,) or a number, normalise it before."""
+
+    layers: tuple[Layer, ...]
+    mean: Matrix
+    deviation: Matrix
+    sigmoid: bool
+    takes_text = False
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the vectors."""
+        return int(self.layers[0].weight.shape[1])
+
+    def score(self, image: Vectors, text: Vectors | None = None) -> NDArray[np.float32]:
+        """See ``Head``."""
+        del text
+        return _by_block(self._of_block, self.dim, image)
+
+    def _of_block(self, block: Matrix) -> Matrix:
+        values = (block - self.mean) / self.deviation
+        for layer in self.layers:
+            values = _mapped(values, layer.weight) + layer.bias
+            if layer.relu:
+                values = np.maximum(values, 0)
+        scores = values[:, 0]
+        return np.array([_logistic(one) for one in scores.tolist()]) if self.sigmoid else scores
+
+
+@dataclass(frozen=True)
+class PairHead:
+    """Two maps, (w, d) each, and the cosine behind them."""
+
+    image: Matrix
+    text: Matrix
+    takes_text = True
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the vectors."""
+        return int(self.image.shape[1])
+
+    def score(self, image: Vectors, text: Vectors | None = None) -> NDArray[np.float32]:
+        """See ``Head``."""
+        if text is None or len(text) != len(image):
+            raise ValueError("this head takes the vectors of captions too")
+        return _by_block(self._of_block, self.dim, image, text)
+
+    def _of_block(self, image: Matrix, text: Matrix) -> Matrix:
+        pictures, captions = _mapped(image, self.image), _mapped(text, self.text)
+        lengths = np.sqrt((pictures * pictures).sum(axis=1) * (captions * captions).sum(axis=1))
+        cosines: Matrix = (pictures * captions).sum(axis=1) / np.where(lengths > 0, lengths, 1)
+        return cosines
+
+
+@dataclass(frozen=True)
+class PromptHead:
+    """Vectors of texts, (m, d) of unit norm, with which a picture is compared; some are ``flagged``, (m,)."""
+
+    prompts: Matrix
+    flagged: NDArray[np.bool_]
+    takes_text = False
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the vectors."""
+        return int(self.prompts.shape[1])
+
+    def score(self, image: Vectors, text: Vectors | None = None) -> NDArray[np.float32]:
+        """See ``Head``."""
+        del text
+        return _by_block(self._of_block, self.dim, image)
+
+    def _of_block(self, image: Matrix) -> Matrix:
+        cosines = _mapped(_unit(image), self.prompts)
+        margin: Matrix = cosines[:, self.flagged].max(axis=1) - cosines[:, ~self.flagged].max(
+            axis=1
+        )
+        return margin
+
+
+def read_head(data: bytes, name: str) -> Head:
+    """Parse the bytes of a head file; ``name`` is for messages.
+
+    Raises:
+        ModelError: the bytes have no such format, or an array is missing, unknown, of another shape, or not finite.
+    """
+    arrays = _arrays(data, name)
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ModelError(f"head {name} has a number that is not finite: it was not stored well")
+    kinds = {"prompts": _prompts, "image": _pair}
+    make = next((make for mark, make in kinds.items() if mark in arrays), _layered)
+    try:
+        return make(arrays)
+    except ValueError as error:
+        raise ModelError(f"head {name}: {error}") from None
+
+
+def _layered(arrays: Arrays) -> Head:
+    if "weight" in arrays:
+        renamed = {"weight": "weight_0", "bias": "bias_0"}
+        arrays = {renamed.get(name, name): array for name, array in arrays.items()}
+    count = 0
+    while f"weight_{count}" in arrays:
+        count += 1
+    layers = {f"{kind}_{number}" for number in range(count) for kind in ("weight", "bias")}
+    _check_names(arrays, layers or {"weight_0", "bias_0"}, {"mean", "variance", "relu", "sigmoid"})
+    if ("mean" in arrays) != ("variance" in arrays):
+        raise ValueError("has one of `mean` and `variance`: it needs both, or none")
+    relu = np.broadcast_to(_switch(arrays, "relu", 1, max(1, count - 1)), max(1, count - 1))
+    made: list[Layer] = []
+    for number in range(count):
+        weight, bias = np.atleast_2d(arrays[f"weight_{number}"]), arrays[f"bias_{number}"].ravel()
+        wanted = made[-1].weight.shape[0] if made else weight.shape[-1]
+        if weight.ndim != 2 or not weight.size or weight.shape[1] != wanted:
+            raise ValueError(f"weight_{number} is {weight.shape}: it has to be (out, {wanted})")
+        if len(bias) != len(weight):
+            raise ValueError(f"bias_{number} is {bias.shape}: it has to be ({len(weight)},)")
+        made.append(Layer(weight, bias, number < count - 1 and bool(relu[number])))
+    if len(made[-1].bias) != 1:
+        raise ValueError(f"the last layer has {len(made[-1].bias)} outputs: it has to have one")
+    mean, variance = arrays.get("mean", np.zeros(())), arrays.get("variance", np.ones(()))
+    if "mean" in arrays and not mean.shape == variance.shape == (made[0].weight.shape[1],):
+        raise ValueError(
+            f"mean is {mean.shape}, variance {variance.shape}: both are ({made[0].weight.shape[1]},)"
+        )
+    if (variance <= 0).any():
+        raise ValueError("has a variance that is not above 0")
+    return LayeredHead(
+        tuple(made), mean, np.sqrt(variance), bool(_switch(arrays, "sigmoid", 0, 1)[0])
+    )
+
+
+def _pair(arrays: Arrays) -> Head:
+    _check_names(arrays, {"image", "text"}, set())
+    image, text = arrays["image"], arrays["text"]
+    if image.ndim != 2 or image.shape != text.shape or not image.size:
+        raise ValueError(f"image is {image.shape}, text {text.shape}: both have to be (w, d)")
+    return PairHead(image, text)
+
+
+def _prompts(arrays: Arrays) -> Head:
+    _check_names(arrays, {"prompts", "flagged"}, set())
+    prompts = arrays["prompts"]
+    if prompts.ndim != 2 or not prompts.size or not (prompts * prompts).sum(axis=1).all():
+        raise ValueError(f"prompts is {prompts.shape}: it has to be (m, d), and no row zero")
+    flagged = _switch(arrays, "flagged", 0, len(prompts)).astype(bool)
+    if flagged.shape != (len(prompts),) or flagged.all() or not flagged.any():
+        raise ValueError(
+            f"flagged is {flagged.shape}: it says 1 or 0 of each of the {len(prompts)} prompts, and both occur"
+        )
+    return PromptHead(_unit(prompts), flagged)
+
+
+def _check_names(arrays: Arrays, needed: set[str], allowed: set[str]) -> None:
+    if not needed <= set(arrays) <= needed | allowed:
+        also = f", and may have {', '.join(sorted(allowed))}" if allowed else ""
+        raise ValueError(
+            f"has the arrays {', '.join(sorted(arrays)) or 'of no name'}: it needs {', '.join(sorted(needed))}{also}"
+        )
+
+
+def _switch(arrays: Arrays, name: str, default: int, most: int) -> Matrix:
+    """An array of 0 and 1, of one number or ``most``."""
+    values = arrays.get(name, np.full(1, default)).ravel()
+    if values.size not in {1, most} or not np.isin(values, (0, 1)).all():
+        raise ValueError(f"{name} is {values.tolist()[:9]}: it is 0 or 1")
+    return values
+
+
+def _mapped(vectors: Matrix, weight: Matrix) -> Matrix:
+    """``vectors @ weight.T``; BLAS would add in an order that depends on the number of rows."""
+    return np.stack([(vectors * row).sum(axis=1) for row in weight], axis=1)
+
+
+def _by_block(function: Callable[..., Matrix], dim: int, *sides: Vectors) -> NDArray[np.float32]:
+    for vectors in sides:
+        if vectors.ndim != 2 or vectors.shape[1] != dim:
+            raise ValueError(f"embeddings are {vectors.shape}; the head takes (n, {dim})")
+    scores = np.empty(len(sides[0]), dtype=np.float32)
+    for start in range(0, len(scores), _BLOCK):
+        block = [vectors[start : start + _BLOCK].astype(np.float64) for vectors in sides]
+        scores[start : start + _BLOCK] = function(*block)
+    return scores
+
+
+def _unit(vectors: Matrix) -> Matrix:
+    lengths = np.sqrt((vectors * vectors).sum(axis=1, keepdims=True))
+    return vectors / np.where(lengths > 0, lengths, 1)
+
+
+def _arrays(data: bytes, name: str) -> Arrays:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        if data[:6] == b"\x93NUMPY":
+            prompts = np.load(io.BytesIO(data), allow_pickle=False)
+            if prompts.shape[:1] != (2,):
+                raise ValueError(f"{prompts.shape} is not (2, d): two prompts, the second flagged")
+            arrays = {"prompts": prompts, "flagged": np.array([0, 1])}
+        elif data[:2] == b"PK":
+            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+                arrays = {key: archive[key] for key in archive.files}
+        else:
+            arrays = load(data)
+        return {key: array.astype(np.float64) for key, array in arrays.items()}
+    except (
+        SafetensorError,
+        zipfile.BadZipFile,
+        ValueError,
+        KeyError,
+        TypeError,
+        EOFError,
+    ) as error:
+        raise ModelError(
+            f"head {name} is no .npz, .npy or safetensors file of numbers: {error}"
+        ) from error
+
+
+def _logistic(score: float) -> float:
+    return 1 / (1 + math.exp(-score)) if score > -700 else 0.0
