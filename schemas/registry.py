@@ -22,6 +22,7 @@ STEPS: dict[str, str] = {
     "random": "tamis.pipeline.steps.selectors.random:Random",
     "score": "tamis.pipeline.steps.selectors.score:Score",
     "importance": "tamis.pipeline.steps.selectors.importance:Importance",
+    "target": "tamis.pipeline.steps.selectors.target:Target",
     "write": "tamis.pipeline.steps.write:Write",
 }
 """Kind -> folder and class: the settings are that class in ``config.py`` there, the step is that class in ``step.py``.

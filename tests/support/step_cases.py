@@ -77,7 +77,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Case:
-    """A YAML list of steps, ``TARGET`` in it a file of captions; ``decides``: whether the last of them drops any."""
+    """A YAML list of steps, ``TARGET`` in it a file of captions and ``TARGET.npy`` one of vectors.
+
+    ``decides``: whether the last of them drops any.
+    """
 
     steps: str
     source: Callable[[], Source]
@@ -213,6 +216,16 @@ CASES: Mapping[str, Case] = {
     "random": Case("- random: {keep: 0.3, epochs: 3}", embedded),
     "score": Case(f"{QUALITY}- score: {{signal: quality, keep: 0.5}}", embedded),
     "importance": Case("- importance: {target: TARGET, keep: 0.5}", embedded),
+    "target": over_embeddings("- target: {path: TARGET.npy, keep: 0.5, floor: 0.2}"),
+    "target by moment": over_embeddings(
+        "- target: {path: TARGET.npy, measure: moment, least: 0.3}"
+    ),
+    "target by concepts": over_embeddings(
+        "- target: {path: TARGET.npy, measure: concepts, centroids: TARGET.npy, keep: 0.5}"
+    ),
+    "target of captions": Case(
+        "- embed: {encoder: demo, batch_size: 8}\n- target: {path: TARGET, keep: 0.5}", captioned
+    ),
     "write": Case(
         "- signals: [words]\n- rules: {words: {min: 3}}\n- write: {samples_per_shard: 7}",
         captioned,
