@@ -13,8 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from tamis.pipeline.algorithms import order
+from tamis.pipeline.audit.again.thresholds import Thresholds
 from tamis.pipeline.audit.again.whatif import whatif
+from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.audit.story.story import tell
 from tamis.pipeline.encoders import load
 from tamis.schemas.errors import InputError, JobError, StateError
 from tests.support.embedded import blobs, by_uid, numbered, run_one, run_steps, unit, write_input
@@ -170,6 +173,30 @@ def test_another_budget_or_bound_is_decided_again_from_what_is_stored(tmp_path: 
     change = whatif(open_run(str(tmp_path / "run")), ["target.keep=6"])
     assert (change.kept_before, change.kept_after) == (4, 6)
     assert change.by_reason == {"target: off_target": 2}
+
+
+def test_a_bound_is_explained_and_can_be_moved(tmp_path: Path) -> None:
+    path = saved(tmp_path / "t.npy", [[0.8, 0.6], [0, 1]])
+    steps = f"- target: {{path: {path}, least: 0.75}}\n- write"
+    assert run_one(tmp_path, circle(), steps, part_samples=3) == [0, 1, 2, 5, 6, 7]
+    run = open_run(str(tmp_path / "run"))
+    (row,) = run.find(f"{3:032x}")
+    step = next(step for step in tell(run, row)["steps"] if step["step"] == "target")
+    assert step["rules"] == [
+        {"rule": "target", "value": row["value"], "min": 0.75, "passes": False}
+    ]
+    assert step["passes_with"] == [
+        {"setting": "target.least", "relation": "<=", "value": row["value"]}
+    ]
+    (listed,) = Thresholds(run).listed()
+    assert (listed["path"], listed["value"], listed["kind"]) == ("target.least", 0.75, "bound")
+    values = [told(tmp_path)[n]["target"] for n in range(len(ANGLES))]
+    with sql.connect(run) as connection:
+        for least in (-2.0, values[0], 0.75, 2.0):
+            moved = Thresholds(run).moved(connection, "target", "target", "min", least)
+            assert moved["passing"] == sum(value >= np.float32(least) for value in values)
+    change = whatif(run, [f"target.least={values[3]}"])
+    assert change.kept_after == sum(value >= values[3] for value in values)
 
 
 def test_a_moved_target_is_the_same_and_a_changed_one_is_not(tmp_path: Path) -> None:

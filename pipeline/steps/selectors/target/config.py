@@ -105,7 +105,10 @@ class Target(Chooser):
         """The memory that a worker needs for the target."""
         yield from super().notes(samples, width)
         dim = width(self.embedding)
-        if dim is None or self.measure == "concepts":
+        if dim is None:
+            return
+        if self.measure == "concepts":
+            yield f"a worker holds all centroids, of {dim:,} x 8 B: {dim * 8 / 1e3:,.1f} kB each"
             return
         if self.measure == "moment":
             yield f"a worker holds a matrix of {dim:,} x {dim:,} x 8 B: {dim * dim * 8 / 1e6:,.0f} MB"
