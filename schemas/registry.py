@@ -15,6 +15,7 @@ STEPS: dict[str, str] = {
     "near_duplicates": "tamis.pipeline.steps.duplicates.near_captions:NearDuplicates",
     "near_pictures": "tamis.pipeline.steps.duplicates.near_pictures:NearPictures",
     "embed": "tamis.pipeline.steps.embed:Embed",
+    "difficulty": "tamis.pipeline.steps.difficulty:Difficulty",
     "semantic_duplicates": "tamis.pipeline.steps.duplicates.semantic:SemanticDuplicates",
     "density": "tamis.pipeline.steps.selectors.density:Density",
     "prototypes": "tamis.pipeline.steps.selectors.prototypes:Prototypes",

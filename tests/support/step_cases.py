@@ -203,6 +203,11 @@ CASES: Mapping[str, Case] = {
     ),
     "near_pictures": Case("- near_pictures: {hamming: 8, prefer: larger}", captioned),
     "embed": Case("- embed: {encoder: demo, batch_size: 8}", captioned, decides=False),
+    "difficulty": Case(
+        "- embed: {encoder: demo, batch_size: 8}\n- difficulty: {references: 9}",
+        captioned,
+        decides=False,
+    ),
     "semantic_duplicates": over_embeddings("- semantic_duplicates: {clusters: 4, epsilon: 0.1}"),
     "density": over_embeddings("- density: {clusters: 4, neighbours: 2, keep: 0.5, balance: 0.3}"),
     "density by lot": over_embeddings("- density: {clusters: auto, keep: 0.5, which: random}"),
