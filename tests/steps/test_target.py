@@ -19,6 +19,9 @@ from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.story.story import tell
 from tamis.pipeline.encoders import load
+from tamis.pipeline.steps.selectors.choice import Pool
+from tamis.pipeline.steps.selectors.target.choice import Target as Choice
+from tamis.pipeline.steps.selectors.target.config import Target as Config
 from tamis.schemas.errors import InputError, JobError, StateError
 from tests.support.embedded import blobs, by_uid, numbered, run_one, run_steps, unit, write_input
 from tests.support.running import ledger, make_plan, run_here, write_tar
@@ -165,6 +168,13 @@ def test_the_floor_is_chosen_by_lot_and_the_rest_by_likeness(tmp_path: Path) -> 
     lot = np.argsort(order.hashed(uid, 42, "target/floor"))[:5].tolist()
     rest = [n for n in range(60) if n not in lot][:15]
     assert found == sorted(lot + rest)
+    config = open_run(str(tmp_path / "run")).settings_of("target")
+    assert isinstance(config, Config)
+    nothing = np.zeros(60)
+    values = np.array([told(tmp_path)[n]["target"] for n in range(60)], np.float64)
+    centroids = np.zeros((1, 2), np.float32)
+    pool = Pool(uid, nothing.astype(np.int32), nothing.astype(np.float32), values, centroids)
+    assert np.flatnonzero(Choice(config, 42).select(pool, 20)).tolist() == found
 
 
 def test_another_budget_or_bound_is_decided_again_from_what_is_stored(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from tamis.pipeline.steps.selectors.config import Chooser, Keep
 from tamis.schemas.step import Change, Reasons, Width
 
 OFF_TARGET = "off_target"
+LOT = "target/floor"
+"""The purpose of the hashes by which the floor is chosen."""
 CAPTIONS = (".txt", ".parquet")
 """Endings of files of captions."""
 VECTORS = (".npy", ".npz")

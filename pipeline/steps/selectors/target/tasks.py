@@ -20,7 +20,7 @@ from tamis.pipeline.encoders.base import Encoder
 from tamis.pipeline.inputs import embedding_files
 from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.steps.selectors import budget_cut
-from tamis.pipeline.steps.selectors.target.config import OFF_TARGET
+from tamis.pipeline.steps.selectors.target.config import LOT, OFF_TARGET
 from tamis.pipeline.steps.selectors.target.sources import BLOCK, Origin, blocks
 from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.store import storage
@@ -194,7 +194,7 @@ def draw(io: TaskIo[Lot]) -> Iterator[pa.Table]:
     """One part's living samples by lot, of which the floor takes the first."""
     rows = io.alive()
     uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(pa.array(rows))
-    yield budget_cut.keyed(rows, order.hashed(uid_words(uid), io.args.seed, "target/floor"), uid)
+    yield budget_cut.keyed(rows, order.hashed(uid_words(uid), io.args.seed, LOT), uid)
 
 
 def _floored(io: TaskIo[Any]) -> npt.NDArray[np.int64]:
