@@ -17,6 +17,7 @@ STEPS: dict[str, str] = {
     "near_pictures": "tamis.pipeline.steps.duplicates.near_pictures:NearPictures",
     "embed": "tamis.pipeline.steps.embed:Embed",
     "score": "tamis.pipeline.steps.selectors.score:Score",
+    "difficulty": "tamis.pipeline.steps.difficulty:Difficulty",
     "semantic_duplicates": "tamis.pipeline.steps.duplicates.semantic:SemanticDuplicates",
     "density": "tamis.pipeline.steps.selectors.density:Density",
     "prototypes": "tamis.pipeline.steps.selectors.prototypes:Prototypes",
@@ -25,6 +26,7 @@ STEPS: dict[str, str] = {
     "importance": "tamis.pipeline.steps.selectors.importance:Importance",
     "balance": "tamis.pipeline.steps.selectors.balance:Balance",
     "quotas": "tamis.pipeline.steps.selectors.quotas:Quotas",
+    "target": "tamis.pipeline.steps.selectors.target:Target",
     "write": "tamis.pipeline.steps.write:Write",
 }
 """Kind -> folder and class: the settings are that class in ``config.py`` there, the step is that class in ``step.py``.

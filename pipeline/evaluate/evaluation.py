@@ -47,6 +47,7 @@ def evaluate(
     """
     asked = _asked(request)
     settings = Settings.of(run)
+    settings.check(asked.selectors)
     pairs = read(run, settings.signals, request.classes)
     read_of = _read_of(run, len(pairs))
     share = _share(request.holdout)

@@ -120,6 +120,37 @@ def test_density_over_everything_is_what_the_run_kept(learnable: Path) -> None:
     assert len(chosen) == sum(row["kept"] for row in ledger(learnable))
 
 
+@pytest.fixture(scope="module")
+def aimed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that chose for a target: the pictures of the first hundred meanings, seen once more."""
+    folder = tmp_path_factory.mktemp("aimed")
+    meaning = meanings(400)
+    entry = write_input(folder / "in", *views(meaning), captions(400).tolist())
+    np.save(folder / "target.npy", views(meaning[:100], seed=5)[0])
+    (folder / "target.txt").write_text("\n".join(captions(400)[:100]))
+    steps = f"""
+- embed: {{encoder: precomputed}}
+- target: {{path: {folder}/target.npy, keep: 0.4, floor: 0.1}}
+- importance: {{target: {folder}/target.txt, keep: 0.5}}
+- write"""
+    run_here(make_plan(folder / "run", "", steps, input=[entry]))
+    return folder / "run"
+
+
+def test_a_target_is_compared_by_the_values_that_the_run_stored(
+    aimed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = open_run(str(aimed))
+    settings = Settings.of(run)
+    pairs, centroids = with_concepts(run, read(run, settings.signals), settings)
+    chosen = Choices(settings, centroids)("target", pairs, 160, seed=0)
+    passed = {row["uid"] for row in ledger(aimed) if row["step"] != "target"}
+    words = [f"{high:016x}{low:016x}" for high, low in pairs.uid[chosen].tolist()]
+    assert set(words) == passed
+    found = told(capsys, str(aimed), *QUICK, "--against", "target")
+    assert {point["selector"] for point in found["points"]} >= {"target", "random"}
+
+
 def test_a_large_run_is_sampled(learnable: Path) -> None:
     run = open_run(str(learnable))
     some, every = read(run, [], most=100), read(run, [])
@@ -148,6 +179,9 @@ def test_a_finished_run_is_held_out(
 def test_what_does_not_fit_is_one_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(run)
     assert "no such selector" in refused(capsys, path, "--against", "prototype")
+    assert "the run has no step `target`, whose stored values" in refused(
+        capsys, path, "--against", "target"
+    )
     assert "between 0 and 1" in refused(capsys, path, "--holdout", "1.5")
     assert "between 0 and 1" in refused(capsys, path, "--budgets", "0.2,2")
     assert "shares with commas" in refused(capsys, path, "--budgets", "a,b")

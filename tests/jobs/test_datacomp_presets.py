@@ -12,6 +12,7 @@ import pytest
 from tamis.jobs.loading import Request, load
 from tamis.pipeline.runs import plan
 from tests.support import datacomp_pool as datacomp
+from tests.support.embedded import unit
 from tests.support.running import ledger, run_here
 
 
@@ -55,3 +56,32 @@ def test_medium_up_to_semantic_duplicates(
     expected = chosen(pool, datacomp.basic(pool) & datacomp.best_share(pool, share))
     assert 500 < len(expected) < 5_000
     assert reaching(tmp_path / "run", ["semantic_duplicates", "density"]) == expected
+
+
+def test_the_best_scores(pool: datacomp.Pool, pattern: str, tmp_path: Path) -> None:
+    run_preset("datacomp-clip", pattern, tmp_path / "run")
+    expected = chosen(pool, datacomp.best_share(pool, 0.3))
+    assert len(expected) > 6_000  # with those that tie
+    assert reaching(tmp_path / "run", []) == expected
+
+
+@pytest.mark.parametrize("name", ["datacomp-image-based", "datacomp-image-clip"])
+def test_concepts_of_a_target(pool: datacomp.Pool, pattern: str, tmp_path: Path, name: str) -> None:
+    draw = np.random.default_rng(3)
+    centroids = unit(draw.standard_normal((120, datacomp.DIM)))
+    target = unit(draw.standard_normal((30, datacomp.DIM)))
+    np.save(tmp_path / "centroids.npy", centroids)
+    np.save(tmp_path / "target.npy", target)
+    run_preset(
+        name,
+        pattern,
+        tmp_path / "run",
+        f"target.path={tmp_path}/target.npy",
+        f"target.centroids={tmp_path}/centroids.npy",
+    )
+    mask = datacomp.image_based(pool, centroids, target)
+    if name == "datacomp-image-clip":
+        mask &= datacomp.best_share(pool, 0.3)
+    expected = chosen(pool, mask)
+    assert 300 < len(expected) < 10_000
+    assert reaching(tmp_path / "run", []) == expected

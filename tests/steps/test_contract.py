@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import ray
 
@@ -18,7 +19,7 @@ from tamis.schemas.resources import Resources
 from tests.support.embedded import by_uid
 from tests.support.executors import Counted, KilledError, Never, OnSharedRay, Shuffled
 from tests.support.running import contents, make_plan
-from tests.support.step_cases import CASES, JOB, KINDS, Case, small
+from tests.support.step_cases import CASES, JOB, KINDS, WIDTH, Case, small
 from tests.support.tables import small_bundles
 
 RESULT = ("ledger/", "ledger_index/", "shards/", "subsets/", "subset.npy", "manifest.json")
@@ -33,6 +34,8 @@ class Tried:
         self.entry = self.source.write(folder / "in", self.source.files())
         (folder / "target.txt").write_text("a red cat\nblue tree\n")
         (folder / "list.txt").write_text("u3\nu21\nu38\n")
+        vectors = np.random.default_rng(6).standard_normal((3, WIDTH))
+        np.save(folder / "target.txt.npy", vectors.astype(np.float32))
         executor = Counted(str(folder / "run"))
         self.result = self.run("run", executor)
         self.done = Counter(executor.done)

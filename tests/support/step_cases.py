@@ -77,7 +77,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Case:
-    """A YAML list of steps, ``TARGET`` in it a file of captions, ``LIST`` one of hosts.
+    """A YAML list of steps, ``TARGET`` in it a file of captions, ``TARGET.npy`` one of vectors, ``LIST`` one of hosts.
 
     ``decides``: whether the last of them drops any.
     """
@@ -208,6 +208,11 @@ CASES: Mapping[str, Case] = {
     ),
     "near_pictures": Case("- near_pictures: {hamming: 8, prefer: larger}", captioned),
     "embed": Case("- embed: {encoder: demo, batch_size: 8}", captioned, decides=False),
+    "difficulty": Case(
+        "- embed: {encoder: demo, batch_size: 8}\n- difficulty: {references: 9}",
+        captioned,
+        decides=False,
+    ),
     "semantic_duplicates": over_embeddings("- semantic_duplicates: {clusters: 4, epsilon: 0.1}"),
     "density": over_embeddings("- density: {clusters: 4, neighbours: 2, keep: 0.5, balance: 0.3}"),
     "density of the hardest": over_embeddings(
@@ -231,6 +236,16 @@ CASES: Mapping[str, Case] = {
     "quotas of concepts": over_embeddings(
         "- semantic_duplicates: {clusters: 4, epsilon: 0.001}\n"
         "- signals: [quality]\n- quotas: {by: [cluster, quality], keep: 0.5, score: quality}"
+    ),
+    "target": over_embeddings("- target: {path: TARGET.npy, keep: 0.5, floor: 0.2}"),
+    "target by moment": over_embeddings(
+        "- target: {path: TARGET.npy, measure: moment, least: 0.3}"
+    ),
+    "target by concepts": over_embeddings(
+        "- target: {path: TARGET.npy, measure: concepts, centroids: TARGET.npy, keep: 0.5}"
+    ),
+    "target of captions": Case(
+        "- embed: {encoder: demo, batch_size: 8}\n- target: {path: TARGET, keep: 0.5}", captioned
     ),
     "write": Case(
         "- signals: [words]\n- rules: {words: {min: 3}}\n- write: {samples_per_shard: 7}",

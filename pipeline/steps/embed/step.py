@@ -25,7 +25,7 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.embed import decoding
 from tamis.pipeline.steps.embed.config import BAD_EMBEDDING, MISSING_EMBEDDING
 from tamis.pipeline.steps.embed.config import Embed as Config
-from tamis.pipeline.steps.shared.parts import drops
+from tamis.pipeline.steps.shared.parts import drops, embeds_captions
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import vector_column
 from tamis.pipeline.tasks.phase import EachPart, Phase
@@ -69,14 +69,9 @@ class Embed(Step):
     def makes(self) -> Mapping[str, str]:
         """The embedding, and the cosine of picture and caption as a signal."""
         makes = {f"embedding:{self.config.as_}": "vectors"}
-        if self._has_text():
+        if embeds_captions(self.job, self.config):
             makes[f"signal:{self.signal}"] = "vectors"
         return makes
-
-    def _has_text(self) -> bool:
-        if self.config.takes_embeddings:
-            return all(entry.features or entry.text_embeddings for entry in self.job.input)
-        return encoders.describe(self.config.encoder, self.config.precision).has_text
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """Check that the model can be loaded, or that the input's embeddings exist and fit it and each other.

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tamis.pipeline import encoders
 from tamis.pipeline.inputs.formats import outline
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.tasks.task import TaskIo
@@ -34,6 +35,13 @@ def embedding_named(job: Job, wanted: str | None, step: str) -> str:
     if len(names) > 1:
         raise JobError(f"{step}: two embeddings ({', '.join(names)}): say which with `embedding:`")
     return str(names[0])
+
+
+def embeds_captions(job: Job, embed: Any) -> bool:
+    """Whether a step that embeds, by its settings, makes vectors of captions too."""
+    if embed.takes_embeddings:
+        return all(entry.features or entry.text_embeddings for entry in job.input)
+    return encoders.describe(embed.encoder, embed.precision).has_text
 
 
 def nothing_reaches(step: str) -> JobError:

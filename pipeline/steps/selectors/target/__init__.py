@@ -1,0 +1,1 @@
+"""The step `target`: the samples that are nearest to a target."""

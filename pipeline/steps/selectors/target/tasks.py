@@ -1,0 +1,251 @@
+"""Task functions of `target`: what is stored of the target, each sample's value, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tamis.pipeline import encoders
+from tamis.pipeline.algorithms import order
+from tamis.pipeline.algorithms.choosing import target
+from tamis.pipeline.algorithms.clusters import kmeans
+from tamis.pipeline.encoders.base import Encoder
+from tamis.pipeline.inputs import embedding_files
+from tamis.pipeline.inputs.part_builder import hash_file
+from tamis.pipeline.steps.selectors import budget_cut
+from tamis.pipeline.steps.selectors.target.config import LOT, OFF_TARGET
+from tamis.pipeline.steps.selectors.target.sources import BLOCK, Origin, blocks
+from tamis.pipeline.steps.shared.parts import drops
+from tamis.pipeline.store import storage
+from tamis.pipeline.tables import part_files
+from tamis.pipeline.tables.columns import centroid_rows, centroid_table, scatter, uid_words, vectors
+from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tasks.task import TaskIo, location
+from tamis.schemas.errors import InputError, StateError
+
+SHOWN = 200
+"""Characters of a target sample's name in the ledger."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """Arguments of ``take_centroids``."""
+
+    sha256: str  # of the file
+    table: bool  # it is a table of another run, and no .npy
+    path: str = location()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Arguments of ``values``."""
+
+    signal: str
+    measure: str
+    side: str
+
+
+@dataclass(frozen=True)
+class Lot:
+    """Arguments of ``draw``."""
+
+    seed: int
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """Arguments of ``key``."""
+
+    signal: str
+    floor: bool  # samples that the floor has chosen have no key
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Arguments of ``decide``."""
+
+    signal: str
+    measure: str
+    least: float | None = None  # in the place of a cut
+
+
+def _encoder(of: Origin) -> Encoder | None:
+    if of.kind != "captions":
+        return None
+    import torch
+
+    torch.set_num_threads(1)  # as where the samples are embedded
+    assert of.spec is not None, "captions come with an encoder"
+    return encoders.load(of.spec, of.device or "cpu", of.precision or "fp32")
+
+
+def gather(io: TaskIo[Origin]) -> Iterator[pa.Table]:
+    """(name, centroid) of the target's vectors, for ``nearest``."""
+    found = list(blocks(io.args, _encoder(io.args)))
+    names = [name[:SHOWN] for block in found for name in block.names]
+    table = centroid_table(np.concatenate([block.rows for block in found]))
+    yield table.append_column("name", pa.array(names, pa.string()))
+
+
+def add_up(io: TaskIo[Origin]) -> Iterator[pa.Table]:
+    """The second moment of the target's vectors, a row of bytes for each dimension, for ``moment``."""
+    second = target.second_moment(block.rows for block in blocks(io.args, _encoder(io.args)))
+    raw = np.ascontiguousarray(second, "<f8")
+    kind = pa.binary(8 * len(second))
+    yield pa.table(
+        {"moment": pa.FixedSizeBinaryArray.from_buffers(kind, len(raw), [None, pa.py_buffer(raw)])}
+    )
+
+
+def take_centroids(io: TaskIo[Given]) -> Iterator[pa.Table]:
+    """The given centroids, as they are.
+
+    Raises:
+        StateError: they have changed since the run began.
+        InputError: they cannot be read.
+    """
+    path = io.args.path
+    if hash_file(path.partition("#")[0])[1].hex() != io.args.sha256:
+        raise StateError(f"{storage.redact(path)} has changed since the run began: start it again")
+    if io.args.table:
+        yield centroid_table(centroid_rows(part_files.read_file(storage.parent(path), _base(path))))
+        return
+    with embedding_files.open_matrix(path) as (file, matrix):
+        pieces = [
+            embedding_files.read_rows(file, matrix, start, min(start + BLOCK, matrix.rows))
+            for start in range(0, matrix.rows, BLOCK)
+        ]
+    if not pieces:
+        raise InputError(f"`{storage.redact(path)}` has no centroids: give at least one row")
+    yield centroid_table(np.concatenate(pieces).astype(np.float32))
+
+
+def _base(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def vote(io: TaskIo[Origin]) -> Iterator[pa.Table]:
+    """The target's vectors nearest to each centroid, counted, for ``concepts``."""
+    centroids = kmeans.Centroids(centroid_rows(io.read("centroids")))
+    found = (block.rows for block in blocks(io.args, _encoder(io.args)))
+    first = next(found)
+    _same_width(io, first.shape[1], centroids.rows.shape[1], "centroids")
+    yield pa.table({"votes": target.votes(_again(first, found), centroids)})
+
+
+def _again(
+    first: npt.NDArray[np.float32], rest: Iterable[npt.NDArray[np.float32]]
+) -> Iterator[npt.NDArray[np.float32]]:
+    yield first
+    yield from rest
+
+
+def _same_width(io: TaskIo[Any], own: int, other: int, what: str) -> None:
+    if own != other:
+        raise InputError(
+            f"{io.step}: vectors of {own:,} numbers are compared with {what} of {other:,}: both need one encoder"
+        )
+
+
+@lru_cache(maxsize=2)
+def _searchable(root: str, path: str, digest: str) -> kmeans.Centroids:
+    del digest  # part of the key: the same path may hold others later
+    return kmeans.Centroids(centroid_rows(part_files.read_file(root, path, ["centroid"])))
+
+
+def _rows_of(io: TaskIo[Any], role: str) -> kmeans.Centroids:
+    (piece,) = io.slices(role)
+    assert isinstance(piece, Slice)
+    return _searchable(io.root, piece.path, piece.identity)
+
+
+def values(io: TaskIo[Measured]) -> Iterator[pa.Table]:
+    """(row, value, nearest) of one part's embedded samples; ``nearest``: number of target sample or concept."""
+    args = io.args
+    table = io.read("embedding", ["row", args.side, "reason"])
+    table = table.filter(pc.is_null(table["reason"]))
+    own = vectors(table[args.side])
+    nearest = np.zeros(len(own), np.int32)
+    if args.measure == "moment":
+        column = io.read("target")["moment"].combine_chunks()
+        second = np.frombuffer(column.buffers()[1], "<f8").reshape(len(column), -1)
+        _same_width(io, own.shape[1], len(second), "a target")
+        value = target.moment(own, second)
+    elif args.measure == "nearest":
+        rows = _rows_of(io, "target")
+        _same_width(io, own.shape[1], rows.rows.shape[1], "a target")
+        value, nearest = target.nearest(own, rows)
+    else:
+        rows = _rows_of(io, "centroids")
+        _same_width(io, own.shape[1], rows.rows.shape[1], "centroids")
+        nearest, _ = rows.assign(own)
+        value = io.read("target")["votes"].to_numpy()[nearest].astype(np.float32)
+    yield pa.table({"row": table["row"], args.signal: value, "nearest": nearest})
+
+
+def draw(io: TaskIo[Lot]) -> Iterator[pa.Table]:
+    """One part's living samples by lot, of which the floor takes the first."""
+    rows = io.alive()
+    uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(pa.array(rows))
+    yield budget_cut.keyed(rows, order.hashed(uid_words(uid), io.args.seed, LOT), uid)
+
+
+def _floored(io: TaskIo[Any]) -> npt.NDArray[np.int64]:
+    """The rows of one part that the floor has chosen."""
+    table = io.read("lots").combine_chunks()
+    chosen = budget_cut.passes(table, budget_cut.read_cut(io, role="floor-cut"))
+    rows: npt.NDArray[np.int64] = table["row"].to_numpy()[chosen].astype(np.int64)
+    return rows
+
+
+def key(io: TaskIo[Keyed]) -> Iterator[pa.Table]:
+    """One part's living samples that have a value, the largest first; without those that the floor has chosen."""
+    living = io.living()
+    if io.args.floor:
+        living[_floored(io)] = False
+    table = io.read("values", ["row", io.args.signal]).combine_chunks()
+    table = table.filter(pa.array(living[table["row"].to_numpy()])).combine_chunks()
+    uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(table["row"].combine_chunks())
+    value = table[io.args.signal].to_numpy()
+    yield budget_cut.keyed(table["row"].to_numpy(), order.descending(value), uid)
+
+
+def decide(io: TaskIo[Judged]) -> Iterator[pa.Table]:
+    """The samples of one part beyond the cut, or below the bound."""
+    args = io.args
+    stored = scatter(io.read("values"), io.rows)
+    value = np.asarray(stored[args.signal].to_numpy(), np.float32)
+    if args.least is None:
+        table = io.read("keyed").combine_chunks()
+        cut = budget_cut.read_cut(io)
+        rows = table["row"].to_numpy()[~budget_cut.passes(table, cut)].astype(np.int64)
+        bound = float(order.from_descending(cut.key)[0])
+    else:
+        bound = args.least
+        rows = np.flatnonzero(io.living() & ~(value >= np.float32(bound)))
+    yield drops(
+        io,
+        rows,
+        OFF_TARGET,
+        rule=[args.signal] * len(rows),
+        value=pa.array(value[rows]),
+        bound=pa.array(np.full(len(rows), bound)),
+        message=_messages(io, stored["nearest"].take(pa.array(rows)).to_pylist()),
+    )
+
+
+def _messages(io: TaskIo[Judged], nearest: list[int]) -> list[str | None]:
+    """For each sample the nearest target sample, or its concept."""
+    if io.args.measure == "moment":
+        return [None] * len(nearest)
+    if io.args.measure == "concepts":
+        return [f"its concept is {number}" for number in nearest]
+    names = io.read("target", ["name"])["name"].to_pylist()
+    return [f"nearest of the target: {names[number]}" for number in nearest]
