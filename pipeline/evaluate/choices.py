@@ -6,7 +6,6 @@ duplicate steps left. ``deduplicated`` is a random choice of those: what is gain
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,15 +17,11 @@ from tamis.pipeline.algorithms.choosing import random_choice
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.evaluate.pairs import Pairs, concepts_of, embedding_of
-from tamis.pipeline.runs.state import JOB
 from tamis.pipeline.steps.selectors.choice import InfeasibleError, Mask, Pool, StepChoice
 from tamis.pipeline.steps.selectors.config import count_of
-from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.columns import centroid_rows
-from tamis.schemas.errors import JobError
 from tamis.schemas.evaluation import DEDUPLICATED, FULL, OWN, RANDOM
-from tamis.schemas.parse import parse_job
 from tamis.schemas.registry import STEPS, choice_class
 from tamis.schemas.step import StepModel
 
@@ -110,8 +105,7 @@ class Settings:
         similarity = run.made_by(embedding_of(run).name, "signal")[0]
         made = filter(None, map(choice_class, STEPS))
         defaults = [choice.default(similarity) for choice in made]
-        known = [step for step in defaults if step is not None]
-        return cls(*_with_paths(run), *known, seed=run.seed, similarity=similarity)
+        return cls(*run.steps, *defaults, seed=run.seed, similarity=similarity)
 
     @property
     def signals(self) -> list[str]:
@@ -119,30 +113,9 @@ class Settings:
         read = (choice.signal for choice in self.choices.values())
         return list(dict.fromkeys(signal for signal in read if signal is not None))
 
-    def check(self, selector: str) -> None:
-        """Check that a selector has settings.
-
-        Raises:
-            JobError: the run has no such step, and a default would not do.
-        """
-        kind = selector.partition("-")[0]
-        if kind in STEPS and choice_class(kind) is not None and selector not in self.choices:
-            raise JobError(
-                f"--against {selector}: the run's job has no step `{kind}`, and there are no settings that suit any "
-                "job: put one into the job, or leave it out here"
-            )
-
     def column(self, signal: str) -> int | None:
         """Its column in ``Pairs.signals``; None if no selector reads it."""
         return self.signals.index(signal) if signal in self.signals else None
-
-
-def _with_paths(run: FinishedRun) -> Sequence[StepModel]:
-    """The steps of a run with their paths, such as a target's, which the manifest does not have."""
-    path = storage.join(run.root, JOB)
-    if not storage.exists(path):
-        return run.steps
-    return parse_job(storage.read_bytes(path).decode(), path).steps
 
 
 def with_concepts(
@@ -224,7 +197,7 @@ class Choices:
         choice = self.settings.choices.get(name)
         if choice is not None:
             signal = self._signal(choice, pool)
-            samples = Pool(pool.uid, pool.cluster, pool.distance, signal, self.centroids, pool.text)
+            samples = Pool(pool.uid, pool.cluster, pool.distance, signal, self.centroids)
             return choice.select(samples, count)
         # Another epoch is independent of what `random` draws with this seed.
         return random_choice.select(pool.uid, count, seed, epoch=0 if name == RANDOM else 1)

@@ -59,9 +59,6 @@ def evaluate(run: FinishedRun, request: Request, done: Progress | None = None) -
     """
     asked = _asked(request)
     settings = Settings.of(run)
-    for name in asked.selectors:
-        for part in Chain.parse(name).names:
-            settings.check(part)
     pairs, holdouts, own = held_out(
         run, request.held_out, settings.signals, request.classes, asked.seeds
     )

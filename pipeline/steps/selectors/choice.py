@@ -31,7 +31,6 @@ class Pool:
         np.float64
     ]  # (n,) finite values of the signal that the selector reads; zeros if none
     centroids: npt.NDArray[np.float32]  # (concepts, d)
-    text: npt.NDArray[np.object_]  # (n,) the captions
 
 
 class InfeasibleError(Exception):
@@ -53,11 +52,8 @@ class StepChoice(ABC, Generic[Config]):
 
     @classmethod
     @abstractmethod
-    def default(cls, similarity: str) -> Config | None:
-        """The settings for a run without such a step, None if only a job has them.
-
-        ``similarity``: the signal of the run's embedding.
-        """
+    def default(cls, similarity: str) -> Config:
+        """The settings for a run without such a step; ``similarity``: the signal of its embedding."""
 
     @property
     def signal(self) -> str | None:
