@@ -6,6 +6,7 @@ duplicate steps left. ``deduplicated`` is a random choice of those: what is gain
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from tamis.pipeline.steps.selectors.choice import InfeasibleError, Mask, Pool, S
 from tamis.pipeline.steps.selectors.config import count_of
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.columns import centroid_rows
+from tamis.schemas.errors import JobError
 from tamis.schemas.evaluation import DEDUPLICATED, FULL, OWN, RANDOM
 from tamis.schemas.registry import STEPS, choice_class
 from tamis.schemas.step import StepModel
@@ -104,8 +106,21 @@ class Settings:
         """Choices of a finished run's own steps; of kinds that it has not, the defaults over its similarity signal."""
         similarity = run.made_by(embedding_of(run).name, "signal")[0]
         made = filter(None, map(choice_class, STEPS))
-        defaults = [choice.default(similarity) for choice in made]
+        defaults = filter(None, (choice.default(similarity) for choice in made))
         return cls(*run.steps, *defaults, seed=run.seed, similarity=similarity)
+
+    def check(self, selectors: Sequence[str]) -> None:
+        """Check that the run has the steps that selectors without default settings need.
+
+        Raises:
+            JobError: it lacks one.
+        """
+        for name in selectors:
+            if name not in self.choices and name in STEPS and choice_class(name) is not None:
+                raise JobError(
+                    f"--against {name}: the run has no step `{name}`, whose stored values are compared: add it to the "
+                    "job (with `keep: 1.0` it drops nothing) and run it again"
+                )
 
     @property
     def signals(self) -> list[str]:

@@ -59,6 +59,7 @@ def evaluate(run: FinishedRun, request: Request, done: Progress | None = None) -
     """
     asked = _asked(request)
     settings = Settings.of(run)
+    settings.check([part for name in asked.selectors for part in Chain.parse(name).names])
     pairs, holdouts, own = held_out(
         run, request.held_out, settings.signals, request.classes, asked.seeds
     )

@@ -120,6 +120,26 @@ def test_density_over_everything_is_what_the_run_kept(learnable: Path) -> None:
     assert len(chosen) == sum(row["kept"] for row in ledger(learnable))
 
 
+def test_importance_over_everything_is_what_the_run_kept(tmp_path: Path) -> None:
+    """By the log weights that the run has stored: no default could know its target."""
+    texts = [f"{'red' if i % 3 else 'blue'} house number {i}" for i in range(300)]
+    entry = write_input(tmp_path / "in", *views(meanings(300)), texts)
+    (tmp_path / "target.txt").write_text("blue house\nblue boat\n")
+    steps = f"""
+  - embed: {{encoder: precomputed}}
+  - importance: {{target: {tmp_path}/target.txt, keep: 0.3}}
+  - write: {{format: parquet}}
+"""
+    run_here(make_plan(tmp_path / "run", "", steps, input=[entry], part_samples=100))
+    run = open_run(str(tmp_path / "run"))
+    settings = Settings.of(run)
+    pairs, centroids = with_concepts(run, read(run, settings.signals), settings)
+    chosen = Choices(settings, centroids)("importance", pairs, int(pairs.kept.sum()), seed=0)
+    assert chosen.tolist() == np.flatnonzero(pairs.kept).tolist()
+    blue = np.mean(["blue" in text for text in pairs.text[chosen]])
+    assert blue > 0.5  # of a third
+
+
 def test_a_large_run_is_sampled(learnable: Path) -> None:
     run = open_run(str(learnable))
     some, every = read(run, [], most=100), read(run, [])
@@ -226,6 +246,7 @@ def test_captions_are_exchanged_in_the_pool_alone(
 def test_what_does_not_fit_is_one_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(run)
     assert "no such selector" in refused(capsys, path, "--against", "prototype")
+    assert "has no step `importance`" in refused(capsys, path, "--against", "importance")
     assert "between 0 and 1" in refused(capsys, path, "--holdout", "1.5")
     assert "between 0 and 1" in refused(capsys, path, "--budgets", "0.2,2")
     assert "shares with commas" in refused(capsys, path, "--budgets", "a,b")

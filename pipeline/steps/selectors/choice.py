@@ -52,8 +52,11 @@ class StepChoice(ABC, Generic[Config]):
 
     @classmethod
     @abstractmethod
-    def default(cls, similarity: str) -> Config:
-        """The settings for a run without such a step; ``similarity``: the signal of its embedding."""
+    def default(cls, similarity: str) -> Config | None:
+        """The settings for a run without such a step; ``similarity``: the signal of its embedding.
+
+        None if only a run that has the step can have the choice.
+        """
 
     @property
     def signal(self) -> str | None:
