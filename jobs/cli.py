@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tamis.jobs import comparing, job_files, start
+from tamis.jobs import comparing, evaluating, job_files, start
 from tamis.jobs.cluster import cli
 from tamis.jobs.options import (
     ACCEPT,
@@ -230,51 +230,6 @@ def whatif(
 
 
 @app.command()
-def evaluate(  # noqa: PLR0913, PLR0917 - one argument an option
-    run: RUN,
-    holdout: Annotated[
-        str,
-        typer.Option(
-            metavar="SHARE|PATH",
-            help="Measure on this share of the run's pairs, drawn for each seed; or on another finished run; or "
-            "on input files, which are embedded first.",
-        ),
-    ] = "0.2",
-    against: Annotated[
-        str,
-        typer.Option(
-            metavar="SELECTORS",
-            help="Selectors to compare density with; also density-hard, density-random, density-easy.",
-        ),
-    ] = "random,deduplicated,score,prototypes,coverage,full,run",
-    budgets: Annotated[
-        str, typer.Option(metavar="SHARES", help="Sizes of the subsets, as shares of the pool.")
-    ] = "0.1,0.2,0.3,0.4,0.5,0.6",
-    seeds: Annotated[
-        int, typer.Option(metavar="N", help="Repetitions, each with other draws.")
-    ] = 5,
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="The ledger's column of class names (an input column, named in `signals`), to measure zero-shot too.",
-        ),
-    ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Training steps of each subset.")] = 200,
-    cpus: CPUS = None,
-    json: JSON = False,
-) -> None:
-    """Train small heads on the subsets of selectors, at equal compute, and measure them on held-out pairs."""
-    from tamis.jobs.commands.evaluate import evaluate_run, processors, shares
-    from tamis.pipeline.evaluate.evaluation import Request
-
-    names = [name.strip() for name in against.split(",") if name.strip()]
-    threads = cpus or processors()
-    request = Request(holdout, names, shares(budgets), seeds, classes, steps, threads)
-    evaluate_run(run, request, json)
-
-
-@app.command()
 def report(
     run: RUN,
     output: Annotated[
@@ -365,6 +320,7 @@ def browse(
 
 app.add_typer(job_files.commands)
 app.add_typer(comparing.commands)
+app.add_typer(evaluating.commands)
 app.add_typer(cli.commands)
 
 

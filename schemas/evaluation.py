@@ -12,13 +12,22 @@ from pydantic import BaseModel, ConfigDict
 HEADLINE = "recall_at_10"
 """The first metric of tables and plots: the mean of both directions."""
 
+GEOMETRIC = "geometric_recall_at_10"
+"""The geometric mean of HEADLINE over the sources, in which a gain counts by its ratio: that of a hard source as much
+as that of an easy one. Measured where there are several."""
+
 METRICS = {
     "recall_at_1": "R@1",
     "recall_at_10": "R@10",
+    GEOMETRIC: "R@10, geometric",
     "median_rank": "median rank",
     "zero_shot": "zero-shot",
 }
-"""Metric -> its label. Retrieval is the mean of both directions, each of which has figures of its own too."""
+"""Metric -> its label. Retrieval is the mean of both directions, each of which has figures of its own too; and of
+several sources the mean over them."""
+
+EPOCHS = 5
+"""Times that all pairs of the pool are seen by default: below, sizes can hardly be told apart."""
 
 SIGNIFICANT = 0.05
 """Largest p of a significant paired test: 5 of 100 tests are significant by chance alone."""
@@ -33,14 +42,17 @@ class _Record(BaseModel):
 
 
 class Split(_Record):
-    """One seed's division of the pairs: ``tested + relatives + alike + pool = pairs``."""
+    """One seed's division of the pairs: ``tested + relatives + alike + undrawn + pool = pairs``."""
 
     seed: int
     pairs: int  # with an embedding of both sides, those of a foreign holdout included
-    tested: int  # held out and measured on; no two share a picture, a near-duplicate or a caption
+    tested: int  # held out and measured on; no two of a source share a picture, a near-duplicate or a caption
+    sources: dict[str, int]  # name of each source of test pairs -> how many of them
     relatives: int  # left out: linked to a tested pair, through others too, by picture, near-duplicate or caption
     alike: int  # left out: the picture's embedding lies within epsilon of a tested one's
+    undrawn: int  # left out: where the test pairs are the same for all seeds, each draws a pool of its own
     pool: int  # the pairs that `full` trains on
+    exchanged: int  # pairs of the pool that were given another one's caption
     candidates: (
         int  # pairs of the pool left by filters and duplicate steps: selectors choose from them
     )
@@ -63,10 +75,11 @@ class Figure(_Record):
 
 
 class Point(_Record):
-    """The figures of a selector's choice of one size."""
+    """The figures of a selector's choice of one size, after a training of one length."""
 
     selector: str
     budget: float  # share of the pool
+    steps: int
     pairs: tuple[int, ...]  # trained on, a seed
     figures: dict[str, Figure]
 
@@ -79,7 +92,7 @@ class Point(_Record):
 class Training(_Record):
     """Settings of the training, equal for all subsets."""
 
-    steps: int
+    steps: int  # of several lengths the longest
     batch: int
     width: int  # dimensions of the shared space
     rate: float
@@ -90,7 +103,7 @@ class Evaluation(_Record):
     """All of ``evaluation.json``."""
 
     job: str
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     encoder: str
     holdout: str
     classes: str | None
@@ -99,13 +112,34 @@ class Evaluation(_Record):
     points: tuple[Point, ...]
     notes: tuple[str, ...]  # missing measurements and the reason
 
+    @property
+    def lengths(self) -> list[int]:
+        """The lengths of training that were measured, in steps."""
+        return sorted({point.steps for point in self.points})
+
+    def after(self, steps: int) -> Evaluation:
+        """The same, of another length of training."""
+        training = self.training.model_copy(update={"steps": steps})
+        return self.model_copy(update={"training": training})
+
     def point(self, selector: str, budget: float) -> Point | None:
         """The point of a selector and budget; None if it was not measured."""
         return next((point for point in self.line(selector) if point.budget == budget), None)
 
     def line(self, selector: str) -> list[Point]:
-        """A selector's points, in the order of their budgets."""
-        return sorted((p for p in self.points if p.selector == selector), key=lambda p: p.budget)
+        """A selector's points after ``training.steps``, in the order of their budgets."""
+        own = (p for p in self.points if p.selector == selector and p.steps == self.training.steps)
+        return sorted(own, key=lambda point: point.budget)
+
+    @property
+    def sources(self) -> list[str]:
+        """Names of the sources of test pairs."""
+        return list(self.splits[0].sources)
+
+    @property
+    def epochs(self) -> float:
+        """How often the training saw all pairs of the largest pool."""
+        return self.training.steps * self.training.batch / max(split.pool for split in self.splits)
 
     @property
     def selectors(self) -> list[str]:
@@ -114,14 +148,19 @@ class Evaluation(_Record):
 
     @property
     def chance(self) -> float:
-        """HEADLINE of a random ranking: the probability that the right one is among ten of the tested pairs."""
-        shares = [min(1.0, 10 / split.tested) for split in self.splits]
-        return sum(shares) / len(shares)
+        """HEADLINE of a random ranking: the probability that the right one is among ten of a source's test pairs."""
+        counts = [count for split in self.splits for count in split.sources.values()]
+        return sum(min(1.0, 10 / count) for count in counts) / len(counts)
 
     @property
     def full(self) -> Point | None:
         """The point that trained on the whole pool; None if it was not measured."""
-        return next((point for point in self.points if point.selector == FULL), None)
+        return next(iter(self.line(FULL)), None)
+
+    @staticmethod
+    def of_source(metric: str, source: str) -> str:
+        """The name of a metric's figure of one source alone."""
+        return f"{metric}/{source}"
 
     def to_json(self) -> bytes:
         """Bytes of the file."""

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from tamis.jobs.opening import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.evaluation import FILE
-from tamis.pipeline.audit.reading.verdict import by_luck, chance, compared, significant, verdict
+from tamis.pipeline.audit.reading.verdict import (
+    by_luck,
+    by_source,
+    chance,
+    compared,
+    curve,
+    significant,
+    told,
+    training_told,
+    verdict,
+)
+from tamis.pipeline.evaluate.evaluation import Progress as Told
 from tamis.pipeline.evaluate.evaluation import Request, evaluate
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import JobError
 from tamis.schemas.evaluation import HEADLINE, METRICS, Evaluation, Figure, Point
+
+STEP_SECONDS = 0.004
+"""Processor seconds of a training step of 128 pairs of 512 dimensions, about."""
 
 
 def evaluate_run(path: str, request: Request, json: bool) -> None:
@@ -36,13 +50,36 @@ def evaluate_run(path: str, request: Request, json: bool) -> None:
     for line in _splits(evaluation):
         out.print(line)
     display.print_table(out, _table(evaluation))
+    if len(evaluation.sources) > 1:
+        display.print_table(out, _more(by_source(evaluation), evaluation.sources))
+    if len(evaluation.lengths) > 1:
+        lengths = [f"{steps:,} steps" for steps in evaluation.lengths]
+        display.print_table(out, _more(curve(evaluation), lengths))
     out.print(by_luck(evaluation))
     for name in compared(evaluation):
         out.print(verdict(evaluation, name))
+    out.print(training_told(evaluation))
     out.print(chance(evaluation))
     for note in evaluation.notes:
         out.print(f"note: {display.plain(note)}")
     out.print(f"{storage.join(run.root, FILE)}; `tamis report` draws it")
+
+
+def lengths(text: str | None) -> list[int]:
+    """``200,800`` as numbers of steps; None as none.
+
+    Raises:
+        JobError: no whole numbers above 0 with commas between them.
+    """
+    if text is None:
+        return []
+    try:
+        values = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        values = []
+    if not values or min(values) < 1:
+        raise JobError(f"--steps '{text}': numbers of training steps with commas: 200,800,3200")
+    return values
 
 
 def shares(text: str) -> list[float]:
@@ -66,21 +103,27 @@ def processors() -> int:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None] | None]:
-    """A callback that moves a bar on standard error, or None where that is no terminal."""
+def _progress() -> Iterator[Told]:
+    """A callback that says on standard error how much there is to do, and moves a bar where that is a terminal."""
     err = display.console(stderr=True)
-    if not err.is_terminal:
-        yield None
-        return
     columns = (
         TextColumn("training heads"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err, transient=True) as bar:
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("")
-        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+        def told_of(done: int, of: int) -> None:
+            if not done:
+                seconds = of * STEP_SECONDS
+                err.print(
+                    f"training: {of:,} steps in all, about {display.duration(seconds)} of processor time"
+                )
+            bar.update(task, completed=done, total=of)
+
+        yield told_of
 
 
 def _splits(evaluation: Evaluation) -> Iterator[str]:
@@ -95,15 +138,22 @@ def _splits(evaluation: Evaluation) -> Iterator[str]:
             else f"{display.count(least)} to {display.count(most)}"
         )
 
+    undrawn = ""
+    if any(split.undrawn for split in evaluation.splits):
+        undrawn = f"{over('undrawn')} that the seed did not draw + "
     yield (
         f"{over('pairs')} embedded pairs = {over('tested')} to measure on + {over('relatives')} that share a picture, "
         f"near-duplicate or caption with those + {over('alike')} whose picture's embedding is all but theirs + "
-        f"{over('pool')} to train on, {over('candidates')} of them left by the run's filters and duplicate steps"
+        f"{undrawn}{over('pool')} to train on, {over('candidates')} of them left by the run's filters and duplicate "
+        "steps"
     )
+    if len(evaluation.sources) > 1:
+        counts = ", ".join(f"{name} {n:,}" for name, n in evaluation.splits[0].sources.items())
+        yield f"measured on {counts}: figures are means over them"
     training = evaluation.training
     yield (
         f"each subset: {training.steps:,} steps of {training.batch:,} pairs, two heads of {training.width} dimensions, "
-        f"{len(evaluation.splits)} seeds, each with a holdout of its own unless one was given"
+        f"{len(evaluation.splits)} seeds, each with a {'pool' if undrawn else 'holdout'} of its own"
     )
 
 
@@ -137,4 +187,14 @@ def _row(point: Point, metrics: list[str]) -> list[str]:
 def _figure(metric: str, figure: Figure) -> str:
     if metric == "median_rank":
         return f"{figure.mean:.1f} ± {figure.spread:.1f}"
-    return f"{figure.mean:.3f} ± {figure.spread:.3f}"
+    return told(figure)
+
+
+def _more(rows: list[list[str]], names: Sequence[str]) -> Table:
+    """A table of the headline metric with a column for each name."""
+    columns = [
+        ("selector", "left"),
+        ("budget", "right"),
+        *((f"{METRICS[HEADLINE]}, {name}", "right") for name in names),
+    ]
+    return display.table(columns, rows)

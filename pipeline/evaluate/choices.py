@@ -19,12 +19,52 @@ from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.evaluate.pairs import Pairs, concepts_of, embedding_of
 from tamis.pipeline.steps.selectors.choice import InfeasibleError, Mask, Pool, StepChoice
+from tamis.pipeline.steps.selectors.config import count_of
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.columns import centroid_rows
 from tamis.schemas.errors import JobError
 from tamis.schemas.evaluation import DEDUPLICATED, FULL, OWN, RANDOM
 from tamis.schemas.registry import STEPS, choice_class
 from tamis.schemas.step import StepModel
+
+LINK, AMOUNT = ">", ":"
+"""Between the selectors of a chain, and before the share that one keeps: ``score:0.5>density``."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Selectors one after another: ``filters``, each with the share that it keeps, then the one with the budget."""
+
+    filters: tuple[tuple[str, float], ...]
+    last: str
+
+    @classmethod
+    def parse(cls, text: str) -> Chain:
+        """Read a chain, or the name of one selector.
+
+        Raises:
+            ValueError: one line on how it is written.
+        """
+        *filters, last = text.split(LINK)
+        found = []
+        for part in filters:
+            name, mark, share = part.partition(AMOUNT)
+            try:
+                kept = float(share)
+            except ValueError:
+                kept = 0.0
+            if not mark or not 0 < kept < 1:
+                raise ValueError(f"`{part}` keeps a share, between 0 and 1: {name}:0.5>{last}")
+            found.append((name, kept))
+        if AMOUNT in last:
+            name = last.partition(AMOUNT)[0]
+            raise ValueError(f"`{last}` is the last, whose size is the budget's: write {name}")
+        return cls(tuple(found), last)
+
+    @property
+    def names(self) -> list[str]:
+        """All of its selectors."""
+        return [*(name for name, _ in self.filters), self.last]
 
 
 class UnavailableError(Exception):
@@ -48,8 +88,9 @@ def names() -> list[str]:
 class Settings:
     """The choices of steps, by the selector's name. Of two steps of a kind the first counts."""
 
-    def __init__(self, *steps: StepModel, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, *steps: StepModel, seed: int, similarity: str = "") -> None:
+        """``similarity``: the signal of how well picture and caption fit, of the embedding that is trained on."""
+        self.seed, self.similarity = seed, similarity
         self.choices: dict[str, StepChoice[Any]] = {}
         for step in steps:
             made = choice_class(step.kind)
@@ -66,7 +107,7 @@ class Settings:
         similarity = run.made_by(embedding_of(run).name, "signal")[0]
         made = filter(None, map(choice_class, STEPS))
         defaults = filter(None, (choice.default(similarity) for choice in made))
-        return cls(*run.steps, *defaults, seed=run.manifest.job["seed"])
+        return cls(*run.steps, *defaults, seed=run.seed, similarity=similarity)
 
     def check(self, selectors: Sequence[str]) -> None:
         """Check that the run has the steps that selectors without default settings need.
@@ -86,6 +127,10 @@ class Settings:
         """The columns of ``Pairs.signals``, in order."""
         read = (choice.signal for choice in self.choices.values())
         return list(dict.fromkeys(signal for signal in read if signal is not None))
+
+    def column(self, signal: str) -> int | None:
+        """Its column in ``Pairs.signals``; None if no selector reads it."""
+        return self.signals.index(signal) if signal in self.signals else None
 
 
 def with_concepts(
@@ -118,7 +163,7 @@ class Choices:
         """The rows of ``pool`` that a selector takes, ascending.
 
         Args:
-            name: one of ``names``, ``full`` or ``run``.
+            name: one of ``names``, a chain of them, ``full`` or ``run``.
             pool: what there is to train on.
             count: how many; ``full`` and ``run`` have a size of their own.
             seed: of random choices; the others do not depend on it.
@@ -130,9 +175,10 @@ class Choices:
             return np.arange(len(pool))
         if name == OWN:
             return np.flatnonzero(pool.kept)
+        name, pool = self._after_filters(name, pool, seed)
         rows = self._eligible(name, pool)
-        if count > self.most(name, pool):
-            less = self.most(name, pool) < len(rows)
+        if count > self._most(name, pool):
+            less = self._most(name, pool) < len(rows)
             refused = f" less {self.settings.choices[name].refuses}" if less else ""
             raise TooManyError(
                 f"{count:,} of {len(pool):,} pairs are asked for, and it chooses among {len(rows):,}{refused}"
@@ -142,8 +188,22 @@ class Choices:
         except InfeasibleError as error:
             raise UnavailableError(str(error)) from None
 
-    def most(self, name: str, pool: Pairs) -> int:
-        """The largest count that a selector with a budget can be asked for."""
+    def most(self, name: str, pool: Pairs, seed: int = 0) -> int:
+        """The largest count that a selector with a budget, or a chain, can be asked for."""
+        return self._most(*self._after_filters(name, pool, seed))
+
+    def _after_filters(self, name: str, pool: Pairs, seed: int) -> tuple[str, Pairs]:
+        """The last selector of a chain, and the pool with what its filters leave as candidates."""
+        chain = Chain.parse(name)
+        for filtering, share in chain.filters:
+            count = count_of(share, int(pool.candidate.sum()))
+            alive = np.zeros(len(pool), dtype=bool)
+            # A random choice inside a chain is one of what reaches it, not of the whole pool.
+            alive[self(_inside(filtering), pool, count, seed)] = True
+            pool = replace(pool, candidate=alive)
+        return (_inside(chain.last) if chain.filters else chain.last), pool
+
+    def _most(self, name: str, pool: Pairs) -> int:
         rows = len(self._eligible(name, pool))
         choice = self.settings.choices.get(name)
         return rows if choice is None else choice.most(rows)
@@ -170,3 +230,8 @@ class Choices:
         if choice.signal is None:
             return np.zeros(len(pool))
         return pool.signals[:, self.settings.signals.index(choice.signal)]
+
+
+def _inside(name: str) -> str:
+    """The selector that a name stands for inside a chain."""
+    return DEDUPLICATED if name == RANDOM else name

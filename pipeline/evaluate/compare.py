@@ -7,7 +7,7 @@ smallest subset has.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,7 +23,18 @@ from tamis.pipeline.evaluate.holdout import Holdout
 from tamis.pipeline.evaluate.pairs import Pairs
 from tamis.pipeline.steps.selectors.config import count_of
 from tamis.schemas.errors import JobError
-from tamis.schemas.evaluation import FULL, OWN, RANDOM, Comparison, Figure, Point, Training
+from tamis.schemas.evaluation import (
+    FULL,
+    GEOMETRIC,
+    HEADLINE,
+    OWN,
+    RANDOM,
+    Comparison,
+    Evaluation,
+    Figure,
+    Point,
+    Training,
+)
 
 LEAST_PAIRS = 16
 """Least size of a subset: a batch of a smaller one would hold hardly any wrong answers."""
@@ -73,7 +84,7 @@ def plan(
         of_point: list[Trial] = []
         try:
             for index, (seed, holdout) in enumerate(zip(asked.seeds, holdouts, strict=True)):
-                pool = pairs.take(holdout.pool)
+                pool = holdout.pool_of(pairs)
                 count = own[index] if at == share else count_of(at, len(pool))
                 rows = holdout.pool[choices(name, pool, count, seed)]
                 if len(rows) < LEAST_PAIRS:
@@ -104,7 +115,7 @@ def _wanted(asked: Asked, share: float | None) -> list[tuple[str, float]]:
 
 def _most(pairs: Pairs, holdouts: Sequence[Holdout], choices: Choices, name: str) -> float:
     """Per cent of the pool that a selector can choose with every seed, rounded down to a tenth."""
-    pools = [pairs.take(holdout.pool) for holdout in holdouts]
+    pools = [holdout.pool_of(pairs) for holdout in holdouts]
     return min(1000 * choices.most(name, pool) // len(pool) for pool in pools) / 10
 
 
@@ -127,6 +138,7 @@ def measure(
     The result does not depend on ``threads``, the trials that are trained at once. ``done`` is told of progress.
     """
     sides = pairs.sides()
+    own = np.arange(len(pairs))
     by_seed = {holdout.split.seed: holdout for holdout in holdouts}
     scales = {
         seed: (Scale.of(sides.image[held.pool]), Scale.of(sides.text[held.pool]))
@@ -136,18 +148,25 @@ def measure(
     def one(trial: Trial) -> Measured:
         image, text = scales[trial.seed]
 
-        def scaled(rows: Ints) -> Sides:
-            return Sides(image(sides.image[rows]), text(sides.text[rows]))
+        def scaled(rows: Ints, caption: Ints) -> Sides:
+            return Sides(image(sides.image[rows]), text(sides.text[caption[rows]]))
 
-        trained = heads.train(scaled(trial.rows), training, trial.seed)
-        tested = by_seed[trial.seed].tested
-        held = scaled(tested)
-        measured = heads.retrieval(trained, held)
+        held = by_seed[trial.seed]
+        caption = own if held.exchange is None else held.exchange.caption
+        trained = heads.train(scaled(trial.rows, caption), training, trial.seed)
+        measured = over_sources(
+            {
+                name: heads.retrieval(trained, scaled(rows, own))
+                for name, rows in held.tested.items()
+            }
+        )
         if classes is not None:
-            label = classes.label[tested]
-            told = label >= 0
+            tested = np.concatenate(list(held.tested.values()))
+            tested = tested[classes.label[tested] >= 0]
             names = text(classes.vectors)
-            measured["zero_shot"] = heads.zero_shot(trained, held.image[told], names, label[told])
+            label = classes.label[tested]
+            pictures = image(sides.image[tested])
+            measured["zero_shot"] = heads.zero_shot(trained, pictures, names, label)
         return measured
 
     found = []
@@ -159,13 +178,26 @@ def measure(
     return found
 
 
+def over_sources(measured: Mapping[str, Measured]) -> Measured:
+    """The mean of each metric over the sources; of several also HEADLINE's geometric mean, and it of each source."""
+    every = list(measured.values())
+    found = {metric: statistics.fmean(one[metric] for one in every) for metric in every[0]}
+    if len(every) > 1:
+        values = [one[HEADLINE] for one in every]
+        found[GEOMETRIC] = statistics.geometric_mean(values) if min(values) > 0 else 0.0
+        found |= {
+            Evaluation.of_source(HEADLINE, name): measured[name][HEADLINE] for name in measured
+        }
+    return found
+
+
 def batch_of(trials: Sequence[Trial]) -> int:
     """The batch size, one for all subsets."""
     return min([heads.BATCH, *(len(trial.rows) for trial in trials)])
 
 
-def points(trials: Sequence[Trial], measured: Sequence[Measured]) -> list[Point]:
-    """A point for each selector and budget, over all seeds, compared with random pairs of its size."""
+def points(trials: Sequence[Trial], measured: Sequence[Measured], steps: int) -> list[Point]:
+    """A point after so many steps for each selector and budget, compared with random pairs of its size."""
     together: dict[tuple[str, float], list[tuple[Trial, Measured]]] = {}
     for trial, figures in zip(trials, measured, strict=True):
         together.setdefault((trial.selector, trial.budget), []).append((trial, figures))
@@ -180,7 +212,7 @@ def points(trials: Sequence[Trial], measured: Sequence[Measured]) -> list[Point]
             for metric in held[0][1]
         }
         pairs = tuple(len(trial.rows) for trial, _ in held)
-        made.append(Point(selector=selector, budget=share, pairs=pairs, figures=shown))
+        made.append(Point(selector=selector, budget=share, steps=steps, pairs=pairs, figures=shown))
     return made
 
 

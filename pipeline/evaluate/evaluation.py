@@ -2,44 +2,56 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from tamis.pipeline import encoders
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.evaluate import compare, heads, holdout
-from tamis.pipeline.evaluate.choices import Choices, Settings, names, with_concepts
-from tamis.pipeline.evaluate.compare import Asked, Classes
-from tamis.pipeline.evaluate.foreign import open_holdout
+from tamis.pipeline.evaluate.choices import Chain, Choices, Settings, names, with_concepts
+from tamis.pipeline.evaluate.compare import Asked, Classes, Trial
 from tamis.pipeline.evaluate.holdout import Holdout
-from tamis.pipeline.evaluate.pairs import MOST_PAIRS, Pairs, embedding_of, read
+from tamis.pipeline.evaluate.pairs import MOST_PAIRS, Pairs, embedding_of
+from tamis.pipeline.evaluate.sources import HeldOut, held_out, notes
 from tamis.schemas.errors import JobError
-from tamis.schemas.evaluation import FULL, OWN, RANDOM, Evaluation, Training
+from tamis.schemas.evaluation import EPOCHS, FULL, OWN, RANDOM, Evaluation, Point, Training
 from tamis.schemas.nearest import nearest
 
-FEW_TESTED = 200
-"""Number of test pairs below which a warning is due: with 200, R@10 varies by 0.03 by chance."""
+LEAST_STEPS = 200
+"""Of a training whose length is not said."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """The options of ``tamis evaluate``. ``holdout``: a share in (0, 1), a finished run, or input files."""
+    """The options of ``tamis evaluate``.
 
-    holdout: str
+    ``steps``: lengths of training; empty for one in which all pairs of the pool are seen ``EPOCHS`` times.
+    ``mismatch``: the share of the pool's captions that are exchanged.
+    """
+
+    held_out: HeldOut
     against: Sequence[str]
     budgets: Sequence[float]
     seeds: int
     classes: str | None = None
-    steps: int = heads.STEPS
+    steps: Sequence[int] = ()
+    mismatch: float = 0.0
     threads: int = 1
 
 
-def evaluate(
-    run: FinishedRun, request: Request, done: Callable[[int, int], None] | None = None
-) -> Evaluation:
-    """Compare the selectors. ``done`` is called with the number of trained heads, and of all.
+class Progress(Protocol):
+    """What is told while heads are trained."""
+
+    def __call__(self, done: int, of: int, /) -> None:
+        """``done`` of all steps of all heads are made; called with 0 before the first."""
+
+
+def evaluate(run: FinishedRun, request: Request, done: Progress | None = None) -> Evaluation:
+    """Compare the selectors.
 
     Raises:
         JobError: an unknown selector, a budget or a share out of range, too little to measure on.
@@ -47,104 +59,129 @@ def evaluate(
     """
     asked = _asked(request)
     settings = Settings.of(run)
-    settings.check(asked.selectors)
-    pairs = read(run, settings.signals, request.classes)
-    read_of = _read_of(run, len(pairs))
-    share = _share(request.holdout)
-    if share is None:
-        pairs, holdouts = _foreign(run, pairs, request)
-    else:
-        pairs = _in_order(pairs)
-        group = holdout.groups(pairs)
-        holdouts = [holdout.by_share(pairs, group, share, seed) for seed in asked.seeds]
+    settings.check([part for name in asked.selectors for part in Chain.parse(name).names])
+    pairs, holdouts, own = held_out(
+        run, request.held_out, settings.signals, request.classes, asked.seeds
+    )
     pairs, centroids = with_concepts(run, pairs, settings)
-    trials, notes = compare.plan(pairs, holdouts, Choices(settings, centroids), asked)
-    training = Training(
-        steps=request.steps,
-        batch=compare.batch_of(trials),
-        width=heads.WIDTH,
-        rate=heads.RATE,
-        decay=heads.DECAY,
-    )
+    if request.mismatch:
+        similarity = settings.column(settings.similarity)
+        holdouts = [
+            holdout.exchanged(pairs, held, request.mismatch, similarity) for held in holdouts
+        ]
+    trials, left_out = compare.plan(pairs, holdouts, Choices(settings, centroids), asked)
+    trainings = _trainings(request, holdouts, compare.batch_of(trials))
     classes = _classes(run, pairs, request.classes, holdouts)
-    measured = compare.measure(
-        pairs,
-        holdouts,
-        trials,
-        training,
-        classes,
-        request.threads,
-        None if done is None else lambda count: done(count, len(trials)),
-    )
+    points = _measured(pairs, holdouts, trials, trainings, classes, request.threads, done)
     return Evaluation(
         job=run.manifest.job["name"],
         encoder=embedding_of(run).encoder,
-        holdout=request.holdout,
+        holdout=str(request.held_out),
         classes=request.classes,
-        training=training,
+        training=trainings[-1],
         splits=tuple(held.split for held in holdouts),
-        points=tuple(compare.points(trials, measured)),
-        notes=(*read_of, *_small(holdouts), *notes),
+        points=points,
+        notes=(
+            *_read_of(run, own),
+            *notes(request.held_out, holdouts[0].split.sources),
+            *_circular(settings, asked.selectors),
+            *_exchanged(request),
+            *left_out,
+        ),
     )
+
+
+def _trainings(request: Request, holdouts: Sequence[Holdout], batch: int) -> list[Training]:
+    """The trainings, the shortest first."""
+    largest = max(len(held.pool) for held in holdouts)
+    enough = max(LEAST_STEPS, math.ceil(EPOCHS * largest / batch))
+    return [
+        Training(steps=steps, batch=batch, width=heads.WIDTH, rate=heads.RATE, decay=heads.DECAY)
+        for steps in sorted(set(request.steps)) or [enough]
+    ]
+
+
+def _measured(
+    pairs: Pairs,
+    holdouts: Sequence[Holdout],
+    trials: Sequence[Trial],
+    trainings: Sequence[Training],
+    classes: Classes | None,
+    threads: int,
+    done: Progress | None,
+) -> tuple[Point, ...]:
+    """The points after each training."""
+    total = len(trials) * sum(training.steps for training in trainings)
+    made, before = list[Point](), 0
+    if done is not None:
+        done(0, total)
+    for training in trainings:
+        told = None if done is None else _told(done, before, training.steps, total)
+        measured = compare.measure(pairs, holdouts, trials, training, classes, threads, told)
+        made += compare.points(trials, measured, training.steps)
+        before += len(trials) * training.steps
+    return tuple(made)
+
+
+def _told(done: Progress, before: int, steps: int, total: int) -> Callable[[int], None]:
+    """Tell of the steps of so many heads, after ``before`` others."""
+    return lambda heads_done: done(before + heads_done * steps, total)
 
 
 def _asked(request: Request) -> Asked:
     known = [*names(), FULL, OWN]
     for name in request.against:
-        if name not in known:
-            raise JobError(f"--against {name}: no such selector{nearest(name, known)}")
+        try:
+            chain = Chain.parse(name)
+        except ValueError as error:
+            raise JobError(f"--against {name}: {error}") from None
+        for part in chain.names:
+            if part not in known or (chain.filters and part in (FULL, OWN)):
+                raise JobError(f"--against {name}: no such selector{nearest(part, known)}")
     for share in request.budgets:
         if not 0 < share < 1:
             raise JobError(f"--budgets {share:g}: a budget is a share of the pool, between 0 and 1")
     if request.seeds < 1:
         raise JobError(f"--seeds {request.seeds}: at least 1, and 5 for a test that says something")
+    if not 0 <= request.mismatch < 1:
+        raise JobError(
+            f"--mismatch {request.mismatch:g}: the share of captions that are exchanged, from 0 to below 1"
+        )
     # Everything is compared with random pairs of the same number, asked for or not.
     selectors = list(dict.fromkeys(["density", RANDOM, *request.against]))
+    if request.mismatch:  # the run has never seen the exchanged captions
+        selectors = [name for name in selectors if name != OWN]
     return Asked(selectors, sorted(set(request.budgets)), range(request.seeds))
 
 
-def _share(text: str) -> float | None:
-    """The share that ``--holdout`` gives; None if it is not a number."""
-    try:
-        share = float(text)
-    except ValueError:
-        return None
-    if not 0 < share < 1:
-        raise JobError(f"--holdout {text}: a share lies between 0 and 1, such as 0.2")
-    return share
-
-
-def _in_order(pairs: Pairs) -> Pairs:
-    return pairs.take(np.lexsort((pairs.uid[:, 1], pairs.uid[:, 0])))
-
-
-def _foreign(run: FinishedRun, pairs: Pairs, request: Request) -> tuple[Pairs, list[Holdout]]:
-    """The run's pairs and the foreign ones, which make up the holdout of every seed."""
-    other = open_holdout(run, request.holdout)
-    theirs = read(other, [], request.classes, holdout.TESTED * 10)
-    if theirs.image.shape[1] != pairs.image.shape[1]:
-        raise JobError(
-            f"--holdout {request.holdout}: has embeddings of {theirs.image.shape[1]} dimensions, the run of "
-            f"{pairs.image.shape[1]}: use the same encoder"
+def _circular(settings: Settings, selectors: Sequence[str]) -> list[str]:
+    """A note about selectors that read the similarity of the very embedding that the heads train on."""
+    read = {
+        name
+        for name in selectors
+        for part in Chain.parse(name).names
+        if part in settings.choices and settings.choices[part].signal == settings.similarity
+    }
+    if not read:
+        return []
+    favoured = ", ".join(sorted(read))
+    return [
+        (
+            f"{favoured}: by the similarity of the embedding that the heads train on, which may favour them; sources "
+            "that its encoder has not seen tell"
         )
-    none = np.zeros(len(theirs), dtype=bool)
-    theirs = replace(
-        theirs,
-        signals=np.full((len(theirs), pairs.signals.shape[1]), np.nan),
-        candidate=none,
-        kept=none,
-        cluster=np.full(len(theirs), -1, np.int32),
-    )
-    # A sample may be in both runs under one uid: the foreign one's is told apart by a bit.
-    theirs.uid[:, 0] ^= np.uint64(1 << 63)
-    joined = pairs.joined(theirs)
-    foreign = np.arange(len(joined)) >= len(pairs)
-    order = np.lexsort((joined.uid[:, 1], joined.uid[:, 0]))
-    joined, foreign = joined.take(order), foreign[order]
-    group = holdout.groups(joined)
-    first = holdout.by_origin(joined, group, foreign, 0)
-    splits = (first.split.model_copy(update={"seed": seed}) for seed in range(request.seeds))
-    return joined, [replace(first, split=split) for split in splits]
+    ]
+
+
+def _exchanged(request: Request) -> list[str]:
+    if not request.mismatch:
+        return []
+    return [
+        (
+            f"{100 * request.mismatch:g}% of the pool's captions were exchanged, others for each seed: similarities "
+            "are those of the new pairs, all else is as it was, and what the run itself kept is no choice here"
+        )
+    ]
 
 
 def _classes(
@@ -159,7 +196,9 @@ def _classes(
         return None
     classes = sorted({label for label in pairs.label.tolist() if label})
     label = np.array([classes.index(name) if name else -1 for name in pairs.label.tolist()])
-    least = min(int((label[held.tested] >= 0).sum()) for held in holdouts)
+    least = min(
+        sum(int((label[rows] >= 0).sum()) for rows in held.tested.values()) for held in holdouts
+    )
     if len(classes) < 2 or not least:
         raise JobError(
             f"--classes {column}: {len(classes)} different names, and {least} held-out pairs with one: at least two "
@@ -193,10 +232,3 @@ def _read_of(run: FinishedRun, count: int) -> list[str]:
             "compare with what is dropped before it"
         )
     ]
-
-
-def _small(holdouts: Sequence[Holdout]) -> list[str]:
-    small = min(held.split.tested for held in holdouts)
-    if small >= FEW_TESTED:
-        return []
-    return [f"only {small:,} pairs to measure on: differences of a few hundredths are noise"]

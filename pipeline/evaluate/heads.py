@@ -22,12 +22,11 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-STEPS = 200
 BATCH = 128
 WIDTH = 64
 RATE = 2e-3
 DECAY = 0.1
-"""Defaults of ``Training``: so small that two hundred subsets train in minutes on two processors."""
+"""Defaults of ``Training``: so small that two hundred subsets of some thousands train in minutes on two processors."""
 
 TEMPERATURE = 0.07
 """CLIP's own start; it is learned, and never falls below a hundredth."""

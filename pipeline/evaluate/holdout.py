@@ -6,7 +6,8 @@ which would deduplicate it for every subset alike.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,13 +48,41 @@ LEAST_TESTED = 20
 _BLOCK = 1_024
 
 
+DRAWN = 0.8
+"""Share of the pool that each seed draws where the test pairs are the same for all."""
+
+OWN_POOL = "the run's own pairs"
+"""Name of the source of test pairs that a share holds out."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Pairs with captions of others: what an unclean pool is like, of a clean one."""
+
+    caption: Ints  # (n,) the row whose caption each pair has; its own outside the exchange
+    signals: npt.NDArray[np.float64]  # (n, signals), with the similarities of the new pairs
+
+
 @dataclass(frozen=True)
 class Holdout:
-    """Rows of ``Pairs``: the tested ones, and the pool to choose from."""
+    """Rows of ``Pairs``: the tested ones of each source, and the pool to choose from."""
 
-    tested: Ints
+    tested: Mapping[str, Ints]
     pool: Ints
     split: Split
+    exchange: Exchange | None = None
+
+    def pool_of(self, pairs: Pairs) -> Pairs:
+        """The pairs of the pool, with the captions that they have there."""
+        if self.exchange is None:
+            return pairs.take(self.pool)
+        caption = self.exchange.caption[self.pool]
+        return replace(
+            pairs.take(self.pool),
+            text=pairs.text[caption],
+            caption=pairs.caption[caption],
+            signals=self.exchange.signals[self.pool],
+        )
 
 
 def groups(pairs: Pairs) -> Ints:
@@ -106,21 +135,89 @@ def by_share(pairs: Pairs, group: Ints, share: float, seed: int) -> Holdout:
     lot = order.uniform(order.hashed(pairs.uid, seed, "held out"))
     # The label is the group's first row, and rows are in the order of uids: the lot is its smallest uid's.
     held = fit & (lot[group] < share)
-    return _holdout(pairs, group, held, held, seed)
+    return _holdout(pairs, group, held, {OWN_POOL: held}, seed)
 
 
-def by_origin(pairs: Pairs, group: Ints, foreign: Mask, seed: int) -> Holdout:
-    """Hold out the pairs that are ``foreign``, bool (n,), and all pairs of their groups.
+def by_source(
+    pairs: Pairs, group: Ints, sources: Mapping[str, Mask], seeds: Sequence[int]
+) -> list[Holdout]:
+    """Hold out the pairs of ``sources``, bool (n,) each, and all pairs of their groups; a holdout a seed.
+
+    The test pairs are the same for all seeds. The pool is not: each seed draws ``DRAWN`` of it, so that the spread over
+    seeds is one over pools too.
 
     Raises:
-        JobError: fewer than ``LEAST_TESTED`` pairs would be tested.
+        JobError: of a source fewer than ``LEAST_TESTED`` pairs would be tested.
     """
+    foreign = np.logical_or.reduce(list(sources.values()))
     held = np.isin(group, group[foreign])
-    return _holdout(pairs, group, held, foreign, seed)
+    whole = _holdout(pairs, group, held, sources, 0)
+    return [_drawn(pairs, whole, seed) for seed in seeds]
 
 
-def _holdout(pairs: Pairs, group: Ints, held: Mask, eligible: Mask, seed: int) -> Holdout:
-    """Choose a test pair from each held-out group: the eligible one with the smallest hash."""
+def _drawn(pairs: Pairs, whole: Holdout, seed: int) -> Holdout:
+    """The holdout with a pool drawn by a hash of seed and uid."""
+    lot = order.uniform(order.hashed(pairs.uid[whole.pool], seed, "pool"))
+    pool = whole.pool[lot < DRAWN]
+    changed = {
+        "seed": seed,
+        "undrawn": len(whole.pool) - len(pool),
+        "pool": len(pool),
+        "candidates": int(pairs.candidate[pool].sum()),
+    }
+    return Holdout(whole.tested, pool, whole.split.model_copy(update=changed))
+
+
+def exchanged(pairs: Pairs, held: Holdout, share: float, similarity: int | None) -> Holdout:
+    """The holdout with a share of the pool's captions passed on in a ring, drawn by a hash of seed and uid.
+
+    ``similarity``: the column of ``Pairs.signals`` that holds the similarity of picture and caption, which is computed
+    anew for those pairs; None for none. All other signals stay with their pictures.
+    """
+    seed = held.split.seed
+    keys = order.hashed(pairs.uid[held.pool], seed, "exchanged")
+    count = int(share * len(held.pool))
+    rows = held.pool[order.smallest(keys, pairs.uid[held.pool], count)]
+    caption = np.arange(len(pairs))
+    caption[rows] = np.roll(rows, 1)
+    signals = pairs.signals.copy()
+    if similarity is not None:
+        image, text = (
+            side.astype(np.float32) for side in (pairs.image[rows], pairs.caption[caption[rows]])
+        )
+        signals[rows, similarity] = np.einsum("ij,ij->i", image, text)
+    split = held.split.model_copy(update={"exchanged": len(rows)})
+    return Holdout(held.tested, held.pool, split, Exchange(caption, signals))
+
+
+def _holdout(
+    pairs: Pairs, group: Ints, held: Mask, sources: Mapping[str, Mask], seed: int
+) -> Holdout:
+    """The holdout whose pool is what is neither ``held`` nor alike to a tested pair."""
+    tested = {
+        name: _tested(pairs, group, eligible, seed, name) for name, eligible in sources.items()
+    }
+    every = np.concatenate(list(tested.values()))
+    outside = np.flatnonzero(~held)
+    alike = _alike(pairs, outside, every)
+    pool = outside[~alike]
+    split = Split(
+        seed=seed,
+        pairs=len(pairs),
+        tested=len(every),
+        sources={name: len(rows) for name, rows in tested.items()},
+        relatives=int(held.sum()) - len(every),
+        alike=int(alike.sum()),
+        undrawn=0,
+        pool=len(pool),
+        exchanged=0,
+        candidates=int(pairs.candidate[pool].sum()),
+    )
+    return Holdout(tested, pool, split)
+
+
+def _tested(pairs: Pairs, group: Ints, eligible: Mask, seed: int, source: str) -> Ints:
+    """A test pair of each group that has eligible ones: the one with the smallest hash; ``TESTED`` at most."""
     rows = np.flatnonzero(eligible)
     key = order.hashed(pairs.uid, seed, "tested")
     rows = rows[np.lexsort((key[rows], group[rows]))]
@@ -129,22 +226,10 @@ def _holdout(pairs: Pairs, group: Ints, held: Mask, eligible: Mask, seed: int) -
     tested = np.sort(tested[np.argsort(key[tested], kind="stable")[:TESTED]])
     if len(tested) < LEAST_TESTED:
         raise JobError(
-            f"--holdout: {len(tested)} pairs to measure on, of different pictures and captions; at least "
+            f"--holdout: {len(tested)} pairs to measure on of {source}, of different pictures and captions; at least "
             f"{LEAST_TESTED} are needed: hold out a larger share, or more pairs"
         )
-    outside = np.flatnonzero(~held)
-    alike = _alike(pairs, outside, tested)
-    pool = outside[~alike]
-    split = Split(
-        seed=seed,
-        pairs=len(pairs),
-        tested=len(tested),
-        relatives=int(held.sum()) - len(tested),
-        alike=int(alike.sum()),
-        pool=len(pool),
-        candidates=int(pairs.candidate[pool].sum()),
-    )
-    return Holdout(tested, pool, split)
+    return tested
 
 
 def _alike(pairs: Pairs, rows: Ints, tested: Ints) -> Mask:

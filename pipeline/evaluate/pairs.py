@@ -45,6 +45,7 @@ class Pairs:
     candidate: npt.NDArray[np.bool_]  # reached the run's first selecting step
     kept: npt.NDArray[np.bool_]
     label: Objects  # the class; None where it has none, or none was asked for
+    origin: Objects  # the value of the column that tells sources apart; None likewise
     signals: npt.NDArray[
         np.float64
     ]  # (n, signals): those that selectors need, NaN where there is none
@@ -94,7 +95,11 @@ def concepts_of(run: FinishedRun) -> StepModel | None:
 
 
 def read(
-    run: FinishedRun, signals: list[str], classes: str | None = None, most: int = MOST_PAIRS
+    run: FinishedRun,
+    signals: list[str],
+    classes: str | None = None,
+    most: int = MOST_PAIRS,
+    origin: str | None = None,
 ) -> Pairs:
     """All pairs with an embedding of both sides, or a uniform ``most`` of them.
 
@@ -103,6 +108,7 @@ def read(
         signals: columns of the ledger that become ``Pairs.signals``, in that order.
         classes: the column of the ledger that holds class names.
         most: how many pairs at most.
+        origin: the column of the ledger that tells sources apart.
 
     Raises:
         StateError: no embeddings, or ``tables/`` has been cleared.
@@ -112,9 +118,10 @@ def read(
     needed = [("ingest", "files"), (embed.name, "vectors")]
     _check_tables(run, [*needed, (concepts.name, "assign")] if concepts else needed)
     with sql.connect(run) as connection:
-        _check_columns(connection, run, [*signals, *([classes] if classes else [])])
+        named = [column for column in (classes, origin) if column is not None]
+        _check_columns(connection, run, [*signals, *named])
         connection.register("chosen", _chosen(connection, embed.name, run, most))
-        table = connection.sql(_query(embed, concepts, signals, classes)).to_arrow_table()
+        table = connection.sql(_query(embed, concepts, signals, classes, origin)).to_arrow_table()
     return _pairs(table, run, signals)
 
 
@@ -163,17 +170,23 @@ def _selects(step: StepModel, run: FinishedRun, embed: str) -> bool:
 
 
 def _query(
-    embed: StepModel, concepts: StepModel | None, signals: list[str], classes: str | None
+    embed: StepModel,
+    concepts: StepModel | None,
+    signals: list[str],
+    classes: str | None,
+    origin: str | None,
 ) -> str:
     quoted = ", ".join(f'l."{name}"::DOUBLE AS signal_{i}' for i, name in enumerate(signals))
-    label = f'l."{classes}"::VARCHAR' if classes else "NULL::VARCHAR"
+    label, source = (
+        f'l."{column}"::VARCHAR' if column else "NULL::VARCHAR" for column in (classes, origin)
+    )
     cluster, join = "NULL::INTEGER AS cluster, NULL::FLOAT AS similarity", ""
     if concepts is not None:
         cluster = "a.cluster, a.similarity"
         join = f'LEFT JOIN "{concepts.name}".assign AS a USING (sid)'
     return (
         "SELECT i.uid, i.text, i.sha256, i.pixels, i.phash, i.layout, v.image, v.text AS caption, c.reached, l.kept, "
-        f"{label} AS label, {cluster}{', ' + quoted if quoted else ''} "
+        f"{label} AS label, {source} AS origin, {cluster}{', ' + quoted if quoted else ''} "
         f'FROM chosen AS c JOIN "{embed.name}".vectors AS v USING (sid) '
         f"JOIN ingest.files AS i USING (sid) JOIN ledger AS l USING (sid) {join} ORDER BY i.uid"
     )
@@ -198,6 +211,7 @@ def _pairs(table: pa.Table, run: FinishedRun, signals: list[str]) -> Pairs:
         candidate=table["reached"].to_numpy(zero_copy_only=False),
         kept=table["kept"].to_numpy(),
         label=_objects(table["label"]),
+        origin=_objects(table["origin"]),
         signals=values.astype(np.float64),
         cluster=table["cluster"].fill_null(-1).to_numpy().astype(np.int32),
         distance=np.float32(1) - similarity.astype(np.float32),

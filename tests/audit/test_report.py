@@ -16,7 +16,13 @@ from hypothesis import strategies as st
 from tamis.jobs.cli import main
 from tamis.jobs.observers.journal import Journal
 from tamis.pipeline.audit.reading import sql
-from tamis.pipeline.audit.reading.concepts import Concept, concepts, galleries, spread
+from tamis.pipeline.audit.reading.concepts import (
+    Concept,
+    concepts,
+    galleries,
+    mean_fits,
+    spread,
+)
 from tamis.pipeline.audit.reading.distributions import BINS, histogram
 from tamis.pipeline.audit.reading.duplicates import duplicates
 from tamis.pipeline.audit.reading.finished_run import open_run
@@ -159,6 +165,32 @@ def test_concepts_are_the_ledgers(embedded: Any) -> None:
         gallery = shown[concept.cluster]
         assert [example.uid for example in gallery.nearest] == outwards[:3]
         assert [example.uid for example in gallery.farthest] == outwards[::-1][:3]
+
+
+def test_a_concept_has_the_mean_similarity_of_what_it_keeps_and_drops(embedded: Any) -> None:
+    root = embedded()
+    run, rows = open_run(str(root)), ledger(root)
+    with sql.connect(run, tables=False) as connection:
+        found = concepts(run, connection)
+    ranked = [row for row in rows if row["rank"] is not None]
+    for concept in found:
+        mine = [row for row in ranked if row["cluster"] == concept.cluster]
+        for fit, kept in ((concept.fit_kept, True), (concept.fit_dropped, False)):
+            values = [row["clip_similarity"] for row in mine if row["kept"] == kept]
+            assert fit == (pytest.approx(np.mean(values), abs=1e-6) if values else None)
+        every = [row["clip_similarity"] for row in mine]
+        assert concept.fit == pytest.approx(np.mean(every), abs=1e-6)
+    by_fate = [
+        np.mean([row["clip_similarity"] for row in ranked if row["kept"] == kept])
+        for kept in (True, False)
+    ]
+    assert mean_fits(found) == pytest.approx(by_fate, abs=1e-6)
+    words = " ".join(Page(report(run)).words)
+    kept, others = by_fate
+    assert f"{kept:.3f} of what is kept, {others:.3f} of the others" in words
+    assert ("fit worse what was kept" in words) == (kept < others)
+    least = min(found, key=lambda concept: concept.fit or 0.0)
+    assert f"fit least: {least.cluster} ({least.fit:.3f})" in words
 
 
 def test_a_report_without_pictures_shows_the_concepts(embedded: Any) -> None:

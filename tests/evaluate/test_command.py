@@ -3,7 +3,7 @@
 import json
 import shutil
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -151,6 +151,26 @@ def test_a_target_is_compared_by_the_values_that_the_run_stored(
     assert {point["selector"] for point in found["points"]} >= {"target", "random"}
 
 
+def test_importance_over_everything_is_what_the_run_kept(tmp_path: Path) -> None:
+    """By the log weights that the run has stored: no default could know its target."""
+    texts = [f"{'red' if i % 3 else 'blue'} house number {i}" for i in range(300)]
+    entry = write_input(tmp_path / "in", *views(meanings(300)), texts)
+    (tmp_path / "target.txt").write_text("blue house\nblue boat\n")
+    steps = f"""
+  - embed: {{encoder: precomputed}}
+  - importance: {{target: {tmp_path}/target.txt, keep: 0.3}}
+  - write: {{format: parquet}}
+"""
+    run_here(make_plan(tmp_path / "run", "", steps, input=[entry], part_samples=100))
+    run = open_run(str(tmp_path / "run"))
+    settings = Settings.of(run)
+    pairs, centroids = with_concepts(run, read(run, settings.signals), settings)
+    chosen = Choices(settings, centroids)("importance", pairs, int(pairs.kept.sum()), seed=0)
+    assert chosen.tolist() == np.flatnonzero(pairs.kept).tolist()
+    blue = np.mean(["blue" in text for text in pairs.text[chosen]])
+    assert blue > 0.5  # of a third
+
+
 def test_a_large_run_is_sampled(learnable: Path) -> None:
     run = open_run(str(learnable))
     some, every = read(run, [], most=100), read(run, [])
@@ -169,11 +189,89 @@ def test_a_finished_run_is_held_out(
     run_here(make_plan(tmp_path / "held", "", steps, input=[entry], name="other"))
     found = told(capsys, str(run), *QUICK, "--holdout", str(tmp_path / "held"))
     (first, second) = found["splits"]
-    assert {**first, "seed": 1} == second
     assert first["pairs"] == DISTINCT + COPIES + 150
-    assert first["tested"] == 150
+    assert first["sources"] == second["sources"] == {"held": 150}
     assert first["relatives"] == 100  # fifty captions, each under two pairs of the run
-    assert first["pool"] + first["alike"] == DISTINCT + COPIES - 100
+    for split in (first, second):
+        assert split["pool"] + split["undrawn"] + split["alike"] == DISTINCT + COPIES - 100
+    assert first["pool"] != second["pool"]
+
+
+def test_several_sources_have_a_mean_and_a_geometric_mean(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a column of the run: none of their pairs is trained on."""
+    quick = [*QUICK, "--against", "random,full"]
+    found = told(capsys, str(run), *quick, "--holdout-by", "topic=topic_0,topic_2")
+    assert found["holdout"] == "topic=topic_0,topic_2"
+    counts = {row["topic"]: 0 for row in ledger(run)}
+    for row in ledger(run):
+        counts[row["topic"]] += 1
+    for split in found["splits"]:
+        assert set(split["sources"]) == {"topic_0", "topic_2"}
+        assert split["pool"] + split["undrawn"] + split["alike"] <= counts["topic_1"]
+    for point in found["points"]:
+        figures = point["figures"]
+        each = [figures[f"recall_at_10/topic_{n}"]["values"] for n in (0, 2)]
+        assert figures["recall_at_10"]["values"] == pytest.approx(np.mean(each, axis=0))
+        geometric = figures["geometric_recall_at_10"]["values"]
+        assert geometric == pytest.approx(np.sqrt(np.prod(each, axis=0)))
+    page = Page(report(open_run(str(run))))
+    assert any(words == "R@10: by source" for words in page.words)
+    with pytest.raises(SystemExit):
+        main(["evaluate", str(run), *quick, "--holdout-by", "topic=topic_0,topic_2"])
+    out = capsys.readouterr().out
+    assert "figures are means over them" in out
+    assert "R@10, topic_2" in out
+
+
+def test_lengths_of_training_make_a_curve(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By default all pairs of the pool are seen five times or more; a length alone is what it is in a curve."""
+    quick = ["--seeds", "2", "--budgets", "0.2,0.4", "--against", "random,full", "--cpus", "2"]
+    found = Evaluation.model_validate(told(capsys, str(run), *quick, "--steps", "30,10"))
+    assert found.lengths == [10, 30]
+    assert len(found.points) == 2 * len({(p.selector, p.budget) for p in found.points})
+    alone = Evaluation.model_validate(told(capsys, str(run), *quick, "--steps", "10"))
+    assert [p for p in found.points if p.steps == 10] == list(alone.points)
+    long = Evaluation.model_validate(told(capsys, str(run), *quick))
+    assert long.epochs >= 5
+    assert long.training.steps >= 200
+
+
+def test_a_chain_chooses_among_what_its_filter_leaves(learnable: Path) -> None:
+    run = open_run(str(learnable))
+    settings = Settings.of(run)
+    pairs, centroids = with_concepts(run, read(run, settings.signals), settings)
+    choose = Choices(settings, centroids)
+    half = choose("score", pairs, int(0.5 * pairs.candidate.sum()), 0)
+    for last in ("density", "random"):
+        chosen = choose(f"score:0.5>{last}", pairs, 100, 0)
+        assert len(chosen) == 100
+        assert np.isin(chosen, half).all()
+    assert (
+        choose("score:0.5>score", pairs, 100, 0).tolist() == choose("score", pairs, 100, 0).tolist()
+    )
+    assert choose.most("score:0.5>density", pairs) == len(half)
+    left = replace(pairs, candidate=np.isin(np.arange(len(pairs)), half))
+    assert (
+        choose("score:0.5>density", pairs, 60, 0).tolist()
+        == choose("density", left, 60, 0).tolist()
+    )
+
+
+def test_captions_are_exchanged_in_the_pool_alone(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run never saw those captions, so that what it kept is no choice; by default no caption is exchanged."""
+    quick = [str(run), *QUICK, "--against", "random,run"]
+    clean = Evaluation.model_validate(told(capsys, *quick))
+    found = Evaluation.model_validate(told(capsys, *quick, "--mismatch", "0.5"))
+    assert "run" in clean.selectors
+    assert "run" not in found.selectors
+    for one, other in zip(clean.splits, found.splits, strict=True):
+        assert (one.exchanged, other.exchanged) == (0, one.pool // 2)
+        assert other == one.model_copy(update={"exchanged": one.pool // 2})
+    assert any("50% of the pool's captions were exchanged" in note for note in found.notes)
 
 
 def test_what_does_not_fit_is_one_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,11 +280,25 @@ def test_what_does_not_fit_is_one_line(run: Path, capsys: pytest.CaptureFixture[
     assert "the run has no step `target`, whose stored values" in refused(
         capsys, path, "--against", "target"
     )
+    assert "has no step `importance`" in refused(capsys, path, "--against", "importance")
     assert "between 0 and 1" in refused(capsys, path, "--holdout", "1.5")
     assert "between 0 and 1" in refused(capsys, path, "--budgets", "0.2,2")
     assert "shares with commas" in refused(capsys, path, "--budgets", "a,b")
     assert "shares with commas" in refused(capsys, path, "--budgets", "")
     assert "at least 20 are needed" in refused(capsys, path, "--holdout", "0.01")
+    assert "a share stands alone" in refused(
+        capsys, path, "--holdout", "0.2", "--holdout", "runs/x"
+    )
+    assert "say one of the two" in refused(capsys, path, "--holdout", "0.2", "--holdout-by", "a=b")
+    assert "set=iconoir,heroicons" in refused(capsys, path, "--holdout-by", "topic")
+    assert "did you mean `topic_1`?" in refused(capsys, path, "--holdout-by", "topic=topic_11")
+    assert "score:0.5>density" in refused(capsys, path, "--against", "score>density")
+    assert "whose size is the budget's" in refused(
+        capsys, path, "--against", "score:0.5>density:0.5"
+    )
+    assert "no such selector" in refused(capsys, path, "--against", "score:0.5>run")
+    assert "from 0 to below 1" in refused(capsys, path, "--mismatch", "1.5")
+    assert "numbers of training steps" in refused(capsys, path, "--steps", "20,-1")
     assert "no column `colour`" in refused(capsys, path, "--classes", "colour")
     assert "no encoder is known" in refused(capsys, path, "--classes", "topic")
     assert "came with its input" in refused(capsys, path, "--holdout", f"{run}/*.tar")

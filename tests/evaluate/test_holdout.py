@@ -71,36 +71,42 @@ def shared(made: Pairs, a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> i
 def test_nothing_is_shared(seed: int) -> None:
     made = messy(seed)
     found = holdout.by_share(made, holdout.groups(made), 0.3, seed)
-    assert not shared(made, found.tested, found.pool)
+    assert not shared(made, every(found), found.pool)
     assert check_sum(found) == COUNT
 
 
 def test_no_two_tested_pairs_share_a_group() -> None:
     made = messy()
     group = holdout.groups(made)
-    found = holdout.by_share(made, group, 0.3, 1)
-    assert len(set(group[found.tested].tolist())) == len(found.tested)
+    tested = every(holdout.by_share(made, group, 0.3, 1))
+    assert len(set(group[tested].tolist())) == len(tested)
 
 
 def check_sum(found: Holdout) -> int:
     split = found.split
-    assert split.tested == len(found.tested)
+    assert split.tested == sum(split.sources.values()) == len(every(found))
+    assert split.sources == {name: len(rows) for name, rows in found.tested.items()}
     assert split.pool == len(found.pool)
-    return split.tested + split.relatives + split.alike + split.pool
+    return split.tested + split.relatives + split.alike + split.undrawn + split.pool
+
+
+def every(found: Holdout) -> npt.NDArray[np.int64]:
+    """All tested rows."""
+    return np.concatenate(list(found.tested.values()))
 
 
 def test_seeds_hold_out_others_and_a_seed_the_same() -> None:
     made = messy()
     group = holdout.groups(made)
     once, twice, other = (holdout.by_share(made, group, 0.3, seed) for seed in (0, 0, 1))
-    assert once.tested.tolist() == twice.tested.tolist()
-    assert set(once.tested.tolist()) != set(other.tested.tolist())
+    assert every(once).tolist() == every(twice).tolist()
+    assert set(every(once).tolist()) != set(every(other).tolist())
 
 
 def test_about_the_share_is_held_out() -> None:
     made = pairs(*views(meanings(2000)))
     found = holdout.by_share(made, np.arange(2000), 0.25, 0)
-    assert 400 < len(found.tested) < 600
+    assert 400 < len(every(found)) < 600
 
 
 def test_a_large_group_always_trains() -> None:
@@ -108,18 +114,62 @@ def test_a_large_group_always_trains() -> None:
     group = np.arange(1000)
     group[:100] = 0
     for seed in range(20):
-        assert not np.isin(holdout.by_share(made, group, 0.5, seed).tested, np.arange(100)).any()
+        tested = every(holdout.by_share(made, group, 0.5, seed))
+        assert not np.isin(tested, np.arange(100)).any()
 
 
-def test_a_foreign_holdout_takes_its_relatives_along() -> None:
-    made = messy()
-    foreign = np.zeros(COUNT, dtype=bool)
-    foreign[::5] = True
-    found = holdout.by_origin(made, holdout.groups(made), foreign, 0)
-    assert foreign[found.tested].all()
-    assert not foreign[found.pool].any()
-    assert not shared(made, found.tested, found.pool)
-    assert check_sum(found) == COUNT
+def two_sources() -> tuple[Pairs, dict[str, npt.NDArray[np.bool_]]]:
+    """Messy pairs, some of two sources."""
+    foreign = np.zeros((2, COUNT), dtype=bool)
+    foreign[0, ::5] = foreign[1, 1::7] = True
+    foreign[1] &= ~foreign[0]
+    return messy(), {"first": foreign[0], "second": foreign[1]}
+
+
+def test_foreign_sources_take_their_relatives_along() -> None:
+    made, sources = two_sources()
+    foreign = sources["first"] | sources["second"]
+    for found in holdout.by_source(made, holdout.groups(made), sources, range(3)):
+        for name, rows in found.tested.items():
+            assert sources[name][rows].all()
+        assert not foreign[found.pool].any()
+        assert not shared(made, every(found), found.pool)
+        assert check_sum(found) == COUNT
+
+
+def test_each_seed_draws_a_pool_of_its_own_for_the_same_test_pairs() -> None:
+    made, sources = two_sources()
+    group = holdout.groups(made)
+    first, second = holdout.by_source(made, group, sources, (0, 1))
+    assert every(first).tolist() == every(second).tolist()
+    assert set(first.pool.tolist()) != set(second.pool.tolist())
+    again = holdout.by_source(made, group, sources, (5, 1))[1]
+    assert again.pool.tolist() == second.pool.tolist()
+    for found in (first, second):
+        whole = found.split.pool + found.split.undrawn
+        assert 0.6 * whole < found.split.pool < 0.95 * whole
+
+
+def test_exchanged_captions_are_those_of_other_pairs_of_the_pool() -> None:
+    """Outside the exchange nothing changes; within it nobody keeps his own, and similarities are computed anew."""
+    made = pairs(*views(meanings(400)))
+    held = holdout.by_share(made, np.arange(400), 0.2, 3)
+    found = holdout.exchanged(made, held, 0.4, 1)
+    pool, before = found.pool_of(made), made.take(held.pool)
+    other = pool.text != before.text
+    assert other.sum() == found.split.exchanged == int(0.4 * len(held.pool))
+    assert sorted(pool.text.tolist()) == sorted(before.text.tolist())
+    for row in range(len(pool)):
+        if not other[row]:
+            assert (pool.caption[row] == before.caption[row]).all()
+            assert (pool.signals[row] == before.signals[row]).all()
+            continue
+        (giver,) = np.flatnonzero(made.text == pool.text[row])
+        assert (pool.caption[row] == made.caption[giver]).all()
+        fit = pool.image[row].astype(float) @ made.caption[giver].astype(float)
+        assert pool.signals[row, 1] == pytest.approx(fit, abs=1e-5)
+        assert pool.signals[row, 0] == before.signals[row, 0]
+    assert every(found).tolist() == every(held).tolist()
 
 
 def test_too_few_to_measure_on_is_an_error() -> None:

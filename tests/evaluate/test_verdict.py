@@ -1,9 +1,17 @@
 """What is said of figures: better and worse only where a paired test says so, and deduplication's merit is its own."""
 
-from tamis.pipeline.audit.reading.verdict import by_luck, chance, significant, verdict
+from tamis.pipeline.audit.reading.verdict import (
+    by_luck,
+    chance,
+    curve,
+    significant,
+    tells_sizes,
+    training_told,
+    verdict,
+)
 from tamis.schemas.evaluation import Comparison, Evaluation, Figure, Point, Split, Training
 
-SEEDS = 3
+SEEDS, STEPS, POOL = 3, 80, 8
 
 
 def point(selector: str, budget: float, *values: float, p: float | None = None) -> Point:
@@ -11,16 +19,31 @@ def point(selector: str, budget: float, *values: float, p: float | None = None) 
     against = None if p is None else Comparison(difference=0.1, p=p)
     figure = Figure(values=values, mean=mean, spread=0.01, against_random=against)
     return Point(
-        selector=selector, budget=budget, pairs=(10,) * SEEDS, figures={"recall_at_10": figure}
+        selector=selector,
+        budget=budget,
+        steps=STEPS,
+        pairs=(10,) * SEEDS,
+        figures={"recall_at_10": figure},
     )
 
 
 def evaluation(*points: Point, seeds: int = SEEDS, tested: int = 200) -> Evaluation:
     splits = [
-        Split(seed=s, pairs=9, tested=tested, relatives=0, alike=0, pool=8, candidates=4)
+        Split(
+            seed=s,
+            pairs=9,
+            tested=tested,
+            sources={"own": tested},
+            relatives=0,
+            alike=0,
+            undrawn=0,
+            pool=POOL,
+            exchanged=0,
+            candidates=4,
+        )
         for s in range(seeds)
     ]
-    training = Training(steps=1, batch=1, width=1, rate=1, decay=0)
+    training = Training(steps=STEPS, batch=1, width=1, rate=1, decay=0)
     return Evaluation(
         job="a",
         encoder="demo",
@@ -92,3 +115,47 @@ def test_chance_counts_the_tests() -> None:
     assert chance(found).startswith("6 paired t-tests over 3 seeds: at p < 0.05 about 0.3 would")
     assert chance(evaluation(DENSE[0], RANDOM[0])).startswith("1 paired t-test over")
     assert [significant(p) for p in (*DENSE, *RANDOM, FULL)] == [False, True, False, False, False]
+
+
+def test_where_sizes_make_no_difference_nothing_reaches_the_full_set() -> None:
+    """All pairs are hardly better than the smallest random choice: a tenth of them does as well as any."""
+    level = point("full", 1.0, 0.103, 0.124, 0.114)
+    found = evaluation(*DENSE, *RANDOM, level, tested=2000)
+    assert not tells_sizes(found)  # although each seed is better by the same
+    assert verdict(found, "density").endswith("better than random at 20%")
+    told = training_told(found)
+    assert "sizes make no difference here (random pairs have 0.110 at 10%, and all 0.114)" in told
+    assert "--steps 320 trains longer" in told
+    short = found.after(STEPS // 2)
+    points = [one.model_copy(update={"steps": STEPS // 2}) for one in found.points]
+    short = short.model_copy(update={"points": tuple(points)})
+    assert short.epochs == 5
+    assert "make no difference" in training_told(short)
+    shorter = short.model_copy(update={"training": short.training.model_copy(update={"batch": 0})})
+    assert "too short to tell sizes apart" in training_told(shorter)
+
+
+def test_without_all_pairs_the_largest_random_choice_tells_sizes() -> None:
+    larger = point("random", 0.4, 0.2, 0.22, 0.21)
+    assert tells_sizes(evaluation(*DENSE, *RANDOM, larger))
+    assert not tells_sizes(evaluation(*DENSE, RANDOM[0]))
+    assert not tells_sizes(evaluation(*DENSE))
+
+
+def test_what_is_said_is_said_of_a_length_of_training() -> None:
+    told = training_told(evaluation(*DENSE, *RANDOM, FULL))
+    assert told == (
+        "all of it after 80 steps, in which all pairs of the pool are seen 10 times; a longer training may order the "
+        "choices otherwise: --steps 80,320 shows it"
+    )
+
+
+def test_a_curve_has_a_figure_for_each_length() -> None:
+    """Verdicts are those of the longest."""
+    early = [one.model_copy(update={"steps": 20}) for one in (*RANDOM, FULL)]
+    found = evaluation(*DENSE, *RANDOM, FULL, *early)
+    assert found.lengths == [20, 80]
+    assert [point.steps for point in found.line("random")] == [80, 80]
+    rows = {(name, budget): figures for name, budget, *figures in curve(found)}
+    assert rows["random", "10%"] == ["0.110 ± 0.010"] * 2
+    assert rows["density", "20%"] == ["", "0.215 ± 0.010"]

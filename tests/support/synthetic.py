@@ -55,6 +55,7 @@ def pairs(image: Floats, caption: Floats, candidate: npt.NDArray[np.bool_] | Non
         candidate=every if candidate is None else candidate,
         kept=every,
         label=nothing,
+        origin=nothing,
         signals=np.stack([np.arange(count, dtype=float)] * 2, axis=1),
         cluster=np.zeros(count, np.int32),
         distance=np.linspace(0, 1, count, dtype=np.float32),

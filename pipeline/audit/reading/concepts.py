@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +19,8 @@ SHOWN = 2000
 
 class Concept(NamedTuple):
     """A cluster. ``samples`` were assigned to it, less those that an earlier clustering step dropped; ``size`` of them
-    reached the step that chooses.
+    reached the step that chooses. ``fit_kept`` and ``fit_dropped``: the mean similarity of picture and caption of
+    those of them that are kept, and of the others; None where there is no such signal, or no such sample.
     """
 
     cluster: int
@@ -26,6 +28,8 @@ class Concept(NamedTuple):
     size: int
     kept: int
     quota: int | None
+    fit_kept: float | None = None
+    fit_dropped: float | None = None
     d_intra: float | None = None
     d_inter: float | None = None
     complexity: float | None = None
@@ -34,6 +38,11 @@ class Concept(NamedTuple):
     def share(self) -> float:
         """Kept samples as a share of those that reached the step."""
         return self.kept / self.size if self.size else 0.0
+
+    @property
+    def fit(self) -> float | None:
+        """The mean similarity of picture and caption of those that reached the step; None where none is known."""
+        return _mean([(self.fit_kept, self.kept), (self.fit_dropped, self.size - self.kept)])
 
 
 class Example(NamedTuple):
@@ -53,8 +62,12 @@ class Gallery(NamedTuple):
     farthest: list[Example]
 
 
+MILLIONTHS = 'avg((1e6 * "{signal}")::BIGINT)'
+"""SQL of a mean that does not depend on the order of rows."""
+
 COUNTS = """
-    SELECT cluster, count(*), count(rank), count_if(kept AND rank IS NOT NULL), any_value(quota)
+    SELECT cluster, count(*), count(rank), count_if(kept AND rank IS NOT NULL), any_value(quota),
+        {fit} FILTER (rank IS NOT NULL AND kept), {fit} FILTER (rank IS NOT NULL AND NOT kept)
     FROM ledger WHERE cluster IS NOT NULL AND {placed} GROUP BY cluster ORDER BY cluster
 """
 
@@ -64,13 +77,40 @@ def concepts(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> list[Co
     table = run.quotas(run.placing[-1]) if run.placing else None
     measured = {row["cluster"]: row for row in table.to_pylist()} if table is not None else {}
     clusters = []
-    for cluster, samples, size, kept, quota in connection.execute(
-        COUNTS.format(placed=run.placed)
-    ).fetchall():
+    signal = similarity(run)
+    fit = "max(NULL::DOUBLE)" if signal is None else MILLIONTHS.format(signal=signal)
+    query = COUNTS.format(placed=run.placed, fit=fit)
+    for cluster, samples, size, kept, quota, *fits in connection.execute(query).fetchall():
         more = measured.get(cluster, {})
         values = {name: more.get(name) for name in ("d_intra", "d_inter", "complexity")}
-        clusters.append(Concept(cluster, samples, size, kept, more.get("quota", quota), **values))
+        means = [None if fit is None else fit / 1e6 for fit in fits]
+        of_concept = more.get("quota", quota)
+        clusters.append(Concept(cluster, samples, size, kept, of_concept, *means, **values))
     return sorted(clusters, key=lambda concept: -(concept.complexity or 0.0))
+
+
+def similarity(run: FinishedRun) -> str | None:
+    """The signal of how well picture and caption fit, of the embedding that the last clustering step clusters."""
+    step = run.settings_of(run.placing[-1]) if run.placing else None
+    embeds = [embed for embed in run.steps if embed.makes_embedding]
+    named = step.clustered_embedding if step is not None else None
+    for embed in embeds:
+        if named in (None, embed.makes_embedding):
+            return next(iter(run.made_by(embed.name, "signal")), None)
+    return None
+
+
+def mean_fits(concepts: Sequence[Concept]) -> tuple[float | None, float | None]:
+    """The mean similarity of all kept samples, and of all that reached the step and were dropped."""
+    kept = [(c.fit_kept, c.kept) for c in concepts]
+    dropped = [(c.fit_dropped, c.size - c.kept) for c in concepts]
+    return _mean(kept), _mean(dropped)
+
+
+def _mean(weighed: Sequence[tuple[float | None, int]]) -> float | None:
+    known = [(value, weight) for value, weight in weighed if value is not None and weight]
+    total = sum(weight for _, weight in known)
+    return math.fsum(value * weight for value, weight in known) / total if total else None
 
 
 def trained(run: FinishedRun) -> str | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from tamis.pipeline.audit.reading.paired import paired
 from tamis.schemas.evaluation import (
     DEDUPLICATED,
+    EPOCHS,
     FULL,
     HEADLINE,
     METRICS,
@@ -17,6 +19,9 @@ from tamis.schemas.evaluation import (
     Figure,
     Point,
 )
+
+LEAST_GAIN = 0.1
+"""Share by which all pairs must exceed the smallest random choice for sizes to make a difference."""
 
 
 def verdict(evaluation: Evaluation, selector: str) -> str:
@@ -98,7 +103,7 @@ def _shares(points: Sequence[Point]) -> str:
 
 def _reach(evaluation: Evaluation, line: Sequence[Point]) -> str:
     full = evaluation.full
-    if full is None or _is_chance(evaluation, full):
+    if full is None or _is_chance(evaluation, full) or not tells_sizes(evaluation):
         return ""
     reaching = [point for point in line if point.headline.mean >= full.headline.mean]
     what = f"the full set's {METRICS[HEADLINE]} of {full.headline.mean:.3f}"
@@ -107,6 +112,46 @@ def _reach(evaluation: Evaluation, line: Sequence[Point]) -> str:
     p = paired(reaching[0].headline.values, full.headline.values)
     tested = "" if p is None else f" (p = {p:.2f} between them)"
     return f"; reaches {what} with {100 * reaching[0].budget:.3g}% of the pairs{tested}"
+
+
+def tells_sizes(evaluation: Evaluation) -> bool:
+    """Whether more random pairs make a better model here: only then it says something to reach the full set.
+
+    All pairs, or else the largest random choice, must be better than the smallest random one by ``LEAST_GAIN``, and by
+    a paired test.
+    """
+    smallest, largest = _ends(evaluation)
+    if smallest is None or largest is None:
+        return False
+    p = paired(largest.headline.values, smallest.headline.values)
+    gain = largest.headline.mean / smallest.headline.mean if smallest.headline.mean else math.inf
+    return p is not None and p < SIGNIFICANT and gain >= 1 + LEAST_GAIN
+
+
+def _ends(evaluation: Evaluation) -> tuple[Point | None, Point | None]:
+    """The smallest random choice and all pairs, or the largest random choice; None where there is no such point."""
+    line = evaluation.line(RANDOM)
+    if not line:
+        return None, None
+    largest = evaluation.full or (line[-1] if len(line) > 1 else None)
+    return line[0], largest
+
+
+def training_told(evaluation: Evaluation) -> str:
+    """How long was trained, and what that allows to be said, in words."""
+    steps, epochs = evaluation.training.steps, evaluation.epochs
+    line = f"all of it after {steps:,} steps, in which all pairs of the pool are seen {epochs:.2g} times"
+    smallest, largest = _ends(evaluation)
+    if smallest is None or largest is None or len(evaluation.splits) == 1:
+        return line
+    if tells_sizes(evaluation):
+        return f"{line}; a longer training may order the choices otherwise: --steps {steps},{4 * steps} shows it"
+    ends = (
+        f"random pairs have {smallest.headline.mean:.3f} at {100 * smallest.budget:.3g}%, and "
+        f"{'all' if largest.selector == FULL else 'the most of them'} {largest.headline.mean:.3f}"
+    )
+    why = "too short to tell sizes apart" if epochs < EPOCHS else "sizes make no difference here"
+    return f"{line}: {why} ({ends}), so nothing is said of reaching the full set; --steps {4 * steps} trains longer"
 
 
 def by_luck(evaluation: Evaluation) -> str:
@@ -124,3 +169,31 @@ def by_luck(evaluation: Evaluation) -> str:
 def _is_chance(evaluation: Evaluation, point: Point) -> bool:
     """Near chance: less than half as much again."""
     return point.headline.mean < 1.5 * evaluation.chance
+
+
+def curve(evaluation: Evaluation) -> list[list[str]]:
+    """Rows of a table of HEADLINE after every length of training: selector, budget, and a figure a length."""
+    rows = []
+    for selector in evaluation.selectors:
+        for point in evaluation.line(selector):
+            cells = [selector, f"{100 * point.budget:.3g}%"]
+            for steps in evaluation.lengths:
+                found = evaluation.after(steps).point(selector, point.budget)
+                cells.append("" if found is None else told(found.headline))
+            rows.append(cells)
+    return rows
+
+
+def by_source(evaluation: Evaluation) -> list[list[str]]:
+    """Rows of a table of HEADLINE of each source of test pairs: selector, budget, and a figure a source."""
+    names = [Evaluation.of_source(HEADLINE, source) for source in evaluation.sources]
+    return [
+        [selector, f"{100 * point.budget:.3g}%", *(told(point.figures[name]) for name in names)]
+        for selector in evaluation.selectors
+        for point in evaluation.line(selector)
+    ]
+
+
+def told(figure: Figure) -> str:
+    """Mean and spread of a share."""
+    return f"{figure.mean:.3f} ± {figure.spread:.3f}"

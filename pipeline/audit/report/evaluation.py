@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from tamis.pipeline.audit.reading.evaluation import stored
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.audit.reading.verdict import by_luck, chance, compared, significant, verdict
+from tamis.pipeline.audit.reading.verdict import (
+    by_luck,
+    by_source,
+    chance,
+    compared,
+    curve,
+    significant,
+    training_told,
+    verdict,
+)
 from tamis.pipeline.audit.reading.words import number
 from tamis.pipeline.audit.report.charts import Line, Mark, Value, lines
 from tamis.pipeline.audit.report.html import element, table, text
@@ -33,19 +42,22 @@ def evaluation_section(run: FinishedRun) -> str:
         + element("figure", _chart(evaluation))
         + element("ul", verdicts)
         + element("p", text(f"{by_luck(evaluation)}. {chance(evaluation)}."), class_="soft")
+        + element("p", text(f"{training_told(evaluation)}."), class_="soft")
         + _table(evaluation)
+        + _more_tables(evaluation)
         + notes
     )
 
 
 def _lead(evaluation: Evaluation) -> str:
-    tested = [split.tested for split in evaluation.splits]
-    training = evaluation.training
+    counts = [count for split in evaluation.splits for count in split.sources.values()]
+    sources, training = len(evaluation.sources), evaluation.training
+    means = f" Figures are means over {sources} sources of test pairs." if sources > 1 else ""
     return (
         f"Two linear heads over the frozen embeddings of {evaluation.encoder}, {training.steps:,} steps of "
         f"{training.batch:,} pairs for every subset alike, {len(evaluation.splits)} seeds. {METRICS[HEADLINE]}: the "
-        f"right one is among the nearest ten of {min(tested):,} or more held-out pairs, mean of both directions. Bars: "
-        "one standard deviation over the seeds. Held-out pairs share no picture, near-duplicate or caption with "
+        f"right one is among the nearest ten of {min(counts):,} or more held-out pairs, mean of both directions.{means}"
+        " Bars: one standard deviation over the seeds. Held-out pairs share no picture, near-duplicate or caption with "
         "training pairs."
     )
 
@@ -90,6 +102,23 @@ def _table(evaluation: Evaluation) -> str:
     luck = [f"{evaluation.chance:.3f}" if name == HEADLINE else "" for name in metrics]
     rows.append(["chance", "", "", *luck, "", ""])
     return table(columns, rows, "Evaluation")
+
+
+def _more_tables(evaluation: Evaluation) -> str:
+    """The headline metric by source of test pairs, and by length of training; "" of one source and length."""
+    shown = ""
+    lengths = [f"{steps:,} steps" for steps in evaluation.lengths]
+    for title, names, rows in (
+        ("By source", evaluation.sources, by_source),
+        ("By length of training", lengths, curve),
+    ):
+        if len(names) > 1:
+            columns = [("selector", "left"), ("budget", "right")]
+            columns += [(name, "right") for name in names]
+            cells = [[text(cell) for cell in row] for row in rows(evaluation)]
+            shown += element("h4", f"{METRICS[HEADLINE]}: {title.lower()}")
+            shown += table(columns, cells, title)
+    return shown
 
 
 def _row(point: Point, metrics: list[str]) -> list[str]:

@@ -11,6 +11,8 @@ from tamis.pipeline.audit.reading.concepts import (
     Gallery,
     concepts,
     galleries,
+    mean_fits,
+    similarity,
     spread,
     trained,
 )
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 GALLERIES = 100
 """Concepts whose samples are shown, at most."""
+LEAST = 5
+"""Concepts that are named because their captions fit least."""
 EXAMPLES = 3
 """Samples shown at either end of a concept."""
 
@@ -58,6 +62,7 @@ def concepts_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection, al
     made = trained(run)
     return (
         element("p", summary, class_="soft")
+        + _fits(run, clusters)
         + (element("p", text(made), class_="soft") if made else "")
         + _plots(clusters)
         + element("h3", "Table")
@@ -66,6 +71,20 @@ def concepts_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection, al
         + legend
         + element("div", cards, class_="concepts")
     )
+
+
+def _fits(run: FinishedRun, clusters: list[Concept]) -> str:
+    """How well captions fit what was kept, and what was not; the least fitting concepts by number."""
+    kept, others = mean_fits(clusters)
+    if kept is None or others is None:
+        return ""
+    words = f"Mean {similarity(run)}: {kept:.3f} of what is kept, {others:.3f} of the others that reached the step."
+    if kept < others:
+        words += " So captions fit worse what was kept: a filter by similarity before it, or which: random, mends that."
+    known = [(c.fit, c.cluster) for c in clusters if c.fit is not None]
+    least = ", ".join(f"{cluster} ({fit:.3f})" for fit, cluster in sorted(known)[:LEAST])
+    words += f" The concepts whose captions fit least: {least}."
+    return element("p", text(words), class_="soft")
 
 
 def _plots(clusters: list[Concept]) -> str:
@@ -102,6 +121,9 @@ def _table(chosen: list[Concept]) -> str:
     columns = [("concept", "left"), ("assigned", "right"), ("size", "right"), ("d_intra", "right")]
     columns += [("d_inter", "right"), ("complexity", "right"), ("quota", "right")]
     columns += [("kept", "right"), ("share", "right"), ("", "wide")]
+    fits = any(c.fit_kept is not None or c.fit_dropped is not None for c in chosen)
+    if fits:
+        columns += [("similarity, kept", "right"), ("dropped", "right")]
     rows = [
         [
             element("a", f"{c.cluster}", href=f"#concept-{c.cluster}"),
@@ -109,6 +131,7 @@ def _table(chosen: list[Concept]) -> str:
             *(number(v) for v in (c.quota, c.kept)),
             share(c.kept, c.size),
             charts.bar([("kept", c.kept), ("dropped", c.size - c.kept)], c.size),
+            *((number(v) for v in (c.fit_kept, c.fit_dropped)) if fits else ()),
         ]
         for c in chosen
     ]

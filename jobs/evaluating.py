@@ -1,0 +1,81 @@
+"""Arguments and help of `tamis evaluate`; ``jobs/commands/evaluate.py`` does its work."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tamis.jobs.options import CPUS, JSON, RUN
+
+commands = typer.Typer(rich_markup_mode=None)
+
+
+@commands.command()
+def evaluate(  # noqa: PLR0913, PLR0917 - one argument an option
+    run: RUN,
+    holdout: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SHARE|PATH",
+            help="Measure on this share of the run's pairs, drawn for each seed (0.2 by default); or on another "
+            "finished run; or on input files, which are embedded first. Runs and files can be given several times.",
+        ),
+    ] = None,
+    holdout_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN=VALUE,..",
+            help="Measure on the pairs with these values in a column of the ledger, a source each; none is trained on.",
+        ),
+    ] = None,
+    against: Annotated[
+        str,
+        typer.Option(
+            metavar="SELECTORS",
+            help="Selectors to compare density with; also density-hard, density-random, density-easy, and chains "
+            "such as 'score:0.5>density': density among the better half by score.",
+        ),
+    ] = "random,deduplicated,score,prototypes,coverage,full,run",
+    budgets: Annotated[
+        str, typer.Option(metavar="SHARES", help="Sizes of the subsets, as shares of the pool.")
+    ] = "0.1,0.2,0.3,0.4,0.5,0.6",
+    seeds: Annotated[
+        int, typer.Option(metavar="N", help="Repetitions, each with other draws.")
+    ] = 5,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="The ledger's column of class names (an input column, named in `signals`), to measure zero-shot too.",
+        ),
+    ] = None,
+    steps: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,..",
+            help="Training steps of each subset, several for a curve; by default so many that all pairs are seen five "
+            "times.",
+        ),
+    ] = None,
+    mismatch: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="Exchange this share of the pool's captions first: who still chooses well?",
+        ),
+    ] = 0.0,
+    cpus: CPUS = None,
+    json: JSON = False,
+) -> None:
+    """Train small heads on the subsets of selectors, at equal compute, and measure them on held-out pairs."""
+    from tamis.jobs.commands.evaluate import evaluate_run, lengths, processors, shares
+    from tamis.pipeline.evaluate.evaluation import Request
+    from tamis.pipeline.evaluate.sources import HeldOut
+
+    names = [name.strip() for name in against.split(",") if name.strip()]
+    held = HeldOut.parse(holdout or (), holdout_by)
+    request = Request(
+        held, names, shares(budgets), seeds, classes, lengths(steps), mismatch, cpus or processors()
+    )
+    evaluate_run(run, request, json)
