@@ -12,7 +12,7 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from tamis.jobs import job_files, start
+from tamis.jobs import exploring, job_files, start
 from tamis.jobs.cluster import cli
 from tamis.jobs.options import ACCEPT, CPUS, INPUT, JOB, JSON, OUTPUT, PROGRESS, RUN, SET, VERSION
 from tamis.pipeline.host import crash_log
@@ -362,6 +362,7 @@ def browse(
     browse_run(run, port)
 
 
+app.add_typer(exploring.commands)
 app.add_typer(job_files.commands)
 app.add_typer(cli.commands)
 
