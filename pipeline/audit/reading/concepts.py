@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tamis.pipeline.audit.reading.concept_names import names
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
@@ -29,6 +30,12 @@ class Concept(NamedTuple):
     d_intra: float | None = None
     d_inter: float | None = None
     complexity: float | None = None
+    name: str | None = None  # its most distinctive words
+
+    @property
+    def called(self) -> str:
+        """Number and name."""
+        return f"concept {self.cluster}{f' ({self.name})' if self.name else ''}"
 
     @property
     def share(self) -> float:
@@ -71,6 +78,14 @@ def concepts(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> list[Co
         values = {name: more.get(name) for name in ("d_intra", "d_inter", "complexity")}
         clusters.append(Concept(cluster, samples, size, kept, more.get("quota", quota), **values))
     return sorted(clusters, key=lambda concept: -(concept.complexity or 0.0))
+
+
+def named(
+    run: FinishedRun, connection: duckdb.DuckDBPyConnection, clusters: Sequence[Concept]
+) -> list[Concept]:
+    """The same with their names."""
+    known = names(run, connection, [concept.cluster for concept in clusters])
+    return [concept._replace(name=known.get(concept.cluster)) for concept in clusters]
 
 
 def trained(run: FinishedRun) -> str | None:

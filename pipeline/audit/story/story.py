@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tamis.pipeline.audit.reading import concept_names
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.story.onward import onward
 from tamis.pipeline.inputs.formats import format_of
@@ -106,6 +107,8 @@ def _place(run: FinishedRun, row: Row, name: str, audit: Audit | None) -> Story:
     if table is not None:
         concept = table.slice(row["cluster"], 1).to_pylist()[0]
         place |= {key: concept[key] for key in ("size", *measures)}
+    if name == run.placing[-1]:
+        place["name"] = concept_names.name(run, row["cluster"])
     return place
 
 
