@@ -61,3 +61,34 @@ def search(  # noqa: PLR0913, PLR0917 - one argument an option
     sought = Sought(text, image, uid, vector, encoder)
     asked = Asked(n, above, side, among, where, probes, text is not None)
     search_run(run, embedding, sought, asked, json=json, html=html)
+
+
+@commands.command()
+def export(
+    run: RUN,
+    layout: Annotated[
+        str,
+        typer.Option(
+            "--as",
+            metavar="LAYOUT",
+            help="clip-retrieval, datacomp, faiss, huggingface, or csv.",
+        ),
+    ],
+    output: Annotated[
+        str, typer.Option("--output", metavar="DIR", help="A new folder, or an empty one.")
+    ],
+    among: Annotated[
+        Literal["kept", "all"],
+        typer.Option(
+            help="The kept samples, or all; of those with vectors where the layout has them."
+        ),
+    ] = "kept",
+    embedding: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which embedding, where a job has several.")
+    ] = None,
+    json: JSON = False,
+) -> None:
+    """Write a run's embeddings, metadata and indices in the layout that other programs read."""
+    from tamis.jobs.commands.export import export_run
+
+    export_run(run, layout, output, among, embedding, json)

@@ -241,6 +241,23 @@ class Run:
         table.attrs = {"searched": found.searched, "of": found.of, "above": found.above}
         return table
 
+    def export(
+        self,
+        layout: str,
+        output: str | Path,
+        among: Literal["kept", "all"] = "kept",
+        embedding: str | None = None,
+    ) -> list[str]:
+        """Write embeddings and metadata in a layout that others read, as `tamis export`; the paths of its files.
+
+        Raises:
+            TamisError: no such layout, no embeddings, or a folder that is not empty.
+        """
+        from tamis.pipeline.audit.export.export import export
+
+        done = export(self._run, layout, str(output), among, embedding)
+        return [f"{done.folder}/{name}" for name in done.files]
+
     def to_webdataset(self, shuffle: int = 0, seed: int = 0) -> Any:
         """The kept pairs as a webdataset pipeline: see ``tamis.load``."""
         from tamis.pipeline.results.load import load

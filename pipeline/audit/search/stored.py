@@ -142,6 +142,22 @@ class Embedding:
 
         return Block(columns.vectors(table[side]), np.int64(part) << 32 | row, uids)
 
+    def usable_rows(self, part: int) -> Int64Array:
+        """The rows of a part that have a usable embedding, ascending."""
+        table = _read(self.run, self._by_part[part], ["row", "reason"])
+        row: Int64Array = table.filter(pc.is_null(table["reason"]))["row"].to_numpy()
+        return row.astype(np.int64)
+
+    def rows_of(self, part: int, side: Side, rows: Int64Array) -> columns.Float16s:
+        """The vectors of some rows of a part, ascending, all of which have one."""
+        table = _read(self.run, self._by_part[part], ["row", side])
+        at = np.searchsorted(table["row"].to_numpy(), rows)
+        return columns.vectors(table[side])[at]
+
+    def ingested(self, part: int, names: Sequence[str]) -> pa.Table:
+        """Columns of what ingest stored of a part."""
+        return _read(self.run, self._ingested[part], names)
+
     def vector(self, sid: int, side: Side) -> Float32Array | None:
         """The vector of one sample, as stored; None if it has none."""
         part, row = sid >> 32, sid & 0xFFFFFFFF
