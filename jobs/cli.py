@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tamis.jobs import comparing, evaluating, job_files, start
+from tamis.jobs import comparing, evaluating, exploring, job_files, start
 from tamis.jobs.cluster import cli
 from tamis.jobs.options import (
     ACCEPT,
@@ -318,6 +318,7 @@ def browse(
     browse_run(run, port)
 
 
+app.add_typer(exploring.commands)
 app.add_typer(job_files.commands)
 app.add_typer(comparing.commands)
 app.add_typer(evaluating.commands)

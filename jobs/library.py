@@ -9,7 +9,7 @@ import html
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tamis.schemas.errors import StateError
 
@@ -184,6 +184,79 @@ class Run:
         sql.confine(connection, self._run)
         names, rows = sql.ask_freely(connection, query)
         return pd.DataFrame(rows, columns=names)
+
+    def search(  # noqa: PLR0913 - the options of the command
+        self,
+        text: str | None = None,
+        *,
+        image: str | Path | bytes | None = None,
+        uid: str | None = None,
+        vector: Any = None,
+        n: int = 20,
+        above: float | None = None,
+        side: Literal["image", "text"] = "image",
+        among: Literal["kept", "dropped", "all"] = "kept",
+        where: str | None = None,
+        probes: int | None = None,
+        embedding: str | None = None,
+        encoder: str | None = None,
+    ) -> pd.DataFrame:
+        """The samples nearest to a text, a picture, a sample or a vector, with their ``cosine``: as `tamis search`.
+
+        ``attrs`` of the table says how many vectors were ``searched``, ``of`` how many; with ``above`` also how many
+        samples have that cosine.
+
+        Args:
+            text: words, for the run's own encoder.
+            image: a picture's path, or its bytes.
+            uid: a sample, which is not in the answer itself.
+            vector: an array of one vector, or the path of one as .npy.
+            n: rows of the answer, at most.
+            above: count all samples of this cosine or more.
+            side: whether vectors of pictures or of captions are searched.
+            among: the kept samples, the dropped, or all.
+            where: a condition on the ledger's columns, in DuckDB's SQL.
+            probes: concepts that are searched.
+            embedding: its name, where the job has several.
+            encoder: the model behind embeddings that came with the input.
+
+        Raises:
+            TamisError: the run has no embeddings, or the query cannot be encoded.
+        """
+        import numpy as np
+        import pandas as pd
+
+        from tamis.pipeline.audit.search.query import Sought, made
+        from tamis.pipeline.audit.search.search import COLUMNS, Asked, Search
+        from tamis.pipeline.audit.search.stored import Embedding
+
+        picture = str(image) if isinstance(image, Path) else image
+        given = vector if vector is None or isinstance(vector, str) else np.asarray(vector)
+        sought = Sought(text, picture, uid, given, encoder)
+        searched = Embedding(self._run, embedding)
+        asked = Asked(n, above, side, among, where, probes, text is not None)
+        search = Search(searched, asked)
+        found = search.find(made(searched, sought, side))
+        table = pd.DataFrame(found.rows, columns=["cosine", *COLUMNS])
+        table.attrs = {"searched": found.searched, "of": found.of, "above": found.above}
+        return table
+
+    def export(
+        self,
+        layout: str,
+        output: str | Path,
+        among: Literal["kept", "all"] = "kept",
+        embedding: str | None = None,
+    ) -> list[str]:
+        """Write embeddings and metadata in a layout that others read, as `tamis export`; the paths of its files.
+
+        Raises:
+            TamisError: no such layout, no embeddings, or a folder that is not empty.
+        """
+        from tamis.pipeline.audit.export.export import export
+
+        done = export(self._run, layout, str(output), among, embedding)
+        return [f"{done.folder}/{name}" for name in done.files]
 
     def to_webdataset(self, shuffle: int = 0, seed: int = 0) -> Any:
         """The kept pairs as a webdataset pipeline: see ``tamis.load``."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.table import Table
 
 from tamis.jobs.opening import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading import sql as queries
+from tamis.pipeline.audit.reading.concept_names import names
 from tamis.pipeline.audit.reading.concepts import trained
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.funnel import (
@@ -24,6 +25,9 @@ from tamis.pipeline.audit.reading.pairs import drawn, remarks
 from tamis.pipeline.results import delta
 from tamis.schemas.errors import JobError
 from tamis.schemas.ledger import meaning
+
+if TYPE_CHECKING:
+    import duckdb
 
 CAPTION = 60
 """Most characters of a caption in a table."""
@@ -76,13 +80,26 @@ def audit_run(
         elif by == "source":
             answer = queries.ask(connection, by_source_query(run), limit=most)
         else:
-            answer = queries.ask(connection, by_cluster_query(run), limit=most)
+            answer = _with_names(
+                run, connection, queries.ask(connection, by_cluster_query(run), limit=most)
+            )
             if "complexity" not in answer[0] and any("complexity" in s.measures for s in run.steps):
                 display.echo("without complexities: tables/ has been cleared", err=True)
     _show_answer(run, answer, limit, json)
     training = trained(run) if by == "cluster" and not json else None
     if training:
         display.console().print(training)
+
+
+def _with_names(
+    run: FinishedRun,
+    connection: duckdb.DuckDBPyConnection,
+    answer: tuple[list[str], list[list[Any]]],
+) -> tuple[list[str], list[list[Any]]]:
+    """Rows that begin with a cluster, each with the cluster's name behind all others."""
+    columns, rows = answer
+    known = names(run, connection, [row[0] for row in rows])
+    return [*columns, "name"], [[*row, known.get(row[0])] for row in rows]
 
 
 def _show_funnel(run: FinishedRun, json: bool) -> None:

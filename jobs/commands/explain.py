@@ -240,8 +240,9 @@ def _rule_line(rule: dict[str, Any]) -> str:
 
 
 def _place_lines(place: dict[str, Any]) -> list[str]:
+    name = f" ({place['name']})" if place.get("name") else ""
     lines = [
-        f"cluster {place['cluster']}, distance to its centroid {display.number(place['distance'])}"
+        f"cluster {place['cluster']}{name}, distance to its centroid {display.number(place['distance'])}"
     ]
     if "complexity" in place:
         lines.append(

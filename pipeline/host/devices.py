@@ -28,6 +28,15 @@ def require_cuda() -> None:
         raise ModelError("device: cuda, but torch sees no GPU here: set device: cpu")
 
 
+def has_cuda() -> bool:
+    """Whether torch is installed and sees a GPU."""
+    try:
+        require_cuda()
+    except ModelError:
+        return False
+    return True
+
+
 @cache
 def prepare(device: str | None, share: float = 1.0) -> None:
     """Prepare this process for products on ``device``, and check one; with None do nothing.

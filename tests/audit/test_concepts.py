@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tamis.jobs.cli import main
+from tamis.pipeline.audit.reading import concept_names
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.audit.story.story import stories
 from tamis.pipeline.runs import plan
@@ -257,3 +258,64 @@ def test_without_its_tables_a_run_is_still_explained(
     assert story["read"] is None
     assert full["read"] is not None
     assert [s["outcome"] for s in story["steps"]] == [s["outcome"] for s in full["steps"]]
+
+
+WORDS = ("owl", "lamp", "boat", "tree", "shoe", "fork", "moon", "drum")
+TWO = """
+  - embed: {encoder: precomputed}
+  - density: {clusters: 3, keep: 0.8, neighbours: 2}
+  - density: {name: again, clusters: 8, keep: 0.5, neighbours: 3}
+  - write
+"""
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of eight well separated concepts; every caption has its concept's word, some have none."""
+    folder = tmp_path_factory.mktemp("named")
+    random = np.random.default_rng(3)
+    axes, which = np.eye(8, 8), random.integers(0, 8, 200)
+    vectors = axes[which] * 5 + random.normal(size=(200, 8)) * 0.2
+    np.savez(folder / "0.npz", l14_img=vectors.astype("f2"), l14_txt=vectors.astype("f2"))
+    texts = [f"a picture of the {WORDS[i]} of <b>{n}</b>" for n, i in enumerate(which)]
+    texts[5] = texts[6] = None  # type: ignore[call-overload]
+    table = pa.table({"key": [f"k{n}" for n in range(200)], "text": texts})
+    pq.write_table(table, folder / "0.parquet")
+    inputs = [{"path": f"{folder}/*.parquet", "features": True}]
+    run_here(make_plan(folder / "run", "", TWO, input=inputs, part_samples=30))
+    return folder / "run"
+
+
+def test_concepts_are_called_by_what_their_captions_share(
+    named: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = asked(capsys, "audit", str(named), "--by", "cluster")["rows"]
+    first = {row["name"].partition(",")[0] for row in rows}
+    assert first <= set(WORDS)
+    assert len(first) >= 7
+
+
+def test_a_concept_has_the_same_name_everywhere(
+    named: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = asked(capsys, "audit", str(named), "--by", "cluster")["rows"]
+    names = {row["cluster"]: row["name"] for row in rows}
+    run = open_run(str(named))
+    told = [stories(run, f"k{n}", 1)[1][0] for n in range(0, 200, 7)]
+    places = [step["place"] for story in told for step in story["steps"] if "place" in step]
+    seen = [place for place in places if "name" in place]
+    assert len(seen) > 10
+    assert all(place["name"] == names[place["cluster"]] for place in seen)
+    page = tmp_path / "report.html"
+    with pytest.raises(SystemExit):
+        main(["report", str(named), "--output", str(page)])
+    written = page.read_text()
+    for cluster, name in names.items():
+        assert f"Concept {cluster} ({name})" in written
+
+
+def test_a_run_too_large_for_it_names_no_single_concept(
+    named: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(concept_names, "ONE_BY_ONE", 199)
+    assert concept_names.name(open_run(str(named)), 0) is None

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tamis.pipeline.audit.reading.concept_names import names
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
@@ -33,6 +34,12 @@ class Concept(NamedTuple):
     d_intra: float | None = None
     d_inter: float | None = None
     complexity: float | None = None
+    name: str | None = None  # its most distinctive words
+
+    @property
+    def called(self) -> str:
+        """Number and name."""
+        return f"concept {self.cluster}{f' ({self.name})' if self.name else ''}"
 
     @property
     def share(self) -> float:
@@ -111,6 +118,14 @@ def _mean(weighed: Sequence[tuple[float | None, int]]) -> float | None:
     known = [(value, weight) for value, weight in weighed if value is not None and weight]
     total = sum(weight for _, weight in known)
     return math.fsum(value * weight for value, weight in known) / total if total else None
+
+
+def named(
+    run: FinishedRun, connection: duckdb.DuckDBPyConnection, clusters: Sequence[Concept]
+) -> list[Concept]:
+    """The same with their names."""
+    known = names(run, connection, [concept.cluster for concept in clusters])
+    return [concept._replace(name=known.get(concept.cluster)) for concept in clusters]
 
 
 def trained(run: FinishedRun) -> str | None:

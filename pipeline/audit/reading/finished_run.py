@@ -207,8 +207,11 @@ class FinishedRun:
                 return row
         return None
 
-    def rows(self, sids: Sequence[int]) -> list[Row]:
-        """The ledger's rows of some samples, in their order; each part is read once."""
+    def rows(self, sids: Sequence[int], columns: Sequence[str] | None = None) -> list[Row]:
+        """The ledger's rows of some samples, in their order; each part is read once.
+
+        ``columns``: those to read, ``sid`` among them; all by default.
+        """
         rows: dict[int, Row] = {}
         by_part: dict[int, list[int]] = {}
         for sid in sids:
@@ -218,7 +221,7 @@ class FinishedRun:
             name = f"{paths.task_name(Scope.BUNDLE, bundle)}.parquet"
             path = storage.join(self.root, paths.LEDGER, name)
             with sound(path), storage.open_table(path) as raw, ParquetFile(raw) as file:
-                table = file.read_row_group(group)
+                table = file.read_row_group(group, columns)
                 for position in positions:
                     row: Row = row_values(table, position)
                     rows[row["sid"]] = row

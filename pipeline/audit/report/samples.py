@@ -12,6 +12,7 @@ from tamis.pipeline.audit.reading.concepts import (
     concepts,
     galleries,
     mean_fits,
+    named,
     similarity,
     spread,
     trained,
@@ -45,7 +46,8 @@ def concepts_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection, al
     clusters = concepts(run, connection)
     if not clusters:
         return ""
-    chosen = spread([concept for concept in clusters if concept.size] or clusters, GALLERIES)
+    sized = [concept for concept in clusters if concept.size] or clusters
+    chosen = named(run, connection, spread(sized, GALLERIES))
     shown = galleries(run, connection, chosen, EXAMPLES)
     album.fetch(
         example.sid
@@ -64,7 +66,7 @@ def concepts_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection, al
         element("p", summary, class_="soft")
         + _fits(run, clusters)
         + (element("p", text(made), class_="soft") if made else "")
-        + _plots(clusters)
+        + _plots(named(run, connection, spread(clusters, SHOWN)))
         + element("h3", "Table")
         + _table(chosen)
         + element("h3", "Gallery")
@@ -87,21 +89,18 @@ def _fits(run: FinishedRun, clusters: list[Concept]) -> str:
     return element("p", text(words), class_="soft")
 
 
-def _plots(clusters: list[Concept]) -> str:
-    drawn = spread(clusters, SHOWN)
+def _plots(drawn: list[Concept]) -> str:
     figures = []
     if all(concept.complexity is not None for concept in drawn):
         rates = [
-            charts.Point(
-                c.complexity or 0.0, c.share, f"{_called(c)}: kept {share(c.kept, c.size)}"
-            )
+            charts.Point(c.complexity or 0.0, c.share, f"{c.called}: kept {share(c.kept, c.size)}")
             for c in drawn
             if c.size
         ]
         figures.append(("Complexity and keep rate", rates, ("complexity", "share kept", True)))
     if any(concept.quota is not None for concept in drawn):
         quotas = [
-            charts.Point(c.size, c.quota or 0, f"{_called(c)}: quota {c.quota} of {c.size}")
+            charts.Point(c.size, c.quota or 0, f"{c.called}: quota {c.quota} of {c.size}")
             for c in drawn
         ]
         figures.append(("Size and quota", quotas, ("size", "quota", False)))
@@ -113,10 +112,6 @@ def _plots(clusters: list[Concept]) -> str:
     return element("div", plots, class_="charts two") if plots else ""
 
 
-def _called(concept: Concept) -> str:
-    return f"concept {concept.cluster}"
-
-
 def _table(chosen: list[Concept]) -> str:
     columns = [("concept", "left"), ("assigned", "right"), ("size", "right"), ("d_intra", "right")]
     columns += [("d_inter", "right"), ("complexity", "right"), ("quota", "right")]
@@ -126,7 +121,7 @@ def _table(chosen: list[Concept]) -> str:
         columns += [("similarity, kept", "right"), ("dropped", "right")]
     rows = [
         [
-            element("a", f"{c.cluster}", href=f"#concept-{c.cluster}"),
+            element("a", f"{c.cluster}", href=f"#concept-{c.cluster}") + text(f" {c.name or ''}"),
             *(number(v) for v in (c.samples, c.size, c.d_intra, c.d_inter, c.complexity)),
             *(number(v) for v in (c.quota, c.kept)),
             share(c.kept, c.size),
@@ -159,7 +154,7 @@ def _card(concept: Concept, gallery: Gallery, album: Album) -> str:
             ("farthest", gallery.farthest),
         )
     )
-    inner = element("h3", f"Concept {concept.cluster}") + element("dl", terms)
+    inner = element("h3", text(concept.called.capitalize())) + element("dl", terms)
     inner += element("div", ends, class_="ends")
     return element("article", inner, class_="concept", id=f"concept-{concept.cluster}")
 

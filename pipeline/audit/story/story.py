@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tamis.pipeline.audit.reading import concept_names
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.story.onward import onward
 from tamis.pipeline.inputs.formats import format_of
@@ -108,6 +109,8 @@ def _place(run: FinishedRun, row: Row, name: str, audit: Audit | None) -> Story:
         place |= {key: concept[key] for key in ("size", *measures)}
     if audit is not None and audit.config.by_lot:
         place["by_lot"] = True
+    if name == run.placing[-1]:
+        place["name"] = concept_names.name(run, row["cluster"])
     return place
 
 

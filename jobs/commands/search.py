@@ -1,0 +1,113 @@
+"""``tamis search``."""
+
+from __future__ import annotations
+
+from tamis.jobs.opening import opened
+from tamis.jobs.terminal import display
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.audit.reading.words import counted
+from tamis.pipeline.audit.search.query import Query, Sought, made
+from tamis.pipeline.audit.search.search import Asked, Extent, Found, Search
+from tamis.pipeline.audit.search.stored import SIDES, Embedding
+from tamis.schemas.errors import JobError
+
+CAPTION = 60
+"""Most characters of a caption in a table."""
+
+LARGE = 1 << 28
+"""Bytes of vectors from which a line says beforehand how many are read."""
+
+
+def search_run(
+    path: str, embedding: str | None, sought: Sought, asked: Asked, *, json: bool, html: str | None
+) -> None:
+    """Show the samples of a run that are nearest to a text, a picture, a sample or a vector.
+
+    Raises:
+        JobError: no query, or several; options that do not go together.
+        TamisError: no finished run, no embeddings, or a query that cannot be encoded.
+    """
+    if json and html is not None:
+        raise JobError("--json and --html are two answers: ask for one at a time")
+    sought.check()
+    run = opened(path)
+    searched = Embedding(run, embedding)
+    search = Search(searched, asked)
+    bytes_read = 2 * search.extent.vectors * searched.dim
+    if search.extent.clusters is None and bytes_read >= LARGE:
+        display.note(
+            f"note: reading all {display.count(search.extent.vectors)} vectors, {display.size(bytes_read)}"
+        )
+    query = made(searched, sought, asked.side)
+    found = search.find(query)
+    if json:
+        display.echo(display.as_json(_to_json(run, query, asked, found)))
+    elif html is not None:
+        _write_page(run, query, asked, found, html)
+    else:
+        _show(query, asked, found)
+
+
+def _to_json(run: FinishedRun, query: Query, asked: Asked, found: Found) -> dict[str, object]:
+    return {
+        "run": run.root,
+        "query": query.what,
+        "side": asked.side,
+        "among": asked.among,
+        "searched": found.searched,
+        "of": found.of,
+        "concepts": found.extent.clusters,
+        "probed": found.extent.probed,
+        "above": found.above,
+        "samples": found.rows,
+    }
+
+
+def _write_page(run: FinishedRun, query: Query, asked: Asked, found: Found, path: str) -> None:
+    from tamis.pipeline.audit.search.page import search_page
+    from tamis.pipeline.store import storage
+
+    page = search_page(run, query.what, found, lines(asked, found))
+    target = storage.absolute(path)
+    storage.write_bytes(target, page)
+    display.echo(f"{target} ({display.size(len(page))})")
+
+
+def _show(query: Query, asked: Asked, found: Found) -> None:
+    out = display.console()
+    out.print(f"nearest to {display.plain(query.what)}:")
+    columns = [("cosine", "right"), ("key", "left"), ("fate", "left"), ("caption", "left")]
+    rows = [
+        [
+            f"{row['cosine']:.4f}",
+            display.plain(row["key"], CAPTION),
+            "kept" if row["kept"] else f"{row['step']}: {row['reason']}",
+            display.plain(row["text"] or "", CAPTION),
+            row["uid"],
+        ]
+        for row in found.rows
+    ]
+    display.print_table(out, display.table([*columns, ("uid", "left")], rows))
+    for line in lines(asked, found):
+        out.print(line)
+
+
+def lines(asked: Asked, found: Found) -> list[str]:
+    """What was found and searched, in words."""
+    said = []
+    if found.above is not None:
+        some = f"; -n {found.above} shows all" if found.above > len(found.rows) else ""
+        said.append(f"cosine {asked.above:g} or more: {counted(found.above, 'sample')}{some}")
+    return [*said, _searched(found.extent, found, asked)]
+
+
+def _searched(extent: Extent, found: Found, asked: Asked) -> str:
+    what = f"{display.count(found.searched)} of {display.count(found.of)} vectors of {SIDES[asked.side]}"
+    if extent.clusters is None or extent.probed is None:
+        return f"searched {what}"
+    more = (
+        ""
+        if found.above is not None or extent.probed == extent.clusters
+        else "; --probes searches more"
+    )
+    return f"searched {what}, in {display.count(extent.probed)} of {display.count(extent.clusters)} concepts{more}"

@@ -1,0 +1,111 @@
+"""Nearest vectors to a query by cosine: exact values, the best so far, and the clusters that can hold one.
+
+Vectors are stored as halves, whose length is not quite 1: a cosine is that of the vectors at length 1. Each is computed
+by itself in float64, so that it does not depend on the rows beside it; products in float32 only choose the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamis.pipeline.algorithms.arrays import Float32Array, Float64Array, Int64Array, UInt64Array
+from tamis.pipeline.algorithms.clusters.float16 import widen
+
+_BLOCK = 8192  # rows computed at once
+_MARGIN = 1e-3  # halves change a length by 2^-11 at most, and float32 products a cosine by less
+
+
+class Best:
+    """The ``limit`` largest cosines that were added, in order; equal ones by uid."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.values = np.empty(0, np.float64)
+        self.sids = np.empty(0, np.int64)
+        self.uids = np.empty((0, 2), np.uint64)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def bound(self) -> float:
+        """The cosine below which nothing more gets in."""
+        return float(self.values[-1]) if len(self) == self.limit and len(self) else -np.inf
+
+    def add(self, values: Float64Array, sids: Int64Array, uids: UInt64Array) -> None:
+        """Take in n samples: cosines (n,), sids (n,) and uids (n, 2)."""
+        values = np.concatenate([self.values, values])
+        sids = np.concatenate([self.sids, sids])
+        uids = np.concatenate([self.uids, uids])
+        order = np.lexsort((uids[:, 1], uids[:, 0], -values))[: self.limit]
+        self.values, self.sids, self.uids = values[order], sids[order], uids[order]
+
+
+def above(
+    rows: NDArray[np.floating], query: Float32Array, bound: float
+) -> tuple[Int64Array, Float64Array]:
+    """Positions and cosines of the rows whose cosine with the query is ``bound`` or more.
+
+    Args:
+        rows: (n, d), float16 or float32, of about length 1.
+        query: float32 (d,), of length 1.
+        bound: a cosine; minus infinity for all rows.
+
+    Returns:
+        (int64 (m,) ascending, float64 (m,)).
+    """
+    found = list(_above(rows, query, bound))
+    positions = [at for at, _ in found] or [np.empty(0, np.int64)]
+    values = [value for _, value in found] or [np.empty(0, np.float64)]
+    return np.concatenate(positions), np.concatenate(values)
+
+
+def _above(
+    rows: NDArray[np.floating], query: Float32Array, bound: float
+) -> Iterator[tuple[Int64Array, Float64Array]]:
+    wide = np.empty((min(_BLOCK, len(rows)), rows.shape[1]), np.float32)
+    for start in range(0, len(rows), _BLOCK):
+        block = wide[: min(_BLOCK, len(rows) - start)]
+        widen(rows[start : start + len(block)], block)
+        near = np.flatnonzero(block @ query >= bound - _MARGIN)
+        values = cosines(block[near], query)
+        exact = values >= bound
+        yield near[exact] + start, values[exact]
+
+
+def cosines(rows: NDArray[np.floating], query: Float32Array) -> Float64Array:
+    """The cosine of each row (n, d) with the query (d,), float64 (n,): each the same whatever rows are beside it."""
+    wide, to = rows.astype(np.float64), query.astype(np.float64)
+    length = np.sqrt(np.einsum("ij,ij->i", wide, wide) * (to @ to))
+    values: Float64Array = np.einsum("ij,j->i", wide, to)
+    values /= np.maximum(length, np.finfo(np.float64).tiny)
+    return values
+
+
+def probed(centroids: Float32Array, query: Float32Array, count: int) -> Int64Array:
+    """The ``count`` clusters whose centroids (K, d) are nearest to the query (d,), ascending; ties by number."""
+    order = np.argsort(-cosines(centroids, query), kind="stable")
+    return np.sort(order[:count])
+
+
+def reachable(
+    centroids: Float32Array, query: Float32Array, farthest: NDArray[np.floating], bound: float
+) -> Int64Array:
+    """The clusters that can hold a vector whose cosine with the query is ``bound`` or more.
+
+    Angles obey the triangle inequality: no member is nearer to the query than the centroid's angle from it, less the
+    angle between the centroid and the member that is farthest from it.
+
+    Args:
+        centroids: float32 (K, d).
+        query: float32 (d,), of length 1.
+        farthest: (K,) the smallest cosine of a member to its centroid, as stored; infinite for an empty cluster.
+        bound: a cosine.
+    """
+    to_query = np.arccos(np.clip(cosines(centroids, query), -1, 1))
+    radius = np.arccos(np.clip(np.where(np.isinf(farthest), 1, farthest - _MARGIN), -1, 1))
+    nearest = np.cos(np.maximum(to_query - radius, 0))
+    return np.flatnonzero((nearest >= bound - _MARGIN) & ~np.isinf(farthest))

@@ -1,0 +1,1 @@
+"""A run's embeddings and metadata in the layouts that other programs read."""

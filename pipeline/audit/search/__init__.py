@@ -1,0 +1,1 @@
+"""Search of a run's stored embeddings by text, picture, sample or vector."""

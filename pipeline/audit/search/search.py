@@ -1,0 +1,214 @@
+"""The samples nearest to a query: exact cosines, over the nearest clusters where there are any, else over all.
+
+Clusters are those of semantic_duplicates, which hold the pictures' vectors of the samples that it compared. All stored
+vectors are read for captions, for a condition on the ledger, and where samples are asked for that the clusters lack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tamis.pipeline.algorithms import nearest
+from tamis.pipeline.algorithms.arrays import Float64Array, Int64Array, UInt64Array
+from tamis.pipeline.algorithms.nearest import Best
+from tamis.pipeline.audit.search.query import Query
+from tamis.pipeline.audit.search.stored import Block, Clusters, Embedding, Side
+from tamis.pipeline.audit.search.wanted import Among, Wanted
+from tamis.schemas.errors import JobError
+
+PROBES = {"picture": 16, "text": 32}
+"""Clusters that are searched for a picture and for a text: texts lie farther from pictures, and need twice as many."""
+
+CANDIDATES = 4
+"""Times the count that is asked for: so many are held before it is known which of them are kept."""
+
+AT_ONCE = 1 << 20
+"""Samples above a bound that are looked up in the ledger together."""
+
+COLUMNS = ("uid", "sid", "source", "key", "url", "text", "kept", "step", "reason", "cluster")
+"""Columns of the ledger in an answer."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is looked for beside the query.
+
+    ``above``: count all samples of this cosine or more, exactly. ``probes``: None for the number that fits the query.
+    """
+
+    count: int = 20
+    above: float | None = None
+    side: Side = "image"
+    among: Among = "kept"
+    where: str | None = None
+    probes: int | None = None
+    of_text: bool = False  # the query is a text
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What of the stored vectors a search compares: ``probed`` of ``clusters``, or all where both are None."""
+
+    vectors: int  # that are stored
+    probed: int | None = None
+    clusters: int | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """The answer: rows of the ledger with their ``cosine``, the largest first, and what was compared."""
+
+    rows: list[dict[str, Any]]
+    searched: int  # vectors that were compared
+    extent: Extent
+    above: int | None = None  # samples at or above the bound
+
+    @property
+    def of(self) -> int:
+        """Vectors that could have been compared."""
+        return self.searched if self.extent.clusters is None else self.extent.vectors
+
+
+class Search:
+    """A search of one embedding of a run."""
+
+    def __init__(self, embedding: Embedding, asked: Asked) -> None:
+        """Raise JobError: captions are not embedded, or ``probes`` where no clusters can be searched."""
+        self._embedding, self._asked = embedding, asked
+        if asked.side == "text" and not embedding.has_text:
+            raise JobError(
+                f"--side text: `{embedding.config.name}` has embedded pictures alone: leave the option out"
+            )
+        self._clusters = self._searchable()
+        if asked.probes is not None and (self._clusters is None or asked.above is not None):
+            why = "--above searches every concept that can hold one"
+            if self._clusters is None:
+                why = "no concepts hold just the vectors asked for, so that all are searched"
+            raise JobError(f"--probes {asked.probes}: {why}: leave the option out")
+
+    def _searchable(self) -> Clusters | None:
+        """The clusters, where they hold all vectors that are asked for."""
+        asked = self._asked
+        if asked.side != "image" or asked.where is not None:
+            return None
+        clusters = Clusters.of(self._embedding)
+        if clusters is None or asked.among == "kept":
+            return clusters
+        return clusters if clusters.rows == self._embedding.usable else None
+
+    @property
+    def extent(self) -> Extent:
+        """What will be compared."""
+        if self._clusters is None:
+            return Extent(self._embedding.usable)
+        count = len(self._clusters.centroids)
+        if self._asked.above is not None:
+            return Extent(self._clusters.rows, count, count)
+        usual = PROBES["text" if self._asked.of_text else "picture"]
+        return Extent(self._clusters.rows, min(self._asked.probes or usual, count), count)
+
+    def find(self, query: Query) -> Found:
+        """The answer to one query.
+
+        Raises:
+            InputError: DuckDB refuses the condition ``where``.
+        """
+        asked = self._asked
+        with closing(Wanted(self._embedding.run, asked.among, asked.where)) as wanted:
+            if self._clusters is None:
+                blocks = self._embedding.blocks(asked.side, wanted)
+                return self._all(query, blocks, self.extent, None)
+            if asked.above is not None:
+                return self._above(query, self._clusters, asked.above, wanted)
+            return self._nearest(query, self._clusters, wanted)
+
+    def _nearest(self, query: Query, clusters: Clusters, wanted: Wanted) -> Found:
+        """The nearest in the probed clusters; more candidates are held until so many as asked for are wanted."""
+        extent, count = self.extent, self._asked.count
+        assert extent.probed is not None, "there are clusters"
+        probed = nearest.probed(clusters.centroids, query.vector, extent.probed)
+        limit = count if wanted.is_everything else CANDIDATES * count
+        while True:
+            scan = _Scan(query, limit)
+            scan.read(clusters.blocks(probed))
+            rows = self._rows(scan.best, wanted)
+            if len(rows) == count or len(scan.best) < limit:
+                return Found(rows, scan.searched, extent)
+            limit *= 8
+
+    def _above(self, query: Query, clusters: Clusters, bound: float, wanted: Wanted) -> Found:
+        """All at or above a bound, over the clusters that can hold one."""
+        every = clusters.centroids
+        reached = nearest.reachable(every, query.vector, clusters.farthest(), bound)
+        extent = Extent(clusters.rows, len(reached), len(every))
+        return self._all(query, clusters.blocks(reached), extent, wanted)
+
+    def _all(
+        self, query: Query, blocks: Iterable[Block], extent: Extent, wanted: Wanted | None
+    ) -> Found:
+        """The nearest in all ``blocks``, of which samples are left out that are not ``wanted``."""
+        asked = self._asked
+        scan = _Scan(query, asked.count, asked.above, wanted)
+        scan.read(blocks)
+        above = scan.above if asked.above is not None else None
+        return Found(self._rows(scan.best, None), scan.searched, extent, above)
+
+    def _rows(self, best: Best, wanted: Wanted | None) -> list[dict[str, Any]]:
+        """The ledger's rows of the best that are wanted, as many as are asked for; looked up a few at a time."""
+        count, rows = self._asked.count, list[dict[str, Any]]()
+        cosine = dict(zip(best.sids.tolist(), best.values.tolist(), strict=True))
+        for start in range(0, len(best), count):
+            some = best.sids[start : start + count].tolist()
+            found = self._embedding.run.rows(some, COLUMNS)
+            for row in found if wanted is None else filter(wanted.has_fate, found):
+                rows.append({"cosine": cosine[row["sid"]], **row})
+            if len(rows) >= count:
+                break
+        return rows[:count]
+
+
+class _Scan:
+    """Comparison of blocks with a query: how many there were, the best, and with a bound how many reach it."""
+
+    def __init__(
+        self,
+        query: Query,
+        limit: int,
+        bound: float | None = None,
+        wanted: Wanted | None = None,
+    ) -> None:
+        self._query, self._bound, self._wanted = query, bound, wanted
+        self.best = Best(limit)
+        self.searched = self.above = 0
+        self._held: list[tuple[Float64Array, Int64Array, UInt64Array]] = []
+
+    def read(self, blocks: Iterable[Block]) -> None:
+        """Compare all of them."""
+        for block in blocks:
+            self.searched += len(block.sid)
+            bound = self.best.bound if self._bound is None else self._bound
+            at, values = nearest.above(block.vectors, self._query.vector, bound)
+            own = block.sid[at] == (-1 if self._query.sid is None else self._query.sid)
+            at, values = at[~own], values[~own]
+            if len(at):
+                self._held.append((values, block.sid[at], block.uids(at)))
+                if self._wanted is None or sum(len(sids) for _, sids, _ in self._held) >= AT_ONCE:
+                    self._take()
+        self._take()
+
+    def _take(self) -> None:
+        """Take in what is held, without the samples that are not wanted."""
+        if not self._held:
+            return
+        values, sids, uids = (np.concatenate(column) for column in zip(*self._held, strict=True))
+        self._held = []
+        if self._wanted is not None:
+            wanted = self._wanted.are(sids)
+            values, sids, uids = values[wanted], sids[wanted], uids[wanted]
+        self.above += len(values)
+        self.best.add(values, sids, uids)

@@ -1,0 +1,94 @@
+"""The samples that a search is about: kept, dropped or all, and those that meet a condition on the ledger's columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from tamis.pipeline.algorithms.arrays import BoolArray, Int64Array
+from tamis.pipeline.audit.reading import sql
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.steps.shared.audit import Row
+from tamis.pipeline.store import storage
+from tamis.pipeline.tables import paths
+from tamis.schemas.errors import InputError
+from tamis.schemas.scope import Scope
+
+if TYPE_CHECKING:
+    import duckdb
+
+Among = Literal["kept", "dropped", "all"]
+
+FATES: dict[Among, str] = {"kept": "kept", "dropped": "NOT kept", "all": "true"}
+"""Conditions on the ledger's rows."""
+
+
+class Wanted:
+    """The samples that are kept, dropped or either, and meet ``where``, a condition in SQL; read from the ledger.
+
+    The ledger is read a bundle at a time, so that memory does not grow with it.
+    """
+
+    def __init__(self, run: FinishedRun, among: Among, where: str | None = None) -> None:
+        """Raise InputError: DuckDB refuses the condition."""
+        self._run, self.among, self.where = run, among, where
+        self._condition = FATES[among] if where is None else f"{FATES[among]} AND ({where}\n)"
+        self._opened: duckdb.DuckDBPyConnection | None = None
+        if where is not None:
+            self._check()
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether every sample is wanted."""
+        return self.among == "all" and self.where is None
+
+    @property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        if self._opened is None:
+            self._opened = sql.connect(self._run, tables=False)
+            sql.confine(self._opened, self._run)
+        return self._opened
+
+    def _check(self) -> None:
+        import duckdb
+
+        query = f"SELECT sid FROM ledger WHERE {self._condition}"
+        try:
+            if len(self._connection.extract_statements(query)) != 1:
+                raise InputError(f"--where: one condition is needed, this is several: {self.where}")
+            self._connection.execute(f"{query} LIMIT 0")
+        except duckdb.Error as error:
+            raise InputError(f"--where: {' '.join(str(error).split())}") from None
+
+    def of_bundle(self, number: int) -> Int64Array | None:
+        """The sids of a bundle's parts that are wanted, ascending; None for all."""
+        if self.is_everything:
+            return None
+        name = f"{paths.task_name(Scope.BUNDLE, number)}.parquet"
+        file = sql.reading([storage.join(self._run.root, paths.LEDGER, name)])
+        with sql.readable(self._run):
+            found = self._connection.execute(f"SELECT sid FROM {file} WHERE {self._condition}")
+            return np.sort(np.asarray(found.fetchnumpy()["sid"], np.int64))
+
+    def are(self, sids: Int64Array) -> BoolArray:
+        """Whether each of some samples, (n,), is wanted: one reading of the ledger's columns."""
+        if self.is_everything:
+            return np.ones(len(sids), bool)
+        connection = self._connection
+        connection.register("found", pa.table({"sid": sids}))
+        with sql.readable(self._run):
+            asked = f"SELECT sid FROM found JOIN ledger USING (sid) WHERE {self._condition}"
+            wanted = connection.execute(asked).fetchnumpy()["sid"]
+        connection.unregister("found")
+        return np.isin(sids, wanted)
+
+    def has_fate(self, row: Row) -> bool:
+        """Whether the sample of a ledger row is kept, dropped or either, as asked; ``where`` is not looked at."""
+        return self.among == "all" or row["kept"] == (self.among == "kept")
+
+    def close(self) -> None:
+        """End the connection, if there is one."""
+        if self._opened is not None:
+            self._opened.close()

@@ -1,0 +1,118 @@
+"""``tamis search``: what it prints, and the one line that bad input gets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tamis
+from tamis.jobs.cli import main
+from tests.support.embedded import blobs, run_steps, write_input
+from tests.support.running import ledger, make_plan, run_here
+
+DIM = 16
+CONCEPTS = "- semantic_duplicates: {clusters: 4, epsilon: 0.001}\n- density: {keep: 0.5}\n- write"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, `run`, and vectors to search it by."""
+    path = tmp_path_factory.mktemp("search")
+    samples = blobs([30] * 5, [0.3] * 5, dim=DIM, text=["<script>alert(1)</script>"] * 150)
+    entry = write_input(path / "in", samples, 2)
+    run_steps(path / "run", [entry], CONCEPTS)
+    np.save(path / "query.npy", np.arange(1, DIM + 1))
+    np.save(path / "long.npy", np.ones(DIM + 3))
+    (path / "words.txt").write_text("no array")
+    return path
+
+
+def said(capsys: pytest.CaptureFixture[str], folder: Path, *arguments: str) -> tuple[str, str]:
+    """What the command prints on standard output and standard error; `@` before a name stands for the folder."""
+    named = [argument.replace("@", f"{folder}/") for argument in arguments]
+    with pytest.raises(SystemExit) as ended:
+        main(["search", str(folder / "run"), *named])
+    out, err = capsys.readouterr()
+    assert ended.value.code in {0, 2}, err
+    return out, err
+
+
+def test_a_table_says_what_was_searched(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    out, _ = said(capsys, folder, "--vector", "@query.npy", "-n", "3", "--probes", "2")
+    lines = out.splitlines()
+    assert lines[0].endswith("query.npy:")
+    assert lines[1].split() == ["cosine", "key", "fate", "caption", "uid"]
+    assert len(lines) == 3 + 3 + 1
+    words = lines[-1].split()
+    assert words[0] == "searched"
+    assert 0 < int(words[1]) < int(words[3]) == 150
+    assert lines[-1].endswith("in 2 of 4 concepts; --probes searches more")
+
+
+def test_the_same_answer_as_json_and_in_python(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    out, _ = said(capsys, folder, "--vector", "@query.npy", "--above", "0.1", "--json")
+    told = json.loads(out)
+    table = tamis.open(folder / "run").search(vector=np.arange(1, DIM + 1), above=0.1)
+    assert table.to_dict("records") == told["samples"]
+    assert table.attrs == {name: told[name] for name in ("searched", "of", "above")}
+    assert told["above"] > len(told["samples"]) == 20
+    kept = {row["uid"] for row in ledger(folder / "run") if row["kept"]}
+    assert {row["uid"] for row in told["samples"]} <= kept
+
+
+def test_a_page_escapes_what_it_shows(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    page = folder / "page.html"
+    out, _ = said(capsys, folder, "--vector", "@query.npy", "-n", "2", "--html", str(page))
+    assert out.startswith(str(page))
+    written = page.read_text()
+    assert written.count('class="sample was-kept"') == 2
+    assert "<script" not in written
+    assert written.count("&lt;script&gt;alert(1)") == 2
+    assert "in 4 of 4 concepts" in written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no query: give one of --text, --image, --uid and --vector"),
+        (["--text", "a", "--uid", "b"], "--text and --uid are 2 queries: give one of"),
+        (["--text", " "], "--text is empty"),
+        (["--text", "a cat"], "say with --encoder which model made them"),
+        (["--text", "a cat", "--encoder", "none:x"], "no encoder `none:x`"),
+        (["--image", "@words.txt", "--encoder", "demo"], "cannot be searched for"),
+        (["--image", "@nowhere.png"], "nowhere.png`: the nearest directory is"),
+        (["--uid", "f" * 32], "no sample of this run has that uid"),
+        (["--vector", "@long.npy"], f"has {DIM + 3} numbers, the run's embeddings have {DIM}"),
+        (["--vector", "@words.txt"], "is no .npy file of numbers"),
+        (["--vector", "@nowhere.npy"], "nowhere.npy`: the nearest directory is"),
+        (["--vector", "@query.npy", "--encoder", "demo"], "nothing is encoded for --vector"),
+        (["--vector", "@query.npy", "--side", "text"], "has embedded pictures alone"),
+        (["--vector", "@query.npy", "--where", "kept ="], "--where: "),
+        (["--vector", "@query.npy", "--embedding", "other"], "--embedding other: this run has"),
+        (["--vector", "@query.npy", "--json", "--html", "x"], "are two answers"),
+        (["--vector", "@query.npy", "--above", "0.1", "--probes", "2"], "leave the option out"),
+    ],
+)
+def test_bad_input_gets_one_line(
+    capsys: pytest.CaptureFixture[str], folder: Path, arguments: list[str], message: str
+) -> None:
+    out, err = said(capsys, folder, *arguments)
+    assert out == ""
+    assert message in err
+    assert err.startswith("tamis: ")
+    assert err.count("\n") == 1
+
+
+def test_a_run_without_embeddings_says_what_to_do(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, folder: Path
+) -> None:
+    entry: dict[str, Any] = {"path": f"{folder}/in/*.parquet"}
+    run_here(make_plan(tmp_path / "run", "", "- signals: [words]\n- write", input=[entry]))
+    _, err = said(capsys, tmp_path, "--text", "a cat")
+    assert err.endswith("has no embeddings: put an `embed` step into its job\n")
