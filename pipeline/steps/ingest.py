@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.pipeline.inputs.ingest import ingest_file
-from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
 from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import (
@@ -51,6 +51,7 @@ class Walked:
     max_member_bytes: int
     own_uids: bool
     path: str = location()
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ class Ingest(Step):
             limits.max_member_bytes,
             file.own_uids,
             path=file.path,
+            reading=file.reading.told,
         )
 
 
@@ -161,7 +163,13 @@ def walk(io: TaskIo[Walked]) -> Iterator[pa.Table]:
     """One input file -> its INGEST table, a row group a part."""
     args = io.args
     file = InputFile(
-        args.entry, args.relative, args.path, args.kind, args.size, own_uids=args.own_uids
+        args.entry,
+        args.relative,
+        args.path,
+        args.kind,
+        args.size,
+        own_uids=args.own_uids,
+        reading=args.reading or BY_ALIAS,
     )
     options = IngestOptions(
         args.part_samples,

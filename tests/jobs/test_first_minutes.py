@@ -94,9 +94,12 @@ def test_an_unquoted_pattern_is_told_to_be_quoted(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("a.csv", "a.csv').to_parquet('"),
-        ("a.jsonl", "a.jsonl', lines=True).to_parquet('"),
-        ("a.jpg", "pack the folder"),
+        ("a.json", "a.json').to_parquet('"),
+        ("a.feather", "a.feather').to_parquet('"),
+        (
+            "a.jpg",
+            "read by their folder, in which 1.jpg lies beside its caption 1.txt: name that: ",
+        ),
         ("a.tar.gz", "unpack it first"),
         ("a.tgz", "unpack it first"),
     ],

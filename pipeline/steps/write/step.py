@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from tamis.pipeline.inputs import own_columns
 from tamis.pipeline.inputs.formats import Buffer, Sample, format_of
-from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
 from tamis.pipeline.results import delta, shards, subset
 from tamis.pipeline.results.sidecars import Layout
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
@@ -69,6 +69,7 @@ class Shard:
     with_signals: bool  # in json members
     digests: Sequence[str | None]  # of files whose own columns are read
     paths: Sequence[str] = location()
+    readings: Sequence[Reading] | None = None  # by file; None where the job says nothing
 
 
 class Write(Step):
@@ -172,6 +173,7 @@ class Write(Step):
                 form == "parquet" and self.config.pictures,
                 file.path,
                 _digest(context, part.file, file),
+                file.reading.told,
             )
 
         return Phase("columns", columns.find, EachPart(context.parts, tables, each=found))
@@ -234,6 +236,9 @@ class Write(Step):
                     self.config.json_ == "signals",
                     [_digest(context, number, context.inputs[number]) for number in of_file],
                     paths=[file.path for file in files],
+                    readings=[file.reading for file in files]
+                    if any(file.reading.told for file in files)
+                    else None,
                 ),
                 rows=sizes[number],
             )
@@ -337,8 +342,11 @@ def _pieces(io: TaskIo[Shard]) -> Iterator[Piece]:
 
 def _files(args: Shard) -> Iterator[InputFile]:
     """The input file of each part."""
-    for (entry, relative, kind, size, parts), path in zip(args.sources, args.paths, strict=True):
-        yield from repeat(InputFile(entry, relative, path, kind, size), parts)
+    readings = args.readings or [BY_ALIAS] * len(args.paths)
+    for (entry, relative, kind, size, parts), path, reading in zip(
+        args.sources, args.paths, readings, strict=True
+    ):
+        yield from repeat(InputFile(entry, relative, path, kind, size, reading=reading), parts)
 
 
 def _samples(piece: Piece, layout: Layout, args: Shard) -> Iterator[Sample]:

@@ -65,6 +65,11 @@ class NearDuplicates(Preferring):
         "connected component is kept",
     )
 
+    @property
+    def reads_captions(self) -> bool:
+        """True."""
+        return True
+
     def agreement(self, job: Job) -> Literal["none", "phash", "embedding"]:
         """What else must agree, where the step leaves it to the job's input as well."""
         return self.agree or ("phash" if job.has_pictures else "embedding")
