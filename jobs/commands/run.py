@@ -62,6 +62,11 @@ def run_job(
         TamisError: whatever a person can mend.
     """
     plan = planning.make(load(request), accept_changed)
+    if request.job is None:
+        display.note(
+            f"no job is named: the one that fits the input runs; it is kept as {redact(plan.root)}/job.yaml, and "
+            "`tamis init --input` writes it out to be changed"
+        )
     carry_out(plan, address=address, progress=progress, json=json)
 
 
