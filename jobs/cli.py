@@ -22,6 +22,7 @@ from tamis.jobs.options import (
     EDGES,
     INPUT,
     JOB,
+    JOB_OR_NONE,
     JSON,
     OUTPUT,
     PROGRESS,
@@ -61,7 +62,7 @@ def about(
 
 @app.command()
 def run(  # noqa: PLR0913, PLR0917 - one argument an option
-    job: JOB,
+    job: JOB_OR_NONE = None,
     settings: SET = None,
     inputs: INPUT = None,
     output: OUTPUT = None,
@@ -91,7 +92,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
 
 @app.command()
 def plan(  # noqa: PLR0913, PLR0917 - one argument an option
-    job: JOB,
+    job: JOB_OR_NONE = None,
     settings: SET = None,
     inputs: INPUT = None,
     output: OUTPUT = None,

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,7 @@ from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.signals import caption_statistics
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError, ModelError
-from tamis.schemas.job import Input
+from tamis.schemas.job import Captions, Input
 from tamis.schemas.tables import find_column
 
 SAMPLES = 500
@@ -55,6 +56,12 @@ CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 FOLDERS = {"image_embeddings": "img_emb", "text_embeddings": "text_emb"}
 """Key of an input -> the folder beside the metadata in which clip-retrieval writes its files."""
 
+CAPTIONS = {
+    "first": "of each list the first; each: a sample for every caption, then exact_duplicates: {on: pair}",
+    "none": "most pictures come without",
+}
+"""Of an input's ``captions`` -> what the fitted job says of it."""
+
 SMALL = 400
 """Samples from which the fitted job prunes by density: fewer are as many as a person looks at."""
 
@@ -69,6 +76,7 @@ class Look:
         samples: of all files; estimated where ``counted`` is false.
         columns: the input's own.
         embeddings: keys of the job's input that name embeddings.
+        captions: how many a sample has, as the job says it.
     """
 
     files: Sequence[InputFile]
@@ -77,6 +85,7 @@ class Look:
     counted: bool
     columns: columns.Columns
     embeddings: dict[str, str]
+    captions: Captions
 
     @property
     def sound(self) -> pa.Table:
@@ -87,6 +96,11 @@ class Look:
     def pictures(self) -> bool:
         """Whether the samples have pictures."""
         return bool(self.rows["image_size"].null_count < self.rows.num_rows)
+
+    def has_similarity(self, encoder: str) -> bool:
+        """Whether that encoder's embeddings tell how well pictures and captions fit."""
+        both = len(self.embeddings) > 1 or "features" in self.embeddings
+        return self.captions != "none" and (encoder != "precomputed" or both)
 
 
 def fitted(patterns: Sequence[str]) -> str:
@@ -103,7 +117,33 @@ def fitted(patterns: Sequence[str]) -> str:
 
 
 def _look(patterns: Sequence[str]) -> Look:
-    files = input_files(Input(path=tuple(patterns)))
+    """A look at the files with as many captions a sample as most samples have.
+
+    Raises:
+        InputError, JobError: they cannot be read with any.
+    """
+    looks: list[Look] = []
+    faults: list[InputError] = []
+    for captions in get_args(Captions):
+        if captions == "each":  # as `first` is here, and copies of pictures are what it makes
+            continue
+        try:
+            look = _look_for(patterns, captions)
+        except InputError as error:
+            faults.append(error)
+            continue
+        without = look.rows.num_rows - look.rows["text"].null_count < look.rows.num_rows / 2
+        if captions != "none" and not without:
+            return look
+        if captions != "none" or look.pictures:
+            looks.append(look)
+    if not looks:
+        raise faults[0]
+    return looks[-1] if looks[-1].captions == "none" else looks[0]
+
+
+def _look_for(patterns: Sequence[str], captions: Captions) -> Look:
+    files = input_files(Input(path=tuple(patterns), captions=captions))
     first, rows = _first_rows(files)
     samples = rows_of(files)
     estimate = sum(file.size for file in files) / max(1.0, first.size / max(1, rows.num_rows))
@@ -117,6 +157,7 @@ def _look(patterns: Sequence[str]) -> Look:
         samples is not None,
         format_of(first).columns(first),
         _embeddings(files),
+        captions,
     )
 
 
@@ -205,6 +246,8 @@ def _input(look: Look, patterns: Sequence[str]) -> Iterator[str]:
         f"    {key}: {value if key == 'features' else repr(value)}"
         for key, value in look.embeddings.items()
     )
+    if look.captions != "one":
+        yield f"    captions: {look.captions}  # {CAPTIONS[look.captions]}"
 
 
 def _name(patterns: Sequence[str]) -> str:
@@ -223,7 +266,10 @@ def _steps(look: Look, encoder: str | None, why: str) -> Iterator[str]:
     yield f"- rules: {{{', '.join(f'{name}: {bound}' for name, bound in bounds.items())}}}"
     yield f"- exact_duplicates: {{on: {'image' if look.pictures else 'url_text' if _has_url(look) else 'pair'}}}"
     agree = "phash" if look.pictures else "embedding" if encoder else "none"
-    near = f"- near_duplicates: {{jaccard: 0.8, agree: {agree}}}"
+    if look.captions == "none":
+        agree, near = "phash", "- near_pictures"
+    else:
+        near = f"- near_duplicates: {{jaccard: 0.8, agree: {agree}}}"
     if agree != "embedding":
         yield near
     similarity = find_column("similarity", list(look.columns))
@@ -232,7 +278,7 @@ def _steps(look: Look, encoder: str | None, why: str) -> Iterator[str]:
         yield f'- embed: {{encoder: "{encoder}"}}'
         if agree == "embedding":
             yield near
-        if encoder != "precomputed" or len(look.embeddings) > 1 or "features" in look.embeddings:
+        if look.has_similarity(encoder):
             yield from _share("clip_similarity")
         yield "- semantic_duplicates: {clusters: auto, epsilon: 0.07}"
         number = kmeans.auto_clusters(look.samples)
@@ -257,6 +303,8 @@ def _bounds(look: Look) -> Iterator[tuple[str, str]]:
     """A bound for each signal of CANDIDATES that the samples have."""
     sound = look.sound
     for name, (end, tried) in CANDIDATES.items():
+        if name == "words" and look.captions == "none":
+            continue
         values = _values(name, sound)
         known = values[~np.isnan(values)]
         if not len(known):

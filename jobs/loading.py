@@ -18,12 +18,15 @@ from tamis.schemas.parse import apply_setting, check, read
 
 PRESETS = Path(__file__).parent / "presets"
 
+FITTED = "the job that fits"
+"""The name in messages of a job that no file holds."""
+
 
 @dataclass(frozen=True)
 class Request:
-    """A job's path or a preset's bare name, and changes to it."""
+    """A job's path or a preset's bare name, or None for the job that fits the inputs; and changes to it."""
 
-    job: str
+    job: str | None
     inputs: Sequence[str] = ()
     output: str | None = None
     settings: Sequence[str] = ()
@@ -38,12 +41,36 @@ def load(request: Request) -> Job:
         JobError: no such file or preset, or its content is no job.
         StateError: the run whose centroids are to be taken is not finished.
     """
-    path, preset = locate(request.job)
-    raw = read(read_text(path), request.job)
+    raw, preset = _fitted(request), False
+    if raw is None:
+        assert request.job is not None, "a job without a file fits its inputs"
+        path, preset = locate(request.job)
+        raw = read(read_text(path), request.job)
     if preset:
         _point_at_examples(raw)
     job = _changed(raw, request, preset)
     return borrowing(job, open_run(request.centroids).root) if request.centroids else job
+
+
+def _fitted(request: Request) -> dict[str, Any] | None:
+    """The job that fits the request's inputs, or that of its run directory; None where it names a job.
+
+    Raises:
+        JobError: it names neither.
+    """
+    if request.job is not None:
+        return None
+    if not request.inputs:
+        raise JobError(
+            "name a job file or a preset (`tamis presets`), or --input for the job that fits it"
+        )
+    if request.output is not None:
+        known = storage.join(request.output, "job.yaml")
+        if storage.exists(known):
+            return read(read_text(known), known)
+    from tamis.jobs.fitted import fitted
+
+    return read(fitted(request.inputs), FITTED)
 
 
 def load_map(job: Mapping[str, Any], request: Request) -> Job:
@@ -64,9 +91,10 @@ def _changed(raw: dict[str, Any], request: Request, preset: bool) -> Job:
         apply_setting(raw, f"resources.cpus={request.cpus}")
     for setting in request.settings:
         apply_setting(raw, setting)
+    source = request.job or FITTED
     if preset:
-        _check_paths(raw, request.job)
-    return check(raw, request.job)
+        _check_paths(raw, source)
+    return check(raw, source)
 
 
 def presets() -> list[str]:
@@ -107,7 +135,10 @@ def read_text(path: str) -> str:
     """
     files, inner = storage.filesystem(path)
     if files.isdir(inner):
-        raise JobError(f"{path}: is a directory: name a job file in it (a run's own is job.yaml)")
+        raise JobError(
+            f"{path}: is a directory: name a job file in it (a run's own is job.yaml), or curate what is in it: "
+            f"--input {path}"
+        )
     try:
         return storage.read_bytes(storage.stat(path).path).decode()
     except UnicodeDecodeError:

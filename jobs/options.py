@@ -11,6 +11,13 @@ from tamis.jobs.terminal import display
 JOB = Annotated[
     str, typer.Argument(metavar="JOB", help="A job file, or the bare name of a preset.")
 ]
+JOB_OR_NONE = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[JOB]",
+        help="A job file, or the bare name of a preset; without one, the job that fits --input.",
+    ),
+]
 RUN = Annotated[str, typer.Argument(metavar="RUN", help="The directory of a finished run.")]
 SET = Annotated[
     list[str] | None,

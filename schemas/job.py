@@ -12,6 +12,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    field_validator,
     model_validator,
 )
 
@@ -37,6 +38,12 @@ def _entries(value: object) -> object:
     if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
         return [{"path": value}]
     return value
+
+
+Column = Literal["image", "text", "url", "uid", "key", "width", "height", "sha256"]
+"""What ingest takes of a sample, by its own names."""
+
+Captions = Literal["one", "first", "each", "none"]
 
 
 def _printable(value: str) -> str:
@@ -89,12 +96,22 @@ class Input(Model):
     )
     format: Annotated[str, AfterValidator(check_word)] = Field(
         "auto",
-        description="webdataset or parquet; auto: by the ending, .tar is webdataset, .parquet is parquet",
+        description="webdataset, parquet, jsonl, csv or folder; auto: by the ending (.tar is webdataset); a directory "
+        "of single pictures is folder",
     )
-    columns: dict[Literal["uid"], Literal["none"]] = Field(
+    columns: dict[
+        Column, Annotated[Paths, BeforeValidator(_listed, json_schema_input_type=str | Paths)]
+    ] = Field(
         default={},
-        description="`{uid: none}`: the input's own uids are not taken, such as those that are not 32 hex digits; by "
-        "default they are",
+        examples=[{"image": ["img", "input.jpg"], "text": "cap"}],
+        description="the input's own names of what is taken from it, where they are not the usual ones: columns, "
+        "keys of json, or suffixes of a tar's members; of several the first that a sample has. `{uid: none}`: the "
+        "input's own uids are not taken, such as those that are not 32 hex digits",
+    )
+    captions: Captions = Field(
+        "one",
+        description="one: a sample has one caption; first: of a list of captions the first; each: a sample for every "
+        "caption of a list; none: no caption is read, for jobs that look at pictures alone",
     )
     image_embeddings: str | None = Field(
         None,
@@ -115,6 +132,18 @@ class Input(Model):
     text_feature: str = Field(
         "l14_txt", description="the member of the `.npz` that holds caption embeddings"
     )
+
+    @field_validator("columns")
+    @classmethod
+    def _only_uids_can_be_left(cls, columns: dict[Column, Paths]) -> dict[Column, Paths]:
+        for name, names in columns.items():
+            if not all(names) or not names:
+                raise ValueError(f"{name}: name a column, a key or a suffix")
+            if names == ("none",) and name != "uid":
+                raise ValueError(
+                    f"{name}: `none` is for uid alone; of an input without captions say `captions: none`"
+                )
+        return columns
 
     @property
     def precomputed(self) -> bool:
@@ -197,6 +226,21 @@ class Job(Model):
             if step.is_last and number < len(self.steps):
                 raise ValueError(f"`{step.kind}` stands once, as the last step")
         return self
+
+    @model_validator(mode="after")
+    def _captions_are_there_for_all_steps(self) -> Job:
+        bare = [entry.name for entry in self.input if entry.captions == "none"]
+        reading = [step.name for step in self.steps if step.reads_captions]
+        if bare and reading:
+            raise ValueError(
+                f"{reading[0]}: works on captions, and input `{bare[0]}` says `captions: none`: leave the step out"
+            )
+        return self
+
+    @property
+    def has_captions(self) -> bool:
+        """True if the samples of all inputs come with captions."""
+        return all(entry.captions != "none" for entry in self.input)
 
     @property
     def has_pictures(self) -> bool:

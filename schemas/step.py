@@ -155,6 +155,11 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
     @property
+    def reads_captions(self) -> bool:
+        """True if the step works on captions, and samples without any are of no use to it."""
+        return False
+
+    @property
     def shard_size(self) -> int | None:
         """Samples in each shard that the step writes; None if it writes no shards."""
         return None

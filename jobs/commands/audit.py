@@ -14,11 +14,13 @@ from tamis.pipeline.audit.reading.concept_names import names
 from tamis.pipeline.audit.reading.concepts import trained
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.funnel import (
-    BY_REASON,
     Funnel,
+    Loss,
     by_cluster_query,
     by_source_query,
     funnel,
+    losses,
+    words_for,
 )
 from tamis.pipeline.audit.reading.funnel import sample as sample_rows
 from tamis.pipeline.audit.reading.pairs import drawn, remarks
@@ -78,7 +80,8 @@ def audit_run(
             queries.confine(connection, run)
             answer = queries.ask_freely(connection, sql, most)
         elif by == "source":
-            answer = queries.ask(connection, by_source_query(run), limit=most)
+            query = by_source_query(run, losses(connection))
+            answer = queries.ask(connection, query, limit=most)
         else:
             answer = _with_names(
                 run, connection, queries.ask(connection, by_cluster_query(run), limit=most)
@@ -107,6 +110,7 @@ def _show_funnel(run: FinishedRun, json: bool) -> None:
     delta_counts = delta.counts(run.root)
     if json:
         more: dict[str, Any] = {"delta": delta_counts} if delta_counts else {}
+        more["reasons"] = [loss._asdict() for loss in lost(run)]
         with queries.connect(run, tables=False) as connection:
             more["notes"] = remarks(run, connection)
         display.echo(display.as_json({"run": run.root, **totals.to_json(), **more}))
@@ -122,7 +126,6 @@ def _show_funnel(run: FinishedRun, json: bool) -> None:
     if not totals.dropped:
         return
     with queries.connect(run, tables=False) as connection:
-        _, reasons = queries.ask(connection, BY_REASON)
         notes = remarks(run, connection)
     columns = [("step", "left"), ("reason", "left"), ("samples", "right"), ("of input", "right")]
     out.print()
@@ -130,7 +133,7 @@ def _show_funnel(run: FinishedRun, json: bool) -> None:
         out,
         display.table(
             [*columns, ("meaning", "left")],
-            [_reason_row(run, *reason) for reason in reasons],
+            [_reason_row(run, loss) for loss in lost(run)],
         ),
     )
     if notes:
@@ -171,22 +174,26 @@ def balance(totals: Funnel) -> str:
     )
 
 
-def _reason_row(
-    run: FinishedRun, step: str, reason: str, rule: str | None, bound: float | None, samples: int
-) -> list[str]:
-    phrase = run.phrase(step, reason)
+def lost(run: FinishedRun) -> list[Loss]:
+    """What was dropped, by step, reason and rule; the largest number first."""
+    with queries.connect(run, tables=False) as connection:
+        return losses(connection)
+
+
+def _reason_row(run: FinishedRun, loss: Loss) -> list[str]:
     return [
-        step,
-        phrase.format(reason=reason, rule=rule, bound=display.number(bound)),
-        display.count(samples),
-        display.share(samples, run.rows_in),
-        meaning(reason, run.settings_of(step)),
+        loss.step,
+        words_for(run, loss),
+        display.count(loss.samples),
+        display.share(loss.samples, run.rows_in),
+        meaning(loss.reason, run.settings_of(loss.step)),
     ]
 
 
 def funnel_table(run: FinishedRun, reasons: bool = True) -> Table:
-    """A table with a row for each step that decides, and with ``reasons`` for each of its reasons."""
+    """A table with a row for each step that decides, and with ``reasons`` for each of its reasons and rules."""
     totals = funnel(run)
+    found = lost(run) if reasons and totals.dropped else []
     rows = []
     for step in totals.steps:
         dropped = sum(step.dropped.values())
@@ -201,10 +208,12 @@ def funnel_table(run: FinishedRun, reasons: bool = True) -> Table:
             )
         )
         # A single reason would repeat the step's own row.
-        if reasons and len(step.dropped) > 1:
-            for reason, n in sorted(step.dropped.items(), key=lambda item: (-item[1], item[0])):
+        of_step = [loss for loss in found if loss.step == step.step]
+        if len(of_step) > 1 or any(loss.rule for loss in of_step):
+            for loss in of_step:
+                n, words = loss.samples, words_for(run, loss)
                 rows.append(
-                    (f"  {reason}", "", display.count(n), display.share(n, step.entered), "", "")
+                    (f"  {words}", "", display.count(n), display.share(n, step.entered), "", "")
                 )
     columns = [("step", "left"), ("entered", "right"), ("dropped", "right"), ("share", "right")]
     return display.table([*columns, ("kept", "right"), ("of input", "right")], rows)

@@ -10,7 +10,7 @@ from rich.text import Text
 from tamis.jobs.opening import opened
 from tamis.jobs.terminal import display, inline_pictures
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.audit.story.story import Story, stories, tell
+from tamis.pipeline.audit.story.story import Story, padded_key, stories, tell
 from tamis.schemas.errors import InputError, JobError
 
 CAPTION = 300
@@ -50,6 +50,9 @@ def explain_sample(path: str, name: str, *, count: int, json: bool, html: str | 
         raise JobError("--json and --html are two answers: ask for one at a time")
     run = opened(path)
     total, samples = stories(run, name, count)
+    if not total and (key := padded_key(run, name)) is not None:
+        display.note(f"no sample is called {name}: this is the one with the key {key}")
+        total, samples = stories(run, key, count)
     if not total:
         raise InputError(
             f"{name}: no sample of this run has that uid, key or URL "

@@ -11,7 +11,7 @@ from typing import Literal
 
 import typer
 
-from tamis.jobs.commands.audit import balance, funnel_table
+from tamis.jobs.commands.audit import balance, funnel_table, lost
 from tamis.jobs.loading import Request, load
 from tamis.jobs.observers import journal, progress
 from tamis.jobs.observers.log_lines import LogLines
@@ -62,6 +62,11 @@ def run_job(
         TamisError: whatever a person can mend.
     """
     plan = planning.make(load(request), accept_changed)
+    if request.job is None:
+        display.note(
+            f"no job is named: the one that fits the input runs; it is kept as {redact(plan.root)}/job.yaml, and "
+            "`tamis init --input` writes it out to be changed"
+        )
     carry_out(plan, address=address, progress=progress, json=json)
 
 
@@ -165,7 +170,12 @@ def _show_result(run: FinishedRun, tasks_run: int, times: Times, json: bool) -> 
     totals = funnel(run)
     result = [output for output in run.files.outputs if output.path.startswith("shards/")]
     if json:
-        about = {"run": redact(run.root), "computed": tasks_run, **totals.to_json()}
+        about: dict[str, object] = {
+            "run": redact(run.root),
+            "computed": tasks_run,
+            **totals.to_json(),
+        }
+        about["reasons"] = [loss._asdict() for loss in lost(run)]
         display.echo(display.as_json({**about, "bytes": sum(file.bytes for file in result)}))
         return
     out = display.console()

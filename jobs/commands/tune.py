@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from tamis.jobs.loading import Request, load, locate, read_text
+from tamis.jobs.loading import FITTED, Request, load, locate, read_text
 from tamis.jobs.terminal import display
 from tamis.pipeline.planning import tuning
 from tamis.pipeline.runs import plan as planning
@@ -32,20 +32,20 @@ def tune_job(request: Request, question: Question, *, json: bool) -> None:
     Raises:
         TamisError: the job cannot be done, has no model to tune, or its file cannot be changed in place.
     """
-    sizes = numbers(question.sizes)
+    sizes, named = numbers(question.sizes), request.job or FITTED
     plan = planning.make(load(request))
     steps = [step for step in plan.job.embeds if not step.takes_embeddings]
     if not steps:
-        raise JobError(f"{request.job}: no step embeds with a model: there is nothing to tune")
+        raise JobError(f"{named}: no step embeds with a model: there is nothing to tune")
     display.echo("tamis: the first samples are embedded here, in a temporary directory", err=True)
     results = [tuning.tune(plan, step, sizes, question.samples, question.rounds) for step in steps]
-    written = [] if question.dry else _write(request.job, results)
+    written = [] if question.dry else _write(named, results)
     if json:
         figures = {result.step: asdict(result) for result in results}
         display.echo(display.as_json({"job": plan.job.name, "steps": figures, "written": written}))
         return
     for result in results:
-        _show(result, request.job, result.step in written)
+        _show(result, named, result.step in written)
 
 
 def numbers(text: str) -> list[int]:

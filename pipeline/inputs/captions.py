@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from tamis.pipeline.algorithms.near_captions.folding import is_visible
+from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
 from tamis.pipeline.inputs.part_builder import MAX_URL_BYTES, IngestOptions, Row, fault
+from tamis.pipeline.inputs.uids import hash_uid
 from tamis.schemas.ledger import Reason
-from tamis.schemas.tables import find_column
 
 
-def field(fields: dict[str, Any], name: str) -> Any:
-    """The value of ``name`` or an alias in ``fields``; None where they have none."""
-    column = find_column(name, list(fields))
+def field(fields: dict[str, Any], name: str, reading: Reading = BY_ALIAS) -> Any:
+    """The value of ``name``, by the job's names or an alias, in ``fields``; None where they have none."""
+    column = reading.column(name, list(fields))
     return fields[column] if column is not None else None
 
 
-def field_text(fields: dict[str, Any], name: str) -> str | None:
-    """The text that ``fields`` have for ``name`` or an alias; None where the value is no text."""
-    value = field(fields, name)
+def field_text(fields: dict[str, Any], name: str, reading: Reading = BY_ALIAS) -> str | None:
+    """The text that ``fields`` have for ``name``; None where the value is no text."""
+    value = field(fields, name, reading)
     return value if isinstance(value, str) and is_text(value) else None
 
 
@@ -37,6 +38,29 @@ def long_url(characters: int) -> str:
 def is_text(value: str) -> bool:
     """Whether a string can be written as UTF-8: JSON may spell half a surrogate pair."""
     return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def texts_of(value: object, reading: Reading, name: str) -> list[str | None]:
+    """The captions in a JSON value that the job takes: one at least, which is None where there is none.
+
+    Raises:
+        ValueError: it is neither text nor, where the job takes lists, a list of texts.
+    """
+    if value is None or isinstance(value, str):
+        return [value]
+    lists = reading.captions in {"first", "each"}
+    if not isinstance(value, list) or not lists:
+        mend = ": say `captions: first` or `captions: each`" if isinstance(value, list) else ""
+        raise ValueError(f"`{name}` is {type(value).__name__}, not text{mend}")
+    found = [text for text in value if text is not None]
+    if not all(isinstance(text, str) for text in found):
+        raise ValueError(f"`{name}` is a list of more than text")
+    return (found if reading.captions == "each" else found[:1]) or [None]
+
+
+def caption_uid(file: InputFile, uid: bytes, number: int) -> bytes:
+    """The uid of a sample's caption by its number, from 0: the first keeps the sample's ``uid``."""
+    return hash_uid(file.entry, file.relative, "caption", uid.hex(), number) if number else uid
 
 
 def judge_caption(caption: str | None, offset: int | None, options: IngestOptions) -> Row:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tamis.pipeline.inputs.folders import expanded
-from tamis.pipeline.inputs.formats import format_named
-from tamis.pipeline.inputs.input_files import InputFile, resolve
+from tamis.pipeline.inputs.formats import format_named, outline
+from tamis.pipeline.inputs.input_files import InputFile, Reading, resolve
 from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.inputs.unread import advice
+from tamis.pipeline.store import storage
 from tamis.pipeline.store.storage import redact
 from tamis.schemas.errors import InputError, JobError
-from tamis.schemas.formats import FORMATS, by_word
+from tamis.schemas.formats import FORMATS, LEVELS, by_word
 from tamis.schemas.job import Input
 
 
@@ -29,7 +30,10 @@ def listed(entry: Input) -> tuple[list[InputFile], list[str]]:
         JobError: a file of unknown format, or embeddings that do not pair with the files.
     """
     endings = {ending: name for name in FORMATS for ending in format_named(name).endings}
-    listing = resolve(expanded(entry.path, list(endings)))
+    reading = reading_of(entry)
+    listing = resolve(
+        expanded(entry.path, _levels(entry), lambda path: _names_pictures(path, endings, reading))
+    )
     images = _paired(entry, entry.image_embeddings, len(listing.files))
     texts = _paired(entry, entry.text_embeddings, len(listing.files))
     files = []
@@ -53,12 +57,44 @@ def listed(entry: Input) -> tuple[list[InputFile], list[str]]:
                 file.stamp,
                 image,
                 text,
-                own_uids="uid" not in entry.columns,
+                own_uids=entry.columns.get("uid") != ("none",),
+                reading=reading,
                 touched=file.touched,
             )
         )
     notes = [f"input `{entry.name}`: {note}" for note in listing.notes()]
     return files, notes
+
+
+def _levels(entry: Input) -> list[list[str]]:
+    """The endings of files that a directory may stand for, those that are preferred first."""
+    names = list(FORMATS) if entry.format == "auto" else [by_word()[entry.format]]
+    levels = sorted({LEVELS.get(name, 0) for name in names})
+    return [
+        [e for name in names if LEVELS.get(name, 0) == level for e in format_named(name).endings]
+        for level in levels
+    ]
+
+
+def _names_pictures(path: str, endings: Mapping[str, str], reading: Reading) -> bool:
+    kind = next(name for ending, name in endings.items() if path.lower().endswith(ending))
+    file = InputFile("", path, path, kind, storage.stat(path).size, reading=reading)
+    return outline(file).pictures is True
+
+
+def reading_of(entry: Input) -> Reading:
+    """What the job says of how an entry's samples are read.
+
+    Raises:
+        JobError: it says two things that do not go together.
+    """
+    if entry.captions == "each" and entry.precomputed:
+        raise JobError(
+            f"input `{entry.name}`: `captions: each` makes several samples of a row, and embeddings have one: say "
+            "`captions: first`"
+        )
+    columns = {name: names for name, names in entry.columns.items() if names != ("none",)}
+    return Reading(tuple(sorted(columns.items())), entry.captions)
 
 
 def check_unchanged(
@@ -108,8 +144,12 @@ def _kind(entry: Input, path: str, endings: Mapping[str, str]) -> str:
         raise JobError(f"input `{entry.name}`: {redact(path)}: {mend}")
     mends = " or ".join(f"`format: {known}`" for known in by_word())
     raise JobError(
-        f"input `{entry.name}`: {redact(path)}: neither {' nor '.join(endings)}: say {mends}"
+        f"input `{entry.name}`: {redact(path)}: neither {' nor '.join(_shown(endings))}: say {mends}"
     )
+
+
+def _shown(endings: Iterable[str]) -> list[str]:
+    return ["a folder of pictures" if ending == "/" else ending for ending in endings]
 
 
 def _stem(path: str, kind: str) -> str:

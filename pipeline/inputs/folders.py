@@ -1,10 +1,12 @@
-"""A directory in the place of files: all below it whose endings are read."""
+"""A directory in the place of files: all below it whose endings are read, or the pictures in it."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from tamis.pipeline.inputs.suffixes import OTHER_PICTURES, PICTURES
 from tamis.pipeline.inputs.unread import advice
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
@@ -12,19 +14,36 @@ from tamis.schemas.errors import InputError
 LOOKED_AT = 10_000
 """Files below a directory that are looked at to see which endings there are."""
 
+LISTS = 10
+"""Files that are asked whether they are lists of pictures."""
+
+FOLDER = "/"
+"""The ending of a directory whose pictures are read."""
+
+ANY_PICTURE = OTHER_PICTURES.union(PICTURES)
+
 NAMED = 5
 """Endings that a message names."""
 
 
-def expanded(patterns: Sequence[str], endings: Sequence[str]) -> list[str]:
-    """The patterns, a directory replaced by the patterns of the files below it whose ending is one of ``endings``.
+def expanded(
+    patterns: Sequence[str],
+    levels: Sequence[Sequence[str]],
+    names_pictures: Callable[[str], bool],
+) -> list[str]:
+    """The patterns, a directory replaced by the patterns of what is read of it.
+
+    Args:
+        patterns: of one entry.
+        levels: endings of files by how much they are preferred; FOLDER for the pictures of a directory.
+        names_pictures: whether a file is a list of pictures, which then are not taken for themselves.
 
     Raises:
-        InputError: a directory has none; the message says what it has.
+        InputError: a directory has nothing that is read; the message says what it has.
     """
     made: list[str] = []
     for pattern in patterns:
-        made += _of_folder(pattern, endings) if is_folder(pattern) else [pattern]
+        made += _of_folder(pattern, levels, names_pictures) if is_folder(pattern) else [pattern]
     return made
 
 
@@ -35,25 +54,52 @@ def is_folder(pattern: str) -> bool:
     return storage.is_folder(pattern)
 
 
-def _of_folder(folder: str, endings: Sequence[str]) -> list[str]:
+def _of_folder(
+    folder: str, levels: Sequence[Sequence[str]], names_pictures: Callable[[str], bool]
+) -> list[str]:
     base = folder.rstrip("/") or "/"
-    met = Counter(_ending(path) for path, _ in zip(_below(base), range(LOOKED_AT), strict=False))
-    found = [ending for ending in endings if met[ending]]
-    if found:
-        return [f"{base}/**/*{ending}" for ending in found]
+    paths = [path for path, _ in zip(_below(base), range(LOOKED_AT), strict=False)]
+    met = Counter(map(_ending, paths))
+    pictures = any(met[f".{ending}"] for ending in ANY_PICTURE)
+    for number, level in enumerate(levels):
+        if FOLDER in level and pictures:
+            return [f"{base}/"]
+        found = [ending for ending in level if met[ending]]
+        lists = [path for path in paths if _ending(path) in found][:LISTS]
+        if found and (number == 0 or not pictures or any(map(names_pictures, lists))):
+            return [f"{base}/**/*{ending}" for ending in found]
+    raise _nothing(folder, base, met, [ending for level in levels for ending in level])
+
+
+def _nothing(folder: str, base: str, met: Counter[str], endings: Sequence[str]) -> InputError:
     shown = storage.redact(folder)
+    known = " or ".join("pictures" if ending == FOLDER else ending for ending in endings)
     if not met:
-        raise InputError(
-            f"`{shown}`: a directory without files: name one that has {' or '.join(endings)}"
-        )
+        return InputError(f"`{shown}`: a directory without files: name one that has {known}")
     named = ", ".join(
         f"{count:,} {ending or 'without ending'}" for ending, count in met.most_common(NAMED)
     )
-    mend = (
-        advice(f"{base}/NAME{met.most_common(1)[0][0]}")
-        or f"name one that has {' or '.join(endings)}"
-    )
-    raise InputError(f"`{shown}`: a directory of {named}: {mend}")
+    mend = advice(f"{base}/NAME{met.most_common(1)[0][0]}") or f"name one that has {known}"
+    return InputError(f"`{shown}`: a directory of {named}: {mend}")
+
+
+def picture_folders(folder: str, prefix: str) -> list[storage.File]:
+    """The directories with pictures, ``folder`` and those below it, each as a file; their names end in ``/``."""
+    base = storage.absolute(folder)
+    found = []
+    files = storage.files_in(base)
+    if any(_ending(file.path).removeprefix(".") in ANY_PICTURE for file in files):
+        below = "." if base == prefix else storage.relative(base, prefix)
+        digest = hashlib.blake2b(digest_size=16)
+        for file in files:
+            digest.update(
+                f"{file.relative}\0{file.size}\0{file.stamp}\0".encode("utf-8", "replace")
+            )
+        size = sum(file.size for file in files)
+        found.append(storage.File(f"{base}/", f"{below}/", size, digest.hexdigest()))
+    for name in storage.folders_in(base):
+        found += picture_folders(f"{base}/{name}", prefix)
+    return found
 
 
 def _ending(path: str) -> str:

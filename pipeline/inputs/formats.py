@@ -102,6 +102,16 @@ class Format(Protocol):
         """
         ...
 
+    def blocks(self, file: InputFile) -> Iterator[bytes]:
+        """The bytes of which ``totals`` has number and SHA-256, a bounded block at a time. By default the file's.
+
+        Raises:
+            FileNotFoundError: nothing is there.
+        """
+        with storage.open_read(file.path) as stream:
+            while block := stream.read(storage.READ_BLOCK):
+                yield block
+
     def pictures(self, file: InputFile, rows: pa.Table) -> Iterator[bytes]:
         """The bytes of each row's picture. ``rows`` has PICTURE_COLUMNS.
 
@@ -224,12 +234,8 @@ def check_texts(file: InputFile, members: Sample, text: str | None, meta: str | 
     """
     for suffix, noted in (("txt", text), ("json", meta)):
         for name, data in members:
-            if name == suffix and noted is not None and _as_text(data, suffix) != noted:
+            if name == suffix and noted is not None and str(data, "utf-8-sig", "replace") != noted:
                 raise InputError(
                     f"`{storage.redact(file.path)}` has changed since it was ingested: a {suffix} member is not the "
                     "one that was recorded; run again with --accept-changed"
                 )
-
-
-def _as_text(data: Buffer, suffix: str) -> str:
-    return str(data, "utf-8-sig" if suffix == "json" else "utf-8", "replace")

@@ -10,11 +10,48 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from tamis.pipeline.inputs.braces import names_of
-from tamis.pipeline.inputs.folders import is_folder
+from tamis.pipeline.inputs.folders import is_folder, picture_folders
 from tamis.pipeline.store import matching, storage
 from tamis.schemas.errors import InputError
+from tamis.schemas.job import Captions
+from tamis.schemas.tables import find_column
+
+
+class Reading(NamedTuple):
+    """What the job says of how an entry's samples are read.
+
+    Attributes:
+        columns: a name of ingest's (``text``, ``image``) -> the input's own names, the preferred one first.
+        captions: how many a sample has, as ``schemas.job.Input`` explains it.
+    """
+
+    columns: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    captions: Captions = "one"
+
+    def names(self, wanted: str) -> tuple[str, ...]:
+        """The input's own names for ``wanted``; none where the job says nothing of it."""
+        return dict(self.columns).get(wanted, ())
+
+    def column(self, wanted: str, available: Sequence[str]) -> str | None:
+        """The input's own name for ``wanted`` among those available; None if it has none."""
+        if wanted == "text" and self.captions == "none":
+            return None
+        names = self.names(wanted)
+        if not names:
+            return find_column(wanted, list(available))
+        return next((name for name in names if name in available), None)
+
+    @property
+    def told(self) -> Reading | None:
+        """Itself, where the job says anything: the fingerprints of other jobs do not know of it."""
+        return self if self != BY_ALIAS else None
+
+
+BY_ALIAS = Reading()
+"""Of an entry of which the job says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +67,7 @@ class InputFile:
     image_embeddings: str | None = None  # a .npy, or an .npz#member
     text_embeddings: str | None = None
     own_uids: bool = True  # a sample's uid is the input's, where it has one
+    reading: Reading = BY_ALIAS
     touched: str = field(
         default="", compare=False
     )  # as ``storage.File`` has it; of this listing alone
@@ -154,7 +192,9 @@ def _matches(pattern: str, prefix: str, left_out: dict[str, str]) -> list[storag
     missing: list[str] = []
     listings: dict[str, dict[str, storage.File]] = {}
     for name in names:
-        if _is_glob(name):
+        if name.endswith("/"):
+            matches = picture_folders(name, prefix)
+        elif _is_glob(name):
             found = matching.glob(storage.absolute(name), prefix)
             left_out.update(found.left_out)
             matches = [_below(file, prefix) for file in found.files]

@@ -62,6 +62,11 @@ class IngestOptions:
     span: tuple[int, int] | None = None
     culprits: frozenset[int] = frozenset()
 
+    @property
+    def opens_all(self) -> bool:
+        """Whether every picture is decoded."""
+        return self.span is None and not self.culprits
+
     def why_unopened(self, number: int) -> str | None:
         """The reason not to decode the picture of the file's row ``number``; None where there is none."""
         if self.span is not None and not self.span[0] <= number < self.span[1]:

@@ -31,6 +31,9 @@ PLUGINS = {
 }
 FORMATS = tuple(PLUGINS)
 
+SUFFIXES = {"jpeg": "jpg", "tiff": "tif"}
+"""A picture's format as the tables have it -> ending of its files, where the two differ."""
+
 SNIFFED = 1024
 """First bytes of a file from which its format is told."""
 

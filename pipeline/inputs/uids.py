@@ -53,7 +53,8 @@ def hash_uid(entry: str, relative: str, kind: str, key: str, occurrence: int) ->
     Args:
         entry: the name of the input entry.
         relative: the file's path below the entry's fixed prefix.
-        kind: "sample" (a key of a tar), "row" (of a parquet file) or "damage" (a range of bytes).
+        kind: "sample" (a key of a tar, a picture of a folder), "row" (of a table), "caption" (a further one of a
+            sample) or "damage" (a range of bytes).
         key: the sample's key, or a damage's offset in bytes.
         occurrence: 0 for the first sample of that key in the file; for a row its number in the file.
     """

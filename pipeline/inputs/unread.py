@@ -5,9 +5,6 @@ from __future__ import annotations
 CONVERT = "python -c \"import pandas as pd; pd.{read}.to_parquet('{stem}.parquet')\""
 
 TABLES = {
-    ".csv": "read_csv('{path}')",
-    ".tsv": "read_csv('{path}', sep='\\t')",
-    ".jsonl": "read_json('{path}', lines=True)",
     ".json": "read_json('{path}')",
     ".feather": "read_feather('{path}')",
     ".xlsx": "read_excel('{path}')",
@@ -32,7 +29,7 @@ def advice(path: str) -> str | None:
         )
     if name.endswith(PICTURES):
         return (
-            "single pictures are not read: pack the folder, in which 1.jpg stands beside its caption 1.txt: "
-            "tar --sort=name -cf pairs.tar FOLDER"
+            "single pictures are read by their folder, in which 1.jpg lies beside its caption 1.txt: name that: "
+            f"{path.rpartition('/')[0] or '.'}/"
         )
     return None

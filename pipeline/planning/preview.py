@@ -112,7 +112,7 @@ def _unread_pictures(files: Sequence[InputFile]) -> Iterator[str]:
             if named:
                 yield (
                     f"{file.source}: {named[0]} names pictures, which are not read: without their bytes this "
-                    "is metadata: put the pictures into the file, or into tars"
+                    "is metadata: put the pictures into the file, or the table beside them as JSON lines or CSV"
                 )
 
 

@@ -46,6 +46,8 @@ def find(step: StepModel, inputs: Sequence[InputFile]) -> Origins:
     for entry, files in _by_entry(inputs).items():
         first, known = _columns(files, step.computes)
         available = _available(outline(first))
+        if first.reading.captions == "none":
+            available -= {"text"}
         by_entry[entry] = {}
         for name in step.computes:
             try:

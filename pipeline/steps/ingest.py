@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.pipeline.inputs.ingest import ingest_file
-from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
 from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import (
@@ -52,6 +52,7 @@ class Walked:
     own_uids: bool
     path: str = location()
     empty_captions: bool | None = None  # True where they are kept
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,7 @@ class Ingest(Step):
             file.own_uids,
             path=file.path,
             empty_captions=True if limits.empty_captions == "keep" else None,
+            reading=file.reading.told,
         )
 
 
@@ -163,7 +165,13 @@ def walk(io: TaskIo[Walked]) -> Iterator[pa.Table]:
     """One input file -> its INGEST table, a row group a part."""
     args = io.args
     file = InputFile(
-        args.entry, args.relative, args.path, args.kind, args.size, own_uids=args.own_uids
+        args.entry,
+        args.relative,
+        args.path,
+        args.kind,
+        args.size,
+        own_uids=args.own_uids,
+        reading=args.reading or BY_ALIAS,
     )
     options = IngestOptions(
         args.part_samples,

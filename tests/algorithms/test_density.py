@@ -159,3 +159,11 @@ def test_pruning_picks_what_a_plain_reading_of_the_paper_picks(
     kept = set(shuffled[rank <= quota[cluster]].tolist())
     assert len(kept) == total
     assert kept == plain_pruning(label, cosine, centroids, total, tau)
+
+
+def test_no_distance_is_below_zero() -> None:
+    """Vectors of halves are up to a thousandth longer than 1."""
+    sums, counts = density.intra_sums(np.array([0, 1]), np.array([1.0001, 0.5], np.float32), 3)
+    assert density.intra(sums, counts).tolist() == [0.0, 0.5, 0.0]
+    twins = np.array([[1, 0], [1, 0]], np.float32) * np.float32(1.0000001)
+    assert (density.inter(twins, 1) >= 0).all()

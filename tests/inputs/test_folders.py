@@ -44,12 +44,8 @@ def test_tars_and_parquet_may_lie_together(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ([], r"a directory without files: name one that has .tar or .parquet"),
-        (
-            ["1.jpg", "2.jpg", "1.txt"],
-            r"a directory of 2 .jpg, 1 .txt: single pictures are not read: pack",
-        ),
-        (["a.csv"], r"a directory of 1 .csv: .csv is not read: make parquet of it"),
+        ([], r"a directory without files: name one that has .tar or .parquet or"),
+        (["a.json"], r"a directory of 1 .json: .json is not read: make parquet of it"),
         (["a.tar.gz"], r"a directory of 1 .tar.gz: .tar.gz is packed"),
         (["notes"], r"a directory of 1 without ending: name one that has"),
     ],
@@ -61,3 +57,54 @@ def test_a_directory_of_other_files_says_what_it_has(
         (tmp_path / name).touch()
     with pytest.raises(InputError, match=message):
         names(tmp_path)
+
+
+def touched(folder: Path, *files: str) -> Path:
+    for name in files:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return folder
+
+
+def test_pictures_are_read_folder_by_folder(tmp_path: Path) -> None:
+    touched(tmp_path, "1.jpg", "1.txt", "notes.md", "cats/2.PNG", "cats/new/3.heic", "empty/x.txt")
+    found = input_files(Input(path=(str(tmp_path),)))
+    assert [(file.relative, file.kind) for file in found] == [
+        ("./", "folder"),
+        ("cats/", "folder"),
+        ("cats/new/", "folder"),
+    ]
+    assert found[1].path == f"{tmp_path}/cats/"
+
+
+def test_archives_come_before_pictures(tmp_path: Path) -> None:
+    assert names(touched(tmp_path, "1.jpg", "x.csv", "0.tar")) == ["0.tar"]
+
+
+def test_a_list_of_pictures_comes_before_the_pictures(tmp_path: Path) -> None:
+    touched(tmp_path, "1.jpg", "metadata.jsonl")
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "1.jpg", "text": "one"}\n')
+    assert names(tmp_path) == ["metadata.jsonl"]
+    (tmp_path / "metadata.jsonl").write_text('{"stars": 3}\n')
+    assert names(tmp_path) == ["./"]
+
+
+def test_tables_without_pictures_are_read(tmp_path: Path) -> None:
+    assert names(touched(tmp_path, "a.csv", "b/c.jsonl")) == ["a.csv", "b/c.jsonl"]
+
+
+def test_a_job_that_names_the_format_has_its_files_alone(tmp_path: Path) -> None:
+    touched(tmp_path, "1.jpg", "x.csv", "0.tar")
+    for form, expected in (("folder", "./"), ("csv", "x.csv"), ("webdataset", "0.tar")):
+        (found,) = input_files(Input(path=(str(tmp_path),), format=form))
+        assert found.relative == expected
+
+
+def test_a_folder_whose_files_change_has_another_stamp(tmp_path: Path) -> None:
+    touched(tmp_path, "1.jpg")
+    (before,) = input_files(Input(path=(str(tmp_path),)))
+    (tmp_path / "1.txt").write_text("new")
+    (after,) = input_files(Input(path=(str(tmp_path),)))
+    assert before.stamp != after.stamp
+    assert after.size == 3

@@ -6,7 +6,10 @@ A new format adds its maker of files to MAKERS.
 from __future__ import annotations
 
 import ast
+import csv
 import hashlib
+import json
+import shutil
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -35,9 +38,10 @@ from tamis.schemas.errors import InputError, JobError
 from tamis.schemas.formats import FORMATS, word
 from tamis.schemas.job import Input
 from tamis.schemas.ledger import Reason
+from tamis.schemas.tables import INGEST
 from tests.conftest import ROOT
 from tests.support import toy_format
-from tests.support.input_files import Row, ingest
+from tests.support.input_files import Row, bytes_of, ingested
 from tests.support.pictures import encode, noise
 from tests.support.running import Sample, write_tar
 
@@ -56,9 +60,47 @@ def write_parquet(path: Path, samples: Sequence[Sample]) -> None:
     pq.write_table(pa.table(table), path, row_group_size=4)
 
 
+def write_folder(path: Path, samples: Sequence[Sample]) -> None:
+    """A picture, a caption and a json a sample; what was there before is gone."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    for sample in samples:
+        (path / f"{sample.key}.png").write_bytes(sample.image)
+        (path / f"{sample.key}.txt").write_text(sample.text)
+        (path / f"{sample.key}.json").write_text(json.dumps(sample.fields))
+
+
+def table_rows(path: Path, samples: Sequence[Sample]) -> list[dict[str, Any]]:
+    """The rows of a table beside whose file the pictures are written."""
+    rows = []
+    for sample in samples:
+        (path.parent / f"{sample.key}.png").write_bytes(sample.image)
+        named = {"key": sample.key, "caption": sample.text, "file_name": f"{sample.key}.png"}
+        rows.append({**named, **sample.fields})
+    return rows
+
+
+def write_jsonl(path: Path, samples: Sequence[Sample]) -> None:
+    """An object a line."""
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in table_rows(path, samples)))
+
+
+def write_csv(path: Path, samples: Sequence[Sample]) -> None:
+    """A header, and a record a sample."""
+    rows = table_rows(path, samples)
+    with path.open("w", newline="") as file:
+        if rows:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+
 MAKERS: dict[str, Callable[[Path, Sequence[Sample]], object]] = {
     "tar": write_tar,
     "parquet": write_parquet,
+    "jsonl": write_jsonl,
+    "csv": write_csv,
+    "folder": write_folder,
     toy_format.NAME: toy_format.write,
 }
 """By a format's name: what writes a file of samples (key, picture, caption, further fields)."""
@@ -81,21 +123,49 @@ class Maker:
     kind: str
     folder: Path
 
+    @property
+    def path(self) -> Path:
+        """The folder's one file, which for one format is a folder too."""
+        return self.folder / f"x{format_named(self.kind).endings[0]}"
+
     def file(self, samples: Sequence[Sample] = SAMPLES) -> InputFile:
         """The folder's one file, written again."""
-        path = self.folder / f"x{format_named(self.kind).endings[0]}"
-        MAKERS[self.kind](path, samples)
-        return self.of(path)
+        MAKERS[self.kind](self.path, samples)
+        return self.of(self.path)
 
     def raw(self, data: bytes) -> InputFile:
-        """The same with any bytes in it."""
-        path = self.folder / f"x{format_named(self.kind).endings[0]}"
-        path.write_bytes(data)
-        return self.of(path)
+        """The same with any bytes in it; those of a folder go into its files in their order."""
+        if self.kind == "folder":
+            self._into_folder(data)
+        else:
+            self.path.write_bytes(data)
+        return self.of(self.path)
+
+    def _into_folder(self, data: bytes) -> None:
+        self.path.mkdir(exist_ok=True)
+        files = sorted(self.path.iterdir(), key=lambda file: (file.stem, file.suffix))
+        sizes = [file.stat().st_size for file in files]
+        for file, size in zip(files, sizes, strict=True):
+            file.write_bytes(data[:size])
+            data = data[size:]
+        if data:
+            (self.path / "z.png").write_bytes(data)
 
     def of(self, path: Path) -> InputFile:
         """A file as the job's entry `input` names it."""
+        if path.is_dir():
+            size = len(bytes_of(path))
+            return InputFile("input", "./", f"{path}/", self.kind, size)
         return InputFile("input", path.name, str(path), self.kind, path.stat().st_size)
+
+    def copied(self, store: str) -> InputFile:
+        """The file, and what lies beside it, on another store."""
+        for path in self.folder.rglob("*"):
+            if path.is_file():
+                name = path.relative_to(self.folder)
+                storage.write_bytes(f"{store}/{name}", path.read_bytes())
+        here = self.of(self.path)
+        return replace(here, path=f"{store}/{here.path.removeprefix(f'{self.folder}/')}")
 
 
 @pytest.fixture(autouse=True)
@@ -109,12 +179,12 @@ def maker(request: pytest.FixtureRequest, tmp_path: Path) -> Maker:
 
 
 def table_of(source: InputFile) -> pa.Table:
-    return pa.concat_tables(ingest(Path(source.path)))
+    return pa.concat_tables(ingested(source))
 
 
 def rows_of(source: InputFile, options: IngestOptions | None = None) -> list[Row]:
     """All rows, after what holds for every input (its schema, unique uids, size and SHA-256 of the file)."""
-    parts = ingest(Path(source.path), options or IngestOptions())
+    parts = ingested(source, options or IngestOptions())
     return [row for part in parts for row in part.to_pylist()]
 
 
@@ -123,23 +193,30 @@ def rows_of(source: InputFile, options: IngestOptions | None = None) -> list[Row
 
 def test_a_file_is_known_by_its_ending(maker: Maker) -> None:
     source = maker.file()
-    for path in (source.path, source.path.removesuffix(source.relative) + "*"):
+    everything = str(maker.path.parent / f"*{maker.path.suffix}")
+    for path in (source.path, everything if maker.path.suffix else str(maker.path)):
         (found,) = input_files(Input(path=(path,)))
         assert replace(found, stamp="") == source
 
 
 def test_a_job_may_name_the_format(maker: Maker) -> None:
-    (maker.folder / "data").write_bytes(b"")
+    if maker.kind == "folder":
+        MAKERS["folder"](maker.folder / "data", SAMPLES)
+    else:
+        (maker.folder / "data").write_bytes(b"")
     path = (str(maker.folder / "data"),)
     (found,) = input_files(Input(path=path, format=word(maker.kind)))
     assert found.kind == maker.kind
+    if maker.kind == "folder":
+        assert input_files(Input(path=path)) == [found]
+        return
     with pytest.raises(JobError, match=rf"neither .tar nor .*say .*`format: {word(maker.kind)}`"):
         input_files(Input(path=path))
 
 
 def test_no_two_formats_share_an_ending() -> None:
     endings = [ending for name in FORMATS for ending in format_named(name).endings]
-    assert all(ending.startswith(".") and ending == ending.lower() for ending in endings)
+    assert all(ending[0] in "./" and ending == ending.lower() for ending in endings)
     assert not [(a, b) for a in endings for b in endings if a is not b and a.endswith(b)]
 
 
@@ -206,8 +283,7 @@ def test_a_uid_of_the_input_is_taken(maker: Maker) -> None:
 
 def test_a_url_works_as_a_disk_does(maker: Maker) -> None:
     source = maker.file()
-    storage.write_bytes(f"memory://copy/{source.relative}", Path(source.path).read_bytes())
-    remote = replace(source, path=f"memory://copy/{source.relative}")
+    remote = maker.copied("memory://copy")
     table = table_of(source)
     (found,) = ingest_file(remote, IngestOptions())
     assert found.equals(table)
@@ -292,18 +368,18 @@ def check_damaged(source: InputFile) -> list[Row]:
 
 
 def test_a_file_that_is_cut_off_is_rows(maker: Maker) -> None:
-    data = Path(maker.file().path).read_bytes()
+    data = bytes_of(Path(maker.file().path))
     for size in range(0, len(data), max(1, len(data) // 60)):
         assert len(check_damaged(maker.raw(data[:size]))) <= len(SAMPLES)
 
 
 def test_garbage_in_the_middle_is_rows(maker: Maker) -> None:
-    data = Path(maker.file().path).read_bytes()
+    data = bytes_of(Path(maker.file().path))
     for start in range(0, len(data), max(1, len(data) // 30)):
         garbage = b"\xff\x00{[" * 40
         changed = data[:start] + garbage + data[start + len(garbage) :]
         source = maker.raw(changed)
-        table = pa.concat_tables(ingest(Path(source.path)))
+        table = pa.concat_tables([INGEST.empty_table(), *ingested(source)])
         assert set(filter(None, table["reason"].to_pylist())) <= set(Reason)
 
 
@@ -345,7 +421,7 @@ def test_pictures_and_members_come_back_byte_for_byte(maker: Maker, rows: list[i
 @pytest.mark.parametrize("change", ["other pictures", "fewer", "cut off", "something else"])
 def test_a_file_that_has_changed_is_an_error(maker: Maker, change: str) -> None:
     source = maker.file()
-    table, data = table_of(source), Path(source.path).read_bytes()
+    table, data = table_of(source), bytes_of(Path(source.path))
     if change == "other pictures":
         maker.file([replace(a, image=b.image) for a, b in zip(SAMPLES, SAMPLES[::-1], strict=True)])
     elif change == "fewer":
@@ -353,7 +429,7 @@ def test_a_file_that_has_changed_is_an_error(maker: Maker, change: str) -> None:
     else:
         maker.raw(data[: len(data) // 2] if change == "cut off" else b"x" * len(data))
     for read in (format_of(source).pictures, format_of(source).members):
-        with pytest.raises(InputError, match=r"x\..*run again with --accept-changed"):
+        with pytest.raises(InputError, match=r"x[./].*run again with --accept-changed"):
             list(read(source, table))
 
 

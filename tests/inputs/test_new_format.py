@@ -49,13 +49,13 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plan]:
     folder = tmp_path_factory.mktemp("new")
     everything = list(samples())
     (folder / "in").mkdir()
-    toy_format.write(folder / "in" / "0.jsonl", everything[:15])
-    toy_format.write(folder / "in" / "1.jsonl", everything[15:])
-    with (folder / "in" / "1.jsonl").open("a") as file:
+    toy_format.write(folder / "in" / "0.b64", everything[:15])
+    toy_format.write(folder / "in" / "1.b64", everything[15:])
+    with (folder / "in" / "1.b64").open("a") as file:
         file.write('{"key": "cut", "ima')
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(FORMATS, toy_format.NAME, toy_format.ADDRESS)
-        yield make_plan(folder / "run", folder / "in" / "*.jsonl", STEPS, part_samples=4)
+        yield make_plan(folder / "run", folder / "in" / "*.b64", STEPS, part_samples=4)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_the_original_bytes_are_written(run: FinishedRun) -> None:
 
 def test_a_plan_shows_and_measures_it(plan: Plan) -> None:
     (entry,) = preview(plan)["inputs"]
-    assert (entry["format"], entry["files"], entry["columns"]) == ("jsonl", 2, {})
+    assert (entry["format"], entry["files"], entry["columns"]) == ("base64", 2, {})
     tried = trial.measure(plan, 0.5, None, Here)
     assert tried.input_rows == pytest.approx(31, rel=0.1)
 
@@ -107,7 +107,7 @@ def test_a_sample_is_explained_with_its_line(run: FinishedRun) -> None:
     found, told = stories(run, "k17", 1)
     assert found == 1
     story = in_words(told[0])
-    assert ("from", "input/1.jsonl, line 3") in story["facts"]
+    assert ("from", "input/1.b64, line 3") in story["facts"]
     assert b"data:image/webp;base64," in story_page(run, [story], found)
 
 

@@ -142,11 +142,27 @@ def test_audit_counts_reasons_by_rule(run: str, capsys: pytest.CaptureFixture[st
     assert "rules min_side < 8 2 20.0% the value is below the rule's minimum" in lines
 
 
+def test_reasons_are_counted_by_rule_as_json_too(
+    run: str, job: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (["audit", run], ["run", str(job)]):
+        found = answer(capsys, *command)["reasons"]
+        named = {(one["step"], one["rule"]): (one["bound"], one["samples"]) for one in found}
+        assert named == {
+            ("rules", "words"): (2.0, 2),
+            ("rules", "min_side"): (8.0, 2),
+            ("exact_duplicates", None): (None, 1),
+        }
+    lines = [" ".join(line.split()) for line in out(capsys, "run", str(job)).splitlines()]
+    assert "words < 2 2 20.0%" in lines
+
+
 def test_audit_by_source(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     rows = answer(capsys, "audit", run, "--by", "source")["rows"]
     assert [row["source"] for row in rows] == ["input/0.tar", "input/1.tar"]
     assert [row["samples"] for row in rows] == [5, 5]
-    assert [row["below_minimum"] for row in rows] == [2, 2]
+    assert [row["words < 2"] for row in rows] == [1, 1]
+    assert [row["min_side < 8"] for row in rows] == [1, 1]
     assert sum(row["same_image"] for row in rows) == 1
     assert sum(row["kept"] for row in rows) == 5
 

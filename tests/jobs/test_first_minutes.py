@@ -13,14 +13,16 @@ import pytest
 from tamis.jobs.cli import main
 from tamis.jobs.commands.run import losses
 from tamis.jobs.fitted import fitted
+from tamis.jobs.loading import Request, load
 from tamis.jobs.template import template
 from tamis.pipeline.audit.reading.funnel import Funnel
 from tamis.pipeline.planning.preview import preview
 from tamis.pipeline.runs import plan
+from tamis.schemas.errors import InputError, JobError
 from tamis.schemas.manifest import StepCount
 from tamis.schemas.parse import parse_job
 from tests.support.pictures import encode, noise
-from tests.support.running import Sample, picture, write_tar
+from tests.support.running import Sample, ledger, picture, run_here, write_tar
 
 
 def ended(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -96,9 +98,12 @@ def test_an_unquoted_pattern_is_told_to_be_quoted(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("a.csv", "a.csv').to_parquet('"),
-        ("a.jsonl", "a.jsonl', lines=True).to_parquet('"),
-        ("a.jpg", "pack the folder"),
+        ("a.json", "a.json').to_parquet('"),
+        ("a.feather", "a.feather').to_parquet('"),
+        (
+            "a.jpg",
+            "read by their folder, in which 1.jpg lies beside its caption 1.txt: name that: ",
+        ),
         ("a.tar.gz", "unpack it first"),
         ("a.tgz", "unpack it first"),
     ],
@@ -201,3 +206,64 @@ def test_a_column_of_paths_is_said_not_to_be_read(tmp_path: Path) -> None:
     text = f"name: a\ninput: {tmp_path}\noutput: {tmp_path}/run\nsteps: [write]"
     (note,) = preview(plan.make(parse_job(text, "job")))["notes"]
     assert note.startswith("input/0.parquet: image_path names pictures, which are not read")
+
+
+def photos(folder: Path, count: int, captions: int) -> Path:
+    """A person's pictures, the first of them with a caption beside; the last is a copy of the first."""
+    folder.mkdir()
+    for i in range(count):
+        data = encode(noise(64, 70, seed=i % (count - 1)), "JPEG")
+        (folder / f"IMG_{i:02d}.jpg").write_bytes(data)
+        if i < captions:
+            (folder / f"IMG_{i:02d}.txt").write_text(f"picture number {i}")
+    return folder
+
+
+@pytest.mark.parametrize(("captions", "said"), [(40, "one"), (3, "none"), (0, "none")])
+def test_a_fitted_job_of_a_folder_of_pictures(tmp_path: Path, captions: int, said: str) -> None:
+    job = parse_job(fitted([str(photos(tmp_path / "photos", 40, captions))]), "fitted")
+    assert job.input[0].captions == said
+    kinds = [step.kind for step in job.steps]
+    assert ("near_pictures" in kinds, "score" in kinds) == (said == "none", said == "one")
+    assert ("words" in job.steps[0].names) == (said == "one")
+    plan.make(job)
+
+
+def test_a_fitted_job_of_lists_of_captions(tmp_path: Path) -> None:
+    images = [encode(noise(64, 70, seed=i), "PNG") for i in range(5)]
+    captions = [[f"caption {i}", "another one"] for i in range(5)]
+    pq.write_table(pa.table({"image": images, "text": captions}), tmp_path / "x.parquet")
+    text = fitted([str(tmp_path / "x.parquet")])
+    assert "captions: first  # of each list the first; each: a sample for every caption" in text
+    plan.make(parse_job(text, "fitted"))
+
+
+def test_a_fitted_job_of_a_list_of_pictures(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", 6, 0)
+    lines = ["file_name,text"] + [f"IMG_{i:02d}.jpg,picture number {i}" for i in range(6)]
+    (folder / "metadata.csv").write_text("\n".join(lines))
+    text = fitted([str(folder)])
+    assert "image is file_name" in text
+    plan.make(parse_job(text, "fitted"))
+
+
+def test_files_without_a_usable_sample_are_told(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": [1], "b": [2]}), tmp_path / "x.parquet")
+    with pytest.raises(InputError, match="has no column for `text`; it has a"):
+        fitted([str(tmp_path / "x.parquet")])
+
+
+def test_a_folder_is_curated_without_a_job(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", 12, 12)
+    request = Request(None, [f"{folder}/"], str(tmp_path / "out"))
+    run_here(plan.make(load(request)))
+    rows = ledger(tmp_path / "out")
+    assert len(rows) == 12
+    assert [row["reason"] for row in rows].count("same_image") == 1
+    (folder / "IMG_00.txt").unlink()  # the same command goes on with the same job
+    assert load(request) == parse_job((tmp_path / "out/job.yaml").read_text(), "job.yaml")
+
+
+def test_a_run_without_job_and_input_is_told_what_to_name() -> None:
+    with pytest.raises(JobError, match="or --input for the job that fits it"):
+        load(Request(None))

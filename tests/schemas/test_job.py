@@ -181,7 +181,7 @@ def test_a_bad_step_is_one_line(steps: str, message: str) -> None:
         ),
         (
             "name: a\ninput: [{path: x, format: zip}]\noutput: o\nsteps: [write]",
-            "input.0.format: no format `zip`; known: auto, parquet, webdataset",
+            "input.0.format: no format `zip`; known: auto, csv, folder, jsonl, parquet, webdataset",
         ),
         (
             "name: a\ninput: [{path: x, format: 3}]\noutput: o\nsteps: [write]",

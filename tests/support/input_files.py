@@ -26,10 +26,23 @@ def source(path: Path) -> InputFile:
 
 def ingest(path: Path, options: IngestOptions = DEFAULT) -> list[pa.Table]:
     """All parts of a file, after checking what holds for every input."""
-    reading = ingest_file(source(path), options)
+    return ingested(source(path), options)
+
+
+def bytes_of(path: Path) -> bytes:
+    """A file's bytes, or those of a folder's files, by name and then by ending."""
+    if path.is_dir():
+        files = sorted(path.iterdir(), key=lambda file: (file.stem, file.suffix))
+        return b"".join(file.read_bytes() for file in files)
+    return path.read_bytes()
+
+
+def ingested(of: InputFile, options: IngestOptions = DEFAULT) -> list[pa.Table]:
+    """The same of an input file."""
+    reading = ingest_file(of, options)
     parts = list(reading)
     totals = reading.totals
-    data = path.read_bytes()
+    data = bytes_of(Path(of.path))
     assert (totals.size, totals.sha256) == (len(data), hashlib.sha256(data).digest())
     for part in parts:
         assert part.schema == INGEST

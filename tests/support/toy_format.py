@@ -33,7 +33,7 @@ from tamis.schemas.errors import InputError
 from tamis.schemas.ledger import Reason
 from tests.support import running
 
-NAME, ADDRESS = "jsonl", "tests.support.toy_format:JSONL"
+NAME, ADDRESS = "base64", "tests.support.toy_format:BASE64"
 
 
 def write(path: Path, samples: Iterable[running.Sample]) -> None:
@@ -50,10 +50,10 @@ def write(path: Path, samples: Iterable[running.Sample]) -> None:
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
 
 
-class Jsonl(Format):
+class Base64(Format):
     """A row is a line: ``image_offset`` is its first byte, ``group_row`` its length."""
 
-    endings = (".jsonl",)
+    endings = (".b64",)
     values_in_table = True
 
     def outline(self, file: InputFile) -> Outline:
@@ -166,4 +166,4 @@ def _picture(picture: bytes, number: int, offset: int, options: IngestOptions) -
     return picture_row(picture, offset, number, options)
 
 
-JSONL = Jsonl()
+BASE64 = Base64()

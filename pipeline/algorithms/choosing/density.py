@@ -67,9 +67,12 @@ def intra_sums(
 
 
 def intra(sums: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """d_intra, the mean distance of members to their centroid: float64 (K,), 0 where empty; from added `intra_sums`."""
+    """d_intra, the mean distance of members to their centroid: float64 (K,), 0 where empty; from added `intra_sums`.
+
+    A vector of halves may be longer than 1: a lone member can seem nearer to its centroid than 0.
+    """
     mean: NDArray[np.float64] = sums / (_FIXED_POINT * np.maximum(counts, 1))
-    return mean
+    return np.maximum(mean, 0.0)
 
 
 def inter(centroids: NDArray[np.float32], neighbours: int = 20) -> NDArray[np.float64]:
@@ -107,7 +110,7 @@ def inter(centroids: NDArray[np.float32], neighbours: int = 20) -> NDArray[np.fl
                 "ij,ij->i", rows, unit[nearest[:, column]]
             )
     distance.sort(axis=1)
-    return np.asarray(distance.mean(axis=1), dtype=np.float64)
+    return np.asarray(np.maximum(distance.mean(axis=1), 0.0), dtype=np.float64)
 
 
 def complexity(

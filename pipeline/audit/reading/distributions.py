@@ -19,6 +19,12 @@ TAIL = 0.005
 ROUNDS = 4
 """Times that a range is narrowed, at most; each time by a factor of up to BINS."""
 
+SHARES = (0.9, 0.7, 0.5, 0.3, 0.1)
+"""Of the samples with a value: what suggested bounds keep, about."""
+
+FINE = 1_000
+"""Bins in which suggested bounds are sought."""
+
 NUMERIC = ("INT", "FLOAT", "DOUBLE", "DECIMAL")
 
 
@@ -86,6 +92,49 @@ def histogram(
     return Histogram(low, high, bins, below, above, total, rows - total)
 
 
+class Kept(NamedTuple):
+    """A bound on a signal, and the share of the samples with a value that it keeps."""
+
+    bound: float
+    share: float
+
+
+def suggestions(
+    connection: duckdb.DuckDBPyConnection, column: str, whole: bool, side: str, bound: float
+) -> tuple[Kept, list[Kept]] | None:
+    """A bound and what it keeps; and bounds that keep about SHARES, the mildest first. None without values.
+
+    The bounds have three digits, and their shares are counted: memory holds bins alone.
+    """
+    shown = histogram(connection, column, whole, [])
+    if shown is None:
+        return None
+    name = '"' + column.replace('"', '""') + '"'
+    width = (shown.high - shown.low) / FINE
+    if whole:
+        width = max(1, math.ceil(width))
+    counted = _count(connection, name, shown.low, width or 1.0, FINE)
+    at = [sum(counted.get(i, (0, 0))) for i in range(-1, FINE + 1)]
+    found = {bound}
+    for share in SHARES:
+        wanted, before = share * shown.total, 0
+        places = range(FINE + 1) if side == "max" else range(FINE + 1, -1, -1)
+        for place in places:
+            before += at[place]
+            if before >= wanted:
+                edge = shown.low + width * (place if side == "max" else place - 1)
+                found.add(float(round(edge)) if whole else float(f"{edge:.3g}"))
+                break
+    bounds = sorted(found, reverse=side == "max")
+    sign = "<=" if side == "max" else ">="
+    counts = ", ".join(f"count_if(value {sign} {one!r})" for one in bounds)
+    rows = connection.execute(
+        f"SELECT {counts} FROM (SELECT {name}::DOUBLE AS value FROM ledger WHERE isfinite({name}::DOUBLE))"
+    ).fetchall()
+    kept = {one: Kept(one, count / shown.total) for one, count in zip(bounds, rows[0], strict=True)}
+    return kept[bound], [kept[one] for one in bounds if one != bound]
+
+
 def _edges(low: float, high: float, whole: bool) -> tuple[float, float, float]:
     """(low, high, width of a bin); of whole numbers each bin holds the same count of them."""
     if whole:
@@ -97,17 +146,17 @@ def _edges(low: float, high: float, whole: bool) -> tuple[float, float, float]:
 
 
 def _count(
-    connection: duckdb.DuckDBPyConnection, name: str, low: float, width: float
+    connection: duckdb.DuckDBPyConnection, name: str, low: float, width: float, bins: int = BINS
 ) -> dict[int, tuple[int, int]]:
-    """Bin number -> (kept, dropped); -1 is all below, BINS all above."""
+    """Bin number -> (kept, dropped); -1 is all below, ``bins`` all above."""
     # The largest value lies on the last edge and belongs to the last bin.
     rows = connection.execute(
-        f"SELECT CASE WHEN value < $low THEN -1 WHEN value > $top THEN {BINS} "
-        f"ELSE least(floor((value - $low) / $width), {BINS - 1})::INTEGER END AS bin, "
+        f"SELECT CASE WHEN value < $low THEN -1 WHEN value > $top THEN {bins} "
+        f"ELSE least(floor((value - $low) / $width), {bins - 1})::INTEGER END AS bin, "
         "count_if(kept), count_if(NOT kept) "
         f"FROM (SELECT {name}::DOUBLE AS value, kept FROM ledger WHERE isfinite({name}::DOUBLE)) "
         "GROUP BY bin",
-        {"low": low, "width": width, "top": low + BINS * width},
+        {"low": low, "width": width, "top": low + bins * width},
     ).fetchall()
     return {bin_: (kept, dropped) for bin_, kept, dropped in rows}
 

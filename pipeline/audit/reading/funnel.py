@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.audit.reading.words import number
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.schemas.errors import JobError, StateError
@@ -76,11 +78,44 @@ BY_CLUSTER = """
 """
 
 
-def by_source_query(run: FinishedRun) -> str:
-    """SQL over the views of ``sql.connect``: a row for each input file, with samples, kept, and counts by reason."""
-    reasons = sorted({reason for step in run.manifest.steps for reason in step.dropped})
-    columns = ", ".join(f"count_if(reason = '{reason}') AS {reason}" for reason in reasons)
-    return BY_SOURCE.format(reasons=columns or "0 AS dropped")
+class Loss(NamedTuple):
+    """Samples that a step dropped for one reason, and of a rule's reason for one rule."""
+
+    step: str
+    reason: str
+    rule: str | None
+    bound: float | None
+    samples: int
+
+
+def losses(connection: duckdb.DuckDBPyConnection) -> list[Loss]:
+    """All losses of a run, the largest first."""
+    _, rows = sql.ask(connection, BY_REASON)
+    return [Loss(*row) for row in rows]
+
+
+def words_for(run: FinishedRun, loss: Loss) -> str:
+    """A loss as tables have it: `words < 2`, `same_image`."""
+    bound = "" if loss.bound is None else number(loss.bound)
+    phrase = run.phrase(loss.step, loss.reason)
+    return phrase.format(reason=loss.reason, rule=loss.rule, bound=bound)
+
+
+def by_source_query(run: FinishedRun, found: Sequence[Loss]) -> str:
+    """SQL over the views of ``sql.connect``: a row for each input file: its samples, those kept, and each loss."""
+    words = [words_for(run, loss) for loss in found]
+    columns = []
+    for loss, name in zip(found, words, strict=True):
+        shown = f"{loss.step}: {name}" if words.count(name) > 1 else name
+        rule = "rule IS NULL" if loss.rule is None else f"rule = {_literal(loss.rule)}"
+        chosen = f"step = {_literal(loss.step)} AND reason = {_literal(loss.reason)} AND {rule}"
+        quoted = shown.replace('"', '""')
+        columns.append(f'count_if({chosen}) AS "{quoted}"')
+    return BY_SOURCE.format(reasons=", ".join(columns) or "0 AS dropped")
+
+
+def _literal(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 def by_cluster_query(run: FinishedRun) -> str:

@@ -50,9 +50,7 @@ class Pictures:
         for entry in job.input:
             try:
                 for file in input_files(entry):
-                    files[file.source] = InputFile(
-                        file.entry, file.relative, file.path, file.kind, file.size
-                    )
+                    files[file.source] = file
             except TamisError as error:
                 self._note(f"the input `{entry.name}` is not where the job found it: {error}")
         return files

@@ -20,6 +20,9 @@ Audit = StepAudit[Any]
 Story = dict[str, Any]
 
 NAMES = ("uid", "sid", "source", "key", "url", "text")
+KEY_DIGITS = 12
+"""Of a key that is a number, at most: img2dataset's have nine."""
+
 VERDICT = ("reason", "rule", "value", "bound", "failed", "message", "error_offset", "partner_value")
 
 
@@ -27,6 +30,18 @@ def stories(run: FinishedRun, name: str, limit: int) -> tuple[int, list[Story]]:
     """The number of samples that a uid, key or URL names, and the stories of the first ``limit``."""
     rows = run.find(name.lower() if is_uid(name) else name)
     return len(rows), [tell(run, row) for row in rows[:limit]]
+
+
+def padded_key(run: FinishedRun, name: str) -> str | None:
+    """The key that a number stands for when its leading zeros are left out: 000000005 for 5; None where no sample, or
+    samples of several keys, could be meant.
+    """
+    if not name.isdecimal() or len(name) > KEY_DIGITS:
+        return None
+    number = str(int(name))
+    keys = [number.zfill(width) for width in range(len(number), KEY_DIGITS + 1)]
+    found = [key for key in keys if key != name and run.find(key)]
+    return found[0] if len(found) == 1 else None
 
 
 def is_uid(name: str) -> bool:

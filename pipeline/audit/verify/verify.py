@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import pyarrow.parquet as pq
 
@@ -21,7 +21,9 @@ from tamis.pipeline.audit.reading.funnel import funnel
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.audit.verify import embedding_files
 from tamis.pipeline.audit.verify.recount import Recount
-from tamis.pipeline.inputs.input_files import prefix_of
+from tamis.pipeline.inputs.entries import reading_of
+from tamis.pipeline.inputs.formats import format_of
+from tamis.pipeline.inputs.input_files import InputFile, prefix_of
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import CONTENT, require_content
 from tamis.pipeline.tables import part_files, paths
@@ -136,23 +138,35 @@ Hashed = tuple[str | None, int]
 """(difference of a file from its record, None if there is none; bytes hashed)."""
 
 
-def _differences(files: Iterable[tuple[str, Output | Input]]) -> Iterator[Hashed]:
+def _differences(files: Iterable[tuple[str | InputFile, Output | Input]]) -> Iterator[Hashed]:
     """Compare each (path, record), in order; in threads on all processors, since hashing releases the GIL."""
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         yield from pool.map(lambda file: _difference(*file), files)
 
 
-def _difference(path: str, record: Output | Input) -> Hashed:
+def _blocks(file: str | InputFile) -> Iterator[bytes]:
+    if isinstance(file, InputFile):
+        yield from format_of(file).blocks(file)
+        return
+    with storage.open_read(file) as stream:
+        while block := stream.read(BLOCK):
+            yield block
+
+
+def _difference(file: str | InputFile, record: Output | Input) -> Hashed:
     try:
-        size = storage.stat(path).size
+        path = file if isinstance(file, str) else file.path
+        size = record.bytes if path.endswith("/") else storage.stat(path).size
         if size != record.bytes:
             return f"has {size:,} bytes, manifest.json says {record.bytes:,}", 0
-        digest = hashlib.sha256()
-        with storage.open_read(path) as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
+        digest, size = hashlib.sha256(), 0
+        for block in _blocks(file):
+            digest.update(block)
+            size += len(block)
     except (InputError, FileNotFoundError):
         return "is missing", 0
+    if size != record.bytes:
+        return f"has {size:,} bytes, manifest.json says {record.bytes:,}", size
     if digest.hexdigest() != record.sha256:
         return f"has sha256 {digest.hexdigest()}, manifest.json says {record.sha256}", size
     return None, size
@@ -182,13 +196,13 @@ def _inputs(run: FinishedRun, seen: Seen, deep: bool) -> Iterator[Fault]:
         yield Fault("job.yaml", f"cannot be read, and so the inputs were not looked at: {error}")
         return
     missing: list[str] = []
-    present: list[tuple[str, Input]] = []
-    for record in run.files.inputs:
-        address = _address(job, record.source)
-        if address is None or not storage.exists(address):
+    present: list[tuple[str | InputFile, Input]] = []
+    for record, planned in zip(run.files.inputs, run.inputs, strict=True):
+        file = _located(job, planned)
+        if file is None or not storage.exists(file.path):
             missing.append(record.source)
         else:
-            present.append((address, record))
+            present.append((file, record))
     for (_, record), (what, size) in zip(present, _differences(present), strict=True):
         seen.inputs += 1
         seen.bytes += size
@@ -229,12 +243,13 @@ def _embeddings(run: FinishedRun, job: Job, seen: Seen, deep: bool) -> Iterator[
             yield Fault(path, what)
 
 
-def _address(job: Job, source: str) -> str | None:
-    """The path that the job has for an input file; None if no entry has its name."""
-    entry, _, relative = source.partition("/")
+def _located(job: Job, file: InputFile) -> InputFile | None:
+    """The input file where the job has it; None if no entry has its name."""
     for known in job.input:
-        if known.name == entry:
-            return storage.join(prefix_of(known.path), relative)
+        if known.name == file.entry:
+            below = file.relative.removeprefix("./")
+            path = f"{prefix_of(known.path).rstrip('/')}/{below}"
+            return replace(file, path=path, reading=reading_of(known))
     return None
 
 

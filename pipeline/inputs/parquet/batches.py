@@ -13,13 +13,14 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.pipeline.algorithms.near_captions.folding import is_visible
-from tamis.pipeline.inputs.captions import is_text, judge_caption, long_url
+from tamis.pipeline.inputs.captions import caption_uid, is_text, judge_caption, long_url
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.parquet.file import Columns, is_string
+from tamis.pipeline.inputs.parquet.file import Columns, is_string, is_texts
 from tamis.pipeline.inputs.part_builder import (
     MAX_KEY_BYTES,
     MAX_URL_BYTES,
@@ -47,7 +48,8 @@ class FileLayout:
 def describe(
     layout: FileLayout, batch: pa.RecordBatch, group: int, start: int, first: int
 ) -> pa.Table:
-    """The rows of a batch as a table of schema INGEST, with nulls for facts of the pictures.
+    """The rows of a batch as a table of schema INGEST, with nulls for facts of the pictures; by the job one for each
+    of a row's captions.
 
     Args:
         layout: of the file of the batch.
@@ -56,29 +58,69 @@ def describe(
         start: the number of its first row in the row group.
         first: the number of its first row in the file.
     """
-    columns, count = layout.columns, batch.num_rows
-    numbers = range(first, first + count)
+    columns = layout.columns
+    batch, origin = one_a_caption(layout, batch)
+    count, numbers = batch.num_rows, (first + origin).tolist()
     values: dict[str, Any] = {
         "row_group": np.full(count, group, dtype=np.int32),
-        "group_row": np.arange(start, start + count),
-        "file_row": np.arange(first, first + count),
+        "group_row": start + origin,
+        "file_row": first + origin,
     }
     uids = None
     if columns.uid is not None and layout.file.own_uids:
         cells = _values(batch.column(columns.uid))
         uids = own_uids(cells, f"`{redact(layout.file.path)}`")
     values["key"] = _keys(batch, columns.key, numbers)
-    values["uid"] = _uids(layout.file, uids, values["key"], numbers)
+    values["uid"] = _of_captions(
+        layout.file, _uids(layout.file, uids, values["key"], numbers), numbers
+    )
     if columns.text is not None:
         values |= _captions(batch.column(columns.text), layout.options)
     if columns.url is not None:
         values |= _bounded(_urls(batch, columns.url), values.get("message"))
     if columns.image is None:  # else they are read from the pictures
-        values["width"] = _each(batch, columns.width, _side)
-        values["height"] = _each(batch, columns.height, _side)
-        values["sha256"] = _each(batch, columns.sha256, _sha256)
+        values["width"] = _each(batch, columns.width, side_of)
+        values["height"] = _each(batch, columns.height, side_of)
+        values["sha256"] = _each(batch, columns.sha256, sha256_of)
     arrays = [_array(values.get(field.name), field.type, count) for field in INGEST]
     return pa.Table.from_arrays(arrays, schema=INGEST)
+
+
+def one_a_caption(
+    layout: FileLayout, batch: pa.RecordBatch
+) -> tuple[pa.RecordBatch, npt.NDArray[np.int64]]:
+    """The batch with one caption a row, by the job the first of a list or each of them; and each row's number in the
+    batch, ascending. Nulls in a list are no captions; a row without any stays, as one without.
+    """
+    name, count = layout.columns.text, batch.num_rows
+    if name is None or not is_texts(batch.schema.field(name).type):
+        return batch, np.arange(count)
+    position = batch.schema.get_field_index(name)
+    lists = batch.column(position)
+    origin, texts = pc.list_parent_indices(lists).to_numpy(), pc.list_flatten(lists)
+    if pa.types.is_dictionary(texts.type):
+        texts = texts.dictionary_decode()
+    there = np.asarray(texts.is_valid())
+    origin, texts = origin[there], texts.filter(pa.array(there))
+    if layout.file.reading.captions == "first":
+        origin, firsts = np.unique(origin, return_index=True)
+        texts = texts.take(pa.array(firsts))
+    without = np.setdiff1d(np.arange(count), origin)
+    order = np.argsort(np.append(origin, without), kind="stable")
+    origin = np.append(origin, without)[order]
+    texts = pa.concat_arrays([texts, pa.nulls(len(without), texts.type)]).take(pa.array(order))
+    rows = batch.take(pa.array(origin))
+    columns = [texts if n == position else rows.column(n) for n in range(rows.num_columns)]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names), origin
+
+
+def _of_captions(file: InputFile, uids: list[bytes], numbers: Sequence[int]) -> list[bytes]:
+    """The uids of a batch in which a row's further captions have its uid too: these get their own."""
+    made, again = list(uids), 0
+    for i in range(1, len(numbers)):
+        again = again + 1 if numbers[i] == numbers[i - 1] else 0
+        made[i] = caption_uid(file, uids[i], again)
+    return made
 
 
 def _array(values: Any, kind: pa.DataType, count: int) -> pa.Array:
@@ -95,19 +137,17 @@ def _each(batch: pa.RecordBatch, name: str | None, rule: Callable[[Any], Any]) -
 def _keys(batch: pa.RecordBatch, name: str | None, numbers: Sequence[int]) -> list[str]:
     if name is None:
         return list(map(str, numbers))
-    return list(map(_key, _values(batch.column(name)), numbers))
+    return list(map(key_of, _values(batch.column(name)), numbers))
 
 
 def _uids(
     file: InputFile, uids: list[bytes | None] | None, keys: list[str], numbers: Sequence[int]
-) -> list[bytes | None]:
-    if uids is not None and all(uids):
-        return uids
+) -> list[bytes]:
     hashed = hash_uids(file.entry, file.relative, "row", keys, numbers)
     return [uid or other for uid, other in zip(uids or hashed, hashed, strict=True)]
 
 
-def _key(value: object, number: int) -> str:
+def key_of(value: object, number: int) -> str:
     """A key as text; LAION's are whole numbers stored as doubles. Without one, the row's number."""
     if isinstance(value, str) and is_text(value):
         return value if len(value) <= MAX_KEY_BYTES else str(number)
@@ -116,14 +156,15 @@ def _key(value: object, number: int) -> str:
     return str(value) if isinstance(value, int) else str(number)
 
 
-def _side(value: object) -> int | None:
+def side_of(value: object) -> int | None:
     """A width or height in pixels, from a column."""
     if isinstance(value, int | float) and 0 < value < 2**31:
         return int(value)
     return None
 
 
-def _sha256(value: object) -> bytes | None:
+def sha256_of(value: object) -> bytes | None:
+    """A picture's hash, from a column of 64 hex digits."""
     if isinstance(value, str) and SHA256.fullmatch(value):
         return bytes.fromhex(value)
     return None

@@ -17,13 +17,10 @@ from tamis.pipeline.inputs.parquet.file import (
     InputParquet,
     open_parquet,
 )
+from tamis.pipeline.inputs.picture_formats import SUFFIXES
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
 from tamis.schemas.errors import InputError
-from tamis.schemas.tables import find_column
-
-SUFFIXES = {"jpeg": "jpg", "tiff": "tif"}
-"""Picture format -> ending of its files, where the two differ."""
 
 
 def pictures(file: InputFile, rows: pa.Table) -> Iterator[bytes]:
@@ -46,14 +43,15 @@ def members(file: InputFile, rows: pa.Table) -> Iterator[Sample]:
     formats = rows["image_format"].to_pylist()
     texts = rows["text"].to_pylist()
     for data, name, text in zip(pictures(file, rows), formats, texts, strict=True):
-        yield [(SUFFIXES.get(name, name), data), ("txt", (text or "").encode())]
+        caption = [] if text is None else [("txt", text.encode())]
+        yield [(SUFFIXES.get(name, name), data), *caption]
 
 
 def _cells(file: InputFile, rows: pa.Table) -> Iterator[bytes]:
     """The pictures of rows, row group by row group; ValueError where the file has fewer rows."""
     groups, group_rows = rows["row_group"].to_numpy(), rows["group_row"].to_numpy()
     with open_parquet(file.path) as parquet:
-        column = find_column("image", parquet.schema_arrow.names)
+        column = file.reading.column("image", parquet.schema_arrow.names)
         if column is None:
             raise InputError(
                 f"`{storage.redact(file.path)}` has no column of pictures any more: "

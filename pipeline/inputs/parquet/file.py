@@ -9,12 +9,12 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tamis.pipeline.inputs.input_files import BY_ALIAS, Reading
 from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import CONTENT, require_content
 from tamis.pipeline.store.parquet import ParquetFile
 from tamis.schemas.errors import InputError
-from tamis.schemas.tables import find_column
 
 BATCH_ROWS = 1024
 BATCH_ROWS_WITH_PICTURES = 32
@@ -89,7 +89,9 @@ def open_parquet(path: str) -> InputParquet:
         raise
 
 
-def find_columns(schema: pa.Schema, options: IngestOptions, path: str) -> Columns:
+def find_columns(
+    schema: pa.Schema, options: IngestOptions, path: str, reading: Reading = BY_ALIAS
+) -> Columns:
     """The meaning of the columns.
 
     Raises:
@@ -98,18 +100,23 @@ def find_columns(schema: pa.Schema, options: IngestOptions, path: str) -> Column
     """
     names: dict[str, str | None] = {}
     for name in TAKEN:
-        column = find_column(name, schema.names)
+        column = reading.column(name, schema.names)
         if schema.names.count(column) > 1:
             raise InputError(f"`{storage.redact(path)}` has more than one column `{column}`")
-        if column is None and name in options.need:
-            columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
-            raise InputError(
-                f"`{storage.redact(path)}` has no column for `{name}`; it has {columns}"
-            )
+        if (
+            column is None
+            and (name in options.need or reading.names(name))
+            and _is_needed(name, reading)
+        ):
+            raise InputError(_no_column(schema, path, name, reading))
         names[name] = column
     if names["text"] is not None:
         kind = schema.field(names["text"]).type
-        _expect(is_string(kind) or is_bytes(kind), path, names["text"], kind, "captions are text")
+        rule = "captions are text"
+        if is_texts(kind):
+            rule = "captions are text: of a list say `captions: first` or `captions: each`"
+        fits = is_string(kind) or is_bytes(kind) or (is_texts(kind) and reading.captions != "one")
+        _expect(fits, path, names["text"], kind, rule)
     nested = False
     if names["image"] is not None:
         kind = schema.field(names["image"]).type
@@ -117,6 +124,21 @@ def find_columns(schema: pa.Schema, options: IngestOptions, path: str) -> Column
         flat = kind.field("bytes").type if nested else kind
         _expect(is_bytes(flat), path, names["image"], kind, "pictures are bytes or {bytes, path}")
     return Columns(**names, nested=nested)
+
+
+def _is_needed(name: str, reading: Reading) -> bool:
+    return name != "text" or reading.captions != "none"
+
+
+def _no_column(schema: pa.Schema, path: str, name: str, reading: Reading) -> str:
+    columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
+    named = reading.names(name)
+    if named:
+        return f"`{storage.redact(path)}` has no column {' or '.join(named)}; it has {columns}"
+    mend = f"name it: `columns: {{{name}: NAME}}`"
+    if name == "text":
+        mend += ", or say `captions: none`"
+    return f"`{storage.redact(path)}` has no column for `{name}`; it has {columns}: {mend}"
 
 
 def _expect(fits: bool, path: str, column: str, kind: pa.DataType, rule: str) -> None:
@@ -137,6 +159,13 @@ def is_bytes(kind: pa.DataType) -> bool:
         or types.is_binary_view(kind)
         or types.is_fixed_size_binary(kind)
     )
+
+
+def is_texts(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds lists of texts."""
+    types = pa.types
+    lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    return bool(lists and (is_string(kind.value_type) or types.is_null(kind.value_type)))
 
 
 def is_string(kind: pa.DataType) -> bool:

@@ -16,7 +16,6 @@ from tamis.pipeline.inputs.parquet.rows import sections
 from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
 from tamis.pipeline.store.damage import require_content
 from tamis.schemas.errors import InputError
-from tamis.schemas.tables import find_column
 
 
 class Parquet(Format):
@@ -33,15 +32,15 @@ class Parquet(Format):
         except BROKEN as error:
             require_content(error, file.path)
             return Outline(pictures=None, damage=" ".join(str(error).split()))
-        columns = {name: find_column(name, schema.names) for name in TAKEN}
+        columns = {name: file.reading.column(name, schema.names) for name in TAKEN}
         taken = {name: column for name, column in columns.items() if column is not None}
         if not file.own_uids:
             taken.pop("uid", None)
         return Outline(
-            rows=rows,
+            rows=rows if file.reading.captions != "each" else None,
             pictures="image" in taken if rows else None,
             taken=taken,
-            refused=_refused(schema, file.path),
+            refused=_refused(schema, file),
         )
 
     def columns(self, file: InputFile) -> Columns:
@@ -87,9 +86,9 @@ class Parquet(Format):
         return f"row {read['file_row']:,}" if "file_row" in read else None
 
 
-def _refused(schema: pa.Schema, path: str) -> str | None:
+def _refused(schema: pa.Schema, file: InputFile) -> str | None:
     try:
-        find_columns(schema, IngestOptions(), path)
+        find_columns(schema, IngestOptions(), file.path, file.reading)
     except InputError as error:
         return str(error)
     return None

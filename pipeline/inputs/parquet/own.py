@@ -12,7 +12,6 @@ from tamis.pipeline.inputs.parquet.file import BROKEN, open_parquet
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
 from tamis.schemas.errors import InputError
-from tamis.schemas.tables import find_column
 
 BYTES = "bytes"
 """The field of a picture's ``{bytes, path}`` that holds the picture."""
@@ -31,7 +30,7 @@ def schema(file: InputFile) -> tuple[pa.Schema, pa.Field | None]:
         require_content(error, file.path)
         raise _changed(file, error) from error
     names = [name for name in whole.names if whole.names.count(name) == 1]
-    picture = find_column("image", whole.names)
+    picture = file.reading.column("image", whole.names)
     fields = []
     for name in names:
         kind = whole.field(name).type

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import count
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -66,11 +67,11 @@ def sections(file: InputFile, options: IngestOptions, totals: FileTotals) -> Ite
             require_content(error, file.path)
             yield Section(1, iter([damage_row(file, Reason.UNREADABLE_FILE, _words(error))]))
             return
-        layout = FileLayout(file, options, find_columns(schema, options, file.path))
-        first = 0
+        layout = FileLayout(file, options, find_columns(schema, options, file.path, file.reading))
+        first, numbers = 0, count()
         for group in range(parquet.num_row_groups):
             size = parquet.metadata.row_group(group).num_rows
-            yield Section(size, _group_rows(parquet, layout, group, first))
+            yield Section(size, _group_rows(parquet, layout, group, first, numbers))
             first += size
 
 
@@ -87,15 +88,15 @@ def _words(error: BaseException) -> str:
 
 
 def _group_rows(
-    parquet: InputParquet, layout: FileLayout, group: int, first: int
+    parquet: InputParquet, layout: FileLayout, group: int, first: int, numbers: Iterator[int]
 ) -> Iterator[Row | pa.Table]:
-    """The rows of one row group; ``first`` is the number in the file of its first row."""
+    """The rows of one row group; ``first`` is the number in the file of its first row, ``numbers`` those of samples."""
     size = parquet.metadata.row_group(group).num_rows
     done = 0
     message = "the row group has fewer rows than the footer says"
     pictures = layout.columns.image is not None
     try:
-        for batch in parquet.iter_batches(
+        for read in parquet.iter_batches(
             batch_size=batch_rows(
                 parquet,
                 group,
@@ -106,18 +107,20 @@ def _group_rows(
             columns=layout.columns.wanted,
             use_threads=False,
         ):
-            table = describe(layout, batch, group, done, first + done).slice(0, size - done)
+            batch = read.slice(0, size - done)  # a broken footer counts fewer
+            table = describe(layout, batch, group, done, first + done)
             if not pictures:
                 yield table
-                done += table.num_rows
+                done += batch.num_rows
                 continue
-            for row in _with_pictures(layout, batch, table):
+            for row in _with_pictures(layout, batch, table, done, numbers):
+                done = row["group_row"] + 1
                 yield row
-                done += 1
     except BROKEN as error:
         require_content(error, layout.file.path)
         message = _words(error)
     for row_number in range(done, size):
+        next(numbers)
         yield _unreadable(layout.file, group, row_number, first + row_number, message)
 
 
@@ -133,17 +136,27 @@ def _unreadable(file: InputFile, group: int, group_row: int, number: int, messag
     return row | fault(Reason.UNREADABLE_ROW, f"row group {group}: {message}", None)
 
 
-def _with_pictures(layout: FileLayout, batch: pa.RecordBatch, table: pa.Table) -> Iterator[Row]:
-    """The rows of a batch, with the columns of their pictures. Of several faults a missing picture counts first, then
-    the caption's, then another of the picture's.
+def _with_pictures(
+    layout: FileLayout,
+    batch: pa.RecordBatch,
+    table: pa.Table,
+    start: int,
+    numbers: Iterator[int],
+) -> Iterator[Row]:
+    """The rows of a batch, which begins at row ``start`` of its row group, with the columns of their pictures. Of
+    several faults a missing picture counts first, then the caption's, then another of the picture's.
     """
-    images = _images(batch, layout.columns)
-    for cell, columns in zip(images, table.to_pylist(), strict=False):  # a broken footer has fewer
+    images, options = _images(batch, layout.columns), layout.options
+    last, picture = -1, Row()
+    for columns in table.to_pylist():
         row = {name: value for name, value in columns.items() if value is not None}
-        if cell.is_valid:
-            yield _picture(cell, row["file_row"], layout.options) | row
-        else:
+        position, number = row["group_row"] - start, next(numbers)
+        if not images[position].is_valid:
             yield row | fault(Reason.MISSING_IMAGE, "no bytes: null, or only a path", None)
+            continue
+        if position != last or not options.opens_all:  # else another caption of the same picture
+            last, picture = position, _picture(images[position], number, options)
+        yield picture | row
 
 
 def _images(batch: pa.RecordBatch, columns: Columns) -> pa.Array:

@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 
 from tamis.pipeline.inputs.formats import Sample, check_same, check_texts
 from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.picture_formats import SUFFIXES
+from tamis.pipeline.inputs.tar.webdataset import CAPTION_SUFFIX, IMAGE_SUFFIXES
 from tamis.pipeline.store import ranges, storage
 
 CHUNK_BYTES = 32 << 20
@@ -49,10 +51,34 @@ def members(file: InputFile, rows: pa.Table) -> Iterator[Sample]:
         check_same(file, checked, hashes[first:stop])
         samples: Sample = list(zip(suffixes[start:end], views, strict=True))
         spans_of = pairwise((bounds[first : stop + 1] - start).tolist())
-        noted = (rows[name].slice(first, stop - first).to_pylist() for name in ("text", "meta"))
-        for (low, high), text, meta in zip(spans_of, *noted, strict=True):
-            check_texts(file, samples[low:high], text, meta)
-            yield samples[low:high]
+        names = ("text", "meta", "image_format")
+        noted = (rows[name].slice(first, stop - first).to_pylist() for name in names)
+        which = images[start:end]
+        for (low, high), text, meta, form in zip(spans_of, *noted, strict=True):
+            picture = int(np.argmax(which[low:high]))
+            yield as_read(file, samples[low:high], picture, text, meta, form)
+
+
+def as_read(
+    file: InputFile, sample: Sample, picture: int, text: str | None, meta: str | None, form: str
+) -> Sample:
+    """A sample's members, checked against what ingest noted, as a shard has them. ``picture`` is the picture's number.
+
+    Where the job names members for the picture and the caption, they have the suffixes by which trainers find them; one
+    that stood under such a suffix and is another is called ``original.`` and it.
+    """
+    named = file.reading.names("text") or text is None
+    check_texts(file, sample, None if named else text, meta)
+    if not file.reading.columns:
+        return sample
+    suffix, _ = sample[picture]
+    ending = suffix if suffix in IMAGE_SUFFIXES else SUFFIXES.get(form, form)
+    made: Sample = []
+    for number, (name, data) in enumerate(sample):
+        no_caption = text is not None and str(data, "utf-8-sig", "replace") != text
+        other = name == ending or (name == CAPTION_SUFFIX and no_caption)
+        made.append((ending if number == picture else f"original.{name}" if other else name, data))
+    return made
 
 
 def _chunks(

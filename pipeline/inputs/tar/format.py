@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
 
-from tamis.pipeline.inputs import columns, own_columns
+from tamis.pipeline.inputs import columns, json_rows
 from tamis.pipeline.inputs.formats import Buffer, Format, Outline, Sample
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
@@ -31,8 +30,7 @@ class Tar(Format):
 
     def outline(self, file: InputFile) -> Outline:
         """Nothing: a tar has no list of what is in it."""
-        del file
-        return Outline()
+        return Outline(refused=json_rows.refused(file))
 
     def columns(self, file: InputFile) -> columns.Columns:
         """The keys of the first json members."""
@@ -68,24 +66,16 @@ class Tar(Format):
     def own_schema(self, file: InputFile, rows: pa.Table) -> pa.Schema:
         """The keys of the json members, each of the type that holds its values."""
         del file
-        return own_columns.of_objects(_objects(rows)).schema
+        return json_rows.own(rows).schema
 
     def own(self, file: InputFile, rows: pa.Table, names: Collection[str]) -> pa.Table:
         """From the json members."""
         del file
-        kept = [
-            one and {name: value for name, value in one.items() if name in names}
-            for one in _objects(rows)
-        ]
-        return own_columns.of_objects(kept)
+        return json_rows.own(rows, names)
 
     def where(self, read: Mapping[str, Any]) -> str | None:
         """The picture's first byte."""
         return f"byte {read['image_offset']:,}" if "image_offset" in read else None
-
-
-def _objects(rows: pa.Table) -> list[dict[str, Any] | None]:
-    return [None if text is None else json.loads(text) for text in rows["meta"].to_pylist()]
 
 
 def _fields(start: Buffer) -> Iterator[dict[str, Any]]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Any
 
 from tamis.pipeline.inputs import captions
-from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.input_files import InputFile, Reading
 from tamis.pipeline.inputs.part_builder import (
     FileTotals,
     IngestOptions,
@@ -16,13 +17,14 @@ from tamis.pipeline.inputs.part_builder import (
     fault,
     picture_row,
 )
+from tamis.pipeline.inputs.suffixes import OTHER_PICTURES
 from tamis.pipeline.inputs.tar.walker import Damage, Member, Walker
 from tamis.pipeline.inputs.tar.webdataset import (
     CAPTION_SUFFIX,
     MAX_MEMBERS,
     META_SUFFIX,
-    OTHER_PICTURES,
     Group,
+    Suffixes,
     group,
     is_writable,
 )
@@ -30,7 +32,6 @@ from tamis.pipeline.inputs.uids import hash_uid, own_uids
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
 from tamis.schemas.ledger import Reason
-from tamis.schemas.tables import find_column
 
 
 def rows(file: InputFile, options: IngestOptions, totals: FileTotals) -> Iterator[Row]:
@@ -45,30 +46,34 @@ def rows(file: InputFile, options: IngestOptions, totals: FileTotals) -> Iterato
         raise InputError(f"cannot read `{storage.redact(file.path)}`: {error.strerror}") from None
     with stream:
         walker = Walker(stream, options.max_member_bytes)
-        place = (
-            0  # among the samples: embeddings beside a tar have no row for damage without a name
-        )
-        for number, item in enumerate(group(walker)):
+        numbers, places = count(), count()
+        for item in group(walker, Suffixes.of(file.reading)):
             if isinstance(item, Damage):
+                next(numbers)
                 yield damage_row(file, item.reason, item.message, item.offset)
-            else:
-                yield sample_row(file, item, number, options) | {"file_row": place}
-                place += 1
+                continue
+            # Among the samples: embeddings beside a tar have no row for damage without a name.
+            place = next(places)
+            for row in sample_rows(file, item, numbers, options):
+                yield row | {"file_row": place}
         totals.size = walker.size
         totals.sha256 = walker.window.sha256()
 
 
-def sample_row(file: InputFile, sample: Group, number: int, options: IngestOptions) -> Row:
-    """The row of one key of a tar, the file's row ``number``. Of several faults the first of these
-    counts: the archive's, a repeated key, a missing picture, the caption's, the picture's.
+def sample_rows(
+    file: InputFile, sample: Group, numbers: Iterator[int], options: IngestOptions
+) -> Iterator[Row]:
+    """The row of one key of a tar, by the job one for each of its captions; ``numbers`` are those of the file's rows.
+    Of several faults the first of these counts: the archive's, a repeated key, a missing picture, the caption's, the
+    picture's.
     """
     meta = sample.members.get(META_SUFFIX)
     fields, text, complaint = read_json(meta, options.max_meta_bytes)
     uid = None
     if sample.occurrence == 0 and file.own_uids:
         place = f"`{storage.redact(file.path)}`: {sample.key[:80]}"
-        (uid,) = own_uids([captions.field(fields, "uid")], place)
-    url, long_url = captions.bounded_url(captions.field_text(fields, "url"))
+        (uid,) = own_uids([_named(sample, fields, "uid", file.reading)], place)
+    url, long_url = captions.bounded_url(_text(_named(sample, fields, "url", file.reading)))
     members = [
         {"suffix": suffix, "offset": member.offset, "size": member.size}
         for suffix, member in sample.members.items()
@@ -81,11 +86,30 @@ def sample_row(file: InputFile, sample: Group, number: int, options: IngestOptio
         "meta": text,
         "message": complaint or long_url or None,
     }
-    caption = read_caption(sample.members, fields, options)
-    if caption.get("reason") == Reason.MISSING_CAPTION:
-        why = f"; {complaint}" if complaint else ""
-        caption["message"] = f"no caption among the members: {_listed(sample)}{why}"
-    return row | _picture(sample, number, options) | caption | _layout_fault(sample)
+    layout, picture = _layout_fault(sample), None
+    found = read_captions(sample.members, fields, options, file.reading)
+    for which, caption in enumerate(found):
+        number = next(numbers)
+        if picture is None or not options.opens_all:  # else another caption of the same picture
+            picture = _picture(sample, number, options)
+        named = captions.caption_uid(file, row["uid"], which)
+        if caption.get("reason") == Reason.MISSING_CAPTION:
+            why = f"; {complaint}" if complaint else ""
+            caption["message"] = f"no caption among the members: {_listed(sample)}{why}"
+        yield row | picture | {"uid": named} | caption | layout
+
+
+def _named(sample: Group, fields: dict[str, Any], name: str, reading: Reading) -> Any:
+    """The value of a member that the job names, else of the json's key; None where there is neither."""
+    for suffix in reading.names(name):
+        member = sample.members.get(suffix.lower())
+        if member is not None and member.size:
+            return bytes(member.data).decode("utf-8-sig", "replace").strip()
+    return captions.field(fields, name, reading)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and captions.is_text(value) else None
 
 
 def _picture(sample: Group, number: int, options: IngestOptions) -> Row:
@@ -154,28 +178,33 @@ def read_json(member: Member | None, limit: int) -> tuple[dict[str, Any], str | 
     return fields, text, ""
 
 
-def read_caption(
-    members: Mapping[str, Member], fields: dict[str, Any], options: IngestOptions
-) -> Row:
-    """The columns of a tar sample's caption: from its txt member, else from its json's ``fields``."""
-    txt = members.get(CAPTION_SUFFIX)
-    if txt is not None:
-        try:
-            return captions.judge_caption(bytes(txt.data).decode("utf-8-sig"), txt.offset, options)
-        except UnicodeDecodeError as error:
-            message = f"not UTF-8: {error.reason} at byte {error.start}"
-            return fault(Reason.BAD_CAPTION, message, txt.offset + error.start)
-    meta = members.get(META_SUFFIX)
+def read_captions(
+    members: Mapping[str, Member], fields: dict[str, Any], options: IngestOptions, reading: Reading
+) -> list[Row]:
+    """The columns of a tar sample's captions, one at least: from its txt member, or those that the job names, else from
+    its json's ``fields``.
+    """
+    if reading.captions == "none":
+        return [{}]
+    for suffix in reading.names("text") or (CAPTION_SUFFIX,):
+        member = members.get(suffix.lower())
+        if member is not None and suffix.lower() != META_SUFFIX:
+            return [_caption_of(member, options)]
     first = min((member.offset for member in members.values()), default=None)
-    offset = first if meta is None else meta.offset
-    column = find_column("text", list(fields))
+    offset = members[META_SUFFIX].offset if META_SUFFIX in members else first
+    column = reading.column("text", list(fields))
     value = fields[column] if column is not None else None
-    if value is not None and not isinstance(value, str):
-        message = f"`{column}` in the json member is {type(value).__name__}, not text"
-        return fault(Reason.BAD_CAPTION, message, offset)
-    if value is None:
-        names = ", ".join(members) or "nothing"
-        keys = f", and no text in its json: {', '.join(list(fields)[:12])}" if fields else ""
-        message = f"no caption: no txt among the members: {names[:200]}{keys[:200]}"
-        return fault(Reason.MISSING_CAPTION, message, offset)
-    return captions.judge_caption(value, offset, options)
+    try:
+        found = captions.texts_of(value, reading, column or "")
+    except ValueError as error:
+        return [fault(Reason.BAD_CAPTION, f"in the json member {error}", offset)]
+    return [captions.judge_caption(text, offset, options) for text in found]
+
+
+def _caption_of(member: Member, options: IngestOptions) -> Row:
+    try:
+        text = bytes(member.data).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"not UTF-8: {error.reason} at byte {error.start}"
+        return fault(Reason.BAD_CAPTION, message, member.offset + error.start)
+    return captions.judge_caption(text, member.offset, options)

@@ -6,7 +6,8 @@ Members of a key stand together. Where the layout leaves room:
 - A key that comes again later in the file, whole or in part, is a sample of its own with the next
   occurrence number, and cannot be used (duplicate_key): which members belong together is not known.
 - A suffix that comes again in one group (letter case aside) begins such a sample too.
-- Of several pictures the first of IMAGE_SUFFIXES counts, whatever their order in the file.
+- Of several pictures the first of IMAGE_SUFFIXES counts, or of those that the job names, whatever their order in the
+  file.
 - What file managers leave in folders is no sample: ``._x.jpg``, ``.DS_Store``, ``__MACOSX``.
 - A damage with a name belongs to its key's sample; one without is a row of its own.
 """
@@ -16,17 +17,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from tamis.pipeline.inputs.input_files import Reading
+from tamis.pipeline.inputs.suffixes import CAPTION, META, PICTURES
 from tamis.pipeline.inputs.tar.walker import Damage, Member
 
-IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
-OTHER_PICTURES = frozenset(
-    ("avif", "heic", "heif", "jp2", "j2k", "jxl", "svg", "jfif", "jpe", "ico", "psd")
-)
-"""Suffixes of pictures that are not read, to be named in a message."""
+IMAGE_SUFFIXES, CAPTION_SUFFIX, META_SUFFIX = PICTURES, CAPTION, META
 
-CAPTION_SUFFIX = "txt"
-META_SUFFIX = "json"
 DEBRIS = frozenset((".DS_Store", "Thumbs.db", "desktop.ini"))
 
 MAX_SUFFIX_BYTES = 64
@@ -37,7 +35,6 @@ MAX_MEMBERS = 256
 LONG_KEY = 256
 """Characters of a key from which its hash is remembered instead."""
 
-_READ_SUFFIXES = frozenset((*IMAGE_SUFFIXES, CAPTION_SUFFIX, META_SUFFIX))
 _NO_BYTES = memoryview(b"")
 
 
@@ -64,12 +61,45 @@ def is_writable(suffix: str) -> bool:
     return fits and suffix.isprintable() and not suffix.startswith("__")
 
 
+@dataclass(frozen=True)
+class Suffixes:
+    """The suffixes whose members are read.
+
+    Attributes:
+        pictures: of which the first that a sample has is its picture.
+        texts: of captions and other text that the job names.
+    """
+
+    pictures: tuple[str, ...] = IMAGE_SUFFIXES
+    texts: tuple[str, ...] = (CAPTION_SUFFIX,)
+
+    @classmethod
+    def of(cls, reading: Reading) -> Suffixes:
+        """Those that the job names, in lower case, and the usual ones where it names none."""
+        named = {name: tuple(map(str.lower, reading.names(name))) for name in TEXTS}
+        texts = [*(named["text"] or (CAPTION_SUFFIX,)), *named["url"], *named["uid"]]
+        pictures = tuple(map(str.lower, reading.names("image")))
+        return cls(pictures or IMAGE_SUFFIXES, tuple(texts))
+
+    @cached_property
+    def read(self) -> frozenset[str]:
+        """All of them, and the json's."""
+        return frozenset((*self.pictures, *self.texts, META_SUFFIX))
+
+
+USUAL = Suffixes()
+
+TEXTS = ("text", "url", "uid")
+"""What the job can name a member of text for."""
+
+
 @dataclass(slots=True)
 class Group:
     """The members of one key that stand together, in the order of the file."""
 
     key: str
     occurrence: int
+    named: Suffixes = USUAL
     members: dict[str, Member] = field(default_factory=dict)
     damage: Damage | None = None
     suffixes: set[str] = field(default_factory=set)
@@ -86,19 +116,19 @@ class Group:
         else:
             # The bytes of other members are not read.
             self.members[suffix] = (
-                item if suffix in _READ_SUFFIXES else item._replace(data=_NO_BYTES)
+                item if suffix in self.named.read else item._replace(data=_NO_BYTES)
             )
 
     @property
     def image(self) -> tuple[str, Member] | None:
         """The suffix and member of the picture, if there is one."""
-        for suffix in IMAGE_SUFFIXES:
+        for suffix in self.named.pictures:
             if suffix in self.members:
                 return suffix, self.members[suffix]
         return None
 
 
-def group(items: Iterable[Member | Damage]) -> Iterator[Group | Damage]:
+def group(items: Iterable[Member | Damage], named: Suffixes = USUAL) -> Iterator[Group | Damage]:
     """The samples of a tar in the order of their first members, and the damages without a name.
 
     Only the keys of the file are remembered, never its bytes.
@@ -124,7 +154,7 @@ def group(items: Iterable[Member | Damage]) -> Iterator[Group | Damage]:
                 else hashlib.blake2b(key.encode("utf-8", "surrogatepass")).digest()
             )
             seen[name] = seen.get(name, -1) + 1
-            current = Group(key, seen[name])
+            current = Group(key, seen[name], named)
         current.add(suffix, item)
     yield from ([] if current is None else [current])
     yield from damages

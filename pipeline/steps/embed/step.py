@@ -21,7 +21,7 @@ from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.encoders.base import Encoder, Precision
 from tamis.pipeline.inputs import embedding_files
 from tamis.pipeline.inputs.formats import PICTURE_COLUMNS, format_of
-from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
 from tamis.pipeline.steps.embed import decoding
 from tamis.pipeline.steps.embed.config import BAD_EMBEDDING, MISSING_EMBEDDING
 from tamis.pipeline.steps.embed.config import Embed as Config
@@ -55,6 +55,8 @@ class Encoded:
     decoder: str | None = None  # None for full decoding
     text_rows: int | None = None  # on a CPU texts of one width go through in any number
     given: Mapping[str, Sequence[str | int]] | None = None  # identities of embedding files
+    reading: Reading | None = None
+    captions: bool | None = None  # False where the pictures alone are encoded
 
 
 class Embed(Step):
@@ -139,7 +141,9 @@ class Embed(Step):
             path=file.path,
             max_pixels=self.job.limits.max_pixels,
             image=file.image_embeddings,
-            text=file.text_embeddings,
+            text=file.text_embeddings if self.job.has_captions else None,
+            reading=file.reading.told,
+            captions=None if self.job.has_captions else False,
         )
 
 
@@ -166,7 +170,7 @@ def encode(io: TaskIo[Encoded]) -> Iterator[pa.Table]:
     rows = io.alive()
     living = ingest.take(pa.array(rows))
     entry, relative, kind, size = args.source
-    file = InputFile(entry, relative, args.path, kind, size)
+    file = InputFile(entry, relative, args.path, kind, size, reading=args.reading or BY_ALIAS)
     description = encoders.describe(args.spec, args.precision)
     assert description.preprocessing is not None  # `precomputed` alone has none
     image = np.zeros((len(rows), encoder.dim), dtype=np.float32)
@@ -180,7 +184,7 @@ def encode(io: TaskIo[Encoded]) -> Iterator[pa.Table]:
         image[start : start + len(vectors)] = vectors
         start += len(vectors)
     text = None
-    if description.has_text:
+    if description.has_text and args.captions is not False:
         captions = [caption or "" for caption in living["text"].to_pylist()]
         text = _captions(encoder, captions, args.batch_size)
     yield _table(io, rows, image, text)

@@ -39,6 +39,8 @@ def embedding_named(job: Job, wanted: str | None, step: str) -> str:
 
 def embeds_captions(job: Job, embed: Any) -> bool:
     """Whether a step that embeds, by its settings, makes vectors of captions too."""
+    if not job.has_captions:
+        return False
     if embed.takes_embeddings:
         return all(entry.features or entry.text_embeddings for entry in job.input)
     return encoders.describe(embed.encoder, embed.precision).has_text

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tamis.pipeline.inputs import own_columns
 from tamis.pipeline.inputs.formats import MEMBER_COLUMNS, VALUE_COLUMNS, format_of
-from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
 from tamis.pipeline.results import sidecars
 from tamis.pipeline.results.sidecars import Layout
 from tamis.pipeline.tables.columns import scatter
@@ -43,6 +43,7 @@ class Found:
     pictures: bool  # whether a column of pictures is one of them
     path: str = location()
     sha256: str | None = None  # of a file whose own columns are read
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def find(io: TaskIo[Found]) -> Iterator[pa.Table]:
     found: dict[str, list[object]] = {"schema": [], "picture": [], "differ": []}
     if len(kept):
         entry, relative, kind, size = io.args.source
-        file = InputFile(entry, relative, io.args.path, kind, size)
+        reading = io.args.reading or BY_ALIAS
+        file = InputFile(entry, relative, io.args.path, kind, size, reading=reading)
         rows = io.read("ingest", COLUMNS).take(pa.array(kept))
         form = format_of(file)
         own = _wanted(form.own_schema(file, rows), io.args.wanted)

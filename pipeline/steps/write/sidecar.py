@@ -11,14 +11,12 @@ import pyarrow as pa
 
 from tamis.pipeline.inputs import own_columns
 from tamis.pipeline.inputs.formats import format_of
+from tamis.pipeline.inputs.picture_formats import SUFFIXES
 from tamis.pipeline.results.sidecars import PICTURE, Layout
 from tamis.pipeline.steps.write.columns import Piece, has_pictures
 
 GROUP_BYTES = 32 << 20
 """Bytes of pictures from which a row group ends."""
-
-ENDINGS = {"jpeg": "jpg", "tiff": "tif"}
-"""Picture format -> ending of its files, where the two differ."""
 
 
 class Sidecar:
@@ -64,7 +62,7 @@ class Sidecar:
             picture = format_of(piece.file).picture_field(piece.file)
             column = None if picture is None else picture.name
             if column is None:
-                endings = [ENDINGS.get(e, e) for e in piece.rows["image_format"].to_pylist()]
+                endings = [SUFFIXES.get(e, e) for e in piece.rows["image_format"].to_pylist()]
                 named = zip(pictures, keys, endings, strict=True)
                 ours[PICTURE] = [{"bytes": b, "path": f"{key}.{end}"} for b, key, end in named]
         arrays = {

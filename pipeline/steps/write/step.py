@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from tamis.pipeline.inputs import own_columns
 from tamis.pipeline.inputs.formats import Buffer, Sample, format_of
-from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
 from tamis.pipeline.results import delta, shards, subset
 from tamis.pipeline.results.sidecars import Layout
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
@@ -71,6 +71,7 @@ class Shard:
     with_signals: bool  # in json members
     digests: Sequence[str | None]  # of files whose own columns are read
     paths: Sequence[str] = location()
+    readings: Sequence[Reading] | None = None  # by file; None where the job says nothing
 
 
 class Write(Step):
@@ -179,6 +180,7 @@ class Write(Step):
                 form == "parquet" and self.config.pictures,
                 file.path,
                 _digest(context, part.file, file),
+                file.reading.told,
             )
 
         return Phase("columns", columns.find, EachPart(context.parts, tables, each=found))
@@ -252,6 +254,9 @@ class Write(Step):
                     self.config.json_ == "signals",
                     [_digest(context, number, context.inputs[number]) for number in of_file],
                     paths=[file.path for file in files],
+                    readings=[file.reading for file in files]
+                    if any(file.reading.told for file in files)
+                    else None,
                 ),
                 rows=sizes[number],
             )
@@ -378,8 +383,11 @@ def _gone(io: TaskIo[Shard]) -> Iterator[npt.NDArray[np.uint32]]:
 
 def _files(args: Shard) -> Iterator[InputFile]:
     """The input file of each part."""
-    for (entry, relative, kind, size, parts), path in zip(args.sources, args.paths, strict=True):
-        yield from repeat(InputFile(entry, relative, path, kind, size), parts)
+    readings = args.readings or [BY_ALIAS] * len(args.paths)
+    for (entry, relative, kind, size, parts), path, reading in zip(
+        args.sources, args.paths, readings, strict=True
+    ):
+        yield from repeat(InputFile(entry, relative, path, kind, size, reading=reading), parts)
 
 
 def _samples(piece: Piece, layout: Layout, args: Shard) -> Iterator[Sample]:

@@ -30,3 +30,8 @@ class ExactDuplicates(Preferring):
         description="image: the same bytes; pixels: the same decoded pixels; "
         "pair: bytes and caption; url_text: URL and caption",
     )
+
+    @property
+    def reads_captions(self) -> bool:
+        """True where captions are compared."""
+        return self.on in {"pair", "url_text"}

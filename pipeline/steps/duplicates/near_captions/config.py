@@ -77,6 +77,11 @@ class NearDuplicates(ByEdges):
         """Whether captions are cut into words by a dictionary."""
         return self.segment and self.unit == "word"
 
+    @property
+    def reads_captions(self) -> bool:
+        """True."""
+        return True
+
     def agreement(self, job: Job) -> Literal["none", "phash", "embedding"]:
         """What else must agree, where the step leaves it to the job's input as well."""
         return self.agree or ("phash" if job.has_pictures else "embedding")

@@ -54,7 +54,7 @@ class QuotaSettings:
 class Density(ClusteredStep[Config]):
     """Concepts; ``sums`` and ``quotas`` a cluster; ``members``, ``ranked`` and ``places`` a sample; ``verdict``."""
 
-    version = 2
+    version = 3
     passing = (*concepts.PASSING, *ranking.PASSING)
 
     def makes(self) -> Mapping[str, str]:

@@ -34,6 +34,11 @@ class Importance(Chooser):
         description="buckets that words and pairs of words are hashed to",
     )
 
+    @property
+    def reads_captions(self) -> bool:
+        """True."""
+        return True
+
     def with_paths(self, change: Change) -> Self:
         """The target's path changed."""
         return self.model_copy(update={"target": change(self.target)})

@@ -1,0 +1,1 @@
+"""Folders of single pictures as an input format."""

@@ -1,0 +1,1 @@
+"""Tables in text, JSON lines and CSV, with the paths of pictures or without, as input formats."""

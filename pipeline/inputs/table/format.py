@@ -1,0 +1,199 @@
+"""Tables in text as input formats: JSON lines and CSV, whose rows may name pictures beside the table."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+
+from tamis.pipeline.inputs.columns import Columns
+from tamis.pipeline.inputs.formats import Format, Outline, Sample, check_same
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
+from tamis.pipeline.inputs.picture_formats import SUFFIXES
+from tamis.pipeline.inputs.table import pictures
+from tamis.pipeline.inputs.table.pictures import NoPictureError
+from tamis.pipeline.inputs.table.records import lines, quoted
+from tamis.pipeline.inputs.table.rows import Table, damaged, rows
+from tamis.pipeline.inputs.table.syntax import (
+    DELIMITERS,
+    Csv,
+    JsonLines,
+    Syntax,
+    first_rows,
+    opened,
+)
+from tamis.pipeline.store import storage
+from tamis.schemas.errors import InputError
+
+LIMIT = IngestOptions().max_meta_bytes
+
+TAKEN = ("text", "url", "uid", "key", "width", "height", "sha256")
+
+
+class TextTable(Format):
+    """A row is a record. ``image_offset`` is its first byte, ``group_row`` its length; ``meta`` has its fields."""
+
+    values_in_table = True
+
+    @abstractmethod
+    def syntax(self, file: InputFile) -> Syntax:
+        """How the file is written.
+
+        Raises:
+            ValueError: it has no header.
+        """
+
+    def outline(self, file: InputFile) -> Outline:
+        """What the first records tell."""
+        try:
+            found = first_rows(file.path, self.syntax(file), LIMIT)
+        except ValueError as error:
+            return Outline(pictures=None, damage=str(error))
+        if not found:
+            return Outline(pictures=None)
+        available = list(dict.fromkeys(name for row in found for name in row))
+        taken = {name: file.reading.column(name, available) for name in TAKEN}
+        if not file.own_uids:
+            taken["uid"] = None
+        picture = pictures.column(file, available)
+        named = {name: column for name, column in taken.items() if column is not None}
+        if picture is not None:
+            named = {"image": picture} | {
+                n: c for n, c in named.items() if n not in {"width", "height", "sha256"}
+            }
+        return Outline(
+            pictures=picture is not None,
+            taken=named,
+            refused=self._refused(file, available, taken, picture),
+        )
+
+    @staticmethod
+    def _refused(
+        file: InputFile,
+        available: Sequence[str],
+        taken: Mapping[str, str | None],
+        picture: str | None,
+    ) -> str | None:
+        """Why no job can read a file of these columns."""
+        reading, shown = file.reading, storage.redact(file.path)
+        found = {**taken, "image": picture}
+        for name, names in reading.columns:
+            if found.get(name) is None:
+                return (
+                    f"`{shown}` has no column {' or '.join(names)}; it has {', '.join(available)}"
+                )
+        if taken["text"] is None and reading.captions != "none":
+            return (
+                f"`{shown}` has no column for `text`; it has {', '.join(available)}: name it: "
+                "`columns: {text: NAME}`, or say `captions: none`"
+            )
+        return None
+
+    def columns(self, file: InputFile) -> Columns:
+        """Those of the first records."""
+        try:
+            syntax = self.syntax(file)
+        except ValueError:
+            return {}
+        return syntax.kinds(first_rows(file.path, syntax, LIMIT))
+
+    def walk(
+        self, file: InputFile, options: IngestOptions, totals: FileTotals
+    ) -> Iterator[Section]:
+        """A record after the other."""
+        try:
+            syntax = self.syntax(file)
+        except ValueError as error:
+            yield Section(1, iter([damaged(file, totals, str(error))]))
+            return
+        told = self.outline(file).accepted()
+        yield Section(0, rows(Table(file, syntax, told.taken.get("image"), options), totals))
+
+    def pictures(self, file: InputFile, rows: pa.Table) -> Iterator[bytes]:
+        """The record is read again, then the file that it names."""
+        try:
+            syntax, column = self.syntax(file), self.outline(file).taken.get("image", "")
+        except ValueError:
+            raise _changed(file) from None
+        spans = (rows[name].to_pylist() for name in ("image_offset", "group_row", "sha256"))
+        for offset, size, known in zip(*spans, strict=True):
+            (record,) = storage.read_blocks(file.path, [(offset, size)])
+            try:
+                found = pictures.find(file, syntax.parse(bytes(record)).get(column))
+                data = storage.read_bytes(found.path)
+            except (ValueError, NoPictureError, FileNotFoundError):
+                raise _changed(file) from None
+            check_same(file, [data], [known])
+            yield data
+
+    def members(self, file: InputFile, rows: pa.Table) -> Iterator[Sample]:
+        """The picture's bytes, and the caption as ``txt``."""
+        named = zip(rows["image_format"].to_pylist(), rows["text"].to_pylist(), strict=True)
+        for data, (form, text) in zip(self.pictures(file, rows), named, strict=True):
+            caption = [] if text is None else [("txt", text.encode())]
+            yield [(SUFFIXES.get(form, form), data), *caption]
+
+    def values(
+        self, file: InputFile, rows: pa.Table, wanted: Mapping[str, pa.DataType]
+    ) -> dict[str, pa.Array]:
+        """From the table."""
+        return self._syntax_of_rows(file).values(rows["meta"].to_pylist(), wanted)
+
+    def own_schema(self, file: InputFile, rows: pa.Table) -> pa.Schema:
+        """All columns, of the type that holds the values of these rows."""
+        return self._syntax_of_rows(file).own(rows).schema
+
+    def own(self, file: InputFile, rows: pa.Table, names: Collection[str]) -> pa.Table:
+        """From the table."""
+        found = self._syntax_of_rows(file).own(rows)
+        return found.select([name for name in found.column_names if name in names])
+
+    def _syntax_of_rows(self, file: InputFile) -> Syntax:
+        try:
+            return self.syntax(file)
+        except ValueError:
+            raise _changed(file) from None
+
+    def where(self, read: Mapping[str, Any]) -> str | None:
+        """The record's number, as a table counts."""
+        return f"row {read['file_row']:,}" if "file_row" in read else None
+
+
+def _changed(file: InputFile) -> InputError:
+    return InputError(
+        f"`{storage.redact(file.path)}` has changed since it was ingested: a row names another picture, or one that is "
+        "gone: run again with --accept-changed"
+    )
+
+
+class JsonLinesTable(TextTable):
+    """An object a line."""
+
+    endings = (".jsonl", ".ndjson")
+
+    def syntax(self, file: InputFile) -> Syntax:
+        """The same for all."""
+        del file
+        return JsonLines()
+
+
+class CsvTable(TextTable):
+    """Cells below a header."""
+
+    endings = (".csv", ".tsv")
+
+    def syntax(self, file: InputFile) -> Syntax:
+        """As the header has it; an empty file has no columns."""
+        with opened(file.path) as stream:
+            header = next(islice(quoted(lines(stream, LIMIT), LIMIT), 1), None)
+        if header is None:
+            return Csv((), ",")
+        return Csv.of(header, "\t" if file.path.lower().endswith(".tsv") else DELIMITERS)
+
+
+JSONL = JsonLinesTable()
+CSV = CsvTable()

@@ -1,0 +1,194 @@
+"""The two ways to write a table in text: JSON lines, whose values have types, and CSV, whose cells are text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, BinaryIO, Protocol
+
+import pyarrow as pa
+
+from tamis.pipeline.inputs import columns, json_rows
+from tamis.pipeline.inputs.table import cells
+from tamis.pipeline.inputs.table.records import Record, lines, quoted
+from tamis.pipeline.store import storage
+from tamis.schemas.errors import InputError
+
+LOOKED_AT = 100
+"""First records from which a file's columns are told."""
+
+DELIMITERS = ",;\t"
+
+BOM = b"\xef\xbb\xbf"
+
+Fields = dict[str, Any]
+
+
+class Syntax(Protocol):
+    """How the records of one file are read."""
+
+    def records(self, stream: BinaryIO, limit: int) -> Iterator[Record]:
+        """The records of samples, in the order of the file."""
+        ...
+
+    def parse(self, data: bytes) -> Fields:
+        """A record's fields. ValueError: it is no record; the message says why."""
+        ...
+
+    def kinds(self, rows: Sequence[Fields]) -> columns.Columns:
+        """The types of the columns in some first rows."""
+        ...
+
+    def values(
+        self, texts: Sequence[str | None], wanted: Mapping[str, pa.DataType]
+    ) -> dict[str, pa.Array]:
+        """Some columns of n records, each the JSON text of its fields."""
+        ...
+
+    def own(self, rows: pa.Table) -> pa.Table:
+        """All columns of some rows, of the type that holds their values."""
+        ...
+
+
+class JsonLines:
+    """An object a line."""
+
+    def records(self, stream: BinaryIO, limit: int) -> Iterator[Record]:
+        """The lines with something in them."""
+        return (line for line in lines(stream, limit) if line.data is None or line.data.strip())
+
+    def parse(self, data: bytes) -> Fields:
+        """The line's object."""
+        try:
+            fields = json.loads(data.removeprefix(BOM).decode("utf-8"))
+        except RecursionError:
+            raise ValueError("its values are nested too deep") from None
+        if not isinstance(fields, dict):
+            raise ValueError("it is no JSON object")
+        return fields
+
+    def kinds(self, rows: Sequence[Fields]) -> columns.Columns:
+        """By the first values."""
+        return columns.of_json(rows)
+
+    def values(
+        self, texts: Sequence[str | None], wanted: Mapping[str, pa.DataType]
+    ) -> dict[str, pa.Array]:
+        """Of the wanted types; other values are null."""
+        return columns.from_json(texts, wanted)
+
+    def own(self, rows: pa.Table) -> pa.Table:
+        """As the values are."""
+        return json_rows.own(rows)
+
+
+@dataclass(frozen=True)
+class Csv:
+    """Cells under the names of a header.
+
+    Attributes:
+        names: of the columns; one without a name is left out.
+        delimiter: between cells.
+    """
+
+    names: tuple[str, ...]
+    delimiter: str
+
+    @classmethod
+    def of(cls, header: Record, delimiters: str) -> Csv:
+        """The syntax that a header shows; of several delimiters the most frequent one counts.
+
+        Raises:
+            ValueError: it is no header.
+        """
+        if header.data is None:
+            raise ValueError("the header is no line of names")
+        text = header.data.removeprefix(BOM).decode("utf-8")
+        delimiter = max(delimiters, key=text.count)
+        names = tuple(name.strip() for name in _cells(text, delimiter))
+        if not any(names) or not all(name.isprintable() for name in names):
+            raise ValueError("the header is no line of names")
+        twice = [name for name in names if name and names.count(name) > 1]
+        if twice:
+            raise ValueError(f"the header has more than one column `{twice[0]}`")
+        return cls(names, delimiter)
+
+    def records(self, stream: BinaryIO, limit: int) -> Iterator[Record]:
+        """Those below the header that have something in them."""
+        found = quoted(lines(stream, limit), limit)
+        return (r for r in islice(found, 1, None) if r.data is None or r.data.strip())
+
+    def parse(self, data: bytes) -> Fields:
+        """Column -> cell; an empty one is None."""
+        found = _cells(data.decode("utf-8"), self.delimiter)
+        if len(found) != len(self.names):
+            raise ValueError(f"it has {len(found)} cells, the header names {len(self.names)}")
+        named = zip(self.names, found, strict=True)
+        return {name: cell or None for name, cell in named if name}
+
+    def kinds(self, rows: Sequence[Fields]) -> columns.Columns:
+        """What all cells can be read as."""
+        return cells.looked(rows)
+
+    def values(
+        self, texts: Sequence[str | None], wanted: Mapping[str, pa.DataType]
+    ) -> dict[str, pa.Array]:
+        """Cells read as the wanted types; others are null."""
+        rows = [{} if text is None else json.loads(text) for text in texts]
+        return {
+            name: cells.array([row.get(name) for row in rows], kind)
+            for name, kind in wanted.items()
+        }
+
+    def own(self, rows: pa.Table) -> pa.Table:
+        """Each of the type that all its cells can be read as."""
+        objects = [{} if text is None else json.loads(text) for text in rows["meta"].to_pylist()]
+        columns_ = {
+            name: [one.get(name) for one in objects] for name in dict.fromkeys(self.names) if name
+        }
+        return pa.table(
+            {n: cells.array(column, cells.kind_of(column)) for n, column in columns_.items()}
+        )
+
+
+def _cells(text: str, delimiter: str) -> list[str]:
+    """The cells of one record.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        found = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise ValueError(str(error)) from None
+    if len(found) != 1:
+        raise ValueError(f"it is {len(found)} records in one")
+    return found[0]
+
+
+def opened(path: str) -> BinaryIO:
+    """A file for reading.
+
+    Raises:
+        InputError: it is gone.
+    """
+    try:
+        return storage.open_read(path)
+    except FileNotFoundError:
+        raise InputError(f"`{storage.redact(path)}` is not there any more") from None
+
+
+def first_rows(path: str, syntax: Syntax, limit: int) -> list[Fields]:
+    """The fields of a file's first records that can be read."""
+    rows = []
+    with opened(path) as stream:
+        for record in islice(syntax.records(stream, limit), LOOKED_AT):
+            try:
+                rows.append(syntax.parse(record.data or b""))
+            except ValueError:
+                continue
+    return rows
