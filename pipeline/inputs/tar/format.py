@@ -70,14 +70,10 @@ class Tar(Format):
         del file
         return own_columns.of_objects(_objects(rows)).schema
 
-    def own(self, file: InputFile, rows: pa.Table, names: Collection[str]) -> pa.Table:
+    def own(self, file: InputFile, rows: pa.Table, names: Collection[str] | None) -> pa.Table:
         """From the json members."""
         del file
-        kept = [
-            one and {name: value for name, value in one.items() if name in names}
-            for one in _objects(rows)
-        ]
-        return own_columns.of_objects(kept)
+        return own_columns.of_objects(_objects(rows), names)
 
     def where(self, read: Mapping[str, Any]) -> str | None:
         """The picture's first byte."""
