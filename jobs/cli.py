@@ -16,7 +16,9 @@ from tamis.jobs import comparing, evaluating, exploring, job_files, start
 from tamis.jobs.cluster import cli
 from tamis.jobs.options import (
     ACCEPT,
+    ADDRESS,
     BY,
+    CENTROIDS,
     COSTS,
     CPUS,
     EDGES,
@@ -24,12 +26,15 @@ from tamis.jobs.options import (
     JOB,
     JOB_OR_NONE,
     JSON,
+    LOCAL,
     OUTPUT,
     PROGRESS,
+    RATES,
     ROWS,
     RUN,
     SAMPLE,
     SET,
+    SHARE,
     SHEET,
     SQL,
     VERSION,
@@ -68,26 +73,19 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
     output: OUTPUT = None,
     cpus: CPUS = None,
     accept_changed: ACCEPT = False,
-    address: Annotated[
-        str | None, typer.Option("--address", help="A Ray cluster; this machine by default.")
-    ] = None,
-    centroids: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RUN",
-            help="Take this finished run's concepts instead of training: the same as "
-            "--set STEP.centroids=RUN#STEP for every step that clusters.",
-        ),
-    ] = None,
+    address: ADDRESS = None,
+    local: LOCAL = None,
+    centroids: CENTROIDS = None,
     progress: PROGRESS = "auto",
     json: JSON = False,
 ) -> None:
     """Run a job, or the rest of it: the same command resumes."""
-    from tamis.jobs.commands.run import run_job
+    from tamis.jobs.commands.run import Place, run_job
     from tamis.jobs.loading import Request
 
     request = Request(job, inputs or (), output, settings or (), cpus, centroids)
-    run_job(request, accept_changed=accept_changed, address=address, progress=progress, json=json)
+    place = Place(address, local)
+    run_job(request, place, accept_changed=accept_changed, progress=progress, json=json)
 
 
 @app.command()
@@ -105,23 +103,9 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument an option
             "groups with +; or a YAML file. A sample of the parts is run here.",
         ),
     ] = None,
-    rows: Annotated[
-        float | None,
-        typer.Option(help="With --cluster: predict for this many samples, such as 5.8e9."),
-    ] = None,
-    sample: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SHARE",
-            help="With --cluster: run this share of the parts; 0.1 by default, at most 64 parts.",
-        ),
-    ] = None,
-    rates: Annotated[
-        str,
-        typer.Option(
-            help="With --cluster: prices: cpu=0.04,gpu=2 an hour, storage=0.023 a GB and month."
-        ),
-    ] = "",
+    rows: ROWS = None,
+    sample: SHARE = None,
+    rates: RATES = "",
     here: Annotated[
         bool,
         typer.Option("--here", help="With --cluster: run the sample in this process, without Ray."),
@@ -253,13 +237,14 @@ def materialize(
         str, typer.Option("--as", metavar="NEW", help="The new subset's own run directory.")
     ],
     settings: SET = None,
+    local: LOCAL = None,
     progress: PROGRESS = "auto",
     json: JSON = False,
 ) -> None:
     """Write the subset that `whatif` shows: by other settings, from the stored values of a run."""
     from tamis.jobs.commands.materialize import materialize_run
 
-    materialize_run(run, output, settings or (), progress=progress, json=json)
+    materialize_run(run, output, settings or (), local=local, progress=progress, json=json)
 
 
 @app.command()

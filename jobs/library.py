@@ -159,9 +159,11 @@ class Run:
     def materialize(self, output: str, set: Settings) -> Run:  # noqa: A002 - as on the command line
         """The run of the subset that ``whatif`` shows, written into ``output``."""
         from tamis.pipeline.audit.again.materialize import planned
+        from tamis.pipeline.planning.where import is_small
         from tamis.pipeline.runs import walk
 
-        walk.run(planned(self._run, settings(set), output), base=self._run.root)
+        made = planned(self._run, settings(set), output)
+        walk.run(made, base=self._run.root, local=is_small(made.job, self.total))
         return Run(output)
 
     def diff(self, other: Run, count: int = 20) -> Difference:
@@ -288,6 +290,7 @@ def run(
     input: str | Sequence[str] | None = None,  # noqa: A002 - as on the command line
     output: str | None = None,
     address: str | None = None,
+    local: bool | None = None,
     progress: bool = True,
 ) -> Run:
     """Run a job, or the rest of it, and open the result.
@@ -298,6 +301,7 @@ def run(
         input: paths to read instead of the job's own.
         output: the run directory instead of the job's own.
         address: a Ray cluster; this machine by default.
+        local: without Ray, in worker processes of this machine; by default where the input is small.
         progress: show on standard error how far it is.
 
     Raises:
@@ -306,13 +310,15 @@ def run(
     from contextlib import nullcontext
 
     from tamis.jobs.observers.progress import bars
+    from tamis.pipeline.planning.where import is_local
     from tamis.pipeline.runs import plan as planning
     from tamis.pipeline.runs import walk
 
     made = planning.make(_checked(job, set or {}, input, output))
+    chosen = is_local(made, local, address)
     shown = bars([step.name for step in made.steps]) if progress else None
     with shown or nullcontext():
-        result = walk.run(made, [shown] if shown else [], address=address)
+        result = walk.run(made, [shown] if shown else [], address=address, local=chosen)
     return Run(result.root)
 
 

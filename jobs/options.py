@@ -34,6 +34,44 @@ OUTPUT = Annotated[
     typer.Option("--output", metavar="DIR", help="The run directory instead of the job's own."),
 ]
 CPUS = Annotated[int | None, typer.Option("--cpus", min=1, help="Processors of this machine.")]
+ADDRESS = Annotated[
+    str | None, typer.Option("--address", help="A Ray cluster; this machine by default.")
+]
+CENTROIDS = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN",
+        help="Take this finished run's concepts instead of training: the same as "
+        "--set STEP.centroids=RUN#STEP for every step that clusters.",
+    ),
+]
+LOCAL = Annotated[
+    bool | None,
+    typer.Option(
+        "--local/--ray",
+        show_default=False,
+        help="In worker processes of this machine without Ray, or with it; by default without where no cluster is "
+        "named, no GPU is needed, and the samples are few (`tamis plan` says below how many). The result is the same.",
+    ),
+]
+ROWS = Annotated[
+    float | None,
+    typer.Option(help="With --cluster: predict for this many samples, such as 5.8e9."),
+]
+SHARE = Annotated[
+    float | None,
+    typer.Option(
+        "--sample",
+        metavar="SHARE",
+        help="With --cluster: run this share of the parts; 0.1 by default, at most 64 parts.",
+    ),
+]
+RATES = Annotated[
+    str,
+    typer.Option(
+        help="With --cluster: prices: cpu=0.04,gpu=2 an hour, storage=0.023 a GB and month."
+    ),
+]
 ACCEPT = Annotated[
     bool,
     typer.Option(

@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 import tamis
 from tamis.jobs.cluster import probe
 from tamis.jobs.cluster.needs import Needs, ProbeAnswer, judge
-from tamis.pipeline.runs.ray_connection import SINGLE_THREADED
+from tamis.pipeline.host.environment import SINGLE_THREADED
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import ClusterError
 from tamis.schemas.job import Job

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from tamis.jobs.commands.run import carry_out, stoppable
+from tamis.jobs.commands.run import Place, carry_out, stoppable
 from tamis.jobs.opening import opened
 from tamis.pipeline.audit.again.materialize import planned
+from tamis.pipeline.planning.where import is_small
 from tamis.schemas.errors import JobError
 
 
@@ -17,6 +18,7 @@ def materialize_run(
     output: str,
     settings: Sequence[str],
     *,
+    local: bool | None,
     progress: Literal["auto", "lines", "json", "none"],
     json: bool,
 ) -> None:
@@ -30,4 +32,5 @@ def materialize_run(
         raise JobError("materialize: no settings: add --set density.keep=0.3")
     run = opened(path)
     plan = planned(run, settings, output)
-    carry_out(plan, address=None, progress=progress, json=json, base=run.root)
+    small = is_small(plan.job, run.manifest.rows_in) if local is None else local
+    carry_out(plan, Place(local=small), progress=progress, json=json, base=run.root)

@@ -45,6 +45,7 @@ def plan_job(request: Request, *, accept_changed: bool, json: bool) -> None:
         for field, column in entry["columns"].items():
             out.print(f"  {entry['name']}: {field} is the column {display.plain(column)}")
     out.print(_sized(overview["sizes"]), soft_wrap=True)
+    out.print(_where(**overview["local"]), soft_wrap=True)
     out.print()
     columns = [("step", "left"), ("settings", "left"), ("reads", "left"), ("makes", "left")]
     display.print_table(
@@ -73,6 +74,14 @@ def _sized(sizes: dict[str, Any]) -> str:
         f"{counted(sizes['tasks'], 'task')} and {counted(sizes['buckets'], 'bucket')} a step; a task's description "
         f"{display.size(sizes['task_bytes'])} and the driver {display.size(sizes['driver_bytes'])}, at most"
     )
+
+
+def _where(by_itself: bool, below: int) -> str:
+    """Where `tamis run` has it done."""
+    limit = f"a run below {display.count(below)} samples that needs no GPU"
+    if by_itself:
+        return f"done here without Ray, as {limit} is; with --ray or --address: on Ray"
+    return f"done on Ray; {limit} is done without, and with --local any"
 
 
 def _step_row(step: dict[str, Any]) -> list[str]:

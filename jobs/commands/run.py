@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Literal
 
 import typer
@@ -18,6 +19,7 @@ from tamis.jobs.observers.log_lines import LogLines
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.audit.reading.funnel import Funnel, funnel
+from tamis.pipeline.planning.where import is_local
 from tamis.pipeline.runs import account
 from tamis.pipeline.runs import plan as planning
 from tamis.pipeline.runs import walk as running
@@ -47,12 +49,20 @@ def stoppable() -> Iterator[None]:
         raise typer.Exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED) from None
 
 
+@dataclass(frozen=True)
+class Place:
+    """What a person said about where tasks are done."""
+
+    address: str | None = None  # of a Ray cluster
+    local: bool | None = None  # without Ray; None: it depends
+
+
 @stoppable()
 def run_job(
     request: Request,
+    place: Place,
     *,
     accept_changed: bool,
-    address: str | None,
     progress: Literal["auto", "lines", "json", "none"],
     json: bool,
 ) -> None:
@@ -67,13 +77,14 @@ def run_job(
             f"no job is named: the one that fits the input runs; it is kept as {redact(plan.root)}/job.yaml, and "
             "`tamis init --input` writes it out to be changed"
         )
-    carry_out(plan, address=address, progress=progress, json=json)
+    place = Place(place.address, is_local(plan, place.local, place.address))
+    carry_out(plan, place, progress=progress, json=json)
 
 
 def carry_out(
     plan: planning.Plan,
+    place: Place,
     *,
-    address: str | None,
     progress: Literal["auto", "lines", "json", "none"],
     json: bool,
     base: str | None = None,
@@ -85,10 +96,10 @@ def carry_out(
     """
     for note in plan.notes:
         display.note(note)
-    events = journal.Journal(plan.root, _about(plan, address))
+    events = journal.Journal(plan.root, _about(plan, place))
     times = Times()
     try:
-        result = _walk(plan, [events, times], progress, address, base)
+        result = _walk(plan, [events, times], progress, place, base)
     except KeyboardInterrupt:
         events.close(ended="stopped")
         raise
@@ -103,42 +114,49 @@ def _walk(
     plan: planning.Plan,
     observers: Sequence[Observer],
     kind: Literal["auto", "lines", "json", "none"],
-    address: str | None,
+    place: Place,
     base: str | None,
 ) -> account.Result:
     bars = None
     if kind == "auto":
-        bars = progress.bars([step.name for step in plan.steps], beginning(plan))
+        bars = progress.bars([step.name for step in plan.steps], beginning(plan, place))
     more: list[Observer] = [bars] if bars else []
     if kind == "lines":
         more.append(LogLines(sys.stderr))
     if kind == "json":
         more.append(journal.json_lines(sys.stderr))
     with bars or nullcontext():
-        return running.run(plan, [*observers, *more], address=address, base=base)
+        return running.run(
+            plan,
+            [*observers, *more],
+            address=place.address,
+            base=base,
+            local=bool(place.local),
+        )
 
 
-def _about(plan: planning.Plan, address: str | None) -> dict[str, object]:
+def _about(plan: planning.Plan, place: Place) -> dict[str, object]:
     """The journal's facts about a run, which may differ between equal runs."""
     return {
         "root": redact(plan.root),
         "directory": os.getcwd(),
         "input_files": len(plan.inputs),
         "input_bytes": sum(file.size for file in plan.inputs),
-        "address": address and redact(address),
+        "executor": "local" if place.local else "ray",
+        "address": place.address and redact(place.address),
         "resources": plan.job.resources.model_dump(),
         "versions": {version.package: version.version for version in Version.installed()},
     }
 
 
-def beginning(plan: planning.Plan) -> str:
-    """What is about to be done, in a line: Ray needs seconds to start, and says nothing."""
+def beginning(plan: planning.Plan, place: Place) -> str:
+    """What is about to be done, in a line, and where: Ray needs seconds to start, and says nothing."""
     files = display.count(len(plan.inputs))
     size = display.size(sum(file.size for file in plan.inputs))
     plural = "" if len(plan.inputs) == 1 else "s"
     return (
-        f"{plan.job.name}: {len(plan.steps)} steps over {files} file{plural} ({size}), into {redact(plan.root)}; "
-        "Ctrl-C stops, the same command goes on"
+        f"{plan.job.name}: {len(plan.steps)} steps over {files} file{plural} ({size}), into {redact(plan.root)}, "
+        f"{'without Ray' if place.local else 'on Ray'}; Ctrl-C stops, the same command goes on"
     )
 
 

@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+"""Variables of a worker: it works on one thread, as there is one for each processor."""
+
 
 @contextmanager
 def set_variables(variables: Mapping[str, str]) -> Iterator[None]:

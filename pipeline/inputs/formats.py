@@ -150,14 +150,16 @@ class Format(Protocol):
             [(name, kind) for name, kind in kinds if kind is not None and kind != pa.null()]
         )
 
-    def own(self, file: InputFile, rows: pa.Table, names: Collection[str]) -> pa.Table:
-        """Those columns of ``own_schema`` that ``names`` has, a value a row.
+    def own(self, file: InputFile, rows: pa.Table, names: Collection[str] | None) -> pa.Table:
+        """Those columns of ``own_schema`` that ``names`` has, a value a row; all for None.
 
         Raises:
             InputError: the file has changed.
         """
         schema = self.own_schema(file, rows)
-        wanted = {field.name: field.type for field in schema if field.name in names}
+        wanted = {
+            field.name: field.type for field in schema if names is None or field.name in names
+        }
         if not wanted:
             return pa.table({"": pa.nulls(rows.num_rows)}).select([])
         return pa.table(self.values(file, rows, wanted))

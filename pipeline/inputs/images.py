@@ -211,24 +211,33 @@ def _rgba(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGBA" else image.convert("RGBA")
 
 
-def _on_white(image: Image.Image, mode: str) -> Image.Image:
-    """In ``mode``, "L" or "RGB", on white.
+def _on_white(image: Image.Image, mode: str, palette: Image.Image | None = None) -> Image.Image:
+    """In ``mode``, "L" or "RGB", on white; ``palette``: by ``_palette``, where it is known already.
 
     The result is that of ``_composed``, at less cost: an opaque picture needs no composing, and of a palette the few
     colours are composed instead of all pixels.
     """
     if image.mode == "P":
-        colours = image.crop((0, 0, 16, 16))
-        colours.putdata(range(256))
-        flat = _composed(colours, mode).tobytes()
-        if mode == "L":
-            return image.point(list(flat), "L")
-        opaque = Image.frombytes("P", image.size, image.tobytes())
-        opaque.putpalette(flat)
-        return opaque.convert(mode)
+        return _of_palette(image, _composed(palette or _palette(image), mode))
     if image.mode in {"L", "RGB"} and not image.has_transparency_data:
         return image.convert(mode)
     return _composed(image, mode)
+
+
+def _palette(image: Image.Image) -> Image.Image:
+    """The 256 colours of a palette's numbers, RGBA, as 16 x 16 pixels."""
+    colours = image.crop((0, 0, 16, 16))
+    colours.frombytes(bytes(range(256)))
+    return colours.convert("RGBA")
+
+
+def _of_palette(image: Image.Image, colours: Image.Image) -> Image.Image:
+    """The picture with the 256 ``colours``, of mode "L" or "RGB", in the place of its palette's."""
+    if colours.mode == "L":
+        return Image.frombytes("L", image.size, image.tobytes().translate(colours.tobytes()))
+    opaque = Image.frombytes("P", image.size, image.tobytes())
+    opaque.putpalette(colours.tobytes())
+    return opaque.convert("RGB")
 
 
 def _composed(image: Image.Image, mode: str) -> Image.Image:
@@ -268,13 +277,14 @@ def _signature(image: Image.Image) -> tuple[int, bytes]:
 
     Triangles are averaged, not boxes: a box's edge falls on other pixels in a resized copy.
     """
-    grey = _on_white(_thinned(image, _HASH_SIDE), "L")
+    palette = _palette(image) if image.mode == "P" else None
+    grey = _on_white(_thinned(image, _HASH_SIDE), "L", palette)
     fine = grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     cells = grey.resize((layouts.SIDE, layouts.SIDE), Image.Resampling.BILINEAR)
     if image.mode in {"L", "LA", "1"}:
         colour = cells.resize((layouts.COLOUR_SIDE,) * 2).convert("RGB")
     else:
-        thin = _on_white(_thinned(image, _COLOUR_SIDE), "RGB")
+        thin = _on_white(_thinned(image, _COLOUR_SIDE), "RGB", palette)
         colour = thin.resize((layouts.COLOUR_SIDE,) * 2, Image.Resampling.BILINEAR)
     return phash(np.asarray(fine)), layouts.encode(np.asarray(cells), np.asarray(colour))
 

@@ -25,11 +25,7 @@ def parsed(text: str) -> dict[str, Any]:
 def own(rows: pa.Table, names: Collection[str] | None = None) -> pa.Table:
     """A column for each key of the objects, or for those named, of the type that holds its values."""
     objects = [None if text is None else json.loads(text) for text in rows["meta"].to_pylist()]
-    if names is not None:
-        objects = [
-            one and {name: value for name, value in one.items() if name in names} for one in objects
-        ]
-    return own_columns.of_objects(objects)
+    return own_columns.of_objects(objects, names)
 
 
 def refused(file: InputFile) -> str | None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, time
 from decimal import Decimal
 from typing import Any
@@ -20,12 +21,19 @@ from tamis.pipeline.inputs.captions import is_text
 INT64 = range(-(2**63), 2**63)
 
 
-def of_objects(objects: Sequence[Mapping[str, Any] | None]) -> pa.Table:
-    """A column for each key of n JSON objects, in the order in which the keys first come; null where one has none."""
-    names = dict.fromkeys(name for fields in objects for name in fields or ())
+def of_objects(
+    objects: Sequence[Mapping[str, Any] | None], wanted: Collection[str] | None = None
+) -> pa.Table:
+    """A column for each key of n JSON objects, in the order in which the keys first come; null where one has none.
+
+    ``wanted``: the keys that become columns; all that are text by default.
+    """
+    names: dict[str, None] = {}
+    for fields in objects:
+        names |= dict.fromkeys(fields or ())
     arrays: dict[str, pa.Array] = {}
     for name in names:
-        if is_text(name):
+        if is_text(name) and (wanted is None or name in wanted):
             arrays[name] = _column([None if one is None else one.get(name) for one in objects])
     return _table(arrays, len(objects))
 
@@ -38,6 +46,24 @@ def _table(arrays: Mapping[str, pa.Array], rows: int) -> pa.Table:
 
 
 def _column(values: Sequence[Any]) -> pa.Array:
+    kind = _plain(values)
+    if kind is not None:
+        # Too large a number, or half a surrogate pair: then value by value, as all others.
+        with suppress(OverflowError, UnicodeEncodeError):
+            return pa.array(values, kind)
+    return _column_of_any(values)
+
+
+def _plain(values: Sequence[Any]) -> pa.DataType | None:
+    """The type of values that are all of one kind of scalar, or lists of such, or null; None where they are not."""
+    kinds = set(map(type, values)) - {type(None)}
+    if kinds == {list}:
+        inner = _plain([value for one in values if one is not None for value in one])
+        return None if inner is None else pa.list_(inner)
+    return PLAIN.get(*kinds) if len(kinds) == 1 else None
+
+
+def _column_of_any(values: Sequence[Any]) -> pa.Array:
     kind = _type_of(values)
     return pa.array([_fit(value, kind) for value in values], kind)
 
@@ -52,6 +78,9 @@ def _type_of(values: Iterable[Any]) -> pa.DataType:
 
 SCALARS = {type(None): pa.null(), bool: pa.bool_(), float: pa.float64(), str: pa.string()}
 """Python type of a JSON value -> type of its column."""
+
+PLAIN = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
+"""Python type of a JSON value -> type of a column in which all are so."""
 
 
 def _kind(value: Any) -> pa.DataType:

@@ -13,6 +13,7 @@ from tamis.pipeline import encoders
 from tamis.pipeline.inputs.formats import FOOTERS, format_of, outline, rows_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.planning.sizes import sizes
+from tamis.pipeline.planning.where import LOCAL_SAMPLES, is_small
 from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.signals import origins
 from tamis.pipeline.store import storage
@@ -27,7 +28,9 @@ PICTURE_PATHS = frozenset({"image_path", "file_name", "filename", "filepath", "f
 
 
 def preview(plan: Plan) -> dict[str, Any]:
-    """The preview as plain values: ``inputs``, ``samples``, ``sizes``, ``steps``, ``notes``.
+    """The preview as plain values: ``inputs``, ``samples``, ``sizes``, ``local``, ``steps``, ``notes``.
+
+    ``local``: whether ``tamis run`` does without Ray by itself, and below how many samples it would.
 
     Raises:
         JobError: the run would have more parts than this machine's memory can hold.
@@ -36,13 +39,15 @@ def preview(plan: Plan) -> dict[str, Any]:
     inputs = [_input(plan, entry.name) for entry in plan.job.input]
     counts = [entry["samples"] for entry in inputs]
     total = None if None in counts else sum(counts)
+    sized = sizes(plan)
     configs = {config.name: config for config in plan.job.steps}
     return {
         "job": plan.job.name,
         "output": storage.redact(plan.root),
         "inputs": inputs,
         "samples": total,
-        "sizes": asdict(sizes(plan)),
+        "sizes": asdict(sized),
+        "local": {"by_itself": is_small(plan.job, sized.samples), "below": LOCAL_SAMPLES},
         "steps": [_step(step, configs.get(step.name)) for step in plan.steps],
         "notes": [
             *plan.notes,

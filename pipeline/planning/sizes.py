@@ -61,15 +61,15 @@ def sizes(plan: Plan) -> Sizes:
     Raises:
         JobError: the driver's memory would be more than this machine has; the mend.
     """
-    samples, parts, counted = _parts(plan)
+    rows, parts, counted = _parts(plan)
     job = plan.job
     many = 1 + sum(bool(config.computes) for config in job.steps) + len(job.embeds)
-    shards = math.ceil(samples / (job.steps[-1].shard_size or samples or 1))
-    buckets = [_buckets(job, step.name, samples, parts) for step in plan.steps]
+    shards = math.ceil(rows / (job.steps[-1].shard_size or rows or 1))
+    buckets = [_buckets(job, step.name, rows, parts) for step in plan.steps]
     few = PHASES * len(plan.steps) * bundles(parts) + 2 * sum(buckets)
     tables = 2 + len(plan.steps) + len(plan.makers)
     found = Sizes(
-        samples,
+        rows,
         parts,
         bundles(parts),
         max(buckets),
@@ -80,6 +80,11 @@ def sizes(plan: Plan) -> Sizes:
     )
     _refuse(found, job, len(plan.inputs))
     return found
+
+
+def samples(plan: Plan) -> int:
+    """How many samples a run will have, about."""
+    return _parts(plan)[0]
 
 
 def _refuse(found: Sizes, job: Job, files: int) -> None:
@@ -103,19 +108,19 @@ def _buckets(job: Job, step: str, samples: int, parts: int) -> int:
 def _parts(plan: Plan) -> tuple[int, int, bool]:
     """Samples and parts, about; and whether they are counted."""
     known = plan_files.read(plan.root)
-    samples, parts = 0, 0
+    total, parts = 0, 0
     counted: set[str] = set()
     if known is not None:
-        samples, parts = known.parts.total, len(known.parts)
+        total, parts = known.parts.total, len(known.parts)
         met = set(known.parts.file.tolist())
         counted = {source for number, source in enumerate(known.sources) if number in met}
     new = [file for file in plan.inputs if file.source not in counted]
     for kind in sorted({file.kind for file in new}):
         files = [file for file in new if file.kind == kind]
         rows = _rows_a_file(files)
-        samples += round(rows * len(files))
+        total += round(rows * len(files))
         parts += len(files) * max(1, math.ceil(rows / plan.job.part_samples))
-    return samples, parts, not new
+    return total, parts, not new
 
 
 def _rows_a_file(files: Sequence[InputFile]) -> float:

@@ -8,12 +8,9 @@ import tempfile
 import time
 from typing import Any
 
-from tamis.pipeline.host.environment import set_variables, silence_stderr
+from tamis.pipeline.host.environment import SINGLE_THREADED, set_variables, silence_stderr
 from tamis.schemas.errors import ClusterError, StateError
 from tamis.schemas.resources import Resources
-
-SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-
 
 SYSTEM = {
     # A worker that idles while a pool is at work is kept: to start another takes seconds, and it comes without caches.

@@ -26,25 +26,19 @@ import numpy as np
 
 from tamis.pipeline.host import interrupts
 from tamis.pipeline.host.lookahead import in_order
-from tamis.pipeline.runs import ray_connection
-from tamis.pipeline.runs.feed import Feed
+from tamis.pipeline.runs import attempts, ray_connection
 from tamis.pipeline.runs.metrics import Metrics
-from tamis.pipeline.runs.window import Window, chunk, chunks
+from tamis.pipeline.runs.window import Pace, Window, chunk, chunks
 from tamis.pipeline.runs.worker import Worker
 from tamis.pipeline.tasks import claims
 from tamis.pipeline.tasks.perform import LostError, Outcome, Work
 from tamis.pipeline.tasks.phase import Phase
 from tamis.pipeline.tasks.task import Function
-from tamis.schemas.errors import BugError, ClusterError
+from tamis.schemas.errors import ClusterError
 from tamis.schemas.resources import Claimed, Resources
 
 CALLS = 3
 """Calls under way at once for each worker: one that it does, and two that wait, so that it need not."""
-
-CALL = 32
-"""Tasks of a call, at most. Their outcomes come back together: so a call is to take no longer than CALL_SECONDS."""
-
-CALL_SECONDS = 1.0
 
 ROW = 64
 """Tasks of a row of a pipeline, at most. A row costs the driver ten milliseconds or so, however few tasks it has."""
@@ -157,6 +151,10 @@ class _Supply:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+        from tamis.pipeline.runs.feed import (
+            Feed,
+        )  # asyncio takes its time, and not every run has a feed
+
         self._window, self._sizes, self._added = window, iter(sizes), 0
         self._most = ROWS * slots
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -200,35 +198,16 @@ class Engine:
     def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         """Do the tasks; outcomes come as they finish, in no order.
 
-        Tasks whose worker dies are begun again when the others have finished, in fresh workers on the nodes of that
-        time, each with a worker to itself: no task is blamed for another.
+        Tasks whose worker dies are begun again in fresh workers, on the nodes of that time.
 
         Raises:
             BugError: a task failed in an unforeseen way.
         """
         self._start()
-        window = Window(works)
-        for attempt in range(phase.resources.tries):
-            alone = attempt > 0 or phase.resources.tries == 1
-            # A pass that ends early, for want of workers that live, is begun again while it brings anything.
-            while window.left:
-                came = False
-                for outcome in self._once(phase, window, alone):
-                    if outcome.bug:
-                        raise BugError(f"{window.path(outcome.name)}:\n{outcome.bug}")
-                    if outcome.died:  # memory ran out, and the worker lives
-                        continue
-                    came = True
-                    window.back(outcome.name)
-                    if self._metrics and outcome.file:
-                        self._metrics.count(outcome.file, outcome.seconds)
-                    yield outcome
-                if not came:
-                    break
-            window = Window(window.missing())
-            if not window.left:
-                return
-        yield from (Outcome(work.name, 0.0, died=True) for work in window.take(window.left))
+        for outcome in attempts.outcomes(phase, works, partial(self._once, phase)):
+            if self._metrics and outcome.file:
+                self._metrics.count(outcome.file, outcome.seconds)
+            yield outcome
 
     def _once(self, phase: Phase[Any], window: Window, alone: bool) -> Iterator[Outcome]:
         """Do every task once, ``alone`` or in chunks. Outcomes lost with a worker do not come."""
@@ -249,17 +228,16 @@ class Engine:
         call = cast(Any, ray.remote)(**options)(do_tasks)
         settings = (phase.function, self._root, alone, claim.decoding_tasks)
         pending: list[Any] = []
-        seconds, files, slots, counted = 0.0, 0, 0, -REFRESH
+        pace, slots, counted = Pace(), 0, -REFRESH
         try:
             while window.left or pending:
                 if time.monotonic() - counted >= REFRESH:
                     slots, counted = self._slots(claim), time.monotonic()
-                most = 1 if alone or not files else int(CALL_SECONDS * files / max(seconds, 1e-9))
                 while window.left and len(pending) < CALLS * slots:
-                    size = chunk(window.left, slots, max(1, min(CALL, most)))
+                    size = chunk(window.left, slots, 1 if alone else pace.most())
                     pending.append(call.remote(*settings, pickle.dumps(window.take(size))))
                 for outcome in self._ended(pending):
-                    seconds, files = seconds + outcome.seconds, files + 1
+                    pace.count(outcome.seconds)
                     yield outcome
         finally:
             for reference in pending:

@@ -16,12 +16,11 @@ from tamis.pipeline.host import interrupts
 from tamis.pipeline.host.watchdog import Watchdog
 from tamis.pipeline.inputs.entries import check_unchanged
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.runs import isolate
+from tamis.pipeline.runs import executors, isolate
 from tamis.pipeline.runs.account import Account, Result, all_dropped, check_reasons
 from tamis.pipeline.runs.isolate import Executor
 from tamis.pipeline.runs.manifest import write_manifest
 from tamis.pipeline.runs.plan import Plan
-from tamis.pipeline.runs.ray_engine import Engine
 from tamis.pipeline.runs.state import State, check_output, save_job
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.lease import Lease
@@ -358,17 +357,23 @@ def run(
     executor: Executor | None = None,
     address: str | None = None,
     base: str | None = None,
+    local: bool = False,
 ) -> Result:
     """Do the tasks of ``plan`` that are not done yet.
 
-    ``base``: a finished run whose tables are copied where they fit; samples that it has not scored are refused.
+    Args:
+        plan: the job.
+        observers: are told of every event.
+        executor: has the tasks done; by default Ray, or where ``local`` worker processes of this machine without Ray.
+        address: of the Ray cluster; by default Ray is started on this machine.
+        base: a finished run whose tables are copied where they fit; samples that it has not scored are refused.
+        local: without Ray.
 
     Raises:
         TamisError: a fault that a person can mend, in one line.
     """
     check_output(plan)
-    pending = () if base else claims.pending_gpu_claims(plan.job, plan.root)
-    executor = executor or Engine(plan.root, plan.job.resources, address, pending)
+    executor = executor or executors.of(plan, address, local=local, base=base)
     with interrupts.defer() as signals, Lease(plan.root) as lease:
         try:
             with signals.deliver():

@@ -10,6 +10,29 @@ from tamis.pipeline.tasks.perform import Work
 ROUNDS = 4
 """Chunks that a worker is still to get of what is left: so the last are small, and no worker idles beside another's."""
 
+CALL = 32
+"""Tasks that a worker is given together, at most."""
+
+CALL_SECONDS = 1.0
+"""Seconds that those are to take, about: of a call the outcomes come back together, and a worker may die with it."""
+
+
+class Pace:
+    """How long the tasks of a phase have taken so far."""
+
+    def __init__(self) -> None:
+        self._seconds, self._tasks = 0.0, 0
+
+    def count(self, seconds: float) -> None:
+        """Count a task."""
+        self._seconds, self._tasks = self._seconds + seconds, self._tasks + 1
+
+    def most(self) -> int:
+        """How many tasks a worker is to be given together: one until one has ended, then ``CALL`` at most."""
+        if not self._tasks:
+            return 1
+        return max(1, min(CALL, int(CALL_SECONDS * self._tasks / max(self._seconds, 1e-9))))
+
 
 class Window:
     """The tasks of a phase, each looked at once, in order; those that are handed out and not back are held."""

@@ -1,12 +1,20 @@
-"""A process that does tasks for the engine, a chunk of them at a time; nothing here imports Ray."""
+"""A process that does tasks for an engine, a chunk of them at a time; nothing here imports Ray."""
 
 from __future__ import annotations
 
+import os
 import pickle
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any
 
+from tamis.pipeline.host.lookahead import in_order
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import TableFile
@@ -66,3 +74,53 @@ def finished(root: str, work: Work) -> TableFile | None:
         if beside is None or beside.size != output["bytes"]:
             return None
     return file
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker without Ray is told to do: a pickled chunk of tasks, by a pickled function."""
+
+    function: bytes
+    root: str
+    again: bool
+    decoding: int  # calls of ``TaskIo.ahead`` at work at once
+    gpus: str | None  # that its tasks hold, as ``CUDA_VISIBLE_DEVICES`` names them
+    works: bytes
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Of its tasks, as they come; a bug is the last."""
+        if self.gpus is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus
+        try:
+            function = pickle.loads(self.function)  # noqa: S301 - from our own driver
+        except Exception:  # noqa: BLE001 - the driver raises it
+            yield Outcome("", 0.0, bug=traceback.format_exc())
+            return
+        ahead = ThreadMap(self.decoding) if self.decoding else map
+        yield from Worker(function, self.root, self.again, ahead).outcomes(self.works)
+
+
+def serve(connection: Connection) -> None:
+    """Do orders until nobody is there to give one: each is answered by its outcomes, then by None."""
+    with suppress(EOFError, ConnectionError):
+        while True:
+            order: Order = connection.recv()
+            for outcome in order.outcomes():
+                connection.send(outcome)
+            connection.send(None)
+
+
+class ThreadMap:
+    """``map`` by threads of this process, in order; at most ``limit`` calls at once."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+
+    def __call__(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        """Yield the results; an error of ``function`` is raised here."""
+        with ThreadPoolExecutor(self._limit) as pool:
+            yield from in_order(partial(_begin, pool, function), Future.result, items, self._limit)
+
+
+def _begin(pool: ThreadPoolExecutor, function: Callable[[Any], Any], item: Any) -> Future[Any]:
+    return pool.submit(function, item)

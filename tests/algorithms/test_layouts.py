@@ -29,6 +29,16 @@ def encoded(light: UInt8Array, colour: UInt8Array) -> UInt8Array:
     return np.frombuffer(b"".join(made), dtype=np.uint8).reshape(-1, layouts.BYTES)
 
 
+def test_colours_are_those_of_the_formula() -> None:
+    light, colour = drawn(20, 2)
+    for layout, cells in zip(
+        encoded(light, colour), colour.reshape(20, 16, 3).tolist(), strict=True
+    ):
+        cb = [128 + ((-43 * r - 85 * g + 128 * b + 128) >> 8) for r, g, b in cells]
+        cr = [128 + ((128 * r - 107 * g - 21 * b + 128) >> 8) for r, g, b in cells]
+        assert layout[130:].tolist() == [min(max(value, 0), 255) for value in cb + cr]
+
+
 def slow(a: bytes, b: bytes) -> Any:
     """The definition, cell by cell."""
     both, contrast = [], 255.0

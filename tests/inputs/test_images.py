@@ -4,6 +4,7 @@ import io
 import struct
 import warnings
 import zlib
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -14,10 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
+from tamis.pipeline.algorithms.near_pictures import layouts
 from tamis.pipeline.inputs import images
 from tamis.pipeline.inputs.images import ImageDamage, inspect, to_rgb
+from tamis.pipeline.inputs.phash import phash
 from tamis.schemas.ledger import Reason
 from tests.support.pictures import encode, jpeg_of_size, noise, png_chunk, png_of_size, png_with
+from tests.support.running import read_tar
 
 SMALL = noise(40, 30)
 
@@ -247,6 +251,28 @@ def test_the_short_ways_to_white_are_the_long_one(
             found, wanted = images._on_white(stored, kind), images._composed(stored, kind)
             assert (found.mode, found.size) == (wanted.mode, wanted.size)
             assert found.tobytes() == wanted.tobytes()
+
+
+def test_real_pictures_have_the_signature_of_their_pixels_composed_one_by_one(
+    clipart_example: Path,
+) -> None:
+    """Whatever short way their mode takes."""
+    modes = set()
+    for sample in read_tar(clipart_example / "00000.tar"):
+        image = images._decoded(images._open(sample.image, images.MAX_PIXELS))
+        modes.add(image.mode)
+        grey = images._composed(images._thinned(image, images._HASH_SIDE), "L")
+        fine, cells = (
+            np.asarray(grey.resize((side, side), Image.Resampling.BILINEAR)) for side in (32, 16)
+        )
+        thin = images._composed(images._thinned(image, images._COLOUR_SIDE), "RGB")
+        colour = np.asarray(thin.resize((4, 4), Image.Resampling.BILINEAR))
+        if image.mode in {"L", "LA"}:
+            small = Image.fromarray(cells).resize((4, 4))
+            colour = np.stack([np.asarray(small)] * 3, axis=-1)
+        found = images.inspect(sample.image)
+        assert (found.phash, found.layout) == (phash(fine), layouts.encode(cells, colour))
+    assert modes >= {"P", "LA", "RGBA"}
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"])

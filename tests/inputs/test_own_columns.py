@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +53,24 @@ def test_any_objects_of_two_files_are_columns_of_one_type(one: Objects, other: O
 def test_whole_numbers_stay_whole(values: list[int | None]) -> None:
     table = own_columns.of_objects([{"a": value} for value in values])
     assert table["a"].to_pylist() == values
+
+
+@given(
+    st.lists(st.none() | VALUES, max_size=6) | st.lists(st.none() | st.lists(SCALARS), max_size=6)
+)
+def test_columns_of_one_kind_are_made_at_once_as_value_by_value(values: list[Any]) -> None:
+    made, judge = own_columns._column(values), own_columns._column_of_any(values)
+    assert made.type == judge.type
+    assert made.equals(judge)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [["a", "\ud800"], [1, 2**63], [[1], [-(2**70)]], [["x"], ["\udfff", None]], [[], None], [[[]]]],
+    ids=repr,
+)
+def test_what_no_column_of_its_kind_holds_is_made_value_by_value(values: list[Any]) -> None:
+    assert own_columns._column(values).equals(own_columns._column_of_any(values))
 
 
 def test_types_that_exclude_each_other_become_text() -> None:

@@ -268,7 +268,7 @@ def test_all_that_is_printed_goes_one_way() -> None:
 def test_a_notice_of_a_run_shows_neither(
     tars: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tamis.pipeline.runs.walk.Engine", lambda root, *_: Here(root))
+    monkeypatch.setattr("tamis.pipeline.runs.executors.LocalEngine", lambda root, *_: Here(root))
     text = json.dumps(JOB).replace("IN/", f"{tars}/").replace("OUT", str(tmp_path / "run"))
     job = json.loads(text)
     job["steps"] = [{"signals": ["words"]}, "write"]

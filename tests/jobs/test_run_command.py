@@ -1,4 +1,4 @@
-"""The command itself, in a process of its own, on Ray: stopped from the keyboard, resumed, and done."""
+"""The command itself, in a process of its own, on Ray and without: stopped from the keyboard, resumed, and done."""
 
 import json
 import signal
@@ -24,7 +24,8 @@ def command(*arguments: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_stopped_and_resumed_it_ends_as_if_never_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("executor", ["ray", "local"])
+def test_stopped_and_resumed_it_ends_as_if_never_stopped(executor: str, tmp_path: Path) -> None:
     words = ["one", "two words", "and three words"]
     for number in range(3):
         samples = [
@@ -35,7 +36,9 @@ def test_stopped_and_resumed_it_ends_as_if_never_stopped(tmp_path: Path) -> None
     pattern = tmp_path / "data" / "{0..2}.tar"
     job = tmp_path / "job.yaml"
     job.write_text(f"name: test\ninput: [{{path: '{pattern}'}}]\noutput: unset\nsteps:\n{STEPS}")
-    asked = command("run", str(job), "--output", str(tmp_path / "ray"), "--cpus", "1")
+    asked = command(
+        *("run", str(job), "--output", str(tmp_path / "asked"), "--cpus", "1", f"--{executor}")
+    )
 
     with subprocess.Popen(
         [*asked, "--progress", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -56,12 +59,13 @@ def test_stopped_and_resumed_it_ends_as_if_never_stopped(tmp_path: Path) -> None
     told = json.loads(done.stdout)
     assert told["rows_in"] == 90 == told["kept"] + told["dropped"]
     events = [
-        json.loads(line) for line in (tmp_path / "ray" / "events.jsonl").read_text().splitlines()
+        json.loads(line) for line in (tmp_path / "asked" / "events.jsonl").read_text().splitlines()
     ]
+    assert {e["executor"] for e in events if e["event"] == "RunStarted"} == {executor}
     assert [e["ended"] for e in events if e["event"] == "RunEnded"] == ["stopped", "finished"]
 
     run_here(make_plan(tmp_path / "here", pattern, STEPS))
     for folder in ("ledger", "ledger_index", "shards"):
-        assert contents(tmp_path / "ray" / folder) == contents(tmp_path / "here" / folder)
+        assert contents(tmp_path / "asked" / folder) == contents(tmp_path / "here" / folder)
     for name in ("manifest.json", "subset.npy"):
-        assert (tmp_path / "ray" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
+        assert (tmp_path / "asked" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at any moment of a run on Ray: one line, an exit code, no lease, no process left; then resumed."""
+"""Ctrl-C and SIGTERM at any moment of a run: one line, an exit code, no lease, no process left; then resumed."""
 
 from __future__ import annotations
 
@@ -75,6 +75,11 @@ def half_there(running: Running) -> None:
     until(lambda: running.named("raylet"))
 
 
+def forked(running: Running) -> None:
+    """Workers without Ray are there."""
+    until(lambda: len(running.family()) > 2)
+
+
 def at_work(running: Running) -> None:
     """A task has ended."""
     assert running.process.stderr is not None
@@ -107,14 +112,17 @@ def job(tmp_path: Path) -> Path:
     return path
 
 
-def begun(job: Path) -> Running:
+def begun(job: Path, executor: str) -> Running:
     """The run, with the handlers that a shell would leave it."""
     code = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
     code += f"import faulthandler\nfaulthandler.dump_traceback_later({LIMIT - 10}, exit=True)\n"
     code += "from tamis.jobs.cli import main\nmain()"
     mark = f"{os.getpid()}-{time.monotonic_ns()}"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "run", str(job), "--cpus", "1", "--progress", "json"],
+        [
+            *(sys.executable, "-c", code, "run", str(job), f"--{executor}"),
+            *("--cpus", "1", "--progress", "json"),
+        ],
         cwd=ROOT,
         env={**os.environ, MARK: mark},
         stdout=subprocess.PIPE,
@@ -125,21 +133,25 @@ def begun(job: Path) -> Running:
 
 
 @pytest.mark.parametrize(
-    ("moment", "numbers"),
+    ("executor", "moment", "numbers"),
     [
-        (starting, [signal.SIGINT]),
-        (starting, [signal.SIGTERM]),
-        (beginning, [signal.SIGTERM]),
-        (beginning, [signal.SIGINT, signal.SIGINT]),
-        (half_there, [signal.SIGINT]),
-        (at_work, [signal.SIGTERM, signal.SIGTERM]),
-        (at_work, [signal.SIGINT]),
+        ("ray", starting, [signal.SIGINT]),
+        ("ray", starting, [signal.SIGTERM]),
+        ("ray", beginning, [signal.SIGTERM]),
+        ("ray", beginning, [signal.SIGINT, signal.SIGINT]),
+        ("ray", half_there, [signal.SIGINT]),
+        ("ray", at_work, [signal.SIGTERM, signal.SIGTERM]),
+        ("ray", at_work, [signal.SIGINT]),
+        ("local", starting, [signal.SIGINT]),
+        ("local", forked, [signal.SIGTERM, signal.SIGTERM]),
+        ("local", at_work, [signal.SIGTERM]),
+        ("local", at_work, [signal.SIGINT, signal.SIGINT]),
     ],
 )
 def test_it_ends_with_one_line_and_nothing_is_left(
-    moment: Callable[[Running], None], numbers: list[signal.Signals], job: Path
+    executor: str, moment: Callable[[Running], None], numbers: list[signal.Signals], job: Path
 ) -> None:
-    ended(begun(job), moment, numbers)
+    ended(begun(job, executor), moment, numbers)
 
 
 def ended(
@@ -165,9 +177,10 @@ def ended(
             left.kill()
 
 
-def test_it_goes_on_afterwards(job: Path) -> None:
-    ended(begun(job), half_there, [signal.SIGTERM, signal.SIGTERM])
-    out, said = begun(job).process.communicate(timeout=LIMIT)
+@pytest.mark.parametrize(("executor", "moment"), [("ray", half_there), ("local", at_work)])
+def test_it_goes_on_afterwards(executor: str, moment: Callable[[Running], None], job: Path) -> None:
+    ended(begun(job, executor), moment, [signal.SIGTERM, signal.SIGTERM])
+    out, said = begun(job, executor).process.communicate(timeout=LIMIT)
     assert "27 in = 18 kept + 9 dropped" in out, said
     assert [row["kept"] for row in ledger(job.parent / "run")] == [
         bool(k % 3) for _ in range(3) for k in range(9)

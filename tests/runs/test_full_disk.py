@@ -18,12 +18,12 @@ STEPS = "  - signals: [words, min_side]\n  - rules: {words: {min: 2}}\n  - write
 
 TAR = "00000.tar"
 
-# The command itself, without Ray: what it says and how it ends are the same.
+# The command itself, in one process: what it says and how it ends are the same.
 COMMAND = """
 import sys
-from tamis.pipeline.runs import walk as run
+from tamis.pipeline.runs import executors
 from tamis.pipeline.tasks.perform import Here
-run.Engine = lambda root, *_: Here(root)
+executors.LocalEngine = lambda root, *_: Here(root)
 from tamis.jobs.cli import main
 main(["run", sys.argv[1]])
 """

@@ -18,7 +18,8 @@ from tamis.pipeline.runs import walk as run
 from tamis.pipeline.runs.isolate import Span, find_culprits
 from tamis.schemas.errors import WorkerError
 from tamis.schemas.events import Event, Notice
-from tests.support.fragile import Deadly, FragileHere, hashes
+from tamis.schemas.resources import Resources
+from tests.support.fragile import Deadly, FragileHere, FragileWorkers, hashes
 from tests.support.running import contents, ledger, make_plan, read_tar, run_here, write_tar
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,6 +152,27 @@ def test_a_task_that_dies_without_opening_a_sample_is_an_error_that_names_it(
         WorkerError, match=r"^tables/ingest/verdict/bundle-00000: its worker .* cannot be halved"
     ):
         run.run(made, executor=Starved(made.root, {}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("phase", "steps"), [(INGEST, BARE), (SIGNALS, BARE), (EMBED, EMBEDDING)])
+def test_real_crashes_of_local_workers_end_in_the_same_bytes(
+    phase: str, steps: str, place: Path, tmp_path: Path
+) -> None:
+    """``abort()`` in the decoder of worker processes; in this process, a lack of memory there."""
+    deadly = {phase: hashes(place / "whole", keys(place, 3))}
+    made = plan(place, tmp_path / "local", steps)
+    engine = FragileWorkers(made.root, Resources(cpus=2), heavy=["torch"])
+    engine.deadly = deadly
+    told: list[Event] = []
+    run.run(made, [told.append], executor=engine)
+    assert sum(": 1 of " in event.text for event in told if isinstance(event, Notice)) == 1
+    disturbed(place, tmp_path / "here", deadly, steps)
+    for name in ("shards", "ledger", "manifest"):
+        assert contents(tmp_path / "local" / name) == contents(tmp_path / "here" / name)
+    manifest = (tmp_path / "local/manifest.json").read_bytes()
+    assert manifest == (tmp_path / "here/manifest.json").read_bytes()
+    assert KILLED.encode() in manifest
 
 
 @pytest.mark.long

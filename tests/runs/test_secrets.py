@@ -35,7 +35,7 @@ def test_a_run_leaves_no_secret(
     tar = write_tar(tmp_path / "0.tar", samples)
     inner = path.replace("*", "0").removeprefix("memory:/")
     fsspec.filesystem("memory").pipe(inner, tar.read_bytes())
-    monkeypatch.setattr("tamis.pipeline.runs.walk.Engine", lambda root, *_: Here(root))
+    monkeypatch.setattr("tamis.pipeline.runs.executors.LocalEngine", lambda root, *_: Here(root))
     job = tmp_path / "job.yaml"
     job.write_text(JOB.format(path=path, output=tmp_path / "run"))
     main_exits(["run", str(job)], 0)

@@ -12,12 +12,21 @@ import numpy as np
 import pytest
 import ray
 
+from tamis.pipeline.host.forkserver import ForkServer
 from tamis.pipeline.runs import account, walk
 from tamis.pipeline.runs.isolate import Executor
+from tamis.pipeline.runs.local_engine import ENTRY
 from tamis.pipeline.tasks.perform import Here
 from tamis.schemas.resources import Resources
 from tests.support.embedded import by_uid
-from tests.support.executors import Counted, KilledError, Never, OnSharedRay, Shuffled
+from tests.support.executors import (
+    Counted,
+    KilledError,
+    Never,
+    OnSharedRay,
+    OnSharedWorkers,
+    Shuffled,
+)
 from tests.support.running import contents, make_plan
 from tests.support.step_cases import CASES, JOB, KINDS, WIDTH, Case, small
 from tests.support.tables import small_bundles
@@ -185,6 +194,24 @@ def two_workers() -> Iterator[None]:
 def test_two_real_workers_give_the_bytes_of_one_process(tried: Tried) -> None:
     tried.run("ray", OnSharedRay(str(tried.folder / "ray"), Resources(cpus=2)))
     assert tried.files("ray", RESULT) == tried.files("run", RESULT)
+
+
+@pytest.fixture(scope="module")
+def forked() -> Iterator[ForkServer]:
+    """The process that local workers are forked from, for all cases."""
+    server = ForkServer(ENTRY)
+    yield server
+    server.stop()
+
+
+def test_two_local_workers_that_are_killed_time_and_again_give_the_bytes_of_one_process(
+    tried: Tried, forked: ForkServer
+) -> None:
+    root = str(tried.folder / "local")
+    engine = OnSharedWorkers(root, Resources(cpus=2), forked, kills=5)
+    tried.run("local", engine)
+    assert engine.killed
+    assert tried.files("local", RESULT) == tried.files("run", RESULT)
 
 
 WITH: Mapping[str, Callable[[Tried], list[Any]]] = {

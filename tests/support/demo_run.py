@@ -123,7 +123,7 @@ def tamis(*arguments: str) -> tuple[dict[str, Any], bool]:
 
 def run_demo(root: Path, *settings: str) -> DemoRun:
     """Do the preset, and watch the memory of every process of it."""
-    arguments = command("run", "demo", "--output", str(root), "--json", *settings)
+    arguments = command("run", "demo", "--ray", "--output", str(root), "--json", *settings)
     with subprocess.Popen(
         arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:

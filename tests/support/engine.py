@@ -13,7 +13,8 @@ from typing import Any, overload
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tamis.pipeline.runs.ray_engine import CALL, CALLS, ROW, ROWS, SMALL, Engine
+from tamis.pipeline.runs.ray_engine import CALLS, ROW, ROWS, SMALL, Engine
+from tamis.pipeline.runs.window import CALL
 from tamis.pipeline.tasks.claims import Claim
 from tamis.pipeline.tasks.perform import Work
 from tamis.pipeline.tasks.phase import Listed, Phase

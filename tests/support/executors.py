@@ -1,14 +1,20 @@
-"""Executors in this process that do what Ray may do, or what must not happen: another order, a death, nothing."""
+"""Executors that do what Ray may do, or what must not happen: another order, a death, nothing."""
 
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import psutil
+
+from tamis.pipeline.host.forkserver import ForkServer
+from tamis.pipeline.runs.local_engine import LocalEngine
 from tamis.pipeline.runs.ray_engine import Engine
 from tamis.pipeline.tasks.perform import Here, Outcome, Work
 from tamis.pipeline.tasks.phase import Phase
+from tamis.schemas.resources import Resources
 
 
 class Never(Here):
@@ -61,3 +67,35 @@ class OnSharedRay(Engine):
 
     def stop(self) -> None:
         self._started = False
+
+
+class OnSharedWorkers(LocalEngine):
+    """Real workers without Ray, of a process that others fork from too: it is left running.
+
+    ``kills``: after so many outcomes, counted from phase to phase, one of the workers is killed, again and again.
+    """
+
+    def __init__(self, root: str, resources: Resources, server: ForkServer, kills: int = 0) -> None:
+        super().__init__(root, resources)
+        self._shared, self._kills, self._left = server, kills, kills
+        self.killed = 0
+
+    def _start(self) -> None:
+        self._server = self._shared
+
+    def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
+        for outcome in super().run(phase, works):
+            self._left -= 1
+            if self._kills and self._left <= 0:
+                self._kill()
+            yield outcome
+
+    def _kill(self) -> None:
+        workers = psutil.Process(self._shared.pid).children()
+        if workers:
+            workers[self.killed % len(workers)].send_signal(signal.SIGKILL)
+            self.killed, self._left = self.killed + 1, self._kills
+
+    def stop(self) -> None:
+        self._dismiss()
+        self._server = None

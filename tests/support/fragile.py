@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from tamis.pipeline.inputs import images
 from tamis.pipeline.runs import walk as run
+from tamis.pipeline.runs.local_engine import LocalEngine
 from tamis.pipeline.runs.ray_engine import Engine
 from tamis.pipeline.tasks.perform import Here, Outcome, Work
 from tamis.pipeline.tasks.phase import Phase
@@ -70,6 +71,15 @@ class FragileHere(Here):
 
 class FragileEngine(Engine):
     """On Ray, with real deaths."""
+
+    deadly: Deadly
+
+    def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
+        return super().run(weakened(phase, self.deadly, abort=True), works)
+
+
+class FragileWorkers(LocalEngine):
+    """Worker processes without Ray, with real deaths."""
 
     deadly: Deadly
 

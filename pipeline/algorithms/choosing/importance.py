@@ -6,16 +6,21 @@ texts are drawn without replacement in proportion to their weights by adding Gum
 tokens is left out: it would drop nearly every caption.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
-from scipy import sparse
 
 from tamis.pipeline.algorithms.order import finite, hashed, uniform
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 BUCKETS = 10_000
 _TOKEN = re.compile(r"\w+|[^\w\s]+")
@@ -37,6 +42,8 @@ def features(texts: Sequence[str], buckets: int = BUCKETS) -> sparse.csr_array:
     The bucket of an n-gram is xxh3-64 of its UTF-8 bytes, modulo `buckets`; a lone surrogate, which UTF-8 cannot hold,
     is encoded as it stands.
     """
+    from scipy import sparse
+
     columns: list[int] = []
     ends = [0]
     for text in texts:

@@ -2,17 +2,16 @@
 
 Embeddings are unit rows; similarity is the inner product. Clusters, similarities and sums have the same bits for any
 slicing of the rows into calls and any number of threads: products run in blocks of one fixed shape, each on one thread;
-`threads` is the number of blocks that run at once.
+`threads` is the number of blocks that run at once. faiss and scipy are imported where they are used: most commands load
+this module, and few compute.
 """
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.algorithms.clusters.float16 import widen
@@ -166,6 +165,8 @@ class Centroids:
         self.rows = np.ascontiguousarray(rows, dtype=np.float32)
         self._nearest: Nearest | None = None
         if device is None:
+            import faiss
+
             self._index = faiss.IndexFlatIP(rows.shape[1])
             self._index.add(self.rows)
         else:
@@ -200,6 +201,8 @@ class Centroids:
                 product = np.einsum("ij,ij->i", rows, nearest)
                 cluster[span] = labels[:count]
                 similarity[span] = product[:count]
+
+        import faiss
 
         # OpenMP's number of threads is set for the calling thread alone: the caller keeps its own.
         with ThreadPoolExecutor(
@@ -259,6 +262,8 @@ def partial_sums(
     Returns:
         (float64 (K, d) sums, int64 (K,) counts).
     """
+    from scipy import sparse
+
     sums = np.zeros((clusters, embeddings.shape[1]))
     for span in _spans(len(embeddings)):
         # A block has members of few of many clusters: the product is made over those alone.

@@ -1,12 +1,17 @@
 """Exact Jaccard similarity of many pairs of texts."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from tamis.pipeline.algorithms.arrays import Float64Array, Int64Array
 from tamis.pipeline.algorithms.near_captions.shingles import Shingles
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 def pairs(sets: Shingles, a: Int64Array, b: Int64Array, items: int = 1 << 21) -> Float64Array:
@@ -18,6 +23,8 @@ def pairs(sets: Shingles, a: Int64Array, b: Int64Array, items: int = 1 << 21) ->
         b: int64 (p,), their partners.
         items: shingles compared at once, about 40 bytes each.
     """
+    from scipy import sparse
+
     sizes = sets.sizes
     shared = np.zeros(len(a), dtype=np.int64)
     table = _table(sets)
@@ -33,6 +40,8 @@ def pairs(sets: Shingles, a: Int64Array, b: Int64Array, items: int = 1 << 21) ->
 
 def _table(sets: Shingles) -> sparse.csr_array:
     """Sets as a 0/1 matrix whose column numbers are the hashes."""
+    from scipy import sparse
+
     columns = sets.hashes.view(np.int64)
     ones = np.ones(len(columns), dtype=np.int8)
     table = sparse.csr_array(

@@ -28,6 +28,9 @@ CELLS, COLOURS = SIDE * SIDE, 2 * COLOUR_SIDE * COLOUR_SIDE
 BYTES = 2 + CELLS // 2 + COLOURS
 """Of a layout: the darkest and the lightest cell, two cells of light a byte, then the colours."""
 
+_CHROMA = np.array([[-43, -85, 128], [128, -107, -21]], dtype=np.int64)
+"""256ths of red, green and blue in Cb and in Cr, less 128."""
+
 _LEVELS = 15
 _LEAST_CONTRAST = 24
 """Levels of 255; below it the noise of a JPEG does not shrink with the contrast."""
@@ -53,10 +56,8 @@ def encode(light: UInt8Array, colour: UInt8Array) -> bytes:
     low, high = int(cells.min()), int(cells.max())
     spread = max(1, high - low)
     level = ((2 * _LEVELS * (cells - low) + spread) // (2 * spread)).astype(np.uint8)
-    red, green, blue = (colour[..., channel].astype(np.int64).ravel() for channel in range(3))
-    cb = 128 + (-43 * red - 85 * green + 128 * blue + 128 >> 8)
-    cr = 128 + (128 * red - 107 * green - 21 * blue + 128 >> 8)
-    chroma = np.clip(np.concatenate([cb, cr]), 0, 255).astype(np.uint8)
+    chroma = 128 + ((_CHROMA @ colour.reshape(-1, 3).T.astype(np.int64)) + 128 >> 8)
+    chroma = np.clip(chroma, 0, 255).astype(np.uint8)
     packed: bytes = (level[0::2] << 4 | level[1::2]).tobytes() + chroma.tobytes()
     return bytes([low, high]) + packed
 

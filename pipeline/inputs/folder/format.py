@@ -88,7 +88,7 @@ class Folder(Format):
         del file
         return json_rows.own(rows).schema
 
-    def own(self, file: InputFile, rows: pa.Table, names: Collection[str]) -> pa.Table:
+    def own(self, file: InputFile, rows: pa.Table, names: Collection[str] | None) -> pa.Table:
         """From the json files."""
         del file
         return json_rows.own(rows, names)

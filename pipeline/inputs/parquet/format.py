@@ -73,7 +73,7 @@ class Parquet(Format):
         del rows
         return own.schema(file)[0]
 
-    def own(self, file: InputFile, rows: pa.Table, names: Collection[str]) -> pa.Table:
+    def own(self, file: InputFile, rows: pa.Table, names: Collection[str] | None) -> pa.Table:
         """Row group by row group."""
         return own.read(file, rows, names)
 

@@ -48,14 +48,14 @@ def _without_bytes(kind: pa.DataType) -> pa.DataType | None:
     return pa.struct(rest) if rest else None
 
 
-def read(file: InputFile, rows: pa.Table, names: Collection[str]) -> pa.Table:
-    """Some columns in some rows; ``rows`` has ``row_group`` and ``group_row``, ascending.
+def read(file: InputFile, rows: pa.Table, names: Collection[str] | None) -> pa.Table:
+    """Some columns, or all for None, in some rows; ``rows`` has ``row_group`` and ``group_row``, ascending.
 
     Raises:
         InputError: the file has changed.
     """
     own, picture = schema(file)
-    wanted = [field for field in own if field.name in names]
+    wanted = [field for field in own if names is None or field.name in names]
     if not wanted:
         return pa.table({"": pa.nulls(rows.num_rows)}).select([])
     if not rows.num_rows:

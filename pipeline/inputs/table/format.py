@@ -147,7 +147,7 @@ class TextTable(Format):
         """All columns, of the type that holds the values of these rows."""
         return self._syntax_of_rows(file).own(rows).schema
 
-    def own(self, file: InputFile, rows: pa.Table, names: Collection[str]) -> pa.Table:
+    def own(self, file: InputFile, rows: pa.Table, names: Collection[str] | None) -> pa.Table:
         """From the table."""
         found = self._syntax_of_rows(file).own(rows)
         return found.select([name for name in found.column_names if name in names])

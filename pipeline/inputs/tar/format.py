@@ -68,7 +68,7 @@ class Tar(Format):
         del file
         return json_rows.own(rows).schema
 
-    def own(self, file: InputFile, rows: pa.Table, names: Collection[str]) -> pa.Table:
+    def own(self, file: InputFile, rows: pa.Table, names: Collection[str] | None) -> pa.Table:
         """From the json members."""
         del file
         return json_rows.own(rows, names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,11 @@ class Piece:
     own: pa.Table
     ours: pa.Table
     signals: pa.Table
+
+    @cached_property
+    def objects(self) -> list[dict[str, Any]]:
+        """The input's own columns as JSON objects, for samples that come without one."""
+        return own_columns.objects(self.own)
 
 
 def find(io: TaskIo[Found]) -> Iterator[pa.Table]:
@@ -148,9 +154,8 @@ def piece(
     file: InputFile, rows: pa.Table, signals: pa.Table, wanted: Sequence[str] | None
 ) -> Piece:
     """The samples of a part in a shard: their rows of ingest's table, with COLUMNS, and their signals."""
-    form = format_of(file)
-    names = _wanted(form.own_schema(file, rows), wanted).names
-    return Piece(file, rows, form.own(file, rows, names), _ours(file, rows, signals), signals)
+    own = format_of(file).own(file, rows, wanted)
+    return Piece(file, rows, own, _ours(file, rows, signals), signals)
 
 
 def _signals(io: TaskIo[Found], kept: npt.NDArray[np.int64], rows: int) -> pa.Table:

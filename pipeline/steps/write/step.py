@@ -393,24 +393,25 @@ def _files(args: Shard) -> Iterator[InputFile]:
 def _samples(piece: Piece, layout: Layout, args: Shard) -> Iterator[Sample]:
     """The members of each sample: the input's own, and a caption and columns that came otherwise."""
     texts = piece.rows["text"].to_pylist()
-    fields = own_columns.objects(piece.own)
-    more = own_columns.objects(piece.signals) if args.with_signals else [{}] * len(fields)
+    more = own_columns.objects(piece.signals) if args.with_signals else [{}] * len(texts)
     members = format_of(piece.file).members(piece.file, piece.rows)
-    for sample, text, own, signals in zip(members, texts, fields, more, strict=True):
+    for place, (sample, text, signals) in enumerate(zip(members, texts, more, strict=True)):
         named = {layout.names.get(name, name): value for name, value in signals.items()}
-        yield [*_members(sample, text, own, named)]
+        yield [*_members(sample, text, piece, place, named)]
 
 
 def _members(
-    sample: Sample, text: str | None, own: dict[str, Any], signals: dict[str, Any]
+    sample: Sample, text: str | None, piece: Piece, place: int, signals: dict[str, Any]
 ) -> Iterator[tuple[str, Buffer]]:
     suffixes = {suffix for suffix, _ in sample}
     for suffix, data in sample:
         yield suffix, _extended(data, signals) if suffix == "json" and signals else data
     if "txt" not in suffixes and text is not None:
         yield "txt", text.encode()
-    if "json" not in suffixes and (own or signals):
-        yield "json", own_columns.dumped(own | signals)
+    if "json" not in suffixes:
+        own = piece.objects[place]
+        if own or signals:
+            yield "json", own_columns.dumped(own | signals)
 
 
 def _extended(data: Buffer, more: dict[str, Any]) -> Buffer:

@@ -1,0 +1,37 @@
+"""What this machine has for workers: processors, memory and GPUs, within what this process may use of them."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Files with the limit of a container's memory, of both versions of control groups."""
+
+DRIVER = "/proc/driver/nvidia/gpus"
+"""The folder in which NVIDIA's driver has a folder for each GPU."""
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def memory() -> int:
+    """Bytes of memory: the machine's, or a container's limit."""
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in LIMITS:
+        with suppress(OSError, ValueError):  # no such file, or the word `max`
+            found = min(found, int(Path(path).read_text(encoding="ascii")))
+    return found
+
+
+def gpus() -> list[str]:
+    """The GPUs that this process may use, by the names that ``CUDA_VISIBLE_DEVICES`` takes."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name.strip() for name in visible.split(",") if name.strip() not in {"", "-1"}]
+    with suppress(OSError):
+        return [str(number) for number in range(len(list(Path(DRIVER).iterdir())))]
+    return []

@@ -1,0 +1,166 @@
+"""Processes that begin by a fork of one without threads: they begin under load, and none outlives its driver."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+
+import psutil
+import pytest
+
+from tamis.pipeline.host.forkserver import ForkServer, threads
+from tamis.schemas.errors import BugError, StateError
+
+ENTRY = "tests.host.test_forkserver:answer"
+LIBRARIES = ["numpy", "pyarrow.parquet", "pyarrow.compute", "faiss", "scipy.sparse", "torch"]
+STARTS = 100
+LIMIT = 120.0
+"""Seconds: a busy machine takes its time."""
+
+
+def answer(connection: Connection) -> None:
+    """What a forked process does here: it says who it is and what it has, and ends when it is told to."""
+    import numpy as np
+
+    product = float((np.ones((64, 64)) @ np.ones((64, 64)))[0, 0])
+    connection.send((os.getpid(), threads(os.getppid()), "torch" in sys.modules, product))
+    connection.recv()
+
+
+def silent(connection: Connection) -> None:
+    """Stay until the end."""
+    del connection
+    time.sleep(LIMIT)
+
+
+@contextmanager
+def forking(entry: str = ENTRY) -> Iterator[ForkServer]:
+    server = ForkServer(entry)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def until(there: Callable[[], bool]) -> None:
+    end = time.monotonic() + LIMIT
+    while not there():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def busy() -> Iterator[None]:
+    """Threads here that hold locks and allocate, and processes that take all processors."""
+    stop = threading.Event()
+
+    def churn() -> None:
+        while not stop.is_set():
+            sum(bytearray(10_000))
+
+    runners = [threading.Thread(target=churn) for _ in range(4)]
+    burn = [sys.executable, "-c", "while True: pass"]
+    processes = [subprocess.Popen(burn) for _ in range(os.cpu_count() or 1)]
+    for runner in runners:
+        runner.start()
+    yield
+    stop.set()
+    for process in processes:
+        process.kill()
+        process.wait()
+    for runner in runners:
+        runner.join()
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_hundred_begin_under_load_with_all_libraries_and_from_one_thread() -> None:
+    with forking() as server:
+        server.preload(LIBRARIES)
+        connections = [server.fork() for _ in range(STARTS)]
+        told = []
+        for connection in connections:
+            assert connection.poll(LIMIT), "a forked process stands still"
+            told.append(connection.recv())
+            connection.send(None)
+        assert {tuple(rest) for _, *rest in told} == {(1, True, 64.0)}
+        assert len({process for process, *_ in told}) == STARTS
+        assert threads(server.pid) == 1
+
+
+def test_a_process_that_dies_ends_its_connection_and_no_other() -> None:
+    with forking() as server:
+        one, other = server.fork(), server.fork()
+        os.kill(one.recv()[0], signal.SIGKILL)
+        with pytest.raises(EOFError):
+            one.recv()
+        assert other.recv()
+        other.send(None)
+        with pytest.raises(EOFError):
+            other.recv()
+
+
+def test_none_stays_where_the_driver_is_killed() -> None:
+    code = (
+        "import sys, time\nfrom tamis.pipeline.host.forkserver import ForkServer\n"
+        "server = ForkServer('tests.host.test_forkserver:silent')\nserver.fork()\nserver.fork()\n"
+        "print(server.pid, flush=True)\ntime.sleep(1000)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
+    ) as driver:
+        assert driver.stdout is not None
+        group = int(driver.stdout.readline())
+        until(lambda: len(members(group)) == 3)
+        driver.kill()
+        until(lambda: not members(group))
+
+
+def members(group: int) -> list[int]:
+    """The processes of a group that have not ended."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            ended = process.status() == psutil.STATUS_ZOMBIE
+            if not ended and os.getpgid(process.pid) == group:
+                found.append(process.pid)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def test_a_stop_ends_all_at_once() -> None:
+    with forking("tests.host.test_forkserver:silent") as server:
+        for _ in range(3):
+            server.fork()
+        group = server.pid
+    until(lambda: not members(group))
+
+
+def test_an_entry_that_cannot_be_imported_is_a_bug_with_its_traceback() -> None:
+    with (
+        forking("tests.host.nowhere:answer") as server,
+        pytest.raises(BugError, match=r"No module named 'tests\.host\.nowhere'"),
+    ):
+        server.fork()
+
+
+def test_a_server_that_was_ended_from_outside_is_one_line() -> None:
+    with forking() as server:
+        server.fork()
+        os.kill(server.pid, signal.SIGKILL)
+        until(lambda: psutil.Process(server.pid).status() == psutil.STATUS_ZOMBIE)
+        with pytest.raises(StateError, match=r"has ended \(exit code -9\)"):
+            server.fork()
+
+
+def test_what_is_not_installed_is_left_out() -> None:
+    with forking() as server:
+        server.preload(["no_such_module"])
+        assert server.fork().recv()[1] == 1
