@@ -212,11 +212,9 @@ def make(package: str, out: Path, most: int | None, side: int, processes: int) -
     pool = Tars(out / "pool")
     with (
         Package.unpacked(package) as source,
-        open(out / "sets.csv", "w", newline="", encoding="utf-8") as file,
         ProcessPoolExecutor(processes, get_context("spawn")) as workers,
     ):
-        lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(["set", "title", "licence", "licence_url", "written_to", "pairs"])
+        lines: list[list[Any]] = []
         licences = source.licences()
         for prefix in [*(prefix for prefix in HELD if prefix in licences), *order_of(licences)]:
             where = "held" if prefix in HELD else "pool"
@@ -237,9 +235,14 @@ def make(package: str, out: Path, most: int | None, side: int, processes: int) -
             if where == "held":
                 tars.close()
             pairs = counts[where] - before
-            lines.writerow([prefix, found.title, found.licence, found.url, where, pairs])
+            lines.append([prefix, found.title, found.licence, found.url, where, pairs])
             print(f"{prefix}: {pairs:,}, {found.licence}", flush=True)
     pool.close()
+    # Last: where it is, all is.
+    with open(out / "sets.csv", "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["set", "title", "licence", "licence_url", "written_to", "pairs"])
+        table.writerows(lines)
     return counts
 
 

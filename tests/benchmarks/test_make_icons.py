@@ -6,13 +6,16 @@ import csv
 import io
 import json
 import tarfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from tests.benchmarks.make_icons import A_TAR, HELD, Package, is_restricted, make, order_of
+from tests.benchmarks.showcase import read
 from tests.support.running import contents, read_tar
 
 SQUARE = '<path fill="currentColor" d="M2 2h12v12H2z"/>'
@@ -116,3 +119,18 @@ def test_the_order_of_sets_depends_on_their_names_alone(package: str) -> None:
 )
 def test_licences_that_exclude_commercial_use(licence: str, restricted: bool) -> None:
     assert is_restricted(licence) == restricted
+
+
+def test_the_showcase_reads_what_was_made(package: str, tmp_path: Path) -> None:
+    """A set's name is the first part of a key; equal drawings and names have equal features."""
+    make(package, tmp_path / "icons", None, 64, 1)
+    found = read(tmp_path / "icons")
+    assert Counter(found.of.tolist()) == {HELD[0]: 2, "shapes": 2, "others": 1}
+    assert len(set(found.key)) == len(found.text) == len(found.picture) == len(found.caption) == 5
+    first, second = (row for row, text in enumerate(found.text) if text == "black square")
+    assert np.array_equal(found.picture[first], found.picture[second])
+    assert np.array_equal(found.caption[first], found.caption[second])
+    assert np.linalg.norm(found.caption, axis=1) == pytest.approx(1, abs=1e-5)
+    disc = found.text.index("small disc")
+    assert not np.allclose(found.picture[first], found.picture[disc])
+    assert np.isfinite(found.picture).all()
