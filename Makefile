@@ -19,7 +19,7 @@ BENCH ?= read ingest decode embed precision bench_captions near_scale bench_sema
 
 PEERS ?= clip-retrieval datatrove py-data-juicer text-dedup
 
-.PHONY: names demo test lint format bench peers fuzz install clean
+.PHONY: names demo test lint format bench peers fuzz showcase install clean
 
 demo: $(RUN)
 	.venv/bin/tamis run jobs/presets/demo.yaml
@@ -54,6 +54,13 @@ build/peers/%/.installed: tests/benchmarks/peers/%.txt
 	@for torch in $$(grep '^torch==' $<); do build/peers/$*/bin/pip $(QUIET) $$torch; done
 	@build/peers/$*/bin/pip $(QUIET) --no-deps -r $<
 	@touch $@
+
+# The comparison of docs/selection.md on a share of the icons, which npm fetches.
+showcase: install build/icons/sets.csv
+	PYTHONPATH=. .venv/bin/python -m tests.benchmarks.showcase build/icons build/showcase
+
+build/icons/sets.csv: | $(DEV)
+	PYTHONPATH=. .venv/bin/python -m tests.benchmarks.make_icons build/icons --most 24000
 
 fuzz: install
 	.venv/bin/pytest -q -m "hypothesis and not long" --hypothesis-profile=fuzz $(PYTEST_ARGS)

@@ -138,7 +138,6 @@ def measure(
     The result does not depend on ``threads``, the trials that are trained at once. ``done`` is told of progress.
     """
     sides = pairs.sides()
-    own = np.arange(len(pairs))
     by_seed = {holdout.split.seed: holdout for holdout in holdouts}
     scales = {
         seed: (Scale.of(sides.image[held.pool]), Scale.of(sides.text[held.pool]))
@@ -146,28 +145,8 @@ def measure(
     }
 
     def one(trial: Trial) -> Measured:
-        image, text = scales[trial.seed]
-
-        def scaled(rows: Ints, caption: Ints) -> Sides:
-            return Sides(image(sides.image[rows]), text(sides.text[caption[rows]]))
-
-        held = by_seed[trial.seed]
-        caption = own if held.exchange is None else held.exchange.caption
-        trained = heads.train(scaled(trial.rows, caption), training, trial.seed)
-        measured = over_sources(
-            {
-                name: heads.retrieval(trained, scaled(rows, own))
-                for name, rows in held.tested.items()
-            }
-        )
-        if classes is not None:
-            tested = np.concatenate(list(held.tested.values()))
-            tested = tested[classes.label[tested] >= 0]
-            names = text(classes.vectors)
-            label = classes.label[tested]
-            pictures = image(sides.image[tested])
-            measured["zero_shot"] = heads.zero_shot(trained, pictures, names, label)
-        return measured
+        scale = scales[trial.seed]
+        return _trained(sides, by_seed[trial.seed], scale, trial, training, classes)
 
     found = []
     with ThreadPoolExecutor(threads) as pool:
@@ -176,6 +155,34 @@ def measure(
             if done is not None:
                 done(len(found))
     return found
+
+
+def _trained(
+    sides: Sides,
+    held: Holdout,
+    scale: tuple[Scale, Scale],
+    trial: Trial,
+    training: Training,
+    classes: Classes | None,
+) -> Measured:
+    """Train on one trial's rows and measure on each source of its holdout; ``scale``: of pictures and captions."""
+    image, text = scale
+    own = np.arange(len(sides.image))
+    caption = own if held.exchange is None else held.exchange.caption
+
+    def scaled(rows: Ints, caption: Ints) -> Sides:
+        return Sides(image(sides.image[rows]), text(sides.text[caption[rows]]))
+
+    trained = heads.train(scaled(trial.rows, caption), training, trial.seed)
+    measured = over_sources(
+        {name: heads.retrieval(trained, scaled(rows, own)) for name, rows in held.tested.items()}
+    )
+    if classes is not None:
+        tested = np.concatenate(list(held.tested.values()))
+        tested = tested[classes.label[tested] >= 0]
+        pictures, names = image(sides.image[tested]), text(classes.vectors)
+        measured["zero_shot"] = heads.zero_shot(trained, pictures, names, classes.label[tested])
+    return measured
 
 
 def over_sources(measured: Mapping[str, Measured]) -> Measured:

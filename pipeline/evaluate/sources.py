@@ -26,6 +26,9 @@ BY = "="
 SHARE = "0.2"
 """What is held out where nothing is said."""
 
+FEW_TESTED = 200
+"""Number of test pairs below which a warning is due: with 200, R@10 varies by 0.03 by chance."""
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -182,7 +185,3 @@ def notes(asked: HeldOut, splits: Mapping[str, int]) -> list[str]:
         if count < FEW_TESTED
     ]
     return found
-
-
-FEW_TESTED = 200
-"""Number of test pairs below which a warning is due: with 200, R@10 varies by 0.03 by chance."""

@@ -118,3 +118,9 @@ def test_a_budget_is_said_to_be_enough(chained: Path, capsys: pytest.CaptureFixt
     assert re.search(
         r"passes for certain with density.keep >= \S+ \(\d+ samples\) and the same seed\n", out
     )
+
+
+def test_a_slow_query_prints_no_bar_of_its_own(run: FinishedRun) -> None:
+    with sql.connect(run) as connection:
+        shown = connection.execute("SELECT current_setting('enable_progress_bar')").fetchone()
+    assert shown == (False,)

@@ -19,10 +19,9 @@ import json
 import os
 import subprocess
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -100,8 +99,13 @@ class Package:
         }
         return {prefix: licence for prefix, licence in named.items() if not is_restricted(licence)}
 
-    def collection(self, prefix: str) -> Collection:
-        """A set with all of its icons."""
+    def share(self, prefixes: Sequence[str], most: int | None) -> float:
+        """The share of these sets' icons that makes about ``most`` in all; 1 for None."""
+        total = sum(self._sets[prefix]["total"] for prefix in prefixes)
+        return 1.0 if most is None else min(1.0, most / max(1, total))
+
+    def collection(self, prefix: str, share: float = 1.0) -> Collection:
+        """A set with a share of its icons, which their names determine."""
         about, file = self._sets[prefix], self._read(f"json/{prefix}.json")
         licence = self.licences()[prefix]
         tags: dict[str, list[str]] = {}
@@ -112,7 +116,7 @@ class Package:
         icons = [
             _icon(name, icon, file, {**more, "tags": tags.get(name, [])})
             for name, icon in file["icons"].items()
-            if not icon.get("hidden")
+            if not icon.get("hidden") and _lot(prefix, name) < share
         ]
         url = about["license"].get("url", "")
         return Collection(prefix, about["name"], licence, url, icons)
@@ -122,6 +126,12 @@ def is_restricted(licence: str) -> bool:
     """Tell whether a licence excludes commercial use."""
     words = licence.lower().replace("-", " ").replace("_", " ").split()
     return "nc" in words or "noncommercial" in "".join(words)
+
+
+def _lot(prefix: str, name: str) -> float:
+    """A number in [0, 1) that belongs to an icon."""
+    digest = hashlib.sha256(f"{prefix}:{name}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") / 2**32
 
 
 def _icon(name: str, icon: Mapping[str, Any], file: Mapping[str, Any], about: Json) -> Icon:
@@ -191,19 +201,13 @@ class Tars:
             self._tar.close()
 
 
-def order_of(prefixes: Mapping[str, str]) -> list[str]:
-    """The sets of the pool in an order that their names alone determine, so that the first are of all kinds."""
-    pool = [prefix for prefix in prefixes if prefix not in HELD]
-    return sorted(pool, key=lambda prefix: hashlib.sha256(prefix.encode()).digest())
-
-
 def make(package: str, out: Path, most: int | None, side: int, processes: int) -> dict[str, int]:
     """Write the tars and ``sets.csv``; the numbers of pairs in the pool, held out, and of icons that cannot be drawn.
 
     Args:
         package: the archive.
         out: the folder that is written into.
-        most: pairs in the pool at most; None for all.
+        most: pairs in the pool, about: as large a share of every set; None for all.
         side: pixels of the shorter side of each picture.
         processes: that draw.
     """
@@ -212,21 +216,17 @@ def make(package: str, out: Path, most: int | None, side: int, processes: int) -
     pool = Tars(out / "pool")
     with (
         Package.unpacked(package) as source,
-        open(out / "sets.csv", "w", newline="", encoding="utf-8") as file,
         ProcessPoolExecutor(processes, get_context("spawn")) as workers,
     ):
-        lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(["set", "title", "licence", "licence_url", "written_to", "pairs"])
+        lines: list[list[Any]] = []
         licences = source.licences()
-        for prefix in [*(prefix for prefix in HELD if prefix in licences), *order_of(licences)]:
+        share = source.share([prefix for prefix in licences if prefix not in HELD], most)
+        for prefix in sorted(licences):
             where = "held" if prefix in HELD else "pool"
-            room = None if where == "held" or most is None else most - counts["pool"]
-            if room == 0:
-                break
-            found = source.collection(prefix)
+            found = source.collection(prefix, 1.0 if where == "held" else share)
             tars = Tars(out / "held", prefix) if where == "held" else pool
             before = counts[where]
-            for icon, png in _drawn(found.icons, side, workers, room):
+            for icon, png in _drawn(found.icons, side, workers):
                 if png is None:
                     counts["failed"] += 1
                     continue
@@ -237,20 +237,24 @@ def make(package: str, out: Path, most: int | None, side: int, processes: int) -
             if where == "held":
                 tars.close()
             pairs = counts[where] - before
-            lines.writerow([prefix, found.title, found.licence, found.url, where, pairs])
+            lines.append([prefix, found.title, found.licence, found.url, where, pairs])
             print(f"{prefix}: {pairs:,}, {found.licence}", flush=True)
     pool.close()
+    # Last: where it is, all is.
+    with open(out / "sets.csv", "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["set", "title", "licence", "licence_url", "written_to", "pairs"])
+        table.writerows(lines)
     return counts
 
 
 def _drawn(
-    icons: list[Icon], side: int, workers: ProcessPoolExecutor, most: int | None
+    icons: list[Icon], side: int, workers: ProcessPoolExecutor
 ) -> Iterator[tuple[Icon, bytes | None]]:
-    """Icons with their pictures, in their order; the first ``most``."""
+    """Icons with their pictures, in their order."""
     chunks = [icons[start : start + CHUNK] for start in range(0, len(icons), CHUNK)]
     pictures = (png for pngs in workers.map(rendered, chunks, [side] * len(chunks)) for png in pngs)
-    every = zip(icons, pictures, strict=True)
-    return every if most is None else islice(every, most)
+    return zip(icons, pictures, strict=True)
 
 
 def fetched(folder: Path) -> str:
@@ -266,7 +270,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--package", help="the archive that `npm pack` made")
-    parser.add_argument("--most", type=int, help="pairs in the pool, at most")
+    parser.add_argument("--most", type=int, help="pairs in the pool, about: a share of every set")
     parser.add_argument("--side", type=int, default=64, help="pixels of the shorter side")
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     args = parser.parse_args()

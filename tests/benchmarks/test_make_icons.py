@@ -6,13 +6,16 @@ import csv
 import io
 import json
 import tarfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from tests.benchmarks.make_icons import A_TAR, HELD, Package, is_restricted, make, order_of
+from tests.benchmarks.make_icons import A_TAR, HELD, Package, is_restricted, make
+from tests.benchmarks.showcase import read
 from tests.support.running import contents, read_tar
 
 SQUARE = '<path fill="currentColor" d="M2 2h12v12H2z"/>'
@@ -39,7 +42,11 @@ def package(tmp_path: Path) -> str:
     """An archive as npm packs it, of four small sets."""
     files: dict[str, Any] = {"collections.json": {}}
     for prefix, (licence, icons) in SETS.items():
-        about = {"name": prefix.title(), "license": {"spdx": licence, "url": "https://example.org"}}
+        about: dict[str, Any] = {
+            "name": prefix.title(),
+            "license": {"spdx": licence, "url": "https://example.org"},
+        }
+        about["total"] = sum(not icon.get("hidden") for icon in icons.values())
         files["collections.json"][prefix] = about
         files[f"json/{prefix}.json"] = {
             "icons": icons,
@@ -91,16 +98,20 @@ def test_whole_sets_are_held_out_and_restricted_ones_left_out(package: str, tmp_
     }
 
 
-def test_the_pool_can_be_cut(package: str, tmp_path: Path) -> None:
-    assert make(package, tmp_path / "out", 1, 32, 1)["pool"] == 1
-    assert A_TAR == 10_000
-
-
-def test_the_order_of_sets_depends_on_their_names_alone(package: str) -> None:
+def test_a_smaller_pool_has_a_share_of_every_set(package: str) -> None:
+    """The same icons each time, and all of a smaller share in a larger one."""
     with Package.unpacked(package) as source:
-        licences = source.licences()
-    assert order_of(licences) == order_of(dict(reversed(licences.items())))
-    assert set(order_of(licences)) == {"shapes", "others"}
+        assert source.share(["shapes", "others"], None) == 1
+        assert source.share(["shapes", "others"], 2) == pytest.approx(2 / 4)
+        assert source.share(["shapes", "others"], 1000) == 1
+        chosen = [
+            {icon.caption for icon in source.collection("shapes", share).icons}
+            for share in (0.0, 0.3, 0.6, 1.0)
+        ]
+    assert chosen[0] == set()
+    assert chosen[0] <= chosen[1] <= chosen[2] <= chosen[3]
+    assert len(chosen[3]) == 3
+    assert A_TAR == 10_000
 
 
 @pytest.mark.parametrize(
@@ -116,3 +127,18 @@ def test_the_order_of_sets_depends_on_their_names_alone(package: str) -> None:
 )
 def test_licences_that_exclude_commercial_use(licence: str, restricted: bool) -> None:
     assert is_restricted(licence) == restricted
+
+
+def test_the_showcase_reads_what_was_made(package: str, tmp_path: Path) -> None:
+    """A set's name is the first part of a key; equal drawings and names have equal features."""
+    make(package, tmp_path / "icons", None, 64, 1)
+    found = read(tmp_path / "icons")
+    assert Counter(found.of.tolist()) == {HELD[0]: 2, "shapes": 2, "others": 1}
+    assert len(set(found.key)) == len(found.text) == len(found.picture) == len(found.caption) == 5
+    first, second = (row for row, text in enumerate(found.text) if text == "black square")
+    assert np.array_equal(found.picture[first], found.picture[second])
+    assert np.array_equal(found.caption[first], found.caption[second])
+    assert np.linalg.norm(found.caption, axis=1) == pytest.approx(1, abs=1e-5)
+    disc = found.text.index("small disc")
+    assert not np.allclose(found.picture[first], found.picture[disc])
+    assert np.isfinite(found.picture).all()

@@ -53,6 +53,8 @@ def connect(run: FinishedRun, tables: bool = True) -> duckdb.DuckDBPyConnection:
 
     connection = duckdb.connect(":memory:")
     connection.execute(f"SET memory_limit = '{MEMORY}'")
+    # DuckDB would print a bar of its own between our lines where it takes the process for a session at a prompt.
+    connection.execute("SET enable_progress_bar = false")
     # Not the working directory, where a killed query would leave what it put aside; and a folder of its own, since
     # queries may read what lies there. DuckDB makes it when it needs it.
     spilled = os.path.join(tempfile.gettempdir(), f"tamis-{uuid.uuid4().hex}")
