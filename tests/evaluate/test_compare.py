@@ -57,7 +57,7 @@ def _first_of(label: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
 def test_steps_that_choose_in_memory_are_compared() -> None:
     kinds = {"density", "prototypes", "coverage", "score"}
     variants = {f"density-{which}" for which in ("hard", "random", "easy")}
-    stored = {"target", "importance"}  # that is what only a run with such a step has
+    stored = {"target", "importance", "quotas"}  # that is what only a run with such a step has
     assert set(names()) == {*kinds, *variants, *stored, "random", "deduplicated"}
     settings = choices().settings
     assert set(settings.choices) == kinds | variants

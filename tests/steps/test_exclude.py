@@ -187,6 +187,43 @@ def test_damaged_copies_of_a_suites_pictures_are_found(tmp_path: Path) -> None:
             assert row["value"] == row["partner_value"] <= row["bound"] == 8
 
 
+@pytest.mark.slow
+def test_a_planted_suite_is_found_and_strangers_are_not(tmp_path: Path) -> None:
+    """200 pictures, each encoded again or resized, among 2,000 others: at least what near_pictures finds of them."""
+
+    def made(number: int) -> Sample:
+        fields = {"uid": f"{number:032x}"}
+        return Sample(f"s{number}", encode(noise(seed=number)), f"caption {number}", fields)
+
+    suite = [made(number) for number in range(1000, 1200)]
+    copies = [
+        replace(damaged(number, one), fields={"uid": f"{number:032x}"})
+        for number, one in enumerate(suite)
+    ]
+    strangers = [made(number) for number in range(3000, 5000)]
+    other = other_run(tmp_path, suite)
+    rows = run(tmp_path, f"{{list: {other}, on: phash}}", samples=copies + strangers)
+    found = set(left_out(rows))
+    near = make_plan(
+        tmp_path / "near",
+        "",
+        "- near_pictures",
+        input=[
+            {"path": f"{tmp_path}/other-in/*.tar", "name": "suite"},
+            {"path": f"{tmp_path}/in/*.tar", "name": "pool"},
+        ],
+    )
+    run_here(near)
+    fallen = {
+        min(int(row["uid"], 16), int(row["survivor_uid"], 16))
+        for row in ledger(tmp_path / "near")
+        if row["step"] == "near_pictures"
+    }
+    assert {number for number in fallen if number < 200} <= found
+    assert len({number for number in found if number < 200}) >= 180
+    assert len([number for number in found if number >= 3000]) <= 2
+
+
 def hashes(folder: Path) -> list[int]:
     files = sorted((folder / "run/tables/ingest/files").glob("file-*.parquet"))
     return [value for path in files for value in pq.read_table(path)["phash"].to_pylist()]

@@ -12,10 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from tamis.pipeline.algorithms import order
+from tamis.pipeline.algorithms.choosing import group_quotas
 from tamis.pipeline.audit.again.whatif import whatif
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.story.story import tell
+from tamis.pipeline.steps.selectors.choice import InfeasibleError, Pool
 from tamis.pipeline.steps.selectors.quotas import groups
+from tamis.pipeline.steps.selectors.quotas.choice import Quotas as QuotasChoice
+from tamis.pipeline.steps.selectors.quotas.config import CLUSTER, Quotas
 from tamis.schemas.errors import InputError, JobError
 from tests.support.embedded import numbered, run_one
 from tests.support.running import ledger, materialize
@@ -228,3 +232,41 @@ def test_more_groups_than_a_worker_holds_are_refused(
     monkeypatch.setattr(groups, "MOST_GROUPS", 2)
     with pytest.raises(JobError, match=r"more than 2 groups \(3\): name a coarser column in `by`"):
         run(tmp_path, "by: tongue, keep: 9")
+
+
+# In memory, for `tamis evaluate`.
+
+
+def pool(count: int) -> Pool:
+    draw = np.random.default_rng(5)
+    uid = np.stack([np.zeros(count, np.uint64), np.arange(count, dtype=np.uint64)], axis=1)
+    cluster = np.minimum(draw.geometric(0.4, count) - 1, 5).astype(np.int32)
+    signal = draw.integers(0, 9, count).astype(np.float64)
+    return Pool(uid, cluster, np.zeros(count, np.float32), signal, np.zeros((6, 2), np.float32))
+
+
+@pytest.mark.parametrize("settings", [{}, {"score": "quality"}, {"weights": "size", "power": 0.5}])
+def test_concepts_are_chosen_from_in_memory_as_by_the_step(settings: dict[str, Any]) -> None:
+    samples = pool(200)
+    choice = QuotasChoice(Quotas(by=(CLUSTER,), keep=1.0, **settings), 42)
+    chosen = choice.select(samples, 60)
+    sizes = np.bincount(samples.cluster, minlength=6)
+    weight = np.ones(6) if "weights" not in settings else np.sqrt(sizes)
+    quota = group_quotas.quotas(weight, sizes, 60)
+    assert np.bincount(samples.cluster[chosen], minlength=6).tolist() == quota.tolist()
+    hashes = order.hashed(samples.uid, 42, "quotas")
+    first = -samples.signal if "score" in settings else hashes
+    for number in range(6):
+        rows = np.flatnonzero(samples.cluster == number)
+        expected = sorted(rows, key=lambda row: (first[row], row))[: quota[number]]
+        assert sorted(expected) == np.flatnonzero(chosen & (samples.cluster == number)).tolist()
+
+
+def test_other_groups_are_not_compared() -> None:
+    for settings in ({"by": ("tongue",)}, {"by": (CLUSTER,), "weights": {"mean": "quality"}}):
+        config = Quotas.model_validate({**settings, "keep": 1.0})
+        with pytest.raises(InfeasibleError, match="quotas of concepts alone"):
+            QuotasChoice(config, 42).select(pool(20), 5)
+    few = QuotasChoice(Quotas(by=(CLUSTER,), keep=1.0, most=1), 42)
+    with pytest.raises(InfeasibleError, match="20 are asked for, and its groups allow"):
+        few.select(pool(40), 20)

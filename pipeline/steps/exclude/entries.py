@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -26,8 +27,8 @@ from tamis.pipeline.tasks.task import location
 from tamis.schemas.errors import InputError, StateError
 from tamis.schemas.tables import LAYOUT, UID, find_column
 
-MOST_ENTRIES = 50_000_000
-"""Entries of a list, at most: a worker holds them, in 32 bytes each."""
+MOST_ENTRIES = 20_000_000
+"""Entries of a list, at most: a worker holds them in some 50 bytes each, and while it sorts them in 180."""
 
 MOST_HASHES = 1_000_000
 """Perceptual hashes of a list, at most: a worker holds them and their layouts, in some 500 bytes each."""
@@ -136,6 +137,12 @@ def read(listing: Listing) -> pa.Table:
     if not count:
         raise _empty(listing)
     return _sorted(pa.concat_tables(tables).combine_chunks())
+
+
+@lru_cache(maxsize=1)
+def held(listing: Listing) -> pa.Table:
+    """The same, read and sorted once a process: for tasks that find no table of it."""
+    return read(listing)
 
 
 def _empty(listing: Listing) -> InputError:

@@ -8,7 +8,7 @@ the list.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -185,11 +185,16 @@ def read_list(io: TaskIo[Listing]) -> Iterator[pa.Table]:
 
 def decide(io: TaskIo[Matching]) -> Iterator[pa.Table]:
     """The samples of a bundle that stand in the list, a table a part."""
-    table = io.read("list") if io.args.reveal else entries.read(io.args)
+    table = io.read("list") if io.args.reveal else entries.held(_as_listed(io.args))
     table = table.combine_chunks()
     lookup = lookup_of(io.args, table)
     for part in io.parts():
         yield _excluded(part, lookup, table)
+
+
+def _as_listed(args: Matching) -> Listing:
+    """What the phase ``list`` was asked for."""
+    return Listing(**{field.name: getattr(args, field.name) for field in fields(Listing)})
 
 
 def lookup_of(args: Matching, table: pa.Table) -> Lookup:
