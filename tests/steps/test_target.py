@@ -22,6 +22,7 @@ from tamis.pipeline.encoders import load
 from tamis.pipeline.steps.selectors.choice import Pool
 from tamis.pipeline.steps.selectors.target.choice import Target as Choice
 from tamis.pipeline.steps.selectors.target.config import Target as Config
+from tamis.schemas import yaml12
 from tamis.schemas.errors import InputError, JobError, StateError
 from tests.support.embedded import blobs, by_uid, numbered, run_one, run_steps, unit, write_input
 from tests.support.running import ledger, make_plan, run_here, write_tar
@@ -207,6 +208,20 @@ def test_a_bound_is_explained_and_can_be_moved(tmp_path: Path) -> None:
             assert moved["passing"] == sum(value >= np.float32(least) for value in values)
     change = whatif(run, [f"target.least={values[3]}"])
     assert change.kept_after == sum(value >= values[3] for value in values)
+
+
+@pytest.mark.parametrize(
+    ("settings", "known", "unknown"),
+    [
+        ("", "at most 20,000 target vectors x 512 x 8 B: 82 MB", "vectors x d x 8 B"),
+        ("measure: moment", "a matrix of 512 x 512 x 8 B: 2 MB", "a matrix of d x d x 8 B"),
+        ("measure: concepts, centroids: c.npy", "centroids, of 512 x 8 B", "of d x 8 B each"),
+    ],
+)
+def test_the_plan_says_what_a_worker_holds(settings: str, known: str, unknown: str) -> None:
+    config = Config.model_validate(yaml12.load(f"{{path: t.npy, keep: 0.5, {settings}}}"))
+    assert any(known in note for note in config.notes(None, lambda _: 512))
+    assert any(unknown in note for note in config.notes(None, lambda _: None))
 
 
 def test_a_moved_target_is_the_same_and_a_changed_one_is_not(tmp_path: Path) -> None:
