@@ -24,6 +24,7 @@ STEPS: dict[str, str] = {
     "score": "tamis.pipeline.steps.selectors.score:Score",
     "importance": "tamis.pipeline.steps.selectors.importance:Importance",
     "target": "tamis.pipeline.steps.selectors.target:Target",
+    "tiers": "tamis.pipeline.steps.tiers:Tiers",
     "write": "tamis.pipeline.steps.write:Write",
 }
 """Kind -> folder and class: the settings are that class in ``config.py`` there, the step is that class in ``step.py``.
