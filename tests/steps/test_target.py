@@ -243,7 +243,7 @@ def test_a_moved_target_is_the_same_and_a_changed_one_is_not(tmp_path: Path) -> 
     [
         ("path: DIR/none.npy", InputError, "no file"),
         ("path: DIR/nothing", JobError, "is no finished run, which has manifest.json, and no file"),
-        ("path: DIR/a.txt", JobError, "`embed` has no model to embed them with"),
+        ("path: DIR/a.txt, side: image", JobError, "`embed` has no model to embed them with"),
         ("path: DIR/wide.npy", InputError, "vectors of 2 numbers are compared with a target of 3"),
         ("path: DIR/zero.npy", InputError, "row 1 is zero or not finite"),
         ("path: DIR/empty.npy", InputError, "is empty: give at least one vector"),
@@ -283,6 +283,17 @@ def test_a_target_of_another_encoder_is_refused(tmp_path: Path) -> None:
         JobError, match="was not embedded by `demo`, as the samples are, but by precomp"
     ):
         make_plan(tmp_path / "other", tmp_path / "a.tar", steps)
+
+
+def test_a_run_without_captions_is_no_target_for_captions(tmp_path: Path) -> None:
+    made = circle()
+    entry = write_input(tmp_path / "in", made)
+    run_steps(tmp_path / "known", [entry], "")
+    np.save(tmp_path / "in/text_emb_00000.npy", made.vectors.astype(np.float16))
+    both = {**entry, "text_embeddings": f"{tmp_path}/in/text_emb_*.npy"}
+    step = f"- target: {{path: {tmp_path}/known, side: text, keep: 2}}"
+    with pytest.raises(InputError, match="has no vectors of captions: say `side: image`"):
+        run_steps(tmp_path / "run", [both], step)
 
 
 def test_a_target_that_changes_while_it_is_read_ends_the_run(
