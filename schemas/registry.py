@@ -27,6 +27,7 @@ STEPS: dict[str, str] = {
     "balance": "tamis.pipeline.steps.selectors.balance:Balance",
     "quotas": "tamis.pipeline.steps.selectors.quotas:Quotas",
     "target": "tamis.pipeline.steps.selectors.target:Target",
+    "tiers": "tamis.pipeline.steps.tiers:Tiers",
     "write": "tamis.pipeline.steps.write:Write",
 }
 """Kind -> folder and class: the settings are that class in ``config.py`` there, the step is that class in ``step.py``.

@@ -131,6 +131,11 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         return False
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """Those signals of text that the step makes beside ``computes``."""
+        return ()
+
+    @property
     def scores(self) -> bool:
         """True if the step computes values for later steps, and only for samples that reach it."""
         return bool(self.computes or self.makes_embedding)

@@ -84,7 +84,8 @@ def lacking(files: Sequence[InputFile], column: str | None, kind: pa.DataType) -
 def text_signals(steps: Sequence[StepModel], inputs: Sequence[InputFile]) -> set[str]:
     """The signals of a job's steps whose values are text, which has no order of size."""
     kinds = [find(step, inputs).types for step in steps if step.computes]
-    return {name for types in kinds for name, kind in types.items() if kind == pa.string()}
+    made = {name for step in steps for name in step.texts}
+    return made | {name for types in kinds for name, kind in types.items() if kind == pa.string()}
 
 
 def _check_names(step: StepModel) -> None:

@@ -22,6 +22,7 @@ from tamis.pipeline.encoders import load
 from tamis.pipeline.steps.selectors.choice import Pool
 from tamis.pipeline.steps.selectors.target.choice import Target as Choice
 from tamis.pipeline.steps.selectors.target.config import Target as Config
+from tamis.schemas import yaml12
 from tamis.schemas.errors import InputError, JobError, StateError
 from tests.support.embedded import blobs, by_uid, numbered, run_one, run_steps, unit, write_input
 from tests.support.running import ledger, make_plan, run_here, write_tar
@@ -209,6 +210,20 @@ def test_a_bound_is_explained_and_can_be_moved(tmp_path: Path) -> None:
     assert change.kept_after == sum(value >= values[3] for value in values)
 
 
+@pytest.mark.parametrize(
+    ("settings", "known", "unknown"),
+    [
+        ("", "at most 20,000 target vectors x 512 x 8 B: 82 MB", "vectors x d x 8 B"),
+        ("measure: moment", "a matrix of 512 x 512 x 8 B: 2 MB", "a matrix of d x d x 8 B"),
+        ("measure: concepts, centroids: c.npy", "centroids, of 512 x 8 B", "of d x 8 B each"),
+    ],
+)
+def test_the_plan_says_what_a_worker_holds(settings: str, known: str, unknown: str) -> None:
+    config = Config.model_validate(yaml12.load(f"{{path: t.npy, keep: 0.5, {settings}}}"))
+    assert any(known in note for note in config.notes(None, lambda _: 512))
+    assert any(unknown in note for note in config.notes(None, lambda _: None))
+
+
 def test_a_moved_target_is_the_same_and_a_changed_one_is_not(tmp_path: Path) -> None:
     entry = write_input(tmp_path / "in", circle())
     for name, rows in [("a", [[1, 0]]), ("b", [[1, 0]]), ("c", [[0, 1]])]:
@@ -228,7 +243,7 @@ def test_a_moved_target_is_the_same_and_a_changed_one_is_not(tmp_path: Path) -> 
     [
         ("path: DIR/none.npy", InputError, "no file"),
         ("path: DIR/nothing", JobError, "is no finished run, which has manifest.json, and no file"),
-        ("path: DIR/a.txt", JobError, "`embed` has no model to embed them with"),
+        ("path: DIR/a.txt, side: image", JobError, "`embed` has no model to embed them with"),
         ("path: DIR/wide.npy", InputError, "vectors of 2 numbers are compared with a target of 3"),
         ("path: DIR/zero.npy", InputError, "row 1 is zero or not finite"),
         ("path: DIR/empty.npy", InputError, "is empty: give at least one vector"),
@@ -268,6 +283,17 @@ def test_a_target_of_another_encoder_is_refused(tmp_path: Path) -> None:
         JobError, match="was not embedded by `demo`, as the samples are, but by precomp"
     ):
         make_plan(tmp_path / "other", tmp_path / "a.tar", steps)
+
+
+def test_a_run_without_captions_is_no_target_for_captions(tmp_path: Path) -> None:
+    made = circle()
+    entry = write_input(tmp_path / "in", made)
+    run_steps(tmp_path / "known", [entry], "")
+    np.save(tmp_path / "in/text_emb_00000.npy", made.vectors.astype(np.float16))
+    both = {**entry, "text_embeddings": f"{tmp_path}/in/text_emb_*.npy"}
+    step = f"- target: {{path: {tmp_path}/known, side: text, keep: 2}}"
+    with pytest.raises(InputError, match="has no vectors of captions: say `side: image`"):
+        run_steps(tmp_path / "run", [both], step)
 
 
 def test_a_target_that_changes_while_it_is_read_ends_the_run(

@@ -247,6 +247,11 @@ CASES: Mapping[str, Case] = {
     "target of captions": Case(
         "- embed: {encoder: demo, batch_size: 8}\n- target: {path: TARGET, keep: 0.5}", captioned
     ),
+    "tiers": Case(
+        f"{QUALITY}- tiers: {{signal: quality, cuts: [3, 5], names: [a, b, c]}}",
+        embedded,
+        decides=False,
+    ),
     "write": Case(
         "- signals: [words]\n- rules: {words: {min: 3}}\n- write: {samples_per_shard: 7}",
         captioned,

@@ -47,6 +47,9 @@ class Difficulty(StepModel):
         """The memory that a worker needs for the references."""
         yield from super().notes(samples, width)
         dim = width(self.embedding)
-        if dim is not None:
-            needed = self.references * dim * 16 / 1e6
-            yield f"a worker holds {self.references:,} references of {dim:,} x 16 B: {needed:,.0f} MB"
+        needed = (
+            "d x 16 B"
+            if dim is None
+            else f"{dim:,} x 16 B: {self.references * dim * 16 / 1e6:,.0f} MB"
+        )
+        yield f"a worker holds {self.references:,} references x {needed}"

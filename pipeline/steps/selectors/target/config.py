@@ -107,16 +107,16 @@ class Target(Chooser):
         """The memory that a worker needs for the target."""
         yield from super().notes(samples, width)
         dim = width(self.embedding)
-        if dim is None:
-            return
+        shown = "d" if dim is None else f"{dim:,}"
         if self.measure == "concepts":
-            yield f"a worker holds all centroids, of {dim:,} x 8 B: {dim * 8 / 1e3:,.1f} kB each"
+            yield f"a worker holds all centroids, of {shown} x 8 B each"
             return
-        if self.measure == "moment":
-            yield f"a worker holds a matrix of {dim:,} x {dim:,} x 8 B: {dim * dim * 8 / 1e6:,.0f} MB"
-            return
-        needed = self.most * dim * 8
-        yield f"a worker holds {self.most:,} target vectors at most, of {dim:,} x 8 B: {needed / 1e6:,.0f} MB"
+        moment = self.measure == "moment"
+        what = f"a matrix of {shown}" if moment else f"at most {self.most:,} target vectors"
+        needed = (
+            "" if dim is None else f": {(dim if moment else self.most) * dim * 8 / 1e6:,.0f} MB"
+        )
+        yield f"a worker holds {what} x {shown} x 8 B{needed}"
 
     def with_paths(self, change: Change) -> Self:
         """The paths of the target and of the centroids changed."""

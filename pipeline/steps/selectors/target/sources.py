@@ -25,7 +25,7 @@ from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.columns import vectors
 from tamis.pipeline.tasks.task import location
-from tamis.schemas.errors import InputError, JobError, StateError
+from tamis.schemas.errors import InputError, JobError, ModelError, StateError
 from tamis.schemas.registry import configuration
 from tamis.schemas.scope import Scope
 
@@ -135,12 +135,20 @@ def _embedding_of(config: Config, root: str, embed: Any) -> str:
     others: list[Any] = [step for step in made if step.makes_embedding]
     for step in others:
         same = (step.encoder, step.precision) == (embed.encoder, embed.precision)
-        if same or encoders.describe(step.encoder, step.precision).fingerprint == own:
+        if same or _fingerprint(step) == own:
             return str(step.name)
     known = ", ".join(step.encoder for step in others) or "none"
     raise JobError(
         f"{shown} was not embedded by `{embed.encoder}`, as the samples are, but by {known}: run it with this encoder"
     )
+
+
+def _fingerprint(embed: Any) -> str | None:
+    """The identity of a step's encoder; None where it cannot be had here, and so is another."""
+    try:
+        return encoders.describe(embed.encoder, embed.precision).fingerprint
+    except ModelError:
+        return None
 
 
 def blocks(of: Origin, embed: Encoder | None) -> Iterator[Block]:
@@ -240,9 +248,14 @@ def _embedded(of: Origin, part: int) -> pa.Table:
     assert of.embedding is not None, "the plan has found the step that embedded"
     path = paths.table(of.embedding, "vectors", paths.task_name(Scope.PART, part))
     try:
-        return part_files.read_file(of.path, path, ["row", of.side])
+        table = part_files.read_file(of.path, path, ["row", of.side])
     except part_files.DamagedTableError:
         raise StateError(
-            f"{storage.redact(of.path)}: {path}, with the target's vectors of {of.side}s, is missing or damaged, or "
-            "has none: run that job again"
+            f"{storage.redact(of.path)}: {path}, with the target's vectors, is missing or damaged: run that job again"
         ) from None
+    if of.side not in table.column_names:
+        raise InputError(
+            f"the target `{storage.redact(of.path)}` has no vectors of captions: say `side: image`, or embed its "
+            "captions too"
+        )
+    return table

@@ -1,0 +1,1 @@
+"""The step `tiers`: names for the ranges of a signal."""
