@@ -34,8 +34,8 @@ class Plugged(Protocol):
     """What a job knows of a user's function, without importing it."""
 
     @property
-    def file(self) -> str:
-        """The name of its file."""
+    def source(self) -> str:
+        """Its file, or its package, for people."""
 
     @property
     def type(self) -> str | None:

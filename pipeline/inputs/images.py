@@ -331,10 +331,36 @@ class Opened:
             self._image = _decoded(image)
 
     @cached_property
-    def pixels(self) -> NDArray[np.uint8]:
-        """(height, width, 3) RGB on white, as an encoder gets it."""
+    def rgb(self) -> Image.Image:
+        """RGB on white, as an encoder gets it."""
         with _decoding(self._data):
-            return np.asarray(_on_white(self._image, "RGB"))
+            return _on_white(self._image, "RGB")
+
+    @cached_property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The same as an array, (height, width, 3)."""
+        return np.asarray(self.rgb)
+
+    @cached_property
+    def _luma(self) -> Image.Image:
+        return self.rgb.convert("L")
+
+    @cached_property
+    def grey(self) -> NDArray[np.uint8]:
+        """Its luma (ITU-R BT.601), (height, width)."""
+        return np.asarray(self._luma)
+
+    @cached_property
+    def levels(self) -> list[int]:
+        """The pixels of each of the 256 levels of grey."""
+        return self._luma.histogram()
+
+    @property
+    def colourless(self) -> float:
+        """Share of the pixels whose three channels are equal."""
+        red, green, blue = (np.asarray(channel) for channel in self.rgb.split())
+        equal = np.count_nonzero((red == green) & (green == blue))
+        return int(equal) / int(red.size)
 
     @property
     def opaque(self) -> float:

@@ -97,7 +97,7 @@ def normal(texts: Sequence[str]) -> Flat:
 
     White space stays as it is; the words are the same.
     """
-    whole = flat([_lower(text) for text in texts])
+    whole = flat([text.lower() if text.isascii() else _lower(text) for text in texts])
     keep = (whole.kinds & PUNCTUATION) == 0
     return Flat(*(column[keep] for column in whole))
 
@@ -208,8 +208,6 @@ def mixed(values: Hashes) -> Hashes:
 
 
 def _lower(text: str) -> str:
-    if text.isascii():
-        return text.lower()
     if SIGMA in text:  # whose small form depends on the letters beside it: punctuation goes first
         text = text.translate(_NO_PUNCTUATION)
     return unicodedata.normalize("NFD", text.lower())

@@ -22,7 +22,9 @@ Values = npt.NDArray[np.float64]
 Group = Mapping[str, Values]
 Measure = Callable[[Captions], Group]
 
-SYMBOLS = ("#", "...", "\u2026")
+SYMBOLS = np.array([ord("#"), ord("\u2026")], np.uint32)
+"""Signs that `symbol_ratio` counts, beside three dots in a row."""
+
 REPEATED_CHARACTERS = 10
 """Characters of a run, of which `character_repetition` counts the repeated ones: Data-Juicer's default."""
 
@@ -88,7 +90,7 @@ def _written_words(texts: Sequence[str]) -> Group:
     count = _count(words.owner, n)
     letterless = (words.kinds & forms.LETTER) == 0
     capital = (words.kinds & (forms.UPPER | forms.LOWER)) == forms.UPPER
-    symbols = np.fromiter((sum(map(text.count, SYMBOLS)) for text in texts), np.int64, n)
+    symbols = _count(of.owner[np.isin(of.codes, SYMBOLS)], n) + _three_dots(of, n)
     is_upper = (of.kinds & forms.UPPER) != 0
     return {
         "letterless_words": _share(_count(words.owner[letterless], n), count),
@@ -96,6 +98,17 @@ def _written_words(texts: Sequence[str]) -> Group:
         "symbol_ratio": _share(symbols, count),
         "capitals": _share(_count(of.owner[is_upper], n), _count(of.owner, n)),
     }
+
+
+def _three_dots(of: forms.Flat, n: int) -> forms.Numbers:
+    """How often ``...`` stands in each of n captions, without overlap."""
+    dots = np.flatnonzero(of.codes == ord("."))
+    owner = of.owner[dots]
+    new = np.ones(len(dots), bool)
+    new[1:] = (np.diff(dots) > 1) | (np.diff(owner) > 0)
+    start = np.flatnonzero(new)
+    threes = np.diff(np.append(start, len(dots))) // 3
+    return _sum(threes, owner[start], n)
 
 
 def _normal_words(texts: Sequence[str]) -> Group:

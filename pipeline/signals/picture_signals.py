@@ -93,41 +93,41 @@ PICTURE_SIGNALS: dict[str, Signal] = {
         reads=("image_size",),
         load=lambda: _same,
     ),
-    "blur": PixelSignal(
+    "blur": PictureSignal(
         doc="Variance of the grey picture's Laplacian; the lower, the blurrier.",
         unit="squared grey levels",
         dtype=pa.float64(),
-        load=lambda: picture_statistics.blur,
+        load=lambda: lambda picture: picture_statistics.blur(picture.grey),
     ),
-    "entropy": PixelSignal(
+    "entropy": PictureSignal(
         doc="Shannon entropy of the grey picture's histogram.",
         unit="bits, 0 to 8",
         dtype=pa.float64(),
-        load=lambda: picture_statistics.entropy,
+        load=lambda: lambda picture: picture_statistics.entropy(picture.levels),
     ),
-    "dark": PixelSignal(
-        doc="1 less the brightness that 99 in 100 pixels do not exceed: 1 is black.",
+    "dark": PictureSignal(
+        doc="1 less the grey level that 99 in 100 pixels do not exceed: 1 is black.",
         unit="0 to 1",
         dtype=pa.float64(),
-        load=lambda: picture_statistics.dark,
+        load=lambda: lambda picture: picture_statistics.dark(picture.levels),
     ),
-    "light": PixelSignal(
-        doc="The brightness that 5 in 100 pixels do not exceed: 1 is white.",
+    "light": PictureSignal(
+        doc="The grey level that 5 in 100 pixels do not exceed: 1 is white.",
         unit="0 to 1",
         dtype=pa.float64(),
-        load=lambda: picture_statistics.light,
+        load=lambda: lambda picture: picture_statistics.light(picture.levels),
     ),
-    "grey": PixelSignal(
+    "grey": PictureSignal(
         doc="Pixels without colour, whose three channels are equal.",
         unit="share of the pixels, 0 to 1",
         dtype=pa.float64(),
-        load=lambda: picture_statistics.grey_share,
+        load=lambda: lambda picture: picture.colourless,
     ),
-    "noise": PixelSignal(
+    "noise": PictureSignal(
         doc="Estimated standard deviation of the noise in the grey picture; no value where a side is below 3.",
         unit="grey levels",
         dtype=pa.float64(),
-        load=lambda: picture_statistics.noise,
+        load=lambda: lambda picture: picture_statistics.noise(picture.grey),
     ),
     "jpeg_quality": PictureSignal(
         doc="A JPEG's quality by its tables, as its encoder counted it; no value for other formats.",

@@ -12,7 +12,9 @@ import inspect
 import json
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType, NoneType
@@ -62,6 +64,32 @@ class Form:
     by_row: bool
 
 
+_reading: ContextVar[bool] = ContextVar("reading", default=False)
+
+
+@contextmanager
+def nothing_imported() -> Iterator[None]:
+    """Refuse imports inside the block: a run that is read may be anybody's."""
+    token = _reading.set(True)
+    try:
+        yield
+    finally:
+        _reading.reset(token)
+
+
+def check_importing(what: str) -> None:
+    """Refuse to import where a run is read.
+
+    Raises:
+        PlugInError: one is.
+    """
+    if _reading.get():
+        raise PlugInError(
+            f"{what}: its type does not stand in the run's job.yaml, and to read a run imports nothing: run the job "
+            "again, which writes it"
+        )
+
+
 def pack(sources: Sources) -> str:
     """The sources as one word."""
     return base64.b64encode(json.dumps([*sources.items()]).encode()).decode()
@@ -101,15 +129,12 @@ def digest(packed: str) -> str:
     return hashlib.sha256(packed.encode()).hexdigest()
 
 
-def form_of(packed: str, name: str) -> Form:
-    """What the signature of the function ``name`` says; imports the sources.
+def form_of(function: Callable[..., Any], where: str) -> Form:
+    """What a function's signature says; ``where`` is for messages.
 
     Raises:
-        PlugInError: they cannot be imported, or the signature says too little, or too much.
+        PlugInError: the signature says too little, or too much.
     """
-    file = next(iter(unpack(packed)))
-    where = f"{file}: {name}"
-    function = load(packed, name)
     try:
         signature = inspect.signature(function, eval_str=True)
     except (NameError, TypeError, ValueError, AttributeError) as error:
@@ -145,6 +170,7 @@ def load(packed: str, name: str) -> Callable[..., Any]:
         PlugInError: one line with the file and the line of the error.
     """
     sources = unpack(packed)
+    check_importing(f"{next(iter(sources))}: {name}")
     (file, text), *others = sources.items()
     beside = {name.removesuffix(".py"): (name, text) for name, text in others}
     hidden = {module: sys.modules.get(module) for module in beside}

@@ -36,7 +36,7 @@ class Origin:
     words: str | None = None
     """The path of the list of words."""
     plugin: str | None = None
-    """The name of the file with the user's function."""
+    """The file or package with the user's function."""
 
 
 def resolve(
@@ -87,7 +87,7 @@ def _of_plugin(
     lacking = sorted(read - set(available))
     if lacking:
         raise JobError(f"{name} reads {', '.join(lacking)}, and {_columns_there(columns)}")
-    return Origin(name, "pixels" if "pixels" in read else "plugin", plugin=function.file)
+    return Origin(name, "pixels" if "pixels" in read else "plugin", plugin=function.source)
 
 
 def _not_installed(name: str, signal: Signal, columns: Sequence[str]) -> str:

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from tamis.pipeline.inputs.images import ImageDamage, Opened, to_rgb
@@ -70,6 +73,21 @@ def test_a_transparent_colour_of_a_palette_counts() -> None:
     half.paste(1, (0, 0, 4, 2))
     half.putpalette([255, 0, 0, 0, 255, 0])
     assert Opened(encoded(half, "GIF", transparency=1)).opaque == 0.5
+
+
+@given(
+    st.tuples(st.integers(1, 6), st.integers(1, 6), st.just(3)).flatmap(
+        lambda shape: arrays.arrays(np.uint8, shape, elements=st.sampled_from([0, 9, 200]))
+    )
+)
+def test_grey_is_the_fixed_point_luma_of_the_standard(pixels: np.ndarray) -> None:
+    picture = Opened(encoded(Image.fromarray(pixels), "PNG"))
+    assert picture.pixels.tolist() == pixels.tolist()
+    luma = (pixels.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32) + 0x8000) >> 16
+    assert picture.grey.tolist() == luma.tolist()
+    assert picture.levels == np.bincount(luma.ravel(), minlength=256).tolist()
+    equal = [len(set(pixel)) == 1 for pixel in pixels.reshape(-1, 3).tolist()]
+    assert picture.colourless == sum(equal) / len(equal)
 
 
 def test_no_picture_is_damage() -> None:

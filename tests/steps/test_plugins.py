@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +296,75 @@ def test_a_run_is_read_without_an_import(file: str, tmp_path: Path, tar: Path) -
     assert report(run).count(b"vowels") > 1
     assert list(verify(run, Seen(), deep=True)) == []
     assert not mark.exists()
+
+
+def test_a_run_that_wants_an_import_is_refused(tmp_path: Path, tar: Path) -> None:
+    mark = tmp_path / "imported"
+    run_here(one(tmp_path, f"open({str(mark)!r}, 'w').close()\n{BY_ROW}", tar))
+    mark.unlink()
+    plugin.load.cache_clear()
+    job = tmp_path / "run" / "job.yaml"
+    job.write_text(re.sub(r" +type: int64\n", "", job.read_text()))
+    with pytest.raises(
+        PlugInError, match=r"my.py: vowels: its type does not stand in the run's job"
+    ):
+        whatif(open_run(str(tmp_path / "run")), ["seed=1"])
+    assert not mark.exists()
+
+
+def install(folder: Path, version: str) -> None:
+    """A distribution `my-signals` whose package has BY_COLUMN, as an installer would have left it."""
+    info = folder / "site" / "my_signals.dist-info"
+    info.mkdir(parents=True, exist_ok=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: my-signals\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text("[tamis.signals]\narea = my_signals_code:area\n")
+    (folder / "site" / "my_signals_code.py").write_text(BY_COLUMN)
+
+
+def test_an_entry_point_of_a_package_is_a_signal_known_by_its_version(
+    tmp_path: Path, tar: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site").mkdir()
+    monkeypatch.syspath_prepend(tmp_path / "site")
+
+    def run(version: str) -> int:
+        install(tmp_path, version)
+        job = "  - signals: [words, {package: my-signals, name: area}]"
+        return run_here(make_plan(tmp_path / "run", tar, job)).tasks_run
+
+    assert run("1.0") > 0
+    assert run("1.0") == 0
+    assert run("1.1") == 1
+    assert column(tmp_path, "area") == [32.0, 40.0, 48.0, 56.0]
+    (tmp_path / "site" / "my_signals.dist-info" / "METADATA").unlink()
+    assert whatif(open_run(str(tmp_path / "run")), ["seed=1"]).kept_after == 4
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            "{package: my-signals, name: aera}",
+            "my-signals 1.0: has no entry point `aera` in the group",
+        ),
+        (
+            "{package: not-there-at-all, name: area}",
+            "not-there-at-all: is not installed: pip install",
+        ),
+        (
+            "{package: my-signals, file: my.py, name: area}",
+            "has a `file`, perhaps with `with`, or a",
+        ),
+    ],
+)
+def test_a_package_without_the_signal_is_refused(
+    entry: str, message: str, tmp_path: Path, tar: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "1.0")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    with pytest.raises((PlugInError, JobError)) as caught:
+        make_plan(tmp_path / "run", tar, f"  - signals: [words, {entry}]")
+    assert message in str(caught.value)
 
 
 def test_helpers_of_two_functions_may_have_one_name(tmp_path: Path, tar: Path) -> None:

@@ -88,9 +88,8 @@ def blur(sample: Sample) -> float:
 
 
 def brightness(sample: Sample, percent: float) -> float:
-    squares = np.asarray(on_white(sample), np.float64) ** 2
-    levels = np.floor(np.sqrt((squares @ [0.241, 0.691, 0.068]).round(9)))
-    return float(np.percentile(levels, percent, method="inverted_cdf")) / 255
+    grey = np.asarray(on_white(sample).convert("L"))
+    return float(np.percentile(grey, percent, method="inverted_cdf")) / 255
 
 
 def noise(sample: Sample) -> float | None:

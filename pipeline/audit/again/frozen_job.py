@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.signals.plugin import nothing_imported
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.schemas.errors import JobError, StateError
@@ -30,9 +31,10 @@ def job_of(run: FinishedRun, settings: Sequence[str] = ()) -> Job:
         raise StateError(
             f"{path}: is no text in UTF-8: `tamis run` with the run's job writes it anew"
         ) from None
-    own = parse_job(text, path)
-    # What is wrong with a setting is said of the setting: the file is the run's own.
-    job = parse_job(text, f"--set {' '.join(settings)}", settings) if settings else own
+    with nothing_imported():
+        own = parse_job(text, path)
+        # What is wrong with a setting is said of the setting: the file is the run's own.
+        job = parse_job(text, f"--set {' '.join(settings)}", settings) if settings else own
     asked = {step.name: step for step in job.steps if step.training}
     for step in own.steps:
         if step.name in asked:

@@ -14,10 +14,11 @@ _ENTRY = {
     "type": "object",
     "properties": {
         "file": {"type": "string"},
+        "package": {"type": "string"},
         "name": {"type": "string"},
         "with": {"type": "array", "items": {"type": "string"}},
     },
-    "required": ["file", "name"],
+    "required": ["name"],
     "additionalProperties": False,
 }
 _NAMES = {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "string"}, _ENTRY]}}
@@ -26,8 +27,11 @@ _NAMES = {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "string"}
 class Plugin(Model, defer_build=True):
     """A function of one's own; what stands below `with` is filled in when the job is read."""
 
-    file: str = Field(
-        description="path of the Python file that has the function of the signal's name"
+    file: str | None = Field(
+        None, description="path of the Python file that has the function of the signal's name"
+    )
+    package: str | None = Field(
+        None, description="instead of a file: an installed package with an entry point of that name"
     )
     with_: tuple[str, ...] = Field(
         (), alias="with", description="paths of files that it imports, each as a module of its name"
@@ -36,6 +40,21 @@ class Plugin(Model, defer_build=True):
     reads: tuple[str, ...] = Field((), description="columns that it reads, by its parameters")
     by_row: bool = Field(False, description="whether it takes one sample, and not columns")
     packed: str | None = Field(None, description="the sources, which travel with the job")
+    entry: str | None = Field(None, description="what the package's entry point names")
+    version: str | None = Field(None, description="of the package")
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Plugin:
+        if (self.file is None) == (self.package is None) or (self.package and self.with_):
+            raise ValueError(
+                "a function of your own has a `file`, perhaps with `with`, or a `package`"
+            )
+        return self
+
+    @property
+    def source(self) -> str:
+        """Its file, or its package, for people."""
+        return self.file or f"the package {self.package}"
 
     def settled(self, name: str) -> Plugin:
         """The same with all that is filled in, and bare names for the files, which are not needed any more.
@@ -43,24 +62,34 @@ class Plugin(Model, defer_build=True):
         Raises:
             PlugInError, OSError: a file cannot be read or imported.
         """
-        from tamis.pipeline.signals import plugin
+        from tamis.pipeline.signals import plugin, plugin_packages
         from tamis.pipeline.signals.plugin_files import read_sources
 
-        if self.packed is not None and self.type is not None:
+        if self.type is not None and (self.packed is not None or self.entry is not None):
             return self
-        packed = self.packed or plugin.pack(read_sources(self.file, self.with_))
-        form = plugin.form_of(packed, name)
-        file, *others = plugin.unpack(packed)
-        return self.model_copy(
-            update={
-                "file": file,
-                "with_": tuple(others),
-                "type": form.type,
-                "reads": form.reads,
-                "by_row": form.by_row,
-                "packed": packed,
-            }
-        )
+        known: dict[str, Any]
+        if self.package is not None:
+            entry = plugin_packages.find(self.package, name)
+            known = {"entry": entry.value, "version": entry.version}
+            function = plugin_packages.load(self.package, entry)
+        else:
+            packed = self.packed or plugin.pack(read_sources(self.file or "", self.with_))
+            file, *others = plugin.unpack(packed)
+            known = {"file": file, "with_": tuple(others), "packed": packed}
+            function = plugin.load(packed, name)
+        form = plugin.form_of(function, f"{known.get('file', self.package)}: {name}")
+        known |= {"type": form.type, "reads": form.reads, "by_row": form.by_row}
+        return self.model_copy(update=known)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What its values depend on beside the samples, as JSON."""
+        from tamis.pipeline.signals import plugin
+
+        told = {"reads": list(self.reads), "by_row": self.by_row}
+        if self.packed is not None:
+            return {"plugin": plugin.digest(self.packed), **told}
+        return {"package": [self.package, self.entry, self.version], **told}
 
 
 class Signals(StepModel):
@@ -109,7 +138,7 @@ class Signals(StepModel):
                 plain.append(entry)
                 continue
             name = entry.get("name")
-            if not isinstance(name, str) or not isinstance(entry.get("file"), str):
+            if not isinstance(name, str) or not {"file", "package"} & set(entry):
                 raise ValueError(
                     f"a function of your own is written {{file: my.py, name: vowels}}, not {entry}"
                 )

@@ -12,7 +12,7 @@ from typing import Any
 
 from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.signals import origins, plugin, plugin_files
+from tamis.pipeline.signals import origins, plugin_files
 from tamis.pipeline.signals.registry import Origin
 from tamis.pipeline.steps.shared.parts import embedding_named
 from tamis.pipeline.steps.signals.config import Signals as Config
@@ -61,7 +61,8 @@ class Signals(Step):
         digests |= {path: read_list_file(path)[0] for path in self.config.lists.values()}
         types = {name: str(kind) for name, kind in resolved.types.items()}
         for own in self.config.plugins.values():
-            plugin_files.keep(context.root, own.packed or "")
+            if own.packed is not None:
+                plugin_files.keep(context.root, own.packed)
         inputs: dict[str, ByPart | Sequence[ByPart]] = {
             "ingest": context.ingest(),
             "drops": context.drops(),
@@ -124,8 +125,6 @@ class Signals(Step):
         if origin.column is not None:
             return {"column": origin.column}
         if origin.plugin is not None:
-            own = self.config.plugins[origin.name]
-            sources = plugin.digest(own.packed or "")
-            return {"plugin": sources, "reads": list(own.reads), "by_row": own.by_row}
+            return self.config.plugins[origin.name].identity
         assert origin.signal is not None, "an origin is one of the five"
         return {"signal": origin.signal.identity()}

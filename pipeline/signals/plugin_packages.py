@@ -1,0 +1,74 @@
+"""Signals of installed packages: entry points of the group `tamis.signals`, each a function."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, NamedTuple
+
+from tamis.pipeline.signals import plugin
+from tamis.pipeline.signals.kinds import installed
+from tamis.schemas.errors import PlugInError
+from tamis.schemas.nearest import nearest
+
+GROUP = "tamis.signals"
+
+
+class Entry(NamedTuple):
+    """What an entry point names, `package.module:function`, and the version of its distribution."""
+
+    value: str
+    version: str
+
+
+def find(package: str, name: str) -> Entry:
+    """The entry point ``name`` of the distribution ``package``; nothing is imported.
+
+    Raises:
+        PlugInError: it is not installed, or has no such entry point.
+    """
+    version = installed(package)
+    if version is None:
+        raise PlugInError(f"{package}: is not installed: pip install {package}")
+    own = {point.name: point for point in entry_points(group=GROUP) if _is_of(point, package)}
+    if name not in own:
+        raise PlugInError(
+            f"{package} {version}: has no entry point `{name}` in the group {GROUP}{nearest(name, list(own))}"
+        )
+    return Entry(own[name].value, version)
+
+
+@lru_cache(maxsize=32)
+def load(package: str, entry: Entry) -> Callable[..., Any]:
+    """The function, imported.
+
+    Raises:
+        PlugInError: the package has another version here, or its module cannot be imported.
+    """
+    plugin.check_importing(package)
+    here = installed(package)
+    if here != entry.version:
+        raise PlugInError(
+            f"{package}: the job was read with version {entry.version}, here is {here or 'none'}: install the same on "
+            "all machines"
+        )
+    module, _, name = entry.value.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), name, None)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a module of somebody else's raises
+        raise PlugInError(f"{package}: {module} cannot be imported: {plugin.said(error)}") from None
+    if not callable(function):
+        raise PlugInError(f"{package}: {module} has no function `{name}`")
+    found: Callable[..., Any] = function
+    return found
+
+
+def _is_of(point: EntryPoint, package: str) -> bool:
+    return point.dist is not None and _plain(point.dist.name) == _plain(package)
+
+
+def _plain(name: str) -> str:
+    """A distribution's name as the index compares it."""
+    return name.lower().replace("_", "-").replace(".", "-")
