@@ -97,7 +97,7 @@ SAMPLE = Annotated[
         "--sample", metavar="REASON", help="Show samples dropped for this reason, or `kept`."
     ),
 ]
-ROWS = Annotated[int | None, typer.Option("-n", min=1, help="Most samples, rows or pairs to show.")]
+MOST = Annotated[int | None, typer.Option("-n", min=1, help="Most samples, rows or pairs to show.")]
 COSTS = Annotated[
     bool,
     typer.Option(

@@ -18,7 +18,7 @@ from PIL import Image
 from tamis.jobs.commands.explain import in_words
 from tamis.pipeline.audit.browse.answers import Browser
 from tamis.pipeline.audit.browse.server import Server
-from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tests.support.running import Sample, make_plan, picture, read_tar, run_here, write_tar
 
 HOSTILE = [
@@ -106,6 +106,33 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Any:
         return made
 
     return run
+
+
+CLIPART = """
+  - embed: {encoder: demo}
+  - semantic_duplicates: {clusters: 3, epsilon: 0.07}
+  - write"""
+
+
+@pytest.fixture(scope="session")
+def clipart_run(clipart_example: Path, tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """A run over the first pairs of the example data, embedded by the encoder `demo`."""
+    folder = tmp_path_factory.mktemp("clipart")
+    write_tar(folder / "in/0.tar", read_tar(clipart_example / "00000.tar")[:12])
+    run_here(make_plan(folder / "run", folder / "in/0.tar", CLIPART))
+    return open_run(str(folder / "run"))
+
+
+@pytest.fixture(scope="session")
+def meaning_server(clipart_run: FinishedRun) -> Iterator[Server]:
+    """A server of that run."""
+    made = Server(Browser(clipart_run, in_words))
+    thread = threading.Thread(target=made.serve_forever)
+    thread.start()
+    yield made
+    made.shutdown()
+    made.server_close()
+    thread.join()
 
 
 FLAGS = [

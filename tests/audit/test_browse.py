@@ -15,7 +15,10 @@ import pytest
 from tamis.jobs.commands.explain import in_words
 from tamis.pipeline.audit.browse.answers import PAGE, Browser
 from tamis.pipeline.audit.browse.server import Server
-from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
+from tamis.pipeline.audit.search import query as queries
+from tamis.pipeline.audit.search.search import Asked, Search
+from tamis.pipeline.audit.search.stored import Embedding
 from tamis.schemas.errors import InputError
 from tests.support.running import ledger
 
@@ -189,3 +192,63 @@ def test_what_fails_inside_is_not_called_a_missing_page(
     monkeypatch.setattr(Browser, "story", failing)
     status, _, body = get(server, "/api/story", name="k000")
     assert (status, "KeyError: 'height'" in json.loads(body)["error"]) == (500, True)
+
+
+def nearest(server: Server, **fields: Any) -> Any:
+    """What the page's search answers."""
+    status, _, body = get(server, "/api/search", **fields)
+    return status, json.loads(body)
+
+
+def test_the_page_searches_as_the_command_does(
+    meaning_server: Server, clipart_run: FinishedRun
+) -> None:
+    embedding = Embedding(clipart_run)
+    query = queries.of_text(embedding, "a flag")
+    for kept, among in (("", "all"), ("yes", "kept"), ("no", "dropped")):
+        status, told = nearest(meaning_server, words="a flag", kept=kept)
+        expected = Search(embedding, Asked(48, among=among, of_text=True)).find(query)  # type: ignore[arg-type]
+        assert status == 200
+        assert [(row["uid"], row["cosine"]) for row in told["rows"]] == [
+            (row["uid"], row["cosine"]) for row in expected.rows
+        ]
+        assert (told["searched"], told["of"]) == (expected.searched, expected.of)
+
+
+def test_more_like_a_sample_among_those_that_meet_the_filters(
+    meaning_server: Server, clipart_run: FinishedRun
+) -> None:
+    rows = ledger(Path(clipart_run.root))
+    word = rows[2]["text"].split()[0].lower()
+    _, told = nearest(meaning_server, like=rows[0]["sid"], text=word)
+    expected = {row["uid"] for row in rows[1:] if word in row["text"].lower()}
+    assert {row["uid"] for row in told["rows"]} == expected
+    cosines = [row["cosine"] for row in told["rows"]]
+    assert cosines == sorted(cosines, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, "the address of no sample"),
+        ({"like": "99999999999999"}, "the address of no sample"),
+        ({"like": "x' OR 1=1"}, "the address of no sample"),
+        ({"words": "a cat", "colour": "red"}, "no such filter"),
+    ],
+)
+def test_a_search_for_nothing_is_refused(
+    meaning_server: Server, fields: dict[str, str], said: str
+) -> None:
+    status, told = nearest(meaning_server, **fields)
+    assert status == 400
+    assert said in told["error"]
+
+
+def test_a_run_without_embeddings_offers_no_search(browser: Browser, server: Server) -> None:
+    assert browser.overview["meaning"] == {"like": False, "words": False}
+    assert nearest(server, words="a cat")[0] == 400
+
+
+def test_vectors_that_came_with_the_input_offer_more_like_this(embedded: Any) -> None:
+    browser = Browser(open_run(str(embedded())), in_words)
+    assert browser.overview["meaning"] == {"like": True, "words": False}

@@ -10,6 +10,11 @@ import pytest
 
 from tamis.pipeline.audit.browse.answers import PAGE
 from tamis.pipeline.audit.browse.server import Server
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.audit.search import query as queries
+from tamis.pipeline.audit.search.query import Query
+from tamis.pipeline.audit.search.search import Asked, Search
+from tamis.pipeline.audit.search.stored import Embedding
 from tests.audit.conftest import COPIES, HOSTILE, SHORT
 from tests.support.running import ledger
 
@@ -272,3 +277,57 @@ def test_groups_of_duplicates_are_counted_once_the_fold_is_opened(page: Driven) 
     cells = [cell.text for cell in page.driver.find_elements("css selector", "table.groups td")]
     assert cells == ["4 to 7", "1", str(COPIES)]
     page.check_unharmed()
+
+
+@pytest.mark.browser
+def test_pictures_are_found_by_words_and_by_likeness_and_every_view_has_an_address(
+    chromium: Any, meaning_server: Server, clipart_run: FinishedRun
+) -> None:
+    page = Driven(chromium, meaning_server)
+    texts = {row["sid"]: row["text"] for row in ledger(Path(clipart_run.root))}
+    embedding = Embedding(clipart_run)
+
+    def judged(query: Query) -> list[str]:
+        found = Search(embedding, Asked(48, among="all")).find(query)
+        return [row["text"] for row in found.rows]
+
+    by_words = judged(queries.of_text(embedding, "a flag"))
+    page.one("#meaning input").send_keys("a flag\n")
+    page.says("#found", f"{len(by_words)} pictures nearest to “a flag”")
+    assert page.captions() == by_words
+    assert "vectors were compared" in page.text("#nearest")
+    assert "words=a+flag" in page.driver.current_url
+
+    first = next(sid for sid, text in texts.items() if text == by_words[0])
+    like = judged(queries.of_row(embedding, clipart_run.rows([first])[0], "image"))
+    page.one("#samples li .more").click()
+    page.says("#found", f"{len(like)} pictures nearest to the sample")
+    assert page.captions() == like
+    assert f"like={first}" in page.driver.current_url
+
+    page.driver.back()
+    page.says("#found", "nearest to “a flag”")
+    until(lambda: page.captions() == by_words)
+    page.one("#samples li .sample").click()
+    until(lambda: page.one("#story").get_attribute("open"))
+    until(lambda: f"story={first}" in page.driver.current_url)
+    link, title = page.driver.current_url, page.text("#title")
+
+    page.driver.get("about:blank")
+    page.driver.get(link)
+    page.says("#title", title)
+    assert page.one("#story").get_attribute("open")
+    page.says("#found", "nearest to “a flag”")
+    page.one("#close").click()
+    until(lambda: "story=" not in page.driver.current_url)
+    page.one("#nearest button").click()
+    page.says("#found", f"{len(texts)} samples")
+    assert not page.one("#nearest").is_displayed()
+    severe = [line for line in page.driver.get_log("browser") if line["level"] == "SEVERE"]
+    assert severe == []
+
+
+@pytest.mark.browser
+def test_a_page_without_embeddings_has_no_search_by_meaning(page: Driven) -> None:
+    assert not page.one("#meaning").is_displayed()
+    assert not page.driver.find_elements("css selector", "#samples .more")

@@ -36,11 +36,6 @@ from tests.support.running import (
 
 Row = dict[str, Any]
 
-CLIPART = """
-  - embed: {encoder: demo}
-  - semantic_duplicates: {clusters: 3, epsilon: 0.07}
-  - write"""
-
 
 @pytest.fixture(scope="module")
 def run(embedded: Any) -> FinishedRun:
@@ -51,15 +46,6 @@ def run(embedded: Any) -> FinishedRun:
 @pytest.fixture(scope="module")
 def embedding(run: FinishedRun) -> Embedding:
     return Embedding(run)
-
-
-@pytest.fixture(scope="module")
-def clipart_run(clipart_example: Path, tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
-    """A run over the first pairs of the example data, embedded by the encoder `demo`."""
-    folder = tmp_path_factory.mktemp("clipart")
-    write_tar(folder / "in/0.tar", read_tar(clipart_example / "00000.tar")[:12])
-    run_here(make_plan(folder / "run", folder / "in/0.tar", CLIPART))
-    return open_run(str(folder / "run"))
 
 
 def bytes_of(run: FinishedRun, row: Row) -> bytes:

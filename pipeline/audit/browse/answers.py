@@ -13,11 +13,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tamis.pipeline.audit.again.thresholds import Thresholds
+from tamis.pipeline.audit.browse.meaning import Meaning
 from tamis.pipeline.audit.reading import distributions, sql
 from tamis.pipeline.audit.reading.duplicates import group_sizes
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.funnel import funnel
 from tamis.pipeline.audit.reading.pairs import fallen, remarks
+from tamis.pipeline.audit.search.wanted import Among
 from tamis.pipeline.audit.story.story import Story, pictured, stories, tell
 from tamis.schemas.errors import InputError
 from tamis.schemas.ledger import meaning
@@ -37,6 +39,9 @@ SHOWN = (
     "sid::VARCHAR AS sid, uid, key, source, text, kept, step, reason, rule, value, bound, "
     "cluster, rank, distance, partner_value"
 )
+QUERY = ("words", "like")
+"""Fields of a search by meaning."""
+
 EQUAL = ("step", "reason", "rule", "source")
 
 
@@ -53,6 +58,7 @@ class Browser:
         self._connection.execute("SET preserve_insertion_order = true")
         self.signals = distributions.signals(self._connection)
         self.thresholds = Thresholds(run)
+        self.meaning = Meaning(run)
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -90,6 +96,7 @@ class Browser:
             "clustered": bool(self.thresholds.placing),
             "signals": self._ranges(),
             "thresholds": self.thresholds.listed(),
+            "meaning": self.meaning.offered,
         }
 
     def _ranges(self) -> list[dict[str, Any]]:
@@ -125,6 +132,36 @@ class Browser:
             fates = Counter((row["step"], row["reason"]) for row in rows)
             counts = _counts([(*fate, n) for fate, n in fates.items()])
         return {"rows": rows[:PAGE], "more": len(rows) > PAGE, "counts": counts}
+
+    def nearest(self, asked: Mapping[str, str]) -> dict[str, Any]:
+        """The samples that meet a filter, the nearest first to a text, ``words``, or to the sample of a sid, ``like``.
+
+        Raises:
+            InputError: as ``samples``; or the sample has no vector.
+            JobError: nothing is embedded here, or there is no query.
+        """
+        fields = {name: value for name, value in asked.items() if name not in QUERY}
+        where, values = self._where({n: v for n, v in fields.items() if n != "kept"})
+        kept = fields.get("kept", "")
+        among: Among = "all" if not kept else "kept" if kept == "yes" else "dropped"
+        found = self.meaning.nearest(asked, among, where if values else None, values)
+        sids = [row["sid"] for row in found.rows]
+        with self.cursor() as cursor:
+            page = cursor.execute(
+                f"SELECT {SHOWN} FROM ledger WHERE ledger.sid IN (SELECT unnest($sids))",
+                {"sids": sids},
+            )
+            names = [column[0] for column in page.description or ()]
+            rows = {row[0]: dict(zip(names, row, strict=True)) for row in page.fetchall()}
+        shown = [{**rows[str(row["sid"])], "cosine": row["cosine"]} for row in found.rows]
+        return {
+            "rows": shown,
+            "more": False,
+            "searched": found.searched,
+            "of": found.of,
+            "probed": found.extent.probed,
+            "concepts": found.extent.clusters,
+        }
 
     def counts(self, asked: Mapping[str, str]) -> dict[str, Any]:
         """Numbers of the samples that meet a filter: all, kept, and by fate of the others.

@@ -45,6 +45,7 @@ PAGES = {
     "/browse.js": ("browse.js", "text/javascript; charset=utf-8"),
     "/charts.js": ("charts.js", "text/javascript; charset=utf-8"),
     "/groups.js": ("groups.js", "text/javascript; charset=utf-8"),
+    "/meaning.js": ("meaning.js", "text/javascript; charset=utf-8"),
     "/thresholds.js": ("thresholds.js", "text/javascript; charset=utf-8"),
     "/browse.css": ("browse.css", "text/css; charset=utf-8"),
 }
@@ -107,8 +108,9 @@ class Server(ThreadingHTTPServer):
         match path:
             case "/api/run" | "/api/groups":
                 return browser.overview if path == "/api/run" else browser.groups
-            case "/api/samples" | "/api/counts":
-                return (browser.samples if path == "/api/samples" else browser.counts)(asked)
+            case "/api/samples" | "/api/counts" | "/api/search":
+                answers = {"samples": browser.samples, "counts": browser.counts}
+                return answers.get(path.removeprefix("/api/"), browser.nearest)(asked)
             case "/api/story":
                 by_sid = "sid" in asked
                 return (

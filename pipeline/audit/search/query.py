@@ -17,6 +17,7 @@ from tamis.pipeline.host import devices
 from tamis.pipeline.inputs.images import ImageDamage
 from tamis.pipeline.steps.embed import decoding
 from tamis.pipeline.steps.embed.config import Embed
+from tamis.pipeline.steps.shared.audit import Row
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError, JobError
 
@@ -123,10 +124,19 @@ def of_sample(embedding: Embedding, uid: str, side: Side) -> Query:
     row = embedding.run.named(uid.lower())
     if row is None:
         raise InputError(f"{uid}: no sample of this run has that uid: `tamis explain` finds keys")
+    return of_row(embedding, row, side)
+
+
+def of_row(embedding: Embedding, row: Row, side: Side) -> Query:
+    """The stored vector of the sample of a ledger row.
+
+    Raises:
+        InputError: it has no vector.
+    """
     vector = embedding.vector(row["sid"], side)
     if vector is None:
         raise InputError(
-            f"{uid}: has no vector, for it was dropped before `{embedding.config.name}`: "
+            f"{row['uid']}: has no vector, for it was dropped before `{embedding.config.name}` or by it: "
             f"{row['step']}: {row['reason']}"
         )
     return Query(_unit(vector), f"{row['key']} in {row['source']}", row["sid"])

@@ -6,7 +6,7 @@ vectors are read for captions, for a condition on the ledger, and where samples 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +48,7 @@ class Asked:
     where: str | None = None
     probes: int | None = None
     of_text: bool = False  # the query is a text
+    values: Mapping[str, Any] | None = None  # of parameters in ``where``
 
 
 @dataclass(frozen=True)
@@ -119,13 +120,17 @@ class Search:
             InputError: DuckDB refuses the condition ``where``.
         """
         asked = self._asked
-        with closing(Wanted(self._embedding.run, asked.among, asked.where)) as wanted:
+        with closing(self._wanted()) as wanted:
             if self._clusters is None:
                 blocks = self._embedding.blocks(asked.side, wanted)
                 return self._all(query, blocks, self.extent, None)
             if asked.above is not None:
                 return self._above(query, self._clusters, asked.above, wanted)
             return self._nearest(query, self._clusters, wanted)
+
+    def _wanted(self) -> Wanted:
+        asked = self._asked
+        return Wanted(self._embedding.run, asked.among, asked.where, asked.values)
 
     def _nearest(self, query: Query, clusters: Clusters, wanted: Wanted) -> Found:
         """The nearest in the probed clusters; more candidates are held until so many as asked for are wanted."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -31,9 +32,19 @@ class Wanted:
     The ledger is read a bundle at a time, so that memory does not grow with it.
     """
 
-    def __init__(self, run: FinishedRun, among: Among, where: str | None = None) -> None:
-        """Raise InputError: DuckDB refuses the condition."""
-        self._run, self.among, self.where = run, among, where
+    def __init__(
+        self,
+        run: FinishedRun,
+        among: Among,
+        where: str | None = None,
+        values: Mapping[str, Any] | None = None,
+    ) -> None:
+        """``values``: of the parameters in ``where``, by name.
+
+        Raises:
+            InputError: DuckDB refuses the condition.
+        """
+        self._run, self.among, self.where, self._values = run, among, where, dict(values or {})
         self._condition = FATES[among] if where is None else f"{FATES[among]} AND ({where}\n)"
         self._opened: duckdb.DuckDBPyConnection | None = None
         if where is not None:
@@ -58,7 +69,7 @@ class Wanted:
         try:
             if len(self._connection.extract_statements(query)) != 1:
                 raise InputError(f"--where: one condition is needed, this is several: {self.where}")
-            self._connection.execute(f"{query} LIMIT 0")
+            self._connection.execute(f"{query} LIMIT 0", self._values)
         except duckdb.Error as error:
             raise InputError(f"--where: {' '.join(str(error).split())}") from None
 
@@ -69,7 +80,8 @@ class Wanted:
         name = f"{paths.task_name(Scope.BUNDLE, number)}.parquet"
         file = sql.reading([storage.join(self._run.root, paths.LEDGER, name)])
         with sql.readable(self._run):
-            found = self._connection.execute(f"SELECT sid FROM {file} WHERE {self._condition}")
+            asked = f"SELECT sid FROM {file} WHERE {self._condition}"
+            found = self._connection.execute(asked, self._values)
             return np.sort(np.asarray(found.fetchnumpy()["sid"], np.int64))
 
     def are(self, sids: Int64Array) -> BoolArray:
@@ -80,7 +92,7 @@ class Wanted:
         connection.register("found", pa.table({"sid": sids}))
         with sql.readable(self._run):
             asked = f"SELECT sid FROM found JOIN ledger USING (sid) WHERE {self._condition}"
-            wanted = connection.execute(asked).fetchnumpy()["sid"]
+            wanted = connection.execute(asked, self._values).fetchnumpy()["sid"]
         connection.unregister("found")
         return np.isin(sids, wanted)
 

@@ -2,6 +2,7 @@
 
 import { bar, make, number, share } from "/charts.js";
 import { startGroups } from "/groups.js";
+import { describe, isSeeking, moreLike, restoreSought, seeking, startMeaning } from "/meaning.js";
 import { startThresholds } from "/thresholds.js";
 
 const by = (id) => document.getElementById(id);
@@ -11,6 +12,7 @@ let asked = 0; // pages, so far
 let turning = false; // a page has been asked for, and is not there
 let counting = null; // the filters that are being counted
 let counted = null; // the filters that the counts on the page are of
+let opened = {}; // the story that is open, by `story`
 
 async function ask(path, fields = {}) {
   const answer = await fetch(`${path}?${new URLSearchParams(fields)}`);
@@ -35,21 +37,39 @@ function busy() {
   else by("results").removeAttribute("aria-busy");
 }
 
+/** The address says what is seen: filters, what is sought, and the open story. */
+function address(fields) {
+  return `#${new URLSearchParams({ ...fields, ...seeking(), ...opened })}`;
+}
+
+/** Seek something else, among the same filters; the browser's Back leads here again. */
+function follow(sought) {
+  opened = {};
+  by("story").close();
+  location.hash = `#${new URLSearchParams({ ...chosen(), ...sought })}`;
+}
+
 async function search() {
   const mine = ++asked;
   const fields = chosen();
-  history.replaceState(null, "", `#${new URLSearchParams(fields)}`);
+  history.replaceState(null, "", address(fields));
   if (counting !== JSON.stringify(fields)) counting = null; // what comes of it is of other filters
   const filtering = Object.keys(fields).length;
   by("folded").textContent = filtering ? `Filters (${filtering})` : "Filters"; // where they are folded, they are out of sight
   turning = true;
   busy();
   try {
-    const found = await ask("/api/samples", { ...fields, after: pages.at(-1) });
+    const found = isSeeking() ? await ask("/api/search", { ...fields, ...seeking() }) : await ask("/api/samples", { ...fields, after: pages.at(-1) });
     if (mine !== asked) return; // a later question has been asked since
     complain(null);
     show(found);
-    count(fields, found.counts);
+    if (isSeeking()) {
+      uncount("");
+      [counting, counted] = [null, null];
+      describe(found);
+    } else {
+      count(fields, found.counts);
+    }
   } catch (error) {
     if (mine !== asked) return;
     complain(error);
@@ -135,9 +155,9 @@ function fateOf(row) {
 function card(row) {
   const place = row.cluster === null ? "" : `concept ${row.cluster}${row.rank === null ? "" : `, rank ${number(row.rank)}`}`;
   const button = make("button", { type: "button", class: row.kept ? "sample was-kept" : "sample was-dropped" },
-    frame(row.sid), caption(row.text), make("span", { class: "fate" }, fateOf(row)), make("span", { class: "soft" }, place));
+    frame(row.sid), caption(row.text), make("span", { class: "fate" }, row.cosine === undefined ? fateOf(row) : `${row.cosine.toFixed(3)} ${fateOf(row)}`), make("span", { class: "soft" }, place));
   button.addEventListener("click", () => tell({ sid: row.sid }));
-  return make("li", {}, button);
+  return make("li", {}, button, moreLike(row.sid, follow));
 }
 
 async function tell(asked) {
@@ -146,6 +166,8 @@ async function tell(asked) {
     complain(null);
     const parts = story.found === 1 ? one(story.samples[0]) : several(story);
     by("told").replaceChildren(...parts);
+    opened = story.found === 1 ? { story: story.samples[0].sid } : {};
+    history.replaceState(null, "", address(chosen()));
     if (!by("story").open) by("story").showModal();
     by("story").scrollTop = 0;
   } catch (error) {
@@ -182,7 +204,7 @@ function one(sample) {
   const steps = make("ol", { class: "steps" }, ...sample.steps.map((step) =>
     make("li", { class: step.outcome.replaceAll(" ", "-") }, make("b", {}, step.step), make("span", { class: "outcome" }, step.outcome),
       ...step.lines.map((line) => make("div", { dir: "auto" }, line)))));
-  return [pictures, list, steps];
+  return [pictures, moreLike(sample.sid, follow) ?? "", list, steps];
 }
 
 function fill(run) {
@@ -197,16 +219,20 @@ function fill(run) {
     const ends = ["min", "max"].map((side) => make("input", { type: "number", step: "any", name: `${side}.${signal.name}`, placeholder: number(signal[side]), "aria-label": `${signal.name}, ${side}` }));
     by("ranges").append(make("div", { class: "range" }, make("span", {}, signal.name), ...ends));
   }
-  restore();
 }
 
-/** The filters as the address has them. */
+/** Filters, what is sought, and the story as the address has them. */
 function restore() {
+  const fields = new URLSearchParams(location.hash.slice(1));
   for (const field of filters.elements) if (field.name) field.value = "";
-  for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
+  for (const [name, value] of fields) {
     const field = filters.elements.namedItem(name);
     if (field) field.value = value;
   }
+  restoreSought(fields);
+  opened = {};
+  if (fields.get("story")) tell({ sid: fields.get("story") });
+  else by("story").close();
 }
 
 /** To another page, once this one is there. */
@@ -231,11 +257,14 @@ by("next").addEventListener("click", () => turn(() => pages.push(by("next").data
 by("back").addEventListener("click", () => turn(() => pages.pop()));
 addEventListener("hashchange", () => { restore(); restart(); });
 by("close").addEventListener("click", () => by("story").close());
+by("story").addEventListener("close", () => { if (!opened.story) return; opened = {}; history.replaceState(null, "", address(chosen())); });
 by("lookup").addEventListener("submit", (event) => { event.preventDefault(); const name = event.target.elements.name.value.trim(); if (name) tell({ name }); });
 
 try {
   const run = await ask("/api/run");
   fill(run);
+  startMeaning(run.meaning, follow);
+  restore();
   search();
   startThresholds(run.thresholds, ask);
   startGroups(ask, complain);
