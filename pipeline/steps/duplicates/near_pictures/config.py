@@ -33,3 +33,8 @@ class NearPictures(Preferring):
         description="leader: a sample falls only for a kept one that it is alike to itself; chain: one of each "
         "connected component is kept",
     )
+
+    @property
+    def joins_by_picture(self) -> bool:
+        """True."""
+        return True
