@@ -12,21 +12,9 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from tamis.jobs import job_files, start
+from tamis.jobs import job_files, options, start
 from tamis.jobs.cluster import cli
-from tamis.jobs.options import (
-    ACCEPT,
-    CPUS,
-    INPUT,
-    JOB,
-    JOB_OR_NONE,
-    JSON,
-    OUTPUT,
-    PROGRESS,
-    RUN,
-    SET,
-    VERSION,
-)
+from tamis.jobs.options import ACCEPT, CPUS, INPUT, JOB, JSON, OUTPUT, PROGRESS, RUN, SET, VERSION
 from tamis.pipeline.host import crash_log
 from tamis.schemas.errors import JobError, TamisError
 from tamis.schemas.redaction import redact_text
@@ -55,7 +43,7 @@ def about(
 
 @app.command()
 def run(  # noqa: PLR0913, PLR0917 - one argument an option
-    job: JOB_OR_NONE = None,
+    job: options.JOB_OR_NONE = None,
     settings: SET = None,
     inputs: INPUT = None,
     output: OUTPUT = None,
@@ -85,7 +73,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument an option
 
 @app.command()
 def plan(  # noqa: PLR0913, PLR0917 - one argument an option
-    job: JOB_OR_NONE = None,
+    job: options.JOB_OR_NONE = None,
     settings: SET = None,
     inputs: INPUT = None,
     output: OUTPUT = None,
