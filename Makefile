@@ -19,7 +19,7 @@ BENCH ?= read ingest decode embed precision bench_captions near_scale bench_sema
 
 PEERS ?= clip-retrieval datatrove py-data-juicer text-dedup
 
-.PHONY: names demo test lint format bench peers fuzz showcase install clean
+.PHONY: names demo docs test lint format bench peers fuzz showcase install clean
 
 demo: $(RUN)
 	.venv/bin/tamis run jobs/presets/demo.yaml
@@ -32,6 +32,11 @@ lint: install names
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+# Pages for people, read by opening build/docs/index.html.
+docs: $(RUN)
+	@$(PIP) -e ".[docs]"
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 
 format: install
 	.venv/bin/ruff check --fix .

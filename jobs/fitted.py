@@ -27,6 +27,7 @@ from tamis.pipeline.inputs.formats import format_of, outline, rows_of
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions
+from tamis.pipeline.inputs.suffixes import CAPTION, META, PICTURES
 from tamis.pipeline.signals import caption_statistics
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError, ModelError
@@ -170,7 +171,8 @@ def _first_rows(files: Sequence[InputFile]) -> tuple[InputFile, pa.Table]:
             fault = rows.slice(0, 1).to_pylist()[0]
     names = Counter(rows["reason"].to_pylist()).most_common(1)
     raise InputError(
-        f"no sample of `{storage.redact(files[0].path)}` can be used: {names[0][0]}: {fault['message']}"
+        f"no sample of `{storage.redact(files[0].path)}` can be used: {names[0][0]}: {fault['message']}; a job takes "
+        "other names by `columns: {image: NAME, text: NAME}`"
     )
 
 
@@ -248,6 +250,22 @@ def _input(look: Look, patterns: Sequence[str]) -> Iterator[str]:
     )
     if look.captions != "one":
         yield f"    captions: {look.captions}  # {CAPTIONS[look.captions]}"
+    if look.captions == "none":
+        others = [display.plain(name) for name in _other_members(look)]
+        yield from (
+            f"    # columns: {{text: {name}}}  # instead, if {name} is the caption"
+            for name in others
+        )
+
+
+def _other_members(look: Look) -> list[str]:
+    """The suffixes of members that most samples have, and that are neither pictures nor json."""
+    rows = look.sound["members"].to_pylist()
+    met = Counter(member["suffix"] for members in rows for member in members or ())
+    known = {*PICTURES, META, CAPTION}
+    return sorted(
+        name for name, times in met.items() if times > len(rows) / 2 and name not in known
+    )
 
 
 def _name(patterns: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ JOB = Annotated[
 JOB_OR_NONE = Annotated[
     str | None,
     typer.Argument(
-        metavar="[JOB]",
+        metavar="JOB",
         help="A job file, or the bare name of a preset; without one, the job that fits --input.",
     ),
 ]

@@ -98,7 +98,7 @@ def _steps() -> Iterator[str]:
         yield from _fields(model, 6, kind in used, explained)
         for again, settings in used.get(kind, []):
             yield from ("", f"  - {again}:")
-            yield from (f"      {key}: {_flow(value)}" for key, value in settings.items())
+            yield from (f"      {key}: {flow(value)}" for key, value in settings.items())
 
 
 def _used() -> dict[str, list[tuple[str, dict[str, Any]]]]:
@@ -122,7 +122,7 @@ def _fields(
     explained = {} if explained is None else explained
     own = model.kind if issubclass(model, StepModel) else ""
     previous = ""
-    for name in _ordered(model):
+    for name in ordered(model):
         if own and name == "name":
             yield f"{' ' * indent}#name: {own}"
             continue
@@ -134,12 +134,12 @@ def _fields(
             yield from _comment(f"as for {step}", indent)
         previous = step
         if name in getattr(model, "instead", ()):
-            yield f"{' ' * indent}# {name}: {_flow((field.examples or [None])[0])}"
+            yield f"{' ' * indent}# {name}: {flow((field.examples or [None])[0])}"
         else:
             yield from _setting(model, name, indent, on)
 
 
-def _ordered(model: type[BaseModel]) -> list[str]:
+def ordered(model: type[BaseModel]) -> list[str]:
     """The names of the fields in order: a step's `name` first, fields that it shares with other steps last."""
     names = list(model.model_fields)
     if not issubclass(model, StepModel):
@@ -158,11 +158,11 @@ def _declaring(model: type, name: str) -> type:
 
 def _field_comment(field: FieldInfo, indent: int) -> Iterator[str]:
     """A field's description and range; of a map of models, also those of each of their fields."""
-    yield from _comment(_description(field), indent)
+    yield from _comment(described(field), indent)
     for inner in get_args(_without_none(field.annotation)):
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             for name, part in inner.model_fields.items():
-                yield from _comment(f"{part.alias or name}: {_description(part)}", indent)
+                yield from _comment(f"{part.alias or name}: {described(part)}", indent)
 
 
 def _setting(model: type[BaseModel], name: str, indent: int, on: bool) -> Iterator[str]:
@@ -174,10 +174,10 @@ def _setting(model: type[BaseModel], name: str, indent: int, on: bool) -> Iterat
     if value is None:
         raise BugError(f"{model.__name__}.{name}: has no default: give the field `examples=[...]`")
     entries = value if name == getattr(model, "implied", "") else {field.alias or name: value}
-    yield from (f"{start}{key}: {_flow(entry)}" for key, entry in entries.items())
+    yield from (f"{start}{key}: {flow(entry)}" for key, entry in entries.items())
 
 
-def _description(field: FieldInfo) -> str:
+def described(field: FieldInfo) -> str:
     """A field's description, with its choices or range unless it names them itself."""
     description = field.description or ""
     choices = [str(choice) for choice in _choices(field.annotation)]
@@ -223,12 +223,12 @@ def _comment(text: str, indent: int) -> Iterator[str]:
     )
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
     """A value as YAML on one line."""
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {_flow(inner)}' for key, inner in value.items())}}}"
+        return f"{{{', '.join(f'{key}: {flow(inner)}' for key, inner in value.items())}}}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_flow, value))}]"
+        return f"[{', '.join(map(flow, value))}]"
     if isinstance(value, str) and yaml12.load(f"a: {value}") == {"a": value}:
         return value
     return json.dumps(value)

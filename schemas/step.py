@@ -165,6 +165,11 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         return False
 
     @property
+    def joins_by_picture(self) -> bool:
+        """True if of samples with one picture the step keeps one, whatever their captions."""
+        return False
+
+    @property
     def shard_size(self) -> int | None:
         """Samples in each shard that the step writes; None if it writes no shards."""
         return None

@@ -56,6 +56,7 @@ def preview(plan: Plan) -> dict[str, Any]:
             *_taken(plan),
             *_lacking(plan),
             *_unexpected(plan.job, total),
+            *_joined(plan.job),
         ],
     }
 
@@ -119,6 +120,17 @@ def _unread_pictures(files: Sequence[InputFile]) -> Iterator[str]:
                     f"{file.source}: {named[0]} names pictures, which are not read: without their bytes this "
                     "is metadata: put the pictures into the file, or the table beside them as JSON lines or CSV"
                 )
+
+
+def _joined(job: Job) -> Iterator[str]:
+    """The steps that take samples of one picture for the same, below an input that makes several of each."""
+    several = [entry.name for entry in job.input if entry.captions == "each"]
+    for step in job.steps if several else ():
+        if step.joins_by_picture:
+            yield (
+                f"{step.name}: input `{several[0]}` makes a sample of every caption, and this step joins by picture: "
+                "it keeps one of each picture's"
+            )
 
 
 def _step(step: Step, config: StepModel | None) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from tests.support.running import contents, ledger, make_plan, picture, run_here
 
 def rows_of(folder: Path, **entry: Any) -> dict[str, dict[str, Any]]:
     """Key to row."""
-    rows = dict[str, dict[str, Any]]()
+    rows: dict[str, dict[str, Any]] = {}
     for file in input_files(Input(path=(str(folder),), **entry)):
         for table in ingest_file(file, IngestOptions()):
             rows |= {row["key"]: row for row in table.to_pylist()}

@@ -6,18 +6,14 @@ A new format adds its maker of files to MAKERS.
 from __future__ import annotations
 
 import ast
-import csv
 import hashlib
-import json
-import shutil
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from tamis.pipeline.inputs.columns import NUMBER, TEXT, TRUTH
@@ -33,7 +29,6 @@ from tamis.pipeline.inputs.formats import (
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions
-from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError, JobError
 from tamis.schemas.formats import FORMATS, word
 from tamis.schemas.job import Input
@@ -44,55 +39,15 @@ from tests.support import toy_format
 from tests.support.input_files import Row, bytes_of, ingested
 from tests.support.pictures import encode, noise
 from tests.support.running import Sample, write_tar
+from tests.support.written_inputs import (
+    Maker,
+    write_csv,
+    write_folder,
+    write_jsonl,
+    write_parquet,
+)
 
 UID = "0123456789abcdef" * 2
-
-
-def write_parquet(path: Path, samples: Sequence[Sample]) -> None:
-    """Row groups of four, a column for each field of the first sample."""
-    table: dict[str, Any] = {
-        "key": pa.array([sample.key for sample in samples], pa.string()),
-        "caption": pa.array([sample.text for sample in samples], pa.string()),
-        "image": pa.array([sample.image for sample in samples], pa.binary()),
-    }
-    for name in samples[0].fields if samples else ():
-        table[name] = [sample.fields[name] for sample in samples]
-    pq.write_table(pa.table(table), path, row_group_size=4)
-
-
-def write_folder(path: Path, samples: Sequence[Sample]) -> None:
-    """A picture, a caption and a json a sample; what was there before is gone."""
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir()
-    for sample in samples:
-        (path / f"{sample.key}.png").write_bytes(sample.image)
-        (path / f"{sample.key}.txt").write_text(sample.text)
-        (path / f"{sample.key}.json").write_text(json.dumps(sample.fields))
-
-
-def table_rows(path: Path, samples: Sequence[Sample]) -> list[dict[str, Any]]:
-    """The rows of a table beside whose file the pictures are written."""
-    rows = []
-    for sample in samples:
-        (path.parent / f"{sample.key}.png").write_bytes(sample.image)
-        named = {"key": sample.key, "caption": sample.text, "file_name": f"{sample.key}.png"}
-        rows.append({**named, **sample.fields})
-    return rows
-
-
-def write_jsonl(path: Path, samples: Sequence[Sample]) -> None:
-    """An object a line."""
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in table_rows(path, samples)))
-
-
-def write_csv(path: Path, samples: Sequence[Sample]) -> None:
-    """A header, and a record a sample."""
-    rows = table_rows(path, samples)
-    with path.open("w", newline="") as file:
-        if rows:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
 
 
 MAKERS: dict[str, Callable[[Path, Sequence[Sample]], object]] = {
@@ -116,58 +71,6 @@ SAMPLES = [
 ]
 
 
-@dataclass(frozen=True)
-class Maker:
-    """Writes files of one format into a folder."""
-
-    kind: str
-    folder: Path
-
-    @property
-    def path(self) -> Path:
-        """The folder's one file, which for one format is a folder too."""
-        return self.folder / f"x{format_named(self.kind).endings[0]}"
-
-    def file(self, samples: Sequence[Sample] = SAMPLES) -> InputFile:
-        """The folder's one file, written again."""
-        MAKERS[self.kind](self.path, samples)
-        return self.of(self.path)
-
-    def raw(self, data: bytes) -> InputFile:
-        """The same with any bytes in it; those of a folder go into its files in their order."""
-        if self.kind == "folder":
-            self._into_folder(data)
-        else:
-            self.path.write_bytes(data)
-        return self.of(self.path)
-
-    def _into_folder(self, data: bytes) -> None:
-        self.path.mkdir(exist_ok=True)
-        files = sorted(self.path.iterdir(), key=lambda file: (file.stem, file.suffix))
-        sizes = [file.stat().st_size for file in files]
-        for file, size in zip(files, sizes, strict=True):
-            file.write_bytes(data[:size])
-            data = data[size:]
-        if data:
-            (self.path / "z.png").write_bytes(data)
-
-    def of(self, path: Path) -> InputFile:
-        """A file as the job's entry `input` names it."""
-        if path.is_dir():
-            size = len(bytes_of(path))
-            return InputFile("input", "./", f"{path}/", self.kind, size)
-        return InputFile("input", path.name, str(path), self.kind, path.stat().st_size)
-
-    def copied(self, store: str) -> InputFile:
-        """The file, and what lies beside it, on another store."""
-        for path in self.folder.rglob("*"):
-            if path.is_file():
-                name = path.relative_to(self.folder)
-                storage.write_bytes(f"{store}/{name}", path.read_bytes())
-        here = self.of(self.path)
-        return replace(here, path=f"{store}/{here.path.removeprefix(f'{self.folder}/')}")
-
-
 @pytest.fixture(autouse=True)
 def _toy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(FORMATS, toy_format.NAME, toy_format.ADDRESS)
@@ -175,7 +78,7 @@ def _toy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=[*FORMATS, toy_format.NAME])
 def maker(request: pytest.FixtureRequest, tmp_path: Path) -> Maker:
-    return Maker(request.param, tmp_path)
+    return Maker(request.param, MAKERS[request.param], tmp_path)
 
 
 def table_of(source: InputFile) -> pa.Table:
@@ -192,7 +95,7 @@ def rows_of(source: InputFile, options: IngestOptions | None = None) -> list[Row
 
 
 def test_a_file_is_known_by_its_ending(maker: Maker) -> None:
-    source = maker.file()
+    source = maker.file(SAMPLES)
     everything = str(maker.path.parent / f"*{maker.path.suffix}")
     for path in (source.path, everything if maker.path.suffix else str(maker.path)):
         (found,) = input_files(Input(path=(path,)))
@@ -252,7 +155,7 @@ def test_no_module_asks_which_format_a_file_has() -> None:
 
 
 def test_what_went_in_comes_out(maker: Maker) -> None:
-    for row, sample in zip(rows_of(maker.file()), SAMPLES, strict=True):
+    for row, sample in zip(rows_of(maker.file(SAMPLES)), SAMPLES, strict=True):
         assert (row["key"], row["text"], row["reason"]) == (sample.key, sample.text, None)
         assert row["url"] == sample.fields["url"]
         assert row["sha256"] == hashlib.sha256(sample.image).digest()
@@ -262,7 +165,7 @@ def test_what_went_in_comes_out(maker: Maker) -> None:
 
 
 def test_the_same_file_gives_the_same_rows_however_it_is_cut(maker: Maker) -> None:
-    source = maker.file()
+    source = maker.file(SAMPLES)
     whole = rows_of(source)
     assert rows_of(source) == whole
     for size in (1, 3, 4, 9):
@@ -282,7 +185,7 @@ def test_a_uid_of_the_input_is_taken(maker: Maker) -> None:
 
 
 def test_a_url_works_as_a_disk_does(maker: Maker) -> None:
-    source = maker.file()
+    source = maker.file(SAMPLES)
     remote = maker.copied("memory://copy")
     table = table_of(source)
     (found,) = ingest_file(remote, IngestOptions())
@@ -343,7 +246,7 @@ def test_empty_captions_can_be_taken(maker: Maker, text: str) -> None:
 
 
 def test_a_picture_that_ends_the_process_is_not_opened(maker: Maker) -> None:
-    source = maker.file()
+    source = maker.file(SAMPLES)
     killed = [row["reason"] for row in rows_of(source, IngestOptions(culprits=frozenset({2, 7})))]
     expected = [Reason.KILLED_ITS_WORKER if i in (2, 7) else None for i in range(10)]
     assert killed == expected
@@ -368,13 +271,13 @@ def check_damaged(source: InputFile) -> list[Row]:
 
 
 def test_a_file_that_is_cut_off_is_rows(maker: Maker) -> None:
-    data = bytes_of(Path(maker.file().path))
+    data = bytes_of(Path(maker.file(SAMPLES).path))
     for size in range(0, len(data), max(1, len(data) // 60)):
         assert len(check_damaged(maker.raw(data[:size]))) <= len(SAMPLES)
 
 
 def test_garbage_in_the_middle_is_rows(maker: Maker) -> None:
-    data = bytes_of(Path(maker.file().path))
+    data = bytes_of(Path(maker.file(SAMPLES).path))
     for start in range(0, len(data), max(1, len(data) // 30)):
         garbage = b"\xff\x00{[" * 40
         changed = data[:start] + garbage + data[start + len(garbage) :]
@@ -404,7 +307,7 @@ def test_an_empty_file_has_no_sample(maker: Maker) -> None:
 
 @pytest.mark.parametrize("rows", [[], [9], [0, 3, 4, 8], list(range(10))], ids=str)
 def test_pictures_and_members_come_back_byte_for_byte(maker: Maker, rows: list[int]) -> None:
-    source = maker.file()
+    source = maker.file(SAMPLES)
     table = table_of(source).take(pa.array(rows, pa.int64()))
     chosen = [SAMPLES[row] for row in rows]
     images = [sample.image for sample in chosen]
@@ -420,7 +323,7 @@ def test_pictures_and_members_come_back_byte_for_byte(maker: Maker, rows: list[i
 
 @pytest.mark.parametrize("change", ["other pictures", "fewer", "cut off", "something else"])
 def test_a_file_that_has_changed_is_an_error(maker: Maker, change: str) -> None:
-    source = maker.file()
+    source = maker.file(SAMPLES)
     table, data = table_of(source), bytes_of(Path(source.path))
     if change == "other pictures":
         maker.file([replace(a, image=b.image) for a, b in zip(SAMPLES, SAMPLES[::-1], strict=True)])
@@ -437,7 +340,7 @@ def test_a_file_that_has_changed_is_an_error(maker: Maker, change: str) -> None:
 
 
 def test_columns_and_their_values(maker: Maker) -> None:
-    source = maker.file()
+    source = maker.file(SAMPLES)
     expected = {"url": TEXT, "stars": NUMBER, "artist": TEXT, "good": TRUTH}
     found = format_of(source).columns(source)
     assert {name: found[name] for name in expected} == expected
@@ -455,14 +358,14 @@ def test_columns_and_their_values(maker: Maker) -> None:
 
 
 def test_the_outline_of_a_sound_file(maker: Maker) -> None:
-    told = outline(maker.file()).accepted()
+    told = outline(maker.file(SAMPLES)).accepted()
     assert told.pictures
     assert told.damage is None
     assert told.rows in (None, len(SAMPLES))
 
 
 def test_every_sample_can_be_found_in_the_file(maker: Maker) -> None:
-    rows = rows_of(maker.file())
+    rows = rows_of(maker.file(SAMPLES))
     where = [
         format_named(maker.kind).where(
             {key: value for key, value in row.items() if value is not None}

@@ -15,6 +15,7 @@ from tamis.pipeline.inputs.uids import hash_uid
 from tamis.schemas.errors import InputError
 from tests.support.input_files import Row, ingest, reasons
 from tests.support.pictures import encode, noise
+from tests.support.running import make_plan, run_here
 
 PICTURES = [encode(noise(seed=seed), "JPEG") for seed in range(6)]
 
@@ -220,3 +221,19 @@ def test_pictures_and_captions_of_unusual_column_types(tmp_path: Path) -> None:
     assert [row["reason"] for row in ingested(tmp_path, nulls)] == ["missing_image"]
     captions = pa.table({"text": pa.nulls(1), "image": [image]})
     assert [row["reason"] for row in ingested(tmp_path, captions)] == ["missing_caption"]
+
+
+def test_the_partitions_in_a_path_are_columns(tmp_path: Path) -> None:
+    for lang, text in (("en", "a"), ("de", "b"), ("__HIVE_DEFAULT_PARTITION__", "c")):
+        folder = tmp_path / "in" / f"lang={lang}" / "kind=x%20y"
+        folder.mkdir(parents=True)
+        table = pa.table({"text": [f"caption {text} {i}" for i in range(3)], "kind": ["own"] * 3})
+        pq.write_table(table, folder / "data_0.parquet")
+    steps = "  - signals: [lang]\n  - rules: {lang: {in: [en], missing: keep}}\n  - write"
+    run_here(make_plan(tmp_path / "run", tmp_path / "in", steps))
+    found = pq.read_table(tmp_path / "run/shards/00000.parquet").to_pylist()
+    assert {(row["lang"], row["caption"][8], row["kind"]) for row in found} == {
+        ("en", "a", "own"),  # a column of the file hides a partition
+        (None, "c", "own"),
+    }
+    assert len(found) == 6

@@ -17,6 +17,7 @@ from tamis.pipeline.inputs.entries import input_files
 from tamis.pipeline.inputs.formats import MEMBER_COLUMNS, format_of, outline
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.part_builder import IngestOptions
+from tamis.pipeline.planning.preview import preview
 from tamis.schemas.errors import InputError, JobError
 from tamis.schemas.job import Input
 from tamis.schemas.parse import parse_job
@@ -309,3 +310,13 @@ def test_several_samples_of_a_row_have_no_embeddings(tmp_path: Path, lists: Path
     entry = Input(path=(str(lists),), captions="each", image_embeddings=str(tmp_path / "x.npy"))
     with pytest.raises(JobError, match="say `captions: first`"):
         input_files(entry)
+
+
+@pytest.mark.parametrize(("on", "joins"), [("image", True), ("pair", False)])
+def test_plan_tells_of_steps_that_keep_one_caption_of_a_picture(
+    tmp_path: Path, lists: Path, on: str, joins: bool
+) -> None:
+    entry = {"path": str(lists), "columns": NAMES, "captions": "each"}
+    steps = f"  - exact_duplicates: {{on: {on}}}\n  - write"
+    notes = preview(make_plan(tmp_path / "run", "", steps, input=[entry]))["notes"]
+    assert any("joins by picture" in note for note in notes) == joins

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -267,3 +269,28 @@ def test_a_folder_is_curated_without_a_job(tmp_path: Path) -> None:
 def test_a_run_without_job_and_input_is_told_what_to_name() -> None:
     with pytest.raises(JobError, match="or --input for the job that fits it"):
         load(Request(None))
+
+
+def other_names(path: Path, picture_suffix: str) -> str:
+    """A tar whose captions stand in members of another name."""
+    with tarfile.open(path, "w") as tar:
+        for i in range(5):
+            members = {picture_suffix: encode(noise(64, 70, seed=i), "PNG"), "cap": b"a caption"}
+            for suffix, data in members.items():
+                info = tarfile.TarInfo(f"{i}.{suffix}")
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    return str(path)
+
+
+def test_a_fitted_job_names_members_that_may_be_the_caption(tmp_path: Path) -> None:
+    text = fitted([other_names(tmp_path / "x.tar", "png")])
+    assert "# columns: {text: cap}  # instead, if cap is the caption" in text
+    named = text.replace("    captions: none", "    #").replace("# columns:", "columns:")
+    job = parse_job(named, "fitted")
+    assert (job.input[0].columns, job.input[0].captions) == ({"text": ("cap",)}, "one")
+
+
+def test_members_of_other_names_are_told_how_to_be_taken(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"img, cap; a job takes other names by `columns: \{image"):
+        fitted([other_names(tmp_path / "x.tar", "img")])

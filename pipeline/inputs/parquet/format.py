@@ -7,10 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from tamis.pipeline.inputs.columns import Columns
+from tamis.pipeline.inputs.columns import TEXT, Columns
 from tamis.pipeline.inputs.formats import Format, Outline, Sample
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.parquet import columns, fetch, own
+from tamis.pipeline.inputs.parquet import columns, fetch, own, partitions
 from tamis.pipeline.inputs.parquet.file import BROKEN, TAKEN, find_columns, open_parquet
 from tamis.pipeline.inputs.parquet.rows import sections
 from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
@@ -44,8 +44,9 @@ class Parquet(Format):
         )
 
     def columns(self, file: InputFile) -> Columns:
-        """Those of the schema."""
-        return columns.look(file.path)
+        """Those of the schema, and of Hive's partitions."""
+        known = columns.look(file.path)
+        return {**known, **dict.fromkeys(partitions.values(file, known), TEXT)} if known else known
 
     def walk(
         self, file: InputFile, options: IngestOptions, totals: FileTotals
@@ -64,18 +65,39 @@ class Parquet(Format):
     def values(
         self, file: InputFile, rows: pa.Table, wanted: Mapping[str, pa.DataType]
     ) -> dict[str, pa.Array]:
-        """Row group by row group."""
+        """Row group by row group; those of partitions from the path."""
         group, row = (rows[name].to_numpy() for name in ("row_group", "group_row"))
-        return columns.read(file.path, group, row, wanted)
+        parted = self._parted(file, wanted)
+        found = columns.read(
+            file.path, group, row, {n: kind for n, kind in wanted.items() if n not in parted}
+        )
+        found |= partitions.arrays(file, len(row), {name: wanted[name] for name in parted})
+        return {name: found[name] for name in wanted}
+
+    @staticmethod
+    def _parted(file: InputFile, wanted: Collection[str]) -> set[str]:
+        """The names that are partitions of the file, and no columns of it."""
+        named = set(partitions.values(file, ())) & set(wanted)
+        return set(partitions.values(file, columns.look(file.path))) & named if named else named
 
     def own_schema(self, file: InputFile, rows: pa.Table) -> pa.Schema:
-        """That of the footer."""
+        """That of the footer, and a column of text for each of Hive's partitions."""
         del rows
-        return own.schema(file)[0]
+        schema = own.schema(file)[0]
+        for name in sorted(self._parted(file, partitions.values(file, ()))):
+            schema = schema.append(pa.field(name, TEXT))
+        return schema
 
     def own(self, file: InputFile, rows: pa.Table, names: Collection[str] | None) -> pa.Table:
-        """Row group by row group."""
-        return own.read(file, rows, names)
+        """Row group by row group; those of partitions from the path."""
+        table = own.read(file, rows, names)
+        wanted = partitions.values(file, ()) if names is None else names
+        parted = dict.fromkeys(sorted(self._parted(file, wanted)), TEXT)
+        for name, array in partitions.arrays(file, rows.num_rows, parted).items():
+            table = pa.table(
+                {**dict(zip(table.column_names, table.columns, strict=True)), name: array}
+            )
+        return table
 
     def picture_field(self, file: InputFile) -> pa.Field | None:
         """The column that ingest takes for it."""

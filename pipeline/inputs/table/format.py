@@ -150,7 +150,9 @@ class TextTable(Format):
     def own(self, file: InputFile, rows: pa.Table, names: Collection[str] | None) -> pa.Table:
         """From the table."""
         found = self._syntax_of_rows(file).own(rows)
-        return found if names is None else found.select([n for n in found.column_names if n in names])
+        return (
+            found if names is None else found.select([n for n in found.column_names if n in names])
+        )
 
     def _syntax_of_rows(self, file: InputFile) -> Syntax:
         try:

@@ -35,3 +35,8 @@ class ExactDuplicates(Preferring):
     def reads_captions(self) -> bool:
         """True where captions are compared."""
         return self.on in {"pair", "url_text"}
+
+    @property
+    def joins_by_picture(self) -> bool:
+        """True where the picture alone is compared."""
+        return self.on in {"image", "pixels"}

@@ -37,3 +37,8 @@ class NearPictures(ByEdges):
         """Bits and difference."""
         del job
         return Cut("hamming", "bits", larger=False), Cut("difference", "difference", larger=False)
+
+    @property
+    def joins_by_picture(self) -> bool:
+        """True."""
+        return True

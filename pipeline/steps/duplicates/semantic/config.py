@@ -44,3 +44,8 @@ class SemanticDuplicates(Clustered):
     def order(self) -> Literal["hard", "easy", "random", "preference"]:
         """What decides, as an argument of a task."""
         return "preference" if isinstance(self.which_to_keep, BySignal) else self.which_to_keep
+
+    @property
+    def joins_by_picture(self) -> bool:
+        """True."""
+        return True
