@@ -32,12 +32,13 @@ from tests.support.running import (
 from tests.support.tables import table, with_sids
 
 WORDS = ", ".join(PLAIN)
-TEXTS = f"words, characters, special_characters, repetition, language, language_score, {WORDS}"
+TEXTS = f"words, characters, special_characters, repetition, segmented_words, segmented_repetition, {WORDS}"
+LANGUAGE = "language, language_score"
 PERSONAL = "mail_addresses, telephone_numbers"
 SIDES = "width, height, min_side, max_side, aspect_ratio, bytes"
 PIXELS = "blur, entropy, dark, light, grey, noise, jpeg_quality, animated, transparency"
 COLUMNS = "category, original_width"
-NAMES = f"{TEXTS}, {PERSONAL}, {SIDES}, {PIXELS}, {COLUMNS}"
+NAMES = f"{TEXTS}, {LANGUAGE}, {PERSONAL}, {SIDES}, {PIXELS}, {COLUMNS}"
 
 
 def on_white(sample: Sample) -> Image.Image:
@@ -113,6 +114,9 @@ STRAIGHT: dict[str, Callable[[Sample], Any]] = {
     "characters": lambda s: len(list(s.text)),
     "special_characters": special,
     "repetition": repetition,
+    # Clip art's captions have blanks between their words.
+    "segmented_words": lambda s: len(re.findall(r"\S+", s.text)),
+    "segmented_repetition": repetition,
     "language": lambda s: detected(s)[0],
     "language_score": lambda s: detected(s)[1],
     **{name: of_text(plain) for name, plain in PLAIN.items()},
