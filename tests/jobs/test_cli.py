@@ -12,6 +12,7 @@ import pytest
 
 from tamis.jobs.cli import app, main
 from tamis.jobs.start import with_called_command
+from tamis.pipeline.planning.where import LOCAL_SAMPLES
 from tests.support.running import Sample, make_plan, picture, run_here, write_tar
 
 STEPS = """
@@ -106,6 +107,7 @@ def test_run_as_json_is_one_object(job: Path, capsys: pytest.CaptureFixture[str]
 def test_plan_says_what_is_read_and_made(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = answer(capsys, "plan", str(job), "--set", "rules.words.min=3")
     assert told["samples"] == 10
+    assert told["local"] == {"by_itself": True, "below": LOCAL_SAMPLES}
     assert [(entry["files"], entry["format"]) for entry in told["inputs"]] == [(2, "webdataset")]
     by_name = {step["step"]: step for step in told["steps"]}
     assert by_name["signals"]["makes"] == ["signal:words", "signal:min_side"]
@@ -268,6 +270,10 @@ def test_init_writes_a_job_that_can_be_planned(
         (
             ["run", "JOB", "--output", "JOB"],
             "output: JOB: is a file: give another `output:`",
+        ),
+        (
+            ["run", "JOB", "--local", "--address", "auto"],
+            "--local and --address auto: a local run is without Ray: leave one of the two out",
         ),
         (["run", "dpb"], "dpb: no such preset; did you mean `dbp`?"),
         (["run", "dbp"], "dbp: has no input: add --input 'data/{00000..00007}.tar'"),
