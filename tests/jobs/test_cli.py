@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.jobs.cli import app, main
-from tamis.jobs.start import with_called_command
+from tamis.jobs.cli import main
 from tamis.pipeline.planning.where import LOCAL_SAMPLES
 from tests.support.running import Sample, make_plan, picture, run_here, write_tar
 
@@ -388,15 +387,3 @@ def test_explain_imports_what_it_needs_alone(run: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-2:] == ["0", ""]
-
-
-def test_one_command_is_built_as_all_are(capsys: pytest.CaptureFixture[str]) -> None:
-    """Its help is the same; the program's lists all."""
-    for command in ("explain", "whatif"):
-        told = []
-        for made in (with_called_command(app, [command]), app):
-            made([command, "--help"], prog_name="tamis", standalone_mode=False)
-            told.append(capsys.readouterr().out)
-        assert told[0] == told[1]
-        assert f"tamis {command}" in told[0]
-    assert with_called_command(app, ["--help"]) is app
