@@ -14,7 +14,7 @@ RUN := .venv/.installed
 DEV := .venv/.installed-dev
 
 # Of `make bench`: speed, in an hour or more on two cores. `make bench BENCH="audit concepts"` measures what is named.
-BENCH ?= read ingest decode embed precision bench_captions near_scale bench_semantic bench_semdedup assign write frame gpu \
+BENCH ?= read ingest decode embed precision bench_captions near_scale bench_semantic bench_semdedup assign write start frame gpu \
 	peers_captions peers_pictures peers_embed
 
 PEERS ?= clip-retrieval datatrove py-data-juicer text-dedup

@@ -6,8 +6,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from tamis.jobs.terminal import display
-
 JOB = Annotated[
     str, typer.Argument(metavar="JOB", help="A job file, or the bare name of a preset.")
 ]
@@ -126,6 +124,10 @@ JSON = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
 def _show_version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
+
+        from tamis.jobs.terminal import (
+            display,
+        )  # rich: a third of what the help of a command imports
 
         display.echo(f"tamis {version('tamis')}")
         raise typer.Exit

@@ -79,14 +79,20 @@ class ForkServer:
             BugError: the module of the entry cannot be imported there.
             StateError: the process has been ended from outside.
         """
-        if not self._ready:
-            self._wait()
+        self.wait()
         ours, theirs = socket.socketpair()
         with theirs:
             self._send(b"", theirs.fileno())
         return Connection(ours.detach())
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Wait until it can fork.
+
+        Raises:
+            BugError, StateError: as ``fork``.
+        """
+        if self._ready:
+            return
         told = self._control.recv(MESSAGE)
         if not told:
             raise StateError(_gone(self._process.wait()))
@@ -155,7 +161,9 @@ def serve(descriptor: int, entry: str) -> None:
 
 def _import(modules: Sequence[str]) -> None:
     for module in modules:
-        with suppress(ImportError):  # whoever needs it says so in its own words
+        with suppress(
+            Exception
+        ):  # whoever needs it meets the error itself, and says so in its own words
             importlib.import_module(module)
     gc.freeze()
 

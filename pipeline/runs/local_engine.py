@@ -123,7 +123,7 @@ class LocalEngine:
         """What a worker tells; it is no longer ``busy`` where it has done its chunk, or died."""
         try:
             outcome: Outcome | None = connection.recv()
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):  # the second where it died within a message
             del self._crew[busy.pop(connection)]
             connection.close()
             return
@@ -166,6 +166,7 @@ class LocalEngine:
         with interrupts.defer():  # one half begun could not be ended
             self._server = ForkServer(ENTRY)
         self._server.preload(self._modules)
+        self._server.wait()  # here a signal is heard
         for place in range(int(self._node["CPU"])):
             self._begin(place)
         self._server.preload(self._heavy)  # until it is done, nothing is forked

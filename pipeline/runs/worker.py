@@ -102,7 +102,7 @@ class Order:
 
 def serve(connection: Connection) -> None:
     """Do orders until nobody is there to give one: each is answered by its outcomes, then by None."""
-    with suppress(EOFError, ConnectionError):
+    with suppress(EOFError, OSError):
         while True:
             order: Order = connection.recv()
             for outcome in order.outcomes():

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.jobs.cli import app, main
-from tamis.jobs.start import with_called_command
+from tamis.jobs.cli import main
+from tamis.pipeline.planning.where import LOCAL_SAMPLES
 from tests.support.running import Sample, make_plan, picture, run_here, write_tar
 
 STEPS = """
@@ -106,6 +106,7 @@ def test_run_as_json_is_one_object(job: Path, capsys: pytest.CaptureFixture[str]
 def test_plan_says_what_is_read_and_made(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = answer(capsys, "plan", str(job), "--set", "rules.words.min=3")
     assert told["samples"] == 10
+    assert told["local"] == {"by_itself": True, "below": LOCAL_SAMPLES}
     assert [(entry["files"], entry["format"]) for entry in told["inputs"]] == [(2, "webdataset")]
     by_name = {step["step"]: step for step in told["steps"]}
     assert by_name["signals"]["makes"] == ["signal:words", "signal:min_side"]
@@ -272,6 +273,10 @@ def test_init_writes_a_job_that_can_be_planned(
             ["run", "JOB", "--output", "JOB"],
             "output: JOB: is a file: give another `output:`",
         ),
+        (
+            ["run", "JOB", "--local", "--address", "auto"],
+            "--local and --address auto: a local run is without Ray: leave one of the two out",
+        ),
         (["run", "dpb"], "dpb: no such preset; did you mean `dbp`?"),
         (["run", "dbp"], "dbp: has no input: add --input 'data/{00000..00007}.tar'"),
         (["run", "dbp", "--input", "x"], "dbp: has no output: add --output runs/dbp"),
@@ -385,15 +390,3 @@ def test_explain_imports_what_it_needs_alone(run: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-2:] == ["0", ""]
-
-
-def test_one_command_is_built_as_all_are(capsys: pytest.CaptureFixture[str]) -> None:
-    """Its help is the same; the program's lists all."""
-    for command in ("explain", "whatif"):
-        told = []
-        for made in (with_called_command(app, [command]), app):
-            made([command, "--help"], prog_name="tamis", standalone_mode=False)
-            told.append(capsys.readouterr().out)
-        assert told[0] == told[1]
-        assert f"tamis {command}" in told[0]
-    assert with_called_command(app, ["--help"]) is app

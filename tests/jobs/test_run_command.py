@@ -69,3 +69,24 @@ def test_stopped_and_resumed_it_ends_as_if_never_stopped(executor: str, tmp_path
         assert contents(tmp_path / "asked" / folder) == contents(tmp_path / "here" / folder)
     for name in ("manifest.json", "subset.npy"):
         assert (tmp_path / "asked" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
+
+
+def test_a_local_run_imports_no_ray_and_its_driver_no_torch(tmp_path: Path) -> None:
+    samples = [Sample(str(k), picture(k), "two words", {}) for k in range(4)]
+    tar = write_tar(tmp_path / "0.tar", samples)
+    job = tmp_path / "job.yaml"
+    job.write_text(
+        f"name: test\ninput: [{{path: '{tar}'}}]\noutput: {tmp_path}/run\nsteps:\n{STEPS}"
+    )
+    code = (
+        "import sys\nfrom tamis.jobs.cli import main\n"
+        "try:\n    main()\nfinally:\n    print(sorted({'ray', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", str(job), "--local", "--cpus", "1", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert json.loads(done.stdout.rpartition("[]")[0])["computed"] > 0

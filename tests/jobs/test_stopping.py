@@ -185,3 +185,13 @@ def test_it_goes_on_afterwards(executor: str, moment: Callable[[Running], None],
     assert [row["kept"] for row in ledger(job.parent / "run")] == [
         bool(k % 3) for _ in range(3) for k in range(9)
     ]
+
+
+def test_where_the_driver_is_killed_no_local_worker_stays_and_it_goes_on(job: Path) -> None:
+    running = begun(job, "local")
+    at_work(running)
+    running.process.kill()
+    running.process.communicate(timeout=LIMIT)
+    until(lambda: not running.family())
+    out, said = begun(job, "local").process.communicate(timeout=LIMIT)
+    assert "27 in = 18 kept + 9 dropped" in out, said
