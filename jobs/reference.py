@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from pydantic_core import PydanticUndefined
 
 from tamis.jobs.template import described, flow, ordered
-from tamis.pipeline.signals.registry import SIGNALS, Signal
+from tamis.pipeline.signals.kinds import Signal
+from tamis.pipeline.signals.registry import SIGNALS
 from tamis.schemas.ledger import Reason, meaning
 from tamis.schemas.registry import STEPS, configuration
 from tamis.schemas.step import StepModel

@@ -10,6 +10,7 @@ import pytest
 
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.evaluate.evaluation import Request, evaluate
+from tamis.pipeline.evaluate.sources import HeldOut
 from tests.support.embedded import unit
 from tests.support.running import make_plan, run_here
 from tests.support.synthetic import DIM, HIDDEN, captions, write_input
@@ -56,7 +57,7 @@ def test_at_a_tenth_it_is_ahead_of_random(tmp_path: Path, settings: str) -> None
     held = run_of(tmp_path, "held", of_kind(3, TESTED, 2), 20_000)
     step = f"- target: {{path: {known}, keep: 0.1, {settings}}}\n"
     run = open_run(str(run_of(tmp_path, "pool", mixed, 0, step)))
-    asked = Request(str(held), ["target"], [0.1], seeds=8, steps=100)
+    asked = Request(HeldOut((str(held),)), ["target"], [0.1], seeds=8, steps=(100,))
     (point,) = evaluate(run, asked).line("target")
     against = point.headline.against_random
     assert against is not None
