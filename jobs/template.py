@@ -168,7 +168,8 @@ def _field_comment(field: FieldInfo, indent: int) -> Iterator[str]:
 def _setting(model: type[BaseModel], name: str, indent: int, on: bool) -> Iterator[str]:
     """The line of a field; a line for each entry of a map whose key a job leaves out."""
     field = model.model_fields[name]
-    start = " " * indent + ("" if on and field.is_required() else "#")
+    needed = field.is_required() or name in getattr(model, "instead", {}).values()
+    start = " " * indent + ("" if on and needed else "#")
     has_default = field.default not in (None, "", PydanticUndefined)
     value = field.default if has_default else (field.examples or [None])[0]
     if value is None:
