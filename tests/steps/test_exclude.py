@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import random
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,60 +15,19 @@ from PIL import Image
 
 from tamis.pipeline.audit.again.whatif import whatif
 from tamis.pipeline.audit.reading.finished_run import open_run
-from tamis.pipeline.audit.reading.pictures import Pictures
-from tamis.pipeline.audit.report.report import report
-from tamis.pipeline.audit.story.story import stories, tell
-from tamis.pipeline.audit.verify.verify import Seen, verify
+from tamis.pipeline.audit.story.story import tell
 from tamis.pipeline.steps.exclude import entries
 from tamis.schemas.errors import InputError, JobError, StateError
+from tests.support.excluding import SAMPLES, URLS, left_out, other_run, run
 from tests.support.pictures import encode, noise
 from tests.support.running import (
     Sample,
-    contents,
     ledger,
     make_plan,
     materialize,
     run_here,
     write_tar,
 )
-
-URLS = [
-    "https://a.example.org/0.png",
-    "http://example.org/1.png",
-    "https://example.com/2.png?size=1",
-    "https://badexample.org/3.png",
-    "https://b\u00fccher.example/4.png",
-    None,
-    "https://192.0.2.7/6.png",
-    "https://example.net/7.png",
-]
-
-
-def sample(number: int) -> Sample:
-    fields: dict[str, Any] = {"uid": f"{number:032x}", "tag": f"t{number % 3}"}
-    if URLS[number] is not None:
-        fields["url"] = URLS[number]
-    return Sample(f"k{number}", encode(noise(seed=number)), f"Caption  no {number}", fields)
-
-
-SAMPLES = [sample(number) for number in range(len(URLS))]
-
-
-def run(
-    folder: Path, settings: str, before: str = "", samples: Sequence[Sample] = SAMPLES
-) -> list[dict[str, Any]]:
-    """The ledger of a run whose one step of interest is `exclude`, over the samples in two files."""
-    if not (folder / "in").exists():
-        write_tar(folder / "in/0.tar", samples[:5])
-        write_tar(folder / "in/1.tar", samples[5:])
-    steps = f"{before}\n- exclude: {settings}\n- write"
-    run_here(make_plan(folder / "run", folder / "in/*.tar", steps, part_samples=3))
-    return ledger(folder / "run")
-
-
-def left_out(rows: Sequence[dict[str, Any]]) -> list[int]:
-    return [int(row["uid"], 16) for row in rows if row["step"] == "exclude"]
-
 
 SHA256 = hashlib.sha256(SAMPLES[6].image).hexdigest()
 
@@ -139,12 +95,6 @@ def test_a_folder_in_the_form_of_ut1(tmp_path: Path) -> None:
 
 
 # Another run as the list.
-
-
-def other_run(folder: Path, samples: Sequence[Sample], steps: str = "- write") -> Path:
-    write_tar(folder / "other-in/0.tar", samples)
-    run_here(make_plan(folder / "other", folder / "other-in/0.tar", steps, part_samples=2))
-    return folder / "other"
 
 
 @pytest.mark.parametrize("on", ["uid", "url", "sha256", "caption", "phash"])
@@ -257,78 +207,6 @@ def test_another_radius_is_decided_again_and_explained(tmp_path: Path) -> None:
     assert (change.came, change.went, change.kept_after) == (1, 0, len(SAMPLES))
     materialize(finished, ["exclude.within=2"], tmp_path / "less")
     assert all(row["kept"] for row in ledger(tmp_path / "less"))
-
-
-# What is kept to itself.
-
-
-def everything(folder: Path) -> bytes:
-    """All that a run has written but for its job, which says where the list lies, and what reports when."""
-    files = contents(folder)
-    return b"".join(data for path, data in files.items() if path != "job.yaml")
-
-
-def test_a_list_that_is_not_revealed_is_known_by_its_sha256_alone(tmp_path: Path) -> None:
-    text = "example.org\nexample.edu\n"
-    (tmp_path / "secret-name.txt").write_text(text)
-    settings = f"{{list: {tmp_path}/secret-name.txt, on: domain, reveal: false}}"
-    rows = run(tmp_path, settings)
-    sha256 = hashlib.sha256(text.encode()).hexdigest()
-    assert left_out(rows) == [0, 1]
-    for row in rows[:2]:
-        assert row["rule"] == f"sha256 {sha256[:16]}"
-        unsaid = ("message", "partner_uid", "partner_value", "value", "bound")
-        assert {row[name] for name in unsaid} == {None}
-    (job,) = [step["exclude"] for step in manifest(tmp_path)["job"]["steps"] if "exclude" in step]
-    assert job["list"] == f"sha256 {sha256}"
-    (listed,) = (tmp_path / "run/tables/exclude/list").glob("list.parquet")
-    assert pq.read_table(listed).num_rows == 0
-    whole = everything(tmp_path / "run")
-    assert b"secret-name" not in whole
-    assert b"example.edu" not in whole
-    assert not list(verify(open_run(str(tmp_path / "run")), Seen(), deep=True))
-
-
-def manifest(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "run/manifest.json").read_text())
-    return found
-
-
-def test_an_unrevealed_list_decides_as_one_that_is_shown(tmp_path: Path) -> None:
-    (tmp_path / "d.txt").write_text("example.org\n192.0.2.7")
-    settings = f"{{list: {tmp_path}/d.txt, on: domain, reveal: "
-    assert left_out(run(tmp_path, f"{settings}true}}")) == left_out(
-        run(tmp_path, f"{settings}false}}")
-    )
-    (tmp_path / "d.txt").write_text("example.org\nex ample\n")
-    with pytest.raises(InputError, match=r"line 2: `ex ample` is no domain: a host without path"):
-        run(tmp_path, f"{settings}true}}")
-    with pytest.raises(InputError, match=r"the list: line 2: is no domain") as raised:
-        run(tmp_path, f"{settings}false}}")
-    assert "ex ample" not in str(raised.value)
-
-
-def test_redacted_samples_have_no_name_anywhere(tmp_path: Path) -> None:
-    fields = {"uid": f"{0:032x}", "tag": "its-tag", "url": "https://take.down/its-url"}
-    taken = replace(SAMPLES[0], key="its-key", text="its caption", fields=fields)
-    (tmp_path / "d.txt").write_text("take.down")
-    settings = f"{{list: {tmp_path}/d.txt, on: domain, redact: true}}"
-    rows = run(tmp_path, settings, "- signals: [tag]", [taken, *SAMPLES[1:]])
-    out = rows[0]
-    assert (out["key"], out["url"], out["text"], out["tag"]) == ("", None, None, None)
-    assert (out["uid"], out["sid"], out["source"]) == (f"{0:032x}", 0, "input/0.tar")
-    assert (out["step"], out["reason"], out["message"]) == ("exclude", "excluded", None)
-    assert (rows[1]["key"], rows[1]["url"], rows[1]["tag"]) == ("k1", URLS[1], "t1")
-    finished = open_run(str(tmp_path / "run"))
-    for name in ("its-key", "https://take.down/its-url"):
-        assert stories(finished, name, 9) == (0, [])
-    count, (story,) = stories(finished, out["uid"], 9)
-    assert (count, story["read"], story["dropped_by"]) == (1, None, "exclude")
-    assert list(Pictures(finished).encoded([0, 1])) == [1]
-    page = report(finished).decode()
-    published = [page, *map(str, contents(tmp_path / "run/ledger").values())]
-    assert not [name for name in ("its-", "its caption", "take.down") if name in "".join(published)]
-    assert not list(verify(finished, Seen(), deep=True))
 
 
 # What goes wrong.
