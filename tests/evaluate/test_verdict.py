@@ -107,6 +107,10 @@ def test_where_the_full_set_is_at_chance_nothing_was_learned() -> None:
     )
     assert "full set" not in verdict(found, "density")
     assert by_luck(evaluation(*DENSE, *RANDOM, FULL)) == "R@10 by chance is 0.050"
+    learned = point("score", 0.1, 0.4, 0.41, 0.42, p=0.01)  # of a pool that teaches little
+    assert (
+        by_luck(evaluation(*DENSE, *RANDOM, FULL, learned, tested=60)) == "R@10 by chance is 0.167"
+    )
 
 
 def test_chance_counts_the_tests() -> None:
