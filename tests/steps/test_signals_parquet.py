@@ -56,7 +56,7 @@ def test_columns_are_read_for_the_living_rows_of_every_row_group(tmp_path: Path)
     living = [row for i, row in enumerate(given.to_pylist()) if i % 3]
     found = table(tmp_path / "run", "second", "values")
     types = {name: str(found.schema.field(name).type) for name in ("punsafe", "NSFW", "likes")}
-    assert types == {"punsafe": "double", "NSFW": "string", "likes": "double"}
+    assert types == {"punsafe": "float", "NSFW": "string", "likes": "double"}
     for row, raw in zip(found.to_pylist(), living, strict=True):
         assert row["punsafe"] == raw["punsafe"]
         assert row["PWATERMARK"] == raw["pwatermark"]
