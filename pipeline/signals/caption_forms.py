@@ -144,9 +144,8 @@ def grams(words: Hashes, owner: Numbers, size: int) -> tuple[Hashes, Numbers]:
 
 def repeats(hashes: Hashes, owner: Numbers) -> Repeats:
     """The hashes that stand at least twice in a caption, in order of captions."""
-    keys = _keys(hashes, owner)
-    places = _perhaps_repeated(mixed(keys))
-    keys = keys[places]
+    places = _perhaps_repeated(hashes, owner)
+    keys = _keys(hashes[places], owner[places])
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     start = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
@@ -159,10 +158,10 @@ def repeats(hashes: Hashes, owner: Numbers) -> Repeats:
 
 def repeated(hashes: Hashes, owner: Numbers) -> npt.NDArray[np.bool_]:
     """True for each hash that stands again in its caption."""
-    keys = _keys(hashes, owner)
-    mask = np.zeros(len(keys), bool)
-    places = _perhaps_repeated(mixed(keys))
-    _, inverse, times = np.unique(keys[places], return_inverse=True, return_counts=True)
+    mask = np.zeros(len(hashes), bool)
+    places = _perhaps_repeated(hashes, owner)
+    keys = _keys(hashes[places], owner[places])
+    _, inverse, times = np.unique(keys, return_inverse=True, return_counts=True)
     mask[places] = times[inverse] > 1
     return mask
 
@@ -178,19 +177,22 @@ def _sums(of: Flat) -> tuple[Hashes, Hashes]:
     powers, inverses = _powers(1 << max(10, len(of.codes).bit_length()))
     codes = of.codes.astype(np.uint64)
     codes += np.uint64(1)
-    codes *= np.uint64(0xD6E8FEB86659FD93)
     codes *= powers[: len(codes)]
     sums = np.zeros(len(codes) + 1, np.uint64)
     np.cumsum(codes, out=sums[1:])
     return sums, inverses
 
 
-def _perhaps_repeated(keys: Hashes) -> Numbers:
-    """The places of all keys that stand twice, and of few others: those that share a slot of a table."""
-    bits = np.uint64(max(10, (4 * len(keys)).bit_length()))
-    slots = (keys >> (np.uint64(64) - bits)).astype(np.intp)
-    places = np.arange(len(keys), dtype=np.int32)
-    last = np.empty(1 << int(bits), np.int32)
+def _perhaps_repeated(hashes: Hashes, owner: Numbers) -> Numbers:
+    """The places of all hashes that stand again in their caption, and of few others: those that share a slot."""
+    bits = max(10, (2 * len(hashes)).bit_length())
+    slots = owner.astype(np.uint64)
+    slots *= np.uint64(_BASE)
+    slots ^= hashes
+    slots >>= np.uint64(64 - bits)
+    slots = slots.view(np.int64)
+    places = np.arange(len(hashes), dtype=np.int32)
+    last = np.empty(1 << bits, np.int32)
     last[slots] = places
     shared = np.zeros(len(last), bool)
     shared[slots[last[slots] != places]] = True

@@ -51,8 +51,8 @@ COLUMN_TYPES = {
 }
 """The same for a function of many samples."""
 
-MOST_BYTES = 256 << 10
-"""Of the sources of one signal: they stand in the job."""
+MOST_BYTES = 64 << 10
+"""Of the sources of one signal: they stand in the job, and a job that is sent to a cluster is a variable of 128 KiB."""
 
 
 @dataclass(frozen=True)

@@ -211,6 +211,13 @@ def test_an_entry_that_names_no_file_is_refused(
     assert message in str(caught.value)
 
 
+def test_sources_that_are_too_large_for_a_job_are_refused(tmp_path: Path, tar: Path) -> None:
+    with pytest.raises(
+        PlugInError, match=r"my\.py and what stands in `with` have 70,.*: the limit is 65,536"
+    ):
+        one(tmp_path, BY_ROW + "#" * 70_000, tar)
+
+
 def test_a_function_has_no_name_of_a_built_in_signal(tmp_path: Path, tar: Path) -> None:
     with pytest.raises(JobError, match="`digits` is a built-in signal: give the function another"):
         one(tmp_path, "def digits(text: str) -> int: return 1", tar, "digits")
