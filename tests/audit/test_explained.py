@@ -22,9 +22,12 @@ import pytest
 from PIL import Image
 
 from tamis.pipeline import encoders
+from tamis.pipeline.algorithms.near_pictures import layouts
 from tamis.pipeline.encoders.base import Encoder
+from tamis.pipeline.inputs.images import inspect
 from tamis.pipeline.inputs.phash import phash
 from tests.support.demo_run import DemoRun, Members, Row, raw, raw_input
+from tests.support.duplicates import led
 from tests.support.encoded import images, seen
 from tests.support.running import Sample, make_plan, run_here, write_tar
 from tests.support.tables import with_sids
@@ -147,12 +150,14 @@ def test_exact_duplicates(demo_run: DemoRun, reaching: Reaching) -> None:
 def test_near_duplicates(demo_run: DemoRun, reaching: Reaching) -> None:
     rows = reaching("near_duplicates")
     edges = near_edges(rows)
-    survivor = {uid: min(group) for group in groups(edges) for uid in group if uid != min(group)}
+    uids = sorted(row["uid"] for row in rows)
+    ends = np.array([[uids.index(uid) for uid in edge] for edge in edges])
+    survivor = led(ends[:, 0], ends[:, 1], uids, list(edges.values()))
     dropped = gone(rows, "near_duplicates")
-    assert {uid: row["survivor_uid"] for uid, row in dropped.items()} == survivor
-    for uid, row in dropped.items():  # of several equally similar neighbours any may be named
-        value = edges[min(uid, row["partner_uid"]), max(uid, row["partner_uid"])]
-        assert value == max(found for edge, found in edges.items() if uid in edge)
+    assert set(dropped) == set(survivor)
+    for uid, row in dropped.items():
+        leader, value = survivor[uid]
+        assert row["survivor_uid"] == row["partner_uid"] == leader
         assert row["value"] == row["partner_value"] == pytest.approx(value, abs=1e-12)
     similar = [uid for uid in sorted(dropped) if dropped[uid]["value"] < 1]
     for uid in [*similar[:1], min(dropped)]:
@@ -165,19 +170,22 @@ def test_near_duplicates(demo_run: DemoRun, reaching: Reaching) -> None:
         looks = look(raw(dropped[uid])["png"]), int(said["partner"]["phash"], 16)
         assert look(raw(said["partner"])["png"]) == looks[1]
         assert (looks[0] ^ looks[1]).bit_count() <= 8
-        assert said["survivor"]["uid"] == survivor[uid]
+        assert said["survivor"]["uid"] == survivor[uid][0]
         assert said["survivor"]["step"] != "near_duplicates"
 
 
 def near_edges(rows: list[Row]) -> dict[tuple[str, str], float]:
-    """Every pair of samples with a Jaccard similarity of 0.8 and pictures within 8 bits, compared with all others."""
+    """All pairs of samples with a Jaccard similarity of 0.8, pictures within 8 bits, and layouts within .11."""
     sets = {row["uid"]: shingles(raw(row)["txt"].decode()) for row in rows}
     looks = {row["uid"]: look(raw(row)["png"]) for row in rows}
+    cells = {row["uid"]: inspect(raw(row)["png"]).layout for row in rows}
     found = {}
     for a, b in combinations(sorted(sets), 2):
         jaccard = len(sets[a] & sets[b]) / (len(sets[a] | sets[b]) or 1)
         if jaccard >= 0.8 and (looks[a] ^ looks[b]).bit_count() <= 8:
-            found[a, b] = jaccard
+            both = np.frombuffer(cells[a] + cells[b], np.uint8).reshape(2, -1)
+            if layouts.difference(both, np.array([0]), np.array([1]))[0] <= 0.11:
+                found[a, b] = jaccard
     return found
 
 
@@ -203,16 +211,6 @@ def on_white(png: bytes, mode: str) -> Image.Image:
     white = Image.new(mode, picture.size, "white")
     white.paste(picture.convert(mode), mask=picture.getchannel("A"))
     return white
-
-
-def groups(edges: Iterable[tuple[str, str]]) -> list[set[str]]:
-    """Connected components."""
-    found: list[set[str]] = []
-    for edge in edges:
-        touched = [group for group in found if group & {*edge}]
-        found = [group for group in found if group not in touched]
-        found.append({*edge}.union(*touched))
-    return found
 
 
 @pytest.fixture(scope="module")

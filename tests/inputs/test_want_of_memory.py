@@ -69,7 +69,7 @@ def test_no_table_is_damaged_for_it(tmp_path: Path, want: Callable[[], Exception
     for ask in asked:
         with (
             patch.object(pq, "read_metadata", fail),
-            patch.object(pq, "ParquetFile", fail),
+            patch.object(part_files, "ParquetFile", fail),
             pytest.raises(MemoryError),
         ):
             ask()
