@@ -110,7 +110,7 @@ def _reach(evaluation: Evaluation, line: Sequence[Point]) -> str:
     if not reaching:
         return f"; never reaches {what}"
     p = paired(reaching[0].headline.values, full.headline.values)
-    tested = "" if p is None else f" (p = {p:.2f} between them)"
+    tested = "" if p is None else f" (p {'< 0.01' if p < 0.01 else f'= {p:.2f}'} between them)"
     return f"; reaches {what} with {100 * reaching[0].budget:.3g}% of the pairs{tested}"
 
 
