@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,21 @@ def test_a_signal_with_a_name_of_the_layout_keeps_its_values() -> None:
     table = pa.table({"key": ["k"], "text": ["t"], "caption": ["its own"]})
     told = layouts._renamed(table, {"image_path": "key", "caption": "text"})
     assert told.to_pylist() == [{"image_path": "k", "caption": "t", "signal_caption": "its own"}]
+
+
+def test_the_command_names_what_it_wrote(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = []
+    for number, more in enumerate(([], ["--json"])):
+        with pytest.raises(SystemExit) as ended:
+            main(["export", str(root), "--as", "csv", "--output", f"{tmp_path}/{number}", *more])
+        assert ended.value.code == 0
+        told.append(capsys.readouterr().out)
+    kept = sum(row["kept"] for row in ledger(root))
+    assert told[0] == f"samples.csv\n{kept} samples in 1 file below {tmp_path}/0\n"
+    expected = {"folder": f"{tmp_path}/1", "files": ["samples.csv"], "samples": kept}
+    assert json.loads(told[1]) == expected
 
 
 @pytest.mark.slow
