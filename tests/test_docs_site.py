@@ -78,7 +78,12 @@ def test_every_command_is_one_that_is_understood(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
-def test_every_job_is_one(page: Path) -> None:
+def test_every_job_is_one(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the sources that the page shows under a comment with their name beside it."""
+    monkeypatch.chdir(tmp_path)
+    for source in blocks(page, "python"):
+        if named := re.match(r"# (\w+\.py)\n", source):
+            (tmp_path / named[1]).write_text(source)
     for text in blocks(page, "yaml"):
         found = yaml12.load(text)
         job = {"steps": found} if isinstance(found, list) else found
