@@ -29,7 +29,7 @@ WRONG = {
     "": "no encoder ``",
     "demo:large": "the encoder is called `demo` alone",
     "precomputed:b32": "write `precomputed`",
-    "open_clip:ViT-B-32": "write open_clip:MODEL/TAG or",
+    "open_clip:ViT-B-32": "write open_clip:MODEL/TAG, open_clip:MODEL//PATH or",
     "open_clip:ViT-B-33/openai": "no model `ViT-B-33`: did you mean ViT-B-32",
     "open_clip:ViT-B-32/laion2B": "neither a tag of ViT-B-32 nor a checkpoint file; its tags: openai",
     "open_clip:ViT-B-32//nowhere/x.pt": "`/nowhere/x.pt` is neither",
