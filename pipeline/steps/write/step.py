@@ -6,11 +6,9 @@ with ``gaps`` leaves out keeps its position, so that only the shards that held i
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -18,25 +16,22 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.pipeline.inputs import own_columns
-from tamis.pipeline.inputs.formats import Buffer, Sample, format_of
-from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
-from tamis.pipeline.results import delta, shards, subset
-from tamis.pipeline.results.sidecars import Layout
+from tamis.pipeline.inputs.formats import format_of
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.results import delta, subset
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
 from tamis.pipeline.steps.shared.parts import with_pictures
 from tamis.pipeline.steps.write import columns
-from tamis.pipeline.steps.write.columns import Piece
 from tamis.pipeline.steps.write.config import Write as Config
-from tamis.pipeline.steps.write.sidecar import Sidecar
+from tamis.pipeline.steps.write.shard import Shard, write_shard
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.parts import Part
 from tamis.pipeline.tasks.phase import EachPart, Numbered, Phase, listed
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Task, TaskIo, location
+from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.nearest import nearest
@@ -54,24 +49,6 @@ class Spread:
     """Arguments of ``spread_uids``: how many buckets there are."""
 
     buckets: int
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Arguments of ``write_shard``. ``sources``, ``digests`` and ``paths`` have an item for each file of the input."""
-
-    shard: int
-    shards: int  # of the result
-    first: int  # the kept samples of the first part that are in the shard before
-    samples: int
-    sources: Sequence[tuple[str, str, str, int, int]]  # entry, relative name, kind, bytes, parts
-    samples_per_shard: int
-    format: str
-    wanted: Sequence[str] | None  # columns of the input; None: all
-    with_signals: bool  # in json members
-    digests: Sequence[str | None]  # of files whose own columns are read
-    paths: Sequence[str] = location()
-    readings: Sequence[Reading] | None = None  # by file; None where the job says nothing
 
 
 class Write(Step):
@@ -216,7 +193,6 @@ class Write(Step):
         count = (total + size - 1) // size
         sizes = [min(size, total - number * size) for number in range(count)]
         chosen, ingest = context.at(self.name, "kept"), context.ingest()
-        form = self._format(context.inputs)
         tables = self._tables(context)
         layout = context.done(self.name, "layout").whole()
 
@@ -226,42 +202,46 @@ class Write(Step):
             span = np.arange(ends_at[0], ends_at[1] + 1)
             taken = span[kept_of[span] > 0]
             of_file = Counter(context.parts[part].file for part in taken)
-            files = [context.inputs[file] for file in of_file]
             by_role = {"ingest": ingest, "kept": chosen, **tables}
             # A table under several roles travels once.
             slices = {id(by): [by.of(taken)] for by in by_role.values()}
             inputs = {"layout": layout, **{role: slices[id(by)] for role, by in by_role.items()}}
-            if any(
-                by.rows[taken].any() for by in gone
-            ):  # a shard without gaps does not know of them
+            if any(by.rows[taken].any() for by in gone):
+                # A shard without gaps does not know of them.
                 inputs["gone"] = [by.of(taken) for by in gone]
-            return Task(
-                Scope.SHARD,
-                number,
-                inputs,
-                Shard(
-                    number,
-                    count,
-                    low - int(starts[taken[0]]),
-                    sizes[number],
-                    [
-                        (file.entry, file.relative, file.kind, file.size, parts)
-                        for file, parts in zip(files, of_file.values(), strict=True)
-                    ],
-                    size,
-                    form,
-                    self._wanted,
-                    self.config.json_ == "signals",
-                    [_digest(context, number, context.inputs[number]) for number in of_file],
-                    paths=[file.path for file in files],
-                    readings=[file.reading for file in files]
-                    if any(file.reading.told for file in files)
-                    else None,
-                ),
-                rows=sizes[number],
-            )
+            span_of = (low - int(starts[taken[0]]), sizes[number])
+            args = self._arguments(context, number, count, span_of, of_file)
+            return Task(Scope.SHARD, number, inputs, args, rows=sizes[number])
 
         return Numbered(Scope.SHARD, sizes, shard)
+
+    def _arguments(
+        self,
+        context: Context,
+        number: int,
+        count: int,
+        span: tuple[int, int],
+        of_file: Mapping[int, int],
+    ) -> Shard:
+        """Arguments of shard ``number`` of ``count``; ``of_file``: its parts of each file."""
+        files = [context.inputs[file] for file in of_file]
+        told = any(file.reading.told for file in files)
+        return Shard(
+            number,
+            count,
+            *span,
+            [
+                (file.entry, file.relative, file.kind, file.size, parts)
+                for file, parts in zip(files, of_file.values(), strict=True)
+            ],
+            self.config.samples_per_shard,
+            self._format(context.inputs),
+            self._wanted,
+            self.config.json_ == "signals",
+            [_digest(context, file, context.inputs[file]) for file in of_file],
+            paths=[file.path for file in files],
+            readings=[file.reading for file in files] if told else None,
+        )
 
 
 def kept(io: TaskIo[None]) -> Iterator[pa.Table]:
@@ -315,109 +295,3 @@ def _digest(context: Context, number: int, file: InputFile) -> str | None:
     if format_of(file).values_in_table:
         return None
     return str(context.done("ingest", "files").files.note(number)["sha256"])
-
-
-def write_shard(io: TaskIo[Shard]) -> Iterator[pa.Table]:
-    """One shard: its tar (where there are pictures), its sidecar, and last its statistics."""
-    args = io.args
-    pieces, positions = zip(*_pieces(io), strict=True)
-    layout = columns.read_layout(io, pieces[0].signals.schema)
-    name = shards.shard_name(args.shard)
-    count = sum(piece.rows.num_rows for piece in pieces)
-    keys = [
-        shards.shard_key(args.shard, position, args.samples_per_shard)
-        for position in np.concatenate(positions).tolist()
-    ]
-    size = 0
-    if args.format == "webdataset":
-        with io.output(f"shards/{name}.tar") as out:
-            writer = shards.ShardWriter(out)
-            samples = (sample for piece in pieces for sample in _samples(piece, layout, args))
-            for key, sample in zip(keys, samples, strict=True):
-                writer.add(key, sample)
-            writer.close()
-            size = out.written
-        io.receipt(f"shards/{name}.tar", count)
-    sidecar = Sidecar(layout, keys, args.format == "webdataset")
-    io.publish_groups(f"shards/{name}.parquet", sidecar.groups(pieces))
-    with io.output(f"shards/{name}_stats.json") as out:
-        out.write(shards.statistics(count, sidecar.successes, size))
-    yield io.receipt(f"shards/{name}_stats.json", count)
-
-
-def _pieces(io: TaskIo[Shard]) -> Iterator[tuple[Piece, npt.NDArray[np.int64]]]:
-    """Part by part: the samples that are in this shard, and the position in it of each."""
-    roles = [role for role in sorted(io.task.inputs) if columns.is_column(role)]
-    signals = [io.stream(role, ["row", columns.column_of(role)]) for role in roles]
-    parts = zip(
-        io.stream("ingest", columns.COLUMNS),
-        io.stream("kept", ["row"]),
-        _files(io.args),
-        _gone(io),
-        strict=True,
-    )
-    first, before = io.args.first, 0
-    for table, kept_rows, file, gone in parts:
-        spanned = np.sort(kept_rows["row"].to_numpy())[first : first + io.args.samples - before]
-        here = ~np.isin(spanned, gone)
-        rows = spanned[here]
-        tables = {role: next(stream) for role, stream in zip(roles, signals, strict=True)}
-        piece = columns.piece(
-            file,
-            table.take(pa.array(rows)),
-            columns.aligned(tables, rows, table.num_rows),
-            io.args.wanted,
-        )
-        yield piece, before + np.flatnonzero(here)
-        first, before = 0, before + len(spanned)
-
-
-def _gone(io: TaskIo[Shard]) -> Iterator[npt.NDArray[np.uint32]]:
-    """The rows of each part that are gaps."""
-    count = sum(parts for *_, parts in io.args.sources)
-    tables = list(io.stream("gone", ["row"])) if "gone" in io.task.inputs else []
-    for part in range(count):
-        of_steps = [table["row"].to_numpy() for table in tables[part::count]]
-        yield np.concatenate([np.zeros(0, np.uint32), *of_steps])
-
-
-def _files(args: Shard) -> Iterator[InputFile]:
-    """The input file of each part."""
-    readings = args.readings or [BY_ALIAS] * len(args.paths)
-    for (entry, relative, kind, size, parts), path, reading in zip(
-        args.sources, args.paths, readings, strict=True
-    ):
-        yield from repeat(InputFile(entry, relative, path, kind, size, reading=reading), parts)
-
-
-def _samples(piece: Piece, layout: Layout, args: Shard) -> Iterator[Sample]:
-    """The members of each sample: the input's own, and a caption and columns that came otherwise."""
-    texts = piece.rows["text"].to_pylist()
-    more = own_columns.objects(piece.signals) if args.with_signals else [{}] * len(texts)
-    members = format_of(piece.file).members(piece.file, piece.rows)
-    for place, (sample, text, signals) in enumerate(zip(members, texts, more, strict=True)):
-        named = {layout.names.get(name, name): value for name, value in signals.items()}
-        yield [*_members(sample, text, piece, place, named)]
-
-
-def _members(
-    sample: Sample, text: str | None, piece: Piece, place: int, signals: dict[str, Any]
-) -> Iterator[tuple[str, Buffer]]:
-    suffixes = {suffix for suffix, _ in sample}
-    for suffix, data in sample:
-        yield suffix, _extended(data, signals) if suffix == "json" and signals else data
-    if "txt" not in suffixes and text is not None:
-        yield "txt", text.encode()
-    if "json" not in suffixes:
-        own = piece.objects[place]
-        if own or signals:
-            yield "json", own_columns.dumped(own | signals)
-
-
-def _extended(data: Buffer, more: dict[str, Any]) -> Buffer:
-    """A json member with more fields; as it is where it is no JSON object."""
-    try:
-        fields = json.loads(bytes(data))
-    except ValueError:
-        return data
-    return own_columns.dumped(fields | more) if isinstance(fields, dict) else data
