@@ -195,9 +195,14 @@ def _inputs(run: FinishedRun, seen: Seen, deep: bool) -> Iterator[Fault]:
     except (UnicodeDecodeError, JobError) as error:
         yield Fault("job.yaml", f"cannot be read, and so the inputs were not looked at: {error}")
         return
+    try:
+        inputs = run.inputs
+    except StateError:  # a fault that is reported for itself
+        seen.notes.append(f"the inputs were not looked at: {plan_files.TABLE} cannot be read")
+        return
     missing: list[str] = []
     present: list[tuple[str | InputFile, Input]] = []
-    for record, planned in zip(run.files.inputs, run.inputs, strict=True):
+    for record, planned in zip(run.files.inputs, inputs, strict=True):
         file = _located(job, planned)
         if file is None or not storage.exists(file.path):
             missing.append(record.source)
