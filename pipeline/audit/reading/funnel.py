@@ -62,10 +62,10 @@ def funnel(run: FinishedRun) -> Funnel:
 
 
 BY_REASON = """
-    SELECT step, reason, rule, any_value(bound) AS bound, count(*) AS samples
+    SELECT step, reason, rule, CASE WHEN min(bound) = max(bound) THEN min(bound) END AS bound, count(*) AS samples
     FROM ledger WHERE NOT kept GROUP BY step, reason, rule ORDER BY samples DESC, step, reason, rule
 """
-"""Counts by step, reason, rule and bound; the most frequent first."""
+"""Counts by step, reason and rule, with the bound where it is one for all; the most frequent first."""
 
 BY_SOURCE = """
     SELECT source, count(*) AS samples, count_if(kept) AS kept, {reasons}
