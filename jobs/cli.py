@@ -14,6 +14,7 @@ import typer
 
 from tamis.jobs import comparing, evaluating, exploring, job_files, start
 from tamis.jobs.cluster import cli
+from tamis.jobs.grouped_help import GroupedCommands
 from tamis.jobs.options import (
     ACCEPT,
     ADDRESS,
@@ -50,6 +51,7 @@ BUG = 70
 
 app = typer.Typer(
     name="tamis",
+    cls=GroupedCommands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
