@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -46,3 +49,29 @@ def test_a_command_in_no_group_is_shown_with_others(capsys: pytest.CaptureFixtur
     own(["--help"], prog_name="own", standalone_mode=False)
     shown = capsys.readouterr().out.split()
     assert shown[-6:] == ["Begin:", "init", "Begin.", "Others:", "toy", "Play."]
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("tamis ex", {"explain", "export"}),
+        ("tamis run --pro", {"--progress"}),
+        ("tamis whatif --s", {"--set"}),
+        ("tamis nothing", set()),
+    ],
+)
+def test_a_shell_completes_commands_and_options(typed: str, offered: set[str]) -> None:
+    asked = {
+        "_TAMIS_COMPLETE": "complete_bash",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(typed.split()) - 1),
+    }
+    code = "from tamis.jobs.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | asked,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert set(done.stdout.split()) == offered
