@@ -71,7 +71,7 @@ def export(
         typer.Option(
             "--as",
             metavar="LAYOUT",
-            help="clip-retrieval, datacomp, faiss, huggingface, or csv.",
+            help="clip-retrieval, datacomp, faiss, huggingface, img2dataset, or csv.",
         ),
     ],
     output: Annotated[

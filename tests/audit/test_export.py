@@ -25,7 +25,15 @@ from tamis.schemas.errors import JobError, StateError
 from tests.audit.conftest import DIM
 from tests.support import object_store as stores
 from tests.support.embedded import blobs, run_steps, write_input
-from tests.support.running import contents, ledger, make_plan, run_here
+from tests.support.running import (
+    Sample,
+    contents,
+    ledger,
+    make_plan,
+    picture,
+    run_here,
+    write_tar,
+)
 
 Row = dict[str, Any]
 
@@ -139,6 +147,25 @@ def test_hugging_face_datasets_loads_it(
     first = loaded[0]
     expected = np.frombuffer(stored[first["uid"]]["image_vector"], np.float16)
     assert first["image_embedding"] == expected.astype(np.float32).tolist()
+
+
+def test_what_img2dataset_downloads_keeps_its_uid(
+    run: FinishedRun, stored: dict[str, Row], tmp_path: Path
+) -> None:
+    """Its tars have the columns that it is told to save in their json members, and are an input."""
+    export(run, "img2dataset", str(tmp_path / "out"), "kept", None)
+    table = pq.ParquetFile(tmp_path / "out/00000.parquet").read()
+    assert table.column_names[:3] == ["url", "caption", "uid"]
+    rows = table.select(["url", "caption", "uid"]).to_pylist()
+    assert [row["uid"] for row in rows] == wanted(stored, "kept")
+    assert [row["caption"] for row in rows] == [stored[row["uid"]]["text"] for row in rows]
+    samples = [
+        Sample(f"{n:09d}", picture(n), row["caption"], {"uid": row["uid"], "url": row["url"]})
+        for n, row in enumerate(rows[:9])
+    ]
+    write_tar(tmp_path / "pictures/00000.tar", samples)
+    run_here(make_plan(tmp_path / "again", tmp_path / "pictures/*.tar", "- write"))
+    assert [row["uid"] for row in ledger(tmp_path / "again")] == [row["uid"] for row in rows[:9]]
 
 
 @pytest.mark.parametrize("among", ["kept", "all"])

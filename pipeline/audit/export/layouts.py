@@ -198,6 +198,19 @@ def _list_column(vectors: Float16s) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(wide, vectors.shape[1])
 
 
+def img2dataset(rows: Rows, folder: str) -> Iterator[str]:
+    """``00000.parquet``: `url`, `caption` and `uid`, and the rest beside them, for img2dataset to download."""
+    for number, bundle, _ in _filled(rows):
+        name = f"{int(number):05d}.parquet"
+        tables = (_as_img2dataset(table) for table in rows.tables(bundle))
+        _write_parquet(storage.join(folder, name), tables)
+        yield name
+
+
+def _as_img2dataset(table: pa.Table) -> pa.Table:
+    return _renamed(table, {"url": "url", "caption": "text", "uid": "uid"})
+
+
 def csv(rows: Rows, folder: str) -> Iterator[str]:
     """``samples.csv``: a row a sample, without vectors."""
     name = "samples.csv"
@@ -254,5 +267,6 @@ LAYOUTS: Mapping[str, Layout] = {
     "datacomp": Layout(datacomp),
     "faiss": Layout(faiss_index),
     "huggingface": Layout(huggingface, "if any"),
+    "img2dataset": Layout(img2dataset, "none"),
     "csv": Layout(csv, "none"),
 }
