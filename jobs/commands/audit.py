@@ -207,11 +207,11 @@ def funnel_table(run: FinishedRun, reasons: bool = True) -> Table:
                 display.share(step.kept, totals.rows_in),
             )
         )
-        # A single reason would repeat the step's own row.
-        of_step = [loss for loss in found if loss.step == step.step]
-        if len(of_step) > 1 or any(loss.rule for loss in of_step):
-            for loss in of_step:
-                n, words = loss.samples, words_for(run, loss)
+        # A single reason that is no bound would repeat the step's own row.
+        of_step = [(words_for(run, loss), loss) for loss in found if loss.step == step.step]
+        if len(of_step) > 1 or any(words != loss.reason for words, loss in of_step):
+            for words, loss in of_step:
+                n = loss.samples
                 rows.append(
                     (f"  {words}", "", display.count(n), display.share(n, step.entered), "", "")
                 )
