@@ -79,7 +79,7 @@ CONCEPTS = """
   - embed: {{encoder: precomputed}}
   - rules: {{name: similarity, clip_similarity: {{min: 0.82}}}}
   - semantic_duplicates: {{clusters: 4, epsilon: {epsilon}}}
-  - density: {{clusters: 8, keep: {keep}, neighbours: 3}}
+  - density: {{clusters: 8, keep: {keep}, which: {which}, neighbours: 3}}
   - write
 """
 
@@ -97,11 +97,11 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Any:
     keys = [f"key-{number}" for number in range(SAMPLES)]
     pq.write_table(pa.table({"key": keys, "text": keys}), folder / "0.parquet")
 
-    def run(keep: float = 0.5, epsilon: float = 0.02) -> Path:
-        made = folder / f"run-{keep}-{epsilon}"
+    def run(keep: float = 0.5, epsilon: float = 0.02, which: str = "random") -> Path:
+        made = folder / f"run-{keep}-{epsilon}-{which}"
         if not made.exists():
             inputs = [{"path": f"{folder}/*.parquet", "features": True}]
-            steps = CONCEPTS.format(keep=keep, epsilon=epsilon)
+            steps = CONCEPTS.format(keep=keep, epsilon=epsilon, which=which)
             run_here(make_plan(made, "", steps, input=inputs, part_samples=50))
         return made
 

@@ -81,7 +81,8 @@ def _fits(run: FinishedRun, clusters: list[Concept]) -> str:
     if kept is None or others is None:
         return ""
     words = f"Mean {similarity(run)}: {kept:.3f} of what is kept, {others:.3f} of the others that reached the step."
-    if kept < others:
+    step = run.settings_of(run.placing[-1])
+    if kept < others and step is not None and not step.by_lot:  # lots differ by chance
         words += " So captions fit worse what was kept: a filter by similarity before it, or which: random, mends that."
     known = [(c.fit, c.cluster) for c in clusters if c.fit is not None]
     least = ", ".join(f"{cluster} ({fit:.3f})" for fit, cluster in sorted(known)[:LEAST])
