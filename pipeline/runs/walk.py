@@ -359,15 +359,10 @@ def run(
     base: str | None = None,
     local: bool = False,
 ) -> Result:
-    """Do the tasks of ``plan`` that are not done yet.
+    """Do the tasks of ``plan`` that are not done yet, and tell ``observers`` of every event.
 
-    Args:
-        plan: the job.
-        observers: are told of every event.
-        executor: has the tasks done; by default Ray, or where ``local`` worker processes of this machine without Ray.
-        address: of the Ray cluster; by default Ray is started on this machine.
-        base: a finished run whose tables are copied where they fit; samples that it has not scored are refused.
-        local: without Ray.
+    ``executor``: by default Ray, at ``address`` or started here; where ``local``, worker processes without Ray.
+    ``base``: a finished run whose tables are copied where they fit; samples that it has not scored are refused.
 
     Raises:
         TamisError: a fault that a person can mend, in one line.
