@@ -15,7 +15,6 @@ import resource
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -109,7 +108,7 @@ class Cost:
     largest_memory_task: str = ""
     noop_seconds: float = 0.0
     noop_processor_seconds: float = 0.0
-    tasks_by_way: Counter[str] = field(default_factory=Counter)
+    tasks_by_way: dict[str, int] = field(default_factory=dict)
     ray_ms_a_task: dict[str, float] = field(default_factory=dict)
     phases: list[dict[str, Any]] = field(default_factory=list)
 
@@ -138,7 +137,8 @@ class Fabricated:
             outcome = Outcome(work.name, 0.0, made)
             self.aside += time.process_time() - before
             yield outcome
-        self.cost.tasks_by_way[way_of(phase)] += len(works)
+        by_way = self.cost.tasks_by_way
+        by_way[way_of(phase)] = by_way.get(way_of(phase), 0) + len(works)
         step, name, _ = paths.address(f"{folder}/none")
         spent = time.process_time() - started - (self.aside - aside)
         self.cost.phases.append(

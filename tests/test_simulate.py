@@ -5,7 +5,9 @@ Counts and bytes alone are judged, which are the same on any machine. ``python -
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,13 @@ def costs(
 def test_descriptions_of_tasks_are_small(costs: tuple[Cost, Cost]) -> None:
     """However many parts and buckets there are."""
     assert max(cost.largest_task_bytes for cost in costs) <= TASK_BYTES, costs[1].largest_task
+
+
+def test_a_cost_is_written_as_json(costs: tuple[Cost, Cost]) -> None:
+    """Every task goes one way or another."""
+    for cost in costs:
+        shown = json.loads(json.dumps(asdict(cost)))
+        assert sum(shown["tasks_by_way"].values()) == cost.tasks
 
 
 def test_tasks_grow_as_rows_do(costs: tuple[Cost, Cost]) -> None:
