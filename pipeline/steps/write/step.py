@@ -193,6 +193,7 @@ class Write(Step):
         count = (total + size - 1) // size
         sizes = [min(size, total - number * size) for number in range(count)]
         chosen, ingest = context.at(self.name, "kept"), context.ingest()
+        form = self._format(context.inputs)  # it looks at every file of the input
         tables = self._tables(context)
         layout = context.done(self.name, "layout").whole()
 
@@ -210,7 +211,7 @@ class Write(Step):
                 # A shard without gaps does not know of them.
                 inputs["gone"] = [by.of(taken) for by in gone]
             span_of = (low - int(starts[taken[0]]), sizes[number])
-            args = self._arguments(context, number, count, span_of, of_file)
+            args = self._arguments(context, number, count, span_of, form, of_file)
             return Task(Scope.SHARD, number, inputs, args, rows=sizes[number])
 
         return Numbered(Scope.SHARD, sizes, shard)
@@ -221,6 +222,7 @@ class Write(Step):
         number: int,
         count: int,
         span: tuple[int, int],
+        form: str,
         of_file: Mapping[int, int],
     ) -> Shard:
         """Arguments of shard ``number`` of ``count``; ``of_file``: its parts of each file."""
@@ -235,7 +237,7 @@ class Write(Step):
                 for file, parts in zip(files, of_file.values(), strict=True)
             ],
             self.config.samples_per_shard,
-            self._format(context.inputs),
+            form,
             self._wanted,
             self.config.json_ == "signals",
             [_digest(context, file, context.inputs[file]) for file in of_file],
