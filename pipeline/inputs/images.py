@@ -33,6 +33,7 @@ from tamis.pipeline.inputs.picture_formats import (
     BROKEN,
     FORMATS,
     ends_early,
+    jpeg_scans,
     why_unidentified,
     words_of,
 )
@@ -49,8 +50,6 @@ MAX_SCANS = 100
 """Of a JPEG; real ones have up to about 12. Each is decoded over the whole picture, however few bytes it has."""
 
 _SCAN = re.compile(rb"\xff\xda")
-_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-"""A marker that begins a segment, or ends the picture: neither a stuffed byte nor a restart."""
 
 ORIENTATION = 0x0112
 
@@ -134,9 +133,8 @@ def _check_scans(data: bytes | memoryview, image: Image.Image) -> None:
         return
     found = sum(1 for _ in islice(_SCAN.finditer(data), MAX_SCANS * 1000))
     if found > MAX_SCANS and is_jpeg:
-        found = _scans(
-            data
-        )  # other segments may have such bytes, and what stands behind the picture
+        # Other segments may have such bytes, and what stands behind the picture.
+        found = jpeg_scans(data, MAX_SCANS)
     elif found > MAX_SCANS:
         found = found if "jpeg" in str(image.info.get("compression")) else 0
         found -= len(_strip_offsets(image))
@@ -149,19 +147,6 @@ def _strip_offsets(image: Image.Image) -> Sequence[int]:
     """The offsets of a TIFF's strips or tiles, each of which is a JPEG of its own."""
     tags = getattr(image, "tag_v2", {})
     return tuple(tags.get(273) or tags.get(324) or ())
-
-
-def _scans(data: bytes | memoryview) -> int:
-    """The scans of a JPEG, by its segments up to its end; one more than MAX_SCANS where there are more."""
-    position, count = 2, 0
-    while count <= MAX_SCANS and (marker := _MARKER.search(data, position)):
-        position = marker.end()
-        kind = data[position - 1]
-        if kind == 0xD9:
-            break
-        count += kind == 0xDA
-        position += int.from_bytes(data[position : position + 2], "big")
-    return count
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from tamis.pipeline.signals.heads import Head, read_head
 from tamis.pipeline.signals.word_list import WordList, read_list
 from tamis.pipeline.store import storage
-from tamis.schemas.errors import InputError, ModelError
+from tamis.schemas.errors import InputError, ModelError, TamisError
 
 
 @lru_cache(maxsize=8)
@@ -28,11 +28,8 @@ def read_list_file(path: str) -> tuple[str, WordList]:
     Raises:
         InputError: the file cannot be read, or is no list.
     """
-    try:
-        data = storage.read_bytes(storage.absolute(path))
-    except OSError as error:
-        raise InputError(f"list {storage.redact(path)} cannot be read: {error.strerror}") from error
-    return hashlib.sha256(data).hexdigest(), read_list(data, storage.redact(path))
+    sha256, data = _read(path, "list", InputError)
+    return sha256, read_list(data, storage.redact(path))
 
 
 @lru_cache(maxsize=8)
@@ -52,8 +49,14 @@ def read_head_file(path: str) -> tuple[str, Head]:
     Raises:
         ModelError: the file cannot be read, or is no head.
     """
+    sha256, data = _read(path, "head", ModelError)
+    return sha256, read_head(data, storage.redact(path))
+
+
+def _read(path: str, what: str, refusal: type[TamisError]) -> tuple[str, bytes]:
+    """A file's sha256, and its bytes."""
     try:
         data = storage.read_bytes(storage.absolute(path))
     except OSError as error:
-        raise ModelError(f"head {storage.redact(path)} cannot be read: {error.strerror}") from error
-    return hashlib.sha256(data).hexdigest(), read_head(data, storage.redact(path))
+        raise refusal(f"{what} {storage.redact(path)} cannot be read: {error.strerror}") from error
+    return hashlib.sha256(data).hexdigest(), data
