@@ -229,19 +229,17 @@ class Engine:
         settings = (phase.function, self._root, alone, claim.decoding_tasks)
         pending: list[Any] = []
         pace, slots, counted = Pace(), 0, -REFRESH
-        try:
-            while window.left or pending:
-                if time.monotonic() - counted >= REFRESH:
-                    slots, counted = self._slots(claim), time.monotonic()
-                while window.left and len(pending) < CALLS * slots:
-                    size = chunk(window.left, slots, 1 if alone else pace.most())
-                    pending.append(call.remote(*settings, pickle.dumps(window.take(size))))
-                for outcome in self._ended(pending):
-                    pace.count(outcome.seconds)
-                    yield outcome
-        finally:
-            for reference in pending:
-                ray.cancel(reference)
+        # Calls under way when a run stops end with the connection to Ray. Ray's own cancelling of a call that is about
+        # to end may abort this process (2.60: "Tried to complete task that was not pending").
+        while window.left or pending:
+            if time.monotonic() - counted >= REFRESH:
+                slots, counted = self._slots(claim), time.monotonic()
+            while window.left and len(pending) < CALLS * slots:
+                size = chunk(window.left, slots, 1 if alone else pace.most())
+                pending.append(call.remote(*settings, pickle.dumps(window.take(size))))
+            for outcome in self._ended(pending):
+                pace.count(outcome.seconds)
+                yield outcome
 
     def _ended(self, pending: list[Any]) -> Iterator[Outcome]:
         """Wait for calls, remove those that have ended, and give their outcomes."""
