@@ -208,10 +208,9 @@ class Fabricated:
                 return [1]
             case Scope.PART:
                 return [int(task.rows * self._alive_share())]
-        if name == "columns":  # of a part, whatever its rows
-            return [1] * len(members.rows if members is not None else [0])
         if members is not None and members.buckets is None and not members.together:
-            return [int(count * self._alive_share()) or 1 for count in members.rows]
+            share = 0.0 if name == "columns" else self._alive_share()  # a row a part, of any size
+            return [int(count * share) or 1 for count in members.rows]
         read = max((sum(s.rows for s in of) for of in task.inputs.values()), default=0)
         if members is not None:
             read = int(task.rows * self._alive_share())

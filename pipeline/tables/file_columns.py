@@ -96,6 +96,28 @@ class FileColumns:
         folder = self.folders[position].as_py() or self.folder
         return f"{folder}/{self.names[position].as_py()}.parquet"
 
+    def located(self, positions: Sequence[int]) -> tuple[str, list[str]]:
+        """The folder of some files, with its slash, and their names below it without their ending.
+
+        The folder is empty where the files lie in several.
+        """
+        if not positions:
+            return "", []
+        if self._all_here:
+            first, count = positions[0], len(positions)
+            if positions[-1] - first == count - 1:  # neighbours, as a rule
+                return f"{self.folder}/", self.names.slice(first, count).to_pylist()
+            return f"{self.folder}/", [self.names[position].as_py() for position in positions]
+        paths = [self.path(position).removesuffix(".parquet") for position in positions]
+        found = {path.rpartition("/")[0] for path in paths}
+        folder = f"{found.pop()}/" if len(found) == 1 else ""
+        return folder, [path.removeprefix(folder) for path in paths]
+
+    @cached_property
+    def _all_here(self) -> bool:
+        """Whether no file stays in another run."""
+        return not any(self.folders.dictionary.to_pylist())
+
     def fingerprint(self, position: int) -> str:
         """A file's fingerprint, in hex."""
         return str(self.fingerprints[position].tobytes().hex())
