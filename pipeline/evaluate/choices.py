@@ -22,6 +22,7 @@ from tamis.pipeline.steps.selectors.choice import InfeasibleError, Mask, Pool, S
 from tamis.pipeline.steps.selectors.config import count_of
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.columns import centroid_rows
+from tamis.pipeline.tasks.product import Kind
 from tamis.schemas.errors import JobError
 from tamis.schemas.evaluation import DEDUPLICATED, FULL, OWN, RANDOM
 from tamis.schemas.registry import STEPS, choice_class
@@ -104,7 +105,7 @@ class Settings:
     @classmethod
     def of(cls, run: FinishedRun) -> Settings:
         """Choices of a finished run's own steps; of kinds that it has not, the defaults over its similarity signal."""
-        similarity = run.made_by(embedding_of(run).name, "signal")[0]
+        similarity = run.made_by(embedding_of(run).name, Kind.SIGNAL)[0]
         made = filter(None, map(choice_class, STEPS))
         defaults = filter(None, (choice.default(similarity) for choice in made))
         return cls(*run.steps, *defaults, seed=run.seed, similarity=similarity)

@@ -20,6 +20,7 @@ from tamis.pipeline.evaluate.heads import Sides
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import uid_words, vectors
+from tamis.pipeline.tasks.product import Kind
 from tamis.pipeline.tasks.sources import INDEX
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.step import StepModel
@@ -81,7 +82,7 @@ def embedding_of(run: FinishedRun) -> Any:
     chosen = concepts_of(run)
     named = chosen.clustered_embedding if chosen is not None else None
     embed = next((step for step in embeds if step.makes_embedding == named), embeds[0])
-    if not run.made_by(embed.name, "signal"):
+    if not run.made_by(embed.name, Kind.SIGNAL):
         raise StateError(
             f"{run.root}: `{embed.name}` has embeddings of pictures alone: heads need those of captions too; "
             "use an encoder with a text tower, or give text embeddings"

@@ -140,8 +140,8 @@ def _step(step: Step, config: StepModel | None) -> dict[str, Any]:
     return {
         "step": step.name,
         "kind": config.kind if config else "built in",
-        "reads": list(step.needs()),
-        "makes": list(step.makes()),
+        "reads": [need.role for need in step.needs()],
+        "makes": [made.role for made in step.makes()],
         "settings": settings,
     }
 

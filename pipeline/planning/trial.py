@@ -34,6 +34,7 @@ from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tasks.perform import Here
 from tamis.pipeline.tasks.phase import Listed, Phase
+from tamis.pipeline.tasks.product import Kind
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import TaskIo
 from tamis.schemas.events import Event, PhaseEnded, PhaseStarted, StepEnded, TaskDone
@@ -276,8 +277,8 @@ def _doubled(root: str) -> dict[str, int]:
 
 def _dim(run: Run) -> int:
     """The width of the first embedding; 0 where there is none."""
-    for maker, (step, phase) in run.plan.makers.items():
-        if maker.startswith("embedding:"):
+    for made, (step, phase) in run.plan.makers.items():
+        if made.kind is Kind.EMBEDDING:
             return max(
                 (int(notes.get("dim", 0)) for notes in run.done(step, phase).notes()), default=0
             )

@@ -11,6 +11,7 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.ingest import Ingest
 from tamis.pipeline.steps.ledger import Ledger
 from tamis.pipeline.store import storage
+from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.step import Step
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
@@ -30,10 +31,10 @@ class Plan:
     notes: tuple[str, ...] = field(default=())  # for people, before it starts
 
     @cached_property
-    def makers(self) -> Mapping[str, tuple[str, str]]:
+    def makers(self) -> Mapping[Product, tuple[str, str]]:
         """``signal:words`` or ``embedding:embed`` -> the step and phase whose tables hold it."""
         return {
-            key: (step.name, phase) for step in self.steps for key, phase in step.makes().items()
+            made: (step.name, phase) for step in self.steps for made, phase in step.makes().items()
         }
 
 
@@ -74,20 +75,18 @@ def check_chain(steps: Sequence[Step]) -> None:
     Raises:
         JobError: names the step, what it lacks, and what there is.
     """
-    makers: dict[str, str] = {}
+    makers: dict[Product, str] = {}
     for step in steps:
         for need in step.needs():
             if need not in makers:
-                kind, _, name = need.partition(":")
-                known = sorted(
-                    key.partition(":")[2] for key in makers if key.startswith(f"{kind}:")
-                )
+                known = sorted(made.name for made in makers if made.kind is need.kind)
                 raise JobError(
-                    f"{step.name}: no {kind} `{name}` at this point{nearest(name, known) if known else ''}"
+                    f"{step.name}: no {need.kind} `{need.name}` at this point"
+                    f"{nearest(need.name, known) if known else ''}"
                 )
-        for key in step.makes():
-            if key in makers:
+        for made in step.makes():
+            if made in makers:
                 raise JobError(
-                    f"{step.name}: {key.replace(':', ' `')}` is already made by `{makers[key]}`"
+                    f"{step.name}: {made.kind} `{made.name}` is already made by `{makers[made]}`"
                 )
-            makers[key] = step.name
+            makers[made] = step.name

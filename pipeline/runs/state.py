@@ -59,7 +59,7 @@ class State:
         """
         path = storage.join(plan.root, FILE)
         record = plan_files.read_head(plan.root) if storage.exists(path) else None
-        makes = {name: [*maker] for name, maker in sorted(plan.makers.items())}
+        makes = {made.role: [*maker] for made, maker in sorted(plan.makers.items())}
         state = cls(plan.root, plan.job.name, plan.job.part_samples, [], Parts.of([]), makes)
         if record is not None:
             state._continue(record, plan)

@@ -26,7 +26,7 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.store.lease import Lease
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.file_columns import Ints
-from tamis.pipeline.tasks import claims, dealing, row_reuse
+from tamis.pipeline.tasks import claims, dealing, product, row_reuse
 from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.parts import Parts, ranges
 from tamis.pipeline.tasks.perform import Outcome, Works
@@ -143,22 +143,23 @@ class Run(Context):
 
     def signal(self, name: str) -> ByPart | None:
         """The table that holds a signal; None if no step makes it."""
-        maker = self.plan.makers.get(f"signal:{name}")
+        maker = self.plan.makers.get(product.signal(name))
         return self.at(*maker) if maker else None
 
     def signals(self) -> Sequence[tuple[str, ByPart]]:
         """Every signal, by name, and its table."""
-        keys = sorted(key for key in self.plan.makers if key.startswith("signal:"))
-        return [(key.removeprefix("signal:"), self.at(*self.plan.makers[key])) for key in keys]
+        makers = self.plan.makers
+        signals = sorted(made for made in makers if made.kind is product.Kind.SIGNAL)
+        return [(made.name, self.at(*makers[made])) for made in signals]
 
     def place_tables(self) -> Sequence[tuple[str, ByPart]]:
         """The steps that place samples in concepts, in order, and their tables."""
-        makers = [maker for key, maker in self.plan.makers.items() if key.startswith("place:")]
-        return [(maker[0], self.at(*maker)) for maker in makers]
+        makers = self.plan.makers.items()
+        return [(made.name, self.at(*at)) for made, at in makers if made.kind is product.Kind.PLACE]
 
     def embedding(self, name: str) -> ByPart:
         """The embeddings."""
-        return self.at(*self.plan.makers[f"embedding:{name}"])
+        return self.at(*self.plan.makers[product.embedding(name)])
 
     def ranges(self) -> list[range]:
         """Numbers of consecutive parts of about ``range_samples`` rows."""

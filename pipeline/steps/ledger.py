@@ -15,8 +15,10 @@ from tamis.pipeline.steps.concepts import ranking
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import scatter
+from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.parts import Part
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.product import Kind, names_of
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Task, TaskIo
@@ -87,11 +89,11 @@ class Ledger(Step):
 
     def _rows(self, context: Context) -> EachPart[Written]:
         inputs: dict[str, ByPart | Sequence[ByPart]] = {"ingest": context.ingest()}
-        inputs |= {f"verdict:{step}": table for step, table in context.verdicts()}
-        inputs |= {f"signal:{name}": table for name, table in context.signals()}
+        inputs |= {product.verdict(step).role: table for step, table in context.verdicts()}
+        inputs |= {product.signal(name).role: table for name, table in context.signals()}
         shared = {}
         for step, table in context.place_tables():
-            inputs[f"place:{step}"] = table
+            inputs[product.place(step).role] = table
             shared[f"quotas:{step}"] = context.done(step, "quotas").whole()
         placed = context.kept() + sum(
             table.rows for step, table in context.verdicts() if step in self.gapped
@@ -143,10 +145,9 @@ def _part_rows(io: TaskIo[Written]) -> pa.Table:
     table = pa.Table.from_arrays(
         [_typed(columns.get(f.name), f.type, count) for f in LEDGER], schema=LEDGER
     )
-    for role in sorted(io.task.inputs):
-        if role.startswith("signal:"):
-            name = role.removeprefix("signal:")
-            table = table.append_column(name, scatter(io.read(role, ["row", name]), count)[name])
+    for name in names_of(Kind.SIGNAL, sorted(io.task.inputs)):
+        values = io.read(product.signal(name).role, ["row", name])
+        table = table.append_column(name, scatter(values, count)[name])
     if io.args.redacting:
         table = _redacted(table, io.args.redacting)
     io.count(kept=int(kept.sum()), dropped=int((~kept).sum()))
@@ -172,14 +173,9 @@ def _verdicts(io: TaskIo[Written]) -> pa.Table:
         StateError: two steps dropped the same sample: the later one did not decide on living samples.
     """
     tables = []
-    for role in io.task.inputs:
-        if role.startswith("verdict:"):
-            table = io.read(role)
-            tables.append(
-                table.append_column(
-                    "step", pa.array([role.removeprefix("verdict:")] * table.num_rows, pa.string())
-                )
-            )
+    for step in names_of(Kind.VERDICT, io.task.inputs):
+        table = io.read(product.verdict(step).role)
+        tables.append(table.append_column("step", pa.array([step] * len(table), pa.string())))
     table = pa.concat_tables(tables)
     if pc.count_distinct(table["row"]).as_py() != table.num_rows:
         raise StateError(
@@ -191,10 +187,9 @@ def _verdicts(io: TaskIo[Written]) -> pa.Table:
 def _places(io: TaskIo[Written], dropped_by: Any) -> dict[str, Any]:
     """Each row's place: in the concepts of the step that dropped it, else in those of the last step that makes any."""
     columns: dict[str, Any] = {}
-    roles = [role for role in io.task.inputs if role.startswith("place:")]
-    for role in reversed(roles):
-        step = role.removeprefix("place:")
-        places = ranking.with_quotas(io.read(role), io.read(f"quotas:{step}", ["quota"]))
+    for step in reversed(names_of(Kind.PLACE, io.task.inputs)):
+        stored = io.read(product.place(step).role)
+        places = ranking.with_quotas(stored, io.read(f"quotas:{step}", ["quota"]))
         table = scatter(places, len(dropped_by))
         own = pc.fill_null(pc.equal(dropped_by, step), False)
         for name in ("cluster", "rank", "distance", "quota"):

@@ -13,6 +13,7 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.parts import Parts
 from tamis.pipeline.tasks.phase import Phase
+from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.schemas.job import Job
 
@@ -78,7 +79,7 @@ class Context(Protocol):
 class Step(ABC):
     """A step of a job as phases of tasks; the phase ``verdict`` is its decision, where it has one.
 
-    ``needs`` and ``makes`` name ``signal:NAME`` and ``embedding:NAME``; ``plan`` checks the chain.
+    ``plan`` checks that what a step ``needs`` an earlier one ``makes``.
     """
 
     version: int = 1
@@ -92,12 +93,12 @@ class Step(ABC):
     remove them. A later phase that has another setting reads them again.
     """
 
-    def needs(self) -> Sequence[str]:
-        """Names that an earlier step must have made."""
+    def needs(self) -> Sequence[Product]:
+        """What an earlier step must have made."""
         return ()
 
-    def makes(self) -> Mapping[str, str]:
-        """Names that this step makes -> the phase whose tables hold them, by ``row``."""
+    def makes(self) -> Mapping[Product, str]:
+        """What this step makes for later ones -> the phase whose tables hold it, by ``row``."""
         return {}
 
     def check(self, inputs: Sequence[InputFile]) -> None:  # noqa: B027 - most steps have nothing to check

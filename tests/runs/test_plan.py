@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tamis.pipeline.steps.signals.step import Signals
+from tamis.pipeline.tasks.product import Product
 from tests.support.running import Sample, make_plan, picture, run_here, write_tar
 
 STEPS = """
@@ -24,7 +25,7 @@ def test_steps_are_asked_once_what_they_make(
     asked: list[str] = []
     makes = Signals.makes
 
-    def counted(step: Signals) -> dict[str, str]:
+    def counted(step: Signals) -> dict[Product, str]:
         asked.append(step.name)
         return dict(makes(step))
 

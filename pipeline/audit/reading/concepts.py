@@ -10,6 +10,7 @@ from tamis.pipeline.audit.reading.concept_names import names
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
+from tamis.pipeline.tasks.product import Kind
 
 if TYPE_CHECKING:
     import duckdb
@@ -103,7 +104,7 @@ def similarity(run: FinishedRun) -> str | None:
     named = step.clustered_embedding if step is not None else None
     for embed in embeds:
         if named in (None, embed.makes_embedding):
-            return next(iter(run.made_by(embed.name, "signal")), None)
+            return next(iter(run.made_by(embed.name, Kind.SIGNAL)), None)
     return None
 
 

@@ -25,6 +25,7 @@ from tamis.pipeline.tables.columns import row_values
 from tamis.pipeline.tasks import plan_files
 from tamis.pipeline.tasks.parts import Parts, bundle_of
 from tamis.pipeline.tasks.plan_files import PlanTable
+from tamis.pipeline.tasks.product import Kind, names_of
 from tamis.schemas.errors import StateError
 from tamis.schemas.layout import check_layout
 from tamis.schemas.ledger import Reason
@@ -158,24 +159,19 @@ class FinishedRun:
         part, row = sid >> 32, sid & 0xFFFFFFFF
         return 0 <= part < len(self.parts) and row < self.parts[part].rows
 
-    def made_by(self, step: str, what: str) -> list[str]:
-        """Names of a step's products of one kind; ``what`` is signal, embedding or place."""
+    def made_by(self, step: str, kind: Kind) -> list[str]:
+        """Names of a step's products of one kind."""
         made: dict[str, list[str]] = self._head["makes"]
-        mark = f"{what}:"
-        return [
-            key.removeprefix(mark)
-            for key, (maker, _) in made.items()
-            if maker == step and key.startswith(mark)
-        ]
+        return names_of(kind, [role for role, (maker, _) in made.items() if maker == step])
 
     def signals_of(self, step: str) -> Sequence[str]:
         """The signals that a step of the job has computed."""
-        return self.audits[step].config.computes or self.made_by(step, "signal")
+        return self.audits[step].config.computes or self.made_by(step, Kind.SIGNAL)
 
     @property
     def placing(self) -> list[str]:
         """The steps that give samples a place in a concept, in order."""
-        return [step.name for step in self.steps if self.made_by(step.name, "place")]
+        return [step.name for step in self.steps if self.made_by(step.name, Kind.PLACE)]
 
     @property
     def placed(self) -> str:

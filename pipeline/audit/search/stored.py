@@ -32,6 +32,7 @@ from tamis.pipeline.tasks import dealing, sources
 from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.parts import bundle_of
 from tamis.pipeline.tasks.phase_index import read_index
+from tamis.pipeline.tasks.product import Kind
 from tamis.pipeline.tasks.sources import INDEX, ByPart
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.scope import Scope
@@ -93,7 +94,7 @@ class Embedding:
     @cached_property
     def has_text(self) -> bool:
         """Whether captions are embedded too."""
-        return bool(self.run.made_by(self.config.name, "signal"))
+        return bool(self.run.made_by(self.config.name, Kind.SIGNAL))
 
     @cached_property
     def _by_part(self) -> ByPart:

@@ -13,6 +13,7 @@ from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.story.onward import onward
 from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.steps.shared.audit import Row, StepAudit
+from tamis.pipeline.tasks.product import Kind
 from tamis.schemas.ledger import Reason, likeness, meaning
 
 Audit = StepAudit[Any]
@@ -74,7 +75,7 @@ def _step(
 ) -> Story:
     """One step of a sample's story. ``audit``: the step's; None for ingest, and if the sample did not reach it."""
     story: Story = {"step": name, "outcome": _outcome(run, row, name, reached)}
-    names = run.signals_of(name) if audit is not None else run.made_by(name, "signal")
+    names = run.signals_of(name) if audit is not None else run.made_by(name, Kind.SIGNAL)
     signals = {signal: row.get(signal) for signal in names}
     if any(value is not None for value in signals.values()):
         story["signals"] = signals

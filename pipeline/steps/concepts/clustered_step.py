@@ -9,6 +9,8 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.concepts import concepts
 from tamis.pipeline.steps.concepts.config import Clustered
 from tamis.pipeline.steps.shared.parts import embedding_named
+from tamis.pipeline.tasks import product
+from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.step import Step
 from tamis.schemas.job import Job
 
@@ -22,9 +24,9 @@ class ClusteredStep(Step, Generic[Config]):
         self.config, self.name = config, config.name
         self.embedding = embedding_named(job, config.embedding, config.name)
 
-    def needs(self) -> Sequence[str]:
+    def needs(self) -> Sequence[Product]:
         """The embedding that is clustered."""
-        return [f"embedding:{self.embedding}"]
+        return [product.embedding(self.embedding)]
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """Check that borrowed centroids exist, and have the job's number.

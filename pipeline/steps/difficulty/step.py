@@ -19,7 +19,9 @@ from tamis.pipeline.steps.difficulty.config import Difficulty as Config
 from tamis.pipeline.steps.shared.parts import embedding_named, embeds_captions, nothing_reaches
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.columns import uid_words, vectors
+from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Task, TaskIo
@@ -61,13 +63,13 @@ class Difficulty(Step):
         self.embedding = embedding_named(job, config.embedding, config.name)
         self.embed = next(step for step in job.embeds if step.makes_embedding == self.embedding)
 
-    def needs(self) -> Sequence[str]:
+    def needs(self) -> Sequence[Product]:
         """The embedding."""
-        return [f"embedding:{self.embedding}"]
+        return [product.embedding(self.embedding)]
 
-    def makes(self) -> Mapping[str, str]:
+    def makes(self) -> Mapping[Product, str]:
         """The measure, under the step's name."""
-        return {f"signal:{self.name}": "values"}
+        return {product.signal(self.name): "values"}
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """Captions are embedded too.

@@ -13,8 +13,10 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import origins
 from tamis.pipeline.steps.shared.parts import area
 from tamis.pipeline.tables.columns import scatter
+from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.phase import Phase, listed
+from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Args, Task, TaskIo
@@ -63,9 +65,9 @@ def signal_values(io: TaskIo[Any], name: str, rows: Ints) -> npt.NDArray[np.floa
     return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
 
 
-def needed(signal: str | None) -> list[str]:
+def needed(signal: str | None) -> list[Product]:
     """What a step needs of earlier ones to prefer by a signal."""
-    return [] if signal is None else [f"{SIGNAL}{signal}"]
+    return [] if signal is None else [product.signal(signal)]
 
 
 def check_preference(

@@ -28,7 +28,9 @@ from tamis.pipeline.steps.embed.config import Embed as Config
 from tamis.pipeline.steps.shared.parts import drops, embeds_captions
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import vector_column
+from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.phase import EachPart, Phase
+from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import TaskIo, location
 from tamis.schemas.errors import JobError
@@ -68,11 +70,11 @@ class Embed(Step):
         self.config, self.name, self.job = config, config.name, job
         self.signal, _ = config.similarity(job.steps)
 
-    def makes(self) -> Mapping[str, str]:
+    def makes(self) -> Mapping[Product, str]:
         """The embedding, and the cosine of picture and caption as a signal."""
-        makes = {f"embedding:{self.config.as_}": "vectors"}
+        makes = {product.embedding(self.config.as_): "vectors"}
         if embeds_captions(self.job, self.config):
-            makes[f"signal:{self.signal}"] = "vectors"
+            makes[product.signal(self.signal)] = "vectors"
         return makes
 
     def check(self, inputs: Sequence[InputFile]) -> None:

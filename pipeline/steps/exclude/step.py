@@ -27,7 +27,9 @@ from tamis.pipeline.steps.exclude.entries import Listing
 from tamis.pipeline.steps.shared.parts import check_pictures, drops
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import byte_rows, scatter
+from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Task, TaskIo
@@ -88,9 +90,9 @@ class Exclude(Step):
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.steps = config, config.name, job.steps
 
-    def needs(self) -> Sequence[str]:
+    def needs(self) -> Sequence[Product]:
         """The column that is compared, if it is a signal."""
-        return [] if self.config.signal is None else [f"signal:{self.config.signal}"]
+        return [] if self.config.signal is None else [product.signal(self.config.signal)]
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """The list is there and begins with an entry, and the input has what is compared.

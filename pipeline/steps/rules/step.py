@@ -19,7 +19,9 @@ from tamis.pipeline.steps.rules.config import Rules as Config
 from tamis.pipeline.steps.shared.config import NO_VALUE
 from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.tables.columns import scatter
+from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.phase import EachPart, Phase
+from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import TaskIo
@@ -43,9 +45,9 @@ class Rules(Step):
         self.config, self.name = config, config.name
         self.steps = job.steps
 
-    def needs(self) -> Sequence[str]:
+    def needs(self) -> Sequence[Product]:
         """The signals of all bounds."""
-        return [f"signal:{name}" for name in self.config.bounds]
+        return [product.signal(name) for name in self.config.bounds]
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """Check that no text has a bound of numbers.
@@ -66,7 +68,7 @@ class Rules(Step):
         for name in self.config.bounds:
             signal = context.signal(name)
             assert signal is not None, "the plan has checked that every signal is made"
-            inputs[f"signal:{name}"] = signal
+            inputs[product.signal(name).role] = signal
         yield Phase("verdict", decide, EachPart(context.parts, inputs, Bounded(bounds)))
 
 
@@ -76,7 +78,7 @@ def decide(io: TaskIo[Bounded]) -> Iterator[pa.Table]:
     failing: dict[str, tuple[pa.Array, Mapping[str, Mask]]] = {}
     bounds = dict(io.args.bounds)
     for name, raw in bounds.items():
-        values = scatter(io.read(f"signal:{name}", ["row", name]), io.rows)[name].take(
+        values = scatter(io.read(product.signal(name).role, ["row", name]), io.rows)[name].take(
             pa.array(rows)
         )
         bound = Bound.model_validate(raw)

@@ -19,8 +19,10 @@ from tamis.pipeline.steps.signals.config import Signals as Config
 from tamis.pipeline.steps.signals.files import read_head_file, read_list_file
 from tamis.pipeline.steps.signals.tasks import Computed, Killed, decide, values
 from tamis.pipeline.store import storage
+from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.parts import Part
 from tamis.pipeline.tasks.phase import EachPart, Phase
+from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import CULPRITS
@@ -38,13 +40,13 @@ class Signals(Step):
             embedding_named(job, config.embedding, config.name) if config.heads else None
         )
 
-    def needs(self) -> Sequence[str]:
+    def needs(self) -> Sequence[Product]:
         """The embedding, where a head reads it."""
-        return [f"embedding:{self.embedding}"] if self.embedding else []
+        return [product.embedding(self.embedding)] if self.embedding else []
 
-    def makes(self) -> Mapping[str, str]:
+    def makes(self) -> Mapping[Product, str]:
         """Every signal."""
-        return {f"signal:{name}": "values" for name in self.config.computes}
+        return {product.signal(name): "values" for name in self.config.computes}
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """Check that every signal can be computed or read, and that every head can be read."""

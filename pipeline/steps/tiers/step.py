@@ -12,7 +12,9 @@ import pyarrow as pa
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import origins
 from tamis.pipeline.steps.tiers.config import Tiers as Config
+from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.phase import EachPart, Phase
+from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import TaskIo
 from tamis.schemas.errors import JobError
@@ -35,13 +37,13 @@ class Tiers(Step):
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.steps = config, config.name, job.steps
 
-    def needs(self) -> Sequence[str]:
+    def needs(self) -> Sequence[Product]:
         """The signal."""
-        return [f"signal:{self.config.signal}"]
+        return [product.signal(self.config.signal)]
 
-    def makes(self) -> Mapping[str, str]:
+    def makes(self) -> Mapping[Product, str]:
         """The names, under the step's name."""
-        return {f"signal:{self.name}": "values"}
+        return {product.signal(self.name): "values"}
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """The signal is made of numbers.

@@ -29,6 +29,7 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.parts import Part
 from tamis.pipeline.tasks.phase import EachPart, Numbered, Phase, listed
+from tamis.pipeline.tasks.product import Kind
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Task, TaskIo
@@ -88,10 +89,9 @@ class Write(Step):
         """The signals that the job's other steps make."""
         for config in self.job.steps:
             if not config.is_last:
-                for key in step_class(config.kind)(config, self.job).makes():
-                    kind, _, name = key.partition(":")
-                    if kind == "signal":
-                        yield name
+                for made in step_class(config.kind)(config, self.job).makes():
+                    if made.kind is Kind.SIGNAL:
+                        yield made.name
 
     @staticmethod
     def _own(inputs: Sequence[InputFile]) -> Iterator[str]:

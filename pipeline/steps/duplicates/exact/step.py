@@ -39,6 +39,7 @@ from tamis.pipeline.steps.shared.exchange import (
 )
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.phase import EachPart, Phase
+from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import TaskIo
 from tamis.schemas.job import Job
@@ -86,7 +87,7 @@ class ExactDuplicates(Step):
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.steps = config, config.name, job.steps
 
-    def needs(self) -> Sequence[str]:
+    def needs(self) -> Sequence[Product]:
         """The signal that is preferred by, if any."""
         return needed(self.config.preferred_signal)
 

@@ -30,8 +30,10 @@ from tamis.pipeline.steps.duplicates.reading import (
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.exchange import range_starts
 from tamis.pipeline.steps.shared.parts import check_pictures, embedding_named
+from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.phase import EachPart, Phase
+from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
@@ -65,9 +67,9 @@ class NearDuplicates(Step):
             cosine=config.cosine if self.agree == "embedding" else None,
         )
 
-    def needs(self) -> Sequence[str]:
+    def needs(self) -> Sequence[Product]:
         """The embedding, where pictures are compared by it, and the signal that is preferred by."""
-        embeddings = [f"embedding:{self.embedding}"] if self.embedding else []
+        embeddings = [product.embedding(self.embedding)] if self.embedding else []
         return embeddings + needed(self.config.preferred_signal)
 
     def check(self, inputs: Sequence[InputFile]) -> None:

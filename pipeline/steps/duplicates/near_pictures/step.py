@@ -37,6 +37,7 @@ from tamis.pipeline.steps.shared.exchange import bucket_of, range_starts, split
 from tamis.pipeline.steps.shared.parts import check_pictures
 from tamis.pipeline.tables.columns import byte_rows, uid_words
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.job import Job
@@ -98,7 +99,7 @@ class NearPictures(Step):
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.steps = config, config.name, job.steps
 
-    def needs(self) -> Sequence[str]:
+    def needs(self) -> Sequence[Product]:
         """The signal that is preferred by, if any."""
         return needed(self.config.preferred_signal)
 

@@ -23,8 +23,10 @@ from tamis.pipeline.steps.shared.exchange import range_phase, range_starts, verd
 from tamis.pipeline.steps.shared.parts import nothing_reaches
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.part_files import TableFile
+from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.sources import Source
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Task
@@ -62,7 +64,7 @@ class SemanticDuplicates(ClusteredStep[Config]):
         """The name of the stored signal: the cosine to the nearest sample earlier in order."""
         return "semantic_similarity" if self.name == self.config.kind else f"{self.name}_similarity"
 
-    def needs(self) -> Sequence[str]:
+    def needs(self) -> Sequence[Product]:
         """The embedding, and the signal that is preferred by, if any."""
         return [*super().needs(), *needed(self.config.preferred_signal)]
 
@@ -75,9 +77,9 @@ class SemanticDuplicates(ClusteredStep[Config]):
         super().check(inputs)
         check_preference(self.name, self.config.preferred_signal, self.steps, inputs)
 
-    def makes(self) -> Mapping[str, str]:
+    def makes(self) -> Mapping[Product, str]:
         """The similarity, as a signal."""
-        return {f"signal:{self.signal}": "scores"}
+        return {product.signal(self.signal): "scores"}
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class."""

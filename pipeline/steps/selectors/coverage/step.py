@@ -28,7 +28,9 @@ from tamis.pipeline.steps.selectors.by_signal import (
 )
 from tamis.pipeline.steps.selectors.coverage.config import Coverage as Config
 from tamis.pipeline.tables.columns import uid_words
+from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.sources import ByPart, Source
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Task, TaskIo
@@ -85,9 +87,9 @@ class Coverage(Step):
         self.config, self.name, self.seed = config, config.name, job.seed
         self.steps = job.steps
 
-    def needs(self) -> Sequence[str]:
+    def needs(self) -> Sequence[Product]:
         """The score."""
-        return [f"signal:{self.config.score}"]
+        return [product.signal(self.config.score)]
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """It is made of numbers.

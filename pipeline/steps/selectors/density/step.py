@@ -23,7 +23,9 @@ from tamis.pipeline.steps.concepts.clustered_step import ClusteredStep
 from tamis.pipeline.steps.selectors.density.config import OVER_QUOTA
 from tamis.pipeline.steps.selectors.density.config import Density as Config
 from tamis.pipeline.steps.shared.parts import drops
+from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import JobError
@@ -57,9 +59,9 @@ class Density(ClusteredStep[Config]):
     version = 3
     passing = (*concepts.PASSING, *ranking.PASSING)
 
-    def makes(self) -> Mapping[str, str]:
+    def makes(self) -> Mapping[Product, str]:
         """Each sample's place in its concept."""
-        return {f"place:{self.name}": "places"}
+        return {product.place(self.name): "places"}
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """Borrowed centroids are there, and there are more clusters than neighbours.

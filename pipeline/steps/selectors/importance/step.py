@@ -23,7 +23,9 @@ from tamis.pipeline.steps.selectors.captions import captions
 from tamis.pipeline.steps.selectors.importance.config import Importance as Config
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import uid_words
+from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Task, TaskIo, location
@@ -78,9 +80,9 @@ class Importance(Step):
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.seed = config, config.name, job.seed
 
-    def makes(self) -> Mapping[str, str]:
+    def makes(self) -> Mapping[Product, str]:
         """The log weight, under the step's name."""
-        return {f"signal:{self.name}": "weights"}
+        return {product.signal(self.name): "weights"}
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """The target is there and holds captions.

@@ -23,7 +23,9 @@ from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.config import NOT_CHOSEN
 from tamis.pipeline.steps.selectors.prototypes.config import Prototypes as Config
 from tamis.pipeline.steps.shared.parts import drops
+from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Task, TaskIo
 
@@ -58,9 +60,9 @@ class Prototypes(ClusteredStep[Config]):
     version = 2
     passing = (*concepts.PASSING, *ranking.PASSING)
 
-    def makes(self) -> Mapping[str, str]:
+    def makes(self) -> Mapping[Product, str]:
         """Each sample's place in its cluster."""
-        return {f"place:{self.name}": "places"}
+        return {product.place(self.name): "places"}
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class."""

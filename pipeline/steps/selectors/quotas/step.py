@@ -28,7 +28,9 @@ from tamis.pipeline.steps.shared.config import NO_VALUE
 from tamis.pipeline.steps.shared.parts import drops, nothing_reaches
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import scatter, uid_words
+from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Task, TaskIo, location
@@ -78,9 +80,9 @@ class Quotas(Step):
         before = job.steps[: names.index(config.name)]
         self.clustering = next((step.name for step in reversed(before) if step.training), None)
 
-    def needs(self) -> Sequence[str]:
+    def needs(self) -> Sequence[Product]:
         """All signals."""
-        return [f"signal:{name}" for name in self.config.signals]
+        return [product.signal(name) for name in self.config.signals]
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """There are concepts if they are asked for, scores are numbers, and the weights are there.
@@ -130,10 +132,10 @@ class Quotas(Step):
         for signal in self.config.signals:
             made = context.signal(signal)
             assert made is not None, "the plan has checked that every signal is made"
-            inputs[f"signal:{signal}"] = made
+            inputs[product.signal(signal).role] = made
         if CLUSTER in self.config.by:
             assert self.clustering is not None
-            inputs[f"signal:{CLUSTER}"] = context.at(self.clustering, "assign")
+            inputs[product.signal(CLUSTER).role] = context.at(self.clustering, "assign")
         return inputs
 
     def _shares(self, context: Context, mean: str | None) -> Shares:
@@ -160,7 +162,7 @@ class Quotas(Step):
 
 def _values(io: TaskIo[Any], name: str, rows: Ints) -> pa.Array:
     """The values of a signal, or the clusters, of some rows of one part."""
-    stored = io.read(f"signal:{name}", ["row", name])
+    stored = io.read(product.signal(name).role, ["row", name])
     return scatter(stored, io.rows)[name].take(pa.array(rows)).combine_chunks()
 
 

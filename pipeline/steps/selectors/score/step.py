@@ -22,7 +22,9 @@ from tamis.pipeline.steps.selectors.by_signal import (
     with_missing,
 )
 from tamis.pipeline.steps.selectors.score.config import Score as Config
+from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.phase import Phase
+from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import TaskIo
 from tamis.schemas.errors import JobError
@@ -46,9 +48,9 @@ class Score(Step):
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.steps = config, config.name, job.steps
 
-    def needs(self) -> Sequence[str]:
+    def needs(self) -> Sequence[Product]:
         """The signal."""
-        return [f"signal:{self.config.signal}"]
+        return [product.signal(self.config.signal)]
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """It is made of numbers, and for a threshold over the input nothing is dropped before it is made.
