@@ -69,7 +69,7 @@ SMALL = 400
 
 @dataclass(frozen=True)
 class Look:
-    """What there is to see in some files.
+    """The columns, kinds and counts seen in some files.
 
     Attributes:
         files: all of them.

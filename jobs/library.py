@@ -146,7 +146,7 @@ class Run:
         return dict(told[0])
 
     def whatif(self, set: Settings, count: int = 20) -> Change:  # noqa: A002 - as on the command line
-        """Which samples other settings would keep or drop, from the stored values; ``count`` of them are named.
+        """The samples that other settings would keep or drop, from the stored values; ``count`` of them are named.
 
         Raises:
             JobError: a setting that does not fit the job.
@@ -167,7 +167,7 @@ class Run:
         return Run(output)
 
     def diff(self, other: Run, count: int = 20) -> Difference:
-        """What ``other`` keeps or drops that this run does not: settings, inputs, samples."""
+        """The differences of two runs: settings, inputs, and samples that only one of them keeps."""
         from tamis.pipeline.audit.compare.diff import diff
 
         return diff(self._run, other._run, count)

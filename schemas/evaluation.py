@@ -138,7 +138,7 @@ class Evaluation(_Record):
 
     @property
     def epochs(self) -> float:
-        """How often the training saw all pairs of the largest pool."""
+        """The number of times that the training saw all pairs of the largest pool."""
         return self.training.steps * self.training.batch / max(split.pool for split in self.splits)
 
     @property

@@ -1,4 +1,4 @@
-"""What the file of one task covers."""
+"""Scopes of tasks and their files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """What of a run one task works on; its files are called by it."""
+    """The part of a run that one task works on; its files are called by it."""
 
     PART = "part"  # one part
     BUNDLE = "bundle"  # 128 consecutive parts: a row group for each of them, or of an exchange for each bucket

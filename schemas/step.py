@@ -31,7 +31,7 @@ class Change(Protocol):
 
 
 class Plugged(Protocol):
-    """What a job knows of a user's function, without importing it."""
+    """A job's knowledge of a user's function, without importing it."""
 
     @property
     def source(self) -> str:
@@ -217,7 +217,7 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         return self
 
     def meaning(self, reason: str) -> str | None:
-        """What one of ``reasons`` means with these settings; None for a reason of the frame's."""
+        """The meaning of one of ``reasons`` with these settings; None for a reason of the frame's."""
         return self.reasons.get(reason)
 
     def notes(self, samples: int | None, width: Width) -> Iterable[str]:

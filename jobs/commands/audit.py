@@ -145,7 +145,7 @@ def _show_funnel(run: FinishedRun, json: bool) -> None:
 def _show_edges(
     run: FinishedRun, step: str, count: int | None, html: str | None, json: bool
 ) -> None:
-    """What a step of duplicates dropped beside what it kept instead, as a table or as a sheet of pictures."""
+    """The drops of a step of duplicates beside their survivors, as a table or as a sheet of pictures."""
     if html is not None:
         from tamis.pipeline.audit.report.sheet import sheet
         from tamis.pipeline.store import storage
@@ -175,7 +175,7 @@ def balance(totals: Funnel) -> str:
 
 
 def lost(run: FinishedRun) -> list[Loss]:
-    """What was dropped, by step, reason and rule; the largest number first."""
+    """The counts of drops by step, reason and rule, the largest first."""
     with queries.connect(run, tables=False) as connection:
         return losses(connection)
 

@@ -77,7 +77,7 @@ def _sized(sizes: dict[str, Any]) -> str:
 
 
 def _where(by_itself: bool, below: int) -> str:
-    """Where `tamis run` has it done."""
+    """The executor that `tamis run` would take, and why, in a line."""
     limit = f"a run below {display.count(below)} samples that needs no GPU"
     if by_itself:
         return f"done here without Ray, as {limit} is; with --ray or --address: on Ray"

@@ -51,7 +51,7 @@ def stoppable() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Place:
-    """What a person said about where tasks are done."""
+    """A person's choice of the executor."""
 
     address: str | None = None  # of a Ray cluster
     local: bool | None = None  # without Ray; None: it depends
@@ -150,7 +150,7 @@ def _about(plan: planning.Plan, place: Place) -> dict[str, object]:
 
 
 def beginning(plan: planning.Plan, place: Place) -> str:
-    """What is about to be done, in a line, and where: Ray needs seconds to start, and says nothing."""
+    """A line about the run that begins, and its executor: Ray needs seconds to start, and says nothing."""
     files = display.count(len(plan.inputs))
     size = display.size(sum(file.size for file in plan.inputs))
     plural = "" if len(plan.inputs) == 1 else "s"

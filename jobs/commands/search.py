@@ -93,7 +93,7 @@ def _show(query: Query, asked: Asked, found: Found) -> None:
 
 
 def lines(asked: Asked, found: Found) -> list[str]:
-    """What was found and searched, in words."""
+    """A sentence about the samples found and the vectors searched."""
     said = []
     if found.above is not None:
         some = f"; -n {found.above} shows all" if found.above > len(found.rows) else ""

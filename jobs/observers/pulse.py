@@ -90,7 +90,7 @@ class Pulse:
 
 
 def step_line(event: StepEnded, steps: Sequence[str]) -> str:
-    """What a step has decided, in one line."""
+    """A line about a step's decision."""
     dropped = sum(event.dropped.values())
     place = f"step {steps.index(event.step) + 1} of {len(steps)}, " if event.step in steps else ""
     return (

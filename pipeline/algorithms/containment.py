@@ -1,4 +1,4 @@
-"""How much of each of several sets stands in each other: C(A, B) = |A and B| / |A| over distinct keys.
+"""Containment of sets in each other: C(A, B) = |A and B| / |A| over distinct keys.
 
 After R2D2 (Jiang et al., SIGMOD 2024), which looks for tables that stand inside others of a lake; what it costs to make
 a deleted one again is left out here. Keys are counted as a whole or as one consistent sample: those whose hash is

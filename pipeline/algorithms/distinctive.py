@@ -29,7 +29,7 @@ def words(caption: str) -> set[str]:
 
 
 def frequencies(captions: Iterable[str]) -> Counter[str]:
-    """How many captions each word stands in."""
+    """The number of captions that each word stands in."""
     counted: Counter[str] = Counter()
     for caption in captions:
         counted.update(words(caption))

@@ -48,7 +48,7 @@ def fetch(repository: str, *choices: Sequence[str]) -> list[str]:
 
 
 def why_unreachable() -> str | None:
-    """Why nothing can be fetched from the hub; None if it answers, or a proxy may reach it."""
+    """The reason why nothing can be fetched from the hub; None if it answers, or a proxy may reach it."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:

@@ -44,7 +44,7 @@ class Request:
 
 
 class Progress(Protocol):
-    """What is told while heads are trained."""
+    """Observer of the training of heads."""
 
     def __call__(self, done: int, of: int, /) -> None:
         """``done`` of all steps of all heads are made; called with 0 before the first."""

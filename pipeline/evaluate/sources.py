@@ -1,4 +1,4 @@
-"""Where the test pairs come from: a share of the run's own, some values of a column, other runs, or input files."""
+"""Sources of test pairs: a share of the run's own, some values of a column, other runs, or input files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FEW_TESTED = 200
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What to measure on: ``places``, each a share in (0, 1), a finished run, or input files; or values of a column."""
+    """The choice of test pairs: ``places``, each a share in (0, 1), a run, or input files; or values of a column."""
 
     places: tuple[str, ...] = (SHARE,)
     column: str | None = None
@@ -172,7 +172,7 @@ def _in_order(pairs: Pairs) -> Pairs:
 
 
 def notes(asked: HeldOut, splits: Mapping[str, int]) -> list[str]:
-    """What a person should know of the sources: a share favours random choice, few pairs measure little."""
+    """Warnings about the sources: a share favours random choice, few pairs measure little."""
     found = []
     if asked.share is not None:
         found.append(

@@ -130,12 +130,12 @@ def drain(connection: Connection) -> None:
 
 
 def threads(process: int) -> int:
-    """How many threads a process of this machine has."""
+    """The number of threads that a process of this machine has."""
     return len(list(Path(f"/proc/{process}/task").iterdir()))
 
 
 def serve(descriptor: int, entry: str) -> None:
-    """What the process does: import, then fork and import as it is told, until nobody is there to tell."""
+    """The life of the process: import, then fork and import as it is told, until nobody is there to tell."""
     control = socket.socket(fileno=descriptor)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so none that has ended stays as a zombie
     try:

@@ -1,4 +1,4 @@
-"""What this machine has for workers: processors, memory and GPUs, within what this process may use of them."""
+"""Processors, memory and GPUs for workers of this machine, within what this process may use of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DRIVER = "/proc/driver/nvidia/gpus"
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0))
 
 

@@ -83,7 +83,7 @@ def _names_pictures(path: str, endings: Mapping[str, str], reading: Reading) -> 
 
 
 def reading_of(entry: Input) -> Reading:
-    """What the job says of how an entry's samples are read.
+    """The job's settings for reading an entry's samples.
 
     Raises:
         JobError: it says two things that do not go together.

@@ -21,7 +21,7 @@ from tamis.schemas.tables import find_column
 
 
 class Reading(NamedTuple):
-    """What the job says of how an entry's samples are read.
+    """The job's settings for reading an entry's samples.
 
     Attributes:
         columns: a name of ingest's (``text``, ``image``) -> the input's own names, the preferred one first.

@@ -29,7 +29,7 @@ def own(rows: pa.Table, names: Collection[str] | None = None) -> pa.Table:
 
 
 def refused(file: InputFile) -> str | None:
-    """Why a job cannot name some columns, where samples are files: they have these by themselves."""
+    """The reason why a job cannot name some columns, where samples are files: they have these by themselves."""
     for name in ("key", "width", "height", "sha256"):
         if file.reading.names(name):
             return (

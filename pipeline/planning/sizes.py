@@ -83,7 +83,7 @@ def sizes(plan: Plan) -> Sizes:
 
 
 def samples(plan: Plan) -> int:
-    """How many samples a run will have, about."""
+    """The estimated number of samples of a run."""
     return _parts(plan)[0]
 
 

@@ -1,4 +1,4 @@
-"""Where the tasks of a job are done on this machine: on Ray, or in worker processes without it."""
+"""The choice between Ray and worker processes without it, for a job on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has the tasks of a plan done: Ray, or worker processes of this machine. The result is the same, byte for byte."""
+"""Executors of a plan's tasks: Ray, or worker processes of this machine. The result is the same, byte for byte."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ class LocalEngine:
         return self._crew[place]
 
     def _heard(self, connection: Connection, busy: dict[Connection, int]) -> Iterator[Outcome]:
-        """What a worker tells; it is no longer ``busy`` where it has done its chunk, or died."""
+        """The reports of a worker; it is no longer ``busy`` where it has done its chunk, or died."""
         try:
             outcome: Outcome | None = connection.recv()
         except (EOFError, OSError):  # the second where it died within a message

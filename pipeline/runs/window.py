@@ -18,7 +18,7 @@ CALL_SECONDS = 1.0
 
 
 class Pace:
-    """How long the tasks of a phase have taken so far."""
+    """The times of a phase's tasks so far."""
 
     def __init__(self) -> None:
         self._seconds, self._tasks = 0.0, 0
@@ -28,7 +28,7 @@ class Pace:
         self._seconds, self._tasks = self._seconds + seconds, self._tasks + 1
 
     def most(self) -> int:
-        """How many tasks a worker is to be given together: one until one has ended, then ``CALL`` at most."""
+        """The number of tasks that a worker is to be given together: one until one has ended, then ``CALL`` at most."""
         if not self._tasks:
             return 1
         return max(1, min(CALL, int(CALL_SECONDS * self._tasks / max(self._seconds, 1e-9))))

@@ -78,7 +78,7 @@ def finished(root: str, work: Work) -> TableFile | None:
 
 @dataclass(frozen=True)
 class Order:
-    """What a worker without Ray is told to do: a pickled chunk of tasks, by a pickled function."""
+    """An order to a worker without Ray: a pickled chunk of tasks, by a pickled function."""
 
     function: bytes
     root: str

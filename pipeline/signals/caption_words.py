@@ -101,7 +101,7 @@ def _written_words(texts: Sequence[str]) -> Group:
 
 
 def _three_dots(of: forms.Flat, n: int) -> forms.Numbers:
-    """How often ``...`` stands in each of n captions, without overlap."""
+    """The number of ``...`` in each of n captions, without overlap."""
     dots = np.flatnonzero(of.codes == ord("."))
     owner = of.owner[dots]
     new = np.ones(len(dots), bool)

@@ -57,7 +57,7 @@ MOST_BYTES = 64 << 10
 
 @dataclass(frozen=True)
 class Form:
-    """What a function's signature says: the signal's Arrow type, its parameters, and whether it takes one sample."""
+    """A function's signature: the signal's Arrow type, its parameters, and whether it takes one sample."""
 
     type: str
     reads: tuple[str, ...]
@@ -130,7 +130,7 @@ def digest(packed: str) -> str:
 
 
 def form_of(function: Callable[..., Any], where: str) -> Form:
-    """What a function's signature says; ``where`` is for messages.
+    """Read a function's signature; ``where`` is for messages.
 
     Raises:
         PlugInError: the signature says too little, or too much.

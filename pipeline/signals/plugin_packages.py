@@ -17,7 +17,7 @@ GROUP = "tamis.signals"
 
 
 class Entry(NamedTuple):
-    """What an entry point names, `package.module:function`, and the version of its distribution."""
+    """The value of an entry point, `package.module:function`, and the version of its distribution."""
 
     value: str
     version: str

@@ -28,7 +28,7 @@ class WordList:
             self.by_size[size] = np.unique(found[count[words.owner[first]] == size])
 
     def occurrences(self, captions: Captions) -> npt.NDArray[np.int32]:
-        """How often the entries stand in each of n captions, int32 (n,); one inside another counts as well."""
+        """The number of entries in each of n captions, int32 (n,); one inside another counts as well."""
         totals = [np.zeros(0, np.int32)]
         for texts in forms.blocks(captions):
             of = forms.normal(texts)

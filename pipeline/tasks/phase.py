@@ -111,7 +111,7 @@ class Numbered(Tasks[Args]):
         return [paths.task_name(self.scope, number) for number in range(len(self))]
 
     def rows(self) -> npt.NDArray[np.int64]:
-        """How many rows each reads."""
+        """The number of rows that each reads."""
         return self._rows
 
     def build(self, number: int) -> Task[Args]:

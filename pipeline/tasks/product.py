@@ -1,4 +1,4 @@
-"""What steps make for later ones: values by row, each known by its kind and name."""
+"""Products of steps for later ones: values by row, each known by its kind and name."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class ByPart:
 
 
 def _distinct(files: Numbers) -> tuple[Numbers, npt.NDArray[np.int64]]:
-    """What ``np.unique`` gives, with the inverse. Parts in order have files in order, which need no sorting."""
+    """The result of ``np.unique``, with the inverse. Parts in order have files in order, which need no sorting."""
     steps = np.diff(files, prepend=files[:1] - 1)
     if len(steps) and steps.min() < 0:
         return np.unique(files, return_inverse=True)

@@ -94,11 +94,11 @@ class Step(ABC):
     """
 
     def needs(self) -> Sequence[Product]:
-        """What an earlier step must have made."""
+        """The products that an earlier step must have made."""
         return ()
 
     def makes(self) -> Mapping[Product, str]:
-        """What this step makes for later ones -> the phase whose tables hold it, by ``row``."""
+        """This step's products for later ones -> the phase whose tables hold each, by ``row``."""
         return {}
 
     def check(self, inputs: Sequence[InputFile]) -> None:  # noqa: B027 - most steps have nothing to check

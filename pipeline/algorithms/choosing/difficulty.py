@@ -1,4 +1,4 @@
-"""How hard a pair is among others, from cosines of pictures and captions: s-CLIPLoss, and EL2N without labels.
+"""Difficulty of a pair among others, from cosines of pictures and captions: s-CLIPLoss, and EL2N without labels.
 
 Each pair is compared with the same R reference pairs, where the papers take the others of its batch: the value of a
 pair then depends neither on order nor on division. With T the temperature, c_ij the cosine of picture i and caption j:

@@ -1,4 +1,4 @@
-"""Which of some keys stand in a list: keys of 16 bytes, the list sorted."""
+"""Membership of keys in a sorted list, keys of 16 bytes."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def keys(raw: bytes) -> Keys:
 
 
 def positions(listed: Keys, wanted: Keys) -> Int64Array:
-    """Where each wanted key stands in a list, int64 (n,); -1 where it does not.
+    """The position of each wanted key in a list, int64 (n,); -1 where it is not there.
 
     Args:
         listed: (m,) sorted, each once.

@@ -67,7 +67,7 @@ class Nearest:
         return np.where(found, best % _APART, -1), np.where(found, best // _APART, 0)
 
     def _alike(self, own: UInt8Array, row: Int64Array, entry: Int64Array) -> Int64Array:
-        """Which of the pairs have layouts within the bound, as positions."""
+        """The positions of the pairs whose layouts are within the bound."""
         if self._layouts is None or not len(row):
             return np.arange(len(row))
         rows, a = np.unique(row, return_inverse=True)

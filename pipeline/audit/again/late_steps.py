@@ -57,7 +57,7 @@ def first_of(old: Job, new: Job) -> int | None:
 
 
 def lacking(walk: Run, old: Job, new: Job) -> str:
-    """Why the stored tables of a step that differs do not decide the new settings; "" if they do."""
+    """The reason why the stored tables of a step that differs do not decide the new settings; "" if they do."""
     for before, after in zip(old.steps, new.steps, strict=True):
         why = audit_class(after.kind)(after).lacks(walk, before) if before != after else ""
         if why:

@@ -35,7 +35,7 @@ class Meaning:
 
     @property
     def offered(self) -> dict[str, bool]:
-        """What can be searched for: ``like`` a sample, and by ``words``, which takes an encoder of texts."""
+        """The searches that can be made: ``like`` a sample, and by ``words``, which takes an encoder of texts."""
         embedding = self._embedding
         reads = embedding is not None and not embedding.config.takes_embeddings
         return {

@@ -1,4 +1,4 @@
-"""Which inputs stand in which others: the keys of all samples that ingest read, counted bucket by bucket.
+"""Containment of a run's inputs in each other: the keys of all samples that ingest read, counted bucket by bucket.
 
 Keys are spilled to a scratch directory by their leading bits, so that memory holds a bucket of them.
 """

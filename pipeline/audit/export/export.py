@@ -15,7 +15,7 @@ from tamis.schemas.nearest import nearest
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: the folder, its files in order, and the samples in them."""
+    """The result of an export: the folder, its files in order, and the samples in them."""
 
     folder: str
     files: tuple[str, ...]

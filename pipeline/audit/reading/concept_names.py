@@ -49,7 +49,7 @@ CAPTIONS = """
 
 
 class _Captions(NamedTuple):
-    """How many of ``total`` captions have each word."""
+    """The number of captions, of ``total``, that have each word."""
 
     counts: Counter[str]
     total: int

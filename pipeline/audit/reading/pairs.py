@@ -1,4 +1,4 @@
-"""What a step of duplicates dropped, beside what it kept instead: pairs for a person to look at, and notes on all."""
+"""Pairs of a drop and its survivor, of the steps of duplicates, for a person to look at; and notes on all of them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Pair(NamedTuple):
 
 
 class Fallen(NamedTuple):
-    """What fell in a step: samples, groups, samples of the largest, its survivor's uid, and the value least alike."""
+    """A step's drops: samples, groups, samples of the largest, its survivor's uid, and the value least alike."""
 
     dropped: int
     groups: int
@@ -96,7 +96,7 @@ def _finder(run: FinishedRun, connection: duckdb.DuckDBPyConnection, name: str) 
 
 
 def fallen(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> dict[str, Fallen]:
-    """What fell in each step that found duplicates, in the job's order."""
+    """The drops of each step that found duplicates, in the job's order."""
     counted = {step: rest for step, *rest in connection.execute(FALLEN_BY_STEP).fetchall()}
     found = {}
     for step in run.steps:

@@ -138,7 +138,7 @@ def _ends(evaluation: Evaluation) -> tuple[Point | None, Point | None]:
 
 
 def training_told(evaluation: Evaluation) -> str:
-    """How long was trained, and what that allows to be said, in words."""
+    """A sentence about the length of the training, and what it allows to be said."""
     steps, epochs = evaluation.training.steps, evaluation.epochs
     line = f"all of it after {steps:,} steps, in which all pairs of the pool are seen {epochs:.2g} times"
     smallest, largest = _ends(evaluation)

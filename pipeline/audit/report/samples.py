@@ -76,7 +76,7 @@ def concepts_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection, al
 
 
 def _fits(run: FinishedRun, clusters: list[Concept]) -> str:
-    """How well captions fit what was kept, and what was not; the least fitting concepts by number."""
+    """Mean similarity of captions to what was kept and to what was dropped; the least fitting concepts by number."""
     kept, others = mean_fits(clusters)
     if kept is None or others is None:
         return ""

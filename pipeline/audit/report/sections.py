@@ -112,7 +112,7 @@ def _histogram(
 
 
 def _suggested(connection: duckdb.DuckDBPyConnection, name: str, whole: bool, limit: Limit) -> str:
-    """What a bound keeps of the samples with a value, and where others would lie: `0.28 keeps 11%; 30% is at 0.19`."""
+    """The share of the samples with a value that a bound keeps, and other bounds: `0.28 keeps 11%; 30% is at 0.19`."""
     found = distributions.suggestions(connection, name, whole, limit.side, limit.value)
     if found is None:
         return ""

@@ -33,7 +33,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Sought:
-    """What samples shall be like: exactly one of the first four."""
+    """A query: exactly one of the first four."""
 
     text: str | None = None
     image: str | bytes | None = None  # a path, or the picture

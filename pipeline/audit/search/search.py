@@ -36,7 +36,7 @@ COLUMNS = ("uid", "sid", "source", "key", "url", "text", "kept", "step", "reason
 
 @dataclass(frozen=True)
 class Asked:
-    """What is looked for beside the query.
+    """Conditions beside the query.
 
     ``above``: count all samples of this cosine or more, exactly. ``probes``: None for the number that fits the query.
     """
@@ -53,7 +53,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Extent:
-    """What of the stored vectors a search compares: ``probed`` of ``clusters``, or all where both are None."""
+    """The extent of a search among the stored vectors: ``probed`` of ``clusters``, or all where both are None."""
 
     vectors: int  # that are stored
     probed: int | None = None
@@ -104,7 +104,7 @@ class Search:
 
     @property
     def extent(self) -> Extent:
-        """What will be compared."""
+        """The vectors that will be compared."""
         if self._clusters is None:
             return Extent(self._embedding.usable)
         count = len(self._clusters.centroids)

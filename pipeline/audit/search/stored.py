@@ -274,7 +274,7 @@ def _index(run: FinishedRun, step: str, phase: str) -> FileColumns | None:
 
 
 def _ahead(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """What ``read`` makes of each item, in order; the next one is read while one is used."""
+    """The results of ``read`` for each item, in order; the next one is read while one is used."""
     with ThreadPoolExecutor(1) as reader:
         yield from in_order(lambda item: reader.submit(read, item), Future.result, items, 2)
 

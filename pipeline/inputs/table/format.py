@@ -41,14 +41,14 @@ class TextTable(Format):
 
     @abstractmethod
     def syntax(self, file: InputFile) -> Syntax:
-        """How the file is written.
+        """The file's syntax.
 
         Raises:
             ValueError: it has no header.
         """
 
     def outline(self, file: InputFile) -> Outline:
-        """What the first records tell."""
+        """The columns of the first records."""
         try:
             found = first_rows(file.path, self.syntax(file), LIMIT)
         except ValueError as error:
@@ -78,7 +78,7 @@ class TextTable(Format):
         taken: Mapping[str, str | None],
         picture: str | None,
     ) -> str | None:
-        """Why no job can read a file of these columns."""
+        """The reason why no job can read a file of these columns."""
         reading, shown = file.reading, storage.redact(file.path)
         found = {**taken, "image": picture}
         for name, names in reading.columns:

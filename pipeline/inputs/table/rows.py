@@ -109,7 +109,7 @@ def _of_record(table: Table, record: Record, number: int, numbers: Iterator[int]
 
 
 def _facts(file: InputFile, fields: Fields, number: int) -> Row:
-    """What a row says of its sample beside picture and caption."""
+    """A row's values beside picture and caption."""
     named = {name: captions.field(fields, name, file.reading) for name in ("uid", "key", "url")}
     uid = None
     if file.own_uids:

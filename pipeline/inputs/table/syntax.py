@@ -29,7 +29,7 @@ Fields = dict[str, Any]
 
 
 class Syntax(Protocol):
-    """How the records of one file are read."""
+    """The reading of one file's records."""
 
     def records(self, stream: BinaryIO, limit: int) -> Iterator[Record]:
         """The records of samples, in the order of the file."""
@@ -131,7 +131,7 @@ class Csv:
         return {name: cell or None for name, cell in named if name}
 
     def kinds(self, rows: Sequence[Fields]) -> columns.Columns:
-        """What all cells can be read as."""
+        """The type that all cells can be read as."""
         return cells.looked(rows)
 
     def values(

@@ -11,7 +11,7 @@ from tamis.schemas.step import StepModel, Width
 
 
 class Difficulty(StepModel):
-    """How hard a pair is among reference pairs, as a signal under the step's name; drops nothing."""
+    """Difficulty of a pair among reference pairs, as a signal under the step's name; drops nothing."""
 
     kind = "difficulty"
     compares_samples: ClassVar[bool] = True

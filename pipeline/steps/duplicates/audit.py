@@ -45,7 +45,7 @@ class EdgeAudit(StepAudit[Config], Generic[Config]):
         return ()
 
     def lacks(self, context: Context, before: Config) -> str:
-        """Why the edges of a run with the settings ``before`` do not decide these; "" if they do."""
+        """The reason why the edges of a run with the settings ``before`` do not decide these; "" if they do."""
         for cut in self.config.cuts(context.job):
             new, old = getattr(self.config, cut.setting), getattr(before, cut.setting)
             if new < old if cut.larger else new > old:

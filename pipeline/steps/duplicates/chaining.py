@@ -92,7 +92,7 @@ def _turns(
 
 
 def joined(io: TaskIo[Rule]) -> Iterator[pa.Table]:
-    """Who is dropped, in one memory: every member of a component but its survivor."""
+    """The drops, in one memory: every member of a component but its survivor."""
     edges = io.read("edges").combine_chunks()
     sid, first, position = np.unique(both_ends(edges, "sid").to_numpy(), True, True)
     a, b = np.split(position, 2)
@@ -113,7 +113,7 @@ def joined(io: TaskIo[Rule]) -> Iterator[pa.Table]:
 
 
 def gathered(io: TaskIo[Rule]) -> Iterator[pa.Table]:
-    """Who is dropped of the components whose labels live in one partition."""
+    """The drops of the components whose labels live in one partition."""
     yield from _survived(io, io.read("members").combine_chunks())
 
 

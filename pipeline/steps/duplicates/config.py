@@ -34,7 +34,7 @@ class Preferring(StepModel):
 
     @property
     def preference(self) -> str:
-        """What decides, as an argument of a task: uid, larger, or ``signal:`` and its name."""
+        """The preference as an argument of a task: uid, larger, or ``signal:`` and its name."""
         if isinstance(self.prefer, BySignal):
             return f"signal:{self.prefer.signal}"
         return self.prefer

@@ -62,7 +62,7 @@ def signed(rule: Rule, edges: pa.Table) -> npt.NDArray[np.float64]:
 def falls(
     io: TaskIo[Rule], sid: Any, partner: Any, value: Any, survivor: Any
 ) -> Iterator[pa.Table]:
-    """What is dropped: (n,) arrays of who, because of whom, at which value, and who is kept; by range."""
+    """Drops as (n,) arrays: the dropped, the neighbour, the value, the survivor; by range."""
     out = pa.table(
         {
             "sid": sid,

@@ -66,7 +66,7 @@ class Followers(NamedTuple):
 
 
 def followers(edges: pa.Table, value: npt.NDArray[np.float64]) -> Followers:
-    """Who falls by the rule, in one memory. ``value``: of each edge, (m,), the larger the more alike."""
+    """The drops by the rule, in one memory. ``value``: of each edge, (m,), the larger the more alike."""
     sid, first, position = np.unique(both_ends(edges, "sid").to_numpy(), True, True)
     a, b = np.split(position, 2)
     uids = both_ends(edges, "uid").take(pa.array(first))
@@ -81,7 +81,7 @@ def followers(edges: pa.Table, value: npt.NDArray[np.float64]) -> Followers:
 
 
 def led(io: TaskIo[Rule]) -> Iterator[pa.Table]:
-    """Who is dropped, in one memory: each sample that is alike to a kept one preferred to it."""
+    """The drops, in one memory: each sample that is alike to a kept one preferred to it."""
     edges = io.read("edges").combine_chunks()
     found = followers(edges, signed(io.args, edges))
     values = found.value if io.args.larger else -found.value
@@ -272,7 +272,7 @@ def passed_on(io: TaskIo[Round]) -> Iterator[pa.Table]:
 
 
 def fallen(io: TaskIo[Rule]) -> Iterator[pa.Table]:
-    """Who is dropped of one partition: each because of the kept neighbour that it is most alike to."""
+    """The drops of one partition: each because of the kept neighbour that it is most alike to."""
     part = _Partition(io, ["uid", "partner", "value", "partner_preference"])
     table = part.table
     edge = np.flatnonzero(part.own & (part.state[part.at] == FALLEN) & (part.of_neighbour == KEPT))

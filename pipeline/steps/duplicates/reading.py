@@ -1,4 +1,4 @@
-"""What the tasks of the duplicate steps read: each part's living samples, or one bucket of what the parts wrote."""
+"""Reading of the duplicate steps' tasks: each part's living samples, or one bucket of what the parts wrote."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def living(context: Context, preferred: str | None = None) -> dict[str, ByPart |
 def preference(
     io: TaskIo[Any], prefer: str, table: pa.Table, rows: Ints
 ) -> npt.NDArray[np.float64]:
-    """What decides who of several duplicates is kept, before the uid: float64 (n,), the larger the better, NaN worst.
+    """The preference among duplicates, before the uid: float64 (n,), the larger the better, NaN worst.
 
     ``table`` has ``width`` and ``height`` of the part's ``rows``.
     """
@@ -66,7 +66,7 @@ def signal_values(io: TaskIo[Any], name: str, rows: Ints) -> npt.NDArray[np.floa
 
 
 def needed(signal: str | None) -> list[Product]:
-    """What a step needs of earlier ones to prefer by a signal."""
+    """The products that a step needs to prefer by a signal."""
     return [] if signal is None else [product.signal(signal)]
 
 

@@ -97,7 +97,7 @@ def files_of(path: str, on: On) -> list[str]:
 
 
 def digest(path: str, on: On) -> str:
-    """What a list is known by: the sha256 of its file, of a run's manifest, or of the digests of several files."""
+    """The identity of a list: the sha256 of its file, of a run's manifest, or of the digests of several files."""
     if run_entries.is_run(path):
         return hash_file(storage.join(path, run_entries.MANIFEST))[1].hex()
     digests = [hash_file(file)[1] for file in files_of(path, on)]

@@ -195,7 +195,7 @@ def decide(io: TaskIo[Matching]) -> Iterator[pa.Table]:
 
 
 def _as_listed(args: Matching) -> Listing:
-    """What the phase ``list`` was asked for."""
+    """The arguments of the phase ``list``."""
     return Listing(**{field.name: getattr(args, field.name) for field in fields(Listing)})
 
 
@@ -224,7 +224,7 @@ def _excluded(io: TaskIo[Matching], lookup: Lookup, table: pa.Table) -> pa.Table
 
 
 def _compared(io: TaskIo[Matching], rows: Ints) -> pa.Table:
-    """What is compared of the rows of a part."""
+    """The compared values of a part's rows."""
     if io.args.signal is None:
         table = io.read("ingest", COLUMNS[io.args.on])
     else:

@@ -144,7 +144,7 @@ class StepAudit(Generic[Config]):
         return None
 
     def lacks(self, context: Context, before: Config) -> str:
-        """Why what a run with the settings ``before`` stored does not decide these; "" if it does."""
+        """The reason why a run with the settings ``before`` has not stored enough to decide these; "" if it has."""
         del context, before
         return ""
 

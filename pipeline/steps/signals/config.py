@@ -83,7 +83,7 @@ class Plugin(Model, defer_build=True):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What its values depend on beside the samples, as JSON."""
+        """The settings that its values depend on beside the samples, as JSON."""
         from tamis.pipeline.signals import plugin
 
         told = {"reads": list(self.reads), "by_row": self.by_row}

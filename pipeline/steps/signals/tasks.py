@@ -195,7 +195,7 @@ def _plugins(io: TaskIo[Computed]) -> dict[str, _Plugin]:
 def _arguments(
     io: TaskIo[Computed], rows: npt.NDArray[np.int64], own: Mapping[str, _Plugin]
 ) -> dict[str, pa.Array]:
-    """What the functions read, but for pictures: parameter -> a value a row."""
+    """The functions' arguments but for pictures: parameter -> a value a row."""
     reads = sorted({read for found in own.values() for read in found.reads} - {"pixels"})
     table = io.read("ingest", sorted({plugin.COLUMNS[read] for read in reads} or {"key"}))
     table = table.take(pa.array(rows))

@@ -79,7 +79,7 @@ class Sidecar:
 
 
 def _cuts(sizes: Any) -> list[int]:
-    """Where the row groups of a piece's pictures begin, and where the last ends."""
+    """The bounds of the row groups of a piece's pictures."""
     numbers = np.cumsum(sizes) // GROUP_BYTES
     return [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(sizes)]
 

@@ -92,7 +92,7 @@ class ExactDuplicates(Step):
         return needed(self.config.preferred_signal)
 
     def check(self, inputs: Sequence[InputFile]) -> None:
-        """What is preferred by is a number.
+        """Check that the preferred signal is a number.
 
         Raises:
             JobError: it is text.

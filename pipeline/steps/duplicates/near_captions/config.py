@@ -83,7 +83,7 @@ class NearDuplicates(ByEdges):
         return True
 
     def agreement(self, job: Job) -> Literal["none", "phash", "embedding"]:
-        """What else must agree, where the step leaves it to the job's input as well."""
+        """The second condition, where the step leaves it to the job's input as well."""
         return self.agree or ("phash" if job.has_pictures else "embedding")
 
     def cuts(self, job: Job) -> Sequence[Cut]:

@@ -137,7 +137,7 @@ def texts(io: TaskIo[Texts]) -> Iterator[pa.Table]:
 
 
 def _agreement(pictures: Pictures, table: pa.Table) -> Agreement:
-    """How the pictures of the rows of ``table`` are compared."""
+    """The comparison of the pictures of ``table``."""
     if pictures.hamming is not None:
         hashes, layouts = table["phash"].to_numpy(), byte_rows(table["layout"])
         return PhashAgreement(Alike(hashes, layouts, pictures.hamming, pictures.difference))
@@ -258,7 +258,7 @@ def _group_of(high: Hashes, low: Hashes) -> Hashes:
 
 
 def members(io: TaskIo[Members]) -> Iterator[pa.Table]:
-    """What ``similar`` needs of one bucket's candidates, and the groups that each is in, by bucket of groups."""
+    """One bucket's candidates with what ``similar`` needs, and the groups that each is in, by bucket of groups."""
     table = io.read("texts").combine_chunks()
     candidates = io.read("shared")
     caption, group = _distinct(candidates["caption"].to_numpy(), candidates["group"].to_numpy())

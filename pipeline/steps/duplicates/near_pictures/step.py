@@ -72,7 +72,7 @@ class Masks:
 
 @dataclass(frozen=True)
 class Alike:
-    """What makes two pictures alike."""
+    """The measure of likeness of two pictures."""
 
     hamming: int  # bits
     difference: float

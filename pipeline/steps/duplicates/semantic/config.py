@@ -42,7 +42,7 @@ class SemanticDuplicates(Clustered):
 
     @property
     def order(self) -> Literal["hard", "easy", "random", "preference"]:
-        """What decides, as an argument of a task."""
+        """The preference as an argument of a task."""
         return "preference" if isinstance(self.which_to_keep, BySignal) else self.which_to_keep
 
     @property

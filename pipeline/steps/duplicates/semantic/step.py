@@ -69,7 +69,7 @@ class SemanticDuplicates(ClusteredStep[Config]):
         return [*super().needs(), *needed(self.config.preferred_signal)]
 
     def check(self, inputs: Sequence[InputFile]) -> None:
-        """What is preferred by is a number.
+        """Check that the preferred signal is a number.
 
         Raises:
             JobError: it is text, or the step cannot cluster.

@@ -63,7 +63,7 @@ class Density(Clustered, Chooser):
         return super().meaning(reason)
 
     def notes(self, samples: int | None, width: Width) -> Iterable[str]:
-        """What the hardest samples cost where that was measured, for a pool that is not known to be large."""
+        """The measured cost of the hardest samples, for a pool that is not known to be large."""
         yield from super().notes(samples, width)
         if self.which == "hard" and (samples is None or samples < LARGE):
             yield (

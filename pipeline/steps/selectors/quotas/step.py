@@ -124,7 +124,7 @@ class Quotas(Step):
         yield Phase("verdict", decide, EachPart(context.parts, placed, grouping, shared=solution))
 
     def _inputs(self, context: Context) -> dict[str, ByPart | Sequence[ByPart]]:
-        """What tells a part's groups and scores."""
+        """The tables that hold a part's groups and scores."""
         inputs: dict[str, ByPart | Sequence[ByPart]] = {
             "ingest": context.ingest(),
             "drops": context.drops(),

@@ -61,7 +61,7 @@ class Origin:
 
 
 def origin(config: Config, embed: Any, seed: int) -> Origin:
-    """What a target is known by.
+    """The identity of a target.
 
     Args:
         config: the step's settings.
