@@ -257,14 +257,22 @@ def identity(args: Any) -> dict[str, Any]:
     if args is None:
         return {}
     kind: Any = type(args)
-    values = ((name.rstrip("_"), getattr(args, name)) for name in _known_by(kind))
-    return {name: _plain(value) for name, value in values if value is not None}
+    found = {}
+    for shown, name in _known_by(kind):
+        value = getattr(args, name)
+        if value is not None:
+            found[shown] = value if type(value) in PLAIN else _plain(value)
+    return found
+
+
+PLAIN = frozenset({str, int, float, bool, list, dict})
+"""Types of JSON: there is one look at a value for each part of the run."""
 
 
 @cache
-def _known_by(kind: Any) -> tuple[str, ...]:
-    """The fields of a class of arguments that identify a task."""
-    return tuple(field.name for field in fields(kind) if "location" not in field.metadata)
+def _known_by(kind: Any) -> tuple[tuple[str, str], ...]:
+    """The fields of a class of arguments that identify a task: the name in JSON, and its own."""
+    return tuple((f.name.rstrip("_"), f.name) for f in fields(kind) if "location" not in f.metadata)
 
 
 def _plain(value: Any) -> Any:

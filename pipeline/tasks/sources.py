@@ -109,11 +109,17 @@ class ByPart:
 
 def _distinct(files: Numbers) -> tuple[Numbers, npt.NDArray[np.int64]]:
     """The result of ``np.unique``, with the inverse. Parts in order have files in order, which need no sorting."""
-    steps = np.diff(files, prepend=files[:1] - 1)
-    if len(steps) and steps.min() < 0:
+    changes = files[1:] != files[:-1]
+    if not changes.any():
+        return files[:1], np.zeros(len(files), np.int64)
+    if not (files[1:] >= files[:-1]).all():
         return np.unique(files, return_inverse=True)
-    new = steps > 0
-    return files[new], np.cumsum(new) - 1
+    if changes.all():
+        return files, np.arange(len(files))
+    return files[np.concatenate([FIRST, changes])], np.concatenate([ZERO, np.cumsum(changes)])
+
+
+FIRST, ZERO = np.ones(1, dtype=bool), np.zeros(1, np.int64)
 
 
 @dataclass(frozen=True)
