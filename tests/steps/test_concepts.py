@@ -308,3 +308,57 @@ def test_inputs_of_two_widths_stop_before_anything_is_trained(tmp_path: Path) ->
             [{**first, "name": "a"}, {**second, "name": "b"}],
             "- semantic_duplicates: {clusters: 2}",
         )
+
+
+# Concepts of pictures and captions
+
+
+def two_sided(folder: Path, samples: Samples, captions: npt.NDArray[np.float32]) -> dict[str, Any]:
+    """An input with vectors of captions beside those of pictures."""
+    entry = write_input(folder, samples, 2)
+    for number, rows in enumerate(np.array_split(np.arange(len(samples)), 2)):
+        np.save(folder / f"text_emb_{number:05d}.npy", captions[rows].astype(np.float16))
+    return {**entry, "text_embeddings": f"{folder}/text_emb_*.npy"}
+
+
+@pytest.mark.parametrize("kind", ["density", "prototypes"])
+def test_both_sides_are_clustered_as_one_vector_of_both(
+    tmp_path: Path, samples: Samples, kind: str
+) -> None:
+    captions = blobs((90, 80, 80), (0.8,) * 3, dim=8, seed=5).vectors
+    more = "neighbours: 2, " if kind == "density" else ""
+    steps = f"- {kind}: {{clusters: 5, {more}keep: 0.5, full_iterations: 3, SIDE}}"
+    entry = two_sided(tmp_path / "in", samples, captions)
+    run_steps(tmp_path / "a", [entry], steps.replace("SIDE", "side: both"), part_samples=60)
+
+    halves = [
+        unit(side.astype(np.float16).astype(np.float32)) for side in (samples.vectors, captions)
+    ]
+    joined = replace(samples, vectors=np.concatenate(halves, axis=1) / np.sqrt(2, dtype=np.float32))
+    steps = steps.replace("SIDE", "side: image")
+    run_steps(tmp_path / "b", [write_input(tmp_path / "in-b", joined)], steps)
+    both, one = by_uid(tmp_path / "a"), by_uid(tmp_path / "b")
+    assert {uid: (row["cluster"], row["rank"]) for uid, row in both.items()} == {
+        uid: (row["cluster"], row["rank"]) for uid, row in one.items()
+    }
+    assert {row["cluster"] for row in both.values()} == set(range(5))
+
+
+def test_both_sides_need_vectors_of_captions(tmp_path: Path, samples: Samples) -> None:
+    entry = write_input(tmp_path / "in", samples)
+    with pytest.raises(
+        JobError, match="density: side: both needs vectors of captions, and `embed` has none"
+    ):
+        run_steps(tmp_path / "run", [entry], f"- density: {{{SETTINGS}, side: both}}")
+
+
+def test_centroids_of_both_sides_are_lent_to_both_sides_alone(
+    tmp_path: Path, samples: Samples
+) -> None:
+    entry = two_sided(tmp_path / "in", samples, samples.vectors)
+    run_steps(tmp_path / "a", [entry], f"- density: {{{SETTINGS}, side: both}}")
+    borrow = f"neighbours: 2, keep: 0.5, centroids: {tmp_path}/a"
+    run_steps(tmp_path / "b", [entry], f"- density: {{{borrow}, side: both}}")
+    assert by_uid(tmp_path / "a") == by_uid(tmp_path / "b")
+    with pytest.raises(JobError, match="have 16 dimensions, the embedding has 8"):
+        run_steps(tmp_path / "c", [entry], f"- density: {{{borrow}}}")

@@ -215,6 +215,11 @@ CASES: Mapping[str, Case] = {
     ),
     "semantic_duplicates": over_embeddings("- semantic_duplicates: {clusters: 4, epsilon: 0.1}"),
     "density": over_embeddings("- density: {clusters: 4, neighbours: 2, keep: 0.5, balance: 0.3}"),
+    "density of both sides": Case(
+        "- embed: {encoder: demo, batch_size: 8}\n"
+        "- density: {side: both, clusters: 4, neighbours: 2, keep: 0.5, full_iterations: 2}",
+        captioned,
+    ),
     "density of the hardest": over_embeddings(
         "- density: {clusters: auto, keep: 0.5, which: hard}"
     ),

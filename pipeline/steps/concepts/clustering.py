@@ -7,7 +7,7 @@ of the input nor on its division into parts.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol, TypeVar
@@ -22,7 +22,14 @@ from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.host import devices
 from tamis.pipeline.steps.concepts.config import Clustered
 from tamis.pipeline.tables import part_files
-from tamis.pipeline.tables.columns import centroid_rows, centroid_table, uid_words, vectors
+from tamis.pipeline.tables.columns import (
+    Float16s,
+    centroid_rows,
+    centroid_table,
+    uid_words,
+    vector_column,
+    vectors,
+)
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.task import TaskIo, location
 
@@ -33,6 +40,7 @@ class Sampling:
 
     seed: int
     below: int  # the bound that hashes stay at or below
+    both: bool | None = None  # see ``on_both``
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,7 @@ class Assignment:
     """Arguments of ``assign``."""
 
     device: str | None  # see ``on_device``
+    both: bool | None = None  # see ``on_both``
 
 
 class WithDevice(Protocol):
@@ -69,7 +78,7 @@ AnyDevice = TypeVar("AnyDevice", bound=WithDevice)
 def sample(io: TaskIo[Sampling]) -> Iterator[pa.Table]:
     """(hash, uid, vector) of the living samples of one part whose hash is below the bound."""
     uids = io.read("ingest", ["uid"])["uid"].combine_chunks()
-    embedded = io.read("embedding", ["row", "image"])
+    embedded = io.read("embedding", ["row", *sides(io.args.both)]).combine_chunks()
     rows = embedded["row"].to_numpy()
     uid = uids.take(pa.array(rows))
     hashes = order.hashed(uid_words(uid), io.args.seed, "kmeans")
@@ -79,7 +88,7 @@ def sample(io: TaskIo[Sampling]) -> Iterator[pa.Table]:
         {
             "hash": hashes[chosen],
             "uid": uid.take(pa.array(chosen)),
-            "vector": embedded["image"].combine_chunks().take(pa.array(chosen)),
+            "vector": vector_column(clustered(embedded.take(pa.array(chosen)), io.args.both)),
         }
     )
 
@@ -112,9 +121,9 @@ def train(io: TaskIo[Training]) -> Iterator[pa.Table]:
 
 def assign(io: TaskIo[Assignment]) -> Iterator[pa.Table]:
     """(row, cluster, similarity) of one part's embedded samples."""
-    table = io.read("embedding", ["row", "image", "reason"])
+    table = io.read("embedding", ["row", *sides(io.args.both), "reason"])
     table = table.filter(pc.is_null(table["reason"]))
-    number, similarity = searchable(io).assign(vectors(table["image"]))
+    number, similarity = searchable(io).assign(clustered(table, io.args.both))
     yield pa.table({"row": table["row"], "cluster": number, "similarity": similarity})
 
 
@@ -138,6 +147,36 @@ def searchable(io: TaskIo[AnyDevice]) -> kmeans.Centroids:
     """The centroids that a task reads, ready for search; cached by the process between tasks."""
     (piece,) = io.slices("centroids")
     return _searchable(io.root, piece.path, piece.identity, device(io))
+
+
+def on_both(config: Clustered) -> bool | None:
+    """Whether captions are clustered too. None for pictures alone, so that their tables keep their fingerprints."""
+    return config.both_sides or None
+
+
+def sides(both: bool | None) -> Sequence[str]:
+    """The columns of an embedding that are clustered."""
+    return ("image", "text") if both else ("image",)
+
+
+def clustered(table: pa.Table, both: bool | None) -> Float16s:
+    """The vectors that are clustered, float16 (n, d): pictures', or pictures' and captions' side by side, (n, 2 d).
+
+    Each side has length 1 before, so that a cosine is the mean of both sides' cosines.
+    """
+    if not both:
+        return vectors(table["image"])
+    halves = []
+    for side in sides(both):
+        rows = vectors(table[side]).astype(np.float32)
+        length = np.linalg.norm(rows, axis=1, keepdims=True)
+        halves.append(rows / (np.maximum(length, TINY) * SQRT_2))
+    return np.concatenate(halves, axis=1).astype(np.float16)
+
+
+TINY = np.finfo(np.float32).tiny
+
+SQRT_2 = np.float32(np.sqrt(2))
 
 
 def on_device(config: Clustered) -> str | None:

@@ -131,7 +131,7 @@ def phases(
             f"{config.name}: {clusters:,} clusters, but only {context.alive:,} samples reach the step: "
             f"set `clusters` to at most {context.alive:,}"
         )
-    dim = dimension(context, config.name, embedding)
+    dim = dimension(context, config.name, embedding) * (2 if config.both_sides else 1)
     first = "start" if config.full_iterations else "train"
     if config.centroids is None:
         yield from _trained(context, config, embedding, clusters, dim, first)
@@ -144,7 +144,7 @@ def phases(
     tasks = EachPart(
         context.parts,
         {"embedding": context.embedding(embedding)},
-        Assignment(clustering.on_device(config)),
+        Assignment(clustering.on_device(config), clustering.on_both(config)),
         shared={"centroids": centroids},
     )
     yield Phase("assign", clustering.assign, tasks, claimed)
@@ -180,7 +180,8 @@ def _trained(
         )
     wanted = kmeans.sample_size(clusters, context.alive, config.points_per_centroid)
     wanted = min(wanted, room)
-    sampling = Sampling(context.job.seed, sample_bound(wanted, context.alive))
+    bound = sample_bound(wanted, context.alive)
+    sampling = Sampling(context.job.seed, bound, clustering.on_both(config))
     inputs: dict[str, ByPart | Sequence[ByPart]] = {
         "embedding": context.embedding(embedding),
         "ingest": context.ingest(),
@@ -221,7 +222,7 @@ def _taken(config: Clustered, dim: int, phase: str) -> Phase[Loan]:
     if width != dim:
         raise JobError(
             f"{config.name}: the centroids of `{storage.redact(config.centroids or '')}` have {width} dimensions, "
-            f"the embedding has {dim}: use centroids of the same encoder"
+            f"the embedding has {dim}: use centroids of the same encoder and `side`"
         )
     loan = Loan(
         file.digest,

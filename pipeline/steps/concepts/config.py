@@ -17,7 +17,7 @@ POOL_BYTES = 64 << 20
 class Clustered(StepModel):
     """Settings of a step that clusters an embedding."""
 
-    training = (
+    training: ClassVar[tuple[str, ...]] = (
         "clusters",
         "embedding",
         "iterations",
@@ -70,6 +70,11 @@ class Clustered(StepModel):
         if isinstance(self.clusters, int) and self.clusters < 1:
             raise ValueError(f"clusters is {self.clusters}: at least 1")
         return self
+
+    @property
+    def both_sides(self) -> bool:
+        """Whether the vectors of captions are clustered with those of pictures."""
+        return False
 
     @property
     def clustered_embedding(self) -> str | None:
@@ -152,3 +157,20 @@ class Clustered(StepModel):
             return self
         run, mark, name = self.centroids.partition("#")
         return self.model_copy(update={"centroids": f"{change(run)}{mark}{name}"})
+
+
+class Sided(Clustered):
+    """Settings of a step whose concepts may be of captions too."""
+
+    training: ClassVar[tuple[str, ...]] = (*Clustered.training, "side")
+
+    side: Literal["image", "both"] = Field(
+        "image",
+        description="which vectors make the concepts: image, those of pictures; or both, those of picture and caption "
+        "side by side",
+    )
+
+    @property
+    def both_sides(self) -> bool:
+        """With ``side: both``."""
+        return self.side == "both"

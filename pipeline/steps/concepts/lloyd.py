@@ -37,6 +37,7 @@ class Group:
     """Arguments of ``sums``."""
 
     device: str | None  # see ``clustering.on_device``
+    both: bool | None = None  # see ``clustering.on_both``
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def phases(
                 Scope.RANGE,
                 number,
                 inputs,
-                Group(clustering.on_device(config)),
+                Group(clustering.on_device(config), clustering.on_both(config)),
                 rows=int(context.parts.rows[parts.start : parts.stop].sum()),
                 members=members_of(context.parts, living, parts.start, parts.stop),
             )
@@ -112,9 +113,9 @@ def sums(io: TaskIo[Group]) -> Iterator[pa.Table]:
     size = np.zeros(clusters, np.int64)
     distance = np.zeros_like(size)
     for part in io.parts():
-        table = part.read("embedding", ["row", "image"])
+        table = part.read("embedding", ["row", *clustering.sides(io.args.both)])
         living = part.living()[table["row"].to_numpy()]
-        vectors = columns.vectors(table.filter(pa.array(living))["image"])
+        vectors = clustering.clustered(table.filter(pa.array(living)), io.args.both)
         number, similarity = centroids.assign(vectors)
         total += kmeans.partial_sums(vectors, number, clusters)[0]
         gaps, counts = density.intra_sums(number, similarity, clusters)

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from tamis.pipeline.steps.concepts.config import Clustered
+from tamis.pipeline.steps.concepts.config import Sided
 from tamis.pipeline.steps.selectors.config import Chooser
 from tamis.schemas.step import Reasons, Width
 
@@ -24,7 +24,7 @@ LARGE = 1_000_000
 """Samples from which on the hardest may be worth keeping. Below, where it was measured, they were not."""
 
 
-class Density(Clustered, Chooser):
+class Density(Sided, Chooser):
     """Density-based pruning: a quota a concept from its complexity, filled by lot, or in the order of `which`."""
 
     kind = "density"

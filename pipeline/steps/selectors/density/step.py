@@ -64,12 +64,12 @@ class Density(ClusteredStep[Config]):
         return {product.place(self.name): "places"}
 
     def check(self, inputs: Sequence[InputFile]) -> None:
-        """Borrowed centroids are there, and there are more clusters than neighbours.
+        """Borrowed centroids and vectors of captions are there, and there are more clusters than neighbours.
 
         Raises:
             JobError, StateError: one line.
         """
-        del inputs
+        super().check(inputs)
         if self.config.centroids is not None or self.config.clusters != "auto":
             self._neighbours(concepts.number(self.config, 0))
 

@@ -6,12 +6,12 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from tamis.pipeline.steps.concepts.config import Clustered
+from tamis.pipeline.steps.concepts.config import Sided
 from tamis.pipeline.steps.selectors.config import LEFT_OUT, Chooser
 from tamis.schemas.step import Reasons
 
 
-class Prototypes(Clustered, Chooser):
+class Prototypes(Sided, Chooser):
     """Self-supervised prototypes (Sorscher et al. 2022): what lies farthest from its nearest centroid is kept."""
 
     kind = "prototypes"
