@@ -257,6 +257,12 @@ CASES: Mapping[str, Case] = {
         captioned,
         decides=False,
     ),
+    "write by tier": Case(
+        "- signals: [words]\n- tiers: {signal: words, cuts: [3, 9], names: [short, middle, long]}\n"
+        "- write: {samples_per_shard: 7, by: tiers}",
+        captioned,
+        decides=False,
+    ),
     "write metadata": Case("- write: {samples_per_shard: 7}", embedded, decides=False),
 }
 """By kind; a kind may have several."""

@@ -97,10 +97,12 @@ class Recount:
         ):
             if group >= file.metadata.num_row_groups:
                 raise pa.ArrowInvalid(f"it has {file.metadata.num_row_groups} parts")
-            table = file.read_row_group(group, columns=COLUMNS).combine_chunks()
+            more = [] if self._shards is None else self._shards.columns
+            table = file.read_row_group(group, columns=[*COLUMNS, *more]).combine_chunks()
         # Readers name what is there by the footer, and leave out what they do not find.
         there = dict(zip(table.column_names, table.schema.types, strict=True))
         other = [name for name in COLUMNS if there.get(name) != LEDGER.field(name).type]
+        other += [name for name in more if there.get(name) != pa.string()]
         if other:
             raise pa.ArrowInvalid(f"{other[0]} is not a column of it, or of another type")
         return table

@@ -40,6 +40,17 @@ class Write(StepModel):
         True, description="whether parquet holds the pictures too, where the input has them"
     )
 
+    by: str | None = Field(
+        None,
+        examples=["quality"],
+        description="the name of a step `tiers`: each tier has shards of its own, such as clean-00000.tar",
+    )
+
+    @property
+    def divided_by(self) -> str | None:
+        """The step that names the tiers."""
+        return self.by
+
     @property
     def shard_size(self) -> int | None:
         """Samples a shard."""

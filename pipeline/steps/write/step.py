@@ -22,9 +22,12 @@ from tamis.pipeline.results import delta, subset
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
 from tamis.pipeline.steps.shared.parts import with_pictures
+from tamis.pipeline.steps.shared.tiers import kept_phase, tiering
 from tamis.pipeline.steps.write import columns
 from tamis.pipeline.steps.write.config import Write as Config
+from tamis.pipeline.steps.write.numbering import Numbering
 from tamis.pipeline.steps.write.shard import Shard, write_shard
+from tamis.pipeline.steps.write.tiers import OfTier, kept_of_tier
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.parts import Part
@@ -52,8 +55,8 @@ class Spread:
 
 
 class Write(Step):
-    """``kept`` a part; ``columns`` a part, and ``layout``; ``shards``; ``subset``, of many uids after ``spread`` and
-    ``sorted``.
+    """``kept`` a part; ``columns`` a part, and ``layout``; where tiers have their own shards ``kept_N`` of each; then
+    ``shards``; ``subset``, of many uids after ``spread`` and ``sorted``.
     """
 
     version = 2
@@ -62,6 +65,7 @@ class Write(Step):
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.job = config, config.name, job
         self._gapped = {step.name for step in job.steps if step.leaves_gaps}
+        self._tiering = tiering(job.steps)
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """Check that all inputs of tars have pictures, and that there are such columns.
@@ -121,6 +125,7 @@ class Write(Step):
         yield self._columns(context)
         found = {"found": context.done(self.name, "columns").whole()}
         yield listed("layout", columns.join, [Task.whole("columns", found)])
+        yield from self._tiers(context)
         yield Phase("shards", write_shard, self._shards(context), carries_bytes=True)
         yield from self._subset(context)
 
@@ -183,54 +188,73 @@ class Write(Step):
             uids = context.done(self.name, "sorted")
         yield listed("subset", write_subset, [Task.whole("uids", {"uids": uids.whole()})])
 
+    def _tiers(self, context: Context) -> Iterator[Phase[OfTier]]:
+        """``kept_0``, ``kept_1`` and so on, a tier each."""
+        if self._tiering is None:
+            return
+        signal = context.signal(self._tiering.signal)
+        assert signal is not None, "the tiers are those of a step of the job"
+        by_part = {"kept": context.at(self.name, "kept"), "tiers": signal}
+        for number, tier in enumerate(self._tiering.each):
+            of_tier = EachPart(context.parts, by_part, OfTier(self._tiering.signal, tier))
+            yield Phase(kept_phase(number), kept_of_tier, of_tier)
+
     def _shards(self, context: Context) -> Numbered[Shard]:
-        """A task a shard, with its parts and the span of kept samples of each."""
-        size = self.config.samples_per_shard
+        """A task a shard, with its parts and the span of kept samples of each.
+
+        Tiers take numbers in turn, so that none moves when another grows.
+        """
+        whole = Numbering(self.config.samples_per_shard, context.at(self.name, "kept"))
+        each = [whole]
+        if self._tiering is not None:
+            each = [
+                Numbering(whole.size, context.at(self.name, kept_phase(number)), tier)
+                for number, tier in enumerate(self._tiering.each)
+            ]
         gone = self._drops(context, gapped=True)
-        kept_of = context.kept() + sum(by.rows for by in gone)
-        ends = np.cumsum(kept_of)
-        starts, total = ends - kept_of, int(ends[-1])
-        count = (total + size - 1) // size
-        sizes = [min(size, total - number * size) for number in range(count)]
-        chosen, ingest = context.at(self.name, "kept"), context.ingest()
+        ingest = context.ingest()
         form = self._format(context.inputs)  # it looks at every file of the input
         tables = self._tables(context)
         layout = context.done(self.name, "layout").whole()
 
         def shard(number: int) -> Task[Shard]:
-            low = number * size
-            ends_at = np.searchsorted(ends, [low, low + sizes[number] - 1], "right")
-            span = np.arange(ends_at[0], ends_at[1] + 1)
-            taken = span[kept_of[span] > 0]
+            place, of_tier = divmod(number, len(each))
+            numbering = each[of_tier]
+            taken, span = numbering.parts_of(place)
             of_file = Counter(context.parts[part].file for part in taken)
-            by_role = {"ingest": ingest, "kept": chosen, **tables}
+            by_role = {"ingest": ingest, "kept": numbering.chosen, **tables}
             # A table under several roles travels once.
             slices = {id(by): [by.of(taken)] for by in by_role.values()}
             inputs = {"layout": layout, **{role: slices[id(by)] for role, by in by_role.items()}}
             if any(by.rows[taken].any() for by in gone):
                 # A shard without gaps does not know of them.
                 inputs["gone"] = [by.of(taken) for by in gone]
-            span_of = (low - int(starts[taken[0]]), sizes[number])
-            args = self._arguments(context, number, count, span_of, form, of_file)
-            return Task(Scope.SHARD, number, inputs, args, rows=sizes[number])
+            args = self._arguments(context, place, numbering, span, form, of_file)
+            return Task(Scope.SHARD, number, inputs, args, rows=span[1])
 
-        return Numbered(Scope.SHARD, sizes, shard)
+        numbered = sorted(
+            (place * len(each) + tier, size)
+            for tier, numbering in enumerate(each)
+            for place, size in enumerate(numbering.sizes)
+        )
+        numbers, sizes = [number for number, _ in numbered], [size for _, size in numbered]
+        return Numbered(Scope.SHARD, sizes, shard, numbers)
 
     def _arguments(
         self,
         context: Context,
         number: int,
-        count: int,
+        numbering: Numbering,
         span: tuple[int, int],
         form: str,
         of_file: Mapping[int, int],
     ) -> Shard:
-        """Arguments of shard ``number`` of ``count``; ``of_file``: its parts of each file."""
+        """Arguments of shard ``number`` of a numbering; ``of_file``: its parts of each file."""
         files = [context.inputs[file] for file in of_file]
         told = any(file.reading.told for file in files)
         return Shard(
             number,
-            count,
+            len(numbering.sizes),
             *span,
             [
                 (file.entry, file.relative, file.kind, file.size, parts)
@@ -243,6 +267,7 @@ class Write(Step):
             [_digest(context, file, context.inputs[file]) for file in of_file],
             paths=[file.path for file in files],
             readings=[file.reading for file in files] if told else None,
+            tier=numbering.tier,
         )
 
 
