@@ -175,6 +175,11 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         return None
 
     @property
+    def repeated_by(self) -> str | None:
+        """The signal that says how often each uid stands in the subset; None where each stands once."""
+        return None
+
+    @property
     def divided_by(self) -> str | None:
         """Name of the step whose tiers have shards of their own; None where all samples share theirs."""
         return None

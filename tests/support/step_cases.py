@@ -247,6 +247,9 @@ CASES: Mapping[str, Case] = {
     "target of captions": Case(
         "- embed: {encoder: demo, batch_size: 8}\n- target: {path: TARGET, keep: 0.5}", captioned
     ),
+    "repeat": Case(
+        f"{QUALITY}- repeat: {{signal: quality, total: 70, penalty: 0.5, most: 4}}", embedded
+    ),
     "tiers": Case(
         f"{QUALITY}- tiers: {{signal: quality, cuts: [3, 5], names: [a, b, c]}}",
         embedded,

@@ -26,6 +26,7 @@ from tamis.pipeline.steps.shared.tiers import kept_phase, tiering
 from tamis.pipeline.steps.write import columns
 from tamis.pipeline.steps.write.config import Write as Config
 from tamis.pipeline.steps.write.numbering import Numbering
+from tamis.pipeline.steps.write.repeated import Times, repeated
 from tamis.pipeline.steps.write.shard import Shard, write_shard
 from tamis.pipeline.steps.write.tiers import OfTier, kept_of_tier
 from tamis.pipeline.store import storage
@@ -56,7 +57,8 @@ class Spread:
 
 class Write(Step):
     """``kept`` a part; ``columns`` a part, and ``layout``; where tiers have their own shards ``kept_N`` of each; then
-    ``shards``; ``subset``, of many uids after ``spread`` and ``sorted``.
+    ``shards``; ``subset``, after ``left`` without gaps, ``repeated`` with repetitions, of many uids ``spread`` and
+    ``sorted``.
     """
 
     version = 2
@@ -66,6 +68,10 @@ class Write(Step):
         self.config, self.name, self.job = config, config.name, job
         self._gapped = {step.name for step in job.steps if step.leaves_gaps}
         self._tiering = tiering(job.steps)
+
+    def needs(self) -> Sequence[str]:
+        """The signal that says how often each uid stands in the subset."""
+        return [] if self.config.times is None else [f"signal:{self.config.times}"]
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """Check that all inputs of tars have pictures, and that there are such columns.
@@ -116,7 +122,7 @@ class Write(Step):
         return "parquet" if answers and not any(answers) else "webdataset"
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
-        """``kept``, ``shards``, ``subset``; with gaps ``left`` before the last."""
+        """See the class."""
         living: dict[str, ByPart | Sequence[ByPart]] = {
             "ingest": context.ingest(),
             "drops": self._drops(context, gapped=False),
@@ -169,12 +175,20 @@ class Write(Step):
 
     def _subset(self, context: Context) -> Iterator[Phase[Any]]:
         """``subset``; of more uids than are sorted at once ``spread`` and ``sorted`` before it."""
-        buckets = buckets_for(context.alive, SUBSET_BUCKET)
-        phase = "kept"
+        phase, total = "kept", context.alive
         if self._gapped:
             phase = "left"
             both = {"kept": [context.at(self.name, "kept")], "gone": self._drops(context, True)}
             yield Phase("left", left, EachPart(context.parts, both))
+        if self.config.times is not None:
+            signal = context.signal(self.config.times)
+            assert signal is not None, "the plan has checked that the signal is made"
+            by_kept = {"kept": context.at(self.name, phase), "times": signal}
+            phase = "repeated"
+            times = Times(self.config.times)
+            yield Phase("repeated", repeated, EachPart(context.parts, by_kept, times))
+            total = context.done(self.name, "repeated").rows
+        buckets = buckets_for(total, SUBSET_BUCKET)
         uids = context.done(self.name, phase)
         if buckets > 1:
             by_part = {"kept": context.at(self.name, phase)}
