@@ -1,4 +1,4 @@
-"""Arguments and help of `tamis evaluate`; ``jobs/commands/evaluate.py`` does its work."""
+"""Arguments and help of the commands that ask what a set is worth to a training; ``jobs/commands`` does their work."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tamis.jobs.options import CPUS, JSON, RUN
+from tamis.jobs.options import CPUS, JSON, RUN, SET
 
 commands = typer.Typer(rich_markup_mode=None)
 
@@ -79,3 +79,28 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one argument an option
         held, names, shares(budgets), seeds, classes, lengths(steps), mismatch, cpus or processors()
     )
     evaluate_run(run, request, json)
+
+
+@commands.command()
+def budget(
+    run: RUN,
+    seen: Annotated[
+        float,
+        typer.Option(
+            metavar="N", help="Samples that the training looks at, repetitions counted: 1.28e9."
+        ),
+    ],
+    settings: SET = None,
+    law: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="How errors fall in each bucket of quality, as YAML or the budget.json of a run.",
+        ),
+    ] = None,
+    json: JSON = False,
+) -> None:
+    """Say what passes over the kept samples are worth at a compute budget, and how many to keep for it."""
+    from tamis.jobs.commands.budget import budget_run
+
+    budget_run(run, seen, settings or (), law, json)

@@ -94,6 +94,19 @@ class StepCount(_Record):
     kept: int
 
 
+class TierCount(_Record):
+    """What a tier with shards of its own has, and how it is suggested to be drawn in training.
+
+    ``factor``: how often a sample is drawn for one of the largest tier; ``weight``: the share of all samples drawn.
+    """
+
+    tier: str | None  # None: samples that have none
+    samples: int
+    shards: int
+    factor: float
+    weight: float
+
+
 class Manifest(_Record):
     """All of ``manifest.json``. ``files`` has the sha256 of each table of ``manifest/``, which names every file."""
 
@@ -103,7 +116,9 @@ class Manifest(_Record):
     rows_in: int
     kept: int
     files: dict[str, str]
+    tiers: list[TierCount] = []
 
     def to_json(self) -> bytes:
-        """Bytes of the file: indented, in the order of the fields."""
-        return (self.model_dump_json(indent=1) + "\n").encode()
+        """Bytes of the file: indented, in the order of the fields; without tiers where none have their own shards."""
+        left_out = set() if self.tiers else {"tiers"}
+        return (self.model_dump_json(indent=1, exclude=left_out) + "\n").encode()

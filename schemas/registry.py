@@ -27,6 +27,7 @@ STEPS: dict[str, str] = {
     "balance": "tamis.pipeline.steps.selectors.balance:Balance",
     "quotas": "tamis.pipeline.steps.selectors.quotas:Quotas",
     "target": "tamis.pipeline.steps.selectors.target:Target",
+    "repeat": "tamis.pipeline.steps.selectors.repeat:Repeat",
     "tiers": "tamis.pipeline.steps.tiers:Tiers",
     "write": "tamis.pipeline.steps.write:Write",
 }

@@ -175,6 +175,21 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         return None
 
     @property
+    def repeated_by(self) -> str | None:
+        """The signal that says how often each uid stands in the subset; None where each stands once."""
+        return None
+
+    @property
+    def divided_by(self) -> str | None:
+        """Name of the step whose tiers have shards of their own; None where all samples share theirs."""
+        return None
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """The tiers that the step names, the lowest first; empty for a step that names none."""
+        return ()
+
+    @property
     def modules(self) -> tuple[str, ...]:
         """Python modules that the step's tasks import, beside those that every job needs."""
         return ()

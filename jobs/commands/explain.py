@@ -11,6 +11,7 @@ from tamis.jobs.opening import opened
 from tamis.jobs.terminal import display, inline_pictures
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.story.story import Story, padded_key, stories, tell
+from tamis.pipeline.results.shards import shard_name
 from tamis.schemas.errors import InputError, JobError
 
 CAPTION = 300
@@ -132,7 +133,9 @@ def _print_story(story: Story) -> None:
     display.print_table(out, steps)
     if story["shard_key"] is not None:
         out.print()
-        out.print(f"written to shard {story['shard']} as {story['shard_key']}")
+        tier, mark, _ = story["shard_key"].rpartition("-")
+        shard = shard_name(story["shard"], tier) if mark else story["shard"]
+        out.print(f"written to shard {shard} as {story['shard_key']}")
 
 
 def _facts(story: Story) -> list[tuple[str, str]]:

@@ -26,14 +26,18 @@ _PADDING = [bytes(-size % tar_header.BLOCK) for size in range(tar_header.BLOCK)]
 """Padding behind a member, by its size modulo a block."""
 
 
-def shard_name(shard: int) -> str:
-    """Name of a shard: its number, in five digits at least."""
-    return f"{shard:05d}"
+NAME = r"([A-Za-z0-9_-]+-)?\d{5,}"
+"""What ``shard_name`` returns, as a pattern."""
 
 
-def shard_key(shard: int, position: int, samples_per_shard: int) -> str:
+def shard_name(shard: int, tier: str | None = None) -> str:
+    """Name of a shard: its number, in five digits at least, behind the tier that has shards of its own."""
+    return f"{shard:05d}" if tier is None else f"{tier}-{shard:05d}"
+
+
+def shard_key(shard: int, position: int, samples_per_shard: int, tier: str | None = None) -> str:
     """The key of a sample, unique over all shards: its shard and its position there."""
-    return f"{shard:05d}{position:0{_digits(samples_per_shard)}d}"
+    return f"{shard_name(shard, tier)}{position:0{_digits(samples_per_shard)}d}"
 
 
 @cache

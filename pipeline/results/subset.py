@@ -21,6 +21,8 @@ BLOCK = 1 << 20
 def write(file: Writable, total: int, spans: Iterable[npt.NDArray[np.uint64]]) -> None:
     """Write ``total`` uids: spans of halves, uint64 (n, 2), in any order inside a span, each smaller than the next.
 
+    A uid may stand more than once in a span.
+
     Raises:
         ValueError: the spans have another number of uids.
     """
@@ -43,6 +45,8 @@ def changes(
 
     Raises:
         ValueError: ``former`` is no subset file, or is cut short.
+
+    A uid that stands more than once in one of the two counts once.
     """
     total, waiting = _total(former), np.empty((0, 2), dtype=np.uint64)
     for uid in spans:
@@ -57,11 +61,13 @@ def changes(
             waiting = rows[later]
             yield _differences(uid, rows[~later])
     nothing = np.empty((0, 2), dtype=np.uint64)
-    yield nothing, waiting
+    yield nothing, _once(waiting)
+    last = waiting[-1:]
     while total:
         rest = _block(former, min(total, BLOCK))
         total -= len(rest)
-        yield nothing, rest
+        yield nothing, _once(np.concatenate([last, rest]))[len(last) :]
+        last = rest[-1:]
 
 
 def _total(file: BinaryIO) -> int:
@@ -89,10 +95,19 @@ def _exceeds(uid: npt.NDArray[np.uint64], last: npt.NDArray[np.uint64]) -> npt.N
     return greater
 
 
+def _once(uid: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """The distinct uids, sorted."""
+    ordered = uid[np.lexsort((uid[:, 1], uid[:, 0]))]
+    first = np.ones(len(ordered), dtype=bool)
+    first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    return ordered[first]
+
+
 def _differences(
     one: npt.NDArray[np.uint64], two: npt.NDArray[np.uint64]
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    """Uids only in ``one`` and uids only in ``two``, each sorted; neither has a uid twice."""
+    """Uids only in ``one`` and uids only in ``two``, each sorted and once."""
+    one, two = _once(one), _once(two)
     both = np.concatenate([one, two])
     order = np.lexsort((both[:, 1], both[:, 0]))
     same = (both[order[1:]] == both[order[:-1]]).all(axis=1)

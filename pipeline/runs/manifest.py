@@ -13,7 +13,10 @@ from typing import Any, Literal
 import numpy as np
 
 from tamis.pipeline.results import manifest_files
+from tamis.pipeline.results.shards import NAME
 from tamis.pipeline.runs.account import Account
+from tamis.pipeline.runs.mixture import mixture
+from tamis.pipeline.steps.shared.tiers import tiering
 from tamis.pipeline.store import finished, storage
 from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.step import Context
@@ -27,7 +30,7 @@ FILE = "manifest.json"
 RESULTS = {
     "ledger": r"bundle-\d{5,}\.parquet",
     "ledger_index": r"\d{5,}\.parquet",
-    "shards": r"\d{5,}(\.tar|\.parquet|_stats\.json)",
+    "shards": rf"{NAME}(\.tar|\.parquet|_stats\.json)",
     "subsets": r"epoch-\d{3,}\.npy",
 }
 """Folders of the result -> names of a run's files there: only such are ever removed."""
@@ -51,7 +54,7 @@ def write_manifest(run: Context, accounts: Sequence[Account], phases: Iterable[D
         manifest_files.OUTPUTS: [outputs[path] for path in sorted(outputs)],
     }
     files = manifest_files.write(run.root, records)
-    text = _build(run, accounts, files).to_json()
+    text = _build(run, accounts, files, outputs.values()).to_json()
     path = storage.join(run.root, FILE)
     if not storage.exists(path) or storage.read_bytes(path) != text:
         storage.write_bytes(path, text)
@@ -76,7 +79,10 @@ def _inputs(run: Context) -> list[InputRecord]:
     ]
 
 
-def _build(run: Context, accounts: Sequence[Account], files: dict[str, str]) -> Manifest:
+def _build(
+    run: Context, accounts: Sequence[Account], files: dict[str, str], outputs: Iterable[Output]
+) -> Manifest:
+    tiers = tiering(run.job.steps)
     return Manifest(
         job=_portable(
             without_secrets(json.loads(run.job.model_dump_json(by_alias=True))),
@@ -93,6 +99,7 @@ def _build(run: Context, accounts: Sequence[Account], files: dict[str, str]) -> 
         rows_in=run.total,
         kept=run.alive,
         files=files,
+        tiers=mixture(tiers.each, outputs) if tiers is not None else [],
     )
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.pipeline.results import ledger_index
 from tamis.pipeline.steps.concepts import ranking
 from tamis.pipeline.steps.shared import bucket_counts
+from tamis.pipeline.steps.shared.tiers import Tiering, kept_phase, tiering
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import scatter
 from tamis.pipeline.tasks import product
@@ -29,6 +31,14 @@ from tamis.schemas.scope import Scope
 
 
 @dataclass(frozen=True)
+class Divided:
+    """Shards by tier: the tiers, and the kept samples of each before the part, and gaps."""
+
+    tiering: Tiering
+    firsts: Sequence[int]
+
+
+@dataclass(frozen=True)
 class Written:
     """Arguments of ``rows``, by part."""
 
@@ -39,6 +49,7 @@ class Written:
     gapped: Sequence[str] | None = (
         None  # steps whose dropped samples keep their positions in the shards
     )
+    divided: Divided | None = None  # where tiers have their own shards
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,7 @@ class Ledger(Step):
 
     def __init__(self, job: Job) -> None:
         self.shard_size = job.steps[-1].shard_size
+        self.writer, self.tiering = job.steps[-1].name, tiering(job.steps)
         self.redacting = [step.name for step in job.steps if step.redacts]
         self.gapped = [step.name for step in job.steps if step.leaves_gaps]
 
@@ -99,14 +111,27 @@ class Ledger(Step):
             table.rows for step, table in context.verdicts() if step in self.gapped
         )
         firsts = np.cumsum(placed) - placed
+        of_tiers = self._firsts(context)
 
         def written(part: Part) -> Written:
             source = context.inputs[part.file].source
             first = int(firsts[part.number])
             more = (self.redacting or None, self.gapped or None)
-            return Written(source, first, self.shard_size, *more)
+            divided = None
+            if self.tiering is not None:
+                divided = Divided(self.tiering, of_tiers[:, part.number].tolist())
+            return Written(source, first, self.shard_size, *more, divided)
 
         return EachPart(context.parts, inputs, shared=shared, each=written, together=True)
+
+    def _firsts(self, context: Context) -> npt.NDArray[np.int64]:
+        """The samples of each tier before each part, (tiers, parts)."""
+        if self.tiering is None:
+            return np.zeros((0, 0), np.int64)
+        numbers = range(len(self.tiering.each))
+        counts = np.stack([context.at(self.writer, kept_phase(n)).rows for n in numbers])
+        firsts: npt.NDArray[np.int64] = np.cumsum(counts, axis=1) - counts
+        return firsts
 
 
 def rows(io: TaskIo[Written]) -> Iterator[pa.Table]:
@@ -208,18 +233,26 @@ def _typed(values: Any, kind: pa.DataType, count: int) -> Any:
 
 def _shards(io: TaskIo[Written], kept: Any, placed: Any) -> tuple[Any, Any]:
     """The shard and key of each kept sample; ``placed``: those that have a position, as gaps have too."""
-    size = io.args.samples_per_shard
+    size, divided = io.args.samples_per_shard, io.args.divided
     if size is None:
         return None, None
-    ordinal = io.args.first + np.cumsum(placed) - 1
-    shard, position = ordinal // size, ordinal % size
     from tamis.pipeline.results.shards import shard_key
 
-    names = [
-        shard_key(int(s), int(p), size) if k else None
-        for s, p, k in zip(shard, position, kept, strict=True)
-    ]
-    return pa.array(shard, mask=~kept), names
+    each: list[tuple[str | None, int, Any]] = [(None, io.args.first, placed)]
+    if divided is not None:
+        signal = divided.tiering.signal
+        tiers = scatter(io.read(f"signal:{signal}", ["row", signal]), len(kept))[signal]
+        each = [
+            (tier, first, placed & divided.tiering.members(tier, tiers))
+            for tier, first in zip(divided.tiering.each, divided.firsts, strict=True)
+        ]
+    shard = np.zeros(len(kept), np.int64)
+    names = np.full(len(kept), None, dtype=object)
+    for tier, first, members in each:
+        ordinal = first + np.arange(np.count_nonzero(members))
+        shard[members] = ordinal // size
+        names[members] = [shard_key(*divmod(n, size), size, tier) for n in ordinal.tolist()]
+    return pa.array(shard, mask=~kept), pa.array(names, pa.string(), mask=~kept)
 
 
 def hexadecimal(values: pa.ChunkedArray) -> pa.Array:

@@ -96,19 +96,24 @@ class Listed(Tasks[Args]):
 
 
 class Numbered(Tasks[Args]):
-    """Tasks of one scope, numbered from 0, made by a function of their number."""
+    """Tasks of one scope, made by a function of their number: 0, 1 and so on, unless ``numbers`` says others."""
 
     def __init__(
-        self, scope: Scope, rows: Sequence[int], make: Callable[[int], Task[Args]]
+        self,
+        scope: Scope,
+        rows: Sequence[int],
+        make: Callable[[int], Task[Args]],
+        numbers: Sequence[int] | None = None,
     ) -> None:
         self.scope, self._rows, self._make = scope, np.asarray(rows, np.int64), make
+        self._numbers = range(len(rows)) if numbers is None else numbers
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def names(self) -> list[str]:
         """The name of each."""
-        return [paths.task_name(self.scope, number) for number in range(len(self))]
+        return [paths.task_name(self.scope, number) for number in self._numbers]
 
     def rows(self) -> npt.NDArray[np.int64]:
         """The number of rows that each reads."""
@@ -116,7 +121,7 @@ class Numbered(Tasks[Args]):
 
     def build(self, number: int) -> Task[Args]:
         """The task at a position."""
-        return self._make(number)
+        return self._make(self._numbers[number])
 
 
 class EachPart(Tasks[Args]):

@@ -30,7 +30,7 @@ CULPRITS = "culprits"
 """Name in a file's notes of the rows that end their worker."""
 
 WHOLES = frozenset(
-    {"brackets", "budgets", "centroids", "clusters", "components", "cut", "cuts"}
+    {"brackets", "budgets", "ceiling", "centroids", "clusters", "components", "cut", "cuts"}
     | {"columns", "list", "range", "ratio", "references", "target", "uids"}
 )
 """Labels of tasks over everything, which name their files for people."""

@@ -252,6 +252,9 @@ CASES: Mapping[str, Case] = {
     "target of captions": Case(
         "- embed: {encoder: demo, batch_size: 8}\n- target: {path: TARGET, keep: 0.5}", captioned
     ),
+    "repeat": Case(
+        f"{QUALITY}- repeat: {{signal: quality, total: 70, penalty: 0.5, most: 4}}", embedded
+    ),
     "tiers": Case(
         f"{QUALITY}- tiers: {{signal: quality, cuts: [3, 5], names: [a, b, c]}}",
         embedded,
@@ -259,6 +262,12 @@ CASES: Mapping[str, Case] = {
     ),
     "write": Case(
         "- signals: [words]\n- rules: {words: {min: 3}}\n- write: {samples_per_shard: 7}",
+        captioned,
+        decides=False,
+    ),
+    "write by tier": Case(
+        "- signals: [words]\n- tiers: {signal: words, cuts: [3, 9], names: [short, middle, long]}\n"
+        "- write: {samples_per_shard: 7, by: tiers}",
         captioned,
         decides=False,
     ),

@@ -67,6 +67,30 @@ class Axis:
         return round(self.start + part * (self.end - self.start), 2)
 
 
+class LogAxis(Axis):
+    """Map of positive values by their logarithms."""
+
+    def __call__(self, value: float) -> float:
+        """As of ``Axis``."""
+        within = min(max(value, self.low), self.high)
+        part = math.log(within / self.low) / math.log(self.high / self.low)
+        return round(self.start + part * (self.end - self.start), 2)
+
+    def powers(self) -> list[float]:
+        """The powers of ten on it."""
+        exponents = range(math.ceil(math.log10(self.low)), math.floor(math.log10(self.high)) + 1)
+        return [10.0**exponent for exponent in exponents]
+
+
+STYLES = 8
+"""Number of line colours in the style sheet; lines take them in turn."""
+
+
+def style(index: int) -> str:
+    """CSS class of the line at an index; after ``STYLES`` lines the colours come again, dashed."""
+    return f"s{index % STYLES}{' again' if index >= STYLES else ''}"
+
+
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Round numbers from ``low`` to ``high``: multiples of 1, 2 or 5 times a power of ten."""
     if not high > low:
@@ -146,16 +170,33 @@ def scatter(points: Sequence[Point], x_name: str, y_name: str, y_share: bool = F
 def lines(shown: Sequence[Line], references: Sequence[Mark], x_name: str, y_name: str) -> str:
     """A line chart over shares. The upright axis begins at the lowest error bar: differences are small."""
     values = [value for line in shown for value in line.values]
+    x = Axis(0, max((value.x for value in values), default=1.0), LEFT, WIDE - RIGHT - ROOM)
+    below = (ticks(x.low, x.high, 6), _percent)
+    return _lines(shown, references, x, below, (x_name, y_name))
+
+
+def curves(shown: Sequence[Line], x_name: str, y_name: str) -> str:
+    """A line chart over a wide range of positive numbers, such as samples seen: its axis is one of logarithms."""
+    at = [value.x for line in shown for value in line.values]
+    x = LogAxis(min(at), max(at), LEFT, WIDE - RIGHT - ROOM)
+    return _lines(shown, [], x, (x.powers(), _short), (x_name, y_name))
+
+
+def _lines(
+    shown: Sequence[Line],
+    references: Sequence[Mark],
+    x: Axis,
+    below: tuple[Sequence[float], Callable[[float], str]],
+    names: tuple[str, str],
+) -> str:
+    """``below``: the values along the bottom, and how they are written."""
+    values = [value for line in shown for value in line.values]
     level = [reference.at for reference in references]
     low = min([value.mean - value.spread for value in values] + level, default=0.0)
     high = max([value.mean + value.spread for value in values] + level, default=1.0)
     margin = 0.06 * (high - low)
-    x = Axis(0, max((value.x for value in values), default=1.0), LEFT, WIDE - RIGHT - ROOM)
     y = Axis(max(0.0, low - margin), high + margin, TALL - BOTTOM, TOP)
-    pieces = [
-        _across(x, y, ticks(y.low, y.high), number),
-        _below(x, y, ticks(x.low, x.high, 6), _percent),
-    ]
+    pieces = [_across(x, y, ticks(y.low, y.high), number), _below(x, y, *below)]
     for reference in references:
         at = y(reference.at)
         pieces.append(
@@ -163,8 +204,8 @@ def lines(shown: Sequence[Line], references: Sequence[Mark], x_name: str, y_name
             f'<text class="mark" x="{LEFT + 4}" y="{at - 4}">{text(reference.label)}</text>'
         )
     pieces += [_line(line, x, y) for line in shown]
-    pieces += [_ends(shown, x, y), _names(x, x_name, y_name)]
-    return _chart(f"{y_name} against {x_name}, {len(shown)} lines", "".join(pieces))
+    pieces += [_ends(shown, x, y), _names(x, *names)]
+    return _chart(f"{names[1]} against {names[0]}, {len(shown)} lines", "".join(pieces))
 
 
 def _line(line: Line, x: Axis, y: Axis) -> str:

@@ -15,17 +15,9 @@ from tamis.pipeline.audit.reading.verdict import (
     verdict,
 )
 from tamis.pipeline.audit.reading.words import number
-from tamis.pipeline.audit.report.charts import Line, Mark, Value, lines
+from tamis.pipeline.audit.report.charts import Line, Mark, Value, lines, style
 from tamis.pipeline.audit.report.html import element, table, text
 from tamis.schemas.evaluation import FULL, HEADLINE, METRICS, OWN, RANDOM, Evaluation, Point
-
-STYLES = 8
-"""Number of line colours in the style sheet; lines take them in turn."""
-
-
-def _style(index: int) -> str:
-    """CSS class of the line at an index; after ``STYLES`` lines the colours come again, dashed."""
-    return f"s{index % STYLES}{' again' if index >= STYLES else ''}"
 
 
 def evaluation_section(run: FinishedRun) -> str:
@@ -68,7 +60,7 @@ def _chart(evaluation: Evaluation) -> str:
     shown = [
         Line(
             name,
-            {RANDOM: "random", OWN: "own"}.get(name, _style(index)),
+            {RANDOM: "random", OWN: "own"}.get(name, style(index)),
             [_value(point) for point in evaluation.line(name)],
         )
         for index, name in enumerate([*names, RANDOM])

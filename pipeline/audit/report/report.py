@@ -12,7 +12,7 @@ from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.funnel import funnel
 from tamis.pipeline.audit.reading.pictures import Album, Pictures
 from tamis.pipeline.audit.reading.words import number, share
-from tamis.pipeline.audit.report import costs, evaluation, samples, sections
+from tamis.pipeline.audit.report import budget, costs, evaluation, samples, sections
 from tamis.pipeline.audit.report.html import document, element, text
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def _body(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> str:
     if run.manifest.rows_in:
         shown += [
             ("evaluation", "Evaluation", evaluation.evaluation_section(run)),
+            ("budget", "Budget", budget.budget_section(run)),
             ("reasons", "Reasons", sections.reasons_section(run, connection)),
             ("signals", "Signals", sections.signals_section(run, connection)),
             ("concepts", "Concepts", samples.concepts_section(run, connection, album)),

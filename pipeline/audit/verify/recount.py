@@ -40,7 +40,8 @@ class Recount:
         self._kept = 0
         self._dropped: Counter[tuple[str, str]] = Counter()
         self._scratch = tempfile.TemporaryDirectory(prefix="tamis-verify-")
-        self._uids = Uids(self._scratch.name)
+        self._times = run.steps[-1].repeated_by if run.steps else None
+        self._uids = Uids(self._scratch.name, self._times)
         size = run.steps[-1].shard_size if run.steps else None
         self._shards = ShardWalk(run, size) if size else None
 
@@ -97,10 +98,15 @@ class Recount:
         ):
             if group >= file.metadata.num_row_groups:
                 raise pa.ArrowInvalid(f"it has {file.metadata.num_row_groups} parts")
-            table = file.read_row_group(group, columns=COLUMNS).combine_chunks()
+            tiers = [] if self._shards is None else self._shards.columns
+            more = [*tiers, *([] if self._times is None else [self._times])]
+            table = file.read_row_group(group, columns=[*COLUMNS, *more]).combine_chunks()
         # Readers name what is there by the footer, and leave out what they do not find.
         there = dict(zip(table.column_names, table.schema.types, strict=True))
         other = [name for name in COLUMNS if there.get(name) != LEDGER.field(name).type]
+        other += [name for name in tiers if there.get(name) != pa.string()]
+        if self._times is not None and not pa.types.is_primitive(there.get(self._times, pa.null())):
+            other.append(self._times)
         if other:
             raise pa.ArrowInvalid(f"{other[0]} is not a column of it, or of another type")
         return table

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import tarfile
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from io import BufferedReader
 from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,6 +18,7 @@ from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.results.shards import shard_key, shard_name
 from tamis.pipeline.results.sidecars import ours_in
+from tamis.pipeline.steps.shared.tiers import tiering
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
 from tamis.pipeline.store.parquet import ParquetFile
@@ -25,6 +28,14 @@ Pair = tuple[str, str]
 """(key in the shard, uid); of a gap there is none."""
 
 
+@dataclass
+class _Open:
+    """The shard of a tier that is not complete yet: its number, and what stands in it so far; None for a gap."""
+
+    shard: int = 0
+    places: list[Pair | None] = field(default_factory=list)
+
+
 class ShardWalk:
     """Collects the keys and uids that each shard should have, part by part of the ledger, and compares full shards."""
 
@@ -32,53 +43,81 @@ class ShardWalk:
         self._run, self._size = run, size
         self._outputs = {output.path for output in run.files.outputs}
         self._gapped = pa.array([step.name for step in run.steps if step.leaves_gaps], pa.string())
-        self._pairs: list[Pair | None] = []
-        self._shard = 0
+        self._tiering = tiering(run.steps)
+        tiers = self._tiering.each if self._tiering is not None else (None,)
+        self._open = {tier: _Open() for tier in tiers}
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns of the ledger that it needs beside those of every recount."""
+        return [] if self._tiering is None else [self._tiering.signal]
 
     def add(self, table: pa.Table) -> Iterator[str]:
         """Add the next part of the ledger, and check the shard and key that it has for each row."""
         kept = np.asarray(table["kept"])
         placed = kept | np.asarray(pc.is_in(table["step"], self._gapped))
-        start = self._shard * self._size + len(self._pairs)
-        positions = (start + np.cumsum(placed) - 1)[kept]
-        keys = [shard_key(*divmod(int(position), self._size), self._size) for position in positions]
-        pairs = zip(keys, table["uid"].filter(pa.array(kept)).to_pylist(), strict=True)
-        self._pairs += [next(pairs) if has else None for has in kept[placed].tolist()]
-        wrong = np.asarray(pc.is_valid(table["shard"])) | np.asarray(
-            pc.is_valid(table["shard_key"])
-        )
-        due = {"shard": pa.array(positions // self._size), "shard_key": pa.array(keys, pa.string())}
-        same = [
-            np.asarray(pc.fill_null(pc.equal(table[name].filter(pa.array(kept)), values), False))
-            for name, values in due.items()
-        ]
-        wrong[kept] = ~np.logical_and(*same)
+        due_shard = np.full(len(kept), -1, np.int64)
+        due_key = np.full(len(kept), None, dtype=object)
+        uids = table["uid"].to_pylist()
+        for tier, members in self._members(table):
+            here = np.flatnonzero(placed & members)
+            opened = self._open[tier]
+            at = opened.shard * self._size + len(opened.places) + np.arange(len(here))
+            due_shard[here] = at // self._size
+            due_key[here] = [
+                shard_key(*divmod(place, self._size), self._size, tier) for place in at.tolist()
+            ]
+            opened.places += [
+                (due_key[row], uids[row]) if kept[row] else None for row in here.tolist()
+            ]
+        due = {
+            "shard": pa.array(due_shard, pa.int32(), mask=~kept),
+            "shard_key": pa.array(due_key, pa.string(), mask=~kept),
+        }
+        wrong = np.zeros(len(kept), dtype=bool)
+        for name, values in due.items():
+            same = pc.fill_null(pc.equal(table[name], values), False)
+            nothing = pc.and_(pc.is_null(table[name]), pc.is_null(values))
+            wrong |= ~np.asarray(pc.or_(same, nothing))
         if wrong.any():
             first = table["uid"][int(wrong.argmax())].as_py()
             yield (
                 f"{counted(int(wrong.sum()), 'row')}: a wrong shard or shard_key (the first is {first})"
             )
 
+    def _members(self, table: pa.Table) -> Iterator[tuple[str | None, npt.NDArray[np.bool_]]]:
+        """The tiers that have shards of their own, and the rows of each."""
+        if self._tiering is None:
+            yield None, np.ones(table.num_rows, dtype=bool)
+            return
+        for tier in self._tiering.each:
+            yield tier, self._tiering.members(tier, table[self._tiering.signal])
+
     def faults(self) -> Iterator[tuple[str, str]]:
         """Errors of the shards that are now complete."""
-        while len(self._pairs) >= self._size:
-            yield from self._compare(self._pairs[: self._size])
-            del self._pairs[: self._size]
-            self._shard += 1
+        for tier, opened in self._open.items():
+            while len(opened.places) >= self._size:
+                yield from self._compare(tier, opened.shard, opened.places[: self._size])
+                del opened.places[: self._size]
+                opened.shard += 1
 
     def finish(self) -> Iterator[tuple[str, str]]:
-        """Errors of the last shard, and shards that should not exist."""
-        if self._pairs:
-            yield from self._compare(self._pairs)
-            self._shard += 1
-        due = {shard_name(number) for number in range(self._shard)}
+        """Errors of the last shards, and shards that should not exist."""
+        due = set()
+        for tier, opened in self._open.items():
+            if opened.places:
+                yield from self._compare(tier, opened.shard, opened.places)
+                opened.shard += 1
+            due |= {shard_name(number, tier) for number in range(opened.shard)}
         for path in sorted(self._outputs):
             name = path.removeprefix("shards/").partition(".")[0].removesuffix("_stats")
             if path.startswith("shards/") and name not in due:
                 yield path, "the ledger keeps no sample in it"
 
-    def _compare(self, places: list[Pair | None]) -> Iterator[tuple[str, str]]:
-        name = f"shards/{shard_name(self._shard)}"
+    def _compare(
+        self, tier: str | None, shard: int, places: list[Pair | None]
+    ) -> Iterator[tuple[str, str]]:
+        name = f"shards/{shard_name(shard, tier)}"
         try:
             with storage.open_table(storage.join(self._run.root, f"{name}.parquet")) as raw:
                 file = ParquetFile(raw)

@@ -30,7 +30,10 @@ BUCKETS = 64
 DIGITS = 32
 """Hex digits of a uid."""
 
-RECORD = np.dtype([("high", "<u8"), ("low", "<u8"), ("kept", "?"), ("gave_way", "?")])
+RECORD = np.dtype(
+    [("high", "<u8"), ("low", "<u8"), ("kept", "?"), ("gave_way", "?"), ("times", "<u4")]
+)
+"""``times``: how often a kept uid stands in the subset."""
 
 Records = npt.NDArray[np.void]
 
@@ -38,8 +41,9 @@ Records = npt.NDArray[np.void]
 class Uids:
     """Collects uids in any order, and checks them at the end."""
 
-    def __init__(self, scratch: str) -> None:
-        self._scratch = scratch
+    def __init__(self, scratch: str, times: str | None = None) -> None:
+        """``times``: the ledger's column that says how often each kept uid stands in the subset; None: once."""
+        self._scratch, self._times = scratch, times
         self._records: list[Records] = []
         self._count = 0
         self._spills = 0
@@ -53,6 +57,10 @@ class Uids:
         gave_way = pc.fill_null(pc.equal(rows["reason"], str(Reason.REPEATED_UID)), False)
         records["kept"] = np.asarray(rows["kept"])[valid]
         records["gave_way"] = np.asarray(gave_way)[valid]
+        records["times"] = 1
+        if self._times is not None:
+            times = rows[self._times].cast(pa.float64()).to_numpy(zero_copy_only=False)
+            records["times"] = np.clip(np.nan_to_num(times)[valid], 0, 2**32 - 1)
         self._records.append(records)
         self._count += len(records)
         if self._count >= IN_MEMORY:
@@ -104,7 +112,8 @@ class Uids:
             twice.add(records[again & ~records["gave_way"]])
             alone.add(records[~again & records["gave_way"]])
             if listed:
-                listed.expect(records[records["kept"]])
+                kept = records[records["kept"]]
+                listed.expect(np.repeat(kept, kept["times"]))
         if twice.count:
             yield "ledger", f"{twice} with a uid that stood before (the first is {twice.first})"
         if alone.count:

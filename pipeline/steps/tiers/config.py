@@ -43,3 +43,8 @@ class Tiers(StepModel):
     def texts(self) -> tuple[str, ...]:
         """The names of tiers, under the step's name."""
         return (self.name,)
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """The names."""
+        return self.names

@@ -40,6 +40,29 @@ class Write(StepModel):
         True, description="whether parquet holds the pictures too, where the input has them"
     )
 
+    by: str | None = Field(
+        None,
+        examples=["quality"],
+        description="the name of a step `tiers`: each tier has shards of its own, such as clean-00000.tar",
+    )
+
+    times: str | None = Field(
+        None,
+        examples=["repeat"],
+        description="a signal of whole numbers, such as a step `repeat` makes: so often each uid stands in subset.npy. "
+        "Shards have each sample once",
+    )
+
+    @property
+    def repeated_by(self) -> str | None:
+        """The signal that says how often a uid stands in the subset."""
+        return self.times
+
+    @property
+    def divided_by(self) -> str | None:
+        """The step that names the tiers."""
+        return self.by
+
     @property
     def shard_size(self) -> int | None:
         """Samples a shard."""

@@ -28,7 +28,7 @@ class Shard:
     """Arguments of ``write_shard``. ``sources``, ``digests`` and ``paths`` have an item for each file of the input."""
 
     shard: int
-    shards: int  # of the result
+    shards: int  # of the result, or of the tier
     first: int  # the kept samples of the first part that are in the shard before
     samples: int
     sources: Sequence[tuple[str, str, str, int, int]]  # entry, relative name, kind, bytes, parts
@@ -39,6 +39,7 @@ class Shard:
     digests: Sequence[str | None]  # of files whose own columns are read
     paths: Sequence[str] = location()
     readings: Sequence[Reading] | None = None  # by file; None where the job says nothing
+    tier: str | None = None  # whose shard it is
 
 
 def write_shard(io: TaskIo[Shard]) -> Iterator[pa.Table]:
@@ -46,10 +47,10 @@ def write_shard(io: TaskIo[Shard]) -> Iterator[pa.Table]:
     args = io.args
     pieces, positions = zip(*_pieces(io), strict=True)
     layout = columns.read_layout(io, pieces[0].signals.schema)
-    name = shards.shard_name(args.shard)
+    name = shards.shard_name(args.shard, args.tier)
     count = sum(piece.rows.num_rows for piece in pieces)
     keys = [
-        shards.shard_key(args.shard, position, args.samples_per_shard)
+        shards.shard_key(args.shard, position, args.samples_per_shard, args.tier)
         for position in np.concatenate(positions).tolist()
     ]
     size = 0

@@ -22,9 +22,13 @@ from tamis.pipeline.results import delta, subset
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
 from tamis.pipeline.steps.shared.parts import with_pictures
+from tamis.pipeline.steps.shared.tiers import kept_phase, tiering
 from tamis.pipeline.steps.write import columns
 from tamis.pipeline.steps.write.config import Write as Config
+from tamis.pipeline.steps.write.numbering import Numbering
+from tamis.pipeline.steps.write.repeated import Times, repeated
 from tamis.pipeline.steps.write.shard import Shard, write_shard
+from tamis.pipeline.steps.write.tiers import OfTier, kept_of_tier
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.parts import Part
@@ -53,7 +57,8 @@ class Spread:
 
 
 class Write(Step):
-    """``kept`` a part; ``columns`` a part, and ``layout``; ``shards``; ``subset``, of many uids after ``spread`` and
+    """``kept`` a part; ``columns`` a part, and ``layout``; where tiers have their own shards ``kept_N`` of each; then
+    ``shards``; ``subset``, after ``left`` without gaps, ``repeated`` with repetitions, of many uids ``spread`` and
     ``sorted``.
     """
 
@@ -63,6 +68,11 @@ class Write(Step):
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.job = config, config.name, job
         self._gapped = {step.name for step in job.steps if step.leaves_gaps}
+        self._tiering = tiering(job.steps)
+
+    def needs(self) -> Sequence[str]:
+        """The signal that says how often each uid stands in the subset."""
+        return [] if self.config.times is None else [f"signal:{self.config.times}"]
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """Check that all inputs of tars have pictures, and that there are such columns.
@@ -112,7 +122,7 @@ class Write(Step):
         return "parquet" if answers and not any(answers) else "webdataset"
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
-        """``kept``, ``shards``, ``subset``; with gaps ``left`` before the last."""
+        """See the class."""
         living: dict[str, ByPart | Sequence[ByPart]] = {
             "ingest": context.ingest(),
             "drops": self._drops(context, gapped=False),
@@ -121,6 +131,7 @@ class Write(Step):
         yield self._columns(context)
         found = {"found": context.done(self.name, "columns").whole()}
         yield listed("layout", columns.join, [Task.whole("columns", found)])
+        yield from self._tiers(context)
         yield Phase("shards", write_shard, self._shards(context), carries_bytes=True)
         yield from self._subset(context)
 
@@ -164,12 +175,20 @@ class Write(Step):
 
     def _subset(self, context: Context) -> Iterator[Phase[Any]]:
         """``subset``; of more uids than are sorted at once ``spread`` and ``sorted`` before it."""
-        buckets = buckets_for(context.alive, SUBSET_BUCKET)
-        phase = "kept"
+        phase, total = "kept", context.alive
         if self._gapped:
             phase = "left"
             both = {"kept": [context.at(self.name, "kept")], "gone": self._drops(context, True)}
             yield Phase("left", left, EachPart(context.parts, both))
+        if self.config.times is not None:
+            signal = context.signal(self.config.times)
+            assert signal is not None, "the plan has checked that the signal is made"
+            by_kept = {"kept": context.at(self.name, phase), "times": signal}
+            phase = "repeated"
+            times = Times(self.config.times)
+            yield Phase("repeated", repeated, EachPart(context.parts, by_kept, times))
+            total = context.done(self.name, "repeated").rows
+        buckets = buckets_for(total, SUBSET_BUCKET)
         uids = context.done(self.name, phase)
         if buckets > 1:
             by_part = {"kept": context.at(self.name, phase)}
@@ -183,54 +202,73 @@ class Write(Step):
             uids = context.done(self.name, "sorted")
         yield listed("subset", write_subset, [Task.whole("uids", {"uids": uids.whole()})])
 
+    def _tiers(self, context: Context) -> Iterator[Phase[OfTier]]:
+        """``kept_0``, ``kept_1`` and so on, a tier each."""
+        if self._tiering is None:
+            return
+        signal = context.signal(self._tiering.signal)
+        assert signal is not None, "the tiers are those of a step of the job"
+        by_part = {"kept": context.at(self.name, "kept"), "tiers": signal}
+        for number, tier in enumerate(self._tiering.each):
+            of_tier = EachPart(context.parts, by_part, OfTier(self._tiering.signal, tier))
+            yield Phase(kept_phase(number), kept_of_tier, of_tier)
+
     def _shards(self, context: Context) -> Numbered[Shard]:
-        """A task a shard, with its parts and the span of kept samples of each."""
-        size = self.config.samples_per_shard
+        """A task a shard, with its parts and the span of kept samples of each.
+
+        Tiers take numbers in turn, so that none moves when another grows.
+        """
+        whole = Numbering(self.config.samples_per_shard, context.at(self.name, "kept"))
+        each = [whole]
+        if self._tiering is not None:
+            each = [
+                Numbering(whole.size, context.at(self.name, kept_phase(number)), tier)
+                for number, tier in enumerate(self._tiering.each)
+            ]
         gone = self._drops(context, gapped=True)
-        kept_of = context.kept() + sum(by.rows for by in gone)
-        ends = np.cumsum(kept_of)
-        starts, total = ends - kept_of, int(ends[-1])
-        count = (total + size - 1) // size
-        sizes = [min(size, total - number * size) for number in range(count)]
-        chosen, ingest = context.at(self.name, "kept"), context.ingest()
+        ingest = context.ingest()
         form = self._format(context.inputs)  # it looks at every file of the input
         tables = self._tables(context)
         layout = context.done(self.name, "layout").whole()
 
         def shard(number: int) -> Task[Shard]:
-            low = number * size
-            ends_at = np.searchsorted(ends, [low, low + sizes[number] - 1], "right")
-            span = np.arange(ends_at[0], ends_at[1] + 1)
-            taken = span[kept_of[span] > 0]
+            place, of_tier = divmod(number, len(each))
+            numbering = each[of_tier]
+            taken, span = numbering.parts_of(place)
             of_file = Counter(context.parts[part].file for part in taken)
-            by_role = {"ingest": ingest, "kept": chosen, **tables}
+            by_role = {"ingest": ingest, "kept": numbering.chosen, **tables}
             # A table under several roles travels once.
             slices = {id(by): [by.of(taken)] for by in by_role.values()}
             inputs = {"layout": layout, **{role: slices[id(by)] for role, by in by_role.items()}}
             if any(by.rows[taken].any() for by in gone):
                 # A shard without gaps does not know of them.
                 inputs["gone"] = [by.of(taken) for by in gone]
-            span_of = (low - int(starts[taken[0]]), sizes[number])
-            args = self._arguments(context, number, count, span_of, form, of_file)
-            return Task(Scope.SHARD, number, inputs, args, rows=sizes[number])
+            args = self._arguments(context, place, numbering, span, form, of_file)
+            return Task(Scope.SHARD, number, inputs, args, rows=span[1])
 
-        return Numbered(Scope.SHARD, sizes, shard)
+        numbered = sorted(
+            (place * len(each) + tier, size)
+            for tier, numbering in enumerate(each)
+            for place, size in enumerate(numbering.sizes)
+        )
+        numbers, sizes = [number for number, _ in numbered], [size for _, size in numbered]
+        return Numbered(Scope.SHARD, sizes, shard, numbers)
 
     def _arguments(
         self,
         context: Context,
         number: int,
-        count: int,
+        numbering: Numbering,
         span: tuple[int, int],
         form: str,
         of_file: Mapping[int, int],
     ) -> Shard:
-        """Arguments of shard ``number`` of ``count``; ``of_file``: its parts of each file."""
+        """Arguments of shard ``number`` of a numbering; ``of_file``: its parts of each file."""
         files = [context.inputs[file] for file in of_file]
         told = any(file.reading.told for file in files)
         return Shard(
             number,
-            count,
+            len(numbering.sizes),
             *span,
             [
                 (file.entry, file.relative, file.kind, file.size, parts)
@@ -243,6 +281,7 @@ class Write(Step):
             [_digest(context, file, context.inputs[file]) for file in of_file],
             paths=[file.path for file in files],
             readings=[file.reading for file in files] if told else None,
+            tier=numbering.tier,
         )
 
 

@@ -1,0 +1,170 @@
+"""A compute budget beside a finished run: the passes over what it kept, and the pool that a law would train on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import ValidationError
+
+from tamis.pipeline.algorithms import scaling
+from tamis.pipeline.algorithms.scaling import Buckets
+from tamis.pipeline.audit.again.whatif import whatif
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.audit.reading.words import counted, number
+from tamis.pipeline.store import storage
+from tamis.schemas import yaml12
+from tamis.schemas.budget import Budget, Law, Pool
+from tamis.schemas.errors import JobError
+
+MANY = 4
+"""Passes up to which repeated samples are nearly as good as new ones."""
+
+Draws = Sequence[Law]
+"""Laws that the measurements allow as well, drawn from what is uncertain in them."""
+
+
+def read_law(path: str) -> Law:
+    """The law in a YAML or JSON file, or in the ``budget.json`` of a run.
+
+    Raises:
+        JobError: no such file, or it holds no law.
+    """
+    try:
+        raw = yaml12.load(storage.read_bytes(path).decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise JobError(f"--law {path}: no such file") from None
+    except (UnicodeDecodeError, yaml12.YAMLError) as error:
+        raise JobError(f"--law {path}: not YAML: {' '.join(str(error).split())}") from None
+    if isinstance(raw, dict) and isinstance(raw.get("law"), dict):
+        raw = raw["law"]
+    try:
+        return Law.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(map(str, first["loc"])) or "the file"
+        raise JobError(
+            f"--law {path}: {at}: {first['msg']}: a law has `a`, `d`, `unit`, and `buckets` with `samples`, `b` and "
+            "`tau` each"
+        ) from None
+
+
+def budget(
+    run: FinishedRun,
+    seen: float,
+    settings: Sequence[str] = (),
+    law: Law | None = None,
+    draws: Draws = (),
+    notes: Sequence[str] = (),
+) -> Budget:
+    """What ``seen`` samples of training are over what a run keeps, and over each pool of a law.
+
+    Args:
+        run: finished.
+        seen: samples that the training looks at, repetitions counted.
+        settings: as of ``whatif``: what the run would keep by them.
+        law: buckets with the best first; they are sorted by b.
+        draws: of the law, for intervals.
+        notes: that belong to the law.
+
+    Raises:
+        JobError: ``seen`` is not above 0, nothing is kept, or a setting does not fit.
+        StateError: ``settings`` cannot be decided from what is stored.
+    """
+    if not 0 < seen < float("inf"):
+        raise JobError(
+            f"--seen {number(seen)}: the samples that a training looks at, such as 1.28e9"
+        )
+    kept = whatif(run, settings, 0).kept_after if settings else run.manifest.kept
+    if not kept:
+        raise JobError(
+            f"{storage.redact(run.root)}: keeps no sample, so there is nothing to train on"
+        )
+    if law is not None:
+        law = law.model_copy(
+            update={"buckets": tuple(sorted(law.buckets, key=lambda bucket: bucket.b))}
+        )
+    pools = _pools(law, seen, draws) if law is not None else []
+    made = Budget(
+        job=run.manifest.job["name"],
+        seen=seen,
+        kept=kept,
+        passes=seen / kept,
+        worth=scaling.effective(kept, seen),
+        law=law,
+        pools=tuple(pools),
+        setting=None,
+        notes=(*_passes(seen / kept), *notes),
+    )
+    if made.best is None:
+        return made
+    setting, why = _setting(run, law, made.best)
+    return made.model_copy(update={"setting": setting, "notes": (*made.notes, *why)})
+
+
+def buckets_of(law: Law) -> Buckets:
+    """The law's buckets as arrays."""
+    rows = [(bucket.samples, bucket.b, bucket.tau) for bucket in law.buckets]
+    return Buckets(*np.array(rows, np.float64).T)
+
+
+def errors(law: Law, seen: Sequence[float]) -> scaling.Floats:
+    """The error of each pool after each of ``seen``, float64 (pools, S)."""
+    shared = scaling.Law(law.a, law.d, law.unit)
+    return scaling.prefixes(shared, buckets_of(law), np.asarray(seen, np.float64))
+
+
+def _pools(law: Law, seen: float, draws: Draws) -> list[Pool]:
+    found = errors(law, [seen])[:, 0]
+    drawn = np.stack([errors(other, [seen])[:, 0] for other in draws]) if draws else None
+    unique = np.cumsum([bucket.samples for bucket in law.buckets])
+    pools = []
+    for index, samples in enumerate(unique.tolist()):
+        interval = best = None
+        if drawn is not None:
+            low, high = np.quantile(drawn[:, index], [0.025, 0.975]).tolist()
+            interval, best = (low, high), float((drawn.argmin(axis=1) == index).mean())
+        pools.append(
+            Pool(
+                buckets=index + 1,
+                samples=samples,
+                passes=seen / samples,
+                error=float(found[index]),
+                interval=interval,
+                best_of=best,
+            )
+        )
+    return pools
+
+
+def _passes(passes: float) -> list[str]:
+    if passes <= MANY:
+        return []
+    return [
+        (
+            f"{number(passes)} passes: beyond {MANY} each further one says clearly less than new samples would: keep "
+            "more where there are more that are good enough"
+        )
+    ]
+
+
+def _setting(run: FinishedRun, law: Law | None, best: Pool) -> tuple[str | None, list[str]]:
+    """``STEP.keep=COUNT`` for the selector that decides by the law's signal, else the last; or why there is none."""
+    steps = [step for step in run.steps if step.selects and getattr(step, "keep", None) is not None]
+    signal = law.signal if law is not None else None
+    named = [step for step in steps if getattr(step, "signal", None) == signal]
+    chosen = (named if signal is not None else steps)[-1:]
+    count = round(best.samples)
+    if not chosen:
+        step = f"score: {{signal: {signal or 'SIGNAL'}, keep: {count}}}"
+        return None, [f"no step of the run keeps so many by that order: add `{step}` to its job"]
+    name = chosen[0].name
+    entered = next(step.entered for step in run.manifest.steps if step.step == name)
+    if count > entered:
+        return None, [
+            (
+                f"the best pool has {count:,} samples, and {counted(entered, 'sample')} reach `{name}`: the law is one "
+                "of a larger pool, and its passes are what can be compared"
+            )
+        ]
+    return f"{name}.keep={count}", []

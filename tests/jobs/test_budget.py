@@ -1,0 +1,153 @@
+"""`tamis budget`: passes over what was kept, and the pool that a law says to keep."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tamis.jobs.cli import main
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.audit.report.report import report
+from tests.support.running import Sample, make_plan, picture, run_here, write_tar
+
+STEPS = "- signals: [words]\n- score: {name: best, signal: words, keep: 20}\n- write"
+
+LAW = """
+a: 1.0
+signal: words
+buckets:
+  - {samples: 10, b: -0.1, tau: 4}
+  - {samples: 10, b: -0.3, tau: 1}
+  - {samples: 10, b: -0.2, tau: 2}
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that keeps 20 of 40 samples, those with the most words."""
+    folder = tmp_path_factory.mktemp("budget")
+    samples = [Sample(f"{n}", picture(n), "word " * (n + 1), {}) for n in range(40)]
+    write_tar(folder / "in/0.tar", samples)
+    run_here(make_plan(folder / "run", folder / "in/*.tar", STEPS))
+    return folder / "run"
+
+
+@pytest.fixture
+def law(tmp_path: Path) -> Path:
+    (tmp_path / "law.yaml").write_text(LAW)
+    return tmp_path / "law.yaml"
+
+
+def call(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["budget", *map(str, arguments)])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def asked(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    assert not call(*arguments, "--json")
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_it_counts_the_passes_over_what_was_kept(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = asked(capsys, run, "--seen", 160)
+    assert (found["kept"], found["passes"]) == (20, 8)
+    assert found["worth"] == pytest.approx(20 * 6.6251, abs=1e-2)
+    assert any("8 passes" in note for note in found["notes"])
+    assert not asked(capsys, run, "--seen", 80)["notes"]
+
+
+def test_another_keep_is_asked_of_what_is_stored(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = asked(capsys, run, "--seen", 160, "--set", "best.keep=40")
+    assert (found["kept"], found["passes"]) == (40, 4)
+    assert open_run(str(run)).manifest.kept == 20
+
+
+def test_a_law_says_which_pool_to_keep(
+    run: Path, law: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The best bucket first, however the file has them; with more compute the best pool grows."""
+    short = asked(capsys, run, "--seen", 20, "--law", law)
+    assert [pool["error"] for pool in short["pools"]] == pytest.approx(
+        [0.451695, 0.472871, 0.549280], abs=1e-6
+    )
+    assert [pool["passes"] for pool in short["pools"]] == pytest.approx([2, 1, 2 / 3])
+    assert short["setting"] == "best.keep=10"
+    assert asked(capsys, run, "--seen", 640, "--law", law)["setting"] == "best.keep=20"
+
+
+def test_the_setting_is_one_that_whatif_takes(
+    run: Path, law: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setting = asked(capsys, run, "--seen", 20, "--law", law)["setting"]
+    assert asked(capsys, run, "--seen", 20, "--set", setting)["kept"] == 10
+
+
+def test_a_law_is_taken_from_another_budget_and_drawn_in_the_report(
+    run: Path, law: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = asked(capsys, run, "--seen", 640, "--law", law)
+    stored = run / "budget.json"
+    assert json.loads(stored.read_bytes()) == first
+    assert asked(capsys, run, "--seen", 640, "--law", stored) == first
+    page = report(open_run(str(run))).decode()
+    assert "predicted error against samples seen, 4 lines" in page
+    assert "<b>0.3555</b>" in page
+
+
+def test_people_see_a_table_and_the_mend(
+    run: Path, law: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not call(run, "--seen", "6.4e2", "--law", law)
+    shown = capsys.readouterr().out
+    assert "640 samples seen, 20 kept: 32 passes over each" in shown
+    assert "0.3555   least" in shown
+    assert "--set best.keep=20" in shown
+
+
+def test_a_law_of_a_larger_pool_gives_no_setting(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "law.yaml").write_text("{a: 1, buckets: [{samples: 12.8e6, b: -.2, tau: 3}]}")
+    found = asked(capsys, run, "--seen", 1e8, "--law", tmp_path / "law.yaml")
+    assert found["setting"] is None
+    assert "40 samples reach `best`" in found["notes"][-1]
+
+
+@pytest.mark.parametrize(
+    ("law", "words"),
+    [
+        ("{a: 1, buckets: []}", "buckets"),
+        ("{a: 1, buckets: [{samples: 1, b: .2, tau: 3}]}", "buckets.0.b"),
+        ("a: [", "not YAML"),
+        ("word", "the file"),
+        (None, "no such file"),
+    ],
+)
+def test_a_file_that_is_no_law_gets_one_line(
+    run: Path, tmp_path: Path, law: str | None, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "law.yaml"
+    if law is not None:
+        path.write_text(law)
+    assert call(run, "--seen", 1e3, "--law", path) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("seen", ["0", "-5", "inf", "nan"])
+def test_a_budget_is_a_number_of_samples(
+    run: Path, seen: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(run, "--seen", seen) == 2
+    assert "--seen" in capsys.readouterr().err
