@@ -15,10 +15,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tamis.pipeline.algorithms import heads
+from tamis.pipeline.algorithms.heads import Scale, Sides
 from tamis.pipeline.audit.reading.paired import paired
-from tamis.pipeline.evaluate import heads
+from tamis.pipeline.evaluate import measures
 from tamis.pipeline.evaluate.choices import Choices, TooManyError, UnavailableError
-from tamis.pipeline.evaluate.heads import Scale, Sides
 from tamis.pipeline.evaluate.holdout import Holdout
 from tamis.pipeline.evaluate.pairs import Pairs
 from tamis.pipeline.steps.selectors.config import count_of
@@ -175,13 +176,13 @@ def _trained(
 
     trained = heads.train(scaled(trial.rows, caption), training, trial.seed)
     measured = over_sources(
-        {name: heads.retrieval(trained, scaled(rows, own)) for name, rows in held.tested.items()}
+        {name: measures.retrieval(trained, scaled(rows, own)) for name, rows in held.tested.items()}
     )
     if classes is not None:
         tested = np.concatenate(list(held.tested.values()))
         tested = tested[classes.label[tested] >= 0]
         pictures, names = image(sides.image[tested]), text(classes.vectors)
-        measured["zero_shot"] = heads.zero_shot(trained, pictures, names, classes.label[tested])
+        measured["zero_shot"] = measures.zero_shot(trained, pictures, names, classes.label[tested])
     return measured
 
 

@@ -10,8 +10,9 @@ from typing import Protocol
 import numpy as np
 
 from tamis.pipeline import encoders
+from tamis.pipeline.algorithms import heads
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.evaluate import compare, heads, holdout
+from tamis.pipeline.evaluate import compare, holdout
 from tamis.pipeline.evaluate.choices import Chain, Choices, Settings, names, with_concepts
 from tamis.pipeline.evaluate.compare import Asked, Classes, Trial
 from tamis.pipeline.evaluate.holdout import Holdout

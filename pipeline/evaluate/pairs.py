@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.pipeline.algorithms import order
+from tamis.pipeline.algorithms.heads import Sides
 from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.evaluate.heads import Sides
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import uid_words, vectors

@@ -241,7 +241,7 @@ def _shards(io: TaskIo[Written], kept: Any, placed: Any) -> tuple[Any, Any]:
     each: list[tuple[str | None, int, Any]] = [(None, io.args.first, placed)]
     if divided is not None:
         signal = divided.tiering.signal
-        tiers = scatter(io.read(f"signal:{signal}", ["row", signal]), len(kept))[signal]
+        tiers = scatter(io.read(product.signal(signal).role, ["row", signal]), len(kept))[signal]
         each = [
             (tier, first, placed & divided.tiering.members(tier, tiers))
             for tier, first in zip(divided.tiering.each, divided.firsts, strict=True)

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 import xxhash
 from PIL import Image
 
-from tamis.pipeline.evaluate.heads import Scale, Sides, train
+from tamis.pipeline.algorithms.heads import Scale, Sides, train
 from tamis.schemas.evaluation import Training
 
 SIDE, CELLS, ANGLES = 32, 4, 9

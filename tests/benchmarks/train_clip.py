@@ -27,7 +27,7 @@ import numpy as np
 from PIL import Image
 
 from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
-from tamis.pipeline.evaluate.heads import ranks
+from tamis.pipeline.evaluate.measures import ranks
 from tamis.pipeline.results.load import shards
 from tamis.pipeline.runs import plan, walk
 from tamis.pipeline.tasks.perform import Here

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from tamis.pipeline.evaluate import heads
-from tamis.pipeline.evaluate.heads import Heads, Scale, Sides
+from tamis.pipeline.algorithms import heads
+from tamis.pipeline.algorithms.heads import Heads, Scale, Sides
+from tamis.pipeline.evaluate import measures
 from tamis.schemas.evaluation import Training
 from tests.support.synthetic import meanings, views
 
@@ -24,10 +25,10 @@ def test_the_same_seed_gives_the_same_bits() -> None:
 
 def test_what_is_learned_carries_over_to_unseen_pairs() -> None:
     unseen = Sides(*views(meanings(200, seed=3), seed=4))
-    untrained = heads.retrieval(
+    untrained = measures.retrieval(
         learned(400, training=TRAINING.model_copy(update={"rate": 0.0})), unseen
     )
-    trained = heads.retrieval(learned(400), unseen)
+    trained = measures.retrieval(learned(400), unseen)
     assert untrained["recall_at_10"] < 0.15  # chance is .05
     assert trained["recall_at_10"] > 0.5
 
@@ -53,7 +54,7 @@ def test_ranks_are_those_of_a_sort() -> None:
     left, right = random.normal(size=(2, 40, 8)).astype(np.float32)
     right[7] = right[8]  # a tie counts against both
     cosines = left @ right.T
-    found = heads.ranks(left, right)
+    found = measures.ranks(left, right)
     for row in range(40):
         best = sorted(cosines[row].tolist(), reverse=True)
         last = max(i + 1 for i, value in enumerate(best) if value == cosines[row, row])
@@ -63,7 +64,7 @@ def test_ranks_are_those_of_a_sort() -> None:
 def test_zero_shot_counts_the_nearest_names() -> None:
     same = np.eye(4, dtype=np.float32)
     label = np.array([0, 1, 2, 2])
-    assert heads.zero_shot(Heads(same, same), same, same, label) == 0.75
+    assert measures.zero_shot(Heads(same, same), same, same, label) == 0.75
 
 
 def test_a_dimension_that_never_moves_keeps_its_size() -> None:

@@ -13,7 +13,8 @@ from tamis.jobs.loading import Request, load
 from tamis.pipeline.runs import plan
 from tests.support import datacomp_pool as datacomp
 from tests.support.embedded import unit
-from tests.support.running import ledger, run_here
+from tests.support.running import Sample, ledger, picture, run_here, write_tar
+from tests.support.step_cases import captioned
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +86,39 @@ def test_concepts_of_a_target(pool: datacomp.Pool, pattern: str, tmp_path: Path,
     expected = chosen(pool, mask)
     assert 300 < len(expected) < 10_000
     assert reaching(tmp_path / "run", []) == expected
+
+
+def test_words_for_what_imagenet_has(pool: datacomp.Pool, pattern: str, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("dog\nhouse\ngolden retriever\n")
+    run_preset(
+        "datacomp-text", pattern, tmp_path / "run", f"signals.lists.entities={tmp_path}/words.txt"
+    )
+    expected = chosen(pool, datacomp.text_based(pool, {"dog", "house"}))
+    assert 3_000 < len(expected) < 12_000
+    assert reaching(tmp_path / "run", []) == expected
+
+
+def test_the_best_by_a_filtering_network(tmp_path: Path) -> None:
+    """With the encoder `demo` in its place; 15% of the input, what cannot be read included."""
+    samples = captioned().usual
+    write_tar(tmp_path / "a.tar", samples)
+    run_preset("dfn", f"{tmp_path}/a.tar", tmp_path / "run", "embed.encoder=demo")
+    rows = ledger(tmp_path / "run")
+    score = sorted((row["clip_similarity"] for row in rows if row["clip_similarity"]), reverse=True)
+    count = int(0.15 * len(rows))
+    kept = [row["clip_similarity"] for row in rows if row["kept"]]
+    assert sorted(kept, reverse=True) == score[:count]
+    assert count > 3
+
+
+def test_balance_over_concepts(tmp_path: Path) -> None:
+    texts = ["a red car", *["something"] * 20, *["an okapi"] * 20, *["a red car"] * 299]
+    samples = [Sample(f"{n:04d}", picture(n), text, {}) for n, text in enumerate(texts)]
+    write_tar(tmp_path / "a.tar", samples)
+    (tmp_path / "list.txt").write_text("car\nokapi\n")
+    settings = [f"balance.list={tmp_path}/list.txt", "balance.most=60"]
+    run_preset("metaclip", f"{tmp_path}/a.tar", tmp_path / "run", *settings)
+    kept = [row["text"] for row in ledger(tmp_path / "run") if row["kept"]]
+    assert sum("okapi" in text for text in kept) == 20
+    assert 30 < sum("car" in text for text in kept) < 90
+    assert not any("something" in text for text in kept)

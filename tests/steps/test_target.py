@@ -303,9 +303,10 @@ def test_a_target_that_changes_while_it_is_read_ends_the_run(
     entry = write_input(tmp_path / "in", circle())
     step = f"- embed: {{encoder: precomputed}}\n- target: {{path: {path}, keep: 2}}"
     made = make_plan(tmp_path / "run", "", step, input=[entry])
-    from tamis.pipeline.steps.selectors.target import sources, tasks
+    from tamis.pipeline.steps.selectors.target import tasks
+    from tamis.pipeline.steps.shared import origins
 
-    true = sources.blocks
+    true = origins.blocks
 
     def changed(*args: Any) -> Any:
         saved(path, [[0, 1]])

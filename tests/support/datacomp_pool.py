@@ -126,3 +126,10 @@ def image_based(samples: Pool, centroids: npt.NDArray[Any], target: npt.NDArray[
     chosen = np.array([number in wanted for number in nearest.tolist()])
     passing: Mask = is_english(samples.text) & (words > 1) & (characters > 5) & chosen
     return passing
+
+
+def text_based(samples: Pool, words: set[str]) -> Mask:
+    """English, and a word of the caption is one of ``words``."""
+    has = np.array([bool(words & {*text.lower().split()}) for text in samples.text])
+    passing: Mask = is_english(samples.text) & has
+    return passing

@@ -213,6 +213,12 @@ CASES: Mapping[str, Case] = {
         captioned,
         decides=False,
     ),
+    "difficulty by heads": Case(
+        "- embed: {encoder: demo, batch_size: 8}\n"
+        "- difficulty: {measure: loss, references: 9, trained: 20, steps: 3, runs: 2}",
+        captioned,
+        decides=False,
+    ),
     "semantic_duplicates": over_embeddings("- semantic_duplicates: {clusters: 4, epsilon: 0.1}"),
     "density": over_embeddings("- density: {clusters: 4, neighbours: 2, keep: 0.5, balance: 0.3}"),
     "density of both sides": Case(

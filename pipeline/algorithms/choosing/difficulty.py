@@ -1,4 +1,4 @@
-"""Difficulty of a pair among others, from cosines of pictures and captions: s-CLIPLoss, and EL2N without labels.
+"""Difficulty of a pair among others, from cosines of pictures and captions: s-CLIPLoss, CLIP's loss, EL2N unlabelled.
 
 Each pair is compared with the same R reference pairs, where the papers take the others of its batch: the value of a
 pair then depends neither on order nor on division. With T the temperature, c_ij the cosine of picture i and caption j:
@@ -6,7 +6,8 @@ pair then depends neither on order nor on division. With T the temperature, c_ij
     cliploss_i = c_ii - T/2 (log mean_j exp(c_ij / T) + log mean_j exp(c_ji / T))
 
 (Wang et al., "CLIPLoss and norm-based data selection", NeurIPS 2024). The mean, where the paper has the sum, makes
-values comparable for any R; the order is the same. EL2N (Paul, Ganguli and Dziugaite, NeurIPS 2021) is the length of
+values comparable for any R; the order is the same. CLIP's loss is -cliploss / T: 0 for a pair that no one could guess
+better than by lot. EL2N (Paul, Ganguli and Dziugaite, NeurIPS 2021) is the length of
 softmax(c_i / T) less the vector that has a 1 at i; here it is the mean of that over captions and over pictures. j goes
 over the references and the pair itself, which counts once.
 """
@@ -18,10 +19,11 @@ from numpy.typing import NDArray
 
 from tamis.pipeline.algorithms.choosing.target import lengths
 
-Measure = Literal["cliploss", "el2n"]
+Measure = Literal["cliploss", "el2n", "loss"]
 
-Halves = NDArray[np.float16]
 Numbers = NDArray[np.float64]
+Fine = NDArray[np.float16] | Numbers
+"""Rows of about unit norm, halves or float64: multiples of 2^-24."""
 
 _CELLS = 1 << 21
 """Cosines held at once, of each direction: 16 MB."""
@@ -30,7 +32,7 @@ _CELLS = 1 << 21
 class References:
     """Reference pairs: `image` and `text` are (R, d), of about unit norm."""
 
-    def __init__(self, image: Halves, text: Halves) -> None:
+    def __init__(self, image: Fine, text: Fine) -> None:
         self._image, self._text = image.astype(np.float64), text.astype(np.float64)
         self._lengths = lengths(self._image), lengths(self._text)
 
@@ -39,22 +41,22 @@ class References:
 
     def difficulty(
         self,
-        image: Halves,
-        text: Halves,
+        image: Fine,
+        text: Fine,
         own: NDArray[np.int64],
         measure: Measure,
         temperature: float,
     ) -> NDArray[np.float32]:
         """The measure of each of n pairs, float32 (n,).
 
-        Products of halves are multiples of 2^-48, and their sums below 2: float64 holds them exactly, in any order of
-        addition. So the bits do not depend on how pairs are sliced into calls.
+        Products of multiples of 2^-24 are multiples of 2^-48, and their sums below 2: float64 holds them exactly, in
+        any order of addition. So the bits do not depend on how pairs are sliced into calls.
 
         Args:
-            image: float16 (n, d), of about unit norm.
+            image: (n, d), of about unit norm.
             text: the same of the captions.
             own: (n,), the number of each pair among the references; -1 for none.
-            measure: `cliploss`, high for pairs that fit; or `el2n`, high for hard ones.
+            measure: `cliploss`, high for pairs that fit; or `el2n` or `loss`, high for hard ones.
             temperature: T.
         """
         values = np.empty(len(image), np.float32)
@@ -76,7 +78,11 @@ class References:
                 for cosines in (to_texts, to_images)
             )
             mean = (one + other) / 2
-            values[rows] = cosine - temperature * mean if measure == "cliploss" else mean
+            if measure == "cliploss":
+                mean = cosine - temperature * mean
+            elif measure == "loss":
+                mean -= cosine / temperature
+            values[rows] = mean
         return values
 
 
@@ -87,7 +93,7 @@ def _side(
     measure: Measure,
     temperature: float,
 ) -> Numbers:
-    """One direction of the measure, float64 (n,): for `cliploss` the log of the mean.
+    """One direction of the measure, float64 (n,): for `cliploss` and `loss` the log of the mean.
 
     Args:
         cosine: (n,), of each pair itself.
@@ -103,7 +109,7 @@ def _side(
     np.exp(others, out=others)
     wrong = others.sum(axis=1)
     total = wrong + own
-    if measure == "cliploss":
+    if measure != "el2n":
         logarithm: Numbers = highest / temperature + np.log(total / count)
         return logarithm
     length: Numbers = np.sqrt(np.einsum("ij,ij->i", others, others) + wrong**2) / total

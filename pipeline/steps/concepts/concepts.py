@@ -18,15 +18,16 @@ from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.steps.concepts import clustering, lloyd
 from tamis.pipeline.steps.concepts.clustering import Assignment, Sampling, Training
 from tamis.pipeline.steps.concepts.config import Clustered
+from tamis.pipeline.steps.shared.borrowed import inspected, read
 from tamis.pipeline.steps.shared.parts import nothing_reaches
 from tamis.pipeline.store import storage
-from tamis.pipeline.tables import part_files, paths
-from tamis.pipeline.tables.part_files import DamagedTableError, TableFile
+from tamis.pipeline.tables import paths
+from tamis.pipeline.tables.part_files import TableFile
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Task, TaskIo, location
-from tamis.schemas.errors import InputError, JobError, StateError
+from tamis.schemas.errors import InputError, JobError
 from tamis.schemas.nearest import nearest
 
 FILE = "centroids"
@@ -103,11 +104,7 @@ def borrowed(config: Clustered) -> Borrowed:
         raise JobError(
             f"{shown} has no centroids of a step `{step}`{nearest(step, names)}: {others}"
         )
-    size = storage.stat(storage.join(root, _path(step))).size
-    file = part_files.inspect(root, _path(step), size)
-    if file is None:
-        raise StateError(f"{shown}: {_path(step)} is damaged: run that job again")
-    return Borrowed(root, file)
+    return Borrowed(root, inspected(root, _path(step), shown))
 
 
 def _path(step: str) -> str:
@@ -241,18 +238,8 @@ def borrow(io: TaskIo[Loan]) -> Iterator[pa.Table]:
     Raises:
         StateError: they are no longer what they were when the run began.
     """
-    root, path = io.args.root, io.args.path
-    file = part_files.inspect(root, path, io.args.bytes)
-    if file is None or file.digest != io.args.digest:
-        raise StateError(
-            f"{storage.redact(root)}: {path} has changed since this run began: start it again"
-        )
-    try:
-        table = part_files.read(root, file.slice())
-    except DamagedTableError as damage:
-        raise StateError(
-            f"{storage.redact(root)}: {path} is damaged ({damage.args[1]}): run that job again"
-        ) from None
+    args = io.args
+    table = read(args.root, args.path, args.bytes, args.digest)
     io.notes |= {
         "clusters": io.args.clusters,
         "dim": io.args.dim,

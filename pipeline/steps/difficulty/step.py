@@ -2,146 +2,125 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from tamis.pipeline.algorithms import order
-from tamis.pipeline.algorithms.choosing.difficulty import Measure, References
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.steps.concepts.concepts import dimension, sample_bound
+from tamis.pipeline.steps.concepts.concepts import dimension
+from tamis.pipeline.steps.difficulty import tasks
 from tamis.pipeline.steps.difficulty.config import Difficulty as Config
-from tamis.pipeline.steps.shared.parts import embedding_named, embeds_captions, nothing_reaches
-from tamis.pipeline.tables import part_files
-from tamis.pipeline.tables.columns import uid_words, vectors
-from tamis.pipeline.tasks import product
+from tamis.pipeline.steps.difficulty.tasks import Measured, Training
+from tamis.pipeline.steps.shared import borrowed, early_heads, reference_pairs
+from tamis.pipeline.steps.shared.origins import Origin, embedding_in, origin, steps_of
+from tamis.pipeline.steps.shared.over_embedding import OverEmbedding
+from tamis.pipeline.steps.shared.parts import nothing_reaches
+from tamis.pipeline.store import storage
+from tamis.pipeline.tables import paths
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
-from tamis.pipeline.tasks.product import Product
-from tamis.pipeline.tasks.sources import ByPart
-from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Task, TaskIo
+from tamis.pipeline.tasks.step import Context
+from tamis.pipeline.tasks.task import Task
 from tamis.schemas.errors import JobError
-from tamis.schemas.job import Job
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """Arguments of ``draw``."""
+class Difficulty(OverEmbedding[Config]):
+    """``drawn``, ``references`` and ``heads`` have what pairs are compared by, ``values`` the signal."""
 
-    seed: int
-    below: int  # the bound that hashes stay at or below
-
-
-@dataclass(frozen=True)
-class Taking:
-    """Arguments of ``take``."""
-
-    wanted: int
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Arguments of ``values``."""
-
-    signal: str
-    measure: Measure
-    temperature: float
-
-
-class Difficulty(Step):
-    """``drawn`` and ``references`` have the reference pairs, ``values`` the signal."""
-
-    passing = ("drawn",)
-
-    def __init__(self, config: Config, job: Job) -> None:
-        self.config, self.name, self.job = config, config.name, job
-        self.embedding = embedding_named(job, config.embedding, config.name)
-        self.embed = next(step for step in job.embeds if step.makes_embedding == self.embedding)
-
-    def needs(self) -> Sequence[Product]:
-        """The embedding."""
-        return [product.embedding(self.embedding)]
-
-    def makes(self) -> Mapping[Product, str]:
-        """The measure, under the step's name."""
-        return {product.signal(self.name): "values"}
+    passing = reference_pairs.PASSING
 
     def check(self, inputs: Sequence[InputFile]) -> None:
-        """Captions are embedded too.
+        """Captions are embedded too, and the other runs that the settings name fit.
 
         Raises:
-            JobError: they are not.
+            InputError, JobError, StateError: one line.
         """
         del inputs
-        if not embeds_captions(self.job, self.embed):
+        self.check_captions(
+            "compares pictures with captions",
+            "use an encoder with a text tower, or give text embeddings",
+        )
+        if isinstance(self.config.references, str):
+            self._loans(self.config.references)
+        self._trusted()
+
+    def _trusted(self) -> Origin | None:
+        config = self.config
+        if config.trusted is None:
+            return None
+        return origin(self.name, config.trusted, self.embed, self.job.seed, "both", config.trained)
+
+    def _loans(self, references: str) -> dict[str, borrowed.Loan]:
+        """The tables that are taken of a finished run, by phase.
+
+        Raises:
+            JobError: it has no such step, another encoder's, or not the heads of this measure.
+            StateError: a table is damaged.
+        """
+        run, _, wanted = references.partition("#")
+        root = storage.absolute(run)
+        shown = f"{self.name}: references: `{storage.redact(run)}`"
+        steps = {
+            step.name: step
+            for step in steps_of(root, shown)
+            if isinstance(step, Config) and wanted in ("", step.name)
+        }
+        if len(steps) != 1:
             raise JobError(
-                f"{self.name}: compares pictures with captions, and `{self.embed.name}` embeds pictures alone: "
-                "use an encoder with a text tower, or give text embeddings"
+                f"{shown} has {'several steps' if steps else 'no step'} `difficulty`"
+                f"{f' of the name {wanted}' if wanted else ''}: RUN#STEP names one of {', '.join(steps) or 'none'}"
             )
+        ((name, theirs),) = steps.items()
+        embedding_in(root, self.embed, shown, theirs.embedding)
+        config = self.config
+        if config.trains and theirs.measure not in ("learnability", config.measure):
+            raise JobError(
+                f"{shown} has measured {theirs.measure}, and has no heads for {config.measure}: name a run that has "
+                "measured it"
+            )
+        needed = ("references", "heads") if config.trains else ("references",)
+        found = {phase: paths.table(name, phase, phase) for phase in needed}
+        for path in found.values():
+            if not storage.exists(storage.join(root, path)):
+                raise JobError(f"{shown}: {path} is gone: run that job again")
+        return {phase: borrowed.loan(root, path, shown) for phase, path in found.items()}
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class."""
         config, name = self.config, self.name
-        if not context.alive:
-            raise nothing_reaches(name)
-        dimension(context, name, self.embedding)
-        wanted = min(config.references, context.alive)
-        inputs: dict[str, ByPart | Sequence[ByPart]] = {
-            "embedding": context.embedding(self.embedding),
-            "ingest": context.ingest(),
-            "drops": context.drops(),
-        }
-        drawing = Drawing(self.job.seed, sample_bound(wanted, context.alive))
-        yield Phase("drawn", draw, EachPart(context.parts, inputs, drawing, buckets=1))
-        drawn = {"drawn": context.done(name, "drawn").whole()}
-        yield listed("references", take, [Task.whole("references", drawn, Taking(wanted))])
-        shared = {"references": context.done(name, "references").whole()}
+        if isinstance(config.references, str):
+            yield from self._borrowed(context, config.references)
+        else:
+            others = config.trained if config.trains else 0
+            if config.trains:
+                early_heads.check_enough(name, context.alive)
+            yield from reference_pairs.phases(
+                context, name, self.embedding, config.references, others
+            )
+            if config.trains:
+                yield self._heads(context, min(config.references, context.alive))
+        needed = ("references", "heads") if config.trains else ("references",)
+        shared = {phase: context.done(name, phase).whole() for phase in needed}
+        inputs = reference_pairs.inputs_of(context, self.embedding)
         measured = Measured(name, config.measure, config.temperature)
-        yield Phase("values", values, EachPart(context.parts, inputs, measured, shared=shared))
+        function = tasks.values_by_heads if config.trains else tasks.values
+        yield Phase("values", function, EachPart(context.parts, inputs, measured, shared=shared))
 
+    def _heads(self, context: Context, references: int) -> Phase[Training]:
+        config = self.config
+        training = Training(
+            references,
+            config.trained,
+            config.runs,
+            config.steps,
+            self.job.seed,
+            self._trusted(),
+            config.trusted_steps,
+        )
+        drawn = reference_pairs.drawn(context, self.name)
+        return listed("heads", tasks.train, [Task.whole("heads", drawn, training)])
 
-def draw(io: TaskIo[Drawing]) -> Iterator[pa.Table]:
-    """(hash, uid, image, text) of the living samples of one part whose hash is below the bound."""
-    table = io.read("embedding", ["row", "image", "text"]).combine_chunks()
-    rows = table["row"].to_numpy()
-    uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(pa.array(rows))
-    hashes = order.hashed(uid_words(uid), io.args.seed, "references")
-    chosen = np.flatnonzero(io.living()[rows] & (hashes <= np.uint64(io.args.below)))
-    columns = {"hash": pa.array(hashes), "uid": uid, "image": table["image"], "text": table["text"]}
-    yield pa.table(columns).take(pa.array(chosen))
-
-
-def take(io: TaskIo[Taking]) -> Iterator[pa.Table]:
-    """(uid, image, text) of the reference pairs, in the order of their hashes."""
-    table = io.read("drawn").combine_chunks()
-    count = min(io.args.wanted, table.num_rows)
-    rows = order.smallest(table["hash"].to_numpy(), uid_words(table["uid"]), count)
-    yield table.drop_columns(["hash"]).take(pa.array(rows))
-
-
-@lru_cache(maxsize=1)
-def _references(root: str, path: str, digest: str) -> tuple[pa.Array, References]:
-    """The uids of the references, and their vectors; kept by the process between tasks."""
-    del digest  # part of the key: the same path may hold others later
-    table = part_files.read_file(root, path)
-    pairs = References(vectors(table["image"]), vectors(table["text"]))
-    return table["uid"].combine_chunks(), pairs
-
-
-def values(io: TaskIo[Measured]) -> Iterator[pa.Table]:
-    """(row, value) of one part's living samples."""
-    (piece,) = io.slices("references")
-    known, references = _references(io.root, piece.path, piece.identity)
-    table = io.read("embedding", ["row", "image", "text"])
-    table = table.filter(pa.array(io.living()[table["row"].to_numpy()])).combine_chunks()
-    uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(table["row"].combine_chunks())
-    own = pc.fill_null(pc.index_in(uid, known), -1).to_numpy().astype(np.int64)
-    args = io.args
-    image, text = vectors(table["image"]), vectors(table["text"])
-    value = references.difficulty(image, text, own, args.measure, args.temperature)
-    yield pa.table({"row": table["row"], args.signal: value})
+    def _borrowed(self, context: Context, references: str) -> Iterator[Phase[Any]]:
+        if not context.alive:
+            raise nothing_reaches(self.name)
+        dimension(context, self.name, self.embedding)
+        for phase, loan in self._loans(references).items():
+            yield listed(phase, borrowed.copy, [Task.whole(phase, {}, loan)])

@@ -31,9 +31,10 @@ from tamis.pipeline.steps.write.shard import Shard, write_shard
 from tamis.pipeline.steps.write.tiers import OfTier, kept_of_tier
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import uid_words
+from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.parts import Part
 from tamis.pipeline.tasks.phase import EachPart, Numbered, Phase, listed
-from tamis.pipeline.tasks.product import Kind
+from tamis.pipeline.tasks.product import Kind, Product
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Task, TaskIo
@@ -70,9 +71,9 @@ class Write(Step):
         self._gapped = {step.name for step in job.steps if step.leaves_gaps}
         self._tiering = tiering(job.steps)
 
-    def needs(self) -> Sequence[str]:
+    def needs(self) -> Sequence[Product]:
         """The signal that says how often each uid stands in the subset."""
-        return [] if self.config.times is None else [f"signal:{self.config.times}"]
+        return [] if self.config.times is None else [product.signal(self.config.times)]
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """Check that all inputs of tars have pictures, and that there are such columns.

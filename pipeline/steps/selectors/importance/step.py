@@ -19,8 +19,8 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.by_signal import Choice, cut_phase, with_missing
-from tamis.pipeline.steps.selectors.captions import captions
 from tamis.pipeline.steps.selectors.importance.config import Importance as Config
+from tamis.pipeline.steps.shared.caption_files import captions
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks import product

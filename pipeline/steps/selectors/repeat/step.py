@@ -20,7 +20,9 @@ from tamis.pipeline.steps.selectors.repeat.config import Repeat as Config
 from tamis.pipeline.steps.shared.config import NO_VALUE
 from tamis.pipeline.steps.shared.parts import drops, nothing_reaches
 from tamis.pipeline.tables.columns import scatter, uid_words
+from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Task, TaskIo
@@ -66,13 +68,13 @@ class Repeat(Step):
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.job = config, config.name, job
 
-    def needs(self) -> Sequence[str]:
+    def needs(self) -> Sequence[Product]:
         """The signal."""
-        return [f"signal:{self.config.signal}"]
+        return [product.signal(self.config.signal)]
 
-    def makes(self) -> Mapping[str, str]:
+    def makes(self) -> Mapping[Product, str]:
         """The times, under the step's name."""
-        return {f"signal:{self.name}": "values"}
+        return {product.signal(self.name): "values"}
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """The signal is made of numbers.

@@ -8,15 +8,12 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from tamis.pipeline.steps.selectors.config import Chooser, Keep
+from tamis.pipeline.steps.shared.config import CAPTIONS
 from tamis.schemas.step import Change, Reasons, Width
 
 OFF_TARGET = "off_target"
 LOT = "target/floor"
 """The purpose of the hashes by which the floor is chosen."""
-CAPTIONS = (".txt", ".parquet")
-"""Endings of files of captions."""
-VECTORS = (".npy", ".npz")
-"""Endings of files of vectors."""
 
 
 class Target(Chooser):
@@ -90,11 +87,6 @@ class Target(Chooser):
     def of_captions(self) -> bool:
         """True if the target is a file of captions."""
         return self.path.lower().endswith(CAPTIONS)
-
-    @property
-    def of_vectors(self) -> bool:
-        """True if the target is a file of vectors."""
-        return self.path.partition("#")[0].lower().endswith(VECTORS)
 
     @property
     def compared(self) -> Literal["image", "text"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -12,39 +12,23 @@ from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.target import tasks
 from tamis.pipeline.steps.selectors.target.config import Target as Config
-from tamis.pipeline.steps.selectors.target.sources import Origin, origin
 from tamis.pipeline.steps.selectors.target.tasks import Given, Judged, Keyed, Lot, Measured
-from tamis.pipeline.steps.shared.parts import embedding_named, embeds_captions
+from tamis.pipeline.steps.shared.origins import Origin, origin
+from tamis.pipeline.steps.shared.over_embedding import OverEmbedding
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
-from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
-from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.sources import ByPart
-from tamis.pipeline.tasks.step import Context, Step
+from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Task
 from tamis.schemas.errors import JobError
-from tamis.schemas.job import Job
 
 FLOOR = "floor-"
 """Before the names of the phases by which the floor is chosen."""
 
 
-class Target(Step):
+class Target(OverEmbedding[Config]):
     """``target`` holds what is needed of it, ``values`` is the signal; ``keyed``, ``cut`` and ``verdict`` choose."""
-
-    def __init__(self, config: Config, job: Job) -> None:
-        self.config, self.name, self.job = config, config.name, job
-        self.embedding = embedding_named(job, config.embedding, config.name)
-        self.embed = next(step for step in job.embeds if step.makes_embedding == self.embedding)
-
-    def needs(self) -> Sequence[Product]:
-        """The embedding."""
-        return [product.embedding(self.embedding)]
-
-    def makes(self) -> Mapping[Product, str]:
-        """The measure, under the step's name."""
-        return {product.signal(self.name): "values"}
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """The target and the centroids are there, and the target fits the embedding.
@@ -53,17 +37,16 @@ class Target(Step):
             InputError, JobError, StateError: one line.
         """
         del inputs
-        if self.config.compared == "text" and not embeds_captions(self.job, self.embed):
-            raise JobError(
-                f"{self.name}: compares captions, and `{self.embed.name}` embeds pictures alone: say `side: image`, or "
-                "embed captions too"
-            )
+        if self.config.compared == "text":
+            self.check_captions("compares captions", "say `side: image`, or embed captions too")
         self._origin()
         if self.config.measure == "concepts":
             self._given()
 
     def _origin(self) -> Origin:
-        return origin(self.config, self.embed, self.job.seed)
+        config = self.config
+        most = config.most if config.measure == "nearest" else None
+        return origin(self.name, config.path, self.embed, self.job.seed, config.compared, most)
 
     def _given(self) -> Given:
         """The centroids: those of a run are a table, whose path is found; others are a file of vectors."""

@@ -21,7 +21,7 @@ from tamis.pipeline.inputs import embedding_files
 from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.target.config import LOT, OFF_TARGET
-from tamis.pipeline.steps.selectors.target.sources import BLOCK, Origin, blocks
+from tamis.pipeline.steps.shared.origins import BLOCK, Origin, blocks
 from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files

@@ -8,28 +8,49 @@ so that whatever agreement they reach is learned from the subset, even where the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from tamis.pipeline.algorithms.order import derived_seed
-from tamis.schemas.evaluation import Training
 
 if TYPE_CHECKING:
     import torch
 
 Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
-
 BATCH = 128
 WIDTH = 64
 RATE = 2e-3
 DECAY = 0.1
-"""Defaults of ``Training``: so small that two hundred subsets of some thousands train in minutes on two processors."""
+"""Usual settings: so small that two hundred subsets of some thousands train in minutes on two processors."""
 
 TEMPERATURE = 0.07
 """CLIP's own start; it is learned, and never falls below a hundredth."""
+
+
+class Training(Protocol):
+    """Settings of a training."""
+
+    @property
+    def steps(self) -> int:
+        """Updates of the heads."""
+
+    @property
+    def batch(self) -> int:
+        """Pairs of each."""
+
+    @property
+    def width(self) -> int:
+        """Dimensions of the shared space."""
+
+    @property
+    def rate(self) -> float:
+        """The first learning rate, which falls to nothing by a cosine."""
+
+    @property
+    def decay(self) -> float:
+        """Weight decay."""
 
 
 class Sides(NamedTuple):
@@ -66,10 +87,11 @@ class Scale:
 
 @dataclass(frozen=True)
 class Heads:
-    """Projections (d, width) and (e, width)."""
+    """Projections (d, width) and (e, width), and the temperature that was learned with them."""
 
     image: Floats
     text: Floats
+    temperature: float = TEMPERATURE
 
     def images(self, vectors: Floats) -> Floats:
         """(n, d) to unit rows (n, width)."""
@@ -125,7 +147,7 @@ def train(pairs: Sides, training: Training, seed: int) -> Heads:
         optimiser.step()
         schedule.step()
     found = [weight.detach().numpy() for weight in weights]
-    return Heads(found[0], found[1])
+    return Heads(found[0], found[1], max(0.01, float(np.exp(-scale.detach().double().numpy()))))
 
 
 def _start(rows: int, width: int, seed: int, side: str) -> torch.Tensor:
@@ -147,46 +169,6 @@ def _batches(count: int, training: Training, seed: int) -> torch.Tensor:
         torch.randperm(count, generator=generator)[: whole * training.batch] for _ in range(epochs)
     ]
     return torch.cat(rows).reshape(-1, training.batch)[: training.steps]
-
-
-def ranks(left: Floats, right: Floats) -> Ints:
-    """int64 (n,) rank of each row's partner among all of ``right``, 1 for the nearest; ties count against it.
-
-    Args:
-        left: unit rows (n, width).
-        right: unit rows (n, width); row i belongs to row i.
-    """
-    cosines = left @ right.T
-    own = np.diag(cosines)[:, None]
-    rank: Ints = (cosines >= own).sum(axis=1).astype(np.int64)
-    return rank
-
-
-def retrieval(heads: Heads, held: Sides) -> dict[str, float]:
-    """R@1, R@10 and median rank in both directions, and their means."""
-    image, text = heads.images(held.image), heads.texts(held.text)
-    measured: dict[str, float] = {}
-    ways = {"image_to_text": ranks(image, text), "text_to_image": ranks(text, image)}
-    for way, rank in ways.items():
-        measured[f"{way}_recall_at_1"] = float((rank <= 1).mean())
-        measured[f"{way}_recall_at_10"] = float((rank <= 10).mean())
-        measured[f"{way}_median_rank"] = float(np.median(rank))
-    for metric in ("recall_at_1", "recall_at_10", "median_rank"):
-        measured[metric] = sum(measured[f"{way}_{metric}"] for way in ways) / 2
-    return measured
-
-
-def zero_shot(heads: Heads, images: Floats, classes: Floats, labels: Ints) -> float:
-    """Share of pictures whose nearest class name is their own.
-
-    Args:
-        heads: trained.
-        images: (n, d), scaled as in training.
-        classes: (classes, e), embeddings of the names, scaled as captions are.
-        labels: int64 (n,), the row of each picture's class.
-    """
-    nearest = (heads.images(images) @ heads.texts(classes).T).argmax(axis=1)
-    return float((nearest == labels).mean())
 
 
 def _unit(vectors: Floats) -> Floats:

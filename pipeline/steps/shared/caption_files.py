@@ -1,4 +1,4 @@
-"""Files of captions that a selector compares with: parquet, or text of one caption a line."""
+"""Files of captions that a step compares with: parquet, or text of one caption a line."""
 
 from __future__ import annotations
 

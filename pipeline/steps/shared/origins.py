@@ -17,13 +17,13 @@ from tamis.pipeline.algorithms.choosing import target
 from tamis.pipeline.encoders.base import Encoder, Precision
 from tamis.pipeline.inputs import embedding_files
 from tamis.pipeline.inputs.part_builder import hash_file
-from tamis.pipeline.steps.selectors.captions import captions
-from tamis.pipeline.steps.selectors.target.config import Target as Config
+from tamis.pipeline.steps.shared.caption_files import captions
+from tamis.pipeline.steps.shared.config import CAPTIONS, VECTORS
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.finished import MANIFEST
 from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import part_files, paths
-from tamis.pipeline.tables.columns import vectors
+from tamis.pipeline.tables.columns import Float16s, vectors
 from tamis.pipeline.tasks.task import location
 from tamis.schemas.errors import InputError, JobError, ModelError, StateError
 from tamis.schemas.registry import configuration
@@ -33,6 +33,7 @@ BLOCK = 8_192
 """Vectors that are read at once."""
 
 Kind = Literal["run", "vectors", "captions"]
+Side = Literal["image", "text", "both"]
 
 
 class Block(NamedTuple):
@@ -42,13 +43,21 @@ class Block(NamedTuple):
     rows: npt.NDArray[np.float32]
 
 
+class Pairs(NamedTuple):
+    """Pairs of a run: float16 (n, d), picture and caption."""
+
+    names: list[str]
+    image: Float16s
+    text: Float16s
+
+
 @dataclass(frozen=True)
 class Origin:
     """Arguments of the tasks that read a target."""
 
     kind: Kind
     sha256: str  # of the file; of a run that of its manifest, which has the digests of all else
-    side: str  # of a run: image or text
+    side: Side  # of a run
     seed: int
     most: int | None  # vectors that are taken; None: all
     embedding: str | None  # of a run: the step that has embedded
@@ -60,38 +69,46 @@ class Origin:
     path: str = location()
 
 
-def origin(config: Config, embed: Any, seed: int) -> Origin:
+def kind_of(path: str) -> Kind:
+    """The kind of a target, by the ending of its path."""
+    if path.lower().endswith(CAPTIONS):
+        return "captions"
+    return "vectors" if path.partition("#")[0].lower().endswith(VECTORS) else "run"
+
+
+def origin(
+    step: str, given: str, embed: Any, seed: int, side: Side, most: int | None = None
+) -> Origin:
     """The identity of a target.
 
     Args:
-        config: the step's settings.
+        step: the name of the step that reads it.
+        given: its path, as the job has it.
         embed: the settings of the step that embeds the samples.
         seed: the job's.
+        side: of a run's vectors; `both` needs a run.
+        most: vectors that are taken, at most; None for all.
 
     Raises:
         InputError, JobError, StateError: it is not there, or does not fit the samples' embedding; one line.
     """
-    path, mark, member = config.path.partition("#")
+    path, mark, member = given.partition("#")
     absolute = storage.absolute(path)
-    made_by = None
-    identity = None
-    if config.of_captions:
-        kind: Kind = "captions"
-        identity = _text_encoder(config, embed)
-    elif config.of_vectors:
-        kind = "vectors"
-    else:
-        kind = "run"
-        made_by = _embedding_of(config, absolute, embed)
+    kind = kind_of(given)
+    shown = f"{step}: the target `{storage.redact(given)}`"
+    if side == "both" and kind != "run":
+        raise JobError(f"{shown} has one side alone, and pairs are needed: give a finished run")
+    reads_text = kind == "captions"
+    identity = _text_encoder(shown, embed) if reads_text else None
+    made_by = str(embedding_in(absolute, embed, shown).name) if kind == "run" else None
     hashed = storage.join(absolute, MANIFEST) if kind == "run" else absolute
     storage.stat(hashed)
-    reads_text = kind == "captions"
     return Origin(
         kind,
         hash_file(hashed)[1].hex(),
-        config.compared,
+        side,
         seed,
-        config.most if config.measure == "nearest" else None,
+        most,
         made_by,
         identity,
         embed.encoder if reads_text else None,
@@ -102,23 +119,27 @@ def origin(config: Config, embed: Any, seed: int) -> Origin:
     )
 
 
-def _text_encoder(config: Config, embed: Any) -> str:
-    shown = f"{config.name}: the target `{storage.redact(config.path)}` has captions, and "
+def _text_encoder(shown: str, embed: Any) -> str:
     if embed.takes_embeddings:
         raise JobError(
-            f"{shown}`{embed.name}` has no model to embed them with: give their vectors (.npy), or a finished run"
+            f"{shown} has captions, and `{embed.name}` has no model to embed them with: give their vectors (.npy), or "
+            "a finished run"
         )
     described = encoders.describe(embed.encoder, embed.precision)
     if not described.has_text:
         raise JobError(
-            f"{shown}the encoder `{embed.encoder}` reads pictures alone: give vectors (.npy) or a finished run"
+            f"{shown} has captions, and the encoder `{embed.encoder}` reads pictures alone: give vectors (.npy) or a "
+            "finished run"
         )
     return described.fingerprint
 
 
-def _embedding_of(config: Config, root: str, embed: Any) -> str:
-    """The step of a finished run that has embedded with the encoder of ``embed``."""
-    shown = f"{config.name}: the target `{storage.redact(config.path)}`"
+def steps_of(root: str, shown: str) -> list[Any]:
+    """The settings of a finished run's steps.
+
+    Raises:
+        JobError: there is none; ``shown`` names it.
+    """
     manifest = storage.join(root, MANIFEST)
     if not storage.exists(manifest):
         raise JobError(
@@ -126,17 +147,29 @@ def _embedding_of(config: Config, root: str, embed: Any) -> str:
             ".parquet"
         )
     job = json.loads(storage.read_bytes(manifest))["job"]
-    made = [
+    return [
         configuration(kind).model_validate(settings)
         for step in job["steps"]
         for kind, settings in step.items()
     ]
+
+
+def embedding_in(root: str, embed: Any, shown: str, name: str | None = None) -> Any:
+    """The settings of the step of a finished run that has embedded with the encoder of ``embed``; it may be ``name``d.
+
+    Raises:
+        JobError: there is none.
+    """
     own = encoders.describe(embed.encoder, embed.precision).fingerprint
-    others: list[Any] = [step for step in made if step.makes_embedding]
+    others: list[Any] = [
+        step
+        for step in steps_of(root, shown)
+        if step.makes_embedding and name in (None, step.makes_embedding)
+    ]
     for step in others:
         same = (step.encoder, step.precision) == (embed.encoder, embed.precision)
         if same or _fingerprint(step) == own:
-            return str(step.name)
+            return step
     known = ", ".join(step.encoder for step in others) or "none"
     raise JobError(
         f"{shown} was not embedded by `{embed.encoder}`, as the samples are, but by {known}: run it with this encoder"
@@ -158,11 +191,8 @@ def blocks(of: Origin, embed: Encoder | None) -> Iterator[Block]:
         StateError: the target has changed since the run began.
         InputError: it cannot be read, or has no vector.
     """
-    path = of.path.partition("#")[0]
-    hashed = storage.join(path, MANIFEST) if of.kind == "run" else path
+    _check_unchanged(of)
     shown = storage.redact(of.path)
-    if hash_file(hashed)[1].hex() != of.sha256:
-        raise StateError(f"{shown} has changed since the run began: start it again")
     read = {"run": _of_run, "vectors": _of_vectors, "captions": _of_captions}[of.kind]
     first = 0
     for names, rows in read(of, embed):
@@ -175,6 +205,15 @@ def blocks(of: Origin, embed: Encoder | None) -> Iterator[Block]:
         first += len(rows)
     if not first:
         raise InputError(f"the target `{shown}` is empty: give at least one vector")
+
+
+def _check_unchanged(of: Origin) -> None:
+    path = of.path.partition("#")[0]
+    hashed = storage.join(path, MANIFEST) if of.kind == "run" else path
+    if hash_file(hashed)[1].hex() != of.sha256:
+        raise StateError(
+            f"{storage.redact(of.path)} has changed since the run began: start it again"
+        )
 
 
 Raw = Iterator[tuple[list[str], npt.NDArray[np.floating]]]
@@ -216,6 +255,29 @@ def _of_captions(of: Origin, encoder: Encoder | None) -> Raw:
 
 
 def _of_run(of: Origin, _: Any) -> Raw:
+    for names, table in _chosen(of, (of.side,)):
+        yield names, vectors(table[of.side])
+
+
+def pairs(of: Origin) -> Pairs:
+    """The pairs of a finished run, in the order of its samples; ``of.side`` is `both`.
+
+    Raises:
+        StateError, InputError: as for ``blocks``.
+    """
+    _check_unchanged(of)
+    found = list(_chosen(of, ("image", "text")))
+    if not found:
+        raise InputError(f"`{storage.redact(of.path)}` kept no samples: give a run that kept some")
+    names = [name for some, _ in found for name in some]
+    image, text = (
+        np.concatenate([vectors(table[side]) for _, table in found]) for side in ("image", "text")
+    )
+    return Pairs(names, image, text)
+
+
+def _chosen(of: Origin, sides: Sequence[str]) -> Iterator[tuple[list[str], pa.Table]]:
+    """The uids of what is taken of a run, and their vectors, a part at a time."""
     kept = list(_kept(of.path))
     uid = order.parse([name for _, _, names in kept for name in names])
     taken = _taken(of, uid)
@@ -225,10 +287,9 @@ def _of_run(of: Origin, _: Any) -> Raw:
         here = taken[first:last] - start
         start += len(rows)
         if len(here):
-            table = _embedded(of, part)
+            table = _embedded(of, part, sides)
             position = np.searchsorted(table["row"].to_numpy(), rows[here])
-            chosen = vectors(table[of.side])[position]
-            yield [names[number] for number in here.tolist()], chosen
+            yield [names[number] for number in here.tolist()], table.take(pa.array(position))
 
 
 def _kept(root: str) -> Iterator[tuple[int, npt.NDArray[np.int64], Sequence[str]]]:
@@ -244,18 +305,20 @@ def _kept(root: str) -> Iterator[tuple[int, npt.NDArray[np.int64], Sequence[str]
                     yield int(sid[0] >> 32), sid & 0xFFFFFFFF, table["uid"].to_pylist()
 
 
-def _embedded(of: Origin, part: int) -> pa.Table:
+def _embedded(of: Origin, part: int, sides: Sequence[str]) -> pa.Table:
     assert of.embedding is not None, "the plan has found the step that embedded"
     path = paths.table(of.embedding, "vectors", paths.task_name(Scope.PART, part))
     try:
-        table = part_files.read_file(of.path, path, ["row", of.side])
+        table = part_files.read_file(of.path, path, ["row", *sides])
     except part_files.DamagedTableError:
         raise StateError(
             f"{storage.redact(of.path)}: {path}, with the target's vectors, is missing or damaged: run that job again"
         ) from None
-    if of.side not in table.column_names:
+    if not {*sides} <= {*table.column_names}:
+        mend = (
+            "embed them too" if len(sides) > 1 else "say `side: image`, or embed its captions too"
+        )
         raise InputError(
-            f"the target `{storage.redact(of.path)}` has no vectors of captions: say `side: image`, or embed its "
-            "captions too"
+            f"the target `{storage.redact(of.path)}` has no vectors of captions: {mend}"
         )
     return table
