@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tamis.jobs import comparing, evaluating, exploring, job_files, start
+from tamis.jobs import comparing, evaluating, exploring, fitting, job_files, start
 from tamis.jobs.cluster import cli
 from tamis.jobs.grouped_help import GroupedCommands
 from tamis.jobs.options import (
@@ -311,6 +311,7 @@ app.add_typer(exploring.commands)
 app.add_typer(job_files.commands)
 app.add_typer(comparing.commands)
 app.add_typer(evaluating.commands)
+app.add_typer(fitting.commands)
 app.add_typer(cli.commands)
 
 

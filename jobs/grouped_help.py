@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 GROUPS: Mapping[str, Sequence[str]] = {
     "Begin": ("init", "presets", "plan", "tune", "run"),
     "Look at a run": ("audit", "explain", "report", "browse", "search", "verify"),
-    "Ask for another": ("whatif", "materialize", "diff", "contains", "evaluate", "budget"),
+    "Ask for another": ("whatif", "materialize", "diff", "contains", "evaluate", "budget", "fit"),
     "Use it elsewhere": ("export", "clean"),
     "On a cluster": ("submit", "status", "logs", "cancel", "resume", "jobs", "deploy"),
 }

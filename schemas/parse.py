@@ -113,6 +113,7 @@ def apply_setting(raw: dict[str, Any], setting: str) -> None:
         raise JobError(
             f"--set {setting}: no such step or key `{keys[0]}`{nearest(keys[0], [*names, *Job.model_fields])}"
         )
+    keys = _joined(node, keys)
     for key in keys[:-1]:
         node = _descend(node, key, setting)
     value = _value(text, setting)
@@ -122,6 +123,14 @@ def apply_setting(raw: dict[str, Any], setting: str) -> None:
         node[keys[-1]] = value
     else:
         raise JobError(f"--set {setting}: there is nothing at `{keys[-1]}`")
+
+
+def _joined(node: Any, keys: list[str]) -> list[str]:
+    """The keys, those that are one key of ``node`` with dots in it joined: a rule's for the column `exif.width`."""
+    for count in range(len(keys), 1, -1):
+        if isinstance(node, dict) and (name := ".".join(keys[:count])) in node:
+            return [name, *keys[count:]]
+    return keys
 
 
 def _value(text: str, setting: str) -> Any:

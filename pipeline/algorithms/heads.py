@@ -102,13 +102,14 @@ class Heads:
         return _unit(vectors @ self.text)
 
 
-def train(pairs: Sides, training: Training, seed: int) -> Heads:
+def train(pairs: Sides, training: Training, seed: int, start: Heads | None = None) -> Heads:
     """Train on ``pairs`` for a fixed number of steps, in one thread, so that results are reproducible.
 
     Args:
         pairs: scaled embeddings, at least ``training.batch`` of them.
         training: steps, batch and the rest.
         seed: of the start and of the order of the pairs.
+        start: the heads to begin with; random ones by default.
 
     Raises:
         ValueError: fewer pairs than a batch.
@@ -120,10 +121,16 @@ def train(pairs: Sides, training: Training, seed: int) -> Heads:
         raise ValueError(f"{count:,} pairs, and a batch has {training.batch:,}: lower the batch")
     torch.set_num_threads(1)
     image, text = torch.from_numpy(pairs.image), torch.from_numpy(pairs.text)
-    weights = [
-        _start(image.shape[1], training.width, seed, "image"),
-        _start(text.shape[1], training.width, seed, "text"),
-    ]
+    if start is None:
+        weights = [
+            _start(image.shape[1], training.width, seed, "image"),
+            _start(text.shape[1], training.width, seed, "text"),
+        ]
+    else:
+        weights = [
+            torch.tensor(side, dtype=torch.float32, requires_grad=True)
+            for side in (start.image, start.text)
+        ]
     scale = torch.tensor(float(np.log(1 / TEMPERATURE)), requires_grad=True)
     optimiser = torch.optim.AdamW(
         [

@@ -1,1 +1,1 @@
-"""Comparison of selectors: small heads trained on their choices, beside heads trained on random pairs."""
+"""Small heads: those that compare what selectors choose, and those that tell a trusted set from a pool."""

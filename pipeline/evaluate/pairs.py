@@ -52,6 +52,10 @@ class Pairs:
     ]  # (n, signals): those that selectors need, NaN where there is none
     cluster: npt.NDArray[np.int32]  # its concept in the run; -1 where the run has none
     distance: npt.NDArray[np.float32]  # to the concept's centroid
+    width: npt.NDArray[
+        np.float64
+    ]  # of the picture, in pixels; NaN where there is none, like the next
+    height: npt.NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.uid)
@@ -101,6 +105,7 @@ def read(
     classes: str | None = None,
     most: int = MOST_PAIRS,
     origin: str | None = None,
+    where: str = "true",
 ) -> Pairs:
     """All pairs with an embedding of both sides, or a uniform ``most`` of them.
 
@@ -110,6 +115,7 @@ def read(
         classes: the column of the ledger that holds class names.
         most: how many pairs at most.
         origin: the column of the ledger that tells sources apart.
+        where: a condition on the ledger's rows, in SQL.
 
     Raises:
         StateError: no embeddings, or ``tables/`` has been cleared.
@@ -121,7 +127,7 @@ def read(
     with sql.connect(run) as connection:
         named = [column for column in (classes, origin) if column is not None]
         _check_columns(connection, run, [*signals, *named])
-        connection.register("chosen", _chosen(connection, embed.name, run, most))
+        connection.register("chosen", _chosen(connection, embed.name, run, most, where))
         table = connection.sql(_query(embed, concepts, signals, classes, origin)).to_arrow_table()
     return _pairs(table, run, signals)
 
@@ -144,11 +150,11 @@ def _check_columns(connection: Any, run: FinishedRun, wanted: list[str]) -> None
             )
 
 
-def _chosen(connection: Any, embed: str, run: FinishedRun, most: int) -> pa.Table:
+def _chosen(connection: Any, embed: str, run: FinishedRun, most: int, where: str) -> pa.Table:
     """(sid, reached) of the pairs that are read: the smallest hashes of seed and uid."""
     table = connection.sql(
-        f'SELECT sid, uid, kept, step FROM "{embed}".vectors JOIN ledger USING (sid) '
-        f'WHERE "{embed}".vectors.reason IS NULL'
+        f'SELECT sid, uid, kept, step FROM (SELECT sid FROM "{embed}".vectors WHERE reason IS NULL) '
+        f"JOIN (SELECT sid, uid, kept, step FROM ledger WHERE ({where}\n)) USING (sid)"
     ).to_arrow_table()
     uid = order.parse(table["uid"].to_pylist())
     count = min(most, len(uid))
@@ -186,7 +192,8 @@ def _query(
         cluster = "a.cluster, a.similarity"
         join = f'LEFT JOIN "{concepts.name}".assign AS a USING (sid)'
     return (
-        "SELECT i.uid, i.text, i.sha256, i.pixels, i.phash, i.layout, v.image, v.text AS caption, c.reached, l.kept, "
+        "SELECT i.uid, i.text, i.sha256, i.pixels, i.phash, i.layout, i.width, i.height, "
+        "v.image, v.text AS caption, c.reached, l.kept, "
         f"{label} AS label, {source} AS origin, {cluster}{', ' + quoted if quoted else ''} "
         f'FROM chosen AS c JOIN "{embed.name}".vectors AS v USING (sid) '
         f"JOIN ingest.files AS i USING (sid) JOIN ledger AS l USING (sid) {join} ORDER BY i.uid"
@@ -216,6 +223,8 @@ def _pairs(table: pa.Table, run: FinishedRun, signals: list[str]) -> Pairs:
         signals=values.astype(np.float64),
         cluster=table["cluster"].fill_null(-1).to_numpy().astype(np.int32),
         distance=np.float32(1) - similarity.astype(np.float32),
+        width=_numbers(table["width"]),
+        height=_numbers(table["height"]),
     )
 
 
@@ -223,6 +232,12 @@ def _fixed(column: pa.ChunkedArray) -> pa.Array:
     """The fixed-size binary array of a column, which DuckDB returns as bytes of any length."""
     array = column.combine_chunks()
     return array.cast(pa.binary()).cast(pa.binary(len(array[0].as_py())))
+
+
+def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+    """A column as numbers, NaN for null."""
+    numbers: npt.NDArray[np.float64] = column.cast(pa.float64()).fill_null(np.nan).to_numpy()
+    return numbers
 
 
 def _objects(column: pa.ChunkedArray) -> Objects:

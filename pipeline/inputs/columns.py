@@ -1,18 +1,23 @@
 """The input's own columns: their names, their types, and their values in some rows.
 
 Those of a tar are the keys of its json members, those of a parquet file stand in its schema. Only numbers, text and
-true/false are of use as columns; a column of another type (lists, structs, bytes) is known by name alone.
+true/false are of use as columns; a column of another type (lists, structs, bytes) is known by name alone. The fields
+of an object or struct inside a column, at any depth, are columns too, by the names on the way there: `exif.camera.iso`.
+A column that has such a name itself comes first.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from tamis.pipeline.inputs.captions import is_text
+
+DOT = "."
+"""Between the names on the way to a field inside a column."""
 
 NUMBER, TEXT, TRUTH = pa.float64(), pa.string(), pa.bool_()
 
@@ -33,14 +38,45 @@ def fits(kind: pa.DataType | None, wanted: pa.DataType) -> bool:
     return kind in (wanted, pa.null()) or (is_number(kind) and is_number(wanted))
 
 
+def whole(columns: Columns) -> Columns:
+    """The columns without the fields inside them."""
+    return {
+        name: kind
+        for name, kind in columns.items()
+        if DOT not in name or columns.get(name.partition(DOT)[0], pa.null()) is not None
+    }
+
+
 def of_json(objects: Iterable[Mapping[str, Any]]) -> Columns:
-    """The keys of JSON objects, each with the type of its first value that is not null."""
+    """The keys of JSON objects and of those inside them, each with the type of its first value that is not null."""
     types: dict[str, pa.DataType | None] = {}
     for fields in objects:
-        for name, value in fields.items():
+        for name, value in _named(fields):
             if types.get(name, pa.null()) == pa.null() and is_text(name):
                 types[name] = _json_kind(value)
     return types
+
+
+def _named(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The fields of an object, then those of objects inside it, by the names on the way to them."""
+    yield from fields.items()
+    left: list[tuple[str, Any]] = [item for item in fields.items() if DOT not in item[0]]
+    while left:
+        name, value = left.pop(0)
+        if isinstance(value, dict):
+            inner = [(f"{name}{DOT}{key}", one) for key, one in value.items() if DOT not in key]
+            yield from (item for item in inner if item[0] not in fields)
+            left += inner
+
+
+def field_of(fields: Mapping[str, Any], name: str) -> Any:
+    """The value of a field of a JSON object, or of one inside it; None where it has none."""
+    if name in fields or DOT not in name:
+        return fields.get(name)
+    found: Any = fields
+    for key in name.split(DOT):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
 
 
 def _json_kind(value: Any) -> pa.DataType | None:
@@ -61,7 +97,7 @@ def from_json(
     for text in texts:
         fields = {} if text is None else json.loads(text)
         for name, kind in wanted.items():
-            values[name].append(_as_kind(fields.get(name), kind))
+            values[name].append(_as_kind(field_of(fields, name), kind))
     return {name: pa.array(values[name], kind) for name, kind in wanted.items()}
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 
 import pyarrow as pa
 
-from tamis.pipeline.inputs.columns import Columns
+from tamis.pipeline.inputs.columns import Columns, whole
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
 from tamis.pipeline.store import storage
@@ -145,7 +145,7 @@ class Format(Protocol):
         truths that ``columns`` names.
         """
         del rows
-        kinds = self.columns(file).items()
+        kinds = whole(self.columns(file)).items()
         return pa.schema(
             [(name, kind) for name, kind in kinds if kind is not None and kind != pa.null()]
         )

@@ -5,7 +5,7 @@ A head is one file, safetensors or `.npz`, and its arrays say which kind it is:
 - layers: ``weight_0``, ``bias_0``, ``weight_1``, ... of any number, (out, in) and (out,), the last of one output; ReLU
   between two unless ``relu`` says 0, for all of them or for each; before the first ``(x - mean) / sqrt(variance)``
   where there are these two; behind the last a logistic function where ``sigmoid`` is 1. One layer may be called
-  ``weight`` and ``bias``;
+  ``weight`` and ``bias``. Where ``joint`` is 1, x is (3 d,): the picture's vector, the caption's, and their product;
 - a pair: ``image`` and ``text``, (w, d) each: the cosine of the picture's and the caption's vectors after these maps;
 - prompts: ``prompts``, (m, d), and ``flagged``, (m,) of 0 and 1: the best cosine with a flagged prompt less the best
   with another. A `.npy` file of two prompts, such as Q16's, flags the second.
@@ -29,6 +29,12 @@ from tamis.schemas.errors import ModelError
 
 _BLOCK = 1_024
 
+JOINED = 3
+"""Vectors that ``joined`` puts one behind the other."""
+
+SWITCHES = {"relu", "sigmoid", "joint"}
+"""Arrays of a head of layers that are 0 or 1."""
+
 Matrix = NDArray[np.float64]
 Arrays = Mapping[str, Matrix]
 Vectors = NDArray[np.floating]
@@ -37,8 +43,9 @@ Vectors = NDArray[np.floating]
 class Head(Protocol):
     """A function of stored vectors."""
 
-    takes_text: bool
-    """Whether it needs the caption's vectors beside the picture's."""
+    @property
+    def takes_text(self) -> bool:
+        """Whether it needs the caption's vectors beside the picture's."""
 
     @property
     def dim(self) -> int:
@@ -63,23 +70,28 @@ class Layer:
 
 @dataclass(frozen=True)
 class LayeredHead:
-    """Layers over the picture's vector, of which ``mean`` and ``deviation``, (d,) or a number, normalise it before."""
+    """Layers over the picture's vector, or over ``joined`` where ``takes_text``.
+
+    ``mean`` and ``deviation``, an entry for each of these numbers or one for all, normalise them before.
+    """
 
     layers: tuple[Layer, ...]
     mean: Matrix
     deviation: Matrix
     sigmoid: bool
-    takes_text = False
+    takes_text: bool = False
 
     @property
     def dim(self) -> int:
         """Dimension of the vectors."""
-        return int(self.layers[0].weight.shape[1])
+        return int(self.layers[0].weight.shape[1]) // (JOINED if self.takes_text else 1)
 
     def score(self, image: Vectors, text: Vectors | None = None) -> NDArray[np.float32]:
         """See ``Head``."""
-        del text
-        return _by_block(self._of_block, self.dim, image)
+        if not self.takes_text:
+            return _by_block(self._of_block, self.dim, image)
+        both = _both(image, text)
+        return _by_block(lambda *sides: self._of_block(joined(*sides)), self.dim, *both)
 
     def _of_block(self, block: Matrix) -> Matrix:
         values = (block - self.mean) / self.deviation
@@ -97,7 +109,11 @@ class PairHead:
 
     image: Matrix
     text: Matrix
-    takes_text = True
+
+    @property
+    def takes_text(self) -> bool:
+        """It compares the two."""
+        return True
 
     @property
     def dim(self) -> int:
@@ -106,9 +122,7 @@ class PairHead:
 
     def score(self, image: Vectors, text: Vectors | None = None) -> NDArray[np.float32]:
         """See ``Head``."""
-        if text is None or len(text) != len(image):
-            raise ValueError("this head takes the vectors of captions too")
-        return _by_block(self._of_block, self.dim, image, text)
+        return _by_block(self._of_block, self.dim, *_both(image, text))
 
     def _of_block(self, image: Matrix, text: Matrix) -> Matrix:
         pictures, captions = _mapped(image, self.image), _mapped(text, self.text)
@@ -123,7 +137,11 @@ class PromptHead:
 
     prompts: Matrix
     flagged: NDArray[np.bool_]
-    takes_text = False
+
+    @property
+    def takes_text(self) -> bool:
+        """The prompts stand in the place of captions."""
+        return False
 
     @property
     def dim(self) -> int:
@@ -160,6 +178,17 @@ def read_head(data: bytes, name: str) -> Head:
         raise ModelError(f"head {name}: {error}") from None
 
 
+def joined(image: Matrix, text: Matrix) -> Matrix:
+    """(n, 3 d) of vectors of pictures and captions, (n, d) each: both, and their product, which says if they agree."""
+    return np.concatenate([image, text, image * text], axis=1)
+
+
+def _both(image: Vectors, text: Vectors | None) -> tuple[Vectors, Vectors]:
+    if text is None or len(text) != len(image):
+        raise ValueError("this head takes the vectors of captions too")
+    return image, text
+
+
 def _layered(arrays: Arrays) -> Head:
     if "weight" in arrays:
         renamed = {"weight": "weight_0", "bias": "bias_0"}
@@ -168,9 +197,7 @@ def _layered(arrays: Arrays) -> Head:
     while f"weight_{count}" in arrays:
         count += 1
     layers = {f"{kind}_{number}" for number in range(count) for kind in ("weight", "bias")}
-    _check_names(arrays, layers or {"weight_0", "bias_0"}, {"mean", "variance", "relu", "sigmoid"})
-    if ("mean" in arrays) != ("variance" in arrays):
-        raise ValueError("has one of `mean` and `variance`: it needs both, or none")
+    _check_names(arrays, layers or {"weight_0", "bias_0"}, SWITCHES | {"mean", "variance"})
     relu = np.broadcast_to(_switch(arrays, "relu", 1, max(1, count - 1)), max(1, count - 1))
     made: list[Layer] = []
     for number in range(count):
@@ -183,16 +210,25 @@ def _layered(arrays: Arrays) -> Head:
         made.append(Layer(weight, bias, number < count - 1 and bool(relu[number])))
     if len(made[-1].bias) != 1:
         raise ValueError(f"the last layer has {len(made[-1].bias)} outputs: it has to have one")
-    mean, variance = arrays.get("mean", np.zeros(())), arrays.get("variance", np.ones(()))
-    if "mean" in arrays and not mean.shape == variance.shape == (made[0].weight.shape[1],):
+    mean, variance = _normalisation(arrays, made[0].weight.shape[1])
+    sigmoid, joint = (bool(_switch(arrays, name, 0, 1)[0]) for name in ("sigmoid", "joint"))
+    if joint and made[0].weight.shape[1] % JOINED:
         raise ValueError(
-            f"mean is {mean.shape}, variance {variance.shape}: both are ({made[0].weight.shape[1]},)"
+            f"weight_0 is {made[0].weight.shape}: with `joint` it is (out, {JOINED} d), for vectors of d numbers"
         )
+    return LayeredHead(tuple(made), mean, np.sqrt(variance), sigmoid, joint)
+
+
+def _normalisation(arrays: Arrays, width: int) -> tuple[Matrix, Matrix]:
+    """Mean and variance of each of ``width`` numbers; one for all where the file has none."""
+    if ("mean" in arrays) != ("variance" in arrays):
+        raise ValueError("has one of `mean` and `variance`: it needs both, or none")
+    mean, variance = arrays.get("mean", np.zeros(())), arrays.get("variance", np.ones(()))
+    if "mean" in arrays and not mean.shape == variance.shape == (width,):
+        raise ValueError(f"mean is {mean.shape}, variance {variance.shape}: both are ({width},)")
     if (variance <= 0).any():
         raise ValueError("has a variance that is not above 0")
-    return LayeredHead(
-        tuple(made), mean, np.sqrt(variance), bool(_switch(arrays, "sigmoid", 0, 1)[0])
-    )
+    return mean, variance
 
 
 def _pair(arrays: Arrays) -> Head:

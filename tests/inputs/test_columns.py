@@ -60,12 +60,12 @@ def test_types_of_a_parquet_file(tmp_path: Path) -> None:
         "b": (pa.array([True]), TRUTH),
         "n": (pa.nulls(1), pa.null()),
         "l": (pa.array([[1]]), None),
-        "r": (pa.array([{"x": 1}]), None),
+        "r": (pa.array([{"x": [1]}]), None),
         "y": (pa.array([b"x"]), None),
     }
     pq.write_table(pa.table({k: v for k, (v, _) in values.items()}), tmp_path / "a.parquet")
     found = parquet.look(str(tmp_path / "a.parquet"))
-    assert found == {name: kind for name, (_, kind) in values.items()}
+    assert found == {name: kind for name, (_, kind) in values.items()} | {"r.x": None}
     usable = {name: kind for name, kind in found.items() if kind not in (None, pa.null())}
     zero = np.zeros(1, np.int64)
     read = parquet.read(str(tmp_path / "a.parquet"), zero, zero, usable)
@@ -95,6 +95,61 @@ def test_json_values_of_the_wanted_type_are_kept_and_others_are_null(
         if name == "a":  # an integer above 2^53 loses its last digits, as any double does
             expected = [None if value is None else float(value) for value in expected]
         assert found[name].equals(pa.array(expected, found[name].type))
+
+
+OBJECTS = st.recursive(
+    st.integers(0, 9) | st.none(),
+    lambda inner: st.dictionaries(st.sampled_from(["a", "b", "c", "a.b"]), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b", "a.b", "c.a"]), OBJECTS, max_size=4))
+def test_every_field_inside_an_object_has_the_name_of_the_way_to_it(fields: dict[str, Any]) -> None:
+    """By brute force: every way through keys without dots, unless a key is called as the way is."""
+    ways: dict[str, Any] = {}
+
+    def walk(value: Any, way: list[str]) -> None:
+        if way:
+            ways[".".join(way)] = value
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                if "." not in key:
+                    walk(inner, [*way, key])
+
+    walk(fields, [])
+    ways |= fields
+    found = columns.of_json([fields])
+    assert set(found) == set(ways)
+    numbers = {name: value for name, value in ways.items() if isinstance(value, int)}
+    assert {name for name, kind in found.items() if kind == NUMBER} == set(numbers)
+    read = columns.from_json([json.dumps(fields), None], dict.fromkeys(numbers, NUMBER))
+    assert {name: array.to_pylist() for name, array in read.items()} == {
+        name: [float(value), None] for name, value in numbers.items()
+    }
+    assert set(columns.whole(found)) == {
+        name for name in fields if "." not in name or not isinstance(fields.get(name[0]), dict)
+    }
+
+
+def test_fields_of_structs_are_read_without_the_rest_of_them(tmp_path: Path) -> None:
+    inner = [{"z": 1, "w": "x"}, None, {"z": None, "w": "y"}]
+    rows = [{"x": float(n), "y": value} for n, value in enumerate(inner)]
+    given = pa.table({"r": [rows[0], None, *rows[1:]], "r.x": ["own"] * 4, "s": [1, 2, 3, 4]})
+    pq.write_table(given, tmp_path / "a.parquet", row_group_size=2)
+    path = str(tmp_path / "a.parquet")
+    known = {"r": None, "r.x": TEXT, "s": NUMBER, "r.y": None, "r.y.z": NUMBER, "r.y.w": TEXT}
+    assert parquet.look(path) == known
+    wanted = {"r.x": TEXT, "r.y.z": NUMBER, "r.y.w": TEXT, "r.y.v": TEXT, "r.y": NUMBER}
+    at = np.arange(4)
+    read = parquet.read(path, at // 2, at % 2, wanted)
+    assert {name: array.to_pylist() for name, array in read.items()} == {
+        "r.x": ["own"] * 4,
+        "r.y.z": [1.0, None, None, None],
+        "r.y.w": ["x", None, None, "y"],
+        "r.y.v": [None] * 4,
+        "r.y": [None] * 4,
+    }
 
 
 @given(

@@ -66,7 +66,7 @@ def test_a_rows_score_does_not_depend_on_its_neighbours(dim: int, rows: int, see
     [
         (
             npz(weight=WEIGHT),
-            "has the arrays weight_0: it needs bias_0, weight_0, and may have mean",
+            "has the arrays weight_0: it needs bias_0, weight_0, and may have joint, mean",
         ),
         (npz(weight=WEIGHT, bias=BIAS, scale=BIAS), "scale"),
         (npz(scale=BIAS), "has the arrays scale: it needs bias_0, weight_0"),
@@ -78,6 +78,7 @@ def test_a_rows_score_does_not_depend_on_its_neighbours(dim: int, rows: int, see
         ),
         (npz(weight=np.array([np.nan]), bias=BIAS), "a number that is not finite"),
         (npz(weight=WEIGHT, bias=BIAS, sigmoid=2), r"sigmoid is \[2.0\]: it is 0 or 1"),
+        (npz(weight=np.ones(4), bias=BIAS, joint=1), r"\(1, 4\): with `joint` it is \(out, 3 d\)"),
         (npz(weight=WEIGHT, bias=BIAS, mean=np.zeros(3)), "has one of `mean` and `variance`"),
         (npz(weight=WEIGHT, bias=BIAS, mean=np.zeros(3), variance=np.zeros(3)), "not above 0"),
         (npz(weight=WEIGHT, bias=BIAS, mean=np.zeros(2), variance=np.ones(2)), r"both are \(3,\)"),
@@ -168,6 +169,28 @@ def test_a_pair_is_the_cosine_after_two_maps(width: int, dim: int, rows: int, se
         one, other = image @ pictures[number], text @ captions[number]
         cosine = one @ other / np.linalg.norm(one) / np.linalg.norm(other)
         assert scores[number] == pytest.approx(cosine, abs=1e-6)
+    with pytest.raises(ValueError, match="takes the vectors of captions too"):
+        head.score(pictures)
+
+
+@given(st.integers(1, 5), st.integers(0, 9), st.integers(0, 99))
+def test_a_joint_head_takes_picture_caption_and_their_product(
+    dim: int, rows: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    weight, mean = rng.standard_normal((2, 3 * dim))
+    variance = rng.uniform(0.1, 2, 3 * dim)
+    pictures, captions = rng.standard_normal((2, rows, dim))
+    arrays = {"weight": weight, "bias": np.ones(1), "mean": mean, "variance": variance}
+    head = read_head(npz(**arrays, joint=1), "joint")
+    assert head.takes_text
+    assert head.dim == dim
+    scores = head.score(pictures, captions)
+    for number in range(rows):
+        x, t = pictures[number], captions[number]
+        given = np.array([*x, *t, *(a * b for a, b in zip(x, t, strict=True))])
+        expected = weight @ ((given - mean) / variance**0.5) + 1
+        assert scores[number] == pytest.approx(expected, rel=1e-5, abs=1e-5)
     with pytest.raises(ValueError, match="takes the vectors of captions too"):
         head.score(pictures)
 

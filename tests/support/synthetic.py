@@ -59,6 +59,8 @@ def pairs(image: Floats, caption: Floats, candidate: npt.NDArray[np.bool_] | Non
         signals=np.stack([np.arange(count, dtype=float)] * 2, axis=1),
         cluster=np.zeros(count, np.int32),
         distance=np.linspace(0, 1, count, dtype=np.float32),
+        width=np.full(count, np.nan),
+        height=np.full(count, np.nan),
     )
 
 

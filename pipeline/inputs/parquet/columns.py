@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tamis.pipeline.inputs.columns import NUMBER, SINGLE, TEXT, TRUTH, Columns, fits
+from tamis.pipeline.inputs.columns import DOT, NUMBER, SINGLE, TEXT, TRUTH, Columns, fits
 from tamis.pipeline.inputs.parquet.batch_size import batch_rows
 from tamis.pipeline.inputs.parquet.file import BROKEN, InputParquet, open_parquet
 from tamis.pipeline.store import storage
@@ -23,10 +24,42 @@ def look(path: str) -> Columns:
     """The types of the columns in the file's schema; none where it cannot be read."""
     try:
         with open_parquet(path) as file:
-            return {field.name: _kind_of(field.type) for field in file.schema_arrow}
+            return dict(_named(file.schema_arrow))
     except BROKEN as error:  # a damaged input is ingest's to report, row by row
         require_content(error, path)
         return {}
+
+
+def _named(schema: pa.Schema) -> Iterator[tuple[str, pa.DataType | None]]:
+    """The columns, then the fields of structs inside them by the names on the way to them, each with its kind."""
+    yield from ((field.name, _kind_of(field.type)) for field in schema)
+    left = [(field.name, field.type) for field in schema if DOT not in field.name]
+    while left:
+        name, kind = left.pop(0)
+        if pa.types.is_struct(kind):
+            inner = [(f"{name}{DOT}{one.name}", one.type) for one in kind if DOT not in one.name]
+            yield from ((whole, _kind_of(of)) for whole, of in inner if whole not in schema.names)
+            left += inner
+
+
+def _type_of(schema: pa.Schema, name: str) -> pa.DataType | None:
+    """The type of a column, or of a field inside one; None where the file has none of that name."""
+    if name in schema.names:
+        return schema.field(name).type
+    kind: pa.DataType = pa.struct(list(schema))
+    for key in name.split(DOT):
+        if not pa.types.is_struct(kind) or kind.get_field_index(key) < 0:
+            return None
+        kind = kind.field(key).type
+    return kind
+
+
+def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
+    """A column, or a field inside one, which is null where what it stands in is."""
+    if name in table.column_names:
+        return table[name]
+    column, *keys = name.split(DOT)
+    return pc.struct_field(table[column], keys)
 
 
 def _kind_of(kind: pa.DataType) -> pa.DataType | None:
@@ -81,12 +114,14 @@ def _present(
 ) -> dict[str, pa.DataType]:
     """The wanted columns that the file has, of that type; a sample has no value in another."""
     for name in wanted:
-        if schema.names.count(name) > 1:
-            raise InputError(f"`{storage.redact(path)}` has more than one column `{name}`")
+        column = name if name in schema.names else name.partition(DOT)[0]
+        if schema.names.count(column) > 1:
+            raise InputError(f"`{storage.redact(path)}` has more than one column `{column}`")
+    types = {name: _type_of(schema, name) for name in wanted}
     return {
         name: kind
         for name, kind in wanted.items()
-        if name in schema.names and fits(_kind_of(schema.field(name).type), kind)
+        if (own := types[name]) is not None and fits(_kind_of(own), kind)
     }
 
 
@@ -102,7 +137,9 @@ def _group_values(
     try:
         for piece in _rows_of(file, number, rows, list(present), path):
             # Unsafe: an integer above 2^53 loses its last digits and does not stop the run.
-            columns = [piece[name].cast(kind, safe=False) for name, kind in present.items()]
+            columns = [
+                _column(piece, name).cast(kind, safe=False) for name, kind in present.items()
+            ]
             taken.append(pa.table(columns, names=list(present)))
     except BROKEN as error:
         require_content(error, path)

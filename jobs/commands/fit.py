@@ -1,0 +1,99 @@
+"""``tamis fit``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tamis.jobs.opening import opened
+from tamis.jobs.terminal import display
+from tamis.pipeline.evaluate.fit_head import Request, card_path, fit_head, write
+from tamis.pipeline.evaluate.trusted import Marked
+from tamis.schemas.errors import JobError
+from tamis.schemas.head_card import Area, Extreme, HeadCard, Kind
+
+CAPTION = 60
+"""Most characters of a caption in a table."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The command's options, as given."""
+
+    trusted: str | None
+    where: str | None
+    kind: Kind
+    by: str | None
+    most: int
+    seed: int | None
+
+
+def fit_and_show(pool: str, output: str, asked: Asked, json: bool) -> None:
+    """Fit a head, write its file and its card, and show the card.
+
+    Raises:
+        TamisError: a run or an option does not fit.
+    """
+    card_path(output)
+    if (asked.trusted is None) == (asked.where is None):
+        raise JobError(
+            "say what is trusted, one of the two: --trusted RUN, or --where with a condition on the pool's rows"
+        )
+    run = opened(pool)
+    other = None if asked.trusted is None else opened(asked.trusted)
+    request = Request(
+        Marked(other, asked.where), asked.kind, asked.by, most=asked.most, seed=asked.seed
+    )
+    fitted = fit_head(run, request)
+    written = write(fitted, output)
+    if json:
+        display.echo(display.as_json(fitted.card.model_dump()))
+        return
+    _show(fitted.card, output, written)
+
+
+def _show(card: HeadCard, output: str, written: str) -> None:
+    out = display.console()
+    counts = card.counts
+    out.print(
+        f"fitted on {counts.trusted:,} trusted pairs"
+        + ("" if card.kind == "pair" else f" and {counts.pool:,} of the pool")
+        + f"; measured on {counts.trusted_held:,} and {counts.pool_held:,} others, unlike those; "
+        f"{counts.overlap:,} of the pool were left out, which the trusted set has too"
+    )
+    rows = [
+        [name, f"{area.value:.3f}", f"{area.low:.3f} to {area.high:.3f}"]
+        for name, area in _areas(card)
+    ]
+    columns = [("tells trusted pairs from the pool", "left"), ("AUC", "right"), ("95%", "right")]
+    display.print_table(out, display.table(columns, rows))
+    if card.within_sources is not None:
+        out.print(f"inside sources, which it cannot tell by the source: {card.within_sources:.3f}")
+    for line in _ends(card):
+        out.print(line)
+    for warning in card.warnings:
+        out.print(f"note: {display.plain(warning)}")
+    name = os.path.basename(output).partition(".")[0]
+    out.print(f"{output} ({written} says what it was made from); in a job, after `embed`:")
+    out.print(f"  - signals: {{names: [{name}], heads: {{{name}: {output}}}}}")
+    out.print(f"  - score: {{signal: {name}, keep: 0.3}}")
+
+
+def _areas(card: HeadCard) -> Iterator[tuple[str, Area]]:
+    yield "the head", card.auc
+    yield from ((f"{name}, alone", area) for name, area in card.beside.items())
+
+
+def _ends(card: HeadCard) -> Iterator[str]:
+    """What the head keeps first and last of the pool, in words."""
+    for title, end in (("first", card.most), ("last", card.least)):
+        yield f"kept {title}, of the pool ({end.pairs:,} pairs): {'; '.join(_of_end(end))}"
+
+
+def _of_end(end: Extreme) -> Iterator[str]:
+    yield f"words {display.plain(end.words)}" if end.words else "no words of their own"
+    yield "sources " + ", ".join(
+        f"{display.plain(name)} {100 * share:.0f}%" for name, share in end.sources.items()
+    )
+    yield "such as " + ", ".join(f"'{display.plain(text, CAPTION)}'" for text in end.captions)
