@@ -38,6 +38,11 @@ class Target(Chooser):
         description="the target: a finished run, for what it kept; vectors (`.npy`, or `X.npz#MEMBER`), a row each; or "
         "captions, a `.txt` of one a line or a `.parquet`, which the job's encoder embeds. Not what you will test with",
     )
+    query: str | None = Field(
+        None,
+        examples=["a red bird"],
+        description="with a file of vectors: what they are of, in words, for messages; `tamis search --as` writes it",
+    )
     measure: Literal["nearest", "moment", "concepts"] = Field(
         "nearest",
         description="nearest: cosine to the nearest target vector (NormSim-inf, with its sign); moment: root mean "
@@ -80,6 +85,8 @@ class Target(Chooser):
             raise ValueError("needs `keep` or `least`, and not both")
         if self.least is not None and (self.floor or self.of != "reaching"):
             raise ValueError("`floor` and `of` belong to `keep`: with `least` leave them out")
+        if self.query is not None and not self.of_vectors:
+            raise ValueError("`query` says what a file of vectors is of: leave it out")
         if self.centroids is None and self.measure == "concepts":
             raise ValueError(
                 "measure: concepts needs `centroids`: a finished run that clusters the same embedding, or a .npy"

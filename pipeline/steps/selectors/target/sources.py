@@ -57,6 +57,7 @@ class Origin:
     precision: Precision | None
     device: str | None
     batch_size: int | None
+    query: str | None  # of vectors: what they are of, in words
     path: str = location()
 
 
@@ -98,6 +99,7 @@ def origin(config: Config, embed: Any, seed: int) -> Origin:
         embed.precision if reads_text else None,
         embed.device if reads_text else None,
         embed.batch_size if reads_text else None,
+        config.query,
         path=f"{absolute}{mark}{member}",
     )
 
@@ -202,7 +204,13 @@ def _of_vectors(of: Origin, _: Any) -> Raw:
             here = taken[first:last]
             if len(here):
                 rows = embedding_files.read_rows(file, matrix, start, stop)[here - start]
-                yield [f"row {number} of the target" for number in here.tolist()], rows
+                if of.query is not None and matrix.rows == 1:
+                    yield [of.query], rows
+                else:
+                    yield (
+                        [f"row {number} of {of.query or 'the target'}" for number in here.tolist()],
+                        rows,
+                    )
 
 
 def _of_captions(of: Origin, encoder: Encoder | None) -> Raw:
