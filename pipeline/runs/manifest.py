@@ -27,7 +27,7 @@ FILE = "manifest.json"
 RESULTS = {
     "ledger": r"bundle-\d{5,}\.parquet",
     "ledger_index": r"\d{5,}\.parquet",
-    "shards": r"\d{5,}(\.tar|\.parquet|_stats\.json)",
+    "shards": r"\d{5,}(\.tar|\.parquet|\.npz|_stats\.json)",
     "subsets": r"epoch-\d{3,}\.npy",
 }
 """Folders of the result -> names of a run's files there: only such are ever removed."""

@@ -24,6 +24,8 @@ from tamis.pipeline.audit.story.story import tell
 from tamis.pipeline.audit.verify.verify import Seen, verify
 from tamis.pipeline.runs import walk
 from tamis.pipeline.runs.plan import make
+from tamis.pipeline.steps.selectors.target.config import Target
+from tamis.pipeline.steps.selectors.target.sources import origin
 from tamis.pipeline.tasks.perform import Here
 from tamis.schemas.errors import JobError, StateError
 from tests.audit.conftest import DIM
@@ -209,6 +211,12 @@ def test_a_search_of_a_search_has_a_name_of_its_own(embedding: Embedding, tmp_pa
     again = written(Embedding(first), tmp_path / "two", Sought(vector=vector(7)), Asked(5))
     assert [step.step for step in again.manifest.steps][-2:] == ["search", "search_2"]
     assert kept(again) < kept(first)
+
+
+def test_only_vectors_are_of_a_query(embedding: Embedding) -> None:
+    config = Target.model_validate({"path": embedding.run.root, "keep": 1, "query": "a bird"})
+    with pytest.raises(JobError, match="`query` says what a file of vectors is of"):
+        origin(config, embedding.config, 0)
 
 
 def test_what_a_job_cannot_say_is_refused(embedding: Embedding, tmp_path: Path) -> None:

@@ -21,11 +21,13 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.results import delta, subset
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
-from tamis.pipeline.steps.shared.parts import with_pictures
+from tamis.pipeline.steps.shared.parts import embeds_captions, with_pictures
 from tamis.pipeline.steps.write import columns
 from tamis.pipeline.steps.write.config import Write as Config
 from tamis.pipeline.steps.write.shard import Shard, write_shard
+from tamis.pipeline.steps.write.vectors import EMBEDDING, ShardVectors, write_vectors
 from tamis.pipeline.store import storage
+from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.parts import Part
 from tamis.pipeline.tasks.phase import EachPart, Numbered, Phase, listed
@@ -51,9 +53,34 @@ class Spread:
     buckets: int
 
 
+class Spans:
+    """Which samples of which parts are in each shard: ``sizes`` has the number of each shard's."""
+
+    def __init__(
+        self, kept_of: npt.NDArray[np.int64], samples_per_shard: int, gone: Sequence[ByPart]
+    ) -> None:
+        """``kept_of``: (parts,) samples that have a place; ``gone``: verdicts that made gaps of some of them."""
+        self.gone, self._kept_of, self._size = gone, kept_of, samples_per_shard
+        self._ends = np.cumsum(kept_of)
+        total = int(self._ends[-1])
+        self.sizes = [
+            min(samples_per_shard, total - at) for at in range(0, total, samples_per_shard)
+        ]
+
+    def of(self, shard: int) -> tuple[npt.NDArray[np.int64], int]:
+        """The parts that a shard has samples of, and how many of the first part's are in the shard before."""
+        low = shard * self._size
+        span_of = [low, low + self.sizes[shard] - 1]
+        first, last = np.searchsorted(self._ends, span_of, "right")
+        span = np.arange(first, last + 1)
+        taken = span[self._kept_of[span] > 0]
+        before = low - int(self._ends[taken[0]] - self._kept_of[taken[0]])
+        return taken, before
+
+
 class Write(Step):
-    """``kept`` a part; ``columns`` a part, and ``layout``; ``shards``; ``subset``, of many uids after ``spread`` and
-    ``sorted``.
+    """``kept`` a part; ``columns`` a part, and ``layout``; ``shards``; ``vectors``; ``subset``, of many uids after
+    ``spread`` and ``sorted``.
     """
 
     version = 2
@@ -75,6 +102,7 @@ class Write(Step):
                 f"{self.name}: {bare[0]} has no pictures to put into tars: set `format: parquet`, or leave it out"
             )
 
+        self._written()
         if self.config.columns != "all":
             known = [*self._signals(), *self._own(inputs), columns.CLUSTER]
             for name in self.config.columns:
@@ -122,6 +150,11 @@ class Write(Step):
         found = {"found": context.done(self.name, "columns").whole()}
         yield listed("layout", columns.join, [Task.whole("columns", found)])
         yield Phase("shards", write_shard, self._shards(context), carries_bytes=True)
+        folder = storage.join(context.root, paths.folder(self.name, "vectors"))
+        if self.config.embeddings or storage.exists(
+            folder
+        ):  # without tasks it removes old receipts
+            yield Phase("vectors", write_vectors, self._vectors(context))
         yield from self._subset(context)
 
     def _drops(self, context: Context, gapped: bool) -> list[ByPart]:
@@ -185,23 +218,15 @@ class Write(Step):
 
     def _shards(self, context: Context) -> Numbered[Shard]:
         """A task a shard, with its parts and the span of kept samples of each."""
-        size = self.config.samples_per_shard
-        gone = self._drops(context, gapped=True)
-        kept_of = context.kept() + sum(by.rows for by in gone)
-        ends = np.cumsum(kept_of)
-        starts, total = ends - kept_of, int(ends[-1])
-        count = (total + size - 1) // size
-        sizes = [min(size, total - number * size) for number in range(count)]
+        spans = self._spans(context)
+        gone, count = spans.gone, len(spans.sizes)
         chosen, ingest = context.at(self.name, "kept"), context.ingest()
         form = self._format(context.inputs)  # it looks at every file of the input
         tables = self._tables(context)
         layout = context.done(self.name, "layout").whole()
 
         def shard(number: int) -> Task[Shard]:
-            low = number * size
-            ends_at = np.searchsorted(ends, [low, low + sizes[number] - 1], "right")
-            span = np.arange(ends_at[0], ends_at[1] + 1)
-            taken = span[kept_of[span] > 0]
+            taken, first = spans.of(number)
             of_file = Counter(context.parts[part].file for part in taken)
             by_role = {"ingest": ingest, "kept": chosen, **tables}
             # A table under several roles travels once.
@@ -210,11 +235,59 @@ class Write(Step):
             if any(by.rows[taken].any() for by in gone):
                 # A shard without gaps does not know of them.
                 inputs["gone"] = [by.of(taken) for by in gone]
-            span_of = (low - int(starts[taken[0]]), sizes[number])
+            span_of = (first, spans.sizes[number])
             args = self._arguments(context, number, count, span_of, form, of_file)
-            return Task(Scope.SHARD, number, inputs, args, rows=sizes[number])
+            return Task(Scope.SHARD, number, inputs, args, rows=spans.sizes[number])
 
-        return Numbered(Scope.SHARD, sizes, shard)
+        return Numbered(Scope.SHARD, spans.sizes, shard)
+
+    def _spans(self, context: Context) -> Spans:
+        """The samples of each shard, those that are gaps among them."""
+        gone = self._drops(context, gapped=True)
+        kept_of = context.kept() + sum(by.rows for by in gone)
+        return Spans(kept_of, self.config.samples_per_shard, gone)
+
+    def _written(self) -> Sequence[Any]:
+        """The steps whose embeddings are written.
+
+        Raises:
+            JobError: there is no such embedding, or none at all.
+        """
+        wanted, made = self.config.embeddings, self.job.embeds
+        names = [embed.makes_embedding for embed in made]
+        if wanted and not names:
+            raise JobError(f"{self.name}: embeddings: no step embeds: put `embed` before it")
+        for name in () if wanted == "all" else wanted:
+            if name not in names:
+                raise JobError(
+                    f"{self.name}: embeddings: no embedding `{name}`{nearest(name, names)}"
+                )
+        return [e for e in made if wanted == "all" or e.makes_embedding in wanted]
+
+    def _vectors(self, context: Context) -> Numbered[ShardVectors]:
+        """A task a shard, over the same parts and samples as those of ``_shards``."""
+        spans, chosen = self._spans(context), context.at(self.name, "kept")
+        sizes = spans.sizes if self.config.embeddings else []
+        sides, tables = list[tuple[str, str]](), {}
+        for embed in self._written():
+            name = embed.makes_embedding
+            sides.append((name, "image"))
+            if embeds_captions(self.job, embed):
+                sides.append((name, "text"))
+            tables[f"{EMBEDDING}{name}"] = context.embedding(name)
+
+        def vectors(number: int) -> Task[ShardVectors]:
+            taken, first = spans.of(number)
+            inputs = {role: [by.of(taken)] for role, by in {"kept": chosen, **tables}.items()}
+            if any(by.rows[taken].any() for by in spans.gone):
+                inputs["gone"] = [by.of(taken) for by in spans.gone]
+            samples = spans.sizes[number]
+            args = ShardVectors(
+                number, first, samples, len(taken), sides, self.config.embeddings_as
+            )
+            return Task(Scope.SHARD, number, inputs, args, rows=samples)
+
+        return Numbered(Scope.SHARD, sizes, vectors)
 
     def _arguments(
         self,

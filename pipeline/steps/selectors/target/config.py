@@ -85,8 +85,6 @@ class Target(Chooser):
             raise ValueError("needs `keep` or `least`, and not both")
         if self.least is not None and (self.floor or self.of != "reaching"):
             raise ValueError("`floor` and `of` belong to `keep`: with `least` leave them out")
-        if self.query is not None and not self.of_vectors:
-            raise ValueError("`query` says what a file of vectors is of: leave it out")
         if self.centroids is None and self.measure == "concepts":
             raise ValueError(
                 "measure: concepts needs `centroids`: a finished run that clusters the same embedding, or a .npy"

@@ -72,6 +72,8 @@ def origin(config: Config, embed: Any, seed: int) -> Origin:
     Raises:
         InputError, JobError, StateError: it is not there, or does not fit the samples' embedding; one line.
     """
+    if config.query is not None and not config.of_vectors:
+        raise JobError(f"{config.name}: `query` says what a file of vectors is of: leave it out")
     path, mark, member = config.path.partition("#")
     absolute = storage.absolute(path)
     made_by = None
