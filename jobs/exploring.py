@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from tamis.jobs.options import JSON, RUN
+from tamis.jobs.options import JSON, LOCAL, RUN
+from tamis.schemas.errors import JobError
 
 commands = typer.Typer(rich_markup_mode=None)
 
@@ -21,6 +22,10 @@ def search(  # noqa: PLR0913, PLR0917 - one argument an option
     uid: Annotated[str | None, typer.Option(help="A sample: more like this one.")] = None,
     vector: Annotated[
         str | None, typer.Option(metavar="FILE", help="One vector of the encoder, as .npy.")
+    ] = None,
+    like_run: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="A finished run: samples like those that it kept."),
     ] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="Most samples to show.")] = 20,
     above: Annotated[
@@ -37,6 +42,12 @@ def search(  # noqa: PLR0913, PLR0917 - one argument an option
         str | None,
         typer.Option(metavar="SQL", help="A condition on the ledger's columns: 'min_side >= 256'."),
     ] = None,
+    dedup: Annotated[
+        float | None,
+        typer.Option(
+            metavar="COSINE", help="Leave out what is nearer than this to a better one: .94."
+        ),
+    ] = None,
     probes: Annotated[
         int | None,
         typer.Option(min=1, help="Concepts to search; 16, for --text 32, by default."),
@@ -51,15 +62,39 @@ def search(  # noqa: PLR0913, PLR0917 - one argument an option
     html: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write a page instead, with the pictures.")
     ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="NEW",
+            help="Write the -n nearest, or all --above, as a run of its own in this directory.",
+        ),
+    ] = None,
+    local: LOCAL = None,
     json: JSON = False,
 ) -> None:
     """Find samples by meaning: those nearest to a text, a picture, another sample or a vector."""
-    from tamis.jobs.commands.search import search_run
+    from tamis.jobs.commands.search import search_run, write_found
     from tamis.pipeline.audit.search.query import Sought
     from tamis.pipeline.audit.search.search import Asked
 
-    sought = Sought(text, image, uid, vector, encoder)
-    asked = Asked(n, above, side, among, where, probes, text is not None)
+    sought = Sought(text, image, uid, vector, encoder, like_run)
+    asked = Asked(
+        n,
+        above,
+        side,
+        among,
+        where,
+        probes,
+        of_text=text is not None,
+        of_run=like_run is not None,
+        dedup=dedup,
+    )
+    if output is not None:
+        if html is not None:
+            raise JobError("--as and --html are two answers: ask for one at a time")
+        write_found(run, embedding, sought, asked, output, local=local, json=json)
+        return
     search_run(run, embedding, sought, asked, json=json, html=html)
 
 

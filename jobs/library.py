@@ -194,11 +194,13 @@ class Run:
         image: str | Path | bytes | None = None,
         uid: str | None = None,
         vector: Any = None,
+        like_run: str | Path | None = None,
         n: int = 20,
         above: float | None = None,
         side: Literal["image", "text"] = "image",
         among: Literal["kept", "dropped", "all"] = "kept",
         where: str | None = None,
+        dedup: float | None = None,
         probes: int | None = None,
         embedding: str | None = None,
         encoder: str | None = None,
@@ -213,11 +215,13 @@ class Run:
             image: a picture's path, or its bytes.
             uid: a sample, which is not in the answer itself.
             vector: an array of one vector, or the path of one as .npy.
+            like_run: a finished run, for what it kept.
             n: rows of the answer, at most.
             above: count all samples of this cosine or more.
             side: whether vectors of pictures or of captions are searched.
             among: the kept samples, the dropped, or all.
             where: a condition on the ledger's columns, in DuckDB's SQL.
+            dedup: a cosine; what is nearer than that to a better one is left out.
             probes: concepts that are searched.
             embedding: its name, where the job has several.
             encoder: the model behind embeddings that came with the input.
@@ -234,9 +238,20 @@ class Run:
 
         picture = str(image) if isinstance(image, Path) else image
         given = vector if vector is None or isinstance(vector, str) else np.asarray(vector)
-        sought = Sought(text, picture, uid, given, encoder)
+        other = None if like_run is None else str(like_run)
+        sought = Sought(text, picture, uid, given, encoder, other)
         searched = Embedding(self._run, embedding)
-        asked = Asked(n, above, side, among, where, probes, text is not None)
+        asked = Asked(
+            n,
+            above,
+            side,
+            among,
+            where,
+            probes,
+            of_text=text is not None,
+            of_run=other is not None,
+            dedup=dedup,
+        )
         search = Search(searched, asked)
         found = search.find(made(searched, sought, side))
         table = pd.DataFrame(found.rows, columns=["cosine", *COLUMNS])

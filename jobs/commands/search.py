@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from tamis.jobs.commands.run import Place, carry_out, stoppable
 from tamis.jobs.opening import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import counted
-from tamis.pipeline.audit.search.query import Query, Sought, made
+from tamis.pipeline.audit.search import subset
+from tamis.pipeline.audit.search.query import Query, Several, Sought, made
 from tamis.pipeline.audit.search.search import Asked, Extent, Found, Search
 from tamis.pipeline.audit.search.stored import SIDES, Embedding
+from tamis.pipeline.planning.where import is_small
 from tamis.schemas.errors import JobError
 
 CAPTION = 60
@@ -48,7 +51,37 @@ def search_run(
         _show(query, asked, found)
 
 
-def _to_json(run: FinishedRun, query: Query, asked: Asked, found: Found) -> dict[str, object]:
+@stoppable()
+def write_found(
+    path: str,
+    embedding: str | None,
+    sought: Sought,
+    asked: Asked,
+    output: str,
+    *,
+    local: bool | None,
+    json: bool,
+) -> None:
+    """Write what a search finds as a run of its own, then show its funnel.
+
+    Raises:
+        JobError: as ``search_run``, or what a set cannot be made by.
+        TamisError: as ``search_run``; or the run, or its inputs, do not fit any more.
+    """
+    sought.check()
+    subset.check(asked)
+    run = opened(path)
+    searched = Embedding(run, embedding)
+    Search(searched, asked)  # what cannot be searched is refused before anything is written
+    query = made(searched, sought, asked.side)
+    plan = subset.planned(searched, sought, query, asked, output)
+    small = is_small(plan.job, run.manifest.rows_in) if local is None else local
+    carry_out(plan, Place(local=small), progress="auto", json=json, base=run.root)
+
+
+def _to_json(
+    run: FinishedRun, query: Query | Several, asked: Asked, found: Found
+) -> dict[str, object]:
     return {
         "run": run.root,
         "query": query.what,
@@ -59,11 +92,14 @@ def _to_json(run: FinishedRun, query: Query, asked: Asked, found: Found) -> dict
         "concepts": found.extent.clusters,
         "probed": found.extent.probed,
         "above": found.above,
+        **({} if found.copies is None else {"copies": found.copies}),
         "samples": found.rows,
     }
 
 
-def _write_page(run: FinishedRun, query: Query, asked: Asked, found: Found, path: str) -> None:
+def _write_page(
+    run: FinishedRun, query: Query | Several, asked: Asked, found: Found, path: str
+) -> None:
     from tamis.pipeline.audit.search.page import search_page
     from tamis.pipeline.store import storage
 
@@ -73,7 +109,7 @@ def _write_page(run: FinishedRun, query: Query, asked: Asked, found: Found, path
     display.echo(f"{target} ({display.size(len(page))})")
 
 
-def _show(query: Query, asked: Asked, found: Found) -> None:
+def _show(query: Query | Several, asked: Asked, found: Found) -> None:
     out = display.console()
     out.print(f"nearest to {display.plain(query.what)}:")
     columns = [("cosine", "right"), ("key", "left"), ("fate", "left"), ("caption", "left")]
@@ -98,6 +134,8 @@ def lines(asked: Asked, found: Found) -> list[str]:
     if found.above is not None:
         some = f"; -n {found.above} shows all" if found.above > len(found.rows) else ""
         said.append(f"cosine {asked.above:g} or more: {counted(found.above, 'sample')}{some}")
+    if found.copies is not None:
+        said.append(f"left out: {counted(found.copies, 'sample')} as near copies of better ones")
     return [*said, _searched(found.extent, found, asked)]
 
 

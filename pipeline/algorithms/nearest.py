@@ -11,7 +11,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from tamis.pipeline.algorithms.arrays import Float32Array, Float64Array, Int64Array, UInt64Array
+from tamis.pipeline.algorithms.arrays import (
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    Int64Array,
+    UInt64Array,
+)
 from tamis.pipeline.algorithms.clusters.float16 import widen
 
 _BLOCK = 8192  # rows computed at once
@@ -83,6 +89,25 @@ def cosines(rows: NDArray[np.floating], query: Float32Array) -> Float64Array:
     values: Float64Array = np.einsum("ij,j->i", wide, to)
     values /= np.maximum(length, np.finfo(np.float64).tiny)
     return values
+
+
+def copies(earlier: NDArray[np.floating], rows: NDArray[np.floating], bound: float) -> BoolArray:
+    """Whether the cosine of each row to a row before it, or to an ``earlier`` one, is above ``bound``; bool (n,).
+
+    As in SemDeDup the other row may itself be a copy: so the answer for a row does not depend on what is left out.
+
+    Args:
+        earlier: (m, d), what comes before all rows.
+        rows: (n, d), in order.
+        bound: a cosine.
+    """
+    every = np.concatenate([earlier, rows]).astype(np.float32)
+    first = len(earlier)
+    found = [
+        bool((cosines(every[: first + at], every[first + at]) > bound).any())
+        for at in range(len(rows))
+    ]
+    return np.array(found, bool)
 
 
 def probed(centroids: Float32Array, query: Float32Array, count: int) -> Int64Array:

@@ -13,10 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from tamis.pipeline.algorithms import logistic
+from tamis.pipeline.algorithms import heads, logistic
+from tamis.pipeline.algorithms.heads import Heads, Sides
 from tamis.pipeline.algorithms.separation import auc
-from tamis.pipeline.evaluate import heads
-from tamis.pipeline.evaluate.heads import Heads, Sides
 from tamis.pipeline.evaluate.trusted import Mask, Sets
 from tamis.pipeline.signals.heads import joined
 from tamis.schemas.errors import JobError

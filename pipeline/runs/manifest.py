@@ -30,7 +30,7 @@ FILE = "manifest.json"
 RESULTS = {
     "ledger": r"bundle-\d{5,}\.parquet",
     "ledger_index": r"\d{5,}\.parquet",
-    "shards": rf"{NAME}(\.tar|\.parquet|_stats\.json)",
+    "shards": rf"{NAME}(\.tar|\.parquet|\.npz|_stats\.json)",
     "subsets": r"epoch-\d{3,}\.npy",
 }
 """Folders of the result -> names of a run's files there: only such are ever removed."""

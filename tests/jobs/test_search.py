@@ -80,7 +80,7 @@ def test_a_page_escapes_what_it_shows(capsys: pytest.CaptureFixture[str], folder
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "no query: give one of --text, --image, --uid and --vector"),
+        ([], "no query: give one of --text, --image, --uid, --vector and --like-run"),
         (["--text", "a", "--uid", "b"], "--text and --uid are 2 queries: give one of"),
         (["--text", " "], "--text is empty"),
         (["--text", "a cat"], "say with --encoder which model made them"),
@@ -97,6 +97,14 @@ def test_a_page_escapes_what_it_shows(capsys: pytest.CaptureFixture[str], folder
         (["--vector", "@query.npy", "--embedding", "other"], "--embedding other: this run has"),
         (["--vector", "@query.npy", "--json", "--html", "x"], "are two answers"),
         (["--vector", "@query.npy", "--above", "0.1", "--probes", "2"], "leave the option out"),
+        (["--vector", "@query.npy", "--dedup", "94"], "--dedup 94: is a cosine"),
+        (["--vector", "@query.npy", "--like-run", "@run"], "--vector and --like-run are 2 queries"),
+        (["--like-run", "@query.npy"], "is a file: name the directory of a finished run"),
+        (["--like-run", "@nowhere"], "is no finished run"),
+        (["--like-run", "@run", "--probes", "2"], "--like-run compares all vectors"),
+        (["--vector", "@query.npy", "--as", "@new", "--html", "x"], "are two answers"),
+        (["--vector", "@query.npy", "--as", "@new", "--where", "kept"], "--where has no step"),
+        (["--vector", "@query.npy", "--as", "@run"], "a finished run is there already"),
     ],
 )
 def test_bad_input_gets_one_line(
@@ -107,6 +115,24 @@ def test_bad_input_gets_one_line(
     assert message in err
     assert err.startswith("tamis: ")
     assert err.count("\n") == 1
+
+
+def test_what_is_found_is_written_as_a_run(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    asked = ["--vector", "@query.npy", "--above", "0.1", "--dedup", "0.9"]
+    out, _ = said(capsys, folder, *asked, "-n", "100", "--json")
+    shown = json.loads(out)
+    assert shown["copies"] > 0
+    out, _ = said(capsys, folder, *asked, "--as", "@new", "--local", "--json")
+    told = json.loads(out)
+    assert told["run"] == str(folder / "new")
+    assert told["kept"] == len(shown["samples"])
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", str(folder / "new"), "--deep"])
+    assert ended.value.code == 0
+    kept = {row["uid"] for row in ledger(folder / "new") if row["kept"]}
+    assert kept == {row["uid"] for row in shown["samples"]}
 
 
 def test_a_run_without_embeddings_says_what_to_do(

@@ -16,22 +16,40 @@ from tamis.pipeline.inputs.entries import input_files
 from tamis.pipeline.runs.plan import Plan, build, check_chain
 from tamis.pipeline.runs.state import FILE, State, check_output
 from tamis.pipeline.store import storage
+from tamis.pipeline.store.finished import MANIFEST
 from tamis.schemas.errors import StateError
+from tamis.schemas.job import Job
 
 
 def planned(run: FinishedRun, settings: Sequence[str], output: str) -> Plan:
-    """The plan of the new run; its directory is begun with the numbers of ``run``'s parts.
+    """The plan of a new run with other ``settings``: see ``plan_of``.
+
+    Raises:
+        JobError: a setting that does not fit, or asks for other concepts.
+        StateError: as ``plan_of``.
+    """
+    root = free(output)
+    return plan_of(run, job_of(run, settings), root)
+
+
+def free(output: str) -> str:
+    """The absolute path of a directory for a new run; StateError if a finished one is there."""
+    root = storage.absolute(output)
+    if storage.exists(storage.join(root, MANIFEST)):
+        raise StateError(f"{output}: a finished run is there already: name another --as")
+    return root
+
+
+def plan_of(run: FinishedRun, changed: Job, root: str) -> Plan:
+    """The plan of ``changed``, a run's job with other steps or settings; ``root`` begins with the numbers of its parts.
 
     No model is asked for: nothing is embedded. New files that the job's patterns match are left out.
 
     Raises:
-        JobError: a setting that does not fit, or asks for other concepts.
-        StateError: a finished run is in ``output``, or an input of ``run`` is gone or has changed.
+        JobError: a step that does not fit.
+        StateError: an input of ``run`` is gone or has changed.
     """
-    root = storage.absolute(output)
-    if storage.exists(storage.join(root, "manifest.json")):
-        raise StateError(f"{output}: a finished run is there already: name another --as")
-    job = job_of(run, settings).model_copy(update={"output": root})
+    job = changed.model_copy(update={"output": root})
     known = {file.source for file in run.inputs}
     inputs = (file for entry in job.input for file in input_files(entry))
     steps = build(job)

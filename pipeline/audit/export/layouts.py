@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
-from numpy.lib import format as npy
 
 from tamis.pipeline.audit.export.rows import Rows
 from tamis.pipeline.audit.search.stored import Clusters, Side
+from tamis.pipeline.results.arrays import ArraysWriter, write_header
 from tamis.pipeline.store import storage
+from tamis.pipeline.store.digesting import Writable
 from tamis.pipeline.tables.columns import Float16s
 
 ARCHITECTURES = {512: "b32", 768: "l14"}
 """Dimension of CLIP's vectors -> how DataComp calls the model."""
 
 SIZES = ("width", "height", "sha256")
-
-EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The time of members of a zip, which holds none that is earlier."""
 
 CARD = """---
 configs:
@@ -82,32 +78,15 @@ def datacomp(rows: Rows, folder: str) -> Iterator[str]:
         _write_parquet(storage.join(folder, name), tables)
         yield name
         name = f"{bundle:08d}.npz"
-        with (
-            storage.write_atomic(storage.join(folder, name)) as file,
-            zipfile.ZipFile(_Stream(file), "w") as archive,
-        ):
+        with storage.write_atomic(storage.join(folder, name)) as file:
+            archive = ArraysWriter(file)
             for side, short in (("image", "img"), ("text", "txt")):
                 if side in rows.sides:
-                    member = zipfile.ZipInfo(f"{arch}_{short}.npy", EPOCH)
-                    with archive.open(member, "w", force_zip64=True) as inner:
-                        _write_npy(inner, rows, bundle, side, count)
+                    shape = (count, rows.embedding.dim)
+                    with archive.array(f"{arch}_{short}", "<f2", shape) as inner:
+                        _write_rows(inner, rows, bundle, side)
+            archive.close()
         yield name
-
-
-class _Stream(io.RawIOBase):
-    """A file that only goes on, as on an object store: there and on a disk a zip then has the same bytes."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__()
-        self._file = file
-
-    def writable(self) -> bool:
-        """It is."""
-        return True
-
-    def write(self, data: Any) -> int:
-        """Write all of it."""
-        return self._file.write(data)
 
 
 def _architecture(rows: Rows) -> str:
@@ -237,8 +216,11 @@ def _filled(rows: Rows) -> Iterator[tuple[str, int, int]]:
 
 def _write_npy(file: Any, rows: Rows, bundle: int, side: Side, count: int) -> None:
     assert rows.embedding is not None, "there are sides"
-    shape = (count, rows.embedding.dim)
-    npy.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+    write_header(file, "<f2", (count, rows.embedding.dim))
+    _write_rows(file, rows, bundle, side)
+
+
+def _write_rows(file: Writable, rows: Rows, bundle: int, side: Side) -> None:
     for vectors in rows.vectors(bundle, side):
         file.write(np.ascontiguousarray(vectors, "<f2").tobytes())
 

@@ -10,15 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis.pipeline import encoders
-from tamis.pipeline.algorithms.arrays import Float32Array
+from tamis.pipeline.algorithms import nearest
+from tamis.pipeline.algorithms.arrays import Float32Array, Float64Array, Int64Array
+from tamis.pipeline.algorithms.choosing import target as likeness
+from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.audit.search.stored import Embedding, Side
 from tamis.pipeline.encoders.base import Encoder, Precision
 from tamis.pipeline.host import devices
 from tamis.pipeline.inputs.images import ImageDamage
 from tamis.pipeline.steps.embed import decoding
 from tamis.pipeline.steps.embed.config import Embed
+from tamis.pipeline.steps.selectors.target.config import Target
 from tamis.pipeline.steps.shared.audit import Row
+from tamis.pipeline.steps.shared.origins import blocks, kind_of, origin
 from tamis.pipeline.store import storage
+from tamis.pipeline.tables.columns import Float16s
 from tamis.schemas.errors import InputError, JobError
 
 
@@ -30,29 +36,51 @@ class Query:
     what: str
     sid: int | None = None  # of the sample whose vector it is, which is not among the answers
 
+    def above(self, rows: Float16s, bound: float) -> tuple[Int64Array, Float64Array]:
+        """Positions and cosines of the rows whose cosine is ``bound`` or more."""
+        return nearest.above(rows, self.vector, bound)
+
+
+@dataclass(frozen=True)
+class Several:
+    """Vectors to look for together, of a finished run: what counts is the cosine to the nearest of them."""
+
+    target: kmeans.Centroids
+    what: str
+    sid: None = None  # no sample is left out
+
+    def above(self, rows: Float16s, bound: float) -> tuple[Int64Array, Float64Array]:
+        """Positions and cosines of the rows whose cosine to the nearest vector is ``bound`` or more."""
+        values = likeness.nearest(rows, self.target)[0].astype(np.float64)
+        at = np.flatnonzero(values >= bound)
+        return at, values[at]
+
 
 @dataclass(frozen=True)
 class Sought:
-    """A query: exactly one of the first four."""
+    """A query: exactly one of the first five."""
 
     text: str | None = None
     image: str | bytes | None = None  # a path, or the picture
     uid: str | None = None
     vector: str | npt.NDArray[np.generic] | None = None  # a path, or the array
     encoder: str | None = None  # of embeddings that came with the input
+    like_run: str | None = None  # a finished run, for what it kept
 
     def check(self) -> None:
         """Raise JobError unless exactly one thing is sought."""
-        options = ("text", "image", "uid", "vector")
-        given = [f"--{name}" for name in options if getattr(self, name) is not None]
+        options = ("text", "image", "uid", "vector", "like_run")
+        given = [
+            f"--{name.replace('_', '-')}" for name in options if getattr(self, name) is not None
+        ]
         if len(given) != 1:
             said = f"{' and '.join(given)} are {len(given)} queries" if given else "no query"
-            raise JobError(f"{said}: give one of --text, --image, --uid and --vector")
-        if self.encoder is not None and (self.uid is not None or self.vector is not None):
+            raise JobError(f"{said}: give one of --text, --image, --uid, --vector and --like-run")
+        if self.encoder is not None and self.text is None and self.image is None:
             raise JobError(f"--encoder: nothing is encoded for {given[0]}: leave it out")
 
 
-def made(embedding: Embedding, sought: Sought, side: Side) -> Query:
+def made(embedding: Embedding, sought: Sought, side: Side) -> Query | Several:
     """The query as a vector; ``side``: whether a sample's picture or caption is meant.
 
     Raises:
@@ -64,9 +92,12 @@ def made(embedding: Embedding, sought: Sought, side: Side) -> Query:
     if sought.uid is not None:
         return of_sample(embedding, sought.uid, side)
     if sought.image is not None:
-        if isinstance(sought.image, bytes):
-            return of_picture(embedding, sought.image, "the picture", sought.encoder)
-        return of_picture(embedding, read_picture(sought.image), sought.image, sought.encoder)
+        name, data = "the picture", sought.image
+        if isinstance(data, str):
+            name, data = data, read_picture(data)
+        return of_picture(embedding, data, name, sought.encoder)
+    if sought.like_run is not None:
+        return of_run(embedding, sought.like_run, side)
     if isinstance(sought.vector, str):
         return of_vector(embedding, read_vector(sought.vector), sought.vector)
     assert sought.vector is not None, "one thing is sought"
@@ -163,6 +194,21 @@ def of_vector(embedding: Embedding, vector: npt.NDArray[np.generic], name: str) 
     if not np.isfinite(wide).all() or not wide.any():
         raise InputError(f"`{storage.redact(name)}`: a vector is not zero, and all of it finite")
     return Query(_unit(wide), name)
+
+
+def of_run(embedding: Embedding, path: str, side: Side) -> Several:
+    """The vectors of what a finished run kept, as a step `target` takes them: of very many some, by their hashes.
+
+    Raises:
+        JobError, StateError: it is no finished run, or another encoder has embedded it.
+        InputError: its vectors cannot be read.
+    """
+    if kind_of(path) != "run":
+        raise JobError(f"--like-run {path}: is a file: name the directory of a finished run")
+    most = Target.model_fields["most"].default
+    of = origin("--like-run", path, embedding.config, embedding.run.seed, side, most)
+    rows = np.concatenate([block.rows for block in blocks(of, None)])
+    return Several(kmeans.Centroids(rows), f"what {storage.redact(path)} kept")
 
 
 def read_vector(path: str) -> npt.NDArray[np.generic]:

@@ -6,9 +6,10 @@ vectors are read for captions, for a condition on the ledger, and where samples 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from tamis.pipeline.algorithms import nearest
 from tamis.pipeline.algorithms.arrays import Float64Array, Int64Array, UInt64Array
 from tamis.pipeline.algorithms.nearest import Best
-from tamis.pipeline.audit.search.query import Query
+from tamis.pipeline.audit.search.query import Query, Several
 from tamis.pipeline.audit.search.stored import Block, Clusters, Embedding, Side
 from tamis.pipeline.audit.search.wanted import Among, Wanted
 from tamis.schemas.errors import JobError
@@ -49,6 +50,8 @@ class Asked:
     probes: int | None = None
     of_text: bool = False  # the query is a text
     values: Mapping[str, Any] | None = None  # of parameters in ``where``
+    dedup: float | None = None  # what is nearer than that to a better one is not shown
+    of_run: bool = False  # the query is all that a run kept
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Found:
     searched: int  # vectors that were compared
     extent: Extent
     above: int | None = None  # samples at or above the bound
+    copies: int | None = None  # that were not shown, for a better one is nearly the same
 
     @property
     def of(self) -> int:
@@ -79,8 +83,10 @@ class Search:
     """A search of one embedding of a run."""
 
     def __init__(self, embedding: Embedding, asked: Asked) -> None:
-        """Raise JobError: captions are not embedded, or ``probes`` where no clusters can be searched."""
+        """Raise JobError: captions are not embedded, ``dedup`` is no cosine, or ``probes`` where no clusters are."""
         self._embedding, self._asked = embedding, asked
+        if asked.dedup is not None and not 0 < asked.dedup < 1:
+            raise JobError(f"--dedup {asked.dedup:g}: is a cosine between 0 and 1, such as .94")
         if asked.side == "text" and not embedding.has_text:
             raise JobError(
                 f"--side text: `{embedding.config.name}` has embedded pictures alone: leave the option out"
@@ -88,14 +94,16 @@ class Search:
         self._clusters = self._searchable()
         if asked.probes is not None and (self._clusters is None or asked.above is not None):
             why = "--above searches every concept that can hold one"
-            if self._clusters is None:
+            if asked.of_run:
+                why = "--like-run compares all vectors"
+            elif self._clusters is None:
                 why = "no concepts hold just the vectors asked for, so that all are searched"
             raise JobError(f"--probes {asked.probes}: {why}: leave the option out")
 
     def _searchable(self) -> Clusters | None:
         """The clusters, where they hold all vectors that are asked for."""
         asked = self._asked
-        if asked.side != "image" or asked.where is not None:
+        if asked.side != "image" or asked.where is not None or asked.of_run:
             return None
         clusters = Clusters.of(self._embedding)
         if clusters is None or asked.among == "kept":
@@ -113,68 +121,86 @@ class Search:
         usual = PROBES["text" if self._asked.of_text else "picture"]
         return Extent(self._clusters.rows, min(self._asked.probes or usual, count), count)
 
-    def find(self, query: Query) -> Found:
+    def find(self, query: Query | Several) -> Found:
         """The answer to one query.
+
+        More candidates are held, and all read again, until so many of them are wanted and no near copies as are asked
+        for.
 
         Raises:
             InputError: DuckDB refuses the condition ``where``.
         """
         asked = self._asked
         with closing(self._wanted()) as wanted:
-            if self._clusters is None:
-                blocks = self._embedding.blocks(asked.side, wanted)
-                return self._all(query, blocks, self.extent, None)
-            if asked.above is not None:
-                return self._above(query, self._clusters, asked.above, wanted)
-            return self._nearest(query, self._clusters, wanted)
+            area = self._area(query, wanted)
+            scarce = area.late is not None and not wanted.is_everything
+            limit = asked.count * (CANDIDATES if scarce or asked.dedup is not None else 1)
+            while True:
+                scan = _Scan(query, limit, asked.above, area.early)
+                scan.read(area.blocks())
+                rows, copies = self._rows(scan.best, area.late)
+                if len(rows) == asked.count or len(scan.best) < limit:
+                    above = scan.above if asked.above is not None else None
+                    return Found(rows, scan.searched, area.extent, above, copies)
+                limit *= 8
 
     def _wanted(self) -> Wanted:
         asked = self._asked
         return Wanted(self._embedding.run, asked.among, asked.where, asked.values)
 
-    def _nearest(self, query: Query, clusters: Clusters, wanted: Wanted) -> Found:
-        """The nearest in the probed clusters; more candidates are held until so many as asked for are wanted."""
-        extent, count = self.extent, self._asked.count
-        assert extent.probed is not None, "there are clusters"
-        probed = nearest.probed(clusters.centroids, query.vector, extent.probed)
-        limit = count if wanted.is_everything else CANDIDATES * count
-        while True:
-            scan = _Scan(query, limit)
-            scan.read(clusters.blocks(probed))
-            rows = self._rows(scan.best, wanted)
-            if len(rows) == count or len(scan.best) < limit:
-                return Found(rows, scan.searched, extent)
-            limit *= 8
-
-    def _above(self, query: Query, clusters: Clusters, bound: float, wanted: Wanted) -> Found:
-        """All at or above a bound, over the clusters that can hold one."""
+    def _area(self, query: Query | Several, wanted: Wanted) -> _Area:
+        """The probed clusters; with a bound those that can hold a sample; without clusters all vectors."""
+        asked, clusters = self._asked, self._clusters
+        if clusters is None or isinstance(query, Several):
+            return _Area(self.extent, partial(self._embedding.blocks, asked.side, wanted))
         every = clusters.centroids
-        reached = nearest.reachable(every, query.vector, clusters.farthest(), bound)
-        extent = Extent(clusters.rows, len(reached), len(every))
-        return self._all(query, clusters.blocks(reached), extent, wanted)
+        if asked.above is None:
+            assert self.extent.probed is not None, "there are clusters"
+            chosen = nearest.probed(every, query.vector, self.extent.probed)
+            return _Area(self.extent, partial(clusters.blocks, chosen), late=wanted)
+        chosen = nearest.reachable(every, query.vector, clusters.farthest(), asked.above)
+        extent = Extent(clusters.rows, len(chosen), len(every))
+        return _Area(extent, partial(clusters.blocks, chosen), early=wanted)
 
-    def _all(
-        self, query: Query, blocks: Iterable[Block], extent: Extent, wanted: Wanted | None
-    ) -> Found:
-        """The nearest in all ``blocks``, of which samples are left out that are not ``wanted``."""
-        asked = self._asked
-        scan = _Scan(query, asked.count, asked.above, wanted)
-        scan.read(blocks)
-        above = scan.above if asked.above is not None else None
-        return Found(self._rows(scan.best, None), scan.searched, extent, above)
-
-    def _rows(self, best: Best, wanted: Wanted | None) -> list[dict[str, Any]]:
-        """The ledger's rows of the best that are wanted, as many as are asked for; looked up a few at a time."""
-        count, rows = self._asked.count, list[dict[str, Any]]()
+    def _rows(self, best: Best, wanted: Wanted | None) -> tuple[list[dict[str, Any]], int | None]:
+        """The ledger's rows of the best that are wanted and no copies, as many as are asked for, and the copies among
+        them; looked up a few at a time.
+        """
+        count, bound, rows = self._asked.count, self._asked.dedup, list[dict[str, Any]]()
         cosine = dict(zip(best.sids.tolist(), best.values.tolist(), strict=True))
+        earlier = np.empty((0, self._embedding.dim), np.float16)
+        left_out = 0
         for start in range(0, len(best), count):
             some = best.sids[start : start + count].tolist()
             found = self._embedding.run.rows(some, COLUMNS)
-            for row in found if wanted is None else filter(wanted.has_fate, found):
-                rows.append({"cosine": cosine[row["sid"]], **row})
-            if len(rows) >= count:
+            for_show = found if wanted is None else list(filter(wanted.has_fate, found))
+            if bound is not None and for_show:
+                sids = np.array([row["sid"] for row in for_show], np.int64)
+                vectors = self._embedding.vectors_of(sids, self._asked.side)
+                is_copy = nearest.copies(earlier, vectors, bound).tolist()
+                earlier = np.concatenate([earlier, vectors])
+            else:
+                is_copy = [False] * len(for_show)
+            for row, copied in zip(for_show, is_copy, strict=True):
+                if len(rows) == count:
+                    break
+                if copied:
+                    left_out += 1
+                else:
+                    rows.append({"cosine": cosine[row["sid"]], **row})
+            if len(rows) == count:
                 break
-        return rows[:count]
+        return rows, None if bound is None else left_out
+
+
+@dataclass(frozen=True)
+class _Area:
+    """What is compared: ``blocks``, and the samples wanted; looked up ``early``, or of the best alone, ``late``."""
+
+    extent: Extent
+    blocks: Callable[[], Iterable[Block]]
+    early: Wanted | None = None
+    late: Wanted | None = None
 
 
 class _Scan:
@@ -182,7 +208,7 @@ class _Scan:
 
     def __init__(
         self,
-        query: Query,
+        query: Query | Several,
         limit: int,
         bound: float | None = None,
         wanted: Wanted | None = None,
@@ -197,7 +223,7 @@ class _Scan:
         for block in blocks:
             self.searched += len(block.sid)
             bound = self.best.bound if self._bound is None else self._bound
-            at, values = nearest.above(block.vectors, self._query.vector, bound)
+            at, values = self._query.above(block.vectors, bound)
             own = block.sid[at] == (-1 if self._query.sid is None else self._query.sid)
             at, values = at[~own], values[~own]
             if len(at):

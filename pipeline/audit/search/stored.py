@@ -155,6 +155,16 @@ class Embedding:
         at = np.searchsorted(table["row"].to_numpy(), rows)
         return columns.vectors(table[side])[at]
 
+    def vectors_of(self, sids: Int64Array, side: Side) -> columns.Float16s:
+        """The vectors of some samples, in the order of ``sids``, all of which have one; each part is opened once."""
+        found = np.empty((len(sids), self.dim), np.float16)
+        parts = sids >> 32
+        for part in np.unique(parts).tolist():
+            here = np.flatnonzero(parts == part)
+            rows, place = np.unique(sids[here] & 0xFFFFFFFF, return_inverse=True)
+            found[here] = self.rows_of(part, side, rows)[place]
+        return found
+
     def ingested(self, part: int, names: Sequence[str]) -> pa.Table:
         """Columns of what ingest stored of a part."""
         return _read(self.run, self._ingested[part], names)

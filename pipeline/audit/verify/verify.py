@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.funnel import funnel
 from tamis.pipeline.audit.reading.words import counted
-from tamis.pipeline.audit.verify import embedding_files
+from tamis.pipeline.audit.verify import embedding_files, vectors
 from tamis.pipeline.audit.verify.recount import Recount
 from tamis.pipeline.inputs.entries import reading_of
 from tamis.pipeline.inputs.formats import format_of
@@ -67,8 +67,8 @@ class Seen:
 def verify(run: FinishedRun, seen: Seen, deep: bool = False) -> Iterator[Fault]:
     """Every fault of a run, one after another.
 
-    ``deep``: read the tables between the steps whole, and compare embeddings that came with the input with the stored
-    ones.
+    ``deep``: read the tables between the steps whole, and compare embeddings that came with the input, and vectors
+    beside the shards, with the stored ones.
     """
     broken = [Fault(*fault) for fault in run.files.damaged()]
     yield from broken
@@ -79,6 +79,9 @@ def verify(run: FinishedRun, seen: Seen, deep: bool = False) -> Iterator[Fault]:
     yield from _outputs(run, seen)
     yield from _inputs(run, seen, deep)
     yield from _tables(run, seen, deep)
+    if deep:
+        for path, what in vectors.other_rows(run):
+            yield Fault(path, what)
     with closing(Recount(run)) as recount:
         for path, what in recount.faults():
             yield Fault(path, what)
@@ -123,8 +126,11 @@ def _outputs(run: FinishedRun, seen: Seen) -> Iterator[Fault]:
     ):
         seen.outputs += 1
         seen.bytes += size
-        whole = what is None and record.path.endswith(".parquet")
-        fault = _rows_differ(path, record.rows) if whole else what
+        fault = what
+        if what is None and record.path.endswith(".parquet"):
+            fault = _rows_differ(path, record.rows)
+        if what is None and record.path.endswith(".npz"):
+            fault = vectors.rows_differ(path, record.rows)
         if fault is not None:
             yield Fault(record.path, fault)
     listed = {record.path for record in run.files.outputs}

@@ -66,6 +66,7 @@ class Origin:
     precision: Precision | None
     device: str | None
     batch_size: int | None
+    query: str | None  # of vectors: what they are of, in words
     path: str = location()
 
 
@@ -77,7 +78,13 @@ def kind_of(path: str) -> Kind:
 
 
 def origin(
-    step: str, given: str, embed: Any, seed: int, side: Side, most: int | None = None
+    step: str,
+    given: str,
+    embed: Any,
+    seed: int,
+    side: Side,
+    most: int | None = None,
+    query: str | None = None,
 ) -> Origin:
     """The identity of a target.
 
@@ -88,6 +95,7 @@ def origin(
         seed: the job's.
         side: of a run's vectors; `both` needs a run.
         most: vectors that are taken, at most; None for all.
+        query: what a file of vectors is of, in words.
 
     Raises:
         InputError, JobError, StateError: it is not there, or does not fit the samples' embedding; one line.
@@ -96,6 +104,8 @@ def origin(
     absolute = storage.absolute(path)
     kind = kind_of(given)
     shown = f"{step}: the target `{storage.redact(given)}`"
+    if query is not None and kind != "vectors":
+        raise JobError(f"{step}: `query` says what a file of vectors is of: leave it out")
     if side == "both" and kind != "run":
         raise JobError(f"{shown} has one side alone, and pairs are needed: give a finished run")
     reads_text = kind == "captions"
@@ -115,6 +125,7 @@ def origin(
         embed.precision if reads_text else None,
         embed.device if reads_text else None,
         embed.batch_size if reads_text else None,
+        query,
         path=f"{absolute}{mark}{member}",
     )
 
@@ -241,7 +252,13 @@ def _of_vectors(of: Origin, _: Any) -> Raw:
             here = taken[first:last]
             if len(here):
                 rows = embedding_files.read_rows(file, matrix, start, stop)[here - start]
-                yield [f"row {number} of the target" for number in here.tolist()], rows
+                if of.query is not None and matrix.rows == 1:
+                    yield [of.query], rows
+                else:
+                    yield (
+                        [f"row {number} of {of.query or 'the target'}" for number in here.tolist()],
+                        rows,
+                    )
 
 
 def _of_captions(of: Origin, encoder: Encoder | None) -> Raw:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from tamis.schemas.step import StepModel
+from tamis.schemas.step import StepModel, Width
+
+Stored = Literal["fp16", "int8"]
+"""How numbers of vectors are stored."""
+
+NUMBER_BYTES: dict[Stored, int] = {"fp16": 2, "int8": 1}
 
 
 def _listed(value: object) -> object:
@@ -62,6 +68,26 @@ class Write(StepModel):
     def divided_by(self) -> str | None:
         """The step that names the tiers."""
         return self.by
+
+    embeddings: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_listed)] = Field(
+        (),
+        examples=["all"],
+        description="embeddings whose vectors are written beside each shard, in a `.npz` of the same rows: all, or a "
+        "list of names",
+    )
+    embeddings_as: Stored = Field(
+        "fp16",
+        description="numbers of these vectors: fp16, as they are stored; int8, half as large, with a factor a row",
+    )
+
+    def notes(self, samples: int | None, width: Width) -> Iterable[str]:
+        """The bytes of the vectors that are written."""
+        yield from super().notes(samples, width)
+        for name in [None] if self.embeddings == "all" else self.embeddings:
+            dim = width(name)
+            if dim is not None:
+                size = dim * NUMBER_BYTES[self.embeddings_as]
+                yield f"vectors beside the shards: {size:,} B for each kept picture or caption"
 
     @property
     def shard_size(self) -> int | None:

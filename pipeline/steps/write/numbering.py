@@ -1,7 +1,8 @@
-"""Which of the kept samples stand in which shard."""
+"""The shards of the kept samples."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -32,3 +33,24 @@ class Numbering:
         taken = span[self.chosen.rows[span] > 0]
         start = int(self._ends[taken[0]] - self.chosen.rows[taken[0]])
         return taken, (low - start, self.sizes[shard])
+
+
+class Numberings:
+    """The shards of a result: of one numbering, or of one for each tier, which take numbers in turn.
+
+    So none moves when another tier grows.
+    """
+
+    def __init__(self, each: Sequence[Numbering]) -> None:
+        self._each = each
+        numbered = sorted(
+            (place * len(each) + tier, size)
+            for tier, numbering in enumerate(each)
+            for place, size in enumerate(numbering.sizes)
+        )
+        self.numbers, self.sizes = [n for n, _ in numbered], [size for _, size in numbered]
+
+    def at(self, number: int) -> tuple[Numbering, int]:
+        """The numbering of a shard, and the shard's place there."""
+        place, tier = divmod(number, len(self._each))
+        return self._each[tier], place

@@ -72,20 +72,17 @@ def write_shard(io: TaskIo[Shard]) -> Iterator[pa.Table]:
 
 def _pieces(io: TaskIo[Shard]) -> Iterator[tuple[Piece, npt.NDArray[np.int64]]]:
     """Part by part: the samples that are in this shard, and the position in it of each."""
+    args = io.args
     roles = [role for role in sorted(io.task.inputs) if columns.is_column(role)]
     signals = [io.stream(role, ["row", columns.column_of(role)]) for role in roles]
+    count = sum(parts for *_, parts in args.sources)
     parts = zip(
         io.stream("ingest", columns.COLUMNS),
-        io.stream("kept", ["row"]),
-        _files(io.args),
-        _gone(io),
+        placed(io, args.first, args.samples, count),
+        _files(args),
         strict=True,
     )
-    first, before = io.args.first, 0
-    for table, kept_rows, file, gone in parts:
-        spanned = np.sort(kept_rows["row"].to_numpy())[first : first + io.args.samples - before]
-        here = ~np.isin(spanned, gone)
-        rows = spanned[here]
+    for table, (rows, positions), file in parts:
         tables = {role: next(stream) for role, stream in zip(roles, signals, strict=True)}
         piece = columns.piece(
             file,
@@ -93,13 +90,30 @@ def _pieces(io: TaskIo[Shard]) -> Iterator[tuple[Piece, npt.NDArray[np.int64]]]:
             columns.aligned(tables, rows, table.num_rows),
             io.args.wanted,
         )
-        yield piece, before + np.flatnonzero(here)
+        yield piece, positions
+
+
+def placed(
+    io: TaskIo[Any], first: int, samples: int, parts: int
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Part by part: the rows of the samples that are in a shard, ascending, and the position in it of each.
+
+    Args:
+        io: with the roles `kept` and, where the shard has gaps, `gone`.
+        first: kept samples of the first part that are in the shard before.
+        samples: of the shard, gaps among them.
+        parts: that the shard has samples of.
+    """
+    before = 0
+    for kept_rows, gone in zip(io.stream("kept", ["row"]), _gone(io, parts), strict=True):
+        spanned = np.sort(kept_rows["row"].to_numpy())[first : first + samples - before]
+        here = ~np.isin(spanned, gone)
+        yield spanned[here].astype(np.int64), before + np.flatnonzero(here)
         first, before = 0, before + len(spanned)
 
 
-def _gone(io: TaskIo[Shard]) -> Iterator[npt.NDArray[np.uint32]]:
-    """The rows of each part that are gaps."""
-    count = sum(parts for *_, parts in io.args.sources)
+def _gone(io: TaskIo[Any], count: int) -> Iterator[npt.NDArray[np.uint32]]:
+    """The rows of each of ``count`` parts that are gaps."""
     tables = list(io.stream("gone", ["row"])) if "gone" in io.task.inputs else []
     for part in range(count):
         of_steps = [table["row"].to_numpy() for table in tables[part::count]]

@@ -22,21 +22,23 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.results import delta, subset
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
-from tamis.pipeline.steps.shared.parts import with_pictures
+from tamis.pipeline.steps.shared.parts import embeds_captions, with_pictures
 from tamis.pipeline.steps.shared.tiers import kept_phase, tiering
 from tamis.pipeline.steps.write import columns
 from tamis.pipeline.steps.write.config import Write as Config
-from tamis.pipeline.steps.write.numbering import Numbering
+from tamis.pipeline.steps.write.numbering import Numbering, Numberings
 from tamis.pipeline.steps.write.repeated import Times, repeated
 from tamis.pipeline.steps.write.shard import Shard, write_shard
 from tamis.pipeline.steps.write.tiers import OfTier, kept_of_tier
+from tamis.pipeline.steps.write.vectors import EMBEDDING, ShardVectors, write_vectors
 from tamis.pipeline.store import storage
+from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.parts import Part
 from tamis.pipeline.tasks.phase import EachPart, Numbered, Phase, listed
 from tamis.pipeline.tasks.product import Kind, Product
-from tamis.pipeline.tasks.sources import ByPart
+from tamis.pipeline.tasks.sources import ByPart, Source
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import JobError
@@ -60,8 +62,8 @@ class Spread:
 
 class Write(Step):
     """``kept`` a part; ``columns`` a part, and ``layout``; where tiers have their own shards ``kept_N`` of each; then
-    ``shards``; ``subset``, after ``left`` without gaps, ``repeated`` with repetitions, of many uids ``spread`` and
-    ``sorted``.
+    ``shards`` and ``vectors``; ``subset``, after ``left`` without gaps, ``repeated`` with repetitions, and of many uids
+    ``spread`` and ``sorted``.
     """
 
     version = 2
@@ -88,6 +90,7 @@ class Write(Step):
                 f"{self.name}: {bare[0]} has no pictures to put into tars: set `format: parquet`, or leave it out"
             )
 
+        self._written()
         if self.config.columns != "all":
             known = [*self._signals(), *self._own(inputs), columns.CLUSTER]
             for name in self.config.columns:
@@ -135,6 +138,11 @@ class Write(Step):
         yield listed("layout", columns.join, [Task.whole("columns", found)])
         yield from self._tiers(context)
         yield Phase("shards", write_shard, self._shards(context), carries_bytes=True)
+        folder = storage.join(context.root, paths.folder(self.name, "vectors"))
+        if self.config.embeddings or storage.exists(
+            folder
+        ):  # without tasks it removes old receipts
+            yield Phase("vectors", write_vectors, self._vectors(context))
         yield from self._subset(context)
 
     def _drops(self, context: Context, gapped: bool) -> list[ByPart]:
@@ -215,46 +223,78 @@ class Write(Step):
             of_tier = EachPart(context.parts, by_part, OfTier(self._tiering.signal, tier))
             yield Phase(kept_phase(number), kept_of_tier, of_tier)
 
-    def _shards(self, context: Context) -> Numbered[Shard]:
-        """A task a shard, with its parts and the span of kept samples of each.
-
-        Tiers take numbers in turn, so that none moves when another grows.
-        """
-        whole = Numbering(self.config.samples_per_shard, context.at(self.name, "kept"))
-        each = [whole]
-        if self._tiering is not None:
-            each = [
-                Numbering(whole.size, context.at(self.name, kept_phase(number)), tier)
+    def _numberings(self, context: Context) -> Numberings:
+        size, chosen = self.config.samples_per_shard, context.at(self.name, "kept")
+        if self._tiering is None:
+            return Numberings([Numbering(size, chosen)])
+        return Numberings(
+            [
+                Numbering(size, context.at(self.name, kept_phase(number)), tier)
                 for number, tier in enumerate(self._tiering.each)
             ]
-        gone = self._drops(context, gapped=True)
-        ingest = context.ingest()
+        )
+
+    def _shards(self, context: Context) -> Numbered[Shard]:
+        """A task a shard, with its parts and the span of kept samples of each."""
+        every = self._numberings(context)
+        gone, ingest = self._drops(context, gapped=True), context.ingest()
         form = self._format(context.inputs)  # it looks at every file of the input
         tables = self._tables(context)
         layout = context.done(self.name, "layout").whole()
 
         def shard(number: int) -> Task[Shard]:
-            place, of_tier = divmod(number, len(each))
-            numbering = each[of_tier]
+            numbering, place = every.at(number)
             taken, span = numbering.parts_of(place)
             of_file = Counter(context.parts[part].file for part in taken)
             by_role = {"ingest": ingest, "kept": numbering.chosen, **tables}
             # A table under several roles travels once.
             slices = {id(by): [by.of(taken)] for by in by_role.values()}
             inputs = {"layout": layout, **{role: slices[id(by)] for role, by in by_role.items()}}
-            if any(by.rows[taken].any() for by in gone):
-                # A shard without gaps does not know of them.
-                inputs["gone"] = [by.of(taken) for by in gone]
+            inputs |= _gaps(gone, taken)
             args = self._arguments(context, place, numbering, span, form, of_file)
             return Task(Scope.SHARD, number, inputs, args, rows=span[1])
 
-        numbered = sorted(
-            (place * len(each) + tier, size)
-            for tier, numbering in enumerate(each)
-            for place, size in enumerate(numbering.sizes)
-        )
-        numbers, sizes = [number for number, _ in numbered], [size for _, size in numbered]
-        return Numbered(Scope.SHARD, sizes, shard, numbers)
+        return Numbered(Scope.SHARD, every.sizes, shard, every.numbers)
+
+    def _written(self) -> Sequence[Any]:
+        """The steps whose embeddings are written.
+
+        Raises:
+            JobError: there is no such embedding, or none at all.
+        """
+        wanted, made = self.config.embeddings, self.job.embeds
+        names = [embed.makes_embedding for embed in made]
+        if wanted and not names:
+            raise JobError(f"{self.name}: embeddings: no step embeds: put `embed` before it")
+        for name in () if wanted == "all" else wanted:
+            if name not in names:
+                raise JobError(
+                    f"{self.name}: embeddings: no embedding `{name}`{nearest(name, names)}"
+                )
+        return [e for e in made if wanted == "all" or e.makes_embedding in wanted]
+
+    def _vectors(self, context: Context) -> Numbered[ShardVectors]:
+        """A task a shard, over the same parts and samples as those of ``_shards``."""
+        every, gone = self._numberings(context), self._drops(context, gapped=True)
+        sides, tables = list[tuple[str, str]](), {}
+        for embed in self._written():
+            name = embed.makes_embedding
+            sides.append((name, "image"))
+            if embeds_captions(self.job, embed):
+                sides.append((name, "text"))
+            tables[f"{EMBEDDING}{name}"] = context.embedding(name)
+
+        def vectors(number: int) -> Task[ShardVectors]:
+            numbering, place = every.at(number)
+            taken, (first, samples) = numbering.parts_of(place)
+            by_role = {"kept": numbering.chosen, **tables}
+            inputs = {role: [by.of(taken)] for role, by in by_role.items()} | _gaps(gone, taken)
+            stored = self.config.embeddings_as
+            args = ShardVectors(place, first, samples, len(taken), sides, stored, numbering.tier)
+            return Task(Scope.SHARD, number, inputs, args, rows=samples)
+
+        sizes = every.sizes if self.config.embeddings else []
+        return Numbered(Scope.SHARD, sizes, vectors, every.numbers if sizes else [])
 
     def _arguments(
         self,
@@ -285,6 +325,13 @@ class Write(Step):
             readings=[file.reading for file in files] if told else None,
             tier=numbering.tier,
         )
+
+
+def _gaps(gone: Sequence[ByPart], taken: npt.NDArray[np.int64]) -> dict[str, list[Source]]:
+    """The input of a shard's gaps; a shard without any does not know of them."""
+    if not any(by.rows[taken].any() for by in gone):
+        return {}
+    return {"gone": [by.of(taken) for by in gone]}
 
 
 def kept(io: TaskIo[None]) -> Iterator[pa.Table]:

@@ -35,6 +35,11 @@ class Target(Chooser):
         description="the target: a finished run, for what it kept; vectors (`.npy`, or `X.npz#MEMBER`), a row each; or "
         "captions, a `.txt` of one a line or a `.parquet`, which the job's encoder embeds. Not what you will test with",
     )
+    query: str | None = Field(
+        None,
+        examples=["a red bird"],
+        description="with a file of vectors: what they are of, in words, for messages; `tamis search --as` writes it",
+    )
     measure: Literal["nearest", "moment", "concepts"] = Field(
         "nearest",
         description="nearest: cosine to the nearest target vector (NormSim-inf, with its sign); moment: root mean "

@@ -46,7 +46,15 @@ class Target(OverEmbedding[Config]):
     def _origin(self) -> Origin:
         config = self.config
         most = config.most if config.measure == "nearest" else None
-        return origin(self.name, config.path, self.embed, self.job.seed, config.compared, most)
+        return origin(
+            self.name,
+            config.path,
+            self.embed,
+            self.job.seed,
+            config.compared,
+            most,
+            config.query,
+        )
 
     def _given(self) -> Given:
         """The centroids: those of a run are a table, whose path is found; others are a file of vectors."""

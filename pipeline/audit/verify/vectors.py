@@ -1,0 +1,169 @@
+"""Checks of the vectors beside shards: their number, and, where it is asked for, each row against the stored one."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy
+
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.audit.reading.words import counted
+from tamis.pipeline.results.shards import shard_name
+from tamis.pipeline.steps.write.config import Write
+from tamis.pipeline.steps.write.vectors import SHORT, array_name, in_bytes, scale_name
+from tamis.pipeline.store import storage
+from tamis.pipeline.store.damage import require_content
+from tamis.pipeline.store.parquet import ParquetFile
+from tamis.pipeline.tables import part_files, paths
+from tamis.pipeline.tables.columns import Float16s, vectors
+from tamis.pipeline.tasks.parts import bundle_of
+from tamis.schemas.scope import Scope
+
+DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+"""Errors of numpy and zipfile on bytes that are none of theirs."""
+
+Mismatch = tuple[str, str]
+"""(path in the run, message)."""
+
+
+class Array:
+    """One array of an archive, read row after row."""
+
+    def __init__(self, path: str, name: str) -> None:
+        """Raise one of ``DAMAGE`` where there is none."""
+        with ExitStack() as stack:
+            file = stack.enter_context(storage.open_read(path))
+            archive = stack.enter_context(zipfile.ZipFile(file))
+            self._member = stack.enter_context(archive.open(f"{name}.npy"))
+            npy.read_magic(self._member)
+            self.shape, _, self._dtype = npy.read_array_header_1_0(self._member)
+            self._open = stack.pop_all()
+
+    def rows(self, count: int) -> npt.NDArray[Any]:
+        """The next ``count`` rows; fewer at the end of the array."""
+        width = int(np.prod(self.shape[1:])) * self._dtype.itemsize
+        data = self._member.read(count * width)
+        found = np.frombuffer(data[: len(data) // width * width], self._dtype)
+        return found.reshape(-1, *self.shape[1:])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._open.close()
+
+
+def rows_differ(path: str, rows: int) -> str | None:
+    """What is wrong with the number of rows of an archive's arrays; None if nothing is."""
+    try:
+        with storage.open_read(path) as file, zipfile.ZipFile(file) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+        for name in names:
+            array = Array(path, name)
+            array.close()
+            if array.shape[0] != rows:
+                return f"{name} has {array.shape[0]:,} rows, manifest.json says {rows:,}"
+    except DAMAGE as error:
+        require_content(error, path)
+        return f"cannot be read: {' '.join(str(error).split())}"
+    return None
+
+
+def other_rows(run: FinishedRun) -> Iterator[Mismatch]:
+    """Compare every row with the stored vector of its sample. Memory holds one part.
+
+    What is wrong with the ledger or the tables is said elsewhere, and ends the comparison.
+    """
+    last = run.steps[-1] if run.steps else None
+    if not isinstance(last, Write) or not last.embeddings:
+        return
+    for step in run.steps:
+        name = step.makes_embedding
+        if name and (last.embeddings == "all" or name in last.embeddings):
+            for side in SHORT:
+                yield from _other_rows(run, step.name, array_name(name, side), side, last)
+
+
+def _other_rows(
+    run: FinishedRun, step: str, name: str, side: str, write: Write
+) -> Iterator[Mismatch]:
+    shard, reader, wrong = -1, None, 0
+    try:
+        for number, expected in _stored(run, step, side):
+            if number != shard:
+                if wrong:
+                    yield _said(shard, name, wrong)
+                if reader is not None:
+                    reader.close()
+                shard, wrong = number, 0
+                reader = _Shard(run, number, name, write)
+            assert reader is not None, "it is opened with the first shard"
+            wrong += reader.differing(expected)
+        if wrong:
+            yield _said(shard, name, wrong)
+    except DAMAGE as error:
+        require_content(error, f"shards/{shard_name(shard)}.npz")
+        yield (
+            f"shards/{shard_name(shard)}.npz",
+            f"{name} cannot be read: {' '.join(str(error).split())}",
+        )
+    finally:
+        if reader is not None:
+            reader.close()
+
+
+def _said(shard: int, name: str, wrong: int) -> Mismatch:
+    return (
+        f"shards/{shard_name(shard)}.npz",
+        f"{name}: {counted(wrong, 'row')} other than the stored vectors",
+    )
+
+
+class _Shard:
+    """The array of one shard, and that of its factors."""
+
+    def __init__(self, run: FinishedRun, number: int, name: str, write: Write) -> None:
+        path = storage.join(run.root, f"shards/{shard_name(number)}.npz")
+        self._in_bytes = write.embeddings_as == "int8"
+        names = [name, scale_name(name)] if self._in_bytes else [name]
+        self._arrays = [Array(path, one) for one in names]
+
+    def differing(self, expected: Float16s) -> int:
+        """How many of the next rows are not those of the stored vectors."""
+        due: list[npt.NDArray[Any]] = [*in_bytes(expected)] if self._in_bytes else [expected]
+        same = np.ones(len(expected), bool)
+        for array, rows in zip(self._arrays, due, strict=True):
+            found = array.rows(len(rows))
+            if found.shape != rows.shape:
+                return len(rows)
+            same &= (found == rows).reshape(len(rows), -1).all(axis=1)
+        return int((~same).sum())
+
+    def close(self) -> None:
+        """Close the files."""
+        for array in self._arrays:
+            array.close()
+
+
+def _stored(run: FinishedRun, step: str, side: str) -> Iterator[tuple[int, Float16s]]:
+    """The vectors of the kept samples, in order: the shard, and those of some of its samples."""
+    for part in run.parts:
+        try:
+            stored = run.table(step, "vectors", paths.task_name(Scope.PART, part.number))
+            bundle, group = bundle_of(part.number)
+            name = f"{paths.LEDGER}/{paths.task_name(Scope.BUNDLE, bundle)}.parquet"
+            with storage.open_table(storage.join(run.root, name)) as raw, ParquetFile(raw) as file:
+                ledger = file.read_row_group(group, ["sid", "kept", "shard"])
+        except part_files.DAMAGE:
+            return
+        if stored is None or side not in stored.column_names:
+            return
+        kept = ledger.filter(ledger["kept"])
+        rows = kept["sid"].to_numpy() & 0xFFFFFFFF
+        found = vectors(stored[side])[np.searchsorted(stored["row"].to_numpy(), rows)]
+        shards = kept["shard"].to_numpy()
+        for number in np.unique(shards).tolist():
+            yield int(number), found[shards == number]
