@@ -82,9 +82,13 @@ def check_chain(steps: Sequence[Step]) -> None:
                 known = sorted(
                     key.partition(":")[2] for key in makers if key.startswith(f"{kind}:")
                 )
-                raise JobError(
-                    f"{step.name}: no {kind} `{name}` at this point{nearest(name, known) if known else ''}"
-                )
+                later = next((other.name for other in steps if need in other.makes()), None)
+                if later == step.name:
+                    later = None
+                mend = nearest(name, known) if known else ""
+                if later is not None:
+                    mend = f": `{later}` makes it, which stands below: move {step.name} below it{step.spared(need)}"
+                raise JobError(f"{step.name}: no {kind} `{name}` at this point{mend}")
         for key in step.makes():
             if key in makers:
                 raise JobError(

@@ -100,6 +100,11 @@ class Step(ABC):
         """Names that this step makes -> the phase whose tables hold them, by ``row``."""
         return {}
 
+    def spared(self, need: str) -> str:
+        """How the step could do without ``need``, as the end of a message: ", or say ..."."""
+        del need
+        return ""
+
     def check(self, inputs: Sequence[InputFile]) -> None:  # noqa: B027 - most steps have nothing to check
         """Raise a TamisError where the step cannot work: no such model, no such column in any input."""
 

@@ -70,6 +70,10 @@ class NearDuplicates(Step):
         embeddings = [f"embedding:{self.embedding}"] if self.embedding else []
         return embeddings + needed(self.config.preferred_signal)
 
+    def spared(self, need: str) -> str:
+        """By comparing no pictures, or their hashes."""
+        return ", or say `agree: phash` or `agree: none`" if need.startswith("embedding:") else ""
+
     def check(self, inputs: Sequence[InputFile]) -> None:
         """There are pictures, where they are compared by their hashes, and what is preferred by is a number.
 
