@@ -21,13 +21,16 @@ import pyarrow.compute as pc
 from tamis.jobs.terminal import display
 from tamis.pipeline import encoders
 from tamis.pipeline.algorithms.clusters import kmeans
-from tamis.pipeline.inputs import columns
+from tamis.pipeline.audit.reading.words import counted
+from tamis.pipeline.inputs import columns, unread
 from tamis.pipeline.inputs.entries import input_files
 from tamis.pipeline.inputs.formats import format_of, outline, rows_of
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.inputs.suffixes import CAPTION, META, PICTURES
+from tamis.pipeline.planning.first_samples import mend
+from tamis.pipeline.planning.preview import unread_pictures
 from tamis.pipeline.signals import caption_statistics
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError, ModelError
@@ -57,6 +60,12 @@ CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 FOLDERS = {"image_embeddings": "img_emb", "text_embeddings": "text_emb"}
 """Key of an input -> the folder beside the metadata in which clip-retrieval writes its files."""
 
+CAPTION_WORDS = ("capt", "text", "title", "desc", "prompt", "alt", "sentence", "label")
+"""Pieces of the names that columns of captions have."""
+
+SHOWN = 5
+"""Columns that are named as possible captions."""
+
 CAPTIONS = {
     "first": "of each list the first; each: a sample for every caption, then exact_duplicates: {on: pair}",
     "none": "most pictures come without",
@@ -73,6 +82,7 @@ class Look:
 
     Attributes:
         files: all of them.
+        first: the file that was looked into.
         rows: the first rows, of schema INGEST.
         samples: of all files; estimated where ``counted`` is false.
         columns: the input's own.
@@ -81,6 +91,7 @@ class Look:
     """
 
     files: Sequence[InputFile]
+    first: InputFile
     rows: pa.Table
     samples: int
     counted: bool
@@ -153,6 +164,7 @@ def _look_for(patterns: Sequence[str], captions: Captions) -> Look:
         estimate = sum(file.size for file in files) / max(1.0, max(ends, default=1) / rows.num_rows)
     return Look(
         files,
+        first,
         rows,
         round(estimate) if samples is None else samples,
         samples is not None,
@@ -171,8 +183,8 @@ def _first_rows(files: Sequence[InputFile]) -> tuple[InputFile, pa.Table]:
             fault = rows.slice(0, 1).to_pylist()[0]
     names = Counter(rows["reason"].to_pylist()).most_common(1)
     raise InputError(
-        f"no sample of `{storage.redact(files[0].path)}` can be used: {names[0][0]}: {fault['message']}; a job takes "
-        "other names by `columns: {image: NAME, text: NAME}`"
+        f"no sample of `{storage.redact(files[0].path)}` can be used: {names[0][0]}: {fault['message']}"
+        f"{mend(files[0], names[0][0])}"
     )
 
 
@@ -223,7 +235,7 @@ def _is_cached() -> bool:
 def _head(look: Look) -> Iterator[str]:
     about = "" if look.counted else "about "
     size = display.size(sum(file.size for file in look.files))
-    yield f"# {display.count(len(look.files))} files, {size}, {about}{display.count(look.samples)} samples."
+    yield f"# {counted(len(look.files), 'file')}, {size}, {about}{display.count(look.samples)} samples."
     taken = next((outline(file).taken for file in look.files if outline(file).taken), {})
     if taken:
         named = ", ".join(f"{name} is {column}" for name, column in sorted(taken.items()))
@@ -231,6 +243,7 @@ def _head(look: Look) -> Iterator[str]:
     others = [name for name in look.columns if name not in taken.values()]
     if others:
         yield f"# Kept in the result beside them: {display.plain(', '.join(others[:20]))}."
+    yield from (f"# {display.plain(note)}" for note in unread_pictures([look.first]))
     bad = Counter(look.rows["reason"].drop_null().to_pylist())
     if bad:
         count = look.rows.num_rows
@@ -251,15 +264,30 @@ def _input(look: Look, patterns: Sequence[str]) -> Iterator[str]:
     if look.captions != "one":
         yield f"    captions: {look.captions}  # {CAPTIONS[look.captions]}"
     if look.captions == "none":
-        others = [display.plain(name) for name in _other_members(look)]
-        yield from (
-            f"    # columns: {{text: {name}}}  # instead, if {name} is the caption"
-            for name in others
-        )
+        for name in (*_other_members(look), *_other_columns(look)):
+            shown = display.plain(name)
+            which = (
+                "" if look.columns.get(name, columns.TEXT) else "; of a list say captions: first"
+            )
+            yield f"    # columns: {{text: {shown}}}  # instead, if {shown} is the caption{which}"
+
+
+def _other_columns(look: Look) -> list[str]:
+    """The columns, or keys of json, that may hold the captions: by their names, else those of text."""
+    taken = {name.lower() for name in outline(look.first).taken.values()}
+    names = {
+        name: kind
+        for name, kind in look.columns.items()
+        if name.lower() not in taken | unread.PICTURE_PATHS and kind in (columns.TEXT, None)
+    }
+    likely = [name for name in names if any(word in name.lower() for word in CAPTION_WORDS)]
+    return (likely or [name for name, kind in names.items() if kind is not None])[:SHOWN]
 
 
 def _other_members(look: Look) -> list[str]:
     """The suffixes of members that most samples have, and that are neither pictures nor json."""
+    if outline(look.first).taken:  # a table's rows
+        return []
     rows = look.sound["members"].to_pylist()
     met = Counter(member["suffix"] for members in rows for member in members or ())
     known = {*PICTURES, META, CAPTION}

@@ -275,6 +275,58 @@ class Run:
         done = export(self._run, layout, str(output), among, embedding)
         return [f"{done.folder}/{name}" for name in done.files]
 
+    def embeddings(
+        self, among: Literal["kept", "all"] = "kept", embedding: str | None = None
+    ) -> pa.Table:
+        """``uid``, ``image`` and ``text``, lists of float16: a row a sample with a vector, in the ledger's order.
+
+        All of it is held in memory; ``export`` writes it to files. ``text`` is there where captions are embedded.
+
+        Args:
+            among: the kept samples, or all.
+            embedding: its name, where the job has several.
+
+        Raises:
+            TamisError: the run has no embeddings, or several and no name.
+        """
+        import pyarrow as pa
+
+        from tamis.pipeline.audit.export.rows import Rows
+        from tamis.pipeline.audit.search.stored import Embedding
+
+        rows = Rows(self._run, among, Embedding(self._run, embedding))
+        width = rows.embedding.dim if rows.embedding else 0
+        vector = pa.list_(pa.float16(), width)
+        schema = pa.schema([("uid", pa.string()), *((side, vector) for side in rows.sides)])
+        tables = [schema.empty_table()]
+        for bundle in rows.bundles:
+            sides = [rows.vectors(bundle, side) for side in rows.sides]
+            for table, *vectors in zip(rows.tables(bundle), *sides, strict=True):
+                lists = [
+                    pa.FixedSizeListArray.from_arrays(pa.array(array.reshape(-1)), width)
+                    for array in vectors
+                ]
+                tables.append(pa.Table.from_arrays([table["uid"], *lists], schema=schema))
+        return pa.concat_tables(tables)
+
+    def to_huggingface(self) -> Any:
+        """The kept pairs as a ``datasets.Dataset``, from the shards; of metadata, or pictures in parquet, the subset.
+
+        Raises:
+            StateError: the package `datasets` is not installed.
+        """
+        try:
+            import datasets
+        except ImportError:
+            raise StateError("to_huggingface needs the package: pip install datasets") from None
+        from tamis.pipeline.results.load import shards
+
+        has_tars = any(output.path.endswith(".tar") for output in self._run.files.outputs)
+        if not has_tars:
+            return datasets.Dataset(self.subset())
+        files = {"train": shards(self._run.root)}
+        return datasets.load_dataset("webdataset", data_files=files, split="train")
+
     def to_webdataset(self, shuffle: int = 0, seed: int = 0) -> Any:
         """The kept pairs as a webdataset pipeline: see ``tamis.load``."""
         from tamis.pipeline.results.load import load

@@ -30,7 +30,7 @@ WANTED = {
     "less_than": "a number below {lt}",
     "less_than_equal": "a number of at most {le}",
     "literal_error": "{expected}",
-    "string_pattern_mismatch": "a name of small letters, digits, `-` and `_`, such as `my-job` ({pattern})",
+    "string_pattern_mismatch": "a name of small letters, digits, `-` and `_`, such as `my-job`",
     "string_too_short": "a text that is not empty",
     "string_too_long": "at most {max_length} characters",
     "too_short": "at least {min_length} entry",

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from tamis.jobs.observers.notebook import LiveTable, in_notebook
 from tamis.jobs.observers.pace import Pace
 from tamis.jobs.observers.pulse import Pulse, step_line
 from tamis.jobs.terminal import display
@@ -131,8 +132,12 @@ class Bars:
                 progress.stop()
 
 
-def bars(steps: Sequence[str], beginning: str = "") -> Bars | Pulse:
-    """Progress on standard error, so that standard output can be piped: bars on a terminal, elsewhere lines."""
+def bars(steps: Sequence[str], beginning: str = "") -> Bars | Pulse | LiveTable:
+    """Progress in a notebook as a table; else on standard error, so that standard output can be piped: bars on a
+    terminal, elsewhere lines.
+    """
+    if in_notebook():
+        return LiveTable(steps, beginning)
     console = display.console(stderr=True)
     terminal = console.is_terminal
     return Bars(console, steps, beginning) if terminal else Pulse(sys.stderr, steps, beginning)

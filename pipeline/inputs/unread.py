@@ -1,15 +1,34 @@
-"""Advice for files that are not read: a line for each ending that people try."""
+"""Advice for what is not read: files by their endings, and columns that name pictures where none are opened."""
 
 from __future__ import annotations
 
-CONVERT = "python -c \"import pandas as pd; pd.{read}.to_parquet('{stem}.parquet')\""
+from collections.abc import Iterable
+
+CONVERT = "python -c \"import pandas as pd; pd.{read}('{path}').{write}\""
+
+PARQUET = "to_parquet('{stem}.parquet')"
+LINES = "to_json('{stem}.jsonl', orient='records', lines=True)"
 
 TABLES = {
-    ".json": "read_json('{path}')",
-    ".feather": "read_feather('{path}')",
-    ".xlsx": "read_excel('{path}')",
+    ".json": ("JSON lines", "read_json", LINES),
+    ".feather": ("parquet", "read_feather", PARQUET),
+    ".arrow": ("parquet", "read_feather", PARQUET),
+    ".orc": ("parquet", "read_orc", PARQUET),
+    ".xlsx": ("parquet", "read_excel", PARQUET),
 }
-"""Ending -> how pandas reads such a file."""
+"""Ending -> what to make of such a table, how pandas reads it, and how it writes that. JSON stays where it is, since
+its rows may name pictures beside it.
+"""
+
+PICTURE_PATHS = frozenset({"image_path", "file_name", "filename", "filepath", "file_path", "path"})
+"""Names, in lower case, that columns with paths of pictures have."""
+
+UNOPENED = (
+    "without their bytes this is metadata: put the pictures into the file, or the table beside them as JSON lines or "
+    "CSV: "
+    + CONVERT.format(read="read_parquet", path="NAME.parquet", write=LINES.format(stem="NAME"))
+)
+"""What to do about a table whose pictures lie elsewhere."""
 
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".gz", ".zip")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
@@ -18,10 +37,11 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 def advice(path: str) -> str | None:
     """Advice how to convert a file whose ending is not read; None where nothing is known of it."""
     name = path.lower()
-    for ending, read in TABLES.items():
+    for ending, (made, read, write) in TABLES.items():
         if name.endswith(ending):
-            convert = CONVERT.format(read=read.format(path=path), stem=path[: -len(ending)])
-            return f"{ending} is not read: make parquet of it: {convert}"
+            written = write.format(stem=path[: -len(ending)])
+            convert = CONVERT.format(read=read, path=path, write=written)
+            return f"{ending} is not read: make {made} of it: {convert}"
     if name.endswith(PACKED):
         ending = next(ending for ending in PACKED if name.endswith(ending))
         return (
@@ -33,3 +53,8 @@ def advice(path: str) -> str | None:
             f"{path.rpartition('/')[0] or '.'}/"
         )
     return None
+
+
+def picture_paths(columns: Iterable[str]) -> list[str]:
+    """Those of a table's columns that seem to name picture files."""
+    return [name for name in columns if name.lower() in PICTURE_PATHS]

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from tamis.pipeline import encoders
+from tamis.pipeline.inputs import unread
 from tamis.pipeline.inputs.formats import FOOTERS, format_of, outline, rows_of
 from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.planning.first_samples import unusable
 from tamis.pipeline.planning.sizes import sizes
 from tamis.pipeline.planning.where import LOCAL_SAMPLES, is_small
 from tamis.pipeline.runs.plan import Plan
@@ -22,9 +24,6 @@ from tamis.pipeline.tasks.step import Step
 from tamis.schemas.formats import word
 from tamis.schemas.job import Job
 from tamis.schemas.step import StepModel
-
-PICTURE_PATHS = frozenset({"image_path", "file_name", "filename", "filepath", "file_path", "path"})
-"""Names, in lower case, that columns with paths of pictures have."""
 
 
 def preview(plan: Plan) -> dict[str, Any]:
@@ -52,7 +51,8 @@ def preview(plan: Plan) -> dict[str, Any]:
         "notes": [
             *plan.notes,
             *_damaged(plan.inputs),
-            *_unread_pictures(plan.inputs),
+            *unread_pictures(plan.inputs),
+            *unusable(plan.job, plan.inputs),
             *_taken(plan),
             *_lacking(plan),
             *_unexpected(plan.job, total),
@@ -108,18 +108,13 @@ def _damaged(files: Sequence[InputFile]) -> Iterator[str]:
             yield f"{file.source} cannot be read ({why[:200]}): it is one dropped row of the ledger"
 
 
-def _unread_pictures(files: Sequence[InputFile]) -> Iterator[str]:
+def unread_pictures(files: Sequence[InputFile]) -> Iterator[str]:
     """The columns that name picture files, of inputs without pictures: no path out of an input is ever opened."""
     for file in _first(files, 1):
         if outline(file).accepted().pictures is False:
-            named = [
-                name for name in format_of(file).columns(file) if name.lower() in PICTURE_PATHS
-            ]
+            named = unread.picture_paths(format_of(file).columns(file))
             if named:
-                yield (
-                    f"{file.source}: {named[0]} names pictures, which are not read: without their bytes this "
-                    "is metadata: put the pictures into the file, or the table beside them as JSON lines or CSV"
-                )
+                yield f"{file.source}: {named[0]} names pictures, which are not read: {unread.UNOPENED}"
 
 
 def _joined(job: Job) -> Iterator[str]:

@@ -80,10 +80,11 @@ def check_chain(steps: Sequence[Step]) -> None:
         for need in step.needs():
             if need not in makers:
                 known = sorted(made.name for made in makers if made.kind is need.kind)
-                raise JobError(
-                    f"{step.name}: no {need.kind} `{need.name}` at this point"
-                    f"{nearest(need.name, known) if known else ''}"
-                )
+                later = next((other.name for other in steps if need in other.makes()), None)
+                mend = nearest(need.name, known) if known else ""
+                if later not in {None, step.name}:
+                    mend = f": `{later}` makes it, which stands below: move {step.name} below it{step.spared(need)}"
+                raise JobError(f"{step.name}: no {need.kind} `{need.name}` at this point{mend}")
         for made in step.makes():
             if made in makers:
                 raise JobError(

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from tamis.pipeline.inputs.unread import UNOPENED, picture_paths
 from tamis.pipeline.signals.caption_signals import CAPTION_SIGNALS
 from tamis.pipeline.signals.kinds import HeadSignal, ListSignal, Need, Signal
 from tamis.pipeline.signals.picture_signals import PICTURE_SIGNALS
@@ -109,10 +110,17 @@ def _no_origin(
         return f"{name}: name a list of words (lists: {{{name}: PATH}}) or add a column {signal.column}; {has}"
     if signal is not None:
         lacks = ", ".join(read for read in signal.reads if read not in available)
-        return f"{name} needs {lacks}, or a column {signal.column or name}; {has}"
+        bare = "" if "pixels" in available or lacks == "text" else _unopened(columns)
+        return f"{name} needs {lacks}, or a column {signal.column or name}; {has}{bare}"
     close = get_close_matches(name, [*SIGNALS, *columns], n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     return f"{name}: no such signal or column{hint}; {has}"
+
+
+def _unopened(columns: Sequence[str]) -> str:
+    """A word about an input without pictures, and about a column of it that names some."""
+    named = picture_paths(columns)
+    return f", and no pictures{f': {named[0]} names some, which are not read: {UNOPENED}' if named else ''}"
 
 
 def _columns_there(columns: Sequence[str]) -> str:

@@ -83,8 +83,11 @@ def _local_matches(pattern: str, inner: str) -> Iterator[tuple[str, Info]]:
 
 def _remote_matches(pattern: str, inner: str) -> Iterator[tuple[str, Info]]:
     fs = filesystem(pattern)[0]
-    with objects.translate_errors(redact(pattern)):
-        infos = fs.glob(inner, detail=True)
+    try:
+        with objects.translate_errors(redact(pattern)):
+            infos = fs.glob(inner, detail=True)
+    except FileNotFoundError:  # no such bucket or repository: nothing in it matches
+        infos = {}
     fixed = len(re.split(r"[*?[]", inner, maxsplit=1)[0].rpartition("/")[0])
     dotted = "/." in inner[fixed:]
     for name, info in infos.items():

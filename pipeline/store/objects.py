@@ -81,6 +81,8 @@ def _why(error: BaseException | None) -> str:
     denied = isinstance(error, PermissionError) or getattr(error, "status", None) in {401, 403}
     if denied or any(word in why for word in DENIED):
         return f"access denied ({why}): these credentials have no right to it"
+    if isinstance(error, ConnectionError) or "Connect" in type(error).__name__:
+        return f"cannot be reached ({why}): check the network and the address"
     return why
 
 

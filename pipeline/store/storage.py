@@ -19,10 +19,20 @@ from typing import Any, BinaryIO
 from tamis.pipeline.host import bytes_read
 from tamis.pipeline.store import local, objects
 from tamis.schemas import redaction
-from tamis.schemas.errors import InputError
+from tamis.schemas.errors import InputError, StorageError
 
 REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:|::")
 """Paths for fsspec: those with a protocol, or with one file system inside another."""
+
+PACKAGES = {
+    **dict.fromkeys(("s3", "s3a"), "'tamis[s3]'"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("abfs", "abfss", "az"), "adlfs"),
+    **dict.fromkeys(("http", "https"), "aiohttp"),
+    "hf": "huggingface_hub",
+    "sftp": "paramiko",
+}
+"""Protocol -> what pip installs for it."""
 
 STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 """Protocols of object stores, whose clients keep listings until the process ends."""
@@ -73,7 +83,13 @@ def filesystem(path: str) -> tuple[Any, str]:
     try:
         with objects.translate_errors(redact(path)):
             fs, inner = fsspec.core.url_to_fs(path, **options)
-    except (ValueError, ImportError) as error:
+    except ImportError as error:
+        why = redaction.redact_text(str(error))
+        mend = f"pip install {PACKAGES[protocol]}" if protocol in PACKAGES else why
+        raise InputError(
+            f"cannot open `{redact(path)}`: the client of {protocol}:// is not installed: {mend}"
+        ) from None
+    except ValueError as error:
         raise InputError(
             f"cannot open `{redact(path)}`: {redaction.redact_text(str(error))}"
         ) from None
@@ -118,7 +134,16 @@ def relative(path: str, base: str) -> str:
 
 
 def _stamp(info: dict[str, Any]) -> str:
-    for name in ("ETag", "etag", "md5Hash", "mtime_ns", "LastModified", "mtime", "created"):
+    for name in (
+        "ETag",
+        "etag",
+        "md5Hash",
+        "blob_id",
+        "mtime_ns",
+        "LastModified",
+        "mtime",
+        "created",
+    ):
         value = info.get(name)
         if value is not None:  # some stores return a datetime from one call and text from another
             return str(value.timestamp() if isinstance(value, datetime) else value).strip('"')
@@ -172,10 +197,14 @@ def exists(path: str) -> bool:
 
 
 def is_folder(path: str) -> bool:
-    """Whether there is a directory at ``path``."""
+    """Whether there is a directory at ``path``; InputError if its client knows no such address."""
     fs, inner = filesystem(path)
-    with objects.translate_errors(redact(path)):
-        return bool(fs.isdir(inner))
+    try:
+        with objects.translate_errors(redact(path)):
+            return bool(fs.isdir(inner))
+    except (ValueError, NotImplementedError) as error:  # `hf://datasets` alone
+        why = " ".join(redaction.redact_text(str(error)).split())
+        raise InputError(f"cannot open `{redact(path)}`: {why}") from None
 
 
 def is_file(path: str) -> bool:
@@ -351,14 +380,23 @@ def nearest_directory(path: str) -> str:
     """The nearest existing directory above a missing path and its first entries, as words for a message."""
     fs, inner = filesystem(path)
     folder = parent(inner)
-    while folder not in {"", "/"} and not fs.isdir(folder):
+    while folder not in {"", "/"} and not _is_seen(fs, folder):
         folder = parent(folder)
-    if not fs.isdir(folder):
-        return "no part of the path exists"
+    if not _is_seen(fs, folder):
+        hidden = "" if fs is _DISK else ", or the login has no right to see it"
+        return f"no part of the path exists{hidden}"
     names = sorted(str(name).rstrip("/").rpartition("/")[2] for name in fs.ls(folder, detail=False))
     entries = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     directory = folder if fs is _DISK else str(fs.unstrip_protocol(folder))
     return f"the nearest directory is `{redact(directory)}`, which holds {entries or 'nothing'}"
+
+
+def _is_seen(fs: Any, folder: str) -> bool:
+    """Whether there is a directory; a store may refuse to look above what is one's own."""
+    refusals = (StorageError, FileNotFoundError, ValueError, NotImplementedError)
+    with suppress(*refusals), objects.translate_errors(redact(folder)):
+        return bool(fs.isdir(folder))
+    return False
 
 
 def copy(path: str, target: str) -> None:

@@ -101,6 +101,11 @@ class Step(ABC):
         """This step's products for later ones -> the phase whose tables hold each, by ``row``."""
         return {}
 
+    def spared(self, need: Product) -> str:
+        """A way to do without ``need``, as the end of a message: ", or say ..."."""
+        del need
+        return ""
+
     def check(self, inputs: Sequence[InputFile]) -> None:  # noqa: B027 - most steps have nothing to check
         """Raise a TamisError where the step cannot work: no such model, no such column in any input."""
 

@@ -3,8 +3,10 @@
 import io
 import time
 
+import pytest
 from rich.console import Console
 
+from tamis.jobs.observers.notebook import LiveTable, in_notebook
 from tamis.jobs.observers.progress import Bars
 from tamis.jobs.observers.pulse import Pulse
 from tamis.schemas.events import Event, Notice, PhaseEnded, PhaseStarted, StepEnded, TaskDone
@@ -112,3 +114,19 @@ def test_notices_are_always_told() -> None:
     notice = Notice("tables/[x].parquet is damaged: it is made again")
     text = shown([notice], terminal=False, patience=0)
     assert text == "tamis: tables/[x].parquet is damaged: it is made again\n"
+
+
+def test_a_notebook_has_a_table_that_fills(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not in_notebook()
+    with LiveTable(STEPS, "<b>: begins") as table:
+        assert "&lt;b&gt;: begins" in table.page()
+        for event in ROWS:
+            table(event)
+        assert "step 3 of 4, embed vectors: 1,000 of 4,000 samples" in table.page()
+        table(StepEnded("embed", 4000, {"bad_embedding": 3}, 61.0))
+        cells = "<td>embed</td><td>4,000</td><td>3</td><td>3,997</td><td>1 min 1 s</td>"
+        assert cells in table.page()
+        table(PhaseEnded("embed", "vectors", 60.0))
+        table(Notice("a file has changed"))
+        assert "a file has changed" in table.page()
+    assert "step 3 of 4" not in table.page()

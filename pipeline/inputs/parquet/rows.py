@@ -55,14 +55,21 @@ def sections(file: InputFile, options: IngestOptions, totals: FileTotals) -> Ite
         InputError: the file is missing, or lacks a column (``find_columns``).
     """
     try:
+        yield from _sections(file, options)
+        # Behind the rows: who wants the first of them alone does not wait for the whole file.
         totals.size, totals.sha256 = hash_file(file.path)
     except FileNotFoundError:
         raise InputError(f"`{storage.redact(file.path)}` is not there any more") from None
+
+
+def _sections(file: InputFile, options: IngestOptions) -> Iterator[Section]:
     with ExitStack() as stack:
         try:
             parquet = stack.enter_context(open_parquet(file.path))
             schema = parquet.schema_arrow
             _check_footer(parquet.metadata)
+        except FileNotFoundError:
+            raise
         except BROKEN as error:
             require_content(error, file.path)
             yield Section(1, iter([damage_row(file, Reason.UNREADABLE_FILE, _words(error))]))

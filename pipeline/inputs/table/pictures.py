@@ -39,6 +39,8 @@ def find(file: InputFile, path: object) -> storage.File:
     Raises:
         NoPictureError: it names none, or one elsewhere.
     """
+    if isinstance(path, dict):  # as Hugging Face writes pictures: {bytes, path}
+        path = path.get("path")
     if not isinstance(path, str) or not path.strip():
         raise NoPictureError("no path of a picture")
     if "://" in path:

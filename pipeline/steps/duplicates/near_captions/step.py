@@ -72,6 +72,12 @@ class NearDuplicates(Step):
         embeddings = [product.embedding(self.embedding)] if self.embedding else []
         return embeddings + needed(self.config.preferred_signal)
 
+    def spared(self, need: Product) -> str:
+        """By comparing no pictures, or their hashes."""
+        if need.kind is not product.Kind.EMBEDDING:
+            return ""
+        return ", or say `agree: phash` or `agree: none`"
+
     def check(self, inputs: Sequence[InputFile]) -> None:
         """There are pictures, where they are compared by their hashes, and what is preferred by is a number.
 

@@ -1,0 +1,66 @@
+"""A look at an input's first samples before a run: whether any of them can be used. No picture is decoded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from tamis.pipeline.inputs import unread
+from tamis.pipeline.inputs.formats import format_of, outline
+from tamis.pipeline.inputs.ingest import ingest_file
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.part_builder import IngestOptions
+from tamis.schemas.job import Job
+from tamis.schemas.ledger import Reason
+
+SAMPLES = 50
+"""Samples that are looked at, from the start of an entry's first file."""
+
+KEYS = 10
+"""Names in a message, at most."""
+
+NONE = (0, 0)
+"""The range of rows whose pictures are decoded: one that ends its process would end the plan."""
+
+UNOPENED = {None, Reason.KILLED_ITS_WORKER}
+"""Reasons of rows that may be sound: a picture that was not decoded is said to have ended a process."""
+
+
+def unusable(job: Job, inputs: Sequence[InputFile]) -> Iterator[str]:
+    """A note for each entry of the job of which none of the first samples can be used: a run would drop them all."""
+    for entry in job.input:
+        file = next((file for file in inputs if file.entry == entry.name), None)
+        if file is None or outline(file).damage is not None:
+            continue
+        options = IngestOptions(
+            SAMPLES,
+            job.limits.max_pixels,
+            job.limits.max_member_bytes,
+            empty_captions=job.limits.empty_captions == "keep",
+            span=NONE,
+        )
+        for rows in islice(ingest_file(file, options), 1):
+            reasons = rows["reason"].to_pylist()
+            if not UNOPENED.isdisjoint(reasons):
+                continue
+            (reason, _), *_ = Counter(reasons).most_common(1)
+            message = rows["message"].to_pylist()[reasons.index(reason)]
+            yield (
+                f"{file.source}: none of the first {len(reasons)} samples can be used: {reason}: {message}"
+                f"{mend(file, reason)}"
+            )
+
+
+def mend(file: InputFile, reason: str) -> str:
+    """What a person can do about samples of a file that are dropped for ``reason``, as the end of a message."""
+    if reason not in {Reason.MISSING_IMAGE, Reason.MISSING_CAPTION}:
+        return ""
+    taken = outline(file).taken
+    if reason == Reason.MISSING_IMAGE and "image" in taken:
+        return f": {unread.UNOPENED}"
+    others = [name for name in format_of(file).columns(file) if name not in taken.values()]
+    keys = f"; the json has {', '.join(others[:KEYS])}" if others and not taken else ""
+    if reason == Reason.MISSING_IMAGE:
+        return f"{keys}; a job takes other names by `columns: {{image: NAME, text: NAME}}`"
+    return f"{keys}; a job takes another name by `columns: {{text: NAME}}`, or none by `captions: none`"
