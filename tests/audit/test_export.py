@@ -274,3 +274,16 @@ def test_a_store_holds_what_a_disk_holds(
             export(run, layout, str(tmp_path / layout), "kept", None)
             export(run, layout, f"s3://{stores.BUCKET}/{layout}", "kept", None)
             assert stores.contents(store, layout) == contents(tmp_path / layout)
+
+
+def test_an_export_lies_in_no_run_and_replaces_no_file(
+    run: FinishedRun, root: Path, tmp_path: Path
+) -> None:
+    before = contents(root)
+    for folder in ("new", "shards/new/deep"):
+        with pytest.raises(StateError, match="where results are replaced"):
+            export(run, "csv", str(root / folder), "kept", None)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(JobError, match="is a file: name a folder"):
+        export(run, "csv", str(tmp_path / "file"), "kept", None)
+    assert contents(root) == before
