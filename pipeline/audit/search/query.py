@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,7 +17,7 @@ from tamis.pipeline.inputs.images import ImageDamage
 from tamis.pipeline.steps.embed import decoding
 from tamis.pipeline.steps.embed.config import Embed
 from tamis.pipeline.steps.shared.audit import Row
-from tamis.pipeline.store import storage
+from tamis.pipeline.store import numpy_arrays, storage
 from tamis.schemas.errors import InputError, JobError
 
 
@@ -159,7 +158,8 @@ def of_vector(embedding: Embedding, vector: npt.NDArray[np.generic], name: str) 
             f"`{storage.redact(name)}`: has {rows.shape[1]} numbers, the run's embeddings have {embedding.dim}: "
             "use a vector of the same encoder"
         )
-    wide = rows[0].astype(np.float32)
+    with np.errstate(over="ignore"):  # of a type wider than 64 bits: it is refused
+        wide = rows[0].astype(np.float64)
     if not np.isfinite(wide).all() or not wide.any():
         raise InputError(f"`{storage.redact(name)}`: a vector is not zero, and all of it finite")
     return Query(_unit(wide), name)
@@ -172,16 +172,15 @@ def read_vector(path: str) -> npt.NDArray[np.generic]:
         InputError: there is no such file, or it is none.
     """
     try:
-        loaded: npt.NDArray[np.generic] = np.load(
-            io.BytesIO(storage.read_bytes(path)), allow_pickle=False
-        )
+        data = storage.read_bytes(path)
     except FileNotFoundError:
         raise _absent(path) from None
-    except (ValueError, EOFError) as error:
-        raise InputError(f"`{storage.redact(path)}`: is no .npy file of numbers: {error}") from None
-    if not isinstance(loaded, np.ndarray):
+    if numpy_arrays.is_archive(data):
         raise InputError(f"`{storage.redact(path)}`: is an .npz: save one vector as .npy")
-    return loaded
+    try:
+        return numpy_arrays.load_array(data)
+    except ValueError as error:
+        raise InputError(f"`{storage.redact(path)}`: is no .npy file of numbers: {error}") from None
 
 
 def read_picture(path: str) -> bytes:
@@ -230,6 +229,7 @@ def _fitting(embedding: Embedding, vector: Float32Array) -> Float32Array:
     return vector
 
 
-def _unit(vector: Float32Array) -> Float32Array:
+def _unit(vector: npt.NDArray[np.floating]) -> Float32Array:
     wide = vector.astype(np.float64)
+    wide /= np.abs(wide).max()  # so that no square is too large or too small for a number
     return (wide / np.linalg.norm(wide)).astype(np.float32)
