@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import pyarrow as pa
 
 from tamis.pipeline.store import finished, storage
+from tamis.pipeline.store.damage import CONTENT, require_content
 from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tasks import plan_files
@@ -64,6 +65,7 @@ def _group(path: str, group: int, columns: list[str], shown: str) -> pa.Table:
         raise StateError(
             f"{shown}: {storage.redact(path)} is missing: bring it back, or run its job again"
         ) from None
-    except (pa.ArrowException, OSError) as error:
+    except CONTENT as error:
+        require_content(error, path)
         why = " ".join(str(error).split())[:120]
         raise StateError(f"{shown}: {storage.redact(path)} cannot be read ({why})") from None
