@@ -14,6 +14,7 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.step import Step
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
+from tamis.schemas.ledger import LEDGER
 from tamis.schemas.nearest import nearest
 from tamis.schemas.registry import step_class
 
@@ -75,6 +76,7 @@ def check_chain(steps: Sequence[Step]) -> None:
         JobError: names the step, what it lacks, and what there is.
     """
     makers: dict[str, str] = {}
+    taken = {name.lower() for name in ("row", *LEDGER.names)}
     for step in steps:
         for need in step.needs():
             if need not in makers:
@@ -91,3 +93,12 @@ def check_chain(steps: Sequence[Step]) -> None:
                     f"{step.name}: {key.replace(':', ' `')}` is already made by `{makers[key]}`"
                 )
             makers[key] = step.name
+            kind, _, name = key.partition(":")
+            if kind != "signal":
+                continue
+            if name.lower() in taken:  # some readers of tables ignore case
+                raise JobError(
+                    f"{step.name}: makes the signal `{name}`, and a column of the ledger, or another signal, is "
+                    "called so: give the step, or the signal, another name"
+                )
+            taken.add(name.lower())
