@@ -21,6 +21,7 @@ from tamis.pipeline.inputs.uids import parse_uid
 from tamis.pipeline.steps.exclude import run_entries
 from tamis.pipeline.steps.exclude.config import On
 from tamis.pipeline.steps.shared import cell_tables, text_lines
+from tamis.pipeline.steps.shared.other_runs import unchanged
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import byte_rows, uid_words
 from tamis.pipeline.tasks.task import location
@@ -121,8 +122,20 @@ def read(listing: Listing) -> pa.Table:
         StateError: it is not the list that was there when the run began.
         InputError: as ``check_first``; or it is longer than a worker holds.
     """
-    if digest(listing.path, listing.on) != listing.sha256:
-        raise StateError(f"{listing.shown} has changed since the run began: start it again")
+    with unchanged(_watched(listing), listing.shown):
+        if digest(listing.path, listing.on) != listing.sha256:
+            raise StateError(f"{listing.shown} has changed since the run began: start it again")
+        return _whole(listing)
+
+
+def _watched(listing: Listing) -> list[str]:
+    """The files whose changes are changes of the list; of a run its manifest, which goes before all else does."""
+    if run_entries.is_run(listing.path):
+        return [storage.join(listing.path, run_entries.MANIFEST)]
+    return files_of(listing.path, listing.on)
+
+
+def _whole(listing: Listing) -> pa.Table:
     most = MOST_HASHES if listing.on == "phash" else MOST_ENTRIES
     tables: list[pa.Table] = []
     count = 0

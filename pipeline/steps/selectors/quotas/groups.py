@@ -34,6 +34,9 @@ values' whole numbers and fractions.
 
 WEIGHT = "weight"
 
+SPREAD = 1e100
+"""Weights after `power`, and one divided by them, lie below it: their sums and ratios are numbers then."""
+
 
 def level_names(count: int) -> list[str]:
     """The columns of a table of groups that hold their names, from the first level."""
@@ -238,12 +241,31 @@ def tree(
         count = int(changes.sum())
         of = np.ones(groups.num_rows) if weight is None else weight
         total = np.bincount(own, weights=of, minlength=count)
-        weights = np.ones(count) if weight is None else np.asarray(total**power, np.float64)
+        with np.errstate(over="ignore", under="ignore"):  # `check_spread` tells
+            weights = np.ones(count) if weight is None else np.asarray(total**power, np.float64)
         usable = np.zeros(count, np.int64)
         np.add.at(usable, own, np.where(of > 0, capacity, 0))
         levels.append(Level(above[changes], weights, usable))
         above = own
     return levels
+
+
+def check_spread(
+    step: str, levels: Sequence[Level], weight: npt.NDArray[np.float64] | None
+) -> None:
+    """Refuse weights whose shares are no numbers, or which their power makes 0.
+
+    Raises:
+        JobError: they are.
+    """
+    for level in levels:
+        some = level.weight[level.weight > 0]
+        lost = level is levels[-1] and weight is not None and len(some) < (weight > 0).sum()
+        if lost or (len(some) and not 1 / SPREAD < some.min() <= some.max() < SPREAD):
+            raise JobError(
+                f"{step}: weights are {some.min(initial=math.inf):g} to {some.max(initial=0.0):g} after `power`, and "
+                f"they have to lie between {1 / SPREAD:g} and {SPREAD:g}: give them in another unit, or lower `power`"
+            )
 
 
 def solved(levels: Sequence[Level], total: int | None) -> npt.NDArray[np.int64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -19,6 +18,7 @@ from tamis.pipeline.inputs import embedding_files
 from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.steps.selectors.captions import captions
 from tamis.pipeline.steps.selectors.target.config import Target as Config
+from tamis.pipeline.steps.shared.other_runs import check_sha256, reading, steps_of, unchanged
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.finished import MANIFEST
 from tamis.pipeline.store.parquet import ParquetFile
@@ -26,7 +26,6 @@ from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.columns import vectors
 from tamis.pipeline.tasks.task import location
 from tamis.schemas.errors import InputError, JobError, ModelError, StateError
-from tamis.schemas.registry import configuration
 from tamis.schemas.scope import Scope
 
 BLOCK = 8_192
@@ -125,12 +124,7 @@ def _embedding_of(config: Config, root: str, embed: Any) -> str:
             f"{shown} is no finished run, which has manifest.json, and no file: a file ends in .npy, .npz, .txt or "
             ".parquet"
         )
-    job = json.loads(storage.read_bytes(manifest))["job"]
-    made = [
-        configuration(kind).model_validate(settings)
-        for step in job["steps"]
-        for kind, settings in step.items()
-    ]
+    made = steps_of(root, shown)
     own = encoders.describe(embed.encoder, embed.precision).fingerprint
     others: list[Any] = [step for step in made if step.makes_embedding]
     for step in others:
@@ -161,18 +155,20 @@ def blocks(of: Origin, embed: Encoder | None) -> Iterator[Block]:
     path = of.path.partition("#")[0]
     hashed = storage.join(path, MANIFEST) if of.kind == "run" else path
     shown = storage.redact(of.path)
-    if hash_file(hashed)[1].hex() != of.sha256:
-        raise StateError(f"{shown} has changed since the run began: start it again")
     read = {"run": _of_run, "vectors": _of_vectors, "captions": _of_captions}[of.kind]
     first = 0
-    for names, rows in read(of, embed):
-        if not len(rows):
-            continue
-        try:
-            yield Block(names, target.unit(rows))
-        except ValueError as error:
-            raise InputError(f"the target `{shown}`: from vector {first:,} on: {error}") from None
-        first += len(rows)
+    with unchanged([hashed], shown):
+        check_sha256(hashed, of.sha256, shown)
+        for names, rows in read(of, embed):
+            if not len(rows):
+                continue
+            try:
+                yield Block(names, target.unit(rows))
+            except ValueError as error:
+                raise InputError(
+                    f"the target `{shown}`: from vector {first:,} on: {error}"
+                ) from None
+            first += len(rows)
     if not first:
         raise InputError(f"the target `{shown}` is empty: give at least one vector")
 
@@ -235,7 +231,12 @@ def _kept(root: str) -> Iterator[tuple[int, npt.NDArray[np.int64], Sequence[str]
     """(part, rows, uids) of what a finished run kept, a part at a time."""
     folder = storage.join(root, paths.LEDGER)
     for name in sorted(storage.listing(folder)):
-        with storage.open_table(storage.join(folder, name)) as raw, ParquetFile(raw) as file:
+        path = storage.join(folder, name)
+        with (
+            reading(path, storage.redact(root)),
+            storage.open_table(path) as raw,
+            ParquetFile(raw) as file,
+        ):
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group, ["sid", "uid", "kept"])
                 table = table.filter(table["kept"])
