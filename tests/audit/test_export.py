@@ -287,3 +287,12 @@ def test_an_export_lies_in_no_run_and_replaces_no_file(
     with pytest.raises(JobError, match="is a file: name a folder"):
         export(run, "csv", str(tmp_path / "file"), "kept", None)
     assert contents(root) == before
+
+
+def test_no_column_takes_the_place_of_another() -> None:
+    names = ["key", "text", "caption", "signal_caption", "signal_signal_caption", "image_path"]
+    table = pa.table({name: [name] for name in names})
+    told = layouts._renamed(table, {"image_path": "key", "caption": "text"})
+    assert len(set(told.column_names)) == len(names)
+    assert {told[name][0].as_py() for name in told.column_names} == set(names)
+    assert told["signal_caption"].to_pylist() == ["signal_caption"]

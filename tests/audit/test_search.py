@@ -349,3 +349,10 @@ def test_a_vector_of_any_length_is_the_same_query(embedding: Embedding, exponent
 def test_a_bound_that_is_no_number_is_refused(embedding: Embedding) -> None:
     with pytest.raises(JobError, match=r"^--above nan: is no cosine"):
         Search(embedding, Asked(above=float("nan")))
+
+
+def test_a_query_from_an_address_is_shown_without_its_secret(embedding: Embedding) -> None:
+    address = "s3://KEY:SECRET@bucket/v.npy"
+    query = queries.of_vector(embedding, vector(1), address)
+    assert "SECRET" not in query.what
+    assert "bucket/v.npy" in query.what

@@ -50,7 +50,7 @@ def export(
     if not samples:
         what = "with a vector " if reads else ""
         raise JobError(f"--among {among}: this run has no such samples {what}: nothing to export")
-    return Exported(folder, tuple(chosen.write(rows, folder)), samples)
+    return Exported(storage.redact(folder), tuple(chosen.write(rows, folder)), samples)
 
 
 def _is_embedded(run: FinishedRun) -> bool:

@@ -111,7 +111,7 @@ def of_picture(embedding: Embedding, data: bytes, name: str, encoder: str | None
         raise InputError(f"`{storage.redact(name)}` cannot be searched for: {damage}") from None
     model = _loaded(config.encoder, config.device, config.precision)
     (vectors,) = model.encode_images([pixels], config.batch_size)
-    return Query(_fitting(embedding, vectors[0]), name)
+    return Query(_fitting(embedding, vectors[0]), storage.redact(name))
 
 
 def of_sample(embedding: Embedding, uid: str, side: Side) -> Query:
@@ -162,7 +162,7 @@ def of_vector(embedding: Embedding, vector: npt.NDArray[np.generic], name: str) 
         wide = rows[0].astype(np.float64)
     if not np.isfinite(wide).all() or not wide.any():
         raise InputError(f"`{storage.redact(name)}`: a vector is not zero, and all of it finite")
-    return Query(_unit(wide), name)
+    return Query(_unit(wide), storage.redact(name))
 
 
 def read_vector(path: str) -> npt.NDArray[np.generic]:
