@@ -324,6 +324,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     start.speed_up_imports()
     try:
         arguments = start.one_value_each(sys.argv[1:] if arguments is None else arguments)
+        start.check_text(arguments)
         start.check_quoted(arguments)
         start.with_called_command(app, arguments)(args=arguments, prog_name="tamis")
     except TamisError as error:

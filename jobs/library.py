@@ -122,14 +122,14 @@ class Run:
 
     def uids(self) -> list[str]:
         """The uids of the kept samples, 32 hex digits each, sorted, as `subset.npy` holds them."""
-        import io
+        from tamis.pipeline.store import numpy_arrays, storage
 
-        import numpy as np
-
-        from tamis.pipeline.store import storage
-
-        data = storage.read_bytes(storage.join(self._run.root, UIDS))
-        halves = np.load(io.BytesIO(data), allow_pickle=False)
+        try:
+            halves = numpy_arrays.load_array(storage.read_bytes(storage.join(self._run.root, UIDS)))
+        except (FileNotFoundError, ValueError) as error:
+            raise StateError(
+                f"{self.path}: {UIDS} cannot be read ({error}): `tamis run` with its job.yaml mends it"
+            ) from None
         return [f"{high:016x}{low:016x}" for high, low in halves.tolist()]
 
     def explain(self, sample: str) -> dict[str, Any]:

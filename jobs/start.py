@@ -44,6 +44,19 @@ def one_value_each(arguments: Sequence[str]) -> list[str]:
     return single
 
 
+def check_text(arguments: Sequence[str]) -> None:
+    """Refuse an argument that is not UTF-8: no job file, table or page could hold it.
+
+    Raises:
+        JobError: one is.
+    """
+    for argument in arguments:
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            raise JobError(
+                f"`{argument}`: is not UTF-8, in which jobs and tables are written: rename the file, or type it anew"
+            )
+
+
 def check_quoted(arguments: Sequence[str]) -> None:
     """Refuse a pattern that the shell has replaced by the names of files.
 

@@ -147,13 +147,10 @@ def _show_edges(
 ) -> None:
     """The drops of a step of duplicates beside their survivors, as a table or as a sheet of pictures."""
     if html is not None:
+        from tamis.jobs.terminal.pages import write_page
         from tamis.pipeline.audit.report.sheet import sheet
-        from tamis.pipeline.store import storage
 
-        page = sheet(run, step, count or SHEET)
-        target = storage.absolute(html)
-        storage.write_bytes(target, page)
-        display.echo(f"{target} ({display.size(len(page))})")
+        write_page(html, sheet(run, step, count or SHEET))
         return
     with queries.connect(run, tables=False) as connection:
         pairs = drawn(run, connection, step, count or 20)

@@ -10,6 +10,9 @@ from tamis.jobs.terminal import display
 from tamis.pipeline.audit.compare.contains import By, Containment, On, Pair, compare
 from tamis.pipeline.audit.reading.words import counted
 
+BY_CONTENT = ("sha256", "pixels")
+"""What can be compared that is the picture itself."""
+
 
 def show_containment(
     paths: Sequence[str], *, by: By | None, on: On, sample: float, count: int, json: bool
@@ -42,9 +45,15 @@ def show_containment(
         size = display.size(found.bytes[one])
         out.print(f"{found.names[one]} ({size}) {may} in {found.names[keeper]} as a whole")
     total = display.size(sum(found.bytes[one] for one, _ in contained))
-    if contained and sample == 1:
+    for one, keeper in found.all_but():
         out.print(
-            f"{counted(len(contained), 'input')} could be deleted, {total}; the cost of making them again is "
+            f"{found.names[one]} {may} in {found.names[keeper]}, but for {counted(found.without[one], 'sample')} "
+            f"without a {on}, or that could not be read: it is not among those that could go"
+        )
+    if contained and sample == 1:
+        same = "" if on in BY_CONTENT else f", if the same {on} means the same sample"
+        out.print(
+            f"{counted(len(contained), 'input')} could be deleted, {total}{same}; the cost of making them again is "
             "not counted"
         )
     elif contained:
@@ -63,14 +72,13 @@ def _row(found: Containment, pair: Pair) -> list[str]:
 
 def _plain(found: Containment) -> dict[str, Any]:
     counts = found.counts
-    rows = zip(
-        found.names, found.bytes, counts.size.tolist(), counts.elsewhere.tolist(), strict=True
-    )
+    numbers = (counts.size.tolist(), counts.elsewhere.tolist(), found.without)
+    rows = zip(found.names, found.bytes, *numbers, strict=True)
     return {
         "sample": found.sample,
         "sets": [
-            {"name": name, "bytes": size, "keys": keys, "elsewhere": elsewhere}
-            for name, size, keys, elsewhere in rows
+            {"name": name, "bytes": size, "keys": keys, "elsewhere": elsewhere, "without": without}
+            for name, size, keys, elsewhere, without in rows
         ],
         "pairs": [
             {

@@ -79,13 +79,10 @@ def explain_sample(path: str, name: str, *, count: int, json: bool, html: str | 
 
 
 def _write_page(run: FinishedRun, samples: list[Story], total: int, path: str) -> None:
+    from tamis.jobs.terminal.pages import write_page
     from tamis.pipeline.audit.story.page import story_page
-    from tamis.pipeline.store import storage
 
-    page = story_page(run, [in_words(story) for story in samples], total)
-    target = storage.absolute(path)
-    storage.write_bytes(target, page)
-    display.echo(f"{target} ({display.size(len(page))})")
+    write_page(path, story_page(run, [in_words(story) for story in samples], total))
 
 
 def _list(samples: list[Story], total: int, count: int, how: str) -> None:

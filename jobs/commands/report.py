@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tamis.jobs.opening import opened
-from tamis.jobs.terminal import display
+from tamis.jobs.terminal.pages import write_page
 from tamis.pipeline.audit.report.report import report
 from tamis.pipeline.store import storage
 
@@ -16,6 +16,5 @@ def write_report(path: str, output: str | None) -> None:
     """
     run = opened(path)
     page = report(run)
-    target = storage.absolute(output) if output else storage.join(run.root, "report.html")
-    storage.write_bytes(target, page)
-    display.echo(f"{target} ({display.size(len(page))})")
+    target = output or storage.join(run.root, "report.html")
+    write_page(target, page)

@@ -100,13 +100,10 @@ def _to_json(
 def _write_page(
     run: FinishedRun, query: Query | Several, asked: Asked, found: Found, path: str
 ) -> None:
+    from tamis.jobs.terminal.pages import write_page
     from tamis.pipeline.audit.search.page import search_page
-    from tamis.pipeline.store import storage
 
-    page = search_page(run, query.what, found, lines(asked, found))
-    target = storage.absolute(path)
-    storage.write_bytes(target, page)
-    display.echo(f"{target} ({display.size(len(page))})")
+    write_page(path, search_page(run, query.what, found, lines(asked, found)))
 
 
 def _show(query: Query | Several, asked: Asked, found: Found) -> None:

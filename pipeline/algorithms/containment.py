@@ -87,8 +87,10 @@ def interval(shared: Int64Array, size: Int64Array) -> tuple[Float64Array, Float6
     return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
 
 
-def contained(counts: Counts) -> list[tuple[int, int]]:
+def contained(counts: Counts, stays: NDArray[np.bool_] | None = None) -> list[tuple[int, int]]:
     """(set, set that has all of its keys) for each set that can go; those they name stay, of equal sets the first.
+
+    ``stays``: bool (S,), sets that cannot go, for they hold more than their keys.
 
     Standing in another set is transitive: whatever stands in a set that goes stands in the one that it names, too.
     """
@@ -97,7 +99,7 @@ def contained(counts: Counts) -> list[tuple[int, int]]:
     gone: set[int] = set()
     # The smallest first, of equal ones the last: then a set is only ever held against larger or earlier ones.
     for one in np.lexsort((-np.arange(len(counts.size)), counts.size)).tolist():
-        if not counts.size[one]:
+        if not counts.size[one] or (stays is not None and stays[one]):
             continue
         whole = np.flatnonzero(shared[one] == counts.size[one])
         others = [other for other in whole.tolist() if other != one and other not in gone]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 
 from tamis.pipeline.inputs.formats import outline
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.store import storage
+from tamis.pipeline.store import numpy_arrays, storage
 from tamis.schemas.errors import InputError
 
 AT_ONCE = 16
@@ -136,22 +134,6 @@ MAX_DIM = 1 << 16
 """Numbers an embedding; a header with more is damaged."""
 
 
-_DAMAGE = (
-    ValueError,
-    TypeError,
-    ArithmeticError,
-    SyntaxError,
-    RecursionError,
-    MemoryError,
-    EOFError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-    NotImplementedError,
-)
-"""Errors of numpy and zipfile on a damaged header."""
-
-
 _LOCAL_HEADER = 30
 
 
@@ -260,16 +242,9 @@ def _data_start(file: BinaryIO, info: zipfile.ZipInfo) -> int:
 
 def _parse(stream: BinaryIO, member: str | None, compressed: bool) -> Matrix:
     try:
-        version = np.lib.format.read_magic(stream)
-        if version not in {(1, 0), (2, 0)}:
-            raise InputError(f".npy version {version}: save it again with numpy.save")
-        read = np.lib.format.read_array_header_1_0
-        if version == (2, 0):
-            read = np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(stream)
-    except _DAMAGE as error:
-        words = re.sub(r"0x[0-9a-f]+", "0x...", " ".join(str(error).split()))[:200]
-        raise InputError(f"no numpy header: {words or type(error).__name__}") from error
+        shape, fortran, dtype = numpy_arrays.read_header(stream)
+    except numpy_arrays.DAMAGE as error:
+        raise InputError(f"no numpy header: {numpy_arrays.words_of(error)}") from error
     if len(shape) != 2 or dtype.kind != "f" or dtype.itemsize > 8:
         raise InputError(
             f"an array {shape} of {dtype}: embeddings are (rows, dim) of float16 or 32"

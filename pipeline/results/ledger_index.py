@@ -24,7 +24,7 @@ Hash = TypeVar("Hash", int, npt.NDArray[np.uint64])
 
 def name_hash(name: str) -> int:
     """The index's sort key: xxh3-64 of a uid's hex digits, a key, or a URL."""
-    return xxhash.xxh3_64_intdigest(name.encode())
+    return xxhash.xxh3_64_intdigest(name.encode("utf-8", "surrogatepass"))
 
 
 def name_hashes(names: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:

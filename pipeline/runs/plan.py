@@ -11,10 +11,11 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.ingest import Ingest
 from tamis.pipeline.steps.ledger import Ledger
 from tamis.pipeline.store import storage
-from tamis.pipeline.tasks.product import Product
+from tamis.pipeline.tasks.product import Kind, Product
 from tamis.pipeline.tasks.step import Step
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
+from tamis.schemas.ledger import LEDGER
 from tamis.schemas.nearest import nearest
 from tamis.schemas.registry import step_class
 
@@ -76,6 +77,7 @@ def check_chain(steps: Sequence[Step]) -> None:
         JobError: names the step, what it lacks, and what there is.
     """
     makers: dict[Product, str] = {}
+    taken = {name.lower() for name in ("row", *LEDGER.names)}
     for step in steps:
         for need in step.needs():
             if need not in makers:
@@ -91,3 +93,11 @@ def check_chain(steps: Sequence[Step]) -> None:
                     f"{step.name}: {made.kind} `{made.name}` is already made by `{makers[made]}`"
                 )
             makers[made] = step.name
+            if made.kind is not Kind.SIGNAL:
+                continue
+            if made.name.lower() in taken:  # some readers of tables ignore case
+                raise JobError(
+                    f"{step.name}: makes the signal `{made.name}`, and a column of the ledger, or another signal, is "
+                    "called so: give the step, or the signal, another name"
+                )
+            taken.add(made.name.lower())

@@ -161,7 +161,7 @@ def check_output(plan: Plan) -> None:
     if storage.exists(storage.join(plan.root, FILE)):
         State.open(plan)
         return
-    _check_above(plan.root)
+    check_above(plan.root)
     present = [name for name in RUN_FILES if storage.exists(storage.join(plan.root, name))]
     if present:
         raise StateError(
@@ -170,7 +170,7 @@ def check_output(plan: Plan) -> None:
         )
 
 
-def _check_above(root: str) -> None:
+def check_above(root: str) -> None:
     """Refuse a directory inside another run's: its files would lie among results that are replaced and removed.
 
     Not in its ``EVALUATION``, which no run touches.
@@ -184,7 +184,7 @@ def _check_above(root: str) -> None:
         if is_run and below != storage.join(above, EVALUATION):
             raise StateError(
                 f"{storage.redact(root)}: lies in the run {storage.redact(above)}, where results are replaced and "
-                "removed: give another `output:`"
+                "removed: name another folder"
             )
         below, above = above, storage.parent(above)
 

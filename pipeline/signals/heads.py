@@ -15,9 +15,7 @@ Pickles are refused. All is computed in float64, and no row's score depends on t
 
 from __future__ import annotations
 
-import io
 import math
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -25,6 +23,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tamis.pipeline.store import numpy_arrays
 from tamis.schemas.errors import ModelError
 
 _BLOCK = 1_024
@@ -294,28 +293,30 @@ def _arrays(data: bytes, name: str) -> Arrays:
     from safetensors.numpy import load
 
     try:
-        if data[:6] == b"\x93NUMPY":
-            prompts = np.load(io.BytesIO(data), allow_pickle=False)
+        if data.startswith(np.lib.format.MAGIC_PREFIX):
+            prompts = numpy_arrays.load_array(data)
             if prompts.shape[:1] != (2,):
                 raise ValueError(f"{prompts.shape} is not (2, d): two prompts, the second flagged")
-            arrays = {"prompts": prompts, "flagged": np.array([0, 1])}
-        elif data[:2] == b"PK":
-            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-                arrays = {key: archive[key] for key in archive.files}
+            arrays: Mapping[str, NDArray[np.generic]] = {
+                "prompts": prompts,
+                "flagged": np.array([0, 1]),
+            }
+        elif numpy_arrays.is_archive(data):
+            arrays = numpy_arrays.load_archive(data)
         else:
             arrays = load(data)
-        return {key: array.astype(np.float64) for key, array in arrays.items()}
-    except (
-        SafetensorError,
-        zipfile.BadZipFile,
-        ValueError,
-        KeyError,
-        TypeError,
-        EOFError,
-    ) as error:
+        return {key: _numbers(key, array) for key, array in arrays.items()}
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"head {name} is no .npz, .npy or safetensors file of numbers: {error}"
         ) from error
+
+
+def _numbers(key: str, array: NDArray[np.generic]) -> Matrix:
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{key} is of {array.dtype}")
+    with np.errstate(over="ignore"):  # of a type wider than 64 bits: it is told as not finite
+        return array.astype(np.float64)
 
 
 def _logistic(score: float) -> float:

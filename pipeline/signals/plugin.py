@@ -64,6 +64,8 @@ class Form:
     by_row: bool
 
 
+_BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
 _reading: ContextVar[bool] = ContextVar("reading", default=False)
 
 
@@ -102,8 +104,11 @@ def unpack(packed: str) -> Sources:
         PlugInError: it is no such word.
     """
     try:
-        return {str(name): str(text) for name, text in json.loads(base64.b64decode(packed))}
-    except (ValueError, TypeError) as error:
+        sources = {str(name): str(text) for name, text in json.loads(base64.b64decode(packed))}
+        if not sources:
+            raise ValueError("it is empty")
+        return sources
+    except (ValueError, TypeError, RecursionError) as error:
         raise PlugInError(
             f"`packed` holds no sources ({error}): leave it out, and name the file alone"
         ) from None
@@ -147,8 +152,14 @@ def form_of(function: Callable[..., Any], where: str) -> Form:
             f"{where}: say by an annotation what it returns: {_names(ROW_TYPES)} for one sample, "
             f"{_names(COLUMN_TYPES)} (of pyarrow) for many"
         )
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise PlugInError(f"{where}: is async, or yields: it has to return its value")
     reads = tuple(signature.parameters)
     for read in reads:
+        if signature.parameters[read].kind not in _BY_POSITION:
+            raise PlugInError(
+                f"{where}: `{read}` cannot be given by its position: take `*` out of its parameters"
+            )
         if read not in COLUMNS:
             raise PlugInError(
                 f"{where}: no column `{read}`{nearest(read, list(COLUMNS))}: its parameters are named after what it "
@@ -160,6 +171,21 @@ def form_of(function: Callable[..., Any], where: str) -> Form:
     if "pixels" in reads and not by_row:
         raise PlugInError(f"{where}: pictures come one by one: return {_names(ROW_TYPES)}")
     return Form(found, reads, by_row)
+
+
+def check_form(kind: str, reads: Sequence[str], where: str) -> None:
+    """Refuse what no signature says, in a job that has been settled.
+
+    Raises:
+        PlugInError: an unknown type, or an unknown column.
+    """
+    unknown = [kind] if kind not in {*ROW_TYPES.values(), *COLUMN_TYPES.values()} else []
+    unknown += [read for read in reads if read not in COLUMNS]
+    if unknown or not reads:
+        raise PlugInError(
+            f"{where}: `{unknown[0] if unknown else ''}` is no type or column of a function: leave `type` and `reads` "
+            "out, which its signature says"
+        )
 
 
 @lru_cache(maxsize=32)
@@ -185,7 +211,12 @@ def load(packed: str, name: str) -> Callable[..., Any]:
                 sys.modules[module] = before
     function = getattr(own, name, None)
     if not callable(function):
-        raise PlugInError(f"{file}: has no function `{name}`{nearest(name, list(vars(own)))}")
+        functions = [
+            key for key, value in vars(own).items() if callable(value) and not key.startswith("_")
+        ]
+        raise PlugInError(
+            f"{file}: has no function `{name}`{nearest(name, functions) if functions else ''}"
+        )
     found: Callable[..., Any] = function
     return found
 
@@ -196,10 +227,13 @@ def _executed(module: str, file: str, text: str) -> ModuleType:
     try:
         exec(compile(text, file, "exec", dont_inherit=True), made.__dict__)  # noqa: S102 - the user's own code, named in the job
     except SyntaxError as error:
+        line = f", line {error.lineno}" if error.lineno else ""
         raise PlugInError(
-            f"{error.filename}, line {error.lineno}: cannot be imported: {error.msg}"
+            f"{error.filename or file}{line}: cannot be imported: {error.msg}"
         ) from None
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a file of somebody else's raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever a file of somebody else's raises
         raise PlugInError(f"{place(error, file)}: cannot be imported: {said(error)}") from None
     return made
 
@@ -216,8 +250,16 @@ def place(error: BaseException, file: str) -> str:
 
 def said(error: BaseException) -> str:
     """An error's class and message, as one line."""
-    message = " ".join(str(error).split())[:200]
+    message = " ".join(shown(error).split())[:200]
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def shown(value: object) -> str:
+    """A stranger's value as text, if it has any."""
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - whatever its own method raises
+        return f"a {type(value).__name__} without words"
 
 
 def _names(kinds: Mapping[Any, str]) -> str:

@@ -57,7 +57,9 @@ def load(package: str, entry: Entry) -> Callable[..., Any]:
     module, _, name = entry.value.partition(":")
     try:
         function = getattr(importlib.import_module(module), name, None)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a module of somebody else's raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever a module of somebody else's raises
         raise PlugInError(f"{package}: {module} cannot be imported: {plugin.said(error)}") from None
     if not callable(function):
         raise PlugInError(f"{package}: {module} has no function `{name}`")

@@ -39,14 +39,16 @@ class Plugged:
             return None
         try:
             value = self.function(*arguments)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever somebody else's function raises
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever somebody else's function raises
             raise self._failed(error, named(number)) from None
         try:
             return pa.scalar(value, self.type).as_py()
         except (pa.ArrowException, TypeError, ValueError, OverflowError):
             raise PlugInError(
-                f"{self.name} of {self.file}: gives {str(value)[:80]!r} for {named(number)}: by its annotation it is "
-                f"{self.type}"
+                f"{self.name} of {self.file}: gives {plugin.shown(value)[:80]!r} for {named(number)}: by its "
+                f"annotation it is {self.type}"
             ) from None
 
     def of_columns(self, columns: Sequence[pa.Array], rows: int, named: Named) -> pa.Array:
@@ -57,7 +59,9 @@ class Plugged:
         """
         try:
             values = self.function(*columns)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever somebody else's function raises
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever somebody else's function raises
             raise self._failed(error, self._first_failing(columns, rows, named)) from None
         if isinstance(values, pa.ChunkedArray):
             values = values.combine_chunks()
@@ -71,6 +75,7 @@ class Plugged:
                 "one for each, in their order"
             )
         try:
+            values.validate(full=True)  # it may have been made of any bytes
             return values.cast(self.type)
         except pa.ArrowException as error:
             raise PlugInError(
@@ -83,7 +88,9 @@ class Plugged:
         for number in range(rows):
             try:
                 self.function(*(column.slice(number, 1) for column in columns))
-            except (Exception, SystemExit):  # noqa: BLE001 - as above
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # noqa: BLE001 - as above
                 return named(number)
         return f"{rows:,} samples together from {named(0)} on, on none of them alone"
 

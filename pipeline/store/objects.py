@@ -78,6 +78,8 @@ def _why(error: BaseException | None) -> str:
     why = " ".join(redact_text(str(error)).split()) or type(error).__name__
     if "NoCredentials" in type(error).__name__:
         return "no credentials: set AWS_ACCESS_KEY_ID, a profile, or the machine's role"
+    if isinstance(error, PermissionError) and error.filename is not None:  # of a disk
+        return "permission denied: check who may read it, and the folders above it"
     denied = isinstance(error, PermissionError) or getattr(error, "status", None) in {401, 403}
     if denied or any(word in why for word in DENIED):
         return f"access denied ({why}): these credentials have no right to it"

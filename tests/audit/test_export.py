@@ -274,3 +274,25 @@ def test_a_store_holds_what_a_disk_holds(
             export(run, layout, str(tmp_path / layout), "kept", None)
             export(run, layout, f"s3://{stores.BUCKET}/{layout}", "kept", None)
             assert stores.contents(store, layout) == contents(tmp_path / layout)
+
+
+def test_an_export_lies_in_no_run_and_replaces_no_file(
+    run: FinishedRun, root: Path, tmp_path: Path
+) -> None:
+    before = contents(root)
+    for folder in ("new", "shards/new/deep"):
+        with pytest.raises(StateError, match="where results are replaced"):
+            export(run, "csv", str(root / folder), "kept", None)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(JobError, match="is a file: name a folder"):
+        export(run, "csv", str(tmp_path / "file"), "kept", None)
+    assert contents(root) == before
+
+
+def test_no_column_takes_the_place_of_another() -> None:
+    names = ["key", "text", "caption", "signal_caption", "signal_signal_caption", "image_path"]
+    table = pa.table({name: [name] for name in names})
+    told = layouts._renamed(table, {"image_path": "key", "caption": "text"})
+    assert len(set(told.column_names)) == len(names)
+    assert {told[name][0].as_py() for name in told.column_names} == set(names)
+    assert told["signal_caption"].to_pylist() == ["signal_caption"]

@@ -314,3 +314,45 @@ def test_a_run_on_an_object_store_answers_the_same(
         assert np.array_equal(
             query.vector, queries.of_sample(embedding, row["uid"], "image").vector
         )
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("", "--where is empty"),
+        ("true) union (select 1", "syntax error"),
+        ("kept) OR (true", "syntax error"),
+        ("kept, kept", "only a single expression"),
+        ("kept; select 1", "more than one"),
+        ("uid = '\ud800'", "incompatible function arguments"),
+        ("cast(uid as int) > 0", "Could not convert"),
+        ("error('no')", "no"),
+    ],
+)
+@pytest.mark.parametrize("among", ["kept", "all"])
+def test_a_condition_that_is_none_is_refused_and_no_damage(
+    embedding: Embedding, where: str, said: str, among: Any
+) -> None:
+    with pytest.raises(InputError, match=said) as told:
+        find(embedding, vector(1), where=where, among=among)
+    assert str(told.value).startswith("--where")
+    assert "damaged" not in str(told.value)
+
+
+@pytest.mark.parametrize("exponent", [-300, -100, 30, 300])
+def test_a_vector_of_any_length_is_the_same_query(embedding: Embedding, exponent: int) -> None:
+    plain = queries.of_vector(embedding, vector(4).astype(np.float64), "v")
+    scaled = queries.of_vector(embedding, vector(4).astype(np.float64) * 2.0**exponent, "v")
+    assert scaled.vector.tolist() == plain.vector.tolist()
+
+
+def test_a_bound_that_is_no_number_is_refused(embedding: Embedding) -> None:
+    with pytest.raises(JobError, match=r"^--above nan: is no cosine"):
+        Search(embedding, Asked(above=float("nan")))
+
+
+def test_a_query_from_an_address_is_shown_without_its_secret(embedding: Embedding) -> None:
+    address = "s3://KEY:SECRET@bucket/v.npy"
+    query = queries.of_vector(embedding, vector(1), address)
+    assert "SECRET" not in query.what
+    assert "bucket/v.npy" in query.what

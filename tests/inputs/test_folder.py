@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -162,3 +163,13 @@ def test_a_changed_folder_is_told(photos: Path, tmp_path: Path) -> None:
     (photos / "b.png").write_bytes(picture(99, 9))
     with pytest.raises(StateError, match="--accept-changed"):
         run_here(make_plan(tmp_path / "run", photos, STEPS))
+
+
+@pytest.mark.parametrize("ending", [".png", ".txt", ".json"])
+def test_a_name_that_is_not_utf_8_ends_the_run(tmp_path: Path, ending: str) -> None:
+    folder = write(tmp_path / "in", {"1.png": picture(1), "1.txt": b"one"})
+    (folder / os.fsdecode(b"caf\xe9" + ending.encode())).write_bytes(picture(2))
+    with pytest.raises(InputError, match=r"the name is not UTF-8, as the ledger's are: rename it"):
+        run_here(make_plan(tmp_path / "run", folder, "- write"))
+    (folder / os.fsdecode(b"caf\xe9" + ending.encode())).rename(folder / "2.md")
+    assert set(rows_of(folder)) == {"1"}

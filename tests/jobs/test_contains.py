@@ -176,3 +176,34 @@ def test_what_cannot_be_compared(
     )
     monkeypatch.setattr(containment, "MOST_SETS", 3)
     assert "5 sets are more than the 3 that are compared: count by entry" in refused(capsys, run)
+
+
+def test_what_is_not_compared_is_not_offered_to_be_deleted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """a has the one address that b has, and three pictures without any; c has a picture that cannot be read."""
+    samples = [
+        Sample(f"{n}", picture(n), "words", {"url": "https://h.org/1"} if n == 1 else {})
+        for n in range(1, 5)
+    ]
+    write_tar(tmp_path / "in/a.tar", samples)
+    write(tmp_path / "in/b.tar", range(1, 9))
+    broken = Sample("x", b"no picture", "words", {"url": "https://example.org/1"})
+    write_tar(
+        tmp_path / "in/c.tar",
+        [broken, Sample("1", picture(1), "words", {"url": "https://h.org/1"})],
+    )
+    run_here(make_plan(tmp_path / "run", tmp_path / "in/*.tar", STEPS))
+    found = asked(capsys, tmp_path / "run", "--on", "url")
+    assert found["contained"] == []
+    assert [one["without"] for one in found["sets"]] == [3, 0, 1]
+    said = told(capsys, tmp_path / "run", "--on", "url")
+    assert "input/c.tar stands in input/a.tar, but for 1 sample without a url" in said
+    assert "could be deleted" not in said
+    by_bytes = asked(capsys, tmp_path / "run")["contained"]
+    assert [(one["name"], one["in"]) for one in by_bytes] == [("input/a.tar", "input/b.tar")]
+    assert "input/c.tar stands in input/b.tar, but for 1 sample" in told(capsys, tmp_path / "run")
+
+
+def test_a_run_named_twice_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "is named twice: it would stand in itself" in refused(capsys, run, run)

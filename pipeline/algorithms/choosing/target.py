@@ -16,6 +16,10 @@ from tamis.pipeline.algorithms.clusters.kmeans import Embeddings
 
 _GRID = 2.0**28
 _BLOCK = 1024
+_POWER = 400
+"""Of two: numbers beyond it have squares that float64 does not hold."""
+_ROUNDING = 1e-5
+"""By which a length that was 1 may differ after it was stored in 32 bits."""
 
 
 def lengths(rows: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -31,11 +35,28 @@ def unit(rows: NDArray[np.floating]) -> NDArray[np.float32]:
     Raises:
         ValueError: a row is zero, or not finite.
     """
-    wide = rows.astype(np.float64)
+    with np.errstate(over="ignore"):  # of a type wider than 64 bits: it is not finite
+        wide = rows.astype(np.float64)
     bad = np.flatnonzero(~(np.isfinite(wide).all(axis=1) & wide.any(axis=1)))
     if bad.size:
         raise ValueError(f"row {bad[0]:,} is zero or not finite: leave it out")
+    power = np.frexp(np.abs(wide).max(axis=1, initial=0.0))[1]
+    far = np.abs(power) > _POWER  # their squares are too large or too small for a number
+    wide[far] = np.ldexp(wide[far], -power[far, None])
     return (wide / lengths(wide)[:, None]).astype(np.float32)
+
+
+def unit_centroids(rows: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Centroids (K, d), float32, whose products with unit rows are cosines; those of length 1 as they are.
+
+    Raises:
+        ValueError: a row is zero, or not finite.
+    """
+    made = unit(rows)
+    with np.errstate(over="ignore"):
+        same = np.abs(lengths(rows) - 1) < _ROUNDING
+        made[same] = rows[same]
+    return made
 
 
 def nearest(

@@ -21,7 +21,7 @@ from tamis.pipeline.steps.exclude.entries import stored_key
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import paths
-from tamis.schemas.errors import InputError, StateError
+from tamis.schemas.errors import InputError, JobError, StateError
 from tamis.schemas.scope import Scope
 
 By = Literal["source", "entry", "run"]
@@ -61,10 +61,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class Containment:
-    """Sets of samples, by number: their names, bytes, and counts of distinct keys; how they stand in each other."""
+    """Sets of samples, by number: their names, bytes, and counts of distinct keys; how they stand in each other.
+
+    ``without``: samples of each that have no key, or that ingest could not read: nobody can say where else they stand.
+    """
 
     names: list[str]
     bytes: list[int]
+    without: list[int]
     counts: Counts
     sample: float  # share of the keys that were counted
 
@@ -83,8 +87,19 @@ class Containment:
         return [Pair(*row) for row in zip(*columns, strict=True)]
 
     def contained(self) -> list[tuple[int, int]]:
-        """(set, set that has all of its keys) for each set that could go; by a sample: that may."""
-        return containment.contained(self.counts)
+        """(set, set that has all of its keys) for each set that could go; by a sample: that may.
+
+        A set with samples that are not compared is none of them.
+        """
+        return containment.contained(self.counts, np.array(self.without) > 0)
+
+    def all_but(self) -> list[tuple[int, int]]:
+        """The same for the sets that only samples that are not compared keep from it."""
+        could = set(self.contained())
+        found = containment.contained(self.counts)
+        return [
+            (one, other) for one, other in found if self.without[one] and (one, other) not in could
+        ]
 
 
 def compare(runs: Sequence[FinishedRun], by: By, on: On, sample: float = 1.0) -> Containment:
@@ -93,7 +108,12 @@ def compare(runs: Sequence[FinishedRun], by: By, on: On, sample: float = 1.0) ->
     Raises:
         StateError: ``tables/`` of a run has been cleared.
         InputError: more sets than are compared, or no sample has what is compared.
+        JobError: a run is named twice.
     """
+    roots = [run.root for run in runs]
+    twice = next((root for root in roots if roots.count(root) > 1), None)
+    if twice is not None:
+        raise JobError(f"{storage.redact(twice)}: is named twice: it would stand in itself")
     names: dict[str, int] = {}
     sizes: list[int] = []
     numbered = []
@@ -109,18 +129,19 @@ def compare(runs: Sequence[FinishedRun], by: By, on: On, sample: float = 1.0) ->
         raise InputError(
             f"{len(names):,} sets are more than the {containment.MOST_SETS:,} that are compared: count by entry or run"
         )
-    counts = Counts.none(len(names))
+    counts, without = Counts.none(len(names)), np.zeros(len(names), np.int64)
     with tempfile.TemporaryDirectory(prefix="tamis-contains-") as scratch:
         spilled = _Spilled(scratch)
         for run, of in zip(runs, numbered, strict=True):
-            for records in _records(run, of, on):
+            for number, (records, rows) in enumerate(_records(run, of, on)):
+                without[of[run.parts[number].file]] += rows - len(records)
                 keys = _keys(records)
                 spilled.add(records[containment.sampled(keys, sample)])
         for records in spilled.buckets():
             containment.add(counts, _keys(records), records["of"])
     if not counts.size.any():
         raise InputError(f"no sample has a {on}: compare something else, with --on")
-    return Containment(list(names), sizes, counts, sample)
+    return Containment(list(names), sizes, without.tolist(), counts, sample)
 
 
 def _name(run: FinishedRun, source: str, by: By, several: bool) -> str:
@@ -130,8 +151,8 @@ def _name(run: FinishedRun, source: str, by: By, several: bool) -> str:
     return f"{root}: {own}" if several and by != "run" else own
 
 
-def _records(run: FinishedRun, of: Sequence[int], on: On) -> Iterator[Records]:
-    """The keys of one part after another, and their sets."""
+def _records(run: FinishedRun, of: Sequence[int], on: On) -> Iterator[tuple[Records, int]]:
+    """The keys of one part after another with their sets, and its rows."""
     for part in run.parts:
         path = paths.table("ingest", "files", paths.task_name(Scope.FILE, part.file))
         path = storage.join(run.root, path)
@@ -150,7 +171,7 @@ def _records(run: FinishedRun, of: Sequence[int], on: On) -> Iterator[Records]:
         records = np.empty(len(words), RECORD)
         records["high"], records["low"] = words[:, 0], words[:, 1]
         records["of"] = of[part.file]
-        yield records
+        yield records, table.num_rows
 
 
 def _key(on: On, value: Any) -> bytes | None:

@@ -8,6 +8,7 @@ from tamis.pipeline.audit.export.layouts import LAYOUTS
 from tamis.pipeline.audit.export.rows import Among, Rows
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.search.stored import Embedding
+from tamis.pipeline.runs.state import check_above
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import JobError
 from tamis.schemas.nearest import nearest
@@ -36,6 +37,9 @@ def export(
             f"--as {layout}: is no layout{nearest(layout, list(LAYOUTS))}: one of {', '.join(LAYOUTS)}"
         )
     chosen, folder = LAYOUTS[layout], storage.absolute(output)
+    if storage.is_file(folder):
+        raise JobError(f"--output {storage.redact(output)}: is a file: name a folder")
+    check_above(folder)
     if storage.files_in(folder) or storage.folders_in(folder):
         raise JobError(
             f"--output {storage.redact(output)}: holds something: name an empty folder, or a new one"
@@ -46,7 +50,7 @@ def export(
     if not samples:
         what = "with a vector " if reads else ""
         raise JobError(f"--among {among}: this run has no such samples {what}: nothing to export")
-    return Exported(folder, tuple(chosen.write(rows, folder)), samples)
+    return Exported(storage.redact(folder), tuple(chosen.write(rows, folder)), samples)
 
 
 def _is_embedded(run: FinishedRun) -> bool:

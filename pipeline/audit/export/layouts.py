@@ -55,10 +55,18 @@ def _as_clip_retrieval(table: pa.Table) -> pa.Table:
 def _renamed(table: pa.Table, columns: Mapping[str, str]) -> pa.Table:
     """The table with ``columns`` first, by their new names; others that have such a name get ``signal_`` before it."""
     named = {new: table[old] for new, old in columns.items() if old in table.column_names}
-    for name in table.column_names:
-        if name not in columns.values():
-            named[f"signal_{name}" if name in named else name] = table[name]
-    return pa.table(named)
+    others = {name: table[name] for name in table.column_names if name not in columns.values()}
+    return pa.table(_beside(named, others))
+
+
+def _beside(first: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """All columns, those of ``others`` whose name is taken with ``signal_`` before it, as often as it takes."""
+    named = {name: column for name, column in others.items() if name not in first}
+    for name, column in others.items():
+        while name in first or (name in named and named[name] is not column):
+            name = f"signal_{name}"  # noqa: PLW2901 - the name is what is looked for
+        named[name] = column
+    return {**first, **named}
 
 
 def datacomp(rows: Rows, folder: str) -> Iterator[str]:
@@ -109,7 +117,7 @@ def _as_datacomp(table: pa.Table, sizes: pa.Table, columns: Mapping[str, str]) -
     renamed = _renamed(table, columns)
     others = [name for name in renamed.column_names if name not in columns]
     first = {name: renamed[name] for name in renamed.column_names if name in columns} | ours
-    return pa.table(first | {f"signal_{n}" if n in first else n: renamed[n] for n in others})
+    return pa.table(_beside(first, {name: renamed[name] for name in others}))
 
 
 def faiss_index(rows: Rows, folder: str) -> Iterator[str]:
@@ -166,10 +174,12 @@ def huggingface(rows: Rows, folder: str) -> Iterator[str]:
 def _with_vectors(rows: Rows, bundle: int) -> Iterator[pa.Table]:
     sides = [rows.vectors(bundle, side) for side in rows.sides]
     for table, *vectors in zip(rows.tables(bundle), *sides, strict=True):
-        for side, array in zip(rows.sides, vectors, strict=True):
-            column = _list_column(array)
-            table = table.append_column(f"{side}_embedding", column)  # noqa: PLW2901
-        yield table
+        made = {
+            f"{side}_embedding": _list_column(array)
+            for side, array in zip(rows.sides, vectors, strict=True)
+        }
+        known = _beside(made, {name: table[name] for name in table.column_names})
+        yield pa.table({name: known[name] for name in [*list(known)[len(made) :], *made]})
 
 
 def _list_column(vectors: Float16s) -> pa.Array:

@@ -78,8 +78,13 @@ def readable(*runs: FinishedRun) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        roots = " and ".join(storage.redact(run.root) for run in runs)
-        raise StateError(f"{roots}: {_in_words(error)}") from None
+        raise unreadable(error, *runs) from None
+
+
+def unreadable(error: Exception, *runs: FinishedRun) -> StateError:
+    """DuckDB's error about files of some runs."""
+    roots = " and ".join(storage.redact(run.root) for run in runs)
+    return StateError(f"{roots}: {_in_words(error)}")
 
 
 def _add_views(connection: duckdb.DuckDBPyConnection, run: FinishedRun, tables: bool) -> None:
@@ -197,7 +202,7 @@ def ask_freely(
             answer = answer.project(", ".join(shown))
         asked = answer if limit is None else answer.limit(limit)
         rows = interruptible(asked.fetchall, connection.interrupt)
-    except duckdb.Error as error:
+    except (duckdb.Error, TypeError) as error:  # a TypeError: it is no text in UTF-8
         raise InputError(f"--sql: {_one_line(error)}") from None
     return names, [[_plain(value) for value in row] for row in rows]
 

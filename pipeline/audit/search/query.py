@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,7 +22,7 @@ from tamis.pipeline.steps.embed.config import Embed
 from tamis.pipeline.steps.selectors.target.config import Target
 from tamis.pipeline.steps.shared.audit import Row
 from tamis.pipeline.steps.shared.origins import blocks, kind_of, origin
-from tamis.pipeline.store import storage
+from tamis.pipeline.store import numpy_arrays, storage
 from tamis.pipeline.tables.columns import Float16s
 from tamis.schemas.errors import InputError, JobError
 
@@ -143,7 +142,7 @@ def of_picture(embedding: Embedding, data: bytes, name: str, encoder: str | None
         raise InputError(f"`{storage.redact(name)}` cannot be searched for: {damage}") from None
     model = _loaded(config.encoder, config.device, config.precision)
     (vectors,) = model.encode_images([pixels], config.batch_size)
-    return Query(_fitting(embedding, vectors[0]), name)
+    return Query(_fitting(embedding, vectors[0]), storage.redact(name))
 
 
 def of_sample(embedding: Embedding, uid: str, side: Side) -> Query:
@@ -190,10 +189,11 @@ def of_vector(embedding: Embedding, vector: npt.NDArray[np.generic], name: str) 
             f"`{storage.redact(name)}`: has {rows.shape[1]} numbers, the run's embeddings have {embedding.dim}: "
             "use a vector of the same encoder"
         )
-    wide = rows[0].astype(np.float32)
+    with np.errstate(over="ignore"):  # of a type wider than 64 bits: it is refused
+        wide = rows[0].astype(np.float64)
     if not np.isfinite(wide).all() or not wide.any():
         raise InputError(f"`{storage.redact(name)}`: a vector is not zero, and all of it finite")
-    return Query(_unit(wide), name)
+    return Query(_unit(wide), storage.redact(name))
 
 
 def of_run(embedding: Embedding, path: str, side: Side) -> Several:
@@ -218,16 +218,15 @@ def read_vector(path: str) -> npt.NDArray[np.generic]:
         InputError: there is no such file, or it is none.
     """
     try:
-        loaded: npt.NDArray[np.generic] = np.load(
-            io.BytesIO(storage.read_bytes(path)), allow_pickle=False
-        )
+        data = storage.read_bytes(path)
     except FileNotFoundError:
         raise _absent(path) from None
-    except (ValueError, EOFError) as error:
-        raise InputError(f"`{storage.redact(path)}`: is no .npy file of numbers: {error}") from None
-    if not isinstance(loaded, np.ndarray):
+    if numpy_arrays.is_archive(data):
         raise InputError(f"`{storage.redact(path)}`: is an .npz: save one vector as .npy")
-    return loaded
+    try:
+        return numpy_arrays.load_array(data)
+    except ValueError as error:
+        raise InputError(f"`{storage.redact(path)}`: is no .npy file of numbers: {error}") from None
 
 
 def read_picture(path: str) -> bytes:
@@ -276,6 +275,7 @@ def _fitting(embedding: Embedding, vector: Float32Array) -> Float32Array:
     return vector
 
 
-def _unit(vector: Float32Array) -> Float32Array:
+def _unit(vector: npt.NDArray[np.floating]) -> Float32Array:
     wide = vector.astype(np.float64)
+    wide /= np.abs(wide).max()  # so that no square is too large or too small for a number
     return (wide / np.linalg.norm(wide)).astype(np.float32)

@@ -6,6 +6,7 @@ vectors are read for captions, for a condition on the ledger, and where samples 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -92,6 +93,8 @@ class Search:
                 f"--side text: `{embedding.config.name}` has embedded pictures alone: leave the option out"
             )
         self._clusters = self._searchable()
+        if asked.above is not None and math.isnan(asked.above):
+            raise JobError("--above nan: is no cosine: give a number from -1 to 1")
         if asked.probes is not None and (self._clusters is None or asked.above is not None):
             why = "--above searches every concept that can hold one"
             if asked.of_run:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -48,7 +49,7 @@ class Wanted:
         self._condition = FATES[among] if where is None else f"{FATES[among]} AND ({where}\n)"
         self._opened: duckdb.DuckDBPyConnection | None = None
         if where is not None:
-            self._check()
+            self._check(where)
 
     @property
     def is_everything(self) -> bool:
@@ -62,16 +63,34 @@ class Wanted:
             sql.confine(self._opened, self._run)
         return self._opened
 
-    def _check(self) -> None:
+    def _check(self, where: str) -> None:
         import duckdb
 
-        query = f"SELECT sid FROM ledger WHERE {self._condition}"
+        query = f"SELECT sid FROM ledger WHERE {self._condition} LIMIT 0"
+        if not where.strip():
+            raise InputError("--where is empty: write a condition, or leave it out")
         try:
-            if len(self._connection.extract_statements(query)) != 1:
-                raise InputError(f"--where: one condition is needed, this is several: {self.where}")
-            self._connection.execute(f"{query} LIMIT 0", self._values)
+            duckdb.SQLExpression(where)  # one by itself, whatever stands around it
+            self._connection.execute(query, self._values)
+        except (duckdb.Error, TypeError) as error:  # a TypeError: it is no text in UTF-8
+            raise self._refused(error) from None
+
+    def _refused(self, error: Exception) -> InputError:
+        return InputError(f"--where: {' '.join(str(error).split())}")
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Context in which the ledger is read; what a condition does to its values is no damage of the run."""
+        import duckdb
+
+        try:
+            yield
+        except duckdb.IOException as error:
+            raise sql.unreadable(error, self._run) from None
         except duckdb.Error as error:
-            raise InputError(f"--where: {' '.join(str(error).split())}") from None
+            raise (
+                sql.unreadable(error, self._run) if self.where is None else self._refused(error)
+            ) from None
 
     def of_bundle(self, number: int) -> Int64Array | None:
         """The sids of a bundle's parts that are wanted, ascending; None for all."""
@@ -79,7 +98,7 @@ class Wanted:
             return None
         name = f"{paths.task_name(Scope.BUNDLE, number)}.parquet"
         file = sql.reading([storage.join(self._run.root, paths.LEDGER, name)])
-        with sql.readable(self._run):
+        with self._reading():
             asked = f"SELECT sid FROM {file} WHERE {self._condition}"
             found = self._connection.execute(asked, self._values)
             return np.sort(np.asarray(found.fetchnumpy()["sid"], np.int64))
@@ -90,7 +109,7 @@ class Wanted:
             return np.ones(len(sids), bool)
         connection = self._connection
         connection.register("found", pa.table({"sid": sids}))
-        with sql.readable(self._run):
+        with self._reading():
             asked = f"SELECT sid FROM found JOIN ledger USING (sid) WHERE {self._condition}"
             wanted = connection.execute(asked, self._values).fetchnumpy()["sid"]
         connection.unregister("found")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 
+from tamis.pipeline.inputs.captions import is_text
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.suffixes import CAPTION, META, OTHER_PICTURES, PICTURES
 from tamis.pipeline.store import storage
@@ -42,7 +43,7 @@ def places(file: InputFile) -> list[Place]:
     """The files of a folder.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: there is no such folder, or a file's name is not UTF-8.
     """
     known, endings = storage.files_in(file.path), named(file)
     if not known and not storage.is_folder(file.path):
@@ -51,6 +52,11 @@ def places(file: InputFile) -> list[Place]:
     taken = sorted(
         (one for one in split if one[1].lower() in endings), key=lambda one: (one[0], one[1])
     )
+    for _, _, one in taken:
+        if not is_text(one.relative):
+            raise InputError(
+                f"`{storage.redact(one.path)}`: the name is not UTF-8, as the ledger's are: rename it"
+            )
     offsets = accumulate((one.size for _, _, one in taken), initial=0)
     return [
         Place(stem, suffix.lower(), one, offset)

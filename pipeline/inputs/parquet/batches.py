@@ -68,7 +68,7 @@ def describe(
     }
     uids = None
     if columns.uid is not None and layout.file.own_uids:
-        cells = _values(batch.column(columns.uid))
+        cells = cell_values(batch.column(columns.uid))
         uids = own_uids(cells, f"`{redact(layout.file.path)}`")
     values["key"] = _keys(batch, columns.key, numbers)
     values["uid"] = _of_captions(
@@ -131,13 +131,13 @@ def _array(values: Any, kind: pa.DataType, count: int) -> pa.Array:
 
 def _each(batch: pa.RecordBatch, name: str | None, rule: Callable[[Any], Any]) -> list[Any] | None:
     """The rule's value for each cell of a column; None where the file has no such column."""
-    return None if name is None else list(map(rule, _values(batch.column(name))))
+    return None if name is None else list(map(rule, cell_values(batch.column(name))))
 
 
 def _keys(batch: pa.RecordBatch, name: str | None, numbers: Sequence[int]) -> list[str]:
     if name is None:
         return list(map(str, numbers))
-    return list(map(key_of, _values(batch.column(name)), numbers))
+    return list(map(key_of, cell_values(batch.column(name)), numbers))
 
 
 def _uids(
@@ -185,7 +185,7 @@ def _captions(column: pa.Array, options: IngestOptions) -> dict[str, pa.Array]:
     text = _text(column)
     if text is None:
         text = pa.nulls(len(column), pa.large_string())
-        doubtful, values = pa.repeat(True, len(column)), _values(column)
+        doubtful, values = pa.repeat(True, len(column)), cell_values(column)
     else:
         doubtful = _doubtful(text, options)
         values = text.filter(doubtful).to_pylist()
@@ -248,7 +248,7 @@ def _text(column: pa.Array) -> pa.Array | None:
         return None
 
 
-def _values(column: pa.Array) -> list[Any]:
+def cell_values(column: pa.Array) -> list[Any]:
     """A column as Python values; text that is not UTF-8 stays bytes."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()

@@ -17,11 +17,12 @@ from tamis.pipeline.algorithms.exclusion import addresses, members
 from tamis.pipeline.algorithms.near_captions import folding
 from tamis.pipeline.inputs.input_files import resolve
 from tamis.pipeline.inputs.part_builder import hash_file
+from tamis.pipeline.inputs.uids import parse_uid
 from tamis.pipeline.steps.exclude import run_entries
 from tamis.pipeline.steps.exclude.config import On
-from tamis.pipeline.steps.shared import text_lines
+from tamis.pipeline.steps.shared import cell_tables, text_lines
+from tamis.pipeline.steps.shared.other_runs import unchanged
 from tamis.pipeline.store import storage
-from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables.columns import byte_rows, uid_words
 from tamis.pipeline.tasks.task import location
 from tamis.schemas.errors import InputError, StateError
@@ -121,8 +122,20 @@ def read(listing: Listing) -> pa.Table:
         StateError: it is not the list that was there when the run began.
         InputError: as ``check_first``; or it is longer than a worker holds.
     """
-    if digest(listing.path, listing.on) != listing.sha256:
-        raise StateError(f"{listing.shown} has changed since the run began: start it again")
+    with unchanged(_watched(listing), listing.shown):
+        if digest(listing.path, listing.on) != listing.sha256:
+            raise StateError(f"{listing.shown} has changed since the run began: start it again")
+        return _whole(listing)
+
+
+def _watched(listing: Listing) -> list[str]:
+    """The files whose changes are changes of the list; of a run its manifest, which goes before all else does."""
+    if run_entries.is_run(listing.path):
+        return [storage.join(listing.path, run_entries.MANIFEST)]
+    return files_of(listing.path, listing.on)
+
+
+def _whole(listing: Listing) -> pa.Table:
     most = MOST_HASHES if listing.on == "phash" else MOST_ENTRIES
     tables: list[pa.Table] = []
     count = 0
@@ -203,8 +216,10 @@ def _table(listing: Listing, batch: Sequence[Entry]) -> pa.Table:
             values.append(form(entry.value))
         except (ValueError, AttributeError, TypeError) as error:
             said = f" `{str(entry.value)[:80]}`" if listing.reveal else ""
+            text = isinstance(entry.value, str) or isinstance(error, ValueError)
+            why = error if text else f"text is wanted, and this is {type(entry.value).__name__}"
             raise InputError(
-                f"{listing.shown}: {entry.place}:{said} is no {listing.on}: {error}"
+                f"{listing.shown}: {entry.place}:{said} is no {listing.on}: {why}"
             ) from None
     uids = pa.array([_own_uid(entry.uid) for entry in batch], UID)
     if listing.on == "phash":
@@ -221,32 +236,25 @@ def _lines(path: str, listing: Listing) -> Iterator[Entry]:
 
 
 def _cells(path: str, listing: Listing) -> Iterator[Entry]:
-    try:
-        with storage.open_table(path) as raw, ParquetFile(raw) as file:
-            names = file.schema_arrow.names
-            wanted = listing.column or USUAL.get(listing.on, listing.on)
-            name = wanted if wanted in names else None
-            name = name or (find_column(wanted, names) if listing.column is None else None)
-            if name is None:
-                has = f"; it has {', '.join(names)}" if listing.reveal else ""
-                raise InputError(
-                    f"{listing.shown} has no column `{wanted}`{has}: say which with `column:`"
-                )
-            own = find_column("uid", names) if listing.on != "uid" else None
-            columns = [name] if own in (None, name) else [name, str(own)]
-            row = 0
-            for batch in file.iter_batches(BATCH, columns=columns, use_threads=False):
-                values = batch.column(name).to_pylist()
-                uids = batch.column(columns[1]).to_pylist() if columns[1:] else [None] * len(values)
-                for value, uid in zip(values, uids, strict=True):
-                    row += 1
-                    if value is not None and value != "":
-                        yield Entry(value, f"row {row:,}", uid)
-    except (pa.ArrowException, OSError) as error:
-        why = " ".join(str(error).split())[:120]
-        raise InputError(
-            f"{listing.shown}: cannot be read as parquet ({why}): a list is parquet, or a text file of one entry a line"
-        ) from None
+    def chosen(names: list[str]) -> Sequence[str]:
+        wanted = listing.column or USUAL.get(listing.on, listing.on)
+        name = wanted if wanted in names else None
+        name = name or (find_column(wanted, names) if listing.column is None else None)
+        if name is None:
+            has = f"; it has {', '.join(names)}" if listing.reveal else ""
+            raise InputError(
+                f"{listing.shown} has no column `{wanted}`{has}: say which with `column:`"
+            )
+        own = find_column("uid", names) if listing.on != "uid" else None
+        return [name] if own in (None, name) else [name, str(own)]
+
+    row = 0
+    for values, *more in cell_tables.cells(path, listing.shown, chosen):
+        uids = more[0] if more else [None] * len(values)
+        for value, uid in zip(values, uids, strict=True):
+            row += 1
+            if value is not None and value != "":
+                yield Entry(value, f"row {row:,}", uid)
 
 
 # The forms in which entries are compared: each makes a key, or raises a ValueError that says what is wanted.
@@ -262,6 +270,13 @@ def _digits(value: Any, count: int) -> bytes:
     if len(raw) != count:
         raise ValueError(f"{2 * count} hex digits are wanted")
     return raw
+
+
+def _uid(value: Any) -> bytes:
+    try:
+        return parse_uid(value) or b""
+    except ValueError:
+        raise ValueError("32 hex digits are wanted, with a UUID's dashes or without") from None
 
 
 def _phash(value: Any) -> int:
@@ -296,7 +311,7 @@ def stored_key(on: On, value: Any) -> bytes | None:
 
 
 FORMS: dict[On, Callable[[Any], Any]] = {
-    "uid": lambda value: _digits(value, 16),
+    "uid": _uid,
     "url": _address(addresses.same_url, "an address with a host"),
     "domain": _address(addresses.domain, "a host without path or port"),
     "sha256": lambda value: _digits(value, 32)[: members.BYTES],
@@ -309,6 +324,6 @@ FORMS: dict[On, Callable[[Any], Any]] = {
 def _own_uid(value: Any) -> bytes | None:
     """The uid beside an entry; None where it is none of 32 hex digits."""
     try:
-        return None if value is None else _digits(value, members.BYTES)
+        return parse_uid(value)
     except ValueError:
         return None

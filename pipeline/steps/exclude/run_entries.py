@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
+from tamis.pipeline.steps.shared.other_runs import manifest_of, reading
 from tamis.pipeline.store import finished, storage
 from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import paths
@@ -36,6 +37,7 @@ def kept(root: str, on: str, column: str | None, shown: str) -> Iterator[pa.Tabl
         StateError: the run has no plan, or ``tables/`` has been cleared.
     """
     root = storage.absolute(root)
+    manifest_of(root, shown)
     plan = plan_files.read(root)
     if plan is None:
         raise StateError(f"{shown}: has no {plan_files.TABLE}: `tamis run` with its job mends it")
@@ -54,16 +56,8 @@ def kept(root: str, on: str, column: str | None, shown: str) -> Iterator[pa.Tabl
 
 
 def _group(path: str, group: int, columns: list[str], shown: str) -> pa.Table:
-    try:
-        with storage.open_table(path) as raw, ParquetFile(raw) as file:
-            missing = sorted(set(columns) - set(file.schema_arrow.names))
-            if missing:
-                raise InputError(f"{shown}: its ledger has no column `{missing[0]}`")
-            return file.read_row_group(group, list(dict.fromkeys(columns)))
-    except FileNotFoundError:
-        raise StateError(
-            f"{shown}: {storage.redact(path)} is missing: bring it back, or run its job again"
-        ) from None
-    except (pa.ArrowException, OSError) as error:
-        why = " ".join(str(error).split())[:120]
-        raise StateError(f"{shown}: {storage.redact(path)} cannot be read ({why})") from None
+    with reading(path, shown), storage.open_table(path) as raw, ParquetFile(raw) as file:
+        missing = sorted(set(columns) - set(file.schema_arrow.names))
+        if missing:
+            raise InputError(f"{shown}: its ledger has no column `{missing[0]}`")
+        return file.read_row_group(group, list(dict.fromkeys(columns)))

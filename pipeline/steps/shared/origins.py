@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -17,8 +17,10 @@ from tamis.pipeline.algorithms.choosing import target
 from tamis.pipeline.encoders.base import Encoder, Precision
 from tamis.pipeline.inputs import embedding_files
 from tamis.pipeline.inputs.part_builder import hash_file
+from tamis.pipeline.steps.shared import other_runs
 from tamis.pipeline.steps.shared.caption_files import captions
 from tamis.pipeline.steps.shared.config import CAPTIONS, VECTORS
+from tamis.pipeline.steps.shared.other_runs import check_sha256, reading, unchanged
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.finished import MANIFEST
 from tamis.pipeline.store.parquet import ParquetFile
@@ -26,7 +28,6 @@ from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.columns import Float16s, vectors
 from tamis.pipeline.tasks.task import location
 from tamis.schemas.errors import InputError, JobError, ModelError, StateError
-from tamis.schemas.registry import configuration
 from tamis.schemas.scope import Scope
 
 BLOCK = 8_192
@@ -149,20 +150,15 @@ def steps_of(root: str, shown: str) -> list[Any]:
     """The settings of a finished run's steps.
 
     Raises:
-        JobError: there is none; ``shown`` names it.
+        JobError: there is no such run; ``shown`` names it.
+        StateError: its manifest is damaged, or of another version.
     """
-    manifest = storage.join(root, MANIFEST)
-    if not storage.exists(manifest):
+    if not storage.exists(storage.join(root, MANIFEST)):
         raise JobError(
             f"{shown} is no finished run, which has manifest.json, and no file: a file ends in .npy, .npz, .txt or "
             ".parquet"
         )
-    job = json.loads(storage.read_bytes(manifest))["job"]
-    return [
-        configuration(kind).model_validate(settings)
-        for step in job["steps"]
-        for kind, settings in step.items()
-    ]
+    return other_runs.steps_of(root, shown)
 
 
 def embedding_in(root: str, embed: Any, shown: str, name: str | None = None) -> Any:
@@ -202,29 +198,37 @@ def blocks(of: Origin, embed: Encoder | None) -> Iterator[Block]:
         StateError: the target has changed since the run began.
         InputError: it cannot be read, or has no vector.
     """
-    _check_unchanged(of)
     shown = storage.redact(of.path)
     read = {"run": _of_run, "vectors": _of_vectors, "captions": _of_captions}[of.kind]
     first = 0
-    for names, rows in read(of, embed):
-        if not len(rows):
-            continue
-        try:
-            yield Block(names, target.unit(rows))
-        except ValueError as error:
-            raise InputError(f"the target `{shown}`: from vector {first:,} on: {error}") from None
-        first += len(rows)
+    with _as_begun(of):
+        for names, rows in read(of, embed):
+            if not len(rows):
+                continue
+            try:
+                yield Block(names, target.unit(rows))
+            except ValueError as error:
+                raise InputError(
+                    f"the target `{shown}`: from vector {first:,} on: {error}"
+                ) from None
+            first += len(rows)
     if not first:
         raise InputError(f"the target `{shown}` is empty: give at least one vector")
 
 
-def _check_unchanged(of: Origin) -> None:
+@contextmanager
+def _as_begun(of: Origin) -> Iterator[None]:
+    """Context in which a target is read that is the one with which the run began, from the first to the last byte.
+
+    Raises:
+        StateError: it has changed.
+    """
     path = of.path.partition("#")[0]
     hashed = storage.join(path, MANIFEST) if of.kind == "run" else path
-    if hash_file(hashed)[1].hex() != of.sha256:
-        raise StateError(
-            f"{storage.redact(of.path)} has changed since the run began: start it again"
-        )
+    shown = storage.redact(of.path)
+    with unchanged([hashed], shown):
+        check_sha256(hashed, of.sha256, shown)
+        yield
 
 
 Raw = Iterator[tuple[list[str], npt.NDArray[np.floating]]]
@@ -282,8 +286,8 @@ def pairs(of: Origin) -> Pairs:
     Raises:
         StateError, InputError: as for ``blocks``.
     """
-    _check_unchanged(of)
-    found = list(_chosen(of, ("image", "text")))
+    with _as_begun(of):
+        found = list(_chosen(of, ("image", "text")))
     if not found:
         raise InputError(f"`{storage.redact(of.path)}` kept no samples: give a run that kept some")
     names = [name for some, _ in found for name in some]
@@ -313,7 +317,12 @@ def _kept(root: str) -> Iterator[tuple[int, npt.NDArray[np.int64], Sequence[str]
     """(part, rows, uids) of what a finished run kept, a part at a time."""
     folder = storage.join(root, paths.LEDGER)
     for name in sorted(storage.listing(folder)):
-        with storage.open_table(storage.join(folder, name)) as raw, ParquetFile(raw) as file:
+        path = storage.join(folder, name)
+        with (
+            reading(path, storage.redact(root)),
+            storage.open_table(path) as raw,
+            ParquetFile(raw) as file,
+        ):
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group, ["sid", "uid", "kept"])
                 table = table.filter(table["kept"])

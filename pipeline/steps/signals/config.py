@@ -66,6 +66,7 @@ class Plugin(Model, defer_build=True):
         from tamis.pipeline.signals.plugin_files import read_sources
 
         if self.type is not None and (self.packed is not None or self.entry is not None):
+            plugin.check_form(self.type, self.reads, f"{self.source}: {name}")
             return self
         known: dict[str, Any]
         if self.package is not None:

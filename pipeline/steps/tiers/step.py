@@ -75,7 +75,8 @@ def values(io: TaskIo[Named]) -> Iterator[pa.Table]:
     column = table[args.signal].combine_chunks()
     cuts = np.asarray(args.cuts, np.float64)
     if column.type in (pa.float16(), pa.float32()):
-        cuts = cuts.astype(np.float32).astype(np.float64)
+        with np.errstate(over="ignore"):  # beyond all numbers of 32 bits
+            cuts = cuts.astype(np.float32).astype(np.float64)
     numbers = np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
     tier = np.searchsorted(cuts, numbers, side="right")
     numbered = pa.array(tier, mask=np.isnan(numbers))

@@ -18,6 +18,7 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.steps.selectors.balance.config import FREQUENT, WITHOUT_CONCEPT
 from tamis.pipeline.steps.selectors.balance.config import Balance as Config
+from tamis.pipeline.steps.shared.other_runs import check_sha256, unchanged
 from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.steps.shared.text_lines import lines
 from tamis.pipeline.store import storage
@@ -26,7 +27,7 @@ from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Task, TaskIo, location
-from tamis.schemas.errors import InputError, StateError
+from tamis.schemas.errors import InputError
 from tamis.schemas.job import Job
 
 MOST_CONCEPTS = 1_000_000
@@ -133,15 +134,16 @@ def read_concepts(io: TaskIo[Listing]) -> Iterator[pa.Table]:
         StateError: it is not the list that was there when the run began.
         InputError: as ``concepts_of``; or it is empty, or longer than a worker holds.
     """
-    if hash_file(io.args.path)[1].hex() != io.args.sha256:
-        raise StateError(f"{io.args.shown} has changed since the run began: start it again")
     found: set[str] = set()
-    for concept in concepts_of(io.args):
-        found.add(concept)
-        if len(found) > MOST_CONCEPTS:
-            raise InputError(
-                f"{io.args.shown} has more than {MOST_CONCEPTS:,} concepts, which is what a worker holds: give fewer"
-            )
+    with unchanged([io.args.path], io.args.shown):
+        check_sha256(io.args.path, io.args.sha256, io.args.shown)
+        for concept in concepts_of(io.args):
+            found.add(concept)
+            if len(found) > MOST_CONCEPTS:
+                raise InputError(
+                    f"{io.args.shown} has more than {MOST_CONCEPTS:,} concepts, which is what a worker holds: give "
+                    "fewer"
+                )
     if not found:
         raise _empty(io.args)
     yield pa.table({"concept": pa.array(sorted(found), pa.string())})

@@ -21,6 +21,7 @@ from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.by_signal import Choice, cut_phase, with_missing
 from tamis.pipeline.steps.selectors.importance.config import Importance as Config
 from tamis.pipeline.steps.shared.caption_files import captions
+from tamis.pipeline.steps.shared.other_runs import check_sha256, unchanged
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks import product
@@ -29,7 +30,7 @@ from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Task, TaskIo, location
-from tamis.schemas.errors import InputError, StateError
+from tamis.schemas.errors import InputError
 from tamis.schemas.job import Job
 
 
@@ -144,9 +145,11 @@ def count_target(io: TaskIo[Target]) -> Iterator[pa.Table]:
         StateError: it is not the file that was there when the run began.
     """
     path = io.args.path
-    if hash_file(path)[1].hex() != io.args.sha256:
-        raise StateError(f"{storage.redact(path)} has changed since the run began: start it again")
-    yield _sparse(_totals(captions(path, io.args.column), io.args.buckets))
+    shown = storage.redact(path)
+    with unchanged([path], shown):
+        check_sha256(path, io.args.sha256, shown)
+        total = _totals(captions(path, io.args.column), io.args.buckets)
+    yield _sparse(total)
 
 
 def _texts(io: TaskIo[Any]) -> tuple[npt.NDArray[np.int64], pa.Table, list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
 
 import numpy as np
@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 
 from tamis.pipeline.algorithms.choosing import group_quotas
 from tamis.pipeline.algorithms.choosing.group_quotas import Level
+from tamis.pipeline.steps.shared.cell_tables import cells
 from tamis.pipeline.store import storage
-from tamis.pipeline.store.parquet import ParquetFile
 from tamis.schemas.errors import InputError, JobError
 
 MOST_GROUPS = 1_000_000
@@ -33,6 +33,9 @@ values' whole numbers and fractions.
 """
 
 WEIGHT = "weight"
+
+SPREAD = 1e100
+"""Weights after `power`, and one divided by them, lie below it: their sums and ratios are numbers then."""
 
 
 def level_names(count: int) -> list[str]:
@@ -163,39 +166,49 @@ def file_weights(path: str, groups: pa.Table, by: Sequence[str]) -> npt.NDArray[
     return np.array(weights, np.float64)
 
 
-def _rows(path: str, by: Sequence[str]) -> list[list[str]]:
+def _rows(path: str, by: Sequence[str]) -> Iterator[list[str]]:
     """The names of each group, level by level, and its weight, all as text."""
-    wanted = [*by, WEIGHT]
+    wanted, shown = [*by, WEIGHT], f"`{storage.redact(path)}`"
     if path.lower().endswith(".parquet"):
-        try:
-            with storage.open_table(path) as raw, ParquetFile(raw) as file:
-                header, columns = file.schema_arrow.names, file.read()
-        except (pa.ArrowException, OSError) as error:
-            why = " ".join(str(error).split())[:120]
-            raise InputError(
-                f"`{storage.redact(path)}`: cannot be read as parquet ({why})"
-            ) from None
-        rows = [list(row.values()) for row in columns.to_pylist()]
-    else:
-        try:
-            text = storage.read_bytes(path).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"`{storage.redact(path)}`: not UTF-8 ({error.reason} at byte {error.start}): weights are CSV or "
-                "parquet"
-            ) from None
-        header, *rows = [row for row in csv.reader(StringIO(text)) if row] or [[]]
-    missing = [name for name in wanted if name not in header]
-    if missing:
+
+        def chosen(names: list[str]) -> Sequence[str]:
+            _places(names, wanted, shown)
+            return wanted
+
+        for columns in cells(path, shown, chosen, "a table of weights"):
+            yield from (list(map(_text, row)) for row in zip(*columns, strict=True))
+        return
+    try:
+        text = storage.read_bytes(path).decode("utf-8-sig")
+        header, *rows = [row for row in csv.reader(StringIO(text, ""), strict=True) if row] or [[]]
+    except UnicodeDecodeError as error:
         raise InputError(
-            f"`{storage.redact(path)}`: has no column `{missing[0]}`; it has {', '.join(header) or 'none'}: weights "
-            f"need {', '.join(wanted)}"
-        )
-    places = [header.index(name) for name in wanted]
-    short = next((row for row in rows if len(row) < len(header)), None)
-    if short is not None:
-        raise InputError(f"`{storage.redact(path)}`: a row has {len(short)} of {len(header)} cells")
-    return [[_text(row[place]) for place in places] for row in rows]
+            f"{shown}: not UTF-8 ({error.reason} at byte {error.start}): weights are CSV or parquet"
+        ) from None
+    except csv.Error as error:
+        raise InputError(f"{shown}: cannot be read as CSV ({error}): mend that row") from None
+    places = _places(header, wanted, shown)
+    for row in rows:
+        if len(row) != len(header):
+            raise InputError(f"{shown}: a row has {len(row)} of {len(header)} cells")
+        yield [row[place] for place in places]
+
+
+def _places(header: Sequence[str], wanted: Sequence[str], shown: str) -> list[int]:
+    """Where the wanted columns stand.
+
+    Raises:
+        InputError: one is missing, or stands twice.
+    """
+    for name in wanted:
+        if name not in header:
+            raise InputError(
+                f"{shown}: has no column `{name}`; it has {', '.join(header) or 'none'}: weights need "
+                f"{', '.join(wanted)}"
+            )
+        if header.count(name) > 1:
+            raise InputError(f"{shown}: has more than one column `{name}`: leave one of them")
+    return [header.index(name) for name in wanted]
 
 
 def _text(value: object) -> str:
@@ -228,12 +241,31 @@ def tree(
         count = int(changes.sum())
         of = np.ones(groups.num_rows) if weight is None else weight
         total = np.bincount(own, weights=of, minlength=count)
-        weights = np.ones(count) if weight is None else np.asarray(total**power, np.float64)
+        with np.errstate(over="ignore", under="ignore"):  # `check_spread` tells
+            weights = np.ones(count) if weight is None else np.asarray(total**power, np.float64)
         usable = np.zeros(count, np.int64)
         np.add.at(usable, own, np.where(of > 0, capacity, 0))
         levels.append(Level(above[changes], weights, usable))
         above = own
     return levels
+
+
+def check_spread(
+    step: str, levels: Sequence[Level], weight: npt.NDArray[np.float64] | None
+) -> None:
+    """Refuse weights whose shares are no numbers, or which their power makes 0.
+
+    Raises:
+        JobError: they are.
+    """
+    for level in levels:
+        some = level.weight[level.weight > 0]
+        lost = level is levels[-1] and weight is not None and len(some) < (weight > 0).sum()
+        if lost or (len(some) and not 1 / SPREAD < some.min() <= some.max() < SPREAD):
+            raise JobError(
+                f"{step}: weights are {some.min(initial=math.inf):g} to {some.max(initial=0.0):g} after `power`, and "
+                f"they have to lie between {1 / SPREAD:g} and {SPREAD:g}: give them in another unit, or lower `power`"
+            )
 
 
 def solved(levels: Sequence[Level], total: int | None) -> npt.NDArray[np.int64]:

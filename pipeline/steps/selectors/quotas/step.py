@@ -25,6 +25,7 @@ from tamis.pipeline.steps.selectors.quotas import groups
 from tamis.pipeline.steps.selectors.quotas.config import CLUSTER, GROUP_FULL, MeanOf
 from tamis.pipeline.steps.selectors.quotas.config import Quotas as Config
 from tamis.pipeline.steps.shared.config import NO_VALUE
+from tamis.pipeline.steps.shared.other_runs import check_sha256, unchanged
 from tamis.pipeline.steps.shared.parts import drops, nothing_reaches
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import scatter, uid_words
@@ -34,7 +35,7 @@ from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Task, TaskIo, location
-from tamis.schemas.errors import JobError, StateError
+from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 
 Ints = npt.NDArray[np.int64]
@@ -260,6 +261,7 @@ def solution(step: str, args: Shares, table: pa.Table) -> pa.Table:
     capacity = group_quotas.capacities(size, args.cap, args.most)
     weight = _weights(step, args, table)
     levels = groups.tree(table, weight, args.power, capacity, len(args.by))
+    groups.check_spread(step, levels, weight)
     try:
         quota = groups.solved(levels, args.budget)
     except group_quotas.InfeasibleQuotas as error:
@@ -287,11 +289,11 @@ def _weights(step: str, args: Shares, table: pa.Table) -> npt.NDArray[np.float64
     if args.mean is not None:
         return groups.means(table, step, args.mean, args.by)
     assert args.path is not None
-    if hash_file(args.path)[1].hex() != args.sha256:
-        raise StateError(
-            f"{storage.redact(args.path)} has changed since the run began: start it again"
-        )
-    return groups.file_weights(args.path, table, args.by)
+    assert args.sha256 is not None
+    shown = storage.redact(args.path)
+    with unchanged([args.path], shown):
+        check_sha256(args.path, args.sha256, shown)
+        return groups.file_weights(args.path, table, args.by)
 
 
 def decide(io: TaskIo[Grouping]) -> Iterator[pa.Table]:

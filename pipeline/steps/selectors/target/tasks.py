@@ -18,10 +18,10 @@ from tamis.pipeline.algorithms.choosing import target
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.encoders.base import Encoder
 from tamis.pipeline.inputs import embedding_files
-from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.target.config import LOT, OFF_TARGET
 from tamis.pipeline.steps.shared.origins import BLOCK, Origin, blocks
+from tamis.pipeline.steps.shared.other_runs import check_sha256, unchanged
 from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
@@ -112,11 +112,25 @@ def take_centroids(io: TaskIo[Given]) -> Iterator[pa.Table]:
         InputError: they cannot be read.
     """
     path = io.args.path
-    if hash_file(path.partition("#")[0])[1].hex() != io.args.sha256:
-        raise StateError(f"{storage.redact(path)} has changed since the run began: start it again")
-    if io.args.table:
-        yield centroid_table(centroid_rows(part_files.read_file(storage.parent(path), _base(path))))
-        return
+    file, shown = path.partition("#")[0], storage.redact(path)
+    with unchanged([file], shown):
+        check_sha256(file, io.args.sha256, shown)
+        rows = _of_table(path) if io.args.table else _of_file(path)
+    yield centroid_table(rows)
+
+
+def _of_table(path: str) -> npt.NDArray[np.float32]:
+    """The centroids of another run, as it has them."""
+    try:
+        return centroid_rows(part_files.read_file(storage.parent(path), _base(path)))
+    except part_files.DamagedTableError as damage:
+        raise StateError(
+            f"{storage.redact(path)} is damaged ({damage.args[1]}): run that job again"
+        ) from None
+
+
+def _of_file(path: str) -> npt.NDArray[np.float32]:
+    """The rows of a file of vectors, at length 1."""
     with embedding_files.open_matrix(path) as (file, matrix):
         pieces = [
             embedding_files.read_rows(file, matrix, start, min(start + BLOCK, matrix.rows))
@@ -124,7 +138,10 @@ def take_centroids(io: TaskIo[Given]) -> Iterator[pa.Table]:
         ]
     if not pieces:
         raise InputError(f"`{storage.redact(path)}` has no centroids: give at least one row")
-    yield centroid_table(np.concatenate(pieces).astype(np.float32))
+    try:
+        return target.unit_centroids(np.concatenate(pieces))
+    except ValueError as error:
+        raise InputError(f"the centroids `{storage.redact(path)}`: {error}") from None
 
 
 def _base(path: str) -> str:
@@ -229,7 +246,8 @@ def decide(io: TaskIo[Judged]) -> Iterator[pa.Table]:
         bound = float(order.from_descending(cut.key)[0])
     else:
         bound = args.least
-        rows = np.flatnonzero(io.living() & ~(value >= np.float32(bound)))
+        with np.errstate(over="ignore"):  # beyond all cosines
+            rows = np.flatnonzero(io.living() & ~(value >= np.float32(bound)))
     yield drops(
         io,
         rows,

@@ -1,0 +1,109 @@
+"""Arrays in files of numpy that somebody else has made: nothing is run, and nothing is larger than it says."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.generic]
+
+MOST_BYTES = 4 << 30
+"""Of the arrays of an archive, unpacked: a few kilobytes can say that they are more than any memory."""
+
+DAMAGE = (
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    SyntaxError,
+    RecursionError,
+    MemoryError,
+    EOFError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+)
+"""Errors of numpy and zipfile on a damaged header."""
+
+_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+_ZIP_MAGIC = b"PK"
+
+
+def words_of(error: BaseException) -> str:
+    """An error of DAMAGE as one line that is the same each time."""
+    said = re.sub(r"0x[0-9a-f]+", "0x...", " ".join(str(error).split()))[:200]
+    return said or type(error).__name__
+
+
+def read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether it is stored by columns, and type of the ``.npy`` at the file's position.
+
+    Raises:
+        ValueError: another version of the format. All of DAMAGE: no header.
+    """
+    version = np.lib.format.read_magic(file)
+    if version not in _READERS:
+        raise ValueError(f"version {version} of .npy: save it again with numpy.save")
+    shape, by_columns, dtype = _READERS[version](file)
+    return shape, by_columns, dtype
+
+
+def load_array(data: bytes) -> Array:
+    """The array of a ``.npy``, from its bytes.
+
+    Raises:
+        ValueError: it is none, one of Python's objects, or shorter or longer than its header says; one line.
+    """
+    file = io.BytesIO(data)
+    try:
+        shape, by_columns, dtype = read_header(file)
+    except DAMAGE as error:
+        raise ValueError(f"no numpy header: {words_of(error)}") from None
+    if dtype.hasobject:
+        raise ValueError("an array of Python's objects, which is not loaded: save numbers")
+    count, start = math.prod(shape), file.tell()
+    if min(shape, default=0) < 0 or count * dtype.itemsize != len(data) - start:
+        raise ValueError(
+            f"the header says {shape} of {dtype}, {count * dtype.itemsize:,} bytes, and {len(data) - start:,} follow"
+        )
+    values = np.frombuffer(data, dtype, count, start) if count else np.empty(0, dtype)
+    return values.reshape(shape, order="F" if by_columns else "C")
+
+
+def load_archive(data: bytes) -> Mapping[str, Array]:
+    """The arrays of an ``.npz`` by name, from its bytes.
+
+    Raises:
+        ValueError: it is none, is damaged, or has more than MOST_BYTES; one line.
+    """
+    arrays: dict[str, Array] = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+            size = sum(member.file_size for member in members)
+            if size > MOST_BYTES:
+                raise ValueError(f"unpacked {size:,} bytes: at most {MOST_BYTES:,} are read")
+            for member in members:
+                name = member.filename.removesuffix(".npy")
+                arrays[name] = load_array(archive.read(member))
+    except (*DAMAGE, KeyError, OSError, RuntimeError) as error:  # RuntimeError: it is encrypted
+        raise ValueError(words_of(error)) from None
+    return arrays
+
+
+def is_archive(data: bytes) -> bool:
+    """Whether bytes begin as an ``.npz`` does."""
+    return data.startswith(_ZIP_MAGIC)
