@@ -57,8 +57,8 @@ def wrong(text: str, *settings: str) -> str:
         (
             "{write: {zzz: auto}}",
             (
-                "write: unknown key `zzz`; known: by, columns, embeddings, embeddings_as, format, json, name, pictures, "
-                "samples_per_shard, times"
+                "write: unknown key `zzz`; known: by, columns, embeddings, embeddings_as, format, json, name, "
+                "pictures, samples_per_shard, times"
             ),
         ),
         # what is missing
