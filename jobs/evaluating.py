@@ -82,7 +82,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one argument an option
 
 
 @commands.command()
-def budget(
+def budget(  # noqa: PLR0913, PLR0917 - one argument an option
     run: RUN,
     seen: Annotated[
         float,
@@ -98,9 +98,41 @@ def budget(
             help="How errors fall in each bucket of quality, as YAML or the budget.json of a run.",
         ),
     ] = None,
+    fit: Annotated[
+        bool,
+        typer.Option(
+            "--fit", help="Fit such a law: small heads are trained on buckets of the run's pairs."
+        ),
+    ] = False,
+    signal: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The signal that divides the buckets; by default that of the last step which keeps by one, or the "
+            "similarity.",
+        ),
+    ] = None,
+    buckets: Annotated[int, typer.Option(help="Buckets, of equal size.")] = 4,
+    floor: Annotated[
+        float, typer.Option(help="The error that no training gets below: d of the law.")
+    ] = 0.0,
+    holdout: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SHARE|PATH", help="As of evaluate: what heads are measured on."),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(metavar="N", help="Repetitions, each with other draws.")
+    ] = 5,
+    cpus: CPUS = None,
     json: JSON = False,
 ) -> None:
     """Say what passes over the kept samples are worth at a compute budget, and how many to keep for it."""
-    from tamis.jobs.commands.budget import budget_run
+    from tamis.jobs.commands.budget import Fitting, budget_run
+    from tamis.jobs.commands.evaluate import processors
+    from tamis.pipeline.evaluate.sources import HeldOut
 
-    budget_run(run, seen, settings or (), law, json)
+    fitting = None
+    if fit:
+        held = HeldOut.parse(holdout or (), None)
+        fitting = Fitting(signal, buckets, floor, held, seeds, cpus or processors())
+    budget_run(run, seen, settings or (), law, fitting, json)

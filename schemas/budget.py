@@ -24,7 +24,7 @@ class Bucket(Model):
 
 
 class Law(Model):
-    """error = a (samples / unit)^b + d, with b of each pass: a bucket of quality a row, the best first."""
+    """error = a (samples / unit)^b + d, with b of each pass: a bucket of quality a row; by a signal the best first."""
 
     a: float = Field(gt=0, description="the error above d after `unit` samples")
     d: float = Field(0.0, ge=0, description="the error that no training gets below")

@@ -3,29 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.table import Table
 
+from tamis.jobs.commands.evaluate import training_progress
 from tamis.jobs.opening import opened
 from tamis.jobs.terminal import display
-from tamis.pipeline.audit.again.budget import budget, read_law
+from tamis.pipeline.audit.again.budget import budget, check_seen, read_law
 from tamis.pipeline.audit.reading.budget import FILE
+from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import number
+from tamis.pipeline.evaluate.quality_buckets import Fitted, Measuring, decider, fit
+from tamis.pipeline.evaluate.sources import HeldOut
 from tamis.pipeline.store import storage
 from tamis.schemas.budget import Budget, Pool
+from tamis.schemas.errors import JobError
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """The options of ``--fit``; without a signal one is found."""
+
+    signal: str | None
+    buckets: int
+    floor: float
+    held_out: HeldOut
+    seeds: int
+    threads: int
 
 
 def budget_run(
-    path: str, seen: float, settings: Sequence[str], law: str | None, json: bool
+    path: str,
+    seen: float,
+    settings: Sequence[str],
+    law: str | None,
+    fitting: Fitting | None,
+    json: bool,
 ) -> None:
     """Say what a budget is over what a run keeps, and which pool of a law is best; write ``budget.json`` into the run.
 
     Raises:
         TamisError: the run, the law or an option does not fit.
     """
+    if law is not None and fitting is not None:
+        raise JobError("--fit makes a law, and --law names one: give one of the two")
+    check_seen(seen)
     run = opened(path)
-    made = budget(run, seen, settings, read_law(law) if law is not None else None)
+    if fitting is None:
+        made = budget(run, seen, settings, read_law(law) if law is not None else None)
+    else:
+        found = _fitted(run, fitting)
+        made = budget(run, seen, settings, found.law, found.draws, found.notes)
     _told(made, storage.join(run.root, FILE), json)
+
+
+def _fitted(run: FinishedRun, fitting: Fitting) -> Fitted:
+    signal, best = decider(run, fitting.signal)
+    measuring = Measuring(
+        signal,
+        best,
+        fitting.buckets,
+        fitting.floor,
+        fitting.held_out,
+        fitting.seeds,
+        fitting.threads,
+    )
+    with training_progress() as told:
+        return fit(run, measuring, told)
 
 
 def _told(made: Budget, path: str, json: bool) -> None:

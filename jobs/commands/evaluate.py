@@ -40,7 +40,7 @@ def evaluate_run(path: str, request: Request, json: bool) -> None:
         TamisError: the run or an option does not fit.
     """
     run = opened(path)
-    with _progress() as done:
+    with training_progress() as done:
         evaluation = evaluate(run, request, done)
     storage.write_bytes(storage.join(run.root, FILE), evaluation.to_json())
     if json:
@@ -103,7 +103,7 @@ def processors() -> int:
 
 
 @contextmanager
-def _progress() -> Iterator[Told]:
+def training_progress() -> Iterator[Told]:
     """A callback that says on standard error how much there is to do, and moves a bar where that is a terminal."""
     err = display.console(stderr=True)
     columns = (

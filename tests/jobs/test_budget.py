@@ -17,7 +17,6 @@ STEPS = "- signals: [words]\n- score: {name: best, signal: words, keep: 20}\n- w
 
 LAW = """
 a: 1.0
-signal: words
 buckets:
   - {samples: 10, b: -0.1, tau: 4}
   - {samples: 10, b: -0.3, tau: 1}
@@ -151,3 +150,19 @@ def test_a_budget_is_a_number_of_samples(
 ) -> None:
     assert call(run, "--seen", seen) == 2
     assert "--seen" in capsys.readouterr().err
+
+
+def test_a_pool_that_no_keep_makes_gives_no_setting(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By words the second bucket comes first; at a budget at which both are best together, a `keep` makes them."""
+    (tmp_path / "law.yaml").write_text(LAW.replace("a: 1.0", "a: 1.0\nsignal: words"))
+    found = asked(capsys, run, "--seen", 20, "--law", tmp_path / "law.yaml")
+    assert found["setting"] is None
+    assert "so no `keep` makes it" in found["notes"][-1]
+    assert found["pools"][0]["error"] == pytest.approx(0.451695, abs=1e-6)
+    ordered = LAW.replace("-0.1", "x").replace("-0.3", "-0.1").replace("x", "-0.3")
+    ordered = ordered.replace("tau: 4", "tau: 1", 1)
+    (tmp_path / "law.yaml").write_text(ordered.replace("a: 1.0", "a: 1.0\nsignal: words"))
+    found = asked(capsys, run, "--seen", 20, "--law", tmp_path / "law.yaml")
+    assert found["setting"] == "best.keep=10"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 
 from tamis.pipeline.algorithms import scaling
@@ -19,6 +20,8 @@ from tamis.schemas.errors import JobError
 
 MANY = 4
 """Passes up to which repeated samples are nearly as good as new ones."""
+
+Ints = npt.NDArray[np.int64]
 
 Draws = Sequence[Law]
 """Laws that the measurements allow as well, drawn from what is uncertain in them."""
@@ -49,6 +52,16 @@ def read_law(path: str) -> Law:
         ) from None
 
 
+def check_seen(seen: float) -> None:
+    """Check a budget.
+
+    Raises:
+        JobError: it is no number above 0.
+    """
+    if not 0 < seen < float("inf"):
+        raise JobError(f"--seen {seen:g}: the samples that a training looks at, such as 1.28e9")
+
+
 def budget(
     run: FinishedRun,
     seen: float,
@@ -63,7 +76,7 @@ def budget(
         run: finished.
         seen: samples that the training looks at, repetitions counted.
         settings: as of ``whatif``: what the run would keep by them.
-        law: buckets with the best first; they are sorted by b.
+        law: its buckets are joined in the order of b, the steepest first; those of a signal are in its order.
         draws: of the law, for intervals.
         notes: that belong to the law.
 
@@ -71,18 +84,11 @@ def budget(
         JobError: ``seen`` is not above 0, nothing is kept, or a setting does not fit.
         StateError: ``settings`` cannot be decided from what is stored.
     """
-    if not 0 < seen < float("inf"):
-        raise JobError(
-            f"--seen {number(seen)}: the samples that a training looks at, such as 1.28e9"
-        )
+    check_seen(seen)
     kept = whatif(run, settings, 0).kept_after if settings else run.manifest.kept
     if not kept:
         raise JobError(
             f"{storage.redact(run.root)}: keeps no sample, so there is nothing to train on"
-        )
-    if law is not None:
-        law = law.model_copy(
-            update={"buckets": tuple(sorted(law.buckets, key=lambda bucket: bucket.b))}
         )
     pools = _pools(law, seen, draws) if law is not None else []
     made = Budget(
@@ -96,30 +102,40 @@ def budget(
         setting=None,
         notes=(*_passes(seen / kept), *notes),
     )
-    if made.best is None:
+    if law is None or made.best is None:
         return made
     setting, why = _setting(run, law, made.best)
     return made.model_copy(update={"setting": setting, "notes": (*made.notes, *why)})
 
 
-def buckets_of(law: Law) -> Buckets:
-    """The law's buckets as arrays."""
+def joined(law: Law) -> Ints:
+    """The places of the law's buckets in the order in which pools take them: the steepest b first."""
+    return np.argsort([bucket.b for bucket in law.buckets], kind="stable")
+
+
+def sizes(law: Law) -> list[float]:
+    """The samples of each pool."""
+    found: list[float] = np.cumsum([law.buckets[place].samples for place in joined(law)]).tolist()
+    return found
+
+
+def errors(law: Law, seen: Sequence[float], order: Ints | None = None) -> scaling.Floats:
+    """The error of each pool after each of ``seen``, float64 (pools, S).
+
+    ``order``: of the buckets, by default as ``joined``.
+    """
     rows = [(bucket.samples, bucket.b, bucket.tau) for bucket in law.buckets]
-    return Buckets(*np.array(rows, np.float64).T)
-
-
-def errors(law: Law, seen: Sequence[float]) -> scaling.Floats:
-    """The error of each pool after each of ``seen``, float64 (pools, S)."""
+    buckets = Buckets(*np.array(rows, np.float64).T).take(joined(law) if order is None else order)
     shared = scaling.Law(law.a, law.d, law.unit)
-    return scaling.prefixes(shared, buckets_of(law), np.asarray(seen, np.float64))
+    return scaling.prefixes(shared, buckets, np.asarray(seen, np.float64))
 
 
 def _pools(law: Law, seen: float, draws: Draws) -> list[Pool]:
     found = errors(law, [seen])[:, 0]
-    drawn = np.stack([errors(other, [seen])[:, 0] for other in draws]) if draws else None
-    unique = np.cumsum([bucket.samples for bucket in law.buckets])
+    order = joined(law)
+    drawn = np.stack([errors(other, [seen], order)[:, 0] for other in draws]) if draws else None
     pools = []
-    for index, samples in enumerate(unique.tolist()):
+    for index, samples in enumerate(sizes(law)):
         interval = best = None
         if drawn is not None:
             low, high = np.quantile(drawn[:, index], [0.025, 0.975]).tolist()
@@ -148,13 +164,20 @@ def _passes(passes: float) -> list[str]:
     ]
 
 
-def _setting(run: FinishedRun, law: Law | None, best: Pool) -> tuple[str | None, list[str]]:
+def _setting(run: FinishedRun, law: Law, best: Pool) -> tuple[str | None, list[str]]:
     """``STEP.keep=COUNT`` for the selector that decides by the law's signal, else the last; or why there is none."""
     steps = [step for step in run.steps if step.selects and getattr(step, "keep", None) is not None]
-    signal = law.signal if law is not None else None
+    signal = law.signal
     named = [step for step in steps if getattr(step, "signal", None) == signal]
     chosen = (named if signal is not None else steps)[-1:]
     count = round(best.samples)
+    if law.signal is not None and sorted(joined(law)[: best.buckets]) != list(range(best.buckets)):
+        return None, [
+            (
+                f"the best pool is not the first of the buckets by {law.signal}, so no `keep` makes it: some that "
+                "stand before it teach less"
+            )
+        ]
     if not chosen:
         step = f"score: {{signal: {signal or 'SIGNAL'}, keep: {count}}}"
         return None, [f"no step of the run keeps so many by that order: add `{step}` to its job"]

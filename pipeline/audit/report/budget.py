@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tamis.pipeline.audit.again.budget import errors
+from tamis.pipeline.audit.again.budget import errors, sizes
 from tamis.pipeline.audit.reading.budget import stored
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import number
@@ -36,14 +36,14 @@ def budget_section(run: FinishedRun) -> str:
 
 def _chart(law: Law, seen: float) -> str:
     """A line a pool, and the least error of all of them."""
-    sizes = np.cumsum([bucket.samples for bucket in law.buckets])
-    low, high = min(sizes[0], seen) / 2, max(10 * sizes[-1], 2 * seen)
+    kept = sizes(law)
+    low, high = min(kept[0], seen) / 2, max(10 * kept[-1], 2 * seen)
     at = np.union1d(np.geomspace(low, high, POINTS), [seen])
     found = errors(law, at.tolist())
-    drawn = np.unique(np.linspace(0, len(sizes) - 1, min(LINES, len(sizes))).round().astype(int))
+    drawn = np.unique(np.linspace(0, len(kept) - 1, min(LINES, len(kept))).round().astype(int))
     shown = [_line("least", "own", at, found.min(axis=0))]
     shown += [
-        _line(number(round(sizes[pool])), style(index), at, found[pool])
+        _line(number(round(kept[pool])), style(index), at, found[pool])
         for index, pool in enumerate(drawn.tolist())
     ]
     return curves(shown, "samples seen", "predicted error")
