@@ -88,6 +88,11 @@ class Difficulty(StepModel, EarlyHeads):
         return self.measure in HEADS
 
     @property
+    def aims(self) -> tuple[str, ...]:
+        """The trusted run."""
+        return () if self.trusted is None else (self.trusted,)
+
+    @property
     def modules(self) -> tuple[str, ...]:
         """torch, which trains heads."""
         return ("torch",) if self.trains else ()
