@@ -61,7 +61,7 @@ def evaluate(run: FinishedRun, request: Request, done: Progress | None = None) -
     asked = _asked(request)
     settings = Settings.of(run)
     settings.check([part for name in asked.selectors for part in Chain.parse(name).names])
-    pairs, holdouts, own = held_out(
+    pairs, holdouts, own, told = held_out(
         run, request.held_out, settings.signals, request.classes, asked.seeds
     )
     pairs, centroids = with_concepts(run, pairs, settings)
@@ -84,6 +84,7 @@ def evaluate(run: FinishedRun, request: Request, done: Progress | None = None) -
         points=points,
         notes=(
             *_read_of(run, own),
+            *told,
             *notes(request.held_out, holdouts[0].split.sources),
             *_circular(settings, asked.selectors),
             *_exchanged(request),

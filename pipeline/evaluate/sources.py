@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.evaluate import holdout
 from tamis.pipeline.evaluate.foreign import open_holdout
 from tamis.pipeline.evaluate.holdout import Holdout
+from tamis.pipeline.evaluate.known import known_to
 from tamis.pipeline.evaluate.pairs import Pairs, read
 from tamis.schemas.errors import JobError
 from tamis.schemas.nearest import nearest
@@ -90,27 +92,39 @@ def share_of(text: str) -> float | None:
     return share
 
 
+class Division(NamedTuple):
+    """The pairs, foreign ones included; a holdout a seed; how many of the pairs are the run's; and notes."""
+
+    pairs: Pairs
+    holdouts: list[Holdout]
+    own: int
+    notes: list[str]
+
+
 def held_out(
     run: FinishedRun, asked: HeldOut, signals: list[str], classes: str | None, seeds: Sequence[int]
-) -> tuple[Pairs, list[Holdout], int]:
-    """The pairs, foreign ones included; a holdout a seed; and how many of the pairs are the run's.
+) -> Division:
+    """Hold out what is asked for, but nothing that the run's steps have chosen for.
 
     Raises:
         JobError: nothing there, embedded otherwise, or too little to measure on.
     """
     pairs = read(run, signals, classes, origin=asked.column)
     own = len(pairs)
-    if asked.share is not None:
-        pairs = _in_order(pairs)
-        group = holdout.groups(pairs)
-        return pairs, [holdout.by_share(pairs, group, asked.share, seed) for seed in seeds], own
-    if asked.column is not None:
-        pairs = _in_order(pairs)
-        sources = _of_column(pairs, asked.column, asked.values)
-    else:
+    sources: dict[str, Mask] = {}
+    if asked.share is None and asked.column is None:
         pairs, sources = _foreign(run, pairs, asked.places, classes)
+    else:
+        pairs = _in_order(pairs)
+    if asked.column is not None:
+        sources = _of_column(pairs, asked.column, asked.values)
     group = holdout.groups(pairs)
-    return pairs, holdout.by_source(pairs, group, sources, seeds), own
+    known, told = known_to(run, pairs)
+    if asked.share is not None:
+        made = [holdout.by_share(pairs, group, asked.share, seed, known) for seed in seeds]
+    else:
+        made = holdout.by_source(pairs, group, sources, seeds, known)
+    return Division(pairs, made, own, told)
 
 
 def _of_column(pairs: Pairs, column: str, values: Sequence[str]) -> dict[str, Mask]:
