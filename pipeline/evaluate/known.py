@@ -39,15 +39,15 @@ class Known(NamedTuple):
     notes: list[str]
 
 
-def known_to(run: FinishedRun, pairs: Pairs) -> Known:
-    """The pairs that the run's steps have seen as a target, or that are akin to one.
+def known_to(run: FinishedRun, pairs: Pairs, target: str | None = None) -> Known:
+    """The pairs that the run's steps have seen as a target, or are of the run ``target``; or that are akin to one.
 
     Akin is what shares a picture, a near-duplicate or a caption with a target's sample, through others too, or whose
     embedding lies within ``holdout.EPSILON`` of one.
     """
     mask = np.zeros(len(pairs), dtype=bool)
     notes: list[str] = []
-    for path in _aims(run, notes):
+    for path in dict.fromkeys([*_aims(run, notes), *([target] if target else [])]):
         shown = storage.redact(path)
         if not storage.exists(storage.absolute(path.partition("#")[0])):
             notes.append(f"the target {shown} is no longer there: test pairs may be of it")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tamis.pipeline.algorithms.heads import Sides
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.evaluate import holdout
 from tamis.pipeline.evaluate.foreign import open_holdout
@@ -27,6 +28,9 @@ BY = "="
 
 SHARE = "0.2"
 """What is held out where nothing is said."""
+
+LEAST_TARGET = 16
+"""Pairs of a target, at least: a batch of fewer would hold hardly any wrong answers."""
 
 FEW_TESTED = 200
 """Number of test pairs below which a warning is due: with 200, R@10 varies by 0.03 by chance."""
@@ -102,9 +106,14 @@ class Division(NamedTuple):
 
 
 def held_out(
-    run: FinishedRun, asked: HeldOut, signals: list[str], classes: str | None, seeds: Sequence[int]
+    run: FinishedRun,
+    asked: HeldOut,
+    signals: list[str],
+    classes: str | None,
+    seeds: Sequence[int],
+    target: str | None = None,
 ) -> Division:
-    """Hold out what is asked for, but nothing that the run's steps have chosen for.
+    """Hold out what is asked for, but nothing that the run's steps have chosen for, or of the run ``target``.
 
     Raises:
         JobError: nothing there, embedded otherwise, or too little to measure on.
@@ -119,12 +128,28 @@ def held_out(
     if asked.column is not None:
         sources = _of_column(pairs, asked.column, asked.values)
     group = holdout.groups(pairs)
-    known, told = known_to(run, pairs)
+    known, told = known_to(run, pairs, target)
     if asked.share is not None:
         made = [holdout.by_share(pairs, group, asked.share, seed, known) for seed in seeds]
     else:
         made = holdout.by_source(pairs, group, sources, seeds, known)
     return Division(pairs, made, own, told)
+
+
+def target_pairs(run: FinishedRun, path: str) -> tuple[str, Sides]:
+    """The directory of a target's run, and its kept pairs; input files are embedded first.
+
+    Raises:
+        JobError: embedded otherwise, or in another width; or it kept too little to train on.
+    """
+    other = open_holdout(run, path, "--target")
+    found = read(other, [])
+    kept = found.take(found.kept).sides()
+    if len(kept.image) < LEAST_TARGET:
+        raise JobError(
+            f"--target {path}: {len(kept.image):,} pairs, and at least {LEAST_TARGET} are needed to train on: give more"
+        )
+    return other.root, kept
 
 
 def _of_column(pairs: Pairs, column: str, values: Sequence[str]) -> dict[str, Mask]:

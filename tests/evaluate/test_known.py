@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
+from tamis.pipeline.audit.reading.verdict import verdict
 from tamis.pipeline.evaluate.evaluation import Request, evaluate
 from tamis.pipeline.evaluate.holdout import EPSILON
 from tamis.pipeline.evaluate.sources import Division, HeldOut, held_out
@@ -132,3 +133,35 @@ def test_a_target_that_is_gone_is_told(given: Given, tmp_path: Path) -> None:
     asked: dict[str, Any] = {"against": ["target"], "budgets": [0.3], "seeds": 2, "steps": (5,)}
     notes = evaluate(run, Request(HeldOut(("0.5",)), **asked)).notes
     assert any("t.npy is no longer there: test pairs may be of it" in note for note in notes)
+
+
+def test_a_known_target_is_trained_with_and_not_tested(given: Given) -> None:
+    """Rows for the target alone and with each choice, compared with the target and as many random pairs."""
+    run, known = given.run("- random: {keep: 100}\n"), str(given.known())
+    asked = Request(
+        HeldOut(("0.5",)), ["score"], [0.2], seeds=3, steps=(60,), target=known, threads=2
+    )
+    found = evaluate(run, asked)
+    names = ["density", "random", "score"]
+    assert found.selectors == [*names, "target alone", *(f"target + {name}" for name in names)]
+    (alone,) = found.line("target alone")
+    assert (alone.budget, set(alone.pairs)) == (0.0, {160})
+    assert alone.headline.against_random is None
+    (own,), (both,) = found.line("score"), found.line("target + score")
+    assert [n - 160 for n in both.pairs] == list(own.pairs)
+    assert both.headline.values != own.headline.values
+    (base,) = found.line("target + random")
+    assert both.headline.against_random is not None
+    difference = both.headline.mean - base.headline.mean
+    assert both.headline.against_random.difference == pytest.approx(difference)
+    shared = {str(text) for text in given.captions[:SHARED]}
+    division = held_out(run, asked.held_out, [], None, range(3), known)
+    assert not texts_of(division) & shared
+    assert "target + random" in verdict(found, "target + score")
+    assert "target alone" in verdict(found, "target + score")
+
+
+def test_a_target_too_small_to_train_on_is_refused(given: Given) -> None:
+    run = given.run("- random: {keep: 10}\n")
+    with pytest.raises(JobError, match="10 pairs, and at least 16 are needed to train on"):
+        evaluate(run, Request(HeldOut(), ["score"], [0.2], seeds=2, target=run.root))
