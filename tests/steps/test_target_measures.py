@@ -13,6 +13,7 @@ from tamis.pipeline.algorithms.choosing.frechet import Moments
 from tamis.pipeline.algorithms.choosing.frechet import Target as Search
 from tamis.pipeline.audit.again.whatif import whatif
 from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.audit.story.story import tell
 from tamis.pipeline.steps.selectors.target.config import Target as Config
 from tamis.schemas import yaml12
 from tamis.schemas.errors import TamisError
@@ -147,6 +148,10 @@ def test_what_teaches_the_targets_way_has_influence(tmp_path: Path) -> None:
     assert kept[:200].mean() > 2 * kept[200:].mean()
     dropped = [row for row in decided.values() if not row["kept"]]
     assert all(row["value"] <= row["bound"] and row["message"] is None for row in dropped)
+    run = open_run(str(tmp_path / "run"))
+    (row,) = run.find(next(uid for uid, row in decided.items() if not row["kept"]))
+    (last,) = [step for step in tell(run, row)["steps"] if step["step"] == "target"]
+    assert "training on others helps the target's pairs more" in str(last)
     change = whatif(open_run(str(tmp_path / "run")), ["target.keep=150"])
     assert change.kept_after == 150
 

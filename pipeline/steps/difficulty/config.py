@@ -24,6 +24,7 @@ class Difficulty(StepModel, EarlyHeads):
 
     kind = "difficulty"
     compares_samples: ClassVar[bool] = True
+    instead = {"trusted": "measure"}  # noqa: RUF012 - nobody adds to it; the default measure has none
     measure: Literal["cliploss", "el2n", "loss", "learnability"] = Field(
         "cliploss",
         description="cliploss (Wang et al. 2024): the pair's cosine less what its picture and its caption have with "

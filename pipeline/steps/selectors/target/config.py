@@ -29,8 +29,7 @@ class Target(Chooser, EarlyHeads):
 
     kind = "target"
     reasons: ClassVar[Reasons] = {
-        OFF_TARGET: "others are more like the target, or it is less like it than `least`; by influence: others help "
-        "it more",
+        OFF_TARGET: "others are more like the target, or it is less like it than `least`",
     }
     instead = {"least": "keep"}  # noqa: RUF012 - nobody adds to it
     keep: Keep | None = Field(  # type: ignore[assignment]  # `least` can stand in its place
@@ -123,6 +122,15 @@ class Target(Chooser, EarlyHeads):
                 f"{', '.join(idle)}: of another measure than {self.measure}: leave out"
             )
         return self
+
+    def meaning(self, reason: str) -> str | None:
+        """The reason in the words of the measure."""
+        if reason != OFF_TARGET:
+            return super().meaning(reason)
+        return {
+            "frechet": "its concept comes after those that together are most like the target",
+            "influence": "training on others helps the target's pairs more, or on it less than `least`",
+        }.get(self.measure, self.reasons[reason])
 
     @property
     def aims(self) -> tuple[str, ...]:
