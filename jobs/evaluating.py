@@ -58,6 +58,14 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one argument an option
             "times.",
         ),
     ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="A finished run, or input files, of pairs that you have: each subset is trained with them too, beside "
+            "them alone. Nothing of them is tested.",
+        ),
+    ] = None,
     mismatch: Annotated[
         float,
         typer.Option(
@@ -76,7 +84,15 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one argument an option
     names = [name.strip() for name in against.split(",") if name.strip()]
     held = HeldOut.parse(holdout or (), holdout_by)
     request = Request(
-        held, names, shares(budgets), seeds, classes, lengths(steps), mismatch, cpus or processors()
+        held,
+        names,
+        shares(budgets),
+        seeds,
+        classes,
+        lengths(steps),
+        mismatch,
+        cpus or processors(),
+        target,
     )
     evaluate_run(run, request, json)
 

@@ -37,6 +37,24 @@ RANDOM, DEDUPLICATED, FULL, OWN = "random", "deduplicated", "full", "run"
 duplicate steps left, all pairs, and the pairs that the run kept."""
 
 
+ALONE = "target alone"
+"""Name of the training on a known target's pairs and no others."""
+
+_WITH = "target + "
+
+
+def with_target(selector: str) -> str:
+    """Name of the training on a known target's pairs and what a selector chooses."""
+    return f"{_WITH}{selector}"
+
+
+def random_beside(selector: str) -> str | None:
+    """Name of the random choice that a selector's is compared with; None where no random one is like it."""
+    if selector == ALONE:
+        return None
+    return with_target(RANDOM) if selector.startswith(_WITH) else RANDOM
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -170,6 +170,11 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         return False
 
     @property
+    def aims(self) -> tuple[str, ...]:
+        """Paths of the sets by whose samples the step chooses or learns: nothing of them may test the result."""
+        return ()
+
+    @property
     def shard_size(self) -> int | None:
         """Samples in each shard that the step writes; None if it writes no shards."""
         return None

@@ -25,6 +25,7 @@ from tamis.pipeline.evaluate.pairs import Pairs
 from tamis.pipeline.steps.selectors.config import count_of
 from tamis.schemas.errors import JobError
 from tamis.schemas.evaluation import (
+    ALONE,
     FULL,
     GEOMETRIC,
     HEADLINE,
@@ -35,6 +36,8 @@ from tamis.schemas.evaluation import (
     Figure,
     Point,
     Training,
+    random_beside,
+    with_target,
 )
 
 LEAST_PAIRS = 16
@@ -60,6 +63,21 @@ class Trial(NamedTuple):
     budget: float
     seed: int
     rows: Ints
+    with_target: bool = False  # on the known target's pairs too
+
+    def size(self, target: Sides | None) -> int:
+        """Pairs that are trained on."""
+        known = 0 if target is None or not self.with_target else len(target.image)
+        return len(self.rows) + known
+
+
+def beside_target(trials: Sequence[Trial], seeds: Sequence[int]) -> list[Trial]:
+    """Training on the target alone, and on the target and each of ``trials``."""
+    nothing = np.empty(0, np.int64)
+    alone = [Trial(ALONE, 0.0, seed, nothing, with_target=True) for seed in seeds]
+    return alone + [
+        trial._replace(selector=with_target(trial.selector), with_target=True) for trial in trials
+    ]
 
 
 @dataclass(frozen=True)
@@ -133,10 +151,12 @@ def measure(
     classes: Classes | None = None,
     threads: int = 1,
     done: Callable[[int], None] | None = None,
+    target: Sides | None = None,
 ) -> list[Measured]:
     """Train on every trial and measure on its seed's holdout, in the order of the trials.
 
-    The result does not depend on ``threads``, the trials that are trained at once. ``done`` is told of progress.
+    The result does not depend on ``threads``, the trials that are trained at once. ``done`` is told of progress;
+    ``target``: pairs that trials with the target train on too.
     """
     sides = pairs.sides()
     by_seed = {holdout.split.seed: holdout for holdout in holdouts}
@@ -147,7 +167,8 @@ def measure(
 
     def one(trial: Trial) -> Measured:
         scale = scales[trial.seed]
-        return _trained(sides, by_seed[trial.seed], scale, trial, training, classes)
+        known = target if trial.with_target else None
+        return _trained(sides, by_seed[trial.seed], scale, trial, training, classes, known)
 
     found = []
     with ThreadPoolExecutor(threads) as pool:
@@ -165,8 +186,12 @@ def _trained(
     trial: Trial,
     training: Training,
     classes: Classes | None,
+    target: Sides | None,
 ) -> Measured:
-    """Train on one trial's rows and measure on each source of its holdout; ``scale``: of pictures and captions."""
+    """Train on one trial's rows, and the target's pairs, and measure on each source of its holdout.
+
+    ``scale``: of pictures and captions.
+    """
     image, text = scale
     own = np.arange(len(sides.image))
     caption = own if held.exchange is None else held.exchange.caption
@@ -174,7 +199,11 @@ def _trained(
     def scaled(rows: Ints, caption: Ints) -> Sides:
         return Sides(image(sides.image[rows]), text(sides.text[caption[rows]]))
 
-    trained = heads.train(scaled(trial.rows, caption), training, trial.seed)
+    pairs = scaled(trial.rows, caption)
+    if target is not None:
+        known = Sides(image(target.image), text(target.text))
+        pairs = Sides(*(np.concatenate(both) for both in zip(known, pairs, strict=True)))
+    trained = heads.train(pairs, training, trial.seed)
     measured = over_sources(
         {name: measures.retrieval(trained, scaled(rows, own)) for name, rows in held.tested.items()}
     )
@@ -199,19 +228,25 @@ def over_sources(measured: Mapping[str, Measured]) -> Measured:
     return found
 
 
-def batch_of(trials: Sequence[Trial]) -> int:
+def batch_of(trials: Sequence[Trial], target: Sides | None = None) -> int:
     """The batch size, one for all subsets."""
-    return min([heads.BATCH, *(len(trial.rows) for trial in trials)])
+    return min([heads.BATCH, *(trial.size(target) for trial in trials)])
 
 
-def points(trials: Sequence[Trial], measured: Sequence[Measured], steps: int) -> list[Point]:
+def points(
+    trials: Sequence[Trial],
+    measured: Sequence[Measured],
+    steps: int,
+    target: Sides | None = None,
+) -> list[Point]:
     """A point after so many steps for each selector and budget, compared with random pairs of its size."""
     together: dict[tuple[str, float], list[tuple[Trial, Measured]]] = {}
     for trial, figures in zip(trials, measured, strict=True):
         together.setdefault((trial.selector, trial.budget), []).append((trial, figures))
     made = []
     for (selector, share), held in together.items():
-        base = together.get((RANDOM, share)) if selector != RANDOM else None
+        beside = random_beside(selector)
+        base = together.get((beside, share)) if beside not in (None, selector) else None
         shown = {
             metric: _figure(
                 [found[metric] for _, found in held],
@@ -219,7 +254,7 @@ def points(trials: Sequence[Trial], measured: Sequence[Measured], steps: int) ->
             )
             for metric in held[0][1]
         }
-        pairs = tuple(len(trial.rows) for trial, _ in held)
+        pairs = tuple(trial.size(target) for trial, _ in held)
         made.append(Point(selector=selector, budget=share, steps=steps, pairs=pairs, figures=shown))
     return made
 

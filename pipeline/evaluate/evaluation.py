@@ -11,13 +11,14 @@ import numpy as np
 
 from tamis.pipeline import encoders
 from tamis.pipeline.algorithms import heads
+from tamis.pipeline.algorithms.heads import Sides
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.evaluate import compare, holdout
 from tamis.pipeline.evaluate.choices import Chain, Choices, Settings, names, with_concepts
 from tamis.pipeline.evaluate.compare import Asked, Classes, Trial
 from tamis.pipeline.evaluate.holdout import Holdout
 from tamis.pipeline.evaluate.pairs import MOST_PAIRS, Pairs, embedding_of
-from tamis.pipeline.evaluate.sources import HeldOut, held_out, notes
+from tamis.pipeline.evaluate.sources import HeldOut, held_out, notes, target_pairs
 from tamis.schemas.errors import JobError
 from tamis.schemas.evaluation import EPOCHS, FULL, OWN, RANDOM, Evaluation, Point, Training
 from tamis.schemas.nearest import nearest
@@ -32,6 +33,7 @@ class Request:
 
     ``steps``: lengths of training; empty for one in which all pairs of the pool are seen ``EPOCHS`` times.
     ``mismatch``: the share of the pool's captions that are exchanged.
+    ``target``: a finished run, or input files, whose pairs are known: all is trained with them too.
     """
 
     held_out: HeldOut
@@ -42,6 +44,7 @@ class Request:
     steps: Sequence[int] = ()
     mismatch: float = 0.0
     threads: int = 1
+    target: str | None = None
 
 
 class Progress(Protocol):
@@ -61,8 +64,9 @@ def evaluate(run: FinishedRun, request: Request, done: Progress | None = None) -
     asked = _asked(request)
     settings = Settings.of(run)
     settings.check([part for name in asked.selectors for part in Chain.parse(name).names])
-    pairs, holdouts, own = held_out(
-        run, request.held_out, settings.signals, request.classes, asked.seeds
+    root, target = target_pairs(run, request.target) if request.target else (None, None)
+    pairs, holdouts, own, told = held_out(
+        run, request.held_out, settings.signals, request.classes, asked.seeds, root
     )
     pairs, centroids = with_concepts(run, pairs, settings)
     if request.mismatch:
@@ -71,9 +75,11 @@ def evaluate(run: FinishedRun, request: Request, done: Progress | None = None) -
             holdout.exchanged(pairs, held, request.mismatch, similarity) for held in holdouts
         ]
     trials, left_out = compare.plan(pairs, holdouts, Choices(settings, centroids), asked)
-    trainings = _trainings(request, holdouts, compare.batch_of(trials))
+    if target is not None:
+        trials += compare.beside_target(trials, asked.seeds)
+    trainings = _trainings(request, holdouts, compare.batch_of(trials, target))
     classes = _classes(run, pairs, request.classes, holdouts)
-    points = _measured(pairs, holdouts, trials, trainings, classes, request.threads, done)
+    points = _measured(pairs, holdouts, trials, trainings, classes, request.threads, done, target)
     return Evaluation(
         job=run.manifest.job["name"],
         encoder=embedding_of(run).encoder,
@@ -84,6 +90,7 @@ def evaluate(run: FinishedRun, request: Request, done: Progress | None = None) -
         points=points,
         notes=(
             *_read_of(run, own),
+            *told,
             *notes(request.held_out, holdouts[0].split.sources),
             *_circular(settings, asked.selectors),
             *_exchanged(request),
@@ -110,6 +117,7 @@ def _measured(
     classes: Classes | None,
     threads: int,
     done: Progress | None,
+    target: Sides | None,
 ) -> tuple[Point, ...]:
     """The points after each training."""
     total = len(trials) * sum(training.steps for training in trainings)
@@ -118,8 +126,10 @@ def _measured(
         done(0, total)
     for training in trainings:
         told = None if done is None else _told(done, before, training.steps, total)
-        measured = compare.measure(pairs, holdouts, trials, training, classes, threads, told)
-        made += compare.points(trials, measured, training.steps)
+        measured = compare.measure(
+            pairs, holdouts, trials, training, classes, threads, told, target
+        )
+        made += compare.points(trials, measured, training.steps, target)
         before += len(trials) * training.steps
     return tuple(made)
 

@@ -16,8 +16,10 @@ from tamis.schemas.job import Input, Job
 from tamis.schemas.step import StepModel
 
 
-def open_holdout(run: FinishedRun, path: str) -> FinishedRun:
+def open_holdout(run: FinishedRun, path: str, option: str = "--holdout") -> FinishedRun:
     """The run at ``path``, embedded as ``run`` is; input files there are embedded first, in this process.
+
+    ``option`` is named in messages.
 
     Files are embedded once: their run stays below the run directory, and the same call takes it up again.
 
@@ -28,11 +30,11 @@ def open_holdout(run: FinishedRun, path: str) -> FinishedRun:
     embed = embedding_of(run)
     if storage.exists(storage.join(storage.absolute(path), "manifest.json")):
         other = open_run(path)
-        _check_alike(embed, embedding_of(other), path)
+        _check_alike(embed, embedding_of(other), f"{option} {path}")
         return other
     if embed.takes_embeddings:
         raise JobError(
-            f"--holdout {path}: the run's embeddings came with its input; make a run of these files with theirs, "
+            f"{option} {path}: the run's embeddings came with its input; make a run of these files with theirs, "
             "and name its directory"
         )
     whole = storage.absolute(path)
@@ -48,10 +50,10 @@ def open_holdout(run: FinishedRun, path: str) -> FinishedRun:
     return open_run(made.root)
 
 
-def _check_alike(own: StepModel, other: StepModel, path: str) -> None:
+def _check_alike(own: StepModel, other: StepModel, shown: str) -> None:
     for what in ("encoder", "precision"):
         ours, theirs = getattr(own, what), getattr(other, what)
         if ours != theirs:
             raise JobError(
-                f"--holdout {path}: was embedded with {what} {theirs}, the run with {ours}: use the same"
+                f"{shown}: was embedded with {what} {theirs}, the run with {ours}: use the same"
             )

@@ -124,14 +124,18 @@ def _equal(values: Objects) -> tuple[Ints, Ints]:
     return both[:, 0], both[:, 1]
 
 
-def by_share(pairs: Pairs, group: Ints, share: float, seed: int) -> Holdout:
-    """Hold out about ``share`` of the groups, drawn by a hash of seed and uid.
+def by_share(
+    pairs: Pairs, group: Ints, share: float, seed: int, known: Mask | None = None
+) -> Holdout:
+    """Hold out about ``share`` of the groups, drawn by a hash of seed and uid; none with a ``known`` pair, bool (n,).
 
     Raises:
         JobError: fewer than ``LEAST_TESTED`` pairs would be tested.
     """
     sizes = np.bincount(group, minlength=len(pairs))
     fit = sizes[group] <= max(1, int(LARGEST * len(pairs)))
+    if known is not None:
+        fit &= ~np.isin(group, group[known])
     lot = order.uniform(order.hashed(pairs.uid, seed, "held out"))
     # The label is the group's first row, and rows are in the order of uids: the lot is its smallest uid's.
     held = fit & (lot[group] < share)
@@ -139,9 +143,15 @@ def by_share(pairs: Pairs, group: Ints, share: float, seed: int) -> Holdout:
 
 
 def by_source(
-    pairs: Pairs, group: Ints, sources: Mapping[str, Mask], seeds: Sequence[int]
+    pairs: Pairs,
+    group: Ints,
+    sources: Mapping[str, Mask],
+    seeds: Sequence[int],
+    known: Mask | None = None,
 ) -> list[Holdout]:
     """Hold out the pairs of ``sources``, bool (n,) each, and all pairs of their groups; a holdout a seed.
+
+    Pairs of a group with a ``known`` one, bool (n,), are held out and not tested.
 
     The test pairs are the same for all seeds. The pool is not: each seed draws ``DRAWN`` of it, so that the spread over
     seeds is one over pools too.
@@ -151,6 +161,15 @@ def by_source(
     """
     foreign = np.logical_or.reduce(list(sources.values()))
     held = np.isin(group, group[foreign])
+    if known is not None:
+        fresh = ~np.isin(group, group[known])
+        for name, mask in sources.items():
+            if mask.any() and not (mask & fresh).any():
+                raise JobError(
+                    f"--holdout: all {int(mask.sum()):,} pairs of {name} are of a target that the run has chosen for, "
+                    "or akin to one: test with others"
+                )
+        sources = {name: mask & fresh for name, mask in sources.items()}
     whole = _holdout(pairs, group, held, sources, 0)
     return [_drawn(pairs, whole, seed) for seed in seeds]
 
@@ -199,7 +218,7 @@ def _holdout(
     }
     every = np.concatenate(list(tested.values()))
     outside = np.flatnonzero(~held)
-    alike = _alike(pairs, outside, every)
+    alike = alike_to(pairs.image[outside], pairs.image[every].astype(np.float32))
     pool = outside[~alike]
     split = Split(
         seed=seed,
@@ -232,11 +251,11 @@ def _tested(pairs: Pairs, group: Ints, eligible: Mask, seed: int, source: str) -
     return tested
 
 
-def _alike(pairs: Pairs, rows: Ints, tested: Ints) -> Mask:
-    """(n,) True for ``rows`` with a picture embedding within ``EPSILON`` of a tested one."""
-    against = pairs.image[tested].astype(np.float32).T
-    near_one = np.zeros(len(rows), dtype=bool)
-    for start in range(0, len(rows), _BLOCK):
-        block = pairs.image[rows[start : start + _BLOCK]].astype(np.float32)
+def alike_to(image: npt.NDArray[np.float16], others: npt.NDArray[np.float32]) -> Mask:
+    """(n,) True for rows (n, d) with a cosine above 1 - ``EPSILON`` to one of ``others`` (m, d)."""
+    against = others.T
+    near_one = np.zeros(len(image), dtype=bool)
+    for start in range(0, len(image), _BLOCK):
+        block = image[start : start + _BLOCK].astype(np.float32)
         near_one[start : start + _BLOCK] = (block @ against).max(axis=1) > 1 - EPSILON
     return near_one

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tamis.pipeline.algorithms import order
+from tamis.pipeline.algorithms import heads, order
 from tamis.pipeline.algorithms.scaling_fit import Curves, Fit, drawn
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.evaluate import compare, heads
+from tamis.pipeline.evaluate import compare
 from tamis.pipeline.evaluate.compare import LEAST_PAIRS, Trial
 from tamis.pipeline.evaluate.holdout import Holdout
 from tamis.pipeline.evaluate.pairs import Pairs, embedding_of
 from tamis.pipeline.evaluate.sources import HeldOut, held_out, notes
+from tamis.pipeline.tasks.product import Kind
 from tamis.schemas.budget import Bucket, Law
 from tamis.schemas.errors import JobError
 from tamis.schemas.evaluation import HEADLINE, Training
@@ -77,7 +78,7 @@ def decider(run: FinishedRun, signal: str | None) -> tuple[str, str]:
     if named:
         step = named[-1]
         return str(getattr(step, "signal", "")), str(getattr(step, "best", "highest"))
-    return signal or run.made_by(embedding_of(run).name, "signal")[0], "highest"
+    return signal or run.made_by(embedding_of(run).name, Kind.SIGNAL)[0], "highest"
 
 
 def fit(run: FinishedRun, measuring: Measuring, told: Told | None = None) -> Fitted:
@@ -89,7 +90,8 @@ def fit(run: FinishedRun, measuring: Measuring, told: Told | None = None) -> Fit
     """
     _check(measuring)
     seeds = range(measuring.seeds)
-    pairs, holdouts, _ = held_out(run, measuring.held_out, [measuring.signal], None, seeds)
+    division = held_out(run, measuring.held_out, [measuring.signal], None, seeds)
+    pairs, holdouts = division.pairs, division.holdouts
     trials, size = _trials(pairs, holdouts, measuring)
     batch = min(heads.BATCH, max(LEAST_PAIRS, size // BATCHES))
     steps = [max(1, round(passes * size / batch)) for passes in PASSES]
@@ -109,6 +111,7 @@ def fit(run: FinishedRun, measuring: Measuring, told: Told | None = None) -> Fit
         [
             *_told(measuring, found, errors, size),
             *notes(measuring.held_out, holdouts[0].split.sources),
+            *division.notes,
         ],
     )
 

@@ -6,14 +6,17 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from tamis.pipeline.algorithms.heads import Sides
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.evaluate import holdout
 from tamis.pipeline.evaluate.foreign import open_holdout
 from tamis.pipeline.evaluate.holdout import Holdout
+from tamis.pipeline.evaluate.known import known_to
 from tamis.pipeline.evaluate.pairs import Pairs, read
 from tamis.schemas.errors import JobError
 from tamis.schemas.nearest import nearest
@@ -25,6 +28,9 @@ BY = "="
 
 SHARE = "0.2"
 """What is held out where nothing is said."""
+
+LEAST_TARGET = 16
+"""Pairs of a target, at least: a batch of fewer would hold hardly any wrong answers."""
 
 FEW_TESTED = 200
 """Number of test pairs below which a warning is due: with 200, R@10 varies by 0.03 by chance."""
@@ -90,27 +96,60 @@ def share_of(text: str) -> float | None:
     return share
 
 
+class Division(NamedTuple):
+    """The pairs, foreign ones included; a holdout a seed; how many of the pairs are the run's; and notes."""
+
+    pairs: Pairs
+    holdouts: list[Holdout]
+    own: int
+    notes: list[str]
+
+
 def held_out(
-    run: FinishedRun, asked: HeldOut, signals: list[str], classes: str | None, seeds: Sequence[int]
-) -> tuple[Pairs, list[Holdout], int]:
-    """The pairs, foreign ones included; a holdout a seed; and how many of the pairs are the run's.
+    run: FinishedRun,
+    asked: HeldOut,
+    signals: list[str],
+    classes: str | None,
+    seeds: Sequence[int],
+    target: str | None = None,
+) -> Division:
+    """Hold out what is asked for, but nothing that the run's steps have chosen for, or of the run ``target``.
 
     Raises:
         JobError: nothing there, embedded otherwise, or too little to measure on.
     """
     pairs = read(run, signals, classes, origin=asked.column)
     own = len(pairs)
-    if asked.share is not None:
-        pairs = _in_order(pairs)
-        group = holdout.groups(pairs)
-        return pairs, [holdout.by_share(pairs, group, asked.share, seed) for seed in seeds], own
-    if asked.column is not None:
-        pairs = _in_order(pairs)
-        sources = _of_column(pairs, asked.column, asked.values)
-    else:
+    sources: dict[str, Mask] = {}
+    if asked.share is None and asked.column is None:
         pairs, sources = _foreign(run, pairs, asked.places, classes)
+    else:
+        pairs = _in_order(pairs)
+    if asked.column is not None:
+        sources = _of_column(pairs, asked.column, asked.values)
     group = holdout.groups(pairs)
-    return pairs, holdout.by_source(pairs, group, sources, seeds), own
+    known, told = known_to(run, pairs, target)
+    if asked.share is not None:
+        made = [holdout.by_share(pairs, group, asked.share, seed, known) for seed in seeds]
+    else:
+        made = holdout.by_source(pairs, group, sources, seeds, known)
+    return Division(pairs, made, own, told)
+
+
+def target_pairs(run: FinishedRun, path: str) -> tuple[str, Sides]:
+    """The directory of a target's run, and its kept pairs; input files are embedded first.
+
+    Raises:
+        JobError: embedded otherwise, or in another width; or it kept too little to train on.
+    """
+    other = open_holdout(run, path, "--target")
+    found = read(other, [])
+    kept = found.take(found.kept).sides()
+    if len(kept.image) < LEAST_TARGET:
+        raise JobError(
+            f"--target {path}: {len(kept.image):,} pairs, and at least {LEAST_TARGET} are needed to train on: give more"
+        )
+    return other.root, kept
 
 
 def _of_column(pairs: Pairs, column: str, values: Sequence[str]) -> dict[str, Mask]:

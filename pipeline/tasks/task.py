@@ -31,7 +31,7 @@ CULPRITS = "culprits"
 
 WHOLES = frozenset(
     {"brackets", "budgets", "ceiling", "centroids", "clusters", "components", "cut", "cuts"}
-    | {"columns", "heads", "list", "range", "ratio", "references", "target", "uids"}
+    | {"columns", "heads", "list", "range", "ratio", "references", "search", "target", "uids"}
 )
 """Labels of tasks over everything, which name their files for people."""
 

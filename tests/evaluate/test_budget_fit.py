@@ -124,9 +124,8 @@ def test_the_step_that_keeps_by_a_signal_says_which_end_is_best(run: Path) -> No
 def test_buckets_are_in_the_order_of_the_signal(run: Path) -> None:
     for best, sign in (("highest", -1), ("lowest", 1)):
         opened = open_run(str(run))
-        pairs, holdouts, _ = held_out(
-            opened, HeldOut.parse(["0.2"], None), ["trust"], None, range(2)
-        )
+        division = held_out(opened, HeldOut.parse(["0.2"], None), ["trust"], None, range(2))
+        pairs, holdouts = division.pairs, division.holdouts
         trials, size = quality_buckets._trials(pairs, holdouts, measuring(best=best, seeds=2))
         for seed in range(2):
             means = [pairs.signals[t.rows, 0].mean() for t in trials if t.seed == seed]

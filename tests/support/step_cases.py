@@ -255,6 +255,9 @@ CASES: Mapping[str, Case] = {
     "target by concepts": over_embeddings(
         "- target: {path: TARGET.npy, measure: concepts, centroids: TARGET.npy, keep: 0.5}"
     ),
+    "target by frechet": over_embeddings(
+        "- target: {path: TARGET.npy, measure: frechet, centroids: TARGET.npy, dimensions: 4}"
+    ),
     "target of captions": Case(
         "- embed: {encoder: demo, batch_size: 8}\n- target: {path: TARGET, keep: 0.5}", captioned
     ),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from tamis.pipeline.audit.reading.paired import paired
 from tamis.schemas.evaluation import (
+    ALONE,
     DEDUPLICATED,
     EPOCHS,
     FULL,
@@ -18,6 +19,8 @@ from tamis.schemas.evaluation import (
     Evaluation,
     Figure,
     Point,
+    random_beside,
+    with_target,
 )
 
 LEAST_GAIN = 0.1
@@ -29,14 +32,19 @@ def verdict(evaluation: Evaluation, selector: str) -> str:
     line = evaluation.line(selector)
     if len(evaluation.splits) == 1:
         return f"{selector}: one seed, so nothing is tested{_reach(evaluation, line)}"
-    comparison = _against(evaluation, line, RANDOM)
-    for base in _bases(evaluation, selector)[1:]:
-        comparison += "; " + _against(evaluation, line, base)
+    comparison = "; ".join(
+        _against(evaluation, line, base) for base in _bases(evaluation, selector)
+    )
     return f"{selector}: {comparison}{_reach(evaluation, line)}"
 
 
 def _bases(evaluation: Evaluation, selector: str) -> list[str]:
     """The lines that a selector is tested against."""
+    beside = random_beside(selector)
+    if beside is None:
+        return []
+    if beside != RANDOM:
+        return [beside, ALONE]
     if selector in (DEDUPLICATED, OWN) or not evaluation.line(DEDUPLICATED):
         return [RANDOM]
     # Beating random pairs is no merit of a selector where a random choice of the deduplicated does so too.
@@ -47,7 +55,7 @@ def _against(evaluation: Evaluation, line: Sequence[Point], base: str) -> str:
     """Sizes at which a line is better or worse than that of ``base``, by a paired test at each size."""
     by_outcome: dict[str, list[Point]] = {}
     for point in line:
-        other = evaluation.point(base, point.budget)
+        other = evaluation.point(base, 0.0 if base == ALONE else point.budget)
         if other is not None:
             by_outcome.setdefault(_compared(point.headline, other.headline), []).append(point)
     if list(by_outcome) == ["no different from"]:
@@ -67,7 +75,7 @@ def _compared(own: Figure, other: Figure) -> str:
 def chance(evaluation: Evaluation) -> str:
     """The expected number of significant tests if no choice made any difference, in words."""
     pairs = [
-        (point, evaluation.point(base, point.budget))
+        (point, evaluation.point(base, 0.0 if base == ALONE else point.budget))
         for selector in compared(evaluation)
         for base in _bases(evaluation, selector)
         for point in evaluation.line(selector)
@@ -88,7 +96,8 @@ def chance(evaluation: Evaluation) -> str:
 
 def compared(evaluation: Evaluation) -> list[str]:
     """The selectors that get a verdict."""
-    return [name for name in evaluation.selectors if name not in (RANDOM, FULL)]
+    bases = (RANDOM, FULL, ALONE, with_target(RANDOM))
+    return [name for name in evaluation.selectors if name not in bases]
 
 
 def significant(point: Point, metric: str = HEADLINE) -> bool:

@@ -24,6 +24,7 @@ class Difficulty(StepModel, EarlyHeads):
 
     kind = "difficulty"
     compares_samples: ClassVar[bool] = True
+    instead = {"trusted": "measure"}  # noqa: RUF012 - nobody adds to it; the default measure has none
     measure: Literal["cliploss", "el2n", "loss", "learnability"] = Field(
         "cliploss",
         description="cliploss (Wang et al. 2024): the pair's cosine less what its picture and its caption have with "
@@ -86,6 +87,11 @@ class Difficulty(StepModel, EarlyHeads):
     def trains(self) -> bool:
         """True if the measure is that of heads."""
         return self.measure in HEADS
+
+    @property
+    def aims(self) -> tuple[str, ...]:
+        """The trusted run."""
+        return () if self.trusted is None else (self.trusted,)
 
     @property
     def modules(self) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +14,7 @@ from tamis.pipeline.algorithms.choosing.learned import Halves, Pair, learn
 from tamis.pipeline.steps.shared import early_heads, origins
 from tamis.pipeline.steps.shared.early_heads import EARLY, LEAST, heads_of, heads_table
 from tamis.pipeline.steps.shared.origins import Origin
-from tamis.pipeline.steps.shared.reference_pairs import own_numbers
+from tamis.pipeline.steps.shared.reference_pairs import living_pairs
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.columns import vectors
 from tamis.pipeline.tasks.task import TaskIo
@@ -106,23 +105,15 @@ def _projected(
     }
 
 
-def _pairs(io: TaskIo[Any], known: pa.Array) -> tuple[pa.Table, Halves, Halves, Any]:
-    """The living samples of one part: their rows, their vectors, and their numbers among the references."""
-    table = io.read("embedding", ["row", "image", "text"])
-    table = table.filter(pa.array(io.living()[table["row"].to_numpy()])).combine_chunks()
-    uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(table["row"].combine_chunks())
-    return table, vectors(table["image"]), vectors(table["text"]), own_numbers(uid, known)
-
-
 def values(io: TaskIo[Measured]) -> Iterator[pa.Table]:
     """(row, value) of one part's living samples."""
     (piece,) = io.slices("references")
     known, references = _references(io.root, piece.path, piece.identity)
-    table, image, text, own = _pairs(io, known)
+    row, image, text, own = living_pairs(io, known)
     args = io.args
     measure: Measure = "el2n" if args.measure == "el2n" else "cliploss"
     value = references.difficulty(image, text, own, measure, args.temperature)
-    yield pa.table({"row": table["row"], args.signal: value})
+    yield pa.table({"row": row, args.signal: value})
 
 
 def values_by_heads(io: TaskIo[Measured]) -> Iterator[pa.Table]:
@@ -131,11 +122,11 @@ def values_by_heads(io: TaskIo[Measured]) -> Iterator[pa.Table]:
     (heads,) = io.slices("heads")
     paths, digests = (piece.path, heads.path), (piece.identity, heads.identity)
     known, projected = _projected(io.root, paths, digests)
-    table, image, text, own = _pairs(io, known)
+    row, image, text, own = living_pairs(io, known)
     total = np.zeros(len(image))
     roles = {EARLY: 1, TRUSTED: -1} if io.args.measure == "learnability" else {EARLY: 1}
     for role, sign in roles.items():
         for pair, references in projected[role]:
             total += sign * pair.loss(references, image, text, own).astype(np.float64)
     runs = len(projected[EARLY])
-    yield pa.table({"row": table["row"], io.args.signal: (total / runs).astype(np.float32)})
+    yield pa.table({"row": row, io.args.signal: (total / runs).astype(np.float32)})

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.steps.concepts.concepts import dimension, sample_bound
 from tamis.pipeline.steps.shared.parts import nothing_reaches
-from tamis.pipeline.tables.columns import uid_words
+from tamis.pipeline.tables.columns import Float16s, uid_words, vectors
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.sources import ByPart, Source
 from tamis.pipeline.tasks.step import Context
@@ -99,9 +99,16 @@ def take(io: TaskIo[Taking]) -> Iterator[pa.Table]:
     yield smallest(io, io.args.wanted)
 
 
-def own_numbers(uid: pa.Array, known: pa.Array) -> npt.NDArray[np.int64]:
-    """The number of each sample among the references ``known``, -1 for none; both are columns of uids."""
-    found: npt.NDArray[np.int64] = (
-        pc.fill_null(pc.index_in(uid, known), -1).to_numpy().astype(np.int64)
-    )
-    return found
+def living_pairs(
+    io: TaskIo[Any], known: pa.Array
+) -> tuple[pa.Array, Float16s, Float16s, npt.NDArray[np.int64]]:
+    """The rows of one part's living samples, their vectors of both sides, and their numbers among references.
+
+    ``known`` are the uids of those; -1 stands for none.
+    """
+    table = io.read("embedding", ["row", "image", "text"])
+    table = table.filter(pa.array(io.living()[table["row"].to_numpy()])).combine_chunks()
+    row = table["row"].combine_chunks()
+    uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(row)
+    own = pc.fill_null(pc.index_in(uid, known), -1).to_numpy().astype(np.int64)
+    return row, vectors(table["image"]), vectors(table["text"]), own

@@ -39,6 +39,11 @@ class Importance(Chooser):
         """True."""
         return True
 
+    @property
+    def aims(self) -> tuple[str, ...]:
+        """The target's captions."""
+        return (self.target,)
+
     def with_paths(self, change: Change) -> Self:
         """The target's path changed."""
         return self.model_copy(update={"target": change(self.target)})

@@ -33,5 +33,6 @@ class Target(StepChoice[Config]):
         lot = order.hashed(pool.uid, self.seed, LOT)
         chosen = order.row_mask(order.smallest(lot, pool.uid, floor), len(pool.uid))
         others = np.flatnonzero(~chosen)
-        chosen[others] = score.top(pool.signal[others], pool.uid[others], count - floor)
+        values = pool.signal[others] * (-1 if self.config.measure == "frechet" else 1)
+        chosen[others] = score.top(values, pool.uid[others], count - floor)
         return chosen

@@ -8,16 +8,24 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from tamis.pipeline.steps.selectors.config import Chooser, Keep
-from tamis.pipeline.steps.shared.config import CAPTIONS
+from tamis.pipeline.steps.shared.config import CAPTIONS, EarlyHeads
 from tamis.schemas.step import Change, Reasons, Width
 
 OFF_TARGET = "off_target"
 LOT = "target/floor"
 """The purpose of the hashes by which the floor is chosen."""
+ONLY_OF = {
+    "dimensions": "frechet",
+    "references": "influence",
+    "runs": "influence",
+    "steps": "influence",
+    "trained": "influence",
+}
+"""Settings -> the one measure that they belong to."""
 
 
-class Target(Chooser):
-    """Keep what is most like a target: a finished run, vectors or captions (NormSim, DataComp's image-based filter)."""
+class Target(Chooser, EarlyHeads):
+    """Keep what is most like a target: a run, vectors or captions (NormSim, DataComp's image-based filter, SnP)."""
 
     kind = "target"
     reasons: ClassVar[Reasons] = {
@@ -28,7 +36,7 @@ class Target(Chooser):
         None,
         examples=[0.4],
         description="a share above 0, to 1, written with a point (1.0 is all), or a count of samples; needed, unless "
-        "there is `least`",
+        "there is `least`; without it `frechet` keeps what its search finds",
     )
     path: str = Field(
         examples=["runs/birds"],
@@ -40,10 +48,12 @@ class Target(Chooser):
         examples=["a red bird"],
         description="with a file of vectors: what they are of, in words, for messages; `tamis search --as` writes it",
     )
-    measure: Literal["nearest", "moment", "concepts"] = Field(
+    measure: Literal["nearest", "moment", "concepts", "frechet", "influence"] = Field(
         "nearest",
         description="nearest: cosine to the nearest target vector (NormSim-inf, with its sign); moment: root mean "
-        "square of the cosines to all (NormSim-2); concepts: how many target vectors lie in the sample's concept",
+        "square of the cosines to all (NormSim-2); concepts: how many target vectors lie in the sample's concept; "
+        "frechet: rank of the concept in a search for those that together are distributed like the target (SnP); "
+        "influence: how much training on the pair makes the target's pairs easier, by gradients of early heads (LESS)",
     )
     side: Literal["auto", "image", "text"] = Field(
         "auto",
@@ -63,12 +73,25 @@ class Target(Chooser):
     most: int = Field(
         20_000,
         ge=1,
-        description="target vectors for `nearest`, at most; of more those with the smallest hashes are taken",
+        description="target vectors for `nearest`, or pairs for `influence`, at most; of more those with the smallest "
+        "hashes are taken",
     )
     centroids: str | None = Field(
         None,
         examples=["runs/earlier"],
-        description="the concepts of `concepts`: a finished run (or RUN#STEP), or a `.npy` of a row each",
+        description="the concepts of `concepts` and `frechet`: a finished run (or RUN#STEP), or a `.npy` of a row each",
+    )
+    dimensions: int = Field(
+        64,
+        ge=1,
+        le=512,
+        description="of `frechet`: the target's principal directions in which concepts are compared with it",
+    )
+    references: int = Field(
+        4096,
+        ge=2,
+        le=1_000_000,
+        description="of `influence`: pairs among which each is to be told apart, those of the smallest hashes",
     )
     embedding: str | None = Field(
         None,
@@ -78,15 +101,61 @@ class Target(Chooser):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if (self.keep is None) == (self.least is None):
-            raise ValueError("needs `keep` or `least`, and not both")
-        if self.least is not None and (self.floor or self.of != "reaching"):
-            raise ValueError("`floor` and `of` belong to `keep`: with `least` leave them out")
-        if self.centroids is None and self.measure == "concepts":
+        searched = self.measure == "frechet"
+        if searched and self.least is not None:
             raise ValueError(
-                "measure: concepts needs `centroids`: a finished run that clusters the same embedding, or a .npy"
+                "measure: frechet finds by itself where to stop: leave `least` out, or say `keep`"
+            )
+        if not searched and (self.keep is None) == (self.least is None):
+            raise ValueError("needs `keep` or `least`, and not both")
+        if self.keep is None and (self.floor or self.of != "reaching"):
+            raise ValueError("`floor` and `of` belong to `keep`: without it leave them out")
+        if self.centroids is None and self.by_concepts:
+            raise ValueError(
+                f"measure: {self.measure} needs `centroids`: a finished run that clusters the same embedding, or a .npy"
+            )
+        if self.measure == "influence" and self.side != "auto":
+            raise ValueError("measure: influence compares pairs: leave `side` out")
+        idle = [
+            name
+            for name, measure in ONLY_OF.items()
+            if self.measure != measure
+            and getattr(self, name) != type(self).model_fields[name].default
+        ]
+        if idle:
+            raise ValueError(
+                f"{', '.join(idle)}: of another measure than {self.measure}: leave out"
             )
         return self
+
+    def meaning(self, reason: str) -> str | None:
+        """The reason in the words of the measure."""
+        if reason != OFF_TARGET:
+            return super().meaning(reason)
+        return {
+            "frechet": "its concept comes after those that together are most like the target",
+            "influence": "training on others helps the target's pairs more, or on it less than `least`",
+        }.get(self.measure, self.reasons[reason])
+
+    @property
+    def aims(self) -> tuple[str, ...]:
+        """The target."""
+        return (self.path,)
+
+    @property
+    def by_concepts(self) -> bool:
+        """True if the measure is that of a concept."""
+        return self.measure in ("concepts", "frechet")
+
+    @property
+    def scores(self) -> bool:
+        """True if only samples that reach the step have a value."""
+        return self.measure == "influence"
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """torch, which trains heads."""
+        return ("torch",) if self.measure == "influence" else ()
 
     @property
     def of_captions(self) -> bool:
@@ -105,8 +174,17 @@ class Target(Chooser):
         yield from super().notes(samples, width)
         dim = width(self.embedding)
         shown = "d" if dim is None else f"{dim:,}"
-        if self.measure == "concepts":
+        if self.by_concepts:
             yield f"a worker holds all centroids, of {shown} x 8 B each"
+            if self.measure == "frechet":
+                moments = self.dimensions**2 * 8
+                yield f"and the moments of each concept, {self.dimensions} x {self.dimensions} x 8 B: {moments:,} B"
+            return
+        if self.measure == "influence":
+            held = self.runs * self.references * 64 * 32 / 1e6
+            yield (
+                f"a worker holds {self.runs} x {self.references:,} references x 64 numbers x 32 B: {held:,.0f} MB"
+            )
             return
         moment = self.measure == "moment"
         what = f"a matrix of {shown}" if moment else f"at most {self.most:,} target vectors"

@@ -20,6 +20,7 @@ from tamis.pipeline.encoders.base import Encoder
 from tamis.pipeline.inputs import embedding_files
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.target.config import LOT, OFF_TARGET
+from tamis.pipeline.steps.shared.borrowed import inspected
 from tamis.pipeline.steps.shared.origins import BLOCK, Origin, blocks
 from tamis.pipeline.steps.shared.other_runs import check_sha256, unchanged
 from tamis.pipeline.steps.shared.parts import drops
@@ -76,7 +77,8 @@ class Judged:
     least: float | None = None  # in the place of a cut
 
 
-def _encoder(of: Origin) -> Encoder | None:
+def encoder_of(of: Origin) -> Encoder | None:
+    """The encoder of a target of captions."""
     if of.kind != "captions":
         return None
     import torch
@@ -88,7 +90,7 @@ def _encoder(of: Origin) -> Encoder | None:
 
 def gather(io: TaskIo[Origin]) -> Iterator[pa.Table]:
     """(name, centroid) of the target's vectors, for ``nearest``."""
-    found = list(blocks(io.args, _encoder(io.args)))
+    found = list(blocks(io.args, encoder_of(io.args)))
     names = [name[:SHOWN] for block in found for name in block.names]
     table = centroid_table(np.concatenate([block.rows for block in found]))
     yield table.append_column("name", pa.array(names, pa.string()))
@@ -96,12 +98,25 @@ def gather(io: TaskIo[Origin]) -> Iterator[pa.Table]:
 
 def add_up(io: TaskIo[Origin]) -> Iterator[pa.Table]:
     """The second moment of the target's vectors, a row of bytes for each dimension, for ``moment``."""
-    second = target.second_moment(block.rows for block in blocks(io.args, _encoder(io.args)))
+    second = target.second_moment(block.rows for block in blocks(io.args, encoder_of(io.args)))
     raw = np.ascontiguousarray(second, "<f8")
     kind = pa.binary(8 * len(second))
     yield pa.table(
         {"moment": pa.FixedSizeBinaryArray.from_buffers(kind, len(raw), [None, pa.py_buffer(raw)])}
     )
+
+
+def concepts_in(given: Given) -> int:
+    """The number of given centroids.
+
+    Raises:
+        InputError, StateError: they cannot be read.
+    """
+    if given.table:
+        root, path = storage.parent(given.path), _base(given.path)
+        return sum(inspected(root, path, storage.redact(given.path)).rows)
+    with embedding_files.open_matrix(given.path) as (_, matrix):
+        return int(matrix.rows)
 
 
 def take_centroids(io: TaskIo[Given]) -> Iterator[pa.Table]:
@@ -151,9 +166,9 @@ def _base(path: str) -> str:
 def vote(io: TaskIo[Origin]) -> Iterator[pa.Table]:
     """The target's vectors nearest to each centroid, counted, for ``concepts``."""
     centroids = kmeans.Centroids(centroid_rows(io.read("centroids")))
-    found = (block.rows for block in blocks(io.args, _encoder(io.args)))
+    found = (block.rows for block in blocks(io.args, encoder_of(io.args)))
     first = next(found)
-    _same_width(io, first.shape[1], centroids.rows.shape[1], "centroids")
+    check_width(io, first.shape[1], centroids.rows.shape[1], "centroids")
     yield pa.table({"votes": target.votes(_again(first, found), centroids)})
 
 
@@ -164,7 +179,12 @@ def _again(
     yield from rest
 
 
-def _same_width(io: TaskIo[Any], own: int, other: int, what: str) -> None:
+def check_width(io: TaskIo[Any], own: int, other: int, what: str) -> None:
+    """Check that vectors of ``own`` numbers can be compared with ``what``, of ``other``.
+
+    Raises:
+        InputError: they cannot.
+    """
     if own != other:
         raise InputError(
             f"{io.step}: vectors of {own:,} numbers are compared with {what} of {other:,}: both need one encoder"
@@ -177,7 +197,8 @@ def _searchable(root: str, path: str, digest: str) -> kmeans.Centroids:
     return kmeans.Centroids(centroid_rows(part_files.read_file(root, path, ["centroid"])))
 
 
-def _rows_of(io: TaskIo[Any], role: str) -> kmeans.Centroids:
+def rows_of(io: TaskIo[Any], role: str) -> kmeans.Centroids:
+    """Rows to be searched, under a role; kept by the process between tasks."""
     (piece,) = io.slices(role)
     assert isinstance(piece, Slice)
     return _searchable(io.root, piece.path, piece.identity)
@@ -193,17 +214,18 @@ def values(io: TaskIo[Measured]) -> Iterator[pa.Table]:
     if args.measure == "moment":
         column = io.read("target")["moment"].combine_chunks()
         second = np.frombuffer(column.buffers()[1], "<f8").reshape(len(column), -1)
-        _same_width(io, own.shape[1], len(second), "a target")
+        check_width(io, own.shape[1], len(second), "a target")
         value = target.moment(own, second)
     elif args.measure == "nearest":
-        rows = _rows_of(io, "target")
-        _same_width(io, own.shape[1], rows.rows.shape[1], "a target")
+        rows = rows_of(io, "target")
+        check_width(io, own.shape[1], rows.rows.shape[1], "a target")
         value, nearest = target.nearest(own, rows)
     else:
-        rows = _rows_of(io, "centroids")
-        _same_width(io, own.shape[1], rows.rows.shape[1], "centroids")
+        rows = rows_of(io, "centroids")
+        check_width(io, own.shape[1], rows.rows.shape[1], "centroids")
         nearest, _ = rows.assign(own)
-        value = io.read("target")["votes"].to_numpy()[nearest].astype(np.float32)
+        of_concept = ("target", "votes") if args.measure == "concepts" else ("search", "rank")
+        value = io.read(of_concept[0])[of_concept[1]].to_numpy()[nearest].astype(np.float32)
     yield pa.table({"row": table["row"], args.signal: value, "nearest": nearest})
 
 
@@ -224,14 +246,23 @@ def _floored(io: TaskIo[Any]) -> npt.NDArray[np.int64]:
 
 def key(io: TaskIo[Keyed]) -> Iterator[pa.Table]:
     """One part's living samples that have a value, the largest first; without those that the floor has chosen."""
+    yield _keyed(io, 1)
+
+
+def key_by_rank(io: TaskIo[Keyed]) -> Iterator[pa.Table]:
+    """The same, the smallest value first."""
+    yield _keyed(io, -1)
+
+
+def _keyed(io: TaskIo[Keyed], sign: int) -> pa.Table:
     living = io.living()
     if io.args.floor:
         living[_floored(io)] = False
     table = io.read("values", ["row", io.args.signal]).combine_chunks()
     table = table.filter(pa.array(living[table["row"].to_numpy()])).combine_chunks()
     uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(table["row"].combine_chunks())
-    value = table[io.args.signal].to_numpy()
-    yield budget_cut.keyed(table["row"].to_numpy(), order.descending(value), uid)
+    value = sign * table[io.args.signal].to_numpy()
+    return budget_cut.keyed(table["row"].to_numpy(), order.descending(value), uid)
 
 
 def decide(io: TaskIo[Judged]) -> Iterator[pa.Table]:
@@ -244,6 +275,8 @@ def decide(io: TaskIo[Judged]) -> Iterator[pa.Table]:
         cut = budget_cut.read_cut(io)
         rows = table["row"].to_numpy()[~budget_cut.passes(table, cut)].astype(np.int64)
         bound = float(order.from_descending(cut.key)[0])
+        if args.measure == "frechet":
+            bound = -bound
     else:
         bound = args.least
         with np.errstate(over="ignore"):  # beyond all cosines
@@ -261,9 +294,23 @@ def decide(io: TaskIo[Judged]) -> Iterator[pa.Table]:
 
 def _messages(io: TaskIo[Judged], nearest: list[int]) -> list[str | None]:
     """For each sample the nearest target sample, or its concept."""
-    if io.args.measure == "moment":
+    if io.args.measure in ("moment", "influence"):
         return [None] * len(nearest)
+    if io.args.measure == "frechet":
+        return [*search_messages(io.read("search"), nearest)]
     if io.args.measure == "concepts":
         return [f"its concept is {number}" for number in nearest]
     names = io.read("target", ["name"])["name"].to_pylist()
     return [f"nearest of the target: {names[number]}" for number in nearest]
+
+
+def search_messages(table: pa.Table, concepts: list[int]) -> list[str]:
+    """For samples of ``concepts`` where the search, whose result ``table`` is, put those."""
+    rank, union = table["rank"].to_numpy(), table["union"].to_numpy()
+    best = rank[table["chosen"].to_numpy()].max()
+    least = union[rank == best][0]
+    return [
+        f"concept {number} is number {rank[number]} of {len(rank)} from the target: with it the union lies "
+        f"{union[number]:.4g} away, with the first {best} {least:.4g}"
+        for number in concepts
+    ]
