@@ -10,6 +10,7 @@ from tamis.schemas.step import StepModel
 
 STEPS: dict[str, str] = {
     "signals": "tamis.pipeline.steps.signals:Signals",
+    "counts": "tamis.pipeline.steps.counts:Counts",
     "rules": "tamis.pipeline.steps.rules:Rules",
     "exclude": "tamis.pipeline.steps.exclude:Exclude",
     "exact_duplicates": "tamis.pipeline.steps.duplicates.exact:ExactDuplicates",

@@ -31,7 +31,7 @@ CULPRITS = "culprits"
 
 WHOLES = frozenset(
     {"brackets", "budgets", "centroids", "clusters", "components", "cut", "cuts"}
-    | {"columns", "list", "range", "ratio", "references", "target", "uids"}
+    | {"columns", "frequent", "list", "range", "ratio", "references", "target", "uids"}
 )
 """Labels of tasks over everything, which name their files for people."""
 
