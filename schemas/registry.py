@@ -28,6 +28,7 @@ STEPS: dict[str, str] = {
     "balance": "tamis.pipeline.steps.selectors.balance:Balance",
     "quotas": "tamis.pipeline.steps.selectors.quotas:Quotas",
     "target": "tamis.pipeline.steps.selectors.target:Target",
+    "choose": "tamis.pipeline.steps.selectors.choose:Choose",
     "tiers": "tamis.pipeline.steps.tiers:Tiers",
     "write": "tamis.pipeline.steps.write:Write",
 }

@@ -129,8 +129,10 @@ def digest(packed: str) -> str:
     return hashlib.sha256(packed.encode()).hexdigest()
 
 
-def form_of(function: Callable[..., Any], where: str) -> Form:
+def form_of(function: Callable[..., Any], where: str, *, others: bool = False) -> Form:
     """What a function's signature says; ``where`` is for messages.
+
+    ``others``: its parameters may have other names than those of COLUMNS, which their reader knows.
 
     Raises:
         PlugInError: the signature says too little, or too much.
@@ -149,7 +151,7 @@ def form_of(function: Callable[..., Any], where: str) -> Form:
         )
     reads = tuple(signature.parameters)
     for read in reads:
-        if read not in COLUMNS:
+        if read not in COLUMNS and not others:
             raise PlugInError(
                 f"{where}: no column `{read}`{nearest(read, list(COLUMNS))}: its parameters are named after what it "
                 f"reads: {', '.join(COLUMNS)}"

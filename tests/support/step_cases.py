@@ -181,6 +181,8 @@ def write_metadata(folder: Path, files: Sequence[Sequence[dict[str, Any]]]) -> d
 
 QUALITY = "- signals: [quality]\n"
 
+OWN = Path(__file__).with_name("own_selector.py")
+
 
 def over_embeddings(step: str) -> Case:
     """A step behind the embeddings that came with the input."""
@@ -249,6 +251,9 @@ CASES: Mapping[str, Case] = {
     ),
     "target of captions": Case(
         "- embed: {encoder: demo, batch_size: 8}\n- target: {path: TARGET, keep: 0.5}", captioned
+    ),
+    "choose": over_embeddings(
+        f"- signals: [quality]\n- choose: {{keep: 0.5, by: {{file: {OWN}, name: worth}}}}"
     ),
     "tiers": Case(
         f"{QUALITY}- tiers: {{signal: quality, cuts: [3, 5], names: [a, b, c]}}",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, WithJsonSchema, model_validator
 
 from tamis.schemas.model import Model
 from tamis.schemas.step import Change, StepModel
+
+if TYPE_CHECKING:
+    from tamis.pipeline.signals.plugin import Form
 
 _ENTRY = {
     "type": "object",
@@ -26,6 +29,9 @@ _NAMES = {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "string"}
 
 class Plugin(Model, defer_build=True):
     """A function of one's own; what stands below `with` is filled in when the job is read."""
+
+    group: ClassVar[str] = "tamis.signals"
+    """Of the entry points of packages."""
 
     file: str | None = Field(
         None, description="path of the Python file that has the function of the signal's name"
@@ -69,7 +75,7 @@ class Plugin(Model, defer_build=True):
             return self
         known: dict[str, Any]
         if self.package is not None:
-            entry = plugin_packages.find(self.package, name)
+            entry = plugin_packages.find(self.package, name, self.group)
             known = {"entry": entry.value, "version": entry.version}
             function = plugin_packages.load(self.package, entry)
         else:
@@ -77,9 +83,20 @@ class Plugin(Model, defer_build=True):
             file, *others = plugin.unpack(packed)
             known = {"file": file, "with_": tuple(others), "packed": packed}
             function = plugin.load(packed, name)
-        form = plugin.form_of(function, f"{known.get('file', self.package)}: {name}")
+        form = self.form(function, f"{known.get('file', self.package)}: {name}")
         known |= {"type": form.type, "reads": form.reads, "by_row": form.by_row}
         return self.model_copy(update=known)
+
+    @classmethod
+    def form(cls, function: Callable[..., Any], where: str) -> Form:
+        """What its signature says.
+
+        Raises:
+            PlugInError: the signature says too little, or too much.
+        """
+        from tamis.pipeline.signals import plugin
+
+        return plugin.form_of(function, where)
 
     @property
     def identity(self) -> dict[str, Any]:
