@@ -76,15 +76,25 @@ def fit_head(pool: FinishedRun, request: Request) -> FittedHead:
     sets = read_sets(pool, request.marked, request.signals, request.by, request.most, seed)
     if request.kind == "classifier":
         fitted = head_kinds.classifier(sets)
+    elif request.kind == "mix":
+        fitted = head_kinds.mix(sets, request.signals)
     else:
         fitted = head_kinds.pair(sets, seed)
     data = save(dict(fitted.arrays))
-    held = np.flatnonzero(sets.held)
-    scores = np.full(len(sets.pairs), np.nan)
-    some = sets.pairs.take(held)
-    scores[held] = read_head(data, "fitted").score(some.image, some.caption)
+    scores = _scores(data, sets.pairs, mixed=request.kind == "mix")
     card = _card(pool, request, sets, scores, fitted.chosen, seed, hashlib.sha256(data).hexdigest())
     return FittedHead(data, card)
+
+
+def _scores(data: bytes, pairs: Pairs, *, mixed: bool) -> Floats:
+    """The values of a head's file, NaN where a signal is missing."""
+    head = read_head(data, "fitted")
+    if not mixed:
+        return head.score(pairs.image, pairs.caption).astype(np.float64)
+    scores = np.full(len(pairs), np.nan)
+    there = np.isfinite(pairs.signals).all(axis=1)
+    scores[there] = head.score(pairs.signals[there])
+    return scores
 
 
 def write(fitted: FittedHead, path: str) -> str:

@@ -127,6 +127,11 @@ class Signals(StepModel):
         description="signal -> path of a head over a stored embedding, which an `embed` step before this one "
         "makes; none by default",
     )
+    reads: dict[str, tuple[str, ...]] = Field(
+        {},
+        description="signal -> the signals that its head takes in the place of an embedding, in its order, made by "
+        "steps before this one; none by default",
+    )
     lists: dict[str, str] = Field(
         {},
         description="signal -> path of a list of words, one entry a line, whose entries are counted in the caption; "
@@ -162,6 +167,21 @@ class Signals(StepModel):
             plugins[name] = {key: entry[key] for key in entry if key != "name"}
             plain.append(name)
         return {**values, "names": plain, "plugins": plugins}
+
+    @model_validator(mode="after")
+    def _heads_read(self) -> Self:
+        for name, read in self.reads.items():
+            if name not in self.heads or not read or name in read:
+                raise ValueError(
+                    f"reads: `{name}`: is a signal of `heads`, with the signals that its head takes: "
+                    "{good: [words, clip_similarity]}"
+                )
+        return self
+
+    @property
+    def over_vectors(self) -> bool:
+        """True if a head reads an embedding."""
+        return bool(self.heads.keys() - self.reads.keys())
 
     @classmethod
     def purpose(cls) -> str:
