@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tamis.pipeline.runs import plan
 from tamis.pipeline.tables.columns import vectors
 from tamis.schemas.errors import JobError, PlugInError
 from tamis.schemas.parse import parse_job
+from tests.conftest import ROOT
 from tests.support.embedded import blobs, write_input
 from tests.support.running import contents, ledger, make_plan, run_here
 from tests.support.tables import table
@@ -100,6 +102,26 @@ def test_another_source_chooses_again_and_nothing_above_it(
     run_here(job(tmp_path, entry, BY_ROW.replace("return ", "return -")))
     assert {row["uid"] for row in ledger(tmp_path / "run") if row["kept"]} != first
     assert contents(tmp_path / "run" / "tables" / "embed") == before
+
+
+def test_the_documented_functions_choose_and_rule(
+    tmp_path: Path, entry: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "docs" / "selection.md").read_text().partition("## A selector of your own")[2]
+    for name, source in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", text, re.DOTALL):
+        (tmp_path / name).write_text(source)
+    monkeypatch.chdir(tmp_path)
+    selector, rule = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    steps = selector.replace('"open_clip:ViT-B-32/openai"', "precomputed") + rule.replace(
+        "- signals: [{", "- signals: {name: fine, names: [{"
+    ).replace("}]\n", "}]}\n")
+    run_here(make_plan(tmp_path / "run", "", steps, input=[entry]))
+    rows = ledger(tmp_path / "run")
+    stored = vectors(table(tmp_path / "run", "embed", "vectors")["image"]).astype(np.float32)
+    assert [row["choose"] for row in rows] == [float(vector[0]) for vector in stored]
+    best = sorted(rows, key=lambda row: (-row["choose"], row["uid"]))[:12]
+    assert {row["uid"] for row in rows if row["kept"]} == {row["uid"] for row in best}
+    assert all(row["is_fine"] for row in best)
 
 
 def test_what_has_no_value_is_dropped_as_such(tmp_path: Path, entry: dict[str, Any]) -> None:
