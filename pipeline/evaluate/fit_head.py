@@ -43,6 +43,9 @@ CAPTIONS, SOURCES = 3, 3
 NEAR = 0.02
 """A plain measure whose AUC is within this of the head's may be all that the head has learned."""
 
+SIMILARITY = "similarity of picture and caption"
+"""The one plain measure that says something of quality."""
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -199,7 +202,7 @@ def _plain_measures(pairs: Pairs) -> Iterator[tuple[str, Floats]]:
     """Measures that have nothing to do with what a head should learn, and the encoder's own similarity."""
     image, text = pairs.image.astype(np.float64), pairs.caption.astype(np.float64)
     if image.shape[1] == text.shape[1]:
-        yield "similarity of picture and caption", np.einsum("ij,ij->i", image, text)
+        yield SIMILARITY, np.einsum("ij,ij->i", image, text)
     texts = ["" if text is None else str(text) for text in pairs.text.tolist()]
     yield "length of the caption", np.array([len(text) for text in texts], float)
     yield "words of the caption", np.array([len(text.split()) for text in texts], float)
@@ -260,7 +263,11 @@ def _warnings(
     if area.low <= 0.5:
         yield "it does not tell the trusted set from the pool: its interval holds .5, as chance does"
     for name, found in beside.items():
-        if found.value >= area.value - NEAR and found.low > 0.5:
+        if found.value < area.value - NEAR or found.low <= 0.5:
+            continue
+        if name == SIMILARITY:
+            yield f"{name} alone does as well ({found.value:.3f}): choose by it, and no head is needed"
+        else:
             yield (
                 f"{name} alone tells the two sets apart as well ({found.value:.3f}): the head may have learned that, "
                 "and not quality; take a pool that is like the trusted set in it"

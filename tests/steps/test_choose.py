@@ -124,6 +124,27 @@ def test_the_documented_functions_choose_and_rule(
     assert all(row["is_fine"] for row in best)
 
 
+def test_an_entry_point_of_a_package_is_a_selector(
+    tmp_path: Path, entry: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "site" / "my_selectors.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-selectors\nVersion: 1.0\n")
+    points = "[tamis.selectors]\nworth = my_selectors_code:worth\n[tamis.signals]\nw = x:y\n"
+    (info / "entry_points.txt").write_text(points)
+    (tmp_path / "site" / "my_selectors_code.py").write_text(BY_ROW)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    steps = """
+  - embed: {encoder: precomputed}
+  - signals: [quality]
+  - choose: {keep: 12, by: {package: my-selectors, name: NAME}}"""
+    run_here(make_plan(tmp_path / "run", "", steps.replace("NAME", "worth"), input=[entry]))
+    best = sorted(ledger(tmp_path / "run"), key=lambda row: (-row["choose"], row["uid"]))
+    assert [row["kept"] for row in best] == [True] * 12 + [False] * (COUNT - 12)
+    with pytest.raises(PlugInError, match=r"no entry point `w` in the group tamis\.selectors"):
+        make_plan(tmp_path / "other", "", steps.replace("NAME", "w"), input=[entry])
+
+
 def test_what_has_no_value_is_dropped_as_such(tmp_path: Path, entry: dict[str, Any]) -> None:
     source = (
         "def worth(quality: float) -> float | None:\n    return None if quality < 3 else quality"
