@@ -36,12 +36,18 @@ def fit(  # noqa: PLR0913, PLR0917 - one argument an option
         ),
     ] = None,
     kind: Annotated[
-        Literal["classifier", "pair"],
+        Literal["classifier", "pair", "mix"],
         typer.Option(
             help="classifier: a logistic function of both vectors; pair: two maps, fitted on trusted pairs alone, and "
-            "the cosine behind them.",
+            "the cosine behind them; mix: a logistic function of --signals.",
         ),
     ] = "classifier",
+    signals: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES", help="With --kind mix: the ledger's signals that the head takes."
+        ),
+    ] = None,
     by: Annotated[
         str | None,
         typer.Option(
@@ -61,4 +67,4 @@ def fit(  # noqa: PLR0913, PLR0917 - one argument an option
     del what
     from tamis.jobs.commands.fit import Asked, fit_and_show
 
-    fit_and_show(pool, output, Asked(trusted, where, kind, by, most, seed), json)
+    fit_and_show(pool, output, Asked(trusted, where, kind, signals, by, most, seed), json)

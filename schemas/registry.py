@@ -10,6 +10,7 @@ from tamis.schemas.step import StepModel
 
 STEPS: dict[str, str] = {
     "signals": "tamis.pipeline.steps.signals:Signals",
+    "counts": "tamis.pipeline.steps.counts:Counts",
     "rules": "tamis.pipeline.steps.rules:Rules",
     "exclude": "tamis.pipeline.steps.exclude:Exclude",
     "exact_duplicates": "tamis.pipeline.steps.duplicates.exact:ExactDuplicates",
@@ -28,6 +29,7 @@ STEPS: dict[str, str] = {
     "quotas": "tamis.pipeline.steps.selectors.quotas:Quotas",
     "target": "tamis.pipeline.steps.selectors.target:Target",
     "repeat": "tamis.pipeline.steps.selectors.repeat:Repeat",
+    "choose": "tamis.pipeline.steps.selectors.choose:Choose",
     "tiers": "tamis.pipeline.steps.tiers:Tiers",
     "write": "tamis.pipeline.steps.write:Write",
 }

@@ -24,6 +24,7 @@ class Asked:
     trusted: str | None
     where: str | None
     kind: Kind
+    signals: str | None
     by: str | None
     most: int
     seed: int | None
@@ -40,10 +41,13 @@ def fit_and_show(pool: str, output: str, asked: Asked, json: bool) -> None:
         raise JobError(
             "say what is trusted, one of the two: --trusted RUN, or --where with a condition on the pool's rows"
         )
+    names = tuple(name.strip() for name in (asked.signals or "").split(",") if name.strip())
+    if (asked.kind == "mix") != bool(names):
+        raise JobError("--kind mix and --signals belong together: --kind mix --signals words,blur")
     run = opened(pool)
     other = None if asked.trusted is None else opened(asked.trusted)
     request = Request(
-        Marked(other, asked.where), asked.kind, asked.by, most=asked.most, seed=asked.seed
+        Marked(other, asked.where), asked.kind, asked.by, names, asked.most, asked.seed
     )
     fitted = fit_head(run, request)
     written = write(fitted, output)
@@ -75,8 +79,10 @@ def _show(card: HeadCard, output: str, written: str) -> None:
     for warning in card.warnings:
         out.print(f"note: {display.plain(warning)}")
     name = os.path.basename(output).partition(".")[0]
-    out.print(f"{output} ({written} says what it was made from); in a job, after `embed`:")
-    out.print(f"  - signals: {{names: [{name}], heads: {{{name}: {output}}}}}")
+    after = "these signals" if card.signals else "`embed`"
+    reads = f", reads: {{{name}: [{', '.join(card.signals)}]}}" if card.signals else ""
+    out.print(f"{output} ({written} says what it was made from); in a job, after {after}:")
+    out.print(f"  - signals: {{names: [{name}], heads: {{{name}: {output}}}{reads}}}")
     out.print(f"  - score: {{signal: {name}, keep: 0.3}}")
 
 

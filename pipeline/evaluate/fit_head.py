@@ -43,6 +43,9 @@ CAPTIONS, SOURCES = 3, 3
 NEAR = 0.02
 """A plain measure whose AUC is within this of the head's may be all that the head has learned."""
 
+SIMILARITY = "similarity of picture and caption"
+"""The one plain measure that says something of quality."""
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -76,15 +79,25 @@ def fit_head(pool: FinishedRun, request: Request) -> FittedHead:
     sets = read_sets(pool, request.marked, request.signals, request.by, request.most, seed)
     if request.kind == "classifier":
         fitted = head_kinds.classifier(sets)
+    elif request.kind == "mix":
+        fitted = head_kinds.mix(sets, request.signals)
     else:
         fitted = head_kinds.pair(sets, seed)
     data = save(dict(fitted.arrays))
-    held = np.flatnonzero(sets.held)
-    scores = np.full(len(sets.pairs), np.nan)
-    some = sets.pairs.take(held)
-    scores[held] = read_head(data, "fitted").score(some.image, some.caption)
+    scores = _scores(data, sets.pairs, mixed=request.kind == "mix")
     card = _card(pool, request, sets, scores, fitted.chosen, seed, hashlib.sha256(data).hexdigest())
     return FittedHead(data, card)
+
+
+def _scores(data: bytes, pairs: Pairs, *, mixed: bool) -> Floats:
+    """The values of a head's file, NaN where a signal is missing."""
+    head = read_head(data, "fitted")
+    if not mixed:
+        return head.score(pairs.image, pairs.caption).astype(np.float64)
+    scores = np.full(len(pairs), np.nan)
+    there = np.isfinite(pairs.signals).all(axis=1)
+    scores[there] = head.score(pairs.signals[there])
+    return scores
 
 
 def write(fitted: FittedHead, path: str) -> str:
@@ -189,7 +202,7 @@ def _plain_measures(pairs: Pairs) -> Iterator[tuple[str, Floats]]:
     """Measures that have nothing to do with what a head should learn, and the encoder's own similarity."""
     image, text = pairs.image.astype(np.float64), pairs.caption.astype(np.float64)
     if image.shape[1] == text.shape[1]:
-        yield "similarity of picture and caption", np.einsum("ij,ij->i", image, text)
+        yield SIMILARITY, np.einsum("ij,ij->i", image, text)
     texts = ["" if text is None else str(text) for text in pairs.text.tolist()]
     yield "length of the caption", np.array([len(text) for text in texts], float)
     yield "words of the caption", np.array([len(text.split()) for text in texts], float)
@@ -250,7 +263,11 @@ def _warnings(
     if area.low <= 0.5:
         yield "it does not tell the trusted set from the pool: its interval holds .5, as chance does"
     for name, found in beside.items():
-        if found.value >= area.value - NEAR and found.low > 0.5:
+        if found.value < area.value - NEAR or found.low <= 0.5:
+            continue
+        if name == SIMILARITY:
+            yield f"{name} alone does as well ({found.value:.3f}): choose by it, and no head is needed"
+        else:
             yield (
                 f"{name} alone tells the two sets apart as well ({found.value:.3f}): the head may have learned that, "
                 "and not quality; take a pool that is like the trusted set in it"

@@ -6,7 +6,7 @@ it is then fitted on, never on those that it is measured on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -99,6 +99,25 @@ def _fit(features: Matrix, trusted: Mask, penalty: float) -> _Line:
 def _scaled(features: Matrix, mean: Matrix, variance: Matrix) -> Matrix:
     scaled: Matrix = (features - mean) / np.sqrt(variance)
     return scaled
+
+
+def mix(sets: Sets, names: Sequence[str]) -> Fitted:
+    """A logistic function of signals, of the pairs that have all of them."""
+    usable: Mask = np.asarray(np.isfinite(sets.pairs.signals).all(axis=1), bool)
+    for mask in (sets.held, sets.tunes, ~sets.held & ~sets.tunes):
+        if not all(len(sets.rows(mask & usable, kind)) for kind in (True, False)):
+            raise JobError(
+                f"--signals {','.join(names)}: too few pairs have a value of each: name signals that all have"
+            )
+    line = _line(sets.pairs.signals, sets, usable)
+    arrays = {
+        "weight_0": line.weights[None, :],
+        "bias_0": np.array([line.bias]),
+        "mean": line.mean,
+        "variance": line.variance,
+        "sigmoid": np.ones(1),
+    }
+    return Fitted(_single(arrays), line.penalty)
 
 
 def pair(sets: Sets, seed: int) -> Fitted:

@@ -134,8 +134,10 @@ def digest(packed: str) -> str:
     return hashlib.sha256(packed.encode()).hexdigest()
 
 
-def form_of(function: Callable[..., Any], where: str) -> Form:
+def form_of(function: Callable[..., Any], where: str, *, others: bool = False) -> Form:
     """Read a function's signature; ``where`` is for messages.
+
+    ``others``: its parameters may have other names than those of COLUMNS, which their reader knows.
 
     Raises:
         PlugInError: the signature says too little, or too much.
@@ -160,7 +162,7 @@ def form_of(function: Callable[..., Any], where: str) -> Form:
             raise PlugInError(
                 f"{where}: `{read}` cannot be given by its position: take `*` out of its parameters"
             )
-        if read not in COLUMNS:
+        if read not in COLUMNS and not others:
             raise PlugInError(
                 f"{where}: no column `{read}`{nearest(read, list(COLUMNS))}: its parameters are named after what it "
                 f"reads: {', '.join(COLUMNS)}"

@@ -23,8 +23,8 @@ class Entry(NamedTuple):
     version: str
 
 
-def find(package: str, name: str) -> Entry:
-    """The entry point ``name`` of the distribution ``package``; nothing is imported.
+def find(package: str, name: str, group: str = GROUP) -> Entry:
+    """The entry point ``name`` of the distribution ``package`` in a group; nothing is imported.
 
     Raises:
         PlugInError: it is not installed, or has no such entry point.
@@ -32,10 +32,10 @@ def find(package: str, name: str) -> Entry:
     version = installed(package)
     if version is None:
         raise PlugInError(f"{package}: is not installed: pip install {package}")
-    own = {point.name: point for point in entry_points(group=GROUP) if _is_of(point, package)}
+    own = {point.name: point for point in entry_points(group=group) if _is_of(point, package)}
     if name not in own:
         raise PlugInError(
-            f"{package} {version}: has no entry point `{name}` in the group {GROUP}{nearest(name, list(own))}"
+            f"{package} {version}: has no entry point `{name}` in the group {group}{nearest(name, list(own))}"
         )
     return Entry(own[name].value, version)
 

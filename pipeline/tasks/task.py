@@ -30,8 +30,9 @@ CULPRITS = "culprits"
 """Name in a file's notes of the rows that end their worker."""
 
 WHOLES = frozenset(
-    {"brackets", "budgets", "ceiling", "centroids", "clusters", "components", "cut", "cuts"}
-    | {"columns", "heads", "list", "range", "ratio", "references", "search", "target", "uids"}
+    {"brackets", "budgets", "ceiling", "centroids", "clusters", "columns", "components", "cut"}
+    | {"cuts", "frequent", "heads", "list", "range", "ratio", "references", "search", "target"}
+    | {"uids"}
 )
 """Labels of tasks over everything, which name their files for people."""
 

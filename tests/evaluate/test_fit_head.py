@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load, save
 
 from tamis.jobs.cli import main
 from tamis.pipeline.audit.reading.finished_run import open_run
@@ -17,13 +18,14 @@ from tamis.pipeline.evaluate.fit_head import Request
 from tamis.pipeline.evaluate.pairs import read
 from tamis.pipeline.evaluate.trusted import Marked, read_sets, split
 from tamis.pipeline.signals.heads import LayeredHead, read_head
+from tamis.schemas.errors import JobError
 from tests.support.running import ledger, make_plan, run_here
 from tests.support.synthetic import captions, meanings, pairs, views, write_input
 
 COUNT = 900
 
 STEPS = """
-  - signals: [verdict, topic, shape]
+  - signals: [verdict, topic, shape, worth]
   - embed: {encoder: precomputed}
   - write
 """
@@ -43,6 +45,7 @@ def entry(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     columns = {
         "verdict": ["good" if one else "any" for one in good],
         "topic": ["birds" if one else "ships" for one in good],
+        "worth": [float(n % 5 + 2 * one) if n % 50 else None for n, one in enumerate(good)],
         "shape": [f"s{number % 2}" for number in range(COUNT)],
     }
     return write_input(folder / "in", image, caption, captions(COUNT).tolist(), **columns)
@@ -138,6 +141,58 @@ def test_the_auc_is_that_of_the_file_on_pairs_that_were_held_out(pool: Path) -> 
     assert set(found.card.most.captions) <= best
 
 
+def test_a_mix_is_a_logistic_function_of_stored_signals(
+    pool: Path, entry: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = tmp_path / "mixed.safetensors"
+    mixed = ("--kind", "mix", "--signals", "worth,clip_similarity")
+    card = fit(capsys, str(pool), *GOOD, *mixed, "--as", str(head))
+    assert card["signals"] == ["worth", "clip_similarity"]
+    assert card["auc"]["low"] > 0.6
+    steps = f"""
+  - embed: {{encoder: precomputed}}
+  - signals: {{name: first, names: [worth]}}
+  - signals: {{names: [mixed], heads: {{mixed: {head}}}, reads: {{mixed: [worth, clip_similarity]}}}}
+  - rules: {{mixed: {{min: 0.5}}}}
+  - write"""
+    root = tmp_path / "run"
+    run_here(make_plan(root, "", steps, input=[entry], part_samples=250))
+    arrays = load(head.read_bytes())
+    for row in ledger(root):
+        if row["worth"] is None:
+            assert (row["mixed"], row["reason"]) == (None, "no_value")
+            continue
+        given = np.array([row["worth"], row["clip_similarity"]], np.float64)
+        scaled = (given - arrays["mean"]) / np.sqrt(arrays["variance"].astype(np.float64))
+        score = float(arrays["weight_0"][0] @ scaled + arrays["bias_0"][0])
+        assert row["mixed"] == pytest.approx(1 / (1 + np.exp(-score)), rel=1e-5)
+        assert row["kept"] == (row["mixed"] >= 0.5)
+    with pytest.raises(SystemExit):
+        main(["whatif", str(root), "--set", "rules.mixed.min=0.6", "--json"])
+    went = sum(0.5 <= (row["mixed"] or 0) < np.float32(0.6) for row in ledger(root))
+    assert json.loads(capsys.readouterr().out)["went"] == went > 0
+
+
+@pytest.mark.parametrize(
+    ("reads", "said"),
+    [
+        ("reads: {mixed: [worth]}", "the head takes 48 numbers, and 1 signals are named"),
+        ("reads: {other: [worth]}", "`other`: is a signal of `heads`"),
+        ("reads: {mixed: [worht]}", "the head takes 48 numbers|no signal `worht`"),
+    ],
+)
+def test_a_head_takes_the_signals_that_the_job_names(
+    entry: dict[str, Any], tmp_path: Path, reads: str, said: str
+) -> None:
+    head = tmp_path / "mixed.safetensors"
+    head.write_bytes(save({"weight": np.ones((1, 48)), "bias": np.zeros(1)}))
+    steps = f"""
+  - signals: {{name: first, names: [worth]}}
+  - signals: {{names: [mixed], heads: {{mixed: {head}}}, {reads}}}"""
+    with pytest.raises(JobError, match=said):
+        make_plan(tmp_path / "run", "", steps, input=[entry])
+
+
 def test_a_pair_is_fitted_on_trusted_pairs_alone() -> None:
     """With half of the pool it is the same."""
     every = pairs(*views(meanings(600)))
@@ -225,6 +280,7 @@ def test_it_is_stored_applied_explained_and_asked_what_if(
     [
         (["--as", "good.npz"], "--as good.npz: a fitted head is a safetensors file"),
         ([], "say what is trusted, one of the two"),
+        (["--where", "kept", "--kind", "mix"], "--kind mix and --signals belong together"),
         (["--where", "verdict ="], "--where: Parser Error"),
         (["--where", "veridct = 'good'"], "--where: Binder Error"),
         (["--where", "false"], "no pair has an embedding"),

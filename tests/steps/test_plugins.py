@@ -99,6 +99,16 @@ def test_functions_of_a_sample_of_columns_and_of_pictures_give_signals(
     assert column(tmp_path, "kept") == [False, True, True, False]
 
 
+def test_a_function_that_says_true_or_false_is_a_rule(tmp_path: Path, tar: Path) -> None:
+    write(tmp_path, my="def is_fine(text: str) -> bool:\n    return 'a' in text", letters="")
+    rule = steps(tmp_path, "my.is_fine") + "  - rules: {is_fine: {in: [true]}}"
+    run_here(make_plan(tmp_path / "run", tar, rule))
+    assert column(tmp_path, "kept") == ["a" in text for text in CAPTIONS]
+    assert column(tmp_path, "reason") == [
+        None if "a" in text else "not_allowed" for text in CAPTIONS
+    ]
+
+
 def test_a_job_reads_back_to_the_same_job_without_the_file(tmp_path: Path, tar: Path) -> None:
     run_here(one(tmp_path, BY_ROW, tar))
     before = contents(tmp_path / "run" / "tables")

@@ -181,6 +181,8 @@ def write_metadata(folder: Path, files: Sequence[Sequence[dict[str, Any]]]) -> d
 
 QUALITY = "- signals: [quality]\n"
 
+OWN = Path(__file__).with_name("own_selector.py")
+
 
 def over_embeddings(step: str) -> Case:
     """A step behind the embeddings that came with the input."""
@@ -189,6 +191,9 @@ def over_embeddings(step: str) -> Case:
 
 CASES: Mapping[str, Case] = {
     "signals": Case("- signals: [words, entropy, quality]", captioned, decides=False),
+    "counts": Case(
+        "- counts: [caption_count, url_count, domain_count, boilerplate]", embedded, decides=False
+    ),
     "rules": Case("- signals: [words]\n- rules: {words: {min: 3}}", captioned),
     "exclude": Case("- exclude: {list: LIST, on: url}", embedded),
     "exclude in secret": Case(
@@ -263,6 +268,9 @@ CASES: Mapping[str, Case] = {
     ),
     "repeat": Case(
         f"{QUALITY}- repeat: {{signal: quality, total: 70, penalty: 0.5, most: 4}}", embedded
+    ),
+    "choose": over_embeddings(
+        f"- signals: [quality]\n- choose: {{keep: 0.5, by: {{file: {OWN}, name: worth}}}}"
     ),
     "tiers": Case(
         f"{QUALITY}- tiers: {{signal: quality, cuts: [3, 5], names: [a, b, c]}}",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, WithJsonSchema, model_validator
 
 from tamis.schemas.model import Model
 from tamis.schemas.step import Change, StepModel
+
+if TYPE_CHECKING:
+    from tamis.pipeline.signals.plugin import Form
 
 _ENTRY = {
     "type": "object",
@@ -26,6 +29,9 @@ _NAMES = {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "string"}
 
 class Plugin(Model, defer_build=True):
     """A function of one's own; what stands below `with` is filled in when the job is read."""
+
+    group: ClassVar[str] = "tamis.signals"
+    """Of the entry points of packages."""
 
     file: str | None = Field(
         None, description="path of the Python file that has the function of the signal's name"
@@ -70,7 +76,7 @@ class Plugin(Model, defer_build=True):
             return self
         known: dict[str, Any]
         if self.package is not None:
-            entry = plugin_packages.find(self.package, name)
+            entry = plugin_packages.find(self.package, name, self.group)
             known = {"entry": entry.value, "version": entry.version}
             function = plugin_packages.load(self.package, entry)
         else:
@@ -78,9 +84,20 @@ class Plugin(Model, defer_build=True):
             file, *others = plugin.unpack(packed)
             known = {"file": file, "with_": tuple(others), "packed": packed}
             function = plugin.load(packed, name)
-        form = plugin.form_of(function, f"{known.get('file', self.package)}: {name}")
+        form = self.form(function, f"{known.get('file', self.package)}: {name}")
         known |= {"type": form.type, "reads": form.reads, "by_row": form.by_row}
         return self.model_copy(update=known)
+
+    @classmethod
+    def form(cls, function: Callable[..., Any], where: str) -> Form:
+        """What its signature says.
+
+        Raises:
+            PlugInError: the signature says too little, or too much.
+        """
+        from tamis.pipeline.signals import plugin
+
+        return plugin.form_of(function, where)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -110,6 +127,11 @@ class Signals(StepModel):
         {},
         description="signal -> path of a head over a stored embedding, which an `embed` step before this one "
         "makes; none by default",
+    )
+    reads: dict[str, tuple[str, ...]] = Field(
+        {},
+        description="signal -> the signals that its head takes in the place of an embedding, in its order, made by "
+        "steps before this one; none by default",
     )
     lists: dict[str, str] = Field(
         {},
@@ -146,6 +168,21 @@ class Signals(StepModel):
             plugins[name] = {key: entry[key] for key in entry if key != "name"}
             plain.append(name)
         return {**values, "names": plain, "plugins": plugins}
+
+    @model_validator(mode="after")
+    def _heads_read(self) -> Self:
+        for name, read in self.reads.items():
+            if name not in self.heads or not read or name in read:
+                raise ValueError(
+                    f"reads: `{name}`: is a signal of `heads`, with the signals that its head takes: "
+                    "{good: [words, clip_similarity]}"
+                )
+        return self
+
+    @property
+    def over_vectors(self) -> bool:
+        """True if a head reads an embedding."""
+        return bool(self.heads.keys() - self.reads.keys())
 
     @classmethod
     def purpose(cls) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import origins, plugin_files
+from tamis.pipeline.signals.heads import Head
 from tamis.pipeline.signals.registry import Origin
 from tamis.pipeline.steps.shared.parts import embedding_named
 from tamis.pipeline.steps.signals.config import Signals as Config
@@ -26,6 +27,7 @@ from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import CULPRITS
+from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.resources import Claimed
 
@@ -37,12 +39,15 @@ class Signals(Step):
         self.config, self.name = config, config.name
         self.max_pixels = job.limits.max_pixels
         self.embedding = (
-            embedding_named(job, config.embedding, config.name) if config.heads else None
+            embedding_named(job, config.embedding, config.name) if config.over_vectors else None
         )
+        self.mixed = sorted({name for read in config.reads.values() for name in read})
+        self.steps = job.steps
 
     def needs(self) -> Sequence[Product]:
-        """The embedding, where a head reads it."""
-        return [product.embedding(self.embedding)] if self.embedding else []
+        """The embedding, where a head reads it, and the signals that heads take."""
+        embedding = [product.embedding(self.embedding)] if self.embedding else []
+        return [*embedding, *(product.signal(name) for name in self.mixed)]
 
     def makes(self) -> Mapping[Product, str]:
         """Every signal."""
@@ -51,10 +56,24 @@ class Signals(Step):
     def check(self, inputs: Sequence[InputFile]) -> None:
         """Check that every signal can be computed or read, and that every head can be read."""
         origins.find(self.config, inputs)
-        for path in self.config.heads.values():
-            read_head_file(path)
+        for name, path in self.config.heads.items():
+            self._check_head(name, read_head_file(path)[1], inputs)
         for path in self.config.lists.values():
             read_list_file(path)
+
+    def _check_head(self, name: str, head: Head, inputs: Sequence[InputFile]) -> None:
+        """A head takes the numbers of signals that the job says."""
+        read = self.config.reads.get(name)
+        if read is None:
+            return
+        if head.takes_text or head.dim != len(read):
+            takes = "pictures and captions" if head.takes_text else f"{head.dim} numbers"
+            raise JobError(
+                f"{self.name}: reads: {name}: the head takes {takes}, and {len(read)} signals are named"
+            )
+        for signal in read:
+            if signal in origins.text_signals(self.steps, inputs):
+                raise JobError(f"{self.name}: reads: {name}: {signal} is text: name numbers")
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """A task a part, whose arguments hold the signals' origins in its input entry."""
@@ -71,6 +90,10 @@ class Signals(Step):
         }
         if self.embedding:
             inputs["embedding"] = context.embedding(self.embedding)
+        for name in self.mixed:
+            made = context.signal(name)
+            assert made is not None, "the plan has checked that the signal is made"
+            inputs[product.signal(name).role] = made
 
         def computed(part: Part) -> Computed:
             of = resolved.by_entry[context.inputs[part.file].entry]
@@ -121,7 +144,8 @@ class Signals(Step):
     def _identity(self, origin: Origin, digests: Mapping[str, str]) -> dict[str, Any]:
         """The identity of a signal's values beside the part's rows, as JSON."""
         if origin.head is not None:
-            return {"head": digests[origin.head]}
+            read = self.config.reads.get(origin.name)
+            return {"head": digests[origin.head], **({} if read is None else {"reads": [*read]})}
         if origin.words is not None:
             return {"list": digests[origin.words]}
         if origin.column is not None:

@@ -23,12 +23,14 @@ from tamis.pipeline.signals.registry import SIGNALS
 from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.steps.signals.files import stored_head, stored_list
 from tamis.pipeline.store import storage
-from tamis.pipeline.tables.columns import vectors
+from tamis.pipeline.tables.columns import scatter, vectors
+from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.task import TaskIo, location
 from tamis.schemas.errors import InputError, ModelError
 from tamis.schemas.ledger import Reason
 
 Values = dict[str, pa.Array]
+Vector = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def values(io: TaskIo[Computed]) -> Iterator[pa.Table]:
     """``row`` and the signals of one part's living samples."""
     rows = io.alive()
     columns: Values = {}
-    for compute in (_of_texts, _of_sizes, _of_pixels, _of_plugins, _of_columns, _of_embeddings):
+    for compute in COMPUTING:
         columns |= compute(io, rows)
     arrays = {
         name: columns[name].cast(pa.type_for_alias(kind))
@@ -232,10 +234,9 @@ def _of_columns(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
 
 def _of_embeddings(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     """Scores of the samples that have the embeddings that a head takes; null for the others."""
-    names = [name for name, origin in io.args.from_.items() if "head" in origin]
-    if not names:
+    heads = {name: head for name, head, read in _heads(io) if read is None}
+    if not heads:
         return {}
-    heads = {name: stored_head(io.args.paths[name], io.args.from_[name]["head"]) for name in names}
     with_text = any(head.takes_text for head in heads.values())
     table = io.read("embedding", ["row", "image", *(["text"] if with_text else [])])
     table = table.filter(pa.array(np.isin(table["row"].to_numpy(), rows)))
@@ -253,6 +254,35 @@ def _of_embeddings(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     return columns
 
 
+def _of_signals(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
+    """Scores of the samples that have all signals that a head takes; null for the others."""
+    columns: Values = {}
+    for name, head, read in _heads(io):
+        if read is None:
+            continue
+        given = np.stack([_signal(io, one, rows) for one in read], axis=1)
+        there = np.isfinite(given).all(axis=1)
+        scores = np.zeros(len(rows), dtype=np.float32)
+        scores[there] = head.score(given[there])
+        columns[name] = pa.array(scores, mask=~there)
+    return columns
+
+
+def _heads(io: TaskIo[Computed]) -> Iterator[tuple[str, Head, Sequence[str] | None]]:
+    """Signal, head, and the signals that it takes; None for an embedding."""
+    for name, origin in io.args.from_.items():
+        if "head" in origin:
+            yield name, stored_head(io.args.paths[name], origin["head"]), origin.get("reads")
+
+
+def _signal(io: TaskIo[Computed], name: str, rows: npt.NDArray[np.int64]) -> Vector:
+    """The values of a stored signal in some rows, NaN for none."""
+    column = scatter(io.read(product.signal(name).role, ["row", name]), io.rows)[name].take(
+        pa.array(rows)
+    )
+    return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+
+
 def _score(path: str, head: Head, sides: Sequence[pa.ChunkedArray]) -> npt.NDArray[np.float32]:
     try:
         return head.score(*(vectors(side) for side in sides))
@@ -260,3 +290,15 @@ def _score(path: str, head: Head, sides: Sequence[pa.ChunkedArray]) -> npt.NDArr
         raise ModelError(
             f"head {storage.redact(path)}: {error}: give the embedding it was made for"
         ) from error
+
+
+COMPUTING = (
+    _of_texts,
+    _of_sizes,
+    _of_pixels,
+    _of_plugins,
+    _of_columns,
+    _of_embeddings,
+    _of_signals,
+)
+"""What computes signals of each kind."""
