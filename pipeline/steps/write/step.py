@@ -150,10 +150,9 @@ class Write(Step):
         found = {"found": context.done(self.name, "columns").whole()}
         yield listed("layout", columns.join, [Task.whole("columns", found)])
         yield Phase("shards", write_shard, self._shards(context), carries_bytes=True)
-        folder = storage.join(context.root, paths.folder(self.name, "vectors"))
-        if self.config.embeddings or storage.exists(
-            folder
-        ):  # without tasks it removes old receipts
+        receipts = storage.join(context.root, paths.folder(self.name, "vectors"))
+        # Without tasks the phase removes the receipts of an earlier setting.
+        if self.config.embeddings or storage.exists(receipts):
             yield Phase("vectors", write_vectors, self._vectors(context))
         yield from self._subset(context)
 
