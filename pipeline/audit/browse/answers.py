@@ -6,6 +6,7 @@ Answers are plain values, made by DuckDB over the ledger. Their size does not gr
 from __future__ import annotations
 
 import math
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tamis.pipeline.audit.again.thresholds import Thresholds
+from tamis.pipeline.audit.browse.concept_map import concept_map
 from tamis.pipeline.audit.browse.meaning import Meaning
 from tamis.pipeline.audit.reading import distributions, sql
 from tamis.pipeline.audit.reading.duplicates import group_sizes
@@ -65,6 +67,8 @@ class Browser:
         self.signals = distributions.signals(self._connection)
         self.thresholds = Thresholds(run)
         self.meaning = Meaning(run)
+        self._placing = threading.Lock()
+        self._concepts: dict[str, Any] | None = None
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -303,6 +307,19 @@ class Browser:
                 }
                 for step in steps
             ]
+
+    @property
+    def concepts(self) -> dict[str, Any]:
+        """The concepts on a plane, placed when they are first asked for; whoever asks meanwhile waits.
+
+        Raises:
+            InputError: as ``concept_map``.
+        """
+        with self._placing:
+            if self._concepts is None:
+                with self.cursor() as cursor:
+                    self._concepts = concept_map(self.run, cursor)
+            return self._concepts
 
     def histogram(self, signal: str) -> dict[str, Any]:
         """A signal's distribution, and the job's bounds on it.

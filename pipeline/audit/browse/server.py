@@ -46,6 +46,7 @@ PAGES = {
     "/charts.js": ("charts.js", "text/javascript; charset=utf-8"),
     "/groups.js": ("groups.js", "text/javascript; charset=utf-8"),
     "/choice.js": ("choice.js", "text/javascript; charset=utf-8"),
+    "/map.js": ("map.js", "text/javascript; charset=utf-8"),
     "/meaning.js": ("meaning.js", "text/javascript; charset=utf-8"),
     "/thresholds.js": ("thresholds.js", "text/javascript; charset=utf-8"),
     "/browse.css": ("browse.css", "text/css; charset=utf-8"),
@@ -109,8 +110,9 @@ class Server(ThreadingHTTPServer):
         """
         browser = self.browser
         match path:
-            case "/api/run" | "/api/groups":
-                return browser.overview if path == "/api/run" else browser.groups
+            case "/api/run" | "/api/groups" | "/api/concepts":
+                told = {"run": "overview", "groups": "groups", "concepts": "concepts"}
+                return getattr(browser, told[path.removeprefix("/api/")])
             case "/api/samples" | "/api/counts" | "/api/search":
                 answers = {"samples": browser.samples, "counts": browser.counts}
                 return answers.get(path.removeprefix("/api/"), browser.nearest)(asked)

@@ -3,6 +3,7 @@
 import { bar, make, number, share } from "/charts.js";
 import { offerAll, pick, startChoice } from "/choice.js";
 import { startGroups } from "/groups.js";
+import { startMap } from "/map.js";
 import { describe, found as sought, isSeeking, moreLike, restoreSought, seeking, startMeaning } from "/meaning.js";
 import { startThresholds } from "/thresholds.js";
 
@@ -303,6 +304,7 @@ try {
   search();
   startThresholds(run.thresholds, ask, (flips) => go({ flips }));
   startGroups(ask, complain);
+  startMap(run.clustered, ask, complain, (cluster) => { filters.cluster.value = cluster; restart(); });
 } catch (error) {
   complain(error);
 }
