@@ -245,10 +245,10 @@ def test_a_search_for_nothing_is_refused(
 
 
 def test_a_run_without_embeddings_offers_no_search(browser: Browser, server: Server) -> None:
-    assert browser.overview["meaning"] == {"like": False, "words": False}
+    assert browser.overview["meaning"] == {"like": False, "words": False, "picture": False}
     assert nearest(server, words="a cat")[0] == 400
 
 
 def test_vectors_that_came_with_the_input_offer_more_like_this(embedded: Any) -> None:
     browser = Browser(open_run(str(embedded())), in_words)
-    assert browser.overview["meaning"] == {"like": True, "words": False}
+    assert browser.overview["meaning"] == {"like": True, "words": False, "picture": False}

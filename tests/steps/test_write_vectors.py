@@ -20,12 +20,21 @@ from hypothesis import strategies as st
 
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.verify.verify import Seen, verify
+from tamis.pipeline.planning.preview import preview
 from tamis.pipeline.results.manifest_files import ManifestFiles, write
 from tamis.pipeline.runs import walk
 from tamis.pipeline.steps.write.vectors import in_bytes
 from tamis.schemas.errors import JobError
 from tamis.schemas.manifest import FileRecord
-from tests.support.running import contents, make_plan, materialize, run_here
+from tests.support.running import (
+    Sample,
+    contents,
+    make_plan,
+    materialize,
+    picture,
+    run_here,
+    write_tar,
+)
 
 DIM, SAMPLES = 12, 150
 
@@ -262,6 +271,18 @@ def rewrite(root: Path, path: Path, found: dict[str, Any]) -> None:
     manifest = json.loads((root / "manifest.json").read_bytes())
     manifest["files"] = write(str(root), files)
     (root / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_the_plan_says_how_many_bytes_they_take(pool: dict[str, Any], tmp_path: Path) -> None:
+    for form, size in (("fp16", 512), ("int8", 256)):
+        job = f"- embed: {{encoder: demo}}\n- write: {{embeddings: all, embeddings_as: {form}}}"
+        write_tar(tmp_path / "in/0.tar", [Sample("k", picture(1), "two words", {})])
+        (note,) = (
+            note
+            for note in preview(make_plan(tmp_path / "run", tmp_path / "in/0.tar", job))["notes"]
+            if "beside the shards" in note
+        )
+        assert f"vectors of 256 numbers beside the shards: {size} B for each" in note
 
 
 @pytest.mark.parametrize(

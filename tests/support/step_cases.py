@@ -289,5 +289,11 @@ CASES: Mapping[str, Case] = {
         decides=False,
     ),
     "write metadata": Case("- write: {samples_per_shard: 7}", embedded, decides=False),
+    "write vectors": Case(
+        "- embed: {encoder: precomputed}\n"
+        "- write: {samples_per_shard: 7, embeddings: all, embeddings_as: int8}",
+        embedded,
+        decides=False,
+    ),
 }
 """By kind; a kind may have several."""

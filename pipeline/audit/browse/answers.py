@@ -6,6 +6,7 @@ Answers are plain values, made by DuckDB over the ledger. Their size does not gr
 from __future__ import annotations
 
 import math
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tamis.pipeline.audit.again.thresholds import Thresholds
+from tamis.pipeline.audit.browse.concept_map import concept_map
 from tamis.pipeline.audit.browse.meaning import Meaning
 from tamis.pipeline.audit.reading import distributions, sql
 from tamis.pipeline.audit.reading.duplicates import group_sizes
@@ -42,6 +44,12 @@ SHOWN = (
 QUERY = ("words", "like")
 """Fields of a search by meaning."""
 
+ORDERING = ("after", "sort", "order")
+"""Fields that choose no samples, but their order."""
+
+UIDS = 10_000
+"""Uids that are sent at once."""
+
 EQUAL = ("step", "reason", "rule", "source")
 
 
@@ -59,6 +67,8 @@ class Browser:
         self.signals = distributions.signals(self._connection)
         self.thresholds = Thresholds(run)
         self.meaning = Meaning(run)
+        self._placing = threading.Lock()
+        self._concepts: dict[str, Any] | None = None
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -112,17 +122,19 @@ class Browser:
         """A page of the samples that meet a filter; ``counts`` is None unless all of them fit the page.
 
         ``asked``: ``kept`` (yes, no), ``step``, ``reason``, ``rule``, ``source``, ``cluster``, ``text``,
-        ``min.SIGNAL``, ``max.SIGNAL``; ``after``: the last sid of the page before. The ledger is read only until the
-        page is full, which takes far less time than counting all samples.
+        ``min.SIGNAL``, ``max.SIGNAL``, ``flips``; ``after``: the last sid of the page before. The ledger is read only
+        until the page is full, which takes far less time than counting all samples. With ``sort``, a signal, all of
+        that column is read: rows are in its order, down with ``order``, those without a value last.
 
         Raises:
             InputError: a filter that this run does not have, or a value that is none.
         """
         where, values = self._where(asked)
         after = _whole("after", asked["after"]) if asked.get("after") else -1
+        shown, behind, order = self._order(asked, after >= 0)
         with self.cursor() as cursor:
             page = cursor.execute(
-                f"SELECT {SHOWN} FROM ledger WHERE ({where}) AND ledger.sid > $after LIMIT {PAGE + 1}",
+                f"SELECT {shown} FROM ledger WHERE ({where}) AND ({behind}) {order} LIMIT {PAGE + 1}",
                 {**values, "after": after},
             )
             names = [column[0] for column in page.description or ()]
@@ -133,8 +145,43 @@ class Browser:
             counts = _counts([(*fate, n) for fate, n in fates.items()])
         return {"rows": rows[:PAGE], "more": len(rows) > PAGE, "counts": counts}
 
-    def nearest(self, asked: Mapping[str, str]) -> dict[str, Any]:
-        """The samples that meet a filter, the nearest first to a text, ``words``, or to the sample of a sid, ``like``.
+    def _order(self, asked: Mapping[str, str], turned: bool) -> tuple[str, str, str]:
+        """The columns, the condition on rows behind the sid ``after``, and the order, of a page of samples."""
+        signal = asked.get("sort", "")
+        if not signal:
+            return SHOWN, "ledger.sid > $after", ""
+        if signal not in self.signals and signal != "distance":
+            raise InputError(f"`{signal[:40]}` is no signal to sort by in this run")
+        down = asked.get("order") == "down"
+        value, sign = _quoted(signal), "<" if down else ">"
+        last = f"(SELECT {value} FROM ledger WHERE sid = $after)"
+        behind = "ledger.sid > $after"
+        further = (
+            f"({last} IS NOT NULL AND ({value} IS NULL OR {value} {sign} {last} OR {value} = {last} AND {behind}))"
+            f" OR ({last} IS NULL AND {value} IS NULL AND {behind})"
+        )
+        order = f"ORDER BY {value} {'DESC' if down else 'ASC'} NULLS LAST, ledger.sid"
+        # A parameter must be used, also where no page came before.
+        return f"{SHOWN}, {value} AS sorted_by", further if turned else "$after < 0", order
+
+    def uids(self, asked: Mapping[str, str]) -> Iterator[bytes]:
+        """The uids of all samples that meet a filter, one a line, some at a time, in the order of the input.
+
+        Raises:
+            InputError: as ``samples``, before the first.
+        """
+        where, values = self._where(asked)
+        return self._uids(f"SELECT uid FROM ledger WHERE {where}", values)
+
+    def _uids(self, query: str, values: Mapping[str, Any]) -> Iterator[bytes]:
+        with self.cursor() as cursor:
+            found = cursor.execute(query, values)
+            while rows := found.fetchmany(UIDS):
+                yield "".join(f"{uid}\n" for (uid,) in rows).encode()
+
+    def nearest(self, asked: Mapping[str, str], picture: bytes | None = None) -> dict[str, Any]:
+        """The samples that meet a filter, the nearest first to a text, ``words``, to the sample of a sid, ``like``, or
+        to a picture's bytes.
 
         Raises:
             InputError: as ``samples``; or the sample has no vector.
@@ -144,7 +191,7 @@ class Browser:
         where, values = self._where({n: v for n, v in fields.items() if n != "kept"})
         kept = fields.get("kept", "")
         among: Among = "all" if not kept else "kept" if kept == "yes" else "dropped"
-        found = self.meaning.nearest(asked, among, where if values else None, values)
+        found = self.meaning.nearest(asked, among, where if values else None, values, picture)
         sids = [row["sid"] for row in found.rows]
         with self.cursor() as cursor:
             page = cursor.execute(
@@ -180,7 +227,12 @@ class Browser:
         for name, value in asked.items():
             mark = f"v{len(values)}"
             side, _, signal = name.partition(".")
-            if not value or name == "after":
+            if not value or name in ORDERING:
+                continue
+            if name == "flips":
+                condition, bound = self._flips(value)
+                terms.append(condition)
+                values |= bound
                 continue
             if name == "kept":
                 terms.append("kept" if value == "yes" else "NOT kept")
@@ -201,6 +253,17 @@ class Browser:
             else:
                 raise InputError(f"`{name}`: this run has no such filter")
         return " AND ".join(terms), values
+
+    def _flips(self, value: str) -> tuple[str, dict[str, Any]]:
+        """The condition of samples that a moved threshold flips: ``in~STEP~SIDE~VALUE~SIGNAL``, or ``out~...``."""
+        way, *rest = value.split("~", 4)
+        if way not in {"in", "out"} or len(rest) != 4:
+            raise InputError(
+                f"`flips` is `{value[:80]}`: in or out, a step, a side, a value, a signal"
+            )
+        step, side, number, signal = rest
+        to = float(_number("flips", number))
+        return self.thresholds.flipping("in" if way == "in" else "out", step, signal, side, to)
 
     def story(self, name: str) -> dict[str, Any]:
         """The stories of the samples that a uid, key or URL names.
@@ -244,6 +307,19 @@ class Browser:
                 }
                 for step in steps
             ]
+
+    @property
+    def concepts(self) -> dict[str, Any]:
+        """The concepts on a plane, placed when they are first asked for; whoever asks meanwhile waits.
+
+        Raises:
+            InputError: as ``concept_map``.
+        """
+        with self._placing:
+            if self._concepts is None:
+                with self.cursor() as cursor:
+                    self._concepts = concept_map(self.run, cursor)
+            return self._concepts
 
     def histogram(self, signal: str) -> dict[str, Any]:
         """A signal's distribution, and the job's bounds on it.

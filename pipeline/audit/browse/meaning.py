@@ -35,12 +35,13 @@ class Meaning:
 
     @property
     def offered(self) -> dict[str, bool]:
-        """The searches that can be made: ``like`` a sample, and by ``words``, which takes an encoder of texts."""
+        """The searches that can be made: ``like`` a sample; by ``words`` and a ``picture``, which take the encoder."""
         embedding = self._embedding
         reads = embedding is not None and not embedding.config.takes_embeddings
         return {
             "like": embedding is not None,
             "words": embedding is not None and reads and embedding.has_text,
+            "picture": embedding is not None and reads,
         }
 
     def nearest(
@@ -49,23 +50,27 @@ class Meaning:
         among: Among,
         where: str | None,
         values: Mapping[str, Any],
+        picture: bytes | None = None,
     ) -> Found:
-        """The pictures nearest to ``words``, or to the picture of the sample whose sid is ``like``.
+        """The pictures nearest to a ``picture``'s bytes, to ``words``, or to that of the sample whose sid is ``like``.
 
         Raises:
             JobError: nothing is embedded here, or there is no query.
-            InputError: no such sample, or it has no vector.
+            InputError: no such sample, it has no vector, or the bytes are no picture.
         """
         embedding, words = self._embedding, asked.get("words", "")
         if embedding is None:
             raise JobError("this run has no embeddings to search")
         with self._one_at_a_time:
-            if words:
+            if picture is not None:
+                query = queries.of_picture(embedding, picture, "the picture")
+            elif words:
                 query = queries.of_text(embedding, words)
             else:
                 sid = asked.get("like", "")
                 if not (sid.isdecimal() and len(sid) < 20 and self._run.has(int(sid))):
                     raise InputError(f"`{sid[:40]}` is the address of no sample")
                 query = queries.of_row(embedding, self._run.rows([int(sid)])[0], "image")
-            limits = Asked(SHOWN, None, "image", among, where, None, bool(words), values)
+            of_text = bool(words) and picture is None
+            limits = Asked(SHOWN, None, "image", among, where, None, of_text, values)
             return Search(embedding, limits).find(query)

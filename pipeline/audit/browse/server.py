@@ -11,7 +11,7 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -45,10 +45,14 @@ PAGES = {
     "/browse.js": ("browse.js", "text/javascript; charset=utf-8"),
     "/charts.js": ("charts.js", "text/javascript; charset=utf-8"),
     "/groups.js": ("groups.js", "text/javascript; charset=utf-8"),
+    "/choice.js": ("choice.js", "text/javascript; charset=utf-8"),
+    "/map.js": ("map.js", "text/javascript; charset=utf-8"),
     "/meaning.js": ("meaning.js", "text/javascript; charset=utf-8"),
     "/thresholds.js": ("thresholds.js", "text/javascript; charset=utf-8"),
     "/browse.css": ("browse.css", "text/css; charset=utf-8"),
 }
+PICTURE_BYTES = 64 << 20
+"""Bytes of a picture that is searched for, at most."""
 PATIENCE = 10.0
 """Seconds that ``end`` waits for open connections."""
 LARGE = 480
@@ -106,8 +110,9 @@ class Server(ThreadingHTTPServer):
         """
         browser = self.browser
         match path:
-            case "/api/run" | "/api/groups":
-                return browser.overview if path == "/api/run" else browser.groups
+            case "/api/run" | "/api/groups" | "/api/concepts":
+                told = {"run": "overview", "groups": "groups", "concepts": "concepts"}
+                return getattr(browser, told[path.removeprefix("/api/")])
             case "/api/samples" | "/api/counts" | "/api/search":
                 answers = {"samples": browser.samples, "counts": browser.counts}
                 return answers.get(path.removeprefix("/api/"), browser.nearest)(asked)
@@ -173,6 +178,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer one request."""
+        self._respond(self._answer)
+
+    def do_POST(self) -> None:
+        """Answer a search for the picture that the request holds.
+
+        Its type is one that a browser asks leave for, which nobody gives, before it lets another site's page send it.
+        """
+        self.close_connection = True  # a body that was refused is not read
+        self._respond(self._search)
+
+    def _respond(self, answer: Callable[[str, dict[str, str]], None]) -> None:
         port = self.server.server_port
         if self.headers.get("Host") not in {f"127.0.0.1:{port}", f"localhost:{port}"}:
             self._say(HTTPStatus.FORBIDDEN, {"error": "open the address that `tamis browse` names"})
@@ -180,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         asked = dict(parse_qsl(address.query))
         try:
-            self._answer(address.path, asked)
+            answer(address.path, asked)
         except TamisError as error:
             self._say(HTTPStatus.BAD_REQUEST, {"error": str(error)})
         except Unknown as error:
@@ -209,8 +225,38 @@ class _Handler(BaseHTTPRequestHandler):
             data = self.server.picture(asked)
             status = HTTPStatus.OK if data else HTTPStatus.NOT_FOUND
             self._send(status, data or b"", "image/webp")
+        elif path == "/api/uids":
+            self._send_uids(self.server.browser.uids(asked))
         else:
             self._say(HTTPStatus.OK, self.server.answer(path, asked))
+
+    def _search(self, path: str, asked: dict[str, str]) -> None:
+        if path != "/api/search":
+            raise Unknown("no such page")
+        if self.headers.get("Content-Type") != "application/octet-stream":
+            raise InputError("a picture is sent as application/octet-stream")
+        written = self.headers.get("Content-Length", "")
+        size = int(written) if written.isdecimal() and len(written) < 20 else 0
+        if not 0 < size <= PICTURE_BYTES:
+            raise InputError(f"the picture has {size:,} bytes: it may have 1 to {PICTURE_BYTES:,}")
+        picture = self.rfile.read(size)
+        self._say(HTTPStatus.OK, self.server.browser.nearest(asked, picture))
+
+    def _send_uids(self, uids: Iterator[bytes]) -> None:
+        """A list of uids to save as a file, in chunks: how many there are is known at the end."""
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("Content-Disposition", 'attachment; filename="uids.txt"')
+        self.send_header("Transfer-Encoding", "chunked")
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        self.end_headers()
+        try:
+            for lines in uids:
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(lines), lines))
+            self.wfile.write(b"0\r\n\r\n")
+        except duckdb.Error:
+            self.close_connection = True  # without its end the list is seen to be cut off
 
     def _say(self, status: HTTPStatus, value: Any) -> None:
         self._send(

@@ -87,7 +87,9 @@ class Write(StepModel):
             dim = width(name)
             if dim is not None:
                 size = dim * NUMBER_BYTES[self.embeddings_as]
-                yield f"vectors beside the shards: {size:,} B for each kept picture or caption"
+                yield (
+                    f"vectors of {dim:,} numbers beside the shards: {size:,} B for each kept picture or caption"
+                )
 
     @property
     def shard_size(self) -> int | None:

@@ -138,10 +138,9 @@ class Write(Step):
         yield listed("layout", columns.join, [Task.whole("columns", found)])
         yield from self._tiers(context)
         yield Phase("shards", write_shard, self._shards(context), carries_bytes=True)
-        folder = storage.join(context.root, paths.folder(self.name, "vectors"))
-        if self.config.embeddings or storage.exists(
-            folder
-        ):  # without tasks it removes old receipts
+        receipts = storage.join(context.root, paths.folder(self.name, "vectors"))
+        # Without tasks the phase removes the receipts of an earlier setting.
+        if self.config.embeddings or storage.exists(receipts):
             yield Phase("vectors", write_vectors, self._vectors(context))
         yield from self._subset(context)
 

@@ -1,8 +1,10 @@
 // The browser page: filters, pages of samples, stories. Captions are data: they only ever become text nodes.
 
 import { bar, make, number, share } from "/charts.js";
+import { offerAll, pick, startChoice } from "/choice.js";
 import { startGroups } from "/groups.js";
-import { describe, isSeeking, moreLike, restoreSought, seeking, startMeaning } from "/meaning.js";
+import { startMap } from "/map.js";
+import { describe, found as sought, isSeeking, moreLike, restoreSought, seeking, startMeaning } from "/meaning.js";
 import { startThresholds } from "/thresholds.js";
 
 const by = (id) => document.getElementById(id);
@@ -13,9 +15,13 @@ let turning = false; // a page has been asked for, and is not there
 let counting = null; // the filters that are being counted
 let counted = null; // the filters that the counts on the page are of
 let opened = {}; // the story that is open, by `story`
+let rows = []; // the samples on the page
+let thresholds = [];
 
-async function ask(path, fields = {}) {
-  const answer = await fetch(`${path}?${new URLSearchParams(fields)}`);
+/** The server's answer to a question; with a picture that goes along. */
+async function ask(path, fields = {}, picture = null) {
+  const sent = picture && { method: "POST", body: picture, headers: { "Content-Type": "application/octet-stream" } };
+  const answer = await fetch(`${path}?${new URLSearchParams(fields)}`, ...(sent ? [sent] : []));
   const value = await answer.json();
   if (!answer.ok) throw new Error(value.error);
   return value;
@@ -32,6 +38,13 @@ function chosen() {
   return fields;
 }
 
+const ORDER = ["sort", "order"];
+
+/** The fields that choose samples, and not their order. */
+function choosing(fields) {
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => !ORDER.includes(name)));
+}
+
 function busy() {
   if (turning || counting !== null) by("results").setAttribute("aria-busy", "true");
   else by("results").removeAttribute("aria-busy");
@@ -46,20 +59,37 @@ function address(fields) {
 function follow(sought) {
   opened = {};
   by("story").close();
-  location.hash = `#${new URLSearchParams({ ...chosen(), ...sought })}`;
+  go({ ...chosen(), ...sought });
+}
+
+/** To another address; where it is this one, for a picture is sought that no address holds, as if it were another. */
+function go(fields) {
+  const hash = `#${new URLSearchParams(fields)}`;
+  if (hash === (location.hash || "#")) { restore(); restart(); } else location.hash = hash;
+}
+
+/** Say which threshold's samples are shown. */
+function tellFlips(flips) {
+  by("flipped").hidden = !flips;
+  if (!flips) return;
+  const [way, step, side, value, ...signal] = flips.split("~");
+  const moved = thresholds.find((one) => one.step === step && (one.side ?? "") === side && (one.signal ?? "") === signal.join("~"));
+  by("flipped").firstElementChild.textContent = `${moved?.path ?? step} = ${value}: what it would ${way === "in" ? "let pass that is dropped now" : "drop that passes now"}.`;
 }
 
 async function search() {
   const mine = ++asked;
   const fields = chosen();
   history.replaceState(null, "", address(fields));
-  if (counting !== JSON.stringify(fields)) counting = null; // what comes of it is of other filters
-  const filtering = Object.keys(fields).length;
+  if (counting !== JSON.stringify(choosing(fields))) counting = null; // what comes of it is of other filters
+  const filtering = Object.keys(choosing(fields)).length;
+  tellFlips(fields.flips);
+  offerAll(isSeeking() ? null : choosing(fields));
   by("folded").textContent = filtering ? `Filters (${filtering})` : "Filters"; // where they are folded, they are out of sight
   turning = true;
   busy();
   try {
-    const found = isSeeking() ? await ask("/api/search", { ...fields, ...seeking() }) : await ask("/api/samples", { ...fields, after: pages.at(-1) });
+    const found = isSeeking() ? await sought(ask, choosing(fields)) : await ask("/api/samples", { ...fields, after: pages.at(-1) });
     if (mine !== asked) return; // a later question has been asked since
     complain(null);
     show(found);
@@ -68,7 +98,7 @@ async function search() {
       [counting, counted] = [null, null];
       describe(found);
     } else {
-      count(fields, found.counts);
+      count(choosing(fields), found.counts);
     }
   } catch (error) {
     if (mine !== asked) return;
@@ -119,7 +149,8 @@ function tally(counts) {
 }
 
 function show(found) {
-  by("samples").replaceChildren(...found.rows.map(card));
+  rows = found.rows;
+  by("samples").replaceChildren(...rows.map(card));
   by("page").textContent = `page ${pages.length}`;
   by("back").disabled = pages.length === 1;
   by("next").disabled = !found.more;
@@ -154,10 +185,11 @@ function fateOf(row) {
 
 function card(row) {
   const place = row.cluster === null ? "" : `concept ${row.cluster}${row.rank === null ? "" : `, rank ${number(row.rank)}`}`;
+  const sorted = row.sorted_by === undefined ? null : make("span", { class: "soft" }, `${filters.sort.value} ${number(row.sorted_by)}`);
   const button = make("button", { type: "button", class: row.kept ? "sample was-kept" : "sample was-dropped" },
-    frame(row.sid), caption(row.text), make("span", { class: "fate" }, row.cosine === undefined ? fateOf(row) : `${row.cosine.toFixed(3)} ${fateOf(row)}`), make("span", { class: "soft" }, place));
+    frame(row.sid), caption(row.text), make("span", { class: "fate" }, row.cosine === undefined ? fateOf(row) : `${row.cosine.toFixed(3)} ${fateOf(row)}`), sorted, make("span", { class: "soft" }, place));
   button.addEventListener("click", () => tell({ sid: row.sid }));
-  return make("li", {}, button, moreLike(row.sid, follow));
+  return make("li", {}, button, make("div", { class: "under" }, moreLike(row.sid, follow), pick(row)));
 }
 
 async function tell(asked) {
@@ -215,7 +247,9 @@ function fill(run) {
   for (const { reason, meaning } of run.reasons) filters.reason.append(make("option", { value: reason, title: meaning }, reason.replaceAll("_", " ")));
   for (const source of run.sources) by("sources").append(make("option", { value: source }));
   by("by-cluster").hidden = !run.clustered;
+  thresholds = run.thresholds;
   for (const signal of run.signals) {
+    filters.sort.append(make("option", { value: signal.name }, signal.name));
     const ends = ["min", "max"].map((side) => make("input", { type: "number", step: "any", name: `${side}.${signal.name}`, placeholder: number(signal[side]), "aria-label": `${signal.name}, ${side}` }));
     by("ranges").append(make("div", { class: "range" }, make("span", {}, signal.name), ...ends));
   }
@@ -263,11 +297,14 @@ by("lookup").addEventListener("submit", (event) => { event.preventDefault(); con
 try {
   const run = await ask("/api/run");
   fill(run);
-  startMeaning(run.meaning, follow);
+  startMeaning(run.meaning, follow, restart);
+  startChoice(() => by("samples").replaceChildren(...rows.map(card)));
+  by("flipped").lastElementChild.addEventListener("click", () => go({}));
   restore();
   search();
-  startThresholds(run.thresholds, ask);
+  startThresholds(run.thresholds, ask, (flips) => go({ flips }));
   startGroups(ask, complain);
+  startMap(run.clustered, ask, complain, (cluster) => { filters.cluster.value = cluster; restart(); });
 } catch (error) {
   complain(error);
 }

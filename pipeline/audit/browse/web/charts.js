@@ -12,7 +12,8 @@ export function make(name, attributes = {}, ...children) {
   return made;
 }
 
-function draw(name, attributes, ...children) {
+/** An element of a drawing. */
+export function draw(name, attributes, ...children) {
   const made = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   made.append(...children);

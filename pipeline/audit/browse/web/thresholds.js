@@ -5,8 +5,8 @@ import { bar, histogram, make, number, share } from "/charts.js";
 const by = (id) => document.getElementById(id);
 const STEPS = 200;
 
-/** Fills the panel. ask(path, fields) puts a question to the server. */
-export function startThresholds(thresholds, ask) {
+/** Fills the panel. ask(path, fields) puts a question to the server; flip(flips) shows the samples that change sides. */
+export function startThresholds(thresholds, ask, flip) {
   by("thresholds").hidden = !thresholds.length;
   if (!thresholds.length) return;
   const [which, slider, exact] = [by("which"), by("slider"), by("exact")];
@@ -21,7 +21,20 @@ export function startThresholds(thresholds, ask) {
     by("wrong").hidden = !error;
     if (!error) return;
     by("moved").replaceChildren();
+    by("flips").replaceChildren();
     by("command").textContent = "";
+  }
+
+  /** Buttons that show the samples which the moved threshold flips, each way. */
+  function ways(found, value) {
+    if (!current.flips) return [];
+    return [["out", found.falls_out, "it would drop"], ["in", found.falls_in, "it would let pass"]]
+      .filter(([, count]) => count)
+      .map(([way, count, words]) => {
+        const button = make("button", { type: "button" }, `See the ${number(count)} that ${words}`);
+        button.addEventListener("click", () => flip([way, current.step, current.side ?? "", value, current.signal ?? ""].join("~")));
+        return button;
+      });
   }
 
   async function choose() {
@@ -73,6 +86,7 @@ export function startThresholds(thresholds, ask) {
       if (mine !== asked) return;
       complain(null);
       by("moved").replaceChildren(...(current.signal ? moved(found) : budget(found)));
+      by("flips").replaceChildren(...ways(found, value));
       by("command").textContent = next(found, value);
     } catch (error) {
       if (mine === asked) complain(error);
