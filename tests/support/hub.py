@@ -86,11 +86,12 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def hub(files: Mapping[str, bytes]) -> Iterator[tuple[str, list[str]]]:
     """The address of a hub whose data set `people/pairs` has ``files``, and the list of what is asked of it."""
-    here = type("Here", (Handler,), {"files": files, "asked": []})
+    asked: list[str] = []
+    here = type("Here", (Handler,), {"files": files, "asked": asked})
     server = ThreadingHTTPServer(("127.0.0.1", 0), here)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", here.asked
+        yield f"http://127.0.0.1:{server.server_port}", asked
     finally:
         server.shutdown()
         server.server_close()
