@@ -50,6 +50,12 @@ def _entry(entry: Input, change: Change) -> Input:
     for name in ("image_embeddings", "text_embeddings"):
         if (value := getattr(entry, name)) is not None:
             update[name] = change(value)
+    update["embeddings"] = {
+        name: given.model_copy(
+            update={"image": change(given.image), "text": given.text and change(given.text)}
+        )
+        for name, given in entry.embeddings.items()
+    }
     return entry.model_copy(update=update)
 
 

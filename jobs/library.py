@@ -180,11 +180,11 @@ class Run:
         """
         import pandas as pd
 
-        from tamis.pipeline.audit.reading import sql
+        from tamis.pipeline.audit.reading import sql, sql_tables
 
         connection = sql.connect(self._run)
         sql.confine(connection, self._run)
-        names, rows = sql.ask_freely(connection, query)
+        names, rows = sql_tables.answer(self._run, connection, query)
         return pd.DataFrame(rows, columns=names)
 
     def search(  # noqa: PLR0913 - the options of the command

@@ -104,7 +104,9 @@ COSTS = Annotated[
 ]
 SQL = Annotated[
     str | None,
-    typer.Option(metavar="QUERY", help="Query the tables of the run: --sql 'show all tables'."),
+    typer.Option(
+        metavar="QUERY", help="Query the tables of the run: --sql 'show tables' lists them."
+    ),
 ]
 EDGES = Annotated[
     str | None,

@@ -80,6 +80,18 @@ def _settled(steps: tuple[Any, ...]) -> tuple[Any, ...]:
 Step = Annotated[Any, BeforeValidator(_step), AnyStep()]
 
 
+class Given(Model):
+    """Embeddings that come with an entry's files, under a name of their own."""
+
+    image: str = Field(
+        examples=["data/*.npz#b32_img"],
+        description="as `image_embeddings`; of `.npz` files the member behind a `#`",
+    )
+    text: str | None = Field(
+        None, examples=["data/*.npz#b32_txt"], description="the same for captions"
+    )
+
+
 class Input(Model):
     """One entry of ``input``: files of one format under one fixed prefix."""
 
@@ -133,6 +145,12 @@ class Input(Model):
         "l14_txt", description="the member of the `.npz` that holds caption embeddings"
     )
 
+    embeddings: dict[Name, Given] = Field(
+        default={},
+        examples=[{"b32": {"image": "data/*.npz#b32_img", "text": "data/*.npz#b32_txt"}}],
+        description="embeddings of further models, each with a name, which `embed: {encoder: precomputed:NAME}` takes",
+    )
+
     @field_validator("columns")
     @classmethod
     def _only_uids_can_be_left(cls, columns: dict[Column, Paths]) -> dict[Column, Paths]:
@@ -148,7 +166,7 @@ class Input(Model):
     @property
     def precomputed(self) -> bool:
         """True if embeddings come with this entry."""
-        return self.features or self.image_embeddings is not None
+        return self.features or self.image_embeddings is not None or bool(self.embeddings)
 
 
 class Limits(Model):

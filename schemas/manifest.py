@@ -63,12 +63,15 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """A file of embeddings beside an input file: that file's name, the side, its own name (``#`` a member), bytes."""
+    """A file of embeddings beside an input file: that file's name, the side, its own name (``#`` a member), bytes; and
+    the input's name of the embeddings, where it has several.
+    """
 
     source: str
     of: Literal["image", "text"]
     name: str
     bytes: int
+    embedding: str = ""
 
 
 @dataclass(frozen=True, slots=True)

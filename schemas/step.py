@@ -116,6 +116,11 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         return False
 
     @property
+    def taken_embedding(self) -> str:
+        """The input's name of that embedding; empty for the one without a name."""
+        return ""
+
+    @property
     def clustered_embedding(self) -> str | None:
         """Name of the embedding that the step clusters; None if it clusters none, or the job's only one."""
         return None

@@ -10,6 +10,7 @@ from rich.table import Table
 from tamis.jobs.opening import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading import sql as queries
+from tamis.pipeline.audit.reading import sql_tables
 from tamis.pipeline.audit.reading.concept_names import names
 from tamis.pipeline.audit.reading.concepts import trained
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
@@ -78,7 +79,7 @@ def audit_run(
     with queries.connect(run, tables=by != "source") as connection:
         if sql is not None:
             queries.confine(connection, run)
-            answer = queries.ask_freely(connection, sql, most)
+            answer = sql_tables.answer(run, connection, sql, most)
         elif by == "source":
             query = by_source_query(run, losses(connection))
             answer = queries.ask(connection, query, limit=most)

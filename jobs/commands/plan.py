@@ -6,6 +6,7 @@ from typing import Any
 
 from tamis.jobs.loading import Request, load
 from tamis.jobs.terminal import display
+from tamis.jobs.terminal.patience import told_after, weights_of
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.planning import preview
 from tamis.pipeline.runs import plan as planning
@@ -19,9 +20,11 @@ def plan_job(request: Request, *, accept_changed: bool, json: bool) -> None:
     Raises:
         TamisError: the job cannot be done as it stands.
     """
-    plan = planning.make(load(request), accept_changed)
-    state.check_output(plan)
-    overview = preview.preview(plan)
+    job = load(request)
+    with told_after(weights_of(job)):
+        plan = planning.make(job, accept_changed)
+        state.check_output(plan)
+        overview = preview.preview(plan)
     if json:
         display.echo(display.as_json(overview))
         return

@@ -17,6 +17,7 @@ from tamis.jobs.loading import Request, load
 from tamis.jobs.observers import journal, progress
 from tamis.jobs.observers.log_lines import LogLines
 from tamis.jobs.terminal import display
+from tamis.jobs.terminal.patience import told_after, weights_of
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.audit.reading.funnel import Funnel, funnel
 from tamis.pipeline.planning.where import is_local
@@ -71,7 +72,9 @@ def run_job(
     Raises:
         TamisError: whatever a person can mend.
     """
-    plan = planning.make(load(request), accept_changed)
+    job = load(request)
+    with told_after(weights_of(job)):
+        plan = planning.make(job, accept_changed)
     if request.job is None:
         display.note(
             f"no job is named: the one that fits the input runs; it is kept as {redact(plan.root)}/job.yaml, and "

@@ -7,19 +7,26 @@ of a task are read. A compressed member has to be unpacked from its start.
 
 from __future__ import annotations
 
+import re
+
 from tamis.pipeline.encoders.base import Description, Precision
 from tamis.pipeline.encoders.towers import Towers
 from tamis.schemas.errors import ModelError
 
+NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+
 
 def describe(rest: str, precision: Precision) -> Description:
-    """Describe ``precomputed``: the input has the dimension, and there is no model.
+    """Describe ``precomputed``: the input has the dimension, and there is no model; ``rest`` is its name of them.
 
     Raises:
-        ModelError: ``rest`` is not empty, or ``precision`` is not the default.
+        ModelError: that is none, or ``precision`` is not the default.
     """
-    if rest:
-        raise ModelError(f"`precomputed:{rest}`: write `precomputed`; the input names the files")
+    if rest and not NAME.fullmatch(rest):
+        raise ModelError(
+            f"`precomputed:{rest}`: behind the colon stands a name of the input's `embeddings:`, of small letters, "
+            "digits, `-`, `_` and `.`"
+        )
     if precision != "fp32":
         raise ModelError(f"precision: {precision} has no effect on `precomputed`: leave it out")
     return Description(None, True, "precomputed", None)

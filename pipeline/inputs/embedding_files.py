@@ -44,8 +44,8 @@ def open_matrix(address: str) -> Iterator[tuple[BinaryIO, Matrix]]:
         raise InputError(f"`{storage.redact(path)}`: {error}") from error
 
 
-def stamps(inputs: Sequence[InputFile]) -> dict[str, storage.File]:
-    """The size and stamp of every embedding file that comes with the inputs, by its path.
+def stamps(inputs: Sequence[InputFile], name: str = "") -> dict[str, storage.File]:
+    """The size and stamp of every embedding file of that name that comes with the inputs, by its path.
 
     One request lists a directory's files, a thousand at a time; those that no listing has are asked for one by one.
 
@@ -53,10 +53,7 @@ def stamps(inputs: Sequence[InputFile]) -> dict[str, storage.File]:
         InputError: one is not there.
     """
     given = {
-        address.partition("#")[0]
-        for file in inputs
-        for address in (file.image_embeddings, file.text_embeddings)
-        if address is not None
+        address.partition("#")[0] for file in inputs for address in file.embeddings(name).values()
     }
     folders = sorted({storage.parent(path) for path in given if not path.startswith("http")})
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -66,8 +63,8 @@ def stamps(inputs: Sequence[InputFile]) -> dict[str, storage.File]:
     return {path: found[path] for path in given}
 
 
-def check(inputs: Sequence[InputFile]) -> None:
-    """Check that all embeddings have one dimension, and each file as many of them as its input has rows.
+def check(inputs: Sequence[InputFile], name: str = "") -> None:
+    """Check that all embeddings of that name have one dimension, and each file as many of them as its input has rows.
 
     Headers and footers alone are read.
 
@@ -77,8 +74,7 @@ def check(inputs: Sequence[InputFile]) -> None:
     pairs = [
         (file if number < FOOTERS else None, address)
         for number, file in enumerate(inputs)
-        for address in (file.image_embeddings, file.text_embeddings)
-        if address is not None
+        for address in file.embeddings(name).values()
     ]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         dims = list(pool.map(lambda pair: _dim(*pair), pairs))
@@ -90,7 +86,7 @@ def check(inputs: Sequence[InputFile]) -> None:
             )
 
 
-def check_counted(inputs: Sequence[InputFile], rows: Sequence[int]) -> None:
+def check_counted(inputs: Sequence[InputFile], rows: Sequence[int], name: str = "") -> None:
     """Check that no file has more embeddings than the rows, (files,), that ingest has counted: a tar has no header.
 
     Raises:
@@ -99,8 +95,8 @@ def check_counted(inputs: Sequence[InputFile], rows: Sequence[int]) -> None:
     pairs = [
         (file, address, count)
         for file, count in zip(inputs[:FOOTERS], rows, strict=False)
-        for address in (file.image_embeddings, file.text_embeddings)
-        if address is not None and outline(file).rows is None
+        for address in file.embeddings(name).values()
+        if outline(file).rows is None
     ]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = list(pool.map(lambda pair: _rows_of(pair[1]), pairs))

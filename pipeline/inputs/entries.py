@@ -36,6 +36,11 @@ def listed(entry: Input) -> tuple[list[InputFile], list[str]]:
     )
     images = _paired(entry, entry.image_embeddings, len(listing.files))
     texts = _paired(entry, entry.text_embeddings, len(listing.files))
+    count = len(listing.files)
+    others = [
+        (name, _paired(entry, given.image, count), _paired(entry, given.text, count))
+        for name, given in entry.embeddings.items()
+    ]
     files = []
     for number, file in enumerate(listing.files):
         kind, image, text = _kind(entry, file.path, endings), images[number], texts[number]
@@ -57,6 +62,7 @@ def listed(entry: Input) -> tuple[list[InputFile], list[str]]:
                 file.stamp,
                 image,
                 text,
+                tuple((name, str(i[number]), t[number]) for name, i, t in others),
                 own_uids=entry.columns.get("uid") != ("none",),
                 reading=reading,
                 touched=file.touched,
@@ -121,7 +127,10 @@ def check_unchanged(
 def _paired(entry: Input, pattern: str | None, count: int) -> Sequence[str | None]:
     if pattern is None:
         return [None] * count
-    paths = [file.path for file in resolve([pattern]).files]
+    files, mark, member = pattern.rpartition("#")
+    if not files.endswith(".npz"):  # a mark of the path itself
+        files, mark, member = pattern, "", ""
+    paths = [f"{file.path}{mark}{member}" for file in resolve([files]).files]
     if len(paths) != count:
         raise JobError(
             f"input `{entry.name}`: {len(paths)} embedding files for {count} input files: they must pair one to one"

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from tamis.pipeline.inputs.braces import names_of
 from tamis.pipeline.inputs.folders import is_folder, picture_folders
@@ -18,6 +18,8 @@ from tamis.pipeline.store import matching, storage
 from tamis.schemas.errors import InputError
 from tamis.schemas.job import Captions
 from tamis.schemas.tables import find_column
+
+Side = Literal["image", "text"]
 
 
 class Reading(NamedTuple):
@@ -66,6 +68,7 @@ class InputFile:
     stamp: str = ""  # changes when the file is written again; tasks do not ask for it
     image_embeddings: str | None = None  # a .npy, or an .npz#member
     text_embeddings: str | None = None
+    others: tuple[tuple[str, str, str | None], ...] = ()  # (name, image, text) of further ones
     own_uids: bool = True  # a sample's uid is the input's, where it has one
     reading: Reading = BY_ALIAS
     touched: str = field(
@@ -76,6 +79,22 @@ class InputFile:
     def source(self) -> str:
         """Its name in the ledger."""
         return f"{self.entry}/{self.relative}"
+
+    def embeddings(self, name: str) -> dict[Side, str]:
+        """The addresses of the embeddings of that name, by side; "" names those without a name."""
+        found: dict[str, tuple[str | None, str | None]] = {
+            "": (self.image_embeddings, self.text_embeddings),
+            **{other: (image, text) for other, image, text in self.others},
+        }
+        image, text = found.get(name, (None, None))
+        sides: tuple[tuple[Side, str | None], ...] = (("image", image), ("text", text))
+        return {side: address for side, address in sides if address is not None}
+
+    @property
+    def embedded(self) -> list[str]:
+        """The names of its embeddings; "" for those without a name."""
+        named = [name for name, _, _ in self.others]
+        return [*([""] if self.image_embeddings or self.text_embeddings else []), *named]
 
 
 MAX_BRACES = 1_000_000

@@ -29,7 +29,13 @@ _SIZES = {"bytes": pa.int64(), "sha256": pa.binary(32), "rows": pa.int64()}
 SCHEMAS: Mapping[str, pa.Schema] = {
     INPUTS: pa.schema({"source": pa.string(), **_SIZES}),
     EMBEDDINGS: pa.schema(
-        {"source": pa.string(), "of": pa.string(), "name": pa.string(), "bytes": pa.int64()}
+        {
+            "source": pa.string(),
+            "of": pa.string(),
+            "name": pa.string(),
+            "bytes": pa.int64(),
+            "embedding": pa.string(),
+        }
     ),
     OUTPUTS: pa.schema({"path": pa.string(), **_SIZES}),
 }
@@ -114,7 +120,9 @@ class ManifestFiles:
         path = _path(self.root, name)
         try:
             with storage.open_table(path) as raw, ParquetFile(raw) as file:
-                table = file.read().cast(SCHEMAS[name])
+                table = file.read()
+                known = [field for field in SCHEMAS[name] if field.name in table.column_names]
+                table = table.cast(pa.schema(known))  # an earlier version had fewer
         except part_files.DAMAGE as error:
             require_content(error, path)
             raise part_files.damage_error(path, error) from None

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -109,25 +110,18 @@ def _embeddings(run: Context) -> list[Embeddings]:
     Names and sizes, and no hash: of a file no task reads more than its own part's rows, so a hash would read
     them all once more. The stored embeddings are their rows: ``verify --deep`` compares.
     """
-    if not any(embed.takes_embeddings for embed in run.job.embeds):
-        return []
+    taken = [embed.taken_embedding for embed in run.job.embeds if embed.takes_embeddings]
     listings: dict[str, dict[str, int]] = {}
     records = []
-    for file in run.inputs:
-        addresses: dict[Literal["image", "text"], str | None]
-        addresses = {"image": file.image_embeddings, "text": file.text_embeddings}
-        for of, address in addresses.items():
-            if address is None:
-                continue
+    for file, embedding in product(run.inputs, sorted(set(taken))):
+        for of, address in file.embeddings(embedding).items():
             path, mark, member = address.partition("#")
             folder, name = storage.parent(path), path.rpartition("/")[2]
             if folder not in listings:  # one request for all of a directory's files
                 listings[folder] = storage.listing(folder)
             size = listings[folder].get(name)
             size = storage.stat(path).size if size is None else size
-            records.append(
-                Embeddings(source=file.source, of=of, name=f"{name}{mark}{member}", bytes=size)
-            )
+            records.append(Embeddings(file.source, of, f"{name}{mark}{member}", size, embedding))
     return records
 
 
@@ -155,7 +149,7 @@ def _portable(job: dict[str, Any], kinds: list[str], hidden: Mapping[str, str]) 
         }
         for kind, settings in zip(kinds, job["steps"], strict=True)
     ]
-    paths = {"path", "image_embeddings", "text_embeddings"}
+    paths = {"path", "image_embeddings", "text_embeddings", "embeddings"}
     kept["input"] = [
         {key: value for key, value in entry.items() if key not in paths} for entry in job["input"]
     ]

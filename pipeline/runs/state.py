@@ -149,8 +149,9 @@ def check_output(plan: Plan) -> None:
     """
     root = storage.redact(plan.root)
     for file in plan.inputs:
-        for path in (file.path, file.image_embeddings, file.text_embeddings):
-            if path is not None and path.startswith(plan.root.rstrip("/") + "/"):
+        given = [a for name in file.embedded for a in file.embeddings(name).values()]
+        for path in (file.path, *given):
+            if path.startswith(plan.root.rstrip("/") + "/"):
                 raise JobError(
                     f"output: {root}: the input {storage.redact(path)} lies in it, where results are replaced and "
                     "removed: give another `output:`"

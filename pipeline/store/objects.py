@@ -28,6 +28,16 @@ WRITE_BLOCK = 16 << 20
 PIECE = 1 << 16
 """WHOLE for a reader of one of many row groups; pyarrow reads a footer in blocks of this size anyway."""
 
+PACKAGES = {
+    **dict.fromkeys(("s3", "s3a"), "'tamis[s3]'"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("abfs", "abfss", "az"), "adlfs"),
+    **dict.fromkeys(("http", "https"), "aiohttp"),
+    "hf": "huggingface_hub",
+    "sftp": "paramiko",
+}
+"""Protocol -> what pip installs for it."""
+
 RETRIES = 8
 """Tries of one request: waits begin at 0.1 s and grow by 1.7, ten seconds in all."""
 
@@ -41,6 +51,12 @@ DENIED = (
     "SignatureDoesNotMatch",
     "ExpiredToken",
 )
+
+
+def not_installed(protocol: str | None, why: str) -> str:
+    """What to do where the client of ``protocol`` cannot be imported; ``why``: as fsspec says it."""
+    mend = f"pip install {PACKAGES[protocol]}" if protocol in PACKAGES else why
+    return f"the client of {protocol}:// is not installed: {mend}"
 
 
 @contextmanager

@@ -24,16 +24,6 @@ from tamis.schemas.errors import InputError, StorageError
 REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:|::")
 """Paths for fsspec: those with a protocol, or with one file system inside another."""
 
-PACKAGES = {
-    **dict.fromkeys(("s3", "s3a"), "'tamis[s3]'"),
-    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
-    **dict.fromkeys(("abfs", "abfss", "az"), "adlfs"),
-    **dict.fromkeys(("http", "https"), "aiohttp"),
-    "hf": "huggingface_hub",
-    "sftp": "paramiko",
-}
-"""Protocol -> what pip installs for it."""
-
 STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 """Protocols of object stores, whose clients keep listings until the process ends."""
 
@@ -84,11 +74,8 @@ def filesystem(path: str) -> tuple[Any, str]:
         with objects.translate_errors(redact(path)):
             fs, inner = fsspec.core.url_to_fs(path, **options)
     except ImportError as error:
-        why = redaction.redact_text(str(error))
-        mend = f"pip install {PACKAGES[protocol]}" if protocol in PACKAGES else why
-        raise InputError(
-            f"cannot open `{redact(path)}`: the client of {protocol}:// is not installed: {mend}"
-        ) from None
+        why = objects.not_installed(protocol, redaction.redact_text(str(error)))
+        raise InputError(f"cannot open `{redact(path)}`: {why}") from None
     except ValueError as error:
         raise InputError(
             f"cannot open `{redact(path)}`: {redaction.redact_text(str(error))}"

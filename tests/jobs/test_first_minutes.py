@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from tamis.jobs.commands.run import losses
 from tamis.jobs.fitted import fitted
 from tamis.jobs.loading import Request, load
 from tamis.jobs.template import template
+from tamis.jobs.terminal.patience import told_after, weights_of
 from tamis.pipeline.audit.reading.funnel import Funnel
 from tamis.pipeline.planning.preview import preview
 from tamis.pipeline.runs import plan
@@ -294,3 +296,22 @@ def test_a_fitted_job_names_members_that_may_be_the_caption(tmp_path: Path) -> N
 def test_members_of_other_names_are_told_how_to_be_taken(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"img, cap; a job takes other names by `columns: \{image"):
         fitted([other_names(tmp_path / "x.tar", "img")])
+
+
+def test_a_plan_that_looks_for_weights_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    head = "name: a\ninput: x.tar\noutput: o\nsteps: [embed: {encoder: "
+    text = weights_of(parse_job(f"{head}'open_clip:ViT-B-32/openai'}}]", "job"))
+    assert text is not None
+    assert text.startswith("looking for the weights of open_clip:ViT-B-32/openai: ")
+    assert weights_of(parse_job(f"{head}demo}}]", "job")) is None
+    said = ""
+    with told_after(text, 0.0):
+        for _ in range(1000):
+            said += capsys.readouterr().err
+            if said:
+                break
+            time.sleep(0.01)
+    assert text in said
+    with told_after(text, 60.0), told_after(None, 0.0):
+        pass
+    assert capsys.readouterr().err == ""

@@ -102,7 +102,7 @@ def _architecture(rows: Rows) -> str:
     assert rows.embedding is not None, "the layout has vectors"
     config = rows.embedding.config
     first = rows.run.manifest.job["input"][0]
-    if config.takes_embeddings and first.get("features"):
+    if config.takes_embeddings and not config.taken_embedding and first.get("features"):
         return str(first["image_feature"]).removesuffix("_img")
     return ARCHITECTURES.get(rows.embedding.dim, config.as_)
 

@@ -21,6 +21,7 @@ from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import vectors
 from tamis.schemas.errors import InputError, JobError
 from tamis.schemas.job import Job
+from tamis.schemas.manifest import Embeddings
 from tamis.schemas.scope import Scope
 
 Mismatch = tuple[str, str]
@@ -38,18 +39,18 @@ def files_now(job: Job) -> dict[str, InputFile]:
     return files
 
 
-def address_of(file: InputFile | None, of: str) -> str | None:
-    """The address of an input file's embeddings; None if there are none."""
+def address_of(file: InputFile | None, record: Embeddings) -> str | None:
+    """The present address of an input file's embeddings; None if there are none."""
     if file is None:
         return None
-    address = file.image_embeddings if of == "image" else file.text_embeddings
+    address = file.embeddings(record.embedding).get(record.of)
     return address if address and storage.exists(address.partition("#")[0]) else None
 
 
 def wrong_sizes(run: FinishedRun, now: Mapping[str, InputFile]) -> Iterator[Mismatch]:
     """Compare the sizes of files that are still there with the manifest."""
     for record in run.files.embeddings:
-        address = address_of(now.get(record.source), record.of)
+        address = address_of(now.get(record.source), record)
         if address is None:
             continue
         size = storage.stat(address.partition("#")[0]).size
@@ -62,18 +63,19 @@ def wrong_sizes(run: FinishedRun, now: Mapping[str, InputFile]) -> Iterator[Mism
 
 def other_rows(run: FinishedRun, now: Mapping[str, InputFile]) -> Iterator[Mismatch]:
     """Compare the rows of files with the stored ones. Memory holds one part."""
-    taking = [step.name for step in run.steps if step.takes_embeddings]
+    taking = [step for step in run.steps if step.takes_embeddings]
     wrong: Counter[str] = Counter()
     for step in taking:
         for part in run.parts:
             number, source = part.number, run.inputs[part.file].source
             for record in run.files.embeddings:
-                address = address_of(now.get(source), record.of)
-                if record.source != source or address is None:
+                address = address_of(now.get(source), record)
+                other = (record.source, record.embedding) != (source, step.taken_embedding)
+                if other or address is None:
                     continue
                 name = f"{source}: {record.of} embeddings {record.name}"
                 try:
-                    wrong[name] += _differing(run, step, number, record.of, address)
+                    wrong[name] += _differing(run, step.name, number, record.of, address)
                 except (InputError, OSError) as error:
                     yield name, f"cannot be read: {error}"
     for name, rows in wrong.items():

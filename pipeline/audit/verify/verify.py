@@ -238,7 +238,7 @@ def _embeddings(run: FinishedRun, job: Job, seen: Seen, deep: bool) -> Iterator[
         return
     now = embedding_files.files_now(job)
     for record in run.files.embeddings:
-        seen.embeddings += embedding_files.address_of(now.get(record.source), record.of) is not None
+        seen.embeddings += embedding_files.address_of(now.get(record.source), record) is not None
     gone = len(run.files.embeddings) - seen.embeddings
     if gone:
         seen.notes.append(

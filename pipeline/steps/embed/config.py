@@ -32,8 +32,8 @@ class Embed(StepModel):
     encoder: str = Field(
         examples=["demo"],
         description="`open_clip:MODEL/PRETRAINED`, `open_clip:hf-hub:OWNER/NAME` (a repository of the hub), "
-        "`timm:MODEL` (pictures only), `precomputed` (comes with the input), or `demo` (small, no download, for trying "
-        "things out)",
+        "`timm:MODEL` (pictures only), `precomputed` (comes with the input; `precomputed:NAME` where it has several), "
+        "or `demo` (small, no download, for trying things out)",
     )
     as_: StepName = Field(
         "",
@@ -75,7 +75,12 @@ class Embed(StepModel):
     @property
     def takes_embeddings(self) -> bool:
         """True if the embeddings come with the input, and no model is loaded."""
-        return self.encoder == PRECOMPUTED
+        return self.encoder.partition(":")[0] == PRECOMPUTED
+
+    @property
+    def taken_embedding(self) -> str:
+        """The name behind `precomputed:`."""
+        return self.encoder.partition(":")[2] if self.takes_embeddings else ""
 
     def similarity(self, steps: Sequence[Any]) -> tuple[str, str]:
         """`clip_similarity` for the first step of the job that embeds, else a name of its own; and the encoder."""

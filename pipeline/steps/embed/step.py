@@ -35,6 +35,7 @@ from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import TaskIo, location
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
+from tamis.schemas.nearest import nearest
 
 Floats = npt.NDArray[np.float32]
 
@@ -85,24 +86,23 @@ class Embed(Step):
         """
         encoders.describe(self.config.encoder, self.config.precision)
         if self.config.takes_embeddings:
-            bare = [file.source for file in inputs if file.image_embeddings is None]
-            if bare:
-                raise JobError(
-                    f"{self.name}: `precomputed` needs embeddings, but {bare[0]} comes without: "
-                    "give its input entry `image_embeddings:` or `features: true`"
-                )
-            embedding_files.check(inputs)
+            name = self.config.taken_embedding
+            for file in inputs:
+                if "image" not in file.embeddings(name):
+                    raise JobError(_bare(self.name, file, name))
+            embedding_files.check(inputs, name)
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """``vectors``, then ``verdict``."""
         config = self.config
         identity = encoders.describe(config.encoder, config.precision).fingerprint
         takes = config.takes_embeddings
-        stamps = embedding_files.stamps(context.inputs) if takes else {}
+        name = config.taken_embedding
+        stamps = embedding_files.stamps(context.inputs, name) if takes else {}
         if takes:
             ingested = context.done("ingest", "files").files
             rows = np.add.reduceat(ingested.rows, ingested.starts)
-            embedding_files.check_counted(context.inputs, rows.tolist())
+            embedding_files.check_counted(context.inputs, rows.tolist(), name)
         yield Phase(
             "vectors",
             take if takes else encode,
@@ -125,10 +125,10 @@ class Embed(Step):
         self, file: InputFile, identity: Any, stamps: Mapping[str, storage.File]
     ) -> Encoded:
         config = self.config
-        given = None
+        given: dict[str, list[str | int]] | None = None
+        addresses = file.embeddings(config.taken_embedding)
         if config.takes_embeddings:
-            addresses = {"image": file.image_embeddings, "text": file.text_embeddings}
-            given = {name: _stamp(path, stamps) for name, path in addresses.items() if path}
+            given = {side: _stamp(path, stamps) for side, path in addresses.items()}
         return Encoded(
             encoder=identity,
             spec=config.encoder,
@@ -142,11 +142,31 @@ class Embed(Step):
             given=given,
             path=file.path,
             max_pixels=self.job.limits.max_pixels,
-            image=file.image_embeddings,
-            text=file.text_embeddings if self.job.has_captions else None,
+            image=addresses.get("image"),
+            text=addresses.get("text") if self.job.has_captions else None,
             reading=file.reading.told,
             captions=None if self.job.has_captions else False,
         )
+
+
+def _bare(step: str, file: InputFile, name: str) -> str:
+    """The message about a file without the embeddings that a step takes."""
+    if not name:
+        named = [other for other in file.embedded if other]
+        mend = (
+            f", or name one: {', '.join(f'precomputed:{other}' for other in named)}"
+            if named
+            else ""
+        )
+        return (
+            f"{step}: `precomputed` needs embeddings, but {file.source} comes without: "
+            f"give its input entry `image_embeddings:` or `features: true`{mend}"
+        )
+    return (
+        f"{step}: `precomputed:{name}`: {file.source} has no embeddings of that name"
+        f"{nearest(name, [other for other in file.embedded if other])}: give its input entry "
+        f"`embeddings: {{{name}: {{image: PATTERN}}}}`"
+    )
 
 
 def _stamp(address: str, stamps: Mapping[str, storage.File]) -> list[str | int]:

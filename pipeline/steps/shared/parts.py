@@ -42,6 +42,9 @@ def embeds_captions(job: Job, embed: Any) -> bool:
     if not job.has_captions:
         return False
     if embed.takes_embeddings:
+        if embed.taken_embedding:
+            given = (entry.embeddings.get(embed.taken_embedding) for entry in job.input)
+            return all(one is not None and one.text is not None for one in given)
         return all(entry.features or entry.text_embeddings for entry in job.input)
     return encoders.describe(embed.encoder, embed.precision).has_text
 
