@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tamis.pipeline.inputs.columns import NUMBER, SINGLE, TEXT, TRUTH, Columns, fits
 from tamis.pipeline.inputs.parquet.batch_size import batch_rows
 from tamis.pipeline.inputs.parquet.file import BROKEN, InputParquet, open_parquet
+from tamis.pipeline.inputs.parquet.texts import bounded
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
 from tamis.schemas.errors import InputError
@@ -51,7 +52,7 @@ def read(
 ) -> dict[str, pa.Array]:
     """The values (n) of some columns in n rows; (row_group, group_row) are their positions, ascending.
 
-    Null where a column is missing, of another type than ``wanted``, or cannot be read.
+    Null where a column is missing, of another type than ``wanted``, or cannot be read, and as ``bounded`` says.
 
     Raises:
         InputError: the file lacks a row, or has two columns of one name.
@@ -103,6 +104,7 @@ def _group_values(
         for piece in _rows_of(file, number, rows, list(present), path):
             # Unsafe: an integer above 2^53 loses its last digits and does not stop the run.
             columns = [piece[name].cast(kind, safe=False) for name, kind in present.items()]
+            columns = [bounded(column) if column.type == TEXT else column for column in columns]
             taken.append(pa.table(columns, names=list(present)))
     except BROKEN as error:
         require_content(error, path)
