@@ -21,6 +21,7 @@ from tamis.pipeline.audit.reading.funnel import funnel
 from tamis.pipeline.audit.reading.pairs import fallen, remarks
 from tamis.pipeline.audit.search.wanted import Among
 from tamis.pipeline.audit.story.story import Story, pictured, stories, tell
+from tamis.pipeline.store import finished
 from tamis.schemas.errors import InputError
 from tamis.schemas.ledger import meaning
 
@@ -50,6 +51,7 @@ class Browser:
 
     def __init__(self, run: FinishedRun, words: Words) -> None:
         self.run = run
+        self._watched = finished.Watched(run.root)
         self._words = words
         self._asking: set[duckdb.DuckDBPyConnection] = set()
         self._connection = sql.connect(run, tables=False)
@@ -59,6 +61,14 @@ class Browser:
         self.signals = distributions.signals(self._connection)
         self.thresholds = Thresholds(run)
         self.meaning = Meaning(run)
+
+    def check(self) -> None:
+        """Check that the run is still the one that was opened: what is known of it is kept for hours.
+
+        Raises:
+            StateError: it has been done again, or is at work.
+        """
+        self._watched.check()
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -105,6 +105,7 @@ class Server(ThreadingHTTPServer):
             Unknown: there is no such question, or it lacks a field.
         """
         browser = self.browser
+        browser.check()
         match path:
             case "/api/run" | "/api/groups":
                 return browser.overview if path == "/api/run" else browser.groups
