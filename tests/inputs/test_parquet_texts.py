@@ -62,8 +62,10 @@ def test_text_inside_other_values(values: list[bytes | None]) -> None:
 
 @pytest.mark.parametrize("size", [MAX_BYTES, MAX_BYTES + 1])
 def test_a_signal_of_text_has_a_bound(size: int) -> None:
-    (found,) = bounded(pa.chunked_array([["x" * size]])).to_pylist()
-    assert found == ("x" * size if size <= MAX_BYTES else None)
+    found = bounded(pa.chunked_array([["x" * size, "y"]]))
+    assert found.to_pylist() == ["x" * size if size <= MAX_BYTES else None, "y"]
+    assert size > MAX_BYTES or found.nbytes > size
+    assert size <= MAX_BYTES or found.nbytes < 1000
 
 
 def test_a_run_over_text_that_is_none(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,9 +15,16 @@ MAX_BYTES = MAX_URL_BYTES
 
 def bounded(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column of strings, null where one is not UTF-8 or has more than MAX_BYTES."""
-    length = pc.binary_length(column.cast(pa.binary()))
-    column = pc.if_else(pc.less_equal(length, MAX_BYTES), column, pa.scalar(None, column.type))
-    return _each_chunk(column, repaired=False)
+    return _each_chunk(pa.chunked_array(map(_short, column.chunks), column.type), repaired=False)
+
+
+def _short(array: pa.Array) -> pa.Array:
+    """The array without its long texts: taken, since a choice by a condition would keep their bytes."""
+    length = pc.binary_length(array.cast(pa.binary()))
+    fits = np.asarray(pc.fill_null(pc.less_equal(length, MAX_BYTES), True))
+    if fits.all():
+        return array
+    return array.take(pa.array(np.arange(len(array)), mask=~fits))
 
 
 def repaired(column: pa.ChunkedArray) -> pa.ChunkedArray:
