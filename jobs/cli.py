@@ -326,7 +326,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments = start.one_value_each(sys.argv[1:] if arguments is None else arguments)
         start.check_text(arguments)
         start.check_quoted(arguments)
-        start.with_called_command(app, arguments)(args=arguments, prog_name="tamis")
+        _ended_well(start.with_called_command(app, arguments), arguments)
     except TamisError as error:
         _complain(str(error))
     except OSError as error:
@@ -341,6 +341,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     except Exception as error:  # noqa: BLE001 - nobody is shown a traceback
         _complain(crash_log.write(error), BUG)
+
+
+def _ended_well(called: typer.Typer, arguments: Sequence[str]) -> None:
+    """Call the command; if it ends well, so must what it has read."""
+    try:
+        called(args=arguments, prog_name="tamis")
+    except SystemExit as ended:
+        if ended.code not in {0, None}:
+            raise
+        start.check_at_the_end()
+        raise
 
 
 def _complain(message: str, code: int = 2) -> NoReturn:

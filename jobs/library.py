@@ -38,7 +38,9 @@ class Run:
             StateError: there is none, or it is not finished.
         """
         from tamis.pipeline.audit.reading.finished_run import open_run
+        from tamis.pipeline.store import finished, storage
 
+        self._watched = finished.Watched(storage.absolute(path))
         self._run: FinishedRun = open_run(path)
         self.path = path
 
@@ -116,6 +118,7 @@ class Run:
                 whole = storage.join(self._run.root, output.path)
                 with sound(whole), storage.open_table(whole) as raw:
                     tables.append(ParquetFile(raw).read(columns))
+        self._watched.check()
         if not tables:
             raise StateError(f"{self.path}: has no {folder}*.parquet: its job has no step `write`")
         return pa.concat_tables(tables)
@@ -130,6 +133,7 @@ class Run:
             raise StateError(
                 f"{self.path}: {UIDS} cannot be read ({error}): `tamis run` with its job.yaml mends it"
             ) from None
+        self._watched.check()
         return [f"{high:016x}{low:016x}" for high, low in halves.tolist()]
 
     def explain(self, sample: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 
 import typer
@@ -14,6 +14,20 @@ from tamis.schemas.errors import JobError, Terminated
 
 GARBAGE_THRESHOLD = 50_000
 """New objects before Python collects garbage; 700 by default."""
+
+
+_checks: list[Callable[[], object]] = []
+
+
+def at_the_end(check: Callable[[], object]) -> None:
+    """Have ``check`` called when the command has done its work; what it raises is the command's error."""
+    _checks.append(check)
+
+
+def check_at_the_end() -> None:
+    """Call what ``at_the_end`` was given."""
+    while _checks:
+        _checks.pop()()
 
 
 def terminate(*_: object) -> None:

@@ -7,13 +7,14 @@ process has hidden once is hidden in every later text, however a client of a sto
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, unquote
 
 _HIDDEN = "***"
-_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"`<>]*?(?=[:;,.)\]}]*(?:[\s'\"`<>]|$))")
-"""A URL in a message, without the punctuation behind it."""
-
+_NO_SCHEME = re.compile(r"[^A-Za-z0-9+.-]")
+_BEHIND = re.compile(r"[\s'\"`<>]")
+_PUNCTUATION = ":;,.)]}"
 
 LEAST_SECRET, LEAST_NAME = 4, 8
 """Characters of a password, and of a name or a query's value, from which they are looked for in texts: shorter ones are
@@ -63,7 +64,29 @@ def redact(url: str) -> str:
 
 def redact_text(text: str) -> str:
     """A message, such as one of a store's client, with every URL in it redacted, and every secret that is known."""
-    return hide_known(_IN_TEXT.sub(lambda match: redact(match[0]), text))
+    pieces, done = [], 0
+    for start, end in _urls(text):
+        pieces += [text[done:start], redact(text[start:end])]
+        done = end
+    return hide_known("".join([*pieces, text[done:]]))
+
+
+def _urls(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of each URL in a message, without the punctuation behind it.
+
+    In time that grows with the text alone: a message may quote what a stranger has written, at any length.
+    """
+    done = 0
+    while (mark := text.find("://", done)) >= 0:
+        before = text[done:mark]
+        scheme = _NO_SCHEME.split(before)[-1].lstrip("0123456789+.-")
+        done = mark + 3
+        if not scheme:
+            continue
+        behind = _BEHIND.search(text, done)
+        end = behind.start() if behind else len(text)
+        done += len(text[done:end].rstrip(_PUNCTUATION))
+        yield mark - len(scheme), done
 
 
 def hide_known(text: str) -> str:

@@ -57,5 +57,6 @@ class Watched:
         """
         if self._now() != self._first:
             raise StateError(
-                f"{storage.redact(self._root)}: the run has been done again since it was opened: open it anew"
+                f"{storage.redact(self._root)}: the run has been done again since it was opened, or is at work: what "
+                "was read of it may be half old and half new: open it anew"
             )

@@ -156,18 +156,19 @@ def read_head(root: str) -> dict[str, Any]:
     """The content of ``plan.json``.
 
     Raises:
-        StateError: it is damaged, or no file of a run.
+        StateError: it is damaged, no file of a run, or another version's.
         FileNotFoundError: there is none.
     """
     path = storage.join(root, HEAD)
     try:
         record = json.loads(storage.read_bytes(path))
+        if isinstance(record, dict):  # another version's has other fields
+            check_layout(record, storage.redact(path))
         for name, kind in FIELDS.items():
             if not isinstance(record, dict) or not isinstance(record.get(name), kind):
                 raise ValueError(f"it has no `{name}`")
     except (RecursionError, ValueError) as error:
         raise damage(root, HEAD, error) from None
-    check_layout(record, storage.redact(path))
     return dict(record)
 
 

@@ -139,3 +139,14 @@ def test_an_empty_list_has_no_neighbours() -> None:
     hashes, own = pictures(9, 1)
     nearest = Nearest(np.empty(0, np.uint64), own[:0], 4, 0.1)
     assert nearest.find(hashes, own)[0].tolist() == [-1] * 9
+
+
+def test_a_host_has_a_bound_as_in_dns() -> None:
+    """A URL of a stranger may have 60 kB of labels: each would be a domain of its own, all of them gigabytes."""
+    longest = ".".join(["a" * 61] * 4) + ".bcd"
+    assert len(longest) == 251
+    assert host_of(f"https://{longest}/x") == longest
+    for host in ("a." * 30_000, "a" * 254, longest + ".ef"):
+        assert host_of(f"https://{host}/x") == ""
+        assert same_url(f"https://{host}/x") == ""
+        assert domain(host) == ""

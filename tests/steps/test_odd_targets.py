@@ -124,6 +124,8 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "manifest is empty": replaced("manifest.json", b"{}"),
     "manifest has no steps": rewritten("manifest.json", '"steps"', '"stairs"'),
     "manifest has an unknown step": rewritten("manifest.json", '"embed"', '"unknown"'),
+    "another version's": rewritten("plan.json", '"layout": 3', '"layout": 2'),
+    "a first version's": lambda root: (root / "plan.json").write_text('{"job": "old"}'),
     "no manifest": lambda root: (root / "manifest.json").unlink(),
     "ledger is cut": lambda root: first(root, "ledger/*").write_bytes(
         first(root, "ledger/*").read_bytes()[:-9]

@@ -10,6 +10,9 @@ from urllib.parse import unquote
 _URL = re.compile(
     r"(?:(?P<scheme>[a-z][a-z0-9+.-]*):)?[\\/]{2}(?P<rest>.*)", re.IGNORECASE | re.DOTALL
 )
+LONGEST = 253
+"""Characters of a host, by the rules of DNS; a longer one could have tens of thousands of domains above it."""
+
 _PORTS = {"http": "80", "https": "443"}
 
 
@@ -62,13 +65,13 @@ def _parts(url: str) -> tuple[str, str, str, str]:
 
 
 def _host(name: str) -> str:
-    """A host in one form; "" where it has a character that no host has."""
+    """A host in one form; "" where it has a character that no host has, or too many."""
     if name.isascii() and "%" not in name:
         host = name.lower()
     else:
         host = ".".join(map(_label, re.split("[.\u3002\uff0e\uff61]", unquote(name))))
     host = host.strip("[]").rstrip(".")
-    return "" if re.search(r"[\s/@\\]", host) else host
+    return "" if len(host) > LONGEST or re.search(r"[\s/@\\]", host) else host
 
 
 def _label(label: str) -> str:

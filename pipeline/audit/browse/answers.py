@@ -23,6 +23,7 @@ from tamis.pipeline.audit.reading.funnel import funnel
 from tamis.pipeline.audit.reading.pairs import fallen, remarks
 from tamis.pipeline.audit.search.wanted import Among
 from tamis.pipeline.audit.story.story import Story, pictured, stories, tell
+from tamis.pipeline.store import finished
 from tamis.schemas.errors import InputError
 from tamis.schemas.ledger import meaning
 
@@ -58,6 +59,7 @@ class Browser:
 
     def __init__(self, run: FinishedRun, words: Words) -> None:
         self.run = run
+        self._watched = finished.Watched(run.root)
         self._words = words
         self._asking: set[duckdb.DuckDBPyConnection] = set()
         self._connection = sql.connect(run, tables=False)
@@ -69,6 +71,14 @@ class Browser:
         self.meaning = Meaning(run)
         self._placing = threading.Lock()
         self._concepts: dict[str, Any] | None = None
+
+    def check(self) -> None:
+        """Check that the run is still the one that was opened: what is known of it is kept for hours.
+
+        Raises:
+            StateError: it has been done again, or is at work.
+        """
+        self._watched.check()
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:

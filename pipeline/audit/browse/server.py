@@ -109,6 +109,7 @@ class Server(ThreadingHTTPServer):
             Unknown: there is no such question, or it lacks a field.
         """
         browser = self.browser
+        browser.check()
         match path:
             case "/api/run" | "/api/groups" | "/api/concepts":
                 told = {"run": "overview", "groups": "groups", "concepts": "concepts"}

@@ -9,7 +9,7 @@ from tamis.pipeline.audit.export.rows import Among, Rows
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.search.stored import Embedding
 from tamis.pipeline.runs.state import check_above
-from tamis.pipeline.store import storage
+from tamis.pipeline.store import finished, storage
 from tamis.schemas.errors import JobError
 from tamis.schemas.nearest import nearest
 
@@ -30,7 +30,7 @@ def export(
 
     Raises:
         JobError: no such layout, a folder that holds something, or nothing to write.
-        StateError: a layout of vectors, and the run has none.
+        StateError: a layout of vectors, and the run has none; or the run was done again meanwhile.
     """
     if layout not in LAYOUTS:
         raise JobError(
@@ -45,12 +45,15 @@ def export(
             f"--output {storage.redact(output)}: holds something: name an empty folder, or a new one"
         )
     reads = chosen.vectors == "needed" or (chosen.vectors == "if any" and _is_embedded(run))
+    watched = finished.Watched(run.root)
     rows = Rows(run, among, Embedding(run, embedding) if reads else None)
     samples = sum(rows.count(bundle) for bundle in rows.bundles)
     if not samples:
         what = "with a vector " if reads else ""
         raise JobError(f"--among {among}: this run has no such samples {what}: nothing to export")
-    return Exported(storage.redact(folder), tuple(chosen.write(rows, folder)), samples)
+    files = tuple(chosen.write(rows, folder))
+    watched.check()
+    return Exported(storage.redact(folder), files, samples)
 
 
 def _is_embedded(run: FinishedRun) -> bool:

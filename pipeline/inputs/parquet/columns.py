@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tamis.pipeline.inputs.columns import DOT, NUMBER, SINGLE, TEXT, TRUTH, Columns, fits
 from tamis.pipeline.inputs.parquet.batch_size import batch_rows
 from tamis.pipeline.inputs.parquet.file import BROKEN, InputParquet, open_parquet
+from tamis.pipeline.inputs.parquet.texts import bounded
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
 from tamis.schemas.errors import InputError
@@ -84,7 +85,7 @@ def read(
 ) -> dict[str, pa.Array]:
     """The values (n) of some columns in n rows; (row_group, group_row) are their positions, ascending.
 
-    Null where a column is missing, of another type than ``wanted``, or cannot be read.
+    Null where a column is missing, of another type than ``wanted``, or cannot be read, and as ``bounded`` says.
 
     Raises:
         InputError: the file lacks a row, or has two columns of one name.
@@ -140,6 +141,7 @@ def _group_values(
             columns = [
                 _column(piece, name).cast(kind, safe=False) for name, kind in present.items()
             ]
+            columns = [bounded(column) if column.type == TEXT else column for column in columns]
             taken.append(pa.table(columns, names=list(present)))
     except BROKEN as error:
         require_content(error, path)

@@ -9,6 +9,7 @@ import pyarrow as pa
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet import columns
 from tamis.pipeline.inputs.parquet.file import BROKEN, open_parquet
+from tamis.pipeline.inputs.parquet.texts import repaired
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
 from tamis.schemas.errors import InputError
@@ -71,7 +72,8 @@ def read(file: InputFile, rows: pa.Table, names: Collection[str] | None) -> pa.T
     except BROKEN as error:
         require_content(error, file.path)
         raise _changed(file, error) from error
-    return table.select([field.name for field in wanted]).cast(pa.schema(wanted))
+    sound = {field.name: repaired(table[field.name]) for field in wanted}
+    return pa.table(sound).cast(pa.schema(wanted))
 
 
 def _changed(file: InputFile, error: BaseException) -> InputError:

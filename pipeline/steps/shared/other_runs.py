@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,6 +12,7 @@ from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import CONTENT, require_content
 from tamis.pipeline.store.finished import MANIFEST
+from tamis.pipeline.tasks import plan_files
 from tamis.schemas.errors import StateError
 from tamis.schemas.manifest import Manifest
 from tamis.schemas.registry import configuration
@@ -23,6 +24,8 @@ def manifest_of(root: str, shown: str) -> Manifest:
     Raises:
         StateError: it is damaged, or of another version.
     """
+    with suppress(FileNotFoundError):  # told by who needs it
+        plan_files.read_head(root)
     try:
         return Manifest.model_validate_json(storage.read_bytes(storage.join(root, MANIFEST)))
     except ValidationError as error:

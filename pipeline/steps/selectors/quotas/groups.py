@@ -47,7 +47,7 @@ def names(values: pa.Array, step: str, signal: str) -> pa.Array:
     """The group of each value as text (n,), null where there is none.
 
     Raises:
-        JobError: numbers with fractions, which are no names of groups.
+        JobError: numbers with fractions, or too large to be told apart, which are no names of groups.
     """
     if pa.types.is_boolean(values.type):
         return pc.if_else(values, "true", "false")
@@ -57,9 +57,11 @@ def names(values: pa.Array, step: str, signal: str) -> pa.Array:
     known = np.isfinite(numbers)
     broken = known & ((numbers != np.floor(numbers)) | (np.abs(numbers) >= 2.0**53))
     if broken.any():
+        first = numbers[broken.argmax()]
+        what = "numbers of 2**53 and more" if first == np.floor(first) else "fractions"
         raise JobError(
-            f"{step}: by: {signal} has fractions ({numbers[broken.argmax()]:g}): groups are named by text, true/false "
-            "or whole numbers: choose by it with `score`, or name another"
+            f"{step}: by: {signal} has {what} ({first:g}): groups are named by text, true/false or whole numbers: choose "
+            "by it with `score`, or name another"
         )
     whole = pa.array(np.where(known, numbers, 0).astype(np.int64), mask=~known)
     return whole.cast(pa.string())
