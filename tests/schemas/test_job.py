@@ -56,7 +56,7 @@ def wrong(text: str, *settings: str) -> str:
         ("{write: {fromat: auto}}", "write: unknown key `fromat`; did you mean `format`?"),
         (
             "{write: {zzz: auto}}",
-            "write: unknown key `zzz`; known: columns, format, json, name, pictures, samples_per_shard",
+            "write: unknown key `zzz`; known: by, columns, format, json, name, pictures, samples_per_shard, times",
         ),
         # what is missing
         ("{density: {}}", "density: `keep` is missing"),
