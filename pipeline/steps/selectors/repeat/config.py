@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field
 
-from tamis.pipeline.steps.selectors.config import NOT_CHOSEN
+from tamis.pipeline.steps.selectors.config import LEFT_OUT
 from tamis.pipeline.steps.shared.config import MISSING, NO_VALUE
 from tamis.schemas.step import BY_RULE, Reasons, StepModel
 
@@ -20,10 +20,7 @@ class Repeat(StepModel):
 
     kind = "repeat"
     compares_samples: ClassVar[bool] = True
-    reasons: ClassVar[Reasons] = {
-        NOT_CHOSEN: "it is seen no time: others have better scores",
-        **MISSING,
-    }
+    reasons: ClassVar[Reasons] = {**LEFT_OUT, **MISSING}
     phrases: ClassVar[Mapping[str, str]] = {NO_VALUE: BY_RULE}
     signal: str = Field(
         examples=["clip_similarity"],
