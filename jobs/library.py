@@ -293,25 +293,10 @@ class Run:
         Raises:
             TamisError: the run has no embeddings, or several and no name.
         """
-        import pyarrow as pa
-
         from tamis.pipeline.audit.export.rows import Rows
         from tamis.pipeline.audit.search.stored import Embedding
 
-        rows = Rows(self._run, among, Embedding(self._run, embedding))
-        width = rows.embedding.dim if rows.embedding else 0
-        vector = pa.list_(pa.float16(), width)
-        schema = pa.schema([("uid", pa.string()), *((side, vector) for side in rows.sides)])
-        tables = [schema.empty_table()]
-        for bundle in rows.bundles:
-            sides = [rows.vectors(bundle, side) for side in rows.sides]
-            for table, *vectors in zip(rows.tables(bundle), *sides, strict=True):
-                lists = [
-                    pa.FixedSizeListArray.from_arrays(pa.array(array.reshape(-1)), width)
-                    for array in vectors
-                ]
-                tables.append(pa.Table.from_arrays([table["uid"], *lists], schema=schema))
-        return pa.concat_tables(tables)
+        return Rows(self._run, among, Embedding(self._run, embedding)).lists()
 
     def to_huggingface(self) -> Any:
         """The kept pairs as a ``datasets.Dataset``, from the shards; of metadata, or pictures in parquet, the subset.

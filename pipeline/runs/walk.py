@@ -148,9 +148,8 @@ class Run(Context):
 
     def signals(self) -> Sequence[tuple[str, ByPart]]:
         """Every signal, by name, and its table."""
-        makers = self.plan.makers
-        signals = sorted(made for made in makers if made.kind is product.Kind.SIGNAL)
-        return [(made.name, self.at(*makers[made])) for made in signals]
+        signals = sorted(made for made in self.plan.makers if made.kind is product.Kind.SIGNAL)
+        return [(made.name, self.at(*self.plan.makers[made])) for made in signals]
 
     def place_tables(self) -> Sequence[tuple[str, ByPart]]:
         """The steps that place samples in concepts, in order, and their tables."""

@@ -109,3 +109,19 @@ class Rows:
     def _path(self, bundle: int) -> str:
         name = f"{paths.task_name(Scope.BUNDLE, bundle)}.parquet"
         return storage.join(self.run.root, paths.LEDGER, name)
+
+    def lists(self) -> pa.Table:
+        """``uid`` and a column of lists of float16 for each side: all rows at once."""
+        width = self.embedding.dim if self.embedding else 0
+        vector = pa.list_(pa.float16(), width)
+        schema = pa.schema([("uid", pa.string()), *((side, vector) for side in self.sides)])
+        tables = [schema.empty_table()]
+        for bundle in self.bundles:
+            sides = [self.vectors(bundle, side) for side in self.sides]
+            for table, *vectors in zip(self.tables(bundle), *sides, strict=True):
+                lists = [
+                    pa.FixedSizeListArray.from_arrays(pa.array(array.reshape(-1)), width)
+                    for array in vectors
+                ]
+                tables.append(pa.Table.from_arrays([table["uid"], *lists], schema=schema))
+        return pa.concat_tables(tables)
