@@ -60,8 +60,8 @@ def names(values: pa.Array, step: str, signal: str) -> pa.Array:
         first = numbers[broken.argmax()]
         what = "numbers of 2**53 and more" if first == np.floor(first) else "fractions"
         raise JobError(
-            f"{step}: by: {signal} has {what} ({first:g}): groups are named by text, true/false or whole numbers: choose "
-            "by it with `score`, or name another"
+            f"{step}: by: {signal} has {what} ({first:g}): groups are named by text, true/false or whole numbers: "
+            "choose by it with `score`, or name another"
         )
     whole = pa.array(np.where(known, numbers, 0).astype(np.int64), mask=~known)
     return whole.cast(pa.string())
