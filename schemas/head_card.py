@@ -42,7 +42,7 @@ class Counts(_Record):
 
 
 class Extreme(_Record):
-    """What stands at one end of the scores of the pool's held-out pairs."""
+    """The pool's held-out pairs at one end of the scores."""
 
     pairs: int
     words: str  # that its captions have and those of the rest have not; empty where there are none

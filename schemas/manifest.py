@@ -98,7 +98,7 @@ class StepCount(_Record):
 
 
 class TierCount(_Record):
-    """What a tier with shards of its own has, and how it is suggested to be drawn in training.
+    """The shards of a tier, and how it is suggested to be drawn in training.
 
     ``factor``: how often a sample is drawn for one of the largest tier; ``weight``: the share of all samples drawn.
     """

@@ -92,7 +92,7 @@ def _areas(card: HeadCard) -> Iterator[tuple[str, Area]]:
 
 
 def _ends(card: HeadCard) -> Iterator[str]:
-    """What the head keeps first and last of the pool, in words."""
+    """Sentences about what the head keeps first and last of the pool."""
     for title, end in (("first", card.most), ("last", card.least)):
         yield f"kept {title}, of the pool ({end.pairs:,} pairs): {'; '.join(_of_end(end))}"
 

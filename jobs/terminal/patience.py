@@ -27,7 +27,7 @@ def told_after(text: str | None, seconds: float = SECONDS) -> Iterator[None]:
 
 
 def weights_of(job: Job) -> str | None:
-    """What takes long to plan in a job: weights that may have to be fetched; None where it has no such encoder."""
+    """The slow part of planning a job: weights that may have to be fetched; None where it has no such encoder."""
     named = [step.encoder for step in job.embeds if step.encoder.partition(":")[0] in FILE_MARKS]
     if not named:
         return None

@@ -8,7 +8,7 @@ so that whatever agreement they reach is learned from the subset, even where the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -102,6 +102,19 @@ class Heads:
         return _unit(vectors @ self.text)
 
 
+def _weights(pairs: Sides, width: int, seed: int, start: Heads | None) -> list[Any]:
+    """Both projections before the first step, as tensors."""
+    import torch
+
+    if start is None:
+        return [
+            _start(pairs.image.shape[1], width, seed, "image"),
+            _start(pairs.text.shape[1], width, seed, "text"),
+        ]
+    sides = (start.image, start.text)
+    return [torch.tensor(side, dtype=torch.float32, requires_grad=True) for side in sides]
+
+
 def train(pairs: Sides, training: Training, seed: int, start: Heads | None = None) -> Heads:
     """Train on ``pairs`` for a fixed number of steps, in one thread, so that results are reproducible.
 
@@ -121,16 +134,7 @@ def train(pairs: Sides, training: Training, seed: int, start: Heads | None = Non
         raise ValueError(f"{count:,} pairs, and a batch has {training.batch:,}: lower the batch")
     torch.set_num_threads(1)
     image, text = torch.from_numpy(pairs.image), torch.from_numpy(pairs.text)
-    if start is None:
-        weights = [
-            _start(image.shape[1], training.width, seed, "image"),
-            _start(text.shape[1], training.width, seed, "text"),
-        ]
-    else:
-        weights = [
-            torch.tensor(side, dtype=torch.float32, requires_grad=True)
-            for side in (start.image, start.text)
-        ]
+    weights = _weights(pairs, training.width, seed, start)
     scale = torch.tensor(float(np.log(1 / TEMPERATURE)), requires_grad=True)
     optimiser = torch.optim.AdamW(
         [

@@ -48,7 +48,7 @@ def main_directions(rows: Float64Array) -> Float64Array:
 
 
 def likenesses(rows: Float64Array, neighbours: float) -> Float64Array:
-    """How much each pair counts, float64 (n, n), in all 1: a Gaussian about each row as wide as ``neighbours`` ask.
+    """The weight of each pair, float64 (n, n), in all 1: a Gaussian about each row as wide as ``neighbours`` ask.
 
     Args:
         rows: (n, d) of length 1.

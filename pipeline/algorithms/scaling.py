@@ -1,4 +1,4 @@
-"""What passes over data cost: error laws of pools that are seen again and again.
+"""The cost of passes over data: error laws of pools that are seen again and again.
 
 Goyal, Maini et al., "Scaling laws for data filtering" (CVPR 2024): one pass over n samples of a bucket of quality ends
 at an error of a n^b + d, and every further pass weakens b: b_k = b 2^(-k/tau). Muennighoff et al., "Scaling
@@ -48,7 +48,7 @@ class Buckets(NamedTuple):
 
 @dataclass(frozen=True)
 class Law:
-    """What all buckets share: error = a (samples/unit)^b + d."""
+    """The constants that all buckets share: error = a (samples/unit)^b + d."""
 
     a: float
     d: float = 0.0

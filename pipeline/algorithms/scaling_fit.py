@@ -41,7 +41,7 @@ class Curves:
         self._floor = floor
 
     def errors(self, a: float, b: Floats, tau: Floats) -> Floats:
-        """What a law says, float64 (P, T)."""
+        """The errors that a law predicts, float64 (P, T)."""
         return self._predicted(np.concatenate([[np.log(a)], b, np.log(tau)]))
 
     def fit(self, error: Floats, start: Fit | None = None) -> Fit:

@@ -1,4 +1,4 @@
-"""How well scores tell two groups apart: the area under the ROC curve (AUC), with an interval.
+"""Separation of two groups by scores: the area under the ROC curve (AUC), with an interval.
 
 The AUC is the probability that a sample of the first group has the higher score than one of the second; equal scores
 count half. Its variance is that of DeLong, DeLong and Clarke-Pearson, "Comparing the areas under two or more correlated

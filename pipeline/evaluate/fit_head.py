@@ -51,7 +51,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for: the trusted set, the kind, and how much of each set is read."""
+    """A request for a head: the trusted set, the kind, and how much of each set is read."""
 
     marked: Marked
     kind: Kind
@@ -113,7 +113,7 @@ def write(fitted: FittedHead, path: str) -> str:
 
 
 def card_path(path: str) -> str:
-    """Where the card of a head at ``path`` lies.
+    """The path of the card of a head at ``path``.
 
     Raises:
         JobError: the name does not end as such files do.
@@ -231,7 +231,7 @@ def _within_sources(sets: Sets, scores: Floats) -> float | None:
 
 
 def _end(sets: Sets, scores: Floats, *, highest: bool) -> Extreme:
-    """What the pool's held-out pairs at one end of the scores are."""
+    """The pool's held-out pairs at one end of the scores."""
     pairs = sets.pairs
     rows = sets.rows(sets.held & ~np.isnan(scores), False)
     keys = -scores[rows] if highest else scores[rows]
@@ -259,7 +259,7 @@ def _texts(pairs: Pairs, rows: npt.NDArray[np.int64]) -> list[str]:
 def _warnings(
     area: Area, beside: Mapping[str, Area], within: float | None, trusted: FinishedRun | None
 ) -> Iterator[str]:
-    """What a person should know before trusting the head."""
+    """Warnings for a person who is to trust the head."""
     if area.low <= 0.5:
         yield "it does not tell the trusted set from the pool: its interval holds .5, as chance does"
     for name, found in beside.items():

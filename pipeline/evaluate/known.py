@@ -1,4 +1,4 @@
-"""What may not be tested: samples of the sets that the run's steps were given as a target, and what is akin to them.
+"""The pairs that may not be tested: samples of the sets that steps were given as a target, and what is akin to them.
 
 A choice by its likeness to the test would not be tested by it.
 """
@@ -65,7 +65,7 @@ def known_to(run: FinishedRun, pairs: Pairs, target: str | None = None) -> Known
 
 
 def _aims(run: FinishedRun, notes: list[str]) -> list[str]:
-    """Where the targets are: the manifest has their names alone."""
+    """The paths of the targets: the manifest has their names alone."""
     if not any(step.aims for step in run.steps):
         return []
     try:

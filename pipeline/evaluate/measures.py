@@ -1,4 +1,4 @@
-"""What trained heads are worth on pairs that they have not seen: retrieval both ways, and classes by their names."""
+"""Measures of trained heads on pairs that they have not seen: retrieval both ways, and classes by their names."""
 
 from __future__ import annotations
 

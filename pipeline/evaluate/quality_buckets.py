@@ -41,7 +41,7 @@ DRAWS = 200
 
 @dataclass(frozen=True)
 class Measuring:
-    """What heads are trained on and measured by.
+    """The settings by which heads are trained and measured.
 
     ``signal`` and ``best``: by what pairs are put into buckets, and which values come first; ``floor``: the law's d.
     """

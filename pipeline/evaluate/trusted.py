@@ -36,7 +36,7 @@ SOURCE = "source"
 
 @dataclass(frozen=True)
 class Marked:
-    """What is trusted: what another run has kept, or the pool's rows that meet a condition in SQL."""
+    """The trusted pairs: what another run has kept, or the pool's rows that meet a condition in SQL."""
 
     run: FinishedRun | None = None
     where: str | None = None

@@ -53,7 +53,7 @@ def unusable(job: Job, inputs: Sequence[InputFile]) -> Iterator[str]:
 
 
 def mend(file: InputFile, reason: str) -> str:
-    """What a person can do about samples of a file that are dropped for ``reason``, as the end of a message."""
+    """The mend for samples of a file that are dropped for ``reason``, as the end of a message."""
     if reason not in {Reason.MISSING_IMAGE, Reason.MISSING_CAPTION}:
         return ""
     taken = outline(file).taken

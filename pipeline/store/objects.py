@@ -54,7 +54,7 @@ DENIED = (
 
 
 def not_installed(protocol: str | None, why: str) -> str:
-    """What to do where the client of ``protocol`` cannot be imported; ``why``: as fsspec says it."""
+    """The mend where the client of ``protocol`` cannot be imported; ``why``: as fsspec says it."""
     mend = f"pip install {PACKAGES[protocol]}" if protocol in PACKAGES else why
     return f"the client of {protocol}:// is not installed: {mend}"
 

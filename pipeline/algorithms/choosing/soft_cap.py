@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def expected(score: Floats, level: float, penalty: float) -> Floats:
-    """How often each sample is taken before rounding, float64 (n,): ``level`` is K."""
+    """The times that each sample is taken, before rounding, float64 (n,): ``level`` is K."""
     times: Floats = np.logaddexp(0.0, score + level + np.log(penalty)) / penalty
     return times
 

@@ -70,7 +70,7 @@ def budget(
     draws: Draws = (),
     notes: Sequence[str] = (),
 ) -> Budget:
-    """What ``seen`` samples of training are over what a run keeps, and over each pool of a law.
+    """The passes of ``seen`` samples of training over what a run keeps, and over each pool of a law.
 
     Args:
         run: finished.

@@ -198,7 +198,7 @@ class Search:
 
 @dataclass(frozen=True)
 class _Area:
-    """What is compared: ``blocks``, and the samples wanted; looked up ``early``, or of the best alone, ``late``."""
+    """The compared vectors: ``blocks``, and the samples wanted; looked up ``early``, or of the best alone, ``late``."""
 
     extent: Extent
     blocks: Callable[[], Iterable[Block]]

@@ -1,4 +1,4 @@
-"""What a search finds as a run of its own: the searched run's steps, and behind them a `target` with the query.
+"""A search's answer as a run of its own: the searched run's steps, and behind them a `target` with the query.
 
 So each sample has its reason, value and bound in the ledger, and the answer can be explained, decided again and
 verified as that of any other selector. It is exact: all samples that reach the step are compared.

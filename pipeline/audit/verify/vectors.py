@@ -57,7 +57,7 @@ class Array:
 
 
 def rows_differ(path: str, rows: int) -> str | None:
-    """What is wrong with the number of rows of an archive's arrays; None if nothing is."""
+    """The fault in the number of rows of an archive's arrays; None if there is none."""
     try:
         with storage.open_read(path) as file, zipfile.ZipFile(file) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
@@ -132,7 +132,7 @@ class _Shard:
         self._arrays = [Array(path, one) for one in names]
 
     def differing(self, expected: Float16s) -> int:
-        """How many of the next rows are not those of the stored vectors."""
+        """The number of the next rows that are not those of the stored vectors."""
         due: list[npt.NDArray[Any]] = [*in_bytes(expected)] if self._in_bytes else [expected]
         same = np.ones(len(expected), bool)
         for array, rows in zip(self._arrays, due, strict=True):

@@ -101,7 +101,7 @@ def _keys(table: pa.Table, names: Sequence[str]) -> dict[str, list[bytes | None]
 
 
 def _counted(table: pa.Table, name: str) -> list[str]:
-    """What is counted of each sample, in one form; "" for nothing."""
+    """The counted value of each sample, in one form; "" for none."""
     if name == CAPTION:
         return normalise(table["text"].to_pylist())
     urls = [url or "" for url in table["url"].to_pylist()]

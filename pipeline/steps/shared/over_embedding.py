@@ -14,7 +14,7 @@ from tamis.schemas.job import Job
 
 
 class Settings(Protocol):
-    """What is asked of the settings."""
+    """The settings that are read."""
 
     @property
     def name(self) -> str:
@@ -22,7 +22,7 @@ class Settings(Protocol):
 
     @property
     def embedding(self) -> str | None:
-        """Which embedding; None for the only one."""
+        """The name of the embedding; None for the only one."""
 
 
 Config = TypeVar("Config", bound=Settings)

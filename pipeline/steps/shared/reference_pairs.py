@@ -42,7 +42,7 @@ class Taking:
 
 
 def inputs_of(context: Context, embedding: str) -> dict[str, ByPart | Sequence[ByPart]]:
-    """What is read of each part: the embedding, uids, and who is left."""
+    """The tables of each part: the embedding, uids, and who is left."""
     return {
         "embedding": context.embedding(embedding),
         "ingest": context.ingest(),

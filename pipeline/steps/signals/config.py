@@ -90,7 +90,7 @@ class Plugin(Model, defer_build=True):
 
     @classmethod
     def form(cls, function: Callable[..., Any], where: str) -> Form:
-        """What its signature says.
+        """The function's signature.
 
         Raises:
             PlugInError: the signature says too little, or too much.

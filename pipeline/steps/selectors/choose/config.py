@@ -27,7 +27,7 @@ class Worth(Plugin, defer_build=True):
 
     @classmethod
     def form(cls, function: Callable[..., Any], where: str) -> Form:
-        """What its signature says; a parameter may have the name of a signal, or of VECTORS.
+        """The function's signature; a parameter may have the name of a signal, or of VECTORS.
 
         Raises:
             PlugInError: the signature says too little, or it returns no numbers.

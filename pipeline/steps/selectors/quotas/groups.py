@@ -197,7 +197,7 @@ def _rows(path: str, by: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _places(header: Sequence[str], wanted: Sequence[str], shown: str) -> list[int]:
-    """Where the wanted columns stand.
+    """The positions of the wanted columns.
 
     Raises:
         InputError: one is missing, or stands twice.

@@ -1,4 +1,4 @@
-"""How often each sample is seen: soft cap sampling, rounded such that the times add up to the total exactly."""
+"""Repetition of samples: soft cap sampling, rounded such that the times add up to the total exactly."""
 
 from __future__ import annotations
 
