@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tamis.schemas.errors import JobError, PlugInError
-from tests.steps.test_plugins import one, steps, write
+from tests.support.plugins import one, steps, write
 from tests.support.running import Sample, make_plan, picture, run_here, write_tar
 
 

@@ -20,6 +20,7 @@ from tamis.pipeline.runs import plan
 from tamis.pipeline.signals import plugin
 from tamis.schemas.errors import JobError, PlugInError
 from tamis.schemas.parse import parse_job
+from tests.support.plugins import one, steps, write
 from tests.support.running import Sample, contents, ledger, make_plan, picture, run_here, write_tar
 
 CAPTIONS = ["sky", "an apple", "a red boat", "rhythm"]
@@ -55,28 +56,6 @@ def tar(tmp_path: Path) -> Path:
         Sample(f"{i}", picture(0x330000 * i, 4 + i, 8), text, {}) for i, text in enumerate(CAPTIONS)
     ]
     return write_tar(tmp_path / "in" / "0.tar", samples)
-
-
-def write(folder: Path, **files: str) -> Path:
-    for name, text in files.items():
-        (folder / f"{name}.py").write_text(text)
-    return folder
-
-
-def steps(folder: Path, *names: str) -> str:
-    """The job's steps for functions ``file.function``, each file beside letters.py."""
-    entries = [name.partition(".") for name in names]
-    written = ", ".join(
-        f"{{file: {folder}/{file}.py, name: {name}, with: [{folder}/letters.py]}}"
-        for file, _, name in entries
-    )
-    return f"  - signals: [words, {written}]\n"
-
-
-def one(folder: Path, source: str, tar: Path, name: str = "vowels") -> plan.Plan:
-    """A job with one function of the file ``my.py``."""
-    write(folder, my=source, letters="VOWELS = 'aeiou'")
-    return make_plan(folder / "run", tar, steps(folder, f"my.{name}"))
 
 
 def column(folder: Path, name: str) -> list[Any]:
