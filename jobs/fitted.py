@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -175,17 +175,25 @@ def _look_for(patterns: Sequence[str], captions: Captions) -> Look:
 
 
 def _first_rows(files: Sequence[InputFile]) -> tuple[InputFile, pa.Table]:
+    fault: dict[str, Any] = {}
     for file in files[:FILES]:
         outline(file).accepted()
         for rows in islice(ingest_file(file, IngestOptions(part_samples=SAMPLES)), 1):
             if rows["reason"].null_count:
                 return file, rows
-            fault = rows.slice(0, 1).to_pylist()[0]
-    names = Counter(rows["reason"].to_pylist()).most_common(1)
+            fault = fault or _most_frequent(rows)
+    shown = storage.redact(files[0].path)
+    if not fault:
+        raise InputError(f"`{shown}` has no samples: name files that have some")
     raise InputError(
-        f"no sample of `{storage.redact(files[0].path)}` can be used: {names[0][0]}: {fault['message']}"
-        f"{mend(files[0], names[0][0])}"
+        f"no sample of `{shown}` can be used: {fault['reason']}: {fault['message']}{mend(files[0], fault['reason'])}"
     )
+
+
+def _most_frequent(rows: pa.Table) -> dict[str, Any]:
+    """The first row that is dropped for the most frequent reason, of rows that all are."""
+    reason = Counter(rows["reason"].to_pylist()).most_common(1)[0][0] if rows.num_rows else None
+    return next((row for row in rows.to_pylist() if row["reason"] == reason), {})
 
 
 def _embeddings(files: Sequence[InputFile]) -> dict[str, str]:

@@ -60,9 +60,9 @@ def find(step: StepModel, inputs: Sequence[InputFile]) -> Origins:
                     plugged=step.plugged,
                 )
             except JobError as error:
-                is_damaged = outline(first).damage is not None
-                why = f"{first.source} is damaged, or has no columns: " if is_damaged else ""
-                raise JobError(f"{step.name}: input `{entry}`: {why}{error}") from None
+                damage = outline(first).damage
+                why = error if damage is None else f"{first.source} cannot be read: {damage}"
+                raise JobError(f"{step.name}: input `{entry}`: {why}") from None
             by_entry[entry][name] = origin
             types[name][entry] = _type(step, entry, origin, known)
     return Origins(by_entry, {name: _common(step, name, kinds) for name, kinds in types.items()})

@@ -66,7 +66,7 @@ def test_plan_names_a_damaged_parquet(tmp_path: Path) -> None:
     (note,) = seen["notes"]
     assert note.startswith("input/0.parquet cannot be read (")
     assert seen["samples"] is None
-    with pytest.raises(JobError, match=r"input/0.parquet is damaged, or has no columns"):
+    with pytest.raises(JobError, match=r"input/0.parquet cannot be read: "):
         make_plan(tmp_path / "run", tmp_path / "0.parquet", STEPS)
     with pytest.raises(
         StateError, match=r"ingest: drops all 1 samples .*, 1 for unreadable_file, such as: Parquet"

@@ -12,6 +12,7 @@ import pyarrow as pa
 from tamis.pipeline.inputs.columns import Columns
 from tamis.pipeline.inputs.formats import Format, Outline, Sample, check_same
 from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.other_formats import named
 from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
 from tamis.pipeline.inputs.picture_formats import SUFFIXES
 from tamis.pipeline.inputs.table import pictures
@@ -23,6 +24,7 @@ from tamis.pipeline.inputs.table.syntax import (
     Csv,
     JsonLines,
     Syntax,
+    first_fault,
     first_rows,
     opened,
 )
@@ -30,6 +32,9 @@ from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
 
 LIMIT = IngestOptions().max_meta_bytes
+
+FIRST_BYTES = 8
+"""Bytes by which other formats are known."""
 
 TAKEN = ("text", "url", "uid", "key", "width", "height", "sha256")
 
@@ -50,11 +55,12 @@ class TextTable(Format):
     def outline(self, file: InputFile) -> Outline:
         """The columns of the first records."""
         try:
-            found = first_rows(file.path, self.syntax(file), LIMIT)
+            syntax = self.syntax(file)
         except ValueError as error:
             return Outline(pictures=None, damage=str(error))
+        found = first_rows(file.path, syntax, LIMIT)
         if not found:
-            return Outline(pictures=None)
+            return Outline(pictures=None, damage=first_fault(file.path, syntax, LIMIT))
         available = list(dict.fromkeys(name for row in found for name in row))
         taken = {name: file.reading.column(name, available) for name in TAKEN}
         if not file.own_uids:
@@ -191,9 +197,13 @@ class CsvTable(TextTable):
     def syntax(self, file: InputFile) -> Syntax:
         """As the header has it; an empty file has no columns."""
         with opened(file.path) as stream:
+            start = stream.read(FIRST_BYTES)
+            stream.seek(0)
             header = next(islice(quoted(lines(stream, LIMIT), LIMIT), 1), None)
         if header is None:
             return Csv((), ",")
+        if header.data is None and (what := named(start)) is not None:
+            raise ValueError(what)
         return Csv.of(header, "\t" if file.path.lower().endswith(".tsv") else DELIMITERS)
 
 

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Protocol
 import pyarrow as pa
 
 from tamis.pipeline.inputs import columns, json_rows
+from tamis.pipeline.inputs.other_formats import decoded, named
 from tamis.pipeline.inputs.table import cells
 from tamis.pipeline.inputs.table.records import Record, lines, quoted
 from tamis.pipeline.store import storage
@@ -22,8 +23,6 @@ LOOKED_AT = 100
 """First records from which a file's columns are told."""
 
 DELIMITERS = ",;\t"
-
-BOM = b"\xef\xbb\xbf"
 
 Fields = dict[str, Any]
 
@@ -64,9 +63,15 @@ class JsonLines:
     def parse(self, data: bytes) -> Fields:
         """The line's object."""
         try:
-            fields = json.loads(data.removeprefix(BOM).decode("utf-8"))
+            fields = json.loads(decoded(data))
         except RecursionError:
             raise ValueError("its values are nested too deep") from None
+        except json.JSONDecodeError:
+            if b"\r" in data.strip():
+                raise ValueError(
+                    "its lines end in \\r alone: write \\n for it first (tr '\\r' '\\n')"
+                ) from None
+            raise
         if not isinstance(fields, dict):
             raise ValueError("it is no JSON object")
         return fields
@@ -107,11 +112,11 @@ class Csv:
         """
         if header.data is None:
             raise ValueError("the header is no line of names")
-        text = header.data.removeprefix(BOM).decode("utf-8")
+        text = decoded(header.data)
         delimiter = max(delimiters, key=text.count)
         names = tuple(name.strip() for name in _cells(text, delimiter))
         if not any(names) or not all(name.isprintable() for name in names):
-            raise ValueError("the header is no line of names")
+            raise ValueError(named(header.data) or "the header is no line of names")
         twice = [name for name in names if name and names.count(name) > 1]
         if twice:
             raise ValueError(f"the header has more than one column `{twice[0]}`")
@@ -127,8 +132,8 @@ class Csv:
         found = _cells(data.decode("utf-8"), self.delimiter)
         if len(found) != len(self.names):
             raise ValueError(f"it has {len(found)} cells, the header names {len(self.names)}")
-        named = zip(self.names, found, strict=True)
-        return {name: cell or None for name, cell in named if name}
+        cells_of = zip(self.names, found, strict=True)
+        return {name: cell or None for name, cell in cells_of if name}
 
     def kinds(self, rows: Sequence[Fields]) -> columns.Columns:
         """The type that all cells can be read as."""
@@ -192,3 +197,14 @@ def first_rows(path: str, syntax: Syntax, limit: int) -> list[Fields]:
             except ValueError:
                 continue
     return rows
+
+
+def first_fault(path: str, syntax: Syntax, limit: int) -> str | None:
+    """The reason why a file's first record cannot be read; None if it can, or there is none."""
+    with opened(path) as stream:
+        for record in islice(syntax.records(stream, limit), 1):
+            try:
+                syntax.parse(record.data or b"")
+            except ValueError as error:
+                return str(error)
+    return None

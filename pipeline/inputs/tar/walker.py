@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
+from tamis.pipeline.inputs.other_formats import OTHER_FORMATS
 from tamis.pipeline.inputs.part_builder import MAX_MEMBER_BYTES
 from tamis.pipeline.inputs.tar import tar_header
 from tamis.pipeline.inputs.tar.tar_header import BLOCK, ZEROS, Header
@@ -28,15 +29,6 @@ from tamis.schemas.ledger import Reason
 
 MAX_EXTENSION_BYTES = 1 << 20
 """A long name or PAX header larger than this is damage: no name is that long."""
-
-OTHER_FORMATS = {
-    b"\x1f\x8b": "gzip: unpack it first (gunzip)",
-    b"BZh": "bzip2: unpack it first (bunzip2)",
-    b"\xfd7zXZ": "xz: unpack it first (unxz)",
-    b"\x28\xb5\x2f\xfd": "zstd: unpack it first (unzstd)",
-    b"PK\x03\x04": "zip: repack it as tar",
-    b"PAR1": "parquet: name it .parquet",
-}
 
 
 class Member(NamedTuple):
