@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tamis.jobs.terminal import display
-from tamis.pipeline.steps.embed.config import FILE_MARKS
 from tamis.schemas.job import Job
 
 SECONDS = 3.0
@@ -28,6 +27,10 @@ def told_after(text: str | None, seconds: float = SECONDS) -> Iterator[None]:
 
 def weights_of(job: Job) -> str | None:
     """The slow part of planning a job: weights that may have to be fetched; None where it has no such encoder."""
+    if not job.embeds:
+        return None
+    from tamis.pipeline.steps.embed.config import FILE_MARKS
+
     named = [step.encoder for step in job.embeds if step.encoder.partition(":")[0] in FILE_MARKS]
     if not named:
         return None

@@ -175,14 +175,14 @@ def form_of(function: Callable[..., Any], where: str, *, others: bool = False) -
     return Form(found, reads, by_row)
 
 
-def check_form(kind: str, reads: Sequence[str], where: str) -> None:
-    """Refuse what no signature says, in a job that has been settled.
+def check_form(kind: str, reads: Sequence[str], where: str, *, others: bool = False) -> None:
+    """Refuse what no signature says, in a job that has been settled; ``others`` as for ``form_of``.
 
     Raises:
         PlugInError: an unknown type, or an unknown column.
     """
     unknown = [kind] if kind not in {*ROW_TYPES.values(), *COLUMN_TYPES.values()} else []
-    unknown += [read for read in reads if read not in COLUMNS]
+    unknown += [read for read in reads if read not in COLUMNS and not others]
     if unknown or not reads:
         raise PlugInError(
             f"{where}: `{unknown[0] if unknown else ''}` is no type or column of a function: leave `type` and `reads` "

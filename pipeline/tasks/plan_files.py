@@ -162,7 +162,8 @@ def read_head(root: str) -> dict[str, Any]:
     path = storage.join(root, HEAD)
     try:
         record = json.loads(storage.read_bytes(path))
-        if isinstance(record, dict):  # another version's has other fields
+        if isinstance(record, dict) and ("layout" in record or "inputs" in record):
+            # Another version's has other fields, and the first had no number.
             check_layout(record, storage.redact(path))
         for name, kind in FIELDS.items():
             if not isinstance(record, dict) or not isinstance(record.get(name), kind):

@@ -157,8 +157,8 @@ def answers(folder: Path) -> dict[str, Answer]:
     return {bad.name: json.loads(line) for bad, line in zip(PLANNED, lines, strict=True)}
 
 
-PROGRESS = ("tamis: other: ", "tamis: step ")
-"""How lines about a run that takes some seconds begin."""
+PROGRESS = ("tamis: other: ", "tamis: step ", "tamis: looking for the weights ")
+"""How lines begin about what takes some seconds."""
 
 
 def check(bad: Bad, folder: Path, answer: Answer) -> None:

@@ -102,7 +102,7 @@ def test_an_unquoted_pattern_is_told_to_be_quoted(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("a.json", "read_json('a.json').to_json('a.jsonl', orient='records', lines=True)"),
+        ("a.json", "a.jsonl', orient='records', lines=True)"),
         ("a.feather", "a.feather').to_parquet('"),
         (
             "a.jpg",

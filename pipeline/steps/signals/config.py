@@ -33,6 +33,9 @@ class Plugin(Model, defer_build=True):
     group: ClassVar[str] = "tamis.signals"
     """Of the entry points of packages."""
 
+    takes_others: ClassVar[bool] = False
+    """Whether its parameters may have names that are none of COLUMNS, such as those of signals."""
+
     file: str | None = Field(
         None, description="path of the Python file that has the function of the signal's name"
     )
@@ -72,7 +75,8 @@ class Plugin(Model, defer_build=True):
         from tamis.pipeline.signals.plugin_files import read_sources
 
         if self.type is not None and (self.packed is not None or self.entry is not None):
-            plugin.check_form(self.type, self.reads, f"{self.source}: {name}")
+            where = f"{self.source}: {name}"
+            plugin.check_form(self.type, self.reads, where, others=self.takes_others)
             return self
         known: dict[str, Any]
         if self.package is not None:
@@ -97,7 +101,7 @@ class Plugin(Model, defer_build=True):
         """
         from tamis.pipeline.signals import plugin
 
-        return plugin.form_of(function, where)
+        return plugin.form_of(function, where, others=cls.takes_others)
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ class Worth(Plugin, defer_build=True):
     """The function, with its name."""
 
     group: ClassVar[str] = "tamis.selectors"
+    takes_others: ClassVar[bool] = True
     name: str = Field(description="of the function")
 
     @classmethod
@@ -32,10 +33,9 @@ class Worth(Plugin, defer_build=True):
         Raises:
             PlugInError: the signature says too little, or it returns no numbers.
         """
-        from tamis.pipeline.signals import plugin
         from tamis.schemas.errors import PlugInError
 
-        found = plugin.form_of(function, where, others=True)
+        found = super().form(function, where)
         if "pixels" in found.reads:
             raise PlugInError(
                 f"{where}: a selector opens no pictures: make a signal of the function, and choose by it"
