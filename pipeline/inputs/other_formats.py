@@ -1,4 +1,4 @@
-"""What files are that are not what their names say, by their first bytes; and the mend."""
+"""Formats of files whose names say another, known by their first bytes; and the mend."""
 
 from __future__ import annotations
 
