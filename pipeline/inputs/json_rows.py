@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pyarrow as pa
 
-from tamis.pipeline.inputs import own_columns
+from tamis.pipeline.inputs import columns, own_columns
+from tamis.pipeline.inputs.formats import Format
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.store import storage
 
@@ -26,6 +27,27 @@ def own(rows: pa.Table, names: Collection[str] | None = None) -> pa.Table:
     """A column for each key of the objects, or for those named, of the type that holds its values."""
     objects = [None if text is None else json.loads(text) for text in rows["meta"].to_pylist()]
     return own_columns.of_objects(objects, names)
+
+
+class JsonRows(Format):
+    """A format whose samples have their columns in json members or files, which stand in ingest's table."""
+
+    def values(
+        self, file: InputFile, rows: pa.Table, wanted: Mapping[str, pa.DataType]
+    ) -> dict[str, pa.Array]:
+        """From the JSON objects."""
+        del file
+        return columns.from_json(rows["meta"].to_pylist(), wanted)
+
+    def own_schema(self, file: InputFile, rows: pa.Table) -> pa.Schema:
+        """The keys of the JSON objects, each of the type that holds its values."""
+        del file
+        return own(rows).schema
+
+    def own(self, file: InputFile, rows: pa.Table, names: Collection[str] | None) -> pa.Table:
+        """From the JSON objects."""
+        del file
+        return own(rows, names)
 
 
 def refused(file: InputFile) -> str | None:

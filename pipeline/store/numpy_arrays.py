@@ -19,20 +19,21 @@ Array = NDArray[np.generic]
 MOST_BYTES = 4 << 30
 """Of the arrays of an archive, unpacked: a few kilobytes can say that they are more than any memory."""
 
-DAMAGE = (
+_CONTENT = (
     ValueError,
     TypeError,
     ArithmeticError,
     SyntaxError,
     RecursionError,
-    MemoryError,
     EOFError,
     tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
     NotImplementedError,
 )
-"""Errors of numpy and zipfile on a damaged header."""
+
+DAMAGE = (*_CONTENT, MemoryError)
+"""Errors of numpy and zipfile on a damaged header: Python's parser lacks memory for one that is nested deep."""
 
 _READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -99,7 +100,7 @@ def load_archive(data: bytes) -> Mapping[str, Array]:
             for member in members:
                 name = member.filename.removesuffix(".npy")
                 arrays[name] = load_array(archive.read(member))
-    except (*DAMAGE, KeyError, OSError, RuntimeError) as error:  # RuntimeError: it is encrypted
+    except (*_CONTENT, KeyError, OSError, RuntimeError) as error:  # RuntimeError: it is encrypted
         raise ValueError(words_of(error)) from None
     return arrays
 

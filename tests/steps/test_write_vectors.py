@@ -253,6 +253,31 @@ def test_a_changed_row_is_found(pool: dict[str, Any], tmp_path: Path, form: str)
     assert fault.what == "clip_img has 16 rows, manifest.json says 17"
 
 
+def test_tiers_have_their_own_vectors(pool: dict[str, Any], tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    tiers = "- tiers: {name: quality, signal: words, cuts: [4, 6], names: [short, middle, long]}\n"
+    job = steps("by: quality, embeddings: all").replace("- write:", f"{tiers}- write:")
+    run_here(make_plan(root, "", job, input=[pool], part_samples=13))
+    vectors = stored(root)
+    shards = sorted((root / "shards").glob("*.parquet"))
+    assert {shard.stem.partition("-")[0] for shard in shards} == {"short", "middle", "long"}
+    assert len(shards) > 3
+    for shard in shards:
+        uids = pq.ParquetFile(shard).read(["uid"])["uid"].to_pylist()
+        found = arrays(shard.with_suffix(".npz"))["clip_img"]
+        assert found.tolist() == [vectors[uid]["image"].tolist() for uid in uids]
+    assert faults(root) == []
+
+    path = root / "shards/long-00000.npz"
+    changed = arrays(path)
+    changed["clip_img"][[0, 1]] = changed["clip_img"][[1, 0]]
+    shutil.rmtree(root / "tables/write")  # with the receipts
+    rewrite(root, path, changed)
+    (fault,) = faults(root)
+    assert fault.path == "shards/long-00000.npz"
+    assert fault.what == "clip_img: 2 rows other than the stored vectors"
+
+
 def rewrite(root: Path, path: Path, found: dict[str, Any]) -> None:
     """Put other arrays into a run, and what is new of the file into its manifest."""
     np.savez(path, **found)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
-
+from tamis.pipeline.audit.reading import answers
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.store import storage
-from tamis.schemas.errors import StateError
 from tamis.schemas.evaluation import Evaluation
 
 FILE = "evaluation.json"
@@ -18,13 +15,4 @@ def stored(run: FinishedRun) -> Evaluation | None:
     Raises:
         StateError: the file is not what this version writes.
     """
-    path = storage.join(run.root, FILE)
-    if not storage.exists(path):
-        return None
-    try:
-        return Evaluation.model_validate_json(storage.read_bytes(path))
-    except ValidationError as error:
-        why = error.errors()[0]["msg"]
-        raise StateError(
-            f"{path}: is not what this version writes ({why}): `tamis evaluate` writes it anew"
-        ) from None
+    return answers.stored(run, FILE, Evaluation, "evaluate")

@@ -14,6 +14,7 @@ from numpy.lib import format as npy
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.results.shards import shard_name
+from tamis.pipeline.steps.shared.tiers import tiering
 from tamis.pipeline.steps.write.config import Write
 from tamis.pipeline.steps.write.vectors import SHORT, array_name, in_bytes, scale_name
 from tamis.pipeline.store import storage
@@ -90,48 +91,49 @@ def other_rows(run: FinishedRun) -> Iterator[Mismatch]:
 def _other_rows(
     run: FinishedRun, step: str, name: str, side: str, write: Write
 ) -> Iterator[Mismatch]:
-    shard, reader, wrong = -1, None, 0
+    path, opened = "", dict[str | None, _Shard]()  # by tier: each has shards of its own
     try:
-        for number, expected in _stored(run, step, side):
-            if number != shard:
-                if wrong:
-                    yield _said(shard, name, wrong)
+        for tier, number, expected in _stored(run, step, side):
+            path = f"shards/{shard_name(number, tier)}.npz"
+            reader = opened.get(tier)
+            if reader is None or reader.path != path:
                 if reader is not None:
                     reader.close()
-                shard, wrong = number, 0
-                reader = _Shard(run, number, name, write)
-            assert reader is not None, "it is opened with the first shard"
-            wrong += reader.differing(expected)
-        if wrong:
-            yield _said(shard, name, wrong)
+                    yield from reader.told()
+                reader = opened[tier] = _Shard(run, path, name, write)
+            reader.compare(expected)
+        for reader in opened.values():
+            yield from reader.told()
     except DAMAGE as error:
-        require_content(error, f"shards/{shard_name(shard)}.npz")
-        yield (
-            f"shards/{shard_name(shard)}.npz",
-            f"{name} cannot be read: {' '.join(str(error).split())}",
-        )
+        require_content(error, path)
+        yield path, f"{name} cannot be read: {' '.join(str(error).split())}"
     finally:
-        if reader is not None:
+        for reader in opened.values():
             reader.close()
-
-
-def _said(shard: int, name: str, wrong: int) -> Mismatch:
-    return (
-        f"shards/{shard_name(shard)}.npz",
-        f"{name}: {counted(wrong, 'row')} other than the stored vectors",
-    )
 
 
 class _Shard:
     """The array of one shard, and that of its factors."""
 
-    def __init__(self, run: FinishedRun, number: int, name: str, write: Write) -> None:
-        path = storage.join(run.root, f"shards/{shard_name(number)}.npz")
+    def __init__(self, run: FinishedRun, path: str, name: str, write: Write) -> None:
+        self.path, self._name, self._wrong = path, name, 0
         self._in_bytes = write.embeddings_as == "int8"
         names = [name, scale_name(name)] if self._in_bytes else [name]
-        self._arrays = [Array(path, one) for one in names]
+        self._arrays = [Array(storage.join(run.root, path), one) for one in names]
 
-    def differing(self, expected: Float16s) -> int:
+    def compare(self, expected: Float16s) -> None:
+        """Compare the next rows with the stored vectors."""
+        self._wrong += self._differing(expected)
+
+    def told(self) -> Iterator[Mismatch]:
+        """The fault found, if any."""
+        if self._wrong:
+            yield (
+                self.path,
+                f"{self._name}: {counted(self._wrong, 'row')} other than the stored vectors",
+            )
+
+    def _differing(self, expected: Float16s) -> int:
         """The number of the next rows that are not those of the stored vectors."""
         due: list[npt.NDArray[Any]] = [*in_bytes(expected)] if self._in_bytes else [expected]
         same = np.ones(len(expected), bool)
@@ -148,15 +150,17 @@ class _Shard:
             array.close()
 
 
-def _stored(run: FinishedRun, step: str, side: str) -> Iterator[tuple[int, Float16s]]:
-    """The vectors of the kept samples, in order: the shard, and those of some of its samples."""
+def _stored(run: FinishedRun, step: str, side: str) -> Iterator[tuple[str | None, int, Float16s]]:
+    """The vectors of the kept samples, in order: the tier and the shard, and those of some of its samples."""
+    tiers = tiering(run.steps)
+    columns = ["sid", "kept", "shard", *([] if tiers is None else [tiers.signal])]
     for part in run.parts:
         try:
             stored = run.table(step, "vectors", paths.task_name(Scope.PART, part.number))
             bundle, group = bundle_of(part.number)
             name = f"{paths.LEDGER}/{paths.task_name(Scope.BUNDLE, bundle)}.parquet"
             with storage.open_table(storage.join(run.root, name)) as raw, ParquetFile(raw) as file:
-                ledger = file.read_row_group(group, ["sid", "kept", "shard"])
+                ledger = file.read_row_group(group, columns)
         except part_files.DAMAGE:
             return
         if stored is None or side not in stored.column_names:
@@ -165,5 +169,9 @@ def _stored(run: FinishedRun, step: str, side: str) -> Iterator[tuple[int, Float
         rows = kept["sid"].to_numpy() & 0xFFFFFFFF
         found = vectors(stored[side])[np.searchsorted(stored["row"].to_numpy(), rows)]
         shards = kept["shard"].to_numpy()
-        for number in np.unique(shards).tolist():
-            yield int(number), found[shards == number]
+        for tier in (None,) if tiers is None else tiers.each:
+            of_tier = np.ones(len(shards), bool)
+            if tiers is not None:
+                of_tier = tiers.members(tier, kept[tiers.signal])
+            for number in np.unique(shards[of_tier]).tolist():
+                yield tier, int(number), found[of_tier & (shards == number)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -11,8 +11,9 @@ import pyarrow as pa
 from tamis.pipeline.inputs import columns, json_rows
 from tamis.pipeline.inputs.folder.listing import Reader, places
 from tamis.pipeline.inputs.folder.rows import rows
-from tamis.pipeline.inputs.formats import Format, Outline, Sample, check_same
+from tamis.pipeline.inputs.formats import Outline, Sample, check_same
 from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.json_rows import JsonRows
 from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
 from tamis.pipeline.inputs.suffixes import META
 from tamis.pipeline.inputs.tar.fetch import as_read
@@ -22,7 +23,7 @@ LOOKED_AT = 100
 """Json files that are read to learn the columns."""
 
 
-class Folder(Format):
+class Folder(JsonRows):
     """A row lies where its files do among the bytes of all: ``folder.listing``."""
 
     endings = ("/",)
@@ -75,23 +76,6 @@ class Folder(Format):
             )
             check_same(file, [sample[picture][1]], [known])
             yield as_read(file, sample, picture, *noted)
-
-    def values(
-        self, file: InputFile, rows: pa.Table, wanted: Mapping[str, pa.DataType]
-    ) -> dict[str, pa.Array]:
-        """From the json files, which stand in the table."""
-        del file
-        return columns.from_json(rows["meta"].to_pylist(), wanted)
-
-    def own_schema(self, file: InputFile, rows: pa.Table) -> pa.Schema:
-        """The keys of the json files, each of the type that holds its values."""
-        del file
-        return json_rows.own(rows).schema
-
-    def own(self, file: InputFile, rows: pa.Table, names: Collection[str] | None) -> pa.Table:
-        """From the json files."""
-        del file
-        return json_rows.own(rows, names)
 
     def where(self, read: Mapping[str, Any]) -> str | None:
         """The picture's name but for its ending."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
 
 from tamis.pipeline.inputs import columns, json_rows
-from tamis.pipeline.inputs.formats import Buffer, Format, Outline, Sample
+from tamis.pipeline.inputs.formats import Buffer, Outline, Sample
 from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.json_rows import JsonRows
 from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
 from tamis.pipeline.inputs.tar import fetch
 from tamis.pipeline.inputs.tar.rows import read_json, rows
@@ -22,7 +23,7 @@ LOOK_BYTES = (256 << 10, 4 << 20)
 """Bytes of a tar that are read to learn its columns; the second where the first have no json member."""
 
 
-class Tar(Format):
+class Tar(JsonRows):
     """A row lies where its members do; the json member of each stands in the table, as text."""
 
     endings = (".tar",)
@@ -55,23 +56,6 @@ class Tar(Format):
     def members(self, file: InputFile, rows: pa.Table) -> Iterator[Sample]:
         """Whatever stands under the key."""
         return fetch.members(file, rows)
-
-    def values(
-        self, file: InputFile, rows: pa.Table, wanted: Mapping[str, pa.DataType]
-    ) -> dict[str, pa.Array]:
-        """From the json members."""
-        del file
-        return columns.from_json(rows["meta"].to_pylist(), wanted)
-
-    def own_schema(self, file: InputFile, rows: pa.Table) -> pa.Schema:
-        """The keys of the json members, each of the type that holds its values."""
-        del file
-        return json_rows.own(rows).schema
-
-    def own(self, file: InputFile, rows: pa.Table, names: Collection[str] | None) -> pa.Table:
-        """From the json members."""
-        del file
-        return json_rows.own(rows, names)
 
     def where(self, read: Mapping[str, Any]) -> str | None:
         """The picture's first byte."""
