@@ -10,7 +10,7 @@ import hashlib
 import importlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Protocol, cast
 
 import pyarrow as pa
@@ -182,7 +182,12 @@ def format_named(name: str) -> Format:
     """
     if name not in FORMATS:
         raise InputError(f"no input format `{name}`{nearest(name, list(FORMATS))}")
-    module, _, attribute = FORMATS[name].partition(":")
+    return _imported(FORMATS[name])
+
+
+@cache  # asked for each file of a shard, by a run with nothing to do too
+def _imported(address: str) -> Format:
+    module, _, attribute = address.partition(":")
     return cast(Format, getattr(importlib.import_module(module), attribute))
 
 

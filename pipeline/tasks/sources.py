@@ -2,14 +2,16 @@
 
 A task's description says where the row groups lie that it reads: one (``Slice``) or one for each of some parts
 (``PartSlices``). Where every file of a phase has one for it, it says only which phase (``Gathered``), and the worker
-looks them up in the phase's index.
+looks them up in the phase's index. Most tasks are found done by the digests of what they read: chosen parts
+(``SomeParts``) are described only when a task is sent.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -88,9 +90,9 @@ class ByPart:
 
     def span(self, first: int, stop: int) -> PartSlices:
         """The slices of the parts from ``first`` to before ``stop``."""
-        return self.of(np.arange(first, stop))
+        return self.slices(np.arange(first, stop))
 
-    def of(self, parts: npt.NDArray[np.int64]) -> PartSlices:
+    def slices(self, parts: npt.NDArray[np.int64]) -> PartSlices:
         """The slices of some parts."""
         files, of_part = _distinct(self.file[parts])
         narrow = np.uint16 if len(files) < 1 << 16 else np.int32
@@ -105,6 +107,35 @@ class ByPart:
             self.digests[parts],
             self.rows[parts].astype(np.int32),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class SomeParts:
+    """One row group for each of some parts of a table, as the driver knows them; sent to a worker it is PartSlices."""
+
+    table: ByPart
+    parts: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    @property
+    def rows(self) -> int:
+        """Of all of them."""
+        return int(self.table.rows[self.parts].sum())
+
+    @property
+    def identity(self) -> str:
+        """Digest of all of them."""
+        return digest_of([self.table.digests[self.parts]])
+
+    def __getitem__(self, position: int) -> Slice:
+        """The slice of the part at ``position``."""
+        return self.table[int(self.parts[position])]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        described = self.table.slices(self.parts)
+        return PartSlices, tuple(getattr(described, field.name) for field in fields(described))
 
 
 def _distinct(files: Numbers) -> tuple[Numbers, npt.NDArray[np.int64]]:
@@ -144,7 +175,7 @@ class Gathered:
                 yield files.file(position).slice()
 
 
-Source = Slice | Gathered | PartSlices
+Source = Slice | Gathered | PartSlices | SomeParts
 
 
 def gathered(
@@ -198,7 +229,7 @@ def slices(root: str, sources: Sequence[Source]) -> Iterator[Slice]:
     for source in sources:
         if isinstance(source, Slice):
             yield source
-        elif isinstance(source, PartSlices):
+        elif isinstance(source, PartSlices | SomeParts):
             yield from (source[position] for position in range(len(source)))
         else:
             yield from source.slices(root)

@@ -127,6 +127,19 @@ def test_each_new_file_fills_the_last_bundle_and_leaves_the_full_ones(tmp_path: 
     assert met == {0, 1, 2}  # the last bundle was full, or had room
 
 
+def test_each_new_file_fills_the_last_shard_and_leaves_the_full_ones(tmp_path: Path) -> None:
+    given, output, size = entries(tmp_path, alike=False), tmp_path / "run", 7
+    steps = LOCAL.replace("- write", f"- write: {{samples_per_shard: {size}}}")
+    for known in range(1, len(given) + 1):
+        before = sum(row["kept"] for row in ledger(output)) if known > 1 else 0
+        done = do(output, given[:known], steps).done
+        after = sum(row["kept"] for row in ledger(output))
+        assert before < after
+        names = {path for path in done if path.startswith("tables/write/shards/")}
+        changed = range(before // size, -(-after // size))
+        assert names == {f"tables/write/shards/shard-{shard:05d}.parquet" for shard in changed}
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_the_end_is_that_of_a_run_over_all(tmp_path: Path, turned: bool) -> None:
     """With the files in another order, too: then each sample lies in another bundle."""

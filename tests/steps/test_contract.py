@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -66,6 +67,16 @@ class Tried:
         """The same job over other files."""
         entry = self.source.write(self.folder / f"{name}-in", files)
         return self.run(name, Here(str(self.folder / name)), input=[entry], **job)
+
+    def begun(self, name: str) -> str:
+        """A run that is done up to the step, by its folder: what stands before has cases of its own."""
+        shutil.copytree(self.folder / "run", self.folder / name)
+        for path in (self.folder / name).iterdir():
+            if path.name in RESULT or f"{path.name}/" in RESULT:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for step in (self.case.kind, "ledger"):
+            shutil.rmtree(self.folder / name / "tables" / step)
+        return str(self.folder / name)
 
     def files(self, name: str = "run", only: Sequence[str] = ("",)) -> dict[str, bytes]:
         """What a run left, but for the job, which says where it was done."""
@@ -192,7 +203,7 @@ def two_workers() -> Iterator[None]:
 
 @pytest.mark.usefixtures("two_workers")
 def test_two_real_workers_give_the_bytes_of_one_process(tried: Tried) -> None:
-    tried.run("ray", OnSharedRay(str(tried.folder / "ray"), Resources(cpus=2)))
+    tried.run("ray", OnSharedRay(tried.begun("ray"), Resources(cpus=2)))
     assert tried.files("ray", RESULT) == tried.files("run", RESULT)
 
 
@@ -207,8 +218,7 @@ def forked() -> Iterator[ForkServer]:
 def test_two_local_workers_that_are_killed_time_and_again_give_the_bytes_of_one_process(
     tried: Tried, forked: ForkServer
 ) -> None:
-    root = str(tried.folder / "local")
-    engine = OnSharedWorkers(root, Resources(cpus=2), forked, kills=5)
+    engine = OnSharedWorkers(tried.begun("local"), Resources(cpus=2), forked, kills=5)
     tried.run("local", engine)
     assert engine.killed
     assert tried.files("local", RESULT) == tried.files("run", RESULT)

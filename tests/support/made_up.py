@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from tamis.pipeline.tables.part_files import TableFile
 from tamis.pipeline.tasks.perform import Work
-from tamis.pipeline.tasks.sources import Gathered, PartSlices, Source
+from tamis.pipeline.tasks.sources import Gathered, PartSlices, SomeParts, Source
 from tamis.pipeline.tasks.task import Task
 from tamis.schemas.scope import Scope
 
@@ -57,6 +59,8 @@ def files_read(source: Source) -> int:
     """Files that a task reads of one source."""
     if isinstance(source, Gathered):
         return (source.stop or 1) - source.first
+    if isinstance(source, SomeParts):
+        return len(np.unique(source.table.file[source.parts]))
     return len(source.names) if isinstance(source, PartSlices) else 1
 
 

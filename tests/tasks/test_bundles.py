@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from tamis.pipeline.tasks.parts import Parts
 from tamis.pipeline.tasks.perform import Work, perform
 from tamis.pipeline.tasks.phase import EachPart
 from tamis.pipeline.tasks.phase_index import PhaseFiles
-from tamis.pipeline.tasks.sources import ByPart, Gathered, gathered
+from tamis.pipeline.tasks.sources import ByPart, Gathered, PartSlices, SomeParts, gathered
 from tamis.pipeline.tasks.task import Function, TaskIo
 from tamis.schemas.scope import Scope
 from tests.support.tables import small_bundles
@@ -191,6 +192,17 @@ def test_what_was_bundled_is_found_by_part(
         assert part_files.read(str(tmp_path), by[number]).equals(table)
         assert by.rows[number] == table.num_rows
         assert by.span(number, number + 1)[0] == by[number]
+
+
+def test_chosen_parts_travel_as_their_slices(inputs: dict[str, ByPart]) -> None:
+    for by in inputs.values():
+        for parts in (range(len(made_parts())), [0], [1, 2, 5], []):
+            chosen = SomeParts(by, np.array(parts, np.int64))
+            sent = pickle.loads(pickle.dumps(chosen))
+            assert isinstance(sent, PartSlices)
+            for one in (chosen, sent):
+                assert [one[place] for place in range(len(one))] == [by[part] for part in parts]
+            assert (sent.identity, sent.rows) == (chosen.identity, chosen.rows)
 
 
 # What gathers

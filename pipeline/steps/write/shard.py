@@ -28,7 +28,6 @@ class Shard:
     """Arguments of ``write_shard``. ``sources``, ``digests`` and ``paths`` have an item for each file of the input."""
 
     shard: int
-    shards: int  # of the result, or of the tier
     first: int  # the kept samples of the first part that are in the shard before
     samples: int
     sources: Sequence[tuple[str, str, str, int, int]]  # entry, relative name, kind, bytes, parts

@@ -38,7 +38,7 @@ from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.parts import Part
 from tamis.pipeline.tasks.phase import EachPart, Numbered, Phase, listed
 from tamis.pipeline.tasks.product import Kind, Product
-from tamis.pipeline.tasks.sources import ByPart, Source
+from tamis.pipeline.tasks.sources import ByPart, SomeParts, Source
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import JobError
@@ -247,7 +247,7 @@ class Write(Step):
             of_file = Counter(context.parts[part].file for part in taken)
             by_role = {"ingest": ingest, "kept": numbering.chosen, **tables}
             # A table under several roles travels once.
-            slices = {id(by): [by.of(taken)] for by in by_role.values()}
+            slices = {id(by): [SomeParts(by, taken)] for by in by_role.values()}
             inputs = {"layout": layout, **{role: slices[id(by)] for role, by in by_role.items()}}
             inputs |= _gaps(gone, taken)
             args = self._arguments(context, place, numbering, span, form, of_file)
@@ -287,7 +287,9 @@ class Write(Step):
             numbering, place = every.at(number)
             taken, (first, samples) = numbering.parts_of(place)
             by_role = {"kept": numbering.chosen, **tables}
-            inputs = {role: [by.of(taken)] for role, by in by_role.items()} | _gaps(gone, taken)
+            inputs = {role: [SomeParts(by, taken)] for role, by in by_role.items()} | _gaps(
+                gone, taken
+            )
             stored = self.config.embeddings_as
             args = ShardVectors(place, first, samples, len(taken), sides, stored, numbering.tier)
             return Task(Scope.SHARD, number, inputs, args, rows=samples)
@@ -309,7 +311,6 @@ class Write(Step):
         told = any(file.reading.told for file in files)
         return Shard(
             number,
-            len(numbering.sizes),
             *span,
             [
                 (file.entry, file.relative, file.kind, file.size, parts)
@@ -330,7 +331,7 @@ def _gaps(gone: Sequence[ByPart], taken: npt.NDArray[np.int64]) -> dict[str, lis
     """The input of a shard's gaps; a shard without any does not know of them."""
     if not any(by.rows[taken].any() for by in gone):
         return {}
-    return {"gone": [by.of(taken) for by in gone]}
+    return {"gone": [SomeParts(by, taken) for by in gone]}
 
 
 def kept(io: TaskIo[None]) -> Iterator[pa.Table]:
