@@ -27,12 +27,10 @@ from tamis.pipeline.audit.reading.verdict import (
 )
 from tamis.pipeline.evaluate.evaluation import Progress as Told
 from tamis.pipeline.evaluate.evaluation import Request, evaluate
+from tamis.pipeline.evaluate.students import HEADS_SECONDS, step_seconds
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import JobError
 from tamis.schemas.evaluation import HEADLINE, METRICS, Evaluation, Figure, Point
-
-STEP_SECONDS = 0.004
-"""Processor seconds of a training step of 128 pairs of 512 dimensions, about."""
 
 
 def evaluate_run(path: str, request: Request, json: bool) -> None:
@@ -42,7 +40,7 @@ def evaluate_run(path: str, request: Request, json: bool) -> None:
         TamisError: the run or an option does not fit.
     """
     run = opened(path)
-    with training_progress() as done:
+    with training_progress(step_seconds(request.student)) as done:
         evaluation = evaluate(run, request, done)
     storage.write_bytes(storage.join(run.root, FILE), evaluation.to_json())
     if json:
@@ -109,8 +107,11 @@ def processors() -> int:
 
 
 @contextmanager
-def training_progress() -> Iterator[Told]:
-    """A callback that says on standard error how much there is to do, and moves a bar where that is a terminal."""
+def training_progress(step_seconds: float = HEADS_SECONDS) -> Iterator[Told]:
+    """A callback that says on standard error how much there is to do, and moves a bar where that is a terminal.
+
+    ``step_seconds``: of the processor, of one step.
+    """
     err = display.console(stderr=True)
     columns = (
         TextColumn("training students"),
@@ -123,7 +124,7 @@ def training_progress() -> Iterator[Told]:
 
         def told_of(done: int, of: int) -> None:
             if not done:
-                seconds = of * STEP_SECONDS
+                seconds = of * step_seconds
                 err.print(
                     f"training: {of:,} steps in all, about {display.duration(seconds)} of processor time"
                 )

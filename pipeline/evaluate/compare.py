@@ -190,15 +190,17 @@ class Bench:
         teachers: dict[int, Learned] = {}
         found = []
         with ThreadPoolExecutor(threads) as pool:
-            everything = ((seats[seed].held.pool, seed, training) for seed in taught)
-            for teacher in pool.map(lambda asked: seats[asked[1]].trained(*asked), everything):
-                teachers[taught[len(teachers)]] = teacher
-                if done is not None:
-                    done(len(teachers))
+
+            def taught_by_all(seed: int) -> Learned:
+                return seats[seed].trained(seats[seed].held.pool, seed, training)
 
             def one(trial: Trial) -> Measured:
                 return seats[trial.seed].measured(trial, training, teachers.get(trial.seed))
 
+            for seed, teacher in zip(taught, pool.map(taught_by_all, taught), strict=True):
+                teachers[seed] = teacher
+                if done is not None:
+                    done(len(teachers))
             for measured in pool.map(one, trials):
                 found.append(measured)
                 if done is not None:

@@ -85,11 +85,7 @@ def evaluate(run: FinishedRun, request: Request, done: Progress | None = None) -
         trials += compare.beside_target(plain, asked.seeds)
     trainings = _trainings(request, holdouts, compare.batch_of(trials, target))
     classes = _classes(run, pairs, request.classes, holdouts)
-    concept = rarity.concepts(pairs, centroids)
-    groups = {
-        held.split.seed: {} if concept is None else rarity.by_rarity(concept, held)
-        for held in holdouts
-    }
+    groups = rarity.of_every(rarity.concepts(pairs, centroids), holdouts)
     bench = Bench(pairs, holdouts, student, classes, target, groups)
     points = _measured(bench, trials, trainings, request.threads, done)
     return Evaluation(

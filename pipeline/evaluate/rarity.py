@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -50,3 +52,13 @@ def by_rarity(concept: npt.NDArray[np.int32], held: Holdout) -> dict[str, Mask]:
     others = np.zeros(len(concept), dtype=bool)
     others[tested[common >= limit]] = True
     return {RARE: rare, COMMON: others} if rare.any() else {}
+
+
+def of_every(
+    concept: npt.NDArray[np.int32] | None, holdouts: Sequence[Holdout]
+) -> dict[int, dict[str, Mask]]:
+    """The groups of every holdout, by its seed; empty where concepts are not known, or one holdout has no groups."""
+    if concept is None:
+        return {}
+    found = {held.split.seed: by_rarity(concept, held) for held in holdouts}
+    return found if all(found.values()) else {}
