@@ -60,12 +60,12 @@ build/peers/%/.installed: tests/benchmarks/peers/%.txt
 	@build/peers/$*/bin/pip $(QUIET) --no-deps -r $<
 	@touch $@
 
-# The comparison of docs/selection.md on a share of the icons, which npm fetches.
+# The comparison of docs/selection.md on a share of the icons, which npm fetches; it ends in build/showcase/index.html.
 showcase: install build/icons/sets.csv
 	PYTHONPATH=. .venv/bin/python -m tests.benchmarks.showcase build/icons build/showcase
 
 build/icons/sets.csv: | $(DEV)
-	PYTHONPATH=. .venv/bin/python -m tests.benchmarks.make_icons build/icons --most 24000
+	PYTHONPATH=. .venv/bin/python -m tests.benchmarks.make_icons build/icons --most 96000
 
 fuzz: install
 	.venv/bin/pytest -q -m "hypothesis and not long" --hypothesis-profile=fuzz $(PYTEST_ARGS)

@@ -73,10 +73,26 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one argument an option
             help="Exchange this share of the pool's captions first: who still chooses well?",
         ),
     ] = 0.0,
+    student: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What is trained: linear heads over the embedding of an `embed` step, by default the compared one; "
+            "`words`, a small network over those of pictures and a bag of words from nothing; `words:STEP`, over "
+            "another step's; `pixels`, over pictures of 32 pixels.",
+        ),
+    ] = None,
+    distil: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ALPHA,..",
+            help="Train all once more with a teacher, who was trained on all pairs and has this share of the loss.",
+        ),
+    ] = None,
     cpus: CPUS = None,
     json: JSON = False,
 ) -> None:
-    """Train small heads on the subsets of selectors, at equal compute, and measure them on held-out pairs."""
+    """Train small students on the subsets of selectors, at equal compute, and measure them on held-out pairs."""
     from tamis.jobs.commands.evaluate import evaluate_run, lengths, processors, shares
     from tamis.pipeline.evaluate.evaluation import Request
     from tamis.pipeline.evaluate.sources import HeldOut
@@ -93,6 +109,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one argument an option
         mismatch,
         cpus or processors(),
         target,
+        student,
+        shares(distil, "--distil") if distil else (),
     )
     evaluate_run(run, request, json)
 

@@ -37,6 +37,11 @@ RANDOM, DEDUPLICATED, FULL, OWN = "random", "deduplicated", "full", "run"
 duplicate steps left, all pairs, and the pairs that the run kept."""
 
 
+RARE, COMMON = "rare subjects", "common subjects"
+"""Names of groups of test pairs: the third whose concepts have fewest pairs in the pool, and the others."""
+
+_OF_GROUP = "@"
+
 ALONE = "target alone"
 """Name of the training on a known target's pairs and no others."""
 
@@ -46,6 +51,20 @@ _WITH = "target + "
 def with_target(selector: str) -> str:
     """Name of the training on a known target's pairs and what a selector chooses."""
     return f"{_WITH}{selector}"
+
+
+_DISTILLED = ", distilled "
+
+
+def distilled(selector: str, alpha: float) -> str:
+    """Name of the training on what a selector chooses, and on what a teacher of all pairs says of it."""
+    return f"{selector}{_DISTILLED}{alpha:g}"
+
+
+def undistilled(selector: str) -> tuple[str, str]:
+    """The name of the same training without a teacher, and alpha as it is written; "" where it has none."""
+    name, _, alpha = selector.partition(_DISTILLED)
+    return name, alpha
 
 
 def random_beside(selector: str) -> str | None:
@@ -123,6 +142,9 @@ class Evaluation(_Record):
     job: str
     version: Literal[2] = 2
     encoder: str
+    student: str = (
+        "two linear heads over the embeddings"  # what is trained on each subset, in words
+    )
     holdout: str
     classes: str | None
     training: Training
@@ -174,6 +196,17 @@ class Evaluation(_Record):
     def full(self) -> Point | None:
         """The point that trained on the whole pool; None if it was not measured."""
         return next(iter(self.line(FULL)), None)
+
+    @property
+    def groups(self) -> list[str]:
+        """Names of the groups of test pairs that have figures of their own."""
+        names = (name.partition(_OF_GROUP) for name in self.points[0].figures)
+        return [group for metric, mark, group in names if mark and metric == HEADLINE]
+
+    @staticmethod
+    def of_group(metric: str, group: str) -> str:
+        """The name of a metric's figure of one group of test pairs."""
+        return f"{metric}{_OF_GROUP}{group}"
 
     @staticmethod
     def of_source(metric: str, source: str) -> str:

@@ -13,11 +13,13 @@ from tamis.jobs.opening import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.evaluation import FILE
 from tamis.pipeline.audit.reading.verdict import (
+    by_group,
     by_luck,
     by_source,
     chance,
     compared,
     curve,
+    distillation,
     significant,
     told,
     training_told,
@@ -25,12 +27,10 @@ from tamis.pipeline.audit.reading.verdict import (
 )
 from tamis.pipeline.evaluate.evaluation import Progress as Told
 from tamis.pipeline.evaluate.evaluation import Request, evaluate
+from tamis.pipeline.evaluate.students import HEADS_SECONDS, step_seconds
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import JobError
 from tamis.schemas.evaluation import HEADLINE, METRICS, Evaluation, Figure, Point
-
-STEP_SECONDS = 0.004
-"""Processor seconds of a training step of 128 pairs of 512 dimensions, about."""
 
 
 def evaluate_run(path: str, request: Request, json: bool) -> None:
@@ -40,7 +40,7 @@ def evaluate_run(path: str, request: Request, json: bool) -> None:
         TamisError: the run or an option does not fit.
     """
     run = opened(path)
-    with training_progress() as done:
+    with training_progress(step_seconds(request.student)) as done:
         evaluation = evaluate(run, request, done)
     storage.write_bytes(storage.join(run.root, FILE), evaluation.to_json())
     if json:
@@ -52,12 +52,16 @@ def evaluate_run(path: str, request: Request, json: bool) -> None:
     display.print_table(out, _table(evaluation))
     if len(evaluation.sources) > 1:
         display.print_table(out, _more(by_source(evaluation), evaluation.sources))
+    if evaluation.groups:
+        display.print_table(out, _more(by_group(evaluation), evaluation.groups))
     if len(evaluation.lengths) > 1:
         lengths = [f"{steps:,} steps" for steps in evaluation.lengths]
         display.print_table(out, _more(curve(evaluation), lengths))
     out.print(by_luck(evaluation))
     for name in compared(evaluation):
         out.print(verdict(evaluation, name))
+    for line in distillation(evaluation):
+        out.print(line)
     out.print(training_told(evaluation))
     out.print(chance(evaluation))
     for note in evaluation.notes:
@@ -82,8 +86,8 @@ def lengths(text: str | None) -> list[int]:
     return values
 
 
-def shares(text: str) -> list[float]:
-    """``0.1,0.2`` as numbers.
+def shares(text: str, option: str = "--budgets") -> list[float]:
+    """``0.1,0.2`` as numbers; ``option`` is named in messages.
 
     Raises:
         JobError: no numbers with commas between them.
@@ -93,7 +97,7 @@ def shares(text: str) -> list[float]:
     except ValueError:
         values = []
     if not values:
-        raise JobError(f"--budgets '{text}': shares with commas between them: 0.1,0.2,0.4")
+        raise JobError(f"{option} '{text}': shares with commas between them: 0.1,0.2,0.4")
     return values
 
 
@@ -103,11 +107,14 @@ def processors() -> int:
 
 
 @contextmanager
-def training_progress() -> Iterator[Told]:
-    """A callback that says on standard error how much there is to do, and moves a bar where that is a terminal."""
+def training_progress(step_seconds: float = HEADS_SECONDS) -> Iterator[Told]:
+    """A callback that says on standard error how much there is to do, and moves a bar where that is a terminal.
+
+    ``step_seconds``: of the processor, of one step.
+    """
     err = display.console(stderr=True)
     columns = (
-        TextColumn("training heads"),
+        TextColumn("training students"),
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
@@ -117,7 +124,7 @@ def training_progress() -> Iterator[Told]:
 
         def told_of(done: int, of: int) -> None:
             if not done:
-                seconds = of * STEP_SECONDS
+                seconds = of * step_seconds
                 err.print(
                     f"training: {of:,} steps in all, about {display.duration(seconds)} of processor time"
                 )
@@ -152,7 +159,7 @@ def _splits(evaluation: Evaluation) -> Iterator[str]:
         yield f"measured on {counts}: figures are means over them"
     training = evaluation.training
     yield (
-        f"each subset: {training.steps:,} steps of {training.batch:,} pairs, two heads of {training.width} dimensions, "
+        f"each subset: {training.steps:,} steps of {training.batch:,} pairs, {evaluation.student}, "
         f"{len(evaluation.splits)} seeds, each with a {'pool' if undrawn else 'holdout'} of its own"
     )
 

@@ -1,4 +1,4 @@
-"""The comparison: for every seed a holdout, for every selector and budget a subset, for every subset two heads.
+"""The comparison: for every seed a holdout, for every selector and budget a subset, for every subset a student.
 
 All subsets are chosen before any is trained on, because all train with one batch size: 128 pairs, or as many as the
 smallest subset has.
@@ -9,19 +9,21 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from tamis.pipeline.algorithms import heads
-from tamis.pipeline.algorithms.heads import Scale, Sides
+from tamis.pipeline.algorithms.contrastive import Learned, Sides, Teaching
 from tamis.pipeline.audit.reading.paired import paired
 from tamis.pipeline.evaluate import measures
 from tamis.pipeline.evaluate.choices import Choices, TooManyError, UnavailableError
 from tamis.pipeline.evaluate.holdout import Holdout
+from tamis.pipeline.evaluate.measures import Ways
 from tamis.pipeline.evaluate.pairs import Pairs
+from tamis.pipeline.evaluate.students import Student
 from tamis.pipeline.steps.selectors.config import count_of
 from tamis.schemas.errors import JobError
 from tamis.schemas.evaluation import (
@@ -36,6 +38,7 @@ from tamis.schemas.evaluation import (
     Figure,
     Point,
     Training,
+    distilled,
     random_beside,
     with_target,
 )
@@ -44,6 +47,7 @@ LEAST_PAIRS = 16
 """Least size of a subset: a batch of a smaller one would hold hardly any wrong answers."""
 
 Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 Measured = dict[str, float]
 
 
@@ -64,6 +68,7 @@ class Trial(NamedTuple):
     seed: int
     rows: Ints
     with_target: bool = False  # on the known target's pairs too
+    alpha: float = 0.0  # weight of what a teacher says, who was trained on all pairs
 
     def size(self, target: Sides | None) -> int:
         """Pairs that are trained on."""
@@ -77,6 +82,15 @@ def beside_target(trials: Sequence[Trial], seeds: Sequence[int]) -> list[Trial]:
     alone = [Trial(ALONE, 0.0, seed, nothing, with_target=True) for seed in seeds]
     return alone + [
         trial._replace(selector=with_target(trial.selector), with_target=True) for trial in trials
+    ]
+
+
+def with_teacher(trials: Sequence[Trial], alphas: Sequence[float]) -> list[Trial]:
+    """Each of ``trials`` once more with a teacher, for each weight of what the teacher says."""
+    return [
+        trial._replace(selector=distilled(trial.selector, alpha), alpha=alpha)
+        for alpha in alphas
+        for trial in trials
     ]
 
 
@@ -143,75 +157,132 @@ def _share(own: Sequence[int], holdouts: Sequence[Holdout]) -> float:
     return round(sum(own) / sum(len(holdout.pool) for holdout in holdouts), 4)
 
 
-def measure(
-    pairs: Pairs,
-    holdouts: Sequence[Holdout],
-    trials: Sequence[Trial],
-    training: Training,
-    classes: Classes | None = None,
-    threads: int = 1,
-    done: Callable[[int], None] | None = None,
-    target: Sides | None = None,
-) -> list[Measured]:
-    """Train on every trial and measure on its seed's holdout, in the order of the trials.
+@dataclass(frozen=True)
+class Bench:
+    """What all trials share: the pairs, a holdout a seed, the student, and what is measured beside retrieval.
 
-    The result does not depend on ``threads``, the trials that are trained at once. ``done`` is told of progress;
-    ``target``: pairs that trials with the target train on too.
+    ``target``: pairs that trials with the target train on too. ``groups``: by seed and name, bool (n,), pairs whose
+    recall is measured by itself.
     """
-    sides = pairs.sides()
-    by_seed = {holdout.split.seed: holdout for holdout in holdouts}
-    scales = {
-        seed: (Scale.of(sides.image[held.pool]), Scale.of(sides.text[held.pool]))
-        for seed, held in by_seed.items()
-    }
 
-    def one(trial: Trial) -> Measured:
-        scale = scales[trial.seed]
-        known = target if trial.with_target else None
-        return _trained(sides, by_seed[trial.seed], scale, trial, training, classes, known)
+    pairs: Pairs
+    holdouts: Sequence[Holdout]
+    student: Student
+    classes: Classes | None = None
+    target: Sides | None = None
+    groups: Mapping[int, Mapping[str, Mask]] = field(default_factory=dict)
 
-    found = []
-    with ThreadPoolExecutor(threads) as pool:
-        for measured in pool.map(one, trials):
-            found.append(measured)
-            if done is not None:
-                done(len(found))
-    return found
+    def measure(
+        self,
+        trials: Sequence[Trial],
+        training: Training,
+        threads: int = 1,
+        done: Callable[[int], None] | None = None,
+    ) -> list[Measured]:
+        """Train on every trial and measure on its seed's holdout, in the order of the trials.
+
+        The result does not depend on ``threads``, the trials that are trained at once. ``done`` is told how many of
+        ``students_of(trials)`` are trained.
+        """
+        sides = self.student.sides(self.pairs)
+        seats = {held.split.seed: _Seat.of(self, sides, held) for held in self.holdouts}
+        taught = sorted({trial.seed for trial in trials if trial.alpha})
+        teachers: dict[int, Learned] = {}
+        found = []
+        with ThreadPoolExecutor(threads) as pool:
+
+            def taught_by_all(seed: int) -> Learned:
+                return seats[seed].trained(seats[seed].held.pool, seed, training)
+
+            def one(trial: Trial) -> Measured:
+                return seats[trial.seed].measured(trial, training, teachers.get(trial.seed))
+
+            for seed, teacher in zip(taught, pool.map(taught_by_all, taught), strict=True):
+                teachers[seed] = teacher
+                if done is not None:
+                    done(len(teachers))
+            for measured in pool.map(one, trials):
+                found.append(measured)
+                if done is not None:
+                    done(len(teachers) + len(found))
+        return found
 
 
-def _trained(
-    sides: Sides,
-    held: Holdout,
-    scale: tuple[Scale, Scale],
-    trial: Trial,
-    training: Training,
-    classes: Classes | None,
-    target: Sides | None,
-) -> Measured:
-    """Train on one trial's rows, and the target's pairs, and measure on each source of its holdout.
+def students_of(trials: Sequence[Trial]) -> int:
+    """How many students are trained for some trials, teachers included."""
+    return len(trials) + len({trial.seed for trial in trials if trial.alpha})
 
-    ``scale``: of pictures and captions.
-    """
-    image, text = scale
-    own = np.arange(len(sides.image))
-    caption = own if held.exchange is None else held.exchange.caption
 
-    def scaled(rows: Ints, caption: Ints) -> Sides:
-        return Sides(image(sides.image[rows]), text(sides.text[caption[rows]]))
+@dataclass(frozen=True)
+class _Seat:
+    """What the trials of one seed share."""
 
-    pairs = scaled(trial.rows, caption)
-    if target is not None:
-        known = Sides(image(target.image), text(target.text))
-        pairs = Sides(*(np.concatenate(both) for both in zip(known, pairs, strict=True)))
-    trained = heads.train(pairs, training, trial.seed)
-    measured = over_sources(
-        {name: measures.retrieval(trained, scaled(rows, own)) for name, rows in held.tested.items()}
-    )
-    if classes is not None:
-        tested = np.concatenate(list(held.tested.values()))
+    bench: Bench
+    sides: Sides
+    held: Holdout
+    scales: Callable[[Sides], Sides]
+    captions: Ints  # the row whose caption each pair has in the pool
+
+    @classmethod
+    def of(cls, bench: Bench, sides: Sides, held: Holdout) -> _Seat:
+        own = np.arange(len(sides.image))
+        captions = own if held.exchange is None else held.exchange.caption
+        return cls(bench, sides, held, bench.student.scales(sides.take(held.pool)), captions)
+
+    def pairs(self, rows: Ints, captions: Ints | None = None) -> Sides:
+        """Pairs as the student reads them, with their own captions or those of other rows."""
+        told = rows if captions is None else captions[rows]
+        return self.scales(Sides(self.sides.image[rows], self.sides.text[told]))
+
+    def trained(
+        self,
+        rows: Ints,
+        seed: int,
+        training: Training,
+        known: Sides | None = None,
+        teacher: tuple[Learned, float] | None = None,
+    ) -> Learned:
+        """The student of some rows of the pool, and of ``known`` pairs; ``teacher``: one, and its weight."""
+        pairs = self.pairs(rows, self.captions)
+        if known is not None:
+            both = zip(self.scales(known), pairs, strict=True)
+            pairs = Sides(*(np.concatenate(side) for side in both))
+        teaching = None if teacher is None else Teaching.of(teacher[0], pairs, teacher[1])
+        return self.bench.student.train(pairs, training, seed, teaching)
+
+    def measured(self, trial: Trial, training: Training, teacher: Learned | None) -> Measured:
+        """Train on one trial's rows, and measure on each source of the holdout."""
+        known = self.bench.target if trial.with_target else None
+        told = (teacher, trial.alpha) if teacher is not None and trial.alpha else None
+        learned = self.trained(trial.rows, trial.seed, training, known, told)
+        ways = {
+            name: measures.ways(learned, self.pairs(rows))
+            for name, rows in self.held.tested.items()
+        }
+        found = over_sources({name: measures.retrieval(rank) for name, rank in ways.items()})
+        groups = self.bench.groups.get(trial.seed, {})
+        found |= over_groups(ways, self.held.tested, groups)
+        if self.bench.classes is not None:
+            found["zero_shot"] = self._zero_shot(learned, self.bench.classes)
+        return found
+
+    def _zero_shot(self, learned: Learned, classes: Classes) -> float:
+        tested = np.concatenate(list(self.held.tested.values()))
         tested = tested[classes.label[tested] >= 0]
-        pictures, names = image(sides.image[tested]), text(classes.vectors)
-        measured["zero_shot"] = measures.zero_shot(trained, pictures, names, classes.label[tested])
+        seen = self.scales(Sides(self.sides.image[tested], classes.vectors))
+        return measures.zero_shot(learned, seen.image, seen.text, classes.label[tested])
+
+
+def over_groups(
+    found: Mapping[str, Ways], tested: Mapping[str, Ints], groups: Mapping[str, Mask]
+) -> Measured:
+    """HEADLINE of the test pairs of each group, of all sources together; each is found among its whole source."""
+    both = Ways(*(np.concatenate(way) for way in zip(*found.values(), strict=True)))
+    rows = np.concatenate([tested[name] for name in found])
+    measured = {}
+    for name, mask in groups.items():
+        within = Ways(*(rank[mask[rows]] for rank in both))
+        measured[Evaluation.of_group(HEADLINE, name)] = within.recall(10)
     return measured
 
 

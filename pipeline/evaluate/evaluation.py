@@ -11,14 +11,14 @@ import numpy as np
 
 from tamis.pipeline import encoders
 from tamis.pipeline.algorithms import heads
-from tamis.pipeline.algorithms.heads import Sides
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.evaluate import compare, holdout
+from tamis.pipeline.evaluate import compare, holdout, rarity
 from tamis.pipeline.evaluate.choices import Chain, Choices, Settings, names, with_concepts
-from tamis.pipeline.evaluate.compare import Asked, Classes, Trial
+from tamis.pipeline.evaluate.compare import Asked, Bench, Classes, Trial
 from tamis.pipeline.evaluate.holdout import Holdout
 from tamis.pipeline.evaluate.pairs import MOST_PAIRS, Pairs, embedding_of
 from tamis.pipeline.evaluate.sources import HeldOut, held_out, notes, target_pairs
+from tamis.pipeline.evaluate.students import Student
 from tamis.schemas.errors import JobError
 from tamis.schemas.evaluation import EPOCHS, FULL, OWN, RANDOM, Evaluation, Point, Training
 from tamis.schemas.nearest import nearest
@@ -34,6 +34,8 @@ class Request:
     ``steps``: lengths of training; empty for one in which all pairs of the pool are seen ``EPOCHS`` times.
     ``mismatch``: the share of the pool's captions that are exchanged.
     ``target``: a finished run, or input files, whose pairs are known: all is trained with them too.
+    ``student``: what is trained; None for heads over the compared embedding.
+    ``distil``: weights of what a teacher says who was trained on all pairs: all is trained with each of them too.
     """
 
     held_out: HeldOut
@@ -45,13 +47,15 @@ class Request:
     mismatch: float = 0.0
     threads: int = 1
     target: str | None = None
+    student: str | None = None
+    distil: Sequence[float] = ()
 
 
 class Progress(Protocol):
-    """Observer of the training of heads."""
+    """Observer of the training of students."""
 
     def __call__(self, done: int, of: int, /) -> None:
-        """``done`` of all steps of all heads are made; called with 0 before the first."""
+        """``done`` of all steps of all students are made; called with 0 before the first."""
 
 
 def evaluate(run: FinishedRun, request: Request, done: Progress | None = None) -> Evaluation:
@@ -64,9 +68,10 @@ def evaluate(run: FinishedRun, request: Request, done: Progress | None = None) -
     asked = _asked(request)
     settings = Settings.of(run)
     settings.check([part for name in asked.selectors for part in Chain.parse(name).names])
+    student = _student(run, request)
     root, target = target_pairs(run, request.target) if request.target else (None, None)
     pairs, holdouts, own, told = held_out(
-        run, request.held_out, settings.signals, request.classes, asked.seeds, root
+        run, request.held_out, settings.signals, request.classes, asked.seeds, root, student
     )
     pairs, centroids = with_concepts(run, pairs, settings)
     if request.mismatch:
@@ -74,15 +79,19 @@ def evaluate(run: FinishedRun, request: Request, done: Progress | None = None) -
         holdouts = [
             holdout.exchanged(pairs, held, request.mismatch, similarity) for held in holdouts
         ]
-    trials, left_out = compare.plan(pairs, holdouts, Choices(settings, centroids), asked)
+    plain, left_out = compare.plan(pairs, holdouts, Choices(settings, centroids), asked)
+    trials = [*plain, *compare.with_teacher(plain, request.distil)]
     if target is not None:
-        trials += compare.beside_target(trials, asked.seeds)
+        trials += compare.beside_target(plain, asked.seeds)
     trainings = _trainings(request, holdouts, compare.batch_of(trials, target))
     classes = _classes(run, pairs, request.classes, holdouts)
-    points = _measured(pairs, holdouts, trials, trainings, classes, request.threads, done, target)
+    groups = rarity.of_every(rarity.concepts(pairs, centroids), holdouts)
+    bench = Bench(pairs, holdouts, student, classes, target, groups)
+    points = _measured(bench, trials, trainings, request.threads, done)
     return Evaluation(
         job=run.manifest.job["name"],
         encoder=embedding_of(run).encoder,
+        student=student.told,
         holdout=str(request.held_out),
         classes=request.classes,
         training=trainings[-1],
@@ -92,7 +101,7 @@ def evaluate(run: FinishedRun, request: Request, done: Progress | None = None) -
             *_read_of(run, own),
             *told,
             *notes(request.held_out, holdouts[0].split.sources),
-            *_circular(settings, asked.selectors),
+            *_circular(settings, asked.selectors, student),
             *_exchanged(request),
             *left_out,
         ),
@@ -110,33 +119,45 @@ def _trainings(request: Request, holdouts: Sequence[Holdout], batch: int) -> lis
 
 
 def _measured(
-    pairs: Pairs,
-    holdouts: Sequence[Holdout],
+    bench: Bench,
     trials: Sequence[Trial],
     trainings: Sequence[Training],
-    classes: Classes | None,
     threads: int,
     done: Progress | None,
-    target: Sides | None,
 ) -> tuple[Point, ...]:
     """The points after each training."""
-    total = len(trials) * sum(training.steps for training in trainings)
+    count = compare.students_of(trials)
+    total = count * sum(training.steps for training in trainings)
     made, before = list[Point](), 0
     if done is not None:
         done(0, total)
     for training in trainings:
         told = None if done is None else _told(done, before, training.steps, total)
-        measured = compare.measure(
-            pairs, holdouts, trials, training, classes, threads, told, target
-        )
-        made += compare.points(trials, measured, training.steps, target)
-        before += len(trials) * training.steps
+        measured = bench.measure(trials, training, threads, told)
+        made += compare.points(trials, measured, training.steps, bench.target)
+        before += count * training.steps
     return tuple(made)
 
 
 def _told(done: Progress, before: int, steps: int, total: int) -> Callable[[int], None]:
-    """Tell of the steps of so many heads, after ``before`` others."""
-    return lambda heads_done: done(before + heads_done * steps, total)
+    """Tell of the steps of so many students, after ``before`` others."""
+    return lambda trained: done(before + trained * steps, total)
+
+
+def _student(run: FinishedRun, request: Request) -> Student:
+    """The student that is asked for.
+
+    Raises:
+        JobError: there is none, or it cannot read what else is asked for.
+    """
+    student = Student.parse(run, request.student)
+    for option, asked in (("--target", request.target), ("--classes", request.classes)):
+        if asked and not (student.compared and student.reads_captions):
+            raise JobError(
+                f"--student {request.student}: it cannot read what {option} gives, which is embedded by "
+                f"`{embedding_of(run).name}`: leave one of the two out"
+            )
+    return student
 
 
 def _asked(request: Request) -> Asked:
@@ -149,15 +170,7 @@ def _asked(request: Request) -> Asked:
         for part in chain.names:
             if part not in known or (chain.filters and part in (FULL, OWN)):
                 raise JobError(f"--against {name}: no such selector{nearest(part, known)}")
-    for share in request.budgets:
-        if not 0 < share < 1:
-            raise JobError(f"--budgets {share:g}: a budget is a share of the pool, between 0 and 1")
-    if request.seeds < 1:
-        raise JobError(f"--seeds {request.seeds}: at least 1, and 5 for a test that says something")
-    if not 0 <= request.mismatch < 1:
-        raise JobError(
-            f"--mismatch {request.mismatch:g}: the share of captions that are exchanged, from 0 to below 1"
-        )
+    _check_numbers(request)
     # Everything is compared with random pairs of the same number, asked for or not.
     selectors = list(dict.fromkeys(["density", RANDOM, *request.against]))
     if request.mismatch:  # the run has never seen the exchanged captions
@@ -165,8 +178,27 @@ def _asked(request: Request) -> Asked:
     return Asked(selectors, sorted(set(request.budgets)), range(request.seeds))
 
 
-def _circular(settings: Settings, selectors: Sequence[str]) -> list[str]:
-    """A note about selectors that read the similarity of the very embedding that the heads train on."""
+def _check_numbers(request: Request) -> None:
+    for share in request.budgets:
+        if not 0 < share < 1:
+            raise JobError(f"--budgets {share:g}: a budget is a share of the pool, between 0 and 1")
+    if request.seeds < 1:
+        raise JobError(f"--seeds {request.seeds}: at least 1, and 5 for a test that says something")
+    for alpha in request.distil:
+        if not 0 < alpha <= 1:
+            raise JobError(
+                f"--distil {alpha:g}: the teacher's share of the loss, above 0 and up to 1, such as 0.5"
+            )
+    if not 0 <= request.mismatch < 1:
+        raise JobError(
+            f"--mismatch {request.mismatch:g}: the share of captions that are exchanged, from 0 to below 1"
+        )
+
+
+def _circular(settings: Settings, selectors: Sequence[str], student: Student) -> list[str]:
+    """A note about selectors that read the similarity of the very embedding that the student reads."""
+    if not student.compared:
+        return []
     read = {
         name
         for name in selectors
@@ -178,8 +210,8 @@ def _circular(settings: Settings, selectors: Sequence[str]) -> list[str]:
     favoured = ", ".join(sorted(read))
     return [
         (
-            f"{favoured}: by the similarity of the embedding that the heads train on, which may favour them; sources "
-            "that its encoder has not seen tell"
+            f"{favoured}: by the similarity of the embedding that the student reads, which may favour them; sources "
+            "that its encoder has not seen tell, and so does --student words:EMBED of another embedding, or pixels"
         )
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.evaluate.pairs import embedding_of
@@ -16,10 +17,12 @@ from tamis.schemas.job import Input, Job
 from tamis.schemas.step import StepModel
 
 
-def open_holdout(run: FinishedRun, path: str, option: str = "--holdout") -> FinishedRun:
+def open_holdout(
+    run: FinishedRun, path: str, option: str = "--holdout", also: Sequence[str] = ()
+) -> FinishedRun:
     """The run at ``path``, embedded as ``run`` is; input files there are embedded first, in this process.
 
-    ``option`` is named in messages.
+    ``option`` is named in messages; ``also`` are further `embed` steps of ``run``, which are done too.
 
     Files are embedded once: their run stays below the run directory, and the same call takes it up again.
 
@@ -28,22 +31,24 @@ def open_holdout(run: FinishedRun, path: str, option: str = "--holdout") -> Fini
         TamisError: nothing can be read at ``path``.
     """
     embed = embedding_of(run)
+    steps = (embed, *(step for step in run.steps if step.makes_embedding and step.name in also))
     if storage.exists(storage.join(storage.absolute(path), "manifest.json")):
         other = open_run(path)
         _check_alike(embed, embedding_of(other), f"{option} {path}")
         return other
-    if embed.takes_embeddings:
+    if any(step.takes_embeddings for step in steps):
         raise JobError(
             f"{option} {path}: the run's embeddings came with its input; make a run of these files with theirs, "
             "and name its directory"
         )
     whole = storage.absolute(path)
-    name = hashlib.sha256(whole.encode()).hexdigest()[:12]
+    named = "\n".join([whole, *(step.name for step in steps[1:])])
+    name = hashlib.sha256(named.encode()).hexdigest()[:12]
     job = Job(
         name="holdout",
         input=(Input(path=(whole,), name="holdout"),),
         output=storage.join(run.root, EVALUATION, f"holdout-{name}"),
-        steps=(embed,),
+        steps=steps,
     )
     made = plan.make(job, accept_changed=True)  # they are another's: changed ones are embedded anew
     running.run(made, executor=Here(made.root))

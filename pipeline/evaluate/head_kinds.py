@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from tamis.pipeline.algorithms import heads, logistic
-from tamis.pipeline.algorithms.heads import Heads, Sides
+from tamis.pipeline.algorithms import contrastive, heads, logistic
+from tamis.pipeline.algorithms.contrastive import Sides
+from tamis.pipeline.algorithms.heads import Heads
 from tamis.pipeline.algorithms.separation import auc
 from tamis.pipeline.evaluate.trusted import Mask, Sets
 from tamis.pipeline.signals.heads import joined
@@ -164,7 +165,7 @@ def _principal(pairs: Sides, width: int) -> Heads:
 def _loss(found: Heads, pairs: Sides) -> float:
     """CLIP's loss of some pairs at its first temperature."""
     logits = (found.images(pairs.image) @ found.texts(pairs.text).T).astype(np.float64)
-    logits /= heads.TEMPERATURE
+    logits /= contrastive.TEMPERATURE
     own = np.diag(logits)
     ways = (np.logaddexp.reduce(logits, axis=axis) - own for axis in (0, 1))
     return float(sum(way.mean() for way in ways)) / 2

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
-from tamis.pipeline.algorithms.heads import Floats, Heads, Sides
+from tamis.pipeline.algorithms.contrastive import Floats, Learned, Sides
 
 Ints = npt.NDArray[np.int64]
 
@@ -23,21 +25,36 @@ def ranks(left: Floats, right: Floats) -> Ints:
     return rank
 
 
-def retrieval(heads: Heads, held: Sides) -> dict[str, float]:
+class Ways(NamedTuple):
+    """int64 (n,) rank of each pair's caption for its picture, and of its picture for its caption."""
+
+    image_to_text: Ints
+    text_to_image: Ints
+
+    def recall(self, nearest: int) -> float:
+        """The share of ranks up to ``nearest``, the mean of both directions."""
+        return sum(float((rank <= nearest).mean()) for rank in self) / 2
+
+
+def ways(learned: Learned, held: Sides) -> Ways:
+    """Ranks in both directions among the pairs themselves."""
+    image, text = learned.images(held.image), learned.texts(held.text)
+    return Ways(ranks(image, text), ranks(text, image))
+
+
+def retrieval(found: Ways) -> dict[str, float]:
     """R@1, R@10 and median rank in both directions, and their means."""
-    image, text = heads.images(held.image), heads.texts(held.text)
     measured: dict[str, float] = {}
-    ways = {"image_to_text": ranks(image, text), "text_to_image": ranks(text, image)}
-    for way, rank in ways.items():
+    for way, rank in found._asdict().items():
         measured[f"{way}_recall_at_1"] = float((rank <= 1).mean())
         measured[f"{way}_recall_at_10"] = float((rank <= 10).mean())
         measured[f"{way}_median_rank"] = float(np.median(rank))
     for metric in ("recall_at_1", "recall_at_10", "median_rank"):
-        measured[metric] = sum(measured[f"{way}_{metric}"] for way in ways) / 2
+        measured[metric] = sum(measured[f"{way}_{metric}"] for way in found._fields) / 2
     return measured
 
 
-def zero_shot(heads: Heads, images: Floats, classes: Floats, labels: Ints) -> float:
+def zero_shot(heads: Learned, images: Floats, classes: Floats, labels: Ints) -> float:
     """Share of pictures whose nearest class name is their own.
 
     Args:

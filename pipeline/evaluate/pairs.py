@@ -1,22 +1,24 @@
 """The embedded pairs of a finished run: embeddings to train on, and hashes and captions by which pairs are grouped.
 
-Everything comes from the run's tables; no picture is opened. Of a large run a uniform share is read, so that memory
-is bounded by ``MOST_PAIRS`` and not by the data set.
+Everything comes from the run's tables; pictures are opened only where a student looks at them. Of a large run a
+uniform share is read, so that memory is bounded by ``MOST_PAIRS`` and not by the data set.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.pipeline.algorithms import order
-from tamis.pipeline.algorithms.heads import Sides
+from tamis.pipeline.algorithms.contrastive import Sides
 from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.audit.reading.pictures import Squares
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import uid_words, vectors
@@ -29,6 +31,14 @@ MOST_PAIRS = 100_000
 """Pairs that are read, at most; 200 MB of embeddings of 512 dimensions."""
 
 Objects = npt.NDArray[np.object_]
+
+
+class Seen(NamedTuple):
+    """What is read of each pair for a student that reads another embedding, or the pictures."""
+
+    embed: str = ""  # the step whose vectors of pictures are read
+    captions: bool = False  # those of captions too
+    pictures: Callable[[Sequence[int]], Squares] | None = None  # by sid
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,8 @@ class Pairs:
         np.float64
     ]  # of the picture, in pixels; NaN where there is none, like the next
     height: npt.NDArray[np.float64]
+    seen: npt.NDArray[Any]  # (n, ...) what a student reads of the picture, where it is not `image`
+    told: npt.NDArray[np.float16]  # (n, k) what it reads of the caption, where it is not `caption`
 
     def __len__(self) -> int:
         return len(self.uid)
@@ -106,8 +118,9 @@ def read(
     most: int = MOST_PAIRS,
     origin: str | None = None,
     where: str = "true",
+    seen: Seen | None = None,
 ) -> Pairs:
-    """All pairs with an embedding of both sides, or a uniform ``most`` of them.
+    """All pairs with an embedding of both sides, or a uniform ``most`` of them; of those what is ``seen``.
 
     Args:
         run: finished, its ``tables/`` still there.
@@ -116,6 +129,7 @@ def read(
         most: how many pairs at most.
         origin: the column of the ledger that tells sources apart.
         where: a condition on the ledger's rows, in SQL.
+        seen: what else is read; pairs without it are left out.
 
     Raises:
         StateError: no embeddings, or ``tables/`` has been cleared.
@@ -123,13 +137,24 @@ def read(
     """
     embed, concepts = embedding_of(run), concepts_of(run)
     needed = [("ingest", "files"), (embed.name, "vectors")]
+    if seen is not None and seen.embed:
+        needed.append((seen.embed, "vectors"))
     _check_tables(run, [*needed, (concepts.name, "assign")] if concepts else needed)
     with sql.connect(run) as connection:
         named = [column for column in (classes, origin) if column is not None]
         _check_columns(connection, run, [*signals, *named])
         connection.register("chosen", _chosen(connection, embed.name, run, most, where))
-        table = connection.sql(_query(embed, concepts, signals, classes, origin)).to_arrow_table()
-    return _pairs(table, run, signals)
+        query = _query(embed, concepts, signals, classes, origin, seen)
+        table = connection.sql(query).to_arrow_table()
+    found = _pairs(table, run, signals, seen)
+    if seen is None or seen.pictures is None:
+        return found
+    squares = seen.pictures(table["sid"].to_pylist())
+    if not squares.found.any():
+        raise StateError(
+            f"{run.root}: none of its pictures can be opened: a student cannot look at them"
+        )
+    return replace(found.take(squares.found), seen=squares.pixels)
 
 
 def _check_tables(run: FinishedRun, needed: list[tuple[str, str]]) -> None:
@@ -182,6 +207,7 @@ def _query(
     signals: list[str],
     classes: str | None,
     origin: str | None,
+    seen: Seen | None,
 ) -> str:
     quoted = ", ".join(f'l."{name}"::DOUBLE AS signal_{i}' for i, name in enumerate(signals))
     label, source = (
@@ -191,8 +217,12 @@ def _query(
     if concepts is not None:
         cluster = "a.cluster, a.similarity"
         join = f'LEFT JOIN "{concepts.name}".assign AS a USING (sid)'
+    if seen is not None and seen.embed:
+        cluster += ", o.image AS seen" + (", o.text AS told" if seen.captions else "")
+        whole = f'(SELECT * FROM "{seen.embed}".vectors WHERE reason IS NULL)'
+        join += f" JOIN {whole} AS o USING (sid)"
     return (
-        "SELECT i.uid, i.text, i.sha256, i.pixels, i.phash, i.layout, i.width, i.height, "
+        "SELECT c.sid, i.uid, i.text, i.sha256, i.pixels, i.phash, i.layout, i.width, i.height, "
         "v.image, v.text AS caption, c.reached, l.kept, "
         f"{label} AS label, {source} AS origin, {cluster}{', ' + quoted if quoted else ''} "
         f'FROM chosen AS c JOIN "{embed.name}".vectors AS v USING (sid) '
@@ -200,13 +230,15 @@ def _query(
     )
 
 
-def _pairs(table: pa.Table, run: FinishedRun, signals: list[str]) -> Pairs:
+def _pairs(table: pa.Table, run: FinishedRun, signals: list[str], seen: Seen | None) -> Pairs:
     n = table.num_rows
     if not n:
         raise StateError(f"{run.root}: no pair has an embedding: nothing can be trained")
     columns = [table[f"signal_{i}"].to_numpy() for i in range(len(signals))]
     values = np.stack(columns, axis=1) if columns else np.empty((n, 0))
     similarity = table["similarity"].fill_null(1.0).to_numpy()
+    nothing = np.empty((n, 0), np.float16)
+    other = seen is not None and bool(seen.embed)
     return Pairs(
         uid=uid_words(_fixed(table["uid"])),
         text=_objects(table["text"]),
@@ -225,6 +257,8 @@ def _pairs(table: pa.Table, run: FinishedRun, signals: list[str]) -> Pairs:
         distance=np.float32(1) - similarity.astype(np.float32),
         width=_numbers(table["width"]),
         height=_numbers(table["height"]),
+        seen=vectors(_fixed(table["seen"])) if other else nothing,
+        told=vectors(_fixed(table["told"])) if seen is not None and seen.captions else nothing,
     )
 
 

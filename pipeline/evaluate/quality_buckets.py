@@ -14,11 +14,11 @@ import numpy.typing as npt
 from tamis.pipeline.algorithms import heads, order
 from tamis.pipeline.algorithms.scaling_fit import Curves, Fit, drawn
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.evaluate import compare
-from tamis.pipeline.evaluate.compare import LEAST_PAIRS, Trial
+from tamis.pipeline.evaluate.compare import LEAST_PAIRS, Bench, Trial
 from tamis.pipeline.evaluate.holdout import Holdout
 from tamis.pipeline.evaluate.pairs import Pairs, embedding_of
 from tamis.pipeline.evaluate.sources import HeldOut, held_out, notes
+from tamis.pipeline.evaluate.students import HEADS
 from tamis.pipeline.tasks.product import Kind
 from tamis.schemas.budget import Bucket, Law
 from tamis.schemas.errors import JobError
@@ -95,9 +95,8 @@ def fit(run: FinishedRun, measuring: Measuring, told: Told | None = None) -> Fit
     trials, size = _trials(pairs, holdouts, measuring)
     batch = min(heads.BATCH, max(LEAST_PAIRS, size // BATCHES))
     steps = [max(1, round(passes * size / batch)) for passes in PASSES]
-    errors = _measured(
-        pairs, holdouts, trials, [_training(n, batch) for n in steps], measuring, told
-    )
+    bench = Bench(pairs, holdouts, HEADS)
+    errors = _measured(bench, trials, [_training(n, batch) for n in steps], measuring, told)
     passes = np.array(steps, np.float64) * batch / size
     curves = Curves(size, passes, batch, measuring.floor)
     found = curves.fit(errors.mean(axis=0))
@@ -165,8 +164,7 @@ def _training(steps: int, batch: int) -> Training:
 
 
 def _measured(
-    pairs: Pairs,
-    holdouts: Sequence[Holdout],
+    bench: Bench,
     trials: Sequence[Trial],
     trainings: Sequence[Training],
     measuring: Measuring,
@@ -178,7 +176,7 @@ def _measured(
         told(0, total)
     columns = []
     for training in trainings:
-        found = compare.measure(pairs, holdouts, trials, training, None, measuring.threads)
+        found = bench.measure(trials, training, measuring.threads)
         columns.append([1 - measured[HEADLINE] for measured in found])
         before += len(trials) * training.steps
         if told is not None:

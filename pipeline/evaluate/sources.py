@@ -11,13 +11,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tamis.pipeline.algorithms.heads import Sides
+from tamis.pipeline.algorithms.contrastive import Sides
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.evaluate import holdout
 from tamis.pipeline.evaluate.foreign import open_holdout
 from tamis.pipeline.evaluate.holdout import Holdout
 from tamis.pipeline.evaluate.known import known_to
 from tamis.pipeline.evaluate.pairs import Pairs, read
+from tamis.pipeline.evaluate.students import HEADS, Student
 from tamis.schemas.errors import JobError
 from tamis.schemas.nearest import nearest
 
@@ -112,17 +113,19 @@ def held_out(
     classes: str | None,
     seeds: Sequence[int],
     target: str | None = None,
+    student: Student = HEADS,
 ) -> Division:
-    """Hold out what is asked for, but nothing that the run's steps have chosen for, or of the run ``target``.
+    """Hold out what is asked for, but nothing that the run's steps have chosen for, or of the run ``target``; with what
+    ``student`` reads of all pairs.
 
     Raises:
         JobError: nothing there, embedded otherwise, or too little to measure on.
     """
-    pairs = read(run, signals, classes, origin=asked.column)
+    pairs = read(run, signals, classes, origin=asked.column, seen=student.seen_in(run))
     own = len(pairs)
     sources: dict[str, Mask] = {}
     if asked.share is None and asked.column is None:
-        pairs, sources = _foreign(run, pairs, asked.places, classes)
+        pairs, sources = _foreign(run, pairs, asked.places, student, classes)
     else:
         pairs = _in_order(pairs)
     if asked.column is not None:
@@ -164,14 +167,19 @@ def _of_column(pairs: Pairs, column: str, values: Sequence[str]) -> dict[str, Ma
 
 
 def _foreign(
-    run: FinishedRun, pairs: Pairs, places: Sequence[str], classes: str | None
+    run: FinishedRun,
+    pairs: Pairs,
+    places: Sequence[str],
+    student: Student,
+    classes: str | None,
 ) -> tuple[Pairs, dict[str, Mask]]:
     """The run's pairs and those of all places, in the order of uids; and which are of which place."""
     joined, code = pairs, np.full(len(pairs), -1)
     names = _names(places)
     for number, place in enumerate(places):
-        other = open_holdout(run, place)
-        theirs = _unchosen(read(other, [], classes, holdout.TESTED * 10), pairs, place)
+        other = open_holdout(run, place, also=() if student.compared else (student.embed,))
+        found = read(other, [], classes, holdout.TESTED * 10, seen=student.seen_in(other))
+        theirs = _unchosen(found, pairs, place)
         # A sample may be in several runs under one uid: a foreign one's is told apart by some bits.
         theirs.uid[:, 0] ^= np.uint64(1 << 63 | number << 40)
         joined = joined.joined(theirs)

@@ -4,12 +4,15 @@ import json
 import shutil
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from tamis.jobs.cli import main
 from tamis.pipeline.audit.reading import evaluation
@@ -20,7 +23,7 @@ from tamis.pipeline.evaluate.choices import Choices, Settings, with_concepts
 from tamis.pipeline.evaluate.pairs import read
 from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.steps.embed.config import Embed
-from tamis.schemas.evaluation import Evaluation
+from tamis.schemas.evaluation import COMMON, RARE, Evaluation, distilled, undistilled
 from tests.audit.test_report import Page, check_closed
 from tests.evaluate.conftest import COPIES, DISTINCT
 from tests.support.running import ledger, make_plan, read_tar, run_here, write_tar
@@ -272,6 +275,116 @@ def test_captions_are_exchanged_in_the_pool_alone(
         assert (one.exchanged, other.exchanged) == (0, one.pool // 2)
         assert other == one.model_copy(update={"exchanged": one.pool // 2})
     assert any("50% of the pool's captions were exchanged" in note for note in found.notes)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    out = BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def twofold(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run over pictures, with two embeddings that came with its input; captions say which of 16 kinds a pair is."""
+    folder = tmp_path_factory.mktemp("twofold")
+    random = np.random.default_rng(3)
+    count = 320
+    texts = [f"kind{n % 16} {''.join(random.choice(list('abcdefgh'), 12))}" for n in range(count)]
+    hues = random.integers(64, 192, (16, 1, 1, 3))
+    blocks = random.integers(-64, 64, (count, 8, 8, 1)).repeat(5, axis=1).repeat(5, axis=2)
+    pictures = [png(hues[n % 16] + blocks[n]) for n in range(count)]
+    meaning = meanings(16)[np.arange(count) % 16] + 0.7 * meanings(count, seed=4)
+    image, text = views(meaning)
+    other, _ = views(meaning, seed=6)
+    (folder / "in").mkdir()
+    table = pa.table({"image": pictures, "text": texts})
+    pq.write_table(table, folder / "in" / "0.parquet")
+    for name, rows in (("image", image), ("text", text), ("other", other)):
+        np.save(folder / "in" / f"{name}.npy", rows)
+    entry = {
+        "path": f"{folder}/in/0.parquet",
+        "image_embeddings": f"{folder}/in/image.npy",
+        "text_embeddings": f"{folder}/in/text.npy",
+        "embeddings": {"other": {"image": f"{folder}/in/other.npy"}},
+    }
+    steps = """
+- embed: {encoder: precomputed}
+- embed: {name: second, encoder: "precomputed:other", as: second}
+- density: {embedding: embed, clusters: 8, keep: 0.5, neighbours: 3}
+- write"""
+    run_here(make_plan(folder / "run", "", steps, input=[entry], name="twofold"))
+    return folder / "run"
+
+
+@pytest.mark.parametrize(
+    ("student", "named", "circular"),
+    [
+        ("words", "the picture embeddings of `embed` and a bag of words", True),
+        ("words:second", "the picture embeddings of `second` and a bag of words", False),
+        ("pixels", "pictures of 32 pixels and a bag of words", False),
+    ],
+)
+def test_a_student_may_read_something_else(
+    student: str, named: str, circular: bool, twofold: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same twice; and a note says where it reads what a selector reads."""
+    steps = "3" if student == "pixels" else "20"
+    options = ["--seeds", "1", "--budgets", "0.4", "--steps", steps, "--against", "score"]
+    options += ["--student", student]
+    found = told(capsys, str(twofold), *options, "--cpus", "2")
+    assert told(capsys, str(twofold), *options, "--cpus", "1") == found
+    evaluation = Evaluation.model_validate(found)
+    assert named in evaluation.student
+    assert any("the student reads" in note for note in evaluation.notes) == circular
+    assert any(named in words for words in Page(report(open_run(str(twofold)))).words)
+
+
+def test_students_that_cannot_be(twofold: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(twofold)
+    assert "did you mean `pixels`?" in refused(capsys, path, "--student", "pixel")
+    assert "no such student" in refused(capsys, path, "--student", "words:third")
+    assert "words:second learns words instead" in refused(capsys, path, "--student", "second")
+    assert "it cannot read what --classes gives" in refused(
+        capsys, path, "--student", "words", "--classes", "text"
+    )
+
+
+def test_a_run_without_pictures_has_no_student_that_looks_at_them(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "none of its pictures can be opened" in refused(capsys, str(run), "--student", "pixels")
+
+
+def test_a_teacher_of_all_pairs_has_rows_of_its_own(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside all others, which stay as they are; in the report too."""
+    quick = [str(run), *QUICK, "--against", "random,score"]
+    plain = Evaluation.model_validate(told(capsys, *quick))
+    found = Evaluation.model_validate(told(capsys, *quick, "--distil", "0.5,1"))
+    own = [point for point in found.points if undistilled(point.selector)[1] == ""]
+    assert own == list(plain.points)
+    for alpha in (0.5, 1.0):
+        for point in plain.points:
+            taught = found.point(distilled(point.selector, alpha), point.budget)
+            assert taught is not None
+            assert taught.pairs == point.pairs
+            assert taught.headline != point.headline
+    words = Page(report(open_run(str(run)))).words
+    assert any(line.startswith("a teacher of all pairs, alpha 0.5, adds") for line in words)
+    assert "above 0 and up to 1" in refused(capsys, *quick, "--distil", "1.5")
+    assert "--distil 'x': shares" in refused(capsys, *quick, "--distil", "x")
+
+
+def test_recall_of_rare_subjects_is_part_of_that_of_all(twice: Twice) -> None:
+    """Both groups together are all test pairs, so their figures lie on both sides of the whole."""
+    found = Evaluation.model_validate_json(twice.written[0])
+    assert found.groups == [RARE, COMMON]
+    for point in found.points:
+        groups = [point.figures[Evaluation.of_group("recall_at_10", g)] for g in found.groups]
+        for whole, *parts in zip(point.headline.values, *(g.values for g in groups), strict=True):
+            assert min(parts) - 1e-9 <= whole <= max(parts) + 1e-9
+    assert "R@10, rare subjects" in twice.printed[1]
 
 
 def test_what_does_not_fit_is_one_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

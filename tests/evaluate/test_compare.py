@@ -10,6 +10,7 @@ from tamis.pipeline.evaluate import compare, holdout
 from tamis.pipeline.evaluate.choices import Choices, Settings, names
 from tamis.pipeline.evaluate.compare import Asked, Trial
 from tamis.pipeline.evaluate.pairs import Pairs
+from tamis.pipeline.evaluate.students import HEADS
 from tamis.pipeline.steps.selectors.coverage.config import Coverage
 from tamis.pipeline.steps.selectors.density.config import Density
 from tamis.pipeline.steps.selectors.prototypes.config import Prototypes
@@ -43,7 +44,9 @@ def compared(made: Pairs, selectors: list[str], budgets: list[float]) -> dict[st
     trials, notes = compare.plan(made, holdouts, choices(), asked)
     assert not notes
     training = TRAINING.model_copy(update={"batch": min(32, compare.batch_of(trials))})
-    found = compare.points(trials, compare.measure(made, holdouts, trials, training), 80)
+    found = compare.points(
+        trials, compare.Bench(made, holdouts, HEADS).measure(trials, training), 80
+    )
     return {name: [point for point in found if point.selector == name] for name in selectors}
 
 
@@ -142,7 +145,9 @@ def test_a_filter_by_similarity_survives_exchanged_captions() -> None:
     asked = Asked(["random", "score:0.5>random"], [0.3], SEEDS)
     trials, notes = compare.plan(made, holdouts, chooser, asked)
     assert not notes
-    found = compare.points(trials, compare.measure(made, holdouts, trials, TRAINING), 80)
+    found = compare.points(
+        trials, compare.Bench(made, holdouts, HEADS).measure(trials, TRAINING), 80
+    )
     (gain,) = [p.headline.against_random for p in found if p.selector == "score:0.5>random"]
     assert gain is not None
     assert gain.p is not None
@@ -164,7 +169,9 @@ def test_threads_change_nothing() -> None:
     holdouts = [holdout.by_share(made, np.arange(300), 0.2, seed) for seed in (0, 1)]
     rows = holdouts[0].pool
     trials = [Trial("a", 0.5, seed, rows[:100]) for seed in (0, 1, 0)]
-    one, three = (compare.measure(made, holdouts, trials, TRAINING, threads=n) for n in (1, 3))
+    one, three = (
+        compare.Bench(made, holdouts, HEADS).measure(trials, TRAINING, threads=n) for n in (1, 3)
+    )
     assert one == three
     assert one[0] == one[2]
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from tamis.pipeline.algorithms import heads
-from tamis.pipeline.algorithms.heads import Heads, Scale, Sides
+from tamis.pipeline.algorithms import contrastive, heads
+from tamis.pipeline.algorithms.contrastive import Sides
+from tamis.pipeline.algorithms.heads import Heads, Scale
 from tamis.pipeline.evaluate import measures
 from tamis.schemas.evaluation import Training
 from tests.support.synthetic import meanings, views
@@ -25,17 +26,18 @@ def test_the_same_seed_gives_the_same_bits() -> None:
 
 def test_what_is_learned_carries_over_to_unseen_pairs() -> None:
     unseen = Sides(*views(meanings(200, seed=3), seed=4))
-    untrained = measures.retrieval(
-        learned(400, training=TRAINING.model_copy(update={"rate": 0.0})), unseen
+    idle = TRAINING.model_copy(update={"rate": 0.0})
+    untrained, trained = (
+        measures.retrieval(measures.ways(learned(400, training=training), unseen))
+        for training in (idle, TRAINING)
     )
-    trained = measures.retrieval(learned(400), unseen)
     assert untrained["recall_at_10"] < 0.15  # chance is .05
     assert trained["recall_at_10"] > 0.5
 
 
 @pytest.mark.parametrize(("count", "batch"), [(32, 32), (33, 32), (100, 32), (1000, 32)])
 def test_every_subset_is_trained_for_the_same_work(count: int, batch: int) -> None:
-    rows = heads._batches(count, TRAINING, 0).numpy()
+    rows = contrastive.batches(count, TRAINING, 0).numpy()
     assert rows.shape == (TRAINING.steps, batch)
     assert all(len(set(row)) == batch for row in rows.tolist())
     seen = np.bincount(rows.ravel(), minlength=count)

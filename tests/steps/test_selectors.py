@@ -11,6 +11,7 @@ import pytest
 
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.steps.selectors import budget_cut
+from tamis.pipeline.steps.selectors.prototypes.config import Prototypes
 from tamis.schemas.errors import JobError, StateError
 from tests.support.embedded import Samples, blobs, by_uid, numbered, run_one, run_steps, write_input
 from tests.support.running import ledger, make_plan, run_here
@@ -339,3 +340,12 @@ def test_a_selector_may_stand_twice(tmp_path: Path) -> None:
     steps = "- random: {keep: 20}\n- random: {name: again, keep: 0.5}"
     result = run_here(make_plan(tmp_path / "run", "", steps, input=[entry]))
     assert [account.kept for account in result.accounts[-2:]] == [20, 10]
+
+
+@pytest.mark.parametrize(("samples", "warned"), [(None, True), (90_158, True), (10**6, False)])
+def test_prototypes_are_advised_against_where_the_pool_may_be_small(
+    samples: int | None, warned: bool
+) -> None:
+    step = Prototypes.model_validate({"keep": 0.5, "clusters": 8})
+    notes = list(step.notes(samples, lambda _: 16))
+    assert any(note.startswith("prototypes keeps what is farthest") for note in notes) == warned

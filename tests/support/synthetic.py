@@ -61,6 +61,8 @@ def pairs(image: Floats, caption: Floats, candidate: npt.NDArray[np.bool_] | Non
         distance=np.linspace(0, 1, count, dtype=np.float32),
         width=np.full(count, np.nan),
         height=np.full(count, np.nan),
+        seen=np.empty((count, 0), np.float16),
+        told=np.empty((count, 0), np.float16),
     )
 
 

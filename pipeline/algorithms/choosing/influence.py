@@ -21,7 +21,7 @@ from tamis.pipeline.algorithms.choosing.learned import (
     unit,
 )
 from tamis.pipeline.algorithms.choosing.target import lengths
-from tamis.pipeline.algorithms.heads import Sides
+from tamis.pipeline.algorithms.contrastive import Sides
 
 _CELLS = 1 << 21
 _BLOCK = 1024

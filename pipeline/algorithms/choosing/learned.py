@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from tamis.pipeline.algorithms import heads
 from tamis.pipeline.algorithms.choosing.difficulty import Numbers, References
 from tamis.pipeline.algorithms.choosing.target import lengths
-from tamis.pipeline.algorithms.heads import Floats, Heads, Scale, Sides
+from tamis.pipeline.algorithms.contrastive import Floats, Sides
+from tamis.pipeline.algorithms.heads import Heads, Scale
 from tamis.pipeline.algorithms.order import derived_seed
 
 WEIGHT_GRID = 2.0**28

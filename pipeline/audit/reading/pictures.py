@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,13 @@ GAP = 12
 """Pixels between pictures side by side."""
 CACHED_PARTS = 8
 """Parts whose offsets of pictures are held in memory, at most."""
+
+
+class Squares(NamedTuple):
+    """Pictures as squares of pixels: bool (n,), whether there is one, and uint8 (m, side, side, 3) of those."""
+
+    found: np.ndarray
+    pixels: np.ndarray
 
 
 class Pictures:
@@ -63,16 +71,35 @@ class Pictures:
         """WebP bytes of the pictures by sid, ``side`` pixels at most; samples without a picture are left out, and those
         that a step redacts.
         """
+        thumbnails: dict[int, bytes] = {}
+        for sid, data in self._read(sids):
+            small = shrink(data, side)
+            if small is not None:
+                thumbnails[sid] = small
+        return thumbnails
+
+    def squares(self, sids: Sequence[int], side: int) -> Squares:
+        """The pictures by sid, each drawn out to a square of ``side`` pixels."""
+        found: dict[int, np.ndarray] = {}
+        for sid, data in self._read(sids):
+            try:
+                picture = to_rgb(data)
+            except ImageDamage:
+                continue
+            found[sid] = np.asarray(picture.resize((side, side), Image.Resampling.BOX))
+        there = np.array([sid in found for sid in sids], dtype=bool)
+        shown = [found[sid] for sid in sids if sid in found]
+        blank = np.empty((0, side, side, 3), np.uint8)
+        return Squares(there, np.stack(shown) if shown else blank)
+
+    def _read(self, sids: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+        """(sid, the picture's bytes) of those that can be read and that no step redacts."""
         by_part: dict[int, list[int]] = {}
         for sid in self._run.without_redacted(sids):
             by_part.setdefault(sid >> 32, []).append(sid & 0xFFFFFFFF)
-        thumbnails: dict[int, bytes] = {}
         for part, rows in by_part.items():
             for row, data in self._of_part(part, rows):
-                small = shrink(data, side)
-                if small is not None:
-                    thumbnails[part << 32 | row] = small
-        return thumbnails
+                yield part << 32 | row, data
 
     def _of_part(self, part: int, rows: Sequence[int]) -> list[tuple[int, bytes]]:
         """(row, the picture's bytes) of the readable pictures of one part."""

@@ -20,6 +20,7 @@ from tamis.schemas.evaluation import (
     Figure,
     Point,
     random_beside,
+    undistilled,
     with_target,
 )
 
@@ -43,6 +44,9 @@ def _bases(evaluation: Evaluation, selector: str) -> list[str]:
     beside = random_beside(selector)
     if beside is None:
         return []
+    plain, alpha = undistilled(selector)
+    if alpha:
+        return [plain]
     if beside != RANDOM:
         return [beside, ALONE]
     if selector in (DEDUPLICATED, OWN) or not evaluation.line(DEDUPLICATED):
@@ -201,6 +205,37 @@ def by_source(evaluation: Evaluation) -> list[list[str]]:
         [selector, f"{100 * point.budget:.3g}%", *(told(point.figures[name]) for name in names)]
         for selector in evaluation.selectors
         for point in evaluation.line(selector)
+    ]
+
+
+def by_group(evaluation: Evaluation) -> list[list[str]]:
+    """Rows of a table of HEADLINE of each group of test pairs: selector, budget, and a figure a group."""
+    names = [Evaluation.of_group(HEADLINE, group) for group in evaluation.groups]
+    return [
+        [selector, f"{100 * point.budget:.3g}%", *(told(point.figures[name]) for name in names)]
+        for selector in evaluation.selectors
+        for point in evaluation.line(selector)
+    ]
+
+
+def distillation(evaluation: Evaluation) -> list[str]:
+    """A sentence for each alpha: what a teacher adds at each size, the mean over the selectors."""
+    gains: dict[str, dict[float, list[float]]] = {}
+    for selector in evaluation.selectors:
+        plain, alpha = undistilled(selector)
+        for point in evaluation.line(selector) if alpha else []:
+            other = evaluation.point(plain, point.budget)
+            if other is not None:
+                gain = point.headline.mean - other.headline.mean
+                gains.setdefault(alpha, {}).setdefault(point.budget, []).append(gain)
+    return [
+        f"a teacher of all pairs, alpha {alpha}, adds to {METRICS[HEADLINE]} "
+        + ", ".join(
+            f"{sum(found) / len(found):+.3f} at {100 * budget:.3g}%"
+            for budget, found in sorted(by_budget.items())
+        )
+        + ": means over the selectors"
+        for alpha, by_budget in gains.items()
     ]
 
 

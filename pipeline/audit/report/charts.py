@@ -167,12 +167,36 @@ def scatter(points: Sequence[Point], x_name: str, y_name: str, y_share: bool = F
     return _chart(title, grid + dots + _names(x, x_name, y_name))
 
 
-def lines(shown: Sequence[Line], references: Sequence[Mark], x_name: str, y_name: str) -> str:
-    """A line chart over shares. The upright axis begins at the lowest error bar: differences are small."""
+def lines(
+    shown: Sequence[Line],
+    references: Sequence[Mark],
+    x_name: str,
+    y_name: str,
+    named: bool = True,
+) -> str:
+    """A line chart over shares. The upright axis begins at the lowest error bar: differences are small.
+
+    Lines that are not ``named`` at their ends need a ``key``; their chart is narrow enough for the screen of a phone.
+    """
     values = [value for line in shown for value in line.values]
-    x = Axis(0, max((value.x for value in values), default=1.0), LEFT, WIDE - RIGHT - ROOM)
+    width = WIDE if named else WIDTH
+    x = Axis(
+        0,
+        max((value.x for value in values), default=1.0),
+        LEFT,
+        width - RIGHT - (ROOM if named else 0),
+    )
     below = (ticks(x.low, x.high, 6), _percent)
-    return _lines(shown, references, x, below, (x_name, y_name))
+    return _lines(shown, references, x, below, (x_name, y_name), width, named)
+
+
+def key(shown: Sequence[Line]) -> str:
+    """What the colours of lines mean."""
+    names = [
+        element("span", element("i", class_=f"hue {line.style}") + text(line.name))
+        for line in shown
+    ]
+    return element("div", "".join(names), class_="key")
 
 
 def curves(shown: Sequence[Line], x_name: str, y_name: str) -> str:
@@ -188,8 +212,10 @@ def _lines(
     x: Axis,
     below: tuple[Sequence[float], Callable[[float], str]],
     names: tuple[str, str],
+    width: int = WIDE,
+    named: bool = True,
 ) -> str:
-    """``below``: the values along the bottom, and how they are written."""
+    """``below``: the values along the bottom, and how they are written; ``named``: the lines at their ends."""
     values = [value for line in shown for value in line.values]
     level = [reference.at for reference in references]
     low = min([value.mean - value.spread for value in values] + level, default=0.0)
@@ -204,8 +230,9 @@ def _lines(
             f'<text class="mark" x="{LEFT + 4}" y="{at - 4}">{text(reference.label)}</text>'
         )
     pieces += [_line(line, x, y) for line in shown]
-    pieces += [_ends(shown, x, y), _names(x, *names)]
-    return _chart(f"{names[1]} against {names[0]}, {len(shown)} lines", "".join(pieces))
+    pieces += [_ends(shown, x, y) if named else "", _names(x, *names)]
+    title = f"{names[1]} against {names[0]}, {len(shown)} lines"
+    return _chart(title, "".join(pieces), width)
 
 
 def _line(line: Line, x: Axis, y: Axis) -> str:

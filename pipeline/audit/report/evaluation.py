@@ -5,17 +5,19 @@ from __future__ import annotations
 from tamis.pipeline.audit.reading.evaluation import stored
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.verdict import (
+    by_group,
     by_luck,
     by_source,
     chance,
     compared,
     curve,
+    distillation,
     significant,
     training_told,
     verdict,
 )
 from tamis.pipeline.audit.reading.words import number
-from tamis.pipeline.audit.report.charts import Line, Mark, Value, lines, style
+from tamis.pipeline.audit.report.charts import Line, Mark, Value, key, lines, style
 from tamis.pipeline.audit.report.html import element, table, text
 from tamis.schemas.evaluation import FULL, HEADLINE, METRICS, OWN, RANDOM, Evaluation, Point
 
@@ -26,7 +28,11 @@ def evaluation_section(run: FinishedRun) -> str:
     if evaluation is None:
         return ""
     verdicts = "".join(
-        element("li", text(verdict(evaluation, name))) for name in compared(evaluation)
+        element("li", text(line))
+        for line in (
+            *(verdict(evaluation, name) for name in compared(evaluation)),
+            *distillation(evaluation),
+        )
     )
     notes = "".join(element("p", text(note), class_="soft") for note in evaluation.notes)
     return (
@@ -35,7 +41,7 @@ def evaluation_section(run: FinishedRun) -> str:
         + element("ul", verdicts)
         + element("p", text(f"{by_luck(evaluation)}. {chance(evaluation)}."), class_="soft")
         + element("p", text(f"{training_told(evaluation)}."), class_="soft")
-        + _table(evaluation)
+        + figures_table(evaluation)
         + _more_tables(evaluation)
         + notes
     )
@@ -46,7 +52,7 @@ def _lead(evaluation: Evaluation) -> str:
     sources, training = len(evaluation.sources), evaluation.training
     means = f" Figures are means over {sources} sources of test pairs." if sources > 1 else ""
     return (
-        f"Two linear heads over the frozen embeddings of {evaluation.encoder}, {training.steps:,} steps of "
+        f"Trained: {evaluation.student}; encoder {evaluation.encoder}. {training.steps:,} steps of "
         f"{training.batch:,} pairs for every subset alike, {len(evaluation.splits)} seeds. {METRICS[HEADLINE]}: the "
         f"right one is among the nearest ten of {min(counts):,} or more held-out pairs, mean of both directions.{means}"
         " Bars: one standard deviation over the seeds. Held-out pairs share no picture, near-duplicate or caption with "
@@ -54,10 +60,15 @@ def _lead(evaluation: Evaluation) -> str:
     )
 
 
-def _chart(evaluation: Evaluation) -> str:
+def keyed_chart(evaluation: Evaluation) -> tuple[str, str]:
+    """The chart for small screens, and the key to its lines."""
+    return _chart(evaluation, named=False), key(_shown(evaluation))
+
+
+def _shown(evaluation: Evaluation) -> list[Line]:
     names = [name for name in evaluation.selectors if name not in (FULL, RANDOM)]
     # Random last: it lies over the others, and everything is read against it.
-    shown = [
+    return [
         Line(
             name,
             {RANDOM: "random", OWN: "own"}.get(name, style(index)),
@@ -65,12 +76,15 @@ def _chart(evaluation: Evaluation) -> str:
         )
         for index, name in enumerate([*names, RANDOM])
     ]
+
+
+def _chart(evaluation: Evaluation, named: bool = True) -> str:
     full = evaluation.full
     levels = [Mark(evaluation.chance, f"chance: {evaluation.chance:.3f}")]
     if full is not None:
         mean = round(sum(full.pairs) / len(full.pairs))
         levels.append(Mark(full.headline.mean, f"all {mean:,} pairs: {full.headline.mean:.3f}"))
-    return lines(shown, levels, "share of the pool", METRICS[HEADLINE])
+    return lines(_shown(evaluation), levels, "share of the pool", METRICS[HEADLINE], named)
 
 
 def _value(point: Point) -> Value:
@@ -81,7 +95,8 @@ def _value(point: Point) -> Value:
     return Value(point.budget, figure.mean, figure.spread, label)
 
 
-def _table(evaluation: Evaluation) -> str:
+def figures_table(evaluation: Evaluation) -> str:
+    """All selectors at all budgets: what was measured, and the difference to random pairs."""
     metrics = [name for name in METRICS if name in evaluation.points[0].figures]
     columns = [("selector", "left"), ("budget", "right"), ("pairs", "right")]
     columns += [(METRICS[name], "right") for name in metrics]
@@ -102,6 +117,7 @@ def _more_tables(evaluation: Evaluation) -> str:
     lengths = [f"{steps:,} steps" for steps in evaluation.lengths]
     for title, names, rows in (
         ("By source", evaluation.sources, by_source),
+        ("By how common the subject is", evaluation.groups, by_group),
         ("By length of training", lengths, curve),
     ):
         if len(names) > 1:

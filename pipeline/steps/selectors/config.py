@@ -16,6 +16,9 @@ NOT_CHOSEN = "not_chosen"
 LEFT_OUT = {NOT_CHOSEN: "the selector chose others"}
 """The reason of a selector that declares no other."""
 
+LARGE = 1_000_000
+"""Samples from which on it may pay to keep the farthest from centroids. Below, where it was measured, it harmed."""
+
 
 def _share_or_count(value: object) -> object:
     if isinstance(value, float) and value.is_integer() and value > 1:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field
 
 from tamis.pipeline.steps.concepts.config import Sided
-from tamis.pipeline.steps.selectors.config import Chooser
+from tamis.pipeline.steps.selectors.config import LARGE, Chooser
 from tamis.schemas.step import Reasons, Width
 
 OVER_QUOTA = "over_quota"
@@ -19,9 +19,6 @@ FILLED_BY = {
     "random": "samples whose lots were drawn before",
 }
 """`which` -> the samples that a concept keeps first."""
-
-LARGE = 1_000_000
-"""Samples from which on the hardest may be worth keeping. Below, where it was measured, they were not."""
 
 
 class Density(Sided, Chooser):
