@@ -196,6 +196,7 @@ CASES: Mapping[str, Case] = {
     ),
     "rules": Case("- signals: [words]\n- rules: {words: {min: 3}}", captioned),
     "exclude": Case("- exclude: {list: LIST, on: url}", embedded),
+    "exclude all but": Case("- exclude: {list: LIST, on: url, all_but: true}", embedded),
     "exclude in secret": Case(
         "- signals: [quality]\n- exclude: {list: LIST, on: domain, reveal: false, redact: true}",
         captioned,
