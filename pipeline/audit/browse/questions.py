@@ -54,6 +54,11 @@ def _threshold(browser: Browser, asked: Asked) -> Any:
         return browser.thresholds.moved(cursor, step, signal, side, value)
 
 
+def _members(browser: Browser, asked: Asked) -> Any:
+    with browser.cursor() as cursor:
+        return browser.members.tiles(cursor, asked)
+
+
 def _keep(browser: Browser, asked: Asked) -> Any:
     value = _real(field(asked, "value"))
     return browser.thresholds.kept_with(field(asked, "step"), value)
@@ -62,6 +67,7 @@ def _keep(browser: Browser, asked: Asked) -> Any:
 OF_A_RUN: Mapping[str, Callable[[Browser, Asked], Any]] = {
     "/api/groups": lambda browser, _: browser.groups,
     "/api/concepts": lambda browser, _: browser.concepts,
+    "/api/members": _members,
     "/api/samples": Browser.samples,
     "/api/counts": Browser.counts,
     "/api/search": Browser.nearest,

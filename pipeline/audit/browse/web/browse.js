@@ -289,7 +289,7 @@ try {
   search();
   startThresholds(run.thresholds, ask, (flips) => go({ flips }));
   startGroups(ask, complain);
-  startMap(run.clustered, ask, complain, (cluster) => { filters.cluster.value = cluster; restart(); });
+  startMap(run.clustered, ask, complain, (cluster) => { filters.cluster.value = cluster; restart(); }, tell);
 } catch (error) {
   complain(error);
 }
