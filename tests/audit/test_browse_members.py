@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,9 @@ def test_a_concept_opens_into_its_samples_by_keys_alone(
         )
         return [int(count) for count in page.driver.execute_script(script)]
 
+    def is_another(before: list[int]) -> bool:
+        return counts() != before
+
     total = len(members_of(concepts, largest(concepts)))
     until(lambda: sum(counts()) == total)
     assert max(counts()) > 1
@@ -174,7 +178,7 @@ def test_a_concept_opens_into_its_samples_by_keys_alone(
         at = before.index(max(before))
         page.driver.execute_script("arguments[0].focus()", dots()[at])
         page.driver.switch_to.active_element.send_keys("\ue007")
-        until(lambda before=before: counts() != before)
+        until(partial(is_another, before))
     single = dots()[counts().index(1)]
     sid = single.get_attribute("data-sid")
     page.driver.execute_script("arguments[0].focus()", single)

@@ -225,6 +225,7 @@ CASES: Mapping[str, Case] = {
         captioned,
         decides=False,
     ),
+    "index": Case(f"{EMBED}\n- index: {{clusters: 4, queries: 7}}", embedded, decides=False),
     "semantic_duplicates": over_embeddings("- semantic_duplicates: {clusters: 4, epsilon: 0.1}"),
     "density": over_embeddings("- density: {clusters: 4, neighbours: 2, keep: 0.5, balance: 0.3}"),
     "density of both sides": Case(

@@ -39,6 +39,7 @@ class Index(Clustered):
 
     def concepts(self, samples: int, dim: int) -> int:
         """The number of concepts: of `auto` the square root of that of the samples."""
+        del dim
         if self.clusters != "auto":
             return self.clusters
         return max(1, min(math.isqrt(max(0, samples)), MOST_CONCEPTS))
@@ -54,7 +55,7 @@ class Index(Clustered):
         lists = lists_of(samples, dim, clusters)
         each = samples * dim * 2 / lists
         yield (
-            f"lists: {_size(samples * (2 * dim + 32))} on disk, twice where they are dealt in two waves; a search reads "
+            f"lists: {_size(samples * (2 * dim + 32))} on disk, twice where dealt in two waves; a search reads "
             f"about {_size(samples * dim * 2 * share)} of them, and holds {_size(each + 4.0 * clusters * dim)}"
         )
 

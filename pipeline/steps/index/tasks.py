@@ -16,6 +16,7 @@ from tamis.pipeline.steps.concepts import clustering
 from tamis.pipeline.steps.shared.exchange import split
 from tamis.pipeline.tables.columns import uid_words, vectors
 from tamis.pipeline.tasks.task import TaskIo
+from tamis.schemas.tables import UID
 
 NEIGHBOURS = 10
 """Of each query: recall is the share of these that a search finds."""
@@ -84,26 +85,46 @@ def take(io: TaskIo[Taking]) -> Iterator[pa.Table]:
 
 
 def neighbours(io: TaskIo[None]) -> Iterator[pa.Table]:
-    """(query, uid, cosine, cluster): the nearest of each query among a bundle's samples, in the table of its last part."""
+    """(query, uid, cosine, cluster): the nearest of each query in a bundle, all in the table of its last part."""
     queries = io.read("queries").combine_chunks()
     looked_for, own = _unit(vectors(queries["vector"])), uid_words(queries["uid"])
     best = [_Neighbours.none() for _ in looked_for]
-    for part in io.parts():
-        assigned = part.read("assigned").combine_chunks()
-        embedded = part.read("embedding", ["row", "image"]).combine_chunks()
-        uids = part.read("ingest", ["uid"])["uid"].combine_chunks()
-        row = assigned["row"].to_numpy()
-        at = np.searchsorted(embedded["row"].to_numpy(), row)
-        rows = vectors(embedded["image"])[at].astype(np.float32)
-        words, cluster = uid_words(uids.take(pa.array(row))), assigned["cluster"].to_numpy()
+    for position, part in enumerate(io.parts()):
+        if position:  # the table of the part before
+            yield _as_table([])
+        words, rows, cluster = _assigned(part)
         for number, found in enumerate(recall.near(rows, looked_for, NEIGHBOURS + 1)):
             others = found[(words[found] != own[number]).any(axis=1)]
             cosines = nearest.cosines(rows[others], looked_for[number])
             best[number] = best[number].with_others(words[others], cosines, cluster[others])
-        if part.part == io.span[-1]:
-            yield _as_table(best)
-        else:
-            yield _as_table([])
+    yield _as_table(best)
+
+
+def _assigned(
+    part: TaskIo[None],
+) -> tuple[npt.NDArray[np.uint64], Float32Array, npt.NDArray[np.integer]]:
+    """The uids, (n, 2), vectors and concepts of one part's embedded samples."""
+    assigned = part.read("assigned").combine_chunks()
+    embedded = part.read("embedding", ["row", "image"]).combine_chunks()
+    uids = part.read("ingest", ["uid"])["uid"].combine_chunks()
+    row = assigned["row"].to_numpy()
+    at = np.searchsorted(embedded["row"].to_numpy(), row)
+    rows = vectors(embedded["image"])[at].astype(np.float32)
+    return uid_words(uids.take(pa.array(row))), rows, assigned["cluster"].to_numpy()
+
+
+def _as_table(best: Sequence[_Neighbours]) -> pa.Table:
+    counts = [len(found.cosine) for found in best]
+    every = [_Neighbours.none(), *best]
+    raw = pa.py_buffer(np.concatenate([found.uids for found in every]).astype(">u8").tobytes())
+    return pa.table(
+        {
+            "query": pa.array(np.repeat(np.arange(len(best)), counts), pa.int32()),
+            "uid": pa.FixedSizeBinaryArray.from_buffers(UID, sum(counts), [None, raw]),
+            "cosine": np.concatenate([found.cosine for found in every]),
+            "cluster": np.concatenate([found.cluster for found in every]),
+        }
+    )
 
 
 def measure(io: TaskIo[None]) -> Iterator[pa.Table]:
@@ -143,9 +164,9 @@ class _Neighbours:
     ) -> _Neighbours:
         uids = np.concatenate([self.uids, uids])
         cosine = np.concatenate([self.cosine, cosine])
-        cluster = np.concatenate([self.cluster, cluster.astype(np.int64)])
+        clusters = np.concatenate([self.cluster, cluster.astype(np.int64)])
         first = np.lexsort((uids[:, 1], uids[:, 0], -cosine))[:NEIGHBOURS]
-        return _Neighbours(uids[first], cosine[first], cluster[first])
+        return _Neighbours(uids[first], cosine[first], clusters[first])
 
 
 def _unit(rows: npt.NDArray[np.floating]) -> Float32Array:
