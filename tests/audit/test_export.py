@@ -127,7 +127,7 @@ def test_autofaiss_finds_what_the_search_finds(run: FinishedRun, tmp_path: Path)
     _peers.theirs(python, "_peer_autofaiss.py", vectors, asked, answer, "--nearest", 10)
     uids = pq.ParquetFile(tmp_path / "out/metadata/metadata_0.parquet").read()["uid"].to_pylist()
     for query, found in zip(drawn, np.load(tmp_path / "a.npy").tolist(), strict=True):
-        judged = Search(Embedding(run), Asked(11, among="all", where="true"))
+        judged = Search(Embedding(run), Asked(40, among="all", where="true"))
         rows = judged.find(Query(query, "a vector")).rows
         least = rows[9]["cosine"] - 1e-3
         assert {uids[n] for n in found} <= {row["uid"] for row in rows if row["cosine"] > least}
