@@ -13,10 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.pipeline.algorithms.clusters import recall
+from tamis.pipeline.audit.again.frozen_job import job_of
+from tamis.pipeline.audit.again.late_steps import first_of
+from tamis.pipeline.audit.again.whatif import whatif
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.audit.search.query import Query
 from tamis.pipeline.audit.search.search import Asked, Search
 from tamis.pipeline.audit.search.stored import Clusters, Embedding
+from tamis.pipeline.audit.verify.verify import Seen, verify
 from tamis.pipeline.steps.index import config
 from tamis.pipeline.steps.index.config import Index
 from tamis.pipeline.tables import part_files
@@ -130,6 +134,26 @@ def test_the_recall_is_that_of_the_queries_by_brute_force(run: FinishedRun) -> N
         told = clusters.recall(probes)
         assert told is not None
         assert (told.probes, told.share, told.queries) == (probes, share, QUERIES)
+
+
+def test_other_thresholds_are_decided_as_if_it_were_not_there(run: FinishedRun) -> None:
+    settings = ["rules.quality.min=5"]
+    assert first_of(job_of(run), job_of(run, settings)) is None  # by lot keeps of what passes
+    change = whatif(run, settings)
+    rows = ledger(Path(run.root))
+    passing = [row["uid"] for row in rows if row["quality"] >= 5]
+    assert change.kept_after == len(passing) // 2
+    assert "index" not in {account.step for account in change.after}
+    # Without the lots rules and index alone stand behind the change: it is decided in memory.
+    jobs = [
+        job.model_copy(update={"steps": [step for step in job.steps if step.kind != "random"]})
+        for job in (job_of(run), job_of(run, settings))
+    ]
+    assert first_of(*jobs) == 2
+
+
+def test_its_tables_are_sound(run: FinishedRun) -> None:
+    assert list(verify(run, Seen(), deep=True)) == []
 
 
 @given(st.integers(1, 30), st.integers(1, 12), st.integers(0, 1000))

@@ -29,7 +29,7 @@ class Index(Clustered):
     """Lay the vectors of all embedded pictures out by concept, for `tamis search` in large runs; drops nothing."""
 
     kind = "index"
-    compares_samples = True
+    for_searches = True
     queries: int = Field(
         100,
         ge=1,
