@@ -300,11 +300,15 @@ def browse(
         int,
         typer.Option("--port", min=0, max=65535, help="The port to listen on; 0 takes a free one."),
     ] = 8642,
+    beside: Annotated[
+        str | None,
+        typer.Option(metavar="RUN2", help="Another run: the samples of which it thinks otherwise."),
+    ] = None,
 ) -> None:
     """Show a run in a web browser: filter its samples, read their stories, move a threshold."""
     from tamis.jobs.commands.browse import browse_run
 
-    browse_run(run, port)
+    browse_run(run, port, beside)
 
 
 app.add_typer(exploring.commands)

@@ -99,6 +99,27 @@ def search(  # noqa: PLR0913, PLR0917 - one argument an option
 
 
 @commands.command()
+def tag(
+    run: RUN,
+    output: Annotated[
+        str, typer.Argument(metavar="LIST", help="The file to write: a uid a line; a new one.")
+    ],
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="SQL", help="A condition on the ledger's columns: 'min_side >= 256'."),
+    ] = None,
+    among: Annotated[
+        Literal["kept", "dropped", "all"], typer.Option(help="Which samples to list.")
+    ] = "kept",
+    json: JSON = False,
+) -> None:
+    """Write the uids of some samples as a list that a job reads: to leave them out, or all others."""
+    from tamis.jobs.commands.tag import tag_samples
+
+    tag_samples(run, output, among, where, json=json)
+
+
+@commands.command()
 def export(
     run: RUN,
     layout: Annotated[

@@ -12,7 +12,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Begin": ("init", "presets", "plan", "tune", "run"),
     "Look at a run": ("audit", "explain", "report", "browse", "search", "verify"),
     "Ask for another": ("whatif", "materialize", "diff", "contains", "evaluate", "budget", "fit"),
-    "Use it elsewhere": ("export", "clean"),
+    "Use it elsewhere": ("tag", "export", "clean"),
     "On a cluster": ("submit", "status", "logs", "cancel", "resume", "jobs", "deploy"),
 }
 """Title -> its commands, in the order in which they are shown."""

@@ -233,34 +233,42 @@ class Run:
         Raises:
             TamisError: the run has no embeddings, or the query cannot be encoded.
         """
-        import numpy as np
-        import pandas as pd
+        from tamis.jobs import searching
+        from tamis.pipeline.audit.search.search import Asked
 
-        from tamis.pipeline.audit.search.query import Sought, made
-        from tamis.pipeline.audit.search.search import COLUMNS, Asked, Search
-        from tamis.pipeline.audit.search.stored import Embedding
+        query = searching.sought(text, image, uid, vector, encoder, like_run)
+        asked = Asked(n, above, side, among, where, probes, dedup=dedup)
+        return searching.table(self._run, embedding, query, asked)
 
-        picture = str(image) if isinstance(image, Path) else image
-        given = vector if vector is None or isinstance(vector, str) else np.asarray(vector)
-        other = None if like_run is None else str(like_run)
-        sought = Sought(text, picture, uid, given, encoder, other)
-        searched = Embedding(self._run, embedding)
-        asked = Asked(
-            n,
-            above,
-            side,
-            among,
-            where,
-            probes,
-            of_text=text is not None,
-            of_run=other is not None,
-            dedup=dedup,
-        )
-        search = Search(searched, asked)
-        found = search.find(made(searched, sought, side))
-        table = pd.DataFrame(found.rows, columns=["cosine", *COLUMNS])
-        table.attrs = {"searched": found.searched, "of": found.of, "above": found.above}
-        return table
+    def search_as(  # noqa: PLR0913 - the options of the command
+        self,
+        output: str | Path,
+        text: str | None = None,
+        *,
+        image: str | Path | bytes | None = None,
+        uid: str | None = None,
+        vector: Any = None,
+        like_run: str | Path | None = None,
+        n: int = 20,
+        above: float | None = None,
+        side: Literal["image", "text"] = "image",
+        among: Literal["kept", "all"] = "kept",
+        dedup: float | None = None,
+        embedding: str | None = None,
+        encoder: str | None = None,
+    ) -> Run:
+        """What ``search`` finds, the ``n`` nearest or all ``above``, written as a run of its own into ``output``.
+
+        Raises:
+            TamisError: as ``search``; or the inputs have changed, or ``output`` holds another run.
+        """
+        from tamis.jobs import searching
+        from tamis.pipeline.audit.search.search import Asked
+
+        query = searching.sought(text, image, uid, vector, encoder, like_run)
+        asked = Asked(n, above, side, among, dedup=dedup)
+        searching.write(self._run, embedding, query, asked, str(output))
+        return Run(str(output))
 
     def export(
         self,

@@ -31,6 +31,7 @@ STEPS: dict[str, str] = {
     "repeat": "tamis.pipeline.steps.selectors.repeat:Repeat",
     "choose": "tamis.pipeline.steps.selectors.choose:Choose",
     "tiers": "tamis.pipeline.steps.tiers:Tiers",
+    "index": "tamis.pipeline.steps.index:Index",
     "write": "tamis.pipeline.steps.write:Write",
 }
 """Kind -> folder and class: the settings are that class in ``config.py`` there, the step is that class in ``step.py``.

@@ -57,6 +57,8 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
     """Reason -> a table's text for it, with the fields `reason`, `rule` and `bound`; "{reason}" by default."""
     is_last: ClassVar[bool] = False
     """True if the step stands once, after all others."""
+    for_searches: ClassVar[bool] = False
+    """True if the step drops nothing and makes nothing that later steps read: what decides again leaves it out."""
     selects: ClassVar[bool] = False
     """True if the step keeps a given share or number of samples, as selectors do."""
     listed: ClassVar[str] = ""

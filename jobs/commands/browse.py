@@ -12,21 +12,24 @@ from tamis.pipeline.audit.browse.server import Server
 from tamis.schemas.errors import JobError
 
 
-def browse_run(path: str, port: int) -> None:
-    """Serve a finished run to a web browser on this machine, until Ctrl-C.
+def browse_run(path: str, port: int, beside: str | None = None) -> None:
+    """Serve a finished run to a web browser on this machine, until Ctrl-C; ``beside``: another, to compare with.
 
     Raises:
         StateError: no finished run.
         JobError: the port is taken.
     """
     browser = Browser(opened(path), in_words)
+    other = None if beside is None else Browser(opened(beside), in_words)
     try:
-        server = Server(browser, port)
+        server = Server(browser, port, other)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
         raise JobError(f"--port {port}: is in use: choose another") from None
-    display.echo(f"{server.address} shows {path} (Ctrl-C ends)")
+    display.echo(
+        f"{server.address} shows {path}{f' beside {beside}' if beside else ''} (Ctrl-C ends)"
+    )
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -169,17 +169,14 @@ def step_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:
         at = f" (at byte {display.count(step['error_offset'])})" if "error_offset" in step else ""
         lines.append(f"{step['message']}{at}")
     lines += [_rule_line(rule) for rule in step.get("rules", ())]
-    ruled = {rule["rule"] for rule in step.get("rules", ())}
-    values = {name: value for name, value in step.get("signals", {}).items() if name not in ruled}
-    if values:
-        lines.append(", ".join(f"{name} {display.number(value)}" for name, value in values.items()))
+    lines += _signal_lines(step)
     if "place" in step:
         lines += _place_lines(step["place"])
     if "partner" in step:
         lines += _partner_lines(step, read)
     elif "survivor" in step:
         lines.append(f"survivor {_sample_line(step['survivor'])}")
-    elif "value" in step and "rules" not in step and "place" not in step:
+    elif _decided_by_value(step):
         bound = f", bound {display.number(step['bound'])}" if "bound" in step else ""
         lines.append(f"{step.get('rule', 'value')} {display.number(step['value'])}{bound}")
     if "passes_with" in step:
@@ -193,6 +190,23 @@ def step_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:
     if "then" in step:
         lines.append(_then_line(step["then"]))
     return lines
+
+
+def _signal_lines(step: dict[str, Any]) -> list[str]:
+    """A line with the signals that a step computed, but for those whose values its decision's lines have."""
+    said = {rule["rule"] for rule in step.get("rules", ())}
+    if _decided_by_value(step):
+        said.add(step.get("rule"))
+    values = {name: value for name, value in step.get("signals", {}).items() if name not in said}
+    line = ", ".join(f"{name} {display.number(value)}" for name, value in values.items())
+    return [line] if line else []
+
+
+def _decided_by_value(step: dict[str, Any]) -> bool:
+    """Whether a step dropped the sample by a value of its own: by no bound of the job's, place or other sample."""
+    return "value" in step and not any(
+        key in step for key in ("rules", "place", "partner", "survivor")
+    )
 
 
 def _then_line(then: dict[str, Any]) -> str:

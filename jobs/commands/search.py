@@ -91,6 +91,7 @@ def _to_json(
         "of": found.of,
         "concepts": found.extent.clusters,
         "probed": found.extent.probed,
+        **({} if found.extent.recall is None else {"recall": found.extent.recall._asdict()}),
         "above": found.above,
         **({} if found.copies is None else {"copies": found.copies}),
         "samples": found.rows,
@@ -133,7 +134,16 @@ def lines(asked: Asked, found: Found) -> list[str]:
         said.append(f"cosine {asked.above:g} or more: {counted(found.above, 'sample')}{some}")
     if found.copies is not None:
         said.append(f"left out: {counted(found.copies, 'sample')} as near copies of better ones")
-    return [*said, _searched(found.extent, found, asked)]
+    return [*said, _searched(found.extent, found, asked), *_recalled(found.extent)]
+
+
+def _recalled(extent: Extent) -> list[str]:
+    """A line about the recall that the run has measured."""
+    if extent.recall is None:
+        return []
+    probes, share, queries = extent.recall
+    where = f"{share:.3f} of the ten nearest lie in {counted(probes, 'concept')}"
+    return [f"recall: {where}, as measured for {counted(queries, 'picture')} of the run"]
 
 
 def _searched(extent: Extent, found: Found, asked: Asked) -> str:

@@ -37,10 +37,16 @@ def placed(rows: NDArray[np.floating]) -> Float64Array:
 def main_directions(rows: Float64Array) -> Float64Array:
     """Rows (n, d) along the two directions in which they differ most, float64 (n, 2), whose largest is positive."""
     centred = rows - rows.mean(axis=0) if len(rows) else rows
-    left, singular, _ = np.linalg.svd(centred, full_matrices=False)
     found = np.zeros((len(rows), 2))
-    kept = min(2, len(singular))
-    found[:, :kept] = left[:, :kept] * singular[:kept]
+    kept = min(2, *rows.shape)
+    if (
+        len(rows) > 2 * rows.shape[1]
+    ):  # of many rows the products of their columns say the same sooner
+        _, directions = np.linalg.eigh(centred.T @ centred)
+        found[:, :kept] = centred @ directions[:, ::-1][:, :kept]
+    else:
+        left, singular, _ = np.linalg.svd(centred, full_matrices=False)
+        found[:, :kept] = left[:, :kept] * singular[:kept]
     if len(rows):
         largest = found[np.abs(found).argmax(axis=0), [0, 1]]
         found *= np.where(largest < 0, -1.0, 1.0)

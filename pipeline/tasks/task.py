@@ -31,8 +31,8 @@ CULPRITS = "culprits"
 
 WHOLES = frozenset(
     {"brackets", "budgets", "ceiling", "centroids", "clusters", "columns", "components", "cut"}
-    | {"cuts", "frequent", "heads", "list", "range", "ratio", "references", "search", "target"}
-    | {"uids"}
+    | {"cuts", "frequent", "heads", "list", "queries", "range", "ratio", "recall", "references"}
+    | {"search", "target", "uids"}
 )
 """Labels of tasks over everything, which name their files for people."""
 

@@ -77,3 +77,17 @@ def test_few_vectors_and_equal_ones_have_places_too(n: int) -> None:
         assert places.shape == (n, 2)
         assert np.isfinite(places).all()
         assert np.abs(places).max(initial=0) <= 1
+
+
+@pytest.mark.parametrize("shape", [(3, 8), (9, 8), (40, 8), (40, 1), (1, 4), (0, 3)])
+def test_main_directions_are_those_of_a_singular_value_decomposition(
+    shape: tuple[int, int],
+) -> None:
+    rows = np.random.default_rng(4).standard_normal(shape) * np.arange(1, shape[1] + 1)
+    centred = rows - rows.mean(axis=0) if len(rows) else rows
+    left, singular, _ = np.linalg.svd(centred, full_matrices=False)
+    judged = (left * singular)[:, :2]
+    found = plane.main_directions(rows)[:, : judged.shape[1]]
+    assert np.abs(found) == pytest.approx(np.abs(judged), abs=1e-9)
+    if len(rows):
+        assert (found[np.abs(found).argmax(axis=0), range(found.shape[1])] >= 0).all()

@@ -23,6 +23,7 @@ from tamis.pipeline.audit.search.search import Asked, Search
 from tamis.pipeline.audit.search.stored import Embedding
 from tamis.schemas.errors import JobError, StateError
 from tests.audit.conftest import DIM
+from tests.benchmarks import _peers
 from tests.support import object_store as stores
 from tests.support.embedded import blobs, run_steps, write_input
 from tests.support.running import (
@@ -111,6 +112,25 @@ def test_datacomp_is_an_input_with_the_same_vectors(
         vector = again.vector(row["sid"], "text")
         expected = np.frombuffer(stored[row["uid"]]["text_vector"], np.float16)
         assert np.asarray(vector) == pytest.approx(expected.astype(np.float32), abs=1e-3)
+
+
+def test_autofaiss_finds_what_the_search_finds(run: FinishedRun, tmp_path: Path) -> None:
+    """Which `make peers` installs. It reads the halves as they are, whose length is not quite 1."""
+    python = _peers.interpreter("clip-retrieval")
+    if python is None:
+        pytest.skip("autofaiss is not installed: make peers")
+    export(run, "clip-retrieval", str(tmp_path / "out"), "all", None)
+    drawn = np.random.default_rng(2).standard_normal((20, DIM)).astype(np.float32)
+    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+    np.save(tmp_path / "queries.npy", drawn)
+    vectors, asked, answer = (tmp_path / name for name in ("out/img_emb", "queries.npy", "a.npy"))
+    _peers.theirs(python, "_peer_autofaiss.py", vectors, asked, answer, "--nearest", 10)
+    uids = pq.ParquetFile(tmp_path / "out/metadata/metadata_0.parquet").read()["uid"].to_pylist()
+    for query, found in zip(drawn, np.load(tmp_path / "a.npy").tolist(), strict=True):
+        judged = Search(Embedding(run), Asked(40, among="all", where="true"))
+        rows = judged.find(Query(query, "a vector")).rows
+        least = rows[9]["cosine"] - 1e-3
+        assert {uids[n] for n in found} <= {row["uid"] for row in rows if row["cosine"] > least}
 
 
 @pytest.mark.parametrize("among", ["kept", "all"])

@@ -1,5 +1,6 @@
 """The report: one file that asks for nothing, holds what the run says, and treats captions as words."""
 
+import hashlib
 import json
 import shutil
 from collections import Counter
@@ -27,12 +28,13 @@ from tamis.pipeline.audit.reading.distributions import BINS, histogram
 from tamis.pipeline.audit.reading.duplicates import duplicates
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.reading.pictures import SIDE, Album, Pictures, shrink
+from tamis.pipeline.audit.report import dropped
 from tamis.pipeline.audit.report.report import report
 from tamis.schemas.costs import PREDICTION, Cost, Prediction
 from tamis.schemas.events import PhaseEnded, PhaseStarted, Spent, TaskDone
 from tamis.schemas.scope import Scope
 from tests.audit.conftest import COPIES, HOSTILE, SHORT
-from tests.support.running import ledger, picture
+from tests.support.running import Sample, ledger, make_plan, picture, run_here, write_tar
 
 
 class Page(HTMLParser):
@@ -321,3 +323,34 @@ def test_costs_stand_beside_what_was_predicted(hostile: Path, tmp_path: Path) ->
     assert any("Predicted: 3.0 s to 4.0 s" in word for word in words)
     (root / "events.jsonl").write_text("{")
     assert "cannot be told" in " ".join(Page(report(open_run(str(root)))).words)
+
+
+def test_each_reason_is_shown_by_samples_of_its_own(hostile: Path) -> None:
+    run = open_run(str(hostile))
+    rows = [row for row in ledger(hostile) if not row["kept"]]
+    album = Album(Pictures(run), 1 << 20)
+    with sql.connect(run, tables=False) as connection:
+        shown = dropped.dropped_section(run, connection, album)
+    page = Page(shown.encode())
+    check_closed(page)
+    words = "".join(page.words)
+    for step, reason in {(row["step"], row["reason"]) for row in rows}:
+        own = [row for row in rows if (row["step"], row["reason"]) == (step, reason)]
+        assert f"{step}: {reason.replace('_', ' ')}, {len(own)}" in words
+        drawn = sorted(own, key=lambda row: hashlib.md5(row["uid"].encode()).hexdigest())
+        told = [value for _, name, value in page.attributes if name == "title"]
+        for row in drawn[: dropped.EACH]:
+            assert f"{row['key']} in {row['source']}, uid {row['uid']}" in told
+            assert row["text"] in words
+    assert page.tags["img"] == min(len(SHORT), dropped.EACH) + min(COPIES, dropped.EACH)
+    assert "words 1, bound 2" in words
+
+
+def test_where_nothing_was_dropped_no_samples_are_shown(
+    tmp_path: Path,
+) -> None:
+    write_tar(tmp_path / "in/0.tar", [Sample("k", picture(1), "a caption", {})])
+    run_here(make_plan(tmp_path / "run", tmp_path / "in/0.tar", "- write"))
+    run = open_run(str(tmp_path / "run"))
+    with sql.connect(run, tables=False) as connection:
+        assert not dropped.dropped_section(run, connection, Album(Pictures(run), 1 << 20))

@@ -11,6 +11,7 @@ import pytest
 
 import tamis
 from tamis.jobs.cli import main
+from tamis.schemas.errors import JobError
 from tests.support.embedded import blobs, run_steps, write_input
 from tests.support.running import ledger, make_plan, run_here
 
@@ -51,6 +52,19 @@ def test_a_table_says_what_was_searched(capsys: pytest.CaptureFixture[str], fold
     assert words[0] == "searched"
     assert 0 < int(words[1]) < int(words[3]) == 150
     assert lines[-1].endswith("in 2 of 4 concepts; --probes searches more")
+
+
+@pytest.mark.parametrize("more", [{"n": 9}, {"above": 0.1}, {"n": 9, "among": "all"}])
+def test_an_answer_becomes_a_run_in_python(
+    folder: Path, tmp_path: Path, more: dict[str, Any]
+) -> None:
+    run, vector = tamis.open(folder / "run"), np.arange(1, DIM + 1)
+    found = run.search(vector=vector, where="true", **{"n": 150, **more})
+    made = run.search_as(tmp_path / "new", vector=vector, **more)
+    assert made.uids() == sorted(found["uid"])
+    assert 0 < made.kept < run.total
+    with pytest.raises(JobError, match="give one of --text"):
+        run.search_as(tmp_path / "other")
 
 
 def test_the_same_answer_as_json_and_in_python(

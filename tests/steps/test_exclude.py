@@ -53,6 +53,19 @@ def test_what_stands_in_a_list_is_left_out(
     assert {row["partner_uid"] for row in out} == {None}
 
 
+@pytest.mark.parametrize("more", ["", ", reveal: false"])
+@pytest.mark.parametrize(("on", "text", "expected"), LISTS)
+def test_all_but_what_stands_in_a_list_is_left_out(
+    on: str, text: str, expected: list[int], more: str, tmp_path: Path
+) -> None:
+    (tmp_path / "my.txt").write_text(text)
+    rows = run(tmp_path, f"{{list: {tmp_path}/my.txt, on: {on}, all_but: true{more}}}")
+    assert left_out(rows) == [n for n in range(len(SAMPLES)) if n not in expected]
+    out = [row for row in rows if row["step"]]
+    assert {row["reason"] for row in out} == {"not_listed"}
+    assert {row["rule"] == "my.txt" for row in out} == {not more}
+
+
 def test_the_ledger_says_which_domain_it_was(tmp_path: Path) -> None:
     (tmp_path / "d.txt").write_text("org\nexample.org\n")
     rows = run(tmp_path, f"{{list: {tmp_path}/d.txt, on: domain}}")

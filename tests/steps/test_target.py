@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tamis.jobs.commands.explain import in_words
+from tamis.jobs.terminal import display
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.audit.again.thresholds import Thresholds
 from tamis.pipeline.audit.again.whatif import whatif
@@ -208,6 +210,20 @@ def test_a_bound_is_explained_and_can_be_moved(tmp_path: Path) -> None:
             assert moved["passing"] == sum(value >= np.float32(least) for value in values)
     change = whatif(run, [f"target.least={values[3]}"])
     assert change.kept_after == sum(value >= values[3] for value in values)
+
+
+@pytest.mark.parametrize("bound", ["keep: 4", "least: 0.75"])
+def test_an_explanation_has_the_value_once(bound: str, tmp_path: Path) -> None:
+    path = saved(tmp_path / "t.npy", [[0.8, 0.6], [0, 1]])
+    run_one(tmp_path, circle(), f"- target: {{path: {path}, {bound}}}\n- write", part_samples=3)
+    run = open_run(str(tmp_path / "run"))
+    for number in (1, 3):
+        (row,) = run.find(f"{number:032x}")
+        (step,) = (one for one in in_words(tell(run, row))["steps"] if one["step"] == "target")
+        said = [line for line in step["lines"] if line.startswith("target ")]
+        assert len(said) == 1
+        assert said[0].startswith(f"target {display.number(row['target'])}")
+        assert (step["outcome"] == "dropped") == ("bound" in said[0] or "too low" in said[0])
 
 
 @pytest.mark.parametrize(

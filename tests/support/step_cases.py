@@ -196,6 +196,7 @@ CASES: Mapping[str, Case] = {
     ),
     "rules": Case("- signals: [words]\n- rules: {words: {min: 3}}", captioned),
     "exclude": Case("- exclude: {list: LIST, on: url}", embedded),
+    "exclude all but": Case("- exclude: {list: LIST, on: url, all_but: true}", embedded),
     "exclude in secret": Case(
         "- signals: [quality]\n- exclude: {list: LIST, on: domain, reveal: false, redact: true}",
         captioned,
@@ -224,6 +225,7 @@ CASES: Mapping[str, Case] = {
         captioned,
         decides=False,
     ),
+    "index": Case(f"{EMBED}\n- index: {{clusters: 4, queries: 7}}", embedded, decides=False),
     "semantic_duplicates": over_embeddings("- semantic_duplicates: {clusters: 4, epsilon: 0.1}"),
     "density": over_embeddings("- density: {clusters: 4, neighbours: 2, keep: 0.5, balance: 0.3}"),
     "density of both sides": Case(

@@ -50,10 +50,15 @@ def first_of(old: Job, new: Job) -> int | None:
     if not changed or new.steps[changed[0]].is_last:
         return None
     first = changed[0]
-    again = [step for step in new.steps[first:] if not step.is_last]
+    again = _deciding(new.steps[first:])
     if not all(step.cutting for step in again) or any(step.compares_samples for step in again[1:]):
         return None
     return first if all(_is_cut_elsewhere(*pairs[index]) for index in changed) else None
+
+
+def _deciding(steps: Sequence[StepModel]) -> list[StepModel]:
+    """Those of some steps that may drop samples, or make what others read."""
+    return [step for step in steps if not (step.is_last or step.for_searches)]
 
 
 def lacking(walk: Run, old: Job, new: Job) -> str:
@@ -82,7 +87,7 @@ class Redecision:
         self._pool, self._scratch = pool, scratch
         self._reasons = tuple(reasons())
         self._names = [account.step for account in walk.accounts]
-        self._steps = [step for step in job.steps[first:] if not step.is_last]
+        self._steps = _deciding(job.steps[first:])
         self._earlier = self._names[: self._names.index(self._steps[0].name)]
         self.chunks = list(chunks(walk.parts))
         self.total, self.alive = walk.total, walk.total

@@ -192,8 +192,8 @@ class _Walks:
 
 def _walked(run: FinishedRun, job: Job, root: str, observers: Sequence[Observer] = ()) -> Run:
     """A walk over the deciding steps of ``job`` that takes the run's tables where they fit."""
-    writing = {"ledger", *(config.name for config in job.steps if config.is_last)}
-    steps = tuple(step for step in build(job) if step.name not in writing)
+    others = {config.name for config in job.steps if config.is_last or config.for_searches}
+    steps = tuple(step for step in build(job) if step.name not in {"ledger", *others})
     inputs = _inputs(run, job)
     plan = Plan(job.model_copy(update={"output": root}), root, inputs, steps)
     for name in (plan_files.HEAD, plan_files.TABLE):

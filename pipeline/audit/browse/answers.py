@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tamis.pipeline.audit.again.thresholds import Thresholds
 from tamis.pipeline.audit.browse.concept_map import concept_map
 from tamis.pipeline.audit.browse.meaning import Meaning
+from tamis.pipeline.audit.browse.members import Members
 from tamis.pipeline.audit.reading import distributions, sql
 from tamis.pipeline.audit.reading.duplicates import group_sizes
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
@@ -69,6 +70,7 @@ class Browser:
         self.signals = distributions.signals(self._connection)
         self.thresholds = Thresholds(run)
         self.meaning = Meaning(run)
+        self.members = Members(run)
         self._placing = threading.Lock()
         self._concepts: dict[str, Any] | None = None
 

@@ -7,7 +7,6 @@ this server is refused, so that no other site's page can reach it under a name o
 
 from __future__ import annotations
 
-import math
 import socket
 import threading
 import time
@@ -22,6 +21,8 @@ from urllib.parse import parse_qsl, urlsplit
 import duckdb
 
 from tamis.pipeline.audit.browse.answers import Browser
+from tamis.pipeline.audit.browse.beside import Beside
+from tamis.pipeline.audit.browse.questions import OF_A_RUN, OF_TWO_RUNS, Unknown, sid_of
 from tamis.pipeline.audit.reading.pictures import SIDE, Pictures
 from tamis.pipeline.host import crash_log
 from tamis.pipeline.store import storage
@@ -43,10 +44,14 @@ HEADERS = {
 PAGES = {
     "/": ("browse.html", "text/html; charset=utf-8"),
     "/browse.js": ("browse.js", "text/javascript; charset=utf-8"),
+    "/beside.js": ("beside.js", "text/javascript; charset=utf-8"),
+    "/cards.js": ("cards.js", "text/javascript; charset=utf-8"),
     "/charts.js": ("charts.js", "text/javascript; charset=utf-8"),
     "/groups.js": ("groups.js", "text/javascript; charset=utf-8"),
     "/choice.js": ("choice.js", "text/javascript; charset=utf-8"),
     "/map.js": ("map.js", "text/javascript; charset=utf-8"),
+    "/members.js": ("members.js", "text/javascript; charset=utf-8"),
+    "/plane.js": ("plane.js", "text/javascript; charset=utf-8"),
     "/meaning.js": ("meaning.js", "text/javascript; charset=utf-8"),
     "/thresholds.js": ("thresholds.js", "text/javascript; charset=utf-8"),
     "/browse.css": ("browse.css", "text/css; charset=utf-8"),
@@ -60,14 +65,16 @@ LARGE = 480
 
 
 class Server(ThreadingHTTPServer):
-    """Listens on the loopback address alone; port 0 takes a free one."""
+    """Listens on the loopback address alone; port 0 takes a free one. ``beside``: another run, to compare with."""
 
     daemon_threads = True
 
-    def __init__(self, browser: Browser, port: int = 0) -> None:
+    def __init__(self, browser: Browser, port: int = 0, beside: Browser | None = None) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.browser = browser
-        self.pictures = Pictures(browser.run)
+        self.beside = None if beside is None else Beside(browser, beside)
+        self._browsers = [browser] if beside is None else [browser, beside]
+        self._pictures = [Pictures(one.run) for one in self._browsers]
         self.ended = False
         self.open: set[Any] = set()  # connections
         self._idle = threading.Condition()
@@ -98,8 +105,13 @@ class Server(ThreadingHTTPServer):
                 for request in self.open:
                     with suppress(OSError):
                         request.shutdown(socket.SHUT_RDWR)
-                self.browser.interrupt()
+                for browser in self._browsers:
+                    browser.interrupt()
+                if self.beside is not None:
+                    self.beside.interrupt()
                 self._idle.wait(0.05)
+        if self.beside is not None:
+            self.beside.close()
 
     def answer(self, path: str, asked: Mapping[str, str]) -> Any:
         """Plain values for a request of the page.
@@ -108,69 +120,28 @@ class Server(ThreadingHTTPServer):
             TamisError: the question makes no sense.
             Unknown: there is no such question, or it lacks a field.
         """
-        browser = self.browser
+        browser = self._browsers[self._number(asked)]
         browser.check()
-        match path:
-            case "/api/run" | "/api/groups" | "/api/concepts":
-                told = {"run": "overview", "groups": "groups", "concepts": "concepts"}
-                return getattr(browser, told[path.removeprefix("/api/")])
-            case "/api/samples" | "/api/counts" | "/api/search":
-                answers = {"samples": browser.samples, "counts": browser.counts}
-                return answers.get(path.removeprefix("/api/"), browser.nearest)(asked)
-            case "/api/story":
-                by_sid = "sid" in asked
-                return (
-                    browser.story_at(_sid(asked))
-                    if by_sid
-                    else browser.story(_field(asked, "name"))
-                )
-            case "/api/histogram":
-                return browser.histogram(_field(asked, "signal"))
-            case "/api/threshold":
-                step, signal, side = (_field(asked, name) for name in ("step", "signal", "side"))
-                value = _real(_field(asked, "value"))
-                with browser.cursor() as cursor:
-                    return browser.thresholds.moved(cursor, step, signal, side, value)
-            case "/api/keep":
-                value = _real(_field(asked, "value"))
-                return browser.thresholds.kept_with(_field(asked, "step"), value)
-            case _:
-                raise Unknown("no such page")
+        if path == "/api/run":
+            return {**browser.overview, "beside": self.beside and self.beside.name}
+        if path in OF_A_RUN:
+            return OF_A_RUN[path](browser, asked)
+        if path in OF_TWO_RUNS and self.beside is not None:
+            self.beside.second.check()
+            return OF_TWO_RUNS[path](self.beside, asked)
+        raise Unknown("no such page")
+
+    def _number(self, asked: Mapping[str, str]) -> int:
+        """Of the run that is asked about: 1 for the other one, where there is one."""
+        return int(asked.get("run") == "other" and self.beside is not None)
 
     def picture(self, asked: Mapping[str, str]) -> bytes | None:
         """WebP bytes of a sample's picture; None where it has none that can be shown."""
-        sid = _sid(asked)
-        if not self.browser.run.has(sid):
+        sid, number = sid_of(asked), self._number(asked)
+        if not self._browsers[number].run.has(sid):
             return None
         side = LARGE if asked.get("large") else SIDE
-        return self.pictures.encoded([sid], side).get(sid)
-
-
-class Unknown(Exception):  # noqa: N818 - it names the condition
-    """No such page, or a field is missing from the request."""
-
-
-def _field(asked: Mapping[str, str], name: str) -> str:
-    try:
-        return asked[name]
-    except KeyError:
-        raise Unknown(f"the field `{name}` is missing") from None
-
-
-def _sid(asked: Mapping[str, str]) -> int:
-    """A sample's sid; -1, which no sample has, where none is given."""
-    written = asked.get("sid", "")
-    return int(written) if written.isdecimal() and len(written) < 20 else -1
-
-
-def _real(value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise InputError(f"`{value[:40]}` is no number")
-    return number
+        return self._pictures[number].encoded([sid], side).get(sid)
 
 
 class _Handler(BaseHTTPRequestHandler):

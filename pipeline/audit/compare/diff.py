@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -128,22 +129,22 @@ def _joined(
     before: FinishedRun, after: FinishedRun, count: int
 ) -> tuple[list[Move], list[dict[str, Any]]]:
     """Moves and samples of ledgers whose rows are not the same samples."""
-    with tempfile.TemporaryDirectory(prefix="tamis-diff-") as scratch:
-        connection = _connect(scratch)
-        try:
-            with readable(before, after):
-                _add_ledgers(connection, before, after)
-                connection.execute(MOVED)
-                moves = connection.execute(MOVES).fetchall()
-                answer = connection.execute(SAMPLES, [count])
-                names = [column[0] for column in answer.description or ()]
-                samples = [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
-        finally:
-            connection.close()
+    with (
+        tempfile.TemporaryDirectory(prefix="tamis-diff-") as scratch,
+        readable(before, after),
+        closing(connect(scratch)) as connection,
+    ):
+        add_ledgers(connection, before, after)
+        connection.execute(MOVED)
+        moves = connection.execute(MOVES).fetchall()
+        answer = connection.execute(SAMPLES, [count])
+        names = [column[0] for column in answer.description or ()]
+        samples = [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
     return [(was, now, int(n)) for was, now, n in moves], samples
 
 
-def _connect(scratch: str) -> duckdb.DuckDBPyConnection:
+def connect(scratch: str) -> duckdb.DuckDBPyConnection:
+    """A connection that spills into the directory ``scratch``."""
     import duckdb
 
     # The moved samples may be as many as the runs have: they lie in a file, not in memory.
@@ -153,9 +154,10 @@ def _connect(scratch: str) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _add_ledgers(
+def add_ledgers(
     connection: duckdb.DuckDBPyConnection, before: FinishedRun, after: FinishedRun
 ) -> None:
+    """Make the views of both ledgers, from which MOVED makes its table."""
     for name, run in (("ledger_before", before), ("ledger_after", after)):
         if not storage.is_local(run.root):
             connection.register_filesystem(storage.filesystem(run.root)[0])

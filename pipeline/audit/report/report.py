@@ -12,7 +12,7 @@ from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.funnel import funnel
 from tamis.pipeline.audit.reading.pictures import Album, Pictures
 from tamis.pipeline.audit.reading.words import number, share
-from tamis.pipeline.audit.report import budget, costs, evaluation, samples, sections
+from tamis.pipeline.audit.report import budget, costs, dropped, evaluation, samples, sections
 from tamis.pipeline.audit.report.html import document, element, text
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def _body(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> str:
             ("evaluation", "Evaluation", evaluation.evaluation_section(run)),
             ("budget", "Budget", budget.budget_section(run)),
             ("reasons", "Reasons", sections.reasons_section(run, connection)),
+            ("dropped", "Dropped samples", dropped.dropped_section(run, connection, album)),
             ("signals", "Signals", sections.signals_section(run, connection)),
             ("concepts", "Concepts", samples.concepts_section(run, connection, album)),
             ("duplicates", "Duplicates", samples.duplicates_section(run, connection, album)),

@@ -1,7 +1,8 @@
 """The samples nearest to a query: exact cosines, over the nearest clusters where there are any, else over all.
 
-Clusters are those of semantic_duplicates, which hold the pictures' vectors of the samples that it compared. All stored
-vectors are read for captions, for a condition on the ledger, and where samples are asked for that the clusters lack.
+Clusters are those of `index`, or of semantic_duplicates, which hold the pictures' vectors of the samples that it
+compared. All stored vectors are read for captions, for a condition on the ledger, and where samples are asked for that
+the clusters lack.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from tamis.pipeline.algorithms import nearest
 from tamis.pipeline.algorithms.arrays import Float64Array, Int64Array, UInt64Array
 from tamis.pipeline.algorithms.nearest import Best
 from tamis.pipeline.audit.search.query import Query, Several
-from tamis.pipeline.audit.search.stored import Block, Clusters, Embedding, Side
+from tamis.pipeline.audit.search.stored import Block, Clusters, Embedding, Recall, Side
 from tamis.pipeline.audit.search.wanted import Among, Wanted
 from tamis.schemas.errors import JobError
 
@@ -62,6 +63,7 @@ class Extent:
     vectors: int  # that are stored
     probed: int | None = None
     clusters: int | None = None
+    recall: Recall | None = None  # of such searches for pictures, where the run has measured it
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class Search:
             return clusters
         return clusters if clusters.rows == self._embedding.usable else None
 
-    @property
+    @cached_property
     def extent(self) -> Extent:
         """The vectors that will be compared."""
         if self._clusters is None:
@@ -122,7 +124,8 @@ class Search:
         if self._asked.above is not None:
             return Extent(self._clusters.rows, count, count)
         usual = PROBES["text" if self._asked.of_text else "picture"]
-        return Extent(self._clusters.rows, min(self._asked.probes or usual, count), count)
+        probed = min(self._asked.probes or usual, count)
+        return Extent(self._clusters.rows, probed, count, self._clusters.recall(probed))
 
     def find(self, query: Query | Several) -> Found:
         """The answer to one query.

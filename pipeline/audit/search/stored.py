@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,8 +21,10 @@ from tamis.pipeline.algorithms.arrays import Float32Array, Int64Array, UInt64Arr
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.search.wanted import Wanted
 from tamis.pipeline.host.lookahead import in_order
+from tamis.pipeline.steps.concepts.config import Clustered
 from tamis.pipeline.steps.duplicates.semantic.config import SemanticDuplicates
 from tamis.pipeline.steps.embed.config import Embed
+from tamis.pipeline.steps.index.config import Index, lists_of
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import columns, part_files, paths
@@ -58,6 +60,14 @@ class Block:
     uids: Callable[
         [Int64Array], UInt64Array
     ]  # of the samples at some positions, read when it is asked
+
+
+class Recall(NamedTuple):
+    """The share of the ten nearest pictures that a search of so many clusters found, of at most so many queries."""
+
+    probes: int
+    share: float
+    queries: int
 
 
 class Embedding:
@@ -177,27 +187,41 @@ class Embedding:
 
 
 class Clusters:
-    """Embeddings of pictures by cluster: what semantic_duplicates compared, with the centroids."""
+    """Embeddings of pictures by cluster, with the centroids: what `index` laid out, or semantic_duplicates compared."""
 
-    def __init__(self, run: FinishedRun, step: str, members: FileColumns) -> None:
-        self._run, self._step, self._members = run, step, members
-        self._dealt = _index(run, step, "members-dealt")
+    def __init__(
+        self, run: FinishedRun, config: Clustered, phase: str, members: FileColumns
+    ) -> None:
+        self._run, self._config, self._step, self._members = run, config, config.name, members
+        self._dealt = _index(run, config.name, f"{phase}-dealt")
 
     @classmethod
     def of(cls, embedding: Embedding) -> Clusters | None:
-        """Those of the first step that compared the embedding; None where none did, or its tables have been cleared."""
-        for step in embedding.run.steps:
-            if isinstance(step, SemanticDuplicates) and step.embedding in (
-                None,
-                embedding.config.makes_embedding,
-            ):
-                members = _index(embedding.run, step.name, "members")
-                centroids = paths.table(step.name, "train", "centroids")
-                if members is not None and storage.exists(
-                    storage.join(embedding.run.root, centroids)
+        """Those of the first `index` of the embedding, else of the first step that compared it; None where there is
+        neither, or its tables have been cleared.
+        """
+        for kind, phase in ((Index, "lists"), (SemanticDuplicates, "members")):
+            for step in embedding.run.steps:
+                if isinstance(step, kind) and step.embedding in (
+                    None,
+                    embedding.config.makes_embedding,
                 ):
-                    return cls(embedding.run, step.name, members)
+                    members = _index(embedding.run, step.name, phase)
+                    centroids = paths.table(step.name, "train", "centroids")
+                    if members is not None and storage.exists(
+                        storage.join(embedding.run.root, centroids)
+                    ):
+                        return cls(embedding.run, step, phase, members)
         return None
+
+    def recall(self, probes: int) -> Recall | None:
+        """The recall of a search of so many clusters, or of the next fewer that was measured; None where none was."""
+        table = self._run.table(self._step, "recall", "recall")
+        if table is None or not isinstance(self._config, Index):
+            return None
+        at = int(np.searchsorted(table["probes"].to_numpy(), probes, side="right")) - 1
+        measured, share = (table[name][at].as_py() for name in ("probes", "recall"))
+        return Recall(measured, share, self._config.queries)
 
     @property
     def rows(self) -> int:
@@ -218,6 +242,8 @@ class Clusters:
         if self._dealt is None:
             return int(self._members.ends[0])
         clusters, dim = self.centroids.shape
+        if isinstance(self._config, Index):
+            return lists_of(self.rows, dim, clusters)
         return bucket_counts.of_clusters(self.rows, dim, clusters)
 
     def _slices(self, bucket: int) -> Iterator[Slice]:

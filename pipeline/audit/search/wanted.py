@@ -103,6 +103,15 @@ class Wanted:
             found = self._connection.execute(asked, self._values)
             return np.sort(np.asarray(found.fetchnumpy()["sid"], np.int64))
 
+    def uids(self) -> Iterator[list[str]]:
+        """The uids of the samples that are wanted, a list for each bundle of parts, in the order of the ledger."""
+        for name in self._run.outputs("ledger"):
+            file = sql.reading([storage.join(self._run.root, name)])
+            asked = f"SELECT uid FROM {file} WHERE {self._condition} ORDER BY sid"
+            with self._reading():
+                found = self._connection.execute(asked, self._values).fetchall()
+            yield [uid for (uid,) in found]
+
     def are(self, sids: Int64Array) -> BoolArray:
         """Whether each of some samples, (n,), is wanted: one reading of the ledger's columns."""
         if self.is_everything:

@@ -10,6 +10,7 @@ from pydantic import Field
 from tamis.schemas.step import BY_RULE, Change, Reasons, Share, StepModel
 
 EXCLUDED = "excluded"
+NOT_LISTED = "not_listed"
 
 On = Literal["uid", "url", "domain", "sha256", "phash", "caption", "signal"]
 
@@ -18,8 +19,11 @@ class Exclude(StepModel):
     """Leave out samples that stand in a list, or in another set: a test suite, an earlier release, a take-down list."""
 
     kind = "exclude"
-    reasons: ClassVar[Reasons] = {EXCLUDED: "it stands in a list of what is to be left out"}
-    phrases: ClassVar[Mapping[str, str]] = {EXCLUDED: BY_RULE}
+    reasons: ClassVar[Reasons] = {
+        EXCLUDED: "it stands in a list of what is to be left out",
+        NOT_LISTED: "it does not stand in the list of what alone is to stay (`all_but`)",
+    }
+    phrases: ClassVar[Mapping[str, str]] = {EXCLUDED: BY_RULE, NOT_LISTED: BY_RULE}
     likeness = "bits apart"
     path: str = Field(
         alias="list",
@@ -40,6 +44,10 @@ class Exclude(StepModel):
         None,
         examples=["domain"],
         description="the parquet file's column of entries; found by its usual names by default",
+    )
+    all_but: bool = Field(
+        False,
+        description="true: the other way round: all is left out but what stands in the list. true or false",
     )
     within: int = Field(
         4,

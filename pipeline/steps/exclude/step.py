@@ -1,4 +1,4 @@
-"""Samples that stand in a list, or in another set, are left out: a look-up of each part's samples in a sorted list.
+"""Samples that stand in a list, or in another set, are left out, or all others: a look-up in a sorted list.
 
 The list is read once, by the task ``list``, and every task of the verdict reads its table; a list that is not to be
 revealed leaves no table: then each of them reads the file itself. Nothing is exchanged, and a worker holds one part and
@@ -21,7 +21,7 @@ from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import origins
 from tamis.pipeline.steps.exclude import entries
-from tamis.pipeline.steps.exclude.config import EXCLUDED, On
+from tamis.pipeline.steps.exclude.config import EXCLUDED, NOT_LISTED, On
 from tamis.pipeline.steps.exclude.config import Exclude as Config
 from tamis.pipeline.steps.exclude.entries import Listing
 from tamis.pipeline.steps.shared.parts import check_pictures, drops
@@ -63,6 +63,7 @@ class Matching(Listing):
     signal: str | None
     within: int | None  # bits, and by how much layouts may differ: of perceptual hashes
     difference: float | None
+    all_but: bool
     redact: bool
 
 
@@ -164,6 +165,7 @@ class Exclude(Step):
             signal=config.signal,
             within=config.within if near else None,
             difference=config.difference if near else None,
+            all_but=config.all_but,
             redact=config.redact,
         )
         shared = {"list": context.done(self.name, "list").whole()}
@@ -212,6 +214,9 @@ def _excluded(io: TaskIo[Matching], lookup: Lookup, table: pa.Table) -> pa.Table
     args = io.args
     rows = io.alive()
     found = lookup.find(_compared(io, rows))
+    if args.all_but:
+        others = np.delete(rows, found.row)
+        return drops(io, others, NOT_LISTED, rule=[args.rule] * len(others))
     count = len(found.row)
     columns: dict[str, Any] = {"rule": [args.rule] * count}
     if args.reveal:

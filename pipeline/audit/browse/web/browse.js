@@ -1,5 +1,7 @@
 // The browser page: filters, pages of samples, stories. Captions are data: they only ever become text nodes.
 
+import { besideFields, restoreBeside, startBeside } from "/beside.js";
+import { caption, fateOf, frame } from "/cards.js";
 import { bar, make, number, share } from "/charts.js";
 import { offerAll, pick, startChoice } from "/choice.js";
 import { startGroups } from "/groups.js";
@@ -52,7 +54,7 @@ function busy() {
 
 /** The address says what is seen: filters, what is sought, and the open story. */
 function address(fields) {
-  return `#${new URLSearchParams({ ...fields, ...seeking(), ...opened })}`;
+  return `#${new URLSearchParams({ ...fields, ...seeking(), ...besideFields(), ...opened })}`;
 }
 
 /** Seek something else, among the same filters; the browser's Back leads here again. */
@@ -162,27 +164,6 @@ function restart() {
   search();
 }
 
-function frame(sid, large = false) {
-  const place = make("span", { class: "frame" });
-  const image = make("img", { src: `/picture?sid=${sid}${large ? "&large=1" : ""}`, alt: "", loading: large ? "eager" : "lazy" });
-  image.addEventListener("error", () => place.replaceChildren("no picture"));
-  place.append(image);
-  return place;
-}
-
-function caption(text) {
-  return text === null || text === undefined ? make("span", { class: "none" }, "no caption") : make("bdi", { class: "caption", dir: "auto" }, text);
-}
-
-const MEASURED = { epsilon: "cosine", jaccard: "Jaccard", quota: "rank", hamming: "bits apart" };
-
-function fateOf(row) {
-  if (row.kept) return "kept";
-  const value = row.value ?? row.partner_value;
-  const rule = row.rule ? ` (${MEASURED[row.rule] ?? row.rule}${value === null || value === undefined ? "" : ` ${number(value)}`})` : "";
-  return `${row.step}: ${row.reason.replaceAll("_", " ")}${rule}`;
-}
-
 function card(row) {
   const place = row.cluster === null ? "" : `concept ${row.cluster}${row.rank === null ? "" : `, rank ${number(row.rank)}`}`;
   const sorted = row.sorted_by === undefined ? null : make("span", { class: "soft" }, `${filters.sort.value} ${number(row.sorted_by)}`);
@@ -196,9 +177,10 @@ async function tell(asked) {
   try {
     const story = await ask("/api/story", asked);
     complain(null);
-    const parts = story.found === 1 ? one(story.samples[0]) : several(story);
+    const run = asked.run ? { run: asked.run } : {};
+    const parts = story.found === 1 ? one(story.samples[0], run) : several(story);
     by("told").replaceChildren(...parts);
-    opened = story.found === 1 ? { story: story.samples[0].sid } : {};
+    opened = story.found === 1 ? { story: story.samples[0].sid, ...run } : {};
     history.replaceState(null, "", address(chosen()));
     if (!by("story").open) by("story").showModal();
     by("story").scrollTop = 0;
@@ -216,16 +198,17 @@ function several(story) {
   }))];
 }
 
-function one(sample) {
-  by("title").textContent = `${sample.key}: ${sample.fate}`;
+/** A sample's story; `run` names the run that tells it, where it is the other one. */
+function one(sample, run) {
+  by("title").textContent = `${sample.key}: ${sample.fate}${run.run ? ", in the other run" : ""}`;
   const pictures = make("div", { class: "side" }, ...sample.pictures.map((picture) => {
     const own = picture.role === "sample";
     const fate = own || picture.kept === undefined ? "" : picture.kept ? ", kept" : `, dropped by ${picture.step}`;
     const head = make("figcaption", {}, make("b", {}, picture.role), fate);
-    const figure = make("figure", { class: picture.kept ? "was-kept" : "was-dropped" }, head, frame(picture.sid, true), caption(own ? sample.text : picture.text));
+    const figure = make("figure", { class: picture.kept ? "was-kept" : "was-dropped" }, head, frame(picture.sid, { large: 1, ...run }), caption(own ? sample.text : picture.text));
     if (!own) {
       const button = make("button", { type: "button" }, "its story");
-      button.addEventListener("click", () => tell({ sid: picture.sid }));
+      button.addEventListener("click", () => tell({ sid: picture.sid, ...run }));
       figure.append(button);
     }
     return figure;
@@ -236,7 +219,7 @@ function one(sample) {
   const steps = make("ol", { class: "steps" }, ...sample.steps.map((step) =>
     make("li", { class: step.outcome.replaceAll(" ", "-") }, make("b", {}, step.step), make("span", { class: "outcome" }, step.outcome),
       ...step.lines.map((line) => make("div", { dir: "auto" }, line)))));
-  return [pictures, moreLike(sample.sid, follow) ?? "", list, steps];
+  return [pictures, run.run ? "" : moreLike(sample.sid, follow) ?? "", list, steps];
 }
 
 function fill(run) {
@@ -264,8 +247,9 @@ function restore() {
     if (field) field.value = value;
   }
   restoreSought(fields);
+  restoreBeside(fields);
   opened = {};
-  if (fields.get("story")) tell({ sid: fields.get("story") });
+  if (fields.get("story")) tell({ sid: fields.get("story"), ...(fields.get("run") ? { run: fields.get("run") } : {}) });
   else by("story").close();
 }
 
@@ -300,11 +284,12 @@ try {
   startMeaning(run.meaning, follow, restart);
   startChoice(() => by("samples").replaceChildren(...rows.map(card)));
   by("flipped").lastElementChild.addEventListener("click", () => go({}));
+  startBeside(run.beside, ask, () => history.replaceState(null, "", address(chosen())), complain, tell);
   restore();
   search();
   startThresholds(run.thresholds, ask, (flips) => go({ flips }));
   startGroups(ask, complain);
-  startMap(run.clustered, ask, complain, (cluster) => { filters.cluster.value = cluster; restart(); });
+  startMap(run.clustered, ask, complain, (cluster) => { filters.cluster.value = cluster; restart(); }, tell);
 } catch (error) {
   complain(error);
 }

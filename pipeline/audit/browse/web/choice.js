@@ -28,9 +28,17 @@ export function offerAll(fields) {
   if (fields !== null) by("every").href = `/api/uids?${new URLSearchParams(fields)}`;
 }
 
+/** Show the step by which a job reads a list that was saved: it leaves these out, or with `all_but` all others. */
+function tellStep(file) {
+  by("step").textContent = `- exclude: {list: ${file}, on: uid, all_but: false}`;
+  by("step").hidden = false;
+}
+
 /** `shown` draws the samples again. */
 export function startChoice(shown) {
+  by("every").addEventListener("click", () => tellStep("uids.txt"));
   by("save").addEventListener("click", () => {
+    tellStep("picked.txt");
     const list = new Blob([...picked].map((uid) => `${uid}\n`), { type: "text/plain" });
     const link = make("a", { href: URL.createObjectURL(list), download: "picked.txt" });
     link.click();

@@ -1,0 +1,44 @@
+"""``tamis tag``."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from tamis.jobs.opening import opened
+from tamis.jobs.terminal import display
+from tamis.pipeline.audit.reading.words import counted
+from tamis.pipeline.audit.search.wanted import Among, Wanted
+from tamis.pipeline.runs.state import check_above
+from tamis.pipeline.store import storage
+from tamis.schemas.errors import JobError
+
+
+def tag_samples(path: str, output: str, among: Among, where: str | None, *, json: bool) -> None:
+    """Write the uids of some of a run's samples as a list, one a line, which a job's step `exclude` reads.
+
+    Raises:
+        JobError: a file is there, or no sample is meant.
+        InputError: DuckDB refuses the condition.
+        StateError: no finished run; or the list would lie in a run's directory.
+    """
+    run = opened(path)
+    target = storage.absolute(output)
+    shown = storage.redact(output)
+    if storage.exists(target):
+        raise JobError(f"{shown}: is there already: name a new file, or remove that one")
+    check_above(target)
+    with closing(Wanted(run, among, where)) as wanted:
+        count = sum(map(len, wanted.uids()))
+        if not count:
+            raise JobError("no sample of this run is meant: the list would be empty")
+        with storage.write_atomic(target) as file:
+            for uids in wanted.uids():
+                file.write("".join(f"{uid}\n" for uid in uids).encode())
+    if json:
+        display.echo(display.as_json({"run": run.root, "list": output, "samples": count}))
+        return
+    display.echo(
+        f"{counted(count, 'uid')} in {display.plain(shown)}. A job leaves these samples out with"
+    )
+    display.echo(f"  - exclude: {{list: {display.plain(shown)}, on: uid}}")
+    display.echo("and all others with `all_but: true` beside it.")
