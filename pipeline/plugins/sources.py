@@ -25,7 +25,7 @@ Sources = Mapping[str, str]
 """A file's name -> its text; the file that the job names is the first."""
 
 MOST_BYTES = 64 << 10
-"""Of the sources of one function or class: they stand in the job, and a job that is sent to a cluster is a variable of 128 KiB."""
+"""Of the sources of a function or class: they stand in the job, on its way to a cluster a variable of 128 KiB."""
 
 
 _reading: ContextVar[bool] = ContextVar("reading", default=False)

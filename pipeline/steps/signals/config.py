@@ -68,11 +68,11 @@ class Code(Model, defer_build=True):
 
         if self.package is not None:
             entry = packages.find(self.package, name, self.group)
-            known = {"entry": entry.value, "version": entry.version}
-            return packages.load(self.package, entry), known
+            settings = {"entry": entry.value, "version": entry.version}
+            return packages.load(self.package, entry), settings
         packed = self.packed or sources.pack(read_sources(self.file or "", self.with_))
         file, *others = sources.unpack(packed)
-        known = {"file": file, "with_": tuple(others), "packed": packed}
+        known: dict[str, Any] = {"file": file, "with_": tuple(others), "packed": packed}
         return sources.load(packed, name), known
 
     @property
