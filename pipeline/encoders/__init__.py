@@ -19,14 +19,15 @@ from tamis.schemas.errors import ModelError
 ENCODERS = {
     "open_clip": "tamis.pipeline.encoders.open_clip",
     "timm": "tamis.pipeline.encoders.timm",
+    "transformers": "tamis.pipeline.encoders.transformers",
     "precomputed": "tamis.pipeline.encoders.precomputed",
     "demo": "tamis.pipeline.encoders.demo",
 }
 """Scheme -> module, imported at its first use."""
 
 FORMS = (
-    "open_clip:MODEL/PRETRAINED, open_clip:hf-hub:OWNER/NAME, timm:MODEL, precomputed, demo or "
-    "{file: my.py, name: Mine}"
+    "open_clip:MODEL/PRETRAINED, open_clip:hf-hub:OWNER/NAME, timm:MODEL, "
+    "transformers:OWNER/NAME, precomputed, demo or {file: my.py, name: Mine}"
 )
 
 

@@ -18,6 +18,7 @@ from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
 from tamis.pipeline.plugins import sources
 from tamis.pipeline.steps.embed.config import OwnCode
 from tests.support import own_encoders
+from tests.support.transformers_models import write_clip
 
 EXAMPLES = Path(__file__).parents[2] / "jobs" / "examples" / "clipart"
 
@@ -81,6 +82,11 @@ def timm_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(4)
         save_file(timm.create_model(name).state_dict(), folder / f"{name}.safetensors")
     return folder
+
+
+@pytest.fixture(scope="session")
+def transformers_spec(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"transformers:{write_clip(tmp_path_factory.mktemp('transformers') / 'tiny')}"
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from tamis.pipeline.inputs.images import to_rgb
 from tamis.schemas.errors import ModelError
 from tests.support.encoded import images, seen
 
-DIM = {"demo": 256, "open_clip": 24, "own": 12, "timm": 64}
+DIM = {"demo": 256, "open_clip": 24, "own": 12, "timm": 64, "transformers": 16}
 """By scheme: the width of the model that stands for it, whose spec is the fixture SCHEME_spec.
 
 `own` is no scheme: a class of the user's own.
@@ -42,6 +42,9 @@ WRONG = {
     "timm:test_vit@/nowhere/x.safetensors": "no checkpoint file `/nowhere/x.safetensors`",
     "timm:vit_small_patch14_dinov2": "cannot fetch timm's vit_small_patch14_dinov2",
     "timm:test_vit.unheard_of": "`test_vit.unheard_of`",
+    "transformers:tiny": "write transformers:OWNER/NAME, such as",
+    "transformers:../x": "write transformers:OWNER/NAME, such as",
+    "transformers:no/where": "HF_HUB_OFFLINE is set, and the cache has no config.json of no/where",
 }
 
 

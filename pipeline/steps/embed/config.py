@@ -20,11 +20,16 @@ OWN = "own"
 BAD_EMBEDDING = "bad_embedding"
 MISSING_EMBEDDING = "missing_embedding"
 
-MODULES = {"open_clip": ("torch", "open_clip"), "timm": ("torch", "timm"), "demo": ("torch",)}
+MODULES = {
+    "open_clip": ("torch", "open_clip"),
+    "timm": ("torch", "timm"),
+    "transformers": ("torch", "transformers"),
+    "demo": ("torch",),
+}
 """Encoder -> modules that it imports."""
 
-FILE_MARKS = {"open_clip": "/", "timm": "@"}
-"""Encoder -> the mark before the path of weights that are a file: `open_clip:MODEL/PATH`, `timm:MODEL@PATH`."""
+FILE_MARKS = {"open_clip": "/", "timm": "@", "transformers": ":"}
+"""Encoder -> the mark before the path of weights: `open_clip:MODEL/PATH`, `timm:MODEL@PATH`, `transformers:FOLDER`."""
 
 
 _ENCODER = {
@@ -115,8 +120,9 @@ class Embed(StepModel):
     encoder: Annotated[str, WithJsonSchema(_ENCODER)] = Field(
         examples=["demo"],
         description="`open_clip:MODEL/PRETRAINED`, `open_clip:hf-hub:OWNER/NAME` (a repository of the hub), "
-        "`timm:MODEL` (pictures only), `precomputed` (comes with the input; `precomputed:NAME` where it has several), "
-        "`demo` (small, no download, for trying things out), or a class of your own: `{file: my.py, name: Mine}`",
+        "`timm:MODEL` (pictures only), `transformers:OWNER/NAME`, `precomputed` (comes with the input; "
+        "`precomputed:NAME` where it has several), `demo` (small, no download, for trying things out), or a class of "
+        "your own: `{file: my.py, name: Mine}`",
     )
     own: OwnCode | None = Field(
         None,
@@ -243,7 +249,8 @@ class Embed(StepModel):
         model, separator, path = self.encoder.partition(mark)
         if model.startswith("open_clip:hf-hub:"):  # a name of the hub, and no path
             return self
-        if "/" not in path and "." not in path:  # a tag of published weights is one bare word
+        # A tag of published weights is one bare word; transformers has none.
+        if mark != FILE_MARKS["transformers"] and "/" not in path and "." not in path:
             return self
         encoder = f"{model}{separator}{change(path, or_name=True)}"
         return self.model_copy(update={"encoder": encoder})
