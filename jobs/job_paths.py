@@ -33,8 +33,8 @@ def with_paths(job: Job, change: Change) -> Job:
     """``job`` with ``change`` applied to each of its paths."""
 
     def change_file(path: str, /, *, or_name: bool = False) -> str:
-        is_file = storage.is_local(path) and storage.is_file(path)
-        return change(path) if is_file or not or_name else path
+        is_there = storage.is_local(path) and storage.exists(path)
+        return change(path) if is_there or not or_name else path
 
     return job.model_copy(
         update={

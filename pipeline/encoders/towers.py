@@ -78,8 +78,8 @@ class Towers:
 
         vectors = np.zeros((len(batch), self.dim), dtype=np.float32)
         normal = self._preprocessing.normalise(batch)
-        with torch.inference_mode(), _one_thread():
-            for rows, count in _pieces(np.arange(len(batch)), self._images_at_once):
+        with torch.inference_mode(), one_thread():
+            for rows, count in in_pieces(np.arange(len(batch)), self._images_at_once):
                 pixels = torch.from_numpy(normal[rows]).to(torch_dtype(self._precision))
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
                 vectors[rows[:count]] = _unit(self._image_tower(pixels))[:count].numpy()
@@ -96,7 +96,7 @@ class Towers:
 
         def padded() -> Iterator[Pixels]:
             for batch in batches:
-                for piece, count in _pieces(batch, rows):
+                for piece, count in in_pieces(batch, rows):
                     counts.append(count)
                     yield piece
 
@@ -127,13 +127,13 @@ class Towers:
         size = self._texts_at_once if self._device == "cpu" else rows
         widths, pieces, counts = [], [], []
         for width, members in self._by_width(tokens):
-            for piece, count in _pieces(members, size):
+            for piece, count in in_pieces(members, size):
                 widths.append(width)
                 pieces.append(piece)
                 counts.append(count)
         tokens = streaming.send(tokens, self._device)
         indices = streaming.send(torch.from_numpy(np.stack(pieces)), self._device)
-        with torch.inference_mode(), _one_thread():
+        with torch.inference_mode(), one_thread():
             outputs = [
                 _unit(self._text_tower(tokens[index, :width]))
                 for index, width in zip(indices, widths, strict=True)
@@ -156,7 +156,7 @@ class Towers:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Compute with one thread inside the block: the last bits of a small batch depend on their number."""
     import torch
 
@@ -183,7 +183,7 @@ def to_inference(model: Any, device: str, precision: Precision) -> Any:
     return model.to(memory_format=torch.channels_last)
 
 
-def _pieces(rows: NDArray[Number], size: int) -> Iterator[tuple[NDArray[Number], int]]:
+def in_pieces(rows: NDArray[Number], size: int) -> Iterator[tuple[NDArray[Number], int]]:
     """Pieces of exactly ``size`` rows, and their numbers of real rows: the last piece is padded with its last row."""
     for start in range(0, len(rows), size):
         piece = rows[start : start + size]

@@ -253,6 +253,11 @@ def _classes(
             f"--classes {column}: the run's embeddings came with its input, and no encoder is known that could "
             "read the names: leave --classes out"
         )
+    if embed.own is not None:
+        raise JobError(
+            f"--classes {column}: the run's encoder is code of its own, and to read a run imports nothing: leave "
+            "--classes out"
+        )
     encoder = encoders.load(embed.encoder, embed.device, embed.precision)
     return Classes(encoder.encode_texts([name.replace("_", " ") for name in classes]), label)
 

@@ -17,7 +17,7 @@ from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.evaluate import holdout
 from tamis.pipeline.evaluate.pairs import Pairs, embedding_of
-from tamis.pipeline.signals.plugin import nothing_imported
+from tamis.pipeline.plugins.sources import nothing_imported
 from tamis.pipeline.steps.shared import origins
 from tamis.pipeline.steps.shared.caption_files import captions
 from tamis.pipeline.store import storage

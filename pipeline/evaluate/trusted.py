@@ -157,7 +157,7 @@ def _shown(run: FinishedRun, condition: str) -> str:
 
 def _check_encoders(pool: FinishedRun, trusted: FinishedRun) -> None:
     ours, theirs = embedding_of(pool), embedding_of(trusted)
-    if (ours.encoder, ours.precision) != (theirs.encoder, theirs.precision):
+    if (ours.spec, ours.precision) != (theirs.spec, theirs.precision):
         raise JobError(
             f"--trusted: was embedded by `{theirs.encoder}` ({theirs.precision}), the pool by `{ours.encoder}` "
             f"({ours.precision}): embed both in one way"

@@ -180,7 +180,7 @@ def _unexpected(job: Job, total: int | None) -> Iterator[str]:
 
     def width(embedding: str | None) -> int | None:
         embed = next(embed for embed in job.embeds if embedding in (None, embed.makes_embedding))
-        return encoders.describe(embed.encoder, embed.precision).dim
+        return encoders.describe(embed.spec, embed.precision).dim
 
     for config in job.steps:
         yield from (f"{config.name}: {note}" for note in config.notes(total, width))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -12,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tamis.pipeline.inputs.images import Opened
+from tamis.pipeline.plugins.packages import installed
 
 Need = Literal["text", "size", "pixels", "embedding", "column", "list", "plugin"]
 TextFunction = Callable[[Sequence[str | None]], pa.Array]
@@ -102,11 +102,3 @@ class ListSignal(Signal):
     """A signal of captions and of a list of words, whose file the job names."""
 
     needs: ClassVar[Need] = "list"
-
-
-def installed(package: str) -> str | None:
-    """The version of a distribution; None if it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

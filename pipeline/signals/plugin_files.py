@@ -1,12 +1,13 @@
-"""Files of signals of one's own: read where a job is checked, and kept in the run directory for its workers."""
+"""Files of code of one's own: read where a job is checked, and kept in the run directory for its workers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
-from tamis.pipeline.signals import plugin
-from tamis.pipeline.signals.plugin import Sources
+from tamis.pipeline.plugins import packages, sources
+from tamis.pipeline.plugins.sources import Sources
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import PlugInError
 
@@ -23,33 +24,33 @@ def read_sources(file: str, others: Sequence[str]) -> Sources:
     Raises:
         PlugInError: one cannot be read, is no Python file, or has the name of another.
     """
-    sources: dict[str, str] = {}
+    found: dict[str, str] = {}
     for path in (file, *others):
         name = storage.redact(path).rpartition("/")[2]
         if not name.endswith(".py") or not name.removesuffix(".py").isidentifier():
             raise PlugInError(
                 f"{storage.redact(path)}: is no Python module: name a file such as my.py, whose name is a word"
             )
-        if name in sources:
+        if name in found:
             raise PlugInError(f"{storage.redact(path)}: two files are called {name}: rename one")
         try:
-            sources[name] = storage.read_bytes(storage.absolute(path)).decode("utf-8-sig")
+            found[name] = storage.read_bytes(storage.absolute(path)).decode("utf-8-sig")
         except OSError as error:
             raise PlugInError(
                 f"{storage.redact(path)}: cannot be read: {error.strerror or error}"
             ) from None
         except UnicodeDecodeError:
             raise PlugInError(f"{storage.redact(path)}: is no text in UTF-8") from None
-    plugin.check_size(sources)
-    return sources
+    sources.check_size(found)
+    return found
 
 
 def keep(root: str, packed: str) -> None:
     """Write the sources into the run directory: readable, and packed for its workers."""
-    folder = storage.join(root, FOLDER, plugin.digest(packed)[:16])
+    folder = storage.join(root, FOLDER, sources.digest(packed)[:16])
     if storage.exists(storage.join(folder, _PACKED)):
         return
-    for name, text in plugin.unpack(packed).items():
+    for name, text in sources.unpack(packed).items():
         storage.write_bytes(storage.join(folder, name), text.encode())
     storage.write_bytes(storage.join(folder, _PACKED), packed.encode())
 
@@ -66,8 +67,21 @@ def kept(root: str, digest: str) -> str:
         packed = storage.read_bytes(path).decode()
     except FileNotFoundError:
         packed = ""
-    if plugin.digest(packed) != digest:
+    if sources.digest(packed) != digest:
         raise PlugInError(
             f"{path}: is missing or has changed: start the run again, which writes it"
         )
     return packed
+
+
+def loaded(root: str, name: str, identity: Mapping[str, Any]) -> tuple[str, Callable[..., Any]]:
+    """What a run's code calls ``name``, and its file or package, by the identity that its settings have.
+
+    Raises:
+        PlugInError: it is missing, has changed, or cannot be imported.
+    """
+    if "plugin" in identity:
+        packed = kept(root, identity["plugin"])
+        return next(iter(sources.unpack(packed))), sources.load(packed, name)
+    package, *entry = identity["package"]
+    return package, packages.load(package, packages.Entry(*entry))

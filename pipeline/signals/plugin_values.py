@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tamis.pipeline.signals import plugin
+from tamis.pipeline.plugins import sources
 from tamis.schemas.errors import PlugInError
 
 Named = Callable[[int], str]
@@ -47,7 +47,7 @@ class Plugged:
             return pa.scalar(value, self.type).as_py()
         except (pa.ArrowException, TypeError, ValueError, OverflowError):
             raise PlugInError(
-                f"{self.name} of {self.file}: gives {plugin.shown(value)[:80]!r} for {named(number)}: by its "
+                f"{self.name} of {self.file}: gives {sources.shown(value)[:80]!r} for {named(number)}: by its "
                 f"annotation it is {self.type}"
             ) from None
 
@@ -95,5 +95,5 @@ class Plugged:
         return f"{rows:,} samples together from {named(0)} on, on none of them alone"
 
     def _failed(self, error: BaseException, sample: str) -> PlugInError:
-        where = plugin.place(error, self.file)
-        return PlugInError(f"{self.name} of {where}: fails on {sample}: {plugin.said(error)}")
+        where = sources.place(error, self.file)
+        return PlugInError(f"{self.name} of {where}: fails on {sample}: {sources.said(error)}")

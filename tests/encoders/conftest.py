@@ -5,13 +5,20 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from tamis.pipeline import encoders
 from tamis.pipeline.encoders.base import Encoder
+from tamis.pipeline.encoders.own import Own
 from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
+from tamis.pipeline.plugins import sources
+from tamis.pipeline.steps.embed.config import OwnCode
+from tests.support import own_encoders
+from tests.support.transformers_models import write_clip
 
 EXAMPLES = Path(__file__).parents[2] / "jobs" / "examples" / "clipart"
 
@@ -75,6 +82,21 @@ def timm_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(4)
         save_file(timm.create_model(name).state_dict(), folder / f"{name}.safetensors")
     return folder
+
+
+@pytest.fixture(scope="session")
+def transformers_spec(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"transformers:{write_clip(tmp_path_factory.mktemp('transformers') / 'tiny')}"
+
+
+@pytest.fixture(scope="session")
+def own_spec(tmp_path_factory: pytest.TempPathFactory) -> Own:
+    """A class of a user's own, as a job finds it."""
+    folder = tmp_path_factory.mktemp("own")
+    entry = YAML(typ="safe").load(own_encoders.write_encoder(folder))
+    code = OwnCode.model_validate(entry).settled()
+    assert code.packed is not None
+    return replace(code.spec, factory=sources.load(code.packed, code.name))
 
 
 @pytest.fixture(scope="session")

@@ -11,13 +11,17 @@ import pytest
 from tamis.pipeline import encoders
 from tamis.pipeline.encoders import ENCODERS
 from tamis.pipeline.encoders.base import Encoder, Vectors
+from tamis.pipeline.encoders.own import Own
 from tamis.pipeline.encoders.preprocessing import Pixels
 from tamis.pipeline.inputs.images import to_rgb
 from tamis.schemas.errors import ModelError
 from tests.support.encoded import images, seen
 
-DIM = {"demo": 256, "open_clip": 24, "timm": 64}
-"""By scheme: the width of the model that stands for it, whose spec is the fixture SCHEME_spec."""
+DIM = {"demo": 256, "open_clip": 24, "own": 12, "timm": 64, "transformers": 16}
+"""By scheme: the width of the model that stands for it, whose spec is the fixture SCHEME_spec.
+
+`own` is no scheme: a class of the user's own.
+"""
 
 WITHOUT_MODEL, WITHOUT_CAPTIONS = {"precomputed"}, {"timm"}
 
@@ -38,11 +42,14 @@ WRONG = {
     "timm:test_vit@/nowhere/x.safetensors": "no checkpoint file `/nowhere/x.safetensors`",
     "timm:vit_small_patch14_dinov2": "cannot fetch timm's vit_small_patch14_dinov2",
     "timm:test_vit.unheard_of": "`test_vit.unheard_of`",
+    "transformers:tiny": "write transformers:OWNER/NAME, such as",
+    "transformers:../x": "write transformers:OWNER/NAME, such as",
+    "transformers:no/where": "HF_HUB_OFFLINE is set, and the cache has no config.json of no/where",
 }
 
 
 def test_every_encoder_is_tried() -> None:
-    assert DIM.keys() | WITHOUT_MODEL == ENCODERS.keys()
+    assert DIM.keys() | WITHOUT_MODEL == ENCODERS.keys() | {"own"}
     assert {spec.partition(":")[0] for spec in WRONG} > ENCODERS.keys()
 
 
@@ -52,17 +59,18 @@ def scheme(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def spec(scheme: str, request: pytest.FixtureRequest) -> str:
-    return str(request.getfixturevalue(f"{scheme}_spec"))
+def spec(scheme: str, request: pytest.FixtureRequest) -> str | Own:
+    found: str | Own = request.getfixturevalue(f"{scheme}_spec")
+    return found
 
 
 @pytest.fixture(scope="module")
-def encoder(spec: str, demo: Encoder) -> Encoder:
+def encoder(spec: str | Own, demo: Encoder) -> Encoder:
     return demo if spec == "demo" else encoders.load(spec)
 
 
 @pytest.fixture(scope="module")
-def pixels(spec: str, example_pairs: dict[str, tuple[bytes, str]]) -> Pixels:
+def pixels(spec: str | Own, example_pairs: dict[str, tuple[bytes, str]]) -> Pixels:
     """Eleven pictures: no multiple of any batch."""
     pictures = [picture for picture, _ in example_pairs.values()][:11]
     return seen(spec, map(to_rgb, pictures))
@@ -74,7 +82,7 @@ def vectors(encoder: Encoder, pixels: Pixels) -> Vectors:
 
 
 @pytest.fixture(scope="module")
-def words(encoder: Encoder, spec: str) -> Vectors | None:
+def words(encoder: Encoder, spec: str | Own) -> Vectors | None:
     """Of the captions; None where the model has no text tower, which it says."""
     if encoders.describe(spec).has_text:
         return encoder.encode_texts(CAPTIONS)
@@ -141,7 +149,7 @@ def test_two_threads_change_no_bit(encoder: Encoder, pixels: Pixels, vectors: Ve
 
 
 def test_half_precision_is_near_and_known_as_another(
-    encoder: Encoder, spec: str, pixels: Pixels, vectors: Vectors, words: Vectors | None
+    encoder: Encoder, spec: str | Own, pixels: Pixels, vectors: Vectors, words: Vectors | None
 ) -> None:
     half = encoders.load(spec, "cpu", "bf16")
     assert half.fingerprint == encoders.describe(spec, "bf16").fingerprint != encoder.fingerprint
@@ -150,7 +158,7 @@ def test_half_precision_is_near_and_known_as_another(
 
 
 def test_it_is_described_without_its_weights(
-    encoder: Encoder, spec: str, monkeypatch: pytest.MonkeyPatch
+    encoder: Encoder, spec: str | Own, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
 

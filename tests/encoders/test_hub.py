@@ -22,6 +22,7 @@ from tamis.pipeline import encoders
 from tamis.schemas.errors import ModelError
 from tests.conftest import ROOT
 from tests.encoders.conftest import TINY
+from tests.support.transformers_models import write_clip
 
 PROGRAM = """
 import json, sys
@@ -60,7 +61,7 @@ class Hub(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def hub(tmp_path: Path, checkpoint: Path) -> Iterator[str]:
-    """The address of a hub with `tests/tiny`, and `tests/empty` without weights."""
+    """The address of a hub with `tests/tiny`, `tests/clip` of transformers, and `tests/empty` without weights."""
     import torch
     from safetensors.torch import save_file
 
@@ -73,6 +74,7 @@ def hub(tmp_path: Path, checkpoint: Path) -> Iterator[str]:
         {name: tensor.contiguous().clone() for name, tensor in weights.items()},
         tmp_path / "tests" / "tiny" / "open_clip_model.safetensors",
     )
+    write_clip(tmp_path / "tests" / "clip")
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Hub, directory=str(tmp_path))) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -98,19 +100,34 @@ def told(endpoint: str, cache: Path, *specs: str) -> list[Any]:
 @pytest.mark.slow
 def test_a_repository_is_a_model_then_and_later_without_the_hub(hub: str, tmp_path: Path) -> None:
     spec = "open_clip:hf-hub:tests/tiny"
-    found, empty, nowhere = told(
-        hub, tmp_path / "cache", spec, "open_clip:hf-hub:tests/empty", "open_clip:hf-hub:no/where"
+    clip = "transformers:tests/clip"
+    found, empty, nowhere, clips, no_clip = told(
+        hub,
+        tmp_path / "cache",
+        spec,
+        "open_clip:hf-hub:tests/empty",
+        "open_clip:hf-hub:no/where",
+        clip,
+        "transformers:tests/empty",
     )
+    assert (clips[0], clips[2], len(clips[3])) == (16, 0.48, 4)
+    assert no_clip.startswith("`transformers:tests/empty`: tests/empty has no file config.json")
     assert (found[0], found[2], len(found[3])) == (24, 0.25, 4)
     assert "tests/empty has no file open_clip_model.safetensors or open_clip_pytorch" in empty
     assert nowhere.startswith("`open_clip:hf-hub:no/where`: ")
     assert "\n" not in nowhere
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
-    again, other = told(
-        f"http://127.0.0.1:{port}", tmp_path / "cache", spec, "open_clip:hf-hub:tests/other"
+    again, other, clips_again, other_clip = told(
+        f"http://127.0.0.1:{port}",
+        tmp_path / "cache",
+        spec,
+        "open_clip:hf-hub:tests/other",
+        clip,
+        "transformers:tests/other",
     )
-    assert again == found
+    assert (again, clips_again) == (found, clips)
+    assert "does not answer (Connection refused), and the cache has no config.json" in other_clip
     assert "the hub 127.0.0.1 does not answer (Connection refused), and the cache has no" in other
     assert "check the name and the network, or name a local checkpoint" in other
 

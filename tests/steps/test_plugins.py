@@ -16,8 +16,8 @@ from tamis.pipeline.audit.report.report import report
 from tamis.pipeline.audit.story.story import stories
 from tamis.pipeline.audit.verify.verify import Seen, verify
 from tamis.pipeline.planning.preview import preview
+from tamis.pipeline.plugins import sources
 from tamis.pipeline.runs import plan
-from tamis.pipeline.signals import plugin
 from tamis.schemas.errors import JobError, PlugInError
 from tamis.schemas.parse import parse_job
 from tests.support.plugins import one, steps, write
@@ -281,7 +281,7 @@ def test_a_run_is_read_without_an_import(file: str, tmp_path: Path, tar: Path) -
     named = steps(tmp_path, "my.vowels")
     run_here(make_plan(tmp_path / "run", tar, named + "  - rules: {vowels: {min: 2}}\n  - write"))
     mark.unlink()
-    plugin.load.cache_clear()
+    sources.load.cache_clear()
     (tmp_path / "my.py").unlink()
     if file == "raises":
         write(tmp_path, my="raise ValueError")
@@ -298,7 +298,7 @@ def test_a_run_that_wants_an_import_is_refused(tmp_path: Path, tar: Path) -> Non
     mark = tmp_path / "imported"
     run_here(one(tmp_path, f"open({str(mark)!r}, 'w').close()\n{BY_ROW}", tar))
     mark.unlink()
-    plugin.load.cache_clear()
+    sources.load.cache_clear()
     job = tmp_path / "run" / "job.yaml"
     job.write_text(re.sub(r" +type: int64\n", "", job.read_text()))
     with pytest.raises(

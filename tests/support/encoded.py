@@ -12,6 +12,7 @@ from PIL import Image
 from tamis.pipeline import encoders
 from tamis.pipeline.encoders.base import Encoder, Vectors, require
 from tamis.pipeline.encoders.demo import DIM, PROJECTIONS
+from tamis.pipeline.encoders.own import Own
 from tamis.pipeline.encoders.preprocessing import Pixels
 from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
 
@@ -28,7 +29,7 @@ def images(encoder: Encoder, pixels: Pixels, rows: int = 32) -> Vectors:
     return np.concatenate([*encoder.encode_images(batches, rows)])
 
 
-def seen(spec: str, pictures: Iterable[Image.Image]) -> Pixels:
+def seen(spec: str | Own, pictures: Iterable[Image.Image]) -> Pixels:
     """RGB pictures as that encoder wants them: (n, height, width, 3)."""
     preprocessing = encoders.describe(spec).preprocessing
     assert preprocessing is not None

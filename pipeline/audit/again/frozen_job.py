@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.signals.plugin import nothing_imported
+from tamis.pipeline.plugins.sources import nothing_imported
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.schemas.errors import JobError, StateError

@@ -118,7 +118,7 @@ def of_text(embedding: Embedding, text: str, encoder: str | None = None) -> Quer
     if not text.strip():
         raise JobError("--text is empty: write what to look for")
     config = _encoding(embedding, encoder)
-    if not encoders.describe(config.encoder, config.precision).has_text:
+    if not encoders.describe(config.spec, config.precision).has_text:
         raise JobError(f"--text: `{config.encoder}` encodes pictures alone: give --image or --uid")
     model = _loaded(config.encoder, config.device, config.precision)
     return Query(_fitting(embedding, model.encode_texts([text], config.batch_size)[0]), f'"{text}"')
@@ -132,7 +132,7 @@ def of_picture(embedding: Embedding, data: bytes, name: str, encoder: str | None
         JobError, ModelError: as ``of_text``.
     """
     config = _encoding(embedding, encoder)
-    description = encoders.describe(config.encoder, config.precision)
+    description = encoders.describe(config.spec, config.precision)
     assert description.preprocessing is not None, "a model that can be loaded has one"
     limit = int(embedding.run.manifest.job["limits"]["max_pixels"])
     try:
@@ -251,6 +251,11 @@ def _encoding(embedding: Embedding, encoder: str | None) -> Embed:
                 "or give --uid or --vector"
             )
         config = config.model_copy(update={"encoder": encoder, "device": "cpu"})
+    elif config.own is not None:
+        raise JobError(
+            f"this run's encoder is code of its own, {config.encoder}, and to read a run imports nothing: give --uid "
+            "or --vector"
+        )
     elif encoder is not None:
         raise JobError(
             f"--encoder {encoder}: this run's own is `{config.encoder}`: leave the option out"

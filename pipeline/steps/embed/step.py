@@ -7,6 +7,7 @@ and not on its neighbours in the batch: rows that an earlier run of the same enc
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -19,12 +20,15 @@ import pyarrow.compute as pc
 from tamis.pipeline import encoders
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.encoders.base import Encoder, Precision
+from tamis.pipeline.encoders.own import FailedRowError, Own
 from tamis.pipeline.inputs import embedding_files
 from tamis.pipeline.inputs.formats import PICTURE_COLUMNS, format_of
 from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
+from tamis.pipeline.signals import plugin_files
 from tamis.pipeline.steps.embed import decoding
 from tamis.pipeline.steps.embed.config import BAD_EMBEDDING, MISSING_EMBEDDING
 from tamis.pipeline.steps.embed.config import Embed as Config
+from tamis.pipeline.steps.shared.own_code import with_class
 from tamis.pipeline.steps.shared.parts import drops, embeds_captions
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import vector_column
@@ -44,7 +48,7 @@ Floats = npt.NDArray[np.float32]
 class Encoded:
     """Arguments of ``encode`` and ``take``."""
 
-    encoder: Mapping[str, Any] | str  # the identity of its weights and its preprocessing
+    encoder: str  # the identity of its weights and its preprocessing
     spec: str  # as the job names it
     batch_size: int
     precision: Precision
@@ -55,6 +59,7 @@ class Encoded:
     max_pixels: int = location()
     image: str | None = location()  # the addresses of embeddings that came with the input
     text: str | None = location()
+    own: Own | None = location()  # the encoder, where it is a class of the user's own
     decoder: str | None = None  # None for full decoding
     text_rows: int | None = None  # on a CPU texts of one width go through in any number
     given: Mapping[str, Sequence[str | int]] | None = None  # identities of embedding files
@@ -84,7 +89,7 @@ class Embed(Step):
         Raises:
             ModelError, JobError, InputError: one line.
         """
-        encoders.describe(self.config.encoder, self.config.precision)
+        encoders.describe(self.config.spec, self.config.precision)
         if self.config.takes_embeddings:
             name = self.config.taken_embedding
             for file in inputs:
@@ -95,7 +100,9 @@ class Embed(Step):
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """``vectors``, then ``verdict``."""
         config = self.config
-        identity = encoders.describe(config.encoder, config.precision).fingerprint
+        identity = encoders.describe(config.spec, config.precision).fingerprint
+        if config.own is not None and config.own.packed is not None:
+            plugin_files.keep(context.root, config.own.packed)
         takes = config.takes_embeddings
         name = config.taken_embedding
         stamps = embedding_files.stamps(context.inputs, name) if takes else {}
@@ -122,7 +129,7 @@ class Embed(Step):
         yield Phase("verdict", decide, EachPart(context.parts, vectors))
 
     def _encoded(
-        self, file: InputFile, identity: Any, stamps: Mapping[str, storage.File]
+        self, file: InputFile, identity: str, stamps: Mapping[str, storage.File]
     ) -> Encoded:
         config = self.config
         given: dict[str, list[str | int]] | None = None
@@ -146,6 +153,7 @@ class Embed(Step):
             text=addresses.get("text") if self.job.has_captions else None,
             reading=file.reading.told,
             captions=None if self.job.has_captions else False,
+            own=config.own.spec if config.own is not None else None,
         )
 
 
@@ -176,24 +184,29 @@ def _stamp(address: str, stamps: Mapping[str, storage.File]) -> list[str | int]:
 
 
 @lru_cache(maxsize=1)
-def _encoder(spec: str, device: str, precision: Precision) -> Encoder:
+def _encoder(
+    root: str, spec: str | Own, device: str, precision: Precision, identity: str
+) -> Encoder:
     """The model of this worker, kept from task to task. One thread: workers, not threads, fill the machine."""
     import torch
 
+    del identity  # other weights may lie at the same path
     torch.set_num_threads(1)
-    return encoders.load(spec, device, precision)
+    return encoders.load(with_class(root, spec), device, precision)
 
 
 def encode(io: TaskIo[Encoded]) -> Iterator[pa.Table]:
     """(row, image, text, reason, similarity) of one part's living samples, by the model."""
     args = io.args
-    encoder = _encoder(args.spec, args.device, args.precision)
-    ingest = io.read("ingest", ["text", *PICTURE_COLUMNS])
+    spec = args.own or args.spec
+    root = io.root if args.own else ""
+    encoder = _encoder(root, spec, args.device, args.precision, args.encoder)
+    ingest = io.read("ingest", ["key", "text", *PICTURE_COLUMNS])
     rows = io.alive()
     living = ingest.take(pa.array(rows))
     entry, relative, kind, size = args.source
     file = InputFile(entry, relative, args.path, kind, size, reading=args.reading or BY_ALIAS)
-    description = encoders.describe(args.spec, args.precision)
+    description = encoders.describe(spec, args.precision)
     assert description.preprocessing is not None  # `precomputed` alone has none
     image = np.zeros((len(rows), encoder.dim), dtype=np.float32)
     how = decoding.Decoding(
@@ -202,21 +215,32 @@ def encode(io: TaskIo[Encoded]) -> Iterator[pa.Table]:
     pictures = format_of(file).pictures(file, living)
     batches = decoding.batches(pictures, description.preprocessing, how, io.ahead)
     start = 0
-    for vectors in encoder.encode_images(batches, args.batch_size):
-        image[start : start + len(vectors)] = vectors
-        start += len(vectors)
+    with _named(living["key"], file.source):
+        for vectors in encoder.encode_images(batches, args.batch_size):
+            image[start : start + len(vectors)] = vectors
+            start += len(vectors)
     text = None
     if description.has_text and args.captions is not False:
-        captions = [caption or "" for caption in living["text"].to_pylist()]
-        text = _captions(encoder, captions, args.batch_size)
+        text = _captions(encoder, living, args.batch_size, file.source)
     yield _table(io, rows, image, text)
 
 
-def _captions(encoder: Encoder, captions: Sequence[str], batch_size: int) -> Floats:
+def _captions(encoder: Encoder, living: pa.Table, batch_size: int, source: str) -> Floats:
     """The captions' vectors, (n, dim); each distinct caption is encoded once."""
     numbers: dict[str, int] = {}
-    rows = [numbers.setdefault(caption, len(numbers)) for caption in captions]
-    return encoder.encode_texts(list(numbers), batch_size)[np.asarray(rows, dtype=np.int64)]
+    captions = [caption or "" for caption in living["text"].to_pylist()]
+    rows = np.array([numbers.setdefault(caption, len(numbers)) for caption in captions], np.int64)
+    with _named(living["key"].take(pa.array(np.unique(rows, return_index=True)[1])), source):
+        return encoder.encode_texts(list(numbers), batch_size)[rows]
+
+
+@contextmanager
+def _named(keys: pa.ChunkedArray, source: str) -> Iterator[None]:
+    """An error of a class of the user's own says which sample it concerns."""
+    try:
+        yield
+    except FailedRowError as failed:
+        raise failed.on(f"the sample {keys[failed.row].as_py()} of {source}") from None
 
 
 def take(io: TaskIo[Encoded]) -> Iterator[pa.Table]:

@@ -15,6 +15,7 @@ from tamis.pipeline import encoders
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.algorithms.choosing import target
 from tamis.pipeline.encoders.base import Encoder, Precision
+from tamis.pipeline.encoders.own import Own
 from tamis.pipeline.inputs import embedding_files
 from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.steps.shared import other_runs
@@ -69,6 +70,7 @@ class Origin:
     batch_size: int | None
     query: str | None  # of vectors: what they are of, in words
     path: str = location()
+    own: Own | None = location()  # the encoder, where it is a class of the user's own
 
 
 def kind_of(path: str) -> Kind:
@@ -128,6 +130,7 @@ def origin(
         embed.batch_size if reads_text else None,
         query,
         path=f"{absolute}{mark}{member}",
+        own=embed.own.spec if reads_text and embed.own is not None else None,
     )
 
 
@@ -137,7 +140,7 @@ def _text_encoder(shown: str, embed: Any) -> str:
             f"{shown} has captions, and `{embed.name}` has no model to embed them with: give their vectors (.npy), or "
             "a finished run"
         )
-    described = encoders.describe(embed.encoder, embed.precision)
+    described = encoders.describe(embed.spec, embed.precision)
     if not described.has_text:
         raise JobError(
             f"{shown} has captions, and the encoder `{embed.encoder}` reads pictures alone: give vectors (.npy) or a "
@@ -167,14 +170,14 @@ def embedding_in(root: str, embed: Any, shown: str, name: str | None = None) -> 
     Raises:
         JobError: there is none.
     """
-    own = encoders.describe(embed.encoder, embed.precision).fingerprint
+    own = encoders.describe(embed.spec, embed.precision).fingerprint
     others: list[Any] = [
         step
         for step in steps_of(root, shown)
         if step.makes_embedding and name in (None, step.makes_embedding)
     ]
     for step in others:
-        same = (step.encoder, step.precision) == (embed.encoder, embed.precision)
+        same = (step.spec, step.precision) == (embed.spec, embed.precision)
         if same or _fingerprint(step) == own:
             return step
     known = ", ".join(step.encoder for step in others) or "none"
@@ -186,7 +189,7 @@ def embedding_in(root: str, embed: Any, shown: str, name: str | None = None) -> 
 def _fingerprint(embed: Any) -> str | None:
     """The identity of a step's encoder; None where it cannot be had here, and so is another."""
     try:
-        return encoders.describe(embed.encoder, embed.precision).fingerprint
+        return encoders.describe(embed.spec, embed.precision).fingerprint
     except ModelError:
         return None
 

@@ -46,7 +46,7 @@ def embeds_captions(job: Job, embed: Any) -> bool:
             given = (entry.embeddings.get(embed.taken_embedding) for entry in job.input)
             return all(one is not None and one.text is not None for one in given)
         return all(entry.features or entry.text_embeddings for entry in job.input)
-    return encoders.describe(embed.encoder, embed.precision).has_text
+    return encoders.describe(embed.spec, embed.precision).has_text
 
 
 def nothing_reaches(step: str) -> JobError:

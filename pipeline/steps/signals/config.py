@@ -27,17 +27,14 @@ _ENTRY = {
 _NAMES = {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "string"}, _ENTRY]}}
 
 
-class Plugin(Model, defer_build=True):
-    """A function of one's own; what stands below `with` is filled in when the job is read."""
+class Code(Model, defer_build=True):
+    """Code of one's own, by its file or package; what stands below `with` is filled in when the job is read."""
 
-    group: ClassVar[str] = "tamis.signals"
+    group: ClassVar[str]
     """Of the entry points of packages."""
 
-    takes_others: ClassVar[bool] = False
-    """Whether its parameters may have names that are none of COLUMNS, such as those of signals."""
-
     file: str | None = Field(
-        None, description="path of the Python file that has the function of the signal's name"
+        None, description="path of the Python file that has the function or class of that name"
     )
     package: str | None = Field(
         None, description="instead of a file: an installed package with an entry point of that name"
@@ -45,19 +42,14 @@ class Plugin(Model, defer_build=True):
     with_: tuple[str, ...] = Field(
         (), alias="with", description="paths of files that it imports, each as a module of its name"
     )
-    type: str | None = Field(None, description="Arrow type of the values, by the annotation")
-    reads: tuple[str, ...] = Field((), description="columns that it reads, by its parameters")
-    by_row: bool = Field(False, description="whether it takes one sample, and not columns")
     packed: str | None = Field(None, description="the sources, which travel with the job")
     entry: str | None = Field(None, description="what the package's entry point names")
     version: str | None = Field(None, description="of the package")
 
     @model_validator(mode="after")
-    def _has_one_source(self) -> Plugin:
+    def _has_one_source(self) -> Self:
         if (self.file is None) == (self.package is None) or (self.package and self.with_):
-            raise ValueError(
-                "a function of your own has a `file`, perhaps with `with`, or a `package`"
-            )
+            raise ValueError("code of your own has a `file`, perhaps with `with`, or a `package`")
         return self
 
     @property
@@ -65,29 +57,59 @@ class Plugin(Model, defer_build=True):
         """Its file, or its package, for people."""
         return self.file or f"the package {self.package}"
 
-    def settled(self, name: str) -> Plugin:
-        """The same with all that is filled in, and bare names for the files, which are not needed any more.
+    def imported(self, name: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """The function or class, and the settings that are filled in, with bare names for the files.
 
         Raises:
             PlugInError, OSError: a file cannot be read or imported.
         """
-        from tamis.pipeline.signals import plugin, plugin_packages
+        from tamis.pipeline.plugins import packages, sources
         from tamis.pipeline.signals.plugin_files import read_sources
+
+        if self.package is not None:
+            entry = packages.find(self.package, name, self.group)
+            settings = {"entry": entry.value, "version": entry.version}
+            return packages.load(self.package, entry), settings
+        packed = self.packed or sources.pack(read_sources(self.file or "", self.with_))
+        file, *others = sources.unpack(packed)
+        known: dict[str, Any] = {"file": file, "with_": tuple(others), "packed": packed}
+        return sources.load(packed, name), known
+
+    @property
+    def code(self) -> dict[str, Any]:
+        """Whose code it is, as JSON: by the hash of the sources, or the version of the package."""
+        from tamis.pipeline.plugins import sources
+
+        if self.packed is not None:
+            return {"plugin": sources.digest(self.packed)}
+        return {"package": [self.package, self.entry, self.version]}
+
+
+class Plugin(Code, defer_build=True):
+    """A function of one's own."""
+
+    group: ClassVar[str] = "tamis.signals"
+
+    takes_others: ClassVar[bool] = False
+    """Whether its parameters may have names that are none of COLUMNS, such as those of signals."""
+
+    type: str | None = Field(None, description="Arrow type of the values, by the annotation")
+    reads: tuple[str, ...] = Field((), description="columns that it reads, by its parameters")
+    by_row: bool = Field(False, description="whether it takes one sample, and not columns")
+
+    def settled(self, name: str) -> Plugin:
+        """The same with all that is filled in; the files are not needed any more.
+
+        Raises:
+            PlugInError, OSError: a file cannot be read or imported.
+        """
+        from tamis.pipeline.signals import plugin
 
         if self.type is not None and (self.packed is not None or self.entry is not None):
             where = f"{self.source}: {name}"
             plugin.check_form(self.type, self.reads, where, others=self.takes_others)
             return self
-        known: dict[str, Any]
-        if self.package is not None:
-            entry = plugin_packages.find(self.package, name, self.group)
-            known = {"entry": entry.value, "version": entry.version}
-            function = plugin_packages.load(self.package, entry)
-        else:
-            packed = self.packed or plugin.pack(read_sources(self.file or "", self.with_))
-            file, *others = plugin.unpack(packed)
-            known = {"file": file, "with_": tuple(others), "packed": packed}
-            function = plugin.load(packed, name)
+        function, known = self.imported(name)
         form = self.form(function, f"{known.get('file', self.package)}: {name}")
         known |= {"type": form.type, "reads": form.reads, "by_row": form.by_row}
         return self.model_copy(update=known)
@@ -106,12 +128,7 @@ class Plugin(Model, defer_build=True):
     @property
     def identity(self) -> dict[str, Any]:
         """The settings that its values depend on beside the samples, as JSON."""
-        from tamis.pipeline.signals import plugin
-
-        told = {"reads": list(self.reads), "by_row": self.by_row}
-        if self.packed is not None:
-            return {"plugin": plugin.digest(self.packed), **told}
-        return {"package": [self.package, self.entry, self.version], **told}
+        return {**self.code, "reads": list(self.reads), "by_row": self.by_row}
 
 
 class Signals(StepModel):

@@ -14,7 +14,7 @@ import pyarrow as pa
 from tamis.pipeline.inputs.formats import PICTURE_COLUMNS, VALUE_COLUMNS, format_of
 from tamis.pipeline.inputs.images import ImageDamage, Opened
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.signals import plugin, plugin_files, plugin_packages
+from tamis.pipeline.signals import plugin, plugin_files
 from tamis.pipeline.signals.caption_words import Shared
 from tamis.pipeline.signals.heads import Head
 from tamis.pipeline.signals.kinds import PictureSignal, PixelSignal, SizeSignal, TextSignal
@@ -180,14 +180,9 @@ class _Plugin(NamedTuple):
 def _plugins(io: TaskIo[Computed]) -> dict[str, _Plugin]:
     found: dict[str, _Plugin] = {}
     for name, origin in io.args.from_.items():
-        if "plugin" in origin:
-            packed = plugin_files.kept(io.root, origin["plugin"])
-            file, function = next(iter(plugin.unpack(packed))), plugin.load(packed, name)
-        elif "package" in origin:
-            file, *entry = origin["package"]
-            function = plugin_packages.load(file, plugin_packages.Entry(*entry))
-        else:
+        if not {"plugin", "package"} & set(origin):
             continue
+        file, function = plugin_files.loaded(io.root, name, origin)
         kind = pa.type_for_alias(io.args.types[name])
         plugged = Plugged(name, file, function, kind)
         found[name] = _Plugin(plugged, origin["reads"], origin["by_row"])

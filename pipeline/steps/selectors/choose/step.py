@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.signals import plugin, plugin_files, plugin_packages
+from tamis.pipeline.signals import plugin, plugin_files
 from tamis.pipeline.signals.plugin_values import Plugged
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.by_signal import (
@@ -143,14 +143,8 @@ def values(io: TaskIo[Valued]) -> Iterator[pa.Table]:
 
 def _function(io: TaskIo[Valued]) -> Plugged:
     args = io.args
-    kind = pa.type_for_alias(args.type)
-    if "plugin" in args.identity:
-        packed = plugin_files.kept(io.root, args.identity["plugin"])
-        file = next(iter(plugin.unpack(packed)))
-        return Plugged(args.name, file, plugin.load(packed, args.name), kind)
-    package, *entry = args.identity["package"]
-    found = plugin_packages.load(package, plugin_packages.Entry(*entry))
-    return Plugged(args.name, package, found, kind)
+    file, function = plugin_files.loaded(io.root, args.name, args.identity)
+    return Plugged(args.name, file, function, pa.type_for_alias(args.type))
 
 
 def _columns(io: TaskIo[Valued], reads: Sequence[str]) -> tuple[Rows, dict[str, Any]]:

@@ -48,7 +48,7 @@ class Compared:
 def describe(io: TaskIo[Projected]) -> Iterator[pa.Table]:
     """The target's principal directions, and its moments along them: (along, size, total, outer), a row of bytes."""
     args = io.args
-    found = (block.rows for block in blocks(args.of, encoder_of(args.of)))
+    found = (block.rows for block in blocks(args.of, encoder_of(io, args.of)))
     whole = Moments.of_blocks(found)
     along = frechet.directions(whole.outer / whole.size, args.dimensions)
     made = whole.along(along)

@@ -23,6 +23,7 @@ from tamis.pipeline.steps.selectors.target.config import LOT, OFF_TARGET
 from tamis.pipeline.steps.shared.borrowed import inspected
 from tamis.pipeline.steps.shared.origins import BLOCK, Origin, blocks
 from tamis.pipeline.steps.shared.other_runs import check_sha256, unchanged
+from tamis.pipeline.steps.shared.own_code import with_class
 from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
@@ -77,7 +78,7 @@ class Judged:
     least: float | None = None  # in the place of a cut
 
 
-def encoder_of(of: Origin) -> Encoder | None:
+def encoder_of(io: TaskIo[Any], of: Origin) -> Encoder | None:
     """The encoder of a target of captions."""
     if of.kind != "captions":
         return None
@@ -85,12 +86,13 @@ def encoder_of(of: Origin) -> Encoder | None:
 
     torch.set_num_threads(1)  # as where the samples are embedded
     assert of.spec is not None, "captions come with an encoder"
-    return encoders.load(of.spec, of.device or "cpu", of.precision or "fp32")
+    spec = with_class(io.root, of.own or of.spec)
+    return encoders.load(spec, of.device or "cpu", of.precision or "fp32")
 
 
 def gather(io: TaskIo[Origin]) -> Iterator[pa.Table]:
     """(name, centroid) of the target's vectors, for ``nearest``."""
-    found = list(blocks(io.args, encoder_of(io.args)))
+    found = list(blocks(io.args, encoder_of(io, io.args)))
     names = [name[:SHOWN] for block in found for name in block.names]
     table = centroid_table(np.concatenate([block.rows for block in found]))
     yield table.append_column("name", pa.array(names, pa.string()))
@@ -98,7 +100,7 @@ def gather(io: TaskIo[Origin]) -> Iterator[pa.Table]:
 
 def add_up(io: TaskIo[Origin]) -> Iterator[pa.Table]:
     """The second moment of the target's vectors, a row of bytes for each dimension, for ``moment``."""
-    second = target.second_moment(block.rows for block in blocks(io.args, encoder_of(io.args)))
+    second = target.second_moment(block.rows for block in blocks(io.args, encoder_of(io, io.args)))
     raw = np.ascontiguousarray(second, "<f8")
     kind = pa.binary(8 * len(second))
     yield pa.table(
@@ -166,7 +168,7 @@ def _base(path: str) -> str:
 def vote(io: TaskIo[Origin]) -> Iterator[pa.Table]:
     """The target's vectors nearest to each centroid, counted, for ``concepts``."""
     centroids = kmeans.Centroids(centroid_rows(io.read("centroids")))
-    found = (block.rows for block in blocks(io.args, encoder_of(io.args)))
+    found = (block.rows for block in blocks(io.args, encoder_of(io, io.args)))
     first = next(found)
     check_width(io, first.shape[1], centroids.rows.shape[1], "centroids")
     yield pa.table({"votes": target.votes(_again(first, found), centroids)})

@@ -1,19 +1,16 @@
-"""Signals of installed packages: entry points of the group `tamis.signals`, each a function."""
+"""Entry points of installed packages: each a function or a class."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from typing import Any, NamedTuple
 
-from tamis.pipeline.signals import plugin
-from tamis.pipeline.signals.kinds import installed
+from tamis.pipeline.plugins import sources
 from tamis.schemas.errors import PlugInError
 from tamis.schemas.nearest import nearest
-
-GROUP = "tamis.signals"
 
 
 class Entry(NamedTuple):
@@ -23,21 +20,21 @@ class Entry(NamedTuple):
     version: str
 
 
-def find(package: str, name: str, group: str = GROUP) -> Entry:
+def find(package: str, name: str, group: str) -> Entry:
     """The entry point ``name`` of the distribution ``package`` in a group; nothing is imported.
 
     Raises:
         PlugInError: it is not installed, or has no such entry point.
     """
-    version = installed(package)
-    if version is None:
+    there = installed(package)
+    if there is None:
         raise PlugInError(f"{package}: is not installed: pip install {package}")
     own = {point.name: point for point in entry_points(group=group) if _is_of(point, package)}
     if name not in own:
         raise PlugInError(
-            f"{package} {version}: has no entry point `{name}` in the group {group}{nearest(name, list(own))}"
+            f"{package} {there}: has no entry point `{name}` in the group {group}{nearest(name, list(own))}"
         )
-    return Entry(own[name].value, version)
+    return Entry(own[name].value, there)
 
 
 @lru_cache(maxsize=32)
@@ -47,7 +44,7 @@ def load(package: str, entry: Entry) -> Callable[..., Any]:
     Raises:
         PlugInError: the package has another version here, or its module cannot be imported.
     """
-    plugin.check_importing(package)
+    sources.check_importing(package)
     here = installed(package)
     if here != entry.version:
         raise PlugInError(
@@ -60,11 +57,21 @@ def load(package: str, entry: Entry) -> Callable[..., Any]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever a module of somebody else's raises
-        raise PlugInError(f"{package}: {module} cannot be imported: {plugin.said(error)}") from None
+        raise PlugInError(
+            f"{package}: {module} cannot be imported: {sources.said(error)}"
+        ) from None
     if not callable(function):
         raise PlugInError(f"{package}: {module} has no function `{name}`")
     found: Callable[..., Any] = function
     return found
+
+
+def installed(package: str) -> str | None:
+    """The version of a distribution; None if it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _is_of(point: EntryPoint, package: str) -> bool:
