@@ -300,11 +300,22 @@ def browse(
         int,
         typer.Option("--port", min=0, max=65535, help="The port to listen on; 0 takes a free one."),
     ] = 8642,
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host",
+            help="The address to listen on; another than this machine's own asks browsers for a key, which stands in "
+            "the address that is printed. 0.0.0.0: all.",
+        ),
+    ] = "127.0.0.1",
+    show: Annotated[
+        bool, typer.Option("--open", help="Open it in this machine's web browser.")
+    ] = False,
 ) -> None:
     """Show a run in a web browser: filter its samples, read their stories, move a threshold."""
     from tamis.jobs.commands.browse import browse_run
 
-    browse_run(run, port)
+    browse_run(run, host, port, shown=show)
 
 
 app.add_typer(exploring.commands)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import socket
+import threading
+import webbrowser
 
 from tamis.jobs.commands.explain import in_words
 from tamis.jobs.opening import opened
@@ -12,24 +15,43 @@ from tamis.pipeline.audit.browse.server import Server
 from tamis.schemas.errors import JobError
 
 
-def browse_run(path: str, port: int) -> None:
-    """Serve a finished run to a web browser on this machine, until Ctrl-C.
+def browse_run(path: str, host: str, port: int, *, shown: bool) -> None:
+    """Serve a finished run to web browsers, until Ctrl-C; with ``shown`` open it in this machine's.
 
     Raises:
         StateError: no finished run.
-        JobError: the port is taken.
+        JobError: the port is taken, or this machine has no such address.
     """
     browser = Browser(opened(path), in_words)
     try:
-        server = Server(browser, port)
+        server = Server(browser, port, host)
+    except socket.gaierror as error:
+        raise JobError(
+            f"--host {host}: {error.strerror}: name an address of this machine"
+        ) from None
     except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise JobError(
+                f"--host {host}: is no address of this machine: 0.0.0.0 stands for all it has"
+            ) from None
         if error.errno != errno.EADDRINUSE:
             raise
         raise JobError(f"--port {port}: is in use: choose another") from None
     display.echo(f"{server.address} shows {path} (Ctrl-C ends)")
+    if server.access.key is not None:
+        display.note(
+            "whoever reaches this machine and has that address sees the captions and pictures; it travels unencrypted"
+        )
+    if shown:  # a browser in text takes the thread that opens it
+        threading.Thread(target=_show, args=[server.address], daemon=True).start()
     try:
         server.serve_forever()
     except KeyboardInterrupt:
         display.echo("ended")
     finally:
         server.end()
+
+
+def _show(address: str) -> None:
+    if not webbrowser.open(address):
+        display.note(f"no web browser was found here: open {address}")
