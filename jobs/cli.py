@@ -106,6 +106,13 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument an option
             "groups with +; or a YAML file. A sample of the parts is run here.",
         ),
     ] = None,
+    download: Annotated[
+        bool,
+        typer.Option(
+            "--download/--no-download",
+            help="Fetch the weights of encoders that are not on this machine; by default `tamis run` does.",
+        ),
+    ] = False,
     rows: ROWS = None,
     sample: SHARE = None,
     rates: RATES = "",
@@ -122,7 +129,7 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument an option
     request = Request(job, inputs or (), output, settings or ())
     if cluster is None:
         _need_cluster({"--rows": rows, "--sample": sample, "--rates": rates, "--here": here})
-        plan_job(request, accept_changed=accept_changed, json=json)
+        plan_job(request, accept_changed=accept_changed, download=download, json=json)
         return
     from tamis.jobs.commands.forecast import Question, forecast_job
 

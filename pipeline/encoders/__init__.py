@@ -9,9 +9,10 @@ from __future__ import annotations
 import importlib
 from typing import Any, get_args
 
+from tamis.pipeline.encoders import hub
 from tamis.pipeline.encoders.base import Description, Encoder, Precision, one_line
 from tamis.pipeline.host.devices import require_cuda
-from tamis.schemas.errors import ModelError
+from tamis.schemas.errors import ModelError, NotFetchedError
 
 ENCODERS = {
     "open_clip": "tamis.pipeline.encoders.open_clip",
@@ -24,6 +25,10 @@ ENCODERS = {
 FORMS = "open_clip:MODEL/PRETRAINED, open_clip:hf-hub:OWNER/NAME, timm:MODEL, precomputed or demo"
 
 
+NOT_FETCHED = "not fetched"
+"""The fingerprint of an encoder whose weights are not on this machine, where nothing is to be fetched."""
+
+
 def describe(spec: str, precision: Precision = "fp32") -> Description:
     """Describe the encoder ``spec`` without loading its weights.
 
@@ -31,7 +36,12 @@ def describe(spec: str, precision: Precision = "fp32") -> Description:
         ModelError: there is no such encoder, or its package, name or weights are missing.
     """
     module, rest = _resolve(spec)
-    description: Description = module.describe(rest, _check(precision))
+    try:
+        description: Description = module.describe(rest, _check(precision))
+    except NotFetchedError as error:
+        if hub.fetches():
+            raise
+        return Description(error.dim, error.has_text, NOT_FETCHED, None)
     return description
 
 

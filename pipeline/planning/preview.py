@@ -57,6 +57,7 @@ def preview(plan: Plan) -> dict[str, Any]:
             *_lacking(plan),
             *_unexpected(plan.job, total),
             *_joined(plan.job),
+            *_not_fetched(plan.job),
         ],
     }
 
@@ -125,6 +126,16 @@ def _joined(job: Job) -> Iterator[str]:
             yield (
                 f"{step.name}: input `{several[0]}` makes a sample of every caption, and this step joins by picture: "
                 "it keeps one of each picture's"
+            )
+
+
+def _not_fetched(job: Job) -> Iterator[str]:
+    """The encoders whose weights are not on this machine, where the plan was to fetch nothing."""
+    for embed in job.embeds:
+        if encoders.describe(embed.encoder, embed.precision).fingerprint == encoders.NOT_FETCHED:
+            yield (
+                f"{embed.name}: the weights of {embed.encoder} are not on this machine: `tamis run` fetches them, or "
+                "`tamis plan --download` before it"
             )
 
 
