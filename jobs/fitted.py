@@ -104,10 +104,11 @@ def _head(look: Look) -> Iterator[str]:
     if taken:
         named = ", ".join(f"{name} is {column}" for name, column in sorted(taken.items()))
         yield f"# Columns: {display.plain(named)}."
-    others = [name for name in look.columns if name not in taken.values()]
+    others = [name for name in columns.whole(look.columns) if name not in taken.values()]
     if others:
         yield f"# Kept in the result beside them: {display.plain(', '.join(others[:20]))}."
     yield from (f"# {display.plain(note)}" for note in unread_pictures([look.first]))
+    yield from (f"# {display.plain(note)}" for note in look.notes)
     bad = Counter(look.rows["reason"].drop_null().to_pylist())
     if bad:
         count = look.rows.num_rows
@@ -125,16 +126,16 @@ def _input(look: Look, patterns: Sequence[str]) -> Iterator[str]:
         f"    {key}: {value if key == 'features' else repr(value)}"
         for key, value in look.embeddings.items()
     )
-    if look.paths is not None:
-        yield f"    columns: {{image: {_quoted(look.paths)}}}"
+    if look.picture is not None:
+        yield f"    columns: {{image: {_quoted(look.picture)}}}"
     if look.captions != "one":
         yield f"    captions: {look.captions}  # {CAPTIONS[look.captions]}"
     if look.captions == "none":
         for name in (*_other_members(look), *_other_columns(look)):
-            shown = _quoted(name)
-            which = (
-                "" if look.columns.get(name, columns.TEXT) else "; of a list say captions: first"
-            )
+            shown, several = _quoted(name), looking.captions_in(look, patterns, name)
+            if several is None:
+                continue
+            which = "" if several == "one" else "; of a list say captions: first"
             yield f"    # columns: {{text: {shown}}}  # instead, if {shown} is the caption{which}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, get_args
@@ -11,8 +11,8 @@ from typing import Any, get_args
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.pipeline.inputs import columns, picture_paths
-from tamis.pipeline.inputs.entries import input_files
+from tamis.pipeline.inputs import columns, inner_fields, picture_paths
+from tamis.pipeline.inputs.entries import input_files, listed
 from tamis.pipeline.inputs.formats import format_of, outline, rows_of
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.input_files import InputFile
@@ -44,7 +44,8 @@ class Look:
         columns: the input's own.
         embeddings: keys of the job's input that name embeddings.
         captions: how many a sample has, as the job says it.
-        paths: the column with the paths of pictures, where the job has to name it.
+        picture: the column of pictures, where the job has to name it.
+        notes: on files that are passed over.
     """
 
     files: Sequence[InputFile]
@@ -55,7 +56,8 @@ class Look:
     columns: columns.Columns
     embeddings: dict[str, str]
     captions: Captions
-    paths: str | None = None
+    picture: str | None = None
+    notes: Sequence[str] = ()
 
     @property
     def sound(self) -> pa.Table:
@@ -101,11 +103,11 @@ def look(patterns: Sequence[str]) -> Look:
 
 def _look_for(patterns: Sequence[str], captions: Captions) -> Look:
     entry = Input(path=tuple(patterns), captions=captions)
-    files = input_files(entry)
+    files, notes = listed(entry)
     first, rows = _first_rows(files)
-    paths = _paths(entry, first)
-    if paths is not None:
-        files = input_files(entry.model_copy(update={"columns": {"image": (paths,)}}))
+    picture = _picture(entry, first)
+    if picture is not None:
+        files = input_files(entry.model_copy(update={"columns": {"image": (picture,)}}))
         first, rows = _first_rows(files)
     samples = rows_of(files)
     estimate = sum(file.size for file in files) / max(1.0, first.size / max(1, rows.num_rows))
@@ -121,22 +123,47 @@ def _look_for(patterns: Sequence[str], captions: Captions) -> Look:
         format_of(first).columns(first),
         _embeddings(files),
         captions,
-        paths,
+        picture,
+        notes,
     )
 
 
-def _paths(entry: Input, first: InputFile) -> str | None:
-    """The column of a table without pictures that names some which are there; the job has to say so."""
+def _picture(entry: Input, first: InputFile) -> str | None:
+    """The column of a table without pictures that has some after all, or names some which are there."""
     if outline(first).pictures is not False:
         return None
-    for name in picture_paths.among(format_of(first).columns(first)):
-        files = input_files(entry.model_copy(update={"columns": {"image": (name,)}}))
-        file = next(file for file in files if file.path == first.path)
-        if outline(file).refused is None:
-            rows = next(iter(ingest_file(file, IngestOptions(part_samples=SAMPLES))))
-            if rows["reason"].null_count:
-                return name
+    found = format_of(first).columns(first)
+    others = [name for name, kind in found.items() if kind is None and inner_fields.DOT not in name]
+    for name in dict.fromkeys([*picture_paths.among(found), *others]):
+        rows = _first_with(entry, first, {"image": (name,)}, IngestOptions(part_samples=SAMPLES))
+        if rows is not None and rows["reason"].null_count:
+            return name
     return None
+
+
+def captions_in(look: Look, patterns: Sequence[str], name: str) -> str | None:
+    """How many captions a sample has in the column, key or member ``name``; None where it holds none."""
+    named = {"text": (name,)}
+    if look.picture is not None:
+        named["image"] = (look.picture,)
+    unopened = IngestOptions(part_samples=SAMPLES, span=(0, 0))
+    for captions in get_args(Captions)[:2]:
+        entry = Input(path=tuple(patterns), captions=captions)
+        rows = _first_with(entry, look.first, named, unopened)
+        if rows is not None and rows["text"].null_count < rows.num_rows:
+            return str(captions)
+    return None
+
+
+def _first_with(
+    entry: Input, first: InputFile, named: Mapping[str, tuple[str, ...]], options: IngestOptions
+) -> pa.Table | None:
+    """The first rows of a file where the job names some columns; None where it is refused so, or has none."""
+    files = input_files(entry.model_copy(update={"columns": named}))
+    file = next(file for file in files if file.path == first.path)
+    if outline(file).refused is not None:
+        return None
+    return next(iter(ingest_file(file, options)), None)
 
 
 def _first_rows(files: Sequence[InputFile]) -> tuple[InputFile, pa.Table]:

@@ -50,6 +50,9 @@ def find(file: InputFile, path: object) -> storage.File:
         path = path.get("path")
     if not isinstance(path, str) or not path.strip():
         raise NoPictureError("no path of a picture")
+    if path.startswith("data:"):
+        raise NoPictureError(f"{path[:30]}: a picture as text, which is not read: write its bytes")
+    path = path.removeprefix("file://")
     if "://" in path:
         raise NoPictureError(
             f"{path[:80]}: an address, and nothing is fetched: img2dataset does it, and its result is read"
@@ -63,6 +66,8 @@ def find(file: InputFile, path: object) -> storage.File:
             f"{path[:80]}: lies outside the table's folder: put the table above it"
         )
     found = _found(whole)
+    if found is None and "\\" in path:  # as Windows writes them
+        return find(file, path.replace("\\", "/"))
     if found is None:
         raise NoPictureError(f"{path[:80]}: there is no such file below the table's folder")
     return found
@@ -129,8 +134,8 @@ def among(columns: Iterable[str]) -> list[str]:
 
 
 def unopened(column: str) -> str:
-    """A word about a column that names pictures which are not read, with the mend."""
+    """A word about a column that seems to hold pictures which are not read, with the mend."""
     return (
-        f"{column} names pictures, which are not read: if they lie below the table's folder, say "
-        f"`columns: {{image: {column}}}`"
+        f"{column} seems to hold pictures or their paths, which are not read: say `columns: {{image: {column}}}`, with "
+        "the pictures below the table's folder"
     )

@@ -37,8 +37,8 @@ def test_a_plan_asks_no_hub_and_plans_the_rest(tmp_path: Path) -> None:
         assert asked == []
         ((code, _, error),) = called(address, tmp_path, ["plan", jobs[0], "--download"])
         assert asked
-    assert (code, error.count("\n")) == (2, 1)
-    assert "cannot fetch `laion2b_s34b_b79k` of ViT-B-32" in error
+    assert code == 2
+    assert "cannot fetch `laion2b_s34b_b79k` of ViT-B-32" in error.splitlines()[-1]
     for encoder, (code, out, error) in zip((CLIP, *OTHERS), plans, strict=True):
         assert (code, error) == (0, "")
         assert f"note: embed: the weights of {encoder} are not on this machine" in out

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tamis.pipeline.inputs.inner_fields import DOT
 from tamis.pipeline.inputs.input_files import BY_ALIAS, Reading
 from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.store import storage
@@ -111,6 +112,8 @@ def find_columns(
     names: dict[str, str | None] = {}
     for name in TAKEN:
         column = reading.column(name, schema.names)
+        if column is None and _is_needed(name, reading):
+            column = next((n for n in reading.names(name) if inner_type(schema, n)), None)
         if schema.names.count(column) > 1:
             raise InputError(f"`{storage.redact(path)}` has more than one column `{column}`")
         if (
@@ -121,7 +124,7 @@ def find_columns(
             raise InputError(_no_column(schema, path, name, reading))
         names[name] = column
     if names["text"] is not None:
-        kind = schema.field(names["text"]).type
+        kind = inner_type(schema, names["text"])
         rule = "captions are text"
         if is_texts(kind):
             rule = "captions are text: of a list say `captions: first` or `captions: each`"
@@ -154,6 +157,18 @@ def picture_fields(
     rule = "pictures are bytes, {bytes, path}, or paths of files"
     _expect(data is not None or paths is not None, path, column, kind, rule)
     return data, paths
+
+
+def inner_type(schema: pa.Schema, name: str) -> pa.DataType | None:
+    """The type of a column, or of a field inside one; None where the file has none of that name."""
+    if name in schema.names:
+        return schema.field(name).type
+    kind: pa.DataType = pa.struct(list(schema))
+    for key in name.split(DOT):
+        if not pa.types.is_struct(kind) or kind.get_field_index(key) < 0:
+            return None
+        kind = kind.field(key).type
+    return kind
 
 
 def _is_needed(name: str, reading: Reading) -> bool:
@@ -207,9 +222,10 @@ def is_string(kind: pa.DataType) -> bool:
 
 
 def field_of(batch: pa.RecordBatch, name: str) -> pa.Array:
-    """A column of a batch, or the field ``bytes`` or ``path`` of a struct (``image.bytes``)."""
-    column = name if name in batch.schema.names else name.rpartition(".")[0]
-    array = batch.column(column)
-    if column != name:
-        array = pc.struct_field(array, name.rpartition(".")[2])
+    """A column of a batch, or a field inside one (``image.bytes``)."""
+    if name in batch.schema.names:
+        array = batch.column(name)
+    else:
+        column, *keys = name.split(DOT)
+        array = pc.struct_field(batch.column(column), keys)
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array

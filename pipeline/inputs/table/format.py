@@ -59,7 +59,7 @@ class TextTable(Format):
         found = first_rows(file.path, syntax, LIMIT)
         if not found:
             return Outline(pictures=None, damage=first_fault(file.path, syntax, LIMIT))
-        available = list(dict.fromkeys(name for row in found for name in row))
+        available = list(syntax.kinds(found))  # fields inside fields too
         taken = {name: file.reading.column(name, available) for name in TAKEN}
         if not file.own_uids:
             taken["uid"] = None

@@ -127,11 +127,9 @@ def _captions(table: Table, fields: Fields, offset: int) -> list[Row]:
     reading = table.file.reading
     if reading.captions == "none":
         return [{}]
-    column = reading.column("text", list(fields))
+    column, value = captions.found_field(fields, "text", reading)
     try:
-        found = captions.texts_of(
-            None if column is None else fields[column], reading, column or "text"
-        )
+        found = captions.texts_of(value, reading, column or "text")
     except ValueError as error:
         return [fault(Reason.BAD_CAPTION, str(error), offset)]
     return [captions.judge_caption(text, offset, table.options) for text in found]
