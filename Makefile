@@ -17,7 +17,7 @@ DEV := .venv/.installed-dev
 BENCH ?= read ingest decode embed precision bench_captions near_scale bench_semantic bench_semdedup assign write start frame gpu \
 	peers_captions peers_pictures peers_embed
 
-PEERS ?= clip-retrieval datatrove py-data-juicer text-dedup
+PEERS ?= clip-retrieval datatrove img2dataset py-data-juicer text-dedup
 
 .PHONY: names demo docs test lint format bench peers fuzz showcase install clean
 

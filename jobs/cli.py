@@ -106,6 +106,13 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument an option
             "groups with +; or a YAML file. A sample of the parts is run here.",
         ),
     ] = None,
+    download: Annotated[
+        bool,
+        typer.Option(
+            "--download/--no-download",
+            help="Fetch the weights of encoders that are not on this machine; by default `tamis run` does.",
+        ),
+    ] = False,
     rows: ROWS = None,
     sample: SHARE = None,
     rates: RATES = "",
@@ -122,7 +129,7 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument an option
     request = Request(job, inputs or (), output, settings or ())
     if cluster is None:
         _need_cluster({"--rows": rows, "--sample": sample, "--rates": rates, "--here": here})
-        plan_job(request, accept_changed=accept_changed, json=json)
+        plan_job(request, accept_changed=accept_changed, download=download, json=json)
         return
     from tamis.jobs.commands.forecast import Question, forecast_job
 
@@ -304,11 +311,22 @@ def browse(
         str | None,
         typer.Option(metavar="RUN2", help="Another run: the samples of which it thinks otherwise."),
     ] = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host",
+            help="The address to listen on; another than this machine's own asks browsers for a key, which stands in "
+            "the address that is printed. 0.0.0.0: all.",
+        ),
+    ] = "127.0.0.1",
+    show: Annotated[
+        bool, typer.Option("--open", help="Open it in this machine's web browser.")
+    ] = False,
 ) -> None:
     """Show a run in a web browser: filter its samples, read their stories, move a threshold."""
     from tamis.jobs.commands.browse import browse_run
 
-    browse_run(run, port, beside)
+    browse_run(run, host, port, beside, shown=show)
 
 
 app.add_typer(exploring.commands)

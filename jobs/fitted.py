@@ -6,42 +6,29 @@ the encoder.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
-from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from tamis.jobs import looking
+from tamis.jobs.looking import Look
 from tamis.jobs.terminal import display
 from tamis.pipeline import encoders
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.audit.reading.words import counted
-from tamis.pipeline.inputs import columns, unread
-from tamis.pipeline.inputs.entries import input_files
-from tamis.pipeline.inputs.formats import format_of, outline, rows_of
-from tamis.pipeline.inputs.ingest import ingest_file
-from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.part_builder import IngestOptions
+from tamis.pipeline.inputs import columns
+from tamis.pipeline.inputs.formats import outline
+from tamis.pipeline.inputs.picture_paths import NAMES
 from tamis.pipeline.inputs.suffixes import CAPTION, META, PICTURES
-from tamis.pipeline.planning.first_samples import mend
 from tamis.pipeline.planning.preview import unread_pictures
 from tamis.pipeline.signals import caption_statistics
-from tamis.pipeline.store import storage
-from tamis.schemas.errors import InputError, ModelError
-from tamis.schemas.job import Captions, Input
+from tamis.schemas.errors import ModelError
 from tamis.schemas.tables import find_column
-
-SAMPLES = 500
-"""Samples that are looked at, from the start of the first file that has any."""
-
-FILES = 8
-"""Files that are tried."""
 
 LOST = 0.02
 """Share of the sound samples that a bound may drop, at most; where every candidate drops more, the mildest is taken."""
@@ -56,9 +43,6 @@ CANDIDATES: dict[str, tuple[str, tuple[float, ...]]] = {
 CLIP = "open_clip:ViT-B-32/laion2b_s34b_b79k"
 CLIP_REPOSITORY = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
 CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-
-FOLDERS = {"image_embeddings": "img_emb", "text_embeddings": "text_emb"}
-"""Key of an input -> the folder beside the metadata in which clip-retrieval writes its files."""
 
 CAPTION_WORDS = ("capt", "text", "title", "desc", "prompt", "alt", "sentence", "label")
 """Pieces of the names that columns of captions have."""
@@ -76,145 +60,17 @@ SMALL = 400
 """Samples from which the fitted job prunes by density: fewer are as many as a person looks at."""
 
 
-@dataclass(frozen=True)
-class Look:
-    """The columns, kinds and counts seen in some files.
-
-    Attributes:
-        files: all of them.
-        first: the file that was looked into.
-        rows: the first rows, of schema INGEST.
-        samples: of all files; estimated where ``counted`` is false.
-        columns: the input's own.
-        embeddings: keys of the job's input that name embeddings.
-        captions: how many a sample has, as the job says it.
-    """
-
-    files: Sequence[InputFile]
-    first: InputFile
-    rows: pa.Table
-    samples: int
-    counted: bool
-    columns: columns.Columns
-    embeddings: dict[str, str]
-    captions: Captions
-
-    @property
-    def sound(self) -> pa.Table:
-        """The rows that can be used."""
-        return self.rows.filter(pc.is_null(self.rows["reason"]))
-
-    @property
-    def pictures(self) -> bool:
-        """Whether the samples have pictures."""
-        return bool(self.rows["image_size"].null_count < self.rows.num_rows)
-
-    def has_similarity(self, encoder: str) -> bool:
-        """Whether that encoder's embeddings tell how well pictures and captions fit."""
-        both = len(self.embeddings) > 1 or "features" in self.embeddings
-        return self.captions != "none" and (encoder != "precomputed" or both)
-
-
 def fitted(patterns: Sequence[str]) -> str:
     """The text of a job file for the files that ``patterns`` name.
 
     Raises:
         InputError, JobError: no such files, or none that is read.
     """
-    look = _look(patterns)
+    look = looking.look(patterns)
     encoder, why = _encoder(look)
     lines = [*_head(look), "", *_input(look, patterns), f"output: runs/{_name(patterns)}", "steps:"]
     lines += [f"  {line}" for line in _steps(look, encoder, why)]
     return "\n".join(lines) + "\n"
-
-
-def _look(patterns: Sequence[str]) -> Look:
-    """A look at the files with as many captions a sample as most samples have.
-
-    Raises:
-        InputError, JobError: they cannot be read with any.
-    """
-    looks: list[Look] = []
-    faults: list[InputError] = []
-    for captions in get_args(Captions):
-        if captions == "each":  # as `first` is here, and copies of pictures are what it makes
-            continue
-        try:
-            look = _look_for(patterns, captions)
-        except InputError as error:
-            faults.append(error)
-            continue
-        without = look.rows.num_rows - look.rows["text"].null_count < look.rows.num_rows / 2
-        if captions != "none" and not without:
-            return look
-        if captions != "none" or look.pictures:
-            looks.append(look)
-    if not looks:
-        raise faults[0]
-    return looks[-1] if looks[-1].captions == "none" else looks[0]
-
-
-def _look_for(patterns: Sequence[str], captions: Captions) -> Look:
-    files = input_files(Input(path=tuple(patterns), captions=captions))
-    first, rows = _first_rows(files)
-    samples = rows_of(files)
-    estimate = sum(file.size for file in files) / max(1.0, first.size / max(1, rows.num_rows))
-    if rows.num_rows >= SAMPLES:
-        ends = [m["offset"] + m["size"] for row in rows["members"].to_pylist() for m in row or ()]
-        estimate = sum(file.size for file in files) / max(1.0, max(ends, default=1) / rows.num_rows)
-    return Look(
-        files,
-        first,
-        rows,
-        round(estimate) if samples is None else samples,
-        samples is not None,
-        format_of(first).columns(first),
-        _embeddings(files),
-        captions,
-    )
-
-
-def _first_rows(files: Sequence[InputFile]) -> tuple[InputFile, pa.Table]:
-    fault: dict[str, Any] = {}
-    for file in files[:FILES]:
-        outline(file).accepted()
-        for rows in islice(ingest_file(file, IngestOptions(part_samples=SAMPLES)), 1):
-            if rows["reason"].null_count:
-                return file, rows
-            fault = fault or _most_frequent(rows)
-    shown = storage.redact(files[0].path)
-    if not fault:
-        raise InputError(f"`{shown}` has no samples: name files that have some")
-    raise InputError(
-        f"no sample of `{shown}` can be used: {fault['reason']}: {fault['message']}{mend(files[0], fault['reason'])}"
-    )
-
-
-def _most_frequent(rows: pa.Table) -> dict[str, Any]:
-    """The first row that is dropped for the most frequent reason, of rows that all are."""
-    reason = Counter(rows["reason"].to_pylist()).most_common(1)[0][0] if rows.num_rows else None
-    return next((row for row in rows.to_pylist() if row["reason"] == reason), {})
-
-
-def _embeddings(files: Sequence[InputFile]) -> dict[str, str]:
-    """Embeddings that lie beside metadata: DataComp's ``X.npz``, or the folders of clip-retrieval."""
-    paths = [file.path for file in files if file.path.endswith(".parquet")]
-    if not paths or len(paths) < len(files):
-        return {}
-    if all(storage.exists(path.removesuffix(".parquet") + ".npz") for path in paths[:FILES]):
-        return {"features": "true"}
-    found: dict[str, str] = {}
-    folder = storage.parent(paths[0])
-    for key, name in FOLDERS.items():
-        for base in (storage.parent(folder), folder):
-            arrays = (
-                [f for f in storage.files_in(f"{base}/{name}") if f.path.endswith(".npy")]
-                if (storage.exists(f"{base}/{name}"))
-                else []
-            )
-            if len(arrays) == len(paths):
-                found.setdefault(key, f"{base}/{name}/*.npy")
-    return found if "image_embeddings" in found else {}
 
 
 def _encoder(look: Look) -> tuple[str | None, str]:
@@ -248,10 +104,11 @@ def _head(look: Look) -> Iterator[str]:
     if taken:
         named = ", ".join(f"{name} is {column}" for name, column in sorted(taken.items()))
         yield f"# Columns: {display.plain(named)}."
-    others = [name for name in look.columns if name not in taken.values()]
+    others = [name for name in columns.whole(look.columns) if name not in taken.values()]
     if others:
         yield f"# Kept in the result beside them: {display.plain(', '.join(others[:20]))}."
     yield from (f"# {display.plain(note)}" for note in unread_pictures([look.first]))
+    yield from (f"# {display.plain(note)}" for note in look.notes)
     bad = Counter(look.rows["reason"].drop_null().to_pylist())
     if bad:
         count = look.rows.num_rows
@@ -269,15 +126,22 @@ def _input(look: Look, patterns: Sequence[str]) -> Iterator[str]:
         f"    {key}: {value if key == 'features' else repr(value)}"
         for key, value in look.embeddings.items()
     )
+    if look.picture is not None:
+        yield f"    columns: {{image: {_quoted(look.picture)}}}"
     if look.captions != "one":
         yield f"    captions: {look.captions}  # {CAPTIONS[look.captions]}"
     if look.captions == "none":
         for name in (*_other_members(look), *_other_columns(look)):
-            shown = display.plain(name)
-            which = (
-                "" if look.columns.get(name, columns.TEXT) else "; of a list say captions: first"
-            )
+            shown, several = _quoted(name), looking.captions_in(look, patterns, name)
+            if several is None:
+                continue
+            which = "" if several == "one" else "; of a list say captions: first"
             yield f"    # columns: {{text: {shown}}}  # instead, if {shown} is the caption{which}"
+
+
+def _quoted(name: str) -> str:
+    """A name as YAML takes it."""
+    return name if re.fullmatch(r"[A-Za-z_][\w.-]*", name) else json.dumps(display.plain(name))
 
 
 def _other_columns(look: Look) -> list[str]:
@@ -286,7 +150,7 @@ def _other_columns(look: Look) -> list[str]:
     names = {
         name: kind
         for name, kind in look.columns.items()
-        if name.lower() not in taken | unread.PICTURE_PATHS and kind in (columns.TEXT, None)
+        if name.lower() not in taken | set(NAMES) and kind in (columns.TEXT, None)
     }
     likely = [name for name in names if any(word in name.lower() for word in CAPTION_WORDS)]
     return (likely or [name for name, kind in names.items() if kind is not None])[:SHOWN]

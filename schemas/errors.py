@@ -34,6 +34,14 @@ class ModelError(TamisError):
     """A model cannot be loaded: its package, weights, name or device is missing."""
 
 
+class NotFetchedError(ModelError):
+    """The weights of a model are not on this machine; ``dim``, or None, and ``has_text`` are known without them."""
+
+    def __init__(self, message: str, dim: int | None, has_text: bool) -> None:
+        super().__init__(message)
+        self.dim, self.has_text = dim, has_text
+
+
 class PlugInError(TamisError):
     """A function of one's own cannot be imported, says too little of itself, or fails on a sample."""
 

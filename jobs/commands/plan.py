@@ -8,20 +8,23 @@ from tamis.jobs.loading import Request, load
 from tamis.jobs.terminal import display
 from tamis.jobs.terminal.patience import told_after, weights_of
 from tamis.pipeline.audit.reading.words import counted
+from tamis.pipeline.encoders import hub
 from tamis.pipeline.planning import preview
 from tamis.pipeline.runs import plan as planning
 from tamis.pipeline.runs import state
 from tamis.schemas.redaction import redact
 
 
-def plan_job(request: Request, *, accept_changed: bool, json: bool) -> None:
-    """Check a job, and show its inputs, steps and run directory.
+def plan_job(request: Request, *, accept_changed: bool, download: bool, json: bool) -> None:
+    """Check a job, and show its inputs, steps and run directory; with ``download`` have its encoders' weights here.
 
     Raises:
         TamisError: the job cannot be done as it stands.
     """
     job = load(request)
-    with told_after(weights_of(job)):
+    weights = weights_of(job)
+    waiting = told_after(weights) if download or weights is None else hub.nothing_fetched()
+    with waiting:
         plan = planning.make(job, accept_changed)
         state.check_output(plan)
         overview = preview.preview(plan)

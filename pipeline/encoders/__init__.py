@@ -10,11 +10,11 @@ from __future__ import annotations
 import importlib
 from typing import Any, get_args
 
-from tamis.pipeline.encoders import own
+from tamis.pipeline.encoders import hub, own
 from tamis.pipeline.encoders.base import Description, Encoder, Precision, one_line
 from tamis.pipeline.encoders.own import Own
 from tamis.pipeline.host.devices import require_cuda
-from tamis.schemas.errors import ModelError
+from tamis.schemas.errors import ModelError, NotFetchedError
 
 ENCODERS = {
     "open_clip": "tamis.pipeline.encoders.open_clip",
@@ -31,6 +31,10 @@ FORMS = (
 )
 
 
+NOT_FETCHED = "not fetched"
+"""The fingerprint of an encoder whose weights are not on this machine, where nothing is to be fetched."""
+
+
 def describe(spec: str | Own, precision: Precision = "fp32") -> Description:
     """Describe the encoder ``spec`` without loading its weights.
 
@@ -40,7 +44,12 @@ def describe(spec: str | Own, precision: Precision = "fp32") -> Description:
     if isinstance(spec, Own):
         return own.describe(spec, _check(precision))
     module, rest = _resolve(spec)
-    description: Description = module.describe(rest, _check(precision))
+    try:
+        description: Description = module.describe(rest, _check(precision))
+    except NotFetchedError as error:
+        if hub.fetches():
+            raise
+        return Description(error.dim, error.has_text, NOT_FETCHED, None)
     return description
 
 

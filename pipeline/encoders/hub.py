@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -12,6 +13,27 @@ from tamis.pipeline.encoders.base import one_line, quiet
 from tamis.schemas.errors import ModelError
 
 CONNECT_SECONDS = 5.0
+
+_REFUSED = ContextVar("refused", default=False)
+
+
+@contextmanager
+def nothing_fetched() -> Iterator[None]:
+    """Inside it only what is on this machine is found, and an encoder without its weights is described by its name."""
+    from huggingface_hub import constants
+
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    token = _REFUSED.set(True)
+    try:
+        yield
+    finally:
+        _REFUSED.reset(token)
+        constants.HF_HUB_OFFLINE = before
+
+
+def fetches() -> bool:
+    """Whether what is not on this machine may be fetched."""
+    return not _REFUSED.get()
 
 
 def fetch(repository: str, *choices: Sequence[str]) -> list[str]:
@@ -72,6 +94,8 @@ def why_unreachable() -> str | None:
     """The reason why nothing can be fetched from the hub; None if it answers, or a proxy may reach it."""
     from huggingface_hub import constants
 
+    if not fetches():
+        return "nothing is fetched here"
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
     address = urlsplit(constants.ENDPOINT)

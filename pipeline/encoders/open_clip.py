@@ -32,7 +32,7 @@ from tamis.pipeline.encoders.base import (
 from tamis.pipeline.encoders.preprocessing import Preprocessing
 from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
 from tamis.pipeline.encoders.towers import AT_ONCE, TextTower, Towers
-from tamis.schemas.errors import ModelError
+from tamis.schemas.errors import ModelError, NotFetchedError
 
 if TYPE_CHECKING:
     import torch
@@ -208,7 +208,9 @@ def _find(rest: str) -> _Checkpoint:
         raise ModelError(f"open_clip has no model `{name}`{hint}")
     tag = get_pretrained_cfg(name, pretrained)
     if tag:
-        return _Checkpoint(name, config, dict(tag), _fetch(name, pretrained, tag))
+        return _Checkpoint(
+            name, config, dict(tag), _fetch(name, pretrained, tag, config["embed_dim"])
+        )
     if not os.path.isfile(pretrained):
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
         raise ModelError(
@@ -227,9 +229,11 @@ def _of_hub(name: str) -> _Checkpoint:
     try:
         written, weights = hub.fetch(repository, [_HUB_CONFIG], _HUB_WEIGHTS)
     except ModelError as error:
-        raise ModelError(
+        raise NotFetchedError(
             f"`open_clip:{name}`: {error}: check the name and the network, or name a local checkpoint: "
-            "open_clip:MODEL//path/to/checkpoint.safetensors"
+            "open_clip:MODEL//path/to/checkpoint.safetensors",
+            None,
+            has_text=True,
         ) from error
     try:
         config = json.loads(Path(written).read_text())
@@ -243,17 +247,21 @@ def _of_hub(name: str) -> _Checkpoint:
     return _Checkpoint(f"{FOLDER}{folder}", model, config.get("preprocess_cfg") or {}, weights)
 
 
-def _fetch(name: str, pretrained: str, tag: dict[str, Any]) -> str:
+def _fetch(name: str, pretrained: str, tag: dict[str, Any], dim: int) -> str:
     """The weights file of a tag, from the hub or its cache."""
     from open_clip.pretrained import download_pretrained
 
     try:
+        if not hub.fetches() and not tag.get("hf_hub"):
+            raise FileNotFoundError("nothing is fetched here")
         with quiet():
             return str(download_pretrained(tag))
     except (OSError, RuntimeError, ValueError) as error:
-        raise ModelError(
+        raise NotFetchedError(
             f"cannot fetch `{pretrained}` of {name} ({one_line(error)}); without a network name a "
-            f"local checkpoint: open_clip:{name}//path/to/checkpoint.safetensors"
+            f"local checkpoint: open_clip:{name}//path/to/checkpoint.safetensors",
+            dim,
+            has_text=True,
         ) from error
 
 

@@ -23,7 +23,7 @@ from tamis.pipeline.encoders.base import (
 from tamis.pipeline.encoders.preprocessing import Preprocessing
 from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
 from tamis.pipeline.encoders.towers import Towers, to_inference
-from tamis.schemas.errors import ModelError
+from tamis.schemas.errors import ModelError, NotFetchedError
 
 if TYPE_CHECKING:
     from timm.models import PretrainedCfg
@@ -113,7 +113,9 @@ def _fetch(name: str, config: PretrainedCfg | None) -> str:
             file = config.hf_hub_filename or "model.safetensors"
             return str(hf_hub_download(config.hf_hub_id, file))
     except (OSError, ValueError) as error:
-        raise ModelError(f"cannot fetch timm's {name} ({one_line(error)}); {remedy}") from error
+        raise NotFetchedError(
+            f"cannot fetch timm's {name} ({one_line(error)}); {remedy}", None, has_text=False
+        ) from error
 
 
 def _dim(model: Any) -> int:

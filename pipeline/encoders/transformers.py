@@ -30,7 +30,7 @@ from tamis.pipeline.encoders.base import (
 from tamis.pipeline.encoders.preprocessing import Preprocessing, Size
 from tamis.pipeline.encoders.torchvision_ops import ensure_torchvision
 from tamis.pipeline.encoders.towers import Towers, to_inference
-from tamis.schemas.errors import ModelError
+from tamis.schemas.errors import ModelError, NotFetchedError
 
 if TYPE_CHECKING:
     import torch
@@ -188,8 +188,10 @@ def _fetched(repository: str) -> str:
         if weights.endswith(_WEIGHTS[1]):
             hub.fetch(repository, *([name] for name in _parts(weights)))
     except ModelError as error:
-        raise ModelError(
-            f"`transformers:{repository}`: {error}: check the name and the network, or name a folder with its files"
+        raise NotFetchedError(
+            f"`transformers:{repository}`: {error}: check the name and the network, or name a folder with its files",
+            None,
+            has_text=True,
         ) from error
     return str(Path(config).parent)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tamis.pipeline.algorithms.near_captions.folding import is_visible
+from tamis.pipeline.inputs.inner_fields import field_of
 from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
 from tamis.pipeline.inputs.part_builder import MAX_URL_BYTES, IngestOptions, Row, fault
 from tamis.pipeline.inputs.uids import hash_uid
@@ -13,8 +14,20 @@ from tamis.schemas.ledger import Reason
 
 def field(fields: dict[str, Any], name: str, reading: Reading = BY_ALIAS) -> Any:
     """The value of ``name``, by the job's names or an alias, in ``fields``; None where they have none."""
+    return found_field(fields, name, reading)[1]
+
+
+def found_field(fields: dict[str, Any], name: str, reading: Reading) -> tuple[str | None, Any]:
+    """(its own name, value) of ``name`` in ``fields``; the job may name a field inside another: ``caption.en``."""
     column = reading.column(name, list(fields))
-    return fields[column] if column is not None else None
+    if column is not None:
+        return column, fields[column]
+    if name != "text" or reading.captions != "none":
+        for inner in reading.names(name):
+            value = field_of(fields, inner)
+            if value is not None:
+                return inner, value
+    return None, None
 
 
 def field_text(fields: dict[str, Any], name: str, reading: Reading = BY_ALIAS) -> str | None:

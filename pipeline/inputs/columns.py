@@ -15,9 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from tamis.pipeline.inputs.captions import is_text
-
-DOT = "."
-"""Between the names on the way to a field inside a column."""
+from tamis.pipeline.inputs.inner_fields import DOT, field_of
 
 NUMBER, TEXT, TRUTH = pa.float64(), pa.string(), pa.bool_()
 
@@ -67,16 +65,6 @@ def _named(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             inner = [(f"{name}{DOT}{key}", one) for key, one in value.items() if DOT not in key]
             yield from (item for item in inner if item[0] not in fields)
             left += inner
-
-
-def field_of(fields: Mapping[str, Any], name: str) -> Any:
-    """The value of a field of a JSON object, or of one inside it; None where it has none."""
-    if name in fields or DOT not in name:
-        return fields.get(name)
-    found: Any = fields
-    for key in name.split(DOT):
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
 
 
 def _json_kind(value: Any) -> pa.DataType | None:

@@ -31,9 +31,10 @@ def listed(entry: Input) -> tuple[list[InputFile], list[str]]:
     """
     endings = {ending: name for name in FORMATS for ending in format_named(name).endings}
     reading = reading_of(entry)
-    listing = resolve(
-        expanded(entry.path, _levels(entry), lambda path: _names_pictures(path, endings, reading))
+    patterns, passed = expanded(
+        entry.path, _levels(entry), lambda path: _why_no_list(path, endings, reading)
     )
+    listing = resolve(patterns)
     images = _paired(entry, entry.image_embeddings, len(listing.files))
     texts = _paired(entry, entry.text_embeddings, len(listing.files))
     count = len(listing.files)
@@ -68,7 +69,7 @@ def listed(entry: Input) -> tuple[list[InputFile], list[str]]:
                 touched=file.touched,
             )
         )
-    notes = [f"input `{entry.name}`: {note}" for note in listing.notes()]
+    notes = [f"input `{entry.name}`: {note}" for note in [*listing.notes(), *passed]]
     return files, notes
 
 
@@ -82,10 +83,15 @@ def _levels(entry: Input) -> list[list[str]]:
     ]
 
 
-def _names_pictures(path: str, endings: Mapping[str, str], reading: Reading) -> bool:
+def _why_no_list(path: str, endings: Mapping[str, str], reading: Reading) -> str | None:
+    """The reason why a file is no list of pictures; None where it is one."""
     kind = next(name for ending, name in endings.items() if path.lower().endswith(ending))
     file = InputFile("", path, path, kind, storage.stat(path).size, reading=reading)
-    return outline(file).pictures is True
+    found = outline(file)
+    if found.pictures is True:
+        return None
+    named = ", ".join(format_named(kind).columns(file))
+    return found.damage or f"no column of it is known to name pictures: it has {named or 'none'}"
 
 
 def reading_of(entry: Input) -> Reading:

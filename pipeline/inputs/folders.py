@@ -22,6 +22,8 @@ FOLDER = "/"
 
 ANY_PICTURE = OTHER_PICTURES.union(PICTURES)
 
+JSON = ".json"
+
 NAMED = 5
 """Endings that a message names."""
 
@@ -29,22 +31,27 @@ NAMED = 5
 def expanded(
     patterns: Sequence[str],
     levels: Sequence[Sequence[str]],
-    names_pictures: Callable[[str], bool],
-) -> list[str]:
-    """The patterns, a directory replaced by the patterns of what is read of it.
+    why_no_list: Callable[[str], str | None],
+) -> tuple[list[str], list[str]]:
+    """The patterns, a directory replaced by the patterns of what is read of it; and notes on what is passed over.
 
     Args:
         patterns: of one entry.
         levels: endings of files by how much they are preferred; FOLDER for the pictures of a directory.
-        names_pictures: whether a file is a list of pictures, which then are not taken for themselves.
+        why_no_list: why a file is no list of pictures, or None where it is: then they are not taken for themselves.
 
     Raises:
         InputError: a directory has nothing that is read; the message says what it has.
     """
     made: list[str] = []
+    notes: list[str] = []
     for pattern in patterns:
-        made += _of_folder(pattern, levels, names_pictures) if is_folder(pattern) else [pattern]
-    return made
+        if is_folder(pattern):
+            found, passed = _of_folder(pattern, levels, why_no_list)
+            made, notes = made + found, notes + passed
+        else:
+            made.append(pattern)
+    return made, notes
 
 
 def is_folder(pattern: str) -> bool:
@@ -55,20 +62,50 @@ def is_folder(pattern: str) -> bool:
 
 
 def _of_folder(
-    folder: str, levels: Sequence[Sequence[str]], names_pictures: Callable[[str], bool]
-) -> list[str]:
+    folder: str, levels: Sequence[Sequence[str]], why_no_list: Callable[[str], str | None]
+) -> tuple[list[str], list[str]]:
     base = folder.rstrip("/") or "/"
     paths = [path for path, _ in zip(_below(base), range(LOOKED_AT), strict=False)]
     met = Counter(map(_ending, paths))
     pictures = any(met[f".{ending}"] for ending in ANY_PICTURE)
+    stems = _stems(paths)
+    notes = [
+        f"{storage.redact(path)} lies there too and is not read: {advice(path)}"
+        for path in paths
+        if _ending(path).removeprefix(".") not in ANY_PICTURE
+        and (_ending(path) != JSON or path[: 1 - len(JSON)] not in stems)
+        and advice(path) is not None
+    ]
     for number, level in enumerate(levels):
         if FOLDER in level and pictures:
-            return [f"{base}/"]
+            return [f"{base}/"], notes[:NAMED]
         found = [ending for ending in level if met[ending]]
         lists = [path for path in paths if _ending(path) in found][:LISTS]
-        if found and (number == 0 or not pictures or any(map(names_pictures, lists))):
-            return [f"{base}/**/*{ending}" for ending in found]
+        if found and (number == 0 or not pictures):
+            return _patterns(base, paths, found), []
+        whys = [why_no_list(path) for path in lists]
+        if None in whys:
+            return _patterns(base, paths, found), []
+        notes = [
+            f"{storage.redact(path)} lies there too and is not read: {why}"
+            for path, why in zip(lists, whys, strict=True)
+        ] + notes
     raise _nothing(folder, base, met, [ending for level in levels for ending in level])
+
+
+def _patterns(base: str, paths: Sequence[str], endings: Sequence[str]) -> list[str]:
+    """The patterns of files with these endings, in the letter cases in which they are met."""
+    met = {path[len(path) - len(_ending(path)) :] for path in paths if _ending(path) in endings}
+    return [f"{base}/**/*{ending}" for ending in sorted(met)]
+
+
+def _stems(paths: Sequence[str]) -> set[str]:
+    """The paths of pictures up to their endings, with the dot."""
+    return {
+        path[: len(path) - len(_ending(path)) + 1]
+        for path in paths
+        if _ending(path).removeprefix(".") in ANY_PICTURE
+    }
 
 
 def _nothing(folder: str, base: str, met: Counter[str], endings: Sequence[str]) -> InputError:

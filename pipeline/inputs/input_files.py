@@ -43,7 +43,10 @@ class Reading(NamedTuple):
             return None
         names = self.names(wanted)
         if not names:
-            return find_column(wanted, list(available))
+            # What the job names for another, such as a column `image` of URLs, is no picture.
+            taken = {name for _, others in self.columns for name in others}
+            free = [name for name in available if wanted != "image" or name not in taken]
+            return find_column(wanted, free)
         return next((name for name in names if name in available), None)
 
     @property

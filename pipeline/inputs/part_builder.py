@@ -112,7 +112,8 @@ def hash_file(path: str) -> tuple[int, bytes]:
 
 def fault(reason: Reason, message: str, offset: int | None) -> Row:
     """The columns of a row's fault: its reason, a message, and an offset in bytes."""
-    return {"reason": str(reason), "message": message, "error_offset": offset}
+    sound = message.encode("utf-8", "replace").decode()  # a name may have half a surrogate pair
+    return {"reason": str(reason), "message": sound, "error_offset": offset}
 
 
 def damage_row(file: InputFile, reason: Reason, message: str, offset: int = 0) -> Row:

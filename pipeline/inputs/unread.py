@@ -1,8 +1,6 @@
-"""Advice for what is not read: files by their endings, and columns that name pictures where none are opened."""
+"""Advice for files that are not read, by their endings."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 CONVERT = "python -c \"import pandas as pd; pd.{read}('{path}').{write}\""
 
@@ -19,16 +17,6 @@ TABLES = {
 """Ending -> what to make of such a table, how pandas reads it, and how it writes that. JSON stays where it is, since
 its rows may name pictures beside it.
 """
-
-PICTURE_PATHS = frozenset({"image_path", "file_name", "filename", "filepath", "file_path", "path"})
-"""Names, in lower case, that columns with paths of pictures have."""
-
-UNOPENED = (
-    "without their bytes this is metadata: put the pictures into the file, or the table beside them as JSON lines or "
-    "CSV: "
-    + CONVERT.format(read="read_parquet", path="NAME.parquet", write=LINES.format(stem="NAME"))
-)
-"""What to do about a table whose pictures lie elsewhere."""
 
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".gz", ".zip")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
@@ -53,8 +41,3 @@ def advice(path: str) -> str | None:
             f"{path.rpartition('/')[0] or '.'}/"
         )
     return None
-
-
-def picture_paths(columns: Iterable[str]) -> list[str]:
-    """Those of a table's columns that seem to name picture files."""
-    return [name for name in columns if name.lower() in PICTURE_PATHS]

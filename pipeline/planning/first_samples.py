@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from tamis.pipeline.inputs import unread
 from tamis.pipeline.inputs.formats import format_of, outline
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.input_files import InputFile
@@ -58,7 +57,7 @@ def mend(file: InputFile, reason: str) -> str:
         return ""
     taken = outline(file).taken
     if reason == Reason.MISSING_IMAGE and "image" in taken:
-        return f": {unread.UNOPENED}"
+        return ": put the pictures below the table's folder, or name another column: `columns: {image: NAME}`"
     others = [name for name in format_of(file).columns(file) if name not in taken.values()]
     keys = f"; the json has {', '.join(others[:KEYS])}" if others and not taken else ""
     if reason == Reason.MISSING_IMAGE:

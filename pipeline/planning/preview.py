@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tamis.pipeline import encoders
-from tamis.pipeline.inputs import unread
+from tamis.pipeline.inputs import picture_paths
 from tamis.pipeline.inputs.formats import FOOTERS, format_of, outline, rows_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.planning.first_samples import unusable
@@ -57,6 +57,7 @@ def preview(plan: Plan) -> dict[str, Any]:
             *_lacking(plan),
             *_unexpected(plan.job, total),
             *_joined(plan.job),
+            *_not_fetched(plan.job),
         ],
     }
 
@@ -109,12 +110,12 @@ def _damaged(files: Sequence[InputFile]) -> Iterator[str]:
 
 
 def unread_pictures(files: Sequence[InputFile]) -> Iterator[str]:
-    """The columns that name picture files, of inputs without pictures: no path out of an input is ever opened."""
+    """The columns that name picture files, of inputs whose job does not say that they are pictures."""
     for file in _first(files, 1):
         if outline(file).accepted().pictures is False:
-            named = unread.picture_paths(format_of(file).columns(file))
+            named = picture_paths.among(format_of(file).columns(file))
             if named:
-                yield f"{file.source}: {named[0]} names pictures, which are not read: {unread.UNOPENED}"
+                yield f"{file.source}: {picture_paths.unopened(named[0])}"
 
 
 def _joined(job: Job) -> Iterator[str]:
@@ -125,6 +126,16 @@ def _joined(job: Job) -> Iterator[str]:
             yield (
                 f"{step.name}: input `{several[0]}` makes a sample of every caption, and this step joins by picture: "
                 "it keeps one of each picture's"
+            )
+
+
+def _not_fetched(job: Job) -> Iterator[str]:
+    """The encoders whose weights are not on this machine, where the plan was to fetch nothing."""
+    for embed in job.embeds:
+        if encoders.describe(embed.encoder, embed.precision).fingerprint == encoders.NOT_FETCHED:
+            yield (
+                f"{embed.name}: the weights of {embed.encoder} are not on this machine: `tamis run` fetches them, or "
+                "`tamis plan --download` before it"
             )
 
 

@@ -38,14 +38,14 @@ SIDECAR = pa.schema(
 )
 """img2dataset's columns, and the origin of the sample."""
 
-OF_THE_SHARD = frozenset({"key"})
+PICTURE = "image"
+"""The name of the column of pictures that come from tars."""
+
+OF_THE_SHARD = frozenset({"key", PICTURE})
 """Our columns that say something else than any column of the input."""
 
 UNSAID = frozenset({"status", "error_message", "exif"})
 """Our columns that say no more than a column of the input of that name."""
-
-PICTURE = "image"
-"""The name of the column of pictures that come from tars."""
 
 PICTURE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """Its type: as Hugging Face `datasets` writes pictures."""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from tamis.pipeline.inputs.unread import UNOPENED, picture_paths
+from tamis.pipeline.inputs.picture_paths import among, unopened
 from tamis.pipeline.signals.caption_signals import CAPTION_SIGNALS
 from tamis.pipeline.signals.kinds import HeadSignal, ListSignal, Need, Signal
 from tamis.pipeline.signals.picture_signals import PICTURE_SIGNALS
@@ -119,8 +119,8 @@ def _no_origin(
 
 def _unopened(columns: Sequence[str]) -> str:
     """A word about an input without pictures, and about a column of it that names some."""
-    named = picture_paths(columns)
-    return f", and no pictures{f': {named[0]} names some, which are not read: {UNOPENED}' if named else ''}"
+    named = among(columns)
+    return f", and no pictures: {unopened(named[0])}" if named else ", and no pictures"
 
 
 def _columns_there(columns: Sequence[str]) -> str:

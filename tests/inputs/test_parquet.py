@@ -173,8 +173,8 @@ def test_a_file_without_rows_has_no_parts(tmp_path: Path) -> None:
         ({"title": ["x"]}, ("text",), "has no column for `text`; it has title (string)"),
         ({"text": ["x"]}, ("text", "image"), "has no column for `image`; it has text (string)"),
         ({"text": [1]}, ("text",), "the column `text` is of type int64, but captions are text"),
-        ({"text": ["x"], "image": ["a.jpg"]}, ("text",), "`image` is of type string, but pictures"),
-        ({"text": ["x"], "image": [{"path": "a"}]}, ("text",), "`image` is of type struct<path"),
+        ({"text": ["x"], "image": [1.5]}, ("text",), "`image` is of type double, but pictures"),
+        ({"text": ["x"], "image": [{"size": 1}]}, ("text",), "`image` is of type struct<size"),
     ],
 )
 def test_a_column_that_is_missing_or_of_a_wrong_type_is_an_error(
@@ -188,23 +188,6 @@ def test_two_columns_of_one_name_are_an_error(tmp_path: Path) -> None:
     table = pa.table([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
     with pytest.raises(InputError, match="more than one column `text`"):
         ingested(tmp_path, table)
-
-
-def test_a_path_in_an_input_is_never_opened(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(PICTURES[0])
-    images = [{"bytes": None, "path": str(tmp_path / "a.jpg")}]
-    (row,) = ingested(
-        tmp_path,
-        pa.table(
-            {
-                "image": pa.array(
-                    images, pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-                ),
-                "text": ["x"],
-            }
-        ),
-    )
-    assert row["reason"] == "missing_image"
 
 
 def test_pictures_and_captions_of_unusual_column_types(tmp_path: Path) -> None:

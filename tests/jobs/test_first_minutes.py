@@ -209,7 +209,7 @@ def test_a_column_of_paths_is_said_not_to_be_read(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "0.parquet")
     text = f"name: a\ninput: {tmp_path}\noutput: {tmp_path}/run\nsteps: [write]"
     (note,) = preview(plan.make(parse_job(text, "job")))["notes"]
-    assert note.startswith("input/0.parquet: image_path names pictures, which are not read")
+    assert note.startswith("input/0.parquet: image_path seems to hold pictures")
 
 
 def photos(folder: Path, count: int, captions: int) -> Path:

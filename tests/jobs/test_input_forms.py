@@ -110,7 +110,7 @@ ONLY_PATHS = pa.array(
 )
 JSON = [json.dumps({"caption": text}) for text in CAPTIONS]
 INSTEAD = "# columns: {{text: {0}}}  # instead, if {0} is the caption"
-TO_LINES = ".to_json('NAME.jsonl', orient='records', lines=True)"
+NAMED = "columns: {image: image_path}"
 
 FORMS = (
     Form("a tar of png and txt", tar(png=PICTURES, txt=CAPTIONS)),
@@ -160,9 +160,14 @@ FORMS = (
         "it has image (struct<bytes: binary, path: null>), caption_0 (string), caption_1 (string): "
         "name it: `columns: {text: NAME}`",
     ),
-    Form("structs of paths alone", parquet(image=ONLY_PATHS, text=CAPTIONS), TO_LINES, TO_LINES),
+    Form("structs of paths alone", parquet(image=ONLY_PATHS, text=CAPTIONS)),
+    Form("paths in place of pictures", parquet(image=PATHS, text=CAPTIONS)),
+    Form("paths in a column", parquet(image_path=PATHS, text=CAPTIONS), NAMED, NAMED),
     Form(
-        "paths in a column", parquet(image_path=PATHS, text=CAPTIONS), "image_path names", TO_LINES
+        "paths of pictures that are elsewhere",
+        parquet(image=[f"there/{path}" for path in PATHS], text=CAPTIONS),
+        "put the pictures below the table's folder",
+        "put the pictures below the table's folder",
     ),
     Form("JSON lines of paths", lines(file_name=PATHS, text=CAPTIONS)),
     Form(
@@ -256,14 +261,22 @@ def test_the_advice_for_a_table_is_a_command_that_makes_it_readable(
     assert ("image is file_name" in fitted([str(made)])) == (ending == "json")
 
 
-def test_the_advice_for_paths_in_parquet_makes_their_pictures_read(tmp_path: Path) -> None:
-    parquet(image=ONLY_PATHS, text=CAPTIONS)(tmp_path)
-    command = re.search(r"python -c \"(.*)\"", said(lambda: fitted([str(tmp_path)])))
-    assert command is not None
-    code = command[1].replace("NAME", str(tmp_path / "0"))
-    subprocess.run([sys.executable, "-c", code], check=True)
-    (tmp_path / "0.parquet").unlink()
-    assert "image is image" in fitted([str(tmp_path)])
+def test_paths_of_a_column_are_read_where_the_pictures_are_there(tmp_path: Path) -> None:
+    parquet(image_path=PATHS, filename=[f"{path}.raw" for path in PATHS], text=CAPTIONS)(tmp_path)
+    text = fitted([str(tmp_path)])
+    assert "columns: {image: image_path}" in text
+    assert "near_duplicates: {jaccard: 0.8, agree: phash}" in text
+    plan.make(parse_job(text, "fitted"))
+    for path in tmp_path.glob("*.png"):
+        path.unlink()
+    note = "# input/0.parquet: image_path seems to hold pictures"
+    assert note in fitted([str(tmp_path)])
+
+
+def test_names_that_yaml_reads_otherwise_are_quoted(tmp_path: Path) -> None:
+    parquet(**{"file_name": PATHS, "the: caption #1": CAPTIONS})(tmp_path)
+    text = fitted([str(tmp_path)])
+    assert '# columns: {text: "the: caption #1"}' in text
 
 
 def test_a_step_above_what_it_needs_is_told_where_to_go(tmp_path: Path) -> None:
@@ -282,7 +295,7 @@ def test_a_step_above_what_it_needs_is_told_where_to_go(tmp_path: Path) -> None:
 def test_signals_of_pictures_that_are_not_read_name_their_column(tmp_path: Path) -> None:
     parquet(filepath=PATHS, text=CAPTIONS)(tmp_path)
     steps = "\n  - signals: [min_side]\n  - write"
-    with pytest.raises(JobError, match=r"min_side needs width.*filepath names some, which are not"):
+    with pytest.raises(JobError, match=r"min_side needs width.*filepath seems to hold pictures"):
         make_plan(tmp_path / "run", tmp_path / "*.parquet", steps)
 
 

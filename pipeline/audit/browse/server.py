@@ -1,8 +1,7 @@
-"""A local web server for one run: one page, and JSON for it. It only reads, and it only answers this machine.
+"""A web server for one run: one page, and JSON for it. It only reads, and only answers whom ``access`` lets in.
 
 Captions and pictures are not to be trusted. So the page's Content-Security-Policy allows only its own files and
-pictures, captions travel as JSON and become text nodes, and pictures are encoded anew. A request whose Host is not
-this server is refused, so that no other site's page can reach it under a name of its own.
+pictures, captions travel as JSON and become text nodes, and pictures are encoded anew.
 """
 
 from __future__ import annotations
@@ -16,10 +15,11 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import duckdb
 
+from tamis.pipeline.audit.browse import access
 from tamis.pipeline.audit.browse.answers import Browser
 from tamis.pipeline.audit.browse.beside import Beside
 from tamis.pipeline.audit.browse.questions import OF_A_RUN, OF_TWO_RUNS, Unknown, sid_of
@@ -65,13 +65,27 @@ LARGE = 480
 
 
 class Server(ThreadingHTTPServer):
-    """Listens on the loopback address alone; port 0 takes a free one. ``beside``: another run, to compare with."""
+    """Listens on the loopback address alone, unless it is told of another; port 0 takes a free one.
+
+    ``beside``: another run, to compare with.
+
+    Raises:
+        OSError: the port is taken, or this machine has no such address.
+    """
 
     daemon_threads = True
 
-    def __init__(self, browser: Browser, port: int = 0, beside: Browser | None = None) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(
+        self,
+        browser: Browser,
+        port: int = 0,
+        beside: Browser | None = None,
+        host: str = "127.0.0.1",
+    ) -> None:
+        self.address_family = access.family(host)
+        super().__init__((host, port), _Handler)
         self.browser = browser
+        self.access = access.Access(host)
         self.beside = None if beside is None else Beside(browser, beside)
         self._browsers = [browser] if beside is None else [browser, beside]
         self._pictures = [Pictures(one.run) for one in self._browsers]
@@ -82,7 +96,7 @@ class Server(ThreadingHTTPServer):
     @property
     def address(self) -> str:
         """The URL to open."""
-        return f"http://127.0.0.1:{self.server_port}/"
+        return self.access.address(self.server_port)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Serve one connection, which the browser may keep open; ``end`` waits for it."""
@@ -161,12 +175,16 @@ class _Handler(BaseHTTPRequestHandler):
         self._respond(self._search)
 
     def _respond(self, answer: Callable[[str, dict[str, str]], None]) -> None:
-        port = self.server.server_port
-        if self.headers.get("Host") not in {f"127.0.0.1:{port}", f"localhost:{port}"}:
-            self._say(HTTPStatus.FORBIDDEN, {"error": "open the address that `tamis browse` names"})
-            return
+        port, guard = self.server.server_port, self.server.access
         address = urlsplit(self.path)
         asked = dict(parse_qsl(address.query))
+        known = guard.knows(self.headers.get("Host"), port)
+        if known and guard.key is not None and guard.opens(asked.get(access.KEY)):
+            self._keep_key(address.path, asked)
+            return
+        if not known or not guard.opens_by(self.headers.get("Cookie"), port):
+            self._say(HTTPStatus.FORBIDDEN, {"error": "open the address that `tamis browse` names"})
+            return
         try:
             answer(address.path, asked)
         except TamisError as error:
@@ -185,6 +203,18 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
                 return
             self._say(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": crash_log.write(error)})
+
+    def _keep_key(self, path: str, asked: dict[str, str]) -> None:
+        """Give the browser the key as a cookie, and send it on to the address without it."""
+        rest = urlencode({name: value for name, value in asked.items() if name != access.KEY})
+        self.close_connection = True
+        self.send_response(HTTPStatus.SEE_OTHER)
+        self.send_header("Set-Cookie", self.server.access.cookie(self.server.server_port))
+        self.send_header("Location", f"/{path.lstrip('/')}" + (f"?{rest}" if rest else ""))
+        self.send_header("Content-Length", "0")
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        self.end_headers()
 
     def _answer(self, path: str, asked: Mapping[str, str]) -> None:
         if path in PAGES:

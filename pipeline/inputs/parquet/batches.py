@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 from tamis.pipeline.algorithms.near_captions.folding import is_visible
 from tamis.pipeline.inputs.captions import caption_uid, is_text, judge_caption, long_url
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.parquet.file import Columns, is_string, is_texts
+from tamis.pipeline.inputs.parquet.file import Columns, field_of, is_string, is_texts
+from tamis.pipeline.inputs.parquet.views import without_views
 from tamis.pipeline.inputs.part_builder import (
     MAX_KEY_BYTES,
     MAX_URL_BYTES,
@@ -59,6 +60,9 @@ def describe(
         first: the number of its first row in the file.
     """
     columns = layout.columns
+    for name in columns.wanted:
+        if name not in batch.schema.names and name not in columns.pictures:
+            batch = batch.append_column(name, field_of(batch, name))
     batch, origin = one_a_caption(layout, batch)
     count, numbers = batch.num_rows, (first + origin).tolist()
     values: dict[str, Any] = {
@@ -109,7 +113,7 @@ def one_a_caption(
     order = np.argsort(np.append(origin, without), kind="stable")
     origin = np.append(origin, without)[order]
     texts = pa.concat_arrays([texts, pa.nulls(len(without), texts.type)]).take(pa.array(order))
-    rows = batch.take(pa.array(origin))
+    rows = without_views(batch).take(pa.array(origin))
     columns = [texts if n == position else rows.column(n) for n in range(rows.num_columns)]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names), origin
 

@@ -9,10 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tamis.pipeline.inputs.columns import DOT, NUMBER, SINGLE, TEXT, TRUTH, Columns, fits
+from tamis.pipeline.inputs.columns import NUMBER, SINGLE, TEXT, TRUTH, Columns, fits
+from tamis.pipeline.inputs.inner_fields import DOT
 from tamis.pipeline.inputs.parquet.batch_size import batch_rows
-from tamis.pipeline.inputs.parquet.file import BROKEN, InputParquet, open_parquet
+from tamis.pipeline.inputs.parquet.file import BROKEN, InputParquet, inner_type, open_parquet
 from tamis.pipeline.inputs.parquet.texts import bounded
+from tamis.pipeline.inputs.parquet.views import without_views
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
 from tamis.schemas.errors import InputError
@@ -41,18 +43,6 @@ def _named(schema: pa.Schema) -> Iterator[tuple[str, pa.DataType | None]]:
             inner = [(f"{name}{DOT}{one.name}", one.type) for one in kind if DOT not in one.name]
             yield from ((whole, _kind_of(of)) for whole, of in inner if whole not in schema.names)
             left += inner
-
-
-def _type_of(schema: pa.Schema, name: str) -> pa.DataType | None:
-    """The type of a column, or of a field inside one; None where the file has none of that name."""
-    if name in schema.names:
-        return schema.field(name).type
-    kind: pa.DataType = pa.struct(list(schema))
-    for key in name.split(DOT):
-        if not pa.types.is_struct(kind) or kind.get_field_index(key) < 0:
-            return None
-        kind = kind.field(key).type
-    return kind
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
@@ -118,7 +108,7 @@ def _present(
         column = name if name in schema.names else name.partition(DOT)[0]
         if schema.names.count(column) > 1:
             raise InputError(f"`{storage.redact(path)}` has more than one column `{column}`")
-    types = {name: _type_of(schema, name) for name in wanted}
+    types = {name: inner_type(schema, name) for name in wanted}
     return {
         name: kind
         for name, kind in wanted.items()
@@ -188,5 +178,6 @@ def _rows_of(
                 "the file has changed; run again with --accept-changed"
             )
         count = int(np.searchsorted(left, start + batch.num_rows))
-        yield pa.Table.from_batches([batch]).take(pa.array(left[:count] - start))
+        rows = pa.array(left[:count] - start)
+        yield pa.Table.from_batches([without_views(batch).take(rows)])
         start, left = start + batch.num_rows, left[count:]

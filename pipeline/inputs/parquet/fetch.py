@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tamis.pipeline.inputs import picture_paths
 from tamis.pipeline.inputs.formats import Sample, check_same
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet.batch_size import batch_rows
@@ -15,7 +16,9 @@ from tamis.pipeline.inputs.parquet.file import (
     BATCH_ROWS_WITH_PICTURES,
     BROKEN,
     InputParquet,
+    field_of,
     open_parquet,
+    picture_fields,
 )
 from tamis.pipeline.inputs.picture_formats import SUFFIXES
 from tamis.pipeline.store import storage
@@ -27,7 +30,8 @@ def pictures(file: InputFile, rows: pa.Table) -> Iterator[bytes]:
     """The bytes of each row's picture."""
     path = storage.redact(file.path)
     try:
-        for data, digest in zip(_cells(file, rows), rows["sha256"], strict=True):
+        for cell, digest in zip(_cells(file, rows), rows["sha256"], strict=True):
+            data = cell if isinstance(cell, bytes) else picture_paths.read(file, cell)
             check_same(file, [data], [digest.as_py()])
             yield data
     except BROKEN as error:
@@ -47,36 +51,37 @@ def members(file: InputFile, rows: pa.Table) -> Iterator[Sample]:
         yield [(SUFFIXES.get(name, name), data), *caption]
 
 
-def _cells(file: InputFile, rows: pa.Table) -> Iterator[bytes]:
-    """The pictures of rows, row group by row group; ValueError where the file has fewer rows."""
+def _cells(file: InputFile, rows: pa.Table) -> Iterator[bytes | str | None]:
+    """The pictures of rows or their paths, row group by row group; ValueError where the file has fewer rows."""
     groups, group_rows = rows["row_group"].to_numpy(), rows["group_row"].to_numpy()
     with open_parquet(file.path) as parquet:
-        column = file.reading.column("image", parquet.schema_arrow.names)
+        schema = parquet.schema_arrow
+        column = file.reading.column("image", schema.names)
         if column is None:
             raise InputError(
                 f"`{storage.redact(file.path)}` has no column of pictures any more: "
                 "run again with --accept-changed"
             )
-        nested = pa.types.is_struct(parquet.schema_arrow.field(column).type)
-        name = f"{column}.bytes" if nested else column
+        found = picture_fields(schema, file.path, column)
+        names = [name for name in found if name is not None]
         for group in np.unique(groups).tolist():
             if group >= parquet.num_row_groups:
                 raise ValueError(f"row group {group} is gone")
-            yield from _of_group(parquet, group, name, group_rows[groups == group])
+            yield from _of_group(parquet, group, names, group_rows[groups == group])
 
 
 def _of_group(
-    parquet: InputParquet, group: int, name: str, wanted: npt.NDArray[np.int64]
-) -> Iterator[bytes]:
-    """The cells of one column in some rows of a row group, decoded no further than the last of them."""
+    parquet: InputParquet, group: int, names: list[str], wanted: npt.NDArray[np.int64]
+) -> Iterator[bytes | str | None]:
+    """Pictures or paths in some rows of a row group, decoded no further than the last of them."""
     start = 0
-    rows = batch_rows(parquet, group, [name], BATCH_ROWS_WITH_PICTURES)
-    for batch in parquet.iter_batches(rows, [group], [name], use_threads=False):
-        column = batch.column(0)
-        values = column.field("bytes") if pa.types.is_struct(column.type) else column
-        for row in wanted[(wanted >= start) & (wanted < start + len(values))].tolist():
-            yield values[row - start].as_py() or b""  # empty for null, which no picture's hash fits
-        start += len(values)
+    rows = batch_rows(parquet, group, names, BATCH_ROWS_WITH_PICTURES)
+    for batch in parquet.iter_batches(rows, [group], names, use_threads=False):
+        cells = [field_of(batch, name) for name in names]
+        for row in wanted[(wanted >= start) & (wanted < start + batch.num_rows)].tolist():
+            values = (cell[row - start].as_py() for cell in cells)
+            yield next((value for value in values if value is not None), None)
+        start += batch.num_rows
         if start > wanted[-1]:
             return
     raise ValueError(f"row {start} of row group {group} is gone")

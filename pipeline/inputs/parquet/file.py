@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tamis.pipeline.inputs.inner_fields import DOT
 from tamis.pipeline.inputs.input_files import BY_ALIAS, Reading
 from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.store import storage
@@ -30,7 +32,11 @@ TAKEN = ("text", "image", "url", "uid", "key", "width", "height", "sha256")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The input's own names of the columns that ingest reads; None for a missing one."""
+    """The input's own names of the columns that ingest reads; None for a missing one.
+
+    ``image`` is the column of pictures. Their bytes are in ``bytes``: the column itself, or a struct's ``image.bytes``;
+    the paths of those that lie beside the file in ``paths``.
+    """
 
     text: str | None
     image: str | None
@@ -40,13 +46,18 @@ class Columns:
     width: str | None
     height: str | None
     sha256: str | None
-    nested: bool = False
+    bytes: str | None = None
+    paths: str | None = None
+
+    @property
+    def pictures(self) -> list[str]:
+        """What is read of pictures."""
+        return [name for name in (self.bytes, self.paths) if name is not None]
 
     @property
     def wanted(self) -> list[str]:
-        """The columns to read, once each; of a ``{bytes, path}`` picture the bytes alone."""
-        image = f"{self.image}.bytes" if self.nested else self.image
-        names = (self.text, image, self.url, self.uid, self.key)
+        """The columns to read, once each."""
+        names = (self.text, *self.pictures, self.url, self.uid, self.key)
         more = () if self.image else (self.width, self.height, self.sha256)
         return [*dict.fromkeys(name for name in (*names, *more) if name is not None)]
 
@@ -101,6 +112,8 @@ def find_columns(
     names: dict[str, str | None] = {}
     for name in TAKEN:
         column = reading.column(name, schema.names)
+        if column is None and _is_needed(name, reading):
+            column = next((n for n in reading.names(name) if inner_type(schema, n)), None)
         if schema.names.count(column) > 1:
             raise InputError(f"`{storage.redact(path)}` has more than one column `{column}`")
         if (
@@ -111,19 +124,51 @@ def find_columns(
             raise InputError(_no_column(schema, path, name, reading))
         names[name] = column
     if names["text"] is not None:
-        kind = schema.field(names["text"]).type
+        kind = inner_type(schema, names["text"])
         rule = "captions are text"
         if is_texts(kind):
             rule = "captions are text: of a list say `captions: first` or `captions: each`"
         fits = is_string(kind) or is_bytes(kind) or (is_texts(kind) and reading.captions != "one")
         _expect(fits, path, names["text"], kind, rule)
-    nested = False
-    if names["image"] is not None:
-        kind = schema.field(names["image"]).type
-        nested = pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
-        flat = kind.field("bytes").type if nested else kind
-        _expect(is_bytes(flat), path, names["image"], kind, "pictures are bytes or {bytes, path}")
-    return Columns(**names, nested=nested)
+    data, paths = picture_fields(schema, path, names["image"])
+    return Columns(**names, bytes=data, paths=paths)
+
+
+def picture_fields(
+    schema: pa.Schema, path: str, column: str | None
+) -> tuple[str | None, str | None]:
+    """What of the column of pictures holds their bytes, and what their paths: the column, or a field of it.
+
+    Raises:
+        InputError: neither.
+    """
+    if column is None:
+        return None, None
+    kind = schema.field(column).type
+    fields = [(column, kind)]
+    if pa.types.is_struct(kind):
+        fields = [
+            (f"{column}.{name}", kind.field(name).type)
+            for name in ("bytes", "path")
+            if kind.get_field_index(name) >= 0
+        ]
+    data = next((n for n, of in fields if is_bytes(of) or pa.types.is_null(of)), None)
+    paths = next((name for name, of in fields if is_string(of)), None)
+    rule = "pictures are bytes, {bytes, path}, or paths of files"
+    _expect(data is not None or paths is not None, path, column, kind, rule)
+    return data, paths
+
+
+def inner_type(schema: pa.Schema, name: str) -> pa.DataType | None:
+    """The type of a column, or of a field inside one; None where the file has none of that name."""
+    if name in schema.names:
+        return schema.field(name).type
+    kind: pa.DataType = pa.struct(list(schema))
+    for key in name.split(DOT):
+        if not pa.types.is_struct(kind) or kind.get_field_index(key) < 0:
+            return None
+        kind = kind.field(key).type
+    return kind
 
 
 def _is_needed(name: str, reading: Reading) -> bool:
@@ -174,3 +219,13 @@ def is_string(kind: pa.DataType) -> bool:
     if types.is_dictionary(kind):
         kind = kind.value_type
     return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+def field_of(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """A column of a batch, or a field inside one (``image.bytes``)."""
+    if name in batch.schema.names:
+        array = batch.column(name)
+    else:
+        column, *keys = name.split(DOT)
+        array = pc.struct_field(batch.column(column), keys)
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array

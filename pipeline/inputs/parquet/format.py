@@ -21,7 +21,7 @@ from tamis.schemas.errors import InputError
 class Parquet(Format):
     """A row lies in a row group; the input's own columns are read from the file again."""
 
-    endings = (".parquet",)
+    endings = (".parquet", ".pq", ".parq")
     values_in_table = False
 
     def outline(self, file: InputFile) -> Outline:

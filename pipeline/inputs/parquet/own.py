@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet import columns
-from tamis.pipeline.inputs.parquet.file import BROKEN, open_parquet
+from tamis.pipeline.inputs.parquet.file import BROKEN, is_string, open_parquet, picture_fields
 from tamis.pipeline.inputs.parquet.texts import repaired
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
@@ -38,11 +38,14 @@ def schema(file: InputFile) -> tuple[pa.Schema, pa.Field | None]:
         rest = _without_bytes(kind) if name == picture else kind
         if rest is not None:
             fields.append(pa.field(name, rest))
-    return pa.schema(fields), whole.field(picture).remove_metadata() if picture else None
+    data, _ = picture_fields(whole, file.path, picture)
+    return pa.schema(fields), whole.field(picture).remove_metadata() if data else None
 
 
 def _without_bytes(kind: pa.DataType) -> pa.DataType | None:
     """The type of what a picture's column holds beside the bytes; None for nothing."""
+    if is_string(kind):  # of paths
+        return kind
     if not pa.types.is_struct(kind):
         return None
     rest = [field for field in kind if field.name != BYTES]

@@ -4,7 +4,7 @@ Columns are found by alias. Where the format leaves room:
 
 - A key that repeats is no fault here: a row is whole by itself. Its number in the file, not the key's
   occurrence, goes into the hashed uid, so that nothing grows with the file.
-- A picture that is only a path is missing: no path out of an input is ever opened.
+- Of a picture without bytes the path counts, as ``picture_paths`` reads it.
 - A row group that cannot be read on gives a row for each of its rows that was not yet read.
 """
 
@@ -16,18 +16,18 @@ from contextlib import ExitStack
 from itertools import count
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tamis.pipeline.inputs import picture_paths
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet.batch_size import batch_rows
-from tamis.pipeline.inputs.parquet.batches import FileLayout, describe
+from tamis.pipeline.inputs.parquet.batches import FileLayout, cell_values, describe
 from tamis.pipeline.inputs.parquet.file import (
     BATCH_ROWS,
     BATCH_ROWS_WITH_PICTURES,
     BROKEN,
-    Columns,
     InputParquet,
+    field_of,
     find_columns,
     open_parquet,
 )
@@ -153,24 +153,35 @@ def _with_pictures(
     """The rows of a batch, which begins at row ``start`` of its row group, with the columns of their pictures. Of
     several faults a missing picture counts first, then the caption's, then another of the picture's.
     """
-    images, options = _images(batch, layout.columns), layout.options
+    images, options = _Pictures(layout, batch), layout.options
     last, picture = -1, Row()
     for columns in table.to_pylist():
         row = {name: value for name, value in columns.items() if value is not None}
         position, number = row["group_row"] - start, next(numbers)
-        if not images[position].is_valid:
-            yield row | fault(Reason.MISSING_IMAGE, "no bytes: null, or only a path", None)
-            continue
         if position != last or not options.opens_all:  # else another caption of the same picture
-            last, picture = position, _picture(images[position], number, options)
-        yield picture | row
+            last, picture = position, images.row(position, number)
+        missing = picture.get("reason") == Reason.MISSING_IMAGE
+        yield row | picture if missing else picture | row
 
 
-def _images(batch: pa.RecordBatch, columns: Columns) -> pa.Array:
-    column = batch.column(columns.image)
-    if columns.nested:
-        column = pc.struct_field(column, "bytes")
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+class _Pictures:
+    """The pictures of a batch: bytes, or paths where it has none."""
+
+    def __init__(self, layout: FileLayout, batch: pa.RecordBatch) -> None:
+        columns, self._layout = layout.columns, layout
+        self._bytes = None if columns.bytes is None else field_of(batch, columns.bytes)
+        paths = None if columns.paths is None else field_of(batch, columns.paths)
+        self._paths = None if paths is None else cell_values(paths)
+
+    def row(self, position: int, number: int) -> Row:
+        """The columns of the picture at a position of the batch; ``number`` is that of its row in the file."""
+        options = self._layout.options
+        if self._bytes is not None and self._bytes[position].is_valid:
+            return _picture(self._bytes[position], number, options)
+        path = None if self._paths is None else self._paths[position]
+        if path is None:
+            return fault(Reason.MISSING_IMAGE, "no bytes: null", None)
+        return picture_paths.row_of(self._layout.file, path, None, number, options)
 
 
 def _picture(cell: pa.Scalar, number: int, options: IngestOptions) -> Row:

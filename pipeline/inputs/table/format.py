@@ -9,14 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from tamis.pipeline.inputs import picture_paths
 from tamis.pipeline.inputs.columns import Columns
 from tamis.pipeline.inputs.formats import Format, Outline, Sample, check_same
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.other_formats import named
 from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
 from tamis.pipeline.inputs.picture_formats import SUFFIXES
-from tamis.pipeline.inputs.table import pictures
-from tamis.pipeline.inputs.table.pictures import NoPictureError
 from tamis.pipeline.inputs.table.records import lines, quoted
 from tamis.pipeline.inputs.table.rows import Table, damaged, rows
 from tamis.pipeline.inputs.table.syntax import (
@@ -29,7 +28,6 @@ from tamis.pipeline.inputs.table.syntax import (
     opened,
 )
 from tamis.pipeline.store import storage
-from tamis.schemas.errors import InputError
 
 LIMIT = IngestOptions().max_meta_bytes
 
@@ -61,11 +59,11 @@ class TextTable(Format):
         found = first_rows(file.path, syntax, LIMIT)
         if not found:
             return Outline(pictures=None, damage=first_fault(file.path, syntax, LIMIT))
-        available = list(dict.fromkeys(name for row in found for name in row))
+        available = list(syntax.kinds(found))  # fields inside fields too
         taken = {name: file.reading.column(name, available) for name in TAKEN}
         if not file.own_uids:
             taken["uid"] = None
-        picture = pictures.column(file, available)
+        picture = picture_paths.column(file, available)
         named = {name: column for name, column in taken.items() if column is not None}
         if picture is not None:
             named = {"image": picture} | {
@@ -124,15 +122,15 @@ class TextTable(Format):
         try:
             syntax, column = self.syntax(file), self.outline(file).taken.get("image", "")
         except ValueError:
-            raise _changed(file) from None
+            raise picture_paths.changed(file) from None
         spans = (rows[name].to_pylist() for name in ("image_offset", "group_row", "sha256"))
         for offset, size, known in zip(*spans, strict=True):
             (record,) = storage.read_blocks(file.path, [(offset, size)])
             try:
-                found = pictures.find(file, syntax.parse(bytes(record)).get(column))
-                data = storage.read_bytes(found.path)
-            except (ValueError, NoPictureError, FileNotFoundError):
-                raise _changed(file) from None
+                path = syntax.parse(bytes(record)).get(column)
+            except ValueError:
+                raise picture_paths.changed(file) from None
+            data = picture_paths.read(file, path)
             check_same(file, [data], [known])
             yield data
 
@@ -164,18 +162,11 @@ class TextTable(Format):
         try:
             return self.syntax(file)
         except ValueError:
-            raise _changed(file) from None
+            raise picture_paths.changed(file) from None
 
     def where(self, read: Mapping[str, Any]) -> str | None:
         """The record's number, as a table counts."""
         return f"row {read['file_row']:,}" if "file_row" in read else None
-
-
-def _changed(file: InputFile) -> InputError:
-    return InputError(
-        f"`{storage.redact(file.path)}` has changed since it was ingested: a row names another picture, or one that is "
-        "gone: run again with --accept-changed"
-    )
 
 
 class JsonLinesTable(TextTable):

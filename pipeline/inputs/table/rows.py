@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import IO, Any
 
-from tamis.pipeline.inputs import captions
+from tamis.pipeline.inputs import captions, picture_paths
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet.batches import key_of, sha256_of, side_of
 from tamis.pipeline.inputs.part_builder import (
@@ -18,10 +18,7 @@ from tamis.pipeline.inputs.part_builder import (
     Row,
     damage_row,
     fault,
-    picture_row,
 )
-from tamis.pipeline.inputs.table import pictures
-from tamis.pipeline.inputs.table.pictures import NoPictureError
 from tamis.pipeline.inputs.table.records import Record
 from tamis.pipeline.inputs.table.syntax import Fields, Syntax, opened
 from tamis.pipeline.inputs.uids import hash_uid, own_uids
@@ -130,11 +127,9 @@ def _captions(table: Table, fields: Fields, offset: int) -> list[Row]:
     reading = table.file.reading
     if reading.captions == "none":
         return [{}]
-    column = reading.column("text", list(fields))
+    column, value = captions.found_field(fields, "text", reading)
     try:
-        found = captions.texts_of(
-            None if column is None else fields[column], reading, column or "text"
-        )
+        found = captions.texts_of(value, reading, column or "text")
     except ValueError as error:
         return [fault(Reason.BAD_CAPTION, str(error), offset)]
     return [captions.judge_caption(text, offset, table.options) for text in found]
@@ -142,7 +137,7 @@ def _captions(table: Table, fields: Fields, offset: int) -> list[Row]:
 
 def _picture(table: Table, fields: Fields, offset: int, number: int) -> Row:
     """The columns of a row's picture; of a table without pictures what its columns say of them."""
-    file, limit = table.file, table.options.max_member_bytes
+    file = table.file
     if table.picture is None:
         sides = {
             name: _number(captions.field(fields, name, file.reading))
@@ -150,14 +145,7 @@ def _picture(table: Table, fields: Fields, offset: int, number: int) -> Row:
         }
         digest = sha256_of(captions.field(fields, "sha256", file.reading))
         return {name: side_of(value) for name, value in sides.items()} | {"sha256": digest}
-    try:
-        found = pictures.find(file, fields.get(table.picture))
-    except NoPictureError as error:
-        return fault(Reason.MISSING_IMAGE, str(error), offset)
-    if found.size > limit:
-        message = f"{found.size} bytes: the limit is {limit} (max_member_bytes)"
-        return fault(Reason.MEMBER_TOO_LARGE, message, offset)
-    return picture_row(storage.read_bytes(found.path), offset, number, table.options)
+    return picture_paths.row_of(file, fields.get(table.picture), offset, number, table.options)
 
 
 def _number(value: Any) -> Any:

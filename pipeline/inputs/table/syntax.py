@@ -22,7 +22,7 @@ from tamis.schemas.errors import InputError
 LOOKED_AT = 100
 """First records from which a file's columns are told."""
 
-DELIMITERS = ",;\t"
+DELIMITERS = ",;\t|"
 
 Fields = dict[str, Any]
 
@@ -98,10 +98,12 @@ class Csv:
     Attributes:
         names: of the columns; one without a name is left out.
         delimiter: between cells.
+        spaced: whether a blank stands behind each delimiter, which is no part of a cell.
     """
 
     names: tuple[str, ...]
     delimiter: str
+    spaced: bool = False
 
     @classmethod
     def of(cls, header: Record, delimiters: str) -> Csv:
@@ -114,13 +116,15 @@ class Csv:
             raise ValueError("the header is no line of names")
         text = decoded(header.data)
         delimiter = max(delimiters, key=text.count)
-        names = tuple(name.strip() for name in _cells(text, delimiter))
+        cells_ = _cells(text, delimiter)
+        spaced = len(cells_) > 1 and all(cell.startswith(" ") for cell in cells_[1:])
+        names = tuple(name.strip() for name in _cells(text, delimiter, spaced=spaced))
         if not any(names) or not all(name.isprintable() for name in names):
             raise ValueError(named(header.data) or "the header is no line of names")
         twice = [name for name in names if name and names.count(name) > 1]
         if twice:
             raise ValueError(f"the header has more than one column `{twice[0]}`")
-        return cls(names, delimiter)
+        return cls(names, delimiter, spaced)
 
     def records(self, stream: BinaryIO, limit: int) -> Iterator[Record]:
         """Those below the header that have something in them."""
@@ -129,7 +133,7 @@ class Csv:
 
     def parse(self, data: bytes) -> Fields:
         """Column -> cell; an empty one is None."""
-        found = _cells(data.decode("utf-8"), self.delimiter)
+        found = _cells(data.decode("utf-8"), self.delimiter, spaced=self.spaced)
         if len(found) != len(self.names):
             raise ValueError(f"it has {len(found)} cells, the header names {len(self.names)}")
         cells_of = zip(self.names, found, strict=True)
@@ -160,14 +164,15 @@ class Csv:
         )
 
 
-def _cells(text: str, delimiter: str) -> list[str]:
-    """The cells of one record.
+def _cells(text: str, delimiter: str, *, spaced: bool = False) -> list[str]:
+    """The cells of one record; ``spaced``: without the blanks before each.
 
     Raises:
         ValueError: it is none.
     """
     try:
-        found = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+        lines_ = io.StringIO(text, newline="")
+        found = list(csv.reader(lines_, delimiter=delimiter, strict=True, skipinitialspace=spaced))
     except csv.Error as error:
         raise ValueError(str(error)) from None
     if len(found) != 1:

@@ -192,8 +192,7 @@ def read_captions(
             return [_caption_of(member, options)]
     first = min((member.offset for member in members.values()), default=None)
     offset = members[META_SUFFIX].offset if META_SUFFIX in members else first
-    column = reading.column("text", list(fields))
-    value = fields[column] if column is not None else None
+    column, value = captions.found_field(fields, "text", reading)
     try:
         found = captions.texts_of(value, reading, column or "")
     except ValueError as error:

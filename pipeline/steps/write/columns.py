@@ -139,7 +139,8 @@ def read_layout(io: TaskIo[Any], signals: pa.Schema) -> Layout:
     (found,) = io.read("layout").to_pylist()
     pictures = set(found["picture"])
     ours = [*sidecars.SIDECAR, *signals]
-    if OURS_OF_TARS in pictures:
+    # Where another input has a column of pictures of that name, those of tars go into it too.
+    if OURS_OF_TARS in pictures and sidecars.PICTURE not in pictures:
         ours.append(pa.field(sidecars.PICTURE, sidecars.PICTURE_TYPE))
     return sidecars.layout(
         _parsed(found["schema"]), pa.schema(ours), found["differ"], pictures - {OURS_OF_TARS}

@@ -61,7 +61,9 @@ class Sidecar:
         if pictures is not None:
             picture = format_of(piece.file).picture_field(piece.file)
             column = None if picture is None else picture.name
-            if column is None:
+            if column is None and PICTURE in self._layout.pictures:
+                column = PICTURE
+            elif column is None:
                 endings = [SUFFIXES.get(e, e) for e in piece.rows["image_format"].to_pylist()]
                 named = zip(pictures, keys, endings, strict=True)
                 ours[PICTURE] = [{"bytes": b, "path": f"{key}.{end}"} for b, key, end in named]

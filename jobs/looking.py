@@ -1,0 +1,209 @@
+"""A look at some files, from which the job that fits them is written: what of their samples is found where."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, get_args
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tamis.pipeline.inputs import columns, inner_fields, picture_paths
+from tamis.pipeline.inputs.entries import input_files, listed
+from tamis.pipeline.inputs.formats import format_of, outline, rows_of
+from tamis.pipeline.inputs.ingest import ingest_file
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.part_builder import IngestOptions
+from tamis.pipeline.planning.first_samples import mend
+from tamis.pipeline.store import storage
+from tamis.schemas.errors import InputError
+from tamis.schemas.job import Captions, Input
+
+SAMPLES = 500
+"""Samples that are looked at, from the start of the first file that has any."""
+
+FILES = 8
+"""Files that are tried."""
+
+FOLDERS = {"image_embeddings": "img_emb", "text_embeddings": "text_emb"}
+"""Key of an input -> the folder beside the metadata in which clip-retrieval writes its files."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """The columns, kinds and counts seen in some files.
+
+    Attributes:
+        files: all of them.
+        first: the file that was looked into.
+        rows: the first rows, of schema INGEST.
+        samples: of all files; estimated where ``counted`` is false.
+        columns: the input's own.
+        embeddings: keys of the job's input that name embeddings.
+        captions: how many a sample has, as the job says it.
+        picture: the column of pictures, where the job has to name it.
+        notes: on files that are passed over.
+    """
+
+    files: Sequence[InputFile]
+    first: InputFile
+    rows: pa.Table
+    samples: int
+    counted: bool
+    columns: columns.Columns
+    embeddings: dict[str, str]
+    captions: Captions
+    picture: str | None = None
+    notes: Sequence[str] = ()
+
+    @property
+    def sound(self) -> pa.Table:
+        """The rows that can be used."""
+        return self.rows.filter(pc.is_null(self.rows["reason"]))
+
+    @property
+    def pictures(self) -> bool:
+        """Whether the samples have pictures."""
+        return bool(self.rows["image_size"].null_count < self.rows.num_rows)
+
+    def has_similarity(self, encoder: str) -> bool:
+        """Whether that encoder's embeddings tell how well pictures and captions fit."""
+        both = len(self.embeddings) > 1 or "features" in self.embeddings
+        return self.captions != "none" and (encoder != "precomputed" or both)
+
+
+def look(patterns: Sequence[str]) -> Look:
+    """A look at the files with as many captions a sample as most samples have.
+
+    Raises:
+        InputError, JobError: they cannot be read with any.
+    """
+    looks: list[Look] = []
+    faults: list[InputError] = []
+    for captions in get_args(Captions):
+        if captions == "each":  # as `first` is here, and copies of pictures are what it makes
+            continue
+        try:
+            look = _look_for(patterns, captions)
+        except InputError as error:
+            faults.append(error)
+            continue
+        without = look.rows.num_rows - look.rows["text"].null_count < look.rows.num_rows / 2
+        if captions != "none" and not without:
+            return look
+        if captions != "none" or look.pictures:
+            looks.append(look)
+    if not looks:
+        raise faults[0]
+    return looks[-1] if looks[-1].captions == "none" else looks[0]
+
+
+def _look_for(patterns: Sequence[str], captions: Captions) -> Look:
+    entry = Input(path=tuple(patterns), captions=captions)
+    files, notes = listed(entry)
+    first, rows = _first_rows(files)
+    picture = _picture(entry, first)
+    if picture is not None:
+        files = input_files(entry.model_copy(update={"columns": {"image": (picture,)}}))
+        first, rows = _first_rows(files)
+    samples = rows_of(files)
+    estimate = sum(file.size for file in files) / max(1.0, first.size / max(1, rows.num_rows))
+    if rows.num_rows >= SAMPLES:
+        ends = [m["offset"] + m["size"] for row in rows["members"].to_pylist() for m in row or ()]
+        estimate = sum(file.size for file in files) / max(1.0, max(ends, default=1) / rows.num_rows)
+    return Look(
+        files,
+        first,
+        rows,
+        round(estimate) if samples is None else samples,
+        samples is not None,
+        format_of(first).columns(first),
+        _embeddings(files),
+        captions,
+        picture,
+        notes,
+    )
+
+
+def _picture(entry: Input, first: InputFile) -> str | None:
+    """The column of a table without pictures that has some after all, or names some which are there."""
+    if outline(first).pictures is not False:
+        return None
+    found = format_of(first).columns(first)
+    others = [name for name, kind in found.items() if kind is None and inner_fields.DOT not in name]
+    for name in dict.fromkeys([*picture_paths.among(found), *others]):
+        rows = _first_with(entry, first, {"image": (name,)}, IngestOptions(part_samples=SAMPLES))
+        if rows is not None and rows["reason"].null_count:
+            return name
+    return None
+
+
+def captions_in(look: Look, patterns: Sequence[str], name: str) -> str | None:
+    """How many captions a sample has in the column, key or member ``name``; None where it holds none."""
+    named = {"text": (name,)}
+    if look.picture is not None:
+        named["image"] = (look.picture,)
+    unopened = IngestOptions(part_samples=SAMPLES, span=(0, 0))
+    for captions in get_args(Captions)[:2]:
+        entry = Input(path=tuple(patterns), captions=captions)
+        rows = _first_with(entry, look.first, named, unopened)
+        if rows is not None and rows["text"].null_count < rows.num_rows:
+            return str(captions)
+    return None
+
+
+def _first_with(
+    entry: Input, first: InputFile, named: Mapping[str, tuple[str, ...]], options: IngestOptions
+) -> pa.Table | None:
+    """The first rows of a file where the job names some columns; None where it is refused so, or has none."""
+    files = input_files(entry.model_copy(update={"columns": named}))
+    file = next(file for file in files if file.path == first.path)
+    if outline(file).refused is not None:
+        return None
+    return next(iter(ingest_file(file, options)), None)
+
+
+def _first_rows(files: Sequence[InputFile]) -> tuple[InputFile, pa.Table]:
+    fault: dict[str, Any] = {}
+    for file in files[:FILES]:
+        outline(file).accepted()
+        for rows in islice(ingest_file(file, IngestOptions(part_samples=SAMPLES)), 1):
+            if rows["reason"].null_count:
+                return file, rows
+            fault = fault or _most_frequent(rows)
+    shown = storage.redact(files[0].path)
+    if not fault:
+        raise InputError(f"`{shown}` has no samples: name files that have some")
+    raise InputError(
+        f"no sample of `{shown}` can be used: {fault['reason']}: {fault['message']}{mend(files[0], fault['reason'])}"
+    )
+
+
+def _most_frequent(rows: pa.Table) -> dict[str, Any]:
+    """The first row that is dropped for the most frequent reason, of rows that all are."""
+    reason = Counter(rows["reason"].to_pylist()).most_common(1)[0][0] if rows.num_rows else None
+    return next((row for row in rows.to_pylist() if row["reason"] == reason), {})
+
+
+def _embeddings(files: Sequence[InputFile]) -> dict[str, str]:
+    """Embeddings that lie beside metadata: DataComp's ``X.npz``, or the folders of clip-retrieval."""
+    paths = [file.path for file in files if file.path.endswith(".parquet")]
+    if not paths or len(paths) < len(files):
+        return {}
+    if all(storage.exists(path.removesuffix(".parquet") + ".npz") for path in paths[:FILES]):
+        return {"features": "true"}
+    found: dict[str, str] = {}
+    folder = storage.parent(paths[0])
+    for key, name in FOLDERS.items():
+        for base in (storage.parent(folder), folder):
+            arrays = (
+                [f for f in storage.files_in(f"{base}/{name}") if f.path.endswith(".npy")]
+                if (storage.exists(f"{base}/{name}"))
+                else []
+            )
+            if len(arrays) == len(paths):
+                found.setdefault(key, f"{base}/{name}/*.npy")
+    return found if "image_embeddings" in found else {}
