@@ -14,14 +14,18 @@ commands = typer.Typer(rich_markup_mode=None)
 @commands.command()
 def contains(
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Directories of finished runs.")
+        list[str],
+        typer.Argument(
+            metavar="RUN|FILES...",
+            help="Directories of finished runs, or input files, which are read first: paths or patterns, as of a job.",
+        ),
     ],
     by: Annotated[
         Literal["source", "entry", "run"] | None,
         typer.Option(
             "--by",
-            help="What is compared: input files, entries of the input, or whole runs; by default the files of one run, "
-            "or several runs.",
+            help="What is compared: input files, entries of the input, or what each argument names; by default the "
+            "files of a single argument, or several arguments.",
         ),
     ] = None,
     on: Annotated[

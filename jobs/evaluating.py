@@ -33,8 +33,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one argument an option
         str,
         typer.Option(
             metavar="SELECTORS",
-            help="Selectors to compare density with; also density-hard, density-random, density-easy, and chains "
-            "such as 'score:0.5>density': density among the better half by score.",
+            help="Selectors to compare density with; also density-hard, density-random, density-easy, names of the "
+            "run's own steps, and chains such as 'score:0.5>density': density among the better half by score.",
         ),
     ] = "random,deduplicated,score,prototypes,coverage,full,run",
     budgets: Annotated[

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tamis.pipeline.audit.again.whatif import Change
     from tamis.pipeline.audit.compare.diff import Difference
     from tamis.pipeline.audit.reading.finished_run import FinishedRun
+    from tamis.schemas.budget import Budget
     from tamis.schemas.job import Job
 
 Settings = Mapping[str, Any]
@@ -176,6 +178,17 @@ class Run:
 
         return diff(self._run, other._run, count)
 
+    def budget(
+        self,
+        seen: float,
+        set: Settings | None = None,  # noqa: A002 - likewise
+        law: str | None = None,
+    ) -> Budget:
+        """The passes of ``seen`` samples of training over what is kept, and over each pool of a law: `tamis budget`."""
+        from tamis.pipeline.audit.again.budget import budget, read_law
+
+        return budget(self._run, seen, settings(set or {}), read_law(law) if law else None)
+
     def sql(self, query: str) -> pd.DataFrame:
         """The answer to a query over the ledger and the tables of the run, in DuckDB's SQL.
 
@@ -312,29 +325,26 @@ class Run:
         Raises:
             StateError: the package `datasets` is not installed.
         """
+        from tamis.pipeline.results.load import shards
+
         try:
             import datasets
         except ImportError:
             raise StateError("to_huggingface needs the package: pip install datasets") from None
-        from tamis.pipeline.results.load import shards
-
-        has_tars = any(output.path.endswith(".tar") for output in self._run.files.outputs)
-        if not has_tars:
+        if not any(output.path.endswith(".tar") for output in self._run.files.outputs):
             return datasets.Dataset(self.subset())
         files = {"train": shards(self._run.root)}
         return datasets.load_dataset("webdataset", data_files=files, split="train")
 
-    def to_webdataset(self, shuffle: int = 0, seed: int = 0) -> Any:
-        """The kept pairs as a webdataset pipeline: see ``tamis.load``."""
+    def to_webdataset(self, shuffle: int = 0, seed: int = 0, tier: str | None = None) -> Any:
+        """The kept pairs, or those of one tier, as a webdataset pipeline: see ``tamis.load``."""
         from tamis.pipeline.results.load import load
 
-        return load(self._run.root, shuffle, seed)
+        return load(self._run.root, shuffle, seed, tier)
 
 
 def settings(changes: Settings) -> list[str]:
     """Changes of a job as ``--set`` writes them."""
-    import json
-
     return [f"{path}={json.dumps(value)}" for path, value in changes.items()]
 
 

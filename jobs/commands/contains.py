@@ -7,8 +7,10 @@ from typing import Any
 
 from tamis.jobs.opening import opened
 from tamis.jobs.terminal import display
-from tamis.pipeline.audit.compare.contains import By, Containment, On, Pair, compare
+from tamis.pipeline.audit.compare.bare_inputs import ingested, is_run
+from tamis.pipeline.audit.compare.contains import By, Containment, On, Pair, compare, of_runs
 from tamis.pipeline.audit.reading.words import counted
+from tamis.schemas.errors import JobError
 
 BY_CONTENT = ("sha256", "pixels")
 """What can be compared that is the picture itself."""
@@ -22,8 +24,7 @@ def show_containment(
     Raises:
         TamisError: no such run, its tables are gone, or nothing can be compared.
     """
-    runs = [opened(path) for path in paths]
-    found = compare(runs, by or ("run" if len(runs) > 1 else "source"), on, sample)
+    found = _compared(paths, by or ("run" if len(paths) > 1 else "source"), on, sample)
     if json:
         display.echo(display.as_json(_plain(found)))
         return
@@ -60,6 +61,22 @@ def show_containment(
         out.print("a sample is no proof: without --sample every key is looked at")
     else:
         out.print(f"no input stands in another as a whole, by {on}")
+
+
+def _compared(paths: Sequence[str], by: By, on: On, sample: float) -> Containment:
+    """Finished runs by what they have stored; all else is input files, which are read first."""
+    stored = [path for path in paths if is_run(path)]
+    bare = [path for path in paths if path not in stored]
+    given = of_runs([opened(path) for path in stored], by)
+    if not bare:
+        return compare(given, on, sample)
+    if by == "entry":
+        raise JobError(
+            f"--by entry: {bare[0]} is no finished run, and has no entries: say source or run"
+        )
+    display.note("note: input files are read first, which takes as long as a run's ingest")
+    with ingested(bare, by == "run") as more:
+        return compare([*given, more], on, sample)
 
 
 def _row(found: Containment, pair: Pair) -> list[str]:

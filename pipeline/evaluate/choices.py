@@ -87,15 +87,24 @@ def names() -> list[str]:
 
 
 class Settings:
-    """The choices of steps, by the selector's name. Of two steps of a kind the first counts."""
+    """The choices of steps, by the selector's name: its kind, of two of a kind the first's, or the step's own name."""
 
     def __init__(self, *steps: StepModel, seed: int, similarity: str = "") -> None:
         """``similarity``: the signal of how well picture and caption fit, of the embedding that is trained on."""
         self.seed, self.similarity = seed, similarity
+        kinds = {
+            *names(),
+            FULL,
+            OWN,
+        }  # what they mean does not depend on the names of a run's steps
         self.choices: dict[str, StepChoice[Any]] = {}
         for step in steps:
             made = choice_class(step.kind)
-            if made is None or step.kind in self.choices:
+            if made is None:
+                continue
+            if step.name not in kinds:
+                self.choices[step.name] = made(step, seed)
+            if step.kind in self.choices:
                 continue
             self.choices[step.kind] = made(step, seed)
             for variant, changed in made.variants.items():

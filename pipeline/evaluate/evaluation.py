@@ -65,8 +65,8 @@ def evaluate(run: FinishedRun, request: Request, done: Progress | None = None) -
         JobError: an unknown selector, a budget or a share out of range, too little to measure on.
         StateError: the run has no embeddings of both sides.
     """
-    asked = _asked(request)
     settings = Settings.of(run)
+    asked = _asked(request, settings)
     settings.check([part for name in asked.selectors for part in Chain.parse(name).names])
     student = _student(run, request)
     root, target = target_pairs(run, request.target) if request.target else (None, None)
@@ -160,8 +160,8 @@ def _student(run: FinishedRun, request: Request) -> Student:
     return student
 
 
-def _asked(request: Request) -> Asked:
-    known = [*names(), FULL, OWN]
+def _asked(request: Request, settings: Settings) -> Asked:
+    known = list(dict.fromkeys([*names(), FULL, OWN, *settings.choices]))
     for name in request.against:
         try:
             chain = Chain.parse(name)

@@ -18,6 +18,7 @@ TextFunction = Callable[[Sequence[str | None]], pa.Array]
 SizeFunction = Callable[..., pa.Array]
 PixelFunction = Callable[[NDArray[np.uint8]], float]
 PictureFunction = Callable[[Opened], float]
+FileFunction = Callable[[bytes | memoryview], str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +89,15 @@ class PictureSignal(Signal):
     needs: ClassVar[Need] = "pixels"
     reads: tuple[str, ...] = ("pixels",)
     load: Callable[[], PictureFunction]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSignal(Signal):
+    """A signal of a picture's bytes, which are not decoded: ``load()`` returns a function of them -> text."""
+
+    needs: ClassVar[Need] = "pixels"
+    reads: tuple[str, ...] = ("pixels",)
+    load: Callable[[], FileFunction]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from tamis.pipeline.inputs.images import Opened
 from tamis.pipeline.signals import picture_statistics
 from tamis.pipeline.signals.kinds import (
+    FileSignal,
     HeadSignal,
     PictureSignal,
     PixelSignal,
@@ -92,6 +94,12 @@ PICTURE_SIGNALS: dict[str, Signal] = {
         dtype=pa.int64(),
         reads=("image_size",),
         load=lambda: _same,
+    ),
+    "image_md5": FileSignal(
+        doc="MD5 of the picture's bytes, as lists of what is to be taken down have it.",
+        unit="32 hex digits",
+        dtype=pa.string(),
+        load=lambda: lambda data: hashlib.md5(data, usedforsecurity=False).hexdigest(),
     ),
     "blur": PictureSignal(
         doc="Variance of the grey picture's Laplacian; the lower, the blurrier.",

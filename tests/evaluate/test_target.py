@@ -11,6 +11,7 @@ import pytest
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.evaluate.evaluation import Request, evaluate
 from tamis.pipeline.evaluate.sources import HeldOut
+from tamis.schemas.errors import JobError
 from tests.support.embedded import unit
 from tests.support.running import make_plan, run_here
 from tests.support.synthetic import DIM, HIDDEN, captions, write_input
@@ -64,3 +65,18 @@ def test_at_a_tenth_it_is_ahead_of_random(tmp_path: Path, settings: str) -> None
     assert against.p is not None
     assert against.difference > 0.02
     assert against.p < 0.01
+
+
+def test_several_steps_of_a_kind_are_compared_by_their_names(tmp_path: Path) -> None:
+    known = run_of(tmp_path, "known", of_kind(1, 40, 6), 10_000)
+    steps = (
+        f"- target: {{name: pictures, path: {known}, keep: 1.0}}\n"
+        f"- target: {{name: captions, path: {known}, side: text, keep: 1.0}}\n"
+    )
+    run = open_run(str(run_of(tmp_path, "pool", of_kind(1, 300, 5), 0, steps)))
+    names = ["pictures", "captions", "target"]
+    found = evaluate(run, Request(HeldOut(), names, [0.2], seeds=2, steps=(5,)))
+    values = {name: found.line(name)[0].headline.values for name in names}
+    assert values["pictures"] == values["target"] != values["captions"]
+    with pytest.raises(JobError, match=r"no such selector.*`pictures`"):
+        evaluate(run, Request(HeldOut(), ["picture"], [0.2], seeds=2, steps=(5,)))

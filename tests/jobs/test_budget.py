@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import tamis
 from tamis.jobs.cli import main
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.report.report import report
@@ -61,6 +62,13 @@ def test_it_counts_the_passes_over_what_was_kept(
     assert found["worth"] == pytest.approx(20 * 6.6251, abs=1e-2)
     assert any("8 passes" in note for note in found["notes"])
     assert not asked(capsys, run, "--seen", 80)["notes"]
+
+
+def test_python_is_told_the_same(run: Path, law: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    opened = tamis.open(run)
+    asked_for = asked(capsys, run, "--seen", 160, "--set", "best.keep=40", "--law", law)
+    assert opened.budget(160, {"best.keep": 40}, str(law)).model_dump(mode="json") == asked_for
+    assert opened.budget(160).passes == 8
 
 
 def test_another_keep_is_asked_of_what_is_stored(

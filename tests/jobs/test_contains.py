@@ -167,7 +167,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 def test_what_cannot_be_compared(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "no run is here" in refused(capsys, tmp_path)
+    assert "a directory without files" in refused(capsys, tmp_path)
     write(tmp_path / "in/a.tar", [1])
     run_here(make_plan(tmp_path / "run", tmp_path / "in/a.tar", STEPS))
     shutil.rmtree(tmp_path / "run/tables")
@@ -207,3 +207,52 @@ def test_what_is_not_compared_is_not_offered_to_be_deleted(
 
 def test_a_run_named_twice_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "is named twice: it would stand in itself" in refused(capsys, run, run)
+
+
+# Input files that no run has read.
+
+
+def test_files_that_no_run_has_read_are_compared_as_a_runs_are(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = asked(capsys, f"{run.parent}/in/*.tar")
+    stored = asked(capsys, run)
+    names = [one["name"] for one in stored["sets"]]
+    assert [f"input/{one['name']}" for one in bare["sets"]] == names
+    for one, other in zip(bare["sets"], stored["sets"], strict=True):
+        assert {**one, "name": ""} == {**other, "name": ""}
+    plain = json.dumps(stored["pairs"] + stored["contained"]).replace("input/", "")
+    assert json.dumps(bare["pairs"] + bare["contained"]) == plain
+    sampled = asked(capsys, f"{run.parent}/in/*.tar", "--sample", "0.5")
+    assert sampled["pairs"] != bare["pairs"]
+    assert all(
+        pair["interval"][0] <= pair["share"] <= pair["interval"][1] for pair in sampled["pairs"]
+    )
+
+
+def test_each_argument_is_a_set_and_runs_may_stand_beside_files(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, some = f"{run.parent}/in/a.tar", f"{run.parent}/in/[bc].tar"
+    found = asked(capsys, a, some, run)
+    assert [one["name"] for one in found["sets"]] == [str(run), a, some]
+    assert {(pair["a"], pair["b"]): pair["share"] for pair in found["pairs"]}[a, some] == 1
+    by_file = asked(capsys, a, some, "--by", "source")
+    assert [one["name"] for one in by_file["sets"]] == [
+        f"{a}: a.tar",
+        f"{some}: b.tar",
+        f"{some}: c.tar",
+    ]
+
+
+def test_files_that_cannot_be_compared(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = f"{run.parent}/in/a.tar"
+    for arguments, why in [
+        ([f"{run.parent}/in/none.tar"], "is not there"),
+        ([a, a], "is named twice"),
+        ([a, "--by", "entry"], "has no entries: say source or run"),
+    ]:
+        with pytest.raises(SystemExit) as ended:
+            main(["contains", *arguments])
+        assert ended.value.code == 2
+        assert why in capsys.readouterr().err

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tamis.jobs.loading import Request, load
@@ -96,6 +99,38 @@ def test_words_for_what_imagenet_has(pool: datacomp.Pool, pattern: str, tmp_path
     expected = chosen(pool, datacomp.text_based(pool, {"dog", "house"}))
     assert 3_000 < len(expected) < 12_000
     assert reaching(tmp_path / "run", []) == expected
+
+
+def test_soft_cap_over_a_mix(pool: datacomp.Pool, tmp_path: Path) -> None:
+    """How often each uid stands in the subset, against the closed form with K by bisection."""
+    draw = np.random.default_rng(8)
+    other = np.round(draw.normal(0.3, 0.05, len(pool.uid)), 3).astype(np.float32)
+    metadata = tmp_path / "metadata"
+    pattern = datacomp.write_pool(metadata, pool)
+    for path in sorted(metadata.glob("*.parquet")):
+        first = int(path.stem) * datacomp.ROWS_PER_FILE
+        table = pq.read_table(path)
+        scores = pa.array(other[first : first + table.num_rows])
+        pq.write_table(table.append_column("clip_b32_similarity_score", scores), path)
+    np.savez(tmp_path / "mix.npz", weight=np.array([[10.0, 25.0]]), bias=np.array([-8.0]))
+    settings = [f"signals.heads.mix={tmp_path}/mix.npz", "repeat.total=30000"]
+    run_preset("flyt-mix", pattern, tmp_path / "run", *settings)
+    score = 10.0 * other + 25.0 * pool.score.astype(np.float64) - 8.0
+    scored = np.flatnonzero(np.isfinite(score))
+
+    def times(level: float) -> npt.NDArray[np.float64]:
+        return np.minimum(np.log1p(0.15 * np.exp(score[scored] + level)) / 0.15, 15)
+
+    low, high = -50.0, 50.0
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (low, middle) if times(middle).sum() > 30_000 else (middle, high)
+    words = np.load(tmp_path / "run/subset.npy")
+    listed = Counter(f"{int(one['f0']):016x}{int(one['f1']):016x}" for one in words)
+    found = np.array([listed[pool.uid[row]] for row in scored])
+    assert found.sum() == len(words) == 30_000
+    assert found.max() == 15
+    assert np.abs(found - times(high)).max() < 1.01  # rounded, by the level of rounded times
 
 
 def test_the_best_by_a_filtering_network(tmp_path: Path) -> None:

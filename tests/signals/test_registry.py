@@ -12,6 +12,7 @@ import pytest
 from tamis.pipeline.inputs.images import Opened
 from tamis.pipeline.signals import kinds
 from tamis.pipeline.signals.kinds import (
+    FileSignal,
     HeadSignal,
     ListSignal,
     PictureSignal,
@@ -31,7 +32,7 @@ TEXTS = ["A photo of a dog playing in the park", "", None, "clip art clip art", 
 @pytest.mark.parametrize("name", sorted(SIGNALS))
 def test_every_signal_says_what_it_is(name: str) -> None:
     signal = SIGNALS[name]
-    assert re.fullmatch(r"[a-z_]+", name)
+    assert re.fullmatch(r"[a-z_0-9]+", name)
     assert len(signal.doc) > 20
     assert signal.doc.endswith(".")
     assert signal.unit
@@ -69,6 +70,8 @@ def test_every_signal_computes_what_it_declares(name: str) -> None:
         value = signal.load()(Opened(picture(0xFFFFFF)))
         assert type(value) is float
         assert math.isnan(value) or pa.scalar(value, pa.float64()).cast(signal.dtype).is_valid
+    elif isinstance(signal, FileSignal):
+        assert pa.scalar(signal.load()(b"any bytes")).type == signal.dtype
     else:
         assert isinstance(signal, HeadSignal | ListSignal)
         assert signal.column is not None

@@ -41,6 +41,24 @@ LISTS = [
 ]
 
 
+def test_hashes_of_other_programs_are_compared_by_the_signal_that_has_them(tmp_path: Path) -> None:
+    md5 = [hashlib.md5(one.image, usedforsecurity=False).hexdigest() for one in SAMPLES]
+    (tmp_path / "m.txt").write_text(f"# taken down\n{md5[2].upper()}\n{'0' * 32}\n{md5[5]}\n")
+    rows = run(tmp_path, f"{{list: {tmp_path}/m.txt, on: md5}}", "- signals: [image_md5]")
+    assert left_out(rows) == [2, 5]
+    assert [row["image_md5"] for row in rows] == md5
+    other = other_run(tmp_path, [SAMPLES[4]], "- signals: [image_md5]\n- write")
+    settings = f"{{list: {other}, on: md5}}"
+    assert left_out(run(tmp_path, settings, "- signals: [image_md5]")) == [4]
+    with pytest.raises(
+        JobError, match=r"image_md5, which no step makes: put `signals: \[image_md5\]` b"
+    ):
+        run(tmp_path, settings)
+    (tmp_path / "t.txt").write_text("t1")
+    with pytest.raises(InputError, match="`t1` is no md5: 32 hex digits are wanted"):
+        run(tmp_path, f"{{list: {tmp_path}/t.txt, on: md5, signal: tag}}", "- signals: [tag]")
+
+
 @pytest.mark.parametrize(("on", "text", "expected"), LISTS)
 def test_what_stands_in_a_list_is_left_out(
     on: str, text: str, expected: list[int], tmp_path: Path

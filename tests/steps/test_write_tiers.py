@@ -16,7 +16,7 @@ from tamis.jobs.cli import main
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.verify.verify import Seen, verify
 from tamis.pipeline.runs.mixture import mixture
-from tamis.schemas.errors import JobError
+from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.manifest import Output
 from tests.support.running import (
     Sample,
@@ -224,3 +224,21 @@ def test_explain_names_the_shard(folder: Path, capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         main(["explain", str(path), f"{2:032x}"])
     assert "written to shard clean-00000 as clean-000000000" in capsys.readouterr().out
+
+
+def test_a_trainer_reads_one_tier(folder: Path) -> None:
+    path = run(folder)
+    for tier in ("noisy", "middle", "clean", ""):
+        expected = sorted(
+            f"caption no {n}"
+            for n, score in enumerate(scores(0, 30))
+            if (tier_of(score) or "") == tier
+        )
+        read = sorted(sample["txt"].decode() for sample in tamis.load(str(path), tier=tier))
+        assert read == expected
+    assert sum(1 for _ in tamis.open(path).to_webdataset(tier="clean")) < 30
+    with pytest.raises(StateError, match=r"no tier `cleen` .*: it has `noisy`, `middle`, `clean`"):
+        tamis.load(str(path), tier="cleen")
+    plain = run(folder, "plain", STEPS.replace(", by: quality", ""))
+    with pytest.raises(StateError, match=r"its job does not say `write: \{by: TIERS\}`"):
+        tamis.load(str(plain), tier="clean")

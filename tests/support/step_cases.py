@@ -201,6 +201,12 @@ CASES: Mapping[str, Case] = {
         "- signals: [quality]\n- exclude: {list: LIST, on: domain, reveal: false, redact: true}",
         captioned,
     ),
+    "exclude by embedding": over_embeddings(
+        "- exclude: {list: TARGET.npy, on: embedding, epsilon: 0.7}"
+    ),
+    "exclude by embedding in secret": over_embeddings(
+        "- exclude: {list: TARGET.npy, on: embedding, epsilon: 0.7, reveal: false}"
+    ),
     "exact_duplicates": Case("- exact_duplicates: {on: pixels, prefer: larger}", captioned),
     "exact_duplicates of metadata": Case("- exact_duplicates: {on: url_text}", embedded),
     "near_duplicates": Case(

@@ -1,4 +1,4 @@
-"""Containment of a run's inputs in each other: the keys of all samples that ingest read, counted bucket by bucket.
+"""Containment of inputs in each other: the keys of all samples that ingest read, counted bucket by bucket.
 
 Keys are spilled to a scratch directory by their leading bits, so that memory holds a bucket of them.
 """
@@ -21,6 +21,7 @@ from tamis.pipeline.steps.exclude.entries import stored_key
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import paths
+from tamis.pipeline.tasks.parts import Parts
 from tamis.schemas.errors import InputError, JobError, StateError
 from tamis.schemas.scope import Scope
 
@@ -102,28 +103,55 @@ class Containment:
         ]
 
 
-def compare(runs: Sequence[FinishedRun], by: By, on: On, sample: float = 1.0) -> Containment:
-    """Count the keys of all samples that ingest could read, in sets: input files, entries of the input, or runs.
+@dataclass(frozen=True)
+class Ingested:
+    """Input files that have been read, and the set that each of them belongs to."""
+
+    root: str  # of the tables of ingest
+    parts: Parts
+    sets: Sequence[str]  # by file
+    bytes: Sequence[int]
+    lost: str  # the error where a table is missing
+
+
+def of_runs(runs: Sequence[FinishedRun], by: By) -> list[Ingested]:
+    """The inputs of finished runs, in sets: input files, entries of the input, or runs.
 
     Raises:
-        StateError: ``tables/`` of a run has been cleared.
-        InputError: more sets than are compared, or no sample has what is compared.
         JobError: a run is named twice.
     """
     roots = [run.root for run in runs]
     twice = next((root for root in roots if roots.count(root) > 1), None)
     if twice is not None:
         raise JobError(f"{storage.redact(twice)}: is named twice: it would stand in itself")
+    return [
+        Ingested(
+            run.root,
+            run.parts,
+            [_name(run, record.source, by, len(runs) > 1) for record in run.files.inputs],
+            [record.bytes for record in run.files.inputs],
+            f"{run.root}: tables/, which has what is compared, has been cleared: bring it back, or run the job again",
+        )
+        for run in runs
+    ]
+
+
+def compare(given: Sequence[Ingested], on: On, sample: float = 1.0) -> Containment:
+    """Count the keys of all samples that ingest could read.
+
+    Raises:
+        StateError: the tables of a run have been cleared.
+        InputError: more sets than are compared, or no sample has what is compared.
+    """
     names: dict[str, int] = {}
     sizes: list[int] = []
     numbered = []
-    for run in runs:
+    for one in given:
         of = []
-        for record in run.files.inputs:
-            name = _name(run, record.source, by, len(runs) > 1)
+        for name, size in zip(one.sets, one.bytes, strict=True):
             of.append(names.setdefault(name, len(names)))
             sizes += [0] * (len(names) - len(sizes))
-            sizes[of[-1]] += record.bytes
+            sizes[of[-1]] += size
         numbered.append(of)
     if len(names) > containment.MOST_SETS:
         raise InputError(
@@ -132,9 +160,9 @@ def compare(runs: Sequence[FinishedRun], by: By, on: On, sample: float = 1.0) ->
     counts, without = Counts.none(len(names)), np.zeros(len(names), np.int64)
     with tempfile.TemporaryDirectory(prefix="tamis-contains-") as scratch:
         spilled = _Spilled(scratch)
-        for run, of in zip(runs, numbered, strict=True):
-            for number, (records, rows) in enumerate(_records(run, of, on)):
-                without[of[run.parts[number].file]] += rows - len(records)
+        for one, of in zip(given, numbered, strict=True):
+            for number, (records, rows) in enumerate(_records(one, of, on)):
+                without[of[one.parts[number].file]] += rows - len(records)
                 keys = _keys(records)
                 spilled.add(records[containment.sampled(keys, sample)])
         for records in spilled.buckets():
@@ -151,19 +179,16 @@ def _name(run: FinishedRun, source: str, by: By, several: bool) -> str:
     return f"{root}: {own}" if several and by != "run" else own
 
 
-def _records(run: FinishedRun, of: Sequence[int], on: On) -> Iterator[tuple[Records, int]]:
+def _records(given: Ingested, of: Sequence[int], on: On) -> Iterator[tuple[Records, int]]:
     """The keys of one part after another with their sets, and its rows."""
-    for part in run.parts:
+    for part in given.parts:
         path = paths.table("ingest", "files", paths.task_name(Scope.FILE, part.file))
-        path = storage.join(run.root, path)
+        path = storage.join(given.root, path)
         try:
             with sound(path), storage.open_table(path) as raw, ParquetFile(raw) as file:
                 table = file.read_row_group(part.group, [COLUMNS[on], "reason"])
         except FileNotFoundError:
-            raise StateError(
-                f"{run.root}: tables/, which has what is compared, has been cleared: bring it back, or run the job "
-                "again"
-            ) from None
+            raise StateError(given.lost) from None
         values = table.filter(pc.is_null(table["reason"]))[COLUMNS[on]].to_pylist()
         keys = [_key(on, value) for value in values]
         raw_keys = b"".join(key for key in keys if key is not None)

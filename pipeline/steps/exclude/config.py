@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from tamis.schemas.step import BY_RULE, Change, Reasons, Share, StepModel
+from tamis.schemas.step import BY_RULE, Change, Reasons, Share, StepModel, Width
 
 EXCLUDED = "excluded"
 NOT_LISTED = "not_listed"
 
-On = Literal["uid", "url", "domain", "sha256", "phash", "caption", "signal"]
+On = Literal["uid", "url", "domain", "sha256", "md5", "phash", "embedding", "caption", "signal"]
+
+IMAGE_MD5 = "image_md5"
+"""The signal that is compared with `on: md5`, where no other is named."""
+
+MOST_ENTRIES = 20_000_000
+"""Entries of a list, at most: a worker holds them in some 50 bytes each, and while it sorts them in 180."""
+
+MOST_HASHES = 1_000_000
+"""Perceptual hashes of a list, at most: a worker holds them and their layouts, in some 500 bytes each."""
+
+MOST_VECTORS = 500_000
+"""Vectors of a list, at most: a worker holds them in 8 bytes a number."""
 
 
 class Exclude(StepModel):
@@ -24,21 +36,26 @@ class Exclude(StepModel):
         NOT_LISTED: "it does not stand in the list of what alone is to stay (`all_but`)",
     }
     phrases: ClassVar[Mapping[str, str]] = {EXCLUDED: BY_RULE, NOT_LISTED: BY_RULE}
-    likeness = "bits apart"
+    likeness = "distance"
+    larger_is_alike = False
     path: str = Field(
         alias="list",
         min_length=1,
         examples=["lists/blocked.txt"],
         description="a text file, an entry a line; parquet, several files by a pattern; a folder in UT1's form, with "
-        "a file `domains`; or a finished run, for the samples that it keeps",
+        "a file `domains`; a finished run, for the samples that it keeps; vectors (`.npy`, or `X.npz#MEMBER`), a row "
+        "each, with `on: embedding`",
     )
     on: On = Field(
         examples=["domain"],
         description="what is compared: uid; url, whatever its scheme; domain, the URL's host or one above it; sha256, "
-        "of the picture's bytes; phash, its perceptual hash; caption, folded; signal, a stored column of text",
+        "of the picture's bytes; md5, likewise, by the signal image_md5; phash, its perceptual hash; embedding, its "
+        "stored vector; caption, folded; signal, a stored column of text",
     )
     signal: str | None = Field(
-        None, examples=["md5"], description="the column, with `on: signal`; none by default"
+        None,
+        examples=["licence"],
+        description="the column, with `on: signal`, or instead of image_md5 with `on: md5`; none by default",
     )
     column: str | None = Field(
         None,
@@ -59,6 +76,15 @@ class Exclude(StepModel):
         0.11,
         description="how far the pictures' layouts may differ, with `on: phash` and a run, which has layouts: what the "
         "hash proposes, this decides",
+    )
+    epsilon: Share = Field(
+        0.07,
+        description="with `on: embedding`: left out where 1 - cosine to a listed vector is at most this",
+    )
+    embedding: str | None = Field(
+        None,
+        examples=["embed"],
+        description="with `on: embedding`, which one, where there are two; by default the only one",
     )
     reveal: bool = Field(
         True,
@@ -92,6 +118,24 @@ class Exclude(StepModel):
         """True if the list is known by its sha256 alone."""
         return not self.reveal
 
+    @property
+    def compared_signal(self) -> str | None:
+        """The stored column that is compared; None where it is none."""
+        return self.signal or (IMAGE_MD5 if self.on == "md5" else None)
+
+    def notes(self, samples: int | None, width: Width) -> Iterable[str]:
+        """The memory that a worker needs for listed vectors."""
+        yield from super().notes(samples, width)
+        if self.on != "embedding":
+            most, each = (MOST_HASHES, 500) if self.on == "phash" else (MOST_ENTRIES, 50)
+            yield f"a worker holds at most {most:,} listed entries x {each} B: {most * each / 1e6:,.0f} MB"
+            return
+        dim = width(self.embedding)
+        shown = "d" if dim is None else f"{dim:,}"
+        needed = "" if dim is None else f": {MOST_VECTORS * dim * 8 / 1e6:,.0f} MB"
+        yield f"a worker holds at most {MOST_VECTORS:,} listed vectors x {shown} x 8 B{needed}"
+
     def with_paths(self, change: Change) -> Self:
         """The list's path changed."""
-        return self.model_copy(update={"path": change(self.path)})
+        file, mark, member = self.path.partition("#" if self.on == "embedding" else "\0")
+        return self.model_copy(update={"path": f"{change(file)}{mark}{member}"})

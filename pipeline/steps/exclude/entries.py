@@ -19,7 +19,7 @@ from tamis.pipeline.inputs.input_files import resolve
 from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.inputs.uids import parse_uid
 from tamis.pipeline.steps.exclude import run_entries
-from tamis.pipeline.steps.exclude.config import On
+from tamis.pipeline.steps.exclude.config import MOST_ENTRIES, MOST_HASHES, Exclude, On
 from tamis.pipeline.steps.shared import cell_tables, text_lines
 from tamis.pipeline.steps.shared.other_runs import unchanged
 from tamis.pipeline.store import storage
@@ -28,14 +28,11 @@ from tamis.pipeline.tasks.task import location
 from tamis.schemas.errors import InputError, StateError
 from tamis.schemas.tables import LAYOUT, UID, find_column
 
-MOST_ENTRIES = 20_000_000
-"""Entries of a list, at most: a worker holds them in some 50 bytes each, and while it sorts them in 180."""
-
-MOST_HASHES = 1_000_000
-"""Perceptual hashes of a list, at most: a worker holds them and their layouts, in some 500 bytes each."""
-
 BATCH = 10_000
 """Entries that are read at once."""
+
+SHOWN_DIGITS = 16
+"""Of a sha256, in the ledger, where a list has no other name."""
 
 USUAL = {"caption": "text"}
 """What is compared -> the name by which its column is known, where that is another."""
@@ -74,6 +71,11 @@ def text_key(text: str) -> bytes:
 def name_of(path: str) -> str:
     """The list's name in the ledger: the last of its path."""
     return storage.redact(path).rstrip("/").rpartition("/")[2]
+
+
+def rule_of(config: Exclude, sha256: str) -> str:
+    """The list's name in the ledger, or what stands for it."""
+    return name_of(config.path) if config.reveal else f"sha256 {sha256[:SHOWN_DIGITS]}"
 
 
 def files_of(path: str, on: On) -> list[str]:
@@ -315,6 +317,7 @@ FORMS: dict[On, Callable[[Any], Any]] = {
     "url": _address(addresses.same_url, "an address with a host"),
     "domain": _address(addresses.domain, "a host without path or port"),
     "sha256": lambda value: _digits(value, 32)[: members.BYTES],
+    "md5": lambda value: _digits(value, members.BYTES),
     "phash": _phash,
     "caption": caption_key,
     "signal": lambda value: text_key(value.strip()),

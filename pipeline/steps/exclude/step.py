@@ -2,12 +2,12 @@
 
 The list is read once, by the task ``list``, and every task of the verdict reads its table; a list that is not to be
 revealed leaves no table: then each of them reads the file itself. Nothing is exchanged, and a worker holds one part and
-the list.
+the list. Embeddings are compared by ``by_embedding``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Protocol
 
@@ -20,11 +20,12 @@ from tamis.pipeline.algorithms.exclusion.near_hashes import Nearest
 from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import origins
-from tamis.pipeline.steps.exclude import entries
-from tamis.pipeline.steps.exclude.config import EXCLUDED, NOT_LISTED, On
+from tamis.pipeline.steps.exclude import by_embedding, entries
+from tamis.pipeline.steps.exclude.config import EXCLUDED, IMAGE_MD5, NOT_LISTED, On
 from tamis.pipeline.steps.exclude.config import Exclude as Config
 from tamis.pipeline.steps.exclude.entries import Listing
-from tamis.pipeline.steps.shared.parts import check_pictures, drops
+from tamis.pipeline.steps.shared.origins import Origin
+from tamis.pipeline.steps.shared.parts import check_pictures, drops, embedding_named
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import byte_rows, scatter
 from tamis.pipeline.tasks import product
@@ -45,14 +46,13 @@ COLUMNS: dict[On, list[str]] = {
     "url": ["url"],
     "domain": ["url"],
     "sha256": ["sha256"],
+    "md5": [],
     "phash": ["phash", "layout"],
+    "embedding": [],
     "caption": ["text"],
     "signal": [],
 }
 """What is compared -> its columns of the table of ingest."""
-
-SHOWN_DIGITS = 16
-"""Of a sha256, in the ledger, where a list has no other name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,16 +84,26 @@ class Lookup(Protocol):
 
 
 class Exclude(Step):
-    """``list``, the entries that samples are compared with, and ``verdict``."""
+    """``list``, the entries that samples are compared with, and ``verdict``; of embeddings ``values`` before it."""
 
     passing = ("list",)
 
     def __init__(self, config: Config, job: Job) -> None:
-        self.config, self.name, self.steps = config, config.name, job.steps
+        self.config, self.name, self.job = config, config.name, job
+        self.embedding = ""
+        if config.on == "embedding":
+            self.embedding = embedding_named(job, config.embedding, config.name)
 
     def needs(self) -> Sequence[Product]:
-        """The column that is compared, if it is a signal."""
-        return [] if self.config.signal is None else [product.signal(self.config.signal)]
+        """The embedding or the column that is compared, if it is one."""
+        signal = self.config.compared_signal
+        of = [product.embedding(self.embedding)] if self.embedding else []
+        return of if signal is None else [*of, product.signal(signal)]
+
+    def makes(self) -> Mapping[Product, str]:
+        """The distance from the nearest listed vector, unless nothing of the list may be stored."""
+        revealed = self.embedding and self.config.reveal
+        return {product.signal(self.name): "values"} if revealed else {}
 
     def check(self, inputs: Sequence[InputFile]) -> None:
         """The list is there and begins with an entry, and the input has what is compared.
@@ -104,10 +114,20 @@ class Exclude(Step):
                 other steps.
         """
         config = self.config
-        if (config.on == "signal") != (config.signal is not None):
+        if config.on != "md5" and (config.on == "signal") != (config.signal is not None):
             raise JobError(f"{self.name}: `signal` goes with `on: signal`: give both, or neither")
-        names = [step.name for step in self.steps]
-        for step in self.steps[names.index(self.name) + 1 :] if config.gaps else ():
+        if config.on != "embedding" and config.embedding is not None:
+            raise JobError(
+                f"{self.name}: `embedding` goes with `on: embedding`: give both, or neither"
+            )
+        if config.all_but and config.on == "embedding":
+            raise JobError(
+                f"{self.name}: `all_but` goes with lists of names, not with `on: embedding`: what lies near vectors is "
+                "kept by `target: {measure: nearest}`"
+            )
+        steps = self.job.steps
+        names = [step.name for step in steps]
+        for step in steps[names.index(self.name) + 1 :] if config.gaps else ():
             if not (step.is_last or step.leaves_gaps):
                 raise JobError(
                     f"{self.name}: `gaps: true` is for a step right before `write`, and {step.name} comes after it: "
@@ -119,20 +139,33 @@ class Exclude(Step):
             raise JobError(
                 f"{self.name}: compares URLs, and no input has a column of them: compare something else, with `on:`"
             )
-        texts = origins.text_signals(self.steps, inputs) if config.signal else set()
-        if config.signal is not None and config.signal not in texts:
-            known = nearest(config.signal, sorted(texts)) if texts else ""
+        compared = config.compared_signal
+        texts = origins.text_signals(steps, inputs) if compared else set()
+        if compared == IMAGE_MD5 and compared not in texts:
             raise JobError(
-                f"{self.name}: no signal of text `{config.signal}`{known}: numbers are bounded in a `rules` step"
+                f"{self.name}: compares {IMAGE_MD5}, which no step makes: put `signals: [{IMAGE_MD5}]` before it, or "
+                "name the column that has it with `signal:`"
             )
-        entries.check_first(self._listing(""))
+        if compared is not None and compared not in texts:
+            known = nearest(compared, sorted(texts)) if texts else ""
+            raise JobError(
+                f"{self.name}: no signal of text `{compared}`{known}: numbers are bounded in a `rules` step"
+            )
+        if config.on == "embedding":
+            self._origin()
+        else:
+            entries.check_first(self._listing(""))
+
+    def _origin(self) -> Origin:
+        embed = next(step for step in self.job.embeds if step.makes_embedding == self.embedding)
+        return by_embedding.origin_of(self.config, embed, self.job.seed)
 
     def _listing(self, sha256: str) -> Listing:
         config, path = self.config, storage.absolute(self.config.path)
         shown = f"{self.name}: the list"
         if config.reveal:
             shown += f" `{storage.redact(config.path)}`"
-        column = config.column or config.signal
+        column = config.column or config.compared_signal
         return Listing(
             sha256=sha256,
             on=config.on,
@@ -145,6 +178,9 @@ class Exclude(Step):
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class."""
         config = self.config
+        if config.on == "embedding":
+            yield from by_embedding.phases(context, config, self.embedding, self._origin())
+            return
         sha256 = entries.digest(storage.absolute(config.path), config.on)
         listing = self._listing(sha256)
         yield listed("list", read_list, [Task.whole("list", {}, listing)])
@@ -152,17 +188,16 @@ class Exclude(Step):
             "ingest": context.ingest(),
             "drops": context.drops(),
         }
-        if config.signal is not None:
-            signal = context.signal(config.signal)
+        compared = config.compared_signal
+        if compared is not None:
+            signal = context.signal(compared)
             assert signal is not None, "the plan has checked that the signal is made"
             inputs["signal"] = signal
         near = config.on == "phash"
         matching = Matching(
             **vars(listing),
-            rule=entries.name_of(config.path)
-            if config.reveal
-            else f"sha256 {sha256[:SHOWN_DIGITS]}",
-            signal=config.signal,
+            rule=entries.rule_of(config, sha256),
+            signal=compared,
             within=config.within if near else None,
             difference=config.difference if near else None,
             all_but=config.all_but,

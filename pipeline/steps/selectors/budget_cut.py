@@ -28,6 +28,9 @@ from tamis.schemas.tables import UID
 SORTED_ROWS = 10_000_000
 """Keys that the phase ``cut`` sorts, at most; with more of them, a sample brackets the cut."""
 
+KEY_BYTES = 32
+"""Bytes of a stored key: row and group, the key itself, and the uid."""
+
 SAMPLED_ROWS = 1_000_000
 """Size of that sample, about."""
 

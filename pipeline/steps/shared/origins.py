@@ -70,6 +70,7 @@ class Origin:
     batch_size: int | None
     query: str | None  # of vectors: what they are of, in words
     path: str = location()
+    shown: str = location()  # its name in messages
     own: Own | None = location()  # the encoder, where it is a class of the user's own
 
 
@@ -88,6 +89,7 @@ def origin(
     side: Side,
     most: int | None = None,
     query: str | None = None,
+    shown: str | None = None,
 ) -> Origin:
     """The identity of a target.
 
@@ -99,6 +101,7 @@ def origin(
         side: of a run's vectors; `both` needs a run.
         most: vectors that are taken, at most; None for all.
         query: what a file of vectors is of, in words.
+        shown: its name in messages; by default `the target` and its path.
 
     Raises:
         InputError, JobError, StateError: it is not there, or does not fit the samples' embedding; one line.
@@ -106,7 +109,8 @@ def origin(
     path, mark, member = given.partition("#")
     absolute = storage.absolute(path)
     kind = kind_of(given)
-    shown = f"{step}: the target `{storage.redact(given)}`"
+    named = shown or f"the target `{storage.redact(given)}`"
+    shown = f"{step}: {named}"
     if query is not None and kind != "vectors":
         raise JobError(f"{step}: `query` says what a file of vectors is of: leave it out")
     if side == "both" and kind != "run":
@@ -131,6 +135,7 @@ def origin(
         query,
         path=f"{absolute}{mark}{member}",
         own=embed.own.spec if reads_text and embed.own is not None else None,
+        shown=named,
     )
 
 
@@ -201,7 +206,6 @@ def blocks(of: Origin, embed: Encoder | None) -> Iterator[Block]:
         StateError: the target has changed since the run began.
         InputError: it cannot be read, or has no vector.
     """
-    shown = storage.redact(of.path)
     read = {"run": _of_run, "vectors": _of_vectors, "captions": _of_captions}[of.kind]
     first = 0
     with _as_begun(of):
@@ -211,12 +215,10 @@ def blocks(of: Origin, embed: Encoder | None) -> Iterator[Block]:
             try:
                 yield Block(names, target.unit(rows))
             except ValueError as error:
-                raise InputError(
-                    f"the target `{shown}`: from vector {first:,} on: {error}"
-                ) from None
+                raise InputError(f"{of.shown}: from vector {first:,} on: {error}") from None
             first += len(rows)
     if not first:
-        raise InputError(f"the target `{shown}` is empty: give at least one vector")
+        raise InputError(f"{of.shown} is empty: give at least one vector")
 
 
 @contextmanager
@@ -228,9 +230,8 @@ def _as_begun(of: Origin) -> Iterator[None]:
     """
     path = of.path.partition("#")[0]
     hashed = storage.join(path, MANIFEST) if of.kind == "run" else path
-    shown = storage.redact(of.path)
-    with unchanged([hashed], shown):
-        check_sha256(hashed, of.sha256, shown)
+    with unchanged([hashed], of.shown):
+        check_sha256(hashed, of.sha256, of.shown)
         yield
 
 
@@ -292,7 +293,7 @@ def pairs(of: Origin) -> Pairs:
     with _as_begun(of):
         found = list(_chosen(of, ("image", "text")))
     if not found:
-        raise InputError(f"`{storage.redact(of.path)}` kept no samples: give a run that kept some")
+        raise InputError(f"{of.shown} kept no samples: give a run that kept some")
     names = [name for some, _ in found for name in some]
     image, text = (
         np.concatenate([vectors(table[side]) for _, table in found]) for side in ("image", "text")
@@ -302,7 +303,7 @@ def pairs(of: Origin) -> Pairs:
 
 def _chosen(of: Origin, sides: Sequence[str]) -> Iterator[tuple[list[str], pa.Table]]:
     """The uids of what is taken of a run, and their vectors, a part at a time."""
-    kept = list(_kept(of.path))
+    kept = list(_kept(of))
     uid = order.parse([name for _, _, names in kept for name in names])
     taken = _taken(of, uid)
     start = 0
@@ -316,13 +317,13 @@ def _chosen(of: Origin, sides: Sequence[str]) -> Iterator[tuple[list[str], pa.Ta
             yield [names[number] for number in here.tolist()], table.take(pa.array(position))
 
 
-def _kept(root: str) -> Iterator[tuple[int, npt.NDArray[np.int64], Sequence[str]]]:
+def _kept(of: Origin) -> Iterator[tuple[int, npt.NDArray[np.int64], Sequence[str]]]:
     """(part, rows, uids) of what a finished run kept, a part at a time."""
-    folder = storage.join(root, paths.LEDGER)
+    folder = storage.join(of.path, paths.LEDGER)
     for name in sorted(storage.listing(folder)):
         path = storage.join(folder, name)
         with (
-            reading(path, storage.redact(root)),
+            reading(path, of.shown),
             storage.open_table(path) as raw,
             ParquetFile(raw) as file,
         ):
@@ -341,13 +342,11 @@ def _embedded(of: Origin, part: int, sides: Sequence[str]) -> pa.Table:
         table = part_files.read_file(of.path, path, ["row", *sides])
     except part_files.DamagedTableError:
         raise StateError(
-            f"{storage.redact(of.path)}: {path}, with the target's vectors, is missing or damaged: run that job again"
+            f"{of.shown}: {path}, with its vectors, is missing or damaged: run that job again"
         ) from None
     if not {*sides} <= {*table.column_names}:
         mend = (
             "embed them too" if len(sides) > 1 else "say `side: image`, or embed its captions too"
         )
-        raise InputError(
-            f"the target `{storage.redact(of.path)}` has no vectors of captions: {mend}"
-        )
+        raise InputError(f"{of.shown} has no vectors of captions: {mend}")
     return table

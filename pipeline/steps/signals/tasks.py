@@ -17,7 +17,13 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import plugin, plugin_files
 from tamis.pipeline.signals.caption_words import Shared
 from tamis.pipeline.signals.heads import Head
-from tamis.pipeline.signals.kinds import PictureSignal, PixelSignal, SizeSignal, TextSignal
+from tamis.pipeline.signals.kinds import (
+    FileSignal,
+    PictureSignal,
+    PixelSignal,
+    SizeSignal,
+    TextSignal,
+)
 from tamis.pipeline.signals.plugin_values import Plugged
 from tamis.pipeline.signals.registry import SIGNALS
 from tamis.pipeline.steps.shared.parts import drops
@@ -112,19 +118,24 @@ def _of_sizes(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
 
 
 def _of_pixels(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
-    """Each picture is read and decoded once for all signals."""
+    """Each picture is read once for all signals, and decoded once where one needs that."""
     names = [*_computed(io, PixelSignal), *_computed(io, PictureSignal)]
     own = {name: found for name, found in _plugins(io).items() if "pixels" in found.reads}
-    if not names and not own:
+    of_files = {name: _loaded(name) for name in _computed(io, FileSignal)}
+    if not names and not own and not of_files:
         return {}
     functions = [_of_picture(name) for name in names]
     scores = np.empty((len(rows), len(names)))
-    answers: dict[str, list[Any]] = {name: [] for name in own}
+    answers: dict[str, list[Any]] = {name: [] for name in (*own, *of_files)}
     table = io.read("ingest", PICTURE_COLUMNS).take(pa.array(rows))
     file, limit, named = io.args.file, io.args.max_pixels, _Named(io, rows)
     assert limit is not None, "pixels are needed"
     others = _arguments(io, rows, own)
     for number, data in enumerate(format_of(file).pictures(file, table)):
+        for name, function in of_files.items():
+            answers[name].append(function(data))
+        if not functions and not own:
+            continue
         try:
             picture = Opened(data, limit)
             scores[number] = [function(picture) for function in functions]
@@ -142,6 +153,7 @@ def _of_pixels(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     computed = {
         name: pa.array(scores[:, i], mask=np.isnan(scores[:, i])) for i, name in enumerate(names)
     }
+    computed |= {name: pa.array(answers[name], pa.string()) for name in of_files}
     return computed | {name: pa.array(answers[name], own[name].plugged.type) for name in own}
 
 

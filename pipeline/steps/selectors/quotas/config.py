@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field
@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 from tamis.pipeline.steps.selectors.config import Chooser, Keep
 from tamis.pipeline.steps.shared.config import MISSING, NO_VALUE
 from tamis.schemas.model import Model
-from tamis.schemas.step import BY_RULE, Change, Reasons, Share
+from tamis.schemas.step import BY_RULE, Change, Reasons, Share, Width
 
 GROUP_FULL = "group_full"
 
@@ -90,6 +90,16 @@ class Quotas(Chooser):
     def weights_path(self) -> str | None:
         """The file of weights; None where none is read."""
         return self.weights.file if isinstance(self.weights, WeightsFile) else None
+
+    def notes(self, samples: int | None, width: Width) -> Iterable[str]:
+        """The memory that a worker needs for the groups."""
+        from tamis.pipeline.steps.selectors.quotas.groups import GROUP_BYTES, MOST_GROUPS
+
+        yield from super().notes(samples, width)
+        yield (
+            f"a worker holds at most {MOST_GROUPS:,} groups x {GROUP_BYTES} B and their names: "
+            f"{MOST_GROUPS * GROUP_BYTES / 1e6:,.0f} MB, whatever the number of samples"
+        )
 
     def scaled(self, share: float) -> Self:
         """The settings for a share of the samples: all counts in proportion."""

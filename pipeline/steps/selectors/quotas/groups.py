@@ -21,6 +21,9 @@ from tamis.schemas.errors import InputError, JobError
 MOST_GROUPS = 1_000_000
 """Groups of a step, at most: a worker holds them, in some hundred bytes each and their names."""
 
+GROUP_BYTES = 100
+"""Bytes of a group beside its name, about: sums, weight, capacity and quota, and their order."""
+
 FRACTION = 2.0**30
 """Parts of one in which fractions are summed: whole numbers, so that a sum is the same in any order."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar, Self
 
 from pydantic import Field
 
 from tamis.pipeline.steps.selectors.config import LEFT_OUT
 from tamis.pipeline.steps.shared.config import MISSING, NO_VALUE
-from tamis.schemas.step import BY_RULE, Reasons, StepModel
+from tamis.schemas.step import BY_RULE, Reasons, StepModel, Width
 
 
 class Repeat(StepModel):
@@ -43,6 +43,18 @@ class Repeat(StepModel):
         description="scores are values divided by this: 0.01 for cosines, 1 for what is a logit already",
     )
     most: int = Field(15, ge=1, le=1_000, description="times that a sample is seen, at most")
+
+    def notes(self, samples: int | None, width: Width) -> Iterable[str]:
+        """What the keys take on disk, and those that a worker sorts."""
+        from tamis.pipeline.steps.selectors.budget_cut import KEY_BYTES, SORTED_ROWS
+
+        yield from super().notes(samples, width)
+        keys = "a key for each sample and for each of the copies that may be among the chosen"
+        if samples is not None:
+            stored = (samples + self.total) * KEY_BYTES / 1e9
+            keys += f": about {samples + self.total:,} x {KEY_BYTES} B, {stored:,.1f} GB"
+        yield f"tables/{self.name} has {keys}"
+        yield f"a worker sorts at most {SORTED_ROWS:,} keys x {KEY_BYTES} B: {SORTED_ROWS * KEY_BYTES / 1e6:,.0f} MB"
 
     def scaled(self, share: float) -> Self:
         """The settings for a share of the samples: the total in proportion."""

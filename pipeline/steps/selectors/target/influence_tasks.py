@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from tamis.pipeline.algorithms.choosing.influence import Influence, direction
-from tamis.pipeline.steps.selectors.target.tasks import Measured, check_width
+from tamis.pipeline.steps.selectors.target.tasks import Measured
 from tamis.pipeline.steps.shared import early_heads, origins
 from tamis.pipeline.steps.shared.early_heads import EARLY, heads_of, heads_table
 from tamis.pipeline.steps.shared.origins import Origin
 from tamis.pipeline.steps.shared.reference_pairs import living_pairs
+from tamis.pipeline.steps.shared.searched_rows import check_width
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.columns import vectors
 from tamis.pipeline.tasks.task import TaskIo

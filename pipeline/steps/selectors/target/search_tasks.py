@@ -15,13 +15,12 @@ from tamis.pipeline.algorithms.choosing.frechet import UNIT, Moments
 from tamis.pipeline.steps.selectors.target.config import OFF_TARGET
 from tamis.pipeline.steps.selectors.target.tasks import (
     Judged,
-    check_width,
     encoder_of,
-    rows_of,
     search_messages,
 )
 from tamis.pipeline.steps.shared.origins import Origin, blocks
 from tamis.pipeline.steps.shared.parts import drops
+from tamis.pipeline.steps.shared.searched_rows import check_width, rows_of
 from tamis.pipeline.tables.columns import scatter, vectors
 from tamis.pipeline.tasks.task import TaskIo
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,10 +24,10 @@ from tamis.pipeline.steps.shared.origins import BLOCK, Origin, blocks
 from tamis.pipeline.steps.shared.other_runs import check_sha256, unchanged
 from tamis.pipeline.steps.shared.own_code import with_class
 from tamis.pipeline.steps.shared.parts import drops
+from tamis.pipeline.steps.shared.searched_rows import check_width, rows_of
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.columns import centroid_rows, centroid_table, scatter, uid_words, vectors
-from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.task import TaskIo, location
 from tamis.schemas.errors import InputError, StateError
 
@@ -179,31 +178,6 @@ def _again(
 ) -> Iterator[npt.NDArray[np.float32]]:
     yield first
     yield from rest
-
-
-def check_width(io: TaskIo[Any], own: int, other: int, what: str) -> None:
-    """Check that vectors of ``own`` numbers can be compared with ``what``, of ``other``.
-
-    Raises:
-        InputError: they cannot.
-    """
-    if own != other:
-        raise InputError(
-            f"{io.step}: vectors of {own:,} numbers are compared with {what} of {other:,}: both need one encoder"
-        )
-
-
-@lru_cache(maxsize=2)
-def _searchable(root: str, path: str, digest: str) -> kmeans.Centroids:
-    del digest  # part of the key: the same path may hold others later
-    return kmeans.Centroids(centroid_rows(part_files.read_file(root, path, ["centroid"])))
-
-
-def rows_of(io: TaskIo[Any], role: str) -> kmeans.Centroids:
-    """Rows to be searched, under a role; kept by the process between tasks."""
-    (piece,) = io.slices(role)
-    assert isinstance(piece, Slice)
-    return _searchable(io.root, piece.path, piece.identity)
 
 
 def values(io: TaskIo[Measured]) -> Iterator[pa.Table]:
