@@ -19,8 +19,8 @@ from tests.support.input_files import ingest, source
 from tests.support.running import Sample, make_plan, picture, run_here, write_tar
 
 ROWS, ESSAY = 1500, 1 << 19
-ALLOWED = 400 << 20
-"""Bytes that a run may take beyond what its process has at first; the essays alone are twice that."""
+ALLOWED = 700 << 20
+"""Bytes that a run may take beyond what its process has at first; one that held the columns takes twice that."""
 
 STEPS = "\n- signals: [words]\n- rules: {words: {min: 1}}\n- write: {format: FORMAT}"
 
@@ -49,7 +49,9 @@ def write_essays(path: Path, rows: int, *, with_pictures: bool) -> None:
     }
     if with_pictures:
         table["image"] = [picture(n) for n in range(rows)]
-    pq.write_table(pa.table(table), path, compression="zstd", use_dictionary=False)
+    pq.write_table(
+        pa.table(table), path, compression="zstd", use_dictionary=False, write_batch_size=8
+    )
 
 
 @pytest.mark.slow

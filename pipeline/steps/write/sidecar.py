@@ -18,7 +18,7 @@ from tamis.pipeline.steps.write.columns import Piece, gathered, has_pictures
 GROUP_BYTES = 32 << 20
 """Bytes of pictures from which a row group ends."""
 
-TABLE_BYTES = 128 << 20
+TABLE_BYTES = 64 << 20
 """Bytes of other columns from which one ends: a shard of plain metadata is one row group."""
 
 
