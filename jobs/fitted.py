@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis.jobs.template import flow
 from tamis.jobs.terminal import display
 from tamis.pipeline import encoders
 from tamis.pipeline.algorithms.clusters import kmeans
@@ -261,12 +262,12 @@ def _head(look: Look) -> Iterator[str]:
 
 
 def _input(look: Look, patterns: Sequence[str]) -> Iterator[str]:
-    yield f"name: {_name(patterns)}"
+    yield f"name: {flow(_name(patterns))}"
     yield "input:"
-    listed = ", ".join(f"'{pattern.replace(chr(39), chr(39) * 2)}'" for pattern in patterns)
+    listed = ", ".join(map(_quoted, patterns))
     yield f"  - path: {listed if len(patterns) == 1 else f'[{listed}]'}"
     yield from (
-        f"    {key}: {value if key == 'features' else repr(value)}"
+        f"    {key}: {value if key == 'features' else _quoted(value)}"
         for key, value in look.embeddings.items()
     )
     if look.captions != "one":
@@ -304,8 +305,18 @@ def _other_members(look: Look) -> list[str]:
     )
 
 
+def _quoted(text: str) -> str:
+    """A text as YAML, whatever characters it has."""
+    if text.isprintable():
+        return f"'{text.replace(chr(39), chr(39) * 2)}'"
+    escaped = (c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text)
+    return f'"{"".join(escaped)}"'
+
+
 def _name(patterns: Sequence[str]) -> str:
-    plain = re.split(r"[*?\[{]", patterns[0], maxsplit=1)[0].rstrip("/")
+    """A job's name, of the last folder or file that is named; nothing of a login is in it."""
+    shown = storage.redact(patterns[0]).replace("***@", "")
+    plain = re.split(r"[*?\[{]", shown, maxsplit=1)[0].rstrip("/")
     parts = [part for part in plain.lower().split("/") if part.strip(".")]
     word = re.sub(r"[^a-z0-9_-]+", "-", parts[-1].partition(".")[0] if parts else "").strip("-_")
     return word[:40] or "job"
