@@ -6,7 +6,6 @@ the encoder.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ import pyarrow as pa
 
 from tamis.jobs import looking
 from tamis.jobs.looking import Look
+from tamis.jobs.template import flow
 from tamis.jobs.terminal import display
 from tamis.pipeline import encoders
 from tamis.pipeline.algorithms.clusters import kmeans
@@ -27,6 +27,7 @@ from tamis.pipeline.inputs.picture_paths import NAMES
 from tamis.pipeline.inputs.suffixes import CAPTION, META, PICTURES
 from tamis.pipeline.planning.preview import unread_pictures
 from tamis.pipeline.signals import caption_statistics
+from tamis.pipeline.store import storage
 from tamis.schemas.errors import ModelError
 from tamis.schemas.tables import find_column
 
@@ -55,6 +56,9 @@ CAPTIONS = {
     "none": "most pictures come without",
 }
 """Of an input's ``captions`` -> what the fitted job says of it."""
+
+YAML_WORDS = ("null", "true", "false")
+"""Words that YAML does not take for text."""
 
 SMALL = 400
 """Samples from which the fitted job prunes by density: fewer are as many as a person looks at."""
@@ -118,30 +122,31 @@ def _head(look: Look) -> Iterator[str]:
 
 
 def _input(look: Look, patterns: Sequence[str]) -> Iterator[str]:
-    yield f"name: {_name(patterns)}"
+    yield f"name: {flow(_name(patterns))}"
     yield "input:"
-    listed = ", ".join(f"'{pattern.replace(chr(39), chr(39) * 2)}'" for pattern in patterns)
+    listed = ", ".join(map(_quoted, patterns))
     yield f"  - path: {listed if len(patterns) == 1 else f'[{listed}]'}"
     yield from (
-        f"    {key}: {value if key == 'features' else repr(value)}"
+        f"    {key}: {value if key == 'features' else _quoted(value)}"
         for key, value in look.embeddings.items()
     )
     if look.picture is not None:
-        yield f"    columns: {{image: {_quoted(look.picture)}}}"
+        yield f"    columns: {{image: {_column(look.picture)}}}"
     if look.captions != "one":
         yield f"    captions: {look.captions}  # {CAPTIONS[look.captions]}"
     if look.captions == "none":
         for name in (*_other_members(look), *_other_columns(look)):
-            shown, several = _quoted(name), looking.captions_in(look, patterns, name)
+            shown, several = _column(name), looking.captions_in(look, patterns, name)
             if several is None:
                 continue
             which = "" if several == "one" else "; of a list say captions: first"
             yield f"    # columns: {{text: {shown}}}  # instead, if {shown} is the caption{which}"
 
 
-def _quoted(name: str) -> str:
-    """A name as YAML takes it."""
-    return name if re.fullmatch(r"[A-Za-z_][\w.-]*", name) else json.dumps(display.plain(name))
+def _column(name: str) -> str:
+    """A column's name as YAML."""
+    bare = re.fullmatch(r"[A-Za-z_][\w.-]*", name) and name.lower() not in YAML_WORDS
+    return name if bare else _quoted(name)
 
 
 def _other_columns(look: Look) -> list[str]:
@@ -168,8 +173,18 @@ def _other_members(look: Look) -> list[str]:
     )
 
 
+def _quoted(text: str) -> str:
+    """A text as YAML, whatever characters it has."""
+    if text.isprintable():
+        return f"'{text.replace(chr(39), chr(39) * 2)}'"
+    escaped = (c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text)
+    return f'"{"".join(escaped)}"'
+
+
 def _name(patterns: Sequence[str]) -> str:
-    plain = re.split(r"[*?\[{]", patterns[0], maxsplit=1)[0].rstrip("/")
+    """A job's name, of the last folder or file that is named; nothing of a login is in it."""
+    shown = storage.redact(patterns[0]).replace("***@", "")
+    plain = re.split(r"[*?\[{]", shown, maxsplit=1)[0].rstrip("/")
     parts = [part for part in plain.lower().split("/") if part.strip(".")]
     word = re.sub(r"[^a-z0-9_-]+", "-", parts[-1].partition(".")[0] if parts else "").strip("-_")
     return word[:40] or "job"

@@ -150,8 +150,10 @@ class Format(Protocol):
             [(name, kind) for name, kind in kinds if kind is not None and kind != pa.null()]
         )
 
-    def own(self, file: InputFile, rows: pa.Table, names: Collection[str] | None) -> pa.Table:
-        """Those columns of ``own_schema`` that ``names`` has, a value a row; all for None.
+    def own(
+        self, file: InputFile, rows: pa.Table, names: Collection[str] | None
+    ) -> Iterator[pa.Table]:
+        """Those columns of ``own_schema`` that ``names`` has, a value a row, in one table or several; all for None.
 
         Raises:
             InputError: the file has changed.
@@ -161,8 +163,9 @@ class Format(Protocol):
             field.name: field.type for field in schema if names is None or field.name in names
         }
         if not wanted:
-            return pa.table({"": pa.nulls(rows.num_rows)}).select([])
-        return pa.table(self.values(file, rows, wanted))
+            yield pa.table({"": pa.nulls(rows.num_rows)}).select([])
+        else:
+            yield pa.table(self.values(file, rows, wanted))
 
     def picture_field(self, file: InputFile) -> pa.Field | None:
         """The column that holds the pictures: bytes, or a struct with a field ``bytes``. None: they are no column."""

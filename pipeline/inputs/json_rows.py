@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -44,10 +44,12 @@ class JsonRows(Format):
         del file
         return own(rows).schema
 
-    def own(self, file: InputFile, rows: pa.Table, names: Collection[str] | None) -> pa.Table:
-        """From the JSON objects."""
+    def own(
+        self, file: InputFile, rows: pa.Table, names: Collection[str] | None
+    ) -> Iterator[pa.Table]:
+        """From the JSON objects, which a part holds anyway."""
         del file
-        return own(rows, names)
+        yield own(rows, names)
 
 
 def refused(file: InputFile) -> str | None:

@@ -29,6 +29,9 @@ EXPIRE_SECONDS = 90.0
 WATCH_SECONDS = 2 * RENEW_SECONDS + 1
 """Seconds for which a lock is watched that says to be of the future: the clocks differ, or it is damaged."""
 
+SETTLE_SECONDS = 2.0
+"""Seconds in which a lock that cannot be read is whole, if somebody is just writing it: see ``local.create``."""
+
 _held: set[str] = set()
 """The locks that this process holds: one that it lost hold of, because the disk failed, is a dead one."""
 
@@ -104,7 +107,7 @@ class Lease:
         self._successor = f"process {holder['process']} on {holder['host']}" if holder else ""
 
     def _take_over(self) -> None:
-        holder = self._read()
+        holder = self._settled(self._path)
         if holder is not None and not self._is_gone(holder):
             raise StateError(self._taken(holder))
         guard = storage.join(self._root, TAKEOVER)
@@ -119,8 +122,16 @@ class Lease:
 
     def _is_left(self, guard: str) -> bool:
         """Whether a guard was left by a process that ended while it took a lock over."""
-        other = _parsed(guard)
+        other = self._settled(guard)
         return storage.exists(guard) if other is None else self._is_gone(other)
+
+    def _settled(self, path: str) -> dict[str, Any] | None:
+        """What a lock says. Where a file has one name alone, it is there before its content is."""
+        holder = _parsed(path)
+        if holder is None and storage.exists(path):
+            self._stop.wait(SETTLE_SECONDS)
+            holder = _parsed(path)
+        return holder
 
     def _is_gone(self, holder: dict[str, Any]) -> bool:
         """Whether the process that holds a lock has ended, or has lost its right to it."""

@@ -142,6 +142,8 @@ def test_lists_that_cannot_be_compared(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "words.txt").write_text("a dog\n")
     with pytest.raises(JobError, match=r"words.txt` is text, and pictures' embeddings are comp"):
         run(tmp_path, f"list: {tmp_path}/words.txt")
+    with pytest.raises(JobError, match="`all_but` goes with lists of names, not with `on: embedd"):
+        run(tmp_path, f"list: {listed(tmp_path)}, all_but: true", name="others")
     with pytest.raises(InputError, match="vectors of 16 numbers are compared with the list of 8"):
         run(tmp_path, f"list: {listed(tmp_path, LISTED[:, :8])}")
     with pytest.raises(InputError, match=r"the list `.*listed.npy` is empty: give at least one"):

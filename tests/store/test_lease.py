@@ -24,6 +24,7 @@ DAY = 86_400.0
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "WATCH_SECONDS", 0.2)
+    monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.2)
 
 
 def lock(folder: Path, text: str | None = None, **holder: Any) -> None:

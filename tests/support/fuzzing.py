@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import csv
 import io
+import json
 import random
 import tarfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tamis.pipeline.inputs.columns import whole
+from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.inputs.tar.walker import Damage, Member, Walker
 from tamis.pipeline.store import storage
-from tamis.schemas.errors import InputError
+from tamis.schemas.errors import InputError, TamisError
 from tamis.schemas.ledger import Reason
 from tamis.schemas.tables import INGEST
 from tests.support.pictures import encode, noise
@@ -41,7 +47,8 @@ class Seed:
 def _sample(number: int) -> list[tuple[str, bytes]]:
     form = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")[number % 6]
     suffix = ("png", "jpg", "webp", "gif", "bmp", "tif")[number % 6]
-    picture = encode(noise(16 + number, 12, seed=number), form)
+    more = {"progressive": True} if form == "JPEG" and number > 6 else {}
+    picture = encode(noise(16 + number, 12, seed=number), form, **more)
     key = ("dir/" * number) + f"{number:04d}"
     members = [(f"{key}.{suffix}", picture), (f"{key}.txt", b"caption %d" % number)]
     return [*members, (f"{key}.json", b'{"url": "http://x/%d", "n": %d}' % (number, number))]
@@ -62,14 +69,42 @@ def _parquet(group: int, nested: bool, **options: object) -> Seed:
         images = [{"bytes": image, "path": "x"} for image in images]
     out = io.BytesIO()
     captions = [sample[1][1].decode() for sample in samples]
-    table = pa.table({"image": images, "TEXT": captions, "URL": captions, "width": range(SAMPLES)})
+    table = pa.table(
+        {
+            "image": images,
+            "TEXT": captions,
+            "URL": captions,
+            "width": range(SAMPLES),
+            "tags": [[caption] * number for number, caption in enumerate(captions)],
+            "exif": [{"camera": {"iso": number}} for number in range(SAMPLES)],
+        }
+    )
     pq.write_table(table, out, row_group_size=group, **options)
     return Seed("x.parquet", out.getvalue())
 
 
+def _json_lines(mark: bytes, end: bytes) -> Seed:
+    rows = [
+        {"caption": f"caption {number}", "url": f"http://x/{number}", "n": [number, {"a": "é"}]}
+        for number in range(SAMPLES)
+    ]
+    lines = [json.dumps(row, ensure_ascii=bool(number % 2)) for number, row in enumerate(rows)]
+    return Seed("x.jsonl", mark + end.join(line.encode() for line in lines) + end)
+
+
+def _csv(delimiter: str) -> Seed:
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter)
+    writer.writerow(["caption", "url", "n", "note"])
+    for number in range(SAMPLES):
+        note = 'two\nlines, "quoted"' if number % 3 == 0 else "é"
+        writer.writerow([f"caption {number}", f"http://x/{number}", number, note])
+    return Seed("x.csv", out.getvalue().encode())
+
+
 @cache
 def seeds() -> tuple[Seed, ...]:
-    """Tars of three forms, parquet files with and without checksums and dictionaries."""
+    """Tars of three forms; parquet files with and without checksums and dictionaries; tables of text."""
     return (
         _tar(tarfile.USTAR_FORMAT),
         _tar(tarfile.GNU_FORMAT),
@@ -77,6 +112,11 @@ def seeds() -> tuple[Seed, ...]:
         _parquet(3, nested=False),
         _parquet(8, nested=True, write_page_checksum=True),
         _parquet(2, nested=False, use_dictionary=False, compression="zstd"),
+        _parquet(4, nested=True, data_page_version="2.0", compression="brotli"),
+        _json_lines(b"", b"\n"),
+        _json_lines(b"\xef\xbb\xbf", b"\r\n"),
+        _csv(","),
+        _csv("\t"),
     )
 
 
@@ -134,7 +174,27 @@ def sign(rng: random.Random, data: bytes) -> tuple[bytes, Span]:
     return data[:at] + bytes(block) + data[at + 512 :], (at, at + 512)
 
 
-MUTATIONS: tuple[Mutation, ...] = (flip, overwrite, remove, insert, cut, sign)
+def grow(rng: random.Random, data: bytes) -> tuple[bytes, Span]:
+    """Put a stretch many times over behind itself, as scans of a JPEG or records of a table may be."""
+    at, size = rng.randrange(len(data)), rng.choice([2, 20, 200, 2000])
+    again = data[at : at + size] * rng.randrange(1, 100)
+    return data[: at + size] + again + data[at + size :], (at, len(data))
+
+
+ODD = (b"\0", b'"', b"\n", b"\r", b",", b"\xff\xfe", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\x1b]0;x\x07",
+       b"NaN", b"1e999", b"-" + b"9" * 400, b"[" * 3000, b"\xe2\x80\xae", b"\xff\xda", b"../")  # fmt: skip
+"""What programs stumble over, in text and elsewhere."""
+
+
+def odd(rng: random.Random, data: bytes) -> tuple[bytes, Span]:
+    """Put something odd in between, or in place of as many bytes."""
+    at, new = rng.randrange(len(data)), rng.choice(ODD)
+    if rng.random() < 0.5:
+        return data[:at] + new + data[at + len(new) :], (at, at + len(new))
+    return data[:at] + new + data[at:], (at, len(data))
+
+
+MUTATIONS: tuple[Mutation, ...] = (flip, overwrite, remove, insert, cut, sign, grow, odd)
 
 
 def mutated(number: int) -> tuple[Seed, bytes, list[Span]]:
@@ -155,12 +215,13 @@ def check(number: int) -> str:
     seed, data, touched = mutated(number)
     path = f"memory://fuzz/{seed.name}"
     storage.write_bytes(path, data)
-    kind = "tar" if seed.name.endswith(".tar") else "parquet"
-    reading = ingest_file(InputFile("input", seed.name, path, kind, len(data)), OPTIONS)
+    kind = seed.name.partition(".")[2]
+    file = InputFile("input", seed.name, path, kind, len(data))
+    reading = ingest_file(file, OPTIONS)
     try:
         parts = list(reading)
     except InputError:
-        if kind == "parquet":  # a column's name or type has changed
+        if kind != "tar":  # a column's name or type has changed
             return "refused"
         raise
     table = pa.concat_tables([INGEST.empty_table(), *parts])
@@ -174,9 +235,30 @@ def check(number: int) -> str:
     assert all(row["message"] for row in rows if row["reason"])
     if kind == "tar":
         _check_tar(seed, data, touched, rows)
-    elif reasons != {"unreadable_file"}:
+    elif kind == "parquet" and reasons != {"unreadable_file"}:
         _check_parquet(data, rows)
+    elif kind in {"jsonl", "csv"} and reasons != {"unreadable_file"}:
+        _check_text(data, rows, header=kind == "csv")
+    for part in parts:
+        _read_again(file, part.filter(pc.is_null(part["reason"])))
     return "sound" if not reasons else "damaged"
+
+
+def _read_again(file: InputFile, rows: pa.Table) -> None:
+    """What later steps read of samples that ingest took: all of it, or an error that a person can mend."""
+    form, count = format_of(file), rows.num_rows
+    with suppress(TamisError):
+        schema = form.own_schema(file, rows)
+        assert sum(table.num_rows for table in form.own(file, rows, None)) == count
+        wanted = {name: kind for name, kind in whole(form.columns(file)).items() if kind}
+        found = form.values(file, rows, wanted)
+        assert {name: len(column) for name, column in found.items()} == dict.fromkeys(wanted, count)
+        for column in found.values():
+            column.validate(full=True)
+        assert len(set(schema.names)) == len(schema.names)
+    if count and rows["image_size"].null_count == 0:
+        with suppress(TamisError):
+            assert len(list(form.members(file, rows))) == count
 
 
 def _check_tar(seed: Seed, data: bytes, touched: list[Span], rows: list[dict[str, object]]) -> None:
@@ -193,6 +275,19 @@ def _check_tar(seed: Seed, data: bytes, touched: list[Span], rows: list[dict[str
         whole = all(stop <= low or high <= start for low, high in touched)
         covered = any(low <= start < high or start <= low < stop for low, high in spans)
         assert covered or not whole, f"sample {sample} is lost without a trace"
+
+
+def _check_text(data: bytes, rows: list[dict[str, object]], *, header: bool) -> None:
+    """The records follow each other, and what lies between them is blank."""
+    places = [(row["image_offset"], row["group_row"]) for row in rows]
+    start = None if header else 0  # a header is what stands before the first record
+    for offset, size in places:
+        assert isinstance(offset, int)
+        assert isinstance(size, int)
+        assert start is None or not data[start:offset].strip(), "bytes of no record"
+        assert start is None or offset >= start, "a byte of two records"
+        start = offset + size
+    assert start is None or not data[start:].strip(), "bytes of no record"
 
 
 def _check_parquet(data: bytes, rows: list[dict[str, object]]) -> None:

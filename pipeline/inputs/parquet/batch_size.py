@@ -21,11 +21,15 @@ DOUBTFUL_BYTES, DOUBTFUL_RATIO = 16 << 20, 8
 """Bytes of a column in a row group, and how often its bytes in the file, from which its longest value is asked for."""
 
 
-def batch_rows(parquet: InputParquet, group: int, names: Sequence[str], most: int) -> int:
-    """Rows, ``most`` at most, of a batch of the columns ``names`` of one row group."""
+def batch_rows(
+    parquet: InputParquet, group: int, names: Sequence[str], most: int, uneven: int | None = None
+) -> int:
+    """Rows, at most ``most``, of a batch of the columns ``names`` of one row group; of a large one ``uneven``."""
     rows = max(1, parquet.metadata.row_group(group).num_rows)
     chunks = _chunks(parquet, group, names)
-    even = sum(chunk.total_uncompressed_size for chunk in chunks) / rows
+    size = sum(chunk.total_uncompressed_size for chunk in chunks)
+    most = min(most, uneven) if uneven and size > BATCH_BYTES else most
+    even = size / rows
     doubtful = [
         chunk.path_in_schema
         for chunk in chunks

@@ -19,8 +19,8 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
 from tamis.schemas.errors import InputError
 
-BATCH_ROWS = 8_192
-"""Rows decoded at a time."""
+BATCH_ROWS, UNEVEN_ROWS = 8_192, 256
+"""Rows decoded at a time, at most; of a row group that is larger than a batch its long values may stand together."""
 
 
 def look(path: str) -> Columns:
@@ -147,20 +147,15 @@ def rows_of(
     group_row: NDArray[np.integer],
     names: list[str],
     path: str,
-) -> pa.Table:
-    """Some columns, or fields of them (``image.path``), in the rows at ascending positions.
+) -> Iterator[pa.Table]:
+    """Some columns, or fields of them (``image.path``), in the rows at ascending positions, a batch at a time.
 
     Raises:
         InputError: the file lacks a row.
     """
-    tables: list[pa.Table] = []
     for number in np.unique(row_group):
         rows = group_row[row_group == number]
-        tables += _rows_of(file, int(number), rows, names, path)
-    if not tables:
-        empty = {name.partition(".")[0] for name in names}
-        return pa.schema([f for f in file.schema_arrow if f.name in empty]).empty_table()
-    return pa.concat_tables(tables)
+        yield from _rows_of(file, int(number), rows, names, path)
 
 
 def _rows_of(
@@ -168,7 +163,7 @@ def _rows_of(
 ) -> Iterator[pa.Table]:
     """Some rows of one row group, decoded a batch at a time and no further than the last of them."""
     start, left = 0, rows
-    size = batch_rows(file, number, names, BATCH_ROWS)
+    size = batch_rows(file, number, names, BATCH_ROWS, UNEVEN_ROWS)
     batches = file.iter_batches(size, [number], names, use_threads=False)
     while len(left):
         batch = next(batches, None)

@@ -88,16 +88,16 @@ class Parquet(Format):
             schema = schema.append(pa.field(name, TEXT))
         return schema
 
-    def own(self, file: InputFile, rows: pa.Table, names: Collection[str] | None) -> pa.Table:
-        """Row group by row group; those of partitions from the path."""
-        table = own.read(file, rows, names)
+    def own(
+        self, file: InputFile, rows: pa.Table, names: Collection[str] | None
+    ) -> Iterator[pa.Table]:
+        """A batch of a row group at a time; those of partitions from the path."""
         wanted = partitions.values(file, ()) if names is None else names
         parted = dict.fromkeys(sorted(self._parted(file, wanted)), TEXT)
-        for name, array in partitions.arrays(file, rows.num_rows, parted).items():
-            table = pa.table(
-                {**dict(zip(table.column_names, table.columns, strict=True)), name: array}
-            )
-        return table
+        for table in own.read(file, rows, names):
+            columns = dict(zip(table.column_names, table.columns, strict=True))
+            more = partitions.arrays(file, table.num_rows, parted)
+            yield pa.table({**columns, **more}) if more else table
 
     def picture_field(self, file: InputFile) -> pa.Field | None:
         """The column that ingest takes for it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import pyarrow as pa
 
@@ -52,8 +52,10 @@ def _without_bytes(kind: pa.DataType) -> pa.DataType | None:
     return pa.struct(rest) if rest else None
 
 
-def read(file: InputFile, rows: pa.Table, names: Collection[str] | None) -> pa.Table:
+def read(file: InputFile, rows: pa.Table, names: Collection[str] | None) -> Iterator[pa.Table]:
     """Some columns, or all for None, in some rows; ``rows`` has ``row_group`` and ``group_row``, ascending.
+
+    At least one table, and no more in any than a batch: a text of the input may have any length.
 
     Raises:
         InputError: the file has changed.
@@ -61,9 +63,11 @@ def read(file: InputFile, rows: pa.Table, names: Collection[str] | None) -> pa.T
     own, picture = schema(file)
     wanted = [field for field in own if names is None or field.name in names]
     if not wanted:
-        return pa.table({"": pa.nulls(rows.num_rows)}).select([])
+        yield pa.table({"": pa.nulls(rows.num_rows)}).select([])
+        return
     if not rows.num_rows:
-        return pa.schema(wanted).empty_table()
+        yield pa.schema(wanted).empty_table()
+        return
     leaves = []
     for field in wanted:
         nested = picture is not None and field.name == picture.name
@@ -71,12 +75,12 @@ def read(file: InputFile, rows: pa.Table, names: Collection[str] | None) -> pa.T
     group, row = (rows[name].to_numpy() for name in ("row_group", "group_row"))
     try:
         with open_parquet(file.path) as parquet:
-            table = columns.rows_of(parquet, group, row, leaves, file.path)
+            for table in columns.rows_of(parquet, group, row, leaves, file.path):
+                sound = {field.name: repaired(table[field.name]) for field in wanted}
+                yield pa.table(sound).cast(pa.schema(wanted))
     except BROKEN as error:
         require_content(error, file.path)
         raise _changed(file, error) from error
-    sound = {field.name: repaired(table[field.name]) for field in wanted}
-    return pa.table(sound).cast(pa.schema(wanted))
 
 
 def _changed(file: InputFile, error: BaseException) -> InputError:

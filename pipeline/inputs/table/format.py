@@ -151,12 +151,12 @@ class TextTable(Format):
         """All columns, of the type that holds the values of these rows."""
         return self._syntax_of_rows(file).own(rows).schema
 
-    def own(self, file: InputFile, rows: pa.Table, names: Collection[str] | None) -> pa.Table:
-        """From the table."""
+    def own(
+        self, file: InputFile, rows: pa.Table, names: Collection[str] | None
+    ) -> Iterator[pa.Table]:
+        """From the table, whose rows a part holds anyway."""
         found = self._syntax_of_rows(file).own(rows)
-        return (
-            found if names is None else found.select([n for n in found.column_names if n in names])
-        )
+        yield found.select([n for n in found.column_names if names is None or n in names])
 
     def _syntax_of_rows(self, file: InputFile) -> Syntax:
         try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.pipeline.inputs import own_columns
-from tamis.pipeline.inputs.formats import MEMBER_COLUMNS, VALUE_COLUMNS, format_of
+from tamis.pipeline.inputs.formats import MEMBER_COLUMNS, VALUE_COLUMNS, Sample, format_of
 from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
 from tamis.pipeline.results import sidecars
 from tamis.pipeline.results.sidecars import Layout
@@ -47,23 +47,41 @@ class Found:
     reading: Reading | None = None
 
 
+PIECE_BYTES = 32 << 20
+"""Bytes of the input's own columns from which a piece ends."""
+
+
 @dataclass(frozen=True)
 class Piece:
-    """The samples of one part in a shard.
+    """Samples of one part in a shard: all of them, or some in turn where the input's own columns are large.
 
     Attributes:
         file: the input file.
+        keys: in the shard.
         rows: of ingest's table, with COLUMNS.
         own: the input's columns, typed as in this part.
         ours: our columns but for the key, by our names.
         signals: those of them that are signals.
+        members: of the part's samples, from this piece's first one on; each is taken once, by whoever writes them.
+        pictures: the same of the bytes of their pictures.
     """
 
     file: InputFile
+    keys: Sequence[str]
     rows: pa.Table
     own: pa.Table
     ours: pa.Table
     signals: pa.Table
+    members: Iterator[Sample]
+    pictures: Iterator[bytes]
+
+    def slice(self, first: int, stop: int) -> Piece:
+        """Some of its samples, in turn."""
+        tables = (self.rows, self.own, self.ours, self.signals)
+        rows, own, ours, signals = (table.slice(first, stop - first) for table in tables)
+        return replace(
+            self, keys=self.keys[first:stop], rows=rows, own=own, ours=ours, signals=signals
+        )
 
     @cached_property
     def objects(self) -> list[dict[str, Any]]:
@@ -86,7 +104,10 @@ def find(io: TaskIo[Found]) -> Iterator[pa.Table]:
         own = _wanted(form.own_schema(file, rows), io.args.wanted)
         ours = _ours(file, rows, _signals(io, kept, io.rows))
         shared = set(own.names) & set(ours.column_names)
-        differ = sidecars.differing(form.own(file, rows, shared), ours)
+        differ, start = set[str](), 0
+        for table in form.own(file, rows, shared):
+            differ |= sidecars.differing(table, ours.slice(start, table.num_rows))
+            start += table.num_rows
         # Where another part has such a column of its own, these samples have null there.
         differ |= {n for n in set(ours.column_names) - shared if ours[n].null_count < len(kept)}
         pictures = io.args.pictures and has_pictures(rows)
@@ -151,12 +172,43 @@ def _wanted(schema: pa.Schema, wanted: Collection[str] | None) -> pa.Schema:
     return schema if wanted is None else pa.schema([f for f in schema if f.name in wanted])
 
 
-def piece(
-    file: InputFile, rows: pa.Table, signals: pa.Table, wanted: Sequence[str] | None
-) -> Piece:
-    """The samples of a part in a shard: their rows of ingest's table, with COLUMNS, and their signals."""
-    own = format_of(file).own(file, rows, wanted)
-    return Piece(file, rows, own, _ours(file, rows, signals), signals)
+def pieces(
+    file: InputFile,
+    keys: Sequence[str],
+    rows: pa.Table,
+    signals: pa.Table,
+    wanted: Sequence[str] | None,
+) -> Iterator[Piece]:
+    """The samples of a part in a shard, by their rows of ingest's table, with COLUMNS, and their signals."""
+    form, start = format_of(file), 0
+    ours = _ours(file, rows, signals)
+    members, pictures = form.members(file, rows), form.pictures(file, rows)
+    for own in gathered(form.own(file, rows, wanted), PIECE_BYTES):
+        stop = start + own.num_rows
+        mine = (table.slice(start, own.num_rows) for table in (rows, ours, signals))
+        of_rows, of_ours, of_signals = mine
+        yield Piece(file, keys[start:stop], of_rows, own, of_ours, of_signals, members, pictures)
+        start = stop
+    assert start == rows.num_rows, f"{file.source}: {start} rows of {rows.num_rows}"
+
+
+def gathered(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
+    """The tables, joined until so many bytes are together."""
+    held: list[pa.Table] = []
+    for table in tables:
+        held.append(table)
+        if sum(one.nbytes for one in held) >= size:
+            yield _joined(held)
+            held = []
+    if held:
+        yield _joined(held)
+
+
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """One table of several; without columns it has their rows all the same."""
+    if tables[0].num_columns:
+        return pa.concat_tables(tables)
+    return pa.table({"": pa.nulls(sum(table.num_rows for table in tables))}).select([])
 
 
 def _signals(io: TaskIo[Found], kept: npt.NDArray[np.int64], rows: int) -> pa.Table:

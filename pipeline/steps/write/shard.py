@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, islice, repeat
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.pipeline.inputs import own_columns
-from tamis.pipeline.inputs.formats import Buffer, Sample, format_of
+from tamis.pipeline.inputs.formats import Buffer, Sample
 from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
 from tamis.pipeline.results import shards
+from tamis.pipeline.results.shards import ShardWriter
 from tamis.pipeline.results.sidecars import Layout
 from tamis.pipeline.steps.write import columns
 from tamis.pipeline.steps.write.columns import Piece
@@ -43,34 +44,40 @@ class Shard:
 
 def write_shard(io: TaskIo[Shard]) -> Iterator[pa.Table]:
     """One shard: its tar (where there are pictures), its sidecar, and last its statistics."""
-    args = io.args
-    pieces, positions = zip(*_pieces(io), strict=True)
-    layout = columns.read_layout(io, pieces[0].signals.schema)
-    name = shards.shard_name(args.shard, args.tier)
-    count = sum(piece.rows.num_rows for piece in pieces)
-    keys = [
-        shards.shard_key(args.shard, position, args.samples_per_shard, args.tier)
-        for position in np.concatenate(positions).tolist()
-    ]
-    size = 0
+    args, pieces = io.args, _pieces(io)
+    first = next(pieces)
+    pieces = chain([first], pieces)
+    layout = columns.read_layout(io, first.signals.schema)
+    name, size = shards.shard_name(args.shard, args.tier), 0
+    sidecar = Sidecar(layout, args.format == "webdataset")
     if args.format == "webdataset":
+        # Both files at once, piece by piece: no shard is held, and no column of the input read twice.
         with io.output(f"shards/{name}.tar") as out:
-            writer = shards.ShardWriter(out)
-            samples = (sample for piece in pieces for sample in _samples(piece, layout, args))
-            for key, sample in zip(keys, samples, strict=True):
-                writer.add(key, sample)
+            writer = ShardWriter(out)
+            groups = sidecar.groups(_written(pieces, layout, args, writer))
+            io.publish_groups(f"shards/{name}.parquet", groups)
             writer.close()
             size = out.written
-        io.receipt(f"shards/{name}.tar", count)
-    sidecar = Sidecar(layout, keys, args.format == "webdataset")
-    io.publish_groups(f"shards/{name}.parquet", sidecar.groups(pieces))
+        io.receipt(f"shards/{name}.tar", sidecar.rows)
+    else:
+        io.publish_groups(f"shards/{name}.parquet", sidecar.groups(pieces))
     with io.output(f"shards/{name}_stats.json") as out:
-        out.write(shards.statistics(count, sidecar.successes, size))
-    yield io.receipt(f"shards/{name}_stats.json", count)
+        out.write(shards.statistics(sidecar.rows, sidecar.successes, size))
+    yield io.receipt(f"shards/{name}_stats.json", sidecar.rows)
 
 
-def _pieces(io: TaskIo[Shard]) -> Iterator[tuple[Piece, npt.NDArray[np.int64]]]:
-    """Part by part: the samples that are in this shard, and the position in it of each."""
+def _written(
+    pieces: Iterable[Piece], layout: Layout, args: Shard, writer: ShardWriter
+) -> Iterator[Piece]:
+    """The pieces, each once its samples are in the tar."""
+    for piece in pieces:
+        for key, sample in zip(piece.keys, _samples(piece, layout, args), strict=True):
+            writer.add(key, sample)
+        yield piece
+
+
+def _pieces(io: TaskIo[Shard]) -> Iterator[Piece]:
+    """The samples that are in this shard, part by part."""
     args = io.args
     roles = [role for role in sorted(io.task.inputs) if columns.is_column(role)]
     signals = [io.stream(role, ["row", columns.column_of(role)]) for role in roles]
@@ -83,13 +90,17 @@ def _pieces(io: TaskIo[Shard]) -> Iterator[tuple[Piece, npt.NDArray[np.int64]]]:
     )
     for table, (rows, positions), file in parts:
         tables = {role: next(stream) for role, stream in zip(roles, signals, strict=True)}
-        piece = columns.piece(
+        keys = [
+            shards.shard_key(args.shard, position, args.samples_per_shard, args.tier)
+            for position in positions.tolist()
+        ]
+        yield from columns.pieces(
             file,
+            keys,
             table.take(pa.array(rows)),
             columns.aligned(tables, rows, table.num_rows),
-            io.args.wanted,
+            args.wanted,
         )
-        yield piece, positions
 
 
 def placed(
@@ -132,7 +143,7 @@ def _samples(piece: Piece, layout: Layout, args: Shard) -> Iterator[Sample]:
     """The members of each sample: the input's own, and a caption and columns that came otherwise."""
     texts = piece.rows["text"].to_pylist()
     more = own_columns.objects(piece.signals) if args.with_signals else [{}] * len(texts)
-    members = format_of(piece.file).members(piece.file, piece.rows)
+    members = islice(piece.members, piece.rows.num_rows)
     for place, (sample, text, signals) in enumerate(zip(members, texts, more, strict=True)):
         named = {layout.names.get(name, name): value for name, value in signals.items()}
         yield [*_members(sample, text, piece, place, named)]

@@ -13,47 +13,46 @@ from tamis.pipeline.inputs import own_columns
 from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.inputs.picture_formats import SUFFIXES
 from tamis.pipeline.results.sidecars import PICTURE, Layout
-from tamis.pipeline.steps.write.columns import Piece, has_pictures
+from tamis.pipeline.steps.write.columns import Piece, gathered, has_pictures
 
 GROUP_BYTES = 32 << 20
 """Bytes of pictures from which a row group ends."""
 
+TABLE_BYTES = 64 << 20
+"""Bytes of other columns from which one ends: a shard of plain metadata is one row group."""
+
 
 class Sidecar:
-    """The rows of a shard's pieces. ``successes`` counts those whose picture is in the shard, once they are made."""
+    """The pieces' rows. ``rows`` counts those made so far, ``successes`` those whose picture is in the shard."""
 
-    def __init__(self, layout: Layout, keys: Sequence[str], in_tar: bool) -> None:
-        self._layout, self._keys, self._in_tar = layout, keys, in_tar
+    def __init__(self, layout: Layout, in_tar: bool) -> None:
+        self._layout, self._in_tar = layout, in_tar
         self._schema = layout.schema()
         self._in_table = bool(layout.pictures) or PICTURE in layout.ours.names
-        self.successes = 0
+        self.rows = self.successes = 0
 
     def groups(self, pieces: Iterable[Piece]) -> Iterator[pa.Table]:
-        """The row groups; one where no pictures are among the columns."""
+        """The row groups."""
         tables = self._tables(pieces)
         if self._in_table:
             yield from tables
         else:
-            yield pa.concat_tables(tables).combine_chunks()
+            yield from (table.combine_chunks() for table in gathered(tables, TABLE_BYTES))
 
     def _tables(self, pieces: Iterable[Piece]) -> Iterator[pa.Table]:
-        start = 0
         for piece in pieces:
-            pictures = None
+            inside = self._in_table and has_pictures(piece.rows)
             cuts = [0, piece.rows.num_rows]
-            if self._in_table and has_pictures(piece.rows):
-                pictures = format_of(piece.file).pictures(piece.file, piece.rows)
+            if inside:
                 cuts = _cuts(piece.rows["image_size"].to_numpy())
             for first, stop in pairwise(cuts):
-                keys = self._keys[start + first : start + stop]
-                part = _slice(piece, first, stop)
-                data = None if pictures is None else list(islice(pictures, stop - first))
-                yield self._table(part, keys, data)
-            start += piece.rows.num_rows
+                data = list(islice(piece.pictures, stop - first)) if inside else None
+                yield self._table(piece.slice(first, stop), data)
 
-    def _table(self, piece: Piece, keys: Sequence[str], pictures: list[bytes] | None) -> pa.Table:
-        rows = piece.rows.num_rows
+    def _table(self, piece: Piece, pictures: list[bytes] | None) -> pa.Table:
+        rows, keys = piece.rows.num_rows, piece.keys
         inside = self._in_tar or pictures is not None
+        self.rows += rows
         self.successes += rows if inside else 0
         ours: dict[str, Any] = {name: piece.ours[name] for name in piece.ours.column_names}
         ours |= {"key": keys, "status": ["success"] * rows if inside else None}
@@ -84,12 +83,6 @@ def _cuts(sizes: Any) -> list[int]:
     """The bounds of the row groups of a piece's pictures."""
     numbers = np.cumsum(sizes) // GROUP_BYTES
     return [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(sizes)]
-
-
-def _slice(piece: Piece, first: int, stop: int) -> Piece:
-    tables = (piece.rows, piece.own, piece.ours, piece.signals)
-    rows, own, ours, signals = (table.slice(first, stop - first) for table in tables)
-    return Piece(piece.file, rows, own, ours, signals)
 
 
 def _array(values: Any, kind: pa.DataType, rows: int) -> pa.Array:

@@ -1,0 +1,112 @@
+"""Disks that lack what others have: second names of files, a sync of directories, listings that are up to date."""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tamis.pipeline.store import lease, local, storage
+from tamis.pipeline.store.lease import FILE, Lease
+from tamis.schemas.errors import StateError
+from tests.support.running import Sample, contents, make_plan, picture, run_here, write_tar
+
+STEPS = "- signals: [words]\n- rules: {words: {min: 1}}\n- write: {samples_per_shard: 4}"
+NO_LINK = [errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK]
+
+
+def without(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
+    """A disk on which a call of ``os`` fails, whoever calls it."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, name, fail)
+
+
+def files(folder: Path) -> Path:
+    samples = [Sample(f"k{i}", picture(i * 999), "two words", {"n": i}) for i in range(10)]
+    return write_tar(folder / "in/0.tar", samples)
+
+
+@pytest.mark.parametrize("number", NO_LINK)
+def test_a_run_needs_no_second_names(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = files(tmp_path)
+    run_here(make_plan(tmp_path / "sound", made, STEPS))
+    without(monkeypatch, "link", number)
+    run_here(make_plan(tmp_path / "run", made, STEPS))
+    for name in ("shards", "ledger", "tables", "ledger_index"):
+        assert contents(tmp_path / "run" / name) == contents(tmp_path / "sound" / name)
+    assert not [path for path in (tmp_path / "run").rglob("*") if "lock" in path.name]
+    (tmp_path / "run" / FILE).write_text(json.dumps(living()))
+    with pytest.raises(StateError, match="another run is at work"), Lease(str(tmp_path / "run")):
+        pass
+
+
+def living() -> dict[str, Any]:
+    return {"host": "elsewhere", "process": 7, "renewed": time.time()}
+
+
+def test_a_lock_that_is_just_being_written_is_somebodys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name is there before its content: of six runs at once one begins."""
+    monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.5)
+    without(monkeypatch, "link", errno.ENOTSUP)
+
+    def slow(path: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+        file = builtins.open(path, mode, *arguments, **options)  # noqa: SIM115 - the caller closes it
+        if mode == "rb" and f"{FILE}." in str(path) and "takeover" not in str(path):
+            time.sleep(0.1)
+        return file
+
+    monkeypatch.setattr(local, "open", slow, raising=False)
+    for _ in range(3):
+        start, held, refused = threading.Barrier(6), list[Lease](), list[str]()
+
+        def take(start: threading.Barrier, held: list[Lease], refused: list[str]) -> None:
+            mine = Lease(str(tmp_path))
+            mine._identity["space"] = f"pid:[{threading.get_ident()}]"  # to others a process apart
+            start.wait()
+            try:
+                mine.__enter__()
+            except StateError as error:
+                refused.append(str(error))
+            else:
+                held.append(mine)
+
+        threads = [threading.Thread(target=take, args=(start, held, refused)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(held) == 1, refused
+        held[0].check_now()
+        held[0].__exit__(None, None, None)
+        assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_directory_that_cannot_be_synced_is_none_the_worse(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fsync
+
+    def sync(descriptor: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{descriptor}"):
+            raise OSError(number, os.strerror(number))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    run_here(make_plan(tmp_path / "run", files(tmp_path), STEPS))
+    assert (tmp_path / "run/manifest.json").exists()
+    assert storage.listing(str(tmp_path / "run/shards"))
