@@ -114,17 +114,7 @@ class Exclude(Step):
                 other steps.
         """
         config = self.config
-        if config.on != "md5" and (config.on == "signal") != (config.signal is not None):
-            raise JobError(f"{self.name}: `signal` goes with `on: signal`: give both, or neither")
-        if config.on != "embedding" and config.embedding is not None:
-            raise JobError(
-                f"{self.name}: `embedding` goes with `on: embedding`: give both, or neither"
-            )
-        if config.all_but and config.on == "embedding":
-            raise JobError(
-                f"{self.name}: `all_but` goes with lists of names, not with `on: embedding`: what lies near vectors is "
-                "kept by `target: {measure: nearest}`"
-            )
+        self._check_settings()
         steps = self.job.steps
         names = [step.name for step in steps]
         for step in steps[names.index(self.name) + 1 :] if config.gaps else ():
@@ -155,6 +145,21 @@ class Exclude(Step):
             self._origin()
         else:
             entries.check_first(self._listing(""))
+
+    def _check_settings(self) -> None:
+        """Settings that go with one another."""
+        config = self.config
+        if config.on != "md5" and (config.on == "signal") != (config.signal is not None):
+            raise JobError(f"{self.name}: `signal` goes with `on: signal`: give both, or neither")
+        if config.on != "embedding" and config.embedding is not None:
+            raise JobError(
+                f"{self.name}: `embedding` goes with `on: embedding`: give both, or neither"
+            )
+        if config.all_but and config.on == "embedding":
+            raise JobError(
+                f"{self.name}: `all_but` goes with lists of names, not with `on: embedding`: what lies near vectors is "
+                "kept by `target: {measure: nearest}`"
+            )
 
     def _origin(self) -> Origin:
         embed = next(step for step in self.job.embeds if step.makes_embedding == self.embedding)
