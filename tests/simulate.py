@@ -49,6 +49,7 @@ from tests.support.made_up import (
     held_bytes,
     notes_of,
     outputs_of,
+    table_bytes,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -193,7 +194,8 @@ class Fabricated:
         digests = np.random.default_rng(task.number).integers(0, 2**63, len(rows))
         notes = {**notes_of(name, work), **outputs_of(step, name, task), "counts": counts}
         groups = tuple(f"{digest:016x}" for digest in digests.tolist())
-        return TableFile(work.path, work.fingerprint, groups, tuple(rows), 12345, notes)
+        size = table_bytes(f"{step}/{name}", sum(rows))
+        return TableFile(work.path, work.fingerprint, groups, tuple(rows), size, notes)
 
     def _rows(self, step: str, name: str, task: Task[Any]) -> list[int]:
         """Rows of each row group."""

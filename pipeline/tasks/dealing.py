@@ -25,7 +25,9 @@ GROUPS = 256
 """Row groups of a file of an exchange, at most."""
 
 TOGETHER_BYTES = 256 << 20
-"""Bytes that a task of the second wave reads, about."""
+"""Bytes that a task of the second wave reads, about; and rows, of which some take far less on disk than in memory."""
+
+TOGETHER_ROWS = 16_000_000
 
 LEAST_FILES = 8
 """Files of the first wave that it reads, at least: else the second would be as many as the first."""
@@ -97,6 +99,7 @@ def of_bucket(first: FileColumns, second: FileColumns, buckets: int, bucket: int
 def _spans(files: FileColumns) -> list[tuple[int, int]]:
     """Positions, from and to, of the files that a task of the second wave reads."""
     groups = max(1, len(files.digests))
-    mean = max(1, int(files.bytes.sum()) // groups)
-    each = min(max(TOGETHER_BYTES // mean, LEAST_FILES), MOST_FILES)
+    size, rows = (max(1, int(column.sum()) // groups) for column in (files.bytes, files.rows))
+    wanted = min(TOGETHER_BYTES // size, TOGETHER_ROWS // rows)
+    each = min(max(wanted, LEAST_FILES), MOST_FILES)
     return [(start, min(start + each, len(files))) for start in range(0, len(files), each)]

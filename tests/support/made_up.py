@@ -74,6 +74,11 @@ def held_bytes(name: str, task: Task[Any], made: TableFile) -> int:
     return max((rows * _row_bytes(name, role) for role, rows in read.items()), default=0)
 
 
+def table_bytes(name: str, rows: int) -> int:
+    """Bytes of a table's file: packed, half of what its rows take in memory."""
+    return 2_000 + rows * _row_bytes(name, "") // 2
+
+
 def _row_bytes(name: str, role: str) -> int:
     step = name.partition("_")[0]
     phase = name.rpartition("/")[2]

@@ -1,0 +1,48 @@
+"""What a task of an exchange's second wave reads is bounded in bytes, in rows and in files."""
+
+from __future__ import annotations
+
+import pytest
+
+from tamis.pipeline.tables.file_columns import FileColumns
+from tamis.pipeline.tables.part_files import TableFile
+from tamis.pipeline.tasks import dealing
+
+BUCKETS = 300
+GROUPS = -(-BUCKETS // dealing.fan_of(BUCKETS))
+
+
+def first_wave(files: int, size: int, rows: int) -> FileColumns:
+    """Files whose row groups have ``size`` bytes and ``rows`` rows each."""
+    names = [f"bundle-{number:05d}" for number in range(files)]
+    made = [
+        TableFile(
+            f"t/{name}.parquet", "0" * 32, ("0" * 16,) * GROUPS, (rows,) * GROUPS, size * GROUPS, {}
+        )
+        for name in names
+    ]
+    return FileColumns.of("t", names, made)
+
+
+@pytest.mark.parametrize(
+    ("files", "size", "rows", "each"),
+    [
+        (1000, 1 << 20, 10_000, 256),  # a megabyte a row group: by bytes
+        (1000, 1 << 10, 1_000_000, 16),  # which packs to a thousandth: by rows
+        (1000, 40, 10, 512),  # all small: by files
+        (100, 1 << 30, 10, 8),  # a gigabyte a row group: but a few together
+        (3, 40, 10, 512),
+    ],
+)
+def test_a_task_reads_as_many_files_as_its_memory_holds(
+    files: int, size: int, rows: int, each: int
+) -> None:
+    wave = first_wave(files, size, rows)
+    tasks = list(dealing.second_wave("dealt", wave, BUCKETS).tasks)
+    read = [task.inputs["rows"][0] for task in tasks]
+    groups = {piece.group for piece in read}
+    for group in groups:
+        of_group = [piece for piece in read if piece.group == group]
+        assert [piece.first for piece in of_group] == list(range(0, files, each))
+        assert sum(piece.rows for piece in of_group) == files * rows
+        assert max(piece.rows for piece in of_group) == min(each, files) * rows
