@@ -78,9 +78,13 @@ def write(made: Made, rows: int, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     for number, first in enumerate(range(0, rows, FILE_ROWS)):
         count = min(FILE_ROWS, rows - first)
+        if (
+            folder / f"{number:05d}.parquet"
+        ).exists():  # of an earlier call: the run is taken as it is
+            continue
         names = [f"{first + n:032x}" for n in range(count)]
-        pq.write_table(pa.table({"uid": names, "text": names}), folder / f"{number:05d}.parquet")
         np.save(folder / f"img_emb_{number:05d}.npy", made.rows(first, count).astype(np.float16))
+        pq.write_table(pa.table({"uid": names, "text": names}), folder / f"{number:05d}.parquet")
     return {"path": f"{folder}/*.parquet", "image_embeddings": f"{folder}/img_emb_*.npy"}
 
 

@@ -68,9 +68,9 @@ OF_A_RUN: Mapping[str, Callable[[Browser, Asked], Any]] = {
     "/api/groups": lambda browser, _: browser.groups,
     "/api/concepts": lambda browser, _: browser.concepts,
     "/api/members": _members,
-    "/api/samples": Browser.samples,
-    "/api/counts": Browser.counts,
-    "/api/search": Browser.nearest,
+    "/api/samples": lambda browser, asked: browser.samples(asked),
+    "/api/counts": lambda browser, asked: browser.counts(asked),
+    "/api/search": lambda browser, asked: browser.nearest(asked),
     "/api/story": _story,
     "/api/histogram": lambda browser, asked: browser.histogram(field(asked, "signal")),
     "/api/threshold": _threshold,
@@ -80,6 +80,6 @@ OF_A_RUN: Mapping[str, Callable[[Browser, Asked], Any]] = {
 
 OF_TWO_RUNS: Mapping[str, Callable[[Beside, Asked], Any]] = {
     "/api/moves": lambda beside, _: beside.moves(),
-    "/api/moved": Beside.samples,
+    "/api/moved": lambda beside, asked: beside.samples(asked),
 }
 """What is asked of a run and another beside it."""

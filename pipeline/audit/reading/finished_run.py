@@ -204,23 +204,24 @@ class FinishedRun:
         return None
 
     def rows(self, sids: Sequence[int], columns: Sequence[str] | None = None) -> list[Row]:
-        """The ledger's rows of some samples, in their order; each part is read once.
+        """The ledger's rows of some samples, in their order; each file is opened, and each part read, once.
 
         ``columns``: those to read, ``sid`` among them; all by default.
         """
         rows: dict[int, Row] = {}
-        by_part: dict[int, list[int]] = {}
+        by_bundle: dict[int, dict[int, list[int]]] = {}
         for sid in sids:
-            by_part.setdefault(sid >> 32, []).append(sid & 0xFFFFFFFF)
-        for part, positions in by_part.items():
-            bundle, group = bundle_of(part)
+            bundle, group = bundle_of(sid >> 32)
+            by_bundle.setdefault(bundle, {}).setdefault(group, []).append(sid & 0xFFFFFFFF)
+        for bundle, by_group in by_bundle.items():
             name = f"{paths.task_name(Scope.BUNDLE, bundle)}.parquet"
             path = storage.join(self.root, paths.LEDGER, name)
             with sound(path), storage.open_table(path) as raw, ParquetFile(raw) as file:
-                table = file.read_row_group(group, columns)
-                for position in positions:
-                    row: Row = row_values(table, position)
-                    rows[row["sid"]] = row
+                for group, positions in by_group.items():
+                    table = file.read_row_group(group, columns)
+                    for position in positions:
+                        row: Row = row_values(table, position)
+                        rows[row["sid"]] = row
         return [rows[sid] for sid in sids]
 
     def quotas(self, step: str) -> pa.Table | None:

@@ -274,10 +274,16 @@ class Clusters:
 
     def _block(self, clusters: Int64Array, piece: Slice) -> Block:
         table = _read(self._run, piece, ["sid", "uid", "cluster", "vector"]).combine_chunks()
-        there = np.flatnonzero(np.isin(table["cluster"].to_numpy(), clusters))
-        words = columns.uid_words(table["uid"])[there]
-        vectors = columns.vectors(table["vector"])[there]
-        return Block(vectors, table["sid"].to_numpy()[there], lambda positions: words[positions])
+        vectors, sids, uids = (
+            columns.vectors(table["vector"]),
+            table["sid"].to_numpy(),
+            table["uid"],
+        )
+        there = np.isin(table["cluster"].to_numpy(), clusters)
+        if there.all():  # as in most lists of an index: nothing is copied
+            return Block(vectors, sids, lambda positions: columns.uid_words(uids)[positions])
+        words = columns.uid_words(uids)[there]
+        return Block(vectors[there], sids[there], lambda positions: words[positions])
 
 
 def _chosen(run: FinishedRun, name: str | None) -> Embed:
