@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.evaluate.pairs import embedding_of
@@ -31,10 +32,13 @@ def open_holdout(
         TamisError: nothing can be read at ``path``.
     """
     embed = embedding_of(run)
-    steps = (embed, *(step for step in run.steps if step.makes_embedding and step.name in also))
+    steps = (embed, *_named(run, also))
     if storage.exists(storage.join(storage.absolute(path), "manifest.json")):
         other = open_run(path)
         _check_alike(embed, embedding_of(other), f"{option} {path}")
+        for ours in steps[1:]:
+            for theirs in _named(other, [ours.name]):
+                _check_alike(ours, theirs, f"{option} {path}")
         return other
     if any(step.takes_embeddings for step in steps):
         raise JobError(
@@ -53,6 +57,11 @@ def open_holdout(
     made = plan.make(job, accept_changed=True)  # they are another's: changed ones are embedded anew
     running.run(made, executor=Here(made.root))
     return open_run(made.root)
+
+
+def _named(run: FinishedRun, names: Sequence[str]) -> list[Any]:
+    """The run's `embed` steps of some names."""
+    return [s for name in names for s in run.steps if s.name == name and s.makes_embedding]
 
 
 def _check_alike(own: StepModel, other: StepModel, shown: str) -> None:

@@ -200,6 +200,20 @@ def test_a_finished_run_is_held_out(
     assert first["pool"] != second["pool"]
 
 
+def test_a_student_reads_the_same_step_of_a_finished_run_that_is_held_out(
+    twofold: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run without that step is refused."""
+    options = ["--seeds", "1", "--budgets", "0.4", "--steps", "5", "--student", "words:second"]
+    folder = tmp_path / "held"
+    made = {name: write_two(folder / name, 60, second=name) for name in ("second", "third")}
+    found = told(capsys, str(twofold), *options, "--holdout", str(made["second"]))
+    assert found["splits"][0]["sources"] == {"run": 60}
+    assert "has no `embed` step `second`" in refused(
+        capsys, str(twofold), *options, "--holdout", str(made["third"])
+    )
+
+
 def test_several_sources_have_a_mean_and_a_geometric_mean(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -283,23 +297,23 @@ def png(pixels: np.ndarray) -> bytes:
     return out.getvalue()
 
 
-@pytest.fixture(scope="module")
-def twofold(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run over pictures, with two embeddings that came with its input; captions say which of 16 kinds a pair is."""
-    folder = tmp_path_factory.mktemp("twofold")
-    random = np.random.default_rng(3)
-    count = 320
-    texts = [f"kind{n % 16} {''.join(random.choice(list('abcdefgh'), 12))}" for n in range(count)]
-    hues = random.integers(64, 192, (16, 1, 1, 3))
+def write_two(folder: Path, count: int, second: str) -> Path:
+    """A run over pictures with two embeddings that came with its input; captions say which of 16 kinds a pair is."""
+    random = np.random.default_rng([3, count])
+    letters = ["".join(random.choice(list("abcdefgh"), 12)) for _ in range(count)]
+    kind = np.arange(count) % 16
+    hues = np.random.default_rng(1).integers(64, 192, (16, 1, 1, 3))
     blocks = random.integers(-64, 64, (count, 8, 8, 1)).repeat(5, axis=1).repeat(5, axis=2)
-    pictures = [png(hues[n % 16] + blocks[n]) for n in range(count)]
-    meaning = meanings(16)[np.arange(count) % 16] + 0.7 * meanings(count, seed=4)
+    meaning = meanings(16)[kind] + 0.7 * meanings(count, seed=count)
     image, text = views(meaning)
-    other, _ = views(meaning, seed=6)
-    (folder / "in").mkdir()
-    table = pa.table({"image": pictures, "text": texts})
-    pq.write_table(table, folder / "in" / "0.parquet")
-    for name, rows in (("image", image), ("text", text), ("other", other)):
+    arrays = {"image": image, "text": text, "other": views(meaning, seed=6)[0]}
+    (folder / "in").mkdir(parents=True)
+    columns = {
+        "image": [png(hues[k] + block) for k, block in zip(kind, blocks, strict=True)],
+        "text": [f"kind{k} {more}" for k, more in zip(kind, letters, strict=True)],
+    }
+    pq.write_table(pa.table(columns), folder / "in" / "0.parquet")
+    for name, rows in arrays.items():
         np.save(folder / "in" / f"{name}.npy", rows)
     entry = {
         "path": f"{folder}/in/0.parquet",
@@ -307,13 +321,19 @@ def twofold(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "text_embeddings": f"{folder}/in/text.npy",
         "embeddings": {"other": {"image": f"{folder}/in/other.npy"}},
     }
-    steps = """
-- embed: {encoder: precomputed}
-- embed: {name: second, encoder: "precomputed:other", as: second}
-- density: {embedding: embed, clusters: 8, keep: 0.5, neighbours: 3}
+    steps = f"""
+- embed: {{encoder: precomputed}}
+- embed: {{name: {second}, encoder: "precomputed:other", as: {second}}}
+- density: {{embedding: embed, clusters: 8, keep: 0.5, neighbours: 3}}
 - write"""
     run_here(make_plan(folder / "run", "", steps, input=[entry], name="twofold"))
     return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def twofold(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a second embedding."""
+    return write_two(tmp_path_factory.mktemp("twofold"), 320, second="second")
 
 
 @pytest.mark.parametrize(
