@@ -41,13 +41,18 @@ def nothing_imported() -> Iterator[None]:
         _reading.reset(token)
 
 
+def is_reading() -> bool:
+    """Whether a run is read, and not made."""
+    return _reading.get()
+
+
 def check_importing(what: str) -> None:
     """Refuse to import where a run is read.
 
     Raises:
         PlugInError: one is.
     """
-    if _reading.get():
+    if is_reading():
         raise PlugInError(
             f"{what}: its type does not stand in the run's job.yaml, and to read a run imports nothing: run the job "
             "again, which writes it"

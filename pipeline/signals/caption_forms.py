@@ -10,10 +10,9 @@ import string
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +31,11 @@ SIGMA = "\u03a3"
 _HASH_BITS = 54
 _BASE = 0x9E3779B97F4A7C15
 _BASE_INVERSE = pow(_BASE, -1, 1 << 64)
+_SHORT_BASE = 0x9E3779B1
+_MULTIPLIERS = (0x85EBCA6B, 0xC2B2AE35)
+_WINDOW = 4
+"""Short runs of which one is chosen: with more, fewer are compared, and more of them repeat by chance."""
+
 _NO_PUNCTUATION = {ord(mark): None for mark in string.punctuation}
 
 Captions = Sequence[str | None]
@@ -47,14 +51,12 @@ class Flat(NamedTuple):
     owner: Numbers
 
 
-@dataclass(frozen=True)
-class Words:
-    """Words of n captions in order: its caption's number, its characters (from, to), its kinds together."""
+class Words(NamedTuple):
+    """Words of n captions in order: its caption's number, its characters (from, to)."""
 
     owner: Numbers
     start: Numbers
     stop: Numbers
-    kinds: npt.NDArray[np.uint8]
 
     @property
     def lengths(self) -> Numbers:
@@ -70,15 +72,37 @@ class Repeats(NamedTuple):
     first: Numbers
 
 
-def blocks(captions: Captions) -> Iterator[list[str]]:
-    """The captions in order, some thousand at a time; null is empty."""
+class Block(list[str]):
+    """Some captions, null being empty: what several signals need of them is made once."""
+
+    def __init__(self, captions: Captions) -> None:
+        super().__init__(caption or "" for caption in captions)
+        self.groups: dict[Any, Any] = {}
+        """Groups of signals that have been computed, by their functions."""
+
+    @cached_property
+    def flat(self) -> Flat:
+        """Its characters."""
+        return flat(self)
+
+    @cached_property
+    def normal(self) -> Flat:
+        """Its characters in the normal form."""
+        return normal(self)
+
+
+def blocks(captions: Captions) -> Iterator[Block]:
+    """The captions in order, some thousand at a time; a block is one."""
+    if isinstance(captions, Block):
+        yield captions
+        return
     for start in range(0, len(captions), BLOCK_CAPTIONS):
-        block = [caption or "" for caption in captions[start : start + BLOCK_CAPTIONS]]
+        block = Block(captions[start : start + BLOCK_CAPTIONS])
         while len(block) > 1 and sum(map(len, block)) > BLOCK_CHARACTERS:
             total = list(accumulate(map(len, block)))
             cut = max(1, bisect_right(total, BLOCK_CHARACTERS))
-            yield block[:cut]
-            block = block[cut:]
+            yield Block(block[:cut])
+            block = Block(block[cut:])
         if block:
             yield block
 
@@ -98,23 +122,31 @@ def normal(texts: Sequence[str]) -> Flat:
     White space stays as it is; the words are the same.
     """
     whole = flat([text.lower() if text.isascii() else _lower(text) for text in texts])
-    keep = (whole.kinds & PUNCTUATION) == 0
-    return Flat(*(column[keep] for column in whole))
+    keep = np.flatnonzero((whole.kinds & PUNCTUATION) == 0)
+    return Flat(whole.codes.take(keep), whole.kinds.take(keep), whole.owner.take(keep))
 
 
 def runs(of: Flat, alike: int) -> Words:
     """Words: the longest runs of characters that have the same kinds among ``alike`` and are no white space."""
     if not len(of.codes):
-        none = np.zeros(0, np.int64)
-        return Words(none, none, none, np.zeros(0, np.uint8))
+        return Words(*(np.zeros(0, np.int64),) * 3)
     kinds = of.kinds & (alike | SPACE)
     new = np.ones(len(kinds), bool)
-    new[1:] = (kinds[1:] != kinds[:-1]) | (of.owner[1:] != of.owner[:-1])
+    np.not_equal(kinds[1:], kinds[:-1], out=new[1:])
+    new[np.searchsorted(of.owner, np.arange(of.owner[0], of.owner[-1] + 1))] = True
     start = np.flatnonzero(new)
     stop = np.append(start[1:], len(kinds))
-    together = np.bitwise_or.reduceat(of.kinds, start)
     is_word = (kinds[start] & SPACE) == 0
-    return Words(*(column[is_word] for column in (of.owner[start], start, stop, together)))
+    start = start[is_word]
+    return Words(of.owner[start], start, stop[is_word])
+
+
+def having(of: Flat, words: Words, kinds: int) -> npt.NDArray[np.bool_]:
+    """True for each word that has a character of one of the ``kinds``."""
+    total = np.zeros(len(of.kinds) + 1, np.int32)
+    np.cumsum((of.kinds & kinds) != 0, out=total[1:])
+    found: npt.NDArray[np.bool_] = total[words.stop] != total[words.start]
+    return found
 
 
 def hashed(of: Flat, start: Numbers, stop: Numbers) -> Hashes:
@@ -123,13 +155,57 @@ def hashed(of: Flat, start: Numbers, stop: Numbers) -> Hashes:
     return mixed((sums[stop] - sums[start]) * inverses[start])
 
 
-def hashed_runs(of: Flat, size: int) -> tuple[Hashes, Numbers]:
-    """A hash of each run of ``size`` characters of a caption, at every position, and the caption's number."""
+def repeated_runs(of: Flat, size: int) -> Repeats:
+    """The runs of ``size`` characters that stand at least twice in a caption, at any position, in order of captions."""
     count = max(0, len(of.codes) - size + 1)
-    sums, inverses = _sums(of)
-    hashes = mixed((sums[size:][:count] - sums[:count]) * inverses[:count])
-    inside = of.owner[:count] == of.owner[size - 1 :][:count]
-    return hashes[inside], of.owner[:count][inside]
+    owner = of.owner[:count]
+    places = np.flatnonzero(_perhaps_repeating(of, size)[owner])
+    places = places[owner[places] == of.owner[places + size - 1]]
+    hashes = hashed(of, places, places + size)
+    among = _perhaps_repeated(hashes, owner[places])
+    return _counted(hashes[among], owner[places[among]], places[among])
+
+
+def _perhaps_repeating(of: Flat, size: int) -> npt.NDArray[np.bool_]:
+    """True for each caption in which a run of ``size`` characters repeats, and for few others.
+
+    Of the short runs inside a long one the one with the least hash is chosen (winnowing, Schleimer et al. 2003): where
+    the long one stands again, so does its choice. Only the chosen are compared.
+    """
+    captions = int(of.owner[-1]) + 1 if len(of.owner) else 0
+    window = min(_WINDOW, size)
+    hashes = _short_hashes(of, size - window + 1)
+    count = max(0, len(hashes) - window + 1)
+    least = np.minimum.reduce([hashes[place:][:count] for place in range(window)])
+    chosen = np.zeros(len(hashes), bool)
+    for place in range(window):
+        chosen[place:][:count] |= hashes[place:][:count] == least
+    found = np.flatnonzero(chosen)
+    for multiplier in _MULTIPLIERS:
+        keys = of.owner[found].astype(np.uint32)
+        keys *= np.uint32(_SHORT_BASE)
+        keys ^= hashes[found]
+        keys *= np.uint32(multiplier)
+        bits = max(10, (2 * len(keys)).bit_length())
+        found = found[_in_shared((keys >> np.uint32(max(0, 32 - bits))).astype(np.int64), bits)]
+    again = (of.owner[found].astype(np.uint64) << np.uint64(32)) | hashes[found]
+    again.sort()
+    repeating = np.zeros(captions, bool)
+    repeating[(again[1:][again[1:] == again[:-1]] >> np.uint64(32)).astype(np.int64)] = True
+    return repeating
+
+
+def _short_hashes(of: Flat, size: int) -> npt.NDArray[np.uint32]:
+    """A hash of 32 bits of each ``size`` characters that follow each other, over the ends of captions too."""
+    count = max(0, len(of.codes) - size + 1)
+    powers, inverses = _short_powers(1 << max(10, len(of.codes).bit_length()))
+    sums = np.zeros(len(of.codes) + 1, np.uint32)
+    terms = of.codes + np.uint32(1)
+    terms *= powers[: len(terms)]
+    np.cumsum(terms, out=sums[1:])
+    hashes: npt.NDArray[np.uint32] = sums[size:][:count] - sums[:count]
+    hashes *= inverses[:count]
+    return hashes
 
 
 def grams(words: Hashes, owner: Numbers, size: int) -> tuple[Hashes, Numbers]:
@@ -145,7 +221,12 @@ def grams(words: Hashes, owner: Numbers, size: int) -> tuple[Hashes, Numbers]:
 def repeats(hashes: Hashes, owner: Numbers) -> Repeats:
     """The hashes that stand at least twice in a caption, in order of captions."""
     places = _perhaps_repeated(hashes, owner)
-    keys = _keys(hashes[places], owner[places])
+    return _counted(hashes[places], owner[places], places)
+
+
+def _counted(hashes: Hashes, owner: Numbers, places: Numbers) -> Repeats:
+    """The hashes that stand at least twice in a caption; ``places`` are theirs, ascending."""
+    keys = _keys(hashes, owner)
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     start = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
@@ -185,13 +266,17 @@ def _sums(of: Flat) -> tuple[Hashes, Hashes]:
 
 def _perhaps_repeated(hashes: Hashes, owner: Numbers) -> Numbers:
     """The places of all hashes that stand again in their caption, and of few others: those that share a slot."""
-    bits = max(10, (2 * len(hashes)).bit_length())
+    bits = max(10, (4 * len(hashes)).bit_length())
     slots = owner.astype(np.uint64)
     slots *= np.uint64(_BASE)
     slots ^= hashes
     slots >>= np.uint64(64 - bits)
-    slots = slots.view(np.int64)
-    places = np.arange(len(hashes), dtype=np.int32)
+    return _in_shared(slots.view(np.int64), bits)
+
+
+def _in_shared(slots: Numbers, bits: int) -> Numbers:
+    """The places of the slots, below 2^bits, that stand there again."""
+    places = np.arange(len(slots), dtype=np.int32)
     last = np.empty(1 << bits, np.int32)
     last[slots] = places
     shared = np.zeros(len(last), bool)
@@ -232,6 +317,17 @@ def _kind(character: str) -> int:
         | PUNCTUATION * (character in string.punctuation)
         | SPECIAL * (unicodedata.category(character)[0] not in "LMN" and not character.isspace())
     )
+
+
+@cache
+def _short_powers(count: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+    """The powers of the short base below ``count``, modulo 2^32, and their inverses."""
+    both = []
+    for base in (_SHORT_BASE, pow(_SHORT_BASE, -1, 1 << 32)):
+        powers = np.full(count, base, np.uint32)
+        powers[0] = 1
+        both.append(np.cumprod(powers, dtype=np.uint32))
+    return both[0], both[1]
 
 
 @cache

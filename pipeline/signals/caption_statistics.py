@@ -9,7 +9,14 @@ from tamis.pipeline.signals.caption_forms import Captions
 
 def words(captions: Captions) -> NDArray[np.int32]:
     """Number of words of each of n captions, int32 (n,). Text without spaces is one word."""
-    return np.array([len(text.split()) if text else 0 for text in captions], dtype=np.int32)
+    counts = [np.zeros(0, np.int32)]
+    for texts in forms.blocks(captions):
+        of = texts.flat
+        is_word = (of.kinds & forms.SPACE) == 0
+        begins = is_word.copy()
+        begins[1:] &= ~is_word[:-1] | (of.owner[1:] != of.owner[:-1])
+        counts.append(np.bincount(of.owner[begins], minlength=len(texts)).astype(np.int32))
+    return np.concatenate(counts)
 
 
 def characters(captions: Captions) -> NDArray[np.int32]:
@@ -25,7 +32,7 @@ def special_characters(captions: Captions) -> NDArray[np.float64]:
     """
     shares = [np.zeros(0)]
     for texts in forms.blocks(captions):
-        of = forms.flat(texts)
+        of = texts.flat
         special = np.bincount(of.owner[(of.kinds & forms.SPECIAL) != 0], minlength=len(texts))
         shares.append(special / np.maximum(np.bincount(of.owner, minlength=len(texts)), 1))
     return np.concatenate(shares)

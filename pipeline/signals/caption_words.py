@@ -8,21 +8,23 @@ other captions: fractions are summed in an order that follows from the caption's
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from tamis.pipeline.signals import caption_forms as forms
 from tamis.pipeline.signals.caption_forms import Captions
-from tamis.pipeline.signals.word_list import WordList
+from tamis.pipeline.signals.word_list import WordList, among
 
 Values = npt.NDArray[np.float64]
 Group = Mapping[str, Values]
 Measure = Callable[[Captions], Group]
+Function = Callable[[Captions], pa.Array]
 
-SYMBOLS = np.array([ord("#"), ord("\u2026")], np.uint32)
+SYMBOLS = (ord("#"), ord("\u2026"))
 """Signs that `symbol_ratio` counts, beside three dots in a row."""
 
 REPEATED_CHARACTERS = 10
@@ -42,21 +44,23 @@ STOP_WORDS = frozenset(_ENGLISH.split())
 """English words that say nothing by themselves, in lower case."""
 
 
-class Shared(list[str | None]):
-    """Captions whose groups of signals are computed once, however many signals of a group are asked for."""
-
-    def __init__(self, captions: Captions) -> None:
-        super().__init__(captions)
-        self.groups: dict[Measure, Group] = {}
+def by_block(captions: Captions, functions: Mapping[str, Function]) -> dict[str, pa.Array]:
+    """Values of captions by several functions, a block after another: name -> Arrow array (n,)."""
+    found = [
+        {name: function(block) for name, function in functions.items()}
+        for block in forms.blocks(captions or forms.Block([]))
+    ]
+    return {name: pa.concat_arrays([values[name] for values in found]) for name in functions}
 
 
 def measured(captions: Captions, measure: Measure) -> Group:
-    """``measure(captions)``; of ``Shared`` captions kept for the next signal."""
-    if not isinstance(captions, Shared):
+    """``measure(captions)``; of a block kept for the next signal of the group."""
+    if not isinstance(captions, forms.Block):
         return measure(captions)
     if measure not in captions.groups:
         captions.groups[measure] = measure(captions)
-    return captions.groups[measure]
+    found: Group = captions.groups[measure]
+    return found
 
 
 def written_words(captions: Captions) -> Group:
@@ -78,19 +82,20 @@ def character_runs(captions: Captions) -> Group:
     return _by_block(captions, _character_runs)
 
 
-def _by_block(captions: Captions, measure: Callable[[Sequence[str]], Group]) -> Group:
+def _by_block(captions: Captions, measure: Callable[[forms.Block], Group]) -> Group:
     """``measure`` of all blocks together, and of none at all."""
-    groups = [measure(block) for block in forms.blocks(captions)] or [measure([])]
+    groups = [measure(block) for block in forms.blocks(captions)] or [measure(forms.Block([]))]
     return {name: np.concatenate([group[name] for group in groups]) for name in groups[0]}
 
 
-def _written_words(texts: Sequence[str]) -> Group:
-    of, n = forms.flat(texts), len(texts)
+def _written_words(texts: forms.Block) -> Group:
+    of, n = texts.flat, len(texts)
     words = forms.runs(of, forms.WORD)
     count = _count(words.owner, n)
-    letterless = (words.kinds & forms.LETTER) == 0
-    capital = (words.kinds & (forms.UPPER | forms.LOWER)) == forms.UPPER
-    symbols = _count(of.owner[np.isin(of.codes, SYMBOLS)], n) + _three_dots(of, n)
+    letterless = ~forms.having(of, words, forms.LETTER)
+    capital = forms.having(of, words, forms.UPPER) & ~forms.having(of, words, forms.LOWER)
+    is_symbol = np.logical_or.reduce([of.codes == symbol for symbol in SYMBOLS])
+    symbols = _count(of.owner[is_symbol], n) + _three_dots(of, n)
     is_upper = (of.kinds & forms.UPPER) != 0
     return {
         "letterless_words": _share(_count(words.owner[letterless], n), count),
@@ -111,14 +116,14 @@ def _three_dots(of: forms.Flat, n: int) -> forms.Numbers:
     return _sum(threes, owner[start], n)
 
 
-def _normal_words(texts: Sequence[str]) -> Group:
-    of, n = forms.normal(texts), len(texts)
+def _normal_words(texts: forms.Block) -> Group:
+    of, n = texts.normal, len(texts)
     words = forms.runs(of, 0)
     hashes = forms.hashed(of, words.start, words.stop)
     count = _count(words.owner, n)
     characters = _sum(words.lengths, words.owner, n)
     is_digit = (of.kinds & forms.NUMERIC) != 0
-    is_stop = np.isin(hashes, _stop_words())
+    is_stop = among(hashes, _stop_words())
     again = forms.repeats(hashes, words.owner)
     # Natural logarithms of whole numbers from a table: NumPy's own may differ by the processor in the last bit.
     logs = _logs(1 << int(count.max(initial=1)).bit_length())
@@ -155,11 +160,11 @@ def _top_gram(
     return values
 
 
-def _character_runs(texts: Sequence[str]) -> Group:
-    of, n = forms.flat(texts), len(texts)
-    hashes, owner = forms.hashed_runs(of, REPEATED_CHARACTERS)
-    runs = _count(owner, n)
-    again = forms.repeats(hashes, owner)
+def _character_runs(texts: forms.Block) -> Group:
+    n = len(texts)
+    length = np.fromiter(map(len, texts), np.int64, n)
+    runs = np.maximum(0, length - REPEATED_CHARACTERS + 1)
+    again = forms.repeated_runs(texts.flat, REPEATED_CHARACTERS)
     different = runs - _sum(again.times - 1, again.owner, n)
     order = np.lexsort((-again.times, again.owner))
     owner, count = again.owner[order], again.times[order]

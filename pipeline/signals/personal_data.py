@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-Captions = Sequence[str | None]
+from tamis.pipeline.signals import caption_forms as forms
+from tamis.pipeline.signals.caption_forms import Captions
 
 # Every repetition is bounded, and a lookbehind stops a second try inside a run: so each pattern takes linear time.
 _MAIL = re.compile(
@@ -18,7 +16,6 @@ _MAIL = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 
-_PERHAPS_TELEPHONE = r"[0-9](?:[^0-9]{0,3}[0-9]){8}"
 _GAP = r"[ ./()-]{0,2}"
 _TELEPHONE = re.compile(
     r"(?<![\w.,+])(?:"
@@ -28,6 +25,9 @@ _TELEPHONE = re.compile(
     r")(?![0-9])",
     re.ASCII,
 )
+_FURTHEST = 4
+"""From a digit of a telephone number to the next, in characters."""
+
 _FEWEST_DIGITS = 9
 """Of an international or national number: one with fewer is a date as often as a telephone number."""
 
@@ -44,12 +44,23 @@ def telephone_numbers(captions: Captions) -> NDArray[np.int32]:
     International (+44 20 7946 0958), North American ((555) 012-3456, 555-012-3456), or with a leading zero and a gap
     behind the area's digits (030 12345678), of nine digits or more. A run of digits alone is none of them.
     """
-    counts = np.zeros(len(captions), np.int32)
-    texts = pa.array(captions, pa.string())
-    perhaps = pc.match_substring_regex(texts, _PERHAPS_TELEPHONE).fill_null(False)
-    for number in np.flatnonzero(perhaps.to_numpy(zero_copy_only=False)).tolist():
-        counts[number] = sum(map(_is_telephone, _TELEPHONE.finditer(captions[number] or "")))
-    return counts
+    counts = [np.zeros(0, np.int32)]
+    for texts in forms.blocks(captions):
+        of, found = texts.flat, np.zeros(len(texts), np.int32)
+        for number in _with_digits_close_by(of).tolist():
+            found[number] = sum(map(_is_telephone, _TELEPHONE.finditer(texts[number])))
+        counts.append(found)
+    return np.concatenate(counts)
+
+
+def _with_digits_close_by(of: forms.Flat) -> forms.Numbers:
+    """The captions with so many digits one after another that a number could have, at most three characters apart."""
+    digits = np.flatnonzero(of.codes - np.uint32(ord("0")) < 10)  # below "0" it wraps around
+    owner = of.owner[digits]
+    count = max(0, len(digits) - _FEWEST_DIGITS + 1)
+    close = (np.diff(digits) <= _FURTHEST) & (owner[1:] == owner[:-1])
+    run = np.logical_and.reduce([close[place:][:count] for place in range(_FEWEST_DIGITS - 1)])
+    return np.unique(owner[:count][run])
 
 
 def _is_telephone(found: re.Match[str]) -> bool:

@@ -11,6 +11,9 @@ from tamis.pipeline.signals import caption_forms as forms
 from tamis.pipeline.signals.caption_forms import Captions
 from tamis.schemas.errors import InputError
 
+_SLOT_BITS = 14
+"""Of a hash, which most words outside a list are told by."""
+
 
 class WordList:
     """Entries of one word or more, compared with captions in lower case without punctuation, by whole words."""
@@ -31,16 +34,28 @@ class WordList:
         """The number of entries in each of n captions, int32 (n,); one inside another counts as well."""
         totals = [np.zeros(0, np.int32)]
         for texts in forms.blocks(captions):
-            of = forms.normal(texts)
+            of = texts.normal
             words = forms.runs(of, 0)
             hashes = forms.hashed(of, words.start, words.stop)
             total = np.zeros(len(texts), np.int64)
             for size, wanted in self.by_size.items():
                 found, first = forms.grams(hashes, words.owner, size)
-                owner = words.owner[first[np.isin(found, wanted)]]
+                owner = words.owner[first[among(found, wanted)]]
                 total += np.bincount(owner, minlength=len(texts))
             totals.append(total.astype(np.int32))
         return np.concatenate(totals)
+
+
+def among(hashes: forms.Hashes, wanted: forms.Hashes) -> npt.NDArray[np.bool_]:
+    """True for each hash that is one of the ``wanted``, which are sorted and different."""
+    slots = np.zeros(1 << _SLOT_BITS, bool)
+    shift = np.uint64(64 - _SLOT_BITS)
+    slots[wanted >> shift] = True
+    found: npt.NDArray[np.bool_] = slots[hashes >> shift]
+    perhaps = np.flatnonzero(found)
+    place = np.searchsorted(wanted, hashes[perhaps])
+    found[perhaps] = wanted[np.minimum(place, len(wanted) - 1)] == hashes[perhaps]
+    return found
 
 
 def read_list(data: bytes, name: str) -> WordList:

@@ -55,10 +55,10 @@ def test_weights_in_several_files_are_the_same_model(tmp_path: Path) -> None:
 
     CLIPModel.from_pretrained(whole).save_pretrained(parts, max_shard_size="30KB")
     assert len([*parts.glob("*.safetensors")]) > 1
-    one, other = (
+    one, many = (
         encoders.load(f"transformers:{path}").encode_texts(TEXTS) for path in (whole, parts)
     )
-    np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(one, many)
 
 
 def change(folder: Path, name: str, **values: Any) -> None:

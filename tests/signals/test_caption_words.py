@@ -1,6 +1,7 @@
 """Signals of words and characters, against hand cases and against a plain version of each."""
 
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ from hypothesis import strategies as st
 from tamis.pipeline.signals import caption_forms
 from tamis.pipeline.signals.caption_forms import Captions
 from tamis.pipeline.signals.caption_words import (
-    Shared,
+    by_block,
     character_runs,
     measured,
     normal_words,
     written_words,
 )
+from tamis.pipeline.signals.kinds import TextSignal
+from tamis.pipeline.signals.registry import SIGNALS
 from tests.support.plain_captions import PLAIN
 
 SALE = "SALE! Buy red shoes, buy red shoes #shoes 50% ..."
@@ -139,17 +142,38 @@ def test_a_block_has_few_characters_or_one_caption() -> None:
     assert list(caption_forms.blocks([])) == []
 
 
-def test_a_group_of_shared_captions_is_computed_once() -> None:
-    captions = Shared([SALE, None])
+def test_signals_of_blocks_are_those_of_all_captions() -> None:
+    captions = [SALE, None, "a b a b"] * 1_000
+    named = {name: SIGNALS[name] for name in PLAIN}
+    functions = {
+        name: signal.load() for name, signal in named.items() if isinstance(signal, TextSignal)
+    }
+    found = by_block(captions, functions)
+    for name, function in functions.items():
+        assert found[name].equals(function(captions)), name
+    assert [len(values) for values in by_block([], functions).values()] == [0] * len(functions)
+
+
+def test_a_group_of_a_block_is_computed_once() -> None:
+    captions = caption_forms.Block([SALE, None])
     assert measured(captions, normal_words) is measured(captions, normal_words)
     assert measured([SALE], normal_words)["unique_words"].tolist() == [5 / 9]
 
 
-@given(st.text(max_size=200), st.integers(1, 12))
-def test_equal_runs_of_characters_have_equal_hashes_and_others_do_not(text: str, size: int) -> None:
-    of = caption_forms.flat([text])
-    hashes, owner = caption_forms.hashed_runs(of, size)
-    grams = [text[at : at + size] for at in range(len(text) - size + 1)]
-    assert len(hashes) == len(owner) == len(grams)
-    assert len(set(zip(hashes.tolist(), grams, strict=True))) == len(set(grams))
-    assert len(set(hashes.tolist())) == len(set(grams))
+ALIKE = st.text(alphabet="ab", max_size=60)
+
+
+@given(st.lists(st.one_of(st.text(max_size=80), ALIKE), max_size=5), st.integers(1, 12))
+def test_repeated_runs_are_those_that_stand_twice_in_a_caption(
+    captions: list[str], size: int
+) -> None:
+    found = caption_forms.repeated_runs(caption_forms.flat(captions), size)
+    expected = []
+    start = 0
+    for number, text in enumerate(captions):
+        runs = [text[at : at + size] for at in range(len(text) - size + 1)]
+        for run, times in Counter(runs).items():
+            if times > 1:
+                expected.append((number, times, start + runs.index(run)))
+        start += len(text)
+    assert sorted(zip(*(column.tolist() for column in found), strict=True)) == sorted(expected)

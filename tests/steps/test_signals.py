@@ -16,14 +16,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tamis.pipeline.audit.again.whatif import whatif
+from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.runs import plan
 from tamis.pipeline.signals.registry import SIGNALS
 from tamis.schemas.errors import InputError, JobError
+from tamis.schemas.parse import parse_job
 from tests.support.plain_captions import PLAIN
 from tests.support.running import (
     Sample,
     contents,
     ledger,
     make_plan,
+    materialize,
     picture,
     read_tar,
     run_here,
@@ -293,6 +298,34 @@ def test_the_entries_of_a_list_are_counted_and_another_list_counts_again(tmp_pat
     assert counted("hat\nred hat\n") == [2, 4, 1]
     words.write_text("hat\nred hat\n")
     assert run_here(make_plan(tmp_path / "run", tar, steps)).tasks_run == 0
+
+
+@pytest.mark.parametrize("file", ["gone", "another"])
+def test_a_run_is_decided_again_without_the_files_of_heads_and_lists(
+    file: str, tmp_path: Path
+) -> None:
+    samples = [Sample(f"{i}", picture(0x2211 * i), f"a red hat {i}", {}) for i in range(4)]
+    tar, head = write_tar(tmp_path / "a.tar", samples), tmp_path / "head.npz"
+    np.savez(head, weight=np.ones(1), bias=np.zeros(1))
+    (tmp_path / "bad.txt").write_text("hat")
+    steps = f"""
+  - signals: {{name: first, names: [bytes]}}
+  - signals: {{names: [good, bad],
+      heads: {{good: {head}}}, reads: {{good: [bytes]}}, lists: {{bad: {tmp_path}/bad.txt}}}}
+  - rules: {{good: {{min: 0}}, bad: {{max: 2}}}}"""
+    run_here(make_plan(tmp_path / "run", tar, steps))
+    values = [row["good"] for row in ledger(tmp_path / "run")]
+    for path in (head, tmp_path / "bad.txt"):
+        path.unlink() if file == "gone" else path.write_bytes(b"another")
+    run = open_run(str(tmp_path / "run"))
+    least = sorted(values)[2]
+    kept = sum(value >= least for value in values)
+    assert whatif(run, [f"rules.good.min={least}"]).kept_after == kept
+    if file == "gone":
+        materialize(run, [f"rules.good.min={least}"], tmp_path / "again")
+        assert sum(row["kept"] for row in ledger(tmp_path / "again")) == kept
+        text = (tmp_path / "run" / "job.yaml").read_text()
+        assert run_here(plan.make(parse_job(text, "job.yaml"))).tasks_run == 0
 
 
 def test_a_pair_head_of_the_identity_is_the_similarity(tmp_path: Path) -> None:

@@ -162,6 +162,10 @@ class Signals(StepModel):
     plugins: dict[str, Plugin] = Field(
         {}, description="signal -> its function, in full; none by default"
     )
+    digests: dict[str, str] = Field(
+        {},
+        description="path of a head or list -> its sha256, which is filled in when the job is read; none by default",
+    )
     embedding: str | None = Field(
         None,
         examples=["embed"],
@@ -233,16 +237,34 @@ class Signals(StepModel):
         return self.plugins
 
     def settled(self, steps: Sequence[Any]) -> Self:
-        """The settings with the sources of all functions, and what their signatures say."""
+        """The settings with the sources of all functions, what their signatures say, and the files' digests."""
         del steps
-        if not self.plugins:
-            return self
-        plugins = {name: plugin.settled(name) for name, plugin in self.plugins.items()}
-        return self.model_copy(update={"plugins": plugins})
+        found: dict[str, Any] = {}
+        if self.plugins:
+            found["plugins"] = {name: own.settled(name) for name, own in self.plugins.items()}
+        if self.files:
+            found["digests"] = self._digests()
+        return self.model_copy(update=found) if found else self
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths of all heads and lists."""
+        return tuple(dict.fromkeys([*self.heads.values(), *self.lists.values()]))
+
+    def _digests(self) -> dict[str, str]:
+        """Path -> sha256; where a run is read, and where the file is gone, as the job has it already."""
+        from tamis.pipeline.plugins.sources import is_reading
+        from tamis.pipeline.steps.signals.files import sha256_of
+
+        known = {path: self.digests[path] for path in self.files if path in self.digests}
+        read = [path for path in self.files if not (is_reading() and path in known)]
+        there = {path: sha256 for path in read if (sha256 := sha256_of(path)) is not None}
+        return {**known, **there}
 
     def shown(self) -> dict[str, Any]:
-        """The settings without sources."""
+        """The settings without sources and digests."""
         shown = super().shown()
+        shown.pop("digests", None)
         for plugin in shown.get("plugins", {}).values():
             plugin.pop("packed", None)
         return shown
@@ -252,5 +274,6 @@ class Signals(StepModel):
         changed = {
             "heads": {name: change(path) for name, path in self.heads.items()},
             "lists": {name: change(path) for name, path in self.lists.items()},
+            "digests": {change(path): sha256 for path, sha256 in self.digests.items()},
         }
         return self.model_copy(update={key: paths for key, paths in changed.items() if paths})

@@ -8,7 +8,7 @@ from functools import lru_cache
 from tamis.pipeline.signals.heads import Head, read_head
 from tamis.pipeline.signals.word_list import WordList, read_list
 from tamis.pipeline.store import storage
-from tamis.schemas.errors import InputError, ModelError, TamisError
+from tamis.schemas.errors import InputError, ModelError, StorageError, TamisError
 
 
 @lru_cache(maxsize=8)
@@ -51,6 +51,14 @@ def read_head_file(path: str) -> tuple[str, Head]:
     """
     sha256, data = _read(path, "head", ModelError)
     return sha256, read_head(data, storage.redact(path))
+
+
+def sha256_of(path: str) -> str | None:
+    """The sha256 of a file; None where it is not there."""
+    try:
+        return hashlib.sha256(storage.read_bytes(storage.absolute(path))).hexdigest()
+    except (OSError, StorageError):
+        return None
 
 
 def _read(path: str, what: str, refusal: type[TamisError]) -> tuple[str, bytes]:

@@ -17,7 +17,7 @@ from tamis.pipeline.signals.heads import Head
 from tamis.pipeline.signals.registry import Origin
 from tamis.pipeline.steps.shared.parts import embedding_named
 from tamis.pipeline.steps.signals.config import Signals as Config
-from tamis.pipeline.steps.signals.files import read_head_file, read_list_file
+from tamis.pipeline.steps.signals.files import read_head_file, read_list_file, sha256_of
 from tamis.pipeline.steps.signals.tasks import Computed, Killed, decide, values
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks import product
@@ -54,12 +54,18 @@ class Signals(Step):
         return {product.signal(name): "values" for name in self.config.computes}
 
     def check(self, inputs: Sequence[InputFile]) -> None:
-        """Check that every signal can be computed or read, and that every head can be read."""
+        """Check that every signal can be computed or read, and every head.
+
+        A file that the run has known may be gone: its values are stored, or its task says so.
+        """
         origins.find(self.config, inputs)
+        gone = {path for path in self.config.digests if sha256_of(path) is None}
         for name, path in self.config.heads.items():
-            self._check_head(name, read_head_file(path)[1], inputs)
+            if path not in gone:
+                self._check_head(name, read_head_file(path)[1], inputs)
         for path in self.config.lists.values():
-            read_list_file(path)
+            if path not in gone:
+                read_list_file(path)
 
     def _check_head(self, name: str, head: Head, inputs: Sequence[InputFile]) -> None:
         """A head takes the numbers of signals that the job says."""
@@ -78,8 +84,7 @@ class Signals(Step):
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """A task a part, whose arguments hold the signals' origins in its input entry."""
         resolved = origins.find(self.config, context.inputs)
-        digests = {path: read_head_file(path)[0] for path in self.config.heads.values()}
-        digests |= {path: read_list_file(path)[0] for path in self.config.lists.values()}
+        digests = self.config.digests
         types = {name: str(kind) for name, kind in resolved.types.items()}
         for own in self.config.plugins.values():
             if own.packed is not None:

@@ -14,18 +14,19 @@ import pyarrow as pa
 from tamis.pipeline.inputs.formats import PICTURE_COLUMNS, VALUE_COLUMNS, format_of
 from tamis.pipeline.inputs.images import ImageDamage, Opened
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.signals import plugin, plugin_files
-from tamis.pipeline.signals.caption_words import Shared
+from tamis.pipeline.signals import caption_words, plugin, plugin_files
 from tamis.pipeline.signals.heads import Head
 from tamis.pipeline.signals.kinds import (
     FileSignal,
     PictureSignal,
     PixelSignal,
     SizeSignal,
+    TextFunction,
     TextSignal,
 )
 from tamis.pipeline.signals.plugin_values import Plugged
 from tamis.pipeline.signals.registry import SIGNALS
+from tamis.pipeline.signals.word_list import WordList
 from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.steps.signals.files import stored_head, stored_list
 from tamis.pipeline.store import storage
@@ -97,12 +98,15 @@ def _of_texts(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     lists = {name: origin["list"] for name, origin in io.args.from_.items() if "list" in origin}
     if not names and not lists:
         return {}
-    texts = Shared(io.read("ingest", ["text"])["text"].take(pa.array(rows)).to_pylist())
-    counts = {
-        name: pa.array(stored_list(io.args.paths[name], digest).occurrences(texts))
-        for name, digest in lists.items()
+    texts = io.read("ingest", ["text"])["text"].take(pa.array(rows)).to_pylist()
+    functions = {name: _loaded(name) for name in names} | {
+        name: _counting(stored_list(io.args.paths[name], digest)) for name, digest in lists.items()
     }
-    return {name: _loaded(name)(texts) for name in names} | counts
+    return caption_words.by_block(texts, functions)
+
+
+def _counting(words: WordList) -> TextFunction:
+    return lambda texts: pa.array(words.occurrences(texts))
 
 
 def _of_sizes(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
