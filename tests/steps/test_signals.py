@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import re
 import unicodedata
@@ -128,6 +129,7 @@ STRAIGHT: dict[str, Callable[[Sample], Any]] = {
     "max_side": lambda s: side(s, max),
     "aspect_ratio": lambda s: side(s, max) / side(s, min),
     "bytes": lambda s: len(s.image),
+    "image_md5": lambda s: hashlib.md5(s.image, usedforsecurity=False).hexdigest(),
     "blur": blur,
     "entropy": lambda s: on_white(s).convert("L").entropy(),
     "dark": lambda s: 1 - brightness(s, 99),
