@@ -39,7 +39,7 @@ PERSONAL = "mail_addresses, telephone_numbers"
 SIDES = "width, height, min_side, max_side, aspect_ratio, bytes"
 PIXELS = "blur, entropy, dark, light, grey, noise, jpeg_quality, animated, transparency"
 COLUMNS = "category, original_width"
-NAMES = f"{TEXTS}, {LANGUAGE}, {PERSONAL}, {SIDES}, {PIXELS}, {COLUMNS}"
+NAMES = f"{TEXTS}, {LANGUAGE}, {PERSONAL}, {SIDES}, {PIXELS}, image_md5, {COLUMNS}"
 
 
 def on_white(sample: Sample) -> Image.Image:
