@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import re
 import unicodedata
@@ -43,7 +44,7 @@ PERSONAL = "mail_addresses, telephone_numbers"
 SIDES = "width, height, min_side, max_side, aspect_ratio, bytes"
 PIXELS = "blur, entropy, dark, light, grey, noise, jpeg_quality, animated, transparency"
 COLUMNS = "category, original_width"
-NAMES = f"{TEXTS}, {LANGUAGE}, {PERSONAL}, {SIDES}, {PIXELS}, {COLUMNS}"
+NAMES = f"{TEXTS}, {LANGUAGE}, {PERSONAL}, {SIDES}, {PIXELS}, image_md5, {COLUMNS}"
 
 
 def on_white(sample: Sample) -> Image.Image:
@@ -133,6 +134,7 @@ STRAIGHT: dict[str, Callable[[Sample], Any]] = {
     "max_side": lambda s: side(s, max),
     "aspect_ratio": lambda s: side(s, max) / side(s, min),
     "bytes": lambda s: len(s.image),
+    "image_md5": lambda s: hashlib.md5(s.image, usedforsecurity=False).hexdigest(),
     "blur": blur,
     "entropy": lambda s: on_white(s).convert("L").entropy(),
     "dark": lambda s: 1 - brightness(s, 99),
