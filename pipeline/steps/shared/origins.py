@@ -17,6 +17,7 @@ from tamis.pipeline.algorithms.choosing import target
 from tamis.pipeline.encoders.base import Encoder, Precision
 from tamis.pipeline.inputs import embedding_files
 from tamis.pipeline.inputs.part_builder import hash_file
+from tamis.pipeline.results.manifest_files import ManifestFiles
 from tamis.pipeline.steps.shared import other_runs
 from tamis.pipeline.steps.shared.caption_files import captions
 from tamis.pipeline.steps.shared.config import CAPTIONS, VECTORS
@@ -315,9 +316,10 @@ def _chosen(of: Origin, sides: Sequence[str]) -> Iterator[tuple[list[str], pa.Ta
 
 def _kept(root: str) -> Iterator[tuple[int, npt.NDArray[np.int64], Sequence[str]]]:
     """(part, rows, uids) of what a finished run kept, a part at a time."""
-    folder = storage.join(root, paths.LEDGER)
-    for name in sorted(storage.listing(folder)):
-        path = storage.join(folder, name)
+    outputs = ManifestFiles(root, other_runs.manifest_of(root, storage.redact(root)).files).outputs
+    # Not a listing, which may lack what was written a moment ago, or has been removed since.
+    ledger = sorted(one.path for one in outputs if one.path.startswith(f"{paths.LEDGER}/"))
+    for path in (storage.join(root, name) for name in ledger):
         with (
             reading(path, storage.redact(root)),
             storage.open_table(path) as raw,
