@@ -41,10 +41,9 @@ from tamis.jobs.options import (
     SQL,
     VERSION,
 )
+from tamis.jobs.terminal.complaints import one_line
 from tamis.pipeline.host import crash_log
 from tamis.schemas.errors import JobError, TamisError
-from tamis.schemas.redaction import redact_text
-from tamis.schemas.terminal_text import plain
 
 BUG = 70
 """Exit code after an error of the program itself (EX_SOFTWARE of sysexits.h)."""
@@ -377,5 +376,5 @@ def _ended_well(called: typer.Typer, arguments: Sequence[str]) -> None:
 
 
 def _complain(message: str, code: int = 2) -> NoReturn:
-    typer.echo(f"tamis: {plain(redact_text(message))}", err=True)
+    typer.echo(f"tamis: {one_line(message)}", err=True)
     sys.exit(code)

@@ -8,6 +8,8 @@ from typing import Any
 
 from typer.core import TyperGroup
 
+from tamis.jobs.terminal.complaints import of_usage
+
 GROUPS: Mapping[str, Sequence[str]] = {
     "Begin": ("init", "presets", "plan", "tune", "run"),
     "Look at a run": ("audit", "explain", "report", "browse", "search", "verify"),
@@ -19,7 +21,17 @@ GROUPS: Mapping[str, Sequence[str]] = {
 
 
 class GroupedCommands(TyperGroup):
-    """Commands whose help lists them by GROUPS."""
+    """Commands whose help lists them by GROUPS, and whose errors of usage are fit for a terminal."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read what stands before a command's name."""
+        with of_usage():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the command's name and what stands behind it, and call it."""
+        with of_usage():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write a section a group. A command that is in none stands under "Others"."""

@@ -41,6 +41,12 @@ SIDECAR = pa.schema(
 PICTURE = "image"
 """The name of the column of pictures that come from tars."""
 
+
+def of_signal(name: str) -> str:
+    """Our name of a signal's column: another where img2dataset has a column of that name, as `width`."""
+    return f"signal_{name}" if name in SIDECAR.names else name
+
+
 OF_THE_SHARD = frozenset({"key", PICTURE})
 """Our columns that say something else than any column of the input."""
 

@@ -110,7 +110,10 @@ def test_an_image_has_all_that_a_run_needs(target: str, tmp_path: Path) -> None:
     assert list(image.place.iterdir()) == []
     where = image.run("-c", "import tamis; print(tamis.__file__)")
     assert where.stdout.strip() == str(image.site / "tamis/__init__.py"), where.stderr
-    samples = [Sample(f"k{i}", picture(i * 99), "two words", {"n": i}) for i in range(5)]
+    samples = [
+        Sample(f"k{i}", picture(i * 99, 64, 64), f"a picture of number {i}", {"n": i})
+        for i in range(5)
+    ]
     write_tar(tmp_path / "in/0.tar", samples)
     changed = ["--output", tmp_path / "out", "--progress", "none"]
     for command in (

@@ -1,4 +1,4 @@
-"""Arguments that are not UTF-8, as a terminal of another encoding types them."""
+"""Arguments that are none: not UTF-8, out of place, with a secret, a command to the terminal, or without end."""
 
 from __future__ import annotations
 
@@ -20,3 +20,38 @@ def test_an_argument_that_is_not_utf_8(
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(r"tamis: `caf\udce9`: is not UTF-8")
+
+
+ODD = {
+    "a secret": "memory://AKIAKEY:hidden@bucket/x.tar",
+    "a secret of the web": "https://me:hidden@h/x?sig=hidden",
+    "commands to the terminal": "\x1b]0;pwned\x07\x9b31m\u202e",
+    "a million letters": "x" * 1_000_000,
+}
+
+USES = {
+    "an option's value": ["audit", "run", "--by", "ODD"],
+    "a number": ["explain", "run", "5", "-n", "ODD"],
+    "one argument too many": ["verify", "run", "ODD"],
+    "a command": ["ODD"],
+    "an option": ["verify", "run", "--ODD"],
+    "a run": ["verify", "ODD/run"],
+    "a path of a setting": ["whatif", "ODD", "--set", "ODD"],
+    "a command of a group": ["fit", "ODD"],
+    "a number of a group's command": ["budget", "run", "--pool", "ODD"],
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("use", USES)
+def test_what_is_said_of_an_argument_is_fit_for_a_terminal(
+    use: str, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([argument.replace("ODD", ODD[kind]) for argument in USES[use]])
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "hidden" not in said.err
+    assert all(line.isprintable() for line in said.err.splitlines())
+    assert 0 < len(said.err) < 6_000

@@ -23,6 +23,7 @@ from tamis.pipeline.host.interrupts import interruptible
 from tamis.pipeline.results import delta
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, paths
+from tamis.pipeline.tables.file_columns import FileColumns
 from tamis.pipeline.tasks.phase_index import TASK_FILE, read_index
 from tamis.pipeline.tasks.sources import INDEX
 from tamis.schemas.errors import InputError, StateError
@@ -107,6 +108,11 @@ def _add_step(connection: duckdb.DuckDBPyConnection, run: FinishedRun, step: str
         names = [name for name in storage.listing(folder) if TASK_FILE.fullmatch(name)]
         if not names:
             continue
+        index = read_index(run.root, paths.folder(step, phase))
+        if (
+            index is not None
+        ):  # a table that is missing, or not listed yet, is not left out in silence
+            names = [f"{name}.parquet" for name in index.names.to_pylist()]
         view, files = f"{_name(step)}.{_name(phase)}", [storage.join(folder, n) for n in names]
         with sound(files[0]), storage.open_read(files[0]) as raw:
             columns = pq.read_schema(raw).names
@@ -114,7 +120,9 @@ def _add_step(connection: duckdb.DuckDBPyConnection, run: FinishedRun, step: str
             connection.execute(f"CREATE VIEW {view} AS SELECT * FROM {reading(files)}")
             continue
         starts = f"_starts_{step}_{phase}"
-        connection.register(starts, _starts(run, paths.folder(step, phase)))
+        if index is None:
+            raise part_files.damage_error(storage.join(folder, INDEX))
+        connection.register(starts, _starts(run, index))
         connection.execute(
             POSITIONED.format(
                 view=view,
@@ -126,15 +134,12 @@ def _add_step(connection: duckdb.DuckDBPyConnection, run: FinishedRun, step: str
         )
 
 
-def _starts(run: FinishedRun, folder: str) -> pa.Table:
+def _starts(run: FinishedRun, index: FileColumns) -> pa.Table:
     """(task, first, part): the rows of a task's file from ``first`` on belong to that part.
 
     A part has a file of its own, or a row group in the table of its input file, bundle or range. In tables of bundles
     and ranges all parts follow one another in order.
     """
-    index = read_index(run.root, folder)
-    if index is None:
-        raise part_files.damage_error(storage.join(run.root, folder, INDEX))
     parts = {(part.file, part.group): part.number for part in run.parts}
     task: list[str] = []
     first: list[int] = []

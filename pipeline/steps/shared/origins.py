@@ -18,6 +18,7 @@ from tamis.pipeline.encoders.base import Encoder, Precision
 from tamis.pipeline.encoders.own import Own
 from tamis.pipeline.inputs import embedding_files
 from tamis.pipeline.inputs.part_builder import hash_file
+from tamis.pipeline.results.manifest_files import ManifestFiles
 from tamis.pipeline.steps.shared import other_runs
 from tamis.pipeline.steps.shared.caption_files import captions
 from tamis.pipeline.steps.shared.config import CAPTIONS, VECTORS
@@ -319,9 +320,11 @@ def _chosen(of: Origin, sides: Sequence[str]) -> Iterator[tuple[list[str], pa.Ta
 
 def _kept(of: Origin) -> Iterator[tuple[int, npt.NDArray[np.int64], Sequence[str]]]:
     """(part, rows, uids) of what a finished run kept, a part at a time."""
-    folder = storage.join(of.path, paths.LEDGER)
-    for name in sorted(storage.listing(folder)):
-        path = storage.join(folder, name)
+    manifest = other_runs.manifest_of(of.path, of.shown)
+    outputs = ManifestFiles(of.path, manifest.files).outputs
+    # Not a listing, which may lack what was written a moment ago, or has been removed since.
+    ledger = sorted(one.path for one in outputs if one.path.startswith(f"{paths.LEDGER}/"))
+    for path in (storage.join(of.path, name) for name in ledger):
         with (
             reading(path, of.shown),
             storage.open_table(path) as raw,

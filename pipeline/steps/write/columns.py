@@ -159,7 +159,7 @@ def read_layout(io: TaskIo[Any], signals: pa.Schema) -> Layout:
     """The layout that ``join`` found, with the signals behind our other columns."""
     (found,) = io.read("layout").to_pylist()
     pictures = set(found["picture"])
-    ours = [*sidecars.SIDECAR, *signals]
+    ours = [*sidecars.SIDECAR, *(f.with_name(sidecars.of_signal(f.name)) for f in signals)]
     # Where another input has a column of pictures of that name, those of tars go into it too.
     if OURS_OF_TARS in pictures and sidecars.PICTURE not in pictures:
         ours.append(pa.field(sidecars.PICTURE, sidecars.PICTURE_TYPE))
@@ -256,7 +256,7 @@ def _ours(file: InputFile, rows: pa.Table, signals: pa.Table) -> pa.Table:
         "uid": pa.array(digits("uid"), pa.string()),
         "source": pa.array([file.source] * count, pa.string()),
         "source_key": rows["key"],
-        **{name: signals[name] for name in signals.column_names},
+        **{sidecars.of_signal(name): signals[name] for name in signals.column_names},
     }
     return pa.table(columns)
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from tamis.pipeline.inputs import own_columns
 from tamis.pipeline.inputs.formats import Buffer, Sample
 from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
-from tamis.pipeline.results import shards
+from tamis.pipeline.results import shards, sidecars
 from tamis.pipeline.results.shards import ShardWriter
 from tamis.pipeline.results.sidecars import Layout
 from tamis.pipeline.steps.write import columns
@@ -145,7 +145,8 @@ def _samples(piece: Piece, layout: Layout, args: Shard) -> Iterator[Sample]:
     more = own_columns.objects(piece.signals) if args.with_signals else [{}] * len(texts)
     members = islice(piece.members, piece.rows.num_rows)
     for place, (sample, text, signals) in enumerate(zip(members, texts, more, strict=True)):
-        named = {layout.names.get(name, name): value for name, value in signals.items()}
+        ours = {sidecars.of_signal(name): value for name, value in signals.items()}
+        named = {layout.names.get(name, name): value for name, value in ours.items()}
         yield [*_members(sample, text, piece, place, named)]
 
 
