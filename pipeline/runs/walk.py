@@ -266,9 +266,10 @@ class Run(Context):
         if not phase.per_row:
             return Works(phase.tasks, folder, names, fingerprints, todo, attempt)
         roots = [self.root, self._base] if self._base else [self.root]
-        attempt = replace(attempt, frozen=self._base is not None)
+        attempt = replace(attempt, frozen=self._base is not None and not phase.cheap)
         stored = row_reuse.Stored(
-            phase.tasks.fingerprints(head, without="drops"), row_reuse.StoredFiles(roots, folder)
+            phase.tasks.fingerprints(head, without=phase.rows_from),
+            row_reuse.StoredFiles(roots, folder),
         )
         return Works(phase.tasks, folder, names, fingerprints, todo, attempt, stored)
 

@@ -239,6 +239,8 @@ class Phase(Generic[Args]):
     tasks: Tasks[Args]
     resources: Claimed = field(default_factory=Claimed)
     per_row: bool = False  # values depend on their row alone: tamis.pipeline.tasks.row_reuse
+    rows_from: str = "drops"  # the role that says which rows these are
+    cheap: bool = False  # missing rows are computed for a question about a finished run too
     by_sample: bool = (
         False  # opens samples singly and can leave some out: tamis.pipeline.runs.isolate
     )

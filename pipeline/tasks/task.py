@@ -29,6 +29,9 @@ from tamis.schemas.scope import Scope
 CULPRITS = "culprits"
 """Name in a file's notes of the rows that end their worker."""
 
+WANTED = "wanted"
+"""The role whose rows of a part are those that a task works on, where these are not all the living."""
+
 WHOLES = frozenset(
     {"brackets", "budgets", "ceiling", "centroids", "clusters", "columns", "components", "cut"}
     | {"cuts", "frequent", "heads", "list", "queries", "range", "ratio", "recall", "references"}
@@ -192,8 +195,12 @@ class TaskIo(Generic[Args_co]):
         return mask
 
     def alive(self) -> npt.NDArray[np.int64]:
-        """The same rows, as ascending numbers; within ``restrict`` those that it named."""
-        return np.flatnonzero(self.living()) if self._only is None else self._only
+        """The same rows, as ascending numbers; those under the role WANTED, if it has any; those of ``restrict``."""
+        if self._only is not None:
+            return self._only
+        if WANTED in self.task.inputs:
+            return np.unique(self.read(WANTED, ["row"])["row"].to_numpy()).astype(np.int64)
+        return np.flatnonzero(self.living())
 
     def restrict(self, rows: npt.NDArray[np.int64]) -> None:
         """Make ``alive`` return ``rows``: those of a part that are still to be computed."""

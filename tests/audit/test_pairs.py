@@ -160,7 +160,7 @@ def test_the_notes_say_what_was_left_unsearched(
     alike: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(buckets.first_edges, "__defaults__", (1,))
-    steps = "  - near_pictures: {hamming: 16, difference: 1.0}"
+    steps = "  - near_pictures: {hamming: 16, difference: 1.0, detail: null}"
     run_here(make_plan(tmp_path / "run", alike.parent / "in" / "*.tar", steps))
     run = open_run(str(tmp_path / "run"))
     with sql.connect(run, tables=False) as connection:

@@ -33,12 +33,15 @@ PICTURES = [
     ["near_pictures.hamming=6", "near_pictures.difference=0.3"],
     ["near_pictures.difference=0.1"],
     ["near_pictures.difference=0.2"],
+    ["near_pictures.detail=0.05"],
 ]
 CAPTIONS = [
     ["near_duplicates.jaccard=0.7"],
     ["near_duplicates.jaccard=0.8", "near_duplicates.hamming=10"],
     ["near_duplicates.jaccard=0.95"],
     ["near_duplicates.hamming=12"],
+    ["near_duplicates.difference=0.3"],
+    ["near_duplicates.difference=0.1", "near_duplicates.jaccard=0.7"],
     ["near_duplicates.group=chain"],
     ["near_duplicates.group=chain", "near_duplicates.jaccard=0.75"],
 ]
@@ -73,7 +76,7 @@ def test_a_step_that_compares_what_another_leaves_is_searched_again(
 @pytest.fixture(scope="module")
 def pictures(alike: Path) -> Path:
     """A finished run over the same samples, with near_pictures alone."""
-    steps = "  - near_pictures: {hamming: 8, difference: 0.6}"
+    steps = "  - near_pictures: {hamming: 8, difference: 0.6, detail: 0.6}"
     folder = alike.parent / "pictures"
     run_here(make_plan(folder / "run", alike.parent / "in" / "*.tar", steps))
     return folder / "run"
@@ -88,7 +91,13 @@ def test_pictures_are_decided_over_stored_edges(pictures: Path, settings: list[s
 
 
 @pytest.mark.parametrize(
-    "settings", [["near_pictures.hamming=9"], ["near_pictures.difference=0.7"]], ids=" ".join
+    "settings",
+    [
+        ["near_pictures.hamming=9"],
+        ["near_pictures.difference=0.7"],
+        ["near_pictures.detail=0.7"],
+    ],
+    ids=" ".join,
 )
 def test_a_looser_bound_is_searched_for_and_said(pictures: Path, settings: list[str]) -> None:
     searched, why = agree(pictures, settings)
@@ -96,12 +105,18 @@ def test_a_looser_bound_is_searched_for_and_said(pictures: Path, settings: list[
     assert "is looser than the run's" in why
 
 
+def test_whether_details_count_is_not_decided_over_stored_edges(pictures: Path) -> None:
+    searched, why = agree(pictures, ["near_pictures.detail=null"])
+    assert searched.startswith("near_pictures: its pairs were searched for again")
+    assert "left out the pairs that differ in them" in why
+
+
 def test_unsearched_pairs_are_said_and_nothing_is_claimed_of_a_sample(
     alike: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where samples keep few of their edges, a stored one may be missing under another bound."""
     monkeypatch.setattr(buckets.first_edges, "__defaults__", (1,))
-    steps = "  - near_pictures: {hamming: 16, difference: 1.0}"
+    steps = "  - near_pictures: {hamming: 16, difference: 1.0, detail: 1.0}"
     run_here(make_plan(tmp_path / "run", alike.parent / "in" / "*.tar", steps))
     run = open_run(str(tmp_path / "run"))
     _, why = whatif(run, ["near_pictures.hamming=4"]).notes

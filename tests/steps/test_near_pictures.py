@@ -13,14 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from tamis.pipeline.inputs.detail import detail_of
 from tamis.pipeline.steps.duplicates import grouping
+from tamis.pipeline.steps.duplicates.near_pictures import looking
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.schemas.errors import JobError
 from tests.support import duplicates
 from tests.support.running import Sample, contents, ledger, make_plan, read_tar, run_here, write_tar
 
 Rows = list[dict[str, Any]]
-EDGES = ("equal", "similar")
+EDGES = ("equal", "seen")
 
 
 def damaged(sample: Sample, number: int) -> Sample:
@@ -65,12 +67,22 @@ def run_pictures(folder: Path, settings: str, **job: Any) -> Rows:
     return duplicates.run_in(make_plan(folder / "run", folder / "*.tar", steps, **job))
 
 
+@pytest.fixture(scope="module")
+def pictures(samples: list[Sample]) -> dict[str, bytes]:
+    return {str(sample.fields["uid"]): sample.image for sample in samples}
+
+
 def expected(
-    rows: Rows, radius: int, larger: bool = False, bound: float = 0.11
+    rows: Rows,
+    pictures: dict[str, bytes],
+    radius: int,
+    larger: bool = False,
+    bound: float = 0.11,
+    detail: float = 0.18,
 ) -> dict[str, tuple[str, float]]:
     """Whom a pass over all pairs drops, for whom and at how many bits."""
-    a, b, bits = duplicates.alike_pictures(rows, radius, bound)
     better = [float(row["width"] * row["height"]) if larger else 0.0 for row in rows]
+    a, b, bits = duplicates.alike_pictures(rows, radius, bound, pictures, detail, better)
     found = duplicates.led(a, b, [row["uid"] for row in rows], (-bits).tolist(), better)
     return {uid: (leader, -value) for uid, (leader, value) in found.items()}
 
@@ -84,13 +96,15 @@ def fell(rows: Rows) -> dict[str, tuple[str, float]]:
 
 
 @pytest.mark.parametrize(
-    ("radius", "bound"), [(0, 0.11), (1, 0.11), (4, 0.11), (8, 0.3), (16, 0.2)]
+    ("radius", "bound", "detail"),
+    [(0, 0.11, 0.2), (1, 0.11, 0.05), (4, 0.11, 0.2), (8, 0.3, 0.2), (16, 0.2, 0.5)],
 )
 def test_drops_are_those_of_a_pass_over_all_pairs(
-    radius: int, bound: float, ingested: Path
+    radius: int, bound: float, detail: float, ingested: Path, pictures: dict[str, bytes]
 ) -> None:
-    rows = run_pictures(ingested, f"{{hamming: {radius}, difference: {bound}}}")
-    wanted = expected(rows, radius, bound=bound)
+    settings = f"{{hamming: {radius}, difference: {bound}, detail: {detail}}}"
+    rows = run_pictures(ingested, settings)
+    wanted = expected(rows, pictures, radius, bound=bound, detail=detail)
     assert fell(rows) == wanted
     assert len(wanted) > 40
     by_uid = {row["uid"]: row for row in rows}
@@ -113,6 +127,7 @@ def test_shares_and_partitions_decide_as_one_task(
     run_pictures(ingested, settings)
     one = contents(ingested / "run/ledger")
     monkeypatch.setattr(bucket_counts, "HASHES", 100)
+    monkeypatch.setattr(bucket_counts, "PAIRS", 10)
     monkeypatch.setattr(grouping, "EDGES", 10)
     monkeypatch.setattr(grouping, "PARTITION", 20)
     run_pictures(ingested, settings)
@@ -120,34 +135,68 @@ def test_shares_and_partitions_decide_as_one_task(
     folder = ingested / "run/tables/near_pictures"
     assert len(list((folder / "similar").glob("bucket-*-*.parquet"))) > 20
     assert len(list((folder / "groups").glob("bucket-*.parquet"))) > 3
+    assert len(list((folder / "seen").glob("bucket-*.parquet"))) > 3
 
 
-def test_in_chains_one_of_each_component_is_kept(ingested: Path) -> None:
+def test_in_chains_one_of_each_component_is_kept(
+    ingested: Path, pictures: dict[str, bytes]
+) -> None:
     rows = run_pictures(ingested, "{hamming: 8, difference: 0.3, group: chain}")
-    a, b, _ = duplicates.alike_pictures(rows, 8, 0.3)
+    a, b, _ = duplicates.alike_pictures(rows, 8, 0.3, pictures)
     label = duplicates.groups(a, b, len(rows))
     wanted = duplicates.survivors(label, [row["uid"] for row in rows])
     assert duplicates.dropped(rows, "near_pictures") == wanted
 
 
-def test_larger_pictures_are_kept_where_asked(ingested: Path) -> None:
+def test_larger_pictures_are_kept_where_asked(ingested: Path, pictures: dict[str, bytes]) -> None:
     rows = run_pictures(ingested, "{hamming: 4, prefer: larger}")
-    wanted = expected(rows, 4, larger=True)
+    wanted = expected(rows, pictures, 4, larger=True)
     assert fell(rows) == wanted
     assert any(uid < leader for uid, (leader, _) in wanted.items())
 
 
-def test_the_best_copy_is_kept_where_a_signal_says_so(ingested: Path) -> None:
+def test_the_best_copy_is_kept_where_a_signal_says_so(
+    ingested: Path, pictures: dict[str, bytes]
+) -> None:
     steps = """
   - signals: [characters]
   - near_pictures: {hamming: 8, difference: 0.3, prefer: {signal: characters}}"""
     rows = duplicates.run_in(make_plan(ingested / "run", ingested / "*.tar", steps))
-    a, b, bits = duplicates.alike_pictures(rows, 8, 0.3)
     uid, better = [row["uid"] for row in rows], [float(len(row["text"])) for row in rows]
+    a, b, bits = duplicates.alike_pictures(rows, 8, 0.3, pictures, better=better)
     found = duplicates.led(a, b, uid, (-bits).tolist(), better)
     assert fell(rows) == {one: (leader, -value) for one, (leader, value) in found.items()}
     with pytest.raises(JobError, match="no signal `characters`"):
         make_plan(ingested / "run", ingested / "*.tar", steps.replace("characters]", "words]"))
+
+
+def test_without_details_layouts_alone_decide(ingested: Path) -> None:
+    rows = run_pictures(ingested, "{hamming: 8, difference: 0.3, detail: null}")
+    a, b, bits = duplicates.alike_pictures(rows, 8, 0.3)
+    found = duplicates.led(a, b, [row["uid"] for row in rows], (-bits).tolist())
+    assert fell(rows) == {uid: (leader, -value) for uid, (leader, value) in found.items()}
+    stricter = fell(run_pictures(ingested, "{hamming: 8, difference: 0.3}"))
+    assert 0 < len(stricter) < len(found)
+
+
+def test_a_looser_bound_opens_only_pictures_that_were_not_yet(
+    ingested: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def looked_at() -> int:
+        folder = ingested / "run/tables/near_pictures/details"
+        return sum(pq.ParquetFile(path).metadata.num_rows for path in folder.glob("part-*.parquet"))
+
+    opened: list[bytes] = []
+
+    def counted(data: bytes, max_pixels: int) -> bytes:
+        opened.append(data)
+        return detail_of(data, max_pixels)
+
+    run_pictures(ingested, "{hamming: 1}")
+    before = looked_at()
+    monkeypatch.setattr(looking, "detail_of", counted)
+    run_pictures(ingested, "{hamming: 8, difference: 0.3}")
+    assert 0 < len(opened) == looked_at() - before < looked_at()
 
 
 def flag(colours: list[str], across: bool) -> Image.Image:
@@ -186,7 +235,7 @@ def test_flags_of_different_countries_stay(samples: list[Sample], tmp_path: Path
     assert pairs == {(str(n), str(n)) for n in range(len(flags))}
 
 
-def test_only_the_living_are_compared(ingested: Path) -> None:
+def test_only_the_living_are_compared(ingested: Path, pictures: dict[str, bytes]) -> None:
     steps = """
   - signals: [characters]
   - rules: {characters: {min: 60}}
@@ -194,7 +243,7 @@ def test_only_the_living_are_compared(ingested: Path) -> None:
     rows = duplicates.run_in(make_plan(ingested / "run", ingested / "*.tar", steps))
     living = [row for row in rows if len(row["text"]) >= 60]
     assert 0 < len(living) < len(rows)
-    assert fell(rows) == expected(living, 4)
+    assert fell(rows) == expected(living, pictures, 4)
 
 
 @pytest.mark.parametrize("step", ["near_pictures", "near_duplicates: {agree: phash}"])

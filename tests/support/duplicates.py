@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import unicodedata
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from tamis.pipeline.algorithms.near_pictures import layouts
+from tamis.pipeline.algorithms.near_pictures import details, layouts
+from tamis.pipeline.inputs.detail import detail_of
+from tamis.pipeline.inputs.images import MAX_PIXELS
 from tamis.pipeline.runs.plan import Plan
 from tests.support.running import ledger, run_here
 
@@ -98,15 +100,37 @@ def led(
 
 
 def alike_pictures(
-    rows: Sequence[dict[str, Any]], radius: int, bound: float = 0.11
+    rows: Sequence[dict[str, Any]],
+    radius: int,
+    bound: float = 0.11,
+    pictures: Mapping[str, bytes] | None = None,
+    detail: float = 0.18,
+    better: Sequence[float] = (),
 ) -> tuple[Ints, Ints, Ints]:
-    """All pairs a < b whose hashes and layouts are near, and the bits in which the hashes differ."""
+    """All pairs a < b whose hashes and layouts are near, and the bits in which the hashes differ.
+
+    With ``pictures``, the bytes by uid, their details have to be near too; of those with equal hash and layout the
+    details of the first count, the larger in ``better`` and then the smaller uid.
+    """
     hashes = np.array([row["phash"] for row in rows], dtype=np.uint64)
     table = np.frombuffer(b"".join(row["layout"] for row in rows), np.uint8).reshape(len(rows), -1)
     bits = np.bitwise_count(hashes[:, None] ^ hashes[None, :])
     a, b = np.nonzero(np.triu(bits <= radius, 1))
     near = layouts.difference(table, a, b) <= bound
     a, b = a[near], b[near]
+    if pictures is not None:
+        place = {
+            row: (-better[row] if len(better) else 0.0, rows[row]["uid"])
+            for row in range(len(rows))
+        }
+        first: dict[tuple[int, bytes], int] = {}
+        for row in sorted(place, key=place.__getitem__):
+            first.setdefault((rows[row]["phash"], rows[row]["layout"]), row)
+        shown = [first[row["phash"], row["layout"]] for row in rows]
+        raw = b"".join(detail_of(pictures[rows[row]["uid"]], MAX_PIXELS) for row in shown)
+        made = np.frombuffer(raw, np.uint8).reshape(len(rows), -1)
+        near = details.difference(made, a, b) <= detail
+        a, b = a[near], b[near]
     return a, b, bits[a, b].astype(np.int64)
 
 

@@ -32,7 +32,7 @@ _CHROMA = np.array([[-43, -85, 128], [128, -107, -21]], dtype=np.int64)
 """256ths of red, green and blue in Cb and in Cr, less 128."""
 
 _LEVELS = 15
-_LEAST_CONTRAST = 24
+LEAST_CONTRAST = 24
 """Levels of 255; below it the noise of a JPEG does not shrink with the contrast."""
 
 _SPREAD = 3.0
@@ -56,10 +56,15 @@ def encode(light: UInt8Array, colour: UInt8Array) -> bytes:
     low, high = int(cells.min()), int(cells.max())
     spread = max(1, high - low)
     level = ((2 * _LEVELS * (cells - low) + spread) // (2 * spread)).astype(np.uint8)
-    chroma = 128 + ((_CHROMA @ colour.reshape(-1, 3).T.astype(np.int64)) + 128 >> 8)
-    chroma = np.clip(chroma, 0, 255).astype(np.uint8)
-    packed: bytes = (level[0::2] << 4 | level[1::2]).tobytes() + chroma.tobytes()
+    packed: bytes = (level[0::2] << 4 | level[1::2]).tobytes() + chroma(colour).tobytes()
     return bytes([low, high]) + packed
+
+
+def chroma(colour: UInt8Array) -> UInt8Array:
+    """Cb and Cr of RGB pixels (..., 3): uint8 (2, pixels)."""
+    levels = 128 + ((_CHROMA @ colour.reshape(-1, 3).T.astype(np.int64)) + 128 >> 8)
+    found: UInt8Array = np.clip(levels, 0, 255).astype(np.uint8)
+    return found
 
 
 def difference(layouts: UInt8Array, a: Int64Array, b: Int64Array) -> Float64Array:
@@ -80,12 +85,12 @@ def difference(layouts: UInt8Array, a: Int64Array, b: Int64Array) -> Float64Arra
         light = np.abs(_light(left) - _light(right)).astype(np.int32)
         contrast = _LEVELS * np.minimum(_contrast(left), _contrast(right))
         square = np.einsum("ij,ij->i", light, light, dtype=np.int64)
-        chroma = np.abs(left[:, -COLOURS:].astype(np.int16) - right[:, -COLOURS:])
+        shade = np.abs(left[:, -COLOURS:].astype(np.int16) - right[:, -COLOURS:])
         result[part] = np.maximum.reduce(
             [
                 light.max(axis=1) / contrast,
                 _SPREAD * np.sqrt(square / CELLS) / contrast,
-                chroma.max(axis=1) / _COLOUR_SCALE,
+                shade.max(axis=1) / _COLOUR_SCALE,
             ]
         )
     return result
@@ -126,7 +131,7 @@ def _light(layouts: UInt8Array, step: int = 1) -> NDArray[np.int16]:
 def _contrast(layouts: UInt8Array) -> NDArray[np.int64]:
     """Contrast of each layout in grey levels, at least the least that counts: int64 (n,)."""
     spread = layouts[:, 1].astype(np.int64) - layouts[:, 0]
-    contrast: Int64Array = np.maximum(spread, _LEAST_CONTRAST)
+    contrast: Int64Array = np.maximum(spread, LEAST_CONTRAST)
     return contrast
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tamis.pipeline.steps.duplicates import chaining, leading
-from tamis.pipeline.steps.duplicates.config import ByEdges
 from tamis.pipeline.steps.duplicates.edges import Rule
 from tamis.pipeline.steps.shared.exchange import verdict_phase
 from tamis.pipeline.tasks.phase import Phase, listed
@@ -20,20 +19,22 @@ PARTITION = 4_000_000
 """Edges of a partition where there are more, about."""
 
 
-def phases(context: Context, step: str, rule: Rule, reason: str) -> Iterator[Phase[Any]]:
-    """``groups``, all that is dropped, by range; and ``verdict``. ``equal`` and ``similar`` hold the step's edges.
+def phases(
+    context: Context, step: str, edges: Sequence[str], rule: Rule, reason: str
+) -> Iterator[Phase[Any]]:
+    """``groups``, all that is dropped, by range; and ``verdict``. ``edges``: the phases that hold the step's edges.
 
     Raises:
         StateError: there are more edges than a task holds, and they are not decided in any number of rounds.
     """
-    found = [context.done(step, phase) for phase in ByEdges.edge_phases]
+    found = [context.done(step, phase) for phase in edges]
     count = sum(done.rows for done in found)
     partitions = 1 + count // PARTITION
     files = [done.files.file(i).slice() for done in found for i in range(len(done))]
     if count <= EDGES:
         decide = chaining.joined if rule.chain else leading.led
-        edges = {"edges": [source for done in found for source in done.whole()]}
-        whole = Task.whole("components", edges, rule)
+        together = {"edges": [source for done in found for source in done.whole()]}
+        whole = Task.whole("components", together, rule)
         yield listed("groups", decide, [whole], buckets=len(rule.starts))
     elif rule.chain:
         yield from chaining.phases(context, step, files, rule, partitions)

@@ -22,6 +22,9 @@ CANDIDATES = 4_000_000
 HASHES = 2_000_000
 """Perceptual hashes a task, about; 300 bytes each, with the layouts."""
 
+PAIRS = 1 << 14
+"""Pairs of pictures that a task compares by their details, about; up to 3.6 kB of each of the two."""
+
 VECTOR_BYTES = 256 << 20
 """Bytes of embeddings a bucket task, about."""
 
@@ -72,6 +75,11 @@ def of_candidates(candidates: int, vectors: bool) -> int:
 def of_hashes(hashes: int) -> int:
     """Buckets of samples by their perceptual hashes."""
     return buckets_for(hashes, HASHES)
+
+
+def of_pairs(pairs: int) -> int:
+    """Buckets of pairs of pictures whose details are compared."""
+    return buckets_for(pairs, PAIRS)
 
 
 def of_clusters(samples: int, dim: int, clusters: int) -> int:

@@ -11,9 +11,11 @@ import pyarrow as pa
 
 from tamis.pipeline import encoders
 from tamis.pipeline.inputs.formats import outline
+from tamis.pipeline.inputs.images import ImageDamage
 from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.task import TaskIo
-from tamis.schemas.errors import JobError, StateError
+from tamis.schemas.errors import InputError, JobError, StateError
 from tamis.schemas.job import Job
 from tamis.schemas.nearest import nearest
 from tamis.schemas.tables import DROPS
@@ -47,6 +49,14 @@ def embeds_captions(job: Job, embed: Any) -> bool:
             return all(one is not None and one.text is not None for one in given)
         return all(entry.features or entry.text_embeddings for entry in job.input)
     return encoders.describe(embed.spec, embed.precision).has_text
+
+
+def picture_changed(file: InputFile, damage: ImageDamage) -> InputError:
+    """The error of a picture that ingest could read, and that is damaged now."""
+    return InputError(
+        f"`{storage.redact(file.path)}`: a picture that was whole is no longer ({damage.message}): "
+        "the file has changed; run again with --accept-changed"
+    )
 
 
 def nothing_reaches(step: str) -> JobError:

@@ -27,13 +27,13 @@ from tamis.pipeline.signals.kinds import (
 from tamis.pipeline.signals.plugin_values import Plugged
 from tamis.pipeline.signals.registry import SIGNALS
 from tamis.pipeline.signals.word_list import WordList
-from tamis.pipeline.steps.shared.parts import drops
+from tamis.pipeline.steps.shared.parts import drops, picture_changed
 from tamis.pipeline.steps.signals.files import stored_head, stored_list
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import scatter, vectors
 from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.task import TaskIo, location
-from tamis.schemas.errors import InputError, ModelError
+from tamis.schemas.errors import ModelError
 from tamis.schemas.ledger import Reason
 
 Values = dict[str, pa.Array]
@@ -144,10 +144,7 @@ def _of_pixels(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
             picture = Opened(data, limit)
             scores[number] = [function(picture) for function in functions]
         except ImageDamage as damage:
-            raise InputError(
-                f"`{storage.redact(file.path)}`: a picture that was whole is no longer ({damage.message}): "
-                "the file has changed; run again with --accept-changed"
-            ) from damage
+            raise picture_changed(file, damage) from damage
         for name, found in own.items():
             given = [
                 picture.pixels if read == "pixels" else others[read][number].as_py()

@@ -22,7 +22,7 @@ class NearDuplicates(ByEdges):
         NEAR_CAPTION: "another sample has nearly the same caption (and, where asked, picture)"
     }
     likeness = "Jaccard"
-    cutting = ("jaccard", "hamming", "cosine", "group")
+    cutting = ("jaccard", "hamming", "difference", "cosine", "group")
     jaccard: Share = Field(0.8, description="captions at least this alike are near-duplicates")
     agree: Literal["none", "phash", "embedding"] | None = Field(
         None,
@@ -87,11 +87,13 @@ class NearDuplicates(ByEdges):
         return self.agree or ("phash" if job.has_pictures else "embedding")
 
     def cuts(self, job: Job) -> Sequence[Cut]:
-        """Jaccard, and what bounds the pictures; edges have no difference of layouts."""
-        captions = Cut("jaccard", "jaccard", larger=True)
+        """Jaccard, and what bounds the pictures."""
         pictures = {
-            "phash": Cut("hamming", "agree", larger=False),
-            "embedding": Cut("cosine", "agree", larger=True),
+            "none": (),
+            "phash": (
+                Cut("hamming", "agree", larger=False),
+                Cut("difference", "difference", larger=False),
+            ),
+            "embedding": (Cut("cosine", "agree", larger=True),),
         }
-        agreement = self.agreement(job)
-        return (captions, pictures[agreement]) if agreement in pictures else (captions,)
+        return Cut("jaccard", "jaccard", larger=True), *pictures[self.agreement(job)]

@@ -47,7 +47,7 @@ class NearDuplicates(Step):
     ``unsearched`` is counted.
     """
 
-    version = 9
+    version = 10
     passing = ("texts", "bands", "shared", "members")
 
     def __init__(self, config: Config, job: Job) -> None:
@@ -109,7 +109,7 @@ class NearDuplicates(Step):
             chain=self.config.group == "chain",
             starts=range_starts(context),
         )
-        yield from grouping.phases(context, self.name, rule, NEAR_CAPTION)
+        yield from grouping.phases(context, self.name, self.config.edge_phases, rule, NEAR_CAPTION)
 
     def _candidates(self, context: Context, by_text: Done, texts: int) -> Iterator[Phase[Any]]:
         """``bands`` and ``shared``: which captions may be alike."""

@@ -28,6 +28,7 @@ from tamis.pipeline.algorithms.near_captions.agreement import (
 )
 from tamis.pipeline.algorithms.near_captions.minhash import Kernel, Scheme
 from tamis.pipeline.algorithms.near_captions.minhash import bands as banded
+from tamis.pipeline.algorithms.near_pictures import layouts
 from tamis.pipeline.algorithms.near_pictures.search import Pictures as Alike
 from tamis.pipeline.steps.duplicates.edges import edges as edge_table
 from tamis.pipeline.steps.duplicates.reading import preference
@@ -139,18 +140,21 @@ def texts(io: TaskIo[Texts]) -> Iterator[pa.Table]:
 def _agreement(pictures: Pictures, table: pa.Table) -> Agreement:
     """The comparison of the pictures of ``table``."""
     if pictures.hamming is not None:
-        hashes, layouts = table["phash"].to_numpy(), byte_rows(table["layout"])
-        return PhashAgreement(Alike(hashes, layouts, pictures.hamming, pictures.difference))
+        hashes, rows = table["phash"].to_numpy(), byte_rows(table["layout"])
+        return PhashAgreement(Alike(hashes, rows, pictures.hamming, pictures.difference))
     if pictures.cosine is not None:
         embeddings = vectors(table["vector"])
         return EmbeddingAgreement(lambda rows: embeddings[rows], pictures.cosine)
     return AnyPicture()
 
 
-def _edges(io: TaskIo[Any], table: pa.Table, pairs: search.Edges) -> pa.Table:
-    """Edges among the rows of ``table``, with what is needed of both ends."""
+def _edges(io: TaskIo[Any], table: pa.Table, pairs: search.Edges, agreement: Agreement) -> pa.Table:
+    """Edges among the rows of ``table``, with what is needed of both ends, and the ``difference`` of any layouts."""
     io.count(unsearched=pairs.unsearched)
     values = {"jaccard": pairs.jaccard, "agree": pairs.agree}
+    if isinstance(agreement, PhashAgreement):
+        pictures = agreement.pictures
+        values["difference"] = layouts.difference(pictures.layouts, pairs.a, pairs.b)
     return edge_table(table, pairs.a, pairs.b, same=pairs.same, **values)
 
 
@@ -163,7 +167,8 @@ def equal(io: TaskIo[Pictures]) -> Iterator[pa.Table]:
     picture = {"phash": ["phash", "layout"], "embedding": ["vector"]}.get(io.args.agree, [])
     table = io.read("texts", ["key", "sid", "uid", "preference", *picture]).combine_chunks()
     agreement = _agreement(io.args, table)
-    yield _edges(io, table, search.equal(table["key"].to_numpy(), _rank(table), agreement))
+    pairs = search.equal(table["key"].to_numpy(), _rank(table), agreement)
+    yield _edges(io, table, pairs, agreement)
 
 
 def bands(io: TaskIo[Bands]) -> Iterator[pa.Table]:
@@ -318,6 +323,7 @@ def similar(io: TaskIo[Similar]) -> Iterator[pa.Table]:
     member = np.repeat(np.arange(len(groups)), np.diff(groups.offsets.to_numpy()))
     _, first, caption = np.unique(table["key"].to_numpy(), return_index=True, return_inverse=True)
     captions = table["text"].take(pa.array(first)).to_pylist()
+    agreement = _agreement(io.args, table)
     pairs = search.similar(
         groups.flatten().to_numpy(),
         member,
@@ -325,6 +331,6 @@ def similar(io: TaskIo[Similar]) -> Iterator[pa.Table]:
         _rank(table),
         shingles.shingle_sets(captions, shingles.Ngram(*io.args.ngram)),
         io.args.jaccard,
-        _agreement(io.args, table),
+        agreement,
     )
-    yield _edges(io, table, pairs)
+    yield _edges(io, table, pairs, agreement)

@@ -12,6 +12,7 @@ from tamis.schemas.job import Job
 from tamis.schemas.step import Reasons, Share
 
 NEAR_PICTURE = "near_picture"
+DETAIL = Cut("detail", "detail", larger=False)
 
 
 class NearPictures(ByEdges):
@@ -23,7 +24,8 @@ class NearPictures(ByEdges):
     }
     likeness = "bits apart"
     larger_is_alike = False
-    cutting = ("hamming", "difference", "group")
+    cutting = ("hamming", "difference", "detail", "group")
+    edge_phases = ("equal", "seen")
     hamming: int = Field(
         4, ge=0, le=16, description="bits in which two 64-bit perceptual hashes may differ"
     )
@@ -32,11 +34,20 @@ class NearPictures(ByEdges):
         description="how far the pictures' layouts may differ, as a share of their contrast: what the hash proposes, "
         "this decides",
     )
+    detail: Share | None = Field(
+        0.18,
+        description="how far a small cell of two pictures may differ that layouts find alike, which are opened again "
+        "for it; null: they are not",
+    )
 
     def cuts(self, job: Job) -> Sequence[Cut]:
-        """Bits and difference."""
+        """Bits, difference, and detail where it counts."""
         del job
-        return Cut("hamming", "bits", larger=False), Cut("difference", "difference", larger=False)
+        layouts = (
+            Cut("hamming", "bits", larger=False),
+            Cut("difference", "difference", larger=False),
+        )
+        return layouts if self.detail is None else (*layouts, DETAIL)
 
     @property
     def joins_by_picture(self) -> bool:

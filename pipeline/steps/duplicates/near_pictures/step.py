@@ -1,4 +1,4 @@
-"""Near-duplicate pictures: perceptual hashes within a number of bits propose, the pictures' layouts decide; no model.
+"""Near-duplicate pictures: perceptual hashes propose, the pictures' layouts and details decide; no model.
 
 Samples with equal hash and layout are joined first, and the preferred one goes on for all of them. The others meet in
 tables, each of which masks some bits of the hash (``algorithms.near_pictures``). Up to HASHES of them are held by each
@@ -23,6 +23,7 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.duplicates import grouping
 from tamis.pipeline.steps.duplicates.edges import Rule
 from tamis.pipeline.steps.duplicates.edges import edges as edge_table
+from tamis.pipeline.steps.duplicates.near_pictures import looking
 from tamis.pipeline.steps.duplicates.near_pictures.config import NEAR_PICTURE
 from tamis.pipeline.steps.duplicates.near_pictures.config import NearPictures as Config
 from tamis.pipeline.steps.duplicates.reading import (
@@ -87,14 +88,14 @@ class Tables(Alike):
 
 
 class NearPictures(Step):
-    """``hashes``, ``equal``, ``distinct``, ``similar``; then ``groups`` and ``verdict``.
+    """``hashes``, ``equal``, ``distinct``, ``similar``; those of ``looking``; then ``groups`` and ``verdict``.
 
-    Tables ``equal`` and ``similar`` hold the edges: pairs of samples, the ``bits`` in which their hashes differ and the
-    ``difference`` of their layouts.
+    Tables ``equal`` and ``seen`` hold the edges: pairs of samples, the ``bits`` in which their hashes differ, the
+    ``difference`` of their layouts and that of their ``detail``.
     """
 
-    version = 4
-    passing = ("hashes", "distinct")
+    version = 5
+    passing = ("hashes", "distinct", "similar", *looking.PASSING)
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.steps = config, config.name, job.steps
@@ -126,6 +127,7 @@ class NearPictures(Step):
         masked = Masks(shares, masks)
         yield bucket_phase("distinct", distinct, count, masked, masked.buckets, hashes=by_hash)
         yield listed("similar", similar, self._tables(context, masked))
+        yield from looking.phases(context, self.name, self.config.detail)
         rule = Rule(
             "hamming",
             value="bits",
@@ -134,7 +136,8 @@ class NearPictures(Step):
             chain=self.config.group == "chain",
             starts=range_starts(context),
         )
-        yield from grouping.phases(context, self.name, rule, NEAR_PICTURE)
+        edges = self.config.edge_phases
+        yield from grouping.phases(context, self.name, edges, rule, NEAR_PICTURE)
 
     def _tables(self, context: Context, masked: Masks) -> list[Task[Tables]]:
         """A task a table and share; or, where a task holds all hashes, a few tables a task."""
@@ -195,8 +198,8 @@ def equal(io: TaskIo[None]) -> Iterator[pa.Table]:
     """Edges from the preferred sample of each hash and layout to the others with both."""
     table, pictures, rank = _read(io)
     a, b = search.nodes(pictures, rank)
-    bits, difference = np.zeros(len(a), dtype=np.uint8), np.zeros(len(a))
-    yield edge_table(table, a, b, same=True, bits=bits, difference=difference)
+    bits, none = np.zeros(len(a), dtype=np.uint8), np.zeros(len(a))
+    yield edge_table(table, a, b, same=True, bits=bits, difference=none, detail=none)
 
 
 def distinct(io: TaskIo[Masks]) -> Iterator[pa.Table]:
