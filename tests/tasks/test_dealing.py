@@ -7,6 +7,7 @@ import pytest
 from tamis.pipeline.tables.file_columns import FileColumns
 from tamis.pipeline.tables.part_files import TableFile
 from tamis.pipeline.tasks import dealing
+from tamis.pipeline.tasks.sources import Gathered
 
 BUCKETS = 300
 GROUPS = -(-BUCKETS // dealing.fan_of(BUCKETS))
@@ -39,10 +40,12 @@ def test_a_task_reads_as_many_files_as_its_memory_holds(
 ) -> None:
     wave = first_wave(files, size, rows)
     tasks = list(dealing.second_wave("dealt", wave, BUCKETS).tasks)
-    read = [task.inputs["rows"][0] for task in tasks]
-    groups = {piece.group for piece in read}
+    read = [source for task in tasks for source in task.inputs["rows"]]
+    pieces = [piece for piece in read if isinstance(piece, Gathered)]
+    assert len(pieces) == len(read) > 0
+    groups = {piece.group for piece in pieces}
     for group in groups:
-        of_group = [piece for piece in read if piece.group == group]
+        of_group = [piece for piece in pieces if piece.group == group]
         assert [piece.first for piece in of_group] == list(range(0, files, each))
         assert sum(piece.rows for piece in of_group) == files * rows
         assert max(piece.rows for piece in of_group) == min(each, files) * rows
