@@ -112,10 +112,7 @@ def origin(
     kind = kind_of(given)
     named = shown or f"the target `{storage.redact(given)}`"
     shown = f"{step}: {named}"
-    if query is not None and kind != "vectors":
-        raise JobError(f"{step}: `query` says what a file of vectors is of: leave it out")
-    if side == "both" and kind != "run":
-        raise JobError(f"{shown} has one side alone, and pairs are needed: give a finished run")
+    _check_kind(step, shown, kind, side, query)
     reads_text = kind == "captions"
     identity = _text_encoder(shown, embed) if reads_text else None
     made_by = str(embedding_in(absolute, embed, shown).name) if kind == "run" else None
@@ -129,15 +126,26 @@ def origin(
         most,
         made_by,
         identity,
-        embed.encoder if reads_text else None,
-        embed.precision if reads_text else None,
-        embed.device if reads_text else None,
-        embed.batch_size if reads_text else None,
+        *_reading(embed, reads_text),
         query,
         path=f"{absolute}{mark}{member}",
         own=embed.own.spec if reads_text and embed.own is not None else None,
         shown=named,
     )
+
+
+def _check_kind(step: str, shown: str, kind: Kind, side: Side, query: str | None) -> None:
+    if query is not None and kind != "vectors":
+        raise JobError(f"{step}: `query` says what a file of vectors is of: leave it out")
+    if side == "both" and kind != "run":
+        raise JobError(f"{shown} has one side alone, and pairs are needed: give a finished run")
+
+
+def _reading(embed: Any, reads_text: bool) -> tuple[Any, Any, Any, Any]:
+    """Encoder, precision, device and batch size of captions."""
+    if not reads_text:
+        return None, None, None, None
+    return embed.encoder, embed.precision, embed.device, embed.batch_size
 
 
 def _text_encoder(shown: str, embed: Any) -> str:
