@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from tamis.jobs import looking
 from tamis.jobs.looking import Look
-from tamis.jobs.template import flow
 from tamis.jobs.terminal import display
 from tamis.pipeline import encoders
 from tamis.pipeline.algorithms.clusters import kmeans
@@ -28,6 +27,7 @@ from tamis.pipeline.inputs.suffixes import CAPTION, META, PICTURES
 from tamis.pipeline.planning.preview import unread_pictures
 from tamis.pipeline.signals import caption_statistics
 from tamis.pipeline.store import storage
+from tamis.schemas import yaml12
 from tamis.schemas.errors import ModelError
 from tamis.schemas.tables import find_column
 
@@ -56,9 +56,6 @@ CAPTIONS = {
     "none": "most pictures come without",
 }
 """Of an input's ``captions`` -> what the fitted job says of it."""
-
-YAML_WORDS = ("null", "true", "false")
-"""Words that YAML does not take for text."""
 
 SMALL = 400
 """Samples from which the fitted job prunes by density: fewer are as many as a person looks at."""
@@ -122,31 +119,25 @@ def _head(look: Look) -> Iterator[str]:
 
 
 def _input(look: Look, patterns: Sequence[str]) -> Iterator[str]:
-    yield f"name: {flow(_name(patterns))}"
+    yield f"name: {yaml12.flow(_name(patterns))}"
     yield "input:"
-    listed = ", ".join(map(_quoted, patterns))
+    listed = ", ".join(map(yaml12.quoted, patterns))
     yield f"  - path: {listed if len(patterns) == 1 else f'[{listed}]'}"
     yield from (
-        f"    {key}: {value if key == 'features' else _quoted(value)}"
+        f"    {key}: {value if key == 'features' else yaml12.quoted(value)}"
         for key, value in look.embeddings.items()
     )
     if look.picture is not None:
-        yield f"    columns: {{image: {_column(look.picture)}}}"
+        yield f"    columns: {{image: {yaml12.flow(look.picture)}}}"
     if look.captions != "one":
         yield f"    captions: {look.captions}  # {CAPTIONS[look.captions]}"
     if look.captions == "none":
         for name in (*_other_members(look), *_other_columns(look)):
-            shown, several = _column(name), looking.captions_in(look, patterns, name)
+            shown, several = yaml12.flow(name), looking.captions_in(look, patterns, name)
             if several is None:
                 continue
             which = "" if several == "one" else "; of a list say captions: first"
             yield f"    # columns: {{text: {shown}}}  # instead, if {shown} is the caption{which}"
-
-
-def _column(name: str) -> str:
-    """A column's name as YAML."""
-    bare = re.fullmatch(r"[A-Za-z_][\w.-]*", name) and name.lower() not in YAML_WORDS
-    return name if bare else _quoted(name)
 
 
 def _other_columns(look: Look) -> list[str]:
@@ -171,14 +162,6 @@ def _other_members(look: Look) -> list[str]:
     return sorted(
         name for name, times in met.items() if times > len(rows) / 2 and name not in known
     )
-
-
-def _quoted(text: str) -> str:
-    """A text as YAML, whatever characters it has."""
-    if text.isprintable():
-        return f"'{text.replace(chr(39), chr(39) * 2)}'"
-    escaped = (c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text)
-    return f'"{"".join(escaped)}"'
 
 
 def _name(patterns: Sequence[str]) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from pydantic_core import PydanticUndefined
 
-from tamis.jobs.template import described, flow, ordered
+from tamis.jobs.template import described, ordered
 from tamis.pipeline.signals.kinds import Signal
 from tamis.pipeline.signals.registry import SIGNALS
+from tamis.schemas import yaml12
 from tamis.schemas.ledger import Reason, meaning
 from tamis.schemas.registry import STEPS, configuration
 from tamis.schemas.step import StepModel
@@ -93,9 +94,9 @@ def _setting(model: type[StepModel], name: str) -> list[str]:
     field = model.model_fields[name]
     default = "needed" if field.is_required() else "none"
     if field.default not in (None, "", PydanticUndefined):
-        default = f"`{flow(field.default)}`"
+        default = f"`{yaml12.flow(field.default)}`"
     elif field.examples:
-        default += f", such as `{flow(field.examples[0])}`"
+        default += f", such as `{yaml12.flow(field.examples[0])}`"
     return [f"`{field.alias or name}`", default, described(field)]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
 import textwrap
 from collections.abc import Iterator
@@ -98,7 +97,7 @@ def _steps() -> Iterator[str]:
         yield from _fields(model, 6, kind in used, explained)
         for again, settings in used.get(kind, []):
             yield from ("", f"  - {again}:")
-            yield from (f"      {key}: {flow(value)}" for key, value in settings.items())
+            yield from (f"      {key}: {yaml12.flow(value)}" for key, value in settings.items())
 
 
 def _used() -> dict[str, list[tuple[str, dict[str, Any]]]]:
@@ -134,7 +133,7 @@ def _fields(
             yield from _comment(f"as for {step}", indent)
         previous = step
         if name in getattr(model, "instead", ()):
-            yield f"{' ' * indent}# {name}: {flow((field.examples or [None])[0])}"
+            yield f"{' ' * indent}# {name}: {yaml12.flow((field.examples or [None])[0])}"
         else:
             yield from _setting(model, name, indent, on)
 
@@ -175,7 +174,7 @@ def _setting(model: type[BaseModel], name: str, indent: int, on: bool) -> Iterat
     if value is None:
         raise BugError(f"{model.__name__}.{name}: has no default: give the field `examples=[...]`")
     entries = value if name == getattr(model, "implied", "") else {field.alias or name: value}
-    yield from (f"{start}{key}: {flow(entry)}" for key, entry in entries.items())
+    yield from (f"{start}{key}: {yaml12.flow(entry)}" for key, entry in entries.items())
 
 
 def described(field: FieldInfo) -> str:
@@ -222,14 +221,3 @@ def _comment(text: str, indent: int) -> Iterator[str]:
     yield from textwrap.wrap(
         sentence, WIDTH, initial_indent=start, subsequent_indent=start, break_on_hyphens=False
     )
-
-
-def flow(value: Any) -> str:
-    """A value as YAML on one line."""
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {flow(inner)}' for key, inner in value.items())}}}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(flow, value))}]"
-    if isinstance(value, str) and yaml12.load(f"a: {value}") == {"a": value}:
-        return value
-    return json.dumps(value)

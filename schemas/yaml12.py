@@ -5,6 +5,7 @@ ruamel.yaml's own 1.2 reads dates, ``1_000`` and ``0b1`` too, and its error for 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from io import StringIO
@@ -17,7 +18,7 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.tag import Tag
 
-__all__ = ["YAMLError", "dump", "load", "with_key"]
+__all__ = ["YAMLError", "dump", "flow", "load", "quoted", "with_key"]
 
 PLAIN = {
     "null": r"~|null|Null|NULL|",
@@ -114,6 +115,37 @@ def dump(value: Any) -> str:
     out = StringIO()
     _yaml().dump(value, out)
     return out.getvalue()
+
+
+def flow(value: Any) -> str:
+    """A value on one line, as it may stand in a list or a map."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {flow(inner)}' for key, inner in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(flow, value))}]"
+    if isinstance(value, str) and _is_plain(value):
+        return value
+    if isinstance(value, str) and not value.isprintable():
+        return quoted(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def quoted(text: str) -> str:
+    """A text in quotes, whatever characters it has."""
+    if text.isprintable():
+        return f"'{text.replace(chr(39), chr(39) * 2)}'"
+    escaped = (c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text)
+    return f'"{"".join(escaped)}"'
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a text means itself without quotes, in a line of its own and in a list or a map."""
+    try:
+        return text.isprintable() and all(
+            load(line) == {"a": text} for line in (f"a: {text}", f"{{a: {text}}}")
+        )
+    except YAMLError:
+        return False
 
 
 def with_key(text: str, key: str, value: int) -> Iterator[str]:
