@@ -189,3 +189,6 @@ def test_a_concept_opens_into_its_samples_by_keys_alone(
     assert f"story={sid}" in page.driver.current_url
     wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert page.driver.execute_script(wide) <= 0
+    log = page.driver.get_log("browser")
+    severe = [line["message"] for line in log if line["level"] == "SEVERE"]
+    assert [said for said in severe if "/picture?" not in said] == []  # the input has none

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MOST = 10_000
 """Samples of a concept that are placed, at most: those whose uids have the smallest hashes."""
-PARTS = 64
+PARTS = 32
 """Parts whose vectors are read, at most: of a concept that lies in more, so many spread evenly over them."""
 SINGLE = 300
 """Samples that are shown one by one."""
