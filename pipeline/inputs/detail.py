@@ -24,8 +24,8 @@ def detail_of(data: bytes | memoryview, max_pixels: int) -> bytes:
     block = side // (_PIXELS_A_CELL * details.FINE)
     small = image.reduce(block) if block > 1 else image
     grey = small.convert("L")
-    light = (_cells(grey, cells) for cells in (details.COARSE, details.FINE))
-    return details.encode(details.Cells(side, *light, _cells(small, details.COLOUR)))
+    coarse, fine = _cells(grey, details.COARSE), _cells(grey, details.FINE)
+    return details.encode(details.Cells(side, coarse, fine, _cells(small, details.COLOUR)))
 
 
 def _cells(image: Image.Image, side: int) -> NDArray[np.uint8]:
