@@ -4,6 +4,9 @@ For each kind of damage a set is made of real clip art and one damaged copy of e
 found if it and its original end in one group. The found copies whose partner is of another picture count against
 precision. The clip art has near-duplicates of its own (flags, letters): what each step drops among the
 originals alone is printed beside, and is part of every false partner.
+
+With ``--pairs`` each copy is compared with its original alone: whether the hash of `near_pictures` proposes the pair,
+whether the layouts agree, and whether the details do.
 """
 
 from __future__ import annotations
@@ -17,8 +20,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
+from tamis.pipeline.algorithms.near_pictures import details, layouts
+from tamis.pipeline.inputs.detail import detail_of
+from tamis.pipeline.inputs.images import MAX_PIXELS, inspect
+from tamis.pipeline.steps.duplicates.near_pictures.config import NearPictures
 from tests.support.duplicates import jaccard
 from tests.support.running import Sample, ledger, make_plan, read_tar, run_here, write_tar
 
@@ -147,14 +155,48 @@ def measure(originals: list[Sample], damage: Damage, steps: dict[str, str]) -> I
             yield f"{recall:6.1%} {precision:6.1%} {natural:4}"
 
 
+def compared(originals: list[Sample], damage: Damage) -> tuple[float, float, float]:
+    """Shares of the copies that hash, hash and layout, and all three of `near_pictures` find near the original."""
+    given, draw = NearPictures(), random.Random(7)
+    pairs = [(sample.image, damage(sample, draw).image) for sample in originals]
+    pictures = [inspect(data) for data in (*(a for a, _ in pairs), *(b for _, b in pairs))]
+    both = [
+        np.frombuffer(b"".join(rows), np.uint8).reshape(len(pictures), -1)
+        for rows in (
+            [picture.layout for picture in pictures],
+            [detail_of(data, MAX_PIXELS) for side in zip(*pairs, strict=True) for data in side],
+        )
+    ]
+    a = np.arange(len(pairs))
+    b = a + len(pairs)
+    hashes = np.array([picture.phash for picture in pictures], np.uint64)
+    proposed = np.bitwise_count(hashes[a] ^ hashes[b]) <= given.hamming
+    alike = proposed & (layouts.difference(both[0], a, b) <= given.difference)
+    found = alike & (details.difference(both[1], a, b) <= (given.detail or 0.0))
+    return float(proposed.mean()), float(alike.mean()), float(found.mean())
+
+
+def print_pairs(originals: list[Sample]) -> None:
+    """A row a kind of damage."""
+    print(f"{len(originals)} originals, each beside its copy: hash, and layout, and detail")
+    for kind, (damage, steps) in KINDS.items():
+        if steps is PICTURES:
+            shares = "".join(f"{share:9.1%}" for share in compared(originals, damage))
+            print(f"{kind:20}{shares}", flush=True)
+
+
 def main() -> None:
     """Print a table for pictures and one for captions: recall, precision, originals dropped for others."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--originals", type=int, default=200)
     options.add_argument("--folder", type=Path, default=CLIPART, help="of webdataset tars")
+    options.add_argument("--pairs", action="store_true", help="near_pictures alone, pair by pair")
     given = options.parse_args()
     samples = [s for path in sorted(given.folder.glob("*.tar")) for s in read_tar(path)]
     originals = random.Random(1).sample(samples, min(given.originals, len(samples)))
+    if given.pairs:
+        print_pairs(originals)
+        return
     print(f"{len(originals)} originals and a copy of each: recall, precision, originals dropped")
     shown_before: dict[str, str] = {}
     for kind, (damage, steps) in KINDS.items():

@@ -96,14 +96,17 @@ def phases(context: Context, step: str, bound: float | None) -> Iterator[Phase[A
     """From the pairs of ``similar`` to those of ``seen``, whose pictures differ by ``bound`` in no detail."""
     similar = context.done(step, "similar")
     unsearched = similar.total("unsearched")
+    files = [[similar.files.file(number).slice()] for number in range(len(similar))]
     if bound is None:
-        whole = {"edges": similar.whole()}
-        yield listed("seen", seen, [Task(Scope.BUCKET, 0, whole, Seen(None, unsearched))])
+        copies = [
+            Task(Scope.BUCKET, i, {"edges": file}, Seen(None, 0 if i else unsearched))
+            for i, file in enumerate(files)
+        ]
+        yield listed("seen", seen, copies)
         return
     count = bucket_counts.of_pairs(similar.rows)
     dealt = Proposed(count)
-    files = [similar.files.file(number).slice() for number in range(len(similar))]
-    tasks = [Task(Scope.BUCKET, i, {"edges": [file]}, dealt) for i, file in enumerate(files)]
+    tasks = [Task(Scope.BUCKET, i, {"edges": file}, dealt) for i, file in enumerate(files)]
     yield listed("proposed", proposed, tasks, buckets=count)
     pairs = context.done(step, "proposed")
     starts = range_starts(context)
