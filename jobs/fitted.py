@@ -118,7 +118,7 @@ def _head(look: Look) -> Iterator[str]:
 
 
 def _input(look: Look, patterns: Sequence[str]) -> Iterator[str]:
-    yield f"name: {_name(patterns)}"
+    yield f"name: {_quoted(_name(patterns))}"
     yield "input:"
     listed = ", ".join(f"'{pattern.replace(chr(39), chr(39) * 2)}'" for pattern in patterns)
     yield f"  - path: {listed if len(patterns) == 1 else f'[{listed}]'}"
@@ -140,8 +140,13 @@ def _input(look: Look, patterns: Sequence[str]) -> Iterator[str]:
 
 
 def _quoted(name: str) -> str:
-    """A name as YAML takes it."""
-    return name if re.fullmatch(r"[A-Za-z_][\w.-]*", name) else json.dumps(display.plain(name))
+    """A name as YAML takes it for text: `00000` is a number, `true` a truth."""
+    plain = re.fullmatch(r"[A-Za-z_][\w.-]*", name) and name.lower() not in {
+        "true",
+        "false",
+        "null",
+    }
+    return name if plain else json.dumps(display.plain(name))
 
 
 def _other_columns(look: Look) -> list[str]:
