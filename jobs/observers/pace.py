@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tamis.jobs.terminal import display
+from tamis.pipeline.host import at_work
 from tamis.schemas.events import PhaseStarted, TaskDone
 
 
@@ -38,15 +39,21 @@ class Pace:
         self.done += task.rows if self.by_rows else 1
         self.samples += task.rows if self.by_rows else task.written
 
+    @property
+    def seen(self) -> int:
+        """What is done, samples of the tasks at work included."""
+        return min(self.total, self.done + at_work.rows()) if self.by_rows else self.done
+
     def text(self, now: float) -> str:
         """One line: "step 3 of 9, embed vectors: 1,000 of 4,000 samples, 31/s, 1 min 36 s left"."""
         unit = "samples" if self.by_rows else "files"
-        about = f"{display.count(self.done)} of {display.count(self.total)} {unit}"
-        seconds = now - self.started
-        if self.samples and seconds > 0:
-            about += f", {self.samples / seconds:,.0f} samples/s"
-        if self.done and self.done < self.total:
-            left = seconds * (self.total - self.done) / self.done
+        seen = self.seen
+        about = f"{display.count(seen)} of {display.count(self.total)} {unit}"
+        seconds, samples = now - self.started, seen if self.by_rows else self.samples
+        if samples and seconds > 0:
+            about += f", {samples / seconds:,.0f} samples/s"
+        if 0 < seen < self.total:
+            left = seconds * (self.total - seen) / seen
             about += f", about {display.duration(left)} left"
         place = f"{self.place}, " if self.place else ""
         return f"{place}{self.name}: {about}"

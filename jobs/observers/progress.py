@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
@@ -19,6 +20,22 @@ from tamis.schemas.events import Event, Notice, PhaseEnded, PhaseStarted, StepEn
 
 PATIENCE = 1.0
 """Seconds of a phase before its bar is shown."""
+
+
+class _Living(Progress):
+    """A bar that moves while no task ends, as far as tasks at work tell of their samples."""
+
+    def __init__(self, pace: Pace, *columns: str | ProgressColumn, **options: Any) -> None:
+        self._pace = pace
+        super().__init__(*columns, **options)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bar as it is now."""
+        for task in self.tasks:
+            task.completed = self._pace.seen
+            if self._pace.by_rows:
+                task.fields["samples"] = self._pace.seen
+        return super().get_renderables()
 
 
 class _Rate(ProgressColumn):
@@ -92,7 +109,8 @@ class Bars:
         self._shown = True
         self._pace = Pace.of(event, self._steps, time.monotonic())
         place = f"{self._pace.place}, " if self._pace.place else ""
-        self._progress = Progress(
+        self._progress = _Living(
+            self._pace,
             TextColumn(f"{place}{self._pace.name}"),
             BarColumn(bar_width=20),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}"),

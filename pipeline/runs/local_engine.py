@@ -14,7 +14,7 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from tamis.pipeline.host import interrupts, machine
+from tamis.pipeline.host import at_work, interrupts, machine
 from tamis.pipeline.host.forkserver import ForkServer, drain
 from tamis.pipeline.runs import attempts
 from tamis.pipeline.runs.window import Pace, Window, chunk
@@ -58,6 +58,7 @@ class LocalEngine:
             "memory": float(machine.memory()),
         }
         self._server: ForkServer | None = None
+        self._board: at_work.Board | None = None
         self._crew: dict[int, Connection] = {}  # by place, from 0
 
     def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
@@ -85,7 +86,10 @@ class LocalEngine:
                     works = pickle.dumps(window.take(size))
                     place = min(set(range(slots)) - set(busy.values()))
                     gpus = self._visible(claim, place)
-                    order = Order(function, self._root, alone, claim.decoding_tasks, gpus, works)
+                    board = None if self._board is None else (self._board.path, place)
+                    order = Order(
+                        function, self._root, alone, claim.decoding_tasks, gpus, works, board
+                    )
                     busy[self._give(place, order)] = place
                 for connection in wait(list(busy)):
                     assert isinstance(connection, Connection)
@@ -124,7 +128,10 @@ class LocalEngine:
         try:
             outcome: Outcome | None = connection.recv()
         except (EOFError, OSError):  # the second where it died within a message
-            del self._crew[busy.pop(connection)]
+            place = busy.pop(connection)
+            del self._crew[place]
+            if self._board is not None:
+                self._board.clear(place)
             connection.close()
             return
         if outcome is None:
@@ -163,6 +170,8 @@ class LocalEngine:
             return
         for claim in self._pending:
             self._check(claim)
+        self._board = at_work.Board(int(self._node["CPU"]))
+        at_work.show(self._board)
         with interrupts.defer():  # one half begun could not be ended
             self._server = ForkServer(ENTRY)
         self._server.preload(self._modules)
@@ -187,3 +196,7 @@ class LocalEngine:
                 drain(connection)
             self._crew.clear()
             self._server = None
+            if self._board is not None:
+                at_work.show(None)
+                self._board.close()
+                self._board = None

@@ -14,6 +14,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
+from tamis.pipeline.host import at_work
 from tamis.pipeline.host.lookahead import in_order
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
@@ -36,7 +37,9 @@ class Worker:
     def outcomes(self, chunk: bytes) -> Iterator[Outcome]:
         """The outcomes of a chunk, one after another; a bug is the last."""
         for work in pickle.loads(chunk):  # noqa: S301 - from our own driver
+            at_work.begin()
             outcome = self._outcome(work)
+            at_work.begin()
             yield outcome
             if outcome.bug:
                 return
@@ -86,9 +89,12 @@ class Order:
     decoding: int  # calls of ``TaskIo.ahead`` at work at once
     gpus: str | None  # that its tasks hold, as ``CUDA_VISIBLE_DEVICES`` names them
     works: bytes
+    board: tuple[str, int] | None = None  # the path of ``at_work.Board``, and the worker's place
 
     def outcomes(self) -> Iterator[Outcome]:
         """Of its tasks, as they come; a bug is the last."""
+        if self.board is not None:
+            at_work.join(*self.board)
         if self.gpus is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus
         try:

@@ -322,6 +322,14 @@ def test_what_the_fitted_job_says_makes_all_read(tmp_path: Path, name: str) -> N
     assert sound(text) == (COUNT, COUNT)
 
 
+@pytest.mark.parametrize("name", ["00000.tar", "1e5.tar", "0x10.tar", "true.tar", "Null.tar"])
+def test_names_of_files_that_yaml_takes_for_something_else(tmp_path: Path, name: str) -> None:
+    READ["names below the current folder"](tmp_path)
+    (tmp_path / "0.tar").rename(tmp_path / name)
+    job = parse_job(fitted([str(tmp_path / name)]), "job")
+    assert job.name == name.removesuffix(".tar").lower()
+
+
 @pytest.mark.parametrize("name", TOLD)
 def test_what_is_not_read_is_told(tmp_path: Path, name: str) -> None:
     write, piece = TOLD[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from tamis.pipeline.host import machine
+from tamis.pipeline.host import at_work, machine
 from tamis.pipeline.host.forkserver import threads
 from tamis.pipeline.runs.local_engine import LocalEngine
 from tamis.pipeline.runs.window import CALL
@@ -191,3 +192,29 @@ def test_the_process_that_workers_are_forked_from_keeps_to_one_thread(tmp_path: 
         assert threads(engine._server.pid) == 1
     finally:
         engine.stop()
+
+
+def telling(io: TaskIo[Any]) -> Iterator[pa.Table]:
+    """Tells of its rows, and ends once it is known that they were seen."""
+    at_work.advance(10)
+    while not Path(io.root, "seen").exists():
+        time.sleep(0.01)
+    at_work.advance(10)
+    yield from process(io)
+
+
+def test_rows_of_tasks_at_work_are_known_before_they_end(
+    engine: LocalEngine, tmp_path: Path
+) -> None:
+    outcomes = engine.run(phase("telling", telling), Lazy("telling", 2))
+    seen = threading.Thread(target=_look, args=[tmp_path])
+    seen.start()
+    assert len(list(outcomes)) == 2
+    seen.join()
+    assert at_work.rows() == 0
+
+
+def _look(tmp_path: Path) -> None:
+    while at_work.rows() == 0:
+        time.sleep(0.01)
+    (tmp_path / "seen").touch()

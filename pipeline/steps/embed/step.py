@@ -21,6 +21,7 @@ from tamis.pipeline import encoders
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.encoders.base import Encoder, Precision
 from tamis.pipeline.encoders.own import FailedRowError, Own
+from tamis.pipeline.host import at_work
 from tamis.pipeline.inputs import embedding_files
 from tamis.pipeline.inputs.formats import PICTURE_COLUMNS, format_of
 from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
@@ -219,6 +220,7 @@ def encode(io: TaskIo[Encoded]) -> Iterator[pa.Table]:
         for vectors in encoder.encode_images(batches, args.batch_size):
             image[start : start + len(vectors)] = vectors
             start += len(vectors)
+            at_work.advance(len(vectors))
     text = None
     if description.has_text and args.captions is not False:
         text = _captions(encoder, living, args.batch_size, file.source)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tamis.pipeline.host import at_work
 from tamis.pipeline.inputs.formats import PICTURE_COLUMNS, VALUE_COLUMNS, format_of
 from tamis.pipeline.inputs.images import ImageDamage, Opened
 from tamis.pipeline.inputs.input_files import InputFile
@@ -136,6 +137,7 @@ def _of_pixels(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     assert limit is not None, "pixels are needed"
     others = _arguments(io, rows, own)
     for number, data in enumerate(format_of(file).pictures(file, table)):
+        at_work.advance(1)
         for name, function in of_files.items():
             answers[name].append(function(data))
         if not functions and not own:
