@@ -30,7 +30,7 @@ def job(folder: Path, encoder: str, *steps: str) -> str:
 
 def test_a_plan_asks_no_hub_and_plans_the_rest(tmp_path: Path) -> None:
     score = "score: {signal: clip_similarity, keep: 0.5}"
-    density = "density: {clusters: 2, keep: 0.5}"
+    density = "density: {clusters: auto, keep: 0.5}"
     jobs = [job(tmp_path, CLIP, score, density), *(job(tmp_path, encoder) for encoder in OTHERS)]
     with hub({}) as (address, asked):
         plans = called(address, tmp_path, *(["plan", path] for path in jobs))
