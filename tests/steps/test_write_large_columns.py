@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -43,7 +44,7 @@ def essay(number: int) -> str:
 
 def write_essays(path: Path, rows: int, *, with_pictures: bool) -> None:
     """Rows in one row group, each with a long text in a column of its own."""
-    table = {
+    table: dict[str, list[Any]] = {
         "text": [f"caption {n}" for n in range(rows)],
         "essay": [essay(n) for n in range(rows)],
     }
