@@ -87,8 +87,8 @@ class Image:
         """What the line installs of this project; that it names the versions of the rest is tested elsewhere."""
         for word in words:
             if word.startswith("."):
-                command = [sys.executable, "-m", "pip", "install", *OFFLINE, "--target"]
-                subprocess.run([*command, str(self.site), word], cwd=self.place, check=True)
+                pip = [sys.executable, "-m", "pip", "install", *OFFLINE]
+                subprocess.run([*pip, "--target", str(self.site), word], cwd=self.place, check=True)
                 self.installed.append(word)
 
     def run(self, *command: object) -> subprocess.CompletedProcess[str]:

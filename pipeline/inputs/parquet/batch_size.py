@@ -53,10 +53,14 @@ def _is_doubtful(chunk: pq.ColumnChunkMetaData) -> bool:
 def _chunks(
     parquet: InputParquet, group: int, names: Sequence[str]
 ) -> list[pq.ColumnChunkMetaData]:
-    metadata = parquet.metadata.row_group(group)
-    chunks = [metadata.column(number) for number in range(metadata.num_columns)]
+    """What the footer says of them; an error of pyarrow's where it contradicts itself."""
+    # A reader of the columns finds that, and raises. Asked for a column's part of the footer, pyarrow ends the process.
+    next(parquet.iter_batches(1, [group], list(names), use_threads=False), None)
+    schema, metadata = parquet.metadata.schema, parquet.metadata.row_group(group)
     below = tuple(f"{name}." for name in names)
-    return [c for c in chunks if c.path_in_schema in names or c.path_in_schema.startswith(below)]
+    paths = {number: schema.column(number).path for number in range(metadata.num_columns)}
+    wanted = (n for n, path in paths.items() if path in names or path.startswith(below))
+    return [metadata.column(number) for number in wanted]
 
 
 def _longest(parquet: InputParquet, group: int, paths: Sequence[str]) -> float:
