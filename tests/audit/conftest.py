@@ -3,7 +3,6 @@
 import io
 import random
 import shutil
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from tamis.pipeline.audit.browse.answers import Browser
 from tamis.pipeline.audit.browse.server import Server
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tests.support.running import Sample, make_plan, picture, read_tar, run_here, write_tar
+from tests.support.serving import serving
 
 HOSTILE = [
     "<script>document.title = 'pwned'</script> a script",
@@ -64,14 +64,15 @@ def browser(hostile: Path) -> Browser:
 
 
 @pytest.fixture(scope="module")
+def concepts_server(concepts: Browser) -> Iterator[Server]:
+    with serving(Server(concepts)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
 def server(browser: Browser) -> Iterator[Server]:
-    made = Server(browser)
-    thread = threading.Thread(target=made.serve_forever)
-    thread.start()
-    yield made
-    made.shutdown()
-    made.server_close()
-    thread.join()
+    with serving(Server(browser)) as made:
+        yield made
 
 
 CLUSTERS, DIM, SAMPLES = 8, 16, 240
@@ -126,13 +127,8 @@ def clipart_run(clipart_example: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def meaning_server(clipart_run: FinishedRun) -> Iterator[Server]:
     """A server of that run."""
-    made = Server(Browser(clipart_run, in_words))
-    thread = threading.Thread(target=made.serve_forever)
-    thread.start()
-    yield made
-    made.shutdown()
-    made.server_close()
-    thread.join()
+    with serving(Server(Browser(clipart_run, in_words))) as made:
+        yield made
 
 
 FLAGS = [

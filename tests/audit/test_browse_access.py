@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,18 +21,15 @@ from tamis.pipeline.audit.browse.answers import Browser
 from tamis.pipeline.audit.browse.server import Server
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tests.conftest import ROOT
+from tests.support.serving import serving
 
 
 @pytest.fixture
 def everywhere(hostile: Path) -> Iterator[Server]:
     """A server that listens on all addresses of this machine."""
-    made = Server(Browser(open_run(str(hostile)), in_words), host="0.0.0.0")
-    thread = threading.Thread(target=made.serve_forever)
-    thread.start()
-    yield made
-    made.shutdown()
-    made.end()
-    thread.join()
+    browser = Browser(open_run(str(hostile)), in_words)
+    with serving(Server(browser, host="0.0.0.0")) as made:
+        yield made
 
 
 def get(server: Server, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from tamis.schemas.errors import InputError
 from tests.audit.conftest import HOSTILE
 from tests.audit.test_browse_page import Driven, until
 from tests.support.running import Sample, ledger, make_plan, picture, run_here, write_tar
+from tests.support.serving import serving
 
 STEPS = """
   - signals: [words]
@@ -133,13 +133,8 @@ def test_questions_that_make_no_sense_are_refused(beside: Beside, runs: tuple[Pa
 @pytest.fixture(scope="module")
 def beside_server(runs: tuple[Path, Path]) -> Iterator[Server]:
     one, two = (Browser(open_run(str(run)), in_words) for run in runs)
-    made = Server(one, beside=two)
-    thread = threading.Thread(target=made.serve_forever)
-    thread.start()
-    yield made
-    made.shutdown()
-    made.end()
-    thread.join()
+    with serving(Server(one, beside=two)) as made:
+        yield made
 
 
 CARDS = "return [...document.querySelectorAll('#moved-samples li')].map((li) => li.innerText)"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -131,17 +129,6 @@ def test_what_is_no_question_is_refused(
 def test_a_run_without_concepts_says_so(browser: Browser) -> None:
     with pytest.raises(InputError, match="has no concepts"):
         tiles(browser, 0)
-
-
-@pytest.fixture(scope="module")
-def concepts_server(concepts: Browser) -> Iterator[Server]:
-    made = Server(concepts)
-    thread = threading.Thread(target=made.serve_forever)
-    thread.start()
-    yield made
-    made.shutdown()
-    made.server_close()
-    thread.join()
 
 
 @pytest.mark.browser

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from tamis.pipeline.tables.columns import centroid_rows
 from tamis.schemas.errors import InputError
 from tests.audit.test_browse_page import Driven, until
 from tests.support.running import ledger, make_plan, read_tar, run_here, write_tar
+from tests.support.serving import serving
 
 
 @pytest.fixture(scope="module")
@@ -78,17 +78,6 @@ def test_without_concepts_or_centroids_it_says_so(
     cleared = Browser(open_run(str(tmp_path / "run")), in_words)
     with pytest.raises(InputError, match="with the centroids, is missing or damaged"):
         _ = cleared.concepts
-
-
-@pytest.fixture(scope="module")
-def concepts_server(concepts: Browser) -> Iterator[Server]:
-    made = Server(concepts)
-    thread = threading.Thread(target=made.serve_forever)
-    thread.start()
-    yield made
-    made.shutdown()
-    made.server_close()
-    thread.join()
 
 
 @pytest.mark.browser
@@ -148,13 +137,8 @@ def named_server(
     write_tar(folder / "in/0.tar", read_tar(clipart_example / "00000.tar")[:40])
     steps = "- embed: {encoder: demo}\n- density: {clusters: 9, keep: 0.5, neighbours: 3}\n- write"
     run_here(make_plan(folder / "run", folder / "in/0.tar", steps))
-    made = Server(Browser(open_run(str(folder / "run")), in_words))
-    thread = threading.Thread(target=made.serve_forever)
-    thread.start()
-    yield made
-    made.shutdown()
-    made.server_close()
-    thread.join()
+    with serving(Server(Browser(open_run(str(folder / "run")), in_words))) as made:
+        yield made
 
 
 BOXES = """

@@ -16,6 +16,7 @@ from tamis.pipeline.host import processes
 from tamis.pipeline.store import lease, storage
 from tamis.pipeline.store.lease import FILE, TAKEOVER, Lease
 from tamis.schemas.errors import StateError, StorageError
+from tests.support.leases import assert_that_one_of_six_holds
 
 HERE = {"host": socket.gethostname(), "boot": processes.boot(), "space": processes.namespace()}
 DAY = 86_400.0
@@ -131,33 +132,14 @@ def test_a_holder_whose_clock_is_ahead_is_seen_to_be_alive(tmp_path: Path) -> No
         renewing.join()
 
 
+def knows_the_dead(lease: Lease) -> None:
+    lease._is_gone = lambda holder: holder["process"] == 999_999_999  # type: ignore[method-assign]
+
+
 def test_of_many_that_take_over_one_dead_lock_one_does(tmp_path: Path) -> None:
     for _ in range(20):
         lock(tmp_path)
-        start, held, refused = threading.Barrier(6), list[Lease](), list[str]()
-
-        def take(start: threading.Barrier, held: list[Lease], refused: list[str]) -> None:
-            mine = Lease(str(tmp_path))
-            # Each is a process of its own to the others.
-            mine._identity["space"] = f"pid:[{threading.get_ident()}]"
-            mine._is_gone = lambda holder: holder["process"] == 999_999_999  # type: ignore[method-assign]
-            start.wait()
-            try:
-                mine.__enter__()
-            except StateError as error:
-                refused.append(str(error))
-            else:
-                held.append(mine)
-
-        threads = [threading.Thread(target=take, args=(start, held, refused)) for _ in range(6)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert len(held) == 1, refused
-        held[0].check_now()
-        held[0].__exit__(None, None, None)
-        assert os.listdir(tmp_path) == []
+        assert_that_one_of_six_holds(tmp_path, knows_the_dead)
 
 
 def test_who_was_killed_while_taking_over_hinders_nobody(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import builtins
 import errno
 import json
 import os
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from tamis.pipeline.store import lease, local, storage
 from tamis.pipeline.store.lease import FILE, Lease
 from tamis.schemas.errors import StateError
+from tests.support.leases import assert_that_one_of_six_holds
 from tests.support.running import Sample, contents, make_plan, picture, run_here, write_tar
 
 STEPS = "- signals: [words]\n- rules: {words: {min: 1}}\n- write: {samples_per_shard: 4}"
@@ -71,28 +71,7 @@ def test_a_lock_that_is_just_being_written_is_somebodys(
 
     monkeypatch.setattr(local, "open", slow, raising=False)
     for _ in range(3):
-        start, held, refused = threading.Barrier(6), list[Lease](), list[str]()
-
-        def take(start: threading.Barrier, held: list[Lease], refused: list[str]) -> None:
-            mine = Lease(str(tmp_path))
-            mine._identity["space"] = f"pid:[{threading.get_ident()}]"  # to others a process apart
-            start.wait()
-            try:
-                mine.__enter__()
-            except StateError as error:
-                refused.append(str(error))
-            else:
-                held.append(mine)
-
-        threads = [threading.Thread(target=take, args=(start, held, refused)) for _ in range(6)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert len(held) == 1, refused
-        held[0].check_now()
-        held[0].__exit__(None, None, None)
-        assert os.listdir(tmp_path) == []
+        assert_that_one_of_six_holds(tmp_path, lambda _: None)
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
