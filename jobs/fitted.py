@@ -18,7 +18,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.jobs.template import flow
 from tamis.jobs.terminal import display
 from tamis.pipeline import encoders
 from tamis.pipeline.algorithms.clusters import kmeans
@@ -34,6 +33,7 @@ from tamis.pipeline.planning.first_samples import mend
 from tamis.pipeline.planning.preview import unread_pictures
 from tamis.pipeline.signals import caption_statistics
 from tamis.pipeline.store import storage
+from tamis.schemas import yaml12
 from tamis.schemas.errors import InputError, ModelError
 from tamis.schemas.job import Captions, Input
 from tamis.schemas.tables import find_column
@@ -262,7 +262,8 @@ def _head(look: Look) -> Iterator[str]:
 
 
 def _input(look: Look, patterns: Sequence[str]) -> Iterator[str]:
-    yield f"name: {flow(_name(patterns))}"
+    name = _name(patterns)
+    yield f"name: {name if yaml12.load(f'a: {name}') == {'a': name} else _quoted(name)}"
     yield "input:"
     listed = ", ".join(map(_quoted, patterns))
     yield f"  - path: {listed if len(patterns) == 1 else f'[{listed}]'}"
