@@ -133,8 +133,7 @@ def read_text(path: str) -> str:
     Raises:
         JobError: a directory, or no text in UTF-8.
     """
-    files, inner = storage.filesystem(path)
-    if files.isdir(inner):
+    if storage.is_folder(path):
         raise JobError(
             f"{path}: is a directory: name a job file in it (a run's own is job.yaml), or curate what is in it: "
             f"--input {path}"

@@ -264,7 +264,13 @@ def upload(fs: fsspec.AbstractFileSystem, path: str, name: str) -> Iterator[Bina
         with translate_errors(name):
             fs.pipe_file(path, buffer.getvalue())
         return
-    file = fs.open(path, "wb", block_size=WRITE_BLOCK)
+    try:
+        with translate_errors(name):
+            file = fs.open(path, "wb", block_size=WRITE_BLOCK)
+    except NotImplementedError:
+        raise StorageError(
+            f"`{name}`: nothing can be written there: name a file of this machine or of an object store"
+        ) from None
     try:
         yield cast(BinaryIO, _StoreFile(file, name))
         with translate_errors(name):

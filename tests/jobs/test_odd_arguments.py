@@ -55,3 +55,15 @@ def test_what_is_said_of_an_argument_is_fit_for_a_terminal(
     assert "hidden" not in said.err
     assert all(line.isprintable() for line in said.err.splitlines())
     assert 0 < len(said.err) < 6_000
+
+
+@pytest.mark.parametrize("command", ["plan", "init"])
+def test_an_address_at_which_nobody_listens_is_no_job_file(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "http://me:hidden@127.0.0.1:9/job.yaml"])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "127.0.0.1:9/job.yaml" in line
+    assert "hidden" not in line
