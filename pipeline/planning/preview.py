@@ -132,7 +132,7 @@ def _joined(job: Job) -> Iterator[str]:
 def _not_fetched(job: Job) -> Iterator[str]:
     """The encoders whose weights are not on this machine, where the plan was to fetch nothing."""
     for embed in job.embeds:
-        if encoders.describe(embed.encoder, embed.precision).fingerprint == encoders.NOT_FETCHED:
+        if encoders.describe(embed.spec, embed.precision).fingerprint == encoders.NOT_FETCHED:
             yield (
                 f"{embed.name}: the weights of {embed.encoder} are not on this machine: `tamis run` fetches them, or "
                 "`tamis plan --download` before it"

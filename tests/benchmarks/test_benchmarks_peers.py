@@ -55,7 +55,11 @@ def test_peers_that_are_not_installed_have_a_row_and_nothing_runs(
 
 def test_every_peer_has_its_list_and_its_script() -> None:
     named = {environment for environment, _, _ in peers_captions.PEERS.values()}
-    named |= {peers_embed.PEER, peers_pictures.PEER}
+    named |= {
+        peers_embed.PEER,
+        peers_pictures.PEER,
+        "img2dataset",
+    }  # tests/audit/test_img2dataset.py
     assert named == {path.stem for path in (_peers.HERE / "peers").glob("*.txt")}
     for _, script, _ in peers_captions.PEERS.values():
         assert (_peers.HERE / script).exists()

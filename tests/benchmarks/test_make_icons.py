@@ -138,7 +138,7 @@ def test_the_showcase_reads_what_was_made(package: str, tmp_path: Path) -> None:
     first, second = (row for row, text in enumerate(found.text) if text == "black square")
     assert np.array_equal(found.picture[first], found.picture[second])
     assert np.array_equal(found.caption[first], found.caption[second])
-    assert np.linalg.norm(found.caption, axis=1) == pytest.approx(1, abs=1e-5)
+    assert found.caption.any(axis=1).all()
     disc = found.text.index("small disc")
     assert not np.allclose(found.picture[first], found.picture[disc])
     assert np.isfinite(found.picture).all()

@@ -20,8 +20,10 @@ from tests.support.input_files import ingest, source
 from tests.support.running import Sample, make_plan, picture, run_here, write_tar
 
 ROWS, ESSAY = 1500, 1 << 19
-ALLOWED = 700 << 20
-"""Bytes that a run may take beyond what its process has at first; one that held the columns takes twice that."""
+ALLOWED = 1100 << 20
+"""Bytes that a run may take beyond what its process has at first: 70 to 880 MB were seen, as the allocator gives memory
+back or not, and 1,600 and 1,800 of one that held the columns.
+"""
 
 STEPS = "\n- signals: [words]\n- rules: {words: {min: 1}}\n- write: {format: FORMAT}"
 

@@ -271,9 +271,10 @@ class Signals(StepModel):
 
     def with_paths(self, change: Change) -> Self:
         """The settings with the paths of heads and lists changed; functions have none any more."""
+        new = {path: change(path) for path in self.files}
         changed = {
-            "heads": {name: change(path) for name, path in self.heads.items()},
-            "lists": {name: change(path) for name, path in self.lists.items()},
-            "digests": {change(path): sha256 for path, sha256 in self.digests.items()},
+            "heads": {name: new[path] for name, path in self.heads.items()},
+            "lists": {name: new[path] for name, path in self.lists.items()},
+            "digests": {new[path]: sha256 for path, sha256 in self.digests.items() if path in new},
         }
         return self.model_copy(update={key: paths for key, paths in changed.items() if paths})
