@@ -34,6 +34,7 @@ class Driven:
     def __init__(self, driver: Any, server: Server) -> None:
         self.driver = driver
         driver.get("about:blank")
+        driver.get_log("browser")  # of the page before, whose server may have ended
         driver.get(server.address)
         until(lambda: "samples" in self.text("#found"))
         until(lambda: self.text("#moved"))
