@@ -267,10 +267,8 @@ class Run(Context):
             return Works(phase.tasks, folder, names, fingerprints, todo, attempt)
         roots = [self.root, self._base] if self._base else [self.root]
         attempt = replace(attempt, frozen=self._base is not None and not phase.cheap)
-        stored = row_reuse.Stored(
-            phase.tasks.fingerprints(head, without=phase.rows_from),
-            row_reuse.StoredFiles(roots, folder),
-        )
+        known = phase.tasks.fingerprints(head, without=phase.rows_from)
+        stored = row_reuse.Stored(known, row_reuse.StoredFiles(roots, folder))
         return Works(phase.tasks, folder, names, fingerprints, todo, attempt, stored)
 
     def _do(self, step: Step, phase: Phase[Any], works: Works, records: Records) -> None:

@@ -1,5 +1,6 @@
 """A finished run over pairs that can be learned, a third of them copies."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -32,3 +33,10 @@ def learnable(tmp_path_factory: pytest.TempPathFactory) -> Path:
         make_plan(folder / "run", "", STEPS, input=[entry], part_samples=250, name="learnable")
     )
     return folder / "run"
+
+
+@pytest.fixture
+def run(learnable: Path, tmp_path: Path) -> Path:
+    """A copy to write into."""
+    shutil.copytree(learnable, tmp_path / "run")
+    return tmp_path / "run"
