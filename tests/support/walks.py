@@ -1,18 +1,20 @@
 """The files that a picture, a caption, a threshold, an explanation and a dying task pass: how far a reader has to go.
 
 ``PYTHONPATH=build/names .venv/bin/python -m tests.support.walks`` runs a preset over one tar of the example, in this
-process, and prints each file at its first function, in the order in which they are entered. A task that dies is
-followed by the words of the source instead.
+process, and prints each file at its first function, in the order in which they are entered. Of a threshold it also says
+which files name it (`keep`) or what is made of it (`budget`, `quota`): the others carry a job, a table or a task,
+whatever is in it. A task that dies is followed by the words of the source instead.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -44,6 +46,7 @@ WALKS = {
 DYING = re.compile(r"\bculprits?\b|\bdied\b|KILLED_ITS_WORKER", re.IGNORECASE)
 
 KEEP = "density.keep=0.3"
+THRESHOLD = re.compile(r"keep$|budget$|quotas?$")
 
 
 class Recorder:
@@ -143,6 +146,24 @@ def dying() -> list[str]:
     return sorted(str(p.relative_to(ROOT)) for p in sources if DYING.search(p.read_text()))
 
 
+def naming(files: Iterable[str]) -> list[str]:
+    """Those of ``files`` whose code, not its prose, names the threshold or what is made of it."""
+    return [path for path in files if any(map(THRESHOLD.match, _names((ROOT / path).read_text())))]
+
+
+def _names(source: str) -> Iterator[str]:
+    """Names and columns that the code speaks of."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Constant) and node.value == "quota":
+            yield "quota"
+
+
 def main() -> None:
     """Print the walks."""
     with tempfile.TemporaryDirectory() as folder:
@@ -151,6 +172,9 @@ def main() -> None:
         files = recorder.files(stages)
         sys.stdout.write(f"{name}: {len(files)} files\n")
         sys.stdout.writelines(f"  {path} {function}\n" for path, function in files.items())
+        if name == "a threshold":
+            naming_it = naming(files)
+            sys.stdout.write(f"  of these, {len(naming_it)} name it: {' '.join(naming_it)}\n")
     named = dying()
     sys.stdout.write(f"a task that dies: {len(named)} files\n")
     sys.stdout.writelines(f"  {path}\n" for path in named)
