@@ -113,9 +113,8 @@ def job(tmp_path: Path) -> Path:
 
 
 def begun(job: Path, executor: str) -> Running:
-    """The run, with the handlers that a shell would leave it."""
-    code = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    code += f"import faulthandler\nfaulthandler.dump_traceback_later({LIMIT - 10}, exit=True)\n"
+    """The run, which says where it stands should it last too long."""
+    code = f"import faulthandler\nfaulthandler.dump_traceback_later({LIMIT - 10}, exit=True)\n"
     code += "from tamis.jobs.cli import main\nmain()"
     mark = f"{os.getpid()}-{time.monotonic_ns()}"
     process = subprocess.Popen(

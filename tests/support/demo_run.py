@@ -104,8 +104,7 @@ def raw(row: Row) -> Members:
 def command(*arguments: str) -> list[str]:
     """The console script, in a process of its own. Its last word on standard error: was Ray imported?"""
     code = (
-        # What runs the tests may ignore interrupts, and its children would with it.
-        "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import sys\n"
         "from tamis.jobs.cli import main\n"
         "try:\n    main()\nfinally:\n    print('ray' in sys.modules, file=sys.stderr)"
     )
