@@ -3,7 +3,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 EXTRAS ?= cpu,demo,signals
 PYTEST_ARGS ?=
-PROCESSES ?= 2
+# One more than processors: tests also wait, for Ray, browsers and servers.
+PROCESSES ?= 3
 FUZZ_FILES ?= 20000
 # Ray starts a dozen Python processes: where none may keep what it compiled, each takes ten seconds instead of one.
 unexport PYTHONDONTWRITEBYTECODE
@@ -26,7 +27,7 @@ demo: $(RUN)
 	.venv/bin/tamis audit runs/demo
 
 test: install
-	.venv/bin/pytest -q -m "not long" -n $(PROCESSES) --dist loadfile $(PYTEST_ARGS)
+	.venv/bin/pytest -q -m "not long" -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: install names
 	.venv/bin/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,18 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("default")
+
+
+SLOW = 30
+"""Tests that a slow one weighs as much as."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest: no process is left with one of them while the others have ended."""
+    weight: Counter[Path] = Counter()
+    for item in items:
+        weight[item.path] += SLOW if item.get_closest_marker("slow") else 1
+    items.sort(key=lambda item: (-weight[item.path], item.path))
 
 
 @pytest.fixture(autouse=True)

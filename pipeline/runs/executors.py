@@ -29,12 +29,11 @@ def of(
     pending = () if base else claims.pending_gpu_claims(plan.job, plan.root)
     if not local:
         return Engine(plan.root, plan.job.resources, address, pending)
-    modules = dict.fromkeys(type(step).__module__ for step in plan.steps)
+    return LocalEngine(plan.root, plan.job.resources, pending, *imported(plan))
+
+
+def imported(plan: Plan) -> tuple[list[str], list[str]]:
+    """The modules that the plan's tasks use, for `LocalEngine`: those that all workers need, and the heavy ones."""
+    steps = dict.fromkeys(type(step).__module__ for step in plan.steps)
     heavy = dict.fromkeys(module for config in plan.job.steps for module in config.modules)
-    return LocalEngine(
-        plan.root,
-        plan.job.resources,
-        pending,
-        [*modules, *LIBRARIES],
-        [module for module in heavy if module in HEAVY],
-    )
+    return [*steps, *LIBRARIES], [module for module in heavy if module in HEAVY]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tamis.jobs.cli import main
@@ -148,6 +149,10 @@ LONG = {
 }  # fmt: skip
 
 
+AT_WORK = 4.0
+"""Seconds of processor time after which the command has begun and is at the query."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("query", LONG)
@@ -155,8 +160,9 @@ def test_a_long_query_ends_at_a_signal(query: str, number: signal.Signals, finis
     command = [sys.executable, "-m", "tamis.jobs", "audit", str(finished), "--sql", LONG[query]]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as asking:
         try:
-            time.sleep(8)
-            assert asking.poll() is None
+            while psutil.Process(asking.pid).cpu_times().user < AT_WORK:
+                assert asking.poll() is None
+                time.sleep(0.05)
             asking.send_signal(number)
             _, said = asking.communicate(timeout=60)
         finally:

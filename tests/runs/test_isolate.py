@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tamis.pipeline.runs import executors
 from tamis.pipeline.runs import walk as run
 from tamis.pipeline.runs.isolate import Span, find_culprits
 from tamis.schemas.errors import WorkerError
@@ -162,7 +163,7 @@ def test_real_crashes_of_local_workers_end_in_the_same_bytes(
     """``abort()`` in the decoder of worker processes; in this process, a lack of memory there."""
     deadly = {phase: hashes(place / "whole", keys(place, 3))}
     made = plan(place, tmp_path / "local", steps)
-    engine = FragileWorkers(made.root, Resources(cpus=2), heavy=["torch"])
+    engine = FragileWorkers(made.root, Resources(cpus=2), (), *executors.imported(made))
     engine.deadly = deadly
     told: list[Event] = []
     run.run(made, [told.append], executor=engine)

@@ -15,9 +15,11 @@ import ray
 
 from tamis.pipeline.host.forkserver import ForkServer
 from tamis.pipeline.runs import account, walk
+from tamis.pipeline.runs.executors import HEAVY, LIBRARIES
 from tamis.pipeline.runs.isolate import Executor
 from tamis.pipeline.runs.local_engine import ENTRY
 from tamis.pipeline.tasks.perform import Here
+from tamis.schemas.registry import step_class
 from tamis.schemas.resources import Resources
 from tests.support.embedded import by_uid
 from tests.support.executors import (
@@ -209,8 +211,9 @@ def test_two_real_workers_give_the_bytes_of_one_process(tried: Tried) -> None:
 
 @pytest.fixture(scope="module")
 def forked() -> Iterator[ForkServer]:
-    """The process that local workers are forked from, for all cases."""
+    """The process that local workers are forked from, for all cases, with what a run would have it import."""
     server = ForkServer(ENTRY)
+    server.preload([*LIBRARIES, *HEAVY, *(step_class(kind).__module__ for kind in sorted(KINDS))])
     yield server
     server.stop()
 
