@@ -14,7 +14,8 @@ from tamis.jobs.commands.audit import audit_run
 from tamis.jobs.commands.explain import explain_sample, in_words
 from tamis.pipeline.audit.browse.answers import Browser
 from tamis.pipeline.audit.reading import pairs
-from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
+from tamis.pipeline.audit.reading.funnel import losses
 from tests.support.object_store import BUCKET, ObjectStore
 from tests.support.running import make_plan, run_here
 from tests.support.tables import small_bundles
@@ -115,3 +116,12 @@ def test_requests_do_not_grow_with_parts_and_bytes_hardly(name: str, store: Obje
 def test_the_account_is_told_without_the_ledger(store: ObjectStore) -> None:
     audit(f"s3://{BUCKET}/{MANY}", MANY)
     assert not [one for one in store.reads(f"{MANY}/ledger/bundle") if "00003" in one.key]
+
+
+def test_the_manifest_tells_what_the_ledger_comes_to(runs: dict[int, Path]) -> None:
+    run = open_run(str(runs[MANY]))
+    untold = run.manifest.model_copy(update={"losses": None, "ranges": None})
+    earlier = FinishedRun(run.root, untold)  # as of a version that did not count them
+    assert losses(run) == losses(earlier) != []
+    told, asked = (Browser(one, in_words).overview["signals"] for one in (run, earlier))
+    assert told == asked != []
