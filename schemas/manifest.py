@@ -98,6 +98,19 @@ class StepCount(_Record):
     kept: int
 
 
+class LossCount(_Record):
+    """Samples that a step dropped for one reason, and of a rule's reason for one rule.
+
+    ``bound``: what they failed, where it is one for all of them.
+    """
+
+    step: str
+    reason: str
+    rule: str | None
+    bound: float | None
+    samples: int
+
+
 class TierCount(_Record):
     """The shards of a tier, and how it is suggested to be drawn in training.
 
@@ -121,6 +134,10 @@ class Manifest(_Record):
     kept: int
     files: dict[str, str]
     tiers: list[TierCount] = []
+    losses: list[LossCount] | None = None
+    """All drops, the largest first; None in a manifest of an earlier version, as the next."""
+    ranges: dict[str, tuple[int | float, int | float]] | None = None
+    """Column of the ledger with numbers -> the least and the largest finite one."""
 
     def to_json(self) -> bytes:
         """Bytes of the file: indented, in the order of the fields; without tiers where none have their own shards."""

@@ -81,7 +81,7 @@ def audit_run(
             queries.confine(connection, run)
             answer = sql_tables.answer(run, connection, sql, most)
         elif by == "source":
-            query = by_source_query(run, losses(connection))
+            query = by_source_query(run, losses(run))
             answer = queries.ask(connection, query, limit=most)
         else:
             answer = _with_names(
@@ -111,7 +111,7 @@ def _show_funnel(run: FinishedRun, json: bool) -> None:
     delta_counts = delta.counts(run.root)
     if json:
         more: dict[str, Any] = {"delta": delta_counts} if delta_counts else {}
-        more["reasons"] = [loss._asdict() for loss in lost(run)]
+        more["reasons"] = [loss._asdict() for loss in losses(run)]
         with queries.connect(run, tables=False) as connection:
             more["notes"] = remarks(run, connection)
         display.echo(display.as_json({"run": run.root, **totals.to_json(), **more}))
@@ -134,7 +134,7 @@ def _show_funnel(run: FinishedRun, json: bool) -> None:
         out,
         display.table(
             [*columns, ("meaning", "left")],
-            [_reason_row(run, loss) for loss in lost(run)],
+            [_reason_row(run, loss) for loss in losses(run)],
         ),
     )
     if notes:
@@ -172,12 +172,6 @@ def balance(totals: Funnel) -> str:
     )
 
 
-def lost(run: FinishedRun) -> list[Loss]:
-    """The counts of drops by step, reason and rule, the largest first."""
-    with queries.connect(run, tables=False) as connection:
-        return losses(connection)
-
-
 def _reason_row(run: FinishedRun, loss: Loss) -> list[str]:
     return [
         loss.step,
@@ -191,7 +185,7 @@ def _reason_row(run: FinishedRun, loss: Loss) -> list[str]:
 def funnel_table(run: FinishedRun, reasons: bool = True) -> Table:
     """A table with a row for each step that decides, and with ``reasons`` for each of its reasons and rules."""
     totals = funnel(run)
-    found = lost(run) if reasons and totals.dropped else []
+    found = losses(run) if reasons and totals.dropped else []
     rows = []
     for step in totals.steps:
         dropped = sum(step.dropped.values())

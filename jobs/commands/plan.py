@@ -12,6 +12,7 @@ from tamis.pipeline.encoders import hub
 from tamis.pipeline.planning import preview
 from tamis.pipeline.runs import plan as planning
 from tamis.pipeline.runs import state
+from tamis.pipeline.store.storage import is_local
 from tamis.schemas.redaction import redact
 
 
@@ -51,6 +52,7 @@ def plan_job(request: Request, *, accept_changed: bool, download: bool, json: bo
         for field, column in entry["columns"].items():
             out.print(f"  {entry['name']}: {field} is the column {display.plain(column)}")
     out.print(_sized(overview["sizes"]), soft_wrap=True)
+    out.print(_stored(overview["sizes"], is_local(plan.root)), soft_wrap=True)
     out.print(_where(**overview["local"]), soft_wrap=True)
     out.print()
     columns = [("step", "left"), ("settings", "left"), ("reads", "left"), ("makes", "left")]
@@ -80,6 +82,18 @@ def _sized(sizes: dict[str, Any]) -> str:
         f"{counted(sizes['tasks'], 'task')} and {counted(sizes['buckets'], 'bucket')} a step; a task's description "
         f"{display.size(sizes['task_bytes'])} and the driver {display.size(sizes['driver_bytes'])}, at most"
     )
+
+
+def _stored(sizes: dict[str, Any], local: bool) -> str:
+    """What the run takes of memory, disk and requests, in one line."""
+    line = (
+        f"a task holds {display.size(sizes['task_memory'])} beside its model, tables take "
+        f"{display.size(sizes['table_bytes'])}, at most, and shards what is kept of the input"
+    )
+    if local:
+        return line
+    asked = f"{display.count(sizes['puts'])} PUTs and {display.count(sizes['gets'])} GETs"
+    return f"{line}; {asked}, ${sizes['request_dollars']:,.2f} at $5 and $.40 a million"
 
 
 def _where(by_itself: bool, below: int) -> str:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import typer
 
-from tamis.jobs.commands.audit import balance, funnel_table, lost
+from tamis.jobs.commands.audit import balance, funnel_table
 from tamis.jobs.loading import Request, load
 from tamis.jobs.observers import journal, progress
 from tamis.jobs.observers.log_lines import LogLines
@@ -20,6 +20,7 @@ from tamis.jobs.terminal import display
 from tamis.jobs.terminal.patience import told_after, weights_of
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.audit.reading.funnel import Funnel, funnel
+from tamis.pipeline.audit.reading.funnel import losses as lost
 from tamis.pipeline.planning.where import is_local
 from tamis.pipeline.runs import account
 from tamis.pipeline.runs import plan as planning

@@ -14,6 +14,7 @@ from itertools import islice
 
 from tamis.pipeline.inputs.formats import FOOTERS, outline
 from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.planning import stores
 from tamis.pipeline.planning.forecast import Scale, growth_of
 from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.tasks import plan_files
@@ -51,7 +52,12 @@ class Sizes:
     buckets: int  # of the exchange that has the most
     tasks: int
     task_bytes: int  # of the largest description of a task
+    task_memory: int  # of the task that holds the most, beside any model
     driver_bytes: int
+    table_bytes: int
+    puts: int  # requests, where tables lie on a store
+    gets: int
+    request_dollars: float
     counted: bool
 
 
@@ -68,14 +74,22 @@ def sizes(plan: Plan) -> Sizes:
     buckets = [_buckets(job, step.name, rows, parts) for step in plan.steps]
     few = PHASES * len(plan.steps) * bundles(parts) + 2 * sum(buckets)
     tables = 2 + len(plan.steps) + len(plan.makers)
+    dim = DIM if job.embeds else 0
+    total = len(plan.inputs) + (many - 1) * parts + shards + few
+    puts, gets = stores.requests(parts, len(plan.steps), total)
     found = Sizes(
         rows,
         parts,
         bundles(parts),
         max(buckets),
-        len(plan.inputs) + (many - 1) * parts + shards + few,
+        total,
         min(parts, BUNDLE) * (TABLE_BYTES * tables + NAME_BYTES),
+        stores.task_memory(job, rows, dim),
         DRIVER_BYTES + DRIVER_PART_BYTES * parts,
+        stores.table_bytes(job, rows, dim),
+        puts,
+        gets,
+        stores.request_dollars(puts, gets),
         counted,
     )
     _refuse(found, job, len(plan.inputs))

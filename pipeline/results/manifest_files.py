@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tamis.pipeline.store import storage
@@ -117,23 +119,46 @@ class ManifestFiles:
     def _read(self, name: str, kind: type[Record]) -> Iterator[Record]:
         if name not in self.digests:
             return
-        path = _path(self.root, name)
-        try:
-            with storage.open_table(path) as raw, ParquetFile(raw) as file:
-                table = file.read()
-                known = [field for field in SCHEMAS[name] if field.name in table.column_names]
-                table = table.cast(pa.schema(known))  # an earlier version had fewer
-        except part_files.DAMAGE as error:
-            require_content(error, path)
-            raise part_files.damage_error(path, error) from None
+        with self._opened(name) as file:
+            table = file.read()
+            known = [field for field in SCHEMAS[name] if field.name in table.column_names]
+            table = table.cast(pa.schema(known))  # an earlier version had fewer
         for batch in table.to_batches(GROUP_ROWS):
             for row in batch.to_pylist():
                 values: dict[str, Any] = {key: _shown(value) for key, value in row.items()}
                 yield kind(**values)
 
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[ParquetFile]:
+        path = _path(self.root, name)
+        try:
+            with storage.open_table(path) as raw, ParquetFile(raw) as file:
+                yield file
+        except part_files.DAMAGE as error:
+            require_content(error, path)
+            raise part_files.damage_error(path, error) from None
+
     def paths(self, folder: str) -> list[str]:
-        """The result's files in ``folder``, in order, relative to the run."""
-        return [output.path for output in self.outputs if output.path.startswith(f"{folder}/")]
+        """The result's files in ``folder``, in order, relative to the run: of the table, what may name them is read."""
+        if OUTPUTS not in self.digests:
+            return []
+        found: list[str] = []
+        with self._opened(OUTPUTS) as file:
+            for group in range(file.metadata.num_row_groups):
+                ends = file.metadata.row_group(group).column(0).statistics
+                told = ends is not None and ends.has_min_max
+                if not told or (ends.min < f"{folder}0" and ends.max >= f"{folder}/"):
+                    column = file.read_row_group(group, ["path"])["path"]
+                    found += column.filter(pc.starts_with(column, f"{folder}/")).to_pylist()
+        return found
+
+    def first_sources(self, most: int) -> list[str]:
+        """The names of the first input files, ``most`` of them, or those of the first row group."""
+        if INPUTS not in self.digests:
+            return []
+        with self._opened(INPUTS) as file:
+            names: list[str] = file.read_row_group(0, ["source"])["source"][:most].to_pylist()
+        return names
 
     def damaged(self) -> Iterator[tuple[str, str]]:
         """The path of each table that is not what was written, and how it differs."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tamis.pipeline.results import manifest_files
+from tamis.pipeline.results import ledger_totals, manifest_files
 from tamis.pipeline.results.shards import NAME
 from tamis.pipeline.runs.account import Account
 from tamis.pipeline.runs.mixture import mixture
@@ -84,6 +84,7 @@ def _build(
     run: Context, accounts: Sequence[Account], files: dict[str, str], outputs: Iterable[Output]
 ) -> Manifest:
     tiers = tiering(run.job.steps)
+    totals = ledger_totals.together(run.done("ledger", "rows").notes())
     return Manifest(
         job=_portable(
             without_secrets(json.loads(run.job.model_dump_json(by_alias=True))),
@@ -101,6 +102,8 @@ def _build(
         kept=run.alive,
         files=files,
         tiers=mixture(tiers.each, outputs) if tiers is not None else [],
+        losses=ledger_totals.losses(totals),
+        ranges=ledger_totals.ranges(totals),
     )
 
 

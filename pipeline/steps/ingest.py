@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
 from tamis.pipeline.inputs.part_builder import IngestOptions
-from tamis.pipeline.steps.shared.bucket_counts import buckets_for
+from tamis.pipeline.steps.shared import passes
+from tamis.pipeline.steps.shared.bucket_counts import BUCKET_ROWS, buckets_for
 from tamis.pipeline.steps.shared.exchange import (
     Span,
     bucket_of,
@@ -35,6 +36,9 @@ from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason
 from tamis.schemas.scope import Scope
 from tamis.schemas.tables import INGEST
+
+HELD_ROWS = 3 * BUCKET_ROWS
+"""Rows of a bucket of uids that are held at once, of 25 bytes each, and twice as much to sort them."""
 
 
 @dataclass(frozen=True)
@@ -207,12 +211,43 @@ def unique(io: TaskIo[Starts]) -> Iterator[pa.Table]:
 
     Of the samples with one uid the first that can be used stays; where none can, the first.
     """
+    if passes.rows_of(io, "uids") > HELD_ROWS:
+        yield from _unique_in_passes(io)
+        return
     table = io.read("uids").combine_chunks()
     sid, stays = repeated_uids(
         uid_words(table["uid"]), table["sid"].to_numpy(), np.asarray(table["usable"])
     )
     io.count(repeated=len(sid))
     yield from split_by_range(pa.table({"sid": sid, "stays": stays}), io.args.starts)
+
+
+def _unique_in_passes(io: TaskIo[Starts]) -> Iterator[pa.Table]:
+    """The same of a bucket that is too large: who stays in one pass, the others in a second."""
+    staying = passes.folded(_batches(io), _stays)
+    assert staying is not None, "the bucket has rows"
+
+    def repeated() -> Iterator[tuple[int, pa.Table]]:
+        for table in _batches(io):
+            at = pc.index_in(table["uid"], value_set=staying["uid"]).combine_chunks()
+            stays = staying["sid"].combine_chunks().take(at).to_numpy()
+            sid = table["sid"].to_numpy()
+            again = sid != stays
+            io.count(repeated=int(again.sum()))
+            yield int(sid[0]), pa.table({"sid": sid[again], "stays": stays[again]})
+
+    yield from passes.ranges_in_turn(repeated(), io.args.starts)
+
+
+def _batches(io: TaskIo[Starts]) -> Iterator[pa.Table]:
+    return passes.batches(io, "uids", -(-HELD_ROWS // 3))
+
+
+def _stays(table: pa.Table) -> npt.NDArray[np.int64]:
+    """The rows that stay, one for each uid."""
+    uid, sid = uid_words(table["uid"]), table["sid"].to_numpy()
+    order = np.lexsort((sid, ~np.asarray(table["usable"]), uid[:, 1], uid[:, 0]))
+    return order[~_same_as_before(uid[order])]
 
 
 def repeated_uids(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.pipeline.results import ledger_index
+from tamis.pipeline.results import ledger_index, ledger_totals
 from tamis.pipeline.steps.concepts import ranking
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.tiers import Tiering, kept_phase, tiering
@@ -70,7 +70,7 @@ class Ledger(Step):
     """``rows`` writes ledger/, ``hashes`` and ``index`` write ledger_index/."""
 
     name = "ledger"
-    version = 3
+    version = 4
     passing = ("hashes",)
 
     def __init__(self, job: Job) -> None:
@@ -136,9 +136,11 @@ class Ledger(Step):
 
 def rows(io: TaskIo[Written]) -> Iterator[pa.Table]:
     """Write the ledger of a bundle, a row group a part; the table yielded is its receipt."""
-    yield io.publish_groups(
+    receipt = io.publish_groups(
         f"{paths.LEDGER}/{io.task.name}.parquet", (_part_rows(part) for part in io.parts())
     )
+    io.notes |= ledger_totals.together([io.notes])  # of each part until here
+    yield receipt
 
 
 def _part_rows(io: TaskIo[Written]) -> pa.Table:
@@ -176,6 +178,7 @@ def _part_rows(io: TaskIo[Written]) -> pa.Table:
     if io.args.redacting:
         table = _redacted(table, io.args.redacting)
     io.count(kept=int(kept.sum()), dropped=int((~kept).sum()))
+    io.notes |= ledger_totals.of_part(table)
     return table
 
 

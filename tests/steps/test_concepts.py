@@ -16,7 +16,7 @@ import pytest
 
 from tamis.pipeline.audit.reading.concepts import trained
 from tamis.pipeline.audit.reading.finished_run import open_run
-from tamis.pipeline.steps.concepts import concepts
+from tamis.pipeline.steps.concepts import concepts, lloyd
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tasks.task import Task, TaskIo
@@ -138,6 +138,21 @@ def test_iterations_are_lloyds(
     told = notes(tmp_path / "run")
     assert (len(told["movement"]), told["reseeded"], told["converged"]) == (4, [0] * 4, False)
     assert told["similarity"] == sorted(told["similarity"])
+
+
+def test_sums_that_are_added_up_in_a_tree_give_the_same_bytes(
+    tmp_path: Path, samples: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket_counts, "ROWS_PER_CLUSTER", 1)
+    entry = write_input(tmp_path / "in", samples)
+    steps = f"- density: {{{SETTINGS}, iterations: 1, points_per_centroid: 4, full_iterations: 2}}"
+    run_steps(tmp_path / "flat", [entry], steps, part_samples=20)
+    monkeypatch.setattr(lloyd, "TOGETHER", 2)
+    run_steps(tmp_path / "tree", [entry], steps, part_samples=20)
+    assert (stored(tmp_path / "tree") == stored(tmp_path / "flat")).all()
+    folder = tmp_path / "tree/tables/density"
+    assert (folder / "sums-002-joined-joined").is_dir()
+    assert not list((tmp_path / "flat/tables/density").glob("*joined"))
 
 
 def test_iterations_end_when_nothing_moves(tmp_path: Path, samples: Samples) -> None:

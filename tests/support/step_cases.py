@@ -16,8 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from tamis.pipeline.steps import ingest
 from tamis.pipeline.steps.concepts import ranking
 from tamis.pipeline.steps.duplicates import grouping
+from tamis.pipeline.steps.duplicates.near_captions import giants
 from tamis.pipeline.steps.duplicates.semantic import step as semantic
 from tamis.pipeline.steps.duplicates.semantic import tasks as semantic_tasks
 from tamis.pipeline.steps.selectors import budget_cut
@@ -38,6 +40,8 @@ JOB = {"part_samples": 8, "range_samples": 20}
 SMALL = {
     dealing: {"GROUPS": 4, "LEAST_FILES": 2, "TOGETHER_BYTES": 4},
     bucket_counts: {"TEXTS": 200, "RECORDS": 600, "CANDIDATES": 600, "HASHES": 15},
+    ingest: {"HELD_ROWS": 30},
+    giants: {"HELD_ROWS": 30, "HELD_VECTORS": 30},
     grouping: {"EDGES": 4, "PARTITION": 8},
     semantic: {"OVERSIZE_BYTES": 200, "SPAN_FLOP": 1500},
     semantic_tasks: {"BLOCK_ROWS": 5},

@@ -107,14 +107,13 @@ class Browser:
             for step in counted.steps
             for reason in step.dropped
         }
-        sources = [record.source for record in self.run.files.inputs]
         return {
             "name": self.run.manifest.job["name"],
             **counted.to_json(),
             "reasons": [
                 {"reason": reason, "meaning": meanings[reason]} for reason in sorted(meanings)
             ],
-            "sources": sources[:SOURCES],
+            "sources": self.run.files.first_sources(SOURCES),
             "clustered": bool(self.thresholds.placing),
             "signals": self._ranges(),
             "thresholds": self.thresholds.listed(),
@@ -124,6 +123,10 @@ class Browser:
     def _ranges(self) -> list[dict[str, Any]]:
         names = [name for name, kind in self.signals.items() if distributions.is_numeric(kind)]
         names.append("distance")
+        told = self.run.manifest.ranges
+        if told is not None:
+            ends = [(name, *told[name]) for name in names if name in told]
+            return [{"name": name, "min": low, "max": high} for name, low, high in ends]
         asked = ", ".join(f"min({_quoted(name)}), max({_quoted(name)})" for name in names)
         with self.cursor() as cursor:
             (row,) = cursor.execute(f"SELECT {asked} FROM ledger").fetchall()

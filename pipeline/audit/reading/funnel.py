@@ -88,9 +88,13 @@ class Loss(NamedTuple):
     samples: int
 
 
-def losses(connection: duckdb.DuckDBPyConnection) -> list[Loss]:
-    """All losses of a run, the largest first."""
-    _, rows = sql.ask(connection, BY_REASON)
+def losses(run: FinishedRun) -> list[Loss]:
+    """All losses of a run, the largest first: the manifest's, or of an earlier version's run those of its ledger."""
+    told = run.manifest.losses
+    if told is not None:
+        return [Loss(one.step, one.reason, one.rule, one.bound, one.samples) for one in told]
+    with sql.connect(run, tables=False) as connection:
+        _, rows = sql.ask(connection, BY_REASON)
     return [Loss(*row) for row in rows]
 
 

@@ -6,7 +6,7 @@ iterations end early when an update moves no centroid and re-seeds none: later o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +20,17 @@ from tamis.pipeline.steps.concepts import clustering
 from tamis.pipeline.steps.concepts.config import Clustered
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.tables import columns
+from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.phase import Phase, listed, members_of
-from tamis.pipeline.tasks.sources import Source
+from tamis.pipeline.tasks.sources import Source, gathered
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import JobError
 from tamis.schemas.resources import Claimed
 from tamis.schemas.scope import Scope
+
+TOGETHER = 64
+"""Files of sums that one task adds up."""
 
 UNIT = 2.0**-28
 """Unit of the distances of ``density.intra_sums``."""
@@ -38,6 +42,14 @@ class Group:
 
     device: str | None  # see ``clustering.on_device``
     both: bool | None = None  # see ``clustering.on_both``
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Arguments of ``joined``: the shape of the sums."""
+
+    clusters: int
+    dim: int
 
 
 @dataclass(frozen=True)
@@ -81,7 +93,9 @@ def phases(
             for number, parts in enumerate(groups)
         ]
         yield listed(f"sums-{iteration:03d}", sums, tasks, claimed)
-        inputs["sums"] = context.done(step, f"sums-{iteration:03d}").whole()
+        shape = Joined(clusters, int(current.notes["dim"]))
+        summed = yield from _joined(context, step, f"sums-{iteration:03d}", shape)
+        inputs["sums"] = summed.whole()
         task = Task.whole("centroids", inputs, History(dict(current.notes)))
         yield listed(f"update-{iteration:03d}", update, [task])
         current = context.done(step, f"update-{iteration:03d}")["centroids"]
@@ -89,6 +103,28 @@ def phases(
             break
     task = Task.whole("centroids", {"centroids": [current.slice()]}, History(dict(current.notes)))
     yield listed("train", settle, [task])
+
+
+def _joined(
+    context: Context, step: str, phase: str, shape: Joined
+) -> Generator[Phase[Any], None, Done]:
+    """The sums of ``phase``, added up in a tree until TOGETHER files or fewer hold them.
+
+    They are exact, so the order of addition is no matter.
+    """
+    summed, name = context.done(step, phase), phase
+    while len(summed) > TOGETHER:
+        spans = [
+            (first, min(first + TOGETHER, len(summed))) for first in range(0, len(summed), TOGETHER)
+        ]
+        tasks = [
+            Task(Scope.BUCKET, number, {"sums": [gathered(summed.files, None, *span)]}, shape)
+            for number, span in enumerate(spans)
+        ]
+        name = f"{name}-joined"
+        yield listed(name, joined, tasks)
+        summed = context.done(step, name)
+    return summed
 
 
 def grouped(rows: npt.NDArray[np.int64], least: int) -> Iterator[range]:
@@ -121,35 +157,60 @@ def sums(io: TaskIo[Group]) -> Iterator[pa.Table]:
         gaps, counts = density.intra_sums(number, similarity, clusters)
         size += counts
         distance += gaps
-    present = np.flatnonzero(size)
-    raw = pa.py_buffer(np.ascontiguousarray(total[present]))
-    kind = pa.binary(8 * dim)
-    yield pa.table(
-        {
-            "cluster": present.astype(np.int32),
-            "size": size[present],
-            "distance": distance[present],
-            "sum": pa.FixedSizeBinaryArray.from_buffers(kind, len(present), [None, raw]),
-        }
+    yield _Total(total, size, distance).table()
+
+
+@dataclass
+class _Total:
+    """Sums over all clusters."""
+
+    sum: npt.NDArray[np.float64]  # (K, d)
+    size: npt.NDArray[np.int64]
+    distance: npt.NDArray[np.int64]
+
+    def table(self) -> pa.Table:
+        """A row a cluster that has samples."""
+        present = np.flatnonzero(self.size)
+        raw = pa.py_buffer(np.ascontiguousarray(self.sum[present]))
+        kind = pa.binary(8 * self.sum.shape[1])
+        return pa.table(
+            {
+                "cluster": present.astype(np.int32),
+                "size": self.size[present],
+                "distance": self.distance[present],
+                "sum": pa.FixedSizeBinaryArray.from_buffers(kind, len(present), [None, raw]),
+            }
+        )
+
+
+def _total(io: TaskIo[Any], clusters: int, dim: int) -> _Total:
+    """The tables under the role ``sums``, added up one after another."""
+    total = _Total(
+        np.zeros((clusters, dim)), np.zeros(clusters, np.int64), np.zeros(clusters, np.int64)
     )
+    for part in io.stream("sums"):
+        column = part["sum"].combine_chunks()
+        if len(column):
+            number = part["cluster"].to_numpy()
+            numbers = np.frombuffer(column.buffers()[1], dtype=np.float64)
+            total.sum[number] += numbers.reshape(len(column), -1)
+            total.size[number] += part["size"].to_numpy()
+            total.distance[number] += part["distance"].to_numpy()
+    return total
+
+
+def joined(io: TaskIo[Joined]) -> Iterator[pa.Table]:
+    """The sums of several groups of parts, as those of one."""
+    yield _total(io, io.args.clusters, io.args.dim).table()
 
 
 def update(io: TaskIo[History]) -> Iterator[pa.Table]:
     """The next centroids. The notes get one more similarity (before the update), movement, and number re-seeded."""
     (piece,) = io.slices("centroids")
     centroids = clustering.centroids(io.root, piece)
-    total = np.zeros(centroids.shape)
-    size = np.zeros(len(centroids), np.int64)
-    distance = 0
-    for part in io.stream("sums"):
-        column = part["sum"].combine_chunks()
-        if len(column):
-            number = part["cluster"].to_numpy()
-            numbers = np.frombuffer(column.buffers()[1], dtype=np.float64)
-            total[number] += numbers.reshape(len(column), -1)
-            size[number] += part["size"].to_numpy()
-            distance += int(part["distance"].to_numpy().sum())
-    made = kmeans.update(total, size, centroids)
+    total = _total(io, *centroids.shape)
+    size, distance = total.size, int(total.distance.sum())
+    made = kmeans.update(total.sum, size, centroids)
     before = io.args.before
     io.notes |= {
         **before,

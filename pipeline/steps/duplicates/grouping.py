@@ -8,6 +8,8 @@ from typing import Any
 from tamis.pipeline.steps.duplicates import chaining, leading
 from tamis.pipeline.steps.duplicates.edges import Rule
 from tamis.pipeline.steps.shared.exchange import verdict_phase
+from tamis.pipeline.tables.part_files import Slice
+from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.phase import Phase, listed
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Task
@@ -30,14 +32,22 @@ def phases(
     found = [context.done(step, phase) for phase in edges]
     count = sum(done.rows for done in found)
     partitions = 1 + count // PARTITION
-    files = [done.files.file(i).slice() for done in found for i in range(len(done))]
+    pieces = [piece for done in found for i in range(len(done)) for piece in _pieces(done, i)]
     if count <= EDGES:
         decide = chaining.joined if rule.chain else leading.led
         together = {"edges": [source for done in found for source in done.whole()]}
         whole = Task.whole("components", together, rule)
         yield listed("groups", decide, [whole], buckets=len(rule.starts))
     elif rule.chain:
-        yield from chaining.phases(context, step, files, rule, partitions)
+        yield from chaining.phases(context, step, pieces, rule, partitions)
     else:
-        yield from leading.phases(context, step, files, rule, partitions, EDGES)
+        yield from leading.phases(context, step, pieces, rule, partitions, EDGES)
     yield verdict_phase(context, context.done(step, "groups"), reason)
+
+
+def _pieces(done: Done, file: int) -> list[Slice]:
+    """The row groups of a file of edges; several only where its task read a bucket in passes."""
+    record = done.files.file(file)
+    if len(record.rows) == 1:
+        return [record.slice()]
+    return [record.slice(group) for group in range(len(record.rows))]

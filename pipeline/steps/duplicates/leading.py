@@ -102,6 +102,9 @@ def phases(
     linked = context.done(step, "links")
     told = yield from _rounds(context, step, linked, partitions, most)
     roles = {"links": linked, **told}
+    end = Round(partitions, by_hash=False)
+    yield bucket_phase("fates", fates, partitions, end, partitions, **roles)
+    roles["fates"] = context.done(step, "fates")
     yield bucket_phase("groups", fallen, partitions, rule, len(rule.starts), **roles)
 
 
@@ -151,13 +154,30 @@ def links(io: TaskIo[Links]) -> Iterator[pa.Table]:
         }
     )
     home = stars.partition_of(sid.to_numpy(), io.args.partitions)
-    yield from split(out, home, io.args.partitions)
+    chosen = np.flatnonzero(~_told_already(out, home, io.args.partitions))
+    yield from split(out.take(pa.array(chosen)), home[chosen], io.args.partitions)
+
+
+def _told_already(links: pa.Table, home: Ints, partitions: int) -> Mask:
+    """Whether a link leads to one who is the same, and an earlier one of its node to another of that partition.
+
+    A node's links lie in one partition, which could not hold those to millions who are the same.
+    """
+    same = np.flatnonzero(links["same"].to_numpy() & ~links["ahead"].to_numpy())
+    node = links["node"].to_numpy()[same]
+    there = stars.partition_of(links["neighbour"].to_numpy()[same], partitions)
+    order = np.lexsort((same, there, node))
+    repeated = np.zeros(len(order), dtype=bool)
+    repeated[1:] = (node[order[1:]] == node[order[:-1]]) & (there[order[1:]] == there[order[:-1]])
+    result = np.zeros(len(home), dtype=bool)
+    result[same[order[repeated]]] = True
+    return result
 
 
 class _Partition:
     """The edges of a partition's samples, and what is known of both ends.
 
-    Left out are those who are the same as another: they have no say, and the other answers for them.
+    Left out are those who are the same as another: they have no say, and share its fate.
     """
 
     def __init__(self, io: TaskIo[Any], columns: Sequence[str] = ()) -> None:
@@ -167,7 +187,8 @@ class _Partition:
         self.node, self.neighbour = table["node"].to_numpy(), table["neighbour"].to_numpy()
         self.own = ~table["same"].to_numpy()
         self.ahead = table["ahead"].to_numpy() & self.own
-        told = [io.read(role, ["node", "kept"]) for role in io.task.inputs if role != "links"]
+        rounds = [role for role in io.task.inputs if role not in ("links", "fates")]
+        told = [io.read(role, ["node", "kept"]) for role in rounds]
         known = pa.concat_tables(told) if told else pa.table({"node": [0], "kept": [True]})[:0]
         self._known, first = np.unique(known["node"].to_numpy(), return_index=True)
         self._kept = known["kept"].to_numpy()[first]
@@ -271,29 +292,67 @@ def passed_on(io: TaskIo[Round]) -> Iterator[pa.Table]:
     yield from part.told(part.state != UNKNOWN, part.state == KEPT, io.args.partitions)
 
 
-def fallen(io: TaskIo[Rule]) -> Iterator[pa.Table]:
-    """The drops of one partition: each because of the kept neighbour that it is most alike to."""
-    part = _Partition(io, ["uid", "partner", "value", "partner_preference"])
-    table = part.table
-    edge = np.flatnonzero(part.own & (part.state[part.at] == FALLEN) & (part.of_neighbour == KEPT))
-    value, preference = table["value"].to_numpy(), table["partner_preference"].to_numpy()[edge]
-    uid = uid_words(table["partner"])[edge]
-    worse = (-preference, np.isnan(preference), -value[edge], ~part.ahead[edge], part.at[edge])
-    edge = edge[np.lexsort((uid[:, 1], uid[:, 0], *worse))]
-    _, first = np.unique(part.at[edge], return_index=True)
-    best = np.full(len(part.nodes), -1)
-    best[part.at[edge[first]]] = edge[first]
-    # Those who are the same as another fall for it, or for what it falls for.
-    double = np.flatnonzero(~part.own)
-    cause = np.concatenate([best[best >= 0], best[part.at[double]]])
-    sid = np.concatenate([part.nodes[best >= 0], part.neighbour[double]])
-    kept = cause < 0
-    partner = table["partner"].take(pa.array(np.maximum(cause, 0)))
-    own_uid = table["uid"].take(pa.array(double[kept[len(sid) - len(double) :]]))
-    partner = pc.replace_with_mask(
-        partner.combine_chunks(), pa.array(kept), own_uid.combine_chunks()
+FATE = ("partner", "value")
+"""What a fallen sample fell for, and how alike the two are, the larger the more."""
+
+
+class _Causes:
+    """The links of a partition by which samples fall."""
+
+    def __init__(self, io: TaskIo[Any]) -> None:
+        part = _Partition(io, ["uid", *FATE, "partner_preference"])
+        self.part, self.table = part, part.table
+        fell = (part.state[part.at] == FALLEN) & (part.of_neighbour == KEPT)
+        edge = np.flatnonzero(part.own & fell)
+        value = self.table["value"].to_numpy()[edge]
+        preference = self.table["partner_preference"].to_numpy()[edge]
+        uid = uid_words(self.table["partner"])[edge]
+        worse = (-preference, np.isnan(preference), -value, ~part.ahead[edge], part.at[edge])
+        edge = edge[np.lexsort((uid[:, 1], uid[:, 0], *worse))]
+        _, first = np.unique(part.at[edge], return_index=True)
+        self.best = np.full(len(part.nodes), -1)
+        """By node: of its kept neighbours the one that it is most alike to; -1 where it is kept."""
+        self.best[part.at[edge[first]]] = edge[first]
+
+
+def fates(io: TaskIo[Round]) -> Iterator[pa.Table]:
+    """(node, kept, what it fell for) of those with others who are the same, for the partitions of these."""
+    causes = _Causes(io)
+    part = causes.part
+    same = np.flatnonzero(~part.own)
+    cause = causes.best[part.at[same]]
+    of = causes.table.select(FATE).take(pa.array(np.maximum(cause, 0)))
+    out = of.add_column(0, "kept", pa.array(cause < 0)).add_column(
+        0, "node", pa.array(part.node[same])
     )
-    values = np.where(kept, 0.0, value[cause])
-    values[kept] = value[double[kept[len(sid) - len(double) :]]]
+    home = stars.partition_of(part.neighbour[same], io.args.partitions)
+    yield from split(out, home, io.args.partitions)
+
+
+def fallen(io: TaskIo[Rule]) -> Iterator[pa.Table]:
+    """The drops of one partition: each because of the kept neighbour that it is most alike to.
+
+    Those who are the same as another fall for it, or for what it falls for.
+    """
+    causes = _Causes(io)
+    best = causes.best[causes.best >= 0]
+    first = causes.table.select(FATE).take(pa.array(best))
+    own = first.add_column(0, "sid", pa.array(causes.part.nodes[causes.best >= 0]))
+    del causes
+    drops = pa.concat_tables([own, _of_the_same(io)]).combine_chunks()
+    values = drops["value"].to_numpy()
     values = values if io.args.larger else -values
-    yield from falls(io, pa.array(sid), partner, pa.array(values), partner)
+    partner = drops["partner"]
+    yield from falls(io, drops["sid"], partner, pa.array(values), partner)
+
+
+def _of_the_same(io: TaskIo[Rule]) -> pa.Table:
+    """(sid, what it falls for) of those of a partition who are the same as another."""
+    links = io.read("links", ["node", "neighbour", "ahead", "same", *FATE])
+    links = links.filter(pc.and_(links["same"], links["ahead"])).combine_chunks()
+    told = io.read("fates").combine_chunks()
+    nodes, first = np.unique(told["node"].to_numpy(), return_index=True)
+    at = first[np.searchsorted(nodes, links["neighbour"].to_numpy())]
+    told = told.take(pa.array(at))
+    columns = [pc.if_else(told["kept"], links[name], told[name]) for name in FATE]
+    return pa.table([links["node"], *columns], ["sid", *FATE])

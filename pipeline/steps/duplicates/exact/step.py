@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +28,7 @@ from tamis.pipeline.steps.duplicates.reading import (
     needed,
     preference,
 )
+from tamis.pipeline.steps.shared import passes
 from tamis.pipeline.steps.shared.bucket_counts import BUCKET_ROWS, buckets_for
 from tamis.pipeline.steps.shared.exchange import (
     bucket_of,
@@ -148,7 +148,7 @@ def _key(values: tuple[Any, ...]) -> bytes | None:
 
 def groups(io: TaskIo[Groups]) -> Iterator[pa.Table]:
     """The dropped samples of a bucket: of each key all but the first by preference and uid, which they name."""
-    if sum(piece.rows for piece in io.slices("keys")) > HELD_ROWS:
+    if passes.rows_of(io, "keys") > HELD_ROWS:
         yield from _groups_in_passes(io)
         return
     table = io.read("keys").combine_chunks()
@@ -177,40 +177,20 @@ def _fallen(sid: Int64Array, partner: pa.Array) -> pa.Table:
 
 
 def _groups_in_passes(io: TaskIo[Groups]) -> Iterator[pa.Table]:
-    """The same of a bucket that is too large to be held: the first of each key in one pass, who falls in a second.
-
-    A bucket grows so where very many samples have one key. Its samples follow one another by sid, so a range is
-    written as soon as a later one has begun.
-    """
-    firsts = list[pa.Table]()
-    for table in _batches(io):
-        held = pa.concat_tables([*firsts, table]).combine_chunks()
-        order, first = _ordered(held)
-        firsts = [held.take(pa.array(order[first]))]
-    starts, done, waiting = list(io.args.starts), 0, list[pa.Table]()
-    for table in _batches(io):
-        reached = bisect_right(starts, table["sid"][0].as_py()) - 1
-        falls = _falls_for(table, *firsts)
-        if reached > done:
-            before = pa.concat_tables([falls.slice(0, 0), *waiting])
-            whole = list(split_by_range(before, starts[done:]))
-            yield from whole[: reached - done]
-            done, waiting = reached, whole[reached - done :]
-        waiting.append(falls)
-    yield from split_by_range(pa.concat_tables(waiting), starts[done:])
+    """The same of a bucket that is too large: the first of each key in one pass, who falls in a second."""
+    firsts = passes.folded(_batches(io), _firsts)
+    assert firsts is not None, "the bucket has rows"
+    falls = ((table["sid"][0].as_py(), _falls_for(table, firsts)) for table in _batches(io))
+    yield from passes.ranges_in_turn(falls, io.args.starts)
 
 
 def _batches(io: TaskIo[Groups]) -> Iterator[pa.Table]:
-    """The rows of a bucket, about a third of HELD_ROWS at a time."""
-    held, rows = list[pa.Table](), 0
-    for table in io.stream("keys"):
-        held.append(table)
-        rows += len(table)
-        if 3 * rows >= HELD_ROWS:
-            yield pa.concat_tables(held)
-            held, rows = [], 0
-    if rows:
-        yield pa.concat_tables(held)
+    return passes.batches(io, "keys", -(-HELD_ROWS // 3))
+
+
+def _firsts(table: pa.Table) -> Int64Array:
+    order, first = _ordered(table)
+    return order[first]
 
 
 def _falls_for(table: pa.Table, firsts: pa.Table) -> pa.Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import compress
 from typing import Any, Literal
 
@@ -11,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.pipeline.algorithms.grouping import leaders
 from tamis.pipeline.algorithms.hashing import mix64
 from tamis.pipeline.algorithms.near_captions import (
     folding,
@@ -31,9 +31,11 @@ from tamis.pipeline.algorithms.near_captions.minhash import bands as banded
 from tamis.pipeline.algorithms.near_pictures import layouts
 from tamis.pipeline.algorithms.near_pictures.search import Pictures as Alike
 from tamis.pipeline.steps.duplicates.edges import edges as edge_table
+from tamis.pipeline.steps.duplicates.near_captions import giants
 from tamis.pipeline.steps.duplicates.reading import preference
+from tamis.pipeline.steps.shared import passes
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
-from tamis.pipeline.tables.columns import byte_rows, uid_words, vectors
+from tamis.pipeline.tables.columns import byte_rows, vectors
 from tamis.pipeline.tasks.task import TaskIo
 
 Ints = npt.NDArray[np.int64]
@@ -158,16 +160,23 @@ def _edges(io: TaskIo[Any], table: pa.Table, pairs: search.Edges, agreement: Agr
     return edge_table(table, pairs.a, pairs.b, same=pairs.same, **values)
 
 
-def _rank(table: pa.Table) -> Ints:
-    return leaders.ranks(uid_words(table["uid"]), table["preference"].to_numpy())
+def _held(pictures: Pictures) -> int:
+    """Samples of a bucket that are held at once."""
+    return giants.HELD_ROWS if pictures.cosine is None else giants.HELD_VECTORS
 
 
 def equal(io: TaskIo[Pictures]) -> Iterator[pa.Table]:
     """Edges among samples with the same normalised caption."""
     picture = {"phash": ["phash", "layout"], "embedding": ["vector"]}.get(io.args.agree, [])
-    table = io.read("texts", ["key", "sid", "uid", "preference", *picture]).combine_chunks()
-    agreement = _agreement(io.args, table)
-    pairs = search.equal(table["key"].to_numpy(), _rank(table), agreement)
+    columns = ["key", "sid", "uid", "preference", *picture]
+    agreeing = partial(_agreement, io.args)
+    if giants.is_large(io, _held(io.args)):
+        for share, found in giants.equal(io, columns, agreeing, _held(io.args)):
+            yield _edges(io, share, found, agreeing(share))
+        return
+    table = io.read("texts", columns).combine_chunks()
+    agreement = agreeing(table)
+    pairs = search.equal(table["key"].to_numpy(), giants.rank(table), agreement)
     yield _edges(io, table, pairs, agreement)
 
 
@@ -177,23 +186,21 @@ def bands(io: TaskIo[Bands]) -> Iterator[pa.Table]:
     ``home`` is the bucket, and a caption its position among the bucket's sorted keys; ``bits`` its sketch; ``keys``
     those of ``each`` bands, 32 bits of each.
     """
-    table = io.read("texts", ["key", "text"]).combine_chunks()
-    distinct, first = np.unique(table["key"].to_numpy(), return_index=True)
-    captions = table["text"].take(pa.array(first))
-    io.count(samples=table.num_rows, captions=len(distinct))
+    captions = _distinct_captions(io)
+    io.count(samples=passes.rows_of(io, "texts"), captions=len(captions))
     count, width = io.args.bands
     ngram = shingles.Ngram(*io.args.ngram)
     scheme = Scheme(ngram, count, width, io.args.seed, io.args.kernel)
-    keys = np.empty((count, len(distinct)), dtype=np.uint64)
-    bits = np.empty((len(distinct), sketch_filter.WORDS), dtype=np.uint64)
-    for start in range(0, len(distinct), BLOCK):
+    keys = np.empty((count, len(captions)), dtype=np.uint64)
+    bits = np.empty((len(captions), sketch_filter.WORDS), dtype=np.uint64)
+    for start in range(0, len(captions), BLOCK):
         part = slice(start, start + BLOCK)
         sketches = scheme.signatures(captions[part].to_pylist())
         keys[:, part] = banded(sketches, count, width).T
         bits[part] = sketch_filter.sketch_bits(sketches)
     each, parts = io.args.each, io.args.parts
-    positions = np.arange(len(distinct), dtype=np.uint32)
-    home = np.full(len(distinct), io.task.number, np.int32)
+    positions = np.arange(len(captions), dtype=np.uint32)
+    home = np.full(len(captions), io.task.number, np.int32)
     for start in range(0, count, each):
         together = keys[start : start + each]
         columns = {
@@ -204,6 +211,15 @@ def bands(io: TaskIo[Bands]) -> Iterator[pa.Table]:
         }
         # A bucket holds several bands only where it holds them whole.
         yield from split(pa.table(columns), bucket_of(together[0], parts), parts)
+
+
+def _distinct_captions(io: TaskIo[Bands]) -> pa.ChunkedArray:
+    """Each caption of a bucket once, in the order of their keys."""
+    if giants.is_large(io, giants.HELD_ROWS):
+        return giants.distinct(io, giants.HELD_ROWS)["text"]
+    table = io.read("texts", ["key", "text"]).combine_chunks()
+    first = np.unique(table["key"].to_numpy(), return_index=True)[1]
+    return table["text"].take(pa.array(first))
 
 
 def shared(io: TaskIo[Shared]) -> Iterator[pa.Table]:
@@ -264,13 +280,17 @@ def _group_of(high: Hashes, low: Hashes) -> Hashes:
 
 def members(io: TaskIo[Members]) -> Iterator[pa.Table]:
     """One bucket's candidates with what ``similar`` needs, and the groups that each is in, by bucket of groups."""
-    table = io.read("texts").combine_chunks()
     candidates = io.read("shared")
     caption, group = _distinct(candidates["caption"].to_numpy(), candidates["group"].to_numpy())
     every = np.unique(caption)
-    table = table.take(pa.array(_rows_of(table["key"].to_numpy(), every)))
+    agreeing = partial(_agreement, io.args)
+    if giants.is_large(io, _held(io.args)):
+        table = giants.nodes(io, every, agreeing, _held(io.args))
+    else:
+        table = io.read("texts").combine_chunks()
+        table = table.take(pa.array(_rows_of(table["key"].to_numpy(), every)))
     keys = table["key"].to_numpy()
-    chosen = search.representatives(keys, _rank(table), _agreement(io.args, table))
+    chosen = search.representatives(keys, giants.rank(table), agreeing(table))
     _, starts = np.unique(keys[chosen], return_index=True)
     pictures_of = np.diff(starts, append=len(chosen))
     buckets = io.args.buckets
@@ -328,7 +348,7 @@ def similar(io: TaskIo[Similar]) -> Iterator[pa.Table]:
         groups.flatten().to_numpy(),
         member,
         caption,
-        _rank(table),
+        giants.rank(table),
         shingles.shingle_sets(captions, shingles.Ngram(*io.args.ngram)),
         io.args.jaccard,
         agreement,
