@@ -1,7 +1,8 @@
 """Removal of the tables of a finished run that only an exchange needed.
 
-Each step declares them (``Step.passing``). A cleared phase keeps its index, so that a run with nothing to do has
-nothing to do. Where a task reads such a table, the phase is made again, from tables that stay.
+Each step declares them (``Step.passing``); and the first wave of an exchange in two is read by the second alone. A
+cleared phase keeps its index, so that a run with nothing to do has nothing to do. Where a task reads such a table, the
+phase is made again, from tables that stay.
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ class Passing:
 def passing(root: str, steps: Sequence[Step]) -> Iterator[Passing]:
     """The phases of the run at ``root`` whose tables may go, in the order of its steps."""
     for step in steps:
-        for phase in storage.folders_in(storage.join(root, paths.TABLES, step.name)):
+        phases = storage.folders_in(storage.join(root, paths.TABLES, step.name))
+        for phase in phases:
             first = phase.removesuffix(DEALT)
-            if any(fnmatchcase(first, pattern) for pattern in step.passing):
+            dealt_out = f"{phase}{DEALT}" in phases
+            if dealt_out or any(fnmatchcase(first, pattern) for pattern in step.passing):
                 sizes = storage.listing(storage.join(root, paths.folder(step.name, phase)))
                 files = sorted(name for name in sizes if TASK_FILE.fullmatch(name))
                 if files and INDEX in sizes:
