@@ -1,6 +1,6 @@
 """What choosing for a purpose costs: rows of 64 numbers a second of processor time, and the memory that is added.
 
-    PYTHONPATH=. python -m tests.benchmarks.purpose [--rows 10000000]
+    PYTHONPATH=. python -m tests.benchmarks.purpose [--rows 10000000 --held 1000 --only NAME]
 
 Each work goes through the rows in parts of 10,000, as tasks do, and holds what a worker holds beside them: 1,000 target
 vectors, centroids, references or listed vectors, 1,000,000 listed keys, 100,000 listed pictures or
@@ -78,41 +78,41 @@ class Rows:
 Work = Callable[[int], object]
 
 
-def held(draw: np.random.Generator) -> npt.NDArray[np.float32]:
+def held(draw: np.random.Generator, count: int) -> npt.NDArray[np.float32]:
     """The vectors that a worker holds."""
-    return unit(draw.standard_normal((HELD, DIM)))
+    return unit(draw.standard_normal((count, DIM)))
 
 
 Works = dict[str, tuple[Callable[[], Work], float]]
 """Name -> what makes the work of one part, with all that a worker holds for it; and the share of the rows."""
 
 
-def works(rows: Rows) -> Works:
-    """All works."""
+def works(rows: Rows, count: int = HELD) -> Works:
+    """All works, with so many vectors held."""
     draw = np.random.default_rng(1)
-    return {**by_target(rows, draw), **others(rows, draw)}
+    return {**by_target(rows, draw, count), **others(rows, draw, count)}
 
 
-def by_target(rows: Rows, draw: np.random.Generator) -> Works:
+def by_target(rows: Rows, draw: np.random.Generator, count: int) -> Works:
     """The measures of `target`."""
 
     def nearest() -> Work:
-        listed = kmeans.Centroids(held(draw))
+        listed = kmeans.Centroids(held(draw, count))
         return lambda part: target.nearest(rows.pairs(part)[1], listed)
 
     def moment() -> Work:
-        second = target.second_moment([held(draw)])
+        second = target.second_moment([held(draw, count)])
         return lambda part: target.moment(rows.pairs(part)[1], second)
 
     def concepts() -> Work:
-        centroids = kmeans.Centroids(held(draw))
-        votes = target.votes([held(draw)], centroids)
+        centroids = kmeans.Centroids(held(draw, count))
+        votes = target.votes([held(draw, count)], centroids)
         return lambda part: votes[centroids.assign(rows.pairs(part)[1])[0]]
 
     def frechet() -> Work:
-        centroids = kmeans.Centroids(held(draw))
-        along = frechet_search.directions(target.second_moment([held(draw)]), DIM)
-        moments = [np.zeros((HELD, *each), np.int64) for each in ((), (DIM,), (DIM, DIM))]
+        centroids = kmeans.Centroids(held(draw, count))
+        along = frechet_search.directions(target.second_moment([held(draw, count)]), DIM)
+        moments = [np.zeros((count, *each), np.int64) for each in ((), (DIM,), (DIM, DIM))]
 
         def work(part: int) -> npt.NDArray[np.integer]:
             some = rows.pairs(part)[1]
@@ -123,7 +123,7 @@ def by_target(rows: Rows, draw: np.random.Generator) -> Works:
         return work
 
     def influence() -> Work:
-        known = held(draw).astype(np.float16), held(draw).astype(np.float16)
+        known = held(draw, count).astype(np.float16), held(draw, count).astype(np.float16)
         learned = learn(*known, 40, 0, 0)
         along = direction(learned, known, (known[0][:100], known[1][:100]))
         measure, none = Influence(learned.pair(), along, *known), np.full(PART, -1)
@@ -138,11 +138,13 @@ def by_target(rows: Rows, draw: np.random.Generator) -> Works:
     }
 
 
-def others(rows: Rows, draw: np.random.Generator) -> Works:
+def others(rows: Rows, draw: np.random.Generator, count: int) -> Works:
     """Of the other steps."""
 
     def difficulty() -> Work:
-        references = References(held(draw).astype(np.float16), held(draw).astype(np.float16))
+        references = References(
+            held(draw, count).astype(np.float16), held(draw, count).astype(np.float16)
+        )
         none = np.full(PART, -1)
         return lambda part: references.difficulty(*rows.pairs(part), none, "cliploss", 0.05)
 
@@ -207,10 +209,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--only", default="", help="works whose names have this in them")
+    parser.add_argument("--held", type=int, default=HELD, help="vectors that a worker holds")
     args = parser.parse_args()
     torch.set_num_threads(1)
     print(f"{'':42}{'rows':>12}{'rows/s':>12}{'MB':>8}")
-    for name, (make, share) in works(Rows()).items():
+    for name, (make, share) in works(Rows(), args.held).items():
         if args.only not in name:
             continue
         parts = max(1, int(args.rows * share) // PART)
