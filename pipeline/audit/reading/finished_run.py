@@ -225,7 +225,8 @@ class FinishedRun:
                     table = file.read_row_group(group, columns)
                     for sid in some:
                         row: Row = row_values(table, sid & 0xFFFFFFFF)
-                        rows[sid] = {"sid": sid, **row}
+                        row.setdefault("sid", sid)
+                        rows[sid] = row
         return [rows[sid] for sid in sids]
 
     def quotas(self, step: str) -> pa.Table | None:

@@ -189,7 +189,7 @@ class Search:
         for start in range(0, len(best), count):
             some = best.sids[start : start + count].tolist()
             stored = self._embedding.run.rows(some, STORED)
-            found = [{"uid": uid[row["sid"]], **row} for row in stored]
+            found = [{"uid": uid[row["sid"]], "sid": row["sid"], **row} for row in stored]
             for_show = found if wanted is None else list(filter(wanted.has_fate, found))
             if bound is not None and for_show:
                 sids = np.array([row["sid"] for row in for_show], np.int64)

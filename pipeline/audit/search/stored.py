@@ -190,15 +190,10 @@ class Clusters:
     """Embeddings of pictures by cluster, with the centroids: what `index` laid out, or semantic_duplicates compared."""
 
     def __init__(
-        self,
-        run: FinishedRun,
-        config: Clustered,
-        members: FileColumns,
-        dealt: FileColumns | None,
+        self, run: FinishedRun, config: Clustered, phase: str, members: FileColumns
     ) -> None:
-        """``dealt``: the second wave of the exchange, whose files are then read instead of those of ``members``."""
         self._run, self._config, self._step, self._members = run, config, config.name, members
-        self._dealt = dealt
+        self._phase = phase
 
     @classmethod
     def of(cls, embedding: Embedding) -> Clusters | None:
@@ -211,14 +206,28 @@ class Clusters:
                     None,
                     embedding.config.makes_embedding,
                 ):
-                    dealt = _index(embedding.run, step.name, f"{phase}-dealt")
-                    members = _index(embedding.run, step.name, phase, cleared=dealt is not None)
+                    members = _index(embedding.run, step.name, phase, cleared=True)
                     centroids = paths.table(step.name, "train", "centroids")
                     if members is not None and storage.exists(
                         storage.join(embedding.run.root, centroids)
                     ):
-                        return cls(embedding.run, step, members, dealt)
+                        found = cls(embedding.run, step, phase, members)
+                        if found._are_there:
+                            return found
         return None
+
+    @cached_property
+    def _dealt(self) -> FileColumns | None:
+        """The second wave's files, which hold the vectors where there are two; that of an earlier job may lie there."""
+        if dealing.fan_of(self._lists) == 1:
+            return None
+        return _index(self._run, self._step, f"{self._phase}-dealt")
+
+    @property
+    def _are_there(self) -> bool:
+        if dealing.fan_of(self._lists) > 1:
+            return self._dealt is not None
+        return _index(self._run, self._step, self._phase) is not None
 
     def recall(self, probes: int) -> Recall | None:
         """The recall of a search of so many clusters, or of the next fewer that was measured; None where none was."""
@@ -244,13 +253,16 @@ class Clusters:
         return columns.centroid_rows(table)
 
     @cached_property
-    def _buckets(self) -> int:
-        if self._dealt is None:
-            return int(self._members.ends[0])
+    def _lists(self) -> int:
+        """The lists that the step makes of so many clusters."""
         clusters, dim = self.centroids.shape
         if isinstance(self._config, Index):
             return lists_of(self.rows, dim, clusters)
         return bucket_counts.of_clusters(self.rows, dim, clusters)
+
+    @property
+    def _buckets(self) -> int:
+        return self._lists if self._dealt is not None else int(self._members.ends[0])
 
     def _slices(self, bucket: int) -> Iterator[Slice]:
         if self._dealt is None:
