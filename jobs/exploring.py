@@ -74,7 +74,6 @@ def search(  # noqa: PLR0913, PLR0917 - one argument an option
     json: JSON = False,
 ) -> None:
     """Find samples by meaning: those nearest to a text, a picture, another sample or a vector."""
-    from tamis.jobs.commands.search import search_run, write_found
     from tamis.pipeline.audit.search.query import Sought
     from tamis.pipeline.audit.search.search import Asked
 
@@ -93,8 +92,12 @@ def search(  # noqa: PLR0913, PLR0917 - one argument an option
     if output is not None:
         if html is not None:
             raise JobError("--as and --html are two answers: ask for one at a time")
+        from tamis.jobs.commands.search_as import write_found
+
         write_found(run, embedding, sought, asked, output, local=local, json=json)
         return
+    from tamis.jobs.commands.search import search_run
+
     search_run(run, embedding, sought, asked, json=json, html=html)
 
 

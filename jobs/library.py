@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from tamis.schemas.errors import StateError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from tamis.jobs.searching import SearchOptions
     from tamis.pipeline.audit.again.whatif import Change
     from tamis.pipeline.audit.compare.diff import Difference
     from tamis.pipeline.audit.reading.finished_run import FinishedRun
@@ -204,24 +205,7 @@ class Run:
         names, rows = sql_tables.answer(self._run, connection, query)
         return pd.DataFrame(rows, columns=names)
 
-    def search(  # noqa: PLR0913 - the options of the command
-        self,
-        text: str | None = None,
-        *,
-        image: str | Path | bytes | None = None,
-        uid: str | None = None,
-        vector: Any = None,
-        like_run: str | Path | None = None,
-        n: int = 20,
-        above: float | None = None,
-        side: Literal["image", "text"] = "image",
-        among: Literal["kept", "dropped", "all"] = "kept",
-        where: str | None = None,
-        dedup: float | None = None,
-        probes: int | None = None,
-        embedding: str | None = None,
-        encoder: str | None = None,
-    ) -> pd.DataFrame:
+    def search(self, text: str | None = None, **options: Unpack[SearchOptions]) -> pd.DataFrame:
         """The samples nearest to a text, a picture, a sample or a vector, with their ``cosine``: as `tamis search`.
 
         ``attrs`` of the table says how many vectors were ``searched``, ``of`` how many; with ``above`` also how many
@@ -229,58 +213,29 @@ class Run:
 
         Args:
             text: words, for the run's own encoder.
-            image: a picture's path, or its bytes.
-            uid: a sample, which is not in the answer itself.
-            vector: an array of one vector, or the path of one as .npy.
-            like_run: a finished run, for what it kept.
-            n: rows of the answer, at most.
-            above: count all samples of this cosine or more.
-            side: whether vectors of pictures or of captions are searched.
-            among: the kept samples, the dropped, or all.
-            where: a condition on the ledger's columns, in DuckDB's SQL.
-            dedup: a cosine; what is nearer than that to a better one is left out.
-            probes: concepts that are searched.
-            embedding: its name, where the job has several.
-            encoder: the model behind embeddings that came with the input.
+            options: what else is sought, and which samples count: ``tamis.jobs.searching.SearchOptions``.
 
         Raises:
             TamisError: the run has no embeddings, or the query cannot be encoded.
+            TypeError: no option has such a name.
         """
         from tamis.jobs import searching
-        from tamis.pipeline.audit.search.search import Asked
 
-        query = searching.sought(text, image, uid, vector, encoder, like_run)
-        asked = Asked(n, above, side, among, where, probes, dedup=dedup)
-        return searching.table(self._run, embedding, query, asked)
+        return searching.table(self._run, searching.request(text, options))
 
-    def search_as(  # noqa: PLR0913 - the options of the command
-        self,
-        output: str | Path,
-        text: str | None = None,
-        *,
-        image: str | Path | bytes | None = None,
-        uid: str | None = None,
-        vector: Any = None,
-        like_run: str | Path | None = None,
-        n: int = 20,
-        above: float | None = None,
-        side: Literal["image", "text"] = "image",
-        among: Literal["kept", "all"] = "kept",
-        dedup: float | None = None,
-        embedding: str | None = None,
-        encoder: str | None = None,
+    def search_as(
+        self, output: str | Path, text: str | None = None, **options: Unpack[SearchOptions]
     ) -> Run:
         """What ``search`` finds, the ``n`` nearest or all ``above``, written as a run of its own into ``output``.
 
         Raises:
-            TamisError: as ``search``; or the inputs have changed, or ``output`` holds another run.
+            TamisError: as ``search``; an option that no job can say, as ``where``; or the inputs have changed, or
+                ``output`` holds another run.
+            TypeError: as ``search``.
         """
         from tamis.jobs import searching
-        from tamis.pipeline.audit.search.search import Asked
 
-        query = searching.sought(text, image, uid, vector, encoder, like_run)
-        asked = Asked(n, above, side, among, dedup=dedup)
-        searching.write(self._run, embedding, query, asked, str(output))
+        searching.write(self._run, searching.request(text, options), str(output))
         return Run(str(output))
 
     def export(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from tamis.jobs.commands.run import Place, carry_out, stoppable
+from typing import TYPE_CHECKING
+
 from tamis.jobs.opening import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import counted
-from tamis.pipeline.audit.search import subset
-from tamis.pipeline.audit.search.query import Query, Several, Sought, made
+from tamis.pipeline.audit.search.query import Query, Sought, made
 from tamis.pipeline.audit.search.search import Asked, Extent, Found, Search
 from tamis.pipeline.audit.search.stored import SIDES, Embedding
-from tamis.pipeline.planning.where import is_small
 from tamis.schemas.errors import JobError
+
+if TYPE_CHECKING:
+    from tamis.pipeline.audit.search.like_run import Several
 
 CAPTION = 60
 """Most characters of a caption in a table."""
@@ -49,34 +51,6 @@ def search_run(
         _write_page(run, query, asked, found, html)
     else:
         _show(query, asked, found)
-
-
-@stoppable()
-def write_found(
-    path: str,
-    embedding: str | None,
-    sought: Sought,
-    asked: Asked,
-    output: str,
-    *,
-    local: bool | None,
-    json: bool,
-) -> None:
-    """Write what a search finds as a run of its own, then show its funnel.
-
-    Raises:
-        JobError: as ``search_run``, or what a set cannot be made by.
-        TamisError: as ``search_run``; or the run, or its inputs, do not fit any more.
-    """
-    sought.check()
-    subset.check(asked)
-    run = opened(path)
-    searched = Embedding(run, embedding)
-    Search(searched, asked)  # what cannot be searched is refused before anything is written
-    query = made(searched, sought, asked.side)
-    plan = subset.planned(searched, sought, query, asked, output)
-    small = is_small(plan.job, run.manifest.rows_in) if local is None else local
-    carry_out(plan, Place(local=small), progress="auto", json=json, base=run.root)
 
 
 def _to_json(

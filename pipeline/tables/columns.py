@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -13,6 +15,16 @@ Float16s = npt.NDArray[np.float16]
 
 class Single(float):
     """A number out of a column of 32 bits, which is compared with others rounded to 32 bits."""
+
+
+def numbers(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
+    """A column of numbers, none of them null: a view of its memory if it is one chunk, else a copy.
+
+    Its `to_numpy` imports pandas where that is installed, which takes a short command a fifth of a second.
+    """
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    found: npt.NDArray[Any] = np.from_dlpack(array)
+    return found
 
 
 def row_values(table: pa.Table, position: int) -> dict[str, object]:

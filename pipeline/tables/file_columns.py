@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from tamis.pipeline.store import storage
+from tamis.pipeline.tables.columns import numbers
 from tamis.pipeline.tables.part_files import Slice, TableFile
 
 Ints = npt.NDArray[np.int64]
@@ -156,10 +157,7 @@ class FileColumns:
     def noted_numbers(self, name: str) -> Ints:
         """A note that every file has, a whole number, (n,); no file's notes are parsed."""
         found = pc.extract_regex(self.notes, rf'"{name}":(?P<number>\d+)')
-        numbers: Ints = (
-            pc.struct_field(found, "number").cast(pa.int64()).to_numpy(zero_copy_only=False)
-        )
-        return numbers
+        return numbers(pc.struct_field(found, "number").cast(pa.int64()))
 
     def file(self, position: int) -> TableFile:
         """One record."""
@@ -239,8 +237,8 @@ class FileColumns:
             folder,
             columns["name"],
             prints.reshape(-1, FINGERPRINT_BYTES)[: table.num_rows],
-            columns["bytes"].to_numpy(),
-            np.cumsum(columns["groups"].to_numpy(), dtype=np.int64),
+            numbers(columns["bytes"]),
+            np.cumsum(numbers(columns["groups"]), dtype=np.int64),
             _numbers(columns["digests"], "<u8").astype(np.uint64),
             _numbers(columns["rows"], "<i8").astype(np.int64),
             columns["notes"],

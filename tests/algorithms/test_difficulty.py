@@ -67,6 +67,22 @@ def test_cliploss_by_hand() -> None:
     assert sums == pytest.approx([-0.020029, -0.065286, -0.046116], abs=2e-4)
 
 
+@pytest.mark.parametrize(("own", "value"), [(0, 0.424336), (2, 1.153465)])
+def test_el2n_of_logits_by_hand(own: int, value: float) -> None:
+    """Logits 2, 1 and 0, as cosines 1, .5 and 0 at T = .5, in both directions; the label is the first or the last."""
+    plane = np.array(
+        [[1, 0, 0], [0.5, np.sqrt(0.75), 0], [0, 0, 1]]
+    )  # cosines with the first: 1, .5, 0
+    image, text = plane[:1], plane[own : own + 1]
+    others = np.delete(plane, own, axis=0)
+    to_text = others if own == 0 else np.array([[0, 0, 1], [np.sqrt(0.75), 0, 0.5]])
+    references = References(to_text.astype(np.float16), others.astype(np.float16))
+    found = references.difficulty(
+        image.astype(np.float16), text.astype(np.float16), np.array([-1]), "el2n", 0.5
+    )
+    assert found == pytest.approx([value], abs=1e-3)
+
+
 def test_el2n_by_hand() -> None:
     image, text = with_cosines()
     value = References(image, text).difficulty(image, text, np.arange(3), "el2n", 0.1)

@@ -57,6 +57,13 @@ def test_votes_by_hand() -> None:
     assert target.votes([votes[:2], votes[2:]], kmeans.Centroids(means)).tolist() == [3, 2]
 
 
+def test_votes_of_predictions_by_hand() -> None:
+    """DP4TL's label mapping: each target sample's most likely of four classes; the two with most votes are 0 and 2."""
+    predicted = np.eye(4, dtype=np.float32)[[0, 0, 2, 3, 2, 0, 3, 0, 2, 0]]
+    votes = target.votes([predicted], kmeans.Centroids(np.eye(4, dtype=np.float32)))
+    assert votes.tolist() == [5, 0, 3, 2]
+
+
 @given(st.integers(1, 40), st.integers(1, 30), st.integers(2, 40), st.integers(0, 99))
 def test_they_are_what_brute_force_says(n: int, t: int, dim: int, seed: int) -> None:
     x, rows = half(n, dim, seed), target.unit(half(t, dim, seed + 1))

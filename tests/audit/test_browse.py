@@ -16,7 +16,7 @@ from tamis.jobs.commands.explain import in_words
 from tamis.pipeline.audit.browse.answers import PAGE, Browser
 from tamis.pipeline.audit.browse.server import Server
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
-from tamis.pipeline.audit.search import query as queries
+from tamis.pipeline.audit.search import encoded
 from tamis.pipeline.audit.search.search import Asked, Search
 from tamis.pipeline.audit.search.stored import Embedding
 from tamis.schemas.errors import InputError
@@ -204,7 +204,7 @@ def test_the_page_searches_as_the_command_does(
     meaning_server: Server, clipart_run: FinishedRun
 ) -> None:
     embedding = Embedding(clipart_run)
-    query = queries.of_text(embedding, "a flag")
+    query = encoded.of_text(embedding, "a flag")
     for kept, among in (("", "all"), ("yes", "kept"), ("no", "dropped")):
         status, told = nearest(meaning_server, words="a flag", kept=kept)
         expected = Search(embedding, Asked(48, among=among, of_text=True)).find(query)  # type: ignore[arg-type]

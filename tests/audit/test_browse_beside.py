@@ -154,7 +154,9 @@ def test_the_page_shows_both_verdicts_and_keeps_them_in_its_address(
         for i, m in enumerate(moves)
         if (m["before"], m["after"]) == ("kept", "rules: below_minimum")
     )
-    page.driver.find_elements("css selector", "#pairs button")[at].send_keys("\ue007")
+    button = page.driver.find_elements("css selector", "#pairs button")[at]
+    assert button.text.startswith("kept → rules: below minimum ")
+    button.send_keys("\ue007")
     cards = until(lambda: page.driver.execute_script(CARDS))
     asked = {"before": "kept", "after": "rules: below_minimum"}
     rows = beside_server.beside.samples(asked)["rows"]

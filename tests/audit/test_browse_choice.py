@@ -16,7 +16,7 @@ from tamis.pipeline.audit.browse import answers
 from tamis.pipeline.audit.browse.answers import PAGE, Browser
 from tamis.pipeline.audit.browse.server import PICTURE_BYTES, Server
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
-from tamis.pipeline.audit.search import query as queries
+from tamis.pipeline.audit.search import encoded
 from tamis.pipeline.audit.search.search import Asked, Search
 from tamis.pipeline.audit.search.stored import Embedding
 from tamis.schemas.errors import InputError
@@ -158,7 +158,7 @@ def test_a_picture_is_searched_for_as_by_the_command(
     row = ledger(Path(clipart_run.root))[3]
     data = picture_of(clipart_run, row["key"])
     embedding = Embedding(clipart_run)
-    query = queries.of_picture(embedding, data, "a")
+    query = encoded.of_picture(embedding, data, "a")
     expected = Search(embedding, Asked(48, among="all")).find(query)
     status, told = sent(meaning_server, data)
     assert status == 200

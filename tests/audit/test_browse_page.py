@@ -11,6 +11,7 @@ import pytest
 from tamis.pipeline.audit.browse.answers import PAGE
 from tamis.pipeline.audit.browse.server import Server
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.audit.search import encoded
 from tamis.pipeline.audit.search import query as queries
 from tamis.pipeline.audit.search.query import Query
 from tamis.pipeline.audit.search.search import Asked, Search
@@ -292,7 +293,7 @@ def test_pictures_are_found_by_words_and_by_likeness_and_every_view_has_an_addre
         found = Search(embedding, Asked(48, among="all")).find(query)
         return [row["text"] for row in found.rows]
 
-    by_words = judged(queries.of_text(embedding, "a flag"))
+    by_words = judged(encoded.of_text(embedding, "a flag"))
     page.one("#meaning input").send_keys("a flag\n")
     page.says("#found", f"{len(by_words)} pictures nearest to “a flag”")
     assert page.captions() == by_words

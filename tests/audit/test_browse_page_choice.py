@@ -10,7 +10,7 @@ import pytest
 from tamis.pipeline.audit.browse.answers import PAGE
 from tamis.pipeline.audit.browse.server import Server
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.audit.search import query as queries
+from tamis.pipeline.audit.search import encoded
 from tamis.pipeline.audit.search.search import Asked, Search
 from tamis.pipeline.audit.search.stored import Embedding
 from tests.audit.test_browse_choice import picture_of
@@ -118,7 +118,7 @@ def test_a_picture_is_chosen_or_dropped(
     data = picture_of(clipart_run, row["key"])
     (tmp_path / "mine.png").write_bytes(data)
     embedding = Embedding(clipart_run)
-    query = queries.of_picture(embedding, data, "mine")
+    query = encoded.of_picture(embedding, data, "mine")
     judged = [r["text"] for r in Search(embedding, Asked(48, among="all")).find(query).rows]
     page.one("#file").send_keys(str(tmp_path / "mine.png"))
     page.says("#found", f"{len(judged)} pictures nearest to the picture mine.png")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tamis.jobs.commands.clean import clean_run
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
+from tamis.pipeline.audit.search import encoded
 from tamis.pipeline.audit.search import query as queries
 from tamis.pipeline.audit.search.query import Query
 from tamis.pipeline.audit.search.search import Asked, Found, Search
@@ -264,9 +265,9 @@ def test_a_vector_that_fits_not_is_refused(
 
 def test_embeddings_that_came_with_the_input_need_their_encoder(embedding: Embedding) -> None:
     with pytest.raises(JobError, match="say with --encoder which model made them"):
-        queries.of_text(embedding, "a cat")
+        encoded.of_text(embedding, "a cat")
     with pytest.raises(JobError, match=f"have 256 numbers, the run's embeddings have {DIM}"):
-        queries.of_text(embedding, "a cat", "demo")
+        encoded.of_text(embedding, "a cat", "demo")
 
 
 def test_probes_where_nothing_is_probed_are_refused(embedding: Embedding) -> None:
@@ -283,16 +284,16 @@ def test_pictures_and_words_are_encoded_by_the_runs_own_encoder(clipart_run: Fin
     stored["text"] = embedding.vector(row["sid"], "text")
     data = bytes_of(clipart_run, row)
     for side, query in {
-        "image": queries.of_picture(embedding, data, "it.png"),
-        "text": queries.of_text(embedding, row["text"]),
+        "image": encoded.of_picture(embedding, data, "it.png"),
+        "text": encoded.of_text(embedding, row["text"]),
     }.items():
         assert query.vector.astype(np.float16).tolist() == np.asarray(stored[side]).tolist()
-    found = Search(embedding, Asked(count=1)).find(queries.of_picture(embedding, data, "it.png"))
+    found = Search(embedding, Asked(count=1)).find(encoded.of_picture(embedding, data, "it.png"))
     assert found.rows[0]["uid"] == row["uid"]
     with pytest.raises(InputError, match=r"`it.png` cannot be searched for: "):
-        queries.of_picture(embedding, data[:40], "it.png")
+        encoded.of_picture(embedding, data[:40], "it.png")
     with pytest.raises(JobError, match="this run's own is `demo`"):
-        queries.of_text(embedding, "a cat", "demo")
+        encoded.of_text(embedding, "a cat", "demo")
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@
 Vectors are made: of 48 hidden numbers about 500 topics, turned into all dimensions, with noise. The step is run by a
 job over them, in this process. Queries are made alike, and the run does not have them. Recall is the share of the ten
 nearest by all cosines. faiss has as many lists, trained on as many vectors for as many iterations, and holds its own.
+Where `make peers` has installed autofaiss, which makes the indices of clip-retrieval, it stands beside them.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.audit.search.query import Query
 from tamis.pipeline.audit.search.search import Asked, Search
 from tamis.pipeline.audit.search.stored import Embedding
+from tests.benchmarks import _peers
 from tests.support.running import make_plan, run_here
 
 NEAREST, TOPICS, HIDDEN, FILE_ROWS, ITERATIONS = 10, 500, 48, 50_000, 10
@@ -141,6 +143,31 @@ def theirs(folder: Path, lists: int, dim: int, points: int, rows: int) -> Any:
     return index
 
 
+def autofaiss(folder: Path, queries: Floats, truth: Sequence[set[int]]) -> str:
+    """What the maker of clip-retrieval's indices builds of the same vectors, with that program's bounds of memory."""
+    python = _peers.interpreter("clip-retrieval")
+    if python is None:
+        return "autofaiss: not installed"
+    only = folder / "vectors-alone"
+    only.mkdir(exist_ok=True)
+    for path in (folder / "in").glob("img_emb_*.npy"):
+        (only / path.name).unlink(missing_ok=True)
+        (only / path.name).symlink_to(path.resolve())
+    np.save(folder / "queries.npy", queries)
+    files = [only, folder / "queries.npy", folder / "answer.npy"]
+    more = ["--nearest", NEAREST, "--memory", "4G", "--spent", folder / "spent.json"]
+    _peers.theirs(python, "_peer_autofaiss.py", *files, *more)
+    spent = json.loads((folder / "spent.json").read_text())
+    answers = np.load(folder / "answer.npy").tolist()
+    recall = statistics.mean(
+        len(nearest & set(found)) / NEAREST for nearest, found in zip(truth, answers, strict=True)
+    )
+    return (
+        f"autofaiss: {spent['index']}, built in {spent['build']:.0f} s of processors, {spent['memory']:.0f} MB, "
+        f"recall {recall:.3f}, {spent['ms']:.2f} ms a query"
+    )
+
+
 def main() -> None:
     """Print the build, the first answer, and a row for each number of probes."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -185,6 +212,7 @@ def main() -> None:
     print(
         f"faiss: {time.perf_counter() - began:.0f} s, {time.process_time() - busy:.0f} s of processors"
     )
+    print(autofaiss(given.folder, queries, truth), flush=True)
     print(f"{rows:,} vectors of {given.dim}, {lists} lists")
     print("probes     recall     wall ms   processor   faiss recall     wall ms   processor")
     for probes in (1, 4, 16, 64):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,22 @@ def test_a_table_says_what_was_searched(capsys: pytest.CaptureFixture[str], fold
     assert lines[-1].endswith("in 2 of 4 concepts; --probes searches more")
 
 
+def test_a_search_by_a_vector_imports_no_encoder_and_nothing_that_runs_a_job(folder: Path) -> None:
+    heavy = {"pandas", "torch", "ray", "duckdb", "faiss", "PIL", "tamis.pipeline.runs"}
+    code = (
+        "import sys; from tamis.jobs.cli import main\n"
+        "try: main(['search', *sys.argv[1:], '--json'])\n"
+        f"except SystemExit: print(*sorted({heavy} & set(sys.modules)))"
+    )
+    asked = [str(folder / "run"), "--vector", str(folder / "query.npy")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *asked], capture_output=True, text=True, check=True
+    )
+    answer, imported = done.stdout.splitlines()
+    assert len(json.loads(answer)["samples"]) == 20
+    assert not imported
+
+
 @pytest.mark.parametrize("more", [{"n": 9}, {"above": 0.1}, {"n": 9, "among": "all"}])
 def test_an_answer_becomes_a_run_in_python(
     folder: Path, tmp_path: Path, more: dict[str, Any]
@@ -65,6 +83,8 @@ def test_an_answer_becomes_a_run_in_python(
     assert 0 < made.kept < run.total
     with pytest.raises(JobError, match="give one of --text"):
         run.search_as(tmp_path / "other")
+    with pytest.raises(TypeError, match="no option `vectors` of a search: there are text, image,"):
+        run.search(vectors=vector)  # type: ignore[call-arg]
 
 
 def test_the_same_answer_as_json_and_in_python(

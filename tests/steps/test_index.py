@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from tamis.pipeline.audit.again.late_steps import first_of
 from tamis.pipeline.audit.again.whatif import whatif
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.audit.search.query import Query
-from tamis.pipeline.audit.search.search import Asked, Search
+from tamis.pipeline.audit.search.search import Asked, Found, Search
 from tamis.pipeline.audit.search.stored import Clusters, Embedding
 from tamis.pipeline.audit.verify.verify import Seen, verify
+from tamis.pipeline.runs import cleaning
+from tamis.pipeline.runs.plan import build
 from tamis.pipeline.steps.index import config
 from tamis.pipeline.steps.index.config import Index
 from tamis.pipeline.tables import part_files
@@ -152,6 +155,34 @@ def test_other_thresholds_are_decided_as_if_it_were_not_there(run: FinishedRun) 
     assert first_of(*jobs) == 2
 
 
+def test_what_was_dealt_out_may_go(run: FinishedRun, tmp_path: Path) -> None:
+    """The first of two waves holds the vectors once more: `tamis clean` removes it, and searches stay as they were."""
+    query = Query(np.eye(1, DIM, dtype=np.float32)[0], "v")
+
+    def found(of: FinishedRun) -> Found:
+        return Search(Embedding(of), Asked(15, among="all", probes=3)).find(query)
+
+    shutil.copytree(run.root, tmp_path / "run")
+    again = open_run(str(tmp_path / "run"))
+    before = found(again)
+    passing = list(cleaning.passing(again.root, build(job_of(again))))
+    two_waves = (Path(run.root) / "tables/index/lists-dealt").exists()
+    assert ("lists" in {phase.phase for phase in passing}) == two_waves
+    assert "lists-dealt" not in {phase.phase for phase in passing}
+    if not two_waves:  # an earlier job's second wave is not read, and what is read does not go
+        stale = tmp_path / "run/tables/index/lists-dealt"
+        shutil.copytree(tmp_path / "run/tables/index/drawn", stale)
+        left = {phase.phase for phase in cleaning.passing(again.root, build(job_of(again)))}
+        assert "lists" not in left
+    cleaning.clear(again.root, passing)
+    after = found(open_run(again.root))
+    assert after.extent.clusters == 12
+    assert (after.rows, after.searched) == (before.rows, before.searched)
+    if not two_waves:
+        shutil.rmtree(stale)
+    assert list(verify(open_run(again.root), Seen(), deep=True)) == []
+
+
 def test_its_tables_are_sound(run: FinishedRun) -> None:
     assert list(verify(run, Seen(), deep=True)) == []
 
@@ -175,13 +206,17 @@ def test_the_curve_counts_ranks(ranks: list[int]) -> None:
     assert shares.tolist() == pytest.approx(judged)
 
 
-def test_the_plan_tells_of_concepts_and_sizes() -> None:
+def test_the_plan_tells_of_concepts_and_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "LIST_BYTES", 1 << 20)  # whatever a run of this module made of them
+    monkeypatch.setattr(dealing, "GROUPS", 256)
     step = Index.model_validate({"clusters": "auto"})
     assert [step.concepts(n, 512) for n in (0, 1, 1_000_000, 10**13)] == [1, 1, 1000, 65_536]
     (auto, lists) = step.notes(1_000_000, lambda _: 512)
     assert auto.startswith("clusters: auto is 1,000 if all 1,000,000 samples reach it")
     assert lists == (
-        "lists: 1.06 GB on disk, twice where dealt in two waves; a search reads about 16.4 MB of them, "
-        "and holds 3.07 MB"
+        "lists: 1.06 GB on disk, and as much again until `tamis clean` frees it; a search reads about 16.4 MB of "
+        "them, and holds 3.1 MB"
     )
+    *_, few = step.notes(100_000, lambda _: 512)
+    assert few.startswith("lists: 106 MB on disk; a search reads about")
     assert list(Index(clusters=7).notes(None, lambda _: 512)) == []

@@ -17,6 +17,17 @@ NOTES: list[tuple[str, dict[str, Any], str]] = [
     ("exclude", {"list": "x", "on": "embedding"}, "500,000 listed vectors x 512 x 8 B: 2,048 MB"),
     ("target", {"path": "x", "keep": 0.2}, "20,000 target vectors x 512 x 8 B: 82 MB"),
     ("target", {"path": "x", "keep": 0.2, "measure": "moment"}, "512 x 512 x 8 B: 2 MB"),
+    (
+        "target",
+        {"path": "x", "measure": "frechet", "centroids": "y"},
+        "the moments of each concept, 64 x 64 x 8 B: 32,768 B",
+    ),
+    (
+        "target",
+        {"path": "x", "keep": 0.2, "measure": "influence"},
+        "references x 64 numbers x 32 B",
+    ),
+    ("difficulty", {"measure": "loss"}, "references x 64 numbers x 16 B"),
     ("difficulty", {"measure": "cliploss"}, "4,096 references x"),
     ("repeat", {"signal": "s", "total": 1_280_000_000}, "10,000,000 keys x 32 B: 320 MB"),
     ("repeat", {"signal": "s", "total": 1_280_000_000}, "7,130,000,000 x 32 B, 228.2 GB"),

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.audit.search import encoded
 from tamis.pipeline.audit.search import query as queries
 from tamis.pipeline.audit.search.search import Asked, Found, Search
 from tamis.pipeline.audit.search.stored import Embedding
@@ -63,9 +64,9 @@ class Meaning:
             raise JobError("this run has no embeddings to search")
         with self._one_at_a_time:
             if picture is not None:
-                query = queries.of_picture(embedding, picture, "the picture")
+                query = encoded.of_picture(embedding, picture, "the picture")
             elif words:
-                query = queries.of_text(embedding, words)
+                query = encoded.of_text(embedding, words)
             else:
                 sid = asked.get("like", "")
                 if not (sid.isdecimal() and len(sid) < 20 and self._run.has(int(sid))):

@@ -31,8 +31,9 @@ TILES = 32
 HELD = 8
 """Concepts whose places are kept in memory."""
 
-PARTS_OF = "SELECT DISTINCT sid >> 32 AS part FROM ledger WHERE cluster = $cluster AND {placed} ORDER BY part"
-COUNT = "SELECT count(*) FROM ledger WHERE cluster = $cluster AND {placed}"
+PARTS_OF = """
+    SELECT sid >> 32 AS part, count(*) FROM ledger WHERE cluster = $cluster AND {placed} GROUP BY part ORDER BY part
+"""
 CHOSEN = """
     SELECT sid, kept FROM ledger WHERE cluster = $cluster AND {placed} AND sid >> 32 IN (SELECT unnest($parts))
     ORDER BY md5(uid), sid LIMIT $most
@@ -81,7 +82,7 @@ class Members:
         found = connection.execute(PARTS_OF.format(placed=self._run.placed), values).fetchall()
         if not found:
             raise InputError(f"concept {cluster} has no samples in this run")
-        (of,) = connection.execute(COUNT.format(placed=self._run.placed), values).fetchall()[0]
+        of = sum(samples for _, samples in found)
         spread = np.linspace(0, len(found) - 1, min(PARTS, len(found))).astype(np.int64)
         values |= {"parts": [found[at][0] for at in spread.tolist()], "most": MOST}
         rows = connection.execute(CHOSEN.format(placed=self._run.placed), values).fetchnumpy()
@@ -96,7 +97,7 @@ class Members:
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
         places = plane.main_directions(vectors)
         places /= max(float(np.abs(places).max(initial=0)), np.finfo(np.float64).tiny)
-        return _Placed(int(of), sids, kept, places)
+        return _Placed(of, sids, kept, places)
 
 
 def _tiles(found: _Placed, box: tuple[float, float, float, float]) -> list[dict[str, Any]]:

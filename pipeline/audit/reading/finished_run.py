@@ -206,22 +206,27 @@ class FinishedRun:
     def rows(self, sids: Sequence[int], columns: Sequence[str] | None = None) -> list[Row]:
         """The ledger's rows of some samples, in their order; each file is opened, and each part read, once.
 
-        ``columns``: those to read, ``sid`` among them; all by default.
+        ``columns``: those to read, all by default; ``sid`` is always there.
         """
         rows: dict[int, Row] = {}
         by_bundle: dict[int, dict[int, list[int]]] = {}
         for sid in sids:
             bundle, group = bundle_of(sid >> 32)
-            by_bundle.setdefault(bundle, {}).setdefault(group, []).append(sid & 0xFFFFFFFF)
+            by_bundle.setdefault(bundle, {}).setdefault(group, []).append(sid)
         for bundle, by_group in by_bundle.items():
             name = f"{paths.task_name(Scope.BUNDLE, bundle)}.parquet"
             path = storage.join(self.root, paths.LEDGER, name)
-            with sound(path), storage.open_table(path) as raw, ParquetFile(raw) as file:
-                for group, positions in by_group.items():
+            with (
+                sound(path),
+                storage.open_table(path) as raw,
+                ParquetFile(raw, read_dictionary=["source"]) as file,  # one text in a part
+            ):
+                for group, some in by_group.items():
                     table = file.read_row_group(group, columns)
-                    for position in positions:
-                        row: Row = row_values(table, position)
-                        rows[row["sid"]] = row
+                    for sid in some:
+                        row: Row = row_values(table, sid & 0xFFFFFFFF)
+                        row.setdefault("sid", sid)
+                        rows[sid] = row
         return [rows[sid] for sid in sids]
 
     def quotas(self, step: str) -> pa.Table | None:

@@ -1,30 +1,26 @@
-"""Queries: a text or a picture, encoded as the run's samples were; a sample's own vector; or a given vector."""
+"""Queries of a search: what was asked for, and its vector.
+
+Encoders, and what reads another run, are imported where they are needed: a search by a vector is answered sooner.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from tamis.pipeline import encoders
 from tamis.pipeline.algorithms import nearest
 from tamis.pipeline.algorithms.arrays import Float32Array, Float64Array, Int64Array
-from tamis.pipeline.algorithms.choosing import target as likeness
-from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.audit.search.stored import Embedding, Side
-from tamis.pipeline.encoders.base import Encoder, Precision
-from tamis.pipeline.host import devices
-from tamis.pipeline.inputs.images import ImageDamage
-from tamis.pipeline.steps.embed import decoding
-from tamis.pipeline.steps.embed.config import Embed
-from tamis.pipeline.steps.selectors.target.config import Target
 from tamis.pipeline.steps.shared.audit import Row
-from tamis.pipeline.steps.shared.origins import blocks, kind_of, origin
 from tamis.pipeline.store import numpy_arrays, storage
 from tamis.pipeline.tables.columns import Float16s
 from tamis.schemas.errors import InputError, JobError
+
+if TYPE_CHECKING:
+    from tamis.pipeline.audit.search.like_run import Several
 
 
 @dataclass(frozen=True)
@@ -35,24 +31,11 @@ class Query:
     what: str
     sid: int | None = None  # of the sample whose vector it is, which is not among the answers
 
-    def above(self, rows: Float16s, bound: float) -> tuple[Int64Array, Float64Array]:
-        """Positions and cosines of the rows whose cosine is ``bound`` or more."""
-        return nearest.above(rows, self.vector, bound)
-
-
-@dataclass(frozen=True)
-class Several:
-    """Vectors to look for together, of a finished run: what counts is the cosine to the nearest of them."""
-
-    target: kmeans.Centroids
-    what: str
-    sid: None = None  # no sample is left out
-
-    def above(self, rows: Float16s, bound: float) -> tuple[Int64Array, Float64Array]:
-        """Positions and cosines of the rows whose cosine to the nearest vector is ``bound`` or more."""
-        values = likeness.nearest(rows, self.target)[0].astype(np.float64)
-        at = np.flatnonzero(values >= bound)
-        return at, values[at]
+    def above(
+        self, rows: Float16s, bound: float, most: int | None
+    ) -> tuple[Int64Array, Float64Array]:
+        """Positions and cosines of the rows whose cosine is ``bound`` or more; of the ``most`` largest, at least."""
+        return nearest.above(rows, self.vector, bound, most)
 
 
 @dataclass(frozen=True)
@@ -83,66 +66,28 @@ def made(embedding: Embedding, sought: Sought, side: Side) -> Query | Several:
     """The query as a vector; ``side``: whether a sample's picture or caption is meant.
 
     Raises:
-        TamisError: as the functions below.
+        TamisError: as the functions below, and those of ``encoded`` and ``like_run``.
     """
     sought.check()
-    if sought.text is not None:
-        return of_text(embedding, sought.text, sought.encoder)
     if sought.uid is not None:
         return of_sample(embedding, sought.uid, side)
-    if sought.image is not None:
-        name, data = "the picture", sought.image
-        if isinstance(data, str):
-            name, data = data, read_picture(data)
-        return of_picture(embedding, data, name, sought.encoder)
+    if sought.vector is not None:
+        name = sought.vector if isinstance(sought.vector, str) else "the vector"
+        rows = read_vector(sought.vector) if isinstance(sought.vector, str) else sought.vector
+        return of_vector(embedding, rows, name)
     if sought.like_run is not None:
+        from tamis.pipeline.audit.search.like_run import of_run
+
         return of_run(embedding, sought.like_run, side)
-    if isinstance(sought.vector, str):
-        return of_vector(embedding, read_vector(sought.vector), sought.vector)
-    assert sought.vector is not None, "one thing is sought"
-    return of_vector(embedding, sought.vector, "the vector")
+    from tamis.pipeline.audit.search.encoded import of_picture, of_text
 
-
-def of_text(embedding: Embedding, text: str, encoder: str | None = None) -> Query:
-    """The vector of a text.
-
-    Args:
-        embedding: that is searched.
-        text: any but an empty one.
-        encoder: the encoder of embeddings that came with the input; the run's own by default.
-
-    Raises:
-        JobError: no encoder is known, or it has no text tower, or makes other vectors.
-        ModelError: it cannot be loaded.
-    """
-    if not text.strip():
-        raise JobError("--text is empty: write what to look for")
-    config = _encoding(embedding, encoder)
-    if not encoders.describe(config.spec, config.precision).has_text:
-        raise JobError(f"--text: `{config.encoder}` encodes pictures alone: give --image or --uid")
-    model = _loaded(config.encoder, config.device, config.precision)
-    return Query(_fitting(embedding, model.encode_texts([text], config.batch_size)[0]), f'"{text}"')
-
-
-def of_picture(embedding: Embedding, data: bytes, name: str, encoder: str | None = None) -> Query:
-    """The vector of a picture, from its bytes; ``name`` is for messages, the rest as for ``of_text``.
-
-    Raises:
-        InputError: it is no picture, or damaged.
-        JobError, ModelError: as ``of_text``.
-    """
-    config = _encoding(embedding, encoder)
-    description = encoders.describe(config.spec, config.precision)
-    assert description.preprocessing is not None, "a model that can be loaded has one"
-    limit = int(embedding.run.manifest.job["limits"]["max_pixels"])
-    try:
-        shrinks = config.decoder == "shrink"
-        pixels = decoding.pixels([data], description.preprocessing, limit, shrinks)
-    except ImageDamage as damage:
-        raise InputError(f"`{storage.redact(name)}` cannot be searched for: {damage}") from None
-    model = _loaded(config.encoder, config.device, config.precision)
-    (vectors,) = model.encode_images([pixels], config.batch_size)
-    return Query(_fitting(embedding, vectors[0]), storage.redact(name))
+    if sought.text is not None:
+        return of_text(embedding, sought.text, sought.encoder)
+    assert sought.image is not None, "one thing is sought"
+    name, data = "the picture", sought.image
+    if isinstance(data, str):
+        name, data = data, read_picture(data)
+    return of_picture(embedding, data, name, sought.encoder)
 
 
 def of_sample(embedding: Embedding, uid: str, side: Side) -> Query:
@@ -196,21 +141,6 @@ def of_vector(embedding: Embedding, vector: npt.NDArray[np.generic], name: str) 
     return Query(_unit(wide), storage.redact(name))
 
 
-def of_run(embedding: Embedding, path: str, side: Side) -> Several:
-    """The vectors of what a finished run kept, as a step `target` takes them: of very many some, by their hashes.
-
-    Raises:
-        JobError, StateError: it is no finished run, or another encoder has embedded it.
-        InputError: its vectors cannot be read.
-    """
-    if kind_of(path) != "run":
-        raise JobError(f"--like-run {path}: is a file: name the directory of a finished run")
-    most = Target.model_fields["most"].default
-    of = origin("--like-run", path, embedding.config, embedding.run.seed, side, most)
-    rows = np.concatenate([block.rows for block in blocks(of, None)])
-    return Several(kmeans.Centroids(rows), f"what {storage.redact(path)} kept")
-
-
 def read_vector(path: str) -> npt.NDArray[np.generic]:
     """The array of a ``.npy`` file.
 
@@ -239,45 +169,6 @@ def read_picture(path: str) -> bytes:
 
 def _absent(path: str) -> InputError:
     return InputError(f"no file `{storage.redact(path)}`: {storage.nearest_directory(path)}")
-
-
-def _encoding(embedding: Embedding, encoder: str | None) -> Embed:
-    """The settings to encode with, on a device that is here."""
-    config = embedding.config
-    if config.takes_embeddings:
-        if encoder is None:
-            raise JobError(
-                "this run's embeddings came with its input: say with --encoder which model made them, "
-                "or give --uid or --vector"
-            )
-        config = config.model_copy(update={"encoder": encoder, "device": "cpu"})
-    elif config.own is not None:
-        raise JobError(
-            f"this run's encoder is code of its own, {config.encoder}, and to read a run imports nothing: give --uid "
-            "or --vector"
-        )
-    elif encoder is not None:
-        raise JobError(
-            f"--encoder {encoder}: this run's own is `{config.encoder}`: leave the option out"
-        )
-    return config if config.device == "cpu" or devices.has_cuda() else config.without_gpu()
-
-
-@lru_cache(maxsize=1)
-def _loaded(spec: str, device: str, precision: Precision) -> Encoder:
-    """The model, kept from one query of this process to the next."""
-    return encoders.load(spec, device, precision)
-
-
-def _fitting(embedding: Embedding, vector: Float32Array) -> Float32Array:
-    if len(vector) != embedding.dim:
-        raise JobError(
-            f"the encoder's vectors have {len(vector)} numbers, the run's embeddings have {embedding.dim}: "
-            "name with --encoder the model that made them"
-        )
-    if not np.isfinite(vector).all() or not vector.any():
-        raise InputError("the query's vector is zero or not finite: ask for something else")
-    return vector
 
 
 def _unit(vector: npt.NDArray[np.floating]) -> Float32Array:

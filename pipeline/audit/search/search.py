@@ -12,17 +12,20 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tamis.pipeline.algorithms import nearest
 from tamis.pipeline.algorithms.arrays import Float64Array, Int64Array, UInt64Array
 from tamis.pipeline.algorithms.nearest import Best
-from tamis.pipeline.audit.search.query import Query, Several
+from tamis.pipeline.audit.search.query import Query
 from tamis.pipeline.audit.search.stored import Block, Clusters, Embedding, Recall, Side
 from tamis.pipeline.audit.search.wanted import Among, Wanted
 from tamis.schemas.errors import JobError
+
+if TYPE_CHECKING:
+    from tamis.pipeline.audit.search.like_run import Several
 
 PROBES = {"picture": 16, "text": 32}
 """Clusters that are searched for a picture and for a text: texts lie farther from pictures, and need twice as many."""
@@ -35,6 +38,9 @@ AT_ONCE = 1 << 20
 
 COLUMNS = ("uid", "sid", "source", "key", "url", "text", "kept", "step", "reason", "cluster")
 """Columns of the ledger in an answer."""
+
+STORED = tuple(name for name in COLUMNS if name not in {"uid", "sid"})
+"""Those that are read for it: a search knows the others."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +163,7 @@ class Search:
     def _area(self, query: Query | Several, wanted: Wanted) -> _Area:
         """The probed clusters; with a bound those that can hold a sample; without clusters all vectors."""
         asked, clusters = self._asked, self._clusters
-        if clusters is None or isinstance(query, Several):
+        if clusters is None or not isinstance(query, Query):
             return _Area(self.extent, partial(self._embedding.blocks, asked.side, wanted))
         every = clusters.centroids
         if asked.above is None:
@@ -174,11 +180,16 @@ class Search:
         """
         count, bound, rows = self._asked.count, self._asked.dedup, list[dict[str, Any]]()
         cosine = dict(zip(best.sids.tolist(), best.values.tolist(), strict=True))
+        uid = {
+            sid: f"{high:016x}{low:016x}"
+            for sid, (high, low) in zip(cosine, best.uids.tolist(), strict=True)
+        }
         earlier = np.empty((0, self._embedding.dim), np.float16)
         left_out = 0
         for start in range(0, len(best), count):
             some = best.sids[start : start + count].tolist()
-            found = self._embedding.run.rows(some, COLUMNS)
+            stored = self._embedding.run.rows(some, STORED)
+            found = [{"uid": uid[row["sid"]], "sid": row["sid"], **row} for row in stored]
             for_show = found if wanted is None else list(filter(wanted.has_fate, found))
             if bound is not None and for_show:
                 sids = np.array([row["sid"] for row in for_show], np.int64)
@@ -228,8 +239,11 @@ class _Scan:
         """Compare all of them."""
         for block in blocks:
             self.searched += len(block.sid)
-            bound = self.best.bound if self._bound is None else self._bound
-            at, values = self._query.above(block.vectors, bound)
+            if self._bound is None:  # one more, for the sample that is left out
+                bound, most = self.best.bound, self.best.limit + 1
+            else:
+                bound, most = self._bound, None
+            at, values = self._query.above(block.vectors, bound, most)
             own = block.sid[at] == (-1 if self._query.sid is None else self._query.sid)
             at, values = at[~own], values[~own]
             if len(at):

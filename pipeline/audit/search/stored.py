@@ -142,7 +142,7 @@ class Embedding:
         part, rows = piece
         table = _read(self.run, self._by_part[part], ["row", side, "reason"])
         table = table.filter(pc.is_null(table["reason"]))
-        row = table["row"].to_numpy().astype(np.int64)
+        row = columns.numbers(table["row"]).astype(np.int64)
         if rows is not None:
             there = np.isin(row, rows)
             row, table = row[there], table.filter(pa.array(there))
@@ -156,13 +156,13 @@ class Embedding:
     def usable_rows(self, part: int) -> Int64Array:
         """The rows of a part that have a usable embedding, ascending."""
         table = _read(self.run, self._by_part[part], ["row", "reason"])
-        row: Int64Array = table.filter(pc.is_null(table["reason"]))["row"].to_numpy()
+        row: Int64Array = columns.numbers(table.filter(pc.is_null(table["reason"]))["row"])
         return row.astype(np.int64)
 
     def rows_of(self, part: int, side: Side, rows: Int64Array) -> columns.Float16s:
         """The vectors of some rows of a part, ascending, all of which have one."""
         table = _read(self.run, self._by_part[part], ["row", side])
-        at = np.searchsorted(table["row"].to_numpy(), rows)
+        at = np.searchsorted(columns.numbers(table["row"]), rows)
         return columns.vectors(table[side])[at]
 
     def vectors_of(self, sids: Int64Array, side: Side) -> columns.Float16s:
@@ -193,7 +193,7 @@ class Clusters:
         self, run: FinishedRun, config: Clustered, phase: str, members: FileColumns
     ) -> None:
         self._run, self._config, self._step, self._members = run, config, config.name, members
-        self._dealt = _index(run, config.name, f"{phase}-dealt")
+        self._phase = phase
 
     @classmethod
     def of(cls, embedding: Embedding) -> Clusters | None:
@@ -206,20 +206,35 @@ class Clusters:
                     None,
                     embedding.config.makes_embedding,
                 ):
-                    members = _index(embedding.run, step.name, phase)
+                    members = _index(embedding.run, step.name, phase, cleared=True)
                     centroids = paths.table(step.name, "train", "centroids")
                     if members is not None and storage.exists(
                         storage.join(embedding.run.root, centroids)
                     ):
-                        return cls(embedding.run, step, phase, members)
+                        found = cls(embedding.run, step, phase, members)
+                        if found._are_there:
+                            return found
         return None
+
+    @cached_property
+    def _dealt(self) -> FileColumns | None:
+        """The second wave's files, which hold the vectors where there are two; that of an earlier job may lie there."""
+        if dealing.fan_of(self._lists) == 1:
+            return None
+        return _index(self._run, self._step, f"{self._phase}-dealt")
+
+    @property
+    def _are_there(self) -> bool:
+        if dealing.fan_of(self._lists) > 1:
+            return self._dealt is not None
+        return _index(self._run, self._step, self._phase) is not None
 
     def recall(self, probes: int) -> Recall | None:
         """The recall of a search of so many clusters, or of the next fewer that was measured; None where none was."""
         table = self._run.table(self._step, "recall", "recall")
         if table is None or not isinstance(self._config, Index):
             return None
-        at = int(np.searchsorted(table["probes"].to_numpy(), probes, side="right")) - 1
+        at = int(np.searchsorted(columns.numbers(table["probes"]), probes, side="right")) - 1
         measured, share = (table[name][at].as_py() for name in ("probes", "recall"))
         return Recall(measured, share, self._config.queries)
 
@@ -238,13 +253,16 @@ class Clusters:
         return columns.centroid_rows(table)
 
     @cached_property
-    def _buckets(self) -> int:
-        if self._dealt is None:
-            return int(self._members.ends[0])
+    def _lists(self) -> int:
+        """The lists that the step makes of so many clusters."""
         clusters, dim = self.centroids.shape
         if isinstance(self._config, Index):
             return lists_of(self.rows, dim, clusters)
         return bucket_counts.of_clusters(self.rows, dim, clusters)
+
+    @property
+    def _buckets(self) -> int:
+        return self._lists if self._dealt is not None else int(self._members.ends[0])
 
     def _slices(self, bucket: int) -> Iterator[Slice]:
         if self._dealt is None:
@@ -260,8 +278,8 @@ class Clusters:
         slices = (piece for bucket in range(self._buckets) for piece in self._slices(bucket))
         read = partial(_read, self._run, names=["cluster", "distance"])
         for table in _ahead(read, slices):
-            similarity = np.float32(1) - table["distance"].to_numpy()
-            np.minimum.at(smallest, table["cluster"].to_numpy(), similarity)
+            similarity = np.float32(1) - columns.numbers(table["distance"])
+            np.minimum.at(smallest, columns.numbers(table["cluster"]), similarity)
         return smallest
 
     def blocks(self, clusters: Int64Array) -> Iterator[Block]:
@@ -276,10 +294,10 @@ class Clusters:
         table = _read(self._run, piece, ["sid", "uid", "cluster", "vector"]).combine_chunks()
         vectors, sids, uids = (
             columns.vectors(table["vector"]),
-            table["sid"].to_numpy(),
+            columns.numbers(table["sid"]),
             table["uid"],
         )
-        there = np.isin(table["cluster"].to_numpy(), clusters)
+        there = np.isin(columns.numbers(table["cluster"]), clusters)
         if there.all():  # as in most lists of an index: nothing is copied
             return Block(vectors, sids, lambda positions: columns.uid_words(uids)[positions])
         words = columns.uid_words(uids)[there]
@@ -302,11 +320,11 @@ def _chosen(run: FinishedRun, name: str | None) -> Embed:
     return made[name]
 
 
-def _index(run: FinishedRun, step: str, phase: str) -> FileColumns | None:
-    """The files of a phase; None where it has none, or they have been cleared."""
+def _index(run: FinishedRun, step: str, phase: str, *, cleared: bool = False) -> FileColumns | None:
+    """The files of a phase; None where it has none, or they have been cleared, unless ``cleared`` ones will do."""
     folder = paths.folder(step, phase)
     names = storage.listing(storage.join(run.root, folder))
-    if INDEX not in names or paths.CLEARED in names:
+    if INDEX not in names or (paths.CLEARED in names and not cleared):
         return None
     files = read_index(run.root, folder)
     if files is None:

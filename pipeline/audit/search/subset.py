@@ -15,7 +15,8 @@ import numpy as np
 
 from tamis.pipeline.audit.again.frozen_job import job_of
 from tamis.pipeline.audit.again.materialize import free, plan_of
-from tamis.pipeline.audit.search.query import Query, Several, Sought
+from tamis.pipeline.audit.search.like_run import Several
+from tamis.pipeline.audit.search.query import Query, Sought
 from tamis.pipeline.audit.search.search import Asked
 from tamis.pipeline.audit.search.stored import Embedding
 from tamis.pipeline.runs.plan import Plan

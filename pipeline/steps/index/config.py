@@ -46,6 +46,8 @@ class Index(Clustered):
 
     def notes(self, samples: int | None, width: Width) -> Iterable[str]:
         """The bytes of the lists, and of what a search reads and holds."""
+        from tamis.pipeline.tasks.dealing import GROUPS
+
         yield from super().notes(samples, width)
         dim = width(self.embedding)
         if not samples or not dim:
@@ -54,8 +56,9 @@ class Index(Clustered):
         share = min(1.0, FOR_A_PICTURE / clusters)
         lists = lists_of(samples, dim, clusters)
         each = samples * dim * 2 / lists
+        twice = ", and as much again until `tamis clean` frees it" if lists > GROUPS else ""
         yield (
-            f"lists: {_size(samples * (2 * dim + 32))} on disk, twice where dealt in two waves; a search reads "
+            f"lists: {_size(samples * (2 * dim + 32))} on disk{twice}; a search reads "
             f"about {_size(samples * dim * 2 * share)} of them, and holds {_size(each + 4.0 * clusters * dim)}"
         )
 

@@ -45,10 +45,15 @@ export function startBeside(other, ask, changed, complain, tell) {
   const name = other.replace(/\/+$/, "").split("/").at(-1);
   const [pairs, list, nav] = [by("pairs"), by("moved-samples"), by("moved-pages")];
   const [back, next] = nav.querySelectorAll("button");
-  fold.querySelector("summary").textContent = `Beside ${other}: samples with another fate there`;
+  const summary = fold.querySelector("summary");
+  summary.textContent = `Beside ${name}: samples with another fate there`;
+  summary.title = other;
   let places = ["0"];
   let asked = 0;
   let buttons = null; // of each pair, once they have been asked for
+
+  /** A fate, "STEP: REASON", as cards have it. */
+  const inWords = (fate) => (fate === null ? "not there" : fate.replace(/: .*/, (reason) => reason.replaceAll("_", " ")));
 
   /** The pairs of fates, a button each. */
   async function fill() {
@@ -58,7 +63,7 @@ export function startBeside(other, ask, changed, complain, tell) {
     try {
       const moves = await ask("/api/moves");
       for (const { before, after, samples } of moves) {
-        const button = make("button", { type: "button", "aria-pressed": "false" }, `${before ?? "not there"} → ${after ?? "not there"} `, make("b", {}, number(samples)));
+        const button = make("button", { type: "button", "aria-pressed": "false" }, `${inWords(before)} → ${inWords(after)} `, make("b", {}, number(samples)));
         button.addEventListener("click", () => choose([before ?? "", after ?? ""]));
         buttons.set(`${before ?? ""}~${after ?? ""}`, button);
       }
