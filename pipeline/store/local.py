@@ -155,10 +155,9 @@ class DiskFile(bytes_read.CountedFile):
     """A file of this machine's disk whose failures are StorageErrors: an OSError would be taken for damage."""
 
     def __init__(self, path: str, mode: str) -> None:
-        self._what = "read" if mode == "rb" else "written"
+        self._what, self._path = "read" if mode == "rb" else "written", path
         with translate_errors(path, self._what):
             super().__init__(path, mode, opener=_opened)
-        self._path = path
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read up to ``size`` bytes."""
@@ -184,6 +183,11 @@ class DiskFile(bytes_read.CountedFile):
         """Write as much as the disk takes at once."""
         with translate_errors(self._path, "written"):
             return super().write(data)
+
+    def close(self) -> None:
+        """Close it: some disks tell only then that a write has failed."""
+        with translate_errors(self._path, self._what):
+            super().close()
 
 
 MOST_BYTES, MOST_OF_A_NAME = 4095, 255

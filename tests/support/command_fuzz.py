@@ -143,6 +143,33 @@ PATHS = (
 )
 
 
+SOUND = 0.4
+"""How often a value is one that makes sense, so that commands get on to the next."""
+
+SOUND_VALUES: Mapping[str, Sequence[str]] = {
+    "NUMBER": ["1", "3", "0.5", "0.9", "20"],
+    "SQL": ["words > 1", "kept", "density is not null", "not kept"],
+    "SETTING": ["density.keep=0.5", "rules.words.min=2", "density.keep=30", "seed=3"],
+    "FILE": ["../odd/vector.npy", "../odd/text", "../odd/sound.parquet", "../odd/picture.png"],
+    "OUT": ["made", "made.html"],
+    "ANY": ["../run2"],
+}
+
+OTHER_VALUES: Mapping[str, Sequence[str]] = {
+    "RUN": ["../run"],
+    "RUN2": ["../run2"],
+    "JOB": ["../job.yaml"],
+    "NAME": ["lists", "side", "nosuch"],
+    "LAYOUT": ["clip-retrieval", "datacomp", "faiss", "huggingface", "img2dataset", "csv"],
+    "ON": ["uid", "url", "domain", "sha256", "phash", "embedding", "caption", "signal"],
+}
+
+CHOICES: Mapping[str, Sequence[str]] = {
+    "OUT": ["OUTPUT", "OUTPUT", "TEXT", "ADDRESS"],
+    "ANY": ["FILE", "FILE", "FILE", "TEXT", "RUN2", "NEW", "ADDRESS"],
+}
+
+
 @dataclass(frozen=True)
 class World:
     """Where commands are called: ``folder`` holds runs, a job and odd files; they write below ``folder/new``."""
@@ -156,6 +183,10 @@ class World:
         """Two finished runs over 120 samples, and the odd files."""
         samples = blobs([70, 50], [0.4, 0.8], words_of_mine=list(range(120)))
         entry = write_input(folder / "in", samples, 2)
+        for number in range(2):  # captions have embeddings too: those of the pictures
+            name = f"{number:05d}.npy"
+            shutil.copy(folder / f"in/img_emb_{name}", folder / f"in/text_emb_{name}")
+        entry["text_embeddings"] = f"{folder}/in/text_emb_*.npy"
         for name, seed in (("run", 1), ("run2", 2)):
             run_steps(folder / name, [entry], STEPS, part_samples=50, seed=seed)
         lines = [
@@ -182,39 +213,23 @@ class World:
 
     def word(self, kind: str, rng: random.Random) -> str:
         """A value of a kind."""
+        if rng.random() < SOUND and kind in SOUND_VALUES:
+            return rng.choice(SOUND_VALUES[kind])
         file = rng.choice(self.files)
         values: Mapping[str, Sequence[str]] = {
+            **OTHER_VALUES,
             "NUMBER": NUMBERS,
             "TEXT": TEXTS,
             "SQL": CONDITIONS,
-            "RUN": ["../run"],
-            "RUN2": ["../run2"],
             "UID": [self.uid],
             "FILE": [file if file[:1] in ("/", "") else f"../odd/{file}"],
-            "JOB": ["../job.yaml"],
             "OUTPUT": OUTPUTS,
-            "NAME": ["lists", "side", "nosuch"],
-            "LAYOUT": ["clip-retrieval", "datacomp", "faiss", "huggingface", "img2dataset", "csv"],
-            "ON": [
-                "uid",
-                "url",
-                "domain",
-                "sha256",
-                "md5",
-                "phash",
-                "embedding",
-                "caption",
-                "signal",
-            ],
+            "ADDRESS": ADDRESSES,
         }
         if kind == "SETTING":
-            return f"{rng.choice([*PATHS, *TEXTS[:12]])}={self.word(rng.choice(['NUMBER', 'TEXT', 'FILE']), rng)}"
-        if kind == "OUT":
-            kind = rng.choice(["OUTPUT", "OUTPUT", "TEXT", "ADDRESS"])
-        if kind == "ANY":
-            kind = rng.choice(["FILE", "FILE", "FILE", "TEXT", "RUN2", "NEW", "ADDRESS"])
-        if kind == "ADDRESS":
-            return rng.choice(ADDRESSES)
+            path = rng.choice([*PATHS, *TEXTS[:12]])
+            return f"{path}={self.word(rng.choice(['NUMBER', 'TEXT', 'FILE']), rng)}"
+        kind = rng.choice(CHOICES.get(kind, [kind]))
         return rng.choice(values[kind]) if kind in values else kind.replace("NEW", "made")
 
     def command(self, number: int) -> list[str]:
