@@ -62,7 +62,7 @@ def _check_place(raw: Mapping[str, Any], path: str, request: Request) -> None:
     """
     folder, output = storage.parent(storage.absolute(path)), raw.get("output")
     said = request.output or any(setting.startswith("output=") for setting in request.settings)
-    if said or not isinstance(output, str) or not path.endswith("/job.yaml"):
+    if said or not isinstance(output, str) or path.rpartition("/")[2] != "job.yaml":
         return
     if storage.exists(storage.join(folder, "plan.json")) and not storage.is_same(folder, output):
         raise JobError(

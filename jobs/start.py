@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import copy
 import gc
 import io
@@ -19,6 +20,9 @@ from tamis.schemas.errors import JobError, StorageError, Terminated
 GARBAGE_THRESHOLD = 50_000
 """New objects before Python collects garbage; 700 by default."""
 
+
+ESCAPED = "tamis.escaped"
+"""How what cannot be encoded is printed."""
 
 _checks: list[Callable[[], object]] = []
 
@@ -43,11 +47,21 @@ def open_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - as long as the process
+    codecs.register_error(ESCAPED, _escaped)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=ESCAPED)
     if sys.__stderr__ is not None and sys.stderr is sys.__stderr__:
         unheard = cast(BinaryIO, _Unheard(2, "wb", closefd=False))
-        sys.stderr = io.TextIOWrapper(
-            unheard, sys.stderr.encoding, "backslashreplace", write_through=True
-        )
+        sys.stderr = io.TextIOWrapper(unheard, sys.stderr.encoding, ESCAPED, write_through=True)
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """What an encoding lacks, as JSON writes it, and as a person can read it."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    pairs = (units[at : at + 2].hex() for at in range(0, len(units), 2))
+    return "".join(f"\\u{pair}" for pair in pairs), error.end
 
 
 class _Unheard(io.FileIO):
@@ -64,7 +78,7 @@ class _Unheard(io.FileIO):
 def is_of_printing(error: OSError) -> bool:
     """Whether it comes from a line that was printed, and not from a file."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return str(frame.f_globals["__name__"]).partition(".")[0] in {"rich", "typer"}
+    return str(frame.f_globals["__name__"]).partition(".")[0] in {"click", "rich", "typer"}
 
 
 def check_printed() -> None:

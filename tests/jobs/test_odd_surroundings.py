@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.support.command_fuzz import World, check
@@ -49,3 +51,16 @@ def test_a_command_ends_in_order(around: str, world: World) -> None:
         arguments = [word.replace("UID", world.uid) for word in words]
         ended, faults = check(world, arguments, SURROUNDINGS[around])
         assert set(faults) <= MAY_BE.get(around, set()), (name, faults, ended)
+
+
+def test_where_only_ascii_is_printed_json_says_the_same(world: World) -> None:
+    arguments = ["explain", "../run", world.uid, "--json"]
+    told = []
+    for around in ("as usual", "ASCII alone"):
+        ended, faults = check(world, arguments, SURROUNDINGS[around])
+        assert faults == []
+        told.append(ended.out)
+    assert told[1].isascii()
+    assert not told[0].isascii() or told[0] == told[1]
+    assert json.loads(told[0]) == json.loads(told[1])
+    assert f"caption é 猫 of {world.uid}" in json.dumps(json.loads(told[1]), ensure_ascii=False)

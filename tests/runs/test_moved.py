@@ -39,7 +39,10 @@ def called(*arguments: str) -> int:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_an_unfinished_run_goes_on_elsewhere(
-    way: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    way: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     samples = [Sample(f"k{i}", picture(i * 999), "two words", {}) for i in range(12)]
     made = write_tar(tmp_path / "in/0.tar", samples)
@@ -55,6 +58,9 @@ def test_an_unfinished_run_goes_on_elsewhere(
         (line,) = capsys.readouterr().err.splitlines()
         assert f"moved or copied from `{old}`" in line
         assert f"--output {new}" in line
+    monkeypatch.chdir(new)
+    assert called("plan", "job.yaml") == 2
+    capsys.readouterr()
     assert contents(new) == before
     run_here(make_plan(new, made, STEPS, part_samples=4))
     assert result(new) == result(tmp_path / "sound")

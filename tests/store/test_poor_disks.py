@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tamis.jobs.cli import main
+from tamis.pipeline.host import bytes_read
 from tamis.pipeline.store import lease, local, storage
 from tamis.pipeline.store.lease import FILE, Lease
 from tamis.schemas.errors import StateError, StorageError
@@ -97,7 +98,7 @@ def test_a_write_that_fails_when_the_file_is_closed_is_told(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As of a network's disk, which holds back what is written. Without a sync, too, nothing appears."""
-    real = local.bytes_read.CountedFile.close
+    real = bytes_read.CountedFile.close
 
     def close(file: Any) -> None:
         fails = not file.closed and file.writable()
@@ -106,7 +107,7 @@ def test_a_write_that_fails_when_the_file_is_closed_is_told(
             raise OSError(number, os.strerror(number))
 
     storage.write_bytes(f"{tmp_path}/old", b"old")
-    monkeypatch.setattr(local.bytes_read.CountedFile, "close", close)
+    monkeypatch.setattr(bytes_read.CountedFile, "close", close)
     for name in ("old", "new"):
         with storage.without_sync(), pytest.raises(StorageError, match="cannot be written"):
             storage.write_bytes(f"{tmp_path}/{name}", b"new")

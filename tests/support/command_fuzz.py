@@ -19,7 +19,7 @@ import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -117,7 +117,7 @@ COMMANDS = (
     "init NEW.yaml --input ANY",
     "init NEW.yaml --preset TEXT",
     "deploy kubernetes JOB --image TEXT",
-    "browse ANY --port NUMBER",
+    "browse FILE --port NUMBER",
     "TEXT TEXT",
 )
 """Words in capitals are drawn; what stands in brackets is there or not."""
@@ -181,7 +181,8 @@ class World:
     @staticmethod
     def made(folder: Path) -> World:
         """Two finished runs over 120 samples, and the odd files."""
-        samples = blobs([70, 50], [0.4, 0.8], words_of_mine=list(range(120)))
+        drawn = blobs([70, 50], [0.4, 0.8])
+        samples = replace(drawn, columns={"text": [f"caption é 猫 of {uid}" for uid in drawn.uid]})
         entry = write_input(folder / "in", samples, 2)
         for number in range(2):  # captions have embeddings too: those of the pictures
             name = f"{number:05d}.npy"
