@@ -185,8 +185,8 @@ class DiskFile(bytes_read.CountedFile):
             return super().write(data)
 
     def close(self) -> None:
-        """Close it: some disks tell only then that a write has failed."""
-        with translate_errors(self._path, self._what):
+        """Close it: some disks tell only then that a write has failed. What was only read has nothing to lose."""
+        with suppress(OSError) if self._what == "read" else translate_errors(self._path, "written"):
             super().close()
 
 
