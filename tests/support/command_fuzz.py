@@ -54,6 +54,9 @@ STEPS = """- signals: [words, characters]
 ANSWERS = {"budget.json", "evaluation.json", "evaluation.html", "report.html"}
 """Files that commands put into a finished run."""
 
+WORK = {"budget", "evaluate", "fit", "materialize", "run", "search", "tune"}
+"""Commands that tell how far they are, on lines of standard error."""
+
 COMMANDS = (
     "fit head RUN --as NEW.safetensors --trusted RUN2 [--kind TEXT] [--by TEXT] [--most NUMBER] [--seed NUMBER]",
     "fit head RUN --as NEW.safetensors --where SQL [--by TEXT] [--most NUMBER]",
@@ -314,6 +317,8 @@ def faults(world: World, arguments: Sequence[str], ended: Ended) -> list[str]:
     lines = ended.err.splitlines()
     usage = lines[:1] and lines[0].startswith("Usage:")
     told = [line for line in lines if not line.startswith(("tamis: note:", "tamis: warning:"))]
+    if arguments[0] in WORK:
+        told = told[-1:]
     said = ended.out + ended.err
     as_json = arguments[-1] == "--json"
     found = {

@@ -283,7 +283,6 @@ def contents() -> dict[str, bytes]:
 OUTPUTS = (
     "made",
     "made/deeper",
-    "../odd/loop",
     "../odd/loop/x",
     "../odd/pipe",
     "../odd/text/below",

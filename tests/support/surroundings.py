@@ -49,10 +49,13 @@ def _variables(**values: str | None) -> Prepare:
     return prepare
 
 
-def _ascii() -> None:
-    os.environ.update(PYTHONIOENCODING="ascii", LANG="C", LC_ALL="C")
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="ascii", errors="strict")  # type: ignore[union-attr]  # text of files
+def _encoded(encoding: str) -> Prepare:
+    def prepare() -> None:
+        os.environ.update(PYTHONIOENCODING=encoding, LANG="C", LC_ALL="C")
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(encoding=encoding, errors="strict")  # type: ignore[union-attr]  # text of files
+
+    return prepare
 
 
 def _limit(kind: int, most: int) -> Prepare:
@@ -69,7 +72,8 @@ SURROUNDINGS: Mapping[str, Prepare] = {
     "standard error is full": _output_to("/dev/full", 2),
     "nobody reads standard output": _broken_pipe(),
     "nobody reads standard error": _broken_pipe(2),
-    "ASCII alone": _ascii,
+    "ASCII alone": _encoded("ascii"),
+    "Latin letters alone": _encoded("latin-1"),
     "no terminal and one column": _variables(TERM=None, COLUMNS="1", LINES="1"),
     "columns that are no number": _variables(TERM="nosuch", COLUMNS="-5", LINES="x"),
     "no home": _variables(HOME=None, XDG_CACHE_HOME=None),
