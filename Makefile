@@ -6,6 +6,7 @@ PYTEST_ARGS ?=
 # One more than processors: tests also wait, for Ray, browsers and servers.
 PROCESSES ?= 3
 FUZZ_FILES ?= 20000
+FUZZ_COMMANDS ?= 1000
 # Ray starts a dozen Python processes: where none may keep what it compiled, each takes ten seconds instead of one.
 unexport PYTHONDONTWRITEBYTECODE
 # Not compiled ahead: most modules are never imported, and it is a third of the time an installation takes.
@@ -71,6 +72,7 @@ build/icons/sets.csv: | $(DEV)
 fuzz: install
 	.venv/bin/pytest -q -m "hypothesis and not long" --hypothesis-profile=fuzz $(PYTEST_ARGS)
 	.venv/bin/python -m tests.support.fuzz $(FUZZ_FILES)
+	.venv/bin/python -m tests.support.command_fuzz $(FUZZ_COMMANDS)
 
 install: $(DEV)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -43,7 +44,7 @@ from tamis.jobs.options import (
 )
 from tamis.jobs.terminal.complaints import one_line
 from tamis.pipeline.host import crash_log
-from tamis.schemas.errors import JobError, TamisError
+from tamis.schemas.errors import JobError, StorageError, TamisError
 
 BUG = 70
 """Exit code after an error of the program itself (EX_SOFTWARE of sysexits.h)."""
@@ -341,6 +342,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Exit codes: 0; 2 after an error that a person can mend; 70 after a bug; 130 after Ctrl-C; 143 after SIGTERM.
     """
+    start.open_streams()
     signal.signal(signal.SIGTERM, start.terminate)
     start.speed_up_imports()
     try:
@@ -351,6 +353,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except TamisError as error:
         _complain(str(error))
     except OSError as error:
+        if error.filename is None and start.is_of_printing(error):
+            _complain(str(start.unprinted(error)))
         if error.filename is None or error.strerror is None:
             _complain(crash_log.write(error), BUG)
         _complain(
@@ -370,11 +374,16 @@ def _ended_well(called: typer.Typer, arguments: Sequence[str]) -> None:
         called(args=arguments, prog_name="tamis")
     except SystemExit as ended:
         if ended.code not in {0, None}:
+            with suppress(StorageError):
+                start.check_printed()
             raise
         start.check_at_the_end()
+        start.check_printed()
         raise
 
 
 def _complain(message: str, code: int = 2) -> NoReturn:
+    with suppress(StorageError):
+        start.check_printed()
     typer.echo(f"tamis: {one_line(message)}", err=True)
     sys.exit(code)

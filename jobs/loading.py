@@ -46,10 +46,29 @@ def load(request: Request) -> Job:
         assert request.job is not None, "a job without a file fits its inputs"
         path, preset = locate(request.job)
         raw = read(read_text(path), request.job)
+        if not preset:
+            _check_place(raw, path, request)
     if preset:
         _point_at_examples(raw)
     job = _changed(raw, request, preset)
     return borrowing(job, open_run(request.centroids).root) if request.centroids else job
+
+
+def _check_place(raw: Mapping[str, Any], path: str, request: Request) -> None:
+    """Refuse a run's own job file whose run directory is another: it would begin in the old place again.
+
+    Raises:
+        JobError: the run has been moved or copied, and the request does not say where to go on.
+    """
+    folder, output = storage.parent(storage.absolute(path)), raw.get("output")
+    said = request.output or any(setting.startswith("output=") for setting in request.settings)
+    if said or not isinstance(output, str) or path.rpartition("/")[2] != "job.yaml":
+        return
+    if storage.exists(storage.join(folder, "plan.json")) and not storage.is_same(folder, output):
+        raise JobError(
+            f"{path}: its run has been moved or copied from `{storage.redact(output)}`: say which goes on, with "
+            f"--output {storage.redact(folder)} or --output {storage.redact(output)}"
+        )
 
 
 def _fitted(request: Request) -> dict[str, Any] | None:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import codecs
 import copy
 import gc
+import io
 import os
+import sys
+import traceback
 from collections.abc import Callable, Sequence
 from itertools import takewhile
+from typing import Any, BinaryIO, cast
 
 import typer
 
-from tamis.schemas.errors import JobError, Terminated
+from tamis.schemas.errors import JobError, StorageError, Terminated
 
 GARBAGE_THRESHOLD = 50_000
 """New objects before Python collects garbage; 700 by default."""
 
+
+ESCAPED = "tamis.escaped"
+"""How what cannot be encoded is printed."""
 
 _checks: list[Callable[[], object]] = []
 
@@ -28,6 +36,70 @@ def check_at_the_end() -> None:
     """Call what ``at_the_end`` was given."""
     while _checks:
         _checks.pop()()
+
+
+def open_streams() -> None:
+    """Open what is closed of the three standard streams, for nobody: the next file opened would be in its place."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - as long as the process
+    codecs.register_error(ESCAPED, _escaped)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=ESCAPED)
+    if sys.__stderr__ is not None and sys.stderr is sys.__stderr__:
+        unheard = cast(BinaryIO, _Unheard(2, "wb", closefd=False))
+        sys.stderr = io.TextIOWrapper(unheard, sys.stderr.encoding, ESCAPED, write_through=True)
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """What an encoding lacks, as JSON writes it, and as a person can read it."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    pairs = (units[at : at + 2].hex() for at in range(0, len(units), 2))
+    return "".join(f"\\u{pair}" for pair in pairs), error.end
+
+
+class _Unheard(io.FileIO):
+    """Standard error: a line that cannot be written there is lost, and ends no run."""
+
+    def write(self, data: Any, /) -> int:
+        """Write it, or pretend to."""
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+def is_of_printing(error: OSError) -> bool:
+    """Whether it comes from a line that was printed, and not from a file."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals["__name__"]).partition(".")[0] in {"click", "rich", "typer"}
+
+
+def check_printed() -> None:
+    """Write to its end what is printed; what cannot be written is given up, or Python's own end would fail as well.
+
+    Raises:
+        StorageError: standard output takes no more.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        nobody = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nobody, 1)
+        os.close(nobody)
+        raise unprinted(error) from None
+
+
+def unprinted(error: OSError) -> StorageError:
+    """The error of a standard output that takes no more."""
+    why = os.strerror(error.errno or 0).lower()
+    return StorageError(f"standard output cannot be written: {why}: it lacks what was asked for")
 
 
 def terminate(*_: object) -> None:

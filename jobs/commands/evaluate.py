@@ -32,6 +32,9 @@ from tamis.pipeline.store import storage
 from tamis.schemas.errors import JobError
 from tamis.schemas.evaluation import HEADLINE, METRICS, Evaluation, Figure, Point
 
+MOST_STEPS = 10**9
+"""Training steps that can be asked for."""
+
 
 def evaluate_run(path: str, request: Request, json: bool) -> None:
     """Compare selectors, write ``evaluation.json`` into the run, and show the table.
@@ -73,7 +76,7 @@ def lengths(text: str | None) -> list[int]:
     """``200,800`` as numbers of steps; None as none.
 
     Raises:
-        JobError: no whole numbers above 0 with commas between them.
+        JobError: no whole numbers above 0, up to MOST_STEPS, with commas between them.
     """
     if text is None:
         return []
@@ -81,8 +84,10 @@ def lengths(text: str | None) -> list[int]:
         values = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         values = []
-    if not values or min(values) < 1:
-        raise JobError(f"--steps '{text}': numbers of training steps with commas: 200,800,3200")
+    if not values or min(values) < 1 or max(values) > MOST_STEPS:
+        raise JobError(
+            f"--steps '{text}': numbers of training steps, 1 to {MOST_STEPS:,}, with commas: 200,800,3200"
+        )
     return values
 
 

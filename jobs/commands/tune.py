@@ -56,7 +56,8 @@ def numbers(text: str) -> list[int]:
     """
     pieces = [piece.strip() for piece in text.split(",")]
     for piece in pieces:
-        if not piece.isdecimal() or not 1 <= int(piece) <= LARGEST:
+        known = piece.isdecimal() and len(piece) <= len(str(LARGEST))
+        if not known or not 1 <= int(piece) <= LARGEST:
             raise JobError(
                 f"--sizes {text}: `{piece}` is no batch size: 1 to {LARGEST}, such as 8,32,128"
             )

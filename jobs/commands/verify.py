@@ -11,6 +11,9 @@ from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.audit.verify.verify import Seen, verify
 
+MADE_AGAIN = ("shards/", "ledger/", "ledger_index/", "subset.npy", "tables/")
+"""Files of a run that another run makes where they are missing."""
+
 
 def verify_run(path: str, *, deep: bool, json: bool) -> None:
     """Print each fault as it is found, one a line; exit with 1 if there is any.
@@ -34,6 +37,11 @@ def verify_run(path: str, *, deep: bool, json: bool) -> None:
             f"{counted(seen.outputs, 'file')} of the result, {counted(seen.inputs, 'input')} and "
             f"{_tables_and_embeddings(seen, deep)}; {display.size(seen.bytes)} hashed"
         )
+        if any(fault.path.startswith(MADE_AGAIN) for fault in faults):
+            display.echo(
+                f"next: remove the files of the run that are named, and `tamis run {display.plain(run.root)}/job.yaml` "
+                "makes them again"
+            )
     if faults:
         raise typer.Exit(1)
 

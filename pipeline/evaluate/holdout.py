@@ -212,7 +212,11 @@ def exchanged(pairs: Pairs, held: Holdout, share: float, similarity: int | None)
 def _holdout(
     pairs: Pairs, group: Ints, held: Mask, sources: Mapping[str, Mask], seed: int
 ) -> Holdout:
-    """The holdout whose pool is what is neither ``held`` nor alike to a tested pair."""
+    """The holdout whose pool is what is neither ``held`` nor alike to a tested pair.
+
+    Raises:
+        JobError: no pair is left in the pool.
+    """
     tested = {
         name: _tested(pairs, group, eligible, seed, name) for name, eligible in sources.items()
     }
@@ -220,6 +224,11 @@ def _holdout(
     outside = np.flatnonzero(~held)
     alike = alike_to(pairs.image[outside], pairs.image[every].astype(np.float32))
     pool = outside[~alike]
+    if not len(pool):
+        raise JobError(
+            f"--holdout: none of the {len(pairs):,} pairs is left to train on: {int(held.sum()):,} are held out or "
+            f"related to those, {int(alike.sum()):,} show what a tested one shows: hold out pairs that the run has not"
+        )
     split = Split(
         seed=seed,
         pairs=len(pairs),

@@ -111,6 +111,13 @@ def concepts_of(run: FinishedRun) -> StepModel | None:
     return next((step for step in run.steps if step.selects and step.training), None)
 
 
+NUMBERS = {
+    *("DOUBLE", "FLOAT", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT"),
+    *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT"),
+}
+"""DuckDB's types of a signal that is a number."""
+
+
 def read(
     run: FinishedRun,
     signals: list[str],
@@ -142,7 +149,7 @@ def read(
     _check_tables(run, [*needed, (concepts.name, "assign")] if concepts else needed)
     with sql.connect(run) as connection:
         named = [column for column in (classes, origin) if column is not None]
-        _check_columns(connection, run, [*signals, *named])
+        _check_columns(connection, run, signals, named)
         connection.register("chosen", _chosen(connection, embed.name, run, most, where))
         query = _query(embed, concepts, signals, classes, origin, seen)
         table = connection.sql(query).to_arrow_table()
@@ -165,13 +172,20 @@ def _check_tables(run: FinishedRun, needed: list[tuple[str, str]]) -> None:
             )
 
 
-def _check_columns(connection: Any, run: FinishedRun, wanted: list[str]) -> None:
-    columns = {name for name, *_ in connection.execute("DESCRIBE ledger").fetchall()}
-    for name in wanted:
+def _check_columns(
+    connection: Any, run: FinishedRun, signals: Sequence[str], named: Sequence[str]
+) -> None:
+    columns = {name: kind for name, kind, *_ in connection.execute("DESCRIBE ledger").fetchall()}
+    for name in [*signals, *named]:
         if name not in columns:
             raise JobError(
                 f"{run.root}: the ledger has no column `{name}`: add it to a `signals` step of the job "
                 "(a column of the input will do) and run it again"
+            )
+    for name in signals:
+        if columns[name] not in NUMBERS:
+            raise JobError(
+                f"{run.root}: the ledger's column `{name}` is {columns[name]}: name one that holds numbers"
             )
 
 

@@ -240,6 +240,9 @@ def _why_missing(name: str, rest: str, left_out: dict[str, str]) -> str:
     if left_out:
         path, why = next(iter(left_out.items()))
         return f"matches no file{rest}, but {storage.redact(path)}, which is {why}"
+    if "[" in name and not _is_web(name) and storage.is_file(name):
+        written = storage.redact(name).replace("[", "[[]")
+        return f"matches nothing{rest}: a bracket stands for letters: a file of that very name is `{written}`"
     problem = "matches nothing" if _is_glob(name) else "is not there"
     hint = "its server says so" if _is_web(name) else storage.nearest_directory(name)
     return f"{problem}{rest}: {hint}"

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, BinaryIO, cast
+from zlib import crc32
 
 from tamis.pipeline.host import bytes_read
-from tamis.schemas.errors import StorageError
+from tamis.schemas.errors import InputError, StorageError
 
 PARTIAL = ".partial"
 
@@ -154,10 +155,9 @@ class DiskFile(bytes_read.CountedFile):
     """A file of this machine's disk whose failures are StorageErrors: an OSError would be taken for damage."""
 
     def __init__(self, path: str, mode: str) -> None:
-        self._what = "read" if mode == "rb" else "written"
+        self._what, self._path = "read" if mode == "rb" else "written", path
         with translate_errors(path, self._what):
-            super().__init__(path, mode)
-        self._path = path
+            super().__init__(path, mode, opener=_opened)
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read up to ``size`` bytes."""
@@ -184,12 +184,45 @@ class DiskFile(bytes_read.CountedFile):
         with translate_errors(self._path, "written"):
             return super().write(data)
 
+    def close(self) -> None:
+        """Close it: some disks tell only then that a write has failed. What was only read has nothing to lose."""
+        with suppress(OSError) if self._what == "read" else translate_errors(self._path, "written"):
+            super().close()
+
+
+MOST_BYTES, MOST_OF_A_NAME = 4095, 255
+"""Bytes of the longest path that Linux opens, and of a name in it."""
+
+OWN_BYTES = 200
+"""Bytes of a path below a run directory, at most, a partial file's too."""
+
+
+def _make_folder(folder: str) -> None:
+    if (
+        len(os.fsencode(folder)) > MOST_BYTES
+    ):  # Python would go down a level of calls for each of its own
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), folder)
+    os.makedirs(folder, exist_ok=True)
+
+
+def _opened(path: str, flags: int) -> int:
+    """Open what ends: no device, which may give bytes for ever; and a pipe at once, which is empty if nobody writes."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        os.close(descriptor)
+        raise InputError(f"`{path}` is a device: name a file")
+    if stat.S_ISFIFO(mode):
+        os.set_blocking(descriptor, True)
+    return descriptor
+
 
 def open_read(path: str) -> BinaryIO:
     """Open a file, unbuffered.
 
     Raises:
         FileNotFoundError: nothing is there.
+        InputError: it is a device.
         StorageError: it cannot be opened.
     """
     return cast(BinaryIO, DiskFile(path, "rb"))
@@ -202,14 +235,17 @@ def write_atomic(path: str) -> Iterator[BinaryIO]:
     Its name has the process id: a task that a killed run has left behind may still be writing the same file.
 
     Raises:
+        InputError: a device or a pipe is there.
         StorageError: there is no room, or the disk fails.
     """
     folder, name = os.path.split(path)
-    partial = os.path.join(
-        folder, f".{name}.{socket.gethostname()}-{os.getpid()}-{_PROCESS}{PARTIAL}"
-    )
+    partial = os.path.join(folder, f".{_short(name)}.{_own()}{PARTIAL}")
     with translate_errors(path, "written"):
-        os.makedirs(folder, exist_ok=True)
+        _make_folder(folder)
+        status = _status(path)
+    if status is not None and not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        # A rename would put a file in the place of `/dev/null`.
+        raise InputError(f"`{path}` is neither file nor directory: name a file")
     try:
         with io.BufferedWriter(DiskFile(partial, "wb")) as file:
             yield file
@@ -220,12 +256,18 @@ def write_atomic(path: str) -> Iterator[BinaryIO]:
         with translate_errors(path, "written"):
             os.replace(partial, path)
     except BaseException:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # what went wrong first is told; the next run clears it away
             os.unlink(partial)
         raise
     if _SYNCED.get():
         with translate_errors(path, "written"):
             _sync_directory(folder)
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for more within the longest one: its beginning, and a digest of all of it."""
+    data = os.fsencode(name)
+    return name if len(data) <= 100 else f"{os.fsdecode(data[:90])}~{crc32(data):08x}"
 
 
 def _sync_directory(folder: str) -> None:
@@ -248,7 +290,7 @@ def create(path: str, data: bytes) -> bool:
     folder, name = os.path.split(path)
     whole = os.path.join(folder, f".{name}.{_own()}-{threading.get_ident()}{PARTIAL}")
     with translate_errors(path, "written"):
-        os.makedirs(folder, exist_ok=True)
+        _make_folder(folder)
         try:
             try:
                 _write_and_link(whole, path, data)
@@ -281,6 +323,12 @@ def _link(whole: str, path: str) -> None:
 
 def why_unwritable(folder: str) -> str | None:
     """Reason why nothing can be written below ``folder``, which need not exist yet; None if there is none."""
+    size, names = len(os.fsencode(folder)), [len(os.fsencode(name)) for name in folder.split("/")]
+    if size > MOST_BYTES - OWN_BYTES or max(names) > MOST_OF_A_NAME:
+        return (
+            f"has {size:,} bytes, of at most {MOST_BYTES - OWN_BYTES:,}, and {max(names):,} in a name, of at most "
+            f"{MOST_OF_A_NAME}"
+        )
     ancestor = folder
     while not os.path.lexists(ancestor):
         ancestor = os.path.dirname(ancestor)

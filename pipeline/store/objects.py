@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from tamis.pipeline.host.bytes_read import READ
-from tamis.schemas.errors import StorageError
+from tamis.schemas.errors import InputError, StorageError
 from tamis.schemas.redaction import redact_text
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ RETRIES = 8
 OURS = {"builtins", "pyarrow", "tamis"}
 """Packages whose exceptions may be bugs of ours; those of any other are a client's, and failures of its store."""
 
+OF_ADDRESSES = {AttributeError, IndexError, KeyError, NotImplementedError, TypeError, ValueError}
+"""What clients raise of an address that they cannot take apart, or of a question that they have no answer to."""
+
 DENIED = (
     "AccessDenied",
     "Forbidden",
@@ -67,6 +70,7 @@ def translate_errors(name: str) -> Iterator[None]:
 
     Raises:
         StorageError: the store refused, or did not answer.
+        InputError: the client knows no such address.
     """
     try:
         yield
@@ -79,6 +83,8 @@ def translate_errors(name: str) -> Iterator[None]:
             raise FileNotFoundError(errno.ENOENT, "no such object", name) from None
         raise StorageError(f"`{name}`: {_why(error.__cause__)}") from error
     except Exception as error:
+        if type(error) in OF_ADDRESSES:
+            raise InputError(f"cannot open `{name}`: {_why(error)}") from error
         if not isinstance(error, OSError) and type(error).__module__.split(".")[0] in OURS:
             raise
         raise StorageError(f"`{name}`: {_why(error)}") from error
@@ -267,7 +273,9 @@ def upload(fs: fsspec.AbstractFileSystem, path: str, name: str) -> Iterator[Bina
     try:
         with translate_errors(name):
             file = fs.open(path, "wb", block_size=WRITE_BLOCK)
-    except NotImplementedError:
+    except InputError as error:
+        if not isinstance(error.__cause__, NotImplementedError):
+            raise
         raise StorageError(
             f"`{name}`: nothing can be written there: name a file of this machine or of an object store"
         ) from None

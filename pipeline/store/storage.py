@@ -76,10 +76,6 @@ def filesystem(path: str) -> tuple[Any, str]:
     except ImportError as error:
         why = objects.not_installed(protocol, redaction.redact_text(str(error)))
         raise InputError(f"cannot open `{redact(path)}`: {why}") from None
-    except ValueError as error:
-        raise InputError(
-            f"cannot open `{redact(path)}`: {redaction.redact_text(str(error))}"
-        ) from None
     if protocol in {"s3", "s3a"}:
         fs.retries = objects.RETRIES
     return (_DISK if isinstance(fs, LocalFileSystem) else fs), inner
@@ -94,6 +90,14 @@ def absolute(path: str) -> str:
     """``path`` as an absolute local path or a full URL."""
     fs, inner = filesystem(path)
     return os.path.normpath(inner) if fs is _DISK else str(fs.unstrip_protocol(inner))
+
+
+def is_same(path: str, other: str) -> bool:
+    """Whether two paths lead to one place, through links too."""
+    first, second = absolute(path), absolute(other)
+    if is_local(path) and is_local(other):
+        return os.path.realpath(first) == os.path.realpath(second)
+    return first.rstrip("/") == second.rstrip("/")
 
 
 def is_absolute(path: str) -> bool:
@@ -186,12 +190,8 @@ def exists(path: str) -> bool:
 def is_folder(path: str) -> bool:
     """Whether there is a directory at ``path``; InputError if its client knows no such address."""
     fs, inner = filesystem(path)
-    try:
-        with objects.translate_errors(redact(path)):
-            return bool(fs.isdir(inner))
-    except (ValueError, NotImplementedError) as error:  # `hf://datasets` alone
-        why = " ".join(redaction.redact_text(str(error)).split())
-        raise InputError(f"cannot open `{redact(path)}`: {why}") from None
+    with objects.translate_errors(redact(path)):
+        return bool(fs.isdir(inner))
 
 
 def is_file(path: str) -> bool:
@@ -380,8 +380,10 @@ def nearest_directory(path: str) -> str:
 
 def _is_seen(fs: Any, folder: str) -> bool:
     """Whether there is a directory; a store may refuse to look above what is one's own."""
-    refusals = (StorageError, FileNotFoundError, ValueError, NotImplementedError)
-    with suppress(*refusals), objects.translate_errors(redact(folder)):
+    with (
+        suppress(StorageError, InputError, FileNotFoundError),
+        objects.translate_errors(redact(folder)),
+    ):
         return bool(fs.isdir(folder))
     return False
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, BinaryIO, NamedTuple
 
@@ -212,8 +212,10 @@ class _OpenFile(AbstractContextManager["_OpenFile"]):
     footer: _Footer
 
     def close(self) -> None:
-        self.file.close()
-        self.raw.close()
+        try:
+            self.file.close()
+        finally:
+            self.raw.close()
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -235,9 +237,10 @@ def kept_open() -> Iterator[None]:
     try:
         yield
     finally:
-        for opened in _kept.values():
-            opened.close()
-        _kept = None
+        held, _kept = _kept, None  # first: to close one may fail, and the process goes on
+        with ExitStack() as closing:
+            for opened in held.values():
+                closing.callback(opened.close)
 
 
 def _cache(path: str, size: int, footer: _Footer) -> None:

@@ -145,6 +145,7 @@ def test_buckets_are_in_the_order_of_the_signal(run: Path) -> None:
         ({"buckets": 60}, "--buckets 60: 10 pairs .* take fewer buckets"),
         ({"seeds": 0}, "--seeds 0"),
         ({"floor": 1.0}, "--floor 1"),
+        ({"signal": "uid"}, "column `uid` is VARCHAR: name one that holds numbers"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(run: Path, more: dict[str, Any], message: str) -> None:

@@ -289,6 +289,9 @@ def test_what_does_not_fit_is_one_line(run: Path, capsys: pytest.CaptureFixture[
     assert "no column `colour`" in refused(capsys, path, "--classes", "colour")
     assert "no encoder is known" in refused(capsys, path, "--classes", "topic")
     assert "came with its input" in refused(capsys, path, "--holdout", f"{run}/*.tar")
+    shutil.copytree(run, run.parent / "again")
+    assert "is left to train on" in refused(capsys, path, "--holdout", f"{run.parent}/again")
+    assert "1,000,000,000" in refused(capsys, path, "--steps", "9" * 400)
     shutil.rmtree(run / "tables" / "embed")
     assert "tables of `embed` are gone" in refused(capsys, path)
 

@@ -134,6 +134,15 @@ def test_a_folder_of_links_is_a_folder_of_files(tmp_path: Path) -> None:
     ]
 
 
+def test_a_name_with_brackets_is_told_how_it_is_written(tmp_path: Path) -> None:
+    write_tar(tmp_path / "in/x [1].tar", [Sample("k", picture(1), "two words", {})])
+    with pytest.raises(InputError) as error:
+        make_plan(tmp_path / "run", f"{tmp_path}/in/x [1].tar", "- write: {}")
+    written = f"{tmp_path}/in/x [[]1].tar"
+    assert f"a file of that very name is `{written}`" in str(error.value)
+    assert len(make_plan(tmp_path / "run", written, "- write: {}").inputs) == 1
+
+
 def test_plan_counts_what_is_left_out(tmp_path: Path) -> None:
     write_tar(tmp_path / "in/a", [Sample("k", picture(1), "two words", {})])
     (tmp_path / "in/.b.tar").write_bytes(b"1")

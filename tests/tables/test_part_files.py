@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files, writing
 from tamis.pipeline.tables.part_files import DamagedTableError, TableFile
+from tamis.schemas.errors import StorageError
 
 
 def sample(rows: int, seed: int = 0) -> pa.Table:
@@ -169,3 +172,30 @@ def test_no_file_is_read_by_threads_that_outlive_python() -> None:
     sources = [path for room in ("jobs", "pipeline") for path in (root / room).rglob("*.py")]
     assert len(sources) > 100
     assert [path.name for path in sources if "pq.read_table(" in path.read_text()] == []
+
+
+def test_a_file_that_cannot_be_closed_hinders_no_later_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a store's may: the error is told once, all others are closed, and the process goes on."""
+
+    class Failing(io.FileIO):
+        def close(self) -> None:
+            was_open = not self.closed
+            super().close()
+            if was_open:
+                raise StorageError("it does not close")
+
+    opened: list[Failing] = []
+
+    def open_table(path: str, *_: object) -> Failing:
+        opened.append(Failing(path))
+        return opened[-1]
+
+    file = write(tmp_path, [sample(9), sample(5)])
+    monkeypatch.setattr(storage, "open_table", open_table)
+    for _ in range(2):
+        with pytest.raises(StorageError, match="does not close"), part_files.kept_open():
+            assert part_files.read(str(tmp_path), file.slice(0)).equals(sample(9))
+    assert len(opened) == 2
+    assert all(raw.closed for raw in opened)

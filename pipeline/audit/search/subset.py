@@ -7,11 +7,13 @@ verified as that of any other selector. It is exact: all samples that reach the 
 from __future__ import annotations
 
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from itertools import count
+from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import ValidationError
 
 from tamis.pipeline.audit.again.frozen_job import job_of
 from tamis.pipeline.audit.again.materialize import free, plan_of
@@ -26,6 +28,8 @@ from tamis.pipeline.store import storage
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.job import Job
 from tamis.schemas.step import StepModel
+
+Model = TypeVar("Model", bound=StepModel)
 
 QUERY = "query.npy"
 """The file in the new run's directory that holds the vector of a text, picture, sample or vector."""
@@ -55,7 +59,7 @@ def planned(
     """The plan of the new run, whose directory is begun.
 
     Raises:
-        JobError: as ``check``.
+        JobError: as ``check``, or a number that no step can have.
         StateError: a finished run, or another search, is in ``output``; or inputs have changed.
     """
     check(asked)
@@ -84,7 +88,8 @@ def extended(job: Job, embedding: Embedding, asked: Asked, path: str, what: str 
         before = [step for i, step in enumerate(before) if i <= embeds or step.redacts]
     taken = {step.name for step in steps}
     bound = {"keep": asked.count} if asked.above is None else {"least": asked.above}
-    search = Target.model_validate(
+    search = _step(
+        Target,
         {
             "name": _unused(SEARCH, taken),
             "path": path,
@@ -92,12 +97,24 @@ def extended(job: Job, embedding: Embedding, asked: Asked, path: str, what: str 
             "embedding": embedding.config.makes_embedding,
             **({} if what is None else {"query": what}),
             **bound,
-        }
+        },
     )
     found: list[StepModel] = [search]
     if asked.dedup is not None:
         found.append(_copies(asked, asked.dedup, search, _unused(COPIES, taken)))
     return job.model_copy(update={"steps": (*before, *found, *steps[ends:])})
+
+
+def _step(model: type[Model], settings: Mapping[str, Any]) -> Model:
+    """The settings of a step; JobError for what a job cannot say."""
+    try:
+        return model.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise JobError(
+            f"--as: `{model.kind}` cannot have {key}: {first['input']}: {first['msg']}"
+        ) from None
 
 
 def _copies(asked: Asked, dedup: float, search: Target, name: str) -> StepModel:
@@ -110,7 +127,7 @@ def _copies(asked: Asked, dedup: float, search: Target, name: str) -> StepModel:
         "epsilon": float(1 - Decimal(repr(dedup))),
         "which_to_keep": {"signal": search.name},
     }
-    return SemanticDuplicates.model_validate(settings)
+    return _step(SemanticDuplicates, settings)
 
 
 def _is_end(step: StepModel) -> bool:
