@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
+from operator import mul
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tamis.pipeline.inputs import jpeg, png
-from tamis.pipeline.inputs.compositing import on_white, rgba
+from tamis.pipeline.inputs.compositing import composed, on_white, palette, rgba
 from tamis.pipeline.inputs.picture_formats import (
     BROKEN,
     FORMATS,
@@ -220,13 +221,17 @@ def _decoded(image: Image.Image) -> Image.Image:
 
 def _hash_pixels(image: Image.Image) -> bytes:
     """XXH3-128 of width and height (little-endian uint32) and the RGBA bytes, row by row."""
-    width, height = image.size
-    digest = xxhash.xxh3_128(struct.pack("<II", width, height))
-    for top, bottom in _strips(width, height):
-        whole = bottom - top == height
-        strip = image if whole else image.crop((0, top, width, bottom))
+    digest = xxhash.xxh3_128(struct.pack("<II", *image.size))
+    for strip in _each_strip(image):
         digest.update(_rgba_bytes(strip))
     return digest.digest()
+
+
+def _each_strip(image: Image.Image) -> Iterator[Image.Image]:
+    width, height = image.size
+    for top, bottom in _strips(width, height):
+        whole = bottom - top == height
+        yield image if whole else image.crop((0, top, width, bottom))
 
 
 def _rgba_bytes(image: Image.Image) -> pa.Buffer:
@@ -260,27 +265,37 @@ def inspect(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Picture:
 
 
 class Opened:
-    """A picture for signals: its first frame, decoded once, and what its file says of itself."""
+    """A picture for signals: what its file says of itself, and its first frame, decoded once where one asks for it.
+
+    Of a palette the colours are looked at instead of the pixels, and of grey one channel: values are those of ``rgb``.
+
+    Raises:
+        ImageDamage: as ``inspect``, at the first look at pixels where the header is sound.
+    """
 
     def __init__(self, data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> None:
-        """Decode it.
-
-        Raises:
-            ImageDamage: as ``inspect``.
-        """
-        self._data = data
+        """Read its header."""
+        self._data, self._limit = data, max_pixels
         with _decoding(data):
-            opened, self._image = _read(data, max_pixels)
+            opened = _open(data, max_pixels)
             self.format = _format(opened)
             tables: Mapping[int, Sequence[int]] = getattr(opened, "quantization", None) or {}
             self.tables = tables
             """A JPEG's quantisation tables by number, row by row; empty for other formats."""
+            # A GIF is read to its end for this.
+            self._has_frames = self.format != "gif" and bool(getattr(opened, "is_animated", False))
+
+    @cached_property
+    def _image(self) -> Image.Image:
+        with _decoding(self._data):
+            return _read(self._data, self._limit)[1]
 
     @cached_property
     def rgb(self) -> Image.Image:
         """RGB on white, as an encoder gets it."""
+        image = self._image
         with _decoding(self._data):
-            return on_white(self._image, "RGB")
+            return on_white(image, "RGB")
 
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
@@ -288,7 +303,27 @@ class Opened:
         return np.asarray(self.rgb)
 
     @cached_property
+    def _palette(self) -> Image.Image:
+        """The 256 colours of a picture that has a palette."""
+        return palette(self._image)
+
+    @cached_property
+    def _colours(self) -> Image.Image:
+        """The same on white."""
+        return composed(self._palette, "RGB")
+
+    @cached_property
+    def _counts(self) -> NDArray[np.int64]:
+        """The pixels of each."""
+        return np.array(self._image.histogram())
+
+    @cached_property
     def _luma(self) -> Image.Image:
+        if self._image.mode == "P":
+            table = self._colours.convert("L").tobytes()
+            return Image.frombytes("L", self._image.size, self._image.tobytes().translate(table))
+        if self._image.mode in {"1", "L", "LA"}:
+            return on_white(self._image, "L")
         return self.rgb.convert("L")
 
     @cached_property
@@ -304,23 +339,35 @@ class Opened:
     @property
     def colourless(self) -> float:
         """Share of the pixels whose three channels are equal."""
-        red, green, blue = (np.asarray(channel) for channel in self.rgb.split())
-        equal = np.count_nonzero((red == green) & (green == blue))
-        return int(equal) / int(red.size)
+        width, height = self._image.size
+        if self._image.mode in {"1", "L", "LA"}:
+            return 1.0
+        if self._image.mode == "P":
+            red, green, blue = np.asarray(self._colours).reshape(256, 3).T
+            equal = int(self._counts[(red == green) & (green == blue)].sum())
+        else:
+            equal = sum(map(_colourless, _each_strip(self.rgb)))
+        return equal / (width * height)
 
     @property
     def opaque(self) -> float:
         """The mean opacity of its pixels, 0 to 1."""
-        if self._image.mode in {"L", "RGB"} and not self._image.has_transparency_data:
+        image = self._image
+        if image.mode in {"L", "RGB"} and not image.has_transparency_data:
             return 1.0
-        levels = rgba(self._image).getchannel("A").histogram()
-        return sum(level * count for level, count in enumerate(levels)) / (255 * sum(levels))
+        if image.mode == "P":
+            of_colours = np.asarray(self._palette.getchannel("A"), np.int64).ravel()
+            total = int(of_colours @ self._counts)
+        else:
+            layer = image if image.mode == "LA" else rgba(image)
+            total = sum(map(mul, range(256), layer.getchannel("A").histogram()))
+        return total / (255 * image.width * image.height)
 
     @property
     def is_animated(self) -> bool | None:
         """Whether a second frame follows; None where what stands behind the first is damaged."""
-        if self.format not in ANIMATED:
-            return False
+        if self.format != "gif":
+            return self._has_frames and self.format in ANIMATED
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -328,6 +375,12 @@ class Opened:
                     return bool(getattr(image, "is_animated", False))
         except BROKEN:
             return None
+
+
+def _colourless(rgb: Image.Image) -> int:
+    """The pixels of an RGB picture whose three channels are equal; Pillow holds them in four bytes each."""
+    pixels = np.frombuffer(pa.array(rgb).buffers()[-1], "<u4")
+    return pixels.size - int(np.count_nonzero((pixels ^ pixels >> 8) & 0xFFFF))
 
 
 def to_rgb(
