@@ -15,6 +15,7 @@ PACKAGES = (
     "scipy",
     "pyarrow",
     "pillow",
+    "simplejpeg",
     "xxhash",
     "datasketch",
     "faiss-cpu",

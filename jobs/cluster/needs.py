@@ -23,8 +23,10 @@ MODULES = (
     "rich",
     "ruamel.yaml",
     "scipy",
+    "simplejpeg",
     "typer",
     "xxhash",
+    "zlib_ng",
 )
 """Packages that every job imports."""
 

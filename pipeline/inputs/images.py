@@ -1,6 +1,7 @@
 """Pictures: their size, format, hashes and pixels.
 
-Pillow decodes. The rules for every reader:
+Pillow opens them all, and decodes them but for JPEGs and PNGs of usual kinds, which ``jpeg.py`` and ``png.py`` decode
+faster to the same pixels. The rules for every reader:
 
 - Size and pixels are the stored ones. Orientation is not applied, a TIFF's neither, which Pillow would turn.
 - Of an animation the first frame counts.
@@ -12,13 +13,12 @@ Pillow decodes. The rules for every reader:
 from __future__ import annotations
 
 import io
-import re
 import struct
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
-from itertools import islice
+from operator import mul
 from typing import NamedTuple
 
 import numpy as np
@@ -27,8 +27,8 @@ import xxhash
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from tamis.pipeline.algorithms.near_pictures import layouts
-from tamis.pipeline.inputs.phash import SIDE, phash
+from tamis.pipeline.inputs import jpeg, png
+from tamis.pipeline.inputs.compositing import composed, on_white, palette, rgba
 from tamis.pipeline.inputs.picture_formats import (
     BROKEN,
     FORMATS,
@@ -37,6 +37,7 @@ from tamis.pipeline.inputs.picture_formats import (
     why_unidentified,
     words_of,
 )
+from tamis.pipeline.inputs.thumbnails import looks, thumbnails
 from tamis.pipeline.store.damage import lacks_memory
 from tamis.schemas.ledger import Reason
 
@@ -49,7 +50,7 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False
 MAX_SCANS = 100
 """Of a JPEG; real ones have up to about 12. Each is decoded over the whole picture, however few bytes it has."""
 
-_SCAN = re.compile(rb"\xff\xda")
+_SCAN = b"\xff\xda"
 
 ORIENTATION = 0x0112
 
@@ -68,8 +69,6 @@ ANIMATED = frozenset({"gif", "png", "webp"})
 """Formats whose further frames are those of a film, and not other pictures in the same file."""
 
 _STRIP_PIXELS = 1 << 20
-_HASH_SIDE = 192
-_COLOUR_SIDE = 64
 
 Least = Callable[[int, int], tuple[int, int]]
 """A function from the stored (width, height) to the smallest (width, height) that suffices."""
@@ -85,14 +84,23 @@ class ImageDamage(Exception):  # noqa: N818 - it is a finding about the input, n
 
 
 class Picture(NamedTuple):
-    """The facts of a picture: stored size in pixels, format (lower case), hash of pixels, perceptual hash, layout."""
+    """The facts of a picture: stored size in pixels, format (lower case), hash of pixels, and ``thumbnails``."""
 
     width: int
     height: int
     format: str
     pixels: bytes
-    phash: int
-    layout: bytes  # by ``layouts.encode``
+    thumbnails: bytes
+
+    @property
+    def phash(self) -> int:
+        """Its perceptual hash."""
+        return int(looks([self.thumbnails]).phashes[0])
+
+    @property
+    def layout(self) -> bytes:
+        """Its layout, by ``layouts.encode``."""
+        return bytes(looks([self.thumbnails]).layouts[0])
 
 
 @contextmanager
@@ -131,7 +139,7 @@ def _check_scans(data: bytes | memoryview, image: Image.Image) -> None:
     is_jpeg = image.format in {"JPEG", "MPO"}
     if not is_jpeg and image.format != "TIFF":
         return
-    found = sum(1 for _ in islice(_SCAN.finditer(data), MAX_SCANS * 1000))
+    found = min(bytes(data).count(_SCAN), MAX_SCANS * 1000)
     if found > MAX_SCANS and is_jpeg:
         # Other segments may have such bytes, and what stands behind the picture.
         found = jpeg_scans(data, MAX_SCANS)
@@ -182,6 +190,26 @@ def _strips(width: int, height: int) -> Iterator[tuple[int, int]]:
         yield top, min(top + rows, height)
 
 
+def _read(
+    data: bytes | memoryview, max_pixels: int, least: Least | None = None
+) -> tuple[Image.Image, Image.Image]:
+    """The picture as it was opened, and its first frame."""
+    data = bytes(data)
+    known = png.rows(data)
+    if known is not None:
+        with suppress(*BROKEN):  # Pillow's words on the file as it is are what is told
+            if known.unfiltered and png.ends_after(data, known):
+                image = _open(data, max_pixels)
+                return image, _decoded(png.unpacked(image, known))
+            image = _open(png.stored(data, known), max_pixels)
+            return image, _decoded(image)
+    image = _open(data, max_pixels)
+    if least is not None:
+        image.draft(image.mode, least(*image.size))  # no effect on other formats than JPEG
+        return image, _decoded(image)
+    return image, jpeg.decoded(image, data) or _decoded(image)
+
+
 def _decoded(image: Image.Image) -> Image.Image:
     """The first frame, eight bits a channel, as it is stored."""
     turned = image.getexif().get(ORIENTATION) if image.format == "TIFF" else None
@@ -191,56 +219,19 @@ def _decoded(image: Image.Image) -> Image.Image:
     return image.transpose(TURN_BACK[turned]) if turned in TURN_BACK else image
 
 
-def _rgba(image: Image.Image) -> Image.Image:
-    """The same with its transparency as a channel."""
-    return image if image.mode == "RGBA" else image.convert("RGBA")
-
-
-def _on_white(image: Image.Image, mode: str, palette: Image.Image | None = None) -> Image.Image:
-    """In ``mode``, "L" or "RGB", on white; ``palette``: by ``_palette``, where it is known already.
-
-    The result is that of ``_composed``, at less cost: an opaque picture needs no composing, and of a palette the few
-    colours are composed instead of all pixels.
-    """
-    if image.mode == "P":
-        return _of_palette(image, _composed(palette or _palette(image), mode))
-    if image.mode in {"L", "RGB"} and not image.has_transparency_data:
-        return image.convert(mode)
-    return _composed(image, mode)
-
-
-def _palette(image: Image.Image) -> Image.Image:
-    """The 256 colours of a palette's numbers, RGBA, as 16 x 16 pixels."""
-    colours = image.crop((0, 0, 16, 16))
-    colours.frombytes(bytes(range(256)))
-    return colours.convert("RGBA")
-
-
-def _of_palette(image: Image.Image, colours: Image.Image) -> Image.Image:
-    """The picture with the 256 ``colours``, of mode "L" or "RGB", in the place of its palette's."""
-    if colours.mode == "L":
-        return Image.frombytes("L", image.size, image.tobytes().translate(colours.tobytes()))
-    opaque = Image.frombytes("P", image.size, image.tobytes())
-    opaque.putpalette(colours.tobytes())
-    return opaque.convert("RGB")
-
-
-def _composed(image: Image.Image, mode: str) -> Image.Image:
-    white = Image.new(mode, image.size, 255 if mode == "L" else (255, 255, 255))
-    layer = image if image.mode == "LA" else _rgba(image)
-    white.paste(layer.convert(mode), mask=layer.getchannel("A"))
-    return white
-
-
 def _hash_pixels(image: Image.Image) -> bytes:
     """XXH3-128 of width and height (little-endian uint32) and the RGBA bytes, row by row."""
-    width, height = image.size
-    digest = xxhash.xxh3_128(struct.pack("<II", width, height))
-    for top, bottom in _strips(width, height):
-        whole = bottom - top == height
-        strip = image if whole else image.crop((0, top, width, bottom))
+    digest = xxhash.xxh3_128(struct.pack("<II", *image.size))
+    for strip in _each_strip(image):
         digest.update(_rgba_bytes(strip))
     return digest.digest()
+
+
+def _each_strip(image: Image.Image) -> Iterator[Image.Image]:
+    width, height = image.size
+    for top, bottom in _strips(width, height):
+        whole = bottom - top == height
+        yield image if whole else image.crop((0, top, width, bottom))
 
 
 def _rgba_bytes(image: Image.Image) -> pa.Buffer:
@@ -254,33 +245,11 @@ def _rgba_bytes(image: Image.Image) -> pa.Buffer:
         common = np.bitwise_and.reduce(np.frombuffer(buffer, np.uint32))
         if common.tobytes()[3] == 255:
             return buffer
-    return pa.array(_rgba(image)).buffers()[-1]
+    return pa.array(rgba(image)).buffers()[-1]
 
 
-def _signature(image: Image.Image) -> tuple[int, bytes]:
-    """The perceptual hash and the layout; of a large picture from every k-th pixel, which leaves 36 or more for a cell.
-
-    Triangles are averaged, not boxes: a box's edge falls on other pixels in a resized copy.
-    """
-    palette = _palette(image) if image.mode == "P" else None
-    grey = _on_white(_thinned(image, _HASH_SIDE), "L", palette)
-    fine = grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    cells = grey.resize((layouts.SIDE, layouts.SIDE), Image.Resampling.BILINEAR)
-    if image.mode in {"L", "LA", "1"}:
-        colour = cells.resize((layouts.COLOUR_SIDE,) * 2).convert("RGB")
-    else:
-        thin = _on_white(_thinned(image, _COLOUR_SIDE), "RGB", palette)
-        colour = thin.resize((layouts.COLOUR_SIDE,) * 2, Image.Resampling.BILINEAR)
-    return phash(np.asarray(fine)), layouts.encode(np.asarray(cells), np.asarray(colour))
-
-
-def _thinned(image: Image.Image, side: int) -> Image.Image:
-    """Every k-th pixel of a large picture, with ``side`` or more in each direction."""
-    step = min(image.size) // side
-    if step < 2:
-        return image
-    size = (image.width // step, image.height // step)
-    return image.resize(size, Image.Resampling.NEAREST)
+def _format(opened: Image.Image) -> str:
+    return "jpeg" if opened.format == "MPO" else str(opened.format).lower()
 
 
 def inspect(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -291,35 +260,42 @@ def inspect(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Picture:
             picture of a known format.
     """
     with _decoding(data):
-        image = _open(data, max_pixels)
-        name = "jpeg" if image.format == "MPO" else str(image.format).lower()
-        image = _decoded(image)
-        return Picture(*image.size, name, _hash_pixels(image), *_signature(image))
+        opened, image = _read(data, max_pixels)
+        return Picture(*image.size, _format(opened), _hash_pixels(image), thumbnails(image))
 
 
 class Opened:
-    """A picture for signals: its first frame, decoded once, and what its file says of itself."""
+    """A picture for signals: what its file says of itself, and its first frame, decoded once where one asks for it.
+
+    Of a palette the colours are looked at instead of the pixels, and of grey one channel: values are those of ``rgb``.
+
+    Raises:
+        ImageDamage: as ``inspect``, at the first look at pixels where the header is sound.
+    """
 
     def __init__(self, data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> None:
-        """Decode it.
-
-        Raises:
-            ImageDamage: as ``inspect``.
-        """
-        self._data = data
+        """Read its header."""
+        self._data, self._limit = data, max_pixels
         with _decoding(data):
-            image = _open(data, max_pixels)
-            self.format = "jpeg" if image.format == "MPO" else str(image.format).lower()
-            tables: Mapping[int, Sequence[int]] = getattr(image, "quantization", None) or {}
+            opened = _open(data, max_pixels)
+            self.format = _format(opened)
+            tables: Mapping[int, Sequence[int]] = getattr(opened, "quantization", None) or {}
             self.tables = tables
             """A JPEG's quantisation tables by number, row by row; empty for other formats."""
-            self._image = _decoded(image)
+            # A GIF is read to its end for this.
+            self._has_frames = self.format != "gif" and bool(getattr(opened, "is_animated", False))
+
+    @cached_property
+    def _image(self) -> Image.Image:
+        with _decoding(self._data):
+            return _read(self._data, self._limit)[1]
 
     @cached_property
     def rgb(self) -> Image.Image:
         """RGB on white, as an encoder gets it."""
+        image = self._image
         with _decoding(self._data):
-            return _on_white(self._image, "RGB")
+            return on_white(image, "RGB")
 
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
@@ -327,7 +303,27 @@ class Opened:
         return np.asarray(self.rgb)
 
     @cached_property
+    def _palette(self) -> Image.Image:
+        """The 256 colours of a picture that has a palette."""
+        return palette(self._image)
+
+    @cached_property
+    def _colours(self) -> Image.Image:
+        """The same on white."""
+        return composed(self._palette, "RGB")
+
+    @cached_property
+    def _counts(self) -> NDArray[np.int64]:
+        """The pixels of each."""
+        return np.array(self._image.histogram())
+
+    @cached_property
     def _luma(self) -> Image.Image:
+        if self._image.mode == "P":
+            table = self._colours.convert("L").tobytes()
+            return Image.frombytes("L", self._image.size, self._image.tobytes().translate(table))
+        if self._image.mode in {"1", "L", "LA"}:
+            return on_white(self._image, "L")
         return self.rgb.convert("L")
 
     @cached_property
@@ -343,23 +339,35 @@ class Opened:
     @property
     def colourless(self) -> float:
         """Share of the pixels whose three channels are equal."""
-        red, green, blue = (np.asarray(channel) for channel in self.rgb.split())
-        equal = np.count_nonzero((red == green) & (green == blue))
-        return int(equal) / int(red.size)
+        width, height = self._image.size
+        if self._image.mode in {"1", "L", "LA"}:
+            return 1.0
+        if self._image.mode == "P":
+            red, green, blue = np.asarray(self._colours).reshape(256, 3).T
+            equal = int(self._counts[(red == green) & (green == blue)].sum())
+        else:
+            equal = sum(map(_colourless, _each_strip(self.rgb)))
+        return equal / (width * height)
 
     @property
     def opaque(self) -> float:
         """The mean opacity of its pixels, 0 to 1."""
-        if self._image.mode in {"L", "RGB"} and not self._image.has_transparency_data:
+        image = self._image
+        if image.mode in {"L", "RGB"} and not image.has_transparency_data:
             return 1.0
-        levels = _rgba(self._image).getchannel("A").histogram()
-        return sum(level * count for level, count in enumerate(levels)) / (255 * sum(levels))
+        if image.mode == "P":
+            of_colours = np.asarray(self._palette.getchannel("A"), np.int64).ravel()
+            total = int(of_colours @ self._counts)
+        else:
+            layer = image if image.mode == "LA" else rgba(image)
+            total = sum(map(mul, range(256), layer.getchannel("A").histogram()))
+        return total / (255 * image.width * image.height)
 
     @property
     def is_animated(self) -> bool | None:
         """Whether a second frame follows; None where what stands behind the first is damaged."""
-        if self.format not in ANIMATED:
-            return False
+        if self.format != "gif":
+            return self._has_frames and self.format in ANIMATED
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -367,6 +375,12 @@ class Opened:
                     return bool(getattr(image, "is_animated", False))
         except BROKEN:
             return None
+
+
+def _colourless(rgb: Image.Image) -> int:
+    """The pixels of an RGB picture whose three channels are equal; Pillow holds them in four bytes each."""
+    pixels = np.frombuffer(pa.array(rgb).buffers()[-1], "<u4")
+    return pixels.size - int(np.count_nonzero((pixels ^ pixels >> 8) & 0xFFFF))
 
 
 def to_rgb(
@@ -381,7 +395,4 @@ def to_rgb(
         ImageDamage: as ``inspect``.
     """
     with _decoding(data):
-        image = _open(data, max_pixels)
-        if least is not None:
-            image.draft(image.mode, least(*image.size))  # no effect on other formats
-        return _on_white(_decoded(image), "RGB")
+        return on_white(_read(data, max_pixels, least)[1], "RGB")

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from tamis.pipeline.inputs.images import MAX_PIXELS, ImageDamage, inspect
 from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.thumbnails import looks
 from tamis.pipeline.inputs.uids import hash_uid
 from tamis.pipeline.store import storage
 from tamis.schemas.ledger import Reason
@@ -85,7 +86,10 @@ class FileTotals:
 
 
 Row = dict[str, Any]
-"""A row of INGEST; absent columns are null."""
+"""A row of INGEST; absent columns are null. ``THUMBNAILS`` stand for two of them."""
+
+THUMBNAILS = "thumbnails"
+"""A picture's, from which its perceptual hash and its layout are made with those of the part's other pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +144,7 @@ def picture_row(
         "width": picture.width,
         "height": picture.height,
         "pixels": picture.pixels,
-        "phash": picture.phash,
-        "layout": picture.layout,
+        THUMBNAILS: picture.thumbnails,
     }
 
 
@@ -155,6 +158,7 @@ class PartBuilder:
     def _empty(self) -> None:
         self._tables: list[pa.Table] = []
         self._columns: dict[str, list[Any]] = {name: [] for name in INGEST.names}
+        self._thumbnails: dict[int, bytes] = {}  # by row of the columns
         self._rows = 0
         self._bytes = 0
 
@@ -188,6 +192,8 @@ class PartBuilder:
     def _add_row(self, row: Row) -> None:
         for name, column in self._columns.items():
             column.append(row.get(name))
+        if THUMBNAILS in row:
+            self._thumbnails[len(self._columns["uid"]) - 1] = row[THUMBNAILS]
         self._rows += 1
         self._bytes += sum(_size(row.get(name)) for name in COUNTED)
         self._bytes += sum(MEMBER_BYTES + len(m["suffix"]) for m in row.get("members") or ())
@@ -199,8 +205,16 @@ class PartBuilder:
 
     def _close_columns(self) -> None:
         if self._columns["uid"]:
+            self._look()
             self._tables.append(pa.Table.from_pydict(self._columns, schema=INGEST))
-            self._columns = {name: [] for name in INGEST.names}
+            self._columns, self._thumbnails = {name: [] for name in INGEST.names}, {}
+
+    def _look(self) -> None:
+        """Make the hashes and layouts of the pictures among the last rows."""
+        phashes, layouts = looks([*self._thumbnails.values()])
+        for row, phash, layout in zip(self._thumbnails, phashes.tolist(), layouts, strict=True):
+            self._columns["phash"][row] = phash
+            self._columns["layout"][row] = layout.tobytes()
 
     def take(self) -> pa.Table:
         """The part as a table of schema INGEST; the builder is empty again."""

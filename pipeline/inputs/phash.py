@@ -31,14 +31,17 @@ def _dct_rows() -> NDArray[np.float64]:
 _ROWS = _dct_rows()
 
 
-def phash(grey: NDArray[np.uint8]) -> int:
-    """The hash of a (32, 32) uint8 grey picture: bit 63 is the mean, then row by row of the DCT.
+def phash(grey: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """The hashes of grey pictures, uint8 (..., 32, 32): uint64 (...), bit 63 is the mean, then row by row of the DCT.
 
     Raises:
         ValueError: another shape.
     """
-    if grey.shape != (SIDE, SIDE):
-        raise ValueError(f"a grey picture of shape ({SIDE}, {SIDE}) is wanted, not {grey.shape}")
-    low = (_ROWS @ grey.astype(np.float64) @ _ROWS.T).ravel()
-    middle = np.partition(low, (31, 32))[31:33]
-    return int.from_bytes(np.packbits(2 * low > middle.sum() + 2 * _MARGIN).tobytes(), "big")
+    if grey.shape[-2:] != (SIDE, SIDE):
+        raise ValueError(f"grey pictures of shape ({SIDE}, {SIDE}) are wanted, not {grey.shape}")
+    pictures = grey.reshape(-1, SIDE, SIDE)
+    low = (_ROWS @ pictures.astype(np.float64) @ _ROWS.T).reshape(-1, _KEPT * _KEPT)
+    middle = np.partition(low, (31, 32), axis=1)[:, 31:33].sum(axis=1)
+    bits = np.packbits(2 * low > middle[:, None] + 2 * _MARGIN, axis=1)
+    hashes: NDArray[np.uint64] = bits.view(">u8").astype(np.uint64).reshape(grey.shape[:-2])
+    return hashes

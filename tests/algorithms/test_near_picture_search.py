@@ -25,11 +25,7 @@ def planted(n: int, seed: int, radius: int = 4, bound: float = 0.11) -> search.P
     light = draw.integers(0, 256, (kinds, 16, 16))[source]
     light = light + draw.integers(-2, 3, (n, 16, 16)) * draw.integers(0, 6, (n, 1, 1))
     colour = draw.integers(0, 256, (kinds, 4, 4, 3), dtype=np.uint8)[source]
-    made = [
-        layouts.encode(cells, shade)
-        for cells, shade in zip(np.clip(light, 0, 255).astype(np.uint8), colour, strict=True)
-    ]
-    rows = np.frombuffer(b"".join(made), dtype=np.uint8).reshape(n, -1)
+    rows = layouts.encode(np.clip(light, 0, 255).astype(np.uint8), colour)
     return search.Pictures(hashes, rows, radius, bound)
 
 

@@ -203,7 +203,7 @@ def look(png: bytes) -> int:
     if step > 1:
         small = (grey.width // step, grey.height // step)
         grey = grey.resize(small, Image.Resampling.NEAREST)
-    return phash(np.asarray(grey.resize((32, 32), Image.Resampling.BILINEAR)))
+    return int(phash(np.asarray(grey.resize((32, 32), Image.Resampling.BILINEAR))))
 
 
 def on_white(png: bytes, mode: str) -> Image.Image:

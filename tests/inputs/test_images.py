@@ -17,8 +17,10 @@ from PIL import Image, ImageFile
 
 from tamis.pipeline.algorithms.near_pictures import layouts
 from tamis.pipeline.inputs import images
+from tamis.pipeline.inputs.compositing import composed, on_white, rgba
 from tamis.pipeline.inputs.images import ImageDamage, inspect, to_rgb
 from tamis.pipeline.inputs.phash import phash
+from tamis.pipeline.inputs.thumbnails import COLOUR_SIDE, HASH_SIDE, thinned
 from tamis.schemas.ledger import Reason
 from tests.support.pictures import encode, jpeg_of_size, noise, png_chunk, png_of_size, png_with
 from tests.support.running import read_tar
@@ -248,7 +250,7 @@ def test_the_short_ways_to_white_are_the_long_one(
         warnings.simplefilter("ignore")
         stored = images._decoded(images._open(out.getvalue(), 10_000))
         for kind in ("L", "RGB"):
-            found, wanted = images._on_white(stored, kind), images._composed(stored, kind)
+            found, wanted = on_white(stored, kind), composed(stored, kind)
             assert (found.mode, found.size) == (wanted.mode, wanted.size)
             assert found.tobytes() == wanted.tobytes()
 
@@ -261,17 +263,20 @@ def test_real_pictures_have_the_signature_of_their_pixels_composed_one_by_one(
     for sample in read_tar(clipart_example / "00000.tar"):
         image = images._decoded(images._open(sample.image, images.MAX_PIXELS))
         modes.add(image.mode)
-        grey = images._composed(images._thinned(image, images._HASH_SIDE), "L")
+        grey = composed(thinned(image, HASH_SIDE), "L")
         fine, cells = (
             np.asarray(grey.resize((side, side), Image.Resampling.BILINEAR)) for side in (32, 16)
         )
-        thin = images._composed(images._thinned(image, images._COLOUR_SIDE), "RGB")
+        thin = composed(thinned(image, COLOUR_SIDE), "RGB")
         colour = np.asarray(thin.resize((4, 4), Image.Resampling.BILINEAR))
         if image.mode in {"L", "LA"}:
             small = Image.fromarray(cells).resize((4, 4))
             colour = np.stack([np.asarray(small)] * 3, axis=-1)
         found = images.inspect(sample.image)
-        assert (found.phash, found.layout) == (phash(fine), layouts.encode(cells, colour))
+        assert (found.phash, found.layout) == (
+            int(phash(fine)),
+            layouts.encode(cells, colour).tobytes(),
+        )
     assert modes >= {"P", "LA", "RGBA"}
 
 
@@ -308,7 +313,7 @@ def test_deep_grey_is_the_same_in_strips(mode: str, monkeypatch: pytest.MonkeyPa
         judged = (np.clip(stored.astype(np.int64), 0, 65_535) >> 8).astype(np.uint8)
     image = Image.frombytes(mode, (23, 37), stored.tobytes())
     monkeypatch.setattr(images, "_STRIP_PIXELS", 100)
-    found = images._rgba(images._decoded(image))
+    found = rgba(images._decoded(image))
     grey = np.dstack([judged] * 3 + [np.full_like(judged, 255)])
     np.testing.assert_array_equal(np.asarray(found), grey)
 

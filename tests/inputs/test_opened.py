@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
+from tamis.pipeline.inputs import images
 from tamis.pipeline.inputs.images import ImageDamage, Opened, to_rgb
 from tamis.pipeline.signals.picture_statistics import jpeg_quality
 
@@ -88,6 +89,56 @@ def test_grey_is_the_fixed_point_luma_of_the_standard(pixels: np.ndarray) -> Non
     assert picture.levels == np.bincount(luma.ravel(), minlength=256).tolist()
     equal = [len(set(pixel)) == 1 for pixel in pixels.reshape(-1, 3).tolist()]
     assert picture.colourless == sum(equal) / len(equal)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from(["none", "one", "many"]))
+def test_all_modes_have_the_values_of_their_pixels_on_white(
+    mode: str, width: int, height: int, transparent: str
+) -> None:
+    """Whatever short way is taken to them."""
+    draw = np.random.default_rng(width * 41 + height)
+    plain = Image.fromarray(draw.integers(0, 256, (height, width, 4), dtype=np.uint8), "RGBA")
+    options: dict[str, Any] = {}
+    if mode == "P":
+        image = Image.fromarray(draw.integers(0, 9, (height, width), dtype=np.uint8), "P")
+        colours = draw.integers(0, 256, (9, 3), dtype=np.uint8)
+        colours[::2, 1:] = colours[::2, :1]
+        image.putpalette(colours.tobytes())
+        many = draw.integers(0, 256, 9, dtype=np.uint8).tobytes()
+        options = {"none": {}, "one": {"transparency": 3}, "many": {"transparency": many}}[
+            transparent
+        ]
+    else:
+        image = plain.convert("L").convert("I;16") if mode == "I;16" else plain.convert(mode)
+    data = encoded(image, "TIFF" if mode == "CMYK" else "PNG", **options)
+    picture, pixels = Opened(data), np.asarray(to_rgb(data))
+    luma = np.asarray(Image.fromarray(pixels).convert("L"))
+    assert (picture.grey == luma).all()
+    assert picture.levels == np.bincount(luma.ravel(), minlength=256).tolist()
+    equal = (pixels[..., 0] == pixels[..., 1]) & (pixels[..., 1] == pixels[..., 2])
+    assert picture.colourless == np.count_nonzero(equal) / equal.size
+    if mode != "I;16":
+        alpha = np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))[..., 3].astype(int)
+        assert picture.opaque == int(alpha.sum()) / (255 * alpha.size)
+
+
+def test_only_who_asks_for_pixels_has_them_decoded() -> None:
+    cut = encoded(RED.resize((640, 480)), "JPEG", quality=70)[:-900]
+    assert jpeg_quality(Opened(cut).tables[0]) == 70
+    assert Opened(cut).is_animated is False
+    with pytest.raises(ImageDamage):
+        _ = Opened(cut).grey
+
+
+def test_a_picture_of_several_strips_is_measured_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 2, (37, 23, 3), dtype=np.uint8)
+    whole = Opened(encoded(Image.fromarray(pixels), "PNG")).colourless
+    monkeypatch.setattr(images, "_STRIP_PIXELS", 100)
+    assert Opened(encoded(Image.fromarray(pixels), "PNG")).colourless == whole
+    assert whole == pytest.approx(0.25, abs=0.05)
 
 
 def test_no_picture_is_damage() -> None:

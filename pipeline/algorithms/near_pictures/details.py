@@ -52,9 +52,8 @@ BYTES = int(_ENDS[-1])
 def encode(cells: Cells) -> bytes:
     """Detail of a picture."""
     side = min(cells.side, 2**16 - 1).to_bytes(2, "little")
-    return b"".join(
-        (side, cells.coarse.tobytes(), cells.fine.tobytes(), chroma(cells.colour).tobytes())
-    )
+    colour = chroma(cells.colour.reshape(-1, 3))
+    return b"".join((side, cells.coarse.tobytes(), cells.fine.tobytes(), colour.tobytes()))
 
 
 def difference(details: UInt8Array, a: Int64Array, b: Int64Array) -> Float64Array:

@@ -45,24 +45,27 @@ _PAIRS = 1 << 13
 """Pairs compared at once: their cells stay in the cache."""
 
 
-def encode(light: UInt8Array, colour: UInt8Array) -> bytes:
-    """Layout of a picture.
+def encode(light: UInt8Array, colour: UInt8Array) -> UInt8Array:
+    """Layouts of pictures, uint8 (..., 162).
 
     Args:
-        light: uint8 (16, 16), grey levels.
-        colour: uint8 (4, 4, 3), RGB.
+        light: uint8 (..., 16, 16), grey levels.
+        colour: uint8 (..., 4, 4, 3), RGB.
     """
-    cells = light.astype(np.int64).ravel()
-    low, high = int(cells.min()), int(cells.max())
-    spread = max(1, high - low)
-    level = ((2 * _LEVELS * (cells - low) + spread) // (2 * spread)).astype(np.uint8)
-    packed: bytes = (level[0::2] << 4 | level[1::2]).tobytes() + chroma(colour).tobytes()
-    return bytes([low, high]) + packed
+    cells = light.reshape(-1, CELLS)
+    low, high = cells.min(axis=1, keepdims=True), cells.max(axis=1, keepdims=True)
+    spread = np.maximum(1, (high - low).astype(np.int32))
+    level = ((2 * _LEVELS * (cells - low).astype(np.int32) + spread) // (2 * spread)).astype(
+        np.uint8
+    )
+    colours = chroma(colour.reshape(len(cells), COLOUR_SIDE**2, 3)).reshape(len(cells), COLOURS)
+    made = np.hstack([low, high, level[:, 0::2] << 4 | level[:, 1::2], colours])
+    return made.reshape(*light.shape[:-2], BYTES)
 
 
 def chroma(colour: UInt8Array) -> UInt8Array:
-    """Cb and Cr of RGB pixels (..., 3): uint8 (2, pixels)."""
-    levels = 128 + ((_CHROMA @ colour.reshape(-1, 3).T.astype(np.int64)) + 128 >> 8)
+    """Cb and Cr of RGB pixels, (..., pixels, 3): uint8 (..., 2, pixels)."""
+    levels = 128 + ((_CHROMA @ np.swapaxes(colour, -1, -2).astype(np.int64)) + 128 >> 8)
     found: UInt8Array = np.clip(levels, 0, 255).astype(np.uint8)
     return found
 
