@@ -279,7 +279,7 @@ def table(lines: Sequence[Line]) -> Iterator[str]:
         if base is not None and base is not point:
             difference = f"{found.mean - base.headline.mean:+.4f}"
             chance = paired(found.values, base.headline.values)
-            p = "" if chance is None else f"{chance:.3f}"
+            p = "" if chance is None else "< .001" if chance < 0.001 else f"{chance:.3f}"
         shown = f"{found.mean:.4f} ± {found.spread:.4f}"
         yield f"| {case} | {point.selector} | {100 * point.budget:.3g}% | {shown} | {difference} | {p} |"
 

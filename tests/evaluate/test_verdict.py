@@ -98,6 +98,12 @@ def test_what_a_longer_training_takes_back_is_said() -> None:
     assert verdict(both, "density") == verdict(found, "density")
 
 
+def test_all_pairs_with_a_teacher_do_not_reach_themselves() -> None:
+    taught = point("full, distilled 0.5", 1.0, 0.22, 0.22, 0.221)
+    said = verdict(evaluation(*DENSE, *RANDOM, FULL, taught), "full, distilled 0.5")
+    assert said == "full, distilled 0.5: better than full at 100%"
+
+
 def test_one_seed_tests_nothing() -> None:
     found = evaluation(DENSE[1], RANDOM[1], seeds=1)
     assert verdict(found, "density") == "density: one seed, so nothing is tested"

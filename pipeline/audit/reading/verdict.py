@@ -117,13 +117,14 @@ def _shares(points: Sequence[Point]) -> str:
 def _reach(evaluation: Evaluation, line: Sequence[Point]) -> str:
     """A clause about reaching the full set, with the length of training of which alone it is true."""
     full = evaluation.full
-    if full is None or not _full_is_a_measure(evaluation, full):
+    smaller = [point for point in line if point.budget < 1]
+    if full is None or not smaller or not _full_is_a_measure(evaluation, full):
         return ""
     what = (
         f"; after {evaluation.training.steps:,} steps reaches the full set's {METRICS[HEADLINE]} of "
         f"{full.headline.mean:.3f}"
     )
-    first = _reaching(line, full)
+    first = _reaching(smaller, full)
     if first is None:
         return f"{what} at no size{_reached_before(evaluation, line)}"
     p = paired(first.headline.values, full.headline.values)
