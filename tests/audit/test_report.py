@@ -28,7 +28,7 @@ from tamis.pipeline.audit.reading.distributions import BINS, histogram
 from tamis.pipeline.audit.reading.duplicates import duplicates
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.reading.pictures import SIDE, Album, Pictures, shrink
-from tamis.pipeline.audit.report import dropped
+from tamis.pipeline.audit.report import dropped, sections
 from tamis.pipeline.audit.report.report import report
 from tamis.schemas.costs import PREDICTION, Cost, Prediction
 from tamis.schemas.events import PhaseEnded, PhaseStarted, Spent, TaskDone
@@ -234,6 +234,15 @@ def test_concepts_are_spread_evenly() -> None:
     found = [Concept(cluster, 1, 1, 1, 1) for cluster in range(101)]
     assert spread(found[:7], 10) == found[:7]
     assert [concept.cluster for concept in spread(found, 5)] == [0, 25, 50, 75, 100]
+
+
+def test_an_empty_category_is_said() -> None:
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE ledger (kind VARCHAR, kept BOOLEAN)")
+        rows = [("birds", True)] * 3 + [("", False)] * 2 + [(" ", True), (None, True)]
+        connection.executemany("INSERT INTO ledger VALUES (?, ?)", rows)
+        words = [word for word in Page(sections._values(connection, "kind").encode()).words if word]
+    assert words == ["kind", "value", "samples", "birds", "3", "empty", "2", "empty", "1"]
 
 
 VALUES = st.lists(

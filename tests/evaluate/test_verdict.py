@@ -70,19 +70,38 @@ def test_what_deduplication_gains_is_not_the_selectors() -> None:
     assert verdict(found, "density") == (
         "density: no different from random at 10%, better than random at 20%; "
         "worse than deduplicated at 10%, no different from deduplicated at 20%; "
-        "reaches the full set's R@10 of 0.210 with 20% of the pairs (p = 0.58 between them)"
+        "after 80 steps reaches the full set's R@10 of 0.210 with 20% of the pairs (p = 0.58 between them)"
     )
     assert verdict(found, "deduplicated") == (
         "deduplicated: better than random at 10%, 20%; "
-        "reaches the full set's R@10 of 0.210 with 10% of the pairs (p = 0.74 between them)"
+        "after 80 steps reaches the full set's R@10 of 0.210 with 10% of the pairs (p = 0.74 between them)"
     )
 
 
 def test_without_a_difference_it_says_so() -> None:
     found = evaluation(DENSE[0], *RANDOM, FULL)
     assert verdict(found, "density") == (
-        "density: no different from random at any size; never reaches the full set's R@10 of 0.210"
+        "density: no different from random at any size; "
+        "after 80 steps reaches the full set's R@10 of 0.210 at no size"
     )
+
+
+def test_what_a_longer_training_takes_back_is_said() -> None:
+    found = evaluation(*DENSE, *RANDOM, FULL)
+    better = FULL.model_copy(update={"figures": point("full", 1.0, 0.3, 0.31, 0.29).figures})
+    longer = [one.model_copy(update={"steps": 4 * STEPS}) for one in (*DENSE, *RANDOM, better)]
+    both = found.model_copy(update={"points": (*found.points, *longer)})
+    assert verdict(both.after(4 * STEPS), "density").endswith(
+        "after 320 steps reaches the full set's R@10 of 0.300 at no size, though it did with 20% after 80"
+    )
+    assert verdict(both.after(4 * STEPS), "random").endswith("R@10 of 0.300 at no size")
+    assert verdict(both, "density") == verdict(found, "density")
+
+
+def test_all_pairs_with_a_teacher_do_not_reach_themselves() -> None:
+    taught = point("full, distilled 0.5", 1.0, 0.22, 0.22, 0.221)
+    said = verdict(evaluation(*DENSE, *RANDOM, FULL, taught), "full, distilled 0.5")
+    assert said == "full, distilled 0.5: better than full at 100%"
 
 
 def test_one_seed_tests_nothing() -> None:

@@ -115,16 +115,44 @@ def _shares(points: Sequence[Point]) -> str:
 
 
 def _reach(evaluation: Evaluation, line: Sequence[Point]) -> str:
+    """A clause about reaching the full set, with the length of training of which alone it is true."""
     full = evaluation.full
-    if full is None or _is_chance(evaluation, full) or not tells_sizes(evaluation):
+    smaller = [point for point in line if point.budget < 1]
+    if full is None or not smaller or not _full_is_a_measure(evaluation, full):
         return ""
-    reaching = [point for point in line if point.headline.mean >= full.headline.mean]
-    what = f"the full set's {METRICS[HEADLINE]} of {full.headline.mean:.3f}"
-    if not reaching:
-        return f"; never reaches {what}"
-    p = paired(reaching[0].headline.values, full.headline.values)
+    what = (
+        f"; after {evaluation.training.steps:,} steps reaches the full set's {METRICS[HEADLINE]} of "
+        f"{full.headline.mean:.3f}"
+    )
+    first = _reaching(smaller, full)
+    if first is None:
+        return f"{what} at no size{_reached_before(evaluation, line)}"
+    p = paired(first.headline.values, full.headline.values)
     tested = "" if p is None else f" (p {'< 0.01' if p < 0.01 else f'= {p:.2f}'} between them)"
-    return f"; reaches {what} with {100 * reaching[0].budget:.3g}% of the pairs{tested}"
+    return f"{what} with {100 * first.budget:.3g}% of the pairs{tested}"
+
+
+def _reached_before(evaluation: Evaluation, line: Sequence[Point]) -> str:
+    """What a longer training has taken back: the longest of the shorter ones after which the selector reached it."""
+    for steps in reversed([n for n in evaluation.lengths if n < evaluation.training.steps]):
+        then = evaluation.after(steps)
+        full = then.full
+        if full is None or not line or not _full_is_a_measure(then, full):
+            continue
+        first = _reaching(then.line(line[0].selector), full)
+        if first is not None:
+            return f", though it did with {100 * first.budget:.3g}% after {steps:,}"
+    return ""
+
+
+def _reaching(line: Sequence[Point], full: Point) -> Point | None:
+    """The smallest choice that is as good as all pairs."""
+    return next((point for point in line if point.headline.mean >= full.headline.mean), None)
+
+
+def _full_is_a_measure(evaluation: Evaluation, full: Point) -> bool:
+    """Whether reaching the full set says something: it has learned, and sizes make a difference."""
+    return not _is_chance(evaluation, full) and tells_sizes(evaluation)
 
 
 def tells_sizes(evaluation: Evaluation) -> bool:

@@ -133,7 +133,7 @@ def _values(connection: duckdb.DuckDBPyConnection, name: str) -> str:
         return ""
     rows = [
         [
-            text(value, 40),
+            text(value, 40) if value.strip() else element("span", "empty", class_="none"),
             charts.bar([("kept", kept), ("dropped", n - kept)], counts[0][2]),
             number(n),
         ]
