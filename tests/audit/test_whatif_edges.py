@@ -41,6 +41,7 @@ CAPTIONS = [
     ["near_duplicates.jaccard=0.95"],
     ["near_duplicates.hamming=12"],
     ["near_duplicates.difference=0.3"],
+    ["near_duplicates.detail=0.05"],
     ["near_duplicates.difference=0.1", "near_duplicates.jaccard=0.7"],
     ["near_duplicates.group=chain"],
     ["near_duplicates.group=chain", "near_duplicates.jaccard=0.75"],
@@ -108,6 +109,14 @@ def test_a_looser_bound_is_searched_for_and_said(pictures: Path, settings: list[
 def test_whether_details_count_is_not_decided_over_stored_edges(pictures: Path) -> None:
     searched, why = agree(pictures, ["near_pictures.detail=null"])
     assert searched.startswith("near_pictures: its pairs were searched for again")
+    assert "left out the pairs that differ in them" in why
+
+
+def test_whether_captions_pictures_are_opened_is_not_decided_over_stored_edges(
+    alike: Path,
+) -> None:
+    searched, why = agree(alike, ["near_duplicates.detail=null"])
+    assert searched.startswith("near_duplicates: its pairs were searched for again")
     assert "left out the pairs that differ in them" in why
 
 
