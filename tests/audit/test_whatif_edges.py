@@ -172,8 +172,7 @@ def test_the_similarity_that_explain_names_saves_the_sample(alike: Path) -> None
     run = open_run(str(alike))
     edges = [
         pq.ParquetFile(path).read().to_pylist()
-        for phase in ("equal", "similar")
-        for path in sorted((alike / "tables/near_duplicates" / phase).glob("bucket-*.parquet"))
+        for path in sorted((alike / "tables/near_duplicates/seen").glob("bucket-*.parquet"))
     ]
     highest: dict[int, float] = {}
     for edge in (edge for table in edges for edge in table):
