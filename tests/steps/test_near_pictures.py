@@ -201,8 +201,10 @@ def test_a_looser_bound_opens_only_pictures_that_were_not_yet(
 def test_details_are_compressed_in_their_files(ingested: Path) -> None:
     run_pictures(ingested, "{hamming: 8, difference: 0.3}")
     folder = ingested / "run/tables/near_pictures"
-    for phase in ("details", "shown"):
-        for path in (folder / phase).glob("*.parquet"):
+    for phase, files in (("details", "part-*"), ("shown", "bundle-*")):
+        paths = sorted((folder / phase).glob(f"{files}.parquet"))
+        assert paths
+        for path in paths:
             metadata = pq.ParquetFile(path).metadata
             for group in range(metadata.num_row_groups):
                 column = metadata.row_group(group).column(1)

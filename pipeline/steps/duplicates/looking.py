@@ -36,7 +36,7 @@ from tamis.pipeline.steps.shared.exchange import (
 )
 from tamis.pipeline.steps.shared.parts import picture_changed
 from tamis.pipeline.tables.columns import PACKED, byte_rows
-from tamis.pipeline.tasks.parts import Part
+from tamis.pipeline.tasks.parts import BUNDLE, Part
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import WANTED, Task, TaskIo, location
@@ -47,8 +47,8 @@ PASSING = ("proposed", "ends", WANTED, "shown")
 
 DETAIL = pa.binary(algorithm.BYTES)
 
-TOGETHER = 8
-"""Parts whose details one task deals out: they are some hundred MB where most samples are wanted."""
+TOGETHER = 80_000
+"""Samples whose details one task deals out, about: they are some hundred MB where most are wanted."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,16 @@ def _opened(context: Context, step: str, buckets: int) -> Iterator[Phase[Any]]:
     tasks = EachPart(context.parts, inputs, each=opened, bundle=1)
     yield Phase("details", details, tasks, per_row=True, rows_from=WANTED, cheap=True)
     made = {"details": context.at(step, "details"), WANTED: chosen}
-    dealing = EachPart(context.parts, made, Shown(buckets), buckets=buckets, bundle=TOGETHER)
+    dealing = EachPart(
+        context.parts, made, Shown(buckets), buckets=buckets, bundle=_bundle(context)
+    )
     yield Phase("shown", shown, dealing)
+
+
+def _bundle(context: Context) -> int:
+    """The parts whose details one task deals out, a power of two."""
+    parts = max(1, TOGETHER * len(context.parts) // max(1, context.total))
+    return min(BUNDLE, 1 << (parts.bit_length() - 1))
 
 
 def proposed(io: TaskIo[Proposed]) -> Iterator[pa.Table]:
