@@ -19,8 +19,9 @@ pytestmark = pytest.mark.slow
 TASK_BYTES = 64 << 10
 """Of a task's description, at most."""
 
-FILES_A_PART = 4
-"""Phases with a file a part, or a file of the input or of the result: ingest, signals, embed, shards."""
+FILES_A_PART = 5
+"""Phases with a file a part, or a file of the input or of the result: ingest, signals, embed, shards, and the pictures
+that near duplicates open again."""
 
 DEALT_ROWS = 100_000
 """Rows a bucket, at least, of any phase that deals rows out; a few buckets even of a small run."""

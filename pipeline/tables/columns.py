@@ -12,6 +12,9 @@ from tamis.schemas.tables import embedding_type
 
 Float16s = npt.NDArray[np.float16]
 
+PACKED = {b"tamis": b"packed"}
+"""Metadata of a column of bytes that is compressed in its file: hashes and embeddings are not."""
+
 
 class Single(float):
     """A number out of a column of 32 bits, which is compared with others rounded to 32 bits."""

@@ -15,6 +15,7 @@ import xxhash
 
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.digesting import DigestingFile
+from tamis.pipeline.tables.columns import PACKED
 from tamis.pipeline.tables.part_files import METADATA_KEY, TableFile, columns_of
 
 
@@ -79,11 +80,16 @@ def _writer(sink: pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(
         sink,
         schema,
-        compression={f.name: "none" if f.name in plain else "zstd" for f in schema},
+        compression={f.name: _compression(f, f.name in plain) for f in schema},
         use_dictionary=[f.name for f in schema if f.name not in plain] or False,
         write_page_checksum=True,
         store_schema=True,
     )
+
+
+def _compression(field: pa.Field, plain: bool) -> str:
+    packed = (field.metadata or {}).items() >= PACKED.items()
+    return "zstd" if packed or not plain else "none"
 
 
 @lru_cache(maxsize=64)

@@ -1,5 +1,7 @@
 """Near-duplicate pictures: every pair within radius and bound, each once; and what bounded groups leave out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -27,6 +29,13 @@ def planted(n: int, seed: int, radius: int = 4, bound: float = 0.11) -> search.P
     colour = draw.integers(0, 256, (kinds, 4, 4, 3), dtype=np.uint8)[source]
     rows = layouts.encode(np.clip(light, 0, 255).astype(np.uint8), colour)
     return search.Pictures(hashes, rows, radius, bound)
+
+
+def with_pixels(pictures: search.Pictures, kinds: int, seed: int) -> search.Pictures:
+    """Those of one hash and layout show up to ``kinds`` different pictures."""
+    shared = layouts.keys(pictures.layouts, pictures.hashes)
+    draw = np.random.default_rng(seed).integers(0, kinds, len(shared)).astype(np.uint64)
+    return replace(pictures, pixels=shared + draw)
 
 
 def uids(n: int, seed: int = 0) -> UInt64Array:
@@ -136,6 +145,35 @@ def test_the_edges_do_not_depend_on_the_order_of_rows() -> None:
     assert sorted(zip(a.tolist(), b.tolist(), strict=True)) == sorted(
         zip(shuffle[c].tolist(), shuffle[d].tolist(), strict=True)
     )
+
+
+@given(st.integers(2, 60), st.integers(1, 4), st.integers(0, 2**32 - 1))
+def test_nodes_are_of_the_same_pixels_and_all_pairs_of_others_are_found(
+    n: int, kinds: int, seed: int
+) -> None:
+    pictures = with_pixels(planted(n, seed, 4, 0.2), kinds, seed)
+    rank = leaders.ranks(uids(n, seed))
+    assert pictures.pixels is not None
+    centre, other = search.nodes(pictures, rank)
+    assert (pictures.pixels[centre] == pictures.pixels[other]).all()
+    first = search.firsts_of_nodes(pictures, rank)
+    assert sorted([*first.tolist(), *other.tolist()]) == list(range(n))
+    edges = found_among(pictures, rank)
+    found = {tuple(sorted(pair)) for pair in zip(edges.a.tolist(), edges.b.tolist(), strict=True)}
+    chosen = set(first.tolist())
+    assert found == {(a, b) for a, b in all_pairs(pictures) if {a, b} <= chosen}
+
+
+@pytest.mark.parametrize("count", [search.CROWD, search.CROWD + 1])
+def test_a_crowd_of_one_hash_and_layout_is_one_node(count: int) -> None:
+    """Under each caption for itself, where captions count."""
+    one = planted(8, 1).take(np.zeros(count, np.int64))
+    pictures = replace(one, pixels=np.arange(count, dtype=np.uint64))
+    crowded = count > search.CROWD
+    assert len(np.unique(pictures.keys())) == (1 if crowded else count)
+    captions = (np.arange(count) % 2).astype(np.uint64)
+    assert len(np.unique(pictures.keys(captions))) == count
+    assert captions.tolist() == (np.arange(count) % 2).tolist()
 
 
 @given(st.integers(2, 60), st.integers(0, 2**32 - 1))

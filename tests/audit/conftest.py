@@ -166,7 +166,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 ALIKE = """
   - near_pictures: {hamming: 8, difference: 0.6, detail: 0.6}
-  - near_duplicates: {jaccard: 0.6, agree: phash, hamming: 20, difference: 1.0}
+  - near_duplicates: {jaccard: 0.6, agree: phash, hamming: 20, difference: 1.0, detail: 1.0}
 """
 
 

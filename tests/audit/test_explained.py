@@ -22,9 +22,10 @@ import pytest
 from PIL import Image
 
 from tamis.pipeline import encoders
-from tamis.pipeline.algorithms.near_pictures import layouts
+from tamis.pipeline.algorithms.near_pictures import details, layouts
 from tamis.pipeline.encoders.base import Encoder
-from tamis.pipeline.inputs.images import inspect
+from tamis.pipeline.inputs.detail import detail_of
+from tamis.pipeline.inputs.images import MAX_PIXELS, inspect
 from tamis.pipeline.inputs.phash import phash
 from tests.support.demo_run import DemoRun, Members, Row, raw, raw_input
 from tests.support.duplicates import led
@@ -175,16 +176,21 @@ def test_near_duplicates(demo_run: DemoRun, reaching: Reaching) -> None:
 
 
 def near_edges(rows: list[Row]) -> dict[tuple[str, str], float]:
-    """All pairs of samples with a Jaccard similarity of 0.8, pictures within 8 bits, and layouts within .11."""
+    """All pairs with a Jaccard similarity of 0.8, pictures within 8 bits, layouts within .11, details within .18."""
     sets = {row["uid"]: shingles(raw(row)["txt"].decode()) for row in rows}
     looks = {row["uid"]: look(raw(row)["png"]) for row in rows}
     cells = {row["uid"]: inspect(raw(row)["png"]).layout for row in rows}
+    by_uid = {row["uid"]: row for row in rows}
     found = {}
     for a, b in combinations(sorted(sets), 2):
         jaccard = len(sets[a] & sets[b]) / (len(sets[a] | sets[b]) or 1)
         if jaccard >= 0.8 and (looks[a] ^ looks[b]).bit_count() <= 8:
             both = np.frombuffer(cells[a] + cells[b], np.uint8).reshape(2, -1)
-            if layouts.difference(both, np.array([0]), np.array([1]))[0] <= 0.11:
+            small = b"".join(detail_of(raw(by_uid[uid])["png"], MAX_PIXELS) for uid in (a, b))
+            opened = np.frombuffer(small, np.uint8).reshape(2, -1)
+            pair = np.array([0]), np.array([1])
+            alike = layouts.difference(both, *pair)[0] <= 0.11
+            if alike and details.difference(opened, *pair)[0] <= 0.18:
                 found[a, b] = jaccard
     return found
 

@@ -41,6 +41,7 @@ CAPTIONS = [
     ["near_duplicates.jaccard=0.95"],
     ["near_duplicates.hamming=12"],
     ["near_duplicates.difference=0.3"],
+    ["near_duplicates.detail=0.05"],
     ["near_duplicates.difference=0.1", "near_duplicates.jaccard=0.7"],
     ["near_duplicates.group=chain"],
     ["near_duplicates.group=chain", "near_duplicates.jaccard=0.75"],
@@ -111,6 +112,14 @@ def test_whether_details_count_is_not_decided_over_stored_edges(pictures: Path) 
     assert "left out the pairs that differ in them" in why
 
 
+def test_whether_captions_pictures_are_opened_is_not_decided_over_stored_edges(
+    alike: Path,
+) -> None:
+    searched, why = agree(alike, ["near_duplicates.detail=null"])
+    assert searched.startswith("near_duplicates: its pairs were searched for again")
+    assert "left out the pairs that differ in them" in why
+
+
 def test_unsearched_pairs_are_said_and_nothing_is_claimed_of_a_sample(
     alike: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,8 +172,7 @@ def test_the_similarity_that_explain_names_saves_the_sample(alike: Path) -> None
     run = open_run(str(alike))
     edges = [
         pq.ParquetFile(path).read().to_pylist()
-        for phase in ("equal", "similar")
-        for path in sorted((alike / "tables/near_duplicates" / phase).glob("bucket-*.parquet"))
+        for path in sorted((alike / "tables/near_duplicates/seen").glob("bucket-*.parquet"))
     ]
     highest: dict[int, float] = {}
     for edge in (edge for table in edges for edge in table):

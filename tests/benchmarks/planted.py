@@ -155,8 +155,13 @@ def measure(originals: list[Sample], damage: Damage, steps: dict[str, str]) -> I
             yield f"{recall:6.1%} {precision:6.1%} {natural:4}"
 
 
-def compared(originals: list[Sample], damage: Damage) -> tuple[float, float, float]:
-    """Shares of the copies that hash, hash and layout, and all three of `near_pictures` find near the original."""
+def compared(
+    originals: list[Sample], damage: Damage, detail: float | None
+) -> tuple[float, float, float]:
+    """Shares of the copies that hash, hash and layout, and all three of `near_pictures` find near the original.
+
+    ``detail``: in the place of its default.
+    """
     given, draw = NearPictures(), random.Random(7)
     pairs = [(sample.image, damage(sample, draw).image) for sample in originals]
     pictures = [inspect(data) for data in (*(a for a, _ in pairs), *(b for _, b in pairs))]
@@ -172,16 +177,16 @@ def compared(originals: list[Sample], damage: Damage) -> tuple[float, float, flo
     hashes = np.array([picture.phash for picture in pictures], np.uint64)
     proposed = np.bitwise_count(hashes[a] ^ hashes[b]) <= given.hamming
     alike = proposed & (layouts.difference(both[0], a, b) <= given.difference)
-    found = alike & (details.difference(both[1], a, b) <= (given.detail or 0.0))
+    found = alike & (details.difference(both[1], a, b) <= (detail or given.detail or 0.0))
     return float(proposed.mean()), float(alike.mean()), float(found.mean())
 
 
-def print_pairs(originals: list[Sample]) -> None:
+def print_pairs(originals: list[Sample], detail: float | None) -> None:
     """A row a kind of damage."""
     print(f"{len(originals)} originals, each beside its copy: hash, and layout, and detail")
     for kind, (damage, steps) in KINDS.items():
         if steps is PICTURES:
-            shares = "".join(f"{share:9.1%}" for share in compared(originals, damage))
+            shares = "".join(f"{share:9.1%}" for share in compared(originals, damage, detail))
             print(f"{kind:20}{shares}", flush=True)
 
 
@@ -191,11 +196,12 @@ def main() -> None:
     options.add_argument("--originals", type=int, default=200)
     options.add_argument("--folder", type=Path, default=CLIPART, help="of webdataset tars")
     options.add_argument("--pairs", action="store_true", help="near_pictures alone, pair by pair")
+    options.add_argument("--detail", type=float, help="bound of details, with --pairs")
     given = options.parse_args()
     samples = [s for path in sorted(given.folder.glob("*.tar")) for s in read_tar(path)]
     originals = random.Random(1).sample(samples, min(given.originals, len(samples)))
     if given.pairs:
-        print_pairs(originals)
+        print_pairs(originals, given.detail)
         return
     print(f"{len(originals)} originals and a copy of each: recall, precision, originals dropped")
     shown_before: dict[str, str] = {}

@@ -14,8 +14,7 @@ import pytest
 from PIL import Image
 
 from tamis.pipeline.inputs.detail import detail_of
-from tamis.pipeline.steps.duplicates import grouping
-from tamis.pipeline.steps.duplicates.near_pictures import looking
+from tamis.pipeline.steps.duplicates import grouping, looking
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.schemas.errors import JobError
 from tests.support import duplicates
@@ -82,7 +81,7 @@ def expected(
 ) -> dict[str, tuple[str, float]]:
     """Whom a pass over all pairs drops, for whom and at how many bits."""
     better = [float(row["width"] * row["height"]) if larger else 0.0 for row in rows]
-    a, b, bits = duplicates.alike_pictures(rows, radius, bound, pictures, detail, better)
+    a, b, bits = duplicates.alike_pictures(rows, radius, bound, pictures, detail)
     found = duplicates.led(a, b, [row["uid"] for row in rows], (-bits).tolist(), better)
     return {uid: (leader, -value) for uid, (leader, value) in found.items()}
 
@@ -163,7 +162,7 @@ def test_the_best_copy_is_kept_where_a_signal_says_so(
   - near_pictures: {hamming: 8, difference: 0.3, prefer: {signal: characters}}"""
     rows = duplicates.run_in(make_plan(ingested / "run", ingested / "*.tar", steps))
     uid, better = [row["uid"] for row in rows], [float(len(row["text"])) for row in rows]
-    a, b, bits = duplicates.alike_pictures(rows, 8, 0.3, pictures, better=better)
+    a, b, bits = duplicates.alike_pictures(rows, 8, 0.3, pictures)
     found = duplicates.led(a, b, uid, (-bits).tolist(), better)
     assert fell(rows) == {one: (leader, -value) for one, (leader, value) in found.items()}
     with pytest.raises(JobError, match="no signal `characters`"):
@@ -197,6 +196,22 @@ def test_a_looser_bound_opens_only_pictures_that_were_not_yet(
     monkeypatch.setattr(looking, "detail_of", counted)
     run_pictures(ingested, "{hamming: 8, difference: 0.3}")
     assert 0 < len(opened) == looked_at() - before < looked_at()
+
+
+def test_details_are_compressed_in_their_files(ingested: Path) -> None:
+    run_pictures(ingested, "{hamming: 8, difference: 0.3}")
+    folder = ingested / "run/tables/near_pictures"
+    for phase, files in (("details", "part-*"), ("shown", "bundle-*")):
+        paths = sorted((folder / phase).glob(f"{files}.parquet"))
+        assert paths
+        for path in paths:
+            metadata = pq.ParquetFile(path).metadata
+            for group in range(metadata.num_row_groups):
+                column = metadata.row_group(group).column(1)
+                assert (column.path_in_schema, column.compression) == ("detail", "ZSTD")
+                assert column.num_values < 50 or 2 * column.total_compressed_size < (
+                    column.total_uncompressed_size
+                )
 
 
 def flag(colours: list[str], across: bool) -> Image.Image:

@@ -53,7 +53,7 @@ def path(folder: Path, length: int) -> list[str]:
 
 def pairs_of(folder: Path) -> list[tuple[int, int]]:
     """The stored edges of a path: each with the one before."""
-    stored = duplicates.edges(folder / "run", "near_duplicates", ("equal", "similar"), "jaccard")
+    stored = duplicates.edges(folder / "run", "near_duplicates", ("seen",), "jaccard")
     found = sorted((int(a, 16), int(b, 16)) for a, b in stored)
     assert all(b == a + 1 for a, b in found)
     assert set(stored.values()) == {0.8}

@@ -105,12 +105,10 @@ def alike_pictures(
     bound: float = 0.11,
     pictures: Mapping[str, bytes] | None = None,
     detail: float = 0.18,
-    better: Sequence[float] = (),
 ) -> tuple[Ints, Ints, Ints]:
     """All pairs a < b whose hashes and layouts are near, and the bits in which the hashes differ.
 
-    With ``pictures``, the bytes by uid, their details have to be near too; of those with equal hash and layout the
-    details of the first count, the larger in ``better`` and then the smaller uid.
+    With ``pictures``, the bytes by uid, their details have to be near too.
     """
     hashes = np.array([row["phash"] for row in rows], dtype=np.uint64)
     table = np.frombuffer(b"".join(row["layout"] for row in rows), np.uint8).reshape(len(rows), -1)
@@ -119,15 +117,7 @@ def alike_pictures(
     near = layouts.difference(table, a, b) <= bound
     a, b = a[near], b[near]
     if pictures is not None:
-        place = {
-            row: (-better[row] if len(better) else 0.0, rows[row]["uid"])
-            for row in range(len(rows))
-        }
-        first: dict[tuple[int, bytes], int] = {}
-        for row in sorted(place, key=place.__getitem__):
-            first.setdefault((rows[row]["phash"], rows[row]["layout"]), row)
-        shown = [first[row["phash"], row["layout"]] for row in rows]
-        raw = b"".join(detail_of(pictures[rows[row]["uid"]], MAX_PIXELS) for row in shown)
+        raw = b"".join(detail_of(pictures[row["uid"]], MAX_PIXELS) for row in rows)
         made = np.frombuffer(raw, np.uint8).reshape(len(rows), -1)
         near = details.difference(made, a, b) <= detail
         a, b = a[near], b[near]

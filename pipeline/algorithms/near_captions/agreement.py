@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from tamis.pipeline.algorithms.arrays import BoolArray, Float64Array, Int64Array, UInt64Array
 from tamis.pipeline.algorithms.near_captions.minhash import choose_bands
-from tamis.pipeline.algorithms.near_pictures import layouts
 from tamis.pipeline.algorithms.near_pictures.hamming import distance, masks
 from tamis.pipeline.algorithms.near_pictures.search import Pictures, compare
 
@@ -36,8 +35,11 @@ class Agreement(Protocol):
         """Mark the pairs of rows (p,) that may agree, at less than the cost of a comparison: bool (p,)."""
         ...
 
-    def picture_keys(self, rows: Int64Array) -> UInt64Array:
-        """Keys of rows, uint64 (m,): pictures with equal keys agree, and agree with the same others."""
+    def picture_keys(self, rows: Int64Array, captions: UInt64Array) -> UInt64Array:
+        """Keys of rows, uint64 (m,): pictures with equal keys agree, and agree with the same others.
+
+        Only those under one caption are compared by them; ``captions``: uint64 (m,), the captions' keys.
+        """
         ...
 
     def tables(self, rows: Int64Array) -> Iterator[UInt64Array]:
@@ -64,13 +66,14 @@ class AnyPicture:
         del b
         return np.ones(len(a), dtype=bool)
 
-    def picture_keys(self, rows: Int64Array) -> UInt64Array:
+    def picture_keys(self, rows: Int64Array, captions: UInt64Array) -> UInt64Array:
         """One key for all rows."""
+        del captions
         return np.zeros(len(rows), dtype=np.uint64)
 
     def tables(self, rows: Int64Array) -> Iterator[UInt64Array]:
         """Yield one table with one key."""
-        yield self.picture_keys(rows)
+        yield np.zeros(len(rows), dtype=np.uint64)
 
 
 class PhashAgreement:
@@ -99,9 +102,9 @@ class PhashAgreement:
         near: BoolArray = bits <= self.pictures.radius
         return near
 
-    def picture_keys(self, rows: Int64Array) -> UInt64Array:
-        """Keys of hash and layout."""
-        return layouts.keys(self.pictures.layouts[rows], self.pictures.hashes[rows])
+    def picture_keys(self, rows: Int64Array, captions: UInt64Array) -> UInt64Array:
+        """Keys by pixels, or by hash and layout where many pictures of a caption share these."""
+        return self.pictures.take(rows).keys(captions)
 
     def tables(self, rows: Int64Array) -> Iterator[UInt64Array]:
         """Yield masked hashes; no pair within the radius is lost (see `hamming`)."""
@@ -157,8 +160,9 @@ class EmbeddingAgreement:
         del b
         return np.ones(len(a), dtype=bool)
 
-    def picture_keys(self, rows: Int64Array) -> UInt64Array:
+    def picture_keys(self, rows: Int64Array, captions: UInt64Array) -> UInt64Array:
         """Rows themselves: equal embeddings are not searched for."""
+        del captions
         return rows.astype(np.uint64)
 
     def tables(self, rows: Int64Array) -> Iterator[UInt64Array]:

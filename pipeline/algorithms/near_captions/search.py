@@ -71,7 +71,7 @@ def representatives(key: UInt64Array, rank: Int64Array, agreement: Agreement) ->
         agreement: agreement of the pictures, by row 0..n-1.
     """
     rows = np.arange(len(key))
-    return firsts(rank, agreement.picture_keys(rows), key)
+    return firsts(rank, agreement.picture_keys(rows, key), key)
 
 
 def equal(
@@ -89,7 +89,7 @@ def equal(
         limits: limits of the search.
     """
     rows = np.arange(len(key))
-    picture = agreement.picture_keys(rows)
+    picture = agreement.picture_keys(rows, key)
     centre, other = stars(group(rows, rank, key, picture))
     _, value = agreement.compare(centre, other)
     same = Matches(centre, other, np.stack([np.ones(len(centre)), value], axis=1))
@@ -272,8 +272,8 @@ class _RowSubset:
     def possible(self, a: Int64Array, b: Int64Array) -> BoolArray:
         return self.agreement.possible(self.rows[a], self.rows[b])
 
-    def picture_keys(self, rows: Int64Array) -> UInt64Array:
-        return self.agreement.picture_keys(self.rows[rows])
+    def picture_keys(self, rows: Int64Array, captions: UInt64Array) -> UInt64Array:
+        return self.agreement.picture_keys(self.rows[rows], captions)
 
     def tables(self, rows: Int64Array) -> Iterator[UInt64Array]:
         return self.agreement.tables(self.rows[rows])

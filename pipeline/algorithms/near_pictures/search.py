@@ -1,13 +1,14 @@
 """Search for near-duplicate pictures: perceptual hashes propose a pair, and the two layouts decide.
 
-Samples with equal hash and equal layout are one node, of which the preferred sample stands for all. All pairs of nodes
+Samples of equal pixels are one node, of which the preferred sample stands for all; so are those of equal hash and
+layout where more than CROWD different pictures share both, such as blank pages of many sizes. All pairs of nodes
 within a Hamming radius are found (`hamming`), but in a table's group of more than ALL nodes, which are compared with
 its FIRST preferred ones, and of a node with more preferred neighbours than `buckets.MOST_EDGES`; how many nodes that
 leaves with something unsearched is counted.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from tamis.pipeline.algorithms.grouping.buckets import (
     stars,
 )
 from tamis.pipeline.algorithms.grouping.leaders import ranks
+from tamis.pipeline.algorithms.hashing import mix64
 from tamis.pipeline.algorithms.near_pictures import hamming, layouts
 
 ALL = 1 << 18
@@ -34,6 +36,9 @@ ALL = 1 << 18
 
 FIRST = 1 << 13
 """Preferred nodes of a larger group that each of its nodes is compared with."""
+
+CROWD = 64
+"""Pictures of equal hash and equal layout that are told apart by their pixels; more of them are one."""
 
 _PAIRS = 1 << 19
 # Edges of a large group after which those are left out that no node keeps.
@@ -52,12 +57,36 @@ class Pictures:
         layouts: uint8 (n, 162), by `layouts.encode`.
         radius: most bits in which the hashes of a pair differ.
         bound: largest difference of the layouts of a pair.
+        pixels: uint64 (n,), a hash of each one's pixels; None: those of equal hash and equal layout are one.
     """
 
     hashes: UInt64Array
     layouts: UInt8Array
     radius: int
     bound: float
+    pixels: UInt64Array | None = None
+
+    def take(self, rows: Int64Array) -> "Pictures":
+        """Select some (m,)."""
+        pixels = None if self.pixels is None else self.pixels[rows]
+        return replace(self, hashes=self.hashes[rows], layouts=self.layouts[rows], pixels=pixels)
+
+    def keys(self, among: UInt64Array | None = None) -> UInt64Array:
+        """Keys of the nodes that the pictures are, uint64 (n,).
+
+        Args:
+            among: uint64 (n,), of captions: crowds are counted, and nodes made, under one alone.
+        """
+        shared = layouts.keys(self.layouts, self.hashes)
+        if among is not None:
+            shared = mix64(shared ^ mix64(among + np.uint64(1)))
+        if self.pixels is None:
+            return shared
+        own = mix64(shared ^ mix64(self.pixels + np.uint64(1)))
+        _, first = np.unique(own, return_index=True)
+        kinds, count = np.unique(shared[first], return_counts=True)
+        keys: UInt64Array = np.where(np.isin(shared, kinds[count > CROWD]), shared, own)
+        return keys
 
 
 @dataclass(frozen=True)
@@ -80,18 +109,17 @@ class Edges:
 
 
 def nodes(pictures: Pictures, rank: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """Samples that have hash and layout with others in common: the preferred row of each such node, and each other one.
+    """Samples that show the same picture as others: the preferred row of each such node, and each other one.
 
     Returns:
         Two int64 arrays: edges, the preferred row first.
     """
-    key = layouts.keys(pictures.layouts, pictures.hashes)
-    return stars(group(np.arange(len(rank)), rank, key))
+    return stars(group(np.arange(len(rank)), rank, pictures.keys()))
 
 
 def firsts_of_nodes(pictures: Pictures, rank: Int64Array) -> Int64Array:
     """Preferred row of each node, int64, sorted by the nodes' keys."""
-    return firsts(rank, layouts.keys(pictures.layouts, pictures.hashes))
+    return firsts(rank, pictures.keys())
 
 
 def find(pictures: Pictures, uid: UInt64Array) -> tuple[Int64Array, Int64Array]:

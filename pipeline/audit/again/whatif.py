@@ -2,7 +2,7 @@
 
 The steps are walked as in any run, and tables whose fingerprints fit the new settings are taken from the run. The
 others are computed from stored signals, edges and embeddings, into a scratch folder. No model is loaded: a question
-that needs one is refused. The only pictures that are opened are those of pairs that `near_pictures` finds anew.
+that needs one is refused. The only pictures that are opened are those of pairs that are found anew.
 """
 
 from __future__ import annotations

@@ -66,6 +66,15 @@ class EdgeAudit(StepAudit[Config], Generic[Config]):
         return decide(again, self.config)
 
 
+def other_details(now: float | None, before: float | None) -> str:
+    """The reason why edges with or without a look at details do not decide for the other; "" if both are of a kind."""
+    if now is None and before is not None:
+        return "the run compared details, and left out the pairs that differ in them"
+    if now is not None and before is None:
+        return "the run did not compare details"
+    return ""
+
+
 def _above(edges: pa.Table, cut: Cut) -> float | None:
     """A value of the setting that none of the edges meets; None if there is none."""
     values = edges[cut.column].to_pylist()

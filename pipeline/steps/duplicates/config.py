@@ -48,11 +48,14 @@ class Cut(NamedTuple):
     larger: bool  # whether larger values are more alike
 
 
+DETAIL = Cut("detail", "detail", larger=False)
+"""Of the steps that open the pictures of the pairs that they find."""
+
+
 class ByEdges(Preferring):
     """A step that stores each pair it found alike, an edge, and decides by them."""
 
     compares_samples = True
-    edge_phases = ("equal", "similar")
     group: Literal["leader", "chain"] = Field(
         "leader",
         description="leader: a sample falls only for a kept one that it is alike to itself; chain: one of each "

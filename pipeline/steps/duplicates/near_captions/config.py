@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from tamis.pipeline.steps.duplicates.config import ByEdges, Cut
+from tamis.pipeline.steps.duplicates.config import DETAIL, ByEdges, Cut
 from tamis.schemas.job import Job
 from tamis.schemas.step import Reasons, Share
 
@@ -22,7 +22,8 @@ class NearDuplicates(ByEdges):
         NEAR_CAPTION: "another sample has nearly the same caption (and, where asked, picture)"
     }
     likeness = "Jaccard"
-    cutting = ("jaccard", "hamming", "difference", "cosine", "group")
+    cutting = ("jaccard", "hamming", "difference", "detail", "cosine", "group")
+    edge_phases = ("seen",)
     jaccard: Share = Field(0.8, description="captions at least this alike are near-duplicates")
     agree: Literal["none", "phash", "embedding"] | None = Field(
         None,
@@ -39,6 +40,11 @@ class NearDuplicates(ByEdges):
     difference: Share = Field(
         0.11,
         description="how far the pictures' layouts may differ, as a share of their contrast (agree: phash)",
+    )
+    detail: Share | None = Field(
+        0.18,
+        description="how far a small cell of two pictures may differ whose layouts and captions are alike, which are "
+        "opened again for it (agree: phash); null: they are not",
     )
     cosine: Share = Field(0.9, description="the least cosine of the embeddings (agree: embedding)")
     embedding: str | None = Field(
@@ -86,6 +92,10 @@ class NearDuplicates(ByEdges):
         """The second condition, where the step leaves it to the job's input as well."""
         return self.agree or ("phash" if job.has_pictures else "embedding")
 
+    def detail_bound(self, job: Job) -> float | None:
+        """How far small cells of pictures may differ; None where pictures are not opened for it."""
+        return self.detail if self.agreement(job) == "phash" else None
+
     def cuts(self, job: Job) -> Sequence[Cut]:
         """Jaccard, and what bounds the pictures."""
         pictures = {
@@ -96,4 +106,5 @@ class NearDuplicates(ByEdges):
             ),
             "embedding": (Cut("cosine", "agree", larger=True),),
         }
-        return Cut("jaccard", "jaccard", larger=True), *pictures[self.agreement(job)]
+        details = () if self.detail_bound(job) is None else (DETAIL,)
+        return Cut("jaccard", "jaccard", larger=True), *pictures[self.agreement(job)], *details

@@ -15,6 +15,8 @@ class NearDuplicates(StepGrowth[Config]):
         """By what travels along with a caption."""
         config, alive = self.config, int(self.alive)
         vectors = config.agreement(self.job) == "embedding"
+        if phase in ("ends", "seen"):
+            return bucket_counts.of_pairs(rows)
         if phase == "similar":
             return bucket_counts.of_candidates(rows, vectors)
         if phase == "shared":

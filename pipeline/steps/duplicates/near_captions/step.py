@@ -16,7 +16,7 @@ from tamis.pipeline.algorithms.near_captions import segmentation
 from tamis.pipeline.algorithms.near_captions.minhash import choose_bands
 from tamis.pipeline.algorithms.near_captions.sketch_filter import most_differing
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.steps.duplicates import grouping
+from tamis.pipeline.steps.duplicates import grouping, looking
 from tamis.pipeline.steps.duplicates.edges import Rule
 from tamis.pipeline.steps.duplicates.near_captions import tasks
 from tamis.pipeline.steps.duplicates.near_captions.config import NEAR_CAPTION
@@ -40,19 +40,20 @@ from tamis.schemas.job import Job
 
 
 class NearDuplicates(Step):
-    """``texts``, ``equal``, ``bands``, ``shared``, ``members``, ``similar``; then ``groups`` and ``verdict``.
+    """``texts``, ``equal``, ``bands``, ``shared``, ``members``, ``similar``; ``looking``'s; ``groups`` and ``verdict``.
 
-    Tables ``equal`` and ``similar`` hold verified edges with their values: all of them, but where a bucket has more
-    nodes than ``Limits.every``, or a node more preferred neighbours than ``MOST_EDGES``: then the first of them, and
-    ``unsearched`` is counted.
+    Table ``seen`` holds the verified edges of ``equal`` and ``similar`` with their values: all of them, but where a
+    bucket has more nodes than ``Limits.every``, or a node more preferred neighbours than ``MOST_EDGES``: then the
+    first of them, and ``unsearched`` is counted.
     """
 
-    version = 10
-    passing = ("texts", "bands", "shared", "members")
+    version = 11
+    passing = ("texts", "bands", "shared", "members", "equal", "similar", *looking.PASSING)
 
     def __init__(self, config: Config, job: Job) -> None:
         self.config, self.name, self.steps = config, config.name, job.steps
         self.agree = config.agreement(job)
+        self.detail = config.detail_bound(job)
         self.embedding: str | None = None
         if self.agree == "embedding":
             self.embedding = embedding_named(job, config.embedding, config.name)
@@ -101,6 +102,8 @@ class NearDuplicates(Step):
         yield bucket_phase("equal", tasks.equal, texts, self.pictures, texts=by_text)
         yield from self._candidates(context, by_text, texts)
         yield from self._similar(context, by_text, texts)
+        pairs = ("equal", "similar")
+        yield from looking.phases(context, self.name, pairs, self.detail)
         rule = Rule(
             "jaccard",
             value="jaccard",

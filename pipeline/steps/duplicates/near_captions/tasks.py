@@ -107,8 +107,8 @@ class Similar(Pictures):
 
 
 def texts(io: TaskIo[Texts]) -> Iterator[pa.Table]:
-    """(key, sid, uid, preference, text[, phash and layout, or vector]) of a part's living samples with a caption."""
-    columns = ["uid", "text", "width", "height"] + ["phash", "layout"] * io.args.pictures
+    """(key, sid, uid, preference, text[, phash, layout, pixels][, vector]) of a part's living captions."""
+    columns = ["uid", "text", "width", "height"] + ["phash", "layout", "pixels"] * io.args.pictures
     table = io.read("ingest", columns).combine_chunks()
     rows = io.alive()
     if "embedding" in io.task.inputs:
@@ -133,6 +133,7 @@ def texts(io: TaskIo[Texts]) -> Iterator[pa.Table]:
     }
     if io.args.pictures:
         made |= {name: table[name].combine_chunks() for name in ("phash", "layout")}
+        made["pixels"] = uid_words(table["pixels"])[:, 0]
     if "embedding" in io.task.inputs:
         at = np.searchsorted(embedded["row"].to_numpy(), rows)
         made["vector"] = embedded["image"].take(pa.array(at)).combine_chunks()
@@ -142,8 +143,9 @@ def texts(io: TaskIo[Texts]) -> Iterator[pa.Table]:
 def _agreement(pictures: Pictures, table: pa.Table) -> Agreement:
     """The comparison of the pictures of ``table``."""
     if pictures.hamming is not None:
-        hashes, rows = table["phash"].to_numpy(), byte_rows(table["layout"])
-        return PhashAgreement(Alike(hashes, rows, pictures.hamming, pictures.difference))
+        hashes, pixels = (table[name].to_numpy() for name in ("phash", "pixels"))
+        rows = byte_rows(table["layout"])
+        return PhashAgreement(Alike(hashes, rows, pictures.hamming, pictures.difference, pixels))
     if pictures.cosine is not None:
         embeddings = vectors(table["vector"])
         return EmbeddingAgreement(lambda rows: embeddings[rows], pictures.cosine)
@@ -152,7 +154,7 @@ def _agreement(pictures: Pictures, table: pa.Table) -> Agreement:
 
 def _edges(io: TaskIo[Any], table: pa.Table, pairs: search.Edges, agreement: Agreement) -> pa.Table:
     """Edges among the rows of ``table``, with what is needed of both ends, and the ``difference`` of any layouts."""
-    io.count(unsearched=pairs.unsearched)
+    io.count(unsearched=pairs.unsearched, same=int(pairs.same.sum()))
     values = {"jaccard": pairs.jaccard, "agree": pairs.agree}
     if isinstance(agreement, PhashAgreement):
         pictures = agreement.pictures
@@ -167,7 +169,9 @@ def _held(pictures: Pictures) -> int:
 
 def equal(io: TaskIo[Pictures]) -> Iterator[pa.Table]:
     """Edges among samples with the same normalised caption."""
-    picture = {"phash": ["phash", "layout"], "embedding": ["vector"]}.get(io.args.agree, [])
+    picture = {"phash": ["phash", "layout", "pixels"], "embedding": ["vector"]}.get(
+        io.args.agree, []
+    )
     columns = ["key", "sid", "uid", "preference", *picture]
     agreeing = partial(_agreement, io.args)
     if giants.is_large(io, _held(io.args)):

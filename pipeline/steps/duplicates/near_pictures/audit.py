@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tamis.pipeline.steps.duplicates.audit import EdgeAudit
-from tamis.pipeline.steps.duplicates.config import Cut
-from tamis.pipeline.steps.duplicates.near_pictures.config import DETAIL
+from tamis.pipeline.steps.duplicates.audit import EdgeAudit, other_details
+from tamis.pipeline.steps.duplicates.config import DETAIL, Cut
 from tamis.pipeline.steps.duplicates.near_pictures.config import NearPictures as Config
 
 if TYPE_CHECKING:
@@ -23,8 +22,4 @@ class NearPictures(EdgeAudit[Config]):
 
     def lacks(self, context: Context, before: Config) -> str:
         """Whether details were compared cannot be told apart by a bound."""
-        if self.config.detail is None and before.detail is not None:
-            return "the run compared details, and left out the pairs that differ in them"
-        if self.config.detail is not None and before.detail is None:
-            return "the run did not compare details"
-        return super().lacks(context, before)
+        return other_details(self.config.detail, before.detail) or super().lacks(context, before)

@@ -7,12 +7,11 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from tamis.pipeline.steps.duplicates.config import ByEdges, Cut
+from tamis.pipeline.steps.duplicates.config import DETAIL, ByEdges, Cut
 from tamis.schemas.job import Job
 from tamis.schemas.step import Reasons, Share
 
 NEAR_PICTURE = "near_picture"
-DETAIL = Cut("detail", "detail", larger=False)
 
 
 class NearPictures(ByEdges):

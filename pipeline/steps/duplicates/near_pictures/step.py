@@ -1,6 +1,6 @@
 """Near-duplicate pictures: perceptual hashes propose, the pictures' layouts and details decide; no model.
 
-Samples with equal hash and layout are joined first, and the preferred one goes on for all of them. The others meet in
+Samples with equal pixels are joined first, and the preferred one goes on for all of them. The others meet in
 tables, each of which masks some bits of the hash (``algorithms.near_pictures``). Up to HASHES of them are held by each
 table's task; more are shared out by what the mask leaves.
 """
@@ -20,10 +20,9 @@ from tamis.pipeline.algorithms.grouping import leaders
 from tamis.pipeline.algorithms.hashing import mix64
 from tamis.pipeline.algorithms.near_pictures import hamming, search
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.steps.duplicates import grouping
+from tamis.pipeline.steps.duplicates import grouping, looking
 from tamis.pipeline.steps.duplicates.edges import Rule
 from tamis.pipeline.steps.duplicates.edges import edges as edge_table
-from tamis.pipeline.steps.duplicates.near_pictures import looking
 from tamis.pipeline.steps.duplicates.near_pictures.config import NEAR_PICTURE
 from tamis.pipeline.steps.duplicates.near_pictures.config import NearPictures as Config
 from tamis.pipeline.steps.duplicates.reading import (
@@ -94,7 +93,7 @@ class NearPictures(Step):
     ``difference`` of their layouts and that of their ``detail``.
     """
 
-    version = 5
+    version = 6
     passing = ("hashes", "distinct", "similar", *looking.PASSING)
 
     def __init__(self, config: Config, job: Job) -> None:
@@ -127,7 +126,7 @@ class NearPictures(Step):
         masked = Masks(shares, masks)
         yield bucket_phase("distinct", distinct, count, masked, masked.buckets, hashes=by_hash)
         yield listed("similar", similar, self._tables(context, masked))
-        yield from looking.phases(context, self.name, self.config.detail)
+        yield from looking.phases(context, self.name, ("similar",), self.config.detail)
         rule = Rule(
             "hamming",
             value="bits",
@@ -166,8 +165,8 @@ class NearPictures(Step):
 
 
 def hashes(io: TaskIo[Hashes]) -> Iterator[pa.Table]:
-    """(phash, layout, sid, uid, preference) of one part's living samples that have a perceptual hash."""
-    columns = ["uid", "phash", "layout", "width", "height"]
+    """(phash, layout, pixels, sid, uid, preference) of one part's living samples that have a perceptual hash."""
+    columns = ["uid", "phash", "layout", "pixels", "width", "height"]
     table = io.read("ingest", columns).combine_chunks()
     rows = io.alive()
     rows = rows[table["phash"].is_valid().to_numpy()[rows]]
@@ -176,6 +175,7 @@ def hashes(io: TaskIo[Hashes]) -> Iterator[pa.Table]:
         {
             "phash": table["phash"],
             "layout": table["layout"],
+            "pixels": uid_words(table["pixels"])[:, 0],
             "sid": (np.int64(io.part) << 32) | rows,
             "uid": table["uid"],
             "preference": preference(io, io.args.prefer, table, rows),
@@ -190,12 +190,13 @@ def _read(io: TaskIo[Any], alike: Alike | None = None) -> tuple[pa.Table, search
     table = io.read("hashes").combine_chunks()
     alike = alike or Alike(0, 0.0)
     hashes, layouts = table["phash"].to_numpy(), byte_rows(table["layout"])
-    pictures = search.Pictures(hashes, layouts, alike.hamming, alike.difference)
+    pixels = table["pixels"].to_numpy()
+    pictures = search.Pictures(hashes, layouts, alike.hamming, alike.difference, pixels)
     return table, pictures, leaders.ranks(uid_words(table["uid"]), table["preference"].to_numpy())
 
 
 def equal(io: TaskIo[None]) -> Iterator[pa.Table]:
-    """Edges from the preferred sample of each hash and layout to the others with both."""
+    """Edges from the preferred sample of each picture to the others that show the same."""
     table, pictures, rank = _read(io)
     a, b = search.nodes(pictures, rank)
     bits, none = np.zeros(len(a), dtype=np.uint8), np.zeros(len(a))
@@ -203,7 +204,7 @@ def equal(io: TaskIo[None]) -> Iterator[pa.Table]:
 
 
 def distinct(io: TaskIo[Masks]) -> Iterator[pa.Table]:
-    """A sample for each hash and layout; where there are shares, once for every table, by the bits its mask leaves."""
+    """A sample for each picture; where there are shares, once for every table, by the bits its mask leaves."""
     table, pictures, rank = _read(io)
     chosen = table.take(pa.array(search.firsts_of_nodes(pictures, rank)))
     shares = io.args.shares

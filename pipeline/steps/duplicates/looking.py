@@ -1,8 +1,8 @@
 """A second look at the pairs whose layouts are alike: their pictures are opened again, and small cells compared.
 
-The pairs are dealt out to buckets, which say which samples they want; these are sorted by part, each part opens its
-pictures that are wanted, and their details go to the buckets. What a part has opened stays, so that another run over
-some more samples opens theirs alone.
+Pairs of the same pixels need none. The others are dealt out to buckets, which say which samples they want; these are
+sorted by part, each part opens its pictures that are wanted, and their details go to the buckets. What a part has
+opened stays, so that another run over some more samples opens theirs alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tamis.pipeline.algorithms.hashing import mix64
 from tamis.pipeline.algorithms.near_pictures import details as algorithm
@@ -33,8 +35,8 @@ from tamis.pipeline.steps.shared.exchange import (
     split_by_range,
 )
 from tamis.pipeline.steps.shared.parts import picture_changed
-from tamis.pipeline.tables.columns import byte_rows
-from tamis.pipeline.tasks.parts import Part
+from tamis.pipeline.tables.columns import PACKED, byte_rows
+from tamis.pipeline.tasks.parts import BUNDLE, Part
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import WANTED, Task, TaskIo, location
@@ -43,8 +45,10 @@ from tamis.schemas.scope import Scope
 PASSING = ("proposed", "ends", WANTED, "shown")
 """The phases whose tables the later ones alone read."""
 
-TOGETHER = 8
-"""Parts whose details one task deals out: they are some hundred MB where most samples are wanted."""
+DETAIL = pa.binary(algorithm.BYTES)
+
+TOGETHER = 80_000
+"""Samples whose details one task deals out, about: they are some hundred MB where most are wanted."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +96,13 @@ class Seen:
     unsearched: int  # by the phase that found the pairs; the first task says it
 
 
-def phases(context: Context, step: str, bound: float | None) -> Iterator[Phase[Any]]:
-    """From the pairs of ``similar`` to those of ``seen``, whose pictures differ by ``bound`` in no detail."""
-    similar = context.done(step, "similar")
-    unsearched = similar.total("unsearched")
-    files = [[similar.files.file(number).slice()] for number in range(len(similar))]
+def phases(
+    context: Context, step: str, pairs: Sequence[str], bound: float | None
+) -> Iterator[Phase[Any]]:
+    """From the pairs of the phases ``pairs`` to those of ``seen``, whose pictures differ by ``bound`` in no detail."""
+    found = [context.done(step, phase) for phase in pairs]
+    unsearched = sum(done.total("unsearched") for done in found)
+    files = [[done.files.file(number).slice()] for done in found for number in range(len(done))]
     if bound is None:
         copies = [
             Task(Scope.BUCKET, i, {"edges": file}, Seen(None, 0 if i else unsearched))
@@ -104,18 +110,18 @@ def phases(context: Context, step: str, bound: float | None) -> Iterator[Phase[A
         ]
         yield listed("seen", seen, copies)
         return
-    count = bucket_counts.of_pairs(similar.rows)
+    count = bucket_counts.of_pairs(sum(done.rows - done.total("same") for done in found))
     dealt = Proposed(count)
     tasks = [Task(Scope.BUCKET, i, {"edges": file}, dealt) for i, file in enumerate(files)]
     yield listed("proposed", proposed, tasks, buckets=count)
-    pairs = context.done(step, "proposed")
+    dealt_out = context.done(step, "proposed")
     starts = range_starts(context)
-    yield bucket_phase("ends", ends, count, Ends(starts), len(starts), edges=pairs)
+    yield bucket_phase("ends", ends, count, Ends(starts), len(starts), edges=dealt_out)
     roles = {"ends": context.done(step, "ends")}
     yield range_phase(context, WANTED, wanted, roles, Wanted)
     yield from _opened(context, step, count)
     shown_to = context.done(step, "shown")
-    sources = {"edges": pairs, "shown": shown_to}
+    sources = {"edges": dealt_out, "shown": shown_to}
     looks = [
         Task(
             Scope.BUCKET,
@@ -140,8 +146,16 @@ def _opened(context: Context, step: str, buckets: int) -> Iterator[Phase[Any]]:
     tasks = EachPart(context.parts, inputs, each=opened, bundle=1)
     yield Phase("details", details, tasks, per_row=True, rows_from=WANTED, cheap=True)
     made = {"details": context.at(step, "details"), WANTED: chosen}
-    dealing = EachPart(context.parts, made, Shown(buckets), buckets=buckets, bundle=TOGETHER)
+    dealing = EachPart(
+        context.parts, made, Shown(buckets), buckets=buckets, bundle=_bundle(context)
+    )
     yield Phase("shown", shown, dealing)
+
+
+def _bundle(context: Context) -> int:
+    """The parts whose details one task deals out, a power of two."""
+    parts = max(1, TOGETHER * len(context.parts) // max(1, context.total))
+    return min(BUNDLE, 1 << (parts.bit_length() - 1))
 
 
 def proposed(io: TaskIo[Proposed]) -> Iterator[pa.Table]:
@@ -153,8 +167,9 @@ def proposed(io: TaskIo[Proposed]) -> Iterator[pa.Table]:
 
 
 def ends(io: TaskIo[Ends]) -> Iterator[pa.Table]:
-    """(sid, look) of the samples of one bucket's pairs, by range; ``look`` is the bucket."""
-    edges = io.read("edges", ["sid_a", "sid_b"]).combine_chunks()
+    """(sid, look) of the samples of one bucket's pairs that are not the same, by range; ``look`` is the bucket."""
+    edges = io.read("edges", ["sid_a", "sid_b", "same"])
+    edges = edges.filter(pc.invert(edges["same"])).combine_chunks()
     sid = np.unique(both_ends(edges, "sid").to_numpy())
     out = pa.table({"sid": sid, "look": np.full(len(sid), io.task.number, np.int32)})
     yield from split_by_range(out, io.args.starts)
@@ -180,8 +195,14 @@ def details(io: TaskIo[Opened]) -> Iterator[pa.Table]:
             found.append(detail_of(data, io.args.max_pixels))
         except ImageDamage as damage:
             raise picture_changed(file, damage) from damage
-    column = pa.array(found, pa.binary(algorithm.BYTES))
-    yield pa.table({"row": rows.astype(np.uint32), "detail": column})
+    yield _with_details("row", rows.astype(np.uint32), pa.array(found, DETAIL))
+
+
+def _with_details(name: str, rows: npt.NDArray[Any], found: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """Details beside what they are of, in a column that is compressed."""
+    number = pa.array(rows)
+    fields = [pa.field(name, number.type), pa.field("detail", DETAIL, metadata=PACKED)]
+    return pa.table([number, found], schema=pa.schema(fields))
 
 
 def shown(io: TaskIo[Shown]) -> Iterator[pa.Table]:
@@ -190,7 +211,7 @@ def shown(io: TaskIo[Shown]) -> Iterator[pa.Table]:
     row = asked["row"].to_numpy()
     at = np.searchsorted(made["row"].to_numpy(), row)
     sid = (np.int64(io.part) << 32) | row.astype(np.int64)
-    out = pa.table({"sid": sid, "detail": made["detail"].take(pa.array(at))})
+    out = _with_details("sid", sid, made["detail"].take(pa.array(at)))
     yield from split(out, asked["look"].to_numpy().astype(np.int64), io.args.buckets)
 
 
@@ -204,7 +225,11 @@ def seen(io: TaskIo[Seen]) -> Iterator[pa.Table]:
     pictures = io.read("shown").combine_chunks()
     sid = pictures["sid"].to_numpy()
     order = np.argsort(sid)
-    a, b = (order[np.searchsorted(sid[order], edges[f"sid_{end}"].to_numpy())] for end in "ab")
-    difference = algorithm.difference(byte_rows(pictures["detail"]), a, b)
+    others = np.flatnonzero(~edges["same"].to_numpy())
+    a, b = (
+        order[np.searchsorted(sid[order], edges[f"sid_{end}"].to_numpy()[others])] for end in "ab"
+    )
+    difference = np.zeros(edges.num_rows)
+    difference[others] = algorithm.difference(byte_rows(pictures["detail"]), a, b)
     near: Mask = difference <= io.args.bound
     yield edges.append_column("detail", pa.array(difference)).filter(pa.array(near))
