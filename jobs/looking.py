@@ -28,6 +28,9 @@ SAMPLES = 500
 FILES = 8
 """Files that are tried."""
 
+FIRST = ".0"
+"""Behind the name of a list of pictures: the first of them."""
+
 FOLDERS = {"image_embeddings": "img_emb", "text_embeddings": "text_emb"}
 """Key of an input -> the folder beside the metadata in which clip-retrieval writes its files."""
 
@@ -134,7 +137,8 @@ def _picture(entry: Input, first: InputFile) -> str | None:
         return None
     found = format_of(first).columns(first)
     others = [name for name, kind in found.items() if kind is None and inner_fields.DOT not in name]
-    for name in dict.fromkeys([*picture_paths.among(found), *others]):
+    names = dict.fromkeys([*picture_paths.among(found), *others])
+    for name in [*names, *(f"{name}{FIRST}" for name in names)]:
         rows = _first_with(entry, first, {"image": (name,)}, IngestOptions(part_samples=SAMPLES))
         if rows is not None and rows["reason"].null_count:
             return name

@@ -154,7 +154,7 @@ def _kind(entry: Input, path: str, endings: Mapping[str, str]) -> str:
     for ending, name in endings.items():
         if bare.endswith(ending):
             return name
-    mend = advice(redact(path))
+    mend = advice(path)
     if mend is not None:
         raise JobError(f"input `{entry.name}`: {redact(path)}: {mend}")
     mends = " or ".join(f"`format: {known}`" for known in by_word())

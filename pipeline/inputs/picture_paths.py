@@ -11,16 +11,10 @@ from collections.abc import Iterable, Sequence
 
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions, Row, fault, picture_row
+from tamis.pipeline.inputs.suffixes import NAMES
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError, StorageError
 from tamis.schemas.ledger import Reason
-
-NAMES = (
-    *("file_name", "image_path", "image_file", "filepath", "file_path", "filename"),
-    *("image", "img", "picture", "photo", "path", "file"),
-)
-"""Columns with the paths of pictures, in lower case, the preferred name first."""
-
 
 IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ELOOP)
 """Errors of a disk about a name under which there can be no file."""

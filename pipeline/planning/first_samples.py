@@ -45,9 +45,10 @@ def unusable(job: Job, inputs: Sequence[InputFile]) -> Iterator[str]:
                 continue
             (reason, _), *_ = Counter(reasons).most_common(1)
             message = rows["message"].to_pylist()[reasons.index(reason)]
+            torn = format_of(file).mend(file, rows)
             yield (
                 f"{file.source}: none of the first {len(reasons)} samples can be used: {reason}: {message}"
-                f"{mend(file, reason)}"
+                f"{mend(file, reason) if torn is None else f'; {torn}'}"
             )
 
 

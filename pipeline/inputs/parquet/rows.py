@@ -18,7 +18,7 @@ from itertools import count
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tamis.pipeline.inputs import picture_paths
+from tamis.pipeline.inputs import partitions, picture_paths
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet.batch_size import batch_rows
 from tamis.pipeline.inputs.parquet.batches import FileLayout, cell_values, describe
@@ -27,10 +27,10 @@ from tamis.pipeline.inputs.parquet.file import (
     BATCH_ROWS_WITH_PICTURES,
     BROKEN,
     InputParquet,
-    field_of,
     find_columns,
     open_parquet,
 )
+from tamis.pipeline.inputs.parquet.inner import field_of
 from tamis.pipeline.inputs.part_builder import (
     FileTotals,
     IngestOptions,
@@ -74,7 +74,9 @@ def _sections(file: InputFile, options: IngestOptions) -> Iterator[Section]:
             require_content(error, file.path)
             yield Section(1, iter([damage_row(file, Reason.UNREADABLE_FILE, _words(error))]))
             return
-        layout = FileLayout(file, options, find_columns(schema, options, file.path, file.reading))
+        told = partitions.captions(file)
+        found = find_columns(schema, options, file.path, file.reading, told)
+        layout = FileLayout(file, options, found)
         first, numbers = 0, count()
         for group in range(parquet.num_row_groups):
             size = parquet.metadata.row_group(group).num_rows
@@ -107,11 +109,11 @@ def _group_rows(
             batch_size=batch_rows(
                 parquet,
                 group,
-                layout.columns.wanted,
+                layout.columns.stored,
                 BATCH_ROWS_WITH_PICTURES if pictures else BATCH_ROWS,
             ),
             row_groups=[group],
-            columns=layout.columns.wanted,
+            columns=layout.columns.stored,
             use_threads=False,
         ):
             batch = read.slice(0, size - done)  # a broken footer counts fewer

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from tamis.pipeline.inputs import columns, json_rows
 from tamis.pipeline.inputs.other_formats import decoded, named
-from tamis.pipeline.inputs.table import cells
+from tamis.pipeline.inputs.table import arrays, cells
 from tamis.pipeline.inputs.table.records import Record, lines, quoted
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
@@ -89,6 +89,14 @@ class JsonLines:
     def own(self, rows: pa.Table) -> pa.Table:
         """As the values are."""
         return json_rows.own(rows)
+
+
+class JsonList(JsonLines):
+    """The objects of one list."""
+
+    def records(self, stream: BinaryIO, limit: int) -> Iterator[Record]:
+        """The list's values."""
+        return arrays.values(stream, limit)
 
 
 @dataclass(frozen=True)
