@@ -45,11 +45,6 @@ CLIP = "open_clip:ViT-B-32/laion2b_s34b_b79k"
 CLIP_REPOSITORY = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
 CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
-CAPTION_WORDS = (
-    *("capt", "text", "title", "desc", "prompt", "alt", "sentence", "label", "convers", "messag"),
-)
-"""Pieces of the names that columns of captions have."""
-
 TURNS, SAID = ("convers", "messag"), ("value", "content")
 """Pieces of the names of conversations, and the fields of each turn that hold what is said: the second turn answers."""
 
@@ -141,6 +136,10 @@ def _input(look: Look, patterns: Sequence[str]) -> Iterator[str]:
     )
     if look.picture is not None:
         yield f"    columns: {{image: {yaml12.flow(look.picture)}}}"
+    if look.caption is not None:
+        others = [name for name in _other_columns(look) if name != look.caption]
+        instead = f"; instead may do: {', '.join(others)}" if others else ""
+        yield f"    columns: {{text: {yaml12.flow(look.caption)}}}  # a guess by its name{display.plain(instead)}"
     if look.captions != "one":
         yield f"    captions: {look.captions}  # {CAPTIONS[look.captions]}"
     if look.captions == "none":
@@ -161,8 +160,7 @@ def _other_columns(look: Look) -> list[str]:
         for name, kind in look.columns.items()
         if name.lower() not in taken | set(NAMES) and kind in (columns.TEXT, None)
     }
-    likely = [name for name in names if any(word in name.lower() for word in CAPTION_WORDS)]
-    found = likely or [name for name, kind in names.items() if kind is not None]
+    found = looking.likely(names) or [name for name, kind in names.items() if kind is not None]
     return [*dict.fromkeys(filter(None, map(_way, found)))][:SHOWN]
 
 
@@ -180,12 +178,25 @@ def _other_members(look: Look) -> list[str]:
     """The suffixes of members that most samples have, and that are neither pictures nor json."""
     if outline(look.first).taken:  # a table's rows
         return []
+    if look.first.path.endswith(
+        "/"
+    ):  # of a folder's files only those are read that have known endings
+        return _other_files(look)
     rows = look.sound["members"].to_pylist()
     met = Counter(member["suffix"] for members in rows for member in members or ())
     known = {*PICTURES, META, CAPTION}
     return sorted(
         name for name, times in met.items() if times > len(rows) / 2 and name not in known
     )
+
+
+def _other_files(look: Look) -> list[str]:
+    """The endings of files that share their names with most pictures of a folder."""
+    names = [file.relative.rpartition(".") for file in storage.files_in(look.first.path)]
+    keys = set(look.sound["key"].to_pylist())
+    met = Counter(ending.lower() for stem, _, ending in names if stem in keys)
+    known = {*PICTURES, META, CAPTION}
+    return sorted(n for n, times in met.items() if times > len(keys) / 2 and n not in known)
 
 
 def _name(patterns: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ FOLDER = "/"
 
 ANY_PICTURE = OTHER_PICTURES.union(PICTURES)
 
-JSON = ".json"
+JSON, TAR = ".json", ".tar"
 
 NAMED = 5
 """Endings that a message names."""
@@ -74,9 +74,9 @@ def _of_folder(
     for number, level in enumerate(levels):
         if FOLDER in level and pictures:
             return [f"{base}/"], notes
-        found = [ending for ending in level if met[ending] and ending != JSON]
+        found = _without_sidecars(paths, [e for e in level if met[e] and e != JSON])
         json = [path for path in tables if JSON in level and advice(path) is None]
-        if found and (number == 0 or not pictures):
+        if found and (not pictures or (number == 0 and TAR in found) or len(levels) == 1):
             return _patterns(base, paths, found), []
         if json and not pictures:
             return json, []
@@ -92,6 +92,17 @@ def _of_folder(
             for path, why in whys.items()
         ] + notes
     raise _nothing(folder, paths, met, [ending for level in levels for ending in level])
+
+
+def _without_sidecars(paths: Sequence[str], endings: Sequence[str]) -> list[str]:
+    """The endings without those of which each file lies beside a tar of its name: that is the tar's own metadata."""
+    stems = {path[: -len(TAR)] for path in paths if _ending(path) == TAR}
+    return [
+        ending
+        for ending in endings
+        if ending == TAR
+        or not all(path[: -len(ending)] in stems for path in paths if _ending(path) == ending)
+    ]
 
 
 def _json_tables(paths: Sequence[str]) -> list[str]:

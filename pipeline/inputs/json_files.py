@@ -57,8 +57,11 @@ def advice(path: str) -> str | None:
         (start,) = storage.read_blocks(path, [(0, min(size, START_BYTES))])
     except FileNotFoundError:
         return None
-    if holds_rows(bytes(start)):
-        return None
+    return None if holds_rows(bytes(start)) else _of_object(path, size)
+
+
+def _of_object(path: str, size: int) -> str:
+    """The command, by a look at the whole file."""
     if not size:
         return "it is empty"
     said = "it holds one JSON object, not a list of them: make JSON lines of it"

@@ -25,6 +25,17 @@ ARROW_FILE = b"ARROW1"
 SAVED_STATE = "state.json"
 """Beside the tables that `datasets` saves to a disk."""
 
+FOREIGN = "not read: write parquet of it, with columns image (bytes) and text, or tars by webdataset.TarWriter"
+
+OTHERS = {
+    **dict.fromkeys((".tfrecord", ".tfrecords", ".mds", ".mdb", ".lmdb", ".h5", ".hdf5"), FOREIGN),
+    **dict.fromkeys((".lance", ".sqlite", ".pkl", ".pickle", ".beton", ".rec", ".avro"), FOREIGN),
+    **dict.fromkeys(
+        (".part", ".crdownload", ".incomplete"), "a download that has not ended: let it end"
+    ),
+}
+"""Ending -> what is said of files with samples in them that only their own libraries read, and of unfinished ones."""
+
 UNPACK = {
     ".gz": "gunzip -k",
     ".tgz": "gunzip -k",
@@ -45,22 +56,22 @@ def advice(path: str) -> str | None:
     name, shown = path.lower(), storage.redact(path)
     if name.endswith(".json"):
         return json_files.advice(storage.absolute(path))
-    for ending, read in TABLES.items():
-        if name.endswith(ending):
-            return f"{ending} is not read: make parquet of it: {_converted(path, ending, read)}"
-    for ending, command in UNPACK.items():
-        if name.endswith(ending):
-            whole = f".tar{ending}" if name.endswith(f".tar{ending}") else ending
-            return (
-                f"{whole} is packed, and samples are read from their place in a file: unpack it first: "
-                f"{command} '{shown}'"
-            )
-    if name.endswith(PICTURES):
+    ending = name[name.rfind(".") :]
+    if ending in TABLES:
+        converted = _converted(path, ending, TABLES[ending])
+        return f"{ending} is not read: make parquet of it: {converted}"
+    if ending in UNPACK:
+        whole = f".tar{ending}" if name.endswith(f".tar{ending}") else ending
+        return (
+            f"{whole} is packed, and samples are read from their place in a file: unpack it first: "
+            f"{UNPACK[ending]} '{shown}'"
+        )
+    if ending in PICTURES:
         return (
             "single pictures are read by their folder, in which 1.jpg lies beside its caption 1.txt: name that: "
             f"{shown.rpartition('/')[0] or '.'}/"
         )
-    return None
+    return f"{ending} is {OTHERS[ending]}" if ending in OTHERS else None
 
 
 def _converted(path: str, ending: str, read: str) -> str:

@@ -224,7 +224,7 @@ TOLD: dict[str, tuple[Write, str]] = {
     ),
     "CSV without a header": (
         file("m.csv", BODY),
-        "no column of it is known to name pictures: it has 0.png",
+        "its first row is no header, for it has 0.png: write one",
     ),
     "a list of keys": (
         file("m.csv", "id,text\n0,zero\n"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO
@@ -10,12 +11,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tamis.pipeline.inputs.input_files import BY_ALIAS, Reading
+from tamis.pipeline.inputs.other_formats import named
 from tamis.pipeline.inputs.parquet.inner import inner_type, is_list, stored_name
 from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import CONTENT, require_content
 from tamis.pipeline.store.parquet import ParquetFile
 from tamis.schemas.errors import InputError
+
+MAGIC = b"PAR1"
+"""Of parquet, in front."""
+
+FIRST_BYTES = 64
+"""By which files of other formats are known."""
 
 BATCH_ROWS = 1024
 BATCH_ROWS_WITH_PICTURES = 32
@@ -104,6 +112,20 @@ def open_parquet(path: str) -> InputParquet:
         raw.close()
         require_content(error, path)
         raise
+
+
+def words(error: BaseException) -> str:
+    """An error's message in one line, without memory addresses."""
+    return re.sub(r"0x[0-9a-f]+", "0x...", " ".join(str(error).split()))
+
+
+def why_broken(path: str, error: BaseException) -> str:
+    """The reason why a file is no parquet: what its first bytes say it is, else the error's."""
+    with storage.open_read(path) as file:
+        start = file.read(FIRST_BYTES)
+    if start.startswith(MAGIC):
+        return words(error)
+    return named(start) or words(error)
 
 
 def find_columns(

@@ -12,7 +12,14 @@ from tamis.pipeline.inputs.columns import TEXT, Columns
 from tamis.pipeline.inputs.formats import Format, Outline, Sample
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet import columns, fetch, own
-from tamis.pipeline.inputs.parquet.file import BROKEN, TAKEN, find_columns, open_parquet, own_name
+from tamis.pipeline.inputs.parquet.file import (
+    BROKEN,
+    TAKEN,
+    find_columns,
+    open_parquet,
+    own_name,
+    why_broken,
+)
 from tamis.pipeline.inputs.parquet.rows import sections
 from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
 from tamis.pipeline.store.damage import require_content
@@ -32,7 +39,7 @@ class Parquet(Format):
                 rows, schema = int(parquet.metadata.num_rows), parquet.schema_arrow
         except BROKEN as error:
             require_content(error, file.path)
-            return Outline(pictures=None, damage=" ".join(str(error).split()))
+            return Outline(pictures=None, damage=why_broken(file.path, error))
         columns = {name: own_name(schema, name, file.reading) for name in TAKEN}
         taken = {name: column for name, column in columns.items() if column is not None}
         if not file.own_uids:

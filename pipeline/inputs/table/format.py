@@ -18,6 +18,7 @@ from tamis.pipeline.inputs.json_files import is_list
 from tamis.pipeline.inputs.other_formats import named
 from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
 from tamis.pipeline.inputs.picture_formats import SUFFIXES
+from tamis.pipeline.inputs.table import headers
 from tamis.pipeline.inputs.table.records import lines, quoted
 from tamis.pipeline.inputs.table.rows import Table, damaged, rows
 from tamis.pipeline.inputs.table.syntax import (
@@ -210,7 +211,18 @@ class CsvTable(TextTable):
 
     endings = (".csv", ".tsv")
 
-    def syntax(self, file: InputFile) -> Syntax:
+    def outline(self, file: InputFile) -> Outline:
+        """That of its records; a table without a header is refused with the command that writes one."""
+        try:
+            syntax = self.syntax(file)
+        except ValueError as error:
+            return Outline(pictures=None, damage=str(error))
+        told = headers.missing(file.path, syntax.names, syntax.delimiter)
+        if told is not None:
+            return Outline(pictures=None, refused=f"`{storage.redact(file.path)}`: {told}")
+        return super().outline(file)
+
+    def syntax(self, file: InputFile) -> Csv:
         """As the header has it; an empty file has no columns."""
         with opened(file.path) as stream:
             start = stream.read(FIRST_BYTES)

@@ -141,7 +141,7 @@ class Csv:
 
     def parse(self, data: bytes) -> Fields:
         """Column -> cell; an empty one is None."""
-        found = _cells(data.decode("utf-8"), self.delimiter, spaced=self.spaced)
+        found = _cells(decoded(data), self.delimiter, spaced=self.spaced)
         if len(found) != len(self.names):
             raise ValueError(f"it has {len(found)} cells, the header names {len(self.names)}")
         cells_of = zip(self.names, found, strict=True)
