@@ -21,9 +21,9 @@ from tamis.pipeline import encoders
 from tamis.pipeline.algorithms.clusters import kmeans
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.inputs import columns
-from tamis.pipeline.inputs.formats import outline
-from tamis.pipeline.inputs.picture_paths import NAMES
-from tamis.pipeline.inputs.suffixes import CAPTION, META, PICTURES
+from tamis.pipeline.inputs.formats import format_of, outline
+from tamis.pipeline.inputs.inner_fields import DOT
+from tamis.pipeline.inputs.suffixes import CAPTION, META, NAMES, PICTURES
 from tamis.pipeline.planning.preview import unread_pictures
 from tamis.pipeline.signals import caption_statistics
 from tamis.pipeline.store import storage
@@ -45,8 +45,8 @@ CLIP = "open_clip:ViT-B-32/laion2b_s34b_b79k"
 CLIP_REPOSITORY = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
 CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
-CAPTION_WORDS = ("capt", "text", "title", "desc", "prompt", "alt", "sentence", "label")
-"""Pieces of the names that columns of captions have."""
+TURNS, SAID = ("convers", "messag"), ("value", "content")
+"""Pieces of the names of conversations, and the fields of each turn that hold what is said: the second turn answers."""
 
 SHOWN = 5
 """Columns that are named as possible captions."""
@@ -105,7 +105,11 @@ def _head(look: Look) -> Iterator[str]:
     if taken:
         named = ", ".join(f"{name} is {column}" for name, column in sorted(taken.items()))
         yield f"# Columns: {display.plain(named)}."
-    others = [name for name in columns.whole(look.columns) if name not in taken.values()]
+    held = {
+        *taken.values(),
+        *(name.partition(DOT)[0] for name in taken.values() if name[-1:].isdecimal()),
+    }
+    others = [name for name in columns.whole(look.columns) if name not in held]
     if others:
         yield f"# Kept in the result beside them: {display.plain(', '.join(others[:20]))}."
     yield from (f"# {display.plain(note)}" for note in unread_pictures([look.first]))
@@ -115,6 +119,9 @@ def _head(look: Look) -> Iterator[str]:
         count = look.rows.num_rows
         named = ", ".join(f"{reason} {number}" for reason, number in sorted(bad.items()))
         yield f"# Of the first {count}, {sum(bad.values())} cannot be used: {named}."
+    mend = format_of(look.first).mend(look.first, look.rows)
+    if mend is not None:
+        yield f"# {display.plain(mend)}"
     yield "# `tamis init` without --input writes every setting, explained. Next: tamis plan, tamis run."
 
 
@@ -129,15 +136,20 @@ def _input(look: Look, patterns: Sequence[str]) -> Iterator[str]:
     )
     if look.picture is not None:
         yield f"    columns: {{image: {yaml12.flow(look.picture)}}}"
+    if look.caption is not None:
+        others = [name for name in _other_columns(look) if name != look.caption]
+        instead = f"; instead may do: {', '.join(others)}" if others else ""
+        yield f"    columns: {{text: {yaml12.flow(look.caption)}}}  # a guess by its name{display.plain(instead)}"
     if look.captions != "one":
         yield f"    captions: {look.captions}  # {CAPTIONS[look.captions]}"
     if look.captions == "none":
+        picture = "" if look.picture is None else f"image: {yaml12.flow(look.picture)}, "
         for name in (*_other_members(look), *_other_columns(look)):
             shown, several = yaml12.flow(name), looking.captions_in(look, patterns, name)
             if several is None:
                 continue
             which = "" if several == "one" else "; of a list say captions: first"
-            yield f"    # columns: {{text: {shown}}}  # instead, if {shown} is the caption{which}"
+            yield f"    # columns: {{{picture}text: {shown}}}  # instead, if {shown} is the caption{which}"
 
 
 def _other_columns(look: Look) -> list[str]:
@@ -148,20 +160,43 @@ def _other_columns(look: Look) -> list[str]:
         for name, kind in look.columns.items()
         if name.lower() not in taken | set(NAMES) and kind in (columns.TEXT, None)
     }
-    likely = [name for name in names if any(word in name.lower() for word in CAPTION_WORDS)]
-    return (likely or [name for name, kind in names.items() if kind is not None])[:SHOWN]
+    found = looking.likely(names) or [name for name, kind in names.items() if kind is not None]
+    return [*dict.fromkeys(filter(None, map(_way, found)))][:SHOWN]
+
+
+def _way(name: str) -> str | None:
+    """The way to a caption in a column or field: of a conversation to the second turn; None where there is none."""
+    column, _, field = name.rpartition(DOT)
+    if name.startswith("__"):
+        return None
+    if any(word in name.lower() for word in TURNS) and column:
+        return f"{column}.1.{field}" if field in SAID else None
+    return name
 
 
 def _other_members(look: Look) -> list[str]:
     """The suffixes of members that most samples have, and that are neither pictures nor json."""
     if outline(look.first).taken:  # a table's rows
         return []
+    if look.first.path.endswith(
+        "/"
+    ):  # of a folder's files only those are read that have known endings
+        return _other_files(look)
     rows = look.sound["members"].to_pylist()
     met = Counter(member["suffix"] for members in rows for member in members or ())
     known = {*PICTURES, META, CAPTION}
     return sorted(
         name for name, times in met.items() if times > len(rows) / 2 and name not in known
     )
+
+
+def _other_files(look: Look) -> list[str]:
+    """The endings of files that share their names with most pictures of a folder."""
+    names = [file.relative.rpartition(".") for file in storage.files_in(look.first.path)]
+    keys = set(look.sound["key"].to_pylist())
+    met = Counter(ending.lower() for stem, _, ending in names if stem in keys)
+    known = {*PICTURES, META, CAPTION}
+    return sorted(n for n, times in met.items() if times > len(keys) / 2 and n not in known)
 
 
 def _name(patterns: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, get_args
 
@@ -21,6 +21,7 @@ from tamis.pipeline.planning.first_samples import mend
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
 from tamis.schemas.job import Captions, Input
+from tamis.schemas.ledger import Reason
 
 SAMPLES = 500
 """Samples that are looked at, from the start of the first file that has any."""
@@ -28,8 +29,28 @@ SAMPLES = 500
 FILES = 8
 """Files that are tried."""
 
+FIRST = ".0"
+"""Behind the name of a list of pictures: the first of them."""
+
+CAPTION_WORDS = (
+    *("capt", "text", "title", "desc", "prompt", "alt", "sentence", "label", "convers", "messag"),
+)
+"""Pieces of the names that columns of captions have, the likelier first."""
+
 FOLDERS = {"image_embeddings": "img_emb", "text_embeddings": "text_emb"}
 """Key of an input -> the folder beside the metadata in which clip-retrieval writes its files."""
+
+
+UNREAD_CAPTIONS = {Reason.BAD_CAPTION, Reason.CAPTION_TOO_LONG, Reason.EMPTY_CAPTION}
+"""Reasons of samples that have a caption which cannot be used."""
+
+
+class NoSampleError(InputError):
+    """None of the first samples can be used, most of them for one ``reason``."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,7 @@ class Look:
         embeddings: keys of the job's input that name embeddings.
         captions: how many a sample has, as the job says it.
         picture: the column of pictures, where the job has to name it.
+        caption: the column of captions, where only its name speaks for it.
         notes: on files that are passed over.
     """
 
@@ -57,6 +79,7 @@ class Look:
     embeddings: dict[str, str]
     captions: Captions
     picture: str | None = None
+    caption: str | None = None
     notes: Sequence[str] = ()
 
     @property
@@ -83,6 +106,7 @@ def look(patterns: Sequence[str]) -> Look:
     """
     looks: list[Look] = []
     faults: list[InputError] = []
+    unread: list[str] = []
     for captions in get_args(Captions):
         if captions == "each":  # as `first` is here, and copies of pictures are what it makes
             continue
@@ -90,6 +114,8 @@ def look(patterns: Sequence[str]) -> Look:
             look = _look_for(patterns, captions)
         except InputError as error:
             faults.append(error)
+            if isinstance(error, NoSampleError) and error.reason in UNREAD_CAPTIONS:
+                unread = [f"the captions cannot be used: {error}"]
             continue
         without = look.rows.num_rows - look.rows["text"].null_count < look.rows.num_rows / 2
         if captions != "none" and not without:
@@ -97,17 +123,42 @@ def look(patterns: Sequence[str]) -> Look:
         if captions != "none" or look.pictures:
             looks.append(look)
     if not looks:
-        raise faults[0]
-    return looks[-1] if looks[-1].captions == "none" else looks[0]
+        guessed = _by_name(patterns)
+        if guessed is None:
+            raise faults[0]
+        return guessed
+    best = looks[-1] if looks[-1].captions == "none" else looks[0]
+    return replace(best, notes=[*best.notes, *unread]) if best.captions == "none" else best
 
 
-def _look_for(patterns: Sequence[str], captions: Captions) -> Look:
-    entry = Input(path=tuple(patterns), captions=captions)
+def _by_name(patterns: Sequence[str]) -> Look | None:
+    """The look at metadata with the caption in the column that is likeliest to hold it; None where none is."""
+    first = input_files(Input(path=tuple(patterns)))[0]
+    for name in likely(format_of(first).columns(first)):
+        try:
+            return _look_for(patterns, "one", name)
+        except InputError:
+            continue
+    return None
+
+
+def likely(known: columns.Columns) -> list[str]:
+    """The columns whose names speak for captions, the likeliest first."""
+    words = {name: [w for w in CAPTION_WORDS if w in name.lower()] for name in known}
+    return sorted(
+        (name for name in known if words[name]),
+        key=lambda name: CAPTION_WORDS.index(words[name][0]),
+    )
+
+
+def _look_for(patterns: Sequence[str], captions: Captions, caption: str | None = None) -> Look:
+    named = {} if caption is None else {"text": (caption,)}
+    entry = Input(path=tuple(patterns), captions=captions, columns=named)
     files, notes = listed(entry)
     first, rows = _first_rows(files)
     picture = _picture(entry, first)
     if picture is not None:
-        files = input_files(entry.model_copy(update={"columns": {"image": (picture,)}}))
+        files = input_files(entry.model_copy(update={"columns": {**named, "image": (picture,)}}))
         first, rows = _first_rows(files)
     samples = rows_of(files)
     estimate = sum(file.size for file in files) / max(1.0, first.size / max(1, rows.num_rows))
@@ -124,6 +175,7 @@ def _look_for(patterns: Sequence[str], captions: Captions) -> Look:
         _embeddings(files),
         captions,
         picture,
+        caption,
         notes,
     )
 
@@ -134,7 +186,8 @@ def _picture(entry: Input, first: InputFile) -> str | None:
         return None
     found = format_of(first).columns(first)
     others = [name for name, kind in found.items() if kind is None and inner_fields.DOT not in name]
-    for name in dict.fromkeys([*picture_paths.among(found), *others]):
+    names = dict.fromkeys([*picture_paths.among(found), *others])
+    for name in [*names, *(f"{name}{FIRST}" for name in names)]:
         rows = _first_with(entry, first, {"image": (name,)}, IngestOptions(part_samples=SAMPLES))
         if rows is not None and rows["reason"].null_count:
             return name
@@ -177,8 +230,10 @@ def _first_rows(files: Sequence[InputFile]) -> tuple[InputFile, pa.Table]:
     shown = storage.redact(files[0].path)
     if not fault:
         raise InputError(f"`{shown}` has no samples: name files that have some")
-    raise InputError(
-        f"no sample of `{shown}` can be used: {fault['reason']}: {fault['message']}{mend(files[0], fault['reason'])}"
+    raise NoSampleError(
+        f"no sample of `{shown}` can be used: {fault['reason']}: {fault['message']}"
+        f"{mend(files[0], fault['reason'], fault)}",
+        fault["reason"],
     )
 
 

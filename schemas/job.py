@@ -32,9 +32,11 @@ def _listed(value: object) -> object:
 
 
 def _entries(value: object) -> object:
-    """``input: data/*.tar`` is short for a list of one entry with that path; so is a list of paths."""
+    """``input: data/*.tar`` is short for a list of one entry with that path; so is a list of paths, or the entry."""
     if isinstance(value, str):
         return [{"path": value}]
+    if isinstance(value, dict):
+        return [value]
     if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
         return [{"path": value}]
     return value

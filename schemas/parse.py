@@ -39,10 +39,20 @@ def read(text: str, source: str) -> dict[str, Any]:
     try:
         raw = yaml12.load(text)
     except yaml12.YAMLError as error:
-        raise JobError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
+        raise JobError(f"{source}: not YAML: {_words(error, text)}") from None
     if not isinstance(raw, dict):
         raise JobError(f"{source}: a job is a map with the keys {', '.join(Job.model_fields)}")
     return raw
+
+
+def _words(error: Exception, text: str) -> str:
+    """An error of YAML in one line; a tab in front of a line is named, which YAML allows nowhere."""
+    mark = getattr(error, "problem_mark", None)
+    number = -1 if mark is None else int(mark.line)
+    lines = text.splitlines()
+    if 0 <= number < len(lines) and lines[number].lstrip(" ").startswith("\t"):
+        return f"line {number + 1} begins with a tab: write blanks in its place"
+    return " ".join(str(error).split())
 
 
 def check(raw: dict[str, Any], source: str) -> Job:

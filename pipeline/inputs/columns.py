@@ -56,13 +56,21 @@ def of_json(objects: Iterable[Mapping[str, Any]]) -> Columns:
 
 
 def _named(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The fields of an object, then those of objects inside it, by the names on the way to them."""
+    """The fields of an object, then those of objects inside it, by the names on the way to them; those of the first
+    object of a list as lists.
+    """
     yield from fields.items()
     left: list[tuple[str, Any]] = [item for item in fields.items() if DOT not in item[0]]
     while left:
         name, value = left.pop(0)
-        if isinstance(value, dict):
-            inner = [(f"{name}{DOT}{key}", one) for key, one in value.items() if DOT not in key]
+        many = isinstance(value, list)
+        first = next((one for one in value if isinstance(one, dict)), None) if many else value
+        if isinstance(first, dict):
+            inner = [
+                (f"{name}{DOT}{key}", [one] if many else one)
+                for key, one in first.items()
+                if DOT not in key
+            ]
             yield from (item for item in inner if item[0] not in fields)
             left += inner
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from tamis.pipeline.inputs import picture_paths
 from tamis.pipeline.inputs.folders import expanded
 from tamis.pipeline.inputs.formats import format_named, outline
 from tamis.pipeline.inputs.input_files import InputFile, Reading, resolve
@@ -90,8 +91,13 @@ def _why_no_list(path: str, endings: Mapping[str, str], reading: Reading) -> str
     found = outline(file)
     if found.pictures is True:
         return None
-    named = ", ".join(format_named(kind).columns(file))
-    return found.damage or f"no column of it is known to name pictures: it has {named or 'none'}"
+    if found.pictures is None and (found.damage or found.refused):
+        return (found.damage or found.refused or "").removeprefix(f"`{redact(path)}`: ")
+    known = format_named(kind).columns(file)
+    if not format_named(kind).values_in_table and picture_paths.among(known):
+        return None  # as `init` finds out, the job has to say so
+    named = ", ".join(known)
+    return f"no column of it is known to name pictures: it has {named or 'none'}"
 
 
 def reading_of(entry: Input) -> Reading:
@@ -154,7 +160,7 @@ def _kind(entry: Input, path: str, endings: Mapping[str, str]) -> str:
     for ending, name in endings.items():
         if bare.endswith(ending):
             return name
-    mend = advice(redact(path))
+    mend = advice(path)
     if mend is not None:
         raise JobError(f"input `{entry.name}`: {redact(path)}: {mend}")
     mends = " or ".join(f"`format: {known}`" for known in by_word())

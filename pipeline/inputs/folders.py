@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from tamis.pipeline.inputs.suffixes import OTHER_PICTURES, PICTURES
 from tamis.pipeline.inputs.unread import advice
@@ -22,7 +23,7 @@ FOLDER = "/"
 
 ANY_PICTURE = OTHER_PICTURES.union(PICTURES)
 
-JSON = ".json"
+JSON, TAR = ".json", ".tar"
 
 NAMED = 5
 """Endings that a message names."""
@@ -68,29 +69,58 @@ def _of_folder(
     paths = [path for path, _ in zip(_below(base), range(LOOKED_AT), strict=False)]
     met = Counter(map(_ending, paths))
     pictures = any(met[f".{ending}"] for ending in ANY_PICTURE)
-    stems = _stems(paths)
-    notes = [
-        f"{storage.redact(path)} lies there too and is not read: {advice(path)}"
-        for path in paths
-        if _ending(path).removeprefix(".") not in ANY_PICTURE
-        and (_ending(path) != JSON or path[: 1 - len(JSON)] not in stems)
-        and advice(path) is not None
-    ]
+    tables = _json_tables(paths)
+    notes = list(islice(_passed_over(paths, tables), NAMED))
     for number, level in enumerate(levels):
         if FOLDER in level and pictures:
-            return [f"{base}/"], notes[:NAMED]
-        found = [ending for ending in level if met[ending]]
+            return [f"{base}/"], notes
+        found = _without_sidecars(paths, [e for e in level if met[e] and e != JSON])
+        json = [path for path in tables if JSON in level and advice(path) is None]
+        if found and (not pictures or (number == 0 and TAR in found) or len(levels) == 1):
+            return _patterns(base, paths, found), []
+        if json and not pictures:
+            return json, []
         lists = [path for path in paths if _ending(path) in found][:LISTS]
-        if found and (number == 0 or not pictures):
+        whys = {path: why_no_list(path) for path in [*lists, *json]}
+        if any(whys[path] is None for path in lists):
             return _patterns(base, paths, found), []
-        whys = [why_no_list(path) for path in lists]
-        if None in whys:
-            return _patterns(base, paths, found), []
+        named = [path for path in json if whys[path] is None]
+        if named:
+            return named, []
         notes = [
             f"{storage.redact(path)} lies there too and is not read: {why}"
-            for path, why in zip(lists, whys, strict=True)
+            for path, why in whys.items()
         ] + notes
-    raise _nothing(folder, base, met, [ending for level in levels for ending in level])
+    raise _nothing(folder, paths, met, [ending for level in levels for ending in level])
+
+
+def _without_sidecars(paths: Sequence[str], endings: Sequence[str]) -> list[str]:
+    """The endings without those of which each file lies beside a tar of its name: that is the tar's own metadata."""
+    stems = {path[: -len(TAR)] for path in paths if _ending(path) == TAR}
+    return [
+        ending
+        for ending in endings
+        if ending == TAR
+        or not all(path[: -len(ending)] in stems for path in paths if _ending(path) == ending)
+    ]
+
+
+def _json_tables(paths: Sequence[str]) -> list[str]:
+    """The first `.json` files that lie beside no picture of their name."""
+    stems = _stems(paths)
+    found = (p for p in paths if _ending(p) == JSON and p[: 1 - len(JSON)] not in stems)
+    return list(islice(found, LISTS))
+
+
+def _passed_over(paths: Sequence[str], tables: Sequence[str]) -> Iterator[str]:
+    """A note for each file that is not read, and for which there is advice."""
+    for path in paths:
+        ending = _ending(path)
+        if ending.removeprefix(".") in ANY_PICTURE or (ending == JSON and path not in tables):
+            continue
+        told = advice(path)
+        if told is not None:
+            yield f"{storage.redact(path)} lies there too and is not read: {told}"
 
 
 def _patterns(base: str, paths: Sequence[str], endings: Sequence[str]) -> list[str]:
@@ -108,7 +138,9 @@ def _stems(paths: Sequence[str]) -> set[str]:
     }
 
 
-def _nothing(folder: str, base: str, met: Counter[str], endings: Sequence[str]) -> InputError:
+def _nothing(
+    folder: str, paths: Sequence[str], met: Counter[str], endings: Sequence[str]
+) -> InputError:
     shown = storage.redact(folder)
     known = " or ".join("pictures" if ending == FOLDER else ending for ending in endings)
     if not met:
@@ -116,7 +148,10 @@ def _nothing(folder: str, base: str, met: Counter[str], endings: Sequence[str]) 
     named = ", ".join(
         f"{count:,} {ending or 'without ending'}" for ending, count in met.most_common(NAMED)
     )
-    mend = advice(f"{base}/NAME{met.most_common(1)[0][0]}") or f"name one that has {known}"
+    # A `.json` last: it lies beside tables of other kinds too, and says what is in them.
+    order = sorted(met, key=lambda ending: (ending == JSON, -met[ending]))
+    firsts = (next(path for path in paths if _ending(path) == ending) for ending in order[:NAMED])
+    mend = next(filter(None, map(advice, firsts)), None) or f"name one that has {known}"
     return InputError(f"`{shown}`: a directory of {named}: {mend}")
 
 

@@ -172,6 +172,14 @@ class Format(Protocol):
         del file
         return None
 
+    def mend(self, file: InputFile, rows: pa.Table) -> str | None:
+        """Advice how to write a file anew of which the first ``rows`` (INGEST) show that samples are in pieces.
+
+        None where they are whole, as they always are in a table.
+        """
+        del file, rows
+        return None
+
     def where(self, read: Mapping[str, Any]) -> str | None:
         """A sample's position in its file, for people: "row 12". ``read`` is its ingest row without nulls."""
         ...

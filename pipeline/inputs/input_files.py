@@ -103,6 +103,9 @@ class InputFile:
 MAX_BRACES = 1_000_000
 """Names that one brace pattern may stand for."""
 
+WINDOWS = re.compile(r"([A-Za-z]):[\\/](.*)")
+"""A path of Windows: its drive, and what follows."""
+
 SHOWN = 3
 """Names in a note; of more the number is told."""
 
@@ -243,8 +246,14 @@ def _why_missing(name: str, rest: str, left_out: dict[str, str]) -> str:
     if "[" in name and not _is_web(name) and storage.is_file(name):
         written = storage.redact(name).replace("[", "[[]")
         return f"matches nothing{rest}: a bracket stands for letters: a file of that very name is `{written}`"
+    if _is_glob(name) and storage.exists(name):
+        return f"is there, but * ? [ ] {{ }} are patterns{rest}: give it a name without them, or name `.` from inside"
     problem = "matches nothing" if _is_glob(name) else "is not there"
     hint = "its server says so" if _is_web(name) else storage.nearest_directory(name)
+    windows = WINDOWS.fullmatch(name)
+    if windows:
+        inner = windows[2].replace("\\", "/")
+        hint = f"a path of Windows, which WSL calls /mnt/{windows[1].lower()}/{inner}"
     return f"{problem}{rest}: {hint}"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tamis.pipeline.inputs import columns, own_columns
+from tamis.pipeline.inputs import columns, own_columns, partitions
 from tamis.pipeline.inputs.formats import Format
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.store import storage
@@ -36,20 +36,18 @@ class JsonRows(Format):
         self, file: InputFile, rows: pa.Table, wanted: Mapping[str, pa.DataType]
     ) -> dict[str, pa.Array]:
         """From the JSON objects."""
-        del file
-        return columns.from_json(rows["meta"].to_pylist(), wanted)
+        found = columns.from_json(rows["meta"].to_pylist(), wanted)
+        return partitions.filled(file, found, wanted)
 
     def own_schema(self, file: InputFile, rows: pa.Table) -> pa.Schema:
         """The keys of the JSON objects, each of the type that holds its values."""
-        del file
-        return own(rows).schema
+        return partitions.added(file, own(rows), None).schema
 
     def own(
         self, file: InputFile, rows: pa.Table, names: Collection[str] | None
     ) -> Iterator[pa.Table]:
         """From the JSON objects, which a part holds anyway."""
-        del file
-        yield own(rows, names)
+        yield partitions.added(file, own(rows, names), names)
 
 
 def refused(file: InputFile) -> str | None:

@@ -11,6 +11,10 @@ OTHER_FORMATS: Mapping[bytes, str] = {
     b"\x28\xb5\x2f\xfd": "zstd: unpack it first (unzstd)",
     b"PK\x03\x04": "zip: repack it as tar",
     b"PAR1": "parquet: name it .parquet",
+    b"version https://git-lfs": "a pointer of Git LFS: fetch what it points to first (git lfs pull)",
+    b"<!DOCTYPE": "a web page: its download has failed, fetch it again",
+    b"<!doctype": "a web page: its download has failed, fetch it again",
+    b"<html": "a web page: its download has failed, fetch it again",
 }
 
 OTHER_TEXT: Mapping[bytes, str] = {
@@ -36,4 +40,5 @@ def decoded(data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(named(data) or str(error)) from None
+        told = f"not UTF-8 at byte {error.start:,}: write it as UTF-8 first (iconv -f WINDOWS-1252 -t UTF-8)"
+        raise ValueError(named(data) or told) from None

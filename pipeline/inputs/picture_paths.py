@@ -11,16 +11,13 @@ from collections.abc import Iterable, Sequence
 
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions, Row, fault, picture_row
+from tamis.pipeline.inputs.suffixes import NAMES
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError, StorageError
 from tamis.schemas.ledger import Reason
 
-NAMES = (
-    *("file_name", "image_path", "image_file", "filepath", "file_path", "filename"),
-    *("image", "img", "picture", "photo", "path", "file"),
-)
-"""Columns with the paths of pictures, in lower case, the preferred name first."""
-
+BASE64, LONG = ("iVBOR", "/9j/", "UklGR", "R0lGOD", "Qk"), 200
+"""The first characters of pictures that are written as text, and the length from which they are none of a path."""
 
 IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ELOOP)
 """Errors of a disk about a name under which there can be no file."""
@@ -50,7 +47,7 @@ def find(file: InputFile, path: object) -> storage.File:
         path = path.get("path")
     if not isinstance(path, str) or not path.strip():
         raise NoPictureError("no path of a picture")
-    if path.startswith("data:"):
+    if path.startswith("data:") or (len(path) > LONG and path.startswith(BASE64)):
         raise NoPictureError(f"{path[:30]}: a picture as text, which is not read: write its bytes")
     path = path.removeprefix("file://")
     if "://" in path:

@@ -1,4 +1,4 @@
-"""Endings of pictures, captions and facts, in tars and in folders."""
+"""Endings of pictures, captions and facts, in tars and in folders; and columns that name such files."""
 
 from __future__ import annotations
 
@@ -12,3 +12,9 @@ OTHER_PICTURES = frozenset(
 
 CAPTION = "txt"
 META = "json"
+
+NAMES = (
+    *("file_name", "image_path", "image_file", "filepath", "file_path", "filename"),
+    *("image", "img", "picture", "photo", "path", "file"),
+)
+"""Columns with the paths of pictures, in lower case, the preferred name first."""

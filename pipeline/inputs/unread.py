@@ -1,43 +1,97 @@
-"""Advice for files that are not read, by their endings."""
+"""Advice for files that are not read, by their endings and first bytes."""
 
 from __future__ import annotations
 
-CONVERT = "python -c \"import pandas as pd; pd.{read}('{path}').{write}\""
+from tamis.pipeline.inputs import json_files
+from tamis.pipeline.store import storage
 
-PARQUET = "to_parquet('{stem}.parquet')"
-LINES = "to_json('{stem}.jsonl', orient='records', lines=True)"
+CONVERT = 'python -c "import {module}; {call}"'
+
+PANDAS = "pd.{read}('{path}').to_parquet('{stem}.parquet')"
+STREAM = "q.write_table(pa.ipc.open_stream('{path}').read_all(), '{stem}.parquet')"
+SAVED = "load_from_disk('{folder}').to_parquet('{folder}.parquet')"
 
 TABLES = {
-    ".json": ("JSON lines", "read_json", LINES),
-    ".feather": ("parquet", "read_feather", PARQUET),
-    ".arrow": ("parquet", "read_feather", PARQUET),
-    ".orc": ("parquet", "read_orc", PARQUET),
-    ".xlsx": ("parquet", "read_excel", PARQUET),
+    ".feather": "read_feather",
+    ".arrow": "read_feather",
+    ".orc": "read_orc",
+    ".xlsx": "read_excel",
 }
-"""Ending -> what to make of such a table, how pandas reads it, and how it writes that. JSON stays where it is, since
-its rows may name pictures beside it.
-"""
+"""Ending -> how pandas reads such a table, of which parquet is made."""
 
-PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".gz", ".zip")
+ARROW_FILE = b"ARROW1"
+"""The first bytes of Arrow's files; its streams begin otherwise."""
+
+SAVED_STATE = "state.json"
+"""Beside the tables that `datasets` saves to a disk."""
+
+FOREIGN = "not read: write parquet of it, with columns image (bytes) and text, or tars by webdataset.TarWriter"
+
+OTHERS = {
+    **dict.fromkeys((".tfrecord", ".tfrecords", ".mds", ".mdb", ".lmdb", ".h5", ".hdf5"), FOREIGN),
+    **dict.fromkeys((".lance", ".sqlite", ".pkl", ".pickle", ".beton", ".rec", ".avro"), FOREIGN),
+    **dict.fromkeys(
+        (".part", ".crdownload", ".incomplete"), "a download that has not ended: let it end"
+    ),
+}
+"""Ending -> what is said of files with samples in them that only their own libraries read, and of unfinished ones."""
+
+UNPACK = {
+    ".gz": "gunzip -k",
+    ".tgz": "gunzip -k",
+    ".bz2": "bunzip2 -k",
+    ".xz": "unxz -k",
+    ".zst": "unzstd",
+    ".zip": "unzip",
+    ".7z": "7z x",
+    ".rar": "unrar x",
+}
+"""Ending of a packed file -> the command that unpacks it."""
+
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 
 def advice(path: str) -> str | None:
-    """Advice how to convert a file whose ending is not read; None where nothing is known of it."""
-    name = path.lower()
-    for ending, (made, read, write) in TABLES.items():
-        if name.endswith(ending):
-            written = write.format(stem=path[: -len(ending)])
-            convert = CONVERT.format(read=read, path=path, write=written)
-            return f"{ending} is not read: make {made} of it: {convert}"
-    if name.endswith(PACKED):
-        ending = next(ending for ending in PACKED if name.endswith(ending))
+    """Advice how to convert a file that is not read; None where nothing is known of it, or it is read."""
+    name, shown = path.lower(), storage.redact(path)
+    if name.endswith(".json"):
+        return json_files.advice(storage.absolute(path))
+    ending = name[name.rfind(".") :]
+    if ending in TABLES:
+        converted = _converted(path, ending, TABLES[ending])
+        return f"{ending} is not read: make parquet of it: {converted}"
+    if ending in UNPACK:
+        whole = f".tar{ending}" if name.endswith(f".tar{ending}") else ending
         return (
-            f"{ending} is packed, and samples are read from their place in a file: unpack it first"
+            f"{whole} is packed, and samples are read from their place in a file: unpack it first: "
+            f"{UNPACK[ending]} '{shown}'"
         )
-    if name.endswith(PICTURES):
+    if ending in PICTURES:
         return (
             "single pictures are read by their folder, in which 1.jpg lies beside its caption 1.txt: name that: "
-            f"{path.rpartition('/')[0] or '.'}/"
+            f"{shown.rpartition('/')[0] or '.'}/"
         )
-    return None
+    return f"{ending} is {OTHERS[ending]}" if ending in OTHERS else None
+
+
+def _converted(path: str, ending: str, read: str) -> str:
+    """The command that makes parquet of a table; of all tables of a folder that `datasets` has saved."""
+    module, call = "pandas as pd", PANDAS
+    if ending == ".arrow":
+        folder = storage.parent(storage.absolute(path))
+        if storage.exists(storage.join(folder, SAVED_STATE)):
+            made = SAVED.format(folder=storage.redact(folder))
+            return f'python -c "from datasets import load_from_disk; {made}"'
+        if not _starts_with(path, ARROW_FILE):
+            module, call = "pyarrow as pa, pyarrow.parquet as q", STREAM
+    stem = storage.redact(path)[: -len(ending)]
+    filled = call.format(read=read, path=storage.redact(path), stem=stem)
+    return CONVERT.format(module=module, call=filled)
+
+
+def _starts_with(path: str, start: bytes) -> bool:
+    """Whether a file begins with these bytes; so it is taken to where it is not there."""
+    if storage.find(path) is None:
+        return True
+    with storage.open_read(path) as file:
+        return file.read(len(start)) == start

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
+from tamis.pipeline.inputs import json_rows
 from tamis.pipeline.inputs.formats import format_of, outline
 from tamis.pipeline.inputs.ingest import ingest_file
+from tamis.pipeline.inputs.inner_fields import field_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions
+from tamis.pipeline.store import storage
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import Reason
 
@@ -18,6 +22,9 @@ SAMPLES = 50
 
 KEYS = 10
 """Names in a message, at most."""
+
+FOLDERS = 100
+"""Folders beside a table in which its pictures are looked for."""
 
 NONE = (0, 0)
 """The range of rows whose pictures are decoded: one that ends its process would end the plan."""
@@ -45,21 +52,35 @@ def unusable(job: Job, inputs: Sequence[InputFile]) -> Iterator[str]:
                 continue
             (reason, _), *_ = Counter(reasons).most_common(1)
             message = rows["message"].to_pylist()[reasons.index(reason)]
+            torn = format_of(file).mend(file, rows)
             yield (
                 f"{file.source}: none of the first {len(reasons)} samples can be used: {reason}: {message}"
-                f"{mend(file, reason)}"
+                f"{mend(file, reason) if torn is None else f'; {torn}'}"
             )
 
 
-def mend(file: InputFile, reason: str) -> str:
-    """The mend for samples of a file that are dropped for ``reason``, as the end of a message."""
+def mend(file: InputFile, reason: str, row: Mapping[str, Any] | None = None) -> str:
+    """The mend for samples of a file that are dropped for ``reason``, as the end of a message. ``row``: one of them."""
     if reason not in {Reason.MISSING_IMAGE, Reason.MISSING_CAPTION}:
         return ""
     taken = outline(file).taken
     if reason == Reason.MISSING_IMAGE and "image" in taken:
+        below = None if row is None else _folder_of(file, taken["image"], row)
+        if below is not None:
+            return f": it lies in {below}/: put the table there"
         return ": put the pictures below the table's folder, or name another column: `columns: {image: NAME}`"
     others = [name for name in format_of(file).columns(file) if name not in taken.values()]
     keys = f"; the json has {', '.join(others[:KEYS])}" if others and not taken else ""
     if reason == Reason.MISSING_IMAGE:
         return f"{keys}; a job takes other names by `columns: {{image: NAME, text: NAME}}`"
     return f"{keys}; a job takes another name by `columns: {{text: NAME}}`, or none by `captions: none`"
+
+
+def _folder_of(file: InputFile, column: str, row: Mapping[str, Any]) -> str | None:
+    """The name of the folder beside a table in which the picture lies that a row of it names."""
+    path = field_of(json_rows.parsed(row["meta"] or "{}"), column)
+    folder = storage.parent(storage.absolute(file.path))
+    if not isinstance(path, str) or not path or "://" in path or "\0" in path:
+        return None
+    below = storage.folders_in(folder)[:FOLDERS]
+    return next((name for name in below if storage.exists(storage.join(folder, name, path))), None)

@@ -45,7 +45,10 @@ def test_tars_and_parquet_may_lie_together(folder: Path) -> None:
     ("files", "message"),
     [
         ([], r"a directory without files: name one that has .tar or .parquet or"),
-        (["a.json"], r"a directory of 1 .json: .json is not read: make JSON lines of it"),
+        (
+            ["a.json", "b.orc"],
+            r"a directory of 1 .json, 1 .orc: .orc is not read: make parquet of it",
+        ),
         (["a.tar.gz"], r"a directory of 1 .tar.gz: .tar.gz is packed"),
         (["notes"], r"a directory of 1 without ending: name one that has"),
     ],

@@ -5,7 +5,10 @@ The forms are generated: containers, each with several ways to hold the captions
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 import re
 import shlex
 import subprocess
@@ -14,10 +17,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyarrow import feather
+from pyarrow import feather, orc
 
 from tamis.jobs.fitted import fitted
 from tamis.pipeline.planning.preview import preview
@@ -238,8 +242,14 @@ def test_what_plan_says_is_what_a_run_does(tmp_path: Path, form: Form) -> None:
     assert any(row["kept"] for row in rows) == ("can be used" not in notes)
 
 
+def stream(rows: pa.Table, path: Path) -> None:
+    with pa.ipc.new_stream(str(path), rows.schema) as out:
+        out.write_table(rows)
+
+
 TABLES: dict[str, Callable[[pa.Table, Path], None]] = {
-    "json": lambda rows, path: json.dump(rows.to_pylist(), path.open("w")),
+    "orc": lambda rows, path: orc.write_table(rows, str(path)),
+    "stream.arrow": stream,
     "feather": lambda rows, path: feather.write_feather(rows, str(path)),
     "arrow": lambda rows, path: feather.write_feather(rows, str(path)),
 }
@@ -249,16 +259,49 @@ TABLES: dict[str, Callable[[pa.Table, Path], None]] = {
 def test_the_advice_for_a_table_is_a_command_that_makes_it_readable(
     tmp_path: Path, ending: str
 ) -> None:
-    beside(tmp_path)
     path = tmp_path / f"x.{ending}"
-    rows = {"text": CAPTIONS} | ({"file_name": PATHS} if ending == "json" else {})
-    TABLES[ending](pa.table(rows), path)
+    TABLES[ending](pa.table({"text": CAPTIONS, "image": PICTURES}), path)
     advice = said(lambda: fitted([str(path)]))
     command = re.search(r"python -c \"(.*)\"", advice)
     assert command is not None
     subprocess.run([sys.executable, *shlex.split(command[0])[1:]], check=True)
-    (made,) = (p for p in tmp_path.iterdir() if p.stem == "x" and p != path)
-    assert ("image is file_name" in fitted([str(made)])) == (ending == "json")
+    (made,) = tmp_path.glob("*.parquet")
+    assert "# Columns: image is image, text is text." in fitted([str(made)])
+
+
+def test_a_set_that_datasets_has_saved_becomes_parquet_by_one_command(tmp_path: Path) -> None:
+    kept = datasets.Dataset.from_dict({"text": CAPTIONS, "image": PICTURES})
+    kept.save_to_disk(str(tmp_path / "kept"))
+    advice = said(lambda: fitted([str(tmp_path / "kept")]))
+    command = re.search(r"python -c \"(.*)\"", advice)
+    assert command is not None
+    subprocess.run([sys.executable, *shlex.split(command[0])[1:]], check=True)
+    assert "# Columns: image is image, text is text." in fitted([str(tmp_path / "kept.parquet")])
+
+
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+}
+
+
+@pytest.mark.parametrize("ending", PACK)
+@pytest.mark.parametrize("name", ["x.csv", "x.parquet", "x.tar"])
+def test_the_advice_for_a_packed_file_is_a_command_that_unpacks_it(
+    tmp_path: Path, name: str, ending: str
+) -> None:
+    {
+        "x.csv": table(text=CAPTIONS, url=PATHS),
+        "x.parquet": parquet(image=STRUCTS, text=CAPTIONS),
+    }.get(name, tar(png=PICTURES, txt=CAPTIONS))(tmp_path)
+    (written,) = (p for p in tmp_path.iterdir() if p.suffix != ".png")
+    packed = tmp_path / f"{name}.{ending}"
+    packed.write_bytes(PACK[ending](written.read_bytes()))
+    written.unlink()
+    advice = said(lambda: fitted([str(packed)]))
+    subprocess.run(shlex.split(advice.rpartition("unpack it first: ")[2]), check=True)
+    assert "4 samples." in fitted([str(tmp_path / name)])
 
 
 def test_paths_of_a_column_are_read_where_the_pictures_are_there(tmp_path: Path) -> None:
@@ -276,7 +319,7 @@ def test_paths_of_a_column_are_read_where_the_pictures_are_there(tmp_path: Path)
 def test_names_that_yaml_reads_otherwise_are_quoted(tmp_path: Path) -> None:
     parquet(**{"file_name": PATHS, "the: caption #1": CAPTIONS})(tmp_path)
     text = fitted([str(tmp_path)])
-    assert '# columns: {text: "the: caption #1"}' in text
+    assert '# columns: {image: file_name, text: "the: caption #1"}' in text
 
 
 def test_a_step_above_what_it_needs_is_told_where_to_go(tmp_path: Path) -> None:

@@ -224,15 +224,15 @@ TOLD: dict[str, tuple[Write, str]] = {
     ),
     "CSV without a header": (
         file("m.csv", BODY),
-        "no column of it is known to name pictures: it has 0.png",
+        "its first row is no header, for it has 0.png: write one",
     ),
     "a list of keys": (
         file("m.csv", "id,text\n0,zero\n"),
         "known to name pictures: it has id, text",
     ),
-    "JSON of a whole table": (
-        file("m.json", json.dumps(ROWS)),
-        "m.json lies there too and is not read: .json is not read: make",
+    "JSON of one object": (
+        file("m.json", json.dumps({"data": ROWS})),
+        "m.json lies there too and is not read: it holds one JSON object, not a list of them: make JSON lines",
     ),
     "a packed list": (
         file("m.jsonl.gz", gzip.compress(b"{}")),

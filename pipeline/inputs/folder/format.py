@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tamis.pipeline.inputs import columns, json_rows
+from tamis.pipeline.inputs import columns, json_rows, partitions
 from tamis.pipeline.inputs.folder.listing import Reader, places
 from tamis.pipeline.inputs.folder.rows import rows
 from tamis.pipeline.inputs.formats import Outline, Sample, check_same
@@ -37,7 +37,8 @@ class Folder(JsonRows):
         """The keys of the first json files."""
         found = (place.file.path for place in places(file) if place.suffix == META)
         texts = (storage.read_bytes(path).decode("utf-8", "replace") for path in found)
-        return columns.of_json(json_rows.parsed(text) for text in islice(texts, LOOKED_AT))
+        objects = (json_rows.parsed(text) for text in islice(texts, LOOKED_AT))
+        return partitions.known(file, columns.of_json(objects))
 
     def walk(
         self, file: InputFile, options: IngestOptions, totals: FileTotals

@@ -18,9 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.pipeline.algorithms.near_captions.folding import is_visible
+from tamis.pipeline.inputs import partitions
 from tamis.pipeline.inputs.captions import caption_uid, is_text, judge_caption, long_url
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.parquet.file import Columns, field_of, is_string, is_texts
+from tamis.pipeline.inputs.parquet.file import Columns, is_string, is_texts
+from tamis.pipeline.inputs.parquet.inner import field_of
 from tamis.pipeline.inputs.parquet.views import without_views
 from tamis.pipeline.inputs.part_builder import (
     MAX_KEY_BYTES,
@@ -54,14 +56,14 @@ def describe(
 
     Args:
         layout: of the file of the batch.
-        batch: the columns that ``Columns.wanted`` names.
+        batch: the columns that ``Columns.stored`` names.
         group: the number of the row group of the batch.
         start: the number of its first row in the row group.
         first: the number of its first row in the file.
     """
     columns = layout.columns
-    for name in columns.wanted:
-        if name not in batch.schema.names and name not in columns.pictures:
+    for name in columns.facts:
+        if name not in batch.schema.names:
             batch = batch.append_column(name, field_of(batch, name))
     batch, origin = one_a_caption(layout, batch)
     count, numbers = batch.num_rows, (first + origin).tolist()
@@ -80,6 +82,9 @@ def describe(
     )
     if columns.text is not None:
         values |= _captions(batch.column(columns.text), layout.options)
+    else:
+        for told in list(partitions.captions(layout.file).values())[:1]:
+            values |= _captions(pa.array([told] * count, pa.large_string()), layout.options)
     if columns.url is not None:
         values |= _bounded(_urls(batch, columns.url), values.get("message"))
     if columns.image is None:  # else they are read from the pictures

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tamis.pipeline.inputs.columns import NUMBER, SINGLE, TEXT, TRUTH, Columns, fits
 from tamis.pipeline.inputs.inner_fields import DOT
 from tamis.pipeline.inputs.parquet.batch_size import batch_rows
-from tamis.pipeline.inputs.parquet.file import BROKEN, InputParquet, inner_type, open_parquet
+from tamis.pipeline.inputs.parquet.file import BROKEN, InputParquet, open_parquet
+from tamis.pipeline.inputs.parquet.inner import inner_array, inner_type, is_list, stored_name
 from tamis.pipeline.inputs.parquet.texts import bounded
 from tamis.pipeline.inputs.parquet.views import without_views
 from tamis.pipeline.store import storage
@@ -34,15 +34,21 @@ def look(path: str) -> Columns:
 
 
 def _named(schema: pa.Schema) -> Iterator[tuple[str, pa.DataType | None]]:
-    """The columns, then the fields of structs inside them by the names on the way to them, each with its kind."""
+    """The columns, then the fields of structs inside them by the names on the way to them, each with its kind; that of
+    fields of structs in lists is None.
+    """
     yield from ((field.name, _kind_of(field.type)) for field in schema)
-    left = [(field.name, field.type) for field in schema if DOT not in field.name]
+    left = [(field.name, field.type, False) for field in schema if DOT not in field.name]
     while left:
-        name, kind = left.pop(0)
+        name, kind, many = left.pop(0)
+        if is_list(kind):
+            kind, many = kind.value_type, True
         if pa.types.is_struct(kind):
             inner = [(f"{name}{DOT}{one.name}", one.type) for one in kind if DOT not in one.name]
-            yield from ((whole, _kind_of(of)) for whole, of in inner if whole not in schema.names)
-            left += inner
+            for whole, of in inner:
+                if whole not in schema.names:
+                    yield whole, None if many else _kind_of(of)
+            left += [(whole, of, many) for whole, of in inner]
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
@@ -50,7 +56,8 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
     if name in table.column_names:
         return table[name]
     column, *keys = name.split(DOT)
-    return pc.struct_field(table[column], keys)
+    chunks = [inner_array(chunk, keys) for chunk in table[column].chunks]
+    return pa.chunked_array(chunks, inner_type(table.schema, name))
 
 
 def _kind_of(kind: pa.DataType) -> pa.DataType | None:
@@ -163,6 +170,7 @@ def _rows_of(
 ) -> Iterator[pa.Table]:
     """Some rows of one row group, decoded a batch at a time and no further than the last of them."""
     start, left = 0, rows
+    names = [*dict.fromkeys(stored_name(file.schema_arrow, name) for name in names)]
     size = batch_rows(file, number, names, BATCH_ROWS, UNEVEN_ROWS)
     batches = file.iter_batches(size, [number], names, use_threads=False)
     while len(left):

@@ -16,10 +16,11 @@ from tamis.pipeline.inputs.parquet.file import (
     BATCH_ROWS_WITH_PICTURES,
     BROKEN,
     InputParquet,
-    field_of,
     open_parquet,
+    own_name,
     picture_fields,
 )
+from tamis.pipeline.inputs.parquet.inner import field_of, stored_name
 from tamis.pipeline.inputs.picture_formats import SUFFIXES
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
@@ -56,7 +57,7 @@ def _cells(file: InputFile, rows: pa.Table) -> Iterator[bytes | str | None]:
     groups, group_rows = rows["row_group"].to_numpy(), rows["group_row"].to_numpy()
     with open_parquet(file.path) as parquet:
         schema = parquet.schema_arrow
-        column = file.reading.column("image", schema.names)
+        column = own_name(schema, "image", file.reading)
         if column is None:
             raise InputError(
                 f"`{storage.redact(file.path)}` has no column of pictures any more: "
@@ -75,8 +76,9 @@ def _of_group(
 ) -> Iterator[bytes | str | None]:
     """Pictures or paths in some rows of a row group, decoded no further than the last of them."""
     start = 0
-    rows = batch_rows(parquet, group, names, BATCH_ROWS_WITH_PICTURES)
-    for batch in parquet.iter_batches(rows, [group], names, use_threads=False):
+    stored = [*dict.fromkeys(stored_name(parquet.schema_arrow, name) for name in names)]
+    rows = batch_rows(parquet, group, stored, BATCH_ROWS_WITH_PICTURES)
+    for batch in parquet.iter_batches(rows, [group], stored, use_threads=False):
         cells = [field_of(batch, name) for name in names]
         for row in wanted[(wanted >= start) & (wanted < start + batch.num_rows)].tolist():
             values = (cell[row - start].as_py() for cell in cells)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tamis.pipeline.inputs.inner_fields import DOT
 from tamis.pipeline.inputs.input_files import BY_ALIAS, Reading
+from tamis.pipeline.inputs.other_formats import named
+from tamis.pipeline.inputs.parquet.inner import inner_type, is_list, stored_name
 from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import CONTENT, require_content
 from tamis.pipeline.store.parquet import ParquetFile
 from tamis.schemas.errors import InputError
+
+MAGIC = b"PAR1"
+"""Of parquet, in front."""
+
+FIRST_BYTES = 64
+"""By which files of other formats are known."""
 
 BATCH_ROWS = 1024
 BATCH_ROWS_WITH_PICTURES = 32
@@ -35,7 +42,8 @@ class Columns:
     """The input's own names of the columns that ingest reads; None for a missing one.
 
     ``image`` is the column of pictures. Their bytes are in ``bytes``: the column itself, or a struct's ``image.bytes``;
-    the paths of those that lie beside the file in ``paths``.
+    the paths of those that lie beside the file in ``paths``. ``stored``: what is decoded for
+    all of them.
     """
 
     text: str | None
@@ -48,6 +56,7 @@ class Columns:
     sha256: str | None
     bytes: str | None = None
     paths: str | None = None
+    stored: tuple[str, ...] = ()
 
     @property
     def pictures(self) -> list[str]:
@@ -55,11 +64,16 @@ class Columns:
         return [name for name in (self.bytes, self.paths) if name is not None]
 
     @property
-    def wanted(self) -> list[str]:
-        """The columns to read, once each."""
-        names = (self.text, *self.pictures, self.url, self.uid, self.key)
+    def facts(self) -> list[str]:
+        """What is read beside pictures."""
         more = () if self.image else (self.width, self.height, self.sha256)
-        return [*dict.fromkeys(name for name in (*names, *more) if name is not None)]
+        names = (self.text, self.url, self.uid, self.key, *more)
+        return [*dict.fromkeys(name for name in names if name is not None)]
+
+    @property
+    def wanted(self) -> list[str]:
+        """The columns and fields to read, once each."""
+        return [*dict.fromkeys((*self.facts, *self.pictures))]
 
 
 class InputParquet(ParquetFile):
@@ -100,10 +114,28 @@ def open_parquet(path: str) -> InputParquet:
         raise
 
 
+def words(error: BaseException) -> str:
+    """An error's message in one line, without memory addresses."""
+    return re.sub(r"0x[0-9a-f]+", "0x...", " ".join(str(error).split()))
+
+
+def why_broken(path: str, error: BaseException) -> str:
+    """The reason why a file is no parquet: what its first bytes say it is, else the error's."""
+    with storage.open_read(path) as file:
+        start = file.read(FIRST_BYTES)
+    if start.startswith(MAGIC):
+        return words(error)
+    return named(start) or words(error)
+
+
 def find_columns(
-    schema: pa.Schema, options: IngestOptions, path: str, reading: Reading = BY_ALIAS
+    schema: pa.Schema,
+    options: IngestOptions,
+    path: str,
+    reading: Reading = BY_ALIAS,
+    told: Collection[str] = (),
 ) -> Columns:
-    """The meaning of the columns.
+    """The meaning of the columns; ``told`` are those that stand in the file's path, of which one is the caption.
 
     Raises:
         InputError: a column that is needed is missing, or is of a type that
@@ -111,13 +143,12 @@ def find_columns(
     """
     names: dict[str, str | None] = {}
     for name in TAKEN:
-        column = reading.column(name, schema.names)
-        if column is None and _is_needed(name, reading):
-            column = next((n for n in reading.names(name) if inner_type(schema, n)), None)
+        column = own_name(schema, name, reading)
         if schema.names.count(column) > 1:
             raise InputError(f"`{storage.redact(path)}` has more than one column `{column}`")
         if (
             column is None
+            and not (name == "text" and told)
             and (name in options.need or reading.names(name))
             and _is_needed(name, reading)
         ):
@@ -131,7 +162,17 @@ def find_columns(
         fits = is_string(kind) or is_bytes(kind) or (is_texts(kind) and reading.captions != "one")
         _expect(fits, path, names["text"], kind, rule)
     data, paths = picture_fields(schema, path, names["image"])
-    return Columns(**names, bytes=data, paths=paths)
+    found = Columns(**names, bytes=data, paths=paths, stored=())
+    stored = dict.fromkeys(stored_name(schema, name) for name in found.wanted)
+    return replace(found, stored=tuple(stored))
+
+
+def own_name(schema: pa.Schema, name: str, reading: Reading = BY_ALIAS) -> str | None:
+    """The file's own name of what ingest calls ``name``: a column, or by the job a field inside one; None for none."""
+    column = reading.column(name, schema.names)
+    if column is None and _is_needed(name, reading):
+        column = next((n for n in reading.names(name) if inner_type(schema, n)), None)
+    return column
 
 
 def picture_fields(
@@ -144,7 +185,7 @@ def picture_fields(
     """
     if column is None:
         return None, None
-    kind = schema.field(column).type
+    kind = inner_type(schema, column) or pa.null()
     fields = [(column, kind)]
     if pa.types.is_struct(kind):
         fields = [
@@ -155,20 +196,10 @@ def picture_fields(
     data = next((n for n, of in fields if is_bytes(of) or pa.types.is_null(of)), None)
     paths = next((name for name, of in fields if is_string(of)), None)
     rule = "pictures are bytes, {bytes, path}, or paths of files"
+    if is_list(kind):
+        rule += f": of a list say which, from 0: `columns: {{image: {column}.0}}`"
     _expect(data is not None or paths is not None, path, column, kind, rule)
     return data, paths
-
-
-def inner_type(schema: pa.Schema, name: str) -> pa.DataType | None:
-    """The type of a column, or of a field inside one; None where the file has none of that name."""
-    if name in schema.names:
-        return schema.field(name).type
-    kind: pa.DataType = pa.struct(list(schema))
-    for key in name.split(DOT):
-        if not pa.types.is_struct(kind) or kind.get_field_index(key) < 0:
-            return None
-        kind = kind.field(key).type
-    return kind
 
 
 def _is_needed(name: str, reading: Reading) -> bool:
@@ -209,8 +240,7 @@ def is_bytes(kind: pa.DataType) -> bool:
 def is_texts(kind: pa.DataType) -> bool:
     """Whether a column of this type holds lists of texts."""
     types = pa.types
-    lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-    return bool(lists and (is_string(kind.value_type) or types.is_null(kind.value_type)))
+    return bool(is_list(kind) and (is_string(kind.value_type) or types.is_null(kind.value_type)))
 
 
 def is_string(kind: pa.DataType) -> bool:
@@ -219,13 +249,3 @@ def is_string(kind: pa.DataType) -> bool:
     if types.is_dictionary(kind):
         kind = kind.value_type
     return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
-
-
-def field_of(batch: pa.RecordBatch, name: str) -> pa.Array:
-    """A column of a batch, or a field inside one (``image.bytes``)."""
-    if name in batch.schema.names:
-        array = batch.column(name)
-    else:
-        column, *keys = name.split(DOT)
-        array = pc.struct_field(batch.column(column), keys)
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array

@@ -7,11 +7,19 @@ from typing import Any
 
 import pyarrow as pa
 
+from tamis.pipeline.inputs import partitions
 from tamis.pipeline.inputs.columns import TEXT, Columns
 from tamis.pipeline.inputs.formats import Format, Outline, Sample
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.parquet import columns, fetch, own, partitions
-from tamis.pipeline.inputs.parquet.file import BROKEN, TAKEN, find_columns, open_parquet
+from tamis.pipeline.inputs.parquet import columns, fetch, own
+from tamis.pipeline.inputs.parquet.file import (
+    BROKEN,
+    TAKEN,
+    find_columns,
+    open_parquet,
+    own_name,
+    why_broken,
+)
 from tamis.pipeline.inputs.parquet.rows import sections
 from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
 from tamis.pipeline.store.damage import require_content
@@ -31,8 +39,8 @@ class Parquet(Format):
                 rows, schema = int(parquet.metadata.num_rows), parquet.schema_arrow
         except BROKEN as error:
             require_content(error, file.path)
-            return Outline(pictures=None, damage=" ".join(str(error).split()))
-        columns = {name: file.reading.column(name, schema.names) for name in TAKEN}
+            return Outline(pictures=None, damage=why_broken(file.path, error))
+        columns = {name: own_name(schema, name, file.reading) for name in TAKEN}
         taken = {name: column for name, column in columns.items() if column is not None}
         if not file.own_uids:
             taken.pop("uid", None)
@@ -45,8 +53,8 @@ class Parquet(Format):
 
     def columns(self, file: InputFile) -> Columns:
         """Those of the schema, and of Hive's partitions."""
-        known = columns.look(file.path)
-        return {**known, **dict.fromkeys(partitions.values(file, known), TEXT)} if known else known
+        own_columns = columns.look(file.path)
+        return partitions.known(file, own_columns) if own_columns else own_columns
 
     def walk(
         self, file: InputFile, options: IngestOptions, totals: FileTotals
@@ -83,7 +91,7 @@ class Parquet(Format):
     def own_schema(self, file: InputFile, rows: pa.Table) -> pa.Schema:
         """That of the footer, and a column of text for each of Hive's partitions."""
         del rows
-        schema = own.schema(file)[0]
+        schema = own.schema(file).schema
         for name in sorted(self._parted(file, partitions.values(file, ()))):
             schema = schema.append(pa.field(name, TEXT))
         return schema
@@ -101,7 +109,7 @@ class Parquet(Format):
 
     def picture_field(self, file: InputFile) -> pa.Field | None:
         """The column that ingest takes for it."""
-        return own.schema(file)[1]
+        return own.schema(file).picture
 
     def where(self, read: Mapping[str, Any]) -> str | None:
         """The row's number in the file."""
@@ -110,7 +118,7 @@ class Parquet(Format):
 
 def _refused(schema: pa.Schema, file: InputFile) -> str | None:
     try:
-        find_columns(schema, IngestOptions(), file.path, file.reading)
+        find_columns(schema, IngestOptions(), file.path, file.reading, partitions.captions(file))
     except InputError as error:
         return str(error)
     return None

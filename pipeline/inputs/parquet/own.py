@@ -1,14 +1,25 @@
-"""The own columns of a parquet file, typed as they are; of a column of pictures all but their bytes."""
+"""The own columns of a parquet file, typed as they are; of a column of pictures all but their bytes.
+
+A list of which the sample's picture is one is left out whole.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import pyarrow as pa
 
+from tamis.pipeline.inputs.inner_fields import DOT
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet import columns
-from tamis.pipeline.inputs.parquet.file import BROKEN, is_string, open_parquet, picture_fields
+from tamis.pipeline.inputs.parquet.file import (
+    BROKEN,
+    is_string,
+    open_parquet,
+    own_name,
+    picture_fields,
+)
 from tamis.pipeline.inputs.parquet.texts import repaired
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
@@ -18,8 +29,16 @@ BYTES = "bytes"
 """The field of a picture's ``{bytes, path}`` that holds the picture."""
 
 
-def schema(file: InputFile) -> tuple[pa.Schema, pa.Field | None]:
-    """The columns of the file without pictures' bytes, and the column of pictures as it is.
+class Own(NamedTuple):
+    """The columns of a file without pictures' bytes; what is decoded for each; and the column of pictures as it is."""
+
+    schema: pa.Schema
+    leaves: Mapping[str, Sequence[str]]
+    picture: pa.Field | None
+
+
+def schema(file: InputFile) -> Own:
+    """The columns of the file.
 
     Raises:
         InputError: the file has changed.
@@ -31,15 +50,54 @@ def schema(file: InputFile) -> tuple[pa.Schema, pa.Field | None]:
         require_content(error, file.path)
         raise _changed(file, error) from error
     names = [name for name in whole.names if whole.names.count(name) == 1]
-    picture = file.reading.column("image", whole.names)
-    fields = []
+    picture = own_name(whole, "image", file.reading)
+    holder, *keys = [""] if picture is None else _way(picture, names)
+    fields, leaves = [], {}
     for name in names:
         kind = whole.field(name).type
-        rest = _without_bytes(kind) if name == picture else kind
+        rest = _without_picture(kind, keys) if holder and name == holder else kind
         if rest is not None:
             fields.append(pa.field(name, rest))
+            leaves[name] = _leaves(name, rest, keys) if holder and name == holder else [name]
     data, _ = picture_fields(whole, file.path, picture)
-    return pa.schema(fields), whole.field(picture).remove_metadata() if data else None
+    has_own = data is not None and not keys
+    return Own(
+        pa.schema(fields), leaves, whole.field(picture).remove_metadata() if has_own else None
+    )
+
+
+def _way(picture: str, names: Collection[str]) -> list[str]:
+    """The names on the way to the picture."""
+    return [picture] if picture in names else picture.split(DOT)
+
+
+def _without_picture(kind: pa.DataType, keys: Sequence[str]) -> pa.DataType | None:
+    """The type of what the column beside the picture behind ``keys`` has; None for nothing."""
+    if not keys:
+        return _without_bytes(kind)
+    if not pa.types.is_struct(kind):
+        return None
+    rest = [
+        (
+            field.name,
+            _without_picture(field.type, keys[1:]) if field.name == keys[0] else field.type,
+        )
+        for field in kind
+    ]
+    left = [(name, kind) for name, kind in rest if kind is not None]
+    return pa.struct(left) if left else None
+
+
+def _leaves(name: str, kind: pa.DataType, keys: Sequence[str]) -> list[str]:
+    """The fields of a type that ``_without_picture`` has made, each with the way to it."""
+    if not pa.types.is_struct(kind):
+        return [name]
+    found = []
+    for field in kind:
+        inner = f"{name}{DOT}{field.name}"
+        further = keys[1:] if keys and field.name == keys[0] else None
+        found += [inner] if further is None else _leaves(inner, field.type, further)
+    return found
 
 
 def _without_bytes(kind: pa.DataType) -> pa.DataType | None:
@@ -60,18 +118,15 @@ def read(file: InputFile, rows: pa.Table, names: Collection[str] | None) -> Iter
     Raises:
         InputError: the file has changed.
     """
-    own, picture = schema(file)
-    wanted = [field for field in own if names is None or field.name in names]
+    own = schema(file)
+    wanted = [field for field in own.schema if names is None or field.name in names]
     if not wanted:
         yield pa.table({"": pa.nulls(rows.num_rows)}).select([])
         return
     if not rows.num_rows:
         yield pa.schema(wanted).empty_table()
         return
-    leaves = []
-    for field in wanted:
-        nested = picture is not None and field.name == picture.name
-        leaves += [f"{field.name}.{inner.name}" for inner in field.type] if nested else [field.name]
+    leaves = [leaf for field in wanted for leaf in own.leaves[field.name]]
     group, row = (rows[name].to_numpy() for name in ("row_group", "group_row"))
     try:
         with open_parquet(file.path) as parquet:

@@ -10,7 +10,6 @@ Columns are found by alias. Where the format leaves room:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import count
@@ -18,7 +17,7 @@ from itertools import count
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tamis.pipeline.inputs import picture_paths
+from tamis.pipeline.inputs import partitions, picture_paths
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet.batch_size import batch_rows
 from tamis.pipeline.inputs.parquet.batches import FileLayout, cell_values, describe
@@ -27,10 +26,12 @@ from tamis.pipeline.inputs.parquet.file import (
     BATCH_ROWS_WITH_PICTURES,
     BROKEN,
     InputParquet,
-    field_of,
     find_columns,
     open_parquet,
+    why_broken,
+    words,
 )
+from tamis.pipeline.inputs.parquet.inner import field_of
 from tamis.pipeline.inputs.part_builder import (
     FileTotals,
     IngestOptions,
@@ -72,9 +73,12 @@ def _sections(file: InputFile, options: IngestOptions) -> Iterator[Section]:
             raise
         except BROKEN as error:
             require_content(error, file.path)
-            yield Section(1, iter([damage_row(file, Reason.UNREADABLE_FILE, _words(error))]))
+            broken = why_broken(file.path, error)
+            yield Section(1, iter([damage_row(file, Reason.UNREADABLE_FILE, broken)]))
             return
-        layout = FileLayout(file, options, find_columns(schema, options, file.path, file.reading))
+        told = partitions.captions(file)
+        found = find_columns(schema, options, file.path, file.reading, told)
+        layout = FileLayout(file, options, found)
         first, numbers = 0, count()
         for group in range(parquet.num_row_groups):
             size = parquet.metadata.row_group(group).num_rows
@@ -87,11 +91,6 @@ def _check_footer(metadata: pq.FileMetaData) -> None:
     sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
     if min(sizes, default=0) < 0 or sum(sizes) != metadata.num_rows:
         raise ValueError(f"the footer counts {metadata.num_rows} rows, its row groups {sum(sizes)}")
-
-
-def _words(error: BaseException) -> str:
-    """An error's message in one line, without memory addresses."""
-    return re.sub(r"0x[0-9a-f]+", "0x...", " ".join(str(error).split()))
 
 
 def _group_rows(
@@ -107,11 +106,11 @@ def _group_rows(
             batch_size=batch_rows(
                 parquet,
                 group,
-                layout.columns.wanted,
+                layout.columns.stored,
                 BATCH_ROWS_WITH_PICTURES if pictures else BATCH_ROWS,
             ),
             row_groups=[group],
-            columns=layout.columns.wanted,
+            columns=layout.columns.stored,
             use_threads=False,
         ):
             batch = read.slice(0, size - done)  # a broken footer counts fewer
@@ -125,7 +124,7 @@ def _group_rows(
                 yield row
     except BROKEN as error:
         require_content(error, layout.file.path)
-        message = _words(error)
+        message = words(error)
     for row_number in range(done, size):
         next(numbers)
         yield _unreadable(layout.file, group, row_number, first + row_number, message)

@@ -9,30 +9,39 @@ from typing import Any
 
 import pyarrow as pa
 
-from tamis.pipeline.inputs import picture_paths
+from tamis.pipeline.inputs import partitions, picture_paths
 from tamis.pipeline.inputs.columns import Columns
 from tamis.pipeline.inputs.formats import Format, Outline, Sample, check_same
+from tamis.pipeline.inputs.inner_fields import field_of
 from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.json_files import is_list
 from tamis.pipeline.inputs.other_formats import named
 from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
 from tamis.pipeline.inputs.picture_formats import SUFFIXES
+from tamis.pipeline.inputs.table import headers
 from tamis.pipeline.inputs.table.records import lines, quoted
 from tamis.pipeline.inputs.table.rows import Table, damaged, rows
 from tamis.pipeline.inputs.table.syntax import (
     DELIMITERS,
     Csv,
+    Fields,
     JsonLines,
+    JsonList,
     Syntax,
     first_fault,
     first_rows,
     opened,
 )
+from tamis.pipeline.inputs.unread import advice
 from tamis.pipeline.store import storage
 
 LIMIT = IngestOptions().max_meta_bytes
 
 FIRST_BYTES = 8
 """Bytes by which other formats are known."""
+
+START_BYTES = 1 << 10
+"""Bytes in which the first one that is no blank is looked for."""
 
 TAKEN = ("text", "url", "uid", "key", "width", "height", "sha256")
 
@@ -59,7 +68,7 @@ class TextTable(Format):
         found = first_rows(file.path, syntax, LIMIT)
         if not found:
             return Outline(pictures=None, damage=first_fault(file.path, syntax, LIMIT))
-        available = list(syntax.kinds(found))  # fields inside fields too
+        available = _available(file, syntax, found)
         taken = {name: file.reading.column(name, available) for name in TAKEN}
         if not file.own_uids:
             taken["uid"] = None
@@ -103,7 +112,7 @@ class TextTable(Format):
             syntax = self.syntax(file)
         except ValueError:
             return {}
-        return syntax.kinds(first_rows(file.path, syntax, LIMIT))
+        return partitions.known(file, syntax.kinds(first_rows(file.path, syntax, LIMIT)))
 
     def walk(
         self, file: InputFile, options: IngestOptions, totals: FileTotals
@@ -127,7 +136,7 @@ class TextTable(Format):
         for offset, size, known in zip(*spans, strict=True):
             (record,) = storage.read_blocks(file.path, [(offset, size)])
             try:
-                path = syntax.parse(bytes(record)).get(column)
+                path = field_of(syntax.parse(bytes(record)), column)
             except ValueError:
                 raise picture_paths.changed(file) from None
             data = picture_paths.read(file, path)
@@ -145,17 +154,18 @@ class TextTable(Format):
         self, file: InputFile, rows: pa.Table, wanted: Mapping[str, pa.DataType]
     ) -> dict[str, pa.Array]:
         """From the table."""
-        return self._syntax_of_rows(file).values(rows["meta"].to_pylist(), wanted)
+        found = self._syntax_of_rows(file).values(rows["meta"].to_pylist(), wanted)
+        return partitions.filled(file, found, wanted)
 
     def own_schema(self, file: InputFile, rows: pa.Table) -> pa.Schema:
         """All columns, of the type that holds the values of these rows."""
-        return self._syntax_of_rows(file).own(rows).schema
+        return partitions.added(file, self._syntax_of_rows(file).own(rows), None).schema
 
     def own(
         self, file: InputFile, rows: pa.Table, names: Collection[str] | None
     ) -> Iterator[pa.Table]:
         """From the table, whose rows a part holds anyway."""
-        found = self._syntax_of_rows(file).own(rows)
+        found = partitions.added(file, self._syntax_of_rows(file).own(rows), names)
         yield found.select([n for n in found.column_names if names is None or n in names])
 
     def _syntax_of_rows(self, file: InputFile) -> Syntax:
@@ -169,15 +179,31 @@ class TextTable(Format):
         return f"row {read['file_row']:,}" if "file_row" in read else None
 
 
-class JsonLinesTable(TextTable):
-    """An object a line."""
+def _available(file: InputFile, syntax: Syntax, rows: Sequence[Fields]) -> list[str]:
+    """The columns of some first rows, fields inside fields too, and what the job names of lists: `images.0`."""
+    known = dict.fromkeys(syntax.kinds(rows)) | dict.fromkeys(partitions.captions(file))
+    named = (name for _, names in file.reading.columns for name in names)
+    there = (n for n in named if any(field_of(row, n) is not None for row in rows))
+    return [*(known | dict.fromkeys(there))]
 
-    endings = (".jsonl", ".ndjson")
+
+class JsonLinesTable(TextTable):
+    """An object a line, or a list of objects."""
+
+    endings = (".jsonl", ".ndjson", ".json")
+
+    def outline(self, file: InputFile) -> Outline:
+        """That of its objects; a `.json` that holds one object alone is refused with the mend."""
+        told = advice(file.path) if file.path.lower().endswith(".json") else None
+        if told is not None:
+            return Outline(pictures=None, refused=f"`{storage.redact(file.path)}`: {told}")
+        return super().outline(file)
 
     def syntax(self, file: InputFile) -> Syntax:
-        """The same for all."""
-        del file
-        return JsonLines()
+        """By the first byte that is no blank."""
+        with opened(file.path) as stream:
+            start = stream.read(START_BYTES)
+        return JsonList() if is_list(start) else JsonLines()
 
 
 class CsvTable(TextTable):
@@ -185,7 +211,18 @@ class CsvTable(TextTable):
 
     endings = (".csv", ".tsv")
 
-    def syntax(self, file: InputFile) -> Syntax:
+    def outline(self, file: InputFile) -> Outline:
+        """That of its records; a table without a header is refused with the command that writes one."""
+        try:
+            syntax = self.syntax(file)
+        except ValueError as error:
+            return Outline(pictures=None, damage=str(error))
+        told = headers.missing(file.path, syntax.names, syntax.delimiter)
+        if told is not None:
+            return Outline(pictures=None, refused=f"`{storage.redact(file.path)}`: {told}")
+        return super().outline(file)
+
+    def syntax(self, file: InputFile) -> Csv:
         """As the header has it; an empty file has no columns."""
         with opened(file.path) as stream:
             start = stream.read(FIRST_BYTES)

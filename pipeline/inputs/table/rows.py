@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import IO, Any
 
-from tamis.pipeline.inputs import captions, picture_paths
+from tamis.pipeline.inputs import captions, inner_fields, partitions, picture_paths
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet.batches import key_of, sha256_of, side_of
 from tamis.pipeline.inputs.part_builder import (
@@ -127,7 +127,8 @@ def _captions(table: Table, fields: Fields, offset: int) -> list[Row]:
     reading = table.file.reading
     if reading.captions == "none":
         return [{}]
-    column, value = captions.found_field(fields, "text", reading)
+    told = {**partitions.captions(table.file), **fields}
+    column, value = captions.found_field(told, "text", reading)
     try:
         found = captions.texts_of(value, reading, column or "text")
     except ValueError as error:
@@ -145,7 +146,8 @@ def _picture(table: Table, fields: Fields, offset: int, number: int) -> Row:
         }
         digest = sha256_of(captions.field(fields, "sha256", file.reading))
         return {name: side_of(value) for name, value in sides.items()} | {"sha256": digest}
-    return picture_paths.row_of(file, fields.get(table.picture), offset, number, table.options)
+    path = inner_fields.field_of(fields, table.picture)
+    return picture_paths.row_of(file, path, offset, number, table.options)
 
 
 def _number(value: Any) -> Any:

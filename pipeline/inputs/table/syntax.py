@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from tamis.pipeline.inputs import columns, json_rows
 from tamis.pipeline.inputs.other_formats import decoded, named
-from tamis.pipeline.inputs.table import cells
+from tamis.pipeline.inputs.table import arrays, cells
 from tamis.pipeline.inputs.table.records import Record, lines, quoted
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
@@ -91,6 +91,14 @@ class JsonLines:
         return json_rows.own(rows)
 
 
+class JsonList(JsonLines):
+    """The objects of one list."""
+
+    def records(self, stream: BinaryIO, limit: int) -> Iterator[Record]:
+        """The list's values."""
+        return arrays.values(stream, limit)
+
+
 @dataclass(frozen=True)
 class Csv:
     """Cells under the names of a header.
@@ -133,7 +141,7 @@ class Csv:
 
     def parse(self, data: bytes) -> Fields:
         """Column -> cell; an empty one is None."""
-        found = _cells(data.decode("utf-8"), self.delimiter, spaced=self.spaced)
+        found = _cells(decoded(data), self.delimiter, spaced=self.spaced)
         if len(found) != len(self.names):
             raise ValueError(f"it has {len(found)} cells, the header names {len(self.names)}")
         cells_of = zip(self.names, found, strict=True)

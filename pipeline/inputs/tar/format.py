@@ -8,12 +8,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from tamis.pipeline.inputs import columns, json_rows
+from tamis.pipeline.inputs import columns, json_rows, partitions
 from tamis.pipeline.inputs.formats import Buffer, Outline, Sample
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.json_rows import JsonRows
 from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
-from tamis.pipeline.inputs.tar import fetch
+from tamis.pipeline.inputs.tar import fetch, torn
 from tamis.pipeline.inputs.tar.rows import read_json, rows
 from tamis.pipeline.inputs.tar.walker import Damage, Walker
 from tamis.pipeline.inputs.tar.webdataset import META_SUFFIX, group
@@ -41,7 +41,7 @@ class Tar(JsonRows):
             types = columns.of_json(_fields(start))
             if types or limit >= size:
                 break
-        return types
+        return partitions.known(file, types)
 
     def walk(
         self, file: InputFile, options: IngestOptions, totals: FileTotals
@@ -56,6 +56,10 @@ class Tar(JsonRows):
     def members(self, file: InputFile, rows: pa.Table) -> Iterator[Sample]:
         """Whatever stands under the key."""
         return fetch.members(file, rows)
+
+    def mend(self, file: InputFile, rows: pa.Table) -> str | None:
+        """The command that sorts it."""
+        return torn.mend(file, rows)
 
     def where(self, read: Mapping[str, Any]) -> str | None:
         """The picture's first byte."""

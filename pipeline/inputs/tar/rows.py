@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import Any
 
-from tamis.pipeline.inputs import captions
+from tamis.pipeline.inputs import captions, partitions
 from tamis.pipeline.inputs.input_files import InputFile, Reading
 from tamis.pipeline.inputs.part_builder import (
     FileTotals,
@@ -87,7 +87,8 @@ def sample_rows(
         "message": complaint or long_url or None,
     }
     layout, picture = _layout_fault(sample), None
-    found = read_captions(sample.members, fields, options, file.reading)
+    told = {**partitions.captions(file), **fields}
+    found = read_captions(sample.members, told, options, file.reading)
     for which, caption in enumerate(found):
         number = next(numbers)
         if picture is None or not options.opens_all:  # else another caption of the same picture

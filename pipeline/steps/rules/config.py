@@ -85,6 +85,11 @@ class Rules(StepModel):
         bounds = dict(self.bounds)
         encoders = dict(filter(None, (step.similarity(steps) for step in steps)))
         for signal, bound in self.bounds.items():
+            if signal in encoders and isinstance(bound.min, float) and bound.min > 1:
+                raise ValueError(
+                    f"{self.name}: {signal}: min {bound.min:g} keeps nothing, since a cosine is 1 at most: write a "
+                    f"number such as {bound.min / 100:g}, or keep a share: `- score: {{signal: {signal}, keep: 0.5}}`"
+                )
             if bound.min == "auto":
                 if signal not in encoders:
                     raise ValueError(
