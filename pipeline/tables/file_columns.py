@@ -230,8 +230,9 @@ class FileColumns:
     def from_table(cls, folder: str, table: pa.Table) -> FileColumns:
         """The inverse of ``to_table``."""
         table = table.combine_chunks()
+        # Neither pa.array() nor to_numpy(): they import pandas where it is installed, for which `explain` would wait.
         columns = {
-            name: column.chunk(0) if column.num_chunks else pa.array([], column.type)
+            name: column.chunk(0) if column.num_chunks else pa.nulls(0, column.type)
             for name, column in zip(table.column_names, table.columns, strict=True)
         }
         prints = np.frombuffer(columns["fingerprint"].buffers()[1] or b"", np.uint8)
@@ -239,8 +240,8 @@ class FileColumns:
             folder,
             columns["name"],
             prints.reshape(-1, FINGERPRINT_BYTES)[: table.num_rows],
-            columns["bytes"].to_numpy(),
-            np.cumsum(columns["groups"].to_numpy(), dtype=np.int64),
+            np.asarray(np.from_dlpack(columns["bytes"]), np.int64),
+            np.cumsum(np.from_dlpack(columns["groups"]), dtype=np.int64),
             _numbers(columns["digests"], "<u8").astype(np.uint64),
             _numbers(columns["rows"], "<i8").astype(np.int64),
             columns["notes"],
