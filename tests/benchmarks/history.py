@@ -15,7 +15,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +70,14 @@ class Entry:
         at: its time, by git.
         machine: processor and number of cores.
         ratios: title, row and unit -> the ratio.
+        versions: of the packages that were measured, and measured with.
     """
 
     commit: str
     at: str
     machine: str
     ratios: Mapping[str, Ratio]
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def entries(folder: Path = FOLDER) -> list[Entry]:
     for path in sorted(folder.glob("*.json")):
         told = json.loads(path.read_text())
         ratios = {name: Ratio(**ratio) for name, ratio in told["ratios"].items()}
-        found.append(Entry(told["commit"], told["at"], told["machine"], ratios))
+        found.append(Entry(told["commit"], told["at"], told["machine"], ratios, told["versions"]))
     return sorted(found, key=lambda one: (one.at, one.commit))
 
 
@@ -128,7 +130,7 @@ def keep(entry: Entry, folder: Path = FOLDER) -> Path:
         told = json.loads(path.read_text())
         if told["machine"] == entry.machine:
             ratios = told["ratios"] | ratios
-    told = {"commit": entry.commit, "at": entry.at, "machine": entry.machine, "ratios": ratios}
+    told = asdict(entry) | {"ratios": ratios}
     path.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n")
     return path
 
@@ -140,7 +142,13 @@ def measured(folder: Path) -> Entry:
     # A commit's entry is written before it can be committed: that is no change.
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", f":!{FOLDER}")
     machine = f"{whole['machine']['processor']}, {whole['machine']['cores']} cores"
-    return Entry(commit + "+" * bool(changed), at[:19], machine, of_tables(whole["tables"]))
+    versions = {
+        name: str(version)
+        for name, version in whole["machine"].items()
+        if name not in {"processor", "cores"}
+    }
+    ratios = of_tables(whole["tables"])
+    return Entry(commit + "+" * bool(changed), at[:19], machine, ratios, versions)
 
 
 def _git(*arguments: str) -> str:
@@ -170,6 +178,17 @@ def fell(kept: Sequence[Entry], worse: float = WORSE) -> list[Fall]:
     falls = [Fall(*one) for one in compared(kept)]
     found = [fall for fall in falls if fall.now.worse_than(fall.before) > worse]
     return sorted(found, key=lambda fall: (-fall.now.worse_than(fall.before), fall.name))
+
+
+def changed_versions(kept: Sequence[Entry], since: str) -> list[str]:
+    """The packages that are others in the last entry than in that of a commit: what they do a ratio shows too."""
+    now = kept[-1].versions
+    before = next(one.versions for one in kept if one.commit == since)
+    return [
+        f"{name} {before.get(name, 'absent')} -> {now.get(name, 'absent')}"
+        for name in sorted(now.keys() | before.keys())
+        if now.get(name) != before.get(name)
+    ]
 
 
 def page(kept: Sequence[Entry]) -> bytes:
@@ -251,6 +270,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = fell(kept)
     for fall in found:
         print(fall.told())
+    for since in dict.fromkeys(fall.since for fall in found):
+        changed = ", ".join(changed_versions(kept, since))
+        print(
+            f"other packages than at {since}: {changed}" if changed else f"packages as at {since}"
+        )
     count = sum(1 for _ in compared(kept))
     print(f"{len(found)} of {count} ratios that were measured before fell by more than {WORSE:.0%}")
     return int(bool(found))

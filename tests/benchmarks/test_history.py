@@ -56,6 +56,13 @@ def test_what_may_be_noise_is_said_to_be() -> None:
     assert clear.told() == "a: 1 -> 0.7, 30% worse since c1"
 
 
+def test_packages_that_changed_meanwhile_are_named() -> None:
+    before = Entry("c1", "2026-01-01T00:00:00", "one", {}, {"a": "1", "b": "2"})
+    now = Entry("c2", "2026-01-02T00:00:00", "one", {}, {"a": "1", "b": "3", "c": "4"})
+    assert history.changed_versions([before, now], "c1") == ["b 2 -> 3", "c absent -> 4"]
+    assert history.changed_versions([before], "c1") == []
+
+
 def test_entries_come_back_and_a_second_part_is_added_to_its_commit(tmp_path: Path) -> None:
     first = entry(1, a=Ratio(1.0, 0.9, 1.1, ">= 1"), b=Ratio(2.0))
     path = history.keep(first, tmp_path)
@@ -80,7 +87,7 @@ def test_the_tables_of_a_bench_become_an_entry_of_the_commit(
         Row("z", "", 1.0, None, "s", None),
     ]
     told = {
-        "machine": {"processor": "P", "cores": 2},
+        "machine": {"processor": "P", "cores": 2, "numpy": "2"},
         "tables": [{"title": "first", "rows": [asdict(row) for row in rows]}],
     }
     (tmp_path / ALL).write_text(json.dumps(told))
@@ -91,6 +98,7 @@ def test_the_tables_of_a_bench_become_an_entry_of_the_commit(
     git("commit", "-q", "-m", "one")
     found = history.measured(tmp_path)
     assert found.machine == "P, 2 cores"
+    assert found.versions == {"numpy": "2"}
     assert found.ratios == {"First: x / y [/s]": Ratio(2.0, 1.9, 2.1, ">= 1")}
     assert not found.commit.endswith("+")
     (tmp_path / ALL).write_text(json.dumps(told, indent=1))
