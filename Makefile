@@ -49,6 +49,7 @@ bench: install
 	@mkdir -p build/bench; failed=; for name in $(BENCH); do echo "== $$name"; \
 	  TAMIS_BENCH=build/bench PYTHONPATH=. .venv/bin/python tests/benchmarks/$$name.py || failed="$$failed $$name"; done; \
 	  .venv/bin/python tests/benchmarks/_table.py build/bench || failed="$$failed _table"; \
+	  PYTHONPATH=. .venv/bin/python -m tests.benchmarks.history keep build/bench || failed="$$failed history"; \
 	  test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 # What the benchmarks are measured beside, each in an environment of its own: their requirements exclude each other.

@@ -28,13 +28,19 @@ def of_objects(
 
     ``wanted``: the keys that become columns; all that are text by default.
     """
-    names: dict[str, None] = {}
-    for fields in objects:
-        names |= dict.fromkeys(fields or ())
-    arrays: dict[str, pa.Array] = {}
-    for name in names:
-        if is_text(name) and (wanted is None or name in wanted):
-            arrays[name] = _column([None if one is None else one.get(name) for one in objects])
+    alike = {tuple(fields or ()): None for fields in objects}
+    if len(alike) == 1:  # all have the same keys in the same order: no look-up of each
+        (names,) = alike
+        values = zip(*(one.values() for one in objects if one is not None), strict=True)
+        columns: Iterable[Sequence[Any]] = values if names else ()
+    else:
+        names = tuple(dict.fromkeys(name for keys in alike for name in keys))
+        columns = ([None if one is None else one.get(name) for one in objects] for name in names)
+    arrays = {
+        name: _column(column)
+        for name, column in zip(names, columns, strict=True)
+        if is_text(name) and (wanted is None or name in wanted)
+    }
     return _table(arrays, len(objects))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from tamis.pipeline.inputs.formats import Buffer, Sample
 from tamis.pipeline.inputs.tar import tar_header
-from tamis.pipeline.store.digesting import Writable
+from tamis.pipeline.store.digesting import WritesMany
 
 _WRITE_BYTES = 4 << 20
 """Bytes of members and headers from which they are written together."""
@@ -52,7 +52,7 @@ class ShardWriter:
     object, a check and a copy of each), and imports torch.
     """
 
-    def __init__(self, file: Writable) -> None:
+    def __init__(self, file: WritesMany) -> None:
         self._file = file
         self._names: list[str] = []
         self._data: list[Buffer] = []
@@ -79,18 +79,16 @@ class ShardWriter:
         pieces[::3] = tar_header.plain(self._names, sizes)
         pieces[1::3] = self._data
         pieces[2::3] = map(_PADDING.__getitem__, (sizes % tar_header.BLOCK).tolist())
-        start = 0
+        start, joined = 0, list[Buffer]()
         for large in (3 * np.flatnonzero(sizes >= _LARGE_BYTES) + 1).tolist():
-            self._write(b"".join(pieces[start:large]))
-            self._write(pieces[large])
+            joined += [b"".join(pieces[start:large]), pieces[large]]
             start = large + 1
-        self._write(b"".join(pieces[start:]))
+        joined.append(b"".join(pieces[start:]))
+        self._file.writelines(joined)
+        self._written += sum(map(len, joined))
         self._names.clear()
         self._data.clear()
         self._size = 0
-
-    def _write(self, data: Buffer) -> None:
-        self._written += self._file.write(data)
 
 
 def statistics(samples: int, pictures: int, size: int) -> bytes:

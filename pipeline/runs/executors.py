@@ -8,8 +8,8 @@ from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.runs.ray_engine import Engine
 from tamis.pipeline.tasks import claims
 
-LIBRARIES = ("PIL.Image", "faiss", "scipy.sparse")
-"""What functions of steps import when they are called."""
+LIBRARIES = ("PIL.Image", "faiss", "scipy.sparse", "pandas")
+"""What functions of steps import when they are called; pandas, where it is installed, by Arrow."""
 
 HEAVY = frozenset({"torch"})
 """Modules that take seconds to import, and make no threads until they are used."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, BinaryIO, Protocol
 
 
@@ -20,6 +21,13 @@ class Writable(Protocol):
 
     def write(self, data: bytes | memoryview, /) -> int:
         """Take bytes and return their number."""
+
+
+class WritesMany(Writable, Protocol):
+    """The same of a file that takes many pieces in one call."""
+
+    def writelines(self, pieces: Sequence[bytes | memoryview], /) -> None:
+        """Take the bytes of all pieces, one after another."""
 
 
 class DigestingFile:
@@ -43,6 +51,15 @@ class DigestingFile:
         self._file.write(view)
         self.written += len(view)
         return len(view)
+
+    def writelines(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Digest the bytes of all pieces, and hand them to the file below in one call."""
+        if self._file is None:
+            return
+        for piece in pieces:
+            self._hash.update(piece)
+            self.written += len(piece)
+        self._file.writelines(pieces)
 
     def hexdigest(self) -> str:
         """Digest of the bytes since the hash was last replaced."""

@@ -228,8 +228,9 @@ class FileColumns:
     def from_table(cls, folder: str, table: pa.Table) -> FileColumns:
         """The inverse of ``to_table``."""
         table = table.combine_chunks()
+        # Neither pa.array() nor to_numpy(): they import pandas where it is installed, for which `explain` would wait.
         columns = {
-            name: column.chunk(0) if column.num_chunks else pa.array([], column.type)
+            name: column.chunk(0) if column.num_chunks else pa.nulls(0, column.type)
             for name, column in zip(table.column_names, table.columns, strict=True)
         }
         prints = np.frombuffer(columns["fingerprint"].buffers()[1] or b"", np.uint8)

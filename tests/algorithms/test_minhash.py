@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tamis.pipeline.algorithms.hashing import mix64
 from tamis.pipeline.algorithms.near_captions import minhash
 from tamis.pipeline.algorithms.near_captions.shingles import Ngram
 
@@ -69,6 +70,19 @@ def test_the_keys_are_the_buckets_of_datasketch() -> None:
     keys = minhash.bands(sketches, 16, 4)
     ours = {(a, b) for b in range(len(texts)) for a in range(b) if (keys[a] == keys[b]).any()}
     assert ours == datasketch_candidates(sketches, 16, 4)
+
+
+@pytest.mark.parametrize("rows", [1, minhash.BAND_BLOCK, minhash.BAND_BLOCK + 1])
+def test_a_key_depends_on_its_own_signature_alone(rows: int) -> None:
+    drawn = np.random.default_rng(0).integers(0, 2**32, (rows, 13), dtype=np.uint32)
+    keys = minhash.bands(drawn, 4, 3)
+    for row in (0, rows // 2, rows - 1):
+        for band in range(4):
+            judge = int(mix64(np.array([band + 1], dtype=np.uint64))[0])
+            for value in drawn[row, 3 * band : 3 * band + 3].tolist():
+                mixed = np.array([(judge * 0x9E3779B97F4A7C15 + value) % 2**64], dtype=np.uint64)
+                judge = int(mix64(mixed)[0])
+            assert keys[row, band] == judge
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

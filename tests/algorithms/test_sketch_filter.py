@@ -55,6 +55,20 @@ def test_a_million_records_of_one_key_are_one_group() -> None:
     assert met.groups.offsets.tolist() == [0, 10**6]
 
 
+@pytest.mark.parametrize("permutations", [1, 16, 108, 200])
+@pytest.mark.parametrize("rows", [0, 1, sketch_filter.BLOCK + 1])
+def test_a_sketch_is_a_bit_of_each_position(rows: int, permutations: int) -> None:
+    draw = np.random.default_rng(rows)
+    signatures = draw.integers(0, 2**32, (rows, permutations), dtype=np.uint32)
+    bits = sketch_filter.sketch_bits(signatures)
+    assert bits.shape == (rows, sketch_filter.WORDS)
+    for row in {0, rows // 2, rows - 1} if rows else ():
+        judge = [0] * sketch_filter.WORDS
+        for place, value in enumerate(signatures[row, : 64 * sketch_filter.WORDS].tolist()):
+            judge[place // 64] |= (value * 0x9E3779B1 % 2**32 >> 31) << place % 64
+        assert bits[row].tolist() == judge
+
+
 @pytest.mark.parametrize("permutations", [16, 40, 108])
 @pytest.mark.parametrize("shared", [0.1, 0.5, 0.8, 0.9])
 def test_bits_differ_as_often_as_they_should(shared: float, permutations: int) -> None:

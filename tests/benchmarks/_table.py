@@ -91,10 +91,13 @@ def machine() -> dict[str, str | int]:
 
 
 def _processor() -> str:
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+    """The processor's name, with family and model: a virtual machine may call them all by one name."""
+    with suppress(OSError, KeyError):
+        told = dict[str, str]()
+        for line in Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines():
+            name, _, value = line.partition(":")
+            told[name.strip()] = value.strip()
+        return f"{told['model name']} {told['cpu family']}/{told['model']}"
     return platform.processor() or platform.machine()
 
 

@@ -19,7 +19,15 @@ from tamis.pipeline.host.forkserver import ForkServer, threads
 from tamis.schemas.errors import BugError, StateError
 
 ENTRY = "tests.host.test_forkserver:answer"
-LIBRARIES = ["numpy", "pyarrow.parquet", "pyarrow.compute", "faiss", "scipy.sparse", "torch"]
+LIBRARIES = [
+    "numpy",
+    "pyarrow.parquet",
+    "pyarrow.compute",
+    "faiss",
+    "scipy.sparse",
+    "pandas",
+    "torch",
+]
 STARTS = 100
 LIMIT = 120.0
 """Seconds: a busy machine takes its time."""

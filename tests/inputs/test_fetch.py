@@ -125,7 +125,7 @@ def test_a_changed_picture_is_an_error(tar: tuple[InputFile, pa.Table]) -> None:
         list(format_of(file).pictures(file, table.slice(25)))
 
 
-@pytest.mark.parametrize("change", ["picture", "caption", "length"])
+@pytest.mark.parametrize("change", ["picture", "caption", "letter", "length"])
 def test_members_of_a_file_that_was_written_anew_are_an_error(
     change: str, tar: tuple[InputFile, pa.Table], pictures: list[bytes]
 ) -> None:
@@ -134,7 +134,8 @@ def test_members_of_a_file_that_was_written_anew_are_an_error(
     members = []
     for i, data in enumerate(pictures):
         picture = bytes(len(data)) if change == "picture" else data
-        caption = b"another" if change == "caption" and i == 29 else b"caption"
+        caption = {"caption": b"another", "letter": b"captioN"}.get(change, b"caption")
+        caption = caption if i == 29 else b"caption"
         members += [(f"{i:03d}.jpg", picture), (f"{i:03d}.txt", caption)]
         members += [(f"{i:03d}.vec.npy", bytes([i]) * 1000 * i)]
     if change == "length":
@@ -142,6 +143,30 @@ def test_members_of_a_file_that_was_written_anew_are_an_error(
     Path(file.path).write_bytes(make_tar(members))
     with pytest.raises(InputError, match="has changed"):
         list(format_of(file).members(file, table))
+
+
+ODD = [b"\xef\xbb\xbfmarked", b"caf\xe9", b"caption", "\u732b".encode(), b"", b"  two  "]
+"""Captions whose bytes are not all what ingest notes of them."""
+
+
+@pytest.mark.parametrize("chunk", [5000, 1 << 20])
+def test_captions_and_json_in_other_bytes_than_noted_come_back_as_they_are(
+    tmp_path: Path, pictures: list[bytes], chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tar_fetch, "DISK_CHUNK_BYTES", chunk)
+    samples = [
+        [("jpg", data), ("json", b'\xef\xbb\xbf{"a": 1}' if i % 7 == 0 else b'{"a": 1}')]
+        + ([] if i % 5 == 0 else [("txt", ODD[i % len(ODD)])])
+        for i, data in enumerate(pictures)
+    ]
+    members = [(f"{i:03d}.{s}", data) for i, one in enumerate(samples) for s, data in one]
+    path = tmp_path / "odd.tar"
+    path.write_bytes(make_tar(members))
+    rows = pa.concat_tables(ingest(path))
+    rows = rows.filter(pa.array([reason is None for reason in rows["reason"].to_pylist()]))
+    assert rows.num_rows > 12  # ingest drops those without any caption
+    wanted = [samples[int(key)] for key in rows["key"].to_pylist()]
+    assert [list(one) for one in format_of(source(path)).members(source(path), rows)] == wanted
 
 
 @pytest.mark.parametrize("nested", [True, False])

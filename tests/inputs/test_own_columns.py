@@ -49,6 +49,22 @@ def test_any_objects_of_two_files_are_columns_of_one_type(one: Objects, other: O
             json.loads(own_columns.dumped(objects_row))
 
 
+@given(st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=5))
+def test_objects_of_the_same_keys_are_the_columns_that_look_ups_give(
+    values: list[tuple[Any, Any]],
+) -> None:
+    """Keys in another order in one of them lead to a look-up of each."""
+    objects = [{"b": one, "a": other} for one, other in values]
+    turned = [*objects, dict(reversed(objects[0].items()))]
+    assert (
+        own_columns.of_objects(turned)
+        .slice(0, len(objects))
+        .equals(own_columns.of_objects(objects))
+    )
+    assert own_columns.of_objects(objects).column_names == ["b", "a"]
+    assert own_columns.of_objects(objects, {"a"}).column_names == ["a"]
+
+
 @given(st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), min_size=1))
 def test_whole_numbers_stay_whole(values: list[int | None]) -> None:
     table = own_columns.of_objects([{"a": value} for value in values])

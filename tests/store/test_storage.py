@@ -6,7 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -99,6 +99,34 @@ def test_a_large_write_arrives_whole(root: str) -> None:
     assert read_ranges(path, [((1 << 20) * i, 1) for i in range(13)]) == [
         bytes([i]) for i in range(13)
     ]
+
+
+def test_many_pieces_of_one_call_arrive_in_order_behind_what_was_written(root: str) -> None:
+    path = storage.join(root, "pieces")
+    pieces = [bytes([i % 256]) * (i % 5 * 1000 + i % 3) for i in range(3000)]
+    pieces += [bytes(3 << 20), b"end"]
+    with storage.write_atomic(path) as file:
+        file.write(b"before")
+        file.writelines(pieces)
+        file.write(b"after")
+        file.writelines([])
+    assert storage.read_bytes(path) == b"".join([b"before", *pieces, b"after"])
+
+
+def test_a_disk_that_takes_a_part_of_each_call_gets_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = os.writev
+
+    def some(descriptor: int, pieces: Sequence[memoryview]) -> int:
+        """What a nearly full disk takes."""
+        return whole(descriptor, [b"".join(pieces)[:7]])
+
+    monkeypatch.setattr(os, "writev", some)
+    pieces: list[bytes | memoryview] = [b"one", b"", memoryview(b"twenty-seven"), b"x" * 20]
+    with local.write_atomic(str(tmp_path / "slow")) as file:
+        file.writelines(pieces)
+    assert (tmp_path / "slow").read_bytes() == b"".join(pieces)
 
 
 def test_a_listing_has_names_and_sizes_but_no_folders_or_hidden_files(root: str) -> None:

@@ -39,6 +39,9 @@ EMPTY = np.uint32(2**32 - 1)
 _CELLS = 1 << 15
 _CHARACTERS_AT_ONCE = 1 << 18
 
+BAND_BLOCK = 1 << 11
+"""Signatures whose keys are made together: they stay in the cache, over which they go thrice for each row of a band."""
+
 
 @dataclass(frozen=True)
 class Scheme:
@@ -145,10 +148,12 @@ def bands(signatures: UInt32Array, bands: int, rows: int) -> UInt64Array:
         )
     used = signatures[:, : bands * rows].reshape(len(signatures), bands, rows)
     keys = mix64(np.arange(1, bands + 1, dtype=np.uint64))[None, :].repeat(len(signatures), axis=0)
-    for row in range(rows):
-        keys *= np.uint64(0x9E3779B97F4A7C15)
-        keys += used[:, :, row]
-        mix64(keys)
+    for start in range(0, len(keys), BAND_BLOCK):
+        part = keys[start : start + BAND_BLOCK]
+        for row in range(rows):
+            part *= np.uint64(0x9E3779B97F4A7C15)
+            part += used[start : start + BAND_BLOCK, :, row]
+            mix64(part)
     return keys
 
 

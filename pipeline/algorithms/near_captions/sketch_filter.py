@@ -18,6 +18,9 @@ WORDS = 2
 """Words of 64 bits in a sketch. At threshold .8, one word passes a third of the candidates of similarity .4, two words
 a twentieth."""
 
+BLOCK = 1 << 11
+"""Signatures whose sketches are made together, and stay in the cache."""
+
 # Probability that a pair at the threshold is rejected.
 _LOSS = 1e-4
 # Most members of a group that becomes pairs: a pair that shares many bands is then one candidate.
@@ -38,12 +41,14 @@ class Candidates:
 
 def sketch_bits(signatures: UInt32Array) -> UInt64Array:
     """Sketches, one bit for each of the first 128 positions of signatures (n, permutations): uint64 (n, WORDS)."""
-    # A minimum is small, so that its bits are not uniform; the top bit of its multiple is.
-    multiples = signatures[:, : 64 * WORDS] * np.uint32(0x9E3779B1)
-    bits = np.zeros((len(signatures), 64 * WORDS), dtype=bool)
-    bits[:, : multiples.shape[1]] = multiples >> np.uint32(31)
-    packed: UInt64Array = np.packbits(bits, axis=1, bitorder="little").view("<u8")
-    return packed
+    packed = np.zeros((len(signatures), 8 * WORDS), dtype=np.uint8)
+    for start in range(0, len(signatures), BLOCK):
+        block = signatures[start : start + BLOCK, : 64 * WORDS]
+        # A minimum is small, so that its bits are not uniform; the top bit of its multiple is.
+        top = (block * np.uint32(0x9E3779B1)) >> np.uint32(31)
+        bits = np.packbits(top.astype(bool), axis=1, bitorder="little")
+        packed[start : start + BLOCK, : bits.shape[1]] = bits
+    return packed.view("<u8")
 
 
 def most_differing(threshold: float, permutations: int) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -94,11 +94,32 @@ def _members(
     run: FinishedRun, table: pa.Table, cluster: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Distances and sids of the samples in a cluster."""
-    there = pc.and_(pc.equal(table["cluster"], cluster), pc.is_valid(table["distance"]))
+    there = _valid(table["cluster"]) & _valid(table["distance"])
+    there &= _values(table["cluster"], pa.int64()) == cluster
     for earlier in run.placing[:-1]:
-        there = pc.and_(there, pc.fill_null(pc.not_equal(table["step"], earlier), True))
-    members = table.filter(pc.fill_null(there, False))
-    return members["distance"].to_numpy(), members["sid"].to_numpy()
+        other = pc.fill_null(pc.not_equal(table["step"], earlier), True)
+        there &= other.to_numpy(zero_copy_only=False)
+    distance = _values(table["distance"], pa.float32())
+    return distance[there], _values(table["sid"], pa.int64())[there]
+
+
+def _values(column: pa.ChunkedArray, kind: pa.DataType) -> npt.NDArray[Any]:
+    """The numbers of a column, anything where it has none.
+
+    A comparison by Arrow, or its own way to an array, would import pandas, for which ``explain`` waits.
+    """
+    array = column.cast(kind).combine_chunks()
+    numbers = np.dtype(np.float32 if pa.types.is_floating(kind) else np.int64)
+    if not len(array):
+        return np.zeros(0, numbers)
+    return np.frombuffer(array.buffers()[1], numbers)[array.offset : array.offset + len(array)]
+
+
+def _valid(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    """Where a column has a number."""
+    ones = np.from_dlpack(pc.is_valid(column).cast(pa.uint8()).combine_chunks())
+    valid: npt.NDArray[np.bool_] = ones.astype(bool)
+    return valid
 
 
 def _counted(run: FinishedRun) -> _Captions:

@@ -123,10 +123,15 @@ def plain(names: Sequence[str], sizes: npt.NDArray[np.int64]) -> list[bytes]:
     blocks[:, _CHECKSUM] = _octal(_PLAIN_SUM + sums.astype(np.int64), 6)
     whole = blocks.tobytes()
     headers = [whole[start : start + BLOCK] for start in range(0, len(whole), BLOCK)]
-    too_large = (sizes >= 1 << 33).tolist()
-    for number, (raw, large) in enumerate(zip(encoded, too_large, strict=True)):
-        if large or len(raw) > _NAME_BYTES or not raw.isascii():
-            headers[number] = _extended(names[number], int(sizes[number]))
+    too_large = sizes >= 1 << 33
+    if (
+        too_large.any()
+        or max(map(len, encoded), default=0) > _NAME_BYTES
+        or not b"".join(encoded).isascii()
+    ):
+        for number, (raw, large) in enumerate(zip(encoded, too_large.tolist(), strict=True)):
+            if large or len(raw) > _NAME_BYTES or not raw.isascii():
+                headers[number] = _extended(names[number], int(sizes[number]))
     return headers
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
 from typing import Any
@@ -142,18 +142,32 @@ def _files(args: Shard) -> Iterator[InputFile]:
 def _samples(piece: Piece, layout: Layout, args: Shard) -> Iterator[Sample]:
     """The members of each sample: the input's own, and a caption and columns that came otherwise."""
     texts = piece.rows["text"].to_pylist()
-    more = own_columns.objects(piece.signals) if args.with_signals else [{}] * len(texts)
+    more: Sequence[dict[str, Any]] = [{}] * len(texts)
+    if args.with_signals:
+        more = [_named(signals, layout) for signals in own_columns.objects(piece.signals)]
     members = islice(piece.members, piece.rows.num_rows)
     for place, (sample, text, signals) in enumerate(zip(members, texts, more, strict=True)):
-        ours = {sidecars.of_signal(name): value for name, value in signals.items()}
-        named = {layout.names.get(name, name): value for name, value in ours.items()}
-        yield [*_members(sample, text, piece, place, named)]
+        suffixes = {suffix for suffix, _ in sample}
+        if not signals and "json" in suffixes and ("txt" in suffixes or text is None):
+            yield sample
+        else:
+            yield [*_members(sample, suffixes, text, piece, place, signals)]
+
+
+def _named(signals: dict[str, Any], layout: Layout) -> dict[str, Any]:
+    """The signals of a sample under their names in the result."""
+    ours = {sidecars.of_signal(name): value for name, value in signals.items()}
+    return {layout.names.get(name, name): value for name, value in ours.items()}
 
 
 def _members(
-    sample: Sample, text: str | None, piece: Piece, place: int, signals: dict[str, Any]
+    sample: Sample,
+    suffixes: Collection[str],
+    text: str | None,
+    piece: Piece,
+    place: int,
+    signals: dict[str, Any],
 ) -> Iterator[tuple[str, Buffer]]:
-    suffixes = {suffix for suffix, _ in sample}
     for suffix, data in sample:
         yield suffix, _extended(data, signals) if suffix == "json" and signals else data
     if "txt" not in suffixes and text is not None:
