@@ -14,6 +14,7 @@ import xxhash
 
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.parquet import ParquetFile
+from tamis.pipeline.tables.columns import numbers
 
 FOLDER = "ledger_index"
 ROWS = 1 << 16
@@ -55,8 +56,7 @@ def find(root: str, name: str, buckets: int) -> list[int]:
             if statistics is None or not statistics.min <= key <= statistics.max:
                 continue  # an index without entries has a row group without statistics
             group = file.read_row_group(number)
-            # Not to_numpy(): it imports pandas if that is installed, which takes longer than the rest.
-            hashes = np.from_dlpack(group["hash"].combine_chunks())
+            hashes = numbers(group["hash"])
             first, last = (
                 np.searchsorted(hashes, np.uint64(key), side) for side in ("left", "right")
             )

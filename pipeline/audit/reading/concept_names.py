@@ -20,6 +20,7 @@ from tamis.pipeline.steps.shared.audit import Row
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import paths
+from tamis.pipeline.tables.columns import numbers
 from tamis.pipeline.tasks.parts import BUNDLE, bundle_of, bundles
 from tamis.schemas.scope import Scope
 
@@ -109,16 +110,15 @@ def _values(column: pa.ChunkedArray, kind: pa.DataType) -> npt.NDArray[Any]:
     A comparison by Arrow, or its own way to an array, would import pandas, for which ``explain`` waits.
     """
     array = column.cast(kind).combine_chunks()
-    numbers = np.dtype(np.float32 if pa.types.is_floating(kind) else np.int64)
+    stored = np.dtype(np.float32 if pa.types.is_floating(kind) else np.int64)
     if not len(array):
-        return np.zeros(0, numbers)
-    return np.frombuffer(array.buffers()[1], numbers)[array.offset : array.offset + len(array)]
+        return np.zeros(0, stored)
+    return np.frombuffer(array.buffers()[1], stored)[array.offset : array.offset + len(array)]
 
 
 def _valid(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
     """Where a column has a number."""
-    ones = np.from_dlpack(pc.is_valid(column).cast(pa.uint8()).combine_chunks())
-    valid: npt.NDArray[np.bool_] = ones.astype(bool)
+    valid: npt.NDArray[np.bool_] = numbers(pc.is_valid(column).cast(pa.uint8())).astype(bool)
     return valid
 
 

@@ -1,8 +1,9 @@
 """Buckets of captions that are too large to be held: single captions, the giants, stand under very many samples.
 
 Of a giant the preferred samples, its leaders, are found first. Then its samples are read in shares: each share is
-compared with the leaders and within itself. Equal pictures are in one share, and which one follows from them alone: so
-what is found does not depend on the order of the samples. Where only captions count, nothing is missed.
+compared with the leaders and within itself. Pictures of equal hash and layout are in one share, and which one follows
+from them alone: so what is found does not depend on the order of the samples. Where only captions count, nothing is
+missed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tamis.pipeline.algorithms.grouping import leaders
 from tamis.pipeline.algorithms.grouping.buckets import Limits
 from tamis.pipeline.algorithms.hashing import mix64
 from tamis.pipeline.algorithms.near_captions import search
-from tamis.pipeline.algorithms.near_captions.agreement import Agreement
+from tamis.pipeline.algorithms.near_captions.agreement import Agreement, PhashAgreement
 from tamis.pipeline.steps.shared import passes
 from tamis.pipeline.steps.shared.bucket_counts import TEXTS
 from tamis.pipeline.tables.columns import uid_words
@@ -116,7 +117,11 @@ def nodes(io: TaskIo[Any], captions: Ints, agreeing: Agreeing, held: int) -> pa.
     found = passes.folded(
         _of(io, wanted, held, None), lambda table: _leaders(table, agreeing(table), giant)
     )
-    return _no_rows(io) if found is None else found
+    if found is None:
+        return _no_rows(io)
+    standing = search.representatives(found["key"].to_numpy(), rank(found), agreeing(found))
+    leading = np.flatnonzero(_among(found, giant))
+    return found.take(pa.array(np.union1d(standing, leading)))
 
 
 def _no_rows(io: TaskIo[Any]) -> pa.Table:
@@ -170,10 +175,11 @@ def _shares(
 
 
 def _home(table: pa.Table, agreement: Agreement) -> Hashes:
-    """A hash of each row's picture, or of its uid where pictures are embeddings: uint64 (n,)."""
+    """A hash of the hash and layout of each row's picture, or of its uid where pictures are embeddings: uint64 (n,)."""
     if "vector" in table.column_names:
         return mix64(uid_words(table["uid"])[:, 0])
-    return mix64(agreement.picture_keys(np.arange(len(table))))
+    rows = np.arange(len(table))
+    return mix64(_coarse(agreement).picture_keys(rows, np.zeros(len(rows), np.uint64)))
 
 
 def _among(table: pa.Table, keys: Hashes) -> Mask:
@@ -187,11 +193,20 @@ def _first_of_each(table: pa.Table) -> Ints:
 
 
 def _leaders(table: pa.Table, agreement: Agreement, giant: Hashes) -> Ints:
-    """Rows that stand for all with their caption and picture; of a giant ``Limits.first`` at most, by rank."""
+    """Rows of all captions but the giants; of each giant the ``Limits.first`` preferred, by rank."""
     keys, order = table["key"].to_numpy(), rank(table)
-    standing = search.representatives(keys, order, agreement)
+    ordinary = ~np.isin(keys, giant)
+    standing = search.representatives(keys, order, _coarse(agreement))
+    standing = standing[~ordinary[standing]]
     standing = standing[np.lexsort((order[standing], keys[standing]))]
     of = keys[standing]
     starts = np.flatnonzero(np.concatenate([np.ones(len(of[:1]), bool), of[1:] != of[:-1]]))
     place = np.arange(len(of)) - np.repeat(starts, np.diff(starts, append=len(of)))
-    return np.sort(standing[(place < Limits.first) | ~np.isin(of, giant)])
+    return np.sort(np.concatenate([np.flatnonzero(ordinary), standing[place < Limits.first]]))
+
+
+def _coarse(agreement: Agreement) -> Agreement:
+    """The same agreement; but pictures of equal hash and layout are one, whatever else is read together with them."""
+    if isinstance(agreement, PhashAgreement):
+        return PhashAgreement(replace(agreement.pictures, pixels=None))
+    return agreement

@@ -35,7 +35,7 @@ from tamis.pipeline.steps.duplicates.near_captions import giants
 from tamis.pipeline.steps.duplicates.reading import preference
 from tamis.pipeline.steps.shared import passes
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
-from tamis.pipeline.tables.columns import byte_rows, vectors
+from tamis.pipeline.tables.columns import byte_rows, uid_words, vectors
 from tamis.pipeline.tasks.task import TaskIo
 
 Ints = npt.NDArray[np.int64]

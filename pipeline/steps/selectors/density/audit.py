@@ -38,10 +38,10 @@ class Density(StepAudit[Config]):
         import numpy as np
 
         from tamis.pipeline.algorithms.choosing.density import smallest_total
+        from tamis.pipeline.tables.columns import numbers
 
-        # Not to_numpy(): it imports pandas where that is installed, which takes longer than all else here.
-        sizes = np.asarray(np.from_dlpack(concepts["size"].combine_chunks()), np.int64)
-        complexity = np.asarray(np.from_dlpack(concepts["complexity"].combine_chunks()), np.float64)
+        sizes = np.asarray(numbers(concepts["size"]), np.int64)
+        complexity = np.asarray(numbers(concepts["complexity"]), np.float64)
         samples = smallest_total(complexity, sizes, row["cluster"], row["rank"], config.temperature)
         whole = config.whole(int(sizes.sum()), run.rows_in)
         share = math.ceil(samples * 10_000 / whole) / 10_000

@@ -22,12 +22,11 @@ class Quotas(StepAudit[Config]):
         import numpy as np
 
         from tamis.pipeline.algorithms.choosing.group_quotas import smallest_total
+        from tamis.pipeline.tables.columns import numbers
 
-        # Not to_numpy(): it imports pandas where that is installed, which takes longer than all else here.
-        weight = np.asarray(np.from_dlpack(groups["weight"].combine_chunks()), np.float64)
+        weight = np.asarray(numbers(groups["weight"]), np.float64)
         capacity, size = (
-            np.asarray(np.from_dlpack(groups[name].combine_chunks()), np.int64)
-            for name in ("capacity", "size")
+            np.asarray(numbers(groups[name]), np.int64) for name in ("capacity", "size")
         )
         number = groups["group"].to_pylist().index(row["message"])
         samples = smallest_total(weight, capacity, number, int(row["value"]))
