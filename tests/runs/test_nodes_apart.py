@@ -20,8 +20,8 @@ from tests.support.object_store import BUCKET, ObjectStore
 from tests.support.running import Sample, contents, picture, write_tar
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES, EACH = 3, 16
-LOST_AFTER = 8
+FILES, EACH = 6, 24
+LOST_AFTER = 12
 """Tasks done before a node is lost: the pictures are being looked at."""
 
 JOB = """
