@@ -157,7 +157,7 @@ def answers(folder: Path) -> dict[str, Answer]:
     return {bad.name: json.loads(line) for bad, line in zip(PLANNED, lines, strict=True)}
 
 
-PROGRESS = ("tamis: other: ", "tamis: step ", "tamis: looking for the weights ")
+PROGRESS = ("tamis: other: ", "tamis: step ", "tamis: at work", "tamis: looking for the weights ")
 """How lines begin about what takes some seconds."""
 
 
