@@ -100,7 +100,7 @@ def _is_cached() -> bool:
 def _head(look: Look) -> Iterator[str]:
     about = "" if look.counted else "about "
     size = display.size(sum(file.size for file in look.files))
-    yield f"# {counted(len(look.files), 'file')}, {size}, {about}{display.count(look.samples)} samples."
+    yield f"# {counted(len(look.files), 'file')}, {size}, {about}{counted(look.samples, 'sample')}."
     taken = next((outline(file).taken for file in look.files if outline(file).taken), {})
     if taken:
         named = ", ".join(f"{name} is {column}" for name, column in sorted(taken.items()))

@@ -161,6 +161,8 @@ def _look_for(patterns: Sequence[str], captions: Captions, caption: str | None =
         files = input_files(entry.model_copy(update={"columns": {**named, "image": (picture,)}}))
         first, rows = _first_rows(files)
     samples = rows_of(files)
+    if samples is None and len(files) == 1 and rows.num_rows < SAMPLES:
+        samples = rows.num_rows  # all of them were looked at
     estimate = sum(file.size for file in files) / max(1.0, first.size / max(1, rows.num_rows))
     if rows.num_rows >= SAMPLES:
         ends = [m["offset"] + m["size"] for row in rows["members"].to_pylist() for m in row or ()]

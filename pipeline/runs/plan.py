@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from tamis.pipeline.inputs.entries import listed
+from tamis.pipeline.inputs.folders import is_folder
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.ingest import Ingest
 from tamis.pipeline.steps.ledger import Ledger
@@ -45,12 +46,26 @@ def make(job: Job, accept_changed: bool = False) -> Plan:
     Raises:
         JobError, InputError, ModelError: one line, before anything has been computed.
     """
+    _check_apart(job)
     entries = [listed(entry) for entry in job.input]
     inputs = tuple(file for files, _ in entries for file in files)
     notes = tuple(note for _, noted in entries for note in noted)
     steps = build(job)
     check(steps, inputs)
     return Plan(job, storage.absolute(job.output), inputs, steps, accept_changed, notes)
+
+
+def _check_apart(job: Job) -> None:
+    """Refuse an output in a directory of which all is input: the run would read what it writes."""
+    output = f"{storage.absolute(job.output)}/"
+    for entry in job.input:
+        for path in entry.path:
+            above = f"{storage.absolute(path).rstrip('/')}/"
+            if output.startswith(above) and is_folder(path):
+                raise JobError(
+                    f"output `{storage.redact(job.output)}` lies in the input `{storage.redact(path)}`, and all in "
+                    "that directory is read: name a place outside it"
+                )
 
 
 def build(job: Job) -> tuple[Step, ...]:

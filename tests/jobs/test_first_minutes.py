@@ -207,7 +207,7 @@ def test_a_step_that_drops_more_than_half_is_named() -> None:
 def test_a_column_of_paths_is_said_not_to_be_read(tmp_path: Path) -> None:
     table = pa.table({"image_path": ["1.jpg"], "caption": ["two words"]})
     pq.write_table(table, tmp_path / "0.parquet")
-    text = f"name: a\ninput: {tmp_path}\noutput: {tmp_path}/run\nsteps: [write]"
+    text = f"name: a\ninput: {tmp_path}\noutput: {tmp_path}-run\nsteps: [write]"
     (note,) = preview(plan.make(parse_job(text, "job")))["notes"]
     assert note.startswith("input/0.parquet: image_path seems to hold pictures")
 

@@ -223,7 +223,7 @@ def test_init_fits_a_job_or_says_what_to_do(tmp_path: Path, form: Form) -> None:
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 def test_plan_says_of_a_plain_job_what_would_drop_all(tmp_path: Path, form: Form) -> None:
     form.write(tmp_path)
-    job = f"name: a\ninput: {tmp_path}\noutput: {tmp_path}/run\nsteps: [write]"
+    job = f"name: a\ninput: {tmp_path}\noutput: {tmp_path}-run\nsteps: [write]"
     text = said(lambda: "\n".join(preview(plan.make(parse_job(job, "job")))["notes"]))
     assert text == "" if form.planned is None else form.planned in text
 

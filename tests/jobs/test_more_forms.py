@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tamis.jobs.fitted import fitted
-from tamis.schemas.errors import InputError
+from tamis.schemas.errors import InputError, JobError
 from tests.jobs.test_odd_forms import BODY, CAPTIONS, COUNT, HEADER, PICTURES, ROWS, said, sound
+from tests.support.running import make_plan
 from tests.support.tars import make_tar
 
 Write = Callable[[Path], object]
@@ -179,6 +180,14 @@ def test_text_of_another_encoding_is_read_after_the_command_that_is_told(tmp_pat
 def test_a_name_that_is_a_pattern_is_told(tmp_path: Path) -> None:
     photos(tmp_path / "set[1]")
     assert "is there, but * ? [ ] { } are patterns" in said(tmp_path / "set[1]")
+
+
+@pytest.mark.parametrize("output", ["in/out", "in/deep/out", "in", "in/../in/out"])
+def test_an_output_in_its_input_is_refused(tmp_path: Path, output: str) -> None:
+    photos(tmp_path / "in")
+    with pytest.raises(JobError, match=r"lies in the input .*: name a place outside it"):
+        make_plan(tmp_path / output, tmp_path / "in", "- write")
+    make_plan(tmp_path / "in-out", tmp_path / "in", "- write")
 
 
 def test_a_path_of_windows_is_told() -> None:

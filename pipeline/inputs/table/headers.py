@@ -17,7 +17,7 @@ def missing(path: str, cells: Sequence[str], delimiter: str) -> str | None:
     """A word about a table whose first row has an address or a picture's name, with the mend; None for a header."""
     names = [_name(cell) for cell in cells]
     long = [cell for cell in cells if len(cell) > LONG]
-    if not any(names) and not long:
+    if not any(names) and (not long or len(cells) == 1):  # one cell alone may be anything
         return None
     others = [number for number, name in enumerate(names) if name is None]
     texts = [number for number in others if len(cells[number]) <= LONG]
