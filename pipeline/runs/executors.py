@@ -11,8 +11,12 @@ from tamis.pipeline.tasks import claims
 LIBRARIES = ("PIL.Image", "faiss", "scipy.sparse")
 """What functions of steps import when they are called."""
 
-HEAVY = frozenset({"torch"})
-"""Modules that take seconds to import, and make no threads until they are used."""
+HEAVY = {
+    "torch": "torch",
+    "ftfy": "ftfy",
+    "open_clip": "tamis.pipeline.encoders.open_clip_library",
+}
+"""Modules that take long to import and make no threads until they are used, and what imports each."""
 
 
 def of(
@@ -36,5 +40,5 @@ def of(
         plan.job.resources,
         pending,
         [*modules, *LIBRARIES],
-        [module for module in heavy if module in HEAVY],
+        [HEAVY[module] for module in heavy if module in HEAVY],
     )
