@@ -11,8 +11,12 @@ from tamis.pipeline.tasks import claims
 LIBRARIES = ("PIL.Image", "faiss", "scipy.sparse", "pandas")
 """What functions of steps import when they are called; pandas, where it is installed, by Arrow."""
 
-HEAVY = frozenset({"torch"})
-"""Modules that take seconds to import, and make no threads until they are used."""
+HEAVY = {
+    "torch": "torch",
+    "ftfy": "ftfy",
+    "open_clip": "tamis.pipeline.encoders.open_clip_library",
+}
+"""Modules that take long to import and make no threads until they are used, and what imports each."""
 
 
 def of(
@@ -36,4 +40,4 @@ def imported(plan: Plan) -> tuple[list[str], list[str]]:
     """The modules that the plan's tasks use, for `LocalEngine`: those that all workers need, and the heavy ones."""
     steps = dict.fromkeys(type(step).__module__ for step in plan.steps)
     heavy = dict.fromkeys(module for config in plan.job.steps for module in config.modules)
-    return [*steps, *LIBRARIES], [module for module in heavy if module in HEAVY]
+    return [*steps, *LIBRARIES], [HEAVY[module] for module in heavy if module in HEAVY]

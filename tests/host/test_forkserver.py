@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tamis.pipeline.host.forkserver import ForkServer, threads
+from tamis.pipeline.runs.executors import HEAVY
 from tamis.schemas.errors import BugError, StateError
 
 ENTRY = "tests.host.test_forkserver:answer"
@@ -100,6 +101,20 @@ def test_a_hundred_begin_under_load_with_all_libraries_and_from_one_thread() -> 
         assert {tuple(rest) for _, *rest in told} == {(1, True, 64.0)}
         assert len({process for process, *_ in told}) == STARTS
         assert threads(server.pid) == 1
+
+
+def test_what_models_import_is_there_in_every_process_and_makes_no_thread() -> None:
+    with forking("tests.host.test_forkserver:imported") as server:
+        server.preload([*HEAVY.values()])
+        connection = server.fork()
+        assert connection.poll(LIMIT)
+        assert connection.recv() == [True] * len(HEAVY)
+        assert threads(server.pid) == 1
+
+
+def imported(connection: Connection) -> None:
+    """Tell which of the libraries this process has."""
+    connection.send([name in sys.modules for name in HEAVY])
 
 
 def test_a_process_that_dies_ends_its_connection_and_no_other() -> None:

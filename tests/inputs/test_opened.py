@@ -107,7 +107,7 @@ def test_all_modes_have_the_values_of_their_pixels_on_white(
         image.putpalette(colours.tobytes())
         many = draw.integers(0, 256, 9, dtype=np.uint8).tobytes()
         if transparent != "none":
-            options = {"transparency": 3 if transparent == "one" else many}
+            options["transparency"] = 3 if transparent == "one" else many
     else:
         image = plain.convert("L").convert("I;16") if mode == "I;16" else plain.convert(mode)
     data = encoded(image, "TIFF" if mode == "CMYK" else "PNG", **options)

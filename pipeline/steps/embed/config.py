@@ -24,7 +24,7 @@ MODULES = {
     "open_clip": ("torch", "open_clip"),
     "timm": ("torch", "timm"),
     "transformers": ("torch", "transformers"),
-    "demo": ("torch",),
+    "demo": ("torch", "ftfy"),
 }
 """Encoder -> modules that it imports."""
 
