@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -138,7 +139,8 @@ def keep(entry: Entry, folder: Path = FOLDER) -> Path:
 def measured(folder: Path) -> Entry:
     """What a finished `make bench` has left in a folder, as an entry of the commit that is checked out."""
     whole = json.loads((folder / ALL).read_text())
-    commit, at = _git("log", "-1", "--format=%h %cI", "--abbrev=9").split()
+    date = "--date=format-local:%Y-%m-%dT%H:%M:%S"
+    commit, at = _git("log", "-1", date, "--format=%h %cd", "--abbrev=9").split()
     # A commit's entry is written before it can be committed: that is no change.
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", f":!{FOLDER}")
     machine = f"{whole['machine']['processor']}, {whole['machine']['cores']} cores"
@@ -148,12 +150,20 @@ def measured(folder: Path) -> Entry:
         if name not in {"processor", "cores"}
     }
     ratios = of_tables(whole["tables"])
-    return Entry(commit + "+" * bool(changed), at[:19], machine, ratios, versions)
+    return Entry(commit + "+" * bool(changed), at, machine, ratios, versions)
 
 
 def _git(*arguments: str) -> str:
     done = subprocess.run(
-        ["git", *arguments], cwd=FOLDER.parent, capture_output=True, text=True, check=False
+        ["git", *arguments],
+        cwd=FOLDER.parent,
+        env={
+            **os.environ,
+            "TZ": "UTC",
+        },  # else the order of entries would depend on where each was made
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise SystemExit(f"history: no commit can be named: {done.stderr.strip()}")

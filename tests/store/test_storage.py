@@ -119,7 +119,6 @@ def test_a_disk_that_takes_a_part_of_each_call_gets_all(
     whole = os.writev
 
     def some(descriptor: int, pieces: Sequence[memoryview]) -> int:
-        """What a nearly full disk takes."""
         return whole(descriptor, [b"".join(pieces)[:7]])
 
     monkeypatch.setattr(os, "writev", some)
