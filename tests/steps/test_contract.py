@@ -213,7 +213,9 @@ def test_two_real_workers_give_the_bytes_of_one_process(tried: Tried) -> None:
 def forked() -> Iterator[ForkServer]:
     """The process that local workers are forked from, for all cases, with what a run would have it import."""
     server = ForkServer(ENTRY)
-    server.preload([*LIBRARIES, *HEAVY.values(), *(step_class(kind).__module__ for kind in sorted(KINDS))])
+    server.preload(
+        [*LIBRARIES, *HEAVY.values(), *(step_class(kind).__module__ for kind in sorted(KINDS))]
+    )
     yield server
     server.stop()
 
