@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.audit.search.query import Sought, made
+from tamis.pipeline.audit.search.making import made
+from tamis.pipeline.audit.search.query import Sought
 from tamis.pipeline.audit.search.search import COLUMNS, Asked, Search
 from tamis.pipeline.audit.search.stored import Embedding, Side
 from tamis.pipeline.audit.search.wanted import Among

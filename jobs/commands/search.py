@@ -8,7 +8,8 @@ from tamis.jobs.opening import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import counted
-from tamis.pipeline.audit.search.query import Query, Sought, made
+from tamis.pipeline.audit.search.making import made
+from tamis.pipeline.audit.search.query import Query, Sought
 from tamis.pipeline.audit.search.search import Asked, Extent, Found, Search
 from tamis.pipeline.audit.search.stored import SIDES, Embedding
 from tamis.schemas.errors import JobError

@@ -5,7 +5,8 @@ from __future__ import annotations
 from tamis.jobs.commands.run import Place, carry_out, stoppable
 from tamis.jobs.opening import opened
 from tamis.pipeline.audit.search import subset
-from tamis.pipeline.audit.search.query import Sought, made
+from tamis.pipeline.audit.search.making import made
+from tamis.pipeline.audit.search.query import Sought
 from tamis.pipeline.audit.search.search import Asked, Search
 from tamis.pipeline.audit.search.stored import Embedding
 from tamis.pipeline.planning.where import is_small

@@ -15,8 +15,8 @@ from tamis.jobs.loading import Request, load
 from tamis.pipeline.algorithms import nearest
 from tamis.pipeline.audit.again.whatif import whatif
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
-from tamis.pipeline.audit.search import query as queries
 from tamis.pipeline.audit.search import subset
+from tamis.pipeline.audit.search.making import made
 from tamis.pipeline.audit.search.query import Query, Sought
 from tamis.pipeline.audit.search.search import Asked, Search
 from tamis.pipeline.audit.search.stored import Embedding
@@ -102,7 +102,7 @@ def test_a_bound_for_copies_is_a_cosine(embedding: Embedding, dedup: float) -> N
 
 def written(embedding: Embedding, output: Path, sought: Sought, asked: Asked) -> FinishedRun:
     """What `tamis search --as` does, in this process."""
-    query = queries.made(embedding, sought, asked.side)
+    query = made(embedding, sought, asked.side)
     plan = subset.planned(embedding, sought, query, asked, str(output))
     walk.run(plan, [], executor=Here(plan.root), base=embedding.run.root)
     return open_run(str(output))
@@ -191,7 +191,7 @@ def test_like_a_run_is_the_nearest_of_its_vectors(embedding: Embedding, tmp_path
     target = rows[[at for at, uid in enumerate(uids) if uid in kept(few)]]
     value = (rows @ target.T).max(axis=1)
     asked = Asked(40, of_run=True)
-    query = queries.made(embedding, Sought(like_run=few.root), "image")
+    query = made(embedding, Sought(like_run=few.root), "image")
     found = Search(embedding, asked).find(query)
     assert found.extent.clusters is None
     assert found.searched == found.of

@@ -12,7 +12,8 @@ import pytest
 from tamis.pipeline.audit.again.whatif import whatif
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.report.report import report
-from tamis.pipeline.audit.search.query import Sought, made
+from tamis.pipeline.audit.search.making import made
+from tamis.pipeline.audit.search.query import Sought
 from tamis.pipeline.audit.search.stored import Embedding
 from tamis.pipeline.audit.story.story import stories
 from tamis.pipeline.audit.verify.verify import Seen, verify

@@ -1,12 +1,8 @@
-"""Queries of a search: what was asked for, and its vector.
-
-Encoders, and what reads another run, are imported where they are needed: a search by a vector is answered sooner.
-"""
+"""Queries of a search: what is asked for, and the vector of a sample or of a file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +14,6 @@ from tamis.pipeline.steps.shared.audit import Row
 from tamis.pipeline.store import numpy_arrays, storage
 from tamis.pipeline.tables.columns import Float16s
 from tamis.schemas.errors import InputError, JobError
-
-if TYPE_CHECKING:
-    from tamis.pipeline.audit.search.like_run import Several
 
 
 @dataclass(frozen=True)
@@ -60,34 +53,6 @@ class Sought:
             raise JobError(f"{said}: give one of --text, --image, --uid, --vector and --like-run")
         if self.encoder is not None and self.text is None and self.image is None:
             raise JobError(f"--encoder: nothing is encoded for {given[0]}: leave it out")
-
-
-def made(embedding: Embedding, sought: Sought, side: Side) -> Query | Several:
-    """The query as a vector; ``side``: whether a sample's picture or caption is meant.
-
-    Raises:
-        TamisError: as the functions below, and those of ``encoded`` and ``like_run``.
-    """
-    sought.check()
-    if sought.uid is not None:
-        return of_sample(embedding, sought.uid, side)
-    if sought.vector is not None:
-        name = sought.vector if isinstance(sought.vector, str) else "the vector"
-        rows = read_vector(sought.vector) if isinstance(sought.vector, str) else sought.vector
-        return of_vector(embedding, rows, name)
-    if sought.like_run is not None:
-        from tamis.pipeline.audit.search.like_run import of_run
-
-        return of_run(embedding, sought.like_run, side)
-    from tamis.pipeline.audit.search.encoded import of_picture, of_text
-
-    if sought.text is not None:
-        return of_text(embedding, sought.text, sought.encoder)
-    assert sought.image is not None, "one thing is sought"
-    name, data = "the picture", sought.image
-    if isinstance(data, str):
-        name, data = data, read_picture(data)
-    return of_picture(embedding, data, name, sought.encoder)
 
 
 def of_sample(embedding: Embedding, uid: str, side: Side) -> Query:
