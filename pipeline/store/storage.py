@@ -94,10 +94,8 @@ def absolute(path: str) -> str:
 
 def is_same(path: str, other: str) -> bool:
     """Whether two paths lead to one place, through links too."""
-    first, second = absolute(path), absolute(other)
-    if is_local(path) and is_local(other):
-        return os.path.realpath(first) == os.path.realpath(second)
-    return first.rstrip("/") == second.rstrip("/")
+    one, two = (os.path.realpath(p) if is_local(p) else absolute(p) for p in (path, other))
+    return one == two
 
 
 def is_absolute(path: str) -> bool:
