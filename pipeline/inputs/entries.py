@@ -157,8 +157,9 @@ def _kind(entry: Input, path: str, endings: Mapping[str, str]) -> str:
     bare = path.lower()
     if bare.startswith(("http://", "https://")):
         bare = bare.partition("?")[0]
+    lone = bare.endswith(".json") and advice(path) is not None  # one object, no rows
     for ending, name in endings.items():
-        if bare.endswith(ending):
+        if bare.endswith(ending) and not lone:
             return name
     mend = advice(path)
     if mend is not None:

@@ -102,7 +102,8 @@ def test_an_unquoted_pattern_is_told_to_be_quoted(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("a.json", "a.jsonl', orient='records', lines=True)"),
+        ("a.json", "a.json: it is empty"),
+        ("a.orc", "a.orc').to_parquet('"),
         ("a.feather", "a.feather').to_parquet('"),
         (
             "a.jpg",

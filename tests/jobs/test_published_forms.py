@@ -173,7 +173,7 @@ def test_the_command_that_is_told_makes_it_readable(tmp_path: Path, name: str) -
     text = fitted([str(made)])
     assert piece in text
     assert sound(taken(text, piece)) == (COUNT, COUNT)
-    assert f"`{tmp_path / file}`: it holds one JSON object" in said(tmp_path / file)
+    assert f"{tmp_path / file}: it holds one JSON object" in said(tmp_path / file)
 
 
 @pytest.mark.parametrize("name", READ)
