@@ -21,6 +21,7 @@ from tamis.pipeline.signals import origins
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks import plan_files
 from tamis.pipeline.tasks.step import Step
+from tamis.schemas.errors import JobError
 from tamis.schemas.formats import word
 from tamis.schemas.job import Job
 from tamis.schemas.step import StepModel
@@ -32,12 +33,15 @@ def preview(plan: Plan) -> dict[str, Any]:
     ``local``: whether ``tamis run`` does without Ray by itself, and below how many samples it would.
 
     Raises:
-        JobError: the run would have more parts than this machine's memory can hold.
+        JobError: the run would have more parts than this machine's memory can hold, or a step more clusters than
+            there are samples.
         InputError: a file lacks a column that every job needs, or cannot be read.
     """
     inputs = [_input(plan, entry.name) for entry in plan.job.input]
     counts = [entry["samples"] for entry in inputs]
     total = None if None in counts else sum(counts)
+    if total is not None and all(entry.captions != "each" for entry in plan.job.input):
+        _refuse_clusters(plan.job, total)
     sized = sizes(plan)
     configs = {config.name: config for config in plan.job.steps}
     return {
@@ -73,6 +77,18 @@ def _input(plan: Plan, name: str) -> dict[str, Any]:
         "format": " and ".join(map(word, kinds)),
         "columns": _columns(_first(files, 1)),
     }
+
+
+def _refuse_clusters(job: Job, samples: int) -> None:
+    """Say before anything is embedded what the step itself would say once it begins."""
+    for config in job.steps:
+        clusters = getattr(config, "clusters", None)
+        own = getattr(config, "centroids", None) is None
+        if isinstance(clusters, int) and clusters > samples and own:
+            raise JobError(
+                f"{config.name}: {clusters:,} clusters, but the input has only {samples:,} samples: set `clusters` to "
+                f"at most {samples:,}"
+            )
 
 
 def _first(files: Sequence[InputFile], count: int) -> Iterator[InputFile]:

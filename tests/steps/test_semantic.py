@@ -16,6 +16,7 @@ from tamis.pipeline.algorithms import order
 from tamis.pipeline.planning import preview
 from tamis.pipeline.steps.duplicates.semantic import step, tasks
 from tamis.pipeline.steps.shared import bucket_counts
+from tamis.schemas.errors import JobError
 from tamis.schemas.events import Event, PhaseStarted
 from tests.support import duplicates
 from tests.support.demo_run import DemoRun
@@ -243,6 +244,21 @@ def test_the_plan_says_how_many_clusters_auto_is_and_what_they_cost(tmp_path: Pa
     (note,) = [note for note in notes if note.startswith(STEP)]
     assert "clusters: auto is 1 (0 TFLOP to train, 0 to assign, " in note
     assert "to compare) if all 5,000 samples reach it" in note
+
+
+def test_the_plan_refuses_more_clusters_than_the_input_has_rows(tmp_path: Path) -> None:
+    rows = {"uid": [f"{row:032x}" for row in range(60)], "text": ["a"] * 60}
+    pq.write_table(pa.table(rows), tmp_path / "a.parquet")
+
+    def previewed(steps: str) -> None:
+        embedded = f"- embed: {{encoder: demo}}\n- {steps}"
+        preview.preview(make_plan(tmp_path / "run", tmp_path / "a.parquet", embedded))
+
+    previewed("density: {clusters: 60, keep: 0.5}")
+    with pytest.raises(
+        JobError, match=r"^density: 61 clusters, but the input has only 60 samples: .* at most 60$"
+    ):
+        previewed("density: {clusters: 61, keep: 0.5}")
 
 
 def test_the_best_by_a_signal_comes_first(samples: Samples, tmp_path: Path) -> None:
