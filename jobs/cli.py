@@ -343,6 +343,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Exit codes: 0; 2 after an error that a person can mend; 70 after a bug; 130 after Ctrl-C; 143 after SIGTERM.
     """
     start.open_streams()
+    start.forget_checks()
     signal.signal(signal.SIGTERM, start.terminate)
     start.speed_up_imports()
     try:

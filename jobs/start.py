@@ -32,6 +32,11 @@ def at_the_end(check: Callable[[], object]) -> None:
     _checks.append(check)
 
 
+def forget_checks() -> None:
+    """Forget what an earlier command of this process wanted checked: it did not end well."""
+    _checks.clear()
+
+
 def check_at_the_end() -> None:
     """Call what ``at_the_end`` was given."""
     while _checks:

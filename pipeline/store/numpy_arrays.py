@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import math
 import re
+import struct
+import threading
 import tokenize
 import zipfile
 import zlib
@@ -35,10 +37,17 @@ _CONTENT = (
 DAMAGE = (*_CONTENT, MemoryError)
 """Errors of numpy and zipfile on a damaged header: Python's parser lacks memory for one that is nested deep."""
 
+MOST_OF_A_HEADER = 1 << 20
+"""Bytes; numpy parses no header of more than 10,000."""
+
 _READERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
+    (1, 0): (struct.Struct("<H"), np.lib.format.read_array_header_1_0),
+    (2, 0): (struct.Struct("<I"), np.lib.format.read_array_header_2_0),
 }
+"""Version -> how the length of a header is written, and what parses the header behind its length."""
+
+_PARSING = threading.Lock()
+"""Python 3.11 may lose count of its parser's depth where two threads parse at once: it ends in a SystemError."""
 
 _ZIP_MAGIC = b"PK"
 
@@ -58,8 +67,22 @@ def read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
     if version not in _READERS:
         raise ValueError(f"version {version} of .npy: save it again with numpy.save")
-    shape, by_columns, dtype = _READERS[version](file)
+    size, read = _READERS[version]
+    length = _bytes(file, size.size)
+    header = length
+    if len(length) == size.size:
+        header += _bytes(file, min(size.unpack(length)[0], MOST_OF_A_HEADER))
+    with _PARSING:
+        shape, by_columns, dtype = read(io.BytesIO(header))
     return shape, by_columns, dtype
+
+
+def _bytes(file: BinaryIO, size: int) -> bytes:
+    """So many bytes, or fewer at the file's end."""
+    data = b""
+    while len(data) < size and (more := file.read(size - len(data))):
+        data += more
+    return data
 
 
 def load_array(data: bytes) -> Array:

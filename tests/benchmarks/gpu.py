@@ -1,6 +1,6 @@
 """What a GPU does of what it can: images a second, and GFLOP/s of clusters and semantic duplicates. For a bare machine.
 
-    pip install torch open_clip_torch numpy scipy threadpoolctl fsspec pyarrow xxhash faiss-cpu pydantic
+    pip install torch open_clip_torch numpy scipy threadpoolctl pyarrow xxhash faiss-cpu pydantic zlib-ng simplejpeg
     make names; PYTHONPATH=build/names:. python tests/benchmarks/gpu.py
 
 With faiss-gpu instead of faiss-cpu (never both) faiss's own search on the GPU stands beside ours.

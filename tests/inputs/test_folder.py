@@ -100,7 +100,7 @@ def test_the_names_of_a_job(tmp_path: Path) -> None:
     assert rows["a"]["reason"] is None
     with pytest.raises(InputError, match="its samples have it by themselves"):
         make_plan(
-            tmp_path / "run",
+            tmp_path.with_name(f"{tmp_path.name}-run"),
             "",
             "  - write",
             input=[{"path": str(folder), "columns": {"width": "w"}}],

@@ -7,8 +7,10 @@ import sys
 
 import pytest
 
-from tamis.jobs.cli import app
+from tamis.jobs import start
+from tamis.jobs.cli import app, main
 from tamis.jobs.start import with_called_command
+from tamis.schemas.errors import StateError
 
 
 def test_help_imports_neither_tables_nor_arrays() -> None:
@@ -31,3 +33,13 @@ def test_one_command_is_built_as_all_are(capsys: pytest.CaptureFixture[str]) -> 
         assert told[0] == told[1]
         assert f"tamis {command}" in told[0]
     assert with_called_command(app, ["--help"]) is app
+
+
+def test_what_an_earlier_command_of_the_process_wanted_checked_is_forgotten() -> None:
+    def changed() -> None:
+        raise StateError("the run has been done again")
+
+    start.at_the_end(changed)
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0

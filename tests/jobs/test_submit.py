@@ -88,13 +88,13 @@ def test_a_cancelled_job_is_resumed(head: RayHead, openclipart: Path, tmp_path: 
   - exact_duplicates: {on: image}
   - write: {samples_per_shard: 1000}
 """
-    path = job(tmp_path, openclipart, steps, "{00000..00003}.tar", part_samples=250)
+    path = job(tmp_path, openclipart, steps, "{00000..00007}.tar", part_samples=250)
     sent = head.tamis("submit", "--detach", str(path))
     job_id = sent.stdout.strip()
     assert sent.returncode == 0, sent.stderr
     assert status_of(head, job_id) in {"pending", "running"}
     assert f"watch it with tamis logs -f {job_id}" in refused(head.tamis("resume", job_id))
-    wait_for(lambda: list(tmp_path.glob("run/tables/signals/values/*.parquet")))
+    wait_for(lambda: list(tmp_path.glob("run/tables/ingest/files/*.parquet")))
     wait_for(lambda: "ray_tamis_rows_total{" in head.metrics())
     cancelled = head.tamis("cancel", job_id)
     assert (cancelled.returncode, cancelled.stderr) == (0, "")

@@ -37,16 +37,16 @@ def fragile(
     function: Function, deadly: Sequence[str], abort: bool, io: TaskIo[Any]
 ) -> Iterator[pa.Table]:
     """A task's function, in a process with such a decoder."""
-    sound = images._open
+    sound = images._read
 
-    def opened(data: bytes | memoryview, max_pixels: int) -> Any:
+    def read(data: bytes | memoryview, *arguments: Any) -> Any:
         if hashlib.sha256(data).hexdigest() in deadly:
             if abort:
                 os.abort()
             raise MemoryError
-        return sound(data, max_pixels)
+        return sound(data, *arguments)
 
-    with mock.patch.object(images, "_open", opened):
+    with mock.patch.object(images, "_read", read):
         yield from function(io)
 
 

@@ -33,6 +33,10 @@ def _broken_pipe(number: int = 1) -> Prepare:
         reading, writing = os.pipe()
         os.close(reading)
         os.dup2(writing, number)
+        name = ("stdin", "stdout", "stderr")[number]
+        stream = open(number, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - one that knows it is a pipe
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
 
     return prepare
 
