@@ -34,8 +34,12 @@ GROUPED = (
 
 
 def is_list(start: bytes) -> bool:
-    """Whether a file that begins with these bytes holds a list."""
-    return start.removeprefix(MARK).lstrip(BLANK).startswith(b"[")
+    """Whether a file that begins with these bytes holds a list: of objects, or empty.
+
+    Lines of which the first is damaged may begin with a bracket too.
+    """
+    bare = start.removeprefix(MARK).lstrip(BLANK)
+    return bare[:1] == b"[" and bare[1:].lstrip(BLANK)[:1] in (b"{", b"]", b"")
 
 
 def holds_rows(start: bytes) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.pipeline.inputs.json_files import holds_rows
+from tamis.pipeline.inputs.json_files import holds_rows, is_list
 from tamis.pipeline.inputs.table import arrays
 from tamis.pipeline.inputs.table.records import Record
 from tamis.pipeline.store import storage
@@ -78,3 +78,19 @@ def test_what_is_no_list_costs_no_value_before_it(end: str) -> None:
 )
 def test_what_holds_rows(text: str, rows: bool) -> None:
     assert holds_rows(text.encode()) is rows
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        (b'[{"a": 1}]', True),
+        (b"\xef\xbb\xbf [\n  {", True),
+        (b"[]", True),
+        (b"[", True),
+        (b'["a": 1}\n{"a": 2}', False),
+        (b'{"a": [{}]}', False),
+        (b"", False),
+    ],
+)
+def test_lines_of_which_the_first_is_damaged_are_no_list(start: bytes, expected: bool) -> None:
+    assert is_list(start) is expected

@@ -20,6 +20,7 @@ from tamis.pipeline.inputs.columns import whole
 from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.json_files import is_list
 from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.inputs.tar.walker import Damage, Member, Walker
 from tamis.pipeline.store import storage
@@ -278,16 +279,17 @@ def _check_tar(seed: Seed, data: bytes, touched: list[Span], rows: list[dict[str
 
 
 def _check_text(data: bytes, rows: list[dict[str, object]], *, header: bool) -> None:
-    """The records follow each other, and what lies between them is blank."""
+    """The records follow each other, and what lies between them is blank; of a JSON list, its commas and brackets."""
+    between = b" \t\r\n\f\v" + (b",[]" if not header and is_list(data[:64]) else b"")
     places = [(row["image_offset"], row["group_row"]) for row in rows]
     start = None if header else 0  # a header is what stands before the first record
     for offset, size in places:
         assert isinstance(offset, int)
         assert isinstance(size, int)
-        assert start is None or not data[start:offset].strip(), "bytes of no record"
+        assert start is None or not data[start:offset].strip(between), "bytes of no record"
         assert start is None or offset >= start, "a byte of two records"
         start = offset + size
-    assert start is None or not data[start:].strip(), "bytes of no record"
+    assert start is None or not data[start:].strip(between), "bytes of no record"
 
 
 def _check_parquet(data: bytes, rows: list[dict[str, object]]) -> None:
