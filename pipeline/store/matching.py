@@ -84,7 +84,7 @@ def _local_matches(pattern: str, inner: str) -> Iterator[tuple[str, Info]]:
 def _remote_matches(pattern: str, inner: str) -> Iterator[tuple[str, Info]]:
     fs = filesystem(pattern)[0]
     try:
-        with objects.translate_errors(redact(pattern)):
+        with objects.of_address(redact(pattern)):
             infos = fs.glob(inner, detail=True)
     except FileNotFoundError:  # no such bucket or repository: nothing in it matches
         infos = {}

@@ -44,8 +44,8 @@ RETRIES = 8
 OURS = {"builtins", "pyarrow", "tamis"}
 """Packages whose exceptions may be bugs of ours; those of any other are a client's, and failures of its store."""
 
-OF_ADDRESSES = {AttributeError, IndexError, KeyError, NotImplementedError, TypeError, ValueError}
-"""What clients raise of an address that they cannot take apart, or of a question that they have no answer to."""
+OF_ADDRESSES = {AttributeError, IndexError, KeyError, TypeError, ValueError}
+"""What clients raise of an address that they cannot take apart."""
 
 DENIED = (
     "AccessDenied",
@@ -70,7 +70,7 @@ def translate_errors(name: str) -> Iterator[None]:
 
     Raises:
         StorageError: the store refused, or did not answer.
-        InputError: the client knows no such address.
+        InputError: the client cannot do that at such an address.
     """
     try:
         yield
@@ -83,11 +83,28 @@ def translate_errors(name: str) -> Iterator[None]:
             raise FileNotFoundError(errno.ENOENT, "no such object", name) from None
         raise StorageError(f"`{name}`: {_why(error.__cause__)}") from error
     except Exception as error:
-        if type(error) in OF_ADDRESSES:
+        if isinstance(error, NotImplementedError):
             raise InputError(f"cannot open `{name}`: {_why(error)}") from error
         if not isinstance(error, OSError) and type(error).__module__.split(".")[0] in OURS:
             raise
         raise StorageError(f"`{name}`: {_why(error)}") from error
+
+
+@contextmanager
+def of_address(name: str) -> Iterator[None]:
+    """``translate_errors`` where a client may first take an address apart; elsewhere such errors are bugs, and stay so.
+
+    Raises:
+        StorageError: as ``translate_errors``.
+        InputError: the client knows no such address.
+    """
+    try:
+        with translate_errors(name):
+            yield
+    except Exception as error:
+        if type(error) in OF_ADDRESSES:
+            raise InputError(f"cannot open `{name}`: {_why(error)}") from error
+        raise
 
 
 def _is_refusal(cause: BaseException | None) -> bool:
@@ -238,7 +255,7 @@ class TableObject(io.RawIOBase):
 
 def open_read(fs: fsspec.AbstractFileSystem, path: str, name: str, block: int) -> BinaryIO:
     """Open an object for a sequential reader: ``block`` bytes ahead, all from one version of the object."""
-    with translate_errors(name):
+    with of_address(name):
         file = fs.open(path, "rb", block_size=block, cache_type="readahead")
     return cast(BinaryIO, _StoreFile(file, name))
 
@@ -251,8 +268,9 @@ def open_table(
     With ``size`` (bytes) there is no request before the first read.
     """
     if size is None:
-        with translate_errors(name):
-            size = int(fs.info(path)["size"])
+        with of_address(name):
+            info = fs.info(path)
+        size = int(info["size"])
     if size <= whole:
         return io.BytesIO(_read(lambda: fs.cat_file(path, start=0, end=size), name))
     return cast(BinaryIO, TableObject(fs, path, name, size))
@@ -271,7 +289,7 @@ def upload(fs: fsspec.AbstractFileSystem, path: str, name: str) -> Iterator[Bina
             fs.pipe_file(path, buffer.getvalue())
         return
     try:
-        with translate_errors(name):
+        with of_address(name):
             file = fs.open(path, "wb", block_size=WRITE_BLOCK)
     except InputError as error:
         if not isinstance(error.__cause__, NotImplementedError):

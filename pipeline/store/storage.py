@@ -71,7 +71,7 @@ def filesystem(path: str) -> tuple[Any, str]:
     # A cached listing would hide files that another process has written since.
     options: dict[str, Any] = {"use_listings_cache": False} if protocol in STORES else {}
     try:
-        with objects.translate_errors(redact(path)):
+        with objects.of_address(redact(path)):
             fs, inner = fsspec.core.url_to_fs(path, **options)
     except ImportError as error:
         why = objects.not_installed(protocol, redaction.redact_text(str(error)))
@@ -165,7 +165,7 @@ def find(path: str) -> File | None:
     """The file at ``path``, or None; InputError if it is a directory or has no known size."""
     fs, inner = filesystem(path)
     try:
-        with objects.translate_errors(redact(path)):
+        with objects.of_address(redact(path)):
             info = fs.info(inner)
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -181,21 +181,21 @@ def find(path: str) -> File | None:
 def exists(path: str) -> bool:
     """Whether there is a file or directory at ``path``."""
     fs, inner = filesystem(path)
-    with objects.translate_errors(redact(path)):
+    with objects.of_address(redact(path)):
         return bool(fs.exists(inner))
 
 
 def is_folder(path: str) -> bool:
     """Whether there is a directory at ``path``; InputError if its client knows no such address."""
     fs, inner = filesystem(path)
-    with objects.translate_errors(redact(path)):
+    with objects.of_address(redact(path)):
         return bool(fs.isdir(inner))
 
 
 def is_file(path: str) -> bool:
     """Whether there is a file, and no directory, at ``path``."""
     fs, inner = filesystem(path)
-    with objects.translate_errors(redact(path)):
+    with objects.of_address(redact(path)):
         return bool(fs.isfile(inner))
 
 
@@ -380,7 +380,7 @@ def _is_seen(fs: Any, folder: str) -> bool:
     """Whether there is a directory; a store may refuse to look above what is one's own."""
     with (
         suppress(StorageError, InputError, FileNotFoundError),
-        objects.translate_errors(redact(folder)),
+        objects.of_address(redact(folder)),
     ):
         return bool(fs.isdir(folder))
     return False

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.pipeline.store import storage
+from tamis.pipeline.store import objects, storage
 from tamis.schemas.errors import InputError, StorageError
 
 
@@ -80,3 +80,14 @@ def test_an_address_that_its_client_does_not_know_is_one_line(ask: Callable[[str
     assert "\n" not in str(error.value)
     with pytest.raises(InputError, match="cannot open `data:,x`"):
         storage.is_folder("data:,x")
+
+
+@pytest.mark.parametrize("bug", [AttributeError, IndexError, KeyError, TypeError, ValueError])
+def test_a_bug_is_told_as_a_bad_address_only_where_one_is_taken_apart(bug: type[Exception]) -> None:
+    with pytest.raises(bug), objects.translate_errors("s3://bucket/a"):
+        raise bug("oops")
+    with (
+        pytest.raises(InputError, match=r"cannot open `s3://bucket/a`: .*oops"),
+        objects.of_address("s3://bucket/a"),
+    ):
+        raise bug("oops")
