@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 
 from tamis.schemas import redaction
 
@@ -35,6 +37,15 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("default")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def the_same_examples() -> Iterator[None]:
+    """No constants of the modules that are imported by then: which these are depends on the tests that ran before."""
+    with pytest.MonkeyPatch.context() as patch:
+        if settings.get_current_profile_name() == "default":
+            patch.setattr(providers, "_get_local_constants", Constants)
+        yield
 
 
 SLOW = 30
