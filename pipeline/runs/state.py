@@ -5,17 +5,22 @@ Both numbers only grow. ``plan.json`` is written first, and marks the directory 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from tamis.pipeline.host.machine import processors
+from tamis.pipeline.inputs.changes import is_touched, sha256_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.runs.plan import Plan
+from tamis.pipeline.runs.worker import ThreadMap
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.file_columns import Ints
 from tamis.pipeline.tasks import plan_files
+from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.parts import Parts
+from tamis.pipeline.tasks.phase_index import remove_damaged
 from tamis.schemas import yaml12
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.parse import dump
@@ -49,6 +54,7 @@ class State:
     inputs: list[InputFile]
     parts: Parts
     makes: dict[str, list[str]]  # "signal:words" -> step and phase, for audits
+    touched: list[int] = field(default_factory=list)  # inputs, by number, whose bytes may be others
 
     @classmethod
     def open(cls, plan: Plan) -> State:
@@ -89,12 +95,28 @@ class State:
                 )
             file = files[was.source]
             if (file.size, file.stamp) != (was.size, was.stamp) and not plan.accept_changed:
-                raise StateError(
-                    f"{was.source}: has changed since {plan.root} was made ({was.size} bytes then, {file.size} now): "
-                    "--accept-changed recomputes what depends on it, if it still has as many samples"
-                )
+                raise _changed(plan.root, was, f"{was.size} bytes then, {file.size} now")
+            if is_touched(was, file):
+                self.touched.append(len(self.inputs))
             self.inputs.append(file)
         self.parts = known.parts
+
+    def remove_replaced(self, done: Done, accept_changed: bool) -> bool:
+        """Whether an input was replaced by one of the same size and time, whose table of ingest is removed then.
+
+        Of inputs that were touched since an earlier run the bytes are compared with those in ``done``, ingest of all.
+
+        Raises:
+            StateError: one was, and changed inputs are not accepted.
+        """
+        hashes = [notes["sha256"] for notes in done.notes()]
+        found = ThreadMap(processors())(sha256_of, (self.inputs[n] for n in self.touched))
+        replaced = [n for n, sha256 in zip(self.touched, found, strict=True) if sha256 != hashes[n]]
+        if replaced and not accept_changed:
+            raise _changed(self.root, self.inputs[replaced[0]], "as many bytes, and others")
+        for number in replaced:
+            remove_damaged(self.root, done.files.file(number).path)
+        return bool(replaced)
 
     def settle(self, rows: Ints, ends: Ints) -> None:
         """Number the parts of newly ingested files. Old parts keep their numbers.
@@ -138,6 +160,13 @@ class State:
     def save(self) -> None:
         """Write ``plan.parquet`` if it has changed."""
         plan_files.write(self.root, self.inputs, self.parts)
+
+
+def _changed(root: str, file: InputFile, how: str) -> StateError:
+    return StateError(
+        f"{file.source}: has changed since {root} was made ({how}): --accept-changed recomputes what depends on it, if "
+        "it still has as many samples"
+    )
 
 
 def check_output(plan: Plan) -> None:

@@ -35,6 +35,7 @@ SCHEMA = pa.schema(
         "kind": pa.string(),
         "size": pa.int64(),
         "stamp": pa.string(),
+        "touched": pa.string(),
         "parts": pa.list_(
             pa.struct({"number": pa.int64(), "group": pa.int32(), "rows": pa.int64()})
         ),
@@ -135,7 +136,11 @@ def read(root: str) -> PlanTable | None:
     if not storage.exists(storage.join(root, TABLE)):
         return None
     try:
-        table = PlanTable(part_files.read_file(root, TABLE))
+        stored = part_files.read_file(root, TABLE)
+        if "touched" not in stored.column_names:  # an earlier version's
+            place = SCHEMA.get_field_index("touched")
+            stored = stored.add_column(place, "touched", pa.array([""] * len(stored)))
+        table = PlanTable(stored)
         if table.table.schema.names != SCHEMA.names:
             raise ValueError(f"its columns are {', '.join(table.table.schema.names)}")
         _ = table.parts
