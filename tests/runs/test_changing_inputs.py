@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tamis.pipeline.inputs.changes import sha256_of
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.runs import state
 from tamis.pipeline.tables import writing
 from tamis.pipeline.tasks import plan_files
@@ -118,7 +119,12 @@ def test_a_copy_with_its_time_is_the_same_and_is_read_once(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    monkeypatch.setattr(state, "sha256_of", lambda file: read.append(file.path) or sha256_of(file))
+
+    def noted(file: InputFile) -> str:
+        read.append(file.path)
+        return sha256_of(file)
+
+    monkeypatch.setattr(state, "sha256_of", noted)
     run_here(make_plan(tmp_path / "run", path, STEPS))
     shutil.copy2(path, tmp_path / "copy")
     os.replace(tmp_path / "copy", path)

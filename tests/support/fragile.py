@@ -21,8 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tamis.pipeline.inputs import images
-from tamis.pipeline.inputs.parquet import rows
-from tamis.pipeline.inputs.parquet.file import InputParquet
+from tamis.pipeline.inputs.parquet import batch_size, file, rows
 from tamis.pipeline.runs import walk as run
 from tamis.pipeline.runs.local_engine import LocalEngine
 from tamis.pipeline.runs.ray_engine import Engine
@@ -41,7 +40,7 @@ def fragile(
     function: Function, deadly: Sequence[str], abort: bool, io: TaskIo[Any]
 ) -> Iterator[pa.Table]:
     """A task's function, in a process with such a decoder."""
-    sound, opened, grouped = images._read, rows.open_parquet, rows.batch_rows
+    sound = images._read
 
     def die_of(name: str) -> None:
         if name in deadly:
@@ -55,11 +54,11 @@ def fragile(
 
     def open_parquet(path: str) -> Any:
         die_of(os.path.basename(path))
-        return opened(path)
+        return file.open_parquet(path)
 
-    def batch_rows(parquet: InputParquet, group: int, *arguments: Any) -> int:
+    def batch_rows(parquet: file.InputParquet, group: int, *arguments: Any) -> int:
         die_of(f"{os.path.basename(io.args.path)} {group}")
-        return grouped(parquet, group, *arguments)
+        return batch_size.batch_rows(parquet, group, *arguments)
 
     with (
         mock.patch.object(images, "_read", read),
