@@ -155,13 +155,14 @@ def _stored(run: FinishedRun, step: str, side: str) -> Iterator[tuple[str | None
     tiers = tiering(run.steps)
     columns = ["sid", "kept", "shard", *([] if tiers is None else [tiers.signal])]
     for part in run.parts:
+        bundle, group = bundle_of(part.number)
+        name = f"{paths.LEDGER}/{paths.task_name(Scope.BUNDLE, bundle)}.parquet"
         try:
             stored = run.table(step, "vectors", paths.task_name(Scope.PART, part.number))
-            bundle, group = bundle_of(part.number)
-            name = f"{paths.LEDGER}/{paths.task_name(Scope.BUNDLE, bundle)}.parquet"
             with storage.open_table(storage.join(run.root, name)) as raw, ParquetFile(raw) as file:
                 ledger = file.read_row_group(group, columns)
-        except part_files.DAMAGE:
+        except part_files.DAMAGE as error:
+            require_content(error, name)
             return
         if stored is None or side not in stored.column_names:
             return
