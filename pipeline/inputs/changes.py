@@ -22,12 +22,9 @@ def sha256_of(file: InputFile) -> str:
     return digest.hexdigest()
 
 
-def is_touched(was: InputFile, now: InputFile) -> bool:
-    """Whether a local file's time of change is another than an earlier run noted. Of the file's number nothing is
-    asked: some file systems give others at every mount.
-    """
-    then, since = (file.touched.partition(" ")[0] for file in (was, now))
-    return bool(then and since and then != since)
+def is_touched(file: InputFile, since: int) -> bool:
+    """Whether a file is local, and was written, copied, renamed or given away since a time, in ns since 1970."""
+    return bool(file.touched) and int(file.touched.partition(" ")[0]) >= since
 
 
 def check_unchanged(

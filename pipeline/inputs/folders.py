@@ -164,8 +164,10 @@ def picture_folders(folder: str, prefix: str) -> list[storage.File]:
         below = "." if base == prefix else storage.relative(base, prefix)
         size = sum(file.size for file in files)
         stamp = _digest(f"{file.relative}\0{file.size}\0{file.stamp}\0" for file in files)
-        touched = _digest(file.touched.partition(" ")[0] for file in files)
-        touched = touched if storage.is_local(base) else ""
+        touched = ""
+        if storage.is_local(base):
+            last = max(int(file.touched.partition(" ")[0]) for file in files)
+            touched = f"{last} {_digest(file.touched for file in files)}"
         found.append(storage.File(f"{base}/", f"{below}/", size, stamp, touched))
     for name in storage.folders_in(base):
         found += picture_folders(f"{base}/{name}", prefix)

@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from tamis.pipeline.host import interrupts
 from tamis.pipeline.host.watchdog import Watchdog
-from tamis.pipeline.inputs.changes import check_unchanged
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.runs import executors, isolate
 from tamis.pipeline.runs.account import Account, Result, all_dropped, check_reasons
@@ -175,8 +174,8 @@ class Run(Context):
             StateError: the account does not balance.
         """
         self.walk_steps()
-        if self._base is None and self.tasks_run:
-            check_unchanged(self.job.input, self.inputs, self.done("ingest", "files").notes())
+        if self._base is None and (self.tasks_run or self._state.touched):
+            self._state.check_inputs(self.job.input, self.done("ingest", "files"))
         if self._lease:
             self._lease.check_now()
         write_manifest(self, self.accounts, self._done.values())

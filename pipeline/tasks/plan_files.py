@@ -35,7 +35,6 @@ SCHEMA = pa.schema(
         "kind": pa.string(),
         "size": pa.int64(),
         "stamp": pa.string(),
-        "touched": pa.string(),
         "parts": pa.list_(
             pa.struct({"number": pa.int64(), "group": pa.int32(), "rows": pa.int64()})
         ),
@@ -136,11 +135,7 @@ def read(root: str) -> PlanTable | None:
     if not storage.exists(storage.join(root, TABLE)):
         return None
     try:
-        stored = part_files.read_file(root, TABLE)
-        if "touched" not in stored.column_names:  # an earlier version's
-            place = SCHEMA.get_field_index("touched")
-            stored = stored.add_column(place, "touched", pa.array([""] * len(stored)))
-        table = PlanTable(stored)
+        table = PlanTable(part_files.read_file(root, TABLE))
         if table.table.schema.names != SCHEMA.names:
             raise ValueError(f"its columns are {', '.join(table.table.schema.names)}")
         _ = table.parts
@@ -149,11 +144,13 @@ def read(root: str) -> PlanTable | None:
     return table
 
 
-def write_head(root: str, job: str, part_samples: int, makes: Mapping[str, Sequence[str]]) -> None:
-    """Write ``plan.json`` if it has changed."""
+def write_head(
+    root: str, job: str, part_samples: int, makes: Mapping[str, Sequence[str]], anew: bool = False
+) -> None:
+    """Write ``plan.json`` if it has changed; ``anew``: in any case, for its time says when the inputs were checked."""
     head = {"layout": LAYOUT, "job": job, "part_samples": part_samples, "makes": makes}
     path, text = storage.join(root, HEAD), (json.dumps(head, indent=1) + "\n").encode()
-    if not storage.exists(path) or storage.read_bytes(path) != text:
+    if anew or not storage.exists(path) or storage.read_bytes(path) != text:
         storage.write_bytes(path, text)
 
 

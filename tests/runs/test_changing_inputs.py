@@ -13,8 +13,6 @@ import pytest
 from tamis.pipeline.inputs.changes import sha256_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.runs import state
-from tamis.pipeline.tables import writing
-from tamis.pipeline.tasks import plan_files
 from tamis.schemas.errors import InputError, StateError
 from tamis.schemas.events import Event, PhaseEnded
 from tests.support.running import (
@@ -133,16 +131,4 @@ def test_a_copy_with_its_time_is_the_same_and_is_read_once(
         assert run_here(make_plan(tmp_path / "run", path, STEPS)).tasks_run == 0
     assert read == [str(path)]
     after = contents(tmp_path / "run")
-    assert [name for name in before if before[name] != after[name]] == ["plan.parquet"]
-
-
-def test_a_run_of_a_version_that_noted_no_time_of_change(path: Path, tmp_path: Path) -> None:
-    run_here(make_plan(tmp_path / "run", path, STEPS))
-    table = plan_files.read(str(tmp_path / "run"))
-    assert table is not None
-    old = table.table.drop_columns(["touched"])
-    writing.write(str(tmp_path / "run"), plan_files.TABLE, "0" * 32, [old], dict)
-    assert run_here(make_plan(tmp_path / "run", path, STEPS)).tasks_run == 0
-    change(path, "txt", keep_time=True)
-    with pytest.raises(StateError, match="has changed"):
-        run_here(make_plan(tmp_path / "run", path, STEPS))
+    assert before == after
