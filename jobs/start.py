@@ -139,8 +139,14 @@ def check_text(arguments: Sequence[str]) -> None:
     """Refuse an argument that is not UTF-8: no job file, table or page could hold it.
 
     Raises:
-        JobError: one is.
+        JobError: one is, or Python takes the names of files for something else: a sample's uid would depend on that.
     """
+    encoding = sys.getfilesystemencoding()
+    if encoding != "utf-8":
+        raise JobError(
+            f"the names of files are taken for {encoding}, as the language settings of this shell say, and jobs and "
+            "tables are in UTF-8: set PYTHONUTF8=1"
+        )
     for argument in arguments:
         if any("\ud800" <= character <= "\udfff" for character in argument):
             raise JobError(

@@ -58,7 +58,7 @@ FRAME: dict[str, str] = {
     Reason.IMAGE_TOO_LARGE: "the picture's header claims more pixels than the limit; it was not decoded",
     Reason.MEMBER_TOO_LARGE: "a member is larger than the limit; it was not read",
     Reason.UNREADABLE_ROW: "the parquet row, or its row group, cannot be read",
-    Reason.KILLED_ITS_WORKER: "reading the sample ended the worker process, alone and repeatedly",
+    Reason.KILLED_ITS_WORKER: "reading it, its row group or its file ended the worker process, alone and repeatedly",
 }
 """The frame's reasons -> their meanings."""
 

@@ -135,6 +135,17 @@ _LOCAL_HEADER = 30
 
 _ZIP_MAGIC = b"PK\x03\x04"
 
+_DAMAGE = (
+    EOFError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""Errors of zipfile on a damaged archive; those of the disk are none of OSError's any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
@@ -164,15 +175,23 @@ def read_header(file: BinaryIO, member: str | None = None) -> Matrix:
             raise InputError(f"asked for the member `{member}` of a file that is no archive")
         file.seek(0)
         return _parse(file, None, False)
-    info = _info(file, member)
-    if info.compress_type != zipfile.ZIP_STORED:
-        try:
+    with _damage_told("the .npz is damaged or truncated"):
+        info = _info(file, member)
+    with _damage_told(f"the member `{member}` cannot be unpacked"):
+        if info.compress_type != zipfile.ZIP_STORED:
             with zipfile.ZipFile(file) as archive, archive.open(info) as stream:
                 return _parse(cast(BinaryIO, stream), member, True)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-            raise InputError(f"the member `{member}` cannot be unpacked: {error}") from error
-    file.seek(_data_start(file, info))
-    return _parse(file, member, False)
+        file.seek(_data_start(file, info))
+        return _parse(file, member, False)
+
+
+@contextmanager
+def _damage_told(what: str) -> Iterator[None]:
+    """Context in which an archive is read."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise InputError(f"{what}: {numpy_arrays.words_of(error)}") from error
 
 
 def read_rows(file: BinaryIO, matrix: Matrix, start: int, stop: int) -> NDArray[np.floating]:
@@ -185,12 +204,10 @@ def read_rows(file: BinaryIO, matrix: Matrix, start: int, stop: int) -> NDArray[
         raise InputError(f"rows {start} to {stop} wanted of an array that has {matrix.rows}")
     dtype = np.dtype(matrix.dtype)
     width = matrix.dim * dtype.itemsize
-    with _stream(file, matrix) as stream:
-        try:
-            stream.seek(matrix.offset + start * width)
-            data = _read(stream, (stop - start) * width)
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise InputError(f"the member `{matrix.member}` is damaged: {error}") from error
+    what = "the array" if matrix.member is None else f"the member `{matrix.member}`"
+    with _damage_told(f"{what} is damaged"), _stream(file, matrix) as stream:
+        stream.seek(matrix.offset + start * width)
+        data = _read(stream, (stop - start) * width)
     values = np.frombuffer(data, dtype=dtype).reshape(stop - start, matrix.dim)
     return values.astype(dtype.newbyteorder("="), copy=False)
 
@@ -217,11 +234,7 @@ def _read(stream: BinaryIO, size: int) -> bytearray:
 
 
 def _info(file: BinaryIO, member: str | None) -> zipfile.ZipInfo:
-    try:
-        archive = zipfile.ZipFile(file)
-    except zipfile.BadZipFile as error:
-        raise InputError(f"the .npz is damaged or truncated: {error}") from error
-    with archive:
+    with zipfile.ZipFile(file) as archive:
         names = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
     if member is None or member not in names:
         raise InputError(f"the .npz has no array `{member}`; it has {', '.join(sorted(names))}")

@@ -8,11 +8,10 @@ from tamis.pipeline.inputs import picture_paths
 from tamis.pipeline.inputs.folders import expanded
 from tamis.pipeline.inputs.formats import format_named, outline
 from tamis.pipeline.inputs.input_files import InputFile, Reading, resolve
-from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.inputs.unread import advice
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.storage import redact
-from tamis.schemas.errors import InputError, JobError
+from tamis.schemas.errors import JobError
 from tamis.schemas.formats import FORMATS, LEVELS, by_word
 from tamis.schemas.job import Input
 
@@ -113,27 +112,6 @@ def reading_of(entry: Input) -> Reading:
         )
     columns = {name: names for name, names in entry.columns.items() if names != ("none",)}
     return Reading(tuple(sorted(columns.items())), entry.captions)
-
-
-def check_unchanged(
-    entries: Sequence[Input], files: Sequence[InputFile], hashes: Sequence[str]
-) -> None:
-    """Check that input files are what they were when they were listed; ``hashes`` are the sha256 that ingest found.
-
-    Raises:
-        InputError: one has been written again, or is gone. Of a local file that was only touched the bytes decide.
-    """
-    now = {file.source: file for entry in entries for file in input_files(entry)}
-    for file, sha256 in zip(files, hashes, strict=True):
-        found = now.get(file.source)
-        same = found is not None and (found.size, found.stamp) == (file.size, file.stamp)
-        if same and found is not None and found.touched != file.touched:
-            same = hash_file(file.path)[1].hex() == sha256
-        if not same:
-            raise InputError(
-                f"`{redact(file.path)}` has changed while the run was at work: its result may be of both: run again "
-                "with --accept-changed"
-            )
 
 
 def _paired(entry: Input, pattern: str | None, count: int) -> Sequence[str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from tamis.pipeline.inputs.suffixes import OTHER_PICTURES, PICTURES
@@ -162,16 +162,23 @@ def picture_folders(folder: str, prefix: str) -> list[storage.File]:
     files = storage.files_in(base)
     if any(_ending(file.path).removeprefix(".") in ANY_PICTURE for file in files):
         below = "." if base == prefix else storage.relative(base, prefix)
-        digest = hashlib.blake2b(digest_size=16)
-        for file in files:
-            digest.update(
-                f"{file.relative}\0{file.size}\0{file.stamp}\0".encode("utf-8", "replace")
-            )
         size = sum(file.size for file in files)
-        found.append(storage.File(f"{base}/", f"{below}/", size, digest.hexdigest()))
+        stamp = _digest(f"{file.relative}\0{file.size}\0{file.stamp}\0" for file in files)
+        touched = ""
+        if storage.is_local(base):
+            last = max(int(file.touched.partition(" ")[0]) for file in files)
+            touched = f"{last} {_digest(file.touched for file in files)}"
+        found.append(storage.File(f"{base}/", f"{below}/", size, stamp, touched))
     for name in storage.folders_in(base):
         found += picture_folders(f"{base}/{name}", prefix)
     return found
+
+
+def _digest(texts: Iterable[str]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for text in texts:
+        digest.update(text.encode("utf-8", "replace"))
+    return digest.hexdigest()
 
 
 def _ending(path: str) -> str:

@@ -373,7 +373,9 @@ class Opened:
                 warnings.simplefilter("ignore")
                 with Image.open(io.BytesIO(self._data), formats=FORMATS) as image:
                     return bool(getattr(image, "is_animated", False))
-        except BROKEN:
+        except BROKEN as error:
+            if lacks_memory(error):
+                raise MemoryError(str(error)) from error
             return None
 
 

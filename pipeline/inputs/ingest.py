@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 import pyarrow as pa
 
 from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, PartBuilder
+from tamis.pipeline.inputs.part_builder import (
+    FILE,
+    FileTotals,
+    IngestOptions,
+    PartBuilder,
+    Section,
+    damage_row,
+)
+from tamis.schemas.ledger import Reason
+
+DEADLY = "reading it ends the worker process"
 
 
 class FileIngest:
@@ -24,13 +35,44 @@ class FileIngest:
 
     def __iter__(self) -> Iterator[pa.Table]:
         builder = PartBuilder(self.options)
-        for section in format_of(self.file).walk(self.file, self.options, self.totals):
+        for section in self._sections():
             if len(builder) > 0 and len(builder) + section.size > self.options.part_samples:
                 yield builder.take()
             for piece in section.pieces:
                 yield from builder.add(piece)
         if len(builder) > 0:
             yield builder.take()
+        if not self.totals.sha256 and self.options.sections is None:
+            self._hash()
+
+    def _sections(self) -> Iterator[Section]:
+        """Those of the file, but for what must not be read."""
+        if FILE in self.options.closed:
+            yield self._unread()
+            return
+        walk = format_of(self.file).walk(self.file, self.options, self.totals)
+        probed = self.options.sections
+        for number, section in enumerate(walk):
+            if probed is not None and not probed[0] <= number < probed[1]:
+                yield self._unread()
+            elif number not in self.options.closed:
+                yield section
+            elif section.unread is None:
+                yield self._unread()
+            else:
+                yield Section(section.size, section.unread(DEADLY))
+
+    def _unread(self) -> Section:
+        """A row for the file, or for what only a walk of it can count."""
+        row = damage_row(self.file, Reason.KILLED_ITS_WORKER, f"the file: {DEADLY}")
+        return Section(1, iter([row]))
+
+    def _hash(self) -> None:
+        digest = hashlib.sha256()
+        for block in format_of(self.file).blocks(self.file):
+            digest.update(block)
+            self.totals.size += len(block)
+        self.totals.sha256 = digest.digest()
 
 
 def ingest_file(file: InputFile, options: IngestOptions) -> FileIngest:

@@ -74,9 +74,7 @@ class InputFile:
     others: tuple[tuple[str, str, str | None], ...] = ()  # (name, image, text) of further ones
     own_uids: bool = True  # a sample's uid is the input's, where it has one
     reading: Reading = BY_ALIAS
-    touched: str = field(
-        default="", compare=False
-    )  # as ``storage.File`` has it; of this listing alone
+    touched: str = field(default="", compare=False)  # as ``storage.File`` has it
 
     @property
     def source(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,10 @@ COUNTED = ("text", "meta", "key", "url", "message")
 """The columns whose length has no small bound."""
 
 
+FILE = -1
+"""Stands among a file's sections for the file itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
     """The limits of ingest, and the cut of a file into parts.
@@ -51,6 +55,8 @@ class IngestOptions:
             pictures gives rows of metadata alone.
         span: decode only the pictures of these rows of the file (from, to): see tamis.pipeline.runs.isolate.
         culprits: rows of the file whose pictures end the process that decodes them.
+        sections: read only these sections of the file (from, to), and of each other one give a row that says so.
+        closed: sections of the file that end the process that reads them; FILE if opening it does.
     """
 
     part_samples: int = 10_000
@@ -62,6 +68,8 @@ class IngestOptions:
     need: tuple[str, ...] = ("text",)
     span: tuple[int, int] | None = None
     culprits: frozenset[int] = frozenset()
+    sections: tuple[int, int] | None = None
+    closed: frozenset[int] = frozenset()
 
     @property
     def opens_all(self) -> bool:
@@ -96,11 +104,13 @@ THUMBNAILS = "thumbnails"
 class Section:
     """Rows that stand together in a file, such as a row group; they share a part if all ``size`` of them fit.
 
-    ``pieces`` are single rows, or tables of schema INGEST where many are made at once.
+    ``pieces`` are single rows, or tables of schema INGEST where many are made at once. ``unread`` gives the same rows
+    without a look at them, each with the message that it is given; None where only a walk can count them.
     """
 
     size: int
     pieces: Iterator[Row | pa.Table]
+    unread: Callable[[str], Iterator[Row]] | None = None
 
 
 def hash_file(path: str) -> tuple[int, bytes]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from tamis.pipeline.store.digesting import Writable
+from tamis.pipeline.store.numpy_arrays import sound_header
 
 DTYPE = np.dtype("u8,u8")
 """(int(uid[:16], 16), int(uid[16:32], 16))"""
@@ -71,13 +72,12 @@ def changes(
 
 
 def _total(file: BinaryIO) -> int:
-    version = npy.read_magic(file)
-    if version != (1, 0):
-        raise ValueError(f"a subset file has version 1.0, not {version}")
-    (total,), _, kind = npy.read_array_header_1_0(file)
+    shape, _, kind = sound_header(file)
     if kind != DTYPE:
         raise ValueError(f"a subset file holds {DTYPE}, not {kind}")
-    return int(total)
+    if len(shape) != 1 or shape[0] < 0:
+        raise ValueError(f"a subset file holds a list, not an array {shape}")
+    return int(shape[0])
 
 
 def _block(file: BinaryIO, count: int) -> npt.NDArray[np.uint64]:

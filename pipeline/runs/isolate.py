@@ -4,23 +4,30 @@ A crash in a decoder or a lack of memory cannot be caught in the process that it
 halved, each half is tried in a process of its own and its result thrown away, and the halves that die are halved
 again. When each culprit stands alone, the task is done once more as a whole: the rows that are left make the
 batches that they would have made had the culprits been dropped before.
+
+Where a file ends its worker before a sample is opened, its sections, such as row groups, are halved first; and before
+them it is tried whether the file itself can be opened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, overload
 
+from tamis.pipeline.inputs.part_builder import FILE
 from tamis.pipeline.tasks.perform import Outcome, Work
 from tamis.pipeline.tasks.phase import Phase
 from tamis.schemas.errors import WorkerError
 
 Span = tuple[int, int]
-"""Rows: from, to."""
+"""Rows, or sections of a file: from, to."""
+
+NONE = (0, 0)
+"""Of a span: a probe that opens nothing."""
 
 SURE = 3
-"""Times that a row alone must end its worker to be a culprit; a larger span is halved after one."""
+"""Times that a row, a section or a file must end its worker to be a culprit; a larger span is halved after one."""
 
 
 class Executor(Protocol):
@@ -84,12 +91,18 @@ def _without_culprits(
         return outcome
     if not phase.by_sample:
         raise _worker_error(work, "and its work cannot be halved")
-    (census,) = _probe(executor, phase, work, [(0, 0)])
+    census = _probe(executor, phase, _with_attempt(work, span=NONE))
+    if census.died:
+        work = _without_sections(executor, phase, work, notify)
+        outcome = _run_alone(executor, _with_tries(phase, 1), work)
+        if not outcome.died:
+            return outcome
+        census = _probe(executor, phase, _with_attempt(work, span=NONE))
     if census.died:
         raise _worker_error(work, "before it opened a single sample")
     rows = max(work.task.rows, census.rows)
     notify(f"{work.path}: dies alone too; its {rows:,} rows are halved to find what kills it")
-    culprits = find_culprits(lambda spans: _deadly(executor, phase, work, spans), rows)
+    culprits = _culprits(executor, phase, rows, lambda span: _with_attempt(work, span=span))
     outcome = _run_alone(executor, phase, _with_attempt(work, culprits=tuple(culprits)))
     if outcome.died:
         cause = (
@@ -98,16 +111,55 @@ def _without_culprits(
             else "but no row does alone"
         )
         raise _worker_error(work, cause)
-    listing = ", ".join(str(row) for row in culprits[:10])
-    listing += ", ..." if len(culprits) > 10 else ""
-    notify(
-        f"{work.path}: done without what ends its worker: {len(culprits):,} of {rows:,} rows ({listing})"
-    )
+    notify(f"{work.path}: done without {_ending(culprits, rows, 'rows')}")
     return outcome
 
 
+def _without_sections(
+    executor: Executor, phase: Phase[Any], work: Work, notify: Callable[[str], None]
+) -> Work:
+    """The task without the sections of its file that end their worker, or without the file.
+
+    Raises:
+        WorkerError: the worker dies with nothing to read too, or none of them ends it alone.
+    """
+    nothing = _with_attempt(work, span=NONE, sections=NONE, closed=(FILE,))
+    if not phase.by_section or _probe(executor, phase, nothing).died:
+        raise _worker_error(work, "before it opened a single sample")
+    notify(f"{work.path}: dies before it opens a sample; it is tried what of its file kills it")
+    opened = _probe(
+        executor, _with_tries(phase, SURE), _with_attempt(work, span=NONE, sections=NONE)
+    )
+    if opened.died:
+        notify(f"{work.path}: its file ends whoever opens it, and is one row of the ledger")
+        return _with_attempt(work, closed=(FILE,))
+    culprits = _culprits(
+        executor, phase, opened.rows, lambda span: _with_attempt(work, span=NONE, sections=span)
+    )
+    if not culprits:
+        raise _worker_error(work, "before it opened a single sample")
+    notify(f"{work.path}: goes on without {_ending(culprits, opened.rows, 'sections of its file')}")
+    return _with_attempt(work, closed=tuple(culprits))
+
+
+def _ending(culprits: Sequence[int], of: int, kind: str) -> str:
+    """What ends a worker, as words for a notice."""
+    listing = ", ".join(str(one) for one in culprits[:10])
+    listing += ", ..." if len(culprits) > 10 else ""
+    return f"what ends its worker: {len(culprits):,} of {of:,} {kind} ({listing})"
+
+
+def _culprits(
+    executor: Executor, phase: Phase[Any], count: int, probe: Callable[[Span], Work]
+) -> list[int]:
+    """The deadly ones of ``count`` rows or sections; ``probe`` makes the probe of a span."""
+    return find_culprits(
+        lambda spans: _deadly(executor, phase, {span: probe(span) for span in spans}), count
+    )
+
+
 def find_culprits(deadly: Callable[[Sequence[Span]], Iterable[Span]], rows: int) -> list[int]:
-    """Rows that are deadly alone, ascending; ``deadly`` filters the deadly ones of some spans."""
+    """Rows or sections that are deadly alone, ascending; ``deadly`` filters the deadly ones of some spans."""
     singles: list[int] = []
     spans: list[Span] = [(0, rows)]
     while spans:
@@ -124,27 +176,27 @@ def _halves(span: Span) -> list[Span]:
     return [half for half in ((start, middle), (middle, stop)) if half[0] < half[1]]
 
 
-def _deadly(
-    executor: Executor, phase: Phase[Any], work: Work, spans: Sequence[Span]
-) -> Iterator[Span]:
+def _deadly(executor: Executor, phase: Phase[Any], probes: Mapping[Span, Work]) -> Iterator[Span]:
     for tries in (1, SURE):
-        chosen = [span for span in spans if (span[1] - span[0] == 1) == (tries == SURE)]
+        chosen = {s: probe for s, probe in probes.items() if (s[1] - s[0] == 1) == (tries == SURE)}
         if chosen:
-            outcomes = _probe(executor, _with_tries(phase, tries), work, chosen)
+            outcomes = _probes(executor, _with_tries(phase, tries), [*chosen.values()])
             yield from (
                 span for span, outcome in zip(chosen, outcomes, strict=True) if outcome.died
             )
 
 
-def _probe(
-    executor: Executor, phase: Phase[Any], work: Work, spans: Sequence[Span]
-) -> Sequence[Outcome]:
-    """The outcomes of probes, in the order of ``spans``.
+def _probe(executor: Executor, phase: Phase[Any], probe: Work) -> Outcome:
+    (outcome,) = _probes(executor, phase, [probe])
+    return outcome
+
+
+def _probes(executor: Executor, phase: Phase[Any], probes: Sequence[Work]) -> Sequence[Outcome]:
+    """The outcomes of probes, in their order.
 
     Raises:
         TamisError: a probe failed otherwise than by the end of its worker.
     """
-    probes = [_with_attempt(work, span=span) for span in spans]
     by_name = {outcome.name: outcome for outcome in executor.run(phase, probes)}
     for outcome in by_name.values():
         if outcome.error:

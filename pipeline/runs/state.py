@@ -5,19 +5,26 @@ Both numbers only grow. ``plan.json`` is written first, and marks the directory 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from tamis.pipeline.host.machine import processors
+from tamis.pipeline.inputs.changes import check_unchanged, is_touched, sha256_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.runs.plan import Plan
+from tamis.pipeline.runs.worker import ThreadMap
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.file_columns import Ints
 from tamis.pipeline.tasks import plan_files
+from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.parts import Parts
+from tamis.pipeline.tasks.phase_index import remove_damaged
 from tamis.schemas import yaml12
 from tamis.schemas.errors import JobError, StateError
+from tamis.schemas.job import Input
 from tamis.schemas.parse import dump
 from tamis.schemas.redaction import without_secrets
 
@@ -49,6 +56,7 @@ class State:
     inputs: list[InputFile]
     parts: Parts
     makes: dict[str, list[str]]  # "signal:words" -> step and phase, for audits
+    touched: list[int] = field(default_factory=list)  # inputs, by number, since the last check
 
     @classmethod
     def open(cls, plan: Plan) -> State:
@@ -81,6 +89,8 @@ class State:
         if known is None:
             return
         files = {file.source: file for file in plan.inputs}
+        head = storage.stat(storage.join(plan.root, FILE))
+        checked = int(head.stamp) if storage.is_local(plan.root) else None
         for was in known.inputs():
             if was.source not in files:
                 raise StateError(
@@ -89,12 +99,37 @@ class State:
                 )
             file = files[was.source]
             if (file.size, file.stamp) != (was.size, was.stamp) and not plan.accept_changed:
-                raise StateError(
-                    f"{was.source}: has changed since {plan.root} was made ({was.size} bytes then, {file.size} now): "
-                    "--accept-changed recomputes what depends on it, if it still has as many samples"
-                )
+                raise _changed(plan.root, was, f"{was.size} bytes then, {file.size} now")
+            if checked is not None and is_touched(file, checked):
+                self.touched.append(len(self.inputs))
             self.inputs.append(file)
         self.parts = known.parts
+
+    def remove_replaced(self, done: Done, accept_changed: bool) -> bool:
+        """Whether an input was replaced by one of the same size and time, whose table of ingest is removed then.
+
+        Of inputs that were touched since their last check the bytes are compared with those in ``done``, ingest of all.
+
+        Raises:
+            StateError: one was, and changed inputs are not accepted.
+        """
+        hashes = [notes["sha256"] for notes in done.notes()]
+        found = ThreadMap(processors())(sha256_of, (self.inputs[n] for n in self.touched))
+        replaced = [n for n, sha256 in zip(self.touched, found, strict=True) if sha256 != hashes[n]]
+        if replaced and not accept_changed:
+            raise _changed(self.root, self.inputs[replaced[0]], "as many bytes, and others")
+        for number in replaced:
+            remove_damaged(self.root, done.files.file(number).path)
+        return bool(replaced)
+
+    def check_inputs(self, entries: Sequence[Input], done: Done) -> None:
+        """Check that no input has changed since the run began, and note the time; ``done`` is ingest of all.
+
+        Raises:
+            InputError: one has.
+        """
+        check_unchanged(entries, self.inputs, done.notes())
+        plan_files.write_head(self.root, self.job_name, self.part_samples, self.makes, anew=True)
 
     def settle(self, rows: Ints, ends: Ints) -> None:
         """Number the parts of newly ingested files. Old parts keep their numbers.
@@ -138,6 +173,13 @@ class State:
     def save(self) -> None:
         """Write ``plan.parquet`` if it has changed."""
         plan_files.write(self.root, self.inputs, self.parts)
+
+
+def _changed(root: str, file: InputFile, how: str) -> StateError:
+    return StateError(
+        f"{file.source}: has changed since {root} was made ({how}): --accept-changed recomputes what depends on it, if "
+        "it still has as many samples"
+    )
 
 
 def check_output(plan: Plan) -> None:

@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from tamis.pipeline.host import interrupts
 from tamis.pipeline.host.watchdog import Watchdog
-from tamis.pipeline.inputs.entries import check_unchanged
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.runs import executors, isolate
 from tamis.pipeline.runs.account import Account, Result, all_dropped, check_reasons
@@ -175,9 +174,8 @@ class Run(Context):
             StateError: the account does not balance.
         """
         self.walk_steps()
-        if self._base is None and self.tasks_run:
-            ingested = self.done("ingest", "files").notes()
-            check_unchanged(self.job.input, self.inputs, [notes["sha256"] for notes in ingested])
+        if self._base is None and (self.tasks_run or self._state.touched):
+            self._state.check_inputs(self.job.input, self.done("ingest", "files"))
         if self._lease:
             self._lease.check_now()
         write_manifest(self, self.accounts, self._done.values())
@@ -193,10 +191,12 @@ class Run(Context):
             self._decide(step, entered, time.perf_counter() - started)
 
     def _settle(self) -> int:
-        files = self.done("ingest", "files").files
-        if not files.rows.any():
+        done = self.done("ingest", "files")
+        if not done.files.rows.any():
             raise InputError("the input has no samples: no file has a row: see what `input:` names")
-        self._state.settle(files.rows, files.ends)
+        if self._lease and self._state.remove_replaced(done, self.plan.accept_changed):
+            raise RestartError
+        self._state.settle(done.files.rows, done.files.ends)
         return self.total
 
     def _decide(self, step: Step, entered: int, seconds: float) -> None:

@@ -110,7 +110,7 @@ class Ingest(Step):
             [0] * len(files),
             lambda number: Task(Scope.FILE, number, {}, self._walked(files[number])),
         )
-        yield Phase("files", walk, walks, by_sample=True, carries_bytes=True)
+        yield Phase("files", walk, walks, by_sample=True, by_section=True, carries_bytes=True)
         buckets, rows = buckets_for(context.total), {"ingest": context.ingest()}
         spread = EachPart(context.parts, rows, Spread(buckets), buckets=buckets)
         yield Phase("uids", uids, spread)
@@ -184,6 +184,8 @@ def walk(io: TaskIo[Walked]) -> Iterator[pa.Table]:
         empty_captions=bool(args.empty_captions),
         span=io.span,
         culprits=frozenset(io.culprits.tolist()),
+        sections=io.attempt.sections,
+        closed=frozenset(io.attempt.closed),
     )
     tables = ingest_file(file, options)
     empty = True

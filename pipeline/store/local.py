@@ -177,9 +177,14 @@ class DiskFile(bytes_read.CountedFile):
             return super().readinto(buffer)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move to an offset."""
+        """Move to an offset. One that no file has is an error of content, without a number: damaged files name such."""
         with translate_errors(self._path):
-            return super().seek(offset, whence)
+            try:
+                return super().seek(offset, whence)
+            except (OSError, OverflowError) as error:
+                if getattr(error, "errno", errno.EINVAL) != errno.EINVAL:
+                    raise
+                raise OSError(f"no file has an offset of {offset}") from error
 
     def write(self, data: Any, /) -> int:
         """Write as much as the disk takes at once."""

@@ -85,6 +85,18 @@ def _bytes(file: BinaryIO, size: int) -> bytes:
     return data
 
 
+def sound_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """The same.
+
+    Raises:
+        ValueError: there is none; one line.
+    """
+    try:
+        return read_header(file)
+    except DAMAGE as error:
+        raise ValueError(f"no numpy header: {words_of(error)}") from None
+
+
 def load_array(data: bytes) -> Array:
     """The array of a ``.npy``, from its bytes.
 
@@ -92,10 +104,7 @@ def load_array(data: bytes) -> Array:
         ValueError: it is none, one of Python's objects, or shorter or longer than its header says; one line.
     """
     file = io.BytesIO(data)
-    try:
-        shape, by_columns, dtype = read_header(file)
-    except DAMAGE as error:
-        raise ValueError(f"no numpy header: {words_of(error)}") from None
+    shape, by_columns, dtype = sound_header(file)
     if dtype.hasobject:
         raise ValueError("an array of Python's objects, which is not loaded: save numbers")
     count, start = math.prod(shape), file.tell()

@@ -43,8 +43,8 @@ Range = tuple[int, int]
 class File:
     """An existing file: its size in bytes, and a stamp that changes when it is written again.
 
-    ``touched`` is a local file's time of change, which no program sets back: it also changes when the file is copied,
-    renamed, or given to somebody else.
+    ``touched`` is a local file's time of change in ns, which no program sets back, and its number, as text: it also
+    changes when the file is copied, renamed, or given to somebody else.
     """
 
     path: str

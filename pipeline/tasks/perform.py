@@ -40,9 +40,9 @@ class Work:
 
     @property
     def name(self) -> str:
-        """The task's name; of a probe also its rows."""
-        span = self.attempt.span
-        return self.task.name if span is None else f"{self.task.name}:{span[0]}-{span[1]}"
+        """The task's name; of a probe also its rows, and its sections."""
+        spans = (self.attempt.span, self.attempt.sections)
+        return ":".join([self.task.name, *(f"{a}-{b}" for a, b in filter(None, spans))])
 
 
 class Works(Sequence[Work]):

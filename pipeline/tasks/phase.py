@@ -244,6 +244,7 @@ class Phase(Generic[Args]):
     by_sample: bool = (
         False  # opens samples singly and can leave some out: tamis.pipeline.runs.isolate
     )
+    by_section: bool = False  # reads the sections of a file one by one, and can leave some unread
     carries_bytes: bool = False  # of the input: a pipeline of tamis.pipeline.runs.ray_engine
     reads_embedding_files: bool = False  # of the input, known by their sizes and times alone
 

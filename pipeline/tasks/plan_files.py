@@ -144,11 +144,13 @@ def read(root: str) -> PlanTable | None:
     return table
 
 
-def write_head(root: str, job: str, part_samples: int, makes: Mapping[str, Sequence[str]]) -> None:
-    """Write ``plan.json`` if it has changed."""
+def write_head(
+    root: str, job: str, part_samples: int, makes: Mapping[str, Sequence[str]], anew: bool = False
+) -> None:
+    """Write ``plan.json`` if it has changed; ``anew``: in any case, for its time says when the inputs were checked."""
     head = {"layout": LAYOUT, "job": job, "part_samples": part_samples, "makes": makes}
     path, text = storage.join(root, HEAD), (json.dumps(head, indent=1) + "\n").encode()
-    if not storage.exists(path) or storage.read_bytes(path) != text:
+    if anew or not storage.exists(path) or storage.read_bytes(path) != text:
         storage.write_bytes(path, text)
 
 

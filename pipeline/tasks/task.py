@@ -119,6 +119,10 @@ class Attempt:
     gpus: float = 0.0  # that it holds, or its share of one
     span: tuple[int, int] | None = None  # the rows to try, see ``TaskIo.span``
     culprits: tuple[int, ...] = ()  # the rows that end their worker
+    sections: tuple[int, int] | None = None  # of a probe: those of its file that are read
+    closed: tuple[
+        int, ...
+    ] = ()  # the sections that end their worker, as ``IngestOptions`` has them
     rows_key: str | None = None  # of a phase ``per_row``: the fingerprint of its rows' values
     stored: TableFile | None = None  # a table whose rows may be taken over
     frozen: bool = False  # stored rows are taken over, and no other computed

@@ -3,7 +3,6 @@
 import http.client
 import json
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -157,9 +156,7 @@ def test_the_end_waits_for_nobody(
     begun.wait()
     server.shutdown()
     serving.join()
-    started = time.monotonic()
-    server.end()
-    assert time.monotonic() - started < 5
+    server.end()  # the question alone would take days
     assert not server.open
     assert capsys.readouterr().err == ""
 

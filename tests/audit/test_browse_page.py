@@ -20,7 +20,7 @@ from tests.audit.conftest import COPIES, HOSTILE, SHORT
 from tests.support.running import ledger
 
 
-def until(met: Callable[[], Any], seconds: float = 30.0) -> Any:
+def until(met: Callable[[], Any], seconds: float = 120.0) -> Any:
     """What ``met`` gives once it gives something."""
     end = time.monotonic() + seconds
     while not (found := met()):

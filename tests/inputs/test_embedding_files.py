@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tamis.pipeline.audit.verify.vectors import rows_differ
 from tamis.pipeline.inputs.embedding_files import read_header, read_rows
+from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
+from tests.support.damaging import damaged
 
 ARRAYS: dict[str, NDArray[Any]] = {
     "b32_img": np.random.default_rng(1).normal(size=(23, 8)).astype(np.float16),
@@ -141,3 +145,22 @@ def test_a_member_larger_than_four_gigabytes_could_be_reached() -> None:
         np.save(out, ARRAYS["l14_img"])
     matrix = read_header(buffer, "img")
     np.testing.assert_array_equal(read_rows(buffer, matrix, 3, 9), ARRAYS["l14_img"][3:9])
+
+
+@pytest.mark.filterwarnings("ignore")  # numpy's, on headers as Python 2 wrote them
+@pytest.mark.parametrize("compressed", [False, True])
+def test_an_archive_whose_bytes_are_others_is_read_or_refused(
+    compressed: bool, tmp_path: Path
+) -> None:
+    """From the disk, where a place before the file's first byte is an error of the system; and by ``verify``."""
+    path = tmp_path / "x.npz"
+
+    @given(damaged(archive(compressed).getvalue()))
+    def read(data: bytes) -> None:
+        path.write_bytes(data)
+        with suppress(InputError), storage.open_read(str(path)) as file:
+            matrix = read_header(file, "b32_img")
+            read_rows(file, matrix, 0, min(3, matrix.rows))
+        rows_differ(str(path), 23)
+
+    read()

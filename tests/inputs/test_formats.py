@@ -28,7 +28,7 @@ from tamis.pipeline.inputs.formats import (
 )
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.part_builder import IngestOptions
+from tamis.pipeline.inputs.part_builder import FILE, IngestOptions
 from tamis.schemas.errors import InputError, JobError
 from tamis.schemas.formats import FORMATS, word
 from tamis.schemas.job import Input
@@ -255,6 +255,26 @@ def test_a_picture_that_ends_the_process_is_not_opened(maker: Maker) -> None:
     assert killed == expected
     closed = rows_of(source, IngestOptions(span=(3, 5)))
     assert [row["reason"] is None for row in closed] == [i in (3, 4) for i in range(10)]
+
+
+@pytest.mark.parametrize("closed", [FILE, 0])
+def test_a_file_or_the_start_of_one_that_ends_the_process_is_not_read(
+    closed: int, maker: Maker
+) -> None:
+    """Of a table with row groups the first are rows; of others the file is one. Its hash is known all the same."""
+    source = maker.file(SAMPLES)
+    sound = ingest_file(source, IngestOptions())
+    whole = pa.concat_tables(sound).to_pylist()
+    found = ingest_file(source, IngestOptions(closed=frozenset({closed})))
+    rows = pa.concat_tables(found).to_pylist()
+    assert found.totals == sound.totals
+    killed = [row for row in rows if row["reason"] == Reason.KILLED_ITS_WORKER]
+    assert all(row["message"].endswith("reading it ends the worker process") for row in killed)
+    if len(rows) == 1:
+        assert len(killed) == 1
+    else:
+        assert len(killed) == 4
+        assert rows[4:] == whole[4:]
 
 
 # What is wrong with a file.

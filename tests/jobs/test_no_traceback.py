@@ -164,7 +164,7 @@ def test_a_long_query_ends_at_a_signal(query: str, number: signal.Signals, finis
                 assert asking.poll() is None
                 time.sleep(0.05)
             asking.send_signal(number)
-            _, said = asking.communicate(timeout=60)
+            _, said = asking.communicate(timeout=180)
         finally:
             asking.kill()
     assert asking.returncode in (128 + number, 130, -number)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import typer
 
 from tamis.jobs.cli import app, main
+from tests.conftest import ROOT
 
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]  # a group
 
@@ -20,6 +25,19 @@ def test_an_argument_that_is_not_utf_8(
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(r"tamis: `caf\udce9`: is not UTF-8")
+
+
+def test_a_system_whose_names_of_files_are_not_utf_8() -> None:
+    """Uids are made of them: they would be others than elsewhere."""
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "tamis.jobs", "audit", "run"]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **plain}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "the names of files are taken for ascii" in line
+    assert line.endswith("set PYTHONUTF8=1")
 
 
 ODD = {

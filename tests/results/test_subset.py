@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from typing import Any
 from unittest import mock
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.pipeline.results import subset
+from tests.support.damaging import damaged
 
 
 def written(uids: list[str], spans: int = 1) -> bytes:
@@ -81,4 +83,24 @@ def test_changes_are_the_differences_of_the_sets(old: set[str], new: set[str], s
 def test_a_former_file_that_is_cut_short_is_refused() -> None:
     file = io.BytesIO(written([f"{i:032x}" for i in range(3)])[:-1])
     with pytest.raises(ValueError, match="cut short"):
+        list(subset.changes(file, spanned({f"{1:032x}"}, 1)))
+
+
+@given(damaged(written([f"{i:032x}" for i in range(3)])))
+def test_a_former_file_whose_bytes_are_others_is_read_or_refused(data: bytes) -> None:
+    """A header of numpy is a Python expression: its parser has errors of its own."""
+    with suppress(ValueError):
+        list(subset.changes(io.BytesIO(data), spanned({f"{1:032x}"}, 1)))
+
+
+@pytest.mark.parametrize(
+    "shape", ["(-3,)", "()", "(3, 1)", "3", "(1 << 70,)", "(True,)", "((((", "{"]
+)
+def test_a_former_file_of_another_shape_is_refused(shape: str) -> None:
+    header = (
+        f"{{'descr': [('f0', '<u8'), ('f1', '<u8')], 'fortran_order': False, 'shape': {shape}}}"
+    )
+    text = header.ljust(117).encode() + b"\n"
+    file = io.BytesIO(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+    with pytest.raises(ValueError, match=r"numpy header|holds a list|cut short"):
         list(subset.changes(file, spanned({f"{1:032x}"}, 1)))

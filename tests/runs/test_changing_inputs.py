@@ -1,4 +1,4 @@
-"""An input that changes while a run is at work is noticed, whatever its size and its time say."""
+"""An input that changes, while a run is at work or between two runs, is noticed, whatever its size and its time say."""
 
 from __future__ import annotations
 
@@ -10,9 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from tamis.schemas.errors import InputError
+from tamis.pipeline.inputs.changes import sha256_of
+from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.runs import state
+from tamis.schemas.errors import InputError, StateError
 from tamis.schemas.events import Event, PhaseEnded
-from tests.support.running import Sample, make_plan, picture, run_here, write_tar
+from tests.support.running import (
+    Sample,
+    contents,
+    ledger,
+    make_plan,
+    picture,
+    run_here,
+    write_tar,
+)
 
 STEPS = "  - signals: [words]\n  - rules: {words: {min: 1}}\n  - write: {samples_per_shard: 3}"
 
@@ -72,3 +83,52 @@ def test_a_file_that_is_only_touched_is_the_same(path: Path, tmp_path: Path) -> 
 
     run_here(make_plan(tmp_path / "run", path, STEPS), [at("subset", touch)])
     assert (tmp_path / "run/manifest.json").exists()
+
+
+def test_a_file_that_is_replaced_between_two_runs_with_its_size_and_time(
+    path: Path, tmp_path: Path
+) -> None:
+    run_here(make_plan(tmp_path / "run", path, STEPS))
+    change(path, "txt", keep_time=True)
+    with pytest.raises(
+        StateError, match=r"0\.tar: has changed .*as many bytes, and others.*--accept-changed"
+    ):
+        run_here(make_plan(tmp_path / "run", path, STEPS))
+    run_here(make_plan(tmp_path / "run", path, STEPS, accept_changed=True))
+    assert {row["text"][:7] for row in ledger(tmp_path / "run")} == {"CAPTION"}
+    assert run_here(make_plan(tmp_path / "run", path, STEPS)).tasks_run == 0
+
+
+def test_a_folder_of_pictures_in_which_one_is_replaced_likewise(tmp_path: Path) -> None:
+    for number in range(3):
+        for name, data in (("png", picture(number * 999)), ("txt", b"caption")):
+            file = tmp_path / f"in/{number}.{name}"
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(data)
+    run_here(make_plan(tmp_path / "run", tmp_path / "in", STEPS))
+    status, file = (tmp_path / "in/1.txt").stat(), tmp_path / "in/1.txt"
+    file.write_bytes(b"CAPTION")
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(StateError, match="has changed"):
+        run_here(make_plan(tmp_path / "run", tmp_path / "in", STEPS))
+
+
+def test_a_copy_with_its_time_is_the_same_and_is_read_once(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def noted(file: InputFile) -> str:
+        read.append(file.path)
+        return sha256_of(file)
+
+    monkeypatch.setattr(state, "sha256_of", noted)
+    run_here(make_plan(tmp_path / "run", path, STEPS))
+    shutil.copy2(path, tmp_path / "copy")
+    os.replace(tmp_path / "copy", path)
+    before = contents(tmp_path / "run")
+    for _ in range(2):
+        assert run_here(make_plan(tmp_path / "run", path, STEPS)).tasks_run == 0
+    assert read == [str(path)]
+    after = contents(tmp_path / "run")
+    assert before == after

@@ -1,5 +1,7 @@
 """A decoder that some pictures end: the process at once (``abort``, as a crash in C does), or for want of memory.
 
+So may a file whose name is given, or its row groups: "0.parquet", "0.parquet 3".
+
 As a program: does a job on Ray with workers whose decoder is so, and prints the notices as JSON.
 """
 
@@ -19,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tamis.pipeline.inputs import images
+from tamis.pipeline.inputs.parquet import batch_size, file, rows
 from tamis.pipeline.runs import walk as run
 from tamis.pipeline.runs.local_engine import LocalEngine
 from tamis.pipeline.runs.ray_engine import Engine
@@ -30,7 +33,7 @@ from tests.support.running import make_plan
 from tests.support.tables import files
 
 Deadly = dict[str, list[str]]
-"""Phase -> sha256 of the pictures that its workers cannot open."""
+"""Phase -> sha256 of the pictures that its workers cannot open, names of files, or of their row groups."""
 
 
 def fragile(
@@ -39,14 +42,29 @@ def fragile(
     """A task's function, in a process with such a decoder."""
     sound = images._read
 
-    def read(data: bytes | memoryview, *arguments: Any) -> Any:
-        if hashlib.sha256(data).hexdigest() in deadly:
+    def die_of(name: str) -> None:
+        if name in deadly:
             if abort:
                 os.abort()
             raise MemoryError
+
+    def read(data: bytes | memoryview, *arguments: Any) -> Any:
+        die_of(hashlib.sha256(data).hexdigest())
         return sound(data, *arguments)
 
-    with mock.patch.object(images, "_read", read):
+    def open_parquet(path: str) -> Any:
+        die_of(os.path.basename(path))
+        return file.open_parquet(path)
+
+    def batch_rows(parquet: file.InputParquet, group: int, *arguments: Any) -> int:
+        die_of(f"{os.path.basename(io.args.path)} {group}")
+        return batch_size.batch_rows(parquet, group, *arguments)
+
+    with (
+        mock.patch.object(images, "_read", read),
+        mock.patch.object(rows, "open_parquet", open_parquet),
+        mock.patch.object(rows, "batch_rows", batch_rows),
+    ):
         yield from function(io)
 
 
@@ -91,8 +109,8 @@ def hashes(output: Path, keys: Sequence[str]) -> list[str]:
     """The sha256 of some samples' pictures, as a run's ingest table has them."""
     found = []
     for path in files(output, "ingest", "files"):
-        rows = pq.read_table(path, columns=["key", "sha256"]).to_pylist()
-        found += [row["sha256"].hex() for row in rows if row["key"] in keys]
+        table = pq.read_table(path, columns=["key", "sha256"]).to_pylist()
+        found += [row["sha256"].hex() for row in table if row["key"] in keys]
     return found
 
 

@@ -8,17 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from tokenize import TokenError
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.lib import format as npy
 
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.results import subset
 from tamis.pipeline.store import storage
+from tamis.pipeline.store.numpy_arrays import sound_header
 from tamis.schemas.ledger import Reason
 
 IN_MEMORY = 4_000_000
@@ -175,9 +174,8 @@ class _Subset:
         self._file = None
         try:
             self._file = storage.open_read(path)
-            npy.read_magic(self._file)
-            (self._total,), _, self._dtype = npy.read_array_header_1_0(self._file)
-        except (OSError, ValueError, TypeError, SyntaxError, TokenError) as error:
+            (self._total,), _, self._dtype = sound_header(self._file)
+        except (OSError, ValueError) as error:
             self._wrong = f"cannot be read: {' '.join(str(error).split())}"
             return
         if self._dtype != subset.DTYPE:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib import format as npy
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import counted
@@ -17,7 +16,7 @@ from tamis.pipeline.results.shards import shard_name
 from tamis.pipeline.steps.shared.tiers import tiering
 from tamis.pipeline.steps.write.config import Write
 from tamis.pipeline.steps.write.vectors import SHORT, array_name, in_bytes, scale_name
-from tamis.pipeline.store import storage
+from tamis.pipeline.store import numpy_arrays, storage
 from tamis.pipeline.store.damage import require_content
 from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import part_files, paths
@@ -25,7 +24,7 @@ from tamis.pipeline.tables.columns import Float16s, vectors
 from tamis.pipeline.tasks.parts import bundle_of
 from tamis.schemas.scope import Scope
 
-DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+DAMAGE = (OSError, KeyError, RuntimeError, *numpy_arrays.DAMAGE)
 """Errors of numpy and zipfile on bytes that are none of theirs."""
 
 Mismatch = tuple[str, str]
@@ -41,8 +40,7 @@ class Array:
             file = stack.enter_context(storage.open_read(path))
             archive = stack.enter_context(zipfile.ZipFile(file))
             self._member = stack.enter_context(archive.open(f"{name}.npy"))
-            npy.read_magic(self._member)
-            self.shape, _, self._dtype = npy.read_array_header_1_0(self._member)
+            self.shape, _, self._dtype = numpy_arrays.sound_header(cast(BinaryIO, self._member))
             self._open = stack.pop_all()
 
     def rows(self, count: int) -> npt.NDArray[Any]:
@@ -155,13 +153,14 @@ def _stored(run: FinishedRun, step: str, side: str) -> Iterator[tuple[str | None
     tiers = tiering(run.steps)
     columns = ["sid", "kept", "shard", *([] if tiers is None else [tiers.signal])]
     for part in run.parts:
+        bundle, group = bundle_of(part.number)
+        name = f"{paths.LEDGER}/{paths.task_name(Scope.BUNDLE, bundle)}.parquet"
         try:
             stored = run.table(step, "vectors", paths.task_name(Scope.PART, part.number))
-            bundle, group = bundle_of(part.number)
-            name = f"{paths.LEDGER}/{paths.task_name(Scope.BUNDLE, bundle)}.parquet"
             with storage.open_table(storage.join(run.root, name)) as raw, ParquetFile(raw) as file:
                 ledger = file.read_row_group(group, columns)
-        except part_files.DAMAGE:
+        except part_files.DAMAGE as error:
+            require_content(error, name)
             return
         if stored is None or side not in stored.column_names:
             return

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from itertools import count
 
 import pyarrow as pa
@@ -82,7 +83,9 @@ def _sections(file: InputFile, options: IngestOptions) -> Iterator[Section]:
         first, numbers = 0, count()
         for group in range(parquet.num_row_groups):
             size = parquet.metadata.row_group(group).num_rows
-            yield Section(size, _group_rows(parquet, layout, group, first, numbers))
+            rows = _group_rows(parquet, layout, group, first, numbers)
+            unread = partial(_unread, file, group, size, first, numbers)
+            yield Section(size, rows, unread)
             first += size
 
 
@@ -127,19 +130,30 @@ def _group_rows(
         message = words(error)
     for row_number in range(done, size):
         next(numbers)
-        yield _unreadable(layout.file, group, row_number, first + row_number, message)
+        why = fault(Reason.UNREADABLE_ROW, f"row group {group}: {message}", None)
+        yield _row(layout.file, group, row_number, first + row_number) | why
 
 
-def _unreadable(file: InputFile, group: int, group_row: int, number: int, message: str) -> Row:
+def _unread(
+    file: InputFile, group: int, size: int, first: int, numbers: Iterator[int], message: str
+) -> Iterator[Row]:
+    """The rows of a row group that is not read."""
+    why = fault(Reason.KILLED_ITS_WORKER, f"row group {group}: {message}", None)
+    for row_number in range(size):
+        next(numbers)
+        yield _row(file, group, row_number, first + row_number) | why
+
+
+def _row(file: InputFile, group: int, group_row: int, number: int) -> Row:
+    """The place of a row of which nothing else is known."""
     key = str(number)
-    row: Row = {
+    return {
         "uid": hash_uid(file.entry, file.relative, "row", key, number),
         "key": key,
         "row_group": group,
         "group_row": group_row,
         "file_row": number,
     }
-    return row | fault(Reason.UNREADABLE_ROW, f"row group {group}: {message}", None)
 
 
 def _with_pictures(

@@ -38,12 +38,12 @@ def rows(file: InputFile, options: IngestOptions, totals: FileTotals) -> Iterato
     """A row for each key of a tar and each range of damage, in the order of the file.
 
     Raises:
-        InputError: the file cannot be opened.
+        InputError: the file is gone.
     """
     try:
         stream = storage.open_read(file.path)
-    except OSError as error:
-        raise InputError(f"cannot read `{storage.redact(file.path)}`: {error.strerror}") from None
+    except FileNotFoundError:
+        raise InputError(f"`{storage.redact(file.path)}` is not there any more") from None
     with stream:
         walker = Walker(stream, options.max_member_bytes)
         numbers, places = count(), count()

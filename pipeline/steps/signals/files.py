@@ -8,7 +8,7 @@ from functools import lru_cache
 from tamis.pipeline.signals.heads import Head, read_head
 from tamis.pipeline.signals.word_list import WordList, read_list
 from tamis.pipeline.store import storage
-from tamis.schemas.errors import InputError, ModelError, StorageError, TamisError
+from tamis.schemas.errors import InputError, ModelError, TamisError
 
 
 @lru_cache(maxsize=8)
@@ -57,7 +57,7 @@ def sha256_of(path: str) -> str | None:
     """The sha256 of a file; None where it is not there."""
     try:
         return hashlib.sha256(storage.read_bytes(storage.absolute(path))).hexdigest()
-    except (OSError, StorageError):
+    except FileNotFoundError:
         return None
 
 
