@@ -234,7 +234,7 @@ def _first_rows(files: Sequence[InputFile]) -> tuple[InputFile, pa.Table]:
         raise InputError(f"`{shown}` has no samples: name files that have some")
     raise NoSampleError(
         f"no sample of `{shown}` can be used: {fault['reason']}: {fault['message']}"
-        f"{mend(files[0], fault['reason'], fault)}",
+        f"{mend(files[0], fault)}",
         fault["reason"],
     )
 

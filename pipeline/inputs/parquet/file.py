@@ -198,8 +198,17 @@ def picture_fields(
     rule = "pictures are bytes, {bytes, path}, or paths of files"
     if is_list(kind):
         rule += f": of a list say which, from 0: `columns: {{image: {column}.0}}`"
+    inner = _inner_picture(kind)
+    if inner is not None:
+        rule += f": say where they are: `columns: {{image: {column}.{inner}}}`"
     _expect(data is not None or paths is not None, path, column, kind, rule)
     return data, paths
+
+
+def _inner_picture(kind: pa.DataType) -> str | None:
+    """The first field of a struct that may hold pictures."""
+    fields = list(kind) if pa.types.is_struct(kind) else []
+    return next((f.name for f in fields if is_bytes(f.type) or pa.types.is_struct(f.type)), None)
 
 
 def _is_needed(name: str, reading: Reading) -> bool:
