@@ -31,6 +31,7 @@ from tamis.pipeline.runs.metrics import Metrics
 from tamis.pipeline.runs.tally import Asked, Tally, Teller
 from tamis.pipeline.runs.window import Pace, Window, chunk, chunks
 from tamis.pipeline.runs.worker import Worker
+from tamis.pipeline.tables.part_files import TableFile
 from tamis.pipeline.tasks import claims
 from tamis.pipeline.tasks.perform import LostError, Outcome, Work
 from tamis.pipeline.tasks.phase import Phase
@@ -212,9 +213,15 @@ class Engine:
         """
         self._start()
         for outcome in attempts.outcomes(phase, works, partial(self._once, phase)):
-            if self._metrics and outcome.file:
-                self._metrics.count(outcome.file, outcome.seconds)
+            if outcome.file:
+                self._count(outcome.file, outcome.seconds)
             yield outcome
+
+    def _count(self, file: TableFile, seconds: float) -> None:
+        if self._asked:
+            self._asked.ended(file.written)
+        if self._metrics:
+            self._metrics.count(file, seconds)
 
     def _once(self, phase: Phase[Any], window: Window, alone: bool) -> Iterator[Outcome]:
         """Do every task once, ``alone`` or in chunks. Outcomes lost with a worker do not come."""

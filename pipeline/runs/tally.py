@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +17,9 @@ MESSAGES = 50
 
 OFTEN = 1.0
 """Seconds between two messages of one worker, and between two questions of the driver, at least."""
+
+PATIENCE, ANSWERED = 5.0, 0.5
+"""Seconds since the last question after which the next is waited for, and for how long."""
 
 WORKER = uuid4().hex
 """This process among all workers."""
@@ -67,12 +70,12 @@ class Teller:
 
 
 class Asked:
-    """The driver's side, for ``at_work.show``: what the actor last answered. Nobody waits for an answer."""
+    """The driver's side, for ``at_work.show``: what the actor last answered, less what has ended since."""
 
     def __init__(self, tally: Any) -> None:
         self._tally, self._number, self._rows = tally, 0, 0
         self._answer: Future[int] | None = None
-        self._at = 0.0
+        self._at = 0.0  # of the last question
         self._lock = threading.Lock()  # observers ask from threads of their own
 
     def begin(self, workers: int) -> Teller:
@@ -82,16 +85,24 @@ class Asked:
             self._answer, self._rows = None, 0
         return Teller(self._tally, self._number, workers)
 
-    def rows(self) -> int:
-        """The rows of all tasks at work that are done, as they were a second ago."""
+    def ended(self, rows: int) -> None:
+        """A task of so many rows has ended: they are counted elsewhere now."""
         with self._lock:
+            self._rows = max(0, self._rows - rows)
+
+    def rows(self) -> int:
+        """The rows of all tasks at work that are done, as they were about a second ago."""
+        with self._lock:
+            now = time.monotonic()
+            if self._answer is None and now - self._at >= OFTEN:
+                self._at, seldom = now, now - self._at >= PATIENCE
+                self._answer = self._tally.rows.remote(self._number).future()
+                if seldom:  # what was answered before is old
+                    wait([self._answer], ANSWERED)
             if self._answer is not None and self._answer.done():
                 if self._answer.exception() is None:  # else the actor is gone: the number stays
                     self._rows = self._answer.result()
                 self._answer = None
-            if self._answer is None and time.monotonic() - self._at >= OFTEN:
-                self._at = time.monotonic()
-                self._answer = self._tally.rows.remote(self._number).future()
             return self._rows
 
     def close(self) -> None:

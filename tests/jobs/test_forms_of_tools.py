@@ -55,6 +55,11 @@ def beside(name: str, content: str | bytes) -> Write:
     return write
 
 
+def at(folder: Path, name: str) -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(b"1")
+
+
 def spark(folder: Path) -> None:
     """A table is a folder, as Spark, Dask and Hive write it."""
     for name in ("x.parquet", "y.parquet"):
@@ -173,6 +178,17 @@ TOLD: dict[str, tuple[Write, str]] = {
         lambda folder: (folder / "urls.txt").write_text("https://example.org/a.jpg\n" * 3),
         "a list of addresses, and nothing is fetched: img2dataset does it",
     ),
+    "a set of Lance": (
+        lambda folder: at(folder, "data/pairs.lance/data/0.lance"),
+        "data/pairs.lance').to_table(), '",
+    ),
+    "a table of Avro": (lambda folder: at(folder, "a.avro"), "pd.DataFrame(fastavro.reader(open('"),
+    "a table of SQLite": (lambda folder: at(folder, "a.db"), "pd.read_sql('SELECT * FROM TABLE', sqlite3.connect('"),
+    "TFRecord without an ending": (
+        lambda folder: at(folder, "train-00000-of-01024"),
+        ".tfrecord is not read: write parquet of it",
+    ),
+    "an archive": (lambda folder: at(folder, "a.zip"), "/in/a.zip' -d '"),
     "films": (lambda folder: (folder / "a.mp4").write_bytes(b"1"), "a film, of which nothing is read"),
     "arrays": (lambda folder: (folder / "a.npz").write_bytes(b"1"), ".npz is not read: write parquet of it"),
     "UTF-16 without its mark": (

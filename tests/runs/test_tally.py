@@ -90,7 +90,7 @@ def test_a_new_pass_forgets_the_rows_of_workers_that_died() -> None:
     assert (actor.rows(1), actor.rows(2)) == (0, 4)
 
 
-def test_the_driver_never_waits_and_asks_once_a_second(clock: list[float]) -> None:
+def test_the_driver_asks_once_a_second_and_waits_half_a_one_at_most(clock: list[float]) -> None:
     remote = Remote()
     asked = Asked(remote)
     teller = asked.begin(workers=2)
@@ -102,6 +102,10 @@ def test_the_driver_never_waits_and_asks_once_a_second(clock: list[float]) -> No
     remote.answer()
     assert [asked.rows() for _ in range(9)] == [7] * 9
     assert len(remote.asked) == 1
+    asked.ended(5)
+    assert asked.rows() == 2
+    asked.ended(5)
+    assert asked.rows() == 0
     clock[0] += 1.0
     asked.rows()
     assert len(remote.asked) == 2
