@@ -74,18 +74,21 @@ def _above(path: str) -> Iterator[str]:
 
 
 def folders(path: str, above: tuple[Identity, ...] = ()) -> Iterator[str]:
-    """A directory and those below it, by name, without hidden ones, and without one that a link finds above itself.
+    """A directory and those below it, by name, without hidden ones, and without one that a link finds above itself;
+    nothing where there is none.
 
     Raises:
         StorageError: a directory cannot be listed.
     """
-    if not storage.is_local(path):
-        names = storage.folders_in(path)
-    elif (here := _identity(inner := filesystem(path)[1])) in above:
-        return
-    else:
+    if storage.is_local(path):
+        inner = filesystem(path)[1]
+        here = _identity(inner) if os.path.isdir(inner) else None
+        if here is None or here in above:
+            return
         above = (*above, here)
         names = [n for n in _names(inner) if n[0] != "." and os.path.isdir(f"{inner}/{n}")]
+    else:
+        names = storage.folders_in(path)
     yield path
     for name in names:
         yield from folders(f"{path.rstrip('/')}/{name}", above)
