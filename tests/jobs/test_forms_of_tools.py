@@ -178,6 +178,19 @@ TOLD: dict[str, tuple[Write, str]] = {
         lambda folder: (folder / "urls.txt").write_text("https://example.org/a.jpg\n" * 3),
         "a list of addresses, and nothing is fetched: img2dataset does it",
     ),
+    "whole numbers of 128 bits": (
+        lambda folder: pl.DataFrame({"text": ["a"], "big": pl.Series([2**100], dtype=pl.Int128)}).write_parquet(
+            folder / "0.parquet"
+        ),
+        "Integers with more than 64 bits not implemented: write the file without that column",
+    ),
+    "captions in a map": (
+        lambda folder: pq.write_table(
+            pa.table({"image": PICTURES[:1], "text": pa.array([[("en", "a b")]], pa.map_(pa.string(), pa.string()))}),
+            folder / "0.parquet",
+        ),
+        "# the captions cannot be used: ",
+    ),
     "a set of Lance": (
         lambda folder: at(folder, "data/pairs.lance/data/0.lance"),
         "data/pairs.lance').to_table(), '",

@@ -10,6 +10,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tamis.pipeline.inputs.captions import CAPTIONS_ARE_TEXT
 from tamis.pipeline.inputs.input_files import BY_ALIAS, Reading
 from tamis.pipeline.inputs.other_formats import named
 from tamis.pipeline.inputs.parquet.inner import inner_type, is_list, stored_name
@@ -124,7 +125,8 @@ def why_broken(path: str, error: BaseException) -> str:
     with storage.open_read(path) as file:
         start = file.read(FIRST_BYTES)
     if start.startswith(MAGIC):
-        return words(error)
+        of_column = isinstance(error, NotImplementedError)
+        return words(error) + (": write the file without that column" if of_column else "")
     return named(start) or words(error)
 
 
@@ -156,7 +158,7 @@ def find_columns(
         names[name] = column
     if names["text"] is not None:
         kind = inner_type(schema, names["text"])
-        rule = "captions are text"
+        rule = CAPTIONS_ARE_TEXT
         if is_texts(kind):
             rule = "captions are text: of a list say `captions: first` or `captions: each`"
         fits = is_string(kind) or is_bytes(kind) or (is_texts(kind) and reading.captions != "one")
