@@ -48,6 +48,8 @@ def find(file: InputFile, path: object) -> storage.File:
     """
     if isinstance(path, dict):  # as Hugging Face writes pictures: {bytes, path}
         path = path.get("path") or path.get("bytes")  # in text the bytes are base64
+    if isinstance(path, list):
+        raise NoPictureError("a list: say which of it is meant, from 0: `columns: {image: NAME.0}`")
     if not isinstance(path, str) or not path.strip():
         raise NoPictureError("no path of a picture")
     if path.startswith("data:") or (len(path) > LONG and path.startswith(BASE64)):

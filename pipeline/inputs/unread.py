@@ -43,6 +43,9 @@ TABLES = {
 SHARDED = re.compile(r"-\d{5}-of-\d{5}$")
 """How the names of TFRecord's files end, which have no ending."""
 
+SQLITE_FILE = b"SQLite format 3"
+"""The first bytes of a database, for other files end in `.db` too."""
+
 ARROW_FILE = b"ARROW1"
 """The first bytes of Arrow's files; its streams begin otherwise."""
 
@@ -96,7 +99,7 @@ def advice(path: str) -> str | None:
     if name.endswith(".json"):
         return json_files.advice(storage.absolute(path))
     ending = ".tfrecord" if SHARDED.search(name) else name[name.rfind(".") :]
-    if ending in TABLES:
+    if ending in TABLES and (ending != ".db" or _starts_with(path, SQLITE_FILE)):
         converted = _converted(path, ending)
         return f"{ending} is not read: make parquet of it: {converted}"
     if ending in UNPACK:

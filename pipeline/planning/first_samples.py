@@ -69,7 +69,7 @@ def mend(file: InputFile, row: Mapping[str, Any]) -> str:
             return ""
         below = _folder_of(file, taken["image"], row)
         if below is not None:
-            return f": it lies in {below}/: put the table there"
+            return f": it lies in {below}: put the table there"
         return ": put the pictures below the table's folder, or name another column: `columns: {image: NAME}`"
     others = [name for name in format_of(file).columns(file) if name not in taken.values()]
     keys = f"; the json has {', '.join(others[:KEYS])}" if others and not taken else ""
@@ -79,10 +79,14 @@ def mend(file: InputFile, row: Mapping[str, Any]) -> str:
 
 
 def _folder_of(file: InputFile, column: str, row: Mapping[str, Any]) -> str | None:
-    """The name of the folder beside a table in which the picture lies that a row of it names."""
+    """The folder near a table in which the picture lies that a row of it names, by the way from the table to it."""
     path = field_of(json_rows.parsed(row["meta"] or "{}"), column)
     folder = storage.parent(storage.absolute(file.path))
     if not isinstance(path, str) or not path or "://" in path or "\0" in path:
         return None
-    below = storage.folders_in(folder)[:FOLDERS]
-    return next((name for name in below if storage.exists(storage.join(folder, name, path))), None)
+    for way, base in (("", folder), ("../", storage.parent(folder))):
+        below = ["", *(f"{name}/" for name in storage.folders_in(base)[:FOLDERS])]
+        for name in below if way else below[1:]:
+            if storage.exists(storage.join(base, f"{name}{path}")):
+                return f"{way}{name}"
+    return None

@@ -55,9 +55,21 @@ def beside(name: str, content: str | bytes) -> Write:
     return write
 
 
-def at(folder: Path, name: str) -> None:
+def at(folder: Path, name: str, data: bytes = b"1") -> None:
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(b"1")
+    (folder / name).write_bytes(data)
+
+
+def far(list_: str, pictures: str, named: str = "") -> Write:
+    """A list in one folder, of pictures in another; it names them below ``named``."""
+
+    def write(folder: Path) -> None:
+        (folder / pictures).mkdir()
+        files(pictures=pictures)(folder)
+        rows = [{"image": f"{named}{row['file_name']}", "text": row["text"]} for row in ROWS]
+        at(folder, list_, "".join(f"{json.dumps(row)}\n" for row in rows).encode())
+
+    return write
 
 
 def spark(folder: Path) -> None:
@@ -184,6 +196,18 @@ TOLD: dict[str, tuple[Write, str]] = {
         ),
         "Integers with more than 64 bits not implemented: write the file without that column",
     ),
+    "a list in a folder of its own": (
+        far("lists/a.jsonl", "images"),
+        "it lies in ../images/: put the table there",
+    ),
+    "a list that names its own folder": (
+        far("images/a.jsonl", "images", "images/"),
+        "it lies in ../: put the table there",
+    ),
+    "lists of one picture": (
+        beside("m.jsonl", "".join(f"{json.dumps({'image': [f'{i}.png'], 'text': 'a b'})}\n" for i in NUMBERS)),
+        "say which of it is meant, from 0: `columns: {image: NAME.0}`",
+    ),
     "captions in a map": (
         lambda folder: pq.write_table(
             pa.table({"image": PICTURES[:1], "text": pa.array([[("en", "a b")]], pa.map_(pa.string(), pa.string()))}),
@@ -196,7 +220,9 @@ TOLD: dict[str, tuple[Write, str]] = {
         "data/pairs.lance').to_table(), '",
     ),
     "a table of Avro": (lambda folder: at(folder, "a.avro"), "pd.DataFrame(fastavro.reader(open('"),
-    "a table of SQLite": (lambda folder: at(folder, "a.db"), "pd.read_sql('SELECT * FROM TABLE', sqlite3.connect('"),
+    "a table of SQLite": (
+        lambda folder: at(folder, "a.db", b"SQLite format 3"),
+        "pd.read_sql('SELECT * FROM TABLE', sqlite3.connect('"),
     "TFRecord without an ending": (
         lambda folder: at(folder, "train-00000-of-01024"),
         ".tfrecord is not read: write parquet of it",
