@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.pipeline.inputs import columns, inner_fields, picture_paths
+from tamis.pipeline.inputs.captions import CAPTIONS_ARE_TEXT
 from tamis.pipeline.inputs.entries import input_files, listed
 from tamis.pipeline.inputs.formats import format_of, outline, rows_of
 from tamis.pipeline.inputs.ingest import ingest_file
@@ -114,7 +115,8 @@ def look(patterns: Sequence[str]) -> Look:
             look = _look_for(patterns, captions)
         except InputError as error:
             faults.append(error)
-            if isinstance(error, NoSampleError) and error.reason in UNREAD_CAPTIONS:
+            unfit = isinstance(error, NoSampleError) and error.reason in UNREAD_CAPTIONS
+            if unfit or CAPTIONS_ARE_TEXT in str(error):
                 unread = [f"the captions cannot be used: {error}"]
             continue
         without = look.rows.num_rows - look.rows["text"].null_count < look.rows.num_rows / 2
@@ -234,7 +236,7 @@ def _first_rows(files: Sequence[InputFile]) -> tuple[InputFile, pa.Table]:
         raise InputError(f"`{shown}` has no samples: name files that have some")
     raise NoSampleError(
         f"no sample of `{shown}` can be used: {fault['reason']}: {fault['message']}"
-        f"{mend(files[0], fault['reason'], fault)}",
+        f"{mend(files[0], fault)}",
         fault["reason"],
     )
 

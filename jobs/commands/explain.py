@@ -157,7 +157,10 @@ def _facts(story: Story) -> list[tuple[str, str]]:
 
 
 def _location(story: Story) -> str:
-    return ", ".join(filter(None, (story["source"], story["where"])))
+    source, where = story["source"], story["where"]
+    if source.endswith("/") and where:  # a folder, and the name of a file in it
+        return f"{source.removesuffix('./')}{where}"
+    return ", ".join(filter(None, (source, where)))
 
 
 def step_lines(step: dict[str, Any], read: dict[str, Any]) -> list[str]:

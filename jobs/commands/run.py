@@ -27,6 +27,7 @@ from tamis.pipeline.runs import plan as planning
 from tamis.pipeline.runs import walk as running
 from tamis.schemas.errors import TamisError, Terminated
 from tamis.schemas.events import Event, Observer, PhaseEnded
+from tamis.schemas.ledger import Reason
 from tamis.schemas.manifest import Version
 from tamis.schemas.redaction import redact, redact_text
 from tamis.schemas.step import StepModel
@@ -36,6 +37,12 @@ INTERRUPTED, TERMINATED = 130, 143
 
 LONGEST = 3
 """Steps whose times are shown."""
+
+OF_PHOTOGRAPHS = "--set embed.encoder=open_clip:ViT-B-32/laion2b_s34b_b79k (600 MB, fetched once)"
+"""What is added to a command whose job takes the small encoder."""
+
+FEW = 0.1
+"""Share of the input without captions above which it is said how pictures are taken without any."""
 
 HALF = 0.5
 """Share of what reached a step above which its drops are said aloud."""
@@ -81,6 +88,10 @@ def run_job(
             f"no job is named: the one that fits the input runs; it is kept as {redact(plan.root)}/job.yaml, and "
             "`tamis init --input` writes it out to be changed"
         )
+        if any(step.encoder == "demo" for step in job.embeds):
+            display.note(
+                f"the encoder is demo, which knows clip art alone: for photographs {OF_PHOTOGRAPHS}"
+            )
     place = Place(place.address, is_local(plan, place.local, place.address))
     carry_out(plan, place, progress=progress, json=json)
 
@@ -203,7 +214,7 @@ def _show_result(run: FinishedRun, tasks_run: int, times: Times, json: bool) -> 
     out = display.console()
     display.print_table(out, funnel_table(run))
     out.print(balance(totals))
-    for line in losses(run.steps, totals):
+    for line in (*losses(run.steps, totals), *uncaptioned(totals)):
         out.print(display.plain(line), soft_wrap=True)
     if not tasks_run:
         out.print("nothing was left to do: every table stood as it was")
@@ -224,6 +235,17 @@ def losses(steps: Sequence[StepModel], totals: Funnel) -> Iterator[str]:
                 f"note: {step.step} dropped {display.count(dropped)} of {display.count(step.entered)} "
                 f"({display.share(dropped, step.entered)}), most as {reason}: see whether its settings fit the data: "
                 "tamis whatif shows what others would keep"
+            )
+
+
+def uncaptioned(totals: Funnel) -> Iterator[str]:
+    """A line where many samples of the input have no caption."""
+    for step in totals.steps:
+        bare = step.dropped.get(Reason.MISSING_CAPTION, 0)
+        if bare > FEW * step.entered:
+            yield (
+                f"note: {display.count(bare)} of {display.count(step.entered)} samples have no caption: "
+                "`captions: none` in the job's input takes pictures without any"
             )
 
 

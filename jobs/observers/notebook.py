@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any, cast
@@ -14,6 +15,9 @@ from tamis.schemas.events import Event, Notice, PhaseEnded, PhaseStarted, StepEn
 
 INTERVAL = 0.5
 """Seconds between two drawings, at least; a step that has decided is drawn at once."""
+
+BEAT = 2.0
+"""Seconds after which it is drawn anyway: a task may take minutes."""
 
 HEAD = ("step", "entered", "dropped", "kept", "time")
 
@@ -29,12 +33,13 @@ def in_notebook() -> bool:
 
 
 class LiveTable:
-    """An observer that draws a table, and below it how far the step at work is. A context manager.
+    """An observer that draws a table, and below it how far the step at work is. A context manager: a thread of its own
+    draws while no task ends.
 
     ``steps`` are the names of the run's steps, in order; ``beginning`` stands above the table.
     """
 
-    def __init__(self, steps: Sequence[str], beginning: str = "") -> None:
+    def __init__(self, steps: Sequence[str], beginning: str = "", beat: float = BEAT) -> None:
         from IPython.core.display import HTML
         from IPython.core.display_functions import DisplayHandle
 
@@ -46,17 +51,33 @@ class LiveTable:
         self._pace: Pace | None = None
         self._begun = time.monotonic()
         self._drawn = 0.0
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._keep_drawing, args=[beat], daemon=True)
 
     def __enter__(self) -> LiveTable:
         self._handle.display(self._html(self.page()))
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
         self._pace = None
         self._draw()
 
+    def _keep_drawing(self, beat: float) -> None:
+        while not self._stopped.wait(beat):
+            with self._lock:
+                if self._pace is not None:
+                    self._draw()
+
     def __call__(self, event: Event) -> None:
         """Count the event, and draw the table where it is time."""
+        with self._lock:
+            self._count(event)
+
+    def _count(self, event: Event) -> None:
         match event:
             case PhaseStarted():
                 self._pace = Pace.of(event, self._steps, time.monotonic())

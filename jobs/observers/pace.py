@@ -14,7 +14,7 @@ from tamis.schemas.events import PhaseStarted, TaskDone
 class Pace:
     """Counts of the phase at work. Times are seconds of one clock.
 
-    A phase that reads no table, such as the walk over the input, is counted in files.
+    A phase that reads no table, such as the walk over the input, is counted in files; its samples show as they come.
     """
 
     place: str  # "step 3 of 9"
@@ -44,12 +44,19 @@ class Pace:
         """What is done, samples of the tasks at work included."""
         return min(self.total, self.done + at_work.rows()) if self.by_rows else self.done
 
+    @property
+    def counted(self) -> int:
+        """The samples that are done, those of the tasks at work included."""
+        return self.seen if self.by_rows else self.samples + at_work.rows()
+
     def text(self, now: float) -> str:
         """One line: "step 3 of 9, embed vectors: 1,000 of 4,000 samples, 31/s, 1 min 36 s left"."""
         unit = "samples" if self.by_rows else "files"
-        seen = self.seen
+        seen, samples = self.seen, self.counted
         about = f"{display.count(seen)} of {display.count(self.total)} {unit}"
-        seconds, samples = now - self.started, seen if self.by_rows else self.samples
+        if samples and not self.by_rows:
+            about += f", {display.count(samples)} samples"
+        seconds = now - self.started
         if samples and seconds > 0:
             about += f", {samples / seconds:,.0f} samples/s"
         if 0 < seen < self.total:

@@ -33,8 +33,7 @@ class _Living(Progress):
         """The bar as it is now."""
         for task in self.tasks:
             task.completed = self._pace.seen
-            if self._pace.by_rows:
-                task.fields["samples"] = self._pace.seen
+            task.fields["samples"] = self._pace.counted
         return super().get_renderables()
 
 

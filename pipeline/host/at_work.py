@@ -1,8 +1,9 @@
-"""How far the tasks at work are: rows of theirs that are done already, told by worker processes of this machine.
+"""How far the tasks at work are: rows of theirs that are done already, told by the workers.
 
-A task's rows are counted when it ends, and one that embeds a part may take minutes. So each worker writes its number
-into a place of its own in memory that it shares with the process that gives it work; nobody waits for it, and nothing
-else depends on it. Workers of Ray share no memory: there tasks at work count nothing.
+A task's rows are counted when it ends, and one that embeds a part may take minutes. So each worker tells its number
+meanwhile. Without Ray it writes it into a place of its own in memory that it shares with the process that gives it
+work; workers of Ray share no memory with that, and send it now and then (``tamis.pipeline.runs.tally``). Nobody waits
+for it, and nothing else depends on it.
 """
 
 from __future__ import annotations
@@ -10,9 +11,19 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from typing import Protocol
 
 NUMBER = struct.Struct("=q")
+
+
+class Shown(Protocol):
+    """What tells the rows of tasks at work in the process that gives work."""
+
+    def rows(self) -> int:
+        """The rows of all tasks at work that are done."""
 
 
 class Board:
@@ -45,38 +56,42 @@ class Board:
 
 
 class _Shared:
-    """What this process shares: the board that it made, or its place on another's."""
+    """What this process shares: what it shows of its workers, or how it tells as one itself."""
 
-    board: Board | None = None
-    memory: mmap.mmap | None = None
-    path: str | None = None
-    offset = 0
+    shown: Shown | None = None
+    tell: Callable[[int], None] | None = None
+    place: tuple[str, int] | None = None
     rows = 0
 
 
-def show(board: Board | None) -> None:
-    """Make ``board`` the one of which ``rows`` tells."""
-    _Shared.board = board
+def show(shown: Shown | None) -> None:
+    """Make ``shown`` that of which ``rows`` tells."""
+    _Shared.shown = shown
 
 
 def rows() -> int:
     """Rows that are done of the tasks at work, as far as that is known here."""
-    return 0 if _Shared.board is None else _Shared.board.rows()
+    return 0 if _Shared.shown is None else _Shared.shown.rows()
 
 
 def join(path: str, place: int) -> None:
     """Take a place on the board of another process; without one where it is gone."""
-    if path == _Shared.path and NUMBER.size * place == _Shared.offset:
+    if (path, place) == _Shared.place:
         return
-    _Shared.memory = None
+    _Shared.tell = None
     with suppress(OSError, ValueError):
         file = os.open(path, os.O_RDWR)
         try:
-            _Shared.memory = mmap.mmap(file, 0)
+            _Shared.tell = partial(NUMBER.pack_into, mmap.mmap(file, 0), NUMBER.size * place)
         finally:
             os.close(file)
-    _Shared.path, _Shared.offset = path, NUMBER.size * place
+    _Shared.place = path, place
     begin()
+
+
+def tell_by(tell: Callable[[int], None]) -> None:
+    """Have ``tell`` called with the rows of the task at work, from its beginning on, as they become more."""
+    _Shared.tell, _Shared.place = tell, None
 
 
 def begin() -> None:
@@ -88,5 +103,5 @@ def begin() -> None:
 def advance(done: int) -> None:
     """So many rows more of the task at work are done."""
     _Shared.rows += done
-    if _Shared.memory is not None:
-        NUMBER.pack_into(_Shared.memory, _Shared.offset, _Shared.rows)
+    if _Shared.tell is not None:
+        _Shared.tell(_Shared.rows)

@@ -11,6 +11,9 @@ from tamis.pipeline.inputs.part_builder import MAX_URL_BYTES, IngestOptions, Row
 from tamis.pipeline.inputs.uids import hash_uid
 from tamis.schemas.ledger import Reason
 
+CAPTIONS_ARE_TEXT = "captions are text"
+"""In the message about a column of captions that holds something else."""
+
 
 def field(fields: dict[str, Any], name: str, reading: Reading = BY_ALIAS) -> Any:
     """The value of ``name``, by the job's names or an alias, in ``fields``; None where they have none."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
-from tamis.pipeline.inputs.suffixes import OTHER_PICTURES, PICTURES
-from tamis.pipeline.inputs.unread import advice
-from tamis.pipeline.store import storage
+from tamis.pipeline.inputs import beside_pictures
+from tamis.pipeline.inputs.beside_pictures import named_after
+from tamis.pipeline.inputs.suffixes import ANY_PICTURE
+from tamis.pipeline.inputs.unread import advice, check_no_delta
+from tamis.pipeline.store import matching, storage
 from tamis.schemas.errors import InputError
 
 LOOKED_AT = 10_000
@@ -21,9 +23,7 @@ LISTS = 10
 FOLDER = "/"
 """The ending of a directory whose pictures are read."""
 
-ANY_PICTURE = OTHER_PICTURES.union(PICTURES)
-
-JSON, TAR = ".json", ".tar"
+JSON, TAR, TEXT = ".json", ".tar", ".txt"
 
 NAMED = 5
 """Endings that a message names."""
@@ -67,17 +67,23 @@ def _of_folder(
 ) -> tuple[list[str], list[str]]:
     base = folder.rstrip("/") or "/"
     paths = [path for path, _ in zip(_below(base), range(LOOKED_AT), strict=False)]
+    check_no_delta(paths, base)
     met = Counter(map(_ending, paths))
     pictures = any(met[f".{ending}"] for ending in ANY_PICTURE)
     tables = _json_tables(paths)
-    notes = list(islice(_passed_over(paths, tables), NAMED))
+    notes = [
+        *islice(_passed_over(paths, tables), NAMED),
+        *islice(beside_pictures.apart(paths), NAMED),
+    ]
     for number, level in enumerate(levels):
         if FOLDER in level and pictures:
             return [f"{base}/"], notes
         found = _without_sidecars(paths, [e for e in level if met[e] and e != JSON])
         json = [path for path in tables if JSON in level and advice(path) is None]
         if found and (not pictures or (number == 0 and TAR in found) or len(levels) == 1):
-            return _patterns(base, paths, found), []
+            others = {e for further in levels[number + 1 :] for e in further} - {JSON}
+            passed = list(_others(paths, others)) if len(levels) > 1 else []
+            return _patterns(base, paths, found), passed
         if json and not pictures:
             return json, []
         lists = [path for path in paths if _ending(path) in found][:LISTS]
@@ -94,6 +100,14 @@ def _of_folder(
     raise _nothing(folder, paths, met, [ending for level in levels for ending in level])
 
 
+def _others(paths: Sequence[str], endings: Collection[str]) -> Iterator[str]:
+    """A note on the pictures and lists that lie beside files which count before them."""
+    met = Counter(e for e in map(_ending, paths) if e in endings or e[1:] in ANY_PICTURE)
+    if met:
+        named = ", ".join(f"{count:,} {ending}" for ending, count in met.most_common(NAMED))
+        yield f"{named} lie there too and are not read: name them, or their folder, if they are the input"
+
+
 def _without_sidecars(paths: Sequence[str], endings: Sequence[str]) -> list[str]:
     """The endings without those of which each file lies beside a tar of its name: that is the tar's own metadata."""
     stems = {path[: -len(TAR)] for path in paths if _ending(path) == TAR}
@@ -107,16 +121,27 @@ def _without_sidecars(paths: Sequence[str], endings: Sequence[str]) -> list[str]
 
 def _json_tables(paths: Sequence[str]) -> list[str]:
     """The first `.json` files that lie beside no picture of their name."""
-    stems = _stems(paths)
-    found = (p for p in paths if _ending(p) == JSON and p[: 1 - len(JSON)] not in stems)
-    return list(islice(found, LISTS))
+    return list(islice(_alone(paths, JSON), LISTS))
+
+
+def _alone(paths: Sequence[str], ending: str) -> Iterator[str]:
+    """The files with an ending that lie beside no picture of their name."""
+    pictures = {path for path in paths if _ending(path).removeprefix(".") in ANY_PICTURE}
+    stems = {path[: len(path) - len(_ending(path)) + 1] for path in pictures}
+    for path in paths:
+        beside = path[: 1 - len(ending)] in stems or named_after(path, pictures) is not None
+        if _ending(path) == ending and not beside:
+            yield path
 
 
 def _passed_over(paths: Sequence[str], tables: Sequence[str]) -> Iterator[str]:
     """A note for each file that is not read, and for which there is advice."""
+    texts = list(islice(_alone(paths, TEXT), LISTS))
     for path in paths:
         ending = _ending(path)
-        if ending.removeprefix(".") in ANY_PICTURE or (ending == JSON and path not in tables):
+        if ending.removeprefix(".") in ANY_PICTURE:
+            continue
+        if (ending == JSON and path not in tables) or (ending == TEXT and path not in texts):
             continue
         told = advice(path)
         if told is not None:
@@ -127,15 +152,6 @@ def _patterns(base: str, paths: Sequence[str], endings: Sequence[str]) -> list[s
     """The patterns of files with these endings, in the letter cases in which they are met."""
     met = {path[len(path) - len(_ending(path)) :] for path in paths if _ending(path) in endings}
     return [f"{base}/**/*{ending}" for ending in sorted(met)]
-
-
-def _stems(paths: Sequence[str]) -> set[str]:
-    """The paths of pictures up to their endings, with the dot."""
-    return {
-        path[: len(path) - len(_ending(path)) + 1]
-        for path in paths
-        if _ending(path).removeprefix(".") in ANY_PICTURE
-    }
 
 
 def _nothing(
@@ -157,20 +173,19 @@ def _nothing(
 
 def picture_folders(folder: str, prefix: str) -> list[storage.File]:
     """The directories with pictures, ``folder`` and those below it, each as a file; their names end in ``/``."""
-    base = storage.absolute(folder)
     found = []
-    files = storage.files_in(base)
-    if any(_ending(file.path).removeprefix(".") in ANY_PICTURE for file in files):
-        below = "." if base == prefix else storage.relative(base, prefix)
+    for one in matching.folders(storage.absolute(folder)):
+        files = storage.files_in(one)
+        if not any(_ending(file.path).removeprefix(".") in ANY_PICTURE for file in files):
+            continue
+        below = "." if one == prefix else storage.relative(one, prefix)
         size = sum(file.size for file in files)
         stamp = _digest(f"{file.relative}\0{file.size}\0{file.stamp}\0" for file in files)
         touched = ""
-        if storage.is_local(base):
+        if storage.is_local(one):
             last = max(int(file.touched.partition(" ")[0]) for file in files)
             touched = f"{last} {_digest(file.touched for file in files)}"
-        found.append(storage.File(f"{base}/", f"{below}/", size, stamp, touched))
-    for name in storage.folders_in(base):
-        found += picture_folders(f"{base}/{name}", prefix)
+        found.append(storage.File(f"{one}/", f"{below}/", size, stamp, touched))
     return found
 
 
@@ -189,6 +204,5 @@ def _ending(path: str) -> str:
 
 def _below(folder: str) -> Iterator[str]:
     """The files below a directory, one directory after another; hidden ones are left out."""
-    yield from (file.path for file in storage.files_in(folder))
-    for name in storage.folders_in(folder):
-        yield from _below(f"{folder}/{name}")
+    for one in matching.folders(folder):
+        yield from (file.path for file in storage.files_in(one))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from tamis.pipeline.host import at_work
 from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import (
@@ -39,6 +40,7 @@ class FileIngest:
             if len(builder) > 0 and len(builder) + section.size > self.options.part_samples:
                 yield builder.take()
             for piece in section.pieces:
+                at_work.advance(1 if isinstance(piece, dict) else piece.num_rows)
                 yield from builder.add(piece)
         if len(builder) > 0:
             yield builder.take()

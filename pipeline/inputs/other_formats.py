@@ -31,6 +31,15 @@ def named(data: bytes) -> str | None:
     return None
 
 
+def unmarked(data: bytes) -> str | None:
+    """A word about text in UTF-16 that lacks its mark, with the mend; None where it is none."""
+    zeros = [byte == 0 for byte in data[:4]]
+    if zeros not in ([True, False] * 2, [False, True] * 2):
+        return None
+    order = "BE" if zeros[0] else "LE"
+    return f"the file is UTF-16 without its mark: write it as UTF-8 first (iconv -f UTF-16{order} -t UTF-8)"
+
+
 def decoded(data: bytes) -> str:
     """Text from UTF-8, without its byte order mark.
 

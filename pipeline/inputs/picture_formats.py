@@ -70,6 +70,9 @@ OTHER_MAGIC = (
 )
 """(offset, bytes, name) of formats that are met in the wild."""
 
+BASE64 = ("iVBOR", "/9j/", "UklGR", "R0lGOD", "Qk")
+"""The first characters of pictures that are written as text."""
+
 BROKEN = (
     ArithmeticError,
     AttributeError,
@@ -111,6 +114,8 @@ def why_unidentified(data: bytes | memoryview) -> str:
         return "this is SVG, which is not decoded: draw it as PNG"
     if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
         return "this is a page of HTML, and no picture"
+    if start.startswith(tuple(map(str.encode, BASE64))):
+        return "this is base64, text in place of bytes: write what base64.b64decode makes of it"
     return f"no picture of a known format ({', '.join(FORMATS)})"
 
 

@@ -11,13 +11,16 @@ from collections.abc import Iterable, Sequence
 
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import IngestOptions, Row, fault, picture_row
+from tamis.pipeline.inputs.picture_formats import BASE64
 from tamis.pipeline.inputs.suffixes import NAMES
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError, StorageError
 from tamis.schemas.ledger import Reason
 
-BASE64, LONG = ("iVBOR", "/9j/", "UklGR", "R0lGOD", "Qk"), 200
-"""The first characters of pictures that are written as text, and the length from which they are none of a path."""
+LONG = 200
+"""Characters from which text that begins as BASE64 is none of a path."""
+
+NOT_THERE = "there is no such file below the table's folder"
 
 IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ELOOP)
 """Errors of a disk about a name under which there can be no file."""
@@ -44,11 +47,15 @@ def find(file: InputFile, path: object) -> storage.File:
         NoPictureError: it names none, or one elsewhere.
     """
     if isinstance(path, dict):  # as Hugging Face writes pictures: {bytes, path}
-        path = path.get("path")
+        path = path.get("path") or path.get("bytes")  # in text the bytes are base64
+    if isinstance(path, list):
+        raise NoPictureError("a list: say which of it is meant, from 0: `columns: {image: NAME.0}`")
     if not isinstance(path, str) or not path.strip():
         raise NoPictureError("no path of a picture")
     if path.startswith("data:") or (len(path) > LONG and path.startswith(BASE64)):
-        raise NoPictureError(f"{path[:30]}: a picture as text, which is not read: write its bytes")
+        raise NoPictureError(
+            f"{path[:30]}: a picture as text, which is not read: write parquet with its bytes (base64.b64decode)"
+        )
     path = path.removeprefix("file://")
     if "://" in path:
         raise NoPictureError(
@@ -66,7 +73,7 @@ def find(file: InputFile, path: object) -> storage.File:
     if found is None and "\\" in path:  # as Windows writes them
         return find(file, path.replace("\\", "/"))
     if found is None:
-        raise NoPictureError(f"{path[:80]}: there is no such file below the table's folder")
+        raise NoPictureError(f"{path[:80]}: {NOT_THERE}")
     return found
 
 

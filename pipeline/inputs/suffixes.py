@@ -10,11 +10,14 @@ OTHER_PICTURES = frozenset(
 )
 """Of pictures that are not read, to be named in a message."""
 
+ANY_PICTURE = OTHER_PICTURES.union(PICTURES)
+
 CAPTION = "txt"
 META = "json"
 
 NAMES = (
     *("file_name", "image_path", "image_file", "filepath", "file_path", "filename"),
+    *("image_name", "image_filename", "img_path", "img_name"),
     *("image", "img", "picture", "photo", "path", "file"),
 )
 """Columns with the paths of pictures, in lower case, the preferred name first."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from tamis.pipeline.inputs import json_rows
+from tamis.pipeline.inputs import json_rows, picture_paths
 from tamis.pipeline.inputs.formats import format_of, outline
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.inner_fields import field_of
@@ -51,23 +51,25 @@ def unusable(job: Job, inputs: Sequence[InputFile]) -> Iterator[str]:
             if not UNOPENED.isdisjoint(reasons):
                 continue
             (reason, _), *_ = Counter(reasons).most_common(1)
-            message = rows["message"].to_pylist()[reasons.index(reason)]
+            row = rows.slice(reasons.index(reason), 1).to_pylist()[0]
             torn = format_of(file).mend(file, rows)
             yield (
-                f"{file.source}: none of the first {len(reasons)} samples can be used: {reason}: {message}"
-                f"{mend(file, reason) if torn is None else f'; {torn}'}"
+                f"{file.source}: none of the first {len(reasons)} samples can be used: {reason}: {row['message']}"
+                f"{mend(file, row) if torn is None else f'; {torn}'}"
             )
 
 
-def mend(file: InputFile, reason: str, row: Mapping[str, Any] | None = None) -> str:
-    """The mend for samples of a file that are dropped for ``reason``, as the end of a message. ``row``: one of them."""
+def mend(file: InputFile, row: Mapping[str, Any]) -> str:
+    """The mend for samples of a file that are dropped as ``row`` is, as the end of a message."""
+    reason, taken = row["reason"], outline(file).taken
     if reason not in {Reason.MISSING_IMAGE, Reason.MISSING_CAPTION}:
         return ""
-    taken = outline(file).taken
     if reason == Reason.MISSING_IMAGE and "image" in taken:
-        below = None if row is None else _folder_of(file, taken["image"], row)
+        if picture_paths.NOT_THERE not in (row["message"] or ""):
+            return ""
+        below = _folder_of(file, taken["image"], row)
         if below is not None:
-            return f": it lies in {below}/: put the table there"
+            return f": it lies in {below}: put the table there"
         return ": put the pictures below the table's folder, or name another column: `columns: {image: NAME}`"
     others = [name for name in format_of(file).columns(file) if name not in taken.values()]
     keys = f"; the json has {', '.join(others[:KEYS])}" if others and not taken else ""
@@ -77,10 +79,14 @@ def mend(file: InputFile, reason: str, row: Mapping[str, Any] | None = None) -> 
 
 
 def _folder_of(file: InputFile, column: str, row: Mapping[str, Any]) -> str | None:
-    """The name of the folder beside a table in which the picture lies that a row of it names."""
+    """The folder near a table in which the picture lies that a row of it names, by the way from the table to it."""
     path = field_of(json_rows.parsed(row["meta"] or "{}"), column)
     folder = storage.parent(storage.absolute(file.path))
     if not isinstance(path, str) or not path or "://" in path or "\0" in path:
         return None
-    below = storage.folders_in(folder)[:FOLDERS]
-    return next((name for name in below if storage.exists(storage.join(folder, name, path))), None)
+    for way, base in (("", folder), ("../", storage.parent(folder))):
+        below = ["", *(f"{name}/" for name in storage.folders_in(base)[:FOLDERS])]
+        for name in below if way else below[1:]:
+            if storage.exists(storage.join(base, f"{name}{path}")):
+                return f"{way}{name}"
+    return None

@@ -24,12 +24,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from tamis.pipeline.host import interrupts
+from tamis.pipeline.host import at_work, interrupts
 from tamis.pipeline.host.lookahead import in_order
 from tamis.pipeline.runs import attempts, ray_connection
 from tamis.pipeline.runs.metrics import Metrics
+from tamis.pipeline.runs.tally import Asked, Tally, Teller
 from tamis.pipeline.runs.window import Pace, Window, chunk, chunks
 from tamis.pipeline.runs.worker import Worker
+from tamis.pipeline.tables.part_files import TableFile
 from tamis.pipeline.tasks import claims
 from tamis.pipeline.tasks.perform import LostError, Outcome, Work
 from tamis.pipeline.tasks.phase import Phase
@@ -107,15 +109,18 @@ def _lost() -> tuple[type[Exception], ...]:
     )
 
 
-def _worker(function: Function, root: str, again: bool, decoding_tasks: int) -> Worker:
-    return Worker(function, root, again, RayMap(decoding_tasks) if decoding_tasks else map)
+def _worker(
+    function: Function, root: str, again: bool, decoding_tasks: int, tell: Teller
+) -> Worker:
+    ahead = RayMap(decoding_tasks) if decoding_tasks else map
+    return Worker(function, root, again, ahead, tell)
 
 
 def do_tasks(
-    function: Function, root: str, again: bool, decoding_tasks: int, works: bytes
+    function: Function, root: str, again: bool, decoding_tasks: int, tell: Teller, works: bytes
 ) -> list[Outcome]:
     """A call: the outcomes of pickled tasks."""
-    return list(_worker(function, root, again, decoding_tasks).outcomes(works))
+    return list(_worker(function, root, again, decoding_tasks, tell).outcomes(works))
 
 
 class _Row:
@@ -140,6 +145,15 @@ class _Row:
                 yield from map(_told, self._worker.reports(works, self._seconds))
 
 
+def _beside(actor: type, **options: Any) -> Any:
+    """A kind of actor that runs on the driver's node and claims nothing."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return cast(Any, ray.remote)(num_cpus=0, scheduling_strategy=here, **options)(actor)
+
+
 def _told(outcomes: list[Outcome]) -> dict[str, Any]:
     return {"outcomes": np.array([pickle.dumps(outcomes)], dtype=object)}
 
@@ -148,20 +162,13 @@ class _Supply:
     """Hands chunks of a window, of these sizes, to the workers of one pass, where there is room for them."""
 
     def __init__(self, window: Window, sizes: Sequence[int], slots: int) -> None:
-        import ray
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
         from tamis.pipeline.runs.feed import (
             Feed,
         )  # asyncio takes its time, and not every run has a feed
 
         self._window, self._sizes, self._added = window, iter(sizes), 0
         self._most = ROWS * slots
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        begin = cast(Any, ray.remote)(
-            num_cpus=0, max_concurrency=WAITING, scheduling_strategy=here
-        )(Feed)
-        self.feed = begin.remote(len(sizes), slots)
+        self.feed = _beside(Feed, max_concurrency=WAITING).remote(len(sizes), slots)
         self.fill()
 
     def fill(self, starved: bool = False) -> None:
@@ -194,6 +201,7 @@ class Engine:
         self._pending = pending
         self._started = False
         self._metrics: Metrics | None = None
+        self._asked: Asked | None = None
 
     def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
         """Do the tasks; outcomes come as they finish, in no order.
@@ -205,9 +213,15 @@ class Engine:
         """
         self._start()
         for outcome in attempts.outcomes(phase, works, partial(self._once, phase)):
-            if self._metrics and outcome.file:
-                self._metrics.count(outcome.file, outcome.seconds)
+            if outcome.file:
+                self._count(outcome.file, outcome.seconds)
             yield outcome
+
+    def _count(self, file: TableFile, seconds: float) -> None:
+        if self._asked:
+            self._asked.ended(file.written)
+        if self._metrics:
+            self._metrics.count(file, seconds)
 
     def _once(self, phase: Phase[Any], window: Window, alone: bool) -> Iterator[Outcome]:
         """Do every task once, ``alone`` or in chunks. Outcomes lost with a worker do not come."""
@@ -226,9 +240,10 @@ class Engine:
             "enable_task_events": False,  # Ray would keep four kilobytes for each call
         }
         call = cast(Any, ray.remote)(**options)(do_tasks)
-        settings = (phase.function, self._root, alone, claim.decoding_tasks)
+        pace, slots, counted = Pace(), self._slots(claim), time.monotonic()
+        tell = self._teller(slots)
+        settings = (phase.function, self._root, alone, claim.decoding_tasks, tell)
         pending: list[Any] = []
-        pace, slots, counted = Pace(), 0, -REFRESH
         # Calls under way when a run stops end with the connection to Ray. Ray's own cancelling of a call that is about
         # to end may abort this process (2.60: "Tried to complete task that was not pending").
         while window.left or pending:
@@ -261,7 +276,8 @@ class Engine:
             supply = _Supply(window, sizes, slots)
             # Some to spare: a worker that dies may take two rows along, of which one had no chunk yet.
             rows = [b""] * (len(sizes) + slots)
-        begin = partial(_worker, phase.function, self._root, alone, claim.decoding_tasks)
+        tell = self._teller(slots)
+        begin = partial(_worker, phase.function, self._root, alone, claim.decoding_tasks, tell)
         results = self._pass(claim, rows, (begin, slots / REPORTS, supply and supply.feed), alone)
         try:
             for batch in results:
@@ -309,6 +325,11 @@ class Engine:
         batches = results.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow")
         return iter(cast(Iterable[Any], batches))
 
+    def _teller(self, workers: int) -> Teller:
+        """How the workers of a pass, so many at first, tell how far they are."""
+        assert self._asked is not None, "Ray was started"
+        return self._asked.begin(workers)
+
     def _pool(self, claim: Claimed, rows: int) -> dict[str, Any]:
         """The pool's size in workers: those that fit now; on a Ray cluster it may grow."""
         if claim.workers:
@@ -340,6 +361,8 @@ class Engine:
             with interrupts.defer():  # half a Ray could not be stopped
                 ray_connection.open_(self._address, self._resources)
             self._started = True
+            self._asked = Asked(_beside(Tally).remote())
+            at_work.show(self._asked)
             if self._address:
                 from ray.util.metrics import Counter
 
@@ -358,8 +381,16 @@ class Engine:
         if self._started:
             import ray
 
+            self._hide()
             ray.shutdown()
             self._started = False
+
+    def _hide(self) -> None:
+        """Tell no more how far tasks are."""
+        if self._asked is not None:
+            at_work.show(None)
+            self._asked.close()
+            self._asked = None
 
 
 def _options(claim: Claimed) -> dict[str, Any]:

@@ -27,15 +27,24 @@ class Worker:
     """Does pickled chunks of tasks; each file is there as soon as its task is done.
 
     ``again``: these tasks were at work in a chunk whose process died: what was done is found, not repeated.
+    ``tell``: how this process tells how far it is, see ``at_work``; None where that is settled.
     """
 
     def __init__(
-        self, function: Function, root: str, again: bool = False, ahead: Ahead = map
+        self,
+        function: Function,
+        root: str,
+        again: bool = False,
+        ahead: Ahead = map,
+        tell: Callable[[int], None] | None = None,
     ) -> None:
         self._function, self._root, self._again, self._ahead = function, root, again, ahead
+        self._tell = tell
 
     def outcomes(self, chunk: bytes) -> Iterator[Outcome]:
         """The outcomes of a chunk, one after another; a bug is the last."""
+        if self._tell is not None:
+            at_work.tell_by(self._tell)
         for work in pickle.loads(chunk):  # noqa: S301 - from our own driver
             at_work.begin()
             outcome = self._outcome(work)

@@ -35,24 +35,25 @@ FOLDER = "a directory"
 def glob(pattern: str, base: str) -> Matches:
     """Files that match a pattern with ``*``, ``**``, ``?`` or ``[ ]``; the files relative to ``base``.
 
-    Hidden names are left out unless the pattern has their dot. So are directories where the pattern ends in ``*``.
+    Hidden names are left out unless the pattern has their dot. So are directories where the pattern ends in ``*``, or
+    goes through them by ``**``: what of them fits is found, as that of Spark's folders, which are called `x.parquet`.
 
     Raises:
-        InputError: it matches a directory elsewhere, a link to nothing, or what is neither file nor directory.
+        InputError: it matches a directory otherwise, a link to nothing, or what is neither file nor directory.
         StorageError: a directory cannot be listed.
     """
     fs, inner = filesystem(pattern)
     found = _local_matches if storage.is_local(pattern) else _remote_matches
     files: list[File] = []
     left_out: list[tuple[str, str]] = []
+    folders: list[str] = []
     for path, info in found(pattern, inner):
         if info is None:
             left_out.append((path, HIDDEN))
         elif info["type"] == "file":
             files.append(storage.file_of(fs, info, base))
-        elif info["type"] == "directory" and inner.endswith("*"):
-            if not inner.endswith("/**"):  # which goes through directories
-                left_out.append((path, FOLDER))
+        elif info["type"] == "directory" and (inner.endswith("*") or "**/" in inner):
+            folders.append(path)
         elif info["type"] == "directory":
             raise InputError(
                 f"`{redact(path)}` is a directory that `{redact(pattern)}` matches: name its files, such as "
@@ -60,7 +61,42 @@ def glob(pattern: str, base: str) -> Matches:
             )
         else:
             raise InputError(f"`{redact(path)}` is neither file nor directory: name files alone")
+    if not inner.endswith("/**"):  # which goes through directories
+        met = {folder for file in files for folder in _above(file.path)}
+        left_out += [(path, FOLDER) for path in folders if path not in met]
     return Matches(tuple(files), tuple(left_out))
+
+
+def _above(path: str) -> Iterator[str]:
+    """The directories above a file."""
+    while (path := path.rpartition("/")[0]).rpartition("/")[2]:
+        yield path
+
+
+def folders(path: str, above: tuple[Identity, ...] = ()) -> Iterator[str]:
+    """A directory and those below it, by name, without hidden ones, and without one that a link finds above itself;
+    nothing where there is none.
+
+    Raises:
+        StorageError: a directory cannot be listed.
+    """
+    if storage.is_local(path):
+        inner = filesystem(path)[1]
+        here = _identity(inner) if os.path.isdir(inner) else None
+        if here is None or here in above:
+            return
+        above = (*above, here)
+        names = [n for n in _names(inner) if n[0] != "." and os.path.isdir(f"{inner}/{n}")]
+    else:
+        names = storage.folders_in(path)
+    yield path
+    for name in names:
+        yield from folders(f"{path.rstrip('/')}/{name}", above)
+
+
+def _identity(folder: str) -> Identity:
+    status = os.stat(folder or "/")
+    return status.st_dev, status.st_ino
 
 
 Info = dict[str, Any] | None
@@ -165,8 +201,7 @@ def _below(folder: str, parts: list[str], above: tuple[Identity, ...]) -> Iterat
 
 def _deeper(folder: str, parts: list[str], above: tuple[Identity, ...]) -> Iterator[Match]:
     """The matches of a pattern that begins with ``**`` in the directories of a directory."""
-    status = os.stat(folder or "/")
-    here = (status.st_dev, status.st_ino)
+    here = _identity(folder)
     if here in above:
         return
     for name in _names(folder):

@@ -81,6 +81,12 @@ def test_pictures_are_read_folder_by_folder(tmp_path: Path) -> None:
     assert found[1].path == f"{tmp_path}/cats/"
 
 
+def test_a_directory_that_is_gone_is_told(tmp_path: Path) -> None:
+    for path in (f"{tmp_path}/gone/", f"{tmp_path}/gone"):
+        with pytest.raises(InputError, match="is not there"):
+            names(path)
+
+
 def test_archives_come_before_pictures(tmp_path: Path) -> None:
     assert names(touched(tmp_path, "1.jpg", "x.csv", "0.tar")) == ["0.tar"]
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tamis.jobs.cli import main
-from tamis.jobs.commands.run import losses
+from tamis.jobs.commands.run import losses, uncaptioned
 from tamis.jobs.fitted import fitted
 from tamis.jobs.loading import Request, load
 from tamis.jobs.template import template
@@ -203,6 +203,20 @@ def test_a_step_that_drops_more_than_half_is_named() -> None:
     )
     (line,) = losses(steps, Funnel(100, 3, counts))
     assert line.startswith("note: rules dropped 61 of 100 (61.0%), most as below_minimum")
+
+
+def test_pictures_without_captions_are_told_how_to_stay() -> None:
+    def told(bare: int) -> list[str]:
+        dropped = {"missing_caption": bare, "truncated_image": 50}
+        return [
+            *uncaptioned(
+                Funnel(100, 3, (StepCount(step="ingest", entered=100, dropped=dropped, kept=3),))
+            )
+        ]
+
+    assert told(10) == []
+    (line,) = told(11)
+    assert line.startswith("note: 11 of 100 samples have no caption: `captions: none`")
 
 
 def test_a_column_of_paths_is_said_not_to_be_read(tmp_path: Path) -> None:

@@ -252,6 +252,7 @@ TABLES: dict[str, Callable[[pa.Table, Path], None]] = {
     "stream.arrow": stream,
     "feather": lambda rows, path: feather.write_feather(rows, str(path)),
     "arrow": lambda rows, path: feather.write_feather(rows, str(path)),
+    "pkl": lambda rows, path: rows.to_pandas().to_pickle(path),
 }
 
 

@@ -130,3 +130,15 @@ def test_a_notebook_has_a_table_that_fills(capsys: pytest.CaptureFixture[str]) -
         table(Notice("a file has changed"))
         assert "a file has changed" in table.page()
     assert "step 3 of 4" not in table.page()
+
+
+def test_a_notebooks_table_is_drawn_while_no_task_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr(LiveTable, "_draw", lambda self: drawn.append(self.page()))
+    with LiveTable(STEPS, beat=0.01) as table:
+        for event in ROWS:
+            table(event)
+        before = len(drawn)
+        while len(drawn) < before + 3:
+            time.sleep(0.01)
+    assert "step 3 of 4" in drawn[-2]

@@ -54,6 +54,11 @@ SETS: dict[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
         {"url": "url", "re_caption": "text", "org_caption": "text", "key": "text", "re_clip_score": "score"},
         {"text": "re_caption", "url": "url", "key": "key"},
     ),
+    "PD12M": (
+        {"id": "text", "url": "url", "caption": "text", "width": "width", "height": "height",
+         "mime_type": "text", "hash": "text", "license": "url", "source": "text"},
+        {"text": "caption", "url": "url", "key": "id", "width": "width"},
+    ),
     "CC12M of the hub": ({"image_url": "url", "caption": "text"}, {"text": "caption", "url": "image_url"}),
     "WIT": (
         {"language": "text", "page_url": "url", "image_url": "url", "page_title": "text",

@@ -53,6 +53,11 @@ def test_what_a_later_task_claims_in_vain_is_said_before_the_first(said: Any) ->
     assert not said["did"].get("no")
 
 
+@pytest.mark.parametrize("way", ["calls", "pool"])
+def test_rows_of_tasks_at_work_are_known_before_they_end(way: str, said: Any) -> None:
+    assert said["at_work"][way] == [True, True]
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_no_more_tasks_are_looked_at_than_the_window_holds_and_each_once(
     way: str, said: Any

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any, overload
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tamis.pipeline.host import at_work
 from tamis.pipeline.runs.ray_engine import CALLS, ROW, ROWS, SMALL, Engine
 from tamis.pipeline.runs.window import CALL
 from tamis.pipeline.tasks.claims import Claim
@@ -71,6 +74,14 @@ def deadly_once(io: TaskIo[Any]) -> Iterator[pa.Table]:
     yield from process(io)
 
 
+def telling(io: TaskIo[Any]) -> Iterator[pa.Table]:
+    """Tells of more and more rows, and ends once the driver is known to have seen some."""
+    while not Path(io.root, "seen").exists():
+        at_work.advance(1)
+        time.sleep(0.05)
+    yield from process(io)
+
+
 class Lazy(Sequence[Work]):
     """Tasks that are made when they are looked at; counts how often each is."""
 
@@ -124,6 +135,27 @@ def refused(root: str) -> str:
     return ""
 
 
+def at_work_rows(engine: Engine, root: str, way: str) -> list[bool]:
+    """Whether rows of tasks at work are known before a task has ended, and none after all have."""
+    seen = Path(root, "seen")
+    seen.unlink(missing_ok=True)
+    known: list[bool] = []
+
+    def look() -> None:
+        while at_work.rows() == 0:
+            time.sleep(0.05)
+        known.append(not done(root, f"telling-{way}"))
+        seen.touch()
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    list(engine.run(Phase("telling", telling, Listed([]), **WAYS[way]), Lazy(f"telling-{way}", 2)))
+    looking.join()
+    while at_work.rows():
+        time.sleep(0.05)
+    return [*known, at_work.rows() == 0]
+
+
 def main(root: str) -> None:
     engine = Engine(root, Machine(cpus=CPUS))
     counts = {"one": 1, "several": 48, "dies": 3, "after": 3, "alone": 1, "much": 3}
@@ -142,6 +174,7 @@ def main(root: str) -> None:
     begun = Counter(Path(root, "begun").read_text().splitlines())
     said = {
         "did": found,
+        "at_work": {way: at_work_rows(engine, root, way) for way in ("calls", "pool")},
         "many": told,
         "files": {way: len(done(root, way)) for way in WAYS},
         "begun": {way: [begun[work.path] for work in Lazy(way, MANY)] for way in WAYS},

@@ -66,6 +66,7 @@ class OnSharedRay(Engine):
     """Real workers, of a Ray that others use too: it is left running."""
 
     def stop(self) -> None:
+        self._hide()
         self._started = False
 
 

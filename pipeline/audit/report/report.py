@@ -69,7 +69,7 @@ def _heading(run: FinishedRun) -> str:
     names = ", ".join(str(entry) for entry in sorted({i.source for i in run.files.inputs})[:1])
     count = len(run.files.inputs)
     more = f" and {count - 1:,} more files" if count > 1 else ""
-    lead = f"What was kept of {text(names)}{more}, and why the rest was not."
+    lead = f"What was kept of {text(names.removesuffix('./'))}{more}, and why the rest was not."
     return element("h1", text(run.manifest.job["name"])) + element("p", lead, class_="lead")
 
 

@@ -54,6 +54,8 @@ def tell(run: FinishedRun, row: Row) -> Story:
     """The story of the sample of a ledger row."""
     read = _read(run, row)
     steps = [_step(run, row, "ingest", None)]
+    if row["source"].endswith("/"):  # of a folder's bytes nobody knows where they begin
+        steps[0].pop("error_offset", None)
     reached = row["step"] != "ingest"
     for name, audit in run.audits.items():
         steps.append(_step(run, row, name, audit if reached else None, reached))
@@ -62,7 +64,7 @@ def tell(run: FinishedRun, row: Row) -> Story:
         **{name: row[name] for name in NAMES},
         "kept": row["kept"],
         "read": read,
-        "where": format_of(run.input_of(row["sid"])).where(read or {}),
+        "where": format_of(run.input_of(row["sid"])).where({"key": row["key"], **(read or {})}),
         "steps": steps,
         "dropped_by": row["step"],
         "shard": row["shard"],

@@ -1,23 +1,25 @@
 """The files of a folder that belong to samples, in one order: together they are the folder's bytes.
 
-A sample's files share their name up to the last dot: ``1.jpg``, ``1.txt``, ``1.json``. The order is by that name, then
-by ending. Where a file begins among the bytes of all is its offset, so that a folder is read as any other file is.
+A sample's files share their name up to the last dot: ``1.jpg``, ``1.txt``, ``1.json``; or they go on from the picture's
+whole name, as photo albums write their facts: ``1.jpg.json``. The order is by that name, then by ending. Where a file
+begins among the bytes of all is its offset, so that a folder is read as any other file is.
 """
 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 
+from tamis.pipeline.inputs.beside_pictures import named_after
 from tamis.pipeline.inputs.captions import is_text
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.inputs.suffixes import CAPTION, META, OTHER_PICTURES, PICTURES
+from tamis.pipeline.inputs.suffixes import ANY_PICTURE, CAPTION, META
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
 
-READ = frozenset((*PICTURES, *OTHER_PICTURES, CAPTION, META))
+READ = frozenset((*ANY_PICTURE, CAPTION, META))
 """Endings of files that belong to samples, beside those that the job names."""
 
 
@@ -29,6 +31,7 @@ class Place:
     suffix: str
     file: storage.File
     offset: int
+    picture: str | None = None  # the picture whose whole name it goes on from
 
 
 def named(file: InputFile) -> frozenset[str]:
@@ -49,19 +52,40 @@ def places(file: InputFile) -> list[Place]:
     if not known and not storage.is_folder(file.path):
         raise InputError(f"`{storage.redact(file.path)}` is not there any more")
     split = [(*split_name(one.relative), one) for one in known]
-    taken = sorted(
-        (one for one in split if one[1].lower() in endings), key=lambda one: (one[0], one[1])
-    )
+    taken = [one for one in split if one[1].lower() in endings]
     for _, _, one in taken:
         if not is_text(one.relative):
             raise InputError(
                 f"`{storage.redact(one.path)}`: the name is not UTF-8, as the ledger's are: rename it"
             )
-    offsets = accumulate((one.size for _, _, one in taken), initial=0)
+    owned = sorted(_owned(taken), key=lambda one: (one[0], one[1], one[2].relative))
+    offsets = accumulate((one.size for _, _, one, _ in owned), initial=0)
     return [
-        Place(stem, suffix.lower(), one, offset)
-        for (stem, suffix, one), offset in zip(taken, offsets, strict=False)
+        Place(stem, suffix.lower(), one, offset, picture)
+        for (stem, suffix, one, picture), offset in zip(owned, offsets, strict=False)
     ]
+
+
+def _owned(
+    taken: Sequence[tuple[str, str, storage.File]],
+) -> Iterator[tuple[str, str, storage.File, str | None]]:
+    """(stem, ending, file, picture) of each file: of one that goes on from a picture's name the picture and its stem,
+    unless the picture has such a file already.
+    """
+    pictures = {one.relative for _, suffix, one in taken if suffix.lower() in ANY_PICTURE}
+    plain = {(stem, suffix.lower()) for stem, suffix, _ in taken}
+    used: set[tuple[str, str]] = set()
+    for stem, suffix, one in taken:
+        picture = None if one.relative in pictures else named_after(one.relative, pictures)
+        if picture is None or (picture, suffix.lower()) in used:
+            yield stem, suffix, one, None
+            continue
+        home = split_name(picture)[0]
+        if (home, suffix.lower()) in plain:
+            yield stem, suffix, one, None
+            continue
+        used.add((picture, suffix.lower()))
+        yield home, suffix, one, picture
 
 
 def split_name(name: str) -> tuple[str, str]:

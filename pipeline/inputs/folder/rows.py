@@ -65,6 +65,8 @@ def _samples(
     for number, picture in enumerate(pictures or [None]):
         key = files[0].stem if picture is None or not number else picture.file.relative
         sample = Group(key, 0, suffixes)
-        for place in [picture, *others] if picture is not None else others:
+        mine = {None, None if picture is None else picture.file.relative}
+        shared = [place for place in others if picture is None or place.picture in mine]
+        for place in [picture, *shared] if picture is not None else shared:
             sample.add(place.suffix, read[place.file.relative])
         yield sample

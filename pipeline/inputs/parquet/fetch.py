@@ -59,16 +59,23 @@ def _cells(file: InputFile, rows: pa.Table) -> Iterator[bytes | str | None]:
         schema = parquet.schema_arrow
         column = own_name(schema, "image", file.reading)
         if column is None:
-            raise InputError(
-                f"`{storage.redact(file.path)}` has no column of pictures any more: "
-                "run again with --accept-changed"
-            )
+            raise InputError(f"`{storage.redact(file.path)}` {_why_no_pictures(rows)}")
         found = picture_fields(schema, file.path, column)
         names = [name for name in found if name is not None]
         for group in np.unique(groups).tolist():
             if group >= parquet.num_row_groups:
                 raise ValueError(f"row group {group} is gone")
             yield from _of_group(parquet, group, names, group_rows[groups == group])
+
+
+def _why_no_pictures(rows: pa.Table) -> str:
+    """A word about a file without a column of pictures; those that were ingested have their sizes in ``rows``."""
+    if rows["image_size"].null_count == rows.num_rows:
+        return (
+            "has no column of pictures, as other files of the input have: name those alone, make an input of their own "
+            "of the others, or set `write: {format: parquet}`"
+        )
+    return "has no column of pictures any more: run again with --accept-changed"
 
 
 def _of_group(

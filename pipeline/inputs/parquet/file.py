@@ -10,6 +10,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tamis.pipeline.inputs.captions import CAPTIONS_ARE_TEXT
 from tamis.pipeline.inputs.input_files import BY_ALIAS, Reading
 from tamis.pipeline.inputs.other_formats import named
 from tamis.pipeline.inputs.parquet.inner import inner_type, is_list, stored_name
@@ -124,7 +125,8 @@ def why_broken(path: str, error: BaseException) -> str:
     with storage.open_read(path) as file:
         start = file.read(FIRST_BYTES)
     if start.startswith(MAGIC):
-        return words(error)
+        of_column = isinstance(error, NotImplementedError)
+        return words(error) + (": write the file without that column" if of_column else "")
     return named(start) or words(error)
 
 
@@ -156,7 +158,7 @@ def find_columns(
         names[name] = column
     if names["text"] is not None:
         kind = inner_type(schema, names["text"])
-        rule = "captions are text"
+        rule = CAPTIONS_ARE_TEXT
         if is_texts(kind):
             rule = "captions are text: of a list say `captions: first` or `captions: each`"
         fits = is_string(kind) or is_bytes(kind) or (is_texts(kind) and reading.captions != "one")
@@ -198,8 +200,17 @@ def picture_fields(
     rule = "pictures are bytes, {bytes, path}, or paths of files"
     if is_list(kind):
         rule += f": of a list say which, from 0: `columns: {{image: {column}.0}}`"
+    inner = _inner_picture(kind)
+    if inner is not None:
+        rule += f": say where they are: `columns: {{image: {column}.{inner}}}`"
     _expect(data is not None or paths is not None, path, column, kind, rule)
     return data, paths
+
+
+def _inner_picture(kind: pa.DataType) -> str | None:
+    """The first field of a struct that may hold pictures."""
+    fields = list(kind) if pa.types.is_struct(kind) else []
+    return next((f.name for f in fields if is_bytes(f.type) or pa.types.is_struct(f.type)), None)
 
 
 def _is_needed(name: str, reading: Reading) -> bool:

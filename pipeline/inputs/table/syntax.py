@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol
 import pyarrow as pa
 
 from tamis.pipeline.inputs import columns, json_rows
-from tamis.pipeline.inputs.other_formats import decoded, named
+from tamis.pipeline.inputs.other_formats import decoded, named, unmarked
 from tamis.pipeline.inputs.table import arrays, cells
 from tamis.pipeline.inputs.table.records import Record, lines, quoted
 from tamis.pipeline.store import storage
@@ -66,12 +66,8 @@ class JsonLines:
             fields = json.loads(decoded(data))
         except RecursionError:
             raise ValueError("its values are nested too deep") from None
-        except json.JSONDecodeError:
-            if b"\r" in data.strip():
-                raise ValueError(
-                    "its lines end in \\r alone: write \\n for it first (tr '\\r' '\\n')"
-                ) from None
-            raise
+        except json.JSONDecodeError as error:
+            raise ValueError(_why_no_json(data, error)) from None
         if not isinstance(fields, dict):
             raise ValueError("it is no JSON object")
         return fields
@@ -123,12 +119,15 @@ class Csv:
         if header.data is None:
             raise ValueError("the header is no line of names")
         text = decoded(header.data)
+        if text.startswith("sep="):
+            raise ValueError("its first line, sep=, is for Excel alone: remove it (sed -i 1d)")
         delimiter = max(delimiters, key=text.count)
         cells_ = _cells(text, delimiter)
         spaced = len(cells_) > 1 and all(cell.startswith(" ") for cell in cells_[1:])
         names = tuple(name.strip() for name in _cells(text, delimiter, spaced=spaced))
         if not any(names) or not all(name.isprintable() for name in names):
-            raise ValueError(named(header.data) or "the header is no line of names")
+            known = named(header.data) or unmarked(header.data)
+            raise ValueError(known or "the header is no line of names")
         twice = [name for name in names if name and names.count(name) > 1]
         if twice:
             raise ValueError(f"the header has more than one column `{twice[0]}`")
@@ -143,7 +142,9 @@ class Csv:
         """Column -> cell; an empty one is None."""
         found = _cells(decoded(data), self.delimiter, spaced=self.spaced)
         if len(found) != len(self.names):
-            raise ValueError(f"it has {len(found)} cells, the header names {len(self.names)}")
+            more = len(found) > len(self.names)
+            mend = f": a cell with {self.delimiter!r} in it stands in quotes" if more else ""
+            raise ValueError(f"it has {len(found)} cells, the header names {len(self.names)}{mend}")
         cells_of = zip(self.names, found, strict=True)
         return {name: cell or None for name, cell in cells_of if name}
 
@@ -182,10 +183,27 @@ def _cells(text: str, delimiter: str, *, spaced: bool = False) -> list[str]:
         lines_ = io.StringIO(text, newline="")
         found = list(csv.reader(lines_, delimiter=delimiter, strict=True, skipinitialspace=spaced))
     except csv.Error as error:
-        raise ValueError(str(error)) from None
+        mend = (
+            ': a quote inside of quotes is written twice, as ""' if "expected" in str(error) else ""
+        )
+        raise ValueError(f"{error}{mend}") from None
     if len(found) != 1:
         raise ValueError(f"it is {len(found)} records in one")
     return found[0]
+
+
+def _why_no_json(data: bytes, error: json.JSONDecodeError) -> str:
+    """The reason why a line is no JSON object, with the mend where it is known."""
+    line = data.strip()
+    if b"\r" in line:
+        return "its lines end in \\r alone: write \\n for it first (tr '\\r' '\\n')"
+    if line.startswith(b"{'"):
+        return "it is written as Python shows it, in single quotes: write JSON, by json.dumps"
+    if line in (b"{", b"["):
+        return "its objects stand over several lines: write one a line (jq -c .)"
+    if error.msg == "Extra data" and line.startswith(b"{"):
+        return "several objects stand in one line: write one a line (jq -c .)"
+    return unmarked(data) or str(error)
 
 
 def opened(path: str) -> BinaryIO:

@@ -158,9 +158,16 @@ def _listed(sample: Group) -> str:
     return f"{', '.join(names)} and {more:,} more (a key ends at the first dot of the file's name)"
 
 
+INSIDE = frozenset(("tar", "zip", "gz", "tgz", "parquet", "csv", "tsv", "jsonl", "npy", "npz"))
+"""Suffixes of what is data of its own, and no part of a sample."""
+
+
 def _other_picture(sample: Group) -> str:
     other = next((name for name in sample.members if name in OTHER_PICTURES), None)
-    return f": {other} is not decoded, convert it to jpg, png or webp" if other else ""
+    if other is not None:
+        return f": {other} is not decoded, convert it to jpg, png or webp"
+    inside = next((name for name in sample.members if name.rpartition(".")[2] in INSIDE), None)
+    return f": a {inside} in a tar is not read: unpack the tar" if inside else ""
 
 
 def read_json(member: Member | None, limit: int) -> tuple[dict[str, Any], str | None, str]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tamis.pipeline.host import at_work
 from tamis.pipeline.inputs import own_columns
 from tamis.pipeline.inputs.formats import Buffer, Sample
 from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
@@ -73,6 +74,7 @@ def _written(
     for piece in pieces:
         for key, sample in zip(piece.keys, _samples(piece, layout, args), strict=True):
             writer.add(key, sample)
+            at_work.advance(1)
         yield piece
 
 
