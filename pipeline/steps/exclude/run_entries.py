@@ -6,6 +6,7 @@ Its pictures are opened again where they lie.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,9 @@ from tamis.pipeline.store import finished, storage
 from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tasks import plan_files
-from tamis.pipeline.tasks.parts import bundle_of
+from tamis.pipeline.tasks.parts import Parts, bundle_of
 from tamis.schemas.errors import InputError, StateError, TamisError
+from tamis.schemas.job import Job
 from tamis.schemas.parse import parse_job
 from tamis.schemas.scope import Scope
 
@@ -84,28 +86,47 @@ class KeptPictures:
         root: of the run.
         shown: the list's name in messages.
         reveal: False: no message says more of it.
-
-    Raises:
-        StateError: an input of the run is not where its job found it.
     """
 
     def __init__(self, root: str, shown: str, reveal: bool) -> None:
         self._root, self._shown, self._reveal = storage.absolute(root), shown, reveal
-        plan = _plan(self._root, shown)
-        self._parts = plan.parts
+
+    def check(self) -> None:
+        """Check that all inputs of the run are where its job found them.
+
+        Raises:
+            StateError: one is not.
+        """
+        _ = self._files
+
+    @cached_property
+    def _plan(self) -> plan_files.PlanTable:
+        return _plan(self._root, self._shown)
+
+    @cached_property
+    def _parts(self) -> Parts:
+        return self._plan.parts
+
+    @cached_property
+    def _job(self) -> Job:
         try:
-            path = storage.join(self._root, "job.yaml")
             with nothing_imported():
-                job = parse_job(storage.read_bytes(path).decode(), "job.yaml")
-            found = {file.source: file for entry in job.input for file in input_files(entry)}
+                text = storage.read_bytes(storage.join(self._root, "job.yaml")).decode()
+                return parse_job(text, "job.yaml")
         except (FileNotFoundError, UnicodeDecodeError, TamisError) as error:
             raise self._gone(error) from None
-        self._max_pixels = job.limits.max_pixels
-        self._files: list[InputFile] = []
-        for name in plan.sources:
-            if name not in found:
-                raise self._gone(f"{name} is not there")
-            self._files.append(found[name])
+
+    @cached_property
+    def _files(self) -> list[InputFile]:
+        """The run's input files, by their numbers."""
+        try:
+            found = {file.source: file for one in self._job.input for file in input_files(one)}
+        except TamisError as error:
+            raise self._gone(error) from None
+        gone = next((name for name in self._plan.sources if name not in found), None)
+        if gone is not None:
+            raise self._gone(f"{gone} is not there")
+        return [found[name] for name in self._plan.sources]
 
     def details(self, sids: npt.NDArray[np.int64]) -> list[bytes]:
         """The detail of each of some samples, whose sids (n,) are distinct.
@@ -125,9 +146,10 @@ class KeptPictures:
     def _of_part(self, number: int, rows: npt.NDArray[np.int64]) -> list[bytes]:
         part = self._parts[number]
         name = paths.table("ingest", "files", paths.task_name(Scope.FILE, part.file))
+        most = self._job.limits.max_pixels
         places = _group(storage.join(self._root, name), part.group, PICTURE_COLUMNS, self._shown)
         try:
-            return details_of(self._files[part.file], places.take(pa.array(rows)), self._max_pixels)
+            return details_of(self._files[part.file], places.take(pa.array(rows)), most)
         except (FileNotFoundError, InputError) as error:
             raise self._gone(error) from None
 

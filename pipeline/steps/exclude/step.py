@@ -136,7 +136,7 @@ class Exclude(Step):
             listing = self._listing("")
             entries.check_first(listing)
             if self._opens:
-                KeptPictures(listing.path, listing.shown, listing.reveal)
+                KeptPictures(listing.path, listing.shown, listing.reveal).check()
 
     def _check_settings(self) -> None:
         """Settings that go with one another."""
