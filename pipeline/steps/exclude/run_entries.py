@@ -157,7 +157,7 @@ class KeptPictures:
         said = f" ({why})" if self._reveal else ""
         return StateError(
             f"{self._shown}: the run's pictures cannot be opened again{said}: bring its input back to where its job "
-            "found it, or go by layouts alone with `detail: null`"
+            "says (relative paths are read from here), or go by layouts alone with `detail: null`"
         )
 
 
