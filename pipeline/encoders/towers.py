@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tamis.pipeline.algorithms.near_captions.folding import without_huge_references
 from tamis.pipeline.encoders import streaming
 from tamis.pipeline.encoders.base import Description, Precision, Vectors
 from tamis.pipeline.encoders.preprocessing import Pixels, Preprocessing
@@ -123,7 +124,8 @@ class Towers:
         vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
         if not texts:
             return vectors
-        tokens = self._tokenizer(list(texts))
+        # Tokenizers of CLIP read HTML's entities.
+        tokens = self._tokenizer([without_huge_references(text) for text in texts])
         size = self._texts_at_once if self._device == "cpu" else rows
         widths, pieces, counts = [], [], []
         for width, members in self._by_width(tokens):

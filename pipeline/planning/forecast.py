@@ -10,7 +10,8 @@ With ``growth`` g = rows of the whole / rows of the sample, for each phase of ea
 - *processor seconds* = rows x seconds a row of warm tasks + cold seconds x workers + FLOP that grow otherwise / rate
   (of a processor, or of a GPU where the phase's tasks hold one); how FLOP grow the step says (``StepGrowth.flop``).
   Cold is the first task of a kind in a process: imports, a model. It is paid once a worker, and told apart from work.
-- *bytes read and written* grow with rows, but for what cold tasks read more than others: a model, once a worker. Where
+- *bytes read and written* grow with rows, but for what cold tasks read more than others: a model, once a worker. A task
+  that gathers and found no row reads and writes what tables without rows take: that grows with the tasks alone. Where
   there are more buckets than the sample had, every reader of one row group reads a footer that describes all of its
   file: files x buckets x (row groups a file - the sample's) x ``FOOTER`` bytes more. An exchange of more than
   ``dealing.GROUPS`` buckets goes in two waves, with fewer files and row groups.
@@ -119,19 +120,24 @@ def phase(found: Measured, sample: Scale, whole: Scale, machine: Machine) -> Pha
     cpu_seconds = max(0.0, cpu.at(grown, workers) + extra / machine.rate(found))
     clock_seconds = max(0.0, clock.at(grown, workers) + extra / machine.rate(found))
     loaded = _line(found, lambda task: task.spent.read_bytes).cold
-    cold = sum(task.spent.cold for task in found.sample)
-    read = max(0.0, _total(found.sample, "read_bytes") - cold * loaded)
+    emptied = _without(found, lambda task: task.rows)
+    cold = sum(task.spent.cold for task in found.sample if task not in emptied)
+    share = tasks / len(found.sample)
+    empty = _total(emptied, "read_bytes")
+    read = max(0.0, _total(found.sample, "read_bytes") - empty - cold * loaded)
     read *= growth / min(1.0, fewer or 1.0)
-    read += workers * loaded if cold else 0.0
+    read += empty * share + (workers * loaded if cold else 0.0)
     held = read
     if found.sample[0].gathers:
         read += _longer_footers(tasks, len(found.sample), _bundles(whole))
     read += tasks * _longer_tail(found, machine)
+    blank = _total(_without(found, lambda task: task.written), "written_bytes")
+    written = (_total(found.sample, "written_bytes") - blank) * growth + blank * share
     cost = Cost(
         cpu_seconds,
         clock_seconds * found.gpus,
         read,
-        _total(found.sample, "written_bytes") * growth,
+        written,
         read if found.sample[0].gathers else 0.0,
         _memory(found, held, tasks),
     )
@@ -184,6 +190,11 @@ def _rows(task: TaskDone) -> int:
 
 def _total(tasks: Sequence[TaskDone], name: str) -> float:
     return float(sum(getattr(task.spent, name) for task in tasks))
+
+
+def _without(found: Measured, rows: Callable[[TaskDone], int]) -> list[TaskDone]:
+    """Tasks over a bucket or everything that have no ``rows``; tables of others have a row group a part in any case."""
+    return [t for t in found.sample if t.scope in (Scope.BUCKET, Scope.WHOLE) and not rows(t)]
 
 
 def _clock(found: Measured) -> float:

@@ -114,20 +114,25 @@ def pictures(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("radius", [0, 3, 8, 16])
 @pytest.mark.parametrize("with_layouts", [True, False])
 @pytest.mark.parametrize("memory", [0, 1 << 28])
+@pytest.mark.parametrize("looks", [True, False])
 def test_the_nearest_picture_is_that_of_all_pairs(
-    radius: int, with_layouts: bool, memory: int, monkeypatch: pytest.MonkeyPatch
+    radius: int, with_layouts: bool, memory: int, looks: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def look(row: np.ndarray, entry: np.ndarray) -> np.ndarray:
+        return np.asarray((3 * row + entry) % 5 < 2)
+
     monkeypatch.setattr(near_hashes, "MEMORY", memory)
     monkeypatch.setattr(near_hashes, "_PAIRS", 100)
     (listed, own), (hashes, others) = pictures(70, 1), pictures(90, 2)
     nearest = Nearest(listed, own if with_layouts else None, radius, 0.2)
-    entry, bits = nearest.find(hashes, others)
+    entry, bits = nearest.find(hashes, others, look if looks else None)
     found = 0
     for row in range(90):
         apart = np.bitwise_count(hashes[row] ^ listed).astype(int)
         both = np.concatenate([others[row : row + 1], own])
         differ = layouts.difference(both, np.zeros(70, np.int64), np.arange(1, 71))
-        near = np.flatnonzero((apart <= radius) & ((differ <= 0.2) | (not with_layouts)))
+        alike = (apart <= radius) & ((differ <= 0.2) | (not with_layouts))
+        near = np.flatnonzero(alike & (look(np.full(70, row), np.arange(70)) | (not looks)))
         best = min(near, key=lambda place: (apart[place], place), default=-1)
         assert entry[row] == best
         assert bits[row] == (apart[best] if best >= 0 else 0)

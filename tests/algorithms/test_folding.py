@@ -1,5 +1,7 @@
 """Captions in one form: what reads the same is the same, and what differs stays apart."""
 
+import html
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,6 +68,21 @@ def test_each_fold_reads_as_one_and_can_be_left_out(
     others = [one for one in folding.FOLDS if one != fold]
     assert folding.normalise([raw]) == folding.normalise([raw], [fold]) == [read]
     assert folding.normalise([raw], others) != [read]
+
+
+def test_an_entity_of_more_digits_than_python_reads_is_no_character() -> None:
+    huge = f"&#{'9' * 5000};"
+    assert folding.normalise([f"a {huge} b", f"a &amp;{huge[1:]} b"]) == ["a \ufffd b"] * 2
+    assert html.unescape(folding.without_huge_references(f"&#65;{huge}&lt;")) == "A\ufffd<"
+
+
+@pytest.mark.parametrize(("before", "after"), [("amp;", ""), ("#38;", ""), ("<a", ">")])
+def test_entities_in_entities_and_tags_in_tags_are_read_to_a_depth(before: str, after: str) -> None:
+    """A caption of nothing else would cost the square of its length."""
+    made = [f"x &{before * depth}{after * depth}" for depth in (9, 2000)]
+    deep, deeper = folding.normalise(made)
+    assert deep == "x &"
+    assert len(deeper) > 0.9 * len(made[1])
 
 
 def test_raised_digits_stay_what_they_are() -> None:

@@ -2,8 +2,8 @@
 
 Hashes and layouts are those of a finished run's pictures, repeated until there are enough of them. The hashes of each
 repetition are turned by a mask of its own: it is another collection, as crowded as the first. A tenth of the rows are
-planted copies of others: a bit of the hash flipped, a level of some cells changed. No picture is opened for it. The
-second look is timed on the pictures themselves, beside what ingest does with each.
+planted copies of others: a bit of the hash flipped, a level of some cells changed. All have pixels of their own. No
+picture is opened for it. The second look is timed on the pictures themselves, beside what ingest does with each.
 
     PYTHONPATH=. python -m tests.benchmarks.picture_scale RUN --pictures 1000000 --folder TARS
 """
@@ -66,9 +66,11 @@ def searched(root: Path, count: int) -> None:
     """The search from rows to verified edges, in this process."""
     given = NearPictures()
     hashes, rows = made(root, count)
-    uid = np.random.default_rng(0).integers(0, 2**64, (count, 2), dtype=np.uint64)
+    draw = np.random.default_rng(0)
+    uid = draw.integers(0, 2**64, (count, 2), dtype=np.uint64)
+    pixels = draw.integers(0, 2**64, count, dtype=np.uint64)
     before = time.process_time()
-    pictures = search.Pictures(hashes, rows, given.hamming, given.difference)
+    pictures = search.Pictures(hashes, rows, given.hamming, given.difference, pixels)
     rank = leaders.ranks(uid)
     same, _ = search.nodes(pictures, rank)
     members = search.firsts_of_nodes(pictures, rank)

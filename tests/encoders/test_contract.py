@@ -26,7 +26,7 @@ DIM = {"demo": 256, "open_clip": 24, "own": 12, "timm": 64, "transformers": 16}
 WITHOUT_MODEL, WITHOUT_CAPTIONS = {"precomputed"}, {"timm"}
 
 CAPTIONS = ["an apple (fruit, food)", "", "red flag", "a house " * 200, "¿qué?", "ß ü 你好 " * 90]
-CAPTIONS += [*map(str, range(17)), "flag of Norway"]
+CAPTIONS += [*map(str, range(17)), f"an entity &#{'7' * 5000};", "flag of Norway"]
 
 WRONG = {
     "clip:ViT-B-32": "no encoder `clip:ViT-B-32`: write open_clip:MODEL",

@@ -45,10 +45,9 @@ PICTURES = """
   - signals: [words, bytes, blur]
   - rules: {words: {min: 2}}
   - exact_duplicates: {on: image}
-  - near_duplicates: {jaccard: 0.8, agree: phash, detail: null}
+  - near_duplicates: {jaccard: 0.8, agree: phash}
   - write: {samples_per_shard: 40}
 """
-"""Without a second look: no two of these pictures are alike, and its empty files would weigh much in so small a run."""
 
 VECTORS = f"""
   {EMBED}
@@ -221,6 +220,17 @@ def test_a_task_that_gathers_more_holds_more() -> None:
     assert grown(found, 1).memory_bytes == 1 << 20
     assert grown(found, 11).memory_bytes == (1 << 20) + 4 * 10_000
     assert grown(found, 11).shuffled_bytes == 88_000
+
+
+def test_tables_without_a_row_grow_in_number_and_not_in_size() -> None:
+    found = measured("doomed", Scope.BUCKET, 8, 125, 0.5)
+    each = found.sample[0].spent
+    found.sample[0] = replace(found.sample[0], written=0)
+    assert grown(found, 11).written_bytes == (7 * 11 + 1) * each.written_bytes
+    assert grown(found, 11).read_bytes == 88 * each.read_bytes
+    found.sample[:] = [replace(task, rows=0, written=0) for task in found.sample]
+    assert grown(found, 11).written_bytes == 8 * each.written_bytes
+    assert grown(found, 11).read_bytes == 8 * each.read_bytes
 
 
 def test_duplicates_are_more_in_the_whole_and_counts_are_kept() -> None:

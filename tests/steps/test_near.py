@@ -16,9 +16,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from tamis.pipeline.algorithms.near_captions.minhash import candidate_probability, choose_bands
-from tamis.pipeline.steps.duplicates import grouping
+from tamis.pipeline.steps.duplicates import chaining, grouping
 from tamis.pipeline.steps.shared import bucket_counts
-from tamis.schemas.errors import JobError
+from tamis.schemas.errors import JobError, StateError
 from tests.support import duplicates
 from tests.support.embedded import blobs, run_steps, unit, write_input
 from tests.support.running import Sample, contents, ledger, make_plan, read_tar, run_here, write_tar
@@ -214,6 +214,17 @@ def test_groups_out_of_memory_are_those_in_memory(
     folder = ingested / "run/tables/near_duplicates"
     assert len(list((folder / "groups").glob("bucket-*.parquet"))) > 3
     assert (folder / ("small-01" if group == "chain" else "round-00")).is_dir()
+
+
+def test_a_component_that_no_task_holds_is_refused_with_the_mend(
+    ingested: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grouping, "EDGES", 10)
+    monkeypatch.setattr(grouping, "PARTITION", 60)
+    monkeypatch.setattr(chaining, "MOST", 40)
+    with pytest.raises(StateError, match=r"one task, which holds 40: take `group: leader`"):
+        run_near(ingested, "{agree: none, group: chain}")
+    run_near(ingested, "{agree: none, group: leader}")
 
 
 def captions_only(folder: Path, captions: list[str | None]) -> list[int | None]:

@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from tamis.pipeline.inputs.detail import detail_of
-from tamis.pipeline.steps.duplicates import grouping, looking
+from tamis.pipeline.steps.duplicates import grouping
 from tamis.pipeline.steps.shared import bucket_counts
+from tamis.pipeline.steps.shared import details as shared_details
 from tamis.schemas.errors import JobError
 from tests.support import duplicates
 from tests.support.running import Sample, contents, ledger, make_plan, read_tar, run_here, write_tar
@@ -193,7 +194,7 @@ def test_a_looser_bound_opens_only_pictures_that_were_not_yet(
 
     run_pictures(ingested, "{hamming: 1}")
     before = looked_at()
-    monkeypatch.setattr(looking, "detail_of", counted)
+    monkeypatch.setattr(shared_details, "detail_of", counted)
     run_pictures(ingested, "{hamming: 8, difference: 0.3}")
     assert 0 < len(opened) == looked_at() - before < looked_at()
 

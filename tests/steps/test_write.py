@@ -3,6 +3,7 @@ or not."""
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from tamis.pipeline.planning.preview import preview
 from tamis.schemas.errors import JobError, StateError
+from tests.support.bad_inputs import members
 from tests.support.running import Sample, make_plan, picture, run_here, write_tar
 
 STEPS = """
@@ -72,3 +74,21 @@ def test_plan_names_a_damaged_parquet(tmp_path: Path) -> None:
         StateError, match=r"ingest: drops all 1 samples .*, 1 for unreadable_file, such as: Parquet"
     ):
         run_here(make_plan(tmp_path / "run", tmp_path / "0.parquet", WRITE))
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"[" * 5000 + b"]" * 5000, b'{"n": ' + b"9" * 5000 + b"}", b"\xff"]
+)
+def test_a_json_member_that_cannot_be_read_is_written_as_it_came(
+    damaged: bytes, tmp_path: Path
+) -> None:
+    """Signals would be added to its fields."""
+    made = members(("k.png", picture(1)), ("k.txt", b"two words"), ("k.json", damaged))
+    (tmp_path / "0.tar").write_bytes(made)
+    steps = f"{STEPS}: {{json: signals}}"
+    run_here(make_plan(tmp_path / "run", tmp_path / "0.tar", steps))
+    with tarfile.open(tmp_path / "run/shards/00000.tar") as written:
+        (member,) = [one for one in written if one.name.endswith(".json")]
+        file = written.extractfile(member)
+        assert file is not None
+        assert file.read() == damaged

@@ -4,11 +4,11 @@ Tables as in ``near_pictures.hamming``: the list is sorted by what each mask lea
 in each of them. No pair within the radius is missed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from tamis.pipeline.algorithms.arrays import Int64Array, UInt8Array, UInt64Array
+from tamis.pipeline.algorithms.arrays import BoolArray, Int64Array, UInt8Array, UInt64Array
 from tamis.pipeline.algorithms.near_pictures import hamming, layouts
 
 MEMORY = 256 << 20
@@ -17,6 +17,9 @@ MEMORY = 256 << 20
 _ENTRY = 12  # bytes of a hash in a table
 _PAIRS = 1 << 20
 _APART = np.int64(1 << 40)  # of bits, above every position
+
+Look = Callable[[Int64Array, Int64Array], BoolArray]
+"""Marks those pairs of a row and a listed picture, int64 (p,) each, that are alike indeed."""
 
 
 class Nearest:
@@ -40,12 +43,15 @@ class Nearest:
             order = np.argsort(masked, kind="stable").astype(np.int32)
             self._tables.append((mask, masked[order], order))
 
-    def find(self, hashes: UInt64Array, own: UInt8Array) -> tuple[Int64Array, Int64Array]:
+    def find(
+        self, hashes: UInt64Array, own: UInt8Array, look: Look | None = None
+    ) -> tuple[Int64Array, Int64Array]:
         """The listed picture with the fewest bits apart, the first of several, and these bits.
 
         Args:
             hashes: uint64 (n,).
             own: uint8 (n, 162), their layouts.
+            look: asked about the pairs whose layouts are within the bound; None: all of them are alike.
 
         Returns:
             Two int64 (n,): positions in the list, -1 for none, and bits.
@@ -62,6 +68,7 @@ class Nearest:
                 value = bits * _APART + entry
                 near = np.flatnonzero((bits <= self._radius) & (value < best[row]))
                 near = near[self._alike(own, row[near], entry[near])]
+                near = near if look is None else near[look(row[near], entry[near])]
                 np.minimum.at(best, row[near], value[near])
         found = best < none
         return np.where(found, best % _APART, -1), np.where(found, best // _APART, 0)

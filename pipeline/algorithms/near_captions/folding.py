@@ -41,6 +41,13 @@ _QUOTES = str.maketrans(
 )
 
 
+DEPTH = 16
+"""Entities inside entities, and tags inside tags, that are read: more are no work of people, and each costs a pass."""
+
+# Python refuses to read numbers of more than 4,300 digits, or of fewer where it is set so, 640 at the least.
+_HUGE_REFERENCE = re.compile("&#[0-9]{641,};?")
+
+
 def normalise(texts: Sequence[str | None], folds: Collection[Fold] = FOLDS) -> list[str]:
     """Normalise n captions for comparison, as above; a null or invisible caption becomes "".
 
@@ -56,8 +63,13 @@ def is_visible(text: str) -> bool:
     return bool(text.strip()) and (text.isascii() or bool(_INVISIBLE.sub("", text).strip()))
 
 
+def without_huge_references(text: str) -> str:
+    """A text whose entities `html.unescape` can read: one of more than 640 digits is U+FFFD already."""
+    return _HUGE_REFERENCE.sub("\ufffd", text) if "&#" in text else text
+
+
 def _normal(text: str, folds: Collection[Fold]) -> str:
-    while True:
+    for _ in range(DEPTH):
         # Most captions are ASCII without marks, which NFKC leaves as it is, and for which folding is lower case.
         marked = "markup" in folds and ("&" in text or "<" in text)
         if text.isascii() and not marked:
@@ -69,11 +81,12 @@ def _normal(text: str, folds: Collection[Fold]) -> str:
         if once == text or not ("&" in once or "<" in once):
             return once
         text = once
+    return text
 
 
 def _folded(text: str, folds: Collection[Fold]) -> str:
     if "markup" in folds:
-        text = _TAG.sub(" ", html.unescape(text))
+        text = _TAG.sub(" ", html.unescape(without_huge_references(text)))
     text = _INVISIBLE.sub("", text)
     if "quotes" in folds:
         text = text.translate(_QUOTES)

@@ -1,7 +1,8 @@
 """One of each component of edges is kept: every other member falls, whoever it is alike to.
 
 More edges than a task holds are joined by large and small stars (``algorithms.grouping.stars``), a phase a star, each
-partition a task; then a component's members meet where its label lives.
+partition a task; then a component's members meet where its label lives. So a component has to fit into a task: one of
+more than MOST samples is refused, where leaders (``leading``) have no such bound.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pyarrow as pa
 from tamis.pipeline.algorithms.grouping import components, stars
 from tamis.pipeline.steps.duplicates.edges import Rule, both_ends, falls, signed
 from tamis.pipeline.steps.duplicates.reading import bucket_phase
+from tamis.pipeline.steps.shared import passes
 from tamis.pipeline.steps.shared.exchange import split
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tables.part_files import Slice
@@ -25,6 +27,9 @@ from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import StateError
 from tamis.schemas.scope import Scope
+
+MOST = 16_000_000
+"""Edges or members that a partition holds, about 200 bytes each; without a large component it has a quarter of them."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,7 @@ def joined(io: TaskIo[Rule]) -> Iterator[pa.Table]:
 
 def gathered(io: TaskIo[Rule]) -> Iterator[pa.Table]:
     """The drops of the components whose labels live in one partition."""
+    _check_size(io, "members")
     yield from _survived(io, io.read("members").combine_chunks())
 
 
@@ -164,8 +170,23 @@ def small_star(io: TaskIo[Partitions]) -> Iterator[pa.Table]:
 
 
 def _read(io: TaskIo[Partitions]) -> stars.Edges:
+    _check_size(io, "edges")
     table = io.read("edges", ["node", "neighbour"])
     return table["node"].to_numpy(), table["neighbour"].to_numpy()
+
+
+def _check_size(io: TaskIo[Any], role: str) -> None:
+    """Check that a partition can be held.
+
+    Raises:
+        StateError: it cannot, as many as one component has.
+    """
+    rows = passes.rows_of(io, role)
+    if rows > MOST:
+        raise StateError(
+            f"{io.path}: {rows:,} {role} of components that `group: chain` makes meet in one task, which holds "
+            f"{MOST:,}: take `group: leader`, which has no such limit, or let `exact_duplicates` go before"
+        )
 
 
 def _shared(io: TaskIo[Partitions], edges: stars.Edges, by_larger: bool) -> Iterator[pa.Table]:

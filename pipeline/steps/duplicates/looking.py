@@ -18,13 +18,12 @@ import pyarrow.compute as pc
 
 from tamis.pipeline.algorithms.hashing import mix64
 from tamis.pipeline.algorithms.near_pictures import details as algorithm
-from tamis.pipeline.inputs.detail import detail_of
-from tamis.pipeline.inputs.formats import PICTURE_COLUMNS, format_of
-from tamis.pipeline.inputs.images import ImageDamage
+from tamis.pipeline.inputs.formats import PICTURE_COLUMNS
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.duplicates.edges import Mask, both_ends
 from tamis.pipeline.steps.duplicates.reading import bucket_phase
 from tamis.pipeline.steps.shared import bucket_counts
+from tamis.pipeline.steps.shared.details import details_of
 from tamis.pipeline.steps.shared.exchange import (
     Span,
     bucket_of,
@@ -34,7 +33,6 @@ from tamis.pipeline.steps.shared.exchange import (
     split,
     split_by_range,
 )
-from tamis.pipeline.steps.shared.parts import picture_changed
 from tamis.pipeline.tables.columns import PACKED, byte_rows
 from tamis.pipeline.tasks.parts import BUNDLE, Part
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
@@ -186,15 +184,9 @@ def details(io: TaskIo[Opened]) -> Iterator[pa.Table]:
     Raises:
         InputError: a picture is damaged that ingest could read.
     """
-    rows, file = io.alive(), io.args.file
+    rows = io.alive()
     table = io.read("ingest", PICTURE_COLUMNS).take(pa.array(rows))
-    found = []
-    # Where none is wanted the file is not opened: it may have no pictures at all.
-    for data in format_of(file).pictures(file, table) if len(rows) else ():
-        try:
-            found.append(detail_of(data, io.args.max_pixels))
-        except ImageDamage as damage:
-            raise picture_changed(file, damage) from damage
+    found = details_of(io.args.file, table, io.args.max_pixels)
     yield _with_details("row", rows.astype(np.uint32), pa.array(found, DETAIL))
 
 

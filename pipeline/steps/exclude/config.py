@@ -77,6 +77,11 @@ class Exclude(StepModel):
         description="how far the pictures' layouts may differ, with `on: phash` and a run, which has layouts: what the "
         "hash proposes, this decides",
     )
+    detail: Share | None = Field(
+        0.18,
+        description="how far a small cell of two pictures may differ that layouts find alike, with `on: phash` and a "
+        "run: both are opened again for it, so that run's input has to be there; null: they are not",
+    )
     epsilon: Share = Field(
         0.07,
         description="with `on: embedding`: left out where 1 - cosine to a listed vector is at most this",

@@ -40,7 +40,16 @@ USUAL = {"caption": "text"}
 KEYS = pa.schema([("key", UID), ("uid", UID)])
 """A list of keys: xxh3-128 of a text, a uid, or the first half of a sha256; and the entry's uid, if it has one."""
 
-HASHES = pa.schema([("phash", pa.uint64()), ("layout", LAYOUT), ("uid", UID)])
+HASHES = pa.schema(
+    [
+        ("phash", pa.uint64()),
+        ("layout", LAYOUT),
+        ("pixels", pa.binary(16)),
+        ("uid", UID),
+        ("sid", pa.int64()),
+    ]
+)
+"""A list of pictures; layout, hash of the pixels, and sid in the run that is the list are null in other lists."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +176,7 @@ def _empty(listing: Listing) -> InputError:
 def _sorted(table: pa.Table) -> pa.Table:
     """In order, of equal entries the one with the smallest uid."""
     uid = uid_words(table["uid"].combine_chunks().fill_null(bytes(members.BYTES)))
-    columns = [_bytes(table[name]) for name in table.column_names if name != "uid"]
+    columns = [_bytes(table[name]) for name in table.column_names if name not in ("uid", "sid")]
     order = np.lexsort((uid[:, 1], uid[:, 0], *reversed(columns)))
     first = np.ones(len(order), dtype=bool)
     first[1:] = False
@@ -202,8 +211,8 @@ def _of_run(on: On, table: pa.Table) -> pa.Table:
     """A part of a run as a table of schema KEYS or HASHES; a sample without a value is no entry."""
     uids = pa.array([bytes.fromhex(uid) for uid in table["uid"].to_pylist()], UID)
     if on == "phash":
-        columns = [table["value"].combine_chunks(), table["layout"].combine_chunks(), uids]
-        found = pa.Table.from_arrays(columns, schema=HASHES)
+        stored = {name: table[name] for name in ("layout", "pixels", "sid")}
+        found = pa.table({"phash": table["value"], "uid": uids, **stored}).select(HASHES.names)
         return found.filter(found["phash"].is_valid())
     keys = [stored_key(on, value) for value in table["value"].to_pylist()]
     found = pa.Table.from_arrays([pa.array(keys, UID), uids], schema=KEYS)
@@ -225,7 +234,8 @@ def _table(listing: Listing, batch: Sequence[Entry]) -> pa.Table:
             ) from None
     uids = pa.array([_own_uid(entry.uid) for entry in batch], UID)
     if listing.on == "phash":
-        columns = [pa.array(values, pa.uint64()), pa.nulls(len(values), LAYOUT), uids]
+        known = {"phash": pa.array(values, pa.uint64()), "uid": uids}
+        columns = [known.get(field.name, pa.nulls(len(batch), field.type)) for field in HASHES]
         return pa.Table.from_arrays(columns, schema=HASHES)
     return pa.Table.from_arrays([pa.array(values, UID), uids], schema=KEYS)
 

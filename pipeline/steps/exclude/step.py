@@ -8,32 +8,33 @@ the list. Embeddings are compared by ``by_embedding``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.pipeline.algorithms.exclusion import addresses, members
-from tamis.pipeline.algorithms.exclusion.near_hashes import Nearest
-from tamis.pipeline.inputs.formats import format_of
+from tamis.pipeline.inputs.formats import PICTURE_COLUMNS, format_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import origins
-from tamis.pipeline.steps.exclude import by_embedding, entries
+from tamis.pipeline.steps.exclude import by_embedding, entries, run_entries
 from tamis.pipeline.steps.exclude.config import EXCLUDED, IMAGE_MD5, NOT_LISTED, On
 from tamis.pipeline.steps.exclude.config import Exclude as Config
 from tamis.pipeline.steps.exclude.entries import Listing
+from tamis.pipeline.steps.exclude.lookups import Bounds, Keys, Lookup, Pictures
+from tamis.pipeline.steps.exclude.run_entries import KeptPictures
 from tamis.pipeline.steps.shared.origins import Origin
 from tamis.pipeline.steps.shared.parts import check_pictures, drops, embedding_named
 from tamis.pipeline.store import storage
-from tamis.pipeline.tables.columns import byte_rows, scatter
+from tamis.pipeline.tables.columns import scatter
 from tamis.pipeline.tasks import product
+from tamis.pipeline.tasks.parts import Part
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
-from tamis.pipeline.tasks.task import Task, TaskIo
+from tamis.pipeline.tasks.task import Task, TaskIo, location
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.nearest import nearest
@@ -54,6 +55,9 @@ COLUMNS: dict[On, list[str]] = {
 }
 """What is compared -> its columns of the table of ingest."""
 
+OPENED = ["pixels", *PICTURE_COLUMNS]
+"""Columns that are needed too where pictures are opened."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Matching(Listing):
@@ -61,31 +65,16 @@ class Matching(Listing):
 
     rule: str  # the list's name in the ledger
     signal: str | None
-    within: int | None  # bits, and by how much layouts may differ: of perceptual hashes
-    difference: float | None
+    bounds: Bounds | None  # of pictures
     all_but: bool
     redact: bool
-
-
-class Found(NamedTuple):
-    """Samples that stand in a list."""
-
-    row: Ints  # positions among those that were looked up, ascending
-    entry: Ints  # positions in the list
-    bits: Ints | None  # in which perceptual hashes differ
-    said: list[str | None]  # the entry, where the sample does not say it by itself
-
-
-class Lookup(Protocol):
-    """A list, ready to be searched."""
-
-    def find(self, samples: pa.Table) -> Found:
-        """The samples that stand in the list."""
+    file: InputFile | None = location()  # of the part, where pictures are opened
 
 
 class Exclude(Step):
     """``list``, the entries that samples are compared with, and ``verdict``; of embeddings ``values`` before it."""
 
+    version = 2
     passing = ("list",)
 
     def __init__(self, config: Config, job: Job) -> None:
@@ -144,7 +133,10 @@ class Exclude(Step):
         if config.on == "embedding":
             self._origin()
         else:
-            entries.check_first(self._listing(""))
+            listing = self._listing("")
+            entries.check_first(listing)
+            if self._opens:
+                KeptPictures(listing.path, listing.shown, listing.reveal).check()
 
     def _check_settings(self) -> None:
         """Settings that go with one another."""
@@ -160,6 +152,13 @@ class Exclude(Step):
                 f"{self.name}: `all_but` goes with lists of names, not with `on: embedding`: what lies near vectors is "
                 "kept by `target: {measure: nearest}`"
             )
+
+    @property
+    def _opens(self) -> bool:
+        """True if pictures are opened: a list that is no run has none."""
+        config = self.config
+        wanted = config.on == "phash" and config.detail is not None
+        return wanted and run_entries.is_run(storage.absolute(config.path))
 
     def _origin(self) -> Origin:
         embed = next(step for step in self.job.embeds if step.makes_embedding == self.embedding)
@@ -198,18 +197,25 @@ class Exclude(Step):
             signal = context.signal(compared)
             assert signal is not None, "the plan has checked that the signal is made"
             inputs["signal"] = signal
-        near = config.on == "phash"
+        opens, most = self._opens, context.job.limits.max_pixels
+        detail = config.detail if opens else None
+        bounds = Bounds(config.within, config.difference, detail, most)
         matching = Matching(
             **vars(listing),
             rule=entries.rule_of(config, sha256),
             signal=compared,
-            within=config.within if near else None,
-            difference=config.difference if near else None,
+            bounds=bounds if config.on == "phash" else None,
             all_but=config.all_but,
             redact=config.redact,
+            file=None,
         )
+
+        def in_file(part: Part) -> Matching:
+            return replace(matching, file=context.inputs[part.file])
+
         shared = {"list": context.done(self.name, "list").whole()}
-        tasks = EachPart(context.parts, inputs, matching, shared=shared, together=True)
+        each = in_file if opens else None
+        tasks = EachPart(context.parts, inputs, matching, shared=shared, each=each, together=True)
         yield Phase("verdict", decide, tasks)
 
 
@@ -243,17 +249,17 @@ def _as_listed(args: Matching) -> Listing:
 
 def lookup_of(args: Matching, table: pa.Table) -> Lookup:
     """A list as a search needs it."""
-    if args.on == "phash":
-        assert args.within is not None
-        assert args.difference is not None
-        return _Pictures(table, args.within, args.difference)
-    return _Keys(table, args.on)
+    if args.bounds is None:
+        return Keys(table, args.on)
+    opens = args.bounds.detail is not None
+    kept = KeptPictures(args.path, args.shown, args.reveal) if opens else None
+    return Pictures(table, args.bounds, kept)
 
 
 def _excluded(io: TaskIo[Matching], lookup: Lookup, table: pa.Table) -> pa.Table:
     args = io.args
     rows = io.alive()
-    found = lookup.find(_compared(io, rows))
+    found = lookup.find(_compared(io, rows), args.file)
     if args.all_but:
         others = np.delete(rows, found.row)
         return drops(io, others, NOT_LISTED, rule=[args.rule] * len(others))
@@ -262,74 +268,18 @@ def _excluded(io: TaskIo[Matching], lookup: Lookup, table: pa.Table) -> pa.Table
     if args.reveal:
         columns["partner"] = table["uid"].take(pa.array(found.entry))
         columns["message"] = [None] * count if args.redact else found.said
-    if args.reveal and found.bits is not None:
+    if args.reveal and args.bounds is not None and found.bits is not None:
         columns["value"] = columns["partner_value"] = found.bits.astype(np.float64)
-        columns["bound"] = np.full(count, float(args.within or 0))
+        columns["bound"] = np.full(count, float(args.bounds.within))
     return drops(io, rows[found.row], EXCLUDED, **columns)
 
 
 def _compared(io: TaskIo[Matching], rows: Ints) -> pa.Table:
     """The compared values of a part's rows."""
     if io.args.signal is None:
-        table = io.read("ingest", COLUMNS[io.args.on])
+        opened = OPENED if io.args.file is not None else []
+        table = io.read("ingest", [*COLUMNS[io.args.on], *opened])
     else:
         stored = scatter(io.read("signal", ["row", io.args.signal]), io.rows)
         table = stored.select([io.args.signal])
     return table.take(pa.array(rows)).combine_chunks()
-
-
-class _Keys:
-    """A list of keys: a sample stands in it if one of its own is there."""
-
-    def __init__(self, table: pa.Table, on: On) -> None:
-        self._on = on
-        self._listed = members.keys(byte_rows(table["key"]).tobytes())
-
-    def find(self, samples: pa.Table) -> Found:
-        """The samples whose key, or one of whose domains, is listed; of several the longest."""
-        own, keys, said = self._own(samples.column(0).to_pylist())
-        place = members.positions(self._listed, members.keys(b"".join(keys)))
-        hits = np.flatnonzero(place >= 0)
-        _, first = np.unique(own[hits], return_index=True)
-        hits = hits[first]
-        return Found(own[hits], place[hits], None, [said[hit] for hit in hits.tolist()])
-
-    def _own(self, values: list[Any]) -> tuple[Ints, list[bytes], list[str | None]]:
-        """The row of each key, the keys, and the domain that each stands for."""
-        own: list[int] = []
-        keys: list[bytes] = []
-        said: list[str | None] = []
-        known: dict[str, list[tuple[str, bytes]]] = {}
-        for row, value in enumerate(values):
-            if self._on != "domain":
-                key = entries.stored_key(self._on, value)
-                made: list[tuple[str | None, bytes]] = [] if key is None else [(None, key)]
-            else:
-                host = addresses.host_of(value) if value else ""
-                if host not in known:  # many samples of a part share theirs
-                    above = addresses.suffixes(host) if host else []
-                    known[host] = [(name, entries.text_key(name)) for name in above]
-                made = list(known[host])
-            own += [row] * len(made)
-            keys += [key for _, key in made]
-            said += [name for name, _ in made]
-        return np.array(own, np.int64), keys, said
-
-
-class _Pictures:
-    """A list of perceptual hashes."""
-
-    def __init__(self, table: pa.Table, within: int, difference: float) -> None:
-        self._hashes = table["phash"].to_numpy()
-        known = not table["layout"].null_count
-        layouts = byte_rows(table["layout"]) if known else None
-        self._nearest = Nearest(self._hashes, layouts, within, difference)
-
-    def find(self, samples: pa.Table) -> Found:
-        """The samples with a hash near a listed one, and a layout near its layout if it has one."""
-        row = np.flatnonzero(samples["phash"].is_valid().to_numpy())
-        some = samples.take(pa.array(row)).combine_chunks()
-        entry, bits = self._nearest.find(some["phash"].to_numpy(), byte_rows(some["layout"]))
-        hit = np.flatnonzero(entry >= 0)
-        said: list[str | None] = [f"{value:016x}" for value in self._hashes[entry[hit]].tolist()]
-        return Found(row[hit], entry[hit], bits[hit], said)

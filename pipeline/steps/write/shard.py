@@ -184,6 +184,6 @@ def _extended(data: Buffer, more: dict[str, Any]) -> Buffer:
     """A json member with more fields; as it is where it is no JSON object."""
     try:
         fields = json.loads(bytes(data))
-    except ValueError:
+    except (ValueError, RecursionError):
         return data
     return own_columns.dumped(fields | more) if isinstance(fields, dict) else data
