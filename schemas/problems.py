@@ -62,7 +62,7 @@ def messages(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:
                 else f"{above}: `{path[-1]}` is missing"
             )
         else:
-            yield f"{'.'.join(shown) or 'job'}: {_said(problem, problems)}"
+            yield f"{'.'.join(shown) or 'job'}: {said(problem, problems)}"
 
 
 def _located(
@@ -131,7 +131,8 @@ def _implied(key: str, model: type[BaseModel]) -> bool:
     return issubclass(model, StepModel) and key == model.implied
 
 
-def _said(problem: Problem, problems: Sequence[Problem]) -> str:
+def said(problem: Problem, problems: Sequence[Problem]) -> str:
+    """What was wanted, and what stands there; ``problems`` are all that were found in the same text."""
     if problem["type"] == "value_error":
         return str(problem["msg"]).removeprefix("Value error, ")
     if not _is_choice([str(key) for key in problem["loc"][-1:]]):
