@@ -107,6 +107,7 @@ def test_all_pairs_with_a_teacher_do_not_reach_themselves() -> None:
 def test_one_seed_tests_nothing() -> None:
     found = evaluation(DENSE[1], RANDOM[1], seeds=1)
     assert verdict(found, "density") == "density: one seed, so nothing is tested"
+    assert "a longer training may order the choices otherwise" in training_told(found)
 
 
 def test_the_same_difference_in_every_seed_is_one() -> None:

@@ -183,9 +183,8 @@ def training_told(evaluation: Evaluation) -> str:
     steps, epochs = evaluation.training.steps, evaluation.epochs
     line = f"all of it after {steps:,} steps, in which all pairs of the pool are seen {epochs:.2g} times"
     smallest, largest = _ends(evaluation)
-    if smallest is None or largest is None or len(evaluation.splits) == 1:
-        return line
-    if tells_sizes(evaluation):
+    one = len(evaluation.splits) == 1
+    if smallest is None or largest is None or one or tells_sizes(evaluation):
         return f"{line}; a longer training may order the choices otherwise: --steps {steps},{4 * steps} shows it"
     ends = (
         f"random pairs have {smallest.headline.mean:.3f} at {100 * smallest.budget:.3g}%, and "
