@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -33,7 +35,7 @@ WANTED = {
     "string_pattern_mismatch": "a name of small letters, digits, `-` and `_`, such as `my-job`",
     "string_too_short": "a text that is not empty",
     "string_too_long": "at most {max_length} characters",
-    "too_short": "at least {min_length} entry",
+    "too_short": "a list of {min_length} or more",
 }
 """What pydantic's types of problem say that a job should have had there."""
 
@@ -44,11 +46,13 @@ def messages(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:
     """One line for each error: ``path: message``, with the nearest known key."""
     # A typo is often two problems, an unknown key and a missing one: the unknown one shows the mend.
     problems: list[Problem] = sorted(
-        error.errors(), key=lambda problem: problem["type"] != "extra_forbidden"
+        _likeliest(error.errors(), raw), key=lambda problem: problem["type"] != "extra_forbidden"
     )
     for problem in problems:
         model, name, path = _located(problem["loc"], raw)
-        shown = [*([name] if name else []), *(key for key in path if not _implied(key, model))]
+        branch = _branch(problem["loc"], raw)
+        keys = [key for key in path if not _implied(key, model) and key != branch]
+        shown = [*([name] if name else []), *keys]
         if problem["type"] in {"extra_forbidden", "missing"}:
             above = ".".join(shown[:-1]) or "job"
             known = _keys_at(model, path[:-1])
@@ -58,7 +62,7 @@ def messages(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:
                 else f"{above}: `{path[-1]}` is missing"
             )
         else:
-            yield f"{'.'.join(shown) or 'job'}: {_said(problem, problems)}"
+            yield f"{'.'.join(shown) or 'job'}: {said(problem, problems)}"
 
 
 def _located(
@@ -81,9 +85,45 @@ def _located(
 
 def _is_choice(key: Sequence[str]) -> bool:
     """Tell whether the end of a path is pydantic's name for a branch of a union, and no key."""
+    plain = {"int", "float", "str", "bool"}
     return bool(key) and (
-        key[0] in {"int", "float", "str", "bool"} or key[0].startswith("literal[")
+        key[0].removeprefix("constrained-") in plain or key[0].startswith("literal[")
     )
+
+
+def _branch(loc: tuple[int | str, ...], raw: Mapping[str, Any]) -> str | None:
+    """The name of the model in a path that is a branch of a union, and no key; None where there is none."""
+    model, _, path = _located(loc, raw)
+    for key, below in pairwise(path):
+        field = model.model_fields.get(key)
+        models = _inner_models(field.annotation) if field else []
+        if below in {found.__name__ for found in models}:
+            return below
+        model = models[0] if models else model
+    return None
+
+
+def _likeliest(problems: Sequence[Problem], raw: Mapping[str, Any]) -> list[Problem]:
+    """The problems without those of a form that the value has not.
+
+    Of a map those are of a model beside which another knows more of its keys, and of what is no map.
+    """
+    unknown: dict[tuple[Any, ...], Counter[str]] = {}
+    places = []
+    for problem in problems:
+        branch, loc = _branch(problem["loc"], raw), problem["loc"]
+        above = None if branch is None else loc[: loc.index(branch)]
+        places.append((above, branch))
+        if above is not None and branch is not None:
+            unknown.setdefault(above, Counter())[branch] += problem["type"] == "extra_forbidden"
+
+    def is_likely(problem: Problem, above: tuple[Any, ...] | None, branch: str | None) -> bool:
+        if above is None or branch is None:
+            beside = problem["loc"][:-1]
+            return beside not in unknown or not isinstance(problem["input"], Mapping)
+        return unknown[above][branch] == min(unknown[above].values())
+
+    return [one for one, place in zip(problems, places, strict=True) if is_likely(one, *place)]
 
 
 def _implied(key: str, model: type[BaseModel]) -> bool:
@@ -91,7 +131,8 @@ def _implied(key: str, model: type[BaseModel]) -> bool:
     return issubclass(model, StepModel) and key == model.implied
 
 
-def _said(problem: Problem, problems: Sequence[Problem]) -> str:
+def said(problem: Problem, problems: Sequence[Problem]) -> str:
+    """What was wanted, and what stands there; ``problems`` are all that were found in the same text."""
     if problem["type"] == "value_error":
         return str(problem["msg"]).removeprefix("Value error, ")
     if not _is_choice([str(key) for key in problem["loc"][-1:]]):
@@ -130,18 +171,18 @@ def _shown(got: object) -> str:
 
 def _keys_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
     """The keys that are known at ``path`` below ``model``."""
+    models: list[type[BaseModel]] = []
     for key in path:
         field = model.model_fields.get(key)
-        model = (_inner_model(field.annotation) if field else None) or model
+        named = [found for found in models if found.__name__ == key]
+        models = _inner_models(field.annotation) if field else []
+        model = next(iter([*named, *models]), model)
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _inner_model(annotation: Any) -> type[BaseModel] | None:
-    """The model inside ``X``, ``tuple[X, ...]`` or ``dict[str, X]``."""
+def _inner_models(annotation: Any) -> list[type[BaseModel]]:
+    """The models inside ``X``, ``X | Y``, ``tuple[X, ...]`` or ``dict[str, X]``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        found = _inner_model(argument)
-        if found:
-            return found
-    return None
+        return [annotation]
+    inside = (_inner_models(argument) for argument in getattr(annotation, "__args__", ()))
+    return [found for some in inside for found in some]

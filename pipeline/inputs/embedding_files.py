@@ -237,7 +237,8 @@ def _info(file: BinaryIO, member: str | None) -> zipfile.ZipInfo:
     with zipfile.ZipFile(file) as archive:
         names = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
     if member is None or member not in names:
-        raise InputError(f"the .npz has no array `{member}`; it has {', '.join(sorted(names))}")
+        lacks = "needs the name of an array" if member is None else f"has no array `{member}`"
+        raise InputError(f"the .npz {lacks}; it has {', '.join(sorted(names))}: write X.npz#NAME")
     return names[member]
 
 

@@ -1,8 +1,10 @@
-"""A test suite hidden in a pool of real pictures: how much of it `exclude` finds by embedding, with the encoder `demo`.
+"""A test suite hidden in a pool of real pictures: how much of it `exclude` finds by embedding.
 
-    PYTHONPATH=. python -m tests.benchmarks.contamination FOLDER [--clipart '../shared/data/openclipart/*.tar']
+    PYTHONPATH=. python -m tests.benchmarks.contamination FOLDER [--pairs '../shared/data/openclipart/*.tar']
+        [--scorer SHOW/scorer.npz]
 
-200 pictures of clip art are the suite. Damaged copies, under other captions, lie in the pool among 2,000 others.
+The encoder is `demo`, or the scorer of the showcase (`icon_encoder`). 200 pictures of the pairs, by default clip art,
+are the suite. Damaged copies, under other captions, lie in the pool among 2,000 others.
 A copy is found at an epsilon if a picture of the suite lies within it, and counted as found rightly if that is its own.
 `near_pictures` is asked about the same suite and pool. Others that fall are named: clip art has near copies of its own.
 """
@@ -30,7 +32,8 @@ DAMAGES: dict[str, Damage] = {
     "resized to 75%": resized(0.75),
     "resized to 50%": resized(0.5),
 }
-EMBED = "- embed: {encoder: demo}"
+EMBED = "- embed: {{encoder: {}}}"
+SCORER = f"{{{{file: {Path(__file__).with_name('icon_encoder.py')}, name: Icons, weights: {{}}}}}}"
 
 
 def drawn(pattern: str) -> list[Sample]:
@@ -73,19 +76,21 @@ def main() -> None:
     """Print a row for each epsilon, by kind of damage."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--clipart", default="../shared/data/openclipart/*.tar")
+    parser.add_argument("--pairs", default="../shared/data/openclipart/*.tar")
+    parser.add_argument("--scorer", type=Path, help="weights that the showcase leaves")
     args = parser.parse_args()
-    folder, samples = args.folder, drawn(args.clipart)
+    folder, samples = args.folder, drawn(args.pairs)
     if len(samples) < SUITE + OTHERS:
         raise SystemExit(
-            f"--clipart {args.clipart}: {len(samples):,} pairs, {SUITE + OTHERS:,} are needed"
+            f"--pairs {args.pairs}: {len(samples):,} pairs, {SUITE + OTHERS:,} are needed"
         )
+    embed = EMBED.format("demo" if args.scorer is None else SCORER.format(args.scorer.resolve()))
     suite = samples[:SUITE]
     write_tar(folder / "suite.tar", suite)
     write_tar(folder / "pool.tar", [*hidden(suite), *samples[SUITE:]])
-    run_here(make_plan(folder / "suite", folder / "suite.tar", f"{EMBED}\n- write"))
+    run_here(make_plan(folder / "suite", folder / "suite.tar", f"{embed}\n- write"))
     step = f"- exclude: {{list: {folder}/suite, on: embedding, epsilon: {EPSILONS[-1]}}}"
-    run_here(make_plan(folder / "pool", folder / "pool.tar", f"{EMBED}\n{step}\n- write"))
+    run_here(make_plan(folder / "pool", folder / "pool.tar", f"{embed}\n{step}\n- write"))
     fallen = [row for row in ledger(folder / "pool") if row["step"] == "exclude"]
     by_pictures, joined = near(folder)
     print(f"near_pictures: {len(by_pictures)} of {SUITE} copies, {joined} of {OTHERS:,} others")

@@ -157,6 +157,8 @@ def rendered(icons: list[Icon], side: int) -> list[bytes | None]:
 def _png(icon: Icon, side: int) -> bytes | None:
     import resvg_py
 
+    if min(icon.width, icon.height) <= 0:
+        return None
     longer = max(icon.width, icon.height) / min(icon.width, icon.height)
     width = side if icon.width <= icon.height or longer > LONGEST else None
     height = side if icon.height < icon.width or longer > LONGEST else None

@@ -5,7 +5,8 @@
 
 A fifth of the pool's sets train a scorer, a stand-in for CLIP that has seen none of the others: a small network over
 outlines and colours of 32 pixels, and a bag of words and letters. The rest is the pool; the sets under ICONS/held
-are measured on. ``OUT/in`` has the pairs and their embeddings, ``OUT/run`` the run; ``OUT/clean.json``,
+are measured on. ``OUT/in`` has the pairs and their embeddings, ``OUT/scorer.npz`` the scorer's weights, which
+`icon_encoder` reads, ``OUT/run`` the run; ``OUT/clean.json``,
 ``OUT/noisy.json`` and ``OUT/long.json`` are what `tamis evaluate` says of the pool as it is, with 40% of its captions
 exchanged, and after a longer training; ``OUT/index.html`` is the page that shows them, ``OUT/figure.svg`` its two
 figures. The same icons and options give the same page.
@@ -33,13 +34,12 @@ from tamis.pipeline.algorithms import students
 from tamis.pipeline.algorithms.contrastive import Sides
 from tamis.pipeline.algorithms.heads import Scale
 from tamis.schemas.evaluation import Evaluation, Training
+from tests.benchmarks.icon_encoder import SIDE, WIDTH, outlines, save
 from tests.benchmarks.showcase_page import figure, page
 
-SIDE, CELLS, ANGLES = 32, 8, 8
 BLOCK = 5_000
 """Pictures that are looked at together."""
 
-WIDTH = 64
 SCORER = Training(steps=1_500, batch=256, width=WIDTH, rate=3e-3, decay=0.1)
 
 JOB = """\
@@ -103,28 +103,6 @@ def is_scorers(name: str) -> bool:
     return xxhash.xxh3_64_intdigest(name.encode()) % 5 == 0
 
 
-def outlines(pictures: npt.NDArray[np.uint8]) -> Floats:
-    """Features of pictures (n, 32, 32, 3): edges by direction and cell, colours by cell."""
-    wide = pictures.astype(np.float32) / 255
-    light = wide.mean(axis=3)
-    down, right = np.gradient(light, axis=(1, 2))
-    size = np.hypot(down, right)
-    angle = (np.arctan2(down, right) % np.pi / np.pi * ANGLES).astype(int) % ANGLES
-    step = SIDE // CELLS
-    cells = [_cells(np.where(angle == number, size, 0.0), step) for number in range(ANGLES)]
-    colours = [_cells(wide[..., channel], step) for channel in range(3)]
-    edges = np.sqrt(np.concatenate(cells, axis=1))
-    edges /= np.linalg.norm(edges, axis=1, keepdims=True) + 1e-3
-    return np.concatenate([edges, *colours], axis=1).astype(np.float32)
-
-
-def _cells(values: npt.NDArray[np.floating], step: int) -> npt.NDArray[np.floating]:
-    """Means (n, CELLS * CELLS) over square cells of values (n, SIDE, SIDE)."""
-    cut = values.reshape(len(values), CELLS, step, CELLS, step)
-    means: npt.NDArray[np.floating] = cut.mean(axis=(2, 4)).reshape(len(values), -1)
-    return means
-
-
 def read(icons: Path) -> Read:
     """The pairs of the pool and of what is held out."""
     key: list[str] = []
@@ -148,11 +126,12 @@ def _small(png: bytes) -> npt.NDArray[np.uint8]:
     return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
-def embedded(found: Read, fitting: npt.NDArray[np.bool_]) -> Sides:
-    """Embeddings of both sides by a student that is trained on the pairs of ``fitting``."""
+def embedded(found: Read, fitting: npt.NDArray[np.bool_], weights: Path) -> Sides:
+    """Embeddings of both sides by a student that is trained on the pairs of ``fitting``, and kept as ``weights``."""
     scale = Scale.of(found.picture[fitting])
     every = Sides(scale(found.picture), found.caption)
     scorer = students.of_features(every.take(np.flatnonzero(fitting)), SCORER, 0)
+    save(weights, scale, scorer)
     return Sides(scorer.images(every.image), scorer.texts(every.text))
 
 
@@ -189,7 +168,9 @@ def prepared(icons: Path, out: Path) -> list[str]:
         f"scorer: {fitting.sum():,} pairs of {len(scoring)} sets; {(~fitting).sum():,} others",
         flush=True,
     )
-    write_input(out / "in", found, embedded(found, fitting), np.flatnonzero(~fitting))
+    out.mkdir(parents=True, exist_ok=True)
+    sides = embedded(found, fitting, out / "scorer.npz")
+    write_input(out / "in", found, sides, np.flatnonzero(~fitting))
     job = out / "job.yaml"
     job.write_text(JOB.format(folder=out / "in", output=out / "run"))
     tamis("run", str(job), "--progress", "none")

@@ -152,7 +152,7 @@ def test_a_file_that_is_no_law_gets_one_line(
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("seen", ["0", "-5", "inf", "nan"])
+@pytest.mark.parametrize("seen", ["0", "0.4", "-5", "inf", "nan"])
 def test_a_budget_is_a_number_of_samples(
     run: Path, seen: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

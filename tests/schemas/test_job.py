@@ -64,9 +64,9 @@ def wrong(text: str, *settings: str) -> str:
         # what is missing
         ("{density: {}}", "density: `keep` is missing"),
         ("embed", "embed: `encoder` is missing"),
-        ("{rules: {}}", "rules: wanted at least 1 entry, got none"),
+        ("{rules: {}}", "rules: wanted a list of 1 or more, got none"),
         ("{rules: {words: {}}}", "rules.words: a rule needs `min`, `max` or `in`"),
-        ("{signals: []}", "signals.names: wanted at least 1 entry, got none"),
+        ("{signals: []}", "signals.names: wanted a list of 1 or more, got none"),
         # a wrong type
         ("3", f"steps.0: {STEP}"),
         ("{density: {keep: 1.0}, write: {}}", f"density: {STEP}"),
@@ -138,7 +138,7 @@ def wrong(text: str, *settings: str) -> str:
             "job: `ledger` is the name of a built-in step: choose another `name:`",
         ),
         ("write, {density: {keep: 1.0}}", "job: `write` stands once, as the last step"),
-        ("", "steps: wanted at least 1 entry, got none"),
+        ("", "steps: wanted a list of 1 or more, got none"),
     ],
 )
 def test_a_bad_step_is_one_line(steps: str, message: str) -> None:

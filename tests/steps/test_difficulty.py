@@ -141,7 +141,14 @@ def _renamed(folder: Path) -> None:
             "references: DIR/first, measure: loss, runs: 9",
             "runs: `references` is a run, whose heads are taken",
         ),
-        ("references: DIR/none", "is no finished run, which has manifest.json"),
+        (
+            "references: DIR/none",
+            "is no finished run, which has manifest.json: name a run directory",
+        ),
+        (
+            "measure: learnability, trusted: DIR/none",
+            "none` is no finished run, which has manifest.json: name a run directory",
+        ),
         ("references: DIR/first#other", "has no step `difficulty` of the name other"),
         (
             "references: DIR/first, measure: loss",

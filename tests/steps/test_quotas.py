@@ -226,6 +226,39 @@ def test_a_mean_below_zero_or_of_nothing_is_no_weight(tmp_path: Path) -> None:
         run(tmp_path / "other", settings, made=made)
 
 
+UNLIKE = [{"en": 0.1, "de": 0.3, "fr": -0.2}.get(str(name), 1.0) for name in LANGUAGE]
+"""Of each language the same value, and so its mean."""
+
+
+def test_groups_of_low_mean_are_left_out_and_explained(tmp_path: Path) -> None:
+    made = numbered(32, tongue=LANGUAGE, quality=UNLIKE)
+    kept = run(tmp_path, "by: tongue, weights: {mean: quality, least: 0.2}", made=made)
+    assert counted(kept) == {"de": 8}
+    out = [row for row in ledger(tmp_path / "run") if row["reason"] == "low_mean"]
+    assert Counter((row["rule"], row["bound"], row["message"]) for row in out) == {
+        ("quality", 0.2, "tongue=en"): 20,
+        ("quality", 0.2, "tongue=fr"): 2,
+    }
+    finished = open_run(str(tmp_path / "run"))
+    for row in out:
+        assert row["value"] == pytest.approx(UNLIKE[int(row["uid"], 16)])
+        (step,) = [step for step in tell(finished, row)["steps"] if step["step"] == "quotas"]
+        (mend,) = step["passes_with"]
+        assert (mend["setting"], mend["value"]) == ("quotas.weights.least", row["value"])
+
+
+def test_another_least_mean_is_decided_again(tmp_path: Path) -> None:
+    made = numbered(32, tongue=LANGUAGE, quality=UNLIKE)
+    run(tmp_path, "by: tongue, weights: {mean: quality, least: 0.2}, keep: 4", made=made)
+    finished = open_run(str(tmp_path / "run"))
+    change = whatif(finished, ["quotas.weights.least=0.05", "quotas.keep=28"])
+    assert (change.came, change.went) == (24, 0)
+    with pytest.raises(
+        JobError, match=r"28 are asked for, and its groups allow 8: .* lower `least`"
+    ):
+        whatif(finished, ["quotas.keep=28"])
+
+
 def test_more_groups_than_a_worker_holds_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,13 +278,21 @@ def pool(count: int) -> Pool:
     return Pool(uid, cluster, np.zeros(count, np.float32), signal, np.zeros((6, 2), np.float32))
 
 
-@pytest.mark.parametrize("settings", [{}, {"score": "quality"}, {"weights": "size", "power": 0.5}])
+MEAN = {"mean": "quality"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"score": "quality"}, {"weights": "size", "power": 0.5}, {"weights": MEAN, "power": 2.0}],
+)
 def test_concepts_are_chosen_from_in_memory_as_by_the_step(settings: dict[str, Any]) -> None:
     samples = pool(200)
-    choice = QuotasChoice(Quotas(by=(CLUSTER,), keep=1.0, **settings), 42)
-    chosen = choice.select(samples, 60)
+    config = Quotas.model_validate({"by": (CLUSTER,), "keep": 1.0, **settings})
+    chosen = QuotasChoice(config, 42).select(samples, 60)
     sizes = np.bincount(samples.cluster, minlength=6)
-    weight = np.ones(6) if "weights" not in settings else np.sqrt(sizes)
+    sums = np.bincount(samples.cluster, weights=samples.signal, minlength=6)
+    weights = {"size": np.sqrt(sizes), "mean": (sums / sizes) ** 2}
+    weight = weights["mean" if config.mean else "size"] if "weights" in settings else np.ones(6)
     quota = group_quotas.quotas(weight, sizes, 60)
     assert np.bincount(samples.cluster[chosen], minlength=6).tolist() == quota.tolist()
     hashes = order.hashed(samples.uid, 42, "quotas")
@@ -263,7 +304,8 @@ def test_concepts_are_chosen_from_in_memory_as_by_the_step(settings: dict[str, A
 
 
 def test_other_groups_are_not_compared() -> None:
-    for settings in ({"by": ("tongue",)}, {"by": (CLUSTER,), "weights": {"mean": "quality"}}):
+    weights = {"weights": {"mean": "quality"}, "score": "other"}
+    for settings in ({"by": ("tongue",)}, {"by": (CLUSTER,), **weights}):
         config = Quotas.model_validate({**settings, "keep": 1.0})
         with pytest.raises(InfeasibleError, match="quotas of concepts alone"):
             QuotasChoice(config, 42).select(pool(20), 5)

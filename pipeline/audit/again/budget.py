@@ -17,6 +17,7 @@ from tamis.pipeline.store import storage
 from tamis.schemas import yaml12
 from tamis.schemas.budget import Budget, Law, Pool
 from tamis.schemas.errors import JobError
+from tamis.schemas.problems import said
 
 MANY = 4
 """Passes up to which repeated samples are nearly as good as new ones."""
@@ -44,10 +45,13 @@ def read_law(path: str) -> Law:
     try:
         return Law.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
+        problems = error.errors()
+        first = problems[0]
         at = ".".join(map(str, first["loc"])) or "the file"
+        known = {"missing": "is missing", "extra_forbidden": "is no part of a law"}
+        what = known.get(first["type"]) or said(first, problems)
         raise JobError(
-            f"--law {path}: {at}: {first['msg']}: a law has `a`, `d`, `unit`, and `buckets` with `samples`, `b` and "
+            f"--law {path}: {at}: {what}: a law has `a`, `d`, `unit`, and `buckets` with `samples`, `b` and "
             "`tau` each"
         ) from None
 
@@ -56,10 +60,12 @@ def check_seen(seen: float) -> None:
     """Check a budget.
 
     Raises:
-        JobError: it is no number above 0.
+        JobError: it is no number from 1 on.
     """
-    if not 0 < seen < float("inf"):
-        raise JobError(f"--seen {seen:g}: the samples that a training looks at, such as 1.28e9")
+    if not 1 <= seen < float("inf"):
+        raise JobError(
+            f"--seen {seen:g}: the samples that a training looks at, 1 or more, such as 1.28e9"
+        )
 
 
 def budget(
@@ -81,7 +87,7 @@ def budget(
         notes: that belong to the law.
 
     Raises:
-        JobError: ``seen`` is not above 0, nothing is kept, or a setting does not fit.
+        JobError: ``seen`` is below 1, nothing is kept, or a setting does not fit.
         StateError: ``settings`` cannot be decided from what is stored.
     """
     check_seen(seen)

@@ -29,7 +29,10 @@ NUMERIC = ("INT", "FLOAT", "DOUBLE", "DECIMAL")
 
 
 class Histogram(NamedTuple):
-    """Counts in bins of equal width from ``low`` to ``high``: (kept, dropped). ``below`` and ``above`` lie outside."""
+    """Counts in bins of equal width from ``low`` to ``high``: (kept, dropped). ``below`` and ``above`` lie outside.
+
+    ``only``: the value, where all samples have one and the same.
+    """
 
     low: float
     high: float
@@ -38,6 +41,7 @@ class Histogram(NamedTuple):
     above: int
     total: int
     missing: int
+    only: float | None = None
 
 
 def signals(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
@@ -89,7 +93,8 @@ def histogram(
     bins = [counted.get(i, (0, 0)) for i in range(round((high - low) / width))]
     below = sum(sum(pair) for i, pair in counted.items() if i < 0)
     above = sum(sum(pair) for i, pair in counted.items() if i >= len(bins))
-    return Histogram(low, high, bins, below, above, total, rows - total)
+    only = least if least == most else None
+    return Histogram(low, high, bins, below, above, total, rows - total, only)
 
 
 class Kept(NamedTuple):
@@ -142,6 +147,8 @@ def _edges(low: float, high: float, whole: bool) -> tuple[float, float, float]:
         width: float = max(1, math.ceil((high - low + 1) / BINS))
         return low, low + width * math.ceil((high - low + 1) / width), width
     width = (high - low) / BINS if high > low else 1.0
+    while low + BINS * width < high:  # by rounding: the largest value would lie outside
+        width = math.nextafter(width, math.inf)
     return low, low + BINS * width, width
 
 
@@ -180,7 +187,8 @@ def _narrowed(
 
 
 def describe(shown: Histogram) -> str:
-    """Samples outside the bins, in words; "" where there are none."""
+    """The one value of all samples, and samples outside the bins, in words; "" where there is nothing to say."""
+    same = [] if shown.only is None else [f"the same value for all: {number(shown.only)}"]
     outside = [
         f"{count:,} {words}"
         for count, words in (
@@ -190,4 +198,4 @@ def describe(shown: Histogram) -> str:
         )
         if count
     ]
-    return ", ".join(outside)
+    return ", ".join([*same, *outside])

@@ -183,15 +183,14 @@ def training_told(evaluation: Evaluation) -> str:
     steps, epochs = evaluation.training.steps, evaluation.epochs
     line = f"all of it after {steps:,} steps, in which all pairs of the pool are seen {epochs:.2g} times"
     smallest, largest = _ends(evaluation)
-    if smallest is None or largest is None or len(evaluation.splits) == 1:
-        return line
-    if tells_sizes(evaluation):
+    one = len(evaluation.splits) == 1
+    if smallest is None or largest is None or one or tells_sizes(evaluation):
         return f"{line}; a longer training may order the choices otherwise: --steps {steps},{4 * steps} shows it"
     ends = (
         f"random pairs have {smallest.headline.mean:.3f} at {100 * smallest.budget:.3g}%, and "
         f"{'all' if largest.selector == FULL else 'the most of them'} {largest.headline.mean:.3f}"
     )
-    why = "too short to tell sizes apart" if epochs < EPOCHS else "sizes make no difference here"
+    why = "too short to tell sizes apart" if epochs < EPOCHS else "sizes cannot be told apart"
     return f"{line}: {why} ({ends}), so nothing is said of reaching the full set; --steps {4 * steps} trains longer"
 
 
@@ -203,8 +202,8 @@ def by_luck(evaluation: Evaluation) -> str:
     if full is None or not all(_is_chance(evaluation, point) for point in every):
         return line
     return (
-        f"{line}, and trained on all pairs it is {full.headline.mean:.3f}: nothing was learned from them, so that "
-        "differences between choices mean nothing"
+        f"{line}, and trained on all pairs it is {full.headline.mean:.3f}: in {evaluation.training.steps:,} steps "
+        "nothing was learned from them, so that differences between choices mean nothing"
     )
 
 

@@ -64,7 +64,7 @@ def concepts_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection, al
     made = trained(run)
     return (
         element("p", summary, class_="soft")
-        + _fits(run, clusters)
+        + _fits(run, connection, clusters)
         + (element("p", text(made), class_="soft") if made else "")
         + _plots(named(run, connection, spread(clusters, SHOWN)))
         + element("h3", "Table")
@@ -75,8 +75,8 @@ def concepts_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection, al
     )
 
 
-def _fits(run: FinishedRun, clusters: list[Concept]) -> str:
-    """Mean similarity of captions to what was kept and to what was dropped; the least fitting concepts by number."""
+def _fits(run: FinishedRun, connection: duckdb.DuckDBPyConnection, clusters: list[Concept]) -> str:
+    """Mean similarity of captions to what was kept and to what was dropped; the least fitting concepts by name."""
     kept, others = mean_fits(clusters)
     if kept is None or others is None:
         return ""
@@ -84,9 +84,10 @@ def _fits(run: FinishedRun, clusters: list[Concept]) -> str:
     step = run.settings_of(run.placing[-1])
     if kept < others and step is not None and not step.by_lot:  # lots differ by chance
         words += " So captions fit worse what was kept: a filter by similarity before it, or which: random, mends that."
-    known = [(c.fit, c.cluster) for c in clusters if c.fit is not None]
-    least = ", ".join(f"{cluster} ({fit:.3f})" for fit, cluster in sorted(known)[:LEAST])
-    words += f" The concepts whose captions fit least: {least}."
+    known = sorted((c.fit, c.cluster, c) for c in clusters if c.fit is not None)
+    least = named(run, connection, [concept for *_, concept in known[:LEAST]])
+    told = "; ".join(f"{c.cluster}, {c.name or 'without a name'} ({c.fit:.3f})" for c in least)
+    words += f" The concepts whose captions fit least: {told}."
     return element("p", text(words), class_="soft")
 
 
@@ -235,13 +236,13 @@ def _case(case: Case, album: Album) -> str:
 
 
 def _role(role: str, row: Row | None, album: Album) -> str:
-    later = ""
-    if row is not None and role != "dropped" and not row["kept"]:
-        later = f", dropped by {row['step']}"
-    who = element("span", text(role + later), class_="who")
+    who = element("span", text(role), class_="who")
     if row is None:
         return element("div", who + _frame(album, None), class_="sample")
     fate = "was-kept" if row["kept"] else "was-dropped"
     shown = who + _frame(album, row["sid"]) + caption(row["text"])
+    if role != "dropped" and not row["kept"]:
+        # Below the picture, so that the pictures of a trio stand in one line.
+        shown += element("div", text(f"later dropped by {row['step']}"), class_="soft")
     title = f"{row['key']} in {row['source']}, uid {row['uid']}"
     return element("div", shown, class_=f"sample {fate}", title=title)

@@ -103,7 +103,7 @@ def _histogram(
     heading = element("b", text(title)) + f" {shown.total:,} samples"
     outside = distributions.describe(shown)
     below = element("div", text(outside), class_="soft") if outside else ""
-    drawn = charts.histogram(shown, marks, name)
+    drawn = charts.histogram(shown, marks, name) if shown.only is None else ""
     for limit in bounds:
         if limit.kind == "bound":
             line = _suggested(connection, name, whole, limit)

@@ -46,7 +46,9 @@ class Difficulty(OverEmbedding[Config]):
         config = self.config
         if config.trusted is None:
             return None
-        return origin(self.name, config.trusted, self.embed, self.job.seed, "both", config.trained)
+        shown = f"the trusted run `{storage.redact(config.trusted)}`"
+        seed, most = self.job.seed, config.trained
+        return origin(self.name, config.trusted, self.embed, seed, "both", most, shown=shown)
 
     def _loans(self, references: str) -> dict[str, borrowed.Loan]:
         """The tables that are taken of a finished run, by phase.

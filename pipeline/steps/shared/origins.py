@@ -113,6 +113,11 @@ def origin(
     named = shown or f"the target `{storage.redact(given)}`"
     shown = f"{step}: {named}"
     _check_kind(step, shown, kind, side, query)
+    if kind == "run" and side != "both" and not storage.exists(storage.join(absolute, MANIFEST)):
+        raise JobError(
+            f"{shown} is no finished run, which has manifest.json, and no file: a file ends in .npy, .npz, .txt or "
+            ".parquet"
+        )
     reads_text = kind == "captions"
     identity = _text_encoder(shown, embed) if reads_text else None
     made_by = str(embedding_in(absolute, embed, shown).name) if kind == "run" else None
@@ -171,10 +176,7 @@ def steps_of(root: str, shown: str) -> list[Any]:
         StateError: its manifest is damaged, or of another version.
     """
     if not storage.exists(storage.join(root, MANIFEST)):
-        raise JobError(
-            f"{shown} is no finished run, which has manifest.json, and no file: a file ends in .npy, .npz, .txt or "
-            ".parquet"
-        )
+        raise JobError(f"{shown} is no finished run, which has manifest.json: name a run directory")
     return other_runs.steps_of(root, shown)
 
 

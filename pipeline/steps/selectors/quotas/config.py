@@ -13,6 +13,7 @@ from tamis.schemas.model import Model
 from tamis.schemas.step import BY_RULE, Change, Reasons, Share, Width
 
 GROUP_FULL = "group_full"
+LOW_MEAN = "low_mean"
 
 CLUSTER = "cluster"
 """The name in `by` of the concepts of an earlier step."""
@@ -33,6 +34,12 @@ class MeanOf(Model):
     mean: str = Field(
         examples=["aesthetic"], description="the signal whose mean in a group is the group's weight"
     )
+    least: float | None = Field(
+        None,
+        allow_inf_nan=False,
+        examples=[0.2],
+        description="the least mean of a group that is kept at all; by default any from 0 on",
+    )
 
 
 def _listed(value: object) -> object:
@@ -43,8 +50,12 @@ class Quotas(Chooser):
     """Share a budget out over groups: by language, category, cluster, or several of them one below the other."""
 
     kind = "quotas"
-    reasons: ClassVar[Reasons] = {GROUP_FULL: "its group's quota was filled by others", **MISSING}
-    phrases: ClassVar[Mapping[str, str]] = {NO_VALUE: BY_RULE}
+    reasons: ClassVar[Reasons] = {
+        GROUP_FULL: "its group's quota was filled by others",
+        LOW_MEAN: "its group's mean of the signal is below the least that is kept",
+        **MISSING,
+    }
+    phrases: ClassVar[Mapping[str, str]] = {NO_VALUE: BY_RULE, LOW_MEAN: BY_RULE}
     keep: Keep | None = Field(  # type: ignore[assignment]  # it may be left out here alone
         None,
         examples=[0.4],
@@ -61,7 +72,8 @@ class Quotas(Chooser):
     )
     weights: Literal["equal", "size"] | WeightsFile | MeanOf = Field(
         "equal",
-        description="what a group's share is in proportion to: equal, size, {file: weights.csv}, or {mean: SIGNAL}",
+        description="what a group's share is in proportion to: equal, size, {file: weights.csv}, or {mean: SIGNAL}, "
+        "which may say the `least` mean of a group that is kept",
     )
     power: float = Field(
         1.0, gt=0, le=10, description="weights are raised to it: 0.5 with `size` is its square root"
@@ -82,9 +94,18 @@ class Quotas(Chooser):
     @property
     def signals(self) -> list[str]:
         """The signals that the step reads, each once."""
-        mean = [self.weights.mean] if isinstance(self.weights, MeanOf) else []
-        named = [*self.by, *([self.score] if self.score else []), *mean]
+        named = [*self.by, *filter(None, (self.score, self.mean))]
         return [name for name in dict.fromkeys(named) if name != CLUSTER]
+
+    @property
+    def mean(self) -> str | None:
+        """The signal whose mean weighs groups; None where none does."""
+        return self.weights.mean if isinstance(self.weights, MeanOf) else None
+
+    @property
+    def least(self) -> float | None:
+        """The least mean of a group that is kept; None where means leave none out."""
+        return self.weights.least if isinstance(self.weights, MeanOf) else None
 
     @property
     def weights_path(self) -> str | None:

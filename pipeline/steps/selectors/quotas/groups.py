@@ -122,20 +122,23 @@ def labels(groups: pa.Table, by: Sequence[str]) -> list[str]:
     ]
 
 
-def means(groups: pa.Table, step: str, signal: str, by: Sequence[str]) -> npt.NDArray[np.float64]:
+def means(
+    groups: pa.Table, step: str, signal: str, by: Sequence[str], least: float | None = None
+) -> npt.NDArray[np.float64]:
     """The mean of the signal in each group, float64 (K,).
 
     Raises:
-        JobError: it is below 0 in a group, or no sample of it has a value.
+        JobError: it is below 0 in a group, though not below ``least``, or no sample of it has a value.
     """
     whole, fraction, count = (groups[name].to_numpy() for name in ("whole", "fraction", "valued"))
     mean: npt.NDArray[np.float64] = (whole + fraction / FRACTION) / np.maximum(count, 1)
-    bad = np.flatnonzero((count == 0) | (mean < 0))
+    kept = mean >= (-np.inf if least is None else least)
+    bad = np.flatnonzero((count == 0) | ((mean < 0) & kept))
     if len(bad):
         what = f"a mean of {mean[bad[0]]:g}" if count[bad[0]] else "no value"
         raise JobError(
             f"{step}: weights: {signal} has {what} in the group {labels(groups, by)[bad[0]]}, and a weight is a number "
-            "from 0 on: weigh by another signal"
+            "from 0 on: weigh by another signal, or leave such groups out (`least`)"
         )
     return mean
 

@@ -22,7 +22,7 @@ from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.steps.concepts import ranking
 from tamis.pipeline.steps.selectors.by_signal import check_numbers
 from tamis.pipeline.steps.selectors.quotas import groups
-from tamis.pipeline.steps.selectors.quotas.config import CLUSTER, GROUP_FULL, MeanOf
+from tamis.pipeline.steps.selectors.quotas.config import CLUSTER, GROUP_FULL, LOW_MEAN
 from tamis.pipeline.steps.selectors.quotas.config import Quotas as Config
 from tamis.pipeline.steps.shared.config import NO_VALUE
 from tamis.pipeline.steps.shared.other_runs import check_sha256, unchanged
@@ -43,6 +43,9 @@ Ints = npt.NDArray[np.int64]
 QUOTA = "quota"
 """The rule in the ledger of a sample beyond its group's quota."""
 
+MEAN = "mean"
+"""The column of a group's mean, where a least one is asked for."""
+
 
 @dataclass(frozen=True)
 class Grouping:
@@ -52,6 +55,7 @@ class Grouping:
     score: str | None
     best: Literal["highest", "lowest"]
     mean: str | None = None  # the signal that weighs groups
+    least: float | None = None  # the least mean of it, for the verdict alone
     seed: int | None = None  # of the order by lot
 
 
@@ -66,6 +70,7 @@ class Shares:
     cap: float
     most: int | None
     mean: str | None = None
+    least: float | None = None
     sha256: str | None = None  # of the file of weights
     path: str | None = location()
 
@@ -98,8 +103,7 @@ class Quotas(Step):
                 f"{self.name}: by: {CLUSTER} is the concept of a step that clusters: put one before this, such as "
                 "`semantic_duplicates`"
             )
-        mean = config.weights.mean if isinstance(config.weights, MeanOf) else None
-        for signal in filter(None, (config.score, mean)):
+        for signal in filter(None, (config.score, config.mean)):
             check_numbers(self.name, signal, self.steps, inputs)
         if config.weights_path is not None:
             storage.stat(config.weights_path)
@@ -109,8 +113,7 @@ class Quotas(Step):
         config, name = self.config, self.name
         if not context.alive:
             raise nothing_reaches(name)
-        mean = config.weights.mean if isinstance(config.weights, MeanOf) else None
-        grouping = Grouping(config.by, config.score, config.best, mean)
+        grouping = Grouping(config.by, config.score, config.best, config.mean)
         inputs = self._inputs(context)
         yield Phase("counted", count, EachPart(context.parts, inputs, grouping, together=True))
         every = {"counted": context.done(name, "counted").whole()}
@@ -119,10 +122,11 @@ class Quotas(Step):
         lots = replace(grouping, mean=None, seed=self.seed)
         yield Phase("assign", assign, EachPart(context.parts, inputs, lots, shared=known))
         yield from ranking.phases(context, name, "random")
-        yield listed("quotas", solve, [Task.whole("clusters", known, self._shares(context, mean))])
+        yield listed("quotas", solve, [Task.whole("clusters", known, self._shares(context))])
         placed = {"places": context.at(name, "places"), **inputs}
         solution = {"quotas": context.done(name, "quotas").whole()}
-        yield Phase("verdict", decide, EachPart(context.parts, placed, grouping, shared=solution))
+        verdict = replace(grouping, least=config.least)
+        yield Phase("verdict", decide, EachPart(context.parts, placed, verdict, shared=solution))
 
     def _inputs(self, context: Context) -> dict[str, ByPart | Sequence[ByPart]]:
         """The tables that hold a part's groups and scores."""
@@ -139,8 +143,8 @@ class Quotas(Step):
             inputs[product.signal(CLUSTER).role] = context.at(self.clustering, "assign")
         return inputs
 
-    def _shares(self, context: Context, mean: str | None) -> Shares:
-        config = self.config
+    def _shares(self, context: Context) -> Shares:
+        config, mean = self.config, self.config.mean
         budget = None
         if config.keep is not None:
             chosen = context.done(self.name, "assign").rows
@@ -156,6 +160,7 @@ class Quotas(Step):
             cap=config.cap,
             most=config.most,
             mean=mean,
+            least=config.least,
             sha256=sha256,
             path=path,
         )
@@ -259,7 +264,9 @@ def solution(step: str, args: Shares, table: pa.Table) -> pa.Table:
     """The table of ``solve``, from that of ``sizes``."""
     size = table["size"].to_numpy()
     capacity = group_quotas.capacities(size, args.cap, args.most)
-    weight = _weights(step, args, table)
+    weight = mean = _weights(step, args, table)
+    if mean is not None and args.least is not None:
+        weight = np.where(mean >= args.least, mean, 0.0)
     levels = groups.tree(table, weight, args.power, capacity, len(args.by))
     groups.check_spread(step, levels, weight)
     try:
@@ -267,17 +274,17 @@ def solution(step: str, args: Shares, table: pa.Table) -> pa.Table:
     except group_quotas.InfeasibleQuotas as error:
         raise JobError(
             f"{step}: {error}: keep fewer, or raise `cap`, `most` or weights of 0"
+            + (", or lower `least`" if args.least is not None else "")
         ) from None
-    return pa.table(
-        {
-            "cluster": np.arange(len(size), dtype=np.int32),
-            "group": pa.array(groups.labels(table, args.by), pa.string()),
-            "size": size,
-            "capacity": capacity,
-            "weight": levels[-1].weight,
-            "quota": quota,
-        }
-    )
+    columns = {
+        "cluster": np.arange(len(size), dtype=np.int32),
+        "group": pa.array(groups.labels(table, args.by), pa.string()),
+        "size": size,
+        "capacity": capacity,
+        "weight": levels[-1].weight,
+        "quota": quota,
+    }
+    return pa.table(columns if args.least is None else {**columns, MEAN: mean})
 
 
 def _weights(step: str, args: Shares, table: pa.Table) -> npt.NDArray[np.float64] | None:
@@ -287,7 +294,7 @@ def _weights(step: str, args: Shares, table: pa.Table) -> npt.NDArray[np.float64
     if args.weights == "size":
         return np.asarray(table["size"].to_numpy(), np.float64)
     if args.mean is not None:
-        return groups.means(table, step, args.mean, args.by)
+        return groups.means(table, step, args.mean, args.by, args.least)
     assert args.path is not None
     assert args.sha256 is not None
     shown = storage.redact(args.path)
@@ -298,28 +305,33 @@ def _weights(step: str, args: Shares, table: pa.Table) -> npt.NDArray[np.float64
 
 def decide(io: TaskIo[Grouping]) -> Iterator[pa.Table]:
     """The samples of one part whose rank is beyond their group's quota, and those without a group or score."""
-    quotas = io.read("quotas", ["group", "quota"])
+    args = io.args
+    known = ["group", "quota", *([MEAN] if args.least is not None else [])]
+    quotas = io.read("quotas", known)
     placed = ranking.with_quotas(io.read("places"), quotas.select(["quota"]))
     over = ranking.over_quota(placed)
+    own = quotas.take(over["cluster"].combine_chunks())
+    value, bound = _floats(over["rank"]), _floats(over["quota"])
+    low = np.zeros(over.num_rows, bool)
+    if args.least is not None:
+        mean = _floats(own[MEAN])
+        low = mean < args.least
+        value, bound = np.where(low, mean, value), np.where(low, args.least, bound)
     rows, rules = _lacking(io, placed["row"].to_numpy())
     none = len(rows)
     yield drops(
         io,
         np.append(over["row"].to_numpy(), rows),
-        np.array([GROUP_FULL] * over.num_rows + [NO_VALUE] * none, object),
-        rule=[QUOTA] * over.num_rows + rules,
-        value=pa.concat_arrays([_floats(over["rank"]), pa.nulls(none, pa.float64())]),
-        bound=pa.concat_arrays([_floats(over["quota"]), pa.nulls(none, pa.float64())]),
-        message=[
-            *quotas["group"].take(over["cluster"].combine_chunks()).to_pylist(),
-            *[None] * none,
-        ],
+        np.append(np.where(low, LOW_MEAN, GROUP_FULL), np.array([NO_VALUE] * none, object)),
+        rule=[*np.where(low, args.mean or "", QUOTA).tolist(), *rules],
+        value=pa.array([*value.tolist(), *[None] * none], pa.float64()),
+        bound=pa.array([*bound.tolist(), *[None] * none], pa.float64()),
+        message=[*own["group"].to_pylist(), *[None] * none],
     )
 
 
-def _floats(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return array.cast(pa.float64())
+def _floats(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+    return np.asarray(column.to_numpy(), np.float64)
 
 
 def _lacking(io: TaskIo[Grouping], placed: npt.NDArray[Any]) -> tuple[Ints, list[str]]:
