@@ -47,7 +47,7 @@ export function startThresholds(thresholds, ask, flip) {
     if (current.signal) {
       try {
         const shown = await ask("/api/histogram", { signal: current.signal });
-        const [picture, move] = histogram(shown);
+        const [picture, move] = histogram(shown, by("plot").clientWidth || 800);
         const epsilon = current.kind === "epsilon"; // the plot is of similarities
         follow = epsilon ? (value) => move(1 - value) : move;
         [low, high] = epsilon ? [Math.max(1e-6, 1 - shown.high), Math.min(1, 1 - shown.low)] : [shown.low, shown.high];
