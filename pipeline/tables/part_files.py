@@ -33,7 +33,7 @@ MANY_GROUPS = 16
 """Row groups of a file from which its footer is cached: to parse it takes a good part of the time to read one."""
 
 FOOTER_BYTES = 12 << 20
-"""Bytes of the footers that a process caches: those of an index of 10,000,000 vectors, or of a dozen large exchanges."""
+"""Bytes of the footers that a process caches: those of an index of 10,000,000 vectors, or of a dozen exchanges."""
 
 OPEN_FILES = 48
 """Files that ``kept_open`` holds open: more than the tables that a bundle reads of each of its parts."""

@@ -20,8 +20,8 @@ def test_the_probed_clusters_are_the_nearest_by_exact_cosines(
     rows += draw.choice([0, 1e-7, 0.3], (clusters, 1)) * draw.standard_normal(rows.shape)
     centroids = rows.astype(np.float32)
     centroids[draw.random(clusters) < 0.1] = 0
-    query = draw.standard_normal(16)
-    query = (query / np.linalg.norm(query)).astype(np.float32)
+    drawn = draw.standard_normal(16)
+    query = (drawn / np.linalg.norm(drawn)).astype(np.float32)
     best = np.lexsort((np.arange(clusters), -nearest.cosines(centroids, query)))[:count]
     assert nearest.probed(centroids, query, count).tolist() == sorted(best.tolist())
 

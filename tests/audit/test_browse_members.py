@@ -189,7 +189,9 @@ def test_the_concept_of_an_address_is_open_on_the_map(
     page.driver.execute_script(f"location.hash = 'cluster={cluster}'")
     page.one("#map summary").click()
     page.says("#map", f"Samples of concept {cluster}")
-    marked = "return [...document.querySelectorAll('#map [aria-current]')].map((d) => d.dataset.cluster)"
+    marked = (
+        "return [...document.querySelectorAll('#map [aria-current]')].map((d) => d.dataset.cluster)"
+    )
     assert page.driver.execute_script(marked) == [str(cluster)]
     page.one("#filters [type=reset]").click()
     until(lambda: page.driver.execute_script(marked) == [])

@@ -144,6 +144,6 @@ def _nearest(folder: Path, queries: Floats, count: int) -> npt.NDArray[np.int64]
         value = np.concatenate([value, np.take_along_axis(cosines, best, 1)], axis=1)
         number = np.concatenate([number, first + best], axis=1)
         order = np.argsort(-value, axis=1)[:, :count]
-        value, number = (np.take_along_axis(column, order, 1) for column in (value, number))
+        value, number = np.take_along_axis(value, order, 1), np.take_along_axis(number, order, 1)
         first += len(some)
     return number

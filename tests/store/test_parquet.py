@@ -135,7 +135,9 @@ def test_a_footer_is_that_of_its_file_and_parsed_once(monkeypatch: pytest.Monkey
     assert list(parquet._parsed.values()) == [found[-1]]
 
 
-@pytest.mark.parametrize("damage", [b"", b"PAR1", b"none", b"\xff\xff\xff\x7fPAR1", b"\0\0\0\0PAR1"])
+@pytest.mark.parametrize(
+    "damage", [b"", b"PAR1", b"none", b"\xff\xff\xff\x7fPAR1", b"\0\0\0\0PAR1"]
+)
 def test_a_damaged_footer_is_refused_as_pyarrow_refuses_it(damage: bytes) -> None:
     for data in (damage, groups_of(4, 2)[:-8] + damage):
         with pytest.raises((OSError, pa.ArrowException)):

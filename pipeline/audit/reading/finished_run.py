@@ -219,7 +219,9 @@ class FinishedRun:
             with (
                 sound(path),
                 storage.open_table(path) as raw,
-                ParquetFile(raw, footer(raw), read_dictionary=["source"]) as file,  # one text a part
+                ParquetFile(
+                    raw, footer(raw), read_dictionary=["source"]
+                ) as file,  # one text a part
             ):
                 for group, some in by_group.items():
                     table = file.read_row_group(group, columns)
