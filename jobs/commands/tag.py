@@ -17,10 +17,12 @@ def tag_samples(path: str, output: str, among: Among, where: str | None, *, json
     """Write the uids of some of a run's samples as a list, one a line, which a job's step `exclude` reads.
 
     Raises:
-        JobError: a file is there, or no sample is meant.
+        JobError: no path, a file is there, or no sample is meant.
         InputError: DuckDB refuses the condition.
         StateError: no finished run; or the list would lie in a run's directory.
     """
+    if not output:
+        raise JobError("LIST is empty: name a new file")
     run = opened(path)
     target = storage.absolute(output)
     shown = storage.redact(output)

@@ -118,9 +118,18 @@ def copies(earlier: NDArray[np.floating], rows: NDArray[np.floating], bound: flo
 
 
 def probed(centroids: Float32Array, query: Float32Array, count: int) -> Int64Array:
-    """The ``count`` clusters whose centroids (K, d) are nearest to the query (d,), ascending; ties by number."""
-    order = np.argsort(-cosines(centroids, query), kind="stable")
-    return np.sort(order[:count])
+    """The ``count`` clusters whose centroids (K, d) are nearest to the query (d,), ascending; ties by number.
+
+    The query has length 1.
+    """
+    if count >= len(centroids):
+        return np.arange(len(centroids))
+    lengths = np.sqrt(np.einsum("ij,ij->i", centroids, centroids))
+    products = centroids @ query / np.maximum(lengths, np.finfo(np.float32).tiny)
+    least = np.partition(products, -count)[-count] - 2 * _MARGIN
+    near = np.flatnonzero(products >= least)
+    order = np.argsort(-cosines(centroids[near], query), kind="stable")
+    return np.sort(near[order[:count]])
 
 
 def reachable(

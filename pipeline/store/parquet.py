@@ -6,14 +6,56 @@ with its work done. So nothing else here opens a parquet file for reading.
 
 from __future__ import annotations
 
+import os
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 
 from tamis.pipeline.store.objects import TableObject
 from tamis.pipeline.store.ranges import merged
+
+TAIL = 1 << 16
+"""Bytes at the end of a file that are read first: most footers are no longer."""
+
+MAGIC = b"PAR1"
+
+FOOTER_BYTES = 8 << 20
+"""Bytes of the footers that ``footer`` keeps parsed."""
+
+_parsed: OrderedDict[bytes, pq.FileMetaData] = OrderedDict()
+"""By the digest of their bytes: a file that was written anew is never read by the footer of the earlier one."""
+
+_parsing = threading.Lock()
+
+
+def footer(raw: BinaryIO) -> pq.FileMetaData:
+    """The footer of a file of which few of many row groups are read: to parse it again would take longer than those.
+
+    Raises:
+        OSError, pa.ArrowException: it is damaged.
+    """
+    end = raw.seek(0, os.SEEK_END)
+    raw.seek(max(0, end - TAIL))
+    data = raw.read(TAIL)
+    size = int.from_bytes(data[-8:-4], "little") + 8  # behind it are its length and the magic
+    if not data.endswith(MAGIC) or size > end:
+        return pq.read_metadata(raw)  # says what is damaged
+    if size > len(data):
+        raw.seek(end - size)
+        data = raw.read(size)
+    digest = xxhash.xxh3_128_digest(data[-size:])
+    with _parsing:
+        found = _parsed.pop(digest, None) or pq.read_metadata(pa.BufferReader(data[-size:]))
+        _parsed[digest] = found
+        held = sum(one.serialized_size for one in _parsed.values())
+        while held > FOOTER_BYTES:
+            held -= _parsed.popitem(last=False)[1].serialized_size
+    return found
 
 
 class ParquetFile(pq.ParquetFile):  # type: ignore[misc]  # pyarrow is untyped

@@ -25,9 +25,16 @@ def numbers(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
 
     Its `to_numpy` imports pandas where that is installed, which takes a short command a fifth of a second.
     """
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    array = _joined(column)
     found: npt.NDArray[Any] = np.from_dlpack(array)
     return found
+
+
+def _joined(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """A column as one array; one chunk is not copied."""
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def row_values(table: pa.Table, position: int) -> dict[str, object]:
@@ -56,7 +63,7 @@ def centroid_rows(table: pa.Table) -> npt.NDArray[np.float32]:
 
 def vectors(column: pa.ChunkedArray | pa.Array) -> Float16s:
     """The embeddings of a column as float16 (n, d): a view of its memory if it is one chunk, else a copy."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    array = _joined(column)
     dim = array.type.byte_width // 2
     numbers = (
         np.frombuffer(array.buffers()[1], dtype=np.float16)
@@ -83,7 +90,7 @@ def scatter(table: pa.Table, rows: int) -> pa.Table:
 
 def uid_words(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
     """Big-endian 64-bit halves of 16-byte values, uint64 (n, 2): they sort as the bytes and the hex digits do."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    array = _joined(column)
     if len(array) == 0:
         return np.empty((0, 2), dtype=np.uint64)
     raw = np.frombuffer(array.buffers()[1], dtype=">u8").reshape(-1, 2)
@@ -92,7 +99,7 @@ def uid_words(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
 
 def byte_rows(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint8]:
     """Bytes of a column of values of one length, uint8 (n, bytes): a view of its memory if it is one chunk."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    array = _joined(column)
     width = array.type.byte_width
     if len(array) == 0:
         return np.empty((0, width), dtype=np.uint8)

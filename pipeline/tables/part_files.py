@@ -29,11 +29,11 @@ SEAL_BYTES = 16
 MAGIC = b"PAR1"
 DIGEST_BLOCK = 1 << 20
 
-MANY_GROUPS = 64
-"""Row groups of a file from which its footer is cached: to parse it takes longer than to read one of them."""
+MANY_GROUPS = 16
+"""Row groups of a file from which its footer is cached: to parse it takes a good part of the time to read one."""
 
-FOOTERS = 12
-"""Footers that a process caches: about as many as a task of the last steps reads row groups of."""
+FOOTER_BYTES = 12 << 20
+"""Bytes of the footers that a process caches: those of an index of 10,000,000 vectors, or of a dozen exchanges."""
 
 OPEN_FILES = 48
 """Files that ``kept_open`` holds open: more than the tables that a bundle reads of each of its parts."""
@@ -246,8 +246,9 @@ def kept_open() -> Iterator[None]:
 def _cache(path: str, size: int, footer: _Footer) -> None:
     _footers[path, size] = footer
     _footers.move_to_end((path, size))
-    while len(_footers) > FOOTERS:
-        _footers.popitem(last=False)
+    held = sum(one.metadata.serialized_size for one in _footers.values())
+    while held > FOOTER_BYTES:
+        held -= _footers.popitem(last=False)[1].metadata.serialized_size
 
 
 def read(root: str, piece: Slice, columns: Sequence[str] | None = None) -> pa.Table:
@@ -344,7 +345,9 @@ def _open(path: str, piece: Slice) -> _OpenFile:
     except BaseException:
         raw.close()
         raise
-    if len(footer.groups) >= MANY_GROUPS:
+    if known is not None:
+        _footers.move_to_end((path, piece.bytes))
+    elif len(footer.groups) >= MANY_GROUPS:
         _cache(path, piece.bytes, footer)
     return _OpenFile(raw, file, footer)
 

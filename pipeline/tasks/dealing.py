@@ -91,9 +91,14 @@ def deal(io: TaskIo[Dealt]) -> Iterator[pa.Table]:
 
 def of_bucket(first: FileColumns, second: FileColumns, buckets: int, bucket: int) -> Gathered:
     """The second wave's file for one bucket."""
+    return gathered(second, *place(first, buckets, bucket))
+
+
+def place(first: FileColumns, buckets: int, bucket: int) -> tuple[int, int, int]:
+    """The row group of one bucket in the second wave's files, and the positions of these files, from and to."""
     group, within = divmod(bucket, fan_of(buckets))
     each = len(_spans(first))
-    return gathered(second, within, group * each, (group + 1) * each)
+    return within, group * each, (group + 1) * each
 
 
 def _spans(files: FileColumns) -> list[tuple[int, int]]:

@@ -179,3 +179,20 @@ def test_a_concept_opens_into_its_samples_by_keys_alone(
     log = page.driver.get_log("browser")
     severe = [line["message"] for line in log if line["level"] == "SEVERE"]
     assert [said for said in severe if "/picture?" not in said] == []  # the input has none
+
+
+@pytest.mark.browser
+def test_the_concept_of_an_address_is_open_on_the_map(
+    chromium: Any, concepts_server: Server, concepts: Browser
+) -> None:
+    page, cluster = Driven(chromium, concepts_server), largest(concepts)
+    page.driver.execute_script(f"location.hash = 'cluster={cluster}'")
+    page.one("#map summary").click()
+    page.says("#map", f"Samples of concept {cluster}")
+    marked = (
+        "return [...document.querySelectorAll('#map [aria-current]')].map((d) => d.dataset.cluster)"
+    )
+    assert page.driver.execute_script(marked) == [str(cluster)]
+    page.one("#filters [type=reset]").click()
+    until(lambda: page.driver.execute_script(marked) == [])
+    assert "Samples of concept" not in page.text("#map")

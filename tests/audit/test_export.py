@@ -306,6 +306,8 @@ def test_an_export_lies_in_no_run_and_replaces_no_file(
     (tmp_path / "file").write_text("x")
     with pytest.raises(JobError, match="is a file: name a folder"):
         export(run, "csv", str(tmp_path / "file"), "kept", None)
+    with pytest.raises(JobError, match="--output is empty"):
+        export(run, "csv", "", "kept", None)
     assert contents(root) == before
 
 

@@ -166,6 +166,8 @@ def test_what_cannot_be_is_refused(finished: Path, tmp_path: Path) -> None:
         materialize(one, ["rules.words.min=1"], tmp_path / "a")
     with pytest.raises(StateError, match="a finished run is there already"):
         materialize(one, ["density.keep=0.7"], finished)
+    with pytest.raises(JobError, match="--as is empty"):  # no run in the current directory
+        materialize(one, ["density.keep=0.7"], "")
     with pytest.raises(JobError, match="neighbours"):
         materialize(one, ["density.neighbours=50"], tmp_path / "b")
     with pytest.raises(JobError, match=r"density\.clusters=7: asks for other concepts"):

@@ -139,6 +139,8 @@ def test_a_page_escapes_what_it_shows(capsys: pytest.CaptureFixture[str], folder
         (["--vector", "@query.npy", "--as", "@new", "--html", "x"], "are two answers"),
         (["--vector", "@query.npy", "--as", "@new", "--where", "kept"], "--where has no step"),
         (["--vector", "@query.npy", "--as", "@run"], "a finished run is there already"),
+        (["--vector", "@query.npy", "--as", ""], "--as is empty: name a new directory"),
+        (["--vector", "@query.npy", "--as", "@words.txt"], "is a file: name a new directory"),
         (["--vector", "@query.npy", "--as", "@new", "-n", str(2**64)], "cannot have keep"),
         (["--image", "/dev/zero", "--encoder", "demo"], "`/dev/zero` is a device: name a file"),
     ],

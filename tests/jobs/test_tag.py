@@ -90,3 +90,9 @@ def test_what_cannot_be_listed_is_one_line(
     assert err.count("\n") == 1
     assert not (folder / "a.txt").exists()
     assert not (folder / "run/a.txt").exists()
+
+
+def test_a_list_has_a_name(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    with pytest.raises(SystemExit):
+        main(["tag", str(folder / "run"), ""])
+    assert capsys.readouterr().err == "tamis: LIST is empty: name a new file\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import pairwise, product
 from typing import Any
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tests.support.object_store as stores
-from tamis.pipeline.store import objects, storage
+from tamis.pipeline.store import objects, parquet, storage
 from tamis.pipeline.store.parquet import ParquetFile, column_ranges
 from tests.support.object_store import BUCKET, ObjectStore
 
@@ -114,3 +115,32 @@ def test_ranges_are_those_of_whole_columns_and_of_fields(data: bytes) -> None:
     assert [every[4]] == column_ranges(metadata, [0], ["c.y"])
     for (offset, size), (following, _) in pairwise(every):
         assert offset + size == following
+
+
+def groups_of(rows: int, groups: int) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.table({"a": range(rows)}), out, row_group_size=rows // groups)
+    return out.getvalue()
+
+
+def test_a_footer_is_that_of_its_file_and_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [groups_of(rows, groups) for rows, groups in [(4, 1), (4, 2), (8, 2), (6000, 2000)]]
+    assert pq.read_metadata(io.BytesIO(files[-1])).serialized_size > parquet.TAIL
+    monkeypatch.setattr(parquet, "_parsed", OrderedDict())
+    found = [parquet.footer(io.BytesIO(data)) for data in files]
+    assert found == [pq.read_metadata(io.BytesIO(data)) for data in files]
+    assert parquet.footer(io.BytesIO(files[0])) is found[0]
+    monkeypatch.setattr(parquet, "FOOTER_BYTES", found[-1].serialized_size)
+    parquet.footer(io.BytesIO(files[-1]))
+    assert list(parquet._parsed.values()) == [found[-1]]
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"PAR1", b"none", b"\xff\xff\xff\x7fPAR1", b"\0\0\0\0PAR1"]
+)
+def test_a_damaged_footer_is_refused_as_pyarrow_refuses_it(damage: bytes) -> None:
+    for data in (damage, groups_of(4, 2)[:-8] + damage):
+        with pytest.raises((OSError, pa.ArrowException)):
+            pq.read_metadata(io.BytesIO(data))
+        with pytest.raises((OSError, pa.ArrowException)):
+            parquet.footer(io.BytesIO(data))

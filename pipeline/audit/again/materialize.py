@@ -17,7 +17,7 @@ from tamis.pipeline.runs.plan import Plan, build, check_chain
 from tamis.pipeline.runs.state import FILE, State, check_output
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.finished import MANIFEST
-from tamis.schemas.errors import StateError
+from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.job import Job
 
 
@@ -33,8 +33,17 @@ def planned(run: FinishedRun, settings: Sequence[str], output: str) -> Plan:
 
 
 def free(output: str) -> str:
-    """The absolute path of a directory for a new run; StateError if a finished one is there."""
+    """The absolute path of a directory for a new run.
+
+    Raises:
+        JobError: no path, which would mean the current directory, or that of a file.
+        StateError: a finished run is there.
+    """
+    if not output:
+        raise JobError("--as is empty: name a new directory")
     root = storage.absolute(output)
+    if storage.is_file(root):
+        raise JobError(f"--as {storage.redact(output)}: is a file: name a new directory")
     if storage.exists(storage.join(root, MANIFEST)):
         raise StateError(f"{output}: a finished run is there already: name another --as")
     return root

@@ -29,13 +29,15 @@ def export(
     """Write the kept samples of a run, or all, in a layout of LAYOUTS, into an empty folder.
 
     Raises:
-        JobError: no such layout, a folder that holds something, or nothing to write.
+        JobError: no such layout, no folder or one that holds something, or nothing to write.
         StateError: a layout of vectors, and the run has none; or the run was done again meanwhile.
     """
     if layout not in LAYOUTS:
         raise JobError(
             f"--as {layout}: is no layout{nearest(layout, list(LAYOUTS))}: one of {', '.join(LAYOUTS)}"
         )
+    if not output:  # which would mean the current folder
+        raise JobError("--output is empty: name a new folder")
     chosen, folder = LAYOUTS[layout], storage.absolute(output)
     if storage.is_file(folder):
         raise JobError(f"--output {storage.redact(output)}: is a file: name a folder")

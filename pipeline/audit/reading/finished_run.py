@@ -19,7 +19,7 @@ from tamis.pipeline.results.manifest_files import ManifestFiles
 from tamis.pipeline.steps.shared.audit import Row, StepAudit
 from tamis.pipeline.store import finished, storage
 from tamis.pipeline.store.damage import require_content
-from tamis.pipeline.store.parquet import ParquetFile
+from tamis.pipeline.store.parquet import ParquetFile, footer
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.columns import row_values
 from tamis.pipeline.tasks import plan_files
@@ -219,7 +219,9 @@ class FinishedRun:
             with (
                 sound(path),
                 storage.open_table(path) as raw,
-                ParquetFile(raw, read_dictionary=["source"]) as file,  # one text in a part
+                ParquetFile(
+                    raw, footer(raw), read_dictionary=["source"]
+                ) as file,  # one text a part
             ):
                 for group, some in by_group.items():
                     table = file.read_row_group(group, columns)

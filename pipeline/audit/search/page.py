@@ -24,7 +24,7 @@ def search_page(run: FinishedRun, what: str, found: Found, lines: list[str]) -> 
     said = "".join(element("p", text(line), class_="soft") for line in lines)
     head = element("h1", text(what)) + element("p", text(run.manifest.job["name"]), class_="lead")
     body = element("header", head) + element(
-        "main", said + notes + element("div", samples, class_="strip"), id="main"
+        "main", said + notes + element("div", samples, class_="strip found"), id="main"
     )
     return document(f"{what}: nearest samples", body)
 
@@ -33,8 +33,9 @@ def _sample(row: dict[str, Any], album: Album) -> str:
     uri = album.uri(row["sid"])
     drawn = f'<img src="{uri}" alt="" loading="lazy">' if uri else "no picture"
     fate = "kept" if row["kept"] else f"dropped by {row['step']}: {row['reason']}"
-    shown = element("span", text(f"{row['cosine']:.3f} {fate}"), class_="who")
-    shown += element("div", drawn, class_="frame") + caption(row["text"])
+    shown = element("div", drawn, class_="frame")  # first, so that pictures stand in lines
+    shown += element("span", text(f"{row['cosine']:.3f} {fate}"), class_="who")
+    shown += caption(row["text"])
     return element(
         "div",
         shown,

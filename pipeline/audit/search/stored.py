@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.pipeline.algorithms.arrays import Float32Array, Int64Array, UInt64Array
+from tamis.pipeline.algorithms.arrays import BoolArray, Float32Array, Int64Array, UInt64Array
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.search.wanted import Wanted
 from tamis.pipeline.host.lookahead import in_order
@@ -265,12 +265,11 @@ class Clusters:
         return self._lists if self._dealt is not None else int(self._members.ends[0])
 
     def _slices(self, bucket: int) -> Iterator[Slice]:
-        if self._dealt is None:
-            found = sources.gathered(self._members, bucket)
-        else:
-            found = dealing.of_bucket(self._members, self._dealt, self._buckets, bucket)
-        with _undamaged(self._run):
-            yield from found.slices(self._run.root)
+        files, group, first, stop = self._members, bucket, 0, len(self._members)
+        if self._dealt is not None:
+            files = self._dealt
+            group, first, stop = dealing.place(self._members, self._buckets, bucket)
+        return (files.slice(position, group) for position in range(first, stop))
 
     def farthest(self) -> Float32Array:
         """(K,) the smallest cosine of a member to its centroid; infinite for an empty cluster."""
@@ -284,20 +283,23 @@ class Clusters:
 
     def blocks(self, clusters: Int64Array) -> Iterator[Block]:
         """The embeddings in some clusters."""
-        of_cluster = clusters * self._buckets // len(self.centroids)
+        chosen = np.zeros(len(self.centroids), bool)
+        chosen[clusters] = True
+        of_cluster = clusters * self._buckets // len(chosen)
         slices = (
             piece for bucket in np.unique(of_cluster).tolist() for piece in self._slices(bucket)
         )
-        yield from _ahead(partial(self._block, clusters), slices)
+        yield from _ahead(partial(self._block, chosen), slices)
 
-    def _block(self, clusters: Int64Array, piece: Slice) -> Block:
+    def _block(self, chosen: BoolArray, piece: Slice) -> Block:
+        """The embeddings of one row group in the ``chosen`` clusters, (K,)."""
         table = _read(self._run, piece, ["sid", "uid", "cluster", "vector"]).combine_chunks()
         vectors, sids, uids = (
             columns.vectors(table["vector"]),
             columns.numbers(table["sid"]),
             table["uid"],
         )
-        there = np.isin(columns.numbers(table["cluster"]), clusters)
+        there = chosen[columns.numbers(table["cluster"])]
         if there.all():  # as in most lists of an index: nothing is copied
             return Block(vectors, sids, lambda positions: columns.uid_words(uids)[positions])
         words = columns.uid_words(uids)[there]

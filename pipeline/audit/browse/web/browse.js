@@ -19,6 +19,7 @@ let counted = null; // the filters that the counts on the page are of
 let opened = {}; // the story that is open, by `story`
 let rows = []; // the samples on the page
 let thresholds = [];
+let openConcept = () => {}; // on the map, once there is one
 
 /** The server's answer to a question; with a picture that goes along. */
 async function ask(path, fields = {}, picture = null) {
@@ -161,6 +162,7 @@ function show(found) {
 
 function restart() {
   pages = [""];
+  openConcept(filters.cluster.value);
   search();
 }
 
@@ -289,7 +291,8 @@ try {
   search();
   startThresholds(run.thresholds, ask, (flips) => go({ flips }));
   startGroups(ask, complain);
-  startMap(run.clustered, ask, complain, (cluster) => { filters.cluster.value = cluster; restart(); }, tell);
+  openConcept = startMap(run.clustered, ask, complain, (cluster) => { filters.cluster.value = cluster; restart(); }, tell);
+  openConcept(filters.cluster.value);
 } catch (error) {
   complain(error);
 }

@@ -32,9 +32,12 @@ export function bar(parts, whole) {
   return draw("svg", { class: "bar", viewBox: "0 0 1000 10", preserveAspectRatio: "none", "aria-hidden": "true" }, ...pieces);
 }
 
-/** A distribution: kept below, dropped above; the job's bound dashed, the moved one solid. Returns [svg, move(value)]. */
-export function histogram(shown) {
-  const [width, height, base] = [800, 120, 104];
+/**
+ * A distribution, as many pixels wide as its place: kept below, dropped above; the job's bound dashed, the moved one solid.
+ * Returns [svg, move(value)].
+ */
+export function histogram(shown, width) {
+  const [height, base] = [120, 104];
   const highest = Math.max(1, ...shown.bins.map(([kept, dropped]) => kept + dropped));
   const at = (value) => ((Math.min(Math.max(value, shown.low), shown.high) - shown.low) / (shown.high - shown.low)) * width;
   const wide = width / shown.bins.length;

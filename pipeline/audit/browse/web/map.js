@@ -64,20 +64,42 @@ function shown(found, choose) {
   ];
 }
 
-/** Fill the fold when it is opened; choose(cluster) shows the samples of a concept, tell(asked) a story. */
+/**
+ * Fill the fold when it is opened; choose(cluster) shows the samples of a concept, tell(asked) a story. Returns
+ * open(cluster), for the concept that the page's address names: it is marked, and opens into its samples; "" for none.
+ */
 export function startMap(clustered, ask, complain, choose, tell) {
   const fold = by("map");
   fold.closest("section").hidden = !clustered;
   const [place, within] = fold.querySelectorAll("div");
   const members = startMembers(within, ask, complain, tell);
+  let concepts = null; // once they have been asked for
+  let [named, open] = ["", ""];
+
+  function show() {
+    if (!concepts || !fold.open) return;
+    for (const disc of place.querySelectorAll(".disc")) {
+      if (disc.dataset.cluster === named) disc.setAttribute("aria-current", "true");
+      else disc.removeAttribute("aria-current");
+    }
+    if (open === named) return;
+    open = named;
+    if (open) members(open, concepts.find((one) => String(one.cluster) === open)?.name);
+    else within.replaceChildren();
+  }
+
   fold.addEventListener("toggle", async () => {
-    if (!fold.open || place.childElementCount) return;
+    if (!fold.open || place.childElementCount) { show(); return; }
     place.replaceChildren(make("p", { class: "soft" }, "placing the concepts, some seconds …"));
     try {
-      place.replaceChildren(...shown(await ask("/api/concepts"), (cluster) => { choose(cluster); members(cluster); }));
+      const found = await ask("/api/concepts");
+      place.replaceChildren(...shown(found, (cluster) => { open = ""; choose(cluster); }));
+      concepts = found.concepts;
+      show();
     } catch (error) {
       place.replaceChildren();
       complain(error);
     }
   });
+  return (cluster) => { named = cluster; show(); };
 }

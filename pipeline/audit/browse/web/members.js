@@ -13,19 +13,19 @@ function said(one) {
   return one.samples === 1 ? `one sample, ${one.kept ? "kept" : "dropped"}` : `${number(one.samples)} samples, ${number(one.kept)} kept (${share(one.kept, one.samples)})`;
 }
 
-/** Returns show(cluster), which draws a concept's samples into `place`; tell(asked) opens a story. */
+/** Returns show(cluster, name), which draws a concept's samples into `place`; tell(asked) opens a story. */
 export function startMembers(place, ask, complain, tell) {
   let asked = 0;
   let waiting = 0;
 
-  return async function show(cluster) {
+  return async function show(cluster, name) {
     const view = whole();
     const svg = draw("svg", { class: "plane members", role: "group", "aria-label": `samples of concept ${cluster} by likeness` });
     const about = make("output", { "aria-live": "polite" });
     const head = make("p", { class: "soft" }, "placing the samples …");
     const seen = make("div", { class: "seen" });
     const zoom = zoomable(svg, view, () => { clearTimeout(waiting); waiting = setTimeout(fill, SOON); });
-    place.replaceChildren(make("h3", {}, `Samples of concept ${cluster}`), head, make("p", { class: "zoom" }, ...zoomButtons(zoom), about), make("div", { class: "beside-plane" }, svg, seen));
+    place.replaceChildren(make("h3", {}, `Samples of concept ${cluster}${name ? `: ${name}` : ""}`), head, make("p", { class: "zoom" }, ...zoomButtons(zoom), about), make("div", { class: "beside-plane" }, svg, seen));
     clearTimeout(waiting);
     await fill();
 

@@ -4,6 +4,8 @@ import { bar, histogram, make, number, share } from "/charts.js";
 
 const by = (id) => document.getElementById(id);
 const STEPS = 200;
+const KEY = [["kept", "kept"], ["dropped", "dropped"], ["mark", "the job's bound"], ["moved", "the moved one"]];
+const LEGEND = make("p", { class: "soft legend" }, ...KEY.map(([style, words]) => make("span", { class: style }, words)));
 
 /** Fills the panel. ask(path, fields) puts a question to the server; flip(flips) shows the samples that change sides. */
 export function startThresholds(thresholds, ask, flip) {
@@ -45,11 +47,11 @@ export function startThresholds(thresholds, ask, flip) {
     if (current.signal) {
       try {
         const shown = await ask("/api/histogram", { signal: current.signal });
-        const [picture, move] = histogram(shown);
+        const [picture, move] = histogram(shown, by("plot").clientWidth || 800);
         const epsilon = current.kind === "epsilon"; // the plot is of similarities
         follow = epsilon ? (value) => move(1 - value) : move;
         [low, high] = epsilon ? [Math.max(1e-6, 1 - shown.high), Math.min(1, 1 - shown.low)] : [shown.low, shown.high];
-        by("plot").replaceChildren(picture);
+        by("plot").replaceChildren(picture, LEGEND);
       } catch (error) {
         complain(error);
         return;
