@@ -177,7 +177,7 @@ def hashed(of: Flat, start: Numbers, stop: Numbers) -> Hashes:
 def repeated_runs(of: Flat, size: int) -> Repeats:
     """The runs of ``size`` characters that stand at least twice in a caption, at any position, in order of captions."""
     kept = np.flatnonzero(_perhaps_repeating(of, size)[of.owner])
-    few = Flat(*(values[kept] for values in of))
+    few = Flat(of.codes[kept], of.kinds[kept], of.owner[kept])
     count = max(0, len(kept) - size + 1)
     places = np.flatnonzero(few.owner[:count] == few.owner[size - 1 :][:count])
     hashes, owner = hashed(few, places, places + size), few.owner[places]

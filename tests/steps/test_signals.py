@@ -90,7 +90,8 @@ def detected(sample: Sample) -> tuple[str, float]:
 def luma(sample: Sample) -> np.ndarray:
     image = Image.open(io.BytesIO(sample.image)).convert("RGBA")
     seen = opacity(sample)
-    return np.rint(np.asarray(image.convert("L")) * seen + 255 * (1 - seen)).astype(np.uint8)
+    grey: np.ndarray = np.asarray(image.convert("L")) * seen + 255 * (1 - seen)
+    return grey.round().astype(np.uint8)
 
 
 def blur(sample: Sample) -> float:
