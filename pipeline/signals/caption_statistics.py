@@ -10,18 +10,18 @@ from tamis.pipeline.signals.caption_forms import Captions
 def words(captions: Captions) -> NDArray[np.int32]:
     """Number of words of each of n captions, int32 (n,). Text without spaces is one word."""
     counts = [np.zeros(0, np.int32)]
-    for texts in forms.blocks(captions):
-        of = texts.flat
-        is_word = (of.kinds & forms.SPACE) == 0
-        begins = is_word.copy()
-        begins[1:] &= ~is_word[:-1] | (of.owner[1:] != of.owner[:-1])
-        counts.append(np.bincount(of.owner[begins], minlength=len(texts)).astype(np.int32))
+    counts += [
+        np.bincount(texts.words.owner, minlength=len(texts)).astype(np.int32)
+        for texts in forms.blocks(captions)
+    ]
     return np.concatenate(counts)
 
 
 def characters(captions: Captions) -> NDArray[np.int32]:
     """Number of Unicode code points of each of n captions, whitespace included, int32 (n,)."""
-    return np.array([len(text) if text else 0 for text in captions], dtype=np.int32)
+    counts = [np.zeros(0, np.int32)]
+    counts += [texts.lengths.astype(np.int32) for texts in forms.blocks(captions)]
+    return np.concatenate(counts)
 
 
 def special_characters(captions: Captions) -> NDArray[np.float64]:
@@ -53,8 +53,8 @@ def repetition(captions: Captions, ngram: int = 2) -> NDArray[np.float64]:
         raise ValueError(f"ngram is {ngram}: it has to be at least 1")
     shares = [np.zeros(0)]
     for texts in forms.blocks(captions):
-        of = forms.flat([text.casefold() for text in texts])
-        found = forms.runs(of, 0)
+        of = forms.folded(texts)
+        found = texts.words if of.owner is texts.flat.owner else forms.runs(of, 0)
         grams, first = forms.grams(forms.hashed(of, found.start, found.stop), found.owner, ngram)
         starts = first[forms.repeated(grams, found.owner[first])]
         inside = np.zeros(len(found.owner), bool)

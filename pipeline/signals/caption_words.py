@@ -162,8 +162,7 @@ def _top_gram(
 
 def _character_runs(texts: forms.Block) -> Group:
     n = len(texts)
-    length = np.fromiter(map(len, texts), np.int64, n)
-    runs = np.maximum(0, length - REPEATED_CHARACTERS + 1)
+    runs = np.maximum(0, texts.lengths - REPEATED_CHARACTERS + 1)
     again = forms.repeated_runs(texts.flat, REPEATED_CHARACTERS)
     different = runs - _sum(again.times - 1, again.owner, n)
     order = np.lexsort((-again.times, again.owner))

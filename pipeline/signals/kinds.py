@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tamis.pipeline.inputs.images import Opened
 from tamis.pipeline.plugins.packages import installed
 
-Need = Literal["text", "size", "pixels", "embedding", "column", "list", "plugin"]
+Need = Literal["text", "size", "pixels", "embedding", "column", "list", "classifier", "plugin"]
 TextFunction = Callable[[Sequence[str | None]], pa.Array]
 SizeFunction = Callable[..., pa.Array]
 PixelFunction = Callable[[NDArray[np.uint8]], float]

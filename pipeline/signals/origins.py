@@ -14,6 +14,7 @@ import pyarrow as pa
 from tamis.pipeline.inputs import columns
 from tamis.pipeline.inputs.formats import Outline, format_of, outline
 from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.signals import text_classifier
 from tamis.pipeline.signals.registry import SIGNALS, Origin, resolve
 from tamis.schemas.errors import JobError
 from tamis.schemas.ledger import LEDGER
@@ -58,6 +59,7 @@ def find(step: StepModel, inputs: Sequence[InputFile]) -> Origins:
                     heads=step.head_files,
                     lists=step.word_lists,
                     plugged=step.plugged,
+                    classifiers=step.classifier_files,
                 )
             except JobError as error:
                 damage = outline(first).damage
@@ -100,6 +102,7 @@ def _check_names(step: StepModel) -> None:
     by_key: dict[str, Mapping[str, object]] = {
         "heads": step.head_files,
         "lists": step.word_lists,
+        "classifiers": step.classifier_files,
         "plugins": step.plugged,
     }
     for key, named in by_key.items():
@@ -108,11 +111,11 @@ def _check_names(step: StepModel) -> None:
                 raise JobError(
                     f"{step.name}: {key}: `{name}` is none of the step's signals: add it"
                 )
-    files = [*step.head_files, *step.word_lists, *step.plugged]
+    files = [name for named in by_key.values() for name in named]
     for name in files:
         if files.count(name) > 1:
             raise JobError(
-                f"{step.name}: `{name}` stands twice among heads, lists and plugins: take one of them"
+                f"{step.name}: `{name}` stands twice among heads, lists, classifiers and plugins: take one of them"
             )
     for name in step.plugged:
         if name in SIGNALS:
@@ -177,6 +180,8 @@ def _type(step: StepModel, entry: str, origin: Origin, known: columns.Columns) -
         return COUNT_TYPE
     if origin.plugin is not None:
         return pa.type_for_alias(step.plugged[origin.name].type or "null")
+    if origin.classifier is not None:
+        return text_classifier.type_of(step.sought_labels.get(origin.name))
     if origin.column is None:
         return HEAD_TYPE
     kind = known[origin.column]

@@ -5,15 +5,15 @@ Pixels are read in bands of rows of ``BAND_PIXELS``, which bound the memory besi
 """
 
 import math
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-BAND_PIXELS = 1 << 16
+BAND_PIXELS = 1 << 15
 
 _LUMINANCE = (
     16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55,
@@ -31,56 +31,55 @@ Levels = Sequence[int]
 Sides = NDArray[np.integer]
 
 
-def blur(grey: Grey) -> float:
-    """Variance of the grey picture's 4-neighbour Laplacian, in squared grey levels; the lower, the blurrier.
+class Detail(NamedTuple):
+    """Blur, the variance of the grey picture's Laplacian, in squared grey levels; and noise, in grey levels."""
 
-    Pech-Pacheco et al. 2000 ("Diatom autofocusing in brightfield microscopy"). The border's pixels are repeated
-    beyond the border. The value depends on the resolution, which is that of the stored picture.
+    blur: float
+    noise: float
+
+
+def detail(grey: Grey) -> Detail:
+    """How a grey picture's pixels differ from their neighbours. Both values are of the stored resolution.
+
+    ``blur``: variance of the 4-neighbour Laplacian; the lower, the blurrier. Pech-Pacheco et al. 2000 ("Diatom
+    autofocusing in brightfield microscopy"). The border's pixels are repeated beyond the border.
+
+    ``noise``: estimated standard deviation of the noise; NaN where a side is below 3. Immerkaer 1996 ("Fast noise
+    variance estimation"): the mean of a difference of two Laplacians, which is 0 on flat surfaces and straight edges.
+    Fine texture counts as noise.
 
     Raises:
         ValueError: ``grey`` is not (h, w) uint8 with at least one pixel.
     """
-    _check(grey)
-    squares = 0
-    for band in _bands(grey):
-        middle = band[1:-1]
-        laplacian = band[:-2] + band[2:]
-        laplacian -= 4 * middle
-        laplacian[:, 1:] += middle[:, :-1]
-        laplacian[:, :-1] += middle[:, 1:]
-        laplacian[:, 0] += middle[:, 0]
-        laplacian[:, -1] += middle[:, -1]
+    if grey.ndim != 2 or grey.dtype != np.uint8 or not grey.size:
+        raise ValueError(
+            f"the grey picture is {grey.dtype} {grey.shape}: it has to be uint8 (height, width), not empty"
+        )
+    height, width = map(int, grey.shape)
+    squares, residues = 0, 0
+    for first, band in _bands(grey):
+        across = _bend(band.T).T
+        laplacian = _bend(band[:, 1:-1])
+        laplacian += across[1:-1]
         # Whole numbers below 2^53 in all: floats add and multiply them exactly, in any order.
         values = laplacian.ravel().astype(np.float64)
         squares += int(values @ values)
-    # Their mean is 0: what a pixel is above its neighbour, that one is below it, and a border has no slope.
-    return squares / int(grey.size)
-
-
-def noise(grey: Grey) -> float:
-    """Standard deviation of the noise in the grey picture, in grey levels; NaN where a side is below 3.
-
-    Immerkaer 1996 ("Fast noise variance estimation"): the mean of a difference of two Laplacians, which is 0 on flat
-    surfaces and straight edges. Fine texture counts as noise.
-
-    Raises:
-        ValueError: ``grey`` is not (h, w) uint8 with at least one pixel.
-    """
-    _check(grey)
-    height, width = map(int, grey.shape)
-    if min(height, width) < 3:
-        return math.nan
-    total, done = 0, 0
-    for band in _bands(grey):
-        across = band[:, :-2] + band[:, 2:]
-        across -= 2 * band[:, 1:-1]
-        residue = across[:-2] + across[2:]
-        residue -= 2 * across[1:-1]
+        inner = across[first == 0 : len(across) - (first + len(laplacian) == height), 1:-1]
+        residue = _bend(inner)
         np.abs(residue, out=residue)
-        first, last = done == 0, done + len(residue) == height
-        done += len(residue)
-        total += int(residue[first : len(residue) - last].sum(dtype=np.int64))
-    return math.sqrt(math.pi / 2) * total / (6 * (height - 2) * (width - 2))
+        residues += int(residue.sum(dtype=np.int64))
+    # The Laplacian's mean is 0: what a pixel is above its neighbour, that one is below it, and a border has no slope.
+    blur = squares / int(grey.size)
+    if min(height, width) < 3:
+        return Detail(blur, math.nan)
+    return Detail(blur, math.sqrt(math.pi / 2) * residues / (6 * (height - 2) * (width - 2)))
+
+
+def _bend(rows: NDArray[np.int16]) -> NDArray[np.int16]:
+    """(n - 2, w): each row's neighbours less twice the row itself."""
+    slope = rows[1:] - rows[:-1]
+    bend: NDArray[np.int16] = slope[1:] - slope[:-1]
+    return bend
 
 
 def entropy(levels: Levels) -> float:
@@ -102,7 +101,7 @@ def light(levels: Levels) -> float:
 
 def _percentile(levels: Levels, percent: int) -> float:
     place = -(-percent * sum(levels) // 100)
-    return bisect_left(list(accumulate(levels)), place) / 255
+    return next(level for level, count in enumerate(accumulate(levels)) if count >= place) / 255
 
 
 def jpeg_quality(table: Sequence[int]) -> int:
@@ -141,19 +140,18 @@ def aspect_ratio(width: Sides, height: Sides) -> NDArray[np.float64]:
     return ratio
 
 
-def _check(grey: Grey) -> None:
-    if grey.ndim != 2 or grey.dtype != np.uint8 or not grey.size:
-        raise ValueError(
-            f"the grey picture is {grey.dtype} {grey.shape}: it has to be uint8 (height, width), not empty"
-        )
+def _bands(grey: Grey) -> Iterator[tuple[int, NDArray[np.int16]]]:
+    """The picture in bands of rows: the first one's number, and the band with a frame of the pixels around it.
 
-
-def _bands(grey: Grey) -> Iterator[NDArray[np.int16]]:
-    """The picture in bands of rows, with one more row on either side (the border's rows are repeated)."""
+    Beyond the picture's border stand the border's pixels again.
+    """
     height, width = grey.shape
     step = max(1, BAND_PIXELS // width)
-    for start in range(0, height, step):
-        stop = min(start + step, height)
-        band = grey[max(start - 1, 0) : stop + 1].astype(np.int16)
-        above, below = band[: start == 0], band[len(band) - (stop == height) :]
-        yield np.concatenate([above, band, below]) if len(above) or len(below) else band
+    for first in range(0, height, step):
+        stop = min(first + step, height)
+        band = np.empty((stop - first + 2, width + 2), np.int16)
+        band[1:-1, 1:-1] = grey[first:stop]
+        band[0, 1:-1] = grey[max(first - 1, 0)]
+        band[-1, 1:-1] = grey[min(stop, height - 1)]
+        band[:, 0], band[:, -1] = band[:, 1], band[:, -2]
+        yield first, band

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import NoneType
-from typing import Any, get_args
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 import pyarrow as pa
 
+from tamis.pipeline.plugins import sources
 from tamis.schemas.errors import PlugInError
 from tamis.schemas.nearest import nearest
 
@@ -59,12 +60,18 @@ def form_of(function: Callable[..., Any], where: str, *, others: bool = False) -
     """
     try:
         signature = inspect.signature(function, eval_str=True)
-    except (NameError, TypeError, ValueError, AttributeError) as error:
-        raise PlugInError(f"{where}: its annotations cannot be read: {error}") from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - an annotation may be any expression
+        raise PlugInError(
+            f"{where}: its annotations cannot be read: {sources.said(error)}"
+        ) from None
     returned = signature.return_annotation
-    kinds = [kind for kind in get_args(returned) if kind is not NoneType] or [returned]
-    found = ROW_TYPES.get(kinds[0]) or COLUMN_TYPES.get(kinds[0]) if len(kinds) == 1 else None
-    if found is None:
+    union = get_args(returned) if get_origin(returned) in {Union, UnionType} else (returned,)
+    said = [kind for kind in union if kind is not NoneType]
+    # By identity, as what stands there need not have a hash.
+    known = [kind for kind in (*ROW_TYPES, *COLUMN_TYPES) if any(kind is one for one in said)]
+    if len(said) != 1 or not known:
         raise PlugInError(
             f"{where}: say by an annotation what it returns: {_names(ROW_TYPES)} for one sample, "
             f"{_names(COLUMN_TYPES)} (of pyarrow) for many"
@@ -82,12 +89,12 @@ def form_of(function: Callable[..., Any], where: str, *, others: bool = False) -
                 f"{where}: no column `{read}`{nearest(read, list(COLUMNS))}: its parameters are named after what it "
                 f"reads: {', '.join(COLUMNS)}"
             )
-    by_row = kinds[0] in ROW_TYPES
+    by_row = known[0] in ROW_TYPES
     if not reads:
         raise PlugInError(f"{where}: takes nothing: name a parameter {', '.join(COLUMNS)}")
     if "pixels" in reads and not by_row:
         raise PlugInError(f"{where}: pictures come one by one: return {_names(ROW_TYPES)}")
-    return Form(found, reads, by_row)
+    return Form({**ROW_TYPES, **COLUMN_TYPES}[known[0]], reads, by_row)
 
 
 def check_form(kind: str, reads: Sequence[str], where: str, *, others: bool = False) -> None:

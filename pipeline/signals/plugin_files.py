@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -22,7 +23,7 @@ def read_sources(file: str, others: Sequence[str]) -> Sources:
     """The texts of a file and of those that it imports, by their bare names.
 
     Raises:
-        PlugInError: one cannot be read, is no Python file, or has the name of another.
+        PlugInError: one cannot be read, is no Python file, or has the name of another or of a module of Python's.
     """
     found: dict[str, str] = {}
     for path in (file, *others):
@@ -30,6 +31,10 @@ def read_sources(file: str, others: Sequence[str]) -> Sources:
         if not name.endswith(".py") or not name.removesuffix(".py").isidentifier():
             raise PlugInError(
                 f"{storage.redact(path)}: is no Python module: name a file such as my.py, whose name is a word"
+            )
+        if found and name.removesuffix(".py") in sys.stdlib_module_names:
+            raise PlugInError(
+                f"{storage.redact(path)}: Python has a module of that name, which others import: rename it"
             )
         if name in found:
             raise PlugInError(f"{storage.redact(path)}: two files are called {name}: rename one")

@@ -44,8 +44,11 @@ class Plugged:
         except BaseException as error:  # noqa: BLE001 - whatever somebody else's function raises
             raise self._failed(error, named(number)) from None
         try:
-            return pa.scalar(value, self.type).as_py()
-        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            made = pa.scalar(value, self.type).as_py()
+            if pa.types.is_integer(self.type) and made is not None and made != value:
+                raise ValueError("Arrow has cut what is behind the point")
+            return made
+        except Exception:  # noqa: BLE001 - whatever the value's own methods raise
             raise PlugInError(
                 f"{self.name} of {self.file}: gives {sources.shown(value)[:80]!r} for {named(number)}: by its "
                 f"annotation it is {self.type}"

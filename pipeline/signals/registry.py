@@ -25,7 +25,7 @@ SIGNALS: dict[str, Signal] = {**CAPTION_SIGNALS, **PICTURE_SIGNALS}
 
 @dataclass(frozen=True)
 class Origin:
-    """Origin of a signal's values in one job: exactly one of the last five fields is set."""
+    """Origin of a signal's values in one job: exactly one of the last six fields is set."""
 
     name: str
     needs: Need
@@ -36,6 +36,8 @@ class Origin:
     """The path of the head."""
     words: str | None = None
     """The path of the list of words."""
+    classifier: str | None = None
+    """The path of the classifier of captions."""
     plugin: str | None = None
     """The file or package with the user's function."""
 
@@ -48,16 +50,18 @@ def resolve(
     heads: Mapping[str, str],
     lists: Mapping[str, str],
     plugged: Mapping[str, Plugged],
+    classifiers: Mapping[str, str],
 ) -> Origin:
     """Origin of the values of signal ``name``: by a file of the job, else computed, else the input's column.
 
     Args:
-        name: a built-in signal, a name in ``heads``, ``lists`` or ``plugged``, or a column of the input, in any case.
+        name: a built-in signal, a name of a file or function of the job, or a column of the input, in any case.
         available: those of "text", "width", "height", "image_size" that ingest can fill, and "pixels" with pictures.
         columns: the names of the input's own columns.
         heads: signal name -> path of a head file.
         lists: signal name -> path of a list of words.
         plugged: signal name -> what is known of the user's function.
+        classifiers: signal name -> path of a classifier of captions.
 
     Raises:
         JobError: the signal has no origin; the message names the extra or the column to add.
@@ -66,10 +70,12 @@ def resolve(
         return Origin(name, "embedding", head=heads[name])
     if name in plugged:
         return _of_plugin(name, plugged[name], available, columns)
-    if name in lists:
+    if name in lists or name in classifiers:
         if "text" not in available:
             raise JobError(f"{name} needs text, and {_columns_there(columns)}")
-        return Origin(name, "list", words=lists[name])
+        if name in lists:
+            return Origin(name, "list", words=lists[name])
+        return Origin(name, "classifier", classifier=classifiers[name])
     signal = SIGNALS.get(name)
     if signal is not None and signal.reads and set(signal.reads) <= set(available):
         if signal.missing():

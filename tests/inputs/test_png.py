@@ -76,7 +76,7 @@ def facts(data: bytes) -> Any:
     """All that anybody asks of a picture."""
     opened = Opened(data)
     rgb = to_rgb(data)
-    assert (rgb.mode, rgb.size) == ("RGB", opened.rgb.size)
+    assert (rgb.mode, rgb.size) == ("RGB", opened.pixels.shape[1::-1])
     return inspect(data), rgb.tobytes(), opened.opaque, opened.format, opened.is_animated
 
 

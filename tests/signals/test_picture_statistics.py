@@ -43,7 +43,7 @@ def test_blur_is_the_variance_of_the_laplacian(grey: np.ndarray) -> None:
         for row in range(height)
         for column in range(width)
     ]
-    assert picture_statistics.blur(grey) == pytest.approx(float(np.var(laplacian)), abs=1e-9)
+    assert picture_statistics.detail(grey).blur == pytest.approx(float(np.var(laplacian)), abs=1e-9)
 
 
 @given(GREYS)
@@ -57,16 +57,16 @@ def test_entropy_is_that_of_the_grey_levels(grey: np.ndarray) -> None:
 
 @given(GREYS, st.integers(1, 30))
 def test_the_height_of_a_band_changes_nothing(grey: np.ndarray, band: int) -> None:
-    whole = (picture_statistics.blur(grey), picture_statistics.noise(grey))
+    whole = picture_statistics.detail(grey)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(picture_statistics, "BAND_PIXELS", band)
-        again = (picture_statistics.blur(grey), picture_statistics.noise(grey))
+        again = picture_statistics.detail(grey)
     assert str(again) == str(whole)  # NaN too
 
 
 def test_a_flat_picture_has_neither_edges_nor_information() -> None:
     flat = np.full((40, 30), 200, dtype=np.uint8)
-    assert picture_statistics.blur(flat) == picture_statistics.noise(flat) == 0.0
+    assert picture_statistics.detail(flat) == (0.0, 0.0)
     assert picture_statistics.entropy(levels(flat)) == 0.0
 
 
@@ -76,7 +76,7 @@ def test_a_chessboard_has_one_bit_and_the_sharpest_edges() -> None:
         Image.fromarray(board).resize((16, 16)).resize((64, 64), Image.Resampling.BILINEAR)
     )
     assert picture_statistics.entropy(levels(board)) == 1.0
-    assert picture_statistics.blur(board) > 900_000 > picture_statistics.blur(soft)
+    assert picture_statistics.detail(board).blur > 900_000 > picture_statistics.detail(soft).blur
 
 
 def test_all_levels_alike_have_eight_bits() -> None:
@@ -89,9 +89,7 @@ def test_all_levels_alike_have_eight_bits() -> None:
 )
 def test_what_is_no_grey_picture_is_refused(grey: np.ndarray) -> None:
     with pytest.raises(ValueError, match="has to be"):
-        picture_statistics.blur(grey)
-    with pytest.raises(ValueError, match="has to be"):
-        picture_statistics.noise(grey)
+        picture_statistics.detail(grey)
 
 
 def test_sides() -> None:
@@ -122,7 +120,7 @@ def test_black_is_dark_and_white_is_light() -> None:
 @given(GREYS)
 def test_noise_is_the_mean_of_the_masks_residue(grey: np.ndarray) -> None:
     height, width = grey.shape
-    found = picture_statistics.noise(grey)
+    found = picture_statistics.detail(grey).noise
     if min(height, width) < 3:
         assert math.isnan(found)
         return
@@ -139,5 +137,5 @@ def test_noise_of_a_known_deviation_is_found() -> None:
     rng = np.random.default_rng(7)
     ramp = np.linspace(60, 190, 300)[np.newaxis, :].repeat(200, axis=0)
     noisy = (ramp + rng.normal(0, 8, ramp.shape)).round().astype(np.uint8)
-    assert picture_statistics.noise(noisy) == pytest.approx(8, rel=0.05)
-    assert picture_statistics.noise(ramp.astype(np.uint8)) < 1
+    assert picture_statistics.detail(noisy).noise == pytest.approx(8, rel=0.05)
+    assert picture_statistics.detail(ramp.astype(np.uint8)).noise < 1

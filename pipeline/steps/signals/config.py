@@ -159,12 +159,21 @@ class Signals(StepModel):
         description="signal -> path of a list of words, one entry a line, whose entries are counted in the caption; "
         "none by default",
     )
+    classifiers: dict[str, str] = Field(
+        {},
+        description="signal -> path of a fastText model (.bin or .ftz) of captions; the signal is its likeliest label; "
+        "none by default",
+    )
+    labels: dict[str, str] = Field(
+        {},
+        description="signal of `classifiers` -> the label whose probability the signal is; none by default",
+    )
     plugins: dict[str, Plugin] = Field(
         {}, description="signal -> its function, in full; none by default"
     )
     digests: dict[str, str] = Field(
         {},
-        description="path of a head or list -> its sha256, which is filled in when the job is read; none by default",
+        description="path of a head, list or classifier -> its sha256, filled in when the job is read; none by default",
     )
     embedding: str | None = Field(
         None,
@@ -204,6 +213,15 @@ class Signals(StepModel):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _labels_sought(self) -> Self:
+        for name in self.labels:
+            if name not in self.classifiers:
+                raise ValueError(
+                    f"labels: `{name}`: is a signal of `classifiers`: classifiers: {{{name}: models/{name}.ftz}}"
+                )
+        return self
+
     @property
     def over_vectors(self) -> bool:
         """True if a head reads an embedding."""
@@ -232,6 +250,16 @@ class Signals(StepModel):
         return self.lists
 
     @property
+    def classifier_files(self) -> Mapping[str, str]:
+        """Signal -> path of its classifier."""
+        return self.classifiers
+
+    @property
+    def sought_labels(self) -> Mapping[str, str]:
+        """Signal -> the label whose probability it is."""
+        return self.labels
+
+    @property
     def plugged(self) -> Mapping[str, Plugin]:
         """Signal -> its function."""
         return self.plugins
@@ -248,8 +276,9 @@ class Signals(StepModel):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Paths of all heads and lists."""
-        return tuple(dict.fromkeys([*self.heads.values(), *self.lists.values()]))
+        """Paths of all heads, lists and classifiers."""
+        named = (self.heads, self.lists, self.classifiers)
+        return tuple(dict.fromkeys(path for paths in named for path in paths.values()))
 
     def _digests(self) -> dict[str, str]:
         """Path -> sha256; where a run is read, and where the file is gone, as the job has it already."""
@@ -270,11 +299,12 @@ class Signals(StepModel):
         return shown
 
     def with_paths(self, change: Change) -> Self:
-        """The settings with the paths of heads and lists changed; functions have none any more."""
+        """The settings with the paths of heads, lists and classifiers changed; functions have none any more."""
         new = {path: change(path) for path in self.files}
         changed = {
             "heads": {name: new[path] for name, path in self.heads.items()},
             "lists": {name: new[path] for name, path in self.lists.items()},
+            "classifiers": {name: new[path] for name, path in self.classifiers.items()},
             "digests": {new[path]: sha256 for path, sha256 in self.digests.items() if path in new},
         }
         return self.model_copy(update={key: paths for key, paths in changed.items() if paths})

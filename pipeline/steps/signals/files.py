@@ -1,11 +1,14 @@
-"""Files that signals are made with: heads and lists of words, each known by its sha256."""
+"""Files that signals are made with: heads, lists of words and classifiers, each known by its sha256."""
 
 from __future__ import annotations
 
 import hashlib
+import tempfile
+from collections.abc import Iterator
 from functools import lru_cache
 
 from tamis.pipeline.signals.heads import Head, read_head
+from tamis.pipeline.signals.text_classifier import TextClassifier
 from tamis.pipeline.signals.word_list import WordList, read_list
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError, ModelError, TamisError
@@ -53,12 +56,51 @@ def read_head_file(path: str) -> tuple[str, Head]:
     return sha256, read_head(data, storage.redact(path))
 
 
+@lru_cache(maxsize=2)
+def stored_classifier(path: str, digest: str) -> TextClassifier:
+    """The classifier at ``path``, which has to have that sha256."""
+    current, classifier = read_classifier_file(path)
+    if current != digest:
+        raise ModelError(
+            f"classifier {storage.redact(path)} has changed since the run began: start it again"
+        )
+    return classifier
+
+
+def read_classifier_file(path: str) -> tuple[str, TextClassifier]:
+    """A classifier file's sha256, and the classifier. It loads from a local copy, which is gone then.
+
+    Raises:
+        ModelError: the file cannot be read, or is no model of fastText's.
+    """
+    digest = hashlib.sha256()
+    name = storage.redact(path)
+    try:
+        with tempfile.NamedTemporaryFile(prefix="tamis-classifier-") as copy:
+            for chunk in _chunks(path):
+                digest.update(chunk)
+                copy.write(chunk)
+            copy.flush()
+            return digest.hexdigest(), TextClassifier(copy.name, name)
+    except OSError as error:
+        raise ModelError(f"classifier {name} cannot be read: {error.strerror}") from error
+
+
 def sha256_of(path: str) -> str | None:
     """The sha256 of a file; None where it is not there."""
+    digest = hashlib.sha256()
     try:
-        return hashlib.sha256(storage.read_bytes(storage.absolute(path))).hexdigest()
+        for chunk in _chunks(path):
+            digest.update(chunk)
+        return digest.hexdigest()
     except FileNotFoundError:
         return None
+
+
+def _chunks(path: str) -> Iterator[bytes]:
+    with storage.open_read(storage.absolute(path)) as stream:
+        while chunk := stream.read(storage.READ_BLOCK):
+            yield chunk
 
 
 def _read(path: str, what: str, refusal: type[TamisError]) -> tuple[str, bytes]:

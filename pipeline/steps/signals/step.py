@@ -1,8 +1,8 @@
 """Signals: stored columns about each living sample, which rules compare later and the ledger shows. Drops nothing.
 
 One table a part: ``row`` and a column for each signal. A signal's version, its packages' versions, and the digest of a
-head, a list, a function of the user's own or an input file are part of the fingerprint, so another model computes its
-part files again.
+head, a list, a classifier, a function of the user's own or an input file are part of the fingerprint, so another model
+computes its part files again.
 """
 
 from __future__ import annotations
@@ -12,12 +12,18 @@ from typing import Any
 
 from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.signals import origins, plugin_files
+from tamis.pipeline.plugins.packages import installed
+from tamis.pipeline.signals import origins, plugin_files, text_classifier
 from tamis.pipeline.signals.heads import Head
 from tamis.pipeline.signals.registry import Origin
 from tamis.pipeline.steps.shared.parts import embedding_named
 from tamis.pipeline.steps.signals.config import Signals as Config
-from tamis.pipeline.steps.signals.files import read_head_file, read_list_file, sha256_of
+from tamis.pipeline.steps.signals.files import (
+    read_head_file,
+    read_list_file,
+    sha256_of,
+    stored_classifier,
+)
 from tamis.pipeline.steps.signals.tasks import Computed, Killed, decide, values
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks import product
@@ -66,6 +72,10 @@ class Signals(Step):
         for path in self.config.lists.values():
             if path not in gone:
                 read_list_file(path)
+        for name, path in self.config.classifiers.items():
+            if path not in gone:  # one without a digest cannot be read, which is said
+                classifier = stored_classifier(path, self.config.digests.get(path, ""))
+                classifier.check(self.config.labels.get(name))
 
     def _check_head(self, name: str, head: Head, inputs: Sequence[InputFile]) -> None:
         """A head takes the numbers of signals that the job says."""
@@ -108,7 +118,9 @@ class Signals(Step):
         signals = [
             origin.signal for entry in resolved.by_entry.values() for origin in entry.values()
         ]
-        model = any(signal is not None and signal.packages for signal in signals)
+        model = bool(self.config.classifiers) or any(
+            signal is not None and signal.packages for signal in signals
+        )
         claim = Claimed(pool=model)
         yield Phase("values", values, tasks, claim, per_row=True, by_sample=True)
         killed = dict(context.done(self.name, "values").files.noted(CULPRITS))
@@ -142,7 +154,7 @@ class Signals(Step):
             paths={
                 name: storage.absolute(path)
                 for name, origin in of.items()
-                if (path := origin.head or origin.words) is not None
+                if (path := origin.head or origin.words or origin.classifier) is not None
             },
         )
 
@@ -153,9 +165,13 @@ class Signals(Step):
             return {"head": digests[origin.head], **({} if read is None else {"reads": [*read]})}
         if origin.words is not None:
             return {"list": digests[origin.words]}
+        if origin.classifier is not None:
+            label, packages = self.config.labels.get(origin.name), text_classifier.PACKAGES
+            versions = [f"{package}=={installed(package)}" for package in packages]
+            return {"classifier": digests[origin.classifier], "label": label, "packages": versions}
         if origin.column is not None:
             return {"column": origin.column}
         if origin.plugin is not None:
             return self.config.plugins[origin.name].identity
-        assert origin.signal is not None, "an origin is one of the five"
+        assert origin.signal is not None, "an origin is one of the six"
         return {"signal": origin.signal.identity()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -29,7 +29,7 @@ from tamis.pipeline.signals.plugin_values import Plugged
 from tamis.pipeline.signals.registry import SIGNALS
 from tamis.pipeline.signals.word_list import WordList
 from tamis.pipeline.steps.shared.parts import drops, picture_changed
-from tamis.pipeline.steps.signals.files import stored_head, stored_list
+from tamis.pipeline.steps.signals.files import stored_classifier, stored_head, stored_list
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import scatter, vectors
 from tamis.pipeline.tasks import product
@@ -48,7 +48,7 @@ class Computed:
     types: Mapping[str, str]  # signal -> its Arrow type
     from_: Mapping[str, Mapping[str, Any]]  # signal -> its ``_identity``
     file: InputFile = location()
-    paths: Mapping[str, str] = location()  # signal -> path of its head or list
+    paths: Mapping[str, str] = location()  # signal -> path of its head, list or classifier
     kind: str | None = None  # of the input file
     max_pixels: int | None = None
     sha256: str | None = None  # of a file whose own columns are read
@@ -97,12 +97,16 @@ def _loaded(name: str) -> Any:
 def _of_texts(io: TaskIo[Computed], rows: npt.NDArray[np.int64]) -> Values:
     names = _computed(io, TextSignal)
     lists = {name: origin["list"] for name, origin in io.args.from_.items() if "list" in origin}
-    if not names and not lists:
+    classifiers = {name: one for name, one in io.args.from_.items() if "classifier" in one}
+    if not names and not lists and not classifiers:
         return {}
     texts = io.read("ingest", ["text"])["text"].take(pa.array(rows)).to_pylist()
     functions = {name: _loaded(name) for name in names} | {
         name: _counting(stored_list(io.args.paths[name], digest)) for name, digest in lists.items()
     }
+    for name, one in classifiers.items():
+        model = stored_classifier(io.args.paths[name], one["classifier"])
+        functions[name] = partial(model.values, label=one["label"])
     return caption_words.by_block(texts, functions)
 
 
