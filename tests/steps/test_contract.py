@@ -156,11 +156,18 @@ def test_no_phase_has_the_folder_of_another(tried: Tried) -> None:
 
 
 @pytest.mark.usefixtures("cut_small")
-def test_neither_order_nor_division_into_files_and_parts_matters(tried: Tried) -> None:
+def test_neither_order_nor_division_into_files_and_parts_nor_bad_rows_matter(tried: Tried) -> None:
+    """Among the files one of rows that cannot be used, and one without any."""
     mixed = random.Random(8).sample(tried.source.usual, len(tried.source.usual))
-    files = [mixed[:9], mixed[9:33], mixed[33:34], mixed[34:]]
-    tried.over("mixed", files, part_samples=13, range_samples=30)
-    assert tried.verdicts("mixed") == tried.verdicts()
+    unusable = list(tried.source.bad)
+    files = [mixed[:9], unusable, mixed[9:33], [], mixed[33:34], mixed[34:]]
+    result = tried.over("mixed", files, part_samples=13, range_samples=30)
+    found = tried.verdicts("mixed")
+    assert_balanced(result, found)
+    bad = set(found) - set(tried.verdicts())
+    assert len(bad) == len(unusable)
+    assert {found[uid]["step"] for uid in bad} <= {"ingest"}
+    assert {uid: row for uid, row in found.items() if uid not in bad} == tried.verdicts()
     assert tried.files("mixed", SUBSETS) == tried.files("run", SUBSETS)
 
 
@@ -237,16 +244,3 @@ def test_two_local_workers_that_are_killed_time_and_again_give_the_bytes_of_one_
     tried.run("local", engine)
     assert engine.killed
     assert tried.files("local", RESULT) == tried.files("run", RESULT)
-
-
-@pytest.mark.usefixtures("cut_small")
-def test_others_are_decided_as_without_a_part_of_bad_rows_and_an_empty_file(tried: Tried) -> None:
-    first, *rest = tried.source.files()
-    result = tried.over("more", [first, list(tried.source.bad), [], *rest])
-    found = tried.verdicts("more")
-    assert_balanced(result, found)
-    bad = set(found) - set(tried.verdicts())
-    assert len(bad) == len(tried.source.bad)
-    assert {found[uid]["step"] for uid in bad} <= {"ingest"}
-    assert {uid: row for uid, row in found.items() if uid not in bad} == tried.verdicts()
-    assert tried.files("more", SUBSETS) == tried.files("run", SUBSETS)
