@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -47,11 +48,16 @@ class Version(_Record):
     @classmethod
     def installed(cls) -> list[Version]:
         """Versions of those of PACKAGES that are installed."""
-        versions = []
-        for package in PACKAGES:
-            with suppress(PackageNotFoundError):
-                versions.append(cls(package=package, version=version(package)))
-        return versions
+        found = [(package, _installed(package)) for package in PACKAGES]
+        return [cls(package=package, version=there) for package, there in found if there]
+
+
+@cache
+def _installed(package: str) -> str | None:
+    """What a process has imported stays, so it is looked up once: that takes longer than a small task."""
+    with suppress(PackageNotFoundError):
+        return version(package)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,16 @@ from tamis.schemas.problems import messages
 from tamis.schemas.registry import STEPS, configuration
 from tamis.schemas.step import StepModel
 
-__all__ = ["apply_setting", "check", "dump", "nearest", "parse_job", "read", "with_setting"]
+__all__ = [
+    "apply_setting",
+    "check",
+    "dump",
+    "nearest",
+    "parse_job",
+    "plain",
+    "read",
+    "with_setting",
+]
 
 
 def parse_job(text: str, source: str, settings: Sequence[str] = ()) -> Job:
@@ -69,12 +78,17 @@ def check(raw: dict[str, Any], source: str) -> Job:
 
 def dump(job: Job) -> str:
     """A job as YAML that ``parse_job`` reads back to an equal job, every key written out."""
+    return yaml12.dump(plain(job))
+
+
+def plain(job: Job) -> dict[str, Any]:
+    """A job as the map that ``dump`` writes."""
     raw = job.model_dump(mode="json", by_alias=True, exclude_none=True)
     raw["steps"] = [
         {step.kind: step.model_dump(mode="json", by_alias=True, exclude_none=True)}
         for step in job.steps
     ]
-    return yaml12.dump(raw)
+    return raw
 
 
 def with_setting(text: str, source: str, step: str, key: str, value: int) -> str:

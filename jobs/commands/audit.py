@@ -148,9 +148,10 @@ def _show_edges(
 ) -> None:
     """The drops of a step of duplicates beside their survivors, as a table or as a sheet of pictures."""
     if html is not None:
-        from tamis.jobs.terminal.pages import write_page
+        from tamis.jobs.terminal.pages import check_page, write_page
         from tamis.pipeline.audit.report.sheet import sheet
 
+        check_page(html)
         write_page(html, sheet(run, step, count or SHEET))
         return
     with queries.connect(run, tables=False) as connection:

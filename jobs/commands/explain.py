@@ -9,6 +9,7 @@ from rich.text import Text
 
 from tamis.jobs.opening import opened
 from tamis.jobs.terminal import display, inline_pictures
+from tamis.jobs.terminal.pages import check_page, write_page
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.story.story import Story, padded_key, stories, tell
 from tamis.pipeline.results.shards import shard_name
@@ -50,6 +51,8 @@ def explain_sample(path: str, name: str, *, count: int, json: bool, html: str | 
     if json and html is not None:
         raise JobError("--json and --html are two answers: ask for one at a time")
     run = opened(path)
+    if html is not None:
+        check_page(html)
     total, samples = stories(run, name, count)
     if not total and (key := padded_key(run, name)) is not None:
         display.note(f"no sample is called {name}: this is the one with the key {key}")
@@ -79,7 +82,6 @@ def explain_sample(path: str, name: str, *, count: int, json: bool, html: str | 
 
 
 def _write_page(run: FinishedRun, samples: list[Story], total: int, path: str) -> None:
-    from tamis.jobs.terminal.pages import write_page
     from tamis.pipeline.audit.story.page import story_page
 
     write_page(path, story_page(run, [in_words(story) for story in samples], total))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tamis.jobs.opening import opened
-from tamis.jobs.terminal.pages import write_page
+from tamis.jobs.terminal.pages import check_page, write_page
 from tamis.pipeline.audit.report.report import report
 from tamis.pipeline.store import storage
 
@@ -15,6 +15,6 @@ def write_report(path: str, output: str | None) -> None:
         StateError: no finished run, or its counts do not balance.
     """
     run = opened(path)
-    page = report(run)
     target = output or storage.join(run.root, "report.html")
-    write_page(target, page)
+    check_page(target)
+    write_page(target, report(run))

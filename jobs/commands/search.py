@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tamis.jobs.opening import opened
 from tamis.jobs.terminal import display
+from tamis.jobs.terminal.pages import check_page, write_page
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.audit.search.making import made
@@ -37,6 +38,8 @@ def search_run(
         raise JobError("--json and --html are two answers: ask for one at a time")
     sought.check()
     run = opened(path)
+    if html is not None:
+        check_page(html)
     searched = Embedding(run, embedding)
     search = Search(searched, asked)
     bytes_read = 2 * search.extent.vectors * searched.dim
@@ -76,7 +79,6 @@ def _to_json(
 def _write_page(
     run: FinishedRun, query: Query | Several, asked: Asked, found: Found, path: str
 ) -> None:
-    from tamis.jobs.terminal.pages import write_page
     from tamis.pipeline.audit.search.page import search_page
 
     write_page(path, search_page(run, query.what, found, lines(asked, found)))

@@ -14,6 +14,18 @@ def write_page(path: str, page: bytes) -> None:
     """Write a page, and say where.
 
     Raises:
+        JobError: as ``check_page``.
+    """
+    check_page(path)
+    target = storage.absolute(path)
+    storage.write_bytes(target, page)
+    display.echo(f"{storage.redact(target)} ({display.size(len(page))})")
+
+
+def check_page(path: str) -> None:
+    """Refuse to write a page there, before the work of making one.
+
+    Raises:
         JobError: another file is there, such as a result or a picture.
     """
     target = storage.absolute(path)
@@ -24,5 +36,3 @@ def write_page(path: str, page: bytes) -> None:
             raise JobError(
                 f"`{storage.redact(target)}`: holds something that is no page, and would be lost: name another file"
             )
-    storage.write_bytes(target, page)
-    display.echo(f"{storage.redact(target)} ({display.size(len(page))})")

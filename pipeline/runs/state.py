@@ -25,7 +25,7 @@ from tamis.pipeline.tasks.phase_index import remove_damaged
 from tamis.schemas import yaml12
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.job import Input
-from tamis.schemas.parse import dump
+from tamis.schemas.parse import plain
 from tamis.schemas.redaction import without_secrets
 
 FILE = plan_files.HEAD
@@ -234,11 +234,9 @@ def check_above(root: str) -> None:
 
 def save_job(plan: Plan) -> None:
     """Write ``job.yaml``, the job as it is done here, if it has changed; without secrets in URLs."""
-    whole = dump(plan.job)
-    plain = yaml12.dump(without_secrets(yaml12.load(whole)))
-    path, text = (
-        storage.join(plan.root, JOB),
-        (whole if plain == whole else SECRETS_NOTE + plain).encode(),
-    )
+    whole = plain(plan.job)
+    shown = without_secrets(whole)
+    note = "" if shown == whole else SECRETS_NOTE
+    path, text = storage.join(plan.root, JOB), (note + yaml12.dump(shown)).encode()
     if not storage.exists(path) or storage.read_bytes(path) != text:
         storage.write_bytes(path, text)

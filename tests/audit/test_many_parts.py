@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import s3fs
 
 import tests.support.object_store as stores
 from tamis.jobs.commands.audit import audit_run
@@ -60,19 +61,27 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     return found
 
 
-@pytest.fixture
-def store(runs: dict[int, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
-    """Both runs, each below a folder named by its parts."""
-    small_bundles(monkeypatch, SIZE)
-    monkeypatch.setattr(pairs, "GROUPED", 1)  # as of a run with very many parts
+@pytest.fixture(scope="module")
+def uploaded(runs: dict[int, Path]) -> Iterator[ObjectStore]:
+    """Both runs, each below a folder named by its parts; no question changes them."""
     with stores.object_store() as made:
-        for name, value in made.environment.items():
-            monkeypatch.setenv(name, value)
         for parts, run in runs.items():
             for path in run.rglob("*"):
                 if path.is_file():
                     stores.put(made, f"{parts}/{path.relative_to(run)}", path.read_bytes())
         yield made
+
+
+@pytest.fixture
+def store(uploaded: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    """As a process finds it that has asked nothing yet."""
+    small_bundles(monkeypatch, SIZE)
+    monkeypatch.setattr(pairs, "GROUPED", 1)  # as of a run with very many parts
+    for name, value in uploaded.environment.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    uploaded.requests.clear()
+    return uploaded
 
 
 def asked(store: ObjectStore, question: Callable[[str, int], object]) -> dict[int, Asked]:

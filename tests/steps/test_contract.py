@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from tests.support.executors import (
     Shuffled,
 )
 from tests.support.running import contents, make_plan
-from tests.support.step_cases import CASES, JOB, KINDS, WIDTH, Case, small
+from tests.support.step_cases import CASES, JOB, KINDS, REPEATED, WIDTH, Case, small
 from tests.support.tables import small_bundles
 
 RESULT = ("ledger/", "ledger_index/", "shards/", "subsets/", "subset.npy", "manifest.json")
@@ -41,8 +41,9 @@ SUBSETS = ("subsets/", "subset.npy")
 class Tried:
     """A case, and a run over it in which nothing goes wrong; others are made beside it."""
 
-    def __init__(self, case: Case, folder: Path) -> None:
-        self.case, self.source, self.folder = case, case.source(), folder
+    def __init__(self, name: str, folder: Path) -> None:
+        self.case: Case = CASES[name]
+        self.source, self.folder = self.case.source(), folder
         self.entry = self.source.write(folder / "in", self.source.files())
         (folder / "target.txt").write_text("a red cat\nblue tree\n")
         (folder / "list.txt").write_text("u3\nu21\nu38\n")
@@ -51,11 +52,18 @@ class Tried:
         executor = Counted(str(folder / "run"))
         self.result = self.run("run", executor)
         self.done = Counter(executor.done)
+        self.repeated = self.case.names[: REPEATED[name]]
+
+    @property
+    def own(self) -> Counter[str]:
+        """The tasks that no case before this one has too."""
+        done = tuple(f"tables/{step}/" for step in self.repeated)
+        return Counter(path for path in self.done if not path.startswith(done))
 
     @property
     def phases(self) -> Mapping[str, int]:
-        """The folder of each phase, and how many tasks it has."""
-        return Counter(path.rpartition("/")[0] for path in self.done)
+        """The folder of each phase of those, and how many of its tasks they are."""
+        return Counter(path.rpartition("/")[0] for path in self.own)
 
     def run(self, name: str, executor: Executor, **job: Any) -> account.Result:
         """Do the job into the folder ``name``."""
@@ -70,14 +78,15 @@ class Tried:
         entry = self.source.write(self.folder / f"{name}-in", files)
         return self.run(name, Here(str(self.folder / name)), input=[entry], **job)
 
-    def begun(self, name: str) -> str:
-        """A run that is done up to the step, by its folder: what stands before has cases of its own."""
+    def begun(self, name: str, steps: Sequence[str]) -> str:
+        """A run in which no more than the first ``steps`` are done, by its folder."""
         shutil.copytree(self.folder / "run", self.folder / name)
         for path in (self.folder / name).iterdir():
             if path.name in RESULT or f"{path.name}/" in RESULT:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-        for step in (self.case.kind, "ledger"):
-            shutil.rmtree(self.folder / name / "tables" / step)
+        for path in (self.folder / name / "tables").iterdir():
+            if path.name not in steps:
+                shutil.rmtree(path)
         return str(self.folder / name)
 
     def files(self, name: str = "run", only: Sequence[str] = ("",)) -> dict[str, bytes]:
@@ -109,7 +118,7 @@ def several_bundles() -> Iterator[None]:
 @pytest.fixture(scope="module", params=sorted(CASES))
 def tried(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Tried:
     with small():
-        return Tried(CASES[request.param], tmp_path_factory.mktemp("step"))
+        return Tried(request.param, tmp_path_factory.mktemp("step"))
 
 
 @pytest.fixture
@@ -147,11 +156,18 @@ def test_no_phase_has_the_folder_of_another(tried: Tried) -> None:
 
 
 @pytest.mark.usefixtures("cut_small")
-def test_neither_order_nor_division_into_files_and_parts_matters(tried: Tried) -> None:
+def test_neither_order_nor_division_into_files_and_parts_nor_bad_rows_matter(tried: Tried) -> None:
+    """Among the files one of rows that cannot be used, and one without any."""
     mixed = random.Random(8).sample(tried.source.usual, len(tried.source.usual))
-    files = [mixed[:9], mixed[9:33], mixed[33:34], mixed[34:]]
-    tried.over("mixed", files, part_samples=13, range_samples=30)
-    assert tried.verdicts("mixed") == tried.verdicts()
+    unusable = list(tried.source.bad)
+    files = [mixed[:9], unusable, mixed[9:33], [], mixed[33:34], mixed[34:]]
+    result = tried.over("mixed", files, part_samples=13, range_samples=30)
+    found = tried.verdicts("mixed")
+    assert_balanced(result, found)
+    bad = set(found) - set(tried.verdicts())
+    assert len(bad) == len(unusable)
+    assert {found[uid]["step"] for uid in bad} <= {"ingest"}
+    assert {uid: row for uid, row in found.items() if uid not in bad} == tried.verdicts()
     assert tried.files("mixed", SUBSETS) == tried.files("run", SUBSETS)
 
 
@@ -166,22 +182,22 @@ def test_into_how_many_tasks_the_work_is_cut_shows_nowhere(tried: Tried) -> None
 @pytest.mark.parametrize("seed", [None, 1], ids=["backwards", "shuffled"])
 def test_the_order_in_which_tasks_end_changes_no_byte(tried: Tried, seed: int | None) -> None:
     name = f"order-{seed}"
-    tried.run(name, Shuffled(str(tried.folder / name), seed))
+    tried.run(name, Shuffled(tried.begun(name, tried.repeated), seed))
     assert tried.files(name) == tried.files()
 
 
 @pytest.mark.usefixtures("cut_small")
 def test_killed_in_every_phase_it_ends_the_same_and_does_nothing_twice(tried: Tried) -> None:
-    done: list[str] = []
+    root, done = tried.begun("killed", tried.repeated), list[str]()
     for phase, tasks in tried.phases.items():
-        executor = Counted(str(tried.folder / "killed"), phase, (tasks + 1) // 2)
+        executor = Counted(root, phase, (tasks + 1) // 2)
         with pytest.raises(KilledError):
             tried.run("killed", executor)
         assert not (tried.folder / "killed/manifest.json").exists()
         done += executor.done
-    executor = Counted(str(tried.folder / "killed"))
+    executor = Counted(root)
     tried.run("killed", executor)
-    assert Counter(done + executor.done) == tried.done
+    assert Counter(done + executor.done) == tried.own
     assert tried.files("killed") == tried.files()
 
 
@@ -205,7 +221,7 @@ def two_workers() -> Iterator[None]:
 
 @pytest.mark.usefixtures("two_workers")
 def test_two_real_workers_give_the_bytes_of_one_process(tried: Tried) -> None:
-    tried.run("ray", OnSharedRay(tried.begun("ray"), Resources(cpus=2)))
+    tried.run("ray", OnSharedRay(tried.begun("ray", tried.case.names[:-1]), Resources(cpus=2)))
     assert tried.files("ray", RESULT) == tried.files("run", RESULT)
 
 
@@ -223,28 +239,8 @@ def forked() -> Iterator[ForkServer]:
 def test_two_local_workers_that_are_killed_time_and_again_give_the_bytes_of_one_process(
     tried: Tried, forked: ForkServer
 ) -> None:
-    engine = OnSharedWorkers(tried.begun("local"), Resources(cpus=2), forked, kills=5)
+    root = tried.begun("local", tried.case.names[:-1])
+    engine = OnSharedWorkers(root, Resources(cpus=2), forked, kills=5)
     tried.run("local", engine)
     assert engine.killed
     assert tried.files("local", RESULT) == tried.files("run", RESULT)
-
-
-WITH: Mapping[str, Callable[[Tried], list[Any]]] = {
-    "a part of bad rows": lambda tried: list(tried.source.bad),
-    "an empty file": lambda _: [],
-}
-
-
-@pytest.mark.usefixtures("cut_small")
-@pytest.mark.parametrize("what", WITH)
-def test_others_are_decided_as_without(tried: Tried, what: str) -> None:
-    more = WITH[what](tried)
-    first, *rest = tried.source.files()
-    result = tried.over(what, [first, more, *rest])
-    found = tried.verdicts(what)
-    assert_balanced(result, found)
-    bad = set(found) - set(tried.verdicts())
-    assert len(bad) == len(more)
-    assert {found[uid]["step"] for uid in bad} <= {"ingest"}
-    assert {uid: row for uid, row in found.items() if uid not in bad} == tried.verdicts()
-    assert tried.files(what, SUBSETS) == tried.files("run", SUBSETS)

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
+import pkgutil
 import random
 import resource
 import shutil
@@ -25,7 +27,11 @@ from typing import NoReturn
 
 import numpy as np
 
+from tamis.jobs import commands
 from tamis.jobs.cli import main
+from tamis.pipeline.audit import reading, report
+from tamis.schemas.registry import STEPS as STEPS_THERE_ARE
+from tamis.schemas.registry import configuration
 from tests.support.command_values import (
     ADDRESSES,
     CONDITIONS,
@@ -183,7 +189,15 @@ class World:
 
     @staticmethod
     def made(folder: Path) -> World:
-        """Two finished runs over 120 samples, and the odd files."""
+        """Two finished runs over 120 samples, and the odd files.
+
+        What commands import is imported here, once: each is called in a fork of this process.
+        """
+        for package in (commands, reading, report):
+            for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+                importlib.import_module(module.name)
+        for kind in STEPS_THERE_ARE:
+            configuration(kind)
         drawn = blobs([70, 50], [0.4, 0.8])
         samples = replace(drawn, columns={"text": [f"caption é 猫 of {uid}" for uid in drawn.uid]})
         entry = write_input(folder / "in", samples, 2)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -147,13 +148,11 @@ class Proxy(BaseHTTPRequestHandler):
         """Silent."""
 
 
-@contextmanager
-def object_store() -> Iterator[ObjectStore]:
-    """moto's server with an empty bucket, behind the proxy; both end with the block."""
+@cache
+def moto_server() -> tuple[str, Any]:
+    """Host and port of moto's server, and a client of it: one for the process, for each takes half a second."""
     moto = pytest.importorskip("moto.server", reason="no moto: install tamis[dev]")
-    s3fs = pytest.importorskip("s3fs", reason="no s3fs: install tamis[s3]")
-    s3fs.S3FileSystem.clear_instance_cache()  # a client remembers the endpoint that it was made for
-    server = moto.ThreadedMotoServer(port=0)
+    server = moto.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     client = boto3.client(
@@ -163,13 +162,22 @@ def object_store() -> Iterator[ObjectStore]:
         aws_secret_access_key="test",
         region_name="us-east-1",
     )
-    reset = http.client.HTTPConnection(host, port)  # moto's buckets outlive its servers
+    return f"{host}:{port}", client
+
+
+@contextmanager
+def object_store() -> Iterator[ObjectStore]:
+    """moto's server with an empty bucket, behind the proxy, which ends with the block."""
+    s3fs = pytest.importorskip("s3fs", reason="no s3fs: install tamis[s3]")
+    s3fs.S3FileSystem.clear_instance_cache()  # a client remembers the endpoint that it was made for
+    upstream, client = moto_server()
+    reset = http.client.HTTPConnection(upstream)
     reset.request("POST", "/moto-api/reset")
     reset.getresponse().read()
     client.create_bucket(Bucket=BUCKET)
     store = ObjectStore("", client)
     proxy = ThreadingHTTPServer(
-        ("127.0.0.1", 0), type("Bound", (Proxy,), {"upstream": f"{host}:{port}", "store": store})
+        ("127.0.0.1", 0), type("Bound", (Proxy,), {"upstream": upstream, "store": store})
     )
     proxy.daemon_threads = True
     store.endpoint = f"http://127.0.0.1:{proxy.server_port}"
@@ -180,7 +188,6 @@ def object_store() -> Iterator[ObjectStore]:
     finally:
         proxy.shutdown()
         proxy.server_close()
-        server.stop()
 
 
 def contents(store: ObjectStore, prefix: str) -> dict[str, bytes]:

@@ -91,9 +91,19 @@ class Case:
     decides: bool = True
 
     @property
+    def each(self) -> list[str]:
+        """The steps, one after the other."""
+        return [step.strip() for step in f"\n{self.steps}".split("\n- ")[1:]]
+
+    @property
+    def names(self) -> list[str]:
+        """The kind of each, ingest the first of them, which is its name as well."""
+        return ["ingest", *(step.partition(":")[0] for step in self.each)]
+
+    @property
     def kind(self) -> str:
-        """The kind of the last step, which is its name as well."""
-        return self.steps.rpartition("- ")[2].partition(":")[0].strip()
+        """The kind of the last step."""
+        return self.names[-1]
 
 
 # Pictures with captions, in tars.
@@ -168,6 +178,27 @@ def embedded() -> Source:
     return Source(rows, bad, write_metadata)
 
 
+def embedded_twice() -> Source:
+    """The same with embeddings of the captions too."""
+    source = embedded()
+    draw = np.random.default_rng(7)
+    for row in [*source.usual, *source.bad]:
+        row["caption"] = row["vector"] + draw.normal(scale=0.2, size=WIDTH)
+    return replace(source, write=write_both_sides)
+
+
+def write_both_sides(folder: Path, files: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
+    entry = write_metadata(folder, files)
+    for number, rows in enumerate(files):
+        vectors = np.array([row["caption"] for row in rows], np.float16).reshape(-1, WIDTH)
+        np.save(folder / f"{number}-text.npy", vectors)
+    return {
+        "path": entry["path"],
+        "image_embeddings": f"{folder}/[0-9].npy",
+        "text_embeddings": f"{folder}/*-text.npy",
+    }
+
+
 def write_metadata(folder: Path, files: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
     folder.mkdir(parents=True)
     types = {"uid": pa.string(), "text": pa.string(), "url": pa.string(), "quality": pa.float64()}
@@ -224,24 +255,19 @@ CASES: Mapping[str, Case] = {
     ),
     "near_pictures": Case("- near_pictures: {hamming: 8, prefer: larger}", captioned),
     "embed": Case("- embed: {encoder: demo, batch_size: 8}", captioned, decides=False),
-    "difficulty": Case(
-        "- embed: {encoder: demo, batch_size: 8}\n- difficulty: {references: 9}",
-        captioned,
-        decides=False,
-    ),
+    "difficulty": Case(f"{EMBED}\n- difficulty: {{references: 9}}", embedded_twice, decides=False),
     "difficulty by heads": Case(
-        "- embed: {encoder: demo, batch_size: 8}\n"
-        "- difficulty: {measure: loss, references: 9, trained: 20, steps: 3, runs: 2}",
-        captioned,
+        f"{EMBED}\n- difficulty: {{measure: loss, references: 9, trained: 20, steps: 3, runs: 2}}",
+        embedded_twice,
         decides=False,
     ),
     "index": Case(f"{EMBED}\n- index: {{clusters: 4, queries: 7}}", embedded, decides=False),
     "semantic_duplicates": over_embeddings("- semantic_duplicates: {clusters: 4, epsilon: 0.1}"),
     "density": over_embeddings("- density: {clusters: 4, neighbours: 2, keep: 0.5, balance: 0.3}"),
     "density of both sides": Case(
-        "- embed: {encoder: demo, batch_size: 8}\n"
+        f"{EMBED}\n"
         "- density: {side: both, clusters: 4, neighbours: 2, keep: 0.5, full_iterations: 2}",
-        captioned,
+        embedded_twice,
     ),
     "density of the hardest": over_embeddings(
         "- density: {clusters: auto, keep: 0.5, which: hard}"
@@ -309,3 +335,15 @@ CASES: Mapping[str, Case] = {
     ),
 }
 """By kind; a kind may have several."""
+
+
+def _repeated() -> Iterator[tuple[str, int]]:
+    seen: set[tuple[Any, ...]] = set()
+    for name, case in sorted(CASES.items()):
+        starts = {(case.source, *case.each[:count]) for count in range(len(case.each))}
+        yield name, len(starts & seen)
+        seen |= starts
+
+
+REPEATED: Mapping[str, int] = dict(_repeated())
+"""For each case how many of its first steps, ingest the first of them, a case before it does to the same samples."""
