@@ -5,7 +5,7 @@ Both numbers only grow. ``plan.json`` is written first, and marks the directory 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,7 +105,9 @@ class State:
             self.inputs.append(file)
         self.parts = known.parts
 
-    def remove_replaced(self, done: Done, accept_changed: bool) -> bool:
+    def remove_replaced(
+        self, done: Done, accept_changed: bool, notify: Callable[[str], None]
+    ) -> bool:
         """Whether an input was replaced by one of the same size and time, whose table of ingest is removed then.
 
         Of inputs that were touched since their last check the bytes are compared with those in ``done``, ingest of all.
@@ -113,8 +115,16 @@ class State:
         Raises:
             StateError: one was, and changed inputs are not accepted.
         """
+        if not self.touched:
+            return False
+        touched = [self.inputs[number] for number in self.touched]
+        size = sum(file.size for file in touched)
+        notify(
+            f"{len(touched):,} input files, {size:,} bytes, were touched since they were read: they are read again, to "
+            "see whether they changed"
+        )
         hashes = [notes["sha256"] for notes in done.notes()]
-        found = ThreadMap(processors())(sha256_of, (self.inputs[n] for n in self.touched))
+        found = ThreadMap(processors())(sha256_of, touched)
         replaced = [n for n, sha256 in zip(self.touched, found, strict=True) if sha256 != hashes[n]]
         if replaced and not accept_changed:
             raise _changed(self.root, self.inputs[replaced[0]], "as many bytes, and others")
