@@ -8,7 +8,7 @@ from functools import lru_cache
 from tamis.pipeline.signals.heads import Head, read_head
 from tamis.pipeline.signals.word_list import WordList, read_list
 from tamis.pipeline.store import storage
-from tamis.schemas.errors import InputError, ModelError, TamisError
+from tamis.schemas.errors import InputError, ModelError, StorageError, TamisError
 
 
 @lru_cache(maxsize=8)
@@ -53,11 +53,19 @@ def read_head_file(path: str) -> tuple[str, Head]:
     return sha256, read_head(data, storage.redact(path))
 
 
-def sha256_of(path: str) -> str | None:
-    """The sha256 of a file; None where it is not there."""
+def sha256_of(path: str, known: bool) -> str | None:
+    """The sha256 of a file; None where it is not there, or cannot be read and is ``known`` from before.
+
+    Raises:
+        StorageError: it cannot be read, and nothing is known of it.
+    """
     try:
         return hashlib.sha256(storage.read_bytes(storage.absolute(path))).hexdigest()
     except FileNotFoundError:
+        return None
+    except StorageError:
+        if not known:
+            raise
         return None
 
 
