@@ -5,7 +5,7 @@ Both numbers only grow. ``plan.json`` is written first, and marks the directory 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,7 +105,7 @@ class State:
             self.inputs.append(file)
         self.parts = known.parts
 
-    def remove_replaced(self, done: Done, accept_changed: bool) -> bool:
+    def remove_replaced(self, done: Done, plan: Plan, notify: Callable[[str], None]) -> bool:
         """Whether an input was replaced by one of the same size and time, whose table of ingest is removed then.
 
         Of inputs that were touched since their last check the bytes are compared with those in ``done``, ingest of all.
@@ -113,10 +113,17 @@ class State:
         Raises:
             StateError: one was, and changed inputs are not accepted.
         """
+        if not self.touched:
+            return False
+        size = sum(self.inputs[n].size for n in self.touched)
+        notify(
+            f"{len(self.touched):,} inputs ({size / 1e6:,.1f} MB) were touched since they were last checked: their "
+            "bytes are compared with those that were read"
+        )
         hashes = [notes["sha256"] for notes in done.notes()]
         found = ThreadMap(processors())(sha256_of, (self.inputs[n] for n in self.touched))
         replaced = [n for n, sha256 in zip(self.touched, found, strict=True) if sha256 != hashes[n]]
-        if replaced and not accept_changed:
+        if replaced and not plan.accept_changed:
             raise _changed(self.root, self.inputs[replaced[0]], "as many bytes, and others")
         for number in replaced:
             remove_damaged(self.root, done.files.file(number).path)
