@@ -356,6 +356,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         if error.filename is None and start.is_of_printing(error):
             _complain(str(start.unprinted(error)))
+        if crash_log.lacks_processes(error):
+            _complain(crash_log.NO_PROCESS)
         if error.filename is None or error.strerror is None:
             _complain(crash_log.write(error), BUG)
         _complain(
@@ -366,6 +368,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"memory ran out ({str(error) or 'no more is known'}): ask for less at once, or use a larger machine"
         )
     except Exception as error:  # noqa: BLE001 - nobody is shown a traceback
+        if crash_log.lacks_processes(error):
+            _complain(crash_log.NO_PROCESS)
         _complain(crash_log.write(error), BUG)
 
 

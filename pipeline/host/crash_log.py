@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import traceback
 
 from tamis.schemas.redaction import redact_text
 from tamis.schemas.terminal_text import plain, plain_lines
+
+NO_PROCESS = (
+    "the system lets no further process or thread begin (`ulimit -u`, or a container's limit of processes): raise "
+    "that, or take fewer workers: `--set resources.cpus=1`; the same command resumes"
+)
+
+
+def lacks_processes(error: BaseException) -> bool:
+    """Whether an error is the system's refusal to begin a process or a thread."""
+    return (isinstance(error, OSError) and error.errno == errno.EAGAIN) or (
+        isinstance(error, RuntimeError) and str(error) == "can't start new thread"
+    )
 
 
 def write(error: BaseException) -> str:

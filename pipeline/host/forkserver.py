@@ -21,6 +21,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from tamis.pipeline.host import crash_log
 from tamis.pipeline.host.environment import SINGLE_THREADED
 from tamis.schemas.errors import BugError, StateError
 
@@ -115,7 +116,13 @@ class ForkServer:
         self._control.close()
 
 
+NO_PROCESS = os.EX_OSERR
+"""Exit code of a process that could not fork."""
+
+
 def _gone(code: int) -> str:
+    if code == NO_PROCESS:
+        return crash_log.NO_PROCESS
     return (
         f"the process that begins workers has ended (exit code {code}): was it ended from outside, or is memory "
         "short? the same command resumes"
@@ -151,12 +158,19 @@ def serve(descriptor: int, entry: str) -> None:
         if not message:  # the driver is gone, however it ended
             os.killpg(0, signal.SIGKILL)
         for theirs in descriptors:
-            if os.fork() == 0:
+            if _forked() == 0:
                 control.close()
                 _become(theirs, main)
             os.close(theirs)
         if not descriptors:
             _import(json.loads(message))
+
+
+def _forked() -> int:
+    try:
+        return os.fork()
+    except OSError:  # the driver says so
+        os._exit(NO_PROCESS)
 
 
 def _import(modules: Sequence[str]) -> None:

@@ -105,9 +105,7 @@ class State:
             self.inputs.append(file)
         self.parts = known.parts
 
-    def remove_replaced(
-        self, done: Done, accept_changed: bool, notify: Callable[[str], None]
-    ) -> bool:
+    def remove_replaced(self, done: Done, plan: Plan, notify: Callable[[str], None]) -> bool:
         """Whether an input was replaced by one of the same size and time, whose table of ingest is removed then.
 
         Of inputs that were touched since their last check the bytes are compared with those in ``done``, ingest of all.
@@ -117,16 +115,15 @@ class State:
         """
         if not self.touched:
             return False
-        touched = [self.inputs[number] for number in self.touched]
-        size = sum(file.size for file in touched)
+        size = sum(self.inputs[n].size for n in self.touched)
         notify(
-            f"{len(touched):,} input files, {size:,} bytes, were touched since they were read: they are read again, to "
-            "see whether they changed"
+            f"{len(self.touched):,} inputs ({size / 1e6:,.1f} MB) were touched since they were last checked: their "
+            "bytes are compared with those that were read"
         )
         hashes = [notes["sha256"] for notes in done.notes()]
-        found = ThreadMap(processors())(sha256_of, touched)
+        found = ThreadMap(processors())(sha256_of, (self.inputs[n] for n in self.touched))
         replaced = [n for n, sha256 in zip(self.touched, found, strict=True) if sha256 != hashes[n]]
-        if replaced and not accept_changed:
+        if replaced and not plan.accept_changed:
             raise _changed(self.root, self.inputs[replaced[0]], "as many bytes, and others")
         for number in replaced:
             remove_damaged(self.root, done.files.file(number).path)

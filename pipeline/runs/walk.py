@@ -194,8 +194,7 @@ class Run(Context):
         done = self.done("ingest", "files")
         if not done.files.rows.any():
             raise InputError("the input has no samples: no file has a row: see what `input:` names")
-        accepted = self.plan.accept_changed
-        if self._lease and self._state.remove_replaced(done, accepted, self._notify):
+        if self._lease and self._state.remove_replaced(done, self.plan, self._notify):
             raise RestartError
         self._state.settle(done.files.rows, done.files.ends)
         return self.total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from multiprocessing.connection import Connection
 import psutil
 import pytest
 
+from tamis.pipeline.host import crash_log
 from tamis.pipeline.host.forkserver import ForkServer, threads
 from tamis.pipeline.runs.executors import HEAVY
 from tamis.schemas.errors import BugError, StateError
@@ -187,3 +189,23 @@ def test_what_is_not_installed_is_left_out() -> None:
     with forking() as server:
         server.preload(["no_such_module"])
         assert server.fork().recv()[1] == 1
+
+
+def test_a_system_that_lets_no_process_begin_is_told() -> None:
+    with forking() as server:
+        server.preload(["tests.support.no_fork"])
+        with pytest.raises(StateError, match="no further process or thread"):
+            until(lambda: server.fork() is None)  # the refusal is heard of at the next one
+
+
+@pytest.mark.parametrize(
+    ("error", "so"),
+    [
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), True),
+        (RuntimeError("can't start new thread"), True),
+        (RuntimeError("can't start"), False),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), False),
+    ],
+)
+def test_what_says_that_no_process_or_thread_may_begin(error: Exception, so: bool) -> None:
+    assert crash_log.lacks_processes(error) == so

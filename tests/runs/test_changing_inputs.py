@@ -124,5 +124,5 @@ def test_a_copy_with_its_time_is_the_same_and_is_read_once(path: Path, tmp_path:
     for _ in range(2):
         assert run_here(make_plan(tmp_path / "run", path, STEPS), [hear]).tasks_run == 0
     (told,) = said
-    assert told.startswith(f"1 input files, {path.stat().st_size:,} bytes, were touched")
+    assert told.startswith("1 inputs (") and "were touched" in told
     assert contents(tmp_path / "run") == before

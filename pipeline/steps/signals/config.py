@@ -287,8 +287,8 @@ class Signals(StepModel):
 
         known = {path: self.digests[path] for path in self.files if path in self.digests}
         read = [path for path in self.files if not (is_reading() and path in known)]
-        there = {path: sha256 for path in read if (sha256 := sha256_of(path)) is not None}
-        return {**known, **there}
+        there = {path: sha256_of(path, path in known) for path in read}
+        return {**known, **{path: sha256 for path, sha256 in there.items() if sha256 is not None}}
 
     def shown(self) -> dict[str, Any]:
         """The settings without sources and digests."""

@@ -11,7 +11,7 @@ from tamis.pipeline.signals.heads import Head, read_head
 from tamis.pipeline.signals.text_classifier import TextClassifier
 from tamis.pipeline.signals.word_list import WordList, read_list
 from tamis.pipeline.store import storage
-from tamis.schemas.errors import InputError, ModelError, TamisError
+from tamis.schemas.errors import InputError, ModelError, StorageError, TamisError
 
 
 @lru_cache(maxsize=8)
@@ -86,14 +86,22 @@ def read_classifier_file(path: str) -> tuple[str, TextClassifier]:
         raise ModelError(f"classifier {name} cannot be read: {error.strerror}") from error
 
 
-def sha256_of(path: str) -> str | None:
-    """The sha256 of a file; None where it is not there."""
+def sha256_of(path: str, known: bool) -> str | None:
+    """The sha256 of a file; None where it is not there, or cannot be read and is ``known`` from before.
+
+    Raises:
+        StorageError: it cannot be read, and nothing is known of it.
+    """
     digest = hashlib.sha256()
     try:
         for chunk in _chunks(path):
             digest.update(chunk)
         return digest.hexdigest()
     except FileNotFoundError:
+        return None
+    except StorageError:
+        if not known:
+            raise
         return None
 
 

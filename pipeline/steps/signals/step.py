@@ -65,7 +65,7 @@ class Signals(Step):
         A file that the run has known may be gone: its values are stored, or its task says so.
         """
         origins.find(self.config, inputs)
-        gone = {path for path in self.config.digests if sha256_of(path) is None}
+        gone = {path for path in self.config.digests if sha256_of(path, known=True) is None}
         for name, path in self.config.heads.items():
             if path not in gone:
                 self._check_head(name, read_head_file(path)[1], inputs)
