@@ -69,7 +69,7 @@ def find(file: InputFile, path: object) -> storage.File:
         raise NoPictureError(
             f"{path[:80]}: lies outside the table's folder: put the table above it"
         )
-    found = _found(whole)
+    found = found_at(whole)
     if found is None and "\\" in path:  # as Windows writes them
         return find(file, path.replace("\\", "/"))
     if found is None:
@@ -77,7 +77,7 @@ def find(file: InputFile, path: object) -> storage.File:
     return found
 
 
-def _found(path: str) -> storage.File | None:
+def found_at(path: str) -> storage.File | None:
     """The file at ``path``; None also where no file can have such a name."""
     try:
         return storage.find(path)

@@ -82,11 +82,11 @@ def _folder_of(file: InputFile, column: str, row: Mapping[str, Any]) -> str | No
     """The folder near a table in which the picture lies that a row of it names, by the way from the table to it."""
     path = field_of(json_rows.parsed(row["meta"] or "{}"), column)
     folder = storage.parent(storage.absolute(file.path))
-    if not isinstance(path, str) or not path or "://" in path or "\0" in path:
+    if not isinstance(path, str) or not path or "://" in path:
         return None
     for way, base in (("", folder), ("../", storage.parent(folder))):
         below = ["", *(f"{name}/" for name in storage.folders_in(base)[:FOLDERS])]
         for name in below if way else below[1:]:
-            if storage.exists(storage.join(base, f"{name}{path}")):
+            if picture_paths.found_at(storage.join(base, f"{name}{path}")) is not None:
                 return f"{way}{name}"
     return None

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tamis.jobs.commands.explain import _facts
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.audit.story.story import stories
 from tamis.pipeline.audit.verify.verify import Seen, verify
@@ -135,6 +136,9 @@ def test_a_run_keeps_drops_and_accounts_for_every_picture(photos: Path, tmp_path
     run = open_run(str(tmp_path / "run"))
     assert list(verify(run, Seen(), deep=True)) == []
     assert stories(run, "twice.png", 1)[0] == 1
+    (told,) = stories(run, "empty", 1)[1]
+    assert ("from", "input/empty") in _facts(told)
+    assert "error_offset" not in told["steps"][0]
 
 
 def test_the_original_bytes_are_written_and_nothing_is_lost(photos: Path, tmp_path: Path) -> None:

@@ -204,6 +204,14 @@ TOLD: dict[str, tuple[Write, str]] = {
         far("images/a.jsonl", "images", "images/"),
         "it lies in ../: put the table there",
     ),
+    "names that no file beside a folder has": (
+        lambda folder: at(
+            folder / "images",
+            "a.jsonl",
+            b"".join(b'{"image": "%s.png", "text": "a b"}\n' % name for name in (b"\\ud800", b"\\u0000", b"x" * 300)),
+        ),
+        "there is no such file below the table's folder: put the pictures",
+    ),
     "lists of one picture": (
         beside("m.jsonl", "".join(f"{json.dumps({'image': [f'{i}.png'], 'text': 'a b'})}\n" for i in NUMBERS)),
         "say which of it is meant, from 0: `columns: {image: NAME.0}`",

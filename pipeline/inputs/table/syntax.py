@@ -24,6 +24,9 @@ LOOKED_AT = 100
 
 DELIMITERS = ",;\t|"
 
+QUOTES = ': a quote inside of quotes is written twice, as "", and no blank follows the last one'
+"""The mend of a cell that goes on behind its quotes."""
+
 Fields = dict[str, Any]
 
 
@@ -183,10 +186,7 @@ def _cells(text: str, delimiter: str, *, spaced: bool = False) -> list[str]:
         lines_ = io.StringIO(text, newline="")
         found = list(csv.reader(lines_, delimiter=delimiter, strict=True, skipinitialspace=spaced))
     except csv.Error as error:
-        mend = (
-            ': a quote inside of quotes is written twice, as ""' if "expected" in str(error) else ""
-        )
-        raise ValueError(f"{error}{mend}") from None
+        raise ValueError(f"{error}{QUOTES if 'expected' in str(error) else ''}") from None
     if len(found) != 1:
         raise ValueError(f"it is {len(found)} records in one")
     return found[0]
