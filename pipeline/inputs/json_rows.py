@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tamis.pipeline.inputs import columns, own_columns, partitions
+from tamis.pipeline.inputs import columns, json_text, own_columns, partitions
 from tamis.pipeline.inputs.formats import Format
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.store import storage
@@ -18,8 +18,8 @@ from tamis.pipeline.store import storage
 def parsed(text: str) -> dict[str, Any]:
     """The fields of a JSON object; none where the text is no such object."""
     try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError):
+        fields = json_text.loaded(text)
+    except ValueError:
         return {}
     return fields if isinstance(fields, dict) else {}
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
-from tamis.pipeline.inputs import columns, json_rows
+from tamis.pipeline.inputs import columns, json_rows, json_text
 from tamis.pipeline.inputs.other_formats import decoded, named, unmarked
 from tamis.pipeline.inputs.table import arrays, cells
 from tamis.pipeline.inputs.table.records import Record, lines, quoted
@@ -66,9 +66,7 @@ class JsonLines:
     def parse(self, data: bytes) -> Fields:
         """The line's object."""
         try:
-            fields = json.loads(decoded(data))
-        except RecursionError:
-            raise ValueError("its values are nested too deep") from None
+            fields = json_text.loaded(decoded(data))
         except json.JSONDecodeError as error:
             raise ValueError(_why_no_json(data, error)) from None
         if not isinstance(fields, dict):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import Any
 
-from tamis.pipeline.inputs import captions, partitions
+from tamis.pipeline.inputs import captions, json_text, partitions
 from tamis.pipeline.inputs.input_files import InputFile, Reading
 from tamis.pipeline.inputs.part_builder import (
     FileTotals,
@@ -178,8 +177,8 @@ def read_json(member: Member | None, limit: int) -> tuple[dict[str, Any], str | 
         return {}, None, f"the json member has {member.size} bytes: left out, the limit is {limit}"
     try:
         text = bytes(member.data).decode("utf-8-sig")
-        fields = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        fields = json_text.loaded(text)
+    except ValueError as error:
         return {}, None, f"the json member is left out: {type(error).__name__}: {error}"
     if not isinstance(fields, dict):
         return {}, None, "the json member is left out: it is no object"

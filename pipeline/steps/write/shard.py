@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
@@ -13,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.pipeline.host import at_work
-from tamis.pipeline.inputs import own_columns
+from tamis.pipeline.inputs import json_text, own_columns
 from tamis.pipeline.inputs.formats import Buffer, Sample
 from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
 from tamis.pipeline.results import shards, sidecars
@@ -183,7 +182,7 @@ def _members(
 def _extended(data: Buffer, more: dict[str, Any]) -> Buffer:
     """A json member with more fields; as it is where it is no JSON object."""
     try:
-        fields = json.loads(bytes(data))
-    except (ValueError, RecursionError):
+        fields = json_text.loaded(bytes(data).decode("utf-8-sig"))
+    except ValueError:
         return data
     return own_columns.dumped(fields | more) if isinstance(fields, dict) else data
