@@ -357,3 +357,35 @@ def test_a_query_from_an_address_is_shown_without_its_secret(embedding: Embeddin
     query = queries.of_vector(embedding, vector(1), address)
     assert "SECRET" not in query.what
     assert "bucket/v.npy" in query.what
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"count": 0}, "-n 0: is a whole number, 1 or more"),
+        ({"count": -3}, "-n -3: is a whole number"),
+        ({"count": 1.5}, "-n 1.5: is a whole number"),
+        ({"count": "3"}, "-n '3': is a whole number"),
+        ({"probes": 0}, "--probes 0: is a whole number"),
+        ({"above": "x"}, "--above x: is no cosine"),
+        ({"dedup": float("nan")}, "--dedup nan: is no cosine"),
+        ({"where": 3}, "--where 3: is no condition"),
+        ({"side": "both"}, "--side both: is one of image, text"),
+        ({"among": "some"}, "--among some: is one of kept, dropped, all"),
+    ],
+)
+def test_what_no_search_can_have_is_refused(asked: dict[str, Any], said: str) -> None:
+    """As code may give it, where no command line has looked at it."""
+    with pytest.raises(JobError, match=said):
+        Asked(**asked)
+
+
+def test_numbers_of_numpy_are_numbers(embedding: Embedding) -> None:
+    counted: dict[str, Any] = {"count": np.int64(3), "probes": np.int32(2)}
+    assert len(find(embedding, vector(1), **counted).rows) == 3
+
+
+def test_a_text_that_is_none_is_refused() -> None:
+    wrong: Any = 5
+    with pytest.raises(JobError, match="--text 5: is no text"):
+        queries.Sought(text=wrong).check()

@@ -202,7 +202,6 @@ def main() -> None:
     index = None
     if given.rows * given.dim * 4 <= FAISS_BYTES:
         index = built(given, lists)
-        print(autofaiss(given.folder, queries, truth), flush=True)
     print(f"{int(given.rows):,} vectors of {given.dim}, {lists} lists")
     print("probes     recall     wall ms   processor   faiss recall     wall ms   processor")
     own, other = {}, {}
@@ -216,6 +215,8 @@ def main() -> None:
         print(f"{probes:6}   {row}", flush=True)
     for recall in RECALLS:
         print(f"recall {recall}: {at_recall(own, recall)}; faiss {at_recall(other, recall)}")
+    if index is not None:
+        print(autofaiss(given.folder, queries, truth), flush=True)  # last, as it takes the longest
 
 
 def at_recall(rows: Mapping[int, Measured], recall: float) -> str:

@@ -43,11 +43,15 @@ class Sought:
     like_run: str | None = None  # a finished run, for what it kept
 
     def check(self) -> None:
-        """Raise JobError unless exactly one thing is sought."""
+        """Raise JobError unless exactly one thing is sought, and texts are texts."""
         options = ("text", "image", "uid", "vector", "like_run")
         given = [
             f"--{name.replace('_', '-')}" for name in options if getattr(self, name) is not None
         ]
+        for name in ("text", "uid", "encoder", "like_run"):
+            value = getattr(self, name)
+            if not (value is None or isinstance(value, str)):
+                raise JobError(f"--{name.replace('_', '-')} {value!r}: is no text")
         if len(given) != 1:
             said = f"{' and '.join(given)} are {len(given)} queries" if given else "no query"
             raise JobError(f"{said}: give one of --text, --image, --uid, --vector and --like-run")

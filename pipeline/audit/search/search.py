@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, partial
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +21,8 @@ from tamis.pipeline.algorithms import nearest
 from tamis.pipeline.algorithms.arrays import Float64Array, Int64Array, UInt64Array
 from tamis.pipeline.algorithms.nearest import Best
 from tamis.pipeline.audit.search.query import Query
-from tamis.pipeline.audit.search.stored import Block, Clusters, Embedding, Recall, Side
-from tamis.pipeline.audit.search.wanted import Among, Wanted
+from tamis.pipeline.audit.search.stored import SIDES, Block, Clusters, Embedding, Recall, Side
+from tamis.pipeline.audit.search.wanted import FATES, Among, Wanted
 from tamis.schemas.errors import JobError
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ class Asked:
     """Conditions beside the query.
 
     ``above``: count all samples of this cosine or more, exactly. ``probes``: None for the number that fits the query.
+
+    Raises:
+        JobError: a value that no search can have, as a person's code may give it.
     """
 
     count: int = 20
@@ -60,6 +64,23 @@ class Asked:
     values: Mapping[str, Any] | None = None  # of parameters in ``where``
     dedup: float | None = None  # what is nearer than that to a better one is not shown
     of_run: bool = False  # the query is all that a run kept
+
+    def __post_init__(self) -> None:
+        """See the class."""
+        for option, count in (("-n", self.count), ("--probes", self.probes)):
+            if count is not None and not (isinstance(count, Integral) and count >= 1):
+                raise JobError(f"{option} {count!r}: is a whole number, 1 or more")
+        for option, cosine in (("--above", self.above), ("--dedup", self.dedup)):
+            if cosine is not None and (not isinstance(cosine, Real) or math.isnan(cosine)):
+                raise JobError(f"{option} {cosine}: is no cosine: give a number from -1 to 1")
+        if self.dedup is not None and not 0 < self.dedup < 1:
+            raise JobError(f"--dedup {self.dedup:g}: is a cosine between 0 and 1, such as .94")
+        if not (self.where is None or isinstance(self.where, str)):
+            raise JobError(f"--where {self.where!r}: is no condition in SQL")
+        if self.side not in SIDES:
+            raise JobError(f"--side {self.side}: is one of {', '.join(SIDES)}")
+        if self.among not in FATES:
+            raise JobError(f"--among {self.among}: is one of {', '.join(FATES)}")
 
 
 @dataclass(frozen=True)
@@ -92,17 +113,13 @@ class Search:
     """A search of one embedding of a run."""
 
     def __init__(self, embedding: Embedding, asked: Asked) -> None:
-        """Raise JobError: captions are not embedded, ``dedup`` is no cosine, or ``probes`` where no clusters are."""
+        """Raise JobError: captions are not embedded, or ``probes`` where no clusters are."""
         self._embedding, self._asked = embedding, asked
-        if asked.dedup is not None and not 0 < asked.dedup < 1:
-            raise JobError(f"--dedup {asked.dedup:g}: is a cosine between 0 and 1, such as .94")
         if asked.side == "text" and not embedding.has_text:
             raise JobError(
                 f"--side text: `{embedding.config.name}` has embedded pictures alone: leave the option out"
             )
         self._clusters = self._searchable()
-        if asked.above is not None and math.isnan(asked.above):
-            raise JobError("--above nan: is no cosine: give a number from -1 to 1")
         if asked.probes is not None and (self._clusters is None or asked.above is not None):
             why = "--above searches every concept that can hold one"
             if asked.of_run:
