@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -124,5 +125,5 @@ def test_a_copy_with_its_time_is_the_same_and_is_read_once(path: Path, tmp_path:
     for _ in range(2):
         assert run_here(make_plan(tmp_path / "run", path, STEPS), [hear]).tasks_run == 0
     (told,) = said
-    assert told.startswith("1 inputs (") and "were touched" in told
+    assert re.match(r"1 inputs \(.*\) were touched", told)
     assert contents(tmp_path / "run") == before
