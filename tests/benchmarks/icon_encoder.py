@@ -52,8 +52,8 @@ def save(path: Path, scale: Scale, scorer: students.Student) -> None:
     )
     into, bias, out = picture
     words, told = caption
-    found = {"into": into, "bias": bias, "out": out, "words": words, "told": told}
-    np.savez(path, mean=scale.mean, spread=scale.spread, **found)
+    mean, spread = scale.mean, scale.spread
+    np.savez(path, mean=mean, spread=spread, into=into, bias=bias, out=out, words=words, told=told)
 
 
 class Icons:

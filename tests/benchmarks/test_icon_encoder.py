@@ -31,4 +31,5 @@ def test_the_encoder_has_the_scorers_vectors(
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    length: np.ndarray = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / length)

@@ -31,7 +31,7 @@ NUMERIC = ("INT", "FLOAT", "DOUBLE", "DECIMAL")
 class Histogram(NamedTuple):
     """Counts in bins of equal width from ``low`` to ``high``: (kept, dropped). ``below`` and ``above`` lie outside.
 
-    ``only``: the value, where all samples have one and the same.
+    ``only``: the value, where all samples inside the bins have one and the same.
     """
 
     low: float
@@ -94,6 +94,9 @@ def histogram(
     below = sum(sum(pair) for i, pair in counted.items() if i < 0)
     above = sum(sum(pair) for i, pair in counted.items() if i >= len(bins))
     only = least if least == most else None
+    filled = [place for place, pair in enumerate(bins) if sum(pair)]
+    if whole and width == 1 and len(filled) == 1:
+        only = low + filled[0]
     return Histogram(low, high, bins, below, above, total, rows - total, only)
 
 
@@ -187,8 +190,9 @@ def _narrowed(
 
 
 def describe(shown: Histogram) -> str:
-    """The one value of all samples, and samples outside the bins, in words; "" where there is nothing to say."""
-    same = [] if shown.only is None else [f"the same value for all: {number(shown.only)}"]
+    """Samples of the one value, and those outside the bins, in words; "" where there is nothing to say."""
+    inside = sum(map(sum, shown.bins))
+    same = [] if shown.only is None else [f"{inside:,} with {number(shown.only)}"]
     outside = [
         f"{count:,} {words}"
         for count, words in (
