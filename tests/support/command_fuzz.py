@@ -30,8 +30,7 @@ import numpy as np
 from tamis.jobs import commands
 from tamis.jobs.cli import main
 from tamis.pipeline.audit import reading, report
-from tamis.schemas.registry import STEPS as STEPS_THERE_ARE
-from tamis.schemas.registry import configuration
+from tamis.schemas import registry
 from tests.support.command_values import (
     ADDRESSES,
     CONDITIONS,
@@ -189,15 +188,13 @@ class World:
 
     @staticmethod
     def made(folder: Path) -> World:
-        """Two finished runs over 120 samples, and the odd files.
-
-        What commands import is imported here, once: each is called in a fork of this process.
-        """
+        """Two finished runs over 120 samples, and the odd files."""
+        # Commands are called in forks of this process: what they import is imported here, once.
         for package in (commands, reading, report):
             for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
                 importlib.import_module(module.name)
-        for kind in STEPS_THERE_ARE:
-            configuration(kind)
+        for kind in registry.STEPS:
+            registry.configuration(kind)
         drawn = blobs([70, 50], [0.4, 0.8])
         samples = replace(drawn, columns={"text": [f"caption é 猫 of {uid}" for uid in drawn.uid]})
         entry = write_input(folder / "in", samples, 2)

@@ -24,19 +24,16 @@ class Never(Here):
         raise AssertionError(f"{phase.name}: {[work.path for work in works]}")
 
 
-class Shuffled(Here):
-    """Does the tasks of a phase in any order, and tells of them in another; backwards for a seed of None."""
+class Backwards(Here):
+    """Does the last task of a phase first, and tells of them in any order."""
 
-    def __init__(self, root: str, seed: int | None) -> None:
+    def __init__(self, root: str) -> None:
         super().__init__(root)
-        self._draw = None if seed is None else random.Random(seed)
+        self._draw = random.Random(1)
 
     def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
-        done = list(super().run(phase, self._in_order(works)))
-        yield from done if self._draw is None else self._draw.sample(done, len(done))
-
-    def _in_order(self, works: Sequence[Work]) -> Sequence[Work]:
-        return works[::-1] if self._draw is None else self._draw.sample(works, len(works))
+        done = list(super().run(phase, works[::-1]))
+        yield from self._draw.sample(done, len(done))
 
 
 class KilledError(Exception):
@@ -44,15 +41,19 @@ class KilledError(Exception):
 
 
 class Counted(Here):
-    """Notes what is done; dies, where it is told to, when ``alive`` tasks of the folder ``dying`` are."""
+    """Notes what is done; dies, where it is told to, when ``alive`` tasks of the folder ``dying`` are.
 
-    def __init__(self, root: str, dying: str = "", alive: int = 0) -> None:
+    ``seed``: the tasks of a phase are done in any order.
+    """
+
+    def __init__(self, root: str, dying: str = "", alive: int = 0, seed: int | None = None) -> None:
         super().__init__(root)
         self.done: list[str] = []
         self._dying, self._alive = dying, alive
+        self._draw = None if seed is None else random.Random(seed)
 
     def run(self, phase: Phase[Any], works: Sequence[Work]) -> Iterator[Outcome]:
-        for work in works:
+        for work in works if self._draw is None else self._draw.sample(works, len(works)):
             (outcome,) = super().run(phase, [work])
             self.done.append(work.path)
             if work.path.rpartition("/")[0] == self._dying:
