@@ -30,6 +30,7 @@ PACKAGES = (
     "fasttext-predict",
     "icu4py",
     "onnxruntime",
+    "rapidocr-onnxruntime",
 )
 """Packages whose versions can change a byte of the result."""
 

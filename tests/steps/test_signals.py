@@ -203,7 +203,7 @@ def test_every_built_in_signal_of_pictures_and_captions_is_covered() -> None:
     computed = {
         name for name, signal in SIGNALS.items() if signal.reads
     }  # not by a file of the job
-    assert computed == STRAIGHT.keys() - {"category", "original_width"} | {"nsfw"}
+    assert computed == STRAIGHT.keys() - {"category", "original_width"} | {"nsfw", "text_area"}
 
 
 def test_nsfw_is_the_packages_own_score(clipart_example: Path, tmp_path: Path) -> None:
