@@ -280,7 +280,7 @@ def test_a_column_stands_in_where_there_is_no_head(tmp_path: Path) -> None:
         ("{names: [bad], lists: {bad: x.txt}}", "list x.txt cannot be read: No such file"),
         (
             "{names: [bad], lists: {bad: x.txt}, heads: {bad: x.npz}}",
-            "needs an embedding|`bad` stands twice among heads, lists and plugins",
+            "needs an embedding|`bad` stands twice among heads, lists, classifiers and plugins",
         ),
         ("[many]", "column many has neither numbers, text nor true/false"),
         ("[empty]", "column empty has no value in the first samples, and so no known type"),
