@@ -31,6 +31,7 @@ PACKAGES = (
     "fasttext-predict",
     "icu4py",
     "onnxruntime",
+    "rapidocr-onnxruntime",
 )
 """Packages whose versions can change a byte of the result."""
 

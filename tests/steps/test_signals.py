@@ -203,7 +203,7 @@ def test_every_built_in_signal_of_pictures_and_captions_is_covered() -> None:
     computed = {
         name for name, signal in SIGNALS.items() if signal.reads
     }  # not by a file of the job
-    assert computed == STRAIGHT.keys() - {"category", "original_width"} | {"nsfw"}
+    assert computed == STRAIGHT.keys() - {"category", "original_width"} | {"nsfw", "text_area"}
 
 
 def test_nsfw_is_the_packages_own_score(clipart_example: Path, tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_a_column_stands_in_where_there_is_no_head(tmp_path: Path) -> None:
         ("{names: [bad], lists: {bad: x.txt}}", "list x.txt cannot be read: No such file"),
         (
             "{names: [bad], lists: {bad: x.txt}, heads: {bad: x.npz}}",
-            "needs an embedding|`bad` stands twice among heads, lists and plugins",
+            "needs an embedding|`bad` stands twice among heads, lists, classifiers and plugins",
         ),
         ("[many]", "column many has neither numbers, text nor true/false"),
         ("[empty]", "column empty has no value in the first samples, and so no known type"),
