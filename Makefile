@@ -1,7 +1,7 @@
 # Every target makes .venv and installs by itself, and only when pyproject.toml or constraints.txt changed.
 # pip's own settings (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS) choose where packages come from.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-EXTRAS ?= cpu,demo,signals,text
+EXTRAS ?= cpu,demo,signals
 PYTEST_ARGS ?=
 # One more than processors: tests also wait, for Ray, browsers and servers.
 PROCESSES ?= 3
@@ -95,7 +95,7 @@ $(RUN): pyproject.toml constraints.txt
 
 $(DEV): $(RUN)
 	@echo "installing the tools that check it"
-	@$(PIP) -e ".[s3,dev]"
+	@$(PIP) -e ".[s3,text,dev]"
 	@touch $@
 
 clean:

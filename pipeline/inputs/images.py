@@ -68,7 +68,6 @@ ANIMATED = frozenset({"gif", "png", "webp"})
 """Formats whose further frames are those of a film, and not other pictures in the same file."""
 
 _STRIP_PIXELS = 1 << 20
-
 T = TypeVar("T")
 
 Least = Callable[[int, int], tuple[int, int]]

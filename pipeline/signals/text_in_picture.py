@@ -5,6 +5,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from tamis.schemas.errors import ModelError
+
 LEAST_CONFIDENCE = 0.8
 """Of a line's recognition. The detector alone also marks plain surfaces, arrows and bars."""
 
@@ -17,11 +19,20 @@ MOST_ASPECT = 4
 
 
 class TextFinder:
-    """The models in ONNX Runtime sessions of one thread."""
+    """The models in ONNX Runtime sessions of one thread.
+
+    Raises:
+        ModelError: a package, or a library of the system, is not there.
+    """
 
     def __init__(self) -> None:
-        import cv2
-        from rapidocr_onnxruntime import RapidOCR
+        try:
+            import cv2
+            from rapidocr_onnxruntime import RapidOCR
+        except ImportError as error:  # OpenCV's wheel takes libGL.so.1 from the system
+            raise ModelError(
+                f"text_area: {error}: pip install 'tamis[text]', and on Debian apt-get install libgl1 libglib2.0-0"
+            ) from None
 
         cv2.setNumThreads(1)
         self._read = RapidOCR(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+pytest.importorskip("cv2", reason="needs libGL.so.1", exc_type=ImportError)
 pytest.importorskip("rapidocr_onnxruntime", reason="needs the extra `text`")
 
 from tamis.pipeline.signals.text_in_picture import TextFinder
