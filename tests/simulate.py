@@ -25,7 +25,6 @@ from unittest.mock import patch
 import numpy as np
 
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.runs import walk
 from tamis.pipeline.runs.plan import Plan, build
 from tamis.pipeline.runs.state import State
 from tamis.pipeline.runs.walk import Run
@@ -326,7 +325,7 @@ def simulate(rows: int, samples_per_file: int, root: str, part_samples: int = 10
     state.save_head()
     run = Run(plan, state, executor, ())
     executor.run_of = run
-    with patch.object(walk, "check_unchanged"):  # there is no input to be listed again
+    with patch("tamis.pipeline.runs.state.check_unchanged"):  # there is no input to be listed again
         run.walk()
     cost.driver_own_seconds = time.process_time() - began - executor.aside
     cost.parts = len(run.parts)

@@ -130,13 +130,18 @@ class State:
         return bool(replaced)
 
     def check_inputs(self, entries: Sequence[Input], done: Done) -> None:
-        """Check that no input has changed since the run began, and note the time; ``done`` is ingest of all.
+        """Check that no input has changed since the run began, and on a local disk note the time.
+
+        ``done`` is ingest of all.
 
         Raises:
             InputError: one has.
         """
         check_unchanged(entries, self.inputs, done.notes())
-        plan_files.write_head(self.root, self.job_name, self.part_samples, self.makes, anew=True)
+        if storage.is_local(self.root):
+            plan_files.write_head(
+                self.root, self.job_name, self.part_samples, self.makes, anew=True
+            )
 
     def settle(self, rows: Ints, ends: Ints) -> None:
         """Number the parts of newly ingested files. Old parts keep their numbers.

@@ -47,13 +47,13 @@ def test_a_moved_threshold_shows_the_samples_that_it_flips(page: Driven, hostile
     page.set("#slider", "6")
     page.says("#flips", f"See the {len(out)} that it would drop")
     page.one("#flips button").send_keys("\ue007")  # Enter
+    until(lambda: page.captions() == out[:PAGE])
     page.says("#found", f"{len(out)} samples")
-    assert page.captions() == out[:PAGE]
     assert page.text("#flipped span") == "rules.words.min = 6: what it would drop that passes now."
     assert page.one("[name=kept]").get_attribute("value") == ""
     page.driver.refresh()
+    until(lambda: page.captions() == out[:PAGE])
     page.says("#found", f"{len(out)} samples")
-    assert page.captions() == out[:PAGE]
     page.set("#slider", "1")
     page.says("#flips", "that it would let pass")
     page.one("#flips button").click()

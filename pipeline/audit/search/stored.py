@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from tamis.pipeline.algorithms.arrays import BoolArray, Float32Array, Int64Array, UInt64Array
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.audit.search.lists import RecentLists
 from tamis.pipeline.audit.search.wanted import Wanted
 from tamis.pipeline.host.lookahead import in_order
 from tamis.pipeline.steps.concepts.config import Clustered
@@ -49,6 +50,8 @@ Result = TypeVar("Result")
 
 _READING = threading.Lock()
 """Tables are read by one thread at a time: what is known of open files is not guarded."""
+
+_recent = RecentLists()
 
 
 @dataclass(frozen=True)
@@ -291,9 +294,12 @@ class Clusters:
         )
         yield from _ahead(partial(self._block, chosen), slices)
 
+    def _read_list(self, piece: Slice) -> pa.Table:
+        return _read(self._run, piece, ["sid", "uid", "cluster", "vector"]).combine_chunks()
+
     def _block(self, chosen: BoolArray, piece: Slice) -> Block:
         """The embeddings of one row group in the ``chosen`` clusters, (K,)."""
-        table = _read(self._run, piece, ["sid", "uid", "cluster", "vector"]).combine_chunks()
+        table = _recent.table(piece, self._read_list)
         vectors, sids, uids = (
             columns.vectors(table["vector"]),
             columns.numbers(table["sid"]),
