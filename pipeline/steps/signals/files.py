@@ -18,10 +18,7 @@ from tamis.schemas.errors import InputError, ModelError, StorageError, TamisErro
 def stored_list(path: str, digest: str) -> WordList:
     """The list at ``path``, which has to have that sha256."""
     current, words = read_list_file(path)
-    if current != digest:
-        raise InputError(
-            f"list {storage.redact(path)} has changed since the run began: start it again"
-        )
+    _check_same(current == digest, path, "list", InputError)
     return words
 
 
@@ -39,10 +36,7 @@ def read_list_file(path: str) -> tuple[str, WordList]:
 def stored_head(path: str, digest: str) -> Head:
     """The head at ``path``, which has to have that sha256."""
     current, head = read_head_file(path)
-    if current != digest:
-        raise ModelError(
-            f"head {storage.redact(path)} has changed since the run began: start it again"
-        )
+    _check_same(current == digest, path, "head", ModelError)
     return head
 
 
@@ -60,10 +54,7 @@ def read_head_file(path: str) -> tuple[str, Head]:
 def stored_classifier(path: str, digest: str) -> TextClassifier:
     """The classifier at ``path``, which has to have that sha256."""
     current, classifier = read_classifier_file(path)
-    if current != digest:
-        raise ModelError(
-            f"classifier {storage.redact(path)} has changed since the run began: start it again"
-        )
+    _check_same(current == digest, path, "classifier", ModelError)
     return classifier
 
 
@@ -84,6 +75,14 @@ def read_classifier_file(path: str) -> tuple[str, TextClassifier]:
             return digest.hexdigest(), TextClassifier(copy.name, name)
     except OSError as error:
         raise ModelError(f"classifier {name} cannot be read: {error.strerror}") from error
+
+
+def _check_same(same: bool, path: str, what: str, refusal: type[TamisError]) -> None:
+    """Raise ``refusal`` unless a file is what it was when the run began."""
+    if not same:
+        raise refusal(
+            f"{what} {storage.redact(path)} has changed since the run began: start it again"
+        )
 
 
 def sha256_of(path: str, known: bool) -> str | None:
