@@ -69,6 +69,7 @@ def uploaded(runs: dict[int, Path]) -> Iterator[ObjectStore]:
             for path in run.rglob("*"):
                 if path.is_file():
                     stores.put(made, f"{parts}/{path.relative_to(run)}", path.read_bytes())
+        stores.written_long_ago()
         yield made
 
 

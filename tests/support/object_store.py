@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -188,6 +189,17 @@ def object_store() -> Iterator[ObjectStore]:
     finally:
         proxy.shutdown()
         proxy.server_close()
+
+
+def written_long_ago(seconds: float = 3600) -> None:
+    """Let all objects be older: DuckDB asks anew for the footers of files that changed within the last ten seconds."""
+    from moto.s3.models import s3_backends
+
+    for backends in s3_backends.values():
+        for backend in backends.values():
+            for bucket in backend.buckets.values():
+                for key in bucket.keys.values():
+                    key.last_modified -= timedelta(seconds=seconds)
 
 
 def contents(store: ObjectStore, prefix: str) -> dict[str, bytes]:
