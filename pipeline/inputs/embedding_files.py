@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -135,17 +134,6 @@ _LOCAL_HEADER = 30
 
 _ZIP_MAGIC = b"PK\x03\x04"
 
-_DAMAGE = (
-    EOFError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""Errors of zipfile on a damaged archive; those of the disk are none of OSError's any more."""
-
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
@@ -190,7 +178,7 @@ def _damage_told(what: str) -> Iterator[None]:
     """Context in which an archive is read."""
     try:
         yield
-    except _DAMAGE as error:
+    except numpy_arrays.ARCHIVE_DAMAGE as error:
         raise InputError(f"{what}: {numpy_arrays.words_of(error)}") from error
 
 

@@ -37,6 +37,9 @@ _CONTENT = (
 DAMAGE = (*_CONTENT, MemoryError)
 """Errors of numpy and zipfile on a damaged header: Python's parser lacks memory for one that is nested deep."""
 
+ARCHIVE_DAMAGE = (*_CONTENT, KeyError, OSError, RuntimeError)
+"""Errors of zipfile on a damaged or encrypted archive; those of the disk are none of OSError's any more."""
+
 MOST_OF_A_HEADER = 1 << 20
 """Bytes; numpy parses no header of more than 10,000."""
 
@@ -132,7 +135,7 @@ def load_archive(data: bytes) -> Mapping[str, Array]:
             for member in members:
                 name = member.filename.removesuffix(".npy")
                 arrays[name] = load_array(archive.read(member))
-    except (*_CONTENT, KeyError, OSError, RuntimeError) as error:  # RuntimeError: it is encrypted
+    except ARCHIVE_DAMAGE as error:
         raise ValueError(words_of(error)) from None
     return arrays
 
