@@ -5,17 +5,25 @@ is captions by the CPU seconds of all its processes, from the ingested table to 
 yardsticks: the bare kernel (text to band keys), timed in this process just before, which is less than the step does;
 and the whole method from texts to verified edges in one fresh process, everything in memory and no files
 (``near.find``), which is all of it but the exchange and the verdict.
+
+``--kill SECONDS``: the run is first begun by the command and killed then, with all its processes; what it had used is
+in the first phase that ends after it, and in the whole.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -44,6 +52,7 @@ input: [{{path: '{folder}/*.parquet'}}]
 output: {folder}/run
 resources: {{cpus: {cpus}}}
 steps:
+  - exact_duplicates: {{on: url_text}}
   - near_duplicates: {{agree: none}}
 """
 
@@ -175,17 +184,45 @@ def in_a_fresh_process(folder: Path) -> float:
         return pool.submit(alone, folder).result()
 
 
-def measure(count: int, cpus: int, folder: Path) -> float:
-    """Make the input, do the job, print the figures; returns CPU microseconds a caption of the step."""
-    print(f"{count:,} captions on {cpus} processors")
+def begun_and_killed(job: str, folder: Path, seconds: float) -> None:
+    """Begin the run by the command, and kill it and all below it after so many seconds."""
+    (folder / "job.yaml").write_text(job)
+    command = [sys.executable, "-m", "tamis.jobs", "run", str(folder / "job.yaml")]
+    begun = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        begun.wait(seconds)
+        sys.exit(f"the run had ended within {seconds:.0f} s: --kill must be earlier")
+    except subprocess.TimeoutExpired:
+        below = psutil.Process(begun.pid).children(recursive=True)
+        os.kill(begun.pid, signal.SIGKILL)
+        for process in below:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        begun.wait()
+    tables = sum(path.is_file() for path in (folder / "run" / "tables").rglob("*"))
+    print(f"  killed after {seconds:.0f} s, with {tables:,} tables; resumed:")
+
+
+def on_disk(run: Path, count: int) -> None:
+    """Print the bytes a caption of each step's tables, and of the whole run."""
+    for folder in [*sorted((run / "tables").iterdir()), run]:
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        print(f"  {folder.name:28} {size / count:8.1f} B a caption on disk")
+
+
+def measure(count: int, cpus: int, folder: Path, kill: float | None) -> float:
+    """Make the input, do the job, print the figures; returns CPU microseconds a caption of the whole run."""
+    print(f"{count:,} captions on {cpus} processors", flush=True)
     rate = kernel(write(folder, count))
     whole = in_a_fresh_process(folder)
     watch = Watch()
     clock = Clock(watch)
-    job = parse_job(JOB.format(folder=folder, cpus=cpus), "scale")
+    described = JOB.format(folder=folder, cpus=cpus)
     watch.start()
     started = time.perf_counter()
-    run.run(plan.make(job), (clock,))
+    if kill is not None:
+        begun_and_killed(described, folder, kill)
+    run.run(plan.make(parse_job(described, "scale")), (clock,))
     elapsed = time.perf_counter() - started
     watch.stop()
     step = {name: used for name, used in clock.used.items() if name.startswith("near")}
@@ -193,7 +230,10 @@ def measure(count: int, cpus: int, folder: Path) -> float:
         print(f"  {name:28} {clock.wall[name]:8.1f} s {used:8.1f} CPU s")
     cpu = sum(step.values())
     wall = sum(clock.wall[name] for name in step)
-    print(f"  the step: {wall:.1f} s, {cpu:.1f} CPU s; the whole run: {elapsed:.1f} s")
+    everything = sum(clock.used.values())
+    print(
+        f"  the step: {wall:.1f} s, {cpu:.1f} CPU s; the whole run: {elapsed:.1f} s, {everything:.1f} CPU s"
+    )
     step_rate = count / cpu
     show(
         f"near captions, the whole step over {count:,}, a processor second",
@@ -207,7 +247,8 @@ def measure(count: int, cpus: int, folder: Path) -> float:
     )
     for (name, pid), peak in sorted(watch.peak.items(), key=lambda item: -item[1])[:12]:
         print(f"  {peak >> 20:6} MiB  {name} {pid}")
-    return cpu / count * 1e6
+    on_disk(folder / "run", count)
+    return everything / count * 1e6
 
 
 def main() -> None:
@@ -215,16 +256,23 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--captions", type=int, nargs="+", default=[1_000_000])
     options.add_argument("--cpus", type=int, default=2)
-    options.add_argument("--folder", type=Path, help="on a disk with about 3 GB a million captions")
+    options.add_argument("--kill", type=float, metavar="SECONDS", help="only of the last count")
+    options.add_argument(
+        "--folder", type=Path, help="on a disk with about half a GB a million captions"
+    )
     given = options.parse_args()
     costs: list[float] = []
-    for count in given.captions:
+    for place, count in enumerate(given.captions):
+        last = place == len(given.captions) - 1
         folder = Path(tempfile.mkdtemp(prefix="tamis-scale-", dir=given.folder))
         try:
-            costs.append(measure(count, given.cpus, folder))
+            costs.append(measure(count, given.cpus, folder, given.kill if last else None))
         finally:
             shutil.rmtree(folder)
-        print(f"  {costs[-1]:.2f} CPU us a caption, {costs[-1] / costs[0]:.2f} x the first's")
+        print(
+            f"  {costs[-1]:.2f} CPU us a caption, {costs[-1] / costs[0]:.2f} x the first's",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
