@@ -41,6 +41,24 @@ def test_a_moved_epsilon_is_what_a_run_with_it_does(embedded: Any, epsilon: floa
     assert found["passing"] != found["passing_now"]
 
 
+def test_each_of_two_semantic_steps_is_asked_by_its_own_signal(
+    embedded: Any, tmp_path: Path
+) -> None:
+    steps = """
+  - embed: {encoder: precomputed}
+  - semantic_duplicates: {clusters: 8, epsilon: 0.002}
+  - semantic_duplicates: {name: again, clusters: 8, epsilon: 0.05}
+"""
+    inputs = [{"path": f"{embedded().parent}/*.parquet", "features": True}]
+    run_here(make_plan(tmp_path / "run", "", steps, input=inputs, part_samples=50))
+    browser = Browser(open_run(str(tmp_path / "run")), in_words)
+    listed = browser.overview["thresholds"]
+    assert [one["signal"] for one in listed] == ["semantic_similarity", "again_similarity"]
+    with browser.cursor() as cursor:
+        found = browser.thresholds.moved(cursor, "again", "again_similarity", "max", 0.05)
+    assert found["reaching"] > found["passing"] == found["passing_now"] > 0
+
+
 @pytest.mark.parametrize("keep", [0.3, 0.9])
 def test_a_moved_budget_is_what_a_run_with_it_keeps(embedded: Any, keep: float) -> None:
     root, other = embedded(), embedded(keep=keep)

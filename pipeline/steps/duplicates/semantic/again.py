@@ -8,17 +8,15 @@ from collections.abc import Iterator
 from tamis.pipeline.algorithms.clusters import semantic
 from tamis.pipeline.steps.duplicates.semantic.config import SEMANTIC_DUPLICATE
 from tamis.pipeline.steps.duplicates.semantic.config import SemanticDuplicates as Config
-from tamis.pipeline.steps.duplicates.semantic.step import SemanticDuplicates as Step
 from tamis.pipeline.steps.shared.again import Again
 from tamis.pipeline.tasks.chunks import Chunk
 
 
 def decide(again: Again, config: Config) -> Iterator[Counter[str]]:
     """Counts of dropped samples by reason, of each chunk; the compared samples are those that reach the step."""
-    signal = Step(config, again.job).signal
 
     def of_chunk(chunk: Chunk) -> Counter[str]:
-        rows, similarity = again.signal(chunk, signal)
+        rows, similarity = again.signal(chunk, config.signal)
         gone = semantic.dropped(similarity.to_numpy(), config.epsilon)
         return again.drop(config.name, SEMANTIC_DUPLICATE, chunk.start + rows[gone])
 

@@ -14,9 +14,6 @@ from tamis.schemas.errors import InputError
 if TYPE_CHECKING:
     from tamis.pipeline.steps.shared.again import Again
 
-SIGNAL = "semantic_similarity"
-"""The cosine to the nearest sample earlier in order."""
-
 
 class SemanticDuplicates(StepAudit[Config]):
     """Answers by the stored cosine, on which epsilon alone decides."""
@@ -34,7 +31,9 @@ class SemanticDuplicates(StepAudit[Config]):
     def limits(self) -> list[Limit]:
         """The largest cosine that is kept."""
         epsilon = self.config.epsilon
-        return [Limit(self.name, SIGNAL, "max", 1 - epsilon, "epsilon", "epsilon", epsilon)]
+        return [
+            Limit(self.name, self.config.signal, "max", 1 - epsilon, "epsilon", "epsilon", epsilon)
+        ]
 
     def passing(
         self, column: str, signal: str, side: str, value: float
@@ -45,7 +44,7 @@ class SemanticDuplicates(StepAudit[Config]):
             InputError: ``value`` does not lie in (0, 1].
         """
         del side
-        if signal != SIGNAL:
+        if signal != self.config.signal:
             return None
         if not 0 < value <= 1:
             raise InputError(f"epsilon is {value}: it lies in (0, 1]")

@@ -36,6 +36,11 @@ class SemanticDuplicates(Clustered):
     )
 
     @property
+    def signal(self) -> str:
+        """The name of the stored signal: the cosine to the nearest sample earlier in order."""
+        return "semantic_similarity" if self.name == self.kind else f"{self.name}_similarity"
+
+    @property
     def preferred_signal(self) -> str | None:
         """The signal that decides; None where none does."""
         return self.which_to_keep.signal if isinstance(self.which_to_keep, BySignal) else None

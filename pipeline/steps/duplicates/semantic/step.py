@@ -59,11 +59,6 @@ class SemanticDuplicates(ClusteredStep[Config]):
         super().__init__(config, job)
         self.steps = job.steps
 
-    @property
-    def signal(self) -> str:
-        """The name of the stored signal: the cosine to the nearest sample earlier in order."""
-        return "semantic_similarity" if self.name == self.config.kind else f"{self.name}_similarity"
-
     def needs(self) -> Sequence[Product]:
         """The embedding, and the signal that is preferred by, if any."""
         return [*super().needs(), *needed(self.config.preferred_signal)]
@@ -79,7 +74,7 @@ class SemanticDuplicates(ClusteredStep[Config]):
 
     def makes(self) -> Mapping[Product, str]:
         """The similarity, as a signal."""
-        return {product.signal(self.signal): "scores"}
+        return {product.signal(self.config.signal): "scores"}
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
         """See the class."""
@@ -158,7 +153,11 @@ class SemanticDuplicates(ClusteredStep[Config]):
     def _scores(self, context: Context) -> Phase[tasks.Scores]:
         roles = {"pairs": context.done(self.name, "pairs")}
         return range_phase(
-            context, "scores", tasks.scores, roles, lambda parts: tasks.Scores(parts, self.signal)
+            context,
+            "scores",
+            tasks.scores,
+            roles,
+            lambda parts: tasks.Scores(parts, self.config.signal),
         )
 
 
