@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from tamis.schemas.errors import StateError
+from tamis.schemas.layout import SUBSET
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 Settings = Mapping[str, Any]
 """Path in the job -> value, as in ``--set``: ``{"density.keep": 0.3}``."""
-
-UIDS = "subset.npy"
 
 
 class Run:
@@ -131,10 +130,12 @@ class Run:
         from tamis.pipeline.store import numpy_arrays, storage
 
         try:
-            halves = numpy_arrays.load_array(storage.read_bytes(storage.join(self._run.root, UIDS)))
+            halves = numpy_arrays.load_array(
+                storage.read_bytes(storage.join(self._run.root, SUBSET))
+            )
         except (FileNotFoundError, ValueError) as error:
             raise StateError(
-                f"{self.path}: {UIDS} cannot be read ({error}): `tamis run` with its job.yaml mends it"
+                f"{self.path}: {SUBSET} cannot be read ({error}): `tamis run` with its job.yaml mends it"
             ) from None
         self._watched.check()
         return [f"{high:016x}{low:016x}" for high, low in halves.tolist()]

@@ -13,6 +13,7 @@ from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
+from tamis.schemas.layout import JOB, PLAN
 from tamis.schemas.nearest import nearest
 from tamis.schemas.parse import apply_setting, check, read
 
@@ -62,9 +63,9 @@ def _check_place(raw: Mapping[str, Any], path: str, request: Request) -> None:
     """
     folder, output = storage.parent(storage.absolute(path)), raw.get("output")
     said = request.output or any(setting.startswith("output=") for setting in request.settings)
-    if said or not isinstance(output, str) or path.rpartition("/")[2] != "job.yaml":
+    if said or not isinstance(output, str) or path.rpartition("/")[2] != JOB:
         return
-    if storage.exists(storage.join(folder, "plan.json")) and not storage.is_same(folder, output):
+    if storage.exists(storage.join(folder, PLAN)) and not storage.is_same(folder, output):
         raise JobError(
             f"{path}: its run has been moved or copied from `{storage.redact(output)}`: say which goes on, with "
             f"--output {storage.redact(folder)} or --output {storage.redact(output)}"
@@ -84,7 +85,7 @@ def _fitted(request: Request) -> dict[str, Any] | None:
             "name a job file or a preset (`tamis presets`), or --input for the job that fits it"
         )
     if request.output is not None:
-        known = storage.join(request.output, "job.yaml")
+        known = storage.join(request.output, JOB)
         if storage.exists(known):
             return read(read_text(known), known)
     from tamis.jobs.fitted import fitted

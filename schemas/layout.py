@@ -1,4 +1,4 @@
-"""The version of a run directory's layout, which ``plan.json`` carries."""
+"""The layout of a run directory: its version, which ``plan.json`` carries, and the names of its files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from typing import Any
 
 from tamis.schemas.errors import StateError
 
-LAYOUT = 3
+JOB = "job.yaml"
+PLAN = "plan.json"
+PLAN_TABLE = "plan.parquet"
+MANIFEST = "manifest.json"
+JOURNAL = "events.jsonl"
+SUBSET = "subset.npy"
+
+RUN_LAYOUT = 3
 """It goes up when files of a run mean something else or lie elsewhere. Runs of any other layout are refused."""
 
 
@@ -18,8 +25,8 @@ def check_layout(record: Mapping[str, Any], path: str) -> None:
         StateError: another version made it.
     """
     layout = record.get("layout", 1)  # the first had no number
-    if layout != LAYOUT:
+    if layout != RUN_LAYOUT:
         raise StateError(
-            f"{path}: layout {layout!r}, and this version reads and goes on with layout {LAYOUT} alone: use the "
+            f"{path}: layout {layout!r}, and this version reads and goes on with layout {RUN_LAYOUT} alone: use the "
             "version that made the run, or run the job into another `output:`"
         )

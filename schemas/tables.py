@@ -14,7 +14,7 @@ UID = pa.binary(16)
 MEMBER = pa.struct([("suffix", pa.string()), ("offset", pa.int64()), ("size", pa.int64())])
 """A member of a tar: its name behind the key's first dot ("png"), and the offset and number of its bytes."""
 
-LAYOUT = pa.binary(162)
+PICTURE_LAYOUT = pa.binary(162)
 """A picture's layout, of ``layouts.BYTES`` bytes."""
 
 INGEST = pa.schema(
@@ -30,7 +30,7 @@ INGEST = pa.schema(
         pa.field("pixels", pa.binary(16)),  # xxh3-128 of the decoded RGBA pixels and their shape
         pa.field("phash", pa.uint64()),  # 64-bit DCT perceptual hash
         pa.field(
-            "layout", LAYOUT
+            "layout", PICTURE_LAYOUT
         ),  # light and colour of its cells: algorithms.near_pictures.layouts
         pa.field("image_offset", pa.int64()),  # tar: offset of the picture's bytes in the file
         pa.field("image_size", pa.int64()),  # bytes

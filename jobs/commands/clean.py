@@ -7,11 +7,10 @@ from dataclasses import asdict
 from tamis.jobs.opening import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.words import counted
+from tamis.pipeline.plugins.sources import nothing_imported
 from tamis.pipeline.runs import cleaning
 from tamis.pipeline.runs.plan import build
-from tamis.pipeline.store import storage
-from tamis.schemas.errors import StateError
-from tamis.schemas.parse import parse_job
+from tamis.pipeline.tasks.stored_job import read_job
 
 SLOWER = (
     "a run with another setting of a step, or with more input, makes the tables of that step that it reads again; "
@@ -26,10 +25,8 @@ def clean_run(path: str, *, yes: bool, json: bool) -> None:
         TamisError: no finished run, or one that is at work.
     """
     run = opened(path)
-    job = storage.join(run.root, "job.yaml")
-    if not storage.exists(job):
-        raise StateError(f"{path}: has no job.yaml: the command `tamis run` writes it")
-    steps = build(parse_job(storage.read_bytes(job).decode(), job))
+    with nothing_imported():
+        steps = build(read_job(run.root))
     found = list(cleaning.passing(run.root, steps))
     if yes:
         cleaning.clear(run.root, found)

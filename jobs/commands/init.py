@@ -13,14 +13,13 @@ from tamis.pipeline.store import storage
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.json_schema import DIALECT
-
-FILE = "job.yaml"
+from tamis.schemas.layout import JOB
 
 
 def write_job(path: str | None, inputs: Sequence[str], preset: str | None) -> None:
     """Write a job file to ``path``: the one that fits ``inputs``, or the preset's, or the one with every key explained.
 
-    ``-`` prints it; None prints it where standard output is a file or a pipe, and else writes FILE.
+    ``-`` prints it; None prints it where standard output is a file or a pipe, and else writes JOB.
 
     Raises:
         JobError: a file is there already, or both inputs and a preset are given.
@@ -30,7 +29,7 @@ def write_job(path: str | None, inputs: Sequence[str], preset: str | None) -> No
             "--preset and --input: name one of the two; a preset takes --input when it runs"
         )
     if path is None:
-        path = FILE if sys.stdout.isatty() else "-"
+        path = JOB if sys.stdout.isatty() else "-"
     if path != "-" and storage.exists(path) and storage.stat(path).size:
         raise JobError(f"{path}: is there already: name another file, or remove it")
     text = _text(inputs, preset)

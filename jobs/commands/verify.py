@@ -10,8 +10,9 @@ from tamis.jobs.opening import opened
 from tamis.jobs.terminal import display
 from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.audit.verify.verify import Seen, verify
+from tamis.schemas.layout import SUBSET
 
-MADE_AGAIN = ("shards/", "ledger/", "ledger_index/", "subset.npy", "tables/")
+MADE_AGAIN = ("shards/", "ledger/", "ledger_index/", SUBSET, "tables/")
 """Files of a run that another run makes where they are missing."""
 
 

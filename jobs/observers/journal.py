@@ -13,10 +13,9 @@ from typing import Any, TextIO
 
 from tamis.pipeline.store import storage
 from tamis.schemas.events import Event, PhaseEnded, PhaseStarted, StepEnded, TaskDone
+from tamis.schemas.layout import JOURNAL
 from tamis.schemas.redaction import hide_known
 from tamis.schemas.terminal_text import plain_json
-
-FILE = "events.jsonl"
 
 
 def timestamp() -> str:
@@ -81,7 +80,7 @@ class Journal:
     """
 
     def __init__(self, root: str, about: dict[str, Any]) -> None:
-        self._path = storage.join(root, FILE)
+        self._path = storage.join(root, JOURNAL)
         self._begin = {"time": timestamp(), "event": "RunStarted", **about}
         self._lines: list[str] = []
         self._tally = _Tally()

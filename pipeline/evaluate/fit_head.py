@@ -25,9 +25,9 @@ from tamis.pipeline.evaluate.trusted import Marked, Sets, read_sets
 from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.signals.heads import read_head
 from tamis.pipeline.store import storage
-from tamis.pipeline.store.finished import MANIFEST
 from tamis.schemas.errors import JobError
 from tamis.schemas.head_card import Area, Counts, Extreme, HeadCard, Kind, Made
+from tamis.schemas.layout import MANIFEST
 
 ENDING = ".safetensors"
 

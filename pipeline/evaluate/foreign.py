@@ -15,6 +15,7 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.perform import Here
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Input, Job
+from tamis.schemas.layout import MANIFEST
 from tamis.schemas.step import StepModel
 
 
@@ -33,7 +34,7 @@ def open_holdout(
     """
     embed = embedding_of(run)
     steps = (embed, *_named(run, also))
-    if storage.exists(storage.join(storage.absolute(path), "manifest.json")):
+    if storage.exists(storage.join(storage.absolute(path), MANIFEST)):
         other = open_run(path)
         _check_alike(embed, embedding_of(other), f"{option} {path}")
         for ours in steps[1:]:

@@ -17,12 +17,11 @@ from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.evaluate import holdout
 from tamis.pipeline.evaluate.pairs import Pairs, embedding_of
-from tamis.pipeline.plugins.sources import nothing_imported
 from tamis.pipeline.steps.shared import origins
 from tamis.pipeline.steps.shared.caption_files import captions
 from tamis.pipeline.store import storage
+from tamis.pipeline.tasks.stored_job import read_job
 from tamis.schemas.errors import InputError, JobError, TamisError
-from tamis.schemas.parse import parse_job
 
 Mask = npt.NDArray[np.bool_]
 
@@ -69,10 +68,8 @@ def _aims(run: FinishedRun, notes: list[str]) -> list[str]:
     if not any(step.aims for step in run.steps):
         return []
     try:
-        with nothing_imported():
-            path = storage.join(run.root, "job.yaml")
-            job = parse_job(storage.read_bytes(path).decode(), "job.yaml")
-    except (FileNotFoundError, UnicodeDecodeError, TamisError) as error:
+        job = read_job(run.root)
+    except TamisError as error:
         notes.append(
             f"test pairs may be of a target: job.yaml, which says where it is, cannot be read: {error}"
         )

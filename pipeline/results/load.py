@@ -9,6 +9,7 @@ from typing import Any
 
 from tamis.pipeline.store import finished, storage
 from tamis.schemas.errors import StateError
+from tamis.schemas.layout import MANIFEST, PLAN
 
 
 def shards(run: str) -> list[str]:
@@ -23,12 +24,12 @@ def shards(run: str) -> list[str]:
 def _sizes(run: str, tier: str | None = None) -> dict[str, int]:
     """Path of each tar, or of each of one tier, -> its bytes, in order."""
     root = storage.absolute(run)
-    manifest = storage.join(root, finished.MANIFEST)
+    manifest = storage.join(root, MANIFEST)
     if not storage.exists(manifest):
         raise StateError(
-            f"{finished.state(root)} (no {finished.MANIFEST})"
-            if storage.exists(storage.join(root, "plan.json"))
-            else f"{storage.redact(run)} is no finished run, for it has no {finished.MANIFEST}: run its job"
+            f"{finished.state(root)} (no {MANIFEST})"
+            if storage.exists(storage.join(root, PLAN))
+            else f"{storage.redact(run)} is no finished run, for it has no {MANIFEST}: run its job"
         )
     # Whoever imports tamis waits for no pyarrow.
     from tamis.pipeline.results.manifest_files import ManifestFiles
@@ -101,7 +102,7 @@ class _Opening:
             size = storage.stat(path).size
             if size != self._sizes[path]:
                 raise StateError(
-                    f"{storage.redact(path)} has {size:,} bytes, {finished.MANIFEST} says {self._sizes[path]:,}: "
+                    f"{storage.redact(path)} has {size:,} bytes, {MANIFEST} says {self._sizes[path]:,}: "
                     "`tamis verify` says what is damaged"
                 )
             yield {**sample, "stream": storage.open_read(path)}

@@ -21,12 +21,11 @@ from tamis.pipeline.steps.shared.tiers import tiering
 from tamis.pipeline.store import finished, storage
 from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.step import Context
+from tamis.schemas.layout import MANIFEST
 from tamis.schemas.manifest import Embeddings, FileRecord, Manifest, Output, StepCount, Version
 from tamis.schemas.manifest import Input as InputRecord
 from tamis.schemas.redaction import without_secrets
 from tamis.schemas.scope import Scope
-
-FILE = "manifest.json"
 
 RESULTS = {
     "ledger": r"bundle-\d{5,}\.parquet",
@@ -56,7 +55,7 @@ def write_manifest(run: Context, accounts: Sequence[Account], phases: Iterable[D
     }
     files = manifest_files.write(run.root, records)
     text = _build(run, accounts, files, outputs.values()).to_json()
-    path = storage.join(run.root, FILE)
+    path = storage.join(run.root, MANIFEST)
     if not storage.exists(path) or storage.read_bytes(path) != text:
         storage.write_bytes(path, text)
 

@@ -25,15 +25,13 @@ from tamis.pipeline.tasks.phase_index import remove_damaged
 from tamis.schemas import yaml12
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.job import Input
+from tamis.schemas.layout import JOB, JOURNAL, MANIFEST, PLAN, PLAN_TABLE, SUBSET
 from tamis.schemas.parse import plain
 from tamis.schemas.redaction import without_secrets
 
-FILE = plan_files.HEAD
-JOB = "job.yaml"
-
 RUN_FILES = (
-    "tables", "shards", "subsets", "ledger", "ledger_index", plan_files.TABLE,
-    "subset.npy", "delta.parquet", "manifest", "manifest.json", "events.jsonl", "plugins", JOB,
+    "tables", "shards", "subsets", "ledger", "ledger_index", PLAN_TABLE,
+    SUBSET, "delta.parquet", "manifest", MANIFEST, JOURNAL, "plugins", JOB,
 )  # fmt: skip
 """Names that a run writes into its directory beside ``plan.json``, and may replace or remove there."""
 
@@ -65,7 +63,7 @@ class State:
         Raises:
             StateError: the directory belongs to another job, or an input is gone or has changed.
         """
-        path = storage.join(plan.root, FILE)
+        path = storage.join(plan.root, PLAN)
         record = plan_files.read_head(plan.root) if storage.exists(path) else None
         makes = {made.role: [*maker] for made, maker in sorted(plan.makers.items())}
         state = cls(plan.root, plan.job.name, plan.job.part_samples, [], Parts.of([]), makes)
@@ -89,7 +87,7 @@ class State:
         if known is None:
             return
         files = {file.source: file for file in plan.inputs}
-        head = storage.stat(storage.join(plan.root, FILE))
+        head = storage.stat(storage.join(plan.root, PLAN))
         checked = int(head.stamp) if storage.is_local(plan.root) else None
         for was in known.inputs():
             if was.source not in files:
@@ -213,14 +211,14 @@ def check_output(plan: Plan) -> None:
     why = storage.why_unwritable(plan.root)
     if why:
         raise JobError(f"output: {root}: {why}: give another `output:`")
-    if storage.exists(storage.join(plan.root, FILE)):
+    if storage.exists(storage.join(plan.root, PLAN)):
         State.open(plan)
         return
     check_above(plan.root)
     present = [name for name in RUN_FILES if storage.exists(storage.join(plan.root, name))]
     if present:
         raise StateError(
-            f"{root}: holds {', '.join(present)}, but no {FILE}: no run of this version made it, and a run would "
+            f"{root}: holds {', '.join(present)}, but no {PLAN}: no run of this version made it, and a run would "
             "replace what is there: move it away, or give another `output:`"
         )
 
@@ -235,7 +233,7 @@ def check_above(root: str) -> None:
     """
     below, above = root, storage.parent(root)
     while above != storage.parent(above) and not above.endswith((":/", "://")):
-        is_run = all(storage.exists(storage.join(above, name)) for name in (FILE, JOB))
+        is_run = all(storage.exists(storage.join(above, name)) for name in (PLAN, JOB))
         if is_run and below != storage.join(above, EVALUATION):
             raise StateError(
                 f"{storage.redact(root)}: lies in the run {storage.redact(above)}, where results are replaced and "

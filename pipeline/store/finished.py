@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from tamis.pipeline.store import lease, storage
 from tamis.schemas.errors import StateError
-
-MANIFEST = "manifest.json"
+from tamis.schemas.layout import MANIFEST
 
 
 def withdraw(root: str) -> None:

@@ -21,10 +21,7 @@ from tamis.pipeline.tables import part_files, writing
 from tamis.pipeline.tables.part_files import DamagedTableError
 from tamis.pipeline.tasks.parts import Parts
 from tamis.schemas.errors import StateError
-from tamis.schemas.layout import LAYOUT, check_layout
-
-HEAD = "plan.json"
-TABLE = "plan.parquet"
+from tamis.schemas.layout import PLAN, PLAN_TABLE, RUN_LAYOUT, check_layout
 
 FIELDS = {"job": str, "part_samples": int, "makes": dict}
 
@@ -108,13 +105,13 @@ def write(root: str, inputs: Sequence[InputFile], parts: Parts) -> None:
     columns.append(pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), struct, type=kind))
     table = pa.Table.from_arrays(columns, schema=SCHEMA)
     digest = _digest(table)
-    known = part_files.inspect(root, TABLE, size) if (size := _size(root)) else None
+    known = part_files.inspect(root, PLAN_TABLE, size) if (size := _size(root)) else None
     if known is None or known.fingerprint != digest:
-        writing.write(root, TABLE, digest, [table], dict)
+        writing.write(root, PLAN_TABLE, digest, [table], dict)
 
 
 def _size(root: str) -> int:
-    file = storage.find(storage.join(root, TABLE))
+    file = storage.find(storage.join(root, PLAN_TABLE))
     return 0 if file is None else file.size
 
 
@@ -132,15 +129,15 @@ def read(root: str) -> PlanTable | None:
     Raises:
         StateError: it is damaged.
     """
-    if not storage.exists(storage.join(root, TABLE)):
+    if not storage.exists(storage.join(root, PLAN_TABLE)):
         return None
     try:
-        table = PlanTable(part_files.read_file(root, TABLE))
+        table = PlanTable(part_files.read_file(root, PLAN_TABLE))
         if table.table.schema.names != SCHEMA.names:
             raise ValueError(f"its columns are {', '.join(table.table.schema.names)}")
         _ = table.parts
     except (DamagedTableError, ValueError) as error:
-        raise damage(root, TABLE, error.args[-1]) from None
+        raise damage(root, PLAN_TABLE, error.args[-1]) from None
     return table
 
 
@@ -148,8 +145,8 @@ def write_head(
     root: str, job: str, part_samples: int, makes: Mapping[str, Sequence[str]], anew: bool = False
 ) -> None:
     """Write ``plan.json`` if it has changed; ``anew``: in any case, for its time says when the inputs were checked."""
-    head = {"layout": LAYOUT, "job": job, "part_samples": part_samples, "makes": makes}
-    path, text = storage.join(root, HEAD), (json.dumps(head, indent=1) + "\n").encode()
+    head = {"layout": RUN_LAYOUT, "job": job, "part_samples": part_samples, "makes": makes}
+    path, text = storage.join(root, PLAN), (json.dumps(head, indent=1) + "\n").encode()
     if anew or not storage.exists(path) or storage.read_bytes(path) != text:
         storage.write_bytes(path, text)
 
@@ -161,7 +158,7 @@ def read_head(root: str) -> dict[str, Any]:
         StateError: it is damaged, no file of a run, or another version's.
         FileNotFoundError: there is none.
     """
-    path = storage.join(root, HEAD)
+    path = storage.join(root, PLAN)
     try:
         record = json.loads(storage.read_bytes(path))
         if isinstance(record, dict) and ("layout" in record or "inputs" in record):
@@ -171,7 +168,7 @@ def read_head(root: str) -> dict[str, Any]:
             if not isinstance(record, dict) or not isinstance(record.get(name), kind):
                 raise ValueError(f"it has no `{name}`")
     except (RecursionError, ValueError) as error:
-        raise damage(root, HEAD, error) from None
+        raise damage(root, PLAN, error) from None
     return dict(record)
 
 
@@ -184,7 +181,7 @@ def damage(root: str, name: str, why: object) -> StateError:
 
 def faults(root: str) -> Iterator[tuple[str, str]]:
     """Each file of the plan that is missing or damaged, and which it is."""
-    for name, reader in ((HEAD, read_head), (TABLE, read)):
+    for name, reader in ((PLAN, read_head), (PLAN_TABLE, read)):
         if not storage.exists(storage.join(root, name)):
             yield name, "is missing"
             continue

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import tests.support.object_store as stores
-from tamis.schemas.layout import LAYOUT
+from tamis.schemas.layout import RUN_LAYOUT
 from tests.support.object_store import BUCKET, Fault
 from tests.support.ray_cluster import ROOT, RayHead, free_ports, ray_head
 from tests.support.running import Sample, contents, make_plan, picture, run_here, write_tar
@@ -191,7 +191,7 @@ def test_a_job_that_fails_says_why(head: RayHead, data: Path, tmp_path: Path) ->
     path = job(tmp_path, data)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "plan.json").write_text(
-        json.dumps({"layout": LAYOUT, "job": "another", "part_samples": 10000, "makes": {}})
+        json.dumps({"layout": RUN_LAYOUT, "job": "another", "part_samples": 10000, "makes": {}})
     )
     failed = head.tamis("submit", str(path))
     assert failed.returncode == 2

@@ -13,7 +13,7 @@ from tamis.jobs.cli import main
 from tamis.pipeline.audit.reading.finished_run import open_run
 from tamis.pipeline.runs import plan, walk
 from tamis.schemas.errors import StateError
-from tamis.schemas.layout import LAYOUT
+from tamis.schemas.layout import RUN_LAYOUT
 from tamis.schemas.parse import parse_job
 from tests.support.executors import Never
 from tests.support.running import contents
@@ -54,7 +54,7 @@ def test_it_is_refused_in_one_line(
     assert ended.value.code not in (0, None)
     said = capsys.readouterr().err.strip()
     assert (
-        f"plan.json: layout 1, and this version reads and goes on with layout {LAYOUT} alo" in said
+        f"plan.json: layout 1, and this version reads and goes on with layout {RUN_LAYOUT} alo" in said
     )
     assert "use the version that made the run, or run the job into another `output:`" in said
     assert "\n" not in said
@@ -62,7 +62,7 @@ def test_it_is_refused_in_one_line(
     assert not (earlier.parent / "other").exists()
 
 
-@pytest.mark.parametrize("layout", [LAYOUT - 1, LAYOUT + 1, "3", None])
+@pytest.mark.parametrize("layout", [RUN_LAYOUT - 1, RUN_LAYOUT + 1, "3", None])
 def test_so_is_any_other_layout(layout: object, earlier: Path) -> None:
     path = earlier / "plan.json"
     path.write_text(json.dumps(json.loads(path.read_bytes()) | {"layout": layout}))

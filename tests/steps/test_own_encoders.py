@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tamis.jobs.commands.clean import clean_run
 from tamis.pipeline.audit.again.whatif import whatif
 from tamis.pipeline.audit.reading.finished_run import open_run
+from tamis.pipeline.audit.reading.pictures import Pictures
 from tamis.pipeline.audit.report.report import report
 from tamis.pipeline.audit.search.making import made
 from tamis.pipeline.audit.search.query import Sought
@@ -100,6 +103,30 @@ def test_a_run_is_read_where_the_file_would_raise(tmp_path: Path, tar: Path) -> 
     text = (tmp_path / "run" / "job.yaml").read_text()
     assert run_here(plan.make(parse_job(text, "job.yaml"))).tasks_run == 0
     assert contents(tmp_path / "run" / "tables") == before
+
+
+def test_code_that_a_stored_job_holds_is_not_imported_by_who_reads_it(
+    tmp_path: Path, tar: Path
+) -> None:
+    """A run may be anybody's: where its job does not say what the code would, it is not read."""
+    run_here(job(tmp_path, tar))
+    stored, bait = tmp_path / "run" / "job.yaml", tmp_path / "bait"
+    evil = f"open({str(bait)!r}, 'w')\n{SOURCE}"
+    (packed,) = re.findall(r"packed:\s+(\S+)", stored.read_text())
+    code = sources.pack({**sources.unpack(packed), "mine.py": evil})
+    told = stored.read_text().replace(packed, code)
+    untold = re.sub(r" +dim: 12\n(.*\n)+?(?= +as: embed)", "", told)
+    for text, is_read in ((told, True), (untold, False)):
+        stored.write_text(text)
+        sources.load.cache_clear()
+        run = open_run(str(tmp_path / "run"))
+        assert bool(Pictures(run).encoded([0])) == is_read
+        assert [fault.path for fault in verify(run, Seen(), deep=True)] == ["job.yaml"] * (
+            not is_read
+        )
+        with nullcontext() if is_read else pytest.raises(PlugInError, match="imports nothing"):
+            clean_run(run.root, yes=False, json=True)
+        assert not bait.exists()
 
 
 def test_where_the_files_lie_does_not_matter(tmp_path: Path, tar: Path) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.plugins.sources import nothing_imported
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
-from tamis.schemas.errors import JobError, StateError
+from tamis.pipeline.tasks.stored_job import read_job
+from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
-from tamis.schemas.parse import parse_job
 from tamis.schemas.step import StepModel
 
 
@@ -22,19 +21,8 @@ def job_of(run: FinishedRun, settings: Sequence[str] = ()) -> Job:
         JobError: a setting that does not fit, or asks for other concepts.
     """
     run.need_tables()
-    path = storage.join(run.root, "job.yaml")
-    if not storage.exists(path):
-        raise StateError(f"{run.root}: has no job.yaml: the command `tamis run` writes it")
-    try:
-        text = storage.read_bytes(path).decode()
-    except UnicodeDecodeError:
-        raise StateError(
-            f"{path}: is no text in UTF-8: `tamis run` with the run's job writes it anew"
-        ) from None
-    with nothing_imported():
-        own = parse_job(text, path)
-        # What is wrong with a setting is said of the setting: the file is the run's own.
-        job = parse_job(text, f"--set {' '.join(settings)}", settings) if settings else own
+    own = read_job(run.root)
+    job = read_job(run.root, settings) if settings else own
     asked = {step.name: step for step in job.steps if step.training}
     for step in own.steps:
         if step.name in asked:

@@ -14,11 +14,11 @@ from tamis.pipeline.audit.again.frozen_job import job_of
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.inputs.entries import input_files
 from tamis.pipeline.runs.plan import Plan, build, check_chain
-from tamis.pipeline.runs.state import FILE, State, check_output
+from tamis.pipeline.runs.state import State, check_output
 from tamis.pipeline.store import storage
-from tamis.pipeline.store.finished import MANIFEST
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.job import Job
+from tamis.schemas.layout import MANIFEST, PLAN
 
 
 def planned(run: FinishedRun, settings: Sequence[str], output: str) -> Plan:
@@ -70,7 +70,7 @@ def plan_of(run: FinishedRun, changed: Job, root: str) -> Plan:
             step.check(plan.inputs)
     State.open(replace(plan, root=run.root))
     check_output(plan)
-    numbers = storage.join(root, FILE)
+    numbers = storage.join(root, PLAN)
     if not storage.exists(numbers):
-        storage.copy(storage.join(run.root, FILE), numbers)
+        storage.copy(storage.join(run.root, PLAN), numbers)
     return plan

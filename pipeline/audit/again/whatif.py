@@ -32,13 +32,13 @@ from tamis.pipeline.runs.walk import Run
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.part_files import DamagedTableError, Slice
-from tamis.pipeline.tasks import plan_files
 from tamis.pipeline.tasks.chunks import Chunk, chunks
 from tamis.pipeline.tasks.parts import Part
 from tamis.pipeline.tasks.perform import Here
 from tamis.schemas.errors import InputError, JobError, StateError
 from tamis.schemas.events import Event, Observer, PhaseStarted
 from tamis.schemas.job import Job
+from tamis.schemas.layout import PLAN, PLAN_TABLE
 
 Result = TypeVar("Result")
 
@@ -196,7 +196,7 @@ def _walked(run: FinishedRun, job: Job, root: str, observers: Sequence[Observer]
     steps = tuple(step for step in build(job) if step.name not in {"ledger", *others})
     inputs = _inputs(run, job)
     plan = Plan(job.model_copy(update={"output": root}), root, inputs, steps)
-    for name in (plan_files.HEAD, plan_files.TABLE):
+    for name in (PLAN, PLAN_TABLE):
         storage.copy(storage.join(run.root, name), storage.join(root, name))
     walk = Run(plan, State.open(plan), Here(root), observers, base=run.root)
     with storage.without_sync():

@@ -13,11 +13,10 @@ from tamis.pipeline.runs.plan import Plan, build
 from tamis.pipeline.runs.state import State
 from tamis.pipeline.runs.walk import Run
 from tamis.pipeline.store import storage
-from tamis.pipeline.store.finished import MANIFEST
-from tamis.pipeline.tasks import plan_files
 from tamis.schemas.errors import InputError, JobError
 from tamis.schemas.events import Observer
 from tamis.schemas.job import Input, Job
+from tamis.schemas.layout import MANIFEST, PLAN
 from tamis.schemas.registry import configuration
 
 
@@ -25,7 +24,7 @@ def is_run(path: str) -> bool:
     """Whether a path is meant as a run, finished or not, and not as input files."""
     root = storage.absolute(path)
     return storage.is_folder(root) and any(
-        storage.is_file(storage.join(root, name)) for name in (MANIFEST, plan_files.HEAD)
+        storage.is_file(storage.join(root, name)) for name in (MANIFEST, PLAN)
     )
 
 

@@ -10,8 +10,7 @@ from typing import Any
 from tamis.pipeline.store import storage
 from tamis.schemas.costs import PREDICTION, Cost, Prediction
 from tamis.schemas.errors import StateError
-
-JOURNAL = "events.jsonl"
+from tamis.schemas.layout import JOURNAL
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from tamis.pipeline.tasks.parts import Parts, bundle_of
 from tamis.pipeline.tasks.plan_files import PlanTable
 from tamis.pipeline.tasks.product import Kind, names_of
 from tamis.schemas.errors import StateError
-from tamis.schemas.layout import check_layout
+from tamis.schemas.layout import MANIFEST, PLAN, PLAN_TABLE, check_layout
 from tamis.schemas.ledger import Reason
 from tamis.schemas.manifest import Manifest
 from tamis.schemas.registry import audit_class, configuration
@@ -108,13 +108,13 @@ class FinishedRun:
         try:
             return plan_files.read_head(self.root)
         except FileNotFoundError:
-            raise self._without_plan(plan_files.HEAD) from None
+            raise self._without_plan(PLAN) from None
 
     @cached_property
     def _plan(self) -> PlanTable:
         table = plan_files.read(self.root)
         if table is None:
-            raise self._without_plan(plan_files.TABLE)
+            raise self._without_plan(PLAN_TABLE)
         return table
 
     def _without_plan(self, name: str) -> StateError:
@@ -281,7 +281,7 @@ def open_run(path: str) -> FinishedRun:
         StateError: there is none, it is not finished, its manifest is not one, or another version made it.
     """
     root = storage.absolute(path)
-    manifest = storage.join(root, finished.MANIFEST)
+    manifest = storage.join(root, MANIFEST)
     there = storage.exists(manifest)
     if not there and not storage.exists(storage.join(root, paths.TABLES)):
         raise StateError(f"{path}: no run is here: name a run directory, which holds manifest.json")
@@ -304,7 +304,7 @@ def _check_layout(root: str) -> None:
     Raises:
         StateError: another version made it.
     """
-    path = storage.join(root, "plan.json")
+    path = storage.join(root, PLAN)
     try:
         plan = json.loads(storage.read_bytes(path))
     except (FileNotFoundError, ValueError):

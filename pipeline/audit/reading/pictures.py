@@ -17,9 +17,8 @@ from tamis.pipeline.inputs.entries import input_files
 from tamis.pipeline.inputs.formats import PICTURE_COLUMNS, format_of
 from tamis.pipeline.inputs.images import ImageDamage, to_rgb
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.store import storage
+from tamis.pipeline.tasks.stored_job import read_job
 from tamis.schemas.errors import TamisError
-from tamis.schemas.parse import parse_job
 
 SIDE = 96
 """Longer side of a thumbnail in pixels, at most."""
@@ -48,10 +47,9 @@ class Pictures:
     @cached_property
     def _sources(self) -> dict[str, InputFile]:
         """Input files that are still there, by their names in the ledger."""
-        path = storage.join(self._run.root, "job.yaml")
         try:
-            job = parse_job(storage.read_bytes(path).decode(), "job.yaml")
-        except (FileNotFoundError, UnicodeDecodeError, TamisError) as error:
+            job = read_job(self._run.root)
+        except TamisError as error:
             self._note(f"job.yaml, which says where the inputs lie, cannot be read: {error}")
             return {}
         files = {}

@@ -22,6 +22,7 @@ from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tasks.parts import bundle_of, bundles
 from tamis.schemas.errors import StateError
+from tamis.schemas.layout import SUBSET
 from tamis.schemas.ledger import LEDGER, reasons
 from tamis.schemas.scope import Scope
 
@@ -139,8 +140,8 @@ class Recount:
                     "ledger",
                     f"{step} dropped {counted_now:,} for {reason}, manifest.json says {recorded:,}",
                 )
-        written = any(output.path == "subset.npy" for output in self._run.files.outputs)
-        subset = storage.join(self._run.root, "subset.npy") if written else None
+        written = any(output.path == SUBSET for output in self._run.files.outputs)
+        subset = storage.join(self._run.root, SUBSET) if written else None
         yield from self._uids.faults(subset)
 
 

@@ -18,6 +18,7 @@ from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.results import subset
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.numpy_arrays import sound_header
+from tamis.schemas.layout import SUBSET
 from tamis.schemas.ledger import Reason
 
 IN_MEMORY = 4_000_000
@@ -121,7 +122,7 @@ class Uids:
                 f"{alone} dropped for a repeated uid that no other row has (the first is {alone.first})",
             )
         if listed and (what := listed.difference()):
-            yield "subset.npy", what
+            yield SUBSET, what
 
 
 def _raw(uids: pa.Array) -> tuple[npt.NDArray[np.bool_], bytes]:

@@ -31,10 +31,11 @@ from tamis.pipeline.tables.part_files import TableFile
 from tamis.pipeline.tasks import phase_index, plan_files
 from tamis.pipeline.tasks.phase_index import PhaseFiles
 from tamis.pipeline.tasks.sources import INDEX
-from tamis.schemas.errors import InputError, JobError, StateError
+from tamis.pipeline.tasks.stored_job import read_job
+from tamis.schemas.errors import InputError, StateError, TamisError
 from tamis.schemas.job import Job
+from tamis.schemas.layout import JOB, MANIFEST, PLAN, PLAN_TABLE
 from tamis.schemas.manifest import Input, Output
-from tamis.schemas.parse import parse_job
 
 BLOCK = 1 << 20
 """Bytes hashed at a time."""
@@ -93,14 +94,14 @@ def _account(run: FinishedRun) -> Iterator[Fault]:
     try:
         funnel(run)
     except StateError as error:
-        yield Fault("manifest.json", str(error))
+        yield Fault(MANIFEST, str(error))
     broken = [Fault(*fault) for fault in plan_files.faults(run.root)]
     if broken:
         yield from broken
         return
     parts, sources = run.parts, run.source_names
     if sources != [record.source for record in run.files.inputs]:
-        yield Fault("plan.json", "lists other inputs than manifest.json")
+        yield Fault(PLAN, "lists other inputs than manifest.json")
         return
     rows = [0] * len(sources)
     for part in parts:
@@ -108,7 +109,7 @@ def _account(run: FinishedRun) -> Iterator[Fault]:
     for record, count in zip(run.files.inputs, rows, strict=True):
         if record.rows != count:
             yield Fault(
-                "plan.json",
+                PLAN,
                 f"{record.source}: its parts have {count:,} rows, manifest.json says {record.rows:,}",
             )
     if sum(rows) != run.manifest.rows_in:
@@ -190,21 +191,20 @@ def _rows_differ(path: str, rows: int) -> str | None:
 
 def _inputs(run: FinishedRun, seen: Seen, deep: bool) -> Iterator[Fault]:
     """Compare size and hash of each input that is still there; and its embeddings."""
-    path = storage.join(run.root, "job.yaml")
-    if not storage.exists(path):
+    if not storage.exists(storage.join(run.root, JOB)):
         seen.notes.append(
-            "the inputs were not looked at: job.yaml, which says where they are, is missing"
+            f"the inputs were not looked at: {JOB}, which says where they are, is missing"
         )
         return
     try:
-        job = parse_job(storage.read_bytes(path).decode(), path)
-    except (UnicodeDecodeError, JobError) as error:
-        yield Fault("job.yaml", f"cannot be read, and so the inputs were not looked at: {error}")
+        job = read_job(run.root)
+    except TamisError as error:
+        yield Fault(JOB, f"cannot be read, and so the inputs were not looked at: {error}")
         return
     try:
         inputs = run.inputs
     except StateError:  # a fault that is reported for itself
-        seen.notes.append(f"the inputs were not looked at: {plan_files.TABLE} cannot be read")
+        seen.notes.append(f"the inputs were not looked at: {PLAN_TABLE} cannot be read")
         return
     missing: list[str] = []
     present: list[tuple[str | InputFile, Input]] = []

@@ -28,6 +28,7 @@ from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Task, TaskIo, location
 from tamis.schemas.errors import InputError, JobError
+from tamis.schemas.layout import MANIFEST
 from tamis.schemas.nearest import nearest
 
 FILE = "centroids"
@@ -89,7 +90,7 @@ def borrowed(config: Clustered) -> Borrowed:
     run, _, step = config.centroids.partition("#")
     shown = f"{config.name}: centroids: `{storage.redact(run)}`"
     root = storage.absolute(run)
-    if not storage.exists(storage.join(root, "manifest.json")):
+    if not storage.exists(storage.join(root, MANIFEST)):
         raise JobError(
             f"{shown}: no finished run is there: name a run directory, which holds manifest.json"
         )

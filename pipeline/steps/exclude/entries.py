@@ -26,7 +26,8 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import byte_rows, uid_words
 from tamis.pipeline.tasks.task import location
 from tamis.schemas.errors import InputError, StateError
-from tamis.schemas.tables import LAYOUT, UID, find_column
+from tamis.schemas.layout import MANIFEST
+from tamis.schemas.tables import PICTURE_LAYOUT, UID, find_column
 
 BATCH = 10_000
 """Entries that are read at once."""
@@ -43,7 +44,7 @@ KEYS = pa.schema([("key", UID), ("uid", UID)])
 HASHES = pa.schema(
     [
         ("phash", pa.uint64()),
-        ("layout", LAYOUT),
+        ("layout", PICTURE_LAYOUT),
         ("pixels", pa.binary(16)),
         ("uid", UID),
         ("sid", pa.int64()),
@@ -111,7 +112,7 @@ def files_of(path: str, on: On) -> list[str]:
 def digest(path: str, on: On) -> str:
     """The identity of a list: the sha256 of its file, of a run's manifest, or of the digests of several files."""
     if run_entries.is_run(path):
-        return hash_file(storage.join(path, run_entries.MANIFEST))[1].hex()
+        return hash_file(storage.join(path, MANIFEST))[1].hex()
     digests = [hash_file(file)[1] for file in files_of(path, on)]
     return digests[0].hex() if len(digests) == 1 else hashlib.sha256(b"".join(digests)).hexdigest()
 
@@ -142,7 +143,7 @@ def read(listing: Listing) -> pa.Table:
 def _watched(listing: Listing) -> list[str]:
     """The files whose changes are changes of the list; of a run its manifest, which goes before all else does."""
     if run_entries.is_run(listing.path):
-        return [storage.join(listing.path, run_entries.MANIFEST)]
+        return [storage.join(listing.path, MANIFEST)]
     return files_of(listing.path, listing.on)
 
 

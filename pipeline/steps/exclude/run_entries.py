@@ -15,20 +15,18 @@ import pyarrow as pa
 from tamis.pipeline.inputs.entries import input_files
 from tamis.pipeline.inputs.formats import PICTURE_COLUMNS
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.plugins.sources import nothing_imported
 from tamis.pipeline.steps.shared.details import details_of
 from tamis.pipeline.steps.shared.other_runs import manifest_of, reading
-from tamis.pipeline.store import finished, storage
+from tamis.pipeline.store import storage
 from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tasks import plan_files
 from tamis.pipeline.tasks.parts import Parts, bundle_of
+from tamis.pipeline.tasks.stored_job import read_job
 from tamis.schemas.errors import InputError, StateError, TamisError
 from tamis.schemas.job import Job
-from tamis.schemas.parse import parse_job
+from tamis.schemas.layout import MANIFEST, PLAN_TABLE
 from tamis.schemas.scope import Scope
-
-MANIFEST = finished.MANIFEST
 
 IN_LEDGER: Mapping[str, str] = {"uid": "uid", "url": "url", "domain": "url", "caption": "text"}
 """What is compared -> its column of the ledger."""
@@ -75,7 +73,7 @@ def kept(root: str, on: str, column: str | None, shown: str) -> Iterator[pa.Tabl
 def _plan(root: str, shown: str) -> plan_files.PlanTable:
     plan = plan_files.read(root)
     if plan is None:
-        raise StateError(f"{shown}: has no {plan_files.TABLE}: `tamis run` with its job mends it")
+        raise StateError(f"{shown}: has no {PLAN_TABLE}: `tamis run` with its job mends it")
     return plan
 
 
@@ -110,10 +108,8 @@ class KeptPictures:
     @cached_property
     def _job(self) -> Job:
         try:
-            with nothing_imported():
-                text = storage.read_bytes(storage.join(self._root, "job.yaml")).decode()
-                return parse_job(text, "job.yaml")
-        except (FileNotFoundError, UnicodeDecodeError, TamisError) as error:
+            return read_job(self._root)
+        except TamisError as error:
             raise self._gone(error) from None
 
     @cached_property

@@ -24,12 +24,12 @@ from tamis.pipeline.steps.shared.caption_files import captions
 from tamis.pipeline.steps.shared.config import CAPTIONS, VECTORS
 from tamis.pipeline.steps.shared.other_runs import check_sha256, reading, unchanged
 from tamis.pipeline.store import storage
-from tamis.pipeline.store.finished import MANIFEST
 from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.columns import Float16s, vectors
 from tamis.pipeline.tasks.task import location
 from tamis.schemas.errors import InputError, JobError, ModelError, StateError
+from tamis.schemas.layout import MANIFEST
 from tamis.schemas.scope import Scope
 
 BLOCK = 8_192

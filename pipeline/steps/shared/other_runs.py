@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import CONTENT, require_content
-from tamis.pipeline.store.finished import MANIFEST
 from tamis.pipeline.tasks import plan_files
 from tamis.schemas.errors import StateError
+from tamis.schemas.layout import MANIFEST
 from tamis.schemas.manifest import Manifest
 from tamis.schemas.registry import configuration
 

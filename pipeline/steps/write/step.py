@@ -43,11 +43,10 @@ from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Task, TaskIo
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
+from tamis.schemas.layout import SUBSET
 from tamis.schemas.nearest import nearest
 from tamis.schemas.registry import step_class
 from tamis.schemas.scope import Scope
-
-SUBSET = "subset.npy"
 
 SUBSET_BUCKET = 50_000_000
 """Uids sorted at once."""
