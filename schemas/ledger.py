@@ -43,7 +43,7 @@ FRAME: dict[str, str] = {
     Reason.NOT_AN_ARCHIVE: "the file is no tar: another format, or empty",
     Reason.TRUNCATED_ARCHIVE: "the tar ends in the middle of a member, or without its end mark",
     Reason.DAMAGED_ARCHIVE: "a range of bytes is no tar header: garbage, or a wrong checksum",
-    Reason.UNSUPPORTED_MEMBER: "a link, device, or sparse member, which holds no bytes of its own",
+    Reason.UNSUPPORTED_MEMBER: "a link, device or sparse member, a suffix that cannot be written, or too many members",
     Reason.UNSAFE_NAME: "an absolute name, or one that climbs with '..'",
     Reason.MISSING_IMAGE: "the key has no picture",
     Reason.MISSING_CAPTION: "the key has no caption",
@@ -55,9 +55,9 @@ FRAME: dict[str, str] = {
     Reason.EMPTY_IMAGE: "the picture has no bytes",
     Reason.UNDECODABLE_IMAGE: "the bytes are no picture that the decoder knows",
     Reason.TRUNCATED_IMAGE: "the picture ends too early",
-    Reason.IMAGE_TOO_LARGE: "the picture's header claims more pixels than the limit; it was not decoded",
-    Reason.MEMBER_TOO_LARGE: "a member is larger than the limit; it was not read",
-    Reason.UNREADABLE_ROW: "the parquet row, or its row group, cannot be read",
+    Reason.IMAGE_TOO_LARGE: "the picture's header claims more pixels or scans than the limit; it was not decoded",
+    Reason.MEMBER_TOO_LARGE: "a member, cell or file is larger than the limit; it was not read",
+    Reason.UNREADABLE_ROW: "the row, or its row group, cannot be read",
     Reason.KILLED_ITS_WORKER: "reading it, its row group or its file ended the worker process, alone and repeatedly",
 }
 """The frame's reasons -> their meanings."""

@@ -22,6 +22,7 @@ from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
 from tamis.schemas.formats import FORMATS
 from tamis.schemas.nearest import nearest
+from tamis.schemas.tables import find_column
 
 PICTURE_COLUMNS = ["image_offset", "image_size", "sha256", "row_group", "group_row"]
 MEMBER_COLUMNS = [*PICTURE_COLUMNS, "members", "text", "meta", "image_format", "url"]
@@ -257,3 +258,10 @@ def check_texts(file: InputFile, members: Sample, text: str | None, meta: str | 
                     f"`{storage.redact(file.path)}` has changed since it was ingested: a {suffix} member is not the "
                     "one that was recorded; run again with --accept-changed"
                 )
+
+
+def may_have_url(file: InputFile) -> bool:
+    """False where a schema says that the file has no column of URLs."""
+    form = format_of(file)
+    columns = {} if form.values_in_table else form.columns(file)
+    return not columns or find_column("url", list(columns)) is not None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from tamis.pipeline.host import machine
 from tamis.pipeline.planning import forecast
 from tamis.pipeline.planning.forecast import Machine, PhaseForecast, Scale
-from tamis.pipeline.planning.trial import Trial, has_gpu
+from tamis.pipeline.planning.trial import Trial
 from tamis.pipeline.tasks.claims import of_job
 from tamis.schemas.cluster import RayCluster
 from tamis.schemas.costs import Cost, Prediction
@@ -153,7 +154,7 @@ def _notes(job: Job, steps: Mapping[str, Cost], cluster: RayCluster) -> Iterator
             yield (
                 f"{name}: a task takes {cost.memory_bytes / GB:,.1f} GB, and no node has that much: {mend}"
             )
-    if any(claim.gpus for claim in of_job(job)) and not has_gpu():
+    if any(claim.gpus for claim in of_job(job)) and not machine.gpus():
         yield (
             "this machine has no GPU: what is to run on one was measured on processors, stands among the CPU-hours, "
             "and is no GPU-hour: take the sample where a GPU is"

@@ -7,11 +7,11 @@ What a part costs the driver was measured by ``tests/simulate.py``.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from tamis.pipeline.host import machine
 from tamis.pipeline.inputs.formats import FOOTERS, outline
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.planning import stores
@@ -103,7 +103,7 @@ def samples(plan: Plan) -> int:
 
 
 def _refuse(found: Sizes, job: Job, files: int) -> None:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = machine.memory()
     if found.driver_bytes <= memory:
         return
     short = found.parts < 2 * files

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from tamis.pipeline.algorithms.clusters import kmeans
-from tamis.pipeline.host import devices
+from tamis.pipeline.host import devices, machine
 from tamis.pipeline.inputs.formats import outline, rows_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.planning.forecast import Measured, Scale, growth_of
@@ -40,8 +40,6 @@ from tamis.pipeline.tasks.task import TaskIo
 from tamis.schemas.events import Event, PhaseEnded, PhaseStarted, StepEnded, TaskDone
 from tamis.schemas.job import Job
 from tamis.schemas.scope import Scope
-
-GPU_DRIVER = "/dev/nvidiactl"
 
 Start = Callable[[str], Engine | Here]
 """From a run directory to the executor of its tasks."""
@@ -236,17 +234,12 @@ def scaled(job: Job, share: float, root: str) -> Job:
     """
     steps = tuple(config.scaled(share) for config in job.steps)
     changed: dict[str, Any] = {"steps": steps, "output": root}
-    if not has_gpu():
+    if not machine.gpus():
         changed["steps"] = tuple(config.without_gpu() for config in steps)
         claims = job.resources.steps or {}
         bare = {name: claim.model_copy(update={"gpus": None}) for name, claim in claims.items()}
         changed["resources"] = job.resources.model_copy(update={"gpus": 0.0, "steps": bare or None})
     return job.model_copy(update=changed)
-
-
-def has_gpu() -> bool:
-    """Tell whether this machine has a GPU."""
-    return storage.exists(GPU_DRIVER)
 
 
 def _consumed(root: str, run: Run, number: int) -> float:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.part_files import TableFile
+from tamis.pipeline.tasks.phase import VERDICT
 
 COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "tamis_tasks": ("tasks finished", ("run", "step", "phase")),
@@ -49,7 +50,7 @@ class Metrics:
         }
         for name, amount in amounts.items():
             self._add(name, amount, tags)
-        if phase == "verdict":
+        if phase == VERDICT:
             for reason, dropped in file.notes.get("counts", {}).items():
                 tags = {"run": self._run, "step": step, "reason": reason}
                 self._add("tamis_dropped", float(dropped), tags)

@@ -29,7 +29,7 @@ from tamis.pipeline.tasks import claims, dealing, product, row_reuse
 from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.parts import Parts, ranges
 from tamis.pipeline.tasks.perform import Outcome, Works
-from tamis.pipeline.tasks.phase import Fingerprints, Phase
+from tamis.pipeline.tasks.phase import VERDICT, Fingerprints, Phase
 from tamis.pipeline.tasks.phase_index import PhaseFiles, Records, remove_damaged
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
@@ -45,9 +45,6 @@ from tamis.schemas.events import (
     TaskDone,
 )
 from tamis.schemas.job import Job
-
-VERDICT = "verdict"
-"""The phase of a step's decision, whose files are DROPS tables."""
 
 DAMAGE_LIMIT = 100
 """Damaged tables that are made again before a run blames the disk."""

@@ -29,7 +29,7 @@ from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.parts import Part, Parts
-from tamis.pipeline.tasks.phase import EachPart, Numbered, Phase, listed
+from tamis.pipeline.tasks.phase import VERDICT, EachPart, Numbered, Phase, listed
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Task, TaskIo, location
 from tamis.schemas.job import Job
@@ -128,7 +128,7 @@ class Ingest(Step):
                 context, "repeats", repeats, {"found": repeated}, Repeated, shared=every
             )
             rows["repeats"] = context.at("ingest", "repeats")
-        yield Phase("verdict", decide, EachPart(context.parts, rows))
+        yield Phase(VERDICT, decide, EachPart(context.parts, rows))
 
     def _walked(self, file: InputFile) -> Walked:
         limits = self.job.limits

@@ -19,7 +19,7 @@ from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.columns import scatter
 from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.parts import Part
-from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase, listed
 from tamis.pipeline.tasks.product import Kind, names_of
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
@@ -90,7 +90,7 @@ class Ledger(Step):
         buckets = bucket_counts.of_index(context.total)
         named: dict[str, ByPart | Sequence[ByPart]] = {"ingest": context.ingest()}
         if self.redacting:
-            named["nameless"] = [context.at(step, "verdict") for step in self.redacting]
+            named["nameless"] = [context.at(step, VERDICT) for step in self.redacting]
         spread = EachPart(context.parts, named, Spread(buckets), buckets=buckets)
         yield Phase("hashes", hashes, spread)
         entries = context.done("ledger", "hashes")

@@ -21,7 +21,6 @@ from tamis.pipeline.tables.part_files import Slice, TableFile
 Ints = npt.NDArray[np.int64]
 Digests = npt.NDArray[np.uint64]
 
-DIGEST_BYTES = 8
 FINGERPRINT_BYTES = 16
 
 NO_COUNTS = '"counts":{}'

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.pipeline.tables import paths
+from tamis.pipeline.tables.file_columns import FINGERPRINT_BYTES
 from tamis.pipeline.tasks import parts as run_parts
 from tamis.pipeline.tasks.parts import Part, Parts
 from tamis.pipeline.tasks.sources import ByPart, Source
@@ -26,7 +27,8 @@ from tamis.pipeline.tasks.task import Args, Members, Task, TaskIo
 from tamis.schemas.resources import Claimed
 from tamis.schemas.scope import Scope
 
-FINGERPRINT_BYTES = 16
+VERDICT = "verdict"
+"""The phase of a step's decision, whose files are DROPS tables."""
 
 Fingerprints = npt.NDArray[np.uint8]
 """(tasks, 16)."""

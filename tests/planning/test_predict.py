@@ -20,6 +20,7 @@ from PIL import Image
 
 from tamis.jobs.observers.journal import Journal
 from tamis.pipeline.audit.reading.costs import costs
+from tamis.pipeline.host import machine
 from tamis.pipeline.planning import forecast, trial
 from tamis.pipeline.planning.forecast import Machine, Measured, Scale
 from tamis.pipeline.planning.predict import check_claims, predict, reaching
@@ -307,7 +308,7 @@ def test_a_job_for_gpus_is_measured_where_there_are_none(monkeypatch: pytest.Mon
         "steps: [embed: {encoder: demo, device: cuda, precision: fp16}, density: {keep: 0.5, device: cuda}]",
         "job",
     )
-    monkeypatch.setattr(trial, "has_gpu", lambda: False)
+    monkeypatch.setattr(machine, "gpus", list)
     here = trial.scaled(asked, 0.1, "/tmp/o")
     (embed,) = here.embeds
     assert (embed.device, embed.precision) == ("cpu", "fp32")

@@ -54,7 +54,8 @@ def test_it_is_refused_in_one_line(
     assert ended.value.code not in (0, None)
     said = capsys.readouterr().err.strip()
     assert (
-        f"plan.json: layout 1, and this version reads and goes on with layout {RUN_LAYOUT} alo" in said
+        f"plan.json: layout 1, and this version reads and goes on with layout {RUN_LAYOUT} alo"
+        in said
     )
     assert "use the version that made the run, or run the job into another `output:`" in said
     assert "\n" not in said

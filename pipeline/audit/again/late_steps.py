@@ -20,11 +20,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.pipeline.runs.account import Account
-from tamis.pipeline.runs.walk import VERDICT, Run
+from tamis.pipeline.runs.walk import Run
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tables.part_files import Slice
 from tamis.pipeline.tasks.chunks import Chunk, Rows, chunks
+from tamis.pipeline.tasks.phase import VERDICT
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.schemas.job import Job
 from tamis.schemas.ledger import reasons

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tamis.pipeline.inputs.formats import format_of
+from tamis.pipeline.inputs.formats import may_have_url
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.concepts.concepts import sample_bound
 from tamis.pipeline.steps.counts import tasks
@@ -23,7 +23,6 @@ from tamis.pipeline.tasks.task import Task
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.scope import Scope
-from tamis.schemas.tables import find_column
 
 
 class Counts(Step):
@@ -46,7 +45,7 @@ class Counts(Step):
             JobError: none has.
         """
         by_url = [name for name in self.config.names if name not in OF_CAPTIONS]
-        if by_url and not any(map(_may_have_url, inputs)):
+        if by_url and not any(map(may_have_url, inputs)):
             raise JobError(f"{self.name}: {by_url[0]}: no input has a column of URLs: leave it out")
 
     def phases(self, context: Context) -> Iterator[Phase[Any]]:
@@ -94,10 +93,3 @@ class Counts(Step):
         drawn = {"sampled": context.done(self.name, "sampled").whole()}
         finding = tasks.Finding(wanted, config.words, config.most, config.least)
         yield listed("frequent", tasks.frequent, [Task.whole("frequent", drawn, finding)])
-
-
-def _may_have_url(file: InputFile) -> bool:
-    """False where a schema says that the file has none."""
-    form = format_of(file)
-    columns = {} if form.values_in_table else form.columns(file)
-    return not columns or find_column("url", list(columns)) is not None

@@ -34,7 +34,7 @@ from tamis.pipeline.steps.shared.parts import drops, embeds_captions
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import vector_column
 from tamis.pipeline.tasks import product
-from tamis.pipeline.tasks.phase import EachPart, Phase
+from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase
 from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import TaskIo, location
@@ -127,7 +127,7 @@ class Embed(Step):
             reads_embedding_files=takes,
         )
         vectors = {"vectors": context.at(self.name, "vectors")}
-        yield Phase("verdict", decide, EachPart(context.parts, vectors))
+        yield Phase(VERDICT, decide, EachPart(context.parts, vectors))
 
     def _encoded(
         self, file: InputFile, identity: str, stamps: Mapping[str, storage.File]

@@ -28,7 +28,7 @@ from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.steps.shared.searched_rows import check_width, rows_of
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import centroid_table, scatter, vectors
-from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase, listed
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Task, TaskIo
@@ -100,14 +100,14 @@ def phases(context: Context, config: Exclude, embedding: str, of: Origin) -> Ite
     if not config.reveal:
         inputs["drops"] = context.drops()
         hidden = Hidden(of, rule, config.epsilon)
-        yield Phase("verdict", decide_unrevealed, EachPart(context.parts, inputs, hidden))
+        yield Phase(VERDICT, decide_unrevealed, EachPart(context.parts, inputs, hidden))
         return
     shared = {"list": context.done(name, "list").whole()}
     each = EachPart(context.parts, inputs, Measured(name), shared=shared)
     yield Phase("values", values, each)
     inputs = {"values": context.at(name, "values"), "drops": context.drops()}
     judged = Judged(name, rule, config.epsilon, config.redact)
-    yield Phase("verdict", decide, EachPart(context.parts, inputs, judged, shared=shared))
+    yield Phase(VERDICT, decide, EachPart(context.parts, inputs, judged, shared=shared))
 
 
 def read_list(io: TaskIo[Listed]) -> Iterator[pa.Table]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.pipeline.inputs.formats import PICTURE_COLUMNS, format_of
+from tamis.pipeline.inputs.formats import PICTURE_COLUMNS, may_have_url
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import origins
 from tamis.pipeline.steps.exclude import by_embedding, entries, run_entries
@@ -30,7 +30,7 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import scatter
 from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.parts import Part
-from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase, listed
 from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
@@ -38,7 +38,6 @@ from tamis.pipeline.tasks.task import Task, TaskIo, location
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
 from tamis.schemas.nearest import nearest
-from tamis.schemas.tables import find_column
 
 Ints = npt.NDArray[np.int64]
 
@@ -114,7 +113,7 @@ class Exclude(Step):
                 )
         if config.on == "phash":
             check_pictures(self.name, inputs)
-        if config.on in ("url", "domain") and inputs and not any(map(_may_have_url, inputs)):
+        if config.on in ("url", "domain") and inputs and not any(map(may_have_url, inputs)):
             raise JobError(
                 f"{self.name}: compares URLs, and no input has a column of them: compare something else, with `on:`"
             )
@@ -216,14 +215,7 @@ class Exclude(Step):
         shared = {"list": context.done(self.name, "list").whole()}
         each = in_file if opens else None
         tasks = EachPart(context.parts, inputs, matching, shared=shared, each=each, together=True)
-        yield Phase("verdict", decide, tasks)
-
-
-def _may_have_url(file: InputFile) -> bool:
-    """False where a schema says that the file has none."""
-    form = format_of(file)
-    columns = {} if form.values_in_table else form.columns(file)
-    return not columns or find_column("url", list(columns)) is not None
+        yield Phase(VERDICT, decide, tasks)
 
 
 def read_list(io: TaskIo[Listing]) -> Iterator[pa.Table]:

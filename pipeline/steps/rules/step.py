@@ -20,7 +20,7 @@ from tamis.pipeline.steps.shared.config import NO_VALUE
 from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.tables.columns import scatter
 from tamis.pipeline.tasks import product
-from tamis.pipeline.tasks.phase import EachPart, Phase
+from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase
 from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
@@ -69,7 +69,7 @@ class Rules(Step):
             signal = context.signal(name)
             assert signal is not None, "the plan has checked that every signal is made"
             inputs[product.signal(name).role] = signal
-        yield Phase("verdict", decide, EachPart(context.parts, inputs, Bounded(bounds)))
+        yield Phase(VERDICT, decide, EachPart(context.parts, inputs, Bounded(bounds)))
 
 
 def decide(io: TaskIo[Bounded]) -> Iterator[pa.Table]:

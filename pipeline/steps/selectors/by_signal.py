@@ -18,7 +18,7 @@ from tamis.pipeline.steps.selectors.config import NOT_CHOSEN
 from tamis.pipeline.steps.shared.config import NO_VALUE
 from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.tables.columns import scatter
-from tamis.pipeline.tasks.phase import EachPart, Phase
+from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase
 from tamis.pipeline.tasks.sources import ByPart, Source
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Args, TaskIo
@@ -92,7 +92,7 @@ def cut_phase(
         **(inputs or {}),
     }
     cut = {"cut": context.done(step, "cut").whole(), **(shared or {})}
-    return Phase("verdict", function, EachPart(context.parts, read, args, shared=cut))
+    return Phase(VERDICT, function, EachPart(context.parts, read, args, shared=cut))
 
 
 def living_values(

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.tasks.done import Done
-from tamis.pipeline.tasks.phase import Phase, listed, members_of
+from tamis.pipeline.tasks.phase import VERDICT, Phase, listed, members_of
 from tamis.pipeline.tasks.sources import ByPart, Source
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Args, Members, Task, TaskIo
@@ -75,7 +75,7 @@ class Dropped:
 def verdict_phase(context: Context, done: Done, reason: str) -> Phase[Dropped]:
     """The verdict over each range, from bucket files of drops (sid and columns of DROPS)."""
     return range_phase(
-        context, "verdict", decide, {"found": done}, lambda parts: Dropped(parts, str(reason))
+        context, VERDICT, decide, {"found": done}, lambda parts: Dropped(parts, str(reason))
     )
 
 

@@ -28,7 +28,7 @@ from tamis.pipeline.steps.signals.tasks import Computed, Killed, decide, values
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.parts import Part
-from tamis.pipeline.tasks.phase import EachPart, Phase
+from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase
 from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
@@ -128,7 +128,7 @@ class Signals(Step):
             each = EachPart(
                 context.parts, {}, each=lambda part: Killed(killed.get(part.number, []))
             )
-            yield Phase("verdict", decide, each)
+            yield Phase(VERDICT, decide, each)
 
     def _computed(
         self,

@@ -23,7 +23,7 @@ from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.steps.shared.text_lines import lines
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import uid_words
-from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase, listed
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import Task, TaskIo, location
@@ -105,7 +105,7 @@ class Balance(Step):
         chances = {"concepts": context.done(name, "chances").whole()}
         lots = Lots(self.seed, self.config.unmatched)
         deciding = EachPart(context.parts, inputs, lots, shared=chances, together=True)
-        yield Phase("verdict", decide, deciding)
+        yield Phase(VERDICT, decide, deciding)
 
 
 def concepts_of(listing: Listing) -> Iterator[str]:

@@ -11,6 +11,7 @@ from tamis.pipeline.steps.selectors.config import count_of
 from tamis.pipeline.steps.selectors.density.config import Density as Config
 from tamis.pipeline.steps.shared.audit import Finished, Mend, Row, StepAudit, Verdict, mend
 from tamis.pipeline.tables import paths
+from tamis.pipeline.tasks.phase import VERDICT
 from tamis.schemas.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Density(StepAudit[Config]):
         """The last sample that a concept keeps, which the verdict on that sample's part has noted."""
         from tamis.pipeline.tasks.phase_index import read_index
 
-        files = read_index(run.root, paths.folder(self.name, "verdict"))
+        files = read_index(run.root, paths.folder(self.name, VERDICT))
         for notes in files.all_notes() if files else ():
             for concept, sid in notes.get("last", ()):
                 if concept == cluster and isinstance(

@@ -24,7 +24,7 @@ from tamis.pipeline.steps.selectors.density.config import OVER_QUOTA
 from tamis.pipeline.steps.selectors.density.config import Density as Config
 from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.tasks import product
-from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase, listed
 from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Task, TaskIo
@@ -97,7 +97,7 @@ class Density(ClusteredStep[Config]):
         yield from ranking.phases(context, self.name, self.config.which)
         solution = {"quotas": context.done(self.name, "quotas").whole()}
         placed = {"places": context.at(self.name, "places")}
-        yield Phase("verdict", decide, EachPart(context.parts, placed, shared=solution))
+        yield Phase(VERDICT, decide, EachPart(context.parts, placed, shared=solution))
 
     def _quotas(self, context: Context, clusters: int, budget: int) -> Phase[QuotaSettings]:
         inputs = {

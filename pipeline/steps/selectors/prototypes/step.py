@@ -24,7 +24,7 @@ from tamis.pipeline.steps.selectors.config import NOT_CHOSEN
 from tamis.pipeline.steps.selectors.prototypes.config import Prototypes as Config
 from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.tasks import product
-from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase, listed
 from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Task, TaskIo
@@ -89,7 +89,7 @@ class Prototypes(ClusteredStep[Config]):
         every = {"kept": context.done(self.name, "kept").whole()}
         yield listed("quotas", quotas, [Task.whole("clusters", every, Clusters(clusters))])
         shared = {"quotas": context.done(self.name, "quotas").whole(), "cut": cut}
-        yield Phase("verdict", decide, EachPart(context.parts, places, shared=shared))
+        yield Phase(VERDICT, decide, EachPart(context.parts, places, shared=shared))
 
 
 def key(io: TaskIo[Floor]) -> Iterator[pa.Table]:

@@ -30,7 +30,7 @@ from tamis.pipeline.steps.shared.parts import drops, nothing_reaches
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import scatter, uid_words
 from tamis.pipeline.tasks import product
-from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase, listed
 from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
@@ -126,7 +126,7 @@ class Quotas(Step):
         placed = {"places": context.at(name, "places"), **inputs}
         solution = {"quotas": context.done(name, "quotas").whole()}
         verdict = replace(grouping, least=config.least)
-        yield Phase("verdict", decide, EachPart(context.parts, placed, verdict, shared=solution))
+        yield Phase(VERDICT, decide, EachPart(context.parts, placed, verdict, shared=solution))
 
     def _inputs(self, context: Context) -> dict[str, ByPart | Sequence[ByPart]]:
         """The tables that hold a part's groups and scores."""

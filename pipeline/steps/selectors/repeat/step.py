@@ -21,7 +21,7 @@ from tamis.pipeline.steps.shared.config import NO_VALUE
 from tamis.pipeline.steps.shared.parts import drops, nothing_reaches
 from tamis.pipeline.tables.columns import scatter, uid_words
 from tamis.pipeline.tasks import product
-from tamis.pipeline.tasks.phase import EachPart, Phase, listed
+from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase, listed
 from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.sources import ByPart
 from tamis.pipeline.tasks.step import Context, Step
@@ -126,7 +126,7 @@ class Repeat(Step):
         cut = {"cut": context.done(name, "cut").whole()}
         yield Phase("values", values, EachPart(context.parts, inputs, capped, shared=cut))
         inputs["values"] = context.at(name, "values")
-        yield Phase("verdict", decide, EachPart(context.parts, inputs, capped, shared=cut))
+        yield Phase(VERDICT, decide, EachPart(context.parts, inputs, capped, shared=cut))
 
 
 def _scores(

@@ -21,7 +21,7 @@ from tamis.pipeline.steps.shared.origins import Origin, Side, origin
 from tamis.pipeline.steps.shared.over_embedding import OverEmbedding
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
-from tamis.pipeline.tasks.phase import EachPart, Phase, listed, members_of
+from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase, listed, members_of
 from tamis.pipeline.tasks.sources import ByPart, Source
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Task
@@ -123,7 +123,7 @@ class Target(OverEmbedding[Config]):
         judged = Judged(name, config.measure, config.least)
         searched = config.keep is None and config.measure == "frechet"
         function = search_tasks.decide_by_search if searched else tasks.decide
-        yield Phase("verdict", function, EachPart(context.parts, inputs, judged, shared=shared))
+        yield Phase(VERDICT, function, EachPart(context.parts, inputs, judged, shared=shared))
 
     def _cut(
         self,
