@@ -19,7 +19,6 @@ __all__ = [
     "apply_setting",
     "check",
     "dump",
-    "nearest",
     "parse_job",
     "plain",
     "read",

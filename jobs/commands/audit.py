@@ -25,6 +25,7 @@ from tamis.pipeline.audit.reading.funnel import (
 )
 from tamis.pipeline.audit.reading.funnel import sample as sample_rows
 from tamis.pipeline.audit.reading.pairs import drawn, remarks
+from tamis.pipeline.audit.reading.words import share
 from tamis.pipeline.results import delta
 from tamis.schemas.errors import JobError
 from tamis.schemas.ledger import meaning
@@ -178,7 +179,7 @@ def _reason_row(run: FinishedRun, loss: Loss) -> list[str]:
         loss.step,
         words_for(run, loss),
         display.count(loss.samples),
-        display.share(loss.samples, run.rows_in),
+        share(loss.samples, run.rows_in),
         meaning(loss.reason, run.settings_of(loss.step)),
     ]
 
@@ -195,9 +196,9 @@ def funnel_table(run: FinishedRun, reasons: bool = True) -> Table:
                 step.step,
                 display.count(step.entered),
                 display.count(dropped),
-                display.share(dropped, step.entered),
+                share(dropped, step.entered),
                 display.count(step.kept),
-                display.share(step.kept, totals.rows_in),
+                share(step.kept, totals.rows_in),
             )
         )
         # A single reason that is no bound would repeat the step's own row.
@@ -205,9 +206,7 @@ def funnel_table(run: FinishedRun, reasons: bool = True) -> Table:
         if len(of_step) > 1 or any(words != loss.reason for words, loss in of_step):
             for words, loss in of_step:
                 n = loss.samples
-                rows.append(
-                    (f"  {words}", "", display.count(n), display.share(n, step.entered), "", "")
-                )
+                rows.append((f"  {words}", "", display.count(n), share(n, step.entered), "", ""))
     columns = [("step", "left"), ("entered", "right"), ("dropped", "right"), ("share", "right")]
     return display.table([*columns, ("kept", "right"), ("of input", "right")], rows)
 

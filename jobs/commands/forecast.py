@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tamis.jobs.commands.costs import COLUMNS, cells
 from tamis.jobs.loading import Request, load
 from tamis.jobs.terminal import display
+from tamis.pipeline.audit.reading.words import share
 from tamis.pipeline.planning import trial
 from tamis.pipeline.planning.predict import check_claims, predict
 from tamis.pipeline.runs import plan as planning
@@ -82,10 +83,10 @@ def read_cluster(spec: str) -> RayCluster:
 
 def _show(prediction: Prediction, sample: trial.Trial, root: str | None) -> None:
     out = display.console()
-    share = display.share(sample.rows, round(sample.input_rows))
+    of_input = share(sample.rows, round(sample.input_rows))
     out.print(
-        f"measured: {display.count(sample.rows)} samples in {display.count(sample.parts)} parts, {share} of the input, "
-        f"in {display.duration(sample.seconds)}"
+        f"measured: {display.count(sample.rows)} samples in {display.count(sample.parts)} parts, {of_input} of the "
+        f"input, in {display.duration(sample.seconds)}"
     )
     out.print(
         f"predicted: {display.count(round(prediction.samples))} samples on {prediction.cluster}"

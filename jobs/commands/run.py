@@ -21,6 +21,7 @@ from tamis.jobs.terminal.patience import told_after, weights_of
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
 from tamis.pipeline.audit.reading.funnel import Funnel, funnel
 from tamis.pipeline.audit.reading.funnel import losses as lost
+from tamis.pipeline.audit.reading.words import share
 from tamis.pipeline.planning.where import is_local
 from tamis.pipeline.runs import account
 from tamis.pipeline.runs import plan as planning
@@ -233,7 +234,7 @@ def losses(steps: Sequence[StepModel], totals: Funnel) -> Iterator[str]:
             reason = max(step.dropped, key=step.dropped.__getitem__)
             yield (
                 f"note: {step.step} dropped {display.count(dropped)} of {display.count(step.entered)} "
-                f"({display.share(dropped, step.entered)}), most as {reason}: see whether its settings fit the data: "
+                f"({share(dropped, step.entered)}), most as {reason}: see whether its settings fit the data: "
                 "tamis whatif shows what others would keep"
             )
 

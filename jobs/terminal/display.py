@@ -89,11 +89,6 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
-def share(part: int, whole: int) -> str:
-    """A part of a whole: 12.3%."""
-    return f"{100 * part / whole:.1f}%" if whole else "-"
-
-
 def size(number: float) -> str:
     """Bytes in the largest unit of which there is at least one: 1.5 GB."""
     for unit in ("B", "kB", "MB", "GB", "TB"):

@@ -53,12 +53,6 @@ def fit(features: Matrix, is_first: NDArray[np.bool_], penalty: float) -> tuple[
     return found.x[:dim], float(found.x[dim])
 
 
-def probability(features: Matrix, weights: Matrix, bias: float) -> Matrix:
-    """The probability of the first class, (n,), of rows (n, d)."""
-    with threadpool_limits(1, user_api="blas"):
-        return _logistic(features @ weights + bias)
-
-
 def _logistic(values: Matrix) -> Matrix:
     positive: Matrix = np.exp(-np.logaddexp(0, -values))
     return positive

@@ -136,11 +136,6 @@ def drain(connection: Connection) -> None:
             connection.recv_bytes()
 
 
-def threads(process: int) -> int:
-    """The number of threads that a process of this machine has."""
-    return len(list(Path(f"/proc/{process}/task").iterdir()))
-
-
 def serve(descriptor: int, entry: str) -> None:
     """The life of the process: import, then fork and import as it is told, until nobody is there to tell."""
     control = socket.socket(fileno=descriptor)

@@ -17,15 +17,13 @@ from tamis.pipeline.store.lease import Lease
 from tamis.pipeline.store.parquet import ParquetFile
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tasks import dealing
+from tamis.pipeline.tasks.dealing import DEALT
 from tamis.pipeline.tasks.phase_index import TASK_FILE
 from tamis.pipeline.tasks.sources import INDEX
 from tamis.pipeline.tasks.step import Step
 
 AT_ONCE = 16
 """Files removed at once."""
-
-DEALT = "-dealt"
-"""The ending of the name of an exchange's second wave, behind the first's name."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from tamis.pipeline.store import storage
 from tamis.pipeline.store.lease import Lease
 from tamis.pipeline.tables import part_files, paths
 from tamis.pipeline.tables.file_columns import Ints
+from tamis.pipeline.tables.part_files import TableFile
 from tamis.pipeline.tasks import claims, dealing, product, row_reuse
 from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.parts import Parts, ranges
@@ -239,7 +240,7 @@ class Run(Context):
         files = records.columns()
         index.commit(files)
         done = Done(phase.tasks.scope, files)
-        if dealing.fan_of(phase.tasks.buckets) > 1:
+        if fan > 1:
             buckets = phase.tasks.buckets or 0
             second = dealing.second_wave(phase.name, files, buckets)
             self._phase(step, second)
@@ -328,7 +329,7 @@ class Run(Context):
     def _notify(self, text: str) -> None:
         self._emit(Notice(text))
 
-    def _accept(self, outcome: Outcome) -> Any:
+    def _accept(self, outcome: Outcome) -> TableFile:
         if self._lease:
             self._lease.check()
         if outcome.damaged and storage.is_absolute(outcome.damaged):

@@ -34,6 +34,9 @@ LEAST_FILES = 8
 
 MOST_FILES = 512
 
+DEALT = "-dealt"
+"""The ending of the name of a second wave, behind the first's name."""
+
 BUCKET = "bucket"
 """The column that says which of the neighbouring buckets a row goes to."""
 
@@ -75,7 +78,7 @@ def second_wave(name: str, files: FileColumns, buckets: int) -> Phase[Dealt]:
         for group in range(math.ceil(buckets / fan))
         for piece, span in enumerate(_spans(files))
     ]
-    return listed(f"{name}-dealt", deal, tasks)
+    return listed(f"{name}{DEALT}", deal, tasks)
 
 
 def deal(io: TaskIo[Dealt]) -> Iterator[pa.Table]:

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tamis.pipeline.host import crash_log
-from tamis.pipeline.host.forkserver import ForkServer, threads
+from tamis.pipeline.host.forkserver import ForkServer
 from tamis.pipeline.runs.executors import HEAVY
 from tamis.schemas.errors import BugError, StateError
 
@@ -41,7 +41,9 @@ def answer(connection: Connection) -> None:
     import numpy as np
 
     product = float((np.ones((64, 64)) @ np.ones((64, 64)))[0, 0])
-    connection.send((os.getpid(), threads(os.getppid()), "torch" in sys.modules, product))
+    connection.send(
+        (os.getpid(), psutil.Process(os.getppid()).num_threads(), "torch" in sys.modules, product)
+    )
     connection.recv()
 
 
@@ -102,7 +104,7 @@ def test_a_hundred_begin_under_load_with_all_libraries_and_from_one_thread() -> 
             connection.send(None)
         assert {tuple(rest) for _, *rest in told} == {(1, True, 64.0)}
         assert len({process for process, *_ in told}) == STARTS
-        assert threads(server.pid) == 1
+        assert psutil.Process(server.pid).num_threads() == 1
 
 
 def test_what_models_import_is_there_in_every_process_and_makes_no_thread() -> None:
@@ -111,7 +113,7 @@ def test_what_models_import_is_there_in_every_process_and_makes_no_thread() -> N
         connection = server.fork()
         assert connection.poll(LIMIT)
         assert connection.recv() == [True] * len(HEAVY)
-        assert threads(server.pid) == 1
+        assert psutil.Process(server.pid).num_threads() == 1
 
 
 def imported(connection: Connection) -> None:

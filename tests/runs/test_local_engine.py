@@ -16,7 +16,6 @@ import pyarrow as pa
 import pytest
 
 from tamis.pipeline.host import at_work, machine
-from tamis.pipeline.host.forkserver import threads
 from tamis.pipeline.runs.local_engine import LocalEngine
 from tamis.pipeline.runs.window import CALL
 from tamis.pipeline.tasks.claims import Claim
@@ -189,7 +188,7 @@ def test_the_process_that_workers_are_forked_from_keeps_to_one_thread(tmp_path: 
     try:
         do(engine, phase("one", pool=True), 3)
         assert engine._server is not None
-        assert threads(engine._server.pid) == 1
+        assert psutil.Process(engine._server.pid).num_threads() == 1
     finally:
         engine.stop()
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from tamis.pipeline.audit.reading import distributions
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.audit.reading.sql import identifier
 from tamis.schemas.errors import InputError
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Thresholds:
     def _passing(
         self, step: str, signal: str, side: str, value: float
     ) -> tuple[str, dict[str, Any]]:
-        quoted = '"' + signal.replace('"', '""') + '"'
+        quoted = identifier(signal)
         audit = self.run.audits.get(step)
         condition = audit.passing(quoted, signal, side, value) if audit is not None else None
         if condition is None:

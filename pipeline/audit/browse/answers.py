@@ -127,7 +127,9 @@ class Browser:
         if told is not None:
             ends = [(name, *told[name]) for name in names if name in told]
             return [{"name": name, "min": low, "max": high} for name, low, high in ends]
-        asked = ", ".join(f"min({_quoted(name)}), max({_quoted(name)})" for name in names)
+        asked = ", ".join(
+            f"min({sql.identifier(name)}), max({sql.identifier(name)})" for name in names
+        )
         with self.cursor() as cursor:
             (row,) = cursor.execute(f"SELECT {asked} FROM ledger").fetchall()
         pairs = zip(names, row[::2], row[1::2], strict=True)
@@ -168,7 +170,7 @@ class Browser:
         if signal not in self.signals and signal != "distance":
             raise InputError(f"`{signal[:40]}` is no signal to sort by in this run")
         down = asked.get("order") == "down"
-        value, sign = _quoted(signal), "<" if down else ">"
+        value, sign = sql.identifier(signal), "<" if down else ">"
         last = f"(SELECT {value} FROM ledger WHERE sid = $after)"
         behind = "ledger.sid > $after"
         further = (
@@ -263,7 +265,7 @@ class Browser:
                 values[mark] = value.lower()
             elif side in {"min", "max"} and (signal in self.signals or signal == "distance"):
                 sign = ">=" if side == "min" else "<="
-                terms.append(f"{_quoted(signal)} {sign} ${mark}")
+                terms.append(f"{sql.identifier(signal)} {sign} ${mark}")
                 values[mark] = _number(name, value)
             else:
                 raise InputError(f"`{name}`: this run has no such filter")
@@ -363,10 +365,6 @@ def _counts(fates: Sequence[tuple[str | None, str | None, int]]) -> dict[str, An
         "kept": sum(n for step, _, n in fates if step is None),
         "fates": [{"step": step, "reason": reason, "samples": n} for step, reason, n in dropped],
     }
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 LARGEST = 2.0**63

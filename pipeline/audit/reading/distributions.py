@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
+from tamis.pipeline.audit.reading.sql import identifier
 from tamis.pipeline.audit.reading.words import number
 from tamis.pipeline.steps.shared.audit import Limit
 from tamis.schemas.ledger import LEDGER
@@ -71,7 +72,7 @@ def histogram(
 
     ``whole``: bins hold whole numbers. ``bounds`` always lie inside the bins.
     """
-    name = '"' + column.replace('"', '""') + '"'
+    name = identifier(column)
     least, most, total, rows = connection.execute(
         f"SELECT min({name}), max({name}), count(*), any_value(n) "
         f"FROM (SELECT {name}::DOUBLE AS {name} FROM ledger WHERE isfinite({name}::DOUBLE)), "
@@ -117,7 +118,7 @@ def suggestions(
     shown = histogram(connection, column, whole, [])
     if shown is None:
         return None
-    name = '"' + column.replace('"', '""') + '"'
+    name = identifier(column)
     width = (shown.high - shown.low) / FINE
     if whole:
         width = max(1, math.ceil(width))

@@ -111,15 +111,12 @@ def by_source_query(run: FinishedRun, found: Sequence[Loss]) -> str:
     columns = []
     for loss, name in zip(found, words, strict=True):
         shown = f"{loss.step}: {name}" if words.count(name) > 1 else name
-        rule = "rule IS NULL" if loss.rule is None else f"rule = {_literal(loss.rule)}"
-        chosen = f"step = {_literal(loss.step)} AND reason = {_literal(loss.reason)} AND {rule}"
-        quoted = shown.replace('"', '""')
-        columns.append(f'count_if({chosen}) AS "{quoted}"')
+        rule = "rule IS NULL" if loss.rule is None else f"rule = {sql.literal(loss.rule)}"
+        chosen = (
+            f"step = {sql.literal(loss.step)} AND reason = {sql.literal(loss.reason)} AND {rule}"
+        )
+        columns.append(f"count_if({chosen}) AS {sql.identifier(shown)}")
     return BY_SOURCE.format(reasons=", ".join(columns) or "0 AS dropped")
-
-
-def _literal(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def by_cluster_query(run: FinishedRun) -> str:

@@ -102,7 +102,7 @@ def _add_views(connection: duckdb.DuckDBPyConnection, run: FinishedRun, tables: 
 
 
 def _add_step(connection: duckdb.DuckDBPyConnection, run: FinishedRun, step: str) -> None:
-    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_name(step)}")
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(step)}")
     for phase in storage.folders_in(storage.join(run.root, paths.TABLES, step)):
         folder = storage.join(run.root, paths.folder(step, phase))
         names = [name for name in storage.listing(folder) if TASK_FILE.fullmatch(name)]
@@ -113,7 +113,10 @@ def _add_step(connection: duckdb.DuckDBPyConnection, run: FinishedRun, step: str
             index is not None
         ):  # a table that is missing, or not listed yet, is not left out in silence
             names = [f"{name}.parquet" for name in index.names.to_pylist()]
-        view, files = f"{_name(step)}.{_name(phase)}", [storage.join(folder, n) for n in names]
+        view, files = (
+            f"{identifier(step)}.{identifier(phase)}",
+            [storage.join(folder, n) for n in names],
+        )
         with sound(files[0]), storage.open_read(files[0]) as raw:
             columns = pq.read_schema(raw).names
         if "sid" in columns or not ("row" in columns or (step, phase) == ("ingest", "files")):
@@ -127,9 +130,9 @@ def _add_step(connection: duckdb.DuckDBPyConnection, run: FinishedRun, step: str
             POSITIONED.format(
                 view=view,
                 row='read."row"' if "row" in columns else "(read.file_row_number - starts.first)",
-                columns=", ".join(f"read.{_name(column)}" for column in columns),
+                columns=", ".join(f"read.{identifier(column)}" for column in columns),
                 reading=reading(files, ", filename = true, file_row_number = true"),
-                starts=_name(starts),
+                starts=identifier(starts),
             )
         )
 
@@ -165,12 +168,18 @@ def _starts(run: FinishedRun, index: FileColumns) -> pa.Table:
 
 def reading(files: Sequence[str], more: str = "") -> str:
     """SQL of the table function that reads some parquet files."""
-    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in files)
+    listed = ", ".join(map(literal, files))
     return f"read_parquet([{listed}], hive_partitioning = false{more})"
 
 
-def _name(value: str) -> str:
+def identifier(value: str) -> str:
+    """A column's or table's name, quoted."""
     return '"' + value.replace('"', '""') + '"'
+
+
+def literal(value: str) -> str:
+    """A text, quoted."""
+    return "'" + value.replace("'", "''") + "'"
 
 
 def confine(connection: duckdb.DuckDBPyConnection, run: FinishedRun) -> None:
@@ -233,7 +242,7 @@ def _says_something(connection: duckdb.DuckDBPyConnection, text: str) -> bool:
 def _shown(number: int, column: tuple[str, str]) -> str:
     """SQL of a column by its number; as text if it has a time zone (``ZONED``)."""
     name, kind = column
-    return f"#{number}{'::VARCHAR' if ZONED in kind else ''} AS {_name(name)}"
+    return f"#{number}{'::VARCHAR' if ZONED in kind else ''} AS {identifier(name)}"
 
 
 def ask(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from tamis.pipeline.audit.reading import sql
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.runs.cleaning import DEALT
 from tamis.pipeline.steps.ingest import Ingest
+from tamis.pipeline.tasks.dealing import DEALT
 from tamis.schemas.registry import step_class
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from tamis.pipeline.audit.reading import distributions
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.funnel import BY_REASON, funnel
 from tamis.pipeline.audit.reading.pairs import remarks
+from tamis.pipeline.audit.reading.sql import identifier
 from tamis.pipeline.audit.reading.words import number, share
 from tamis.pipeline.audit.report import charts
 from tamis.pipeline.audit.report.html import element, table, text
@@ -124,7 +125,7 @@ def _suggested(connection: duckdb.DuckDBPyConnection, name: str, whole: bool, li
 
 def _values(connection: duckdb.DuckDBPyConnection, name: str) -> str:
     """The most frequent values of a signal that is not numeric."""
-    quoted = '"' + name.replace('"', '""') + '"'
+    quoted = identifier(name)
     counts = connection.execute(
         f"SELECT {quoted}::VARCHAR, count_if(kept), count(*) AS n FROM ledger "  # it has a column `value`
         f"WHERE {quoted} IS NOT NULL GROUP BY 1 ORDER BY n DESC, 1 LIMIT {VALUES}"

@@ -224,7 +224,7 @@ class Clusters:
         """The second wave's files, which hold the vectors where there are two; that of an earlier job may lie there."""
         if dealing.fan_of(self._lists) == 1:
             return None
-        return _index(self._run, self._step, f"{self._phase}-dealt")
+        return _index(self._run, self._step, f"{self._phase}{dealing.DEALT}")
 
     @property
     def _are_there(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -91,22 +91,17 @@ def _write(
     array = partial(writer.array, shape=(count, dim))
     if io.args.stored == "fp16":
         with array(name, "<f2") as file:
-            for rows in _again(first, found):
+            for rows in chain([first], found):
                 file.write(np.ascontiguousarray(rows, "<f2").tobytes())
         return
     scales: list[npt.NDArray[np.float32]] = []
     with array(name, "|i1") as file:
-        for rows in _again(first, found):
+        for rows in chain([first], found):
             steps, scale = in_bytes(rows)
             file.write(steps.tobytes())
             scales.append(scale)
     with writer.array(scale_name(name), "<f4", (count,)) as file:
         file.write(np.concatenate(scales).astype("<f4").tobytes())
-
-
-def _again(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest
 
 
 def _vectors(io: TaskIo[ShardVectors], embedding: str, side: str) -> Iterator[Float16s]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -170,14 +171,7 @@ def vote(io: TaskIo[Origin]) -> Iterator[pa.Table]:
     found = (block.rows for block in blocks(io.args, encoder_of(io, io.args)))
     first = next(found)
     check_width(io, first.shape[1], centroids.rows.shape[1], "centroids")
-    yield pa.table({"votes": target.votes(_again(first, found), centroids)})
-
-
-def _again(
-    first: npt.NDArray[np.float32], rest: Iterable[npt.NDArray[np.float32]]
-) -> Iterator[npt.NDArray[np.float32]]:
-    yield first
-    yield from rest
+    yield pa.table({"votes": target.votes(chain([first], found), centroids)})
 
 
 def values(io: TaskIo[Measured]) -> Iterator[pa.Table]:
