@@ -1,4 +1,4 @@
-"""Progress where there is no terminal, in a log, a pipe or a notebook: a line every so often, and one a step."""
+"""Progress where there is no terminal, in a log or a pipe: a line every so often, and one a step."""
 
 from __future__ import annotations
 

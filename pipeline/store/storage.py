@@ -1,4 +1,4 @@
-"""Files at local paths and fsspec URLs. The only module that opens a path.
+"""Files at local paths and fsspec URLs: what the other packages call.
 
 A path inside the program is either absolute and local, or a full URL. Messages never show a user
 name, a password or a query string of a URL (``redact``). The clients of object stores retry (s3fs,
