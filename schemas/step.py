@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Protocol, Self
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
 from pydantic import Field, model_validator
 
@@ -229,6 +229,16 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
     @property
     def hidden_list(self) -> bool:
         """True if the list that the step reads is to be known by its sha256 alone, which its phase `list` notes."""
+        return False
+
+    @property
+    def kept_by(self) -> tuple[str, Literal["highest", "lowest"]] | None:
+        """The signal in whose order the step keeps, and which of its values are best; None where no signal decides."""
+        return None
+
+    @property
+    def looks(self) -> bool:
+        """True if the step may open pictures again, to compare them."""
         return False
 
     @property

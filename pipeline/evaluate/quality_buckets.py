@@ -73,11 +73,10 @@ def decider(run: FinishedRun, signal: str | None) -> tuple[str, str]:
 
     Without a ``signal`` that of the last such step, else the similarity of the embedding.
     """
-    steps = [s for s in run.steps if s.selects and getattr(s, "signal", None) is not None]
-    named = [step for step in steps if signal is None or getattr(step, "signal", None) == signal]
+    kept_by = [step.kept_by for step in run.steps if step.kept_by is not None]
+    named = [of for of in kept_by if signal in (None, of[0])]
     if named:
-        step = named[-1]
-        return str(getattr(step, "signal", "")), str(getattr(step, "best", "highest"))
+        return named[-1]
     return signal or run.made_by(embedding_of(run).name, Kind.SIGNAL)[0], "highest"
 
 
@@ -187,10 +186,12 @@ def _measured(
 
 def _reaching(run: FinishedRun, signal: str) -> int:
     """The samples that reach the step which keeps by the signal; without one those that the run keeps."""
-    steps = [s for s in run.steps if s.selects and getattr(s, "signal", None) == signal]
-    if not steps:
+    named = [
+        step.name for step in run.steps if step.kept_by is not None and step.kept_by[0] == signal
+    ]
+    if not named:
         return run.manifest.kept
-    return next(step.entered for step in run.manifest.steps if step.step == steps[-1].name)
+    return next(step.entered for step in run.manifest.steps if step.step == named[-1])
 
 
 def _law(found: Fit, fits: Sequence[Fit], measuring: Measuring, samples: float, unit: float) -> Law:

@@ -18,6 +18,7 @@ from tamis.pipeline.planning.sizes import sizes
 from tamis.pipeline.planning.where import LOCAL_SAMPLES, is_small
 from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.signals import origins
+from tamis.pipeline.steps.concepts.config import Clustered
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks import plan_files
 from tamis.pipeline.tasks.step import Step
@@ -82,9 +83,10 @@ def _input(plan: Plan, name: str) -> dict[str, Any]:
 def _refuse_clusters(job: Job, samples: int) -> None:
     """Say before anything is embedded what the step itself would say once it begins."""
     for config in job.steps:
-        clusters = getattr(config, "clusters", None)
-        own = getattr(config, "centroids", None) is None
-        if isinstance(clusters, int) and clusters > samples and own:
+        if not isinstance(config, Clustered) or config.centroids is not None:
+            continue
+        clusters = config.clusters
+        if isinstance(clusters, int) and clusters > samples:
             raise JobError(
                 f"{config.name}: {clusters:,} clusters, but the input has only {samples:,} samples: set `clusters` to "
                 f"at most {samples:,}"

@@ -69,7 +69,7 @@ def sizes(plan: Plan) -> Sizes:
     """
     rows, parts, counted = _parts(plan)
     job = plan.job
-    looks = sum(getattr(config, "detail", None) is not None for config in job.steps)
+    looks = sum(config.looks for config in job.steps)
     many = 1 + sum(bool(config.computes) for config in job.steps) + len(job.embeds) + looks
     shards = math.ceil(rows / (job.steps[-1].shard_size or rows or 1))
     buckets = [_buckets(job, step.name, rows, parts) for step in plan.steps]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tamis.pipeline.steps.concepts.config import Clustered
 from tamis.pipeline.steps.shared.bucket_counts import BUCKET_ROWS, TEXTS, VECTOR_BYTES
 from tamis.pipeline.steps.write.step import SUBSET_BUCKET
 from tamis.schemas.job import Job
@@ -33,7 +34,7 @@ def table_bytes(job: Job, samples: int, dim: int) -> int:
     """
     each = EVERY_BYTES
     for config in job.steps:
-        vectors = 2 * dim if config.kind == "semantic_duplicates" else 0
+        vectors = 2 * dim if isinstance(config, Clustered) and config.compares_members else 0
         each += TABLE_BYTES.get(config.kind, OTHER_BYTES) + vectors
     return samples * (each + 4 * dim * len(job.embeds))
 
@@ -52,12 +53,11 @@ def task_memory(job: Job, samples: int, dim: int) -> int:
     """Bytes of the task that holds the most, beside any model: a bucket that is sorted, or the sample of a training."""
     held = [48 * min(samples, SUBSET_BUCKET), 96 * min(samples, BUCKET_ROWS)]
     for config in job.steps:
-        if config.kind in ("near_duplicates", "near_pictures"):
+        if config.edge_phases:
             held.append(800 * min(samples, TEXTS))
-        sampled = getattr(config, "sample_bytes", None)
-        if sampled is not None:  # it clusters
+        if isinstance(config, Clustered):
             held += [
-                2 * min(4 * dim * samples, sampled),
+                2 * min(4 * dim * samples, config.sample_bytes),
                 4 * min(2 * dim * samples, 2 * VECTOR_BYTES),
             ]
     return max(held)

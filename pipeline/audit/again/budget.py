@@ -13,6 +13,7 @@ from tamis.pipeline.algorithms.scaling import Buckets
 from tamis.pipeline.audit.again.whatif import whatif
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
 from tamis.pipeline.audit.reading.words import counted, number
+from tamis.pipeline.steps.selectors.config import Chooser
 from tamis.pipeline.store import storage
 from tamis.schemas import yaml12
 from tamis.schemas.budget import Budget, Law, Pool
@@ -172,9 +173,9 @@ def _passes(passes: float) -> list[str]:
 
 def _setting(run: FinishedRun, law: Law, best: Pool) -> tuple[str | None, list[str]]:
     """``STEP.keep=COUNT`` for the selector that decides by the law's signal, else the last; or why there is none."""
-    steps = [step for step in run.steps if step.selects and getattr(step, "keep", None) is not None]
+    steps = [s for s in run.steps if isinstance(s, Chooser) and s.keep is not None]
     signal = law.signal
-    named = [step for step in steps if getattr(step, "signal", None) == signal]
+    named = [step for step in steps if step.kept_by is not None and step.kept_by[0] == signal]
     chosen = (named if signal is not None else steps)[-1:]
     count = round(best.samples)
     if law.signal is not None and sorted(joined(law)[: best.buckets]) != list(range(best.buckets)):

@@ -109,6 +109,11 @@ class Exclude(StepModel):
     )
 
     @property
+    def looks(self) -> bool:
+        """True if ``detail`` is to be compared."""
+        return self.on == "phash" and self.detail is not None
+
+    @property
     def redacts(self) -> bool:
         """True if the names and captions of what the step drops are to be shown nowhere."""
         return self.redact

@@ -155,9 +155,7 @@ class Exclude(Step):
     @property
     def _opens(self) -> bool:
         """True if pictures are opened: a list that is no run has none."""
-        config = self.config
-        wanted = config.on == "phash" and config.detail is not None
-        return wanted and run_entries.is_run(storage.absolute(config.path))
+        return self.config.looks and run_entries.is_run(storage.absolute(self.config.path))
 
     def _origin(self) -> Origin:
         embed = next(step for step in self.job.embeds if step.makes_embedding == self.embedding)

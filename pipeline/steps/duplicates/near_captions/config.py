@@ -74,6 +74,11 @@ class NearDuplicates(ByEdges):
     kernel: Literal["fast", "datasketch"] = Field("fast", description="who computes the signatures")
 
     @property
+    def looks(self) -> bool:
+        """True if ``detail`` is to be compared."""
+        return self.agree in (None, "phash") and self.detail is not None
+
+    @property
     def modules(self) -> tuple[str, ...]:
         """ICU, where words are segmented."""
         return ("icu4py",) if self.segments else ()

@@ -49,6 +49,11 @@ class NearPictures(ByEdges):
         return layouts if self.detail is None else (*layouts, DETAIL)
 
     @property
+    def looks(self) -> bool:
+        """True if ``detail`` is to be compared."""
+        return self.detail is not None
+
+    @property
     def joins_by_picture(self) -> bool:
         """True."""
         return True

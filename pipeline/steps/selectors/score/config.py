@@ -43,6 +43,12 @@ class Score(Chooser):
         description="a signal, such as clip_similarity, or a column of the input",
     )
     best: Literal["highest", "lowest"] = Field("highest", description="which values are kept first")
+
+    @property
+    def kept_by(self) -> tuple[str, Literal["highest", "lowest"]]:
+        """Its signal."""
+        return self.signal, self.best
+
     ties: Literal["uid", "keep"] = Field(
         "uid",
         description="of equal values: uid, the smallest, to the exact count; or keep, all of them (DataComp's rule: "
