@@ -253,7 +253,7 @@ class Fabricated:
     def _kept(self) -> Ints:
         assert self.run_of is not None
         if self._kept_of is None:
-            self._kept_of = self.run_of.kept()
+            self._kept_of = self.run_of.living_by_part()
         return self._kept_of
 
 

@@ -112,7 +112,7 @@ class Run(Context):
         """The steps that have decided, in order, and the table of each verdict."""
         return [(step, self.at(step, VERDICT)) for step in self._deciders]
 
-    def kept(self) -> npt.NDArray[np.int64]:
+    def living_by_part(self) -> npt.NDArray[np.int64]:
         """Count of each part's living samples: its rows less those of every verdict."""
         left = self.parts.rows.copy()
         for verdict in self.drops():

@@ -107,7 +107,7 @@ class Ledger(Step):
         for step, table in context.place_tables():
             inputs[product.place(step).role] = table
             shared[f"quotas:{step}"] = context.done(step, "quotas").whole()
-        placed = context.kept() + sum(
+        placed = context.living_by_part() + sum(
             table.rows for step, table in context.verdicts() if step in self.gapped
         )
         firsts = np.cumsum(placed) - placed

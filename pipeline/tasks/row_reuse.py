@@ -89,7 +89,7 @@ def with_stored_rows(function: Function, io: TaskIo[Any]) -> Iterator[pa.Table]:
     if io.attempt.rows_key is None:
         yield from function(io)
         return
-    alive = io.alive()
+    alive = io.living_rows()
     record = io.attempt.stored
     stored = None
     if record is not None:

@@ -58,7 +58,7 @@ class Context(Protocol):
         distance``). Their phase ``quotas`` has a row a cluster: the count to keep in ``quota``.
         """
 
-    def kept(self) -> npt.NDArray[np.int64]:
+    def living_by_part(self) -> npt.NDArray[np.int64]:
         """Count of each part's living samples, (parts,)."""
 
     def embedding(self, name: str) -> ByPart:

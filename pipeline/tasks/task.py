@@ -190,7 +190,7 @@ class TaskIo(Generic[Args_co]):
         assert self.task.scope is Scope.PART, self.task.scope
         return self.task.rows
 
-    def living(self) -> npt.NDArray[np.bool_]:
+    def living_mask(self) -> npt.NDArray[np.bool_]:
         """(rows,) bool: True for the rows of the part that no verdict under the role "drops" dropped."""
         mask = np.ones(self.rows, dtype=bool)
         for piece in self.slices("drops"):
@@ -198,16 +198,16 @@ class TaskIo(Generic[Args_co]):
                 mask[part_files.read(self.root, piece, ["row"])["row"].to_numpy()] = False
         return mask
 
-    def alive(self) -> npt.NDArray[np.int64]:
-        """The same rows, as ascending numbers; those under the role WANTED, if it has any; those of ``restrict``."""
+    def living_rows(self) -> npt.NDArray[np.int64]:
+        """Ascending numbers of the rows to work on: those of ``restrict``, else those under WANTED, else the living."""
         if self._only is not None:
             return self._only
         if WANTED in self.task.inputs:
             return np.unique(self.read(WANTED, ["row"])["row"].to_numpy()).astype(np.int64)
-        return np.flatnonzero(self.living())
+        return np.flatnonzero(self.living_mask())
 
     def restrict(self, rows: npt.NDArray[np.int64]) -> None:
-        """Make ``alive`` return ``rows``: those of a part that are still to be computed."""
+        """Make ``living_rows`` return ``rows``: those of a part that are still to be computed."""
         self._only = rows
 
     @property

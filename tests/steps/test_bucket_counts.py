@@ -98,7 +98,7 @@ class Dry:
 
     verdicts = place_tables = signals
 
-    def kept(self) -> npt.NDArray[np.int64]:
+    def living_by_part(self) -> npt.NDArray[np.int64]:
         return self.parts.rows
 
     def walk(self, step: Step) -> Iterator[Phase[Any]]:

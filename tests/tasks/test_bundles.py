@@ -39,7 +39,7 @@ class Factor:
 
 def times(io: TaskIo[Factor]) -> Iterator[pa.Table]:
     """What is left of a part, times a number."""
-    rows = io.alive()
+    rows = io.living_rows()
     values = io.read("values")["value"].to_numpy()[rows]
     shared = io.read("shared")["value"].to_pylist()[0]
     io.count(done=len(rows), parts=1)

@@ -82,7 +82,7 @@ def sample(io: TaskIo[Sampling]) -> Iterator[pa.Table]:
     rows = embedded["row"].to_numpy()
     uid = uids.take(pa.array(rows))
     hashes = order.hashed(uid_words(uid), io.args.seed, "kmeans")
-    living = io.living()[rows]
+    living = io.living_mask()[rows]
     chosen = np.flatnonzero(living & (hashes <= np.uint64(io.args.below)))
     yield pa.table(
         {

@@ -150,7 +150,7 @@ def sums(io: TaskIo[Group]) -> Iterator[pa.Table]:
     distance = np.zeros_like(size)
     for part in io.parts():
         table = part.read("embedding", ["row", *clustering.sides(io.args.both)])
-        living = part.living()[table["row"].to_numpy()]
+        living = part.living_mask()[table["row"].to_numpy()]
         vectors = clustering.clustered(table.filter(pa.array(living)), io.args.both)
         number, similarity = centroids.assign(vectors)
         total += kmeans.partial_sums(vectors, number, clusters)[0]

@@ -141,7 +141,7 @@ def living_inputs(context: Context, step: str) -> dict[str, ByPart | Sequence[By
 def living(io: TaskIo[Any], columns: Sequence[str] | None = None) -> pa.Table:
     """The assignments of one part's living samples."""
     assigned = io.read("assigned", columns)
-    alive = io.living()[assigned["row"].to_numpy()]
+    alive = io.living_mask()[assigned["row"].to_numpy()]
     return assigned.filter(pa.array(alive)).combine_chunks()
 
 

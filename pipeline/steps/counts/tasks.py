@@ -89,7 +89,7 @@ def keys(io: TaskIo[Keys]) -> Iterator[pa.Table]:
 
 
 def _living(io: TaskIo[Any]) -> pa.Table:
-    return io.read("ingest", ["uid", "text", "url"]).take(pa.array(io.alive()))
+    return io.read("ingest", ["uid", "text", "url"]).take(pa.array(io.living_rows()))
 
 
 def _keys(table: pa.Table, names: Sequence[str]) -> dict[str, list[bytes | None]]:
@@ -175,7 +175,7 @@ def values(io: TaskIo[Wanted]) -> Iterator[pa.Table]:
             columns[args.signals[name]] = pa.array(found, pa.int64())
         if BOILERPLATE in args.signals:
             columns[args.signals[BOILERPLATE]] = _shares(table["text"], known, args.words)
-        yield pa.table({"row": one.alive().astype(np.uint32), **columns})
+        yield pa.table({"row": one.living_rows().astype(np.uint32), **columns})
 
 
 class _Elsewhere:

@@ -184,7 +184,7 @@ def details(io: TaskIo[Opened]) -> Iterator[pa.Table]:
     Raises:
         InputError: a picture is damaged that ingest could read.
     """
-    rows = io.alive()
+    rows = io.living_rows()
     table = io.read("ingest", PICTURE_COLUMNS).take(pa.array(rows))
     found = details_of(io.args.file, table, io.args.max_pixels)
     yield _with_details("row", rows.astype(np.uint32), pa.array(found, DETAIL))

@@ -203,7 +203,7 @@ def encode(io: TaskIo[Encoded]) -> Iterator[pa.Table]:
     root = io.root if args.own else ""
     encoder = _encoder(root, spec, args.device, args.precision, args.encoder)
     ingest = io.read("ingest", ["key", "text", *PICTURE_COLUMNS])
-    rows = io.alive()
+    rows = io.living_rows()
     living = ingest.take(pa.array(rows))
     entry, relative, kind, size = args.source
     file = InputFile(entry, relative, args.path, kind, size, reading=args.reading or BY_ALIAS)
@@ -248,7 +248,7 @@ def _named(keys: pa.ChunkedArray, source: str) -> Iterator[None]:
 def take(io: TaskIo[Encoded]) -> Iterator[pa.Table]:
     """The table of ``encode`` from the embeddings that came with the input; a row beyond its file's end has none."""
     ingest = io.read("ingest", ["file_row"])
-    rows = io.alive()
+    rows = io.living_rows()
     positions = ingest["file_row"].to_numpy()[rows]
     assert io.args.image is not None, "the plan has checked that embeddings come with every file"
     image, present = _rows(io.args.image, positions)

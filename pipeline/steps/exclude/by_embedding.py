@@ -191,7 +191,7 @@ def decide(io: TaskIo[Judged]) -> Iterator[pa.Table]:
     args = io.args
     stored = scatter(io.read("values"), io.rows)
     distance = stored[args.signal].to_numpy().astype(np.float64)  # NaN without an embedding
-    rows = np.flatnonzero(io.living() & (distance <= args.epsilon))
+    rows = np.flatnonzero(io.living_mask() & (distance <= args.epsilon))
     nearest = stored["nearest"].take(pa.array(rows))
     known = io.read("list", ["name", "uid"]).combine_chunks().take(nearest)
     said = [
@@ -219,5 +219,5 @@ def decide_unrevealed(io: TaskIo[Hidden]) -> Iterator[pa.Table]:
     table = _embedded(io)
     distance, _ = _distances(io, table, listed)
     near = table["row"].to_numpy()[distance.astype(np.float64) <= args.epsilon].astype(np.int64)
-    rows = near[io.living()[near]]
+    rows = near[io.living_mask()[near]]
     yield drops(io, rows, EXCLUDED, rule=[args.rule] * len(rows))

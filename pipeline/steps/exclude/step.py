@@ -248,7 +248,7 @@ def lookup_of(args: Matching, table: pa.Table) -> Lookup:
 
 def _excluded(io: TaskIo[Matching], lookup: Lookup, table: pa.Table) -> pa.Table:
     args = io.args
-    rows = io.alive()
+    rows = io.living_rows()
     found = lookup.find(_compared(io, rows), args.file)
     if args.all_but:
         others = np.delete(rows, found.row)

@@ -71,7 +71,7 @@ def draw(io: TaskIo[Drawing]) -> Iterator[pa.Table]:
     row = embedded["row"].to_numpy()
     uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(pa.array(row))
     hashes = order.hashed(uid_words(uid), io.args.seed, "index")
-    chosen = pa.array(np.flatnonzero(io.living()[row] & (hashes <= np.uint64(io.args.below))))
+    chosen = pa.array(np.flatnonzero(io.living_mask()[row] & (hashes <= np.uint64(io.args.below))))
     columns = {"hash": pa.array(hashes), "uid": uid, "vector": embedded["image"].combine_chunks()}
     yield pa.table({name: column.take(chosen) for name, column in columns.items()})
 

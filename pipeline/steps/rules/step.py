@@ -74,7 +74,7 @@ class Rules(Step):
 
 def decide(io: TaskIo[Bounded]) -> Iterator[pa.Table]:
     """The rows of one part that fail a bound."""
-    rows = io.alive()
+    rows = io.living_rows()
     failing: dict[str, tuple[pa.Array, Mapping[str, Mask]]] = {}
     bounds = dict(io.args.bounds)
     for name, raw in bounds.items():

@@ -232,6 +232,6 @@ def passes(table: pa.Table, cuts: Cut, all_ties: bool = False) -> Mask:
 
 def without_key(io: TaskIo[Any], table: pa.Table) -> npt.NDArray[np.int64]:
     """The living rows of one part that a ``keyed`` table does not have."""
-    mask = io.living()
+    mask = io.living_mask()
     mask[table["row"].to_numpy()] = False
     return np.flatnonzero(mask)

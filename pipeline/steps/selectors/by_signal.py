@@ -100,7 +100,7 @@ def living_values(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """The living rows of one part and their values of the signal, NaN for none."""
     count = io.rows
-    rows = io.alive()
+    rows = io.living_rows()
     name = io.args.signal
     column = scatter(io.read("signal", ["row", name]), count)[name].take(pa.array(rows))
     values = np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)

@@ -81,7 +81,7 @@ def draw(io: TaskIo[Drawing]) -> Iterator[pa.Table]:
     rows = table["row"].to_numpy()
     uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(pa.array(rows))
     hashes = order.hashed(uid_words(uid), io.args.seed, "references")
-    chosen = np.flatnonzero(io.living()[rows] & (hashes <= np.uint64(io.args.below)))
+    chosen = np.flatnonzero(io.living_mask()[rows] & (hashes <= np.uint64(io.args.below)))
     columns = {"hash": pa.array(hashes), "uid": uid, "image": table["image"], "text": table["text"]}
     yield pa.table(columns).take(pa.array(chosen))
 
@@ -107,7 +107,7 @@ def living_pairs(
     ``known`` are the uids of those; -1 stands for none.
     """
     table = io.read("embedding", ["row", "image", "text"])
-    table = table.filter(pa.array(io.living()[table["row"].to_numpy()])).combine_chunks()
+    table = table.filter(pa.array(io.living_mask()[table["row"].to_numpy()])).combine_chunks()
     row = table["row"].combine_chunks()
     uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(row)
     own = pc.fill_null(pc.index_in(uid, known), -1).to_numpy().astype(np.int64)

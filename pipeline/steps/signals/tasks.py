@@ -63,7 +63,7 @@ class Killed:
 
 def values(io: TaskIo[Computed]) -> Iterator[pa.Table]:
     """``row`` and the signals of one part's living samples."""
-    rows = io.alive()
+    rows = io.living_rows()
     columns: Values = {}
     for compute in COMPUTING:
         columns |= compute(io, rows)

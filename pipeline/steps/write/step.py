@@ -336,7 +336,7 @@ def _gaps(gone: Sequence[ByPart], taken: npt.NDArray[np.int64]) -> dict[str, lis
 def kept(io: TaskIo[None]) -> Iterator[pa.Table]:
     """(row, uid) of one part's kept samples."""
     uids = io.read("ingest", ["uid"])["uid"].combine_chunks()
-    rows = io.alive()
+    rows = io.living_rows()
     io.count(kept=len(rows))
     yield pa.table({"row": rows.astype(np.uint32), "uid": uids.take(pa.array(rows))})
 

@@ -51,7 +51,7 @@ class Lottery(Step):
 
 def key(io: TaskIo[Lots]) -> Iterator[pa.Table]:
     """The living samples of one part, and their lots."""
-    rows = io.alive()
+    rows = io.living_rows()
     uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(pa.array(rows))
     yield budget_cut.keyed(rows, order.hashed(uid_words(uid), io.args.seed, "lottery"), uid)
 

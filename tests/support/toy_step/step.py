@@ -39,4 +39,4 @@ class EveryNth(Step):
 
 def decide(io: TaskIo[Every]) -> Iterator[pa.Table]:
     """The living rows of one part whose number is a multiple of n."""
-    yield drops(io, io.alive()[:: io.args.n], io.args.because)
+    yield drops(io, io.living_rows()[:: io.args.n], io.args.because)

@@ -116,7 +116,7 @@ def keys(io: TaskIo[Keys]) -> Iterator[pa.Table]:
     """(key, uid, sid, preference) of one part's living samples; a sample without a value has no key."""
     names = COLUMNS[io.args.on]
     table = io.read("ingest", ["uid", "width", "height", *names])
-    rows = io.alive()
+    rows = io.living_rows()
     table = table.take(pa.array(rows))
     values = [table[name].to_pylist() for name in names]
     if "url" in names:  # where some rows have no URL, it is often written as an empty one

@@ -110,7 +110,7 @@ def texts(io: TaskIo[Texts]) -> Iterator[pa.Table]:
     """(key, sid, uid, preference, text[, phash, layout, pixels][, vector]) of a part's living captions."""
     columns = ["uid", "text", "width", "height"] + ["phash", "layout", "pixels"] * io.args.pictures
     table = io.read("ingest", columns).combine_chunks()
-    rows = io.alive()
+    rows = io.living_rows()
     if "embedding" in io.task.inputs:
         embedded = io.read("embedding", ["row", "image"]).combine_chunks()
         rows = np.intersect1d(rows, embedded["row"].to_numpy(), assume_unique=True)

@@ -168,7 +168,7 @@ def hashes(io: TaskIo[Hashes]) -> Iterator[pa.Table]:
     """(phash, layout, pixels, sid, uid, preference) of one part's living samples that have a perceptual hash."""
     columns = ["uid", "phash", "layout", "pixels", "width", "height"]
     table = io.read("ingest", columns).combine_chunks()
-    rows = io.alive()
+    rows = io.living_rows()
     rows = rows[table["phash"].is_valid().to_numpy()[rows]]
     table = table.take(pa.array(rows))
     out = pa.table(

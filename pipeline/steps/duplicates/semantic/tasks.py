@@ -111,7 +111,7 @@ def members(io: TaskIo[Members]) -> Iterator[pa.Table]:
     uids = io.read("ingest", ["uid"])["uid"].combine_chunks()
     assigned = io.read("assigned").combine_chunks()
     embedded = io.read("embedding", ["row", "image"]).combine_chunks()
-    living = io.living()[assigned["row"].to_numpy()]
+    living = io.living_mask()[assigned["row"].to_numpy()]
     assigned = assigned.filter(pa.array(living))
     row = assigned["row"].to_numpy()
     at = np.searchsorted(embedded["row"].to_numpy(), row)

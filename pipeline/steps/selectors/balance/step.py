@@ -151,7 +151,7 @@ def read_concepts(io: TaskIo[Listing]) -> Iterator[pa.Table]:
 
 def _captions(io: TaskIo[Any], columns: Sequence[str] = ()) -> pa.Table:
     """The captions, and other columns of ingest, of one part's living samples."""
-    return io.read("ingest", ["text", *columns]).take(pa.array(io.alive()))
+    return io.read("ingest", ["text", *columns]).take(pa.array(io.living_rows()))
 
 
 def count(io: TaskIo[None]) -> Iterator[pa.Table]:
@@ -206,7 +206,7 @@ def _decided(
     lost = matched[rows]
     return drops(
         io,
-        io.alive()[rows],
+        io.living_rows()[rows],
         np.where(lost, FREQUENT, WITHOUT_CONCEPT),
         rule=[DRAW if one else None for one in lost],
         value=pa.array(draw[rows], mask=~lost),

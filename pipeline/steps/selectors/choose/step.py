@@ -149,7 +149,7 @@ def _function(io: TaskIo[Valued]) -> Plugged:
 
 def _columns(io: TaskIo[Valued], reads: Sequence[str]) -> tuple[Rows, dict[str, Any]]:
     """The rows that have all vectors that are read, and what the parameters get: a value a row."""
-    rows = io.alive()
+    rows = io.living_rows()
     found: dict[str, Any] = {}
     sides = [read for read in reads if read in VECTORS]
     if sides:

@@ -155,7 +155,7 @@ def count_target(io: TaskIo[Target]) -> Iterator[pa.Table]:
 def _texts(io: TaskIo[Any]) -> tuple[npt.NDArray[np.int64], pa.Table, list[str]]:
     """The living rows of one part, their uids, and their captions."""
     table = io.read("ingest", ["uid", "text"])
-    rows = io.alive()
+    rows = io.living_rows()
     table = table.take(pa.array(rows))
     return rows, table, [text or "" for text in table["text"].to_pylist()]
 

@@ -180,7 +180,7 @@ def _numbers(io: TaskIo[Any], name: str, rows: Ints) -> npt.NDArray[np.float64]:
 
 def _grouped(io: TaskIo[Grouping]) -> tuple[Ints, pa.Table]:
     """The living rows of one part that have a group and, if it decides, a score; and their groups' names."""
-    rows = io.alive()
+    rows = io.living_rows()
     levels = groups.level_names(len(io.args.by))
     columns = [groups.names(_values(io, name, rows), io.step, name) for name in io.args.by]
     known = np.ones(len(rows), bool)
@@ -336,7 +336,7 @@ def _floats(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
 
 def _lacking(io: TaskIo[Grouping], placed: npt.NDArray[Any]) -> tuple[Ints, list[str]]:
     """The living rows of one part that have no place, and the first signal of which each has no value."""
-    left = io.living()
+    left = io.living_mask()
     left[placed] = False
     rows = np.flatnonzero(left)
     rules = [io.args.score or ""] * len(rows)

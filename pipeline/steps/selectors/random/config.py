@@ -11,7 +11,7 @@ from tamis.schemas.step import Reasons
 
 
 class Random(Chooser):
-    """A uniform choice; with `epochs` a fresh one for each, and their union is kept (RS2, Okanovic et al., ICLR 2024)."""
+    """A uniform choice; with `epochs` one for each, and their union is kept (RS2, Okanovic et al., ICLR 2024)."""
 
     kind = "random"
     reasons: ClassVar[Reasons] = LEFT_OUT

@@ -127,7 +127,7 @@ class Random(Step):
 def key(io: TaskIo[Draw]) -> Iterator[pa.Table]:
     """The living samples of one part whose hash is low enough to be chosen, for every epoch."""
     uids = io.read("ingest", ["uid"])["uid"].combine_chunks()
-    living = io.alive()
+    living = io.living_rows()
     uid = uid_words(uids)[living]
     tables = []
     for epoch in range(io.args.epochs):
@@ -144,7 +144,7 @@ def decide(io: TaskIo[Lots]) -> Iterator[pa.Table]:
     epochs, seed = io.args.epochs, io.args.seed
     table = io.read("keyed").combine_chunks()
     cuts = budget_cut.read_cut(io, epochs)
-    mask = io.living()
+    mask = io.living_mask()
     mask[table["row"].to_numpy()[budget_cut.passes(table, cuts)]] = False
     rows = np.flatnonzero(mask)
     uid = uid_words(io.read("ingest", ["uid"])["uid"])[rows]

@@ -133,7 +133,7 @@ def _scores(
     io: TaskIo[Scored] | TaskIo[Capped],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """The living rows of one part that have a value, and their scores."""
-    rows, name = io.alive(), io.args.signal
+    rows, name = io.living_rows(), io.args.signal
     column = scatter(io.read("signal", ["row", name]), io.rows)[name].take(pa.array(rows))
     value = np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
     has = ~np.isnan(value)

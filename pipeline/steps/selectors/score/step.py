@@ -92,7 +92,7 @@ def decide(io: TaskIo[ScoreChoice]) -> Iterator[pa.Table]:
     """The samples of one part beyond the cut, and those without a value."""
     table = io.read("keyed").combine_chunks()
     if io.args.over is not None:
-        table = table.filter(pa.array(io.living()[table["row"].to_numpy()])).combine_chunks()
+        table = table.filter(pa.array(io.living_mask()[table["row"].to_numpy()])).combine_chunks()
     cut = budget_cut.read_cut(io)
     over = np.flatnonzero(~budget_cut.passes(table, cut, io.args.ties == "keep"))
     rows = table["row"].to_numpy()[over]

@@ -85,7 +85,7 @@ def moments(io: TaskIo[Compared]) -> Iterator[pa.Table]:
     side = io.args.side
     for part in io.parts():
         table = part.read("embedding", ["row", side])
-        living = part.living()[table["row"].to_numpy()]
+        living = part.living_mask()[table["row"].to_numpy()]
         rows = vectors(table.filter(pa.array(living))[side])
         check_width(io, rows.shape[1], dim, "centroids")
         concept, _ = centroids.assign(rows)
@@ -156,7 +156,7 @@ def decide_by_search(io: TaskIo[Judged]) -> Iterator[pa.Table]:
     bound = int(found["rank"].to_numpy()[found["chosen"].to_numpy()].max())
     stored = scatter(io.read("values"), io.rows)
     value = np.asarray(stored[io.args.signal].to_numpy(), np.float32)
-    rows = np.flatnonzero(io.living() & ~(value <= bound))
+    rows = np.flatnonzero(io.living_mask() & ~(value <= bound))
     yield drops(
         io,
         rows,

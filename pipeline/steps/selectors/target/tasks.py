@@ -201,7 +201,7 @@ def values(io: TaskIo[Measured]) -> Iterator[pa.Table]:
 
 def draw(io: TaskIo[Lot]) -> Iterator[pa.Table]:
     """One part's living samples by lot, of which the floor takes the first."""
-    rows = io.alive()
+    rows = io.living_rows()
     uid = io.read("ingest", ["uid"])["uid"].combine_chunks().take(pa.array(rows))
     yield budget_cut.keyed(rows, order.hashed(uid_words(uid), io.args.seed, LOT), uid)
 
@@ -225,7 +225,7 @@ def key_by_rank(io: TaskIo[Keyed]) -> Iterator[pa.Table]:
 
 
 def _keyed(io: TaskIo[Keyed], sign: int) -> pa.Table:
-    living = io.living()
+    living = io.living_mask()
     if io.args.floor:
         living[_floored(io)] = False
     table = io.read("values", ["row", io.args.signal]).combine_chunks()
@@ -250,7 +250,7 @@ def decide(io: TaskIo[Judged]) -> Iterator[pa.Table]:
     else:
         bound = args.least
         with np.errstate(over="ignore"):  # beyond all cosines
-            rows = np.flatnonzero(io.living() & ~(value >= np.float32(bound)))
+            rows = np.flatnonzero(io.living_mask() & ~(value >= np.float32(bound)))
     yield drops(
         io,
         rows,
