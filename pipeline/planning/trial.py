@@ -25,7 +25,7 @@ from tamis.pipeline.inputs.formats import outline, rows_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.planning.forecast import Measured, Scale, growth_of
 from tamis.pipeline.runs.plan import Plan, build
-from tamis.pipeline.runs.ray_engine import Engine
+from tamis.pipeline.runs.ray_engine import RayEngine
 from tamis.pipeline.runs.state import State
 from tamis.pipeline.runs.walk import Run
 from tamis.pipeline.steps.ingest import Ingest, Walked, walk
@@ -41,7 +41,7 @@ from tamis.schemas.events import Event, PhaseEnded, PhaseStarted, StepEnded, Tas
 from tamis.schemas.job import Job
 from tamis.schemas.scope import Scope
 
-Start = Callable[[str], Engine | Here]
+Start = Callable[[str], RayEngine | Here]
 """From a run directory to the executor of its tasks."""
 
 
@@ -143,7 +143,7 @@ class _Walk:
         files: Sequence[InputFile],
         first: int,
         share: float | None,
-        executor: Engine | Here,
+        executor: RayEngine | Here,
         root: str,
     ) -> None:
         self.job = scaled(plan.job, min(1.0, share or 1.0), root)
@@ -307,4 +307,4 @@ def gpu_flops(dim: int, device: str) -> float:
 
 def on_ray(plan: Plan) -> Start:
     """An executor on a Ray of this machine, which the first one starts."""
-    return lambda root: Engine(root, plan.job.resources)
+    return lambda root: RayEngine(root, plan.job.resources)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tamis.pipeline.runs.isolate import Executor
 from tamis.pipeline.runs.local_engine import LocalEngine
 from tamis.pipeline.runs.plan import Plan
-from tamis.pipeline.runs.ray_engine import Engine
+from tamis.pipeline.runs.ray_engine import RayEngine
 from tamis.pipeline.tasks import claims
 
 LIBRARIES = ("PIL.Image", "faiss", "scipy.sparse", "pandas")
@@ -32,7 +32,7 @@ def of(
     """
     pending = () if base else claims.pending_gpu_claims(plan.job, plan.root)
     if not local:
-        return Engine(plan.root, plan.job.resources, address, pending)
+        return RayEngine(plan.root, plan.job.resources, address, pending)
     return LocalEngine(plan.root, plan.job.resources, pending, *imported(plan))
 
 

@@ -185,7 +185,7 @@ class _Supply:
                 self.feed.add.remote(added)
 
 
-class Engine:
+class RayEngine:
     """A connection to Ray, started when the first phase has something to do."""
 
     def __init__(

@@ -138,10 +138,9 @@ class Run(Context):
         """The input files, by number."""
         return self._state.inputs
 
-    def signal(self, name: str) -> ByPart | None:
-        """The table that holds a signal; None if no step makes it."""
-        maker = self.plan.makers.get(product.signal(name))
-        return self.at(*maker) if maker else None
+    def signal(self, name: str) -> ByPart:
+        """The table that holds a signal."""
+        return self.at(*self.plan.makers[product.signal(name)])
 
     def signals(self) -> Sequence[tuple[str, ByPart]]:
         """Every signal, by name, and its table."""

@@ -44,8 +44,8 @@ class Context(Protocol):
     def at(self, step: str, phase: str) -> ByPart:
         """The table of a finished phase, made part by part, bundle by bundle or range by range."""
 
-    def signal(self, name: str) -> ByPart | None:
-        """A signal's table (columns ``row`` and the name); None if no step makes it."""
+    def signal(self, name: str) -> ByPart:
+        """A signal's table (columns ``row`` and the name); the plan has checked that a step makes it."""
 
     def signals(self) -> Sequence[tuple[str, ByPart]]:
         """Every signal made so far, by name, and its table."""

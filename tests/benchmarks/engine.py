@@ -25,7 +25,7 @@ from typing import Any, overload
 import psutil
 import pyarrow as pa
 
-from tamis.pipeline.runs.ray_engine import Engine
+from tamis.pipeline.runs.ray_engine import RayEngine
 from tamis.pipeline.tasks.perform import Here, Work
 from tamis.pipeline.tasks.phase import Listed, Phase
 from tamis.pipeline.tasks.task import Task, TaskIo
@@ -103,7 +103,7 @@ def bare(root: str) -> float:
     return (time.process_time() - began) / BARE
 
 
-def measured(engine: Engine, way: str, count: int, task: float) -> Cost:
+def measured(engine: RayEngine, way: str, count: int, task: float) -> Cost:
     """A phase of ``count`` tasks, behind a small one that starts what is started once."""
     for _ in engine.run(Phase("warm", one_row, Listed([]), **WAYS[way]), Works("warm", 100)):
         pass
@@ -136,7 +136,7 @@ def costs(ways: Sequence[str], count: int) -> Iterator[Cost]:
     memory = Path("/dev/shm")
     for way in ways:
         root = tempfile.mkdtemp(prefix="tamis-engine-", dir=memory if memory.exists() else None)
-        engine = Engine(root, Resources(cpus=len(os.sched_getaffinity(0))))
+        engine = RayEngine(root, Resources(cpus=len(os.sched_getaffinity(0))))
         try:
             yield measured(engine, way, count, bare(root))
         finally:

@@ -27,7 +27,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from tamis.pipeline.runs import plan, walk
-from tamis.pipeline.runs.ray_engine import Engine
+from tamis.pipeline.runs.ray_engine import RayEngine
 from tamis.pipeline.store import storage
 from tamis.pipeline.tasks.perform import Here
 from tamis.schemas.events import Event, PhaseStarted
@@ -165,7 +165,7 @@ def whole(folder: Path, rounds: int, tars: Path, part: int) -> Iterator[Row]:
 def _on_ray(text: str) -> float:
     """Seconds from the first phase to the end."""
     made = plan.make(parse_job(text, "frame"))
-    engine = Engine(made.root, made.job.resources)
+    engine = RayEngine(made.root, made.job.resources)
     clock = Clock()
     engine._start()
     walk.run(made, (clock,), executor=engine)

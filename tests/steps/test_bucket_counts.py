@@ -81,8 +81,8 @@ class Dry:
     def at(self, step: str, phase: str) -> ByPart:
         return self.made[step, phase].by_part(self.parts, self.ranges())
 
-    def signal(self, name: str) -> ByPart | None:
-        return None
+    def signal(self, name: str) -> ByPart:
+        raise AssertionError(f"{name}: no step here reads a signal")
 
     def ingest(self) -> ByPart:
         return Done(Scope.FILE, columns(["file-00000"])).by_part(self.parts, [])

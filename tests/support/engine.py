@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tamis.pipeline.host import at_work
-from tamis.pipeline.runs.ray_engine import CALLS, ROW, ROWS, SMALL, Engine
+from tamis.pipeline.runs.ray_engine import CALLS, ROW, ROWS, SMALL, RayEngine
 from tamis.pipeline.runs.window import CALL
 from tamis.pipeline.tasks.claims import Claim
 from tamis.pipeline.tasks.perform import Work
@@ -110,7 +110,7 @@ def done(root: str, phase: str) -> list[dict[str, object]]:
     return [row for path in files for row in pq.read_table(path).to_pylist()]
 
 
-def many(engine: Engine, way: str) -> dict[str, object]:
+def many(engine: RayEngine, way: str) -> dict[str, object]:
     """A phase of many tasks, of which one cannot be done."""
     works = Lazy(way, MANY)
     ahead = 0
@@ -125,7 +125,7 @@ def many(engine: Engine, way: str) -> dict[str, object]:
 
 def refused(root: str) -> str:
     """What is said of a task that could be done, before another that no machine could; leaves Ray, which is there."""
-    engine = Engine(root, Machine(cpus=CPUS), pending=[Claim("later", 1, 1000, 0)])
+    engine = RayEngine(root, Machine(cpus=CPUS), pending=[Claim("later", 1, 1000, 0)])
     try:
         list(engine.run(Phase("no", process, Listed([])), Lazy("no", 1)))
     except ClusterError as error:
@@ -135,7 +135,7 @@ def refused(root: str) -> str:
     return ""
 
 
-def at_work_rows(engine: Engine, root: str, way: str) -> list[bool]:
+def at_work_rows(engine: RayEngine, root: str, way: str) -> list[bool]:
     """Whether rows of tasks at work are known before a task has ended, and none after all have."""
     seen = Path(root, "seen")
     seen.unlink(missing_ok=True)
@@ -157,7 +157,7 @@ def at_work_rows(engine: Engine, root: str, way: str) -> list[bool]:
 
 
 def main(root: str) -> None:
-    engine = Engine(root, Machine(cpus=CPUS))
+    engine = RayEngine(root, Machine(cpus=CPUS))
     counts = {"one": 1, "several": 48, "dies": 3, "after": 3, "alone": 1, "much": 3}
     for phase, count in counts.items():
         function = deadly_once if phase == "dies" else process

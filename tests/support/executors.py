@@ -11,7 +11,7 @@ import psutil
 
 from tamis.pipeline.host.forkserver import ForkServer
 from tamis.pipeline.runs.local_engine import LocalEngine
-from tamis.pipeline.runs.ray_engine import Engine
+from tamis.pipeline.runs.ray_engine import RayEngine
 from tamis.pipeline.tasks.perform import Here, Outcome, Work
 from tamis.pipeline.tasks.phase import Phase
 from tamis.schemas.resources import Resources
@@ -63,7 +63,7 @@ class Counted(Here):
             yield outcome
 
 
-class OnSharedRay(Engine):
+class OnSharedRay(RayEngine):
     """Real workers, of a Ray that others use too: it is left running."""
 
     def stop(self) -> None:

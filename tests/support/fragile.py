@@ -24,7 +24,7 @@ from tamis.pipeline.inputs import images
 from tamis.pipeline.inputs.parquet import batch_size, file, rows
 from tamis.pipeline.runs import walk as run
 from tamis.pipeline.runs.local_engine import LocalEngine
-from tamis.pipeline.runs.ray_engine import Engine
+from tamis.pipeline.runs.ray_engine import RayEngine
 from tamis.pipeline.tasks.perform import Here, Outcome, Work
 from tamis.pipeline.tasks.phase import Phase
 from tamis.pipeline.tasks.task import Function, TaskIo
@@ -87,7 +87,7 @@ class FragileHere(Here):
         return super().run(weakened(phase, self.deadly, abort=False), works)
 
 
-class FragileEngine(Engine):
+class FragileEngine(RayEngine):
     """On Ray, with real deaths."""
 
     deadly: Deadly

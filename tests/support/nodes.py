@@ -21,7 +21,7 @@ from ray.cluster_utils import Cluster
 
 from tamis.jobs.cluster import probe
 from tamis.pipeline.runs import plan, walk
-from tamis.pipeline.runs.ray_engine import Engine
+from tamis.pipeline.runs.ray_engine import RayEngine
 from tamis.pipeline.tasks.perform import Outcome, Work
 from tamis.pipeline.tasks.phase import listed
 from tamis.pipeline.tasks.task import Task, TaskIo
@@ -86,7 +86,7 @@ def nodes_of(root: Path, phase: str) -> list[str]:
 
 def tried(root: Path, address: str, resources: Claimed) -> str:
     """What a claim that no node can meet is answered."""
-    engine = Engine(str(root), Machine(), address)
+    engine = RayEngine(str(root), Machine(), address)
     try:
         list(engine.run(listed("none", where, [], resources), works("none", 1, 0)))
     except ClusterError as error:
@@ -98,7 +98,7 @@ def tried(root: Path, address: str, resources: Claimed) -> str:
 
 def changing(cluster: Any, root: Path, node: Any) -> int:
     """One node leaves and another comes while tasks are at work; how many were finished."""
-    engine = Engine(str(root), Machine(), cluster.address)
+    engine = RayEngine(str(root), Machine(), cluster.address)
     finished = 0
     for _ in engine.run(listed("changing", where, [], Claimed()), works("changing", 8, 1.5)):
         finished += 1
@@ -111,7 +111,7 @@ def changing(cluster: Any, root: Path, node: Any) -> int:
 
 def awaited(cluster: Any, root: Path) -> tuple[int, list[str], str]:
     """A GPU pool begins where no node has two GPUs; one comes later. Finished, where, and that node."""
-    engine = Engine(str(root), Machine(grows=True), cluster.address)
+    engine = RayEngine(str(root), Machine(grows=True), cluster.address)
     # Both Rays want the main thread: so the driver begins here, and goes on beside the node's coming.
     list(engine.run(listed("first", where, [], Claimed()), works("first", 1, 0)))
     phase = listed("awaited", where, [], Claimed(gpus=2, pool=True))
@@ -146,7 +146,7 @@ def main(root: Path, job: Path) -> None:
     cluster = Cluster(initialize_head=True, head_node_args={**SMALL, "num_cpus": 0})
     leaving = cluster.add_node(**SMALL)
     gpu = cluster.add_node(**SMALL, num_gpus=1)
-    engine = Engine(str(root), Machine(), cluster.address)
+    engine = RayEngine(str(root), Machine(), cluster.address)
     half = Claimed(cpus=0.5, gpus=0.5, pool=True)
     list(engine.run(listed("gpu", where, [], half), works("gpu", 4, 0.2)))
     list(engine.run(listed("cpu", where, [], Claimed()), works("cpu", 4, 1.0)))

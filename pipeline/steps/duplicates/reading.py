@@ -37,7 +37,6 @@ def living(context: Context, preferred: str | None = None) -> dict[str, ByPart |
     }
     if preferred is not None:
         signal = context.signal(preferred)
-        assert signal is not None, "the plan has checked that the signal is made"
         inputs["preference"] = signal
     return inputs
 

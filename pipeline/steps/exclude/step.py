@@ -192,7 +192,6 @@ class Exclude(Step):
         compared = config.compared_signal
         if compared is not None:
             signal = context.signal(compared)
-            assert signal is not None, "the plan has checked that the signal is made"
             inputs["signal"] = signal
         opens, most = self._opens, context.job.limits.max_pixels
         detail = config.detail if opens else None

@@ -67,7 +67,6 @@ class Rules(Step):
         inputs: dict[str, ByPart | Sequence[ByPart]] = {"drops": context.drops()}
         for name in self.config.bounds:
             signal = context.signal(name)
-            assert signal is not None, "the plan has checked that every signal is made"
             inputs[product.signal(name).role] = signal
         yield Phase(VERDICT, decide, EachPart(context.parts, inputs, Bounded(bounds)))
 

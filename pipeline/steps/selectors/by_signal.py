@@ -68,7 +68,6 @@ def keyed_phase(
     With ``everyone`` also of those that earlier steps have dropped.
     """
     signal = context.signal(keying.signal)
-    assert signal is not None, "the plan has checked that the signal is made"
     inputs: dict[str, ByPart | Sequence[ByPart]] = {
         "signal": signal,
         "ingest": context.ingest(),

@@ -107,7 +107,6 @@ class Signals(Step):
             inputs["embedding"] = context.embedding(self.embedding)
         for name in self.mixed:
             made = context.signal(name)
-            assert made is not None, "the plan has checked that the signal is made"
             inputs[product.signal(name).role] = made
 
         def computed(part: Part) -> Computed:

@@ -60,7 +60,6 @@ class Tiers(Step):
         """See the class."""
         config = self.config
         signal = context.signal(config.signal)
-        assert signal is not None, "the plan has checked that the signal is made"
         named = Named(config.signal, self.name, config.cuts, config.names)
         yield Phase("values", values, EachPart(context.parts, {"signal": signal}, named))
 

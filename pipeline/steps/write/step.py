@@ -190,7 +190,6 @@ class Write(Step):
             yield Phase("left", left, EachPart(context.parts, both))
         if self.config.times is not None:
             signal = context.signal(self.config.times)
-            assert signal is not None, "the plan has checked that the signal is made"
             by_kept = {"kept": context.at(self.name, phase), "times": signal}
             phase = "repeated"
             times = Times(self.config.times)

@@ -102,7 +102,6 @@ class Choose(Step):
         read = dict(living)
         for signal in self.signals:
             made = context.signal(signal)
-            assert made is not None, "the plan has checked that the signal is made"
             read[product.signal(signal).role] = made
         if self.embedding:
             read["embedding"] = context.embedding(self.embedding)

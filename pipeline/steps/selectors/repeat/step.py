@@ -94,7 +94,6 @@ class Repeat(Step):
         if not context.alive:
             raise nothing_reaches(name)
         signal = context.signal(config.signal)
-        assert signal is not None, "the plan has checked that the signal is made"
         inputs: dict[str, ByPart | Sequence[ByPart]] = {
             "signal": signal,
             "ingest": context.ingest(),
