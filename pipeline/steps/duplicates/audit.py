@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from tamis.pipeline.steps.duplicates.config import ByEdges, Cut
+from tamis.pipeline.steps.duplicates.config import EDGES, ByEdges, Cut
 from tamis.pipeline.steps.shared.audit import Finished, Mend, Row, StepAudit, mend
 
 if TYPE_CHECKING:
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from tamis.pipeline.steps.shared.again import Again
     from tamis.pipeline.tasks.step import Context
-
-MOST = 8_000_000
-"""Edges that are decided again in memory; about 250 bytes each."""
 
 Config = TypeVar("Config", bound=ByEdges)
 
@@ -55,8 +52,8 @@ class EdgeAudit(StepAudit[Config], Generic[Config]):
         if unsearched:
             return f"{unsearched:,} samples have pairs that the run left unsearched"
         count = sum(done.rows for done in stored)
-        if count > MOST:
-            return f"{count:,} edges are more than the {MOST:,} that are decided in memory"
+        if count > EDGES:
+            return f"{count:,} edges are more than the {EDGES:,} that are decided in memory"
         return ""
 
     def decide_again(self, again: Again) -> Iterable[Counter[str]]:

@@ -48,6 +48,9 @@ class Cut(NamedTuple):
     larger: bool  # whether larger values are more alike
 
 
+EDGES = 8_000_000
+"""Edges that are decided in the memory of one process; about 250 bytes each."""
+
 DETAIL = Cut("detail", "detail", larger=False)
 """Of the steps that open the pictures of the pairs that they find."""
 

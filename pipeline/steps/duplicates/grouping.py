@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tamis.pipeline.steps.duplicates import chaining, leading
+from tamis.pipeline.steps.duplicates.config import EDGES
 from tamis.pipeline.steps.duplicates.edges import Rule
 from tamis.pipeline.steps.shared.exchange import verdict_phase
 from tamis.pipeline.tables.part_files import Slice
@@ -13,9 +14,6 @@ from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.phase import Phase, listed
 from tamis.pipeline.tasks.step import Context
 from tamis.pipeline.tasks.task import Task
-
-EDGES = 8_000_000
-"""Edges that one task decides in memory; about 250 bytes each."""
 
 PARTITION = 4_000_000
 """Edges of a partition where there are more, about."""

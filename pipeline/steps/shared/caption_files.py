@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from io import BufferedReader, RawIOBase, TextIOWrapper
-from typing import cast
+from itertools import islice
 
 from tamis.pipeline.steps.shared import cell_tables
+from tamis.pipeline.steps.shared.text_lines import lines
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
 from tamis.schemas.tables import find_column
@@ -21,15 +21,16 @@ def captions(path: str, column: str | None) -> Iterator[list[str]]:
     Raises:
         InputError: the parquet file is damaged or has no such column, or the text file is no UTF-8.
     """
-    if not path.lower().endswith(".parquet"):
-        yield from _lines(path)
-        return
-    yield from _cells(path, column)
-
-
-def _cells(path: str, column: str | None) -> Iterator[list[str]]:
     shown = f"`{storage.redact(path)}`"
+    if path.lower().endswith(".parquet"):
+        yield from _cells(path, column, shown)
+        return
+    texts = (text for _, text in lines(path, shown))
+    while batch := list(islice(texts, BATCH)):
+        yield batch
 
+
+def _cells(path: str, column: str | None, shown: str) -> Iterator[list[str]]:
     def chosen(names: list[str]) -> Sequence[str]:
         name = column if column in names else None
         name = name or (find_column("text", names) if column is None else None)
@@ -48,23 +49,3 @@ def _cells(path: str, column: str | None) -> Iterator[list[str]]:
                     f"{shown}: row {row:,}: a caption is text in UTF-8, and this is {type(value).__name__}"
                 )
         yield [text for text in values if text and text.strip()]
-
-
-def _lines(path: str) -> Iterator[list[str]]:
-    batch: list[str] = []
-    try:
-        raw = cast(RawIOBase, storage.open_read(path))
-        with TextIOWrapper(BufferedReader(raw), encoding="utf-8-sig") as lines:
-            for line in lines:
-                if line.strip():
-                    batch.append(line.strip())
-                if len(batch) == BATCH:
-                    yield batch
-                    batch = []
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"`{storage.redact(path)}`: not UTF-8 ({error.reason} at byte {error.start}): "
-            "a target is a parquet file, or a text file of one caption a line"
-        ) from None
-    if batch:
-        yield batch
