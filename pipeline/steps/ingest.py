@@ -25,7 +25,7 @@ from tamis.pipeline.steps.shared.exchange import (
     split,
     split_by_range,
 )
-from tamis.pipeline.steps.shared.parts import drops
+from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.parts import Part, Parts

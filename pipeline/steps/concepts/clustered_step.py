@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.steps.concepts import concepts
 from tamis.pipeline.steps.concepts.config import Clustered
-from tamis.pipeline.steps.shared.parts import embedding_named, embeds_captions
+from tamis.pipeline.steps.shared.over_embedding import embedding_named, embeds_captions
 from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.step import Step

@@ -19,7 +19,7 @@ from tamis.pipeline.steps.concepts import clustering, lloyd
 from tamis.pipeline.steps.concepts.clustering import Assignment, Sampling, Training
 from tamis.pipeline.steps.concepts.config import Clustered
 from tamis.pipeline.steps.shared.borrowed import inspected, read
-from tamis.pipeline.steps.shared.parts import nothing_reaches
+from tamis.pipeline.steps.shared.config import nothing_reaches
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.part_files import TableFile

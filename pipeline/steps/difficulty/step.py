@@ -11,9 +11,9 @@ from tamis.pipeline.steps.difficulty import tasks
 from tamis.pipeline.steps.difficulty.config import Difficulty as Config
 from tamis.pipeline.steps.difficulty.tasks import Measured, Training
 from tamis.pipeline.steps.shared import borrowed, early_heads, reference_pairs
+from tamis.pipeline.steps.shared.config import nothing_reaches
 from tamis.pipeline.steps.shared.origins import Origin, embedding_in, origin, steps_of
 from tamis.pipeline.steps.shared.over_embedding import OverEmbedding
-from tamis.pipeline.steps.shared.parts import nothing_reaches
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import origins
-from tamis.pipeline.steps.shared.parts import area
+from tamis.pipeline.steps.shared.pictures import area
 from tamis.pipeline.tables.columns import scatter
 from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.done import Done

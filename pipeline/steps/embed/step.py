@@ -29,8 +29,9 @@ from tamis.pipeline.signals import plugin_files
 from tamis.pipeline.steps.embed import decoding
 from tamis.pipeline.steps.embed.config import BAD_EMBEDDING, MISSING_EMBEDDING
 from tamis.pipeline.steps.embed.config import Embed as Config
+from tamis.pipeline.steps.shared.over_embedding import embeds_captions
 from tamis.pipeline.steps.shared.own_code import with_class
-from tamis.pipeline.steps.shared.parts import drops, embeds_captions
+from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import vector_column
 from tamis.pipeline.tasks import product

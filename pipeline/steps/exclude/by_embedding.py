@@ -24,8 +24,8 @@ from tamis.pipeline.steps.exclude import entries
 from tamis.pipeline.steps.exclude.config import EXCLUDED, MOST_VECTORS, Exclude
 from tamis.pipeline.steps.shared import origins
 from tamis.pipeline.steps.shared.origins import Origin, Side
-from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.steps.shared.searched_rows import check_width, rows_of
+from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import centroid_table, scatter, vectors
 from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase, listed

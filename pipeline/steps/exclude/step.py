@@ -25,7 +25,9 @@ from tamis.pipeline.steps.exclude.entries import Listing
 from tamis.pipeline.steps.exclude.lookups import Bounds, Keys, Lookup, Pictures
 from tamis.pipeline.steps.exclude.run_entries import KeptPictures
 from tamis.pipeline.steps.shared.origins import Origin
-from tamis.pipeline.steps.shared.parts import check_pictures, drops, embedding_named
+from tamis.pipeline.steps.shared.over_embedding import embedding_named
+from tamis.pipeline.steps.shared.pictures import check_pictures
+from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import scatter
 from tamis.pipeline.tasks import product

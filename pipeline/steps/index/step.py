@@ -15,7 +15,7 @@ from tamis.pipeline.steps.concepts.concepts import dimension, sample_bound
 from tamis.pipeline.steps.index import tasks
 from tamis.pipeline.steps.index.config import Index as Config
 from tamis.pipeline.steps.index.config import lists_of
-from tamis.pipeline.steps.shared.parts import nothing_reaches
+from tamis.pipeline.steps.shared.config import nothing_reaches
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.sources import ByPart, Source
 from tamis.pipeline.tasks.step import Context

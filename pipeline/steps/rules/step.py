@@ -17,7 +17,7 @@ from tamis.pipeline.steps.rules.bounds import Mask, failures
 from tamis.pipeline.steps.rules.config import BELOW_MINIMUM, NOT_ALLOWED, Bound
 from tamis.pipeline.steps.rules.config import Rules as Config
 from tamis.pipeline.steps.shared.config import NO_VALUE
-from tamis.pipeline.steps.shared.parts import drops
+from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.tables.columns import scatter
 from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase

@@ -16,7 +16,7 @@ from tamis.pipeline.signals import origins
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.config import NOT_CHOSEN
 from tamis.pipeline.steps.shared.config import NO_VALUE
-from tamis.pipeline.steps.shared.parts import drops
+from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.tables.columns import scatter
 from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase
 from tamis.pipeline.tasks.sources import ByPart, Source

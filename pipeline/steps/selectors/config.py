@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field
 
+from tamis.pipeline.steps.shared.config import nothing_reaches
 from tamis.schemas.errors import JobError
 from tamis.schemas.step import Share, StepModel, Width
 
@@ -77,8 +78,6 @@ class Chooser(StepModel, Amount):
             JobError: the number exceeds the candidates, or no sample reaches the step.
         """
         if not reaching:
-            from tamis.pipeline.steps.shared.parts import nothing_reaches
-
             raise nothing_reaches(self.name)
         wanted = count_of(self.keep, self.whole(reaching, total))
         if wanted > (reaching if candidates is None else candidates):

@@ -1,8 +1,10 @@
-"""Names that the settings of several families of steps share."""
+"""What the settings of several families of steps share."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, Field
+
+from tamis.schemas.errors import JobError
 
 CAPTIONS = (".txt", ".parquet")
 """Endings of files of captions that samples are compared with."""
@@ -12,6 +14,11 @@ VECTORS = (".npy", ".npz")
 NO_VALUE = "no_value"
 MISSING = {NO_VALUE: "the rule's signal has no value here"}
 """The reason of every step that decides by a signal."""
+
+
+def nothing_reaches(step: str) -> JobError:
+    """The error of a step that no sample reaches."""
+    return JobError(f"{step}: no sample reaches the step: loosen what stands before it")
 
 
 class EarlyHeads(BaseModel):

@@ -8,7 +8,7 @@ from tamis.pipeline.inputs.detail import detail_of
 from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.inputs.images import ImageDamage
 from tamis.pipeline.inputs.input_files import InputFile
-from tamis.pipeline.steps.shared.parts import picture_changed
+from tamis.pipeline.steps.shared.pictures import picture_changed
 
 
 def details_of(file: InputFile, table: pa.Table, max_pixels: int) -> list[bytes]:

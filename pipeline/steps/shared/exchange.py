@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.pipeline.steps.shared.parts import drops
+from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.phase import VERDICT, Phase, listed, members_of
 from tamis.pipeline.tasks.sources import ByPart, Source

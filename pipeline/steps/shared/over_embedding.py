@@ -1,16 +1,47 @@
-"""The beginning of a step that computes a signal, under its own name, over one embedding."""
+"""The embedding that a step reads, and the beginning of a step that computes a signal over one, under its own name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from tamis.pipeline.steps.shared.parts import embedding_named, embeds_captions
+from tamis.pipeline import encoders
 from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.product import Product
 from tamis.pipeline.tasks.step import Step
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
+from tamis.schemas.nearest import nearest
+
+
+def embedding_named(job: Job, wanted: str | None, step: str) -> str:
+    """The name of the embedding that a step reads.
+
+    Raises:
+        JobError: no embedding, none of that name, or two and no name.
+    """
+    names = [embed.makes_embedding for embed in job.embeds]
+    if wanted is not None:
+        if wanted not in names:
+            raise JobError(f"{step}: no embedding `{wanted}`{nearest(wanted, names)}")
+        return wanted
+    if not names:
+        raise JobError(f"{step}: needs an embedding: put an `embed` step before it")
+    if len(names) > 1:
+        raise JobError(f"{step}: two embeddings ({', '.join(names)}): say which with `embedding:`")
+    return str(names[0])
+
+
+def embeds_captions(job: Job, embed: Any) -> bool:
+    """Whether a step that embeds, by its settings, makes vectors of captions too."""
+    if not job.has_captions:
+        return False
+    if embed.takes_embeddings:
+        if embed.taken_embedding:
+            given = (entry.embeddings.get(embed.taken_embedding) for entry in job.input)
+            return all(one is not None and one.text is not None for one in given)
+        return all(entry.features or entry.text_embeddings for entry in job.input)
+    return encoders.describe(embed.spec, embed.precision).has_text
 
 
 class Settings(Protocol):

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.steps.concepts.concepts import dimension, sample_bound
-from tamis.pipeline.steps.shared.parts import nothing_reaches
+from tamis.pipeline.steps.shared.config import nothing_reaches
 from tamis.pipeline.tables.columns import Float16s, uid_words, vectors
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.sources import ByPart, Source

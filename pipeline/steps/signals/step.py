@@ -16,7 +16,7 @@ from tamis.pipeline.plugins.packages import installed
 from tamis.pipeline.signals import origins, plugin_files, text_classifier
 from tamis.pipeline.signals.heads import Head
 from tamis.pipeline.signals.registry import Origin
-from tamis.pipeline.steps.shared.parts import embedding_named
+from tamis.pipeline.steps.shared.over_embedding import embedding_named
 from tamis.pipeline.steps.signals.config import Signals as Config
 from tamis.pipeline.steps.signals.files import (
     read_head_file,

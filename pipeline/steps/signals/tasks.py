@@ -28,7 +28,8 @@ from tamis.pipeline.signals.kinds import (
 from tamis.pipeline.signals.plugin_values import Plugged
 from tamis.pipeline.signals.registry import SIGNALS
 from tamis.pipeline.signals.word_list import WordList
-from tamis.pipeline.steps.shared.parts import drops, picture_changed
+from tamis.pipeline.steps.shared.pictures import picture_changed
+from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.steps.signals.files import stored_classifier, stored_head, stored_list
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import scatter, vectors

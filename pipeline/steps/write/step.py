@@ -22,7 +22,8 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.results import delta, subset
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
-from tamis.pipeline.steps.shared.parts import embeds_captions, with_pictures
+from tamis.pipeline.steps.shared.over_embedding import embeds_captions
+from tamis.pipeline.steps.shared.pictures import with_pictures
 from tamis.pipeline.steps.shared.tiers import kept_phase, tiering
 from tamis.pipeline.steps.write import columns
 from tamis.pipeline.steps.write.config import Write as Config

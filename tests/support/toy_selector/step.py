@@ -12,7 +12,7 @@ import pyarrow as pa
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.config import NOT_CHOSEN
-from tamis.pipeline.steps.shared.parts import drops
+from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.phase import EachPart, Phase
 from tamis.pipeline.tasks.sources import ByPart

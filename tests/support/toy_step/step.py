@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from tamis.pipeline.steps.shared.parts import drops
+from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.tasks.phase import EachPart, Phase
 from tamis.pipeline.tasks.step import Context, Step
 from tamis.pipeline.tasks.task import TaskIo

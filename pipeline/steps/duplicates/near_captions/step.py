@@ -29,7 +29,8 @@ from tamis.pipeline.steps.duplicates.reading import (
 )
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.exchange import range_starts
-from tamis.pipeline.steps.shared.parts import check_pictures, embedding_named
+from tamis.pipeline.steps.shared.over_embedding import embedding_named
+from tamis.pipeline.steps.shared.pictures import check_pictures
 from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.done import Done
 from tamis.pipeline.tasks.phase import EachPart, Phase

@@ -34,7 +34,7 @@ from tamis.pipeline.steps.duplicates.reading import (
 )
 from tamis.pipeline.steps.shared import bucket_counts
 from tamis.pipeline.steps.shared.exchange import bucket_of, range_starts, split
-from tamis.pipeline.steps.shared.parts import check_pictures
+from tamis.pipeline.steps.shared.pictures import check_pictures
 from tamis.pipeline.tables.columns import byte_rows, uid_words
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.product import Product

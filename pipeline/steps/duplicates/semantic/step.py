@@ -19,8 +19,8 @@ from tamis.pipeline.steps.duplicates.semantic import tasks
 from tamis.pipeline.steps.duplicates.semantic.config import SEMANTIC_DUPLICATE
 from tamis.pipeline.steps.duplicates.semantic.config import SemanticDuplicates as Config
 from tamis.pipeline.steps.shared import bucket_counts
+from tamis.pipeline.steps.shared.config import nothing_reaches
 from tamis.pipeline.steps.shared.exchange import range_phase, range_starts, verdict_phase
-from tamis.pipeline.steps.shared.parts import nothing_reaches
 from tamis.pipeline.tables import paths
 from tamis.pipeline.tables.part_files import TableFile
 from tamis.pipeline.tasks import product

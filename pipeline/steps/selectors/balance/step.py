@@ -19,8 +19,8 @@ from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.steps.selectors.balance.config import FREQUENT, WITHOUT_CONCEPT
 from tamis.pipeline.steps.selectors.balance.config import Balance as Config
 from tamis.pipeline.steps.shared.other_runs import check_sha256, unchanged
-from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.steps.shared.text_lines import lines
+from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase, listed

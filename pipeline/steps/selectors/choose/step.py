@@ -24,7 +24,7 @@ from tamis.pipeline.steps.selectors.by_signal import (
 )
 from tamis.pipeline.steps.selectors.choose.config import VECTORS
 from tamis.pipeline.steps.selectors.choose.config import Choose as Config
-from tamis.pipeline.steps.shared.parts import embedding_named, embeds_captions
+from tamis.pipeline.steps.shared.over_embedding import embedding_named, embeds_captions
 from tamis.pipeline.tables.columns import scatter, vectors
 from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.parts import Part

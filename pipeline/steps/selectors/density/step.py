@@ -22,7 +22,7 @@ from tamis.pipeline.steps.concepts import clustering, concepts, ranking
 from tamis.pipeline.steps.concepts.clustered_step import ClusteredStep
 from tamis.pipeline.steps.selectors.density.config import OVER_QUOTA
 from tamis.pipeline.steps.selectors.density.config import Density as Config
-from tamis.pipeline.steps.shared.parts import drops
+from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase, listed
 from tamis.pipeline.tasks.product import Product

@@ -22,7 +22,7 @@ from tamis.pipeline.steps.concepts.clustered_step import ClusteredStep
 from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.config import NOT_CHOSEN
 from tamis.pipeline.steps.selectors.prototypes.config import Prototypes as Config
-from tamis.pipeline.steps.shared.parts import drops
+from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase, listed
 from tamis.pipeline.tasks.product import Product

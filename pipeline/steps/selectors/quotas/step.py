@@ -24,9 +24,9 @@ from tamis.pipeline.steps.selectors.by_signal import check_numbers
 from tamis.pipeline.steps.selectors.quotas import groups
 from tamis.pipeline.steps.selectors.quotas.config import CLUSTER, GROUP_FULL, LOW_MEAN
 from tamis.pipeline.steps.selectors.quotas.config import Quotas as Config
-from tamis.pipeline.steps.shared.config import NO_VALUE
+from tamis.pipeline.steps.shared.config import NO_VALUE, nothing_reaches
 from tamis.pipeline.steps.shared.other_runs import check_sha256, unchanged
-from tamis.pipeline.steps.shared.parts import drops, nothing_reaches
+from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables.columns import scatter, uid_words
 from tamis.pipeline.tasks import product

@@ -23,7 +23,7 @@ from tamis.pipeline.steps.selectors.config import NOT_CHOSEN
 from tamis.pipeline.steps.selectors.random.config import Random as Config
 from tamis.pipeline.steps.shared.bucket_counts import buckets_for
 from tamis.pipeline.steps.shared.exchange import bucket_of, split
-from tamis.pipeline.steps.shared.parts import drops
+from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.tables.columns import uid_words
 from tamis.pipeline.tasks.phase import EachPart, Phase, listed
 from tamis.pipeline.tasks.sources import ByPart

@@ -17,8 +17,8 @@ from tamis.pipeline.steps.selectors import budget_cut
 from tamis.pipeline.steps.selectors.by_signal import check_numbers
 from tamis.pipeline.steps.selectors.config import NOT_CHOSEN
 from tamis.pipeline.steps.selectors.repeat.config import Repeat as Config
-from tamis.pipeline.steps.shared.config import NO_VALUE
-from tamis.pipeline.steps.shared.parts import drops, nothing_reaches
+from tamis.pipeline.steps.shared.config import NO_VALUE, nothing_reaches
+from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.tables.columns import scatter, uid_words
 from tamis.pipeline.tasks import product
 from tamis.pipeline.tasks.phase import VERDICT, EachPart, Phase, listed

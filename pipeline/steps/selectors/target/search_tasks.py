@@ -19,8 +19,8 @@ from tamis.pipeline.steps.selectors.target.tasks import (
     search_messages,
 )
 from tamis.pipeline.steps.shared.origins import Origin, blocks
-from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.steps.shared.searched_rows import check_width, rows_of
+from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.tables.columns import scatter, vectors
 from tamis.pipeline.tasks.task import TaskIo
 

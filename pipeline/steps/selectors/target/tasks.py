@@ -24,8 +24,8 @@ from tamis.pipeline.steps.shared.borrowed import inspected
 from tamis.pipeline.steps.shared.origins import BLOCK, Origin, blocks
 from tamis.pipeline.steps.shared.other_runs import check_sha256, unchanged
 from tamis.pipeline.steps.shared.own_code import with_class
-from tamis.pipeline.steps.shared.parts import drops
 from tamis.pipeline.steps.shared.searched_rows import check_width, rows_of
+from tamis.pipeline.steps.shared.verdicts import drops
 from tamis.pipeline.store import storage
 from tamis.pipeline.tables import part_files
 from tamis.pipeline.tables.columns import centroid_rows, centroid_table, scatter, uid_words, vectors
