@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -19,10 +18,11 @@ from tamis.pipeline.inputs.other_formats import named
 from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
 from tamis.pipeline.inputs.picture_formats import SUFFIXES
 from tamis.pipeline.inputs.table import headers
-from tamis.pipeline.inputs.table.records import lines, quoted
+from tamis.pipeline.inputs.table.records import lines
 from tamis.pipeline.inputs.table.rows import Table, damaged, rows
 from tamis.pipeline.inputs.table.syntax import (
     DELIMITERS,
+    LIMIT,
     Csv,
     Fields,
     JsonLines,
@@ -34,8 +34,6 @@ from tamis.pipeline.inputs.table.syntax import (
 )
 from tamis.pipeline.inputs.unread import advice
 from tamis.pipeline.store import storage
-
-LIMIT = IngestOptions().max_meta_bytes
 
 FIRST_BYTES = 8
 """Bytes by which other formats are known."""
@@ -227,7 +225,7 @@ class CsvTable(TextTable):
         with opened(file.path) as stream:
             start = stream.read(FIRST_BYTES)
             stream.seek(0)
-            header = next(islice(quoted(lines(stream, LIMIT), LIMIT), 1), None)
+            header = next(lines(stream, LIMIT), None)
         if header is None:
             return Csv((), ",")
         if header.data is None and (what := named(start)) is not None:
