@@ -20,6 +20,9 @@ from tamis.pipeline.inputs.captions import is_text
 
 INT64 = range(-(2**63), 2**63)
 
+EXACT: Mapping[bytes, bytes] = {b"whole": b"exact"}
+"""The metadata of a field of whole numbers that beside fractions become text: as float64 some are other numbers."""
+
 
 def of_objects(
     objects: Sequence[Mapping[str, Any] | None], wanted: Collection[str] | None = None
@@ -124,14 +127,20 @@ def merged(one: pa.DataType, other: pa.DataType) -> pa.DataType:
 def union(schemas: Iterable[pa.Schema]) -> pa.Schema:
     """All columns of the schemas, in the order in which they first come, each of the type that holds its values."""
     kinds: dict[str, pa.DataType] = {}
+    exact: set[str] = set()
     for schema in schemas:
         for field in schema:
             kinds[field.name] = merged(kinds.get(field.name, pa.null()), field.type)
+            exact |= {field.name} if field.metadata == EXACT else set()
+    kinds |= {name: pa.string() for name in exact if pa.types.is_floating(kinds[name])}
     return pa.schema(list(kinds.items()))
 
 
 def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The table with the columns of ``schema``, of a ``union`` of its own; a column that it lacks is null."""
+    """The table with the columns of ``schema``, of a ``union`` of its own; a column that it lacks is null.
+
+    Text becomes what the schema has instead, where its own is text that can be read so.
+    """
     return _table({field.name: _cast(table, field) for field in schema}, table.num_rows)
 
 

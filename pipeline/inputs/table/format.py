@@ -157,7 +157,10 @@ class TextTable(Format):
 
     def own_schema(self, file: InputFile, rows: pa.Table) -> pa.Schema:
         """All columns, of the type that holds the values of these rows."""
-        return partitions.added(file, self._syntax_of_rows(file).own(rows), None).schema
+        syntax = self._syntax_of_rows(file)
+        own = syntax.own(rows)
+        known = {field.name: field for field in syntax.typed(own)}
+        return pa.schema([known.get(f.name, f) for f in partitions.added(file, own, None).schema])
 
     def own(
         self, file: InputFile, rows: pa.Table, names: Collection[str] | None

@@ -66,7 +66,11 @@ class Syntax(Protocol):
         ...
 
     def own(self, rows: pa.Table) -> pa.Table:
-        """All columns of some rows, of the type that holds their values."""
+        """All columns of some rows, of the type that holds their values; or as text."""
+        ...
+
+    def typed(self, own: pa.Table) -> pa.Schema:
+        """These columns of the type that holds their values."""
         ...
 
 
@@ -100,6 +104,10 @@ class JsonLines:
     def own(self, rows: pa.Table) -> pa.Table:
         """As the values are."""
         return json_rows.own(rows)
+
+    def typed(self, own: pa.Table) -> pa.Schema:
+        """As they are."""
+        return own.schema
 
 
 class JsonList(JsonLines):
@@ -178,7 +186,7 @@ class Csv:
     def values(
         self, texts: Sequence[str | None], wanted: Mapping[str, pa.DataType]
     ) -> dict[str, pa.Array]:
-        """Cells read as the wanted types; others are null."""
+        """Cells read as the wanted types; null where a cell cannot be."""
         rows = [{} if text is None else json.loads(text) for text in texts]
         return {
             name: cells.array([row.get(name) for row in rows], kind)
@@ -186,14 +194,15 @@ class Csv:
         }
 
     def own(self, rows: pa.Table) -> pa.Table:
-        """Each of the type that all its cells can be read as."""
+        """The text of all cells: what type a column has is known when all parts have been seen."""
         objects = [{} if text is None else json.loads(text) for text in rows["meta"].to_pylist()]
-        columns_ = {
-            name: [one.get(name) for one in objects] for name in dict.fromkeys(self.names) if name
-        }
-        return pa.table(
-            {n: cells.array(column, cells.kind_of(column)) for n, column in columns_.items()}
-        )
+        names = [*filter(None, self.names)]
+        columns_ = {name: [one.get(name) for one in objects] for name in names}
+        return pa.table({n: pa.array(column, pa.string()) for n, column in columns_.items()})
+
+    def typed(self, own: pa.Table) -> pa.Schema:
+        """Each of the type that says all that stands in its cells."""
+        return pa.schema([cells.field_of(n, own[n].to_pylist()) for n in own.column_names])
 
 
 def _reader(texts: Iterable[str], delimiter: str, *, spaced: bool) -> Iterator[list[str]]:
