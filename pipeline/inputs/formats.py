@@ -156,6 +156,8 @@ class Format(Protocol):
     ) -> Iterator[pa.Table]:
         """Those columns of ``own_schema`` that ``names`` has, a value a row, in one table or several; all for None.
 
+        Of its types, or text that can be read as them: then a column whose parts differ in type has the text itself.
+
         Raises:
             InputError: the file has changed.
         """

@@ -107,6 +107,7 @@ def layout(
         pictures: columns of ``own`` that hold pictures.
     """
     taken = set(own.names)
+    differ = {*differ, *_of_other_kinds(own, ours)}
     names: dict[str, str] = {}
     for name in ours.names:
         if name in taken and name not in OF_THE_SHARD and (name in UNSAID or name not in differ):
@@ -114,6 +115,19 @@ def layout(
         names[name] = _free(name, taken)
         taken.add(names[name])
     return Layout(own, ours, names, pictures)
+
+
+def _of_other_kinds(own: pa.Schema, ours: pa.Schema) -> Iterator[str]:
+    """The names of both that are numbers in one alone: captions that are all digits, say, in a column of numbers."""
+    for name in set(own.names) & set(ours.names):
+        kinds = own.field(name).type, ours.field(name).type
+        if pa.null() not in kinds and len(set(map(_is_number, kinds))) == 2:
+            yield name
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+    return any(is_one(kind) for is_one in tests)
 
 
 def _free(name: str, taken: Collection[str]) -> str:

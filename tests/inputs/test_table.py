@@ -16,7 +16,7 @@ from tamis.pipeline.inputs.entries import input_files
 from tamis.pipeline.inputs.formats import outline
 from tamis.pipeline.inputs.ingest import ingest_file
 from tamis.pipeline.inputs.part_builder import IngestOptions
-from tamis.pipeline.inputs.table.records import MAX_LINES, Record, lines, quoted
+from tamis.pipeline.inputs.table.records import lines
 from tamis.schemas.errors import InputError
 from tamis.schemas.job import Input
 from tests.support.running import make_plan, picture, run_here
@@ -42,24 +42,6 @@ def test_lines_are_what_splitting_gives(pieces: list[bytes]) -> None:
     assert [record.offset for record in found] == starts
     kept = [line if len(line) <= 15 else None for line in expected]
     assert [record.data for record in found] == kept
-
-
-CELL = st.text(alphabet='ab,"\n ', max_size=6)
-
-
-@given(st.lists(st.lists(CELL, min_size=2, max_size=2), max_size=6))
-def test_records_of_csv_are_those_that_were_written(rows: list[list[str]]) -> None:
-    written = [",".join('"' + cell.replace('"', '""') + '"' for cell in row) + "\n" for row in rows]
-    data = "".join(written).encode()
-    found = list(quoted(lines(io.BytesIO(data), 1000), 1000))
-    assert [record.data for record in found] == [text.encode() for text in written]
-
-
-def test_a_quote_that_nothing_closes_damages_its_line_alone() -> None:
-    data = b'a,b\n1,"x\n' + b"2,y\n" * (MAX_LINES + 5)
-    found = list(quoted(lines(io.BytesIO(data), 10_000), 10_000))
-    assert found[1] == Record(4, 5, None)
-    assert [record.data for record in found[2:]] == [b"2,y\n"] * (MAX_LINES + 5)
 
 
 def test_a_line_that_never_ends_is_not_held(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -19,10 +18,11 @@ from tamis.pipeline.inputs.other_formats import named
 from tamis.pipeline.inputs.part_builder import FileTotals, IngestOptions, Section
 from tamis.pipeline.inputs.picture_formats import SUFFIXES
 from tamis.pipeline.inputs.table import headers
-from tamis.pipeline.inputs.table.records import lines, quoted
+from tamis.pipeline.inputs.table.records import lines
 from tamis.pipeline.inputs.table.rows import Table, damaged, rows
 from tamis.pipeline.inputs.table.syntax import (
     DELIMITERS,
+    LIMIT,
     Csv,
     Fields,
     JsonLines,
@@ -34,8 +34,6 @@ from tamis.pipeline.inputs.table.syntax import (
 )
 from tamis.pipeline.inputs.unread import advice
 from tamis.pipeline.store import storage
-
-LIMIT = IngestOptions().max_meta_bytes
 
 FIRST_BYTES = 8
 """Bytes by which other formats are known."""
@@ -159,7 +157,10 @@ class TextTable(Format):
 
     def own_schema(self, file: InputFile, rows: pa.Table) -> pa.Schema:
         """All columns, of the type that holds the values of these rows."""
-        return partitions.added(file, self._syntax_of_rows(file).own(rows), None).schema
+        syntax = self._syntax_of_rows(file)
+        own = syntax.own(rows)
+        known = {field.name: field for field in syntax.typed(own)}
+        return pa.schema([known.get(f.name, f) for f in partitions.added(file, own, None).schema])
 
     def own(
         self, file: InputFile, rows: pa.Table, names: Collection[str] | None
@@ -227,7 +228,7 @@ class CsvTable(TextTable):
         with opened(file.path) as stream:
             start = stream.read(FIRST_BYTES)
             stream.seek(0)
-            header = next(islice(quoted(lines(stream, LIMIT), LIMIT), 1), None)
+            header = next(lines(stream, LIMIT), None)
         if header is None:
             return Csv((), ",")
         if header.data is None and (what := named(start)) is not None:

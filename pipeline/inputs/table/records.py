@@ -6,13 +6,16 @@ A record longer than the limit is told by its place alone: its bytes are never h
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
 from tamis.pipeline.store import storage
 
 MAX_LINES = 1_000
-"""Lines that a quoted cell of CSV may have; one that never ends does not take the rest of the file with it."""
+"""Lines that a record of CSV may have; a quote that never ends does not take the rest of the file with it."""
+
+CellCount = Callable[[Iterator[str]], int | None]
+"""From lines of CSV the number of cells of the first record, for which it takes no line too many; None: it is none."""
 
 
 class Record(NamedTuple):
@@ -40,29 +43,45 @@ def lines(stream: BinaryIO, limit: int) -> Iterator[Record]:
         yield Record(start, size, held if not skipped and size <= limit else None)
 
 
-def quoted(found: Iterable[Record], limit: int) -> Iterator[Record]:
-    """The records of CSV: a line, or several where a quote is open at a line's end. A quote that nothing closes within
-    the limits damages its line alone: those behind it are looked at again.
+def quoted(
+    found: Iterable[Record], limit: int, cells_of: CellCount, cells: int
+) -> Iterator[Record]:
+    """The records of CSV below its header: a line, or several that a quoted cell joins.
+
+    Lines that do not join to exactly one record of ``cells`` cells within the limits are not joined: the first stands
+    alone, and those behind it are looked at again.
     """
     source, again = iter(found), deque[Record]()
-    held: list[Record] = []
-    is_open = False
-    while True:
-        line = again.popleft() if again else next(source, None)
-        if line is None and not held:
+    while (line := _next(again, source)) is not None:
+        held = [line]
+        if line.data is not None and b'"' in line.data:
+            count = cells_of(_joining(held, again, source, limit))
+            if len(held) > 1 and count != cells:
+                again.extendleft(reversed(held[1:]))
+                del held[1:]
+        yield _joined(held)
+
+
+def _next(again: deque[Record], source: Iterator[Record]) -> Record | None:
+    return again.popleft() if again else next(source, None)
+
+
+def _joining(
+    held: list[Record], again: deque[Record], source: Iterator[Record], limit: int
+) -> Iterator[str]:
+    """The text of the line that is held, and of each behind it for which a reader asks, which is held then too.
+
+    Each byte is a character: quotes, delimiters and ends of lines are ASCII, and what stands between is not looked at.
+    """
+    size = held[0].size
+    yield (held[0].data or b"").decode("latin-1")
+    while len(held) < MAX_LINES and (line := _next(again, source)) is not None:
+        size += line.size
+        if line.data is None or size > limit:
+            again.appendleft(line)
             return
-        if line is not None:
-            held.append(line)
-            is_open ^= (line.data or b"").count(b'"') % 2 == 1
-        whole = line is not None and (line.data is not None or len(held) == 1)
-        if whole and is_open and len(held) <= MAX_LINES and sum(x.size for x in held) <= limit:
-            continue
-        if whole and not is_open:
-            yield _joined(held)
-        else:
-            yield held[0]._replace(data=None)
-            again.extendleft(reversed(held[1:]))
-        held, is_open = [], False
+        held.append(line)
+        yield line.data.decode("latin-1")
 
 
 def _joined(parts: list[Record]) -> Record:

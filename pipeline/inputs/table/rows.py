@@ -20,7 +20,7 @@ from tamis.pipeline.inputs.part_builder import (
     fault,
 )
 from tamis.pipeline.inputs.table.records import Record
-from tamis.pipeline.inputs.table.syntax import Fields, Syntax, opened
+from tamis.pipeline.inputs.table.syntax import Fields, Syntax, fields_of, opened
 from tamis.pipeline.inputs.uids import hash_uid, own_uids
 from tamis.pipeline.store import storage
 from tamis.schemas.ledger import Reason
@@ -85,9 +85,7 @@ def _of_record(table: Table, record: Record, number: int, numbers: Iterator[int]
         "members": [{"suffix": "row", "offset": record.offset, "size": record.size}],
     }
     try:
-        if record.data is None:
-            raise ValueError(f"{record.size} bytes, or a quote that nothing closes")
-        fields = table.syntax.parse(record.data)
+        fields = fields_of(record, table.syntax, options.max_meta_bytes)
     except ValueError as error:
         next(numbers)
         row = damage_row(file, Reason.UNREADABLE_ROW, str(error), record.offset)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, BinaryIO, Protocol
@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from tamis.pipeline.inputs import columns, json_rows, json_text
 from tamis.pipeline.inputs.other_formats import decoded, named, unmarked
-from tamis.pipeline.inputs.table import arrays, cells
-from tamis.pipeline.inputs.table.records import Record, lines, quoted
+from tamis.pipeline.inputs.part_builder import IngestOptions
+from tamis.pipeline.inputs.table import arrays, cells, json_faults
+from tamis.pipeline.inputs.table.records import MAX_LINES, Record, lines, quoted
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
 
@@ -24,8 +25,21 @@ LOOKED_AT = 100
 
 DELIMITERS = ",;\t|"
 
-QUOTES = ': a quote inside of quotes is written twice, as "", and no blank follows the last one'
+QUOTES = 'a quote inside of quotes is written twice, as "", and no blank follows the last one'
 """The mend of a cell that goes on behind its quotes."""
+
+LIMIT = IngestOptions().max_meta_bytes
+"""Bytes of a record, of either syntax."""
+
+OPEN = (
+    f"a quote opens its last cell, and with the lines behind it, {MAX_LINES:,} lines and {LIMIT:,} bytes at most, it "
+    'is no record either: close the quote, or write the cell in quotes and each quote in it twice, as ""'
+)
+
+LONG = "{size:,} bytes, and {limit:,} are the limit of a row: shorten its longest value, or leave it out"
+
+csv.field_size_limit(max(csv.field_size_limit(), 1 << 30))
+# A record's bytes are bounded before its cells are read: they have no bound of their own.
 
 Fields = dict[str, Any]
 
@@ -52,12 +66,19 @@ class Syntax(Protocol):
         ...
 
     def own(self, rows: pa.Table) -> pa.Table:
-        """All columns of some rows, of the type that holds their values."""
+        """All columns of some rows, of the type that holds their values; or as text."""
+        ...
+
+    def typed(self, own: pa.Table) -> pa.Schema:
+        """These columns of the type that holds their values."""
         ...
 
 
 class JsonLines:
     """An object a line."""
+
+    why_not = staticmethod(json_faults.of_line)
+    """What says why a record is no JSON."""
 
     def records(self, stream: BinaryIO, limit: int) -> Iterator[Record]:
         """The lines with something in them."""
@@ -68,7 +89,7 @@ class JsonLines:
         try:
             fields = json_text.loaded(decoded(data))
         except json.JSONDecodeError as error:
-            raise ValueError(_why_no_json(data, error)) from None
+            raise ValueError(self.why_not(data, error)) from None
         if not isinstance(fields, dict):
             raise ValueError("it is no JSON object")
         return fields
@@ -87,9 +108,15 @@ class JsonLines:
         """As the values are."""
         return json_rows.own(rows)
 
+    def typed(self, own: pa.Table) -> pa.Schema:
+        """As they are."""
+        return own.schema
+
 
 class JsonList(JsonLines):
     """The objects of one list."""
+
+    why_not = staticmethod(json_faults.of_value)
 
     def records(self, stream: BinaryIO, limit: int) -> Iterator[Record]:
         """The list's values."""
@@ -118,12 +145,12 @@ class Csv:
             ValueError: it is no header.
         """
         if header.data is None:
-            raise ValueError("the header is no line of names")
+            raise ValueError(LONG.format(size=header.size, limit=LIMIT))
         text = decoded(header.data)
         if text.startswith("sep="):
             raise ValueError("its first line, sep=, is for Excel alone: remove it (sed -i 1d)")
         delimiter = max(delimiters, key=text.count)
-        cells_ = _cells(text, delimiter)
+        cells_ = _names(text, delimiter)
         spaced = len(cells_) > 1 and all(cell.startswith(" ") for cell in cells_[1:])
         names = tuple(name.strip() for name in _cells(text, delimiter, spaced=spaced))
         if not any(names) or not all(name.isprintable() for name in names):
@@ -136,8 +163,16 @@ class Csv:
 
     def records(self, stream: BinaryIO, limit: int) -> Iterator[Record]:
         """Those below the header that have something in them."""
-        found = quoted(lines(stream, limit), limit)
-        return (r for r in islice(found, 1, None) if r.data is None or r.data.strip())
+        below = islice(lines(stream, limit), 1, None)
+        found = quoted(below, limit, self._count, len(self.names))
+        return (r for r in found if r.data is None or r.data.strip())
+
+    def _count(self, texts: Iterator[str]) -> int | None:
+        """Cells of the first record, by the reader that reads them later."""
+        try:
+            return len(next(_reader(texts, self.delimiter, spaced=self.spaced)))
+        except (csv.Error, StopIteration):
+            return None
 
     def parse(self, data: bytes) -> Fields:
         """Column -> cell; an empty one is None."""
@@ -156,7 +191,7 @@ class Csv:
     def values(
         self, texts: Sequence[str | None], wanted: Mapping[str, pa.DataType]
     ) -> dict[str, pa.Array]:
-        """Cells read as the wanted types; others are null."""
+        """Cells read as the wanted types; null where a cell cannot be."""
         rows = [{} if text is None else json.loads(text) for text in texts]
         return {
             name: cells.array([row.get(name) for row in rows], kind)
@@ -164,14 +199,19 @@ class Csv:
         }
 
     def own(self, rows: pa.Table) -> pa.Table:
-        """Each of the type that all its cells can be read as."""
+        """The text of all cells: what type a column has is known when all parts have been seen."""
         objects = [{} if text is None else json.loads(text) for text in rows["meta"].to_pylist()]
-        columns_ = {
-            name: [one.get(name) for one in objects] for name in dict.fromkeys(self.names) if name
-        }
-        return pa.table(
-            {n: cells.array(column, cells.kind_of(column)) for n, column in columns_.items()}
-        )
+        names = [*filter(None, self.names)]
+        columns_ = {name: [one.get(name) for one in objects] for name in names}
+        return pa.table({n: pa.array(column, pa.string()) for n, column in columns_.items()})
+
+    def typed(self, own: pa.Table) -> pa.Schema:
+        """Each of the type that says all that stands in its cells."""
+        return pa.schema([cells.field_of(n, own[n].to_pylist()) for n in own.column_names])
+
+
+def _reader(texts: Iterable[str], delimiter: str, *, spaced: bool) -> Iterator[list[str]]:
+    return csv.reader(texts, delimiter=delimiter, strict=True, skipinitialspace=spaced)
 
 
 def _cells(text: str, delimiter: str, *, spaced: bool = False) -> list[str]:
@@ -181,27 +221,23 @@ def _cells(text: str, delimiter: str, *, spaced: bool = False) -> list[str]:
         ValueError: it is none.
     """
     try:
-        lines_ = io.StringIO(text, newline="")
-        found = list(csv.reader(lines_, delimiter=delimiter, strict=True, skipinitialspace=spaced))
+        found = list(_reader(io.StringIO(text, newline=""), delimiter, spaced=spaced))
     except csv.Error as error:
-        raise ValueError(f"{error}{QUOTES if 'expected' in str(error) else ''}") from None
+        if "unexpected end" in str(error):
+            raise ValueError(OPEN) from None
+        raise ValueError(f"{error}{f': {QUOTES}' if 'expected' in str(error) else ''}") from None
     if len(found) != 1:
         raise ValueError(f"it is {len(found)} records in one")
     return found[0]
 
 
-def _why_no_json(data: bytes, error: json.JSONDecodeError) -> str:
-    """The reason why a line is no JSON object, with the mend where it is known."""
-    line = data.strip()
-    if b"\r" in line:
-        return "its lines end in \\r alone: write \\n for it first (tr '\\r' '\\n')"
-    if line.startswith(b"{'"):
-        return "it is written as Python shows it, in single quotes: write JSON, by json.dumps"
-    if line in (b"{", b"["):
-        return "its objects stand over several lines: write one a line (jq -c .)"
-    if error.msg == "Extra data" and line.startswith(b"{"):
-        return "several objects stand in one line: write one a line (jq -c .)"
-    return unmarked(data) or str(error)
+def _names(text: str, delimiter: str) -> list[str]:
+    """The cells of a header, which is one line."""
+    try:
+        return _cells(text, delimiter)
+    except ValueError as error:
+        told = "a quote is open at the end of the header: the names of columns stand in one line"
+        raise ValueError(told if str(error) == OPEN else f"the header: {error}") from None
 
 
 def opened(path: str) -> BinaryIO:
@@ -216,13 +252,24 @@ def opened(path: str) -> BinaryIO:
         raise InputError(f"`{storage.redact(path)}` is not there any more") from None
 
 
+def fields_of(record: Record, syntax: Syntax, limit: int) -> Fields:
+    """The fields of a record.
+
+    Raises:
+        ValueError: it has none; the message says why.
+    """
+    if record.data is None:
+        raise ValueError(LONG.format(size=record.size, limit=limit))
+    return syntax.parse(record.data)
+
+
 def first_rows(path: str, syntax: Syntax, limit: int) -> list[Fields]:
     """The fields of a file's first records that can be read."""
     rows = []
     with opened(path) as stream:
         for record in islice(syntax.records(stream, limit), LOOKED_AT):
             try:
-                rows.append(syntax.parse(record.data or b""))
+                rows.append(fields_of(record, syntax, limit))
             except ValueError:
                 continue
     return rows
@@ -233,7 +280,7 @@ def first_fault(path: str, syntax: Syntax, limit: int) -> str | None:
     with opened(path) as stream:
         for record in islice(syntax.records(stream, limit), 1):
             try:
-                syntax.parse(record.data or b"")
+                fields_of(record, syntax, limit)
             except ValueError as error:
                 return str(error)
     return None

@@ -59,7 +59,7 @@ class Piece:
         file: the input file.
         keys: in the shard.
         rows: of ingest's table, with COLUMNS.
-        own: the input's columns, typed as in this part.
+        own: the input's columns, typed as in the file; once ``fitted`` as in the result.
         ours: our columns but for the key, by our names.
         signals: those of them that are signals.
         members: of the part's samples, from this piece's first one on; each is taken once, by whoever writes them.
@@ -83,6 +83,10 @@ class Piece:
             self, keys=self.keys[first:stop], rows=rows, own=own, ours=ours, signals=signals
         )
 
+    def fitted(self, own: pa.Schema) -> Piece:
+        """The piece with the input's columns as the result has them."""
+        return replace(self, own=own_columns.fitted(self.own, own))
+
     @cached_property
     def objects(self) -> list[dict[str, Any]]:
         """The input's own columns as JSON objects, for samples that come without one."""
@@ -105,8 +109,13 @@ def find(io: TaskIo[Found]) -> Iterator[pa.Table]:
         ours = _ours(file, rows, _signals(io, kept, io.rows))
         shared = set(own.names) & set(ours.column_names)
         differ, start = set[str](), 0
+        # Beside text of ours the input's text counts, which a column of numbers would not have.
+        typed = pa.schema([f for f in own if f.name in shared and not _is_text(ours, f.name)])
         for table in form.own(file, rows, shared):
-            differ |= sidecars.differing(table, ours.slice(start, table.num_rows))
+            read = own_columns.fitted(table.select(typed.names), typed)
+            raw = table.drop_columns(typed.names)
+            for part in (read, raw):
+                differ |= sidecars.differing(part, ours.slice(start, table.num_rows))
             start += table.num_rows
         # Where another part has such a column of its own, these samples have null there.
         differ |= {n for n in set(ours.column_names) - shared if ours[n].null_count < len(kept)}
@@ -209,6 +218,11 @@ def _joined(tables: Sequence[pa.Table]) -> pa.Table:
     if tables[0].num_columns:
         return pa.concat_tables(tables)
     return pa.table({"": pa.nulls(sum(table.num_rows for table in tables))}).select([])
+
+
+def _is_text(table: pa.Table, name: str) -> bool:
+    kind = table.schema.field(name).type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _signals(io: TaskIo[Found], kept: npt.NDArray[np.int64], rows: int) -> pa.Table:

@@ -46,8 +46,8 @@ def write_shard(io: TaskIo[Shard]) -> Iterator[pa.Table]:
     """One shard: its tar (where there are pictures), its sidecar, and last its statistics."""
     args, pieces = io.args, _pieces(io)
     first = next(pieces)
-    pieces = chain([first], pieces)
     layout = columns.read_layout(io, first.signals.schema)
+    pieces = (piece.fitted(layout.own) for piece in chain([first], pieces))
     name, size = shards.shard_name(args.shard, args.tier), 0
     sidecar = Sidecar(layout, args.format == "webdataset")
     if args.format == "webdataset":

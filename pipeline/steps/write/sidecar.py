@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tamis.pipeline.inputs import own_columns
 from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.inputs.picture_formats import SUFFIXES
 from tamis.pipeline.results.sidecars import PICTURE, Layout
@@ -23,7 +22,7 @@ TABLE_BYTES = 64 << 20
 
 
 class Sidecar:
-    """The pieces' rows. ``rows`` counts those made so far, ``successes`` those whose picture is in the shard."""
+    """The fitted pieces' rows. ``rows`` counts those made so far, ``successes`` those whose picture is in the shard."""
 
     def __init__(self, layout: Layout, in_tar: bool) -> None:
         self._layout, self._in_tar = layout, in_tar
@@ -70,8 +69,7 @@ class Sidecar:
             name: _array(ours.get(our), self._layout.ours.field(our).type, rows)
             for our, name in self._layout.names.items()
         }
-        own = own_columns.fitted(piece.own, self._layout.own)
-        arrays |= {name: own[name].combine_chunks() for name in own.column_names}
+        arrays |= {name: piece.own[name].combine_chunks() for name in piece.own.column_names}
         if column is not None:
             arrays[column] = _with_bytes(arrays[column], pictures or [])
         return pa.Table.from_arrays(
