@@ -31,10 +31,13 @@ def listed(entry: Input) -> tuple[list[InputFile], list[str]]:
     """
     endings = {ending: name for name in FORMATS for ending in format_named(name).endings}
     reading = reading_of(entry)
-    patterns, passed = expanded(
-        entry.path, _levels(entry), lambda path: _why_no_list(path, endings, reading)
+    patterns, passed, left_out = expanded(
+        entry.path,
+        _levels(entry),
+        lambda path: _why_no_list(path, endings, reading),
+        [name.lower() for _, names in reading.columns for name in names],
     )
-    listing = resolve(patterns)
+    listing = resolve(patterns, left_out)
     images = _paired(entry, entry.image_embeddings, len(listing.files))
     texts = _paired(entry, entry.text_embeddings, len(listing.files))
     count = len(listing.files)

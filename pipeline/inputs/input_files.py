@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
@@ -134,11 +134,12 @@ class Listing:
         return lines
 
 
-def resolve(patterns: Sequence[str]) -> Listing:
+def resolve(patterns: Sequence[str], known: Mapping[str, str] | None = None) -> Listing:
     """The files that ``patterns`` name: paths or URLs with globs, ``{0..7}``, ``{a,b}``.
 
     The prefix is the directory part before the first glob or brace (a plain file's directory); of
-    several patterns, the common part of their prefixes. A file that is named twice counts once.
+    several patterns, the common part of their prefixes. A file that is named twice counts once. ``known`` has what is
+    left out of directories that the patterns stand for, each with why.
 
     Raises:
         InputError: a pattern that matches nothing, with the nearest directory and its content; two addresses with one
@@ -146,7 +147,7 @@ def resolve(patterns: Sequence[str]) -> Listing:
     """
     prefix = prefix_of(patterns)
     by_name: dict[str, storage.File] = {}
-    left_out: dict[str, str] = {}
+    left_out = dict(known or {})
     for pattern in patterns:
         for file in _matches(pattern, prefix, left_out):
             _check_name(file, by_name.get(file.relative))
@@ -216,7 +217,9 @@ def _matches(pattern: str, prefix: str, left_out: dict[str, str]) -> list[storag
     listings: dict[str, dict[str, storage.File]] = {}
     for name in names:
         if name.endswith("/"):
-            matches = picture_folders(name, prefix)
+            folders = picture_folders(name, prefix)
+            left_out.update(folders.left_out)
+            matches = list(folders.files)
         elif _is_glob(name):
             found = matching.glob(storage.absolute(name), prefix)
             left_out.update(found.left_out)

@@ -25,15 +25,9 @@ from tamis.pipeline.tasks.phase_index import remove_damaged
 from tamis.schemas import yaml12
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.job import Input
-from tamis.schemas.layout import JOB, JOURNAL, MANIFEST, PLAN, PLAN_TABLE, SUBSET
+from tamis.schemas.layout import JOB, PLAN, RUN_FILES
 from tamis.schemas.parse import plain
 from tamis.schemas.redaction import without_secrets
-
-RUN_FILES = (
-    "tables", "shards", "subsets", "ledger", "ledger_index", PLAN_TABLE,
-    SUBSET, "delta.parquet", "manifest", MANIFEST, JOURNAL, "plugins", JOB,
-)  # fmt: skip
-"""Names that a run writes into its directory beside ``plan.json``, and may replace or remove there."""
 
 EVALUATION = "evaluation"
 """Folder of a run with a run for each set of held-out input files."""
