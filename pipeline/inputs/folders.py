@@ -152,29 +152,37 @@ def _of_folder(
     for number, level in enumerate(levels):
         if FOLDER in level and pictures:
             return [f"{below.base}/"], _beside_pictures(below, whys, own)
-        found = _without_sidecars(
-            below.paths, [e for e in level if e in below.by_ending and e != JSON]
-        )
+        named = [ending for ending in level if ending in below.by_ending and ending != JSON]
+        found = _without_sidecars(below.paths, named)
+        json = below.tables if JSON in level else []
         if found and (not pictures or (number == 0 and TAR in found) or len(levels) == 1):
             further = {e for later in levels[number + 1 :] for e in later} - {JSON, FOLDER}
-            rows = {JSON} if number and JSON in level and below.tables else set[str]()
-            read, unasked = below.having(found), (JSON, TEXT)
-            return _patterns(below, found), below.passed(
-                read, inputs=further | rows, unasked=unasked
-            )
-        json = below.tables if JSON in level else []
+            more = {"inputs": further | ({JSON} if json else set()), "unasked": (JSON, TEXT)}
+            return _patterns(below, found), below.passed(below.having(found), **more)
         if json and not pictures:
             return json, below.passed(json)
         told = {path: why_no_list(path) for path in [*_first(below, found), *json]}
         whys |= {path: why for path, why in told.items() if why is not None}
-        lists = {path for path, why in told.items() if why is None}
-        chosen = [ending for ending in found if any(ending_of(path) == ending for path in lists)]
-        if lists:
-            read = {*below.having(chosen), *([] if chosen else lists)}
-            beside = {path: why for path, why in whys.items() if path not in read}
-            notes = below.passed([*read, *below.of_pictures()], whys=beside)
-            return _patterns(below, chosen) if chosen else sorted(lists), notes
+        if None in told.values():
+            return _of_lists(below, found, told, whys)
     raise _nothing(below, [ending for level in levels for ending in level])
+
+
+def _of_lists(
+    below: _Below,
+    endings: Sequence[str],
+    told: Mapping[str, str | None],
+    whys: Mapping[str, str],
+) -> tuple[list[str], list[str]]:
+    """What is read where some of the files that were asked are lists of pictures: all of the endings that lists have,
+    else the `.json` files that are lists.
+    """
+    lists = [path for path, why in told.items() if why is None]
+    chosen = [ending for ending in endings if any(ending_of(path) == ending for path in lists)]
+    read = {*(below.having(chosen) if chosen else lists)}
+    beside = {path: why for path, why in whys.items() if path not in read}
+    notes = below.passed([*read, *below.of_pictures()], whys=beside)
+    return _patterns(below, chosen) if chosen else sorted(read), notes
 
 
 def _beside_pictures(below: _Below, whys: Mapping[str, str], own: Collection[str]) -> list[str]:

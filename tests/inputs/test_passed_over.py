@@ -162,3 +162,9 @@ def test_a_run_over_a_directory_that_another_run_lies_in_reads_its_data_alone(
     made = make_plan(tmp_path / "second", tmp_path / "in", "- write")
     assert run_here(made).accounts[-1].kept == 3
     assert [note for note in made.notes if matching.RUN in note]
+
+
+def test_a_job_that_names_json_lines_reads_json_lists_of_a_directory(tmp_path: Path) -> None:
+    touched(tmp_path, "1.png", "0.tar")
+    (tmp_path / "rows.json").write_text('[{"file_name": "1.png", "text": "one"}]')
+    assert read(tmp_path, format="jsonl")[0] == ["rows.json"]
