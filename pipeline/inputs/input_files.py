@@ -104,6 +104,9 @@ MAX_BRACES = 1_000_000
 WINDOWS = re.compile(r"([A-Za-z]):[\\/](.*)")
 """A path of Windows: its drive, and what follows."""
 
+IN_PATTERNS = "* ? [ ] { } are patterns: give it a name without them, or name `.` from inside"
+"""Of a file or directory with such a name."""
+
 SHOWN = 3
 """Names in a note; of more the number is told."""
 
@@ -211,6 +214,12 @@ def _fixed_prefix(pattern: str) -> str:
 
 def _matches(pattern: str, prefix: str, left_out: dict[str, str]) -> list[storage.File]:
     """The files of one pattern; what it matches besides goes into ``left_out``, with the reason."""
+    if (
+        any(m in pattern for m in "*?[{")
+        and storage.is_local(pattern)
+        and storage.is_folder(pattern)
+    ):
+        raise InputError(f"`{storage.redact(pattern)}` is a directory, but {IN_PATTERNS}")
     names = names_of(pattern, storage.redact(pattern), MAX_BRACES)
     files: list[storage.File] = []
     missing: list[str] = []
@@ -248,7 +257,7 @@ def _why_missing(name: str, rest: str, left_out: dict[str, str]) -> str:
         written = storage.redact(name).replace("[", "[[]")
         return f"matches nothing{rest}: a bracket stands for letters: a file of that very name is `{written}`"
     if _is_glob(name) and storage.exists(name):
-        return f"is there, but * ? [ ] {{ }} are patterns{rest}: give it a name without them, or name `.` from inside"
+        return f"is there{rest}, but {IN_PATTERNS}"
     problem = "matches nothing" if _is_glob(name) else "is not there"
     hint = "its server says so" if _is_web(name) else storage.nearest_directory(name)
     windows = WINDOWS.fullmatch(name)
