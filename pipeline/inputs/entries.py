@@ -8,6 +8,7 @@ from tamis.pipeline.inputs import picture_paths
 from tamis.pipeline.inputs.folders import expanded
 from tamis.pipeline.inputs.formats import format_named, outline
 from tamis.pipeline.inputs.input_files import InputFile, Reading, resolve
+from tamis.pipeline.inputs.twice import once
 from tamis.pipeline.inputs.unread import ENDINGS, advice
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.storage import redact
@@ -73,7 +74,8 @@ def listed(entry: Input) -> tuple[list[InputFile], list[str]]:
                 touched=file.touched,
             )
         )
-    notes = [f"input `{entry.name}`: {note}" for note in [*listing.notes(), *passed]]
+    files, doubled = once(files)
+    notes = [f"input `{entry.name}`: {note}" for note in [*listing.notes(), *passed, *doubled]]
     return files, notes
 
 

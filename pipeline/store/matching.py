@@ -194,6 +194,12 @@ def _known_run(folder: str, known: dict[str, bool]) -> bool:
     return known[folder]
 
 
+def is_linked(path: str) -> bool:
+    """Whether a path goes through a link of this machine's disk."""
+    inner = filesystem(path)[1]
+    return storage.is_local(path) and os.path.realpath(inner) != inner
+
+
 def is_one_file(path: str, other: str) -> bool:
     """Whether two paths lead to one file or directory, through links too."""
     if path == other:
