@@ -23,7 +23,14 @@ from tamis.pipeline.audit.reading.words import counted
 from tamis.pipeline.inputs import columns
 from tamis.pipeline.inputs.formats import format_of, outline
 from tamis.pipeline.inputs.inner_fields import DOT
-from tamis.pipeline.inputs.suffixes import CAPTION, META, NAMES, PICTURES
+from tamis.pipeline.inputs.suffixes import (
+    CAPTION,
+    META,
+    NAMES,
+    OTHER_PICTURES,
+    PICTURES,
+    RAW_PICTURES,
+)
 from tamis.pipeline.planning.preview import unread_pictures
 from tamis.pipeline.signals import caption_statistics
 from tamis.pipeline.store import storage
@@ -195,7 +202,7 @@ def _other_files(look: Look) -> list[str]:
     names = [file.relative.rpartition(".") for file in storage.files_in(look.first.path)]
     keys = set(look.sound["key"].to_pylist())
     met = Counter(ending.lower() for stem, _, ending in names if stem in keys)
-    known = {*PICTURES, META, CAPTION}
+    known = {*PICTURES, *OTHER_PICTURES, *RAW_PICTURES, META, CAPTION}
     return sorted(n for n, times in met.items() if times > len(keys) / 2 and n not in known)
 
 

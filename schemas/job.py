@@ -6,6 +6,8 @@ Every field says its unit, its range and its default. Unknown keys are errors th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -55,6 +57,20 @@ def _printable(value: str) -> str:
     return value
 
 
+def named(path: str, /, *, or_name: bool = False) -> str:
+    """A path, as it is.
+
+    Raises:
+        ValueError: it is empty, as a variable of the shell that is not set makes it.
+    """
+    del or_name
+    if not path.strip():
+        raise ValueError(
+            f"{path!r} is no path: a variable of the shell that is not set? Name a file or directory"
+        )
+    return path
+
+
 def _filled(value: object) -> object:
     """In YAML a key below which all is commented out has no value."""
     return {} if value is None else value
@@ -77,6 +93,14 @@ def _step(value: Any) -> Any:
 
 def _settled(steps: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(step.settled(steps) for step in steps)
+
+
+def _of(place: str, check: Callable[[], object]) -> None:
+    """Do a check whose error names the place."""
+    try:
+        check()
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
 
 
 Step = Annotated[Any, BeforeValidator(_step), AnyStep()]
@@ -194,7 +218,7 @@ class Job(Model):
         description="small letters, digits, `_`, `-` and `.`, at most 64; a run directory belongs to one job name",
     )
     input: Annotated[tuple[Input, ...], BeforeValidator(_entries)] = Field(min_length=1)
-    output: Annotated[str, AfterValidator(_printable)] = Field(
+    output: Annotated[str, AfterValidator(named), AfterValidator(_printable)] = Field(
         min_length=1,
         examples=["runs/my-job"],
         description="the run directory, for result, ledger, tables and manifest: a path or an fsspec URL",
@@ -238,6 +262,17 @@ class Job(Model):
             raise ValueError(
                 "two input entries have the same name: give each a `name:` of its own (it is part of every uid)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _paths_are_named(self) -> Job:
+        for entry in self.input:
+            given = [p for one in entry.embeddings.values() for p in (one.image, one.text)]
+            for path in (*entry.path, entry.image_embeddings, entry.text_embeddings, *given):
+                if path is not None:
+                    _of(f"input `{entry.name}`", partial(named, path))
+        for step in self.steps:
+            _of(step.name, partial(step.with_paths, named))
         return self
 
     @model_validator(mode="after")

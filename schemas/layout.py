@@ -13,6 +13,13 @@ PLAN_TABLE = "plan.parquet"
 MANIFEST = "manifest.json"
 JOURNAL = "events.jsonl"
 SUBSET = "subset.npy"
+TABLES = "tables"
+
+RUN_FILES = (
+    TABLES, "shards", "subsets", "ledger", "ledger_index", PLAN_TABLE,
+    SUBSET, "delta.parquet", "manifest", MANIFEST, JOURNAL, "plugins", JOB,
+)  # fmt: skip
+"""Names that a run writes into its directory beside ``plan.json``, and may replace or remove there."""
 
 RUN_LAYOUT = 3
 """It goes up when files of a run mean something else or lie elsewhere. Runs of any other layout are refused."""

@@ -8,7 +8,8 @@ from tamis.pipeline.inputs import picture_paths
 from tamis.pipeline.inputs.folders import expanded
 from tamis.pipeline.inputs.formats import format_named, outline
 from tamis.pipeline.inputs.input_files import InputFile, Reading, resolve
-from tamis.pipeline.inputs.unread import advice
+from tamis.pipeline.inputs.twice import once
+from tamis.pipeline.inputs.unread import ENDINGS, advice
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.storage import redact
 from tamis.schemas.errors import JobError
@@ -31,10 +32,13 @@ def listed(entry: Input) -> tuple[list[InputFile], list[str]]:
     """
     endings = {ending: name for name in FORMATS for ending in format_named(name).endings}
     reading = reading_of(entry)
-    patterns, passed = expanded(
-        entry.path, _levels(entry), lambda path: _why_no_list(path, endings, reading)
+    patterns, passed, left_out = expanded(
+        entry.path,
+        _levels(entry),
+        lambda path: _why_no_list(path, endings, reading),
+        [name.lower() for _, names in reading.columns for name in names],
     )
-    listing = resolve(patterns)
+    listing = resolve(patterns, left_out)
     images = _paired(entry, entry.image_embeddings, len(listing.files))
     texts = _paired(entry, entry.text_embeddings, len(listing.files))
     count = len(listing.files)
@@ -43,8 +47,9 @@ def listed(entry: Input) -> tuple[list[InputFile], list[str]]:
         for name, given in entry.embeddings.items()
     ]
     files = []
+    kinds = _kinds(entry, [file.path for file in listing.files], endings)
     for number, file in enumerate(listing.files):
-        kind, image, text = _kind(entry, file.path, endings), images[number], texts[number]
+        kind, image, text = kinds[number], images[number], texts[number]
         if entry.features:
             if format_named(kind).values_in_table:
                 raise JobError(
@@ -69,7 +74,8 @@ def listed(entry: Input) -> tuple[list[InputFile], list[str]]:
                 touched=file.touched,
             )
         )
-    notes = [f"input `{entry.name}`: {note}" for note in [*listing.notes(), *passed]]
+    files, doubled = once(files)
+    notes = [f"input `{entry.name}`: {note}" for note in [*listing.notes(), *passed, *doubled]]
     return files, notes
 
 
@@ -128,24 +134,35 @@ def _paired(entry: Input, pattern: str | None, count: int) -> Sequence[str | Non
     return paths
 
 
-def _kind(entry: Input, path: str, endings: Mapping[str, str]) -> str:
-    """The name of a file's format: the entry's, or that of the path's ending."""
+def _kinds(entry: Input, paths: Sequence[str], endings: Mapping[str, str]) -> list[str]:
+    """The name of each file's format: the entry's, or that of the path's ending."""
     if entry.format != "auto":
-        return by_word()[entry.format]
+        return [by_word()[entry.format]] * len(paths)
+    kinds = []
+    for path in paths:
+        kind = _kind(path, endings)
+        if kind is None:
+            raise _unknown(entry, path, paths, endings)
+        kinds.append(kind)
+    return kinds
+
+
+def _kind(path: str, endings: Mapping[str, str]) -> str | None:
     bare = path.lower()
     if bare.startswith(("http://", "https://")):
         bare = bare.partition("?")[0]
     lone = bare.endswith(".json") and advice(path) is not None  # one object, no rows
-    for ending, name in endings.items():
-        if bare.endswith(ending) and not lone:
-            return name
-    mend = advice(path)
-    if mend is not None:
-        raise JobError(f"input `{entry.name}`: {redact(path)}: {mend}")
-    mends = " or ".join(f"`format: {known}`" for known in by_word())
-    raise JobError(
-        f"input `{entry.name}`: {redact(path)}: neither {' nor '.join(_shown(endings))}: say {mends}"
-    )
+    return next((k for ending, k in endings.items() if bare.endswith(ending) and not lone), None)
+
+
+def _unknown(entry: Input, path: str, paths: Sequence[str], endings: Mapping[str, str]) -> JobError:
+    """The error of a file of no known format. What lies beside pictures belongs to them: their folder is the mend."""
+    shown = next((p for p in paths if p.lower().endswith(ENDINGS)), path)
+    mend = advice(shown)
+    if mend is None:
+        mends = " or ".join(f"`format: {known}`" for known in by_word())
+        mend = f"neither {' nor '.join(_shown(endings))}: say {mends}"
+    return JobError(f"input `{entry.name}`: {redact(shown)}: {mend}")
 
 
 def _shown(endings: Iterable[str]) -> list[str]:

@@ -170,6 +170,11 @@ class Format(Protocol):
         else:
             yield pa.table(self.values(file, rows, wanted))
 
+    def names_pictures(self, file: InputFile) -> bool:
+        """Whether its rows name pictures in files beside it: that one has changed, no stamp of the file tells."""
+        del file
+        return False
+
     def picture_field(self, file: InputFile) -> pa.Field | None:
         """The column that holds the pictures: bytes, or a struct with a field ``bytes``. None: they are no column."""
         del file
@@ -233,16 +238,23 @@ def rows_of(files: Sequence[InputFile]) -> int | None:
     return total
 
 
-def check_same(file: InputFile, pictures: Iterable[Buffer], hashes: Iterable[bytes]) -> None:
-    """Check that pictures have the SHA-256 ``hashes`` that ingest noted.
+def check_same(
+    file: InputFile, pictures: Iterable[Buffer], hashes: Iterable[bytes], path: str | None = None
+) -> None:
+    """Check that pictures have the SHA-256 ``hashes`` that ingest noted; ``path`` as the file names one beside it.
 
     Raises:
         InputError: one has not.
     """
     for data, digest in zip(pictures, hashes, strict=True):
         if hashlib.sha256(data).digest() != digest:
+            named = (
+                "a picture"
+                if path is None
+                else f"the picture `{storage.redact(path)}` that it names"
+            )
             raise InputError(
-                f"`{storage.redact(file.path)}` has changed since it was ingested: a picture is not "
+                f"`{storage.redact(file.path)}` has changed since it was ingested: {named} is not "
                 "the one whose hash was recorded; run again with --accept-changed"
             )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
@@ -104,6 +104,9 @@ MAX_BRACES = 1_000_000
 WINDOWS = re.compile(r"([A-Za-z]):[\\/](.*)")
 """A path of Windows: its drive, and what follows."""
 
+IN_PATTERNS = "* ? [ ] { } are patterns: give it a name without them, or name `.` from inside"
+"""Of a file or directory with such a name."""
+
 SHOWN = 3
 """Names in a note; of more the number is told."""
 
@@ -134,11 +137,12 @@ class Listing:
         return lines
 
 
-def resolve(patterns: Sequence[str]) -> Listing:
+def resolve(patterns: Sequence[str], known: Mapping[str, str] | None = None) -> Listing:
     """The files that ``patterns`` name: paths or URLs with globs, ``{0..7}``, ``{a,b}``.
 
     The prefix is the directory part before the first glob or brace (a plain file's directory); of
-    several patterns, the common part of their prefixes. A file that is named twice counts once.
+    several patterns, the common part of their prefixes. A file that is named twice counts once. ``known`` has what is
+    left out of directories that the patterns stand for, each with why.
 
     Raises:
         InputError: a pattern that matches nothing, with the nearest directory and its content; two addresses with one
@@ -146,7 +150,7 @@ def resolve(patterns: Sequence[str]) -> Listing:
     """
     prefix = prefix_of(patterns)
     by_name: dict[str, storage.File] = {}
-    left_out: dict[str, str] = {}
+    left_out = dict(known or {})
     for pattern in patterns:
         for file in _matches(pattern, prefix, left_out):
             _check_name(file, by_name.get(file.relative))
@@ -210,13 +214,21 @@ def _fixed_prefix(pattern: str) -> str:
 
 def _matches(pattern: str, prefix: str, left_out: dict[str, str]) -> list[storage.File]:
     """The files of one pattern; what it matches besides goes into ``left_out``, with the reason."""
+    if (
+        any(m in pattern for m in "*?[{")
+        and storage.is_local(pattern)
+        and storage.is_folder(pattern)
+    ):
+        raise InputError(f"`{storage.redact(pattern)}` is a directory, but {IN_PATTERNS}")
     names = names_of(pattern, storage.redact(pattern), MAX_BRACES)
     files: list[storage.File] = []
     missing: list[str] = []
     listings: dict[str, dict[str, storage.File]] = {}
     for name in names:
         if name.endswith("/"):
-            matches = picture_folders(name, prefix)
+            folders = picture_folders(name, prefix)
+            left_out.update(folders.left_out)
+            matches = list(folders.files)
         elif _is_glob(name):
             found = matching.glob(storage.absolute(name), prefix)
             left_out.update(found.left_out)
@@ -245,7 +257,7 @@ def _why_missing(name: str, rest: str, left_out: dict[str, str]) -> str:
         written = storage.redact(name).replace("[", "[[]")
         return f"matches nothing{rest}: a bracket stands for letters: a file of that very name is `{written}`"
     if _is_glob(name) and storage.exists(name):
-        return f"is there, but * ? [ ] {{ }} are patterns{rest}: give it a name without them, or name `.` from inside"
+        return f"is there{rest}, but {IN_PATTERNS}"
     problem = "matches nothing" if _is_glob(name) else "is not there"
     hint = "its server says so" if _is_web(name) else storage.nearest_directory(name)
     windows = WINDOWS.fullmatch(name)

@@ -26,6 +26,18 @@ CONVERT = (
     "open('{made}', 'w').writelines(json.dumps(r) + '\\n' for r in {rows})\""
 )
 
+SAID = "it holds one JSON object, not a list of them: make JSON lines of it"
+
+KINDS = {
+    dict: "object",
+    list: "list",
+    str: "text",
+    bool: "truth",
+    int: "number",
+    float: "number",
+    type(None): "null",
+}
+
 GROUPED = (
     "(lambda g: [g.setdefault(a['image_id'], []).append(a['caption']) for a in d['annotations']] and "
     "[{**i, 'caption': g.get(i['id'])} for i in d['images']])({})"
@@ -68,21 +80,30 @@ def _of_object(path: str, size: int) -> str:
     """The command, by a look at the whole file."""
     if not size:
         return "it is empty"
-    said = "it holds one JSON object, not a list of them: make JSON lines of it"
     if size > MOST_BYTES:
-        return f"{said}, an object a line"
+        return f"{SAID}, an object a line"
     try:
         whole = json.loads(storage.read_bytes(path).decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         return f"it is no JSON: {error}"
-    rows = rows_in(whole) if isinstance(whole, dict) else None
+    if not isinstance(whole, dict):
+        return f"it holds {_kind_of(whole)}, and samples are objects: make JSON lines of it, an object a line"
+    rows = rows_in(whole)
     if rows is None:
-        return f"{said}, an object a line; or name it .jsonl if the object is a sample"
+        return f"{SAID}, an object a line; or name it .jsonl if the object is a sample"
     expression, first = rows
     stem = posixpath.basename(path).rpartition(".")[0]
     folder = _above_pictures(path, first)
     made = storage.join(folder, f"{stem}.jsonl")
-    return f"{said}: {CONVERT.format(path=storage.redact(path), made=storage.redact(made), rows=expression)}"
+    return f"{SAID}: {CONVERT.format(path=storage.redact(path), made=storage.redact(made), rows=expression)}"
+
+
+def _kind_of(value: Any) -> str:
+    """Words for a JSON value that is no object."""
+    if not isinstance(value, list):
+        return f"one JSON {KINDS[type(value)]}"
+    kinds = sorted({KINDS[type(one)] for one in value})
+    return f"a JSON list of {' and '.join(f'{kind}s' for kind in kinds)}"
 
 
 def rows_in(whole: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:

@@ -120,14 +120,23 @@ def read(file: InputFile, path: object) -> bytes:
     try:
         return storage.read_bytes(find(file, path).path)
     except (NoPictureError, FileNotFoundError):
-        raise changed(file) from None
+        raise changed(file, shown(path)) from None
 
 
-def changed(file: InputFile) -> InputError:
-    """The error of a table that is not as it was when it was ingested."""
+def shown(path: object) -> str | None:
+    """A row's ``path`` for a message; None where it is none."""
+    if isinstance(path, dict):
+        path = path.get("path")
+    return path[:80] if isinstance(path, str) else None
+
+
+def changed(file: InputFile, path: str | None = None) -> InputError:
+    """The error of a table that is not as it was when it was ingested; ``path`` of the picture that a row names."""
+    named = "a row names another picture, or one that is gone"
+    if path is not None:
+        named = f"a row names `{storage.redact(path)}`, another picture, or one that is gone"
     return InputError(
-        f"`{storage.redact(file.path)}` has changed since it was ingested: a row names another picture, or one that is "
-        "gone: run again with --accept-changed"
+        f"`{storage.redact(file.path)}` has changed since it was ingested: {named}: run again with --accept-changed"
     )
 
 

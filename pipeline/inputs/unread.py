@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from tamis.pipeline.inputs import json_files
-from tamis.pipeline.inputs.suffixes import PICTURES
+from tamis.pipeline.inputs.suffixes import OTHER_PICTURES, PICTURES, RAW_PICTURES
 from tamis.pipeline.store import storage
 from tamis.schemas.errors import InputError
 
@@ -56,7 +56,10 @@ FOREIGN = "not read: write parquet of it, with columns image (bytes) and text, o
 
 FILM = "a film, of which nothing is read: make pictures of it first (ffmpeg -i FILM -vf fps=1 %05d.jpg)"
 
+UNDECODED = "a picture that is not decoded: make JPEG, PNG or WebP of it"
+
 OTHERS = {
+    **dict.fromkeys((f".{ending}" for ending in OTHER_PICTURES | RAW_PICTURES), UNDECODED),
     **dict.fromkeys((".tfrecord", ".tfrecords", ".mds", ".mdb", ".lmdb", ".h5", ".hdf5"), FOREIGN),
     **dict.fromkeys((".beton", ".rec", ".npy", ".npz", ".mat", ".pt", ".ffcv"), FOREIGN),
     **dict.fromkeys((".mp4", ".webm", ".mov", ".avi", ".mkv"), FILM),
@@ -64,7 +67,7 @@ OTHERS = {
         (".part", ".crdownload", ".incomplete"), "a download that has not ended: let it end"
     ),
 }
-"""Ending -> what is said of files with samples in them that only their own libraries read, and of unfinished ones."""
+"""Ending -> what is said of files that only their own libraries read, and of unfinished ones."""
 
 UNPACK = {
     ".gz": "gunzip -k '{path}'",

@@ -9,6 +9,7 @@ from functools import cached_property
 from tamis.pipeline.inputs.entries import listed
 from tamis.pipeline.inputs.folders import is_folder
 from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.twice import check_entries
 from tamis.pipeline.steps.ingest import Ingest
 from tamis.pipeline.steps.ledger import Ledger
 from tamis.pipeline.store import storage
@@ -49,6 +50,7 @@ def make(job: Job, accept_changed: bool = False) -> Plan:
     _check_apart(job)
     entries = [listed(entry) for entry in job.input]
     inputs = tuple(file for files, _ in entries for file in files)
+    check_entries(inputs)
     notes = tuple(note for _, noted in entries for note in noted)
     steps = build(job)
     check(steps, inputs)

@@ -13,7 +13,8 @@ import numpy as np
 
 from tamis.pipeline.host.machine import processors
 from tamis.pipeline.inputs.changes import check_unchanged, is_touched, sha256_of
-from tamis.pipeline.inputs.input_files import InputFile
+from tamis.pipeline.inputs.formats import format_of
+from tamis.pipeline.inputs.input_files import SHOWN, InputFile
 from tamis.pipeline.runs.plan import Plan
 from tamis.pipeline.runs.worker import ThreadMap
 from tamis.pipeline.store import storage
@@ -25,15 +26,9 @@ from tamis.pipeline.tasks.phase_index import remove_damaged
 from tamis.schemas import yaml12
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.job import Input
-from tamis.schemas.layout import JOB, JOURNAL, MANIFEST, PLAN, PLAN_TABLE, SUBSET
+from tamis.schemas.layout import JOB, PLAN, RUN_FILES
 from tamis.schemas.parse import plain
 from tamis.schemas.redaction import without_secrets
-
-RUN_FILES = (
-    "tables", "shards", "subsets", "ledger", "ledger_index", PLAN_TABLE,
-    SUBSET, "delta.parquet", "manifest", MANIFEST, JOURNAL, "plugins", JOB,
-)  # fmt: skip
-"""Names that a run writes into its directory beside ``plan.json``, and may replace or remove there."""
 
 EVALUATION = "evaluation"
 """Folder of a run with a run for each set of held-out input files."""
@@ -55,6 +50,8 @@ class State:
     parts: Parts
     makes: dict[str, list[str]]  # "signal:words" -> step and phase, for audits
     touched: list[int] = field(default_factory=list)  # inputs, by number, since the last check
+    known: int = 0  # inputs that an earlier run has read, the first ones
+    reread: bool = False  # whether those of them that name pictures are read again
 
     @classmethod
     def open(cls, plan: Plan) -> State:
@@ -101,18 +98,26 @@ class State:
             if checked is not None and is_touched(file, checked):
                 self.touched.append(len(self.inputs))
             self.inputs.append(file)
-        self.parts = known.parts
+        self.parts, self.known = known.parts, len(self.inputs)
 
     def remove_replaced(self, done: Done, plan: Plan, notify: Callable[[str], None]) -> bool:
-        """Whether an input was replaced by one of the same size and time, whose table of ingest is removed then.
+        """Whether an input was replaced by one of the same size and time, or names pictures that may have been: its
+        table of ingest is removed then.
 
         Of inputs that were touched since their last check the bytes are compared with those in ``done``, ingest of all.
 
         Raises:
             StateError: one was, and changed inputs are not accepted.
         """
+        replaced = [*self._naming_pictures(notify), *self._replaced(done, plan, notify)]
+        for number in dict.fromkeys(replaced):
+            remove_damaged(self.root, done.files.file(number).path)
+        return bool(replaced)
+
+    def _replaced(self, done: Done, plan: Plan, notify: Callable[[str], None]) -> list[int]:
+        """The touched inputs with other bytes than those that were read."""
         if not self.touched:
-            return False
+            return []
         size = sum(self.inputs[n].size for n in self.touched)
         notify(
             f"{len(self.touched):,} inputs ({size / 1e6:,.1f} MB) were touched since they were last checked: their "
@@ -123,9 +128,21 @@ class State:
         replaced = [n for n, sha256 in zip(self.touched, found, strict=True) if sha256 != hashes[n]]
         if replaced and not plan.accept_changed:
             raise _changed(self.root, self.inputs[replaced[0]], "as many bytes, and others")
-        for number in replaced:
-            remove_damaged(self.root, done.files.file(number).path)
-        return bool(replaced)
+        return replaced
+
+    def _naming_pictures(self, notify: Callable[[str], None]) -> list[int]:
+        """The inputs to read again, once where changed ones are accepted: those whose rows name pictures in other
+        files, of which no stamp tells whether they have changed. New ones have just been read.
+        """
+        wanted, self.reread = self.known if self.reread else 0, False
+        files = self.inputs[:wanted]
+        found = [n for n, file in enumerate(files) if format_of(file).names_pictures(file)]
+        if found:
+            names = ", ".join(self.inputs[n].source for n in found[:SHOWN])
+            notify(
+                f"{len(found):,} inputs name pictures in files of their own and are read again: {names}"
+            )
+        return found
 
     def check_inputs(self, entries: Sequence[Input], done: Done) -> None:
         """Check that no input has changed since the run began, and on a local disk note the time.

@@ -382,8 +382,10 @@ def _walk(
     base: str | None,
 ) -> Result:
     tasks_run = 0
+    reread = plan.accept_changed and base is None
     for _ in range(DAMAGE_LIMIT):
         state = State.open(plan)
+        state.reread = reread
         state.save_head()
         walk = Run(plan, state, executor, observers, lease, base)
         save_job(plan)
@@ -391,6 +393,7 @@ def _walk(
             walk.walk()
         except RestartError:
             tasks_run += walk.tasks_run
+            reread = state.reread
             continue
         return Result(plan.root, walk.accounts, tasks_run + walk.tasks_run)
     raise StateError(f"{plan.root}: tables were damaged {DAMAGE_LIMIT} times over: check the disk")

@@ -5,16 +5,18 @@ fsspec's own glob takes a link for neither file nor directory, and passes over a
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tamis.pipeline.store import objects, storage
 from tamis.pipeline.store.storage import File, filesystem, redact
 from tamis.schemas.errors import InputError, StorageError
+from tamis.schemas.layout import MANIFEST, PLAN, RUN_FILES, TABLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,12 @@ HIDDEN = "hidden"
 
 FOLDER = "a directory"
 """The reason why it leaves out a directory."""
+
+RUN = "the directory of a run, whose result is no new input: name its shards if they are meant"
+CIRCLE = "a link that leads back to itself or to a directory above it: remove it"
+DEAD = "a link to what is not there: mount or bring back its target, or remove it"
+NO_FILE = "neither file nor directory: a pipe, a socket or a device"
+"""Reasons why nothing is read of what lies in a directory."""
 
 
 def glob(pattern: str, base: str) -> Matches:
@@ -61,6 +69,8 @@ def glob(pattern: str, base: str) -> Matches:
             )
         else:
             raise InputError(f"`{redact(path)}` is neither file nor directory: name files alone")
+    files, runs = _without_runs(pattern, files)
+    left_out += runs
     if not inner.endswith("/**"):  # which goes through directories
         met = {folder for file in files for folder in _above(file.path)}
         left_out += [(path, FOLDER) for path in folders if path not in met]
@@ -73,25 +83,133 @@ def _above(path: str) -> Iterator[str]:
         yield path
 
 
-def folders(path: str, above: tuple[Identity, ...] = ()) -> Iterator[str]:
-    """A directory and those below it, by name, without hidden ones, and without one that a link finds above itself;
-    nothing where there is none.
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A directory: its files by name, without hidden ones, and what else is in it that nothing is read of, each with
+    why.
+    """
+
+    path: str
+    files: tuple[File, ...]
+    left_out: tuple[tuple[str, str], ...]
+
+
+def walk(path: str) -> Iterator[Folder]:
+    """A directory and those below it, by name, without hidden ones; nothing where there is none. One that a link finds
+    above itself, and the directory of a run, is left out.
 
     Raises:
         StorageError: a directory cannot be listed.
     """
+    yield from _walked(path, ())
+
+
+def _walked(path: str, above: tuple[Identity, ...]) -> Iterator[Folder]:
+    """``above``: the directories between the uppermost and this one, by their identity."""
+    files, left_out = storage.files_in(path), list[tuple[str, str]]()
+    names = [file.relative for file in files]
+    if above and PLAN in names and (MANIFEST in names or is_run(path)):
+        yield Folder(path, (), ((path, RUN),))
+        return
+    here: Identity = (0, 0)
     if storage.is_local(path):
         inner = filesystem(path)[1]
-        here = _identity(inner) if os.path.isdir(inner) else None
-        if here is None or here in above:
+        if not os.path.isdir(inner):
             return
-        above = (*above, here)
-        names = [n for n in _names(inner) if n[0] != "." and os.path.isdir(f"{inner}/{n}")]
+        here = _identity(inner)
+        if here in above:
+            yield Folder(path, (), ((path, CIRCLE),))
+            return
+        folders, others = _entries(inner, set(names))
+        left_out += [(storage.join(inner, name), _unreadable(inner, name)) for name in others]
     else:
-        names = storage.folders_in(path)
-    yield path
-    for name in names:
-        yield from folders(f"{path.rstrip('/')}/{name}", above)
+        folders = storage.folders_in(path)
+    yield Folder(path, tuple(files), tuple(left_out))
+    for name in folders:
+        yield from _walked(f"{path.rstrip('/')}/{name}", (*above, here))
+
+
+def _entries(folder: str, files: Collection[str]) -> tuple[list[str], list[str]]:
+    """The directories in a directory, and what is neither file nor directory; without hidden names."""
+    others = [name for name in _names(folder) if name[0] != "." and name not in files]
+    folders = [name for name in others if os.path.isdir(f"{folder}/{name}")]
+    met = {*folders}
+    return folders, [n for n in others if n not in met and os.path.lexists(f"{folder}/{n}")]
+
+
+def is_run(folder: str) -> bool:
+    """Whether a directory is that of a run, finished or at work."""
+    return storage.exists(storage.join(folder, PLAN)) and any(
+        storage.exists(storage.join(folder, name)) for name in (MANIFEST, TABLES)
+    )
+
+
+def _unreadable(folder: str, name: str) -> str:
+    """The reason why nothing is read of what is neither file nor directory."""
+    path = f"{folder}/{name}"
+    if os.path.islink(path) and not os.path.exists(path):
+        try:
+            os.stat(path)
+        except OSError as error:
+            return CIRCLE if error.errno == errno.ELOOP else DEAD
+    return NO_FILE
+
+
+def _without_runs(pattern: str, found: Sequence[File]) -> tuple[list[File], list[tuple[str, str]]]:
+    """The files that a pattern matches but for those in directories of runs which its ``**`` went into, and the runs.
+
+    A pattern that names directories behind its ``**`` (``**/shards/*.tar``) means them.
+    """
+    start, mark, rest = pattern.rpartition("**")
+    if not mark or "/" in rest.removeprefix("/"):
+        return list(found), []
+    fixed = re.split(r"[*?[]", start, maxsplit=1)[0].rpartition("/")[0]
+    known: dict[str, bool] = {}
+    files, runs = [], set()
+    for file in found:
+        inside = [folder for folder in _may_be_runs(file.path, fixed) if _known_run(folder, known)]
+        runs |= set(inside[-1:])  # the uppermost
+        if not inside:
+            files.append(file)
+    return files, [(folder, RUN) for folder in sorted(runs)]
+
+
+def _may_be_runs(path: str, fixed: str) -> Iterator[str]:
+    """The directories above a file and below ``fixed`` that may be runs; on a store, where each has to be asked for,
+    those in which it has the name of something that a run writes.
+    """
+    local = storage.is_local(path)
+    below = path
+    for folder in _above(path):
+        if len(folder) <= len(fixed):
+            return
+        if local or below[len(folder) + 1 :] in RUN_FILES:
+            yield folder
+        below = folder
+
+
+def _known_run(folder: str, known: dict[str, bool]) -> bool:
+    if folder not in known:
+        known[folder] = is_run(folder)
+    return known[folder]
+
+
+def is_linked(path: str) -> bool:
+    """Whether a path goes through a link of this machine's disk."""
+    inner = filesystem(path)[1]
+    return storage.is_local(path) and os.path.realpath(inner) != inner
+
+
+def is_one_file(path: str, other: str) -> bool:
+    """Whether two paths lead to one file or directory, through links too."""
+    if path == other:
+        return True
+    if not (storage.is_local(path) and storage.is_local(other)):
+        return False
+    try:
+        return os.path.samefile(filesystem(path)[1], filesystem(other)[1])
+    except OSError:
+        return False
 
 
 def _identity(folder: str) -> Identity:

@@ -56,6 +56,13 @@ DENIED = (
 )
 
 
+def no_path(path: str) -> str:
+    """The reason why a text is no path of anything: it is empty, or has a NUL."""
+    if "\0" in path:
+        return f"`{path}`: no path has a NUL character in it"
+    return f"{path!r} is no path: a variable of the shell that is not set? Name a file or directory"
+
+
 def not_installed(protocol: str | None, why: str) -> str:
     """The mend where the client of ``protocol`` cannot be imported; ``why``: as fsspec says it."""
     mend = f"pip install {PACKAGES[protocol]}" if protocol in PACKAGES else why

@@ -56,8 +56,8 @@ class File:
 
 def filesystem(path: str) -> tuple[Any, str]:
     """The file system of ``path``, and the path in that file system's own form."""
-    if "\0" in path:
-        raise InputError(f"`{redact(path)}`: no path has a NUL character in it")
+    if "\0" in path or not path.strip():
+        raise InputError(objects.no_path(redact(path)))
     if not REMOTE.search(path):
         # Called for every table: fsspec takes 20 times as long.
         if not path.startswith("/"):

@@ -33,7 +33,7 @@ def pictures(file: InputFile, rows: pa.Table) -> Iterator[bytes]:
     try:
         for cell, digest in zip(_cells(file, rows), rows["sha256"], strict=True):
             data = cell if isinstance(cell, bytes) else picture_paths.read(file, cell)
-            check_same(file, [data], [digest.as_py()])
+            check_same(file, [data], [digest.as_py()], picture_paths.shown(cell))
             yield data
     except BROKEN as error:
         require_content(error, path)

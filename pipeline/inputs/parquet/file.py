@@ -207,6 +207,19 @@ def picture_fields(
     return data, paths
 
 
+def has_nulls(metadata: pq.FileMetaData, column: str) -> bool:
+    """Whether a column, or a field (``image.bytes``), has a null by the footer's counts."""
+    for group in range(metadata.num_row_groups):
+        chunks = metadata.row_group(group)
+        for number in range(chunks.num_columns):
+            chunk = chunks.column(number)
+            if chunk.path_in_schema != column or not chunk.is_stats_set:
+                continue
+            if chunk.statistics.has_null_count and chunk.statistics.null_count:
+                return True
+    return False
+
+
 def _inner_picture(kind: pa.DataType) -> str | None:
     """The first field of a struct that may hold pictures."""
     fields = list(kind) if pa.types.is_struct(kind) else []

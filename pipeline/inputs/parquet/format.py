@@ -16,8 +16,10 @@ from tamis.pipeline.inputs.parquet.file import (
     BROKEN,
     TAKEN,
     find_columns,
+    has_nulls,
     open_parquet,
     own_name,
+    picture_fields,
     why_broken,
 )
 from tamis.pipeline.inputs.parquet.rows import sections
@@ -65,6 +67,19 @@ class Parquet(Format):
     def pictures(self, file: InputFile, rows: pa.Table) -> Iterator[bytes]:
         """Row group by row group."""
         return fetch.pictures(file, rows)
+
+    def names_pictures(self, file: InputFile) -> bool:
+        """Where a column has their paths, and not all of their bytes beside it."""
+        try:
+            with open_parquet(file.path) as parquet:
+                found = own_name(parquet.schema_arrow, "image", file.reading)
+                data, paths = picture_fields(parquet.schema_arrow, file.path, found)
+                return paths is not None and (data is None or has_nulls(parquet.metadata, data))
+        except BROKEN as error:
+            require_content(error, file.path)
+        except InputError:  # of a type that holds none
+            pass
+        return False
 
     def members(self, file: InputFile, rows: pa.Table) -> Iterator[Sample]:
         """Picture and caption."""

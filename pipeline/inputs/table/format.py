@@ -138,8 +138,12 @@ class TextTable(Format):
             except ValueError:
                 raise picture_paths.changed(file) from None
             data = picture_paths.read(file, path)
-            check_same(file, [data], [known])
+            check_same(file, [data], [known], picture_paths.shown(path))
             yield data
+
+    def names_pictures(self, file: InputFile) -> bool:
+        """Where a column has their paths."""
+        return self.outline(file).pictures is True
 
     def members(self, file: InputFile, rows: pa.Table) -> Iterator[Sample]:
         """The picture's bytes, and the caption as ``txt``."""

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from tamis.pipeline.inputs.formats import Sample, check_same, check_texts
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.picture_formats import SUFFIXES
+from tamis.pipeline.inputs.suffixes import OF_JPEG
 from tamis.pipeline.inputs.tar.webdataset import CAPTION_SUFFIX, IMAGE_SUFFIXES
 from tamis.pipeline.store import ranges, storage
 
@@ -61,7 +62,8 @@ def members(file: InputFile, rows: pa.Table) -> Iterator[Sample]:
         within = bounds[first : stop + 1] - start
         spans_of = pairwise(within.tolist())
         chunk = rows.slice(first, stop - first)
-        if not file.reading.columns and all(
+        renamed = not OF_JPEG.isdisjoint(suffixes[start:end])
+        if not (file.reading.columns or renamed) and all(
             _as_noted(views, within, which[start:end], chunk[NOTED[name]])
             for name, which in texts.items()
         ):
@@ -103,15 +105,16 @@ def as_read(
 ) -> Sample:
     """A sample's members, checked against what ingest noted, as a shard has them. ``picture`` is the picture's number.
 
-    Where the job names members for the picture and the caption, they have the suffixes by which trainers find them; one
-    that stood under such a suffix and is another is called ``original.`` and it.
+    Where the job names members for the picture and the caption, they have the suffixes by which trainers find them, and
+    so has a JPEG of a rarer name; one that stood under such a suffix and is another is called ``original.`` and it.
     """
     named = file.reading.names("text") or text is None
     check_texts(file, sample, None if named else text, meta)
-    if not file.reading.columns:
-        return sample
     suffix, _ = sample[picture]
-    ending = suffix if suffix in IMAGE_SUFFIXES else SUFFIXES.get(form, form)
+    if not file.reading.columns and suffix not in OF_JPEG:
+        return sample
+    kept = suffix in IMAGE_SUFFIXES and suffix not in OF_JPEG
+    ending = suffix if kept else SUFFIXES.get(form, form)
     made: Sample = []
     for number, (name, data) in enumerate(sample):
         no_caption = text is not None and str(data, "utf-8-sig", "replace") != text

@@ -16,7 +16,7 @@ from tamis.pipeline.inputs.part_builder import (
     fault,
     picture_row,
 )
-from tamis.pipeline.inputs.suffixes import OTHER_PICTURES
+from tamis.pipeline.inputs.suffixes import OTHER_PICTURES, RAW_PICTURES
 from tamis.pipeline.inputs.tar.walker import Damage, Member, Walker
 from tamis.pipeline.inputs.tar.webdataset import (
     CAPTION_SUFFIX,
@@ -160,9 +160,12 @@ def _listed(sample: Group) -> str:
 INSIDE = frozenset(("tar", "zip", "gz", "tgz", "parquet", "csv", "tsv", "jsonl", "npy", "npz"))
 """Suffixes of what is data of its own, and no part of a sample."""
 
+UNDECODED = OTHER_PICTURES | RAW_PICTURES
+"""Suffixes of pictures that are not read."""
+
 
 def _other_picture(sample: Group) -> str:
-    other = next((name for name in sample.members if name in OTHER_PICTURES), None)
+    other = next((name for name in sample.members if name in UNDECODED), None)
     if other is not None:
         return f": {other} is not decoded, convert it to jpg, png or webp"
     inside = next((name for name in sample.members if name.rpartition(".")[2] in INSIDE), None)
