@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.pipeline.inputs import own_columns
+from tamis.pipeline.inputs import own_columns, own_types
 
 Objects = list[dict[str, Any] | None]
 
@@ -37,7 +37,7 @@ OBJECTS = st.lists(st.none() | FIELDS, min_size=1, max_size=4)
 @given(OBJECTS, OBJECTS)
 def test_any_objects_of_two_files_are_columns_of_one_type(one: Objects, other: Objects) -> None:
     tables = [own_columns.of_objects(objects) for objects in (one, other)]
-    schema = own_columns.union(table.schema for table in tables)
+    schema = own_types.union(table.schema for table in tables)
     for objects, table in zip((one, other), tables, strict=True):
         fitted = own_columns.fitted(table, schema)
         assert fitted.num_rows == len(objects)
@@ -90,8 +90,8 @@ def test_what_no_column_of_its_kind_holds_is_made_value_by_value(values: list[An
 
 
 def test_types_that_exclude_each_other_become_text() -> None:
-    assert own_columns.merged(pa.int64(), pa.float64()) == pa.float64()
-    assert own_columns.merged(pa.list_(pa.null()), pa.list_(pa.int64())) == pa.list_(pa.int64())
-    assert own_columns.merged(pa.int64(), pa.string()) == pa.string()
+    assert own_types.merged(pa.int64(), pa.float64()) == pa.float64()
+    assert own_types.merged(pa.list_(pa.null()), pa.list_(pa.int64())) == pa.list_(pa.int64())
+    assert own_types.merged(pa.int64(), pa.string()) == pa.string()
     table = own_columns.of_objects([{"a": 1}, {"a": "x"}, {"a": [1]}, {"a": {}}])
     assert table["a"].to_pylist() == ["1", "x", "[1]", "{}"]

@@ -10,9 +10,13 @@ from typing import Any
 import pyarrow as pa
 
 from tamis.pipeline.inputs.columns import NUMBER, TEXT, TRUTH, Columns
+from tamis.pipeline.inputs.own_types import EXACT
 
 WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 """Numbers that are written again as they were read: `007` is a name."""
+
+DIGITS = re.compile(r"[+-]?[0-9]{16,4000}")
+"""Whole numbers that may be beyond those that a float holds."""
 
 TRUTHS = {"true": True, "false": False}
 
@@ -36,10 +40,15 @@ def kind_of(cells: Sequence[str | None]) -> pa.DataType:
     if all(map(WHOLE.fullmatch, some)):
         return pa.int64()
     if all(number_of(cell) is not None for cell in some):
-        return pa.float64()
+        return pa.string() if any(map(_is_beyond, some)) else pa.float64()
     if all(cell.lower() in TRUTHS for cell in some):
         return pa.bool_()
     return pa.string()
+
+
+def _is_beyond(cell: str) -> bool:
+    """Whether a cell is a whole number of which a float would lose the last digits."""
+    return bool(DIGITS.fullmatch(cell)) and abs(int(cell)) > EXACT
 
 
 def array(cells: Sequence[str | None], kind: pa.DataType) -> pa.Array:

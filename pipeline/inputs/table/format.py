@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tamis.pipeline.inputs import partitions, picture_paths
+from tamis.pipeline.inputs import own_columns, partitions, picture_paths
 from tamis.pipeline.inputs.columns import Columns
 from tamis.pipeline.inputs.formats import Format, Outline, Sample, check_same
 from tamis.pipeline.inputs.inner_fields import field_of
@@ -159,7 +159,8 @@ class TextTable(Format):
 
     def own_schema(self, file: InputFile, rows: pa.Table) -> pa.Schema:
         """All columns, of the type that holds the values of these rows."""
-        return partitions.added(file, self._syntax_of_rows(file).own(rows), None).schema
+        table = partitions.added(file, self._syntax_of_rows(file).own(rows), None)
+        return own_columns.schema_of(table)
 
     def own(
         self, file: InputFile, rows: pa.Table, names: Collection[str] | None

@@ -9,6 +9,7 @@ from typing import Any
 from tamis.pipeline.inputs.parquet.batch_size import batch_rows
 from tamis.pipeline.inputs.parquet.batches import cell_values
 from tamis.pipeline.inputs.parquet.file import BROKEN, InputParquet, open_parquet
+from tamis.pipeline.inputs.parquet.leaves import is_twice
 from tamis.pipeline.store.damage import require_content
 from tamis.schemas.errors import InputError
 
@@ -46,12 +47,12 @@ def cells(
 
 
 def _batches(file: InputParquet, shown: str, choose: Choose) -> Iterator[list[list[Any]]]:
-    names = file.schema_arrow.names
-    columns = [*choose(names)]
-    twice = next((name for name in columns if names.count(name) > 1), None)
+    schema = file.schema_arrow
+    columns = [*choose(schema.names)]
+    twice = next((name for name in columns if is_twice(schema, name)), None)
     if twice is not None:
         raise InputError(f"{shown}: has more than one column `{twice}`: leave one of them")
     for group in range(file.num_row_groups):
         rows = batch_rows(file, group, columns, BATCH)
-        for batch in file.iter_batches(rows, [group], columns, use_threads=False):
+        for batch in file.iter_batches(rows, [group], columns):
             yield [cell_values(batch.column(name)) for name in columns]
