@@ -14,11 +14,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from tamis.pipeline.inputs import own_values
+from tamis.pipeline.inputs.parquet.file import MARK
 
 PREFIX = "tamis_"
-
-MARK = b"tamis"
-"""The key of a field's metadata; the value is our name of the column."""
 
 SIDECAR = pa.schema(
     [

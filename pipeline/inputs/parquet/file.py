@@ -36,6 +36,12 @@ READ_BUFFER = 1 << 20
 BROKEN = (*CONTENT, ValueError, OverflowError)
 """Errors of pyarrow on a damaged file, once ``require_content`` has looked at them."""
 
+MARK = b"tamis"
+"""The key of the metadata of a column that tamis has written; the value is its name among tamis' own."""
+
+SAID = {"uid": b"uid", "text": b"caption"}
+"""What ingest looks for -> the mark of the column in which a result says it."""
+
 TAKEN = ("text", "image", "url", "uid", "key", "width", "height", "sha256")
 """Names of the columns that ingest looks for."""
 
@@ -198,9 +204,21 @@ def find_columns(
 def own_name(schema: pa.Schema, name: str, reading: Reading = BY_ALIAS) -> str | None:
     """The file's own name of what ingest calls ``name``: a column, or by the job a field inside one; None for none."""
     column = reading.column(name, schema.names)
+    if name in SAID and column is not None and not reading.names(name):
+        column = _said(schema, name, column)
     if column is None and _is_needed(name, reading):
         column = next((n for n in reading.names(name) if inner_type(schema, n)), None)
     return column
+
+
+def _said(schema: pa.Schema, name: str, usual: str) -> str:
+    """The column in which a result says what was ingested, where that of the usual name is its input's: uids, of which
+    a row of several captions has one, and lists of captions.
+    """
+    if name == "text" and not is_list(schema.field(usual).type):
+        return usual
+    marks = {(field.metadata or {}).get(MARK): field.name for field in schema}
+    return str(marks.get(SAID[name], usual))
 
 
 def picture_fields(
