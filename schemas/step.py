@@ -277,6 +277,16 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         del samples, width
         return ()
 
+    def outcome(self, entered: int, dropped: int) -> Iterable[str]:
+        """Lines about a finished run that show that these settings may not do what they are there for.
+
+        Args:
+            entered: samples that reached the step.
+            dropped: those that it dropped.
+        """
+        del entered, dropped
+        return ()
+
     def scaled(self, share: float) -> Self:
         """The settings for ``share`` of the samples: their counts in proportion."""
         del share

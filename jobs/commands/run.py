@@ -19,7 +19,7 @@ from tamis.jobs.observers.log_lines import LogLines
 from tamis.jobs.terminal import display
 from tamis.jobs.terminal.patience import told_after, weights_of
 from tamis.pipeline.audit.reading.finished_run import FinishedRun, open_run
-from tamis.pipeline.audit.reading.funnel import Funnel, funnel
+from tamis.pipeline.audit.reading.funnel import Funnel, funnel, outcomes
 from tamis.pipeline.audit.reading.funnel import losses as lost
 from tamis.pipeline.audit.reading.words import share
 from tamis.pipeline.planning.where import is_local
@@ -215,7 +215,7 @@ def _show_result(run: FinishedRun, tasks_run: int, times: Times, json: bool) -> 
     out = display.console()
     display.print_table(out, funnel_table(run))
     out.print(balance(totals))
-    for line in (*losses(run.steps, totals), *uncaptioned(totals)):
+    for line in (*losses(run.steps, totals), *uncaptioned(totals), *told(run.steps, totals)):
         out.print(display.plain(line), soft_wrap=True)
     if not tasks_run:
         out.print("nothing was left to do: every table stood as it was")
@@ -248,6 +248,11 @@ def uncaptioned(totals: Funnel) -> Iterator[str]:
                 f"note: {display.count(bare)} of {display.count(step.entered)} samples have no caption: "
                 "`captions: none` in the job's input takes pictures without any"
             )
+
+
+def told(steps: Sequence[StepModel], totals: Funnel) -> Iterator[str]:
+    """What the steps themselves say of how many samples they dropped."""
+    yield from (f"note: {line}" for line in outcomes(steps, totals))
 
 
 def _output_lines(run: FinishedRun) -> list[str]:

@@ -90,6 +90,10 @@ class Format(Protocol):
         """The input's own columns, from a schema or the first samples; none where the file cannot be read."""
         ...
 
+    def own_names(self, file: InputFile) -> Collection[str]:
+        """The names of these columns, without the fields inside them."""
+        return whole(self.columns(file))
+
     def walk(
         self, file: InputFile, options: IngestOptions, totals: FileTotals
     ) -> Iterator[Section]:

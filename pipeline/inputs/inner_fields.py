@@ -5,7 +5,8 @@ In a list a number picks one value, counted from 0; a name picks the field of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 DOT = "."
@@ -39,3 +40,17 @@ def _inner(value: Any, key: str) -> Any:
     if place is None:
         return [_inner(one, key) for one in value]
     return value[place] if place < len(value) else None
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """The names, each once: the second of one name as `lic_2`, or by the next number that is free."""
+    taken, seen = set(names), Counter[str]()
+    found = []
+    for name in names:
+        seen[name] += 1
+        number, one = seen[name], name
+        while number > 1 and (one := f"{name}_{number}") in taken:
+            number += 1
+        taken.add(one)
+        found.append(one)
+    return found

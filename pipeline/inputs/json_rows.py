@@ -55,7 +55,7 @@ class JsonRows(Format):
 
     def own_schema(self, file: InputFile, rows: pa.Table) -> pa.Schema:
         """The keys of the JSON objects, each of the type that holds its values."""
-        return partitions.added(file, own(rows), None).schema
+        return own_columns.schema_of(partitions.added(file, own(rows), None))
 
     def own(
         self, file: InputFile, rows: pa.Table, names: Collection[str] | None

@@ -1,23 +1,19 @@
 """The input's own columns with their own types: from JSON objects, over files that differ, and as JSON again.
 
-Files of one input may differ in a column's type. The type of the whole is then the smallest that holds all values
-(whole numbers and fractions: float64); where there is none, it is text, and a value that is no text is written as JSON.
-NaN and infinities, for which JSON has no form, are null there.
+Files of one input may differ in a column's type. The type of the whole is then one of ``own_types`` that holds all
+values; where there is none, it is text, and a value that is no text is written as JSON.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import date, time
-from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from tamis.pipeline.inputs import own_types, own_values
 from tamis.pipeline.inputs.captions import is_text
 
 INT64 = range(-(2**63), 2**63)
@@ -81,10 +77,21 @@ def _column_of_any(values: Sequence[Any]) -> pa.Array:
 
 def _type_of(values: Iterable[Any]) -> pa.DataType:
     """The type that holds all values of a JSON array, or of a key."""
+    some = list(values)
+    large = any(map(_is_large, some))
     kind = pa.null()
-    for value in values:
-        kind = merged(kind, _kind(value))
+    for value in some:
+        kind = own_types.merged(kind, _kind(value), large)
     return kind
+
+
+def _is_large(value: Any) -> bool:
+    """Whether a JSON value has a whole number that float64 does not hold, at any depth."""
+    if isinstance(value, list):
+        return any(map(_is_large, value))
+    if isinstance(value, dict):
+        return any(map(_is_large, value.values()))
+    return type(value) is int and abs(value) > own_types.EXACT
 
 
 SCALARS = {type(None): pa.null(), bool: pa.bool_(), float: pa.float64(), str: pa.string()}
@@ -106,36 +113,14 @@ def _kind(value: Any) -> pa.DataType:
     return pa.string()  # a struct without fields cannot be written
 
 
-def merged(one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    """The type of a column whose values have one type or the other."""
-    if one == other or pa.types.is_null(other):
-        return one
-    if pa.types.is_null(one):
-        return other
-    if pa.types.is_list(one) and pa.types.is_list(other):
-        return pa.list_(merged(one.value_type, other.value_type))
-    if pa.types.is_struct(one) and pa.types.is_struct(other):
-        fields = {field.name: field.type for field in one}
-        for field in other:
-            fields[field.name] = merged(fields.get(field.name, pa.null()), field.type)
-        return pa.struct(list(fields.items()))
-    schemas = [pa.schema([("x", kind)]) for kind in (one, other)]
-    try:
-        return pa.unify_schemas(schemas, promote_options="permissive").field("x").type
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        return pa.string()
-
-
-def union(schemas: Iterable[pa.Schema]) -> pa.Schema:
-    """All columns of the schemas, in the order in which they first come, each of the type that holds its values."""
-    kinds: dict[str, pa.DataType] = {}
-    exact: set[str] = set()
-    for schema in schemas:
-        for field in schema:
-            kinds[field.name] = merged(kinds.get(field.name, pa.null()), field.type)
-            exact |= {field.name} if field.metadata == EXACT else set()
-    kinds |= {name: pa.string() for name in exact if pa.types.is_floating(kinds[name])}
-    return pa.schema(list(kinds.items()))
+def schema_of(table: pa.Table) -> pa.Schema:
+    """The schema of a table, with the columns marked that have LARGE values."""
+    return pa.schema(
+        [
+            own_types.marked(field, own_types.has_large(column))
+            for field, column in zip(table.schema, table.columns, strict=True)
+        ]
+    )
 
 
 def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -149,33 +134,15 @@ def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
 def _cast(table: pa.Table, field: pa.Field) -> pa.Array:
     if field.name not in table.column_names:
         return pa.nulls(table.num_rows, field.type)
-    column = table[field.name].combine_chunks()
-    if column.type == field.type:
-        return column
-    if _is_text(field.type) and pa.types.is_float32(column.type):
-        column = pc.if_else(
-            pc.is_finite(column), column, None
-        )  # then as its few digits are written
-    nested = pa.types.is_nested(column.type) or pa.types.is_nested(field.type)
-    if not nested and not (_is_text(field.type) and pa.types.is_float64(column.type)):
-        try:
-            return column.cast(field.type)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            pass  # value by value
-    return pa.array([_fit(value, field.type) for value in column.to_pylist()], field.type)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    return own_types.cast(table[field.name].combine_chunks(), field.type)
 
 
 def _fit(value: Any, kind: pa.DataType) -> Any:
-    """A value as ``kind`` takes it."""
-    missing = isinstance(value, float) and not math.isfinite(value) and _is_text(kind)
-    if value is None or missing:
+    """A value of JSON as ``kind`` takes it."""
+    if value is None:
         return None
-    if _is_text(kind):
-        text = value if isinstance(value, str) else _dumps(value)
+    if pa.types.is_string(kind):
+        text = own_values.text(value) or ""
         return text if is_text(text) else text.encode("utf-8", "replace").decode()
     if pa.types.is_floating(kind):
         return float(value)
@@ -188,29 +155,17 @@ def _fit(value: Any, kind: pa.DataType) -> Any:
 
 def objects(table: pa.Table) -> list[dict[str, Any]]:
     """The rows of a table as JSON objects; without nulls' columns, and without bytes, which JSON cannot hold."""
+    names = table.column_names
+    columns = [own_values.values(table[name].combine_chunks()) for name in names]
+    rows = zip(*columns, strict=True) if names else ((),) * table.num_rows
     return [
-        {name: _json(value) for name, value in row.items() if _has_json(value)}
-        for row in table.to_pylist()
+        {
+            name: own_values.as_json(value)
+            for name, value in zip(names, row, strict=True)
+            if own_values.has_json(value)
+        }
+        for row in rows
     ]
-
-
-def _has_json(value: Any) -> bool:
-    return value is not None and not isinstance(value, bytes)
-
-
-def _json(value: Any) -> Any:
-    """A value as JSON has it; what JSON has no form for as text."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(name): _json(inner) for name, inner in value.items() if _has_json(inner)}
-    if isinstance(value, list | tuple):
-        return [None if isinstance(inner, bytes) else _json(inner) for inner in value]
-    if isinstance(value, date | time):
-        return value.isoformat()
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    return str(value) if not isinstance(value, Decimal) else float(value)
 
 
 def dumped(fields: Mapping[str, Any]) -> bytes:
@@ -219,4 +174,4 @@ def dumped(fields: Mapping[str, Any]) -> bytes:
 
 
 def _dumps(value: Any) -> str:
-    return json.dumps(_json(value), ensure_ascii=False)
+    return json.dumps(own_values.as_json(value), ensure_ascii=False)

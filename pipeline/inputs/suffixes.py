@@ -75,3 +75,6 @@ NAMES = (
     *("image", "img", "picture", "photo", "path", "file"),
 )
 """Columns with the paths of pictures, in lower case, the preferred name first."""
+
+UID = "tamis.uid"
+"""Of the member that says a sample's uid where its json says another one, or none by that name."""

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-PREFIX = "tamis_"
+from tamis.pipeline.inputs import own_values
+from tamis.pipeline.inputs.parquet.file import MARK
 
-MARK = b"tamis"
-"""The key of a field's metadata; the value is our name of the column."""
+PREFIX = "tamis_"
 
 SIDECAR = pa.schema(
     [
@@ -148,4 +148,8 @@ def ours_in(schema: pa.Schema) -> dict[str, str]:
 def differing(own: pa.Table, ours: pa.Table) -> set[str]:
     """The columns of both tables whose values are not the same in every row."""
     both = set(own.column_names) & set(ours.column_names)
-    return {name for name in both if own[name].to_pylist() != ours[name].to_pylist()}
+    return {name for name in both if _values(own[name]) != _values(ours[name])}
+
+
+def _values(column: pa.ChunkedArray) -> list[object]:
+    return [value for chunk in column.chunks for value in own_values.values(chunk)]

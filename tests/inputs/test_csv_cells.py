@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.pipeline.inputs import own_columns
+from tamis.pipeline.inputs import own_columns, own_types
 from tamis.pipeline.inputs.table import cells
 from tests.support.running import make_plan, picture, run_here
 
@@ -35,9 +35,9 @@ CELLS = st.one_of(
 
 @given(st.lists(CELLS, max_size=6), st.integers(0, 6))
 def test_a_column_is_the_same_however_its_parts_are_cut(texts: list[str | None], cut: int) -> None:
-    (whole,) = own_columns.union([pa.schema([cells.field_of("x", texts)])])
+    (whole,) = own_types.union([pa.schema([cells.field_of("x", texts)])])
     parts = [texts[:cut], texts[cut:]]
-    schema = own_columns.union(pa.schema([cells.field_of("x", part)]) for part in parts)
+    schema = own_types.union(pa.schema([cells.field_of("x", part)]) for part in parts)
     assert schema.field("x").type == whole.type
     tables = [pa.table({"x": pa.array(part, pa.string())}) for part in parts]
     found = [v for t in tables for v in own_columns.fitted(t, schema)["x"].to_pylist()]

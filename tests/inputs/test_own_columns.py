@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.pipeline.inputs import own_columns
+from tamis.pipeline.inputs import own_columns, own_types
 
 Objects = list[dict[str, Any] | None]
 
@@ -38,7 +38,7 @@ OBJECTS = st.lists(st.none() | FIELDS, min_size=1, max_size=4)
 @given(OBJECTS, OBJECTS)
 def test_any_objects_of_two_files_are_columns_of_one_type(one: Objects, other: Objects) -> None:
     tables = [own_columns.of_objects(objects) for objects in (one, other)]
-    schema = own_columns.union(table.schema for table in tables)
+    schema = own_types.union(table.schema for table in tables)
     for objects, table in zip((one, other), tables, strict=True):
         fitted = own_columns.fitted(table, schema)
         assert fitted.num_rows == len(objects)
@@ -91,9 +91,9 @@ def test_what_no_column_of_its_kind_holds_is_made_value_by_value(values: list[An
 
 
 def test_types_that_exclude_each_other_become_text() -> None:
-    assert own_columns.merged(pa.int64(), pa.float64()) == pa.float64()
-    assert own_columns.merged(pa.list_(pa.null()), pa.list_(pa.int64())) == pa.list_(pa.int64())
-    assert own_columns.merged(pa.int64(), pa.string()) == pa.string()
+    assert own_types.merged(pa.int64(), pa.float64()) == pa.float64()
+    assert own_types.merged(pa.list_(pa.null()), pa.list_(pa.int64())) == pa.list_(pa.int64())
+    assert own_types.merged(pa.int64(), pa.string()) == pa.string()
     table = own_columns.of_objects([{"a": 1}, {"a": "x"}, {"a": [1]}, {"a": {}}])
     assert table["a"].to_pylist() == ["1", "x", "[1]", "{}"]
 
@@ -106,28 +106,29 @@ def test_text_is_the_same_however_parts_are_cut(values: list[Any], cut: int) -> 
     """Fractions, truths and text; a whole number beside fractions of its part is one of them."""
     objects: Objects = [{"a": value} for value in values]
     parts = [own_columns.of_objects(some) for some in (objects[:cut], objects[cut:], [{"a": ""}])]
-    schema = own_columns.union([pa.schema([("a", pa.string())]), *(one.schema for one in parts)])
+    schema = own_types.union([pa.schema([("a", pa.string())]), *(one.schema for one in parts)])
     found = [v for part in parts for v in own_columns.fitted(part, schema)["a"].to_pylist()]
-    assert found == [None if _is_missing(v) else _written(v) for v in [*values, ""]]
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and not math.isfinite(value))
+    assert found == [None if v is None else _written(v) for v in [*values, ""]]
 
 
 def _written(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def test_what_json_has_no_form_for_is_null_in_text_and_stays_in_numbers() -> None:
+def test_what_json_has_no_form_for_is_null_there_and_stays_in_numbers_and_text() -> None:
     texts = [json.loads(text) for text in ("NaN", "1e999", "-Infinity", "0.5")]
     numbers = own_columns.of_objects([{"a": value} for value in texts])
     assert numbers["a"].type == pa.float64()
     assert numbers["a"].to_pylist()[1:] == [math.inf, -math.inf, 0.5]
     assert own_columns.objects(numbers)[:3] == [{"a": None}] * 3
     schema = pa.schema([("a", pa.string())])
-    assert own_columns.fitted(numbers, schema)["a"].to_pylist() == [None, None, None, "0.5"]
+    assert own_columns.fitted(numbers, schema)["a"].to_pylist() == [
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "0.5",
+    ]
     mixed = own_columns.of_objects([{"a": value} for value in (*texts, "x", [math.nan])])
-    assert mixed["a"].to_pylist() == [None, None, None, "0.5", "x", "[null]"]
-    single = pa.table({"a": pa.array([math.nan, math.inf, 0.1], pa.float32())})
-    assert own_columns.fitted(single, schema)["a"].to_pylist() == [None, None, "0.1"]
+    assert mixed["a"].to_pylist() == ["NaN", "Infinity", "-Infinity", "0.5", "x", "[NaN]"]
+    single = pa.table({"a": pa.array([math.nan, math.inf, 0.5], pa.float32())})
+    assert own_columns.fitted(single, schema)["a"].to_pylist() == ["NaN", "Infinity", "0.5"]

@@ -88,7 +88,8 @@ def test_the_result_has_them_under_names_that_trainers_read(tmp_path: Path) -> N
     )
     run_here(job)
     found = members_of(tmp_path / "run/shards/00000.tar")
-    assert sorted(found) == ["cap", "id", "json", "original.txt", "png", "thumb.png", "txt"]
+    due = ["cap", "id", "json", "original.txt", "png", "tamis.uid", "thumb.png", "txt"]
+    assert sorted(found) == due
     assert found["png"] in (picture(1), picture(2))
     assert found["original.txt"] == b"another"
 

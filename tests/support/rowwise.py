@@ -57,9 +57,9 @@ def _group(
     done = 0
     try:
         # As ingest does before it asks for more: of several broken columns, the rows asked for decide which is named.
-        next(file.iter_batches(1, [group], columns.wanted, use_threads=False), None)
+        next(file.iter_batches(1, [group], columns.wanted), None)
         for batch in file.iter_batches(
-            parquet.BATCH_ROWS, row_groups=[group], columns=columns.wanted, use_threads=False
+            parquet.BATCH_ROWS, row_groups=[group], columns=columns.wanted
         ):
             for row in _batch(source, options, columns, batch, first + done):
                 yield {"row_group": group, "group_row": done} | row

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +14,7 @@ from tamis.pipeline.tables import paths
 from tamis.schemas.errors import JobError, StateError
 from tamis.schemas.manifest import StepCount
 from tamis.schemas.nearest import nearest
+from tamis.schemas.step import StepModel
 
 if TYPE_CHECKING:
     import duckdb
@@ -177,3 +178,12 @@ def _chosen(run: FinishedRun, name: str) -> tuple[str, list[object]]:
             f"--sample {name}: nothing was dropped for it{nearest(name, [*reasons, *steps, 'kept'])}"
         )
     return "reason = ?" if name in reasons else "step = ?", [name]
+
+
+def outcomes(steps: Sequence[StepModel], totals: Funnel) -> Iterator[str]:
+    """What the steps themselves say of how many samples they dropped."""
+    counts = {step.step: step for step in totals.steps}
+    for step in steps:
+        if step.name in counts:
+            counted = counts[step.name]
+            yield from step.outcome(counted.entered, sum(counted.dropped.values()))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tamis.pipeline.audit.reading import distributions
 from tamis.pipeline.audit.reading.finished_run import FinishedRun
-from tamis.pipeline.audit.reading.funnel import BY_REASON, funnel
+from tamis.pipeline.audit.reading.funnel import BY_REASON, funnel, outcomes
 from tamis.pipeline.audit.reading.pairs import remarks
 from tamis.pipeline.audit.reading.sql import identifier
 from tamis.pipeline.audit.reading.words import number, share
@@ -50,11 +50,12 @@ def funnel_section(run: FinishedRun, connection: duckdb.DuckDBPyConnection) -> s
         f"{number(counted.rows_in)} in = {number(counted.kept)} kept "
         f"+ {number(counted.dropped)} dropped."
     )
+    notes = [*outcomes(run.steps, counted), *remarks(run, connection)]
     return (
         element("p", summary, class_="soft")
         + KEY.format(more="")
         + element("div", "".join(rows), class_="funnel")
-        + "".join(element("p", text(line), class_="note") for line in remarks(run, connection))
+        + "".join(element("p", text(line), class_="note") for line in notes)
     )
 
 

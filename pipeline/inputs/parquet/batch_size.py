@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tamis.pipeline.inputs.parquet.file import InputParquet
+from tamis.pipeline.inputs.parquet.inner import Name
+from tamis.pipeline.inputs.parquet.leaves import chosen
 
 BATCH_BYTES = 32 << 20
 """Bytes of a batch, about."""
@@ -22,17 +24,17 @@ DOUBTFUL_BYTES, DOUBTFUL_RATIO = 16 << 20, 8
 
 
 def batch_rows(
-    parquet: InputParquet, group: int, names: Sequence[str], most: int, uneven: int | None = None
+    parquet: InputParquet, group: int, names: Sequence[Name], most: int, uneven: int | None = None
 ) -> int:
     """Rows, at most ``most``, of a batch of the columns ``names`` of one row group; of a large one ``uneven``."""
     rows = max(1, parquet.metadata.row_group(group).num_rows)
     chunks = _chunks(parquet, group, names)
-    size = sum(chunk.total_uncompressed_size for chunk in chunks)
+    size = sum(chunk.total_uncompressed_size for chunk in chunks.values())
     most = min(most, uneven) if uneven and size > BATCH_BYTES else most
     even = size / rows
     doubtful = [
-        chunk.path_in_schema
-        for chunk in chunks
+        number
+        for number, chunk in chunks.items()
         if chunk.physical_type == "BYTE_ARRAY"
         and chunk.has_dictionary_page
         and chunk.total_uncompressed_size * most > BATCH_BYTES
@@ -51,24 +53,23 @@ def _is_doubtful(chunk: pq.ColumnChunkMetaData) -> bool:
 
 
 def _chunks(
-    parquet: InputParquet, group: int, names: Sequence[str]
-) -> list[pq.ColumnChunkMetaData]:
-    """What the footer says of them; an error of pyarrow's where it contradicts itself."""
+    parquet: InputParquet, group: int, names: Sequence[Name]
+) -> dict[int, pq.ColumnChunkMetaData]:
+    """What the footer says of them, by their leaves; an error of pyarrow's where it contradicts itself."""
     # A reader of the columns finds that, and raises. Asked for a column's part of the footer, pyarrow ends the process.
-    next(parquet.iter_batches(1, [group], list(names), use_threads=False), None)
-    schema, metadata = parquet.metadata.schema, parquet.metadata.row_group(group)
-    below = tuple(f"{name}." for name in names)
-    paths = {number: schema.column(number).path for number in range(metadata.num_columns)}
-    wanted = (n for n, path in paths.items() if path in names or path.startswith(below))
-    return [metadata.column(number) for number in wanted]
+    leaves, _ = chosen(parquet.schema_arrow, names)
+    next(parquet.of_leaves(1, [group], leaves), None)
+    metadata = parquet.metadata.row_group(group)
+    return {number: metadata.column(number) for number in leaves}
 
 
-def _longest(parquet: InputParquet, group: int, paths: Sequence[str]) -> float:
-    """Bytes of the longest value in the dictionaries of some columns."""
-    reader = parquet.with_dictionaries(paths)
+def _longest(parquet: InputParquet, group: int, leaves: Sequence[int]) -> float:
+    """Bytes of the longest value in the dictionaries of some leaves."""
+    schema = parquet.metadata.schema
+    reader = parquet.with_dictionaries([schema.column(number).path for number in leaves])
     longest = 0
-    for path in paths:
-        batch = next(reader.iter_batches(1, [group], [path], use_threads=False), None)
+    for number in leaves:
+        batch = next(reader.of_leaves(1, [group], [number]), None)
         if batch is not None:
             longest = max(longest, _length(batch.column(0)))
     return float(longest)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.pipeline.algorithms.near_captions.folding import is_visible
-from tamis.pipeline.inputs import partitions
+from tamis.pipeline.inputs import own_values, partitions
 from tamis.pipeline.inputs.captions import caption_uid, is_text, judge_caption, long_url
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet.file import Columns, is_string, is_texts
@@ -144,7 +144,7 @@ def _each(batch: pa.RecordBatch, name: str | None, rule: Callable[[Any], Any]) -
 
 
 def _keys(batch: pa.RecordBatch, name: str | None, numbers: Sequence[int]) -> list[str]:
-    if name is None:
+    if name is None or pa.types.is_temporal(batch.column(name).type):
         return list(map(str, numbers))
     return list(map(key_of, cell_values(batch.column(name)), numbers))
 
@@ -262,7 +262,10 @@ def cell_values(column: pa.Array) -> list[Any]:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if not is_string(column.type):
-        return list(column.to_pylist())
+        try:
+            return list(column.to_pylist())
+        except (ValueError, OverflowError):  # times that Python's objects cannot hold
+            return own_values.values(column)
     try:
         column.validate(full=True)
     except pa.ArrowInvalid:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,14 @@ from tamis.pipeline.inputs.columns import NUMBER, SINGLE, TEXT, TRUTH, Columns, 
 from tamis.pipeline.inputs.inner_fields import DOT
 from tamis.pipeline.inputs.parquet.batch_size import batch_rows
 from tamis.pipeline.inputs.parquet.file import BROKEN, InputParquet, open_parquet
-from tamis.pipeline.inputs.parquet.inner import inner_array, inner_type, is_list, stored_name
+from tamis.pipeline.inputs.parquet.inner import (
+    Name,
+    inner_array,
+    inner_type,
+    is_list,
+    stored_way,
+    way_of,
+)
 from tamis.pipeline.inputs.parquet.texts import bounded
 from tamis.pipeline.inputs.parquet.views import without_views
 from tamis.pipeline.store import storage
@@ -31,6 +38,16 @@ def look(path: str) -> Columns:
     except BROKEN as error:  # a damaged input is ingest's to report, row by row
         require_content(error, path)
         return {}
+
+
+def names(path: str) -> list[str]:
+    """The names of the columns in the file's schema, without the fields inside them; none where it cannot be read."""
+    try:
+        with open_parquet(path) as file:
+            return list(file.schema_arrow.names)
+    except BROKEN as error:
+        require_content(error, path)
+        return []
 
 
 def _named(schema: pa.Schema) -> Iterator[tuple[str, pa.DataType | None]]:
@@ -53,9 +70,7 @@ def _named(schema: pa.Schema) -> Iterator[tuple[str, pa.DataType | None]]:
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
     """A column, or a field inside one, which is null where what it stands in is."""
-    if name in table.column_names:
-        return table[name]
-    column, *keys = name.split(DOT)
+    column, *keys = way_of(table.schema, name)
     chunks = [inner_array(chunk, keys) for chunk in table[column].chunks]
     return pa.chunked_array(chunks, inner_type(table.schema, name))
 
@@ -85,14 +100,14 @@ def read(
     Null where a column is missing, of another type than ``wanted``, or cannot be read, and as ``bounded`` says.
 
     Raises:
-        InputError: the file lacks a row, or has two columns of one name.
+        InputError: the file lacks a row.
     """
     if not len(row_group):  # a file that cannot be opened has no row that is asked for
         return {name: pa.array([], kind) for name, kind in wanted.items()}
     pieces: list[pa.Table] = []
     try:
         with open_parquet(path) as file:
-            present = _present(path, file.schema_arrow, wanted)
+            present = _present(file.schema_arrow, wanted)
             for number in np.unique(row_group):
                 rows = group_row[row_group == number]
                 pieces += _group_values(file, int(number), rows, present, path)
@@ -107,14 +122,8 @@ def read(
     }
 
 
-def _present(
-    path: str, schema: pa.Schema, wanted: Mapping[str, pa.DataType]
-) -> dict[str, pa.DataType]:
+def _present(schema: pa.Schema, wanted: Mapping[str, pa.DataType]) -> dict[str, pa.DataType]:
     """The wanted columns that the file has, of that type; a sample has no value in another."""
-    for name in wanted:
-        column = name if name in schema.names else name.partition(DOT)[0]
-        if schema.names.count(column) > 1:
-            raise InputError(f"`{storage.redact(path)}` has more than one column `{column}`")
     types = {name: inner_type(schema, name) for name in wanted}
     return {
         name: kind
@@ -152,10 +161,10 @@ def rows_of(
     file: InputParquet,
     row_group: NDArray[np.integer],
     group_row: NDArray[np.integer],
-    names: list[str],
+    names: Sequence[Name],
     path: str,
 ) -> Iterator[pa.Table]:
-    """Some columns, or fields of them (``image.path``), in the rows at ascending positions, a batch at a time.
+    """Some columns, or fields of them, in the rows at ascending positions, a batch at a time.
 
     Raises:
         InputError: the file lacks a row.
@@ -166,13 +175,13 @@ def rows_of(
 
 
 def _rows_of(
-    file: InputParquet, number: int, rows: NDArray[np.integer], names: list[str], path: str
+    file: InputParquet, number: int, rows: NDArray[np.integer], names: Sequence[Name], path: str
 ) -> Iterator[pa.Table]:
     """Some rows of one row group, decoded a batch at a time and no further than the last of them."""
     start, left = 0, rows
-    names = [*dict.fromkeys(stored_name(file.schema_arrow, name) for name in names)]
-    size = batch_rows(file, number, names, BATCH_ROWS, UNEVEN_ROWS)
-    batches = file.iter_batches(size, [number], names, use_threads=False)
+    ways = [*dict.fromkeys(stored_way(file.schema_arrow, name) for name in names)]
+    size = batch_rows(file, number, ways, BATCH_ROWS, UNEVEN_ROWS)
+    batches = file.iter_batches(size, [number], ways)
     while len(left):
         batch = next(batches, None)
         if batch is None:

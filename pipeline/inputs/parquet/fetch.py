@@ -20,7 +20,7 @@ from tamis.pipeline.inputs.parquet.file import (
     own_name,
     picture_fields,
 )
-from tamis.pipeline.inputs.parquet.inner import field_of, stored_name
+from tamis.pipeline.inputs.parquet.inner import Way, field_of, stored_way
 from tamis.pipeline.inputs.picture_formats import SUFFIXES
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
@@ -79,13 +79,13 @@ def _why_no_pictures(rows: pa.Table) -> str:
 
 
 def _of_group(
-    parquet: InputParquet, group: int, names: list[str], wanted: npt.NDArray[np.int64]
+    parquet: InputParquet, group: int, names: list[Way], wanted: npt.NDArray[np.int64]
 ) -> Iterator[bytes | str | None]:
     """Pictures or paths in some rows of a row group, decoded no further than the last of them."""
     start = 0
-    stored = [*dict.fromkeys(stored_name(parquet.schema_arrow, name) for name in names)]
+    stored = [*dict.fromkeys(stored_way(parquet.schema_arrow, name) for name in names)]
     rows = batch_rows(parquet, group, stored, BATCH_ROWS_WITH_PICTURES)
-    for batch in parquet.iter_batches(rows, [group], stored, use_threads=False):
+    for batch in parquet.iter_batches(rows, [group], stored):
         cells = [field_of(batch, name) for name in names]
         for row in wanted[(wanted >= start) & (wanted < start + batch.num_rows)].tolist():
             values = (cell[row - start].as_py() for cell in cells)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -13,7 +14,8 @@ import pyarrow.parquet as pq
 from tamis.pipeline.inputs.captions import CAPTIONS_ARE_TEXT
 from tamis.pipeline.inputs.input_files import BY_ALIAS, Reading
 from tamis.pipeline.inputs.other_formats import named
-from tamis.pipeline.inputs.parquet.inner import inner_type, is_list, stored_name
+from tamis.pipeline.inputs.parquet.inner import Name, Way, inner_type, is_list, stored_way, way_of
+from tamis.pipeline.inputs.parquet.leaves import chosen, is_twice, unique
 from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import CONTENT, require_content
@@ -34,6 +36,12 @@ READ_BUFFER = 1 << 20
 BROKEN = (*CONTENT, ValueError, OverflowError)
 """Errors of pyarrow on a damaged file, once ``require_content`` has looked at them."""
 
+MARK = b"tamis"
+"""The key of the metadata of a column that tamis has written; the value is its name among tamis' own."""
+
+SAID = {"uid": b"uid", "text": b"caption"}
+"""What ingest looks for -> the mark of the column in which a result says it."""
+
 TAKEN = ("text", "image", "url", "uid", "key", "width", "height", "sha256")
 """Names of the columns that ingest looks for."""
 
@@ -42,9 +50,8 @@ TAKEN = ("text", "image", "url", "uid", "key", "width", "height", "sha256")
 class Columns:
     """The input's own names of the columns that ingest reads; None for a missing one.
 
-    ``image`` is the column of pictures. Their bytes are in ``bytes``: the column itself, or a struct's ``image.bytes``;
-    the paths of those that lie beside the file in ``paths``. ``stored``: what is decoded for
-    all of them.
+    ``image`` is the column of pictures. Their bytes are in ``bytes``: the column itself, or a struct's field `bytes`;
+    the paths of those that lie beside the file in ``paths``. ``stored``: what is decoded for all of them.
     """
 
     text: str | None
@@ -55,14 +62,14 @@ class Columns:
     width: str | None
     height: str | None
     sha256: str | None
-    bytes: str | None = None
-    paths: str | None = None
-    stored: tuple[str, ...] = ()
+    bytes: Way | None = None
+    paths: Way | None = None
+    stored: tuple[Way, ...] = ()
 
     @property
-    def pictures(self) -> list[str]:
+    def pictures(self) -> list[Way]:
         """What is read of pictures."""
-        return [name for name in (self.bytes, self.paths) if name is not None]
+        return [way for way in (self.bytes, self.paths) if way is not None]
 
     @property
     def facts(self) -> list[str]:
@@ -72,13 +79,16 @@ class Columns:
         return [*dict.fromkeys(name for name in names if name is not None)]
 
     @property
-    def wanted(self) -> list[str]:
-        """The columns and fields to read, once each."""
-        return [*dict.fromkeys((*self.facts, *self.pictures))]
+    def wanted(self) -> list[Name]:
+        """The columns and fields to read."""
+        return [*self.facts, *self.pictures]
 
 
 class InputParquet(ParquetFile):
-    """A parquet file that is read in small pieces, and closes its raw file with itself, which pyarrow leaves open."""
+    """A parquet file that is read in small pieces, and closes its raw file with itself, which pyarrow leaves open.
+
+    Its columns have one name each, as ``unique`` gives them.
+    """
 
     def __init__(
         self,
@@ -91,6 +101,28 @@ class InputParquet(ParquetFile):
     def close(self, force: bool = True) -> None:
         """Close it, and with ``force`` the raw file."""
         super().close(force)
+
+    @cached_property
+    def schema_arrow(self) -> pa.Schema:
+        """The columns."""
+        return unique(self.reader.schema_arrow)
+
+    def iter_batches(
+        self, batch_size: int, row_groups: Sequence[int], columns: Sequence[Name]
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of some row groups, of a column those fields alone that ``columns`` names."""
+        leaves, names = chosen(self.schema_arrow, columns)
+        for batch in self.of_leaves(batch_size, row_groups, leaves):
+            yield batch.rename_columns(names)
+
+    def of_leaves(
+        self, batch_size: int, row_groups: Sequence[int], leaves: Sequence[int]
+    ) -> Iterator[pa.RecordBatch]:
+        """The same, of the leaves with these numbers, ascending."""
+        found: Iterator[pa.RecordBatch] = self.reader.iter_batches(
+            batch_size, row_groups=row_groups, column_indices=leaves, use_threads=False
+        )
+        return found
 
     def with_dictionaries(self, columns: Sequence[str]) -> InputParquet:
         """A second reader of the file, to which these columns' dictionaries are not unfolded; leave it open."""
@@ -146,7 +178,7 @@ def find_columns(
     names: dict[str, str | None] = {}
     for name in TAKEN:
         column = own_name(schema, name, reading)
-        if schema.names.count(column) > 1:
+        if column is not None and is_twice(schema, column):
             raise InputError(f"`{storage.redact(path)}` has more than one column `{column}`")
         if (
             column is None
@@ -165,22 +197,34 @@ def find_columns(
         _expect(fits, path, names["text"], kind, rule)
     data, paths = picture_fields(schema, path, names["image"])
     found = Columns(**names, bytes=data, paths=paths, stored=())
-    stored = dict.fromkeys(stored_name(schema, name) for name in found.wanted)
+    stored = dict.fromkeys(stored_way(schema, name) for name in found.wanted)
     return replace(found, stored=tuple(stored))
 
 
 def own_name(schema: pa.Schema, name: str, reading: Reading = BY_ALIAS) -> str | None:
     """The file's own name of what ingest calls ``name``: a column, or by the job a field inside one; None for none."""
     column = reading.column(name, schema.names)
+    if name in SAID and column is not None and not reading.names(name):
+        column = _said(schema, name, column)
     if column is None and _is_needed(name, reading):
         column = next((n for n in reading.names(name) if inner_type(schema, n)), None)
     return column
 
 
+def _said(schema: pa.Schema, name: str, usual: str) -> str:
+    """The column in which a result says what was ingested, where that of the usual name is its input's: uids, of which
+    a row of several captions has one, and lists of captions.
+    """
+    if name == "text" and not is_list(schema.field(usual).type):
+        return usual
+    marks = {(field.metadata or {}).get(MARK): field.name for field in schema}
+    return str(marks.get(SAID[name], usual))
+
+
 def picture_fields(
     schema: pa.Schema, path: str, column: str | None
-) -> tuple[str | None, str | None]:
-    """What of the column of pictures holds their bytes, and what their paths: the column, or a field of it.
+) -> tuple[Way | None, Way | None]:
+    """The way to what of the column of pictures holds their bytes, and what their paths: the column, or a field of it.
 
     Raises:
         InputError: neither.
@@ -188,10 +232,11 @@ def picture_fields(
     if column is None:
         return None, None
     kind = inner_type(schema, column) or pa.null()
-    fields = [(column, kind)]
+    way = way_of(schema, column)
+    fields = [(way, kind)]
     if pa.types.is_struct(kind):
         fields = [
-            (f"{column}.{name}", kind.field(name).type)
+            ((*way, name), kind.field(name).type)
             for name in ("bytes", "path")
             if kind.get_field_index(name) >= 0
         ]
@@ -207,13 +252,13 @@ def picture_fields(
     return data, paths
 
 
-def has_nulls(metadata: pq.FileMetaData, column: str) -> bool:
-    """Whether a column, or a field (``image.bytes``), has a null by the footer's counts."""
+def has_nulls(metadata: pq.FileMetaData, column: Sequence[str]) -> bool:
+    """Whether a column, or a field of it (``image``, ``bytes``), has a null by the footer's counts."""
     for group in range(metadata.num_row_groups):
         chunks = metadata.row_group(group)
         for number in range(chunks.num_columns):
             chunk = chunks.column(number)
-            if chunk.path_in_schema != column or not chunk.is_stats_set:
+            if chunk.path_in_schema != ".".join(column) or not chunk.is_stats_set:
                 continue
             if chunk.statistics.has_null_count and chunk.statistics.null_count:
                 return True

@@ -58,6 +58,11 @@ class Parquet(Format):
         own_columns = columns.look(file.path)
         return partitions.known(file, own_columns) if own_columns else own_columns
 
+    def own_names(self, file: InputFile) -> Collection[str]:
+        """Those of the schema, where a dot says nothing, and of Hive's partitions."""
+        names = columns.names(file.path)
+        return partitions.known(file, dict.fromkeys(names)) if names else names
+
     def walk(
         self, file: InputFile, options: IngestOptions, totals: FileTotals
     ) -> Iterator[Section]:

@@ -8,6 +8,19 @@ import pyarrow.compute as pc
 
 from tamis.pipeline.inputs.inner_fields import DOT, place_of
 
+Way = tuple[str, ...]
+"""A column's name, and those on the way to a field inside it."""
+
+Name = str | Way
+"""A field by the way to it; or by one name, which is a column's, else has dots between those on the way."""
+
+
+def way_of(schema: pa.Schema, name: Name) -> Way:
+    """The way that a name says: a column that is called so comes first."""
+    if not isinstance(name, str):
+        return name
+    return (name,) if name in schema.names else tuple(name.split(DOT))
+
 
 def is_list(kind: pa.DataType) -> bool:
     """Whether a column of this type holds lists."""
@@ -15,12 +28,12 @@ def is_list(kind: pa.DataType) -> bool:
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
-def inner_type(schema: pa.Schema, name: str) -> pa.DataType | None:
+def inner_type(schema: pa.Schema, name: Name) -> pa.DataType | None:
     """The type of a column, or of a field inside one; None where the file has none of that name."""
-    if name in schema.names:
-        return schema.field(name).type
-    kind: pa.DataType | None = pa.struct(list(schema))
-    for key in name.split(DOT):
+    column, *keys = way_of(schema, name)
+    place = schema.get_field_index(column)
+    kind: pa.DataType | None = schema.field(place).type if place >= 0 else None
+    for key in keys:
         kind = None if kind is None else _type_below(kind, key)
     return kind
 
@@ -36,25 +49,20 @@ def _type_below(kind: pa.DataType, key: str) -> pa.DataType | None:
     return None if inner is None else pa.list_(inner)
 
 
-def stored_name(schema: pa.Schema, name: str) -> str:
+def stored_way(schema: pa.Schema, name: Name) -> Way:
     """What is decoded for a field: itself, or the column or field with the list that it stands in."""
-    if name in schema.names:
-        return name
-    keys = name.split(DOT)
-    for count in range(1, len(keys)):
-        kind = inner_type(schema, DOT.join(keys[:count]))
+    way = way_of(schema, name)
+    for count in range(1, len(way)):
+        kind = inner_type(schema, way[:count])
         if kind is not None and is_list(kind):
-            return DOT.join(keys[:count])
-    return name
+            return way[:count]
+    return way
 
 
-def field_of(batch: pa.RecordBatch, name: str) -> pa.Array:
+def field_of(batch: pa.RecordBatch, name: Name) -> pa.Array:
     """A column of a batch, or a field inside one (``image.bytes``, ``images.0``), which is null where that has none."""
-    if name in batch.schema.names:
-        array = batch.column(name)
-    else:
-        column, *keys = name.split(DOT)
-        array = inner_array(batch.column(column), keys)
+    column, *keys = way_of(batch.schema, name)
+    array = inner_array(batch.column(column), keys)
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
 
 

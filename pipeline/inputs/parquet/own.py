@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from tamis.pipeline.inputs.inner_fields import DOT
+from tamis.pipeline.inputs import own_types
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet import columns
 from tamis.pipeline.inputs.parquet.file import (
@@ -20,6 +20,8 @@ from tamis.pipeline.inputs.parquet.file import (
     own_name,
     picture_fields,
 )
+from tamis.pipeline.inputs.parquet.inner import Way, way_of
+from tamis.pipeline.inputs.parquet.large import large_columns
 from tamis.pipeline.inputs.parquet.texts import repaired
 from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
@@ -30,10 +32,12 @@ BYTES = "bytes"
 
 
 class Own(NamedTuple):
-    """The columns of a file without pictures' bytes; what is decoded for each; and the column of pictures as it is."""
+    """The columns of a file without pictures' bytes, marked as ``own_types`` has it; what is decoded for each; and the
+    column of pictures as it is.
+    """
 
     schema: pa.Schema
-    leaves: Mapping[str, Sequence[str]]
+    leaves: Mapping[str, Sequence[Way]]
     picture: pa.Field | None
 
 
@@ -46,29 +50,24 @@ def schema(file: InputFile) -> Own:
     try:
         with open_parquet(file.path) as parquet:
             whole = parquet.schema_arrow.remove_metadata()
+            large = large_columns(parquet)
     except BROKEN as error:
         require_content(error, file.path)
         raise _changed(file, error) from error
-    names = [name for name in whole.names if whole.names.count(name) == 1]
     picture = own_name(whole, "image", file.reading)
-    holder, *keys = [""] if picture is None else _way(picture, names)
-    fields, leaves = [], {}
-    for name in names:
+    holder, *keys = [""] if picture is None else way_of(whole, picture)
+    fields, leaves = [], dict[str, Sequence[Way]]()
+    for name in whole.names:
         kind = whole.field(name).type
         rest = _without_picture(kind, keys) if holder and name == holder else kind
         if rest is not None:
-            fields.append(pa.field(name, rest))
-            leaves[name] = _leaves(name, rest, keys) if holder and name == holder else [name]
+            fields.append(own_types.marked(pa.field(name, rest), name in large))
+            leaves[name] = _leaves((name,), rest, keys) if holder and name == holder else [(name,)]
     data, _ = picture_fields(whole, file.path, picture)
     has_own = data is not None and not keys
     return Own(
         pa.schema(fields), leaves, whole.field(picture).remove_metadata() if has_own else None
     )
-
-
-def _way(picture: str, names: Collection[str]) -> list[str]:
-    """The names on the way to the picture."""
-    return [picture] if picture in names else picture.split(DOT)
 
 
 def _without_picture(kind: pa.DataType, keys: Sequence[str]) -> pa.DataType | None:
@@ -88,13 +87,13 @@ def _without_picture(kind: pa.DataType, keys: Sequence[str]) -> pa.DataType | No
     return pa.struct(left) if left else None
 
 
-def _leaves(name: str, kind: pa.DataType, keys: Sequence[str]) -> list[str]:
+def _leaves(way: Way, kind: pa.DataType, keys: Sequence[str]) -> list[Way]:
     """The fields of a type that ``_without_picture`` has made, each with the way to it."""
     if not pa.types.is_struct(kind):
-        return [name]
-    found = []
+        return [way]
+    found = list[Way]()
     for field in kind:
-        inner = f"{name}{DOT}{field.name}"
+        inner = (*way, field.name)
         further = keys[1:] if keys and field.name == keys[0] else None
         found += [inner] if further is None else _leaves(inner, field.type, further)
     return found
@@ -124,15 +123,16 @@ def read(file: InputFile, rows: pa.Table, names: Collection[str] | None) -> Iter
         yield pa.table({"": pa.nulls(rows.num_rows)}).select([])
         return
     if not rows.num_rows:
-        yield pa.schema(wanted).empty_table()
+        yield pa.schema([field.remove_metadata() for field in wanted]).empty_table()
         return
+    bare = pa.schema([field.remove_metadata() for field in wanted])
     leaves = [leaf for field in wanted for leaf in own.leaves[field.name]]
     group, row = (rows[name].to_numpy() for name in ("row_group", "group_row"))
     try:
         with open_parquet(file.path) as parquet:
             for table in columns.rows_of(parquet, group, row, leaves, file.path):
                 sound = {field.name: repaired(table[field.name]) for field in wanted}
-                yield pa.table(sound).cast(pa.schema(wanted))
+                yield pa.table(sound).cast(bare)
     except BROKEN as error:
         require_content(error, file.path)
         raise _changed(file, error) from error

@@ -114,7 +114,6 @@ def _group_rows(
             ),
             row_groups=[group],
             columns=layout.columns.stored,
-            use_threads=False,
         ):
             batch = read.slice(0, size - done)  # a broken footer counts fewer
             table = describe(layout, batch, group, done, first + done)

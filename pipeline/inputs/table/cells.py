@@ -14,8 +14,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from tamis.pipeline.inputs import own_types
 from tamis.pipeline.inputs.columns import NUMBER, TEXT, TRUTH, Columns
-from tamis.pipeline.inputs.own_columns import EXACT, INT64
+from tamis.pipeline.inputs.own_columns import INT64
 
 WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
 """Whole numbers that are written again as they were read: `007`, `+7` and `-0` are names."""
@@ -54,14 +55,14 @@ def _is_float(cell: str) -> bool:
 def field_of(name: str, cells: Sequence[str | None]) -> pa.Field:
     """The column of n cells: whole numbers, numbers, truths or text; null where there is no cell.
 
-    Of whole numbers of which a float64 has not all digits it is EXACT.
+    Of whole numbers of which a float64 has not all digits it is marked.
     """
     some = [cell for cell in cells if cell is not None]
     if not some:
         return pa.field(name, pa.null())
     floats = all(map(_is_float, some))
     if all(map(_is_whole, some)):
-        return pa.field(name, pa.int64(), metadata=None if floats else EXACT)
+        return own_types.marked(pa.field(name, pa.int64()), not floats)
     if floats:
         return pa.field(name, pa.float64())
     if all(cell.lower() in TRUTHS for cell in some):

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
-from tamis.pipeline.inputs import columns, json_rows, json_text
+from tamis.pipeline.inputs import columns, json_rows, json_text, own_columns
 from tamis.pipeline.inputs.other_formats import decoded, named, unmarked
 from tamis.pipeline.inputs.part_builder import IngestOptions
 from tamis.pipeline.inputs.table import arrays, cells, json_faults
@@ -110,7 +110,7 @@ class JsonLines:
 
     def typed(self, own: pa.Table) -> pa.Schema:
         """As they are."""
-        return own.schema
+        return own_columns.schema_of(own)
 
 
 class JsonList(JsonLines):

@@ -16,7 +16,7 @@ from tamis.pipeline.inputs.part_builder import (
     fault,
     picture_row,
 )
-from tamis.pipeline.inputs.suffixes import OTHER_PICTURES, RAW_PICTURES
+from tamis.pipeline.inputs.suffixes import OTHER_PICTURES, RAW_PICTURES, UID
 from tamis.pipeline.inputs.tar.walker import Damage, Member, Walker
 from tamis.pipeline.inputs.tar.webdataset import (
     CAPTION_SUFFIX,
@@ -71,7 +71,7 @@ def sample_rows(
     uid = None
     if sample.occurrence == 0 and file.own_uids:
         place = f"`{storage.redact(file.path)}`: {sample.key[:80]}"
-        (uid,) = own_uids([_named(sample, fields, "uid", file.reading)], place)
+        (uid,) = own_uids([_uid(sample, fields, file.reading)], place)
     url, long_url = captions.bounded_url(_text(_named(sample, fields, "url", file.reading)))
     members = [
         {"suffix": suffix, "offset": member.offset, "size": member.size}
@@ -106,6 +106,14 @@ def _named(sample: Group, fields: dict[str, Any], name: str, reading: Reading) -
         if member is not None and member.size:
             return bytes(member.data).decode("utf-8-sig", "replace").strip()
     return captions.field(fields, name, reading)
+
+
+def _uid(sample: Group, fields: dict[str, Any], reading: Reading) -> Any:
+    """The uid that the job names, else that of a result's member, else the json's; None where there is none."""
+    member = sample.members.get(UID)
+    if member is not None and member.size and not reading.names("uid"):
+        return bytes(member.data).decode("utf-8-sig", "replace").strip()
+    return _named(sample, fields, "uid", reading)
 
 
 def _text(value: Any) -> str | None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from tamis.pipeline.inputs.input_files import Reading
-from tamis.pipeline.inputs.suffixes import CAPTION, META, PICTURES
+from tamis.pipeline.inputs.suffixes import CAPTION, META, PICTURES, UID
 from tamis.pipeline.inputs.tar.walker import Damage, Member
 
 IMAGE_SUFFIXES, CAPTION_SUFFIX, META_SUFFIX = PICTURES, CAPTION, META
@@ -71,13 +71,13 @@ class Suffixes:
     """
 
     pictures: tuple[str, ...] = IMAGE_SUFFIXES
-    texts: tuple[str, ...] = (CAPTION_SUFFIX,)
+    texts: tuple[str, ...] = (CAPTION_SUFFIX, UID)
 
     @classmethod
     def of(cls, reading: Reading) -> Suffixes:
         """Those that the job names, in lower case, and the usual ones where it names none."""
         named = {name: tuple(map(str.lower, reading.names(name))) for name in TEXTS}
-        texts = [*(named["text"] or (CAPTION_SUFFIX,)), *named["url"], *named["uid"]]
+        texts = [*(named["text"] or (CAPTION_SUFFIX,)), *named["url"], *named["uid"], UID]
         pictures = tuple(map(str.lower, reading.names("image")))
         return cls(pictures or IMAGE_SUFFIXES, tuple(texts))
 

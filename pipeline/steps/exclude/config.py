@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
+from tamis.schemas.redaction import redact
 from tamis.schemas.step import BY_RULE, Change, Reasons, Share, StepModel, Width
 
 EXCLUDED = "excluded"
@@ -42,9 +43,9 @@ class Exclude(StepModel):
         alias="list",
         min_length=1,
         examples=["lists/blocked.txt"],
-        description="a text file, an entry a line; parquet, several files by a pattern; a folder in UT1's form, with "
-        "a file `domains`; a finished run, for the samples that it keeps; vectors (`.npy`, or `X.npz#MEMBER`), a row "
-        "each, with `on: embedding`",
+        description="a text file, an entry a line; a table (parquet, CSV, JSON lines), several files by a pattern; a "
+        "folder in UT1's form, with a file `domains`; a finished run, for the samples that it keeps; vectors (`.npy`, "
+        "or `X.npz#MEMBER`), a row each, with `on: embedding`",
     )
     on: On = Field(
         examples=["domain"],
@@ -60,7 +61,7 @@ class Exclude(StepModel):
     column: str | None = Field(
         None,
         examples=["domain"],
-        description="the parquet file's column of entries; found by its usual names by default",
+        description="the table's column of entries; found by its usual names by default",
     )
     all_but: bool = Field(
         False,
@@ -144,6 +145,14 @@ class Exclude(StepModel):
         shown = "d" if dim is None else f"{dim:,}"
         needed = "" if dim is None else f": {MOST_VECTORS * dim * 8 / 1e6:,.0f} MB"
         yield f"a worker holds at most {MOST_VECTORS:,} listed vectors x {shown} x 8 B{needed}"
+
+    def outcome(self, entered: int, dropped: int) -> Iterable[str]:
+        """A list that meets no sample: its entries may be of another form than what is compared."""
+        if entered and not dropped and self.reveal and not self.all_but:
+            yield (
+                f"{self.name}: none of {entered:,} samples stands in the list `{redact(self.path)}`: see whether its "
+                f"entries are what `on: {self.on}` compares"
+            )
 
     def with_paths(self, change: Change) -> Self:
         """The list's path changed."""

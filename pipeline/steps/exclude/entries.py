@@ -202,7 +202,7 @@ def _tables(listing: Listing) -> Iterator[pa.Table]:
         yield from (_of_run(listing.on, table) for table in kept)
         return
     for path in files_of(listing.path, listing.on):
-        entries = _cells if path.lower().endswith(".parquet") else _lines
+        entries = _cells if cell_tables.is_table(path, _wanted(listing)) else _lines
         batches = entries(path, listing)
         while batch := list(islice(batches, BATCH)):
             yield _table(listing, batch)
@@ -246,6 +246,13 @@ def _lines(path: str, listing: Listing) -> Iterator[Entry]:
     for number, text in text_lines.lines(path, listing.shown):
         if listing.on == "caption" or not text.startswith("#"):
             yield Entry(text, f"line {number:,}")
+
+
+def _wanted(listing: Listing) -> str | None:
+    """The name of the column of entries; None where the job says that there is one."""
+    if listing.on in ("signal", "md5"):  # its column is called as the signal
+        return listing.column
+    return None if listing.column else USUAL.get(listing.on, listing.on)
 
 
 def _cells(path: str, listing: Listing) -> Iterator[Entry]:

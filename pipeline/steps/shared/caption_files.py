@@ -1,4 +1,4 @@
-"""Files of captions that a step compares with: parquet, or text of one caption a line."""
+"""Files of captions that a step compares with: parquet, CSV, JSON, or text of one caption a line."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ BATCH = 10_000
 
 
 def captions(path: str, column: str | None) -> Iterator[list[str]]:
-    """The captions of a parquet file, or the lines of a text file that are not empty, some at a time.
+    """The captions of a table, or the lines of a text file that are not empty, some at a time.
 
     Raises:
-        InputError: the parquet file is damaged or has no such column, or the text file is no UTF-8.
+        InputError: the table is damaged or has no such column, or the text file is no UTF-8.
     """
     shown = f"`{storage.redact(path)}`"
-    if path.lower().endswith(".parquet"):
+    if cell_tables.is_table(path, None if column else "text"):
         yield from _cells(path, column, shown)
         return
     texts = (text for _, text in lines(path, shown))

@@ -1,22 +1,53 @@
-"""Parquet files of a list that a step compares with: their cells, in batches whose bytes are bounded."""
+"""Tables of a list that a step compares with, parquet, CSV or JSON: their cells, in batches whose bytes are bounded."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from itertools import islice
 from typing import Any
 
+from tamis.pipeline.inputs.inner_fields import field_of
+from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.parquet.batch_size import batch_rows
 from tamis.pipeline.inputs.parquet.batches import cell_values
 from tamis.pipeline.inputs.parquet.file import BROKEN, InputParquet, open_parquet
+from tamis.pipeline.inputs.parquet.format import PARQUET
+from tamis.pipeline.inputs.parquet.leaves import is_twice
+from tamis.pipeline.inputs.table.format import CSV, JSONL
+from tamis.pipeline.inputs.table.records import Record
+from tamis.pipeline.inputs.table.syntax import LIMIT, Csv, Syntax, first_rows
+from tamis.pipeline.store import storage
 from tamis.pipeline.store.damage import require_content
 from tamis.schemas.errors import InputError
+from tamis.schemas.tables import find_column
 
 BATCH = 10_000
 """Rows that are read at once, at most."""
 
 Choose = Callable[[list[str]], Sequence[str]]
 """The columns to read, of the names of all; raises an InputError where it finds none."""
+
+
+def is_table(path: str, wanted: str | None) -> bool:
+    """Whether a list is a table by its ending, and no text of an entry a line.
+
+    CSV of one column is such a text where its first line does not name what is ``wanted``; None: it is a table anyway.
+    """
+    ending = path.lower()
+    if not ending.endswith((*PARQUET.endings, *CSV.endings, *JSONL.endings)):
+        return False
+    if wanted is None or not ending.endswith(CSV.endings):
+        return True
+    try:
+        names = [name for name in CSV.syntax(_file(path)).names if name]
+    except ValueError:
+        return False
+    return len(names) > 1 or wanted in names or find_column(wanted, names) is not None
+
+
+def _file(path: str) -> InputFile:
+    return InputFile("", path, path, "", 0)
 
 
 def cells(
@@ -31,9 +62,12 @@ def cells(
         wanted: what the file is to be, in messages.
 
     Raises:
-        InputError: it is gone, damaged or no parquet, has a column twice, or as ``choose``.
+        InputError: it is gone, damaged or no such table, has a column twice, or as ``choose``.
         MemoryError, StorageError: the machine's fault, and not the file's.
     """
+    if path.lower().endswith((*CSV.endings, *JSONL.endings)):
+        yield from _of_text(path, shown, choose)
+        return
     try:
         with closing(open_parquet(path)) as file:
             yield from _batches(file, shown, choose)
@@ -45,13 +79,45 @@ def cells(
         ) from None
 
 
+def _of_text(path: str, shown: str, choose: Choose) -> Iterator[list[list[Any]]]:
+    """The cells of CSV or JSON, as ``cells``."""
+    try:
+        syntax = _syntax(path)
+    except ValueError as error:
+        raise InputError(f"{shown}: {error}") from None
+    found = [name for name in syntax.names if name] if isinstance(syntax, Csv) else None
+    if found is None:
+        found = [*syntax.kinds(first_rows(path, syntax, LIMIT))]
+    columns = [*choose(found)]
+    with storage.open_read(path) as stream:
+        records = enumerate(syntax.records(stream, LIMIT), 1)
+        while batch := list(islice(records, BATCH)):
+            rows = [_fields(syntax, record, f"{shown}: row {row:,}") for row, record in batch]
+            yield [[field_of(row, name) for row in rows] for name in columns]
+
+
+def _syntax(path: str) -> Syntax:
+    return (CSV if path.lower().endswith(CSV.endings) else JSONL).syntax(_file(path))
+
+
+def _fields(syntax: Syntax, record: Record, place: str) -> dict[str, Any]:
+    try:
+        if record.data is None:
+            raise ValueError(f"{record.size:,} bytes, or a quote that nothing closes")
+        return syntax.parse(record.data)
+    except ValueError as error:
+        raise InputError(
+            f"{place}: {error}: mend it, or give a text file (.txt) of one entry a line"
+        ) from None
+
+
 def _batches(file: InputParquet, shown: str, choose: Choose) -> Iterator[list[list[Any]]]:
-    names = file.schema_arrow.names
-    columns = [*choose(names)]
-    twice = next((name for name in columns if names.count(name) > 1), None)
+    schema = file.schema_arrow
+    columns = [*choose(schema.names)]
+    twice = next((name for name in columns if is_twice(schema, name)), None)
     if twice is not None:
         raise InputError(f"{shown}: has more than one column `{twice}`: leave one of them")
     for group in range(file.num_row_groups):
         rows = batch_rows(file, group, columns, BATCH)
-        for batch in file.iter_batches(rows, [group], columns, use_threads=False):
+        for batch in file.iter_batches(rows, [group], columns):
             yield [cell_values(batch.column(name)) for name in columns]

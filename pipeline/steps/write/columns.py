@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.pipeline.inputs import own_columns
+from tamis.pipeline.inputs import own_columns, own_types
 from tamis.pipeline.inputs.formats import MEMBER_COLUMNS, VALUE_COLUMNS, Sample, format_of
 from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
 from tamis.pipeline.results import sidecars
@@ -122,7 +122,7 @@ def find(io: TaskIo[Found]) -> Iterator[pa.Table]:
         pictures = io.args.pictures and has_pictures(rows)
         picture = form.picture_field(file) if pictures else None
         if picture is not None:
-            own = own_columns.union([pa.schema([picture]), own])  # the order of its struct
+            own = own_types.union([pa.schema([picture]), own])  # the order of its struct
         found = {
             "schema": [own.serialize().to_pybytes()],
             "picture": [
@@ -143,7 +143,7 @@ def join(io: TaskIo[None]) -> Iterator[pa.Table]:
         schemas |= dict.fromkeys(table["schema"].to_pylist())
         differ.update(name for names in table["differ"].to_pylist() for name in names)
         pictures |= dict.fromkeys(table["picture"].drop_null().to_pylist())
-    own = own_columns.union(_parsed(schema) for schema in schemas)
+    own = own_types.union(_parsed(schema) for schema in schemas)
     for name in filter(None, pictures):
         kind = own.field(name).type
         if pa.types.is_string(kind):
@@ -153,11 +153,16 @@ def join(io: TaskIo[None]) -> Iterator[pa.Table]:
             )
     yield pa.table(
         {
-            "schema": pa.array([own.serialize().to_pybytes()], pa.binary()),
+            "schema": pa.array([_bare(own).serialize().to_pybytes()], pa.binary()),
             "picture": pa.array([list(pictures)], pa.list_(pa.string())),
             "differ": pa.array([sorted(differ)], pa.list_(pa.string())),
         }
     )
+
+
+def _bare(schema: pa.Schema) -> pa.Schema:
+    """Without marks: the result is of these types."""
+    return pa.schema([field.remove_metadata() for field in schema])
 
 
 def _parsed(schema: bytes) -> pa.Schema:

@@ -12,9 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.pipeline.host import at_work
-from tamis.pipeline.inputs import json_text, own_columns
+from tamis.pipeline.inputs import json_text, own_columns, own_values
 from tamis.pipeline.inputs.formats import Buffer, Sample
 from tamis.pipeline.inputs.input_files import BY_ALIAS, InputFile, Reading
+from tamis.pipeline.inputs.suffixes import UID
+from tamis.pipeline.inputs.uids import parse_uid
 from tamis.pipeline.results import shards, sidecars
 from tamis.pipeline.results.shards import ShardWriter
 from tamis.pipeline.results.sidecars import Layout
@@ -146,13 +148,46 @@ def _samples(piece: Piece, layout: Layout, args: Shard) -> Iterator[Sample]:
     more: Sequence[dict[str, Any]] = [{}] * len(texts)
     if args.with_signals:
         more = [_named(signals, layout) for signals in own_columns.objects(piece.signals)]
-    members = islice(piece.members, piece.rows.num_rows)
+    members = with_uids(piece)
     for place, (sample, text, signals) in enumerate(zip(members, texts, more, strict=True)):
         suffixes = {suffix for suffix, _ in sample}
         if not signals and "json" in suffixes and ("txt" in suffixes or text is None):
             yield sample
         else:
             yield [*_members(sample, suffixes, text, piece, place, signals)]
+
+
+def with_uids(piece: Piece) -> Iterator[Sample]:
+    """The members of each sample; with one of its uid where a reader of the result would find another."""
+    uids = piece.rows["uid"].to_pylist()
+    has_own = _has_own_uids(piece)
+    members = islice(piece.members, len(uids))
+    for sample, uid, told in zip(members, uids, _told_uids(piece), strict=True):
+        if told == uid or (told is None and not has_own):
+            yield sample
+        else:
+            others = [(suffix, data) for suffix, data in sample if suffix != UID]
+            yield [*others, (UID, uid.hex().encode())]
+
+
+def _has_own_uids(piece: Piece) -> bool:
+    """Whether samples of the file have uids of the input's own."""
+    reading, names = piece.file.reading, piece.own.column_names
+    named = reading.names("uid") or reading.column("uid", names)
+    return piece.file.own_uids and bool(named)
+
+
+def _told_uids(piece: Piece) -> Iterator[bytes | str | None]:
+    """What a reader takes for the uid of each sample by its json, which has no bytes; as text where it is no uid."""
+    column = BY_ALIAS.column("uid", piece.own.column_names)
+    values: list[Any] = [None] * piece.rows.num_rows
+    if column is not None:
+        values = own_values.values(piece.own[column].combine_chunks())
+    for value in values:
+        try:
+            yield None if isinstance(value, bytes) else parse_uid(value)
+        except ValueError:
+            yield str(value)
 
 
 def _named(signals: dict[str, Any], layout: Layout) -> dict[str, Any]:

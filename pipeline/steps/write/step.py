@@ -16,7 +16,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.pipeline.inputs.columns import whole
 from tamis.pipeline.inputs.formats import format_of
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.results import delta, subset
@@ -113,7 +112,7 @@ class Write(Step):
         """The columns of the input: those of each entry's first file."""
         firsts = {(file.entry, file.kind): file for file in reversed(inputs)}
         for file in firsts.values():
-            yield from whole(format_of(file).columns(file))
+            yield from format_of(file).own_names(file)
 
     @property
     def _wanted(self) -> Sequence[str] | None:

@@ -20,12 +20,12 @@ class Importance(Chooser):
     phrases: ClassVar[Mapping[str, str]] = {NO_VALUE: BY_RULE}
     target: str = Field(
         examples=["data/target.txt"],
-        description="captions to look like: a parquet file, or a text file of one caption a line",
+        description="captions to look like: a table (parquet, CSV, JSON lines), or a text file of one caption a line",
     )
     column: str | None = Field(
         None,
         examples=["text"],
-        description="the parquet file's column of captions; found by its usual names by default",
+        description="the table's column of captions; found by its usual names by default",
     )
     buckets: int = Field(
         10_000,
