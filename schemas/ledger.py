@@ -111,3 +111,6 @@ LEDGER = pa.schema(
     ]
 )
 """Every ledger has these columns, in this order; a column for each signal of the job follows them."""
+
+TAKEN = ("row", "file_row_number", *LEDGER.names)
+"""Names that no signal has: columns of the ledger, of tables of samples, and of DuckDB's reading of them."""

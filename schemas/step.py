@@ -6,6 +6,7 @@ Each question has a neutral answer here. A step answers those that concern it, i
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
@@ -90,6 +91,22 @@ class StepModel(Model, defer_build=True):  # most commands validate few of them
         if isinstance(values, dict) and "name" not in values:
             return {**values, "name": cls.kind}
         return values
+
+    @model_validator(mode="after")
+    def _says_nothing_in_vain(self) -> Self:
+        for name, alone in self.idle().items():
+            field = type(self).model_fields[name]
+            value = getattr(self, name)
+            if value != field.get_default(call_default_factory=True):
+                shown = json.dumps(value, default=str)
+                raise ValueError(
+                    f"`{field.alias or name}: {shown}` says nothing here, it belongs to {alone}: leave it out"
+                )
+        return self
+
+    def idle(self) -> Mapping[str, str]:
+        """Settings that mean nothing beside the others -> what they belong to. None is given but at its default."""
+        return {}
 
     @classmethod
     def shorthand(cls, settings: Any) -> Any:

@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable, Sequence
 
 import xxhash
 
+from tamis.pipeline.algorithms.shares import rounded_up
+
 FEWEST = 5
 """Captions in which a frequent run stands, at least, however few there are."""
 
@@ -41,7 +43,7 @@ def frequent(
     counts: Counter[int] = Counter()
     for caption in different:
         counts.update(set(runs(caption.split(), length)))
-    least = max(FEWEST, share * len(different))
+    least = max(FEWEST, rounded_up(share, len(different)))
     found = sorted((-count, run) for run, count in counts.items() if count >= least)[:most]
     texts = _texts(different, {run for _, run in found}, length)
     return [(run, texts[run], -count) for count, run in found]

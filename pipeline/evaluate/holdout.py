@@ -17,6 +17,7 @@ from tamis.pipeline.algorithms import order
 from tamis.pipeline.algorithms.grouping.components import connected
 from tamis.pipeline.algorithms.near_captions import folding, search
 from tamis.pipeline.algorithms.near_pictures import search as near
+from tamis.pipeline.algorithms.shares import rounded_down
 from tamis.pipeline.evaluate.pairs import Objects, Pairs
 from tamis.schemas.errors import JobError
 from tamis.schemas.evaluation import Split
@@ -195,7 +196,7 @@ def exchanged(pairs: Pairs, held: Holdout, share: float, similarity: int | None)
     """
     seed = held.split.seed
     keys = order.hashed(pairs.uid[held.pool], seed, "exchanged")
-    count = int(share * len(held.pool))
+    count = rounded_down(share, len(held.pool))
     rows = held.pool[order.smallest(keys, pairs.uid[held.pool], count)]
     caption = np.arange(len(pairs))
     caption[rows] = np.roll(rows, 1)

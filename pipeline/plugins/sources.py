@@ -7,14 +7,15 @@ files. They are imported where a job is checked and where values are computed, a
 from __future__ import annotations
 
 import base64
+import builtins
 import hashlib
 import json
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import ModuleType
 from typing import Any
 
@@ -108,20 +109,9 @@ def load(packed: str, name: str) -> Callable[..., Any]:
     Raises:
         PlugInError: one line with the file and the line of the error.
     """
-    sources = unpack(packed)
-    check_importing(f"{next(iter(sources))}: {name}")
-    (file, text), *others = sources.items()
-    beside = {name.removesuffix(".py"): (name, text) for name, text in others}
-    hidden = {module: sys.modules.get(module) for module in beside}
-    try:
-        for module, (its_file, its_text) in reversed(beside.items()):
-            sys.modules[module] = _executed(module, its_file, its_text)
-        own = _executed(f"tamis_plugin_{digest(packed)[:16]}", file, text)
-    finally:  # another signal may have a file of the same name
-        for module, before in hidden.items():
-            sys.modules.pop(module, None)
-            if before is not None:
-                sys.modules[module] = before
+    file = next(iter(unpack(packed)))
+    check_importing(f"{file}: {name}")
+    own = _imported(packed)
     function = vars(own).get(name)
     if not callable(function):
         functions = [
@@ -134,19 +124,79 @@ def load(packed: str, name: str) -> Callable[..., Any]:
     return found
 
 
-def _executed(module: str, file: str, text: str) -> ModuleType:
-    made = ModuleType(module)
-    made.__file__ = file
+@lru_cache(maxsize=32)
+def _imported(packed: str) -> ModuleType:
+    """The module of the file that the job names: once for all of its functions, so that they share their classes."""
+    return _Family(packed).module(0)
+
+
+class _Family:
+    """The modules of some sources, each executed when one of the others first imports it.
+
+    They stay in ``sys.modules``, where pickle, dataclasses and type hints look for them, under names of their own:
+    another job may have files of the same names.
+    """
+
+    def __init__(self, packed: str) -> None:
+        self._files = [*unpack(packed).items()]
+        self._numbers = {name.removesuffix(".py"): at for at, (name, _) in enumerate(self._files)}
+        self._unique = f"tamis_plugin_{digest(packed)[:16]}"
+        self._made: dict[int, ModuleType] = {}
+
+    def module(self, number: int) -> ModuleType:
+        """The module of a file; the one that the job names is 0.
+
+        Raises:
+            PlugInError: one line with the file and the line of the error.
+        """
+        if number in self._made:  # perhaps half made, where files import each other
+            return self._made[number]
+        file, text = self._files[number]
+        name = f"{self._unique}_{number}" if number else self._unique
+        made = self._made[number] = sys.modules[name] = ModuleType(name)
+        made.__file__ = file
+        own = partial(self._import, number)
+        vars(made)["__builtins__"] = {**vars(builtins), "__import__": own}
+        try:
+            _execute(made, file, text)
+        except BaseException:
+            del self._made[number], sys.modules[name]
+            raise
+        return made
+
+    def _import(
+        self,
+        importer: int,
+        name: str,
+        globals: Mapping[str, object] | None = None,  # noqa: A002 - as Python's own
+        locals: Mapping[str, object] | None = None,  # noqa: A002 - likewise
+        fromlist: Sequence[str] = (),
+        level: int = 0,
+    ) -> ModuleType:
+        """What ``import`` calls in these files: the others of them come before what is installed."""
+        number = self._numbers.get(name)
+        if number is None or number == importer or level:
+            return builtins.__import__(name, globals, locals, fromlist, level)
+        half_made = number in self._made
+        found = self.module(number)
+        lacking = [one for one in fromlist or () if one != "*" and not hasattr(found, one)]
+        if lacking:
+            why = " yet: the two files import each other" if half_made else ""
+            raise ImportError(f"{self._files[number][0]} has no `{lacking[0]}`{why}")
+        return found
+
+
+def _execute(module: ModuleType, file: str, text: str) -> None:
     try:
         # What it prints is no part of a command's own output, which may be JSON.
         with redirect_stdout(sys.stderr):
-            exec(compile(text, file, "exec", dont_inherit=True), made.__dict__)  # noqa: S102 - the user's own code, named in the job
+            exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - the user's own code, named in the job
     except SyntaxError as error:
         line = f", line {error.lineno}" if error.lineno else ""
         raise PlugInError(
             f"{error.filename or file}{line}: cannot be imported: {error.msg}"
         ) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, PlugInError):  # the latter of a file that it imports
         raise
     except BaseException as error:  # noqa: BLE001 - whatever a file of somebody else's raises
         missing = isinstance(error, ModuleNotFoundError)
@@ -154,7 +204,6 @@ def _executed(module: str, file: str, text: str) -> ModuleType:
         raise PlugInError(
             f"{place(error, file)}: cannot be imported: {said(error)}{mend}"
         ) from None
-    return made
 
 
 def place(error: BaseException, file: str) -> str:

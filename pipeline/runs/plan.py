@@ -17,7 +17,7 @@ from tamis.pipeline.tasks.product import Kind, Product
 from tamis.pipeline.tasks.step import Step
 from tamis.schemas.errors import JobError
 from tamis.schemas.job import Job
-from tamis.schemas.ledger import LEDGER
+from tamis.schemas.ledger import TAKEN
 from tamis.schemas.nearest import nearest
 from tamis.schemas.registry import step_class
 
@@ -94,7 +94,7 @@ def check_chain(steps: Sequence[Step]) -> None:
         JobError: names the step, what it lacks, and what there is.
     """
     makers: dict[Product, str] = {}
-    taken = {name.lower() for name in ("row", *LEDGER.names)}
+    taken = {name.lower() for name in TAKEN}
     for step in steps:
         for need in step.needs():
             if need not in makers:

@@ -17,7 +17,7 @@ from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.signals import text_classifier
 from tamis.pipeline.signals.registry import SIGNALS, Origin, resolve
 from tamis.schemas.errors import JobError
-from tamis.schemas.ledger import LEDGER
+from tamis.schemas.ledger import TAKEN
 from tamis.schemas.step import StepModel
 
 TRIES = 8
@@ -93,7 +93,8 @@ def text_signals(steps: Sequence[StepModel], inputs: Sequence[InputFile]) -> set
 def _check_names(step: StepModel) -> None:
     """Refuse names of the ledger's columns, repeated names (some readers ignore case) and heads without a signal."""
     taken = {
-        name.lower(): f"`{name}` is a column of every ledger" for name in ("row", *LEDGER.names)
+        name.lower(): f"`{name}` is a column of every ledger, or of the tables behind it"
+        for name in TAKEN
     }
     for name in step.computes:
         if name.lower() in taken:

@@ -247,6 +247,25 @@ def test_groups_of_low_mean_are_left_out_and_explained(tmp_path: Path) -> None:
         assert (mend["setting"], mend["value"]) == ("quotas.weights.least", row["value"])
 
 
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("value", [0.26, 0.1, 1e-6, -0.7, 1234.56])
+def test_a_mean_of_equal_values_reaches_that_value(value: float, kind: type[np.floating]) -> None:
+    number = kind(value)
+    size = np.array([1, 3, 1000, 10**9])
+    whole = np.floor(np.float64(number))
+    part = np.rint((np.float64(number) - whole) * groups.FRACTION)
+    summed = pa.table(
+        {"whole": size * int(whole), "fraction": size * int(part), "valued": size, "size": size}
+    )
+    least = value if kind is not np.float16 else float(number)
+    if value > 0:
+        mean = groups.means(summed, "quotas", "quality", ["a"])
+    else:
+        mean = (summed["whole"].to_numpy() + summed["fraction"].to_numpy() / 2**30) / size
+    assert groups.reaches(mean, least).all()
+    assert not groups.reaches(mean, least + abs(least) * 1e-6 + 1e-8).any()
+
+
 def test_another_least_mean_is_decided_again(tmp_path: Path) -> None:
     made = numbered(32, tongue=LANGUAGE, quality=UNLIKE)
     run(tmp_path, "by: tongue, weights: {mean: quality, least: 0.2}, keep: 4", made=made)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamis.pipeline.algorithms.order import descending, finite, hashed, row_mask, smallest
+from tamis.pipeline.algorithms.shares import rounded_down
 
 STRATA = 50
 
@@ -48,7 +49,7 @@ def hardest_count(samples: int, beta: float) -> int:
         raise ValueError(
             f"beta {beta} lies outside 0..1 (1 excluded): use 0 to drop none of the hardest"
         )
-    return int(samples * beta)
+    return rounded_down(beta, samples)
 
 
 def strata(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamis.pipeline.algorithms.order import finite
+from tamis.pipeline.algorithms.shares import rounded_down
 
 _BLOCK = 256  # centroids a block: 100 MB of distances for 50,000 centroids
 _FIXED_POINT = 2.0**28  # see `intra_sums`
@@ -136,12 +137,12 @@ def complexity(
 def lower_bounds(sizes: NDArray[np.int64], total: int, balance: float = 0.0) -> NDArray[np.int64]:
     """Least quota of every cluster, lb_j = min(m, M_j - 1) but never below 0: int64 (K,); arguments as `quotas`.
 
-    m is int(N / K * balance), K the clusters with members; or 1 without a balance.
+    m is N / K * balance rounded down, K the clusters with members; or 1 without a balance.
     """
     if not 0.0 <= balance <= 1.0:
         raise ValueError(f"balance {balance} lies outside 0..1: use 0 for none")
     clusters = int(np.count_nonzero(sizes))
-    least = int(total / max(clusters, 1) * balance) if balance > 0 else 1
+    least = rounded_down(balance, total, max(clusters, 1)) if balance > 0 else 1
     return np.maximum(np.minimum(least, sizes - 1), 0).astype(np.int64)
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tamis.pipeline.algorithms.arrays import Float64Array, Int64Array
+from tamis.pipeline.algorithms.shares import rounded_down
 
 
 class InfeasibleQuotas(ValueError):  # noqa: N818 - it names the condition, as the step reports it
@@ -36,7 +37,11 @@ class Level(NamedTuple):
 
 def capacities(sizes: Int64Array, share: float = 1.0, most: int | None = None) -> Int64Array:
     """The most that groups of these sizes keep, int64 (K,): a share of each, rounded down, and ``most`` of each."""
-    allowed = sizes if share >= 1 else np.floor(sizes * share).astype(np.int64)
+    allowed = sizes
+    if share < 1:
+        different, numbers = np.unique(sizes, return_inverse=True)
+        parts = [rounded_down(share, size) for size in different.tolist()]
+        allowed = np.array(parts, np.int64)[numbers]
     return allowed if most is None else np.minimum(allowed, most)
 
 

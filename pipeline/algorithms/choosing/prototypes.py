@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tamis.pipeline.algorithms.choosing.ranks import keys, ranks
 from tamis.pipeline.algorithms.order import smallest
+from tamis.pipeline.algorithms.shares import rounded_down
 
 
 def select(
@@ -54,4 +55,4 @@ def floor_count(count: int, clusters: int, floor: float) -> int:
     """
     if not 0.0 <= floor <= 1.0:
         raise ValueError(f"floor {floor} lies outside 0..1: use 0 for none")
-    return int(count / clusters * floor)
+    return rounded_down(floor, count, clusters)

@@ -32,7 +32,7 @@ HELD = 8
 """Concepts whose places are kept in memory."""
 
 PARTS_OF = """
-    SELECT sid >> 32 AS part, count(*) FROM ledger WHERE cluster = $cluster AND {placed} GROUP BY part ORDER BY part
+    SELECT sid >> 32, count(*) FROM ledger WHERE cluster = $cluster AND {placed} GROUP BY 1 ORDER BY 1
 """
 CHOSEN = """
     SELECT sid, kept FROM ledger WHERE cluster = $cluster AND {placed} AND sid >> 32 IN (SELECT unnest($parts))

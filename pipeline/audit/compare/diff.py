@@ -50,8 +50,9 @@ SAMPLES = """
         chosen.before, chosen.after, a.rule AS rule_before, a.value AS value_before,
         b.rule AS rule_after, b.value AS value_after
     FROM (SELECT * FROM moved ORDER BY uid, sid_after, sid_before LIMIT ?) AS chosen
-    LEFT JOIN ledger_before AS a ON a.sid = sid_before LEFT JOIN ledger_after AS b ON b.sid = sid_after
-    ORDER BY chosen.uid, sid_after, sid_before
+    LEFT JOIN ledger_before AS a ON a.sid = chosen.sid_before
+    LEFT JOIN ledger_after AS b ON b.sid = chosen.sid_after
+    ORDER BY chosen.uid, chosen.sid_after, chosen.sid_before
 """
 
 

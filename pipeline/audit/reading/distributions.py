@@ -74,9 +74,8 @@ def histogram(
     """
     name = identifier(column)
     least, most, total, rows = connection.execute(
-        f"SELECT min({name}), max({name}), count(*), any_value(n) "
-        f"FROM (SELECT {name}::DOUBLE AS {name} FROM ledger WHERE isfinite({name}::DOUBLE)), "
-        "(SELECT count(*) AS n FROM ledger)"
+        "SELECT min(value), max(value), count(*), (SELECT count(*) FROM ledger) "
+        f"FROM (SELECT {name}::DOUBLE AS value FROM ledger WHERE isfinite({name}::DOUBLE))"
     ).fetchall()[0]
     if not total:
         return None

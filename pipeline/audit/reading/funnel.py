@@ -129,10 +129,10 @@ def by_cluster_query(run: FinishedRun) -> str:
     measured = last and "complexity" in last[0].measures
     if measured and _is_there(run, paths.folder(last[0].name, "quotas")):
         return BY_CLUSTER.format(
-            measures="any_value(complexity) AS complexity, any_value(clusters.quota) AS quota",
+            measures="any_value(clusters.complexity) AS complexity, any_value(clusters.quota) AS quota",
             joined=f'LEFT JOIN "{last[0].name}"."quotas" AS clusters USING (cluster)',
             placed=run.placed,
-            order="complexity DESC,",
+            order="any_value(clusters.complexity) DESC,",
         )
     measures = "any_value(quota) AS quota"
     return BY_CLUSTER.format(measures=measures, joined="", placed=run.placed, order="")

@@ -41,7 +41,7 @@ POSITIONED = """
     CREATE VIEW {view} AS
     SELECT (starts.part << 32) | {row} AS sid, {columns}
     FROM {reading} AS read ASOF JOIN {starts} AS starts
-    ON parse_filename(read.filename, true) = starts.task AND read.file_row_number >= starts.first
+    ON parse_filename(read."file of row", true) = starts.task AND read.file_row_number >= starts.first
 """
 
 
@@ -131,7 +131,7 @@ def _add_step(connection: duckdb.DuckDBPyConnection, run: FinishedRun, step: str
                 view=view,
                 row='read."row"' if "row" in columns else "(read.file_row_number - starts.first)",
                 columns=", ".join(f"read.{identifier(column)}" for column in columns),
-                reading=reading(files, ", filename = true, file_row_number = true"),
+                reading=reading(files, ", filename = 'file of row', file_row_number = true"),
                 starts=identifier(starts),
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
@@ -52,6 +53,12 @@ class Counts(StepModel):
         le=2_000_000,
         description="boilerplate: captions in which runs are counted, those of the smallest hashes",
     )
+
+    def idle(self) -> Mapping[str, str]:
+        """What boilerplate needs, where it is not computed."""
+        if BOILERPLATE in self.names:
+            return {}
+        return dict.fromkeys(("words", "most", "least", "sample"), f"`{BOILERPLATE}`")
 
     @property
     def scores(self) -> bool:

@@ -196,6 +196,14 @@ class Embed(StepModel):
             return {**values, "as": values.get("name") or cls.kind}
         return values
 
+    def idle(self) -> Mapping[str, str]:
+        """What a model needs, where vectors come with the input."""
+        if not self.takes_embeddings:
+            return {}
+        return dict.fromkeys(
+            ("batch_size", "precision", "device", "decoder"), "an encoder with a model"
+        )
+
     @property
     def makes_embedding(self) -> str:
         """The embedding's name for later steps."""

@@ -14,6 +14,7 @@ from tamis.pipeline.steps.shared.audit import (
     Row,
     StepAudit,
     Verdict,
+    checked_epsilon,
     mend,
 )
 
@@ -66,7 +67,12 @@ class Exclude(StepAudit[Config]):
     def passing(
         self, column: str, signal: str, side: str, value: float
     ) -> tuple[str, dict[str, Any]] | None:
-        """The condition under another epsilon."""
+        """The condition under another epsilon.
+
+        Raises:
+            InputError: ``value`` is no epsilon.
+        """
         if not self._stores or (signal, side) != (self.name, "min"):
             return None
+        checked_epsilon(value)
         return f"coalesce({column}::DOUBLE > $least, true)", {"least": value}

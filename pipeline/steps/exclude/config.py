@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
+from tamis.pipeline.steps.shared.config import Epsilon
 from tamis.schemas.redaction import redact
 from tamis.schemas.step import BY_RULE, Change, Reasons, Share, StepModel, Width
 
@@ -26,6 +27,17 @@ MOST_HASHES = 1_000_000
 
 MOST_VECTORS = 500_000
 """Vectors of a list, at most: a worker holds them in 8 bytes a number."""
+
+
+ONLY_ON: Mapping[str, tuple[On, ...]] = {
+    "signal": ("signal", "md5"),
+    "within": ("phash",),
+    "difference": ("phash",),
+    "detail": ("phash",),
+    "epsilon": ("embedding",),
+    "embedding": ("embedding",),
+}
+"""Settings -> the ways of comparing that they belong to."""
 
 
 class Exclude(StepModel):
@@ -83,7 +95,7 @@ class Exclude(StepModel):
         description="how far a small cell of two pictures may differ that layouts find alike, with `on: phash` and a "
         "run: both are opened again for it, so that run's input has to be there; null: they are not",
     )
-    epsilon: Share = Field(
+    epsilon: Epsilon = Field(
         0.07,
         description="with `on: embedding`: left out where 1 - cosine to a listed vector is at most this",
     )
@@ -108,6 +120,17 @@ class Exclude(StepModel):
         description="true: the shards keep gaps where its samples stood, so that only those that held one are written "
         "again: for lists that come after a run. Stands right before `write`. true or false",
     )
+
+    def idle(self) -> Mapping[str, str]:
+        """What another way of comparing needs; and a column, of a list that has none."""
+        idle = {
+            name: " or ".join(f"`on: {one}`" for one in ways)
+            for name, ways in ONLY_ON.items()
+            if self.on not in ways
+        }
+        if self.on == "embedding" or self.path.lower().endswith(".txt"):
+            idle["column"] = "a list in parquet"
+        return idle
 
     @property
     def looks(self) -> bool:

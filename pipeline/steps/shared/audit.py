@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
+from tamis.pipeline.steps.shared.config import check_epsilon
+from tamis.schemas.errors import InputError
 from tamis.schemas.step import StepModel
 
 if TYPE_CHECKING:
@@ -80,6 +82,18 @@ class Verdict(NamedTuple):
 def mend(setting: str, relation: str, value: Any, **more: Any) -> Mend:
     """A setting that would have let a sample pass."""
     return {"setting": setting, "relation": relation, "value": value, **more}
+
+
+def checked_epsilon(value: float) -> None:
+    """Refuse what is no epsilon.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        check_epsilon(value)
+    except ValueError as error:
+        raise InputError(str(error)) from None
 
 
 class StepAudit(Generic[Config]):

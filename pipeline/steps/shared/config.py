@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 
 from tamis.schemas.errors import JobError
 
@@ -14,6 +16,31 @@ VECTORS = (".npy", ".npz")
 NO_VALUE = "no_value"
 MISSING = {NO_VALUE: "the rule's signal has no value here"}
 """The reason of every step that decides by a signal."""
+
+RESOLUTION = 1e-6
+"""Equal vectors of up to 2,048 numbers are this near, at least: they are halves that are compared in 32 bits."""
+
+
+def check_epsilon(value: float) -> float:
+    """An epsilon at which equal vectors are found.
+
+    Raises:
+        ValueError: a smaller one, or above 1.
+    """
+    if not RESOLUTION <= value <= 1:
+        raise ValueError(
+            f"epsilon is {value:g}: from {RESOLUTION:f} to 1, for below it not even equal vectors are told to be so: "
+            f"{RESOLUTION:f} finds these"
+        )
+    return value
+
+
+Epsilon = Annotated[
+    float,
+    AfterValidator(check_epsilon),
+    WithJsonSchema({"type": "number", "minimum": RESOLUTION, "maximum": 1}),
+]
+"""How far a vector may be from another, as 1 - cosine."""
 
 
 def nothing_reaches(step: str) -> JobError:

@@ -227,6 +227,10 @@ class Signals(StepModel):
         """True if a head reads an embedding."""
         return bool(self.heads.keys() - self.reads.keys())
 
+    def idle(self) -> Mapping[str, str]:
+        """The embedding that no head reads."""
+        return {} if self.over_vectors else {"embedding": "`heads` over one"}
+
     @classmethod
     def purpose(cls) -> str:
         """The docstring, and the names of all built-in signals."""

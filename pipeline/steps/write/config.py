@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -79,6 +79,15 @@ class Write(StepModel):
         "fp16",
         description="numbers of these vectors: fp16, as they are stored; int8, half as large, with a factor a row",
     )
+
+    def idle(self) -> Mapping[str, str]:
+        """How vectors are stored where none are, and what is said of files that are not written."""
+        idle = {} if self.embeddings else {"embeddings_as": "`embeddings`"}
+        if self.format == "webdataset":
+            idle["pictures"] = "`format: parquet`"
+        if self.format == "parquet":
+            idle["json_"] = "`format: webdataset`"
+        return idle
 
     def notes(self, samples: int | None, width: Width) -> Iterable[str]:
         """The bytes of the vectors that are written."""

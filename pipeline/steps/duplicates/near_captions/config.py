@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -12,6 +12,12 @@ from tamis.schemas.job import Job
 from tamis.schemas.step import Reasons, Share
 
 NEAR_CAPTION = "near_caption"
+
+OF_AGREEMENT = {
+    "phash": ("hamming", "difference", "detail"),
+    "embedding": ("cosine", "embedding"),
+}
+"""What must agree -> the settings that belong to it."""
 
 
 class NearDuplicates(ByEdges):
@@ -72,6 +78,14 @@ class NearDuplicates(ByEdges):
         description="share of the pairs at the threshold that the bands find; chooses bands and rows",
     )
     kernel: Literal["fast", "datasketch"] = Field("fast", description="who computes the signatures")
+
+    def idle(self) -> Mapping[str, str]:
+        """What another agreement needs than the one that the job names, and words where there are none."""
+        idle = {} if self.unit == "word" else {"segment": "`unit: word`"}
+        for agree, names in OF_AGREEMENT.items():
+            if self.agree not in (None, agree):
+                idle |= dict.fromkeys(names, f"`agree: {agree}`")
+        return idle
 
     @property
     def looks(self) -> bool:

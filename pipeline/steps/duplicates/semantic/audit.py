@@ -8,8 +8,15 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tamis.pipeline.steps.duplicates.semantic.config import SemanticDuplicates as Config
-from tamis.pipeline.steps.shared.audit import Finished, Limit, Mend, Row, StepAudit, mend
-from tamis.schemas.errors import InputError
+from tamis.pipeline.steps.shared.audit import (
+    Finished,
+    Limit,
+    Mend,
+    Row,
+    StepAudit,
+    checked_epsilon,
+    mend,
+)
 
 if TYPE_CHECKING:
     from tamis.pipeline.steps.shared.again import Again
@@ -41,13 +48,12 @@ class SemanticDuplicates(StepAudit[Config]):
         """The condition under another epsilon, which is ``value``.
 
         Raises:
-            InputError: ``value`` does not lie in (0, 1].
+            InputError: ``value`` is no epsilon.
         """
         del side
         if signal != self.config.signal:
             return None
-        if not 0 < value <= 1:
-            raise InputError(f"epsilon is {value}: it lies in (0, 1]")
+        checked_epsilon(value)
         condition = f"coalesce({column}::DOUBLE <= $high, step IS DISTINCT FROM $step)"
         return condition, {"high": 1.0 - value}
 

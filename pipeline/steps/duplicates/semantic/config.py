@@ -8,7 +8,8 @@ from pydantic import Field
 
 from tamis.pipeline.steps.concepts.config import Clustered
 from tamis.pipeline.steps.duplicates.config import BySignal
-from tamis.schemas.step import Reasons, Share
+from tamis.pipeline.steps.shared.config import Epsilon
+from tamis.schemas.step import Reasons
 
 SEMANTIC_DUPLICATE = "semantic_duplicate"
 
@@ -24,10 +25,9 @@ class SemanticDuplicates(Clustered):
     likeness = "cosine"
     cutting = ("epsilon",)
     compares_samples = True
-    epsilon: Share = Field(
+    epsilon: Epsilon = Field(
         0.07,
-        description="dropped where the cosine to an earlier sample is above 1 - epsilon, as that of exact copies is at "
-        "any epsilon above 1e-6",
+        description="dropped where the cosine to an earlier sample is above 1 - epsilon, as that of exact copies is",
     )
     which_to_keep: Literal["hard", "easy", "random"] | BySignal = Field(
         "hard",

@@ -34,6 +34,10 @@ class Importance(Chooser):
         description="buckets that words and pairs of words are hashed to",
     )
 
+    def idle(self) -> Mapping[str, str]:
+        """The column of a text file."""
+        return {"column": "a parquet file"} if self.target.lower().endswith(".txt") else {}
+
     @property
     def reads_captions(self) -> bool:
         """True."""

@@ -10,6 +10,7 @@ from tamis.pipeline.algorithms.choosing import group_quotas, ranks
 from tamis.pipeline.steps.selectors.choice import InfeasibleError, Mask, Pool, StepChoice
 from tamis.pipeline.steps.selectors.quotas.config import CLUSTER
 from tamis.pipeline.steps.selectors.quotas.config import Quotas as Config
+from tamis.pipeline.steps.selectors.quotas.groups import reaches
 
 
 class Quotas(StepChoice[Config]):
@@ -66,7 +67,7 @@ class Quotas(StepChoice[Config]):
             sums = np.bincount(pool.cluster, weights=pool.signal, minlength=len(sizes))
             weight = sums / np.maximum(sizes, 1)
             if config.least is not None:
-                weight[weight < config.least] = 0.0
+                weight[~reaches(weight, config.least)] = 0.0
             if weight.min() < 0:
                 raise InfeasibleError(f"{config.name}: a concept has a mean of {weight.min():g}")
         return weight**config.power

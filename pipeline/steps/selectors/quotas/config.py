@@ -112,6 +112,14 @@ class Quotas(Chooser):
         """The file of weights; None where none is read."""
         return self.weights.file if isinstance(self.weights, WeightsFile) else None
 
+    def idle(self) -> Mapping[str, str]:
+        """The order of values without a score, the power of equal weights, and what no share is of."""
+        return {
+            **({} if self.score else {"best": "`score`"}),
+            **({"power": "`weights` that differ"} if self.weights == "equal" else {}),
+            **({} if self.keep else {"of": "`keep`"}),
+        }
+
     def notes(self, samples: int | None, width: Width) -> Iterable[str]:
         """The memory that a worker needs for the groups."""
         from tamis.pipeline.steps.selectors.quotas.groups import GROUP_BYTES, MOST_GROUPS

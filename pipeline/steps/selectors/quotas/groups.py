@@ -122,6 +122,17 @@ def labels(groups: pa.Table, by: Sequence[str]) -> list[str]:
     ]
 
 
+def reaches(mean: npt.NDArray[np.float64], least: float) -> npt.NDArray[np.bool_]:
+    """(K,) True for means that are at least this, to the digits of a float32, and to the parts of FRACTION.
+
+    A value of 0.26 in a column of 32 bits is below 0.26, and so is the mean of equal values that are summed in parts.
+    """
+    if not math.isfinite(least):
+        return mean >= least
+    digits = float(np.spacing(np.float32(min(abs(least), LARGEST))))
+    return mean >= least - digits - 1 / FRACTION
+
+
 def means(
     groups: pa.Table, step: str, signal: str, by: Sequence[str], least: float | None = None
 ) -> npt.NDArray[np.float64]:
@@ -132,7 +143,7 @@ def means(
     """
     whole, fraction, count = (groups[name].to_numpy() for name in ("whole", "fraction", "valued"))
     mean: npt.NDArray[np.float64] = (whole + fraction / FRACTION) / np.maximum(count, 1)
-    kept = mean >= (-np.inf if least is None else least)
+    kept = reaches(mean, -np.inf if least is None else least)
     bad = np.flatnonzero((count == 0) | ((mean < 0) & kept))
     if len(bad):
         what = f"a mean of {mean[bad[0]]:g}" if count[bad[0]] else "no value"

@@ -265,7 +265,7 @@ def solution(step: str, args: Shares, table: pa.Table) -> pa.Table:
     capacity = group_quotas.capacities(size, args.cap, args.most)
     weight = mean = _weights(step, args, table)
     if mean is not None and args.least is not None:
-        weight = np.where(mean >= args.least, mean, 0.0)
+        weight = np.where(groups.reaches(mean, args.least), mean, 0.0)
     levels = groups.tree(table, weight, args.power, capacity, len(args.by))
     groups.check_spread(step, levels, weight)
     try:
@@ -314,7 +314,7 @@ def decide(io: TaskIo[Grouping]) -> Iterator[pa.Table]:
     low = np.zeros(over.num_rows, bool)
     if args.least is not None:
         mean = _floats(own[MEAN])
-        low = mean < args.least
+        low = ~groups.reaches(mean, args.least)
         value, bound = np.where(low, mean, value), np.where(low, args.least, bound)
     rows, rules = _lacking(io, placed["row"].to_numpy())
     none = len(rows)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from fractions import Fraction
-
 import numpy as np
 
 from tamis.pipeline.algorithms import order
 from tamis.pipeline.algorithms.choosing import score
+from tamis.pipeline.algorithms.shares import rounded_down
 from tamis.pipeline.steps.selectors.choice import Mask, Pool, StepChoice
 from tamis.pipeline.steps.selectors.target.config import LOT
 from tamis.pipeline.steps.selectors.target.config import Target as Config
@@ -29,7 +27,7 @@ class Target(StepChoice[Config]):
 
     def select(self, pool: Pool, count: int) -> Mask:
         """(n,) True for the floor, chosen by lot, and the samples most like the target among the others."""
-        floor = math.floor(count * Fraction(repr(self.config.floor)))
+        floor = rounded_down(self.config.floor, count)
         lot = order.hashed(pool.uid, self.seed, LOT)
         chosen = order.row_mask(order.smallest(lot, pool.uid, floor), len(pool.uid))
         others = np.flatnonzero(~chosen)

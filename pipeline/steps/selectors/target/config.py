@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -127,6 +127,18 @@ class Target(Chooser, EarlyHeads):
                 f"{', '.join(idle)}: of another measure than {self.measure}: leave out"
             )
         return self
+
+    def idle(self) -> Mapping[str, str]:
+        """What bounds target vectors that are not compared, concepts that are not looked at, and words of captions."""
+        return {
+            **(
+                {}
+                if self.measure in ("nearest", "influence")
+                else {"most": "nearest and influence"}
+            ),
+            **({} if self.by_concepts else {"centroids": "concepts and frechet"}),
+            **({"query": "a file of vectors"} if self.of_captions else {}),
+        }
 
     def meaning(self, reason: str) -> str | None:
         """The reason in the words of the measure."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from typing import Any
 
+from tamis.pipeline.algorithms.shares import rounded_down
 from tamis.pipeline.inputs.input_files import InputFile
 from tamis.pipeline.inputs.part_builder import hash_file
 from tamis.pipeline.steps.concepts.lloyd import grouped
@@ -134,7 +134,7 @@ class Target(OverEmbedding[Config]):
         """The phases that choose so many; what the verdict reads of them is added to ``inputs`` and ``shared``."""
         config, name = self.config, self.name
         budget = config.budget(context.alive, context.total)
-        floor = math.floor(budget * Fraction(repr(config.floor)))
+        floor = rounded_down(config.floor, budget)
         if floor:
             drawn = {role: inputs[role] for role in ("ingest", "drops")}
             yield Phase(
