@@ -33,6 +33,14 @@ MOST_PAIRS = 100_000
 Objects = npt.NDArray[np.object_]
 
 
+class NothingMetError(StateError):
+    """Pairs have embeddings, and none of them meets the condition; ``pairs`` of them have one."""
+
+    def __init__(self, root: str, pairs: int) -> None:
+        super().__init__(f"{root}: none of its {pairs:,} embedded pairs meets the condition")
+        self.pairs = pairs
+
+
 class Seen(NamedTuple):
     """What is read of each pair for a student that reads another embedding, or the pictures."""
 
@@ -140,6 +148,7 @@ def read(
 
     Raises:
         StateError: no embeddings, or ``tables/`` has been cleared.
+        NothingMetError: embeddings, but none of a pair that meets ``where``.
         JobError: the ledger has no such column.
     """
     embed, concepts = embedding_of(run), concepts_of(run)
@@ -191,10 +200,16 @@ def _check_columns(
 
 def _chosen(connection: Any, embed: str, run: FinishedRun, most: int, where: str) -> pa.Table:
     """(sid, reached) of the pairs that are read: the smallest hashes of seed and uid."""
+    embedded = f'(SELECT sid FROM "{embed}".vectors WHERE reason IS NULL)'
     table = connection.sql(
-        f'SELECT sid, uid, kept, step FROM (SELECT sid FROM "{embed}".vectors WHERE reason IS NULL) '
+        f"SELECT sid, uid, kept, step FROM {embedded} "
         f"JOIN (SELECT sid, uid, kept, step FROM ledger WHERE ({where}\n)) USING (sid)"
     ).to_arrow_table()
+    if not table.num_rows:
+        (count,) = connection.execute(f"SELECT count(*) FROM {embedded}").fetchone()
+        if not count:
+            raise StateError(f"{run.root}: no pair has an embedding: nothing can be trained")
+        raise NothingMetError(run.root, count)
     uid = order.parse(table["uid"].to_pylist())
     count = min(most, len(uid))
     hashes = order.hashed(uid, run.manifest.job["seed"], "evaluation")
@@ -247,7 +262,9 @@ def _query(
 def _pairs(table: pa.Table, run: FinishedRun, signals: list[str], seen: Seen | None) -> Pairs:
     n = table.num_rows
     if not n:
-        raise StateError(f"{run.root}: no pair has an embedding: nothing can be trained")
+        raise StateError(
+            f"{run.root}: no embedded pair has what the student reads: nothing can be trained"
+        )
     columns = [table[f"signal_{i}"].to_numpy() for i in range(len(signals))]
     values = np.stack(columns, axis=1) if columns else np.empty((n, 0))
     similarity = table["similarity"].fill_null(1.0).to_numpy()
