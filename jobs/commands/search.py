@@ -107,7 +107,8 @@ def lines(asked: Asked, found: Found) -> list[str]:
     """A sentence about the samples found and the vectors searched."""
     said = []
     if found.above is not None:
-        some = f"; -n {found.above} shows all" if found.above > len(found.rows) else ""
+        shown = found.above - (found.copies or 0)  # those that are no copies of what is shown
+        some = f"; -n {shown} shows all" if shown > len(found.rows) else ""
         said.append(f"cosine {asked.above:g} or more: {counted(found.above, 'sample')}{some}")
     if found.copies is not None:
         said.append(f"left out: {counted(found.copies, 'sample')} as near copies of better ones")

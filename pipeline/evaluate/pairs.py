@@ -6,7 +6,7 @@ uniform share is read, so that memory is bounded by ``MOST_PAIRS`` and not by th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
@@ -29,6 +29,9 @@ from tamis.schemas.step import StepModel
 
 MOST_PAIRS = 100_000
 """Pairs that are read, at most; 200 MB of embeddings of 512 dimensions."""
+
+LARGEST = 2**53
+"""Whole numbers below it are told apart as float64."""
 
 Objects = npt.NDArray[np.object_]
 
@@ -158,9 +161,10 @@ def read(
     _check_tables(run, [*needed, (concepts.name, "assign")] if concepts else needed)
     with sql.connect(run) as connection:
         named = [column for column in (classes, origin) if column is not None]
-        _check_columns(connection, run, signals, named)
+        types = _check_columns(connection, run, signals, named)
         connection.register("chosen", _chosen(connection, embed.name, run, most, where))
-        query = _query(embed, concepts, signals, classes, origin, seen)
+        texts = tuple(_as_text(column, types) for column in (classes, origin))
+        query = _query(embed, concepts, signals, texts, seen)
         table = connection.sql(query).to_arrow_table()
     found = _pairs(table, run, signals, seen)
     if seen is None or seen.pictures is None:
@@ -183,7 +187,8 @@ def _check_tables(run: FinishedRun, needed: list[tuple[str, str]]) -> None:
 
 def _check_columns(
     connection: Any, run: FinishedRun, signals: Sequence[str], named: Sequence[str]
-) -> None:
+) -> dict[str, str]:
+    """The ledger's columns and their types."""
     columns = {name: kind for name, kind, *_ in connection.execute("DESCRIBE ledger").fetchall()}
     for name in [*signals, *named]:
         if name not in columns:
@@ -196,6 +201,20 @@ def _check_columns(
             raise JobError(
                 f"{run.root}: the ledger's column `{name}` is {columns[name]}: name one that holds numbers"
             )
+    return columns
+
+
+def _as_text(column: str | None, types: Mapping[str, str]) -> str:
+    """A column as text, in SQL: whole numbers without a point, as groups of quotas are named."""
+    if column is None:
+        return "NULL::VARCHAR"
+    value = f"l.{sql.identifier(column)}"
+    if types[column] not in {"DOUBLE", "FLOAT"}:
+        return f"{value}::VARCHAR"
+    is_whole = f"{value} = floor({value}) AND abs({value}) < {LARGEST}"
+    return (
+        f"CASE WHEN {is_whole} THEN TRY_CAST({value} AS BIGINT)::VARCHAR ELSE {value}::VARCHAR END"
+    )
 
 
 def _chosen(connection: Any, embed: str, run: FinishedRun, most: int, where: str) -> pa.Table:
@@ -234,14 +253,12 @@ def _query(
     embed: StepModel,
     concepts: StepModel | None,
     signals: list[str],
-    classes: str | None,
-    origin: str | None,
+    texts: tuple[str, ...],
     seen: Seen | None,
 ) -> str:
+    """``texts``: the class and the source, in SQL."""
     quoted = ", ".join(f'l."{name}"::DOUBLE AS signal_{i}' for i, name in enumerate(signals))
-    label, source = (
-        f'l."{column}"::VARCHAR' if column else "NULL::VARCHAR" for column in (classes, origin)
-    )
+    label, source = texts
     cluster, join = "NULL::INTEGER AS cluster, NULL::FLOAT AS similarity", ""
     if concepts is not None:
         cluster = "a.cluster, a.similarity"

@@ -254,6 +254,14 @@ def test_a_measure_whose_lowest_values_are_trusted_is_not_to_be_chosen_by_its_hi
     assert "choose by it, and no head" in told
 
 
+def test_whole_numbers_of_a_column_are_written_without_a_point(pool: Path) -> None:
+    found = read(open_run(str(pool)), [], origin="worth")
+    assert set(found.origin.tolist()) == {None, *map(str, range(7))}
+    similarity = read(open_run(str(pool)), [], origin="clip_similarity").origin.tolist()
+    assert len(set(similarity)) > COUNT / 2
+    assert all("." in one or one in {"0", "1", "-1"} for one in similarity)
+
+
 def test_another_run_is_trusted_and_taken_out_of_the_pool(
     pool: Path, trusted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -162,6 +162,11 @@ def test_what_is_found_is_written_as_a_run(
     out, _ = said(capsys, folder, *asked, "-n", "100", "--json")
     shown = json.loads(out)
     assert shown["copies"] > 0
+    all_shown, _ = said(capsys, folder, *asked, "-n", "100")
+    assert "shows all" not in all_shown
+    some, _ = said(capsys, folder, *asked, "-n", "1", "--json")
+    hint = f"-n {shown['above'] - json.loads(some)['copies']} shows all"
+    assert hint in said(capsys, folder, *asked, "-n", "1")[0]
     out, _ = said(capsys, folder, *asked, "--as", "@new", "--local", "--json")
     told = json.loads(out)
     assert told["run"] == str(folder / "new")
